@@ -1,0 +1,1 @@
+"""Pallas kernels: they know jax and nothing of ours."""

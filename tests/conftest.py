@@ -1,0 +1,81 @@
+"""Eight virtual CPU devices, no implicit promotion, and the markers' rules."""
+
+import os
+import sys
+
+# All are read once, when jax and huggingface_hub are first imported.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile("local", deadline=None, max_examples=20)
+hypothesis.settings.register_profile(
+    "ci", parent=hypothesis.settings.get_profile("local"), derandomize=True
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the slow tests too")
+
+
+def pytest_collection_modifyitems(config, items):
+    platform = jax.default_backend()
+    reasons = {
+        "slow": None if config.getoption("--slow") else "needs --slow",
+        "tpu": None if platform == "tpu" else f"needs a TPU, this is a {platform}",
+        "gpu": None if platform == "gpu" else f"needs a GPU, this is a {platform}",
+    }
+    for item in items:
+        for marker, reason in reasons.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def torch_without_gradients():
+    """PyTorch is only the reference: no gradients, and imported only if a test does."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+    else:
+        with torch.no_grad():
+            yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache_folder(tmp_path_factory):
+    """Compiled programs of the tests do not land in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def converted(tmp_path):
+    """A function: the module of a model and config with the weights of a torch module.
+
+    Through the converter's own plan: the rule tables are tested as they are used.
+    """
+    import safetensors.torch
+
+    from convert.modules import module_from
+
+    def convert(model, config, rules, torch_module):
+        file = tmp_path / f"{model.__name__}.safetensors"
+        state = torch_module.state_dict()
+        # Copies: tied weights share memory, which a file cannot.
+        state = {k: v.contiguous().clone() for k, v in state.items()}
+        safetensors.torch.save_file(state, file)
+        return module_from([file], rules, model, config)
+
+    return convert
