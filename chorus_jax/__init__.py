@@ -1,0 +1,1 @@
+"""Text-to-video diffusion that reuses earlier requests, steps and tokens."""

@@ -1,0 +1,40 @@
+"""Rotary positions over frames, height and width (RoFormer, arXiv 2104.09864).
+
+The head's channels are split in three: pairs of channels turn with the frame, the row
+or the column of their token. Wan's split: height and width get d // 6 pairs each,
+frames the rest.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+def rotary_table(
+    grid: tuple[int, int, int], head_width: int, period: float = 10000.0
+) -> Float[Array, "2 n r"]:
+    """Cosines and sines of every token (r = d / 2 pairs), computed in float64 once."""
+    side = head_width // 6
+    pairs = (head_width // 2 - 2 * side, side, side)
+    angles = []
+    for axis, (size, count) in enumerate(zip(grid, pairs)):
+        frequencies = period ** (-np.arange(count) / count)
+        shape = [1, 1, 1, count]
+        shape[axis] = size
+        angle = np.outer(np.arange(size), frequencies).reshape(shape)
+        angles.append(np.broadcast_to(angle, (*grid, count)))
+    angle = np.concatenate(angles, axis=-1).reshape(-1, head_width // 2)
+    return jnp.asarray(np.stack([np.cos(angle), np.sin(angle)]), jnp.float32)
+
+
+def rotate(x: Float[Array, "b n a d"], table: Float[Array, "2 n r"]) -> Array:
+    """Each pair (2i, 2i + 1) turned by its token's angle, in float32.
+
+    The result holds all first, then all second members of the pairs. Attention needs
+    only products of a query and a key, which do not change when both are reordered.
+    """
+    cos, sin = table[:, None, :, None, :]
+    pairs = x.astype(jnp.float32).reshape(*x.shape[:-1], -1, 2)
+    first, second = pairs[..., 0], pairs[..., 1]
+    turned = (first * cos - second * sin, first * sin + second * cos)
+    return jnp.concatenate(turned, axis=-1).astype(x.dtype)

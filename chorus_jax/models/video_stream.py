@@ -1,0 +1,39 @@
+"""A causal network run along the frames of a video inside one loop."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def stream(
+    step: Callable[[Array, Any], tuple[Array, Any]],
+    x: Float[Array, "b f h w i"],
+    group: int,
+    yields: int,
+) -> Float[Array, "b t y x o"]:
+    """`step(frames, past) -> (frames, past)` on the first frame, then group by group.
+
+    The first frame gives one frame, each group of `group` frames gives `yields`. They
+    are written in place: beside its result the loop needs the memory of one group,
+    whatever the video's length.
+    """
+    steps = (x.shape[1] - 1) // group
+    first, past = step(x[:, :1], None)
+    b, _, *rest = first.shape
+    whole = jnp.zeros((b, 1 + steps * yields, *rest), first.dtype)
+    whole = jax.lax.dynamic_update_slice_in_dim(whole, first, 0, axis=1)
+
+    def advance(
+        carry: tuple[Any, Array], index: Array
+    ) -> tuple[tuple[Any, Array], None]:
+        past, whole = carry
+        frames = jax.lax.dynamic_slice_in_dim(x, 1 + index * group, group, axis=1)
+        y, past = step(frames, past)
+        at = 1 + index * yields
+        return (past, jax.lax.dynamic_update_slice_in_dim(whole, y, at, axis=1)), None
+
+    (_, whole), _ = jax.lax.scan(advance, (past, whole), jnp.arange(steps))
+    return whole
