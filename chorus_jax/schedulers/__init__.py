@@ -1,0 +1,28 @@
+"""Solvers of the flow: each steps latents from noise to clean along a velocity.
+
+A solver is a frozen, hashable dataclass around a `Schedule`. `init(latents)` gives its
+state, a pytree of fixed shapes; `step(i, latents, velocity, state)` gives the next
+latents and state, with `i` a number or traced. `Solver.spaced(steps, shift)` has the
+sigmas of that method in diffusers, `Solver(explicit(sigmas))` any others. To begin anew
+at a later step, call `init` again.
+"""
+
+from chorus_jax.schedulers.dpmpp import DPMpp
+from chorus_jax.schedulers.euler import Euler
+from chorus_jax.schedulers.flow import Schedule, explicit, shift_sigmas
+from chorus_jax.schedulers.unipc import UniPC
+
+__all__ = ["SOLVERS", "DPMpp", "Euler", "Schedule", "Solver", "UniPC", "explicit"]
+__all__ += ["named", "shift_sigmas"]
+
+Solver = Euler | UniPC | DPMpp
+
+SOLVERS: dict[str, type[Solver]] = {"euler": Euler, "unipc": UniPC, "dpmpp": DPMpp}
+
+
+def named(name: str) -> type[Solver]:
+    """The solver of this name, or a ValueError that lists the names."""
+    if name not in SOLVERS:
+        choices = ", ".join(SOLVERS)
+        raise ValueError(f"no solver is named {name!r}; choose from {choices}")
+    return SOLVERS[name]

@@ -1,0 +1,56 @@
+"""Euler's method: one straight step along the velocity."""
+
+import functools
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int
+
+from chorus_jax.schedulers.flow import (
+    TRAIN_STEPS,
+    Schedule,
+    check_latents,
+    shift_sigmas,
+)
+
+
+@dataclass(frozen=True)
+class Euler:
+    """First order, without memory: its state is empty."""
+
+    schedule: Schedule
+
+    @classmethod
+    def spaced(cls, steps: int, shift: float = 1.0) -> "Euler":
+        """As diffusers' FlowMatchEulerDiscreteScheduler spaces `steps` sigmas.
+
+        It shifts twice: the lowest sigma, 1/1000, before the spacing and after it.
+        """
+        ends = shift_sigmas(np.array([1, 1 / TRAIN_STEPS], np.float32), shift)
+        first, last = (TRAIN_STEPS * end for end in ends.tolist())
+        sigmas = shift_sigmas(np.linspace(first, last, steps) / TRAIN_STEPS, shift)
+        # In float32 a shifted 1 can come out one rounding above 1.
+        levels = np.minimum(sigmas, 1).astype(np.float32)
+        return cls(Schedule.of(levels, levels * TRAIN_STEPS))
+
+    @functools.cached_property
+    def table(self) -> Float32[np.ndarray, " steps"]:
+        """The change of sigma in every step."""
+        return np.diff(self.schedule.sigmas).astype(np.float32)
+
+    def init(self, latents: Float[Array, "..."]) -> tuple[()]:
+        """The state of a run that starts with these latents, at any step."""
+        check_latents(latents)
+        return ()
+
+    def step(
+        self,
+        i: int | Int[Array, ""],
+        latents: Float32[Array, " *shape"],
+        velocity: Float[Array, " *shape"],
+        state: tuple[()],
+    ) -> tuple[Float32[Array, " *shape"], tuple[()]]:
+        """Latents at `sigmas[i + 1]`, from those at `sigmas[i]` and their velocity."""
+        change = jnp.asarray(self.table)[i]
+        return latents + change * velocity.astype(latents.dtype), state

@@ -1,0 +1,127 @@
+"""UniPC of order 2 (B2): DPM-Solver++ 2M, and each step first corrects the last one.
+
+Zhao et al., arXiv 2302.04867. The predictor is that of `dpmpp`. The corrector needs no
+call of its own: the velocity at step i also improves the latents that step i - 1 gave.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int
+
+from chorus_jax.schedulers import dpmpp
+from chorus_jax.schedulers.flow import (
+    NEAR_NOISE,
+    TRAIN_STEPS,
+    Schedule,
+    check_latents,
+    log_snr,
+    shift_sigmas,
+    to_clean,
+)
+
+
+class UniPCState(NamedTuple):
+    """Corrected latents and clean estimate of the step before, and the estimate before.
+
+    `age` counts steps since init, to 2.
+    """
+
+    latents: Float32[Array, "..."]
+    clean: Float32[Array, "..."]
+    older: Float32[Array, "..."]
+    age: Int[Array, ""]
+
+
+@dataclass(frozen=True)
+class UniPC:
+    """UniPC as UniPCMultistepScheduler of diffusers (bh2, order 2), for flow matching.
+
+    Its history starts at `init`, so a run may begin, or begin anew, at any step.
+    """
+
+    schedule: Schedule
+
+    @classmethod
+    def spaced(cls, steps: int, shift: float = 1.0) -> "UniPC":
+        """Over `steps` sigmas as diffusers has them with `use_flow_sigmas`.
+
+        They start a millionth below 1; timesteps are cut to whole numbers (first 999).
+        """
+        spacing = np.linspace(1, 1 / TRAIN_STEPS, steps + 1)[:-1]
+        sigmas = np.minimum(shift_sigmas(spacing, shift), NEAR_NOISE)
+        return cls(Schedule.of(sigmas, np.trunc(sigmas * TRAIN_STEPS)))
+
+    @functools.cached_property
+    def table(self) -> Float32[np.ndarray, "3 steps 9"]:
+        """By age and step: the sigma, and the weights of corrector and predictor."""
+        steps = range(self.schedule.steps)
+        rows = [[self._row(i, min(age, i)) for i in steps] for age in range(3)]
+        return np.array(rows, np.float32)
+
+    def _row(self, i: int, age: int) -> tuple[float, ...]:
+        sigmas = self.schedule.sigmas
+        return sigmas[i], *correction(sigmas, i, age), *dpmpp.weights(sigmas, i, age)
+
+    def init(self, latents: Float[Array, " *shape"]) -> UniPCState:
+        """The state of a run that starts with these latents, at any step."""
+        check_latents(latents)
+        zeros = jnp.zeros_like(latents)
+        return UniPCState(zeros, zeros, zeros, jnp.int32(0))
+
+    def step(
+        self,
+        i: int | Int[Array, ""],
+        latents: Float32[Array, " *shape"],
+        velocity: Float[Array, " *shape"],
+        state: UniPCState,
+    ) -> tuple[Float32[Array, " *shape"], UniPCState]:
+        """Latents at `sigmas[i + 1]`, from those at `sigmas[i]` and their velocity."""
+        sigma, *row = jnp.asarray(self.table)[state.age, i]
+        clean = to_clean(latents, velocity, sigma)
+        history = (latents, state.latents, state.clean, state.older, clean)
+        corrected = _mix(row[:5], history)
+        latents = _mix(row[5:], (corrected, clean, state.clean))
+        age = jnp.minimum(state.age + 1, 2)
+        return latents, UniPCState(corrected, clean, state.clean, age)
+
+
+def _mix(weights: list[Array], arrays: tuple[Array, ...]) -> Array:
+    return functools.reduce(
+        jnp.add, (weight * array for weight, array in zip(weights, arrays, strict=True))
+    )
+
+
+def correction(
+    sigmas: tuple[float, ...], i: int, age: int
+) -> tuple[float, float, float, float, float]:
+    """Weights, in the corrected latents of step `i`, of five arrays, in this order.
+
+    The latents as predicted, the last step's corrected latents, its clean estimate, the
+    estimate before that, and this step's estimate.
+    """
+    if age == 0:
+        return 1.0, 0.0, 0.0, 0.0, 0.0
+    keep = sigmas[i] / sigmas[i - 1]
+    now, older = (0.5, 0.0) if age == 1 else _second_order(sigmas, i)
+    gain = 1 - keep
+    return 0.0, keep, gain * (1 - now - older), gain * older, gain * now
+
+
+def _second_order(sigmas: tuple[float, ...], i: int) -> tuple[float, float]:
+    """Weights of two differences: this step's and the older estimate less the last's.
+
+    They solve the two equations of UniC-2 with B(h) = e^h - 1, at -h (section 3.2).
+    """
+    before, last, now = (log_snr(sigma) for sigma in sigmas[i - 2 : i + 1])
+    h = now - last
+    ratio = (before - last) / h
+    b = math.expm1(-h)
+    phi = b / -h - 1
+    first, second = phi / b, 2 * (phi / -h - 0.5) / b
+    rho = (first - second) / (1 - ratio)
+    return first - rho, rho / ratio
