@@ -1,0 +1,50 @@
+"""Checkpoints: a folder that holds the parts of one model and a card that describes it.
+
+    model.json       the card: family, config, dtype and fingerprint of every part
+    transformer/     Orbax, one folder a part; readable by any Orbax restore
+    tokenizer/       files copied as they are
+
+A folder appears under its name only when it is complete. Nothing here knows a model.
+"""
+
+from chorus_jax.checkpoints.card import Card, Part, config_from, fingerprint
+from chorus_jax.checkpoints.folder import aside, check_space
+from chorus_jax.checkpoints.models import (
+    abstract,
+    describe,
+    load,
+    names,
+    restore,
+    save,
+    stored_fingerprint,
+)
+from chorus_jax.checkpoints.reading import check_same
+from chorus_jax.checkpoints.stored import (
+    StreamedArray,
+    boxes,
+    digest,
+    open_arrays,
+    write_arrays,
+)
+
+__all__ = [
+    "Card",
+    "Part",
+    "StreamedArray",
+    "abstract",
+    "aside",
+    "boxes",
+    "check_same",
+    "check_space",
+    "config_from",
+    "describe",
+    "digest",
+    "fingerprint",
+    "load",
+    "names",
+    "open_arrays",
+    "restore",
+    "save",
+    "stored_fingerprint",
+    "write_arrays",
+]

@@ -1,0 +1,142 @@
+"""The card of a checkpoint folder, `model.json`: what the weights are."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from chorus_jax.checkpoints.fields import checked
+
+NAME = "model.json"
+FORMAT = 1
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One model of the folder: its class, the fields of its config, its weights."""
+
+    model: str
+    config: Mapping[str, Any]
+    dtype: str
+    parameters: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a folder holds.
+
+    `sources` are SHA-256 digests of the files that the weights came from, `scheduler`
+    is the source's scheduler_config.json, None if it had none.
+    """
+
+    family: str
+    parts: Mapping[str, Part]
+    scheduler: Mapping[str, Any] | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """One digest of all weights, the same from whichever source they came."""
+        return fingerprint(
+            (name, part.fingerprint) for name, part in self.parts.items()
+        )
+
+    def part(self, name: str) -> Part:
+        """A part by name. ValueError if the folder has none of that name."""
+        if name not in self.parts:
+            raise ValueError(
+                f"no part {name!r} in this model: it has {list(self.parts)}"
+            )
+        return self.parts[name]
+
+    def write(self, folder: Path) -> None:
+        """Writes `model.json` into the folder."""
+        content = {
+            "format": FORMAT,
+            "fingerprint": self.fingerprint,
+            **dataclasses.asdict(self),
+        }
+        (folder / NAME).write_text(json.dumps(content, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "Card":
+        """The card of a folder.
+
+        ValueError if there is none, if it is not a card, or of a newer format.
+        """
+        path = Path(folder) / NAME
+        if not path.is_file():
+            raise ValueError(
+                f"{folder} has no {NAME}: it is no converted model, or its conversion "
+                f"did not end; make one with `python -m convert wan SRC {folder}`"
+            )
+        content = _parsed(path)
+        number = content.get("format", 0)
+        if not isinstance(number, int):
+            raise ValueError(f"{path} is not a model card: its format is {number!r}")
+        if number > FORMAT:
+            raise ValueError(
+                f"{path} has format {number}, but this version reads "
+                f"formats up to {FORMAT}: update chorus_jax"
+            )
+        try:
+            parts = {name: _part(part) for name, part in content["parts"].items()}
+            family, scheduler = content["family"], content["scheduler"]
+            return checked(cls(family, parts, scheduler, content["sources"]))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} is not a model card: {error!r}") from error
+
+    def of_family(self, family: str) -> "Card":
+        """This card. ValueError if it is of another family of models."""
+        if self.family != family:
+            raise ValueError(
+                f"these weights are of the family {self.family!r}, not {family!r}: "
+                f"give a folder with {family!r} weights"
+            )
+        return self
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not a model card: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not a model card: it holds no JSON object")
+    return content
+
+
+def config_from(config: type[C], fields: Mapping[str, Any]) -> C:
+    """A config dataclass from the fields in a card.
+
+    ValueError if the fields are not those of the dataclass, or of other types.
+    """
+    try:
+        return checked(config(**fields))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"the card's config is not a {config.__name__}: {error}; the weights are "
+            "of another model or of another version of chorus_jax"
+        ) from error
+
+
+def _part(fields: dict[str, Any]) -> Part:
+    config = {name: _frozen(value) for name, value in fields["config"].items()}
+    return checked(Part(**{**fields, "config": config}))
+
+
+def _frozen(value: Any) -> Any:
+    # JSON has lists where a config has tuples.
+    return tuple(_frozen(x) for x in value) if isinstance(value, list) else value
+
+
+def fingerprint(digests: Iterable[tuple[str, str]]) -> str:
+    """One digest of named digests, in any order."""
+    lines = sorted(f"{name} {digest}\n" for name, digest in digests)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""A folder that appears only when it is complete."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def aside(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which takes the name `folder` when the block ends well.
+
+    It is a hidden sibling, so that the last rename is atomic. If the block raises it is
+    removed; if the process is killed, the next one that writes to `folder` removes it.
+    Raises ValueError if `folder` exists, cannot be made, or is being written just now.
+    """
+    folder = folder.absolute()
+    # A link that leads nowhere exists too.
+    if os.path.lexists(folder):
+        raise ValueError(f"{folder} exists: remove it, or give a path that does not")
+    partial = folder.with_name(f".{folder.name}.partial")
+    lock = _claim(partial)
+    try:
+        yield partial
+        _flush(partial)
+        partial.rename(folder)
+        _flush_directory(folder.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    finally:
+        os.close(lock)
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """ValueError if the disk that `folder` goes to has not `needed` bytes free."""
+    parent = folder.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    free = shutil.disk_usage(parent).free
+    if needed > free:
+        raise ValueError(
+            f"{folder} needs {needed / 1e9:.1f} GB, but {parent} has {free / 1e9:.1f} "
+            "GB free: make room or choose another disk"
+        )
+
+
+def _claim(partial: Path) -> int:
+    """Makes the folder anew and locks it; the lock ends with the process."""
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        if partial.exists():
+            os.close(_locked(partial))
+            shutil.rmtree(partial)
+        partial.mkdir()
+    except OSError as error:
+        raise ValueError(
+            f"cannot write beside {partial.parent / partial.name[1:-8]}: {error}; "
+            "choose a folder that you may write to"
+        ) from error
+    return _locked(partial)
+
+
+def _locked(partial: Path) -> int:
+    handle = os.open(partial, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise ValueError(
+            f"another process is writing {partial}: wait for it"
+        ) from error
+    return handle
+
+
+def _flush(folder: Path) -> None:
+    for path, _, files in os.walk(folder):
+        for name in files:
+            handle = os.open(os.path.join(path, name), os.O_RDONLY)
+            os.fsync(handle)
+            os.close(handle)
+        _flush_directory(Path(path))
+
+
+def _flush_directory(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)

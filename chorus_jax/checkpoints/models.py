@@ -1,0 +1,185 @@
+"""Flax NNX modules to and from a checkpoint folder."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from chorus_jax.checkpoints.card import Card, Part, config_from, fingerprint
+from chorus_jax.checkpoints.fields import checked
+from chorus_jax.checkpoints.folder import aside, check_space
+from chorus_jax.checkpoints.reading import check_same, read_array
+from chorus_jax.checkpoints.stored import (
+    Box,
+    StreamedArray,
+    digest,
+    open_arrays,
+    write_arrays,
+)
+
+M = TypeVar("M", bound=nnx.Module)
+
+
+def names(module: nnx.Module) -> dict[str, Any]:
+    """The arrays of a module (abstract or not) by dotted path."""
+    leaves = jax.tree_util.tree_leaves_with_path(
+        module, is_leaf=lambda x: isinstance(x, nnx.Variable)
+    )
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf.get_value()
+        for path, leaf in leaves
+    }
+
+
+def load(
+    folder: str | Path,
+    part: str,
+    model: Callable[..., M],
+    config: type,
+    *,
+    dtype: str | None = None,
+    place: Callable[[M], M] | None = None,
+) -> M:
+    """The part of a checkpoint folder as a module `model(config, rngs=...)`.
+
+    `dtype` replaces the stored one (the weights are cast while they are read). `place`
+    maps the abstract module to one with a sharding in place of each parameter, such as
+    `lambda m: sharding.shardings(m, mesh)`; every device then reads its own share.
+    Without it all goes to the first device. Raises ValueError if the folder holds
+    another model, or if the weights or their config are not those of the card, to
+    the bit (every process reads all blocks, and takes their digests).
+    """
+    entry = Card.read(folder).part(part)
+    if entry.model != model.__name__:
+        raise ValueError(
+            f"{part!r} in {folder} is a {entry.model}, not a {model.__name__}: "
+            "give the folder of another model"
+        )
+    settings: Any = config_from(config, entry.config)
+    if dtype is not None:
+        settings = checked(dataclasses.replace(settings, dtype=dtype))
+    module = abstract(model, settings)
+    loaded, digests = _restored(Path(folder) / part, module, place)
+    if _fingerprint(entry.config, digests) != entry.fingerprint:
+        raise ValueError(
+            f"{part!r} in {folder} is not what its card describes: the weights or "
+            "their config were changed or damaged; convert or copy them again"
+        )
+    return loaded
+
+
+def abstract(model: Callable[..., M], config: Any) -> M:
+    """The module `model(config, rngs=...)` with shapes in place of arrays.
+
+    Raises ValueError if the config's values make no model.
+    """
+    try:
+        return nnx.eval_shape(lambda: model(config, rngs=nnx.Rngs(0)))
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        reason = str(error).strip().split("\n", 1)[0][:200]
+        raise ValueError(f"there is no model with {config}: {reason}") from error
+
+
+def restore(folder: Path, module: M, place: Callable[[M], M] | None = None) -> M:
+    """A checkpoint of named arrays as the abstract module given; see `load`.
+
+    Arrays pass through host memory one by one. Orbax's own restore reads such a folder
+    too, but reads every block once a device and holds twice the model meanwhile.
+    """
+    return _restored(folder, module, place)[0]
+
+
+def _restored(
+    folder: Path, module: M, place: Callable[[M], M] | None
+) -> tuple[M, dict[str, str]]:
+    """The module and the digests of its stored arrays."""
+    targets, stored = names(module), open_arrays(folder.absolute())
+    check_same(stored, targets, folder)
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    places = dict.fromkeys(targets, here) if place is None else names(place(module))
+    arrays, digests = [], {}
+    for name, x in targets.items():
+        array, digest = read_array(stored[name], np.dtype(x.dtype), places[name])
+        arrays.append(array)
+        digests[_described(name, stored[name])] = digest
+    return jax.tree.unflatten(jax.tree.structure(module), arrays), digests
+
+
+def save(
+    folder: str | Path,
+    parts: Mapping[str, Any],
+    *,
+    family: str,
+    scheduler: Mapping[str, Any] | None = None,
+) -> Card:
+    """Writes modules as a new checkpoint folder, which `load` reads; returns its card.
+
+    Every module must have a `config` dataclass. The arrays must be addressable from
+    this process; they pass through host memory block by block.
+    """
+    arrays = {
+        part: {name: _streamed(x) for name, x in names(module).items()}
+        for part, module in parts.items()
+    }
+    sizes = (x for part in arrays.values() for x in part.values())
+    needed = sum(math.prod(x.shape) * x.dtype.itemsize for x in sizes)
+    with aside(Path(folder)) as partial:
+        check_space(Path(folder), needed)
+        entries = {}
+        for part, module in parts.items():
+            digests = write_arrays(partial / part, arrays[part])
+            entries[part] = describe(module, module.config, digests)
+        card = Card(family, entries, scheduler)
+        card.write(partial)
+    return card
+
+
+def describe(module: nnx.Module, config: Any, digests: Mapping[str, str]) -> Part:
+    """The entry in the card of a module (abstract or not) with these digests."""
+    arrays, fields = names(module), dataclasses.asdict(config)
+    return Part(
+        model=type(module).__name__,
+        config=fields,
+        dtype=config.dtype,
+        parameters=sum(math.prod(x.shape) for x in arrays.values()),
+        fingerprint=_fingerprint(
+            fields, {_described(name, x): digests[name] for name, x in arrays.items()}
+        ),
+    )
+
+
+def stored_fingerprint(folder: str | Path, part: str) -> str:
+    """The fingerprint of a part from its files: that of the card if they are intact."""
+    arrays = open_arrays(Path(folder).absolute() / part)
+    return _fingerprint(
+        Card.read(folder).part(part).config,
+        {_described(name, array): digest(array) for name, array in arrays.items()},
+    )
+
+
+def _described(name: str, array: Any) -> str:
+    return f"{name} {list(array.shape)} {array.dtype}"
+
+
+def _fingerprint(config: Mapping[str, Any], digests: Mapping[str, str]) -> str:
+    """One digest of a part: its config and its arrays, described and digested."""
+    # Through JSON a config is the same before it is written and after.
+    settings = json.dumps(config, sort_keys=True)
+    return fingerprint([("config", settings), *digests.items()])
+
+
+def _streamed(array: jax.Array) -> StreamedArray:
+    if not array.is_fully_addressable:
+        raise ValueError("an array is spread over several processes: gather it first")
+
+    def read(box: Box) -> np.ndarray:
+        return np.asarray(array[box])
+
+    return StreamedArray(array.shape, np.dtype(jnp.dtype(array.dtype)), read)
