@@ -1,0 +1,219 @@
+"""Conversion: a source folder becomes a checkpoint folder, block by block."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chorus_jax.checkpoints import (
+    Card,
+    StreamedArray,
+    abstract,
+    aside,
+    check_space,
+    describe,
+    names,
+    write_arrays,
+)
+from chorus_jax.checkpoints.fields import checked
+from chorus_jax.checkpoints.stored import Box
+from convert.family import Kind
+from convert.plan import Fill, Plan, make_plan, raise_problems
+from convert.source import Component, Source, sha256
+from convert.tensors import Tensor
+from convert.verify import compare
+
+ROWS = 4096
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One part before anything is written: its abstract module and its plan."""
+
+    module: Any
+    plan: Plan
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the part has."""
+        return sum(x.size for x in names(self.module).values())
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes they take."""
+        return sum(x.size * x.dtype.itemsize for x in names(self.module).values())
+
+
+def prepare(
+    source: Source, kinds: Mapping[str, Kind], dtype: str
+) -> dict[str, Prepared]:
+    """The plans of all parts; what does not fit stands in the plans.
+
+    Raises ValueError if a config of the source cannot be read.
+    """
+    return {
+        part: prepare_part(part, kind, source.components[part], source.layout, dtype)
+        for part, kind in kinds.items()
+    }
+
+
+def prepare_part(
+    part: str, kind: Kind, component: Component, layout: str, dtype: str
+) -> Prepared:
+    """The plan of one part read in this layout.
+
+    Raises ValueError naming the file if its config is of another model or damaged.
+    """
+    read = kind.layouts[layout]
+    found = component.config.get("_class_name", read.name)
+    if found != read.name:
+        raise ValueError(
+            f"{component.files[0]} describes a {found}; the {part} must be a "
+            f"{read.name}"
+        )
+    try:
+        config = checked(read.config(dict(component.config), dtype))
+        module = abstract(kind.model, config)
+    except KeyError as error:
+        raise ValueError(f"the config.json of the {part} lacks {error}") from error
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{component.files[0]}: {error}") from error
+    plan = make_plan(part, read.rules(config), component.tensors, names(module))
+    return Prepared(module, plan)
+
+
+def check(parts: Mapping[str, Prepared]) -> None:
+    """ValueError with the mismatches of all parts, if there are any."""
+    raise_problems([line for part in parts.values() for line in part.plan.problems])
+
+
+def work(source: Source, parts: Mapping[str, Prepared], passes: int) -> int:
+    """Bytes that pass by in a conversion: the files digested and the arrays written."""
+    files = sum(file.stat().st_size for file in source.files())
+    return files + passes * sum(part.nbytes for part in parts.values())
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do besides writing: read all again and compare, tell of the bytes."""
+
+    verify: bool = False
+    progress: Progress = lambda _: None
+
+
+def convert(
+    source: Source, parts: Mapping[str, Prepared], folder: Path, order: Order = Order()
+) -> Card:
+    """Writes the checkpoint folder and returns its card; a few blocks are in memory.
+
+    Raises ValueError, and leaves no folder, if something does not fit, if a tensor
+    holds NaN or infinite values, if the folder exists or cannot be written.
+    """
+    check(parts)
+    with aside(folder) as partial, _digests(source, order.progress) as digests:
+        check_space(folder, sum(part.nbytes for part in parts.values()))
+        stream = _Stream(order.progress)
+        entries = {}
+        for name, part in parts.items():
+            written = write_arrays(partial / name, stream.arrays(part.plan))
+            entries[name] = describe(part.module, part.module.config, written)
+        raise_problems(stream.problems())
+        if order.verify:
+            for name, part in parts.items():
+                compare(part.plan.fills, partial / name, order.progress)
+        shutil.copytree(source.tokenizer, partial / "tokenizer")
+        card = Card("wan", entries, source.scheduler, digests.result())
+        card.write(partial)
+    return card
+
+
+@contextmanager
+def _digests(source: Source, progress: Progress) -> Iterator[Future[dict[str, str]]]:
+    """The digests of all files, taken meanwhile; an error in the block ends them."""
+    ended = threading.Event()
+
+    def told(count: int) -> None:
+        if ended.is_set():
+            raise CancelledError
+        progress(count)
+
+    def digests() -> dict[str, str]:
+        return {
+            str(file.relative_to(source.folder)): sha256(file, told)
+            for file in source.files()
+        }
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            yield pool.submit(digests)
+        except BaseException:
+            ended.set()
+            raise
+
+
+class _Stream:
+    """The blocks of a plan on their way to disk, watched for NaN and infinity."""
+
+    def __init__(self, progress: Progress):
+        self._progress = progress
+        self._bad: dict[str, int] = {}
+        self._unequal: list[str] = []
+
+    def arrays(self, plan: Plan) -> dict[str, StreamedArray]:
+        """The parameters of a part, read when they are written."""
+        self._unequal += [
+            f"{plan.part}: {one.name} differs from {other.name}, which it must repeat"
+            for one, other in plan.repeats
+            if not _equal(one, other)
+        ]
+        return {
+            name: StreamedArray(fill.shape, fill.dtype, self._reader(plan.part, fill))
+            for name, fill in plan.fills.items()
+        }
+
+    def problems(self) -> list[str]:
+        """What was found in the values, one line a tensor."""
+        bad = [
+            f"{name} holds {count} values that are NaN or infinite"
+            for name, count in self._bad.items()
+        ]
+        return self._unequal + bad
+
+    def _reader(self, part: str, fill: Fill) -> Callable[[Box], np.ndarray]:
+        def read(box: Box) -> np.ndarray:
+            block = fill.read(box)
+            if not np.isfinite(block).all():
+                self._blame(part, fill, box, block)
+            self._progress(block.nbytes)
+            return block
+
+        return read
+
+    def _blame(self, part: str, fill: Fill, box: Box, block: np.ndarray) -> None:
+        tensors: Sequence[Tensor] = (
+            fill.tensors[box[0]] if fill.stacked else fill.tensors
+        )
+        layers = block if fill.stacked else block[None]
+        for tensor, layer in zip(tensors, layers):
+            count = int(layer.size - np.isfinite(layer).sum())
+            if count:
+                name = f"{part}: {tensor.name}"
+                self._bad[name] = self._bad.get(name, 0) + count
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    starts = range(0, one.shape[0], ROWS) if one.shape else [0]
+    return all(
+        np.array_equal(one.read(slice(i, i + ROWS)), other.read(slice(i, i + ROWS)))
+        for i in starts
+    )

@@ -1,0 +1,181 @@
+"""Export: a checkpoint folder becomes one in diffusers' layout, tensor by tensor."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chorus_jax.checkpoints import (
+    Card,
+    StreamedArray,
+    abstract,
+    aside,
+    boxes,
+    check_same,
+    check_space,
+    config_from,
+    names,
+    open_arrays,
+)
+from convert.conversion import Order, prepare_part
+from convert.family import Kind
+from convert.plan import is_stacked, raise_problems, source_shape, sources
+from convert.rules import SAME, Rule, indices
+from convert.safetensors_files import Outgoing, write_shards
+from convert.source import DIFFUSERS, open_component, read_json
+from convert.verify import compare
+
+TRANSFORMER = "transformer"
+
+# The scheduler of the published Wan 2.1 pipelines, for weights that came without one.
+SCHEDULER = {
+    "_class_name": "UniPCMultistepScheduler",
+    "num_train_timesteps": 1000,
+    "solver_order": 2,
+    "solver_type": "bh2",
+    "prediction_type": "flow_prediction",
+    "use_flow_sigmas": True,
+    "flow_shift": 3.0,
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One part of a checkpoint folder: its arrays on disk and what they are.
+
+    `source` is the folder that the arrays are in.
+    """
+
+    kind: Kind
+    source: Path
+    config: Any
+    arrays: Mapping[str, StreamedArray]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all arrays."""
+        arrays = self.arrays.values()
+        return sum(int(np.prod(x.shape)) * x.dtype.itemsize for x in arrays)
+
+
+def open_parts(
+    folder: Path, kinds: Mapping[str, Kind], transformer: str = TRANSFORMER
+) -> dict[str, Stored]:
+    """The parts of a checkpoint folder, headers only.
+
+    `transformer` is the part that is exported as the transformer. Raises ValueError if
+    the folder is no checkpoint, has no such part, or holds another model's weights.
+    """
+    card = Card.read(folder).of_family("wan")
+    parts = {}
+    for name, kind in kinds.items():
+        stored = transformer if name == TRANSFORMER else name
+        config: Any = config_from(kind.config, card.part(stored).config)
+        arrays, source = open_arrays(folder.absolute() / stored), folder / stored
+        check_same(arrays, names(abstract(kind.model, config)), source)
+        parts[name] = Stored(kind, source, config, arrays)
+    return parts
+
+
+def left_out(folder: Path, parts: Mapping[str, Stored]) -> list[str]:
+    """The parts of a checkpoint folder that are not among those to be exported."""
+    taken = {part.source.name for part in parts.values()}
+    return [name for name in Card.read(folder).parts if name not in taken]
+
+
+def export(
+    source: Path, parts: Mapping[str, Stored], folder: Path, order: Order = Order()
+) -> None:
+    """Writes the parts of the checkpoint `source` as a folder that diffusers loads.
+
+    Raises ValueError, and leaves no folder, if it exists or cannot be written.
+    """
+    with aside(folder) as partial:
+        check_space(folder, sum(part.nbytes for part in parts.values()))
+        for name, part in parts.items():
+            (partial / name).mkdir()
+            write_json(partial / name / "config.json", part.kind.export(part.config))
+            write_shards(
+                partial / name, part.kind.stem, _outgoing(part, order.progress)
+            )
+        shutil.copytree(source / "tokenizer", partial / "tokenizer")
+        scheduler = Card.read(source).scheduler or SCHEDULER
+        (partial / "scheduler").mkdir()
+        write_json(partial / "scheduler" / "scheduler_config.json", scheduler)
+        index = _index(parts, scheduler, partial / "tokenizer")
+        write_json(partial / "model_index.json", index)
+        if order.verify:
+            _verify(parts, partial, order.progress)
+
+
+def _verify(
+    parts: Mapping[str, Stored], folder: Path, progress: Callable[[int], object]
+) -> None:
+    for name, part in parts.items():
+        component = open_component(folder / name)
+        dtype = part.config.dtype
+        written = prepare_part(name, part.kind, component, DIFFUSERS, dtype)
+        raise_problems(written.plan.problems)
+        compare(written.plan.fills, part.source.absolute(), progress)
+
+
+def _index(
+    parts: Mapping[str, Stored], scheduler: Mapping[str, Any], tokenizer: Path
+) -> dict[str, Any]:
+    settings = tokenizer / "tokenizer_config.json"
+    named = read_json(settings) if settings.is_file() else {}
+    return {
+        "_class_name": "WanPipeline",
+        "scheduler": ["diffusers", scheduler["_class_name"]],
+        "tokenizer": ["transformers", named.get("tokenizer_class", "T5TokenizerFast")],
+        **{name: [part.kind.library, part.kind.name] for name, part in parts.items()},
+    }
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Writes an object as a JSON file."""
+    file.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _outgoing(part: Stored, progress: Callable[[int], object]) -> list[Outgoing]:
+    """The tensors that a part's arrays become."""
+    rules = part.kind.layouts[DIFFUSERS].rules(part.config)
+    table = [rule for rule in rules if isinstance(rule, Rule)]
+    tensors = []
+    for name, array in part.arrays.items():
+        rule = next(r for r in table if indices(r.target, name) is not None)
+        shape = source_shape(rule, array.shape)
+        for layer, tensor in enumerate(sources(rule, name, array.shape) or []):
+            where = layer if is_stacked(rule) else None
+            blocks = _blocks(array, rule, where, progress)
+            tensors.append(Outgoing(tensor, shape, array.dtype, blocks))
+    return tensors
+
+
+def _blocks(
+    array: StreamedArray,
+    rule: Rule,
+    layer: int | None,
+    progress: Callable[[int], object],
+) -> Callable[[], Any]:
+    """The values of one tensor in its own order, in one or several blocks."""
+
+    def whole() -> Any:
+        everything = tuple(slice(0, size) for size in array.shape)
+        if layer is not None:
+            everything = (slice(layer, layer + 1), *everything[1:])
+        value = array.read(everything)
+        yield rule.fix.back(value if layer is None else value[0])
+        progress(value.nbytes)
+
+    def rows() -> Any:
+        for box in boxes(array.shape, array.dtype):
+            value = array.read(box)
+            yield value
+            progress(value.nbytes)
+
+    return rows if rule.fix is SAME and layer is None else whole

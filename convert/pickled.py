@@ -1,0 +1,176 @@
+"""State dicts in torch's zip format (.pth), read without running any of their code.
+
+The pickle inside may only name the few constructors below, each of which stands for an
+inert record; every other name is refused before anything is called. What results is a
+list of tensors and where their bytes lie in the zip. Format: pytorch,
+torch/serialization.py, `_save`; refusing names is Python's own recipe (pickle,
+"Restricting Globals").
+"""
+
+import io
+import pickle
+import zipfile
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.tensors import DTYPES, Tensor, truncated
+
+STORAGES: Mapping[str, str] = {
+    "DoubleStorage": "F64",
+    "FloatStorage": "F32",
+    "HalfStorage": "F16",
+    "BFloat16Storage": "BF16",
+    "LongStorage": "I64",
+    "IntStorage": "I32",
+    "ShortStorage": "I16",
+    "CharStorage": "I8",
+    "ByteStorage": "U8",
+    "BoolStorage": "BOOL",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Storage:
+    """A block of numbers in the archive; `key` names its file there."""
+
+    dtype: np.dtype
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A tensor as a view of a storage, in elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _View:
+    numbers = (offset, *shape, *strides)
+    good = isinstance(storage, _Storage) and len(shape) == len(strides)
+    if not good or any(type(n) is not int or n < 0 for n in numbers):
+        raise pickle.UnpicklingError("it describes a tensor that cannot be")
+    return _View(storage, offset, tuple(shape), tuple(strides))
+
+
+def _parameter(data: Any, *_: Any) -> Any:
+    return data
+
+
+ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _view,
+    ("torch._utils", "_rebuild_parameter"): _parameter,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Refuses every name that is not allowed."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in ALLOWED:
+            return ALLOWED[module, name]
+        if module == "torch" and name in STORAGES:
+            return STORAGES[name]
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is not a tensor")
+
+    def persistent_load(self, pid: Any) -> _Storage:
+        kind, dtype, key, *_ = pid
+        if kind != "storage" or dtype not in STORAGES.values():
+            raise pickle.UnpicklingError(f"it refers to an unknown object {kind!r}")
+        return _Storage(DTYPES[dtype], str(key))
+
+
+def read_pickle(file: Path) -> list[Tensor]:
+    """The tensors of a state dict saved by `torch.save`; runs nothing that is in it.
+
+    Raises ValueError if the file is truncated, not in torch's zip format, or holds
+    anything but named tensors.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile as error:
+        raise ValueError(
+            f"{file} is truncated or not in torch's zip format: found "
+            f"{file.stat().st_size} bytes without the directory that must end them; "
+            "download it again (or load and save a file from before torch 1.6 anew)"
+        ) from error
+    with archive:
+        state = _unpickled(file, archive)
+        members = {info.filename: info for info in archive.infolist()}
+        prefix = _pickle_name(file, archive)[: -len("data.pkl")]
+        return [
+            _placed(file, name, view, members.get(f"{prefix}data/{view.storage.key}"))
+            for name, view in _flat(file, state).items()
+        ]
+
+
+def _pickle_name(file: Path, archive: zipfile.ZipFile) -> str:
+    names = [name for name in archive.namelist() if name.endswith("data.pkl")]
+    if len(names) != 1:
+        raise ValueError(f"{file} is not a file of torch.save: it has no data.pkl")
+    return names[0]
+
+
+def _unpickled(file: Path, archive: zipfile.ZipFile) -> Any:
+    name = _pickle_name(file, archive)
+    try:
+        data = archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
+        raise ValueError(f"{file} is damaged: {error}; download it again") from error
+    try:
+        return _Unpickler(io.BytesIO(data)).load()
+    except Exception as error:  # A hostile pickle may fail in any way.
+        raise ValueError(
+            f"{file} is refused: its pickle may hold tensors only, but {error}; "
+            "nothing in it was run. Get the file from its publisher, or convert "
+            "the safetensors"
+        ) from error
+
+
+def _flat(file: Path, state: Any) -> dict[str, _View]:
+    if not isinstance(state, dict):
+        raise ValueError(f"{file} holds a {type(state).__name__}, not a state dict")
+    strange = [
+        name
+        for name, view in state.items()
+        if not isinstance(name, str) or not isinstance(view, _View)
+    ]
+    if strange:
+        raise ValueError(
+            f"{file} holds more than named tensors: {strange[:5]}; save the state "
+            "dict only"
+        )
+    return dict(state)
+
+
+def _placed(file: Path, name: str, view: _View, info: Any) -> Tensor:
+    if info is None or info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{file}: the bytes of {name} are missing or compressed")
+    with open(file, "rb") as stream:
+        stream.seek(info.header_offset + 26)
+        lengths = np.frombuffer(stream.read(4), "<u2")
+    start = info.header_offset + 30 + int(lengths.sum())
+    offset = start + view.offset * view.storage.dtype.itemsize
+    contiguous: list[int] = []
+    step = 1
+    for size in reversed(view.shape):
+        contiguous.insert(0, step)
+        step *= size
+    plain = all(
+        s == c for s, c, n in zip(view.strides, contiguous, view.shape) if n > 1
+    )
+    strides = None if plain else view.strides
+    tensor = Tensor(name, view.shape, view.storage.dtype, file, offset, strides)
+    last = sum((n - 1) * s for n, s in zip(view.shape, view.strides))
+    if offset + (last + 1) * tensor.dtype.itemsize > start + info.file_size:
+        raise truncated(file, offset + tensor.nbytes, start + info.file_size)
+    return tensor

@@ -1,0 +1,183 @@
+"""The plan: which source tensors fill which parameter, and every mismatch."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chorus_jax.checkpoints.stored import Box
+from convert.rules import SAME, Alias, Rule, indices
+from convert.tensors import Tensor
+
+FLOATS = ("float64", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A parameter and the tensors that fill it: one, or one a layer."""
+
+    target: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    rule: Rule
+    tensors: tuple[Tensor, ...]
+
+    @property
+    def stacked(self) -> bool:
+        """Whether the first axis of the parameter counts layers."""
+        return is_stacked(self.rule)
+
+    def read(self, box: Box) -> np.ndarray:
+        """The block of the parameter inside a box, in the parameter's dtype."""
+        if not self.stacked:
+            return self._cut(self.tensors[0], box)
+        layers = self.tensors[box[0]]
+        return np.stack([self._cut(tensor, box[1:]) for tensor in layers])
+
+    def _cut(self, tensor: Tensor, box: Box) -> np.ndarray:
+        if self.rule.fix is SAME and box:
+            value = self._cast(tensor.read(box[0]))
+            return value[(slice(None), *box[1:])]
+        # A layer cut into several blocks is read again for each: layers are small.
+        value = self.rule.fix.there(self._cast(tensor.read()))
+        return np.array(value[box], order="C", copy=None)
+
+    def _cast(self, value: np.ndarray) -> np.ndarray:
+        # A number too large for the dtype becomes infinite, and is then found.
+        with np.errstate(over="ignore"):
+            return value.astype(self.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a part's parameters are filled with, and what stands against it."""
+
+    part: str
+    fills: Mapping[str, Fill]
+    problems: Sequence[str]
+    repeats: Sequence[tuple[Tensor, Tensor]] = field(default=())
+
+
+def is_stacked(rule: Rule) -> bool:
+    """Whether a rule's tensors are the layers of one parameter."""
+    return "{layer}" in rule.source and "{layer}" not in rule.target
+
+
+def sources(rule: Rule, target: str, shape: Sequence[int]) -> list[str] | None:
+    """The names of the tensors that fill a parameter by a rule; None if none do."""
+    found = indices(rule.target, target)
+    if found is None:
+        return None
+    if not is_stacked(rule):
+        return [rule.source.format(**found)]
+    return [rule.source.format(**found, layer=layer) for layer in range(shape[0])]
+
+
+def source_shape(rule: Rule, shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of each tensor that fills a parameter of this shape by a rule."""
+    inner = tuple(shape[1:] if is_stacked(rule) else shape)
+    # A view of one number: no memory, whatever the shape.
+    return rule.fix.back(np.broadcast_to(np.uint8(0), inner)).shape
+
+
+def make_plan(
+    part: str,
+    rules: Sequence[Rule | Alias],
+    tensors: Mapping[str, Tensor],
+    targets: Mapping[str, Any],
+) -> Plan:
+    """Matches tensors with parameters (anything with `shape` and `dtype`) by a table.
+
+    Nothing is raised: everything that does not fit is in `problems`, one line each.
+    """
+    aliases = {rule.source: rule.of for rule in rules if isinstance(rule, Alias)}
+    table = [rule for rule in rules if isinstance(rule, Rule)]
+    present = dict(tensors)
+    for source, of in aliases.items():
+        if source in tensors:
+            present.setdefault(of, tensors[source])
+    used: dict[str, str] = {}
+    fills: dict[str, Fill] = {}
+    missing: dict[str, str] = {}
+    problems: list[str] = []
+    for target, leaf in targets.items():
+        rule = _rule_for(target, leaf.shape, table, present)
+        if rule is None:
+            problems.append(f"no rule fills {target}")
+            continue
+        names = sources(rule, target, leaf.shape) or []
+        for name in names:
+            if name in used:
+                problems.append(f"{name} fills both {used[name]} and {target}")
+            used[name] = target
+        absent = {name: target for name in names if name not in present}
+        missing |= absent
+        if not absent:
+            found = tuple(present[name] for name in names)
+            fill = Fill(target, tuple(leaf.shape), np.dtype(leaf.dtype), rule, found)
+            fills[target] = fill
+            problems += _unfit(fill)
+    extra = [name for name in tensors if name not in used and name not in aliases]
+    problems += _unmatched(missing, [tensors[name] for name in extra])
+    repeats = [
+        (tensors[source], tensors[of])
+        for source, of in aliases.items()
+        if source in tensors and of in tensors
+    ]
+    return Plan(part, fills, [f"{part}: {problem}" for problem in problems], repeats)
+
+
+def _rule_for(
+    target: str, shape: Sequence[int], table: Sequence[Rule], present: Mapping[str, Any]
+) -> Rule | None:
+    """The rule whose tensors are there, else the first that names the parameter."""
+    rules = [rule for rule in table if indices(rule.target, target) is not None]
+    for rule in rules:
+        if all(name in present for name in sources(rule, target, shape) or []):
+            return rule
+    return rules[0] if rules else None
+
+
+def _unfit(fill: Fill) -> list[str]:
+    """Tensors of a wrong dtype or shape."""
+    expected = source_shape(fill.rule, fill.shape)
+    problems = []
+    for tensor in fill.tensors:
+        if tensor.dtype.name not in FLOATS:
+            problems.append(
+                f"wrong dtype: {tensor.name} is {tensor.dtype}, expected one of "
+                f"{', '.join(FLOATS)}"
+            )
+        if tensor.shape != expected:
+            problems.append(
+                f"wrong shape: {tensor.name} is {list(tensor.shape)}, expected "
+                f"{list(expected)} to fill {fill.target} {list(fill.shape)}"
+            )
+    return problems
+
+
+def _unmatched(missing: Mapping[str, str], extra: Sequence[Tensor]) -> list[str]:
+    """Missing and extra tensors; for a missing one, the extra one most like it."""
+    names = [tensor.name for tensor in extra]
+    problems = []
+    for name, target in missing.items():
+        like = difflib.get_close_matches(name, names, 1, 0.6) if len(names) < 50 else []
+        renamed = f"; was it renamed to {like[0]}?" if like else ""
+        problems.append(f"missing: {name}, which fills {target}{renamed}")
+    for tensor in extra:
+        described = f"{tensor.dtype} {list(tensor.shape)}"
+        problems.append(f"extra: {tensor.name} ({described}), which no rule takes")
+    return problems
+
+
+def raise_problems(problems: Sequence[str]) -> None:
+    """ValueError with all problems in it, if there are any."""
+    if problems:
+        shown = "\n  ".join(problems[:40])
+        more = f"\n  and {len(problems) - 40} more" if len(problems) > 40 else ""
+        raise ValueError(
+            f"the source does not fit the model, {len(problems)} problems:\n  "
+            f"{shown}{more}"
+        )

@@ -1,0 +1,71 @@
+"""Rules: which source tensor fills which parameter, and how its layout changes.
+
+A model's converter is a table of rules and nothing else. `{layer}` stands for the index
+in a stacked parameter's leading axis; any other `{name}` stands for an index that
+occurs in both names.
+"""
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A change of layout and its inverse: `there` on the way in, `back` on export."""
+
+    there: Callable[[np.ndarray], np.ndarray]
+    back: Callable[[np.ndarray], np.ndarray]
+
+
+SAME = Fix(lambda x: x, lambda x: x)
+LINEAR = Fix(lambda x: x.T, lambda x: x.T)
+# torch [out, in, t, h, w] <-> ours [t, h, w, in, out], and the same without t
+CONV3D = Fix(lambda x: x.transpose(2, 3, 4, 1, 0), lambda x: x.transpose(4, 3, 0, 1, 2))
+CONV2D = Fix(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The tensor called `source` fills the parameter at the dotted path `target`.
+
+    Names are templates: `Rule("blocks.{layer}.ffn.0.weight", "layers.mlp.inner.kernel",
+    LINEAR)`. A rule may match nothing, where a model has no such parameter.
+    """
+
+    source: str
+    target: str
+    fix: Fix = SAME
+
+
+@dataclass(frozen=True)
+class Alias:
+    """The tensor called `source` repeats the tensor `of`; it must be equal to it."""
+
+    source: str
+    of: str
+
+
+def indices(template: str, name: str) -> dict[str, str] | None:
+    """The indices in a name that fits a template, None if it does not fit.
+
+    A worked case: `blocks.{layer}.bias` and `blocks.7.bias` give {"layer": "7"}.
+    """
+    match = _pattern(template).fullmatch(name)
+    return match.groupdict() if match else None
+
+
+@functools.cache
+def _pattern(template: str) -> re.Pattern[str]:
+    # Pieces alternate between text and index names; an index may occur twice.
+    pattern, seen = "", set()
+    for i, piece in enumerate(re.split(r"\{(\w+)\}", template)):
+        if i % 2 == 0:
+            pattern += re.escape(piece)
+        else:
+            pattern += f"(?P={piece})" if piece in seen else rf"(?P<{piece}>\d+)"
+            seen.add(piece)
+    return re.compile(pattern)

@@ -1,0 +1,153 @@
+"""Source tensors: where each lies in which file, read with plain reads when needed.
+
+Nothing is mapped into memory: the pages of a mapped file count as memory of the process
+once they are read.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+DTYPES: Mapping[str, np.dtype] = {
+    "F64": np.dtype(np.float64),
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+    "I64": np.dtype(np.int64),
+    "I32": np.dtype(np.int32),
+    "I16": np.dtype(np.int16),
+    "I8": np.dtype(np.int8),
+    "U8": np.dtype(np.uint8),
+    "BOOL": np.dtype(np.bool_),
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor in a file: bytes from `offset` on, C order unless it has `strides`.
+
+    `strides` count elements, as in torch.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    file: Path
+    offset: int
+    strides: tuple[int, ...] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def read(self, rows: slice = slice(None)) -> np.ndarray:
+        """The tensor, or some rows of its first axis."""
+        if self.strides is not None:
+            return self._gather()[rows]
+        if not self.shape:
+            return self._bytes(self.offset, self.nbytes).view(self.dtype).reshape(())
+        start, stop, _ = rows.indices(self.shape[0])
+        row = math.prod(self.shape[1:]) * self.dtype.itemsize
+        data = self._bytes(self.offset + start * row, (stop - start) * row)
+        return data.view(self.dtype).reshape(stop - start, *self.shape[1:])
+
+    def _gather(self) -> np.ndarray:
+        steps = self.strides or ()
+        last = sum((size - 1) * step for size, step in zip(self.shape, steps))
+        data = self._bytes(self.offset, (last + 1) * self.dtype.itemsize)
+        strides = [step * self.dtype.itemsize for step in steps]
+        return np.lib.stride_tricks.as_strided(
+            data.view(self.dtype), self.shape, strides, writeable=False
+        )
+
+    def _bytes(self, offset: int, count: int) -> np.ndarray:
+        buffer = np.empty(count, np.uint8)
+        with open(self.file, "rb", buffering=0) as file:
+            file.seek(offset)
+            # One read gives at most 2 GiB.
+            view, done = buffer.data, 0
+            while done < count and (got := file.readinto(view[done:])):
+                done += got
+        if done < count:
+            raise truncated(self.file, offset + count, offset + done)
+        return buffer
+
+
+def truncated(file: Path, expected: int, actual: int) -> ValueError:
+    """The error for a file that ends too early."""
+    return ValueError(
+        f"{file} is truncated: expected at least {expected} bytes, found {actual}; "
+        "download it again"
+    )
+
+
+def read_safetensors(file: Path) -> list[Tensor]:
+    """The tensors of a safetensors file; reads only its header.
+
+    Raises ValueError if the file is not one, or is shorter than its header says.
+    Format: huggingface/safetensors, README.md.
+    """
+    size = os.path.getsize(file)
+    with open(file, "rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if size < 8 or length > 100_000_000:
+            raise ValueError(f"{file} is not a safetensors file: its header is damaged")
+        if 8 + length > size:
+            raise truncated(file, 8 + length, size)
+        try:
+            header: Any = json.loads(stream.read(length))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{file} is not a safetensors file: {error}") from error
+    if not isinstance(header, dict):
+        raise ValueError(f"{file} is not a safetensors file: its header is no object")
+    header.pop("__metadata__", None)
+    tensors = [_tensor(file, 8 + length, *item) for item in header.items()]
+    end = max((x.offset + x.nbytes for x in tensors), default=0)
+    if end > size:
+        raise truncated(file, end, size)
+    return tensors
+
+
+def _tensor(file: Path, base: int, name: str, entry: Any) -> Tensor:
+    try:
+        dtype, shape = entry["dtype"], tuple(entry["shape"])
+        start, stop = entry["data_offsets"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: the entry of {name} is damaged: {error!r}") from None
+    if any(type(n) is not int or n < 0 for n in (*shape, start, stop)):
+        raise ValueError(
+            f"{file}: {name} has the shape {list(shape)} and the bytes "
+            f"{[start, stop]}: the header is damaged"
+        )
+    if str(dtype) not in DTYPES:
+        raise ValueError(f"{file}: {name} has the unknown dtype {dtype}")
+    tensor = Tensor(name, shape, DTYPES[dtype], file, base + start)
+    if tensor.nbytes != stop - start:
+        raise ValueError(
+            f"{file}: {name} has {stop - start} bytes, but {dtype} "
+            f"{list(shape)} has {tensor.nbytes}: the header is damaged"
+        )
+    return tensor
+
+
+def by_name(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Tensors by name. ValueError if a name occurs in two files."""
+    found: dict[str, Tensor] = {}
+    for tensor in tensors:
+        if tensor.name in found:
+            raise ValueError(
+                f"{tensor.name} is both in {found[tensor.name].file} and in "
+                f"{tensor.file}: remove the shard that is not of this model"
+            )
+        found[tensor.name] = tensor
+    return found

@@ -1,0 +1,42 @@
+"""Verification: what is on disk against where it came from, block by block."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from chorus_jax.checkpoints import boxes, check_same, open_arrays
+from convert.plan import Fill
+
+
+def compare(
+    fills: Mapping[str, Fill], folder: Path, progress: Callable[[int], object]
+) -> None:
+    """Reads source tensors and stored arrays again and compares every value.
+
+    Equal means equal bits after the cast. Raises ValueError naming all that differ.
+    """
+    stored = open_arrays(folder)
+    check_same(stored, fills, folder)
+    different = []
+    for name, fill in fills.items():
+        array, count = stored[name], 0
+        if array.dtype != fill.dtype:
+            different.append(f"{name} ({array.dtype}, needs {fill.dtype})")
+            continue
+        for box in boxes(fill.shape, fill.dtype):
+            theirs, ours = _bits(fill.read(box)), _bits(array.read(box))
+            count += int(np.count_nonzero(theirs != ours))
+            progress(theirs.nbytes)
+        if count:
+            different.append(f"{name} ({array.dtype}, {count} values)")
+    if different:
+        raise ValueError(
+            f"{len(different)} arrays in {folder} differ from the source: "
+            f"{', '.join(different[:10])}; the disk or the source changed them"
+        )
+
+
+def _bits(block: np.ndarray) -> np.ndarray:
+    """The values as whole numbers: -0.0 is not 0.0, and NaN is itself."""
+    return block.view(f"u{block.dtype.itemsize}")

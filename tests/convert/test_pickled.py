@@ -1,0 +1,139 @@
+"""Reading torch's pickled state dicts: every tensor, and no code."""
+
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from convert.pickled import read_pickle
+from convert.tensors import by_name
+
+torch = pytest.importorskip("torch")
+
+
+def test_values(tmp_path):
+    base = torch.arange(24, dtype=torch.float32).reshape(4, 6)
+    state = {
+        "plain": base,
+        "row": base[1],
+        "transposed": base.T,
+        "half": base.to(torch.float16),
+        "bf16": base.to(torch.bfloat16),
+        "integers": torch.arange(3),
+        "scalar": torch.tensor(2.5),
+        "parameter": torch.nn.Parameter(torch.ones(2)),
+    }
+    torch.save(state, tmp_path / "x.pth")
+    tensors = by_name(read_pickle(tmp_path / "x.pth"))
+    assert tensors.keys() == state.keys()
+    for name, value in state.items():
+        theirs = value.detach().to(torch.float64).numpy()
+        np.testing.assert_array_equal(tensors[name].read().astype(np.float64), theirs)
+        if theirs.ndim:
+            cut = tensors[name].read(slice(1, 2)).astype(np.float64)
+            np.testing.assert_array_equal(cut, theirs[1:2])
+    assert tensors["bf16"].dtype.name == "bfloat16"
+
+
+def test_module_state(tmp_path):
+    torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "x.pth")
+    assert by_name(read_pickle(tmp_path / "x.pth")).keys() == {"weight", "bias"}
+
+
+class Hostile:
+    def __init__(self, call, *arguments):
+        self.call = call, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (os.mkdir, "posix.mkdir"),
+        (eval, "__builtin__.eval"),
+        (getattr, "__builtin__.getattr"),
+    ],
+)
+def test_code_is_refused_and_not_run(tmp_path, call, named):
+    argument = (
+        "__import__('os').mkdir('ran')" if call is eval else str(tmp_path / "ran")
+    )
+    torch.save({"a": Hostile(call, argument)}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="x.pth is refused") as caught:
+        read_pickle(tmp_path / "x.pth")
+    assert f"it names {named}, which is not a tensor; nothing in it was run" in str(
+        caught.value
+    )
+    assert not (tmp_path / "ran").exists() and not os.path.exists("ran")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # The state of a function, a class and a storage cannot be set.
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}U\x08__code__K\x01sb.",
+        b"\x80\x02ccollections\nOrderedDict\n}U\x01aK\x01sb.",
+        b"\x80\x02ctorch\nFloatStorage\n}U\x01aK\x01sb.",
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(K\x01K\x01K\x01K\x01tR.",
+        b"garbage",
+        b"",
+    ],
+)
+def test_other_pickles_are_refused(tmp_path, data):
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        archive.writestr("x/data.pkl", data)
+    with pytest.raises(ValueError, match="refused|not a state dict"):
+        read_pickle(tmp_path / "x.pth")
+
+
+def test_not_a_state_dict(tmp_path):
+    torch.save({"weights": {"a": torch.ones(2)}, "epoch": 3}, tmp_path / "x.pth")
+    with pytest.raises(
+        ValueError, match=r"more than named tensors: \['weights', 'epoch'\]"
+    ):
+        read_pickle(tmp_path / "x.pth")
+    torch.save([torch.ones(2)], tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="holds a list, not a state dict"):
+        read_pickle(tmp_path / "x.pth")
+
+
+def test_truncated(tmp_path):
+    torch.save({"a": torch.ones(1000)}, tmp_path / "x.pth")
+    data = (tmp_path / "x.pth").read_bytes()
+    (tmp_path / "x.pth").write_bytes(data[:-100])
+    with pytest.raises(ValueError, match="is truncated .* found 5... bytes|truncated"):
+        read_pickle(tmp_path / "x.pth")
+
+
+def test_damaged_pickle(tmp_path):
+    file = tmp_path / "x.pth"
+    torch.save({"a": torch.ones(10)}, file)
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"_rebuild_tensor_v2", b"_rebuild_tensor_v3"))
+    with pytest.raises(ValueError, match="x.pth is damaged: Bad CRC-32"):
+        read_pickle(file)
+
+
+def test_view_beyond_its_storage(tmp_path):
+    torch.save({"a": torch.ones(10)}, tmp_path / "x.pth")
+    with zipfile.ZipFile(tmp_path / "x.pth") as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(tmp_path / "x.pth", "w") as archive:
+        for name, data in contents.items():
+            archive.writestr(name, data[:20] if name.endswith("/data/0") else data)
+    with pytest.raises(ValueError, match="truncated"):
+        read_pickle(tmp_path / "x.pth")
+
+
+def test_before_the_zip_format(tmp_path):
+    torch.save(
+        {"a": torch.ones(2)}, tmp_path / "a", _use_new_zipfile_serialization=False
+    )
+    (tmp_path / "b").write_bytes(pickle.dumps({"a": 1}))
+    for name in "ab":
+        with pytest.raises(ValueError, match="not in torch's zip format"):
+            read_pickle(tmp_path / name)

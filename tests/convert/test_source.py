@@ -1,0 +1,109 @@
+"""Detecting the layout of a source folder."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from convert.source import open_source, sha256
+
+
+def test_diffusers(diffusers_folder):
+    source = open_source(diffusers_folder)
+    assert source.layout == "diffusers"
+    assert source.components.keys() == {"transformer", "vae", "text_encoder"}
+    assert source.tokenizer == diffusers_folder / "tokenizer"
+    assert source.scheduler["use_flow_sigmas"]
+    names = {str(file.relative_to(source.folder)) for file in source.files()}
+    assert {"vae/config.json", "scheduler/scheduler_config.json"} <= names
+
+
+def test_original(original_folder):
+    source = open_source(original_folder)
+    assert source.layout == "original"
+    assert source.components.keys() == {"transformer", "vae", "text_encoder"}
+    assert source.tokenizer == original_folder / "google" / "umt5-xxl"
+    assert source.scheduler is None
+    names = {str(file.relative_to(source.folder)) for file in source.files()}
+    assert {"Wan2.1_VAE.pth", "config.json", "google/umt5-xxl/tokenizer.json"} <= names
+
+
+def test_no_wan(tmp_path):
+    (tmp_path / "notes.txt").write_text("")
+    with pytest.raises(ValueError, match="is no Wan: looked for model_index.json") as e:
+        open_source(tmp_path)
+    assert "Wan2.1_VAE.pth or models_t5_umt5-xxl-enc-bf16.pth" in str(e.value)
+    assert str(e.value).endswith("found notes.txt")
+    with pytest.raises(ValueError, match="found no such folder"):
+        open_source(tmp_path / "nowhere")
+
+
+def index(folder, **changes):
+    content = json.loads((folder / "model_index.json").read_text()) | changes
+    (folder / "model_index.json").write_text(json.dumps(content))
+
+
+def test_other_pipeline(folder):
+    index(folder, _class_name="FluxPipeline")
+    with pytest.raises(ValueError, match="describes a FluxPipeline, expected a WanPip"):
+        open_source(folder)
+
+
+def test_pipeline_with_more_parts(folder):
+    index(folder, transformer_2=["diffusers", "WanTransformer3DModel"])
+    with pytest.raises(ValueError, match="parts that are not known: transformer_2"):
+        open_source(folder)
+
+
+@pytest.mark.parametrize("name", ["vae", "tokenizer", "text_encoder/config.json"])
+def test_incomplete(folder, name):
+    path = folder / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(
+        ValueError, match=f"{name} is missing: the source is incomplete"
+    ):
+        open_source(folder)
+
+
+def test_incomplete_original(original_folder, tmp_path):
+    folder = shutil.copytree(original_folder, tmp_path / "source")
+    os.unlink(folder / "models_t5_umt5-xxl-enc-bf16.pth")
+    with pytest.raises(ValueError, match="enc-bf16.pth is missing"):
+        open_source(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_damaged_json(folder, text):
+    (folder / "vae" / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="vae/config.json (is damaged|holds no JSON)"):
+        open_source(folder)
+
+
+def test_several_files_without_an_index(folder):
+    part = folder / "transformer"
+    (part / "diffusion_pytorch_model.safetensors.index.json").unlink()
+    with pytest.raises(ValueError, match="one .safetensors file, or several with one"):
+        open_source(folder)
+
+
+@pytest.mark.parametrize("places", [["a"], {"a": 3}, None])
+def test_damaged_index(folder, places):
+    file = next((folder / "transformer").glob("*.index.json"))
+    file.write_text(json.dumps({"weight_map": places}))
+    with pytest.raises(ValueError, match="index.json is damaged: its weight_map"):
+        open_source(folder)
+
+
+def test_empty_tokenizer(folder):
+    for file in (folder / "tokenizer").iterdir():
+        file.unlink()
+    with pytest.raises(ValueError, match="tokenizer holds no tokenizer: looked for"):
+        open_source(folder)
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "x").write_bytes(b"abc")
+    seen = []
+    digest = sha256(tmp_path / "x", seen.append)
+    assert digest.startswith("ba7816bf8f01cfea414140de5dae2223") and seen == [3]
