@@ -1,0 +1,1 @@
+"""The shapes world: captioned videos drawn by a few lines, and an oracle for them."""

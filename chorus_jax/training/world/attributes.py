@@ -1,0 +1,81 @@
+"""What a video of the shapes world can show: attributes and their combinations."""
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+from typing import Final
+
+VALUES: Final[dict[str, tuple[str, ...]]] = {
+    "colour": ("red", "yellow", "green", "blue", "purple", "pink"),
+    "shape": ("circle", "square", "triangle", "star", "ring"),
+    "size": ("small", "large"),
+    "motion": ("left", "right", "up", "down", "still", "grows"),
+    "background": ("gray", "black", "white", "brown", "striped", "checkered"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Attributes:
+    """One object and its background; a size of None is unsaid: either will do."""
+
+    colour: str
+    shape: str
+    size: str | None
+    motion: str
+    background: str
+
+    def __post_init__(self) -> None:
+        for name, values in VALUES.items():
+            value = getattr(self, name)
+            if value not in values and not (name == "size" and value is None):
+                raise ValueError(f"{name} is one of {', '.join(values)}; got {value!r}")
+
+    def unsized(self) -> "Attributes":
+        """The same with the size unsaid."""
+        return dataclasses.replace(self, size=None)
+
+
+def differing(a: Attributes, b: Attributes) -> tuple[str, ...]:
+    """The names of the attributes in which two videos differ."""
+    return tuple(name for name in VALUES if getattr(a, name) != getattr(b, name))
+
+
+@functools.cache
+def combinations() -> tuple[Attributes, ...]:
+    """Every combination of values, always in the same order."""
+    return tuple(itertools.starmap(Attributes, itertools.product(*VALUES.values())))
+
+
+def is_held_out(attributes: Attributes) -> bool:
+    """Whether training must never see this combination, in either size."""
+    return _unsized(attributes) in _held_out()
+
+
+@functools.cache
+def training_combinations() -> tuple[Attributes, ...]:
+    """Nine tenths of the combinations; every pair of values occurs among them."""
+    return tuple(x for x in combinations() if not is_held_out(x))
+
+
+@functools.cache
+def held_out_combinations() -> tuple[Attributes, ...]:
+    """The tenth that no training may see."""
+    return tuple(x for x in combinations() if is_held_out(x))
+
+
+@functools.cache
+def _held_out() -> frozenset[tuple[str, ...]]:
+    # The size takes no part: a caption may leave it unsaid, and would then be known
+    # from training if the other size of the same combination were.
+    every = sorted(set(map(_unsized, combinations())), key=_digest)
+    return frozenset(every[: len(every) // 10])
+
+
+def _unsized(attributes: Attributes) -> tuple[str, ...]:
+    return tuple(getattr(attributes, name) for name in VALUES if name != "size")
+
+
+def _digest(words: tuple[str, ...]) -> str:
+    # Python's own hash of a string changes from run to run.
+    return hashlib.sha256(" ".join(words).encode()).hexdigest()

@@ -1,0 +1,73 @@
+"""What training and evaluation draw from the world: captioned videos, and prompts."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from chorus_jax.training.world.attributes import (
+    Attributes,
+    differing,
+    is_held_out,
+    training_combinations,
+)
+from chorus_jax.training.world.captions import paraphrase
+from chorus_jax.training.world.render import render
+from chorus_jax.training.world.scene import World
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+    """A caption and what it asks for, of one object or of two."""
+
+    caption: str
+    asked: tuple[Attributes, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A caption, what it says, and a video that shows it."""
+
+    prompt: Prompt
+    video: UInt8[np.ndarray, "f height width 3"]
+
+
+def training_example(seed: int | np.random.Generator, world: World) -> Example:
+    """A combination that is not held out, its size unsaid in every second caption."""
+    rng = np.random.default_rng(seed)
+    asked = _draw(rng, training_combinations())
+    prompt = Prompt(paraphrase(asked, rng), (asked,))
+    return Example(prompt, render(asked, rng, world))
+
+
+def training_pair(seed: int | np.random.Generator, world: World) -> Example:
+    """Two small objects of different colours, neither of a held-out combination;
+    their size is left unsaid."""
+    rng = np.random.default_rng(seed)
+    pool = training_combinations()
+    first = _draw(rng, pool).unsized()
+    second = first
+    while is_held_out(second) or "colour" not in differing(first, second):
+        second = _draw(rng, pool).unsized()
+        second = dataclasses.replace(second, background=first.background)
+    prompt = Prompt(paraphrase(first, rng, second), (first, second))
+    return Example(prompt, render(first, rng, world, second))
+
+
+def prompts(pool: Sequence[Attributes], count: int, seed: int) -> tuple[Prompt, ...]:
+    """Prompts of one object: every combination of the pool as often as any other."""
+    rng = np.random.default_rng(seed)
+    order = np.concatenate(
+        [rng.permutation(len(pool)) for _ in range(-(-count // len(pool)))]
+    )
+    asked = [_said(rng, pool[int(k)]) for k in order[:count]]
+    return tuple(Prompt(paraphrase(each, rng), (each,)) for each in asked)
+
+
+def _draw(rng: np.random.Generator, pool: Sequence[Attributes]) -> Attributes:
+    return _said(rng, pool[int(rng.integers(len(pool)))])
+
+
+def _said(rng: np.random.Generator, attributes: Attributes) -> Attributes:
+    return attributes.unsized() if rng.integers(2) else attributes

@@ -1,0 +1,119 @@
+"""Reads a video's attributes back from its pixels, without knowing its prompt.
+
+Everything is compared with what the world can show: an attribute's value is the
+nearest one, or "unclear" if none is near enough or a second one is almost as near.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from chorus_jax.training.world.attributes import Attributes
+from chorus_jax.training.world.ground_fit import fit_ground
+from chorus_jax.training.world.motions import compare_motions, fit_trend, steady_path
+from chorus_jax.training.world.objects import Object, find_objects
+from chorus_jax.training.world.palette import COLOURS
+from chorus_jax.training.world.pixels import Planes, Video, to_planes
+from chorus_jax.training.world.placing import RADIUS
+from chorus_jax.training.world.reading import UNCLEAR, Reading, nothing_read
+from chorus_jax.training.world.render import paint
+from chorus_jax.training.world.scene import Ground, Scene, Thing, World
+from chorus_jax.training.world.silhouettes import compare_shapes, silhouette
+
+Distances = dict[str, float]
+
+# The farthest that a value may be, in the measure of its own comparison.
+LIMITS: Final = {
+    "colour": 0.3,
+    "shape": 0.35,
+    "size": 0.25,
+    "motion": 0.5,
+    "background": 0.12,
+}
+SURE: Final = 0.15  # the least confidence
+UNSTEADY: Final = 0.3  # a path this far from a straight one is no motion of the world
+THERE: Final = 0.8  # share of the frames in which an object must be seen
+
+
+def read(video: Video) -> Reading:
+    """The object that takes most of the video; uint8, or floats in [-1, 1]."""
+    return read_all(video, 1)[0]
+
+
+def read_all(video: Video, count: int) -> tuple[Reading, ...]:
+    """As many readings as asked for, largest object first; two at most.
+
+    Objects are told apart by colour: what is not found is unclear.
+    """
+    if count not in (1, 2):
+        raise ValueError(f"the oracle reads one object or two, not {count}")
+    planes = to_planes(video)
+    fit = fit_ground(planes)
+    background, sure = _choose("background", fit.distances)
+    nearest = min(fit.distances, key=fit.distances.__getitem__)
+    found = find_objects(planes, fit.planes(*planes.shape[-2:]), count)
+    ground = fit.grounds[nearest]
+    readings = [_read_object(each, ground, background, sure) for each in found]
+    missing = nothing_read(ground, background, sure)
+    return tuple(readings + [missing] * (count - len(readings)))
+
+
+def render_back(world: World, *readings: Reading) -> Planes:
+    """The structure that was read, in [0, 1]: exact colours, steady paths, no texture.
+
+    Where an attribute is unclear the nearest value is drawn.
+    """
+    things = tuple(each.thing for each in readings if each.thing is not None)
+    return paint(Scene(world, readings[0].ground, things))
+
+
+def _read_object(
+    found: Object, ground: Ground, background: str, sure: float
+) -> Reading:
+    if found.there.mean() < THERE:
+        return nothing_read(ground, background, sure)
+    unit = min(found.masks.shape[1:])
+    outline = silhouette(found.masks, found.path, found.there)
+    shapes, tilts = compare_shapes(outline)
+    trend = fit_trend(found.path, found.there)
+    distances = {
+        "colour": _compare_colours(found.colour),
+        "shape": shapes,
+        "size": _compare_sizes(trend.middle[2] / unit),
+        "motion": compare_motions(trend, unit),
+    }
+    chosen = {name: _choose(name, each) for name, each in distances.items()}
+    if trend.unsteady > UNSTEADY:
+        chosen["motion"] = UNCLEAR, 0.0
+    nearest = {k: min(each, key=each.__getitem__) for k, each in distances.items()}
+    path = steady_path(trend, nearest["motion"], len(found.masks))
+    return Reading(
+        **{name: value for name, (value, _) in chosen.items()},
+        background=background,
+        confidence={k: v for k, (_, v) in chosen.items()} | {"background": sure},
+        nearest=Attributes(**nearest, background=ground.background),
+        ground=ground,
+        thing=Thing(nearest["colour"], nearest["shape"], tilts[nearest["shape"]], path),
+        seen=found.path,
+        unsteady=trend.unsteady,
+    )
+
+
+def _choose(name: str, distances: Distances) -> tuple[str, float]:
+    """The nearest value or "unclear", and how much nearer it is than the next."""
+    (first, value), (second, _), *_ = sorted((d, v) for v, d in distances.items())
+    sure = max(0.0, 1 - first / second) if second > 0 else 0.0
+    return (value if first < LIMITS[name] and sure > SURE else UNCLEAR), sure
+
+
+def _compare_colours(colour: np.ndarray) -> Distances:
+    return {
+        name: float(np.linalg.norm(colour - np.array(value)))
+        for name, value in COLOURS.items()
+    }
+
+
+def _compare_sizes(radius: float) -> Distances:
+    """In logarithms: the same factor either way is equally far."""
+    radius = max(radius, 1e-6)
+    return {size: abs(float(np.log(radius / at))) for size, at in RADIUS.items()}

@@ -1,0 +1,52 @@
+"""What the oracle sees of a video."""
+
+import dataclasses
+from typing import Final
+
+from chorus_jax.training.world.attributes import Attributes
+from chorus_jax.training.world.scene import Ground, Path, Thing
+
+UNCLEAR: Final = "unclear"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What the oracle sees of one object and its ground.
+
+    An attribute is a value or "unclear"; `confidence` is 0 where two values are
+    equally near, and 1 where the video is exactly what the world draws. `nearest` has
+    the values unclear or not. `seen` is the object's path frame by frame and `thing`
+    the object as drawn back, on its steady path; both are None where none was found.
+    """
+
+    colour: str
+    shape: str
+    size: str
+    motion: str
+    background: str
+    confidence: dict[str, float]
+    nearest: Attributes | None
+    ground: Ground
+    thing: Thing | None
+    seen: Path | None
+    unsteady: float
+
+    def agrees(self, attributes: Attributes) -> dict[str, bool]:
+        """Attribute by attribute, those left unsaid excepted."""
+        said = dataclasses.asdict(attributes)
+        return {k: getattr(self, k) == v for k, v in said.items() if v is not None}
+
+
+def nothing_read(ground: Ground, background: str, sure: float) -> Reading:
+    """The reading of a video on which no object is found."""
+    names = ("colour", "shape", "size", "motion")
+    return Reading(
+        **dict.fromkeys(names, UNCLEAR),
+        background=background,
+        confidence=dict.fromkeys(names, 0.0) | {"background": sure},
+        nearest=None,
+        ground=ground,
+        thing=None,
+        seen=None,
+        unsteady=float("inf"),
+    )

@@ -1,0 +1,69 @@
+"""What is on a video, in numbers: sizes of the world, paths of objects, grounds."""
+
+import dataclasses
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+FPS: Final = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """The size of a video; lengths in the world are fractions of its shorter side."""
+
+    height: int = 64
+    width: int = 64
+    frames: int = 17
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width) < 48 or self.frames < 5:
+            raise ValueError(
+                "a video of the shapes world has at least 48x48 pixels and 5 frames, "
+                f"or its shapes cannot be told apart; got {self}"
+            )
+
+    @property
+    def unit(self) -> int:
+        """The shorter side in pixels."""
+        return min(self.height, self.width)
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """Where an object is, in pixels from the top left corner, and how large.
+
+    A radius is that of the circle of the same area.
+    """
+
+    x: Float[np.ndarray, " f"]
+    y: Float[np.ndarray, " f"]
+    radius: Float[np.ndarray, " f"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Thing:
+    """An object to be drawn; `tilt` in radians."""
+
+    colour: str
+    shape: str
+    tilt: float
+    path: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """A background; its phases shift the pattern, in radians."""
+
+    background: str
+    phases: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A ground with objects on it, the last one in front."""
+
+    world: World
+    ground: Ground
+    things: tuple[Thing, ...]

@@ -1,0 +1,80 @@
+"""Signed distances of the shapes, all of the same area as a circle of radius one.
+
+Sizes can then be compared between shapes, and an area tells a radius.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float
+
+Points = Float[np.ndarray, "*points"]
+
+SQUARE_HALF: Final = np.pi**0.5 / 2
+TRIANGLE_INNER: Final = (np.pi / 27**0.5) ** 0.5  # radius of the circle within
+STAR_NOTCH: Final = 0.5  # inner radius over outer radius
+STAR_OUTER: Final = (np.pi / (5 * STAR_NOTCH * np.sin(np.pi / 5))) ** 0.5
+RING_HOLE: Final = 0.5  # inner radius over outer radius
+RING_OUTER: Final = (1 - RING_HOLE**2) ** -0.5
+
+# Distance from the centre to the farthest point.
+REACH: Final[dict[str, float]] = {
+    "circle": 1.0,
+    "square": 2**0.5 * SQUARE_HALF,
+    "triangle": 2 * TRIANGLE_INNER,
+    "star": STAR_OUTER,
+    "ring": RING_OUTER,
+}
+# How far a shape may be turned, in radians: a square on its corner has another name.
+TILT: Final = 0.2
+
+
+def signed_distance(shape: str, x: Points, y: Points) -> Points:
+    """Negative within the shape; true near its edges, y pointing down."""
+    return _DISTANCES[shape](x, y)
+
+
+def _circle(x: Points, y: Points) -> Points:
+    return np.sqrt(x * x + y * y) - np.float32(1)
+
+
+def _square(x: Points, y: Points) -> Points:
+    return np.maximum(abs(x), abs(y)) - np.float32(SQUARE_HALF)
+
+
+def _triangle(x: Points, y: Points) -> Points:
+    slopes = np.float32(0.75**0.5) * abs(x) - np.float32(0.5) * y
+    return np.maximum(slopes, y) - np.float32(TRIANGLE_INNER)
+
+
+def _star(x: Points, y: Points) -> Points:
+    """A fifth of the plane folded onto one half of a point, whose edge is a line."""
+    x, y = abs(x), -y
+    cos, sin = np.float32(np.cos(np.pi / 5)), np.float32(np.sin(np.pi / 5))
+    for side in (cos, -cos):
+        # Mirrors what lies beyond the line from the centre to a notch.
+        beyond = 2 * np.maximum(side * x - sin * y, 0)
+        x, y = x - beyond * side, y + beyond * sin
+    x = abs(x)
+    notch_x = STAR_OUTER * STAR_NOTCH * np.sin(np.pi / 5)
+    notch_y = STAR_OUTER * STAR_NOTCH * np.cos(np.pi / 5)
+    normal_x, normal_y = STAR_OUTER - notch_y, notch_x
+    length = np.hypot(normal_x, normal_y)
+    return np.float32(normal_x / length) * x + np.float32(normal_y / length) * (
+        y - np.float32(STAR_OUTER)
+    )
+
+
+def _ring(x: Points, y: Points) -> Points:
+    radius, outer = np.sqrt(x * x + y * y), np.float32(RING_OUTER)
+    return np.maximum(radius - outer, np.float32(RING_HOLE) * outer - radius)
+
+
+_DISTANCES: Final[dict[str, Callable[[Points, Points], Points]]] = {
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "star": _star,
+    "ring": _ring,
+}
