@@ -1,0 +1,1 @@
+"""Training: the shapes world and what is learned on it."""

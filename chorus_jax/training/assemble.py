@@ -1,0 +1,49 @@
+"""The trained parts as one checkpoint folder, which `Pipeline.load` reads."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flax import nnx
+
+from chorus_jax import checkpoints
+from chorus_jax.checkpoints import Card, abstract, aside
+from chorus_jax.schedulers.flow import TRAIN_STEPS
+from chorus_jax.training.params import Params, assembled
+
+FAMILY = "wan"
+
+
+def stored_part(
+    part: str, model: type[nnx.Module], config: Any, params: Params, dtype: str
+) -> nnx.Module:
+    """A module of trained parameters, in the dtype that it will be stored in."""
+    return assembled(part, params, abstract(model, replace(config, dtype=dtype)))
+
+
+def write_model(
+    folder: Path,
+    parts: Mapping[str, Any],
+    tokenizer: Path,
+    scheduler: Mapping[str, Any] | None = None,
+) -> Card:
+    """Writes parts and tokenizer as a new folder. ValueError if it exists."""
+    with aside(folder) as partial:
+        whole = partial / "whole"
+        card = checkpoints.save(whole, parts, family=FAMILY, scheduler=scheduler)
+        for each in whole.iterdir():
+            each.rename(partial / each.name)
+        whole.rmdir()
+        shutil.copytree(tokenizer, partial / "tokenizer")
+    return card
+
+
+def euler_scheduler(shift: float) -> dict[str, Any]:
+    """The scheduler_config.json of Euler steps with this shift, as diffusers reads it."""
+    return {
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "num_train_timesteps": TRAIN_STEPS,
+        "shift": shift,
+    }

@@ -1,0 +1,111 @@
+"""Batches: rendered crops for the VAE, encoded clips and captions for the flow.
+
+Every clip and every batch is a function of the seed and its number, so that any
+process can make it at any time.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float16, UInt8
+
+from chorus_jax.training.world.attributes import Attributes
+from chorus_jax.training.world.captions import paraphrase
+from chorus_jax.training.world.examples import (
+    Example,
+    training_example,
+    training_pair,
+)
+from chorus_jax.training.world.scene import World
+
+
+@dataclass(frozen=True)
+class Clips:
+    """An endless list of captioned videos, a share of them with two objects."""
+
+    world: World
+    pairs: float
+    seed: int
+
+    def __call__(self, number: int) -> Example:
+        """Clip `number`, the same whenever it is asked for."""
+        rng = np.random.default_rng((self.seed, number))
+        pair = rng.random() < self.pairs
+        return (training_pair if pair else training_example)(rng, self.world)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Batches for the VAE: a part of a new clip each, in space and in time."""
+
+    clips: Clips
+    batch: int
+    frames: int
+    side: int
+
+    def __call__(self, step: int) -> UInt8[np.ndarray, "b f h w 3"]:
+        """The batch of a step."""
+        numbers = range(step * self.batch, (step + 1) * self.batch)
+        return np.stack([self.crop(number) for number in numbers])
+
+    def crop(self, number: int) -> UInt8[np.ndarray, "f h w 3"]:
+        """A random part of a clip."""
+        video = self.clips(number).video
+        rng = np.random.default_rng((self.clips.seed, number, 1))
+        sizes = (self.frames, self.side, self.side)
+        starts = [
+            int(rng.integers(whole - size + 1))
+            for whole, size in zip(video.shape[:3], sizes, strict=True)
+        ]
+        f, y, x = (slice(at, at + size) for at, size in zip(starts, sizes))
+        return video[f, y, x]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Clips encoded to a folder: `latents.npy` and, a line each, `asked.jsonl`."""
+
+    folder: Path
+
+    def create(self, count: int, shape: tuple[int, ...]) -> np.memmap:
+        """The array of all latents, float16, new or as far as it was written."""
+        path = self.folder / "latents.npy"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            return np.lib.format.open_memmap(path, "r+")
+        return np.lib.format.open_memmap(path, "w+", np.float16, (count, *shape))
+
+    def latents(self) -> Float16[np.memmap, "clips f h w c"]:
+        """The array of all latents. ValueError if some are missing."""
+        path = self.folder / "latents.npy"
+        if not path.exists() or len(np.load(path, mmap_mode="r")) != self.done():
+            raise ValueError(
+                f"{self.folder} does not hold all clips yet: run "
+                "`python -m chorus_jax.training encode` to its end"
+            )
+        return np.lib.format.open_memmap(path, "r")
+
+    def done(self) -> int:
+        """How many clips are encoded."""
+        path = self.folder / "asked.jsonl"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def add(self, asked: list[tuple[Attributes, ...]]) -> None:
+        """Says what further clips show, once their latents are written."""
+        with (self.folder / "asked.jsonl").open("a") as file:
+            for each in asked:
+                file.write(json.dumps([asdict(one) for one in each]) + "\n")
+
+    def asked(self) -> list[tuple[Attributes, ...]]:
+        """What the clips show. ValueError if some are missing."""
+        self.latents()
+        lines = (self.folder / "asked.jsonl").read_text().splitlines()
+        return [tuple(Attributes(**one) for one in json.loads(line)) for line in lines]
+
+
+def reworded(asked: tuple[Attributes, ...], rng: np.random.Generator) -> str:
+    """A new caption of a clip."""
+    first, *second = asked
+    return paraphrase(first, rng, *second)

@@ -1,0 +1,122 @@
+"""Distillation to a few steps: the student leaps where the teacher went in many steps.
+
+Between two neighbouring levels of a stored trajectory (`teach.py`) the student learns
+the one velocity that leads from the first to the second, guidance folded in: one round
+of progressive distillation (arXiv 2202.00512) with guidance (arXiv 2210.03142), on the
+teacher's own trajectories.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from chorus_jax.models.wan import WanDiT
+from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.schedulers.flow import TRAIN_STEPS, explicit
+from chorus_jax.training.flow import TRANSFORMER, unrolled
+from chorus_jax.training.params import Params, abstract_part, assembled
+from chorus_jax.training.recipe import DistillTraining
+from chorus_jax.training.teach import Taught
+
+PROBED = 32  # the last trajectories are looked at, not trained on
+
+
+class Leaps(NamedTuple):
+    """A batch: where each leap starts, the velocity that it needs, its level, its text."""
+
+    latents: Float[Any, "b f h w c"]
+    velocity: Float[Any, "b f h w c"]
+    sigmas: Float[Any, " b"]
+    text: Float[Any, "b m t"]
+
+
+@dataclass(frozen=True)
+class LeapBatches:
+    """Batches of random trajectories, every level as often as any other."""
+
+    taught: Taught
+    training: DistillTraining
+
+    @functools.cached_property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Latents at all levels, and text. ValueError if they are too few."""
+        latents, text = self.taught.latents(), self.taught.text()
+        if len(latents) < 2 * PROBED:
+            raise ValueError(
+                f"{self.taught.folder} holds {len(latents)} trajectories, but distilling "
+                f"takes {2 * PROBED} or more: run `python -m chorus_jax.training teach`"
+            )
+        return latents, text
+
+    @functools.cached_property
+    def sigmas(self) -> np.ndarray:
+        """The shifted levels of a trajectory, 0 last."""
+        training = self.training
+        return np.array(explicit(training.sigmas, training.shift).sigmas, np.float32)
+
+    def __call__(self, step: int) -> Leaps:
+        """The batch of a step."""
+        plan = self.training.plan
+        rng = np.random.default_rng((plan.seed, step))
+        rows = rng.integers(len(self.arrays[0]) - PROBED, size=plan.batch)
+        starts = rng.permutation(plan.batch) % (len(self.sigmas) - 1)
+        return self.leaps(rows, starts)
+
+    def leaps(self, rows: np.ndarray, starts: np.ndarray) -> Leaps:
+        """The leaps of these trajectories from these levels to the next ones."""
+        latents, text = self.arrays
+        here = latents[rows, starts].astype(np.float32)
+        there = latents[rows, starts + 1].astype(np.float32)
+        down = (self.sigmas[starts] - self.sigmas[starts + 1])[:, None, None, None, None]
+        return Leaps(here, (here - there) / down, self.sigmas[starts], text[rows])
+
+
+@dataclass(frozen=True)
+class DistillJob:
+    """A `loop.Job` for a transformer that starts as the teacher's."""
+
+    transformer: WanConfig
+    teacher: Params
+    batch: LeapBatches
+    like: nnx.Module = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "like", abstract_part(WanDiT, self.transformer))
+
+    def initial(self) -> Params:
+        """The teacher's parameters."""
+        return {k: jnp.copy(x) for k, x in self.teacher.items()}
+
+    def loss(
+        self, params: Params, batch: Leaps, key: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """Mean square error of the velocity; nothing is random but the batch."""
+        return self.errors(params, batch).mean(), {}
+
+    def errors(self, params: Params, batch: Leaps) -> Float[Array, " b"]:
+        """Mean square error of the velocity of each leap."""
+        model: WanDiT = assembled(TRANSFORMER, params, self.like)
+        made = unrolled(model, batch.latents, TRAIN_STEPS * batch.sigmas, batch.text)
+        return jnp.square(made - batch.velocity).mean(axis=(1, 2, 3, 4))
+
+    def probe(self, params: Params) -> dict[str, float]:
+        """The error from each level, over the velocity's variance."""
+        count, found = len(self.batch.arrays[0]), {}
+        rows = np.arange(count - PROBED, count)
+        for level in range(len(self.batch.sigmas) - 1):
+            leaps = self.batch.leaps(rows, np.full(PROBED, level))
+            errors = np.asarray(self.compiled_errors(params, leaps))
+            found[f"level_{level}"] = float(errors.mean() / leaps.velocity.var())
+        return found
+
+    @functools.cached_property
+    def compiled_errors(self) -> Callable[..., Array]:
+        """`errors`, compiled once."""
+        return jax.jit(self.errors)

@@ -1,0 +1,58 @@
+"""Clips to latents on disk, once, with the trained VAE."""
+
+from concurrent.futures import Executor
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+from tqdm import tqdm
+
+from chorus_jax.models.wan_vae import WanVAE
+from chorus_jax.training.data import Clips, Encoded
+from chorus_jax.training.loop import prefetched
+from chorus_jax.training.vae import to_float
+
+
+@jax.jit
+def raw_latents(
+    vae: WanVAE, video: UInt8[Array, "b f h w 3"]
+) -> Float[Array, "b t y x c"]:
+    """Means of the posterior, not normalised, in float32."""
+    return vae.posterior_at_once(to_float(video)).mean
+
+
+@jax.jit
+def normalised_latents(
+    vae: WanVAE, video: UInt8[Array, "b f h w 3"]
+) -> Float[Array, "b t y x c"]:
+    """Latents as the transformer knows them, in float32."""
+    return vae.normalise(raw_latents(vae, video))
+
+
+def encode_clips(
+    vae: WanVAE, clips: Clips, encoded: Encoded, count: int, executor: Executor
+) -> None:
+    """Encodes clips 0 to `count`, going on where an earlier call stopped."""
+    batch, world = 16, clips.world
+    grid = vae.config.latent_shape(world.frames, world.height, world.width)
+    latents = encoded.create(count, (*grid, vae.config.latent_channels))
+    if len(latents) != count:
+        raise ValueError(
+            f"{encoded.folder} was begun for {len(latents)} clips, not {count}: "
+            "remove it, or ask for as many"
+        )
+    first = encoded.done()
+    bar = tqdm(total=count, initial=first, unit="clip", mininterval=2)
+    ahead = prefetched(clips, first, count, executor)
+    with bar:
+        for start in range(first, count, batch):
+            end = min(start + batch, count)
+            examples = [next(ahead) for _ in range(start, end)]
+            videos = np.stack([each.video for each in examples])
+            # The last batch is filled up, so that there is one program.
+            videos = np.resize(videos, (batch, *videos.shape[1:]))
+            made = np.asarray(normalised_latents(vae, videos))[: end - start]
+            latents[start:end] = made.astype(np.float16)
+            latents.flush()
+            encoded.add([each.prompt.asked for each in examples])
+            bar.update(end - start)

@@ -1,0 +1,187 @@
+"""Training of transformer and text encoder together, by flow matching.
+
+arXiv 2210.02747; noise levels are shifted as Wan's sampler shifts them (arXiv
+2403.03206), captions are dropped for guidance (arXiv 2207.12598).
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Int
+
+from chorus_jax.models.rotary import rotary_table
+from chorus_jax.models.t5 import T5Config, T5Encoder
+from chorus_jax.models.wan import WanDiT
+from chorus_jax.models.wan_attention import Context
+from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.schedulers.flow import TRAIN_STEPS, add_noise, shift_sigmas
+from chorus_jax.text import Tokenizer
+from chorus_jax.training.data import Encoded, reworded
+from chorus_jax.training.evaluate import CLIPS, losses_by_level
+from chorus_jax.training.params import (
+    Params,
+    abstract_part,
+    assembled,
+    named_part,
+    random_params,
+    scaled,
+)
+from chorus_jax.training.recipe import FlowTraining
+from chorus_jax.training.world.attributes import Attributes
+
+TRANSFORMER, TEXT = "transformer", "text_encoder"
+GATES = (2, 5)  # rows of a block's modulation
+
+
+class Captioned(NamedTuple):
+    """A batch: normalised latents and the tokens of their captions."""
+
+    latents: Float[Any, "b f h w c"]
+    ids: Int[Any, "b m"]
+    mask: Bool[Any, "b m"]
+
+
+@dataclass(frozen=True)
+class CaptionedBatches:
+    """Batches of encoded clips in random order, every time in other words."""
+
+    encoded: Encoded
+    tokenizer: Tokenizer
+    training: FlowTraining
+
+    @functools.cached_property
+    def latents(self) -> np.ndarray:
+        """Normalised latents of all clips, on disk."""
+        return self.encoded.latents()
+
+    @functools.cached_property
+    def asked(self) -> list[tuple[Attributes, ...]]:
+        """What the clips show."""
+        return self.encoded.asked()
+
+    def __call__(self, step: int) -> Captioned:
+        """The batch of a step."""
+        plan = self.training.plan
+        rng = np.random.default_rng((plan.seed, step))
+        rows = rng.integers(len(self.asked), size=plan.batch)
+        dropped = rng.random(plan.batch) < self.training.unconditional
+        captions = [
+            "" if drop else reworded(self.asked[row], rng)
+            for row, drop in zip(rows.tolist(), dropped.tolist())
+        ]
+        return self.captioned(rows, captions)
+
+    def captioned(self, rows: np.ndarray, captions: list[str]) -> Captioned:
+        """These clips with these captions."""
+        tokens = self.tokenizer(captions)
+        latents = np.asarray(self.latents[rows], np.float32)
+        return Captioned(latents, tokens.ids, tokens.mask)
+
+
+@dataclass(frozen=True)
+class FlowJob:
+    """A `loop.Job` for transformer and text encoder."""
+
+    transformer: WanConfig
+    text_encoder: T5Config
+    training: FlowTraining
+    batch: CaptionedBatches
+    like: dict[str, nnx.Module] = field(init=False)
+
+    def __post_init__(self) -> None:
+        like = {
+            TRANSFORMER: abstract_part(WanDiT, self.transformer),
+            TEXT: abstract_part(T5Encoder, self.text_encoder),
+        }
+        object.__setattr__(self, "like", like)
+
+    def initial(self) -> Params:
+        """Random parameters; no layer adds anything at first."""
+        seed = self.training.plan.seed
+        return {
+            **initial_transformer(self.transformer, 2 * seed),
+            **initial_text_encoder(self.text_encoder, 2 * seed + 1),
+        }
+
+    def loss(
+        self, params: Params, batch: Captioned, key: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """Mean square error of the velocity at random noise levels."""
+        for_level, for_noise = jax.random.split(key)
+        sigmas = levels(for_level, batch.latents.shape[0], self.training.shift)
+        errors = self.errors(params, batch, sigmas, for_noise)
+        return errors.mean(), {}
+
+    def errors(
+        self, params: Params, batch: Captioned, sigmas: Float[Array, " b"], key: Array
+    ) -> Float[Array, " b"]:
+        """Mean square error of the velocity of each clip at a given noise level."""
+        model, encoder = (
+            assembled(part, params, self.like[part]) for part in (TRANSFORMER, TEXT)
+        )
+        noise = jax.random.normal(key, batch.latents.shape)
+        noisy = add_noise(batch.latents, noise, sigmas)
+        text = jnp.where(batch.mask[..., None], encoder(batch.ids, batch.mask), 0)
+        made = unrolled(model, noisy, TRAIN_STEPS * sigmas, text)
+        return jnp.square(made - (noise - batch.latents)).mean(axis=(1, 2, 3, 4))
+
+    def probe(self, params: Params) -> dict[str, float]:
+        """The loss by noise level with right, with wrong and without captions."""
+        rows, rng = np.arange(CLIPS) % len(self.batch.asked), np.random.default_rng(0)
+        right = [reworded(self.batch.asked[row], rng) for row in rows]
+
+        def error(captions: list[str], sigmas: Array) -> Array:
+            batch = self.batch.captioned(rows, captions)
+            return self.compiled_errors(params, batch, sigmas, jax.random.key(0))
+
+        return losses_by_level(error, right)
+
+    @functools.cached_property
+    def compiled_errors(self) -> Callable[..., Array]:
+        """`errors`, compiled once."""
+        return jax.jit(self.errors)
+
+
+def levels(key: Array, count: int, shift: float) -> Float[Array, " count"]:
+    """Noise levels, evenly spread over the batch from a random start, then shifted."""
+    even = (jnp.arange(count, dtype=jnp.float32) + jax.random.uniform(key)) / count
+    return shift_sigmas(even, shift)
+
+
+def unrolled(
+    model: WanDiT,
+    latents: Float[Array, "b f h w i"],
+    timestep: Float[Array, " b"],
+    text: Float[Array, "b m t"],
+) -> Float[Array, "b f h w o"]:
+    """`model(...)` with its layers written out: a fifth faster to train on a CPU."""
+    grid, times = model.grid(latents), model.times(timestep)
+    rotary = rotary_table(grid, model.config.head_width)
+    context, tokens = model.context(text), model.embed(latents)
+    for i in range(model.config.depth):
+        block, keys = jax.tree.map(lambda x: x[i], (model.layers, context.text))
+        tokens = block(tokens, times.blocks, rotary, Context(keys, context.bias))
+    return model.head(tokens, times.head, grid)
+
+
+def initial_transformer(config: WanConfig, seed: int) -> Params:
+    """Gates of one before output projections of zero: every layer learns at once."""
+    params = random_params(lambda rngs: WanDiT(config, rngs=rngs), seed)
+    zero = ("modulation", "modulation.kernel", ".o.kernel", "layers.mlp.outer.kernel")
+    params = scaled(params, dict.fromkeys((*zero, "out.linear.kernel"), 0.0))
+    table = params["layers.modulation"]
+    params["layers.modulation"] = table.at[:, GATES, :].set(1.0)
+    return named_part(TRANSFORMER, params)
+
+
+def initial_text_encoder(config: T5Config, seed: int) -> Params:
+    """Queries made small, for T5 does not scale its logits; no bias by distance."""
+    params = random_params(lambda rngs: T5Encoder(config, rngs=rngs), seed)
+    factors = {"q.kernel": config.head_width**-0.5, "bias.table": 0.0, ".o.kernel": 0.0}
+    return named_part(TEXT, scaled(params, {**factors, "outer.kernel": 0.0}))

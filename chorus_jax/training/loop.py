@@ -1,0 +1,158 @@
+"""The training loop: steps, their log, checkpoints; it knows no model.
+
+A step is a function of the state and its number: batches and random numbers are drawn
+from the seed and the step alone. A run that was stopped and resumed therefore gives the
+same bytes as one that was not.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int
+from tqdm import tqdm
+
+from chorus_jax.training import curve, saved
+from chorus_jax.training.params import Params
+from chorus_jax.training.plan import Plan
+
+Batch = Any
+Figures = dict[str, Array]
+T = TypeVar("T")
+
+AHEAD = 32  # made ahead, so that a pool of processes has work
+
+
+class State(NamedTuple):
+    """All that changes from step to step; a pytree of arrays."""
+
+    step: Int[Array, ""]
+    params: Params
+    average: Params
+    optimizer: Any
+
+
+@runtime_checkable
+class Job(Protocol):
+    """What is trained: where it starts, its batches, its loss."""
+
+    @property
+    def batch(self) -> Callable[[int], Batch]:
+        """The batch of a step, numpy arrays; called in another thread or process."""
+
+    def initial(self) -> Params:
+        """The parameters before the first step."""
+
+    def loss(
+        self, params: Params, batch: Batch, key: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """The loss and other figures of a step."""
+
+    def probe(self, params: Params) -> dict[str, float]:
+        """Figures of the averaged parameters, taken with every checkpoint."""
+
+
+def train(
+    job: Job, plan: Plan, folder: Path, executor: Executor, save_minutes: float = 5.0
+) -> State:
+    """Trains to the end of the plan, from the newest checkpoint in `folder` if any.
+
+    Writes there: checkpoints, `loss.jsonl` (a row a step), `probe.jsonl`, `loss.png`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = saved.newest(folder, partial(start, job, plan))
+    first = int(state.step)
+    log, probes = curve.Log(folder / "loss.jsonl"), curve.Log(folder / "probe.jsonl")
+    log.cut(first)
+    probes.cut(first)
+
+    def keep(state: State) -> None:
+        saved.save(folder, state, int(state.step))
+        probes.add(int(state.step), job.probe(state.average))
+        curve.draw(log.path, folder / "loss.png")
+
+    last_save = time.monotonic()
+    for state, row in rows(job, plan, state, executor):
+        log.add(int(state.step), row)
+        if time.monotonic() - last_save > 60 * save_minutes:
+            keep(state)
+            last_save = time.monotonic()
+    if first < plan.steps:
+        keep(state)
+    return state
+
+
+def start(job: Job, plan: Plan) -> State:
+    """The state before the first step."""
+    params = job.initial()
+    # Copies: the state is donated to every step, and nothing may be donated twice.
+    average = jax.tree.map(jnp.copy, params)
+    return State(jnp.int32(0), params, average, plan.optimizer().init(params))
+
+
+def rows(
+    job: Job, plan: Plan, state: State, executor: Executor
+) -> Iterator[tuple[State, dict[str, float]]]:
+    """Runs the steps that are left, yielding each state with its figures."""
+    step, first = step_function(job, plan), int(state.step)
+    bar = tqdm(total=plan.steps, initial=first, unit="step", mininterval=2)
+    with bar:
+        for batch in prefetched(job.batch, first, plan.steps, executor):
+            began = time.perf_counter()
+            state, figures = step(state, batch)
+            row = {name: float(x) for name, x in figures.items()}
+            if not row["loss"] < float("inf"):
+                raise ValueError(
+                    f"the loss is {row['loss']} at step {int(state.step)}: resume "
+                    "from the last checkpoint with a lower learning rate"
+                )
+            row["seconds"] = round(time.perf_counter() - began, 4)
+            bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
+            bar.update()
+            yield state, row
+
+
+def step_function(job: Job, plan: Plan) -> Callable[[State, Batch], tuple[State, dict]]:
+    """One jitted step, to which the state is donated."""
+    optimizer = plan.optimizer()
+
+    def step(state: State, batch: Batch) -> tuple[State, Figures]:
+        key = jax.random.fold_in(jax.random.key(plan.seed), state.step)
+        (loss, figures), gradients = jax.value_and_grad(job.loss, has_aux=True)(
+            state.params, batch, key
+        )
+        # optax counts in integers and lets them become floats.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, inner = optimizer.update(gradients, state.optimizer, state.params)
+        params: Any = optax.apply_updates(state.params, updates)
+        at = state.step.astype(jnp.float32)
+        kept = jnp.minimum(plan.average, (1 + at) / (10 + at))
+        average = jax.tree.map(lambda a, p: p + kept * (a - p), state.average, params)
+        norm = optax.tree.norm(gradients)
+        after = State(state.step + 1, params, average, inner)
+        return after, {"loss": loss, **figures, "norm": norm}
+
+    return jax.jit(step, donate_argnums=0)
+
+
+def prefetched(
+    make: Callable[[int], T], first: int, last: int, executor: Executor
+) -> Iterator[T]:
+    """`make(i)` of `first` to `last` (exclusive) in order, some of them made ahead."""
+    waiting: deque[Future] = deque()
+    try:
+        for i in range(first, last + AHEAD):
+            if i < last:
+                waiting.append(executor.submit(make, i))
+            if i >= first + AHEAD:
+                yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

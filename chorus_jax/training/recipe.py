@@ -1,0 +1,72 @@
+"""A recipe: the world, the sizes of the models and how each is trained."""
+
+from dataclasses import dataclass
+
+from chorus_jax.models.t5 import T5Config
+from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.training.plan import Plan
+from chorus_jax.training.world.scene import World
+
+
+@dataclass(frozen=True)
+class VaeTraining:
+    """Crops of `frames` and `side` pixels train the VAE.
+
+    `fine` weighs the error above the blur of a texture, `kl` the divergence of the
+    posterior from a standard normal distribution, both beside the mean absolute error.
+    """
+
+    plan: Plan
+    frames: int = 17
+    side: int = 32
+    fine: float = 2.0
+    kl: float = 3e-4
+
+
+@dataclass(frozen=True)
+class FlowTraining:
+    """`unconditional` is the share of captions that are dropped for guidance.
+
+    Noise levels are uniform, then shifted by `shift`. `clips` are encoded before.
+    """
+
+    plan: Plan
+    clips: int
+    shift: float = 3.0
+    unconditional: float = 0.1
+
+
+@dataclass(frozen=True)
+class DistillTraining:
+    """A student's steps start at `sigmas` (from 1 down, before the shift).
+
+    It learns from `trajectories` of the teacher, which takes `parts` guided steps for
+    each of them.
+    """
+
+    plan: Plan
+    trajectories: int
+    sigmas: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
+    parts: int = 5
+    guidance_scale: float = 3.0
+    shift: float = 3.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All of a small Wan; `pairs` is the share of clips with two objects.
+
+    The statistics in `vae` are those of an untrained one: the trained one measures its
+    own. The text encoder's vocabulary is set from the world's words.
+    """
+
+    world: World
+    vae: WanVAEConfig
+    text_encoder: T5Config
+    transformer: WanConfig
+    train_vae: VaeTraining
+    train_flow: FlowTraining
+    distill: DistillTraining
+    pairs: float = 0.0
+    seed: int = 0

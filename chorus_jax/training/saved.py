@@ -1,0 +1,79 @@
+"""Training states on disk: folders `step-N`, each complete or absent."""
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import numpy as np
+
+from chorus_jax.checkpoints import (
+    StreamedArray,
+    aside,
+    check_same,
+    open_arrays,
+    write_arrays,
+)
+
+S = TypeVar("S")
+
+KEPT = 2
+
+
+def save(folder: Path, state: S, step: int) -> Path:
+    """Writes a pytree of arrays as `step-N`; older ones but the last are removed."""
+    target = folder / f"step-{step:07d}"
+    if target.exists():
+        return target
+    arrays = {name: _streamed(np.asarray(x)) for name, x in _named(state).items()}
+    with aside(target) as partial:
+        write_arrays(partial / "state", arrays)
+    for old in steps(folder)[:-KEPT]:
+        shutil.rmtree(old)
+    return target
+
+
+def newest(folder: Path, start: Callable[[], S]) -> S:
+    """The newest state in the folder, or that of `start` if there is none.
+
+    ValueError if the one found is of another model or optimiser.
+    """
+    found = steps(folder)
+    if not found:
+        return start()
+    return restore(found[-1], jax.eval_shape(start))
+
+
+def restore(path: Path, like: S) -> S:
+    """The state in a folder `step-N`; `like` is the same pytree, abstract or not."""
+    stored, targets = open_arrays((path / "state").absolute()), _named(like)
+    check_same(stored, targets, path)
+    leaves = [jax.numpy.array(_read(stored[name])) for name in targets]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def steps(folder: Path) -> list[Path]:
+    """The states in a folder, oldest first."""
+    return sorted(folder.glob("step-*"))
+
+
+def _read(array: StreamedArray) -> np.ndarray:
+    # One block each: training states are of small models.
+    return np.asarray(array.read((slice(None),) * len(array.shape)))
+
+
+def _streamed(array: np.ndarray) -> StreamedArray:
+    return StreamedArray(array.shape, array.dtype, lambda box: array[box])
+
+
+def _named(tree: object) -> dict:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    named = {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in leaves
+    }
+    if len(named) != len(leaves) or not math.prod(len(name) for name in named):
+        raise ValueError("a state's leaves need names of their own")
+    return named

@@ -1,0 +1,158 @@
+"""What a student of few steps learns from: the teacher's own trajectories, on disk.
+
+A trajectory is the teacher's guided run of one caption from one noise, in many Euler
+steps, kept at the few noise levels that the student will step between.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float16, Float32
+from tqdm import tqdm
+
+from chorus_jax import sampler
+from chorus_jax.pipeline import Pipeline
+from chorus_jax.request import Request
+from chorus_jax.training.recipe import DistillTraining
+from chorus_jax.training.world.scene import World
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Trajectories in a folder.
+
+    `latents.npy` are the latents at each level, the last of them clean, `text.npy` the
+    captions' embeddings, `captions.jsonl` the captions, a line for each that is done.
+    """
+
+    folder: Path
+
+    def create(self, count: int, pipeline: Pipeline, shape: tuple[int, ...]) -> None:
+        """Makes room for `count` trajectories of this shape, if there is none yet."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sizes = pipeline.sizes.transformer
+        text = (count, sizes.text_limit, sizes.text_width)
+        for name, whole, dtype in (
+            ("latents", (count, *shape), np.float16),
+            ("text", text, np.float32),
+        ):
+            path = self.folder / f"{name}.npy"
+            if not path.exists():
+                np.lib.format.open_memmap(path, "w+", dtype, whole)
+
+    def put(
+        self, captions: Sequence[str], text: np.ndarray, latents: np.ndarray
+    ) -> None:
+        """Adds finished trajectories after those that are there."""
+        first = self.done()
+        rows = slice(first, first + len(captions))
+        for name, new in (("text", text), ("latents", latents)):
+            array = np.lib.format.open_memmap(self.folder / f"{name}.npy", "r+")
+            array[rows] = new
+            array.flush()
+        with (self.folder / "captions.jsonl").open("a") as file:
+            file.writelines(json.dumps(caption) + "\n" for caption in captions)
+
+    def done(self) -> int:
+        """How many trajectories are there."""
+        path = self.folder / "captions.jsonl"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def latents(self) -> Float16[np.ndarray, "done levels f h w c"]:
+        """The latents of what is done. ValueError if nothing is."""
+        return self.read("latents")
+
+    def text(self) -> Float32[np.ndarray, "done m t"]:
+        """The text embeddings of what is done. ValueError if nothing is."""
+        return self.read("text")
+
+    def read(self, name: str) -> np.ndarray:
+        """The rows of an array that are done."""
+        if not self.done():
+            raise ValueError(
+                f"{self.folder} holds no trajectories: run "
+                "`python -m chorus_jax.training teach` first"
+            )
+        return np.load(self.folder / f"{name}.npy", mmap_mode="r")[: self.done()]
+
+
+def fine_sigmas(sigmas: Sequence[float], parts: int) -> tuple[float, ...]:
+    """Sigmas (before the shift) with every interval, the last down to 0, in parts."""
+    ends = (*sigmas, 0.0)
+    pieces = (
+        np.linspace(high, low, parts, endpoint=False)
+        for high, low in zip(ends, ends[1:])
+    )
+    return tuple(float(x) for x in np.concatenate(list(pieces)))
+
+
+def request_of(
+    caption: str, seed: int, training: DistillTraining, world: World
+) -> Request:
+    """The teacher's request of a caption."""
+    return Request(
+        caption,
+        frames=world.frames,
+        height=world.height,
+        width=world.width,
+        steps=fine_sigmas(training.sigmas, training.parts),
+        solver="euler",
+        shift=training.shift,
+        guidance_scale=training.guidance_scale,
+        seed=seed,
+    )
+
+
+def trajectories(
+    pipeline: Pipeline, requests: Sequence[Request], parts: int
+) -> Float32[np.ndarray, "b levels f h w c"]:
+    """The latents of a batch from noise on, after every `parts` steps."""
+    solver, shape = requests[0].make_solver(), pipeline.sizes.latent_shape(requests[0])
+    conditions, _ = pipeline.condition(requests)
+    seeds = jnp.array([request.seed for request in requests], jnp.uint32)
+    run = sampler.start(sampler.noise(seeds, shape), solver=solver)
+    levels = [np.asarray(run.latents)]
+    for first in range(0, solver.schedule.steps, parts):
+        run, _ = sampler.denoise(
+            pipeline.transformer, conditions, run, first, first + parts, solver=solver
+        )
+        levels.append(np.asarray(run.latents))
+    return np.stack(levels, axis=1)
+
+
+def teach(
+    pipeline: Pipeline,
+    taught: Taught,
+    captions: Sequence[str],
+    training: DistillTraining,
+    world: World,
+) -> None:
+    """Runs the teacher over all captions, going on where an earlier call stopped.
+
+    A caption's seed is its number. The last batch is filled up, so that there is one
+    program, and what fills it is dropped.
+    """
+    first = request_of(captions[0], 0, training, world)
+    shape = (len(training.sigmas) + 1, *pipeline.sizes.latent_shape(first))
+    taught.create(len(captions), pipeline, shape)
+    limit = pipeline.sizes.transformer.text_limit
+    bar = tqdm(total=len(captions), initial=taught.done(), unit="run", mininterval=2)
+    with bar:
+        while (start := taught.done()) < len(captions):
+            mine = captions[start : start + BATCH]
+            filled = [*mine, *[captions[0]] * (BATCH - len(mine))]
+            requests = [
+                request_of(caption, start + i, training, world)
+                for i, caption in enumerate(filled)
+            ]
+            latents = trajectories(pipeline, requests, training.parts)
+            text = np.asarray(pipeline.prompts(mine).embeddings, np.float32)
+            text = np.pad(text, ((0, 0), (0, limit - text.shape[1]), (0, 0)))
+            taught.put(mine, text, latents[: len(mine)])
+            bar.update(len(mine))

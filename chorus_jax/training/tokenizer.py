@@ -1,0 +1,52 @@
+"""A tokenizer of whole words, in the layout that transformers reads.
+
+As T5's: padding has id 0, every text ends with `</s>`, unknown words are `<unk>`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from chorus_jax.text import Tokenizer
+
+PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
+
+
+def vocabulary_size(words: Sequence[str]) -> int:
+    """Ids needed for these words."""
+    return len(words) + 3
+
+
+def write_tokenizer(folder: Path, words: Sequence[str], limit: int) -> None:
+    """Writes the tokenizer of these words, which `chorus_jax.text.Tokenizer` reads."""
+    # Here: their import takes a second, and most of training needs none of it.
+    from tokenizers import Tokenizer as Rules
+    from tokenizers import models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    ids = {word: i for i, word in enumerate([PAD, END, UNKNOWN, *words])}
+    rules = Rules(models.WordLevel(ids, unk_token=UNKNOWN))
+    rules.normalizer = normalizers.Lowercase()
+    rules.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Punctuation(behavior="removed"),
+        ]
+    )
+    rules.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, ids[END])]
+    )
+    whole = PreTrainedTokenizerFast(
+        tokenizer_object=rules,
+        pad_token=PAD,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        model_max_length=limit,
+    )
+    whole.save_pretrained(str(folder))
+
+
+def make_tokenizer(folder: Path, words: Sequence[str], limit: int) -> Tokenizer:
+    """The tokenizer in the folder, written there first if it is not there yet."""
+    if not (folder / "tokenizer.json").exists():
+        write_tokenizer(folder, words, limit)
+    return Tokenizer.load(folder, limit)

@@ -1,0 +1,81 @@
+"""A small Wan of our own, trained on the shapes world from nothing.
+
+    python -m chorus_jax.training vae      --config configs/shapes.py --out DIR
+    python -m chorus_jax.training encode   --config configs/shapes.py --out DIR
+    python -m chorus_jax.training flow     --config configs/shapes.py --out DIR
+    python -m chorus_jax.training assemble --config configs/shapes.py --out DIR
+    chorus generate "a red circle moves left on a gray background" \\
+        --weights DIR/model --config shapes
+
+Every stage goes on where it was stopped. `--workers N` renders in N processes, for
+machines where one is too slow (a GPU).
+"""
+
+from chorus_jax.models.t5 import T5Config
+from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.request import Request
+from chorus_jax.training.plan import Plan
+from chorus_jax.training.recipe import DistillTraining, FlowTraining, Recipe, VaeTraining
+from chorus_jax.training.world.scene import World
+
+WEIGHTS = "shapes"  # what `chorus generate` ships, see chorus_jax.shipped
+CHANNELS = 8
+SHIFT = 3.0
+GUIDANCE = 3.0
+
+
+def get_config() -> Request:
+    """The request that `chorus generate` fills with a prompt."""
+    return Request(
+        prompt="",
+        frames=17,
+        height=64,
+        width=64,
+        solver="euler",
+        shift=SHIFT,
+        guidance_scale=GUIDANCE,
+    )
+
+
+def get_recipe() -> Recipe:
+    """Videos of 17 frames and 64x64 pixels; latents 5x16x16x8; 320 tokens."""
+    return Recipe(
+        world=World(height=64, width=64, frames=17),
+        vae=WanVAEConfig(
+            width=16,
+            multipliers=(1, 2, 4),
+            depth=1,
+            halve_time=(True, True),
+            latents_mean=(0.0,) * CHANNELS,
+            latents_std=(1.0,) * CHANNELS,
+        ),
+        text_encoder=T5Config(
+            width=96, depth=2, heads=3, head_width=32, mlp_width=192, vocab=0
+        ),
+        transformer=WanConfig(
+            heads=5,
+            depth=5,
+            mlp_width=512,
+            head_width=32,
+            in_channels=CHANNELS,
+            out_channels=CHANNELS,
+            text_width=96,
+            text_limit=32,
+        ),
+        # Whole clips in time: beyond the frames that it was trained on it is wrong.
+        train_vae=VaeTraining(
+            Plan(steps=1450, batch=3, learning_rate=1e-2), frames=17, side=32
+        ),
+        train_flow=FlowTraining(
+            Plan(steps=4000, batch=16, learning_rate=2e-2, warmup=50),
+            clips=6000,
+            shift=SHIFT,
+        ),
+        distill=DistillTraining(
+            Plan(steps=600, batch=16, learning_rate=5e-3, warmup=20, average=0.99),
+            trajectories=1000,
+            guidance_scale=GUIDANCE,
+            shift=SHIFT,
+        ),
+    )

@@ -1,0 +1,41 @@
+"""A recipe of the smallest sizes, and its stages run once."""
+
+import pytest
+
+from chorus_jax.models.t5 import T5Config
+from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.training.plan import Plan
+from chorus_jax.training.recipe import (
+    DistillTraining,
+    FlowTraining,
+    Recipe,
+    VaeTraining,
+)
+from chorus_jax.training.world.scene import World
+
+
+@pytest.fixture(scope="session")
+def recipe():
+    return Recipe(
+        world=World(48, 48, 5),
+        vae=WanVAEConfig(4, (1, 1), 1, (True,), (0.0,) * 3, (1.0,) * 3),
+        text_encoder=T5Config(16, 1, 2, 16, vocab=0, head_width=8),
+        transformer=WanConfig(
+            heads=2,
+            depth=2,
+            mlp_width=32,
+            head_width=8,
+            in_channels=3,
+            out_channels=3,
+            text_width=16,
+            text_limit=24,
+            patch=(1, 4, 4),
+        ),
+        train_vae=VaeTraining(Plan(12, 2, 1e-2, warmup=2), frames=5, side=16),
+        train_flow=FlowTraining(Plan(12, 4, 1e-2, warmup=2), clips=6),
+        distill=DistillTraining(
+            Plan(12, 4, 1e-2, warmup=2), trajectories=64, sigmas=(1.0, 0.5), parts=2
+        ),
+        pairs=0.2,
+    )

@@ -1,0 +1,77 @@
+"""Every stage at the smallest size, from nothing to a video."""
+
+import json
+
+import numpy as np
+import pytest
+
+from chorus_jax.checkpoints import Card
+from chorus_jax.pipeline import Pipeline
+from chorus_jax.request import Request
+from chorus_jax.training import saved
+from chorus_jax.training.runs import Runs
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory):
+    runs = Runs(recipe, tmp_path_factory.mktemp("runs"))
+    runs.vae()
+    runs.encode()
+    runs.flow()
+    runs.teach()
+    runs.distill()
+    runs.assemble()
+    return runs
+
+
+@pytest.mark.parametrize("name", ["vae", "flow", "distill"])
+def test_the_loss_falls(trained, name):
+    lines = (trained.folder / name / "loss.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert len(losses) == 12
+    assert np.mean(losses[-3:]) < 0.95 * np.mean(losses[:3])
+    assert (trained.folder / name / "loss.png").stat().st_size > 0
+    assert len(saved.steps(trained.folder / name)) == 1
+
+
+def test_probes_are_taken(trained):
+    [row] = (trained.folder / "vae" / "probe.jsonl").read_text().splitlines()
+    assert json.loads(row).keys() == {"step", "psnr", "psnr_lowest", "detail"}
+    [row] = (trained.folder / "flow" / "probe.jsonl").read_text().splitlines()
+    assert {"right_0.5", "wrong_0.5", "none_0.5"} < json.loads(row).keys()
+
+
+def test_latents_are_normalised(trained):
+    latents = np.asarray(trained.encoded.latents(), np.float32)
+    assert latents.shape == (6, 3, 24, 24, 3)
+    np.testing.assert_allclose(latents.mean((0, 1, 2, 3)), 0, atol=0.4)
+    np.testing.assert_allclose(latents.std((0, 1, 2, 3)), 1, atol=0.4)
+
+
+def test_the_assembled_folder_makes_a_video(trained):
+    folder = trained.folder / "model"
+    assert {part.dtype for part in Card.read(folder).parts.values()} == {"bfloat16"}
+    pipeline = Pipeline.load(folder, dtype="float32")
+    request = Request("a red circle grows", "", 5, 48, 48, steps=2, seed=0)
+    [video] = pipeline(request)
+    assert video.frames.shape == (5, 48, 48, 3)
+
+
+def test_stages_that_are_done_do_nothing(trained):
+    files = {path: path.stat().st_mtime_ns for path in trained.folder.rglob("*.zarray")}
+    trained.vae()
+    trained.encode()
+    trained.flow()
+    assert files == {
+        path: path.stat().st_mtime_ns for path in trained.folder.rglob("*.zarray")
+    }
+
+
+def test_assembling_again_replaces(trained):
+    first = Card.read(trained.folder / "model").fingerprint
+    assert trained.assemble().fingerprint == first
+
+
+def test_flow_needs_encoded_clips(recipe, tmp_path):
+    with pytest.raises(ValueError, match="encode"):
+        Runs(recipe, tmp_path).flow()
