@@ -1,0 +1,97 @@
+"""Puts the tables of results/ between their marks in README.md.
+
+    python -m benchmarks.readme
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; nothing else changes.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import quality_tables
+from benchmarks.rows import load, table
+
+README = Path(__file__).parent.parent / "README.md"
+Rows = list[dict[str, Any]]
+
+
+def denoise(rows: Rows) -> str:
+    """Our time over diffusers' by width."""
+    shown = [
+        {
+            "what": f"{row['row'].split('_')[0]}, width {row['width']}",
+            "ours (s)": row["seconds"],
+            "diffusers (s)": row["baseline_seconds"],
+            "ratio": row["ratio"],
+            "relative error": row["error"],
+        }
+        for row in rows
+        if "_" in row["row"]
+    ]
+    return table(shown, list(shown[0]))
+
+
+def aot(rows: Rows) -> str:
+    """Memory a chip by model and topology."""
+    shown = [
+        {
+            "model, TPU": row["row"],
+            "mesh": row["mesh"],
+            "GiB a chip": row["total_gib"],
+            "of": row["chip_gib"],
+            "compile (s)": row["compile_seconds"],
+        }
+        for row in rows
+    ]
+    return table(shown, list(shown[0]))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A benchmark, which of its rows a table shows, and how it draws them."""
+
+    benchmark: str
+    draw: Callable[[Rows], str]
+    shows: Callable[[str], bool] = lambda name: True
+
+
+TABLES = {
+    "denoise": Table("denoise", denoise),
+    "aot": Table("aot", aot),
+    "quality": Table("quality", quality_tables.quality, quality_tables.in_quality),
+    "steps": Table("quality", quality_tables.steps, quality_tables.in_steps),
+    "vae": Table("quality", quality_tables.vae, quality_tables.in_vae),
+}
+
+
+def drawn(name: str) -> str:
+    """A table and its source for each device. ValueError if nothing is measured."""
+    wanted = TABLES[name]
+    rows = [row for row in load(wanted.benchmark) if wanted.shows(row["row"])]
+    if not rows:
+        raise ValueError(
+            f"nothing is measured for the table {name!r}: run "
+            f"`python -m benchmarks.{wanted.benchmark}`, or take its marks out"
+        )
+    parts = []
+    for device in dict.fromkeys(row["device"] for row in rows):
+        here = [row for row in rows if row["device"] == device]
+        commands = dict.fromkeys(f"`{row['command']}`" for row in here)
+        parts.append(f"{wanted.draw(here)}\n\n{device}; {', '.join(commands)}")
+    return "\n\n".join(parts)
+
+
+def filled(text: str) -> str:
+    """The README's text with every marked table drawn anew."""
+
+    def draw(match: re.Match[str]) -> str:
+        return f"<!-- table: {match[1]} -->\n{drawn(match[1])}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: (\w+) -->.*?<!-- end -->", draw, text, flags=re.S)
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text()))

@@ -1,0 +1,43 @@
+"""Fair timing: what is compared runs in turns, and the median and spread are kept."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tqdm import tqdm
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one thing over the rounds of a comparison."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The middle one."""
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance between the quartiles, as a share of the median."""
+        low, _, high = statistics.quantiles(self.seconds, n=4)
+        return (high - low) / 2 / self.median
+
+
+def interleaved(
+    things: Mapping[str, Callable[[], object]], rounds: int, label: str
+) -> dict[str, Timing]:
+    """Times every thing once a round, after one round that does not count.
+
+    Each must return only when its work is done.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in things}
+    for counted in tqdm([False] + [True] * rounds, desc=label, leave=False):
+        for name, thing in things.items():
+            began = time.perf_counter()
+            thing()
+            if counted:
+                seconds[name].append(time.perf_counter() - began)
+    return {name: Timing(tuple(values)) for name, values in seconds.items()}
