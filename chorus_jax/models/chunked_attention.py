@@ -77,8 +77,9 @@ def backward(kept: tuple, cotangent: Float[Array, "z n d"]) -> tuple[Array, ...]
         *queries, k, v, offset = operands
         start = [jnp.zeros(x.shape, jnp.float32) for x in (k, v, offset)]
 
-        def block(sums: list, block: list) -> tuple[list, Array]:
-            mine, *shares = gradient_rows(*block, k, v, offset)
+        def block(sums: list, queries: list) -> tuple[list, Array]:
+            q, out, total, cotangent = queries
+            mine, *shares = gradient_rows(q, out, total, cotangent, k, v, offset)
             return [x + y for x, y in zip(sums, shares)], mine
 
         sums, mine = jax.lax.scan(block, start, queries)

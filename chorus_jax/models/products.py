@@ -32,8 +32,9 @@ def product(spec: str, one: Array, other: Array) -> Array:
 
 def matmul(rows: Float[Array, "r i"], kernel: Float[Array, "i o"]) -> Array:
     """rows @ kernel: exact, or rounded where the caller asked for that."""
-    asked = jax.config.jax_default_matmul_precision == "bfloat16"
-    if asked and kernel.dtype == jnp.float32:
+    # No attribute to mypy: jax makes its settings at run time.
+    asked = getattr(jax.config, "jax_default_matmul_precision")
+    if asked == "bfloat16" and kernel.dtype == jnp.float32:
         return rounded(rows, kernel)
     return jnp.matmul(rows, kernel, precision=exact(kernel.dtype))
 
@@ -48,8 +49,8 @@ def rounded(
 
 def kept(rows: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
     """The product, and what its gradient needs."""
-    factors = low(rows, kernel)
-    return summed(*factors), factors
+    one, other = low(rows, kernel)
+    return summed(one, other), (one, other)
 
 
 def gradient(

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chorus_jax import sharding
-from chorus_jax.models import attention as door
-from chorus_jax.models.attention import attention, choose, chunked
+from chorus_jax.models import chunked_attention
+from chorus_jax.models.attention import attention, choose
+from chorus_jax.models.chunked_attention import chunked
 
 
 def naive(query, key, value, bias=None):
@@ -47,10 +48,38 @@ def test_any_shape_equals_naive(b, n, m, a, scale):
 @pytest.mark.parametrize("budget", [2**12, 2**16, 2**30], ids=["rows", "head", "heads"])
 def test_any_block_size_gives_the_same(budget, monkeypatch):
     query, key, value = random(2, 333, 70, 3, 8)
-    monkeypatch.setitem(door.LOGITS, "cpu", budget)
+    monkeypatch.setitem(chunked_attention.LOGITS, "cpu", budget)
     np.testing.assert_allclose(
         chunked(query, key, value, None), naive(query, key, value), atol=1e-5
     )
+
+
+def plain(query, key, value, bias):
+    logits = jnp.einsum("bnad,bmad->banm", query, key) * query.shape[-1] ** -0.5
+    weights = jax.nn.softmax(logits + bias[:, None, None, :])
+    return jnp.einsum("banm,bmad->bnad", weights, value)
+
+
+@pytest.mark.parametrize("budget", [2**12, 2**16, 2**30], ids=["rows", "head", "heads"])
+def test_the_gradient_is_that_of_plain_attention(budget, monkeypatch):
+    monkeypatch.setitem(chunked_attention.LOGITS, "cpu", budget)
+    operands = (*random(2, 333, 70, 3, 8), random(2, 70, 1, 1, 1)[0][..., 0, 0])
+    weigh = jnp.asarray(np.random.default_rng(1).standard_normal((2, 333, 3, 8)))
+
+    def gradients(function):
+        total = lambda *x: (function(*x) * weigh.astype(jnp.float32)).sum()
+        return jax.jit(jax.grad(total, argnums=(0, 1, 2, 3)))(*operands)
+
+    for found, want in zip(gradients(chunked), gradients(plain), strict=True):
+        np.testing.assert_allclose(found, want, atol=2e-5 * np.abs(want).max())
+
+
+def test_a_dropped_key_has_no_gradient():
+    query, key, value = random(1, 9, 4, 2, 8)
+    bias = jnp.array([[0.0, 0.0, -jnp.inf, 0.0]])
+    total = lambda value: chunked(query, key, value, bias).sum()
+    found = jax.grad(total)(value)
+    assert np.isfinite(found).all() and not found[:, 2].any() and found[:, 1].all()
 
 
 def test_bias_counts_and_drops_keys():
@@ -69,9 +98,14 @@ def test_logits_and_softmax_are_float32_in_bfloat16():
     assert np.abs(np.asarray(out, np.float32) - want).max() < 0.01
 
 
-def test_memory_is_blocks_not_all_logits():
+@pytest.mark.parametrize(
+    "function",
+    [attention, jax.grad(lambda *x: attention(*x).sum(), argnums=(0, 1, 2))],
+    ids=["forward", "gradient"],
+)
+def test_memory_is_blocks_not_all_logits(function):
     shape = jax.ShapeDtypeStruct((1, 8192, 2, 64), jnp.float32)
-    compiled = jax.jit(attention).lower(shape, shape, shape).compile()
+    compiled = jax.jit(function).lower(shape, shape, shape).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 2 * 8192 * 8192 * 4 / 8
 
 
