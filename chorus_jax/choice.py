@@ -8,7 +8,7 @@ from typing import Any
 
 from chorus_jax import shipped
 from chorus_jax.checkpoints import Card
-from chorus_jax.config_file import Config, load_config
+from chorus_jax.config_file import FPS, Config, load_config
 from chorus_jax.parts import TRANSFORMER
 from chorus_jax.request import Request, scheduled
 
@@ -20,7 +20,7 @@ BY_STEPS, OTHERWISE = {4: "shapes_4step"}, "shapes"
 
 @dataclass(frozen=True)
 class Choice:
-    """The weights, the part that is the transformer, and the request.
+    """The weights, the part that is the transformer, the request, frames a second.
 
     `note` says what was chosen for the user; it is empty if nothing was.
     """
@@ -28,6 +28,7 @@ class Choice:
     folder: Path
     transformer: str
     request: Request
+    fps: int = FPS
     note: str = ""
 
 
@@ -46,7 +47,7 @@ def choose(
         base = Request(prompt="", **scheduled(Card.read(weights).scheduler))
         return Choice(weights, TRANSFORMER, replace(base, **given))
     named = load_config(config)
-    return Choice(weights, named.transformer, named.changed(given))
+    return Choice(weights, named.transformer, named.changed(given), named.fps)
 
 
 def choose_shipped(name: str | None, given: Mapping[str, Any]) -> Choice:
@@ -64,7 +65,7 @@ def choose_shipped(name: str | None, given: Mapping[str, Any]) -> Choice:
     for line in untrained(config, request):
         log.warning(line)
     note = f"shipped weights {config.weights}, {config.transformer}: {config.name}"
-    return Choice(folder, config.transformer, request, note)
+    return Choice(folder, config.transformer, request, config.fps, note)
 
 
 def untrained(config: Config, request: Request) -> list[str]:

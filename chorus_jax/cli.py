@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
         make.add_argument(f"--{name}", type=kind)
     for name in ("frames", "height", "width"):
         make.add_argument(f"--{name}", type=int)
-    make.add_argument("--fps", type=int, default=16)
+    make.add_argument("--fps", type=int, help="the config's if unset")
     make.add_argument(
         "--dtype", choices=["bfloat16", "float32"], help="as stored if unset"
     )
@@ -96,8 +96,9 @@ def generate(options: argparse.Namespace) -> None:
     from chorus_jax.pipeline import Pipeline
     from chorus_jax.progress import show
 
-    video.check(options.out, options.fps)
     choice = choose(options.weights, options.config, given(options))
+    fps = choice.fps if options.fps is None else options.fps
+    video.check(options.out, fps)
     sizes = Sizes.read(choice.folder, choice.transformer)
     mesh = make_mesh(options.mesh)
     sizes.latent_shape(choice.request)
@@ -113,7 +114,7 @@ def generate(options: argparse.Namespace) -> None:
         keep_text_encoder=False,
     )
     [made] = show(pipeline.stream(choice.request))
-    video.write(options.out, made.frames, options.fps)
+    video.write(options.out, made.frames, fps)
     seconds = ", ".join(f"{part} {spent:.1f} s" for part, spent in made.seconds.items())
     print(f"{options.out}: seed {made.request.seed}, {seconds}")
 

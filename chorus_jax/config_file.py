@@ -1,7 +1,8 @@
 """Configs: Python files with `get_config()`, by path or by their name in `configs`.
 
 A config may also say which weights it is for: `WEIGHTS` are shipped ones by name,
-`TRANSFORMER` is the part of a checkpoint folder that is run.
+`TRANSFORMER` is the part of a checkpoint folder that is run, `FPS` the speed at which
+its videos are to be shown.
 """
 
 import importlib
@@ -13,6 +14,8 @@ from typing import Any
 
 from chorus_jax.parts import TRANSFORMER
 from chorus_jax.request import Request
+
+FPS = 16  # Wan's
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Config:
     request: Request
     weights: str | None = None
     transformer: str = TRANSFORMER
+    fps: int = FPS
 
     @property
     def distilled(self) -> bool:
@@ -54,8 +58,13 @@ def load_config(name: str) -> Config:
     request = module.get_config() if hasattr(module, "get_config") else None
     if not isinstance(request, Request):
         raise ValueError(f"--config {name} needs a get_config() that returns a Request")
-    weights = getattr(module, "WEIGHTS", None)
-    return Config(name, request, weights, getattr(module, "TRANSFORMER", TRANSFORMER))
+    return Config(
+        name,
+        request,
+        getattr(module, "WEIGHTS", None),
+        getattr(module, "TRANSFORMER", TRANSFORMER),
+        getattr(module, "FPS", FPS),
+    )
 
 
 def imported(name: str) -> Any:

@@ -16,9 +16,15 @@ from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.models.wan_vae_config import WanVAEConfig
 from chorus_jax.request import Request
 from chorus_jax.training.plan import Plan
-from chorus_jax.training.recipe import DistillTraining, FlowTraining, Recipe, VaeTraining
+from chorus_jax.training.recipe import (
+    DistillTraining,
+    FlowTraining,
+    Recipe,
+    VaeTraining,
+)
 from chorus_jax.training.world.scene import World
 
+FPS = 8  # the speed at which the world moves
 WEIGHTS = "shapes"  # what `chorus generate` ships, see chorus_jax.shipped
 CHANNELS = 8
 SHIFT = 3.0

@@ -13,6 +13,7 @@ from configs.shapes import SHIFT
 
 WEIGHTS = "shapes"
 TRANSFORMER = "transformer_4step"
+FPS = 8
 
 
 def get_config() -> Request:

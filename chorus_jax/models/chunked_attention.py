@@ -155,5 +155,3 @@ def gradient_rows(
         product("rm,rd->md", weights.astype(v.dtype), cotangent),
         change.sum(0),
     )
-
-

@@ -41,7 +41,7 @@ def write_model(
 
 
 def euler_scheduler(shift: float) -> dict[str, Any]:
-    """The scheduler_config.json of Euler steps with this shift, as diffusers reads it."""
+    """diffusers' scheduler_config.json of Euler steps with this shift."""
     return {
         "_class_name": "FlowMatchEulerDiscreteScheduler",
         "num_train_timesteps": TRAIN_STEPS,

@@ -29,7 +29,7 @@ PROBED = 32  # the last trajectories are looked at, not trained on
 
 
 class Leaps(NamedTuple):
-    """A batch: where each leap starts, the velocity that it needs, its level, its text."""
+    """A batch: where leaps start, the velocities they need, their levels and texts."""
 
     latents: Float[Any, "b f h w c"]
     velocity: Float[Any, "b f h w c"]
@@ -50,8 +50,9 @@ class LeapBatches:
         latents, text = self.taught.latents(), self.taught.text()
         if len(latents) < 2 * PROBED:
             raise ValueError(
-                f"{self.taught.folder} holds {len(latents)} trajectories, but distilling "
-                f"takes {2 * PROBED} or more: run `python -m chorus_jax.training teach`"
+                f"{self.taught.folder} holds {len(latents)} trajectories, but "
+                f"distilling takes {2 * PROBED} or more: run "
+                "`python -m chorus_jax.training teach`"
             )
         return latents, text
 
@@ -74,8 +75,9 @@ class LeapBatches:
         latents, text = self.arrays
         here = latents[rows, starts].astype(np.float32)
         there = latents[rows, starts + 1].astype(np.float32)
-        down = (self.sigmas[starts] - self.sigmas[starts + 1])[:, None, None, None, None]
-        return Leaps(here, (here - there) / down, self.sigmas[starts], text[rows])
+        down = self.sigmas[starts] - self.sigmas[starts + 1]
+        velocity = (here - there) / down.reshape(-1, 1, 1, 1, 1)
+        return Leaps(here, velocity, self.sigmas[starts], text[rows])
 
 
 @dataclass(frozen=True)
