@@ -3,12 +3,15 @@
     python -m chorus_jax.training vae      --config configs/shapes.py --out DIR
     python -m chorus_jax.training encode   --config configs/shapes.py --out DIR
     python -m chorus_jax.training flow     --config configs/shapes.py --out DIR
+    python -m chorus_jax.training teach    --config configs/shapes.py --out DIR
+    python -m chorus_jax.training distill  --config configs/shapes.py --out DIR
     python -m chorus_jax.training assemble --config configs/shapes.py --out DIR
     chorus generate "a red circle moves left on a gray background" \\
         --weights DIR/model --config shapes
 
 Every stage goes on where it was stopped. `--workers N` renders in N processes, for
-machines where one is too slow (a GPU).
+machines where one is too slow (a GPU); `--products bfloat16` is faster on CPUs with
+matrix units.
 """
 
 from chorus_jax.models.t5 import T5Config
@@ -74,7 +77,7 @@ def get_recipe() -> Recipe:
             Plan(steps=1450, batch=3, learning_rate=1e-2), frames=17, side=32
         ),
         train_flow=FlowTraining(
-            Plan(steps=4000, batch=16, learning_rate=2e-2, warmup=50),
+            Plan(steps=4000, batch=16, learning_rate=2e-2, warmup=50, average=0.998),
             clips=6000,
             shift=SHIFT,
         ),

@@ -112,16 +112,24 @@ class FlowJob:
     def loss(
         self, params: Params, batch: Captioned, key: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """Mean square error of the velocity at random noise levels."""
+        """Error of the velocity at random noise levels, at several scales."""
         for_level, for_noise = jax.random.split(key)
         sigmas = levels(for_level, batch.latents.shape[0], self.training.shift)
-        errors = self.errors(params, batch, sigmas, for_noise)
-        return errors.mean(), {}
+        error = self.error(params, batch, sigmas, for_noise)
+        figures = {"mse": jnp.square(error).mean()}
+        return at_scales(error, self.training.scales), figures
 
     def errors(
         self, params: Params, batch: Captioned, sigmas: Float[Array, " b"], key: Array
     ) -> Float[Array, " b"]:
         """Mean square error of the velocity of each clip at a given noise level."""
+        error = self.error(params, batch, sigmas, key)
+        return jnp.square(error).mean(axis=(1, 2, 3, 4))
+
+    def error(
+        self, params: Params, batch: Captioned, sigmas: Float[Array, " b"], key: Array
+    ) -> Float[Array, "b f h w c"]:
+        """The velocity that is made, minus the right one."""
         model, encoder = (
             assembled(part, params, self.like[part]) for part in (TRANSFORMER, TEXT)
         )
@@ -129,7 +137,7 @@ class FlowJob:
         noisy = add_noise(batch.latents, noise, sigmas)
         text = jnp.where(batch.mask[..., None], encoder(batch.ids, batch.mask), 0)
         made = unrolled(model, noisy, TRAIN_STEPS * sigmas, text)
-        return jnp.square(made - (noise - batch.latents)).mean(axis=(1, 2, 3, 4))
+        return made - (noise - batch.latents)
 
     def probe(self, params: Params) -> dict[str, float]:
         """The loss by noise level with right, with wrong and without captions."""
@@ -152,6 +160,24 @@ def levels(key: Array, count: int, shift: float) -> Float[Array, " count"]:
     """Noise levels, evenly spread over the batch from a random start, then shifted."""
     even = (jnp.arange(count, dtype=jnp.float32) + jax.random.uniform(key)) / count
     return shift_sigmas(even, shift)
+
+
+def at_scales(
+    error: Float[Array, "b f h w c"], scales: tuple[int, ...]
+) -> Float[Array, ""]:
+    """Mean square of the error averaged over squares of each scale, summed.
+
+    Each is scaled so that white noise counts the same at all. Nearly all of the plain
+    error is the texture, which no model can foretell: next to it the shapes are lost in
+    the gradient's noise, but not in that of averages. What is best stays the same: of
+    every fixed quadratic form it is the mean velocity.
+    """
+    b, f, h, w, c = error.shape
+    total = jnp.zeros(())
+    for scale in scales:
+        squares = error.reshape(b, f, h // scale, scale, w // scale, scale, c)
+        total += scale**2 * jnp.square(squares.mean(axis=(3, 5))).mean()
+    return total / len(scales)
 
 
 def unrolled(

@@ -28,13 +28,15 @@ class VaeTraining:
 class FlowTraining:
     """`unconditional` is the share of captions that are dropped for guidance.
 
-    Noise levels are uniform, then shifted by `shift`. `clips` are encoded before.
+    Noise levels are uniform, then shifted by `shift`. `clips` are encoded before. The
+    error counts at these `scales`, in latents.
     """
 
     plan: Plan
     clips: int
     shift: float = 3.0
     unconditional: float = 0.1
+    scales: tuple[int, ...] = (1, 2, 4)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from chorus_jax.models.wan import WanDiT
 from chorus_jax.training.evaluate import losses_by_level
 from chorus_jax.training.flow import (
     TRANSFORMER,
+    at_scales,
     initial_transformer,
     levels,
     unrolled,
@@ -21,6 +22,17 @@ def test_noise_levels_cover_the_shifted_range():
     assert np.diff(even) == pytest.approx(0.01, abs=1e-5)
     shifted = np.sort(levels(jax.random.key(0), 100, 3.0))
     np.testing.assert_allclose(shifted, 3 * even / (1 + 2 * even), rtol=1e-5)
+
+
+def test_an_error_counts_at_every_scale():
+    noise = jax.random.normal(jax.random.key(0), (4, 3, 32, 32, 5))
+    plain = jnp.square(noise).mean()
+    assert at_scales(noise, (1,)) == plain
+    np.testing.assert_allclose(at_scales(noise, (1, 2, 4)), plain, rtol=0.05)
+    everywhere = jnp.ones((1, 1, 8, 8, 1))
+    assert at_scales(everywhere, (1, 2, 4)) == (1 + 4 + 16) / 3
+    stripes = everywhere.at[:, :, ::2].set(-1)
+    assert at_scales(stripes, (2, 4)) == 0 and at_scales(stripes, (1,)) == 1
 
 
 def test_layers_written_out_are_the_model(recipe):
