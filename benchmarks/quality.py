@@ -63,21 +63,19 @@ class Bench:
     curve_prompts: int = 100
     batch: int = 16
 
-    def accuracy50(self) -> Rows:
-        """Held-out and seen combinations, with the steps that the config asks for."""
-        for split, pool in SPLITS.items():
-            asked = prompts(pool(), self.prompts, seed=0)
-            yield sampling_row(split, self.full, asked, self.batch)
+    def accuracy(self, split: str) -> Rows:
+        """Prompts of a split, with the steps that the config asks for."""
+        asked = prompts(SPLITS[split](), self.prompts, seed=0)
+        yield sampling_row(split, self.full, asked, self.batch)
 
-    def accuracy4(self) -> Rows:
+    def accuracy4(self, split: str) -> Rows:
         """The same prompts with the distilled transformer."""
         if self.distilled is None:
             print(f"no {DISTILLED} in these weights: its rows are left out")
             return
-        for split, pool in SPLITS.items():
-            asked = prompts(pool(), self.prompts, seed=0)
-            name = f"{split} {self.distilled.steps} steps"
-            yield sampling_row(name, self.distilled, asked, self.batch)
+        asked = prompts(SPLITS[split](), self.prompts, seed=0)
+        name = f"{split} {self.distilled.steps} steps"
+        yield sampling_row(name, self.distilled, asked, self.batch)
 
     def curve(self) -> Rows:
         """The same held-out prompts and seeds at every number of steps."""
@@ -122,8 +120,8 @@ class Bench:
 
 
 GROUPS: dict[str, Callable[[Bench], Rows]] = {
-    "accuracy50": Bench.accuracy50,
-    "accuracy4": Bench.accuracy4,
+    **{split: partial(Bench.accuracy, split=split) for split in SPLITS},
+    **{f"{split}_4": partial(Bench.accuracy4, split=split) for split in SPLITS},
     "curve": Bench.curve,
     "vae": Bench.vae,
     "sheet": Bench.sheet,

@@ -29,7 +29,6 @@ def denoise(rows: Rows) -> str:
             "relative error": row["error"],
         }
         for row in rows
-        if "_" in row["row"]
     ]
     return table(shown, list(shown[0]))
 
@@ -59,7 +58,7 @@ class Table:
 
 
 TABLES = {
-    "denoise": Table("denoise", denoise),
+    "denoise": Table("denoise", denoise, lambda name: name.startswith("run_")),
     "aot": Table("aot", aot),
     "quality": Table("quality", quality_tables.quality, quality_tables.in_quality),
     "steps": Table("quality", quality_tables.steps, quality_tables.in_steps),

@@ -79,7 +79,9 @@ class Sizes:
 
         ValueError for sizes that do not divide, naming the nearest that do.
         """
-        vae, (_, ph, pw) = self.vae, self.transformer.patch
+        vae, (pf, ph, pw) = self.vae, self.transformer.patch
+        time = vae.time_compression
+        must_fit("frames", request.frames, time * pf, 1 + time * (pf - 1))
         must_fit("height", request.height, vae.space_compression * ph, 0)
         must_fit("width", request.width, vae.space_compression * pw, 0)
         grid = vae.latent_shape(request.frames, request.height, request.width)

@@ -77,13 +77,20 @@ def get_recipe() -> Recipe:
             Plan(steps=1450, batch=3, learning_rate=1e-2), frames=17, side=32
         ),
         train_flow=FlowTraining(
-            Plan(steps=4000, batch=16, learning_rate=2e-2, warmup=50, average=0.998),
+            Plan(
+                steps=2900,
+                batch=16,
+                learning_rate=2e-2,
+                warmup=50,
+                decay=0.4,
+                average=0.995,
+            ),
             clips=6000,
             shift=SHIFT,
         ),
         distill=DistillTraining(
-            Plan(steps=600, batch=16, learning_rate=5e-3, warmup=20, average=0.99),
-            trajectories=1000,
+            Plan(steps=250, batch=16, learning_rate=5e-3, warmup=20, average=0.98),
+            trajectories=256,
             guidance_scale=GUIDANCE,
             shift=SHIFT,
         ),

@@ -98,5 +98,5 @@ def must_fit(name: str, size: int, step: int, rest: int) -> None:
     smallest = rest or step
     below = max(smallest, size - (size - rest) % step)
     near = f"{below}" if size < smallest else f"{below} or {below + step}"
-    law = f"1 + a multiple of {step}" if rest else f"a multiple of {step}"
+    law = f"{rest} + a multiple of {step}" if rest else f"a multiple of {step}"
     raise ValueError(f"{name} must be {law}, got {size}; the nearest: {near}")

@@ -8,11 +8,13 @@ from typing import Any
 
 import jax
 
+from chorus_jax import shipped
 from chorus_jax.compilation import enable_cache
 from chorus_jax.training.recipe import Recipe
 from chorus_jax.training.runs import Runs
 
 STAGES = {
+    "unpack": "take a finished model apart, to train it further (--weights)",
     "vae": "train the VAE",
     "encode": "measure the newest VAE's latents and encode clips with it",
     "flow": "train transformer and text encoder on the encoded clips",
@@ -29,7 +31,10 @@ def main() -> None:
     jax.config.update("jax_default_matmul_precision", options.products)
     recipe = load_recipe(options.config)
     runs = Runs(changed(recipe, options), options.out, options.workers, options.save)
-    getattr(runs, options.stage)()
+    if options.stage == "unpack":
+        runs.unpack(options.weights or shipped.folder())
+    else:
+        getattr(runs, options.stage)()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("stage", choices=list(STAGES))
     top.add_argument("--config", type=Path, required=True, help="has get_recipe()")
     top.add_argument("--out", type=Path, required=True, help="folder of all stages")
+    top.add_argument("--weights", type=Path, help="to unpack; else the shipped ones")
     top.add_argument("--workers", type=int, default=0, help="processes that render")
     top.add_argument("--save", type=float, default=5.0, help="minutes between saves")
     top.add_argument(

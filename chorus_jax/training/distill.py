@@ -20,7 +20,8 @@ from jaxtyping import Array, Float
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.schedulers.flow import TRAIN_STEPS, explicit
-from chorus_jax.training.flow import TRANSFORMER, unrolled
+from chorus_jax.training.flow import at_scales, unrolled
+from chorus_jax.training.initial_flow import TRANSFORMER
 from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import DistillTraining
 from chorus_jax.training.teach import Taught
@@ -99,14 +100,16 @@ class DistillJob:
     def loss(
         self, params: Params, batch: Leaps, key: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """Mean square error of the velocity; nothing is random but the batch."""
-        return self.errors(params, batch).mean(), {}
+        """Error of the velocity at several scales; only the batch is random."""
+        error = self.error(params, batch)
+        figures = {"mse": jnp.square(error).mean()}
+        return at_scales(error, self.batch.training.scales), figures
 
-    def errors(self, params: Params, batch: Leaps) -> Float[Array, " b"]:
-        """Mean square error of the velocity of each leap."""
+    def error(self, params: Params, batch: Leaps) -> Float[Array, "b f h w c"]:
+        """The velocity that is made, minus the one that a leap needs."""
         model: WanDiT = assembled(TRANSFORMER, params, self.like)
         made = unrolled(model, batch.latents, TRAIN_STEPS * batch.sigmas, batch.text)
-        return jnp.square(made - batch.velocity).mean(axis=(1, 2, 3, 4))
+        return made - batch.velocity
 
     def probe(self, params: Params) -> dict[str, float]:
         """The error from each level, over the velocity's variance."""
@@ -114,11 +117,12 @@ class DistillJob:
         rows = np.arange(count - PROBED, count)
         for level in range(len(self.batch.sigmas) - 1):
             leaps = self.batch.leaps(rows, np.full(PROBED, level))
-            errors = np.asarray(self.compiled_errors(params, leaps))
-            found[f"level_{level}"] = float(errors.mean() / leaps.velocity.var())
+            error = np.asarray(self.compiled_error(params, leaps))
+            share = np.square(error).mean() / leaps.velocity.var()
+            found[f"level_{level}"] = float(share)
         return found
 
     @functools.cached_property
-    def compiled_errors(self) -> Callable[..., Array]:
-        """`errors`, compiled once."""
-        return jax.jit(self.errors)
+    def compiled_error(self) -> Callable[..., Array]:
+        """`error`, compiled once."""
+        return jax.jit(self.error)

@@ -24,19 +24,15 @@ from chorus_jax.schedulers.flow import TRAIN_STEPS, add_noise, shift_sigmas
 from chorus_jax.text import Tokenizer
 from chorus_jax.training.data import Encoded, reworded
 from chorus_jax.training.evaluate import CLIPS, losses_by_level
-from chorus_jax.training.params import (
-    Params,
-    abstract_part,
-    assembled,
-    named_part,
-    random_params,
-    scaled,
+from chorus_jax.training.initial_flow import (
+    TEXT,
+    TRANSFORMER,
+    initial_text_encoder,
+    initial_transformer,
 )
+from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import FlowTraining
 from chorus_jax.training.world.attributes import Attributes
-
-TRANSFORMER, TEXT = "transformer", "text_encoder"
-GATES = (2, 5)  # rows of a block's modulation
 
 
 class Captioned(NamedTuple):
@@ -102,7 +98,7 @@ class FlowJob:
         object.__setattr__(self, "like", like)
 
     def initial(self) -> Params:
-        """Random parameters; no layer adds anything at first."""
+        """The parameters of `initial_flow`."""
         seed = self.training.plan.seed
         return {
             **initial_transformer(self.transformer, 2 * seed),
@@ -194,20 +190,3 @@ def unrolled(
         block, keys = jax.tree.map(lambda x: x[i], (model.layers, context.text))
         tokens = block(tokens, times.blocks, rotary, Context(keys, context.bias))
     return model.head(tokens, times.head, grid)
-
-
-def initial_transformer(config: WanConfig, seed: int) -> Params:
-    """Gates of one before output projections of zero: every layer learns at once."""
-    params = random_params(lambda rngs: WanDiT(config, rngs=rngs), seed)
-    zero = ("modulation", "modulation.kernel", ".o.kernel", "layers.mlp.outer.kernel")
-    params = scaled(params, dict.fromkeys((*zero, "out.linear.kernel"), 0.0))
-    table = params["layers.modulation"]
-    params["layers.modulation"] = table.at[:, GATES, :].set(1.0)
-    return named_part(TRANSFORMER, params)
-
-
-def initial_text_encoder(config: T5Config, seed: int) -> Params:
-    """Queries made small, for T5 does not scale its logits; no bias by distance."""
-    params = random_params(lambda rngs: T5Encoder(config, rngs=rngs), seed)
-    factors = {"q.kernel": config.head_width**-0.5, "bias.table": 0.0, ".o.kernel": 0.0}
-    return named_part(TEXT, scaled(params, {**factors, "outer.kernel": 0.0}))

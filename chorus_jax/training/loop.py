@@ -2,13 +2,15 @@
 
 A step is a function of the state and its number: batches and random numbers are drawn
 from the seed and the step alone. A run that was stopped and resumed therefore gives the
-same bytes as one that was not.
+same bytes as one that was not, on as many devices.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -16,9 +18,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
+from chorus_jax import sharding
 from chorus_jax.training import curve, saved
 from chorus_jax.training.params import Params
 from chorus_jax.training.plan import Plan
@@ -91,7 +95,11 @@ def train(
 
 def start(job: Job, plan: Plan) -> State:
     """The state before the first step."""
-    params = job.initial()
+    return begun(job.initial(), plan)
+
+
+def begun(params: Params, plan: Plan) -> State:
+    """The state before the first step from these parameters."""
     # Copies: the state is donated to every step, and nothing may be donated twice.
     average = jax.tree.map(jnp.copy, params)
     return State(jnp.int32(0), params, average, plan.optimizer().init(params))
@@ -100,13 +108,17 @@ def start(job: Job, plan: Plan) -> State:
 def rows(
     job: Job, plan: Plan, state: State, executor: Executor
 ) -> Iterator[tuple[State, dict[str, float]]]:
-    """Runs the steps that are left, yielding each state with its figures."""
-    step, first = step_function(job, plan), int(state.step)
+    """Runs the steps that are left, yielding each state with its figures.
+
+    A batch is split over as many devices as divide it.
+    """
+    step, first, mesh = step_function(job, plan), int(state.step), data_mesh(plan)
     bar = tqdm(total=plan.steps, initial=first, unit="step", mininterval=2)
     with bar:
         for batch in prefetched(job.batch, first, plan.steps, executor):
             began = time.perf_counter()
-            state, figures = step(state, batch)
+            with using(mesh):
+                state, figures = step(state, split(batch, mesh))
             row = {name: float(x) for name, x in figures.items()}
             if not row["loss"] < float("inf"):
                 raise ValueError(
@@ -117,6 +129,26 @@ def rows(
             bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
             bar.update()
             yield state, row
+
+
+def data_mesh(plan: Plan) -> Mesh | None:
+    """The devices that share a batch; None if it is one."""
+    count = math.gcd(plan.batch, jax.device_count())
+    if count == 1:
+        return None
+    return sharding.make_mesh(data=count, devices=jax.devices()[:count])
+
+
+def using(mesh: Mesh | None) -> AbstractContextManager:
+    """The context of computing on a mesh."""
+    return nullcontext() if mesh is None else jax.set_mesh(mesh)
+
+
+def split(batch: Batch, mesh: Mesh | None) -> Batch:
+    """The batch, each device holding its rows."""
+    if mesh is None:
+        return batch
+    return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
 
 
 def step_function(job: Job, plan: Plan) -> Callable[[State, Batch], tuple[State, dict]]:

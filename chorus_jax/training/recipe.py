@@ -44,7 +44,7 @@ class DistillTraining:
     """A student's steps start at `sigmas` (from 1 down, before the shift).
 
     It learns from `trajectories` of the teacher, which takes `parts` guided steps for
-    each of them.
+    each of them. The error counts at these `scales`, as in `FlowTraining`.
     """
 
     plan: Plan
@@ -53,6 +53,7 @@ class DistillTraining:
     parts: int = 5
     guidance_scale: float = 3.0
     shift: float = 3.0
+    scales: tuple[int, ...] = (1, 2, 4)
 
 
 @dataclass(frozen=True)

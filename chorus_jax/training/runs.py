@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from chorus_jax import checkpoints
-from chorus_jax.checkpoints import Card
+from chorus_jax.checkpoints import Card, check_same
 from chorus_jax.models.t5 import T5Config, T5Encoder
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_vae import WanVAE
@@ -41,12 +41,13 @@ from chorus_jax.training.data import Clips, Crops, Encoded
 from chorus_jax.training.distill import DistillJob, LeapBatches
 from chorus_jax.training.encode import encode_clips, raw_latents
 from chorus_jax.training.flow import TEXT, TRANSFORMER, CaptionedBatches, FlowJob
-from chorus_jax.training.loop import Job, State, start, train
+from chorus_jax.training.loop import Job, State, begun, start, train
 from chorus_jax.training.params import Params, of_part
 from chorus_jax.training.plan import Plan
 from chorus_jax.training.recipe import Recipe
 from chorus_jax.training.teach import Taught, teach
 from chorus_jax.training.tokenizer import make_tokenizer, vocabulary_size
+from chorus_jax.training.unpack import flow_params, unpack_tokenizer, unpack_vae
 from chorus_jax.training.vae import PART as VAE
 from chorus_jax.training.vae import VaeJob, with_statistics
 from chorus_jax.training.world.attributes import training_combinations
@@ -64,6 +65,22 @@ class Runs:
     folder: Path
     workers: int = 0
     save_minutes: float = 5.0
+
+    def unpack(self, weights: Path) -> None:
+        """Puts a finished model's parts here, to be trained further.
+
+        ValueError if there is a run here already, or if the model is of other sizes.
+        """
+        if saved.steps(self.folder / "flow"):
+            raise ValueError(
+                f"{self.folder} holds a run already: name a new folder with --out"
+            )
+        unpack_vae(weights, self.folder / "vae_model")
+        unpack_tokenizer(weights, self.folder / "tokenizer")
+        params = flow_params(weights)
+        check_same(params, self.flow_job().initial(), weights)
+        state = begun(params, self.recipe.train_flow.plan)
+        saved.save(self.folder / "flow", state, 0)
 
     @property
     def clips(self) -> Clips:

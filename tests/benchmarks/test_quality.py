@@ -136,10 +136,11 @@ def test_the_vae_is_measured_on_rendered_videos(bench):
 
 
 def test_distilled_rows_are_left_out_aloud(bench, capsys):
-    assert not list(bench.accuracy4())
+    assert not list(bench.accuracy4("held_out"))
     assert "transformer_4step" in capsys.readouterr().out
     fast = replace(bench.full, request=shapes_4step.get_config())
-    found = list(replace(bench, distilled=fast).accuracy4())
+    both = replace(bench, distilled=fast)
+    found = [row for split in quality.SPLITS for row in both.accuracy4(split)]
     assert [row["row"] for row in found] == ["held_out 4 steps", "seen 4 steps"]
     assert {row["steps"] for row in found} == {4}
 
@@ -179,12 +180,12 @@ def test_measuring_a_part_keeps_the_others(results, monkeypatch):
 
 def test_a_run_writes_what_it_measured(bench, results, monkeypatch, capsys):
     monkeypatch.setattr(quality, "load", lambda options: bench)
-    monkeypatch.setattr("sys.argv", ["quality", "--rows", "vae", "accuracy50"])
+    monkeypatch.setattr("sys.argv", ["quality", "--rows", "vae", "held_out", "seen"])
     quality.main()
     found = {row["row"]: row for row in rows.load("quality")}
     assert list(found) == ["vae", "held_out", "seen"]
     assert found["seen"]["command"] == (
-        "python -m benchmarks.quality --rows vae accuracy50"
+        "python -m benchmarks.quality --rows vae held_out seen"
     )
     ratio = found["held_out"]["detail"] / found["vae"]["detail"]
     joined = {row["row"]: row for row in with_detail_of_vae([*found.values()])}
@@ -210,7 +211,7 @@ def test_tables_and_figure_are_drawn_from_the_rows(bench, results, monkeypatch):
     monkeypatch.setattr(plot, "RESULTS", results)
     with pytest.raises(ValueError, match="nothing is measured"):
         drawn("quality")
-    for group in ("curve", "vae", "accuracy50"):
+    for group in ("curve", "vae", "held_out", "seen"):
         rows.update("quality", list(quality.GROUPS[group](bench)))
     lines = drawn("quality").splitlines()
     assert [line.split(" | ")[:3] for line in lines[2:4]] == [
@@ -224,7 +225,7 @@ def test_tables_and_figure_are_drawn_from_the_rows(bench, results, monkeypatch):
 
 
 def test_a_table_is_of_one_model(bench, results):
-    rows.update("quality", list(bench.accuracy50()))
+    rows.update("quality", list(bench.accuracy("held_out")))
     other = replace(bench, full=model(bench.full.pipeline, vae="d"))
     rows.update("quality", list(other.vae()))
     with pytest.raises(ValueError, match="of the vae d and others are of c"):

@@ -130,6 +130,16 @@ def test_sizes_that_do_not_divide_name_the_nearest(changes, message, pipeline):
         pipeline(small(**changes))
 
 
+def test_frames_must_fill_the_patches_too(weights):
+    sizes = Sizes.read(weights)
+    columns = dataclasses.replace(sizes.transformer, patch=(5, 1, 1))
+    sizes = dataclasses.replace(sizes, transformer=columns)
+    assert sizes.grid(small(frames=17)) == (1, 8, 12)
+    assert sizes.grid(small(frames=37)) == (2, 8, 12)
+    with pytest.raises(ValueError, match="17 [+] a multiple of 20, got 9.*nearest: 17"):
+        sizes.grid(small())
+
+
 def test_a_batch_of_different_programs_is_refused(pipeline):
     with pytest.raises(ValueError, match=r"'steps': \(4, 5\)"):
         pipeline(small(), small(steps=5))

@@ -9,7 +9,8 @@ from chorus_jax.request import Request
 from chorus_jax.schedulers import explicit
 from chorus_jax.training import distill
 from chorus_jax.training.distill import DistillJob, LeapBatches
-from chorus_jax.training.flow import TRANSFORMER, initial_transformer
+from chorus_jax.training.flow import at_scales
+from chorus_jax.training.initial_flow import TRANSFORMER, initial_transformer
 from chorus_jax.training.params import of_part
 from chorus_jax.training.plan import Plan
 from chorus_jax.training.recipe import DistillTraining
@@ -69,11 +70,12 @@ def test_the_student_starts_as_the_teacher_and_learns(taught, recipe):
     job = DistillJob(recipe.transformer, of_part(TRANSFORMER, teacher), batches)
     params = job.initial()
     jax.tree.map(np.testing.assert_array_equal, params, teacher)
-    # At first the model says nothing, so the error is the velocity's mean square.
+    # At first the model says nothing, so the error is the velocity itself.
     batch = jax.tree.map(jnp.asarray, batches(0))
     error = jax.jit(lambda p: job.loss(p, batch, jax.random.key(0))[0])
     loss = error(params)
-    np.testing.assert_allclose(loss, jnp.square(batch.velocity).mean(), rtol=1e-4)
+    want = at_scales(batch.velocity, (1, 2, 4))
+    np.testing.assert_allclose(loss, want, rtol=1e-4)
     assert job.probe(params).keys() == {"level_0", "level_1", "level_2"}
     gradient = jax.grad(error)(params)
     step = {k: params[k] - 0.01 * jnp.sign(x) for k, x in gradient.items()}

@@ -7,13 +7,8 @@ import pytest
 
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.training.evaluate import losses_by_level
-from chorus_jax.training.flow import (
-    TRANSFORMER,
-    at_scales,
-    initial_transformer,
-    levels,
-    unrolled,
-)
+from chorus_jax.training.flow import at_scales, levels, unrolled
+from chorus_jax.training.initial_flow import TRANSFORMER, initial_transformer
 from chorus_jax.training.params import abstract_part, assembled
 
 

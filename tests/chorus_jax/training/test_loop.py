@@ -1,5 +1,6 @@
 """The loop on a model of four numbers: it learns, and resumes to the same bytes."""
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax.training import saved
+from chorus_jax.training import loop, saved
 from chorus_jax.training.curve import Log
 from chorus_jax.training.loop import prefetched, train
 from chorus_jax.training.plan import Plan
@@ -64,6 +65,19 @@ def test_resuming_gives_the_same_bytes(tmp_path, broken):
         for row in log:
             del row["seconds"]
     assert logs[0] == logs[1]
+
+
+def test_a_batch_is_split_over_the_devices_that_divide_it(tmp_path, monkeypatch):
+    mesh = loop.data_mesh(PLAN)
+    assert mesh.shape["data"] == 4
+    x, _ = loop.split(Fit().batch(0), mesh)
+    assert {shard.data.shape for shard in x.addressable_shards} == {(1, 2)}
+    assert loop.data_mesh(dataclasses.replace(PLAN, batch=3)) is None
+    split = run(Fit(), tmp_path / "split")
+    monkeypatch.setattr(loop, "data_mesh", lambda plan: None)
+    alone = run(Fit(), tmp_path / "alone")
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    jax.tree.map(close, split.params, alone.params)
 
 
 def test_it_learns_and_the_average_follows(tmp_path):

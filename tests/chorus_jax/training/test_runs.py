@@ -72,6 +72,25 @@ def test_assembling_again_replaces(trained):
     assert trained.assemble().fingerprint == first
 
 
+def test_a_finished_model_is_trained_further(trained, recipe, tmp_path):
+    runs = Runs(recipe, tmp_path / "again")
+    runs.encoded.folder.parent.mkdir()
+    runs.encoded.folder.symlink_to(trained.encoded.folder)
+    runs.unpack(trained.folder / "model")
+    [state] = saved.steps(runs.folder / "flow")
+    assert state.name == "step-0000000"
+    found, want = runs.flow_averaged(), trained.flow_averaged()
+    assert found.keys() == want.keys()
+    for name, x in found.items():
+        np.testing.assert_allclose(x, want[name], rtol=0.01, atol=1e-6)
+    first = Card.read(trained.folder / "model").part("vae").config
+    assert Card.read(runs.folder / "vae_model").part("vae").config["latents_mean"] == (
+        first["latents_mean"]
+    )
+    with pytest.raises(ValueError, match="a run already.*--out"):
+        runs.unpack(trained.folder / "model")
+
+
 def test_flow_needs_encoded_clips(recipe, tmp_path):
     with pytest.raises(ValueError, match="encode"):
         Runs(recipe, tmp_path).flow()

@@ -1,0 +1,45 @@
+"""A finished model taken apart again, to train it further.
+
+What a checkpoint folder does not hold is begun anew: the optimiser's state, the average
+(which starts at the parameters) and the count of steps.
+"""
+
+import shutil
+from pathlib import Path
+
+import jax.numpy as jnp
+
+from chorus_jax import checkpoints
+from chorus_jax.checkpoints import names
+from chorus_jax.models.t5 import T5Config, T5Encoder
+from chorus_jax.models.wan import WanDiT
+from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.models.wan_vae import WanVAE
+from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.training.assemble import FAMILY
+from chorus_jax.training.initial_flow import TEXT, TRANSFORMER
+from chorus_jax.training.params import Params, named_part
+from chorus_jax.training.vae import PART as VAE
+
+FLOW = {TRANSFORMER: (WanDiT, WanConfig), TEXT: (T5Encoder, T5Config)}
+
+
+def flow_params(weights: Path) -> Params:
+    """Transformer and text encoder of a checkpoint folder, in float32."""
+    found: Params = {}
+    for part, classes in FLOW.items():
+        module = checkpoints.load(weights, part, *classes, dtype="float32")
+        arrays = {k: jnp.asarray(x, jnp.float32) for k, x in names(module).items()}
+        found.update(named_part(part, arrays))
+    return found
+
+
+def unpack_vae(weights: Path, target: Path) -> None:
+    """Writes the VAE of a checkpoint folder as one of its own."""
+    vae = checkpoints.load(weights, VAE, WanVAE, WanVAEConfig, dtype="float32")
+    checkpoints.save(target, {VAE: vae}, family=FAMILY)
+
+
+def unpack_tokenizer(weights: Path, target: Path) -> None:
+    """Copies the tokenizer of a checkpoint folder."""
+    shutil.copytree(weights / "tokenizer", target)
