@@ -1,0 +1,1 @@
+"""Reuse across requests: start from the latents of an earlier, similar one."""

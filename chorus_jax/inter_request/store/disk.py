@@ -1,0 +1,114 @@
+"""The tier on disk: one record a file, in a folder that several processes may share.
+
+What is damaged is dropped with a log line and never served. It knows no budget.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from chorus_jax.inter_request.store import record, uses
+from chorus_jax.inter_request.store.entry import ID, Entry, Head
+from chorus_jax.inter_request.store.folder import Folder
+from chorus_jax.inter_request.store.key_file import open_secret
+from chorus_jax.inter_request.store.record import Opened, Record
+
+SUFFIX = ".record"
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Found(NamedTuple):
+    """The head of a record and the record's bytes."""
+
+    head: Head
+    size: int
+
+
+class DiskTier:
+    """The records in a folder. Any number of threads may read at once.
+
+    OSError if the folder cannot be made or written to, ValueError if it is of another
+    secret. What killed processes left half-written is removed.
+    """
+
+    def __init__(self, path: Path, secret: bytes | None = None):
+        self.folder = Folder(path)
+        with self.folder.locked():
+            self.folder.sweep()
+            self.secret = open_secret(self.folder, secret)
+
+    def scan(self, known: set[str]) -> tuple[list[Found], set[str]]:
+        """Records besides the known ones, and the known ones that are gone."""
+        names = [name for name in os.listdir(self.folder.path) if _is_record(name)]
+        ids = {name.removesuffix(SUFFIX) for name in names}
+        see = lambda _, one: Found(one.described.head, one.size)
+        found = [self._read(id, see) for id in sorted(ids - known)]
+        return [one for one in found if one is not None], known - ids
+
+    def write(self, id: str, packed: Record) -> None:
+        """Writes a record; OSError if it cannot be. Only while the lock is held."""
+        self.folder.write(id + SUFFIX, packed.pieces)
+
+    def load(self, id: str) -> tuple[Entry, int] | None:
+        """The entry and the bytes of its record, None if it is gone or no good."""
+        return self._read(id, lambda at, one: (record.entry(at, one), one.size))
+
+    def head(self, id: str) -> Head | None:
+        """The head of a record, None if it is gone or no good."""
+        return self._read(id, lambda _, one: one.described.head)
+
+    def hit(self, id: str, now: float, saved: float, step: int | None) -> None:
+        """Counts a hit in the record, if it is there."""
+
+        def count(handle: int, one: Opened) -> None:
+            row = one.described.head.row(step)
+            change = lambda statistics: statistics.hit(now, saved, row)
+            uses.rewrite(handle, one.slots, one.made, change)
+
+        self._read(id, count, os.O_RDWR)
+
+    def exists(self, id: str) -> bool:
+        """Whether there is a record of this id."""
+        return self._path(id).exists()
+
+    def remove(self, id: str) -> None:
+        """Removes a record, if it is there."""
+        self.folder.remove(id + SUFFIX)
+
+    def close(self) -> None:
+        """Gives the folder back."""
+        self.folder.close()
+
+    def _read(
+        self, id: str, use: Callable[[int, Opened], T], flags: int = os.O_RDONLY
+    ) -> T | None:
+        """What `use` makes of the open file and its record; None if that is no good."""
+        try:
+            handle = os.open(self._path(id), flags | os.O_CLOEXEC)
+            try:
+                return use(handle, record.opened(handle, id, self.secret))
+            finally:
+                os.close(handle)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            log.warning("cannot read the record %s: %s", id, error)
+        except ValueError as error:
+            log.warning("dropped the record %s: %s", id, error)
+            # If it cannot be removed it will be found, and dropped, again.
+            with suppress(OSError):
+                self.remove(id)
+        return None
+
+    def _path(self, id: str) -> Path:
+        return self.folder.path / (id + SUFFIX)
+
+
+def _is_record(name: str) -> bool:
+    return name.endswith(SUFFIX) and bool(ID.fullmatch(name.removesuffix(SUFFIX)))

@@ -1,0 +1,91 @@
+"""A folder that several processes change: one at a time, files whole or not at all.
+
+It knows nothing of what the files hold.
+"""
+
+import fcntl
+import os
+import secrets
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PARTIAL = ".partial"
+LOCK = "lock"
+COUNT_BYTES = 8
+
+
+class Folder:
+    """A folder (made if it is not there) whose files only their owner can read.
+
+    OSError if it cannot be made or written to.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._lock = os.open(path / LOCK, flags, 0o600)
+        self._closed = weakref.finalize(self, os.close, self._lock)
+        self._seen = -1
+
+    @contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Keeps other processes from changing the folder, and waits for one that does.
+
+        Yields whether one may have changed it since we last held the lock. Not for two
+        threads at once: flock would let both in.
+        """
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            count = int.from_bytes(os.pread(self._lock, COUNT_BYTES, 0), "little")
+            changed = count != self._seen
+            # Counted before any change: nobody misses those of a killed process.
+            self._seen = (count + 1) % 2**63
+            os.pwrite(self._lock, self._seen.to_bytes(COUNT_BYTES, "little"), 0)
+            yield changed
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def write(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Writes a file that appears, or replaces another, only when it is complete.
+
+        Only while the lock is held: `sweep` would remove it otherwise.
+        """
+        aside = self.path / f".{name}.{secrets.token_hex(8)}{PARTIAL}"
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with open(handle, "wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(aside, self.path / name)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        self.flush()
+
+    def sweep(self) -> None:
+        """Removes what killed processes left behind. Only while the lock is held."""
+        for path in self.path.glob(f".*{PARTIAL}"):
+            path.unlink(missing_ok=True)
+
+    def remove(self, name: str) -> None:
+        """Removes a file; one that is gone already is no error."""
+        (self.path / name).unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Makes what the folder holds survive a loss of power."""
+        handle = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def close(self) -> None:
+        """Gives the lock's file back."""
+        self._closed()
+        # The number may soon be another file's.
+        self._lock = -1

@@ -1,0 +1,95 @@
+"""The head of an entry as JSON, and back.
+
+It knows nothing of files. Token ids are sealed: a tokenizer would read the prompt from
+them.
+"""
+
+import base64
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
+from chorus_jax.inter_request.store.secret import Secret
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+DTYPES = {"float32": np.dtype(np.float32), "bfloat16": BFLOAT16}
+PLAIN = ("id", "recipe", "exact", "namespace", "shared", "prompt")
+
+
+@dataclass(frozen=True)
+class Described:
+    """A head and what its latents must be; `shape` and `dtype` are of the final ones.
+
+    `check` is the checksum of the payload that holds them.
+    """
+
+    head: Head
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    check: bytes
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The shape of the latents at the key steps."""
+        return (len(self.head.steps), *self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all latents."""
+        steps = math.prod(self.kept) * BFLOAT16.itemsize
+        return steps + math.prod(self.shape) * self.dtype.itemsize
+
+
+def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
+    """The JSON text. ValueError for final latents of a dtype that is not kept."""
+    dtype = entry.final.dtype.name
+    if dtype not in DTYPES:
+        raise ValueError(f"final latents are kept as {list(DTYPES)}, got {dtype}")
+    tokens = entry.token_ids.astype("<i4").tobytes()
+    told = {name: getattr(entry, name) for name in PLAIN} | {
+        "secret": secret.fingerprint,
+        "steps": entry.steps,
+        "embedding": _text(entry.embedding.astype("<f4").tobytes()),
+        "token_ids": _text(secret.sealed(tokens, entry.id)),
+        "words": [key.hex() for key in entry.words],
+        "created": entry.statistics.created,
+        "cost": entry.statistics.cost,
+        "shape": entry.final.shape,
+        "dtype": dtype,
+        "check": check.hex(),
+    }
+    return json.dumps(told).encode()
+
+
+def read(text: bytes, id: str, secret: Secret) -> Described:
+    """What the JSON text describes. ValueError if it is not of this id and secret."""
+    try:
+        return _read(json.loads(text), id, secret)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not the head of an entry: {error!r}") from error
+
+
+def _read(told: dict[str, Any], id: str, secret: Secret) -> Described:
+    if (told["id"], told["secret"]) != (id, secret.fingerprint):
+        raise ValueError("it is of another id, or of a store with another secret")
+    steps = tuple(told["steps"])
+    tokens = secret.sealed(base64.b64decode(told["token_ids"]), id)
+    head = Head(
+        **{name: told[name] for name in PLAIN},
+        steps=steps,
+        embedding=np.frombuffer(base64.b64decode(told["embedding"]), "<f4"),
+        token_ids=np.frombuffer(tokens, "<i4"),
+        words=tuple(bytes.fromhex(key) for key in told["words"]),
+        statistics=Statistics.new(told["created"], told["cost"], steps),
+    )
+    dtype, check = DTYPES[told["dtype"]], bytes.fromhex(told["check"])
+    return Described(head, tuple(told["shape"]), dtype, check)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()

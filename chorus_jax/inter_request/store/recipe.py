@@ -1,0 +1,44 @@
+"""What decides a video besides its prompt and its seed."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that changes pixels, but for prompt and seed.
+
+    `model` is the fingerprint of all weights used, `transformer` the part of the model
+    that denoised (a folder may hold several), `text_encoder` the fingerprint of encoder
+    and tokenizer, `dtype` the one computed in. `sigmas` are the schedule, from 1 down.
+    `conditioning` is the digest of an image or video that the request came with, `lora`
+    that of adapters and their strengths; both "" without. Latents are reused only where
+    the whole recipe is the same.
+    """
+
+    model: str
+    transformer: str
+    text_encoder: str
+    dtype: str
+    solver: str
+    sigmas: tuple[float, ...]
+    shift: float
+    guidance_scale: float
+    negative_prompt: str
+    frames: int
+    height: int
+    width: int
+    conditioning: str = ""
+    lora: str = ""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all fields, in hex. ValueError for a number that is not finite."""
+        fields = asdict(self)
+        # 5 and 5.0 are one scale, but not one text.
+        fields["sigmas"] = [float(sigma) for sigma in self.sigmas]
+        for name in ("shift", "guidance_scale"):
+            fields[name] = float(fields[name])
+        text = json.dumps(fields, sort_keys=True, allow_nan=False)
+        return hashlib.sha256(b"chorus recipe 1\n" + text.encode()).hexdigest()

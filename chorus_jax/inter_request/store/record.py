@@ -1,0 +1,132 @@
+"""An entry as one packed record, and back: no pickle, nothing served unchecked.
+
+    prefix    magic, version, bytes of the head, bytes of the payload
+    head      JSON, see `head_json`; with the checksum of the payload
+    checksum  of prefix and head
+    payload   latents and final latents, from a multiple of 64 bytes on
+    slots     how the entry was used, see `uses`
+
+Checksums are BLAKE2b of 32 bytes. Numbers are little-endian, arrays in C order.
+"""
+
+import hashlib
+import mmap
+import os
+import struct
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from chorus_jax.inter_request.store import head_json, uses
+from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
+from chorus_jax.inter_request.store.secret import Secret
+
+MAGIC = b"chorusEN"
+VERSION = 1
+PREFIX = struct.Struct("<8sIIQ")
+CHECK = 32
+ALIGN = 64
+
+
+class DamagedError(ValueError):
+    """A record that is not as it was written, or not of this store."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The pieces of a record, to be written one after the other, and their bytes."""
+
+    pieces: tuple[bytes | memoryview, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A record whose head is checked, but not its payload.
+
+    `described` is with the newest statistics, `made` are those as of admission. The
+    payload lies in [payload, slots).
+    """
+
+    described: head_json.Described
+    made: Statistics
+    payload: int
+    slots: int
+    size: int
+
+
+def packed(entry: Entry, secret: Secret) -> Record:
+    """The record of an entry."""
+    arrays = [_raw(entry.latents), _raw(entry.final)]
+    length = sum(map(len, arrays))
+    arrays.append(memoryview(bytes(-length % ALIGN)))
+    check = hashlib.blake2b(digest_size=CHECK)
+    for array in arrays:
+        check.update(array)
+    head = head_json.written(entry, check.digest(), secret)
+    begin = PREFIX.pack(MAGIC, VERSION, len(head), sum(map(len, arrays))) + head
+    begin += _check(begin)
+    begin += bytes(-len(begin) % ALIGN)
+    end = uses.first_slots(entry.statistics)
+    size = len(begin) + sum(map(len, arrays)) + len(end)
+    return Record((begin, *arrays, end), size)
+
+
+def opened(handle: int, id: str, secret: Secret) -> Opened:
+    """The record of this id in an open file, its head checked.
+
+    DamagedError if the file is not whole, or not of this id and secret.
+    """
+    size = os.fstat(handle).st_size
+    begin = os.pread(handle, PREFIX.size, 0)
+    if len(begin) < PREFIX.size or begin[: len(MAGIC)] != MAGIC:
+        raise DamagedError("it does not begin as a record")
+    _, version, length, payload = PREFIX.unpack(begin)
+    if version != VERSION or length + payload > size:
+        raise DamagedError(f"it is no whole record of version {VERSION}")
+    begin += os.pread(handle, length, PREFIX.size)
+    if _check(begin) != os.pread(handle, CHECK, len(begin)):
+        raise DamagedError("the checksum of its head is wrong")
+    try:
+        described = head_json.read(begin[PREFIX.size :], id, secret)
+    except ValueError as error:
+        raise DamagedError(str(error)) from error
+    start = _even(len(begin) + CHECK)
+    slots, made = start + payload, described.head.statistics
+    whole = slots + uses.slots_size(len(made.uses))
+    if size != whole or payload != _even(described.nbytes):
+        raise DamagedError(f"it has {size} bytes, not those that its head tells")
+    now = uses.newest(os.pread(handle, whole - slots, slots), made)
+    described = replace(described, head=replace(described.head, statistics=now))
+    return Opened(described, made, start, slots, size)
+
+
+def entry(handle: int, record: Opened) -> Entry:
+    """The entry of an opened record. DamagedError if the payload's checksum is wrong.
+
+    The map is copied before it is checked: what is served cannot change afterwards,
+    whatever happens to the file.
+    """
+    count, told = record.slots - record.payload, record.described
+    with mmap.mmap(handle, record.slots, access=mmap.ACCESS_READ) as mapped:
+        # numpy copies without Python's lock: other threads run while the disk is read.
+        payload = np.array(np.frombuffer(mapped, np.uint8, count, record.payload))
+    if _check(payload.data) != told.check:
+        raise DamagedError("the checksum of its latents is wrong")
+    payload.flags.writeable = False
+    latents = np.ndarray(told.kept, head_json.BFLOAT16, payload)
+    final = np.ndarray(told.shape, told.dtype, payload, latents.nbytes)
+    head = {field.name: getattr(told.head, field.name) for field in fields(Head)}
+    return Entry(**head, latents=latents, final=final)
+
+
+def _raw(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _even(count: int) -> int:
+    return count + -count % ALIGN
+
+
+def _check(data: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(data, digest_size=CHECK).digest()

@@ -1,0 +1,241 @@
+"""The store: entries of earlier requests in memory and on disk, within budgets.
+
+It knows nothing of similarity: an index tells which entry is near, and learns by
+watching what is here.
+"""
+
+import errno
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from chorus_jax.inter_request.store import room
+from chorus_jax.inter_request.store.catalogue import Item
+from chorus_jax.inter_request.store.disk import DiskTier
+from chorus_jax.inter_request.store.entry import Entry, Head
+from chorus_jax.inter_request.store.eviction import LRU, Eviction
+from chorus_jax.inter_request.store.loading import Loads
+from chorus_jax.inter_request.store.placing import Placing
+from chorus_jax.inter_request.store.secret import Secret
+from chorus_jax.inter_request.store.tiers import Budgets, Tiers, Watcher
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+log = logging.getLogger(__name__)
+
+
+class Store:
+    """Entries by id. Any number of threads may use it, and processes one folder.
+
+    At most `memory_bytes` of entries stay in memory and `disk_bytes` in `folder`;
+    without a folder nothing is written. Heads of records are read at the start, latents
+    when they are asked for. `secret` is 16 to 64 random bytes, None for one that is
+    kept in the folder. `clock` gives seconds since the epoch.
+
+    On a full disk new entries stay in memory, with a log line (see `degraded`). Raises
+    ValueError if the folder cannot be used or is of another secret.
+    """
+
+    def __init__(
+        self,
+        memory_bytes: int,
+        *,
+        folder: str | Path | None = None,
+        disk_bytes: int | None = None,
+        eviction: Eviction = LRU(),
+        secret: bytes | None = None,
+        clock: Callable[[], float] = time.time,
+    ):
+        if (folder is None) != (disk_bytes is None):
+            raise ValueError(
+                f"a folder and its budget go together, got {folder=} and {disk_bytes=}"
+            )
+        budgets = Budgets(memory_bytes, disk_bytes or 0)
+        disk = None if folder is None else _open(Path(folder), secret)
+        alone = Secret(secret or secrets.token_bytes(32))
+        self.secret = alone if disk is None else disk.secret
+        self._tiers = Tiers(disk, budgets, eviction, clock)
+        self._placing = Placing(self._tiers)
+        self._loads = Loads(self._placing.load)
+        if disk is not None:
+            with self._tiers.writing, self._tiers.alone():
+                self._tiers.adopt(disk)
+                room.on_disk(self._tiers, disk, budgets.disk)
+
+    def __len__(self) -> int:
+        with self._tiers.lock:
+            return len(self._tiers.catalogue)
+
+    def __iter__(self) -> Iterator[Head]:
+        """The heads of all entries of all namespaces, to build an index from."""
+        with self._tiers.lock:
+            items = list(self._tiers.catalogue)
+        heads = (self._head(item) for item in items)
+        return (head for head in heads if head is not None)
+
+    @property
+    def memory_used(self) -> int:
+        """Bytes of entries in memory."""
+        return self._tiers.catalogue.memory
+
+    @property
+    def disk_used(self) -> int:
+        """Bytes of records on disk."""
+        return self._tiers.catalogue.disk
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the last entry stayed in memory because the disk did not take it."""
+        return self._placing.degraded
+
+    def admit(self, entry: Entry) -> bool:
+        """Takes a copy of an entry; False if it is larger than both budgets.
+
+        It replaces entries of its namespace with the same exact request. Returns when
+        it is safely on disk.
+        """
+        return self._placing.add(entry.owned())
+
+    def head(self, id: str, namespace: str) -> Head | None:
+        """All but the latents of an entry; None as for `get`."""
+        item = self._item(id, namespace)
+        return None if item is None else self._head(item)
+
+    def get(self, id: str, namespace: str) -> Entry | None:
+        """An entry, None if it is not here or not for this namespace.
+
+        From disk its checksum is verified; a damaged record is dropped with a log line.
+        """
+        item = self._item(id, namespace)
+        if item is None or item.entry is None:
+            return None if item is None else self._loads(id)
+        return replace(item.entry, statistics=item.statistics)
+
+    def prefetch(self, id: str, namespace: str) -> None:
+        """Begins to load an entry in a thread, for a `get` that follows soon.
+
+        It stays in memory if the budget has room for it.
+        """
+        item = self._item(id, namespace)
+        if item is not None and item.entry is None:
+            self._loads.prefetch(id)
+
+    def find(self, exact: str, namespace: str) -> str | None:
+        """The id of an entry of this exact request (see `Secret.exact`), or None."""
+        with self._tiers.lock:
+            item = self._tiers.catalogue.find(exact, namespace)
+        return None if item is None else item.id
+
+    def hit(self, id: str, saved: float, step: int | None = None) -> None:
+        """Counts a use that saved so many seconds, from this key step (None: none).
+
+        Eviction knows of uses by this alone. An entry that is gone is no error.
+        """
+        tiers, now = self._tiers, self._tiers.clock()
+        with tiers.lock:
+            item = tiers.catalogue.get(id)
+            if item is None:
+                return
+            tiers.catalogue.put(item.hit(now, saved, step))
+            if tiers.disk is not None and item.disk:
+                tiers.disk.hit(id, now, saved, step)
+
+    def delete(self, id: str) -> bool:
+        """Removes an entry from memory and disk; False if it was not here.
+
+        This and the other deletions raise OSError if a record cannot be removed.
+        """
+        return self._delete(lambda item: item.id == id) > 0
+
+    def delete_namespace(self, namespace: str) -> int:
+        """Removes all entries of a namespace, shared ones too; returns how many."""
+        return self._delete(lambda item: item.namespace == namespace)
+
+    def delete_older(self, seconds: float) -> int:
+        """Removes all entries made more than so many seconds ago; returns how many."""
+        before = self._tiers.clock() - seconds
+        return self._delete(lambda item: item.statistics.created < before)
+
+    def evict(self, memory_bytes: int, disk_bytes: int) -> None:
+        """Evicts until the tiers hold at most so many bytes; the budgets stay."""
+        tiers, limits = self._tiers, Budgets(memory_bytes, disk_bytes)
+        with tiers.lock:
+            room.in_memory(tiers, limits.memory)
+        if tiers.disk is not None:
+            with tiers.writing, tiers.alone():
+                room.on_disk(tiers, tiers.disk, limits.disk)
+
+    def refresh(self) -> None:
+        """Learns what other processes did in the folder; `admit` does so too."""
+        with self._tiers.writing, self._tiers.alone():
+            pass
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tells a watcher of all entries that are here, and from then on of changes."""
+        with self._tiers.lock:
+            for head in self:
+                watcher.admitted(head)
+            self._tiers.watchers.append(watcher)
+
+    def close(self) -> None:
+        """Ends the threads and gives the folder back."""
+        self._loads.close()
+        if self._tiers.disk is not None:
+            self._tiers.disk.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def _item(self, id: str, namespace: str) -> Item | None:
+        """An item, unless another process has removed its record."""
+        tiers = self._tiers
+        with tiers.lock:
+            item = tiers.catalogue.get(id, namespace)
+            if item is None or tiers.disk is None or not item.disk:
+                return item
+            if tiers.disk.exists(id):
+                return item
+            tiers.catalogue.remove(id)
+            return None
+
+    def _head(self, item: Item) -> Head | None:
+        if item.entry is not None:
+            return replace(item.entry.head, statistics=item.statistics)
+        disk = self._tiers.disk
+        head = None if disk is None else disk.head(item.id)
+        if head is None:
+            with self._tiers.lock:
+                self._tiers.catalogue.remove(item.id)
+        return head
+
+    def _delete(self, wanted: Callable[[Item], bool]) -> int:
+        tiers = self._tiers
+        with tiers.writing, tiers.alone():
+            with tiers.lock:
+                chosen = [item.id for item in tiers.catalogue if wanted(item)]
+                for id in chosen:
+                    tiers.forget(id)
+            if chosen and tiers.disk is not None:
+                tiers.disk.folder.flush()
+        return len(chosen)
+
+
+def _open(folder: Path, secret: bytes | None) -> DiskTier | None:
+    """The folder's tier, None, with a log line, if the disk is full."""
+    try:
+        return DiskTier(folder, secret)
+    except OSError as error:
+        if error.errno in FULL:
+            log.warning("entries stay in memory, not in %s: %s", folder, error)
+            return None
+        raise ValueError(
+            f"cannot keep entries in {folder}: {error}; choose a folder that you may "
+            "write to"
+        ) from error

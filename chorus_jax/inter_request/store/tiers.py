@@ -1,0 +1,107 @@
+"""The two tiers, memory and disk, and what is in each.
+
+A new entry goes to both. What is evicted from one stays in the other; in neither, it is
+gone. Order of locks: `writing`, the folder's (other processes), `lock`.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
+
+from chorus_jax.inter_request.store.catalogue import Catalogue, Item
+from chorus_jax.inter_request.store.disk import DiskTier
+from chorus_jax.inter_request.store.entry import Entry, Head
+from chorus_jax.inter_request.store.eviction import Eviction
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Hears of every entry that comes and goes, one at a time and in that order.
+
+    It must not wait for a thread that uses the store.
+    """
+
+    def admitted(self, head: Head) -> None:
+        """An entry came."""
+
+    def removed(self, id: str) -> None:
+        """An entry went: evicted, deleted, damaged, or removed by another process."""
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The most bytes of entries in memory and on disk. ValueError below 0."""
+
+    memory: int
+    disk: int
+
+    def __post_init__(self) -> None:
+        if min(self.memory, self.disk) < 0:
+            raise ValueError(f"budgets are bytes, 0 or more; got {self}")
+
+
+@dataclass
+class Tiers:
+    """Memory, disk (None for memory only) and their catalogue.
+
+    The catalogue is read and changed under `lock`; one thread at a time, with
+    `writing`, writes records. `clock` gives seconds since the epoch.
+    """
+
+    disk: DiskTier | None
+    budgets: Budgets
+    eviction: Eviction
+    clock: Callable[[], float]
+    watchers: list[Watcher] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.writing, self.lock = threading.Lock(), threading.RLock()
+        self.catalogue = Catalogue(self._gone)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keeps other processes from the disk; what they changed is known then.
+
+        Under `writing` only.
+        """
+        if self.disk is None:
+            yield
+            return
+        with self.disk.folder.locked() as changed:
+            if changed:
+                self.adopt(self.disk)
+            yield
+
+    def adopt(self, disk: DiskTier) -> None:
+        """Learns what came to the disk and what is gone from it."""
+        with self.lock:
+            known = {item.id for item in self.catalogue if item.disk}
+        found, gone = disk.scan(known)
+        with self.lock:
+            for id in gone:
+                self.catalogue.remove(id)
+            for head, size in found:
+                self.put(head, None, size)
+
+    def put(self, head: Head, entry: Entry | None, size: int) -> None:
+        """Lists what is in a tier; what is known of the other stays. Under `lock`."""
+        old = self.catalogue.get(head.id)
+        item = Item.of(head, entry, size)
+        if old is not None:
+            item = replace(item, entry=entry or old.entry, disk=size or old.disk)
+        self.catalogue.put(item)
+        if old is None:
+            for watcher in self.watchers:
+                watcher.admitted(head)
+
+    def forget(self, id: str) -> None:
+        """Removes an entry from both tiers. Under `lock`."""
+        self.catalogue.remove(id)
+        if self.disk is not None:
+            self.disk.remove(id)
+
+    def _gone(self, id: str) -> None:
+        for watcher in self.watchers:
+            watcher.removed(id)

@@ -1,0 +1,84 @@
+"""Entries that a number decides, so that any process knows what must be in them."""
+
+import hashlib
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from chorus_jax.inter_request.store import Entry, Statistics, Store
+
+ARRAYS = ("latents", "final", "embedding", "token_ids")
+
+
+def make_entry(number, *, steps=(1, 2, 3), side=4, **fields):
+    """An entry; the prompt's traces are made with a secret of zeros."""
+    random = np.random.default_rng(number)
+    shape = (2, side, side, 8)
+    embedding = random.normal(size=16).astype(np.float32)
+    given = {
+        "recipe": "ab" * 32,
+        "exact": f"{number:064x}",
+        "namespace": "us",
+        "steps": steps,
+        "latents": random.normal(size=(len(steps), *shape)).astype(ml_dtypes.bfloat16),
+        "final": random.normal(size=shape).astype(np.float32),
+        "embedding": embedding / np.linalg.norm(embedding),
+        "token_ids": random.integers(0, 30000, 7).astype(np.int32),
+        "words": keys(f"cat number {number}", bytes(32)),
+        "statistics": Statistics.new(100.0 + number, 8.0, steps),
+        "id": f"{number:032x}",
+    }
+    return Entry(**(given | fields))
+
+
+def keys(prompt, secret):
+    """Digests of words, of the size that a store gets."""
+    digest = lambda word: hashlib.blake2b(word.encode(), digest_size=8, key=secret)
+    return tuple(digest(word).digest() for word in prompt.split())
+
+
+def is_same(found, wanted):
+    """Whether all of an entry is right, but for how it was used."""
+    plain = ("id", "recipe", "exact", "namespace", "shared", "steps", "words", "prompt")
+    return (
+        all(getattr(found, name) == getattr(wanted, name) for name in plain)
+        and all(_equal(getattr(found, one), getattr(wanted, one)) for one in ARRAYS)
+        and found.statistics.created == wanted.statistics.created
+        and found.statistics.cost == wanted.statistics.cost
+    )
+
+
+def _equal(a, b):
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+@pytest.fixture(scope="session")
+def make():
+    return make_entry
+
+
+@pytest.fixture(scope="session")
+def word_keys():
+    return keys
+
+
+@pytest.fixture(scope="session")
+def same():
+    return is_same
+
+
+@pytest.fixture
+def open_store(tmp_path):
+    """Opens stores on one folder, with much room unless told; closes them at last."""
+    stores = []
+
+    def open_one(memory_bytes=2**24, **options):
+        given = {"folder": tmp_path / "s", "disk_bytes": 2**24} | options
+        store = Store(memory_bytes, **given)
+        stores.append(store)
+        return store
+
+    yield open_one
+    for store in stores:
+        store.close()

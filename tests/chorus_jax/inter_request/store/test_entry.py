@@ -1,0 +1,122 @@
+"""Entries, recipes and secrets."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from chorus_jax.inter_request.store import Recipe, Secret, Statistics
+
+RECIPE = Recipe(
+    model="m",
+    transformer="t",
+    text_encoder="e",
+    dtype="float32",
+    solver="euler",
+    sigmas=(1.0, 0.5),
+    shift=3.0,
+    guidance_scale=5.0,
+    negative_prompt="",
+    frames=8,
+    height=32,
+    width=48,
+)
+OTHERS = {
+    "sigmas": (1.0, 0.25),
+    "shift": 3.5,
+    "guidance_scale": 5.5,
+    "frames": 9,
+    "height": 48,
+    "width": 32,
+}
+NEW = Statistics.new(1.0, 1.0, (1, 2))
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Recipe)])
+def test_each_field_decides_the_recipe(name):
+    other = replace(RECIPE, **{name: OTHERS.get(name, "other")})
+    assert other.digest != RECIPE.digest
+    assert len(RECIPE.digest) == 64
+
+
+def test_whole_numbers_are_the_same_scale():
+    # As a caller may write them; annotations are checked in tests only.
+    whole = replace(RECIPE)
+    object.__setattr__(whole, "guidance_scale", 5)
+    object.__setattr__(whole, "sigmas", (1, 0.5))
+    assert whole.digest == RECIPE.digest
+
+
+def test_a_recipe_of_nan_is_refused():
+    with pytest.raises(ValueError):
+        replace(RECIPE, shift=float("nan")).digest
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"id": "../secret"}, "32 hex digits"),
+        ({"steps": (1, 1, 2)}, "key steps rise"),
+        ({"steps": (0, 1, 2)}, "key steps rise"),
+        ({"statistics": Statistics(0.0, 1.0, 0.0, uses=(0,))}, "one count of uses"),
+        ({"statistics": Statistics.new(float("nan"), 1.0, (1, 2, 3))}, "finite"),
+        ({"embedding": np.ones(16, np.float32)}, "norm 1, got 4"),
+        ({"embedding": np.full(16, np.nan, np.float32)}, "norm 1, got nan"),
+        ({"final": np.full((2, 4, 4, 8), np.inf, np.float32)}, "not finite"),
+        ({"steps": (1, 2), "statistics": NEW}, "expected latents .2, 2, 4, 4, 8. for"),
+    ],
+)
+def test_impossible_entries_are_refused(make, fields, message):
+    whole = make(0)
+    with pytest.raises(ValueError, match=message):
+        replace(whole, **fields)
+
+
+def test_latents_at_a_key_step(make):
+    entry = make(0, steps=(5, 10))
+    assert entry.at(10).tobytes() == entry.latents[1].tobytes()
+    with pytest.raises(
+        ValueError, match=r"step 7 is not kept: this entry has \(5, 10\)"
+    ):
+        entry.at(7)
+
+
+def test_without_a_key_step(make):
+    entry = make(0, steps=(5, 10, 15))
+    used = replace(entry, statistics=entry.statistics.hit(200.0, 3.0, 2))
+    shorter = used.without(5)
+    assert shorter.steps == (10, 15)
+    assert shorter.statistics.uses == (0, 1)
+    assert shorter.at(15).tobytes() == entry.at(15).tobytes()
+    assert shorter.nbytes == entry.nbytes - entry.latents[0].nbytes
+    assert shorter.latents.base is None, "the rest is not held by a view of the whole"
+
+
+def test_secret_digests():
+    secret, other = Secret(bytes(32)), Secret(bytes(31) + b"1")
+    exact = secret.exact("r", "a cat", 1)
+    assert exact == Secret(bytes(32)).exact("r", "a cat", 1)
+    changed = [
+        secret.exact("s", "a cat", 1),
+        secret.exact("r", "a cat ", 1),
+        secret.exact("r", "a cat", 2),
+        other.exact("r", "a cat", 1),
+    ]
+    assert len({exact, *changed}) == 5
+    assert secret.for_words != other.for_words
+    assert "00" not in repr(secret)
+
+
+def test_sealing():
+    secret, data = Secret(bytes(range(32))), bytes(200)
+    sealed = secret.sealed(data, "nonce")
+    assert secret.sealed(sealed, "nonce") == data
+    assert sealed.count(0) < 20
+    assert secret.sealed(data, "other") != sealed
+    assert Secret(bytes(32)).sealed(sealed, "nonce") != data
+
+
+@pytest.mark.parametrize("size", [0, 15, 65])
+def test_secrets_of_other_sizes_are_refused(size):
+    with pytest.raises(ValueError, match=f"16 to 64 random bytes, got {size}"):
+        Secret(bytes(size))

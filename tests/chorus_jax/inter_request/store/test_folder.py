@@ -1,0 +1,75 @@
+"""The folder's lock and its files."""
+
+import threading
+
+import pytest
+
+from chorus_jax.inter_request.store.folder import Folder
+
+WAIT = 10
+
+
+@pytest.fixture
+def two(tmp_path):
+    """As two processes would have it: each with a handle of its own."""
+    folders = Folder(tmp_path / "f"), Folder(tmp_path / "f")
+    yield folders
+    for folder in folders:
+        folder.close()
+
+
+def test_the_lock_keeps_others_out(two):
+    one, other = two
+    entered = threading.Event()
+
+    def enter():
+        with other.locked():
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with one.locked():
+        thread.start()
+        assert not entered.wait(0.2)
+    assert entered.wait(WAIT)
+    thread.join()
+
+
+def test_the_lock_is_free_after_an_error(two):
+    one, other = two
+    with pytest.raises(KeyError), one.locked():
+        raise KeyError
+    with other.locked():
+        pass
+
+
+def test_who_locks_learns_whether_another_did(two):
+    one, other = two
+
+    def changed(folder):
+        with folder.locked() as found:
+            return found
+
+    assert changed(one) and not changed(one)
+    assert changed(other) and not changed(other)
+    assert changed(one)
+
+
+def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path):
+    folder = Folder(tmp_path / "f")
+    folder.write("a", [b"old"])
+
+    def pieces():
+        yield b"new"
+        assert (tmp_path / "f" / "a").read_bytes() == b"old"
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        folder.write("a", pieces())
+    assert (tmp_path / "f" / "a").read_bytes() == b"old"
+    folder.write("a", [b"ne", memoryview(b"w")])
+    assert (tmp_path / "f" / "a").read_bytes() == b"new"
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {"a", "lock"}
+    folder.remove("a")
+    folder.remove("a")
+    folder.close()
+    folder.close()

@@ -1,0 +1,185 @@
+"""Damaged files are dropped and never served, and a full disk is no end."""
+
+import errno
+import os
+import shutil
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from chorus_jax.inter_request.store import Store
+
+COUNT = 3
+
+
+@pytest.fixture(scope="module")
+def whole(make, tmp_path_factory):
+    """A folder with a few entries, one of them used."""
+    folder = tmp_path_factory.mktemp("whole") / "s"
+    with Store(0, folder=folder, disk_bytes=2**24) as store:
+        for i in range(COUNT):
+            store.admit(make(i))
+        for _ in range(3):
+            store.hit(make(1).id, 1.5, 2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("damaged") / "s"
+
+
+def flip(data, at, bit):
+    position = int(at * len(data))
+    return data[:position] + bytes([data[position] ^ 1 << bit]) + data[position + 1 :]
+
+
+def cut(data, at, _):
+    return data[: int(at * len(data))]
+
+
+def blank(data, at, _):
+    position = int(at * len(data))
+    return data[:position] + bytes(len(data) - position)
+
+
+def grow(data, at, bit):
+    return data + data[int(at * len(data)) :] + bytes([bit])
+
+
+NAMES = [f"{i:032x}.record" for i in range(COUNT)] + ["secret", "lock"]
+DAMAGE = {
+    "name": st.sampled_from(NAMES),
+    "change": st.sampled_from([flip, flip, flip, cut, blank, grow]),
+    "at": st.floats(0, 1, exclude_max=True),
+    "bit": st.integers(0, 7),
+}
+
+
+def damage(folder, name, change, at, bit):
+    """Whether the file is another one now."""
+    path = folder / name
+    data = path.read_bytes()
+    path.write_bytes(change(data, at, bit))
+    return path.read_bytes() != data
+
+
+@settings(max_examples=60)
+@given(**DAMAGE)
+def test_damage_is_never_served_after_a_restart(whole, place, make, same, name, **how):
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(whole, place)
+    changed = damage(place, name, **how)
+    with Store(2**24, folder=place, disk_bytes=2**24) as store:
+        for _ in range(2):
+            check(store, make, same, lost=name if changed else None)
+
+
+@settings(max_examples=40)
+@given(memory=st.sampled_from([0, 2**24]), **DAMAGE)
+def test_damage_is_never_served_while_open(
+    whole, place, make, same, memory, name, **how
+):
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(whole, place)
+    with Store(memory, folder=place, disk_bytes=2**24) as store:
+        check(store, make, same, lost=None)
+        changed = damage(place, name, **how)
+        # What is in memory is right whatever becomes of the file.
+        check(store, make, same, lost=name if changed and not memory else None)
+
+
+def check(store, make, same, lost):
+    for i in range(COUNT):
+        found = store.get(make(i).id, "us")
+        if found is None:
+            assert lost in (f"{i:032x}.record", "secret")
+            assert not list(store._tiers.disk.folder.path.glob(f"{i:032x}*"))
+        else:
+            assert same(found, make(i))
+            # A damaged count is worth the one before, or none.
+            assert found.statistics.hits in ((0, 2, 3) if i == 1 else (0,))
+
+
+def test_each_dropped_record_has_a_log_line(whole, make, tmp_path, caplog):
+    shutil.copytree(whole, tmp_path / "s")
+    damage(tmp_path / "s", NAMES[0], flip, 0.05, 0)
+    with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        dropped = "dropped the record {}: the checksum of its {}"
+        assert dropped.format(make(0).id, "head") in caplog.text
+        damage(tmp_path / "s", NAMES[1], flip, 0.8, 0)
+        assert store.get(make(1).id, "us") is None
+        assert dropped.format(make(1).id, "latents") in caplog.text
+        assert len(caplog.records) == 2
+        assert len(store) == 1
+
+
+def test_a_record_under_another_name_is_dropped(whole, make, tmp_path):
+    shutil.copytree(whole, tmp_path / "s")
+    shutil.copy(tmp_path / "s" / NAMES[0], tmp_path / "s" / f"{9:032x}.record")
+    with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        assert len(store) == COUNT
+        assert store.get(f"{9:032x}", "us") is None
+
+
+def test_what_was_half_written_is_removed(whole, make, same, tmp_path):
+    shutil.copytree(whole, tmp_path / "s")
+    (tmp_path / "s" / f".{NAMES[0]}.0123456789abcdef.partial").write_bytes(b"half")
+    (tmp_path / "s" / "notes.txt").write_text("of somebody else")
+    with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        assert same(store.get(make(0).id, "us"), make(0))
+    names = {path.name for path in (tmp_path / "s").iterdir()}
+    assert names == {*NAMES, "notes.txt"}
+
+
+@pytest.mark.parametrize("call", ["open", "fsync", "rename"])
+def test_a_full_disk_degrades_to_memory(
+    open_store, make, same, tmp_path, monkeypatch, caplog, call
+):
+    store = open_store()
+    store.admit(make(0))
+    true = getattr(os, call)
+
+    def full(path, *rest):
+        if call != "open" or "partial" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return true(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"os.{call}", full)
+        for i in (1, 2):
+            assert store.admit(make(i))
+            assert store.degraded
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "new entries stay in memory, not in" in caplog.text
+    assert "No space left" in caplog.text
+    for i in range(3):
+        assert same(store.get(make(i).id, "us"), make(i))
+    files = {path.name for path in (tmp_path / "s").iterdir()}
+    assert files == {"lock", "secret", NAMES[0]}
+    store.admit(make(3))
+    assert not store.degraded
+    with open_store() as again:
+        assert {head.id for head in again} == {make(0).id, make(3).id}
+
+
+def test_a_disk_that_is_full_from_the_start(make, same, tmp_path, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with Store(2**24, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        store.admit(make(1))
+        assert same(store.get(make(1).id, "us"), make(1))
+    assert len(caplog.records) == 1
+
+
+def test_a_folder_that_vanishes(open_store, make, same, tmp_path):
+    store = open_store()
+    store.admit(make(0))
+    shutil.rmtree(tmp_path / "s")
+    assert store.get(make(0).id, "us") is None
+    assert store.admit(make(1))
+    assert store.degraded
+    assert same(store.get(make(1).id, "us"), make(1))
