@@ -16,8 +16,9 @@ as on two devices. `unpack` in place of vae goes on from a finished model.
 
 The shipped weights were made by these commands with seed 0 on 2 cores of an Intel Xeon
 with AMX, all but vae and encode with `--products bfloat16`: vae 1450 steps in 20
-minutes, encode 6000 clips in 9, flow 2900 steps in 50 (two devices from step 757; until
-step 1832 with decay 0.3 and average 0.998, which differ only in what the average was),
+minutes, encode 6000 clips in 9, flow 2900 steps in 50 (two devices from step 757; it
+was begun as 3600 steps with decay 0.3 and average 0.998 and changed at step 1832, where
+the rate began to fall instead of at 1740),
 teach 2, distill 3. That is too little: see the README for what they can and cannot do.
 """
 
