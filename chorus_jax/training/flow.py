@@ -161,7 +161,7 @@ def levels(key: Array, count: int, shift: float) -> Float[Array, " count"]:
 def at_scales(
     error: Float[Array, "b f h w c"], scales: tuple[int, ...]
 ) -> Float[Array, ""]:
-    """Mean square of the error averaged over squares of each scale, summed.
+    """Mean square of the error averaged over squares of each scale, its mean over all.
 
     Each is scaled so that white noise counts the same at all. Nearly all of the plain
     error is the texture, which no model can foretell: next to it the shapes are lost in

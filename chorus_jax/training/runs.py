@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from chorus_jax import checkpoints
-from chorus_jax.checkpoints import Card, check_same
+from chorus_jax.checkpoints import Card
 from chorus_jax.models.t5 import T5Config, T5Encoder
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_vae import WanVAE
@@ -47,7 +47,12 @@ from chorus_jax.training.plan import Plan
 from chorus_jax.training.recipe import Recipe
 from chorus_jax.training.teach import Taught, teach
 from chorus_jax.training.tokenizer import make_tokenizer, vocabulary_size
-from chorus_jax.training.unpack import flow_params, unpack_tokenizer, unpack_vae
+from chorus_jax.training.unpack import (
+    check_sizes,
+    flow_params,
+    unpack_tokenizer,
+    unpack_vae,
+)
 from chorus_jax.training.vae import PART as VAE
 from chorus_jax.training.vae import VaeJob, with_statistics
 from chorus_jax.training.world.attributes import training_combinations
@@ -75,11 +80,11 @@ class Runs:
             raise ValueError(
                 f"{self.folder} holds a run already: name a new folder with --out"
             )
+        # Before anything is written; equal shapes would not tell heads from widths.
+        check_sizes(weights, self.recipe.transformer, self.text_config())
         unpack_vae(weights, self.folder / "vae_model")
         unpack_tokenizer(weights, self.folder / "tokenizer")
-        params = flow_params(weights)
-        check_same(params, self.flow_job().initial(), weights)
-        state = begun(params, self.recipe.train_flow.plan)
+        state = begun(flow_params(weights), self.recipe.train_flow.plan)
         saved.save(self.folder / "flow", state, 0)
 
     @property

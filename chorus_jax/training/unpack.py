@@ -5,6 +5,7 @@ What a checkpoint folder does not hold is begun anew: the optimiser's state, the
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -16,12 +17,25 @@ from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.models.wan_vae import WanVAE
 from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.parts import Sizes
 from chorus_jax.training.assemble import FAMILY
 from chorus_jax.training.initial_flow import TEXT, TRANSFORMER
 from chorus_jax.training.params import Params, named_part
 from chorus_jax.training.vae import PART as VAE
 
 FLOW = {TRANSFORMER: (WanDiT, WanConfig), TEXT: (T5Encoder, T5Config)}
+
+
+def check_sizes(weights: Path, transformer: WanConfig, encoder: T5Config) -> None:
+    """ValueError unless a checkpoint folder's models are of these sizes."""
+    found = Sizes.read(weights)
+    pairs = ((transformer, found.transformer), (encoder, found.text_encoder))
+    for ours, theirs in pairs:
+        if replace(ours, dtype=theirs.dtype) != theirs:
+            raise ValueError(
+                f"{weights} was trained with {theirs}, but the recipe has {ours}: give "
+                "a recipe of the same sizes, or train from nothing"
+            )
 
 
 def flow_params(weights: Path) -> Params:

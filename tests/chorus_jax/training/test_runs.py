@@ -1,6 +1,7 @@
 """Every stage at the smallest size, from nothing to a video."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -89,6 +90,14 @@ def test_a_finished_model_is_trained_further(trained, recipe, tmp_path):
     )
     with pytest.raises(ValueError, match="a run already.*--out"):
         runs.unpack(trained.folder / "model")
+
+
+def test_a_model_of_other_sizes_is_not_trained_further(trained, recipe, tmp_path):
+    one = replace(recipe.transformer, heads=1, head_width=16)
+    runs = Runs(replace(recipe, transformer=one), tmp_path / "again")
+    with pytest.raises(ValueError, match="heads=2.*but the recipe has.*heads=1"):
+        runs.unpack(trained.folder / "model")
+    assert not runs.folder.exists()
 
 
 def test_flow_needs_encoded_clips(recipe, tmp_path):
