@@ -88,15 +88,23 @@ def velocity(
     i: int | Int[Array, ""],
 ) -> Float32[Array, "b f h w o"]:
     """The guided velocity at step `i`: both branches in one pass through the model."""
-    b, rows = latents.shape[0], conditions.context.bias.shape[0]
-    grid = model.grid(latents)
+    rows = conditions.context.bias.shape[0]
     times = conditions.times.at(i, rows)
-    tokens = jnp.tile(model.embed(latents), (rows // b, 1, 1))
+    tokens = jnp.tile(model.embed(latents), (rows // latents.shape[0], 1, 1))
     tokens = model.blocks(tokens, times.blocks, conditions.rotary, conditions.context)
-    out = model.head(tokens, times.head, grid)
-    if conditions.guidance is None:
+    out = model.head(tokens, times.head, model.grid(latents))
+    return guided(out, conditions.guidance)
+
+
+def guided(
+    out: Float32[Array, "r *shape"], guidance: Float32[Array, " b"] | None
+) -> Float32[Array, "b *shape"]:
+    """Both branches brought together: what the negative prompt gives, and from there
+    towards and past what the prompt gives."""
+    if guidance is None:
         return out
-    scale = conditions.guidance[:, None, None, None, None]
+    b = len(guidance)
+    scale = guidance.reshape(b, *(1,) * (out.ndim - 1))
     return out[b:] + scale * (out[:b] - out[b:])
 
 

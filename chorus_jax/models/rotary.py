@@ -27,13 +27,15 @@ def rotary_table(
     return jnp.asarray(np.stack([np.cos(angle), np.sin(angle)]), jnp.float32)
 
 
-def rotate(x: Float[Array, "b n a d"], table: Float[Array, "2 n r"]) -> Array:
+def rotate(x: Float[Array, "b n a d"], table: Float[Array, "2 *b n r"]) -> Array:
     """Each pair (2i, 2i + 1) turned by its token's angle, in float32.
+
+    The tokens of all rows have the same angles, or each row its own.
 
     The result holds all first, then all second members of the pairs. Attention needs
     only products of a query and a key, which do not change when both are reordered.
     """
-    cos, sin = table[:, None, :, None, :]
+    cos, sin = (table if table.ndim == 4 else table[:, None])[..., None, :]
     pairs = x.astype(jnp.float32).reshape(*x.shape[:-1], -1, 2)
     first, second = pairs[..., 0], pairs[..., 1]
     turned = (first * cos - second * sin, first * sin + second * cos)

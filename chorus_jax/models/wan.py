@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from chorus_jax.models.layers import Linear, sinusoidal, stack
 from chorus_jax.models.rotary import rotary_table
-from chorus_jax.models.wan_attention import Context, Keys
+from chorus_jax.models.wan_attention import Alone, Around, Context, Held, Keys
 from chorus_jax.models.wan_block import (
     Block,
     Head,
@@ -26,6 +26,7 @@ from chorus_jax.models.wan_block import (
 )
 from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.sharding import constrain
+from chorus_jax.tokens import Size, from_patches, to_patches
 
 
 class Times(NamedTuple):
@@ -83,7 +84,7 @@ class WanDiT(nnx.Module):
         )
         return self.head(tokens, times.head, grid)
 
-    def grid(self, latents: Float[Array, "b f h w i"]) -> tuple[int, int, int]:
+    def grid(self, latents: Float[Array, "b f h w i"]) -> Size:
         """Tokens along frames, height and width. ValueError if patches do not fit."""
         sizes, patch = latents.shape[1:4], self.config.patch
         if any(size % p for size, p in zip(sizes, patch)):
@@ -95,7 +96,11 @@ class WanDiT(nnx.Module):
 
     def embed(self, latents: Float[Array, "b f h w i"]) -> Float[Array, "b n c"]:
         """Video tokens of the latents, frame by frame and row by row."""
-        return constrain(self.patch(latents), "batch", "tokens", None)
+        return self.embed_patches(to_patches(latents, self.config.patch))
+
+    def embed_patches(self, patches: Float[Array, "b n p"]) -> Float[Array, "b n c"]:
+        """Video tokens of these patches, some or all of them, in any order."""
+        return constrain(self.patch(patches), "batch", "tokens", None)
 
     def times(self, timestep: Float[Array, " *t"]) -> Times:
         """Modulation inputs of timesteps (0 to 1000) of any shape."""
@@ -150,21 +155,49 @@ class WanDiT(nnx.Module):
 
         def layer(tokens: Array, scanned: tuple[Block, Keys, Keys | None]):
             block, text, image = scanned
-            return block(
-                tokens, times, rotary, Context(text, context.bias, image)
-            ), None
+            given = context._replace(text=text, image=image)
+            return block(tokens, times, rotary, given)[0], None
 
         stacked = (self.layers, context.text, context.image)
         return jax.lax.scan(layer, tokens, stacked)[0]
+
+    def blocks_and_keys(
+        self,
+        tokens: Float[Array, "b n c"],
+        times: Float[Array, " b *n 6 c"],
+        rotary: Float[Array, "2 *b n r"],
+        context: Context,
+        around: Around = Alone(),
+    ) -> tuple[Float[Array, "b n c"], Keys]:
+        """As `blocks`; also keys and values of self-attention in all layers.
+
+        With `Held` keys of all layers, these are the tokens of the active tiles.
+        """
+
+        def layer(tokens: Array, scanned: tuple):
+            block, text, image, keys = scanned
+            given = context._replace(text=text, image=image)
+            near = around._replace(keys=keys) if isinstance(around, Held) else around
+            return block(tokens, times, rotary, given, near)
+
+        keys = around.keys if isinstance(around, Held) else None
+        stacked = (self.layers, context.text, context.image, keys)
+        return jax.lax.scan(layer, tokens, stacked)
 
     def head(
         self,
         tokens: Float[Array, "b n c"],
         times: Float[Array, " b *n c"],
-        grid: tuple[int, int, int],
+        grid: Size,
     ) -> Float[Array, "b f h w o"]:
         """Velocity in the latents' layout, in float32."""
-        return self.out(tokens, times, grid)
+        return from_patches(self.out(tokens, times), grid, self.config.patch)
+
+    def head_patches(
+        self, tokens: Float[Array, "b n c"], times: Float[Array, " b *n c"]
+    ) -> Float[Array, "b n p"]:
+        """Velocity of these tokens' patches, in float32."""
+        return self.out(tokens, times)
 
 
 def tail_bias(lengths: Int[Array, " b"], rows: int, limit: int) -> Float[Array, "b m"]:

@@ -3,9 +3,10 @@
 from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from chorus_jax.models.attention import attention
 from chorus_jax.models.layers import Linear, RMSNorm
@@ -20,16 +21,67 @@ class Keys(NamedTuple):
     value: Float[Array, "*l b m a d"]
 
 
+class TileKeys(NamedTuple):
+    """Keys and values of all tiles (s tokens each), stacked as `Keys` are."""
+
+    key: Float[Array, "*l b t s a d"]
+    value: Float[Array, "*l b t s a d"]
+
+    def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
+        """Those of the active tiles replaced; with layers if there are any."""
+        return TileKeys(*(_written(x, active, y) for x, y in zip(self, fresh)))
+
+
+class Gains(NamedTuple):
+    """What cross-attention's text keys and its output are multiplied by (arXiv
+    2604.04451, "TGAA"; the form is ours: the keys before the product with the queries,
+    the output before its projection).
+    """
+
+    key: Float[Array, "b m"]
+    output: Float[Array, " b"]
+
+
 class Context(NamedTuple):
     """What cross-attention reads, made once a request.
 
     `bias` is one number a text key, the same in all layers; `image` is there in models
-    with an image stream.
+    with an image stream. `gains` amplify the text (not the image).
     """
 
     text: Keys
     bias: Float[Array, "b m"]
     image: Keys | None = None
+    gains: Gains | None = None
+
+
+class Alone(NamedTuple):
+    """Tokens attend to each other; `bias` is one number a token, log(r) for one that
+    stands for r."""
+
+    bias: Float[Array, "b n"] | None = None
+
+    def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
+        """Attention of these queries."""
+        return attention(query, *own, self.bias)
+
+
+class Held(NamedTuple):
+    """Tokens attend to those of all tiles, whose keys and values are held from earlier.
+
+    The tokens at hand are those of the `active` tiles; theirs are fresh.
+    """
+
+    keys: TileKeys
+    active: Int[Array, "b k"]
+
+    def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
+        """Attention of these queries."""
+        keys = self.keys.written(self.active, own)
+        return attention(query, *(_joined(x) for x in keys))
+
+
+Around = Alone | Held
 
 
 class KeyMaker(nnx.Module):
@@ -72,14 +124,20 @@ class Attention(KeyMaker):
 
 
 class SelfAttention(Attention):
-    """Attention of the video tokens over each other, with rotary positions."""
+    """Attention of the video tokens over each other, with rotary positions.
+
+    Gives also their keys, turned, and values.
+    """
 
     def __call__(
-        self, x: Float[Array, "b n c"], rotary: Float[Array, "2 n r"]
-    ) -> Float[Array, "b n c"]:
+        self,
+        x: Float[Array, "b n c"],
+        rotary: Float[Array, "2 *b n r"],
+        around: Around = Alone(),
+    ) -> tuple[Float[Array, "b n c"], Keys]:
         key, value = self.keys(x)
-        query = rotate(self.queries(x), rotary)
-        return self.merge(attention(query, rotate(key, rotary), value))
+        query, own = rotate(self.queries(x), rotary), Keys(rotate(key, rotary), value)
+        return self.merge(around.attend(query, own)), own
 
 
 class CrossAttention(Attention):
@@ -102,7 +160,30 @@ class CrossAttention(Attention):
         self, x: Float[Array, "b n c"], context: Context
     ) -> Float[Array, "b n c"]:
         query = self.queries(x)
-        out = attention(query, *context.text, context.bias)
+        out = self.words(query, context)
         if context.image is not None:
             out = out + attention(query, *context.image)
         return self.merge(out)
+
+    def words(
+        self, query: Float[Array, "b n a d"], context: Context
+    ) -> Float[Array, "b n a d"]:
+        """Attention over the text, amplified if the context has gains."""
+        if context.gains is None:
+            return attention(query, *context.text, context.bias)
+        key, value = context.text
+        gains = jax.tree.map(lambda x: x.astype(key.dtype), context.gains)
+        out = attention(query, key * gains.key[..., None, None], value, context.bias)
+        return out * gains.output[:, None, None, None]
+
+
+def _written(tiles: Array, active: Int[Array, "b k"], fresh: Array) -> Array:
+    *layers, b, _, s, a, d = tiles.shape
+    rows = jnp.arange(b)[:, None]
+    return tiles.at[..., rows, active, :, :, :].set(
+        fresh.reshape(*layers, b, -1, s, a, d)
+    )
+
+
+def _joined(tiles: Float[Array, "b t s a d"]) -> Float[Array, "b n a d"]:
+    return tiles.reshape(tiles.shape[0], -1, *tiles.shape[3:])

@@ -12,7 +12,14 @@ from jaxtyping import Array, Float
 
 from chorus_jax.models.layers import LayerNorm, Linear
 from chorus_jax.models.products import exact
-from chorus_jax.models.wan_attention import Context, CrossAttention, SelfAttention
+from chorus_jax.models.wan_attention import (
+    Alone,
+    Around,
+    Context,
+    CrossAttention,
+    Keys,
+    SelfAttention,
+)
 from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.sharding import constrain
 
@@ -56,15 +63,12 @@ class PatchEmbed(nnx.Module):
         self.kernel = nnx.Param(kernel.astype(dtype), axes=axes)
         self.bias = nnx.Param(jnp.zeros(width, dtype), axes=("width",))
 
-    def __call__(self, latents: Float[Array, "b f h w i"]) -> Float[Array, "b n c"]:
-        pf, ph, pw, i, c = self.kernel[...].shape
-        b, f, h, w, _ = latents.shape
-        x = latents.reshape(b, f // pf, pf, h // ph, ph, w // pw, pw, i)
-        x = x.transpose(0, 1, 3, 5, 2, 4, 6, 7).reshape(-1, pf * ph * pw * i)
-        kernel = self.kernel[...].reshape(-1, c)
-        y = jnp.matmul(x.astype(kernel.dtype), kernel, precision=exact(kernel.dtype))
+    def __call__(self, patches: Float[Array, "b n p"]) -> Float[Array, "b n c"]:
+        kernel = self.kernel[...].reshape(-1, self.kernel[...].shape[-1])
+        x = patches.reshape(-1, patches.shape[-1]).astype(kernel.dtype)
+        y = jnp.matmul(x, kernel, precision=exact(kernel.dtype))
         y = y + self.bias[...][None, :]
-        return y.reshape(b, -1, c)
+        return y.reshape(*patches.shape[:2], -1)
 
 
 class Mlp(nnx.Module):
@@ -92,7 +96,11 @@ class Mlp(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Self-attention, cross-attention and feed-forward, modulated by the timestep."""
+    """Self-attention, cross-attention and feed-forward, modulated by the timestep.
+
+    Gives the tokens and their keys and values in self-attention. Tokens of a region
+    attend to what is `held` of the others.
+    """
 
     def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
         c, dtype = config.width, jnp.dtype(config.dtype)
@@ -110,17 +118,19 @@ class Block(nnx.Module):
         self,
         x: Float[Array, "b n c"],
         times: Float[Array, " b *n 6 c"],
-        rotary: Float[Array, "2 n r"],
+        rotary: Float[Array, "2 *b n r"],
         context: Context,
-    ) -> Float[Array, "b n c"]:
+        around: Around = Alone(),
+    ) -> tuple[Float[Array, "b n c"], Keys]:
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulate(
             self.modulation[...], times
         )
-        x = leave(x, self.attn(enter(self.norm, x, shift, scale), rotary), gate)
+        out, keys = self.attn(enter(self.norm, x, shift, scale), rotary, around)
+        x = leave(x, out, gate)
         y = x if self.cross_norm is None else self.cross_norm(x)
         x = x + self.cross(y, context)
         x = leave(x, self.mlp(enter(self.norm, x, mlp_shift, mlp_scale)), mlp_gate)
-        return constrain(x, "batch", "tokens", None)
+        return constrain(x, "batch", "tokens", None), keys
 
 
 class ImageEmbedding(nnx.Module):
@@ -140,7 +150,6 @@ class Head(nnx.Module):
 
     def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
         c, (pf, ph, pw) = config.width, config.patch
-        self.patch = config.patch
         table = c**-0.5 * jax.random.normal(rngs.params(), (2, c))
         self.modulation = nnx.Param(table, axes=(None, "width"))
         self.norm = LayerNorm(c, affine=False, epsilon=config.epsilon)
@@ -151,16 +160,9 @@ class Head(nnx.Module):
         self,
         x: Float[Array, "b n c"],
         times: Float[Array, " b *n c"],
-        grid: tuple[int, int, int],
-    ) -> Float[Array, "b f h w o"]:
+    ) -> Float[Array, "b n p"]:
         shift, scale = modulate(self.modulation[...], times[..., None, :])
-        y = self.linear(enter(self.norm, x, shift, scale))
-        (f, h, w), (pf, ph, pw) = grid, self.patch
-        y = y.astype(jnp.float32).reshape(
-            -1, f, h, w, pf, ph, pw, y.shape[-1] // (pf * ph * pw)
-        )
-        y = y.transpose(0, 1, 4, 2, 5, 3, 6, 7)
-        return y.reshape(-1, f * pf, h * ph, w * pw, y.shape[-1])
+        return self.linear(enter(self.norm, x, shift, scale)).astype(jnp.float32)
 
 
 def gelu_tanh(x: Array) -> Array:

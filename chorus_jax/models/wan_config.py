@@ -9,6 +9,8 @@ class WanConfig:
 
     `image_width` adds the image stream of image-to-video: embeddings of that width are
     attended beside the text. Timesteps may be one a request or one a token at any size.
+    `tile` is the box of tokens that regions are made of, cut to the nearest divisors of
+    a video's grid (`Tiling.fitting`).
     """
 
     heads: int
@@ -22,6 +24,7 @@ class WanConfig:
     time_width: int = 256
     image_width: int | None = None
     patch: tuple[int, int, int] = (1, 2, 2)
+    tile: tuple[int, int, int] = (4, 4, 8)
     cross_norm: bool = True
     epsilon: float = 1e-6
     dtype: str = "bfloat16"

@@ -65,13 +65,14 @@ class Crops:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Clips encoded to a folder: `latents.npy` and, a line each, `asked.jsonl`."""
+    """Clips encoded to a folder: `latents.npy`, `structure.npy`, and `asked.jsonl`
+    with a line each."""
 
     folder: Path
 
-    def create(self, count: int, shape: tuple[int, ...]) -> np.memmap:
-        """The array of all latents, float16, new or as far as it was written."""
-        path = self.folder / "latents.npy"
+    def create(self, name: str, count: int, shape: tuple[int, ...]) -> np.memmap:
+        """An array of all clips, float16, new or as far as it was written."""
+        path = self.folder / f"{name}.npy"
         self.folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             return np.lib.format.open_memmap(path, "r+")
@@ -79,7 +80,15 @@ class Encoded:
 
     def latents(self) -> Float16[np.memmap, "clips f h w c"]:
         """The array of all latents. ValueError if some are missing."""
-        path = self.folder / "latents.npy"
+        return self.array("latents")
+
+    def structure(self) -> Float16[np.memmap, "clips f h w s"]:
+        """What the clips show (`structure.py`). ValueError if some are missing."""
+        return self.array("structure")
+
+    def array(self, name: str) -> np.memmap:
+        """An array of all clips. ValueError if some are missing."""
+        path = self.folder / f"{name}.npy"
         if not path.exists() or len(np.load(path, mmap_mode="r")) != self.done():
             raise ValueError(
                 f"{self.folder} does not hold all clips yet: run "

@@ -108,7 +108,8 @@ class DistillJob:
     def error(self, params: Params, batch: Leaps) -> Float[Array, "b f h w c"]:
         """The velocity that is made, minus the one that a leap needs."""
         model: WanDiT = assembled(TRANSFORMER, params, self.like)
-        made = unrolled(model, batch.latents, TRAIN_STEPS * batch.sigmas, batch.text)
+        timestep = TRAIN_STEPS * batch.sigmas
+        made, _ = unrolled(model, batch.latents, timestep, batch.text)
         return made - batch.velocity
 
     def probe(self, params: Params) -> dict[str, float]:

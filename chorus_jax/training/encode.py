@@ -10,6 +10,7 @@ from tqdm import tqdm
 from chorus_jax.models.wan_vae import WanVAE
 from chorus_jax.training.data import Clips, Encoded
 from chorus_jax.training.loop import prefetched
+from chorus_jax.training.structure import CHANNELS, structure
 from chorus_jax.training.vae import to_float
 
 
@@ -35,7 +36,8 @@ def encode_clips(
     """Encodes clips 0 to `count`, going on where an earlier call stopped."""
     batch, world = 16, clips.world
     grid = vae.config.latent_shape(world.frames, world.height, world.width)
-    latents = encoded.create(count, (*grid, vae.config.latent_channels))
+    latents = encoded.create("latents", count, (*grid, vae.config.latent_channels))
+    drawn = encoded.create("structure", count, (*grid, CHANNELS))
     if len(latents) != count:
         raise ValueError(
             f"{encoded.folder} was begun for {len(latents)} clips, not {count}: "
@@ -53,6 +55,9 @@ def encode_clips(
             videos = np.resize(videos, (batch, *videos.shape[1:]))
             made = np.asarray(normalised_latents(vae, videos))[: end - start]
             latents[start:end] = made.astype(np.float16)
+            scenes = [each.scene for each in examples]
+            drawn[start:end] = np.stack([structure(each, grid) for each in scenes])
             latents.flush()
+            drawn.flush()
             encoded.add([each.prompt.asked for each in examples])
             bar.update(end - start)

@@ -3,8 +3,9 @@
 Rotary positions are all that the transformer knows of where a token is, and to find
 them out by itself takes it most of a training. So three heads of every layer start with
 constant queries and keys, whose product depends on the distance alone: attention to the
-same place at all times, to the neighbourhood, to the same time. The thought is that of
-mimetic initialisation (arXiv 2305.09828); these heads are ours.
+same place at all times, to the neighbourhood, to the same time; or, where a token holds
+all times, to the neighbourhood, the row, the column. The thought is that of mimetic
+initialisation (arXiv 2305.09828); these heads are ours.
 """
 
 import jax.numpy as jnp
@@ -19,8 +20,10 @@ from chorus_jax.training.params import Params, named_part, random_params, scaled
 TRANSFORMER, TEXT = "transformer", "text_encoder"
 GATES = (2, 5)  # rows of a block's modulation
 
-# The axes (frames, height, width) along which each of the heads keeps to its own place.
+# The axes (frames, height, width) along which each of the heads keeps to its own place,
+# for tokens of one latent frame and of several.
 LOOKS = ((1, 2), (0, 1, 2), (0,))
+LOOKS_OF_COLUMNS = ((1, 2), (1,), (2,))
 CONSTANT = 4.0  # of queries and keys, at the two fastest angles of such an axis
 CONTENT = 0.3  # of these heads' queries and keys, over what it would be
 SHARPNESS = 1.6  # their norm's scale
@@ -39,7 +42,7 @@ def initial_transformer(config: WanConfig, seed: int) -> Params:
 def with_looks(params: Params, config: WanConfig) -> Params:
     """The parameters with heads that look; models of fewer heads have fewer of them."""
     constant = constants(config)
-    looking = np.arange(config.width) < config.head_width * len(LOOKS)
+    looking = np.arange(config.width) < config.head_width * len(looks(config))
     changed = dict(params)
     for name in ("layers.attn.q", "layers.attn.k"):
         kernel = params[f"{name}.kernel"]
@@ -51,12 +54,17 @@ def with_looks(params: Params, config: WanConfig) -> Params:
     return {k: x.astype(jnp.float32) for k, x in changed.items()}
 
 
+def looks(config: WanConfig) -> tuple[tuple[int, ...], ...]:
+    """The axes along which each of the heads keeps to its own place."""
+    return LOOKS if config.patch[0] == 1 else LOOKS_OF_COLUMNS
+
+
 def constants(config: WanConfig) -> Float[np.ndarray, " c"]:
     """The constant part of queries and keys (see `models.rotary` for the channels)."""
     side = config.head_width // 6
     counts = (config.head_width // 2 - 2 * side, side, side)
     found = np.zeros((config.heads, config.head_width), np.float32)
-    for head, axes in zip(found, LOOKS):
+    for head, axes in zip(found, looks(config)):
         for axis in axes:
             pairs = sum(counts[:axis]) + np.arange(min(2, counts[axis]))
             head[2 * pairs] = CONSTANT

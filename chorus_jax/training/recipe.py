@@ -29,7 +29,8 @@ class FlowTraining:
     """`unconditional` is the share of captions that are dropped for guidance.
 
     Noise levels are uniform, then shifted by `shift`. `clips` are encoded before. The
-    error counts at these `scales`, in latents.
+    error counts at these `scales`, in latents; that of the structure which is read off
+    the middle layer has the weight `structure`.
     """
 
     plan: Plan
@@ -37,6 +38,7 @@ class FlowTraining:
     shift: float = 3.0
     unconditional: float = 0.1
     scales: tuple[int, ...] = (1, 2, 4)
+    structure: float = 1.0
 
 
 @dataclass(frozen=True)

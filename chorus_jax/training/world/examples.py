@@ -13,8 +13,9 @@ from chorus_jax.training.world.attributes import (
     training_combinations,
 )
 from chorus_jax.training.world.captions import paraphrase
-from chorus_jax.training.world.render import render
-from chorus_jax.training.world.scene import World
+from chorus_jax.training.world.placing import place
+from chorus_jax.training.world.render import filmed
+from chorus_jax.training.world.scene import Scene, World
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +28,11 @@ class Prompt:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A caption, what it says, and a video that shows it."""
+    """A caption, what it says, a video that shows it, and how that was drawn."""
 
     prompt: Prompt
     video: UInt8[np.ndarray, "f height width 3"]
+    scene: Scene
 
 
 def training_example(seed: int | np.random.Generator, world: World) -> Example:
@@ -38,7 +40,8 @@ def training_example(seed: int | np.random.Generator, world: World) -> Example:
     rng = np.random.default_rng(seed)
     asked = _draw(rng, training_combinations())
     prompt = Prompt(paraphrase(asked, rng), (asked,))
-    return Example(prompt, render(asked, rng, world))
+    scene = place(asked, rng, world)
+    return Example(prompt, filmed(scene, rng), scene)
 
 
 def training_pair(seed: int | np.random.Generator, world: World) -> Example:
@@ -52,7 +55,8 @@ def training_pair(seed: int | np.random.Generator, world: World) -> Example:
         second = _draw(rng, pool).unsized()
         second = dataclasses.replace(second, background=first.background)
     prompt = Prompt(paraphrase(first, rng, second), (first, second))
-    return Example(prompt, render(first, rng, world, second))
+    scene = place(first, rng, world, second)
+    return Example(prompt, filmed(scene, rng), scene)
 
 
 def prompts(pool: Sequence[Attributes], count: int, seed: int) -> tuple[Prompt, ...]:

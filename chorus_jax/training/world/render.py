@@ -23,8 +23,14 @@ def render(
     With `second` there are two objects, small, apart, and of different colours.
     """
     rng = np.random.default_rng(seed)
-    scene = place(attributes, rng, world, second)
-    return to_pixels(paint(scene, texture(rng, world)))
+    return filmed(place(attributes, rng, world, second), rng)
+
+
+def filmed(
+    scene: Scene, rng: np.random.Generator
+) -> UInt8[np.ndarray, "f height width 3"]:
+    """A video of a scene, its texture drawn from the generator."""
+    return to_pixels(paint(scene, texture(rng, scene.world)))
 
 
 def paint(
