@@ -16,7 +16,8 @@ import ftfy
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Int32
+from tokenizers import Encoding
 from tokenizers import Tokenizer as Rules
 
 from chorus_jax.models.t5 import T5Encoder
@@ -30,17 +31,22 @@ BUCKETS = (64, 128, 256, 512)
 class Tokens:
     """Ids of prompts, padded on the right to the limit; `mask` is False on padding.
 
-    `cut` is for each prompt its end that is beyond the limit, mostly "".
+    `spans` tells where in its cleaned prompt each token is: characters from the first
+    number to before the second. Both are 0 for padding and special tokens. `cut` is for
+    each prompt its end that is beyond the limit, mostly "".
     """
 
     ids: Int[np.ndarray, "b m"]
     mask: Bool[np.ndarray, "b m"]
+    spans: Int32[np.ndarray, "b m 2"]
     cut: tuple[str, ...]
 
     def row(self, i: int) -> "Tokens":
         """One prompt's tokens, as a batch of one."""
         rows = slice(i, i + 1)
-        return Tokens(self.ids[rows], self.mask[rows], self.cut[rows])
+        return Tokens(
+            self.ids[rows], self.mask[rows], self.spans[rows], self.cut[rows]
+        )
 
 
 # Not type-checked because jax rebuilds it around whatever its arrays have become. The
@@ -106,8 +112,23 @@ class Tokenizer:
         return Tokens(
             ids=np.array([row.ids for row in found], np.int32),
             mask=np.array([row.attention_mask for row in found]) > 0,
+            spans=np.array([self.spans(*pair) for pair in zip(texts, found)], np.int32),
             cut=tuple(cut),
         )
+
+    def spans(self, text: str, found: Encoding) -> list[tuple[int, int]]:
+        """The characters of each token of a text, none for special ones.
+
+        Special are those added, and those that the text itself names, as "</s>". An
+        unknown word is not: its token's name is not what the text says.
+        """
+        names = self.rules.get_added_tokens_decoder()
+        special = {i: str(token) for i, token in names.items() if token.special}
+        rows = zip(found.ids, found.offsets, found.special_tokens_mask)
+        return [
+            (0, 0) if added or text[slice(*span)].strip() == special.get(i) else span
+            for i, span, added in rows
+        ]
 
 
 @dataclass

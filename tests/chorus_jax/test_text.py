@@ -127,6 +127,49 @@ def test_cut_is_the_end_of_the_prompt(prompt, cut, folder, caplog):
     assert not caplog.records
 
 
+def pieces(tokens, row, prompt):
+    """What the prompt has where the tokens are, less those that are nowhere."""
+    found = (prompt[start:end] for start, end in tokens.spans[row].tolist())
+    return [piece for piece in found if piece]
+
+
+def test_spans_are_the_characters_of_the_cleaned_prompt(folder):
+    prompts = [*PROMPTS, "e\u0301t 🐱 cat"]
+    tokens = Tokenizer.load(folder, 24)(prompts)
+    assert tokens.spans.shape == (5, 24, 2) and tokens.spans.dtype == np.int32
+    cleaned = [text.clean(prompt) for prompt in prompts]
+    assert pieces(tokens, 0, cleaned[0]) == ["a", "cat", "walks"]
+    assert pieces(tokens, 2, cleaned[2])[-1] == "猫"
+    assert pieces(tokens, 3, cleaned[3]) == []
+    assert pieces(tokens, 4, cleaned[4]) == [*"éét🐱🐱", "cat"]
+    for row, prompt in enumerate(cleaned):
+        # The mark of a word's beginning has the place of its first character.
+        places = {at for span in tokens.spans[row] for at in range(*span)}
+        assert {prompt[at] for at in set(range(len(prompt))) - places} <= {" "}
+        ends = tokens.mask[row].sum() - 1
+        assert not tokens.spans[row, ends:].any()
+    one = tokens.row(2)
+    np.testing.assert_array_equal(one.spans, tokens.spans[2:3])
+
+
+def test_spans_end_where_the_rest_is_cut(folder):
+    prompt = "a cat walks a cat walks a cat"
+    tokens = Tokenizer.load(folder, 8)([prompt])
+    assert tokens.spans[0].max() == len(prompt) - len(" cat")
+
+
+def test_special_tokens_named_in_a_prompt_are_nowhere(folder):
+    tokens = Tokenizer.load(folder, 8)(["a</s> <unk> 猫 cat"])
+    starts = tokens.spans[0].tolist()
+    assert starts[:3] == [[0, 1], [0, 0], [0, 0]]
+    assert starts[3:6] == [[12, 13], [12, 13], [14, 17]]
+
+
+def test_unknown_words_are_somewhere(words_folder):
+    tokens = Tokenizer.load(words_folder)(["a blue circle"])
+    assert pieces(tokens, 0, "a blue circle") == ["a", "blue", "circle"]
+
+
 @pytest.mark.parametrize(
     "longest, limit, rows",
     [(1, 512, 64), (63, 512, 64), (64, 512, 128), (300, 512, 512), (512, 512, 512)]
