@@ -1,0 +1,147 @@
+"""How much of a source is reused, by the score of the match: tables in JSON."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Tier:
+    """What is done from a score `least` (0 to 1) on, in steps of its policy.
+
+    `reuse_until` and `region_until` are those of a `StagePlan`; `active` is the share
+    of tiles run in region steps, above 0; `key_gain` and `output_gain` are those at the
+    start of stage 2 (see `tgaa`), 1 or more. ValueError for other values.
+    """
+
+    least: float
+    reuse_until: int
+    region_until: int
+    active: float = 1.0
+    key_gain: float = 1.0
+    output_gain: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= 1 or not 0 < self.active <= 1:
+            raise ValueError(
+                f"expected 0 <= least <= 1 and 0 < active <= 1, got {self.least} and "
+                f"{self.active}"
+            )
+        gains = (self.key_gain, self.output_gain)
+        if not all(1 <= gain < math.inf for gain in gains):
+            raise ValueError(f"gains are 1 or more and finite, got {gains}")
+        if not 0 <= self.reuse_until <= self.region_until or not self.region_until:
+            raise ValueError(
+                "expected 0 <= reuse_until <= region_until and 1 or more, got "
+                f"{self.reuse_until} and {self.region_until}: a tier reuses something"
+            )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Tiers by rising `least`, for runs of `steps` steps; without tiers never a hit.
+
+    A higher score never means a smaller `reuse_until` or `region_until`, and at least
+    one whole step ends every run. `keep` are the key steps whose latents a run leaves
+    for later ones; those that the tiers start from and fill up with are among them.
+    ValueError for other tables.
+    """
+
+    steps: int
+    tiers: tuple[Tier, ...]
+    keep: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        limits = (0, *self.keep, self.steps)
+        if not all(i < j for i, j in pairwise(limits)):
+            raise ValueError(
+                f"key steps rise from 1 to less than the {self.steps} steps (1 or "
+                f"more), got {self.keep}"
+            )
+        for low, high in pairwise(self.tiers):
+            if low.least >= high.least:
+                raise ValueError(f"tiers rise in `least`, got {low} before {high}")
+            ends = (low.reuse_until, low.region_until)
+            if ends[0] > high.reuse_until or ends[1] > high.region_until:
+                raise ValueError(f"a higher score reuses no less, got {low} and {high}")
+        needed = {tier.reuse_until for tier in self.tiers}
+        needed |= {tier.region_until for tier in self.tiers}
+        if not needed <= set(limits[:-1]):
+            raise ValueError(
+                f"tiers need a source's latents at the steps {sorted(needed)}, below "
+                f"{self.steps}: keep them all, got {self.keep}"
+            )
+
+    def plan(self, score: float) -> Tier | None:
+        """The highest tier that the score reaches, None below the lowest: a miss."""
+        reached = [tier for tier in self.tiers if score >= tier.least]
+        return reached[-1] if reached else None
+
+    def normalised(self, score: float) -> float:
+        """A score that reaches a tier, from 0 at the lowest tier's least to 1 at 1."""
+        least = self.tiers[0].least
+        share = (score - least) / (1 - least) if least < 1 else 1.0
+        return min(max(share, 0.0), 1.0)
+
+    def for_steps(self, steps: int) -> "Policy":
+        """This policy for runs of another number of steps.
+
+        Numbers of steps are scaled and rounded down, but to 1 at least and to one less
+        than the steps at most; 0 stays 0. With 1 step there is nothing to reuse.
+        """
+        if steps < 2:
+            return Policy(steps, (), ())
+
+        def scaled(step: int) -> int:
+            return step and min(max(1, step * steps // self.steps), steps - 1)
+
+        tiers = (
+            replace(
+                tier,
+                reuse_until=scaled(tier.reuse_until),
+                region_until=scaled(tier.region_until),
+            )
+            for tier in self.tiers
+        )
+        keep = sorted({scaled(step) for step in self.keep})
+        return Policy(steps, tuple(tiers), tuple(keep))
+
+    @classmethod
+    def read(cls, path: str | Path) -> "Policy":
+        """The policy in a JSON file. ValueError for wrong fields."""
+        try:
+            return _policy(json.loads(Path(path).read_text()))
+        except (OverflowError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} holds no policy: {error}") from error
+
+    def write(self, path: str | Path) -> None:
+        """Writes what `read` reads."""
+        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def _policy(told: Any) -> Policy:
+    names = {field.name for field in fields(Policy)}
+    if not isinstance(told, dict) or told.keys() != names:
+        raise ValueError(f"expected the fields {sorted(names)}, got {told!r:.300}")
+    return Policy(
+        steps=_number("steps", int, told["steps"]),
+        tiers=tuple(_tier(tier) for tier in told["tiers"]),
+        keep=tuple(_number("keep", int, step) for step in told["keep"]),
+    )
+
+
+def _tier(told: Any) -> Tier:
+    types = {field.name: field.type for field in fields(Tier)}
+    if not isinstance(told, dict) or not told.keys() <= types.keys():
+        raise ValueError(f"a tier has the fields {[*types]}, got {told!r:.300}")
+    return Tier(**{name: _number(name, types[name], told[name]) for name in told})
+
+
+def _number(name: str, kind: Any, value: Any) -> Any:
+    # 1 may stand for 1.0, but not 1.0 for 1, and a bool for neither.
+    if type(value) not in (int, kind):
+        raise ValueError(f"{name} is a number ({kind.__name__}), got {value!r}")
+    return kind(value)

@@ -1,0 +1,38 @@
+"""The policies to begin with."""
+
+import pytest
+
+from chorus_jax.inter_request.policies import NIRVANA, default_policy
+from chorus_jax.inter_request.stages import StagePlan
+
+
+@pytest.mark.parametrize(
+    "score, step",
+    [(0.64, None), (0.66, 5), (0.76, 10), (0.86, 15), (0.91, 20), (0.96, 25)],
+)
+def test_nirvana_takes_over_as_in_its_table(score, step):
+    tier = NIRVANA.plan(score)
+    assert (tier and tier.reuse_until) == step
+    assert tier is None or tier.region_until == step
+
+
+def test_nirvana_has_no_gains_and_at_4_steps_saves_one():
+    tiers = NIRVANA.for_steps(4).tiers
+    assert all(tier.key_gain == tier.output_gain == 1 for tier in tiers)
+    plans = [StagePlan(4, tier.reuse_until, tier.region_until) for tier in tiers]
+    assert [plan.equivalents(1.0) for plan in plans] == [3, 3, 3, 3, 2]
+
+
+def test_ours_at_4_steps_saves_at_most_one_and_a_half():
+    tiers = default_policy(4).tiers
+    plans = [StagePlan(4, tier.reuse_until, tier.region_until) for tier in tiers]
+    work = [plan.equivalents(tier.active) for plan, tier in zip(plans, tiers)]
+    assert work == [3, 3, 2.5, 2.5]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 8, 50, 100])
+def test_ours_is_there_for_any_number_of_steps(steps):
+    policy = default_policy(steps)
+    assert policy.steps == steps
+    assert policy.plan(0.5) is None
+    assert (policy.plan(1.0) is None) == (steps == 1)
