@@ -4,22 +4,24 @@ Text encoder, denoising loop and decoder in a row. `stream` yields progress as i
 and stops when its caller stops; calling the pipeline runs it through.
 """
 
+import functools
 import logging
 import secrets
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float32
+from jaxtyping import Array, Float32, UInt8
 
 from chorus_jax import checkpoints, sampler, sharding
+from chorus_jax.checkpoints import Card
 from chorus_jax.compilation import enable_cache
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_vae import WanVAE
@@ -29,6 +31,8 @@ from chorus_jax.text import PromptEncoder, Tokenizer
 from chorus_jax.video import to_uint8
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Pipeline:
         *,
         mesh: Mesh | None = None,
         keep_text_encoder: bool = True,
+        fingerprints: Mapping[str, str] | None = None,
     ):
         self.sizes = Sizes(**{name: part.config for name, part in parts.items()})
         known, words = self.sizes.text_encoder.vocab, tokenizer.size
@@ -82,6 +87,22 @@ class Pipeline:
         self.vae: WanVAE = parts["vae"]
         self.prompts = PromptEncoder(parts["text_encoder"], tokenizer)
         self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
+        self._fingerprints = fingerprints
+
+    @functools.cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        """What tells these weights from others, by part: those of the folder that they
+        came from, or digests of the arrays."""
+        if self._fingerprints is not None:
+            return self._fingerprints
+        text = self.prompts.encoder
+        if text is None:
+            raise ValueError(
+                "the text encoder was freed, and these parts came without fingerprints:"
+                " give them, or ask for them before"
+            )
+        parts = {"vae": self.vae, "text_encoder": text, TRANSFORMER: self.transformer}
+        return {name: checkpoints.digested(part) for name, part in parts.items()}
 
     @classmethod
     def load(
@@ -113,7 +134,16 @@ class Pipeline:
             )
             for name, classes in PARTS.items()
         }
-        return cls(parts, tokenizer, mesh=mesh, keep_text_encoder=keep_text_encoder)
+        card = Card.read(folder)
+        return cls(
+            parts,
+            tokenizer,
+            mesh=mesh,
+            keep_text_encoder=keep_text_encoder,
+            fingerprints={
+                name: card.part(stored[name]).fingerprint for name in PARTS
+            },
+        )
 
     def free_text_encoder(self) -> None:
         """Gives the text encoder's memory back; prompts seen before still work."""
@@ -141,11 +171,15 @@ class Pipeline:
         run = self.steps([with_seed(request) for request in requests], every)
         while True:
             # The mesh is set while we compute, not while the caller does.
-            with nullcontext() if self.mesh is None else jax.set_mesh(self.mesh):
+            with self.computing():
                 progress = next(run, None)
             if progress is None:
                 return
             yield progress
+
+    def computing(self) -> AbstractContextManager:
+        """The context of computing on this pipeline's mesh."""
+        return nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
 
     def steps(
         self, requests: Sequence[Request], every: int | None
@@ -203,11 +237,7 @@ class Pipeline:
                 self.transformer, conditions, run, solver, every=every
             ):
                 yield Progress("denoise", done, solver.schedule.steps)
-        if not bool(jnp.isfinite(run.latents).all()):
-            raise ValueError(
-                "the model gave latents that are not finite: check the weights with "
-                "`python -m convert wan SRC DST --verify`, or try dtype float32"
-            )
+        check_finite(run.latents)
         return run.latents
 
     def decode(
@@ -222,6 +252,30 @@ class Pipeline:
                 )
                 yield Progress("decode", len(groups), latents.shape[1])
         return np.concatenate(groups, axis=1)
+
+    def decoded(
+        self, latents: Float32[Array, "b f h w c"], seconds: dict[str, float]
+    ) -> UInt8[np.ndarray, "b g y x 3"]:
+        """The frames of latents, without progress."""
+        return ended(self.decode(latents, seconds))
+
+
+def ended(run: Generator[Any, None, T]) -> T:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(run)
+        except StopIteration as end:
+            return end.value
+
+
+def check_finite(latents: Float32[Array, "b f h w c"]) -> None:
+    """ValueError if a model gave numbers that are not finite."""
+    if not bool(jnp.isfinite(latents).all()):
+        raise ValueError(
+            "the model gave latents that are not finite: check the weights with "
+            "`python -m convert wan SRC DST --verify`, or try dtype float32"
+        )
 
 
 class timed:

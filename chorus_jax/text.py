@@ -4,6 +4,7 @@ It knows nothing of guidance or of the model that reads the embeddings. Cleaning
 and zeroed padding are those of diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
 """
 
+import hashlib
 import html
 import re
 from collections.abc import Sequence
@@ -97,6 +98,11 @@ class Tokenizer:
     def size(self) -> int:
         """The number of tokens that it knows."""
         return self.rules.get_vocab_size()
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells these rules from others: a SHA-256 digest."""
+        return hashlib.sha256(self.rules.to_str().encode()).hexdigest()
 
     def __call__(self, prompts: Sequence[str]) -> Tokens:
         """Tokens of the cleaned prompts. ValueError if there are none."""

@@ -12,6 +12,7 @@ from chorus_jax.checkpoints.folder import aside, check_space
 from chorus_jax.checkpoints.models import (
     abstract,
     describe,
+    digested,
     load,
     names,
     restore,
@@ -39,6 +40,7 @@ __all__ = [
     "config_from",
     "describe",
     "digest",
+    "digested",
     "fingerprint",
     "load",
     "names",

@@ -155,6 +155,13 @@ def describe(module: nnx.Module, config: Any, digests: Mapping[str, str]) -> Par
     )
 
 
+def digested(module: Any) -> str:
+    """The fingerprint of a module in memory (with a `config` dataclass): what `save`
+    would write into the card."""
+    digests = {name: digest(_streamed(x)) for name, x in names(module).items()}
+    return describe(module, module.config, digests).fingerprint
+
+
 def stored_fingerprint(folder: str | Path, part: str) -> str:
     """The fingerprint of a part from its files: that of the card if they are intact."""
     arrays = open_arrays(Path(folder).absolute() / part)

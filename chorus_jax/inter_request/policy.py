@@ -5,7 +5,10 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+CONTEXTS = ("held", "sampled", "dropped")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,35 @@ class Tier:
         gains = (self.key_gain, self.output_gain)
         if not all(1 <= gain < math.inf for gain in gains):
             raise ValueError(f"gains are 1 or more and finite, got {gains}")
-        if not 0 <= self.reuse_until <= self.region_until or not self.region_until:
+        if not 1 <= self.reuse_until <= self.region_until:
             raise ValueError(
-                "expected 0 <= reuse_until <= region_until and 1 or more, got "
+                "expected 1 <= reuse_until <= region_until, got "
                 f"{self.reuse_until} and {self.region_until}: a tier reuses something"
             )
+
+
+@dataclass(frozen=True)
+class Regions:
+    """How the regions of all tiers are chosen and run, 0 <= all shares <= 1.
+
+    `halo` is the share of the active tiles that is active only up to the share `open`
+    of the region steps; then it is the source's again. `reach` tiles of dilation.
+    `context` is what active tokens attend to: `held`, `dropped`, or `sampled`, the
+    share of the background that is run beside them. ValueError for other values.
+    """
+
+    halo: float = 0.0
+    open: float = 0.5
+    reach: int = 1
+    context: str = "held"
+    sampled: float = 0.125
+
+    def __post_init__(self) -> None:
+        shares = (self.halo, self.open, self.sampled)
+        if not all(0 <= share <= 1 for share in shares) or self.reach < 0:
+            raise ValueError(f"shares are 0 to 1 and reach is 0 or more, got {self}")
+        if self.context not in CONTEXTS:
+            raise ValueError(f"context is one of {CONTEXTS}, got {self.context!r}")
 
 
 @dataclass(frozen=True)
@@ -47,12 +74,15 @@ class Policy:
     A higher score never means a smaller `reuse_until` or `region_until`, and at least
     one whole step ends every run. `keep` are the key steps whose latents a run leaves
     for later ones; those that the tiers start from and fill up with are among them.
-    ValueError for other tables.
+    `skipped` are steps of hits that take over the last velocity, where a plan allows it
+    (see `StagePlan`). ValueError for other tables.
     """
 
     steps: int
     tiers: tuple[Tier, ...]
     keep: tuple[int, ...]
+    regions: Regions = Regions()
+    skipped: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         limits = (0, *self.keep, self.steps)
@@ -90,13 +120,16 @@ class Policy:
         """This policy for runs of another number of steps.
 
         Numbers of steps are scaled and rounded down, but to 1 at least and to one less
-        than the steps at most; 0 stays 0. With 1 step there is nothing to reuse.
+        than the steps at most. With 1 step there is nothing to reuse. Steps that are
+        skipped are those of these steps only.
         """
+        if steps == self.steps:
+            return self
         if steps < 2:
             return Policy(steps, (), ())
 
         def scaled(step: int) -> int:
-            return step and min(max(1, step * steps // self.steps), steps - 1)
+            return min(max(1, step * steps // self.steps), steps - 1)
 
         tiers = (
             replace(
@@ -107,7 +140,7 @@ class Policy:
             for tier in self.tiers
         )
         keep = sorted({scaled(step) for step in self.keep})
-        return Policy(steps, tuple(tiers), tuple(keep))
+        return Policy(steps, tuple(tiers), tuple(keep), self.regions)
 
     @classmethod
     def read(cls, path: str | Path) -> "Policy":
@@ -123,25 +156,33 @@ class Policy:
 
 
 def _policy(told: Any) -> Policy:
-    names = {field.name for field in fields(Policy)}
-    if not isinstance(told, dict) or told.keys() != names:
-        raise ValueError(f"expected the fields {sorted(names)}, got {told!r:.300}")
+    steps = lambda name: tuple(_number(name, int, step) for step in told[name])
+    needed, names = ("steps", "tiers", "keep"), {field.name for field in fields(Policy)}
+    if not isinstance(told, dict) or not set(needed) <= told.keys() <= names:
+        raise ValueError(
+            f"expected the fields {sorted(names)}, of which regions and skipped may be "
+            f"left out; got {sorted(told) if isinstance(told, dict) else told!r:.300}"
+        )
+    told = {"regions": {}, "skipped": [], **told}
     return Policy(
         steps=_number("steps", int, told["steps"]),
-        tiers=tuple(_tier(tier) for tier in told["tiers"]),
-        keep=tuple(_number("keep", int, step) for step in told["keep"]),
+        tiers=tuple(_fields(Tier, "a tier", tier) for tier in told["tiers"]),
+        keep=steps("keep"),
+        regions=_fields(Regions, "regions", told["regions"]),
+        skipped=steps("skipped"),
     )
 
 
-def _tier(told: Any) -> Tier:
-    types = {field.name: field.type for field in fields(Tier)}
+def _fields(kind: type[T], what: str, told: Any) -> T:
+    types: Any = {field.name: field.type for field in fields(kind)}  # type: ignore
     if not isinstance(told, dict) or not told.keys() <= types.keys():
-        raise ValueError(f"a tier has the fields {[*types]}, got {told!r:.300}")
-    return Tier(**{name: _number(name, types[name], told[name]) for name in told})
+        raise ValueError(f"{what} has the fields {[*types]}, got {told!r:.300}")
+    return kind(**{name: _number(name, types[name], told[name]) for name in told})
 
 
 def _number(name: str, kind: Any, value: Any) -> Any:
     # 1 may stand for 1.0, but not 1.0 for 1, and a bool for neither.
-    if type(value) not in (int, kind):
-        raise ValueError(f"{name} is a number ({kind.__name__}), got {value!r}")
+    if type(value) not in {kind, int if kind is float else kind}:
+        what = "text" if kind is str else f"a number ({kind.__name__})"
+        raise ValueError(f"{name} is {what}, got {value!r}")
     return kind(value)

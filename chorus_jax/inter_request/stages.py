@@ -33,8 +33,8 @@ class StagePlan:
     after it are run whole.
 
     The velocity of `skipped` steps is not computed but that of the last computed step:
-    the seam for caches within a request. A run's first step is never skipped, nor that
-    at `region_until` after region steps, when the other tokens have no velocity.
+    the seam for caches within a request. A run's first step is never skipped, nor the
+    first region step, nor the first after them: each is on other tokens than the last.
     `keep` are the key steps: numbers of steps done, 1 to `steps`, after which the
     latents are returned for the store. ValueError for impossible plans.
     """
@@ -62,11 +62,12 @@ class StagePlan:
             )
         _check("skipped", self.skipped, range(self.start + 1, self.steps))
         _check("keep", self.keep, range(1, self.steps + 1))
-        if self.regional and self.region_until in self.skipped:
-            raise ValueError(
-                f"step {self.region_until} is the first on all tokens after the region "
-                "steps: it cannot be skipped"
-            )
+        for step in (self.regional.start, self.regional.stop) if self.regional else ():
+            if step in self.skipped:
+                raise ValueError(
+                    f"step {step} is the first on other tokens than those before it: "
+                    "it cannot be skipped"
+                )
 
     @classmethod
     def plain(cls, steps: int, keep: tuple[int, ...] = ()) -> "StagePlan":
@@ -105,8 +106,9 @@ class StagePlan:
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """The key steps that the run passes; the source's latents are at the others."""
-        return tuple(step for step in self.keep if step > self.start)
+        """The key steps at which the run has latents of all tokens that are its own."""
+        own = set(range(self.start + 1, self.steps + 1)) - set(self.regional)
+        return tuple(step for step in self.keep if step in own)
 
     def equivalents(self, active: float) -> float:
         """The full steps' worth of work, with a share `active` of the tokens, 0 to 1,

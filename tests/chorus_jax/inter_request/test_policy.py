@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chorus_jax.inter_request.policy import Policy, Tier
+from chorus_jax.inter_request.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.stages import StagePlan
 
 TWO = Policy(
@@ -35,7 +35,9 @@ def tables(draw):
     )
     keep = {end for pair in ends for end in pair}
     keep |= draw(st.sets(st.integers(1, steps - 1), max_size=3))
-    return steps, tiers, tuple(sorted(keep))
+    regions = Regions(draw(shares), draw(shares), draw(st.integers(0, 3)))
+    skipped = tuple(sorted(draw(st.sets(st.integers(0, steps - 1), max_size=3))))
+    return steps, tiers, tuple(sorted(keep)), regions, skipped
 
 
 @given(tables(), shares, shares)
@@ -86,9 +88,11 @@ def test_for_its_own_steps_a_policy_is_itself(table):
     assert policy.for_steps(policy.steps) == policy
 
 
-def test_a_tier_without_stage_1_has_none_at_other_steps():
-    whole = Policy(50, (Tier(0.5, 0, 30),), (30,))
-    assert whole.for_steps(4) == Policy(4, (Tier(0.5, 0, 2),), (2,))
+def test_skipped_steps_are_for_their_own_steps_and_regions_for_all():
+    regions = Regions(halo=0.25, context="dropped")
+    policy = Policy(50, (Tier(0.5, 5, 30),), (5, 30), regions, skipped=(40,))
+    assert policy.for_steps(50) is policy
+    assert policy.for_steps(10).skipped == () and policy.for_steps(10).regions == regions
 
 
 def test_no_steps_are_refused():
@@ -114,10 +118,14 @@ def test_a_file_may_leave_defaults_out_and_write_1_for_a_share(tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda told: told.update(other=1), "'other': 1"),
-        (lambda told: told.pop("steps"), r"expected the fields \['keep', 'steps', 't"),
+        (lambda told: told.update(other=1), "got .*'other'"),
+        (lambda told: told.pop("steps"), r"expected the fields \['keep', 'regions'"),
         (lambda told: told.update(tiers=3), "not iterable"),
         (lambda told: told.update(tiers=[3]), "a tier has the fields .* got 3"),
+        (lambda told: told.update(regions={"reach": 0.5}), r"reach is .*int\), got 0.5"),
+        (lambda told: told.update(regions={"context": "all"}), "context is one of"),
+        (lambda told: told.update(regions={"context": 3}), "context is text, got 3"),
+        (lambda told: told.update(regions={"halo": 2}), "shares are 0 to 1"),
         (lambda told: told.update(keep=["5"]), r"keep is a number \(int\), got '5'"),
         (lambda told: told.update(steps=50.0), r"steps is a number \(int\), got 50.0"),
         (lambda told: told["tiers"][0].update(leest=1), "a tier has .* 'leest'"),
@@ -153,7 +161,7 @@ def test_files_of_something_else_are_refused(text, tmp_path):
         ({"active": 0.0}, "0 < active <= 1"),
         ({"key_gain": 0.9}, "gains are 1 or more"),
         ({"output_gain": float("inf")}, "gains are 1 or more and finite"),
-        ({"reuse_until": -1}, "expected 0 <= reuse_until"),
+        ({"reuse_until": -1}, "expected 1 <= reuse_until"),
         ({"reuse_until": 7}, "got 7 and 6"),
         ({"reuse_until": 0, "region_until": 0}, "a tier reuses something"),
     ],

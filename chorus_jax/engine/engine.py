@@ -1,0 +1,168 @@
+"""The engine: one request after another, each with what earlier ones left.
+
+The look-up is outside the lock that the device's work holds, so threads may share one
+engine. What a request leaves is admitted when all of it went well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Lock
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from chorus_jax import sampler
+from chorus_jax.engine.cache import Cache
+from chorus_jax.engine.ledger import Ledger
+from chorus_jax.engine.plans import planned, reached
+from chorus_jax.engine.prompt import Prompt
+from chorus_jax.engine.reuse import Reuse
+from chorus_jax.engine.running import Hit, from_noise, from_source, ledger_of
+from chorus_jax.engine.task import Task
+from chorus_jax.inter_request.matching import Found, Query, Rejection
+from chorus_jax.inter_request.policies import default_policy
+from chorus_jax.inter_request.policy import Policy
+from chorus_jax.pipeline import Pipeline, Video, check_finite, timed, with_seed
+from chorus_jax.request import Request
+from chorus_jax.staged_sampler import Staged
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A request's video, and what became of it."""
+
+    video: Video
+    ledger: Ledger
+
+
+class Engine:
+    """A pipeline with a cache.
+
+    `policies` gives the policy for a number of steps: how good a match must be, and
+    what is reused of it.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        cache: Cache,
+        policies: Callable[[int], Policy] = default_policy,
+    ):
+        self.pipeline, self.cache, self.policies = pipeline, cache, policies
+        self.device = Lock()
+
+    def generate(self, request: Request, reuse: Reuse = Reuse()) -> Result:
+        """The video of a request.
+
+        A request without a seed is never an exact repeat; on a semantic hit the noise
+        is the source's, whatever the seed. Raises what the pipeline raises, and
+        StoppedError; such a request leaves nothing in the cache.
+        """
+        self.pipeline.sizes.latent_shape(request)
+        policy = self.policies(request.make_solver().schedule.steps)
+        task = Task.of(
+            with_seed(request), reuse, policy, self.pipeline, self.cache.store.secret
+        )
+        if request.seed is not None and reuse.read:
+            replayed = self.replayed(task)
+            if replayed is not None:
+                return replayed
+        with self.device, self.pipeline.computing(), timed(task.seconds, "embed"):
+            prompt, conditions, cut = self.prepared(task.request)
+        reuse.check()
+        hit = self.source(task, prompt)
+        reuse.check()
+        with self.device, self.pipeline.computing():
+            with timed(task.seconds, "denoise"):
+                staged = self.run(task, prompt, conditions, hit)
+            reuse.check()
+            frames = self.pipeline.decoded(staged.latents, task.seconds)
+        reuse.check()
+        latents = np.asarray(staged.latents[0])
+        video = Video(frames[0], latents, task.request, cut, task.seconds)
+        self.leave(task, prompt, staged, hit)
+        ledger = ledger_of(task, hit, self.pipeline)
+        return Result(video, replace(ledger, seconds=task.seconds))
+
+    def replayed(self, task: Task) -> Result | None:
+        """The stored result of the same request, None if there is none."""
+        store, seen_by = self.cache.store, task.reuse.namespace
+        with timed(task.seconds, "look_up"):
+            id = store.find(task.exact, seen_by)
+        with timed(task.seconds, "load"):
+            entry = None if id is None else store.get(id, seen_by)
+        if entry is None:
+            return None
+        final = np.asarray(entry.final, np.float32)
+        with self.device, self.pipeline.computing():
+            frames = self.pipeline.decoded(jnp.asarray(final)[None], task.seconds)
+        store.hit(entry.id, entry.statistics.cost)
+        video = Video(frames[0], final, task.request, "", task.seconds)
+        ledger = Ledger("exact", task.policy.steps, 0.0, 1.0, entry.id)
+        return Result(video, replace(ledger, seconds=task.seconds))
+
+    def prepared(self, request: Request) -> tuple[Prompt, sampler.Conditions, str]:
+        """The prompt as it is matched, what the loop conditions on, and its cut end."""
+        prompts, secret = self.pipeline.prompts, self.cache.store.secret.for_words
+        encoded = prompts([request.prompt])
+        tokens = prompts.tokenizer([request.prompt])
+        conditions, [cut] = self.pipeline.condition([request])
+        prompt = Prompt.of(request.prompt, encoded, tokens, secret)
+        return prompt, jax.block_until_ready(conditions), cut
+
+    def source(self, task: Task, prompt: Prompt) -> Hit | Rejection:
+        """The source of a request with its latents, or why there is none."""
+        policy, reuse = task.policy, task.reuse
+        if not reuse.read:
+            return Rejection("the request asked for no reading")
+        if not policy.tiers:
+            return Rejection(f"the policy reuses nothing at {policy.steps} steps")
+        query = Query(task.recipe, reuse.namespace, prompt.embedding, prompt.keys)
+        least = max(policy.tiers[0].least, reuse.least_score)
+        with timed(task.seconds, "look_up"):
+            found = self.cache.matcher(
+                query, least, lambda head, score: bool(reached(policy, score, head))
+            )
+        if isinstance(found, Rejection):
+            return found
+        with timed(task.seconds, "load"):
+            return self.loaded(task, found)
+
+    def loaded(self, task: Task, found: Found) -> Hit | Rejection:
+        """The source's latents, and the best tier that they allow."""
+        entry = self.cache.store.get(found.head.id, task.reuse.namespace)
+        tiers = entry and reached(task.policy, found.score, entry)
+        if not entry or not tiers:
+            return Rejection("the source was evicted or damaged meanwhile", found.score)
+        sizes = self.pipeline.sizes
+        grid, tile = sizes.grid(task.request), sizes.transformer.tile
+        run = planned(task.policy, tiers[-1], grid, tile)
+        return Hit(found, entry, tiers[-1], run)
+
+    def run(
+        self,
+        task: Task,
+        prompt: Prompt,
+        conditions: sampler.Conditions,
+        hit: Hit | Rejection,
+    ) -> Staged:
+        """The latents, from noise or from the source's."""
+        if isinstance(hit, Rejection):
+            staged = from_noise(self.pipeline, task, conditions)
+        else:
+            staged = from_source(self.pipeline, task, prompt, conditions, hit)
+        check_finite(staged.latents)
+        return staged
+
+    def leave(
+        self, task: Task, prompt: Prompt, staged: Staged, hit: Hit | Rejection
+    ) -> None:
+        """Admits what the request made, and tells the store what its source saved."""
+        store, steps = self.cache.store, task.policy.keep
+        if isinstance(hit, Hit):
+            saved = hit.entry.statistics.cost - sum(task.seconds.values())
+            store.hit(hit.entry.id, max(saved, 0.0), hit.tier.reuse_until)
+            steps = hit.run.stages.kept
+        if task.reuse.write:
+            store.admit(task.entry(prompt, staged, steps))

@@ -1,0 +1,36 @@
+"""The ledger of a request: what was reused, what was computed, and what it took."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Kind = Literal["exact", "semantic", "miss"]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What became of a request.
+
+    `exact`: the final latents of the same request were stored. `semantic`: it began at
+    step `reuse_until` from the latents of `source`, and up to `region_until` only an
+    `active` share of the tokens was run. `miss`: all was computed; `reason` says why.
+
+    `steps` are the schedule's, `equivalents` the full steps' worth that was computed.
+    `score` is that of the best source, None if there was none to look at. `seconds` are
+    by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
+    """
+
+    kind: Kind
+    steps: int
+    equivalents: float
+    score: float | None = None
+    source: str | None = None
+    reuse_until: int = 0
+    region_until: int = 0
+    active: float = 1.0
+    reason: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float:
+        """All seconds."""
+        return sum(self.seconds.values())

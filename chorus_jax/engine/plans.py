@@ -1,0 +1,136 @@
+"""From a tier of a policy to what the loop runs: stages, region, gains."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+
+from chorus_jax.full_steps import GainTables
+from chorus_jax.inter_request.policy import Policy, Regions, Tier
+from chorus_jax.inter_request.regions import (
+    ContextKind,
+    DroppedContext,
+    HeldContext,
+    RegionPlan,
+    SampledContext,
+)
+from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.inter_request.store import Entry, Head
+from chorus_jax.inter_request.tgaa import Decay, make_gains
+from chorus_jax.region_steps import Source
+from chorus_jax.tokens import Size, Tiling
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A hit's run: one program for each of these."""
+
+    stages: StagePlan
+    region: RegionPlan | None
+
+    def equivalents(self, tiles: int) -> float:
+        """The full steps' worth of its work, of a video of so many tiles."""
+        if self.region is None:
+            return self.stages.equivalents(1.0)
+        closing = self.region.closing(self.stages.regional)
+        halo = len(set(range(self.stages.regional.start, closing)) - self.skipped)
+        closed = self.region.core + self.region.context.sampled
+        return self.stages.equivalents(closed / tiles) + halo * self.region.halo / tiles
+
+    @property
+    def skipped(self) -> set[int]:
+        """The steps that are not computed."""
+        return set(self.stages.skipped)
+
+
+def planned(policy: Policy, tier: Tier, grid: Size, tile: Size) -> Planned:
+    """What a tier runs, of a video with this grid of tokens."""
+    stages = StagePlan(policy.steps, tier.reuse_until, tier.region_until)
+    tiling = Tiling.fitting(grid, tile)
+    region = region_plan(policy.regions, tier.active, tiling, stages.regional)
+    fixed = {stages.start}
+    if stages.regional:
+        fixed |= {stages.regional.start, stages.regional.stop}
+    if region is not None:
+        fixed.add(region.closing(stages.regional))
+    skipped = tuple(i for i in policy.skipped if i > stages.start and i not in fixed)
+    return Planned(
+        StagePlan(
+            policy.steps,
+            tier.reuse_until,
+            tier.region_until,
+            skipped=skipped,
+            keep=policy.keep,
+        ),
+        region,
+    )
+
+
+def region_plan(
+    regions: Regions, active: float, tiling: Tiling, regional: range
+) -> RegionPlan | None:
+    """The region of a share of the tiles; None if no step has one, or if it is all."""
+    tiles = round(active * tiling.count)
+    if not regional or tiles >= tiling.count:
+        return None
+    tiles = max(tiles, 1)
+    halo = min(round(regions.halo * tiles), tiles - 1)
+    sampled = max(1, round(regions.sampled * (tiling.count - tiles)))
+    contexts: dict[str, ContextKind] = {
+        "held": HeldContext(),
+        "dropped": DroppedContext(),
+        "sampled": SampledContext(sampled),
+    }
+    return RegionPlan(
+        tile=tiling.tile,
+        core=tiles - halo,
+        halo=halo,
+        open_until=regional.start + round(regions.open * len(regional)),
+        reach=regions.reach,
+        context=contexts[regions.context],
+    )
+
+
+def reached(policy: Policy, score: float, head: Head) -> list[Tier]:
+    """The tiers that a score reaches and an entry has latents for, rising."""
+    kept = set(head.steps)
+    return [
+        tier
+        for tier in policy.tiers
+        if score >= tier.least and {tier.reuse_until, tier.region_until} <= kept
+    ]
+
+
+def source_of(entry: Entry, stages: StagePlan, sigmas: tuple[float, ...]) -> Source:
+    """What a run takes from an entry; its velocity at K1 is that of the straight line
+    to its next key step, or to its end."""
+    first = stages.reuse_until
+    start = entry.at(first).astype(np.float32)
+    later = [step for step in entry.steps if step > first]
+    near = entry.at(later[0]).astype(np.float32) if later else entry.final
+    to = sigmas[later[0]] if later else 0.0
+    velocity = (np.asarray(near, np.float32) - start) / (to - sigmas[first])
+    end = entry.at(stages.region_until).astype(np.float32)
+    arrays = (start, velocity, end)
+    return Source(*(jnp.asarray(x, jnp.float32)[None] for x in arrays))
+
+
+def gain_tables(
+    stages: StagePlan,
+    tier: Tier,
+    score: float,
+    differing: Bool[np.ndarray, " m"],
+    rows: int,
+) -> GainTables | None:
+    """The gains of all steps for `rows` text tokens; None if the tier has none."""
+    if tier.key_gain == tier.output_gain == 1:
+        return None
+    key_gain, output_gain = Decay(tier.key_gain), Decay(tier.output_gain)
+    gains = make_gains(stages, key_gain, output_gain, score, padded(differing, rows))
+    return GainTables(*(jnp.asarray(table)[:, None] for table in gains))
+
+
+def padded(mask: Bool[np.ndarray, " m"], rows: int) -> Bool[np.ndarray, " r"]:
+    """The mask cut or filled up to so many tokens."""
+    return np.pad(mask[:rows], (0, max(0, rows - len(mask))))

@@ -1,0 +1,26 @@
+"""A request's recipe: all that decides its video besides prompt and seed."""
+
+from chorus_jax.inter_request.store import Recipe
+from chorus_jax.parts import TRANSFORMER
+from chorus_jax.pipeline import Pipeline
+from chorus_jax.request import Request
+
+
+def recipe_of(request: Request, pipeline: Pipeline) -> Recipe:
+    """The recipe of a request to a pipeline."""
+    prints, solver = pipeline.fingerprints, request.make_solver()
+    tokenizer = pipeline.prompts.tokenizer.fingerprint
+    return Recipe(
+        model=prints["vae"],
+        transformer=prints[TRANSFORMER],
+        text_encoder=f"{prints['text_encoder']} {tokenizer}",
+        dtype=pipeline.sizes.transformer.dtype,
+        solver=request.solver,
+        sigmas=solver.schedule.sigmas,
+        shift=request.shift,
+        guidance_scale=request.guidance_scale,
+        negative_prompt=request.negative_prompt if request.guided else "",
+        frames=request.frames,
+        height=request.height,
+        width=request.width,
+    )

@@ -1,0 +1,38 @@
+"""What one request lets the cache do, and a way to stop it."""
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float32
+
+
+class StoppedError(Exception):
+    """The caller stopped the request. It left nothing in the cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reuse:
+    """What a request lets the cache do.
+
+    `read`: begin from an earlier request's latents. `write`: leave its own for later
+    ones. `least_score` is asked of a source beyond what the policy asks. `namespace`
+    sees its own entries and those that were left with `shared`. `keep_prompt` stores
+    the prompt in clear. `region`, on the latent grid, is larger where the video is to
+    differ from the source's; without it the velocities say. Setting `stop` ends the
+    request between two of its parts.
+    """
+
+    read: bool = True
+    write: bool = True
+    least_score: float = 0.0
+    namespace: str = "default"
+    shared: bool = False
+    keep_prompt: bool = False
+    region: Float32[np.ndarray, "f h w"] | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """StoppedError if the caller has stopped the request."""
+        if self.stop.is_set():
+            raise StoppedError("the request was stopped by its caller")

@@ -1,0 +1,86 @@
+"""The run of a request: from noise, or from what its source left."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from chorus_jax import sampler, staged_sampler
+from chorus_jax.engine.ledger import Ledger
+from chorus_jax.engine.plans import Planned, gain_tables, source_of
+from chorus_jax.engine.prompt import Prompt
+from chorus_jax.engine.task import Task
+from chorus_jax.inter_request.matching import Found, Rejection
+from chorus_jax.inter_request.policy import Tier
+from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.inter_request.store import Entry
+from chorus_jax.pipeline import Pipeline
+from chorus_jax.staged_sampler import Staged
+from chorus_jax.tokens import Tiling
+
+
+@dataclass(frozen=True, eq=False)
+class Hit:
+    """A source that is loaded, the tier it reached and the run that follows."""
+
+    found: Found
+    entry: Entry
+    tier: Tier
+    run: Planned
+
+
+def from_noise(
+    pipeline: Pipeline, task: Task, conditions: sampler.Conditions
+) -> Staged:
+    """All steps, keeping the policy's key steps."""
+    shape = pipeline.sizes.latent_shape(task.request)
+    noise = sampler.noise(jnp.array([task.request.seed], jnp.uint32), shape)
+    return staged_sampler.denoise(
+        pipeline.transformer,
+        conditions,
+        noise,
+        solver=task.request.make_solver(),
+        plan=StagePlan.plain(task.policy.steps, task.policy.keep),
+    )
+
+
+def from_source(
+    pipeline: Pipeline,
+    task: Task,
+    prompt: Prompt,
+    conditions: sampler.Conditions,
+    hit: Hit,
+) -> Staged:
+    """The steps that the source does not save."""
+    solver, stages = task.request.make_solver(), hit.run.stages
+    differing = hit.found.difference.tokens(prompt.words, prompt.tokens.spans[0])
+    score = task.policy.normalised(hit.found.score)
+    rows, region = conditions.context.bias.shape[1], task.reuse.region
+    return staged_sampler.denoise(
+        pipeline.transformer,
+        conditions,
+        source_of(hit.entry, stages, solver.schedule.sigmas),
+        gain_tables(stages, hit.tier, score, differing, rows),
+        None if region is None else jnp.asarray(region)[None, ..., None],
+        solver=solver,
+        plan=stages,
+        region=hit.run.region,
+    )
+
+
+def ledger_of(task: Task, hit: Hit | Rejection, pipeline: Pipeline) -> Ledger:
+    """What a run computed."""
+    steps = task.policy.steps
+    if isinstance(hit, Rejection):
+        return Ledger("miss", steps, float(steps), hit.score, reason=hit.reason)
+    run, sizes = hit.run, pipeline.sizes
+    tiles = Tiling.fitting(sizes.grid(task.request), sizes.transformer.tile).count
+    return Ledger(
+        kind="semantic",
+        steps=steps,
+        equivalents=run.equivalents(tiles),
+        score=hit.found.score,
+        source=hit.entry.id,
+        reuse_until=run.stages.reuse_until,
+        region_until=run.stages.region_until,
+        active=1.0 if run.region is None else run.region.tiles / tiles,
+    )

@@ -1,0 +1,150 @@
+"""Regions: which tiles of a video are run in stage 2, and what they attend to.
+
+Chorus (arXiv 2604.04451) finds them with a language model and a segmenter. Here the
+first full step with the target's prompt shows them: where its velocity disagrees with
+the source's, the two videos will differ (`velocity`). Or the caller says (`given`).
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from chorus_jax.tokens import Size, Tiling, to_patches
+
+
+@dataclass(frozen=True)
+class HeldContext:
+    """Active tokens attend to all: the keys and values of the others are those of the
+    last full step (as in HSA, arXiv 2605.06892)."""
+
+    sampled = 0
+
+
+@dataclass(frozen=True)
+class DroppedContext:
+    """Active tokens attend to each other only."""
+
+    sampled = 0
+
+
+@dataclass(frozen=True)
+class SampledContext:
+    """Active tokens attend to each other and to `sampled` tiles of the background,
+    which are run too; each stands for its share of the background."""
+
+    sampled: int
+
+    def __post_init__(self) -> None:
+        if self.sampled < 1:
+            raise ValueError(f"at least one tile is sampled, got {self.sampled}")
+
+
+ContextKind = HeldContext | DroppedContext | SampledContext
+
+
+@dataclass(frozen=True)
+class RegionPlan:
+    """How large a region is, known before the run (hashable, one program each).
+
+    A tile is a box of tokens. The `core` tiles are active through stage 2, the `halo` tiles up to step
+    `open_until`; all others are the source's. `reach` tiles of dilation are added
+    around where videos differ before the most differing tiles are chosen.
+    """
+
+    tile: Size
+    core: int
+    halo: int
+    open_until: int
+    reach: int = 1
+    context: ContextKind = HeldContext()
+
+    def __post_init__(self) -> None:
+        if self.core < 1 or min(self.halo, self.reach) < 0:
+            raise ValueError(
+                "a region has at least one core tile, and no negative halo or reach; "
+                f"got {self}"
+            )
+
+    @property
+    def tiles(self) -> int:
+        """Tiles that are run while the halo is open."""
+        return self.core + self.halo + self.context.sampled
+
+    def closing(self, regional: range) -> int:
+        """The first region step without the halo, of these region steps."""
+        return min(max(self.open_until, regional.start), regional.stop)
+
+    def check(self, tiling: Tiling) -> None:
+        """ValueError if the video has fewer tiles than the region."""
+        if self.tiles > tiling.count:
+            raise ValueError(
+                f"the region has {self.core} core, {self.halo} halo and "
+                f"{self.context.sampled} sampled tiles, but the video has "
+                f"{tiling.count} in all: ask for a smaller share"
+            )
+
+
+def disagreement(
+    target: Float[Array, "b f h w c"],
+    source: Float[Array, "b f h w c"],
+    patch: Size,
+    tiling: Tiling,
+) -> Float[Array, "b t"]:
+    """How far two velocities are apart in each tile: the mean absolute difference."""
+    return by_tile(jnp.abs(target - source), patch, tiling)
+
+
+def by_tile(
+    values: Float[Array, "b f h w c"], patch: Size, tiling: Tiling
+) -> Float[Array, "b t"]:
+    """The mean over each tile of values on the latent grid."""
+    return tiling.tiles(to_patches(values, patch)).mean(axis=(2, 3))
+
+
+def dilated(scores: Float[Array, "b t"], counts: Size, reach: int) -> Array:
+    """Each tile's highest score among the tiles up to `reach` away, [b t].
+
+    Half of what it gained: a neighbour never comes before the tile itself.
+    """
+    if not reach:
+        return scores
+    grid = scores.reshape(-1, *counts)
+    window = (1, *(2 * reach + 1 if n > 1 else 1 for n in counts))
+    near = jax.lax.reduce_window(
+        grid, -jnp.inf, jax.lax.max, window, (1,) * 4, "SAME"
+    ).reshape(scores.shape)
+    return (scores + near) / 2
+
+
+def chosen(
+    scores: Float[Array, "b t"], region: RegionPlan
+) -> Int[Array, "b k"]:
+    """The tiles that are run: core, halo, and then those sampled of the background.
+
+    The most differing first; the sampled ones are evenly spread over the ranks of all
+    others.
+    """
+    ranked = jnp.argsort(-scores, axis=1, stable=True).astype(jnp.int32)
+    active, sampled = region.core + region.halo, region.context.sampled
+    rest = np.linspace(active, scores.shape[1], sampled, endpoint=False)
+    rows = np.concatenate([np.arange(active), rest.astype(int)])
+    return ranked[:, rows]
+
+
+def token_bias(region: RegionPlan, tiling: Tiling, halo: bool) -> Float[Array, " n"]:
+    """One number a token that is run: log(r) for one that stands for r tokens."""
+    active = region.core + (region.halo if halo else 0)
+    counts = [1.0] * active
+    if sampled := region.context.sampled:
+        background = tiling.count - active
+        counts += [background / sampled] * sampled
+    return jnp.repeat(jnp.log(jnp.array(counts, jnp.float32)), tiling.size)
+
+
+def core_and_sampled(region: RegionPlan) -> Bool[np.ndarray, " k"]:
+    """Which of the chosen tiles are still run once the halo is closed."""
+    halo = np.arange(region.tiles) - region.core
+    return (halo < 0) | (halo >= region.halo)

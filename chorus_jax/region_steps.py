@@ -1,0 +1,194 @@
+"""Stage 2: a full step that shows where two videos differ, then steps of that region.
+
+While the region is run there are the patches of its tiles only. Before stage 3 they are
+put back among the source's.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float32, Int
+
+from chorus_jax.full_steps import Carry, Steps
+from chorus_jax.inter_request.regions import (
+    HeldContext,
+    RegionPlan,
+    by_tile,
+    chosen,
+    core_and_sampled,
+    dilated,
+    disagreement,
+    token_bias,
+)
+from chorus_jax.models.wan_attention import Alone, Around, Held, Keys, TileKeys
+from chorus_jax.sampler import guided
+from chorus_jax.tokens import Size, Tiling, from_patches, to_patches
+
+
+class Source(NamedTuple):
+    """What a run takes from an earlier request: its latents before steps K1 and K2, and
+    its velocity at K1."""
+
+    start: Float32[Array, "b f h w i"]
+    velocity: Float32[Array, "b f h w o"]
+    end: Float32[Array, "b f h w i"]
+
+
+class RegionCarry(NamedTuple):
+    """What a region step hands to the next: the active tiles' patches and so on."""
+
+    patches: Float32[Array, "b k s p"]
+    solver: Any
+    cache: Any
+    keys: TileKeys | None
+
+
+class RegionSteps(NamedTuple):
+    """Stage 2 from its last full step on."""
+
+    run: Steps
+    region: RegionPlan
+    tiling: Tiling
+
+    def __call__(
+        self, carry: Carry, source: Source, mask: Array | None
+    ) -> tuple[Array, Array, Array]:
+        """The latents before K2, the chosen tiles, and all tiles' scores."""
+        self.region.check(self.tiling)
+        regional, patch = self.run.plan.regional, self.patch
+        opening = regional.start - 1
+        velocity, keys = self.observed(carry.latents, opening)
+        scores = self.scores(velocity, source, mask)
+        tiles = chosen(scores, self.region)
+        latents, _ = self.run.solver.step(
+            opening, carry.latents, velocity, carry.solver
+        )
+        patches = taken(self.tiling.tiles(to_patches(latents, patch)), tiles)
+        found = self.both(self.begun(patches, keys), tiles)
+        end = self.tiling.tiles(to_patches(source.end, patch))
+        core = self.region.core
+        end = end.at[jnp.arange(len(end))[:, None], tiles[:, :core]].set(
+            found.patches[:, :core]
+        )
+        whole = from_patches(self.tiling.tokens(end), self.tiling.grid, patch)
+        return whole, tiles, scores
+
+    @property
+    def patch(self) -> Size:
+        """The model's patches."""
+        return self.run.model.config.patch
+
+    def scores(self, velocity: Array, source: Source, mask: Array | None) -> Array:
+        """How much each tile is to differ, dilated, [b t]."""
+        if mask is None:
+            apart = disagreement(velocity, source.velocity, self.patch, self.tiling)
+        else:
+            apart = by_tile(mask, self.patch, self.tiling)
+        return dilated(apart, self.tiling.counts, self.region.reach)
+
+    def both(self, carry: RegionCarry, tiles: Array) -> RegionCarry:
+        """All region steps: with the halo, then without."""
+        regional, skipped = self.run.plan.regional, self.run.plan.skipped
+        closing = self.region.closing(regional)
+        if closing in skipped and regional.start < closing < regional.stop:
+            raise ValueError(
+                f"step {closing} is the first after the halo closes: it cannot be "
+                "skipped; close the halo at another step"
+            )
+        carry = self.steps(carry, tiles, regional.start, closing, halo=True)
+        kept = core_and_sampled(self.region)
+        carry = self.begun(carry.patches[:, kept], carry.keys)
+        return self.steps(carry, tiles[:, kept], closing, regional.stop, halo=False)
+
+    def begun(self, patches: Array, keys: TileKeys | None) -> RegionCarry:
+        """At these patches with no history."""
+        solver, cache = self.run.solver, self.run.cache
+        left = (patches, self.fresh_like(patches, keys))
+        return RegionCarry(patches, solver.init(patches), cache.init(left), keys)
+
+    def fresh_like(self, patches: Array, keys: TileKeys | None) -> Any:
+        """The shapes of a step's own keys and values."""
+        if keys is None:
+            return None
+        layers, rows, _, size, heads, width = keys.key.shape
+        shape = (layers, rows, patches.shape[1] * size, heads, width)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(shape, x.dtype), Keys(*keys)
+        )
+
+    def observed(self, latents: Array, i: int) -> tuple[Array, TileKeys | None]:
+        """The velocity of a full step, and what it leaves for region steps."""
+        model, given = self.run.model, self.run.at(i)
+        rows = given.context.bias.shape[0]
+        times = given.times.at(i, rows)
+        tokens = jnp.tile(model.embed(latents), (rows // len(latents), 1, 1))
+        tokens, keys = model.blocks_and_keys(
+            tokens, times.blocks, given.rotary, given.context
+        )
+        out = model.head(tokens, times.head, self.tiling.grid)
+        velocity = guided(out, given.guidance)
+        if not isinstance(self.region.context, HeldContext):
+            return velocity, None
+        return velocity, TileKeys(*(self.tiling.tiles(x, axis=2) for x in keys))
+
+    def steps(
+        self, carry: RegionCarry, tiles: Array, first: int, last: int, halo: bool
+    ) -> RegionCarry:
+        """Steps `first` to `last` (exclusive) of these tiles."""
+        if first == last:
+            return carry
+        table = self.tiling.tiles(self.run.conditions.rotary)[:, tiles]
+        rotary = table.reshape(2, len(tiles), -1, table.shape[-1])
+
+        def step(carry: RegionCarry, i: Array) -> tuple[RegionCarry, None]:
+            def compute() -> tuple[Array, Keys | None]:
+                return self.velocity(carry, tiles, rotary, i, halo)
+
+            left, cache = self.run.cache.step(i, compute, carry.cache)
+            velocity, fresh = left
+            patches, state = self.run.solver.step(
+                i, carry.patches, velocity, carry.solver
+            )
+            keys = carry.keys
+            if keys is not None and fresh is not None:
+                keys = keys.written(self.rows(tiles), fresh)
+            return RegionCarry(patches, state, cache, keys), None
+
+        return jax.lax.scan(step, carry, jnp.arange(first, last))[0]
+
+    def velocity(
+        self, carry: RegionCarry, tiles: Array, rotary: Array, i: Array, halo: bool
+    ) -> tuple[Float32[Array, "b k s p"], Keys | None]:
+        """The guided velocity of the active patches, and their keys and values."""
+        model, given = self.run.model, self.run.at(i)
+        rows = given.context.bias.shape[0]
+        x, times = self.rows(carry.patches), given.times.at(i, rows)
+        tokens, keys = model.blocks_and_keys(
+            model.embed_patches(x.reshape(rows, -1, x.shape[-1])),
+            times.blocks,
+            self.rows(rotary, axis=1),
+            given.context,
+            self.around(carry.keys, tiles, halo),
+        )
+        out = guided(model.head_patches(tokens, times.head), given.guidance)
+        out = out.reshape(*carry.patches.shape[:3], -1)
+        return out, None if carry.keys is None else keys
+
+    def around(self, keys: TileKeys | None, tiles: Array, halo: bool) -> Around:
+        """What the active tokens attend to."""
+        if keys is not None:
+            return Held(keys, self.rows(tiles))
+        bias = token_bias(self.region, self.tiling, halo)
+        rows = self.run.conditions.context.bias.shape[0]
+        return Alone(jnp.broadcast_to(bias, (rows, len(bias))))
+
+    def rows(self, x: Array, axis: int = 0) -> Array:
+        """One row a request to one a branch and request."""
+        branches = 1 if self.run.conditions.guidance is None else 2
+        return jnp.concatenate([x] * branches, axis=axis)
+
+
+def taken(x: Float32[Array, "b t s p"], tiles: Int[Array, "b k"]) -> Array:
+    """These tiles of each row, [b k s p]."""
+    return x[jnp.arange(len(x))[:, None], tiles]

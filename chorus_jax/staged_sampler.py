@@ -1,0 +1,69 @@
+"""The denoising loop in three stages, with the latents of an earlier request.
+
+    stage 1  steps [0, K1)   not run: the source's latents before step K1 are the start
+    stage 2  steps [K1, K2)  a full step shows where the videos differ; then only those
+                             tiles are run, the source's latents before step K2 are the
+                             rest
+    stage 3  steps [K2, T)   all tokens
+
+The plan, the region's size and the solver are known before the run: one program each.
+Latents, gains and the region itself are data. (Chorus, arXiv 2604.04451.)
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float32, Int
+
+from chorus_jax.full_steps import GainTables, Steps
+from chorus_jax.inter_request.regions import RegionPlan
+from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.models.wan import WanDiT
+from chorus_jax.region_steps import RegionSteps, Source
+from chorus_jax.sampler import Conditions
+from chorus_jax.schedulers import Solver
+from chorus_jax.tokens import Tiling
+
+
+class Staged(NamedTuple):
+    """What a run leaves: the clean latents, those at the plan's key steps, and, if it
+    had a region, the tiles run (core, halo, sampled) and each tile's score."""
+
+    latents: Float32[Array, "b f h w i"]
+    kept: Float32[Array, "q b f h w i"]
+    tiles: Int[Array, "b k"] | None = None
+    scores: Float32[Array, "b t"] | None = None
+
+
+@partial(jax.jit, static_argnames=("solver", "plan", "region"))
+def denoise(
+    model: WanDiT,
+    conditions: Conditions,
+    source: Source | Float32[Array, "b f h w i"],
+    gains: GainTables | None = None,
+    mask: Float32[Array, "b f h w 1"] | None = None,
+    *,
+    solver: Solver,
+    plan: StagePlan,
+    region: RegionPlan | None = None,
+) -> Staged:
+    """A whole run in one program; the source is noise if the plan reuses nothing.
+
+    Without a region all tokens are run in stage 2. A `mask` on the latent grid, larger
+    where the videos are to differ, takes the place of the velocities' disagreement.
+    """
+    run = Steps(model, conditions, gains, solver, plan)
+    start = source.start if isinstance(source, Source) else source
+    carry, regional = run.begun(start), plan.regional
+    if region is None or not regional or not isinstance(source, Source):
+        carry = run.full(carry, plan.start, plan.steps)
+        return Staged(carry.latents, carry.kept)
+    stage = RegionSteps(run, region, Tiling.fitting(model.grid(start), region.tile))
+    # The last of the opening steps shows where the region is.
+    carry = run.full(carry, plan.start, regional.start - 1)
+    latents, tiles, scores = stage(carry, source, mask)
+    kept = run.keeping(carry.kept, latents, plan.region_until)
+    carry = run.full(run.begun(latents, kept), plan.region_until, plan.steps)
+    return Staged(carry.latents, carry.kept, tiles, scores)

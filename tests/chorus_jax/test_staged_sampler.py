@@ -1,0 +1,264 @@
+"""The three-stage loop: its equalities, its regions, and how often it compiles."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from chorus_jax import sampler, staged_sampler
+from chorus_jax.full_steps import GainTables
+from chorus_jax.inter_request.regions import (
+    DroppedContext,
+    HeldContext,
+    RegionPlan,
+    SampledContext,
+)
+from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.models.wan import WanDiT
+from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.region_steps import Source
+from chorus_jax.schedulers import SOLVERS, Euler
+
+CONFIG = WanConfig(
+    heads=2,
+    head_width=12,
+    depth=2,
+    mlp_width=32,
+    in_channels=4,
+    out_channels=4,
+    text_width=8,
+    text_limit=32,
+    dtype="float32",
+)
+SHAPE, GRID, TILE, TILES = (2, 8, 8, 4), (2, 4, 4), (1, 2, 2), 8
+STEPS = 6
+SOLVER = Euler.spaced(STEPS, 3.0)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return jax.jit(lambda: WanDiT(CONFIG, rngs=nnx.Rngs(0)))()
+
+
+def conditions(model, solver=SOLVER, guidance=5.0, seed=0):
+    rows = 1 if guidance is None else 2
+    rng, lengths = np.random.default_rng(seed), np.array([3, 5][:rows])
+    text = rng.standard_normal((rows, 8, CONFIG.text_width))
+    text *= (np.arange(8) < lengths[:, None])[..., None]
+    return sampler.prepare(
+        model,
+        jnp.asarray(text, jnp.float32),
+        jnp.asarray(lengths),
+        None if guidance is None else jnp.array([guidance]),
+        solver=solver,
+        grid=GRID,
+    )
+
+
+def noise(seed=0):
+    return sampler.noise(jnp.array([seed]), SHAPE)
+
+
+def run(model, given, source, plan, region=None, gains=None, mask=None, solver=SOLVER):
+    return staged_sampler.denoise(
+        model, given, source, gains, mask, solver=solver, plan=plan, region=region
+    )
+
+
+def plain(model, given, latents, solver=SOLVER):
+    begun = sampler.start(latents, solver=solver)
+    return sampler.denoise(model, given, begun, 0, STEPS, solver=solver)[0].latents
+
+
+def earlier(model, plan, seed=7, solver=SOLVER):
+    """The source that a run of another prompt leaves for a plan."""
+    given = conditions(model, solver, seed=seed)
+    steps = tuple(range(1, STEPS + 1))
+    full = run(
+        model, given, noise(seed), StagePlan.plain(STEPS, steps), solver=solver
+    )
+    start, end = full.kept[plan.reuse_until - 1], full.kept[plan.region_until - 1]
+    velocity = sampler.velocity(model, given, start, plan.reuse_until)
+    return given, Source(start, velocity, end)
+
+
+def region(core, halo=0, open_until=0, context=HeldContext(), reach=0):
+    return RegionPlan(TILE, core, halo, open_until, reach, context)
+
+
+def unit_gains():
+    return GainTables(jnp.ones((STEPS, 1, 8)), jnp.ones((STEPS, 1)))
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_without_reuse_it_is_plain_sampling_bit_for_bit(model, name):
+    solver = SOLVERS[name].spaced(STEPS, 3.0)
+    given = conditions(model, solver)
+    ours = run(model, given, noise(), StagePlan.plain(STEPS), solver=solver)
+    np.testing.assert_array_equal(ours.latents, plain(model, given, noise(), solver))
+
+
+def test_key_steps_are_those_of_the_run_and_change_nothing(model):
+    given, steps = conditions(model), tuple(range(1, STEPS + 1))
+    ours = run(model, given, noise(), StagePlan.plain(STEPS, steps))
+    begun = sampler.start(noise(), solver=SOLVER)
+    for (done, at), kept in zip(
+        sampler.stepwise(model, given, begun, SOLVER), ours.kept, strict=True
+    ):
+        if done == STEPS:
+            np.testing.assert_array_equal(kept, at.latents)
+    np.testing.assert_array_equal(ours.latents, plain(model, given, noise()))
+    again = run(model, given, ours.kept[2], StagePlan(STEPS, 3, 3))
+    np.testing.assert_allclose(again.latents, ours.latents, rtol=1e-5, atol=1e-5)
+
+
+def test_a_replay_is_the_sources_latents(model):
+    given = conditions(model)
+    done = plain(model, given, noise())
+    source = Source(done, done, done)
+    ours = run(model, given, source, StagePlan.replay(STEPS))
+    np.testing.assert_array_equal(ours.latents, done)
+
+
+@pytest.mark.parametrize(
+    "context", [HeldContext(), DroppedContext()], ids=["held", "dropped"]
+)
+def test_with_all_tiles_active_a_region_step_is_a_full_step(model, context):
+    plan = StagePlan(STEPS, 1, 4)
+    given, source = earlier(model, plan)
+    target = conditions(model, seed=1)
+    whole = run(model, target, source, plan)
+    ours = run(model, target, source, plan, region(TILES, context=context))
+    np.testing.assert_allclose(ours.latents, whole.latents, rtol=1e-4, atol=1e-4)
+    assert np.abs(whole.latents - source.end).max() > 0.1
+
+
+def test_sampled_tiles_take_part_and_stay_the_sources(model):
+    plan = StagePlan(STEPS, 1, STEPS)
+    _, source = earlier(model, plan)
+    target, core = conditions(model, seed=1), 3
+    few = run(model, target, source, plan, region(core, context=SampledContext(2)))
+    none = run(model, target, source, plan, region(core, context=DroppedContext()))
+    assert few.tiles.shape == (1, core + 2) and none.tiles.shape == (1, core)
+    assert few.tiles[0, :core].tolist() == none.tiles[0].tolist()
+    assert np.abs(few.latents - none.latents).max() > 0
+    same = np.asarray(few.latents == source.end).all(-1).reshape(2, 2, 4, 2, 4)
+    assert same.all(axis=(2, 4)).sum() == TILES - core
+
+
+def test_unit_gains_are_plain_cross_attention_bit_for_bit(model):
+    plan = StagePlan(STEPS, 2, 4)
+    _, source = earlier(model, plan)
+    target = conditions(model, seed=1)
+    for chosen in (None, region(3)):
+        without = run(model, target, source, plan, chosen)
+        ours = run(model, target, source, plan, chosen, unit_gains())
+        np.testing.assert_array_equal(ours.latents, without.latents)
+
+
+def test_gains_act_on_the_prompt_and_not_on_the_negative_prompt(model):
+    plan = StagePlan(STEPS, 2, 4)
+    _, source = earlier(model, plan)
+    twice = GainTables(2 * jnp.ones((STEPS, 1, 8)), 2 * jnp.ones((STEPS, 1)))
+    both = conditions(model, seed=1)
+    steps = run(model, both, source, plan, gains=twice)
+    assert np.abs(steps.latents - run(model, both, source, plan).latents).max() > 0.01
+    # At a guidance of 0 only the negative prompt counts.
+    only = both._replace(guidance=jnp.zeros(1))
+    plain = run(model, only, source, plan)
+    ours = run(model, only, source, plan, gains=twice)
+    np.testing.assert_allclose(ours.latents, plain.latents, atol=1e-6)
+
+
+def test_the_background_is_the_sources(model):
+    plan = StagePlan(STEPS, 1, STEPS)
+    _, source = earlier(model, plan)
+    mask = np.zeros((1, *SHAPE[:3], 1), np.float32)
+    mask[:, 0, :4, :4] = 1
+    ours = run(
+        model, conditions(model, seed=1), source, plan, region(1), mask=jnp.asarray(mask)
+    )
+    same = np.asarray(ours.latents == source.end).all(-1)[0]
+    assert not same[0, :4, :4].any()
+    same[0, :4, :4] = True
+    assert same.all()
+    assert np.asarray(ours.tiles).tolist() == [[0]]
+
+
+def test_the_halo_closes_to_the_source(model):
+    plan = StagePlan(STEPS, 1, STEPS)
+    _, source = earlier(model, plan)
+    target = conditions(model, seed=1)
+    ours = run(model, target, source, plan, region(2, halo=3, open_until=4))
+    kept = np.asarray(ours.latents == source.end).all(-1).reshape(2, 2, 4, 2, 4)
+    assert kept.all(axis=(2, 4)).sum() == TILES - 2
+    narrow = run(model, target, source, plan, region(2))
+    assert np.abs(ours.latents - narrow.latents).max() > 0
+
+
+def test_the_region_is_where_the_velocities_disagree(model):
+    plan = StagePlan(STEPS, 1, 3)
+    _, source = earlier(model, plan)
+    target = conditions(model, seed=1)
+    own = sampler.velocity(model, target, source.start, 1)
+    apart = own.at[:, 1, 4:, :4].add(9.0)
+    ours = run(model, target, source._replace(velocity=apart), plan, region(1))
+    assert np.asarray(ours.tiles).tolist() == [[6]]
+    assert np.asarray(ours.scores).argmax() == 6
+
+
+def test_skipped_steps_take_over_the_last_velocity(model):
+    given, latents = conditions(model), noise()
+    skipped = (2, 4)
+    ours = run(model, given, latents, StagePlan(STEPS, 0, 0, skipped=skipped))
+    want, state = latents, SOLVER.init(latents)
+    velocity = None
+    for i in range(STEPS):
+        if i not in skipped:
+            velocity = sampler.velocity(model, given, want, i)
+        want, state = SOLVER.step(i, want, velocity, state)
+    np.testing.assert_allclose(ours.latents, want, rtol=1e-4, atol=1e-4)
+
+
+def test_skipping_and_regions_compose(model):
+    plan = StagePlan(STEPS, 1, 5)
+    _, source = earlier(model, plan)
+    target, few = conditions(model, seed=1), region(3, halo=2, open_until=4)
+    skipping = StagePlan(STEPS, 1, 5, skipped=(3,))
+    ours = run(model, target, source, skipping, few)
+    assert np.isfinite(ours.latents).all()
+    without = run(model, target, source, plan, few)
+    assert np.abs(ours.latents - without.latents).max() > 0
+    with pytest.raises(ValueError, match="step 4 is the first after the halo"):
+        wrong = StagePlan(STEPS, 1, 5, skipped=(4,))
+        run(model, target, source, wrong, few)
+
+
+def test_one_program_for_each_plan_whatever_the_source(model):
+    plan = StagePlan(STEPS, 1, 4)
+    _, source = earlier(model, plan)
+    target = conditions(model, seed=1)
+    staged_sampler.denoise.clear_cache()
+    for seed in range(3):
+        other = source._replace(start=source.start + seed)
+        run(model, conditions(model, seed=seed), other, plan, region(3), unit_gains())
+    assert staged_sampler.denoise._cache_size() == 1
+    run(model, target, source, StagePlan(STEPS, 2, 4), region(3), unit_gains())
+    assert staged_sampler.denoise._cache_size() == 2
+
+
+def test_nothing_reaches_the_host_during_a_run(model):
+    plan = StagePlan(STEPS, 1, 4)
+    _, source = earlier(model, plan)
+    target = conditions(model, seed=1)
+    run(model, target, source, plan, region(3), unit_gains())
+    with jax.transfer_guard_device_to_host("disallow"):
+        run(model, target, source, plan, region(3), unit_gains())
+
+
+def test_a_region_larger_than_the_video_is_refused(model):
+    plan = StagePlan(STEPS, 1, 4)
+    _, source = earlier(model, plan)
+    with pytest.raises(ValueError, match="8 in all: ask for a smaller share"):
+        run(model, conditions(model), source, plan, region(9))
