@@ -97,8 +97,8 @@ def velocity(
 
 
 def guided(
-    out: Float32[Array, "r *shape"], guidance: Float32[Array, " b"] | None
-) -> Float32[Array, "b *shape"]:
+    out: Float32[Array, " r *shape"], guidance: Float32[Array, " b"] | None
+) -> Float32[Array, " b *shape"]:
     """Both branches brought together: what the negative prompt gives, and from there
     towards and past what the prompt gives."""
     if guidance is None:

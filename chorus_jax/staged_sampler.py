@@ -14,7 +14,6 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int
 
 from chorus_jax.full_steps import GainTables, Steps

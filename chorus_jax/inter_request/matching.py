@@ -1,8 +1,9 @@
 """Which earlier request is near enough: embeddings first, then a second look at words.
 
-Text-only top-1 matching by cosine hands over wrong videos: prompts that share a noun, or
-differ in the very word that matters, are near. So the best few are looked at again, word
-by word, and the score says so. Chorus takes the top one (arXiv 2604.04451); this is ours.
+Text-only top-1 matching by cosine hands over wrong videos: prompts that share a noun,
+or differ in the very word that matters, are near. So the best few are looked at again,
+word by word, and the score says so. Chorus takes the top one (arXiv 2604.04451); this
+is ours.
 """
 
 import threading
@@ -102,7 +103,7 @@ class Shelves:
         """The ids and cosines of the nearest entries that the namespace may see."""
         shelves = ((query.recipe, name) for name in (query.namespace, None))
         with self.lock:
-            indexes = [self.indexes[shelf] for shelf in shelves if shelf in self.indexes]
+            indexes = [self.indexes[one] for one in shelves if one in self.indexes]
         found = [
             (match.id, match.similarity)
             for index in indexes

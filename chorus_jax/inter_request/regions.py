@@ -49,9 +49,10 @@ ContextKind = HeldContext | DroppedContext | SampledContext
 class RegionPlan:
     """How large a region is, known before the run (hashable, one program each).
 
-    A tile is a box of tokens. The `core` tiles are active through stage 2, the `halo` tiles up to step
-    `open_until`; all others are the source's. `reach` tiles of dilation are added
-    around where videos differ before the most differing tiles are chosen.
+    A tile is a box of tokens. The `core` tiles are active through stage 2, the `halo`
+    tiles up to step `open_until`; all others are the source's. `reach` tiles of
+    dilation are added around where videos differ before the most differing tiles are
+    chosen.
     """
 
     tile: Size

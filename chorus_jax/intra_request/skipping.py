@@ -1,4 +1,4 @@
-"""Steps that are known before the run to take over the last velocity, and none at all."""
+"""Steps known before the run to take over the last velocity, and none at all."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class SkipSteps:
     steps: tuple[int, ...]
 
     def init(self, left: Any) -> tuple[Any, Array]:
-        """Zeros of the shapes of what a step leaves, and that none has left anything."""
+        """Zeros of the shapes of what a step leaves, and that none has left any."""
         zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), left)
         return zeros, jnp.array(False)
 

@@ -1,0 +1,172 @@
+"""The index for many entries: ScaNN over most of them, exact search over the rest.
+
+ScaNN's searcher is of a moment. What was added since is searched exactly, what was
+removed or replaced since is left out of its answers. When that is too much, a new one
+is built in a thread, while the old one serves.
+"""
+
+import logging
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from chorus_jax.inter_request.index import file
+from chorus_jax.inter_request.index.searcher import REORDER, Searcher
+from chorus_jax.inter_request.index.table import Match, Table, unit_vector
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Rebuilds:
+    """Below `least` entries all search is exact; a searcher is built anew when more
+    than the share `growth` of what it holds has changed. Measured by
+    benchmarks/index.py."""
+
+    least: int = 20_000
+    growth: float = 0.1
+
+
+@dataclass(eq=False)
+class Built:
+    """A searcher, the ids of its rows, and what changed since."""
+
+    searcher: Searcher
+    ids: list[str]
+    fresh: Table
+    changed: set[str]
+
+
+class ScannIndex:
+    """As `ExactIndex`, faster for many entries, and near to it in what it finds."""
+
+    def __init__(self, width: int, rebuilds: Rebuilds = Rebuilds()):
+        self.rebuilds = rebuilds
+        self._table = Table(width)
+        self._built: Built | None = None
+        self._lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+        self._meanwhile: set[str] = set()
+        self._broken = False
+
+    @classmethod
+    def load(cls, path: str | Path, rebuilds: Rebuilds = Rebuilds()) -> "ScannIndex":
+        """The index in a file; its searcher is built in a thread.
+
+        ValueError if the file is damaged or something else.
+        """
+        table = file.read(Path(path))
+        index = cls(table.width, rebuilds)
+        index._table = table
+        index._rebuild_if_due()
+        return index
+
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._table.ids)
+
+    def __contains__(self, id: str) -> bool:
+        with self._lock:
+            return id in self._table.rows
+
+    def add(self, id: str, vector: Float[np.ndarray, " d"]) -> None:
+        """Adds a vector, or replaces that of the same id."""
+        unit = unit_vector(vector, self._table.width)
+        with self._lock:
+            self._table.put(id, unit)
+            if self._built is not None:
+                self._built.fresh.put(id, unit)
+            self._changed(id)
+
+    def remove(self, id: str) -> bool:
+        """Removes a vector; False if there is none of this id."""
+        with self._lock:
+            known = self._table.remove(id)
+            if known:
+                if self._built is not None:
+                    self._built.fresh.remove(id)
+                self._changed(id)
+            return known
+
+    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Match]:
+        """About the nearest by cosine, at most so many, best first, equal ones by id.
+
+        Cosines are exact.
+        """
+        unit = unit_vector(vector, self._table.width)
+        with self._lock:
+            found = None if self._built is None else self._found(unit, count)
+            return self._table.nearest(unit, count) if found is None else found
+
+    def save(self, path: str | Path) -> None:
+        """Writes all vectors to a file."""
+        with self._lock:
+            file.write(self._table, Path(path))
+
+    def wait(self) -> None:
+        """Returns when no searcher is being built."""
+        while (thread := self._thread) is not None and thread.is_alive():
+            thread.join()
+
+    def close(self) -> None:
+        """Waits for the thread that builds, and begins no other."""
+        with self._lock:
+            self._broken = True
+        self.wait()
+
+    def _found(
+        self, unit: Float32[np.ndarray, " d"], count: int
+    ) -> list[Match] | None:
+        """The nearest by the searcher and of what is fresh; None where exact search is
+        needed, because too many of its answers are out of date."""
+        built = self._built
+        assert built is not None
+        asked = count + len(built.changed)
+        if asked > REORDER and len(built.ids) > REORDER:
+            asked = REORDER
+        rows = built.searcher.rows(unit, asked)
+        ids = [built.ids[row] for row in rows]
+        valid = [id for id in ids if id not in built.changed]
+        if len(valid) < count and len(rows) < len(built.ids):
+            return None
+        fresh = [match.id for match in built.fresh.nearest(unit, count)]
+        return self._table.scored([*valid, *fresh], unit)[:count]
+
+    def _changed(self, id: str) -> None:
+        self._meanwhile.add(id)
+        if self._built is not None:
+            self._built.changed.add(id)
+        self._rebuild_if_due()
+
+    def _rebuild_if_due(self) -> None:
+        with self._lock:
+            busy = self._thread is not None and self._thread.is_alive()
+            if busy or self._broken or len(self._table.ids) < self.rebuilds.least:
+                return
+            built = self._built
+            if built is not None:
+                if len(built.changed) <= self.rebuilds.growth * len(built.ids):
+                    return
+            self._meanwhile = set()
+            ids, vectors = list(self._table.ids), self._table.vectors.copy()
+            self._thread = threading.Thread(
+                target=self._build, args=(ids, vectors), daemon=True
+            )
+            self._thread.start()
+
+    def _build(self, ids: list[str], vectors: Float32[np.ndarray, "n d"]) -> None:
+        try:
+            searcher = Searcher(vectors)
+        except Exception:
+            log.warning("no searcher was built: search stays exact", exc_info=True)
+            with self._lock:
+                self._broken = True
+            return
+        with self._lock:
+            fresh = Table(self._table.width)
+            for id in self._meanwhile & self._table.rows.keys():
+                fresh.put(id, self._table.vectors[self._table.rows[id]])
+            self._built = Built(searcher, ids, fresh, set(self._meanwhile))

@@ -1,0 +1,39 @@
+"""ScaNN over vectors that never change: the one place that knows its library.
+
+Its searcher crashes when it is changed while others search, and a failed change leaves
+wrong ids behind. So a searcher is built whole and never changed; ids stay outside.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+# Product quantisation of two dimensions a block, then the best few exactly; the
+# library's advice (docs/algorithms.md) without a tree, which loses near matches.
+DIMENSIONS_A_BLOCK, THRESHOLD, REORDER = 2, 0.2, 100
+
+
+class Searcher:
+    """The nearest rows of an array by dot product. ImportError without ScaNN."""
+
+    def __init__(self, vectors: Float32[np.ndarray, "n d"]):
+        try:
+            import scann
+        except ImportError as error:
+            raise ImportError(
+                "ScannIndex needs the package scann (Linux on x86-64): install it, or "
+                "use ExactIndex"
+            ) from error
+        builder = scann.scann_ops_pybind.builder(
+            np.ascontiguousarray(vectors), REORDER, "dot_product"
+        )
+        builder = builder.score_ah(
+            DIMENSIONS_A_BLOCK, anisotropic_quantization_threshold=THRESHOLD
+        )
+        self._scann: Any = builder.reorder(REORDER).build()
+
+    def rows(self, unit: Float32[np.ndarray, " d"], count: int) -> list[int]:
+        """About the nearest rows, at most so many and at most `REORDER`."""
+        found, _ = self._scann.search(unit, final_num_neighbors=min(count, REORDER))
+        return [int(row) for row in found]

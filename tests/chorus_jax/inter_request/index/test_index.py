@@ -1,0 +1,201 @@
+"""Both indexes against a dictionary, their files, and their threads."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chorus_jax.inter_request.index import ExactIndex, Index, Rebuilds, ScannIndex
+from chorus_jax.inter_request.index import scann_index
+
+WIDTH = 8
+OFTEN = Rebuilds(least=20, growth=0.2)
+KINDS = {"exact": ExactIndex, "scann": lambda width: ScannIndex(width, OFTEN)}
+
+
+@pytest.fixture(params=KINDS)
+def index(request):
+    made = KINDS[request.param](WIDTH)
+    yield made
+    made.close()
+
+
+def vectors(count, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, WIDTH)).astype("f4")
+
+
+def true_nearest(known, vector, count):
+    unit = vector / np.linalg.norm(vector)
+    scores = {k: float(v @ unit / np.linalg.norm(v)) for k, v in known.items()}
+    return sorted(scores.items(), key=lambda one: (-one[1], one[0]))[:count]
+
+
+def test_both_are_indexes(index):
+    assert isinstance(index, Index)
+    assert len(index) == 0 and index.search(np.ones(WIDTH), 3) == []
+
+
+def test_thousands_of_changes_against_a_dictionary(index):
+    rng, known = np.random.default_rng(1), {}
+    for step in range(3000):
+        id, kind = f"id{rng.integers(120)}", rng.random()
+        if kind < 0.55:
+            known[id] = rng.standard_normal(WIDTH)
+            index.add(id, known[id])
+        elif kind < 0.8:
+            assert index.remove(id) == (known.pop(id, None) is not None)
+        else:
+            vector = rng.standard_normal(WIDTH)
+            found = index.search(vector, 5)
+            want = true_nearest(known, vector, 5)
+            assert len(found) == len(want)
+            np.testing.assert_allclose(
+                [each.similarity for each in found],
+                [score for _, score in want],
+                atol=1e-6,
+            )
+        assert (id in index) == (id in known)
+    assert len(index) == len(known)
+
+
+def test_an_identical_vector_has_a_cosine_of_one(index):
+    for i, vector in enumerate(vectors(60)):
+        index.add(str(i), 7 * vector)
+    if isinstance(index, ScannIndex):
+        index.wait()
+    for i, vector in enumerate(vectors(60)):
+        [best] = index.search(vector, 1)
+        assert best.id == str(i) and best.similarity == pytest.approx(1, abs=1e-6)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=30), st.integers(1, 8))
+def test_equal_vectors_come_by_id(groups, count):
+    index = ExactIndex(WIDTH)
+    choices = vectors(4)
+    for i, group in enumerate(groups):
+        index.add(f"{i:02}", choices[group])
+    found = index.search(choices[groups[0]], count)
+    same = [f"{i:02}" for i, group in enumerate(groups) if group == groups[0]]
+    want = same[:count]
+    assert [match.id for match in found][: len(want)] == want
+
+
+@pytest.mark.parametrize(
+    "vector, message",
+    [
+        (np.ones(WIDTH + 1), "expected a vector of 8 numbers"),
+        (np.zeros(WIDTH), "not zero"),
+        (np.full(WIDTH, np.nan), "finite"),
+        (np.full(WIDTH, np.inf), "finite"),
+    ],
+)
+def test_impossible_vectors_are_refused_and_change_nothing(index, vector, message):
+    index.add("a", np.ones(WIDTH))
+    for use in (lambda: index.add("a", vector), lambda: index.search(vector, 1)):
+        with pytest.raises(ValueError, match=message):
+            use()
+    assert index.search(np.ones(WIDTH), 1)[0].similarity == pytest.approx(1)
+
+
+@pytest.mark.parametrize("reader", KINDS)
+@pytest.mark.parametrize("count", [0, 1, 50])
+def test_what_is_saved_is_loaded_by_either(index, reader, count, tmp_path):
+    for i, vector in enumerate(vectors(count)):
+        index.add(f"ü{i}", vector)
+    index.save(tmp_path / "index")
+    kind = {"exact": ExactIndex, "scann": ScannIndex}[reader]
+    again = kind.load(tmp_path / "index")
+    assert len(again) == count
+    query = vectors(1, seed=5)[0]
+    assert again.search(query, 4) == index.search(query, 4)
+    assert [file.name for file in tmp_path.iterdir()] == ["index"]
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda data: b"pickle" + data, "no index of this version"),
+        (lambda data: data[:-1], "damaged or cut short"),
+        (lambda data: data[:40], "damaged or cut short"),
+        (lambda data: data[:-3] + b"abc", "damaged or cut short"),
+        (lambda data: b"", "no index of this version"),
+    ],
+)
+def test_damaged_files_are_refused(damage, message, tmp_path):
+    index = ExactIndex(WIDTH)
+    index.add("a", np.ones(WIDTH))
+    path = tmp_path / "index"
+    index.save(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=message):
+        ExactIndex.load(path)
+
+
+def test_scann_serves_while_the_next_searcher_is_built(monkeypatch):
+    go, calls = threading.Event(), []
+
+    class Slow(scann_index.Searcher):
+        def __init__(self, array):
+            calls.append(len(array))
+            go.wait(10)
+            super().__init__(array)
+
+    monkeypatch.setattr(scann_index, "Searcher", Slow)
+    index = ScannIndex(WIDTH, OFTEN)
+    known = {str(i): vector for i, vector in enumerate(vectors(40))}
+    for id, vector in known.items():
+        index.add(id, vector)
+    index.remove("3")
+    del known["3"]
+    query = vectors(1, seed=5)[0]
+    before = index.search(query, 5)
+    go.set()
+    index.wait()
+    after = index.search(query, 5)
+    want = [id for id, _ in true_nearest(known, query, 5)]
+    assert [match.id for match in before] == want
+    assert [match.id for match in after] == want
+    assert calls[0] == OFTEN.least
+    index.close()
+
+
+def test_a_searcher_that_cannot_be_built_leaves_exact_search(monkeypatch, caplog):
+    def fail(_):
+        raise ImportError("no scann")
+
+    monkeypatch.setattr(scann_index, "Searcher", fail)
+    index = ScannIndex(WIDTH, OFTEN)
+    for i, vector in enumerate(vectors(30)):
+        index.add(str(i), vector)
+    index.wait()
+    index.add("more", vectors(1)[0])
+    assert index.search(vectors(1)[0], 1)[0].similarity == pytest.approx(1)
+    assert "search stays exact" in caplog.text
+    index.close()
+
+
+def test_threads_share_an_index(index):
+    errors = []
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        try:
+            for _ in range(150):
+                id = f"{seed} {rng.integers(20)}"
+                index.add(id, rng.standard_normal(WIDTH))
+                found = index.search(rng.standard_normal(WIDTH), 3)
+                assert found == sorted(found, key=lambda m: (-m.similarity, m.id))
+                if rng.random() < 0.5:
+                    assert index.remove(id)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
