@@ -29,13 +29,25 @@ class Taught:
 
     `latents.npy` are the latents at each level, the last of them clean, `text.npy` the
     captions' embeddings, `captions.jsonl` the captions, a line for each that is done.
+    `teacher.json` tells whose they are.
     """
 
     folder: Path
 
     def create(self, count: int, pipeline: Pipeline, shape: tuple[int, ...]) -> None:
-        """Makes room for `count` trajectories of this shape, if there is none yet."""
+        """Makes room for `count` trajectories of this shape, if there is none yet.
+
+        ValueError if the ones that are there are another teacher's.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        teacher, path = dict(pipeline.fingerprints), self.folder / "teacher.json"
+        if not path.exists():
+            path.write_text(json.dumps(teacher))
+        elif json.loads(path.read_text()) != teacher:
+            raise ValueError(
+                f"{self.folder} holds trajectories of another teacher (it was trained "
+                "further since, perhaps): remove it, and distill/ with it"
+            )
         sizes = pipeline.sizes.transformer
         text = (count, sizes.text_limit, sizes.text_width)
         for name, whole, dtype in (
