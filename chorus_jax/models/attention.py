@@ -11,12 +11,6 @@ biased a head or causal) and the VAE (one wide head) attend in their own files.
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.pallas.ops.tpu.splash_attention import (
-    splash_attention_kernel as splash_kernel,
-)
-from jax.experimental.pallas.ops.tpu.splash_attention import (
-    splash_attention_mask as splash_mask,
-)
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
@@ -78,26 +72,10 @@ def cudnn(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
 
 
 def splash(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
-    """Splash attention with a full mask; odd lengths are padded and masked."""
+    """Splash attention with a full mask. Raises ValueError where it cannot run."""
     if bias is not None:
         raise ValueError("attention 'splash' takes no bias; use 'chunked'")
-    b, n, a, d = query.shape
-    m = key.shape[1]
-    block_q, block_kv = min(1024, n + -n % 128), min(1024, m + -m % 128)
-    pad_q, pad_kv = -n % block_q, -m % block_kv
-    q, k, v = (x.transpose(0, 2, 1, 3) for x in (query * d**-0.5, key, value))
-    q = jnp.pad(q, ((0, 0), (0, 0), (0, pad_q), (0, 0)))
-    k, v = (jnp.pad(x, ((0, 0), (0, 0), (0, pad_kv), (0, 0))) for x in (k, v))
-    mask = splash_mask.FullMask((n + pad_q, m + pad_kv))
-    kernel = splash_kernel.make_splash_mha(
-        splash_mask.MultiHeadMask([mask] * a),
-        block_sizes=splash_kernel.BlockSizes(block_q=block_q, block_kv=block_kv),
-        head_shards=1,
-        q_seq_shards=1,
-    )
-    segments = splash_kernel.SegmentIds(
-        q=jnp.zeros(n + pad_q, jnp.int32),
-        kv=(jnp.arange(m + pad_kv) >= m).astype(jnp.int32),
-    )
-    out = jax.vmap(kernel, in_axes=(0, 0, 0, None))(q, k, v, segments)
-    return out[:, :, :n].transpose(0, 2, 1, 3).astype(query.dtype)
+    # Late, for Pallas takes long to import, and a CPU or a GPU does not need it.
+    from chorus_jax.models.splash import attend
+
+    return attend(query, key, value)
