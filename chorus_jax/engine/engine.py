@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -105,11 +104,10 @@ class Engine:
     def prepared(self, request: Request) -> tuple[Prompt, sampler.Conditions, str]:
         """The prompt as it is matched, what the loop conditions on, and its cut end."""
         prompts, secret = self.pipeline.prompts, self.cache.store.secret.for_words
-        encoded = prompts([request.prompt])
         tokens = prompts.tokenizer([request.prompt])
         conditions, [cut] = self.pipeline.condition([request])
-        prompt = Prompt.of(request.prompt, encoded, tokens, secret)
-        return prompt, jax.block_until_ready(conditions), cut
+        prompt = Prompt.of(request.prompt, conditions.context, tokens, secret)
+        return prompt, conditions, cut
 
     def source(self, task: Task, prompt: Prompt) -> Hit | Rejection:
         """The source of a request with its latents, or why there is none."""
