@@ -1,4 +1,4 @@
-"""Puts the tables of results/ between their marks in README.md.
+"""Puts the tables of results/ between their marks in README.md and RESULTS.md.
 
     python -m benchmarks.readme
 
@@ -14,7 +14,8 @@ from typing import Any
 from benchmarks import quality_tables
 from benchmarks.rows import load, table
 
-README = Path(__file__).parent.parent / "README.md"
+HERE = Path(__file__).parent
+PAGES = (HERE.parent / "README.md", HERE / "RESULTS.md")
 Rows = list[dict[str, Any]]
 
 
@@ -84,7 +85,7 @@ def drawn(name: str) -> str:
 
 
 def filled(text: str) -> str:
-    """The README's text with every marked table drawn anew."""
+    """A page's text with every marked table drawn anew."""
 
     def draw(match: re.Match[str]) -> str:
         return f"<!-- table: {match[1]} -->\n{drawn(match[1])}\n<!-- end -->"
@@ -93,4 +94,5 @@ def filled(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for page in PAGES:
+        page.write_text(filled(page.read_text()))

@@ -1,17 +1,19 @@
-"""The README's tables are the measured rows, and every row is complete."""
+"""The pages' tables are the measured rows, and every row is complete."""
 
 import json
 
 import pytest
 
-from benchmarks.readme import README, filled
+from benchmarks.readme import PAGES, filled
 from benchmarks.rows import RESULTS
 
 FILES = sorted(RESULTS.glob("*.jsonl"))
 
 
-def test_tables_are_drawn_from_the_rows():
-    text = README.read_text()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tables_are_drawn_from_the_rows(page):
+    text = page.read_text()
+    assert "<!-- table: " in text
     assert filled(text) == text, "run python -m benchmarks.readme"
 
 
