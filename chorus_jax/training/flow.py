@@ -28,22 +28,35 @@ from chorus_jax.training.evaluate import CLIPS, losses_by_level
 from chorus_jax.training.initial_flow import (
     TEXT,
     TRANSFORMER,
+    initial_readers,
     initial_text_encoder,
     initial_transformer,
 )
+from chorus_jax.training.naming import labels, misnamed
 from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import FlowTraining
-from chorus_jax.training.structure import initial_reader, read
+from chorus_jax.training.structure import read
 from chorus_jax.training.world.attributes import Attributes
 
 
 class Captioned(NamedTuple):
-    """A batch: normalised latents, what they show, and the tokens of their captions."""
+    """A batch: normalised latents, what they show in pixels (`structure.py`) and in
+    words (`naming.py`), and the tokens of their captions."""
 
     latents: Float[Any, "b f h w c"]
     structure: Float[Any, "b f h w s"]
+    labels: Int[Any, "b named"]
     ids: Int[Any, "b m"]
     mask: Bool[Any, "b m"]
+
+
+class Forward(NamedTuple):
+    """The velocity that is made less the right one, the tokens of the middle layer, and
+    the text's."""
+
+    error: Float[Array, "b f h w c"]
+    middle: Float[Array, "b n d"]
+    text: Float[Array, "b m t"]
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,10 @@ class CaptionedBatches:
             np.asarray(array[rows], np.float32)
             for array in (self.latents, self.structure)
         )
-        return Captioned(latents, shown, tokens.ids, tokens.mask)
+        # What is not asked for cannot be named.
+        pairs = zip(rows.tolist(), captions)
+        asked = [self.asked[row] if caption else () for row, caption in pairs]
+        return Captioned(latents, shown, labels(asked), tokens.ids, tokens.mask)
 
 
 @dataclass(frozen=True)
@@ -114,34 +130,43 @@ class FlowJob:
         return {
             **initial_transformer(self.transformer, 2 * seed),
             **initial_text_encoder(self.text_encoder, 2 * seed + 1),
-            **initial_reader(self.transformer.width, self.transformer.patch),
+            **initial_readers(self.transformer, self.text_encoder),
         }
 
     def loss(
         self, params: Params, batch: Captioned, key: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """Error of the velocity at random noise levels, at several scales, and of the
-        clip's structure as it is read off the middle layer."""
+        """Error of the velocity at random noise levels, at several scales, and of what
+        is read off the text and the middle layer."""
         for_level, for_noise = jax.random.split(key)
         sigmas = levels(for_level, batch.latents.shape[0], self.training.shift)
-        error, middle = self.error(params, batch, sigmas, for_noise)
+        made = self.forward(params, batch, sigmas, for_noise)
         shown = to_patches(batch.structure, self.transformer.patch)
-        misread = jnp.square(read(params, middle) - shown).mean()
-        loss = at_scales(error, self.training.scales)
-        figures = {"mse": jnp.square(error).mean(), "structure": misread}
-        return loss + self.training.structure * misread, figures
+        figures = {
+            "mse": jnp.square(made.error).mean(),
+            "structure": jnp.square(read(params, made.middle) - shown).mean(),
+            "naming_text": misnamed(
+                params, "text", made.text, batch.mask, batch.labels
+            ),
+            "naming_video": misnamed(params, "video", made.middle, None, batch.labels),
+        }
+        training = self.training
+        named = figures["naming_text"] + figures["naming_video"]
+        loss = at_scales(made.error, training.scales)
+        loss = loss + training.structure * figures["structure"]
+        return loss + training.naming * named, figures
 
     def errors(
         self, params: Params, batch: Captioned, sigmas: Float[Array, " b"], key: Array
     ) -> Float[Array, " b"]:
         """Mean square error of the velocity of each clip at a given noise level."""
-        error, _ = self.error(params, batch, sigmas, key)
-        return jnp.square(error).mean(axis=(1, 2, 3, 4))
+        made = self.forward(params, batch, sigmas, key)
+        return jnp.square(made.error).mean(axis=(1, 2, 3, 4))
 
-    def error(
+    def forward(
         self, params: Params, batch: Captioned, sigmas: Float[Array, " b"], key: Array
-    ) -> tuple[Float[Array, "b f h w c"], Float[Array, "b n d"]]:
-        """The velocity that is made, minus the right one, and the middle's tokens."""
+    ) -> "Forward":
+        """What the models make of noisy clips."""
         model, encoder = (
             assembled(part, params, self.like[part]) for part in (TRANSFORMER, TEXT)
         )
@@ -149,7 +174,8 @@ class FlowJob:
         noisy = add_noise(batch.latents, noise, sigmas)
         text = jnp.where(batch.mask[..., None], encoder(batch.ids, batch.mask), 0)
         made, layers = unrolled(model, noisy, TRAIN_STEPS * sigmas, text)
-        return made - (noise - batch.latents), layers[len(layers) // 2]
+        middle = layers[len(layers) // 2]
+        return Forward(made - (noise - batch.latents), middle, text)
 
     def probe(self, params: Params) -> dict[str, float]:
         """The loss by noise level with right, with wrong and without captions."""

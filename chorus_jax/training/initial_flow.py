@@ -15,7 +15,9 @@ from jaxtyping import Float
 from chorus_jax.models.t5 import T5Config, T5Encoder
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.training.naming import initial_namers
 from chorus_jax.training.params import Params, named_part, random_params, scaled
+from chorus_jax.training.structure import initial_reader
 
 TRANSFORMER, TEXT = "transformer", "text_encoder"
 GATES = (2, 5)  # rows of a block's modulation
@@ -69,6 +71,14 @@ def constants(config: WanConfig) -> Float[np.ndarray, " c"]:
             pairs = sum(counts[:axis]) + np.arange(min(2, counts[axis]))
             head[2 * pairs] = CONSTANT
     return found.reshape(-1)
+
+
+def initial_readers(transformer: WanConfig, encoder: T5Config) -> Params:
+    """What reads targets off the models in training, and is in no checkpoint folder."""
+    return {
+        **initial_reader(transformer.width, transformer.patch),
+        **initial_namers(text=encoder.width, video=transformer.width),
+    }
 
 
 def initial_text_encoder(config: T5Config, seed: int) -> Params:

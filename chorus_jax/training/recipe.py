@@ -29,8 +29,8 @@ class FlowTraining:
     """`unconditional` is the share of captions that are dropped for guidance.
 
     Noise levels are uniform, then shifted by `shift`. `clips` are encoded before. The
-    error counts at these `scales`, in latents; that of the structure which is read off
-    the middle layer has the weight `structure`.
+    error counts at these `scales`, in latents. `structure` and `naming` weigh the
+    errors of what is read off the models beside it (see the files of these names).
     """
 
     plan: Plan
@@ -39,6 +39,7 @@ class FlowTraining:
     unconditional: float = 0.1
     scales: tuple[int, ...] = (1, 2, 4)
     structure: float = 1.0
+    naming: float = 0.1
 
 
 @dataclass(frozen=True)

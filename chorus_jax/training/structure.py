@@ -49,4 +49,4 @@ def initial_reader(width: int, patch: tuple[int, int, int]) -> Params:
 def read(params: Params, tokens: Float[Array, "b n c"]) -> Float[Array, "b n p"]:
     """What the linear map reads off the tokens, normalised as a layer does."""
     flat = jax.nn.standardize(tokens.astype(jnp.float32), axis=-1, epsilon=1e-6)
-    return flat @ params[f"{PART}.kernel"] + params[f"{PART}.bias"]
+    return flat @ params[f"{PART}.kernel"] + params[f"{PART}.bias"][None, None]

@@ -19,9 +19,8 @@ from chorus_jax.models.wan_vae import WanVAE
 from chorus_jax.models.wan_vae_config import WanVAEConfig
 from chorus_jax.parts import Sizes
 from chorus_jax.training.assemble import FAMILY
-from chorus_jax.training.initial_flow import TEXT, TRANSFORMER
+from chorus_jax.training.initial_flow import TEXT, TRANSFORMER, initial_readers
 from chorus_jax.training.params import Params, named_part
-from chorus_jax.training.structure import initial_reader
 from chorus_jax.training.vae import PART as VAE
 
 FLOW = {TRANSFORMER: (WanDiT, WanConfig), TEXT: (T5Encoder, T5Config)}
@@ -42,11 +41,10 @@ def check_sizes(weights: Path, transformer: WanConfig, encoder: T5Config) -> Non
 def flow_params(weights: Path) -> Params:
     """Transformer and text encoder of a checkpoint folder, in float32.
 
-    What is read off the middle layer in training is not in such a folder: it starts at
-    nothing again.
+    What reads targets off them in training is not in such a folder: it starts anew.
     """
-    config = Sizes.read(weights).transformer
-    found: Params = initial_reader(config.width, config.patch)
+    sizes = Sizes.read(weights)
+    found: Params = initial_readers(sizes.transformer, sizes.text_encoder)
     for part, classes in FLOW.items():
         module = checkpoints.load(weights, part, *classes, dtype="float32")
         arrays = {k: jnp.asarray(x, jnp.float32) for k, x in names(module).items()}

@@ -176,9 +176,8 @@ def test_the_background_is_the_sources(model):
     _, source = earlier(model, plan)
     mask = np.zeros((1, *SHAPE[:3], 1), np.float32)
     mask[:, 0, :4, :4] = 1
-    ours = run(
-        model, conditions(model, seed=1), source, plan, region(1), mask=jnp.asarray(mask)
-    )
+    target = conditions(model, seed=1)
+    ours = run(model, target, source, plan, region(1), mask=jnp.asarray(mask))
     same = np.asarray(ours.latents == source.end).all(-1)[0]
     assert not same[0, :4, :4].any()
     same[0, :4, :4] = True

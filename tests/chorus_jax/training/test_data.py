@@ -28,15 +28,17 @@ def test_crops_are_parts_of_their_clips():
 
 def test_encoded_clips_are_complete_or_refused(tmp_path):
     encoded, one = Encoded(tmp_path), Attributes("red", "star", None, "up", "gray")
-    latents = encoded.create(2, (1, 2, 2, 3))
+    latents = encoded.create("latents", 2, (1, 2, 2, 3))
+    encoded.create("structure", 2, (1, 2, 2, 12))[:] = 2.0
     latents[0] = 1.0
     encoded.add([(one,)])
     with pytest.raises(ValueError, match="encode"):
         encoded.latents()
-    again = encoded.create(2, (1, 2, 2, 3))
+    again = encoded.create("latents", 2, (1, 2, 2, 3))
     assert (again[0] == 1.0).all()
     encoded.add([(one, one)])
     assert encoded.latents().shape == (2, 1, 2, 2, 3)
+    assert (encoded.structure() == 2).all()
     assert encoded.asked() == [(one,), (one, one)]
 
 

@@ -1,0 +1,71 @@
+"""A clip's attributes as further targets: named by the text encoder, by a middle layer.
+
+What a word means moves few pixels (a star has few more than a ring), so the velocity's
+error hardly teaches it. So the mean of the text encoder's tokens, and that of a middle
+layer's tokens, are asked for the clip's attributes, through linear maps that are thrown
+away after the training. At much noise the transformer knows them from the text alone:
+the text has to reach the video's tokens. An auxiliary classifier (arXiv 1610.09585).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int32
+
+from chorus_jax.training.params import Params
+from chorus_jax.training.world.attributes import VALUES, Attributes
+
+PART = "naming"
+SIZES = tuple(len(values) for values in VALUES.values())
+UNKNOWN = -1
+
+
+def labels(asked: Sequence[tuple[Attributes, ...]]) -> Int32[np.ndarray, "b named"]:
+    """The number of each attribute's value; `UNKNOWN` if it is unsaid, and for all of
+    clips that show none or two objects."""
+    found = np.full((len(asked), len(VALUES)), UNKNOWN, np.int32)
+    for row, objects in zip(found, asked):
+        if len(objects) != 1:
+            continue
+        for i, (name, values) in enumerate(VALUES.items()):
+            value = getattr(objects[0], name)
+            row[i] = UNKNOWN if value is None else values.index(value)
+    return found
+
+
+def initial_namers(**widths: int) -> Params:
+    """A linear map from tokens of each of these widths, which starts at zero."""
+    found: Params = {}
+    for name, width in widths.items():
+        found[f"{PART}.{name}.kernel"] = jnp.zeros((width, sum(SIZES)))
+        found[f"{PART}.{name}.bias"] = jnp.zeros(sum(SIZES))
+    return found
+
+
+def misnamed(
+    params: Params,
+    name: str,
+    tokens: Float[Array, "b n c"],
+    mask: Bool[Array, "b n"] | None,
+    wanted: Int[Array, "b named"],
+) -> Float[Array, ""]:
+    """The mean cross-entropy of the attributes that are known, in nats."""
+    flat = jax.nn.standardize(tokens.astype(jnp.float32), axis=-1, epsilon=1e-6)
+    weights = jnp.ones(flat.shape[:2]) if mask is None else mask.astype(jnp.float32)
+    total = jnp.maximum(weights.sum(axis=1, keepdims=True), 1)
+    mean = (flat * weights[..., None]).sum(axis=1) / total
+    logits = mean @ params[f"{PART}.{name}.kernel"]
+    logits = logits + params[f"{PART}.{name}.bias"][None]
+    parts = jnp.split(logits, np.cumsum(SIZES)[:-1], axis=1)
+    found = jnp.stack(
+        [_surprise(part, wanted[:, i]) for i, part in enumerate(parts)], axis=1
+    )
+    known = (wanted != UNKNOWN).astype(jnp.float32)
+    return (known * found).sum() / jnp.maximum(known.sum(), 1)
+
+
+def _surprise(logits: Float[Array, "b v"], label: Int[Array, " b"]) -> Array:
+    chosen = jax.nn.one_hot(label, logits.shape[1])
+    return -(jax.nn.log_softmax(logits) * chosen).sum(axis=1)

@@ -1,0 +1,141 @@
+"""Matching: the second look, what a namespace sees, and why there is no source."""
+
+import random
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from chorus_jax.inter_request.index import ExactIndex
+from chorus_jax.inter_request.matching import (
+    Found,
+    Matcher,
+    Query,
+    Rejection,
+    SecondLook,
+)
+from chorus_jax.inter_request.store import Entry, Statistics, Store
+from chorus_jax.inter_request.token_diff import difference
+from chorus_jax.inter_request.words import word_keys
+
+RECIPE, OTHER = "a" * 64, "b" * 64
+SHAPE = (1, 2, 2, 1)
+
+
+@pytest.fixture
+def store():
+    with Store(10**7) as made:
+        yield made
+
+
+def unit(*numbers):
+    vector = np.array(numbers, np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def admit(store, prompt, vector, recipe=RECIPE, steps=(1, 2), **fields):
+    entry = Entry(
+        **{"namespace": "us", **fields},
+        recipe=recipe,
+        exact=f"{random.getrandbits(256):064x}",
+        steps=steps,
+        embedding=vector,
+        token_ids=np.arange(3, dtype=np.int32),
+        words=word_keys(prompt, store.secret.for_words),
+        statistics=Statistics.new(0.0, 1.0, steps),
+        latents=np.zeros((len(steps), *SHAPE), ml_dtypes.bfloat16),
+        final=np.zeros(SHAPE, np.float32),
+    )
+    assert store.admit(entry)
+    return entry.id
+
+
+def query(store, prompt, vector, recipe=RECIPE, namespace="us"):
+    return Query(recipe, namespace, vector, word_keys(prompt, store.secret.for_words))
+
+
+def test_the_second_look_prefers_words_in_common(store):
+    matcher = Matcher(store, ExactIndex, SecondLook(weight=0.2, least_same=0.0))
+    near = admit(store, "a cat sleeps", unit(1, 0.02))
+    admit(store, "two dogs run fast", unit(1, 0.01))
+    found = matcher(query(store, "a cat runs", unit(1, 0)), 0.5)
+    assert isinstance(found, Found) and found.head.id == near
+    assert found.score == pytest.approx(found.cosine - 0.2 / 3, abs=1e-6)
+    assert found.difference.added == (2,)
+
+
+def test_prompts_with_too_few_words_in_common_are_refused(store):
+    matcher = Matcher(store, ExactIndex, SecondLook(least_same=0.5))
+    admit(store, "two dogs run fast", unit(1, 0))
+    refused = matcher(query(store, "a cat runs", unit(1, 0)), 0.1)
+    assert isinstance(refused, Rejection)
+    assert "cosine 1.000" in refused.reason and "0% of the words" in refused.reason
+
+
+def test_a_score_below_the_least_says_so(store):
+    matcher = Matcher(store, ExactIndex)
+    admit(store, "a cat runs", unit(1, 1))
+    refused = matcher(query(store, "a cat runs", unit(1, 0)), 0.9)
+    assert isinstance(refused, Rejection) and "below 0.9" in refused.reason
+    assert refused.score == pytest.approx(0.5**0.5, abs=1e-6)
+
+
+def test_an_entry_without_the_latents_gives_way_to_one_with(store):
+    matcher = Matcher(store, ExactIndex)
+    admit(store, "a cat runs", unit(1, 0), steps=(2,))
+    other = admit(store, "a cat runs", unit(1, 0.1), steps=(1, 2))
+    asked = query(store, "a cat runs", unit(1, 0))
+    found = matcher(asked, 0.5, lambda head, score: 1 in head.steps)
+    assert isinstance(found, Found) and found.head.id == other
+    none = matcher(asked, 0.5, lambda head, score: 3 in head.steps)
+    assert isinstance(none, Rejection) and "key steps" in none.reason
+
+
+def test_entries_without_key_steps_are_not_found(store):
+    matcher = Matcher(store, ExactIndex)
+    admit(store, "a cat runs", unit(1, 0), steps=())
+    refused = matcher(query(store, "a cat runs", unit(1, 0)), 0.1)
+    assert isinstance(refused, Rejection) and "no entry" in refused.reason
+
+
+def test_recipes_and_namespaces_are_apart_unless_shared(store):
+    matcher = Matcher(store, ExactIndex)
+    admit(store, "a cat runs", unit(1, 0), namespace="them")
+    admit(store, "a cat runs", unit(1, 0), recipe=OTHER)
+    asked = query(store, "a cat runs", unit(1, 0))
+    assert isinstance(matcher(asked, 0.1), Rejection)
+    shared = admit(store, "a cat runs", unit(1, 0), namespace="them", shared=True)
+    found = matcher(asked, 0.1)
+    assert isinstance(found, Found) and found.head.id == shared
+
+
+def test_a_matcher_knows_what_was_there_before_it(store):
+    id = admit(store, "a cat runs", unit(1, 0))
+    found = Matcher(store, ExactIndex)(query(store, "a cat runs", unit(1, 0)), 0.5)
+    assert isinstance(found, Found) and found.head.id == id
+
+
+def test_ten_thousand_changes_keep_index_and_store_in_step():
+    rng, words = random.Random(0), ["red", "blue", "cat", "dog"]
+    with Store(300 * 60) as store:
+        matcher = Matcher(store, ExactIndex)
+        for count in range(10_000):
+            if rng.random() < 0.8 or not len(store):
+                vector = unit(rng.gauss(0, 1), rng.gauss(0, 1), rng.gauss(0, 1))
+                space = rng.choice(["us", "them"])
+                admit(store, rng.choice(words), vector, namespace=space)
+            elif rng.random() < 0.95:
+                store.delete(rng.choice([head.id for head in store]))
+            else:
+                store.evict(300 * 30, 0)
+            if count % 500 == 0:
+                known = {head.id for head in store}
+                assert matcher.shelves.places.keys() == known
+                indexes = matcher.shelves.indexes.values()
+                assert sum(map(len, indexes)) == len(known)
+        assert 0 < len(store) < 330
+
+
+def test_scores_are_at_most_one():
+    look, same = SecondLook(), difference(["a"], ["a"])
+    assert look.score(1.0000001, same) == 1.0
