@@ -1,0 +1,137 @@
+"""Target prompts, and those of earlier requests that differ from them as was asked."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+
+from chorus_jax.training.world.attributes import (
+    VALUES,
+    Attributes,
+    held_out_combinations,
+    is_held_out,
+    training_combinations,
+)
+from chorus_jax.training.world.captions import paraphrase
+from chorus_jax.training.world.examples import Prompt
+
+WORDING = 0  # no attribute differs
+STUBBORN = 100  # draws after which a source may differ in its wording too
+LAST = 10_000
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Prompts of one object. Source j was made for target j modulo their number; all
+    captions are different."""
+
+    targets: tuple[Prompt, ...]
+    sources: tuple[Prompt, ...]
+
+
+class Worded(NamedTuple):
+    """A prompt, and the seed that its wording was drawn with."""
+
+    prompt: Prompt
+    wording: int
+
+    @classmethod
+    def of(cls, asked: Attributes, wording: int) -> "Worded":
+        """The caption of a seed: of two attributes the same words, as far as can be."""
+        caption = paraphrase(asked, np.random.default_rng(wording))
+        return cls(Prompt(caption, (asked,)), wording)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which cases: targets are of `pool`, sources are `allowed`.
+
+    The sources of a target differ from it in as many attributes as `changes` says, in
+    turns, and in no other word if they need not; those of `WORDING` say the same in
+    other words.
+    """
+
+    pool: Sequence[Attributes]
+    allowed: Callable[[Attributes], bool]
+    changes: tuple[int, ...]
+
+    def cases(self, targets: int, sources: int, seed: int) -> Cases:
+        """The same for the same seed. ValueError for fewer sources than targets."""
+        if not 1 <= targets <= sources:
+            raise ValueError(
+                "expected one target or more, and as many sources or more, so that "
+                f"each has its own; got {targets} targets and {sources} sources"
+            )
+        rng, taken = np.random.default_rng(seed), set[str]()
+        asked = [new(self.targets(rng), taken) for _ in range(targets)]
+        told = []
+        for j in range(sources):
+            turn, which = divmod(j, targets)
+            change = self.changes[(which + turn) % len(self.changes)]
+            told.append(new(self.sources(asked[which], change, rng), taken))
+        return Cases(
+            tuple(each.prompt for each in asked), tuple(each.prompt for each in told)
+        )
+
+    def targets(self, rng: np.random.Generator) -> Iterator[Worded]:
+        """Prompts of the pool, every second one silent about the size."""
+        while True:
+            drawn = self.pool[int(rng.integers(len(self.pool)))]
+            said = drawn.unsized() if rng.integers(2) else drawn
+            yield Worded.of(said, _seed(rng))
+
+    def sources(
+        self, target: Worded, change: int, rng: np.random.Generator
+    ) -> Iterator[Worded]:
+        """Prompts that differ from the target's in so many attributes."""
+        [asked] = target.prompt.asked
+        for attempt in count():
+            if attempt == LAST:
+                raise ValueError(
+                    f"no source that is allowed differs in {change} attributes from "
+                    f"{asked}: allow more combinations"
+                )
+            changed = with_changes(asked, change, rng)
+            same = change != WORDING and attempt < STUBBORN
+            if self.allowed(changed):
+                yield Worded.of(changed, target.wording if same else _seed(rng))
+
+
+def held_out() -> Wanted:
+    """Targets that training never saw; earlier requests may be of anything."""
+    return Wanted(held_out_combinations(), lambda _: True, (1, 2, WORDING))
+
+
+def training() -> Wanted:
+    """Targets and sources that training saw, some of them far apart: without those a
+    threshold would never see a bad match."""
+    return Wanted(
+        training_combinations(), lambda x: not is_held_out(x), (1, 2, WORDING, 3)
+    )
+
+
+def new(draws: Iterator[Worded], taken: set[str]) -> Worded:
+    """The first whose caption is not taken, which it then is."""
+    found = next(each for each in draws if each.prompt.caption not in taken)
+    taken.add(found.prompt.caption)
+    return found
+
+
+def with_changes(
+    asked: Attributes, change: int, rng: np.random.Generator
+) -> Attributes:
+    """Other values of so many attributes, those left unsaid excepted."""
+    said = [name for name in VALUES if getattr(asked, name) is not None]
+    names = [said[int(i)] for i in rng.permutation(len(said))[:change]]
+    others = {
+        name: [value for value in VALUES[name] if value != getattr(asked, name)]
+        for name in names
+    }
+    values = {name: x[int(rng.integers(len(x)))] for name, x in others.items()}
+    return replace(asked, **values)
+
+
+def _seed(rng: np.random.Generator) -> int:
+    return int(rng.integers(2**32))
