@@ -1,0 +1,87 @@
+"""Each arm takes away exactly one thing."""
+
+from dataclasses import fields, replace
+from itertools import pairwise
+
+import pytest
+
+from benchmarks import chorus_arms
+from benchmarks.chorus_arms import FULL, LADDER, curve, curve_steps, with_fewer
+from chorus_jax.inter_request.policies import NIRVANA, default_policy
+from chorus_jax.inter_request.policy import Policy, Tier
+from chorus_jax.inter_request.stages import StagePlan
+from configs import shapes, shapes_4step
+
+BASE = Policy(
+    steps=10,
+    tiers=(Tier(0.5, 2, 6, 0.5, 1.5, 1.2), Tier(0.8, 4, 8, 0.25, 2.0, 1.1)),
+    keep=(2, 4, 6, 8),
+    skipped=(5, 7),
+)
+
+
+def changed(one, other):
+    """The names of the fields in which two policies differ, those of tiers too."""
+    names = {f.name for f in fields(Policy) if f.name != "tiers"}
+    found = {name for name in names if getattr(one, name) != getattr(other, name)}
+    for mine, theirs in zip(one.tiers, other.tiers, strict=True):
+        found |= {
+            f.name
+            for f in fields(Tier)
+            if getattr(mine, f.name) != getattr(theirs, f.name)
+        }
+    return found
+
+
+def test_each_arm_takes_away_exactly_one_thing():
+    arms = chorus_arms.policies(BASE)
+    assert arms["chorus_skip"] == BASE
+    taken = [changed(arms[less], arms[more]) for less, more in pairwise(LADDER)]
+    assert taken == [{"output_gain"}, {"key_gain"}, {"active"}, {"skipped"}]
+
+
+def test_what_is_taken_away_is_gone():
+    arms = chorus_arms.policies(BASE)
+    assert not arms["chorus"].skipped
+    assert {tier.active for tier in arms["key_gain"].tiers} == {1}
+    assert {tier.key_gain for tier in arms["output_gain"].tiers} == {1}
+    assert {tier.output_gain for tier in arms["stage1"].tiers} == {1}
+    assert not arms[FULL].tiers and arms[FULL].steps == BASE.steps
+    assert arms["nirvana"] == NIRVANA.for_steps(10)
+
+
+def test_what_the_base_lacks_makes_arms_alike():
+    arms = chorus_arms.policies(default_policy(50))
+    assert arms["stage1"] == arms["output_gain"] != arms["key_gain"]
+    assert arms["chorus"] == arms["chorus_skip"]
+
+
+@pytest.mark.parametrize("steps", [2, 4, 50])
+def test_points_of_the_curve_are_policies_of_one_tier(steps):
+    found = curve(default_policy(steps))
+    assert found
+    for name, policy in found.items():
+        [tier] = policy.tiers
+        plan = StagePlan(steps, tier.reuse_until, tier.region_until)
+        assert tier.least == 0.65
+        if name.startswith("curve_stage1"):
+            assert tier.key_gain == 1 and not plan.regional
+        else:
+            assert tier.key_gain == 1.5 and plan.regional
+
+
+def test_points_that_fall_together_are_one():
+    found = curve(default_policy(4))
+    ours = [name for name in found if name.startswith("curve_chorus")]
+    assert ours == ["curve_chorus_1_3_0.5", "curve_chorus_1_3_0.25"]
+    assert list(curve_steps(4)) == [f"curve_fewer_{n}" for n in (1, 2, 3)]
+    assert not curve(Policy(4, (), ()))
+
+
+def test_fewer_steps_of_sigmas_are_evenly_spaced():
+    request = shapes_4step.get_config()
+    assert with_fewer(request, 4) is request
+    assert with_fewer(request, 2).steps == (1.0, 0.5)
+    assert with_fewer(shapes.get_config(), 12) == replace(
+        shapes.get_config(), steps=12
+    )
