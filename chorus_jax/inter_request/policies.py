@@ -1,4 +1,6 @@
-"""Policies to begin with: NIRVANA's, as a baseline, and one of our own."""
+"""Policies: NIRVANA's, as a baseline, one of our own, and those that were measured."""
+
+from pathlib import Path
 
 from chorus_jax.inter_request.policy import Policy, Tier
 
@@ -41,3 +43,24 @@ def default_policy(steps: int) -> Policy:
     Made for 50 steps and scaled to others.
     """
     return OURS.for_steps(steps)
+
+
+def calibrated_file(name: str, steps: int) -> Path:
+    """Where the policy that was measured for these weights and steps is, if any was."""
+    return Path(__file__).parent / "calibrated" / f"{name}_{steps}.json"
+
+
+def calibrated(name: str, steps: int) -> Policy:
+    """The policy that benchmarks/calibrate.py found for weights of this name.
+
+    ValueError if it found none for so many steps.
+    """
+    file = calibrated_file(name, steps)
+    if not file.is_file():
+        there = sorted(path.stem for path in file.parent.glob("*.json"))
+        raise ValueError(
+            f"no policy was measured for {name} at {steps} steps, only for "
+            f"{', '.join(there) or 'nothing yet'}: measure one with `python -m "
+            f"benchmarks.calibrate --steps {steps}`, or take default_policy"
+        )
+    return Policy.read(file)

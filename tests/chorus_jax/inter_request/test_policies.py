@@ -2,7 +2,8 @@
 
 import pytest
 
-from chorus_jax.inter_request.policies import NIRVANA, default_policy
+from chorus_jax.inter_request import policies
+from chorus_jax.inter_request.policies import NIRVANA, calibrated, default_policy
 from chorus_jax.inter_request.stages import StagePlan
 
 
@@ -36,3 +37,14 @@ def test_ours_is_there_for_any_number_of_steps(steps):
     assert policy.steps == steps
     assert policy.plan(0.5) is None
     assert (policy.plan(1.0) is None) == (steps == 1)
+
+
+def test_a_measured_policy_is_read_by_name_and_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(policies, "__file__", str(tmp_path / "policies.py"))
+    with pytest.raises(ValueError, match="shapes at 4 steps, only for nothing yet"):
+        calibrated("shapes", 4)
+    (tmp_path / "calibrated").mkdir()
+    default_policy(50).write(policies.calibrated_file("shapes", 50))
+    assert calibrated("shapes", 50) == default_policy(50)
+    with pytest.raises(ValueError, match="shapes at 4 steps, only for shapes_50"):
+        calibrated("shapes", 4)
