@@ -1,4 +1,4 @@
-"""Small plots side by side: several figures over one logarithmic axis, as a png."""
+"""Small plots side by side: figures over one logarithmic axis, as a png."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,59 +6,77 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-WIDTH, HEIGHT, EDGE, INK = 280, 220, 40, (30, 90, 160)
+WIDTH, HEIGHT, EDGE = 280, 220, 40
+INKS = ((30, 90, 160), (200, 80, 30), (60, 140, 60), (120, 120, 120))
+APART = 22  # pixels between two numbers under an axis
+
+Line = Sequence[tuple[float, float]]
+Lines = Mapping[str, Line]
 
 
-def draw(
-    path: Path, label: str, at: Sequence[float], panels: Mapping[str, Sequence[float]]
-) -> None:
-    """Writes a panel a figure, values over `at`, which rises and is positive."""
+def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
+    """Writes a panel a figure, each with its lines by name, of points at positive
+    places that rise; an empty name is not written."""
     image = Image.new("RGB", (WIDTH * len(panels), HEIGHT), "white")
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
-    for number, (name, values) in enumerate(panels.items()):
+    for number, (name, lines) in enumerate(panels.items()):
         left = number * WIDTH + EDGE
         pen.text((left, 8), f"{name} over {label}", "black", font)
-        _axes(pen, font, left, at, values)
-        points = _points(left, at, values)
-        pen.line(points, fill=INK, width=2)
-        for x, y in points:
-            pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=INK)
+        scale = Scale(left, [point for line in lines.values() for point in line])
+        _axes(pen, font, scale)
+        for row, (title, line) in enumerate(lines.items()):
+            _line(pen, scale.pixels(line), INKS[row])
+            pen.text((left + 6, EDGE + 4 + 13 * row), title, INKS[row], font)
     image.save(path)
 
 
-def _points(
-    left: float, at: Sequence[float], values: Sequence[float]
-) -> list[tuple[float, float]]:
-    """Pixels of the values, the extremes a little inside of the frame."""
-    width, height = WIDTH - 1.5 * EDGE, HEIGHT - 2 * EDGE
-    along = _shares(np.log(np.asarray(at, float)))
-    up = _shares(np.asarray(values, float))
-    x = left + width * (0.05 + 0.9 * along)
-    y = EDGE + height * (0.95 - 0.9 * up)
-    return list(zip(x.tolist(), y.tolist(), strict=True))
+class Scale:
+    """Pixels of points, their extremes a little inside of the frame."""
+
+    def __init__(self, left: float, points: Line):
+        at, values = np.array(points, float).T
+        self.left, self.at, self.values = left, np.unique(at), values
+
+    def pixels(self, points: Line) -> list[tuple[float, float]]:
+        """Where these points are."""
+        at, values = np.array(points, float).T
+        width, height = WIDTH - 1.5 * EDGE, HEIGHT - 2 * EDGE
+        along = _shares(np.log(at), np.log(self.at))
+        up = _shares(values, self.values)
+        x = self.left + width * (0.05 + 0.9 * along)
+        y = EDGE + height * (0.95 - 0.9 * up)
+        return list(zip(x.tolist(), y.tolist(), strict=True))
 
 
-def _shares(values: np.ndarray) -> np.ndarray:
-    """Values from 0 at the least to 1 at the most; in the middle if all are equal."""
-    low, high = values.min(), values.max()
+def _shares(values: np.ndarray, all_values: np.ndarray) -> np.ndarray:
+    """Values from 0 at the least of all to 1 at the most; in the middle if all are
+    equal."""
+    low, high = all_values.min(), all_values.max()
     if low == high:
         return np.full(values.shape, 0.5)
     return (values - low) / (high - low)
 
 
+def _line(pen: ImageDraw.ImageDraw, points: Line, ink: tuple[int, int, int]) -> None:
+    pen.line(list(points), fill=ink, width=2)
+    for x, y in points:
+        pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=ink)
+
+
 def _axes(
     pen: ImageDraw.ImageDraw,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-    left: float,
-    at: Sequence[float],
-    values: Sequence[float],
+    scale: Scale,
 ) -> None:
-    """The frame, a number under every point, the least and the most value beside."""
-    bottom = HEIGHT - EDGE
+    """The frame, numbers under the points, the least and the most value beside."""
+    left, bottom, last = scale.left, HEIGHT - EDGE, -np.inf
     pen.rectangle((left, EDGE, left + WIDTH - 1.5 * EDGE, bottom), outline="gray")
-    points = _points(left, at, values)
-    for (x, _), number in zip(points, at, strict=True):
-        pen.text((x, bottom + 6), f"{number:g}", "black", font, anchor="ma")
-    for value in {min(values), max(values)}:
-        _, y = points[list(values).index(value)]
+    first = float(scale.values[0])
+    for number in scale.at.tolist():
+        [(x, _)] = scale.pixels([(number, first)])
+        if x - last > APART:
+            pen.text((x, bottom + 6), f"{number:g}", "black", font, anchor="ma")
+            last = x
+    for value in {float(scale.values.min()), float(scale.values.max())}:
+        [(_, y)] = scale.pixels([(float(scale.at[0]), value)])
         pen.text((left - 4, y), f"{value:.3g}", "black", font, anchor="rm")

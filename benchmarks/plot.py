@@ -5,7 +5,10 @@
 `quality.png`, which shows samples, is drawn by `python -m benchmarks.quality`.
 """
 
+from typing import Any
+
 from benchmarks import panels, rows
+from benchmarks.chorus_tables import CURVE
 from benchmarks.rows import RESULTS
 from chorus_jax.training.world.attributes import held_out_combinations
 from chorus_jax.training.world.captions import caption
@@ -15,6 +18,7 @@ from chorus_jax.training.world.scene import World
 from chorus_jax.video import write_contact_sheet
 
 FIGURES = ("accuracy", "detail", "render_db")
+CURVE_FIGURES = ("accuracy_changed", "detail")
 
 
 def world() -> None:
@@ -40,11 +44,42 @@ def steps() -> None:
     panels.draw(
         RESULTS / "steps.png",
         "Euler steps",
-        [row["steps"] for row in curve],
-        {name: [row[name] for row in curve] for name in FIGURES},
+        {
+            name: {"": [(row["steps"], row[name]) for row in curve]} for name in FIGURES
+        },
     )
+
+
+def chorus() -> None:
+    """What reuse costs: the changed attributes and detail over what was computed."""
+    measured = [row for row in rows.load("chorus") if row["row"].startswith(CURVE)]
+    if not measured:
+        print("no chorus_*.png: `python -m benchmarks.chorus --rows --curve` measures")
+        return
+    measured = [row for row in measured if row["device"] == measured[-1]["device"]]
+    for steps in {row["steps"] for row in measured}:
+        curve = [row for row in measured if row["steps"] == steps]
+        panels.draw(
+            RESULTS / f"chorus_{steps}.png",
+            f"equivalents of {steps} steps",
+            {name: curve_lines(curve, name) for name in CURVE_FIGURES},
+        )
+
+
+def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
+    """A line for each way to save: stage 1 alone, all of Chorus, fewer steps. The full
+    run ends each of them."""
+    lines = {}
+    for way in ("stage1", "chorus", "fewer"):
+        ends = (f"{CURVE}{way}", f"{CURVE}full")
+        found = [row for row in curve if row["row"].startswith(ends) and name in row]
+        points = sorted((row["equivalents"], row[name]) for row in found)
+        if points:
+            lines[way] = points
+    return lines
 
 
 if __name__ == "__main__":
     world()
     steps()
+    chorus()

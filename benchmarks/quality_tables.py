@@ -44,7 +44,7 @@ def quality(rows: Rows) -> str:
         }
         for row in samples
     ]
-    return _of_one_model(rows, shown)
+    return of_one_model(rows, shown)
 
 
 def steps(rows: Rows) -> str:
@@ -58,7 +58,7 @@ def steps(rows: Rows) -> str:
         }
         for row in sorted(rows, key=lambda row: row["steps"])
     ]
-    return _of_one_model(rows, shown)
+    return of_one_model(rows, shown)
 
 
 def vae(rows: Rows) -> str:
@@ -72,7 +72,7 @@ def vae(rows: Rows) -> str:
         }
         for row in rows
     ]
-    return _of_one_model(rows, shown)
+    return of_one_model(rows, shown)
 
 
 def with_detail_of_vae(rows: Sequence[dict[str, Any]]) -> Rows:
@@ -88,7 +88,7 @@ def with_detail_of_vae(rows: Sequence[dict[str, Any]]) -> Rows:
     return [joined(row) for row in rows]
 
 
-def _of_one_model(rows: Rows, shown: Rows) -> str:
+def of_one_model(rows: Rows, shown: Rows) -> str:
     """The table of what is shown. ValueError if the rows are of different weights."""
     known: dict[str, str] = {}
     for row in rows:
@@ -97,6 +97,6 @@ def _of_one_model(rows: Rows, shown: Rows) -> str:
                 raise ValueError(
                     f"rows of one table are of one model, but {row['row']!r} is of the "
                     f"{part} {fingerprint} and others are of {known[part]}: measure "
-                    "them again with `python -m benchmarks.quality`"
+                    f"them again with `python -m benchmarks.{row['benchmark']}`"
                 )
     return table(shown, list(shown[0]))

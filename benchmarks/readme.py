@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import quality_tables
+from benchmarks import chorus_tables, quality_tables
 from benchmarks.rows import load, table
 
 HERE = Path(__file__).parent
@@ -64,6 +64,8 @@ TABLES = {
     "quality": Table("quality", quality_tables.quality, quality_tables.in_quality),
     "steps": Table("quality", quality_tables.steps, quality_tables.in_steps),
     "vae": Table("quality", quality_tables.vae, quality_tables.in_vae),
+    "chorus": Table("chorus", chorus_tables.hits, chorus_tables.in_arms),
+    "chorus_requests": Table("chorus", chorus_tables.requests, chorus_tables.in_arms),
 }
 
 

@@ -62,13 +62,19 @@ def save(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
     return _write(benchmark, kept, rows)
 
 
-def update(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
-    """Replaces this device's rows of these names; all other rows stay."""
-    here, names = device(), {row["row"] for row in rows}
+def update(
+    benchmark: str, rows: Sequence[dict[str, Any]], key: Sequence[str] = ("row",)
+) -> Path:
+    """Replaces this device's rows of these names; all other rows stay.
+
+    `key` are the fields that tell rows apart, if the name alone does not.
+    """
+    told = lambda row: tuple(row.get(name) for name in key)
+    here, names = device(), {told(row) for row in rows}
     kept = [
         row
         for row in load(benchmark)
-        if row["device"] != here or row["row"] not in names
+        if row["device"] != here or told(row) not in names
     ]
     return _write(benchmark, kept, rows)
 

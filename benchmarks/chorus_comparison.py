@@ -1,0 +1,113 @@
+"""The arms and the curve of one model: which are run, on what, and their rows."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks import chorus_arms
+from benchmarks.chorus_arms import ARMS, FEWER, FULL, WHOLE
+from benchmarks.chorus_bench import Bench, Target
+from benchmarks.chorus_cases import Cases
+from benchmarks.chorus_models import Loaded
+from benchmarks.chorus_running import Arm, Fewer, Reusing
+from benchmarks.chorus_scores import Record, rows_of
+from benchmarks.chorus_turns import in_turns
+from chorus_jax.engine import Cache, Engine, Reuse
+from chorus_jax.inter_request.policy import Policy
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One model; `base` is what arms are made of, `told` where that is from."""
+
+    loaded: Loaded
+    base: Policy
+    told: str
+
+    def check_plain(self, cases: Cases) -> None:
+        """SystemExit unless an engine without reuse makes the pipeline's video."""
+        pipeline, caption = self.loaded.pipeline, cases.targets[0].caption
+        request = replace(self.loaded.request, prompt=caption, seed=0)
+        plain = chorus_arms.policies(self.base)[FULL]
+        engine = Engine(pipeline, Cache.in_memory(), lambda _: plain)
+        ours = engine.generate(request, Reuse(write=False)).video
+        [theirs] = pipeline(request)
+        for name in ("latents", "frames"):
+            if not np.array_equal(getattr(ours, name), getattr(theirs, name)):
+                raise SystemExit(
+                    f"without reuse the engine's {name} are not the pipeline's: what "
+                    "follows would compare two models; find out why first"
+                )
+
+    def filled(self, cases: Cases) -> Bench:
+        """The cache with the key steps that any arm or point needs."""
+        policies = {**chorus_arms.policies(self.base), **chorus_arms.curve(self.base)}
+        keep = sorted({step for policy in policies.values() for step in policy.keep})
+        return Bench.filled(self.loaded.pipeline, self.loaded.request, cases, keep)
+
+    def arms(self, bench: Bench, names: Sequence[str]) -> Iterator[Row]:
+        """The rows of these arms; those with one and the same policy run once."""
+        policies = chorus_arms.policies(self.base)
+        alike, whole = first_alike(policies), Reusing(bench, policies[WHOLE])
+        wanted = {FULL} | {alike.get(name, name) for name in names}
+        arms: dict[str, Arm] = {
+            name: Reusing(bench, policies[name]) for name in policies if name in wanted
+        }
+        if FEWER in wanted:
+            arms[FEWER] = Fewer(bench, lambda x: nearest(whole.equivalents(x)))
+        records = in_turns(bench.targets, arms, FULL, f"{self.loaded.steps} steps")
+        full = {each.number: each for each in records[FULL]}
+        hits = {x.number for x in bench.targets if x.tier(policies[WHOLE])}
+        for name in (name for name in ARMS if name in names):
+            run = alike.get(name, name)
+            extra: Row = {} if run == name else {"same_as": run}
+            if name in policies:
+                extra["policy"] = asdict(policies[name])
+            own = hits if name in (FULL, FEWER) else hits_of(records[run])
+            for row in rows_of(records[run], full, own):
+                yield self.row(name, row | extra)
+
+    def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
+        """The points of the curve, over the first so many hits."""
+        hits = [x for x in bench.targets if x.tier(self.base)][:targets]
+        name, policies = f"curve_{FULL}", chorus_arms.policies(self.base)
+        arms: dict[str, Arm] = {name: Reusing(bench, policies[FULL])}
+        for point, policy in chorus_arms.curve(self.base).items():
+            arms[point] = Reusing(bench, policy)
+        for point, count in chorus_arms.curve_steps(self.loaded.steps).items():
+            arms[point] = Fewer(bench, always(count))
+        records = in_turns(hits, arms, name, f"curve of {self.loaded.steps} steps")
+        full = {each.number: each for each in records[name]}
+        for point, found in records.items():
+            yield self.row(point, rows_of(found, full, full)[0])
+
+    def row(self, name: str, figures: Row) -> Row:
+        """A row with what it is of."""
+        what = {"row": name, "steps": self.loaded.steps}
+        return {**what, **figures, "base": self.told, **self.loaded.told}
+
+
+def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
+    """Of each name, the first that has the same policy."""
+    first: dict[Policy, str] = {}
+    return {name: first.setdefault(policy, name) for name, policy in policies.items()}
+
+
+def hits_of(records: Sequence[Record]) -> set[int]:
+    """The targets that began from a source."""
+    return {each.number for each in records if each.ledger.kind == "semantic"}
+
+
+def always(steps: int) -> Callable[[Target], int]:
+    """The same number of steps for every target."""
+    return lambda _: steps
+
+
+def nearest(equivalents: float) -> int:
+    """The nearest number of whole steps, 1 at least; halves up."""
+    return max(1, math.floor(equivalents + 0.5))

@@ -1,0 +1,116 @@
+"""What the arms' videos show and took, target by target, and rows of it."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.chorus_bench import Target
+from benchmarks.chorus_losses import losses
+from benchmarks.chorus_running import Run
+from benchmarks.judged import Scores, judge, means
+from benchmarks.seams import seam
+from benchmarks.timing import Timing
+from chorus_jax.engine import Ledger
+from chorus_jax.training.world.metrics import psnr, ssim
+
+
+@dataclass(frozen=True)
+class Record:
+    """One target in one arm: its number, what was computed, what the video shows."""
+
+    number: int
+    ledger: Ledger
+    scores: Scores
+
+    @property
+    def way(self) -> tuple[float, ...]:
+        """Equal for runs that compute alike."""
+        ledger = self.ledger
+        steps = (ledger.reuse_until, ledger.region_until)
+        return *steps, ledger.active, ledger.equivalents
+
+
+def scored(target: Target, run: Run, full: Run) -> Scores:
+    """The oracle's scores; `accuracy_changed`, 1 if all that differs from the source is
+    right; `psnr` and `ssim` to the full run, which has the same noise, unless they are
+    equal; `seam` if a region was run."""
+    scores = judge(target.prompt, run.frames)
+    changed = [scores[f"accuracy_{name}"] for name in target.changed]
+    if changed:
+        scores["accuracy_changed"] = float(all(changed))
+    near = psnr(run.frames, full.frames)
+    if math.isfinite(near):
+        scores |= {"psnr": near, "ssim": ssim(run.frames, full.frames)}
+    border = None
+    if run.region is not None:
+        border = seam(run.frames, full.frames, run.region)
+    return scores if border is None else {**scores, "seam": border}
+
+
+def rows_of(
+    records: Sequence[Record], full: Mapping[int, Record], hits: Collection[int]
+) -> list[dict[str, Any]]:
+    """Rows over the hits, if there are any, and over all targets.
+
+    `full` are the same targets' full runs. ValueError for a replayed request: that is
+    neither a hit nor a miss.
+    """
+    replayed = [each.number for each in records if each.ledger.kind == "exact"]
+    if replayed:
+        raise ValueError(
+            f"the targets {replayed} were replayed: their requests are in the cache, "
+            "make cases that are not"
+        )
+    found = [each for each in records if each.number in hits]
+    semantic = sum(each.ledger.kind == "semantic" for each in records)
+    common = {"hit_rate": semantic / len(records)}
+    groups = {"hits": found, "all": list(records)}
+    return [
+        {"over": over, "targets": len(group), **common, **figures(group, full)}
+        for over, group in groups.items()
+        if group
+    ]
+
+
+def figures(records: Sequence[Record], full: Mapping[int, Record]) -> dict[str, Any]:
+    """Means over these targets, and paired losses against their full runs.
+
+    A speed-up is the ratio to the same target's full run in the same turn;
+    `speedup_best` that of the fastest way to compute, the median over the targets that
+    went it. `seconds` are of a whole request, and of each part of it.
+    """
+    scores = [each.scores for each in records]
+    lost = losses(scores, [full[each.number].scores for each in records])
+    shares = [_speedups(each, full[each.number]) for each in records]
+    ways = defaultdict(list)
+    for each, share in zip(records, shares, strict=True):
+        ways[each.way].append(share["speedup_total"])
+    return {
+        "equivalents": statistics.fmean(each.ledger.equivalents for each in records),
+        **means(shares),
+        "speedup_best": max(map(statistics.median, ways.values())),
+        **_seconds([each.ledger for each in records]),
+        **means(scores),
+        **{f"{name}_loss": loss.mean for name, loss in lost.items()},
+        **{f"{name}_loss_error": loss.error for name, loss in lost.items()},
+    }
+
+
+def _speedups(ours: Record, full: Record) -> Scores:
+    denoise = full.ledger.seconds["denoise"] / ours.ledger.seconds["denoise"]
+    total = full.ledger.total / ours.ledger.total
+    return {"speedup_denoise": denoise, "speedup_total": total}
+
+
+def _seconds(ledgers: Sequence[Ledger]) -> Scores:
+    timing = Timing(tuple(ledger.total for ledger in ledgers))
+    spread = {"spread": timing.spread} if len(ledgers) > 1 else {}
+    parts = dict.fromkeys(name for ledger in ledgers for name in ledger.seconds)
+    by_part = {
+        f"seconds_{name}": statistics.median(x.seconds.get(name, 0.0) for x in ledgers)
+        for name in parts
+    }
+    return {"seconds": timing.median, **spread, **by_part}

@@ -1,0 +1,173 @@
+"""Arms in turns, their rows, tables and figures, on stand-ins for engines."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks import chorus_comparison, chorus_turns, panels, plot, rows
+from benchmarks.chorus import COLUMNS, KEY, parser
+from benchmarks.chorus_arms import ARMS
+from benchmarks.chorus_bench import Target
+from benchmarks.chorus_comparison import Comparison, first_alike, nearest
+from benchmarks.chorus_models import base_policy
+from benchmarks.chorus_running import Run
+from benchmarks.chorus_turns import in_turns
+from benchmarks.readme import drawn
+from chorus_jax.engine import Ledger
+from chorus_jax.inter_request import policies
+from chorus_jax.inter_request.policies import default_policy
+from chorus_jax.request import Request
+from chorus_jax.training.world.attributes import Attributes
+from chorus_jax.training.world.examples import Prompt
+
+ASKED = Attributes("red", "circle", "small", "left", "gray")
+FRAMES = np.zeros((17, 64, 64, 3), np.uint8)
+SCORES = {"accuracy": 1.0, "accuracy_changed": 0.5, "detail": 0.8, "render_db": 25.0}
+
+
+def target(number, score=0.95):
+    prompt = Prompt(f"prompt {number}", (ASKED,))
+    request = Request(prompt.caption, seed=0)
+    return Target(number, prompt, request, 32, "a", score, ("colour",))
+
+
+class StandIn:
+    """An arm that makes nothing but a note."""
+
+    def __init__(self, name, notes, policy=None):
+        self.name, self.notes, self.policy = name, notes, policy
+
+    def equivalents(self, target):
+        return 2.5
+
+    def program(self, target):
+        return self.name, target.number % 2
+
+    def __call__(self, target):
+        self.notes.append((self.name, target.number))
+        seconds = {"denoise": 4.0, "decode": 1.0}
+        if self.policy is None or target.tier(self.policy) is None:
+            return Run(FRAMES, Ledger("miss", 4, 4.0, seconds=seconds))
+        seconds = {"denoise": 2.0, "decode": 1.0}
+        ledger = Ledger("semantic", 4, 2.0, 0.95, "a", 1, 3, 0.5, seconds=seconds)
+        return Run(FRAMES, ledger)
+
+
+@pytest.fixture(autouse=True)
+def no_oracle(monkeypatch):
+    monkeypatch.setattr(chorus_turns, "scored", lambda *_: SCORES)
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "RESULTS", tmp_path)
+    monkeypatch.setattr(rows, "commit", lambda: "abc")
+    return tmp_path
+
+
+@pytest.fixture
+def comparison(monkeypatch):
+    """One whose arms are stand-ins; the bench is just its targets."""
+    notes = []
+    make = lambda bench, policy: StandIn("engine", notes, policy)
+    monkeypatch.setattr(chorus_comparison, "Reusing", make)
+    monkeypatch.setattr(
+        chorus_comparison, "Fewer", lambda bench, steps: StandIn("pipeline", notes)
+    )
+    told = {"dtype": "float32", "weights": {"vae": "a"}}
+    loaded = SimpleNamespace(steps=4, told=told)
+    return Comparison(loaded, default_policy(4), "default")
+
+
+def test_arms_take_turns_and_a_first_use_does_not_count():
+    notes = []
+    arms = {name: StandIn(name, notes) for name in ("full", "a", "b")}
+    found = in_turns([target(n) for n in range(3)], arms, "full", "")
+    assert {name: [x.number for x in each] for name, each in found.items()} == (
+        dict.fromkeys(arms, [0, 1, 2])
+    )
+    # Programs of targets 0 and 1 are new, those of target 2 are 0's.
+    firsts = ["full", "full", "a", "a", "b", "b"]
+    seconds = ["a", "a", "b", "b", "full", "full"]
+    assert [name for name, _ in notes] == [*firsts, *seconds, "b", "full", "a"]
+
+
+def test_there_is_a_row_for_each_arm_over_hits_and_all(comparison):
+    bench = SimpleNamespace(targets=[target(0), target(1, score=0.1), target(2)])
+    found = list(comparison.arms(bench, ARMS))
+    assert [row["row"] for row in found[::2]] == list(ARMS)
+    assert {row["over"] for row in found[::2]} == {"hits"}
+    told = {(row["row"], row["over"]): row for row in found}
+    assert told["chorus", "hits"]["targets"] == told["full", "hits"]["targets"] == 2
+    assert told["full", "hits"]["hit_rate"] == 0
+    assert told["chorus", "all"]["hit_rate"] == pytest.approx(2 / 3)
+    assert told["chorus", "hits"]["speedup_denoise"] == 2
+    assert told["chorus", "hits"]["policy"]["tiers"]
+    assert set(COLUMNS) > set(SCORES)
+
+
+def test_one_policy_is_measured_once(comparison):
+    bench = SimpleNamespace(targets=[target(0)])
+    found = {row["row"]: row for row in comparison.arms(bench, ARMS)}
+    assert found["output_gain"]["same_as"] == "stage1"
+    assert found["chorus_skip"]["same_as"] == "chorus"
+    assert "same_as" not in found["chorus"]
+    alike = first_alike({"a": default_policy(4), "b": default_policy(4)})
+    assert alike == {"a": "a", "b": "a"}
+
+
+def test_asking_for_one_arm_measures_the_full_run_too(comparison):
+    bench = SimpleNamespace(targets=[target(0)])
+    found = list(comparison.arms(bench, ["chorus_skip"]))
+    assert {row["row"] for row in found} == {"chorus_skip"}
+
+
+def test_the_curve_is_over_hits(comparison, results, monkeypatch):
+    bench = SimpleNamespace(targets=[target(0), target(1, score=0.1), target(2)])
+    found = list(comparison.curve(bench, 5))
+    assert all(row["row"].startswith("curve_") for row in found)
+    assert {(row["over"], row["targets"]) for row in found} == {("hits", 2)}
+    rows.update("chorus", found, KEY)
+    monkeypatch.setattr(plot, "RESULTS", results)
+    plot.chorus()
+    with Image.open(results / "chorus_4.png") as figure:
+        assert figure.size == (2 * panels.WIDTH, panels.HEIGHT)
+
+
+def test_half_a_step_more_is_given_to_fewer():
+    assert [nearest(x) for x in (0.2, 2.49, 2.5, 20.4)] == [1, 2, 3, 20]
+
+
+def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):
+    bench = SimpleNamespace(targets=[target(0), target(1, score=0.1)])
+    with pytest.raises(ValueError, match="nothing is measured"):
+        drawn("chorus")
+    for steps in (50, 4, 4):
+        changed = SimpleNamespace(steps=steps, told=comparison.loaded.told)
+        found = replace(comparison, loaded=changed).arms(bench, ARMS)
+        rows.update("chorus", list(found), KEY)
+    assert len(rows.load("chorus")) == 2 * 2 * len(ARMS)
+    lines = drawn("chorus").splitlines()[2 : 2 + 2 * len(ARMS)]
+    assert [line.split(" | ")[1] for line in lines] == 2 * list(ARMS)
+    assert [line.split()[1] for line in lines[:: len(ARMS)]] == ["50", "4"]
+    shown = drawn("chorus_requests").splitlines()[2]
+    assert shown.startswith("| 50 | full | 2 | 0 |")
+
+
+def test_the_base_is_given_or_measured_or_the_default(tmp_path, monkeypatch):
+    monkeypatch.setattr(policies, "__file__", str(tmp_path / "policies.py"))
+    assert base_policy(None, "shapes", 4) == (default_policy(4), "default")
+    file = tmp_path / "mine.json"
+    default_policy(50).write(file)
+    assert base_policy(file, "shapes", 4) == (default_policy(4), str(file))
+    (tmp_path / "calibrated").mkdir()
+    default_policy(50).for_steps(8).write(tmp_path / "calibrated" / "shapes_8.json")
+    assert base_policy(None, "shapes", 8)[1] == "calibrated shapes 8"
+
+
+def test_no_rows_may_be_asked_for():
+    assert parser().parse_args(["--rows", "--curve"]).rows == []
+    assert parser().parse_args([]).rows == list(ARMS)
