@@ -1,0 +1,93 @@
+"""Chooses how much is reused, by what reuse costs on the shapes world.
+
+    python -m benchmarks.calibrate --steps 50
+    python -m benchmarks.calibrate --steps 4 --minutes 30
+    python -m benchmarks.calibrate --weights DIR --config FILE --name NAME
+
+From the default policy, its thresholds moved to where this model's scores are, one
+thing after another is changed by one place on its grid: boundaries, thresholds, active
+share, gains, context, dilation, halo, skipped steps (see `calibrate_moves`). A change
+that computes less is taken if hits lose no more than a point of accuracy and two per
+cent of detail; of policies that compute the same, another is taken only if it is better
+by more than chance (see `calibrate_verdict`). What was run once is not run again, and
+what is hopeless after a part of the targets is given up.
+
+Targets and sources are of combinations that training saw, nothing that is held out. A
+quarter of the sources is far from its target, or no threshold would be too low. All
+policies make the same targets from the same noise, so that losses are paired. Still a
+point is one target in a hundred, and the best of many policies was also lucky: so those
+that were the best for a time are measured on fresh targets, the last one first, and the
+first one that holds there is written. There a loss may exceed what is allowed by its
+standard error, or a policy that loses nothing would often fail.
+"""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import rows
+from benchmarks.calibrate_policy import Calibration, kept
+from benchmarks.chorus_models import add_options, load_model
+from chorus_jax.inter_request.policies import calibrated_file, default_policy
+from chorus_jax.inter_request.policy import Policy
+
+KEY = ("row", "name", "steps", "split", "over")
+COLUMNS = (
+    *("name", "steps", "split", "row", "over", "targets", "hit_rate", "equivalents"),
+    *("accuracy", "accuracy_loss", "accuracy_changed", "accuracy_changed_loss"),
+    *("detail", "detail_loss", "render_db", "seam"),
+)
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """Measures one model, writes its policy and its rows."""
+    loaded = load_model(options, options.config, options.steps)
+    steps, name = loaded.steps, options.name or loaded.name
+    begin = default_policy(steps)
+    if options.policy is not None:
+        begin = Policy.read(options.policy).for_steps(steps)
+    found = Calibration.of(loaded, begin, options)
+    place = found.moves.spread if options.policy is None else found.moves.keeping
+    start = place(begin)
+    policy = found.chosen(start, 60 * options.minutes)
+    what = {"name": name, "steps": steps, "policy": asdict(kept(policy))}
+    policies = {"full": Policy(steps, (), ()), "start": start, "chosen": policy}
+    measured = [{**row, **what, **loaded.told} for row in found.rows(policies)]
+    path = options.out or calibrated_file(name, steps)
+    path.parent.mkdir(exist_ok=True)
+    kept(policy).write(path)
+    rows.update("calibrate", measured, KEY)
+    print(path)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(top)
+    top.add_argument("--config", help="a name or a file; by the steps if unset")
+    top.add_argument("--steps", type=int, help="the config's if unset")
+    top.add_argument("--name", help="of the policy; that of the weights if unset")
+    top.add_argument("--out", type=Path, help="beside the package's if unset")
+    top.add_argument("--policy", type=Path, help="to begin with, in place of default")
+    top.add_argument("--targets", type=int, default=160, help="that are searched on")
+    top.add_argument("--fresh", type=int, default=80, help="that confirm the result")
+    top.add_argument("--sources", type=int, default=240, help="the targets' at least")
+    top.add_argument("--minutes", type=float, default=60, help="of search")
+    return top
+
+
+def main() -> None:
+    """Chooses, writes the policy and the rows, prints the table."""
+    options = parser().parse_args()
+    rows.commit()  # rows name it: better to fail here than after an hour
+    calibrate(options)
+    here = rows.device()
+    found = [row for row in rows.load("calibrate") if row["device"] == here]
+    print(rows.table(found, COLUMNS))
+    print(here)
+
+
+if __name__ == "__main__":
+    main()

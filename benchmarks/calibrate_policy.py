@@ -1,0 +1,72 @@
+"""A policy for one model: searched on some targets, confirmed on fresh ones."""
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from benchmarks.calibrate_moves import Moves
+from benchmarks.calibrate_runs import Runs
+from benchmarks.calibrate_search import Search
+from benchmarks.chorus_arms import needed
+from benchmarks.chorus_bench import Bench
+from benchmarks.chorus_cases import training
+from benchmarks.chorus_models import Loaded
+from benchmarks.chorus_scores import rows_of
+from chorus_jax.inter_request.policy import Policy
+
+TIMES = ("speedup", "seconds", "spread")  # programs were compiled in between
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The targets that are searched on, fresh ones, and what can be changed."""
+
+    runs: Runs
+    fresh: Runs
+    moves: Moves
+
+    @classmethod
+    def of(cls, loaded: Loaded, begin: Policy, options: Namespace) -> "Calibration":
+        """With a cache that has what any policy may need. SystemExit if no target has a
+        source."""
+        count = options.targets + options.fresh
+        cases = training().cases(count, max(count, options.sources), seed=0)
+        keep = Moves(loaded.steps, ()).keeping(begin).keep
+        bench = Bench.filled(loaded.pipeline, loaded.request, cases, keep)
+        targets = bench.targets[: options.targets]
+        scores = tuple(x.score for x in targets if x.score is not None)
+        if not scores:
+            raise SystemExit("no target has any source: there is nothing to choose")
+        runs = Runs(bench, targets), Runs(bench, bench.targets[options.targets :])
+        return cls(*runs, Moves(loaded.steps, scores))
+
+    def chosen(self, start: Policy, seconds: float) -> Policy:
+        """The policy that holds on fresh targets. SystemExit if none does."""
+        for runs in (self.runs, self.fresh):
+            runs.fill(start.steps)
+        search = Search(
+            self.moves.coordinates(), self.runs.cost, self.runs.measure, seconds
+        )
+        for policy in reversed(search.run(start)):
+            if self.fresh.measure(policy).excess_within(1) == 0:
+                return policy
+        raise SystemExit(
+            "no policy held: whatever is reused costs more than is allowed, or "
+            "--minutes or --targets were too few; nothing is written"
+        )
+
+    def rows(self, policies: Mapping[str, Policy]) -> Iterator[dict[str, Any]]:
+        """What these policies do on both kinds of targets, without times."""
+        for split, runs in (("search", self.runs), ("fresh", self.fresh)):
+            for name, policy in policies.items():
+                records = runs.records(policy, runs.targets)
+                hits = {x.number for x in runs.targets if x.tier(policy)}
+                for row in rows_of(records, runs.full, hits):
+                    told = {k: v for k, v in row.items() if not k.startswith(TIMES)}
+                    yield {"row": name, "split": split, **told}
+
+
+def kept(policy: Policy) -> Policy:
+    """The policy with no more key steps than its tiers need."""
+    return replace(policy, keep=needed(*policy.tiers))

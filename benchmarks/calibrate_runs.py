@@ -1,0 +1,81 @@
+"""Runs of policies on the targets of a bench, none of them twice."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+
+from tqdm import tqdm
+
+from benchmarks.calibrate_verdict import Verdict, verdict
+from benchmarks.chorus_bench import Bench, Target
+from benchmarks.chorus_running import Reusing, Run
+from benchmarks.chorus_scores import Record, scored
+from chorus_jax.inter_request.policy import Policy
+
+LOOKS = 4  # times that a hopeless policy can be given up before its end
+HOPELESS = 2.0  # standard errors
+
+
+@dataclass
+class Runs:
+    """Records of some targets; the first use makes their full runs."""
+
+    bench: Bench
+    targets: Sequence[Target]
+    videos: dict[int, Run] = field(default_factory=dict)
+    full: dict[int, Record] = field(default_factory=dict)
+    known: dict[Hashable, Record] = field(default_factory=dict)
+
+    def fill(self, steps: int) -> None:
+        """Makes the full runs over so many steps."""
+        arm = Reusing(self.bench, Policy(steps, (), ()))
+        for target in tqdm(self.targets, desc="full runs", unit="video"):
+            run = self.videos[target.number] = arm(target)
+            scores = scored(target, run, run)
+            self.full[target.number] = Record(target.number, run.ledger, scores)
+
+    def cost(self, policy: Policy) -> float:
+        """The mean full steps' worth over all targets, without a run."""
+        arm = Reusing(self.bench, policy)
+        return sum(map(arm.equivalents, self.targets)) / len(self.targets)
+
+    def measure(self, policy: Policy, may_give_up: bool = False) -> Verdict:
+        """The verdict over all targets, or over those at which it was given up."""
+        part = -(-len(self.targets) // LOOKS) if may_give_up else len(self.targets)
+        records: list[Record] = []
+        found = Verdict(float(policy.steps))
+        for first in range(0, len(self.targets), part):
+            records += self.records(policy, self.targets[first : first + part])
+            found = verdict(records, self.full)
+            if found.excess_within(HOPELESS) > 0:
+                break
+        return found
+
+    def records(self, policy: Policy, targets: Sequence[Target]) -> list[Record]:
+        """A policy's records of these targets."""
+        arm = Reusing(self.bench, policy)
+        bar = tqdm(targets, desc="targets", unit="video", leave=False)
+        return [self.record(arm, target) for target in bar]
+
+    def record(self, arm: Reusing, target: Target) -> Record:
+        """That of one target; a miss is its full run."""
+        tier = target.tier(arm.policy)
+        if tier is None:
+            return self.full[target.number]
+        key = (target.number, *way(arm, target))
+        if key not in self.known:
+            run = arm(target)
+            scores = scored(target, run, self.videos[target.number])
+            self.known[key] = Record(target.number, run.ledger, scores)
+        return self.known[key]
+
+
+def way(arm: Reusing, target: Target) -> tuple[Hashable, ...]:
+    """What decides a hit's video besides its target: plan and gains."""
+    tier, plan = target.tier(arm.policy), arm.plan(target)
+    if tier is None or plan is None or target.score is None:
+        return ()
+    plan = replace(plan, stages=replace(plan.stages, keep=()))
+    gains = (tier.key_gain, tier.output_gain)
+    if gains == (1, 1):
+        return plan, gains
+    return plan, gains, arm.policy.normalised(target.score)

@@ -1,0 +1,71 @@
+"""Whether a policy's videos are as good as full ones, and which of two is better.
+
+A policy is allowed to lose a point of accuracy, of all attributes and of those that
+differ from the source, and two per cent of detail: means over its hits, against the
+full runs of the same targets.
+
+Of two policies the better is that which exceeds this less; then that which computes
+less, over hits and misses. Where that is equal too, the new one must be better by more
+than chance: its loss, in units of what is allowed, less by more than the standard error
+of the difference over the targets that both hit.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from benchmarks.chorus_losses import Loss, each_loss, losses
+from benchmarks.chorus_scores import Record
+
+ALLOWED = {"accuracy": 0.01, "accuracy_changed": 0.01, "detail": 0.02}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Full steps' worth computed, the mean over all targets; what hits lose; and each
+    hit's loss by its target, in units of what is allowed."""
+
+    equivalents: float
+    lost: Mapping[str, Loss] = field(default_factory=dict)
+    each: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def excess(self) -> float:
+        """How far beyond what is allowed it is, 0 if it is not."""
+        return _excess({name: loss.mean for name, loss in self.lost.items()})
+
+    def excess_within(self, errors: float) -> float:
+        """The same, if each loss is less by so many standard errors than it seems."""
+        return _excess({k: x.mean - errors * x.error for k, x in self.lost.items()})
+
+    def better(self, other: "Verdict") -> bool:
+        """Whether it takes the other's place."""
+        if not math.isclose(self.excess, other.excess, abs_tol=1e-9):
+            return self.excess < other.excess
+        if not math.isclose(self.equivalents, other.equivalents):
+            return self.equivalents < other.equivalents
+        both = sorted(self.each.keys() & other.each.keys())
+        gains = np.array([other.each[i] - self.each[i] for i in both])
+        if len(gains) < 2:
+            return False
+        return bool(gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5)
+
+
+def verdict(records: list[Record], full: Mapping[int, Record]) -> Verdict:
+    """That of a policy's records, with the same targets' full runs."""
+    hits = [each for each in records if each.ledger.kind == "semantic"]
+    ours = [each.scores for each in hits]
+    theirs = [full[each.number].scores for each in hits]
+    each = dict.fromkeys((hit.number for hit in hits), 0.0)
+    for name, lost in each_loss(ours, theirs).items():
+        having = [hit.number for hit in hits if name in hit.scores]
+        for number, loss in zip(having, lost.tolist(), strict=True):
+            each[number] += loss / ALLOWED[name]
+    computed = float(np.mean([record.ledger.equivalents for record in records]))
+    return Verdict(computed, losses(ours, theirs), each)
+
+
+def _excess(lost: Mapping[str, float]) -> float:
+    return sum(max(0.0, loss / ALLOWED[name] - 1) for name, loss in lost.items())

@@ -1,0 +1,286 @@
+"""Moves, verdicts and the search of a calibration, on figures made by hand."""
+
+from collections import Counter
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks import calibrate_runs
+from benchmarks.calibrate import parser
+from benchmarks.calibrate_moves import FEWEST, Moves, near
+from benchmarks.calibrate_policy import Calibration, kept
+from benchmarks.calibrate_runs import Runs
+from benchmarks.calibrate_search import Search
+from benchmarks.calibrate_verdict import ALLOWED, Verdict, verdict
+from benchmarks.chorus_bench import Target
+from benchmarks.chorus_losses import Loss
+from benchmarks.chorus_running import Run
+from benchmarks.chorus_scores import Record
+from chorus_jax.engine import Ledger
+from chorus_jax.engine.plans import Planned
+from chorus_jax.inter_request.policies import default_policy
+from chorus_jax.inter_request.policy import Policy, Tier
+from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.request import Request
+from chorus_jax.training.world.attributes import Attributes
+from chorus_jax.training.world.examples import Prompt
+
+SCORES = tuple(np.linspace(0.5, 0.99, 40).tolist())
+MOVES = Moves(50, SCORES)
+START = MOVES.spread(default_policy(50))
+
+
+def flat(policy):
+    """A policy's fields, those of all tiers under one name."""
+    told = asdict(policy)
+    tiers = told.pop("tiers")
+    regions = {f"regions.{k}": v for k, v in told.pop("regions").items()}
+    names = tiers[0] if tiers else {}
+    return {**told, **regions, **{k: [tier[k] for tier in tiers] for k in names}}
+
+
+@pytest.mark.parametrize("name", MOVES.coordinates())
+def test_a_move_changes_one_thing(name):
+    found = list(MOVES.coordinates()[name](START))
+    assert found
+    for candidate in found:
+        ours, theirs = flat(START), flat(candidate)
+        changed = {key for key in ours if ours[key] != theirs[key]}
+        # A tier that the move leaves with too few targets goes.
+        if len(candidate.tiers) == len(START.tiers):
+            assert [key.removeprefix("regions.") for key in changed] == [name]
+
+
+@settings(max_examples=10)
+@given(st.data())
+def test_whatever_is_moved_stays_a_policy_that_is_measured(data):
+    policy = START
+    for _ in range(4):
+        name = data.draw(st.sampled_from(sorted(MOVES.coordinates())))
+        found = list(MOVES.coordinates()[name](policy))
+        if found:
+            policy = data.draw(st.sampled_from(found))
+    reached = Counter(policy.plan(score) for score in SCORES)
+    assert all(reached[tier] >= FEWEST for tier in policy.tiers)
+    assert {tier.region_until for tier in policy.tiers} <= set(policy.keep)
+
+
+@pytest.mark.parametrize("steps", [2, 4, 50])
+def test_lists_of_skipped_steps_spare_both_ends(steps):
+    skips = Moves(steps, SCORES).skips
+    assert skips[0] == () and list(map(len, skips)) == sorted(map(len, skips))
+    assert not any({0, steps - 1} & set(skipped) for skipped in skips)
+
+
+def test_the_start_parts_the_targets_evenly():
+    reached = Counter(START.plan(score) for score in SCORES)
+    assert len(START.tiers) == 4
+    assert all(abs(reached[tier] - 8) <= 1 for tier in (*START.tiers, None))
+
+
+def test_tiers_that_fall_together_are_the_most_careful_one():
+    [tier] = Moves(50, (0.8,) * 10).spread(default_policy(50)).tiers
+    assert (tier.least, tier.reuse_until) == (0.8, 5)
+
+
+def test_no_more_is_kept_than_tiers_need():
+    tiers = (Tier(0.5, 5, 20), Tier(0.8, 10, 20))
+    assert kept(Policy(50, tiers, (5, 10, 15, 20, 45))).keep == (5, 10, 20)
+
+
+def test_neighbours_on_a_grid():
+    assert near((1, 2, 3), 2) == (1, 3)
+    assert near((1, 2, 3), 2.5) == (2, 3)
+    assert near((1, 2, 3), 1) == (None, 2) and near((), 1) == (None, None)
+
+
+def losing(accuracy=0.0, equivalents=10.0, each=None, error=0.0):
+    return Verdict(equivalents, {"accuracy": Loss(accuracy, error)}, each or {})
+
+
+def test_what_is_allowed_comes_first_and_then_what_is_computed():
+    good, dear, bad, worse = losing(), losing(equivalents=20), losing(0.05), losing(0.1)
+    assert good.excess == losing(ALLOWED["accuracy"]).excess == 0
+    assert bad.excess == pytest.approx(4)
+    order = (good, dear, replace(bad, equivalents=1.0), worse)
+    for i, better in enumerate(order):
+        assert [better.better(other) for other in order] == [j > i for j in range(4)]
+
+
+def test_of_equals_the_new_one_must_be_better_by_more_than_chance():
+    old = losing(each=dict.fromkeys(range(8), 1.0))
+    sure = losing(each=dict.fromkeys(range(8), 0.5))
+    lucky = losing(each={0: -3.0, 1: 4.0, **dict.fromkeys(range(2, 8), 1.0)})
+    assert sure.better(old) and not old.better(sure)
+    assert not lucky.better(old) and not old.better(old)
+    assert not losing(each={9: -5.0}).better(old)  # of other targets
+
+
+def test_a_loss_that_may_be_chance_is_within_it():
+    unsure = losing(0.03, error=0.02)
+    assert unsure.excess > 0 == unsure.excess_within(1)
+    assert losing(0.05, error=0.02).excess_within(1) > 0
+
+
+def record(number, kind="semantic", equivalents=5.0, **scores):
+    return Record(number, Ledger(kind, 10, equivalents), scores)
+
+
+def test_a_verdict_is_of_hits_and_its_cost_of_all():
+    full = {n: record(n, "miss", 10.0, accuracy=1.0, detail=0.8) for n in range(3)}
+    ours = [
+        record(0, accuracy=1.0, detail=0.8),
+        record(1, accuracy=0.0, detail=0.4),
+        full[2],
+    ]
+    found = verdict(ours, full)
+    assert found.equivalents == pytest.approx(20 / 3)
+    assert found.lost["accuracy"].mean == 0.5
+    assert found.lost["detail"].mean == pytest.approx(0.25)
+    assert found.each == {0: 0.0, 1: pytest.approx(100 + 25)}
+
+
+def cost(policy):
+    """Full steps' worth, each score as often as any other."""
+
+    def one(tier):
+        if tier is None:
+            return policy.steps
+        plan = StagePlan(policy.steps, tier.reuse_until, tier.region_until)
+        return plan.equivalents(tier.active)
+
+    return float(np.mean([one(policy.plan(score)) for score in SCORES]))
+
+
+def toy(policy, may_give_up):
+    """Worse the more is reused, and the worse the match is."""
+    harm = 0.0
+    for score in SCORES:
+        tier = policy.plan(score)
+        if tier is not None:
+            harm += max(0.0, tier.reuse_until - 40 * score) / 100
+            harm += max(0.0, 0.3 - tier.active)
+    return losing(harm / len(SCORES), cost(policy), {0: 0.0, 1: 0.0})
+
+
+def few_things():
+    """The coordinates that the toy knows of."""
+    known = ("reuse_until", "region_until", "active")
+    return {name: MOVES.coordinates()[name] for name in known}
+
+
+def test_the_search_ends_where_no_allowed_neighbour_computes_less():
+    search = Search(few_things(), cost, toy, 1e9)
+    best = search.run(START)[-1]
+    assert toy(best, False).excess == 0 and cost(best) < cost(START)
+    for neighbours in few_things().values():
+        for candidate in neighbours(best):
+            assert not toy(candidate, False).better(search.verdict)
+
+
+def test_all_that_the_search_accepted_is_allowed():
+    greedy = replace(START, tiers=(Tier(0.5, 45, 45),))
+    found = Search(few_things(), cost, toy, 1e9).run(greedy)
+    assert found and all(toy(policy, False).excess == 0 for policy in found)
+    costs = [cost(policy) for policy in found]
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_a_search_without_time_has_its_start():
+    assert Search(MOVES.coordinates(), cost, toy, 0.0).run(START) == [START]
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Eight targets; runs are counted, and lose what the policy's K1 says."""
+    asked, made = Attributes("red", "circle", "small", "left", "gray"), []
+
+    class Arm:
+        def __init__(self, bench, policy):
+            self.policy = policy
+
+        def equivalents(self, target):
+            return 50.0 if target.tier(self.policy) is None else 25.0
+
+        def plan(self, target):
+            tier = target.tier(self.policy)
+            steps = (tier.reuse_until, tier.region_until)
+            return Planned(StagePlan(50, *steps, keep=self.policy.keep), None)
+
+        def __call__(self, target):
+            made.append(target.number)
+            tier = target.tier(self.policy)
+            if tier is None:
+                return Run(np.ones(1), Ledger("miss", 50, 50.0))
+            right = tier.reuse_until < 20
+            return Run(np.full(1, right), Ledger("semantic", 50, 25.0))
+
+    monkeypatch.setattr(calibrate_runs, "Reusing", Arm)
+    score = lambda target, run, full: {"accuracy": float(run.frames[0])}
+    monkeypatch.setattr(calibrate_runs, "scored", score)
+    prompt, request = Prompt("a", (asked,)), Request("a", seed=0)
+    targets = [Target(n, prompt, request, 32, "a", 0.6 + n / 20) for n in range(8)]
+    found = Runs(SimpleNamespace(), targets)
+    found.fill(50)
+    made.clear()
+    return found, made
+
+
+def test_nothing_is_run_twice(runs):
+    found, made = runs
+    policy = Policy(50, (Tier(0.8, 5, 5), Tier(0.9, 10, 10)), (5, 10, 30))
+    first = found.measure(policy)
+    assert made == [4, 5, 6, 7] and first.excess == 0
+    assert first.equivalents == found.cost(policy) == 37.5
+    # A threshold that falls runs what it adds, and what else is kept nothing.
+    lower = replace(policy, tiers=(Tier(0.7, 5, 5), policy.tiers[1]), keep=(5, 10))
+    found.measure(lower)
+    assert made == [4, 5, 6, 7, 2, 3]
+
+
+def test_what_is_hopeless_is_given_up(runs):
+    found, made = runs
+    policy = Policy(50, (Tier(0.5, 25, 25),), (25,))
+    assert found.measure(policy, True).excess > 0
+    assert made == [0, 1]
+    found.measure(policy, False)
+    assert made == list(range(8))
+
+
+def test_a_policy_that_fails_on_fresh_targets_gives_way(runs, monkeypatch):
+    found, _ = runs
+    careful, bold = (Policy(50, (Tier(0.5, k, k),), (k,)) for k in (5, 25))
+    monkeypatch.setattr(Search, "run", lambda self, start: [careful, bold])
+    whole = Calibration(found, found, MOVES)
+    assert whole.chosen(START, 0.0) == careful
+    monkeypatch.setattr(Search, "run", lambda self, start: [bold])
+    with pytest.raises(SystemExit, match="no policy held"):
+        whole.chosen(START, 0.0)
+
+
+def test_rows_are_of_both_kinds_of_targets_and_without_times(runs):
+    found, _ = runs
+    policy = Policy(50, (Tier(0.8, 5, 5),), (5,))
+    took = {"denoise": 1.0}
+    for each in found.full.values():
+        each.ledger.seconds.update(took)
+    found.measure(policy)
+    for each in found.known.values():
+        each.ledger.seconds.update(took)
+    rows = list(Calibration(found, found, MOVES).rows({"chosen": policy}))
+    told = [(row["split"], row["over"], row["targets"]) for row in rows]
+    assert told == [
+        *(("search", "hits", 4), ("search", "all", 8)),
+        *(("fresh", "hits", 4), ("fresh", "all", 8)),
+    ]
+    assert rows[0]["equivalents"] == 25 and "accuracy_loss" in rows[0]
+    assert not any(key.startswith(("speedup", "seconds")) for key in rows[0])
+
+
+def test_the_options_say_how_long():
+    options = parser().parse_args(["--steps", "4", "--minutes", "2.5"])
+    assert (options.steps, options.minutes, options.policy) == (4, 2.5, None)
