@@ -107,7 +107,10 @@ class Moves:
     def _with(
         self, policy: Policy, name: str, values: dict[int, Any]
     ) -> Iterator[Policy]:
-        """The policy with these values of some tiers, None for none, if it is one."""
+        """The policy with these values of some tiers, None for none, if it is one.
+
+        One that reuses nothing is none: it loses nothing, and no move leads back.
+        """
         try:
             tiers = [
                 tier if values.get(i) is None else replace(tier, **{name: values[i]})
@@ -116,7 +119,7 @@ class Moves:
             changed = self.measured(replace(policy, tiers=tuple(tiers)))
         except ValueError:
             return  # tiers that do not rise, say
-        if changed != policy:
+        if changed.tiers and changed != policy:
             yield changed
 
     def _regions(self, name: str, values: Callable[[Any], Sequence[Any]]) -> Neighbours:

@@ -16,7 +16,7 @@ Lines = Mapping[str, Line]
 
 def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
     """Writes a panel a figure, each with its lines by name, of points at positive
-    places that rise; an empty name is not written."""
+    places that rise, four at most; an empty name is not written."""
     image = Image.new("RGB", (WIDTH * len(panels), HEIGHT), "white")
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
     for number, (name, lines) in enumerate(panels.items()):
@@ -24,9 +24,11 @@ def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
         pen.text((left, 8), f"{name} over {label}", "black", font)
         scale = Scale(left, [point for line in lines.values() for point in line])
         _axes(pen, font, scale)
-        for row, (title, line) in enumerate(lines.items()):
-            _line(pen, scale.pixels(line), INKS[row])
-            pen.text((left + 6, EDGE + 4 + 13 * row), title, INKS[row], font)
+        title_at = float(left)
+        for ink, (title, line) in zip(INKS, lines.items()):
+            _line(pen, scale.pixels(line), ink)
+            pen.text((title_at, 23), title, ink, font)
+            title_at += pen.textlength(f"{title}  ", font)
     image.save(path)
 
 

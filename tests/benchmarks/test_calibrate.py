@@ -69,6 +69,12 @@ def test_whatever_is_moved_stays_a_policy_that_is_measured(data):
     assert {tier.region_until for tier in policy.tiers} <= set(policy.keep)
 
 
+def test_no_move_gives_reuse_up():
+    scarce = replace(START.tiers[0], least=MOVES.thresholds[-3])
+    found = MOVES.coordinates()["least"](replace(START, tiers=(scarce,)))
+    assert {x.tiers[0].least for x in found} == {MOVES.thresholds[-4]}
+
+
 @pytest.mark.parametrize("steps", [2, 4, 50])
 def test_lists_of_skipped_steps_spare_both_ends(steps):
     skips = Moves(steps, SCORES).skips
