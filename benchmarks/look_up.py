@@ -73,7 +73,8 @@ def requests(
     store: Store, matcher: Matcher, heads: list[Entry], rounds: int, cold: Path | None
 ) -> dict[str, Timing]:
     """The times of so many requests, each like an entry on disk."""
-    rng, spent = np.random.default_rng(1), {"look_up": [], "load": []}
+    rng = np.random.default_rng(1)
+    spent: dict[str, list[float]] = {"look_up": [], "load": []}
     for _ in range(rounds):
         like = heads[int(rng.integers(len(heads)))]
         vector = like.embedding + 0.01 * rng.standard_normal(WIDTH).astype(np.float32)
