@@ -10,11 +10,7 @@ from chorus_jax import shipped
 from chorus_jax.checkpoints import Card
 from chorus_jax.choice import BY_STEPS, OTHERWISE
 from chorus_jax.config_file import load_config
-from chorus_jax.inter_request.policies import (
-    calibrated,
-    calibrated_file,
-    default_policy,
-)
+from chorus_jax.inter_request.policies import calibrated_file, policies_for
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.parts import stored_names
 from chorus_jax.pipeline import Pipeline
@@ -82,6 +78,6 @@ def base_policy(file: Path | None, name: str, steps: int) -> tuple[Policy, str]:
     default one; and which it is."""
     if file is not None:
         return Policy.read(file).for_steps(steps), str(file)
-    if calibrated_file(name, steps).is_file():
-        return calibrated(name, steps), f"calibrated {name} {steps}"
-    return default_policy(steps), "default"
+    there = calibrated_file(name, steps).is_file()
+    told = f"calibrated {name} {steps}" if there else "default"
+    return policies_for(name)(steps), told

@@ -1,4 +1,4 @@
-"""The command line: `chorus generate` and `chorus info`."""
+"""The command line: `chorus generate`, `chorus demo` and `chorus info`."""
 
 import argparse
 import dataclasses
@@ -61,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument(
         "--mesh", type=mesh_sizes, help="data,context,tensor, such as 1,4,2"
     )
+    told = commands.add_parser("demo", help="serve a dozen prompts, reusing their work")
+    told.set_defaults(command=demo)
+    told.add_argument("--out", type=Path, default=Path("demo"), help="a folder")
+    told.add_argument("--steps", type=int, choices=[50, 4], default=50)
     info = commands.add_parser("info", help="versions, devices, weights, cache folder")
     info.set_defaults(command=show_info)
     info.add_argument("--weights", type=Path, help=WEIGHTS)
@@ -117,6 +121,20 @@ def generate(options: argparse.Namespace) -> None:
     video.write(options.out, made.frames, fps)
     seconds = ", ".join(f"{part} {spent:.1f} s" for part, spent in made.seconds.items())
     print(f"{options.out}: seed {made.request.seed}, {seconds}")
+
+
+def demo(options: argparse.Namespace) -> None:
+    """`chorus demo`: the shipped weights behind a cold cache."""
+    from chorus_jax.choice import choose
+    from chorus_jax.demo import run
+    from chorus_jax.inter_request.policies import policies_for
+    from chorus_jax.pipeline import Pipeline
+
+    choice = choose(None, None, {"steps": options.steps})
+    print(choice.note)
+    pipeline = Pipeline.load(choice.folder, transformer=choice.transformer)
+    policies = policies_for(choice.folder.name)
+    run(pipeline, choice.request, policies, options.out, choice.fps)
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:

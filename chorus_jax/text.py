@@ -179,6 +179,10 @@ class PromptEncoder:
             del self.known[next(iter(self.known))]
         return row
 
+    def forget(self) -> None:
+        """Forgets the embeddings of all prompts."""
+        self.known.clear()
+
     def free(self) -> None:
         """Lets go of the encoder; remembered prompts still work."""
         self.encoder = None

@@ -29,10 +29,12 @@ from chorus_jax.staged_sampler import Staged
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A request's video, and what became of it."""
+    """A request's video, what became of it, and the id of the entry that it left, None
+    if it left none."""
 
     video: Video
     ledger: Ledger
+    entry: str | None = None
 
 
 class Engine:
@@ -80,9 +82,9 @@ class Engine:
         reuse.check()
         latents = np.asarray(staged.latents[0])
         video = Video(frames[0], latents, task.request, cut, task.seconds)
-        self.leave(task, prompt, staged, hit)
+        entry = self.leave(task, prompt, staged, hit)
         ledger = ledger_of(task, hit, self.pipeline)
-        return Result(video, replace(ledger, seconds=task.seconds))
+        return Result(video, replace(ledger, seconds=task.seconds), entry)
 
     def replayed(self, task: Task) -> Result | None:
         """The stored result of the same request, None if there is none."""
@@ -155,12 +157,15 @@ class Engine:
 
     def leave(
         self, task: Task, prompt: Prompt, staged: Staged, hit: Hit | Rejection
-    ) -> None:
-        """Admits what the request made, and tells the store what its source saved."""
+    ) -> str | None:
+        """Admits what the request made, as this id, and tells the store what its source
+        saved."""
         store, steps = self.cache.store, task.policy.keep
         if isinstance(hit, Hit):
             saved = hit.entry.statistics.cost - sum(task.seconds.values())
             store.hit(hit.entry.id, max(saved, 0.0), hit.tier.reuse_until)
             steps = hit.run.stages.kept
-        if task.reuse.write:
-            store.admit(task.entry(prompt, staged, steps))
+        if not task.reuse.write:
+            return None
+        entry = task.entry(prompt, staged, steps)
+        return entry.id if store.admit(entry) else None

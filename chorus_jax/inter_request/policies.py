@@ -1,5 +1,6 @@
 """Policies: NIRVANA's, as a baseline, one of our own, and those that were measured."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from chorus_jax.inter_request.policy import Policy, Tier
@@ -64,3 +65,13 @@ def calibrated(name: str, steps: int) -> Policy:
             f"benchmarks.calibrate --steps {steps}`, or take default_policy"
         )
     return Policy.read(file)
+
+
+def policies_for(name: str) -> Callable[[int], Policy]:
+    """For an engine: the policies that were measured for weights of this name, and the
+    default one for numbers of steps at which none was."""
+    return lambda steps: (
+        calibrated(name, steps)
+        if calibrated_file(name, steps).is_file()
+        else default_policy(steps)
+    )

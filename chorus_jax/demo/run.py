@@ -1,0 +1,82 @@
+"""What `chorus demo` does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from chorus_jax import video
+from chorus_jax.demo.comparison import Comparison, Shown, draw
+from chorus_jax.demo.stream import ASKED, Asked, Served, serve
+from chorus_jax.demo.table import HEAD, line, summary
+from chorus_jax.engine import Cache, Engine
+from chorus_jax.inter_request.policy import Policy
+from chorus_jax.pipeline import Pipeline
+from chorus_jax.request import Request
+
+
+def run(
+    pipeline: Pipeline,
+    base: Request,
+    policies: Callable[[int], Policy],
+    folder: Path,
+    fps: int,
+    asked: tuple[Asked, ...] = ASKED,
+) -> list[Served]:
+    """Serves the requests from an empty cache, prints their ledgers, and writes their
+    videos and a picture of one hit into the folder.
+
+    All are served twice, the first time to compile what they run, so that the seconds
+    are those of a server that is up. The cache is empty both times.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    first = Cache.in_memory()
+    warm = serve(Engine(pipeline, first, policies), base, asked)
+    list(tqdm(warm, desc="compile", total=len(asked), unit="request"))
+    first.close()
+    pipeline.prompts.forget()
+    cache = Cache.in_memory()
+    print(HEAD)
+    served = []
+    for each in serve(Engine(pipeline, cache, policies), base, asked):
+        served.append(each)
+        print(line(len(served), each), flush=True)
+        file = folder / f"{len(served):02}.mp4"
+        video.write(file, each.result.video.frames, fps)
+    cache.close()
+    print(*summary(served), sep="\n")
+    picture(pipeline, policies, served, folder)
+    return served
+
+
+def picture(
+    pipeline: Pipeline,
+    policies: Callable[[int], Policy],
+    served: list[Served],
+    folder: Path,
+) -> list[Shown]:
+    """Draws a hit beside its source, if there was one; says what it drew."""
+    pair = compared(served)
+    if pair is None:
+        print("no request was a hit on another prompt: there is nothing to compare")
+        return []
+    shown = Comparison(pipeline, policies, *pair)()
+    draw(folder / "demo.png", shown)
+    print(f"{folder / 'demo.png'}: {pair[1].prompt}, made from: {pair[0].prompt}")
+    return shown
+
+
+def compared(served: list[Served]) -> tuple[Request, Request] | None:
+    """The request that reused most among those with other words than their source, and
+    that source; None if there was none."""
+    left = {each.result.entry: each.request for each in served}
+    pairs = [
+        (each.result.ledger.equivalents, left[each.result.ledger.source], each.request)
+        for each in served
+        if each.result.ledger.kind == "semantic"
+    ]
+    pairs = [pair for pair in pairs if pair[1].prompt != pair[2].prompt]
+    if not pairs:
+        return None
+    _, source, target = min(pairs, key=lambda pair: pair[0])
+    return source, target
