@@ -6,11 +6,11 @@
 
 From the default policy, its thresholds moved to where this model's scores are, one
 thing after another is changed by one place on its grid: boundaries, thresholds, active
-share, gains, context, dilation, halo, skipped steps (see `calibrate_moves`). A change
-that computes less is taken if hits lose no more than a point of accuracy and two per
-cent of detail; of policies that compute the same, another is taken only if it is better
-by more than chance (see `calibrate_verdict`). What was run once is not run again, and
-what is hopeless after a part of the targets is given up.
+share, gains, context, what finds the region, dilation, halo, skipped steps (see
+`calibrate_moves`). A change that computes less is taken if hits lose no more than a
+point of accuracy and two per cent of detail; of policies that compute the same, another
+is taken only if it is better by more than chance (see `calibrate_verdict`). What was
+run once is not run again, and what is hopeless after a part of the targets is given up.
 
 Targets and sources are of combinations that training saw, nothing that is held out. A
 quarter of the sources is far from its target, or no threshold would be too low. All

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.chorus_arms import needed
-from chorus_jax.inter_request.policy import CONTEXTS, Policy, Tier
+from chorus_jax.inter_request.policy import CONTEXTS, FINDERS, Policy, Tier
 
 ACTIVE = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 KEY_GAINS = (1.0, 1.25, 1.5, 2.0, 3.0)
@@ -87,6 +87,7 @@ class Moves:
             **{name: self._tiers(name, grid, True) for name, grid in grids.items()},
             **{name: self._tiers(name, grid, False) for name, grid in shared.items()},
             "context": self._regions("context", lambda now: CONTEXTS),
+            "found_by": self._regions("found_by", lambda now: FINDERS),
             "reach": self._regions("reach", lambda now: near(REACH, now)),
             "halo": self._regions("halo", lambda now: near(HALO, now)),
             "skipped": self._skipped,

@@ -14,6 +14,7 @@ from chorus_jax.full_steps import Carry, Steps
 from chorus_jax.inter_request.regions import (
     HeldContext,
     RegionPlan,
+    attended,
     by_tile,
     chosen,
     core_and_sampled,
@@ -22,7 +23,7 @@ from chorus_jax.inter_request.regions import (
     token_bias,
 )
 from chorus_jax.models.wan_attention import Alone, Around, Held, Keys, TileKeys
-from chorus_jax.sampler import guided
+from chorus_jax.sampler import Conditions, guided
 from chorus_jax.tokens import Size, Tiling, from_patches, to_patches
 
 
@@ -52,14 +53,14 @@ class RegionSteps(NamedTuple):
     tiling: Tiling
 
     def __call__(
-        self, carry: Carry, source: Source, mask: Array | None
+        self, carry: Carry, source: Source, mask: Array | None, words: Array | None
     ) -> tuple[Array, Array, Array]:
         """The latents before K2, the chosen tiles, and all tiles' scores."""
         self.region.check(self.tiling)
         regional, patch = self.run.plan.regional, self.patch
         opening = regional.start - 1
-        velocity, keys = self.observed(carry.latents, opening)
-        scores = self.scores(velocity, source, mask)
+        velocity, keys, share = self.observed(carry.latents, opening, words)
+        scores = self.scores(velocity, source, mask, share)
         tiles = chosen(scores, self.region)
         latents, _ = self.run.solver.step(
             opening, carry.latents, velocity, carry.solver
@@ -79,10 +80,14 @@ class RegionSteps(NamedTuple):
         """The model's patches."""
         return self.run.model.config.patch
 
-    def scores(self, velocity: Array, source: Source, mask: Array | None) -> Array:
+    def scores(
+        self, velocity: Array, source: Source, mask: Array | None, share: Array | None
+    ) -> Array:
         """How much each tile is to differ, dilated, [b t]."""
         if mask is None:
             apart = disagreement(velocity, source.velocity, self.patch, self.tiling)
+            if share is not None:
+                apart = attended(share, apart, self.tiling)
         else:
             apart = by_tile(mask, self.patch, self.tiling)
         return dilated(apart, self.tiling.counts, self.region.reach)
@@ -117,20 +122,37 @@ class RegionSteps(NamedTuple):
             lambda x: jax.ShapeDtypeStruct(shape, x.dtype), Keys(*keys)
         )
 
-    def observed(self, latents: Array, i: int) -> tuple[Array, TileKeys | None]:
-        """The velocity of a full step, and what it leaves for region steps."""
-        model, given = self.run.model, self.run.at(i)
+    def observed(
+        self, latents: Array, i: int, words: Array | None
+    ) -> tuple[Array, TileKeys | None, Array | None]:
+        """The velocity of a full step, the keys and values that region steps hold, and
+        the attention to the words that differ, if the region is to be found by it."""
+        model, given = self.run.model, self.watching(i, words)
         rows = given.context.bias.shape[0]
         times = given.times.at(i, rows)
         tokens = jnp.tile(model.embed(latents), (rows // len(latents), 1, 1))
-        tokens, keys = model.blocks_and_keys(
+        tokens, (keys, share) = model.blocks_observed(
             tokens, times.blocks, given.rotary, given.context
         )
         out = model.head(tokens, times.head, self.tiling.grid)
         velocity = guided(out, given.guidance)
+        # The negative prompt's rows come last, and have no such words.
+        if share is not None:
+            share = share[:, : len(latents)].mean(axis=0)
         if not isinstance(self.region.context, HeldContext):
-            return velocity, None
-        return velocity, TileKeys(*(self.tiling.tiles(x, axis=2) for x in keys))
+            return velocity, None, share
+        held = TileKeys(*(self.tiling.tiles(x, axis=2) for x in keys))
+        return velocity, held, share
+
+    def watching(self, i: int, words: Array | None) -> Conditions:
+        """The conditions of a step that looks where the region is."""
+        given = self.run.at(i)
+        if words is None or self.region.found_by != "attention":
+            return given
+        rows, m = given.context.bias.shape
+        none = jnp.zeros((rows - len(words), m), jnp.float32)
+        watched = jnp.concatenate([words.astype(jnp.float32), none])
+        return given._replace(context=given.context._replace(watched=watched))
 
     def steps(
         self, carry: RegionCarry, tiles: Array, first: int, last: int, halo: bool
@@ -164,7 +186,7 @@ class RegionSteps(NamedTuple):
         model, given = self.run.model, self.run.at(i)
         rows = given.context.bias.shape[0]
         x, times = self.rows(carry.patches), given.times.at(i, rows)
-        tokens, keys = model.blocks_and_keys(
+        tokens, (keys, _) = model.blocks_observed(
             model.embed_patches(x.reshape(rows, -1, x.shape[-1])),
             times.blocks,
             self.rows(rotary, axis=1),

@@ -43,6 +43,7 @@ def denoise(
     source: Source | Float32[Array, "b f h w i"],
     gains: GainTables | None = None,
     mask: Float32[Array, "b f h w 1"] | None = None,
+    words: Float32[Array, "b m"] | None = None,
     *,
     solver: Solver,
     plan: StagePlan,
@@ -52,6 +53,8 @@ def denoise(
 
     Without a region all tokens are run in stage 2. A `mask` on the latent grid, larger
     where the videos are to differ, takes the place of the velocities' disagreement.
+    `words` has a 1 for each token of the prompt that the source's lacks, for a region
+    that is found by attention.
     """
     run = Steps(model, conditions, gains, solver, plan)
     start = source.start if isinstance(source, Source) else source
@@ -62,7 +65,7 @@ def denoise(
     stage = RegionSteps(run, region, Tiling.fitting(model.grid(start), region.tile))
     # The last of the opening steps shows where the region is.
     carry = run.full(carry, plan.start, regional.start - 1)
-    latents, tiles, scores = stage(carry, source, mask)
+    latents, tiles, scores = stage(carry, source, mask, words)
     kept = run.keeping(carry.kept, latents, plan.region_until)
     carry = run.full(run.begun(latents, kept), plan.region_until, plan.steps)
     return Staged(carry.latents, carry.kept, tiles, scores)

@@ -89,6 +89,7 @@ def region_plan(
         open_until=regional.start + round(regions.open * len(regional)),
         reach=regions.reach,
         context=contexts[regions.context],
+        found_by=regions.found_by,
     )
 
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from chorus_jax import sampler, staged_sampler
 from chorus_jax.engine.ledger import Ledger
-from chorus_jax.engine.plans import Planned, gain_tables, source_of
+from chorus_jax.engine.plans import Planned, gain_tables, padded, source_of
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.task import Task
 from chorus_jax.inter_request.matching import Found, Rejection
@@ -61,6 +61,7 @@ def from_source(
         source_of(hit.entry, stages, solver.schedule.sigmas),
         gain_tables(stages, hit.tier, score, differing, rows),
         None if region is None else jnp.asarray(region)[None, ..., None],
+        jnp.asarray(padded(differing, rows), jnp.float32)[None],
         solver=solver,
         plan=stages,
         region=hit.run.region,

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+FINDERS = ("velocity", "attention")
 CONTEXTS = ("held", "sampled", "dropped")
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class Regions:
 
     `halo` is the share of the active tiles that is active only up to the share `open`
     of the region steps; then it is the source's again. `reach` tiles of dilation.
+    `found_by` is `velocity` or `attention` (see `regions`).
     `context` is what active tokens attend to: `held`, `dropped`, or `sampled`, the
     share of the background that is run beside them. ValueError for other values.
     """
@@ -58,6 +60,7 @@ class Regions:
     reach: int = 1
     context: str = "held"
     sampled: float = 0.125
+    found_by: str = "velocity"
 
     def __post_init__(self) -> None:
         shares = (self.halo, self.open, self.sampled)
@@ -65,6 +68,8 @@ class Regions:
             raise ValueError(f"shares are 0 to 1 and reach is 0 or more, got {self}")
         if self.context not in CONTEXTS:
             raise ValueError(f"context is one of {CONTEXTS}, got {self.context!r}")
+        if self.found_by not in FINDERS:
+            raise ValueError(f"found_by is one of {FINDERS}, got {self.found_by!r}")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Chorus (arXiv 2604.04451) finds them with a language model and a segmenter. Here the
 first full step with the target's prompt shows them: where its velocity disagrees with
-the source's, the two videos will differ (`velocity`). Or the caller says (`given`).
+the source's, the two videos will differ (`velocity`), or where it attends to the words
+that the source's prompt lacks (`attention`). Or the caller says (`given`).
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from chorus_jax.inter_request.policy import FINDERS
 from chorus_jax.tokens import Size, Tiling, to_patches
 
 
@@ -52,7 +54,7 @@ class RegionPlan:
     A tile is a box of tokens. The `core` tiles are active through stage 2, the `halo`
     tiles up to step `open_until`; all others are the source's. `reach` tiles of
     dilation are added around where videos differ before the most differing tiles are
-    chosen.
+    chosen. `found_by` is one of `FINDERS`.
     """
 
     tile: Size
@@ -61,6 +63,7 @@ class RegionPlan:
     open_until: int
     reach: int = 1
     context: ContextKind = HeldContext()
+    found_by: str = "velocity"
 
     def __post_init__(self) -> None:
         if self.core < 1 or min(self.halo, self.reach) < 0:
@@ -68,6 +71,8 @@ class RegionPlan:
                 "a region has at least one core tile, and no negative halo or reach; "
                 f"got {self}"
             )
+        if self.found_by not in FINDERS:
+            raise ValueError(f"found_by is one of {FINDERS}, got {self.found_by!r}")
 
     @property
     def tiles(self) -> int:
@@ -96,6 +101,15 @@ def disagreement(
 ) -> Float[Array, "b t"]:
     """How far two velocities are apart in each tile: the mean absolute difference."""
     return by_tile(jnp.abs(target - source), patch, tiling)
+
+
+def attended(
+    share: Float[Array, "b n"], apart: Float[Array, "b t"], tiling: Tiling
+) -> Float[Array, "b t"]:
+    """Each tile's mean share of attention to the words that differ; of a video without
+    such words how far its velocities are `apart`."""
+    mean = tiling.tiles(share.astype(jnp.float32)).mean(axis=2)
+    return jnp.where(mean.max(axis=1, keepdims=True) > 0, mean, apart)
 
 
 def by_tile(

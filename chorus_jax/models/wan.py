@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from chorus_jax.models.layers import Linear, sinusoidal, stack
 from chorus_jax.models.rotary import rotary_table
-from chorus_jax.models.wan_attention import Alone, Around, Context, Held, Keys
+from chorus_jax.models.wan_attention import Alone, Around, Context, Held, Keys, Observed
 from chorus_jax.models.wan_block import (
     Block,
     Head,
@@ -161,15 +161,15 @@ class WanDiT(nnx.Module):
         stacked = (self.layers, context.text, context.image)
         return jax.lax.scan(layer, tokens, stacked)[0]
 
-    def blocks_and_keys(
+    def blocks_observed(
         self,
         tokens: Float[Array, "b n c"],
         times: Float[Array, " b *n 6 c"],
         rotary: Float[Array, "2 *b n r"],
         context: Context,
         around: Around = Alone(),
-    ) -> tuple[Float[Array, "b n c"], Keys]:
-        """As `blocks`; also keys and values of self-attention in all layers.
+    ) -> tuple[Float[Array, "b n c"], Observed]:
+        """As `blocks`; also what was observed in all layers.
 
         With `Held` keys of all layers, these are the tokens of the active tiles.
         """

@@ -46,13 +46,23 @@ class Context(NamedTuple):
     """What cross-attention reads, made once a request.
 
     `bias` is one number a text key, the same in all layers; `image` is there in models
-    with an image stream. `gains` amplify the text (not the image).
+    with an image stream. `gains` amplify the text (not the image). `watched` has a 1
+    for each text token whose share of the attention is asked for.
     """
 
     text: Keys
     bias: Float[Array, "b m"]
     image: Keys | None = None
     gains: Gains | None = None
+    watched: Float[Array, "b m"] | None = None
+
+
+class Observed(NamedTuple):
+    """What a layer leaves besides tokens: keys and values of its self-attention, and
+    the share of its cross-attention that goes to the watched words, if any are."""
+
+    keys: Keys
+    share: Float[Array, "*l b n"] | None
 
 
 class Alone(NamedTuple):
@@ -158,12 +168,26 @@ class CrossAttention(Attention):
 
     def __call__(
         self, x: Float[Array, "b n c"], context: Context
-    ) -> Float[Array, "b n c"]:
+    ) -> tuple[Float[Array, "b n c"], Float[Array, "b n"] | None]:
+        """The output, and the watched words' share of the attention."""
         query = self.queries(x)
         out = self.words(query, context)
         if context.image is not None:
             out = out + attention(query, *context.image)
-        return self.merge(out)
+        return self.merge(out), self.share(query, context)
+
+    def share(
+        self, query: Float[Array, "b n a d"], context: Context
+    ) -> Float[Array, "b n"] | None:
+        """The watched words' share of the text's attention, its mean over the heads,
+        without gains; None if none are watched."""
+        if context.watched is None:
+            return None
+        key, value = context.text
+        # Attention to values of 1 where a word is watched: through the same door.
+        ones = context.watched.astype(value.dtype)[..., None, None]
+        out = attention(query, key, jnp.broadcast_to(ones, value.shape), context.bias)
+        return out[..., 0].mean(axis=-1)
 
     def words(
         self, query: Float[Array, "b n a d"], context: Context

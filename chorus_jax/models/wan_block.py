@@ -17,7 +17,7 @@ from chorus_jax.models.wan_attention import (
     Around,
     Context,
     CrossAttention,
-    Keys,
+    Observed,
     SelfAttention,
 )
 from chorus_jax.models.wan_config import WanConfig
@@ -98,8 +98,8 @@ class Mlp(nnx.Module):
 class Block(nnx.Module):
     """Self-attention, cross-attention and feed-forward, modulated by the timestep.
 
-    Gives the tokens and their keys and values in self-attention. Tokens of a region
-    attend to what is `held` of the others.
+    Gives the tokens and what was observed on the way. Tokens of a region attend to what
+    is `held` of the others.
     """
 
     def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
@@ -121,16 +121,17 @@ class Block(nnx.Module):
         rotary: Float[Array, "2 *b n r"],
         context: Context,
         around: Around = Alone(),
-    ) -> tuple[Float[Array, "b n c"], Keys]:
+    ) -> tuple[Float[Array, "b n c"], Observed]:
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulate(
             self.modulation[...], times
         )
         out, keys = self.attn(enter(self.norm, x, shift, scale), rotary, around)
         x = leave(x, out, gate)
         y = x if self.cross_norm is None else self.cross_norm(x)
-        x = x + self.cross(y, context)
+        out, share = self.cross(y, context)
+        x = x + out
         x = leave(x, self.mlp(enter(self.norm, x, mlp_shift, mlp_scale)), mlp_gate)
-        return constrain(x, "batch", "tokens", None), keys
+        return constrain(x, "batch", "tokens", None), Observed(keys, share)
 
 
 class ImageEmbedding(nnx.Module):

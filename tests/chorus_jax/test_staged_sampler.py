@@ -15,10 +15,13 @@ from chorus_jax.inter_request.regions import (
     SampledContext,
 )
 from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.models import wan_attention
+from chorus_jax.models.chunked_attention import chunked
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.region_steps import Source
 from chorus_jax.schedulers import SOLVERS, Euler
+from chorus_jax.tokens import Tiling
 
 CONFIG = WanConfig(
     heads=2,
@@ -60,9 +63,16 @@ def noise(seed=0):
     return sampler.noise(jnp.array([seed]), SHAPE)
 
 
-def run(model, given, source, plan, region=None, gains=None, mask=None, solver=SOLVER):
+def run(model, given, source, plan, region=None, *arrays, solver=SOLVER, **named):
     return staged_sampler.denoise(
-        model, given, source, gains, mask, solver=solver, plan=plan, region=region
+        model,
+        given,
+        source,
+        *arrays,
+        **named,
+        solver=solver,
+        plan=plan,
+        region=region,
     )
 
 
@@ -205,6 +215,58 @@ def test_the_region_is_where_the_velocities_disagree(model):
     ours = run(model, target, source._replace(velocity=apart), plan, region(1))
     assert np.asarray(ours.tiles).tolist() == [[6]]
     assert np.asarray(ours.scores).argmax() == 6
+
+
+def watched_share(model, given, latents, plan, words):
+    """Attention to these words, its mean over layers and heads, from its definition."""
+    context = given.context
+    step = plan.regional.start - 1
+    found, inputs = [], model.embed(latents)
+    times = given.times.at(step, 1)
+    mine = jax.tree.map(lambda x: x[:, :1], context.text)
+    for i in range(CONFIG.depth):
+        layer = jax.tree.map(lambda x: x[i], model.layers)
+        near = context._replace(text=jax.tree.map(lambda x: x[i], mine))
+        near = near._replace(bias=context.bias[:1])
+        seen = {}
+
+        def spy(query, key, value, bias=None, seen=seen):
+            seen.update(query=np.asarray(query), key=np.asarray(key), bias=bias)
+            return chunked(query, key, value, bias)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(wan_attention, "attention", spy)
+            inputs, _ = layer(inputs, times.blocks, given.rotary, near)
+        logits = np.einsum("bnad,bmad->bnam", seen["query"], seen["key"])
+        logits = logits / np.sqrt(CONFIG.head_width) + np.asarray(seen["bias"])[0]
+        weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        found.append((weights * words).sum(axis=-1).mean(axis=2))
+    return np.mean(found, axis=0)
+
+
+def test_the_region_is_where_the_new_words_are_attended_to(model):
+    plan = StagePlan(STEPS, 1, 4)
+    given, source = earlier(model, plan)
+    words = np.zeros(8, np.float32)
+    words[1] = 1
+    where = RegionPlan(TILE, 2, 0, 0, reach=0, found_by="attention")
+    ours = run(model, given, source, plan, where, words=jnp.asarray(words)[None])
+    share = watched_share(model, given, source.start, plan, words)
+    tiling = Tiling.fitting(GRID, TILE)
+    want = np.asarray(tiling.tiles(jnp.asarray(share))).mean(axis=2)
+    np.testing.assert_allclose(ours.scores, want, rtol=2e-5)
+    np.testing.assert_array_equal(ours.tiles[0], np.argsort(-want[0])[:2])
+
+
+def test_without_new_words_attention_gives_way_to_velocities(model):
+    plan = StagePlan(STEPS, 1, 4)
+    given, source = earlier(model, plan)
+    where = RegionPlan(TILE, 2, 0, 0, reach=0, found_by="attention")
+    none = jnp.zeros((1, 8))
+    ours = run(model, given, source, plan, where, words=none)
+    theirs = run(model, given, source, plan, region(2))
+    np.testing.assert_array_equal(ours.latents, theirs.latents)
 
 
 def test_skipped_steps_take_over_the_last_velocity(model):

@@ -92,6 +92,7 @@ def test_the_halo_closes_within_the_region_steps(open_until, closing):
         (lambda: plan(0), "at least one core tile"),
         (lambda: plan(1, -1), "no negative halo"),
         (lambda: SampledContext(0), "at least one tile is sampled"),
+        (lambda: RegionPlan((1, 1, 1), 1, 0, 0, found_by="sky"), "found_by is one of"),
         (lambda: plan(7).check(TILING), "the video has 6 in all"),
         (lambda: plan(3, 2, SampledContext(2)).check(TILING), "2 sampled tiles"),
     ],
