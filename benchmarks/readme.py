@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chorus_tables, quality_tables
+from benchmarks import chorus_tables, quality_tables, reuse_tables
 from benchmarks.rows import load, table
 
 HERE = Path(__file__).parent
@@ -66,6 +66,10 @@ TABLES = {
     "vae": Table("quality", quality_tables.vae, quality_tables.in_vae),
     "chorus": Table("chorus", chorus_tables.hits, chorus_tables.in_arms),
     "chorus_requests": Table("chorus", chorus_tables.requests, chorus_tables.in_arms),
+    "regions": Table("regions", reuse_tables.regions),
+    "look_up": Table("look_up", reuse_tables.look_up),
+    "miss": Table("miss", reuse_tables.miss),
+    "wrong_sources": Table("wrong_sources", reuse_tables.wrong_sources),
 }
 
 

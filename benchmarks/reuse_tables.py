@@ -1,0 +1,74 @@
+"""The tables of small benchmarks of reuse: regions, look-up, misses, wrong sources."""
+
+from typing import Any
+
+from benchmarks.quality_tables import of_one_model
+from benchmarks.rows import table
+
+Rows = list[dict[str, Any]]
+
+
+def regions(rows: Rows) -> str:
+    """A region step beside a full step."""
+    shown = [
+        {
+            "active share": row["active"],
+            "tokens": row["tokens"],
+            "region step (s)": row["seconds"],
+            "full step (s)": row["baseline_seconds"],
+            "ratio": row["ratio"],
+            "over the share": row["over_share"],
+        }
+        for row in rows
+    ]
+    return table(shown, list(shown[0]))
+
+
+def look_up(rows: Rows) -> str:
+    """Finding and loading a source of Wan 1.3B's size."""
+    shown = [
+        {
+            "records": row["row"],
+            "entries": row["entries"],
+            "look-up (s)": row["look_up_seconds"],
+            "load (s)": row["load_seconds"],
+            "of a 4-step request": row["share"],
+        }
+        for row in rows
+    ]
+    return table(shown, list(shown[0]))
+
+
+def miss(rows: Rows) -> str:
+    """A request that finds nothing beside one without a cache."""
+    shown = [
+        {
+            "steps": row["steps"],
+            "entries": row["entries"],
+            "miss (s)": row["seconds"],
+            "no cache (s)": row["baseline_seconds"],
+            "ratio": row["ratio"],
+            "admission (s)": row["admit_seconds"],
+        }
+        for row in rows
+    ]
+    return of_one_model(rows, shown)
+
+
+def wrong_sources(rows: Rows) -> str:
+    """Sources that mislead, by the cosine alone and with the second look."""
+    shown = [
+        {
+            "steps": row["steps"],
+            "source": row["row"],
+            "by": row["look"].replace("_", " "),
+            "pairs": row["pairs"],
+            "mean cosine": row["cosine"],
+            "hits": row["hits"],
+            "harmful": row["harmful"],
+            "changed right": row["accuracy_changed"],
+            "in full": row["accuracy_changed_full"],
+        }
+        for row in rows
+    ]
+    return of_one_model(rows, shown)
