@@ -54,10 +54,13 @@ class Rejection:
 class SecondLook:
     """The score of a candidate: its cosine, less for words that differ.
 
-        score = cosine - weight * (1 - share of words in common)
+        score = cosine - weight * (1 - share of words in common, in the same order)
 
-    A candidate with less than `least_same` of its words in common is no source,
-    whatever its cosine. The constants are ours, found by benchmarks/calibrate.py.
+    The order counts because "a dog chases a cat" has all the words of "a cat chases a
+    dog". A candidate with less than `least_same` of its words in common, in whatever
+    order, is no source, whatever its cosine. What a word means is not asked: a negation
+    or another number costs what any other word costs. Form and constants are ours, a
+    starting point that no measurement has chosen.
     """
 
     weight: float = 0.1
@@ -67,7 +70,7 @@ class SecondLook:
         """The score, at most 1; -1 for a candidate that is refused."""
         if found.same < self.least_same:
             return -1.0
-        return min(1.0, cosine - self.weight * (1 - found.same))
+        return min(1.0, cosine - self.weight * (1 - found.ordered))
 
 
 @dataclass

@@ -136,6 +136,34 @@ def test_ten_thousand_changes_keep_index_and_store_in_step():
         assert 0 < len(store) < 330
 
 
+@pytest.mark.parametrize(
+    "target, source",
+    [
+        ("a dog chases a cat", "a cat chases a dog"),
+        ("a red cat and a blue dog", "a blue cat and a red dog"),
+        ("a man walks by day", "a man walks by night"),
+        ("a beach with people", "a beach without people"),
+        ("a car that is not red", "a car that is red"),
+        ("two birds in a tree", "three birds in a tree"),
+        ("12 monkeys dance", "13 monkeys dance"),
+    ],
+)
+def test_words_that_change_or_change_places_are_never_a_perfect_match(target, source):
+    secret, look = bytes(32), SecondLook()
+    keys = word_keys(target, secret), word_keys(source, secret)
+    assert look.score(1.0, difference(*keys)) < 1 - look.weight / 20
+    assert look.score(1.0, difference(keys[0], keys[0])) == 1
+    assert SecondLook(weight=5.0).score(1.0, difference(*keys)) < 0.6
+
+
+def test_changed_places_make_a_source_worse_than_a_better_one(store):
+    matcher = Matcher(store, ExactIndex)
+    admit(store, "a cat chases a dog", unit(1, 0))
+    right = admit(store, "a dog chases a cat", unit(1, 0.05))
+    found = matcher(query(store, "a dog chases a cat", unit(1, 0)), 0.5)
+    assert isinstance(found, Found) and found.head.id == right
+
+
 def test_scores_are_at_most_one():
     look, same = SecondLook(), difference(["a"], ["a"])
     assert look.score(1.0000001, same) == 1.0
