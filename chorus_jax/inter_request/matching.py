@@ -90,17 +90,26 @@ class Shelves:
         with self.lock:
             if shelf not in self.indexes:
                 self.indexes[shelf] = self.make(len(head.embedding))
+            self.indexes[shelf].add(head.id, head.embedding)
             self.places[head.id] = shelf
-            index = self.indexes[shelf]
-        index.add(head.id, head.embedding)
 
     def removed(self, id: str) -> None:
         """An entry went."""
         with self.lock:
             shelf = self.places.pop(id, None)
-            index = None if shelf is None else self.indexes[shelf]
-        if index is not None:
+            if shelf is None:
+                return
+            index = self.indexes[shelf]
             index.remove(id)
+            # Recipes and namespaces come and go without end.
+            if not len(index):
+                del self.indexes[shelf]
+
+    def close(self) -> None:
+        """Ends the threads of all indexes."""
+        with self.lock:
+            for index in self.indexes.values():
+                index.close()
 
     def near(self, query: Query, count: int) -> list[tuple[str, float]]:
         """The ids and cosines of the nearest entries that the namespace may see."""

@@ -164,6 +164,40 @@ def test_changed_places_make_a_source_worse_than_a_better_one(store):
     assert isinstance(found, Found) and found.head.id == right
 
 
+def test_a_shelf_that_is_empty_is_gone(store):
+    matcher = Matcher(store, ExactIndex)
+    for number in range(20):
+        ids = [
+            admit(store, "a cat", unit(1, 0), recipe=f"{number:064x}", namespace=name)
+            for name in ("us", "them")
+        ]
+        for id in ids:
+            assert store.delete(id)
+    assert not matcher.shelves.indexes and not matcher.shelves.places
+
+
+def test_an_index_that_refuses_a_vector_leaves_no_trace(store):
+    shelves = Matcher(store, ExactIndex).shelves
+    admit(store, "a cat", unit(1, 0))
+    with pytest.raises(ValueError, match="a vector of 2 numbers"):
+        admit(store, "a cat", unit(1, 0, 0))
+    assert len(shelves.places) == 1
+
+
+def test_closing_ends_the_threads_of_all_indexes(store):
+    closed = []
+
+    class Watched(ExactIndex):
+        def close(self):
+            closed.append(self)
+
+    shelves = Matcher(store, Watched).shelves
+    for recipe in (RECIPE, OTHER):
+        admit(store, "a cat", unit(1, 0), recipe=recipe)
+    shelves.close()
+    assert closed == list(shelves.indexes.values())
+
+
 def test_scores_are_at_most_one():
     look, same = SecondLook(), difference(["a"], ["a"])
     assert look.score(1.0000001, same) == 1.0
