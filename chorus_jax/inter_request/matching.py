@@ -160,7 +160,7 @@ class Matcher:
             return Rejection("the nearest entries were evicted meanwhile")
         found.sort(key=lambda each: (-each.score, each.head.id))
         if found[0].score < least:
-            return _refused(found[0], least)
+            return self._refused(found[0], least)
         for each in found:
             if each.score >= least and usable(each.head, each.score):
                 return each
@@ -174,12 +174,13 @@ class Matcher:
         score = self.look.score(cosine, differing)
         return Found(head, score, cosine, differing)
 
-
-def _refused(best: Found, least: float) -> Rejection:
-    if best.score < 0 <= best.cosine:
+    def _refused(self, best: Found, least: float) -> Rejection:
+        if best.difference.same < self.look.least_same:
+            return Rejection(
+                f"the nearest entry (cosine {best.cosine:.3f}) has only "
+                f"{best.difference.same:.0%} of the words in common",
+                best.score,
+            )
         return Rejection(
-            f"the nearest entry (cosine {best.cosine:.3f}) has only "
-            f"{best.difference.same:.0%} of the words in common",
-            best.score,
+            f"the best score is {best.score:.3f}, below {least:g}", best.score
         )
-    return Rejection(f"the best score is {best.score:.3f}, below {least:g}", best.score)

@@ -80,6 +80,14 @@ def test_a_score_below_the_least_says_so(store):
     assert refused.score == pytest.approx(0.5**0.5, abs=1e-6)
 
 
+def test_a_low_score_is_not_told_as_too_few_words(store):
+    matcher = Matcher(store, ExactIndex)
+    admit(store, "a cat sleeps", unit(0.01, 1))
+    refused = matcher(query(store, "a cat runs", unit(1, 0)), 0.5)
+    assert isinstance(refused, Rejection) and refused.score < 0
+    assert "best score" in refused.reason
+
+
 def test_an_entry_without_the_latents_gives_way_to_one_with(store):
     matcher = Matcher(store, ExactIndex)
     admit(store, "a cat runs", unit(1, 0), steps=(2,))
