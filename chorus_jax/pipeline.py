@@ -288,7 +288,8 @@ class timed:
         self.began = time.perf_counter()
 
     def __exit__(self, *error: object) -> None:
-        self.seconds[self.name] = time.perf_counter() - self.began
+        took = time.perf_counter() - self.began
+        self.seconds[self.name] = self.seconds.get(self.name, 0.0) + took
 
 
 def with_seed(request: Request) -> Request:

@@ -41,4 +41,5 @@ class Cache:
 
     def close(self) -> None:
         """Ends its threads and gives the folder back."""
+        self.matcher.shelves.close()
         self.store.close()

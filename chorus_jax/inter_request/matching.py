@@ -54,10 +54,13 @@ class Rejection:
 class SecondLook:
     """The score of a candidate: its cosine, less for words that differ.
 
-        score = cosine - weight * (1 - share of words in common)
+        score = cosine - weight * (1 - share of words in common, in the same order)
 
-    A candidate with less than `least_same` of its words in common is no source,
-    whatever its cosine. The constants are ours, found by benchmarks/calibrate.py.
+    The order counts because "a dog chases a cat" has all the words of "a cat chases a
+    dog". A candidate with less than `least_same` of its words in common, in whatever
+    order, is no source, whatever its cosine. What a word means is not asked: a negation
+    or another number costs what any other word costs. Form and constants are ours, a
+    starting point that no measurement has chosen.
     """
 
     weight: float = 0.1
@@ -67,7 +70,7 @@ class SecondLook:
         """The score, at most 1; -1 for a candidate that is refused."""
         if found.same < self.least_same:
             return -1.0
-        return min(1.0, cosine - self.weight * (1 - found.same))
+        return min(1.0, cosine - self.weight * (1 - found.ordered))
 
 
 @dataclass
@@ -87,17 +90,26 @@ class Shelves:
         with self.lock:
             if shelf not in self.indexes:
                 self.indexes[shelf] = self.make(len(head.embedding))
+            self.indexes[shelf].add(head.id, head.embedding)
             self.places[head.id] = shelf
-            index = self.indexes[shelf]
-        index.add(head.id, head.embedding)
 
     def removed(self, id: str) -> None:
         """An entry went."""
         with self.lock:
             shelf = self.places.pop(id, None)
-            index = None if shelf is None else self.indexes[shelf]
-        if index is not None:
+            if shelf is None:
+                return
+            index = self.indexes[shelf]
             index.remove(id)
+            # Recipes and namespaces come and go without end.
+            if not len(index):
+                del self.indexes[shelf]
+
+    def close(self) -> None:
+        """Ends the threads of all indexes."""
+        with self.lock:
+            for index in self.indexes.values():
+                index.close()
 
     def near(self, query: Query, count: int) -> list[tuple[str, float]]:
         """The ids and cosines of the nearest entries that the namespace may see."""
@@ -148,7 +160,7 @@ class Matcher:
             return Rejection("the nearest entries were evicted meanwhile")
         found.sort(key=lambda each: (-each.score, each.head.id))
         if found[0].score < least:
-            return _refused(found[0], least)
+            return self._refused(found[0], least)
         for each in found:
             if each.score >= least and usable(each.head, each.score):
                 return each
@@ -162,12 +174,13 @@ class Matcher:
         score = self.look.score(cosine, differing)
         return Found(head, score, cosine, differing)
 
-
-def _refused(best: Found, least: float) -> Rejection:
-    if best.score < 0 <= best.cosine:
+    def _refused(self, best: Found, least: float) -> Rejection:
+        if best.difference.same < self.look.least_same:
+            return Rejection(
+                f"the nearest entry (cosine {best.cosine:.3f}) has only "
+                f"{best.difference.same:.0%} of the words in common",
+                best.score,
+            )
         return Rejection(
-            f"the nearest entry (cosine {best.cosine:.3f}) has only "
-            f"{best.difference.same:.0%} of the words in common",
-            best.score,
+            f"the best score is {best.score:.3f}, below {least:g}", best.score
         )
-    return Rejection(f"the best score is {best.score:.3f}, below {least:g}", best.score)

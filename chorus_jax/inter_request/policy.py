@@ -102,6 +102,12 @@ class Policy:
             ends = (low.reuse_until, low.region_until)
             if ends[0] > high.reuse_until or ends[1] > high.region_until:
                 raise ValueError(f"a higher score reuses no less, got {low} and {high}")
+        edges = (-1, *self.skipped, self.steps)
+        if not all(i < j for i, j in pairwise(edges)):
+            raise ValueError(
+                f"skipped steps rise from 0 to less than the {self.steps} steps, got "
+                f"{self.skipped}"
+            )
         needed = {tier.reuse_until for tier in self.tiers}
         needed |= {tier.region_until for tier in self.tiers}
         if not needed <= set(limits[:-1]):

@@ -23,14 +23,15 @@ class Difference:
     those of the source's words that the target lacks. `moved` are positions of the
     target's words that the source has, but in another order: they do not count as
     differing, though "a red cat, a blue dog" and "a blue cat, a red dog" differ in
-    nothing else. `same` is the share of both's words that the two have in common, 0 to
-    1.
+    nothing else. `same` is the share of both's words that the two have in common, and
+    `ordered` of those that they have in the same order, 0 to 1.
     """
 
     added: tuple[int, ...]
     missing: tuple[int, ...]
     moved: tuple[int, ...]
     same: float
+    ordered: float
 
     def tokens(
         self, words: Sequence[Word], spans: Int32[np.ndarray, "m 2"]
@@ -75,8 +76,10 @@ def difference(
         del places[:1]
     missing = sorted(i for places in left.values() for i in places)
     both = len(source) + len(target)
-    share = 1 - (len(added) + len(missing)) / both if both else 1.0
-    return Difference(tuple(added), tuple(missing), tuple(moved), share)
+    apart = len(added) + len(missing)
+    share = 1 - apart / both if both else 1.0
+    ordered = 1 - (apart + 2 * len(moved)) / both if both else 1.0
+    return Difference(tuple(added), tuple(missing), tuple(moved), share, ordered)
 
 
 def _check(

@@ -11,7 +11,7 @@ import pytest
 from chorus_jax import sampler, sharding
 from chorus_jax.checkpoints import Card
 from chorus_jax.parts import Sizes
-from chorus_jax.pipeline import Pipeline
+from chorus_jax.pipeline import Pipeline, timed
 from chorus_jax.request import Request, scheduled
 
 RED = "a red circle moves left on a gray background"
@@ -26,6 +26,14 @@ def small(prompt=RED, **changes):
 @pytest.fixture(scope="module")
 def pipeline(weights):
     return Pipeline.load(weights)
+
+
+def test_seconds_of_one_name_add_up():
+    seconds = {"load": 5.0}
+    for name in ("load", "decode"):
+        with timed(seconds, name):
+            pass
+    assert seconds["load"] >= 5 > seconds["decode"] >= 0
 
 
 def theirs(diffusers_pipeline, request, shape):

@@ -135,21 +135,29 @@ class ScannIndex:
         fresh = [match.id for match in built.fresh.nearest(unit, count)]
         return self._table.scored([*valid, *fresh], unit)[:count]
 
+    @property
+    def _building(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
     def _changed(self, id: str) -> None:
-        self._meanwhile.add(id)
+        # Ids are new for ever: what nobody waits for is not written down.
+        if self._building:
+            self._meanwhile.add(id)
         if self._built is not None:
             self._built.changed.add(id)
         self._rebuild_if_due()
 
     def _rebuild_if_due(self) -> None:
         with self._lock:
-            busy = self._thread is not None and self._thread.is_alive()
-            if busy or self._broken or len(self._table.ids) < self.rebuilds.least:
-                return
             built = self._built
+            if self._building:
+                return
             if built is not None:
                 if len(built.changed) <= self.rebuilds.growth * len(built.ids):
                     return
+            if self._broken or len(self._table.ids) < self.rebuilds.least:
+                self._built = None
+                return
             self._meanwhile = set()
             ids, vectors = list(self._table.ids), self._table.vectors.copy()
             self._thread = threading.Thread(
@@ -163,10 +171,11 @@ class ScannIndex:
         except Exception:
             log.warning("no searcher was built: search stays exact", exc_info=True)
             with self._lock:
-                self._broken = True
+                self._broken, self._meanwhile = True, set()
             return
         with self._lock:
             fresh = Table(self._table.width)
             for id in self._meanwhile & self._table.rows.keys():
                 fresh.put(id, self._table.vectors[self._table.rows[id]])
-            self._built = Built(searcher, ids, fresh, set(self._meanwhile))
+            self._built = Built(searcher, ids, fresh, self._meanwhile)
+            self._meanwhile = set()

@@ -77,6 +77,13 @@ class DiskTier:
         """Whether there is a record of this id."""
         return self._path(id).exists()
 
+    def size(self, id: str) -> int:
+        """The bytes of the record of this id, 0 if there is none."""
+        try:
+            return self._path(id).stat().st_size
+        except OSError:
+            return 0
+
     def remove(self, id: str) -> None:
         """Removes a record, if it is there."""
         self.folder.remove(id + SUFFIX)

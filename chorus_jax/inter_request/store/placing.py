@@ -43,17 +43,22 @@ class Placing:
 
     def load(self, id: str) -> Entry | None:
         """An entry from disk, which then is in memory too if there is room."""
-        tiers = self.tiers
-        loaded = None if tiers.disk is None else tiers.disk.load(id)
-        with tiers.lock:
-            if loaded is None:
-                tiers.catalogue.remove(id)
-            # It may have been deleted while it was read.
-            if loaded is None or tiers.catalogue.get(id) is None:
-                return None
-            entry, size = loaded
-            tiers.put(entry.head, entry if self._has_room(entry) else None, size)
-            return entry
+        tiers, disk = self.tiers, self.tiers.disk
+        while True:
+            loaded = None if disk is None else disk.load(id)
+            with tiers.lock:
+                if disk is None or loaded is None:
+                    tiers.catalogue.remove(id)
+                    return None
+                # It may have been deleted while it was read.
+                if tiers.catalogue.get(id) is None:
+                    return None
+                entry, size = loaded
+                # Or shortened: what was read is not what is there.
+                if disk.size(id) not in (size, 0):
+                    continue
+                tiers.put(entry.head, entry if self._has_room(entry) else None, size)
+                return entry
 
     def _write(self, disk: DiskTier, id: str, packed: Record) -> int:
         """Writes a record; returns its bytes, 0 if the disk does not take it."""

@@ -80,6 +80,14 @@ def test_a_score_below_the_least_says_so(store):
     assert refused.score == pytest.approx(0.5**0.5, abs=1e-6)
 
 
+def test_a_low_score_is_not_told_as_too_few_words(store):
+    matcher = Matcher(store, ExactIndex)
+    admit(store, "a cat sleeps", unit(0.01, 1))
+    refused = matcher(query(store, "a cat runs", unit(1, 0)), 0.5)
+    assert isinstance(refused, Rejection) and refused.score < 0
+    assert "best score" in refused.reason
+
+
 def test_an_entry_without_the_latents_gives_way_to_one_with(store):
     matcher = Matcher(store, ExactIndex)
     admit(store, "a cat runs", unit(1, 0), steps=(2,))
@@ -134,6 +142,68 @@ def test_ten_thousand_changes_keep_index_and_store_in_step():
                 indexes = matcher.shelves.indexes.values()
                 assert sum(map(len, indexes)) == len(known)
         assert 0 < len(store) < 330
+
+
+@pytest.mark.parametrize(
+    "target, source",
+    [
+        ("a dog chases a cat", "a cat chases a dog"),
+        ("a red cat and a blue dog", "a blue cat and a red dog"),
+        ("a man walks by day", "a man walks by night"),
+        ("a beach with people", "a beach without people"),
+        ("a car that is not red", "a car that is red"),
+        ("two birds in a tree", "three birds in a tree"),
+        ("12 monkeys dance", "13 monkeys dance"),
+    ],
+)
+def test_words_that_change_or_change_places_are_never_a_perfect_match(target, source):
+    secret, look = bytes(32), SecondLook()
+    keys = word_keys(target, secret), word_keys(source, secret)
+    assert look.score(1.0, difference(*keys)) < 1 - look.weight / 20
+    assert look.score(1.0, difference(keys[0], keys[0])) == 1
+    assert SecondLook(weight=5.0).score(1.0, difference(*keys)) < 0.6
+
+
+def test_changed_places_make_a_source_worse_than_a_better_one(store):
+    matcher = Matcher(store, ExactIndex)
+    admit(store, "a cat chases a dog", unit(1, 0))
+    right = admit(store, "a dog chases a cat", unit(1, 0.05))
+    found = matcher(query(store, "a dog chases a cat", unit(1, 0)), 0.5)
+    assert isinstance(found, Found) and found.head.id == right
+
+
+def test_a_shelf_that_is_empty_is_gone(store):
+    matcher = Matcher(store, ExactIndex)
+    for number in range(20):
+        ids = [
+            admit(store, "a cat", unit(1, 0), recipe=f"{number:064x}", namespace=name)
+            for name in ("us", "them")
+        ]
+        for id in ids:
+            assert store.delete(id)
+    assert not matcher.shelves.indexes and not matcher.shelves.places
+
+
+def test_an_index_that_refuses_a_vector_leaves_no_trace(store):
+    shelves = Matcher(store, ExactIndex).shelves
+    admit(store, "a cat", unit(1, 0))
+    with pytest.raises(ValueError, match="a vector of 2 numbers"):
+        admit(store, "a cat", unit(1, 0, 0))
+    assert len(shelves.places) == 1
+
+
+def test_closing_ends_the_threads_of_all_indexes(store):
+    closed = []
+
+    class Watched(ExactIndex):
+        def close(self):
+            closed.append(self)
+
+    shelves = Matcher(store, Watched).shelves
+    for recipe in (RECIPE, OTHER):
+        admit(store, "a cat", unit(1, 0), recipe=recipe)
+    shelves.close()
+    assert closed == list(shelves.indexes.values())
 
 
 def test_scores_are_at_most_one():

@@ -193,3 +193,9 @@ LOW, HIGH = Tier(0.5, 2, 6), Tier(0.7, 3, 6)
 def test_impossible_policies_are_refused(steps, tiers, keep, message):
     with pytest.raises(ValueError, match=message):
         Policy(steps, tiers, keep)
+
+
+@pytest.mark.parametrize("skipped", [(3, 2), (2, 2), (-1,), (10,)])
+def test_skipped_steps_that_are_not_of_the_run_are_refused(skipped):
+    with pytest.raises(ValueError, match="skipped steps rise from 0 to less than"):
+        Policy(10, (LOW,), (2, 6), skipped=skipped)

@@ -56,12 +56,12 @@ def test_reordered_words_are_told_but_do_not_differ():
     found = compared("a red cat, a blue dog", "a blue cat, a red dog")
     assert found.same == 1.0 and found.added == found.missing == ()
     moved = {texts("a red cat, a blue dog")[i] for i in found.moved}
-    assert moved & {"red", "blue"}
+    assert moved & {"red", "blue"} and found.ordered == pytest.approx(2 / 3)
 
 
 @given(prompts)
 def test_identical_prompts_differ_nowhere(prompt):
-    assert compared(prompt, prompt) == Difference((), (), (), 1.0)
+    assert compared(prompt, prompt) == Difference((), (), (), 1.0, 1.0)
 
 
 @given(prompts, prompts)
@@ -71,7 +71,9 @@ def test_words_are_counted_and_the_share_is_symmetric(target, source):
     assert Counter(ours[i] for i in found.added) == Counter(ours) - Counter(theirs)
     assert Counter(theirs[i] for i in found.missing) == Counter(theirs) - Counter(ours)
     assert not set(found.moved) & set(found.added)
-    assert found.same == back.same and 0 <= found.same <= 1
+    assert found.same == back.same and 0 <= found.ordered <= found.same <= 1
+    assert found.ordered == back.ordered
+    assert (found.ordered == found.same) == (not found.moved)
     assert (found.same == 1) == (Counter(ours) == Counter(theirs))
     both = len(ours) + len(theirs)
     common = (Counter(ours) & Counter(theirs)).total()

@@ -162,6 +162,26 @@ def test_scann_serves_while_the_next_searcher_is_built(monkeypatch):
     index.close()
 
 
+@pytest.mark.parametrize("most", [0, 10, 60])
+def test_changes_without_end_are_not_all_remembered(most):
+    index = ScannIndex(WIDTH, OFTEN)
+    for i, vector in enumerate(vectors(max(most, 1))):
+        index.add(f"first {i}", vector)
+    index.wait()
+    for i in range(most - 12):
+        assert index.remove(f"first {i}")
+    for i, vector in enumerate(vectors(300)):
+        index.add(str(i), vector)
+        assert index.remove(str(i))
+        index.wait()
+    built = index._built
+    held = [] if built is None else [*built.changed, *built.fresh.ids]
+    assert len(index._meanwhile) + len(held) < 30
+    [best] = index.search(vectors(max(most, 1))[-1], 1)
+    assert best.similarity == pytest.approx(1, abs=1e-6)
+    index.close()
+
+
 def test_a_searcher_that_cannot_be_built_leaves_exact_search(monkeypatch, caplog):
     def fail(_):
         raise ImportError("no scann")

@@ -67,6 +67,28 @@ def test_a_restart_finds_what_is_left(open_store, make, room):
         assert (used.hits, used.saved, used.uses) == (3, 6.0, (0, 3))
 
 
+def test_what_is_shortened_while_it_is_loaded_stays_short(
+    open_store, make, monkeypatch
+):
+    with open_store(eviction=LCBFU()) as store:
+        store.admit(make(1))
+    store = open_store(eviction=LCBFU())
+    disk = store._tiers.disk
+    true, left = disk.load, [store.disk_used - 1]
+
+    def load(id):
+        loaded = true(id)
+        if left:
+            store.evict(2**24, left.pop())
+        return loaded
+
+    monkeypatch.setattr(disk, "load", load)
+    assert store.get(make(1).id, "us").steps == (2, 3)
+    assert steps(store) == {1: (2, 3)}
+    [file] = disk.folder.path.glob("*.record")
+    assert store.disk_used == file.stat().st_size
+
+
 def test_with_its_last_key_step_an_entry_goes(kept, make):
     for i in range(9):
         kept.admit(make(i))
