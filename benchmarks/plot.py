@@ -79,7 +79,40 @@ def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
     return lines
 
 
+def cold_start() -> None:
+    """Hit rate and mean time as the cache fills, and hit rates on users' prompts."""
+    shown: dict[str, panels.Lines] = {}
+    if measured := latest("cold_start"):
+        counts = sorted({row["steps"] for row in measured})
+        for name, title in (("hit_rate", "hits"), ("ratio", "time over no cache")):
+            lines = {
+                f"{n} steps": [
+                    (row["until"], row[name]) for row in measured if row["steps"] == n
+                ]
+                for n in counts
+            }
+            shown[title] = lines
+    users = latest("cold_start_prompts")
+    for name in dict.fromkeys(row["row"] for row in users):
+        of = [row for row in users if row["row"] == name]
+        shown[name] = {
+            order: [(x["until"], x["score_80"]) for x in of if x["order"] == order]
+            for order in ("trace", "shuffled")
+        }
+    if not shown:
+        print("no cold_start.png: `python -m benchmarks.cold_start` measures it")
+        return
+    panels.draw(RESULTS / "cold_start.png", "requests", shown)
+
+
+def latest(benchmark: str) -> list[dict[str, Any]]:
+    """The rows of the device that was measured last."""
+    measured = rows.load(benchmark)
+    return [row for row in measured if row["device"] == measured[-1]["device"]]
+
+
 if __name__ == "__main__":
     world()
     steps()
     chorus()
+    cold_start()

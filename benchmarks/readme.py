@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import chorus_tables, quality_tables, reuse_tables
+from benchmarks import (
+    chorus_tables,
+    index_tables,
+    quality_tables,
+    reuse_tables,
+)
 from benchmarks.rows import load, table
 
 HERE = Path(__file__).parent
@@ -70,6 +75,11 @@ TABLES = {
     "look_up": Table("look_up", reuse_tables.look_up),
     "miss": Table("miss", reuse_tables.miss),
     "wrong_sources": Table("wrong_sources", reuse_tables.wrong_sources),
+    "cold_start": Table("cold_start", reuse_tables.cold_start),
+    "cold_start_prompts": Table(
+        "cold_start_prompts", reuse_tables.cold_start_prompts
+    ),
+    "index": Table("index", index_tables.indexes),
 }
 
 

@@ -1,4 +1,5 @@
-"""The tables of small benchmarks of reuse: regions, look-up, misses, wrong sources."""
+"""The tables of small benchmarks of reuse: regions, look-up, misses, wrong sources,
+cold starts."""
 
 from typing import Any
 
@@ -72,3 +73,42 @@ def wrong_sources(rows: Rows) -> str:
         for row in rows
     ]
     return of_one_model(rows, shown)
+
+
+def cold_start(rows: Rows) -> str:
+    """The first window of requests and the last one."""
+    shown = []
+    for steps in dict.fromkeys(row["steps"] for row in rows):
+        of = [row for row in rows if row["steps"] == steps]
+        for row in (of[0], of[-1]):
+            shown.append(
+                {
+                    "steps": steps,
+                    "requests until": row["until"],
+                    "hits": row["hit_rate"],
+                    "mean (s)": row["seconds"],
+                    "no cache (s)": row["baseline_seconds"],
+                    "ratio": row["ratio"],
+                    "accuracy": row["accuracy"],
+                    "no cache": row["baseline_accuracy"],
+                }
+            )
+    return of_one_model(rows, shown)
+
+
+def cold_start_prompts(rows: Rows) -> str:
+    """The last window of each file and order."""
+    shown = [
+        {
+            "prompts": row["row"],
+            "order": row["order"],
+            "requests": row["prompts"],
+            "same text before": row["repeats"],
+            "cosine ≥ 0.8": row["cosine_80"],
+            "score ≥ 0.8": row["score_80"],
+            "score ≥ 0.9": row["score_90"],
+        }
+        for row in rows
+        if row["until"] == row["prompts"]
+    ]
+    return table(shown, list(shown[0]))

@@ -1,0 +1,19 @@
+"""Counts what is compiled while something runs, so that its time can be left out."""
+
+import jax.monitoring
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+class Compilations:
+    """`count` is how many programs were compiled, or read compiled, since it was made.
+
+    Listeners of jax stay for good: make one, not one for each request.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        jax.monitoring.register_event_duration_secs_listener(self._heard)
+
+    def _heard(self, event: str, _: float, **__: object) -> None:
+        self.count += event == COMPILED
