@@ -55,9 +55,11 @@ def denoise(
     where the videos are to differ, takes the place of the velocities' disagreement.
     `words` has a 1 for each token of the prompt that the source's lacks, for a region
     that is found by attention.
+    ValueError if the plan is not for the solver's steps or the mask not for the grid.
     """
     run = Steps(model, conditions, gains, solver, plan)
     start = source.start if isinstance(source, Source) else source
+    check_fit(plan, solver, start, mask)
     carry, regional = run.begun(start), plan.regional
     if region is None or not regional or not isinstance(source, Source):
         carry = run.full(carry, plan.start, plan.steps)
@@ -69,3 +71,20 @@ def denoise(
     kept = run.keeping(carry.kept, latents, plan.region_until)
     carry = run.full(run.begun(latents, kept), plan.region_until, plan.steps)
     return Staged(carry.latents, carry.kept, tiles, scores)
+
+
+def check_fit(
+    plan: StagePlan, solver: Solver, start: Array, mask: Array | None
+) -> None:
+    """ValueError for what jax would read beyond its end without a word."""
+    steps = solver.schedule.steps
+    if plan.steps != steps:
+        raise ValueError(
+            f"the plan is for {plan.steps} steps, but the solver has {steps}: make "
+            "both for the same steps"
+        )
+    wanted = (*start.shape[:-1], 1)
+    if mask is not None and mask.shape != wanted:
+        raise ValueError(
+            f"a mask on the grid of these latents is {wanted}, got {mask.shape}"
+        )

@@ -14,7 +14,7 @@ import numpy as np
 from chorus_jax import sampler
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.ledger import Ledger
-from chorus_jax.engine.plans import planned, reached
+from chorus_jax.engine.plans import planned, reached, usable
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.reuse import Reuse
 from chorus_jax.engine.running import Hit, from_noise, from_source, ledger_of
@@ -57,10 +57,11 @@ class Engine:
         """The video of a request.
 
         A request without a seed is never an exact repeat; on a semantic hit the noise
-        is the source's, whatever the seed. Raises what the pipeline raises, and
-        StoppedError; such a request leaves nothing in the cache.
+        is the source's, whatever the seed. Raises what the pipeline raises, ValueError
+        for a region on another grid, and StoppedError; such a request leaves nothing in
+        the cache.
         """
-        self.pipeline.sizes.latent_shape(request)
+        self.check(request, reuse)
         policy = self.policies(request.make_solver().schedule.steps)
         task = Task.of(
             with_seed(request), reuse, policy, self.pipeline, self.cache.store.secret
@@ -69,12 +70,13 @@ class Engine:
             replayed = self.replayed(task)
             if replayed is not None:
                 return replayed
-        with self.device, self.pipeline.computing(), timed(task.seconds, "embed"):
-            prompt, conditions, cut = self.prepared(task.request)
-        reuse.check()
-        hit = self.source(task, prompt)
-        reuse.check()
         with self.device, self.pipeline.computing():
+            reuse.check()  # it may have waited long
+            with timed(task.seconds, "embed"):
+                prompt, conditions, cut = self.prepared(task.request)
+        hit = self.source(task, prompt)
+        with self.device, self.pipeline.computing():
+            reuse.check()
             with timed(task.seconds, "denoise"):
                 staged = self.run(task, prompt, conditions, hit)
             reuse.check()
@@ -85,6 +87,14 @@ class Engine:
         entry = self.leave(task, prompt, staged, hit)
         ledger = ledger_of(task, hit, self.pipeline)
         return Result(video, replace(ledger, seconds=task.seconds), entry)
+
+    def check(self, request: Request, reuse: Reuse) -> None:
+        """ValueError for what cannot be run, StoppedError for what need not be."""
+        sizes, mesh = self.pipeline.sizes, self.pipeline.mesh
+        reuse.check()
+        reuse.check_region(sizes.latent_shape(request)[:3])
+        if mesh is not None:
+            sizes.check_mesh(mesh, request, 1)
 
     def replayed(self, task: Task) -> Result | None:
         """The stored result of the same request, None if there is none."""
@@ -97,9 +107,12 @@ class Engine:
             return None
         final = np.asarray(entry.final, np.float32)
         with self.device, self.pipeline.computing():
+            task.reuse.check()
             frames = self.pipeline.decoded(jnp.asarray(final)[None], task.seconds)
+            [cut] = self.pipeline.prompts.tokenizer([task.request.prompt]).cut
+        task.reuse.check()
         store.hit(entry.id, entry.statistics.cost)
-        video = Video(frames[0], final, task.request, "", task.seconds)
+        video = Video(frames[0], final, task.request, cut, task.seconds)
         ledger = Ledger("exact", task.policy.steps, 0.0, 1.0, entry.id)
         return Result(video, replace(ledger, seconds=task.seconds))
 
@@ -135,9 +148,10 @@ class Engine:
         tiers = entry and reached(task.policy, found.score, entry)
         if not entry or not tiers:
             return Rejection("the source was evicted or damaged meanwhile", found.score)
-        sizes = self.pipeline.sizes
+        sizes, mesh = self.pipeline.sizes, self.pipeline.mesh
         grid, tile = sizes.grid(task.request), sizes.transformer.tile
-        run = planned(task.policy, tiers[-1], grid, tile)
+        split = 1 if mesh is None else mesh.shape["context"]
+        run = planned(task.policy, tiers[-1], grid, tile, split)
         return Hit(found, entry, tiers[-1], run)
 
     def run(
@@ -164,7 +178,7 @@ class Engine:
         if isinstance(hit, Hit):
             saved = hit.entry.statistics.cost - sum(task.seconds.values())
             store.hit(hit.entry.id, max(saved, 0.0), hit.tier.reuse_until)
-            steps = hit.run.stages.kept
+            steps = usable(task.policy, hit.run.stages.kept)
         if not task.reuse.write:
             return None
         entry = task.entry(prompt, staged, steps)

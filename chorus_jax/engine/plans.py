@@ -1,5 +1,6 @@
 """From a tier of a policy to what the loop runs: stages, region, gains."""
 
+import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -44,11 +45,13 @@ class Planned:
         return set(self.stages.skipped)
 
 
-def planned(policy: Policy, tier: Tier, grid: Size, tile: Size) -> Planned:
-    """What a tier runs, of a video with this grid of tokens."""
+def planned(
+    policy: Policy, tier: Tier, grid: Size, tile: Size, split: int = 1
+) -> Planned:
+    """What a tier runs, of a video with this grid of tokens, over so many devices."""
     stages = StagePlan(policy.steps, tier.reuse_until, tier.region_until)
     tiling = Tiling.fitting(grid, tile)
-    region = region_plan(policy.regions, tier.active, tiling, stages.regional)
+    region = region_plan(policy.regions, tier.active, tiling, stages.regional, split)
     fixed = {stages.start}
     if stages.regional:
         fixed |= {stages.regional.start, stages.regional.stop}
@@ -68,15 +71,20 @@ def planned(policy: Policy, tier: Tier, grid: Size, tile: Size) -> Planned:
 
 
 def region_plan(
-    regions: Regions, active: float, tiling: Tiling, regional: range
+    regions: Regions, active: float, tiling: Tiling, regional: range, split: int = 1
 ) -> RegionPlan | None:
-    """The region of a share of the tiles; None if no step has one, or if it is all."""
-    tiles = round(active * tiling.count)
+    """The region of a share of the tiles; None if no step has one, or if it is all.
+
+    Core, halo and sample each have tokens that divide over `split` devices, as those of
+    the whole video do.
+    """
+    unit = split // math.gcd(split, tiling.size)
+    even = lambda tiles: max(-(-round(tiles) // unit), 1) * unit
+    tiles = even(active * tiling.count)
     if not regional or tiles >= tiling.count:
         return None
-    tiles = max(tiles, 1)
-    halo = min(round(regions.halo * tiles), tiles - 1)
-    sampled = max(1, round(regions.sampled * (tiling.count - tiles)))
+    halo = min(round(regions.halo * tiles) // unit * unit, tiles - unit)
+    sampled = even(regions.sampled * (tiling.count - tiles))
     contexts: dict[str, ContextKind] = {
         "held": HeldContext(),
         "dropped": DroppedContext(),
@@ -101,6 +109,16 @@ def reached(policy: Policy, score: float, head: Head) -> list[Tier]:
         for tier in policy.tiers
         if score >= tier.least and {tier.reuse_until, tier.region_until} <= kept
     ]
+
+
+def usable(policy: Policy, steps: tuple[int, ...]) -> tuple[int, ...]:
+    """These key steps if some tier could begin and fill up with them, else none.
+
+    What a hit leaves is mostly good for exact repeats only; among the sources it would
+    stand before those that can be used.
+    """
+    ends = ({tier.reuse_until, tier.region_until} for tier in policy.tiers)
+    return steps if any(each <= set(steps) for each in ends) else ()
 
 
 def source_of(entry: Entry, stages: StagePlan, sigmas: tuple[float, ...]) -> Source:

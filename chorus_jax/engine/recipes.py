@@ -9,14 +9,16 @@ from chorus_jax.request import Request
 def recipe_of(request: Request, pipeline: Pipeline) -> Recipe:
     """The recipe of a request to a pipeline."""
     prints, solver = pipeline.fingerprints, request.make_solver()
-    tokenizer = pipeline.prompts.tokenizer.fingerprint
+    tokenizer, sizes = pipeline.prompts.tokenizer.fingerprint, pipeline.sizes
+    parts = (sizes.transformer, sizes.text_encoder, sizes.vae)
     return Recipe(
         model=prints["vae"],
         transformer=prints[TRANSFORMER],
         text_encoder=f"{prints['text_encoder']} {tokenizer}",
-        dtype=pipeline.sizes.transformer.dtype,
+        dtype=" ".join(part.dtype for part in parts),
         solver=request.solver,
         sigmas=solver.schedule.sigmas,
+        timesteps=solver.schedule.timesteps,
         shift=request.shift,
         guidance_scale=request.guidance_scale,
         negative_prompt=request.negative_prompt if request.guided else "",

@@ -1,5 +1,6 @@
 """What one request lets the cache do, and a way to stop it."""
 
+import hashlib
 import threading
 from dataclasses import dataclass, field
 
@@ -31,6 +32,24 @@ class Reuse:
     keep_prompt: bool = False
     region: Float32[np.ndarray, "f h w"] | None = None
     stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def region_digest(self) -> str:
+        """Tells regions of one shape apart; "" without one."""
+        if self.region is None:
+            return ""
+        return hashlib.sha256(self.region.astype("<f4").tobytes()).hexdigest()
+
+    def check_region(self, grid: tuple[int, ...]) -> None:
+        """ValueError unless the region is finite and on this grid of latents."""
+        region = self.region
+        if region is None:
+            return
+        if region.shape != grid or not np.isfinite(region).all():
+            raise ValueError(
+                f"a region is finite and on the latent grid of its request, {grid}; "
+                f"got one of {region.shape}"
+            )
 
     def check(self) -> None:
         """StoppedError if the caller has stopped the request."""

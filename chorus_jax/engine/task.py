@@ -40,12 +40,15 @@ class Task:
     ) -> "Task":
         """A request that has a seed."""
         recipe = recipe_of(request, pipeline).digest
-        exact = secret.exact(recipe, request.prompt, int(request.seed or 0))
+        seed, region = int(request.seed or 0), reuse.region_digest
+        exact = secret.exact(recipe, request.prompt, seed, region)
         return cls(request, reuse, recipe, exact, policy)
 
     def entry(self, prompt: Prompt, staged: Staged, steps: tuple[int, ...]) -> Entry:
-        """What the request leaves: latents at these key steps, and the clean ones."""
+        """What the request leaves: latents at these key steps, which are those that the
+        run kept or none, and the clean ones."""
         cost = sum(self.seconds.values())
+        kept = np.asarray(staged.kept[: len(steps), 0])
         return Entry(
             recipe=self.recipe,
             exact=self.exact,
@@ -57,6 +60,6 @@ class Task:
             token_ids=prompt.tokens.ids[0][prompt.tokens.mask[0]],
             words=prompt.keys,
             statistics=Statistics.new(self.began, cost, steps),
-            latents=np.asarray(staged.kept[:, 0]).astype(ml_dtypes.bfloat16),
+            latents=kept.astype(ml_dtypes.bfloat16),
             final=np.asarray(staged.latents[0]),
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from chorus_jax import sampler, staged_sampler
+from chorus_jax import sampler, sharding, staged_sampler
 from chorus_jax.full_steps import GainTables
 from chorus_jax.inter_request.regions import (
     DroppedContext,
@@ -142,6 +142,97 @@ def test_with_all_tiles_active_a_region_step_is_a_full_step(model, context):
     ours = run(model, target, source, plan, region(TILES, context=context))
     np.testing.assert_allclose(ours.latents, whole.latents, rtol=1e-4, atol=1e-4)
     assert np.abs(whole.latents - source.end).max() > 0.1
+
+
+def test_with_the_whole_background_sampled_a_region_step_is_a_full_step(model):
+    plan = StagePlan(STEPS, 1, STEPS)
+    _, source = earlier(model, plan)
+    target = conditions(model, seed=1)
+    whole = run(model, target, source, plan).latents
+    ours = run(
+        model, target, source, plan, region(TILES - 1, context=SampledContext(1))
+    )
+    left = int(ours.tiles[0, -1])
+    want = np.asarray(whole).reshape(2, 2, 4, 2, 4, 4).copy()
+    frame, row, column = left // 4, left % 4 // 2, left % 2
+    end = np.asarray(source.end).reshape(want.shape)
+    want[frame, row, :, column] = end[frame, row, :, column]
+    found = np.asarray(ours.latents).reshape(want.shape)
+    np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("guidance", [None, 5.0], ids=["unguided", "guided"])
+def test_a_batch_is_each_of_its_requests_alone(model, guidance):
+    plan, few = StagePlan(STEPS, 1, 4), region(3, halo=2, open_until=3)
+    rng, given, sources, gains = np.random.default_rng(3), [], [], []
+    for seed in (1, 2):
+        _, source = earlier(model, plan, seed=seed + 6)
+        given.append(conditions(model, guidance=guidance, seed=seed))
+        sources.append(source)
+        key = 1 + rng.random((STEPS, 1, 8))
+        gains.append(GainTables(jnp.asarray(key, jnp.float32), 2 - unit_gains().output))
+    alone = [
+        run(model, *each[:2], plan, few, each[2])
+        for each in zip(given, sources, gains, strict=True)
+    ]
+    both = run(
+        model,
+        together(given),
+        jax.tree.map(lambda *x: jnp.concatenate(x), *sources),
+        plan,
+        few,
+        jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *gains),
+    )
+    assert alone[0].tiles.tolist() != alone[1].tiles.tolist()
+    for row, each in enumerate(alone):
+        assert both.tiles[row].tolist() == each.tiles[0].tolist()
+        np.testing.assert_allclose(both.latents[row], each.latents[0], atol=1e-4)
+
+
+def together(given):
+    """Conditions of requests as those of a batch: prompts, then negative prompts."""
+
+    def rows(x, axis):
+        half = x[0].shape[axis] // 2 if given[0].guidance is not None else None
+        first = [jax.lax.slice_in_dim(one, 0, half, axis=axis) for one in x]
+        rest = [] if half is None else [
+            jax.lax.slice_in_dim(one, half, None, axis=axis) for one in x
+        ]
+        return jnp.concatenate([*first, *rest], axis=axis)
+
+    contexts = [one.context for one in given]
+    text = jax.tree.map(lambda *x: rows(x, 1), *(one.text for one in contexts))
+    bias = rows([one.bias for one in contexts], 0)
+    scales = [one.guidance for one in given]
+    return given[0]._replace(
+        context=contexts[0]._replace(text=text, bias=bias),
+        guidance=None if scales[0] is None else jnp.concatenate(scales),
+    )
+
+
+def test_a_mesh_changes_nothing(model):
+    plan, few = StagePlan(STEPS, 1, 4), region(4, halo=2, open_until=3)
+    _, source = earlier(model, plan)
+    target = conditions(model, seed=1)
+    want = run(model, target, source, plan, few)
+    mesh = sharding.make_mesh(data=2, context=2, tensor=2)
+    with jax.set_mesh(mesh):
+        ours = run(sharding.shard(model, mesh), target, source, plan, few)
+    assert ours.tiles.tolist() == want.tiles.tolist()
+    np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
+
+
+def test_a_plan_for_other_steps_than_the_solvers_is_refused(model):
+    with pytest.raises(ValueError, match="for 9 steps, but the solver has 6"):
+        run(model, conditions(model), noise(), StagePlan.plain(9))
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 4, 4, 1), (1, 2, 8, 10, 1), (2, 2, 8, 8, 1)])
+def test_a_mask_on_another_grid_is_refused(model, shape):
+    plan = StagePlan(STEPS, 1, 4)
+    source = Source(noise(), noise(), noise())
+    with pytest.raises(ValueError, match=r"these latents is \(1, 2, 8, 8, 1\), got"):
+        run(model, conditions(model), source, plan, region(2), mask=jnp.ones(shape))
 
 
 def test_sampled_tiles_take_part_and_stay_the_sources(model):

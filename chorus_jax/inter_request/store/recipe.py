@@ -11,7 +11,8 @@ class Recipe:
 
     `model` is the fingerprint of all weights used, `transformer` the part of the model
     that denoised (a folder may hold several), `text_encoder` the fingerprint of encoder
-    and tokenizer, `dtype` the one computed in. `sigmas` are the schedule, from 1 down.
+    and tokenizer, `dtype` those computed in. `sigmas` are the schedule, from 1 down,
+    and `timesteps` what the network is told of it.
     `conditioning` is the digest of an image or video that the request came with, `lora`
     that of adapters and their strengths; both "" without. Latents are reused only where
     the whole recipe is the same.
@@ -23,6 +24,7 @@ class Recipe:
     dtype: str
     solver: str
     sigmas: tuple[float, ...]
+    timesteps: tuple[float, ...]
     shift: float
     guidance_scale: float
     negative_prompt: str
@@ -37,7 +39,8 @@ class Recipe:
         """SHA-256 of all fields, in hex. ValueError for a number that is not finite."""
         fields = asdict(self)
         # 5 and 5.0 are one scale, but not one text.
-        fields["sigmas"] = [float(sigma) for sigma in self.sigmas]
+        for name in ("sigmas", "timesteps"):
+            fields[name] = [float(number) for number in fields[name]]
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])
         text = json.dumps(fields, sort_keys=True, allow_nan=False)

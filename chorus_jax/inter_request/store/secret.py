@@ -37,9 +37,10 @@ class Secret:
         """The secret for `word_keys`."""
         return self._keyed("words", b"")
 
-    def exact(self, recipe: str, prompt: str, seed: int) -> str:
-        """The digest of a whole request: its recipe's, its prompt and its seed."""
-        whole = json.dumps([recipe, prompt, seed])
+    def exact(self, recipe: str, prompt: str, seed: int, region: str = "") -> str:
+        """The digest of a whole request: its recipe's, its prompt, its seed, and that
+        of the region it came with, if it did."""
+        whole = json.dumps([recipe, prompt, seed] + [region] * bool(region))
         return self._keyed("exact", whole.encode()).hex()
 
     def sealed(self, data: bytes, nonce: str) -> bytes:

@@ -1,5 +1,6 @@
 """The engine: hits, misses and replays, what they leave, and what they must not."""
 
+import copy
 import threading
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 
 from chorus_jax import staged_sampler
 from chorus_jax.engine import Cache, Engine, Reuse, StoppedError
+from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.inter_request.policy import Policy, Regions, Tier
 from chorus_jax.pipeline import Pipeline
 from chorus_jax.request import Request
@@ -79,10 +81,21 @@ def test_a_similar_request_starts_from_its_source(engine):
     assert head.statistics.hits == 1 and head.statistics.uses == (1, 0, 0)
 
 
-def test_a_hit_leaves_key_steps_of_its_own_only(engine):
+@pytest.mark.parametrize("later, left", [((), ()), ((Tier(0.999, 4, 4),), (4,))])
+def test_a_hit_leaves_key_steps_of_its_own_that_a_tier_can_use(engine, later, left):
+    wanted = policy(STEPS)
+    engine.policies = lambda _: replace(wanted, tiers=(*wanted.tiers, *later))
     engine.generate(small(seed=3))
-    engine.generate(small(BLUE, seed=4))
-    assert sorted(head.steps for head in engine.cache.store) == [(2, 3, 4), (4,)]
+    assert engine.generate(small(BLUE, seed=4)).ledger.region_until == 4
+    assert {head.steps for head in engine.cache.store} == {left, (2, 3, 4)}
+
+
+def test_what_hits_leave_does_not_hide_the_source_from_later_ones(engine):
+    engine.cache.matcher.candidates = 1
+    engine.generate(small(seed=3))
+    for seed in range(4, 10):
+        hit = engine.generate(small(seed=seed))
+        assert hit.ledger.kind == "semantic", hit.ledger.reason
 
 
 @pytest.mark.parametrize(
@@ -100,6 +113,22 @@ def test_a_hit_leaves_key_steps_of_its_own_only(engine):
 def test_another_recipe_is_a_miss(change, engine):
     engine.generate(small(seed=3))
     assert engine.generate(small(seed=3, **change)).ledger.kind == "miss"
+
+
+def test_equal_sigmas_with_other_timesteps_are_another_recipe(pipeline):
+    spaced = small(solver="unipc", shift=1.0)
+    schedule = spaced.make_solver().schedule
+    told = replace(spaced, steps=schedule.sigmas)
+    assert told.make_solver().schedule.sigmas == schedule.sigmas
+    assert recipe_of(told, pipeline).digest != recipe_of(spaced, pipeline).digest
+
+
+@pytest.mark.parametrize("part", ["transformer", "text_encoder", "vae"])
+def test_the_dtype_of_each_part_is_of_the_recipe(pipeline, part):
+    other = copy.copy(pipeline)
+    config = replace(getattr(pipeline.sizes, part), dtype="bfloat16")
+    other.sizes = replace(pipeline.sizes, **{part: config})
+    assert recipe_of(small(), other).digest != recipe_of(small(), pipeline).digest
 
 
 def test_namespaces_see_what_is_theirs_or_shared(engine):
@@ -140,6 +169,65 @@ def test_a_stopped_request_leaves_nothing(engine):
     assert not len(engine.cache.store)
 
 
+def test_a_stopped_request_is_not_replayed(engine):
+    engine.generate(small(seed=3))
+    reuse = Reuse()
+    reuse.stop.set()
+    with pytest.raises(StoppedError):
+        engine.generate(small(seed=3), reuse)
+    [head] = engine.cache.store
+    assert head.statistics.hits == 0
+
+
+@pytest.mark.parametrize("waits_for", ["embed", "denoise"])
+def test_a_request_stopped_while_it_waits_for_the_device_computes_nothing(
+    engine, monkeypatch, waits_for
+):
+    reuse, waiting, errors = Reuse(), threading.Event(), []
+    part = {"embed": "prepared", "denoise": "run"}[waits_for]
+    monkeypatch.setattr(engine, part, lambda *_: pytest.fail(f"{part} was run"))
+
+    class Queue:
+        """A device that the request waits for, and gets when it was stopped."""
+
+        def __enter__(self):
+            waiting.set()
+            assert reuse.stop.wait(60)
+
+        def __exit__(self, *_):
+            pass
+
+    if waits_for == "embed":
+        engine.device = Queue()
+    else:
+        source = engine.source
+
+        def look(*given):
+            engine.device = Queue()
+            return source(*given)
+
+        monkeypatch.setattr(engine, "source", look)
+
+    def work():
+        with pytest.raises(StoppedError):
+            engine.generate(small(seed=3), reuse)
+        errors.append(None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert waiting.wait(60)
+    reuse.stop.set()
+    thread.join()
+    assert errors == [None] and not len(engine.cache.store)
+
+
+def test_a_replay_tells_what_was_cut_from_the_prompt(engine):
+    long = " ".join([RED] * 100)
+    first, again = (engine.generate(small(long, seed=3)) for _ in range(2))
+    assert again.ledger.kind == "exact"
+    assert again.video.cut == first.video.cut != ""
+
+
 def test_a_failed_request_leaves_nothing(engine, monkeypatch):
     def fail(*_):
         raise MemoryError("no room")
@@ -156,6 +244,29 @@ def test_a_given_region_is_what_is_run(engine):
     region[:, :, 8:] = 1
     hit = engine.generate(small(BLUE, seed=4), Reuse(region=region))
     assert hit.ledger.kind == "semantic"
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        np.zeros((2, 8, 8), np.float32),
+        np.zeros((2, 8, 32), np.float32),
+        np.full((2, 8, 16), np.nan, np.float32),
+    ],
+    ids=["small", "large", "nan"],
+)
+def test_a_region_on_another_grid_is_refused(engine, region):
+    with pytest.raises(ValueError, match=r"request, \(2, 8, 16\); got one of"):
+        engine.generate(small(seed=3), Reuse(region=region))
+
+
+def test_another_region_is_no_repeat(engine):
+    left = np.zeros((2, 8, 16), np.float32)
+    left[:, :, :8] = 1
+    for reuse in (Reuse(region=left), Reuse(region=1 - left), Reuse()):
+        assert engine.generate(small(seed=3), reuse).ledger.kind != "exact"
+    again = engine.generate(small(seed=3), Reuse(region=left.copy()))
+    assert again.ledger.kind == "exact"
 
 
 def test_an_evicted_source_is_a_miss(engine, monkeypatch):

@@ -3,6 +3,8 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chorus_jax.engine.plans import (
     gain_tables,
@@ -11,8 +13,9 @@ from chorus_jax.engine.plans import (
     reached,
     region_plan,
     source_of,
+    usable,
 )
-from chorus_jax.inter_request.policy import Policy, Regions, Tier
+from chorus_jax.inter_request.policy import CONTEXTS, Policy, Regions, Tier
 from chorus_jax.inter_request.stages import StagePlan
 from chorus_jax.inter_request.store import Entry, Statistics
 from chorus_jax.tokens import Tiling
@@ -78,6 +81,26 @@ def test_all_tiles_or_no_region_steps_are_no_region():
     assert least is not None and (least.core, least.halo) == (1, 0)
 
 
+@given(
+    st.floats(0.01, 1),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.sampled_from(CONTEXTS),
+    st.sampled_from([1, 2, 4, 8, 32, 256]),
+)
+def test_regions_divide_over_the_devices_as_the_video_does(
+    active, halo, sampled, context, split
+):
+    regions = Regions(halo=halo, sampled=sampled, context=context)
+    region = region_plan(regions, active, TILING, range(11, 30), split)
+    if region is None:
+        return
+    region.check(TILING)
+    parts = (region.core, region.halo, region.context.sampled)
+    assert all(part * TILING.size % split == 0 for part in parts)
+    assert region.core + region.halo >= active * TILING.count - 0.5
+
+
 def test_tiers_need_their_key_steps():
     low, high = Tier(0.5, 1, 2), Tier(0.8, 2, 3)
     both = Policy(4, (low, high), (1, 2, 3))
@@ -85,6 +108,13 @@ def test_tiers_need_their_key_steps():
     assert reached(both, 0.6, entry()) == [low]
     assert reached(both, 0.4, entry()) == []
     assert reached(both, 0.9, entry((2, 3), (6.0, 5.0))) == [high]
+
+
+def test_key_steps_that_no_tier_begins_and_fills_up_with_are_of_no_use():
+    both = Policy(6, (Tier(0.5, 1, 3), Tier(0.8, 2, 4)), (1, 2, 3, 4))
+    assert usable(both, (3, 4)) == usable(both, (1, 2)) == usable(both, ()) == ()
+    assert usable(both, (2, 3, 4)) == (2, 3, 4) and usable(both, (1, 3)) == (1, 3)
+    assert usable(Policy(6, (), (1, 2)), (1, 2)) == ()
 
 
 def test_a_source_starts_goes_and_ends_as_the_entry_did():

@@ -14,6 +14,7 @@ RECIPE = Recipe(
     dtype="float32",
     solver="euler",
     sigmas=(1.0, 0.5),
+    timesteps=(1000.0, 500.0),
     shift=3.0,
     guidance_scale=5.0,
     negative_prompt="",
@@ -23,6 +24,7 @@ RECIPE = Recipe(
 )
 OTHERS = {
     "sigmas": (1.0, 0.25),
+    "timesteps": (999.0, 500.0),
     "shift": 3.5,
     "guidance_scale": 5.5,
     "frames": 9,
@@ -101,8 +103,10 @@ def test_secret_digests():
         secret.exact("r", "a cat ", 1),
         secret.exact("r", "a cat", 2),
         other.exact("r", "a cat", 1),
+        secret.exact("r", "a cat", 1, "left"),
+        secret.exact("r", "a cat", 1, "right"),
     ]
-    assert len({exact, *changed}) == 5
+    assert len({exact, *changed}) == 7
     assert secret.for_words != other.for_words
     assert "00" not in repr(secret)
 

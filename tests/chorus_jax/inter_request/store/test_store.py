@@ -137,6 +137,7 @@ def test_prompts_are_in_clear_only_if_asked_for(
         dtype="float32",
         solver="euler",
         sigmas=(1.0, 0.5),
+        timesteps=(1000.0, 500.0),
         shift=3.0,
         guidance_scale=5.0,
         negative_prompt=NEGATIVE,
