@@ -24,6 +24,7 @@ from chorus_jax.inter_request.regions import (
 )
 from chorus_jax.models.wan_attention import Alone, Around, Held, Keys, TileKeys
 from chorus_jax.sampler import Conditions, guided
+from chorus_jax.sharding import constrain
 from chorus_jax.tokens import Size, Tiling, from_patches, to_patches
 
 
@@ -103,7 +104,10 @@ class RegionSteps(NamedTuple):
             )
         carry = self.steps(carry, tiles, regional.start, closing, halo=True)
         kept = core_and_sampled(self.region)
-        carry = self.begun(carry.patches[:, kept], carry.keys)
+        # Whole on every device: patches are few numbers, and a choice among split ones
+        # came out wrong on a mesh of three axes (jax 0.10.2).
+        patches = constrain(carry.patches, None, None, None, None)
+        carry = self.begun(patches[:, kept], carry.keys)
         return self.steps(carry, tiles[:, kept], closing, regional.stop, halo=False)
 
     def begun(self, patches: Array, keys: TileKeys | None) -> RegionCarry:
