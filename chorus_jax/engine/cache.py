@@ -1,9 +1,10 @@
-"""The cache of an engine: the store of entries and the matcher over them."""
+"""The cache of an engine: the store of entries, and what finds and foresees them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from chorus_jax.inter_request.foresight import Foresight
 from chorus_jax.inter_request.index import ExactIndex, Index
 from chorus_jax.inter_request.matching import Matcher, SecondLook
 from chorus_jax.inter_request.store import Store
@@ -23,9 +24,11 @@ class Cache:
     make_index: Callable[[int], Index] = ExactIndex
     look: SecondLook = SecondLook()
     matcher: Matcher = field(init=False)
+    foresight: Foresight = field(init=False)
 
     def __post_init__(self) -> None:
         self.matcher = Matcher(self.store, self.make_index, self.look)
+        self.foresight = Foresight(self.store)
 
     @classmethod
     def in_memory(cls, memory_bytes: int = MEMORY) -> "Cache":

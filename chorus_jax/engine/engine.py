@@ -22,9 +22,11 @@ from chorus_jax.engine.task import Task
 from chorus_jax.inter_request.matching import Found, Query, Rejection
 from chorus_jax.inter_request.policies import default_policy
 from chorus_jax.inter_request.policy import Policy
+from chorus_jax.inter_request.words import word_keys
 from chorus_jax.pipeline import Pipeline, Video, check_finite, timed, with_seed
 from chorus_jax.request import Request
 from chorus_jax.staged_sampler import Staged
+from chorus_jax.text import clean
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,7 @@ class Engine:
             replayed = self.replayed(task)
             if replayed is not None:
                 return replayed
+        self.foresee(task)
         with self.device, self.pipeline.computing():
             reuse.check()  # it may have waited long
             with timed(task.seconds, "embed"):
@@ -115,6 +118,13 @@ class Engine:
         video = Video(frames[0], final, task.request, cut, task.seconds)
         ledger = Ledger("exact", task.policy.steps, 0.0, 1.0, entry.id)
         return Result(video, replace(ledger, seconds=task.seconds))
+
+    def foresee(self, task: Task) -> None:
+        """Has the likely source read from disk while the text encoder runs."""
+        if task.reuse.read and task.policy.tiers:
+            secret = self.cache.store.secret.for_words
+            words = word_keys(clean(task.request.prompt), secret)
+            self.cache.foresight.prefetch(task.recipe, task.reuse.namespace, words)
 
     def prepared(self, request: Request) -> tuple[Prompt, sampler.Conditions, str]:
         """The prompt as it is matched, what the loop conditions on, and its cut end."""

@@ -317,3 +317,25 @@ def test_a_restarted_engine_finds_everything_again(pipeline, tmp_path):
     np.testing.assert_array_equal(replayed.video.frames, made.video.frames)
     assert engine.generate(small(BLUE, seed=3)).ledger.kind == "semantic"
     again.close()
+
+
+def test_a_source_on_disk_is_read_while_the_text_encoder_runs(
+    pipeline, tmp_path, monkeypatch
+):
+    cache = Cache.in_folder(tmp_path, disk_bytes=2**24, memory_bytes=0)
+    engine = Engine(pipeline, cache, policy)
+    first = engine.generate(small(seed=3))
+    engine.generate(small("something else that shares no word at all", seed=5))
+    asked, embed = [], engine.prepared
+    monkeypatch.setattr(cache.store, "prefetch", lambda *given: asked.append(given))
+
+    def prepared(request):
+        assert asked, "embedded before anything was foreseen"
+        return embed(request)
+
+    monkeypatch.setattr(engine, "prepared", prepared)
+    hit = engine.generate(small(BLUE, seed=4))
+    assert asked == [(first.entry, "default")] and hit.ledger.source == first.entry
+    engine.generate(small(BLUE, seed=4), Reuse(read=False, write=False))
+    assert len(asked) == 1
+    cache.close()

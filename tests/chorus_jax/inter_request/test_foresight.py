@@ -1,0 +1,97 @@
+"""Guesses of the source by words: of its recipe and namespace, gone when it goes."""
+
+import numpy as np
+import pytest
+
+from chorus_jax.inter_request import foresight
+from chorus_jax.inter_request.foresight import Foresight
+from chorus_jax.inter_request.store import Head, Statistics
+
+
+CAT, DOG, OTHER, AWAY, BARE = (f"{number:032x}" for number in range(5))
+
+
+class Heads:
+    """A store of heads that loads nothing."""
+
+    def __init__(self):
+        self.heads, self.watchers, self.loaded = {}, [], []
+
+    def watch(self, watcher):
+        self.watchers.append(watcher)
+
+    def head(self, id, namespace):
+        head = self.heads.get(id)
+        return head if head is not None and head.namespace == namespace else None
+
+    def prefetch(self, id, namespace):
+        self.loaded.append((id, namespace))
+
+    def admit(self, id, prompt, recipe="ours", namespace="us", steps=(1, 2)):
+        head = Head(
+            id=id,
+            recipe=recipe,
+            exact=2 * id,
+            namespace=namespace,
+            steps=steps,
+            embedding=np.ones(1, np.float32),
+            token_ids=np.zeros(1, np.int32),
+            words=tuple(word.encode() for word in prompt.split()),
+            statistics=Statistics.new(0.0, 1.0, steps),
+        )
+        self.heads[id] = head
+        for watcher in self.watchers:
+            watcher.admitted(head)
+
+
+@pytest.fixture
+def store():
+    return Heads()
+
+
+@pytest.fixture
+def found(store):
+    return Foresight(store)
+
+
+def guess(found, prompt, recipe="ours", namespace="us"):
+    return found.guess(recipe, namespace, [word.encode() for word in prompt.split()])
+
+
+def test_the_entry_with_most_words_in_common_is_guessed(store, found):
+    store.admit(CAT, "a red cat sleeps")
+    store.admit(DOG, "a red dog runs")
+    assert guess(found, "the red cat sleeps on") == CAT
+    assert guess(found, "a dog runs") == DOG
+    assert guess(found, "nothing of that") is None
+    assert guess(found, "") is None
+
+
+def test_other_recipes_and_namespaces_are_not_guessed(store, found):
+    store.admit(CAT, "a cat")
+    store.admit(OTHER, "a cat sleeps", recipe="theirs")
+    store.admit(AWAY, "a cat sleeps", namespace="them")
+    store.admit(BARE, "a cat sleeps", steps=())
+    assert guess(found, "a cat sleeps") == CAT
+
+
+def test_an_entry_that_went_is_forgotten_with_its_words(store, found):
+    store.admit(CAT, "a cat a cat")
+    found.removed(CAT)
+    found.removed(CAT)
+    assert guess(found, "a cat") is None
+    assert not found._entries and not found._words
+
+
+def test_words_that_all_have_are_not_looked_at(store, found, monkeypatch):
+    monkeypatch.setattr(foresight, "COMMON", 1)
+    store.admit(CAT, "a cat")
+    store.admit(DOG, "a dog")
+    assert guess(found, "a") is None and guess(found, "a cat") == CAT
+
+
+def test_what_is_guessed_is_loaded(store, found):
+    store.admit(CAT, "a cat")
+    found.prefetch("ours", "us", [b"cat"])
+    found.prefetch("ours", "us", [b"dog"])
+    assert store.loaded == [(CAT, "us")]
