@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.index_adds import NEVER, adds, adds_while_building
 from benchmarks.index_search import recall, search_times
 from benchmarks.index_vectors import Vectors, followers, vectors
-from chorus_jax.inter_request.index import ExactIndex, Rebuilds, ScannIndex
+from chorus_jax.inter_request.index import ExactIndex, Index, Rebuilds, ScannIndex
 
 QUERIES = 400
 LEAST_ADDS = 50
@@ -49,7 +49,7 @@ class Pair:
 
     def searched(self, queries: Vectors) -> tuple[Row, Row]:
         """How long each searches, and what it finds."""
-        indexes = {"exact": self.exact, "scann": self.scann}
+        indexes: dict[str, Index] = {"exact": self.exact, "scann": self.scann}
         label = f"{self.case.entries} of width {self.case.width}"
         times = search_times(indexes, queries, self.case.rounds, label)
         base = times["exact"].median

@@ -1,4 +1,4 @@
-"""Cold starts: who asks for what, what a window tells, what is near on users' prompts."""
+"""Cold starts: who asks for what, what a window tells, which prompts are near."""
 
 from collections import Counter
 
