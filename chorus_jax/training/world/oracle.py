@@ -31,7 +31,7 @@ LIMITS: Final = {
     "background": 0.12,
 }
 SURE: Final = 0.15  # the least confidence
-UNSTEADY: Final = 0.3  # a path this far from a straight one is no motion of the world
+UNSTEADY: Final = 0.25  # a path this far from a straight one is no motion of the world
 THERE: Final = 0.8  # share of the frames in which an object must be seen
 
 

@@ -11,7 +11,8 @@ from chorus_jax.training.world.scene import Ground, Path, Scene, Thing, World
 from chorus_jax.training.world.shapes import REACH, TILT
 
 # All lengths are fractions of the shorter side of a frame.
-RADIUS: Final = {"small": 0.125, "large": 0.19}
+RADIUS: Final = {"small": 0.15, "large": 0.21}
+PAIRED: Final = 0.125 / 0.15  # of a radius, where two objects have to find room
 RADIUS_SPREAD: Final = 0.05  # of the radius, to either side
 TRAVEL: Final = (0.2, 0.45)  # from the first frame to the last
 SIDEWAYS: Final = 0.1  # of the travel, at most, to either side
@@ -37,7 +38,7 @@ def place(
     _check_pair(attributes, second)
     while True:
         first, other = (
-            _thing(dataclasses.replace(each, size="small"), rng, world)
+            _thing(dataclasses.replace(each, size="small"), rng, world, PAIRED)
             for each in (attributes, second)
         )
         if _gap(first, other) > 0:
@@ -61,9 +62,14 @@ def _check_pair(first: Attributes, second: Attributes) -> None:
         raise ValueError(f"two objects are both small, got {first} and {second}")
 
 
-def _thing(attributes: Attributes, rng: np.random.Generator, world: World) -> Thing:
+def _thing(
+    attributes: Attributes,
+    rng: np.random.Generator,
+    world: World,
+    scale: float = 1.0,
+) -> Thing:
     size = attributes.size or VALUES["size"][int(rng.integers(2))]
-    radius = _radius(attributes.motion, size, rng, world)
+    radius = np.float32(scale) * _radius(attributes.motion, size, rng, world)
     reach = float(radius.max()) * REACH[attributes.shape] + BORDER * world.unit
     x, y = _centre(attributes.motion, reach, rng, world)
     tilt = float(rng.uniform(-TILT, TILT))

@@ -43,7 +43,7 @@ def shuffled(video, other):
 
 
 def jumping(video, other):
-    return video[[*range(9), *range(4, 12)]]
+    return video[[*range(11), *range(3, 9)]]
 
 
 def flickering(video, other):
