@@ -38,7 +38,7 @@ class FlowTraining:
     shift: float = 3.0
     unconditional: float = 0.1
     scales: tuple[int, ...] = (1, 2, 4)
-    structure: float = 1.0
+    structure: float = 2.0
     naming: float = 0.1
 
 
