@@ -45,7 +45,8 @@ class Runs(Made):
         check_sizes(weights, self.recipe.transformer, self.text_config())
         unpack_vae(weights, self.folder / "vae_model")
         unpack_tokenizer(weights, self.folder / "tokenizer")
-        state = begun(flow_params(weights), self.recipe.train_flow.plan)
+        plan, sizes = self.recipe.train_flow.plan, self.recipe.transformer
+        state = begun(flow_params(weights, sizes, plan.seed), plan)
         saved.save(self.folder / "flow", state, 0)
 
     def executor(self) -> Executor:

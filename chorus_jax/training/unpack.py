@@ -19,6 +19,7 @@ from chorus_jax.models.wan_vae import WanVAE
 from chorus_jax.models.wan_vae_config import WanVAEConfig
 from chorus_jax.parts import Sizes
 from chorus_jax.training.assemble import FAMILY
+from chorus_jax.training.deepen import deepened
 from chorus_jax.training.initial_flow import TEXT, TRANSFORMER, initial_readers
 from chorus_jax.training.params import Params, named_part
 from chorus_jax.training.vae import PART as VAE
@@ -27,9 +28,16 @@ FLOW = {TRANSFORMER: (WanDiT, WanConfig), TEXT: (T5Encoder, T5Config)}
 
 
 def check_sizes(weights: Path, transformer: WanConfig, encoder: T5Config) -> None:
-    """ValueError unless a checkpoint folder's models are of these sizes."""
+    """ValueError unless a checkpoint folder's models are of these sizes.
+
+    Its transformer may have fewer layers: see `deepen.py`.
+    """
     found = Sizes.read(weights)
-    pairs = ((transformer, found.transformer), (encoder, found.text_encoder))
+    depth = min(found.transformer.depth, transformer.depth)
+    pairs = (
+        (replace(transformer, depth=depth), found.transformer),
+        (encoder, found.text_encoder),
+    )
     for ours, theirs in pairs:
         if replace(ours, dtype=theirs.dtype) != theirs:
             raise ValueError(
@@ -38,10 +46,11 @@ def check_sizes(weights: Path, transformer: WanConfig, encoder: T5Config) -> Non
             )
 
 
-def flow_params(weights: Path) -> Params:
-    """Transformer and text encoder of a checkpoint folder, in float32.
+def flow_params(weights: Path, transformer: WanConfig, seed: int) -> Params:
+    """Transformer, made as deep as asked for, and text encoder of a checkpoint folder.
 
-    What reads targets off them in training is not in such a folder: it starts anew.
+    In float32. What reads targets off them in training is not in such a folder: it
+    starts anew.
     """
     sizes = Sizes.read(weights)
     found: Params = initial_readers(sizes.transformer, sizes.text_encoder)
@@ -49,7 +58,7 @@ def flow_params(weights: Path) -> Params:
         module = checkpoints.load(weights, part, *classes, dtype="float32")
         arrays = {k: jnp.asarray(x, jnp.float32) for k, x in names(module).items()}
         found.update(named_part(part, arrays))
-    return found
+    return deepened(found, sizes.transformer.depth, transformer, seed)
 
 
 def unpack_vae(weights: Path, target: Path) -> None:

@@ -1,0 +1,80 @@
+"""Heads that look: their attention starts as a function of the distance alone.
+
+Rotary positions are all that the transformer knows of where a token is, and to find
+them out by itself takes it most of a training. So some heads start with constant
+queries and keys. Their product is largest where a key is at a given place as the query
+sees it: the same place, or a few tokens to one side. Heads that look to all sides tell
+a token of an object on which side of it the object ends. The thought is that of mimetic
+initialisation (arXiv 2305.09828); these heads are ours.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.training.params import Params
+
+# Where a head looks along frames, height and width: so many tokens on, or anywhere.
+Look = tuple[int | None, int | None, int | None]
+
+PLACE: Look = (None, 0, 0)  # at all times
+AROUND: Look = (0, 0, 0)
+TIME: Look = (0, None, None)
+ROW: Look = (None, 0, None)
+COLUMN: Look = (None, None, 0)
+SIDES: tuple[Look, ...] = ((None, 0, 2), (None, 0, -2), (None, 2, 0), (None, -2, 0))
+
+CONSTANT = 4.0  # of queries and keys, at the two fastest angles of such an axis
+CONTENT = 0.3  # of these heads' queries and keys, over what it would be
+SHARPNESS = 1.6  # their norm's scale
+PERIOD = 10000.0  # of the rotary angles, see models/rotary.py
+
+
+def looks(config: WanConfig) -> tuple[Look, ...]:
+    """What the first heads of a new model look at."""
+    return (PLACE, AROUND, TIME) if config.patch[0] == 1 else (PLACE, ROW, COLUMN)
+
+
+def sides(config: WanConfig) -> tuple[Look, ...]:
+    """What the first heads of a layer look at that is put into a trained model."""
+    return (*SIDES, *looks(config))
+
+
+def with_looks(params: Params, config: WanConfig, seen: tuple[Look, ...]) -> Params:
+    """The parameters with heads that look; models of fewer heads have fewer of them."""
+    looking = np.arange(config.width) < config.head_width * len(seen)
+    changed = dict(params)
+    for name, constant in zip(("q", "k"), constants(config, seen), strict=True):
+        name = f"layers.attn.{name}"
+        kernel = params[f"{name}.kernel"]
+        changed[f"{name}.kernel"] = kernel * np.where(looking, CONTENT, 1)[None, None]
+        changed[f"{name}.bias"] = params[f"{name}.bias"] + constant[None]
+        scale = jnp.asarray(np.where(looking, SHARPNESS, 1), jnp.float32)
+        norm = params[f"{name}_norm.scale"]
+        changed[f"{name}_norm.scale"] = norm * scale[None]
+    return {k: x.astype(jnp.float32) for k, x in changed.items()}
+
+
+def constants(
+    config: WanConfig, seen: tuple[Look, ...]
+) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
+    """The constant parts of queries and of keys (see `models.rotary` for the channels).
+
+    A key's is turned back by as much as its token's place, so far on, turns it.
+    """
+    side = config.head_width // 6
+    counts = (config.head_width // 2 - 2 * side, side, side)
+    queries = np.zeros((config.heads, config.head_width), np.float32)
+    keys = np.zeros_like(queries)
+    for query, key, look in zip(queries, keys, seen):
+        for axis, on in enumerate(look):
+            if on is None:
+                continue
+            few = np.arange(min(2, counts[axis]))
+            pairs = sum(counts[:axis]) + few
+            angles = on * PERIOD ** (-few / counts[axis])
+            query[2 * pairs] = CONSTANT
+            key[2 * pairs] = CONSTANT * np.cos(angles)
+            key[2 * pairs + 1] = -CONSTANT * np.sin(angles)
+    return queries.reshape(-1), keys.reshape(-1)
