@@ -50,6 +50,26 @@ def steps() -> None:
     )
 
 
+def training() -> None:
+    """What held-out samples show as the model sees more clips."""
+    if not (measured := latest("training")):
+        print("no training.png: `python -m benchmarks.training --run DIR` measures it")
+        return
+    measured.sort(key=lambda row: row["clips"])
+    thousands = lambda name: [(row["clips"] / 1000, row[name]) for row in measured]
+    panels.draw(
+        RESULTS / "training.png",
+        "thousands of clips",
+        {
+            "accuracy": {
+                name: thousands(f"accuracy_{name}") for name in ("shape", "motion")
+            },
+            "excess error": {"": thousands("excess")},
+            "render_db": {"": thousands("render_db")},
+        },
+    )
+
+
 def chorus() -> None:
     """What reuse costs: the changed attributes and detail over what was computed."""
     measured = [row for row in rows.load("chorus") if row["row"].startswith(CURVE)]
@@ -114,5 +134,6 @@ def latest(benchmark: str) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     world()
     steps()
+    training()
     chorus()
     cold_start()

@@ -61,6 +61,23 @@ def steps(rows: Rows) -> str:
     return of_one_model(rows, shown)
 
 
+def training(rows: Rows) -> str:
+    """Held-out samples as the model sees more clips."""
+    shown = [
+        {
+            "clips seen": row["clips"],
+            "prompts": row["prompts"],
+            "all at once": row["accuracy"],
+            **{name: row.get(f"accuracy_{name}") for name in ATTRIBUTES},
+            "render (dB)": row["render_db"],
+            "detail": row["detail"],
+            "excess error": row["excess"],
+        }
+        for row in sorted(rows, key=lambda row: row["clips"])
+    ]
+    return table(shown, list(shown[0]))
+
+
 def vae(rows: Rows) -> str:
     """What the VAE keeps of rendered videos."""
     shown = [

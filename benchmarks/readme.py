@@ -68,6 +68,7 @@ TABLES = {
     "aot": Table("aot", aot),
     "quality": Table("quality", quality_tables.quality, quality_tables.in_quality),
     "steps": Table("quality", quality_tables.steps, quality_tables.in_steps),
+    "training": Table("training", quality_tables.training),
     "vae": Table("quality", quality_tables.vae, quality_tables.in_vae),
     "chorus": Table("chorus", chorus_tables.hits, chorus_tables.in_arms),
     "chorus_requests": Table("chorus", chorus_tables.requests, chorus_tables.in_arms),

@@ -89,10 +89,14 @@ class CaptionedBatches:
         rows = rng.integers(len(self.asked), size=plan.batch)
         dropped = rng.random(plan.batch) < self.training.unconditional
         captions = [
-            "" if drop else reworded(self.asked[row], rng)
+            "" if drop else self.caption(row, rng)
             for row, drop in zip(rows.tolist(), dropped.tolist())
         ]
         return self.captioned(rows, captions)
+
+    def caption(self, clip: int, rng: np.random.Generator) -> str:
+        """A new caption of a clip."""
+        return reworded(self.asked[clip], rng)
 
     def captioned(self, rows: np.ndarray, captions: list[str]) -> Captioned:
         """These clips with these captions."""
@@ -180,7 +184,7 @@ class FlowJob:
     def probe(self, params: Params) -> dict[str, float]:
         """The loss by noise level with right, with wrong and without captions."""
         rows, rng = np.arange(CLIPS) % len(self.batch.asked), np.random.default_rng(0)
-        right = [reworded(self.batch.asked[row], rng) for row in rows]
+        right = [self.batch.caption(row, rng) for row in rows.tolist()]
 
         def error(captions: list[str], sigmas: Array) -> Array:
             batch = self.batch.captioned(rows, captions)
