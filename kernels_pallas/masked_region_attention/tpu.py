@@ -152,7 +152,7 @@ def written(
     b, j = fresh.tiles.shape
     abreast = math.gcd(j, ABREAST)
     anywhere = pl.BlockSpec(memory_space=pl.ANY)
-    return pl.pallas_call(
+    found = pl.pallas_call(
         partial(write, abreast=abreast),
         out_shape=[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in buffers],
         grid_spec=pltpu.PrefetchScalarGridSpec(
@@ -166,6 +166,7 @@ def written(
         interpret=pltpu.InterpretParams() if interpret else False,
         name="write_tiles",
     )(fresh.tiles.astype(jnp.int32), *new, *buffers)
+    return list(found)
 
 
 def write(
@@ -281,7 +282,15 @@ def padded(ids: Int[Array, "b k"] | None, block: int) -> Int[Array, " i"]:
 
 
 def key_tile(
-    plan: Plan, count: int, i: int, b: Any, a: Any, q: Any, j: Any, active: Any, listed: Any
+    plan: Plan,
+    count: int,
+    i: int,
+    b: Any,
+    a: Any,
+    q: Any,
+    j: Any,
+    active: Any,
+    listed: Any,
 ) -> tuple:
     """Which block of the keys is the i-th tile of the j-th block.
 
@@ -325,7 +334,8 @@ def cost(plan: Plan, active: int, count: int, dtype: jnp.dtype) -> pl.CostEstima
 def kernel(plan: Plan, logsumexp: bool, active: Any, listed: Any, *refs: Any) -> None:
     """One block of queries and one of keys."""
     many = plan.tiles.key
-    query, keys, values, *rest = refs[0], refs[1 : 1 + many], refs[1 + many : 1 + 2 * many], *refs[1 + 2 * many :]
+    query, tiles, rest = refs[0], refs[1 : 1 + 2 * many], list(refs[1 + 2 * many :])
+    keys, values = tiles[:many], tiles[many:]
     offset = rest.pop(0) if plan.masked else None
     out, scratch = rest[1], Scratch(*rest[-len(Scratch._fields) :])
     b, a, i, j = (pl.program_id(axis) for axis in range(4))
