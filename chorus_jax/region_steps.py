@@ -207,7 +207,7 @@ class RegionSteps(NamedTuple):
             return Held(keys, self.rows(tiles))
         bias = token_bias(self.region, self.tiling, halo)
         rows = self.run.conditions.context.bias.shape[0]
-        return Alone(jnp.broadcast_to(bias, (rows, len(bias))))
+        return Alone(jnp.broadcast_to(bias, (rows, len(bias))), self.tiling.size)
 
     def rows(self, x: Array, axis: int = 0) -> Array:
         """One row a request to one a branch and request."""

@@ -207,7 +207,7 @@ def write(
 
 def call(
     plan: Plan,
-    arrays: Sequence[Float[Array, "b t s c"]],
+    arrays: Sequence[Array],
     active: Array,
     bias: Array | None,
     listed: Array | None,
