@@ -7,7 +7,7 @@
     gpu_interpreted
 
 Nothing falls back in silence: an implementation that cannot do what is asked raises
-NotImplementedError and says why; `refusal` tells it beforehand, `choose` which one runs.
+NotImplementedError and says why. `refusal` tells it beforehand, `choose` which runs.
 """
 
 import importlib

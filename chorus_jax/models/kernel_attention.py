@@ -1,16 +1,15 @@
 """Attention by our own Pallas kernels: of a region over all tiles, and over the text.
 
 They run on TPUs and GPUs, where they do not refuse the heads at hand, and wherever
-`kernels_pallas.dispatch.forced` names an implementation. Elsewhere, on CPUs, the plain
-path of `attention` runs. Attention of all tokens over each other is the vendor's.
+`kernels_pallas.dispatch.forced` names an implementation. Elsewhere, on CPUs, and
+everywhere under `with enabled(False):`, the plain path of `attention` runs. Attention
+of all tokens over each other is the vendor's.
 """
-
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Float32
 
 from chorus_jax import sharding
 from chorus_jax.models.attention import attention
@@ -23,8 +22,13 @@ from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh
 
 
+enabled = jax.make_user_context(default_value=True)
+
+
 def runs(kernel: str, query: Array) -> bool:
     """Whether a kernel takes these queries; the plain path does otherwise."""
+    if not enabled.value:
+        return False
     if dispatch.forced.value is not None:
         return True
     name = dispatch.choose()
@@ -93,9 +97,10 @@ def over_text(
     columns = sharding.spec(("batch", None, "heads", None))
     flat = PartitionSpec(columns[0], None)
     scales = None if gains is None else (flat, PartitionSpec(columns[0]))
+    more = None if residual is None else rows
     return jax.shard_map(
         amplified,
-        in_specs=(rows, columns, columns, flat, scales, residual if residual is None else rows),
+        in_specs=(rows, columns, columns, flat, scales, more),
         out_specs=rows,
         check_vma=False,
     )(*operands)

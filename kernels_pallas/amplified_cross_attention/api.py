@@ -1,4 +1,4 @@
-"""Amplified cross-attention: video queries over a short text, keys and output scaled."""
+"""Amplified cross-attention: video queries over a short text, all of it scaled."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
@@ -47,7 +47,7 @@ def amplified_cross_attention(
     region = None
     if active is not None:
         if size is None or n % size:
-            raise ValueError(f"{n} tokens in tiles need a size that divides, got {size}")
+            raise ValueError(f"{n} tokens: tiles need a size that divides, got {size}")
         region = Region(active, size, jnp.zeros_like(query) if out is None else out)
     elif out is not None or size is not None:
         raise ValueError("out= and size= are for active=, which is missing")
