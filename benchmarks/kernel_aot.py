@@ -1,8 +1,9 @@
 """The kernels compiled for real TPUs, on a machine without one, and what is known then.
 
 `cycles` are those of the compiler's own schedule: a kernel's instruction bundles, all
-branches taken, times its grid steps, plus the compiler's estimate of what XLA runs
-around it. Waits for memory are not in it. `optimal_seconds` is XLA's estimate from
+branches taken but no inner loop (ours has one, for a block of queries that is not full),
+times its grid steps, plus the compiler's estimate of what XLA runs around it. Waits for
+memory are not in it. `optimal_seconds` is XLA's estimate from
 operations and bytes; those of a kernel are the ones that the kernel declares.
 """
 
@@ -39,6 +40,8 @@ SCHEDULES = (
     "--xla_jf_dump_llo_pass_label_regex=.*final_bundles.*"
 )
 MIB = 2**20
+# A bundle of a kernel, and how many loops it is in: the outermost is the grid.
+BUNDLE = re.compile(r"^ *(?:0x)?[0-9a-f]+ *(?:[A-Z]{2})?: *(>*) \{", re.MULTILINE)
 CALL = re.compile(r"%(\S+) = .*custom_call_target=\"tpu_custom_call\"")
 
 
@@ -93,12 +96,12 @@ def cycles(text: str, grids: dict[str, int]) -> int | None:
     """Cycles of a program without loops; None if a schedule is missing."""
     total = sum(int(x) for x in re.findall(r'"estimated_cycles":"(\d+)"', text))
     for call in CALL.findall(text):
-        paths = list(DUMP.glob(f"*{call}-*schedule-analysis_final_bundles.txt"))
+        paths = list(DUMP.glob(f"*-{call}-??-final_bundles.txt"))
         steps = [grid for name, grid in grids.items() if call.startswith(name)]
         if not paths or len(steps) != 1:
             return None
-        bundles = re.search(r"total scheduled bundles:\s*(\d+)", paths[0].read_text())
-        total += int(bundles.group(1)) * steps[0]
+        bundles = BUNDLE.findall(paths[0].read_text())
+        total += sum(depth == ">" for depth in bundles) * steps[0]
     return total
 
 

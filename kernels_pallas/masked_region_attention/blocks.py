@@ -1,6 +1,7 @@
 """Block sizes of masked region attention: whole tiles, near a number of rows."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # Each tile of a block is a copy of its own, with its own semaphore.
 MOST_TILES = 16
@@ -18,15 +19,14 @@ class Rows:
             raise ValueError(f"a block needs rows, got {self}")
 
 
-@dataclass(frozen=True)
-class Tiles:
+class Tiles(NamedTuple):
     """Tiles of queries and of keys in a block."""
 
     query: int
     key: int
 
 
-DEFAULT = Rows(1024, 1024)
+DEFAULT = Rows(1024, 1664)
 # By device kind, from `python -m benchmarks.tune_kernels`.
 ROWS: dict[str, Rows] = {}
 
@@ -36,5 +36,12 @@ def fitted(kind: str, size: int, active: int, listed: int) -> Tiles:
     rows = ROWS.get(kind, DEFAULT)
     return Tiles(
         min(active, MOST_TILES, max(1, rows.query // size)),
-        min(listed, MOST_TILES, max(1, rows.key // size)),
+        dividing(listed, min(MOST_TILES, max(1, rows.key // size))),
     )
+
+
+def dividing(count: int, most: int) -> int:
+    """The largest divisor of `count` up to `most`, or `most` if that is half as large
+    as it or less: a block that is not filled is better than many small ones."""
+    best = max(x for x in range(1, min(count, most) + 1) if count % x == 0)
+    return best if 2 * best > min(count, most) else min(count, most)

@@ -29,7 +29,8 @@ ABREAST = 8
 
 
 class Plan(NamedTuple):
-    """The sizes of a call. `heads` is those of a block, `rows` a tile's with padding."""
+    """The sizes of a call. `heads` are those of a block, `rows` a tile's filled up to
+    whole `unit`s of rows."""
 
     batch: int
     columns: int
@@ -40,7 +41,10 @@ class Plan(NamedTuple):
     width: int
     size: int
     rows: int
+    unit: int
+    count: int
     listed: bool
+    ragged: bool
     masked: bool
 
     @property
@@ -58,11 +62,11 @@ class Scratch(NamedTuple):
     """What a block of queries keeps while keys stream past."""
 
     query: Any
-    out: Any
+    tiles: Any
     highest: Any
     total: Any
     sums: Any
-    arrived: Any
+    done: Any
 
 
 def refusal(dtype: jnp.dtype, width: int) -> str | None:
@@ -113,9 +117,10 @@ def planned(
     """The sizes of a call with so many tiles a block."""
     b, _, s, a, d = query.shape
     count = key.shape[1] if listed is None else listed.shape[1]
-    rows = s + -s % (32 // query.dtype.itemsize)
+    unit = 32 // query.dtype.itemsize
+    rows = s + -s % unit
     heads = together(a, d)
-    ragged = rows != s or count % tiles.key
+    ragged = listed is None and count % tiles.key > 0
     return Plan(
         b,
         a // heads,
@@ -126,8 +131,11 @@ def planned(
         d,
         s,
         rows,
+        unit,
+        count,
         listed is not None,
-        bool(ragged or bias is not None or listed is not None),
+        ragged,
+        bool(rows != s or ragged or bias is not None or listed is not None),
     )
 
 
@@ -217,15 +225,12 @@ def call(
     """The outputs, in place, and the logarithms of the sums a tile and head."""
     query, key, value, out = arrays
     wanted = plan.tiles
-    count = key.shape[1] if listed is None else listed.shape[1]
     ids = (padded(active, wanted.query), padded(listed, wanted.key))
     anywhere = pl.BlockSpec(memory_space=pl.ANY)
-    tile = (1, 1, plan.rows, plan.lanes)
-    tile_specs = [
-        pl.BlockSpec(tile, partial(key_tile, plan, count, i)) for i in range(wanted.key)
-    ]
-    operands = [query, *[key] * wanted.key, *[value] * wanted.key]
-    specs = [anywhere, *tile_specs, *tile_specs]
+    key_specs = specs_of_keys(plan)
+    copies = [key] * len(key_specs), [value] * len(key_specs)
+    operands = [query, *copies[0], *copies[1]]
+    specs = [anywhere, *key_specs, *key_specs]
     if plan.masked:
         operands.append(offsets(plan, key, bias, listed))
         row = (1, 1, 1, wanted.key * plan.rows)
@@ -242,14 +247,13 @@ def call(
         out_specs.append(
             pl.BlockSpec(block, lambda b, a, i, j, *ids: (b, i, a, 0, 0))
         )
-    rows = (wanted.query, plan.size, plan.lanes)
-    heads = (wanted.query, plan.heads, plan.size)
+    rows = wanted.query * plan.rows
     scratch = Scratch(
-        pltpu.VMEM(rows, query.dtype),
-        pltpu.VMEM(rows, query.dtype),
-        pltpu.VMEM((*heads, LANES), jnp.float32),
-        pltpu.VMEM((*heads, LANES), jnp.float32),
-        pltpu.VMEM((*heads, plan.width), jnp.float32),
+        pltpu.VMEM((rows, plan.lanes), query.dtype),
+        pltpu.VMEM((wanted.query, plan.size, plan.lanes), query.dtype),
+        pltpu.VMEM((plan.heads, rows, LANES), jnp.float32),
+        pltpu.VMEM((plan.heads, rows, LANES), jnp.float32),
+        pltpu.VMEM((plan.heads, rows, plan.width), jnp.float32),
         pltpu.SemaphoreType.DMA((wanted.query,)),
     )
     found = pl.pallas_call(
@@ -266,7 +270,7 @@ def call(
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "parallel", "arbitrary", "arbitrary")
         ),
-        cost_estimate=cost(plan, active.shape[1], count, query.dtype),
+        cost_estimate=cost(plan, active.shape[1], query.dtype),
         interpret=pltpu.InterpretParams() if interpret else False,
         name="masked_region_attention",
     )(*ids, *operands)
@@ -281,28 +285,33 @@ def padded(ids: Int[Array, "b k"] | None, block: int) -> Int[Array, " i"]:
     return jnp.pad(ids.astype(jnp.int32), fill, constant_values=-1).reshape(-1)
 
 
-def key_tile(
-    plan: Plan,
-    count: int,
-    i: int,
-    b: Any,
-    a: Any,
-    q: Any,
-    j: Any,
-    active: Any,
-    listed: Any,
+def specs_of_keys(plan: Plan) -> list[pl.BlockSpec]:
+    """One block of neighbouring tiles, or as many blocks as there are listed tiles."""
+    if plan.listed:
+        tile, many = (1, 1, plan.rows, plan.lanes), plan.tiles.key
+        return [pl.BlockSpec(tile, partial(listed_tile, plan, i)) for i in range(many)]
+    block = (1, plan.tiles.key, plan.rows, plan.lanes)
+    return [pl.BlockSpec(block, partial(key_block, plan))]
+
+
+def key_block(
+    plan: Plan, b: Any, a: Any, q: Any, j: Any, active: Any, *_: Any
 ) -> tuple:
-    """Which block of the keys is the i-th tile of the j-th block.
+    """Which block of the keys is the j-th, of neighbouring tiles.
 
     Behind the last active tile it stays where it is, so that nothing is copied.
     """
     alive = active[(b * plan.query_blocks + q) * plan.tiles.query] >= 0
-    j = jnp.where(alive, j, plan.key_blocks - 1)
-    place = j * plan.tiles.key + i
-    if plan.listed:
-        tile = listed[b * plan.key_blocks * plan.tiles.key + place]
-        return b, jnp.maximum(tile, 0), 0, a
-    return b, jnp.minimum(place, count - 1), 0, a
+    return b, jnp.where(alive, j, plan.key_blocks - 1), 0, a
+
+
+def listed_tile(
+    plan: Plan, i: int, b: Any, a: Any, q: Any, j: Any, active: Any, listed: Any
+) -> tuple:
+    """Which tile of the keys is the i-th of the j-th block of listed ones."""
+    _, j, _, _ = key_block(plan, b, a, q, j, active)
+    tile = listed[(b * plan.key_blocks + j) * plan.tiles.key + i]
+    return b, jnp.maximum(tile, 0), 0, a
 
 
 def offsets(
@@ -320,48 +329,54 @@ def offsets(
     return row.reshape(b, plan.key_blocks, 1, -1)
 
 
-def cost(plan: Plan, active: int, count: int, dtype: jnp.dtype) -> pl.CostEstimate:
+def cost(plan: Plan, active: int, dtype: jnp.dtype) -> pl.CostEstimate:
     """Operations and bytes when no tile is padding."""
-    pairs = plan.batch * plan.columns * plan.heads * active * count * plan.size**2
+    pairs = plan.batch * plan.columns * plan.heads
+    pairs *= active * plan.count * plan.size**2
     size = plan.batch * plan.columns * plan.lanes * plan.size * dtype.itemsize
     return pl.CostEstimate(
         flops=4 * pairs * plan.width,
         transcendentals=pairs,
-        bytes_accessed=2 * size * (active + plan.query_blocks * count),
+        bytes_accessed=2 * size * (active + plan.query_blocks * plan.count),
     )
 
 
 def kernel(plan: Plan, logsumexp: bool, active: Any, listed: Any, *refs: Any) -> None:
     """One block of queries and one of keys."""
-    many = plan.tiles.key
-    query, tiles, rest = refs[0], refs[1 : 1 + 2 * many], list(refs[1 + 2 * many :])
-    keys, values = tiles[:many], tiles[many:]
+    few, many = plan.tiles
+    copies = many if plan.listed else 1
+    query, tiles, rest = refs[0], refs[1 : 1 + 2 * copies], list(refs[1 + 2 * copies :])
+    keys, values = tiles[:copies], tiles[copies:]
     offset = rest.pop(0) if plan.masked else None
     out, scratch = rest[1], Scratch(*rest[-len(Scratch._fields) :])
     b, a, i, j = (pl.program_id(axis) for axis in range(4))
-    first = (b * plan.query_blocks + i) * plan.tiles.query
-    alive = active[first] >= 0
+    first = (b * plan.query_blocks + i) * few
+    alive, full = active[first] >= 0, active[first + few - 1] >= 0
+    last = j == plan.key_blocks - 1
+
+    def for_active(act: Any) -> None:
+        for r in range(few):
+            pl.when(active[first + r] >= 0)(partial(act, r))
+
     columns = pl.ds(pl.multiple_of(a * plan.lanes, plan.lanes), plan.lanes)
     if plan.columns == 1:
         columns = slice(None)
 
-    def for_active(act: Any) -> None:
-        for r in range(plan.tiles.query):
-            pl.when(active[first + r] >= 0)(partial(act, r))
-
     def copy(r: int, inward: bool) -> Any:
         there = (query if inward else out).at[b, active[first + r], :, columns]
-        here = (scratch.query if inward else scratch.out).at[r]
-        ends = (there, here) if inward else (here, there)
-        return pltpu.make_async_copy(*ends, scratch.arrived.at[r])
+        ends = (there, scratch.tiles.at[r])
+        return pltpu.make_async_copy(*ends[:: 1 if inward else -1], scratch.done.at[r])
 
     @pl.when(alive & (j == 0))
     def _() -> None:
-        for_active(lambda r: copy(r, True).start())
+        for_active(lambda r: copy(r, inward=True).start())
         scratch.highest[...] = jnp.full_like(scratch.highest, LOWEST)
         scratch.total[...] = jnp.zeros_like(scratch.total)
         scratch.sums[...] = jnp.zeros_like(scratch.sums)
-        for_active(lambda r: copy(r, True).wait())
+        if plan.rows != plan.size:
+            scratch.query[...] = jnp.zeros_like(scratch.query)
+        for_active(lambda r: copy(r, inward=True).wait())
+        for_active(lambda r: scale(plan, scratch, r))
 
     some = alive
     if plan.listed:
@@ -369,17 +384,29 @@ def kernel(plan: Plan, logsumexp: bool, active: Any, listed: Any, *refs: Any) ->
 
     @pl.when(some)
     def _() -> None:
-        k, v = stacked(plan, keys), stacked(plan, values)
+        k, v = stacked(plan, keys, j), stacked(plan, values, j)
         row = None if offset is None else offset[0, 0]
-        for_active(lambda r: accumulate(plan, scratch, r, k, v, row))
 
-    last = j == plan.key_blocks - 1
+        @pl.when(full)
+        def _() -> None:
+            accumulate(plan, scratch, slice(None), k, v, row)
+
+        @pl.when(jnp.logical_not(full))
+        def _() -> None:
+            @pl.loop(0, few)
+            def _(r: Any) -> None:
+                start = pl.multiple_of(r * plan.rows, plan.rows)
+
+                @pl.when(active[first + r] >= 0)
+                def _() -> None:
+                    rows = pl.ds(start, plan.rows)
+                    accumulate(plan, scratch, rows, k, v, row)
 
     @pl.when(alive & last)
     def _() -> None:
         for_active(lambda r: finish(plan, scratch, r))
-        for_active(lambda r: copy(r, False).start())
-        for_active(lambda r: copy(r, False).wait())
+        for_active(lambda r: copy(r, inward=False).start())
+        for_active(lambda r: copy(r, inward=False).wait())
 
     if logsumexp:
         totals = rest[2]
@@ -390,63 +417,74 @@ def kernel(plan: Plan, logsumexp: bool, active: Any, listed: Any, *refs: Any) ->
             for_active(lambda r: log_total(plan, scratch, totals, r))
 
 
-def stacked(plan: Plan, refs: Sequence[Any]) -> Array:
-    """The tiles of a block one below the other, zeros where their padding is.
+def of_tile(plan: Plan, r: int) -> slice:
+    """The rows of the r-th tile of a block, without its padding."""
+    return slice(r * plan.rows, r * plan.rows + plan.size)
 
-    What lies behind a tile's last row may be anything, nan too.
+
+def scale(plan: Plan, scratch: Scratch, r: int) -> None:
+    """The r-th tile of queries, in base 2 and scaled: a product fewer for each logit."""
+    factor = plan.width**-0.5 * math.log2(math.e)
+    scaled = scratch.tiles[r].astype(jnp.float32) * factor
+    scratch.query[of_tile(plan, r)] = scaled.astype(scratch.query.dtype)
+
+
+def stacked(plan: Plan, refs: Sequence[Any], j: Any) -> Array:
+    """The tiles of the j-th block one below the other, zeros where padding is.
+
+    What lies behind a tile's last row or behind the last tile may be anything, nan too.
     """
-    tiles = [ref[0, 0] for ref in refs]
-    if plan.rows != plan.size:
-        row = jax.lax.broadcasted_iota(jnp.int32, tiles[0].shape, 0)
-        inside = row < plan.size
-        tiles = [jnp.where(inside, x, jnp.zeros_like(x)) for x in tiles]
-    return jnp.concatenate(tiles, axis=0) if len(tiles) > 1 else tiles[0]
+    whole, parts = plan.size - plan.size % plan.unit, []
+    for i in range(plan.tiles.key):
+        tile = refs[i][0, 0] if plan.listed else refs[0][0, i]
+        if plan.ragged:
+            inside = j * plan.tiles.key + i < plan.count
+            tile = jnp.where(inside, tile, jnp.zeros_like(tile))
+        parts.append(tile[:whole])
+        if plan.rows != plan.size:
+            end = tile[whole:]
+            row = jax.lax.broadcasted_iota(jnp.int32, end.shape, 0)
+            parts.append(jnp.where(row < plan.size - whole, end, jnp.zeros_like(end)))
+    parts = [part for part in parts if part.shape[0]]
+    return jnp.concatenate(parts, axis=0) if len(parts) > 1 else parts[0]
 
 
 def accumulate(
-    plan: Plan, scratch: Scratch, r: int, k: Array, v: Array, offset: Array | None
+    plan: Plan, scratch: Scratch, rows: Any, k: Array, v: Array, offset: Array | None
 ) -> None:
-    """Adds a block of keys to the sums of the r-th tile of queries."""
-    scale = plan.width**-0.5 * math.log2(math.e)
-    precision = exact(k.dtype)
+    """Adds a block of keys to the sums of some rows of queries."""
+    product = partial(
+        jax.lax.dot_general,
+        precision=exact(k.dtype),
+        preferred_element_type=jnp.float32,
+    )
     for head in range(plan.heads):
         of_head = slice(head * plan.width, (head + 1) * plan.width)
-        logits = jax.lax.dot_general(
-            scratch.query[r, :, of_head],
-            k[:, of_head],
-            (((1,), (1,)), ((), ())),
-            precision=precision,
-            preferred_element_type=jnp.float32,
-        )
-        logits = logits * scale
+        query = scratch.query[rows, of_head]
+        logits = product(query, k[:, of_head], (((1,), (1,)), ((), ())))
         if offset is not None:
             logits = logits + jnp.broadcast_to(offset, logits.shape)
-        before = scratch.highest[r, head][:, :1]
+        before = scratch.highest[head, rows]
         highest = jnp.maximum(before, logits.max(axis=1, keepdims=True))
-        weights = jnp.exp2(logits - highest)
+        weights = jnp.exp2(logits - highest[:, :1])
         fade = jnp.exp2(before - highest)
-        total = scratch.total[r, head][:, :1] * fade
-        total = total + weights.sum(axis=1, keepdims=True)
-        products = jax.lax.dot_general(
-            weights.astype(v.dtype),
-            v[:, of_head],
-            (((1,), (0,)), ((), ())),
-            precision=precision,
-            preferred_element_type=jnp.float32,
+        total = scratch.total[head, rows] * fade
+        scratch.total[head, rows] = total + weights.sum(axis=1, keepdims=True)
+        scratch.highest[head, rows] = highest
+        products = product(
+            weights.astype(v.dtype), v[:, of_head], (((1,), (0,)), ((), ()))
         )
-        lanes = (plan.size, LANES)
-        scratch.highest[r, head] = jnp.broadcast_to(highest, lanes)
-        scratch.total[r, head] = jnp.broadcast_to(total, lanes)
-        scratch.sums[r, head] = scratch.sums[r, head] * fade + products
+        scratch.sums[head, rows] = scratch.sums[head, rows] * fade[:, :1] + products
 
 
 def finish(plan: Plan, scratch: Scratch, r: int) -> None:
     """The outputs of the r-th tile of queries from its sums."""
+    rows = of_tile(plan, r)
     for head in range(plan.heads):
-        total = scratch.total[r, head][:, :1]
-        out = scratch.sums[r, head] / jnp.where(total > 0, total, 1.0)
+        total = scratch.total[head, rows][:, :1]
+        out = scratch.sums[head, rows] / jnp.where(total > 0, total, 1.0)
         of_head = slice(head * plan.width, (head + 1) * plan.width)
-        scratch.out[r, :, of_head] = out.astype(scratch.out.dtype)
+        scratch.tiles[r, :, of_head] = out.astype(scratch.tiles.dtype)
 
 
 def log_total(plan: Plan, scratch: Scratch, totals: Any, r: int) -> None:
@@ -455,8 +493,9 @@ def log_total(plan: Plan, scratch: Scratch, totals: Any, r: int) -> None:
     A product with ones in one column turns the column of numbers into a row.
     """
     one = (jax.lax.broadcasted_iota(jnp.int32, (8, LANES), 1) == 0).astype(jnp.float32)
+    rows = of_tile(plan, r)
     for head in range(plan.heads):
-        total, highest = scratch.total[r, head], scratch.highest[r, head]
+        total, highest = scratch.total[head, rows], scratch.highest[head, rows]
         some = total > 0
         value = (highest + jnp.log2(jnp.where(some, total, 1.0))) * math.log(2)
         value = jnp.where(some, value, LOWEST)

@@ -208,6 +208,7 @@ def test_a_variant_refuses_what_it_cannot_do():
 
 
 def test_blocks_are_whole_tiles_near_the_wanted_rows():
-    assert blocks.fitted("any", 195, 42, 168) == blocks.Tiles(5, 5)
+    assert blocks.fitted("any", 195, 42, 168) == blocks.Tiles(5, 8)
     assert blocks.fitted("any", 4096, 3, 8) == blocks.Tiles(1, 1)
-    assert blocks.fitted("any", 4, 42, 9) == blocks.Tiles(16, 9)
+    assert blocks.fitted("any", 120, 42, 630) == blocks.Tiles(8, 10)
+    assert blocks.fitted("any", 120, 42, 631) == blocks.Tiles(8, 13)
