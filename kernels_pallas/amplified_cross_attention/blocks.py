@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from kernels_pallas.gpu_block import GpuBlock
+
 LANES = 128
 
 
@@ -32,6 +34,9 @@ DEFAULT = Wanted(1024, 6 * 2**20)
 # By device kind, from `python -m benchmarks.tune_kernels`.
 WANTED: dict[str, Wanted] = {}
 
+TRITON_DEFAULT = GpuBlock(query=128, key=64, warps=4, stages=3)
+TRITON: dict[str, GpuBlock] = {}
+
 
 def fitted(
     kind: str, rows: int | None, keys: int, heads: int, width: int, itemsize: int
@@ -51,3 +56,8 @@ def together(heads: int, width: int, most: int) -> int:
         if heads % count == 0 and (count * width % LANES == 0 or count == heads)
     ]
     return max([count for count in fitting if count <= most], default=fitting[0])
+
+
+def triton(kind: str) -> GpuBlock:
+    """The block on a GPU kind."""
+    return TRITON.get(kind, TRITON_DEFAULT)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from kernels_pallas.gpu_block import GpuBlock
+
 # Each tile of a block is a copy of its own, with its own semaphore.
 MOST_TILES = 16
 
@@ -30,6 +32,9 @@ DEFAULT = Rows(1024, 1664)
 # By device kind, from `python -m benchmarks.tune_kernels`.
 ROWS: dict[str, Rows] = {}
 
+TRITON_DEFAULT = GpuBlock(query=128, key=64, warps=4, stages=3)
+TRITON: dict[str, GpuBlock] = {}
+
 
 def fitted(kind: str, size: int, active: int, listed: int) -> Tiles:
     """Tiles a block on a device kind, for tiles of `size` tokens."""
@@ -45,3 +50,8 @@ def dividing(count: int, most: int) -> int:
     as it or less: a block that is not filled is better than many small ones."""
     best = max(x for x in range(1, min(count, most) + 1) if count % x == 0)
     return best if 2 * best > min(count, most) else min(count, most)
+
+
+def triton(kind: str) -> GpuBlock:
+    """The block on a GPU kind."""
+    return TRITON.get(kind, TRITON_DEFAULT)

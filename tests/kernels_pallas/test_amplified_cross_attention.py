@@ -153,6 +153,15 @@ class TestTpu(Checks):
     implementation = "tpu"
 
 
+class TestGpuInterpreted(Checks):
+    implementation = "gpu_interpreted"
+
+
+@pytest.mark.gpu
+class TestGpu(Checks):
+    implementation = "gpu"
+
+
 def test_the_log_of_a_count_as_bias_is_that_many_keys():
     query, key, value, _ = arrays(1, 6, 4, 2, 16)
     bias = jnp.array([[0.0, 0.0, 0.0, np.log(9.0)]])

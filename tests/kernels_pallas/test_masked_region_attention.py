@@ -182,6 +182,15 @@ class TestTpu(Checks):
     implementation = "tpu"
 
 
+class TestGpuInterpreted(Checks):
+    implementation = "gpu_interpreted"
+
+
+@pytest.mark.gpu
+class TestGpu(Checks):
+    implementation = "gpu"
+
+
 def test_without_a_buffer_the_other_tiles_are_zeros():
     query, key, value, _ = arrays(1, 3, 4, 1, 16)
     out = masked_region_attention(query, key, value, jnp.array([[1]])).out
