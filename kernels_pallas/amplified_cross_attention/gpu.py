@@ -84,7 +84,7 @@ def kernel(
             read(key), read(value), factor[None, :], offset * base
         )
 
-    steps = jnp.where(there.any(), pl.cdiv(m, block.key), 0)
+    steps = jnp.where(there.astype(jnp.int32).max() > 0, pl.cdiv(m, block.key), 0)
     x = triton_softmax.read(query, row, at, head, there)
     found = triton_softmax.attend(x, keys, steps)[0] * output_gain[row]
     if added:

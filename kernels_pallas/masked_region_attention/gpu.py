@@ -104,7 +104,7 @@ def kernel(
         return triton_softmax.Keys(read(key), read(value), scale, offset * base)
 
     # Padding comes last: a block that begins with it has nothing else.
-    steps = jnp.where(there.any(), pl.cdiv(count * size, block.key), 0)
+    steps = jnp.where(there.astype(jnp.int32).max() > 0, pl.cdiv(count * size, block.key), 0)
     x = triton_softmax.read(query, row, at, head, there)
     found, total = triton_softmax.attend(x, keys, steps)
     triton_softmax.write(out, row, at, head, there, found)
@@ -128,6 +128,7 @@ def written(
         out_shape=jax.ShapeDtypeStruct(flat(buffer).shape, buffer.dtype),
         grid=(pl.cdiv(length, COPIED), j, b),
         input_output_aliases={2: 0},
+        compiler_params=plgpu.CompilerParams(num_warps=4),
         interpret=interpret,
         name="write_tiles",
     )(tiles.astype(jnp.int32), flat(new), flat(buffer))
