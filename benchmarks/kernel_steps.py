@@ -88,7 +88,7 @@ def layer(model: str, size: str, active: int | None, generation: str) -> dict[st
     table = jax.eval_shape(lambda: rotary_table(tiling.grid, config.head_width))
     rotary = jax.ShapeDtypeStruct((2, BRANCHES, n, table.shape[-1]), table.dtype)
     text = Keys(low(TEXT, a, d), low(TEXT, a, d))
-    held = low(tiling.count, tiling.size, a, d)
+    held = low(tiling.count, tiling.size, config.width)
     ids = jax.ShapeDtypeStruct((BRANCHES, active or 1), jnp.int32)
 
     def run(
@@ -142,9 +142,8 @@ def region_steps(
     grid, tiling = GRIDS[case.size], case.tiling
     model, conditions, *_ = aot.arguments(where, SOLVER, mesh, grid)
     config = MODELS[case.model]
-    a, d = config.heads, config.width // config.heads
     patch = config.in_channels * config.patch[0] * config.patch[1] * config.patch[2]
-    shape = (config.depth, BRANCHES, tiling.count, tiling.size, a, d)
+    shape = (config.depth, BRANCHES, tiling.count, tiling.size, config.width)
     held = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
     patches = jax.ShapeDtypeStruct((1, case.active, tiling.size, patch), jnp.float32)
     tiles = jax.ShapeDtypeStruct((1, case.active), jnp.int32)

@@ -120,8 +120,10 @@ class RegionSteps(NamedTuple):
         """The shapes of a step's own keys and values."""
         if keys is None:
             return None
-        layers, rows, _, size, heads, width = keys.key.shape
-        shape = (layers, rows, patches.shape[1] * size, heads, width)
+        layers, rows, _, size, _ = keys.key.shape
+        config = self.run.model.config
+        tokens = patches.shape[1] * size
+        shape = (layers, rows, tokens, config.heads, config.head_width)
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(shape, x.dtype), Keys(*keys)
         )
@@ -145,8 +147,7 @@ class RegionSteps(NamedTuple):
             share = share[:, : len(latents)].mean(axis=0)
         if not isinstance(self.region.context, HeldContext):
             return velocity, None, share
-        held = TileKeys(*(self.tiling.tiles(x, axis=2) for x in keys))
-        return velocity, held, share
+        return velocity, TileKeys.of(keys, self.tiling), share
 
     def watching(self, i: int, words: Array | None) -> Conditions:
         """The conditions of a step that looks where the region is."""

@@ -12,6 +12,7 @@ from chorus_jax.models.kernel_attention import over_text, over_tiles, runs
 from chorus_jax.models.layers import Linear, RMSNorm
 from chorus_jax.models.rotary import rotate
 from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.tokens import Tiling
 from kernels_pallas.masked_region_attention.reference import Fresh
 
 REGION_KERNEL = "masked_region_attention"
@@ -25,10 +26,19 @@ class Keys(NamedTuple):
 
 
 class TileKeys(NamedTuple):
-    """Keys and values of all tiles (s tokens each), stacked as `Keys` are."""
+    """Keys and values of all tiles (s tokens each), stacked as `Keys` are.
 
-    key: Float[Array, "*l b t s a d"]
-    value: Float[Array, "*l b t s a d"]
+    The heads lie side by side, as projections leave them and kernels read them: a TPU
+    would fill up an axis of few heads, and copy to change the layout.
+    """
+
+    key: Float[Array, "*l b t s c"]
+    value: Float[Array, "*l b t s c"]
+
+    @classmethod
+    def of(cls, keys: Keys, tiling: Tiling) -> "TileKeys":
+        """The keys and values of all tokens, in tiles."""
+        return cls(*(tiling.tiles(_flat(x), axis=-2) for x in keys))
 
     def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
         """Those of the active tiles replaced; with layers if there are any."""
@@ -97,12 +107,14 @@ class Held(NamedTuple):
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
         if runs(REGION_KERNEL, query):
-            size = self.keys.key.shape[2]
+            size, heads = self.keys.key.shape[2], query.shape[2:]
             tiles, *new = (_tiled(x, size) for x in (query, *own))
+            held = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
             fresh = Fresh(*new, self.active)
-            return over_tiles(tiles, *self.keys, fresh).reshape(query.shape)
+            return over_tiles(tiles, *held, fresh).reshape(query.shape)
         keys = self.keys.written(self.active, own)
-        return attention(query, *(_joined(x) for x in keys))
+        whole = (x.reshape(x.shape[0], -1, *query.shape[2:]) for x in keys)
+        return attention(query, *whole)
 
 
 Around = Alone | Held
@@ -205,15 +217,13 @@ class CrossAttention(Attention):
 
 
 def _written(tiles: Array, active: Int[Array, "b k"], fresh: Array) -> Array:
-    *layers, b, _, s, a, d = tiles.shape
+    *layers, b, _, s, c = tiles.shape
     rows = jnp.arange(b)[:, None]
-    return tiles.at[..., rows, active, :, :, :].set(
-        fresh.reshape(*layers, b, -1, s, a, d)
-    )
+    return tiles.at[..., rows, active, :, :].set(fresh.reshape(*layers, b, -1, s, c))
 
 
-def _joined(tiles: Float[Array, "b t s a d"]) -> Float[Array, "b n a d"]:
-    return tiles.reshape(tiles.shape[0], -1, *tiles.shape[3:])
+def _flat(x: Float[Array, "*l n a d"]) -> Float[Array, "*l n c"]:
+    return x.reshape(*x.shape[:-2], -1)
 
 
 def _tiled(x: Float[Array, "b n a d"], size: int) -> Float[Array, "b k s a d"]:
