@@ -1,9 +1,11 @@
 """The kernels compiled for real TPUs, on a machine without one, and what is known then.
 
 `cycles` are those of the compiler's own schedule: a kernel's instruction bundles, all
-branches taken but no inner loop (ours has one, for a block of queries that is not full),
-times its grid steps, plus the compiler's estimate of what XLA runs around it. Waits for
-memory are not in it. `optimal_seconds` is XLA's estimate from
+branches taken but no inner loop (ours has one, for a block of queries that is not
+full), times its grid steps, plus the compiler's estimate of what XLA runs around it.
+Branches that only the first or last block of keys takes are counted for all, so it is
+an upper bound; `body_cycles` is a lower one, the longest stretch without a branch times
+the grid steps. Waits for memory are in neither. `optimal_seconds` is XLA's estimate from
 operations and bytes; those of a kernel are the ones that the kernel declares.
 """
 
@@ -21,6 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import topologies
+from jax.extend.core import jaxprs_in_params
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.aot import ENVIRONMENT
@@ -41,7 +44,7 @@ SCHEDULES = (
 )
 MIB = 2**20
 # A bundle of a kernel, and how many loops it is in: the outermost is the grid.
-BUNDLE = re.compile(r"^ *(?:0x)?[0-9a-f]+ *(?:[A-Z]{2})?: *(>*) \{", re.MULTILINE)
+BUNDLE = re.compile(r"^ *(?:0x)?[0-9a-f]+ *([A-Z]{2})?: *(>*) \{(.*)", re.MULTILINE)
 CALL = re.compile(r"%(\S+) = .*custom_call_target=\"tpu_custom_call\"")
 
 
@@ -71,8 +74,10 @@ def compiled(
     program = traced.lower(lowering_platforms=("tpu",)).compile()
     seconds = time.perf_counter() - began
     text, memory = program.as_text(), program.memory_analysis()
+    whole, bodies = cycles(text, grids) or (None, None)
     return program, {
-        "cycles": cycles(text, grids),
+        "cycles": whole,
+        "body_cycles": bodies,
         "optimal_seconds": program.cost_analysis()["optimal_seconds"],
         "vmem_mib": vmem(text) / MIB,
         "temporary_mib": memory.temp_size_in_bytes / MIB,
@@ -87,31 +92,43 @@ def kernel_grids(jaxpr: Any) -> dict[str, int]:
         if equation.primitive.name == "pallas_call":
             grid = equation.params["grid_mapping"].grid
             found[equation.params["name"]] = math.prod(grid)
-        for inner in jax.core.jaxprs_in_params(equation.params):
+        for inner in jaxprs_in_params(equation.params):
             found |= kernel_grids(inner)
     return found
 
 
-def cycles(text: str, grids: dict[str, int]) -> int | None:
-    """Cycles of a program without loops; None if a schedule is missing."""
+def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
+    """Cycles of a program without loops, and of its kernels' bodies alone; None if a
+    schedule is missing."""
     total = sum(int(x) for x in re.findall(r'"estimated_cycles":"(\d+)"', text))
+    bodies = 0
     for call in CALL.findall(text):
         paths = list(DUMP.glob(f"*-{call}-??-final_bundles.txt"))
         steps = [grid for name, grid in grids.items() if call.startswith(name)]
         if not paths or len(steps) != 1:
             return None
-        bundles = BUNDLE.findall(paths[0].read_text())
-        total += sum(depth == ">" for depth in bundles) * steps[0]
-    return total
+        whole, body = stretches(paths[0].read_text())
+        total += whole * steps[0]
+        bodies += body * steps[0]
+    return total, bodies
+
+
+def stretches(schedule: str) -> tuple[int, int]:
+    """Bundles of one grid step, and the most of them in a row without a branch."""
+    whole, run, longest = 0, 0, 0
+    for label, depth, rest in BUNDLE.findall(schedule):
+        if depth == ">":
+            whole += 1
+            run = 0 if label in ("PF", "LB") or "sbr.rel" in rest else run + 1
+            longest = max(longest, run)
+    return whole, longest
 
 
 def vmem(text: str) -> int:
     """The most bytes of on-chip memory that a kernel of the program asks for."""
     lines = [line for line in text.splitlines() if CALL.search(line)]
     used = r'used_scoped_memory_configs":\[\{"memory_space":"1",[^}]*"size":"(\d+)"'
-    return max(
-        (int(x) for line in lines for x in re.findall(used, line)), default=0
-    )
+    return max((int(x) for line in lines for x in re.findall(used, line)), default=0)
 
 
 def row(case: Case, generation: str) -> dict[str, Any]:
@@ -138,4 +155,3 @@ def row(case: Case, generation: str) -> dict[str, Any]:
         **{f"baseline_{key}": value for key, value in other.items()},
         "ratio": estimate,
     }
-

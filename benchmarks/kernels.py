@@ -20,6 +20,8 @@ AOT_COLUMNS = (
     "cycles",
     "baseline_cycles",
     "ratio",
+    "body_cycles",
+    "baseline_body_cycles",
     "optimal_seconds",
     "baseline_optimal_seconds",
     "vmem_mib",
@@ -69,9 +71,7 @@ def main() -> None:
     # Late: it looks for the accelerator.
     from benchmarks import kernel_timing
 
-    kernel_timing.time_all(
-        lambda names: selected(names, options.rows, options.missing)
-    )
+    kernel_timing.time_all(lambda names: selected(names, options.rows, options.missing))
 
 
 if __name__ == "__main__":

@@ -147,7 +147,7 @@ def amplified(
     )
 
 
-def kept(*operands: Array) -> tuple[Array, tuple]:
+def kept(*operands: Array | tuple | None) -> tuple[Array, tuple]:
     """The output, and what its gradient needs."""
     return amplified(*operands), operands
 

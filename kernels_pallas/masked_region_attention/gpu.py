@@ -104,7 +104,8 @@ def kernel(
         return triton_softmax.Keys(read(key), read(value), scale, offset * base)
 
     # Padding comes last: a block that begins with it has nothing else.
-    steps = jnp.where(there.astype(jnp.int32).max() > 0, pl.cdiv(count * size, block.key), 0)
+    some = there.astype(jnp.int32).max() > 0
+    steps = jnp.where(some, pl.cdiv(count * size, block.key), 0)
     x = triton_softmax.read(query, row, at, head, there)
     found, total = triton_softmax.attend(x, keys, steps)
     triton_softmax.write(out, row, at, head, there, found)

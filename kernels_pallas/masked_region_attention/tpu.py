@@ -423,7 +423,7 @@ def of_tile(plan: Plan, r: int) -> slice:
 
 
 def scale(plan: Plan, scratch: Scratch, r: int) -> None:
-    """The r-th tile of queries, in base 2 and scaled: a product fewer for each logit."""
+    """The r-th tile of queries, scaled and for base 2: a product fewer a logit."""
     factor = plan.width**-0.5 * math.log2(math.e)
     scaled = scratch.tiles[r].astype(jnp.float32) * factor
     scratch.query[of_tile(plan, r)] = scaled.astype(scratch.query.dtype)
