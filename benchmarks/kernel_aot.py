@@ -5,8 +5,10 @@ branches taken but no inner loop (ours has one, for a block of queries that is n
 full), times its grid steps, plus the compiler's estimate of what XLA runs around it.
 Branches that only the first or last block of keys takes are counted for all, so it is
 an upper bound; `body_cycles` is a lower one, the longest stretch without a branch times
-the grid steps. Waits for memory are in neither. `optimal_seconds` is XLA's estimate from
-operations and bytes; those of a kernel are the ones that the kernel declares.
+the grid steps. Waits for memory are in neither.
+
+`optimal_seconds` is XLA's estimate from operations and bytes; a kernel's are those that
+it declares. The library's attention declares none: the estimate is then negative.
 """
 
 import math
@@ -53,7 +55,7 @@ def device_mesh(generation: str) -> Iterator[Mesh]:
     """A mesh of one chip of a TPU generation, set."""
     os.environ.update({**ENVIRONMENT, "LIBTPU_INIT_ARGS": SCHEDULES})
     topology = topologies.get_topology_desc(TOPOLOGIES[generation], platform="tpu")
-    devices = np.array(topology.devices[:1]).reshape(1, 1, 1)
+    devices: np.ndarray = np.array(topology.devices[:1]).reshape(1, 1, 1)
     mesh = Mesh(devices, ("data", "context", "tensor"), axis_types=(AxisType.Auto,) * 3)
     with jax.set_mesh(mesh):
         yield mesh

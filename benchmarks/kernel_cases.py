@@ -139,7 +139,7 @@ def gathered(attend: Callable[..., Array]) -> Callable[..., Any]:
 
 
 library_region = gathered(attention)
-plain_region = gathered(lambda *x: chunked(*x, None))
+plain_region = gathered(lambda query, key, value: chunked(query, key, value, None))
 
 
 def cross(size: int | None) -> Callable[..., Array]:
@@ -155,7 +155,9 @@ def cross(size: int | None) -> Callable[..., Array]:
         output_gain: Array,
         active: Array,
     ) -> Array:
-        region = {} if size is None else {"active": active, "size": size, "out": out}
+        region: dict[str, Any] = {}
+        if size is not None:
+            region = {"active": active, "size": size, "out": out}
         return amplified_cross_attention(
             query,
             key,

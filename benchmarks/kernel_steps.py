@@ -90,7 +90,7 @@ def layer(model: str, size: str, active: int | None, generation: str) -> dict[st
     config, tiling = MODELS[model], Case("dit", model, size, 1.0).tiling
     a, d = config.heads, config.width // config.heads
     n = tiling.size * (tiling.count if active is None else active)
-    low = lambda *shape: jax.ShapeDtypeStruct((BRANCHES, *shape), jnp.bfloat16)
+    low: Any = lambda *shape: jax.ShapeDtypeStruct((BRANCHES, *shape), jnp.bfloat16)
     single = lambda *shape: jax.ShapeDtypeStruct((BRANCHES, *shape), jnp.float32)
     block = nnx.eval_shape(lambda: Block(config, rngs=nnx.Rngs(0)))
     table = jax.eval_shape(lambda: rotary_table(tiling.grid, config.head_width))
@@ -163,14 +163,14 @@ def region_steps(
     config = MODELS[case.model]
     patch = config.in_channels * config.patch[0] * config.patch[1] * config.patch[2]
     shape = (config.depth, BRANCHES, tiling.count, tiling.size, config.width)
-    held = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
+    held: Any = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
     patches = jax.ShapeDtypeStruct((1, case.active, tiling.size, patch), jnp.float32)
     tiles = jax.ShapeDtypeStruct((1, case.active), jnp.int32)
     region = RegionPlan(config.tile, case.active, 0, 0)
 
     def run(
         model: Any, conditions: Any, patches: Array, keys: TileKeys, tiles: Array
-    ) -> tuple[Array, TileKeys]:
+    ) -> tuple[Array, TileKeys | None]:
         steps = Steps(model, conditions, None, SOLVER, StagePlan(6, 1, 6))
         stage = RegionSteps(steps, region, tiling)
         carry = stage.steps(stage.begun(patches, keys), tiles, 2, 4, halo=True)

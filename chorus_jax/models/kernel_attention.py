@@ -6,6 +6,8 @@ everywhere under `with enabled(False):`, the plain path of `attention` runs. Att
 of all tokens over each other is the vendor's.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
@@ -49,8 +51,9 @@ def over_tiles(
     Under `jax.set_mesh` heads are split, and the tiles of queries if they divide.
     """
 
-    def attend(query: Array, *others: Array | Fresh | None) -> Array:
-        key, value, fresh, bias = others
+    def attend(
+        query: Array, key: Array, value: Array, fresh: Fresh | None, bias: Array | None
+    ) -> Array:
         b, k = query.shape[:2]
         every = jnp.broadcast_to(jnp.arange(k)[None], (b, k))
         return masked_region_attention(
@@ -64,13 +67,14 @@ def over_tiles(
     columns = sharding.spec(("batch", None, None, "heads", None))
     if query.shape[1] % mesh.shape[rows[1]]:
         rows = columns
+    flat: Any = PartitionSpec(columns[0], None)
     new = None
     if fresh is not None:
-        new = Fresh(columns, columns, PartitionSpec(columns[0], None))
-    flat = None if bias is None else PartitionSpec(columns[0], None, None)
+        new = jax.tree.map(lambda x: columns if x.ndim == 5 else flat, fresh)
+    biases = None if bias is None else PartitionSpec(columns[0], None, None)
     return jax.shard_map(
         attend,
-        in_specs=(rows, columns, columns, new, flat),
+        in_specs=(rows, columns, columns, new, biases),
         out_specs=rows,
         check_vma=False,
     )(query, key, value, fresh, bias)

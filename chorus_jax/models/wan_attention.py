@@ -90,9 +90,9 @@ class Alone(NamedTuple):
         # Without a bias the vendor's kernel runs, which takes none.
         if self.bias is None or self.size is None or not runs(REGION_KERNEL, query):
             return attention(query, *own, self.bias)
-        tiles = [_tiled(x, self.size) for x in (query, *own)]
-        bias = self.bias.reshape(*tiles[0].shape[:3]).astype(jnp.float32)
-        return over_tiles(*tiles, bias=bias).reshape(query.shape)
+        tiles, key, value = (_tiled(x, self.size) for x in (query, *own))
+        bias = self.bias.reshape(*tiles.shape[:3]).astype(jnp.float32)
+        return over_tiles(tiles, key, value, bias=bias).reshape(query.shape)
 
 
 class Held(NamedTuple):
@@ -109,9 +109,9 @@ class Held(NamedTuple):
         if runs(REGION_KERNEL, query):
             size, heads = self.keys.key.shape[2], query.shape[2:]
             tiles, *new = (_tiled(x, size) for x in (query, *own))
-            held = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
-            fresh = Fresh(*new, self.active)
-            return over_tiles(tiles, *held, fresh).reshape(query.shape)
+            key, value = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
+            fresh = Fresh(new[0], new[1], self.active)
+            return over_tiles(tiles, key, value, fresh).reshape(query.shape)
         keys = self.keys.written(self.active, own)
         whole = (x.reshape(x.shape[0], -1, *query.shape[2:]) for x in keys)
         return attention(query, *whole)
