@@ -31,7 +31,7 @@ def attend(
 ) -> Float[Array, "b n a d"]:
     """As the reference; `block` from the table unless given."""
     b, n, a, _ = query.shape
-    block = block or blocks.triton(dispatch.device()[1])
+    block = block or blocks.triton(dispatch.device()[1], query.dtype.itemsize)
     operands, aliases, rows, size = [query, *text], {}, n, 0
     if residual is not None:
         operands.append(residual)

@@ -40,7 +40,7 @@ def attend(
     """As the reference; `block` from the table unless given."""
     b, _, s, a, d = query.shape
     k, count = active.shape[1], key.shape[1]
-    block = block or blocks.triton(dispatch.device()[1])
+    block = block or blocks.triton(dispatch.device()[1], query.dtype.itemsize)
     if fresh is not None:
         key = written(key, fresh.key, fresh.tiles, interpret)
         value = written(value, fresh.value, fresh.tiles, interpret)

@@ -30,7 +30,7 @@ ABREAST = 8
 
 class Plan(NamedTuple):
     """The sizes of a call. `heads` are those of a block, `rows` a tile's filled up to
-    whole `unit`s of rows."""
+    whole `unit`s of rows, `seen` the tiles of keys that are attended to."""
 
     batch: int
     columns: int
@@ -42,7 +42,7 @@ class Plan(NamedTuple):
     size: int
     rows: int
     unit: int
-    count: int
+    seen: int
     listed: bool
     ragged: bool
     masked: bool
@@ -102,8 +102,8 @@ def attend(
     if total is not None:
         total = total[:, :k, :, 0].transpose(0, 1, 3, 2)
     shapes = query.shape, key.shape, value.shape
-    whole = (x.reshape(y) for x, y in zip((found, *flat[1:3]), shapes))
-    return Attended(*whole, total)
+    whole = [x.reshape(y) for x, y in zip((found, *flat[1:3]), shapes)]
+    return Attended(whole[0], whole[1], whole[2], total)
 
 
 def planned(
@@ -332,12 +332,12 @@ def offsets(
 def cost(plan: Plan, active: int, dtype: jnp.dtype) -> pl.CostEstimate:
     """Operations and bytes when no tile is padding."""
     pairs = plan.batch * plan.columns * plan.heads
-    pairs *= active * plan.count * plan.size**2
+    pairs *= active * plan.seen * plan.size**2
     size = plan.batch * plan.columns * plan.lanes * plan.size * dtype.itemsize
     return pl.CostEstimate(
         flops=4 * pairs * plan.width,
         transcendentals=pairs,
-        bytes_accessed=2 * size * (active + plan.query_blocks * plan.count),
+        bytes_accessed=2 * size * (active + plan.query_blocks * plan.seen),
     )
 
 
@@ -364,8 +364,9 @@ def kernel(plan: Plan, logsumexp: bool, active: Any, listed: Any, *refs: Any) ->
 
     def copy(r: int, inward: bool) -> Any:
         there = (query if inward else out).at[b, active[first + r], :, columns]
-        ends = (there, scratch.tiles.at[r])
-        return pltpu.make_async_copy(*ends[:: 1 if inward else -1], scratch.done.at[r])
+        here, done = scratch.tiles.at[r], scratch.done.at[r]
+        source, target = (there, here) if inward else (here, there)
+        return pltpu.make_async_copy(source, target, done)
 
     @pl.when(alive & (j == 0))
     def _() -> None:
@@ -438,7 +439,7 @@ def stacked(plan: Plan, refs: Sequence[Any], j: Any) -> Array:
     for i in range(plan.tiles.key):
         tile = refs[i][0, 0] if plan.listed else refs[0][0, i]
         if plan.ragged:
-            inside = j * plan.tiles.key + i < plan.count
+            inside = j * plan.tiles.key + i < plan.seen
             tile = jnp.where(inside, tile, jnp.zeros_like(tile))
         parts.append(tile[:whole])
         if plan.rows != plan.size:
