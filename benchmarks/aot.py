@@ -23,10 +23,10 @@ from benchmarks import rows
 from chorus_jax import sampler, sharding
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_config import WanConfig
-from chorus_jax.schedulers import UniPC
+from chorus_jax.schedulers import Solver, UniPC
+from chorus_jax.tokens import Size
 
 GRID = (21, 30, 52)
-LATENTS = (1, 21, 60, 104, 16)
 TEXT_ROWS = 128
 GIB = 2**30
 # Read when libtpu is loaded: compile for a topology, look for no TPU around.
@@ -65,7 +65,9 @@ def abstract(make: Callable[..., Any], mesh: Mesh, *arguments: Any) -> Any:
     )
 
 
-def arguments(case: Case, solver: UniPC, mesh: Mesh) -> tuple[Any, ...]:
+def arguments(
+    case: Case, solver: Solver, mesh: Mesh, grid: Size = GRID
+) -> tuple[Any, ...]:
     """Abstract arguments of `sampler.denoise`, sharded over the mesh."""
     config = getattr(WanConfig, case.model)()
     model = nnx.eval_shape(lambda: WanDiT(config, rngs=nnx.Rngs(0)))
@@ -78,7 +80,7 @@ def arguments(case: Case, solver: UniPC, mesh: Mesh) -> tuple[Any, ...]:
     lengths = jax.ShapeDtypeStruct((2,), jnp.int32)
     guidance = jax.ShapeDtypeStruct((1,), jnp.float32)
     conditions = abstract(
-        lambda m, *x: sampler.prepare(m, *x, solver=solver, grid=GRID),
+        lambda m, *x: sampler.prepare(m, *x, solver=solver, grid=grid),
         mesh,
         *(model, text, lengths, guidance),
     )
@@ -91,7 +93,9 @@ def arguments(case: Case, solver: UniPC, mesh: Mesh) -> tuple[Any, ...]:
     )
     context = conditions.context._replace(text=text_keys)
     conditions = conditions._replace(context=context)
-    latents = jax.ShapeDtypeStruct(LATENTS, jnp.float32)
+    (f, h, w), (pf, ph, pw) = grid, config.patch
+    shape = (1, f * pf, h * ph, w * pw, config.in_channels)
+    latents = jax.ShapeDtypeStruct(shape, jnp.float32)
     run = abstract(lambda x: sampler.start(x, solver=solver), mesh, latents)
     index = abstract(lambda: jnp.int32(0), mesh)
     return model, conditions, run, index, index

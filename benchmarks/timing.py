@@ -27,15 +27,20 @@ class Timing:
 
 
 def interleaved(
-    things: Mapping[str, Callable[[], object]], rounds: int, label: str
+    things: Mapping[str, Callable[[], object]],
+    rounds: int,
+    label: str,
+    before: Callable[[str], object] = lambda name: None,
 ) -> dict[str, Timing]:
     """Times every thing once a round, after one round that does not count.
 
-    Each must return only when its work is done.
+    Each must return only when its work is done. `before` is called with its name first,
+    and is not timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in things}
     for counted in tqdm([False] + [True] * rounds, desc=label, leave=False):
         for name, thing in things.items():
+            before(name)
             began = time.perf_counter()
             thing()
             if counted:

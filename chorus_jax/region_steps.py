@@ -120,8 +120,10 @@ class RegionSteps(NamedTuple):
         """The shapes of a step's own keys and values."""
         if keys is None:
             return None
-        layers, rows, _, size, heads, width = keys.key.shape
-        shape = (layers, rows, patches.shape[1] * size, heads, width)
+        layers, rows, _, size, _ = keys.key.shape
+        config = self.run.model.config
+        tokens = patches.shape[1] * size
+        shape = (layers, rows, tokens, config.heads, config.head_width)
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(shape, x.dtype), Keys(*keys)
         )
@@ -145,8 +147,7 @@ class RegionSteps(NamedTuple):
             share = share[:, : len(latents)].mean(axis=0)
         if not isinstance(self.region.context, HeldContext):
             return velocity, None, share
-        held = TileKeys(*(self.tiling.tiles(x, axis=2) for x in keys))
-        return velocity, held, share
+        return velocity, TileKeys.of(keys, self.tiling), share
 
     def watching(self, i: int, words: Array | None) -> Conditions:
         """The conditions of a step that looks where the region is."""
@@ -207,7 +208,7 @@ class RegionSteps(NamedTuple):
             return Held(keys, self.rows(tiles))
         bias = token_bias(self.region, self.tiling, halo)
         rows = self.run.conditions.context.bias.shape[0]
-        return Alone(jnp.broadcast_to(bias, (rows, len(bias))))
+        return Alone(jnp.broadcast_to(bias, (rows, len(bias))), self.tiling.size)
 
     def rows(self, x: Array, axis: int = 0) -> Array:
         """One row a request to one a branch and request."""

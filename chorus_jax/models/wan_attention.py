@@ -3,15 +3,19 @@
 from functools import partial
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.models.attention import attention
+from chorus_jax.models.kernel_attention import over_text, over_tiles, runs
 from chorus_jax.models.layers import Linear, RMSNorm
 from chorus_jax.models.rotary import rotate
 from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.tokens import Tiling
+from kernels_pallas.masked_region_attention.reference import Fresh
+
+REGION_KERNEL = "masked_region_attention"
 
 
 class Keys(NamedTuple):
@@ -22,10 +26,19 @@ class Keys(NamedTuple):
 
 
 class TileKeys(NamedTuple):
-    """Keys and values of all tiles (s tokens each), stacked as `Keys` are."""
+    """Keys and values of all tiles (s tokens each), stacked as `Keys` are.
 
-    key: Float[Array, "*l b t s a d"]
-    value: Float[Array, "*l b t s a d"]
+    The heads lie side by side, as projections leave them and kernels read them: a TPU
+    would fill up an axis of few heads, and copy to change the layout.
+    """
+
+    key: Float[Array, "*l b t s c"]
+    value: Float[Array, "*l b t s c"]
+
+    @classmethod
+    def of(cls, keys: Keys, tiling: Tiling) -> "TileKeys":
+        """The keys and values of all tokens, in tiles."""
+        return cls(*(tiling.tiles(_flat(x), axis=-2) for x in keys))
 
     def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
         """Those of the active tiles replaced; with layers if there are any."""
@@ -67,13 +80,19 @@ class Observed(NamedTuple):
 
 class Alone(NamedTuple):
     """Tokens attend to each other; `bias` is one number a token, log(r) for one that
-    stands for r."""
+    stands for r. `size` is the tokens of a tile, if they are whole tiles."""
 
     bias: Float[Array, "b n"] | None = None
+    size: int | None = None
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
-        return attention(query, *own, self.bias)
+        # Without a bias the vendor's kernel runs, which takes none.
+        if self.bias is None or self.size is None or not runs(REGION_KERNEL, query):
+            return attention(query, *own, self.bias)
+        tiles, key, value = (_tiled(x, self.size) for x in (query, *own))
+        bias = self.bias.reshape(*tiles.shape[:3]).astype(jnp.float32)
+        return over_tiles(tiles, key, value, bias=bias).reshape(query.shape)
 
 
 class Held(NamedTuple):
@@ -87,8 +106,15 @@ class Held(NamedTuple):
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
+        if runs(REGION_KERNEL, query):
+            size, heads = self.keys.key.shape[2], query.shape[2:]
+            tiles, *new = (_tiled(x, size) for x in (query, *own))
+            key, value = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
+            fresh = Fresh(new[0], new[1], self.active)
+            return over_tiles(tiles, key, value, fresh).reshape(query.shape)
         keys = self.keys.written(self.active, own)
-        return attention(query, *(_joined(x) for x in keys))
+        whole = (x.reshape(x.shape[0], -1, *query.shape[2:]) for x in keys)
+        return attention(query, *whole)
 
 
 Around = Alone | Held
@@ -170,10 +196,10 @@ class CrossAttention(Attention):
         self, x: Float[Array, "b n c"], context: Context
     ) -> tuple[Float[Array, "b n c"], Float[Array, "b n"] | None]:
         """The output, and the watched words' share of the attention."""
-        query = self.queries(x)
-        out = self.words(query, context)
+        query, pictures = self.queries(x), None
         if context.image is not None:
-            out = out + attention(query, *context.image)
+            pictures = attention(query, *context.image)
+        out = over_text(query, *context.text, context.bias, context.gains, pictures)
         return self.merge(out), self.share(query, context)
 
     def share(
@@ -189,25 +215,16 @@ class CrossAttention(Attention):
         out = attention(query, key, jnp.broadcast_to(ones, value.shape), context.bias)
         return out[..., 0].mean(axis=-1)
 
-    def words(
-        self, query: Float[Array, "b n a d"], context: Context
-    ) -> Float[Array, "b n a d"]:
-        """Attention over the text, amplified if the context has gains."""
-        if context.gains is None:
-            return attention(query, *context.text, context.bias)
-        key, value = context.text
-        gains = jax.tree.map(lambda x: x.astype(key.dtype), context.gains)
-        out = attention(query, key * gains.key[..., None, None], value, context.bias)
-        return out * gains.output[:, None, None, None]
-
 
 def _written(tiles: Array, active: Int[Array, "b k"], fresh: Array) -> Array:
-    *layers, b, _, s, a, d = tiles.shape
+    *layers, b, _, s, c = tiles.shape
     rows = jnp.arange(b)[:, None]
-    return tiles.at[..., rows, active, :, :, :].set(
-        fresh.reshape(*layers, b, -1, s, a, d)
-    )
+    return tiles.at[..., rows, active, :, :].set(fresh.reshape(*layers, b, -1, s, c))
 
 
-def _joined(tiles: Float[Array, "b t s a d"]) -> Float[Array, "b n a d"]:
-    return tiles.reshape(tiles.shape[0], -1, *tiles.shape[3:])
+def _flat(x: Float[Array, "*l n a d"]) -> Float[Array, "*l n c"]:
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def _tiled(x: Float[Array, "b n a d"], size: int) -> Float[Array, "b k s a d"]:
+    return x.reshape(x.shape[0], -1, size, *x.shape[2:])

@@ -22,6 +22,7 @@ from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.region_steps import Source
 from chorus_jax.schedulers import SOLVERS, Euler
 from chorus_jax.tokens import Tiling
+from kernels_pallas import dispatch
 
 CONFIG = WanConfig(
     heads=2,
@@ -414,3 +415,17 @@ def test_a_region_larger_than_the_video_is_refused(model):
     _, source = earlier(model, plan)
     with pytest.raises(ValueError, match="8 in all: ask for a smaller share"):
         run(model, conditions(model), source, plan, region(9))
+
+
+@pytest.mark.parametrize("implementation", ["reference", "tpu_interpreted"])
+@pytest.mark.parametrize("context", [HeldContext(), SampledContext(2)], ids=str)
+def test_the_kernels_change_nothing(model, implementation, context):
+    plan = StagePlan(STEPS, 2, 5)
+    given, source = earlier(model, plan)
+    gains = GainTables(jnp.full((STEPS, 1, 8), 1.5), jnp.full((STEPS, 1), 1.2))
+    arguments = (model, given, source, plan, region(3, context=context), gains)
+    want = run(*arguments)
+    with dispatch.forced(implementation):
+        found = run(*arguments)
+    np.testing.assert_array_equal(found.tiles, want.tiles)
+    np.testing.assert_allclose(found.latents, want.latents, atol=1e-4)

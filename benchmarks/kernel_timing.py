@@ -1,0 +1,156 @@
+"""The kernels timed on the accelerator at hand, beside the library's and XLA's.
+
+First the error of each against float32 is printed and kept; one that is too far off is
+not timed. Operands are fresh in every round and what is compared runs in turns. The
+peaks of the device are measured, not read from a sheet: a large matrix product, and a
+copy of a large array.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import rows, timing
+from benchmarks.kernel_cases import CASES, Case, functions, shapes
+from kernels_pallas import dispatch
+
+ROUNDS = 7
+# A call of a few hundred microseconds is repeated to be well above a clock's.
+REPEATED = 5
+# Of bfloat16 outputs of attention, over their largest.
+TOLERANCE = 0.03
+COLUMNS = (
+    "row",
+    "implementation",
+    "seconds",
+    "spread",
+    "ratio",
+    "error",
+    "teraflops",
+    "share_of_peak",
+    "over_bytes",
+)
+
+
+def time_all(selected: Callable[[Sequence[str]], list[str]]) -> None:
+    """Times the rows that are asked for; prints the table."""
+    implementation = dispatch.choose()
+    if implementation == "reference":
+        raise SystemExit("timing needs a TPU or GPU; --aot compiles without one")
+    cases = {case.name: case for case in CASES if case.model == "1.3b"}
+    peak, bandwidth = matrix_peak(), memory_peak()
+    print(f"{peak / 1e12:.0f} TFLOP/s, {bandwidth / 1e12:.2f} TB/s measured")
+    found = []
+    for name in selected([*cases]):
+        found += measured(cases[name], implementation, peak, bandwidth)
+        rows.update("kernels", found[-1:], ("row", "implementation"))
+        print(rows.table(found[-1:], COLUMNS))
+    print(rows.table(found, COLUMNS))
+
+
+def measured(
+    case: Case, implementation: str, peak: float, bandwidth: float
+) -> list[dict[str, Any]]:
+    """The row of a case."""
+    donate = (1, 2, 3) if case.kernel == "region" else (3,)
+    made = {name: jax.jit(f) for name, f in functions(case).items()}
+    errors = {name: error(case, function) for name, function in made.items()}
+    print(case.name, {name: f"{x:.2g}" for name, x in errors.items()})
+    right = [name for name, x in errors.items() if x <= TOLERANCE]
+    if "ours" not in right:
+        raise SystemExit(f"{case.name}: error {errors['ours']:.2g}, not timed")
+    things = {
+        name: Repeated(jax.jit(functions(case)[name], donate_argnums=donate), case)
+        for name in right
+    }
+    times = timed(things, case)
+    seconds = {name: time.median / REPEATED for name, time in times.items()}
+    others = {name: x for name, x in seconds.items() if name != "ours"}
+    baseline = "library" if "library" in others else "xla"
+    row = {
+        "row": case.name,
+        "implementation": implementation,
+        "seconds": seconds["ours"],
+        "spread": times["ours"].spread,
+        "baseline": baseline,
+        "ratio": seconds["ours"] / others[baseline],
+        "error": errors["ours"],
+        "teraflops": case.operations / seconds["ours"] / 1e12,
+        "share_of_peak": case.operations / seconds["ours"] / peak,
+        "over_bytes": seconds["ours"] / (case.bytes / bandwidth),
+        "peak_teraflops": peak / 1e12,
+        "peak_terabytes": bandwidth / 1e12,
+    }
+    for name, x in others.items():
+        row |= {f"{name}_seconds": x, f"{name}_spread": times[name].spread}
+    return [row]
+
+
+class Repeated:
+    """Some calls of a function, each on operands that it has not seen."""
+
+    def __init__(self, function: Callable[..., Any], case: Case):
+        self.function, self.case, self.round = function, case, 0
+        self.make = jax.jit(partial(operands, case))
+        self.ready: list[Any] = []
+
+    def prepare(self) -> None:
+        """Makes the operands of the next calls."""
+        for _ in range(REPEATED):
+            self.round += 1
+            self.ready.append(self.make(jax.random.key(self.round)))
+        jax.block_until_ready(self.ready)
+
+    def __call__(self) -> None:
+        ready, self.ready = self.ready, []
+        jax.block_until_ready([self.function(*x) for x in ready])
+
+
+def timed(things: Mapping[str, Repeated], case: Case) -> dict[str, timing.Timing]:
+    """Seconds of each thing's repeated calls, in turns."""
+    prepare = lambda name: things[name].prepare()
+    return timing.interleaved(things, ROUNDS, case.name, prepare)
+
+
+def operands(case: Case, key: jax.Array) -> tuple[jax.Array, ...]:
+    """Random operands of a case; the active tiles are spread over the video."""
+    found = []
+    for i, shape in enumerate(shapes(case)):
+        if shape.dtype == jnp.int32:
+            order = jax.random.permutation(key, case.tiling.count)[: case.active]
+            found.append(jnp.sort(order)[None].astype(jnp.int32))
+        else:
+            values = jax.random.normal(jax.random.fold_in(key, i), shape.shape)
+            found.append(values.astype(shape.dtype))
+    return tuple(found)
+
+
+def error(case: Case, function: Callable[..., Any]) -> float:
+    """The largest difference of the outputs from XLA's in float32, over the largest."""
+    given = jax.jit(partial(operands, case))(jax.random.key(0))
+    single = [x if x.dtype == jnp.int32 else x.astype(jnp.float32) for x in given]
+    want, found = jax.jit(functions(case)["xla"])(*single), function(*given)
+    want, found = (np.asarray(jax.tree.leaves(x)[0], np.float32) for x in (want, found))
+    return float(np.abs(found - want).max() / np.abs(want).max())
+
+
+def matrix_peak(size: int = 8192) -> float:
+    """Operations a second of a large product in bfloat16, the best of some."""
+    x = jnp.ones((size, size), jnp.bfloat16)
+    return 2 * size**3 / best(jax.jit(jnp.matmul), x, x)
+
+
+def memory_peak(size: int = 2**28) -> float:
+    """Bytes a second read and written, the best of some copies."""
+    x = jnp.ones(size, jnp.bfloat16)
+    return 2 * x.nbytes / best(jax.jit(lambda x: x + 1), x)
+
+
+def best(function: Callable[..., Any], *given: Any) -> float:
+    """Seconds of the fastest of some calls."""
+    run = lambda: jax.block_until_ready([function(*given) for _ in range(10)])
+    return min(timing.interleaved({"": run}, 5, "peak")[""].seconds) / 10

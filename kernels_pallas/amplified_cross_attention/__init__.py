@@ -1,0 +1,1 @@
+"""Video queries over a short text whose keys and output are amplified."""

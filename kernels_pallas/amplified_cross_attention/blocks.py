@@ -1,0 +1,64 @@
+"""Block sizes of amplified cross-attention: rows of queries, and heads at a time."""
+
+from dataclasses import dataclass
+
+from kernels_pallas.gpu_block import GpuBlock
+
+LANES = 128
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of queries in a block, and heads whose columns it holds."""
+
+    rows: int
+    heads: int
+
+    def __post_init__(self) -> None:
+        if min(self.rows, self.heads) < 1:
+            raise ValueError(f"a block needs rows and heads, got {self}")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Rows of queries wanted in a block, and the bytes that its heads may fill.
+
+    Queries, residual and outputs are there twice, for what is next is on its way.
+    """
+
+    rows: int
+    bytes: int
+
+
+DEFAULT = Wanted(1024, 6 * 2**20)
+# By device kind, from `python -m benchmarks.tune_kernels`.
+WANTED: dict[str, Wanted] = {}
+
+TRITON_DEFAULT = GpuBlock(query=128, key=64, warps=4, stages=3)
+TRITON: dict[str, GpuBlock] = {}
+
+
+def fitted(
+    kind: str, rows: int | None, keys: int, heads: int, width: int, itemsize: int
+) -> Block:
+    """The block on a device kind; `rows` are given where they are those of a tile."""
+    wanted = WANTED.get(kind, DEFAULT)
+    rows = wanted.rows if rows is None else rows
+    column = (6 * rows + 4 * keys) * width * itemsize
+    return Block(rows, together(heads, width, max(1, wanted.bytes // column)))
+
+
+def together(heads: int, width: int, most: int) -> int:
+    """The most heads up to `most` that fill whole groups of lanes, else the fewest."""
+    fitting = [
+        count
+        for count in range(1, heads + 1)
+        if heads % count == 0 and (count * width % LANES == 0 or count == heads)
+    ]
+    return max([count for count in fitting if count <= most], default=fitting[0])
+
+
+def triton(kind: str, itemsize: int) -> GpuBlock:
+    """The block on a GPU kind; of float32 numbers half as many fit on the chip."""
+    block = TRITON.get(kind, TRITON_DEFAULT)
+    return block if itemsize < 4 else block._replace(key=block.key // 2, stages=2)

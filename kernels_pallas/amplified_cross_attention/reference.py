@@ -1,0 +1,84 @@
+"""Amplified cross-attention in plain jnp: the definition of the kernel.
+
+Letters: b batch, n video tokens, m text tokens, a heads, d head width, k active tiles.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int
+
+
+class Text(NamedTuple):
+    """Keys and values of the text, and of each key what its logits are multiplied by
+    and what is then added to them; of each row what its output is multiplied by."""
+
+    key: Float[Array, "b m a d"]
+    value: Float[Array, "b m a d"]
+    gain: Float32[Array, "b m"]
+    bias: Float32[Array, "b m"]
+    output_gain: Float32[Array, " b"]
+
+
+class Region(NamedTuple):
+    """Tiles of `size` tokens that are run (negative: padding), and the buffer into
+    which their outputs are written."""
+
+    active: Int[Array, "b k"]
+    size: int
+    out: Float[Array, "b n a d"]
+
+
+def attend(
+    query: Float[Array, "b n a d"],
+    text: Text,
+    residual: Float[Array, "b n a d"] | None,
+    region: Region | None,
+    interpret: bool = False,
+) -> Float[Array, "b n a d"]:
+    """residual + output_gain softmax(gain query key^T / sqrt(d) + bias) value."""
+    precision = exact(query.dtype)
+    logits = jnp.einsum(
+        "bnad,bmad->banm",
+        query,
+        text.key,
+        precision=precision,
+        preferred_element_type=jnp.float32,
+    )
+    logits = logits * (text.gain * query.shape[-1] ** -0.5)[:, None, None]
+    logits = logits + text.bias[:, None, None]
+    highest = jnp.max(logits, -1, keepdims=True)
+    # Where all keys are dropped: exp(-inf - 0) = 0, not exp(-inf + inf).
+    weights = jnp.exp(logits - jnp.where(jnp.isfinite(highest), highest, 0.0))
+    total = weights.sum(-1)
+    out = jnp.einsum(
+        "banm,bmad->bnad",
+        weights.astype(text.value.dtype),
+        text.value,
+        precision=precision,
+        preferred_element_type=jnp.float32,
+    )
+    out = out / jnp.where(total > 0, total, 1.0).transpose(0, 2, 1)[..., None]
+    out = out * text.output_gain[:, None, None, None]
+    if residual is not None:
+        out = out + residual.astype(jnp.float32)
+    out = out.astype(query.dtype)
+    return out if region is None else put(region, out)
+
+
+def put(region: Region, out: Float[Array, "b n a d"]) -> Float[Array, "b n a d"]:
+    """The region's buffer with the active tiles replaced by those of `out`."""
+    b, n, a, d = out.shape
+    tiles = n // region.size
+    place = jnp.where(region.active < 0, tiles, region.active)
+    chosen = jnp.zeros((b, tiles), bool)
+    chosen = chosen.at[jnp.arange(b)[:, None], place].set(True, mode="drop")
+    chosen = jnp.repeat(chosen, region.size, axis=1)[..., None, None]
+    return jnp.where(chosen, out, region.out)
+
+
+def exact(dtype: jnp.dtype) -> jax.lax.Precision:
+    """The precision of products of this dtype: float32 means float32."""
+    single = dtype == jnp.float32
+    return jax.lax.Precision.HIGHEST if single else jax.lax.Precision.DEFAULT

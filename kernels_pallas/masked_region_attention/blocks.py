@@ -1,0 +1,58 @@
+"""Block sizes of masked region attention: whole tiles, near a number of rows."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from kernels_pallas.gpu_block import GpuBlock
+
+# Each tile of a block is a copy of its own, with its own semaphore.
+MOST_TILES = 16
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of queries and of keys wanted in a block."""
+
+    query: int
+    key: int
+
+    def __post_init__(self) -> None:
+        if min(self.query, self.key) < 1:
+            raise ValueError(f"a block needs rows, got {self}")
+
+
+class Tiles(NamedTuple):
+    """Tiles of queries and of keys in a block."""
+
+    query: int
+    key: int
+
+
+DEFAULT = Rows(1024, 1664)
+# By device kind, from `python -m benchmarks.tune_kernels`.
+ROWS: dict[str, Rows] = {}
+
+TRITON_DEFAULT = GpuBlock(query=128, key=64, warps=4, stages=3)
+TRITON: dict[str, GpuBlock] = {}
+
+
+def fitted(kind: str, size: int, active: int, listed: int) -> Tiles:
+    """Tiles a block on a device kind, for tiles of `size` tokens."""
+    rows = ROWS.get(kind, DEFAULT)
+    return Tiles(
+        min(active, MOST_TILES, max(1, rows.query // size)),
+        dividing(listed, min(MOST_TILES, max(1, rows.key // size))),
+    )
+
+
+def dividing(count: int, most: int) -> int:
+    """The largest divisor of `count` up to `most`, or `most` if that is half as large
+    as it or less: a block that is not filled is better than many small ones."""
+    best = max(x for x in range(1, min(count, most) + 1) if count % x == 0)
+    return best if 2 * best > min(count, most) else min(count, most)
+
+
+def triton(kind: str, itemsize: int) -> GpuBlock:
+    """The block on a GPU kind; of float32 numbers half as many fit on the chip."""
+    block = TRITON.get(kind, TRITON_DEFAULT)
+    return block if itemsize < 4 else block._replace(key=block.key // 2, stages=2)

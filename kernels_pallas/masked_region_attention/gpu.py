@@ -1,0 +1,146 @@
+"""Masked region attention in Pallas for GPUs (Triton).
+
+A program has a block of the rows of all active tiles, which need not be whole tiles, so
+that no tile size wastes any. Triton uses the matrix instructions of warp groups on
+Hopper; it does not use the tensor memory accelerator, which cannot read scattered rows.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+from jaxtyping import Array, Float, Float32, Int
+
+from kernels_pallas import dispatch, triton_softmax
+from kernels_pallas.gpu_block import GpuBlock
+from kernels_pallas.masked_region_attention import blocks
+from kernels_pallas.masked_region_attention.reference import Attended, Fresh
+
+refusal = triton_softmax.refusal
+COPIED = 2048
+
+
+def attend(
+    query: Float[Array, "b q s a d"],
+    key: Float[Array, "b t s a d"],
+    value: Float[Array, "b t s a d"],
+    active: Int[Array, "b k"],
+    fresh: Fresh | None,
+    out: Float[Array, "b q s a d"],
+    bias: Float32[Array, "b t s"] | None,
+    listed: Int[Array, "b u"] | None,
+    logsumexp: bool,
+    interpret: bool = False,
+    block: GpuBlock | None = None,
+) -> Attended:
+    """As the reference; `block` from the table unless given."""
+    b, _, s, a, d = query.shape
+    k, count = active.shape[1], key.shape[1]
+    block = block or blocks.triton(dispatch.device()[1], query.dtype.itemsize)
+    if fresh is not None:
+        key = written(key, fresh.key, fresh.tiles, interpret)
+        value = written(value, fresh.value, fresh.tiles, interpret)
+    rows = lambda x: x.reshape(b, -1, a, d)
+    operands = [rows(query), rows(key), rows(value), active.astype(jnp.int32)]
+    if bias is not None:
+        operands.append(bias.reshape(b, -1))
+    if listed is not None:
+        operands.append(listed.astype(jnp.int32))
+        count = listed.shape[1]
+    shapes = [jax.ShapeDtypeStruct((b, query.shape[1] * s, a, d), out.dtype)]
+    if logsumexp:
+        shapes.append(jax.ShapeDtypeStruct((b, k * s, a), jnp.float32))
+    given = (bias is not None, listed is not None, logsumexp)
+    found = pl.pallas_call(
+        partial(kernel, block, s, count, given),
+        out_shape=shapes,
+        grid=triton_softmax.grid(k * s, block, a, b),
+        input_output_aliases={len(operands): 0},
+        compiler_params=triton_softmax.parameters(block),
+        interpret=interpret,
+        name="masked_region_attention",
+    )(*operands, rows(out))
+    total = found[1].reshape(b, k, s, a) if logsumexp else None
+    return Attended(found[0].reshape(query.shape), key, value, total)
+
+
+def kernel(
+    block: GpuBlock,
+    size: int,
+    count: int,
+    given: tuple[bool, bool, bool],
+    query: Any,
+    key: Any,
+    value: Any,
+    active: Any,
+    *rest: Any,
+) -> None:
+    """A block of queries of a head over all keys."""
+    biased, chosen, summed = given
+    refs = list(rest)
+    bias = refs.pop(0) if biased else None
+    listed = refs.pop(0) if chosen else None
+    out = refs[1]
+    i, head, row = (pl.program_id(axis) for axis in range(3))
+    place = i * block.query + jnp.arange(block.query)
+    k = active.shape[1]
+    at, there = triton_softmax.tile_rows(active, row, place, size, k)
+
+    def keys(j: Any) -> triton_softmax.Keys:
+        where = j * block.key + jnp.arange(block.key)
+        inside = where < count * size
+        if listed is not None:
+            where, inside = triton_softmax.tile_rows(listed, row, where, size, count)
+        read = lambda ref: triton_softmax.read(ref, row, where, head, inside)
+        offset = jnp.where(inside, 0.0, -jnp.inf)
+        if bias is not None:
+            offset = plgpu.load(bias.at[row, where], mask=inside, other=-jnp.inf)
+        base = math.log2(math.e)
+        scale = query.shape[-1] ** -0.5 * base
+        return triton_softmax.Keys(read(key), read(value), scale, offset * base)
+
+    # Padding comes last: a block that begins with it has nothing else.
+    some = there.astype(jnp.int32).max() > 0
+    steps = jnp.where(some, pl.cdiv(count * size, block.key), 0)
+    x = triton_softmax.read(query, row, at, head, there)
+    found, total = triton_softmax.attend(x, keys, steps)
+    triton_softmax.write(out, row, at, head, there, found)
+    if summed:
+        total = jnp.where(there, total, -jnp.inf)
+        plgpu.store(refs[2].at[row, place, head], total, mask=place < k * size)
+
+
+def written(
+    buffer: Float[Array, "b t s a d"],
+    new: Float[Array, "b j s a d"],
+    tiles: Int[Array, "b j"],
+    interpret: bool,
+) -> Float[Array, "b t s a d"]:
+    """The buffer with these tiles copied into it, in place."""
+    b, j = tiles.shape
+    flat = lambda x: x.reshape(*x.shape[:2], -1)
+    length = math.prod(buffer.shape[2:])
+    out = pl.pallas_call(
+        copy,
+        out_shape=jax.ShapeDtypeStruct(flat(buffer).shape, buffer.dtype),
+        grid=(pl.cdiv(length, COPIED), j, b),
+        input_output_aliases={2: 0},
+        compiler_params=plgpu.CompilerParams(num_warps=4),
+        interpret=interpret,
+        name="write_tiles",
+    )(tiles.astype(jnp.int32), flat(new), flat(buffer))
+    return out.reshape(buffer.shape)
+
+
+def copy(tiles: Any, new: Any, before: Any, after: Any) -> None:
+    """A piece of a tile."""
+    i, j, row = (pl.program_id(axis) for axis in range(3))
+    place = i * COPIED + jnp.arange(COPIED)
+    tile = tiles[row, j]
+    there = (place < new.shape[-1]) & (tile >= 0)
+    piece = plgpu.load(new.at[row, j, place], mask=there, other=0)
+    plgpu.store(after.at[row, jnp.maximum(tile, 0), place], piece, mask=there)

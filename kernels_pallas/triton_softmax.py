@@ -1,0 +1,113 @@
+"""What the Triton kernels share: an online softmax (arXiv 2205.14135) over blocks.
+
+Memory is read by rows of indices, so a tile is wherever its id says, and neither
+gathers nor scatters are separate.
+"""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as plgpu
+from jaxtyping import Array
+
+from kernels_pallas.gpu_block import GpuBlock
+
+# Below any logit: where a block has no keys, exp2(-inf - LOWEST) is 0 and not nan.
+LOWEST = -1e30
+# Beyond the rows of any buffer.
+NOWHERE = 2**24
+
+
+class Keys(NamedTuple):
+    """A block of keys and values, and what their logits (in base 2) are multiplied by
+    and what is added to them."""
+
+    key: Array
+    value: Array
+    factor: Array | float
+    offset: Array
+
+
+def refusal(dtype: jnp.dtype, width: int) -> str | None:
+    """Why heads of this dtype and width are refused, None if they are not."""
+    if dtype not in (jnp.bfloat16, jnp.float16, jnp.float32):
+        return f"{dtype} is none of bfloat16, float16, float32"
+    if width < 16 or width & (width - 1):
+        return f"heads of width {width}: Triton wants a power of two from 16 on"
+    return None
+
+
+def attend(
+    query: Array, keys: Callable[[Any], Keys], steps: Any
+) -> tuple[Array, Array]:
+    """Outputs [r, d] in float32, and natural logarithms of the sums of weights [r]."""
+    single = query.dtype == jnp.float32
+    product = partial(
+        jnp.dot,
+        precision=jax.lax.Precision.HIGHEST if single else None,
+        preferred_element_type=jnp.float32,
+    )
+
+    def step(i: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        sums, before, total = carry
+        key, value, factor, offset = keys(i)
+        logits = product(query, key.T) * factor + offset[None, :]
+        highest = jnp.maximum(before, logits.max(axis=1))
+        weights = jnp.exp2(logits - highest[:, None])
+        fade = jnp.exp2(before - highest)
+        sums = sums * fade[:, None] + product(weights.astype(value.dtype), value)
+        return sums, highest, total * fade + weights.sum(axis=1)
+
+    start = (
+        jnp.zeros(query.shape, jnp.float32),
+        jnp.full(query.shape[0], LOWEST, jnp.float32),
+        jnp.zeros(query.shape[0], jnp.float32),
+    )
+    sums, highest, total = jax.lax.fori_loop(0, steps, step, start)
+    some = total > 0
+    whole = jnp.where(some, total, 1.0)
+    logarithm = (highest + jnp.log2(whole)) * math.log(2)
+    return sums / whole[:, None], jnp.where(some, logarithm, -jnp.inf)
+
+
+def tile_rows(
+    ids: Any, row: Any, place: Array, size: int, count: int
+) -> tuple[Array, Array]:
+    """Where rows `place` of a list of tiles are in the buffer, and whether they are.
+
+    Where there is nothing the place is that of no other row: interpreted, a store that
+    is masked out writes what it has read.
+    """
+    inside = place < count * size
+    tile = plgpu.load(ids.at[row, place // size], mask=inside, other=-1)
+    there = inside & (tile >= 0)
+    return jnp.where(there, tile * size + place % size, NOWHERE + place), there
+
+
+def read(ref: Any, row: Any, place: Array, head: Any, there: Array) -> Array:
+    """Rows [r, d] of a head of [b, n, a, d]; zeros where there is none."""
+    columns = jnp.arange(ref.shape[-1])
+    at = ref.at[row, place[:, None], head, columns[None, :]]
+    return plgpu.load(at, mask=there[:, None], other=0)
+
+
+def write(ref: Any, row: Any, place: Array, head: Any, there: Array, x: Array) -> None:
+    """The reverse of `read`."""
+    columns = jnp.arange(ref.shape[-1])
+    at = ref.at[row, place[:, None], head, columns[None, :]]
+    plgpu.store(at, x.astype(ref.dtype), mask=there[:, None])
+
+
+def parameters(block: GpuBlock) -> plgpu.CompilerParams:
+    """What Triton is told of a block."""
+    return plgpu.CompilerParams(num_warps=block.warps, num_stages=block.stages)
+
+
+def grid(rows: int, block: GpuBlock, heads: int, batch: int) -> tuple[int, int, int]:
+    """Programs: one for a block of queries of a head of a row."""
+    return pl.cdiv(rows, block.query), heads, batch

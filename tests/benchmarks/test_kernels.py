@@ -1,0 +1,55 @@
+"""Both kernels compile for real TPUs at real shapes; which rows there are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from benchmarks import kernel_cases, kernels
+from kernels_pallas import dispatch
+
+CASES = {case.name: case for case in kernel_cases.CASES}
+
+
+@pytest.mark.parametrize(
+    "name, generation",
+    [
+        ("region 1.3b 480p 0.25", "v5e"),
+        ("region 14b 720p 0.5", "v4"),
+        ("region 1.3b 720p 0.1", "tpu7x"),
+        ("cross 14b 720p 1 512 words", "v6e"),
+        ("cross 1.3b 480p 0.25 128 words", "v5p"),
+    ],
+)
+def test_compiles_for_a_tpu(name, generation):
+    pytest.importorskip("libtpu", reason="needs libtpu: Linux on x86-64")
+    from benchmarks import kernel_aot
+
+    case = CASES[name]
+    with kernel_aot.device_mesh(generation) as mesh:
+        ours = kernel_cases.functions(case)["ours"]
+        operands = kernel_cases.shapes(case)
+        program, found = kernel_aot.compiled(ours, mesh, *operands)
+    assert "tpu_custom_call" in program.as_text()
+    # The default limit of what a kernel may have on the chip.
+    assert 0 < found["vmem_mib"] < 16
+
+
+def test_rows_are_chosen_by_their_words():
+    names = ["region 1.3b 480p 0.1 v5e", "cross 1.3b 480p 0.1 v5e"]
+    assert kernels.selected(names, ["region", "v5e"], missing=False) == names[:1]
+    assert kernels.selected(names, [], missing=False) == names
+
+
+def test_what_is_compared_is_the_same_function():
+    small = kernel_cases.Case("region", "tiny", "tiny", 0.5)
+    operands = [
+        jax.random.normal(jax.random.key(i), shape)
+        for i, shape in enumerate([(1, 4, 6, 2, 16)] * 4 + [(1, 2, 6, 2, 16)] * 2)
+    ]
+    active = jnp.array([[3, 0]])
+    with dispatch.forced("reference"):
+        ours = kernel_cases.functions(small)["ours"](*operands, active)
+    plain = kernel_cases.functions(small)["xla"](*operands, active)
+    for found, want in zip(ours, plain, strict=True):
+        np.testing.assert_allclose(found, want, atol=1e-5)

@@ -1,0 +1,223 @@
+"""Masked region attention, each implementation, against a float64 loop."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from kernels_pallas import dispatch
+from kernels_pallas.masked_region_attention import blocks
+from kernels_pallas.masked_region_attention.api import masked_region_attention
+from kernels_pallas.masked_region_attention.reference import Fresh
+from tests.kernels_pallas import naive
+
+
+def arrays(b, t, s, a, d, dtype=jnp.float32, scale=1.0, seed=0):
+    """Queries, keys and values, and a poisoned buffer for the outputs."""
+    rng = np.random.default_rng(seed)
+    shape = (b, t, s, a, d)
+    found = [jnp.asarray(scale * rng.standard_normal(shape), dtype) for _ in range(3)]
+    return *found, jnp.full(shape, jnp.nan, dtype)
+
+
+def lists(b, tiles, counts, k, seed=0):
+    """Lists of k tiles, so many of them no padding."""
+    rng = np.random.default_rng(seed)
+    rows = np.full((b, k), -1)
+    for row, count in zip(rows, counts):
+        row[:count] = rng.permutation(tiles)[:count]
+    return jnp.asarray(rows, jnp.int32)
+
+
+def wanted(query, key, value, active, fresh, out, bias, listed):
+    """Outputs, keys, values and sums of weights, a head of a tile at a time."""
+    key, value, out, sums = (np.array(x, np.float64) for x in (key, value, out, out))
+    b, t, s, a, d = key.shape
+    sums = np.full((b, active.shape[1], s, a), -np.inf)
+    bias = np.zeros((b, t, s)) if bias is None else np.asarray(bias)
+    for row in range(b):
+        for j, tile in enumerate([] if fresh is None else fresh.tiles[row]):
+            if tile >= 0:
+                key[row, tile] = np.asarray(fresh.key[row, j], np.float64)
+                value[row, tile] = np.asarray(fresh.value[row, j], np.float64)
+        seen = range(t) if listed is None else [x for x in listed[row] if x >= 0]
+        seen = np.asarray(list(seen), np.int32)
+        for i, tile in enumerate(active[row]):
+            for head in range(a if tile >= 0 else 0):
+                out[row, tile, :, head], sums[row, i, :, head] = naive.softmax(
+                    query[row, tile, :, head],
+                    key[row, seen][:, :, head].reshape(-1, d),
+                    value[row, seen][:, :, head].reshape(-1, d),
+                    bias[row, seen].reshape(-1),
+                )
+    return out, key, value, sums
+
+
+class Checks:
+    """What holds of every implementation."""
+
+    implementation: str
+
+    def check(self, query, key, value, active, out, scale=1.0, **options):
+        names = ("fresh", "bias", "listed")
+        given = [options.get(name) for name in names]
+        found = masked_region_attention(
+            query,
+            key,
+            value,
+            active,
+            out=out,
+            logsumexp=True,
+            implementation=self.implementation,
+            **options,
+        )
+        want = wanted(query, key, value, active, given[0], out, *given[1:])
+        naive.close(found.out, want[0], query.dtype, scale)
+        np.testing.assert_array_equal(np.asarray(found.key, np.float64), want[1])
+        np.testing.assert_array_equal(np.asarray(found.value, np.float64), want[2])
+        naive.close(found.logsumexp, want[3], query.dtype, scale)
+        return found
+
+    # Not shrunk: an interpreted call takes seconds.
+    @settings(
+        max_examples=4,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=[HealthCheck.differing_executors],
+    )
+    @given(
+        t=st.integers(1, 5),
+        s=st.integers(1, 9),
+        a=st.integers(1, 3),
+        share=st.floats(0, 1),
+        keys=st.floats(0, 1),
+        seed=st.integers(0, 99),
+    )
+    def test_any_shape_equals_the_loop(self, t, s, a, share, keys, seed):
+        operands = arrays(2, t, s, a, 16, seed=seed)
+        active = lists(2, t, (round(share * t), t), t, seed)
+        listed = lists(2, t, (t, round(keys * t)), t, seed + 1)
+        fresh = Fresh(operands[1] + 1, operands[2] - 1, active)
+        rng = np.random.default_rng(seed)
+        bias = jnp.asarray(rng.standard_normal((2, t, s)), jnp.float32)
+        query, key, value, out = operands
+        self.check(
+            query, key, value, active, out, fresh=fresh, bias=bias, listed=listed
+        )
+
+    @pytest.mark.parametrize("width", [64, 128])
+    @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+    def test_head_widths_and_dtypes(self, width, dtype):
+        query, key, value, out = arrays(1, 3, 8, 2, width, dtype)
+        active = jnp.array([[2, 0]])
+        self.check(query, key, value, active, out)
+
+    @pytest.mark.parametrize("count", [0, 1, 3])
+    def test_an_empty_region_one_tile_and_a_full_region(self, count):
+        query, key, value, out = arrays(1, 3, 5, 2, 16)
+        found = self.check(query, key, value, lists(1, 3, (count,), 3), out)
+        untouched = np.isnan(np.asarray(found.out)).all(axis=(0, 2, 3, 4))
+        assert untouched.sum() == 3 - count
+
+    def test_extreme_logits(self):
+        query, key, value, out = arrays(1, 3, 5, 1, 16, scale=30.0)
+        self.check(query, key, value, jnp.array([[1]]), out, scale=100.0)
+
+    def test_a_bias_counts_and_drops_keys(self):
+        query, key, value, out = arrays(1, 2, 4, 1, 16)
+        bias = jnp.zeros((1, 2, 4)).at[0, 0, 1].set(np.log(3.0))
+        bias = bias.at[0, 1].set(-jnp.inf)
+        self.check(query, key, value, jnp.array([[0]]), out, bias=bias)
+        none = jnp.full((1, 2, 4), -jnp.inf)
+        found = self.check(query, key, value, jnp.array([[0]]), out, bias=none)
+        assert not np.asarray(found.out)[0, 0].any()
+
+    def test_parts_are_combined_by_their_sums_of_weights(self):
+        query, key, value, out = arrays(1, 4, 6, 2, 16)
+        active = jnp.array([[3, 1]])
+        attend = partial(
+            masked_region_attention,
+            *(query, key, value, active),
+            out=out,
+            logsumexp=True,
+            implementation=self.implementation,
+        )
+        whole = attend()
+        parts = [attend(listed=jnp.array([x])) for x in ([0, 2], [1, 3])]
+        sums = jnp.stack([x.logsumexp for x in parts])
+        shares = jax.nn.softmax(sums, axis=0)[..., None]
+        outs = jnp.stack([x.out[:, active[0]] for x in parts])
+        naive.close((shares * outs).sum(0), whole.out[:, active[0]], "float32")
+        total = jax.nn.logsumexp(sums, axis=0)
+        naive.close(total, np.asarray(whole.logsumexp), "float32")
+
+    def test_a_packed_query_and_the_buffers_of_a_region_step(self):
+        _, key, value, _ = arrays(1, 4, 3, 1, 16)
+        query, own_key, own_value, out = arrays(1, 2, 3, 1, 16, seed=1)
+        fresh = Fresh(own_key, own_value, jnp.array([[3, 0]]))
+        self.check(query, key, value, jnp.array([[0, 1]]), out, fresh=fresh)
+
+
+class TestReference(Checks):
+    implementation = "reference"
+
+
+class TestTpuInterpreted(Checks):
+    implementation = "tpu_interpreted"
+
+    def test_many_blocks_some_of_them_padding(self, monkeypatch):
+        monkeypatch.setattr(blocks, "fitted", lambda *_: blocks.Tiles(2, 3))
+        query, key, value, out = arrays(2, 7, 4, 2, 128)
+        active = jnp.array([[6, 2, 0, -1, -1, -1, -1], [5, 4, 3, 2, 1, 0, 6]])
+        self.check(query, key, value, active, out)
+        listed = jnp.array([[1, 2, -1, -1, -1], [3, 5, 0, 6, 1]])
+        self.check(query, key, value, active, out, listed=listed)
+
+
+@pytest.mark.tpu
+class TestTpu(Checks):
+    implementation = "tpu"
+
+
+class TestGpuInterpreted(Checks):
+    implementation = "gpu_interpreted"
+
+
+@pytest.mark.gpu
+class TestGpu(Checks):
+    implementation = "gpu"
+
+
+def test_without_a_buffer_the_other_tiles_are_zeros():
+    query, key, value, _ = arrays(1, 3, 4, 1, 16)
+    out = masked_region_attention(query, key, value, jnp.array([[1]])).out
+    assert not np.asarray(out)[0, [0, 2]].any() and np.asarray(out)[0, 1].any()
+
+
+def test_what_does_not_go_together_is_refused():
+    query, key, value, _ = arrays(1, 2, 4, 1, 16)
+    with pytest.raises(ValueError, match="one dtype.*key.dtype=dtype.bfloat16"):
+        masked_region_attention(
+            query, key.astype(jnp.bfloat16), value, jnp.array([[0]])
+        )
+    with pytest.raises(ValueError, match="3 active tiles of 2"):
+        masked_region_attention(query, key, value, jnp.array([[0, 1, 1]]))
+
+
+def test_a_variant_refuses_what_it_cannot_do():
+    operands = arrays(1, 2, 4, 1, 16, jnp.float16)[:3]
+    with pytest.raises(NotImplementedError, match="neither bfloat16 nor float32"):
+        masked_region_attention(
+            *operands, jnp.array([[0]]), implementation="tpu_interpreted"
+        )
+    assert dispatch.refusal("masked_region_attention", "gpu", jnp.dtype("float32"), 24)
+
+
+def test_blocks_are_whole_tiles_near_the_wanted_rows():
+    assert blocks.fitted("any", 195, 42, 168) == blocks.Tiles(5, 8)
+    assert blocks.fitted("any", 4096, 3, 8) == blocks.Tiles(1, 1)
+    assert blocks.fitted("any", 120, 42, 630) == blocks.Tiles(8, 10)
+    assert blocks.fitted("any", 120, 42, 631) == blocks.Tiles(8, 13)
