@@ -44,7 +44,8 @@ def excess(job: FlowJob, params: Params) -> float:
     """See above; of clips of the training with their own captions."""
     numbers = np.arange(CLIPS) % len(job.batch.asked)
     rng = np.random.default_rng(0)
-    batch = job.batch.captioned(numbers, [job.batch.caption(n, rng) for n in numbers])
+    captions = [job.batch.caption(number, rng) for number in numbers.tolist()]
+    batch = job.batch.captioned(numbers, captions)
 
     @jax.jit
     def ratio(params: Params) -> jax.Array:
