@@ -15,7 +15,7 @@ from chorus_jax.inter_request.regions import (
     SampledContext,
 )
 from chorus_jax.inter_request.stages import StagePlan
-from chorus_jax.models import wan_attention
+from chorus_jax.models import kernel_attention
 from chorus_jax.models.chunked_attention import chunked
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_config import WanConfig
@@ -327,7 +327,7 @@ def watched_share(model, given, latents, plan, words):
             return chunked(query, key, value, bias)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(wan_attention, "attention", spy)
+            patch.setattr(kernel_attention, "attention", spy)
             inputs, _ = layer(inputs, times.blocks, given.rotary, near)
         logits = np.einsum("bnad,bmad->bnam", seen["query"], seen["key"])
         logits = logits / np.sqrt(CONFIG.head_width) + np.asarray(seen["bias"])[0]
