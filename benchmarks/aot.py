@@ -35,6 +35,8 @@ ENVIRONMENT = {
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
+    # Nothing is run, so that processes need not wait for each other.
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 
 
