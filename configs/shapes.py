@@ -29,8 +29,8 @@ from the averaged parameters of the one before.
     unpack, encode 9000 clips in 9 minutes, then the plan below (rate 1.5e-2): 418 steps
     in 10 minutes without places, 3450 in 95
 
-In all 312 000 clips; then teach in 2 minutes and distill in 6. They know colours, motions, backgrounds
-and sizes, but not yet most shapes: see the README.
+In all 312 000 clips; then teach in 2 minutes and distill in 6. They know colours,
+motions, backgrounds and sizes, but not yet most shapes: see the README.
 """
 
 from chorus_jax.models.t5 import T5Config
