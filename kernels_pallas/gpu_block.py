@@ -10,3 +10,12 @@ class GpuBlock(NamedTuple):
     key: int
     warps: int
     stages: int
+
+
+DEFAULT = GpuBlock(query=128, key=64, warps=4, stages=3)
+
+
+def fitted(table: dict[str, GpuBlock], kind: str, itemsize: int) -> GpuBlock:
+    """The block of a GPU kind; of float32 numbers half as many fit on the chip."""
+    block = table.get(kind, DEFAULT)
+    return block if itemsize < 4 else block._replace(key=block.key // 2, stages=2)

@@ -16,9 +16,8 @@ from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
 from kernels_pallas.gpu_block import GpuBlock
+from kernels_pallas.products import LOWEST
 
-# Below any logit: where a block has no keys, exp2(-inf - LOWEST) is 0 and not nan.
-LOWEST = -1e30
 # Beyond the rows of any buffer.
 NOWHERE = 2**24
 

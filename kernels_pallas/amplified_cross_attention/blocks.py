@@ -34,7 +34,7 @@ DEFAULT = Wanted(1024, 6 * 2**20)
 # By device kind, from `python -m benchmarks.tune_kernels`.
 WANTED: dict[str, Wanted] = {}
 
-TRITON_DEFAULT = GpuBlock(query=128, key=64, warps=4, stages=3)
+# The same of Triton's blocks.
 TRITON: dict[str, GpuBlock] = {}
 
 
@@ -56,9 +56,3 @@ def together(heads: int, width: int, most: int) -> int:
         if heads % count == 0 and (count * width % LANES == 0 or count == heads)
     ]
     return max([count for count in fitting if count <= most], default=fitting[0])
-
-
-def triton(kind: str, itemsize: int) -> GpuBlock:
-    """The block on a GPU kind; of float32 numbers half as many fit on the chip."""
-    block = TRITON.get(kind, TRITON_DEFAULT)
-    return block if itemsize < 4 else block._replace(key=block.key // 2, stages=2)

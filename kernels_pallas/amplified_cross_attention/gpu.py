@@ -13,7 +13,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float
 
-from kernels_pallas import dispatch, triton_softmax
+from kernels_pallas import dispatch, gpu_block, triton_softmax
 from kernels_pallas.amplified_cross_attention import blocks
 from kernels_pallas.amplified_cross_attention.reference import Region, Text
 from kernels_pallas.gpu_block import GpuBlock
@@ -31,7 +31,9 @@ def attend(
 ) -> Float[Array, "b n a d"]:
     """As the reference; `block` from the table unless given."""
     b, n, a, _ = query.shape
-    block = block or blocks.triton(dispatch.device()[1], query.dtype.itemsize)
+    if block is None:
+        kind, itemsize = dispatch.device()[1], query.dtype.itemsize
+        block = gpu_block.fitted(blocks.TRITON, kind, itemsize)
     operands, aliases, rows, size = [query, *text], {}, n, 0
     if residual is not None:
         operands.append(residual)

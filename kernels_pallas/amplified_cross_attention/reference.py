@@ -5,9 +5,10 @@ Letters: b batch, n video tokens, m text tokens, a heads, d head width, k active
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
+
+from kernels_pallas.products import exact
 
 
 class Text(NamedTuple):
@@ -76,9 +77,3 @@ def put(region: Region, out: Float[Array, "b n a d"]) -> Float[Array, "b n a d"]
     chosen = chosen.at[jnp.arange(b)[:, None], place].set(True, mode="drop")
     chosen = jnp.repeat(chosen, region.size, axis=1)[..., None, None]
     return jnp.where(chosen, out, region.out)
-
-
-def exact(dtype: jnp.dtype) -> jax.lax.Precision:
-    """The precision of products of this dtype: float32 means float32."""
-    single = dtype == jnp.float32
-    return jax.lax.Precision.HIGHEST if single else jax.lax.Precision.DEFAULT

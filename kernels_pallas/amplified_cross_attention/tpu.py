@@ -15,12 +15,12 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Float32
 
-from kernels_pallas import dispatch
+from kernels_pallas import dispatch, mosaic
 from kernels_pallas.amplified_cross_attention import blocks
-from kernels_pallas.amplified_cross_attention.reference import Region, Text, exact
+from kernels_pallas.amplified_cross_attention.reference import Region, Text
+from kernels_pallas.products import LOWEST, exact
 
-# Below any logit: where there are no keys, exp2(-inf - LOWEST) is 0 and not nan.
-LOWEST = -1e30
+refusal = mosaic.refusal
 
 
 class Plan(NamedTuple):
@@ -35,13 +35,6 @@ class Plan(NamedTuple):
     def lanes(self) -> int:
         """Columns of a block."""
         return self.block.heads * self.width
-
-
-def refusal(dtype: jnp.dtype, width: int) -> str | None:
-    """Why heads of this dtype and width are refused, None if they are not."""
-    if dtype not in (jnp.bfloat16, jnp.float32):
-        return f"{dtype} is neither bfloat16 nor float32"
-    return None
 
 
 def attend(

@@ -32,7 +32,7 @@ DEFAULT = Rows(1024, 1664)
 # By device kind, from `python -m benchmarks.tune_kernels`.
 ROWS: dict[str, Rows] = {}
 
-TRITON_DEFAULT = GpuBlock(query=128, key=64, warps=4, stages=3)
+# The same of Triton's blocks.
 TRITON: dict[str, GpuBlock] = {}
 
 
@@ -50,9 +50,3 @@ def dividing(count: int, most: int) -> int:
     as it or less: a block that is not filled is better than many small ones."""
     best = max(x for x in range(1, min(count, most) + 1) if count % x == 0)
     return best if 2 * best > min(count, most) else min(count, most)
-
-
-def triton(kind: str, itemsize: int) -> GpuBlock:
-    """The block on a GPU kind; of float32 numbers half as many fit on the chip."""
-    block = TRITON.get(kind, TRITON_DEFAULT)
-    return block if itemsize < 4 else block._replace(key=block.key // 2, stages=2)

@@ -15,7 +15,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array, Float, Float32, Int
 
-from kernels_pallas import dispatch, triton_softmax
+from kernels_pallas import dispatch, gpu_block, triton_softmax
 from kernels_pallas.gpu_block import GpuBlock
 from kernels_pallas.masked_region_attention import blocks
 from kernels_pallas.masked_region_attention.reference import Attended, Fresh
@@ -40,7 +40,9 @@ def attend(
     """As the reference; `block` from the table unless given."""
     b, _, s, a, d = query.shape
     k, count = active.shape[1], key.shape[1]
-    block = block or blocks.triton(dispatch.device()[1], query.dtype.itemsize)
+    if block is None:
+        kind, itemsize = dispatch.device()[1], query.dtype.itemsize
+        block = gpu_block.fitted(blocks.TRITON, kind, itemsize)
     if fresh is not None:
         key = written(key, fresh.key, fresh.tiles, interpret)
         value = written(value, fresh.value, fresh.tiles, interpret)

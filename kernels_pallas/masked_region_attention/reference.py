@@ -6,9 +6,10 @@ d head width; k active tiles, j fresh tiles, u listed tiles.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
+
+from kernels_pallas.products import exact
 
 
 class Fresh(NamedTuple):
@@ -86,12 +87,6 @@ def softmax(
     )
     out = out / jnp.where(total > 0, total, 1.0)[..., None]
     return out, highest[..., 0, 0] + jnp.log(total)
-
-
-def exact(dtype: jnp.dtype) -> jax.lax.Precision:
-    """The precision of products of this dtype: float32 means float32."""
-    single = dtype == jnp.float32
-    return jax.lax.Precision.HIGHEST if single else jax.lax.Precision.DEFAULT
 
 
 def take(x: Array, tiles: Int[Array, "b k"]) -> Array:

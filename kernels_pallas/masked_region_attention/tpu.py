@@ -18,14 +18,15 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Float32, Int
 
-from kernels_pallas import dispatch
+from kernels_pallas import dispatch, mosaic
 from kernels_pallas.masked_region_attention import blocks
-from kernels_pallas.masked_region_attention.reference import Attended, Fresh, exact
+from kernels_pallas.masked_region_attention.reference import Attended, Fresh
+from kernels_pallas.products import LOWEST, exact
 
 LANES = 128
-# Below any logit: where a block has no keys, exp2(-inf - LOWEST) is 0 and not nan.
-LOWEST = -1e30
 ABREAST = 8
+
+refusal = mosaic.refusal
 
 
 class Plan(NamedTuple):
@@ -67,13 +68,6 @@ class Scratch(NamedTuple):
     total: Any
     sums: Any
     done: Any
-
-
-def refusal(dtype: jnp.dtype, width: int) -> str | None:
-    """Why heads of this dtype and width are refused, None if they are not."""
-    if dtype not in (jnp.bfloat16, jnp.float32):
-        return f"{dtype} is neither bfloat16 nor float32"
-    return None
 
 
 def attend(

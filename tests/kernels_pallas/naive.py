@@ -1,6 +1,14 @@
 """Attention in float64, one head of one row at a time: what the kernels are held to."""
 
 import numpy as np
+from hypothesis import HealthCheck, Phase, settings
+
+# Few, and not shrunk: an interpreted call takes seconds.
+FEW = settings(
+    max_examples=4,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.differing_executors],
+)
 
 
 def softmax(query, key, value, offset, gain=None):

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels_pallas.amplified_cross_attention import blocks
@@ -87,12 +87,7 @@ class Checks:
                 want[row, rows] = whole[row, rows]
         naive.close(found, want, query.dtype, 4.0)
 
-    # Not shrunk: an interpreted call takes seconds.
-    @settings(
-        max_examples=4,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=[HealthCheck.differing_executors],
-    )
+    @naive.FEW
     @given(
         n=st.integers(1, 40),
         m=st.integers(1, 20),

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels_pallas import dispatch
@@ -82,12 +82,7 @@ class Checks:
         naive.close(found.logsumexp, want[3], query.dtype, scale)
         return found
 
-    # Not shrunk: an interpreted call takes seconds.
-    @settings(
-        max_examples=4,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=[HealthCheck.differing_executors],
-    )
+    @naive.FEW
     @given(
         t=st.integers(1, 5),
         s=st.integers(1, 9),
