@@ -9,15 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+PERIOD = 10000.0
+
+
+def axis_pairs(head_width: int) -> tuple[int, int, int]:
+    """Pairs of channels that turn along frames, height and width."""
+    side = head_width // 6
+    return head_width // 2 - 2 * side, side, side
+
 
 def rotary_table(
-    grid: tuple[int, int, int], head_width: int, period: float = 10000.0
+    grid: tuple[int, int, int], head_width: int, period: float = PERIOD
 ) -> Float[Array, "2 n r"]:
     """Cosines and sines of every token (r = d / 2 pairs), computed in float64 once."""
-    side = head_width // 6
-    pairs = (head_width // 2 - 2 * side, side, side)
     angles = []
-    for axis, (size, count) in enumerate(zip(grid, pairs)):
+    for axis, (size, count) in enumerate(zip(grid, axis_pairs(head_width))):
         frequencies = period ** (-np.arange(count) / count)
         shape = [1, 1, 1, count]
         shape[axis] = size

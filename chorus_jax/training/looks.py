@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from chorus_jax.models.rotary import PERIOD, axis_pairs
 from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.training.params import Params
 
@@ -28,7 +29,6 @@ SIDES: tuple[Look, ...] = ((None, 0, 2), (None, 0, -2), (None, 2, 0), (None, -2,
 CONSTANT = 4.0  # of queries and keys, at the two fastest angles of such an axis
 CONTENT = 0.3  # of these heads' queries and keys, over what it would be
 SHARPNESS = 1.6  # their norm's scale
-PERIOD = 10000.0  # of the rotary angles, see models/rotary.py
 
 
 def looks(config: WanConfig) -> tuple[Look, ...]:
@@ -63,8 +63,7 @@ def constants(
 
     A key's is turned back by as much as its token's place, so far on, turns it.
     """
-    side = config.head_width // 6
-    counts = (config.head_width // 2 - 2 * side, side, side)
+    counts = axis_pairs(config.head_width)
     queries = np.zeros((config.heads, config.head_width), np.float32)
     keys = np.zeros_like(queries)
     for query, key, look in zip(queries, keys, seen):
