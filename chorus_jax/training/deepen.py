@@ -17,12 +17,12 @@ LAYERS = f"{TRANSFORMER}.layers."
 
 def deepened(params: Params, depth: int, config: WanConfig, seed: int) -> Params:
     """Parameters of a model of `depth` layers, for a `config` of as many or more."""
+    if depth == config.depth:
+        return params
     fresh = initial_transformer(config, seed, sides(config))
     order = layer_order(depth, config.depth)
     return {
-        name: jnp.concatenate([x, fresh[name]])[order]
-        if name.startswith(LAYERS) and config.depth > depth
-        else x
+        name: jnp.concatenate([x, fresh[name]])[order] if name.startswith(LAYERS) else x
         for name, x in params.items()
     }
 
