@@ -23,7 +23,7 @@ with AMX, all but vae and encode with `--products bfloat16`, flow and distill on
 devices, with other work beside: vae 1450 steps in 20 minutes, then flow in parts, each
 from the averaged parameters of the one before.
 
-    5 layers, 8000 clips of shapes a sixth smaller, batches of 16, no places in
+    5 layers, 8000 clips of shapes up to a sixth smaller, batches of 16, no places in
     `structure`: 5568 steps (of 6500, rate 2e-2, warm-up 50, average 0.998, no `naming`)
     in 83 minutes, 1500 (rate 1e-2, decay 0.9, average 0.995) in 30, 4700 in 71
     unpack, encode 9000 clips in 9 minutes, then the plan below (rate 1.5e-2): 418 steps
