@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks import (
     chorus_tables,
     index_tables,
+    kernel_tables,
     quality_tables,
     reuse_tables,
 )
@@ -81,6 +82,9 @@ TABLES = {
         "cold_start_prompts", reuse_tables.cold_start_prompts
     ),
     "index": Table("index", index_tables.indexes),
+    "kernels": Table("kernels", kernel_tables.cases, kernel_tables.in_cases),
+    "kernel_steps": Table("kernels", kernel_tables.steps, kernel_tables.in_steps),
+    "kernel_memory": Table("kernels", kernel_tables.memory, kernel_tables.in_memory),
 }
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import kernel_cases, kernels
+from benchmarks import kernel_cases, kernel_tables, kernels
 from kernels_pallas import dispatch
 
 CASES = {case.name: case for case in kernel_cases.CASES}
@@ -53,3 +53,33 @@ def test_what_is_compared_is_the_same_function():
     plain = kernel_cases.functions(small)["xla"](*operands, active)
     for found, want in zip(ours, plain, strict=True):
         np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_tables_have_a_line_a_case_and_a_column_a_tpu():
+    rows = [
+        {"row": f"{case} {tpu}", "ratio": ratio, "vmem_mib": ratio}
+        for case in ("cross 14b 720p 0.5 128 words", "region 14b 720p 0.5")
+        for tpu, ratio in (("v6e", 0.5), ("v4", 2.0))
+    ]
+    assert all(kernel_tables.in_cases(row["row"]) for row in rows)
+    assert kernel_tables.cases(rows).splitlines() == [
+        "| kernel | Wan | active share | v4 | v6e | VMEM (MiB) |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| region | 14b 720p | 0.5 | 2 | 0.5 | 2 |",
+        "| cross 128 words | 14b 720p | 0.5 | 2 | 0.5 | 2 |",
+    ]
+
+
+def test_tables_of_steps_and_their_memory():
+    step = {"row": "step dit 14b 720p 0.5 v6e", "active": 0.5, "cycles": 8}
+    steps = kernel_tables.steps([{**step, "cycles_ratio": 0.6}, step])
+    assert steps.splitlines()[2:] == [
+        "| 14b 720p v6e | 0.5 | 8 | 0.6 | 1.2 |",
+        "| 14b 720p v6e | 0.5 | 8 |  |  |",
+    ]
+    name = "memory dit 1.3b 720p 0.25 plain v5p"
+    row = {"row": name, "active": 0.25, "temporary_mib": 2048.0, "fits": False}
+    assert kernel_tables.memory([row]).splitlines()[2:] == [
+        "| 1.3b 720p v5p | 0.25 | plain | 2 |  | no |"
+    ]
+    assert kernel_tables.in_steps(step["row"]) and kernel_tables.in_memory(name)
