@@ -28,9 +28,10 @@ class VaeTraining:
 class FlowTraining:
     """`unconditional` is the share of captions that are dropped for guidance.
 
-    Noise levels are uniform, then shifted by `shift`. `clips` are encoded before. The
-    error counts at these `scales`, in latents. `structure` and `naming` weigh the
-    errors of what is read off the models beside it (see the files of these names).
+    Noise levels are uniform, then shifted by `shift`, which need not be the sampler's
+    (that is in `DistillTraining`). `clips` are encoded before. The error counts at
+    these `scales`, in latents. `structure` and `naming` weigh the errors of what is
+    read off the models beside it (see the files of these names).
     """
 
     plan: Plan

@@ -102,5 +102,5 @@ class Runs(Made):
         target = self.folder / "model"
         if target.exists():
             shutil.rmtree(target)
-        scheduler = euler_scheduler(self.recipe.train_flow.shift)
+        scheduler = euler_scheduler(self.recipe.distill.shift)
         return write_model(target, parts, self.folder / "tokenizer", scheduler)
