@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.rows import table
+from benchmarks.rows import scaled, table
 
 Rows = list[dict[str, Any]]
 
@@ -30,10 +30,10 @@ def indexes(rows: Rows) -> str:
             "recall@10": row["recall_10"],
             "hits kept": row.get("hits_kept"),
             "build (s)": row.get("build_seconds"),
-            "memory (MB)": _scaled(row, "memory_bytes", 1e-6),
-            "add (µs)": _scaled(row, "add_seconds", 1e6),
-            "while building": _scaled(row, "add_seconds_building", 1e6),
-            "at worst": _scaled(row, "add_seconds_worst", 1e6),
+            "memory (MB)": scaled(row, "memory_bytes", 1e-6),
+            "add (µs)": scaled(row, "add_seconds", 1e6),
+            "while building": scaled(row, "add_seconds_building", 1e6),
+            "at worst": scaled(row, "add_seconds_worst", 1e6),
         }
         for row in found
     ]
@@ -71,7 +71,3 @@ def told(rows: Rows, width: int) -> str:
     if at == min(sizes):
         return f"Width {width}: ScaNN is faster at all sizes, from {min(sizes)} on."
     return f"Width {width}: ScaNN is faster from about {at:.2g} entries on."
-
-
-def _scaled(row: dict[str, Any], name: str, factor: float) -> float | None:
-    return row[name] * factor if name in row else None

@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks.kernel_aot import TOPOLOGIES
-from benchmarks.rows import table
+from benchmarks.rows import scaled, table
 
 Rows = list[dict[str, Any]]
 KERNELS = ("region", "cross")
@@ -59,7 +59,7 @@ def steps(rows: Rows) -> str:
             "active share": row["active"],
             "cycles": row["cycles"],
             "of a full one's": row.get("cycles_ratio"),
-            "over the share": _over(row.get("cycles_ratio"), row["active"]),
+            "over the share": scaled(row, "cycles_ratio", 1 / row["active"]),
         }
         for row in rows
     ]
@@ -74,7 +74,7 @@ def memory(rows: Rows) -> str:
             "active share": row["active"],
             "with": row["row"].split()[5],
             "temporary (GiB)": row["temporary_mib"] / 1024,
-            "weights and held keys (GiB)": _scaled(row.get("arguments_mib")),
+            "weights and held keys (GiB)": scaled(row, "arguments_mib", 1 / 1024),
             "fits": "yes" if row["fits"] else "no",
         }
         for row in rows
@@ -90,11 +90,3 @@ def _place(line: dict[str, Any]) -> tuple[Any, ...]:
 def _of(row: dict[str, Any], places: tuple[int, ...]) -> str:
     words = row["row"].split()
     return " ".join(words[place] for place in places)
-
-
-def _over(ratio: float | None, share: float) -> float | None:
-    return None if ratio is None else ratio / share
-
-
-def _scaled(mebibytes: float | None) -> float | None:
-    return None if mebibytes is None else mebibytes / 1024

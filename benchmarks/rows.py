@@ -102,6 +102,11 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def scaled(row: dict[str, Any], name: str, factor: float) -> float | None:
+    """A figure in another unit, None where the row has none."""
+    return row[name] * factor if name in row else None
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
