@@ -45,7 +45,7 @@ def excess(job: FlowJob, params: Params) -> float:
     numbers = np.arange(CLIPS) % len(job.batch.asked)
     rng = np.random.default_rng(0)
     captions = [job.batch.caption(number, rng) for number in numbers.tolist()]
-    batch = job.batch.captioned(numbers, captions)
+    batch = job.batch.captioned(numbers, captions, rng)
 
     @jax.jit
     def ratio(params: Params) -> jax.Array:

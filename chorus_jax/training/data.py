@@ -65,8 +65,8 @@ class Crops:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Clips encoded to a folder: `latents.npy`, `structure.npy`, and `asked.jsonl`
-    with a line each."""
+    """Clips encoded to a folder: `latents.npy`, `structure.npy`, `chances.npy`, and
+    `asked.jsonl` with a line each."""
 
     folder: Path
 
@@ -85,6 +85,10 @@ class Encoded:
     def structure(self) -> Float16[np.memmap, "clips f h w s"]:
         """What the clips show (`structure.py`). ValueError if some are missing."""
         return self.array("structure")
+
+    def chances(self) -> Float16[np.memmap, "clips n"]:
+        """What chance decided (`chances.py`). ValueError if some are missing."""
+        return self.array("chances")
 
     def array(self, name: str) -> np.memmap:
         """An array of all clips. ValueError if some are missing."""

@@ -8,10 +8,12 @@ from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
 from chorus_jax.models.wan_vae import WanVAE
+from chorus_jax.training.coupling import flat
 from chorus_jax.training.data import Clips, Encoded
 from chorus_jax.training.loop import prefetched
 from chorus_jax.training.structure import CHANNELS, structure
 from chorus_jax.training.vae import to_float
+from chorus_jax.training.world.chances import COUNT, chances
 
 
 @jax.jit
@@ -38,6 +40,7 @@ def encode_clips(
     grid = vae.config.latent_shape(world.frames, world.height, world.width)
     latents = encoded.create("latents", count, (*grid, vae.config.latent_channels))
     drawn = encoded.create("structure", count, (*grid, CHANNELS))
+    chance = encoded.create("chances", count, (COUNT,))
     if len(latents) != count:
         raise ValueError(
             f"{encoded.folder} was begun for {len(latents)} clips, not {count}: "
@@ -57,7 +60,8 @@ def encode_clips(
             latents[start:end] = made.astype(np.float16)
             scenes = [each.scene for each in examples]
             drawn[start:end] = np.stack([structure(each, grid) for each in scenes])
-            latents.flush()
-            drawn.flush()
+            chance[start:end] = np.stack([flat(chances(each)) for each in scenes])
+            for array in (latents, drawn, chance):
+                array.flush()
             encoded.add([each.prompt.asked for each in examples])
             bar.update(end - start)

@@ -23,6 +23,7 @@ from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.schedulers.flow import TRAIN_STEPS, add_noise, shift_sigmas
 from chorus_jax.text import Tokenizer
 from chorus_jax.tokens import to_patches
+from chorus_jax.training.coupling import components, coupled
 from chorus_jax.training.data import Encoded, reworded
 from chorus_jax.training.evaluate import CLIPS, losses_by_level
 from chorus_jax.training.initial_flow import (
@@ -37,13 +38,16 @@ from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import FlowTraining
 from chorus_jax.training.structure import read
 from chorus_jax.training.world.attributes import Attributes
+from chorus_jax.training.world.chances import LARGE
 
 
 class Captioned(NamedTuple):
-    """A batch: normalised latents, what they show in pixels (`structure.py`) and in
-    words (`naming.py`), and the tokens of their captions."""
+    """A batch: normalised latents, what is not free in the noise that goes with them
+    (`coupling.py`), what they show in pixels (`structure.py`) and in words
+    (`naming.py`), and the tokens of their captions."""
 
     latents: Float[Any, "b f h w c"]
+    components: Float[Any, "b h w k"]
     structure: Float[Any, "b f h w s"]
     labels: Int[Any, "b named"]
     ids: Int[Any, "b m"]
@@ -78,6 +82,11 @@ class CaptionedBatches:
         return self.encoded.structure()
 
     @functools.cached_property
+    def chances(self) -> np.ndarray:
+        """What chance decided in the clips (see `world/chances.py`)."""
+        return self.encoded.chances()
+
+    @functools.cached_property
     def asked(self) -> list[tuple[Attributes, ...]]:
         """What the clips show."""
         return self.encoded.asked()
@@ -92,13 +101,15 @@ class CaptionedBatches:
             "" if drop else self.caption(row, rng)
             for row, drop in zip(rows.tolist(), dropped.tolist())
         ]
-        return self.captioned(rows, captions)
+        return self.captioned(rows, captions, rng)
 
     def caption(self, clip: int, rng: np.random.Generator) -> str:
         """A new caption of a clip."""
         return reworded(self.asked[clip], rng)
 
-    def captioned(self, rows: np.ndarray, captions: list[str]) -> Captioned:
+    def captioned(
+        self, rows: np.ndarray, captions: list[str], rng: np.random.Generator
+    ) -> Captioned:
         """These clips with these captions."""
         tokens = self.tokenizer(captions)
         latents, shown = (
@@ -108,7 +119,16 @@ class CaptionedBatches:
         # What is not asked for cannot be named.
         pairs = zip(rows.tolist(), captions)
         asked = [self.asked[row] if caption else () for row, caption in pairs]
-        return Captioned(latents, shown, labels(asked), tokens.ids, tokens.mask)
+        noise = components(self.unsaid(rows), latents.shape[2:4], rng)
+        named = labels(asked)
+        return Captioned(latents, noise, shown, named, tokens.ids, tokens.mask)
+
+    def unsaid(self, rows: np.ndarray) -> np.ndarray:
+        """What chance decided in these clips: not a size that was asked for."""
+        found = np.array(self.chances[rows], np.float32)
+        said = [any(one.size for one in self.asked[row]) for row in rows.tolist()]
+        found[said, LARGE] = np.nan
+        return found
 
 
 @dataclass(frozen=True)
@@ -174,7 +194,8 @@ class FlowJob:
         model, encoder = (
             assembled(part, params, self.like[part]) for part in (TRANSFORMER, TEXT)
         )
-        noise = jax.random.normal(key, batch.latents.shape)
+        free = jax.random.normal(key, batch.latents.shape)
+        noise = coupled(free, batch.components)
         noisy = add_noise(batch.latents, noise, sigmas)
         text = jnp.where(batch.mask[..., None], encoder(batch.ids, batch.mask), 0)
         made, layers = unrolled(model, noisy, TRAIN_STEPS * sigmas, text)
@@ -187,7 +208,8 @@ class FlowJob:
         right = [self.batch.caption(row, rng) for row in rows.tolist()]
 
         def error(captions: list[str], sigmas: Array) -> Array:
-            batch = self.batch.captioned(rows, captions)
+            rng = np.random.default_rng(1)
+            batch = self.batch.captioned(rows, captions, rng)
             return self.compiled_errors(params, batch, sigmas, jax.random.key(0))
 
         return losses_by_level(error, right)

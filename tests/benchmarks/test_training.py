@@ -44,7 +44,7 @@ def test_errors_of_texture_alone_have_no_excess():
         class batch:
             asked = [()]
             caption = staticmethod(lambda clip, rng: "")
-            captioned = staticmethod(lambda clips, captions: len(captions))
+            captioned = staticmethod(lambda clips, captions, rng: len(captions))
 
         def __init__(self, common):
             self.common = common

@@ -39,6 +39,8 @@ def test_encoded_clips_are_complete_or_refused(tmp_path):
     encoded.add([(one, one)])
     assert encoded.latents().shape == (2, 1, 2, 2, 3)
     assert (encoded.structure() == 2).all()
+    with pytest.raises(ValueError, match="encode"):
+        encoded.chances()
     assert encoded.asked() == [(one,), (one, one)]
 
 

@@ -1,0 +1,96 @@
+"""What placing left to chance in a scene of one object, read back from the scene.
+
+Each is told as a quantile: how much of the range that it was drawn from, evenly, lies
+below it. Of the middle of the way the range itself is told too.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+
+from chorus_jax.training.world.placing import (
+    BORDER,
+    GROWTH,
+    RADIUS,
+    RADIUS_SPREAD,
+    SIDEWAYS,
+    TRAVEL,
+)
+from chorus_jax.training.world.scene import Scene
+from chorus_jax.training.world.shapes import REACH, TILT
+
+STILL: Final = 1e-3  # pixels: what moves less does not move
+
+
+class Chances(NamedTuple):
+    """One object's; `nan` where there is nothing that could be seen.
+
+    `least`, `most` and `middle` are right and down, as fractions of the frame.
+    """
+
+    least: Float32[np.ndarray, "2"]
+    most: Float32[np.ndarray, "2"]
+    middle: Float32[np.ndarray, "2"]
+    large: float  # 0 or 1
+    radius: float
+    tilt: float
+    pace: float  # of the way, or of the growth
+    sideways: float
+
+
+COUNT: Final = 11  # numbers in `Chances`, in a row
+LARGE: Final = 6  # the place of that one
+
+
+def chances(scene: Scene) -> Chances:
+    """Of the scene's only object; nothing but `nan` if there are two."""
+    nothing = float("nan")
+    if len(scene.things) != 1:
+        unknown = np.full(2, nothing, np.float32)
+        return Chances(unknown, unknown, unknown, *[nothing] * 5)
+    (thing,), unit = scene.things, scene.world.unit
+    path, frame = thing.path, np.array([scene.world.width, scene.world.height])
+    ends = np.stack([[at[0], at[-1]] for at in (path.x, path.y)])
+    step, middle = ends[:, 1] - ends[:, 0], ends.mean(axis=1)
+    reach = float(path.radius.max()) * REACH[thing.shape] + BORDER * unit
+    least = reach + abs(step) / 2
+    size = float(path.radius.mean()) / unit
+    large = abs(size - RADIUS["large"]) < abs(size - RADIUS["small"])
+    expected = RADIUS["large" if large else "small"]
+    pace, sideways = _moving(step, frame - 2 * reach, unit)
+    growth = float(path.radius[-1] / path.radius.mean() - 1)
+    if growth > STILL:
+        pace = quantile(growth, GROWTH)
+    return Chances(
+        (least / frame).astype(np.float32),
+        (1 - least / frame).astype(np.float32),
+        (middle / frame).astype(np.float32),
+        float(large),
+        quantile(size / expected - 1, (-RADIUS_SPREAD, RADIUS_SPREAD)),
+        quantile(thing.tilt, (-TILT, TILT)),
+        pace,
+        sideways,
+    )
+
+
+def _moving(step: np.ndarray, room: np.ndarray, unit: int) -> tuple[float, float]:
+    """Quantiles of the way's length, and of how far to one side it leads."""
+    main = int(abs(step).argmax())
+    along, beside = float(abs(step[main])), float(step[1 - main])
+    if along < STILL:
+        return float("nan"), float("nan")
+    least, most = (fraction * unit for fraction in TRAVEL)
+    longest = float(np.clip(room[main], least, most))
+    return (
+        quantile(along, (least, longest)),
+        quantile(beside / along, (-SIDEWAYS, SIDEWAYS)),
+    )
+
+
+def quantile(value: float, ends: tuple[float, float]) -> float:
+    """Where a value lies between the ends, within [0, 1]; `nan` if they are one."""
+    low, high = ends
+    if high - low < 1e-6:
+        return float("nan")
+    return float(np.clip((value - low) / (high - low), 0, 1))
