@@ -22,8 +22,10 @@ standard error, or a policy that loses nothing would often fail.
 """
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from benchmarks import rows
 from benchmarks.calibrate_policy import Calibration, kept
@@ -49,15 +51,28 @@ def calibrate(options: argparse.Namespace) -> None:
     found = Calibration.of(loaded, begin, options)
     place = found.moves.spread if options.policy is None else found.moves.keeping
     start = place(begin)
+    what = {"name": name, "steps": steps}
+    # First, so that what reuse costs is on record even if no policy holds.
+    record(found, {"full": Policy(steps, (), ()), "start": start}, what | loaded.told)
     policy = found.chosen(start, 60 * options.minutes)
-    what = {"name": name, "steps": steps, "policy": asdict(kept(policy))}
-    policies = {"full": Policy(steps, (), ()), "start": start, "chosen": policy}
-    measured = [{**row, **what, **loaded.told} for row in found.rows(policies)]
     path = options.out or calibrated_file(name, steps)
     path.parent.mkdir(exist_ok=True)
     kept(policy).write(path)
-    rows.update("calibrate", measured, KEY)
+    record(found, {"chosen": policy}, what | loaded.told)
     print(path)
+
+
+def record(
+    found: Calibration, policies: Mapping[str, Policy], what: Mapping[str, Any]
+) -> None:
+    """Writes the rows of these policies, each with what it is."""
+    told = {name: asdict(kept(policy)) for name, policy in policies.items()}
+    measured = found.rows(policies)
+    rows.update(
+        "calibrate",
+        [{**row, **what, "policy": told[row["row"]]} for row in measured],
+        KEY,
+    )
 
 
 def parser() -> argparse.ArgumentParser:

@@ -39,12 +39,12 @@ class Calibration:
         if not scores:
             raise SystemExit("no target has any source: there is nothing to choose")
         runs = Runs(bench, targets), Runs(bench, bench.targets[options.targets :])
+        for each in runs:
+            each.fill(loaded.steps)
         return cls(*runs, Moves(loaded.steps, scores))
 
     def chosen(self, start: Policy, seconds: float) -> Policy:
         """The policy that holds on fresh targets. SystemExit if none does."""
-        for runs in (self.runs, self.fresh):
-            runs.fill(start.steps)
         search = Search(
             self.moves.coordinates(), self.runs.cost, self.runs.measure, seconds
         )
