@@ -54,7 +54,7 @@ def components(
 ) -> Float32[np.ndarray, "b h w k"]:
     """Of the noise of each clip, at every place, along `directions`.
 
-    `drawn` are the clips' `Chances`, flat. Those with nothing but `nan` have free noise.
+    `drawn` are the clips' `Chances`, flat. With nothing but `nan` the noise is free.
     """
     made = rng.standard_normal((len(drawn), *grid, COMPONENTS), np.float32)
     for noise, row in zip(made, drawn):
@@ -92,7 +92,7 @@ def _couple(
     height, width = noise.shape[:2]
     (x, across), (y, down) = (
         _cell(*ends, count)
-        for ends, count in zip(zip(*chances[:3], strict=True), (width, height))
+        for ends, count in zip(np.stack(chances[:3], axis=1).tolist(), (width, height))
     )
     (column, right), (row, below) = x, y
     noise[..., 0] = _first(np.outer(down, across), (row, column), rng)

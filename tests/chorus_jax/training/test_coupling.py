@@ -105,7 +105,7 @@ def test_the_first_token_tells_the_rest(drawn, made):
 
 def test_noise_keeps_all_but_its_components(made):
     noise = jax.random.normal(jax.random.key(0), (3, 5, *GRID, 8))
-    found = np.asarray(coupled(noise, made[:3]))
+    found = np.asarray(coupled(noise, jax.numpy.asarray(made[:3])))
     along = directions(5, 8)
     back = np.einsum("bfhwc,kfc->bhwk", found, along)
     np.testing.assert_allclose(back, made[:3], atol=1e-4)
