@@ -90,9 +90,10 @@ def _couple(
 ) -> None:
     """Puts a clip's chances into its noise."""
     height, width = noise.shape[:2]
+    sides = np.stack(chances[:3], axis=1).tolist()
     (x, across), (y, down) = (
-        _cell(*ends, count)
-        for ends, count in zip(np.stack(chances[:3], axis=1).tolist(), (width, height))
+        _cell(least, most, at, count)
+        for (least, most, at), count in zip(sides, (width, height))
     )
     (column, right), (row, below) = x, y
     noise[..., 0] = _first(np.outer(down, across), (row, column), rng)

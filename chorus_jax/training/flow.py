@@ -7,13 +7,13 @@ arXiv 2210.02747; noise levels are shifted as Wan's sampler shifts them (arXiv
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from chorus_jax.models.rotary import rotary_table
 from chorus_jax.models.t5 import T5Config, T5Encoder
@@ -21,10 +21,9 @@ from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_attention import Context
 from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.schedulers.flow import TRAIN_STEPS, add_noise, shift_sigmas
-from chorus_jax.text import Tokenizer
 from chorus_jax.tokens import to_patches
-from chorus_jax.training.coupling import components, coupled
-from chorus_jax.training.data import Encoded, reworded
+from chorus_jax.training.captioned import Captioned, CaptionedBatches
+from chorus_jax.training.coupling import coupled
 from chorus_jax.training.evaluate import CLIPS, losses_by_level
 from chorus_jax.training.initial_flow import (
     TEXT,
@@ -33,25 +32,10 @@ from chorus_jax.training.initial_flow import (
     initial_text_encoder,
     initial_transformer,
 )
-from chorus_jax.training.naming import labels, misnamed
+from chorus_jax.training.naming import misnamed
 from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import FlowTraining
 from chorus_jax.training.structure import read
-from chorus_jax.training.world.attributes import Attributes
-from chorus_jax.training.world.chances import LARGE
-
-
-class Captioned(NamedTuple):
-    """A batch: normalised latents, what is not free in the noise that goes with them
-    (`coupling.py`), what they show in pixels (`structure.py`) and in words
-    (`naming.py`), and the tokens of their captions."""
-
-    latents: Float[Any, "b f h w c"]
-    components: Float[Any, "b h w k"]
-    structure: Float[Any, "b f h w s"]
-    labels: Int[Any, "b named"]
-    ids: Int[Any, "b m"]
-    mask: Bool[Any, "b m"]
 
 
 class Forward(NamedTuple):
@@ -61,74 +45,6 @@ class Forward(NamedTuple):
     error: Float[Array, "b f h w c"]
     middle: Float[Array, "b n d"]
     text: Float[Array, "b m t"]
-
-
-@dataclass(frozen=True)
-class CaptionedBatches:
-    """Batches of encoded clips in random order, every time in other words."""
-
-    encoded: Encoded
-    tokenizer: Tokenizer
-    training: FlowTraining
-
-    @functools.cached_property
-    def latents(self) -> np.ndarray:
-        """Normalised latents of all clips, on disk."""
-        return self.encoded.latents()
-
-    @functools.cached_property
-    def structure(self) -> np.ndarray:
-        """What the clips show (see `structure.py`), on disk."""
-        return self.encoded.structure()
-
-    @functools.cached_property
-    def chances(self) -> np.ndarray:
-        """What chance decided in the clips (see `world/chances.py`)."""
-        return self.encoded.chances()
-
-    @functools.cached_property
-    def asked(self) -> list[tuple[Attributes, ...]]:
-        """What the clips show."""
-        return self.encoded.asked()
-
-    def __call__(self, step: int) -> Captioned:
-        """The batch of a step."""
-        plan = self.training.plan
-        rng = np.random.default_rng((plan.seed, step))
-        rows = rng.integers(len(self.asked), size=plan.batch)
-        dropped = rng.random(plan.batch) < self.training.unconditional
-        captions = [
-            "" if drop else self.caption(row, rng)
-            for row, drop in zip(rows.tolist(), dropped.tolist())
-        ]
-        return self.captioned(rows, captions, rng)
-
-    def caption(self, clip: int, rng: np.random.Generator) -> str:
-        """A new caption of a clip."""
-        return reworded(self.asked[clip], rng)
-
-    def captioned(
-        self, rows: np.ndarray, captions: list[str], rng: np.random.Generator
-    ) -> Captioned:
-        """These clips with these captions."""
-        tokens = self.tokenizer(captions)
-        latents, shown = (
-            np.asarray(array[rows], np.float32)
-            for array in (self.latents, self.structure)
-        )
-        # What is not asked for cannot be named.
-        pairs = zip(rows.tolist(), captions)
-        asked = [self.asked[row] if caption else () for row, caption in pairs]
-        noise = components(self.unsaid(rows), latents.shape[2:4], rng)
-        named = labels(asked)
-        return Captioned(latents, noise, shown, named, tokens.ids, tokens.mask)
-
-    def unsaid(self, rows: np.ndarray) -> np.ndarray:
-        """What chance decided in these clips: not a size that was asked for."""
-        found = np.array(self.chances[rows], np.float32)
-        said = [any(one.size for one in self.asked[row]) for row in rows.tolist()]
-        found[said, LARGE] = np.nan
-        return found
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,11 @@ from chorus_jax.models.wan_vae_config import WanVAEConfig
 from chorus_jax.text import Tokenizer
 from chorus_jax.training import saved
 from chorus_jax.training.assemble import FAMILY, stored_part
+from chorus_jax.training.captioned import CaptionedBatches
 from chorus_jax.training.data import Clips, Crops, Encoded
 from chorus_jax.training.distill import DistillJob, LeapBatches
 from chorus_jax.training.encode import raw_latents
-from chorus_jax.training.flow import TEXT, TRANSFORMER, CaptionedBatches, FlowJob
+from chorus_jax.training.flow import TEXT, TRANSFORMER, FlowJob
 from chorus_jax.training.loop import Job, State, start
 from chorus_jax.training.params import Params, of_part
 from chorus_jax.training.plan import Plan
