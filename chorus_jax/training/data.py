@@ -71,8 +71,16 @@ class Encoded:
     folder: Path
 
     def create(self, name: str, count: int, shape: tuple[int, ...]) -> np.memmap:
-        """An array of all clips, float16, new or as far as it was written."""
+        """An array of all clips, float16, new or as far as it was written.
+
+        ValueError if clips were encoded without it.
+        """
         path = self.folder / f"{name}.npy"
+        if self.done() and not path.exists():
+            raise ValueError(
+                f"{self.folder} has clips but no {name}.npy, so they were encoded by "
+                "an earlier version: remove the folder and encode them anew"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         if path.exists():
             return np.lib.format.open_memmap(path, "r+")

@@ -41,6 +41,9 @@ def test_encoded_clips_are_complete_or_refused(tmp_path):
     assert (encoded.structure() == 2).all()
     with pytest.raises(ValueError, match="encode"):
         encoded.chances()
+    # Else it would be taken for written, and be zero.
+    with pytest.raises(ValueError, match="no chances.npy"):
+        encoded.create("chances", 2, (11,))
     assert encoded.asked() == [(one,), (one, one)]
 
 
