@@ -11,9 +11,11 @@ in two, or in wording only. All arms (see `chorus_arms`) make each target in tur
 the noise of its source. `fewer` computes as many full steps as `chorus` does for that
 target, to the nearest (halves up). At 4 steps the distilled transformer runs.
 
-A row is over the `hits`, or over `all` targets, which are hits and misses; a replayed
-request would be an error. Rows of `full` and `fewer` over the hits are over those of
-`chorus`; NIRVANA's thresholds are for CLIP's cosine, but meet the score of ours.
+A row is over the `hits`, over those of them that differ from their source in what they
+show (`changed`) or in wording only (`reworded`), or over `all` targets, hits and
+misses; a replayed request would be an error. Rows of `full` and `fewer` over hits are
+over those of `chorus`; NIRVANA's thresholds are for CLIP's cosine, but meet the score
+of ours.
 `accuracy_changed` is of the attributes in which a target differs from its source,
 `seam` see `seams`, losses are against the full runs of the same targets, in the figure
 itself, but detail's as a share. Before all else an engine without reuse must make the

@@ -9,7 +9,7 @@ from benchmarks.chorus_cases import Cases
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.prompt import Prompt as Matched
 from chorus_jax.engine.recipes import recipe_of
-from chorus_jax.inter_request.matching import Found, Query, Rejection
+from chorus_jax.inter_request.matching import Found, Rejection
 from chorus_jax.inter_request.policy import Policy, Tier
 from chorus_jax.pipeline import Pipeline
 from chorus_jax.request import Request
@@ -99,7 +99,7 @@ class Bench:
     def found(self, request: Request, prompt: Matched) -> Found | None:
         """The nearest source whatever its score."""
         recipe, seen_by = recipe_of(request, self.pipeline).digest, Reuse().namespace
-        query = Query(recipe, seen_by, prompt.embedding, prompt.keys)
+        query = prompt.query(recipe, seen_by)
         found = self.cache.matcher(query, 0.0)
         return None if isinstance(found, Rejection) else found
 

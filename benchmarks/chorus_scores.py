@@ -5,6 +5,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 from typing import Any
 
 from benchmarks.chorus_bench import Target
@@ -53,7 +54,9 @@ def scored(target: Target, run: Run, full: Run) -> Scores:
 def rows_of(
     records: Sequence[Record], full: Mapping[int, Record], hits: Collection[int]
 ) -> list[dict[str, Any]]:
-    """Rows over the hits, if there are any, and over all targets.
+    """Rows over the hits, over those of them whose source shows something else
+    (`changed`) and those whose source says the same in other words (`reworded`), if
+    there are any, and over all targets.
 
     `full` are the same targets' full runs. ValueError for a replayed request: that is
     neither a hit nor a miss.
@@ -65,9 +68,15 @@ def rows_of(
             "make cases that are not"
         )
     found = [each for each in records if each.number in hits]
+    differs = lambda each: "accuracy_changed" in each.scores
     semantic = sum(each.ledger.kind == "semantic" for each in records)
     common = {"hit_rate": semantic / len(records)}
-    groups = {"hits": found, "all": list(records)}
+    groups = {
+        "hits": found,
+        "changed": list(filter(differs, found)),
+        "reworded": list(filterfalse(differs, found)),
+        "all": list(records),
+    }
     return [
         {"over": over, "targets": len(group), **common, **figures(group, full)}
         for over, group in groups.items()

@@ -11,7 +11,8 @@ not at hand: thresholds of the one are not those of the other.
 A row is of one window of requests. `repeats` is the share whose very text came before:
 with its seed that is an exact hit, without it a source. `cosine_80` is the share whose
 nearest prompt has a cosine of 0.8 or more, as Chorus looks (arXiv 2604.04451),
-`score_80` the same of the score of the second look at words; 70 and 90 likewise.
+`score_80` the same of the score of the second look at words, by what that encoder makes
+of each; 70 and 90 likewise.
 """
 
 import argparse
@@ -20,41 +21,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 from tqdm import tqdm
 
 from benchmarks import rows
-from benchmarks.sentences import Sentences
+from benchmarks.sentences import Embedded, Sentences
 from chorus_jax.inter_request.index import ExactIndex
 from chorus_jax.inter_request.matching import SecondLook
-from chorus_jax.inter_request.token_diff import difference
-from chorus_jax.inter_request.words import word_keys
+from chorus_jax.inter_request.meaning import gap
 
 KEY = ("row", "order", "until")
 COLUMNS = ("row", "order", "until", "repeats", "cosine_80", "score_80")
 THRESHOLDS = (70, 80, 90)  # percent
 CANDIDATES = 8  # that the matcher looks at twice
-SECRET = bytes(16)  # nothing is kept, so nothing is to be hidden
 NOWHERE = -1.0  # cosine and score where the cache is empty
-
-Vectors = Float32[np.ndarray, "n d"]
 
 
 def looked_up(
-    prompts: Sequence[str], vectors: Vectors, label: str
+    prompts: Sequence[str], embedded: Sequence[Embedded], label: str
 ) -> Iterator[tuple[bool, float, float]]:
     """Of each prompt: whether its text came before, the best cosine, the best score."""
-    index, look, seen = ExactIndex(vectors.shape[1]), SecondLook(), set[str]()
-    words = [word_keys(prompt, SECRET) for prompt in prompts]
+    index, look, seen = ExactIndex(len(embedded[0][0])), SecondLook(), set[str]()
     for i, prompt in enumerate(tqdm(prompts, desc=label, unit="prompt")):
-        near = index.search(vectors[i], CANDIDATES)
+        vector, words = embedded[i]
+        near = index.search(vector, CANDIDATES)
         scores = [
-            look.score(match.similarity, difference(words[i], words[int(match.id)]))
+            look.score(match.similarity, gap(words, embedded[int(match.id)][1]))
             for match in near
         ]
         cosine = near[0].similarity if near else NOWHERE
         yield prompt in seen, cosine, max(scores, default=NOWHERE)
-        index.add(f"{i}", vectors[i])
+        index.add(f"{i}", vector)
         seen.add(prompt)
 
 
@@ -76,11 +72,11 @@ def measure(file: Path, sentences: Sentences, count: int) -> Iterator[dict[str, 
     prompts = file.read_text().splitlines()
     if not prompts:
         raise SystemExit(f"{file} is empty: expected a prompt a line")
-    vectors = sentences(prompts)
+    embedded = sentences(prompts)
     mixed = np.random.default_rng(0).permutation(len(prompts))
     for order, places in (("trace", np.arange(len(prompts))), ("shuffled", mixed)):
-        told = [prompts[i] for i in places]
-        found = list(looked_up(told, vectors[places], f"{file.stem}, {order}"))
+        told = [prompts[i] for i in places], [embedded[i] for i in places]
+        found = list(looked_up(*told, f"{file.stem}, {order}"))
         for row in windows(found, count):
             yield {"row": file.stem, "order": order, "prompts": len(prompts), **row}
 

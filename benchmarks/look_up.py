@@ -26,6 +26,7 @@ from tqdm import tqdm
 from benchmarks import rows
 from benchmarks.timing import Timing
 from chorus_jax.inter_request.index import ExactIndex
+from chorus_jax.inter_request import meaning
 from chorus_jax.inter_request.matching import Found, Matcher, Query
 from chorus_jax.inter_request.store import Entry, Statistics, Store
 from chorus_jax.inter_request.words import word_keys
@@ -45,6 +46,7 @@ def entry(store: Store, rng: np.random.Generator, exact: int) -> Entry:
     """An entry of random latents."""
     vector = rng.standard_normal(WIDTH).astype(np.float32)
     final = rng.standard_normal(LATENTS, np.float32)
+    meanings = rng.standard_normal((12, meaning.WIDTH))
     return Entry(
         recipe=RECIPE,
         exact=f"{exact:064x}",
@@ -53,6 +55,7 @@ def entry(store: Store, rng: np.random.Generator, exact: int) -> Entry:
         embedding=vector / np.linalg.norm(vector),
         token_ids=np.arange(20, dtype=np.int32),
         words=word_keys(prompt(rng), store.secret.for_words),
+        meanings=meanings.astype(np.float16),
         statistics=Statistics.new(time.time(), PUBLISHED, STEPS),
         latents=np.stack([final] * len(STEPS)).astype(ml_dtypes.bfloat16),
         final=final,
@@ -78,7 +81,8 @@ def requests(
     for _ in range(rounds):
         like = heads[int(rng.integers(len(heads)))]
         vector = like.embedding + 0.01 * rng.standard_normal(WIDTH).astype(np.float32)
-        query = Query(RECIPE, "default", vector / np.linalg.norm(vector), like.words)
+        vector /= np.linalg.norm(vector)
+        query = Query(RECIPE, "default", vector, like.words, like.meanings)
         if cold is not None:
             drop_pages(cold)
         began = time.perf_counter()

@@ -39,7 +39,7 @@ from chorus_jax.training.world.attributes import (
     held_out_combinations,
 )
 
-LOOKS = {"cosine": SecondLook(weight=0.0, least_same=0.0), "second_look": SecondLook()}
+LOOKS = {"cosine": SecondLook(weight=0.0), "second_look": SecondLook()}
 KINDS = ("near", "unrelated", "wording")
 ALIKE = 3  # attributes in which near sources differ, or more
 KEY = ("row", "look", "steps")

@@ -19,7 +19,7 @@ from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.reuse import Reuse
 from chorus_jax.engine.running import Hit, from_noise, from_source, ledger_of
 from chorus_jax.engine.task import Task
-from chorus_jax.inter_request.matching import Found, Query, Rejection
+from chorus_jax.inter_request.matching import Found, Rejection
 from chorus_jax.inter_request.policies import default_policy
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.words import word_keys
@@ -141,7 +141,7 @@ class Engine:
             return Rejection("the request asked for no reading")
         if not policy.tiers:
             return Rejection(f"the policy reuses nothing at {policy.steps} steps")
-        query = Query(task.recipe, reuse.namespace, prompt.embedding, prompt.keys)
+        query = prompt.query(task.recipe, reuse.namespace)
         least = max(policy.tiers[0].least, reuse.least_score)
         with timed(task.seconds, "look_up"):
             found = self.cache.matcher(

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Float16, Float32, Int
 
+from chorus_jax.inter_request.matching import Query
+from chorus_jax.inter_request.meaning import projection, word_meanings
 from chorus_jax.inter_request.words import Word, split_words, word_keys
 from chorus_jax.models.wan_attention import Context
 from chorus_jax.text import Tokens, clean
@@ -14,44 +16,64 @@ from chorus_jax.text import Tokens, clean
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A prompt as it is matched: its embedding (`embedded`), tokens and words, and the
-    keys of these."""
+    """A prompt as it is matched: its embedding, its tokens, and its words with their
+    keys and meanings (see `read`)."""
 
     text: str
     embedding: Float32[np.ndarray, " d"]
     tokens: Tokens
     words: tuple[Word, ...]
     keys: tuple[bytes, ...]
+    meanings: Float16[np.ndarray, "u e"]
 
     @classmethod
     def of(cls, text: str, context: Context, tokens: Tokens, secret: bytes) -> "Prompt":
         """The prompt in the first row of these; the secret is that for words."""
         cleaned, length = clean(text), jnp.int32(tokens.mask[0].sum())
+        words = split_words(cleaned)
+        embedding, each = read(context, length)
+        spans = tokens.spans[0][: len(each)]
         return cls(
             text,
-            embedded(context, length),
+            embedding,
             tokens.row(0),
-            split_words(cleaned),
+            words,
             word_keys(cleaned, secret),
+            word_meanings(words, spans, each[: len(spans)]),
         )
 
+    def query(self, recipe: str, namespace: str) -> Query:
+        """What a source of this prompt is looked for with."""
+        return Query(recipe, namespace, self.embedding, self.keys, self.meanings)
 
-def embedded(context: Context, length: Int[Array, ""]) -> Float32[np.ndarray, " d"]:
-    """What the video model reads of the first prompt, of norm 1.
 
-    The mean of cross-attention's values over the prompt's tokens and all layers. The
-    text encoder's own output, averaged, hardly tells prompts apart (cosines of .95
-    between prompts of the shapes world that have nothing in common, where these have
-    .2); what moves no pixel is not in these values. Chorus embeds by CLIP.
+def read(
+    context: Context, length: Int[Array, ""]
+) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, "m e"]]:
+    """What the video model reads of the first prompt: of all of it, and of each token.
+
+    The values of cross-attention: their mean over the prompt's tokens and all layers,
+    made of norm 1, and of each token their mean over the layers, projected to a few
+    numbers (see `meaning`). The text encoder's own output, averaged, hardly tells
+    prompts apart (cosines of .95 between prompts of the shapes world that have nothing
+    in common, where these have .2); what moves no pixel is not in these values. Chorus
+    embeds by CLIP.
     """
-    mean = np.asarray(_mean(context.text.value, length))
-    return mean / np.float32(max(float(np.linalg.norm(mean)), 1e-12))
+    values = context.text.value
+    onto = projection(values.shape[3] * values.shape[4])
+    found = _read(values, length, jnp.asarray(onto))
+    mean, tokens = (np.asarray(x) for x in found)
+    return mean / np.float32(max(float(np.linalg.norm(mean)), 1e-12)), tokens
 
 
 @jax.jit
-def _mean(
-    values: Float[Array, "l r m a d"], length: Int[Array, ""]
-) -> Float32[Array, " c"]:
+def _read(
+    values: Float[Array, "l r m a d"],
+    length: Int[Array, ""],
+    onto: Float32[Array, "c e"],
+) -> tuple[Float32[Array, " c"], Float32[Array, "m e"]]:
     own = values[:, 0].astype(jnp.float32)
     mask = (jnp.arange(own.shape[1]) < length)[None, :, None, None]
-    return jnp.where(mask, own, 0).sum(axis=(0, 1)).reshape(-1)
+    own = jnp.where(mask, own, 0)
+    each = own.mean(axis=0).reshape(own.shape[1], -1)
+    return own.sum(axis=(0, 1)).reshape(-1), each @ onto

@@ -59,6 +59,7 @@ class Task:
             embedding=prompt.embedding,
             token_ids=prompt.tokens.ids[0][prompt.tokens.mask[0]],
             words=prompt.keys,
+            meanings=prompt.meanings,
             statistics=Statistics.new(self.began, cost, steps),
             latents=kept.astype(ml_dtypes.bfloat16),
             final=np.asarray(staged.latents[0]),

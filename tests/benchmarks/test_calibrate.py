@@ -280,8 +280,9 @@ def test_rows_are_of_both_kinds_of_targets_and_without_times(runs):
     rows = list(Calibration(found, found, MOVES).rows({"chosen": policy}))
     told = [(row["split"], row["over"], row["targets"]) for row in rows]
     assert told == [
-        *(("search", "hits", 4), ("search", "all", 8)),
-        *(("fresh", "hits", 4), ("fresh", "all", 8)),
+        (split, over, count)
+        for split in ("search", "fresh")
+        for over, count in (("hits", 4), ("reworded", 4), ("all", 8))
     ]
     assert rows[0]["equivalents"] == 25 and "accuracy_loss" in rows[0]
     assert not any(key.startswith(("speedup", "seconds")) for key in rows[0])

@@ -98,8 +98,9 @@ def test_arms_take_turns_and_a_first_use_does_not_count():
 def test_there_is_a_row_for_each_arm_over_hits_and_all(comparison):
     bench = SimpleNamespace(targets=[target(0), target(1, score=0.1), target(2)])
     found = list(comparison.arms(bench, ARMS))
-    assert [row["row"] for row in found[::2]] == list(ARMS)
-    assert {row["over"] for row in found[::2]} == {"hits"}
+    assert [row["row"] for row in found[::3]] == list(ARMS)
+    overs = [[row["over"] for row in found[first::3]] for first in range(3)]
+    assert [set(each) for each in overs] == [{"hits"}, {"changed"}, {"all"}]
     told = {(row["row"], row["over"]): row for row in found}
     assert told["chorus", "hits"]["targets"] == told["full", "hits"]["targets"] == 2
     assert told["full", "hits"]["hit_rate"] == 0
@@ -149,7 +150,7 @@ def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):
         changed = SimpleNamespace(steps=steps, told=comparison.loaded.told)
         found = replace(comparison, loaded=changed).arms(bench, ARMS)
         rows.update("chorus", list(found), KEY)
-    assert len(rows.load("chorus")) == 2 * 2 * len(ARMS)
+    assert len(rows.load("chorus")) == 2 * 3 * len(ARMS)
     lines = drawn("chorus").splitlines()[2 : 2 + 2 * len(ARMS)]
     assert [line.split(" | ")[1] for line in lines] == 2 * list(ARMS)
     assert [line.split()[1] for line in lines[:: len(ARMS)]] == ["50", "4"]

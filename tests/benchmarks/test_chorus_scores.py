@@ -44,14 +44,23 @@ def reference():
 def test_hits_and_all_are_apart(reference):
     records = [hit(0), hit(1), full(2), full(3)]
     over = {row["over"]: row for row in rows_of(records, reference, {0, 1})}
-    assert list(over) == ["hits", "all"]
-    assert [row["targets"] for row in over.values()] == [2, 4]
-    assert [row["hit_rate"] for row in over.values()] == [0.5, 0.5]
-    assert [row["equivalents"] for row in over.values()] == [5, 7.5]
+    assert list(over) == ["hits", "changed", "all"]
+    assert [row["targets"] for row in over.values()] == [2, 2, 4]
+    assert {row["hit_rate"] for row in over.values()} == {0.5}
+    assert [row["equivalents"] for row in over.values()] == [5, 5, 7.5]
     assert over["hits"]["speedup_denoise"] == 9 / 4
     assert over["hits"]["speedup_total"] == 10 / 5
     assert over["all"]["speedup_total"] == (2 + 2 + 1 + 1) / 4
     assert (over["hits"]["seconds"], over["all"]["seconds"]) == (5, 7.5)
+
+
+def test_hits_that_say_the_same_in_other_words_are_apart(reference):
+    same = hit(1)
+    del same.scores["accuracy_changed"]
+    over = {x["over"]: x for x in rows_of([hit(0), same], reference, {0, 1})}
+    assert list(over) == ["hits", "changed", "reworded", "all"]
+    assert [row["targets"] for row in over.values()] == [2, 1, 1, 2]
+    assert "accuracy_changed" not in over["reworded"]
 
 
 def test_without_a_hit_there_is_no_row_of_hits(reference):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import BFloat16, Float, Float32, Int32
+from jaxtyping import BFloat16, Float, Float16, Float32, Int32
 
 ID = re.compile("[0-9a-f]{32}")
 ROUNDING = 1e-3
@@ -57,7 +57,8 @@ class Head:
     `recipe` is a recipe's digest, `exact` that of a whole request (`Secret.exact`);
     both are hex. An entry is seen by its own namespace only, unless it is `shared`.
     `steps` are the key steps, rising. The embedding has norm 1. `words` are the
-    prompt's `word_keys`. `prompt` is the prompt in clear, None unless it was asked for:
+    prompt's `word_keys`, and row i of `meanings` is what the model reads of word i (see
+    `meaning`). `prompt` is the prompt in clear, None unless it was asked for:
     it goes to disk as it is. ValueError for impossible values.
     """
 
@@ -68,6 +69,7 @@ class Head:
     embedding: Float32[np.ndarray, " d"]
     token_ids: Int32[np.ndarray, " m"]
     words: tuple[bytes, ...]
+    meanings: Float16[np.ndarray, "u e"]
     statistics: Statistics
     shared: bool = False
     prompt: str | None = None
@@ -85,6 +87,13 @@ class Head:
         norm = float(np.linalg.norm(self.embedding))
         if not abs(norm - 1) < ROUNDING:
             raise ValueError(f"an embedding has norm 1, got {norm}: divide by its norm")
+        if len(self.meanings) != len(self.words):
+            raise ValueError(
+                f"expected a meaning for each of {len(self.words)} words, got "
+                f"{len(self.meanings)}"
+            )
+        if not np.isfinite(self.meanings).all():
+            raise ValueError("the meanings of words are not finite: do not admit them")
         times = (self.statistics.created, self.statistics.cost)
         if not all(map(math.isfinite, times)):
             raise ValueError(f"times are finite, got {self.statistics}")
@@ -123,8 +132,8 @@ class Entry(Head):
     @property
     def nbytes(self) -> int:
         """The bytes of its arrays."""
-        arrays = (self.latents, self.final, self.embedding, self.token_ids)
-        return sum(array.nbytes for array in arrays)
+        told = (self.embedding, self.token_ids, self.meanings)
+        return sum(array.nbytes for array in (self.latents, self.final, *told))
 
     def at(self, step: int) -> BFloat16[np.ndarray, "f h w c"]:
         """The latents before a key step. ValueError if it is none of them."""
@@ -156,6 +165,7 @@ class Entry(Head):
             final=_owned(self.final),
             embedding=_owned(self.embedding),
             token_ids=_owned(self.token_ids),
+            meanings=_owned(self.meanings),
         )
 
 

@@ -22,7 +22,7 @@ from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
 from chorus_jax.inter_request.store.secret import Secret
 
 MAGIC = b"chorusEN"
-VERSION = 1
+VERSION = 2
 PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
 ALIGN = 64

@@ -41,6 +41,7 @@ def entry(steps=(1, 2, 3), values=(8.0, 6.0, 5.0), final=2.0):
         embedding=np.array([1.0], np.float32),
         token_ids=np.arange(3, dtype=np.int32),
         words=(),
+        meanings=np.zeros((0, 4), np.float16),
         statistics=Statistics.new(0.0, 1.0, steps),
         latents=np.stack(latents).astype(ml_dtypes.bfloat16),
         final=np.full(SHAPE, final, np.float32),

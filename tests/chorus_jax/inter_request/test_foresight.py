@@ -37,6 +37,7 @@ class Heads:
             embedding=np.ones(1, np.float32),
             token_ids=np.zeros(1, np.int32),
             words=tuple(word.encode() for word in prompt.split()),
+            meanings=np.ones((len(prompt.split()), 4), np.float16),
             statistics=Statistics.new(0.0, 1.0, steps),
         )
         self.heads[id] = head

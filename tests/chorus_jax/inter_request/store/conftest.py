@@ -8,7 +8,7 @@ import pytest
 
 from chorus_jax.inter_request.store import Entry, Statistics, Store
 
-ARRAYS = ("latents", "final", "embedding", "token_ids")
+ARRAYS = ("latents", "final", "embedding", "token_ids", "meanings")
 
 
 def make_entry(number, *, steps=(1, 2, 3), side=4, **fields):
@@ -26,6 +26,7 @@ def make_entry(number, *, steps=(1, 2, 3), side=4, **fields):
         "embedding": embedding / np.linalg.norm(embedding),
         "token_ids": random.integers(0, 30000, 7).astype(np.int32),
         "words": keys(f"cat number {number}", bytes(32)),
+        "meanings": random.normal(size=(3, 4)).astype(np.float16),
         "statistics": Statistics.new(100.0 + number, 8.0, steps),
         "id": f"{number:032x}",
     }

@@ -152,6 +152,7 @@ def test_prompts_are_in_clear_only_if_asked_for(
         recipe=recipe.digest,
         exact=store.secret.exact(recipe.digest, PROMPT, 1),
         words=word_keys(PROMPT, store.secret.for_words),
+        meanings=np.ones((len(PROMPT.split()), 4), np.float16),
         token_ids=ids,
         prompt=PROMPT if asked else None,
     )
