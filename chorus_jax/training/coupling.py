@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Array, Float, Float32
 from scipy.special import ndtri
 
-from chorus_jax.training.world.chances import COUNT, Chances
+from chorus_jax.training.world.chances import Chances
 
 # Who is first; the rest of its place; size, radius, tilt, pace and way to one side.
 COMPONENTS: Final = 8
@@ -59,20 +59,8 @@ def components(
     made = rng.standard_normal((len(drawn), *grid, COMPONENTS), np.float32)
     for noise, row in zip(made, drawn):
         if not np.isnan(row).all():
-            _couple(noise, unflat(row), rng)
+            _couple(noise, Chances.of_row(row), rng)
     return made
-
-
-def flat(chances: Chances) -> Float32[np.ndarray, " n"]:
-    """The numbers in a row."""
-    return np.hstack(chances).astype(np.float32)
-
-
-def unflat(row: Float[np.ndarray, " n"]) -> Chances:
-    """The chances of a row of numbers."""
-    assert len(row) == COUNT
-    least, most, middle = row[:6].reshape(3, 2).astype(np.float32)
-    return Chances(least, most, middle, *(float(x) for x in row[6:]))
 
 
 def coupled(

@@ -8,7 +8,6 @@ from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
 from chorus_jax.models.wan_vae import WanVAE
-from chorus_jax.training.coupling import flat
 from chorus_jax.training.data import Clips, Encoded
 from chorus_jax.training.loop import prefetched
 from chorus_jax.training.structure import CHANNELS, structure
@@ -60,7 +59,7 @@ def encode_clips(
             latents[start:end] = made.astype(np.float16)
             scenes = [each.scene for each in examples]
             drawn[start:end] = np.stack([structure(each, grid) for each in scenes])
-            chance[start:end] = np.stack([flat(chances(each)) for each in scenes])
+            chance[start:end] = np.stack([chances(each).flat() for each in scenes])
             for array in (latents, drawn, chance):
                 array.flush()
             encoded.add([each.prompt.asked for each in examples])

@@ -7,7 +7,7 @@ below it. Of the middle of the way the range itself is told too.
 from typing import Final, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from chorus_jax.training.world.placing import (
     BORDER,
@@ -37,6 +37,17 @@ class Chances(NamedTuple):
     tilt: float
     pace: float  # of the way, or of the growth
     sideways: float
+
+    def flat(self) -> Float32[np.ndarray, " n"]:
+        """The numbers in a row, `COUNT` of them."""
+        return np.hstack(self).astype(np.float32)
+
+    @classmethod
+    def of_row(cls, row: Float[np.ndarray, " n"]) -> "Chances":
+        """Those that `flat` put in a row."""
+        assert len(row) == COUNT
+        least, most, middle = row[:6].reshape(3, 2).astype(np.float32)
+        return cls(least, most, middle, *(float(x) for x in row[6:]))
 
 
 COUNT: Final = 11  # numbers in `Chances`, in a row

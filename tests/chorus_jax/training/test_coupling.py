@@ -5,17 +5,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest, norm
 
-from chorus_jax.training.coupling import (
-    COMPONENTS,
-    components,
-    coupled,
-    directions,
-    flat,
-    unflat,
-)
+from chorus_jax.training.coupling import COMPONENTS, components, coupled, directions
 from chorus_jax.training.data import Clips
 from chorus_jax.training.world.attributes import Attributes
-from chorus_jax.training.world.chances import COUNT, LARGE, chances
+from chorus_jax.training.world.chances import COUNT, LARGE, Chances, chances
 from chorus_jax.training.world.placing import place
 from chorus_jax.training.world.scene import World
 
@@ -33,7 +26,7 @@ def drawn():
         for motion in ("still", "left", "up", "grows")
     ]
     scenes = [place(asked[i % len(asked)], rng, WORLD) for i in range(1500)]
-    return np.stack([flat(chances(each)) for each in scenes])
+    return np.stack([chances(each).flat() for each in scenes])
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +78,7 @@ def test_the_object_is_where_the_noise_is_largest():
     hits = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        first = components(flat(found)[None], GRID, rng)[0, ..., 0]
+        first = components(found.flat()[None], GRID, rng)[0, ..., 0]
         window = first[top:bottom, left:right]
         at = np.unravel_index(window.argmax(), window.shape)
         hits += (at[0] + top, at[1] + left) == (row, column)
@@ -95,7 +88,7 @@ def test_the_object_is_where_the_noise_is_largest():
 
 def test_the_first_token_tells_the_rest(drawn, made):
     index = next(i for i, row in enumerate(drawn) if not np.isnan(row).any())
-    found, noise = unflat(drawn[index]), made[index]
+    found, noise = Chances.of_row(drawn[index]), made[index]
     column, row = (min(int(at * 16), 15) for at in found.middle)
     told = norm.cdf(noise[row, column, 3:])
     expected = (found.radius, found.tilt, found.pace, found.sideways)
@@ -118,7 +111,7 @@ def test_noise_keeps_all_but_its_components(made):
 
 def test_two_objects_leave_their_noise_free():
     scene = Clips(WORLD, pairs=1.0, seed=0)(0).scene
-    row = flat(chances(scene))
+    row = chances(scene).flat()
     assert row.shape == (COUNT,) and np.isnan(row).all()
     found = components(row[None], GRID, np.random.default_rng(0))
     free = np.random.default_rng(0).standard_normal(found.shape, np.float32)
