@@ -31,17 +31,25 @@ def hits(rows: Rows) -> str:
     return _table(rows, "hits")
 
 
+def kinds(rows: Rows) -> str:
+    """The same, apart: of sources that show something else, and of those that say the
+    same in other words."""
+    return _table(rows, "changed", "reworded")
+
+
 def requests(rows: Rows) -> str:
     """The arms over all requests, hits and misses together."""
     return _table(rows, "all")
 
 
-def _table(rows: Rows, over: str) -> str:
-    found = [row for row in rows if row["over"] == over]
-    found.sort(key=lambda row: (-row["steps"], ARMS.index(row["row"])))
+def _table(rows: Rows, *over: str) -> str:
+    found = [row for row in rows if row["over"] in over]
+    order = lambda row: (-row["steps"], row["over"], ARMS.index(row["row"]))
+    found.sort(key=order)
     shown = [
         {
             "steps": row["steps"],
+            **({"hits": row["over"]} if len(over) > 1 else {}),
             "arm": row["row"],
             "targets": row["targets"],
             "hit rate": row["hit_rate"],
@@ -50,5 +58,5 @@ def _table(rows: Rows, over: str) -> str:
         for row in found
     ]
     if not shown:
-        return f"No row over {over} was measured."
+        return f"No row over {' or '.join(over)} was measured."
     return of_one_model(found, shown)

@@ -72,6 +72,7 @@ TABLES = {
     "training": Table("training", quality_tables.training),
     "vae": Table("quality", quality_tables.vae, quality_tables.in_vae),
     "chorus": Table("chorus", chorus_tables.hits, chorus_tables.in_arms),
+    "chorus_kinds": Table("chorus", chorus_tables.kinds, chorus_tables.in_arms),
     "chorus_requests": Table("chorus", chorus_tables.requests, chorus_tables.in_arms),
     "regions": Table("regions", reuse_tables.regions),
     "look_up": Table("look_up", reuse_tables.look_up),

@@ -154,6 +154,8 @@ def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):
     lines = drawn("chorus").splitlines()[2 : 2 + 2 * len(ARMS)]
     assert [line.split(" | ")[1] for line in lines] == 2 * list(ARMS)
     assert [line.split()[1] for line in lines[:: len(ARMS)]] == ["50", "4"]
+    kinds = drawn("chorus_kinds").splitlines()[2]
+    assert kinds.startswith("| 50 | changed | full | 1 | 0 |")
     shown = drawn("chorus_requests").splitlines()[2]
     assert shown.startswith("| 50 | full | 2 | 0 |")
 
