@@ -4,9 +4,10 @@
     python -m benchmarks.calibrate --steps 4 --minutes 30
     python -m benchmarks.calibrate --weights DIR --config FILE --name NAME
 
-From the default policy, its thresholds moved to where this model's scores are, one
-thing after another is changed by one place on its grid: boundaries, thresholds, active
-share, gains, context, what finds the region, dilation, halo, skipped steps (see
+First is measured which words matter (see `calibrate_look`): that makes the scores.
+Then, from a policy that takes over little where scores are best, one thing after
+another is changed by one place on its grid: boundaries, thresholds, active share,
+gains, context, what finds the region, dilation, halo, skipped steps (see
 `calibrate_moves`). A change that computes less is taken if hits lose no more than a
 point of accuracy and two per cent of detail; of policies that compute the same, another
 is taken only if it is better by more than chance (see `calibrate_verdict`). What was
@@ -23,16 +24,18 @@ standard error, or a policy that loses nothing would often fail.
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import rows
+from benchmarks import calibrate_look, rows
 from benchmarks.calibrate_policy import Calibration, kept
-from benchmarks.chorus_models import add_options, load_model
+from benchmarks.chorus_models import Loaded, add_options, load_model
 from chorus_jax.inter_request.policies import calibrated_file, default_policy
 from chorus_jax.inter_request.policy import Policy
+from chorus_jax.inter_request.second_look import SecondLook
 
+WEIGHT = 1.0  # the score is the cosine, less the chance that a word is lost
 KEY = ("row", "name", "steps", "split", "over")
 COLUMNS = (
     *("name", "steps", "split", "row", "over", "targets", "hit_rate", "equivalents"),
@@ -48,10 +51,13 @@ def calibrate(options: argparse.Namespace) -> None:
     begin = default_policy(steps)
     if options.policy is not None:
         begin = Policy.read(options.policy).for_steps(steps)
-    found = Calibration.of(loaded, begin, options)
-    place = found.moves.spread if options.policy is None else found.moves.keeping
-    start = place(begin)
     what = {"name": name, "steps": steps}
+    if options.policy is None:
+        begin, measured = looking(loaded, begin, options.pairs)
+        rows.update("calibrate", [{**row, **what} for row in measured], KEY)
+    found = Calibration.of(loaded, begin, options)
+    place = found.moves.cautious if options.policy is None else found.moves.keeping
+    start = place(begin)
     # First, so that what reuse costs is on record even if no policy holds.
     record(found, {"full": Policy(steps, (), ()), "start": start}, what | loaded.told)
     policy = found.chosen(start, 60 * options.minutes)
@@ -60,6 +66,20 @@ def calibrate(options: argparse.Namespace) -> None:
     kept(policy).write(path)
     record(found, {"chosen": policy}, what | loaded.told)
     print(path)
+
+
+def looking(
+    loaded: Loaded, policy: Policy, count: int
+) -> tuple[Policy, list[dict[str, Any]]]:
+    """The policy with a look that was measured on so many pairs, and rows of these."""
+    found = list(calibrate_look.pairs(loaded, count))
+    sensitivity = calibrate_look.fitted(found)
+    look = SecondLook(WEIGHT, sensitivity)
+    told = calibrate_look.told(found, sensitivity)
+    common = {"split": "look", "over": "pairs", **loaded.told}
+    measured = [{**row, **common} for row in told]
+    print(rows.table(measured, ("row", "pairs", "lost", "sensitivity")))
+    return replace(policy, look=look), measured
 
 
 def record(
@@ -86,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--name", help="of the policy; that of the weights if unset")
     top.add_argument("--out", type=Path, help="beside the package's if unset")
     top.add_argument("--policy", type=Path, help="to begin with, in place of default")
+    top.add_argument("--pairs", type=int, default=240, help="to find words that matter")
     top.add_argument("--targets", type=int, default=160, help="that are searched on")
     top.add_argument("--fresh", type=int, default=80, help="that confirm the result")
     top.add_argument("--sources", type=int, default=240, help="the targets' at least")
@@ -100,6 +121,7 @@ def main() -> None:
     calibrate(options)
     here = rows.device()
     found = [row for row in rows.load("calibrate") if row["device"] == here]
+    found = [row for row in found if row["split"] != "look"]
     print(rows.table(found, COLUMNS))
     print(here)
 

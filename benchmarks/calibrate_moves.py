@@ -52,11 +52,22 @@ class Moves:
         keep = sorted({*self.key_steps, *needed(*policy.tiers)})
         return replace(policy, keep=tuple(keep))
 
-    def spread(self, policy: Policy) -> Policy:
-        """With thresholds that part these targets evenly: those that it came with may
-        be for another encoder's scores. Of tiers that fall together the lowest."""
+    def cautious(self, policy: Policy) -> Policy:
+        """Where a search begins: tiers for the better half of these targets, which take
+        over as little as can be and run everything else."""
+        first = self.key_steps[0]
+        tiers = tuple(
+            replace(tier, reuse_until=first, region_until=first)
+            for tier in policy.tiers
+        )
+        return self.spread(replace(policy, tiers=tiers), 0.5)
+
+    def spread(self, policy: Policy, above: float = 0.0) -> Policy:
+        """With thresholds that part these targets, but for a share that has the lowest
+        scores, evenly: those that it came with may be for another encoder's scores. Of
+        tiers that fall together the lowest."""
         count, even = len(policy.tiers), dict[float, Tier]()
-        shares = np.arange(1, count + 1) / (count + 1)
+        shares = above + (1 - above) * np.arange(1, count + 1) / (count + 1)
         for share, tier in zip(shares.tolist(), policy.tiers, strict=True):
             least = _least(float(np.quantile(self.scores, share)))
             even.setdefault(least, replace(tier, least=least))

@@ -33,7 +33,9 @@ class Calibration:
         count = options.targets + options.fresh
         cases = training().cases(count, max(count, options.sources), seed=0)
         keep = Moves(loaded.steps, ()).keeping(begin).keep
-        bench = Bench.filled(loaded.pipeline, loaded.request, cases, keep)
+        bench = Bench.filled(
+            loaded.pipeline, loaded.request, cases, keep, begin.look
+        )
         targets = bench.targets[: options.targets]
         scores = tuple(x.score for x in targets if x.score is not None)
         if not scores:

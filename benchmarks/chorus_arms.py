@@ -40,7 +40,7 @@ def policies(base: Policy) -> dict[str, Policy]:
     ladder = (stage1, output_gain, key_gain, whole, base)
     return {
         FULL: Policy(base.steps, (), ()),
-        "nirvana": NIRVANA.for_steps(base.steps),
+        "nirvana": replace(NIRVANA.for_steps(base.steps), look=base.look),
         **dict(zip(LADDER, ladder, strict=True)),
     }
 
@@ -71,7 +71,7 @@ def curve(base: Policy) -> dict[str, Policy]:
             name = f"{tier.reuse_until}_{tier.region_until}_{active:g}"
             found[f"curve_chorus_{name}"] = tier
     return {
-        name: Policy(base.steps, (tier,), needed(tier), base.regions)
+        name: Policy(base.steps, (tier,), needed(tier), base.regions, look=base.look)
         for name, tier in found.items()
         if tier.region_until < base.steps
     }

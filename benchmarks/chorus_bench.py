@@ -1,5 +1,6 @@
 """A cache full of earlier requests, and targets with what the cache has for them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from chorus_jax.engine.prompt import Prompt as Matched
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.inter_request.matching import Found, Rejection
 from chorus_jax.inter_request.policy import Policy, Tier
+from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.pipeline import Pipeline
 from chorus_jax.request import Request
 from chorus_jax.tokens import Tiling
@@ -53,9 +55,15 @@ class Bench:
 
     @classmethod
     def filled(
-        cls, pipeline: Pipeline, request: Request, cases: Cases, keep: Sequence[int]
+        cls,
+        pipeline: Pipeline,
+        request: Request,
+        cases: Cases,
+        keep: Sequence[int],
+        look: SecondLook,
     ) -> "Bench":
-        """The cache with a full run of every source, which keeps these key steps."""
+        """The cache with a full run of every source, which keeps these key steps; and
+        what the look finds in it."""
         cache = Cache.in_memory()
         steps = request.make_solver().schedule.steps
         policy = Policy(steps, (), tuple(keep))
@@ -66,20 +74,25 @@ class Bench:
             engine.generate(asked, alone)
         bench = cls(pipeline, cache, ())
         targets = tuple(
-            bench.target(number, prompt, request, cases.sources)
+            bench.target(number, prompt, request, cases.sources, look)
             for number, prompt in enumerate(cases.targets)
         )
         return replace(bench, targets=targets)
 
     def target(
-        self, number: int, prompt: Prompt, request: Request, sources: Sequence[Prompt]
+        self,
+        number: int,
+        prompt: Prompt,
+        request: Request,
+        sources: Sequence[Prompt],
+        look: SecondLook,
     ) -> Target:
         """A target, looked up before anything is timed."""
         asked = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
         engine = Engine(self.pipeline, self.cache)
         told, conditions, _ = engine.prepared(asked)
         rows = conditions.context.bias.shape[1]
-        found = self.found(asked, told)
+        found = self.found(asked, told, look)
         if found is None:
             return Target(number, prompt, asked, rows)
         captions = [source.caption for source in sources]
@@ -96,11 +109,13 @@ class Bench:
             tuple(name for name in changed if getattr(mine, name) is not None),
         )
 
-    def found(self, request: Request, prompt: Matched) -> Found | None:
+    def found(
+        self, request: Request, prompt: Matched, look: SecondLook
+    ) -> Found | None:
         """The nearest source whatever its score."""
         recipe, seen_by = recipe_of(request, self.pipeline).digest, Reuse().namespace
         query = prompt.query(recipe, seen_by)
-        found = self.cache.matcher(query, 0.0)
+        found = self.cache.matcher(query, look, least=-math.inf)
         return None if isinstance(found, Rejection) else found
 
     def tiling(self, request: Request) -> Tiling:

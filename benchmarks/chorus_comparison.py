@@ -48,7 +48,9 @@ class Comparison:
         """The cache with the key steps that any arm or point needs."""
         policies = {**chorus_arms.policies(self.base), **chorus_arms.curve(self.base)}
         keep = sorted({step for policy in policies.values() for step in policy.keep})
-        return Bench.filled(self.loaded.pipeline, self.loaded.request, cases, keep)
+        return Bench.filled(
+            self.loaded.pipeline, self.loaded.request, cases, keep, self.base.look
+        )
 
     def arms(self, bench: Bench, names: Sequence[str]) -> Iterator[Row]:
         """The rows of these arms; those with one and the same policy run once."""

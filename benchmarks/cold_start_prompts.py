@@ -26,8 +26,7 @@ from tqdm import tqdm
 from benchmarks import rows
 from benchmarks.sentences import Embedded, Sentences
 from chorus_jax.inter_request.index import ExactIndex
-from chorus_jax.inter_request.matching import SecondLook
-from chorus_jax.inter_request.meaning import gap
+from chorus_jax.inter_request.second_look import SecondLook
 
 KEY = ("row", "order", "until")
 COLUMNS = ("row", "order", "until", "repeats", "cosine_80", "score_80")
@@ -45,7 +44,7 @@ def looked_up(
         vector, words = embedded[i]
         near = index.search(vector, CANDIDATES)
         scores = [
-            look.score(match.similarity, gap(words, embedded[int(match.id)][1]))
+            look.score(match.similarity, look.risk(words, embedded[int(match.id)][1]))
             for match in near
         ]
         cosine = near[0].similarity if near else NOWHERE

@@ -28,6 +28,7 @@ from benchmarks.timing import Timing
 from chorus_jax.inter_request.index import ExactIndex
 from chorus_jax.inter_request import meaning
 from chorus_jax.inter_request.matching import Found, Matcher, Query
+from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.inter_request.store import Entry, Statistics, Store
 from chorus_jax.inter_request.words import word_keys
 
@@ -86,7 +87,7 @@ def requests(
         if cold is not None:
             drop_pages(cold)
         began = time.perf_counter()
-        found = matcher(query, 0.5)
+        found = matcher(query, SecondLook(), 0.5)
         between = time.perf_counter()
         assert isinstance(found, Found) and found.head.id == like.id
         loaded = store.get(found.head.id, "default")

@@ -17,7 +17,7 @@ same noise. `least` is the policy's lowest threshold.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from benchmarks.chorus_cases import WORDING, Worded, with_changes
 from benchmarks.chorus_models import Loaded, add_options, base_policy, load_model
 from benchmarks.judged import Scores, judge
 from chorus_jax.engine import Cache, Engine, Ledger, Reuse
-from chorus_jax.inter_request.matching import SecondLook
 from chorus_jax.inter_request.policy import Policy
+from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.inter_request.store import Store
 from chorus_jax.training.world.attributes import (
     VALUES,
@@ -39,7 +39,7 @@ from chorus_jax.training.world.attributes import (
     held_out_combinations,
 )
 
-LOOKS = {"cosine": SecondLook(weight=0.0), "second_look": SecondLook()}
+LOOKS = ("cosine", "second_look")
 KINDS = ("near", "unrelated", "wording")
 ALIKE = 3  # attributes in which near sources differ, or more
 KEY = ("row", "look", "steps")
@@ -173,14 +173,20 @@ def right(found: Sequence[Outcome], scores: Sequence[Scores]) -> float | None:
     return float(np.mean(shown)) if shown else None
 
 
+def policies(policy: Policy, look: SecondLook) -> Callable[[int], Policy]:
+    """For an engine that looks so."""
+    looking = replace(policy, look=look)
+    return lambda steps: looking
+
+
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     """The rows of one model."""
     loaded = load_model(options, None, steps)
     policy, told = base_policy(options.policy, loaded.name, steps)
     store = Store(MEMORY)
     engines = {
-        name: Engine(loaded.pipeline, Cache(store, look=look), lambda _: policy)
-        for name, look in LOOKS.items()
+        name: Engine(loaded.pipeline, Cache(store), policies(policy, look))
+        for name, look in zip(LOOKS, (SecondLook(weight=0.0), policy.look), strict=True)
     }
     misleading = Misleading(engines["cosine"], loaded, options.draws)
     pairs = list(misleading.pairs(options.pairs, seed=0))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chorus_jax.inter_request.foresight import Foresight
 from chorus_jax.inter_request.index import ExactIndex, Index
-from chorus_jax.inter_request.matching import Matcher, SecondLook
+from chorus_jax.inter_request.matching import Matcher
 from chorus_jax.inter_request.store import Store
 
 MEMORY = 2**30
@@ -22,12 +22,11 @@ class Cache:
 
     store: Store
     make_index: Callable[[int], Index] = ExactIndex
-    look: SecondLook = SecondLook()
     matcher: Matcher = field(init=False)
     foresight: Foresight = field(init=False)
 
     def __post_init__(self) -> None:
-        self.matcher = Matcher(self.store, self.make_index, self.look)
+        self.matcher = Matcher(self.store, self.make_index)
         self.foresight = Foresight(self.store)
 
     @classmethod

@@ -145,7 +145,10 @@ class Engine:
         least = max(policy.tiers[0].least, reuse.least_score)
         with timed(task.seconds, "look_up"):
             found = self.cache.matcher(
-                query, least, lambda head, score: bool(reached(policy, score, head))
+                query,
+                policy.look,
+                least,
+                lambda head, score: bool(reached(policy, score, head)),
             )
         if isinstance(found, Rejection):
             return found

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Float16
 
 from chorus_jax.inter_request.index import Index
-from chorus_jax.inter_request.meaning import gap
+from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.inter_request.store import Head, Store
 from chorus_jax.inter_request.token_diff import Difference, difference
 
@@ -36,12 +36,12 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """A source: its head, the score, and what it is made of."""
+    """A source: its head, the score, and what it is made of (see `SecondLook`)."""
 
     head: Head
     score: float
     cosine: float
-    gap: float
+    risk: float
     difference: Difference
 
 
@@ -51,25 +51,6 @@ class Rejection:
 
     reason: str
     score: float | None = None
-
-
-@dataclass(frozen=True)
-class SecondLook:
-    """The score of a candidate: its cosine, less for the word that is lacked most.
-
-        score = cosine - weight * gap
-
-    The `gap` (see `meaning`) asks of every word of both prompts how near the other one
-    comes to what the model reads of it, so that a synonym costs little and an opposite
-    all, in a short prompt and in a long one. Form and weight are ours; `weight` 0 is
-    the cosine alone. benchmarks/wrong_sources.py measures what the look is worth.
-    """
-
-    weight: float = 0.1
-
-    def score(self, cosine: float, gap: float) -> float:
-        """The score, at most 1."""
-        return min(1.0, cosine - self.weight * gap)
 
 
 @dataclass
@@ -133,27 +114,28 @@ class Matcher:
         self,
         store: Store,
         make_index: Callable[[int], Index],
-        look: SecondLook = SecondLook(),
         candidates: int = 8,
     ):
-        self.store, self.look, self.candidates = store, look, candidates
+        self.store, self.candidates = store, candidates
         self.shelves = Shelves(make_index)
         store.watch(self.shelves)
 
     def __call__(
         self,
         query: Query,
+        look: SecondLook,
         least: float,
         usable: Callable[[Head, float], bool] = lambda head, score: True,
     ) -> Found | Rejection:
-        """The source with the highest score from `least` on, or why there is none.
+        """The source with the highest score by `look` from `least` on, or why there is
+        none.
 
         `usable` says whether an entry with this score has the latents that are needed.
         """
         near = self.shelves.near(query, self.candidates)
         if not near:
             return Rejection("no entry of this recipe that this namespace may see")
-        looked = [self._looked(query, id, cosine) for id, cosine in near]
+        looked = [self._looked(query, look, id, cosine) for id, cosine in near]
         found = [each for each in looked if each is not None]
         if not found:
             return Rejection("the nearest entries were evicted meanwhile")
@@ -162,7 +144,7 @@ class Matcher:
         if best.score < least:
             return Rejection(
                 f"the best score is {best.score:.3f}, below {least:g} (cosine "
-                f"{best.cosine:.3f}, less for a gap of {best.gap:.2f} in a word)",
+                f"{best.cosine:.3f}, risk of a word {best.risk:.2f})",
                 best.score,
             )
         for each in found:
@@ -170,11 +152,12 @@ class Matcher:
                 return each
         return Rejection("no near entry has the key steps it takes", best.score)
 
-    def _looked(self, query: Query, id: str, cosine: float) -> Found | None:
+    def _looked(
+        self, query: Query, look: SecondLook, id: str, cosine: float
+    ) -> Found | None:
         head = self.store.head(id, query.namespace)
         if head is None:
             return None
-        lacked = gap(query.meanings, head.meanings)
-        score = self.look.score(cosine, lacked)
+        risk = look.risk(query.meanings, head.meanings)
         differing = difference(query.words, head.words)
-        return Found(head, score, cosine, lacked, differing)
+        return Found(head, look.score(cosine, risk), cosine, risk, differing)

@@ -47,26 +47,23 @@ def word_meanings(
     return (means / scale).astype(np.float16)
 
 
-def gap(
+def gaps(
     target: Float16[np.ndarray, "u _"], source: Float16[np.ndarray, "v _"]
-) -> float:
-    """How far the word that the other prompt lacks most is from all of its words, 0 to
-    1: 1 is the length of a word's meaning, or more.
+) -> tuple[Float32[np.ndarray, " u"], Float32[np.ndarray, " v"]]:
+    """How far each word is from all words of the other prompt, 0 to 1.
 
-    Words without tokens do not count. ValueError for meanings of other widths.
+    1 is the length of a word's meaning, or more. Words without tokens have none, 0.
+    ValueError for meanings of other widths.
     """
     if target.shape[1] != source.shape[1]:
         raise ValueError(
             f"meanings of {target.shape[1]} and of {source.shape[1]} numbers cannot be "
             "compared: they are of two models"
         )
-    mine, theirs = (
-        x[np.any(x != 0, axis=1)].astype(np.float32) for x in (target, source)
-    )
-    if not len(mine) or not len(theirs):
-        return float(len(mine) != len(theirs))
-    squared = (
-        (mine**2).sum(1)[:, None] + (theirs**2).sum(1)[None] - 2 * mine @ theirs.T
-    )
-    farthest = max(squared.min(axis=0).max(), squared.min(axis=1).max(), 0.0)
-    return min(1.0, float(np.sqrt(farthest)))
+    mine, theirs = target.astype(np.float32), source.astype(np.float32)
+    known = np.any(mine != 0, axis=1), np.any(theirs != 0, axis=1)
+    squared = (mine**2).sum(1)[:, None] + (theirs**2).sum(1) - 2 * mine @ theirs.T
+    # What has no tokens is no word to be near to.
+    squared = np.where(np.outer(*known), np.maximum(squared, 0), 1)
+    near = np.sqrt(squared.min(axis=1, initial=1)), np.sqrt(squared.min(0, initial=1))
+    return np.where(known[0], near[0], 0), np.where(known[1], near[1], 0)

@@ -7,6 +7,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chorus_jax.inter_request.second_look import SecondLook, Sensitivity
+
 FINDERS = ("velocity", "attention")
 CONTEXTS = ("held", "sampled", "dropped")
 T = TypeVar("T")
@@ -80,7 +82,8 @@ class Policy:
     one whole step ends every run. `keep` are the key steps whose latents a run leaves
     for later ones; those that the tiers start from and fill up with are among them.
     `skipped` are steps of hits that take over the last velocity, where a plan allows it
-    (see `StagePlan`). ValueError for other tables.
+    (see `StagePlan`). `look` gives the scores that the tiers are for. ValueError for
+    other tables.
     """
 
     steps: int
@@ -88,6 +91,7 @@ class Policy:
     keep: tuple[int, ...]
     regions: Regions = Regions()
     skipped: tuple[int, ...] = ()
+    look: SecondLook = SecondLook()
 
     def __post_init__(self) -> None:
         limits = (0, *self.keep, self.steps)
@@ -137,7 +141,7 @@ class Policy:
         if steps == self.steps:
             return self
         if steps < 2:
-            return Policy(steps, (), ())
+            return Policy(steps, (), (), look=self.look)
 
         def scaled(step: int) -> int:
             return min(max(1, step * steps // self.steps), steps - 1)
@@ -151,7 +155,7 @@ class Policy:
             for tier in self.tiers
         )
         keep = sorted({scaled(step) for step in self.keep})
-        return Policy(steps, tuple(tiers), tuple(keep), self.regions)
+        return Policy(steps, tuple(tiers), tuple(keep), self.regions, look=self.look)
 
     @classmethod
     def read(cls, path: str | Path) -> "Policy":
@@ -171,17 +175,40 @@ def _policy(told: Any) -> Policy:
     needed, names = ("steps", "tiers", "keep"), {field.name for field in fields(Policy)}
     if not isinstance(told, dict) or not set(needed) <= told.keys() <= names:
         raise ValueError(
-            f"expected the fields {sorted(names)}, of which regions and skipped may be "
-            f"left out; got {sorted(told) if isinstance(told, dict) else told!r:.300}"
+            f"expected the fields {sorted(names)}, of which regions, skipped and look "
+            "may be left out; got "
+            f"{sorted(told) if isinstance(told, dict) else told!r:.300}"
         )
-    told = {"regions": {}, "skipped": [], **told}
+    told = {"regions": {}, "skipped": [], "look": {}, **told}
     return Policy(
         steps=_number("steps", int, told["steps"]),
         tiers=tuple(_fields(Tier, "a tier", tier) for tier in told["tiers"]),
         keep=steps("keep"),
         regions=_fields(Regions, "regions", told["regions"]),
         skipped=steps("skipped"),
+        look=_look(told["look"]),
     )
+
+
+def _look(told: Any) -> SecondLook:
+    sensitivity = None
+    if isinstance(told, dict):
+        sensitivity, told = told.get("sensitivity"), {**told}
+        told.pop("sensitivity", None)
+    look = _fields(SecondLook, "a look", told)
+    if sensitivity is None:
+        return look
+    if not isinstance(sensitivity, dict) or sensitivity.keys() != {
+        "direction",
+        "offset",
+    }:
+        raise ValueError(
+            f"a sensitivity has direction and offset, got {sensitivity!r:.300}"
+        )
+    numbers = sensitivity["direction"]
+    direction = tuple(_number("direction", float, number) for number in numbers)
+    offset = _number("offset", float, sensitivity["offset"])
+    return replace(look, sensitivity=Sensitivity(direction, offset))
 
 
 def _fields(kind: type[T], what: str, told: Any) -> T:

@@ -7,16 +7,12 @@ import numpy as np
 import pytest
 
 from chorus_jax.inter_request.index import ExactIndex
-from chorus_jax.inter_request.matching import (
-    Found,
-    Matcher,
-    Query,
-    Rejection,
-    SecondLook,
-)
+from chorus_jax.inter_request.matching import Found, Matcher, Query, Rejection
+from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.inter_request.store import Entry, Statistics, Store
 from chorus_jax.inter_request.words import word_keys
 
+LOOK = SecondLook()
 RECIPE, OTHER = "a" * 64, "b" * 64
 SHAPE = (1, 2, 2, 1)
 
@@ -63,29 +59,29 @@ def query(store, prompt, vector, recipe=RECIPE, namespace="us"):
 
 
 def test_the_second_look_prefers_words_that_mean_the_same(store):
-    matcher = Matcher(store, ExactIndex, SecondLook(weight=0.2))
+    matcher, look = Matcher(store, ExactIndex), SecondLook(weight=0.2)
     near = admit(store, "a cat sprints", unit(1, 0.02))
     admit(store, "a cat sleeps", unit(1, 0.01))
-    found = matcher(query(store, "a cat runs", unit(1, 0)), 0.5)
+    found = matcher(query(store, "a cat runs", unit(1, 0)), look, 0.5)
     assert isinstance(found, Found) and found.head.id == near
-    assert found.gap == 0 and found.score == pytest.approx(found.cosine, abs=1e-6)
+    assert found.risk == 0 and found.score == pytest.approx(found.cosine, abs=1e-6)
     assert found.difference.added == (2,)
 
 
 def test_a_word_that_is_lacked_lowers_the_score(store):
-    matcher = Matcher(store, ExactIndex, SecondLook(weight=0.2))
+    matcher, look = Matcher(store, ExactIndex), SecondLook(weight=0.2)
     admit(store, "a cat sleeps", unit(1, 0))
-    found = matcher(query(store, "a cat runs", unit(1, 0)), 0.5)
-    assert isinstance(found, Found) and found.gap == 1
+    found = matcher(query(store, "a cat runs", unit(1, 0)), look, 0.5)
+    assert isinstance(found, Found) and found.risk == 1
     assert found.score == pytest.approx(0.8, abs=1e-6)
-    refused = matcher(query(store, "a cat runs", unit(1, 0)), 0.9)
-    assert isinstance(refused, Rejection) and "a gap of 1.00" in refused.reason
+    refused = matcher(query(store, "a cat runs", unit(1, 0)), look, 0.9)
+    assert isinstance(refused, Rejection) and "risk of a word 1.00" in refused.reason
 
 
 def test_a_score_below_the_least_says_so(store):
     matcher = Matcher(store, ExactIndex)
     admit(store, "a cat runs", unit(1, 1))
-    refused = matcher(query(store, "a cat runs", unit(1, 0)), 0.9)
+    refused = matcher(query(store, "a cat runs", unit(1, 0)), LOOK, 0.9)
     assert isinstance(refused, Rejection) and "below 0.9" in refused.reason
     assert refused.score == pytest.approx(0.5**0.5, abs=1e-6)
 
@@ -93,7 +89,7 @@ def test_a_score_below_the_least_says_so(store):
 def test_a_low_score_is_not_told_as_too_few_words(store):
     matcher = Matcher(store, ExactIndex)
     admit(store, "a cat sleeps", unit(0.01, 1))
-    refused = matcher(query(store, "a cat runs", unit(1, 0)), 0.5)
+    refused = matcher(query(store, "a cat runs", unit(1, 0)), LOOK, 0.5)
     assert isinstance(refused, Rejection) and refused.score < 0
     assert "best score" in refused.reason
 
@@ -103,16 +99,16 @@ def test_an_entry_without_the_latents_gives_way_to_one_with(store):
     admit(store, "a cat runs", unit(1, 0), steps=(2,))
     other = admit(store, "a cat runs", unit(1, 0.1), steps=(1, 2))
     asked = query(store, "a cat runs", unit(1, 0))
-    found = matcher(asked, 0.5, lambda head, score: 1 in head.steps)
+    found = matcher(asked, LOOK, 0.5, lambda head, score: 1 in head.steps)
     assert isinstance(found, Found) and found.head.id == other
-    none = matcher(asked, 0.5, lambda head, score: 3 in head.steps)
+    none = matcher(asked, LOOK, 0.5, lambda head, score: 3 in head.steps)
     assert isinstance(none, Rejection) and "key steps" in none.reason
 
 
 def test_entries_without_key_steps_are_not_found(store):
     matcher = Matcher(store, ExactIndex)
     admit(store, "a cat runs", unit(1, 0), steps=())
-    refused = matcher(query(store, "a cat runs", unit(1, 0)), 0.1)
+    refused = matcher(query(store, "a cat runs", unit(1, 0)), LOOK, 0.1)
     assert isinstance(refused, Rejection) and "no entry" in refused.reason
 
 
@@ -121,15 +117,17 @@ def test_recipes_and_namespaces_are_apart_unless_shared(store):
     admit(store, "a cat runs", unit(1, 0), namespace="them")
     admit(store, "a cat runs", unit(1, 0), recipe=OTHER)
     asked = query(store, "a cat runs", unit(1, 0))
-    assert isinstance(matcher(asked, 0.1), Rejection)
+    assert isinstance(matcher(asked, LOOK, 0.1), Rejection)
     shared = admit(store, "a cat runs", unit(1, 0), namespace="them", shared=True)
-    found = matcher(asked, 0.1)
+    found = matcher(asked, LOOK, 0.1)
     assert isinstance(found, Found) and found.head.id == shared
 
 
 def test_a_matcher_knows_what_was_there_before_it(store):
     id = admit(store, "a cat runs", unit(1, 0))
-    found = Matcher(store, ExactIndex)(query(store, "a cat runs", unit(1, 0)), 0.5)
+    found = Matcher(store, ExactIndex)(
+        query(store, "a cat runs", unit(1, 0)), LOOK, 0.5
+    )
     assert isinstance(found, Found) and found.head.id == id
 
 
@@ -186,8 +184,3 @@ def test_closing_ends_the_threads_of_all_indexes(store):
         admit(store, "a cat", unit(1, 0), recipe=recipe)
     shelves.close()
     assert closed == list(shelves.indexes.values())
-
-
-def test_scores_are_at_most_one():
-    assert SecondLook().score(1.0000001, 0.0) == 1.0
-    assert SecondLook(weight=0.0).score(0.5, 1.0) == 0.5

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chorus_jax.inter_request.meaning import WIDTH, gap, projection, word_meanings
+from chorus_jax.inter_request.meaning import WIDTH, gaps, projection, word_meanings
 from chorus_jax.inter_request.words import split_words
 
 RNG = np.random.default_rng(0)
@@ -17,8 +17,9 @@ VECTORS = hnp.arrays(
 )
 
 
-def rows(*vectors):
-    return np.array(vectors, np.float16)
+def gap(target, source):
+    """The largest, of both sides."""
+    return max(float(each.max(initial=0)) for each in gaps(target, source))
 
 
 def test_a_word_is_the_mean_of_its_tokens():
@@ -83,7 +84,7 @@ def test_a_prompt_has_no_gap_to_itself(words):
 
 def test_meanings_of_two_models_are_refused():
     with pytest.raises(ValueError, match="two models"):
-        gap(np.ones((1, 4), np.float16), np.ones((1, 8), np.float16))
+        gaps(np.ones((1, 4), np.float16), np.ones((1, 8), np.float16))
 
 
 def test_the_projection_is_fixed_and_keeps_distances_nearly():

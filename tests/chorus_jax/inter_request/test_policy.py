@@ -1,14 +1,16 @@
 """Policies: tables from scores to plans."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chorus_jax.inter_request.meaning import WIDTH
 from chorus_jax.inter_request.policy import Policy, Regions, Tier
+from chorus_jax.inter_request.second_look import SecondLook, Sensitivity
 from chorus_jax.inter_request.stages import StagePlan
 
 TWO = Policy(
@@ -109,6 +111,14 @@ def test_what_is_written_is_read(table, tmp_path_factory):
     assert Policy.read(file) == policy
 
 
+def test_a_look_is_written_and_read(tmp_path):
+    sensitivity = Sensitivity((0.25,) * WIDTH, -1.5)
+    policy = replace(TWO, look=SecondLook(0.5, sensitivity))
+    policy.write(tmp_path / "policy.json")
+    assert Policy.read(tmp_path / "policy.json") == policy
+    assert policy.for_steps(4).look == policy.look == policy.for_steps(1).look
+
+
 def test_a_file_may_leave_defaults_out_and_write_1_for_a_share(tmp_path):
     file = tmp_path / "policy.json"
     tier = {"least": 1, "reuse_until": 1, "region_until": 2}
@@ -120,7 +130,7 @@ def test_a_file_may_leave_defaults_out_and_write_1_for_a_share(tmp_path):
     "change, message",
     [
         (lambda told: told.update(other=1), "got .*'other'"),
-        (lambda told: told.pop("steps"), r"expected the fields \['keep', 'regions'"),
+        (lambda told: told.pop("steps"), r"the fields \['keep', 'look', 'regions'"),
         (lambda told: told.update(tiers=3), "not iterable"),
         (lambda told: told.update(tiers=[3]), "a tier has the fields .* got 3"),
         (lambda told: told.update(regions={"reach": 0.5}), r"reach is .*got 0.5"),
@@ -136,6 +146,19 @@ def test_a_file_may_leave_defaults_out_and_write_1_for_a_share(tmp_path):
         (lambda told: told["tiers"][0].update(reuse_until=True), "got True"),
         (lambda told: told["tiers"][0].update(key_gain=10**400), "too large"),
         (lambda told: told["tiers"][1].update(reuse_until=4), "reuses no less"),
+        (lambda told: told.update(look=3), "a look has the fields"),
+        (lambda told: told.update(look={"weight": -1}), "weight is 0 or more"),
+        (lambda told: told["look"].update(sensitivity=3), "a sensitivity has .* got 3"),
+        (
+            lambda told: told["look"].update(sensitivity={"direction": [1]}),
+            "a sensitivity has direction and offset",
+        ),
+        (
+            lambda told: told["look"].update(
+                sensitivity={"direction": [1], "offset": 0}
+            ),
+            "64 numbers",
+        ),
     ],
 )
 def test_files_with_wrong_fields_are_refused(change, message, tmp_path):
