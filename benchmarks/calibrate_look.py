@@ -1,10 +1,11 @@
 """Which words matter to reuse: measured on pairs that differ in one attribute.
 
 Every target is made twice from its source's noise: in full, and from the source's
-latents at one key step on. What is right in full and wrong then is lost to reuse, and
-the words in which the two prompts differ said it. A logistic regression on what these
-words mean to the model tells such words from others, with a ridge, since they are few
-beside the numbers of a meaning.
+latents at one key step on. If the attribute is right in full and wrong then, it is lost
+to reuse; if it is the other way round, it is won, or what a model does badly anyway
+would seem lost. The words in which the two prompts differ said it. A linear regression
+of this on what these words mean to the model tells words that matter from others, with
+a ridge, since they are few beside the numbers of a meaning.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,22 +28,22 @@ from chorus_jax.training.world.examples import Prompt
 
 SEED = 1  # other prompts than those that the policy is searched on
 AFTER = 0.3  # of the steps is taken over
-RIDGE, ROUNDS = 1.0, 50
+RIDGE = 1.0  # pairs' worth, for words of the usual length
 MEMORY = 2**30
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The attribute in which a pair differs, what its differing words mean, and whether
-    reuse lost it."""
+    """The attribute in which a pair differs, what its differing words mean, and what
+    reuse lost of it: 1, 0, or -1 if it was won."""
 
     attribute: str
     meanings: Float[np.ndarray, "u e"]
-    lost: bool
+    lost: int
 
 
 def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
-    """Of so many pairs those whose target is right in full."""
+    """Of so many pairs."""
     known = training()
     cases = Wanted(known.pool, known.allowed, (1,)).cases(count, count, SEED)
     step = max(1, round(AFTER * loaded.steps))
@@ -52,31 +53,28 @@ def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
     engine = Engine(loaded.pipeline, Cache.in_memory(MEMORY), lambda _: policy)
     both = zip(cases.targets, cases.sources, strict=True)
     for seed, (target, source) in enumerate(tqdm(both, total=count, desc="pairs")):
-        found = pair(engine, loaded, target, source, seed)
-        if found is not None:
-            yield found
+        yield pair(engine, loaded, target, source, seed)
 
 
 def pair(
     engine: Engine, loaded: Loaded, target: Prompt, source: Prompt, seed: int
-) -> Lost | None:
-    """A pair's, None if the target is wrong in full."""
+) -> Lost:
+    """A pair's: the source is all that its cache holds."""
     [mine], [theirs] = target.asked, source.asked
     [attribute] = [x for x in differing(mine, theirs) if getattr(mine, x) is not None]
     request = replace(loaded.request, prompt=target.caption, seed=seed)
     space = f"pair {seed}"
 
-    def right(reuse: Reuse) -> bool:
+    def right(reuse: Reuse) -> int:
         frames = engine.generate(request, reuse).video.frames
-        return bool(judge(target, frames)[f"accuracy_{attribute}"])
+        return int(judge(target, frames)[f"accuracy_{attribute}"])
 
-    if not right(Reuse(read=False, write=False)):
-        return None
+    full = right(Reuse(read=False, write=False))
     earlier = replace(request, prompt=source.caption)
     engine.generate(earlier, Reuse(read=False, namespace=space))
     kept = right(Reuse(write=False, namespace=space))
     ours, sources = (engine.prepared(each)[0] for each in (request, earlier))
-    return Lost(attribute, differing_words(ours, sources), not kept)
+    return Lost(attribute, differing_words(ours, sources), full - kept)
 
 
 def differing_words(target: Told, source: Told) -> Float[np.ndarray, "u e"]:
@@ -87,27 +85,22 @@ def differing_words(target: Told, source: Told) -> Float[np.ndarray, "u e"]:
 
 
 def fitted(found: Sequence[Lost]) -> Sensitivity:
-    """The likeliest sensitivity, found by Newton's method. ValueError without pairs.
+    """The sensitivity with the least squared error. ValueError without pairs.
 
-    A pair has weight 1, however many words it differs in.
+    A pair has weight 1, however many words it differs in. The mean is not pulled to 0.
     """
     if not found:
-        raise ValueError("no pair was right in full: there is nothing to fit")
+        raise ValueError("without pairs there is nothing to fit")
     counts = [len(each.meanings) for each in found]
+    weight = np.repeat([1 / max(count, 1) for count in counts], counts)[:, None]
     x = np.concatenate([each.meanings for each in found])
-    x = np.hstack([x, np.ones((len(x), 1))])
-    y = np.repeat([float(each.lost) for each in found], counts)
-    weight = np.repeat([1 / max(count, 1) for count in counts], counts)
-    ridge = np.full(x.shape[1], RIDGE)
-    ridge[-1] = 1e-3  # the offset is free, but must end
-    w = np.zeros(x.shape[1])
-    for _ in range(ROUNDS):
-        p = 1 / (1 + np.exp(-x @ w))
-        slope = x.T @ (weight * (p - y)) + ridge * w
-        bend = (x * (weight * p * (1 - p))[:, None]).T @ x + np.diag(ridge)
-        w -= np.linalg.solve(bend, slope)
-    *direction, offset = np.round(w, 4).tolist()
-    return Sensitivity(tuple(direction), offset)
+    y = np.repeat([float(each.lost) for each in found], counts)[:, None]
+    middle, mean = (np.average(z, 0, weight[:, 0]) for z in (x, y))
+    x, y = x - middle, y - mean
+    bend = x.T @ (weight * x) + RIDGE * np.eye(x.shape[1])
+    direction = np.linalg.solve(bend, x.T @ (weight * y))[:, 0]
+    offset = float(mean[0] - middle @ direction)
+    return Sensitivity(tuple(np.round(direction, 4).tolist()), round(offset, 4))
 
 
 def told(

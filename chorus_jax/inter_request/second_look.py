@@ -10,9 +10,9 @@ from chorus_jax.inter_request.meaning import WIDTH, gaps
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How likely a video is wrong if what a word says is not the source's, 0 to 1.
+    """How much more often a video is wrong if what a word says is not the source's.
 
-        sensitivity = 1 / (1 + exp(-(direction . meaning + offset)))
+        sensitivity = direction . meaning + offset, within 0 and 1
 
     A model decides early what some words say (the ground, the size), and late what
     others do: those a run can still put right that begins from the source's latents.
@@ -36,7 +36,7 @@ class Sensitivity:
     ) -> Float32[np.ndarray, " u"]:
         """That of each word."""
         told = meanings.astype(np.float32) @ np.array(self.direction, np.float32)
-        return 1 / (1 + np.exp(-(told + np.float32(self.offset))))
+        return np.clip(told + np.float32(self.offset), 0, 1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ GROUND, COLOUR = RNG.normal(size=(2, WIDTH)) / WIDTH**0.5 * 2
 
 def pairs(centre, attribute, lost, count=30):
     return [
-        Lost(attribute, centre + 0.05 * RNG.normal(size=(2, WIDTH)), bool(i < lost))
+        Lost(attribute, centre + 0.05 * RNG.normal(size=(2, WIDTH)), int(i < lost))
         for i in range(count)
     ]
 
@@ -27,6 +27,12 @@ def test_words_that_were_lost_are_told_from_others():
     # A word that was not measured, near to one that was.
     near = (GROUND + 0.1 * RNG.normal(size=WIDTH))[None].astype(np.float16)
     assert sensitivity(near)[0] > 0.6
+
+
+def test_what_is_won_as_often_as_lost_does_not_matter():
+    found = pairs(GROUND, "shape", 10)
+    found += [Lost("shape", each.meanings, -each.lost) for each in found]
+    assert fitted(found)(GROUND[None].astype(np.float16))[0] < 0.05
 
 
 def test_nothing_lost_is_no_sensitivity_and_no_pairs_an_error():

@@ -7,7 +7,7 @@ from chorus_jax.inter_request.meaning import WIDTH
 from chorus_jax.inter_request.second_look import SecondLook, Sensitivity
 
 # The first number of a meaning says that a word matters.
-MATTERS = Sensitivity((20.0, *[0.0] * (WIDTH - 1)), -10.0)
+MATTERS = Sensitivity((2.0, *[0.0] * (WIDTH - 1)), -0.5)
 
 
 def words(*axes):
