@@ -45,6 +45,7 @@ SCHEDULES = (
     "--xla_jf_dump_llo_pass_label_regex=.*final_bundles.*"
 )
 MIB = 2**20
+UNKNOWN = 2**62  # cycles: 2**63 - 1 is what the compiler writes then
 # A bundle of a kernel, and how many loops it is in: the outermost is the grid.
 BUNDLE = re.compile(r"^ *(?:0x)?[0-9a-f]+ *([A-Z]{2})?: *(>*) \{(.*)", re.MULTILINE)
 CALL = re.compile(r"%(\S+) = .*custom_call_target=\"tpu_custom_call\"")
@@ -101,8 +102,11 @@ def kernel_grids(jaxpr: Any) -> dict[str, int]:
 
 def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
     """Cycles of a program without loops, and of its kernels' bodies alone; None if a
-    schedule is missing."""
-    total = sum(int(x) for x in re.findall(r'"estimated_cycles":"(\d+)"', text))
+    schedule is missing, or if the compiler does not know an operation's cycles."""
+    told = [int(x) for x in re.findall(r'"estimated_cycles":"(\d+)"', text)]
+    if any(count >= UNKNOWN for count in told):
+        return None
+    total = sum(told)
     bodies = 0
     for call in CALL.findall(text):
         paths = list(DUMP.glob(f"*-{call}-??-final_bundles.txt"))

@@ -83,3 +83,13 @@ def test_tables_of_steps_and_their_memory():
         "| 1.3b 720p v5p | 0.25 | plain | 2 |  | no |"
     ]
     assert kernel_tables.in_steps(step["row"]) and kernel_tables.in_memory(name)
+
+
+def test_cycles_that_the_compiler_does_not_know_are_not_added_up():
+    from benchmarks import kernel_aot
+
+    assert kernel_aot.cycles('"estimated_cycles":"5" "estimated_cycles":"7"', {}) == (
+        (12, 0)
+    )
+    unknown = f'"estimated_cycles":"{2**63 - 1}" "estimated_cycles":"7"'
+    assert kernel_aot.cycles(unknown, {}) is None
