@@ -14,7 +14,7 @@ is taken only if it is better by more than chance (see `calibrate_verdict`). Wha
 run once is not run again, and what is hopeless after a part of the targets is given up.
 
 Targets and sources are of combinations that training saw, nothing that is held out. A
-quarter of the sources is far from its target, or no threshold would be too low. All
+sixth of the sources is far from its target, or no threshold would be too low. All
 policies make the same targets from the same noise, so that losses are paired. Still a
 point is one target in a hundred, and the best of many policies was also lucky: so those
 that were the best for a time are measured on fresh targets, the last one first, and the

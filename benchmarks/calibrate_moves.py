@@ -53,14 +53,14 @@ class Moves:
         return replace(policy, keep=tuple(keep))
 
     def cautious(self, policy: Policy) -> Policy:
-        """Where a search begins: tiers for the better half of these targets, which take
+        """Where a search begins: tiers for the best quarter of these targets, which take
         over as little as can be and run everything else."""
         first = self.key_steps[0]
         tiers = tuple(
             replace(tier, reuse_until=first, region_until=first)
             for tier in policy.tiers
         )
-        return self.spread(replace(policy, tiers=tiers), 0.5)
+        return self.spread(replace(policy, tiers=tiers), 0.75)
 
     def spread(self, policy: Policy, above: float = 0.0) -> Policy:
         """With thresholds that part these targets, but for a share that has the lowest
@@ -92,8 +92,9 @@ class Moves:
             "reuse_until": self.key_steps,
             "region_until": self.key_steps,
             "least": self.thresholds,
+            "active": ACTIVE,
         }
-        shared = {"active": ACTIVE, "key_gain": KEY_GAINS, "output_gain": OUTPUT_GAINS}
+        shared = {"key_gain": KEY_GAINS, "output_gain": OUTPUT_GAINS}
         return {
             **{name: self._tiers(name, grid, True) for name, grid in grids.items()},
             **{name: self._tiers(name, grid, False) for name, grid in shared.items()},
