@@ -53,8 +53,8 @@ class Moves:
         return replace(policy, keep=tuple(keep))
 
     def cautious(self, policy: Policy) -> Policy:
-        """Where a search begins: tiers for the best quarter of these targets, which take
-        over as little as can be and run everything else."""
+        """Where a search begins: tiers for the best of these targets, which take over
+        as little as can be and run everything else."""
         first = self.key_steps[0]
         tiers = tuple(
             replace(tier, reuse_until=first, region_until=first)
