@@ -39,7 +39,11 @@ def test_a_window_tells_its_own_requests_beside_all_without_a_cache():
 def test_prompts_are_looked_up_among_those_before_them():
     prompts = ["a red cat", "a dog", "a red cat", "a cat red"]
     vectors = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
-    found = list(cold_start_prompts.looked_up(prompts, vectors, "some"))
+    axes = {"a": 0, "red": 1, "cat": 2, "dog": 3}
+    words = [np.eye(4, dtype=np.float16)[[axes[x] for x in p.split()]] for p in prompts]
+    words[3][2] *= np.float16(0.5)  # "red" means something else where it stands last
+    embedded = list(zip(vectors, words, strict=True))
+    found = list(cold_start_prompts.looked_up(prompts, embedded, "some"))
     assert [repeat for repeat, _, _ in found] == [False, False, True, False]
     assert [cosine for _, cosine, _ in found] == [-1.0, 0.0, 1.0, 1.0]
     assert found[0][2] == -1.0 and found[2][2] == 1.0 and 0.8 < found[3][2] < 1.0

@@ -141,7 +141,7 @@ def test_ten_thousand_changes_keep_index_and_store_in_step():
                 space = rng.choice(["us", "them"])
                 admit(store, rng.choice(words), vector, namespace=space)
             elif rng.random() < 0.95:
-                store.delete(rng.choice([head.id for head in store]))
+                assert store.delete(rng.choice([*matcher.shelves.places]))
             else:
                 store.evict(300 * 30, 0)
             if count % 500 == 0:
