@@ -53,20 +53,18 @@ def with_tiers(policy: Policy, **changes: Any) -> Policy:
 
 
 def curve(base: Policy) -> dict[str, Policy]:
-    """Policies of one tier each, for whatever the base policy calls a hit; their gains
-    are those of its highest tier. Points that fall together are one."""
+    """Policies of one tier each, for every score; their gains are those of the base
+    policy's highest tier. Points that fall together are one."""
     if not base.tiers:
         return {}
     like, scaled = base.tiers[-1], lambda share: max(1, round(share * base.steps))
     found = {}
     for share in CURVE_STAGE1:
-        tier = Tier(base.tiers[0].least, scaled(share), scaled(share))
+        tier = Tier(0.0, scaled(share), scaled(share))
         found[f"curve_stage1_{tier.reuse_until}"] = tier
     for first, last, active in CURVE_CHORUS:
         gains = {"key_gain": like.key_gain, "output_gain": like.output_gain}
-        tier = Tier(
-            base.tiers[0].least, scaled(first), scaled(last), active=active, **gains
-        )
+        tier = Tier(0.0, scaled(first), scaled(last), active=active, **gains)
         if tier.region_until - tier.reuse_until > 1:  # else no step is regional
             name = f"{tier.reuse_until}_{tier.region_until}_{active:g}"
             found[f"curve_chorus_{name}"] = tier

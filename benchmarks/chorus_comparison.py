@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,10 @@ class Comparison:
                 yield self.row(name, row | extra)
 
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
-        """The points of the curve, over the first so many hits."""
-        hits = [x for x in bench.targets if x.tier(self.base)][:targets]
+        """The points of the curve, over the first so many targets whose source shows
+        something else, whatever its score."""
+        differing = (x for x in bench.targets if x.changed and (x.score or 0.0) > 0)
+        hits = list(islice(differing, targets))
         name, policies = f"curve_{FULL}", chorus_arms.policies(self.base)
         arms: dict[str, Arm] = {name: Reusing(bench, policies[FULL])}
         for point, policy in chorus_arms.curve(self.base).items():

@@ -126,8 +126,9 @@ def test_asking_for_one_arm_measures_the_full_run_too(comparison):
     assert {row["row"] for row in found} == {"chorus_skip"}
 
 
-def test_the_curve_is_over_hits(comparison, results, monkeypatch):
-    bench = SimpleNamespace(targets=[target(0), target(1, score=0.1), target(2)])
+def test_the_curve_is_over_what_shows_something_else(comparison, results, monkeypatch):
+    alike = replace(target(2), changed=())
+    bench = SimpleNamespace(targets=[target(0), target(1, score=0.1), alike])
     found = list(comparison.curve(bench, 5))
     assert all(row["row"].startswith("curve_") for row in found)
     assert {(row["over"], row["targets"]) for row in found} == {("hits", 2)}
