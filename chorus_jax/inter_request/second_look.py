@@ -18,7 +18,8 @@ class Sensitivity:
     others do: those a run can still put right that begins from the source's latents.
     So it is measured, for a model and its steps (benchmarks/calibrate_look.py), and
     told by what words mean, so that it holds for words that were not measured.
-    `direction` are `meaning.WIDTH` numbers, else a ValueError.
+    `direction` are `meaning.WIDTH` numbers. ValueError for other ones, or if any is not
+    finite.
     """
 
     direction: tuple[float, ...]
@@ -30,6 +31,9 @@ class Sensitivity:
                 f"a direction has {WIDTH} numbers, as meanings of words have, got "
                 f"{len(self.direction)}"
             )
+        # A score that is not a number would pass for a perfect one.
+        if not np.isfinite([*self.direction, self.offset]).all():
+            raise ValueError("a sensitivity has finite numbers: measure it anew")
 
     def __call__(
         self, meanings: Float16[np.ndarray, "u e"]
@@ -47,7 +51,9 @@ class SecondLook:
 
     The gap (see `meaning`) asks of every word how near the other prompt comes to what
     the model reads of it, so that a synonym costs little and an opposite all, in a
-    short prompt and in a long one. Without a sensitivity all words matter alike, 1.
+    short prompt and in a long one. Words that only change places are told apart as far
+    as the model reads them otherwise there: one that does not makes the same video of
+    both orders. Without a sensitivity all words matter alike, 1.
     The form is ours, the default weight too: no measurement chose it. A weight of 0 is
     the cosine alone. ValueError for a weight below 0.
     """

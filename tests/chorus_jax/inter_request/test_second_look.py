@@ -44,6 +44,9 @@ def test_scores():
 def test_wrong_looks_are_refused():
     with pytest.raises(ValueError, match="64 numbers"):
         Sensitivity((1.0,), 0.0)
+    for direction, offset in ((float("nan"), 0.0), (0.0, float("inf"))):
+        with pytest.raises(ValueError, match="finite numbers"):
+            Sensitivity((direction,) * WIDTH, offset)
     for weight in (-0.1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="weight is 0 or more"):
             SecondLook(weight)
