@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from benchmarks.chorus_cases import Wanted, training
+from benchmarks.chorus_cases import changed, training
 from benchmarks.chorus_models import Loaded
 from benchmarks.judged import judge
 from chorus_jax.engine import Cache, Engine, Reuse
@@ -23,7 +23,6 @@ from chorus_jax.engine.prompt import Prompt as Told
 from chorus_jax.inter_request.policy import Policy, Tier
 from chorus_jax.inter_request.second_look import SecondLook, Sensitivity
 from chorus_jax.inter_request.token_diff import difference
-from chorus_jax.training.world.attributes import differing
 from chorus_jax.training.world.examples import Prompt
 
 SEED = 1  # other prompts than those that the policy is searched on
@@ -44,8 +43,7 @@ class Lost:
 
 def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
     """Of so many pairs."""
-    known = training()
-    cases = Wanted(known.pool, known.allowed, (1,)).cases(count, count, SEED)
+    cases = replace(training(), changes=(1,)).cases(count, count, SEED)
     step = max(1, round(AFTER * loaded.steps))
     policy = Policy(
         loaded.steps, (Tier(0.0, step, step),), (step,), look=SecondLook(weight=0.0)
@@ -60,8 +58,7 @@ def pair(
     engine: Engine, loaded: Loaded, target: Prompt, source: Prompt, seed: int
 ) -> Lost:
     """A pair's: the source is all that its cache holds."""
-    [mine], [theirs] = target.asked, source.asked
-    [attribute] = [x for x in differing(mine, theirs) if getattr(mine, x) is not None]
+    [attribute] = changed(target, source)
     request = replace(loaded.request, prompt=target.caption, seed=seed)
     space = f"pair {seed}"
 

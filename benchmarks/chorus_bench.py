@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
-from benchmarks.chorus_cases import Cases
+from benchmarks.chorus_cases import Cases, changed
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.prompt import Prompt as Matched
 from chorus_jax.engine.recipes import recipe_of
@@ -16,7 +16,6 @@ from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.pipeline import Pipeline
 from chorus_jax.request import Request
 from chorus_jax.tokens import Tiling
-from chorus_jax.training.world.attributes import differing
 from chorus_jax.training.world.examples import Prompt
 
 OWN_SEEDS = 1_000_000  # those of targets without a source; sources have smaller ones
@@ -97,8 +96,6 @@ class Bench:
             return Target(number, prompt, asked, rows)
         captions = [source.caption for source in sources]
         seed = captions.index(str(found.head.prompt))
-        [mine], [theirs] = prompt.asked, sources[seed].asked
-        changed = differing(mine, theirs)
         return Target(
             number,
             prompt,
@@ -106,7 +103,7 @@ class Bench:
             rows,
             found.head.id,
             found.score,
-            tuple(name for name in changed if getattr(mine, name) is not None),
+            changed(prompt, sources[seed]),
         )
 
     def found(

@@ -10,6 +10,7 @@ import numpy as np
 from chorus_jax.training.world.attributes import (
     VALUES,
     Attributes,
+    differing,
     held_out_combinations,
     is_held_out,
     training_combinations,
@@ -118,6 +119,13 @@ def new(draws: Iterator[Worded], taken: set[str]) -> Worded:
     found = next(each for each in draws if each.prompt.caption not in taken)
     taken.add(found.prompt.caption)
     return found
+
+
+def changed(target: Prompt, source: Prompt) -> tuple[str, ...]:
+    """The attributes in which two prompts differ, of those that the target names."""
+    [mine], [theirs] = target.asked, source.asked
+    names = differing(mine, theirs)
+    return tuple(name for name in names if getattr(mine, name) is not None)
 
 
 def with_changes(

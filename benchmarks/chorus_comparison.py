@@ -77,7 +77,7 @@ class Comparison:
 
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
         """The points of the curve, over the first so many targets whose source shows
-        something else, whatever its score."""
+        something else, whatever its score, if that is above 0."""
         differing = (x for x in bench.targets if x.changed and (x.score or 0.0) > 0)
         hits = list(islice(differing, targets))
         name, policies = f"curve_{FULL}", chorus_arms.policies(self.base)

@@ -26,18 +26,14 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import rows
-from benchmarks.chorus_cases import WORDING, Worded, with_changes
+from benchmarks.chorus_cases import WORDING, Worded, changed, with_changes
 from benchmarks.chorus_models import Loaded, add_options, base_policy, load_model
 from benchmarks.judged import Scores, judge
 from chorus_jax.engine import Cache, Engine, Ledger, Reuse
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.inter_request.store import Store
-from chorus_jax.training.world.attributes import (
-    VALUES,
-    differing,
-    held_out_combinations,
-)
+from chorus_jax.training.world.attributes import VALUES, held_out_combinations
 
 LOOKS = ("cosine", "second_look")
 KINDS = ("near", "unrelated", "wording")
@@ -62,9 +58,7 @@ class Pair:
     @property
     def changed(self) -> tuple[str, ...]:
         """The attributes in which the two differ, of those that the target names."""
-        [mine], [theirs] = self.target.prompt.asked, self.source.prompt.asked
-        names = differing(mine, theirs)
-        return tuple(name for name in names if getattr(mine, name) is not None)
+        return changed(self.target.prompt, self.source.prompt)
 
     def harmed(self, made: Scores, full: Scores) -> bool:
         """Whether something that differs is wrong, and was right in the full run."""

@@ -59,21 +59,17 @@ def read(
     in common, where these have .2); what moves no pixel is not in these values. Chorus
     embeds by CLIP.
     """
-    values = context.text.value
-    onto = projection(values.shape[3] * values.shape[4])
-    found = _read(values, length, jnp.asarray(onto))
-    mean, tokens = (np.asarray(x) for x in found)
+    mean, tokens = (np.asarray(x) for x in _read(context.text.value, length))
     return mean / np.float32(max(float(np.linalg.norm(mean)), 1e-12)), tokens
 
 
 @jax.jit
 def _read(
-    values: Float[Array, "l r m a d"],
-    length: Int[Array, ""],
-    onto: Float32[Array, "c e"],
+    values: Float[Array, "l r m a d"], length: Int[Array, ""]
 ) -> tuple[Float32[Array, " c"], Float32[Array, "m e"]]:
     own = values[:, 0].astype(jnp.float32)
     mask = (jnp.arange(own.shape[1]) < length)[None, :, None, None]
     own = jnp.where(mask, own, 0)
     each = own.mean(axis=0).reshape(own.shape[1], -1)
-    return own.sum(axis=(0, 1)).reshape(-1), each @ onto
+    # A constant of the program: it is not sent to the device for every request.
+    return own.sum(axis=(0, 1)).reshape(-1), each @ projection(each.shape[1])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Float16, Float32, Int32
 
-from chorus_jax.inter_request.words import Word
+from chorus_jax.inter_request.words import Word, touching
 
 WIDTH = 64  # squared distances keep their size to within a fifth, mostly
 
@@ -36,10 +36,7 @@ def word_meanings(
     `spans` are the characters of each token in the text that was split into words. A
     word without a token (it was cut off) is 0.
     """
-    starts = np.array([word.start for word in words], np.int32)[:, None]
-    ends = np.array([word.end for word in words], np.int32)[:, None]
-    first, last = spans[:, 0][None], spans[:, 1][None]
-    touch = ((first < last) & (first < ends) & (starts < last)).astype(np.float32)
+    touch = touching(words, spans).astype(np.float32)
     count = touch.sum(axis=1, keepdims=True)
     means = touch @ tokens.astype(np.float32) / np.maximum(count, 1)
     squared = (means**2).sum(axis=1)[count[:, 0] > 0]

@@ -191,17 +191,14 @@ def _policy(told: Any) -> Policy:
 
 
 def _look(told: Any) -> SecondLook:
-    sensitivity = None
+    plain = told
     if isinstance(told, dict):
-        sensitivity, told = told.get("sensitivity"), {**told}
-        told.pop("sensitivity", None)
-    look = _fields(SecondLook, "a look", told)
+        plain = {name: told[name] for name in told if name != "sensitivity"}
+    look = _fields(SecondLook, "a look", plain)
+    sensitivity = told.get("sensitivity")
     if sensitivity is None:
         return look
-    if not isinstance(sensitivity, dict) or sensitivity.keys() != {
-        "direction",
-        "offset",
-    }:
+    if not isinstance(sensitivity, dict) or {*sensitivity} != {"direction", "offset"}:
         raise ValueError(
             f"a sensitivity has direction and offset, got {sensitivity!r:.300}"
         )

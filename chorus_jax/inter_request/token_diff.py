@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Int32
 
 from chorus_jax.inter_request.alignment import aligned
-from chorus_jax.inter_request.words import Word
+from chorus_jax.inter_request.words import Word, touching
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,7 @@ class Difference:
                 f"word {self.added[-1]} differs, but only {len(words)} words came: "
                 "give all words of the target, split from the text that was compared"
             )
-        ranges = [(words[i].start, words[i].end) for i in self.added]
-        start, end = np.array(ranges, np.int32).reshape(-1, 2).T
-        first, last = spans[:, :1], spans[:, 1:]
-        return np.any((first < last) & (first < end) & (start < last), axis=1)
+        return np.any(touching([words[i] for i in self.added], spans), axis=0)
 
 
 def difference(

@@ -6,8 +6,11 @@ sets no spaces, but for Chinese and Japanese, has one word from sign to sign.
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int32
 
 # Beginnings of the Unicode names of signs that are words of their own.
 ALONE = ("CJK ", "HENTAIGANA", "HIRAGANA", "IDEOGRAPHIC", "KATAKANA")
@@ -43,6 +46,21 @@ def split_words(text: str) -> tuple[Word, ...]:
             found.append([(at, char)])
         last = kind
     return tuple(_word(signs) for signs in found)
+
+
+def touching(
+    words: Sequence[Word], spans: Int32[np.ndarray, "m 2"]
+) -> Bool[np.ndarray, "u m"]:
+    """Which tokens touch which words, given their characters in the text of the words.
+
+    Tokens without characters (padding, special ones) touch none.
+    """
+    starts, ends = (
+        np.array([getattr(word, side) for word in words], np.int32)[:, None]
+        for side in ("start", "end")
+    )
+    first, last = spans.T
+    return (first < last) & (first < ends) & (starts < last)
 
 
 def word_keys(text: str, secret: bytes) -> tuple[bytes, ...]:

@@ -41,7 +41,7 @@ def test_nothing_lost_is_no_sensitivity_and_no_pairs_an_error():
         fitted([])
 
 
-def test_differing_words_are_those_of_one_side(monkeypatch):
+def test_differing_words_are_those_of_one_side():
     class Told:
         def __init__(self, keys, meanings):
             self.keys, self.meanings = keys, np.array(meanings, np.float16)
