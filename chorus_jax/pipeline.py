@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float32, UInt8
 
 from chorus_jax import checkpoints, sampler, sharding
@@ -181,6 +181,13 @@ class Pipeline:
         """The context of computing on this pipeline's mesh."""
         return nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
 
+    def placed(self, x: np.ndarray) -> Array:
+        """An array bound to where this pipeline computes: what a step returns is, and
+        steps that start from anything else are compiled once more."""
+        if self.mesh is not None:
+            return jax.device_put(x, NamedSharding(self.mesh, PartitionSpec()))
+        return jax.device_put(x, jax.tree.leaves(self.transformer)[0].sharding)
+
     def steps(
         self, requests: Sequence[Request], every: int | None
     ) -> Iterator[Progress]:
@@ -230,7 +237,7 @@ class Pipeline:
     ) -> Generator[Progress, None, Float32[Array, "b f h w c"]]:
         """Noise to latents [b f h w c] (the generator's return value), step by step."""
         solver, shape = requests[0].make_solver(), self.sizes.latent_shape(requests[0])
-        seeds = jnp.array([request.seed for request in requests], jnp.uint32)
+        seeds = self.placed(np.array([request.seed for request in requests], np.uint32))
         with timed(seconds, "denoise"):
             run = sampler.start(sampler.noise(seeds, shape), solver=solver)
             for done, run in sampler.stepwise(

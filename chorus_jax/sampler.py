@@ -19,6 +19,7 @@ from chorus_jax.models.rotary import rotary_table
 from chorus_jax.models.wan import Times, WanDiT
 from chorus_jax.models.wan_attention import Context
 from chorus_jax.schedulers import Solver
+from chorus_jax.sharding import constrain
 
 # Steps given to the device before the host waits for the oldest: two keep it busy.
 AHEAD = 2
@@ -127,7 +128,9 @@ def denoise(
         out = velocity(model, conditions, run.latents, i)
         return Run(*solver.step(i, run.latents, out, run.solver))
 
-    return jax.lax.fori_loop(first, last, step, run), jnp.int32(last)
+    # Over a mesh each call's run is spread as the next one's is: one program for all.
+    run = jax.tree.map(constrain, jax.lax.fori_loop(first, last, step, run))
+    return run, jnp.int32(last)
 
 
 def stepwise(

@@ -194,6 +194,10 @@ def test_over_a_mesh_equals_one_device(weights, pipeline):
     np.testing.assert_allclose(
         split(request)[0].latents, pipeline(request)[0].latents, atol=1e-3
     )
+    before = sampler.denoise._cache_size()
+    for _ in split.stream(dataclasses.replace(request, steps=3)):
+        pass
+    assert sampler.denoise._cache_size() == before + 1
     # The mesh is set only while the pipeline computes.
     next(split.stream(request))
     assert jax.sharding.get_abstract_mesh().empty
@@ -261,6 +265,13 @@ def test_one_call_and_step_by_step_give_the_same_bytes(pipeline):
     np.testing.assert_array_equal(last.videos[0].frames, pipeline(small())[0].frames)
     done = [p.done for p in pipeline.stream(small(), every=3) if p.stage == "denoise"]
     assert done == [3, 4]
+
+
+def test_all_steps_are_one_program(pipeline):
+    before = sampler.denoise._cache_size()
+    for _ in pipeline.stream(small(steps=5)):
+        pass
+    assert sampler.denoise._cache_size() == before + 1
 
 
 def test_the_solver_and_shift_are_those_of_the_weights(weights):
