@@ -75,13 +75,30 @@ def load(
     return loaded
 
 
+class Zeros(nnx.Rngs):
+    """Zeros in place of random numbers, which take long to trace, for shapes only."""
+
+    @property
+    def params(self) -> "Zeros":
+        """Stands for the stream of parameters."""
+        return self
+
+    def normal(self, shape: tuple[int, ...]) -> jax.Array:
+        """Zeros."""
+        return jnp.zeros(shape)
+
+    def split(self, k: int) -> "Zeros":
+        """As many of these."""
+        return Zeros(self.default.split(k))
+
+
 def abstract(model: Callable[..., M], config: Any) -> M:
     """The module `model(config, rngs=...)` with shapes in place of arrays.
 
     Raises ValueError if the config's values make no model.
     """
     try:
-        return nnx.eval_shape(lambda: model(config, rngs=nnx.Rngs(0)))
+        return nnx.eval_shape(lambda: model(config, rngs=Zeros(0)))
     except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
         reason = str(error).strip().split("\n", 1)[0][:200]
         raise ValueError(f"there is no model with {config}: {reason}") from error

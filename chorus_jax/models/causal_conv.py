@@ -91,7 +91,7 @@ class PlaneConv(nnx.Module):
 
 def conv_kernel(shape: tuple[int, ...], dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Param:
     """Random kernel [..., inputs, outputs] that keeps the scale of its inputs."""
-    kernel = math.prod(shape[:-1]) ** -0.5 * jax.random.normal(rngs.params(), shape)
+    kernel = math.prod(shape[:-1]) ** -0.5 * rngs.params.normal(shape)
     return nnx.Param(kernel.astype(dtype), axes=(None,) * len(shape))
 
 

@@ -42,7 +42,7 @@ class Linear(nnx.Module):
         rngs: nnx.Rngs,
     ):
         scale = inputs**-0.5
-        kernel = scale * jax.random.normal(rngs.params(), (inputs, outputs))
+        kernel = scale * rngs.params.normal((inputs, outputs))
         self.kernel = nnx.Param(kernel.astype(dtype), axes=axes)
         self.bias = (
             nnx.Param(jnp.zeros(outputs, dtype), axes=axes[1:]) if bias else None
@@ -100,7 +100,7 @@ class Embedding(nnx.Module):
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
     ):
-        table = jax.random.normal(rngs.params(), (size, width))
+        table = rngs.params.normal((size, width))
         self.table = nnx.Param(table.astype(dtype), axes=axes)
 
     def __call__(self, ids: jax.Array) -> jax.Array:
@@ -124,5 +124,4 @@ def sinusoidal(
 
 def stack(make: Callable[[nnx.Rngs], nnx.Module], depth: int, rngs: nnx.Rngs):
     """`depth` modules as one with a leading axis everywhere; for `jax.lax.scan`."""
-    keys = jax.random.split(rngs.params(), depth)
-    return jax.vmap(lambda key: make(nnx.Rngs(key)))(keys)
+    return jax.vmap(make)(rngs.split(depth))

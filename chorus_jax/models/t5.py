@@ -153,7 +153,7 @@ class PositionBias(nnx.Module):
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
         self.max_distance = config.max_distance
         shape = (config.buckets, config.heads)
-        table = jax.random.normal(rngs.params(), shape).astype(config.dtype)
+        table = rngs.params.normal(shape).astype(config.dtype)
         self.table = nnx.Param(table, axes=(None, "heads"))
 
     def __call__(self, m: int) -> Float32[Array, "a m m"]:

@@ -58,7 +58,7 @@ class PatchEmbed(nnx.Module):
     ):
         shape = (*patch, channels, width)
         fan_in = channels * patch[0] * patch[1] * patch[2]
-        kernel = fan_in**-0.5 * jax.random.normal(rngs.params(), shape)
+        kernel = fan_in**-0.5 * rngs.params.normal(shape)
         axes = (None, None, None, None, "width")
         self.kernel = nnx.Param(kernel.astype(dtype), axes=axes)
         self.bias = nnx.Param(jnp.zeros(width, dtype), axes=("width",))
@@ -104,7 +104,7 @@ class Block(nnx.Module):
 
     def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
         c, dtype = config.width, jnp.dtype(config.dtype)
-        table = c**-0.5 * jax.random.normal(rngs.params(), (6, c))
+        table = c**-0.5 * rngs.params.normal((6, c))
         self.modulation = nnx.Param(table, axes=(None, "width"))
         self.norm = LayerNorm(c, affine=False, epsilon=config.epsilon)
         self.attn = SelfAttention(config, rngs=rngs)
@@ -151,7 +151,7 @@ class Head(nnx.Module):
 
     def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
         c, (pf, ph, pw) = config.width, config.patch
-        table = c**-0.5 * jax.random.normal(rngs.params(), (2, c))
+        table = c**-0.5 * rngs.params.normal((2, c))
         self.modulation = nnx.Param(table, axes=(None, "width"))
         self.norm = LayerNorm(c, affine=False, epsilon=config.epsilon)
         outputs, dtype = config.out_channels * pf * ph * pw, jnp.dtype(config.dtype)

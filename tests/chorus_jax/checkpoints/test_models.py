@@ -67,6 +67,13 @@ def test_round_trip(net, saved):
     assert jax.tree.structure(loaded) == jax.tree.structure(net)
 
 
+def test_abstract_has_the_shapes_of_a_random_module(net):
+    shapes = checkpoints.abstract(Net, Sizes())
+    assert jax.tree.structure(shapes) == jax.tree.structure(net)
+    told = [(x.shape, x.dtype) for x in jax.tree.leaves(shapes)]
+    assert told == [(x.shape, x.dtype) for x in jax.tree.leaves(net)]
+
+
 def test_card(net, saved):
     card = Card.read(saved)
     part = card.part("net")
