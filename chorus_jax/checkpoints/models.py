@@ -87,7 +87,7 @@ class Zeros(nnx.Rngs):
         """Zeros."""
         return jnp.zeros(shape)
 
-    def split(self, k: int) -> "Zeros":
+    def split(self, k: Any) -> "Zeros":
         """As many of these."""
         return Zeros(self.default.split(k))
 
