@@ -31,6 +31,7 @@ from typing import Any
 from benchmarks import calibrate_look, rows
 from benchmarks.calibrate_policy import Calibration, kept
 from benchmarks.chorus_models import Loaded, add_options, load_model
+from chorus_jax.inter_request import policy_file
 from chorus_jax.inter_request.policies import calibrated_file, default_policy
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.second_look import SecondLook
@@ -50,7 +51,7 @@ def calibrate(options: argparse.Namespace) -> None:
     steps, name = loaded.steps, options.name or loaded.name
     begin = default_policy(steps)
     if options.policy is not None:
-        begin = Policy.read(options.policy).for_steps(steps)
+        begin = policy_file.read(options.policy).for_steps(steps)
     what = {"name": name, "steps": steps}
     if options.policy is None:
         begin, measured = looking(loaded, begin, options.pairs)
@@ -63,7 +64,7 @@ def calibrate(options: argparse.Namespace) -> None:
     policy = found.chosen(start, 60 * options.minutes)
     path = options.out or calibrated_file(name, steps)
     path.parent.mkdir(exist_ok=True)
-    kept(policy).write(path)
+    policy_file.write(path, kept(policy), loaded.pipeline.fingerprints)
     record(found, {"chosen": policy}, what | loaded.told)
     print(path)
 

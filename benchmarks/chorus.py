@@ -44,7 +44,7 @@ COLUMNS = (
 def measure(options: argparse.Namespace, steps: int) -> None:
     """Measures one model and writes its rows."""
     loaded = load_model(options, None, steps)
-    base, told = base_policy(options.policy, loaded.name, steps)
+    base, told = base_policy(options.policy, loaded)
     print(f"{steps} steps: the {told} policy is the base")
     comparison = Comparison(loaded, base, told)
     cases = held_out().cases(options.targets, options.sources, seed=0)

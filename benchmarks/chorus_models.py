@@ -10,7 +10,8 @@ from chorus_jax import shipped
 from chorus_jax.checkpoints import Card
 from chorus_jax.choice import BY_STEPS, OTHERWISE
 from chorus_jax.config_file import load_config
-from chorus_jax.inter_request.policies import calibrated_file, policies_for
+from chorus_jax.inter_request import policy_file
+from chorus_jax.inter_request.policies import calibrated, default_policy
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.parts import stored_names
 from chorus_jax.pipeline import Pipeline
@@ -73,11 +74,13 @@ def load_model(options: Namespace, config: str | None, steps: int | None) -> Loa
     )
 
 
-def base_policy(file: Path | None, name: str, steps: int) -> tuple[Policy, str]:
-    """The policy of a file, else that calibrated for these weights and steps, else the
-    default one; and which it is."""
+def base_policy(file: Path | None, loaded: Loaded) -> tuple[Policy, str]:
+    """The policy of a file, else that calibrated on these weights at these steps, else
+    the default one; and which it is."""
+    steps = loaded.steps
     if file is not None:
-        return Policy.read(file).for_steps(steps), str(file)
-    there = calibrated_file(name, steps).is_file()
-    told = f"calibrated {name} {steps}" if there else "default"
-    return policies_for(name)(steps), told
+        return policy_file.read(file).for_steps(steps), str(file)
+    found = calibrated(loaded.pipeline.fingerprints, steps)
+    if found is not None:
+        return found, f"calibrated {loaded.name} {steps}"
+    return default_policy(steps), "default"

@@ -141,7 +141,7 @@ def windows(
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     """The rows of one model."""
     loaded = load_model(options, None, steps)
-    policy, told = base_policy(options.policy, loaded.name, steps)
+    policy, told = base_policy(options.policy, loaded)
     traffic = Traffic.of(held_out_combinations(), options.meanings, options.exponent)
     engine = Engine(loaded.pipeline, Cache.in_memory(MEMORY), lambda _: policy)
     asked = list(traffic.prompts(options.requests, seed=0))

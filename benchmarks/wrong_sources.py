@@ -176,7 +176,7 @@ def policies(policy: Policy, look: SecondLook) -> Callable[[int], Policy]:
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     """The rows of one model."""
     loaded = load_model(options, None, steps)
-    policy, told = base_policy(options.policy, loaded.name, steps)
+    policy, told = base_policy(options.policy, loaded)
     store = Store(MEMORY)
     engines = {
         name: Engine(loaded.pipeline, Cache(store), policies(policy, look))

@@ -133,7 +133,7 @@ def demo(options: argparse.Namespace) -> None:
     choice = choose(None, None, {"steps": options.steps})
     print(choice.note)
     pipeline = Pipeline.load(choice.folder, transformer=choice.transformer)
-    policies = policies_for(choice.folder.name)
+    policies = policies_for(pipeline.fingerprints)
     run(pipeline, choice.request, policies, options.out, choice.fps)
 
 

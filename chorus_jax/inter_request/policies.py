@@ -1,9 +1,14 @@
 """Policies: NIRVANA's, as a baseline, one of our own, and those that were measured."""
 
-from collections.abc import Callable
+import functools
+import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from chorus_jax.inter_request import policy_file
 from chorus_jax.inter_request.policy import Policy, Tier
+
+log = logging.getLogger(__name__)
 
 NIRVANA = Policy(
     steps=50,
@@ -47,31 +52,36 @@ def default_policy(steps: int) -> Policy:
 
 
 def calibrated_file(name: str, steps: int) -> Path:
-    """Where the policy that was measured for these weights and steps is, if any was."""
+    """Where benchmarks/calibrate.py writes the policy of these weights and steps."""
     return Path(__file__).parent / "calibrated" / f"{name}_{steps}.json"
 
 
-def calibrated(name: str, steps: int) -> Policy:
-    """The policy that benchmarks/calibrate.py found for weights of this name.
+def calibrated(weights: Mapping[str, str], steps: int) -> Policy | None:
+    """The policy that was measured on weights with these fingerprints, else None.
 
-    ValueError if it found none for so many steps.
+    `weights` are those of `Pipeline.fingerprints`.
     """
-    file = calibrated_file(name, steps)
-    if not file.is_file():
-        there = sorted(path.stem for path in file.parent.glob("*.json"))
-        raise ValueError(
-            f"no policy was measured for {name} at {steps} steps, only for "
-            f"{', '.join(there) or 'nothing yet'}: measure one with `python -m "
-            f"benchmarks.calibrate --steps {steps}`, or take default_policy"
-        )
-    return Policy.read(file)
+    for file in sorted(calibrated_file("", steps).parent.glob(f"*_{steps}.json")):
+        if policy_file.weights(file) == weights:
+            return policy_file.read(file)
+    return None
 
 
-def policies_for(name: str) -> Callable[[int], Policy]:
-    """For an engine: the policies that were measured for weights of this name, and the
-    default one for numbers of steps at which none was."""
-    return lambda steps: (
-        calibrated(name, steps)
-        if calibrated_file(name, steps).is_file()
-        else default_policy(steps)
-    )
+def policies_for(weights: Mapping[str, str]) -> Callable[[int], Policy]:
+    """For an engine: the policies that were measured on weights with these fingerprints
+    (see `calibrated`), and the default one, with a warning in the log, for numbers of
+    steps at which none was."""
+
+    @functools.cache
+    def policies(steps: int) -> Policy:
+        found = calibrated(weights, steps)
+        if found is None:
+            log.warning(
+                "no policy was measured on these weights at %d steps: the default one "
+                "runs; `python -m benchmarks.calibrate` makes one, Policy or "
+                "policy_file.read gives yours",
+                steps,
+            )
+        return found or default_policy(steps)
+
+    return policies

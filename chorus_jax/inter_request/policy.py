@@ -1,17 +1,13 @@
-"""How much of a source is reused, by the score of the match: tables in JSON."""
+"""How much of a source is reused, by the score of the match."""
 
-import json
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, TypeVar
 
-from chorus_jax.inter_request.second_look import SecondLook, Sensitivity
+from chorus_jax.inter_request.second_look import SecondLook
 
 FINDERS = ("velocity", "attention")
 CONTEXTS = ("held", "sampled", "dropped")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -156,68 +152,3 @@ class Policy:
         )
         keep = sorted({scaled(step) for step in self.keep})
         return Policy(steps, tuple(tiers), tuple(keep), self.regions, look=self.look)
-
-    @classmethod
-    def read(cls, path: str | Path) -> "Policy":
-        """The policy in a JSON file. ValueError for wrong fields."""
-        try:
-            return _policy(json.loads(Path(path).read_text()))
-        except (OverflowError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} holds no policy: {error}") from error
-
-    def write(self, path: str | Path) -> None:
-        """Writes what `read` reads."""
-        Path(path).write_text(json.dumps(asdict(self), indent=2) + "\n")
-
-
-def _policy(told: Any) -> Policy:
-    steps = lambda name: tuple(_number(name, int, step) for step in told[name])
-    needed, names = ("steps", "tiers", "keep"), {field.name for field in fields(Policy)}
-    if not isinstance(told, dict) or not set(needed) <= told.keys() <= names:
-        raise ValueError(
-            f"expected the fields {sorted(names)}, of which regions, skipped and look "
-            "may be left out; got "
-            f"{sorted(told) if isinstance(told, dict) else told!r:.300}"
-        )
-    told = {"regions": {}, "skipped": [], "look": {}, **told}
-    return Policy(
-        steps=_number("steps", int, told["steps"]),
-        tiers=tuple(_fields(Tier, "a tier", tier) for tier in told["tiers"]),
-        keep=steps("keep"),
-        regions=_fields(Regions, "regions", told["regions"]),
-        skipped=steps("skipped"),
-        look=_look(told["look"]),
-    )
-
-
-def _look(told: Any) -> SecondLook:
-    plain = told
-    if isinstance(told, dict):
-        plain = {name: told[name] for name in told if name != "sensitivity"}
-    look = _fields(SecondLook, "a look", plain)
-    sensitivity = told.get("sensitivity")
-    if sensitivity is None:
-        return look
-    if not isinstance(sensitivity, dict) or {*sensitivity} != {"direction", "offset"}:
-        raise ValueError(
-            f"a sensitivity has direction and offset, got {sensitivity!r:.300}"
-        )
-    numbers = sensitivity["direction"]
-    direction = tuple(_number("direction", float, number) for number in numbers)
-    offset = _number("offset", float, sensitivity["offset"])
-    return replace(look, sensitivity=Sensitivity(direction, offset))
-
-
-def _fields(kind: type[T], what: str, told: Any) -> T:
-    types: Any = {field.name: field.type for field in fields(kind)}  # type: ignore
-    if not isinstance(told, dict) or not told.keys() <= types.keys():
-        raise ValueError(f"{what} has the fields {[*types]}, got {told!r:.300}")
-    return kind(**{name: _number(name, types[name], told[name]) for name in told})
-
-
-def _number(name: str, kind: Any, value: Any) -> Any:
-    # 1 may stand for 1.0, but not 1.0 for 1, and a bool for neither.
-    if type(value) not in {kind, int if kind is float else kind}:
-        what = "text" if kind is str else f"a number ({kind.__name__})"
-        raise ValueError(f"{name} is {what}, got {value!r}")
-    return kind(value)

@@ -17,8 +17,8 @@ from benchmarks.chorus_running import Run
 from benchmarks.chorus_turns import in_turns
 from benchmarks.readme import drawn
 from chorus_jax.engine import Ledger
-from chorus_jax.inter_request import policies
-from chorus_jax.inter_request.policies import default_policy
+from chorus_jax.inter_request import policies, policy_file
+from chorus_jax.inter_request.policies import NIRVANA, default_policy
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.examples import Prompt
@@ -163,13 +163,16 @@ def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):
 
 def test_the_base_is_given_or_measured_or_the_default(tmp_path, monkeypatch):
     monkeypatch.setattr(policies, "__file__", str(tmp_path / "policies.py"))
-    assert base_policy(None, "shapes", 4) == (default_policy(4), "default")
+    pipeline = SimpleNamespace(fingerprints={"vae": "a"})
+    loaded = SimpleNamespace(name="shapes", steps=4, pipeline=pipeline)
+    assert base_policy(None, loaded) == (default_policy(4), "default")
     file = tmp_path / "mine.json"
-    default_policy(50).write(file)
-    assert base_policy(file, "shapes", 4) == (default_policy(4), str(file))
+    policy_file.write(file, default_policy(50))
+    assert base_policy(file, loaded) == (default_policy(4), str(file))
     (tmp_path / "calibrated").mkdir()
-    default_policy(50).for_steps(8).write(tmp_path / "calibrated" / "shapes_8.json")
-    assert base_policy(None, "shapes", 8)[1] == "calibrated shapes 8"
+    measured = tmp_path / "calibrated" / "shapes_4.json"
+    policy_file.write(measured, NIRVANA.for_steps(4), loaded.pipeline.fingerprints)
+    assert base_policy(None, loaded) == (NIRVANA.for_steps(4), "calibrated shapes 4")
 
 
 def test_no_rows_may_be_asked_for():

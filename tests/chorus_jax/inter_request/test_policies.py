@@ -2,9 +2,17 @@
 
 import pytest
 
-from chorus_jax.inter_request import policies
-from chorus_jax.inter_request.policies import NIRVANA, calibrated, default_policy
+from chorus_jax.checkpoints import Card
+from chorus_jax.choice import choose
+from chorus_jax.inter_request import policies, policy_file
+from chorus_jax.inter_request.policies import (
+    NIRVANA,
+    calibrated,
+    default_policy,
+    policies_for,
+)
 from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.parts import stored_names
 
 
 @pytest.mark.parametrize(
@@ -39,12 +47,30 @@ def test_ours_is_there_for_any_number_of_steps(steps):
     assert (policy.plan(1.0) is None) == (steps == 1)
 
 
-def test_a_measured_policy_is_read_by_name_and_steps(tmp_path, monkeypatch):
+def test_a_measured_policy_is_found_by_its_weights_and_steps(
+    tmp_path, monkeypatch, caplog
+):
     monkeypatch.setattr(policies, "__file__", str(tmp_path / "policies.py"))
-    with pytest.raises(ValueError, match="shapes at 4 steps, only for nothing yet"):
-        calibrated("shapes", 4)
+    assert calibrated({"vae": "a"}, 4) is None
     (tmp_path / "calibrated").mkdir()
-    default_policy(50).write(policies.calibrated_file("shapes", 50))
-    assert calibrated("shapes", 50) == default_policy(50)
-    with pytest.raises(ValueError, match="shapes at 4 steps, only for shapes_50"):
-        calibrated("shapes", 4)
+    measured, weights = NIRVANA.for_steps(8), {"vae": "a", "transformer": "b"}
+    policy_file.write(policies.calibrated_file("shapes", 8), measured, weights)
+    policy_file.write(policies.calibrated_file("other", 8), NIRVANA, {"vae": "a"})
+    chosen = policies_for(weights)
+    assert calibrated(weights, 8) == chosen(8) == measured
+    assert calibrated(weights | {"transformer": "c"}, 8) is None
+    assert not caplog.records
+    assert chosen(4) == chosen(4) == default_policy(4)
+    assert [each.getMessage()[:50] for each in caplog.records] == [
+        "no policy was measured on these weights at 4 steps"
+    ]
+
+
+@pytest.mark.parametrize("steps", [4])
+def test_the_shipped_policies_are_of_the_shipped_weights(steps):
+    choice = choose(None, None, {"steps": steps})
+    card = Card.read(choice.folder)
+    stored = stored_names(choice.transformer)
+    prints = {part: card.part(name).fingerprint for part, name in stored.items()}
+    policy = calibrated(prints, steps)
+    assert policy is not None and policy.steps == steps
