@@ -1,5 +1,7 @@
 """Both kernels compile for real TPUs at real shapes; which rows there are."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,17 +43,23 @@ def test_rows_are_chosen_by_their_words():
     assert kernels.selected(names, [], missing=False) == names
 
 
-def test_what_is_compared_is_the_same_function():
-    small = kernel_cases.Case("region", "tiny", "tiny", 0.5)
+@pytest.mark.parametrize("name", ["region", "cross"])
+def test_what_is_compared_is_the_same_function(name, monkeypatch):
+    tiny = SimpleNamespace(heads=2, width=32, tile=(1, 2, 3))
+    monkeypatch.setitem(kernel_cases.MODELS, "tiny", tiny)
+    monkeypatch.setitem(kernel_cases.GRIDS, "tiny", (1, 4, 6))
+    small = kernel_cases.Case(name, "tiny", "tiny", 0.5, 0 if name == "region" else 5)
     operands = [
-        jax.random.normal(jax.random.key(i), shape)
-        for i, shape in enumerate([(1, 4, 6, 2, 16)] * 4 + [(1, 2, 6, 2, 16)] * 2)
+        jax.random.normal(jax.random.key(i), x.shape, jnp.float32)
+        for i, x in enumerate(kernel_cases.shapes(small)[:-1])
     ]
     active = jnp.array([[3, 0]])
     with dispatch.forced("reference"):
         ours = kernel_cases.functions(small)["ours"](*operands, active)
     plain = kernel_cases.functions(small)["xla"](*operands, active)
-    for found, want in zip(ours, plain, strict=True):
+    assert jax.tree.map(jnp.shape, ours) == jax.tree.map(jnp.shape, plain)
+    for found, want in zip(*map(jax.tree.leaves, (ours, plain)), strict=True):
+        assert found.shape[-1] == 32
         np.testing.assert_allclose(found, want, atol=1e-5)
 
 
