@@ -90,3 +90,19 @@ def _place(line: dict[str, Any]) -> tuple[Any, ...]:
 def _of(row: dict[str, Any], places: tuple[int, ...]) -> str:
     words = row["row"].split()
     return " ".join(words[place] for place in places)
+
+
+def variants(rows: Rows) -> str:
+    """Chorus with the kernels forced to each implementation."""
+    shown = [
+        {
+            "implementation": row["row"],
+            "targets": row["targets"],
+            "PSNR to the plain path's (dB)": row.get("psnr"),
+            "accuracy": row.get("accuracy"),
+            "plain path's": row.get("accuracy_own"),
+            "refused": row.get("refused"),
+        }
+        for row in rows
+    ]
+    return table(shown, list(shown[0]))

@@ -85,6 +85,7 @@ TABLES = {
     "index": Table("index", index_tables.indexes),
     "kernels": Table("kernels", kernel_tables.cases, kernel_tables.in_cases),
     "kernel_steps": Table("kernels", kernel_tables.steps, kernel_tables.in_steps),
+    "chorus_variants": Table("chorus_variants", kernel_tables.variants),
     "kernel_memory": Table("kernels", kernel_tables.memory, kernel_tables.in_memory),
 }
 
