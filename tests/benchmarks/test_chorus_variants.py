@@ -25,7 +25,7 @@ def arm(monkeypatch):
             forced = dispatch.forced.value
             if forced and refuses:
                 raise NotImplementedError("heads of 48")
-            frames = np.full((2, 4, 4, 3), 10 if forced else 0, np.uint8)
+            frames = np.full((5, 8, 8, 3), 10 if forced else 0, np.uint8)
             return Run(frames, ledgers[forced is not None])
 
         return run
