@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 WIDTH, HEIGHT, EDGE = 280, 220, 40
 INKS = ((30, 90, 160), (200, 80, 30), (60, 140, 60), (120, 120, 120))
-APART = 22  # pixels between two numbers under an axis
+APART = 6  # pixels between two numbers under an axis
 
 Line = Sequence[tuple[float, float]]
 Lines = Mapping[str, Line]
@@ -76,9 +76,10 @@ def _axes(
     first = float(scale.values[0])
     for number in scale.at.tolist():
         [(x, _)] = scale.pixels([(number, first)])
-        if x - last > APART:
+        half = pen.textlength(f"{number:g}", font) / 2
+        if x - half - last > APART:
             pen.text((x, bottom + 6), f"{number:g}", "black", font, anchor="ma")
-            last = x
+            last = x + half
     for value in {float(scale.values.min()), float(scale.values.max())}:
         [(_, y)] = scale.pixels([(float(scale.at[0]), value)])
         pen.text((left - 4, y), f"{value:.3g}", "black", font, anchor="rm")

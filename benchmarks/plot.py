@@ -115,7 +115,7 @@ def cold_start() -> None:
     users = latest("cold_start_prompts")
     for name in dict.fromkeys(row["row"] for row in users):
         of = [row for row in users if row["row"] == name]
-        shown[name] = {
+        shown[f"score 0.8: {name}"] = {
             order: [(x["until"], x["score_80"]) for x in of if x["order"] == order]
             for order in ("trace", "shuffled")
         }

@@ -83,7 +83,9 @@ def _write(
     benchmark: str, kept: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
 ) -> Path:
     path = RESULTS / f"{benchmark}.jsonl"
-    command = shlex.join(["python", "-m", f"benchmarks.{benchmark}", *sys.argv[1:]])
+    # Of files elsewhere the names: a row says nothing of the machine's folders.
+    told = [Path(x).name if Path(x).is_absolute() else x for x in sys.argv[1:]]
+    command = shlex.join(["python", "-m", f"benchmarks.{benchmark}", *told])
     common = {"device": device(), "commit": commit(), "command": command}
     new = [{"benchmark": benchmark, **row, **common} for row in rows]
     RESULTS.mkdir(exist_ok=True)

@@ -193,6 +193,13 @@ def test_a_run_writes_what_it_measured(bench, results, monkeypatch, capsys):
     assert f"{ratio:.3g}" in capsys.readouterr().out
 
 
+def test_a_command_names_files_but_no_folders_of_the_machine(results, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["quality", "/home/me/prompts.txt", "--rows", "x/y"])
+    rows.save("quality", [{"row": "vae"}])
+    [row] = rows.load("quality")
+    assert row["command"] == "python -m benchmarks.quality prompts.txt --rows x/y"
+
+
 def test_an_interrupted_run_loses_no_row(bench, results, monkeypatch):
     def interrupted(*requests):
         if requests[0].steps == 8:
