@@ -194,7 +194,7 @@ def test_a_run_writes_what_it_measured(bench, results, monkeypatch, capsys):
 
 
 def test_a_command_names_files_but_no_folders_of_the_machine(results, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["quality", "/home/me/prompts.txt", "--rows", "x/y"])
+    monkeypatch.setattr("sys.argv", ["quality", "/home/a/prompts.txt", "--rows", "x/y"])
     rows.save("quality", [{"row": "vae"}])
     [row] = rows.load("quality")
     assert row["command"] == "python -m benchmarks.quality prompts.txt --rows x/y"
