@@ -66,7 +66,7 @@ def test_a_measured_policy_is_found_by_its_weights_and_steps(
     ]
 
 
-@pytest.mark.parametrize("steps", [4])
+@pytest.mark.parametrize("steps", [50, 4])
 def test_the_shipped_policies_are_of_the_shipped_weights(steps):
     choice = choose(None, None, {"steps": steps})
     card = Card.read(choice.folder)
