@@ -6,8 +6,8 @@
 
 First is measured which words matter (see `calibrate_look`): that makes the scores.
 Then, from a policy that takes over little where scores are best, one thing after
-another is changed by one place on its grid: boundaries, thresholds, active share,
-gains, context, what finds the region, dilation, halo, skipped steps (see
+another is changed by one place on its grid: boundaries, thresholds, one more tier,
+active share, gains, context, what finds the region, dilation, halo, skipped steps (see
 `calibrate_moves`). A change that computes less is taken if hits lose no more than a
 point of accuracy and two per cent of detail; of policies that compute the same, another
 is taken only if it is better by more than chance (see `calibrate_verdict`). What was

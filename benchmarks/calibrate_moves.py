@@ -17,6 +17,7 @@ OUTPUT_GAINS = (1.0, 1.1, 1.25, 1.5)
 REACH = (0, 1, 2)
 HALO = (0.0, 0.25, 0.5)
 EVERY = (5, 4, 3, 2)  # one in so many steps is skipped
+MORE = (1, 2, 4)  # twentieths of the targets for a new tier
 FEWEST = 5  # targets that tell something of a tier
 
 Neighbours = Callable[[Policy], Iterator[Policy]]
@@ -97,6 +98,7 @@ class Moves:
         shared = {"key_gain": KEY_GAINS, "output_gain": OUTPUT_GAINS}
         return {
             **{name: self._tiers(name, grid, True) for name, grid in grids.items()},
+            "tiers": self._below,
             **{name: self._tiers(name, grid, False) for name, grid in shared.items()},
             "context": self._regions("context", lambda now: CONTEXTS),
             "found_by": self._regions("found_by", lambda now: FINDERS),
@@ -116,6 +118,21 @@ class Moves:
                 yield from self._with(policy, name, {i: places[i][way] for i in group})
 
         return neighbours
+
+    def _below(self, policy: Policy) -> Iterator[Policy]:
+        """With one more tier, of the next targets below, that takes over as little as
+        can be; none if the lowest does that."""
+        lowest, first = policy.tiers[0], self.key_steps[0]
+        if lowest.region_until == first:
+            return
+        tier = replace(lowest, reuse_until=first, region_until=first)
+        lower = [score for score in self.thresholds if score < lowest.least]
+        for places in MORE:
+            if places <= len(lower):
+                more = replace(tier, least=lower[-places])
+                changed = self.measured(replace(policy, tiers=(more, *policy.tiers)))
+                if changed.tiers[0] == more:
+                    yield changed
 
     def _with(
         self, policy: Policy, name: str, values: dict[int, Any]

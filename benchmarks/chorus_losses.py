@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from benchmarks.judged import Scores
 
-ACCURACIES = ("accuracy", "accuracy_changed")
+ACCURACIES = ("accuracy", "accuracy_each", "accuracy_changed")
 LOSSES = (*ACCURACIES, "detail")
 
 

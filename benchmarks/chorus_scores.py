@@ -15,6 +15,7 @@ from benchmarks.judged import Scores, judge, means
 from benchmarks.seams import seam
 from benchmarks.timing import Timing
 from chorus_jax.engine import Ledger
+from chorus_jax.training.world.attributes import VALUES
 from chorus_jax.training.world.metrics import psnr, ssim
 
 
@@ -35,10 +36,12 @@ class Record:
 
 
 def scored(target: Target, run: Run, full: Run) -> Scores:
-    """The oracle's scores; `accuracy_changed`, 1 if all that differs from the source is
-    right; `psnr` and `ssim` to the full run, which has the same noise, unless they are
+    """The oracle's scores; `accuracy_each`, the share of the attributes that are right;
+    `accuracy_changed`, 1 if all that differs from the source is right; `psnr` and `ssim` to the full run, which has the same noise, unless they are
     equal; `seam` if a region was run."""
     scores = judge(target.prompt, run.frames)
+    named = [scores[k] for k in map("accuracy_{}".format, VALUES) if k in scores]
+    scores["accuracy_each"] = sum(named) / len(named)
     changed = [scores[f"accuracy_{name}"] for name in target.changed]
     if changed:
         scores["accuracy_changed"] = float(all(changed))

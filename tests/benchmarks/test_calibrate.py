@@ -55,6 +55,14 @@ def test_a_move_changes_one_thing(name):
             assert [key.removeprefix("regions.") for key in changed] == [name]
 
 
+def test_a_tier_is_added_below_that_takes_over_little():
+    [added] = MOVES.coordinates()["tiers"](START)
+    lowest = added.tiers[0]
+    assert added.tiers[1:] == START.tiers and lowest.least < START.tiers[0].least
+    assert (lowest.reuse_until, lowest.region_until) == (5, 5)
+    assert not list(MOVES.coordinates()["tiers"](added))
+
+
 @settings(max_examples=10)
 @given(st.data())
 def test_whatever_is_moved_stays_a_policy_that_is_measured(data):
@@ -105,12 +113,12 @@ def test_neighbours_on_a_grid():
 
 
 def losing(accuracy=0.0, equivalents=10.0, each=None, error=0.0):
-    return Verdict(equivalents, {"accuracy": Loss(accuracy, error)}, each or {})
+    return Verdict(equivalents, {"accuracy_each": Loss(accuracy, error)}, each or {})
 
 
 def test_what_is_allowed_comes_first_and_then_what_is_computed():
     good, dear, bad, worse = losing(), losing(equivalents=20), losing(0.05), losing(0.1)
-    assert good.excess == losing(ALLOWED["accuracy"]).excess == 0
+    assert good.excess == losing(ALLOWED["accuracy_each"]).excess == 0
     assert bad.excess == pytest.approx(4)
     order = (good, dear, replace(bad, equivalents=1.0), worse)
     for i, better in enumerate(order):
@@ -137,15 +145,15 @@ def record(number, kind="semantic", equivalents=5.0, **scores):
 
 
 def test_a_verdict_is_of_hits_and_its_cost_of_all():
-    full = {n: record(n, "miss", 10.0, accuracy=1.0, detail=0.8) for n in range(3)}
+    full = {n: record(n, "miss", 10.0, accuracy_each=1.0, detail=0.8) for n in range(3)}
     ours = [
-        record(0, accuracy=1.0, detail=0.8),
-        record(1, accuracy=0.0, detail=0.4),
+        record(0, accuracy_each=1.0, detail=0.8),
+        record(1, accuracy_each=0.0, detail=0.4),
         full[2],
     ]
     found = verdict(ours, full)
     assert found.equivalents == pytest.approx(20 / 3)
-    assert found.lost["accuracy"].mean == 0.5
+    assert found.lost["accuracy_each"].mean == 0.5
     assert found.lost["detail"].mean == pytest.approx(0.25)
     assert found.each == {0: 0.0, 1: pytest.approx(100 + 25)}
 
@@ -235,7 +243,8 @@ def runs(monkeypatch):
             return Run(np.full(1, right), Ledger("semantic", 50, 25.0))
 
     monkeypatch.setattr(calibrate_runs, "Reusing", Arm)
-    score = lambda target, run, full: {"accuracy": float(run.frames[0])}
+    names = "accuracy", "accuracy_each"
+    score = lambda target, run, full: dict.fromkeys(names, float(run.frames[0]))
     monkeypatch.setattr(calibrate_runs, "scored", score)
     prompt, request = Prompt("a", (asked,)), Request("a", seed=0)
     targets = [Target(n, prompt, request, 32, "a", 0.6 + n / 20) for n in range(8)]

@@ -123,6 +123,7 @@ def test_all_that_changed_must_be_right(target):
     assert scores["accuracy_changed"] == 0 == scores["accuracy"]
     scores = scored(target, run(replace(ASKED, shape="star")), right)
     assert (scores["accuracy_changed"], scores["accuracy"]) == (1, 0)
+    assert scores["accuracy_each"] == 0.8
     assert "accuracy_changed" not in scored(replace(target, changed=()), right, right)
 
 
