@@ -37,8 +37,9 @@ class Record:
 
 def scored(target: Target, run: Run, full: Run) -> Scores:
     """The oracle's scores; `accuracy_each`, the share of the attributes that are right;
-    `accuracy_changed`, 1 if all that differs from the source is right; `psnr` and `ssim` to the full run, which has the same noise, unless they are
-    equal; `seam` if a region was run."""
+    `accuracy_changed`, 1 if all that differs from the source is right; `psnr` and
+    `ssim` to the full run, which has the same noise, unless they are equal; `seam` if a
+    region was run."""
     scores = judge(target.prompt, run.frames)
     named = [scores[k] for k in map("accuracy_{}".format, VALUES) if k in scores]
     scores["accuracy_each"] = sum(named) / len(named)
