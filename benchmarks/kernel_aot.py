@@ -146,15 +146,17 @@ def row(case: Case, generation: str) -> dict[str, Any]:
     name = "library" if case.kernel == "region" else "xla"
     operands, heads = shapes(case), MODELS[case.model].heads
     apart = jax.eval_shape(partial(split, heads=heads), operands)
-    donate = (1, 2, 3) if case.kernel == "region" else (3,)
     with device_mesh(generation) as mesh:
-        tell = lambda *told: compiled(told[0], mesh, *told[1], donate=donate)[1]
-        ours = tell(functions(case)["ours"], operands)
+
+        def told(function: Callable[..., Any], operands: Any) -> dict[str, Any]:
+            return compiled(function, mesh, *operands, donate=case.donated)[1]
+
+        ours = told(functions(case)["ours"], operands)
         others = {
-            "side by side": tell(functions(case)[name], operands),
-            "apart": tell(in_heads(case)[name], apart),
+            "side by side": told(functions(case)[name], operands),
+            "apart": told(in_heads(case)[name], apart),
         }
-    heads_are, other = min(others.items(), key=lambda told: told[1]["cycles"] or 0)
+    heads_are, other = min(others.items(), key=lambda item: item[1]["cycles"] or 0)
     estimate = None
     if ours["cycles"] and other["cycles"]:
         estimate = ours["cycles"] / other["cycles"]

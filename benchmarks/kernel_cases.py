@@ -57,6 +57,11 @@ class Case:
         return max(1, round(self.share * self.tiling.count))
 
     @property
+    def donated(self) -> tuple[int, ...]:
+        """The operands that are written in place."""
+        return (1, 2, 3) if self.kernel == "region" else (3,)
+
+    @property
     def operations(self) -> int:
         """Of both products."""
         config, tiling = MODELS[self.model], self.tiling

@@ -56,16 +56,16 @@ def measured(
     case: Case, implementation: str, peak: float, bandwidth: float
 ) -> list[dict[str, Any]]:
     """The row of a case."""
-    donate = (1, 2, 3) if case.kernel == "region" else (3,)
     made = {name: jax.jit(f) for name, f in functions(case).items()}
     errors = {name: error(case, function) for name, function in made.items()}
     print(case.name, {name: f"{x:.2g}" for name, x in errors.items()})
     right = [name for name, x in errors.items() if x <= TOLERANCE]
     if "ours" not in right:
         raise SystemExit(f"{case.name}: error {errors['ours']:.2g}, not timed")
+    kept = {name: f for name, f in functions(case).items() if name in right}
     things = {
-        name: Repeated(jax.jit(functions(case)[name], donate_argnums=donate), case)
-        for name in right
+        name: Repeated(jax.jit(f, donate_argnums=case.donated), case)
+        for name, f in kept.items()
     }
     times = timed(things, case)
     seconds = {name: time.median / REPEATED for name, time in times.items()}

@@ -47,8 +47,7 @@ def with_block(
     """The kernel compiled with a block; None if the device has no room for it."""
     table[kind] = block
     try:
-        donate = (1, 2, 3) if case.kernel == "region" else (3,)
-        made = jax.jit(functions(case)["ours"], donate_argnums=donate)
+        made = jax.jit(functions(case)["ours"], donate_argnums=case.donated)
         thing = Repeated(made, case)
         # Compiled here, while the table has the block.
         thing.prepare()
