@@ -61,11 +61,10 @@ def verdict(records: list[Record], full: Mapping[int, Record]) -> Verdict:
     theirs = [full[each.number].scores for each in hits]
     each = dict.fromkeys((hit.number for hit in hits), 0.0)
     lost = {k: x for k, x in losses(ours, theirs).items() if k in ALLOWED}
-    for name, values in each_loss(ours, theirs).items():
-        if name not in ALLOWED:
-            continue
+    values = each_loss(ours, theirs)
+    for name in lost:
         having = [hit.number for hit in hits if name in hit.scores]
-        for number, loss in zip(having, values.tolist(), strict=True):
+        for number, loss in zip(having, values[name].tolist(), strict=True):
             each[number] += loss / ALLOWED[name]
     computed = float(np.mean([record.ledger.equivalents for record in records]))
     return Verdict(computed, lost, each)

@@ -61,7 +61,8 @@ def calibrated(weights: Mapping[str, str], steps: int) -> Policy | None:
 
     `weights` are those of `Pipeline.fingerprints`.
     """
-    for file in sorted(calibrated_file("", steps).parent.glob(f"*_{steps}.json")):
+    of_any = calibrated_file("*", steps)
+    for file in sorted(of_any.parent.glob(of_any.name)):
         if policy_file.weights(file) == weights:
             return policy_file.read(file)
     return None
