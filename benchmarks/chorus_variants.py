@@ -13,7 +13,7 @@ op, so nothing is timed.
 import argparse
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from benchmarks import rows
 from benchmarks.chorus_bench import Bench, Target
 from benchmarks.chorus_cases import held_out
 from benchmarks.chorus_models import add_options, load_model
-from benchmarks.chorus_running import Reusing, Run
+from benchmarks.chorus_running import Arm, Reusing, Run
 from benchmarks.judged import judge
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy import Policy, Regions, Tier
@@ -43,26 +43,16 @@ def variants() -> list[str]:
     return ["reference", dispatch.PLATFORMS[platform]]
 
 
-@dataclass(frozen=True)
-class Forced:
-    """The arm with the kernels forced to an implementation."""
-
-    arm: Reusing
-    implementation: str
-
-    def __call__(self, target: Target) -> Run:
-        with dispatch.forced(self.implementation):
-            return self.arm(target)
-
-
 def compared(
-    name: str, own: Reusing, targets: Sequence[Target]
+    name: str, arm: Arm, targets: Sequence[Target], own: Sequence[Run]
 ) -> dict[str, float | str]:
     """What an implementation's videos are beside the platform's own."""
-    forced, near, right = Forced(own, name), [], []
+    near, right = [], []
     try:
-        for target in tqdm(targets, desc=name, unit="video"):
-            pair = own(target), forced(target)
+        both = zip(targets, own, strict=True)
+        for target, mine in tqdm(both, total=len(own), desc=name, unit="video"):
+            with dispatch.forced(name):
+                pair = mine, arm(target)
             check_same(*(run.ledger for run in pair))
             near.append(psnr(*(run.frames for run in pair)))
             right.append([judge(target.prompt, x.frames)["accuracy"] for x in pair])
@@ -90,10 +80,11 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         loaded.pipeline, loaded.request, cases, POLICY.keep, POLICY.look
     )
     targets = [target for target in bench.targets if target.tier(POLICY)]
-    own = Reusing(bench, POLICY)
+    arm = Reusing(bench, POLICY)
+    own = [arm(target) for target in targets]
     for name in variants():
         what = {"row": name, "targets": len(targets), **loaded.told}
-        yield what | compared(name, own, targets)
+        yield what | compared(name, arm, targets, own)
 
 
 def main() -> None:

@@ -1,4 +1,5 @@
-"""The tables of `benchmarks.kernels --aot`: cases, whole steps, their memory."""
+"""The tables of `benchmarks.kernels --aot`: cases, whole steps, their memory; and of
+`benchmarks.chorus_variants`."""
 
 from typing import Any
 
@@ -82,16 +83,6 @@ def memory(rows: Rows) -> str:
     return table(shown, list(shown[0]))
 
 
-def _place(line: dict[str, Any]) -> tuple[Any, ...]:
-    kernel, *text = line["kernel"].split()
-    return KERNELS.index(kernel), text, line["Wan"], float(line["active share"])
-
-
-def _of(row: dict[str, Any], places: tuple[int, ...]) -> str:
-    words = row["row"].split()
-    return " ".join(words[place] for place in places)
-
-
 def variants(rows: Rows) -> str:
     """Chorus with the kernels forced to each implementation."""
     shown = [
@@ -106,3 +97,13 @@ def variants(rows: Rows) -> str:
         for row in rows
     ]
     return table(shown, list(shown[0]))
+
+
+def _place(line: dict[str, Any]) -> tuple[Any, ...]:
+    kernel, *text = line["kernel"].split()
+    return KERNELS.index(kernel), text, line["Wan"], float(line["active share"])
+
+
+def _of(row: dict[str, Any], places: tuple[int, ...]) -> str:
+    words = row["row"].split()
+    return " ".join(words[place] for place in places)

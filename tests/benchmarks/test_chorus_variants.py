@@ -15,20 +15,20 @@ HIT = Ledger("semantic", 4, 2.5, 0.9, "source", 1, 3, active=0.5)
 
 
 @pytest.fixture
-def arm(monkeypatch):
-    """One whose videos are brighter where a kernel is forced."""
+def found(monkeypatch):
+    """What is said of a variant whose videos are brighter than the plain path's."""
     judged = lambda prompt, frames: {"accuracy": float(frames.mean() < 5)}
     monkeypatch.setattr(chorus_variants, "judge", judged)
 
     def make(ledgers=(HIT, HIT), refuses=False):
-        def run(target):
+        def arm(target):
             forced = dispatch.forced.value
             if forced and refuses:
                 raise NotImplementedError("heads of 48")
             frames = np.full((5, 8, 8, 3), 10 if forced else 0, np.uint8)
             return Run(frames, ledgers[forced is not None])
 
-        return run
+        return compared("x", arm, TARGETS, [arm(target) for target in TARGETS])
 
     return make
 
@@ -36,14 +36,14 @@ def arm(monkeypatch):
 TARGETS = [SimpleNamespace(prompt="a")] * 2
 
 
-def test_a_variant_is_forced_and_compared_with_the_plain_path(arm):
-    found = compared("reference", arm(), TARGETS)
-    assert found["psnr"] == pytest.approx(20 * np.log10(255 / 10))
-    assert (found["accuracy_own"], found["accuracy"]) == (1.0, 0.0)
+def test_a_variant_is_forced_and_compared_with_the_plain_path(found):
+    told = found()
+    assert told["psnr"] == pytest.approx(20 * np.log10(255 / 10))
+    assert (told["accuracy_own"], told["accuracy"]) == (1.0, 0.0)
 
 
-def test_what_refuses_says_so(arm):
-    assert compared("x", arm(refuses=True), TARGETS) == {"refused": "heads of 48"}
+def test_what_refuses_says_so(found):
+    assert found(refuses=True) == {"refused": "heads of 48"}
 
 
 @pytest.mark.parametrize(
@@ -54,9 +54,9 @@ def test_what_refuses_says_so(arm):
     ],
     ids=["another source", "misses"],
 )
-def test_other_work_stops_it(arm, ledgers):
+def test_other_work_stops_it(found, ledgers):
     with pytest.raises(SystemExit, match="two equal hits with a region"):
-        compared("reference", arm(ledgers), TARGETS)
+        found(ledgers)
 
 
 def test_all_that_run_on_a_cpu_are_tried():
