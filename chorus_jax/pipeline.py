@@ -181,12 +181,15 @@ class Pipeline:
         """The context of computing on this pipeline's mesh."""
         return nullcontext() if self.mesh is None else jax.set_mesh(self.mesh)
 
-    def placed(self, x: np.ndarray) -> Array:
-        """An array bound to where this pipeline computes: what a step returns is, and
-        steps that start from anything else are compiled once more."""
+    def placed(self, x: np.ndarray, like: Array) -> Array:
+        """An array bound to where this pipeline computes, which is where `like` is:
+        what a step returns is, and steps that start from anything else are compiled
+        once more."""
         if self.mesh is not None:
             return jax.device_put(x, NamedSharding(self.mesh, PartitionSpec()))
-        return jax.device_put(x, jax.tree.leaves(self.transformer)[0].sharding)
+        devices = like.devices()
+        # Parts that are spread without a mesh of ours are jax's to place.
+        return jax.device_put(x, *devices) if len(devices) == 1 else jnp.asarray(x)
 
     def steps(
         self, requests: Sequence[Request], every: int | None
@@ -237,7 +240,8 @@ class Pipeline:
     ) -> Generator[Progress, None, Float32[Array, "b f h w c"]]:
         """Noise to latents [b f h w c] (the generator's return value), step by step."""
         solver, shape = requests[0].make_solver(), self.sizes.latent_shape(requests[0])
-        seeds = self.placed(np.array([request.seed for request in requests], np.uint32))
+        drawn = np.array([request.seed for request in requests], np.uint32)
+        seeds = self.placed(drawn, conditions.rotary)
         with timed(seconds, "denoise"):
             run = sampler.start(sampler.noise(seeds, shape), solver=solver)
             for done, run in sampler.stepwise(
