@@ -56,13 +56,13 @@ class Comparison:
     def arms(self, bench: Bench, names: Sequence[str]) -> Iterator[Row]:
         """The rows of these arms; those with one and the same policy run once."""
         policies = chorus_arms.policies(self.base)
-        alike, whole = first_alike(policies), Reusing(bench, policies[WHOLE])
+        alike = first_alike(policies)
         wanted = {FULL} | {alike.get(name, name) for name in names}
-        arms: dict[str, Arm] = {
-            name: Reusing(bench, policies[name]) for name in policies if name in wanted
-        }
+        reusing = {name: Reusing(bench, policy) for name, policy in policies.items()}
+        arms: dict[str, Arm] = {k: x for k, x in reusing.items() if k in wanted}
         if FEWER in wanted:
-            arms[FEWER] = Fewer(bench, lambda x: nearest(whole.equivalents(x)))
+            whole = reusing[alike[WHOLE]]
+            arms[FEWER] = Fewer(bench, lambda x: nearest(whole.computed(x)))
         records = in_turns(bench.targets, arms, FULL, f"{self.loaded.steps} steps")
         full = {each.number: each for each in records[FULL]}
         hits = {x.number for x in bench.targets if x.tier(policies[WHOLE])}

@@ -63,6 +63,7 @@ class Reusing:
     def __init__(self, bench: Bench, policy: Policy):
         self.bench, self.policy = bench, policy
         self.engine = Watched(bench.pipeline, bench.cache, lambda _: policy)
+        self.known: dict[int, float] = {}
 
     def plan(self, target: Target) -> Planned | None:
         """What it runs of a target, None if everything."""
@@ -72,9 +73,17 @@ class Reusing:
         return planned(self.policy, tier, tiling.grid, tiling.tile)
 
     def equivalents(self, target: Target) -> float:
-        """The full steps' worth of work, known before the run."""
+        """The full steps' worth of work, known before the run; the least, as a run
+        whose videos differ beyond its region computes all tokens."""
         run, tiles = self.plan(target), self.bench.tiling(target.request).count
         return float(self.policy.steps) if run is None else run.equivalents(tiles)
+
+    def computed(self, target: Target) -> float:
+        """The full steps' worth that it computes of a target; it runs, if it has not
+        yet."""
+        if target.number not in self.known:
+            self(target)
+        return self.known[target.number]
 
     def program(self, target: Target) -> Hashable:
         """Text rows, plan, and whether there are gains."""
@@ -91,6 +100,7 @@ class Reusing:
         result = self.engine.generate(target.request, Reuse(write=False))
         ledger = result.ledger
         self.check(target, ledger)
+        self.known[target.number] = ledger.equivalents
         return Run(result.video.frames, ledger, self.region(target))
 
     def check(self, target: Target, ledger: Ledger) -> None:
@@ -105,13 +115,17 @@ class Reusing:
             raise RuntimeError(f"expected {expected} of {target}, got {ledger}")
 
     def region(self, target: Target) -> Region | None:
-        """The core of the last run: what is not the source's again at its end."""
+        """The core of the last run: what is not the source's again at its end. None if
+        all tokens were run."""
         if self.engine.left is None:
             return None
         staged, hit = self.engine.left
-        if staged.tiles is None or not isinstance(hit, Hit) or hit.run.region is None:
+        found = staged.chosen
+        if found is None or not isinstance(hit, Hit) or hit.run.region is None:
             return None
-        core = np.asarray(staged.tiles[0, : hit.run.region.core])
+        if found.whole:
+            return None
+        core = np.asarray(found.tiles[0, : hit.run.region.core])
         patch = self.bench.pipeline.sizes.transformer.patch
         return region_of(core, self.bench.tiling(target.request), patch)
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float32, Int
 
 from chorus_jax import sampler
 from chorus_jax.inter_request.stages import StagePlan
-from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
+from chorus_jax.intra_request import Compute, EveryStep, SkipSteps, StepCache
 from chorus_jax.models.wan import WanDiT
 from chorus_jax.models.wan_attention import Gains
 from chorus_jax.sampler import Conditions
@@ -78,12 +78,15 @@ class Steps(NamedTuple):
             def compute() -> Array:
                 return sampler.velocity(self.model, self.at(i), carry.latents, i)
 
-            velocity, cache = self.cache.step(i, compute, carry.cache)
-            latents, state = self.solver.step(i, carry.latents, velocity, carry.solver)
-            kept = self.keeping(carry.kept, latents, i + 1)
-            return Carry(latents, state, cache, kept), None
+            return self.moved(carry, i, compute), None
 
         return jax.lax.scan(step, carry, jnp.arange(first, last))[0]
+
+    def moved(self, carry: Carry, i: Array | int, compute: Compute) -> Carry:
+        """One step, with the velocity that the step cache takes or has computed."""
+        velocity, cache = self.cache.step(i, compute, carry.cache)
+        latents, state = self.solver.step(i, carry.latents, velocity, carry.solver)
+        return Carry(latents, state, cache, self.keeping(carry.kept, latents, i + 1))
 
     def keeping(self, kept: Array, latents: Array, done: Array | int) -> Array:
         """The key steps' latents, with these if so many steps done are one of them."""

@@ -1,20 +1,24 @@
 """Stage 2: a full step that shows where two videos differ, then steps of that region.
 
 While the region is run there are the patches of its tiles only. Before stage 3 they are
-put back among the source's.
+put back among the source's. If the videos differ beyond the region too, its steps are
+run with all tokens instead, as if there were none.
 """
 
+import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float32, Int
+from jaxtyping import Array, Bool, Float32, Int
 
 from chorus_jax.full_steps import Carry, Steps
 from chorus_jax.inter_request.regions import (
     HeldContext,
     RegionPlan,
     attended,
+    beyond,
     by_tile,
     chosen,
     core_and_sampled,
@@ -46,6 +50,16 @@ class RegionCarry(NamedTuple):
     keys: TileKeys | None
 
 
+class Chosen(NamedTuple):
+    """The tiles run (core, halo, sampled), each tile's score, how far the videos differ
+    `beyond` the tiles, and whether that is too far: then all tokens were run."""
+
+    tiles: Int[Array, "b k"]
+    scores: Float32[Array, "b t"]
+    beyond: Float32[Array, " b"]
+    whole: Bool[Array, ""]
+
+
 class RegionSteps(NamedTuple):
     """Stage 2 from its last full step on."""
 
@@ -55,26 +69,42 @@ class RegionSteps(NamedTuple):
 
     def __call__(
         self, carry: Carry, source: Source, mask: Array | None, words: Array | None
-    ) -> tuple[Array, Array, Array]:
-        """The latents before K2, the chosen tiles, and all tiles' scores."""
+    ) -> tuple[Carry, Chosen]:
+        """What is left before K2, and what was chosen.
+
+        Of a batch all rows are run whole if one of them differs too far. A `mask` is
+        the caller's word that the region is enough.
+        """
         self.region.check(self.tiling)
-        regional, patch = self.run.plan.regional, self.patch
+        run, regional = self.run, self.run.plan.regional
         opening = regional.start - 1
         velocity, keys, share = self.observed(carry.latents, opening, words)
-        scores = self.scores(velocity, source, mask, share)
+        scores, apart = self.scores(velocity, source, mask, share)
         tiles = chosen(scores, self.region)
-        latents, _ = self.run.solver.step(
-            opening, carry.latents, velocity, carry.solver
-        )
-        patches = taken(self.tiling.tiles(to_patches(latents, patch)), tiles)
+        limit = self.region.limit if mask is None else math.inf
+        far = beyond(apart, tiles, source.velocity)
+        whole = (far > limit).any()
+        carry = run.moved(carry, opening, lambda: velocity)
+        only = partial(self.only, carry, keys, tiles, source)
+        if limit == math.inf:
+            return only(), Chosen(tiles, scores, far, whole)
+        every = partial(run.full, carry, regional.start, regional.stop)
+        return jax.lax.cond(whole, every, only), Chosen(tiles, scores, far, whole)
+
+    def only(
+        self, carry: Carry, keys: TileKeys | None, tiles: Array, source: Source
+    ) -> Carry:
+        """What region steps leave, among the source's latents at K2."""
+        patch, core = self.patch, self.region.core
+        patches = taken(self.tiling.tiles(to_patches(carry.latents, patch)), tiles)
         found = self.both(self.begun(patches, keys), tiles)
         end = self.tiling.tiles(to_patches(source.end, patch))
-        core = self.region.core
         end = end.at[jnp.arange(len(end))[:, None], tiles[:, :core]].set(
             found.patches[:, :core]
         )
-        whole = from_patches(self.tiling.tokens(end), self.tiling.grid, patch)
-        return whole, tiles, scores
+        latents = from_patches(self.tiling.tokens(end), self.tiling.grid, patch)
+        kept = self.run.keeping(carry.kept, latents, self.run.plan.region_until)
+        return self.run.begun(latents, kept)
 
     @property
     def patch(self) -> Size:
@@ -83,15 +113,16 @@ class RegionSteps(NamedTuple):
 
     def scores(
         self, velocity: Array, source: Source, mask: Array | None, share: Array | None
-    ) -> Array:
-        """How much each tile is to differ, dilated, [b t]."""
-        if mask is None:
-            apart = disagreement(velocity, source.velocity, self.patch, self.tiling)
-            if share is not None:
-                apart = attended(share, apart, self.tiling)
-        else:
-            apart = by_tile(mask, self.patch, self.tiling)
-        return dilated(apart, self.tiling.counts, self.region.reach)
+    ) -> tuple[Array, Array]:
+        """How much each tile is to differ, dilated, and how far the velocities are
+        apart there, both [b t]."""
+        apart = disagreement(velocity, source.velocity, self.patch, self.tiling)
+        sought = apart
+        if mask is not None:
+            sought = by_tile(mask, self.patch, self.tiling)
+        elif share is not None:
+            sought = attended(share, apart, self.tiling)
+        return dilated(sought, self.tiling.counts, self.region.reach), apart
 
     def both(self, carry: RegionCarry, tiles: Array) -> RegionCarry:
         """All region steps: with the halo, then without."""

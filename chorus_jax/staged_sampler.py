@@ -3,7 +3,7 @@
     stage 1  steps [0, K1)   not run: the source's latents before step K1 are the start
     stage 2  steps [K1, K2)  a full step shows where the videos differ; then only those
                              tiles are run, the source's latents before step K2 are the
-                             rest
+                             rest; or all tokens, if the videos differ beyond them
     stage 3  steps [K2, T)   all tokens
 
 The plan, the region's size and the solver are known before the run: one program each.
@@ -14,13 +14,13 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-from jaxtyping import Array, Float32, Int
+from jaxtyping import Array, Float32
 
 from chorus_jax.full_steps import GainTables, Steps
 from chorus_jax.inter_request.regions import RegionPlan
 from chorus_jax.inter_request.stages import StagePlan
 from chorus_jax.models.wan import WanDiT
-from chorus_jax.region_steps import RegionSteps, Source
+from chorus_jax.region_steps import Chosen, RegionSteps, Source
 from chorus_jax.sampler import Conditions
 from chorus_jax.schedulers import Solver
 from chorus_jax.tokens import Tiling
@@ -28,12 +28,11 @@ from chorus_jax.tokens import Tiling
 
 class Staged(NamedTuple):
     """What a run leaves: the clean latents, those at the plan's key steps, and, if it
-    had a region, the tiles run (core, halo, sampled) and each tile's score."""
+    had a region, what was chosen."""
 
     latents: Float32[Array, "b f h w i"]
     kept: Float32[Array, "q b f h w i"]
-    tiles: Int[Array, "b k"] | None = None
-    scores: Float32[Array, "b t"] | None = None
+    chosen: Chosen | None = None
 
 
 @partial(jax.jit, static_argnames=("solver", "plan", "region"))
@@ -67,10 +66,9 @@ def denoise(
     stage = RegionSteps(run, region, Tiling.fitting(model.grid(start), region.tile))
     # The last of the opening steps shows where the region is.
     carry = run.full(carry, plan.start, regional.start - 1)
-    latents, tiles, scores = stage(carry, source, mask, words)
-    kept = run.keeping(carry.kept, latents, plan.region_until)
-    carry = run.full(run.begun(latents, kept), plan.region_until, plan.steps)
-    return Staged(carry.latents, carry.kept, tiles, scores)
+    carry, found = stage(carry, source, mask, words)
+    carry = run.full(carry, plan.region_until, plan.steps)
+    return Staged(carry.latents, carry.kept, found)
 
 
 def check_fit(

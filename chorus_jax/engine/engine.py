@@ -88,7 +88,7 @@ class Engine:
         latents = np.asarray(staged.latents[0])
         video = Video(frames[0], latents, task.request, cut, task.seconds)
         entry = self.leave(task, prompt, staged, hit)
-        ledger = ledger_of(task, hit, self.pipeline)
+        ledger = ledger_of(task, hit, staged, self.pipeline)
         return Result(video, replace(ledger, seconds=task.seconds), entry)
 
     def check(self, request: Request, reuse: Reuse) -> None:

@@ -52,9 +52,7 @@ def planned(
     stages = StagePlan(policy.steps, tier.reuse_until, tier.region_until)
     tiling = Tiling.fitting(grid, tile)
     region = region_plan(policy.regions, tier.active, tiling, stages.regional, split)
-    fixed = {stages.start}
-    if stages.regional:
-        fixed |= {stages.regional.start, stages.regional.stop}
+    fixed = {stages.start, *stages.needed}
     if region is not None:
         fixed.add(region.closing(stages.regional))
     skipped = tuple(i for i in policy.skipped if i > stages.start and i not in fixed)
@@ -98,6 +96,7 @@ def region_plan(
         reach=regions.reach,
         context=contexts[regions.context],
         found_by=regions.found_by,
+        limit=regions.limit,
     )
 
 

@@ -1,6 +1,6 @@
 """The run of a request: from noise, or from what its source left."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 
@@ -16,6 +16,9 @@ from chorus_jax.inter_request.store import Entry
 from chorus_jax.pipeline import Pipeline
 from chorus_jax.staged_sampler import Staged
 from chorus_jax.tokens import Tiling
+
+
+BEYOND = "all tokens were run: the videos differ beyond the region too"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +71,16 @@ def from_source(
     )
 
 
-def ledger_of(task: Task, hit: Hit | Rejection, pipeline: Pipeline) -> Ledger:
+def ledger_of(
+    task: Task, hit: Hit | Rejection, staged: Staged, pipeline: Pipeline
+) -> Ledger:
     """What a run computed."""
     steps = task.policy.steps
     if isinstance(hit, Rejection):
         return Ledger("miss", steps, float(steps), hit.score, reason=hit.reason)
-    run, sizes = hit.run, pipeline.sizes
+    run, sizes, reason = hit.run, pipeline.sizes, ""
+    if staged.chosen is not None and staged.chosen.whole:
+        run, reason = replace(run, region=None), BEYOND
     tiles = Tiling.fitting(sizes.grid(task.request), sizes.transformer.tile).count
     return Ledger(
         kind="semantic",
@@ -84,4 +91,5 @@ def ledger_of(task: Task, hit: Hit | Rejection, pipeline: Pipeline) -> Ledger:
         reuse_until=run.stages.reuse_until,
         region_until=run.stages.region_until,
         active=1.0 if run.region is None else run.region.tiles / tiles,
+        reason=reason,
     )

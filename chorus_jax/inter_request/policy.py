@@ -50,7 +50,11 @@ class Regions:
     of the region steps; then it is the source's again. `reach` tiles of dilation.
     `found_by` is `velocity` or `attention` (see `regions`).
     `context` is what active tokens attend to: `held`, `dropped`, or `sampled`, the
-    share of the background that is run beside them. ValueError for other values.
+    share of the background that is run beside them. Where the target's first velocity
+    and the source's disagree outside the region, by more than `limit` times the
+    source's on average, everything is run (`inf`: never). The default lies between
+    what the shapes world shows: 0.27 at most if half is run and an object differs (0.57
+    if an eighth is), 1.0 at least if the ground does. ValueError for other values.
     """
 
     halo: float = 0.0
@@ -59,11 +63,14 @@ class Regions:
     context: str = "held"
     sampled: float = 0.125
     found_by: str = "velocity"
+    limit: float = 0.6
 
     def __post_init__(self) -> None:
         shares = (self.halo, self.open, self.sampled)
         if not all(0 <= share <= 1 for share in shares) or self.reach < 0:
             raise ValueError(f"shares are 0 to 1 and reach is 0 or more, got {self}")
+        if not self.limit >= 0:
+            raise ValueError(f"a limit is 0 or more, got {self.limit}")
         if self.context not in CONTEXTS:
             raise ValueError(f"context is one of {CONTEXTS}, got {self.context!r}")
         if self.found_by not in FINDERS:

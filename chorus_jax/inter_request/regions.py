@@ -3,9 +3,12 @@
 Chorus (arXiv 2604.04451) finds them with a language model and a segmenter. Here the
 first full step with the target's prompt shows them: where its velocity disagrees with
 the source's, the two videos will differ (`velocity`), or where it attends to the words
-that the source's prompt lacks (`attention`). Or the caller says (`given`).
+that the source's prompt lacks (`attention`). Or the caller says (`given`). Where the
+two disagree outside the region too, the videos differ everywhere, as on another
+ground, and everything is run: the loop finds that out itself.
 """
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -15,6 +18,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.inter_request.policy import FINDERS
 from chorus_jax.tokens import Size, Tiling, to_patches
+
+
+TINY = 1e-9  # a source that does not move at all
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class RegionPlan:
     A tile is a box of tokens. The `core` tiles are active through stage 2, the `halo`
     tiles up to step `open_until`; all others are the source's. `reach` tiles of
     dilation are added around where videos differ before the most differing tiles are
-    chosen. `found_by` is one of `FINDERS`.
+    chosen. `found_by` is one of `FINDERS`. Beyond `limit`, in units of the source's
+    velocity (see `beyond`), everything is run.
     """
 
     tile: Size
@@ -64,6 +71,7 @@ class RegionPlan:
     reach: int = 1
     context: ContextKind = HeldContext()
     found_by: str = "velocity"
+    limit: float = math.inf
 
     def __post_init__(self) -> None:
         if self.core < 1 or min(self.halo, self.reach) < 0:
@@ -71,6 +79,8 @@ class RegionPlan:
                 "a region has at least one core tile, and no negative halo or reach; "
                 f"got {self}"
             )
+        if not self.limit >= 0:
+            raise ValueError(f"a limit is 0 or more, got {self.limit}")
         if self.found_by not in FINDERS:
             raise ValueError(f"found_by is one of {FINDERS}, got {self.found_by!r}")
 
@@ -101,6 +111,17 @@ def disagreement(
 ) -> Float[Array, "b t"]:
     """How far two velocities are apart in each tile: the mean absolute difference."""
     return by_tile(jnp.abs(target - source), patch, tiling)
+
+
+def beyond(
+    apart: Float[Array, "b t"], tiles: Int[Array, "b k"], source: Float[Array, "b ..."]
+) -> Float[Array, " b"]:
+    """How far velocities are `apart` outside these tiles: the mean disagreement over
+    the mean absolute velocity of the source."""
+    rest = jnp.ones(apart.shape, bool)
+    rest = rest.at[jnp.arange(len(apart))[:, None], tiles].set(False)
+    speed = jnp.abs(source).mean(axis=range(1, source.ndim))
+    return apart.mean(axis=1, where=rest) / jnp.maximum(speed, TINY)
 
 
 def attended(

@@ -34,7 +34,8 @@ class StagePlan:
 
     The velocity of `skipped` steps is not computed but that of the last computed step:
     the seam for caches within a request. A run's first step is never skipped, nor the
-    first region step, nor the first after them: each is on other tokens than the last.
+    last opening step, nor the first region step, nor the first after them: each shows
+    where the region is, or is on other tokens than the last.
     `keep` are the key steps: numbers of steps done, 1 to `steps`, after which the
     latents are returned for the store. ValueError for impossible plans.
     """
@@ -62,12 +63,9 @@ class StagePlan:
             )
         _check("skipped", self.skipped, range(self.start + 1, self.steps))
         _check("keep", self.keep, range(1, self.steps + 1))
-        for step in (self.regional.start, self.regional.stop) if self.regional else ():
+        for step, why in self.needed.items():
             if step in self.skipped:
-                raise ValueError(
-                    f"step {step} is the first on other tokens than those before it: "
-                    "it cannot be skipped"
-                )
+                raise ValueError(f"step {step} {why}: it cannot be skipped")
 
     @classmethod
     def plain(cls, steps: int, keep: tuple[int, ...] = ()) -> "StagePlan":
@@ -89,6 +87,18 @@ class StagePlan:
         """The steps that run the region's tokens only."""
         opened = min(self.reuse_until + self.opening, self.region_until)
         return range(opened, self.region_until)
+
+    @property
+    def needed(self) -> dict[int, str]:
+        """The steps about the region that are computed always, and why."""
+        if not (region := self.regional):
+            return {}
+        other = "is the first on other tokens than those before it"
+        return {
+            region.start - 1: "shows where the region is",
+            region.start: other,
+            region.stop: other,
+        }
 
     @property
     def stages(self) -> tuple[Stretch, ...]:

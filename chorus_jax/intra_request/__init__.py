@@ -5,6 +5,6 @@ state, a pytree of fixed shapes, for what a step leaves; `step(i, compute, state
 what step `i` leaves, computed or not, and the next state.
 """
 
-from chorus_jax.intra_request.skipping import EveryStep, SkipSteps, StepCache
+from chorus_jax.intra_request.skipping import Compute, EveryStep, SkipSteps, StepCache
 
-__all__ = ["EveryStep", "SkipSteps", "StepCache"]
+__all__ = ["Compute", "EveryStep", "SkipSteps", "StepCache"]

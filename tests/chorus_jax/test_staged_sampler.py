@@ -94,8 +94,8 @@ def earlier(model, plan, seed=7, solver=SOLVER):
     return given, Source(start, velocity, end)
 
 
-def region(core, halo=0, open_until=0, context=HeldContext(), reach=0):
-    return RegionPlan(TILE, core, halo, open_until, reach, context)
+def region(core, halo=0, open_until=0, context=HeldContext(), reach=0, **fields):
+    return RegionPlan(TILE, core, halo, open_until, reach, context, **fields)
 
 
 def unit_gains():
@@ -153,7 +153,7 @@ def test_with_the_whole_background_sampled_a_region_step_is_a_full_step(model):
     ours = run(
         model, target, source, plan, region(TILES - 1, context=SampledContext(1))
     )
-    left = int(ours.tiles[0, -1])
+    left = int(ours.chosen.tiles[0, -1])
     want = np.asarray(whole).reshape(2, 2, 4, 2, 4, 4).copy()
     frame, row, column = left // 4, left % 4 // 2, left % 2
     end = np.asarray(source.end).reshape(want.shape)
@@ -184,9 +184,9 @@ def test_a_batch_is_each_of_its_requests_alone(model, guidance):
         few,
         jax.tree.map(lambda *x: jnp.concatenate(x, axis=1), *gains),
     )
-    assert alone[0].tiles.tolist() != alone[1].tiles.tolist()
+    assert alone[0].chosen.tiles.tolist() != alone[1].chosen.tiles.tolist()
     for row, each in enumerate(alone):
-        assert both.tiles[row].tolist() == each.tiles[0].tolist()
+        assert both.chosen.tiles[row].tolist() == each.chosen.tiles[0].tolist()
         np.testing.assert_allclose(both.latents[row], each.latents[0], atol=1e-4)
 
 
@@ -219,7 +219,7 @@ def test_a_mesh_changes_nothing(model):
     mesh = sharding.make_mesh(data=2, context=2, tensor=2)
     with jax.set_mesh(mesh):
         ours = run(sharding.shard(model, mesh), target, source, plan, few)
-    assert ours.tiles.tolist() == want.tiles.tolist()
+    assert ours.chosen.tiles.tolist() == want.chosen.tiles.tolist()
     np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
 
 
@@ -242,8 +242,9 @@ def test_sampled_tiles_take_part_and_stay_the_sources(model):
     target, core = conditions(model, seed=1), 3
     few = run(model, target, source, plan, region(core, context=SampledContext(2)))
     none = run(model, target, source, plan, region(core, context=DroppedContext()))
-    assert few.tiles.shape == (1, core + 2) and none.tiles.shape == (1, core)
-    assert few.tiles[0, :core].tolist() == none.tiles[0].tolist()
+    assert few.chosen.tiles.shape == (1, core + 2)
+    assert none.chosen.tiles.shape == (1, core)
+    assert few.chosen.tiles[0, :core].tolist() == none.chosen.tiles[0].tolist()
     assert np.abs(few.latents - none.latents).max() > 0
     same = np.asarray(few.latents == source.end).all(-1).reshape(2, 2, 4, 2, 4)
     assert same.all(axis=(2, 4)).sum() == TILES - core
@@ -284,7 +285,7 @@ def test_the_background_is_the_sources(model):
     assert not same[0, :4, :4].any()
     same[0, :4, :4] = True
     assert same.all()
-    assert np.asarray(ours.tiles).tolist() == [[0]]
+    assert np.asarray(ours.chosen.tiles).tolist() == [[0]]
 
 
 def test_the_halo_closes_to_the_source(model):
@@ -305,8 +306,55 @@ def test_the_region_is_where_the_velocities_disagree(model):
     own = sampler.velocity(model, target, source.start, 1)
     apart = own.at[:, 1, 4:, :4].add(9.0)
     ours = run(model, target, source._replace(velocity=apart), plan, region(1))
-    assert np.asarray(ours.tiles).tolist() == [[6]]
-    assert np.asarray(ours.scores).argmax() == 6
+    assert np.asarray(ours.chosen.tiles).tolist() == [[6]]
+    assert np.asarray(ours.chosen.scores).argmax() == 6
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_videos_that_differ_beyond_the_region_are_run_whole(model, name):
+    solver, keep = SOLVERS[name].spaced(STEPS, 3.0), (4, 5)
+    plan = StagePlan(STEPS, 1, 4, opening=2, keep=keep)
+    _, source = earlier(model, plan, solver=solver)
+    target = conditions(model, solver, seed=1)
+    ours = run(model, target, source, plan, region(3, limit=0.0), solver=solver)
+    whole = run(model, target, source, plan, solver=solver)
+    assert ours.chosen.whole and ours.chosen.beyond > 0
+    np.testing.assert_allclose(ours.latents, whole.latents, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ours.kept, whole.kept, rtol=1e-4, atol=1e-4)
+    # Skipped steps too are those of the plan without a region.
+    skipping = StagePlan(STEPS, 1, 5, skipped=(3,))
+    ours = run(model, target, source, skipping, region(3, limit=0.0), solver=solver)
+    whole = run(model, target, source, skipping, solver=solver)
+    np.testing.assert_allclose(ours.latents, whole.latents, rtol=1e-4, atol=1e-4)
+
+
+def test_videos_that_do_not_differ_beyond_the_region_keep_to_it(model):
+    plan = StagePlan(STEPS, 1, 4, keep=(4,))
+    _, source = earlier(model, plan)
+    target = conditions(model, seed=1)
+    ours = run(model, target, source, plan, region(3, limit=1e6))
+    alone = run(model, target, source, plan, region(3))
+    assert not ours.chosen.whole and 0 < ours.chosen.beyond < 1e6
+    np.testing.assert_allclose(ours.latents, alone.latents, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(ours.kept, alone.kept, rtol=1e-5, atol=1e-5)
+    # One that the caller gives is enough, whatever the velocities say.
+    mask = jnp.ones((1, *SHAPE[:3], 1))
+    given = run(model, target, source, plan, region(3, limit=0.0), mask=mask)
+    assert not given.chosen.whole
+
+
+def test_one_row_that_differs_beyond_the_region_has_all_rows_run_whole(model):
+    plan = StagePlan(STEPS, 1, 4)
+    sources = [earlier(model, plan, seed=seed)[1] for seed in (7, 8)]
+    target = together([conditions(model, seed=seed) for seed in (1, 2)])
+    source = jax.tree.map(lambda *x: jnp.concatenate(x), *sources)
+    far = run(model, target, source, plan, region(3)).chosen.beyond
+    between = float(far.mean())
+    assert far.min() < between < far.max()
+    ours = run(model, target, source, plan, region(3, limit=between))
+    whole = run(model, target, source, plan)
+    assert ours.chosen.whole
+    np.testing.assert_allclose(ours.latents, whole.latents, rtol=1e-4, atol=1e-4)
 
 
 def watched_share(model, given, latents, plan, words):
@@ -347,8 +395,8 @@ def test_the_region_is_where_the_new_words_are_attended_to(model):
     share = watched_share(model, given, source.start, plan, words)
     tiling = Tiling.fitting(GRID, TILE)
     want = np.asarray(tiling.tiles(jnp.asarray(share))).mean(axis=2)
-    np.testing.assert_allclose(ours.scores, want, rtol=2e-5)
-    np.testing.assert_array_equal(ours.tiles[0], np.argsort(-want[0])[:2])
+    np.testing.assert_allclose(ours.chosen.scores, want, rtol=2e-5)
+    np.testing.assert_array_equal(ours.chosen.tiles[0], np.argsort(-want[0])[:2])
 
 
 def test_without_new_words_attention_gives_way_to_velocities(model):
@@ -395,7 +443,8 @@ def test_one_program_for_each_plan_whatever_the_source(model):
     staged_sampler.denoise.clear_cache()
     for seed in range(3):
         other = source._replace(start=source.start + seed)
-        run(model, conditions(model, seed=seed), other, plan, region(3), unit_gains())
+        few = region(3, limit=0.6)  # within it or beyond: one program
+        run(model, conditions(model, seed=seed), other, plan, few, unit_gains())
     assert staged_sampler.denoise._cache_size() == 1
     run(model, target, source, StagePlan(STEPS, 2, 4), region(3), unit_gains())
     assert staged_sampler.denoise._cache_size() == 2
@@ -404,10 +453,10 @@ def test_one_program_for_each_plan_whatever_the_source(model):
 def test_nothing_reaches_the_host_during_a_run(model):
     plan = StagePlan(STEPS, 1, 4)
     _, source = earlier(model, plan)
-    target = conditions(model, seed=1)
-    run(model, target, source, plan, region(3), unit_gains())
+    target, few = conditions(model, seed=1), region(3, limit=0.6)
+    run(model, target, source, plan, few, unit_gains())
     with jax.transfer_guard_device_to_host("disallow"):
-        run(model, target, source, plan, region(3), unit_gains())
+        run(model, target, source, plan, few, unit_gains())
 
 
 def test_a_region_larger_than_the_video_is_refused(model):
@@ -427,5 +476,5 @@ def test_the_kernels_change_nothing(model, implementation, context):
     want = run(*arguments)
     with dispatch.forced(implementation):
         found = run(*arguments)
-    np.testing.assert_array_equal(found.tiles, want.tiles)
+    np.testing.assert_array_equal(found.chosen.tiles, want.chosen.tiles)
     np.testing.assert_allclose(found.latents, want.latents, atol=1e-4)

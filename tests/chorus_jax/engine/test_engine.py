@@ -81,6 +81,17 @@ def test_a_similar_request_starts_from_its_source(engine):
     assert head.statistics.hits == 1 and head.statistics.uses == (1, 0, 0)
 
 
+def test_a_target_that_differs_beyond_its_region_is_run_whole_and_says_so(engine):
+    wanted = policy(STEPS)
+    regions = replace(wanted.regions, limit=0.0)
+    engine.policies = lambda _: replace(wanted, regions=regions)
+    engine.generate(small(seed=3))
+    ledger = engine.generate(small(BLUE, seed=4)).ledger
+    assert (ledger.kind, ledger.reuse_until, ledger.region_until) == ("semantic", 2, 4)
+    assert ledger.active == 1 and ledger.equivalents == STEPS - 2
+    assert "differ beyond the region" in ledger.reason
+
+
 @pytest.mark.parametrize("later, left", [((), ()), ((Tier(0.999, 4, 4),), (4,))])
 def test_a_hit_leaves_key_steps_of_its_own_that_a_tier_can_use(engine, later, left):
     wanted = policy(STEPS)

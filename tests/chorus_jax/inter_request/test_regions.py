@@ -10,6 +10,7 @@ from chorus_jax.inter_request.regions import (
     DroppedContext,
     RegionPlan,
     SampledContext,
+    beyond,
     by_tile,
     chosen,
     core_and_sampled,
@@ -70,6 +71,15 @@ def test_the_most_differing_tiles_are_run_and_none_twice(scores, core, halo, sam
     assert core_and_sampled(region).sum() == core + sampled
 
 
+def test_what_differs_beyond_the_region_is_told_in_units_of_the_source():
+    apart = jnp.array([[4.0, 1.0, 3.0, 2.0], [0.0, 0.0, 9.0, 0.0]])
+    tiles = jnp.array([[0, 2], [2, 0]])
+    source = jnp.array([[[-2.0, 2.0]], [[0.5, 0.5]]])
+    np.testing.assert_allclose(beyond(apart, tiles, source), [0.75, 0.0])
+    still = beyond(apart[:1], tiles[:1], jnp.zeros((1, 2)))
+    assert np.isfinite(still).all() and still > 1e6
+
+
 def test_sampled_tiles_count_for_the_background():
     region = plan(2, 1, SampledContext(3))
     for halo, active in ((True, 3), (False, 2)):
@@ -93,6 +103,8 @@ def test_the_halo_closes_within_the_region_steps(open_until, closing):
         (lambda: plan(1, -1), "no negative halo"),
         (lambda: SampledContext(0), "at least one tile is sampled"),
         (lambda: RegionPlan((1, 1, 1), 1, 0, 0, found_by="sky"), "found_by is one of"),
+        (lambda: RegionPlan((1, 1, 1), 1, 0, 0, limit=-1.0), "a limit is 0 or more"),
+        (lambda: RegionPlan((1, 1, 1), 1, 0, 0, limit=np.nan), "a limit is 0 or more"),
         (lambda: plan(7).check(TILING), "the video has 6 in all"),
         (lambda: plan(3, 2, SampledContext(2)).check(TILING), "2 sampled tiles"),
     ],

@@ -14,7 +14,9 @@ def fields_of_plans(draw):
     last = draw(st.integers(first, steps))
     opening = draw(st.integers(1, max(last - first, 1)))
     region = first + opening < last
-    free = set(range(first + 1, steps)) - ({first + opening, last} if region else set())
+    opened = first + opening
+    edges = {opened - 1, opened, last} if region else set()
+    free = set(range(first + 1, steps)) - edges
     some = st.sets(st.sampled_from(sorted(free))) if free else st.just(set())
     keep = draw(st.sets(st.integers(1, steps)))
     skipped = tuple(sorted(draw(some)))
@@ -88,6 +90,7 @@ def test_a_stage_that_is_all_opening_has_no_region():
         ({"skipped": (10,)}, "skipped is"),
         ({"skipped": (6,)}, "step 6 is the first on other tokens"),
         ({"skipped": (3,)}, "step 3 is the first on other tokens"),
+        ({"skipped": (3,), "opening": 2}, "step 3 shows where the region is"),
         ({"keep": (0, 1)}, r"keep is .* in \[1, 11\)"),
         ({"keep": (11,)}, "keep is"),
         ({"keep": (3, 3)}, "keep is a tuple of rising numbers"),
