@@ -7,11 +7,12 @@
 First is measured which words matter (see `calibrate_look`): that makes the scores.
 Then, from a policy that takes over little where scores are best, one thing after
 another is changed by one place on its grid: boundaries, thresholds, one more tier,
-active share, gains, context, what finds the region, dilation, halo, skipped steps (see
-`calibrate_moves`). A change that computes less is taken if hits lose no more than a
-point of accuracy and two per cent of detail; of policies that compute the same, another
-is taken only if it is better by more than chance (see `calibrate_verdict`). What was
-run once is not run again, and what is hopeless after a part of the targets is given up.
+active share, gains, context, what finds the region, dilation, halo, when it gives way,
+skipped steps (see `calibrate_moves`). A change that computes less is taken if hits lose
+no more than a point of accuracy and two per cent of detail; of policies that compute
+the same, another is taken only if it is better by more than chance (see
+`calibrate_verdict`). What was run once is not run again, and what is hopeless after a
+part of the targets is given up.
 
 Targets and sources are of combinations that training saw, nothing that is held out. A
 sixth of the sources is far from its target, or no threshold would be too low. All
@@ -76,10 +77,11 @@ def looking(
     found = list(calibrate_look.pairs(loaded, count))
     sensitivity = calibrate_look.fitted(found)
     look = SecondLook(WEIGHT, sensitivity)
-    told = calibrate_look.told(found, sensitivity)
+    rungs = [*calibrate_look.ladder(loaded.steps)]
+    told = calibrate_look.told(found, sensitivity, rungs)
     common = {"split": "look", "over": "pairs", **loaded.told}
     measured = [{**row, **common} for row in told]
-    print(rows.table(measured, ("row", "pairs", "lost", "sensitivity")))
+    print(rows.table(measured, ("row", "pairs", "lost", "sensitivity", "lost_at")))
     return replace(policy, look=look), measured
 
 

@@ -1,11 +1,13 @@
 """Which words matter to reuse: measured on pairs that differ in one attribute.
 
-Every target is made twice from its source's noise: in full, and from the source's
-latents at one key step on. If the attribute is right in full and wrong then, it is lost
-to reuse; if it is the other way round, it is won, or what a model does badly anyway
-would seem lost. The words in which the two prompts differ said it. A linear regression
-of this on what these words mean to the model tells words that matter from others, with
-a ridge, since they are few beside the numbers of a meaning.
+Every target is made from its source's noise in full, and with ever more of its source
+(`LADDER`). If the attribute is right in full and wrong then, it is lost to reuse; if it
+is the other way round, it is won, or what a model does badly anyway would seem lost.
+How much is lost, the mean over the ladder, orders words by how early the model decides
+what they say: it tells how far up the ladder a source is good for. The words in which
+the two prompts differ said it. A linear regression of this on what these words mean to
+the model tells words that matter from others, with a ridge, since they are few beside
+the numbers of a meaning.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
+from benchmarks.chorus_arms import needed
 from benchmarks.chorus_cases import changed, training
 from benchmarks.chorus_models import Loaded
 from benchmarks.judged import judge
@@ -26,7 +29,12 @@ from chorus_jax.inter_request.token_diff import difference
 from chorus_jax.training.world.examples import Prompt
 
 SEED = 1  # other prompts than those that the policy is searched on
-AFTER = 0.3  # of the steps is taken over
+# Shares of the steps that are taken over, and up to which a share of the tokens is run:
+# from what loses little to what a rewording bears, evenly, with regions and without.
+LADDER = (
+    *((0.1, 0.1, 1.0), (0.2, 0.2, 1.0), (0.4, 0.4, 1.0), (0.4, 0.8, 0.5)),
+    *((0.6, 0.6, 1.0), (0.7, 0.9, 0.375)),
+)
 RIDGE = 1.0  # pairs' worth, for words of the usual length
 MEMORY = 2**30
 
@@ -34,44 +42,62 @@ MEMORY = 2**30
 @dataclass(frozen=True)
 class Lost:
     """The attribute in which a pair differs, what its differing words mean, and what
-    reuse lost of it: 1, 0, or -1 if it was won."""
+    reuse lost of it at each rung of the ladder: 1, 0, or -1 if it was won."""
 
     attribute: str
     meanings: Float[np.ndarray, "u e"]
-    lost: int
+    lost: tuple[int, ...]
+
+
+def ladder(steps: int) -> dict[str, Policy]:
+    """Policies of one tier each, by what they take over; those that fall together at so
+    many steps are one. All have the key steps of all."""
+    found = {}
+    for first, last, active in LADDER:
+        first, last = (min(max(1, round(x * steps)), steps - 1) for x in (first, last))
+        if active < 1 and last > first + 1:
+            found[f"{first}-{last} {active:g}"] = Tier(0.0, first, last, active)
+        else:
+            found[f"{first}"] = Tier(0.0, first, first)
+    keep, look = needed(*found.values()), SecondLook(weight=0.0)
+    return {k: Policy(steps, (tier,), keep, look=look) for k, tier in found.items()}
 
 
 def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
     """Of so many pairs."""
     cases = replace(training(), changes=(1,)).cases(count, count, SEED)
-    step = max(1, round(AFTER * loaded.steps))
-    policy = Policy(
-        loaded.steps, (Tier(0.0, step, step),), (step,), look=SecondLook(weight=0.0)
-    )
-    engine = Engine(loaded.pipeline, Cache.in_memory(MEMORY), lambda _: policy)
+    cache = Cache.in_memory(MEMORY)
+    always = lambda policy: lambda _: policy
+    engines = [
+        Engine(loaded.pipeline, cache, always(policy))
+        for policy in ladder(loaded.steps).values()
+    ]
     both = zip(cases.targets, cases.sources, strict=True)
     for seed, (target, source) in enumerate(tqdm(both, total=count, desc="pairs")):
-        yield pair(engine, loaded, target, source, seed)
+        yield pair(engines, loaded, target, source, seed)
 
 
 def pair(
-    engine: Engine, loaded: Loaded, target: Prompt, source: Prompt, seed: int
+    engines: Sequence[Engine], loaded: Loaded, target: Prompt, source: Prompt, seed: int
 ) -> Lost:
-    """A pair's: the source is all that its cache holds."""
+    """A pair's, from each of these engines: the source is all that their cache
+    holds."""
     [attribute] = changed(target, source)
     request = replace(loaded.request, prompt=target.caption, seed=seed)
     space = f"pair {seed}"
 
-    def right(reuse: Reuse) -> int:
+    def right(engine: Engine, reuse: Reuse) -> int:
         frames = engine.generate(request, reuse).video.frames
         return int(judge(target, frames)[f"accuracy_{attribute}"])
 
-    full = right(Reuse(read=False, write=False))
+    first = engines[0]
+    full = right(first, Reuse(read=False, write=False))
     earlier = replace(request, prompt=source.caption)
-    engine.generate(earlier, Reuse(read=False, namespace=space))
-    kept = right(Reuse(write=False, namespace=space))
-    ours, sources = (engine.prepared(each)[0] for each in (request, earlier))
-    return Lost(attribute, differing_words(ours, sources), full - kept)
+    first.generate(earlier, Reuse(read=False, namespace=space))
+    reuse = Reuse(write=False, namespace=space)
+    lost = tuple(full - right(engine, reuse) for engine in engines)
+    ours, sources = (first.prepared(each)[0] for each in (request, earlier))
+    return Lost(attribute, differing_words(ours, sources), lost)
 
 
 def differing_words(target: Told, source: Told) -> Float[np.ndarray, "u e"]:
@@ -91,7 +117,7 @@ def fitted(found: Sequence[Lost]) -> Sensitivity:
     counts = [len(each.meanings) for each in found]
     weight = np.repeat([1 / max(count, 1) for count in counts], counts)[:, None]
     x = np.concatenate([each.meanings for each in found])
-    y = np.repeat([float(each.lost) for each in found], counts)[:, None]
+    y = np.repeat([np.mean(each.lost) for each in found], counts)[:, None]
     middle, mean = (np.average(z, 0, weight[:, 0]) for z in (x, y))
     x, y = x - middle, y - mean
     bend = x.T @ (weight * x) + RIDGE * np.eye(x.shape[1])
@@ -101,10 +127,10 @@ def fitted(found: Sequence[Lost]) -> Sensitivity:
 
 
 def told(
-    found: Sequence[Lost], sensitivity: Sensitivity
+    found: Sequence[Lost], sensitivity: Sensitivity, rungs: Sequence[str]
 ) -> Iterator[dict[str, object]]:
-    """A row for each attribute: pairs, the share lost, and the mean of what the
-    sensitivity says of their words."""
+    """A row for each attribute: pairs, the share lost, in all and at each rung, and the
+    mean of what the sensitivity says of their words."""
     for name in dict.fromkeys(each.attribute for each in found):
         of = [each for each in found if each.attribute == name]
         said = [float(sensitivity(x.meanings.astype(np.float16)).max()) for x in of]
@@ -112,5 +138,8 @@ def told(
             "row": name,
             "pairs": len(of),
             "lost": float(np.mean([each.lost for each in of])),
+            "lost_at": dict(
+                zip(rungs, np.mean([x.lost for x in of], axis=0).tolist(), strict=True)
+            ),
             "sensitivity": float(np.mean(said)),
         }

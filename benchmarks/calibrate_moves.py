@@ -16,6 +16,7 @@ KEY_GAINS = (1.0, 1.25, 1.5, 2.0, 3.0)
 OUTPUT_GAINS = (1.0, 1.1, 1.25, 1.5)
 REACH = (0, 1, 2)
 HALO = (0.0, 0.25, 0.5)
+LIMITS = (0.15, 0.3, 0.6)
 EVERY = (5, 4, 3, 2)  # one in so many steps is skipped
 MORE = (1, 2, 4)  # twentieths of the targets for a new tier
 FEWEST = 5  # targets that tell something of a tier
@@ -104,6 +105,7 @@ class Moves:
             "found_by": self._regions("found_by", lambda now: FINDERS),
             "reach": self._regions("reach", lambda now: near(REACH, now)),
             "halo": self._regions("halo", lambda now: near(HALO, now)),
+            "limit": self._regions("limit", lambda now: near(LIMITS, now)),
             "skipped": self._skipped,
         }
 

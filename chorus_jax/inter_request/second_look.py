@@ -10,7 +10,8 @@ from chorus_jax.inter_request.meaning import WIDTH, gaps
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How much more often a video is wrong if what a word says is not the source's.
+    """How much more often a video is wrong if what a word says is not the source's, the
+    mean over ever more reuse.
 
         sensitivity = direction . meaning + offset, within 0 and 1
 
