@@ -211,8 +211,10 @@ def together(given):
     )
 
 
-def test_a_mesh_changes_nothing(model):
-    plan, few = StagePlan(STEPS, 1, 4), region(4, halo=2, open_until=3)
+@pytest.mark.parametrize("limit", [np.inf, 1e6, 0.0], ids=str)
+def test_a_mesh_changes_nothing(model, limit):
+    plan = StagePlan(STEPS, 1, 4)
+    few = region(4, halo=2, open_until=3, limit=limit)
     _, source = earlier(model, plan)
     target = conditions(model, seed=1)
     want = run(model, target, source, plan, few)
@@ -220,6 +222,7 @@ def test_a_mesh_changes_nothing(model):
     with jax.set_mesh(mesh):
         ours = run(sharding.shard(model, mesh), target, source, plan, few)
     assert ours.chosen.tiles.tolist() == want.chosen.tiles.tolist()
+    assert ours.chosen.whole == want.chosen.whole == (limit == 0)
     np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
 
 
