@@ -5,14 +5,15 @@
     python -m benchmarks.calibrate --weights DIR --config FILE --name NAME
 
 First is measured which words matter (see `calibrate_look`): that makes the scores.
-Then, from a policy that takes over little where scores are best, one thing after
-another is changed by one place on its grid: boundaries, thresholds, one more tier,
-active share, gains, context, what finds the region, dilation, halo, when it gives way,
-skipped steps (see `calibrate_moves`). A change that computes less is taken if hits lose
-no more than a point of accuracy and two per cent of detail; of policies that compute
-the same, another is taken only if it is better by more than chance (see
-`calibrate_verdict`). What was run once is not run again, and what is hopeless after a
-part of the targets is given up.
+Then a few plans are run on all targets, and the best way to give them to scores is
+where the search begins (see `calibrate_start`). From there one thing after another is
+changed by one place on its grid: boundaries, thresholds, one more tier, active share,
+gains, context, what finds the region, dilation, halo, when it gives way, skipped steps
+(see `calibrate_moves`). A change that computes less is taken if hits lose no more than
+a point of accuracy and two per cent of detail; of policies that compute the same,
+another is taken only if it is better by more than chance (see `calibrate_verdict`).
+What was run once is not run again, and what is hopeless after a part of the targets is
+given up.
 
 Targets and sources are of combinations that training saw, nothing that is held out. A
 sixth of the sources is far from its target, or no threshold would be too low. All
@@ -29,7 +30,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calibrate_look, rows
+from benchmarks import calibrate_look, calibrate_start, rows
 from benchmarks.calibrate_policy import Calibration, kept
 from benchmarks.chorus_models import Loaded, add_options, load_model
 from chorus_jax.inter_request import policy_file
@@ -54,15 +55,19 @@ def calibrate(options: argparse.Namespace) -> None:
     if options.policy is not None:
         begin = policy_file.read(options.policy).for_steps(steps)
     what = {"name": name, "steps": steps}
-    if options.policy is None:
+    if options.look is not None:
+        begin = replace(begin, look=policy_file.read(options.look).look)
+    elif options.policy is None:
         begin, measured = looking(loaded, begin, options.pairs)
         rows.update("calibrate", [{**row, **what} for row in measured], KEY)
     found = Calibration.of(loaded, begin, options)
-    place = found.moves.cautious if options.policy is None else found.moves.keeping
-    start = place(begin)
+    starts = [found.moves.keeping(begin)]
+    if options.policy is None:
+        starts = calibrate_start.starts(found.runs, found.moves, begin)
     # First, so that what reuse costs is on record even if no policy holds.
-    record(found, {"full": Policy(steps, (), ()), "start": start}, what | loaded.told)
-    policy = found.chosen(start, 60 * options.minutes)
+    first = {"full": Policy(steps, (), ()), "start": starts[-1]}
+    record(found, first, what | loaded.told)
+    policy = found.chosen(starts, 60 * options.minutes)
     path = options.out or calibrated_file(name, steps)
     path.parent.mkdir(exist_ok=True)
     policy_file.write(path, kept(policy), loaded.pipeline.fingerprints)
@@ -109,6 +114,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--name", help="of the policy; that of the weights if unset")
     top.add_argument("--out", type=Path, help="beside the package's if unset")
     top.add_argument("--policy", type=Path, help="to begin with, in place of default")
+    top.add_argument("--look", type=Path, help="of this policy, in place of measured")
     top.add_argument("--pairs", type=int, default=240, help="to find words that matter")
     top.add_argument("--targets", type=int, default=160, help="that are searched on")
     top.add_argument("--fresh", type=int, default=80, help="that confirm the result")

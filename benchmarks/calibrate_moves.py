@@ -41,7 +41,7 @@ class Moves:
     def thresholds(self) -> tuple[float, ...]:
         """Scores, a twentieth of the targets between each and the next."""
         found = np.quantile(self.scores, np.linspace(0, 0.95, 20))
-        return tuple(sorted({_least(value) for value in found.tolist()}))
+        return tuple(sorted({threshold(value) for value in found.tolist()}))
 
     @property
     def skips(self) -> tuple[tuple[int, ...], ...]:
@@ -71,7 +71,7 @@ class Moves:
         count, even = len(policy.tiers), dict[float, Tier]()
         shares = above + (1 - above) * np.arange(1, count + 1) / (count + 1)
         for share, tier in zip(shares.tolist(), policy.tiers, strict=True):
-            least = _least(float(np.quantile(self.scores, share)))
+            least = threshold(float(np.quantile(self.scores, share)))
             even.setdefault(least, replace(tier, least=least))
         tiers = tuple(even.values())
         return self.measured(replace(self.keeping(policy), tiers=tiers))
@@ -181,6 +181,6 @@ def near(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:
     return (lower[-1] if lower else None), (higher[0] if higher else None)
 
 
-def _least(score: float) -> float:
+def threshold(score: float) -> float:
     """A threshold that this score reaches, with few digits."""
     return max(0.0, math.floor(score * 1000) / 1000)

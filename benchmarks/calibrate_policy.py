@@ -1,7 +1,7 @@
 """A policy for one model: searched on some targets, confirmed on fresh ones."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -45,12 +45,13 @@ class Calibration:
             each.fill(loaded.steps)
         return cls(*runs, Moves(loaded.steps, scores))
 
-    def chosen(self, start: Policy, seconds: float) -> Policy:
-        """The policy that holds on fresh targets. SystemExit if none does."""
+    def chosen(self, starts: Sequence[Policy], seconds: float) -> Policy:
+        """The policy that holds on fresh targets, searched from the last of these; if
+        nothing that was found there holds, one of these. SystemExit if none does."""
         search = Search(
             self.moves.coordinates(), self.runs.cost, self.runs.measure, seconds
         )
-        for policy in reversed(search.run(start)):
+        for policy in reversed([*starts[:-1], *search.run(starts[-1])]):
             if self.fresh.measure(policy).excess_within(1) == 0:
                 return policy
         raise SystemExit(

@@ -280,10 +280,10 @@ def test_a_policy_that_fails_on_fresh_targets_gives_way(runs, monkeypatch):
     careful, bold = (Policy(50, (Tier(0.5, k, k),), (k,)) for k in (5, 25))
     monkeypatch.setattr(Search, "run", lambda self, start: [careful, bold])
     whole = Calibration(found, found, MOVES)
-    assert whole.chosen(START, 0.0) == careful
+    assert whole.chosen([START], 0.0) == careful
     monkeypatch.setattr(Search, "run", lambda self, start: [bold])
     with pytest.raises(SystemExit, match="no policy held"):
-        whole.chosen(START, 0.0)
+        whole.chosen([START], 0.0)
 
 
 def test_rows_are_of_both_kinds_of_targets_and_without_times(runs):
