@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 
-from kernels_pallas import dispatch
+from kernels_pallas import dispatch, tile_ids
 from kernels_pallas.amplified_cross_attention.reference import Region, Text
 
 NAME = "amplified_cross_attention"
@@ -37,8 +37,9 @@ def amplified_cross_attention(
     outputs are written into `out` (in place where the caller lets go of it), whose
     other tiles stay as they are (without `out`: zeros).
 
-    Raises ValueError for arrays that do not go together, NotImplementedError where the
-    implementation refuses (`kernels_pallas.dispatch`).
+    Raises ValueError for arrays that do not go together and for impossible numbers of
+    tiles (where they are known: not while a program is traced), NotImplementedError
+    where the implementation refuses (`kernels_pallas.dispatch`).
     """
     b, n, m = *query.shape[:2], key.shape[1]
     if m > MOST_KEYS:
@@ -48,6 +49,7 @@ def amplified_cross_attention(
     if active is not None:
         if size is None or n % size:
             raise ValueError(f"{n} tokens: tiles need a size that divides, got {size}")
+        tile_ids.check("active", active, n // size)
         region = Region(active, size, jnp.zeros_like(query) if out is None else out)
     elif out is not None or size is not None:
         raise ValueError("out= and size= are for active=, which is missing")

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 
-from kernels_pallas import dispatch
+from kernels_pallas import dispatch, tile_ids
 from kernels_pallas.masked_region_attention.reference import Attended, Fresh
 
 NAME = "masked_region_attention"
@@ -34,8 +34,9 @@ def masked_region_attention(
     A query without any key gets zeros. Logits, softmax and sums are float32;
     `logsumexp` lets outputs over parts of the keys be combined.
 
-    Raises ValueError for arrays that do not go together, NotImplementedError where the
-    implementation refuses (`kernels_pallas.dispatch`).
+    Raises ValueError for arrays that do not go together and for impossible numbers of
+    tiles (where they are known: not while a program is traced), NotImplementedError
+    where the implementation refuses (`kernels_pallas.dispatch`).
     """
     dtypes = {x.dtype for x in (query, key, value)}
     if fresh is not None:
@@ -50,6 +51,11 @@ def masked_region_attention(
         raise ValueError(
             f"{active.shape[1]} active tiles of {query.shape[1]}: each at most once"
         )
+    tile_ids.check("active", active, query.shape[1])
+    if fresh is not None:
+        tile_ids.check("fresh.tiles", fresh.tiles, key.shape[1])
+    if listed is not None:
+        tile_ids.check("listed", listed, key.shape[1])
     out = jnp.zeros_like(query) if out is None else out
     attend = dispatch.variant(NAME, implementation, query.dtype, query.shape[-1])
     interpret = dispatch.choose(implementation).endswith("_interpreted")

@@ -172,6 +172,8 @@ def test_what_does_not_go_together_is_refused():
         amplified_cross_attention(query, key.astype(jnp.bfloat16), value)
     with pytest.raises(ValueError, match="size that divides, got 4"):
         amplified_cross_attention(query, key, value, active=jnp.array([[0]]), size=4)
+    with pytest.raises(ValueError, match="active: there are 3 tiles, .* got 3"):
+        amplified_cross_attention(query, key, value, active=jnp.array([[3]]), size=2)
     with pytest.raises(ValueError, match="for active=, which is missing"):
         amplified_cross_attention(query, key, value, out=query)
     many = [jnp.repeat(x, 129, axis=1) for x in (key, value)]

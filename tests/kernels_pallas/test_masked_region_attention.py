@@ -202,6 +202,27 @@ def test_what_does_not_go_together_is_refused():
         masked_region_attention(query, key, value, jnp.array([[0, 1, 1]]))
 
 
+@pytest.mark.parametrize(
+    "tiles, message",
+    [
+        ([[0, 3]], "there are 3 tiles, numbered from 0, got 3"),
+        ([[1, 1]], "named at most once"),
+        ([[-1, 0]], "padding comes last"),
+    ],
+)
+def test_impossible_tiles_are_refused_where_they_are_known(tiles, message):
+    query, key, value, _ = arrays(1, 3, 4, 1, 16)
+    tiles, active = jnp.array(tiles), jnp.array([[0, -1]])
+    new = key[:, :2]
+    with pytest.raises(ValueError, match=f"active: .*{message}"):
+        masked_region_attention(query, key, value, tiles)
+    with pytest.raises(ValueError, match=f"listed: .*{message}"):
+        masked_region_attention(query, key, value, active, listed=tiles)
+    with pytest.raises(ValueError, match=f"fresh.tiles: .*{message}"):
+        fresh = Fresh(new, new, tiles)
+        masked_region_attention(query, key, value, active, fresh=fresh)
+
+
 def test_a_variant_refuses_what_it_cannot_do():
     operands = arrays(1, 2, 4, 1, 16, jnp.float16)[:3]
     with pytest.raises(NotImplementedError, match="neither bfloat16 nor float32"):
