@@ -8,11 +8,14 @@ from tqdm import tqdm
 from benchmarks.calibrate_verdict import Verdict, verdict
 from benchmarks.chorus_bench import Bench, Target
 from benchmarks.chorus_running import Reusing, Run
-from benchmarks.chorus_scores import Record, scored
+from benchmarks.chorus_scores import Record, of_reliable, scored
+from benchmarks.judged import means
 from chorus_jax.inter_request.policy import Policy
+from chorus_jax.training.world.attributes import VALUES
 
 LOOKS = 4  # times that a hopeless policy can be given up before its end
 HOPELESS = 2.0  # standard errors
+WELL = 0.8  # of the full runs have an attribute right
 
 
 @dataclass
@@ -24,14 +27,23 @@ class Runs:
     videos: dict[int, Run] = field(default_factory=dict)
     full: dict[int, Record] = field(default_factory=dict)
     known: dict[Hashable, Record] = field(default_factory=dict)
+    reliable: tuple[str, ...] = ()
 
     def fill(self, steps: int) -> None:
-        """Makes the full runs over so many steps."""
-        arm = Reusing(self.bench, Policy(steps, (), ()))
+        """Makes the full runs over so many steps: they tell what the model does
+        well."""
+        arm, scores = Reusing(self.bench, Policy(steps, (), ())), []
         for target in tqdm(self.targets, desc="full runs", unit="video"):
             run = self.videos[target.number] = arm(target)
-            scores = scored(target, run, run)
-            self.full[target.number] = Record(target.number, run.ledger, scores)
+            scores.append(scored(target, run, run))
+        mean = means(scores)
+        self.reliable = tuple(
+            name for name in VALUES if mean.get(f"accuracy_{name}", 0.0) >= WELL
+        )
+        for target, each in zip(self.targets, scores, strict=True):
+            judged = of_reliable(each, self.reliable)
+            ledger = self.videos[target.number].ledger
+            self.full[target.number] = Record(target.number, ledger, judged)
 
     def cost(self, policy: Policy) -> float:
         """The mean full steps' worth over all targets, without a run."""
@@ -65,6 +77,7 @@ class Runs:
         if key not in self.known:
             run = arm(target)
             scores = scored(target, run, self.videos[target.number])
+            scores = of_reliable(scores, self.reliable)
             self.known[key] = Record(target.number, run.ledger, scores)
         return self.known[key]
 

@@ -24,7 +24,7 @@ from chorus_jax.inter_request.policy import Policy, Tier
 
 # Shares of the steps taken over, and up to which a share of the tokens is run.
 PLANS = (
-    *((0.1, 0.1, 1.0), (0.2, 0.2, 1.0), (0.2, 0.8, 0.5), (0.4, 0.8, 0.5)),
+    *((0.1, 0.8, 0.75), (0.1, 0.8, 0.5), (0.2, 0.8, 0.5), (0.4, 0.8, 0.5)),
     *((0.4, 0.9, 0.375), (0.6, 0.9, 0.375), (0.7, 0.9, 0.25), (0.8, 0.9, 0.125)),
 )
 MOST = 3

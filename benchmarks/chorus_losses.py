@@ -8,7 +8,8 @@ from jaxtyping import Float
 
 from benchmarks.judged import Scores
 
-ACCURACIES = ("accuracy", "accuracy_each", "accuracy_changed")
+RELIABLE = ("accuracy_reliable", "changed_reliable")  # see `chorus_scores.of_reliable`
+ACCURACIES = ("accuracy", "accuracy_changed", *RELIABLE)
 LOSSES = (*ACCURACIES, "detail")
 
 

@@ -9,13 +9,12 @@ from itertools import filterfalse
 from typing import Any
 
 from benchmarks.chorus_bench import Target
-from benchmarks.chorus_losses import losses
+from benchmarks.chorus_losses import RELIABLE, losses
 from benchmarks.chorus_running import Run
 from benchmarks.judged import Scores, judge, means
 from benchmarks.seams import seam
 from benchmarks.timing import Timing
 from chorus_jax.engine import Ledger
-from chorus_jax.training.world.attributes import VALUES
 from chorus_jax.training.world.metrics import psnr, ssim
 
 
@@ -36,16 +35,14 @@ class Record:
 
 
 def scored(target: Target, run: Run, full: Run) -> Scores:
-    """The oracle's scores; `accuracy_each`, the share of the attributes that are right;
-    `accuracy_changed`, 1 if all that differs from the source is right; `psnr` and
+    """The oracle's scores; of each attribute that differs from the source `changed_`
+    and its name, 1 if it is right, and `accuracy_changed`, 1 if all are; `psnr` and
     `ssim` to the full run, which has the same noise, unless they are equal; `seam` if a
     region was run."""
     scores = judge(target.prompt, run.frames)
-    named = [scores[k] for k in map("accuracy_{}".format, VALUES) if k in scores]
-    scores["accuracy_each"] = sum(named) / len(named)
-    changed = [scores[f"accuracy_{name}"] for name in target.changed]
+    changed = {f"changed_{x}": scores[f"accuracy_{x}"] for x in target.changed}
     if changed:
-        scores["accuracy_changed"] = float(all(changed))
+        scores |= {**changed, "accuracy_changed": float(all(changed.values()))}
     near = psnr(run.frames, full.frames)
     if math.isfinite(near):
         scores |= {"psnr": near, "ssim": ssim(run.frames, full.frames)}
@@ -53,6 +50,26 @@ def scored(target: Target, run: Run, full: Run) -> Scores:
     if run.region is not None:
         border = seam(run.frames, full.frames, run.region)
     return scores if border is None else {**scores, "seam": border}
+
+
+def of_reliable(scores: Scores, names: Collection[str]) -> Scores:
+    """The scores, with the share of these attributes that are right, and 1 if those of
+    them that differ from the source are; without attributes nothing more.
+
+    What a model does badly anyway is right or wrong by chance, with reuse and without:
+    a hundred hits say nothing of it but noise.
+    """
+    right, changed = (
+        [scores[f"{kind}_{x}"] for x in names if f"{kind}_{x}" in scores]
+        for kind in ("accuracy", "changed")
+    )
+    share, every = RELIABLE
+    found = dict(scores)
+    if right:
+        found[share] = sum(right) / len(right)
+    if changed:
+        found[every] = float(all(changed))
+    return found
 
 
 def rows_of(

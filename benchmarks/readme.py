@@ -74,6 +74,7 @@ TABLES = {
     "chorus": Table("chorus", chorus_tables.hits, chorus_tables.in_arms),
     "chorus_kinds": Table("chorus", chorus_tables.kinds, chorus_tables.in_arms),
     "chorus_requests": Table("chorus", chorus_tables.requests, chorus_tables.in_arms),
+    "look": Table("calibrate", reuse_tables.look, reuse_tables.in_look),
     "regions": Table("regions", reuse_tables.regions),
     "look_up": Table("look_up", reuse_tables.look_up),
     "miss": Table("miss", reuse_tables.miss),

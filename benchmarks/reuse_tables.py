@@ -1,12 +1,36 @@
-"""The tables of small benchmarks of reuse: regions, look-up, misses, wrong sources,
-cold starts."""
+"""The tables of small benchmarks of reuse: losses, regions, look-up, misses, wrong
+sources, cold starts."""
 
 from typing import Any
 
 from benchmarks.quality_tables import of_one_model
 from benchmarks.rows import table
+from chorus_jax.training.world.attributes import VALUES
 
 Rows = list[dict[str, Any]]
+
+
+def in_look(name: str) -> bool:
+    """Whether a row of calibrate is of pairs that differ in one attribute."""
+    return name in VALUES
+
+
+def look(rows: Rows) -> str:
+    """What reuse loses of an attribute in which prompts differ, by how much it takes
+    over."""
+    rungs = dict.fromkeys(rung for row in rows for rung in row.get("lost_at", {}))
+    shown = [
+        {
+            "steps": row["steps"],
+            "differs": row["row"],
+            "pairs": row["pairs"],
+            **{f"to {rung}": row.get("lost_at", {}).get(rung) for rung in rungs},
+            "mean": row["lost"],
+            "sensitivity": row["sensitivity"],
+        }
+        for row in rows
+    ]
+    return of_one_model(rows, shown)
 
 
 def regions(rows: Rows) -> str:

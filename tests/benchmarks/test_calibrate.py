@@ -113,12 +113,13 @@ def test_neighbours_on_a_grid():
 
 
 def losing(accuracy=0.0, equivalents=10.0, each=None, error=0.0):
-    return Verdict(equivalents, {"accuracy_each": Loss(accuracy, error)}, each or {})
+    lost = {"accuracy_reliable": Loss(accuracy, error)}
+    return Verdict(equivalents, lost, each or {})
 
 
 def test_what_is_allowed_comes_first_and_then_what_is_computed():
     good, dear, bad, worse = losing(), losing(equivalents=20), losing(0.05), losing(0.1)
-    assert good.excess == losing(ALLOWED["accuracy_each"]).excess == 0
+    assert good.excess == losing(ALLOWED["accuracy_reliable"]).excess == 0
     assert bad.excess == pytest.approx(4)
     order = (good, dear, replace(bad, equivalents=1.0), worse)
     for i, better in enumerate(order):
@@ -145,15 +146,16 @@ def record(number, kind="semantic", equivalents=5.0, **scores):
 
 
 def test_a_verdict_is_of_hits_and_its_cost_of_all():
-    full = {n: record(n, "miss", 10.0, accuracy_each=1.0, detail=0.8) for n in range(3)}
+    well = {"accuracy_reliable": 1.0, "detail": 0.8}
+    full = {n: record(n, "miss", 10.0, **well) for n in range(3)}
     ours = [
-        record(0, accuracy_each=1.0, detail=0.8),
-        record(1, accuracy_each=0.0, detail=0.4),
+        record(0, accuracy_reliable=1.0, detail=0.8),
+        record(1, accuracy_reliable=0.0, detail=0.4),
         full[2],
     ]
     found = verdict(ours, full)
     assert found.equivalents == pytest.approx(20 / 3)
-    assert found.lost["accuracy_each"].mean == 0.5
+    assert found.lost["accuracy_reliable"].mean == 0.5
     assert found.lost["detail"].mean == pytest.approx(0.25)
     assert found.each == {0: 0.0, 1: pytest.approx(100 + 25)}
 
@@ -243,7 +245,7 @@ def runs(monkeypatch):
             return Run(np.full(1, right), Ledger("semantic", 50, 25.0))
 
     monkeypatch.setattr(calibrate_runs, "Reusing", Arm)
-    names = "accuracy", "accuracy_each"
+    names = "accuracy", "accuracy_colour"
     score = lambda target, run, full: dict.fromkeys(names, float(run.frames[0]))
     monkeypatch.setattr(calibrate_runs, "scored", score)
     prompt, request = Prompt("a", (asked,)), Request("a", seed=0)

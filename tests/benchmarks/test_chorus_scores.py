@@ -8,7 +8,7 @@ import pytest
 from benchmarks.chorus_bench import Target
 from benchmarks.chorus_losses import losses
 from benchmarks.chorus_running import Run
-from benchmarks.chorus_scores import Record, figures, rows_of, scored
+from benchmarks.chorus_scores import Record, figures, of_reliable, rows_of, scored
 from chorus_jax.engine import Ledger
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
@@ -123,8 +123,19 @@ def test_all_that_changed_must_be_right(target):
     assert scores["accuracy_changed"] == 0 == scores["accuracy"]
     scores = scored(target, run(replace(ASKED, shape="star")), right)
     assert (scores["accuracy_changed"], scores["accuracy"]) == (1, 0)
-    assert scores["accuracy_each"] == 0.8
+    assert (scores["changed_colour"], scores["changed_motion"]) == (1, 1)
     assert "accuracy_changed" not in scored(replace(target, changed=()), right, right)
+
+
+def test_only_what_the_model_does_well_is_judged(target):
+    right = run(ASKED)
+    scores = scored(target, run(replace(ASKED, motion="up")), right)
+    found = of_reliable(scores, ("colour", "shape", "motion", "background"))
+    assert (found["accuracy_reliable"], found["changed_reliable"]) == (0.75, 0)
+    found = of_reliable(scores, ("colour", "shape"))
+    assert (found["accuracy_reliable"], found["changed_reliable"]) == (1, 1)
+    assert "changed_reliable" not in of_reliable(scores, ("shape",))
+    assert of_reliable(scores, ()) == scores
 
 
 def test_the_full_run_is_not_compared_with_itself(target):
