@@ -7,8 +7,8 @@
 First is measured which words matter (see `calibrate_look`): that makes the scores.
 Then a few plans are run on all targets, and the best way to give them to scores is
 where the search begins (see `calibrate_start`). From there one thing after another is
-changed by one place on its grid: boundaries, thresholds, one more tier, active share,
-gains, context, what finds the region, dilation, halo, when it gives way, skipped steps
+changed by one place on its grid: skipped steps, boundaries, thresholds, one more tier,
+active share, gains, context, what finds the region, dilation, halo, when it gives way
 (see `calibrate_moves`). A change that computes less is taken if hits lose no more than
 a point of accuracy and two per cent of detail; of policies that compute the same,
 another is taken only if it is better by more than chance (see `calibrate_verdict`).

@@ -98,6 +98,7 @@ class Moves:
         }
         shared = {"key_gain": KEY_GAINS, "output_gain": OUTPUT_GAINS}
         return {
+            "skipped": self._skipped,
             **{name: self._tiers(name, grid, True) for name, grid in grids.items()},
             "tiers": self._below,
             **{name: self._tiers(name, grid, False) for name, grid in shared.items()},
@@ -106,7 +107,6 @@ class Moves:
             "reach": self._regions("reach", lambda now: near(REACH, now)),
             "halo": self._regions("halo", lambda now: near(HALO, now)),
             "limit": self._regions("limit", lambda now: near(LIMITS, now)),
-            "skipped": self._skipped,
         }
 
     def _tiers(self, name: str, grid: Sequence[Any], alone: bool) -> Neighbours:
@@ -167,11 +167,14 @@ class Moves:
         return neighbours
 
     def _skipped(self, policy: Policy) -> Iterator[Policy]:
-        """The next shorter and the next longer list."""
+        """All longer lists, the longest first, since it saves most, and then the next
+        shorter one."""
         order = lambda steps: (len(steps), steps)
-        for place in near([order(x) for x in self.skips], order(policy.skipped)):
-            if place is not None:
-                yield replace(policy, skipped=place[1])
+        now = order(policy.skipped)
+        shorter = [x for x in self.skips if order(x) < now]
+        longer = [x for x in self.skips if order(x) > now]
+        for steps in (*reversed(longer), *shorter[-1:]):
+            yield replace(policy, skipped=steps)
 
 
 def near(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:
