@@ -10,10 +10,10 @@ where the search begins (see `calibrate_start`). From there one thing after anot
 changed by one place on its grid: skipped steps, boundaries, thresholds, one more tier,
 active share, gains, context, what finds the region, dilation, halo, when it gives way
 (see `calibrate_moves`). A change that computes less is taken if hits lose no more than
-a point of accuracy and two per cent of detail; of policies that compute the same,
-another is taken only if it is better by more than chance (see `calibrate_verdict`).
-What was run once is not run again, and what is hopeless after a part of the targets is
-given up.
+a point of the accuracy of what the model does well, and two per cent of detail; of
+policies that compute the same, another is taken only if it is better by more than
+chance (see `calibrate_verdict`). What was run once is not run again, and what is
+hopeless after a part of the targets is given up.
 
 Targets and sources are of combinations that training saw, nothing that is held out. A
 sixth of the sources is far from its target, or no threshold would be too low. All
@@ -43,6 +43,7 @@ KEY = ("row", "name", "steps", "split", "over")
 COLUMNS = (
     *("name", "steps", "split", "row", "over", "targets", "hit_rate", "equivalents"),
     *("accuracy", "accuracy_loss", "accuracy_changed", "accuracy_changed_loss"),
+    *("accuracy_reliable_loss", "changed_reliable_loss"),
     *("detail", "detail_loss", "render_db", "seam"),
 )
 
@@ -119,7 +120,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--targets", type=int, default=160, help="that are searched on")
     top.add_argument("--fresh", type=int, default=80, help="that confirm the result")
     top.add_argument("--sources", type=int, default=240, help="the targets' at least")
-    top.add_argument("--minutes", type=float, default=60, help="of search")
+    top.add_argument(
+        "--minutes", type=float, default=60, help="of search, after the table of plans"
+    )
     return top
 
 

@@ -16,7 +16,7 @@ KEY_GAINS = (1.0, 1.25, 1.5, 2.0, 3.0)
 OUTPUT_GAINS = (1.0, 1.1, 1.25, 1.5)
 REACH = (0, 1, 2)
 HALO = (0.0, 0.25, 0.5)
-LIMITS = (0.15, 0.3, 0.6)
+LIMITS = (0.3, 0.6, 1.2)
 EVERY = (5, 4, 3, 2)  # one in so many steps is skipped
 MORE = (1, 2, 4)  # twentieths of the targets for a new tier
 FEWEST = 5  # targets that tell something of a tier
@@ -55,8 +55,8 @@ class Moves:
         return replace(policy, keep=tuple(keep))
 
     def cautious(self, policy: Policy) -> Policy:
-        """Where a search begins: tiers for the best of these targets, which take over
-        as little as can be and run everything else."""
+        """Where a search begins that nothing else is allowed for: tiers for the best of
+        these targets, which take over as little as can be and run everything else."""
         first = self.key_steps[0]
         tiers = tuple(
             replace(tier, reuse_until=first, region_until=first)

@@ -43,6 +43,7 @@ class Calibration:
         runs = Runs(bench, targets), Runs(bench, bench.targets[options.targets :])
         for each in runs:
             each.fill(loaded.steps)
+        runs[1].judge_by(runs[0].reliable)
         return cls(*runs, Moves(loaded.steps, scores))
 
     def chosen(self, starts: Sequence[Policy], seconds: float) -> Policy:
@@ -67,9 +68,16 @@ class Calibration:
                 hits = {x.number for x in runs.targets if x.tier(policy)}
                 for row in rows_of(records, runs.full, hits):
                     told = {k: v for k, v in row.items() if not k.startswith(TIMES)}
-                    yield {"row": name, "split": split, **told}
+                    judged = {"reliable": runs.reliable}
+                    yield {"row": name, "split": split, **told, **judged}
 
 
 def kept(policy: Policy) -> Policy:
-    """The policy with no more key steps than its tiers need."""
-    return replace(policy, keep=needed(*policy.tiers))
+    """The policy with no more key steps than its tiers need: where each begins and
+    ends, and, if it has a region, the next one, which the source's velocity is of."""
+    keep = {*needed(*policy.tiers)}
+    for tier in policy.tiers:
+        later = [step for step in policy.keep if step > tier.reuse_until]
+        if tier.active < 1 and tier.region_until > tier.reuse_until and later:
+            keep.add(later[0])
+    return replace(policy, keep=tuple(sorted(keep)))

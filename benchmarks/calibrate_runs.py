@@ -30,8 +30,8 @@ class Runs:
     reliable: tuple[str, ...] = ()
 
     def fill(self, steps: int) -> None:
-        """Makes the full runs over so many steps: they tell what the model does
-        well."""
+        """Makes the full runs over so many steps: they tell what the model does well.
+        SystemExit if that is nothing."""
         arm, scores = Reusing(self.bench, Policy(steps, (), ())), []
         for target in tqdm(self.targets, desc="full runs", unit="video"):
             run = self.videos[target.number] = arm(target)
@@ -40,13 +40,27 @@ class Runs:
         self.reliable = tuple(
             name for name in VALUES if mean.get(f"accuracy_{name}", 0.0) >= WELL
         )
+        if not self.reliable:
+            raise SystemExit(
+                f"the model has no attribute right in {WELL:.0%} of full runs, so "
+                f"nothing tells what reuse loses; got {mean}: train it more, or take "
+                "more steps"
+            )
         for target, each in zip(self.targets, scores, strict=True):
-            judged = of_reliable(each, self.reliable)
             ledger = self.videos[target.number].ledger
-            self.full[target.number] = Record(target.number, ledger, judged)
+            self.full[target.number] = Record(target.number, ledger, each)
+        self.judge_by(self.reliable)
+
+    def judge_by(self, names: tuple[str, ...]) -> None:
+        """Judges all runs by these attributes."""
+        self.reliable = names
+        for number, record in self.full.items():
+            scores = of_reliable(record.scores, names)
+            self.full[number] = replace(record, scores=scores)
 
     def cost(self, policy: Policy) -> float:
-        """The mean full steps' worth over all targets, without a run."""
+        """The mean full steps' worth over all targets, without a run: the least, since
+        regions may give way."""
         arm = Reusing(self.bench, policy)
         return sum(map(arm.equivalents, self.targets)) / len(self.targets)
 

@@ -13,7 +13,8 @@ from chorus_jax.inter_request.policy import Policy
 
 @dataclass
 class Search:
-    """`coordinates` give the policies next to one; `cost` is known without a run.
+    """`coordinates` give the policies next to one; `cost`, known without a run, is the
+    least that one computes.
 
     `measure` runs a policy; it may give up, with a verdict that is not allowed, on one
     that is hopeless, if told that the best so far is allowed. It ends when a whole

@@ -63,7 +63,9 @@ class Way:
 def starts(runs: Runs, moves: Moves, policy: Policy) -> list[Policy]:
     """The policy with the best tiers, last, after those that lose less; with cautious
     ones if all lose too much."""
-    having = [each for each in runs.targets if each.score is not None]
+    # A threshold is 0 or more: what scores less is a miss, whatever the tiers.
+    scored = [each for each in runs.targets if each.score is not None]
+    having = [each for each in scored if (each.score or 0.0) >= 0]
     ranked = sorted(having, key=lambda each: -(each.score or 0.0))
     policy = moves.keeping(policy)
     table = [column(runs, ranked, policy, tier) for tier in plans(moves)]
@@ -170,7 +172,7 @@ def _cheapest(
         return None
     cost = total("cost") + steps * (len(scores) - ends[:, -1])
     lost = total("lost") / np.maximum(total("of"), 1e-9)
-    limits = share * np.array([*ALLOWED.values()])
+    limits = share * np.array([*ALLOWED.values()]) + 1e-9  # sums are not exact
     cost = np.where((lost <= limits).all(axis=1), cost, np.inf)
     way = int(cost.argmin())
     if not np.isfinite(cost[way]):

@@ -79,8 +79,11 @@ class Reusing:
         return float(self.policy.steps) if run is None else run.equivalents(tiles)
 
     def computed(self, target: Target) -> float:
-        """The full steps' worth that it computes of a target; it runs, if it has not
-        yet."""
+        """The full steps' worth that it computes of a target; it runs, if only a run
+        can tell and it has not yet."""
+        plan = self.plan(target)
+        if plan is None or plan.region is None:
+            return self.equivalents(target)
         if target.number not in self.known:
             self(target)
         return self.known[target.number]

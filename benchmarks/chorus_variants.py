@@ -31,7 +31,7 @@ from chorus_jax.training.world.metrics import psnr
 from kernels_pallas import dispatch
 
 TIER = Tier(0.0, 1, 3, active=0.5, key_gain=1.5, output_gain=1.1)
-POLICY = Policy(4, (TIER,), (1, 3), Regions(halo=0.25))
+POLICY = Policy(4, (TIER,), (1, 3), Regions(halo=0.25, limit=math.inf))
 COLUMNS = ("row", "targets", "psnr", "accuracy", "accuracy_own", "refused")
 
 

@@ -18,13 +18,13 @@ def in_look(name: str) -> bool:
 def look(rows: Rows) -> str:
     """What reuse loses of an attribute in which prompts differ, by how much it takes
     over."""
-    rungs = dict.fromkeys(rung for row in rows for rung in row.get("lost_at", {}))
+    rungs = dict.fromkeys(rung for row in rows for rung in row["lost_at"])
     shown = [
         {
             "steps": row["steps"],
             "differs": row["row"],
             "pairs": row["pairs"],
-            **{f"to {rung}": row.get("lost_at", {}).get(rung) for rung in rungs},
+            **{f"to {rung}": row["lost_at"].get(rung) for rung in rungs},
             "mean": row["lost"],
             "sensitivity": row["sensitivity"],
         }

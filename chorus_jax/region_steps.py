@@ -52,7 +52,7 @@ class RegionCarry(NamedTuple):
 
 class Chosen(NamedTuple):
     """The tiles run (core, halo, sampled), each tile's score, how far the videos differ
-    `beyond` the tiles, and whether that is too far: then all tokens were run."""
+    `beyond` the core, and whether that is too far: then all tokens were run."""
 
     tiles: Int[Array, "b k"]
     scores: Float32[Array, "b t"]
@@ -82,7 +82,8 @@ class RegionSteps(NamedTuple):
         scores, apart = self.scores(velocity, source, mask, share)
         tiles = chosen(scores, self.region)
         limit = self.region.limit if mask is None else math.inf
-        far = beyond(apart, tiles, source.velocity)
+        # Halo and sampled tiles are the source's again at the end.
+        far = beyond(apart, tiles[:, : self.region.core], source.velocity)
         whole = (far > limit).any()
         carry = run.moved(carry, opening, lambda: velocity)
         only = partial(self.only, carry, keys, tiles, source)

@@ -12,8 +12,8 @@ class Ledger:
 
     `exact`: the final latents of the same request were stored. `semantic`: it began at
     step `reuse_until` from the latents of `source`, and up to `region_until` only an
-    `active` share of the tokens was run; `reason` says why it is 1 if the policy has
-    less. `miss`: all was computed; `reason` says why.
+    `active` share of the tokens was run; `reason` says so if all were, because the
+    videos differ beyond the region. `miss`: all was computed; `reason` says why.
 
     `steps` are the schedule's, `equivalents` the full steps' worth that was computed.
     `score` is that of the best source, None if there was none to look at. `seconds` are

@@ -122,10 +122,14 @@ def usable(policy: Policy, steps: tuple[int, ...]) -> tuple[int, ...]:
 
 def source_of(entry: Entry, stages: StagePlan, sigmas: tuple[float, ...]) -> Source:
     """What a run takes from an entry; its velocity at K1 is that of the straight line
-    to its next key step, or to its end."""
+    to its next key step, or to its end.
+
+    Of the key steps those that the plan keeps: what else an entry happens to have must
+    not change the video.
+    """
     first = stages.reuse_until
     start = entry.at(first).astype(np.float32)
-    later = [step for step in entry.steps if step > first]
+    later = [step for step in entry.steps if step > first and step in stages.keep]
     near = entry.at(later[0]).astype(np.float32) if later else entry.final
     to = sigmas[later[0]] if later else 0.0
     velocity = (np.asarray(near, np.float32) - start) / (to - sigmas[first])

@@ -117,11 +117,11 @@ def beyond(
     apart: Float[Array, "b t"], tiles: Int[Array, "b k"], source: Float[Array, "b ..."]
 ) -> Float[Array, " b"]:
     """How far velocities are `apart` outside these tiles: the mean disagreement over
-    the mean absolute velocity of the source."""
-    rest = jnp.ones(apart.shape, bool)
-    rest = rest.at[jnp.arange(len(apart))[:, None], tiles].set(False)
+    the mean absolute velocity of the source, 0 if these are all tiles."""
+    rest = apart.at[jnp.arange(len(apart))[:, None], tiles].set(0.0)
+    mean = rest.sum(axis=1) / max(apart.shape[1] - tiles.shape[1], 1)
     speed = jnp.abs(source).mean(axis=range(1, source.ndim))
-    return apart.mean(axis=1, where=rest) / jnp.maximum(speed, TINY)
+    return mean / jnp.maximum(speed, TINY)
 
 
 def attended(

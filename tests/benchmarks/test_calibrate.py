@@ -104,6 +104,9 @@ def test_tiers_that_fall_together_are_the_most_careful_one():
 def test_no_more_is_kept_than_tiers_need():
     tiers = (Tier(0.5, 5, 20), Tier(0.8, 10, 20))
     assert kept(Policy(50, tiers, (5, 10, 15, 20, 45))).keep == (5, 10, 20)
+    # A region is found by the source's velocity, that to its next key step.
+    regional = replace(tiers[1], active=0.5)
+    assert kept(Policy(50, (regional,), (5, 10, 15, 20, 45))).keep == (10, 15, 20)
 
 
 def test_neighbours_on_a_grid():

@@ -120,11 +120,14 @@ def test_key_steps_that_no_tier_begins_and_fills_up_with_are_of_no_use():
 
 def test_a_source_starts_goes_and_ends_as_the_entry_did():
     sigmas = (1.0, 0.9, 0.5, 0.3, 0.0)
-    source = source_of(entry(), StagePlan(4, 1, 3), sigmas)
+    source = source_of(entry(), StagePlan(4, 1, 3, keep=(1, 2, 3)), sigmas)
     assert source.start.shape == (1, *SHAPE)
     assert float(source.start.mean()) == 8 and float(source.end.mean()) == 5
     assert float(source.velocity.mean()) == pytest.approx((6 - 8) / (0.5 - 0.9))
-    last = source_of(entry(), StagePlan(4, 3, 3), sigmas)
+    # The velocity is of the key steps of the plan, whatever else there is.
+    other = source_of(entry(), StagePlan(4, 1, 3, keep=(1, 3)), sigmas)
+    assert float(other.velocity.mean()) == pytest.approx((5 - 8) / (0.3 - 0.9))
+    last = source_of(entry(), StagePlan(4, 3, 3, keep=(1, 2, 3)), sigmas)
     assert float(last.velocity.mean()) == pytest.approx((2 - 5) / (0 - 0.3))
 
 

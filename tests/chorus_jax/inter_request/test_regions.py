@@ -76,6 +76,8 @@ def test_what_differs_beyond_the_region_is_told_in_units_of_the_source():
     tiles = jnp.array([[0, 2], [2, 0]])
     source = jnp.array([[[-2.0, 2.0]], [[0.5, 0.5]]])
     np.testing.assert_allclose(beyond(apart, tiles, source), [0.75, 0.0])
+    every = jnp.array([[0, 1, 2, 3]] * 2)
+    assert beyond(apart, every, source).tolist() == [0, 0]
     still = beyond(apart[:1], tiles[:1], jnp.zeros((1, 2)))
     assert np.isfinite(still).all() and still > 1e6
 
