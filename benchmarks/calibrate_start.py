@@ -133,7 +133,7 @@ def best(
 
 def cuts(scores: Sequence[float]) -> list[int]:
     """Numbers of the best targets that a threshold can part from the others, a few
-    targets between each and the next."""
+    targets between each and the next; the last is all."""
     step = max(FEWEST, -(-len(scores) // PLACES))
     found, last = list[int](), 0
     for count in range(1, len(scores) + 1):
@@ -141,6 +141,8 @@ def cuts(scores: Sequence[float]) -> list[int]:
         if count - last >= step and after < threshold(scores[count - 1]):
             found.append(count)
             last = count
+    if found:
+        found[-1] = len(scores)  # too few are left for a place of their own
     return found
 
 

@@ -15,6 +15,7 @@ from benchmarks.calibrate_moves import FEWEST, Moves, near
 from benchmarks.calibrate_policy import Calibration, kept
 from benchmarks.calibrate_runs import Runs
 from benchmarks.calibrate_search import Search
+from benchmarks.calibrate_start import starts
 from benchmarks.calibrate_verdict import ALLOWED, Verdict, verdict
 from benchmarks.chorus_bench import Target
 from benchmarks.chorus_losses import Loss
@@ -287,8 +288,36 @@ def test_a_policy_that_fails_on_fresh_targets_gives_way(runs, monkeypatch):
     whole = Calibration(found, found, MOVES)
     assert whole.chosen([START], 0.0) == careful
     monkeypatch.setattr(Search, "run", lambda self, start: [bold])
+    assert whole.chosen([careful, START], 0.0) == careful
     with pytest.raises(SystemExit, match="no policy held"):
         whole.chosen([START], 0.0)
+
+
+def test_a_search_begins_with_the_best_plans_of_what_was_run(runs):
+    found, made = runs
+    scores = tuple(each.score for each in found.targets)
+    begun = starts(found, Moves(50, scores), default_policy(50))
+    hits = [score for score in scores if begun[-1].plan(score)]
+    assert len(hits) == 8
+    assert all(tier.reuse_until < 20 for tier in begun[-1].tiers)
+    # Each plan ran once: two differ only in their regions, which stand-ins lack.
+    assert len(made) == 7 * 8
+    assert found.measure(begun[-1]).excess == 0
+
+
+def test_only_what_the_full_runs_have_right_is_judged(runs, monkeypatch):
+    found, _ = runs
+    assert found.reliable == ("colour",)
+    score = lambda *_: {"accuracy": 0.7, "accuracy_colour": 0.7}
+    monkeypatch.setattr(calibrate_runs, "scored", score)
+    with pytest.raises(SystemExit, match="no attribute right in 80% of full runs"):
+        Runs(found.bench, found.targets).fill(50)
+
+
+def test_longer_lists_of_skipped_steps_come_first():
+    begun = replace(START, skipped=MOVES.skips[2])
+    found = [each.skipped for each in MOVES.coordinates()["skipped"](begun)]
+    assert found == [MOVES.skips[4], MOVES.skips[3], MOVES.skips[1]]
 
 
 def test_rows_are_of_both_kinds_of_targets_and_without_times(runs):

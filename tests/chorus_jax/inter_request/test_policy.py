@@ -1,5 +1,6 @@
 """Policies: tables from scores to plans."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -33,7 +34,12 @@ def tables(draw):
     )
     keep = {end for pair in ends for end in pair}
     keep |= draw(st.sets(st.integers(1, steps - 1), max_size=3))
-    regions = Regions(draw(shares), draw(shares), draw(st.integers(0, 3)))
+    regions = Regions(
+        draw(shares),
+        draw(shares),
+        draw(st.integers(0, 3)),
+        limit=draw(st.sampled_from([0.0, 0.3, math.inf])),
+    )
     skipped = tuple(sorted(draw(st.sets(st.integers(0, steps - 1), max_size=3))))
     return steps, tiers, tuple(sorted(keep)), regions, skipped
 
