@@ -61,20 +61,32 @@ class Table:
 
     benchmark: str
     draw: Callable[[Rows], str]
-    shows: Callable[[str], bool] = lambda name: True
+    shows: Callable[[dict[str, Any]], bool] = lambda row: True
+
+
+def named(test: Callable[[str], bool]) -> Callable[[dict[str, Any]], bool]:
+    """A test of a row's name, of the row."""
+    return lambda row: test(row["row"])
 
 
 TABLES = {
-    "denoise": Table("denoise", denoise, lambda name: name.startswith("run_")),
+    "denoise": Table("denoise", denoise, named(lambda name: name.startswith("run_"))),
     "aot": Table("aot", aot),
-    "quality": Table("quality", quality_tables.quality, quality_tables.in_quality),
-    "steps": Table("quality", quality_tables.steps, quality_tables.in_steps),
+    "quality": Table(
+        "quality", quality_tables.quality, named(quality_tables.in_quality)
+    ),
+    "steps": Table("quality", quality_tables.steps, named(quality_tables.in_steps)),
     "training": Table("training", quality_tables.training),
-    "vae": Table("quality", quality_tables.vae, quality_tables.in_vae),
-    "chorus": Table("chorus", chorus_tables.hits, chorus_tables.in_arms),
-    "chorus_kinds": Table("chorus", chorus_tables.kinds, chorus_tables.in_arms),
-    "chorus_requests": Table("chorus", chorus_tables.requests, chorus_tables.in_arms),
+    "vae": Table("quality", quality_tables.vae, named(quality_tables.in_vae)),
+    "chorus": Table("chorus", chorus_tables.hits, named(chorus_tables.in_arms)),
+    "chorus_kinds": Table("chorus", chorus_tables.kinds, named(chorus_tables.in_arms)),
+    "chorus_requests": Table(
+        "chorus", chorus_tables.requests, named(chorus_tables.in_arms)
+    ),
     "look": Table("calibrate", reuse_tables.look, reuse_tables.in_look),
+    "calibrated": Table(
+        "calibrate", reuse_tables.calibrated, reuse_tables.in_calibrated
+    ),
     "regions": Table("regions", reuse_tables.regions),
     "look_up": Table("look_up", reuse_tables.look_up),
     "miss": Table("miss", reuse_tables.miss),
@@ -84,17 +96,21 @@ TABLES = {
         "cold_start_prompts", reuse_tables.cold_start_prompts
     ),
     "index": Table("index", index_tables.indexes),
-    "kernels": Table("kernels", kernel_tables.cases, kernel_tables.in_cases),
-    "kernel_steps": Table("kernels", kernel_tables.steps, kernel_tables.in_steps),
+    "kernels": Table("kernels", kernel_tables.cases, named(kernel_tables.in_cases)),
+    "kernel_steps": Table(
+        "kernels", kernel_tables.steps, named(kernel_tables.in_steps)
+    ),
     "chorus_variants": Table("chorus_variants", kernel_tables.variants),
-    "kernel_memory": Table("kernels", kernel_tables.memory, kernel_tables.in_memory),
+    "kernel_memory": Table(
+        "kernels", kernel_tables.memory, named(kernel_tables.in_memory)
+    ),
 }
 
 
 def drawn(name: str) -> str:
     """A table and its source for each device. ValueError if nothing is measured."""
     wanted = TABLES[name]
-    rows = [row for row in load(wanted.benchmark) if wanted.shows(row["row"])]
+    rows = [row for row in load(wanted.benchmark) if wanted.shows(row)]
     if not rows:
         raise ValueError(
             f"nothing is measured for the table {name!r}: run "

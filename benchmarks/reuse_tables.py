@@ -5,14 +5,13 @@ from typing import Any
 
 from benchmarks.quality_tables import of_one_model
 from benchmarks.rows import table
-from chorus_jax.training.world.attributes import VALUES
 
 Rows = list[dict[str, Any]]
 
 
-def in_look(name: str) -> bool:
-    """Whether a row of calibrate is of pairs that differ in one attribute."""
-    return name in VALUES
+def in_look(row: dict[str, Any]) -> bool:
+    """Whether a row of calibrate is of pairs, over a ladder of reuse."""
+    return "lost_at" in row
 
 
 def look(rows: Rows) -> str:
@@ -27,6 +26,30 @@ def look(rows: Rows) -> str:
             **{f"to {rung}": row["lost_at"].get(rung) for rung in rungs},
             "mean": row["lost"],
             "sensitivity": row["sensitivity"],
+        }
+        for row in rows
+    ]
+    return of_one_model(rows, shown)
+
+
+def in_calibrated(row: dict[str, Any]) -> bool:
+    """Whether a row of calibrate is of a policy that was chosen, over hits."""
+    return row["row"] == "chosen" and row["over"] != "all"
+
+
+def calibrated(rows: Rows) -> str:
+    """What a calibrated policy does on the targets that it was searched on, and on
+    fresh ones."""
+    shown = [
+        {
+            "steps": row["steps"],
+            "targets": f"{row['split']}, {row['over']}",
+            "count": row["targets"],
+            "equivalents": row["equivalents"],
+            "all at once lost": row["accuracy_loss"],
+            "changed lost": row.get("accuracy_changed_loss"),
+            "of what it does well": row.get("changed_reliable_loss"),
+            "detail lost": row["detail_loss"],
         }
         for row in rows
     ]
