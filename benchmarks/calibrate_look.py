@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
 
-from benchmarks.chorus_arms import needed
+from benchmarks.chorus_arms import needed, tier_at
 from benchmarks.chorus_cases import changed, training
 from benchmarks.chorus_models import Loaded
 from benchmarks.judged import judge
@@ -52,13 +52,13 @@ class Lost:
 def ladder(steps: int) -> dict[str, Policy]:
     """Policies of one tier each, by what they take over; those that fall together at so
     many steps are one. All have the key steps of all."""
-    found = {}
-    for first, last, active in LADDER:
-        first, last = (min(max(1, round(x * steps)), steps - 1) for x in (first, last))
-        if active < 1 and last > first + 1:
-            found[f"{first}-{last} {active:g}"] = Tier(0.0, first, last, active)
-        else:
-            found[f"{first}"] = Tier(0.0, first, first)
+    found = dict[str, Tier]()
+    for shares in LADDER:
+        tier = tier_at(steps, *shares)
+        name = f"{tier.reuse_until}"
+        if tier.active < 1:
+            name += f"-{tier.region_until} {tier.active:g}"
+        found.setdefault(name, tier)
     keep, look = needed(*found.values()), SecondLook(weight=0.0)
     return {k: Policy(steps, (tier,), keep, look=look) for k, tier in found.items()}
 

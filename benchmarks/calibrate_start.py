@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from benchmarks.calibrate_moves import FEWEST, Moves, threshold
 from benchmarks.calibrate_runs import HOPELESS, Runs
 from benchmarks.calibrate_verdict import ALLOWED, verdict
+from benchmarks.chorus_arms import tier_at
 from benchmarks.chorus_bench import Target
 from benchmarks.chorus_scores import Record
 from chorus_jax.inter_request.policy import Policy, Tier
@@ -64,28 +65,20 @@ def starts(runs: Runs, moves: Moves, policy: Policy) -> list[Policy]:
     """The policy with the best tiers, last, after those that lose less; with cautious
     ones if all lose too much."""
     # A threshold is 0 or more: what scores less is a miss, whatever the tiers.
-    scored = [each for each in runs.targets if each.score is not None]
-    having = [each for each in scored if (each.score or 0.0) >= 0]
-    ranked = sorted(having, key=lambda each: -(each.score or 0.0))
+    scored = [(x.score, x) for x in runs.targets if x.score is not None]
+    scored = [each for each in scored if each[0] >= 0]
+    scored.sort(key=lambda each: -each[0])
+    scores, ranked = [each[0] for each in scored], [each[1] for each in scored]
     policy = moves.keeping(policy)
-    table = [column(runs, ranked, policy, tier) for tier in plans(moves)]
-    scores = [each.score or 0.0 for each in ranked]
+    table = [column(runs, ranked, policy, tier) for tier in plans(policy.steps)]
     found = [best(table, scores, policy.steps, share) for share in STRICT]
     places = dict.fromkeys(tiers for tiers in found if tiers)
     return [replace(policy, tiers=x) for x in places] or [moves.cautious(policy)]
 
 
-def plans(moves: Moves) -> Iterator[Tier]:
+def plans(steps: int) -> Iterator[Tier]:
     """Those of `PLANS` that there are at so many steps, each once."""
-    grid = np.array(moves.key_steps)
-    on_grid = lambda share: int(grid[np.abs(grid - share * moves.steps).argmin()])
-    found = dict[Tier, None]()
-    for first, last, active in PLANS:
-        tier = Tier(0.0, on_grid(first), on_grid(last), active)
-        if tier.region_until <= tier.reuse_until + 1:  # no step is regional
-            tier = Tier(0.0, tier.reuse_until, tier.region_until)
-        found[tier] = None
-    yield from found
+    yield from dict.fromkeys(tier_at(steps, *shares) for shares in PLANS)
 
 
 def column(

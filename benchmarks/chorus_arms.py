@@ -81,6 +81,15 @@ def curve_steps(steps: int) -> dict[str, int]:
     return {f"curve_fewer_{count}": count for count in counts if count < steps}
 
 
+def tier_at(steps: int, first: float, last: float, active: float) -> Tier:
+    """A tier for every score, from shares of the steps; without a region if no step
+    would be regional."""
+    # 0.7 * 45 is not 31.5: rounded twice, as 45 * 7 / 10 is.
+    step = lambda share: min(max(1, round(round(share * steps, 6))), steps - 1)
+    start, end = step(first), step(last)
+    return Tier(0.0, start, end, active if end > start + 1 else 1.0)
+
+
 def needed(*tiers: Tier) -> tuple[int, ...]:
     """The key steps whose latents these tiers start from and fill up with."""
     return tuple(sorted({k for t in tiers for k in (t.reuse_until, t.region_until)}))

@@ -84,13 +84,13 @@ class RegionSteps(NamedTuple):
         limit = self.region.limit if mask is None else math.inf
         # Halo and sampled tiles are the source's again at the end.
         far = beyond(apart, tiles[:, : self.region.core], source.velocity)
-        whole = (far > limit).any()
+        found = Chosen(tiles, scores, far, (far > limit).any())
         carry = run.moved(carry, opening, lambda: velocity)
         only = partial(self.only, carry, keys, tiles, source)
         if limit == math.inf:
-            return only(), Chosen(tiles, scores, far, whole)
+            return only(), found
         every = partial(run.full, carry, regional.start, regional.stop)
-        return jax.lax.cond(whole, every, only), Chosen(tiles, scores, far, whole)
+        return jax.lax.cond(found.whole, every, only), found
 
     def only(
         self, carry: Carry, keys: TileKeys | None, tiles: Array, source: Source

@@ -95,7 +95,7 @@ def test_equal_scores_are_not_parted():
 @pytest.mark.parametrize("steps, count", [(50, 8), (10, 8), (4, 4)])
 def test_plans_are_of_the_grid_and_differ(steps, count):
     moves = Moves(steps, (0.5,))
-    found = [*plans(moves)]
+    found = [*plans(steps)]
     assert len(found) == len(set(found)) == count
     for tier in found:
         assert {tier.reuse_until, tier.region_until} <= {*moves.key_steps}
