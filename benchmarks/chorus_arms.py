@@ -10,6 +10,8 @@ Beside them are NIRVANA's table, `full`, which reuses nothing, and `fewer`: as m
 steps as `chorus` computes, without any reuse.
 """
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,13 +24,16 @@ LADDER = ("stage1", "output_gain", "key_gain", WHOLE, "chorus_skip")
 ARMS = (FULL, FEWER, "nirvana", *LADDER)
 
 # Points of the curve, as shares of the steps: K1 of stage 1 alone; K1, K2 and the
-# active share; steps without reuse.
+# active share; steps without reuse. Then gains of keys and of the output from K1 to K2
+# of `GAINS_AT`, all tokens run, beside stage 1 alone from there.
 CURVE_STAGE1 = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9)
 CURVE_CHORUS = (
     *((0.2, 0.8, 0.5), (0.2, 0.8, 0.25), (0.4, 0.8, 0.5), (0.4, 0.9, 0.5)),
     *((0.4, 0.9, 0.25), (0.6, 0.9, 0.5), (0.6, 0.9, 0.25)),
 )
 CURVE_FEWER = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+GAINS_AT = (0.4, 0.9)
+CURVE_GAINS = ((1.5, 1.0), (2.0, 1.0), (3.0, 1.0), (1.0, 1.25))
 
 
 def policies(base: Policy) -> dict[str, Policy]:
@@ -53,31 +58,51 @@ def with_tiers(policy: Policy, **changes: Any) -> Policy:
 
 
 def curve(base: Policy) -> dict[str, Policy]:
-    """Policies of one tier each, for every score; their gains are those of the base
-    policy's highest tier. Points that fall together are one."""
+    """Policies of one tier each, for every score. Points that fall together are one."""
     if not base.tiers:
         return {}
-    like, scaled = base.tiers[-1], lambda share: max(1, round(share * base.steps))
-    found = {}
-    for share in CURVE_STAGE1:
-        tier = Tier(0.0, scaled(share), scaled(share))
-        found[f"curve_stage1_{tier.reuse_until}"] = tier
-    for first, last, active in CURVE_CHORUS:
-        gains = {"key_gain": like.key_gain, "output_gain": like.output_gain}
-        tier = Tier(0.0, scaled(first), scaled(last), active=active, **gains)
-        if tier.region_until - tier.reuse_until > 1:  # else no step is regional
-            name = f"{tier.reuse_until}_{tier.region_until}_{active:g}"
-            found[f"curve_chorus_{name}"] = tier
+    points = itertools.chain(_stage1(base), _chorus(base), _gains(base))
     return {
-        name: Policy(base.steps, (tier,), needed(tier), base.regions, look=base.look)
-        for name, tier in found.items()
+        f"curve_{name}": Policy(
+            base.steps, (tier,), needed(tier), base.regions, look=base.look
+        )
+        for name, tier in dict(points).items()
         if tier.region_until < base.steps
     }
 
 
+def _stage1(base: Policy) -> Iterator[tuple[str, Tier]]:
+    for share in CURVE_STAGE1:
+        first = scaled(share, base.steps)
+        yield f"stage1_{first}", Tier(0.0, first, first)
+
+
+def _chorus(base: Policy) -> Iterator[tuple[str, Tier]]:
+    """With the gains of the base policy's highest tier."""
+    like = base.tiers[-1]
+    for *shares, active in CURVE_CHORUS:
+        first, last = (scaled(share, base.steps) for share in shares)
+        if last - first > 1:  # else no step is regional
+            tier = Tier(0.0, first, last, active, like.key_gain, like.output_gain)
+            yield f"chorus_{first}_{last}_{active:g}", tier
+
+
+def _gains(base: Policy) -> Iterator[tuple[str, Tier]]:
+    first, last = (scaled(share, base.steps) for share in GAINS_AT)
+    last = min(last, base.steps - 1)
+    for key, output in CURVE_GAINS if last > first else ():
+        tier = Tier(0.0, first, last, key_gain=key, output_gain=output)
+        yield f"gains_{first}_{last}_{key:g}_{output:g}", tier
+
+
+def scaled(share: float, steps: int) -> int:
+    """The nearest step, from 1 on."""
+    return max(1, round(share * steps))
+
+
 def curve_steps(steps: int) -> dict[str, int]:
     """Numbers of full steps, fewer than these."""
-    counts = sorted({max(1, round(share * steps)) for share in CURVE_FEWER})
+    counts = sorted({scaled(share, steps) for share in CURVE_FEWER})
     return {f"curve_fewer_{count}": count for count in counts if count < steps}
 
 

@@ -82,14 +82,16 @@ class Comparison:
         hits = list(islice(differing, targets))
         name, policies = f"curve_{FULL}", chorus_arms.policies(self.base)
         arms: dict[str, Arm] = {name: Reusing(bench, policies[FULL])}
-        for point, policy in chorus_arms.curve(self.base).items():
+        points = chorus_arms.curve(self.base)
+        for point, policy in points.items():
             arms[point] = Reusing(bench, policy)
         for point, count in chorus_arms.curve_steps(self.loaded.steps).items():
             arms[point] = Fewer(bench, always(count))
         records = in_turns(hits, arms, name, f"curve of {self.loaded.steps} steps")
         full = {each.number: each for each in records[name]}
         for point, found in records.items():
-            yield self.row(point, rows_of(found, full, full)[0])
+            tier = asdict(points[point].tiers[0]) if point in points else {}
+            yield self.row(point, rows_of(found, full, full)[0] | tier)
 
     def row(self, name: str, figures: Row) -> Row:
         """A row with what it is of."""

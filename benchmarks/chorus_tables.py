@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.chorus_arms import ARMS
+from benchmarks.chorus_arms import ARMS, FULL
 from benchmarks.quality_tables import of_one_model
 
 Rows = list[dict[str, Any]]
@@ -40,6 +40,37 @@ def kinds(rows: Rows) -> str:
 def requests(rows: Rows) -> str:
     """The arms over all requests, hits and misses together."""
     return _table(rows, "all")
+
+
+def in_gains(name: str) -> bool:
+    """Whether a row may be of the table of gains: their points, stage 1 alone, full."""
+    return name.startswith(tuple(f"{CURVE}{way}" for way in ("gains", "stage1", FULL)))
+
+
+def gains(rows: Rows) -> str:
+    """What gains do, beside none from the same step on and full runs."""
+    place = lambda row: (row["steps"], row.get("reuse_until"))
+    gained = [row for row in rows if row["row"].startswith(f"{CURVE}gains")]
+    begun, steps = {place(row) for row in gained}, {row["steps"] for row in gained}
+    full = lambda row: row["row"] == f"{CURVE}{FULL}" and row["steps"] in steps
+    found = [row for row in rows if place(row) in begun or full(row)]
+    found.sort(key=lambda row: (-row["steps"], row.get("reuse_until", 0)))
+    shown = [
+        {
+            "steps": row["steps"],
+            "reused to": row.get("reuse_until"),
+            "gains to": row["region_until"] if row in gained else None,
+            "of keys": row.get("key_gain"),
+            "of the output": row.get("output_gain"),
+            "targets": row["targets"],
+            "accuracy": row["accuracy"],
+            "changed": row["accuracy_changed"],
+            "detail": row["detail"],
+            "render (dB)": row["render_db"],
+        }
+        for row in found
+    ]
+    return of_one_model(found, shown)
 
 
 def _table(rows: Rows, *over: str) -> str:

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import chorus_comparison, chorus_turns, panels, plot, rows
+from benchmarks import (
+    chorus_comparison,
+    chorus_tables,
+    chorus_turns,
+    panels,
+    plot,
+    rows,
+)
 from benchmarks.chorus import COLUMNS, KEY, parser
 from benchmarks.chorus_arms import ARMS
 from benchmarks.chorus_bench import Target
@@ -132,6 +139,11 @@ def test_the_curve_is_over_what_shows_something_else(comparison, results, monkey
     found = list(comparison.curve(bench, 5))
     assert all(row["row"].startswith("curve_") for row in found)
     assert {(row["over"], row["targets"]) for row in found} == {("hits", 2)}
+    shown = [line.split("|")[4:6] for line in chorus_tables.gains(found).splitlines()]
+    assert [[x.strip() for x in line] for line in shown[2:]] == [
+        *(["", ""], ["1", "1"]),  # the full run, stage 1 from there
+        *(["1.5", "1"], ["2", "1"], ["3", "1"], ["1", "1.25"]),
+    ]
     rows.update("chorus", found, KEY)
     monkeypatch.setattr(plot, "RESULTS", results)
     plot.chorus()

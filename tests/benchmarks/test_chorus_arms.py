@@ -66,6 +66,8 @@ def test_points_of_the_curve_are_policies_of_one_tier(steps):
         assert tier.least == 0.0
         if name.startswith("curve_stage1"):
             assert tier.key_gain == 1 and not plan.regional
+        elif name.startswith("curve_gains"):
+            assert tier.key_gain * tier.output_gain > 1 == tier.active
         else:
             assert tier.key_gain == 1.5 and plan.regional
 
