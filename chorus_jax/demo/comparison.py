@@ -1,6 +1,6 @@
 """One hit made in three ways beside its source, for a picture."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -71,14 +71,14 @@ class Comparison:
         return engine.generate(request, Reuse(write=False))
 
 
-def draw(path: Path, shown: list[Shown]) -> None:
-    """The videos below each other with their times, as a png."""
-    labels = [label(each, shown) for each in shown]
-    frames = [each.result.video.frames for each in shown]
+def draw(path: Path, groups: Sequence[Sequence[Shown]]) -> None:
+    """The videos of all comparisons below each other with their times, as a png."""
+    labels = [label(each, shown) for shown in groups for each in shown]
+    frames = [each.result.video.frames for shown in groups for each in shown]
     video.write_contact_sheet(path, frames, labels, columns=FRAMES)
 
 
-def label(shown: Shown, among: list[Shown]) -> str:
+def label(shown: Shown, among: Sequence[Shown]) -> str:
     """What a row of the picture shows."""
     if shown.name == "source":
         return f"source: {shown.result.video.request.prompt}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from chorus_jax import video
-from chorus_jax.demo.comparison import Comparison, Shown, draw
+from chorus_jax.demo.comparison import Comparison, draw
 from chorus_jax.demo.stream import ASKED, Asked, Served, serve
 from chorus_jax.demo.table import HEAD, line, summary
 from chorus_jax.engine import Cache, Engine
@@ -24,7 +24,7 @@ def run(
     asked: tuple[Asked, ...] = ASKED,
 ) -> list[Served]:
     """Serves the requests from an empty cache, prints their ledgers, and writes their
-    videos and a picture of one hit into the folder.
+    videos and a picture of two hits into the folder.
 
     All are served twice, the first time to compile what they run, so that the seconds
     are those of a server that is up. The cache is empty both times.
@@ -54,21 +54,23 @@ def picture(
     policies: Callable[[int], Policy],
     served: list[Served],
     folder: Path,
-) -> list[Shown]:
-    """Draws a hit beside its source, if there was one; says what it drew."""
-    pair = compared(served)
-    if pair is None:
+) -> None:
+    """Draws hits beside their sources, if there were any; says what it drew."""
+    pairs = compared(served)
+    if not pairs:
         print("no request was a hit on another prompt: there is nothing to compare")
-        return []
-    shown = Comparison(pipeline, policies, *pair)()
-    draw(folder / "demo.png", shown)
-    print(f"{folder / 'demo.png'}: {pair[1].prompt}, made from: {pair[0].prompt}")
-    return shown
+        return
+    draw(
+        folder / "demo.png",
+        [Comparison(pipeline, policies, *pair)() for pair in pairs],
+    )
+    for source, target in pairs:
+        print(f"{folder / 'demo.png'}: {target.prompt}, made from: {source.prompt}")
 
 
-def compared(served: list[Served]) -> tuple[Request, Request] | None:
-    """The request that reused most among those with other words than their source, and
-    that source; None if there was none."""
+def compared(served: list[Served]) -> list[tuple[Request, Request]]:
+    """Of the hits with other words than their source that which reused most, and that
+    which reused least, each after that source; one or none if there are no more."""
     left = {each.result.entry: each.request for each in served}
     pairs = [
         (each.result.ledger.equivalents, left[each.result.ledger.source], each.request)
@@ -76,7 +78,6 @@ def compared(served: list[Served]) -> tuple[Request, Request] | None:
         if each.result.ledger.kind == "semantic"
     ]
     pairs = [pair for pair in pairs if pair[1].prompt != pair[2].prompt]
-    if not pairs:
-        return None
-    _, source, target = min(pairs, key=lambda pair: pair[0])
-    return source, target
+    pairs.sort(key=lambda pair: pair[0])
+    ends = pairs[:1] + pairs[1:][-1:]
+    return [(source, target) for _, source, target in ends]

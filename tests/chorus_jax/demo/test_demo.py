@@ -9,6 +9,7 @@ from PIL import Image
 from chorus_jax.cli import main
 from chorus_jax.demo import ASKED, Asked, run
 from chorus_jax.demo.comparison import Comparison, Shown, label
+from chorus_jax.demo.run import compared
 from chorus_jax.demo.table import line, summary
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy import Policy, Regions, Tier
@@ -66,6 +67,20 @@ def test_without_a_hit_there_is_no_picture_and_it_says_so(pipeline, tmp_path, ca
     run(pipeline, BASE, never, tmp_path, 8, (Asked(RED, 1),))
     assert not (tmp_path / "demo.png").exists()
     assert "there is nothing to compare" in capsys.readouterr().out
+
+
+def test_the_picture_is_of_the_hits_that_reused_most_and_least(done):
+    first, hit, again = done[1]
+
+    def computed(equivalents):
+        ledger = replace(hit.result.ledger, equivalents=equivalents)
+        return replace(hit, result=replace(hit.result, ledger=ledger))
+
+    most, least = computed(1.0), computed(3.5)
+    pairs = compared([first, computed(2.0), least, again, most])
+    assert pairs == [(first.request, each.request) for each in (most, least)]
+    assert len(compared([first, most])) == 1
+    assert compared([first, again]) == []
 
 
 def test_the_ways_start_from_the_noise_of_the_source(pipeline):
