@@ -10,10 +10,10 @@ where the search begins (see `calibrate_start`). From there one thing after anot
 changed by one place on its grid: skipped steps, boundaries, thresholds, one more tier,
 active share, gains, context, what finds the region, dilation, halo, when it gives way
 (see `calibrate_moves`). A change that computes less is taken if hits lose no more than
-a point of the accuracy of what the model does well, and two per cent of detail; of
-policies that compute the same, another is taken only if it is better by more than
-chance (see `calibrate_verdict`). What was run once is not run again, and what is
-hopeless after a part of the targets is given up.
+a point of the accuracy of what the model does well, three of all that differs from the
+source, and two per cent of detail; of policies that compute the same, another is taken
+only if it is better by more than chance (see `calibrate_verdict`). What was run once is
+not run again, and what is hopeless after a part of the targets is given up.
 
 Targets and sources are of combinations that training saw, nothing that is held out. A
 sixth of the sources is far from its target, or no threshold would be too low. All
@@ -87,7 +87,8 @@ def looking(
     told = calibrate_look.told(found, sensitivity, rungs)
     common = {"split": "look", "over": "pairs", **loaded.told}
     measured = [{**row, **common} for row in told]
-    print(rows.table(measured, ("row", "pairs", "lost", "sensitivity", "lost_at")))
+    shown = ("row", "pairs", "right", "lost", "sensitivity", "lost_at")
+    print(rows.table(measured, shown))
     return replace(policy, look=look), measured
 
 

@@ -3,11 +3,11 @@
 Every target is made from its source's noise in full, and with ever more of its source
 (`LADDER`). If the attribute is right in full and wrong then, it is lost to reuse; if it
 is the other way round, it is won, or what a model does badly anyway would seem lost.
-How much is lost, the mean over the ladder, orders words by how early the model decides
-what they say: it tells how far up the ladder a source is good for. The words in which
-the two prompts differ said it. A linear regression of this on what these words mean to
-the model tells words that matter from others, with a ridge, since they are few beside
-the numbers of a meaning.
+How much is lost of what is right in full, the mean over the ladder, orders words by how
+early the model decides what they say: it tells how far up the ladder a source is good
+for. The words in which the two prompts differ said it. A linear regression of this on
+what these words mean to the model tells words that matter from others, with a ridge,
+since they are few beside the numbers of a meaning.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +20,7 @@ from tqdm import tqdm
 from benchmarks.chorus_arms import needed, tier_at
 from benchmarks.chorus_cases import changed, training
 from benchmarks.chorus_models import Loaded
+from benchmarks.chorus_running import Watched
 from benchmarks.judged import judge
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.prompt import Prompt as Told
@@ -41,12 +42,15 @@ MEMORY = 2**30
 
 @dataclass(frozen=True)
 class Lost:
-    """The attribute in which a pair differs, what its differing words mean, and what
-    reuse lost of it at each rung of the ladder: 1, 0, or -1 if it was won."""
+    """The attribute in which a pair differs, what its differing words mean, whether it
+    is right in full, and what reuse lost of it at each rung of the ladder: 1, 0, or -1
+    if it was won; and how far the videos differ beyond each region (see `Chosen`)."""
 
     attribute: str
     meanings: Float[np.ndarray, "u e"]
+    right: int
     lost: tuple[int, ...]
+    beyond: tuple[float, ...] = ()
 
 
 def ladder(steps: int) -> dict[str, Policy]:
@@ -69,7 +73,7 @@ def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
     cache = Cache.in_memory(MEMORY)
     always = lambda policy: lambda _: policy
     engines = [
-        Engine(loaded.pipeline, cache, always(policy))
+        Watched(loaded.pipeline, cache, always(policy))
         for policy in ladder(loaded.steps).values()
     ]
     both = zip(cases.targets, cases.sources, strict=True)
@@ -78,7 +82,11 @@ def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
 
 
 def pair(
-    engines: Sequence[Engine], loaded: Loaded, target: Prompt, source: Prompt, seed: int
+    engines: Sequence[Watched],
+    loaded: Loaded,
+    target: Prompt,
+    source: Prompt,
+    seed: int,
 ) -> Lost:
     """A pair's, from each of these engines: the source is all that their cache
     holds."""
@@ -96,8 +104,10 @@ def pair(
     first.generate(earlier, Reuse(read=False, namespace=space))
     reuse = Reuse(write=False, namespace=space)
     lost = tuple(full - right(engine, reuse) for engine in engines)
+    chosen = (engine.left and engine.left[0].chosen for engine in engines)
+    beyond = tuple(float(each.beyond[0]) for each in chosen if each)
     ours, sources = (first.prepared(each)[0] for each in (request, earlier))
-    return Lost(attribute, differing_words(ours, sources), lost)
+    return Lost(attribute, differing_words(ours, sources), full, lost, beyond)
 
 
 def differing_words(target: Told, source: Told) -> Float[np.ndarray, "u e"]:
@@ -110,14 +120,18 @@ def differing_words(target: Told, source: Told) -> Float[np.ndarray, "u e"]:
 def fitted(found: Sequence[Lost]) -> Sensitivity:
     """The sensitivity with the least squared error. ValueError without pairs.
 
-    A pair has weight 1, however many words it differs in. The mean is not pulled to 0.
+    A pair has weight 1, however many words it differs in. What it lost counts for more
+    where its attribute is seldom right in full: of that as much may be lost as of
+    another. The mean is not pulled to 0.
     """
     if not found:
         raise ValueError("without pairs there is nothing to fit")
     counts = [len(each.meanings) for each in found]
     weight = np.repeat([1 / max(count, 1) for count in counts], counts)[:, None]
     x = np.concatenate([each.meanings for each in found])
-    y = np.repeat([np.mean(each.lost) for each in found], counts)[:, None]
+    rate = rates(found)
+    share = [np.mean(each.lost) / rate[each.attribute] for each in found]
+    y = np.repeat(share, counts)[:, None]
     middle, mean = (np.average(z, 0, weight[:, 0]) for z in (x, y))
     x, y = x - middle, y - mean
     bend = x.T @ (weight * x) + RIDGE * np.eye(x.shape[1])
@@ -126,20 +140,35 @@ def fitted(found: Sequence[Lost]) -> Sensitivity:
     return Sensitivity(tuple(np.round(direction, 4).tolist()), round(offset, 4))
 
 
+def rates(found: Sequence[Lost]) -> dict[str, float]:
+    """How often each attribute is right in full; at least as if once, since nothing can
+    be said of what never is."""
+    names = dict.fromkeys(each.attribute for each in found)
+    right = {k: [x.right for x in found if x.attribute == k] for k in names}
+    return {k: max(sum(each), 1) / len(each) for k, each in right.items()}
+
+
 def told(
     found: Sequence[Lost], sensitivity: Sensitivity, rungs: Sequence[str]
 ) -> Iterator[dict[str, object]]:
-    """A row for each attribute: pairs, the share lost, in all and at each rung, and the
-    mean of what the sensitivity says of their words."""
+    """A row for each attribute: pairs, the share right in full, the share lost, in all
+    and at each rung, the mean of what the sensitivity says of their words, and how far
+    the videos differ beyond each region, from the least to the most."""
+    regional = [rung for rung in rungs if "-" in rung]
     for name in dict.fromkeys(each.attribute for each in found):
         of = [each for each in found if each.attribute == name]
         said = [float(sensitivity(x.meanings.astype(np.float16)).max()) for x in of]
         yield {
             "row": name,
             "pairs": len(of),
+            "right": float(np.mean([each.right for each in of])),
             "lost": float(np.mean([each.lost for each in of])),
             "lost_at": dict(
                 zip(rungs, np.mean([x.lost for x in of], axis=0).tolist(), strict=True)
             ),
             "sensitivity": float(np.mean(said)),
+            "beyond": {
+                rung: sorted(each.beyond[i] for each in of if each.beyond)
+                for i, rung in enumerate(regional)
+            },
         }

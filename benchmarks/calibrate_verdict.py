@@ -4,6 +4,8 @@ A policy is allowed to lose a point of accuracy, of the mean attribute and of th
 differ from the source, and two per cent of detail: means over its hits, against the
 full runs of the same targets. Accuracy is of the attributes that the model does well
 (see `chorus_scores.of_reliable`): a point of another one takes a thousand hits to see.
+Of all that differs from the source it may lose three points, or what the model does
+badly would be given away.
 
 Of two policies the better is that which exceeds this less; then that which computes
 less, over hits and misses. Where that is equal too, the new one must be better by more
@@ -20,7 +22,11 @@ import numpy as np
 from benchmarks.chorus_losses import RELIABLE, Loss, each_loss, losses
 from benchmarks.chorus_scores import Record
 
-ALLOWED = {**dict.fromkeys(RELIABLE, 0.01), "detail": 0.02}
+ALLOWED = {
+    **dict.fromkeys(RELIABLE, 0.01),
+    "accuracy_changed": 0.03,
+    "detail": 0.02,
+}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The tables of small benchmarks of reuse: losses, regions, look-up, misses, wrong
 sources, cold starts."""
 
+from statistics import median
 from typing import Any
 
 from benchmarks.quality_tables import of_one_model
@@ -16,16 +17,24 @@ def in_look(row: dict[str, Any]) -> bool:
 
 def look(rows: Rows) -> str:
     """What reuse loses of an attribute in which prompts differ, by how much it takes
-    over."""
+    over; and how far the videos differ beyond each region, least, median and most."""
     rungs = dict.fromkeys(rung for row in rows for rung in row["lost_at"])
     shown = [
         {
             "steps": row["steps"],
             "differs": row["row"],
             "pairs": row["pairs"],
+            "right in full": row.get("right"),
             **{f"to {rung}": row["lost_at"].get(rung) for rung in rungs},
             "mean": row["lost"],
             "sensitivity": row["sensitivity"],
+            **{
+                f"beyond {rung}": " / ".join(
+                    f"{far(values):.2f}" for far in (min, median, max)
+                )
+                for rung, values in row.get("beyond", {}).items()
+                if values
+            },
         }
         for row in rows
     ]

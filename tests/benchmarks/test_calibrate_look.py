@@ -1,9 +1,11 @@
 """Which words matter: the fit tells words that were lost from words that were not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks.calibrate_look import Lost, differing_words, fitted, ladder, told
+from benchmarks.calibrate_look import Lost, differing_words, fitted, ladder, rates, told
 from chorus_jax.inter_request.meaning import WIDTH
 
 RNG = np.random.default_rng(0)
@@ -16,7 +18,7 @@ def near(centre):
 
 def pairs(centre, attribute, lost, count=30):
     return [
-        Lost(attribute, near(centre), 2 * (int(i < lost),))
+        Lost(attribute, near(centre), 1, 2 * (int(i < lost),), (0.1 * i,))
         for i in range(count)
     ]
 
@@ -27,6 +29,8 @@ def test_words_that_were_lost_are_told_from_others():
     rows = {row["row"]: row for row in told(found, sensitivity, "ab")}
     assert rows["background"]["lost"] == 0.8 and rows["colour"]["lost"] == 0
     assert rows["background"]["lost_at"] == {"a": 0.8, "b": 0.8}
+    assert rows["background"]["right"] == 1
+    assert rows["background"]["beyond"] == {}
     assert rows["background"]["sensitivity"] == pytest.approx(0.8, abs=0.1)
     assert rows["colour"]["sensitivity"] < 0.1
     # A word that was not measured, near to one that was.
@@ -34,11 +38,27 @@ def test_words_that_were_lost_are_told_from_others():
     assert sensitivity(word)[0] > 0.6
 
 
+def test_of_what_is_seldom_right_as_much_is_lost():
+    often = pairs(GROUND, "background", 15)
+    # Right in full in half of the pairs, and lost in half of those.
+    seldom = [
+        replace(each, attribute="shape", meanings=near(COLOUR), right=int(i % 2))
+        for i, each in enumerate(pairs(COLOUR, "shape", 0))
+    ]
+    seldom = [
+        replace(each, lost=2 * (int(i % 4 == 1),)) for i, each in enumerate(seldom)
+    ]
+    assert rates([*often, *seldom]) == {"background": 1.0, "shape": 0.5}
+    sensitivity = fitted([*often, *seldom])
+    told = [float(sensitivity(x[None].astype(np.float16))[0]) for x in (GROUND, COLOUR)]
+    assert told[1] == pytest.approx(told[0], abs=0.15)
+
+
 def test_what_is_won_as_often_as_lost_does_not_matter():
     found = pairs(GROUND, "shape", 10)
     won = [tuple(-lost for lost in each.lost) for each in found]
     found += [
-        Lost("shape", each.meanings, lost)
+        Lost("shape", each.meanings, 0, lost)
         for each, lost in zip(found, won, strict=True)
     ]
     assert fitted(found)(GROUND[None].astype(np.float16))[0] < 0.05
