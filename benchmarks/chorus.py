@@ -14,12 +14,11 @@ target, to the nearest (halves up). At 4 steps the distilled transformer runs.
 A row is over the `hits`, over those of them that differ from their source in what they
 show (`changed`) or in wording only (`reworded`), or over `all` targets, hits and
 misses; a replayed request would be an error. Rows of `full` and `fewer` over hits are
-over those of `chorus`; NIRVANA's thresholds are for CLIP's cosine, but meet the score
-of ours. `accuracy_changed` is of the attributes in which a target differs from its
-source, `seam` see `seams`, losses are against the full runs of the same targets, in the
-figure itself, but detail's as a share. The curve's points are policies of one tier,
-over the targets whose source shows something else, whatever its score. Before all else
-an engine without reuse must make the pipeline's very video.
+over those of `chorus`. `accuracy_changed` is of the attributes in which a target
+differs from its source, `seam` see `seams`, losses are against the full runs of the
+same targets, in the figure itself, but detail's as a share. The curve's points are
+policies of one tier, over the targets whose source shows something else, whatever its
+score. Before all else an engine without reuse must make the pipeline's very video.
 """
 
 import argparse

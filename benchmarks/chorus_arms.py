@@ -6,8 +6,8 @@
     output_gain  ... without the gain of keys
     stage1       ... without the gain of the output: its stage 2 is like its stage 3
 
-Beside them are NIRVANA's table, `full`, which reuses nothing, and `fewer`: as many full
-steps as `chorus` computes, without any reuse.
+Beside them are NIRVANA's table (see `nirvana`), `full`, which reuses nothing, and
+`fewer`: as many full steps as `chorus` computes, without any reuse.
 """
 
 import itertools
@@ -19,8 +19,8 @@ from chorus_jax.inter_request.policies import NIRVANA
 from chorus_jax.inter_request.policy import Policy, Tier
 from chorus_jax.request import Request
 
-FULL, FEWER, WHOLE = "full", "fewer", "chorus"
-LADDER = ("stage1", "output_gain", "key_gain", WHOLE, "chorus_skip")
+FULL, FEWER, WHOLE, SKIPPING = "full", "fewer", "chorus", "chorus_skip"
+LADDER = ("stage1", "output_gain", "key_gain", WHOLE, SKIPPING)
 ARMS = (FULL, FEWER, "nirvana", *LADDER)
 
 # Points of the curve, as shares of the steps: K1 of stage 1 alone; K1, K2 and the
@@ -45,9 +45,24 @@ def policies(base: Policy) -> dict[str, Policy]:
     ladder = (stage1, output_gain, key_gain, whole, base)
     return {
         FULL: Policy(base.steps, (), ()),
-        "nirvana": replace(NIRVANA.for_steps(base.steps), look=base.look),
+        "nirvana": nirvana(base),
         **dict(zip(LADDER, ladder, strict=True)),
     }
+
+
+def nirvana(base: Policy) -> Policy:
+    """NIRVANA's steps for the base policy's scores. Its thresholds are for CLIP's
+    cosine: here the lowest is the base policy's, and the others lie between that and 1
+    as they do."""
+    found = replace(NIRVANA.for_steps(base.steps), look=base.look)
+    if not base.tiers:
+        return found
+    scale = (1 - base.tiers[0].least) / (1 - found.tiers[0].least)
+    tiers = (
+        replace(tier, least=round(1 - (1 - tier.least) * scale, 4))
+        for tier in found.tiers
+    )
+    return replace(found, tiers=tuple(tiers))
 
 
 def with_tiers(policy: Policy, **changes: Any) -> Policy:

@@ -76,9 +76,9 @@ def _axes(
     first = float(scale.values[0])
     for number in scale.at.tolist():
         [(x, _)] = scale.pixels([(number, first)])
-        half = pen.textlength(f"{number:g}", font) / 2
+        half = pen.textlength(f"{number:.3g}", font) / 2
         if x - half - last > APART:
-            pen.text((x, bottom + 6), f"{number:g}", "black", font, anchor="ma")
+            pen.text((x, bottom + 6), f"{number:.3g}", "black", font, anchor="ma")
             last = x + half
     for value in {float(scale.values.min()), float(scale.values.max())}:
         [(_, y)] = scale.pixels([(float(scale.at[0]), value)])

@@ -8,6 +8,7 @@
 from typing import Any
 
 from benchmarks import panels, rows
+from benchmarks.chorus_arms import SKIPPING, WHOLE
 from benchmarks.chorus_tables import CURVE
 from benchmarks.rows import RESULTS
 from chorus_jax.training.world.attributes import held_out_combinations
@@ -72,12 +73,12 @@ def training() -> None:
 
 def chorus() -> None:
     """What reuse costs: the changed attributes and detail over what was computed."""
-    measured = [row for row in rows.load("chorus") if row["row"].startswith(CURVE)]
-    if not measured:
+    measured = rows.load("chorus")
+    if not any(row["row"].startswith(CURVE) for row in measured):
         print("no chorus_*.png: `python -m benchmarks.chorus --rows --curve` measures")
         return
     measured = [row for row in measured if row["device"] == measured[-1]["device"]]
-    for steps in {row["steps"] for row in measured}:
+    for steps in sorted({row["steps"] for row in measured}):
         curve = [row for row in measured if row["steps"] == steps]
         panels.draw(
             RESULTS / f"chorus_{steps}.png",
@@ -88,15 +89,23 @@ def chorus() -> None:
 
 def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
     """A line for each way to save: stage 1 alone, all of Chorus, fewer steps. The full
-    run ends each of them."""
-    lines = {}
+    run ends each of them. Beside them what the `policy` does with the same targets,
+    without skipped steps and with them."""
+    lines: dict[str, panels.Line] = {}
     for way in ("stage1", "chorus", "fewer"):
         ends = (f"{CURVE}{way}", f"{CURVE}full")
         found = [row for row in curve if row["row"].startswith(ends) and name in row]
         points = sorted((row["equivalents"], row[name]) for row in found)
         if points:
             lines[way] = points
-    return lines
+    targets = {row["targets"] for row in curve if row["row"].startswith(CURVE)}
+    points = sorted(
+        (row["equivalents"], row[name])
+        for row in curve
+        if row["row"] in (WHOLE, SKIPPING) and row["over"] == "changed"
+        if {row["targets"]} == targets and name in row
+    )
+    return {**lines, "policy": points} if points else lines
 
 
 def cold_start() -> None:
