@@ -12,7 +12,7 @@ from benchmarks.chorus_arms import needed
 from chorus_jax.inter_request.policy import CONTEXTS, FINDERS, Policy, Tier
 
 ACTIVE = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
-KEY_GAINS = (1.0, 1.25, 1.5, 2.0, 3.0)
+KEY_GAINS = (1.0, 1.5, 2.0, 3.0, 5.0)
 OUTPUT_GAINS = (1.0, 1.1, 1.25, 1.5)
 REACH = (0, 1, 2)
 HALO = (0.0, 0.25, 0.5)

@@ -105,4 +105,4 @@ def way(arm: Reusing, target: Target) -> tuple[Hashable, ...]:
     gains = (tier.key_gain, tier.output_gain)
     if gains == (1, 1):
         return plan, gains
-    return plan, gains, arm.policy.normalised(target.score)
+    return plan, gains, target.score

@@ -1,12 +1,11 @@
 """Where a search begins: the tiers that would have been best, of a table of plans.
 
-What a hit loses depends on its target and its plan alone, but for gains, which also
-fall with the lowest threshold; here that is 0. So every plan of `PLANS` is run on the
-targets once, the best scores first, until it has lost too much for good; then all ways
-to give up to `MOST` of these plans to scores, those that reuse more to better ones, are
-looked up in the table. The one that computes least of those that lose no more than is
-allowed is where the search begins; since the best of so many was also lucky, those that
-lose less are there beside it.
+What a hit loses depends on its target and its plan alone. So every plan of `PLANS` is
+run on the targets once, the best scores first, until it has lost too much for good;
+then all ways to give up to `MOST` of these plans to scores, those that reuse more to
+better ones, are looked up in the table. The one that computes least of those that lose
+no more than is allowed is where the search begins; since the best of so many was also
+lucky, those that lose less are there beside it.
 """
 
 import itertools
@@ -29,9 +28,9 @@ PLANS = (
     *((0.1, 0.8, 0.75), (0.1, 0.8, 0.5), (0.2, 0.8, 0.5), (0.4, 0.8, 0.5)),
     *((0.4, 0.9, 0.375), (0.6, 0.9, 0.375), (0.7, 0.9, 0.25), (0.8, 0.9, 0.125)),
 )
-# Of those tried from step 20 of 50 on (1.5, 2, 3, 5) that which kept most of what
-# differs from the source.
-KEY_GAIN = 2.0
+# From this share of the steps on that of the gains tried there (1.5, 2, 3, 5) which
+# kept most of what differs from the source. Before it nothing was lost without.
+GAIN_FROM, KEY_GAIN = 0.4, 2.0
 MOST = 3
 BLOCK = 10  # targets between two looks at what a plan has lost
 PLACES = 20  # thresholds, at most
@@ -82,10 +81,11 @@ def starts(runs: Runs, moves: Moves, policy: Policy) -> list[Policy]:
 
 def plans(steps: int) -> Iterator[Tier]:
     """Those of `PLANS` that there are at so many steps, each once, with a gain where
-    there is a stage 2."""
+    they begin late and have a stage 2."""
     for tier in dict.fromkeys(tier_at(steps, *shares) for shares in PLANS):
-        gain = KEY_GAIN if tier.region_until > tier.reuse_until else 1.0
-        yield replace(tier, key_gain=gain)
+        late = tier.reuse_until >= GAIN_FROM * steps
+        gained = late and tier.region_until > tier.reuse_until
+        yield replace(tier, key_gain=KEY_GAIN) if gained else tier
 
 
 def column(

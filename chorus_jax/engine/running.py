@@ -56,13 +56,12 @@ def from_source(
     """The steps that the source does not save."""
     solver, stages = task.request.make_solver(), hit.run.stages
     differing = hit.found.difference.tokens(prompt.words, prompt.tokens.spans[0])
-    score = task.policy.normalised(hit.found.score)
     rows, region = conditions.context.bias.shape[1], task.reuse.region
     return staged_sampler.denoise(
         pipeline.transformer,
         conditions,
         source_of(hit.entry, stages, solver.schedule.sigmas),
-        gain_tables(stages, hit.tier, score, differing, rows),
+        gain_tables(stages, hit.tier, hit.found.score, differing, rows),
         None if region is None else jnp.asarray(region)[None, ..., None],
         jnp.asarray(padded(differing, rows), jnp.float32)[None],
         solver=solver,

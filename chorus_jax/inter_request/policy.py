@@ -16,7 +16,8 @@ class Tier:
 
     `reuse_until` and `region_until` are those of a `StagePlan`; `active` is the share
     of tiles run in region steps, above 0; `key_gain` and `output_gain` are those at the
-    start of stage 2 (see `tgaa`), 1 or more. ValueError for other values.
+    start of stage 2 and a score of 0 (see `tgaa.Decay`), 1 or more. ValueError for
+    other values.
     """
 
     least: float
@@ -127,12 +128,6 @@ class Policy:
         """The highest tier that the score reaches, None below the lowest: a miss."""
         reached = [tier for tier in self.tiers if score >= tier.least]
         return reached[-1] if reached else None
-
-    def normalised(self, score: float) -> float:
-        """A score that reaches a tier, from 0 at the lowest tier's least to 1 at 1."""
-        least = self.tiers[0].least
-        share = (score - least) / (1 - least) if least < 1 else 1.0
-        return min(max(share, 0.0), 1.0)
 
     def for_steps(self, steps: int) -> "Policy":
         """This policy for runs of another number of steps.

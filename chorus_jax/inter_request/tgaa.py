@@ -20,7 +20,7 @@ from chorus_jax.inter_request.stages import StagePlan
 class Schedule(Protocol):
     """A gain in stage 2, by the progress through it and the score of the match.
 
-    Both are 0 to 1; the score is 0 at the least that is a match (`Policy.normalised`).
+    Both are 0 to 1.
     """
 
     def __call__(self, progress: float, score: float) -> float:
@@ -43,8 +43,8 @@ class Constant:
 
 @dataclass(frozen=True)
 class Decay:
-    """From `gain` (1 or more, else a ValueError) at the start of stage 2 and the least
-    score down to 1 at its end, and at a score of 1.
+    """From `gain` (1 or more, else a ValueError) at the start of stage 2 and a score of
+    0 down to 1 at its end, and at a score of 1.
     """
 
     gain: float
@@ -73,14 +73,12 @@ def make_gains(
 ) -> Gains:
     """The gains of all steps of a plan, 1 outside stage 2 and on tokens that are alike.
 
-    `differing` are the tokens that the source's prompt lacks (`Difference.tokens`), the
-    score is normalised. For the branch with the prompt only: the negative prompt has no
-    differing tokens. ValueError for a score outside [0, 1].
+    `differing` are the tokens that the source's prompt lacks (`Difference.tokens`). For
+    the branch with the prompt only: the negative prompt has no differing tokens.
+    ValueError for a score outside [0, 1].
     """
     if not 0 <= score <= 1:
-        raise ValueError(
-            f"a normalised score is 0 to 1, got {score}; see Policy.normalised"
-        )
+        raise ValueError(f"the score of a match is 0 to 1, got {score}")
     key = _table(plan, key_gain, score)
     return Gains(
         key=np.where(differing, key[:, None], np.float32(1)),

@@ -77,7 +77,7 @@ def test_points_of_the_curve_are_policies_of_one_tier(steps):
         elif name.startswith("curve_gains"):
             assert tier.key_gain * tier.output_gain > 1 == tier.active
         else:
-            assert tier.key_gain == 1.5 and plan.regional
+            assert tier.key_gain == 2.5 and plan.regional
 
 
 def test_points_that_fall_together_are_one():

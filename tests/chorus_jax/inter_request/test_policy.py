@@ -52,7 +52,6 @@ def test_a_higher_score_never_reuses_less(table, one, other):
         assert high is not None
         assert low.reuse_until <= high.reuse_until
         assert low.region_until <= high.region_until
-        assert policy.normalised(min(one, other)) <= policy.normalised(max(one, other))
 
 
 @pytest.mark.parametrize(
@@ -62,12 +61,6 @@ def test_a_higher_score_never_reuses_less(table, one, other):
 )
 def test_a_score_has_the_highest_tier_that_it_reaches(score, tier):
     assert TWO.plan(score) == (None if tier is None else TWO.tiers[tier])
-
-
-def test_scores_are_normalised_from_the_lowest_tier():
-    scores = (0.3, 0.5, 0.75, 1.0, 1.1)
-    assert [TWO.normalised(score) for score in scores] == [0, 0, 0.5, 1, 1]
-    assert Policy(4, (Tier(1.0, 1, 1),), (1,)).normalised(1.0) == 1
 
 
 @given(tables(), st.integers(1, 60))

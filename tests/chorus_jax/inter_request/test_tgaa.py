@@ -62,7 +62,7 @@ def test_nothing_is_amplified_at_a_score_of_1():
 
 def test_impossible_values_are_refused():
     for score in (-0.1, 1.1, float("nan")):
-        with pytest.raises(ValueError, match="normalised score is 0 to 1"):
+        with pytest.raises(ValueError, match="score of a match is 0 to 1"):
             make_gains(PLAN, Decay(2.0), Decay(2.0), score, MASK)
     for gain in (0.9, float("inf"), float("nan")):
         for kind in (Constant, Decay):
