@@ -89,8 +89,8 @@ def chorus() -> None:
 
 def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
     """A line for each way to save: stage 1 alone, all of Chorus, fewer steps. The full
-    run ends each of them. Beside them what the `policy` does with the same targets,
-    without skipped steps and with them."""
+    run ends each of them. Beside them what the `policy` does with those of the targets
+    that are hits, without skipped steps and with them."""
     lines: dict[str, panels.Line] = {}
     for way in ("stage1", "chorus", "fewer"):
         ends = (f"{CURVE}{way}", f"{CURVE}full")
@@ -98,12 +98,10 @@ def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
         points = sorted((row["equivalents"], row[name]) for row in found)
         if points:
             lines[way] = points
-    targets = {row["targets"] for row in curve if row["row"].startswith(CURVE)}
     points = sorted(
         (row["equivalents"], row[name])
         for row in curve
-        if row["row"] in (WHOLE, SKIPPING) and row["over"] == "changed"
-        if {row["targets"]} == targets and name in row
+        if row["row"] in (WHOLE, SKIPPING) and row["over"] == "changed" and name in row
     )
     return {**lines, "policy": points} if points else lines
 
