@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.chorus_arms import ARMS, FULL
+from benchmarks.chorus_arms import ARMS, FEWER, FULL, SKIPPING, WHOLE
 from benchmarks.quality_tables import of_one_model
 
 Rows = list[dict[str, Any]]
@@ -26,8 +26,13 @@ def in_arms(name: str) -> bool:
     return name in ARMS
 
 
+def in_main(name: str) -> bool:
+    """Whether a row is that of an arm that one would serve, not of a part of it."""
+    return name in (FULL, FEWER, "nirvana", WHOLE, SKIPPING)
+
+
 def hits(rows: Rows) -> str:
-    """The arms where there was a source: what they save and what it costs."""
+    """Arms where there was a source: what they save and what it costs."""
     return _table(rows, "hits")
 
 

@@ -78,7 +78,7 @@ TABLES = {
     "steps": Table("quality", quality_tables.steps, named(quality_tables.in_steps)),
     "training": Table("training", quality_tables.training),
     "vae": Table("quality", quality_tables.vae, named(quality_tables.in_vae)),
-    "chorus": Table("chorus", chorus_tables.hits, named(chorus_tables.in_arms)),
+    "chorus": Table("chorus", chorus_tables.hits, named(chorus_tables.in_main)),
     "chorus_kinds": Table("chorus", chorus_tables.kinds, named(chorus_tables.in_arms)),
     "chorus_requests": Table(
         "chorus", chorus_tables.requests, named(chorus_tables.in_arms)
