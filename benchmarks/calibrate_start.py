@@ -28,8 +28,8 @@ PLANS = (
     *((0.1, 0.8, 0.75), (0.1, 0.8, 0.5), (0.2, 0.8, 0.5), (0.4, 0.8, 0.5)),
     *((0.4, 0.9, 0.375), (0.6, 0.9, 0.375), (0.7, 0.9, 0.25), (0.8, 0.9, 0.125)),
 )
-# From this share of the steps on that of the gains tried there (1.5, 2, 3, 5) which
-# kept most of what differs from the source. Before it nothing was lost without.
+# Plans from this share of the steps on have a gain that keeps more of what differs from
+# the source; 3 keeps more still, but less of what is alike (RESULTS.md, gains).
 GAIN_FROM, KEY_GAIN = 0.4, 2.0
 MOST = 3
 BLOCK = 10  # targets between two looks at what a plan has lost

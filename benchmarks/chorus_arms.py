@@ -103,10 +103,10 @@ def _chorus(base: Policy) -> Iterator[tuple[str, Tier]]:
 
 
 def _gains(base: Policy) -> Iterator[tuple[str, Tier]]:
-    first, last = (scaled(share, base.steps) for share in GAINS_AT)
-    last = min(last, base.steps - 1)
+    like = tier_at(base.steps, *GAINS_AT, active=1.0)
+    first, last = like.reuse_until, like.region_until
     for key, output in CURVE_GAINS if last > first else ():
-        tier = Tier(0.0, first, last, key_gain=key, output_gain=output)
+        tier = replace(like, key_gain=key, output_gain=output)
         yield f"gains_{first}_{last}_{key:g}_{output:g}", tier
 
 

@@ -24,7 +24,7 @@ def run(
     asked: tuple[Asked, ...] = ASKED,
 ) -> list[Served]:
     """Serves the requests from an empty cache, prints their ledgers, and writes their
-    videos and a picture of two hits into the folder.
+    videos and a picture of up to two hits into the folder.
 
     All are served twice, the first time to compile what they run, so that the seconds
     are those of a server that is up. The cache is empty both times.
