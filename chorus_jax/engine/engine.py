@@ -14,16 +14,17 @@ import numpy as np
 from chorus_jax import sampler
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.ledger import Ledger
-from chorus_jax.engine.plans import planned, reached, usable
+from chorus_jax.engine.plans import usable
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.reuse import Reuse
 from chorus_jax.engine.running import Hit, from_noise, from_source, ledger_of
+from chorus_jax.engine.sources import Sources
 from chorus_jax.engine.task import Task
-from chorus_jax.inter_request.matching import Found, Rejection
+from chorus_jax.inter_request.matching import Rejection
 from chorus_jax.inter_request.policies import default_policy
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.words import word_keys
-from chorus_jax.pipeline import Pipeline, Video, check_finite, timed, with_seed
+from chorus_jax.pipeline import Pipeline, Video, check_finite, timed
 from chorus_jax.request import Request
 from chorus_jax.staged_sampler import Staged
 from chorus_jax.text import clean
@@ -53,22 +54,22 @@ class Engine:
         policies: Callable[[int], Policy] = default_policy,
     ):
         self.pipeline, self.cache, self.policies = pipeline, cache, policies
-        self.device = Lock()
+        self.sources, self.device = Sources(pipeline, cache), Lock()
 
     def generate(self, request: Request, reuse: Reuse = Reuse()) -> Result:
         """The video of a request.
 
-        A request without a seed is never an exact repeat; on a semantic hit the noise
-        is the source's, whatever the seed. Raises what the pipeline raises, ValueError
-        for a region on another grid, and StoppedError; such a request leaves nothing in
-        the cache.
+        On a semantic hit the noise is the source's, whatever the seed. So a request
+        without a seed is never an exact repeat, and has no source of the same words,
+        nor one that they had before; the seed that its video comes with stands for the
+        source, and asks for the same video again. Raises what the pipeline raises,
+        ValueError for a region on another grid, and StoppedError; such a request leaves
+        nothing in the cache.
         """
         self.check(request, reuse)
         policy = self.policies(request.make_solver().schedule.steps)
-        task = Task.of(
-            with_seed(request), reuse, policy, self.pipeline, self.cache.store.secret
-        )
-        if request.seed is not None and reuse.read:
+        task = Task.of(request, reuse, policy, self.pipeline, self.cache.store.secret)
+        if task.seeded and reuse.read:
             replayed = self.replayed(task)
             if replayed is not None:
                 return replayed
@@ -77,7 +78,7 @@ class Engine:
             reuse.check()  # it may have waited long
             with timed(task.seconds, "embed"):
                 prompt, conditions, cut = self.prepared(task.request)
-        hit = self.source(task, prompt)
+        hit = self.sources(task, prompt)
         with self.device, self.pipeline.computing():
             reuse.check()
             with timed(task.seconds, "denoise"):
@@ -100,13 +101,14 @@ class Engine:
             sizes.check_mesh(mesh, request, 1)
 
     def replayed(self, task: Task) -> Result | None:
-        """The stored result of the same request, None if there is none."""
+        """The stored result of the same request, None if there is none, or if it was
+        made from a source that this request would not take."""
         store, seen_by = self.cache.store, task.reuse.namespace
         with timed(task.seconds, "look_up"):
             id = store.find(task.exact, seen_by)
         with timed(task.seconds, "load"):
             entry = None if id is None else store.get(id, seen_by)
-        if entry is None:
+        if entry is None or entry.score < task.reuse.least_score:
             return None
         final = np.asarray(entry.final, np.float32)
         with self.device, self.pipeline.computing():
@@ -116,14 +118,15 @@ class Engine:
         task.reuse.check()
         store.hit(entry.id, entry.statistics.cost)
         video = Video(frames[0], final, task.request, cut, task.seconds)
-        ledger = Ledger("exact", task.policy.steps, 0.0, 1.0, entry.id)
+        ledger = Ledger("exact", task.policy.steps, 0.0, entry.score, entry.id)
         return Result(video, replace(ledger, seconds=task.seconds))
 
     def foresee(self, task: Task) -> None:
         """Has the likely source read from disk while the text encoder runs."""
-        if task.reuse.read and task.policy.tiers:
-            secret = self.cache.store.secret.for_words
-            words = word_keys(clean(task.request.prompt), secret)
+        if not task.reuse.read or not task.policy.tiers:
+            return
+        with timed(task.seconds, "look_up"):
+            words = word_keys(clean(task.request.prompt), task.secret.for_words)
             self.cache.foresight.prefetch(task.recipe, task.reuse.namespace, words)
 
     def prepared(self, request: Request) -> tuple[Prompt, sampler.Conditions, str]:
@@ -133,39 +136,6 @@ class Engine:
         conditions, [cut] = self.pipeline.condition([request])
         prompt = Prompt.of(request.prompt, conditions.context, tokens, secret)
         return prompt, conditions, cut
-
-    def source(self, task: Task, prompt: Prompt) -> Hit | Rejection:
-        """The source of a request with its latents, or why there is none."""
-        policy, reuse = task.policy, task.reuse
-        if not reuse.read:
-            return Rejection("the request asked for no reading")
-        if not policy.tiers:
-            return Rejection(f"the policy reuses nothing at {policy.steps} steps")
-        query = prompt.query(task.recipe, reuse.namespace)
-        least = max(policy.tiers[0].least, reuse.least_score)
-        with timed(task.seconds, "look_up"):
-            found = self.cache.matcher(
-                query,
-                policy.look,
-                least,
-                lambda head, score: bool(reached(policy, score, head)),
-            )
-        if isinstance(found, Rejection):
-            return found
-        with timed(task.seconds, "load"):
-            return self.loaded(task, found)
-
-    def loaded(self, task: Task, found: Found) -> Hit | Rejection:
-        """The source's latents, and the best tier that they allow."""
-        entry = self.cache.store.get(found.head.id, task.reuse.namespace)
-        tiers = entry and reached(task.policy, found.score, entry)
-        if not entry or not tiers:
-            return Rejection("the source was evicted or damaged meanwhile", found.score)
-        sizes, mesh = self.pipeline.sizes, self.pipeline.mesh
-        grid, tile = sizes.grid(task.request), sizes.transformer.tile
-        split = 1 if mesh is None else mesh.shape["context"]
-        run = planned(task.policy, tiers[-1], grid, tile, split)
-        return Hit(found, entry, tiers[-1], run)
 
     def run(
         self,
@@ -178,6 +148,7 @@ class Engine:
         if isinstance(hit, Rejection):
             staged = from_noise(self.pipeline, task, conditions)
         else:
+            task.begins_from(hit.entry.id)
             staged = from_source(self.pipeline, task, prompt, conditions, hit)
         check_finite(staged.latents)
         return staged
@@ -187,12 +158,13 @@ class Engine:
     ) -> str | None:
         """Admits what the request made, as this id, and tells the store what its source
         saved."""
-        store, steps = self.cache.store, task.policy.keep
+        store, steps, score = self.cache.store, task.policy.keep, 1.0
         if isinstance(hit, Hit):
             saved = hit.entry.statistics.cost - sum(task.seconds.values())
             store.hit(hit.entry.id, max(saved, 0.0), hit.tier.reuse_until)
             steps = usable(task.policy, hit.run.stages.kept)
+            score = hit.found.score
         if not task.reuse.write:
             return None
-        entry = task.entry(prompt, staged, steps)
+        entry = task.entry(prompt, staged, steps, score)
         return entry.id if store.admit(entry) else None

@@ -13,10 +13,12 @@ class Ledger:
     `exact`: the final latents of the same request were stored. `semantic`: it began at
     step `reuse_until` from the latents of `source`, and up to `region_until` only an
     `active` share of the tokens was run; `reason` says so if all were, because the
-    videos differ beyond the region. `miss`: all was computed; `reason` says why.
+    videos differ beyond the region, or if the caller's region was not used. `miss`: all
+    was computed; `reason` says why.
 
     `steps` are the schedule's, `equivalents` the full steps' worth that was computed.
-    `score` is that of the best source, None if there was none to look at. `seconds` are
+    `score` is that of the best source, None if there was none to look at; of a replay
+    that with which the stored video was made, 1 if from none. `seconds` are
     by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
     """
 

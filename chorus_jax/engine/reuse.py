@@ -17,11 +17,13 @@ class Reuse:
     """What a request lets the cache do.
 
     `read`: begin from an earlier request's latents. `write`: leave its own for later
-    ones. `least_score` is asked of a source beyond what the policy asks. `namespace`
-    sees its own entries and those that were left with `shared`. `keep_prompt` stores
-    the prompt in clear. `region`, on the latent grid, is larger where the video is to
-    differ from the source's; without it the velocities say. Setting `stop` ends the
-    request between two of its parts.
+    ones. `least_score` is asked of a source, and of that of a stored video, beyond what
+    the policy asks. `namespace` sees its own entries and those that were left with
+    `shared`. `keep_prompt` stores the prompt in clear. `region`, on the latent grid, is
+    above 0 where the video may differ from the source's: the tiles that it touches are
+    run, and a few more if their number is none of the sizes there are programs for;
+    without it the velocities say. Setting `stop` ends the request between two of its
+    parts.
     """
 
     read: bool = True
@@ -41,7 +43,8 @@ class Reuse:
         return hashlib.sha256(self.region.astype("<f4").tobytes()).hexdigest()
 
     def check_region(self, grid: tuple[int, ...]) -> None:
-        """ValueError unless the region is finite and on this grid of latents."""
+        """ValueError unless the region is finite, on this grid of latents, and above 0
+        somewhere."""
         region = self.region
         if region is None:
             return
@@ -49,6 +52,11 @@ class Reuse:
             raise ValueError(
                 f"a region is finite and on the latent grid of its request, {grid}; "
                 f"got one of {region.shape}"
+            )
+        if not (region > 0).any():
+            raise ValueError(
+                "a region is above 0 where the video may differ, got one that never "
+                "is: leave it out, or ask for the source's request itself"
             )
 
     def check(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
+from jaxtyping import Array, Float32
 
 from chorus_jax import sampler, staged_sampler
 from chorus_jax.engine.ledger import Ledger
@@ -23,12 +24,15 @@ BEYOND = "all tokens were run: the videos differ beyond the region too"
 
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """A source that is loaded, the tier it reached and the run that follows."""
+    """A source that is loaded, the tier it reached and the run that follows: of the
+    tiles in the caller's `mask`, if there is one; `reason` says why not, if not."""
 
     found: Found
     entry: Entry
     tier: Tier
     run: Planned
+    mask: Float32[Array, "1 f h w 1"] | None = None
+    reason: str = ""
 
 
 def from_noise(
@@ -56,13 +60,13 @@ def from_source(
     """The steps that the source does not save."""
     solver, stages = task.request.make_solver(), hit.run.stages
     differing = hit.found.difference.tokens(prompt.words, prompt.tokens.spans[0])
-    rows, region = conditions.context.bias.shape[1], task.reuse.region
+    rows = conditions.context.bias.shape[1]
     return staged_sampler.denoise(
         pipeline.transformer,
         conditions,
         source_of(hit.entry, stages, solver.schedule.sigmas),
         gain_tables(stages, hit.tier, hit.found.score, differing, rows),
-        None if region is None else jnp.asarray(region)[None, ..., None],
+        hit.mask,
         jnp.asarray(padded(differing, rows), jnp.float32)[None],
         solver=solver,
         plan=stages,
@@ -77,7 +81,7 @@ def ledger_of(
     steps = task.policy.steps
     if isinstance(hit, Rejection):
         return Ledger("miss", steps, float(steps), hit.score, reason=hit.reason)
-    run, sizes, reason = hit.run, pipeline.sizes, ""
+    run, sizes, reason = hit.run, pipeline.sizes, hit.reason
     if staged.chosen is not None and staged.chosen.whole:
         run, reason = replace(run, region=None), BEYOND
     tiles = Tiling.fitting(sizes.grid(task.request), sizes.transformer.tile).count

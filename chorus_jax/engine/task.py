@@ -1,7 +1,7 @@
 """A request on its way through the engine."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import ml_dtypes
 import numpy as np
@@ -11,21 +11,22 @@ from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.store import Entry, Secret, Statistics
-from chorus_jax.pipeline import Pipeline
+from chorus_jax.pipeline import Pipeline, with_seed
 from chorus_jax.request import Request
 from chorus_jax.staged_sampler import Staged
 
 
 @dataclass(eq=False)
 class Task:
-    """A request with the seed it runs with, digests of its recipe and of all of it, the
-    policy for its steps, and the seconds it took by part."""
+    """A request with the seed it runs with, whether its caller gave that (`seeded`),
+    the digest of its recipe, the policy for its steps, and its seconds by part."""
 
     request: Request
+    seeded: bool
     reuse: Reuse
     recipe: str
-    exact: str
     policy: Policy
+    secret: Secret
     began: float = field(default_factory=time.time)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -38,21 +39,38 @@ class Task:
         pipeline: Pipeline,
         secret: Secret,
     ) -> "Task":
-        """A request that has a seed."""
+        """A request that runs with its own seed, or with one that is drawn."""
         recipe = recipe_of(request, pipeline).digest
-        seed, region = int(request.seed or 0), reuse.region_digest
-        exact = secret.exact(recipe, request.prompt, seed, region)
-        return cls(request, reuse, recipe, exact, policy)
+        seeded = request.seed is not None
+        return cls(with_seed(request), seeded, reuse, recipe, policy, secret)
 
-    def entry(self, prompt: Prompt, staged: Staged, steps: tuple[int, ...]) -> Entry:
+    @property
+    def exact(self) -> str:
+        """The digest of all of it."""
+        return self.exact_with(self.request.seed)
+
+    def exact_with(self, seed: int | None) -> str:
+        """The digest of all of it, with another seed."""
+        prompt, region = self.request.prompt, self.reuse.region_digest
+        return self.secret.exact(self.recipe, prompt, int(seed or 0), region)
+
+    def begins_from(self, source: str) -> None:
+        """Without a seed of its own it has its source's from now on."""
+        if not self.seeded:
+            self.request = replace(self.request, seed=seed_of(source))
+
+    def entry(
+        self, prompt: Prompt, staged: Staged, steps: tuple[int, ...], score: float
+    ) -> Entry:
         """What the request leaves: latents at these key steps, which are those that the
-        run kept or none, and the clean ones."""
+        run kept or none, the clean ones, and the score of its source."""
         cost = sum(self.seconds.values())
         kept = np.asarray(staged.kept[: len(steps), 0])
         return Entry(
             recipe=self.recipe,
             exact=self.exact,
             namespace=self.reuse.namespace,
+            score=score,
             shared=self.reuse.shared,
             prompt=self.request.prompt if self.reuse.keep_prompt else None,
             steps=steps,
@@ -64,3 +82,8 @@ class Task:
             latents=kept.astype(ml_dtypes.bfloat16),
             final=np.asarray(staged.latents[0]),
         )
+
+
+def seed_of(source: str) -> int:
+    """The seed that stands for a source's noise; `source` is an entry's id."""
+    return int(source[:8], 16)

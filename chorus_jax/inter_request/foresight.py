@@ -6,13 +6,15 @@ that read, and nothing else: what is taken is decided by the matcher.
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from chorus_jax.inter_request.store import Head
 
 COMMON = 512  # entries with a word; one of more entries tells little, and takes long
-FEW = 8  # of the likeliest that are asked for their recipe
+
+# A recipe, a namespace (None for what all may see), and a word's key.
+Place = tuple[str, str | None, bytes]
 
 
 @runtime_checkable
@@ -21,9 +23,6 @@ class Heads(Protocol):
 
     def watch(self, watcher: Any) -> None:
         """Tells of entries that are there, that come and that go."""
-
-    def head(self, id: str, namespace: str) -> Head | None:
-        """An entry without its latents."""
 
     def prefetch(self, id: str, namespace: str) -> None:
         """Begins to load an entry."""
@@ -37,37 +36,41 @@ class Foresight:
 
     def __init__(self, store: Heads):
         self._store, self._lock = store, threading.Lock()
-        self._entries: dict[bytes, set[str]] = defaultdict(set)
-        self._words: dict[str, tuple[bytes, ...]] = {}
+        self._entries: dict[Place, set[str]] = defaultdict(set)
+        self._places: dict[str, set[Place]] = {}
         store.watch(self)
 
     def admitted(self, head: Head) -> None:
         """An entry came; without key steps it is no source."""
         if not head.steps:
             return
+        seen_by = None if head.shared else head.namespace
+        places = {(head.recipe, seen_by, word) for word in head.words}
         with self._lock:
-            self._words[head.id] = head.words
-            for word in head.words:
-                self._entries[word].add(head.id)
+            self._places[head.id] = places
+            for place in places:
+                self._entries[place].add(head.id)
 
     def removed(self, id: str) -> None:
         """An entry went."""
         with self._lock:
-            for word in set(self._words.pop(id, ())):
-                self._entries[word].discard(id)
-                if not self._entries[word]:
-                    del self._entries[word]
+            for place in self._places.pop(id, ()):
+                self._entries[place].discard(id)
+                if not self._entries[place]:
+                    del self._entries[place]
 
     def guess(self, recipe: str, namespace: str, words: Sequence[bytes]) -> str | None:
         """The entry of a recipe that shares most words, None if none shares any."""
         with self._lock:
-            near = [self._entries[word] for word in set(words) & self._entries.keys()]
-            counts = Counter(id for ids in near if len(ids) <= COMMON for id in ids)
-        for id, _ in counts.most_common(FEW):
-            head = self._store.head(id, namespace)
-            if head is not None and head.recipe == recipe:
-                return id
-        return None
+            counts = Counter(self._sharing(recipe, namespace, set(words)))
+        return max(counts, key=counts.__getitem__) if counts else None
+
+    def _sharing(self, recipe: str, namespace: str, words: set[bytes]) -> Iterator[str]:
+        for word in words:
+            for seen_by in (namespace, None):
+                near = self._entries.get((recipe, seen_by, word), ())
+                if len(near) <= COMMON:
+                    yield from near
 
     def prefetch(self, recipe: str, namespace: str, words: Sequence[bytes]) -> None:
         """Begins to load that entry."""

@@ -125,12 +125,12 @@ class Matcher:
         query: Query,
         look: SecondLook,
         least: float,
-        usable: Callable[[Head, float], bool] = lambda head, score: True,
+        refusal: Callable[[Found], str] = lambda found: "",
     ) -> Found | Rejection:
         """The source with the highest score by `look` from `least` on, or why there is
         none.
 
-        `usable` says whether an entry with this score has the latents that are needed.
+        `refusal` says why an entry is not taken whatever its score, "" if it may be.
         """
         near = self.shelves.near(query, self.candidates)
         if not near:
@@ -148,9 +148,9 @@ class Matcher:
                 best.score,
             )
         for each in found:
-            if each.score >= least and usable(each.head, each.score):
+            if each.score >= least and not refusal(each):
                 return each
-        return Rejection("no near entry has the key steps it takes", best.score)
+        return Rejection(refusal(best), best.score)
 
     def _looked(
         self, query: Query, look: SecondLook, id: str, cosine: float

@@ -58,8 +58,9 @@ class Head:
     both are hex. An entry is seen by its own namespace only, unless it is `shared`.
     `steps` are the key steps, rising. The embedding has norm 1. `words` are the
     prompt's `word_keys`, and row i of `meanings` is what the model reads of word i (see
-    `meaning`). `prompt` is the prompt in clear, None unless it was asked for:
-    it goes to disk as it is. ValueError for impossible values.
+    `meaning`). `score` is that of the source that it was made from, 1 if none was.
+    `prompt` is the prompt in clear, None unless it was asked for: it goes to disk as it
+    is. ValueError for impossible values.
     """
 
     recipe: str
@@ -71,6 +72,7 @@ class Head:
     words: tuple[bytes, ...]
     meanings: Float16[np.ndarray, "u e"]
     statistics: Statistics
+    score: float = 1.0
     shared: bool = False
     prompt: str | None = None
     id: str = field(default_factory=new_id)
@@ -94,9 +96,11 @@ class Head:
             )
         if not np.isfinite(self.meanings).all():
             raise ValueError("the meanings of words are not finite: do not admit them")
-        times = (self.statistics.created, self.statistics.cost)
-        if not all(map(math.isfinite, times)):
-            raise ValueError(f"times are finite, got {self.statistics}")
+        numbers = (self.statistics.created, self.statistics.cost, self.score)
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(
+                f"times and score are finite, got {self.statistics} and {self.score}"
+            )
 
     def row(self, step: int | None) -> int | None:
         """The row of a key step, None if it is none of them."""

@@ -19,7 +19,7 @@ from chorus_jax.inter_request.store.secret import Secret
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": BFLOAT16}
 MEANINGS = " meanings"  # a nonce of their own
-PLAIN = ("id", "recipe", "exact", "namespace", "shared", "prompt")
+PLAIN = ("id", "recipe", "exact", "namespace", "score", "shared", "prompt")
 
 
 @dataclass(frozen=True)

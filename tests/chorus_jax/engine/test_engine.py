@@ -2,6 +2,7 @@
 
 import copy
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from chorus_jax.pipeline import Pipeline
 from chorus_jax.request import Request
 
 STEPS = 6
+REGIONS = Regions(reach=0)
 RED = "a red circle moves left on a gray background"
 BLUE = "a blue circle moves left on a gray background"
 
@@ -31,7 +33,7 @@ def pipeline(weights):
 def policy(steps):
     """Hits from a score of 0.3 on; random weights tell prompts apart badly."""
     tiers = (Tier(0.3, 2, 4, active=0.5, key_gain=1.5, output_gain=1.2),)
-    return Policy(STEPS, tiers, (2, 3, 4), Regions(reach=0)).for_steps(steps)
+    return Policy(STEPS, tiers, (2, 3, 4), REGIONS).for_steps(steps)
 
 
 @pytest.fixture
@@ -63,9 +65,26 @@ def test_the_same_request_again_is_replayed(engine):
     np.testing.assert_array_equal(again.video.latents, first.video.latents)
 
 
-def test_a_request_without_a_seed_is_never_replayed(engine):
+def test_requests_without_a_seed_get_different_videos(engine):
+    first, again = engine.generate(small()), engine.generate(small())
+    assert first.ledger.kind == again.ledger.kind == "miss"
+    assert "of the same words" in again.ledger.reason
+    # Two sources now, each good for one more video of other words.
+    found = [engine.generate(small(BLUE)) for _ in range(3)]
+    assert [each.ledger.kind for each in found] == ["semantic", "semantic", "miss"]
+    assert "made from this source" in found[2].ledger.reason
+    assert {each.ledger.source for each in found[:2]} == {first.entry, again.entry}
+    videos = [each.video.latents.tobytes() for each in (first, again, *found)]
+    assert len(set(videos)) == 5
+
+
+def test_the_seed_of_a_hit_without_one_asks_for_it_again(engine):
     engine.generate(small())
-    assert engine.generate(small()).ledger.kind != "exact"
+    hit = engine.generate(small(BLUE))
+    assert hit.ledger.kind == "semantic"
+    again = engine.generate(hit.video.request)
+    assert again.ledger.kind == "exact" and again.ledger.source == hit.entry
+    np.testing.assert_array_equal(again.video.frames, hit.video.frames)
 
 
 def test_a_similar_request_starts_from_its_source(engine):
@@ -166,6 +185,18 @@ def test_a_least_score_is_asked_of_sources(engine):
     assert "below 0.999" in strict.ledger.reason and strict.ledger.score < 0.999
 
 
+def test_a_least_score_is_asked_of_what_a_stored_video_was_made_from(engine):
+    engine.generate(small(seed=3))
+    made = engine.generate(small(BLUE, seed=4)).ledger
+    strict = engine.generate(small(BLUE, seed=4), Reuse(least_score=0.999)).ledger
+    assert (made.kind, strict.kind) == ("semantic", "miss")
+    replayed = engine.generate(small(BLUE, seed=4), Reuse(least_score=0.999)).ledger
+    assert replayed.kind == "exact" and replayed.score == 1
+    engine.generate(small(BLUE, seed=5))
+    lax = engine.generate(small(BLUE, seed=5), Reuse(least_score=0.3)).ledger
+    assert lax.kind == "exact" and 0.3 <= lax.score < 1
+
+
 def test_prompts_are_not_kept_in_clear_unless_asked(engine):
     engine.generate(small(seed=3))
     engine.generate(small(BLUE, seed=4), Reuse(read=False, keep_prompt=True))
@@ -211,13 +242,13 @@ def test_a_request_stopped_while_it_waits_for_the_device_computes_nothing(
     if waits_for == "embed":
         engine.device = Queue()
     else:
-        source = engine.source
+        source = engine.sources
 
         def look(*given):
             engine.device = Queue()
             return source(*given)
 
-        monkeypatch.setattr(engine, "source", look)
+        monkeypatch.setattr(engine, "sources", look)
 
     def work():
         with pytest.raises(StoppedError):
@@ -249,12 +280,67 @@ def test_a_failed_request_leaves_nothing(engine, monkeypatch):
     assert not len(engine.cache.store)
 
 
-def test_a_given_region_is_what_is_run(engine):
-    engine.generate(small(seed=3))
+def right_part(columns):
+    """A region of the last columns of the 2 x 8 x 16 latents."""
     region = np.zeros((2, 8, 16), np.float32)
-    region[:, :, 8:] = 1
-    hit = engine.generate(small(BLUE, seed=4), Reuse(region=region))
-    assert hit.ledger.kind == "semantic"
+    region[:, :, 16 - columns :] = 1
+    return region
+
+
+def test_a_given_region_is_what_is_run(engine):
+    """Outside of it the latents before K2 are the source's; so if K2 is the end but for
+    a step that does nothing, the video's are."""
+    wanted = policy(STEPS)
+    tier = replace(wanted.tiers[0], reuse_until=2, region_until=STEPS - 1)
+    keep = (2, 3, STEPS - 1)
+    engine.policies = lambda _: replace(wanted, tiers=(tier,), keep=keep)
+    source = engine.generate(small(seed=3))
+    hit = engine.generate(small(BLUE, seed=4), Reuse(region=right_part(4)))
+    ledger = hit.ledger
+    assert (ledger.kind, ledger.active, ledger.reason) == ("semantic", 0.25, "")
+    apart = np.abs(hit.video.latents - source.video.latents).mean(axis=(0, 1, 3))
+    whole = engine.generate(small(BLUE, seed=5), Reuse(region=right_part(16)))
+    expected = np.abs(whole.video.latents - source.video.latents).mean(axis=(0, 1, 3))
+    assert whole.ledger.active == 1 and whole.ledger.equivalents == STEPS - 2
+    # One last step of all tokens is common to both.
+    assert apart[:12].mean() < 0.8 * expected[:12].mean()
+    assert apart[12:].mean() > 0.9 * expected[12:].mean()
+
+
+def test_a_given_region_of_everything_is_no_region(engine):
+    wanted = policy(STEPS)
+    engine.policies = lambda _: replace(wanted, regions=replace(REGIONS, limit=0.0))
+    engine.generate(small(seed=3))
+    plain = engine.generate(small(BLUE, seed=4), Reuse(write=False))
+    assert plain.ledger.active == 1
+    region = right_part(16)
+    whole = engine.generate(small(BLUE, seed=4), Reuse(region=region))
+    np.testing.assert_allclose(whole.video.latents, plain.video.latents, atol=1e-5)
+
+
+def test_a_given_region_is_run_though_the_tier_has_no_steps_for_it(engine):
+    wanted = policy(STEPS)
+    tiers = (replace(wanted.tiers[0], region_until=2),)
+    engine.policies = lambda _: replace(wanted, tiers=tiers)
+    engine.generate(small(seed=3))
+    ledger = engine.generate(small(BLUE, seed=4), Reuse(region=right_part(8))).ledger
+    assert (ledger.reuse_until, ledger.region_until) == (2, 4)
+    assert ledger.active == 0.5 and not ledger.reason
+
+
+def test_a_given_region_that_cannot_be_used_is_told(engine):
+    wanted = policy(STEPS)
+    tiers = (replace(wanted.tiers[0], reuse_until=4, region_until=4),)
+    engine.policies = lambda _: replace(wanted, tiers=tiers)
+    engine.generate(small(seed=3))
+    ledger = engine.generate(small(BLUE, seed=4), Reuse(region=right_part(8))).ledger
+    assert ledger.kind == "semantic" and ledger.active == 1
+    assert "region was not used" in ledger.reason
+
+
+def test_an_empty_region_is_refused(engine):
+    with pytest.raises(ValueError, match="above 0 where the video may differ"):
+        engine.generate(small(seed=3), Reuse(region=np.zeros((2, 8, 16), np.float32)))
 
 
 @pytest.mark.parametrize(
@@ -291,30 +377,46 @@ def test_one_program_for_all_hits_of_a_tier(engine):
     engine.generate(small(seed=3))
     engine.generate(small(BLUE, seed=4))
     count = staged_sampler.denoise._cache_size()
-    engine.generate(small("the blue square left of the circle", seed=5))
-    engine.generate(small("a red square still on gray", seed=6))
+    for prompt in ("the blue square left of the circle", "a red square still on gray"):
+        assert engine.generate(small(prompt, seed=5)).ledger.kind == "semantic"
     assert staged_sampler.denoise._cache_size() == count
 
 
-def test_eight_threads_share_an_engine(engine):
-    prompts = [RED, BLUE, "the blue square", "a gray circle"]
-    results, errors = [], []
+def test_eight_threads_share_an_engine(pipeline, tmp_path):
+    """Whatever their order: each video is its own request's, and nothing is lost."""
+    cache = Cache.in_folder(tmp_path, 10**8)
+    engine = Engine(pipeline, cache, policy)
+    asked = [
+        small(prompt, seed=seed)
+        for prompt in (RED, BLUE, "the blue square", "a gray circle")
+        for seed in (0, 1)
+    ]
 
     def work(number):
-        try:
-            for i in range(2):
-                prompt = prompts[(number + i) % len(prompts)]
-                results.append(engine.generate(small(prompt, seed=number % 3)))
-        except Exception as error:
-            errors.append(error)
+        turned = asked[number:] + asked[:number]
+        return [engine.generate(request) for request in (*turned, *turned)]
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors and len(results) == 16
-    assert {result.ledger.kind for result in results} >= {"miss"}
+    with ThreadPoolExecutor(8) as pool:
+        results = [each for found in pool.map(work, range(8)) for each in found]
+    assert len(results) == 8 * 2 * len(asked)
+    plain = {request: pipeline(request)[0] for request in asked}
+    made = {each.entry: each for each in results if each.entry is not None}
+    for each in results:
+        request, latents = each.video.request, each.video.latents
+        if each.ledger.kind == "miss":
+            np.testing.assert_array_equal(latents, plain[request].latents)
+        if each.ledger.kind == "exact":
+            stored = made[each.ledger.source].video
+            assert stored.request == request
+            np.testing.assert_array_equal(latents, stored.latents)
+    kinds = {each.ledger.kind for each in results}
+    assert kinds >= {"miss", "exact"}
+    heads = {head.id: head for head in cache.store}
+    # Of two that made the same at the same time one is kept.
+    assert set(heads) <= set(made) and len(heads) == len(asked)
+    places = set(cache.matcher.shelves.places)
+    assert places == {id for id, head in heads.items() if head.steps}
+    cache.close()
 
 
 def test_a_restarted_engine_finds_everything_again(pipeline, tmp_path):

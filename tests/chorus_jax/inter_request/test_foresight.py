@@ -15,20 +15,18 @@ class Heads:
     """A store of heads that loads nothing."""
 
     def __init__(self):
-        self.heads, self.watchers, self.loaded = {}, [], []
+        self.watchers, self.loaded = [], []
 
     def watch(self, watcher):
         self.watchers.append(watcher)
 
-    def head(self, id, namespace):
-        head = self.heads.get(id)
-        return head if head is not None and head.namespace == namespace else None
-
     def prefetch(self, id, namespace):
         self.loaded.append((id, namespace))
 
-    def admit(self, id, prompt, recipe="ours", namespace="us", steps=(1, 2)):
+    def admit(self, id, prompt, recipe="ours", namespace="us", **fields):
+        steps = fields.pop("steps", (1, 2))
         head = Head(
+            **fields,
             id=id,
             recipe=recipe,
             exact=2 * id,
@@ -40,7 +38,6 @@ class Heads:
             meanings=np.ones((len(prompt.split()), 4), np.float16),
             statistics=Statistics.new(0.0, 1.0, steps),
         )
-        self.heads[id] = head
         for watcher in self.watchers:
             watcher.admitted(head)
 
@@ -76,12 +73,24 @@ def test_other_recipes_and_namespaces_are_not_guessed(store, found):
     assert guess(found, "a cat sleeps") == CAT
 
 
+def test_many_of_others_do_not_hide_ours(store, found):
+    for number in range(20):
+        store.admit(f"{number:032x}", "a cat sleeps", namespace="them")
+    store.admit(f"{99:032x}", "a cat")
+    assert guess(found, "a cat sleeps") == f"{99:032x}"
+
+
+def test_what_is_shared_is_guessed_for_all(store, found):
+    store.admit(CAT, "a cat", namespace="them", shared=True)
+    assert guess(found, "a cat") == CAT
+
+
 def test_an_entry_that_went_is_forgotten_with_its_words(store, found):
     store.admit(CAT, "a cat a cat")
     found.removed(CAT)
     found.removed(CAT)
     assert guess(found, "a cat") is None
-    assert not found._entries and not found._words
+    assert not found._entries and not found._places
 
 
 def test_words_that_all_have_are_not_looked_at(store, found, monkeypatch):

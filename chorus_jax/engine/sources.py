@@ -1,0 +1,83 @@
+"""The source of a request: found in the cache, loaded, and what is run from it."""
+
+from chorus_jax.engine.cache import Cache
+from chorus_jax.engine.given import Given
+from chorus_jax.engine.plans import planned, reached
+from chorus_jax.engine.prompt import Prompt
+from chorus_jax.engine.running import Hit
+from chorus_jax.engine.task import Task, seed_of
+from chorus_jax.inter_request.matching import Found, Rejection
+from chorus_jax.inter_request.policy import Tier
+from chorus_jax.inter_request.store import Entry
+from chorus_jax.pipeline import Pipeline, timed
+from chorus_jax.tokens import Tiling
+
+UNKEPT = "no near entry has the key steps it takes"
+SAME = "without a seed another video is wanted than the one of the same words"
+MADE = "without a seed another video is wanted than the one made from this source"
+UNUSED = "the given region was not used: no tier leaves steps for it"
+
+
+class Sources:
+    """What a cache has for the requests to a pipeline."""
+
+    def __init__(self, pipeline: Pipeline, cache: Cache):
+        self.pipeline, self.cache = pipeline, cache
+
+    def __call__(self, task: Task, prompt: Prompt) -> Hit | Rejection:
+        """The source of a request with its latents, or why there is none."""
+        policy, reuse = task.policy, task.reuse
+        if not reuse.read:
+            return Rejection("the request asked for no reading")
+        if not policy.tiers:
+            return Rejection(f"the policy reuses nothing at {policy.steps} steps")
+        query = prompt.query(task.recipe, reuse.namespace)
+        least = max(policy.tiers[0].least, reuse.least_score)
+        with timed(task.seconds, "look_up"):
+            found = self.cache.matcher(
+                query, policy.look, least, lambda found: self.refusal(task, found)
+            )
+        if isinstance(found, Rejection):
+            return found
+        with timed(task.seconds, "load"):
+            return self.loaded(task, found)
+
+    def refusal(self, task: Task, found: Found) -> str:
+        """Why an entry is no source for this request whatever its score, else "".
+
+        A source brings its noise. So a request without a seed, which wants a video that
+        is not there yet, begins from an entry of other words, and from each but once,
+        as far as the cache remembers.
+        """
+        if not reached(task.policy, found.score, found.head):
+            return UNKEPT
+        if task.seeded:
+            return ""
+        if found.difference.ordered == 1:
+            return SAME
+        made = task.exact_with(seed_of(found.head.id))
+        return MADE if self.cache.store.find(made, task.reuse.namespace) else ""
+
+    def loaded(self, task: Task, found: Found) -> Hit | Rejection:
+        """The source's latents, and what is run from them."""
+        entry = self.cache.store.get(found.head.id, task.reuse.namespace)
+        tiers = entry and reached(task.policy, found.score, entry)
+        if not entry or not tiers:
+            return Rejection("the source was evicted or damaged meanwhile", found.score)
+        return self.hit(task, found, entry, tiers)
+
+    def hit(self, task: Task, found: Found, entry: Entry, tiers: list[Tier]) -> Hit:
+        """The run of the best of these tiers, or of the caller's region."""
+        sizes, mesh = self.pipeline.sizes, self.pipeline.mesh
+        grid, config = sizes.grid(task.request), sizes.transformer
+        split = 1 if mesh is None else mesh.shape["context"]
+        tiling = Tiling.fitting(grid, config.tile)
+        region = task.reuse.region
+        given = None if region is None else Given.of(region, tiling, config.patch)
+        tier = None if given is None else given.tier(tiers, entry.steps)
+        if given is None or tier is None:
+            run = planned(task.policy, tiers[-1], grid, config.tile, split)
+            reason = "" if given is None else UNUSED
+            return Hit(found, entry, tiers[-1], run, reason=reason)
+        run = planned(given.policy(task.policy), tier, grid, config.tile, split)
+        return Hit(found, entry, tier, run, given.mask)
