@@ -33,9 +33,11 @@ from typing import Any
 from benchmarks import calibrate_look, calibrate_start, rows
 from benchmarks.calibrate_policy import Calibration, kept
 from benchmarks.chorus_models import Loaded, add_options, load_model
+from chorus_jax.engine.policies import sampler_of
 from chorus_jax.inter_request import policy_file
 from chorus_jax.inter_request.policies import calibrated_file, default_policy
 from chorus_jax.inter_request.policy import Policy
+from chorus_jax.inter_request.policy_file import Measured
 from chorus_jax.inter_request.second_look import SecondLook
 
 WEIGHT = 1.0  # the score is the cosine, less the chance that a word is lost
@@ -54,10 +56,10 @@ def calibrate(options: argparse.Namespace) -> None:
     steps, name = loaded.steps, options.name or loaded.name
     begin = default_policy(steps)
     if options.policy is not None:
-        begin = policy_file.read(options.policy).for_steps(steps)
+        begin = policy_file.read(options.policy).policy.for_steps(steps)
     what = {"name": name, "steps": steps}
     if options.look is not None:
-        begin = replace(begin, look=policy_file.read(options.look).look)
+        begin = replace(begin, look=policy_file.read(options.look).policy.look)
     elif options.policy is None:
         begin, measured = looking(loaded, begin, options.pairs)
         rows.update("calibrate", [{**row, **what} for row in measured], KEY)
@@ -71,7 +73,8 @@ def calibrate(options: argparse.Namespace) -> None:
     policy = found.chosen(starts, 60 * options.minutes)
     path = options.out or calibrated_file(name, steps)
     path.parent.mkdir(exist_ok=True)
-    policy_file.write(path, kept(policy), loaded.pipeline.fingerprints)
+    prints, sampler = loaded.pipeline.fingerprints, sampler_of(loaded.request)
+    policy_file.write(path, Measured(kept(policy), prints, sampler))
     record(found, {"chosen": policy}, what | loaded.told)
     print(path)
 

@@ -79,8 +79,8 @@ def base_policy(file: Path | None, loaded: Loaded) -> tuple[Policy, str]:
     the default one; and which it is."""
     steps = loaded.steps
     if file is not None:
-        return policy_file.read(file).for_steps(steps), str(file)
+        return policy_file.read(file).policy.for_steps(steps), str(file)
     found = calibrated(loaded.pipeline.fingerprints, steps)
     if found is not None:
-        return found, f"calibrated {loaded.name} {steps}"
+        return found.policy, f"calibrated {loaded.name} {steps}"
     return default_policy(steps), "default"

@@ -25,19 +25,20 @@ from benchmarks import rows
 from benchmarks.chorus_models import Loaded, add_options, load_model
 from benchmarks.timing import Timing
 from chorus_jax.engine import Cache, Engine, Result
-from chorus_jax.inter_request.policies import OURS
+from chorus_jax.engine.policies import default_for
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.store import Entry
 from chorus_jax.pipeline import Video
+from chorus_jax.request import Request
 
 PROMPT = "a red circle moves left on a gray background"
 KEY = ("row", "steps")
 Row = dict[str, Any]
 
 
-def never(steps: int) -> Policy:
+def never(request: Request) -> Policy:
     """Our key steps, and a threshold that no request reaches here."""
-    ours = OURS.for_steps(steps)
+    ours = default_for(request)
     return replace(ours, tiers=(replace(ours.tiers[-1], least=0.99),))
 
 

@@ -17,7 +17,7 @@ same noise. `least` is the policy's lowest threshold.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from benchmarks import rows
 from benchmarks.chorus_cases import WORDING, Worded, changed, with_changes
 from benchmarks.chorus_models import Loaded, add_options, base_policy, load_model
 from benchmarks.judged import Scores, judge
-from chorus_jax.engine import Cache, Engine, Ledger, Reuse
+from chorus_jax.engine import Cache, Engine, Ledger, Policies, Reuse
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.inter_request.store import Store
@@ -167,10 +167,10 @@ def right(found: Sequence[Outcome], scores: Sequence[Scores]) -> float | None:
     return float(np.mean(shown)) if shown else None
 
 
-def policies(policy: Policy, look: SecondLook) -> Callable[[int], Policy]:
+def policies(policy: Policy, look: SecondLook) -> Policies:
     """For an engine that looks so."""
     looking = replace(policy, look=look)
-    return lambda steps: looking
+    return lambda request: looking
 
 
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:

@@ -127,7 +127,7 @@ def demo(options: argparse.Namespace) -> None:
     """`chorus demo`: the shipped weights behind a cold cache."""
     from chorus_jax.choice import choose
     from chorus_jax.demo import run
-    from chorus_jax.inter_request.policies import policies_for
+    from chorus_jax.engine import policies_for
     from chorus_jax.pipeline import Pipeline
 
     choice = choose(None, None, {"steps": options.steps})

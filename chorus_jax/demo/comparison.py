@@ -1,12 +1,12 @@
 """One hit made in three ways beside its source, for a picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from chorus_jax import video
-from chorus_jax.engine import Cache, Engine, Ledger, Result, Reuse
+from chorus_jax.engine import Cache, Engine, Ledger, Policies, Result, Reuse
 from chorus_jax.inter_request.policies import NIRVANA
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.pipeline import Pipeline
@@ -35,7 +35,7 @@ class Comparison:
     """A source, and a request that reuses it; `policies` are those of the engine."""
 
     pipeline: Pipeline
-    policies: Callable[[int], Policy]
+    policies: Policies
     source: Request
     target: Request
 
@@ -46,7 +46,7 @@ class Comparison:
         that is not timed, in which programs are compiled; none leaves anything behind.
         """
         steps = self.target.make_solver().schedule.steps
-        ours, nirvana = self.policies(steps), NIRVANA.for_steps(steps)
+        ours, nirvana = self.policies(self.target), NIRVANA.for_steps(steps)
         keep = tuple(sorted({*ours.keep, *nirvana.keep}))
         cache = Cache.in_memory()
         nothing = Policy(steps, (), keep)

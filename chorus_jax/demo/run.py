@@ -1,6 +1,5 @@
 """What `chorus demo` does."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -9,8 +8,7 @@ from chorus_jax import video
 from chorus_jax.demo.comparison import Comparison, draw
 from chorus_jax.demo.stream import ASKED, Asked, Served, serve
 from chorus_jax.demo.table import HEAD, line, summary
-from chorus_jax.engine import Cache, Engine
-from chorus_jax.inter_request.policy import Policy
+from chorus_jax.engine import Cache, Engine, Policies
 from chorus_jax.pipeline import Pipeline
 from chorus_jax.request import Request
 
@@ -18,7 +16,7 @@ from chorus_jax.request import Request
 def run(
     pipeline: Pipeline,
     base: Request,
-    policies: Callable[[int], Policy],
+    policies: Policies,
     folder: Path,
     fps: int,
     asked: tuple[Asked, ...] = ASKED,
@@ -51,7 +49,7 @@ def run(
 
 def picture(
     pipeline: Pipeline,
-    policies: Callable[[int], Policy],
+    policies: Policies,
     served: list[Served],
     folder: Path,
 ) -> None:

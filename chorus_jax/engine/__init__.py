@@ -8,6 +8,17 @@
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.engine import Engine, Result
 from chorus_jax.engine.ledger import Kind, Ledger
+from chorus_jax.engine.policies import Policies, policies_for
 from chorus_jax.engine.reuse import Reuse, StoppedError
 
-__all__ = ["Cache", "Engine", "Kind", "Ledger", "Result", "Reuse", "StoppedError"]
+__all__ = [
+    "Cache",
+    "Engine",
+    "Kind",
+    "Ledger",
+    "Policies",
+    "Result",
+    "Reuse",
+    "StoppedError",
+    "policies_for",
+]

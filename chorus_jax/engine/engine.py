@@ -4,7 +4,6 @@ The look-up is outside the lock that the device's work holds, so threads may sha
 engine. What a request leaves is admitted when all of it went well.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -15,14 +14,13 @@ from chorus_jax import sampler
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.plans import usable
+from chorus_jax.engine.policies import Policies, default_for
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.reuse import Reuse
 from chorus_jax.engine.running import Hit, from_noise, from_source, ledger_of
 from chorus_jax.engine.sources import Sources
 from chorus_jax.engine.task import Task
 from chorus_jax.inter_request.matching import Rejection
-from chorus_jax.inter_request.policies import default_policy
-from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.words import word_keys
 from chorus_jax.pipeline import Pipeline, Video, check_finite, timed
 from chorus_jax.request import Request
@@ -43,15 +41,15 @@ class Result:
 class Engine:
     """A pipeline with a cache.
 
-    `policies` gives the policy for a number of steps: how good a match must be, and
-    what is reused of it.
+    `policies` gives a request's policy, for its number of steps: how good a match must
+    be, and what is reused of it.
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
         cache: Cache,
-        policies: Callable[[int], Policy] = default_policy,
+        policies: Policies = default_for,
     ):
         self.pipeline, self.cache, self.policies = pipeline, cache, policies
         self.sources, self.device = Sources(pipeline, cache), Lock()
@@ -67,7 +65,7 @@ class Engine:
         nothing in the cache.
         """
         self.check(request, reuse)
-        policy = self.policies(request.make_solver().schedule.steps)
+        policy = self.policies(request)
         task = Task.of(request, reuse, policy, self.pipeline, self.cache.store.secret)
         if task.seeded and reuse.read:
             replayed = self.replayed(task)

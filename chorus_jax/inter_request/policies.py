@@ -1,14 +1,11 @@
 """Policies: NIRVANA's, as a baseline, one of our own, and those that were measured."""
 
-import functools
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from chorus_jax.inter_request import policy_file
 from chorus_jax.inter_request.policy import Policy, Tier
-
-log = logging.getLogger(__name__)
+from chorus_jax.inter_request.policy_file import Measured
 
 NIRVANA = Policy(
     steps=50,
@@ -56,33 +53,14 @@ def calibrated_file(name: str, steps: int) -> Path:
     return Path(__file__).parent / "calibrated" / f"{name}_{steps}.json"
 
 
-def calibrated(weights: Mapping[str, str], steps: int) -> Policy | None:
+def calibrated(weights: Mapping[str, str], steps: int) -> Measured | None:
     """The policy that was measured on weights with these fingerprints, else None.
 
     `weights` are those of `Pipeline.fingerprints`.
     """
     of_any = calibrated_file("*", steps)
     for file in sorted(of_any.parent.glob(of_any.name)):
-        if policy_file.weights(file) == weights:
-            return policy_file.read(file)
+        found = policy_file.read(file)
+        if found.weights == weights:
+            return found
     return None
-
-
-def policies_for(weights: Mapping[str, str]) -> Callable[[int], Policy]:
-    """For an engine: the policies that were measured on weights with these fingerprints
-    (see `calibrated`), and the default one, with a warning in the log, for numbers of
-    steps at which none was."""
-
-    @functools.cache
-    def policies(steps: int) -> Policy:
-        found = calibrated(weights, steps)
-        if found is None:
-            log.warning(
-                "no policy was measured on these weights at %d steps: the default one "
-                "runs; `python -m benchmarks.calibrate` makes one, Policy or "
-                "policy_file.read gives yours",
-                steps,
-            )
-        return found or default_policy(steps)
-
-    return policies

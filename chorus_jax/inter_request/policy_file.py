@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,30 +12,40 @@ from chorus_jax.inter_request.second_look import SecondLook, Sensitivity
 T = TypeVar("T")
 
 
-def write(
-    path: str | Path, policy: Policy, weights: Mapping[str, str] | None = None
-) -> None:
-    """Writes what `read` and `weights` read; `weights` are fingerprints by part."""
-    told = {"weights": dict(weights or {}), **asdict(policy)}
-    Path(path).write_text(json.dumps(told, indent=2) + "\n")
+@dataclass(frozen=True)
+class Sampler:
+    """How videos were sampled: the name of the solver, its shift, and the guidance."""
+
+    solver: str
+    shift: float
+    guidance_scale: float
 
 
-def read(path: str | Path) -> Policy:
+@dataclass(frozen=True)
+class Measured:
+    """A policy and what it was measured on, as far as that is known: fingerprints of
+    weights by part, and the sampler."""
+
+    policy: Policy
+    weights: Mapping[str, str] = field(default_factory=dict)
+    sampler: Sampler | None = None
+
+
+def write(path: str | Path, measured: Measured) -> None:
+    """Writes what `read` reads."""
+    told = asdict(measured)
+    policy = told.pop("policy")
+    Path(path).write_text(json.dumps({**told, **policy}, indent=2) + "\n")
+
+
+def read(path: str | Path) -> Measured:
     """The policy in a file. ValueError for wrong fields."""
-    return _read(path)[0]
-
-
-def weights(path: str | Path) -> dict[str, str]:
-    """The fingerprints, by part, of the weights that a file's policy was measured on,
-    none if it was measured on none. ValueError for wrong fields."""
-    return _read(path)[1]
-
-
-def _read(path: str | Path) -> tuple[Policy, dict[str, str]]:
     try:
         told = json.loads(Path(path).read_text())
-        found = told.pop("weights", {}) if isinstance(told, dict) else {}
-        return _policy(told), _weights(found)
+        weights, sampler = ({}, None)
+        if isinstance(told, dict):
+            weights, sampler = told.pop("weights", {}), told.pop("sampler", None)
+        return Measured(_policy(told), _weights(weights), _sampler(sampler))
     except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds no policy: {error}") from error
 
@@ -46,13 +56,17 @@ def _weights(told: Any) -> dict[str, str]:
     return told
 
 
+def _sampler(told: Any) -> Sampler | None:
+    return None if told is None else _fields(Sampler, "a sampler", told)
+
+
 def _policy(told: Any) -> Policy:
     steps = lambda name: tuple(_number(name, int, step) for step in told[name])
-    needed, names = ("steps", "tiers", "keep"), {field.name for field in fields(Policy)}
+    needed, names = ("steps", "tiers", "keep"), {each.name for each in fields(Policy)}
     if not isinstance(told, dict) or not set(needed) <= told.keys() <= names:
         raise ValueError(
             f"expected the fields {sorted(names)}, of which regions, skipped and look "
-            "may be left out, and weights; got "
+            "may be left out, weights and sampler; got "
             f"{sorted(told) if isinstance(told, dict) else told!r:.300}"
         )
     told = {"regions": {}, "skipped": [], "look": {}, **told}
@@ -85,7 +99,7 @@ def _look(told: Any) -> SecondLook:
 
 
 def _fields(kind: type[T], what: str, told: Any) -> T:
-    types: Any = {field.name: field.type for field in fields(kind)}  # type: ignore
+    types: Any = {each.name: each.type for each in fields(kind)}  # type: ignore
     if not isinstance(told, dict) or not told.keys() <= types.keys():
         raise ValueError(f"{what} has the fields {[*types]}, got {told!r:.300}")
     return kind(**{name: _number(name, types[name], told[name]) for name in told})

@@ -26,6 +26,7 @@ from benchmarks.readme import drawn
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request import policies, policy_file
 from chorus_jax.inter_request.policies import NIRVANA, default_policy
+from chorus_jax.inter_request.policy_file import Measured
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.examples import Prompt
@@ -180,11 +181,12 @@ def test_the_base_is_given_or_measured_or_the_default(tmp_path, monkeypatch):
     loaded = SimpleNamespace(name="shapes", steps=4, pipeline=pipeline)
     assert base_policy(None, loaded) == (default_policy(4), "default")
     file = tmp_path / "mine.json"
-    policy_file.write(file, default_policy(50))
+    policy_file.write(file, Measured(default_policy(50)))
     assert base_policy(file, loaded) == (default_policy(4), str(file))
     (tmp_path / "calibrated").mkdir()
     measured = tmp_path / "calibrated" / "shapes_4.json"
-    policy_file.write(measured, NIRVANA.for_steps(4), loaded.pipeline.fingerprints)
+    found = Measured(NIRVANA.for_steps(4), loaded.pipeline.fingerprints)
+    policy_file.write(measured, found)
     assert base_policy(None, loaded) == (NIRVANA.for_steps(4), "calibrated shapes 4")
 
 

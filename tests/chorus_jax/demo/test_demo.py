@@ -30,14 +30,14 @@ def pipeline(weights):
     return made
 
 
-def eager(steps):
+def eager(request):
     """Hits whatever the score; random weights tell prompts apart badly."""
-    return Policy(steps, (Tier(0.0, 1, 3, active=0.5),), (1, 3), Regions(reach=0))
+    return Policy(STEPS, (Tier(0.0, 1, 3, active=0.5),), (1, 3), Regions(reach=0))
 
 
-def never(steps):
+def never(request):
     """No hits."""
-    return Policy(steps, (), ())
+    return Policy(STEPS, (), ())
 
 
 @pytest.fixture(scope="module")

@@ -30,10 +30,10 @@ def pipeline(weights):
     return made
 
 
-def policy(steps):
+def policy(request=None):
     """Hits from a score of 0.3 on; random weights tell prompts apart badly."""
     tiers = (Tier(0.3, 2, 4, active=0.5, key_gain=1.5, output_gain=1.2),)
-    return Policy(STEPS, tiers, (2, 3, 4), REGIONS).for_steps(steps)
+    return Policy(STEPS, tiers, (2, 3, 4), REGIONS)
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_similar_request_starts_from_its_source(engine):
 
 
 def test_a_target_that_differs_beyond_its_region_is_run_whole_and_says_so(engine):
-    wanted = policy(STEPS)
+    wanted = policy()
     regions = replace(wanted.regions, limit=0.0)
     engine.policies = lambda _: replace(wanted, regions=regions)
     engine.generate(small(seed=3))
@@ -113,7 +113,7 @@ def test_a_target_that_differs_beyond_its_region_is_run_whole_and_says_so(engine
 
 @pytest.mark.parametrize("later, left", [((), ()), ((Tier(0.999, 4, 4),), (4,))])
 def test_a_hit_leaves_key_steps_of_its_own_that_a_tier_can_use(engine, later, left):
-    wanted = policy(STEPS)
+    wanted = policy()
     engine.policies = lambda _: replace(wanted, tiers=(*wanted.tiers, *later))
     engine.generate(small(seed=3))
     assert engine.generate(small(BLUE, seed=4)).ledger.region_until == 4
@@ -290,7 +290,7 @@ def right_part(columns):
 def test_a_given_region_is_what_is_run(engine):
     """Outside of it the latents before K2 are the source's; so if K2 is the end but for
     a step that does nothing, the video's are."""
-    wanted = policy(STEPS)
+    wanted = policy()
     tier = replace(wanted.tiers[0], reuse_until=2, region_until=STEPS - 1)
     keep = (2, 3, STEPS - 1)
     engine.policies = lambda _: replace(wanted, tiers=(tier,), keep=keep)
@@ -308,7 +308,7 @@ def test_a_given_region_is_what_is_run(engine):
 
 
 def test_a_given_region_of_everything_is_no_region(engine):
-    wanted = policy(STEPS)
+    wanted = policy()
     engine.policies = lambda _: replace(wanted, regions=replace(REGIONS, limit=0.0))
     engine.generate(small(seed=3))
     plain = engine.generate(small(BLUE, seed=4), Reuse(write=False))
@@ -319,7 +319,7 @@ def test_a_given_region_of_everything_is_no_region(engine):
 
 
 def test_a_given_region_is_run_though_the_tier_has_no_steps_for_it(engine):
-    wanted = policy(STEPS)
+    wanted = policy()
     tiers = (replace(wanted.tiers[0], region_until=2),)
     engine.policies = lambda _: replace(wanted, tiers=tiers)
     engine.generate(small(seed=3))
@@ -329,7 +329,7 @@ def test_a_given_region_is_run_though_the_tier_has_no_steps_for_it(engine):
 
 
 def test_a_given_region_that_cannot_be_used_is_told(engine):
-    wanted = policy(STEPS)
+    wanted = policy()
     tiers = (replace(wanted.tiers[0], reuse_until=4, region_until=4),)
     engine.policies = lambda _: replace(wanted, tiers=tiers)
     engine.generate(small(seed=3))

@@ -4,13 +4,10 @@ import pytest
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.choice import choose
+from chorus_jax.engine.policies import sampler_of
 from chorus_jax.inter_request import policies, policy_file
-from chorus_jax.inter_request.policies import (
-    NIRVANA,
-    calibrated,
-    default_policy,
-    policies_for,
-)
+from chorus_jax.inter_request.policies import NIRVANA, calibrated, default_policy
+from chorus_jax.inter_request.policy_file import Measured, Sampler
 from chorus_jax.inter_request.stages import StagePlan
 from chorus_jax.parts import stored_names
 
@@ -47,23 +44,18 @@ def test_ours_is_there_for_any_number_of_steps(steps):
     assert (policy.plan(1.0) is None) == (steps == 1)
 
 
-def test_a_measured_policy_is_found_by_its_weights_and_steps(
-    tmp_path, monkeypatch, caplog
-):
+def test_a_measured_policy_is_found_by_its_weights_and_steps(tmp_path, monkeypatch):
     monkeypatch.setattr(policies, "__file__", str(tmp_path / "policies.py"))
     assert calibrated({"vae": "a"}, 4) is None
     (tmp_path / "calibrated").mkdir()
-    measured, weights = NIRVANA.for_steps(8), {"vae": "a", "transformer": "b"}
-    policy_file.write(policies.calibrated_file("shapes", 8), measured, weights)
-    policy_file.write(policies.calibrated_file("other", 8), NIRVANA, {"vae": "a"})
-    chosen = policies_for(weights)
-    assert calibrated(weights, 8) == chosen(8) == measured
+    weights = {"vae": "a", "transformer": "b"}
+    ours = Measured(NIRVANA.for_steps(8), weights, Sampler("euler", 3.0, 1.0))
+    policy_file.write(policies.calibrated_file("shapes", 8), ours)
+    other = Measured(NIRVANA, {"vae": "a"})
+    policy_file.write(policies.calibrated_file("other", 8), other)
+    assert calibrated(weights, 8) == ours
     assert calibrated(weights | {"transformer": "c"}, 8) is None
-    assert not caplog.records
-    assert chosen(4) == chosen(4) == default_policy(4)
-    assert [each.getMessage()[:50] for each in caplog.records] == [
-        "no policy was measured on these weights at 4 steps"
-    ]
+    assert calibrated(weights, 4) is None
 
 
 @pytest.mark.parametrize("steps", [50, 4])
@@ -72,5 +64,6 @@ def test_the_shipped_policies_are_of_the_shipped_weights(steps):
     card = Card.read(choice.folder)
     stored = stored_names(choice.transformer)
     prints = {part: card.part(name).fingerprint for part, name in stored.items()}
-    policy = calibrated(prints, steps)
-    assert policy is not None and policy.steps == steps
+    measured = calibrated(prints, steps)
+    assert measured is not None and measured.policy.steps == steps
+    assert measured.sampler == sampler_of(choice.request)

@@ -9,6 +9,7 @@ from hypothesis import given
 from chorus_jax.inter_request import policy_file
 from chorus_jax.inter_request.meaning import WIDTH
 from chorus_jax.inter_request.policy import Policy, Tier
+from chorus_jax.inter_request.policy_file import Measured, Sampler
 from chorus_jax.inter_request.second_look import SecondLook, Sensitivity
 from tests.chorus_jax.inter_request.test_policy import TWO, tables
 
@@ -17,15 +18,15 @@ from tests.chorus_jax.inter_request.test_policy import TWO, tables
 def test_what_is_written_is_read(table, tmp_path_factory):
     policy = Policy(*table)
     file = tmp_path_factory.getbasetemp() / "policy.json"
-    policy_file.write(file, policy)
-    assert policy_file.read(file) == policy
+    policy_file.write(file, Measured(policy))
+    assert policy_file.read(file) == Measured(policy)
 
 
 def test_a_look_is_written_and_read(tmp_path):
     sensitivity = Sensitivity((0.25,) * WIDTH, -1.5)
     policy = replace(TWO, look=SecondLook(0.5, sensitivity))
-    policy_file.write(tmp_path / "policy.json", policy)
-    assert policy_file.read(tmp_path / "policy.json") == policy
+    policy_file.write(tmp_path / "policy.json", Measured(policy))
+    assert policy_file.read(tmp_path / "policy.json").policy == policy
     assert policy.for_steps(4).look == policy.look == policy.for_steps(1).look
 
 
@@ -33,7 +34,8 @@ def test_a_file_may_leave_defaults_out_and_write_1_for_a_share(tmp_path):
     file = tmp_path / "policy.json"
     tier = {"least": 1, "reuse_until": 1, "region_until": 2}
     file.write_text(json.dumps({"steps": 4, "tiers": [tier], "keep": [1, 2]}))
-    assert policy_file.read(file) == Policy(4, (Tier(1.0, 1, 2),), (1, 2))
+    expected = Measured(Policy(4, (Tier(1.0, 1, 2),), (1, 2)))
+    assert policy_file.read(file) == expected
 
 
 @pytest.mark.parametrize(
@@ -87,17 +89,22 @@ def test_files_of_something_else_are_refused(text, tmp_path):
         policy_file.read(tmp_path / "p.json")
 
 
-def test_the_weights_that_it_was_measured_on_are_written_and_read(tmp_path):
-    file = tmp_path / "policy.json"
-    policy_file.write(file, TWO, {"vae": "a", "transformer": "b"})
-    assert policy_file.weights(file) == {"vae": "a", "transformer": "b"}
-    assert policy_file.read(file) == TWO
-    policy_file.write(file, TWO)
-    assert policy_file.weights(file) == {}
+def test_what_it_was_measured_on_is_written_and_read(tmp_path):
+    file, sampler = tmp_path / "policy.json", Sampler("euler", 3.0, 1.0)
+    measured = Measured(TWO, {"vae": "a", "transformer": "b"}, sampler)
+    policy_file.write(file, measured)
+    assert policy_file.read(file) == measured
 
 
 @pytest.mark.parametrize("weights", ["a", ["a"], {"vae": 3}])
 def test_weights_that_are_no_fingerprints_are_refused(weights, tmp_path):
     (tmp_path / "p.json").write_text(json.dumps({**asdict(TWO), "weights": weights}))
     with pytest.raises(ValueError, match="weights are fingerprints by part, got"):
+        policy_file.read(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize("sampler", ["euler", {"solver": "euler"}, {"shift": "3"}])
+def test_a_sampler_without_its_fields_is_refused(sampler, tmp_path):
+    (tmp_path / "p.json").write_text(json.dumps({**asdict(TWO), "sampler": sampler}))
+    with pytest.raises(ValueError, match="p.json holds no policy"):
         policy_file.read(tmp_path / "p.json")

@@ -1,0 +1,58 @@
+"""Which policy serves a request: one that was measured on the weights, or a default."""
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+
+from chorus_jax.inter_request.policies import calibrated, default_policy
+from chorus_jax.inter_request.policy import Policy
+from chorus_jax.inter_request.policy_file import Sampler
+from chorus_jax.request import Request
+
+log = logging.getLogger(__name__)
+
+Policies = Callable[[Request], Policy]
+
+
+def default_for(request: Request) -> Policy:
+    """The policy of nothing measured, for a request's number of steps."""
+    return default_policy(request.make_solver().schedule.steps)
+
+
+def sampler_of(request: Request) -> Sampler:
+    """What a request says of its sampler that measurements depend on."""
+    return Sampler(request.solver, float(request.shift), float(request.guidance_scale))
+
+
+def policies_for(weights: Mapping[str, str]) -> Policies:
+    """For an engine: the policies that were measured on weights with these fingerprints
+    (`Pipeline.fingerprints`), and the default one at numbers of steps at which none
+    was.
+
+    The log warns of that, and of a request with another solver, shift or guidance than
+    those it was measured with, once each.
+    """
+
+    @functools.cache
+    def policy(steps: int, sampler: Sampler) -> Policy:
+        found = calibrated(weights, steps)
+        if found is None:
+            log.warning(
+                "no policy was measured on these weights at %d steps: the default one "
+                "runs; `python -m benchmarks.calibrate` makes one, Policy or "
+                "policy_file.read gives yours",
+                steps,
+            )
+            return default_policy(steps)
+        if found.sampler not in (None, sampler):
+            log.warning(
+                "the policy of %d steps was measured with %s, this request has %s: "
+                "how much it may reuse is not known",
+                *(steps, found.sampler, sampler),
+            )
+        return found.policy
+
+    def policies(request: Request) -> Policy:
+        return policy(request.make_solver().schedule.steps, sampler_of(request))
+
+    return policies

@@ -1,0 +1,47 @@
+"""Which policy serves a request, and what the log says of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from chorus_jax.engine.policies import default_for, policies_for
+from chorus_jax.inter_request import policies, policy_file
+from chorus_jax.inter_request.policies import NIRVANA, default_policy
+from chorus_jax.inter_request.policy_file import Measured, Sampler
+from chorus_jax.request import Request
+
+WEIGHTS = {"vae": "a"}
+REQUEST = Request("a cat", steps=8, solver="euler", shift=3.0, guidance_scale=1.0)
+MEASURED = NIRVANA.for_steps(8)
+
+
+@pytest.fixture
+def chosen(tmp_path, monkeypatch):
+    monkeypatch.setattr(policies, "__file__", str(tmp_path / "policies.py"))
+    (tmp_path / "calibrated").mkdir()
+    sampler = Sampler("euler", 3.0, 1.0)
+    file = policies.calibrated_file("shapes", 8)
+    policy_file.write(file, Measured(MEASURED, WEIGHTS, sampler))
+    return policies_for(WEIGHTS)
+
+
+def test_a_measured_policy_is_taken_in_silence(chosen, caplog):
+    assert chosen(REQUEST) == MEASURED
+    assert not caplog.records
+
+
+def test_without_one_the_default_runs_and_the_log_says_so_once(chosen, caplog):
+    four = replace(REQUEST, steps=4)
+    assert chosen(four) == chosen(four) == default_policy(4) == default_for(four)
+    [said] = [each.getMessage() for each in caplog.records]
+    assert said.startswith("no policy was measured on these weights at 4 steps")
+
+
+@pytest.mark.parametrize(
+    "change", [{"solver": "unipc"}, {"shift": 5.0}, {"guidance_scale": 3.0}], ids=str
+)
+def test_another_sampler_than_was_measured_is_told_once(change, chosen, caplog):
+    for _ in range(2):
+        assert chosen(replace(REQUEST, **change)) == MEASURED
+    [said] = [each.getMessage() for each in caplog.records]
+    assert "was measured with Sampler(solver='euler', shift=3.0" in said
