@@ -6,8 +6,8 @@
     output_gain  ... without the gain of keys
     stage1       ... without the gain of the output: its stage 2 is like its stage 3
 
-Beside them are NIRVANA's table (see `nirvana`), `full`, which reuses nothing, and
-`fewer`: as many full steps as `chorus` computes, without any reuse.
+Beside them are NIRVANA's table (see `policies.nirvana`), `full`, which reuses nothing,
+and `fewer`: as many full steps as `chorus` computes, without any reuse.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from chorus_jax.inter_request.policies import NIRVANA
+from chorus_jax.inter_request.policies import nirvana
 from chorus_jax.inter_request.policy import Policy, Tier
 from chorus_jax.request import Request
 
@@ -48,21 +48,6 @@ def policies(base: Policy) -> dict[str, Policy]:
         "nirvana": nirvana(base),
         **dict(zip(LADDER, ladder, strict=True)),
     }
-
-
-def nirvana(base: Policy) -> Policy:
-    """NIRVANA's steps for the base policy's scores. Its thresholds are for CLIP's
-    cosine: here the lowest is the base policy's, and the others lie between that and 1
-    as they do."""
-    found = replace(NIRVANA.for_steps(base.steps), look=base.look)
-    if not base.tiers:
-        return found
-    scale = (1 - base.tiers[0].least) / (1 - found.tiers[0].least)
-    tiers = (
-        replace(tier, least=round(1 - (1 - tier.least) * scale, 4))
-        for tier in found.tiers
-    )
-    return replace(found, tiers=tuple(tiers))
 
 
 def with_tiers(policy: Policy, **changes: Any) -> Policy:

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import chorus_arms
 from benchmarks.chorus_arms import FULL, LADDER, curve, curve_steps, with_fewer
-from chorus_jax.inter_request.policies import NIRVANA, default_policy
+from chorus_jax.inter_request.policies import default_policy, nirvana
 from chorus_jax.inter_request.policy import Policy, Tier
 from chorus_jax.inter_request.stages import StagePlan
 from configs import shapes, shapes_4step
@@ -47,15 +47,7 @@ def test_what_is_taken_away_is_gone():
     assert {tier.key_gain for tier in arms["output_gain"].tiers} == {1}
     assert {tier.output_gain for tier in arms["stage1"].tiers} == {1}
     assert not arms[FULL].tiers and arms[FULL].steps == BASE.steps
-
-
-def test_nirvana_has_its_steps_at_the_scores_of_the_base_policy():
-    found, own = chorus_arms.nirvana(BASE), NIRVANA.for_steps(10)
-    least = [tier.least for tier in found.tiers]
-    assert least == pytest.approx([0.5, 0.6429, 0.7857, 0.8571, 0.9286])
-    ends = lambda policy: [(x.reuse_until, x.region_until) for x in policy.tiers]
-    assert ends(found) == ends(own) and found.look == BASE.look
-    assert chorus_arms.nirvana(replace(BASE, tiers=())) == own
+    assert arms["nirvana"] == nirvana(BASE)
 
 
 def test_what_the_base_lacks_makes_arms_alike():
