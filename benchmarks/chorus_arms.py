@@ -6,8 +6,10 @@
     output_gain  ... without the gain of keys
     stage1       ... without the gain of the output: its stage 2 is like its stage 3
 
-Beside them are NIRVANA's table (see `policies.nirvana`), `full`, which reuses nothing,
-and `fewer`: as many full steps as `chorus` computes, without any reuse.
+Of arms that compute alike (see `working`) the first one runs for all: where gains are
+1, say, or no step is regional, there is nothing to take away. Beside them are NIRVANA's
+table (see `policies.nirvana`), `full`, which reuses nothing, and `fewer`: as many full
+steps as `chorus` computes, without any reuse.
 """
 
 import itertools
@@ -17,6 +19,7 @@ from typing import Any
 
 from chorus_jax.inter_request.policies import nirvana
 from chorus_jax.inter_request.policy import Policy, Tier
+from chorus_jax.inter_request.stages import StagePlan
 from chorus_jax.request import Request
 
 FULL, FEWER, WHOLE, SKIPPING = "full", "fewer", "chorus", "chorus_skip"
@@ -48,6 +51,34 @@ def policies(base: Policy) -> dict[str, Policy]:
         "nirvana": nirvana(base),
         **dict(zip(LADDER, ladder, strict=True)),
     }
+
+
+def working(policy: Policy) -> Policy:
+    """The policy without what does nothing: equal for policies that compute alike.
+
+    The active share does nothing in a tier without a region step, gains do nothing in
+    one without a stage 2, and skipped steps that every tier needs are not skipped.
+    """
+    plans = [
+        StagePlan(policy.steps, tier.reuse_until, tier.region_until)
+        for tier in policy.tiers
+    ]
+    skipped = {
+        step
+        for plan in plans
+        for step in policy.skipped
+        if step > plan.start and step not in plan.needed
+    }
+    tiers = tuple(_working(*each) for each in zip(policy.tiers, plans, strict=True))
+    return replace(policy, tiers=tiers, skipped=tuple(sorted(skipped)))
+
+
+def _working(tier: Tier, plan: StagePlan) -> Tier:
+    if not plan.regional:
+        tier = replace(tier, active=1.0)
+    if plan.region_until == plan.reuse_until:
+        tier = replace(tier, key_gain=1.0, output_gain=1.0)
+    return tier
 
 
 def with_tiers(policy: Policy, **changes: Any) -> Policy:

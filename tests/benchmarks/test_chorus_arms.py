@@ -56,6 +56,31 @@ def test_what_the_base_lacks_makes_arms_alike():
     assert arms["chorus"] == arms["chorus_skip"]
 
 
+def test_what_does_nothing_makes_no_difference():
+    work = chorus_arms.working
+    opening = Policy(50, (Tier(0.5, 20, 21, 0.5, 2.0), Tier(0.8, 45, 45)), (20, 21, 45))
+    whole = chorus_arms.with_tiers(opening, active=1.0)
+    assert work(opening) == work(whole) != work(with_gain(whole, 1.0))
+    # Without a stage 2 gains do nothing either; with one region step the share does.
+    late = replace(opening, tiers=(Tier(0.5, 45, 45, 0.5, 2.0, 1.5),))
+    assert work(late).tiers == (Tier(0.5, 45, 45),)
+    regional = replace(opening, tiers=(Tier(0.5, 20, 22, 0.5),), keep=(20, 22))
+    assert work(regional) == regional
+
+
+def test_steps_that_no_tier_skips_are_not_skipped():
+    tiers = (Tier(0.3, 1, 3, 0.5), Tier(0.4, 3, 3))
+    four = Policy(4, tiers, (1, 3), skipped=(2,))
+    # Step 1 shows the region, 2 is its first step; the other tier begins at 3.
+    assert chorus_arms.working(four) == replace(four, skipped=())
+    more = replace(four, tiers=(Tier(0.3, 1, 1), tiers[1]))
+    assert chorus_arms.working(more) == more
+
+
+def with_gain(policy, gain):
+    return chorus_arms.with_tiers(policy, key_gain=gain)
+
+
 @pytest.mark.parametrize("steps", [2, 4, 50])
 def test_points_of_the_curve_are_policies_of_one_tier(steps):
     found = curve(default_policy(steps))
