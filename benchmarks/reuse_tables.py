@@ -98,9 +98,11 @@ def look_up(rows: Rows) -> str:
 
 def miss(rows: Rows) -> str:
     """A request that finds nothing beside one without a cache."""
+    where = {"miss": "in memory", "miss_folder": "in a folder"}
     shown = [
         {
             "steps": row["steps"],
+            "cache": where[row["row"]],
             "entries": row["entries"],
             "miss (s)": row["seconds"],
             "no cache (s)": row["baseline_seconds"],
