@@ -66,10 +66,14 @@ def calibrated(rows: Rows) -> str:
 
 
 def regions(rows: Rows) -> str:
-    """A region step beside a full step."""
+    """A region step beside a full step; the share run has halo and sampled tiles as
+    far as they are run."""
     shown = [
         {
+            "context": row.get("context"),
             "active share": row["active"],
+            "of it halo": row.get("halo"),
+            "share run": row.get("computed"),
             "tokens": row["tokens"],
             "region step (s)": row["seconds"],
             "full step (s)": row["baseline_seconds"],
