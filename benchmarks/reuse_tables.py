@@ -119,12 +119,16 @@ def miss(rows: Rows) -> str:
 
 
 def wrong_sources(rows: Rows) -> str:
-    """Sources that mislead, by the cosine alone and with the second look."""
+    """Sources that mislead, by the cosine alone and with the second look, with our
+    tiers and with NIRVANA's."""
+    theirs = "nirvana_"
     shown = [
         {
             "steps": row["steps"],
             "source": row["row"],
-            "by": row["look"].replace("_", " "),
+            "tiers": "NIRVANA's" if row["look"].startswith(theirs) else "ours",
+            "by": row["look"].removeprefix(theirs).replace("_", " "),
+            "from": row["least"],
             "pairs": row["pairs"],
             "mean cosine": row["cosine"],
             "hits": row["hits"],
