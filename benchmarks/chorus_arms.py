@@ -6,8 +6,10 @@
     output_gain  ... without the gain of keys
     stage1       ... without the gain of the output: its stage 2 is like its stage 3
 
-Beside them are NIRVANA's table (see `nirvana`), `full`, which reuses nothing, and
-`fewer`: as many full steps as `chorus` computes, without any reuse.
+Of arms that compute alike (see `working`) the first one runs for all: where gains are
+1, say, or no step is regional, there is nothing to take away. Beside them are NIRVANA's
+table (see `policies.nirvana`), `full`, which reuses nothing, and `fewer`: as many full
+steps as `chorus` computes, without any reuse.
 """
 
 import itertools
@@ -15,8 +17,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from chorus_jax.inter_request.policies import NIRVANA
+from chorus_jax.inter_request.policies import nirvana
 from chorus_jax.inter_request.policy import Policy, Tier
+from chorus_jax.inter_request.stages import StagePlan
 from chorus_jax.request import Request
 
 FULL, FEWER, WHOLE, SKIPPING = "full", "fewer", "chorus", "chorus_skip"
@@ -50,19 +53,32 @@ def policies(base: Policy) -> dict[str, Policy]:
     }
 
 
-def nirvana(base: Policy) -> Policy:
-    """NIRVANA's steps for the base policy's scores. Its thresholds are for CLIP's
-    cosine: here the lowest is the base policy's, and the others lie between that and 1
-    as they do."""
-    found = replace(NIRVANA.for_steps(base.steps), look=base.look)
-    if not base.tiers:
-        return found
-    scale = (1 - base.tiers[0].least) / (1 - found.tiers[0].least)
-    tiers = (
-        replace(tier, least=round(1 - (1 - tier.least) * scale, 4))
-        for tier in found.tiers
-    )
-    return replace(found, tiers=tuple(tiers))
+def working(policy: Policy) -> Policy:
+    """The policy without what does nothing: equal for policies that compute alike.
+
+    The active share does nothing in a tier without a region step, gains do nothing in
+    one without a stage 2, and skipped steps that every tier needs are not skipped.
+    """
+    plans = [
+        StagePlan(policy.steps, tier.reuse_until, tier.region_until)
+        for tier in policy.tiers
+    ]
+    skipped = {
+        step
+        for plan in plans
+        for step in policy.skipped
+        if step > plan.start and step not in plan.needed
+    }
+    tiers = tuple(_working(*each) for each in zip(policy.tiers, plans, strict=True))
+    return replace(policy, tiers=tiers, skipped=tuple(sorted(skipped)))
+
+
+def _working(tier: Tier, plan: StagePlan) -> Tier:
+    if not plan.regional:
+        tier = replace(tier, active=1.0)
+    if plan.region_until == plan.reuse_until:
+        tier = replace(tier, key_gain=1.0, output_gain=1.0)
+    return tier
 
 
 def with_tiers(policy: Policy, **changes: Any) -> Policy:

@@ -54,7 +54,7 @@ class Comparison:
         )
 
     def arms(self, bench: Bench, names: Sequence[str]) -> Iterator[Row]:
-        """The rows of these arms; those with one and the same policy run once."""
+        """The rows of these arms; those that compute alike run once."""
         policies = chorus_arms.policies(self.base)
         alike = first_alike(policies)
         wanted = {FULL} | {alike.get(name, name) for name in names}
@@ -100,9 +100,12 @@ class Comparison:
 
 
 def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
-    """Of each name, the first that has the same policy."""
+    """Of each name, the first whose policy computes alike."""
     first: dict[Policy, str] = {}
-    return {name: first.setdefault(policy, name) for name, policy in policies.items()}
+    return {
+        name: first.setdefault(chorus_arms.working(policy), name)
+        for name, policy in policies.items()
+    }
 
 
 def hits_of(records: Sequence[Record]) -> set[int]:

@@ -109,25 +109,32 @@ def figures(records: Sequence[Record], full: Mapping[int, Record]) -> dict[str, 
     """Means over these targets, and paired losses against their full runs.
 
     A speed-up is the ratio to the same target's full run in the same turn; that of
-    denoising has look-up and load in it;
-    `speedup_best` that of the fastest way to compute, the median over the targets that
-    went it. `seconds` are of a whole request, and of each part of it.
+    denoising has look-up and load in it. `speedup_denoise_best` and `speedup_best`, of
+    whole requests, are those of the fastest way to compute, the median over the targets
+    that went it. `seconds` are of a whole request, and of each part of it.
     """
     scores = [each.scores for each in records]
     lost = losses(scores, [full[each.number].scores for each in records])
     shares = [_speedups(each, full[each.number]) for each in records]
-    ways = defaultdict(list)
-    for each, share in zip(records, shares, strict=True):
-        ways[each.way].append(share["speedup_total"])
+    ways = [each.way for each in records]
     return {
         "equivalents": statistics.fmean(each.ledger.equivalents for each in records),
         **means(shares),
-        "speedup_best": max(map(statistics.median, ways.values())),
+        "speedup_denoise_best": _best(ways, [x["speedup_denoise"] for x in shares]),
+        "speedup_best": _best(ways, [x["speedup_total"] for x in shares]),
         **_seconds([each.ledger for each in records]),
         **means(scores),
         **{f"{name}_loss": loss.mean for name, loss in lost.items()},
         **{f"{name}_loss_error": loss.error for name, loss in lost.items()},
     }
+
+
+def _best(ways: Sequence[tuple[float, ...]], values: Sequence[float]) -> float:
+    """The largest of the ways' medians."""
+    groups = defaultdict(list)
+    for way, value in zip(ways, values, strict=True):
+        groups[way].append(value)
+    return max(map(statistics.median, groups.values()))
 
 
 def _speedups(ours: Record, full: Record) -> Scores:

@@ -1,9 +1,10 @@
 """The tables that are drawn from the rows of `benchmarks.chorus`."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.chorus_arms import ARMS, FEWER, FULL, SKIPPING, WHOLE
-from benchmarks.quality_tables import of_one_model
+from benchmarks.quality_tables import ATTRIBUTES, of_one_model
 
 Rows = list[dict[str, Any]]
 
@@ -11,13 +12,28 @@ CURVE = "curve_"
 SHOWN = {
     "equivalents": "equivalents",
     "speedup_denoise": "denoising",
+    "speedup_denoise_best": "denoising at best",
     "speedup_total": "request",
-    "speedup_best": "at best",
+    "speedup_best": "request at best",
     "accuracy": "accuracy",
     "accuracy_changed": "changed",
     "detail": "detail",
     "render_db": "render (dB)",
     "seam": "seam",
+}
+QUALITY = {
+    **{f"accuracy_{name}": name for name in ATTRIBUTES},
+    **{f"changed_{name}": f"changed {name}" for name in ATTRIBUTES},
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "smoothness": "smoothness",
+    "seam": "seam",
+}
+IDLE = {  # why an arm of the ladder does nothing else than the one before it
+    "output_gain": "output gain 1",
+    "key_gain": "key gain 1",
+    WHOLE: "no region step",
+    SKIPPING: "no skipped step",
 }
 
 
@@ -33,18 +49,24 @@ def in_main(name: str) -> bool:
 
 def hits(rows: Rows) -> str:
     """Arms where there was a source: what they save and what it costs."""
-    return _table(rows, "hits")
+    return _table(rows, SHOWN, "hits")
+
+
+def quality(rows: Rows) -> str:
+    """What hits show: each attribute, alone and where the source differs in it, and how
+    near they are to the full runs."""
+    return _table(rows, QUALITY, "hits")
 
 
 def kinds(rows: Rows) -> str:
     """The same, apart: of sources that show something else, and of those that say the
     same in other words."""
-    return _table(rows, "changed", "reworded")
+    return _table(rows, SHOWN, "changed", "reworded")
 
 
 def requests(rows: Rows) -> str:
     """The arms over all requests, hits and misses together."""
-    return _table(rows, "all")
+    return _table(rows, SHOWN, "all")
 
 
 def in_gains(name: str) -> bool:
@@ -78,7 +100,7 @@ def gains(rows: Rows) -> str:
     return of_one_model(found, shown)
 
 
-def _table(rows: Rows, *over: str) -> str:
+def _table(rows: Rows, columns: Mapping[str, str], *over: str) -> str:
     found = [row for row in rows if row["over"] in over]
     order = lambda row: (-row["steps"], row["over"], ARMS.index(row["row"]))
     found.sort(key=order)
@@ -86,13 +108,34 @@ def _table(rows: Rows, *over: str) -> str:
         {
             "steps": row["steps"],
             **({"hits": row["over"]} if len(over) > 1 else {}),
-            "arm": row["row"],
-            "targets": row["targets"],
-            "hit rate": row["hit_rate"],
-            **{label: row.get(name) for name, label in SHOWN.items()},
+            "arm": arm,
+            "targets": figures.get("targets"),
+            "hit rate": figures.get("hit_rate"),
+            **{label: figures.get(name) for name, label in columns.items()},
         }
-        for row in found
+        for row, arm, figures in _once(found)
     ]
     if not shown:
         return f"No row over {' or '.join(over)} was measured."
     return of_one_model(found, shown)
+
+
+def _once(rows: Rows) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """Each row with its arm's name and its figures: none if the arm was not run and
+    those of the arm that was are drawn already; the name says so."""
+    drawn: dict[tuple[Any, ...], str] = {}
+    for row in rows:
+        name = str(row["row"])
+        run = str(row.get("same_as", name))
+        first = drawn.setdefault((row["steps"], row["over"], run), name)
+        same = run if first == name else first
+        yield row, _told(name, same), row if first == name else {}
+
+
+def _told(name: str, same: str) -> str:
+    """An arm's name; if it is the same as another, which one and why."""
+    if name == same:
+        return name
+    between = ARMS[ARMS.index(same) + 1 : ARMS.index(name) + 1]
+    why = ", ".join(IDLE[each] for each in between if each in IDLE)
+    return f"{name} (= {same}{why and f': {why}'})"

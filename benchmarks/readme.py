@@ -83,6 +83,9 @@ TABLES = {
     "chorus_requests": Table(
         "chorus", chorus_tables.requests, named(chorus_tables.in_arms)
     ),
+    "chorus_quality": Table(
+        "chorus", chorus_tables.quality, named(chorus_tables.in_arms)
+    ),
     "gains": Table("chorus", chorus_tables.gains, named(chorus_tables.in_gains)),
     "look": Table("calibrate", reuse_tables.look, reuse_tables.in_look),
     "calibrated": Table(

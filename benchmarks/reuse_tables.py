@@ -66,10 +66,14 @@ def calibrated(rows: Rows) -> str:
 
 
 def regions(rows: Rows) -> str:
-    """A region step beside a full step."""
+    """A region step beside a full step; the share run has halo and sampled tiles as
+    far as they are run."""
     shown = [
         {
+            "context": row.get("context"),
             "active share": row["active"],
+            "of it halo": row.get("halo"),
+            "share run": row.get("computed"),
             "tokens": row["tokens"],
             "region step (s)": row["seconds"],
             "full step (s)": row["baseline_seconds"],
@@ -98,9 +102,11 @@ def look_up(rows: Rows) -> str:
 
 def miss(rows: Rows) -> str:
     """A request that finds nothing beside one without a cache."""
+    where = {"miss": "in memory", "miss_folder": "in a folder"}
     shown = [
         {
             "steps": row["steps"],
+            "cache": where[row["row"]],
             "entries": row["entries"],
             "miss (s)": row["seconds"],
             "no cache (s)": row["baseline_seconds"],
@@ -113,12 +119,16 @@ def miss(rows: Rows) -> str:
 
 
 def wrong_sources(rows: Rows) -> str:
-    """Sources that mislead, by the cosine alone and with the second look."""
+    """Sources that mislead, by the cosine alone and with the second look, with our
+    tiers and with NIRVANA's."""
+    theirs = "nirvana_"
     shown = [
         {
             "steps": row["steps"],
             "source": row["row"],
-            "by": row["look"].replace("_", " "),
+            "tiers": "NIRVANA's" if row["look"].startswith(theirs) else "ours",
+            "by": row["look"].removeprefix(theirs).replace("_", " "),
+            "from": row["least"],
             "pairs": row["pairs"],
             "mean cosine": row["cosine"],
             "hits": row["hits"],

@@ -3,17 +3,24 @@
     python -m benchmarks.wrong_sources              # the 50-step model
     python -m benchmarks.wrong_sources --steps 4
 
-Every target meets a cache with one source, chosen to mislead:
+Every target meets a cache with one source, chosen to mislead (see `wrong_pairs`): near,
+unrelated, or the same in other words, the control, which should be a hit. Each is asked
+by two tables of tiers, each with two looks:
 
-    near       differs in three attributes or more, but is worded alike: of so many such
-               prompts that with the highest cosine to the target's
-    unrelated  differs in everything, and is worded differently
-    wording    says the same in other words: the control, which should be a hit
+    cosine, second_look                  our policy's tiers
+    nirvana_cosine, nirvana_second_look  NIRVANA's table as it is
 
-Each pair is asked twice: by the cosine alone, as Chorus takes sources (arXiv
-2604.04451), and with the second look at words. A hit is `harmful` if the video is wrong
-in an attribute in which target and source differ, but right in the full run from the
-same noise. `least` is the policy's lowest threshold.
+Chorus takes sources by the cosine alone (arXiv 2604.04451), the second look is at
+words (see `SecondLook`). Of the two looks at one table nothing differs but the look:
+both have the table's thresholds and what it reuses from each of them on, so that a
+difference in harm is the look's. Our own thresholds were chosen for scores with it, and
+may be far too low or too high for a cosine. What a cache by the cosine alone would do
+is `nirvana_cosine`: thresholds that were made for one, from .65 on, with what NIRVANA
+reuses there, not with our plans, which begin later.
+
+A hit is `harmful` if the video is wrong in an attribute in which target and source
+differ, but right in the full run from the same noise. `least` is the table's lowest
+threshold.
 """
 
 import argparse
@@ -26,44 +33,21 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks import rows
-from benchmarks.chorus_cases import WORDING, Worded, changed, with_changes
 from benchmarks.chorus_models import Loaded, add_options, base_policy, load_model
 from benchmarks.judged import Scores, judge
-from chorus_jax.engine import Cache, Engine, Ledger, Policies, Reuse
+from benchmarks.wrong_pairs import KINDS, Misleading, Pair
+from chorus_jax.engine import Cache, Engine, Ledger, Reuse
+from chorus_jax.inter_request.policies import NIRVANA
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.inter_request.store import Store
-from chorus_jax.training.world.attributes import VALUES, held_out_combinations
 
-LOOKS = ("cosine", "second_look")
-KINDS = ("near", "unrelated", "wording")
-ALIKE = 3  # attributes in which near sources differ, or more
 KEY = ("row", "look", "steps")
 COLUMNS = (
     *("row", "look", "steps", "pairs", "cosine", "least", "hits", "harmful"),
     *("accuracy_changed", "accuracy_changed_full", "equivalents"),
 )
 MEMORY = 2**30
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A target with the only source that there is, and the cosine of the two."""
-
-    kind: str
-    target: Worded
-    source: Worded
-    cosine: float
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """The attributes in which the two differ, of those that the target names."""
-        return changed(self.target.prompt, self.source.prompt)
-
-    def harmed(self, made: Scores, full: Scores) -> bool:
-        """Whether something that differs is wrong, and was right in the full run."""
-        names = [f"accuracy_{name}" for name in self.changed]
-        return any(made[name] < full[name] for name in names)
 
 
 @dataclass(frozen=True)
@@ -76,60 +60,23 @@ class Outcome:
     full: Scores
 
 
-class Misleading:
-    """Pairs for a model: its engine embeds prompts."""
-
-    def __init__(self, engine: Engine, loaded: Loaded, draws: int):
-        self.engine, self.request, self.draws = engine, loaded.request, draws
-
-    def pairs(self, count: int, seed: int) -> Iterator[Pair]:
-        """So many pairs of each kind."""
-        rng, pool = np.random.default_rng(seed), held_out_combinations()
-        for number in range(count * len(KINDS)):
-            asked = pool[int(rng.integers(len(pool)))]
-            target = Worded.of(asked, int(rng.integers(2**32)))
-            kind = KINDS[number % len(KINDS)]
-            sources = list(self.sources(kind, target, rng))
-            mine = self.embedding(target)
-            cosines = [float(mine @ self.embedding(each)) for each in sources]
-            best = int(np.argmax(cosines))
-            yield Pair(kind, target, sources[best], cosines[best])
-
-    def sources(
-        self, kind: str, target: Worded, rng: np.random.Generator
-    ) -> Iterator[Worded]:
-        """Prompts of a kind."""
-        [asked] = target.prompt.asked
-        for _ in range(self.draws if kind == "near" else 1):
-            changes = {
-                "near": int(rng.integers(ALIKE, len(VALUES) + 1)),
-                "unrelated": len(VALUES),
-                "wording": WORDING,
-            }[kind]
-            wording = target.wording if kind == "near" else int(rng.integers(2**32))
-            yield Worded.of(with_changes(asked, changes, rng), wording)
-
-    def embedding(self, prompt: Worded) -> np.ndarray:
-        """As the engine matches it."""
-        request = replace(self.request, prompt=prompt.prompt.caption, seed=0)
-        told, _, _ = self.engine.prepared(request)
-        return told.embedding
-
-
 def outcomes(
-    engines: Mapping[str, Engine], loaded: Loaded, pairs: Sequence[Pair]
+    plain: Engine,
+    engines: Mapping[str, Engine],
+    loaded: Loaded,
+    pairs: Sequence[Pair],
 ) -> Iterator[tuple[str, Outcome]]:
-    """What becomes of each pair by each way to look, all from the source's noise."""
-    first = next(iter(engines.values()))
+    """What becomes of each pair in each way, all from the source's noise; `plain` makes
+    the sources, and the full runs."""
     for seed, pair in enumerate(tqdm(pairs, unit="pair")):
         source, target = (
             replace(loaded.request, prompt=each.prompt.caption, seed=seed)
             for each in (pair.source, pair.target)
         )
         alone, near = f"pair {seed}", Reuse(write=False, namespace=f"pair {seed}")
-        first.generate(source, Reuse(read=False, namespace=alone))
-        plain = first.generate(target, Reuse(read=False, write=False))
-        full = judge(pair.target.prompt, plain.video.frames)
+        plain.generate(source, Reuse(read=False, namespace=alone))
+        whole = plain.generate(target, Reuse(read=False, write=False))
+        full = judge(pair.target.prompt, whole.video.frames)
         for look, engine in engines.items():
             result = engine.generate(target, near)
             made = judge(pair.target.prompt, result.video.frames)
@@ -167,30 +114,46 @@ def right(found: Sequence[Outcome], scores: Sequence[Scores]) -> float | None:
     return float(np.mean(shown)) if shown else None
 
 
-def policies(policy: Policy, look: SecondLook) -> Policies:
-    """For an engine that looks so."""
-    looking = replace(policy, look=look)
-    return lambda request: looking
+def ways(policy: Policy) -> dict[str, Policy]:
+    """Our tiers and NIRVANA's, each by the cosine alone and with our look."""
+    theirs = NIRVANA.for_steps(policy.steps)
+    return {
+        name + look: replace(tiers, look=how)
+        for name, tiers in (("", policy), ("nirvana_", theirs))
+        for look, how in (
+            ("cosine", SecondLook(weight=0.0)),
+            ("second_look", policy.look),
+        )
+    }
+
+
+def keeping(policies: Mapping[str, Policy], steps: int) -> Policy:
+    """Nothing reused, and the key steps left that any of these takes."""
+    keep = sorted({step for policy in policies.values() for step in policy.keep})
+    return Policy(steps, (), tuple(keep))
+
+
+def always(loaded: Loaded, store: Store, policy: Policy) -> Engine:
+    """An engine with this policy."""
+    return Engine(loaded.pipeline, Cache(store), lambda request: policy)
 
 
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     """The rows of one model."""
     loaded = load_model(options, None, steps)
     policy, told = base_policy(options.policy, loaded)
-    store = Store(MEMORY)
-    engines = {
-        name: Engine(loaded.pipeline, Cache(store), policies(policy, look))
-        for name, look in zip(LOOKS, (SecondLook(weight=0.0), policy.look), strict=True)
-    }
-    misleading = Misleading(engines["cosine"], loaded, options.draws)
+    policies, store = ways(policy), Store(MEMORY)
+    plain = always(loaded, store, keeping(policies, steps))
+    engines = {name: always(loaded, store, each) for name, each in policies.items()}
+    misleading = Misleading(plain, loaded.request, options.draws)
     pairs = list(misleading.pairs(options.pairs, seed=0))
     found: dict[tuple[str, str], list[Outcome]] = {}
-    for look, outcome in outcomes(engines, loaded, pairs):
+    for look, outcome in outcomes(plain, engines, loaded, pairs):
         found.setdefault((outcome.pair.kind, look), []).append(outcome)
     return [
-        {**row(kind, look, found[kind, look], policy), "base": told, **loaded.told}
+        {**row(kind, look, found[kind, look], each), "base": told, **loaded.told}
         for kind in KINDS
-        for look in LOOKS
+        for look, each in policies.items()
     ]
 
 

@@ -7,7 +7,7 @@ from statistics import median
 
 from chorus_jax import video
 from chorus_jax.engine import Cache, Engine, Ledger, Policies, Result, Reuse
-from chorus_jax.inter_request.policies import NIRVANA
+from chorus_jax.inter_request.policies import nirvana
 from chorus_jax.inter_request.policy import Policy
 from chorus_jax.pipeline import Pipeline
 from chorus_jax.request import Request
@@ -40,18 +40,19 @@ class Comparison:
     target: Request
 
     def __call__(self) -> list[Shown]:
-        """Source, full computation, NIRVANA and Chorus.
+        """Source, full computation, NIRVANA (see `nirvana`) and Chorus.
 
         All have the source's noise, as a hit has. The three take turns, after one round
         that is not timed, in which programs are compiled; none leaves anything behind.
         """
         steps = self.target.make_solver().schedule.steps
-        ours, nirvana = self.policies(self.target), NIRVANA.for_steps(steps)
-        keep = tuple(sorted({*ours.keep, *nirvana.keep}))
+        ours = self.policies(self.target)
+        theirs = nirvana(ours)
+        keep = tuple(sorted({*ours.keep, *theirs.keep}))
         cache = Cache.in_memory()
         nothing = Policy(steps, (), keep)
         source = Engine(self.pipeline, cache, lambda _: nothing).generate(self.source)
-        arms = {"full": nothing, "NIRVANA": nirvana, "Chorus": ours}
+        arms = {"full": nothing, "NIRVANA": theirs, "Chorus": ours}
         found: dict[str, list[Result]] = {name: [] for name in arms}
         for _ in range(ROUNDS + 1):
             for name, policy in arms.items():

@@ -1,6 +1,7 @@
 """Policies: NIRVANA's, as a baseline, one of our own, and those that were measured."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from chorus_jax.inter_request import policy_file
@@ -46,6 +47,24 @@ def default_policy(steps: int) -> Policy:
     Made for 50 steps and scaled to others.
     """
     return OURS.for_steps(steps)
+
+
+def nirvana(beside: Policy) -> Policy:
+    """NIRVANA's steps at the scores of another policy, to be compared with that.
+
+    Its thresholds are for CLIP's cosine: here the lowest is the other policy's, and the
+    others lie between that and 1 as they do in its table. So both policies meet the
+    same hits. Beside one without tiers it has its table's thresholds.
+    """
+    found = replace(NIRVANA.for_steps(beside.steps), look=beside.look)
+    if not beside.tiers:
+        return found
+    scale = (1 - beside.tiers[0].least) / (1 - found.tiers[0].least)
+    tiers = (
+        replace(tier, least=round(1 - (1 - tier.least) * scale, 4))
+        for tier in found.tiers
+    )
+    return replace(found, tiers=tuple(tiers))
 
 
 def calibrated_file(name: str, steps: int) -> Path:

@@ -16,7 +16,7 @@ from benchmarks import (
     rows,
 )
 from benchmarks.chorus import COLUMNS, KEY, parser
-from benchmarks.chorus_arms import ARMS
+from benchmarks.chorus_arms import ARMS, LADDER
 from benchmarks.chorus_bench import Target
 from benchmarks.chorus_comparison import Comparison, first_alike, nearest
 from benchmarks.chorus_models import base_policy
@@ -26,6 +26,7 @@ from benchmarks.readme import drawn
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request import policies, policy_file
 from chorus_jax.inter_request.policies import NIRVANA, default_policy
+from chorus_jax.inter_request.policy import Policy, Tier
 from chorus_jax.inter_request.policy_file import Measured
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
@@ -128,6 +129,89 @@ def test_one_policy_is_measured_once(comparison):
     assert alike == {"a": "a", "b": "a"}
 
 
+def test_arms_that_compute_alike_are_measured_once(comparison):
+    """One step of stage 2, which is never regional, and no gains."""
+    idle = Policy(4, (Tier(0.5, 1, 2, active=0.5),), (1, 2))
+    bench = SimpleNamespace(targets=[target(0)])
+    found = list(replace(comparison, base=idle).arms(bench, ARMS))
+    same = {row["row"]: row.get("same_as") for row in found}
+    assert same == dict.fromkeys(LADDER, "stage1") | dict.fromkeys(
+        ("full", "fewer", "nirvana", "stage1")
+    )
+
+
+def arm(name, steps=4, over="hits", **figures):
+    told = {"row": name, "steps": steps, "over": over, "targets": 5, "weights": {}}
+    return {**told, "hit_rate": 1.0, **figures}
+
+
+def cells(table, *columns):
+    """These columns of a drawn table, a tuple each line."""
+    lines = [[x.strip() for x in line.split("|")[1:-1]] for line in table.splitlines()]
+    places = [lines[0].index(name) for name in columns]
+    return [tuple(line[place] for place in places) for line in lines[2:]]
+
+
+def test_what_was_not_run_is_drawn_once_and_says_why():
+    ran = arm("stage1", equivalents=2.0)
+    idle = [
+        {**ran, "row": name, "same_as": "stage1"} for name in ("output_gain", "chorus")
+    ]
+    own = arm("key_gain", equivalents=3.0)
+    skip = {**ran, "row": "chorus_skip", "same_as": "stage1"}
+    found = cells(
+        chorus_tables.hits([skip, *idle, own, ran]), "arm", "targets", "equivalents"
+    )
+    assert found == [
+        ("stage1", "5", "2"),
+        ("output_gain (= stage1: output gain 1)", "", ""),
+        ("key_gain", "5", "3"),
+        ("chorus (= stage1: output gain 1, key gain 1, no region step)", "", ""),
+        (
+            "chorus_skip (= stage1: output gain 1, key gain 1, no region step, no "
+            "skipped step)",
+            "",
+            "",
+        ),
+    ]
+
+
+def test_the_figures_of_what_is_the_same_are_drawn_where_that_is_not():
+    chorus = {**arm("chorus", equivalents=2.0), "same_as": "key_gain"}
+    skip = {**chorus, "row": "chorus_skip"}
+    found = cells(chorus_tables.hits([chorus, skip]), "arm", "targets", "equivalents")
+    assert found == [
+        ("chorus (= key_gain: no region step)", "5", "2"),
+        ("chorus_skip (= chorus: no skipped step)", "", ""),
+    ]
+    nothing = {**arm("stage1"), "same_as": "full"}
+    [only] = cells(chorus_tables.hits([nothing]), "arm")
+    assert only == ("stage1 (= full)",)
+
+
+def test_the_same_at_other_steps_or_over_others_is_drawn_there_too():
+    both = [
+        {**arm(name, steps, over, equivalents=2.0), "same_as": "stage1"}
+        for name in ("stage1", "output_gain")
+        for steps in (50, 4)
+        for over in ("changed", "reworded")
+    ]
+    told = lambda rows: cells(chorus_tables.kinds(rows), "equivalents")
+    assert told(both) == [("2",), ("",)] * 4
+    *most, _ = sorted(both, key=lambda row: (row["row"], -row["steps"]))
+    assert told(most) == [*[("2",), ("",)] * 3, ("2",)]
+
+
+def test_quality_is_of_each_attribute_and_blank_where_it_was_not_measured():
+    figures = {"accuracy_colour": 0.75, "changed_shape": 0.5, "psnr": 31.0, "seam": 1.1}
+    rows = [arm("full"), arm("chorus", **figures), arm("chorus", over="all")]
+    names = ("colour", "changed shape", "PSNR (dB)", "seam", "SSIM", "smoothness")
+    assert cells(chorus_tables.quality(rows), "arm", *names) == [
+        ("full", *[""] * 6),
+        ("chorus", "0.75", "0.5", "31", "1.1", "", ""),
+    ]
+
+
 def test_asking_for_one_arm_measures_the_full_run_too(comparison):
     bench = SimpleNamespace(targets=[target(0)])
     found = list(comparison.arms(bench, ["chorus_skip"]))
@@ -165,7 +249,8 @@ def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):
         found = replace(comparison, loaded=changed).arms(bench, ARMS)
         rows.update("chorus", list(found), KEY)
     assert len(rows.load("chorus")) == 2 * 3 * len(ARMS)
-    main = ["full", "fewer", "nirvana", "chorus", "chorus_skip"]
+    skip = "chorus_skip (= chorus: no skipped step)"
+    main = ["full", "fewer", "nirvana", "chorus", skip]
     lines = drawn("chorus").splitlines()[2 : 2 + 2 * len(main)]
     assert [line.split(" | ")[1] for line in lines] == 2 * main
     assert [line.split()[1] for line in lines[:: len(main)]] == ["50", "4"]

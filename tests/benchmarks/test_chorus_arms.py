@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import chorus_arms
 from benchmarks.chorus_arms import FULL, LADDER, curve, curve_steps, with_fewer
-from chorus_jax.inter_request.policies import NIRVANA, default_policy
+from chorus_jax.inter_request.policies import default_policy, nirvana
 from chorus_jax.inter_request.policy import Policy, Tier
 from chorus_jax.inter_request.stages import StagePlan
 from configs import shapes, shapes_4step
@@ -47,21 +47,38 @@ def test_what_is_taken_away_is_gone():
     assert {tier.key_gain for tier in arms["output_gain"].tiers} == {1}
     assert {tier.output_gain for tier in arms["stage1"].tiers} == {1}
     assert not arms[FULL].tiers and arms[FULL].steps == BASE.steps
-
-
-def test_nirvana_has_its_steps_at_the_scores_of_the_base_policy():
-    found, own = chorus_arms.nirvana(BASE), NIRVANA.for_steps(10)
-    least = [tier.least for tier in found.tiers]
-    assert least == pytest.approx([0.5, 0.6429, 0.7857, 0.8571, 0.9286])
-    ends = lambda policy: [(x.reuse_until, x.region_until) for x in policy.tiers]
-    assert ends(found) == ends(own) and found.look == BASE.look
-    assert chorus_arms.nirvana(replace(BASE, tiers=())) == own
+    assert arms["nirvana"] == nirvana(BASE)
 
 
 def test_what_the_base_lacks_makes_arms_alike():
     arms = chorus_arms.policies(default_policy(50))
     assert arms["stage1"] == arms["output_gain"] != arms["key_gain"]
     assert arms["chorus"] == arms["chorus_skip"]
+
+
+def test_what_does_nothing_makes_no_difference():
+    work = chorus_arms.working
+    opening = Policy(50, (Tier(0.5, 20, 21, 0.5, 2.0), Tier(0.8, 45, 45)), (20, 21, 45))
+    whole = chorus_arms.with_tiers(opening, active=1.0)
+    assert work(opening) == work(whole) != work(with_gain(whole, 1.0))
+    # Without a stage 2 gains do nothing either; with one region step the share does.
+    late = replace(opening, tiers=(Tier(0.5, 45, 45, 0.5, 2.0, 1.5),))
+    assert work(late).tiers == (Tier(0.5, 45, 45),)
+    regional = replace(opening, tiers=(Tier(0.5, 20, 22, 0.5),), keep=(20, 22))
+    assert work(regional) == regional
+
+
+def test_steps_that_no_tier_skips_are_not_skipped():
+    tiers = (Tier(0.3, 1, 3, 0.5), Tier(0.4, 3, 3))
+    four = Policy(4, tiers, (1, 3), skipped=(2,))
+    # Step 1 shows the region, 2 is its first step; the other tier begins at 3.
+    assert chorus_arms.working(four) == replace(four, skipped=())
+    more = replace(four, tiers=(Tier(0.3, 1, 1), tiers[1]))
+    assert chorus_arms.working(more) == more
+
+
+def with_gain(policy, gain):
+    return chorus_arms.with_tiers(policy, key_gain=gain)
 
 
 @pytest.mark.parametrize("steps", [2, 4, 50])

@@ -80,6 +80,7 @@ def test_the_best_is_a_way_and_no_lucky_target(reference):
     fast = hit(3, denoise=1.0, until=8)
     row = figures([*slow, lucky, fast], reference)
     assert row["speedup_best"] == 10 / 2  # the lucky target alone has 8
+    assert row["speedup_denoise_best"] == 9 / 1  # the lucky one 36
 
 
 def test_one_target_has_no_spread(reference):

@@ -1,13 +1,20 @@
-"""Pairs that mislead: what differs, what counts as harm, what a row counts."""
+"""What wrong sources are asked by, what a row of them counts."""
+
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from benchmarks import wrong_sources
 from benchmarks.chorus_cases import Worded, with_changes
-from benchmarks.wrong_sources import Misleading, Outcome, Pair, right, row
+from benchmarks.reuse_tables import wrong_sources as table
+from benchmarks.wrong_pairs import Pair
+from benchmarks.wrong_sources import Outcome, keeping, outcomes, right, row, ways
 from chorus_jax.engine import Ledger
-from chorus_jax.inter_request.policies import OURS
+from chorus_jax.inter_request.policies import NIRVANA, OURS, default_policy
 from chorus_jax.training.world.attributes import VALUES, held_out_combinations
+from configs.shapes import get_config
 
 ASKED = held_out_combinations()[0]
 
@@ -20,44 +27,6 @@ def pair(changes, kind="near"):
 
 def scores(**wrong):
     return {f"accuracy_{name}": float(name not in wrong) for name in VALUES}
-
-
-def test_harm_is_wrong_where_the_two_differ_and_right_in_the_full_run():
-    two = pair(3)
-    changed, same = two.changed[0], next(x for x in VALUES if x not in two.changed)
-    assert two.harmed(scores(**{changed: True}), scores())
-    assert not two.harmed(scores(**{same: True}), scores())
-    assert not two.harmed(scores(**{changed: True}), scores(**{changed: True}))
-
-
-def test_a_pair_of_the_same_meaning_cannot_harm():
-    assert pair(0).changed == ()
-    assert not pair(0).harmed(scores(**dict.fromkeys(VALUES)), scores())
-
-
-class Stub:
-    """An engine that embeds by a prompt's length."""
-
-    def prepared(self, request):
-        vector = np.array([len(request.prompt), 1.0], np.float32)
-        return type("Told", (), {"embedding": vector}), None, None
-
-
-@pytest.mark.parametrize("kind, least", [("near", 3), ("unrelated", 5), ("wording", 0)])
-def test_pairs_differ_as_their_kind_says(kind, least):
-    from configs.shapes import get_config
-
-    loaded = type("Model", (), {"request": get_config()})
-    found = [
-        each
-        for each in Misleading(Stub(), loaded, 4).pairs(6, seed=1)
-        if each.kind == kind
-    ]
-    assert len(found) == 6
-    for each in found:
-        count = len(each.changed)
-        assert count >= least if kind == "near" else count == least
-        assert each.source.prompt.caption != each.target.prompt.caption
 
 
 def test_a_row_counts_hits_and_harm():
@@ -74,3 +43,59 @@ def test_a_row_counts_hits_and_harm():
     assert made["accuracy_changed"] == pytest.approx(7 / 9)
     assert made["accuracy_changed_full"] == 1
     assert right([], []) is None
+
+
+@pytest.mark.parametrize("steps", [50, 4])
+def test_of_two_looks_at_one_table_nothing_else_differs(steps):
+    policy = default_policy(steps)
+    found = ways(policy)
+    assert found["second_look"] == policy
+    for name, tiers in (("", policy), ("nirvana_", NIRVANA.for_steps(steps))):
+        both = [found[f"{name}{look}"] for look in ("cosine", "second_look")]
+        assert [x.look.weight for x in both] == [0, policy.look.weight]
+        assert {replace(x, look=policy.look) for x in both} == {
+            replace(tiers, look=policy.look)
+        }
+    assert found["nirvana_cosine"].tiers[0].least == 0.65
+
+
+def test_sources_leave_what_any_table_takes():
+    plain = keeping(ways(OURS), 50)
+    assert not plain.tiers
+    assert set(plain.keep) == {*OURS.keep, *NIRVANA.keep} > set(OURS.keep)
+
+
+def test_every_way_meets_one_source_and_the_same_noise(monkeypatch):
+    asked = []
+
+    def engine(name):
+        def generate(request, reuse):
+            what = reuse.namespace, request.seed, reuse.read, reuse.write
+            asked.append((name, request.prompt, *what))
+            ledger, video = Ledger("miss", 50, 50.0), SimpleNamespace(frames=name)
+            return SimpleNamespace(ledger=ledger, video=video)
+
+        return SimpleNamespace(generate=generate)
+
+    monkeypatch.setattr(wrong_sources, "judge", lambda prompt, frames: {"by": frames})
+    engines, two = {name: engine(name) for name in ways(OURS)}, pair(3)
+    loaded = SimpleNamespace(request=get_config())
+    found = dict(outcomes(engine("plain"), engines, loaded, [two]))
+    assert list(found) == list(ways(OURS))
+    assert {each.full["by"] for each in found.values()} == {"plain"}
+    assert all(each.made["by"] == name for name, each in found.items())
+    source, target = (each.prompt.caption for each in (two.source, two.target))
+    assert asked[:2] == [
+        ("plain", source, "pair 0", 0, False, True),
+        ("plain", target, "default", 0, False, False),
+    ]
+    assert asked[2:] == [(x, target, "pair 0", 0, True, False) for x in engines]
+
+
+def test_the_table_tells_tables_and_looks_apart():
+    miss = Outcome(pair(3), Ledger("miss", 50, 50.0), scores(), scores())
+    made = row("near", "", [miss], OURS)
+    rows = [{**made, "look": look, "weights": {}} for look in ways(OURS)]
+    shown = [line.split(" | ")[2:5] for line in table(rows).splitlines()[2:]]
+    looks = ("cosine", "second look")
+    assert shown == [[x, y, "0.65"] for x in ("ours", "NIRVANA's") for y in looks]

@@ -12,7 +12,9 @@ from chorus_jax.demo.comparison import Comparison, Shown, label
 from chorus_jax.demo.run import compared
 from chorus_jax.demo.table import line, summary
 from chorus_jax.engine import Ledger
+from chorus_jax.inter_request.policies import NIRVANA, nirvana
 from chorus_jax.inter_request.policy import Policy, Regions, Tier
+from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.pipeline import Pipeline
 from chorus_jax.request import Request
 from chorus_jax.video import read_mp4
@@ -94,6 +96,17 @@ def test_the_ways_start_from_the_noise_of_the_source(pipeline):
     assert shown["Chorus"].ledger.kind == "semantic"
     assert shown["Chorus"].ledger.equivalents < STEPS
     assert shown["full"].ledger.equivalents == STEPS
+
+
+def test_nirvana_is_shown_at_the_scores_of_our_policy(pipeline):
+    source, target = (replace(BASE, prompt=each, seed=1) for each in (RED, BLUE))
+    look = SecondLook(weight=0.0)
+    strict = Policy(STEPS, (Tier(0.9, 1, 3),), (1, 3), look=look)
+    made = Comparison(pipeline, lambda _: strict, source, target)()
+    [ledger] = [each.ledger for each in made if each.name == "NIRVANA"]
+    own = NIRVANA.for_steps(STEPS).plan(ledger.score)
+    assert ledger.reuse_until == nirvana(strict).plan(ledger.score).reuse_until
+    assert ledger.reuse_until < own.reuse_until
 
 
 def test_a_line_tells_what_was_reused(done):

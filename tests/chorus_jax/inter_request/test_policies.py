@@ -1,13 +1,22 @@
 """The policies to begin with."""
 
+from dataclasses import replace
+
 import pytest
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.choice import choose
 from chorus_jax.engine.policies import sampler_of
 from chorus_jax.inter_request import policies, policy_file
-from chorus_jax.inter_request.policies import NIRVANA, calibrated, default_policy
+from chorus_jax.inter_request.policies import (
+    NIRVANA,
+    calibrated,
+    default_policy,
+    nirvana,
+)
+from chorus_jax.inter_request.policy import Policy, Tier
 from chorus_jax.inter_request.policy_file import Measured, Sampler
+from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.inter_request.stages import StagePlan
 from chorus_jax.parts import stored_names
 
@@ -27,6 +36,17 @@ def test_nirvana_has_no_gains_and_at_4_steps_saves_one():
     assert all(tier.key_gain == tier.output_gain == 1 for tier in tiers)
     plans = [StagePlan(4, tier.reuse_until, tier.region_until) for tier in tiers]
     assert [plan.equivalents(1.0) for plan in plans] == [3, 3, 3, 3, 2]
+
+
+def test_nirvana_beside_another_policy_has_its_steps_at_that_ones_scores():
+    tiers = (Tier(0.5, 2, 6, 0.5, 1.5), Tier(0.8, 4, 8, 0.25))
+    other = Policy(10, tiers, (2, 4, 6, 8), look=SecondLook(weight=0.7))
+    found, own = nirvana(other), NIRVANA.for_steps(10)
+    least = [tier.least for tier in found.tiers]
+    assert least == pytest.approx([0.5, 0.6429, 0.7857, 0.8571, 0.9286])
+    ends = lambda policy: [(x.reuse_until, x.region_until) for x in policy.tiers]
+    assert ends(found) == ends(own) and found.look == other.look
+    assert nirvana(replace(other, tiers=())) == replace(own, look=other.look)
 
 
 def test_ours_at_4_steps_saves_at_most_one_and_a_half():
