@@ -7,13 +7,16 @@
 First is measured which words matter (see `calibrate_look`): that makes the scores.
 Then a few plans are run on all targets, and the best way to give them to scores is
 where the search begins (see `calibrate_start`). From there one thing after another is
-changed by one place on its grid: skipped steps, boundaries, thresholds, one more tier,
-active share, gains, context, what finds the region, dilation, halo, when it gives way
-(see `calibrate_moves`). A change that computes less is taken if hits lose no more than
+changed by one place on its grid, what saves most and what tells most for little first:
+skipped steps, thresholds, one more tier, what finds the region, halo, context,
+dilation, gains, when a region gives way, active share, boundaries (see
+`calibrate_moves`). A change that computes less is taken if hits lose no more than
 a point of the accuracy of what the model does well, three of all that differs from the
 source, and two per cent of detail; of policies that compute the same, another is taken
 only if it is better by more than chance (see `calibrate_verdict`). What was run once is
-not run again, and what is hopeless after a part of the targets is given up.
+not run again, and what is hopeless after a part of the targets is given up. What was
+tried, what it lost and why it was taken or not are the rows of `calibrate_tried`; if
+the minutes end before one whole round they say what was not tried.
 
 Targets and sources are of combinations that training saw, nothing that is held out. A
 sixth of the sources is far from its target, or no threshold would be too low. All
@@ -30,8 +33,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calibrate_look, calibrate_start, rows
+from benchmarks import calibrate_look, calibrate_start, calibrate_tried, rows
 from benchmarks.calibrate_policy import Calibration, kept
+from benchmarks.calibrate_search import Search
 from benchmarks.chorus_models import Loaded, add_options, load_model
 from chorus_jax.engine.policies import sampler_of
 from chorus_jax.inter_request import policy_file
@@ -70,7 +74,9 @@ def calibrate(options: argparse.Namespace) -> None:
     # First, so that what reuse costs is on record even if no policy holds.
     first = {"full": Policy(steps, (), ()), "start": starts[-1]}
     record(found, first, what | loaded.told)
-    policy = found.chosen(starts, 60 * options.minutes)
+    search = found.searched(starts[-1], 60 * options.minutes)
+    record_tried(search, what | loaded.told)
+    policy = found.chosen(starts, search)
     path = options.out or calibrated_file(name, steps)
     path.parent.mkdir(exist_ok=True)
     prints, sampler = loaded.pipeline.fingerprints, sampler_of(loaded.request)
@@ -106,6 +112,16 @@ def record(
         [{**row, **what, "policy": told[row["row"]]} for row in measured],
         KEY,
     )
+
+
+def record_tried(search: Search, what: Mapping[str, Any]) -> None:
+    """Writes the rows of what was tried, each with what it is of; prints their table,
+    and what there was no time for."""
+    measured = [{**row, **what} for row in calibrate_tried.rows_of(search)]
+    rows.update("calibrate_tried", measured, calibrate_tried.KEY, script="calibrate")
+    print(calibrate_tried.table(measured))
+    if said := calibrate_tried.unfinished(search):
+        print(said)
 
 
 def parser() -> argparse.ArgumentParser:

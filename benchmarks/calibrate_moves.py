@@ -89,24 +89,27 @@ class Moves:
         return policy
 
     def coordinates(self) -> dict[str, Neighbours]:
-        """By what is changed: the policies with it changed that can be."""
-        grids: dict[str, Sequence[Any]] = {
-            "reuse_until": self.key_steps,
-            "region_until": self.key_steps,
-            "least": self.thresholds,
-            "active": ACTIVE,
-        }
-        shared = {"key_gain": KEY_GAINS, "output_gain": OUTPUT_GAINS}
+        """By what is changed: the policies with it changed that can be.
+
+        In the order in which they tell most for what must be run. Skipped steps save
+        most, and what runs after them runs faster; thresholds run few targets anew;
+        what all tiers share has one neighbour or two. What each tier has for itself is
+        last: it runs most, and a search begins with tiers that were compared already.
+        """
         return {
             "skipped": self._skipped,
-            **{name: self._tiers(name, grid, True) for name, grid in grids.items()},
+            "least": self._tiers("least", self.thresholds, True),
             "tiers": self._below,
-            **{name: self._tiers(name, grid, False) for name, grid in shared.items()},
-            "context": self._regions("context", lambda now: CONTEXTS),
             "found_by": self._regions("found_by", lambda now: FINDERS),
-            "reach": self._regions("reach", lambda now: near(REACH, now)),
             "halo": self._regions("halo", lambda now: near(HALO, now)),
+            "context": self._regions("context", lambda now: CONTEXTS),
+            "reach": self._regions("reach", lambda now: near(REACH, now)),
+            "key_gain": self._tiers("key_gain", KEY_GAINS, False),
+            "output_gain": self._tiers("output_gain", OUTPUT_GAINS, False),
             "limit": self._regions("limit", lambda now: near(LIMITS, now)),
+            "active": self._tiers("active", ACTIVE, True),
+            "reuse_until": self._tiers("reuse_until", self.key_steps, True),
+            "region_until": self._tiers("region_until", self.key_steps, True),
         }
 
     def _tiers(self, name: str, grid: Sequence[Any], alone: bool) -> Neighbours:

@@ -46,13 +46,19 @@ class Calibration:
         runs[1].judge_by(runs[0].reliable)
         return cls(*runs, Moves(loaded.steps, scores))
 
-    def chosen(self, starts: Sequence[Policy], seconds: float) -> Policy:
-        """The policy that holds on fresh targets, searched from the last of these; if
-        nothing that was found there holds, one of these. SystemExit if none does."""
+    def searched(self, start: Policy, seconds: float) -> Search:
+        """A search that began with this policy and has ended."""
         search = Search(
             self.moves.coordinates(), self.runs.cost, self.runs.measure, seconds
         )
-        for policy in reversed([*starts[:-1], *search.run(starts[-1])]):
+        search.run(start)
+        return search
+
+    def chosen(self, starts: Sequence[Policy], search: Search) -> Policy:
+        """The last policy that the search accepted which holds on fresh targets; if
+        nothing does that it found from the last of these starts on, another of them.
+        SystemExit if none does."""
+        for policy in reversed([*starts[:-1], *search.accepted]):
             if self.fresh.measure(policy).excess_within(1) == 0:
                 return policy
         raise SystemExit(

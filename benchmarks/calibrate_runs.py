@@ -73,7 +73,7 @@ class Runs:
             records += self.records(policy, self.targets[first : first + part])
             found = verdict(records, self.full)
             if found.excess_within(HOPELESS) > 0:
-                break
+                return replace(found, given_up=len(records) < len(self.targets))
         return found
 
     def records(self, policy: Policy, targets: Sequence[Target]) -> list[Record]:
@@ -97,12 +97,13 @@ class Runs:
 
 
 def way(arm: Reusing, target: Target) -> tuple[Hashable, ...]:
-    """What decides a hit's video besides its target: plan and gains."""
+    """What decides a hit's video besides its target: plan and gains, which do something
+    in stage 2 only."""
     tier, plan = target.tier(arm.policy), arm.plan(target)
     if tier is None or plan is None or target.score is None:
         return ()
     plan = replace(plan, stages=replace(plan.stages, keep=()))
     gains = (tier.key_gain, tier.output_gain)
-    if gains == (1, 1):
-        return plan, gains
+    if tier.region_until == tier.reuse_until or gains == (1, 1):
+        return plan, (1, 1)
     return plan, gains, target.score

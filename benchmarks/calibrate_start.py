@@ -28,8 +28,8 @@ PLANS = (
     *((0.1, 0.8, 0.75), (0.1, 0.8, 0.5), (0.2, 0.8, 0.5), (0.4, 0.8, 0.5)),
     *((0.4, 0.9, 0.375), (0.6, 0.9, 0.375), (0.7, 0.9, 0.25), (0.8, 0.9, 0.125)),
 )
-# Plans from this share of the steps on have a gain that keeps more of what differs from
-# the source; 3 keeps more still, but less of what is alike (RESULTS.md, gains).
+# Plans from this share of the steps on begin with a gain: a late start leaves few steps
+# to what differs from the source. A value to start with only, the search may change it.
 GAIN_FROM, KEY_GAIN = 0.4, 2.0
 MOST = 3
 BLOCK = 10  # targets between two looks at what a plan has lost

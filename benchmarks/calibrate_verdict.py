@@ -31,12 +31,15 @@ ALLOWED = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """Full steps' worth computed, the mean over all targets; what hits lose; and each
-    hit's loss by its target, in units of what is allowed."""
+    """Full steps' worth computed, the mean over so many targets; what hits lose; and
+    each hit's loss by its target, in units of what is allowed. Not all targets were run
+    if it was `given_up`."""
 
     equivalents: float
     lost: Mapping[str, Loss] = field(default_factory=dict)
     each: Mapping[int, float] = field(default_factory=dict)
+    targets: int = 0
+    given_up: bool = False
 
     @property
     def excess(self) -> float:
@@ -73,7 +76,7 @@ def verdict(records: list[Record], full: Mapping[int, Record]) -> Verdict:
         for number, loss in zip(having, values[name].tolist(), strict=True):
             each[number] += loss / ALLOWED[name]
     computed = float(np.mean([record.ledger.equivalents for record in records]))
-    return Verdict(computed, lost, each)
+    return Verdict(computed, lost, each, len(records))
 
 
 def _excess(lost: Mapping[str, float]) -> float:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from chorus_jax.inter_request.policies import nirvana
-from chorus_jax.inter_request.policy import Policy, Tier
+from chorus_jax.inter_request.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.stages import StagePlan
 from chorus_jax.request import Request
 
@@ -56,8 +56,9 @@ def policies(base: Policy) -> dict[str, Policy]:
 def working(policy: Policy) -> Policy:
     """The policy without what does nothing: equal for policies that compute alike.
 
-    The active share does nothing in a tier without a region step, gains do nothing in
-    one without a stage 2, and skipped steps that every tier needs are not skipped.
+    The active share does nothing in a tier without a region step, nor how regions are
+    chosen if no tier has one; gains do nothing in one without a stage 2, and skipped
+    steps that every tier needs are not skipped.
     """
     plans = [
         StagePlan(policy.steps, tier.reuse_until, tier.region_until)
@@ -70,7 +71,13 @@ def working(policy: Policy) -> Policy:
         if step > plan.start and step not in plan.needed
     }
     tiers = tuple(_working(*each) for each in zip(policy.tiers, plans, strict=True))
-    return replace(policy, tiers=tiers, skipped=tuple(sorted(skipped)))
+    regional = any(tier.active < 1 for tier in tiers)
+    return replace(
+        policy,
+        tiers=tiers,
+        regions=policy.regions if regional else Regions(),
+        skipped=tuple(sorted(skipped)),
+    )
 
 
 def _working(tier: Tier, plan: StagePlan) -> Tier:

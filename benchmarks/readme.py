@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    calibrate_tried,
     chorus_tables,
     index_tables,
     kernel_tables,
@@ -57,11 +58,13 @@ def aot(rows: Rows) -> str:
 
 @dataclass(frozen=True)
 class Table:
-    """A benchmark, which of its rows a table shows, and how it draws them."""
+    """A benchmark, which of its rows a table shows, and how it draws them; the script
+    that measures it, if that has another name."""
 
     benchmark: str
     draw: Callable[[Rows], str]
     shows: Callable[[dict[str, Any]], bool] = lambda row: True
+    script: str | None = None
 
 
 def named(test: Callable[[str], bool]) -> Callable[[dict[str, Any]], bool]:
@@ -91,6 +94,9 @@ TABLES = {
     "calibrated": Table(
         "calibrate", reuse_tables.calibrated, reuse_tables.in_calibrated
     ),
+    "calibrate_tried": Table(
+        "calibrate_tried", calibrate_tried.table, script="calibrate"
+    ),
     "regions": Table("regions", reuse_tables.regions),
     "look_up": Table("look_up", reuse_tables.look_up),
     "miss": Table("miss", reuse_tables.miss),
@@ -116,9 +122,10 @@ def drawn(name: str) -> str:
     wanted = TABLES[name]
     rows = [row for row in load(wanted.benchmark) if wanted.shows(row)]
     if not rows:
+        script = wanted.script or wanted.benchmark
         raise ValueError(
             f"nothing is measured for the table {name!r}: run "
-            f"`python -m benchmarks.{wanted.benchmark}`, or take its marks out"
+            f"`python -m benchmarks.{script}`, or take its marks out"
         )
     parts = []
     for device in dict.fromkeys(row["device"] for row in rows):

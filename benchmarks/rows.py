@@ -63,11 +63,15 @@ def save(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 def update(
-    benchmark: str, rows: Sequence[dict[str, Any]], key: Sequence[str] = ("row",)
+    benchmark: str,
+    rows: Sequence[dict[str, Any]],
+    key: Sequence[str] = ("row",),
+    script: str | None = None,
 ) -> Path:
     """Replaces this device's rows of these names; all other rows stay.
 
-    `key` are the fields that tell rows apart, if the name alone does not.
+    `key` are the fields that tell rows apart, if the name alone does not. `script` is
+    that which measured them, if it has another name than they.
     """
     told = lambda row: tuple(row.get(name) for name in key)
     here, names = device(), {told(row) for row in rows}
@@ -76,16 +80,19 @@ def update(
         for row in load(benchmark)
         if row["device"] != here or told(row) not in names
     ]
-    return _write(benchmark, kept, rows)
+    return _write(benchmark, kept, rows, script)
 
 
 def _write(
-    benchmark: str, kept: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]
+    benchmark: str,
+    kept: Sequence[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
+    script: str | None = None,
 ) -> Path:
     path = RESULTS / f"{benchmark}.jsonl"
     # Of files elsewhere the names: a row says nothing of the machine's folders.
     told = [Path(x).name if Path(x).is_absolute() else x for x in sys.argv[1:]]
-    command = shlex.join(["python", "-m", f"benchmarks.{benchmark}", *told])
+    command = shlex.join(["python", "-m", f"benchmarks.{script or benchmark}", *told])
     common = {"device": device(), "commit": commit(), "command": command}
     new = [{"benchmark": benchmark, **row, **common} for row in rows]
     RESULTS.mkdir(exist_ok=True)

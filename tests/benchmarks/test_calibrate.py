@@ -1,4 +1,4 @@
-"""Moves, verdicts and the search of a calibration, on figures made by hand."""
+"""Moves, verdicts and runs of a calibration, on figures made by hand."""
 
 from collections import Counter
 from dataclasses import asdict, replace
@@ -14,7 +14,6 @@ from benchmarks.calibrate import parser
 from benchmarks.calibrate_moves import FEWEST, Moves, near
 from benchmarks.calibrate_policy import Calibration, kept
 from benchmarks.calibrate_runs import Runs
-from benchmarks.calibrate_search import Search
 from benchmarks.calibrate_start import starts
 from benchmarks.calibrate_verdict import ALLOWED, Verdict, verdict
 from benchmarks.chorus_bench import Target
@@ -158,56 +157,10 @@ def test_a_verdict_is_of_hits_and_its_cost_of_all():
         full[2],
     ]
     found = verdict(ours, full)
-    assert found.equivalents == pytest.approx(20 / 3)
+    assert found.equivalents == pytest.approx(20 / 3) and found.targets == 3
     assert found.lost["accuracy_reliable"].mean == 0.5
     assert found.lost["detail"].mean == pytest.approx(0.25)
     assert found.each == {0: 0.0, 1: pytest.approx(100 + 25)}
-
-
-def cost(policy):
-    """Full steps' worth, each score as often as any other."""
-
-    def one(tier):
-        if tier is None:
-            return policy.steps
-        plan = StagePlan(policy.steps, tier.reuse_until, tier.region_until)
-        return plan.equivalents(tier.active)
-
-    return float(np.mean([one(policy.plan(score)) for score in SCORES]))
-
-
-def toy(policy, may_give_up):
-    """Worse the more is reused, and the worse the match is."""
-    harm = 0.0
-    for score in SCORES:
-        tier = policy.plan(score)
-        if tier is not None:
-            harm += max(0.0, tier.reuse_until - 40 * score) / 100
-            harm += max(0.0, 0.3 - tier.active)
-    return losing(harm / len(SCORES), cost(policy), {0: 0.0, 1: 0.0})
-
-
-def few_things():
-    """The coordinates that the toy knows of."""
-    known = ("reuse_until", "region_until", "active")
-    return {name: MOVES.coordinates()[name] for name in known}
-
-
-def test_the_search_ends_where_no_allowed_neighbour_computes_less():
-    search = Search(few_things(), cost, toy, 1e9)
-    best = search.run(START)[-1]
-    assert toy(best, False).excess == 0 and cost(best) < cost(START)
-    for neighbours in few_things().values():
-        for candidate in neighbours(best):
-            assert not toy(candidate, False).better(search.verdict)
-
-
-def test_all_that_the_search_accepted_is_allowed():
-    greedy = replace(START, tiers=(Tier(0.5, 45, 45),))
-    found = Search(few_things(), cost, toy, 1e9).run(greedy)
-    assert found and all(toy(policy, False).excess == 0 for policy in found)
-    costs = [cost(policy) for policy in found]
-    assert costs == sorted(costs, reverse=True)
 
 
 def test_a_search_begins_where_little_is_taken_over_of_the_best_matches():
@@ -217,10 +170,6 @@ def test_a_search_begins_where_little_is_taken_over_of_the_best_matches():
     assert ends == {(5, 5)} and len(begun.tiers) == 4
     hits = [score for score in scores if begun.plan(score)]
     assert 0.15 < len(hits) / len(scores) < 0.25
-
-
-def test_a_search_without_time_has_its_start():
-    assert Search(MOVES.coordinates(), cost, toy, 0.0).run(START) == [START]
 
 
 @pytest.fixture
@@ -275,22 +224,33 @@ def test_nothing_is_run_twice(runs):
 def test_what_is_hopeless_is_given_up(runs):
     found, made = runs
     policy = Policy(50, (Tier(0.5, 25, 25),), (25,))
-    assert found.measure(policy, True).excess > 0
+    hopeless = found.measure(policy, True)
+    assert hopeless.excess > 0 and (hopeless.given_up, hopeless.targets) == (True, 2)
     assert made == [0, 1]
-    found.measure(policy, False)
-    assert made == list(range(8))
+    whole = found.measure(policy, False)
+    assert made == list(range(8)) and (whole.given_up, whole.targets) == (False, 8)
 
 
-def test_a_policy_that_fails_on_fresh_targets_gives_way(runs, monkeypatch):
+def test_a_gain_without_a_stage_2_runs_nothing_anew(runs):
+    found, made = runs
+    policy = Policy(50, (Tier(0.8, 5, 5),), (5, 10))
+    found.measure(policy)
+    gained = replace(policy.tiers[0], key_gain=2.0)
+    found.measure(replace(policy, tiers=(gained,)))
+    assert made == [4, 5, 6, 7]
+    found.measure(replace(policy, tiers=(replace(gained, region_until=10),)))
+    assert made == [4, 5, 6, 7] * 2
+
+
+def test_a_policy_that_fails_on_fresh_targets_gives_way(runs):
     found, _ = runs
     careful, bold = (Policy(50, (Tier(0.5, k, k),), (k,)) for k in (5, 25))
-    monkeypatch.setattr(Search, "run", lambda self, start: [careful, bold])
     whole = Calibration(found, found, MOVES)
-    assert whole.chosen([START], 0.0) == careful
-    monkeypatch.setattr(Search, "run", lambda self, start: [bold])
-    assert whole.chosen([careful, START], 0.0) == careful
+    accepted = lambda *policies: SimpleNamespace(accepted=list(policies))
+    assert whole.chosen([START], accepted(careful, bold)) == careful
+    assert whole.chosen([careful, START], accepted(bold)) == careful
     with pytest.raises(SystemExit, match="no policy held"):
-        whole.chosen([START], 0.0)
+        whole.chosen([START], accepted(bold))
 
 
 def test_a_search_begins_with_the_best_plans_of_what_was_run(runs):

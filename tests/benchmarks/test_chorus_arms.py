@@ -8,7 +8,7 @@ import pytest
 from benchmarks import chorus_arms
 from benchmarks.chorus_arms import FULL, LADDER, curve, curve_steps, with_fewer
 from chorus_jax.inter_request.policies import default_policy, nirvana
-from chorus_jax.inter_request.policy import Policy, Tier
+from chorus_jax.inter_request.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.stages import StagePlan
 from configs import shapes, shapes_4step
 
@@ -65,7 +65,9 @@ def test_what_does_nothing_makes_no_difference():
     late = replace(opening, tiers=(Tier(0.5, 45, 45, 0.5, 2.0, 1.5),))
     assert work(late).tiers == (Tier(0.5, 45, 45),)
     regional = replace(opening, tiers=(Tier(0.5, 20, 22, 0.5),), keep=(20, 22))
-    assert work(regional) == regional
+    other = Regions(reach=2, halo=0.25)
+    assert work(regional) == regional != work(replace(regional, regions=other))
+    assert work(late) == work(replace(late, regions=other))
 
 
 def test_steps_that_no_tier_skips_are_not_skipped():
