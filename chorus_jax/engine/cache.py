@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chorus_jax.inter_request.foresight import Foresight
-from chorus_jax.inter_request.index import ExactIndex, Index
+from chorus_jax.inter_request.index import Index, default_index
 from chorus_jax.inter_request.matching import Matcher
 from chorus_jax.inter_request.store import Store
 
@@ -16,12 +16,12 @@ MEMORY = 2**30
 class Cache:
     """A store, and how its entries are found.
 
-    `make_index` gives an empty index of a width: exact search, unless there are tens of
-    thousands of entries (see benchmarks/index.py).
+    `make_index` gives an empty index of a width, for each recipe and namespace one; by
+    default (`default_index`) search is exact until there are tens of thousands.
     """
 
     store: Store
-    make_index: Callable[[int], Index] = ExactIndex
+    make_index: Callable[[int], Index] = field(default_factory=default_index)
     matcher: Matcher = field(init=False)
     foresight: Foresight = field(init=False)
 

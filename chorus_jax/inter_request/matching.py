@@ -9,6 +9,7 @@ is ours.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from weakref import WeakSet
 
 import numpy as np
 from jaxtyping import Float, Float16
@@ -55,11 +56,15 @@ class Rejection:
 
 @dataclass
 class Shelves:
-    """An index for each recipe and namespace; hears of entries from the store."""
+    """An index for each recipe and namespace; hears of entries from the store.
+
+    `emptied` are indexes without entries whose threads are at work: those hold them.
+    """
 
     make: Callable[[int], Index]
     indexes: dict[Shelf, Index] = field(default_factory=dict)
     places: dict[str, Shelf] = field(default_factory=dict)
+    emptied: WeakSet[Index] = field(default_factory=WeakSet)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def admitted(self, head: Head) -> None:
@@ -83,13 +88,14 @@ class Shelves:
             index.remove(id)
             # Recipes and namespaces come and go without end.
             if not len(index):
-                del self.indexes[shelf]
+                self.emptied.add(self.indexes.pop(shelf))
 
     def close(self) -> None:
         """Ends the threads of all indexes."""
         with self.lock:
-            for index in self.indexes.values():
-                index.close()
+            indexes = [*self.indexes.values(), *self.emptied]
+        for index in indexes:
+            index.close()
 
     def near(self, query: Query, count: int) -> list[tuple[str, float]]:
         """The ids and cosines of the nearest entries that the namespace may see."""

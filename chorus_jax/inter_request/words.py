@@ -1,7 +1,8 @@
 """The words of a prompt, and digests of them for a store that keeps no prompts.
 
-Words are told apart by Unicode's classes, not by a list of languages: a script that
-sets no spaces, but for Chinese and Japanese, has one word from sign to sign.
+Words are told apart by Unicode's classes, not by a list of languages. Where a script
+sets no spaces between words, each letter stands for itself, with what is written on it,
+before it and below it: less than a word, so that one changed does not mark a phrase.
 """
 
 import hashlib
@@ -12,8 +13,28 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int32
 
-# Beginnings of the Unicode names of signs that are words of their own.
-ALONE = ("CJK ", "HENTAIGANA", "HIRAGANA", "IDEOGRAPHIC", "KATAKANA")
+# Beginnings of the Unicode names of signs that are words of their own. Tibetan is not
+# among them: a dot ends each of its syllables.
+ALONE = (
+    *("CJK ", "HENTAIGANA", "HIRAGANA", "IDEOGRAPHIC", "KATAKANA", "YI "),
+    *("THAI ", "LAO ", "KHMER ", "MYANMAR ", "TAI ", "NEW TAI LUE ", "AHOM "),
+    *("BALINESE ", "JAVANESE "),
+)
+# Vowels that Thai and Lao write as letters, before the consonant and after it.
+BEFORE, AFTER = frozenset("เแโใไເແໂໃໄ"), frozenset("ะาๅະາຽ")
+# Marks that write the next consonant below the last one.
+STACKING = {
+    *("KHMER SIGN COENG", "MYANMAR SIGN VIRAMA", "TAI THAM SIGN SAKOT"),
+    *("BALINESE ADEG ADEG", "JAVANESE PANGKON"),
+}
+# What goes on with the word that ends in a kind, but for marks, which always do.
+JOINED = {
+    "letter": {"letter"},
+    "before": {"alone"},
+    "stacking": {"alone"},
+    "alone": {"after"},
+    "after": {"after"},
+}
 SECRETS = range(16, 65)
 
 
@@ -30,21 +51,24 @@ def split_words(text: str) -> tuple[Word, ...]:
     """The words of a text: case-folded, in Unicode's form NFKC.
 
     Letters and digits in a row are a word, with the marks on them; every ideograph,
-    kana and pictograph is one of its own. All else only parts words, but for invisible
-    signs (joiners, soft hyphens), which do not even that.
+    kana and pictograph is one of its own, and so is every letter of a script without
+    spaces (Thai, Lao, Khmer, Burmese and others), with its vowels and what is stacked
+    below it. All else only parts words, but for invisible signs (joiners, soft
+    hyphens), which do not even that.
     """
     found: list[list[tuple[int, str]]] = []
     last = "gap"
     for at, char in _folded(text):
         kind = _kind(char)
-        if kind == "nothing" or (kind == "mark" and last == "gap"):
+        mark = kind in ("mark", "stacking")
+        if kind == "nothing" or (mark and last == "gap"):
             continue
-        if kind == "mark" or kind == last == "letter":
+        if mark or kind in JOINED.get(last, ()):
             found[-1].append((at, char))
-            continue
-        if kind != "gap":
+        elif kind != "gap":
             found.append([(at, char)])
-        last = kind
+        if kind != "mark":
+            last = kind
     return tuple(_word(signs) for signs in found)
 
 
@@ -92,11 +116,17 @@ def _kind(char: str) -> str:
     if category == "Cf" or name.startswith("VARIATION SELECTOR"):
         return "nothing"
     if category[0] == "M":
-        return "mark"
+        return "stacking" if name in STACKING else "mark"
     if category == "So":
         return "alone"
+    if char in BEFORE:
+        return "before"
+    if char in AFTER:
+        return "after"
     if category[0] in "LN":
-        return "alone" if name.startswith(ALONE) else "letter"
+        # Digits in a row are one number in every script.
+        alone = category != "Nd" and name.startswith(ALONE)
+        return "alone" if alone else "letter"
     return "gap"
 
 

@@ -1,12 +1,13 @@
 """The benchmark of indexes: its vectors, its cases, what its table says."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
 from benchmarks import index, index_tables
-from benchmarks.index_case import Case, measured
+from benchmarks.index_case import Case, measured, resident_bytes
 from benchmarks.index_vectors import COSINES, followers, vectors
-from chorus_jax.inter_request.index import ScannIndex
 
 
 def test_vectors_are_as_near_to_an_earlier_one_as_prompts_are():
@@ -32,11 +33,23 @@ def test_a_case_that_does_not_fit_is_refused_before_it_is_run():
     index.check([Case(1536, 100, 1)], 2**30)
 
 
+needs_scann = pytest.mark.skipif(
+    find_spec("scann") is None, reason="ScaNN is not installed"
+)
+
+
+@needs_scann
+def test_memory_that_was_freed_counts_when_it_is_taken_again():
+    pieces = lambda: [np.ones(10_000) for _ in range(500)]
+    earlier = pieces()
+    del earlier[1::2]  # between pieces that stay: the process holds on to such memory
+    before = resident_bytes()
+    held = pieces()
+    assert resident_bytes() - before > 0.9 * sum(piece.nbytes for piece in held)
+
+
+@needs_scann
 def test_a_small_case_tells_all_that_its_table_shows():
-    try:
-        ScannIndex(8).close()
-    except ImportError:
-        pytest.skip("ScaNN is not installed")
     found = measured(Case(16, 300, 2))
     assert [row["row"] for row in found] == list(index_tables.ORDER)
     assert found[0]["recall_10"] == 1.0 and found[1]["recall_1"] > 0.9

@@ -37,6 +37,11 @@ def spans_of(*pairs):
         ("一只红猫在跑", "一只黑猫在跑", [2], [2]),
         ("un été doux", "un ete doux", [1], [1]),
         ("un e\u0301te\u0301 doux", "Un été doux", [], []),
+        ("แมวสีแดงวิ่งบนหญ้า", "แมวสีดำวิ่งบนหญ้า", [3, 4], [3]),
+        ("ແມວສີແດງແລ່ນເທິງຫຍ້າ", "ແມວສີດຳແລ່ນເທິງຫຍ້າ", [3, 4], [3]),
+        ("ឆ្មាពណ៌ក្រហមរត់លើស្មៅ", "ឆ្មាពណ៌ខ្មៅរត់លើស្មៅ", [3, 4, 5], [3]),
+        ("ကြောင်အနီပြေးနေသည်", "ကြောင်အနက်ပြေးနေသည်", [3], [3, 4]),
+        ("ཞི་མི་དམར་པོ་ཞིག", "ཞི་མི་ནག་པོ་ཞིག", [2], [2]),
         ("", "a cat", [], [0, 1]),
         ("a cat", "", [0, 1], []),
         ("", "", [], []),
@@ -97,6 +102,26 @@ def test_tokens_are_those_that_touch_a_differing_word(target, source, data):
         at for i in found.added for at in range(words[i].start, words[i].end)
     }
     assert mask.tolist() == [bool(differing & set(range(*pair))) for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    "before, red, black, after",
+    [
+        ("แมวสี", "แดง", "ดำ", "วิ่งบนหญ้า"),
+        ("ແມວສີ", "ແດງ", "ດຳ", "ແລ່ນເທິງຫຍ້າ"),
+        ("ឆ្មាពណ៌", "ក្រហម", "ខ្មៅ", "រត់លើស្មៅ"),
+        ("ကြောင်အ", "နီ", "နက်", "ပြေးနေသည်"),
+    ],
+    ids=["Thai", "Lao", "Khmer", "Burmese"],
+)
+def test_without_spaces_only_the_tokens_of_the_changed_word_differ(
+    before, red, black, after
+):
+    target = before + red + after
+    found = compared(target, before + black + after)
+    cuts = np.cumsum([0, *map(len, (before, red, after))])
+    spans = spans_of(*zip(cuts, cuts[1:]))
+    assert found.tokens(split_words(target), spans).tolist() == [False, True, False]
 
 
 def test_padding_never_differs_and_a_token_of_two_words_does():

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from chorus_jax.inter_request.words import Word, split_words, word_keys
 
 SECRET = bytes(range(32))
-prompts = st.one_of(st.text(max_size=30), st.text("aÉ ́猫が🐱,ﬁ½\u200d한ß", max_size=12))
+prompts = st.one_of(
+    st.text(max_size=30),
+    st.text("aÉ ́猫が🐱,ﬁ½\u200d한ß", max_size=12),
+    st.text("กเา\u0e33\u0e49๓ໜក្ស\u17ddက\u1039\u103aक\u094d a猫", max_size=12),
+)
 
 
 def texts(prompt):
@@ -39,6 +43,29 @@ def texts(prompt):
 )
 def test_words_are_told_apart_by_their_signs(prompt, want):
     assert texts(prompt) == want
+
+
+@pytest.mark.parametrize(
+    "prompt, want",
+    [
+        ("แมวสีแดงวิ่งบนหญ้า", "แม ว สี แด ง วิ่ ง บ น ห ญ้า"),
+        ("เพราะเด็กๆ ไป เกาะ", "เพ ราะ เด็ ก ๆ ไป เกาะ"),
+        ("แมว๓๕ตัว,cat", "แม ว ๓๕ ตั ว cat"),
+        ("ແມວສີແດງແລ່ນເທິງຫຍ້າ", "ແມ ວ ສີ ແດ ງ ແລ່ ນ ເທິ ງ ຫ ຍ້າ"),
+        ("ឆ្មាពណ៌ក្រហមរត់លើស្មៅ", "ឆ្មា ព ណ៌ ក្រ ហ ម រ ត់ លើ ស្មៅ"),
+        ("ကြောင်အနီ ဗုဒ္ဓ အင်္ဂလိပ်", "ကြော င် အ နီ ဗု ဒ္ဓ အ င်္ဂ လိ ပ်"),
+        ("ཞི་མི་དམར་པོ་ཞིག", "ཞི མི དམར པོ ཞིག"),
+        ("ᨠ᩠ᩅᩣᨾ ꦏꦶꦠ꧀ꦠ ꀀꀁ", "ᨠ᩠ᩅᩣ ᨾ ꦏꦶ ꦠ꧀ꦠ ꀀ ꀁ"),
+    ],
+)
+def test_without_spaces_letters_stand_for_themselves(prompt, want):
+    assert texts(prompt) == want.split()
+
+
+def test_a_vowel_that_is_written_behind_belongs_to_the_letter_before_it():
+    assert texts("น\u0e49\u0e33") == ["น\u0e49\u0e4d\u0e32"]
+    found = [(word.start, word.end) for word in split_words("ดำ น้ำ")]
+    assert found == [(0, 2), (3, 6)]
 
 
 def test_ranges_are_those_of_the_given_text():
