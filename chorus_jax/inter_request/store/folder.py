@@ -34,17 +34,17 @@ class Folder:
     def locked(self) -> Iterator[bool]:
         """Keeps other processes from changing the folder, and waits for one that does.
 
-        Yields whether one may have changed it since we last held the lock. Not for two
-        threads at once: flock would let both in.
+        Yields whether one may have changed it since we last held the lock and no error
+        came of it. Not for two threads at once: flock would let both in.
         """
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             count = int.from_bytes(os.pread(self._lock, COUNT_BYTES, 0), "little")
-            changed = count != self._seen
+            ours = (count + 1) % 2**63
             # Counted before any change: nobody misses those of a killed process.
-            self._seen = (count + 1) % 2**63
-            os.pwrite(self._lock, self._seen.to_bytes(COUNT_BYTES, "little"), 0)
-            yield changed
+            os.pwrite(self._lock, ours.to_bytes(COUNT_BYTES, "little"), 0)
+            yield count != self._seen
+            self._seen = ours
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 

@@ -84,8 +84,9 @@ class Store:
 
     @property
     def disk_used(self) -> int:
-        """Bytes of records on disk."""
-        return self._tiers.catalogue.disk
+        """Bytes of records on disk, with those that cannot be read."""
+        with self._tiers.lock:
+            return self._tiers.disk_used
 
     @property
     def degraded(self) -> bool:
@@ -109,6 +110,7 @@ class Store:
         """An entry, None if it is not here or not for this namespace.
 
         From disk its checksum is verified; a damaged record is dropped with a log line.
+        One that cannot be read is a miss with a log line, and stays.
         """
         item = self._item(id, namespace)
         if item is None or item.entry is None:
@@ -141,8 +143,9 @@ class Store:
             if item is None:
                 return
             tiers.catalogue.put(item.hit(now, saved, step))
-            if tiers.disk is not None and item.disk:
-                tiers.disk.hit(id, now, saved, step)
+            disk = tiers.disk
+            if disk is not None and item.disk:
+                tiers.read(id, lambda id: disk.hit(id, now, saved, step))
 
     def delete(self, id: str) -> bool:
         """Removes an entry from memory and disk; False if it was not here.
@@ -175,10 +178,17 @@ class Store:
             pass
 
     def watch(self, watcher: Watcher) -> None:
-        """Tells a watcher of all entries that are here, and from then on of changes."""
+        """Tells a watcher of all entries that are here, and from then on of changes.
+
+        What cannot be read comes when it can be, as if it were new.
+        """
         with self._tiers.lock:
-            for head in self:
-                watcher.admitted(head)
+            for item in list(self._tiers.catalogue):
+                head = self._head(item)
+                if head is None:
+                    self._tiers.put_off(item.id)
+                else:
+                    watcher.admitted(head)
             self._tiers.watchers.append(watcher)
 
     def close(self) -> None:
@@ -209,11 +219,7 @@ class Store:
         if item.entry is not None:
             return replace(item.entry.head, statistics=item.statistics)
         disk = self._tiers.disk
-        head = None if disk is None else disk.head(item.id)
-        if head is None:
-            with self._tiers.lock:
-                self._tiers.catalogue.remove(item.id)
-        return head
+        return None if disk is None else self._tiers.read(item.id, disk.head)
 
     def _delete(self, wanted: Callable[[Item], bool]) -> int:
         tiers = self._tiers

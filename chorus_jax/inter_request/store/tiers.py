@@ -4,16 +4,21 @@ A new entry goes to both. What is evicted from one stays in the other; in neithe
 gone. Order of locks: `writing`, the folder's (other processes), `lock`.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from chorus_jax.inter_request.store.catalogue import Catalogue, Item
 from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.entry import Entry, Head
 from chorus_jax.inter_request.store.eviction import Eviction
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -47,7 +52,8 @@ class Tiers:
     """Memory, disk (None for memory only) and their catalogue.
 
     The catalogue is read and changed under `lock`; one thread at a time, with
-    `writing`, writes records. `clock` gives seconds since the epoch.
+    `writing`, writes records. `clock` gives seconds since the epoch. `unread` are the
+    bytes of records that could not be read, and so are not in the catalogue.
     """
 
     disk: DiskTier | None
@@ -59,6 +65,12 @@ class Tiers:
     def __post_init__(self) -> None:
         self.writing, self.lock = threading.Lock(), threading.RLock()
         self.catalogue = Catalogue(self._gone)
+        self.unread: dict[str, int] = {}
+
+    @property
+    def disk_used(self) -> int:
+        """The bytes of all records, under `lock`."""
+        return self.catalogue.disk + sum(self.unread.values())
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -70,7 +82,7 @@ class Tiers:
             yield
             return
         with self.disk.folder.locked() as changed:
-            if changed:
+            if changed or self.unread:
                 self.adopt(self.disk)
             yield
 
@@ -78,12 +90,36 @@ class Tiers:
         """Learns what came to the disk and what is gone from it."""
         with self.lock:
             known = {item.id for item in self.catalogue if item.disk}
-        found, gone = disk.scan(known)
+        scan = disk.scan(known)
         with self.lock:
-            for id in gone:
+            self.unread = scan.unread
+            for id in scan.gone:
                 self.catalogue.remove(id)
-            for head, size in found:
+            for head, size in scan.found:
                 self.put(head, None, size)
+
+    def read(self, id: str, how: Callable[[str], T | None]) -> T | None:
+        """What `how` reads of a record; None, and it is forgotten, if there is none.
+
+        None also if it cannot be read, with a log line; it is not forgotten then.
+        """
+        try:
+            found = how(id)
+        except OSError as error:
+            log.warning("cannot read the record %s, which stays: %s", id, error)
+            return None
+        if found is None:
+            with self.lock:
+                self.catalogue.remove(id)
+        return found
+
+    def put_off(self, id: str) -> None:
+        """Takes a record that cannot be read from the catalogue, if it is there, until
+        it can be. Under `lock`."""
+        item = self.catalogue.get(id)
+        if item is not None:
+            self.unread[id] = item.disk
+            self.catalogue.remove(id)
 
     def put(self, head: Head, entry: Entry | None, size: int) -> None:
         """Lists what is in a tier; what is known of the other stays. Under `lock`."""
@@ -98,9 +134,10 @@ class Tiers:
 
     def forget(self, id: str) -> None:
         """Removes an entry from both tiers. Under `lock`."""
-        self.catalogue.remove(id)
+        # In this order: a record that cannot be removed is still there.
         if self.disk is not None:
             self.disk.remove(id)
+        self.catalogue.remove(id)
 
     def _gone(self, id: str) -> None:
         for watcher in self.watchers:
