@@ -22,6 +22,9 @@ class Heads(Protocol):
     def watch(self, watcher: Any) -> None:
         """Tells of entries that are there, that come and that go."""
 
+    def refresh(self) -> None:
+        """Tells of what other processes did."""
+
     def head(self, id: str, namespace: str) -> Head | None:
         """An entry without its latents."""
 
@@ -60,6 +63,7 @@ class Foresight:
 
     def guess(self, recipe: str, namespace: str, words: Sequence[bytes]) -> str | None:
         """The entry of a recipe that shares most words, None if none shares any."""
+        self._store.refresh()
         with self._lock:
             near = [self._entries[word] for word in set(words) & self._entries.keys()]
             counts = Counter(id for ids in near if len(ids) <= COMMON for id in ids)

@@ -132,6 +132,7 @@ class Matcher:
 
         `usable` says whether an entry with this score has the latents that are needed.
         """
+        self.store.refresh()
         near = self.shelves.near(query, self.candidates)
         if not near:
             return Rejection("no entry of this recipe that this namespace may see")

@@ -53,12 +53,17 @@ class DiskTier:
             self.secret = open_secret(self.folder, secret)
 
     def scan(self, known: set[str]) -> Scan:
-        """What differs from the known records. OSError if nothing can be told."""
-        names = [name for name in os.listdir(self.folder.path) if _is_record(name)]
-        ids = {name.removesuffix(SUFFIX) for name in names}
+        """What differs from the known records. OSError if nothing can be told.
+
+        Others may write and remove records meanwhile.
+        """
+        names = os.listdir(self.folder.path)
+        ids = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
         see = lambda _, one: Found(one.described.head, one.size)
-        scan = Scan([], known - ids, {})
-        for id in sorted(ids - known):
+        # A listing may miss what is replaced under it.
+        gone = {id for id in known - ids if not self.exists(id)}
+        scan = Scan([], gone, {})
+        for id in sorted(filter(ID.fullmatch, ids - known)):
             try:
                 one = self._read(id, see)
             except OSError as error:
@@ -142,7 +147,3 @@ class DiskTier:
 
     def _path(self, id: str) -> Path:
         return self.folder.path / (id + SUFFIX)
-
-
-def _is_record(name: str) -> bool:
-    return name.endswith(SUFFIX) and bool(ID.fullmatch(name.removesuffix(SUFFIX)))

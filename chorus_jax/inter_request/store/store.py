@@ -128,6 +128,7 @@ class Store:
 
     def find(self, exact: str, namespace: str) -> str | None:
         """The id of an entry of this exact request (see `Secret.exact`), or None."""
+        self.refresh()
         with self._tiers.lock:
             item = self._tiers.catalogue.find(exact, namespace)
         return None if item is None else item.id
@@ -173,16 +174,18 @@ class Store:
                 room.on_disk(tiers, tiers.disk, limits.disk)
 
     def refresh(self) -> None:
-        """Learns what other processes did in the folder; `admit` does so too."""
-        with self._tiers.writing, self._tiers.alone():
-            pass
+        """Learns what other processes did in the folder, as all look-ups here do.
+
+        It waits for none of them, and is one small read if they did nothing.
+        """
+        self._tiers.refresh()
 
     def watch(self, watcher: Watcher) -> None:
         """Tells a watcher of all entries that are here, and from then on of changes.
 
         What cannot be read comes when it can be, as if it were new.
         """
-        with self._tiers.lock:
+        with self._tiers.writing, self._tiers.lock:
             for item in list(self._tiers.catalogue):
                 head = self._head(item)
                 if head is None:
@@ -205,6 +208,7 @@ class Store:
 
     def _item(self, id: str, namespace: str) -> Item | None:
         """An item, unless another process has removed its record."""
+        self.refresh()
         tiers = self._tiers
         with tiers.lock:
             item = tiers.catalogue.get(id, namespace)

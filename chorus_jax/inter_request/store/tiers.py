@@ -1,7 +1,7 @@
 """The two tiers, memory and disk, and what is in each.
 
 A new entry goes to both. What is evicted from one stays in the other; in neither, it is
-gone. Order of locks: `writing`, the folder's (other processes), `lock`.
+gone. Order of locks: `looking`, `writing`, the folder's (other processes), `lock`.
 """
 
 import logging
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class Watcher(Protocol):
     """Hears of every entry that comes and goes, one at a time and in that order.
 
-    It must not wait for a thread that uses the store.
+    It must not use the store, nor wait for a thread that does.
     """
 
     def admitted(self, head: Head) -> None:
@@ -52,8 +52,9 @@ class Tiers:
     """Memory, disk (None for memory only) and their catalogue.
 
     The catalogue is read and changed under `lock`; one thread at a time, with
-    `writing`, writes records. `clock` gives seconds since the epoch. `unread` are the
-    bytes of records that could not be read, and so are not in the catalogue.
+    `writing`, writes records, and one, with `looking`, looks at what other processes
+    did. `clock` gives seconds since the epoch. `unread` are the bytes of records that
+    could not be read, and so are not in the catalogue.
     """
 
     disk: DiskTier | None
@@ -64,6 +65,7 @@ class Tiers:
 
     def __post_init__(self) -> None:
         self.writing, self.lock = threading.Lock(), threading.RLock()
+        self.looking = threading.Lock()
         self.catalogue = Catalogue(self._gone)
         self.unread: dict[str, int] = {}
 
@@ -86,8 +88,20 @@ class Tiers:
                 self.adopt(self.disk)
             yield
 
+    def refresh(self) -> None:
+        """Learns what other processes finished, and waits for none of them.
+
+        If nothing changed that is one small read.
+        """
+        try:
+            if self.disk is not None and self.disk.folder.changed:
+                with self.looking:
+                    self._look(self.disk)
+        except OSError as error:
+            log.warning("cannot see what other processes left: %s", error)
+
     def adopt(self, disk: DiskTier) -> None:
-        """Learns what came to the disk and what is gone from it."""
+        """Learns what came to the disk and what is gone from it. Under `writing`."""
         with self.lock:
             known = {item.id for item in self.catalogue if item.disk}
         scan = disk.scan(known)
@@ -138,6 +152,15 @@ class Tiers:
         if self.disk is not None:
             self.disk.remove(id)
         self.catalogue.remove(id)
+
+    def _look(self, disk: DiskTier) -> None:
+        # A thread of ours that writes learns it itself, and may take long.
+        if disk.folder.changed and self.writing.acquire(blocking=False):
+            try:
+                with disk.folder.looking():
+                    self.adopt(disk)
+            finally:
+                self.writing.release()
 
     def _gone(self, id: str) -> None:
         for watcher in self.watchers:

@@ -16,9 +16,14 @@ class Heads:
 
     def __init__(self):
         self.heads, self.watchers, self.loaded = {}, [], []
+        self.others = []
 
     def watch(self, watcher):
         self.watchers.append(watcher)
+
+    def refresh(self):
+        while self.others:
+            self.admit(*self.others.pop())
 
     def head(self, id, namespace):
         head = self.heads.get(id)
@@ -89,6 +94,11 @@ def test_words_that_all_have_are_not_looked_at(store, found, monkeypatch):
     store.admit(CAT, "a cat")
     store.admit(DOG, "a dog")
     assert guess(found, "a") is None and guess(found, "a cat") == CAT
+
+
+def test_what_another_process_left_is_guessed(store, found):
+    store.others.append((CAT, "a cat"))
+    assert guess(found, "a cat") == CAT
 
 
 def test_what_is_guessed_is_loaded(store, found):
