@@ -43,27 +43,26 @@ class DiskTier:
     """The records in a folder. Any number of threads may read at once.
 
     OSError if the folder cannot be made or written to, ValueError if it is of another
-    secret. What killed processes left half-written is removed.
+    secret or has lost its own. What killed processes left half-written is removed.
     """
 
     def __init__(self, path: Path, secret: bytes | None = None):
         self.folder = Folder(path)
         with self.folder.locked():
             self.folder.sweep()
-            self.secret = open_secret(self.folder, secret)
+            self.secret = open_secret(self.folder, secret, len(self._ids()))
 
     def scan(self, known: set[str]) -> Scan:
         """What differs from the known records. OSError if nothing can be told.
 
         Others may write and remove records meanwhile.
         """
-        names = os.listdir(self.folder.path)
-        ids = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
+        ids = self._ids()
         see = lambda _, one: Found(one.described.head, one.size)
         # A listing may miss what is replaced under it.
         gone = {id for id in known - ids if not self.exists(id)}
         scan = Scan([], gone, {})
-        for id in sorted(filter(ID.fullmatch, ids - known)):
+        for id in sorted(ids - known):
             try:
                 one = self._read(id, see)
             except OSError as error:
@@ -144,6 +143,11 @@ class DiskTier:
             self.remove(id)
             log.warning("dropped the record %s: %s", id, error)
         return None
+
+    def _ids(self) -> set[str]:
+        names = os.listdir(self.folder.path)
+        ids = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
+        return set(filter(ID.fullmatch, ids))
 
     def _path(self, id: str) -> Path:
         return self.folder.path / (id + SUFFIX)

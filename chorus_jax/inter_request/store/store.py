@@ -36,8 +36,9 @@ class Store:
     when they are asked for. `secret` is 16 to 64 random bytes, None for one that is
     kept in the folder. `clock` gives seconds since the epoch.
 
-    On a full disk new entries stay in memory, with a log line (see `degraded`). Raises
-    ValueError if the folder cannot be used or is of another secret.
+    On a full disk new entries stay in memory, with a log line (see `degraded`). Damage
+    to one file of the folder loses at most the one record in it. Raises ValueError if
+    the folder cannot be used, is of another secret, or has lost both copies of its own.
     """
 
     def __init__(
