@@ -24,6 +24,9 @@ class Heads(Protocol):
     def watch(self, watcher: Any) -> None:
         """Tells of entries that are there, that come and that go."""
 
+    def refresh(self) -> None:
+        """Tells of what other processes did."""
+
     def prefetch(self, id: str, namespace: str) -> None:
         """Begins to load an entry."""
 
@@ -61,6 +64,7 @@ class Foresight:
 
     def guess(self, recipe: str, namespace: str, words: Sequence[bytes]) -> str | None:
         """The entry of a recipe that shares most words, None if none shares any."""
+        self._store.refresh()
         with self._lock:
             counts = Counter(self._sharing(recipe, namespace, set(words)))
         return max(counts, key=counts.__getitem__) if counts else None

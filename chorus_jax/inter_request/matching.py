@@ -138,6 +138,7 @@ class Matcher:
 
         `refusal` says why an entry is not taken whatever its score, "" if it may be.
         """
+        self.store.refresh()
         near = self.shelves.near(query, self.candidates)
         if not near:
             return Rejection("no entry of this recipe that this namespace may see")

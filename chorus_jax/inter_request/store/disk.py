@@ -1,17 +1,17 @@
 """The tier on disk: one record a file, in a folder that several processes may share.
 
-What is damaged is dropped with a log line and never served. It knows no budget.
+What is damaged is dropped with a log line and never served. What cannot be read, as
+when too many files are open, is neither: it is an OSError. It knows no budget.
 """
 
 import logging
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from chorus_jax.inter_request.store import record, uses
-from chorus_jax.inter_request.store.entry import ID, Entry, Head
+from chorus_jax.inter_request.store.entry import ID, Entry, Head, Statistics
 from chorus_jax.inter_request.store.folder import Folder
 from chorus_jax.inter_request.store.key_file import open_secret
 from chorus_jax.inter_request.store.record import Opened, Record
@@ -30,52 +30,84 @@ class Found(NamedTuple):
     size: int
 
 
+class Scan(NamedTuple):
+    """Records besides the known ones, the known ones that are gone, and the bytes of
+    those besides that cannot be read."""
+
+    found: list[Found]
+    gone: set[str]
+    unread: dict[str, int]
+
+
 class DiskTier:
     """The records in a folder. Any number of threads may read at once.
 
     OSError if the folder cannot be made or written to, ValueError if it is of another
-    secret. What killed processes left half-written is removed.
+    secret or has lost its own. What killed processes left half-written is removed.
     """
 
     def __init__(self, path: Path, secret: bytes | None = None):
         self.folder = Folder(path)
         with self.folder.locked():
             self.folder.sweep()
-            self.secret = open_secret(self.folder, secret)
+            self.secret = open_secret(self.folder, secret, len(self._ids()))
 
-    def scan(self, known: set[str]) -> tuple[list[Found], set[str]]:
-        """Records besides the known ones, and the known ones that are gone."""
-        names = [name for name in os.listdir(self.folder.path) if _is_record(name)]
-        ids = {name.removesuffix(SUFFIX) for name in names}
+    def scan(self, known: set[str]) -> Scan:
+        """What differs from the known records. OSError if nothing can be told.
+
+        Others may write and remove records meanwhile.
+        """
+        ids = self._ids()
         see = lambda _, one: Found(one.described.head, one.size)
-        found = [self._read(id, see) for id in sorted(ids - known)]
-        return [one for one in found if one is not None], known - ids
+        # A listing may miss what is replaced under it.
+        gone = {id for id in known - ids if not self.exists(id)}
+        scan = Scan([], gone, {})
+        for id in sorted(ids - known):
+            try:
+                one = self._read(id, see)
+            except OSError as error:
+                log.warning("cannot read the record %s: %s", id, error)
+                scan.unread[id] = self.size(id)
+            else:
+                scan.found.extend([] if one is None else [one])
+        return scan
 
     def write(self, id: str, packed: Record) -> None:
         """Writes a record; OSError if it cannot be. Only while the lock is held."""
         self.folder.write(id + SUFFIX, packed.pieces)
 
     def load(self, id: str) -> tuple[Entry, int] | None:
-        """The entry and the bytes of its record, None if it is gone or no good."""
+        """The entry and the bytes of its record, None if it is gone or no good.
+
+        This and what else reads a record raise OSError if it cannot be read.
+        """
         return self._read(id, lambda at, one: (record.entry(at, one), one.size))
 
     def head(self, id: str) -> Head | None:
         """The head of a record, None if it is gone or no good."""
         return self._read(id, lambda _, one: one.described.head)
 
-    def hit(self, id: str, now: float, saved: float, step: int | None) -> None:
-        """Counts a hit in the record, if it is there."""
+    def hit(
+        self, id: str, now: float, saved: float, step: int | None
+    ) -> Statistics | None:
+        """Counts a hit in the record; None if it is gone or no good."""
 
-        def count(handle: int, one: Opened) -> None:
+        def count(handle: int, one: Opened) -> Statistics:
             row = one.described.head.row(step)
             change = lambda statistics: statistics.hit(now, saved, row)
-            uses.rewrite(handle, one.slots, one.made, change)
+            return uses.rewrite(handle, one.slots, one.made, change)
 
-        self._read(id, count, os.O_RDWR)
+        return self._read(id, count, os.O_RDWR)
 
     def exists(self, id: str) -> bool:
-        """Whether there is a record of this id."""
-        return self._path(id).exists()
+        """Whether there is a record of this id, as far as one can look."""
+        try:
+            os.stat(self._path(id))
+        except FileNotFoundError:
+            return False
+        except OSError:
+            pass
+        return True
 
     def size(self, id: str) -> int:
         """The bytes of the record of this id, 0 if there is none."""
@@ -95,7 +127,10 @@ class DiskTier:
     def _read(
         self, id: str, use: Callable[[int, Opened], T], flags: int = os.O_RDONLY
     ) -> T | None:
-        """What `use` makes of the open file and its record; None if that is no good."""
+        """What `use` makes of the open file and its record; None if there is none.
+
+        One that is no good is removed. OSError if it cannot be read, or not be removed.
+        """
         try:
             handle = os.open(self._path(id), flags | os.O_CLOEXEC)
             try:
@@ -104,18 +139,15 @@ class DiskTier:
                 os.close(handle)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            log.warning("cannot read the record %s: %s", id, error)
         except ValueError as error:
+            self.remove(id)
             log.warning("dropped the record %s: %s", id, error)
-            # If it cannot be removed it will be found, and dropped, again.
-            with suppress(OSError):
-                self.remove(id)
         return None
+
+    def _ids(self) -> set[str]:
+        names = os.listdir(self.folder.path)
+        ids = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
+        return set(filter(ID.fullmatch, ids))
 
     def _path(self, id: str) -> Path:
         return self.folder.path / (id + SUFFIX)
-
-
-def _is_record(name: str) -> bool:
-    return name.endswith(SUFFIX) and bool(ID.fullmatch(name.removesuffix(SUFFIX)))

@@ -30,21 +30,39 @@ class Folder:
         self._closed = weakref.finalize(self, os.close, self._lock)
         self._seen = -1
 
+    @property
+    def changed(self) -> bool:
+        """Whether another process may have changed the folder since we last looked, or
+        locked it. One small read."""
+        return self._count() != self._seen
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """For a look at the folder that keeps nobody out and waits for nobody.
+
+        Afterwards `changed` tells of what came since, of what a process was in the
+        midst of, and of all again after an error. Not while another thread is in here
+        or has the lock.
+        """
+        settled = self._settled()
+        yield
+        self._seen = self._seen if settled is None else settled
+
     @contextmanager
     def locked(self) -> Iterator[bool]:
         """Keeps other processes from changing the folder, and waits for one that does.
 
-        Yields whether one may have changed it since we last held the lock. Not for two
-        threads at once: flock would let both in.
+        Yields whether one may have changed it since we last held the lock and no error
+        came of it. Not for two threads at once: flock would let both in.
         """
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            count = int.from_bytes(os.pread(self._lock, COUNT_BYTES, 0), "little")
-            changed = count != self._seen
+            count = self._count()
+            ours = (count + 1) % 2**63
             # Counted before any change: nobody misses those of a killed process.
-            self._seen = (count + 1) % 2**63
-            os.pwrite(self._lock, self._seen.to_bytes(COUNT_BYTES, "little"), 0)
-            yield changed
+            os.pwrite(self._lock, ours.to_bytes(COUNT_BYTES, "little"), 0)
+            yield count != self._seen
+            self._seen = ours
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
@@ -89,3 +107,17 @@ class Folder:
         self._closed()
         # The number may soon be another file's.
         self._lock = -1
+
+    def _count(self) -> int:
+        return int.from_bytes(os.pread(self._lock, COUNT_BYTES, 0), "little")
+
+    def _settled(self) -> int | None:
+        """The count of changes, None while a process makes the last of them."""
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        try:
+            return self._count()
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)

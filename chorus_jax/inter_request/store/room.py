@@ -29,14 +29,18 @@ def in_memory(tiers: Tiers, limit: int) -> None:
 def on_disk(tiers: Tiers, disk: DiskTier, limit: int) -> None:
     """Evicts from the disk until it holds at most `limit` bytes.
 
-    With the folder to itself (`Tiers.alone`).
+    What cannot be read, and so not be judged, goes last. With the folder to itself
+    (`Tiers.alone`).
     """
     while True:
         # Together: readers may drop what is damaged meanwhile.
         with tiers.lock:
-            if tiers.catalogue.disk <= limit:
+            if tiers.disk_used <= limit:
                 return
-            held = tiers.catalogue.on_disk()
+            held, unread = tiers.catalogue.on_disk(), list(tiers.unread)
+        if not held:
+            _drop(tiers, disk, unread[0])
+            continue
         victim = tiers.eviction.victim(held, tiers.clock())
         if victim.step is None or not _shorten(tiers, disk, victim.id, victim.step):
             _drop(tiers, disk, victim.id)
@@ -46,6 +50,7 @@ def _drop(tiers: Tiers, disk: DiskTier, id: str) -> None:
     with tiers.lock:
         item = tiers.catalogue.get(id)
         disk.remove(id)
+        tiers.unread.pop(id, None)
         # A reader may have found it damaged meanwhile.
         if item is not None:
             tiers.catalogue.put(replace(item, disk=0))
@@ -53,12 +58,12 @@ def _drop(tiers: Tiers, disk: DiskTier, id: str) -> None:
 
 def _shorten(tiers: Tiers, disk: DiskTier, id: str, step: int) -> bool:
     """Whether an entry could be written again without a key step."""
-    loaded = disk.load(id)
-    if loaded is None:
-        return False
-    shorter = loaded[0].without(step)
-    packed = record.packed(shorter, disk.secret)
     try:
+        loaded = disk.load(id)
+        if loaded is None:
+            return False
+        shorter = loaded[0].without(step)
+        packed = record.packed(shorter, disk.secret)
         disk.write(id, packed)
     except OSError as error:
         log.warning("evicting all of %s instead of step %d: %s", id, step, error)

@@ -36,8 +36,9 @@ class Store:
     when they are asked for. `secret` is 16 to 64 random bytes, None for one that is
     kept in the folder. `clock` gives seconds since the epoch.
 
-    On a full disk new entries stay in memory, with a log line (see `degraded`). Raises
-    ValueError if the folder cannot be used or is of another secret.
+    On a full disk new entries stay in memory, with a log line (see `degraded`). Damage
+    to one file of the folder loses at most the one record in it. Raises ValueError if
+    the folder cannot be used, is of another secret, or has lost both copies of its own.
     """
 
     def __init__(
@@ -84,8 +85,9 @@ class Store:
 
     @property
     def disk_used(self) -> int:
-        """Bytes of records on disk."""
-        return self._tiers.catalogue.disk
+        """Bytes of records on disk, with those that cannot be read."""
+        with self._tiers.lock:
+            return self._tiers.disk_used
 
     @property
     def degraded(self) -> bool:
@@ -109,6 +111,7 @@ class Store:
         """An entry, None if it is not here or not for this namespace.
 
         From disk its checksum is verified; a damaged record is dropped with a log line.
+        One that cannot be read is a miss with a log line, and stays.
         """
         item = self._item(id, namespace)
         if item is None or item.entry is None:
@@ -126,6 +129,7 @@ class Store:
 
     def find(self, exact: str, namespace: str) -> str | None:
         """The id of an entry of this exact request (see `Secret.exact`), or None."""
+        self.refresh()
         with self._tiers.lock:
             item = self._tiers.catalogue.find(exact, namespace)
         return None if item is None else item.id
@@ -141,8 +145,9 @@ class Store:
             if item is None:
                 return
             tiers.catalogue.put(item.hit(now, saved, step))
-            if tiers.disk is not None and item.disk:
-                tiers.disk.hit(id, now, saved, step)
+            disk = tiers.disk
+            if disk is not None and item.disk:
+                tiers.read(id, lambda id: disk.hit(id, now, saved, step))
 
     def delete(self, id: str) -> bool:
         """Removes an entry from memory and disk; False if it was not here.
@@ -170,15 +175,24 @@ class Store:
                 room.on_disk(tiers, tiers.disk, limits.disk)
 
     def refresh(self) -> None:
-        """Learns what other processes did in the folder; `admit` does so too."""
-        with self._tiers.writing, self._tiers.alone():
-            pass
+        """Learns what other processes did in the folder, as all look-ups here do.
+
+        It waits for none of them, and is one small read if they did nothing.
+        """
+        self._tiers.refresh()
 
     def watch(self, watcher: Watcher) -> None:
-        """Tells a watcher of all entries that are here, and from then on of changes."""
-        with self._tiers.lock:
-            for head in self:
-                watcher.admitted(head)
+        """Tells a watcher of all entries that are here, and from then on of changes.
+
+        What cannot be read comes when it can be, as if it were new.
+        """
+        with self._tiers.writing, self._tiers.lock:
+            for item in list(self._tiers.catalogue):
+                head = self._head(item)
+                if head is None:
+                    self._tiers.put_off(item.id)
+                else:
+                    watcher.admitted(head)
             self._tiers.watchers.append(watcher)
 
     def close(self) -> None:
@@ -195,6 +209,7 @@ class Store:
 
     def _item(self, id: str, namespace: str) -> Item | None:
         """An item, unless another process has removed its record."""
+        self.refresh()
         tiers = self._tiers
         with tiers.lock:
             item = tiers.catalogue.get(id, namespace)
@@ -209,11 +224,7 @@ class Store:
         if item.entry is not None:
             return replace(item.entry.head, statistics=item.statistics)
         disk = self._tiers.disk
-        head = None if disk is None else disk.head(item.id)
-        if head is None:
-            with self._tiers.lock:
-                self._tiers.catalogue.remove(item.id)
-        return head
+        return None if disk is None else self._tiers.read(item.id, disk.head)
 
     def _delete(self, wanted: Callable[[Item], bool]) -> int:
         tiers = self._tiers

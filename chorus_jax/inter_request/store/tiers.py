@@ -1,26 +1,31 @@
 """The two tiers, memory and disk, and what is in each.
 
 A new entry goes to both. What is evicted from one stays in the other; in neither, it is
-gone. Order of locks: `writing`, the folder's (other processes), `lock`.
+gone. Order of locks: `looking`, `writing`, the folder's (other processes), `lock`.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from chorus_jax.inter_request.store.catalogue import Catalogue, Item
 from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.entry import Entry, Head
 from chorus_jax.inter_request.store.eviction import Eviction
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 
 @runtime_checkable
 class Watcher(Protocol):
     """Hears of every entry that comes and goes, one at a time and in that order.
 
-    It must not wait for a thread that uses the store.
+    It must not use the store, nor wait for a thread that does.
     """
 
     def admitted(self, head: Head) -> None:
@@ -47,7 +52,9 @@ class Tiers:
     """Memory, disk (None for memory only) and their catalogue.
 
     The catalogue is read and changed under `lock`; one thread at a time, with
-    `writing`, writes records. `clock` gives seconds since the epoch.
+    `writing`, writes records, and one, with `looking`, looks at what other processes
+    did. `clock` gives seconds since the epoch. `unread` are the bytes of records that
+    could not be read, and so are not in the catalogue.
     """
 
     disk: DiskTier | None
@@ -58,7 +65,14 @@ class Tiers:
 
     def __post_init__(self) -> None:
         self.writing, self.lock = threading.Lock(), threading.RLock()
+        self.looking = threading.Lock()
         self.catalogue = Catalogue(self._gone)
+        self.unread: dict[str, int] = {}
+
+    @property
+    def disk_used(self) -> int:
+        """The bytes of all records, under `lock`."""
+        return self.catalogue.disk + sum(self.unread.values())
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -70,20 +84,56 @@ class Tiers:
             yield
             return
         with self.disk.folder.locked() as changed:
-            if changed:
+            if changed or self.unread:
                 self.adopt(self.disk)
             yield
 
+    def refresh(self) -> None:
+        """Learns what other processes finished, and waits for none of them.
+
+        If nothing changed that is one small read.
+        """
+        try:
+            if self.disk is not None and self.disk.folder.changed:
+                with self.looking:
+                    self._look(self.disk)
+        except OSError as error:
+            log.warning("cannot see what other processes left: %s", error)
+
     def adopt(self, disk: DiskTier) -> None:
-        """Learns what came to the disk and what is gone from it."""
+        """Learns what came to the disk and what is gone from it. Under `writing`."""
         with self.lock:
             known = {item.id for item in self.catalogue if item.disk}
-        found, gone = disk.scan(known)
+        scan = disk.scan(known)
         with self.lock:
-            for id in gone:
+            self.unread = scan.unread
+            for id in scan.gone:
                 self.catalogue.remove(id)
-            for head, size in found:
+            for head, size in scan.found:
                 self.put(head, None, size)
+
+    def read(self, id: str, how: Callable[[str], T | None]) -> T | None:
+        """What `how` reads of a record; None, and it is forgotten, if there is none.
+
+        None also if it cannot be read, with a log line; it is not forgotten then.
+        """
+        try:
+            found = how(id)
+        except OSError as error:
+            log.warning("cannot read the record %s, which stays: %s", id, error)
+            return None
+        if found is None:
+            with self.lock:
+                self.catalogue.remove(id)
+        return found
+
+    def put_off(self, id: str) -> None:
+        """Takes a record that cannot be read from the catalogue, if it is there, until
+        it can be. Under `lock`."""
+        item = self.catalogue.get(id)
+        if item is not None:
+            self.unread[id] = item.disk
+            self.catalogue.remove(id)
 
     def put(self, head: Head, entry: Entry | None, size: int) -> None:
         """Lists what is in a tier; what is known of the other stays. Under `lock`."""
@@ -98,9 +148,19 @@ class Tiers:
 
     def forget(self, id: str) -> None:
         """Removes an entry from both tiers. Under `lock`."""
-        self.catalogue.remove(id)
+        # In this order: a record that cannot be removed is still there.
         if self.disk is not None:
             self.disk.remove(id)
+        self.catalogue.remove(id)
+
+    def _look(self, disk: DiskTier) -> None:
+        # A thread of ours that writes learns it itself, and may take long.
+        if disk.folder.changed and self.writing.acquire(blocking=False):
+            try:
+                with disk.folder.looking():
+                    self.adopt(disk)
+            finally:
+                self.writing.release()
 
     def _gone(self, id: str) -> None:
         for watcher in self.watchers:

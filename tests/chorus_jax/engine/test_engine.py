@@ -432,6 +432,23 @@ def test_a_restarted_engine_finds_everything_again(pipeline, tmp_path):
     again.close()
 
 
+def test_what_one_engine_leaves_another_on_its_folder_finds(pipeline, tmp_path):
+    caches = [Cache.in_folder(tmp_path, 10**8) for _ in range(2)]
+    one, other = (Engine(pipeline, cache, policy) for cache in caches)
+    made = one.generate(small(seed=3))
+    hit = other.generate(small(BLUE, seed=4))
+    assert hit.ledger.kind == "semantic" and hit.ledger.source == made.entry
+    replayed = other.generate(small(seed=3))
+    assert replayed.ledger.kind == "exact"
+    np.testing.assert_array_equal(replayed.video.frames, made.video.frames)
+    assert one.generate(small(BLUE, seed=4)).ledger.kind == "exact"
+    caches[0].store.delete(made.entry)
+    caches[0].store.delete(hit.entry)
+    assert other.generate(small(seed=3)).ledger.kind == "miss"
+    for cache in caches:
+        cache.close()
+
+
 def test_a_source_on_disk_is_read_while_the_text_encoder_runs(
     pipeline, tmp_path, monkeypatch
 ):

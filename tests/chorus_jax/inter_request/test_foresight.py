@@ -15,10 +15,14 @@ class Heads:
     """A store of heads that loads nothing."""
 
     def __init__(self):
-        self.watchers, self.loaded = [], []
+        self.watchers, self.loaded, self.others = [], [], []
 
     def watch(self, watcher):
         self.watchers.append(watcher)
+
+    def refresh(self):
+        while self.others:
+            self.admit(*self.others.pop())
 
     def prefetch(self, id, namespace):
         self.loaded.append((id, namespace))
@@ -98,6 +102,11 @@ def test_words_that_all_have_are_not_looked_at(store, found, monkeypatch):
     store.admit(CAT, "a cat")
     store.admit(DOG, "a dog")
     assert guess(found, "a") is None and guess(found, "a cat") == CAT
+
+
+def test_what_another_process_left_is_guessed(store, found):
+    store.others.append((CAT, "a cat"))
+    assert guess(found, "a cat") == CAT
 
 
 def test_what_is_guessed_is_loaded(store, found):

@@ -156,6 +156,20 @@ def test_ten_thousand_changes_keep_index_and_store_in_step():
         assert 0 < len(store) < 330
 
 
+def test_a_matcher_finds_what_another_process_left(tmp_path):
+    first, second = (Store(0, folder=tmp_path, disk_bytes=10**7) for _ in range(2))
+    with first, second:
+        matcher = Matcher(second, ExactIndex)
+        asked = query(second, "a cat runs", unit(1, 0))
+        assert isinstance(matcher(asked, LOOK, 0.5), Rejection)
+        id = admit(first, "a cat runs", unit(1, 0))
+        found = matcher(asked, LOOK, 0.5)
+        assert isinstance(found, Found) and found.head.id == id
+        first.delete(id)
+        refused = matcher(asked, LOOK, 0.5)
+        assert isinstance(refused, Rejection) and "no entry" in refused.reason
+
+
 def test_a_shelf_that_is_empty_is_gone(store):
     matcher = Matcher(store, ExactIndex)
     for number in range(20):

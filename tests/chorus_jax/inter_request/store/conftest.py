@@ -54,6 +54,20 @@ def _equal(a, b):
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
+class Mirror:
+    """Keeps ids in step with a store, and refuses what an index would refuse."""
+
+    def __init__(self):
+        self.ids = []
+
+    def admitted(self, head):
+        assert head.id not in self.ids
+        self.ids.append(head.id)
+
+    def removed(self, id):
+        self.ids.remove(id)
+
+
 @pytest.fixture(scope="session")
 def make():
     return make_entry
@@ -67,6 +81,11 @@ def word_keys():
 @pytest.fixture(scope="session")
 def same():
     return is_same
+
+
+@pytest.fixture
+def mirror():
+    return Mirror()
 
 
 @pytest.fixture

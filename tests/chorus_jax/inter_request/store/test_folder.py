@@ -54,6 +54,20 @@ def test_who_locks_learns_whether_another_did(two):
     assert changed(one)
 
 
+def test_changes_are_told_again_after_an_error(two):
+    one, other = two
+    for folder in two:
+        with folder.locked():
+            pass
+    with pytest.raises(KeyError), one.locked() as changed:
+        assert changed
+        raise KeyError
+    with one.locked() as changed:
+        assert changed, "nobody came to look at what the other did"
+    with one.locked() as changed:
+        assert not changed
+
+
 def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path):
     folder = Folder(tmp_path / "f")
     folder.write("a", [b"old"])
