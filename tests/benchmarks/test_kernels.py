@@ -7,7 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import kernel_cases, kernel_tables, kernels
+from benchmarks import (
+    kernel_cases,
+    kernel_errors,
+    kernel_tables,
+    kernel_timing,
+    kernels,
+)
 from kernels_pallas import dispatch
 
 CASES = {case.name: case for case in kernel_cases.CASES}
@@ -49,12 +55,17 @@ def test_rows_are_chosen_by_their_words():
     assert kernels.selected(names, [], missing=False) == names
 
 
-@pytest.mark.parametrize("name", ["region", "cross"])
-def test_what_is_compared_is_the_same_function(name, monkeypatch):
+@pytest.fixture(params=["region", "cross"])
+def small(request, monkeypatch):
+    """A case of a tiny model: four tiles of six tokens, two of them active."""
     tiny = SimpleNamespace(heads=2, width=32, tile=(1, 2, 3))
     monkeypatch.setitem(kernel_cases.MODELS, "tiny", tiny)
     monkeypatch.setitem(kernel_cases.GRIDS, "tiny", (1, 4, 6))
-    small = kernel_cases.Case(name, "tiny", "tiny", 0.5, 0 if name == "region" else 5)
+    text = 0 if request.param == "region" else 5
+    return kernel_cases.Case(request.param, "tiny", "tiny", 0.5, text)
+
+
+def test_what_is_compared_is_the_same_function(small):
     operands = [
         jax.random.normal(jax.random.key(i), x.shape, jnp.float32)
         for i, x in enumerate(kernel_cases.shapes(small)[:-1])
@@ -67,6 +78,27 @@ def test_what_is_compared_is_the_same_function(name, monkeypatch):
     for found, want in zip(*map(jax.tree.leaves, (ours, plain)), strict=True):
         assert found.shape[-1] == 32
         np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_what_is_wrong_in_an_active_tile_is_not_timed(small):
+    want, right = kernel_errors.reference(small), kernel_cases.functions(small)["ours"]
+
+    def error(scale=1.0, leaf=-1):
+        def function(*operands):
+            """Ours, the active tiles of one result multiplied."""
+            leaves, tree = jax.tree.flatten(right(*operands))
+            of_tile = jnp.ones(4, leaves[leaf].dtype).at[operands[-1]].set(scale)
+            tiles = leaves[leaf].reshape(4, 6, 32) * of_tile[:, None, None]
+            leaves[leaf] = tiles.reshape(leaves[leaf].shape)
+            return jax.tree.unflatten(tree, leaves)
+
+        return kernel_errors.error(small, jax.jit(function), want)
+
+    assert error() < kernel_timing.TOLERANCE / 3
+    for leaf in range(len(jax.tree.leaves(want))):
+        assert error(0.0, leaf) == 1
+        assert error(0.9, leaf) > kernel_timing.TOLERANCE
+        assert np.isnan(error(np.nan, leaf))
 
 
 def test_tables_have_a_line_a_case_and_a_column_a_tpu():
