@@ -15,6 +15,8 @@ from benchmarks import (
     kernels,
 )
 from kernels_pallas import dispatch
+from kernels_pallas.masked_region_attention.api import masked_region_attention
+from kernels_pallas.masked_region_attention.reference import Fresh
 
 CASES = {case.name: case for case in kernel_cases.CASES}
 
@@ -53,6 +55,36 @@ def test_rows_are_chosen_by_their_words():
     names = ["region 1.3b 480p 0.1 v5e", "cross 1.3b 480p 0.1 v5e"]
     assert kernels.selected(names, ["region", "v5e"], missing=False) == names[:1]
     assert kernels.selected(names, [], missing=False) == names
+
+
+@pytest.mark.parametrize(
+    "dtype, width, generation",
+    [("bfloat16", 64, "v5p"), ("float32", 128, "v4"), ("float32", 64, "v5e")],
+)
+@pytest.mark.parametrize("everything", [False, True], ids=["bare", "everything"])
+def test_other_heads_and_all_options_compile(dtype, width, generation, everything):
+    pytest.importorskip("libtpu", reason="needs libtpu: Linux on x86-64")
+    from benchmarks import kernel_aot
+
+    count, size, few, heads = 168, 195, 42, 1536 // width
+    low = lambda *shape: jax.ShapeDtypeStruct((1, *shape), jnp.dtype(dtype))
+    whole, new = low(count, size, 1536), low(few, size, 1536)
+    ids = jax.ShapeDtypeStruct((1, few), jnp.int32)
+    bias = jax.ShapeDtypeStruct((1, count, size), jnp.float32)
+
+    def run(query, key, value, out, new, ids, bias):
+        split = [kernel_cases.split([x], heads)[0] for x in (query, key, value, out)]
+        options = {"out": split.pop()}
+        if everything:
+            fresh = Fresh(*kernel_cases.split([new, new], heads), ids)
+            options |= {"fresh": fresh, "bias": bias, "listed": ids, "logsumexp": True}
+        return masked_region_attention(*split, ids, **options)
+
+    with kernel_aot.device_mesh(generation) as mesh:
+        place = kernel_aot.replicated(mesh)
+        operands = (whole, whole, whole, whole, new, ids, bias)
+        found = kernel_aot.compiled(run, place, *operands)[1]
+    assert 0 < found["vmem_mib"] < 16
 
 
 @pytest.fixture(params=["region", "cross"])

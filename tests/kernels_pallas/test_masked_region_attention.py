@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels_pallas import dispatch
-from kernels_pallas.masked_region_attention import blocks
+from kernels_pallas.masked_region_attention import blocks, tpu
 from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh
 from tests.kernels_pallas import naive
@@ -233,7 +233,17 @@ def test_a_variant_refuses_what_it_cannot_do():
 
 
 def test_blocks_are_whole_tiles_near_the_wanted_rows():
-    assert blocks.fitted("any", 195, 42, 168) == blocks.Tiles(5, 8)
-    assert blocks.fitted("any", 4096, 3, 8) == blocks.Tiles(1, 1)
-    assert blocks.fitted("any", 120, 42, 630) == blocks.Tiles(8, 10)
-    assert blocks.fitted("any", 120, 42, 631) == blocks.Tiles(8, 13)
+    fitted = partial(blocks.fitted, "any")
+    assert fitted(1, 195, 42, 168) == blocks.Tiles(5, 8)
+    assert fitted(1, 4096, 3, 8) == blocks.Tiles(1, 1)
+    assert fitted(1, 120, 42, 630) == blocks.Tiles(8, 10)
+    assert fitted(1, 120, 42, 631) == blocks.Tiles(8, 13)
+
+
+def test_rows_that_take_more_on_the_chip_are_fewer_in_a_block():
+    low, single = jnp.dtype("bfloat16"), jnp.dtype("float32")
+    weights = [tpu.weight(12, w, t) for w in (128, 64) for t in (low, single)]
+    assert weights == [1, 2, 2, 4] and tpu.weight(3, 256, low) == 2
+    found = [blocks.fitted("any", x, 100, 50, 50) for x in (1, 2, 3, 4)]
+    assert [tiles.query for tiles in found] == [10, 10, 5, 5]
+    assert [tiles.key for tiles in found] == [10, 5, 5, 5]
