@@ -311,10 +311,15 @@ def key_block(
 def listed_tile(
     plan: Plan, i: int, b: Any, a: Any, q: Any, j: Any, active: Any, listed: Any
 ) -> tuple:
-    """Which tile of the keys is the i-th of the j-th block of listed ones."""
+    """Which tile of the keys is the i-th of the j-th block of listed ones.
+
+    At padding the row's first again: one that is not listed may hold anything, and a
+    weight of 0 does not undo nan.
+    """
     _, j, _, _ = key_block(plan, b, a, q, j, active)
-    tile = listed[(b * plan.key_blocks + j) * plan.tiles.key + i]
-    return b, jnp.maximum(tile, 0), 0, a
+    begin = b * plan.key_blocks * plan.tiles.key
+    tile, first = listed[begin + j * plan.tiles.key + i], listed[begin]
+    return b, jnp.where(tile < 0, jnp.maximum(first, 0), tile), 0, a
 
 
 def offsets(

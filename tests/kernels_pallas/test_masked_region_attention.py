@@ -130,6 +130,14 @@ class Checks:
         found = self.check(query, key, value, jnp.array([[0]]), out, bias=none)
         assert not np.asarray(found.out)[0, 0].any()
 
+    def test_tiles_that_are_not_listed_may_hold_anything(self):
+        query, key, value, out = arrays(2, 5, 4, 2, 16)
+        listed = jnp.array([[3, 1, -1], [-1, -1, -1]])
+        unlisted = jnp.array([0, 2, 4])
+        key, value = (x.at[:, unlisted].set(jnp.nan) for x in (key, value))
+        active = jnp.array([[0, 4], [2, -1]])
+        self.check(query, key, value, active, out, listed=listed)
+
     def test_parts_are_combined_by_their_sums_of_weights(self):
         query, key, value, out = arrays(1, 4, 6, 2, 16)
         active = jnp.array([[3, 1]])
