@@ -499,6 +499,20 @@ def test_a_region_larger_than_the_video_is_refused(model):
         run(model, conditions(model), source, plan, region(9))
 
 
+@pytest.mark.parametrize("implementation", [None, "reference"])
+def test_a_mesh_that_does_not_divide_the_region_changes_nothing(model, implementation):
+    plan = StagePlan(STEPS, 1, 4)
+    _, source = earlier(model, plan)
+    target, mesh = conditions(model, seed=1), sharding.make_mesh(context=8)
+    few = region(3, halo=2, open_until=3)
+    with dispatch.forced(implementation):
+        want = run(model, target, source, plan, few)
+        with jax.set_mesh(mesh):
+            ours = run(sharding.shard(model, mesh), target, source, plan, few)
+    assert ours.chosen.tiles.tolist() == want.chosen.tiles.tolist()
+    np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
+
+
 @pytest.mark.parametrize("implementation", ["reference", "tpu_interpreted"])
 @pytest.mark.parametrize("context", [HeldContext(), SampledContext(2)], ids=str)
 def test_the_kernels_change_nothing(model, implementation, context):
