@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks import rows, timing
-from benchmarks.kernel_cases import CASES, Case, functions
+from benchmarks.kernel_cases import Case, functions
 from benchmarks.kernel_errors import error, maker, reference
 from kernels_pallas import dispatch
 
@@ -35,17 +35,16 @@ COLUMNS = (
 )
 
 
-def time_all(selected: Callable[[Sequence[str]], list[str]]) -> None:
-    """Times the rows that are asked for; prints the table."""
+def time_all(cases: Sequence[Case]) -> None:
+    """Times these cases; prints the table. SystemExit without an accelerator."""
     implementation = dispatch.choose()
     if implementation == "reference":
         raise SystemExit("timing needs a TPU or GPU; --aot compiles without one")
-    cases = {case.name: case for case in CASES if case.model == "1.3b"}
     peak, bandwidth = matrix_peak(), memory_peak()
     print(f"{peak / 1e12:.0f} TFLOP/s, {bandwidth / 1e12:.2f} TB/s measured")
     found = []
-    for name in selected([*cases]):
-        found += measured(cases[name], implementation, peak, bandwidth)
+    for case in cases:
+        found += measured(case, implementation, peak, bandwidth)
         rows.update("kernels", found[-1:], ("row", "implementation"))
         print(rows.table(found[-1:], COLUMNS))
     print(rows.table(found, COLUMNS))

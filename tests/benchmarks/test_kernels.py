@@ -18,6 +18,7 @@ from kernels_pallas import dispatch
 from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh
 
+KERNELS = {"region", "cross"}
 CASES = {case.name: case for case in kernel_cases.CASES}
 
 
@@ -55,6 +56,21 @@ def test_rows_are_chosen_by_their_words():
     names = ["region 1.3b 480p 0.1 v5e", "cross 1.3b 480p 0.1 v5e"]
     assert kernels.selected(names, ["region", "v5e"], missing=False) == names[:1]
     assert kernels.selected(names, [], missing=False) == names
+    with pytest.raises(SystemExit, match="no row has all these.* cross, region"):
+        kernels.selected(names, ["region", "v9"], missing=False)
+
+
+@pytest.mark.parametrize("words, model", [([], "1.3b"), (["14b", "region"], "14b")])
+def test_what_is_timed_is_the_small_model_unless_rows_are_named(
+    words, model, monkeypatch
+):
+    timed = []
+    monkeypatch.setattr(kernel_timing, "time_all", timed.extend)
+    monkeypatch.setattr(kernels, "enable_cache", lambda: None)
+    monkeypatch.setattr("sys.argv", ["kernels", "--rows", *words])
+    kernels.main()
+    assert {case.model for case in timed} == {model}
+    assert {case.kernel for case in timed} == ({"region"} if words else KERNELS)
 
 
 @pytest.mark.parametrize(
