@@ -4,10 +4,10 @@
 
 A few targets at 4 steps from sources that differ from them, by a policy with a step of
 a region and amplified cross-attention: once as the platform runs it (on a CPU the plain
-path), once by each implementation. The ledgers must be equal, or it stops. `psnr` is
-that of the two videos, the least over the targets (none if all are equal), and the
-accuracies are those of the oracle. On a CPU the kernels for TPUs and GPUs are run op by
-op, so nothing is timed.
+path), once by each implementation. The ledgers must be equal and the videos near each
+other, or it stops. `psnr` is that of the two videos, the least over the targets (none
+if all are equal), and the accuracies are those of the oracle. On a CPU the kernels for
+TPUs and GPUs are run op by op, so nothing is timed.
 """
 
 import argparse
@@ -32,6 +32,8 @@ from kernels_pallas import dispatch
 
 TIER = Tier(0.0, 1, 3, active=0.5, key_gain=1.5, output_gain=1.1)
 POLICY = Policy(4, (TIER,), (1, 3), Regions(halo=0.25, limit=math.inf))
+# Decibels that videos are beyond which differ by rounding alone.
+LEAST = 30.0
 COLUMNS = ("row", "targets", "psnr", "accuracy", "accuracy_own", "refused")
 
 
@@ -55,6 +57,11 @@ def compared(
                 pair = mine, arm(target)
             check_same(*(run.ledger for run in pair))
             near.append(psnr(*(run.frames for run in pair)))
+            if not near[-1] >= LEAST:
+                raise SystemExit(
+                    f"{name}: {near[-1]:.1f} dB to the platform's own video of "
+                    f"{target.prompt!r}, expected {LEAST:g} or more: a kernel is wrong"
+                )
             right.append([judge(target.prompt, x.frames)["accuracy"] for x in pair])
     except NotImplementedError as refusal:
         return {"refused": str(refusal)}

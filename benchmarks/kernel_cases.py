@@ -58,7 +58,8 @@ class Case:
 
     @property
     def donated(self) -> tuple[int, ...]:
-        """The operands that are written in place."""
+        """The operands that are written in place: jax gives the first of them to the
+        first result, so they are in the order of the results."""
         return (1, 2, 3) if self.kernel == "region" else (3,)
 
     @property
@@ -141,9 +142,10 @@ def region(
     new_value: Array,
     active: Array,
 ) -> tuple[Array, Array, Array]:
-    """The kernel: outputs, keys and values, in place."""
+    """The kernel: keys, values and outputs, in place."""
     fresh = Fresh(new_key, new_value, active)
-    return masked_region_attention(query, key, value, active, fresh=fresh, out=out)[:3]
+    found = masked_region_attention(query, key, value, active, fresh=fresh, out=out)
+    return found.key, found.value, found.out
 
 
 def gathered(attend: Callable[..., Array]) -> Callable[..., Any]:
@@ -161,7 +163,7 @@ def gathered(attend: Callable[..., Array]) -> Callable[..., Any]:
         key, value = put(key, active, new_key), put(value, active, new_value)
         joined = lambda x: x.reshape(1, -1, *x.shape[3:])
         found = attend(joined(take(query, active)), joined(key), joined(value))
-        return put(out, active, found.reshape(new_key.shape)), key, value
+        return key, value, put(out, active, found.reshape(new_key.shape))
 
     return run
 

@@ -124,7 +124,7 @@ def layer(model: str, size: str, active: int | None, generation: str) -> dict[st
         ids,
     )
     with kernel_aot.device_mesh(generation) as mesh:
-        return kernel_aot.compiled(run, mesh, *operands)[1]
+        return kernel_aot.compiled(run, kernel_aot.replicated(mesh), *operands)[1]
 
 
 def memory(name: str) -> dict[str, Any]:
@@ -132,8 +132,11 @@ def memory(name: str) -> dict[str, Any]:
     case, kernels = MEMORY[name]
     with kernel_aot.device_mesh("v5p") as mesh, enabled(kernels):
         function, operands = region_steps(case, mesh)
+        place = kernel_aot.replicated(mesh)
         try:
-            program, found = kernel_aot.compiled(function, mesh, *operands, donate=(3,))
+            program, found = kernel_aot.compiled(
+                function, place, *operands, donate=(3,)
+            )
         except jax.errors.JaxRuntimeError as error:
             needed = re.search(r"HLO temporaries \(([\d.]+)G\)", str(error))
             if needed is None:

@@ -7,15 +7,14 @@ copy of a large array.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from benchmarks import rows, timing
-from benchmarks.kernel_cases import CASES, Case, functions, shapes
+from benchmarks.kernel_cases import Case, functions
+from benchmarks.kernel_errors import error, maker, reference
 from kernels_pallas import dispatch
 
 ROUNDS = 7
@@ -36,17 +35,16 @@ COLUMNS = (
 )
 
 
-def time_all(selected: Callable[[Sequence[str]], list[str]]) -> None:
-    """Times the rows that are asked for; prints the table."""
+def time_all(cases: Sequence[Case]) -> None:
+    """Times these cases; prints the table. SystemExit without an accelerator."""
     implementation = dispatch.choose()
     if implementation == "reference":
         raise SystemExit("timing needs a TPU or GPU; --aot compiles without one")
-    cases = {case.name: case for case in CASES if case.model == "1.3b"}
     peak, bandwidth = matrix_peak(), memory_peak()
     print(f"{peak / 1e12:.0f} TFLOP/s, {bandwidth / 1e12:.2f} TB/s measured")
     found = []
-    for name in selected([*cases]):
-        found += measured(cases[name], implementation, peak, bandwidth)
+    for case in cases:
+        found += measured(case, implementation, peak, bandwidth)
         rows.update("kernels", found[-1:], ("row", "implementation"))
         print(rows.table(found[-1:], COLUMNS))
     print(rows.table(found, COLUMNS))
@@ -56,28 +54,24 @@ def measured(
     case: Case, implementation: str, peak: float, bandwidth: float
 ) -> list[dict[str, Any]]:
     """The row of a case."""
-    made = {name: jax.jit(f) for name, f in functions(case).items()}
-    errors = {name: error(case, function) for name, function in made.items()}
+    made = {
+        name: jax.jit(function, donate_argnums=case.donated)
+        for name, function in functions(case).items()
+    }
+    want = reference(case)
+    errors = {name: error(case, function, want) for name, function in made.items()}
     print(case.name, {name: f"{x:.2g}" for name, x in errors.items()})
     right = [name for name, x in errors.items() if x <= TOLERANCE]
     if "ours" not in right:
         raise SystemExit(f"{case.name}: error {errors['ours']:.2g}, not timed")
-    kept = {name: f for name, f in functions(case).items() if name in right}
-    things = {
-        name: Repeated(jax.jit(f, donate_argnums=case.donated), case)
-        for name, f in kept.items()
-    }
-    times = timed(things, case)
+    times = timed({name: Repeated(made[name], case) for name in right}, case)
     seconds = {name: time.median / REPEATED for name, time in times.items()}
     others = {name: x for name, x in seconds.items() if name != "ours"}
-    baseline = "library" if "library" in others else "xla"
     row = {
         "row": case.name,
         "implementation": implementation,
         "seconds": seconds["ours"],
         "spread": times["ours"].spread,
-        "baseline": baseline,
-        "ratio": seconds["ours"] / others[baseline],
         "error": errors["ours"],
         "teraflops": case.operations / seconds["ours"] / 1e12,
         "share_of_peak": case.operations / seconds["ours"] / peak,
@@ -87,6 +81,8 @@ def measured(
     }
     for name, x in others.items():
         row |= {f"{name}_seconds": x, f"{name}_spread": times[name].spread}
+    for baseline in [name for name in ("library", "xla") if name in others][:1]:
+        row |= {"baseline": baseline, "ratio": seconds["ours"] / others[baseline]}
     return [row]
 
 
@@ -94,8 +90,7 @@ class Repeated:
     """Some calls of a function, each on operands that it has not seen."""
 
     def __init__(self, function: Callable[..., Any], case: Case):
-        self.function, self.case, self.round = function, case, 0
-        self.make = jax.jit(partial(operands, case))
+        self.function, self.make, self.round = function, maker(case), 0
         self.ready: list[Any] = []
 
     def prepare(self) -> None:
@@ -114,28 +109,6 @@ def timed(things: Mapping[str, Repeated], case: Case) -> dict[str, timing.Timing
     """Seconds of each thing's repeated calls, in turns."""
     prepare = lambda name: things[name].prepare()
     return timing.interleaved(things, ROUNDS, case.name, prepare)
-
-
-def operands(case: Case, key: jax.Array) -> tuple[jax.Array, ...]:
-    """Random operands of a case; the active tiles are spread over the video."""
-    found = []
-    for i, shape in enumerate(shapes(case)):
-        if shape.dtype == jnp.int32:
-            order = jax.random.permutation(key, case.tiling.count)[: case.active]
-            found.append(jnp.sort(order)[None].astype(jnp.int32))
-        else:
-            values = jax.random.normal(jax.random.fold_in(key, i), shape.shape)
-            found.append(values.astype(shape.dtype))
-    return tuple(found)
-
-
-def error(case: Case, function: Callable[..., Any]) -> float:
-    """The largest difference of the outputs from XLA's in float32, over the largest."""
-    given = jax.jit(partial(operands, case))(jax.random.key(0))
-    single = [x if x.dtype == jnp.int32 else x.astype(jnp.float32) for x in given]
-    want, found = jax.jit(functions(case)["xla"])(*single), function(*given)
-    want, found = (np.asarray(jax.tree.leaves(x)[0], np.float32) for x in (want, found))
-    return float(np.abs(found - want).max() / np.abs(want).max())
 
 
 def matrix_peak(size: int = 8192) -> float:

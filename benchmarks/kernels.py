@@ -4,7 +4,8 @@
     python -m benchmarks.kernels                            # on a TPU or GPU
 
 `--rows WORD ...` takes the rows whose name has all these words, `--missing` those that
-have no row yet; a row is written as soon as it is there.
+have no row yet; a row is written as soon as it is there. Without words all rows are
+compiled, but only those of Wan 1.3B are timed.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from benchmarks import kernel_aot, kernel_steps, rows
 from benchmarks.kernel_cases import CASES
+from chorus_jax.compilation import enable_cache
 
 AOT_COLUMNS = (
     "row",
@@ -30,11 +32,20 @@ AOT_COLUMNS = (
 )
 
 
+TIMED = ("1.3b",)
+
+
 def selected(names: Sequence[str], words: Sequence[str], missing: bool) -> list[str]:
-    """The rows that are asked for."""
+    """The rows that are asked for. SystemExit if none has these words."""
+    asked = [name for name in names if all(word in name.split() for word in words)]
+    if not asked:
+        known = sorted({word for name in names for word in name.split()})
+        raise SystemExit(
+            f"--rows {' '.join(words)}: no row has all these words; there are rows "
+            f"with {', '.join(known)}"
+        )
     there = {row["row"] for row in rows.load("kernels")} if missing else set()
-    every = lambda name: all(word in name.split() for word in words)
-    return [name for name in names if every(name) and name not in there]
+    return [name for name in asked if name not in there]
 
 
 def compile_all(words: Sequence[str], missing: bool) -> None:
@@ -44,18 +55,18 @@ def compile_all(words: Sequence[str], missing: bool) -> None:
         for generation in kernel_aot.TOPOLOGIES
         for case in CASES
     }
-    found = []
-    for name in tqdm(selected([*cases], words, missing), desc="kernels", leave=False):
-        found.append(kernel_aot.row(*cases[name]))
-        rows.update("kernels", found[-1:])
-    if found:
-        print(rows.table(found, AOT_COLUMNS))
-    steps = []
-    for name in tqdm(selected(kernel_steps.ROWS, words, missing), leave=False):
-        steps.append(kernel_steps.row(name))
-        rows.update("kernels", steps[-1:])
-    if steps:
-        print(rows.table(steps, kernel_steps.COLUMNS))
+    asked = selected([*cases, *kernel_steps.ROWS], words, missing)
+    found, steps = [], []
+    for name in tqdm(asked, desc="kernels", leave=False):
+        if name in cases:
+            found.append(kernel_aot.row(*cases[name]))
+            rows.update("kernels", found[-1:])
+        else:
+            steps.append(kernel_steps.row(name))
+            rows.update("kernels", steps[-1:])
+    for told, columns in ((found, AOT_COLUMNS), (steps, kernel_steps.COLUMNS)):
+        if told:
+            print(rows.table(told, columns))
 
 
 def main() -> None:
@@ -65,13 +76,17 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=[])
     parser.add_argument("--missing", action="store_true")
     options = parser.parse_args()
+    rows.commit()  # rows name it: better to fail here than after minutes
     if options.aot:
         compile_all(options.rows, options.missing)
         return
     # Late: it looks for the accelerator.
     from benchmarks import kernel_timing
 
-    kernel_timing.time_all(lambda names: selected(names, options.rows, options.missing))
+    enable_cache()
+    names = [case.name for case in CASES]
+    asked = selected(names, options.rows or TIMED, options.missing)
+    kernel_timing.time_all([case for case in CASES if case.name in asked])
 
 
 if __name__ == "__main__":

@@ -51,6 +51,13 @@ def spec(axes: Sequence[str | None]) -> PartitionSpec:
     return PartitionSpec(*(None if axis is None else RULES[axis] for axis in axes))
 
 
+def token_spec(axes: Sequence[str | None], shape: Sequence[int]) -> PartitionSpec:
+    """`spec`, but tokens are not split where the mesh does not divide them."""
+    size = jax.sharding.get_abstract_mesh().shape[RULES["tokens"]]
+    whole = [axis == "tokens" and count % size > 0 for axis, count in zip(axes, shape)]
+    return spec([None if alone else axis for axis, alone in zip(axes, whole)])
+
+
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     """`x` with its sharding fixed by logical names; as it is outside `jax.set_mesh`."""
     if jax.sharding.get_abstract_mesh().empty:

@@ -31,7 +31,8 @@ def attention(
     """softmax(query key^T / sqrt(d) + bias) value, with float32 logits and softmax.
 
     `bias` is one number a key: minus infinity drops it, log(r) counts it r times. Under
-    `jax.set_mesh` queries are split over tokens and heads, keys over heads.
+    `jax.set_mesh` queries are split over heads, and over tokens if they divide; keys
+    over heads.
     """
     name = implementation or choose(sharding.platform(), query.dtype, bias is not None)
     if name not in IMPLEMENTATIONS:
@@ -39,7 +40,7 @@ def attention(
     attend = {"chunked": chunked, "cudnn": cudnn, "splash": splash}[name]
     if jax.sharding.get_abstract_mesh().empty:
         return attend(query, key, value, bias)
-    rows = sharding.spec(("batch", "tokens", "heads", None))
+    rows = sharding.token_spec(("batch", "tokens", "heads", None), query.shape)
     columns = sharding.spec(("batch", None, "heads", None))
     bias_spec = None if bias is None else PartitionSpec(columns[0], None)
     # check_vma: the library's kernels do not say how their outputs vary over the mesh.

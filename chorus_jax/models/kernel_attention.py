@@ -60,13 +60,10 @@ def over_tiles(
             query, key, value, every, fresh=fresh, bias=bias
         ).out
 
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty:
+    if jax.sharding.get_abstract_mesh().empty:
         return attend(query, key, value, fresh, bias)
-    rows = sharding.spec(("batch", "tokens", None, "heads", None))
+    rows = sharding.token_spec(("batch", "tokens", None, "heads", None), query.shape)
     columns = sharding.spec(("batch", None, None, "heads", None))
-    if query.shape[1] % mesh.shape[rows[1]]:
-        rows = columns
     flat: Any = PartitionSpec(columns[0], None)
     new = None
     if fresh is not None:
@@ -90,6 +87,7 @@ def over_text(
 ) -> Float[Array, "b n a d"]:
     """Attention over the text, its keys and output amplified, plus the residual.
 
+    Under `jax.set_mesh` heads are split, and the queries if they divide.
     The plain path where the kernel does not run, or the keys are too many for it.
     """
     operands = (query, key, value, bias, gains, residual)
@@ -97,7 +95,7 @@ def over_text(
         return plain(*operands)
     if jax.sharding.get_abstract_mesh().empty:
         return amplified(*operands)
-    rows = sharding.spec(("batch", "tokens", "heads", None))
+    rows = sharding.token_spec(("batch", "tokens", "heads", None), query.shape)
     columns = sharding.spec(("batch", None, "heads", None))
     flat = PartitionSpec(columns[0], None)
     scales = None if gains is None else (flat, PartitionSpec(columns[0]))

@@ -1,5 +1,6 @@
 """Block sizes of masked region attention: whole tiles, near a number of rows."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ class Tiles(NamedTuple):
     key: int
 
 
+# Of bfloat16 heads that fill one group of lanes; of others `shrunk`.
 DEFAULT = Rows(1024, 1664)
 # By device kind, from `python -m benchmarks.tune_kernels`.
 ROWS: dict[str, Rows] = {}
@@ -36,13 +38,24 @@ ROWS: dict[str, Rows] = {}
 TRITON: dict[str, GpuBlock] = {}
 
 
-def fitted(kind: str, size: int, active: int, listed: int) -> Tiles:
-    """Tiles a block on a device kind, for tiles of `size` tokens."""
-    rows = ROWS.get(kind, DEFAULT)
+def fitted(kind: str, weight: int, size: int, active: int, listed: int) -> Tiles:
+    """Tiles a block on a device kind, for tiles of `size` tokens.
+
+    `weight` is what a row of a block takes on the chip, 1 for a head of 128 in
+    bfloat16: twice as much for float32, and for each further group of lanes.
+    """
+    rows = shrunk(ROWS.get(kind, DEFAULT), weight)
     return Tiles(
         min(active, MOST_TILES, max(1, rows.query // size)),
         dividing(listed, min(MOST_TILES, max(1, rows.key // size))),
     )
+
+
+def shrunk(rows: Rows, weight: int) -> Rows:
+    """Fewer rows where each takes more: half of the keys first, then of the queries."""
+    halvings = math.ceil(math.log2(weight))
+    queries, keys = halvings // 2, halvings - halvings // 2
+    return Rows(max(1, rows.query >> queries), max(1, rows.key >> keys))
 
 
 def dividing(count: int, most: int) -> int:

@@ -49,8 +49,13 @@ def attend(
     keys, values = key, value
     offset = jnp.zeros(key.shape[:3], jnp.float32) if bias is None else bias
     if listed is not None:
-        keys, values, offset = (take(x, listed) for x in (key, value, offset))
-        offset = jnp.where((listed >= 0)[..., None], offset, -jnp.inf)
+        there = (listed >= 0)[..., None]
+        offset = jnp.where(there, take(offset, listed), -jnp.inf)
+        # A tile that is not listed may hold anything, nan too.
+        keys, values = (
+            jnp.where(there[..., None, None], take(x, listed), jnp.zeros((), x.dtype))
+            for x in (key, value)
+        )
     found, total = softmax(take(query, active), keys, values, offset)
     total = jnp.where((active >= 0)[..., None, None], total, -jnp.inf)
     found = put(out, active, found.astype(out.dtype))

@@ -84,11 +84,11 @@ def attend(
     tiles: blocks.Tiles | None = None,
 ) -> Attended:
     """As the reference; `tiles` a block from the table unless given."""
-    k, t = active.shape[1], key.shape[1]
-    sizes = tiles or blocks.fitted(
-        dispatch.device()[1], key.shape[2], k, t if listed is None else listed.shape[1]
-    )
-    plan = planned(query, key, active, bias, listed, sizes)
+    (k, t, s), (a, d) = (active.shape[1], *key.shape[1:3]), query.shape[3:]
+    if tiles is None:
+        kind, seen = dispatch.device()[1], t if listed is None else listed.shape[1]
+        tiles = blocks.fitted(kind, weight(a, d, query.dtype), s, k, seen)
+    plan = planned(query, key, active, bias, listed, tiles)
     flat = [merged(x) for x in (query, key, value, out)]
     if fresh is not None:
         flat[1:3] = written(flat[1:3], fresh, interpret)
@@ -139,6 +139,15 @@ def together(heads: int, width: int) -> int:
         if heads % count == 0 and count * width % LANES == 0:
             return count
     return heads
+
+
+def weight(heads: int, width: int, dtype: jnp.dtype) -> int:
+    """What a row of a block takes on the chip, 1 for a head of 128 in bfloat16.
+
+    Each head of a block has sums of its own, which fill whole groups of lanes.
+    """
+    groups = together(heads, width) * pl.cdiv(width, LANES)
+    return groups * dtype.itemsize // 2
 
 
 def merged(x: Float[Array, "b t s a d"]) -> Float[Array, "b t s c"]:
@@ -302,10 +311,15 @@ def key_block(
 def listed_tile(
     plan: Plan, i: int, b: Any, a: Any, q: Any, j: Any, active: Any, listed: Any
 ) -> tuple:
-    """Which tile of the keys is the i-th of the j-th block of listed ones."""
+    """Which tile of the keys is the i-th of the j-th block of listed ones.
+
+    At padding the row's first again: one that is not listed may hold anything, and a
+    weight of 0 does not undo nan.
+    """
     _, j, _, _ = key_block(plan, b, a, q, j, active)
-    tile = listed[(b * plan.key_blocks + j) * plan.tiles.key + i]
-    return b, jnp.maximum(tile, 0), 0, a
+    begin = b * plan.key_blocks * plan.tiles.key
+    tile, first = listed[begin + j * plan.tiles.key + i], listed[begin]
+    return b, jnp.where(tile < 0, jnp.maximum(first, 0), tile), 0, a
 
 
 def offsets(

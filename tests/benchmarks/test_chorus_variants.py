@@ -17,15 +17,15 @@ HIT = Ledger("semantic", 4, 2.5, 0.9, "source", 1, 3, active=0.5)
 @pytest.fixture
 def found(monkeypatch):
     """What is said of a variant whose videos are brighter than the plain path's."""
-    judged = lambda prompt, frames: {"accuracy": float(frames.mean() < 5)}
+    judged = lambda prompt, frames: {"accuracy": float(frames.mean() < 3)}
     monkeypatch.setattr(chorus_variants, "judge", judged)
 
-    def make(ledgers=(HIT, HIT), refuses=False):
+    def make(ledgers=(HIT, HIT), refuses=False, brighter=5):
         def arm(target):
             forced = dispatch.forced.value
             if forced and refuses:
                 raise NotImplementedError("heads of 48")
-            frames = np.full((5, 8, 8, 3), 10 if forced else 0, np.uint8)
+            frames = np.full((5, 8, 8, 3), brighter if forced else 0, np.uint8)
             return Run(frames, ledgers[forced is not None])
 
         return compared("x", arm, TARGETS, [arm(target) for target in TARGETS])
@@ -38,7 +38,7 @@ TARGETS = [SimpleNamespace(prompt="a")] * 2
 
 def test_a_variant_is_forced_and_compared_with_the_plain_path(found):
     told = found()
-    assert told["psnr"] == pytest.approx(20 * np.log10(255 / 10))
+    assert told["psnr"] == pytest.approx(20 * np.log10(255 / 5))
     assert (told["accuracy_own"], told["accuracy"]) == (1.0, 0.0)
 
 
@@ -57,6 +57,11 @@ def test_what_refuses_says_so(found):
 def test_other_work_stops_it(found, ledgers):
     with pytest.raises(SystemExit, match="two equal hits with a region"):
         found(ledgers)
+
+
+def test_another_video_stops_it(found):
+    with pytest.raises(SystemExit, match="28.1 dB .* of 'a', expected 30 or more"):
+        found(brighter=10)
 
 
 def test_all_that_run_on_a_cpu_are_tried():

@@ -7,9 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import kernel_cases, kernel_tables, kernels
+from benchmarks import (
+    kernel_cases,
+    kernel_errors,
+    kernel_tables,
+    kernel_timing,
+    kernels,
+)
 from kernels_pallas import dispatch
+from kernels_pallas.masked_region_attention.api import masked_region_attention
+from kernels_pallas.masked_region_attention.reference import Fresh
 
+KERNELS = {"region", "cross"}
 CASES = {case.name: case for case in kernel_cases.CASES}
 
 
@@ -31,24 +40,80 @@ def test_compiles_for_a_tpu(name, generation):
     with kernel_aot.device_mesh(generation) as mesh:
         ours = kernel_cases.functions(case)["ours"]
         operands = kernel_cases.shapes(case)
-        program, found = kernel_aot.compiled(ours, mesh, *operands)
+        program, found = kernel_aot.compiled(
+            ours, kernel_aot.row_major(mesh), *operands, donate=case.donated
+        )
     assert "tpu_custom_call" in program.as_text()
     # The default limit of what a kernel may have on the chip.
     assert 0 < found["vmem_mib"] < 16
+    # Written in place: no copy of a buffer. Tokens in a row are other memory than the
+    # same in tiles of 195.
+    if case.kernel == "region" or case.share == 1:
+        assert found["temporary_mib"] < 1
 
 
 def test_rows_are_chosen_by_their_words():
     names = ["region 1.3b 480p 0.1 v5e", "cross 1.3b 480p 0.1 v5e"]
     assert kernels.selected(names, ["region", "v5e"], missing=False) == names[:1]
     assert kernels.selected(names, [], missing=False) == names
+    with pytest.raises(SystemExit, match="no row has all these.* cross, region"):
+        kernels.selected(names, ["region", "v9"], missing=False)
 
 
-@pytest.mark.parametrize("name", ["region", "cross"])
-def test_what_is_compared_is_the_same_function(name, monkeypatch):
+@pytest.mark.parametrize("words, model", [([], "1.3b"), (["14b", "region"], "14b")])
+def test_what_is_timed_is_the_small_model_unless_rows_are_named(
+    words, model, monkeypatch
+):
+    timed = []
+    monkeypatch.setattr(kernel_timing, "time_all", timed.extend)
+    monkeypatch.setattr(kernels, "enable_cache", lambda: None)
+    monkeypatch.setattr("sys.argv", ["kernels", "--rows", *words])
+    kernels.main()
+    assert {case.model for case in timed} == {model}
+    assert {case.kernel for case in timed} == ({"region"} if words else KERNELS)
+
+
+@pytest.mark.parametrize(
+    "dtype, width, generation",
+    [("bfloat16", 64, "v5p"), ("float32", 128, "v4"), ("float32", 64, "v5e")],
+)
+@pytest.mark.parametrize("everything", [False, True], ids=["bare", "everything"])
+def test_other_heads_and_all_options_compile(dtype, width, generation, everything):
+    pytest.importorskip("libtpu", reason="needs libtpu: Linux on x86-64")
+    from benchmarks import kernel_aot
+
+    count, size, few, heads = 168, 195, 42, 1536 // width
+    low = lambda *shape: jax.ShapeDtypeStruct((1, *shape), jnp.dtype(dtype))
+    whole, new = low(count, size, 1536), low(few, size, 1536)
+    ids = jax.ShapeDtypeStruct((1, few), jnp.int32)
+    bias = jax.ShapeDtypeStruct((1, count, size), jnp.float32)
+
+    def run(query, key, value, out, new, ids, bias):
+        split = [kernel_cases.split([x], heads)[0] for x in (query, key, value, out)]
+        options = {"out": split.pop()}
+        if everything:
+            fresh = Fresh(*kernel_cases.split([new, new], heads), ids)
+            options |= {"fresh": fresh, "bias": bias, "listed": ids, "logsumexp": True}
+        return masked_region_attention(*split, ids, **options)
+
+    with kernel_aot.device_mesh(generation) as mesh:
+        place = kernel_aot.replicated(mesh)
+        operands = (whole, whole, whole, whole, new, ids, bias)
+        found = kernel_aot.compiled(run, place, *operands)[1]
+    assert 0 < found["vmem_mib"] < 16
+
+
+@pytest.fixture(params=["region", "cross"])
+def small(request, monkeypatch):
+    """A case of a tiny model: four tiles of six tokens, two of them active."""
     tiny = SimpleNamespace(heads=2, width=32, tile=(1, 2, 3))
     monkeypatch.setitem(kernel_cases.MODELS, "tiny", tiny)
     monkeypatch.setitem(kernel_cases.GRIDS, "tiny", (1, 4, 6))
-    small = kernel_cases.Case(name, "tiny", "tiny", 0.5, 0 if name == "region" else 5)
+    text = 0 if request.param == "region" else 5
+    return kernel_cases.Case(request.param, "tiny", "tiny", 0.5, text)
+
+
+def test_what_is_compared_is_the_same_function(small):
     operands = [
         jax.random.normal(jax.random.key(i), x.shape, jnp.float32)
         for i, x in enumerate(kernel_cases.shapes(small)[:-1])
@@ -61,6 +126,27 @@ def test_what_is_compared_is_the_same_function(name, monkeypatch):
     for found, want in zip(*map(jax.tree.leaves, (ours, plain)), strict=True):
         assert found.shape[-1] == 32
         np.testing.assert_allclose(found, want, atol=1e-5)
+
+
+def test_what_is_wrong_in_an_active_tile_is_not_timed(small):
+    want, right = kernel_errors.reference(small), kernel_cases.functions(small)["ours"]
+
+    def error(scale=1.0, leaf=-1):
+        def function(*operands):
+            """Ours, the active tiles of one result multiplied."""
+            leaves, tree = jax.tree.flatten(right(*operands))
+            of_tile = jnp.ones(4, leaves[leaf].dtype).at[operands[-1]].set(scale)
+            tiles = leaves[leaf].reshape(4, 6, 32) * of_tile[:, None, None]
+            leaves[leaf] = tiles.reshape(leaves[leaf].shape)
+            return jax.tree.unflatten(tree, leaves)
+
+        return kernel_errors.error(small, jax.jit(function), want)
+
+    assert error() < kernel_timing.TOLERANCE / 3
+    for leaf in range(len(jax.tree.leaves(want))):
+        assert error(0.0, leaf) == 1
+        assert error(0.9, leaf) > kernel_timing.TOLERANCE
+        assert np.isnan(error(np.nan, leaf))
 
 
 def test_tables_have_a_line_a_case_and_a_column_a_tpu():

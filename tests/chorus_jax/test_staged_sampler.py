@@ -499,15 +499,54 @@ def test_a_region_larger_than_the_video_is_refused(model):
         run(model, conditions(model), source, plan, region(9))
 
 
-@pytest.mark.parametrize("implementation", ["reference", "tpu_interpreted"])
+@pytest.mark.parametrize("implementation", [None, "reference"])
+def test_a_mesh_that_does_not_divide_the_region_changes_nothing(model, implementation):
+    plan = StagePlan(STEPS, 1, 4)
+    _, source = earlier(model, plan)
+    target, mesh = conditions(model, seed=1), sharding.make_mesh(context=8)
+    few = region(3, halo=2, open_until=3)
+    with dispatch.forced(implementation):
+        want = run(model, target, source, plan, few)
+        with jax.set_mesh(mesh):
+            ours = run(sharding.shard(model, mesh), target, source, plan, few)
+    assert ours.chosen.tiles.tolist() == want.chosen.tiles.tolist()
+    np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
+
+
+KERNELS = pytest.mark.parametrize(
+    "implementation", ["reference", "tpu_interpreted", "gpu_interpreted"]
+)
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """A model whose heads no kernel refuses."""
+    config = replace(CONFIG, head_width=16)
+    return jax.jit(lambda: WanDiT(config, rngs=nnx.Rngs(0)))()
+
+
+@KERNELS
 @pytest.mark.parametrize("context", [HeldContext(), SampledContext(2)], ids=str)
-def test_the_kernels_change_nothing(model, implementation, context):
+def test_the_kernels_change_nothing(wide, implementation, context):
     plan = StagePlan(STEPS, 2, 5)
-    given, source = earlier(model, plan)
+    given, source = earlier(wide, plan)
     gains = GainTables(jnp.full((STEPS, 1, 8), 1.5), jnp.full((STEPS, 1), 1.2))
-    arguments = (model, given, source, plan, region(3, context=context), gains)
+    arguments = (wide, given, source, plan, region(3, context=context), gains)
     want = run(*arguments)
     with dispatch.forced(implementation):
         found = run(*arguments)
     np.testing.assert_array_equal(found.chosen.tiles, want.chosen.tiles)
     np.testing.assert_allclose(found.latents, want.latents, atol=1e-4)
+
+
+@KERNELS
+def test_the_equalities_hold_with_the_kernels(wide, implementation):
+    """All tiles active are a full step, and unit gains are none."""
+    plan = StagePlan(STEPS, 2, 4)
+    _, source = earlier(wide, plan)
+    arguments = (wide, conditions(wide, seed=1), source, plan)
+    with dispatch.forced(implementation):
+        whole = run(*arguments)
+        every, unit = (run(*arguments, region(TILES), x) for x in (None, unit_gains()))
+    np.testing.assert_allclose(every.latents, whole.latents, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(unit.latents, every.latents)

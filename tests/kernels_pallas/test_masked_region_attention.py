@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels_pallas import dispatch
-from kernels_pallas.masked_region_attention import blocks
+from kernels_pallas.masked_region_attention import blocks, tpu
 from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh
 from tests.kernels_pallas import naive
@@ -130,6 +130,14 @@ class Checks:
         found = self.check(query, key, value, jnp.array([[0]]), out, bias=none)
         assert not np.asarray(found.out)[0, 0].any()
 
+    def test_tiles_that_are_not_listed_may_hold_anything(self):
+        query, key, value, out = arrays(2, 5, 4, 2, 16)
+        listed = jnp.array([[3, 1, -1], [-1, -1, -1]])
+        unlisted = jnp.array([0, 2, 4])
+        key, value = (x.at[:, unlisted].set(jnp.nan) for x in (key, value))
+        active = jnp.array([[0, 4], [2, -1]])
+        self.check(query, key, value, active, out, listed=listed)
+
     def test_parts_are_combined_by_their_sums_of_weights(self):
         query, key, value, out = arrays(1, 4, 6, 2, 16)
         active = jnp.array([[3, 1]])
@@ -233,7 +241,17 @@ def test_a_variant_refuses_what_it_cannot_do():
 
 
 def test_blocks_are_whole_tiles_near_the_wanted_rows():
-    assert blocks.fitted("any", 195, 42, 168) == blocks.Tiles(5, 8)
-    assert blocks.fitted("any", 4096, 3, 8) == blocks.Tiles(1, 1)
-    assert blocks.fitted("any", 120, 42, 630) == blocks.Tiles(8, 10)
-    assert blocks.fitted("any", 120, 42, 631) == blocks.Tiles(8, 13)
+    fitted = partial(blocks.fitted, "any")
+    assert fitted(1, 195, 42, 168) == blocks.Tiles(5, 8)
+    assert fitted(1, 4096, 3, 8) == blocks.Tiles(1, 1)
+    assert fitted(1, 120, 42, 630) == blocks.Tiles(8, 10)
+    assert fitted(1, 120, 42, 631) == blocks.Tiles(8, 13)
+
+
+def test_rows_that_take_more_on_the_chip_are_fewer_in_a_block():
+    low, single = jnp.dtype("bfloat16"), jnp.dtype("float32")
+    weights = [tpu.weight(12, w, t) for w in (128, 64) for t in (low, single)]
+    assert weights == [1, 2, 2, 4] and tpu.weight(3, 256, low) == 2
+    found = [blocks.fitted("any", x, 100, 50, 50) for x in (1, 2, 3, 4)]
+    assert [tiles.query for tiles in found] == [10, 10, 5, 5]
+    assert [tiles.key for tiles in found] == [10, 5, 5, 5]
