@@ -6,7 +6,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from chorus_jax.inter_request.index import ExactIndex
+from chorus_jax.inter_request.foresight import Foresight
+from chorus_jax.inter_request.index import ExactIndex, Rebuilds, ScannIndex
 from chorus_jax.inter_request.matching import Found, Matcher, Query, Rejection
 from chorus_jax.inter_request.second_look import SecondLook
 from chorus_jax.inter_request.store import Entry, Statistics, Store
@@ -15,6 +16,8 @@ from chorus_jax.inter_request.words import word_keys
 LOOK = SecondLook()
 RECIPE, OTHER = "a" * 64, "b" * 64
 SHAPE = (1, 2, 2, 1)
+WORDS = ["red", "blue", "cat", "dog"]
+NONE = np.zeros((0, 16), np.float16)
 
 
 @pytest.fixture
@@ -135,25 +138,61 @@ def test_a_matcher_knows_what_was_there_before_it(store):
     assert isinstance(found, Found) and found.head.id == id
 
 
-def test_ten_thousand_changes_keep_index_and_store_in_step():
-    rng, words = random.Random(0), ["red", "blue", "cat", "dog"]
-    with Store(300 * 60) as store:
-        matcher = Matcher(store, ExactIndex)
-        for count in range(10_000):
-            if rng.random() < 0.8 or not len(store):
-                vector = unit(rng.gauss(0, 1), rng.gauss(0, 1), rng.gauss(0, 1))
-                space = rng.choice(["us", "them"])
-                admit(store, rng.choice(words), vector, namespace=space)
-            elif rng.random() < 0.95:
-                assert store.delete(rng.choice([*matcher.shelves.places]))
-            else:
-                store.evict(300 * 30, 0)
-            if count % 500 == 0:
-                known = {head.id for head in store}
-                assert matcher.shelves.places.keys() == known
-                indexes = matcher.shelves.indexes.values()
-                assert sum(map(len, indexes)) == len(known)
-        assert 0 < len(store) < 330
+def often_built(width):
+    return ScannIndex(width, Rebuilds(least=20, growth=0.5))
+
+
+def test_ten_thousand_admissions_keep_index_and_store_in_step():
+    with Store(64 * 140) as store:
+        change_often(store, ExactIndex, 10_000)
+
+
+@pytest.mark.parametrize(
+    "admissions", [500, pytest.param(10_000, marks=pytest.mark.slow)]
+)
+def test_scann_a_folder_and_the_store_stay_in_step(unsynced, tmp_path, admissions):
+    with Store(24 * 140, folder=tmp_path, disk_bytes=96 * 1000) as store:
+        built = change_often(store, often_built, admissions)
+    assert built > 10, "hardly ever was a searcher at work"
+
+
+def change_often(store, make_index, admissions):
+    """So many, with deletes and evictions between; at how many of 100 points there was
+    a searcher."""
+    rng, built = random.Random(0), 0
+    matcher, foresight = Matcher(store, make_index), Foresight(store)
+    for count in range(1, admissions + 1):
+        vector = unit(*(rng.gauss(0, 1) for _ in range(16)))
+        space = rng.choice(["us", "them"])
+        admit(store, rng.choice(WORDS), vector, namespace=space)
+        if rng.random() < 0.2:
+            assert store.delete(rng.choice([*matcher.shelves.places]))
+        if rng.random() < 0.01:
+            store.evict(store.memory_used // 2, store.disk_used // 2)
+        if count % (admissions // 100) == 0:
+            check_in_step(store, matcher, foresight)
+            indexes = matcher.shelves.indexes.values()
+            built += any(getattr(index, "_built", None) for index in indexes)
+    assert len(store) > 20
+    matcher.shelves.close()
+    check_in_step(store, matcher, foresight)
+    return built
+
+
+def check_in_step(store, matcher, foresight):
+    heads = {head.id: head for head in store}
+    shelves, items = matcher.shelves, list(store._tiers.catalogue)
+    assert heads.keys() == {item.id for item in items} == foresight._words.keys()
+    assert shelves.places.keys() == heads.keys() and len(store) == len(heads)
+    assert all(id in shelves.indexes[shelf] for id, shelf in shelves.places.items())
+    assert sum(map(len, shelves.indexes.values())) == len(heads)
+    for head in [*heads.values()][::20]:
+        near = shelves.near(Query(RECIPE, head.namespace, head.embedding, (), NONE), 8)
+        assert near[0][0] == head.id and {id for id, _ in near} <= heads.keys()
+    if store._tiers.disk is not None:
+        files = store._tiers.disk.folder.path.glob("*.record")
+        sizes = {path.stem: path.stat().st_size for path in files}
+        assert sizes == {item.id: item.disk for item in items if item.disk}
 
 
 def test_a_matcher_finds_what_another_process_left(tmp_path):
