@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernels_pallas import dispatch
-from kernels_pallas.masked_region_attention import blocks, tpu
+from kernels_pallas.masked_region_attention import blocks
 from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh
 from tests.kernels_pallas import naive
@@ -237,7 +237,19 @@ def test_a_variant_refuses_what_it_cannot_do():
         masked_region_attention(
             *operands, jnp.array([[0]]), implementation="tpu_interpreted"
         )
-    assert dispatch.refusal("masked_region_attention", "gpu", jnp.dtype("float32"), 24)
+    wide = jax.ShapeDtypeStruct((1, 2, 4, 1, 24), jnp.float32)
+    assert "width 24" in dispatch.refusal("masked_region_attention", "gpu", wide)
+
+
+def test_tiles_that_do_not_fit_on_a_tpu_are_refused_by_their_size():
+    query, key, value, _ = arrays(1, 1, 2197, 1, 128, jnp.bfloat16)
+    with pytest.raises(NotImplementedError, match="tiles of 2197 tokens: .* than 1024"):
+        masked_region_attention(
+            *(query, key, value, jnp.array([[0]])), implementation="tpu_interpreted"
+        )
+    for size, a, d, dtype in [(512, 2, 64, "float32"), (845, 12, 128, "bfloat16")]:
+        some = jax.ShapeDtypeStruct((1, 2, size, a, d), dtype)
+        assert dispatch.refusal("masked_region_attention", "tpu", some) is None
 
 
 def test_blocks_are_whole_tiles_near_the_wanted_rows():
@@ -249,9 +261,8 @@ def test_blocks_are_whole_tiles_near_the_wanted_rows():
 
 
 def test_rows_that_take_more_on_the_chip_are_fewer_in_a_block():
-    low, single = jnp.dtype("bfloat16"), jnp.dtype("float32")
-    weights = [tpu.weight(12, w, t) for w in (128, 64) for t in (low, single)]
-    assert weights == [1, 2, 2, 4] and tpu.weight(3, 256, low) == 2
+    weights = [blocks.weight(12, w, x) for w in (128, 64) for x in (2, 4)]
+    assert weights == [1, 2, 2, 4] and blocks.weight(3, 256, 2) == 2
     found = [blocks.fitted("any", x, 100, 50, 50) for x in (1, 2, 3, 4)]
     assert [tiles.query for tiles in found] == [10, 10, 5, 5]
     assert [tiles.key for tiles in found] == [10, 5, 5, 5]
