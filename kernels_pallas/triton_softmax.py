@@ -16,7 +16,7 @@ from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
 from kernels_pallas.dispatch import Query
-from kernels_pallas.gpu_block import GpuBlock
+from kernels_pallas.gpu_block import WIDEST, GpuBlock
 from kernels_pallas.products import LOWEST
 
 # Beyond the rows of any buffer.
@@ -40,6 +40,8 @@ def refusal(query: Query) -> str | None:
         return f"{dtype} is none of bfloat16, float16, float32"
     if width < 16 or width & (width - 1):
         return f"heads of width {width}: Triton wants a power of two from 16 on"
+    if width > WIDEST:
+        return f"heads of width {width}: blocks fit on the chip up to {WIDEST}"
     return None
 
 

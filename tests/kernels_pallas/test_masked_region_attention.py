@@ -237,8 +237,10 @@ def test_a_variant_refuses_what_it_cannot_do():
         masked_region_attention(
             *operands, jnp.array([[0]]), implementation="tpu_interpreted"
         )
-    wide = jax.ShapeDtypeStruct((1, 2, 4, 1, 24), jnp.float32)
-    assert "width 24" in dispatch.refusal("masked_region_attention", "gpu", wide)
+    for width in (24, 256):
+        wide = jax.ShapeDtypeStruct((1, 2, 4, 1, width), jnp.float32)
+        reason = dispatch.refusal("masked_region_attention", "gpu", wide)
+        assert f"heads of width {width}" in reason
 
 
 def test_tiles_that_do_not_fit_on_a_tpu_are_refused_by_their_size():

@@ -56,7 +56,8 @@ def test_a_refusal_is_logged_once(monkeypatch, caplog):
     monkeypatch.setattr(dispatch, "device", lambda: ("gpu", "some kind"))
     kernel_attention.tell_once.cache_clear()
     for width in (16, 48, 48):
-        assert runs("amplified_cross_attention", random(1, 4, 2, width)) == (width == 16)
+        taken = runs("amplified_cross_attention", random(1, 4, 2, width))
+        assert taken == (width == 16)
     [record] = caplog.records
     assert "'gpu' refuses heads of width 48" in record.message
 
