@@ -59,8 +59,8 @@ def steps(rows: Rows) -> str:
             "Wan, TPU": _of(row, (2, 3, 5)),
             "active share": row["active"],
             "cycles": row["cycles"],
-            "of a full one's": row.get("cycles_ratio"),
-            "over the share": scaled(row, "cycles_ratio", 1 / row["active"]),
+            "of a full one's": row.get("ratio"),
+            "over the share": scaled(row, "ratio", 1 / row["active"]),
         }
         for row in rows
     ]

@@ -1,5 +1,6 @@
 """What `chorus info` says: versions, devices, weights and the memory they need."""
 
+import math
 import platform
 from collections.abc import Iterator
 from importlib import metadata
@@ -12,6 +13,8 @@ import jax.numpy as jnp
 from chorus_jax import checkpoints, sharding, shipped
 from chorus_jax.compilation import enable_cache
 from chorus_jax.models.attention import choose
+from chorus_jax.models.kernel_attention import REGION, TEXT, chosen
+from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.parts import PARTS, TRANSFORMER, Sizes, further_transformers
 
 PACKAGES = ("chorus_jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "transformers")
@@ -53,10 +56,24 @@ def weight_lines(folder: Path) -> Iterator[tuple[str, str]]:
         text, _ = described(PARTS[TRANSFORMER][0], other)
         yield name, f"{text} (in place of {TRANSFORMER})"
     yield "memory, weights only", f"{total / GIB:.3f} GiB"
-    kind = jnp.dtype(sizes.transformer.dtype)
-    for name, biased in {"self": False, "cross": True}.items():
-        chosen = choose(sharding.platform(), kind, biased)
-        yield f"{name}-attention", f"{chosen} ({sharding.platform()}, {kind})"
+    yield from attention_lines(sizes.transformer)
+
+
+def attention_lines(config: WanConfig) -> Iterator[tuple[str, str]]:
+    """What attends here: over all tokens, of a region's tokens, over the text."""
+    here, kind = sharding.platform(), jnp.dtype(config.dtype)
+    rows = (1, math.prod(config.tile), config.heads, config.head_width)
+    for name, kernel, biased in [
+        ("self", None, False),
+        ("region", REGION, False),
+        ("cross", TEXT, True),
+    ]:
+        found, refusal = choose(here, kind, biased), None
+        if kernel is not None:
+            taken, refusal = chosen(kernel, jax.ShapeDtypeStruct(rows, kind))
+            found = f"{kernel} {taken!r}" if taken else found
+        why = f"; {kernel} {refusal}" if refusal else ""
+        yield f"{name}-attention", f"{found} ({here}, {kind}{why})"
 
 
 def described(model: type, config: Any) -> tuple[str, int]:

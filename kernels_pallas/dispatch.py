@@ -15,9 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 NAMES = ("reference", "tpu", "gpu", "tpu_interpreted", "gpu_interpreted")
+Query = jax.Array | jax.ShapeDtypeStruct
 PLATFORMS = {"cpu": "reference", "gpu": "gpu", "tpu": "tpu"}
 
 # `with forced("reference"):` is as naming it in every call. It is part of jax's cache
@@ -59,19 +59,20 @@ def choose(implementation: str | None = None) -> str:
     return name
 
 
-def refusal(kernel: str, name: str, dtype: jnp.dtype, width: int) -> str | None:
-    """Why an implementation of a kernel does not do heads of this dtype and width."""
+def refusal(kernel: str, name: str, query: Query) -> str | None:
+    """Why an implementation of a kernel does not take these queries, laid out as the
+    kernel's own are; None if it does."""
     if name == "reference":
         return None
-    return module(kernel, name).refusal(jnp.dtype(dtype), width)
+    return module(kernel, name).refusal(query)
 
 
 def variant(
-    kernel: str, implementation: str | None, dtype: jnp.dtype, width: int
+    kernel: str, implementation: str | None, query: Query
 ) -> Callable[..., Any]:
-    """The function that runs. NotImplementedError if it refuses the dtype or width."""
+    """The function that runs. NotImplementedError if it refuses the queries."""
     name = choose(implementation)
-    reason = refusal(kernel, name, dtype, width)
+    reason = refusal(kernel, name, query)
     if reason is not None:
         raise NotImplementedError(f"{kernel} {name!r}: {reason}; take 'reference'")
     return module(kernel, name).attend

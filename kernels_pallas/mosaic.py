@@ -2,9 +2,11 @@
 
 import jax.numpy as jnp
 
+from kernels_pallas.dispatch import Query
 
-def refusal(dtype: jnp.dtype, width: int) -> str | None:
-    """Why heads of this dtype and width are refused, None if they are not."""
-    if dtype not in (jnp.bfloat16, jnp.float32):
-        return f"{dtype} is neither bfloat16 nor float32"
+
+def refusal(query: Query) -> str | None:
+    """Why these queries [..., a, d] are refused, None if they are not."""
+    if query.dtype not in (jnp.bfloat16, jnp.float32):
+        return f"{query.dtype} is neither bfloat16 nor float32"
     return None

@@ -15,7 +15,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as plgpu
 from jaxtyping import Array
 
-from kernels_pallas.gpu_block import GpuBlock
+from kernels_pallas.dispatch import Query
+from kernels_pallas.gpu_block import WIDEST, GpuBlock
 from kernels_pallas.products import LOWEST
 
 # Beyond the rows of any buffer.
@@ -32,12 +33,15 @@ class Keys(NamedTuple):
     offset: Array
 
 
-def refusal(dtype: jnp.dtype, width: int) -> str | None:
-    """Why heads of this dtype and width are refused, None if they are not."""
+def refusal(query: Query) -> str | None:
+    """Why these queries [..., a, d] are refused, None if they are not."""
+    dtype, width = query.dtype, query.shape[-1]
     if dtype not in (jnp.bfloat16, jnp.float16, jnp.float32):
         return f"{dtype} is none of bfloat16, float16, float32"
     if width < 16 or width & (width - 1):
         return f"heads of width {width}: Triton wants a power of two from 16 on"
+    if width > WIDEST:
+        return f"heads of width {width}: blocks fit on the chip up to {WIDEST}"
     return None
 
 

@@ -1,11 +1,13 @@
 """Attention by our own Pallas kernels: of a region over all tiles, and over the text.
 
-They run on TPUs and GPUs, where they do not refuse the heads at hand, and wherever
-`kernels_pallas.dispatch.forced` names an implementation. Elsewhere, on CPUs, and
-everywhere under `with enabled(False):`, the plain path of `attention` runs. Attention
-of all tokens over each other is the vendor's.
+They run on TPUs and GPUs, where they do not refuse the queries at hand (which is
+logged once), and wherever `kernels_pallas.dispatch.forced` names an implementation.
+Elsewhere, on CPUs, and everywhere under `with enabled(False):`, the plain path of
+`attention` runs. Attention of all tokens over each other is the vendor's.
 """
 
+import logging
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -23,20 +25,40 @@ from kernels_pallas.amplified_cross_attention.api import (
 from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh
 
+REGION = "masked_region_attention"
+TEXT = "amplified_cross_attention"
 
+log = logging.getLogger(__name__)
 enabled = jax.make_user_context(default_value=True)
 
 
 def runs(kernel: str, query: Array) -> bool:
-    """Whether a kernel takes these queries; the plain path does otherwise."""
+    """Whether a kernel takes these queries, laid out as its own (those of REGION in
+    tiles); the plain path does otherwise."""
+    name, refusal = chosen(kernel, query)
+    if refusal is not None:
+        tell_once(f"{kernel}: {refusal}; the plain path runs, which is slower")
+    return name is not None
+
+
+def chosen(kernel: str, query: dispatch.Query) -> tuple[str | None, str | None]:
+    """The implementation that takes these queries, None for the plain path; and why the
+    platform's own does not, if there is one."""
     if not enabled.value:
-        return False
+        return None, None
     if dispatch.forced.value is not None:
-        return True
+        return dispatch.forced.value, None
     name = dispatch.choose()
     if name == "reference":
-        return False
-    return dispatch.refusal(kernel, name, query.dtype, query.shape[-1]) is None
+        return None, None
+    reason = dispatch.refusal(kernel, name, query)
+    return (name, None) if reason is None else (None, f"{name!r} refuses {reason}")
+
+
+@lru_cache
+def tell_once(line: str) -> None:
+    """Logs a line: each layer of each program asks again."""
+    log.warning(line)
 
 
 def over_tiles(
@@ -91,7 +113,7 @@ def over_text(
     The plain path where the kernel does not run, or the keys are too many for it.
     """
     operands = (query, key, value, bias, gains, residual)
-    if not runs("amplified_cross_attention", query) or key.shape[1] > MOST_KEYS:
+    if not runs(TEXT, query) or key.shape[1] > MOST_KEYS:
         return plain(*operands)
     if jax.sharding.get_abstract_mesh().empty:
         return amplified(*operands)

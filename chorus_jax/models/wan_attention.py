@@ -8,14 +8,12 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.models.attention import attention
-from chorus_jax.models.kernel_attention import over_text, over_tiles, runs
+from chorus_jax.models.kernel_attention import REGION, over_text, over_tiles, runs
 from chorus_jax.models.layers import Linear, RMSNorm
 from chorus_jax.models.rotary import rotate
 from chorus_jax.models.wan_config import WanConfig
 from chorus_jax.tokens import Tiling
 from kernels_pallas.masked_region_attention.reference import Fresh
-
-REGION_KERNEL = "masked_region_attention"
 
 
 class Keys(NamedTuple):
@@ -88,9 +86,11 @@ class Alone(NamedTuple):
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
         # Without a bias the vendor's kernel runs, which takes none.
-        if self.bias is None or self.size is None or not runs(REGION_KERNEL, query):
+        if self.bias is None or self.size is None:
             return attention(query, *own, self.bias)
         tiles, key, value = (_tiled(x, self.size) for x in (query, *own))
+        if not runs(REGION, tiles):
+            return attention(query, *own, self.bias)
         bias = self.bias.reshape(*tiles.shape[:3]).astype(jnp.float32)
         return over_tiles(tiles, key, value, bias=bias).reshape(query.shape)
 
@@ -106,9 +106,9 @@ class Held(NamedTuple):
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
-        if runs(REGION_KERNEL, query):
-            size, heads = self.keys.key.shape[2], query.shape[2:]
-            tiles, *new = (_tiled(x, size) for x in (query, *own))
+        size, heads = self.keys.key.shape[2], query.shape[2:]
+        tiles, *new = (_tiled(x, size) for x in (query, *own))
+        if runs(REGION, tiles):
             key, value = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
             fresh = Fresh(new[0], new[1], self.active)
             return over_tiles(tiles, key, value, fresh).reshape(query.shape)

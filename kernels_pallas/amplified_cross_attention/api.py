@@ -60,7 +60,7 @@ def amplified_cross_attention(
         jnp.zeros((b, m), jnp.float32) if bias is None else bias,
         jnp.ones(b, jnp.float32) if output_gain is None else output_gain,
     )
-    attend = dispatch.variant(NAME, implementation, query.dtype, query.shape[-1])
+    attend = dispatch.variant(NAME, implementation, query)
     interpret = dispatch.choose(implementation).endswith("_interpreted")
     return attend(query, text, residual, region, interpret)
 

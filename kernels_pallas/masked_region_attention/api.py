@@ -57,7 +57,7 @@ def masked_region_attention(
     if listed is not None:
         tile_ids.check("listed", listed, key.shape[1])
     out = jnp.zeros_like(query) if out is None else out
-    attend = dispatch.variant(NAME, implementation, query.dtype, query.shape[-1])
+    attend = dispatch.variant(NAME, implementation, query)
     interpret = dispatch.choose(implementation).endswith("_interpreted")
     return attend(
         query, key, value, active, fresh, out, bias, listed, logsumexp, interpret

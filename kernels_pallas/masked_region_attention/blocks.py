@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from kernels_pallas.gpu_block import GpuBlock
 
+LANES = 128
 # Each tile of a block is a copy of its own, with its own semaphore.
 MOST_TILES = 16
 
@@ -39,16 +40,34 @@ TRITON: dict[str, GpuBlock] = {}
 
 
 def fitted(kind: str, weight: int, size: int, active: int, listed: int) -> Tiles:
-    """Tiles a block on a device kind, for tiles of `size` tokens.
-
-    `weight` is what a row of a block takes on the chip, 1 for a head of 128 in
-    bfloat16: twice as much for float32, and for each further group of lanes.
-    """
+    """Tiles a block on a device kind, for tiles of `size` tokens; see `weight`."""
     rows = shrunk(ROWS.get(kind, DEFAULT), weight)
     return Tiles(
         min(active, MOST_TILES, max(1, rows.query // size)),
         dividing(listed, min(MOST_TILES, max(1, rows.key // size))),
     )
+
+
+def together(heads: int, width: int) -> int:
+    """Heads in one block: the fewest that fill whole groups of lanes, else all."""
+    for count in range(1, heads):
+        if heads % count == 0 and count * width % LANES == 0:
+            return count
+    return heads
+
+
+def weight(heads: int, width: int, itemsize: int) -> int:
+    """What a row of a block takes on the chip, 1 for a head of 128 in bfloat16.
+
+    Each head of a block has sums of its own, which fill whole groups of lanes.
+    """
+    return together(heads, width) * math.ceil(width / LANES) * itemsize // 2
+
+
+def largest(weight: int) -> int:
+    """The most tokens of a tile: a block of one and its logits fit in the 16 MiB that
+    v4 and v5 let a kernel have (compiled: 1024 of weight 1, 768 of 2, 512 of 4)."""
+    return int(1024 / math.sqrt(weight))
 
 
 def shrunk(rows: Rows, weight: int) -> Rows:

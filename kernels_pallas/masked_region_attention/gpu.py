@@ -1,8 +1,9 @@
 """Masked region attention in Pallas for GPUs (Triton).
 
 A program has a block of the rows of all active tiles, which need not be whole tiles, so
-that no tile size wastes any. Triton uses the matrix instructions of warp groups on
-Hopper; it does not use the tensor memory accelerator, which cannot read scattered rows.
+that no tile size wastes any. Only Triton's own language is made here: on Hopper its
+compiler should take the matrix instructions of warp groups, which has not been looked
+at. It is not asked for the tensor memory accelerator, which cannot read scattered rows.
 """
 
 import math

@@ -19,14 +19,13 @@ from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, Float, Float32, Int
 
 from kernels_pallas import dispatch, mosaic
+from kernels_pallas.dispatch import Query
 from kernels_pallas.masked_region_attention import blocks
+from kernels_pallas.masked_region_attention.blocks import LANES, together
 from kernels_pallas.masked_region_attention.reference import Attended, Fresh
 from kernels_pallas.products import LOWEST, exact
 
-LANES = 128
 ABREAST = 8
-
-refusal = mosaic.refusal
 
 
 class Plan(NamedTuple):
@@ -70,6 +69,18 @@ class Scratch(NamedTuple):
     done: Any
 
 
+def refusal(query: Query) -> str | None:
+    """Why these queries [..., s, a, d] are refused, None if they are not."""
+    *_, size, a, d = query.shape
+    most = blocks.largest(blocks.weight(a, d, query.dtype.itemsize))
+    if size > most:
+        return (
+            f"tiles of {size} tokens: a block is whole tiles, and of more than {most} "
+            f"with {query.dtype} heads of width {d} it does not fit on the chip"
+        )
+    return mosaic.refusal(query)
+
+
 def attend(
     query: Float[Array, "b q s a d"],
     key: Float[Array, "b t s a d"],
@@ -87,7 +98,8 @@ def attend(
     (k, t, s), (a, d) = (active.shape[1], *key.shape[1:3]), query.shape[3:]
     if tiles is None:
         kind, seen = dispatch.device()[1], t if listed is None else listed.shape[1]
-        tiles = blocks.fitted(kind, weight(a, d, query.dtype), s, k, seen)
+        weight = blocks.weight(a, d, query.dtype.itemsize)
+        tiles = blocks.fitted(kind, weight, s, k, seen)
     plan = planned(query, key, active, bias, listed, tiles)
     flat = [merged(x) for x in (query, key, value, out)]
     if fresh is not None:
@@ -131,23 +143,6 @@ def planned(
         ragged,
         bool(rows != s or ragged or bias is not None or listed is not None),
     )
-
-
-def together(heads: int, width: int) -> int:
-    """Heads in one block: the fewest that fill whole groups of lanes, else all."""
-    for count in range(1, heads):
-        if heads % count == 0 and count * width % LANES == 0:
-            return count
-    return heads
-
-
-def weight(heads: int, width: int, dtype: jnp.dtype) -> int:
-    """What a row of a block takes on the chip, 1 for a head of 128 in bfloat16.
-
-    Each head of a block has sums of its own, which fill whole groups of lanes.
-    """
-    groups = together(heads, width) * pl.cdiv(width, LANES)
-    return groups * dtype.itemsize // 2
 
 
 def merged(x: Float[Array, "b t s a d"]) -> Float[Array, "b t s c"]:

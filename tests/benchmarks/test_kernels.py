@@ -166,7 +166,7 @@ def test_tables_have_a_line_a_case_and_a_column_a_tpu():
 
 def test_tables_of_steps_and_their_memory():
     step = {"row": "step dit 14b 720p 0.5 v6e", "active": 0.5, "cycles": 8}
-    steps = kernel_tables.steps([{**step, "cycles_ratio": 0.6}, step])
+    steps = kernel_tables.steps([{**step, "ratio": 0.6}, step])
     assert steps.splitlines()[2:] == [
         "| 14b 720p v6e | 0.5 | 8 | 0.6 | 1.2 |",
         "| 14b 720p v6e | 0.5 | 8 |  |  |",

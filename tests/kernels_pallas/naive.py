@@ -1,11 +1,12 @@
 """Attention in float64, one head of one row at a time: what the kernels are held to."""
 
+import jax.numpy as jnp
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
 
 # Few, and not shrunk: an interpreted call takes seconds.
 FEW = settings(
-    max_examples=4,
+    max_examples=6,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.differing_executors],
 )
@@ -28,6 +29,24 @@ def softmax(query, key, value, offset, gain=None):
             out[i] = weights @ value / weights.sum()
             total[i] = row.max() + np.log(weights.sum())
     return out, total
+
+
+def poison(shape, dtype, seed=0):
+    """A buffer of nan, which shows where it is read, and of numbers that all differ,
+    which show where they are moved."""
+    rng = np.random.default_rng(seed)
+    numbers = 1e4 * rng.standard_normal(shape)
+    return jnp.asarray(np.where(rng.random(shape) < 0.5, np.nan, numbers), dtype)
+
+
+def untouched(found, before, named):
+    """All but the named tiles [b k] of [b t ...] are bit for bit what they were."""
+    bits = lambda x: np.asarray(x).view(f"u{x.dtype.itemsize}")
+    found, before = bits(found), bits(before)
+    rest = np.ones(before.shape[:2], bool)
+    for row, tiles in zip(rest, np.asarray(named), strict=True):
+        row[tiles[tiles >= 0]] = False
+    np.testing.assert_array_equal(found[rest], before[rest])
 
 
 def close(found, want, dtype, scale=1.0):

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kernels_pallas import gpu_block
 from kernels_pallas.amplified_cross_attention import blocks
 from kernels_pallas.amplified_cross_attention.api import amplified_cross_attention
+from kernels_pallas.gpu_block import GpuBlock
 from tests.kernels_pallas import naive
 
 
@@ -18,14 +20,14 @@ def arrays(b, n, m, a, d, dtype=jnp.float32, scale=1.0, seed=0):
     return [jnp.asarray(scale * rng.standard_normal(s), dtype) for s in shapes]
 
 
-def amplified(b, m, seed=0, most=4.0):
-    """Gains of keys and output from 0.5 to `most`, and a bias that drops a key."""
+def amplified(b, m, seed=0):
+    """Gains of keys and output from 0.5 to 4, and a bias that drops a key."""
     rng = np.random.default_rng(seed)
     bias = rng.standard_normal((b, m))
     bias[:, -1] = -np.inf if m > 1 else 0
     return {
-        "key_gain": jnp.asarray(rng.uniform(0.5, most, (b, m)), jnp.float32),
-        "output_gain": jnp.asarray(rng.uniform(0.5, most, b), jnp.float32),
+        "key_gain": jnp.asarray(rng.uniform(0.5, 4.0, (b, m)), jnp.float32),
+        "output_gain": jnp.asarray(rng.uniform(0.5, 4.0, b), jnp.float32),
         "bias": jnp.asarray(bias, jnp.float32),
     }
 
@@ -68,7 +70,7 @@ class Checks:
 
     def check_region(self, query, key, value, active, size, **options):
         """The active tiles are as without a region; the others stay poisoned."""
-        out = jnp.full_like(query, jnp.nan)
+        out = naive.poison(query.shape, query.dtype)
         found = amplified_cross_attention(
             query,
             key,
@@ -79,24 +81,28 @@ class Checks:
             implementation=self.implementation,
             **options,
         )
-        want = np.full(query.shape, np.nan)
+        want = np.array(out, np.float64)
         whole = wanted(query, key, value, options)
         for row, tiles in enumerate(np.asarray(active)):
             for tile in tiles[tiles >= 0]:
                 rows = slice(tile * size, (tile + 1) * size)
                 want[row, rows] = whole[row, rows]
         naive.close(found, want, query.dtype, 4.0)
+        tiles = lambda x: x.reshape(len(x), -1, size, *x.shape[2:])
+        naive.untouched(tiles(found), tiles(out), active)
 
     @naive.FEW
     @given(
         n=st.integers(1, 40),
         m=st.integers(1, 20),
         a=st.integers(1, 3),
+        d=st.sampled_from([16, 64]),
+        dtype=st.sampled_from([jnp.float32, jnp.bfloat16]),
         seed=st.integers(0, 99),
         residual=st.booleans(),
     )
-    def test_any_shape_equals_the_loop(self, n, m, a, seed, residual):
-        query, key, value, more = arrays(2, n, m, a, 16, seed=seed)
+    def test_any_shape_equals_the_loop(self, n, m, a, d, dtype, seed, residual):
+        query, key, value, more = arrays(2, n, m, a, d, dtype, seed=seed)
         options = amplified(2, m, seed) | ({"residual": more} if residual else {})
         self.check(query, key, value, 4.0, **options)
 
@@ -104,8 +110,7 @@ class Checks:
     @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
     def test_head_widths_and_dtypes(self, width, dtype):
         query, key, value, more = arrays(1, 24, 16, 2, width, dtype)
-        options = amplified(1, 16, most=1.5)
-        self.check(query, key, value, 4.0, residual=more, **options)
+        self.check(query, key, value, 4.0, residual=more, **amplified(1, 16))
 
     def test_without_gains_it_is_plain_attention(self):
         self.check(*arrays(1, 9, 5, 2, 16)[:3])
@@ -150,6 +155,15 @@ class TestTpu(Checks):
 
 class TestGpuInterpreted(Checks):
     implementation = "gpu_interpreted"
+
+    def test_many_blocks_the_last_ones_short(self, monkeypatch):
+        small = GpuBlock(query=16, key=16, warps=4, stages=1)
+        monkeypatch.setattr(gpu_block, "fitted", lambda *_: small)
+        query, key, value, more = arrays(2, 45, 37, 2, 16)
+        options = amplified(2, 37) | {"residual": more}
+        self.check(query, key, value, 4.0, **options)
+        active = jnp.array([[3, 0, -1], [1, 4, 2]])
+        self.check_region(query, key, value, active, 9, **options)
 
 
 @pytest.mark.gpu

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels_pallas import dispatch
-from kernels_pallas.masked_region_attention import blocks, tpu
+from kernels_pallas import dispatch, gpu_block
+from kernels_pallas.gpu_block import GpuBlock
+from kernels_pallas.masked_region_attention import blocks, gpu
 from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh
 from tests.kernels_pallas import naive
@@ -21,7 +22,7 @@ def arrays(b, t, s, a, d, dtype=jnp.float32, scale=1.0, seed=0):
     rng = np.random.default_rng(seed)
     shape = (b, t, s, a, d)
     found = [jnp.asarray(scale * rng.standard_normal(shape), dtype) for _ in range(3)]
-    return *found, jnp.full(shape, jnp.nan, dtype)
+    return *found, naive.poison(shape, dtype, seed)
 
 
 def lists(b, tiles, counts, k, seed=0):
@@ -57,6 +58,18 @@ def wanted(query, key, value, active, fresh, out, bias, listed):
     return out, key, value, sums
 
 
+def many_blocks(dtype):
+    """Operands and options of seven tiles of nine tokens."""
+    query, key, value, out = arrays(2, 7, 9, 2, 16, dtype)
+    active = jnp.array([[6, 2, 0, -1, -1, -1, -1], [5, 4, 3, 2, 1, 0, 6]])
+    fresh = Fresh(key + 1, value - 1, active)
+    rng = np.random.default_rng(1)
+    bias = jnp.asarray(rng.standard_normal((2, 7, 9)), jnp.float32)
+    listed = jnp.array([[1, 2, 0, 6, -1], [3, 5, 0, 6, 1]])
+    options = {"fresh": fresh, "bias": bias, "listed": listed}
+    return (query, key, value, active, out), options
+
+
 class Checks:
     """What holds of every implementation."""
 
@@ -80,6 +93,10 @@ class Checks:
         np.testing.assert_array_equal(np.asarray(found.key, np.float64), want[1])
         np.testing.assert_array_equal(np.asarray(found.value, np.float64), want[2])
         naive.close(found.logsumexp, want[3], query.dtype, scale)
+        naive.untouched(found.out, out, active)
+        written = np.full((len(out), 1), -1) if given[0] is None else given[0].tiles
+        naive.untouched(found.key, key, written)
+        naive.untouched(found.value, value, written)
         return found
 
     @naive.FEW
@@ -87,21 +104,26 @@ class Checks:
         t=st.integers(1, 5),
         s=st.integers(1, 9),
         a=st.integers(1, 3),
+        d=st.sampled_from([16, 64]),
+        dtype=st.sampled_from([jnp.float32, jnp.bfloat16]),
         share=st.floats(0, 1),
         keys=st.floats(0, 1),
         seed=st.integers(0, 99),
     )
-    def test_any_shape_equals_the_loop(self, t, s, a, share, keys, seed):
-        operands = arrays(2, t, s, a, 16, seed=seed)
+    def test_any_shape_equals_the_loop(self, t, s, a, d, dtype, share, keys, seed):
+        operands = arrays(2, t, s, a, d, dtype, seed=seed)
         active = lists(2, t, (round(share * t), t), t, seed)
         listed = lists(2, t, (t, round(keys * t)), t, seed + 1)
         fresh = Fresh(operands[1] + 1, operands[2] - 1, active)
         rng = np.random.default_rng(seed)
         bias = jnp.asarray(rng.standard_normal((2, t, s)), jnp.float32)
-        query, key, value, out = operands
-        self.check(
-            query, key, value, active, out, fresh=fresh, bias=bias, listed=listed
-        )
+        query, *held, out = operands
+        # What is not listed is not read, whatever it holds.
+        for row, tiles in enumerate(np.asarray(listed)):
+            others = np.setdiff1d(np.arange(t), tiles)
+            held = [x.at[row, others].set(jnp.nan) for x in held]
+        options = {"fresh": fresh, "bias": bias, "listed": listed}
+        self.check(query, *held, active, out, 2.0, **options)
 
     @pytest.mark.parametrize("width", [64, 128])
     @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
@@ -114,7 +136,7 @@ class Checks:
     def test_an_empty_region_one_tile_and_a_full_region(self, count):
         query, key, value, out = arrays(1, 3, 5, 2, 16)
         found = self.check(query, key, value, lists(1, 3, (count,), 3), out)
-        untouched = np.isnan(np.asarray(found.out)).all(axis=(0, 2, 3, 4))
+        untouched = np.isnan(np.asarray(found.out)).any(axis=(0, 2, 3, 4))
         assert untouched.sum() == 3 - count
 
     def test_extreme_logits(self):
@@ -179,6 +201,12 @@ class TestTpuInterpreted(Checks):
         listed = jnp.array([[1, 2, -1, -1, -1], [3, 5, 0, 6, 1]])
         self.check(query, key, value, active, out, listed=listed)
 
+    @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+    def test_many_blocks_with_all_options(self, monkeypatch, dtype):
+        monkeypatch.setattr(blocks, "fitted", lambda *_: blocks.Tiles(2, 3))
+        operands, options = many_blocks(dtype)
+        self.check(*operands, 2.0, **options)
+
 
 @pytest.mark.tpu
 class TestTpu(Checks):
@@ -187,6 +215,16 @@ class TestTpu(Checks):
 
 class TestGpuInterpreted(Checks):
     implementation = "gpu_interpreted"
+
+    @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+    def test_many_blocks_with_all_options(self, monkeypatch, dtype):
+        """Neither a tile nor what is copied of it is a whole number of blocks."""
+        small = GpuBlock(query=16, key=16, warps=4, stages=1)
+        monkeypatch.setattr(gpu_block, "fitted", lambda *_: small)
+        monkeypatch.setattr(gpu, "COPIED", 64)
+        operands, options = many_blocks(dtype)
+        self.check(*operands, 2.0, **options)
+        self.check(*operands, 2.0, **options | {"listed": None})
 
 
 @pytest.mark.gpu
@@ -237,7 +275,21 @@ def test_a_variant_refuses_what_it_cannot_do():
         masked_region_attention(
             *operands, jnp.array([[0]]), implementation="tpu_interpreted"
         )
-    assert dispatch.refusal("masked_region_attention", "gpu", jnp.dtype("float32"), 24)
+    for width in (24, 256):
+        wide = jax.ShapeDtypeStruct((1, 2, 4, 1, width), jnp.float32)
+        reason = dispatch.refusal("masked_region_attention", "gpu", wide)
+        assert f"heads of width {width}" in reason
+
+
+def test_tiles_that_do_not_fit_on_a_tpu_are_refused_by_their_size():
+    query, key, value, _ = arrays(1, 1, 2197, 1, 128, jnp.bfloat16)
+    with pytest.raises(NotImplementedError, match="tiles of 2197 tokens: .* than 1024"):
+        masked_region_attention(
+            *(query, key, value, jnp.array([[0]])), implementation="tpu_interpreted"
+        )
+    for size, a, d, dtype in [(512, 2, 64, "float32"), (845, 12, 128, "bfloat16")]:
+        some = jax.ShapeDtypeStruct((1, 2, size, a, d), dtype)
+        assert dispatch.refusal("masked_region_attention", "tpu", some) is None
 
 
 def test_blocks_are_whole_tiles_near_the_wanted_rows():
@@ -249,9 +301,8 @@ def test_blocks_are_whole_tiles_near_the_wanted_rows():
 
 
 def test_rows_that_take_more_on_the_chip_are_fewer_in_a_block():
-    low, single = jnp.dtype("bfloat16"), jnp.dtype("float32")
-    weights = [tpu.weight(12, w, t) for w in (128, 64) for t in (low, single)]
-    assert weights == [1, 2, 2, 4] and tpu.weight(3, 256, low) == 2
+    weights = [blocks.weight(12, w, x) for w in (128, 64) for x in (2, 4)]
+    assert weights == [1, 2, 2, 4] and blocks.weight(3, 256, 2) == 2
     found = [blocks.fitted("any", x, 100, 50, 50) for x in (1, 2, 3, 4)]
     assert [tiles.query for tiles in found] == [10, 10, 5, 5]
     assert [tiles.key for tiles in found] == [10, 5, 5, 5]

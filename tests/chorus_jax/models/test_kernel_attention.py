@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from chorus_jax import sharding
+from chorus_jax.models import kernel_attention
 from chorus_jax.models.kernel_attention import enabled, over_text, over_tiles, runs
 from kernels_pallas import dispatch
 from kernels_pallas.masked_region_attention.reference import Fresh
@@ -49,6 +50,16 @@ def test_on_a_cpu_the_plain_path_runs_unless_a_kernel_is_forced():
             assert runs(name, query)
             with enabled(False):
                 assert not runs(name, query)
+
+
+def test_a_refusal_is_logged_once(monkeypatch, caplog):
+    monkeypatch.setattr(dispatch, "device", lambda: ("gpu", "some kind"))
+    kernel_attention.tell_once.cache_clear()
+    for width in (16, 48, 48):
+        taken = runs("amplified_cross_attention", random(1, 4, 2, width))
+        assert taken == (width == 16)
+    [record] = caplog.records
+    assert "'gpu' refuses heads of width 48" in record.message
 
 
 @pytest.mark.parametrize("sizes", MESHES, ids=str)
