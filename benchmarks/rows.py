@@ -44,7 +44,9 @@ def commit() -> str:
             ["git", *arguments], cwd=here, capture_output=True, text=True, check=True
         ).stdout.strip()
 
-    changes = git("status", "--porcelain", "--", ":!benchmarks/results", ":!README.md")
+    drawn = ("benchmarks/results", "benchmarks/RESULTS.md", "README.md")
+    others = [f":(top,exclude){path}" for path in drawn]
+    changes = git("status", "--porcelain", "--", ":(top)", *others)
     return git("rev-parse", "--short", "HEAD") + ("+" if changes else "")
 
 
