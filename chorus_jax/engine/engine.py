@@ -84,7 +84,7 @@ class Engine:
             reuse.check()
             frames = self.pipeline.decoded(staged.latents, task.seconds)
         reuse.check()
-        latents = np.asarray(staged.latents[0])
+        latents = np.asarray(staged.latents)[0]
         video = Video(frames[0], latents, task.request, cut, task.seconds)
         entry = self.leave(task, prompt, staged, hit)
         ledger = ledger_of(task, hit, staged, self.pipeline)

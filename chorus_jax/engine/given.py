@@ -55,11 +55,8 @@ class Given:
         One without steps for it has them up to the last of a source's key steps.
         """
         for tier in reversed(tiers):
-            # The first step after the reused ones runs all.
-            first = tier.reuse_until + 2
-            ends = [end for end in (*steps, tier.region_until) if end >= first]
-            own = [end for end in ends if end == tier.region_until]
-            if ends:
-                end = (own or sorted(ends))[-1]
+            first = tier.reuse_until + 2  # the step before shows all tokens
+            end = tier.region_until if tier.region_until >= first else max(steps)
+            if end >= first:
                 return replace(tier, region_until=end, active=self.active)
         return None

@@ -65,7 +65,7 @@ class Task:
         """What the request leaves: latents at these key steps, which are those that the
         run kept or none, the clean ones, and the score of its source."""
         cost = sum(self.seconds.values())
-        kept = np.asarray(staged.kept[: len(steps), 0])
+        kept = np.asarray(staged.kept)[: len(steps), 0]
         return Entry(
             recipe=self.recipe,
             exact=self.exact,
@@ -80,7 +80,7 @@ class Task:
             meanings=prompt.meanings,
             statistics=Statistics.new(self.began, cost, steps),
             latents=kept.astype(ml_dtypes.bfloat16),
-            final=np.asarray(staged.latents[0]),
+            final=np.asarray(staged.latents)[0],
         )
 
 

@@ -142,7 +142,9 @@ class Matcher:
         near = self.shelves.near(query, self.candidates)
         if not near:
             return Rejection("no entry of this recipe that this namespace may see")
-        looked = [self._looked(query, look, id, cosine) for id, cosine in near]
+        # No score is above its cosine: of those that are too far the nearest will do.
+        enough = sum(cosine >= least for _, cosine in near)
+        looked = (self._looked(query, look, *each) for each in near[: max(1, enough)])
         found = [each for each in looked if each is not None]
         if not found:
             return Rejection("the nearest entries were evicted meanwhile")

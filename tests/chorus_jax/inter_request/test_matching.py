@@ -182,7 +182,7 @@ def change_often(store, make_index, admissions):
 def check_in_step(store, matcher, foresight):
     heads = {head.id: head for head in store}
     shelves, items = matcher.shelves, list(store._tiers.catalogue)
-    assert heads.keys() == {item.id for item in items} == foresight._words.keys()
+    assert heads.keys() == {item.id for item in items} == foresight._places.keys()
     assert shelves.places.keys() == heads.keys() and len(store) == len(heads)
     assert all(id in shelves.indexes[shelf] for id, shelf in shelves.places.items())
     assert sum(map(len, shelves.indexes.values())) == len(heads)
