@@ -156,10 +156,15 @@ class Matcher:
                 f"{best.cosine:.3f}, risk of a word {best.risk:.2f})",
                 best.score,
             )
+        reasons = []
         for each in found:
-            if each.score >= least and not refusal(each):
+            if each.score < least:
+                break
+            reason = refusal(each)
+            if not reason:
                 return each
-        return Rejection(refusal(best), best.score)
+            reasons.append(reason)
+        return Rejection(reasons[0], best.score)
 
     def _looked(
         self, query: Query, look: SecondLook, id: str, cosine: float
