@@ -3,30 +3,15 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from benchmarks import wrong_sources
-from benchmarks.chorus_cases import Worded, with_changes
 from benchmarks.reuse_tables import wrong_sources as table
-from benchmarks.wrong_pairs import Pair
 from benchmarks.wrong_sources import Outcome, keeping, outcomes, right, row, ways
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policies import NIRVANA, OURS, default_policy
-from chorus_jax.training.world.attributes import VALUES, held_out_combinations
 from configs.shapes import get_config
-
-ASKED = held_out_combinations()[0]
-
-
-def pair(changes, kind="near"):
-    rng = np.random.default_rng(changes)
-    source = Worded.of(with_changes(ASKED, changes, rng), 5)
-    return Pair(kind, Worded.of(ASKED, 5), source, 0.9)
-
-
-def scores(**wrong):
-    return {f"accuracy_{name}": float(name not in wrong) for name in VALUES}
+from tests.benchmarks.test_wrong_pairs import pair, scores
 
 
 def test_a_row_counts_hits_and_harm():
