@@ -17,7 +17,7 @@ class Cache:
     """A store, and how its entries are found.
 
     `make_index` gives an empty index of a width, for each recipe and namespace one; by
-    default (`default_index`) search is exact until there are tens of thousands.
+    default (`default_index`) search is exact up to `Rebuilds.least` entries.
     """
 
     store: Store
