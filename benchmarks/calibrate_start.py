@@ -23,9 +23,11 @@ from benchmarks.chorus_bench import Target
 from benchmarks.chorus_scores import Record
 from chorus_jax.inter_request.policy import Policy, Tier
 
-# Shares of the steps taken over, and up to which a share of the tokens is run.
+# Shares of the steps taken over, and up to which a share of the tokens is run. The
+# first has no region: over few steps a region may lose what taking over one does not.
 PLANS = (
-    *((0.1, 0.8, 0.75), (0.1, 0.8, 0.5), (0.2, 0.8, 0.5), (0.4, 0.8, 0.5)),
+    *((0.2, 0.2, 1.0), (0.1, 0.8, 0.75), (0.1, 0.8, 0.5), (0.2, 0.8, 0.5)),
+    (0.4, 0.8, 0.5),
     *((0.4, 0.9, 0.375), (0.6, 0.9, 0.375), (0.7, 0.9, 0.25), (0.8, 0.9, 0.125)),
 )
 # Plans from this share of the steps on begin with a gain: a late start leaves few steps
