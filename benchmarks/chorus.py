@@ -9,16 +9,17 @@ Targets of combinations that training never saw are asked of an engine whose cac
 a full run of every source: earlier requests that differ from a target in one attribute,
 in two, or in wording only. All arms (see `chorus_arms`) make each target in turns, from
 the noise of its source. `fewer` computes as many full steps as `chorus` does for that
-target, to the nearest (halves up). At 4 steps the distilled transformer runs.
+target, to the nearest (halves up), and `nirvana_equal` no less. At 4 steps the
+distilled transformer runs.
 
 A row is over the `hits`, over those of them that differ from their source in what they
 show (`changed`) or in wording only (`reworded`), or over `all` targets, hits and
-misses; a replayed request would be an error. Rows of `full` and `fewer` over hits are
-over those of `chorus`. `accuracy_changed` is of the attributes in which a target
-differs from its source, `seam` see `seams`, losses are against the full runs of the
-same targets, in the figure itself, but detail's as a share. The curve's points are
-policies of one tier, over the targets whose source shows something else, whatever its
-score. Before all else an engine without reuse must make the pipeline's very video.
+misses; a replayed request would be an error. Rows of `full`, `fewer` and
+`nirvana_equal` over hits are over those of `chorus`. `accuracy_changed` is of the
+attributes in which a target differs from its source, `seam` see `seams`, losses are
+against the full runs of the same targets, in the figure itself, but detail's as a
+share. The curve's points are policies of one tier, over the targets whose source shows
+something else, whatever its score. Before all else an engine without reuse must make the pipeline's very video.
 """
 
 import argparse

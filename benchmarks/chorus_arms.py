@@ -8,8 +8,10 @@
 
 Of arms that compute alike (see `working`) the first one runs for all: where gains are
 1, say, or no step is regional, there is nothing to take away. Beside them are NIRVANA's
-table (see `policies.nirvana`), `full`, which reuses nothing, and `fewer`: as many full
-steps as `chorus` computes, without any reuse.
+table (see `policies.nirvana`), `full`, which reuses nothing, and two that compute as
+much as `chorus` does for each target: `fewer`, as many full steps without any reuse,
+and `nirvana_equal`, NIRVANA's way from a later step on: stage 1 alone, up to the last
+key step that leaves no less to compute.
 """
 
 import itertools
@@ -22,9 +24,10 @@ from chorus_jax.inter_request.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.stages import StagePlan
 from chorus_jax.request import Request
 
-FULL, FEWER, WHOLE, SKIPPING = "full", "fewer", "chorus", "chorus_skip"
+FULL, FEWER, EQUAL = "full", "fewer", "nirvana_equal"
+WHOLE, SKIPPING = "chorus", "chorus_skip"
 LADDER = ("stage1", "output_gain", "key_gain", WHOLE, SKIPPING)
-ARMS = (FULL, FEWER, "nirvana", *LADDER)
+ARMS = (FULL, FEWER, "nirvana", EQUAL, *LADDER)
 
 # Points of the curve, as shares of the steps: K1 of stage 1 alone; K1, K2 and the
 # active share; steps without reuse. Then gains of keys and of the output from K1 to K2
@@ -51,6 +54,12 @@ def policies(base: Policy) -> dict[str, Policy]:
         "nirvana": nirvana(base),
         **dict(zip(LADDER, ladder, strict=True)),
     }
+
+
+def stage1_at(base: Policy, first: int) -> Policy:
+    """Stage 1 alone, up to this step, for every score; no reuse at step 0."""
+    tiers = (Tier(0.0, first, first),) if first else ()
+    return Policy(base.steps, tiers, needed(*tiers), look=base.look)
 
 
 def working(policy: Policy) -> Policy:

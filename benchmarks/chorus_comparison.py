@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import chorus_arms
-from benchmarks.chorus_arms import ARMS, FEWER, FULL, WHOLE
+from benchmarks.chorus_arms import ARMS, EQUAL, FEWER, FULL, WHOLE
 from benchmarks.chorus_bench import Bench, Target
 from benchmarks.chorus_cases import Cases
 from benchmarks.chorus_models import Loaded
-from benchmarks.chorus_running import Arm, Fewer, Reusing
+from benchmarks.chorus_running import Arm, Equal, Fewer, Reusing
 from benchmarks.chorus_scores import Record, rows_of
 from benchmarks.chorus_turns import in_turns
 from chorus_jax.engine import Cache, Engine, Reuse
@@ -47,11 +47,15 @@ class Comparison:
 
     def filled(self, cases: Cases) -> Bench:
         """The cache with the key steps that any arm or point needs."""
-        policies = {**chorus_arms.policies(self.base), **chorus_arms.curve(self.base)}
-        keep = sorted({step for policy in policies.values() for step in policy.keep})
         return Bench.filled(
-            self.loaded.pipeline, self.loaded.request, cases, keep, self.base.look
+            *(self.loaded.pipeline, self.loaded.request, cases),
+            *(self.keep(), self.base.look),
         )
+
+    def keep(self) -> list[int]:
+        """The key steps of all arms and points."""
+        policies = {**chorus_arms.policies(self.base), **chorus_arms.curve(self.base)}
+        return sorted({step for policy in policies.values() for step in policy.keep})
 
     def arms(self, bench: Bench, names: Sequence[str]) -> Iterator[Row]:
         """The rows of these arms; those that compute alike run once."""
@@ -60,9 +64,12 @@ class Comparison:
         wanted = {FULL} | {alike.get(name, name) for name in names}
         reusing = {name: Reusing(bench, policy) for name, policy in policies.items()}
         arms: dict[str, Arm] = {k: x for k, x in reusing.items() if k in wanted}
+        whole = reusing[alike[WHOLE]]
+        cost = lambda target: nearest(whole.computed(target))
         if FEWER in wanted:
-            whole = reusing[alike[WHOLE]]
-            arms[FEWER] = Fewer(bench, lambda x: nearest(whole.computed(x)))
+            arms[FEWER] = Fewer(bench, cost)
+        if EQUAL in wanted:
+            arms[EQUAL] = Equal(bench, self.base, self.keep(), cost)
         records = in_turns(bench.targets, arms, FULL, f"{self.loaded.steps} steps")
         full = {each.number: each for each in records[FULL]}
         hits = {x.number for x in bench.targets if x.tier(policies[WHOLE])}
@@ -71,7 +78,8 @@ class Comparison:
             extra: Row = {} if run == name else {"same_as": run}
             if name in policies:
                 extra["policy"] = asdict(policies[name])
-            own = hits if name in (FULL, FEWER) else hits_of(records[run])
+            ours = name in (FULL, FEWER, EQUAL)
+            own = hits if ours else hits_of(records[run])
             for row in rows_of(records[run], full, own):
                 yield self.row(name, row | extra)
 

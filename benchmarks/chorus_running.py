@@ -1,12 +1,12 @@
 """Arms: ways to make a target's video, and what each of them tells of it."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from benchmarks.chorus_arms import with_fewer
+from benchmarks.chorus_arms import stage1_at, with_fewer
 from benchmarks.chorus_bench import Bench, Target
 from benchmarks.seams import Region, region_of
 from chorus_jax import sampler
@@ -131,6 +131,34 @@ class Reusing:
         core = np.asarray(found.tiles[0, : hit.run.region.core])
         patch = self.bench.pipeline.sizes.transformer.patch
         return region_of(core, self.bench.tiling(target.request), patch)
+
+
+class Equal:
+    """An arm: stage 1 alone, as long as one of these key steps leaves no less to
+    compute than a function of the target says; the whole run where none does."""
+
+    def __init__(
+        self,
+        bench: Bench,
+        base: Policy,
+        keep: Iterable[int],
+        cost: Callable[[Target], int],
+    ):
+        self.steps, self.cost = base.steps, cost
+        self.arms = {k: Reusing(bench, stage1_at(base, k)) for k in {0, *keep}}
+
+    def arm(self, target: Target) -> Reusing:
+        """That with the latest start that computes enough."""
+        most = self.steps - self.cost(target)
+        return self.arms[max(first for first in self.arms if first <= most)]
+
+    def program(self, target: Target) -> Hashable:
+        """That of the arm of the target."""
+        return self.arm(target).program(target)
+
+    def __call__(self, target: Target) -> Run:
+        """What the arm of the target makes."""
+        return self.arm(target)(target)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.chorus_arms import ARMS, FEWER, FULL, SKIPPING, WHOLE
+from benchmarks.chorus_arms import ARMS, EQUAL, FEWER, FULL, SKIPPING, WHOLE
 from benchmarks.quality_tables import ATTRIBUTES, of_one_model
 
 Rows = list[dict[str, Any]]
@@ -44,7 +44,7 @@ def in_arms(name: str) -> bool:
 
 def in_main(name: str) -> bool:
     """Whether a row is that of an arm that one would serve, not of a part of it."""
-    return name in (FULL, FEWER, "nirvana", WHOLE, SKIPPING)
+    return name in (FULL, FEWER, "nirvana", EQUAL, WHOLE, SKIPPING)
 
 
 def hits(rows: Rows) -> str:

@@ -16,14 +16,14 @@ from benchmarks import (
     rows,
 )
 from benchmarks.chorus import COLUMNS, KEY, parser
-from benchmarks.chorus_arms import ARMS, LADDER
+from benchmarks.chorus_arms import ARMS, LADDER, stage1_at, working
 from benchmarks.chorus_bench import Target
 from benchmarks.chorus_comparison import Comparison, first_alike, nearest
 from benchmarks.chorus_models import base_policy
-from benchmarks.chorus_running import Run
+from benchmarks.chorus_running import Equal, Run
 from benchmarks.chorus_turns import in_turns
 from benchmarks.readme import drawn
-from chorus_jax.engine import Ledger
+from chorus_jax.engine import Cache, Ledger
 from chorus_jax.inter_request import policies, policy_file
 from chorus_jax.inter_request.policies import NIRVANA, default_policy
 from chorus_jax.inter_request.policy import Policy, Tier
@@ -86,6 +86,9 @@ def comparison(monkeypatch):
     monkeypatch.setattr(
         chorus_comparison, "Fewer", lambda bench, steps: StandIn("pipeline", notes)
     )
+    monkeypatch.setattr(
+        chorus_comparison, "Equal", lambda *_: StandIn("equal", notes)
+    )
     told = {"dtype": "float32", "weights": {"vae": "a"}}
     loaded = SimpleNamespace(steps=4, told=told)
     return Comparison(loaded, default_policy(4), "default")
@@ -136,7 +139,7 @@ def test_arms_that_compute_alike_are_measured_once(comparison):
     found = list(replace(comparison, base=idle).arms(bench, ARMS))
     same = {row["row"]: row.get("same_as") for row in found}
     assert same == dict.fromkeys(LADDER, "stage1") | dict.fromkeys(
-        ("full", "fewer", "nirvana", "stage1")
+        ("full", "fewer", "nirvana", "nirvana_equal", "stage1")
     )
 
 
@@ -236,6 +239,18 @@ def test_the_curve_is_over_what_shows_something_else(comparison, results, monkey
         assert figure.size == (2 * panels.WIDTH, panels.HEIGHT)
 
 
+@pytest.mark.parametrize(
+    "cost, first", [(1, 3), (2, 1), (3, 1), (4, 0)], ids=lambda x: str(x)
+)
+def test_equal_begins_at_the_last_key_step_that_leaves_no_less(cost, first):
+    bench = SimpleNamespace(pipeline=None, cache=Cache.in_memory())
+    equal = Equal(bench, default_policy(4), (1, 3), lambda _: cost)
+    policy = equal.arm(target(0)).policy
+    assert policy == stage1_at(default_policy(4), first)
+    assert [tier.reuse_until for tier in policy.tiers] == ([first] if first else [])
+    assert working(policy) == policy
+
+
 def test_half_a_step_more_is_given_to_fewer():
     assert [nearest(x) for x in (0.2, 2.49, 2.5, 20.4)] == [1, 2, 3, 20]
 
@@ -250,7 +265,7 @@ def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):
         rows.update("chorus", list(found), KEY)
     assert len(rows.load("chorus")) == 2 * 3 * len(ARMS)
     skip = "chorus_skip (= chorus: no skipped step)"
-    main = ["full", "fewer", "nirvana", "chorus", skip]
+    main = ["full", "fewer", "nirvana", "nirvana_equal", "chorus", skip]
     lines = drawn("chorus").splitlines()[2 : 2 + 2 * len(main)]
     assert [line.split(" | ")[1] for line in lines] == 2 * main
     assert [line.split()[1] for line in lines[:: len(main)]] == ["50", "4"]
