@@ -5,18 +5,19 @@
     python -m benchmarks.calibrate --weights DIR --config FILE --name NAME
 
 First is measured which words matter (see `calibrate_look`): that makes the scores.
-Then a few plans are run on all targets, and the best way to give them to scores is
-where the search begins (see `calibrate_start`). From there one thing after another is
-changed by one place on its grid, what saves most and what tells most for little first:
-skipped steps, thresholds, one more tier, what finds the region, halo, context,
-dilation, gains, when a region gives way, active share, boundaries (see
-`calibrate_moves`). A change that computes less is taken if hits lose no more than
-a point of the accuracy of what the model does well, three of all that differs from the
-source, and two per cent of detail; of policies that compute the same, another is taken
-only if it is better by more than chance (see `calibrate_verdict`). What was run once is
-not run again, and what is hopeless after a part of the targets is given up. What was
-tried, what it lost and why it was taken or not are the rows of `calibrate_tried`; if
-the minutes end before one whole round they say what was not tried.
+Then from which difference on a region is not enough (see `calibrate_limit`). Then a
+few plans are run on all targets, and the best way to give them to scores is where the
+search begins (see `calibrate_start`). From there one thing after another is changed by
+one place on its grid, what saves most and what tells most for little first: skipped
+steps, thresholds, one more tier, what finds the region, halo, context, dilation, gains,
+when a region gives way, active share, boundaries (see `calibrate_moves`). A change that
+computes less is taken if hits lose no more than a point of the accuracy of what the
+model does well, three of all that differs from the source, and two per cent of detail;
+of policies that compute the same, another is taken only if it is better by more than
+chance (see `calibrate_verdict`). What was run once is not run again, and what is
+hopeless after a part of the targets is given up. What was tried, what it lost and why
+it was taken or not are the rows of `calibrate_tried`; if the minutes end before one
+whole round they say what was not tried.
 
 Targets and sources are of combinations that training saw, nothing that is held out. A
 sixth of the sources is far from its target, or no threshold would be too low. All
@@ -33,9 +34,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calibrate_look, calibrate_start, calibrate_tried, rows
+from benchmarks import (
+    calibrate_limit,
+    calibrate_look,
+    calibrate_start,
+    calibrate_tried,
+    rows,
+)
 from benchmarks.calibrate_policy import Calibration, kept
 from benchmarks.calibrate_search import Search
+from benchmarks.calibrate_verdict import ALLOWED
 from benchmarks.chorus_models import Loaded, add_options, load_model
 from chorus_jax.engine.policies import sampler_of
 from chorus_jax.inter_request import policy_file
@@ -46,6 +54,7 @@ from chorus_jax.inter_request.second_look import SecondLook
 
 WEIGHT = 1.0  # the score is the cosine, less the chance that a word is lost
 KEY = ("row", "name", "steps", "split", "over")
+LOST = tuple(f"{name}_loss" for name in ALLOWED)
 COLUMNS = (
     *("name", "steps", "split", "row", "over", "targets", "hit_rate", "equivalents"),
     *("accuracy", "accuracy_loss", "accuracy_changed", "accuracy_changed_loss"),
@@ -70,6 +79,7 @@ def calibrate(options: argparse.Namespace) -> None:
     found = Calibration.of(loaded, begin, options)
     starts = [found.moves.keeping(begin)]
     if options.policy is None:
+        begin = limiting(found, begin, what | loaded.told)
         starts = calibrate_start.starts(found.runs, found.moves, begin)
     # First, so that what reuse costs is on record even if no policy holds.
     first = {"full": Policy(steps, (), ()), "start": starts[-1]}
@@ -99,6 +109,15 @@ def looking(
     shown = ("row", "pairs", "right", "lost", "sensitivity", "lost_at")
     print(rows.table(measured, shown))
     return replace(policy, look=look), measured
+
+
+def limiting(found: Calibration, policy: Policy, what: Mapping[str, Any]) -> Policy:
+    """The policy with the limit of its regions that was measured, and rows of that."""
+    tried = calibrate_limit.limits(found.runs, found.moves, policy)
+    measured = [{**row, **what} for row in calibrate_limit.rows_of(tried, policy)]
+    rows.update("calibrate", measured, KEY)
+    print(rows.table(measured, ("row", "targets", "equivalents", "excess", *LOST)))
+    return calibrate_limit.limited(policy, tried)
 
 
 def record(
@@ -153,7 +172,7 @@ def main() -> None:
     calibrate(options)
     here = rows.device()
     found = [row for row in rows.load("calibrate") if row["device"] == here]
-    found = [row for row in found if row["split"] != "look"]
+    found = [row for row in found if row["split"] not in ("look", "limit")]
     print(rows.table(found, COLUMNS))
     print(here)
 

@@ -19,7 +19,8 @@ misses; a replayed request would be an error. Rows of `full`, `fewer` and
 attributes in which a target differs from its source, `seam` see `seams`, losses are
 against the full runs of the same targets, in the figure itself, but detail's as a
 share. The curve's points are policies of one tier, over the targets whose source shows
-something else, whatever its score. Before all else an engine without reuse must make the pipeline's very video.
+something else, whatever its score. Before all else an engine without reuse must make
+the pipeline's very video.
 """
 
 import argparse

@@ -91,6 +91,7 @@ TABLES = {
     ),
     "gains": Table("chorus", chorus_tables.gains, named(chorus_tables.in_gains)),
     "look": Table("calibrate", reuse_tables.look, reuse_tables.in_look),
+    "limits": Table("calibrate", reuse_tables.limits, reuse_tables.in_limits),
     "calibrated": Table(
         "calibrate", reuse_tables.calibrated, reuse_tables.in_calibrated
     ),

@@ -41,6 +41,29 @@ def look(rows: Rows) -> str:
     return of_one_model(rows, shown)
 
 
+def in_limits(row: dict[str, Any]) -> bool:
+    """Whether a row of calibrate is of a limit of regions."""
+    return row["split"] == "limit"
+
+
+def limits(rows: Rows) -> str:
+    """What a region loses beside all tokens run, by how far the videos may differ
+    beyond it."""
+    shown = [
+        {
+            "steps": row["steps"],
+            "limit": row["limit"],
+            "targets": row["targets"],
+            "equivalents": row["equivalents"],
+            "changed lost": row.get("accuracy_changed_loss"),
+            "of what it does well": row.get("changed_reliable_loss"),
+            "detail lost": row["detail_loss"],
+        }
+        for row in rows
+    ]
+    return of_one_model(rows, shown)
+
+
 def in_calibrated(row: dict[str, Any]) -> bool:
     """Whether a row of calibrate is of a policy that was chosen, over hits."""
     return row["row"] == "chosen" and row["over"] != "all"

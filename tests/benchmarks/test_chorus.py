@@ -9,6 +9,7 @@ from PIL import Image
 
 from benchmarks import (
     chorus_comparison,
+    chorus_running,
     chorus_tables,
     chorus_turns,
     panels,
@@ -23,7 +24,7 @@ from benchmarks.chorus_models import base_policy
 from benchmarks.chorus_running import Equal, Run
 from benchmarks.chorus_turns import in_turns
 from benchmarks.readme import drawn
-from chorus_jax.engine import Cache, Ledger
+from chorus_jax.engine import Ledger
 from chorus_jax.inter_request import policies, policy_file
 from chorus_jax.inter_request.policies import NIRVANA, default_policy
 from chorus_jax.inter_request.policy import Policy, Tier
@@ -240,11 +241,14 @@ def test_the_curve_is_over_what_shows_something_else(comparison, results, monkey
 
 
 @pytest.mark.parametrize(
-    "cost, first", [(1, 3), (2, 1), (3, 1), (4, 0)], ids=lambda x: str(x)
+    "cost, first", [(1, 3), (2, 1), (3, 1), (4, 0)]
 )
-def test_equal_begins_at_the_last_key_step_that_leaves_no_less(cost, first):
-    bench = SimpleNamespace(pipeline=None, cache=Cache.in_memory())
-    equal = Equal(bench, default_policy(4), (1, 3), lambda _: cost)
+def test_equal_begins_at_the_last_key_step_that_leaves_no_less(
+    cost, first, monkeypatch
+):
+    make = lambda bench, policy: StandIn("engine", [], policy)
+    monkeypatch.setattr(chorus_running, "Reusing", make)
+    equal = Equal(SimpleNamespace(), default_policy(4), (1, 3), lambda _: cost)
     policy = equal.arm(target(0)).policy
     assert policy == stage1_at(default_policy(4), first)
     assert [tier.reuse_until for tier in policy.tiers] == ([first] if first else [])
