@@ -5,7 +5,8 @@ differ from the source, and two per cent of detail: means over its hits, against
 full runs of the same targets. Accuracy is of the attributes that the model does well
 (see `chorus_scores.of_reliable`): a point of another one takes a thousand hits to see.
 Of all that differs from the source it may lose three points, or what the model does
-badly would be given away.
+badly would be given away. A point is less than one of fewer than a hundred targets: of
+so few one may be lost, as long as that is no more than three points.
 
 Of two policies the better is that which exceeds this less; then that which computes
 less, over hits and misses. Where that is equal too, the new one must be better by more
@@ -27,6 +28,7 @@ ALLOWED = {
     "accuracy_changed": 0.03,
     "detail": 0.02,
 }
+ONE_OF_FEW = 0.03
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,16 @@ class Verdict:
     @property
     def excess(self) -> float:
         """How far beyond what is allowed it is, 0 if it is not."""
-        return _excess({name: loss.mean for name, loss in self.lost.items()})
+        return self.excess_within(0)
 
     def excess_within(self, errors: float) -> float:
         """The same, if each loss is less by so many standard errors than it seems."""
-        return _excess({k: x.mean - errors * x.error for k, x in self.lost.items()})
+        excess = 0.0
+        for name, loss in self.lost.items():
+            mean = loss.mean - errors * loss.error if errors else loss.mean
+            most = float(allowed(name, np.array(loss.targets))) + 1e-9
+            excess += max(0.0, (mean - most) / ALLOWED[name])
+        return excess
 
     def better(self, other: "Verdict") -> bool:
         """Whether it takes the other's place."""
@@ -79,5 +86,10 @@ def verdict(records: list[Record], full: Mapping[int, Record]) -> Verdict:
     return Verdict(computed, lost, each, len(records))
 
 
-def _excess(lost: Mapping[str, float]) -> float:
-    return sum(max(0.0, loss / ALLOWED[name] - 1) for name, loss in lost.items())
+def allowed(name: str, targets: np.ndarray) -> np.ndarray:
+    """What may be lost on the mean of a figure that so many targets have."""
+    if name not in RELIABLE:
+        return np.full(targets.shape, ALLOWED[name])
+    one = 1 / np.maximum(targets, 1)
+    one = np.where(one <= ONE_OF_FEW, one, 0.0)
+    return np.maximum(one, ALLOWED[name])

@@ -116,7 +116,7 @@ def test_neighbours_on_a_grid():
 
 
 def losing(accuracy=0.0, equivalents=10.0, each=None, error=0.0):
-    lost = {"accuracy_reliable": Loss(accuracy, error)}
+    lost = {"accuracy_reliable": Loss(accuracy, error, 100)}
     return Verdict(equivalents, lost, each or {})
 
 
@@ -161,6 +161,18 @@ def test_a_verdict_is_of_hits_and_its_cost_of_all():
     assert found.lost["accuracy_reliable"].mean == 0.5
     assert found.lost["detail"].mean == pytest.approx(0.25)
     assert found.each == {0: 0.0, 1: pytest.approx(100 + 25)}
+
+
+@pytest.mark.parametrize(
+    "count, most", [(20, 0), (33, 0), (34, 1), (99, 1), (199, 1), (200, 2)]
+)
+def test_of_few_targets_one_may_be_lost(count, most):
+    def lost(number):
+        scores = lambda n, right: record(n, changed_reliable=float(right), detail=1.0)
+        full = {n: scores(n, True) for n in range(count)}
+        return verdict([scores(n, n >= number) for n in range(count)], full)
+
+    assert lost(most).excess == 0 < lost(most + 1).excess
 
 
 def test_a_search_begins_where_little_is_taken_over_of_the_best_matches():
