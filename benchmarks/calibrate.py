@@ -23,9 +23,10 @@ Targets and sources are of combinations that training saw, nothing that is held 
 sixth of the sources is far from its target, or no threshold would be too low. All
 policies make the same targets from the same noise, so that losses are paired. Still a
 point is one target in a hundred, and the best of many policies was also lucky: so those
-that were the best for a time are measured on fresh targets, the last one first, and the
-first one that holds there is written. There a loss may exceed what is allowed by its
-standard error, or a policy that loses nothing would often fail.
+that were the best for a time, and these with ever higher thresholds, are measured on
+fresh targets, what computes least first, and the first one that holds there is written.
+There a loss may exceed what is allowed by its standard error, or a policy that loses
+nothing would often fail.
 """
 
 import argparse

@@ -76,6 +76,18 @@ class Moves:
         tiers = tuple(even.values())
         return self.measured(replace(self.keeping(policy), tiers=tiers))
 
+    def raised(self, policy: Policy) -> Iterator[Policy]:
+        """The policy with its lowest threshold a place higher, and higher, up to the
+        last few targets: what scored lowest is missed."""
+        for place in self.thresholds:
+            if policy.tiers and place > policy.tiers[0].least:
+                lowest, *others = policy.tiers
+                if not others or place < others[0].least:
+                    others = [replace(lowest, least=place), *others]
+                policy = self.measured(replace(policy, tiers=tuple(others)))
+                if policy.tiers:
+                    yield policy
+
     def measured(self, policy: Policy) -> Policy:
         """The policy without the tiers that too few targets reach: their targets fall
         to the tier below, or miss."""

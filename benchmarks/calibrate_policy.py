@@ -55,10 +55,14 @@ class Calibration:
         return search
 
     def chosen(self, starts: Sequence[Policy], search: Search) -> Policy:
-        """The last policy that the search accepted which holds on fresh targets; if
-        nothing does that it found from the last of these starts on, another of them.
-        SystemExit if none does."""
-        for policy in reversed([*starts[:-1], *search.accepted]):
+        """Of what the search accepted, of the starts beside the one it began from, and
+        of these with the lowest scores missed, what computes least of those that are
+        allowed and hold on fresh targets. SystemExit if none does."""
+        found = [*search.accepted[::-1], *starts[-2::-1]]
+        found += [raised for policy in found for raised in self.moves.raised(policy)]
+        verdicts = {policy: self.runs.measure(policy) for policy in found}
+        allowed = [policy for policy in verdicts if verdicts[policy].excess == 0]
+        for policy in sorted(allowed, key=lambda x: verdicts[x].equivalents):
             if self.fresh.measure(policy).excess_within(1) == 0:
                 return policy
         raise SystemExit(

@@ -63,6 +63,33 @@ def test_a_tier_is_added_below_that_takes_over_little():
     assert not list(MOVES.coordinates()["tiers"](added))
 
 
+def test_raised_policies_miss_what_scores_lowest_and_keep_the_rest():
+    raised = list(MOVES.raised(START))
+    assert len(raised) > len(START.tiers)
+    reached = [[policy.plan(score) for score in SCORES] for policy in (START, *raised)]
+    for before, after in zip(reached, reached[1:], strict=False):
+        missed = sum(tier is None for tier in after)
+        assert missed > sum(tier is None for tier in before)
+        stages = lambda tier: tier and (tier.reuse_until, tier.region_until)
+        assert [*map(stages, after[missed:])] == [*map(stages, before[missed:])]
+    assert all(policy.tiers for policy in raised)
+
+
+def test_a_policy_that_fails_on_fresh_targets_is_raised_until_it_holds(runs):
+    found, _ = runs
+    bold = Policy(50, (Tier(0.5, 5, 5), Tier(0.8, 25, 25)), (5, 25))
+    low = Policy(50, (Tier(0.5, 5, 5),), (5,))
+    fresh = Runs(found.bench, found.targets, found.videos, found.full)
+    fresh.measure = lambda policy: Verdict(
+        25.0, {"detail": Loss(float(policy.tiers[0].least < 0.7), 0.0, 9)}
+    )
+    moves = Moves(50, tuple(each.score for each in found.targets) * 5)
+    whole = Calibration(found, fresh, moves)
+    chosen = whole.chosen([START], SimpleNamespace(accepted=[low, bold]))
+    assert [tier.reuse_until for tier in chosen.tiers] == [5]
+    assert chosen.tiers[0].least == min(x for x in moves.thresholds if x >= 0.7)
+
+
 @settings(max_examples=10)
 @given(st.data())
 def test_whatever_is_moved_stays_a_policy_that_is_measured(data):
