@@ -54,7 +54,7 @@ from chorus_jax.inter_request.policy_file import Measured
 from chorus_jax.inter_request.second_look import SecondLook
 
 WEIGHT = 1.0  # the score is the cosine, less the chance that a word is lost
-KEY = ("row", "name", "steps", "split", "over")
+KEY = ("row", "name", "steps")  # the kinds of hits of another run may be others
 LOST = tuple(f"{name}_loss" for name in ALLOWED)
 COLUMNS = (
     *("name", "steps", "split", "row", "over", "targets", "hit_rate", "equivalents"),
@@ -117,7 +117,7 @@ def limiting(found: Calibration, policy: Policy, what: Mapping[str, Any]) -> Pol
     tried = calibrate_limit.limits(found.runs, found.moves, policy)
     measured = [{**row, **what} for row in calibrate_limit.rows_of(tried, policy)]
     rows.update("calibrate", measured, KEY)
-    print(rows.table(measured, ("row", "targets", "equivalents", "excess", *LOST)))
+    print(rows.table(measured, ("limit", "targets", "equivalents", "excess", *LOST)))
     return calibrate_limit.limited(policy, tried)
 
 

@@ -32,7 +32,7 @@ class Limited:
         lost = {f"{name}_loss": each.mean for name, each in self.found.lost.items()}
         told = {"limit": self.limit, "targets": self.found.targets}
         computed = {"equivalents": self.found.equivalents, "excess": self.found.excess}
-        return {"row": f"limit_{self.limit:g}", **told, **computed, **lost}
+        return {"row": "limit", **told, **computed, **lost}
 
 
 def limits(runs: Runs, moves: Moves, policy: Policy) -> list[Limited]:

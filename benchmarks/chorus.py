@@ -32,7 +32,7 @@ from benchmarks.chorus_cases import held_out
 from benchmarks.chorus_comparison import Comparison
 from benchmarks.chorus_models import add_options, base_policy, load_model
 
-KEY = ("row", "steps", "over")
+KEY = ("row", "steps")  # the kinds of hits of another run may be others
 COLUMNS = (
     *("row", "steps", "over", "targets", "hit_rate", "equivalents", "speedup_denoise"),
     *("speedup_denoise_best", "speedup_total", "speedup_best", "seconds", "spread"),

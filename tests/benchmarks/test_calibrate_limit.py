@@ -77,7 +77,7 @@ def test_without_a_region_or_a_target_the_policy_stays(steps, targets):
 def test_a_row_says_what_was_lost_at_a_limit():
     found = limits(Runs([target(n) for n in (0, 5)]), MOVES, POLICY)
     rows = [*rows_of(found, POLICY)]
-    assert [row["row"] for row in rows] == ["limit_1.2", "limit_0.6", "limit_0.3"]
+    assert [row["limit"] for row in rows] == [1.2, 0.6, 0.3]
     assert [row["changed_reliable_loss"] for row in rows] == [0.5, 0.5, 0.0]
     assert [row["equivalents"] for row in rows] == [2.0, 2.0, 2.5]
     assert {row["split"] for row in rows} == {"limit"}
