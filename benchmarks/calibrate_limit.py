@@ -38,11 +38,13 @@ class Limited:
 def limits(runs: Runs, moves: Moves, policy: Policy) -> list[Limited]:
     """From the highest limit on down to the first that is allowed, or to the lowest;
     none if no step of so few is regional, or nothing differs from its source."""
-    differing = [x for x in runs.targets if x.changed and (x.score or -1.0) >= 0]
     tier = regional(policy.steps)
-    if tier is None or not differing:
+    if tier is None:
         return []
     alone = replace(moves.keeping(policy), tiers=(tier,))
+    differing = [x for x in runs.targets if x.changed and x.tier(alone)]
+    if not differing:
+        return []
     whole = runs.records(with_tiers(alone, active=1.0), differing)
     full, found = {each.number: each for each in whole}, list[Limited]()
     for limit in sorted(LIMITS, reverse=True):

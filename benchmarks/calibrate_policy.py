@@ -58,7 +58,7 @@ class Calibration:
         """Of what the search accepted, of the starts beside the one it began from, and
         of these with the lowest scores missed, what computes least of those that are
         allowed and hold on fresh targets. SystemExit if none does."""
-        found = [*search.accepted[::-1], *starts[-2::-1]]
+        found = [*reversed([*starts[:-1], *search.accepted])]
         found += [raised for policy in found for raised in self.moves.raised(policy)]
         verdicts = {policy: self.runs.measure(policy) for policy in found}
         allowed = [policy for policy in verdicts if verdicts[policy].excess == 0]

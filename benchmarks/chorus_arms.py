@@ -58,8 +58,12 @@ def policies(base: Policy) -> dict[str, Policy]:
 
 def stage1_at(base: Policy, first: int) -> Policy:
     """Stage 1 alone, up to this step, for every score; no reuse at step 0."""
-    tiers = (Tier(0.0, first, first),) if first else ()
-    return Policy(base.steps, tiers, needed(*tiers), look=base.look)
+    return with_only(base, *([Tier(0.0, first, first)] if first else []))
+
+
+def with_only(base: Policy, *tiers: Tier) -> Policy:
+    """These tiers and no more key steps than they need, else the base, unskipped."""
+    return Policy(base.steps, tiers, needed(*tiers), base.regions, look=base.look)
 
 
 def working(policy: Policy) -> Policy:
@@ -110,9 +114,7 @@ def curve(base: Policy) -> dict[str, Policy]:
         return {}
     points = itertools.chain(_stage1(base), _chorus(base), _gains(base))
     return {
-        f"curve_{name}": Policy(
-            base.steps, (tier,), needed(tier), base.regions, look=base.look
-        )
+        f"curve_{name}": with_only(base, tier)
         for name, tier in dict(points).items()
         if tier.region_until < base.steps
     }

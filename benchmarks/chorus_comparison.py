@@ -47,10 +47,8 @@ class Comparison:
 
     def filled(self, cases: Cases) -> Bench:
         """The cache with the key steps that any arm or point needs."""
-        return Bench.filled(
-            *(self.loaded.pipeline, self.loaded.request, cases),
-            *(self.keep(), self.base.look),
-        )
+        pipeline, request = self.loaded.pipeline, self.loaded.request
+        return Bench.filled(pipeline, request, cases, self.keep(), self.base.look)
 
     def keep(self) -> list[int]:
         """The key steps of all arms and points."""
@@ -78,8 +76,7 @@ class Comparison:
             extra: Row = {} if run == name else {"same_as": run}
             if name in policies:
                 extra["policy"] = asdict(policies[name])
-            ours = name in (FULL, FEWER, EQUAL)
-            own = hits if ours else hits_of(records[run])
+            own = hits if name in (FULL, FEWER, EQUAL) else hits_of(records[run])
             for row in rows_of(records[run], full, own):
                 yield self.row(name, row | extra)
 

@@ -55,13 +55,20 @@ def limits(rows: Rows) -> str:
             "limit": row["limit"],
             "targets": row["targets"],
             "equivalents": row["equivalents"],
-            "changed lost": row.get("accuracy_changed_loss"),
-            "of what it does well": row.get("changed_reliable_loss"),
-            "detail lost": row["detail_loss"],
+            **lost(row),
         }
         for row in rows
     ]
     return of_one_model(rows, shown)
+
+
+def lost(row: dict[str, Any]) -> dict[str, Any]:
+    """What the hits of a row of calibrate lose, but for all at once."""
+    return {
+        "changed lost": row.get("accuracy_changed_loss"),
+        "of what it does well": row.get("changed_reliable_loss"),
+        "detail lost": row["detail_loss"],
+    }
 
 
 def in_calibrated(row: dict[str, Any]) -> bool:
@@ -79,9 +86,7 @@ def calibrated(rows: Rows) -> str:
             "count": row["targets"],
             "equivalents": row["equivalents"],
             "all at once lost": row["accuracy_loss"],
-            "changed lost": row.get("accuracy_changed_loss"),
-            "of what it does well": row.get("changed_reliable_loss"),
-            "detail lost": row["detail_loss"],
+            **lost(row),
         }
         for row in rows
     ]

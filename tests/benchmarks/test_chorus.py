@@ -240,9 +240,7 @@ def test_the_curve_is_over_what_shows_something_else(comparison, results, monkey
         assert figure.size == (2 * panels.WIDTH, panels.HEIGHT)
 
 
-@pytest.mark.parametrize(
-    "cost, first", [(1, 3), (2, 1), (3, 1), (4, 0)]
-)
+@pytest.mark.parametrize("cost, first", [(1, 3), (2, 1), (3, 1), (4, 0)])
 def test_equal_begins_at_the_last_key_step_that_leaves_no_less(
     cost, first, monkeypatch
 ):
