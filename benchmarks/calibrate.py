@@ -12,7 +12,7 @@ one place on its grid, what saves most and what tells most for little first: ski
 steps, thresholds, one more tier, what finds the region, halo, context, dilation, gains,
 when a region gives way, active share, boundaries (see `calibrate_moves`). A change that
 computes less is taken if hits lose no more than a point of the accuracy of what the
-model does well, three of all that differs from the source, and two per cent of detail;
+model does well, three of what differs from the source, and two per cent of detail;
 of policies that compute the same, another is taken only if it is better by more than
 chance (see `calibrate_verdict`). What was run once is not run again, and what is
 hopeless after a part of the targets is given up. What was tried, what it lost and why

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from benchmarks.calibrate_moves import FEWEST, Moves, threshold
 from benchmarks.calibrate_runs import HOPELESS, Runs
-from benchmarks.calibrate_verdict import ALLOWED, allowed, verdict
+from benchmarks.calibrate_verdict import ALLOWED, verdict
 from benchmarks.chorus_arms import tier_at
 from benchmarks.chorus_bench import Target
 from benchmarks.chorus_scores import Record
@@ -177,8 +177,7 @@ def _cheapest(
     cost = total("cost") + steps * (len(scores) - ends[:, -1])
     of = total("of")
     lost = total("lost") / np.maximum(of, 1e-9)
-    most = [allowed(name, of[:, i]) for i, name in enumerate(ALLOWED)]
-    limits = share * np.stack(most, axis=1) + 1e-9  # sums are not exact
+    limits = share * np.array(list(ALLOWED.values())) + 1e-9  # sums are not exact
     cost = np.where((lost <= limits).all(axis=1), cost, np.inf)
     way = int(cost.argmin())
     if not np.isfinite(cost[way]):

@@ -15,19 +15,18 @@ LOSSES = (*ACCURACIES, "detail")
 
 @dataclass(frozen=True)
 class Loss:
-    """A mean loss over so many targets, and its standard error: of accuracy as a
+    """A mean loss over targets, and its standard error: of accuracy as a
     difference, of detail as a share of the full runs'. Negative where it is a gain."""
 
     mean: float
     error: float
-    targets: int
 
 
 def losses(ours: Sequence[Scores], full: Sequence[Scores]) -> dict[str, Loss]:
     """The losses of the same targets in the same order, by figure; those that no target
     has are left out."""
     return {
-        name: Loss(float(lost.mean()), _error(lost), len(lost))
+        name: Loss(float(lost.mean()), _error(lost))
         for name, lost in each_loss(ours, full).items()
     }
 

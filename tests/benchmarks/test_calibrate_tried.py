@@ -21,7 +21,7 @@ from chorus_jax.inter_request.policy import Regions
 MOVES = Moves(50, tuple(np.linspace(0.5, 0.99, 40).tolist()))
 START = MOVES.spread(default_policy(50))
 WHAT = {"name": "shapes", "steps": 50, "weights": {"vae": "a"}}
-BEST = Verdict(20.0, {"detail": Loss(0.01, 0.002, 40)}, {0: 0.0}, targets=40)
+BEST = Verdict(20.0, {"detail": Loss(0.01, 0.002)}, {0: 0.0}, targets=40)
 
 
 @pytest.mark.parametrize("name", MOVES.coordinates())
@@ -50,7 +50,7 @@ def searched(*trials, left=(), rounds=2, **passed):
     )
 
 
-LOST = {"detail": Loss(0.3, 0.02, 10)}
+LOST = {"detail": Loss(0.3, 0.02)}
 GIVEN_UP = replace(BEST, targets=10, given_up=True, lost=LOST)
 SEARCH = searched(
     reach(replace(BEST, equivalents=18.5), True),
