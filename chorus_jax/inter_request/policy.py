@@ -53,10 +53,9 @@ class Regions:
     `context` is what active tokens attend to: `held`, `dropped`, or `sampled`, the
     share of the background that is run beside them. Where the target's first velocity
     and the source's disagree outside the region, by more than `limit` times the
-    source's on average, everything is run (`inf`: never). The default is ours: over 50
-    steps it parts other grounds from other objects on the shapes world; over 4 it is
-    too high (0.3 does), and it was tried on no other model. ValueError for other
-    values.
+    source's on average, everything is run (`inf`: never). The default is ours: on the
+    shapes world other grounds are beyond it over 4 steps and over 50 (where 0.6 does
+    too, and runs less); it was tried on no other model. ValueError for other values.
     """
 
     halo: float = 0.0
@@ -65,7 +64,7 @@ class Regions:
     context: str = "held"
     sampled: float = 0.125
     found_by: str = "velocity"
-    limit: float = 0.6
+    limit: float = 0.3
 
     def __post_init__(self) -> None:
         shares = (self.halo, self.open, self.sampled)
