@@ -8,9 +8,8 @@
 Targets of combinations that training never saw are asked of an engine whose cache holds
 a full run of every source: earlier requests that differ from a target in one attribute,
 in two, or in wording only. All arms (see `chorus_arms`) make each target in turns, from
-the noise of its source. `fewer` computes as many full steps as `chorus` does for that
-target, to the nearest (halves up), and `nirvana_equal` no less. At 4 steps the
-distilled transformer runs.
+the noise of its source. `fewer` and `nirvana_equal` compute as many steps as `chorus`
+does (see `chorus_costs`). At 4 steps the distilled transformer runs.
 
 A row is over the `hits`, over those of them that differ from their source in what they
 show (`changed`) or in wording only (`reworded`), or over `all` targets, hits and

@@ -9,9 +9,9 @@
 Of arms that compute alike (see `working`) the first one runs for all: where gains are
 1, say, or no step is regional, there is nothing to take away. Beside them are NIRVANA's
 table (see `policies.nirvana`), `full`, which reuses nothing, and two that compute as
-much as `chorus` does for each target: `fewer`, as many full steps without any reuse,
-and `nirvana_equal`, NIRVANA's way from a later step on: stage 1 alone, up to the last
-key step that leaves no less to compute.
+much as `chorus` does (see `chorus_costs`): `fewer`, as many full steps without any
+reuse, and `nirvana_equal`, as many after NIRVANA's one stage, from a later key step on
+than its table says.
 """
 
 import itertools

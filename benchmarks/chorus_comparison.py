@@ -1,7 +1,6 @@
 """The arms and the curve of one model: which are run, on what, and their rows."""
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
@@ -10,8 +9,9 @@ import numpy as np
 
 from benchmarks import chorus_arms
 from benchmarks.chorus_arms import ARMS, EQUAL, FEWER, FULL, WHOLE
-from benchmarks.chorus_bench import Bench, Target
+from benchmarks.chorus_bench import Bench
 from benchmarks.chorus_cases import Cases
+from benchmarks.chorus_costs import even
 from benchmarks.chorus_models import Loaded
 from benchmarks.chorus_running import Arm, Equal, Fewer, Reusing
 from benchmarks.chorus_scores import Record, rows_of
@@ -62,12 +62,7 @@ class Comparison:
         wanted = {FULL} | {alike.get(name, name) for name in names}
         reusing = {name: Reusing(bench, policy) for name, policy in policies.items()}
         arms: dict[str, Arm] = {k: x for k, x in reusing.items() if k in wanted}
-        whole = reusing[alike[WHOLE]]
-        cost = lambda target: nearest(whole.computed(target))
-        if FEWER in wanted:
-            arms[FEWER] = Fewer(bench, cost)
-        if EQUAL in wanted:
-            arms[EQUAL] = Equal(bench, self.base, self.keep(), cost)
+        arms.update(self.as_costly(bench, reusing[alike[WHOLE]], wanted))
         records = in_turns(bench.targets, arms, FULL, f"{self.loaded.steps} steps")
         full = {each.number: each for each in records[FULL]}
         hits = {x.number for x in bench.targets if x.tier(policies[WHOLE])}
@@ -80,6 +75,18 @@ class Comparison:
             for row in rows_of(records[run], full, own):
                 yield self.row(name, row | extra)
 
+    def as_costly(
+        self, bench: Bench, whole: Reusing, wanted: Container[str]
+    ) -> Iterator[tuple[str, Arm]]:
+        """The arms that compute as much as this one."""
+        steps, starts = self.loaded.steps, (0, *self.keep())
+        if FEWER in wanted:
+            counts = even(bench.targets, whole.computed, range(1, steps + 1))
+            yield FEWER, Fewer(bench, counts)
+        if EQUAL in wanted:
+            left = even(bench.targets, whole.computed, [steps - k for k in starts])
+            yield EQUAL, Equal(bench, self.base, left)
+
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
         """The points of the curve, over the first so many targets whose source shows
         something else, whatever its score, if that is above 0."""
@@ -91,7 +98,7 @@ class Comparison:
         for point, policy in points.items():
             arms[point] = Reusing(bench, policy)
         for point, count in chorus_arms.curve_steps(self.loaded.steps).items():
-            arms[point] = Fewer(bench, always(count))
+            arms[point] = Fewer(bench, {each.number: count for each in hits})
         records = in_turns(hits, arms, name, f"curve of {self.loaded.steps} steps")
         full = {each.number: each for each in records[name]}
         for point, found in records.items():
@@ -116,13 +123,3 @@ def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
 def hits_of(records: Sequence[Record]) -> set[int]:
     """The targets that began from a source."""
     return {each.number for each in records if each.ledger.kind == "semantic"}
-
-
-def always(steps: int) -> Callable[[Target], int]:
-    """The same number of steps for every target."""
-    return lambda _: steps
-
-
-def nearest(equivalents: float) -> int:
-    """The nearest number of whole steps, 1 at least; halves up."""
-    return max(1, math.floor(equivalents + 0.5))

@@ -1,6 +1,6 @@
 """Arms: ways to make a target's video, and what each of them tells of it."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -134,23 +134,17 @@ class Reusing:
 
 
 class Equal:
-    """An arm: stage 1 alone, as long as one of these key steps leaves no less to
-    compute than a function of the target says; the whole run where none does."""
+    """An arm: stage 1 alone, and after it as many steps of each target, by its number,
+    as `steps` says."""
 
-    def __init__(
-        self,
-        bench: Bench,
-        base: Policy,
-        keep: Iterable[int],
-        cost: Callable[[Target], int],
-    ):
-        self.steps, self.cost = base.steps, cost
-        self.arms = {k: Reusing(bench, stage1_at(base, k)) for k in {0, *keep}}
+    def __init__(self, bench: Bench, base: Policy, steps: Mapping[int, int]):
+        starts = {base.steps - count for count in steps.values()}
+        self.first = {number: base.steps - count for number, count in steps.items()}
+        self.arms = {k: Reusing(bench, stage1_at(base, k)) for k in starts}
 
     def arm(self, target: Target) -> Reusing:
-        """That with the latest start that computes enough."""
-        most = self.steps - self.cost(target)
-        return self.arms[max(first for first in self.arms if first <= most)]
+        """That with the target's start."""
+        return self.arms[self.first[target.number]]
 
     def program(self, target: Target) -> Hashable:
         """That of the arm of the target."""
@@ -163,19 +157,19 @@ class Equal:
 
 @dataclass(frozen=True)
 class Fewer:
-    """An arm: the pipeline, over as many steps as a function of the target says."""
+    """An arm: the pipeline, over as many steps of each target, by its number."""
 
     bench: Bench
-    steps: Callable[[Target], int]
+    steps: Mapping[int, int]
 
     def program(self, target: Target) -> Hashable:
         """Text rows and steps; the pipeline's programs are not the engine's."""
-        return target.rows, "fewer", self.steps(target)
+        return target.rows, "fewer", self.steps[target.number]
 
     def __call__(self, target: Target) -> Run:
         """The video, with a ledger of a run that reuses nothing."""
         self.bench.forget(target.prompt)
-        steps = self.steps(target)
+        steps = self.steps[target.number]
         [video] = self.bench.pipeline(with_fewer(target.request, steps))
         ledger = Ledger(
             "miss", steps, float(steps), reason="reuses nothing", seconds=video.seconds

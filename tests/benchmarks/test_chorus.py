@@ -19,7 +19,7 @@ from benchmarks import (
 from benchmarks.chorus import COLUMNS, KEY, parser
 from benchmarks.chorus_arms import ARMS, LADDER, stage1_at, working
 from benchmarks.chorus_bench import Target
-from benchmarks.chorus_comparison import Comparison, first_alike, nearest
+from benchmarks.chorus_comparison import Comparison, first_alike
 from benchmarks.chorus_models import base_policy
 from benchmarks.chorus_running import Equal, Run
 from benchmarks.chorus_turns import in_turns
@@ -50,7 +50,7 @@ class StandIn:
     def __init__(self, name, notes, policy=None):
         self.name, self.notes, self.policy = name, notes, policy
 
-    def equivalents(self, target):
+    def computed(self, target):
         return 2.5
 
     def program(self, target):
@@ -240,21 +240,15 @@ def test_the_curve_is_over_what_shows_something_else(comparison, results, monkey
         assert figure.size == (2 * panels.WIDTH, panels.HEIGHT)
 
 
-@pytest.mark.parametrize("cost, first", [(1, 3), (2, 1), (3, 1), (4, 0)])
-def test_equal_begins_at_the_last_key_step_that_leaves_no_less(
-    cost, first, monkeypatch
-):
+def test_equal_leaves_as_many_steps_to_compute_as_it_is_told(monkeypatch):
     make = lambda bench, policy: StandIn("engine", [], policy)
     monkeypatch.setattr(chorus_running, "Reusing", make)
-    equal = Equal(SimpleNamespace(), default_policy(4), (1, 3), lambda _: cost)
-    policy = equal.arm(target(0)).policy
-    assert policy == stage1_at(default_policy(4), first)
-    assert [tier.reuse_until for tier in policy.tiers] == ([first] if first else [])
-    assert working(policy) == policy
-
-
-def test_half_a_step_more_is_given_to_fewer():
-    assert [nearest(x) for x in (0.2, 2.49, 2.5, 20.4)] == [1, 2, 3, 20]
+    base, first = default_policy(4), {1: 3, 3: 1, 4: 0}
+    equal = Equal(SimpleNamespace(), base, {steps: steps for steps in first})
+    for steps, start in first.items():
+        policy = equal.arm(target(steps)).policy
+        assert policy == stage1_at(base, start) == working(policy)
+        assert [tier.reuse_until for tier in policy.tiers] == [start] * (start > 0)
 
 
 def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):

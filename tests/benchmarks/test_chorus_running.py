@@ -76,7 +76,7 @@ def test_fewer_steps_are_the_pipelines():
         return [SimpleNamespace(frames=np.zeros(1), seconds=seconds)]
 
     bench = SimpleNamespace(pipeline=pipeline, forget=lambda prompt: None)
-    run = Fewer(bench, lambda target: 12)(target(0.7))
+    run = Fewer(bench, {0: 12})(target(0.7))
     assert asked == [12] == [run.ledger.equivalents]
     assert (run.ledger.kind, run.ledger.total) == ("miss", 1.0)
 
