@@ -4,6 +4,7 @@ The look-up is outside the lock that the device's work holds, so threads may sha
 engine. What a request leaves is admitted when all of it went well.
 """
 
+import logging
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -14,18 +15,25 @@ from chorus_jax import sampler
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.plans import usable
-from chorus_jax.engine.policies import Policies, default_for
+from chorus_jax.engine.policies import Policies, default_for, scaled
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.reuse import Reuse
 from chorus_jax.engine.running import Hit, from_noise, from_source, ledger_of
 from chorus_jax.engine.sources import Sources
 from chorus_jax.engine.task import Task
 from chorus_jax.inter_request.matching import Rejection
+from chorus_jax.inter_request.policy import Policy
 from chorus_jax.inter_request.words import word_keys
 from chorus_jax.pipeline import Pipeline, Video, check_finite, timed
 from chorus_jax.request import Request
 from chorus_jax.staged_sampler import Staged
 from chorus_jax.text import clean
+
+
+log = logging.getLogger(__name__)
+
+GONE = "the stored video was evicted or damaged meanwhile"
+POOR = "the stored video was made from a source below the least score"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +50,17 @@ class Engine:
     """A pipeline with a cache.
 
     `policies` gives a request's policy, for its number of steps: how good a match must
-    be, and what is reused of it.
+    be, and what is reused of it. One policy is scaled to others (see `for_steps`).
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
         cache: Cache,
-        policies: Policies = default_for,
+        policies: Policies | Policy = default_for,
     ):
-        self.pipeline, self.cache, self.policies = pipeline, cache, policies
+        self.policies = scaled(policies) if isinstance(policies, Policy) else policies
+        self.pipeline, self.cache = pipeline, cache
         self.sources, self.device = Sources(pipeline, cache), Lock()
 
     def generate(self, request: Request, reuse: Reuse = Reuse()) -> Result:
@@ -106,7 +115,10 @@ class Engine:
             id = store.find(task.exact, seen_by)
         with timed(task.seconds, "load"):
             entry = None if id is None else store.get(id, seen_by)
+        if id is None:
+            return None
         if entry is None or entry.score < task.reuse.least_score:
+            task.unplayed = GONE if entry is None else POOR
             return None
         final = np.asarray(entry.final, np.float32)
         with self.device, self.pipeline.computing():
@@ -165,4 +177,7 @@ class Engine:
         if not task.reuse.write:
             return None
         entry = task.entry(prompt, staged, steps, score)
-        return entry.id if store.admit(entry) else None
+        if store.admit(entry):
+            return entry.id
+        log.warning("a video was not kept: it is larger than the cache's budgets")
+        return None

@@ -14,7 +14,8 @@ class Ledger:
     step `reuse_until` from the latents of `source`, and up to `region_until` only an
     `active` share of the tokens was run; `reason` says so if all were, because the
     videos differ beyond the region, or if the caller's region was not used. `miss`: all
-    was computed; `reason` says why.
+    was computed; `reason` says why. It also says why a stored video of the very request
+    was not the result.
 
     `steps` are the schedule's, `equivalents` the full steps' worth that was computed.
     `score` is that of the best source, None if there was none to look at; of a replay

@@ -19,6 +19,11 @@ def default_for(request: Request) -> Policy:
     return default_policy(request.make_solver().schedule.steps)
 
 
+def scaled(policy: Policy) -> Policies:
+    """One policy, scaled to a request's number of steps."""
+    return lambda request: policy.for_steps(request.make_solver().schedule.steps)
+
+
 def sampler_of(request: Request) -> Sampler:
     """What a request says of its sampler that measurements depend on."""
     return Sampler(request.solver, float(request.shift), float(request.guidance_scale))

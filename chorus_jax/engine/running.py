@@ -80,7 +80,8 @@ def ledger_of(
     """What a run computed."""
     steps = task.policy.steps
     if isinstance(hit, Rejection):
-        return Ledger("miss", steps, float(steps), hit.score, reason=hit.reason)
+        why = reasons(task.unplayed, hit.reason)
+        return Ledger("miss", steps, float(steps), hit.score, reason=why)
     run, sizes, reason = hit.run, pipeline.sizes, hit.reason
     if staged.chosen is not None and staged.chosen.whole:
         run, reason = replace(run, region=None), BEYOND
@@ -94,5 +95,10 @@ def ledger_of(
         reuse_until=run.stages.reuse_until,
         region_until=run.stages.region_until,
         active=1.0 if run.region is None else run.region.tiles / tiles,
-        reason=reason,
+        reason=reasons(task.unplayed, reason),
     )
+
+
+def reasons(*told: str) -> str:
+    """Those that there are, in one line."""
+    return "; ".join(each for each in told if each)

@@ -42,7 +42,9 @@ class Stub:
         return type("Told", (), {"embedding": vector}), None, None
 
 
-@pytest.mark.parametrize("kind, least", [("near", 3), ("unrelated", 5), ("wording", 0)])
+@pytest.mark.parametrize(
+    "kind, least", [("word", 1), ("near", 3), ("unrelated", 5), ("wording", 0)]
+)
 def test_pairs_differ_as_their_kind_says(kind, least):
     misleading = Misleading(Stub(), get_config(), 4)
     found = [each for each in misleading.pairs(6, seed=1) if each.kind == kind]

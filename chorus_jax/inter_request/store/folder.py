@@ -4,12 +4,15 @@ It knows nothing of what the files hold.
 """
 
 import fcntl
+import logging
 import os
 import secrets
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 PARTIAL = ".partial"
 LOCK = "lock"
@@ -89,6 +92,7 @@ class Folder:
         """Removes what killed processes left behind. Only while the lock is held."""
         for path in self.path.glob(f".*{PARTIAL}"):
             path.unlink(missing_ok=True)
+            log.warning("dropped %s, which was half written", path)
 
     def remove(self, name: str) -> None:
         """Removes a file; one that is gone already is no error."""

@@ -190,11 +190,44 @@ def test_a_least_score_is_asked_of_what_a_stored_video_was_made_from(engine):
     made = engine.generate(small(BLUE, seed=4)).ledger
     strict = engine.generate(small(BLUE, seed=4), Reuse(least_score=0.999)).ledger
     assert (made.kind, strict.kind) == ("semantic", "miss")
+    assert "stored video" in strict.reason and "below 0.999" in strict.reason
     replayed = engine.generate(small(BLUE, seed=4), Reuse(least_score=0.999)).ledger
     assert replayed.kind == "exact" and replayed.score == 1
     engine.generate(small(BLUE, seed=5))
     lax = engine.generate(small(BLUE, seed=5), Reuse(least_score=0.3)).ledger
     assert lax.kind == "exact" and 0.3 <= lax.score < 1
+
+
+def test_a_policy_without_tiers_says_that_it_reuses_nothing(engine):
+    engine.policies = lambda _: Policy(STEPS, (), (2,))
+    engine.generate(small(seed=3))
+    ledger = engine.generate(small(BLUE, seed=4)).ledger
+    assert ledger.kind == "miss" and "reuses nothing at 6 steps" in ledger.reason
+
+
+def test_an_entry_without_the_key_steps_that_a_tier_takes_is_no_source(engine):
+    engine.policies = lambda _: Policy(STEPS, (), (1,))
+    engine.generate(small(seed=3))
+    engine.policies = policy
+    ledger = engine.generate(small(BLUE, seed=4)).ledger
+    assert ledger.kind == "miss" and "key steps" in ledger.reason
+
+
+def test_one_policy_serves_any_number_of_steps(pipeline):
+    cache = Cache.in_memory()
+    engine = Engine(pipeline, cache, policy())
+    for steps, first in ((STEPS, 2), (3, 1)):
+        engine.generate(small(seed=3, steps=steps))
+        found = engine.generate(small(BLUE, seed=4, steps=steps)).ledger
+        assert (found.kind, found.reuse_until) == ("semantic", first)
+    cache.close()
+
+
+def test_a_video_larger_than_the_budgets_is_told(pipeline, caplog):
+    cache = Cache.in_memory(1)
+    assert Engine(pipeline, cache, policy).generate(small(seed=3)).entry is None
+    assert "larger than the cache's budgets" in caplog.text
+    cache.close()
 
 
 def test_prompts_are_not_kept_in_clear_unless_asked(engine):
@@ -261,6 +294,22 @@ def test_a_request_stopped_while_it_waits_for_the_device_computes_nothing(
     reuse.stop.set()
     thread.join()
     assert errors == [None] and not len(engine.cache.store)
+
+
+@pytest.mark.parametrize("part", ["run", "decoded"])
+def test_a_request_stopped_at_work_leaves_nothing(engine, monkeypatch, part):
+    of, reuse = engine if part == "run" else engine.pipeline, Reuse()
+    work = getattr(of, part)
+
+    def stopped(*given):
+        made = work(*given)
+        reuse.stop.set()
+        return made
+
+    monkeypatch.setattr(of, part, stopped)
+    with pytest.raises(StoppedError):
+        engine.generate(small(seed=3), reuse)
+    assert not len(engine.cache.store)
 
 
 def test_a_replay_tells_what_was_cut_from_the_prompt(engine):
@@ -394,11 +443,12 @@ def test_eight_threads_share_an_engine(pipeline, tmp_path):
 
     def work(number):
         turned = asked[number:] + asked[:number]
-        return [engine.generate(request) for request in (*turned, *turned)]
+        own = small(BLUE, seed=10 + number)  # a hit: all others are there by then
+        return [engine.generate(request) for request in (*turned, *turned, own)]
 
     with ThreadPoolExecutor(8) as pool:
         results = [each for found in pool.map(work, range(8)) for each in found]
-    assert len(results) == 8 * 2 * len(asked)
+    assert len(results) == 8 * (2 * len(asked) + 1)
     plain = {request: pipeline(request)[0] for request in asked}
     made = {each.entry: each for each in results if each.entry is not None}
     for each in results:
@@ -410,13 +460,32 @@ def test_eight_threads_share_an_engine(pipeline, tmp_path):
             assert stored.request == request
             np.testing.assert_array_equal(latents, stored.latents)
     kinds = {each.ledger.kind for each in results}
-    assert kinds >= {"miss", "exact"}
+    assert kinds == {"miss", "exact", "semantic"}
     heads = {head.id: head for head in cache.store}
     # Of two that made the same at the same time one is kept.
-    assert set(heads) <= set(made) and len(heads) == len(asked)
+    assert set(heads) <= set(made) and len(heads) == len(asked) + 8
     places = set(cache.matcher.shelves.places)
     assert places == {id for id, head in heads.items() if head.steps}
+    hits = [each for each in results if each.ledger.source in heads]
+    for each in (each for each in hits if each.ledger.kind == "semantic"):
+        np.testing.assert_array_equal(
+            from_its_source_alone(engine, each).latents, each.video.latents
+        )
     cache.close()
+
+
+def from_its_source_alone(engine, hit):
+    """The video of a hit again, from a cache that holds nothing but its source."""
+    store = engine.cache.store
+    entries = [store.get(head.id, "default") for head in store]
+    for each in entries:
+        if each.id != hit.ledger.source:
+            store.delete(each.id)
+    again = engine.generate(hit.video.request, Reuse(write=False))
+    assert (again.ledger.kind, again.ledger.source) == ("semantic", hit.ledger.source)
+    for each in entries:
+        store.admit(each)
+    return again.video
 
 
 def test_a_restarted_engine_finds_everything_again(pipeline, tmp_path):

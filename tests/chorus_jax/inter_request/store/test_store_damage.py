@@ -124,13 +124,17 @@ def test_a_record_under_another_name_is_dropped(whole, make, tmp_path):
         assert store.get(f"{9:032x}", "us") is None
 
 
-def test_what_was_half_written_is_removed(whole, make, same, tmp_path):
+def test_what_was_half_written_is_removed_and_told(
+    whole, make, same, tmp_path, caplog
+):
     shutil.copytree(whole, tmp_path / "s")
     (tmp_path / "s" / f".{NAMES[0]}.0123456789abcdef.partial").write_bytes(b"half")
     for name in ("notes.txt", "notes.record"):
         (tmp_path / "s" / name).write_text("of somebody else")
     with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
         assert same(store.get(make(0).id, "us"), make(0))
+    [told] = [each for each in caplog.messages if "half written" in each]
+    assert NAMES[0] in told
     names = {path.name for path in (tmp_path / "s").iterdir()}
     assert names == {*NAMES, "notes.txt", "notes.record"}
 
