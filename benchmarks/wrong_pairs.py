@@ -1,9 +1,11 @@
 """Pairs of a target and a source that misleads.
 
-    near       differs in three attributes or more, but is worded alike: of so many such
-               prompts that with the highest cosine to the target's
+    word       differs in one attribute, and is worded alike
+    near       differs in three attributes or more, but is worded alike
     unrelated  differs in everything, and is worded differently
     wording    says the same in other words: the control
+
+Of those worded alike it is that of many with the highest cosine to the target's.
 """
 
 from collections.abc import Iterator
@@ -17,8 +19,15 @@ from chorus_jax.engine import Engine
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import VALUES, held_out_combinations
 
-KINDS = ("near", "unrelated", "wording")
-ALIKE = 3  # attributes in which near sources differ, or more
+# The least and the most attributes in which sources of a kind differ.
+CHANGES = {
+    "word": (1, 1),
+    "near": (3, len(VALUES)),
+    "unrelated": (len(VALUES), len(VALUES)),
+    "wording": (WORDING, WORDING),
+}
+KINDS = tuple(CHANGES)
+ALIKE = ("word", "near")  # in their wording
 
 
 @dataclass(frozen=True)
@@ -64,14 +73,10 @@ class Misleading:
         self, kind: str, target: Worded, rng: np.random.Generator
     ) -> Iterator[Worded]:
         """Prompts of a kind."""
-        [asked] = target.prompt.asked
-        for _ in range(self.draws if kind == "near" else 1):
-            changes = {
-                "near": int(rng.integers(ALIKE, len(VALUES) + 1)),
-                "unrelated": len(VALUES),
-                "wording": WORDING,
-            }[kind]
-            wording = target.wording if kind == "near" else int(rng.integers(2**32))
+        [asked], (least, most) = target.prompt.asked, CHANGES[kind]
+        for _ in range(self.draws if kind in ALIKE else 1):
+            changes = int(rng.integers(least, most + 1))
+            wording = target.wording if kind in ALIKE else int(rng.integers(2**32))
             yield Worded.of(with_changes(asked, changes, rng), wording)
 
     def embedding(self, prompt: Worded) -> np.ndarray:

@@ -3,9 +3,9 @@
     python -m benchmarks.wrong_sources              # the 50-step model
     python -m benchmarks.wrong_sources --steps 4
 
-Every target meets a cache with one source, chosen to mislead (see `wrong_pairs`): near,
-unrelated, or the same in other words, the control, which should be a hit. Each is asked
-by two tables of tiers, each with two looks:
+Every target meets a cache with one source, chosen to mislead (see `wrong_pairs`): a
+word apart, near, unrelated, or the same in other words, the control, which should be a
+hit. Each is asked by two tables of tiers, each with two looks:
 
     cosine, second_look                  our policy's tiers
     nirvana_cosine, nirvana_second_look  NIRVANA's table as it is
@@ -165,7 +165,7 @@ def main() -> None:
     add_options(top)
     top.add_argument("--steps", type=int, nargs="+", default=[50])
     top.add_argument("--pairs", type=int, default=50, help="of each kind")
-    top.add_argument("--draws", type=int, default=32, help="for a near source")
+    top.add_argument("--draws", type=int, default=32, help="of sources worded alike")
     top.add_argument("--policy", type=Path, help="a JSON file; calibrated if unset")
     options = top.parse_args()
     rows.commit()  # rows name it: better to fail here than after an hour
