@@ -1,5 +1,9 @@
 """The command line, in this process: generate, info, and bad input."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -48,6 +52,16 @@ def test_config_file_gives_the_request_and_options_win(weights, tmp_path, capsys
     command = ["generate", PROMPT, "--weights", str(weights), "--out", str(out)]
     assert main([*command, "--config", str(config), "--width", "32"]) == 0
     assert read_mp4(out).shape == (1, 16, 32, 3)
+
+
+def test_a_reader_that_leaves_is_no_error():
+    code = "import sys; from chorus_jax.cli import main; sys.exit(main(['info']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", code]
+    found = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert found.returncode == 141 and "roken pipe" not in found.stderr
 
 
 def test_a_mesh_of_two_devices(weights, tmp_path, monkeypatch):
