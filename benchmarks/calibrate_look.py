@@ -71,9 +71,8 @@ def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
     """Of so many pairs."""
     cases = replace(training(), changes=(1,)).cases(count, count, SEED)
     cache = Cache.in_memory(MEMORY)
-    always = lambda policy: lambda _: policy
     engines = [
-        Watched(loaded.pipeline, cache, always(policy))
+        Watched(loaded.pipeline, cache, policy)
         for policy in ladder(loaded.steps).values()
     ]
     both = zip(cases.targets, cases.sources, strict=True)

@@ -66,7 +66,7 @@ class Bench:
         cache = Cache.in_memory()
         steps = request.make_solver().schedule.steps
         policy = Policy(steps, (), tuple(keep))
-        engine = Engine(pipeline, cache, lambda _: policy)
+        engine = Engine(pipeline, cache, policy)
         alone = Reuse(read=False, keep_prompt=True)
         for seed, prompt in enumerate(tqdm(cases.sources, desc="sources")):
             asked = replace(request, prompt=prompt.caption, seed=seed)

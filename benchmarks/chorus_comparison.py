@@ -35,7 +35,7 @@ class Comparison:
         pipeline, caption = self.loaded.pipeline, cases.targets[0].caption
         request = replace(self.loaded.request, prompt=caption, seed=0)
         plain = chorus_arms.policies(self.base)[FULL]
-        engine = Engine(pipeline, Cache.in_memory(), lambda _: plain)
+        engine = Engine(pipeline, Cache.in_memory(), plain)
         ours = engine.generate(request, Reuse(write=False)).video
         [theirs] = pipeline(request)
         for name in ("latents", "frames"):
@@ -78,14 +78,16 @@ class Comparison:
     def as_costly(
         self, bench: Bench, whole: Reusing, wanted: Container[str]
     ) -> Iterator[tuple[str, Arm]]:
-        """The arms that compute as much as this one."""
+        """Those wanted of the arms that compute as much as `whole`, misses in full."""
         steps, starts = self.loaded.steps, (0, *self.keep())
+        hits = [target for target in bench.targets if target.tier(whole.policy)]
+        counts = {target.number: steps for target in bench.targets}
         if FEWER in wanted:
-            counts = even(bench.targets, whole.computed, range(1, steps + 1))
-            yield FEWER, Fewer(bench, counts)
+            fewer = even(hits, whole.computed, range(1, steps + 1))
+            yield FEWER, Fewer(bench, counts | fewer)
         if EQUAL in wanted:
-            left = even(bench.targets, whole.computed, [steps - k for k in starts])
-            yield EQUAL, Equal(bench, self.base, left)
+            left = even(hits, whole.computed, [steps - k for k in starts])
+            yield EQUAL, Equal(bench, self.base, counts | left)
 
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
         """The points of the curve, over the first so many targets whose source shows

@@ -1,9 +1,9 @@
 """As much work as another arm's, in whole steps: not for each target, but on the mean.
 
 A region's half steps have no equal in whole ones. If all were rounded up, or down, one
-of two arms that are said to cost the same would compute more. So what one target gets
-too much or too little, later ones of its kind make up: of hits whose source shows
-something else, and of all others.
+of two arms that are said to cost the same would compute more. So what one hit gets too
+much or too little, later ones of its kind make up: of those whose source shows
+something else, and of those whose source does not.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,12 +12,12 @@ from benchmarks.chorus_bench import Target
 
 
 def even(
-    targets: Sequence[Target], cost: Callable[[Target], float], options: Iterable[int]
+    hits: Sequence[Target], cost: Callable[[Target], float], options: Iterable[int]
 ) -> dict[int, int]:
-    """One of these numbers of steps for each target, by its number."""
+    """One of these numbers of steps for each hit, by its number."""
     found, allowed = dict[int, int](), sorted(options, reverse=True)
     for differing in (True, False):
-        kind = [each for each in targets if bool(each.changed) == differing]
+        kind = [each for each in hits if bool(each.changed) == differing]
         steps = shared_out([cost(each) for each in kind], allowed)
         found.update(zip((each.number for each in kind), steps, strict=True))
     return found

@@ -15,8 +15,8 @@ LOSSES = (*ACCURACIES, "detail")
 
 @dataclass(frozen=True)
 class Loss:
-    """A mean loss over targets, and its standard error: of accuracy as a
-    difference, of detail as a share of the full runs'. Negative where it is a gain."""
+    """A mean loss over targets, and its standard error: of accuracy as a difference, of
+    detail as a share of the full runs'. Negative where it is a gain."""
 
     mean: float
     error: float

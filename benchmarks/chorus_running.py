@@ -62,7 +62,7 @@ class Reusing:
 
     def __init__(self, bench: Bench, policy: Policy):
         self.bench, self.policy = bench, policy
-        self.engine = Watched(bench.pipeline, bench.cache, lambda _: policy)
+        self.engine = Watched(bench.pipeline, bench.cache, policy)
         self.known: dict[int, float] = {}
 
     def plan(self, target: Target) -> Planned | None:

@@ -143,7 +143,7 @@ def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     loaded = load_model(options, None, steps)
     policy, told = base_policy(options.policy, loaded)
     traffic = Traffic.of(held_out_combinations(), options.meanings, options.exponent)
-    engine = Engine(loaded.pipeline, Cache.in_memory(MEMORY), lambda _: policy)
+    engine = Engine(loaded.pipeline, Cache.in_memory(MEMORY), policy)
     asked = list(traffic.prompts(options.requests, seed=0))
     cached, plain = served(loaded, engine, asked)
     common = {

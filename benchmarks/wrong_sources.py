@@ -133,18 +133,14 @@ def keeping(policies: Mapping[str, Policy], steps: int) -> Policy:
     return Policy(steps, (), tuple(keep))
 
 
-def always(loaded: Loaded, store: Store, policy: Policy) -> Engine:
-    """An engine with this policy."""
-    return Engine(loaded.pipeline, Cache(store), lambda request: policy)
-
-
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     """The rows of one model."""
     loaded = load_model(options, None, steps)
     policy, told = base_policy(options.policy, loaded)
     policies, store = ways(policy), Store(MEMORY)
-    plain = always(loaded, store, keeping(policies, steps))
-    engines = {name: always(loaded, store, each) for name, each in policies.items()}
+    make = lambda each: Engine(loaded.pipeline, Cache(store), each)
+    plain = make(keeping(policies, steps))
+    engines = {name: make(each) for name, each in policies.items()}
     misleading = Misleading(plain, loaded.request, options.draws)
     pairs = list(misleading.pairs(options.pairs, seed=0))
     found: dict[tuple[str, str], list[Outcome]] = {}

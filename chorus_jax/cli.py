@@ -13,11 +13,13 @@ from chorus_jax.request import Request
 from chorus_jax.schedulers import SOLVERS
 
 
+UNREAD = 128 + 13  # as shells tell SIGPIPE
 WEIGHTS = "a converted folder; without it, the shipped weights"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit status. Bad input is one line, no traceback."""
+    """Runs a command; returns the exit status, as a signal's if the reader of what is
+    printed leaves. Bad input is one line, no traceback."""
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
@@ -25,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         # Nobody reads on, as in `chorus info | head`; Python flushes again as it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return UNREAD
     except (ValueError, OSError) as error:
         print(f"chorus: {error}", file=sys.stderr)
         return 1

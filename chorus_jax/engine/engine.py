@@ -113,10 +113,10 @@ class Engine:
         store, seen_by = self.cache.store, task.reuse.namespace
         with timed(task.seconds, "look_up"):
             id = store.find(task.exact, seen_by)
-        with timed(task.seconds, "load"):
-            entry = None if id is None else store.get(id, seen_by)
         if id is None:
             return None
+        with timed(task.seconds, "load"):
+            entry = store.get(id, seen_by)
         if entry is None or entry.score < task.reuse.least_score:
             task.unplayed = GONE if entry is None else POOR
             return None
@@ -179,5 +179,5 @@ class Engine:
         entry = task.entry(prompt, staged, steps, score)
         if store.admit(entry):
             return entry.id
-        log.warning("a video was not kept: it is larger than the cache's budgets")
+        log.warning("a video was not kept: the cache has room for it nowhere")
         return None

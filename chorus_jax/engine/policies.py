@@ -16,12 +16,17 @@ Policies = Callable[[Request], Policy]
 
 def default_for(request: Request) -> Policy:
     """The policy of nothing measured, for a request's number of steps."""
-    return default_policy(request.make_solver().schedule.steps)
+    return default_policy(steps_of(request))
 
 
 def scaled(policy: Policy) -> Policies:
     """One policy, scaled to a request's number of steps."""
-    return lambda request: policy.for_steps(request.make_solver().schedule.steps)
+    return lambda request: policy.for_steps(steps_of(request))
+
+
+def steps_of(request: Request) -> int:
+    """The number of steps that its schedule has."""
+    return request.make_solver().schedule.steps
 
 
 def sampler_of(request: Request) -> Sampler:
@@ -58,6 +63,6 @@ def policies_for(weights: Mapping[str, str]) -> Policies:
         return found.policy
 
     def policies(request: Request) -> Policy:
-        return policy(request.make_solver().schedule.steps, sampler_of(request))
+        return policy(steps_of(request), sampler_of(request))
 
     return policies

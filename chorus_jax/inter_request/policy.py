@@ -54,8 +54,9 @@ class Regions:
     share of the background that is run beside them. Where the target's first velocity
     and the source's disagree outside the region, by more than `limit` times the
     source's on average, everything is run (`inf`: never). The default is ours: on the
-    shapes world other grounds are beyond it over 4 steps and over 50 (where 0.6 does
-    too, and runs less); it was tried on no other model. ValueError for other values.
+    shapes world regions cost nothing with it over 4 steps, where 0.6 is too high; over
+    50 most other grounds are beyond it, fewer beyond 0.6. It was tried on no other
+    model. ValueError for other values.
     """
 
     halo: float = 0.0

@@ -191,11 +191,15 @@ def test_a_verdict_is_of_hits_and_its_cost_of_all():
 
 
 @pytest.mark.parametrize(
-    "name, most", [("accuracy_reliable", 1), ("changed_reliable", 3)]
+    "name, most",
+    [
+        *(("accuracy_reliable", 1), ("detail", 2)),
+        *(("changed_reliable", 3), ("accuracy_changed", 3)),
+    ],
 )
 def test_of_what_differs_more_may_be_lost(name, most):
     def lost(number):
-        scores = lambda n, right: record(n, detail=1.0, **{name: float(right)})
+        scores = lambda n, right: record(n, **{name: float(right)})
         full = {n: scores(n, True) for n in range(100)}
         return verdict([scores(n, n >= number) for n in range(100)], full)
 

@@ -240,6 +240,23 @@ def test_the_curve_is_over_what_shows_something_else(comparison, results, monkey
         assert figure.size == (2 * panels.WIDTH, panels.HEIGHT)
 
 
+def test_arms_at_equal_cost_compute_as_many_steps_of_hits_and_all_of_misses(
+    comparison, monkeypatch
+):
+    told = {}
+    note = lambda name: lambda *given: told.setdefault(name, given[-1])
+    monkeypatch.setattr(chorus_comparison, "Fewer", note("fewer"))
+    monkeypatch.setattr(chorus_comparison, "Equal", note("equal"))
+    bench = SimpleNamespace(targets=[target(0), target(1, score=0.1), target(2)])
+    whole = StandIn("whole", [], comparison.base)
+    names = [name for name, _ in comparison.as_costly(bench, whole, ARMS)]
+    assert names == ["fewer", "nirvana_equal"]
+    assert told["fewer"] == {0: 3, 1: 4, 2: 2}  # 2.5 each, and a miss
+    starts = {4 - steps for steps in told["equal"].values()}
+    assert starts <= {0, *comparison.keep()} and told["equal"][1] == 4
+    assert sum(told["equal"][n] for n in (0, 2)) == 5
+
+
 def test_equal_leaves_as_many_steps_to_compute_as_it_is_told(monkeypatch):
     make = lambda bench, policy: StandIn("engine", [], policy)
     monkeypatch.setattr(chorus_running, "Reusing", make)

@@ -89,7 +89,7 @@ def test_an_engine_that_is_not_the_pipeline_stops_the_benchmark(monkeypatch, off
 
     class Engine:
         def __init__(self, pipeline, cache, policies):
-            assert not policies(50).tiers
+            assert not policies.tiers
 
         def generate(self, request, reuse):
             assert not reuse.write

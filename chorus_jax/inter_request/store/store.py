@@ -95,7 +95,8 @@ class Store:
         return self._placing.degraded
 
     def admit(self, entry: Entry) -> bool:
-        """Takes a copy of an entry; False if it is larger than both budgets.
+        """Takes a copy of an entry; False if neither budget has room for it, or only
+        that of a disk that cannot be written to.
 
         It replaces entries of its namespace with the same exact request. Returns when
         it is safely on disk.
