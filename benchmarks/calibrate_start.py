@@ -175,9 +175,8 @@ def _cheapest(
     if not len(ends):
         return None
     cost = total("cost") + steps * (len(scores) - ends[:, -1])
-    of = total("of")
-    lost = total("lost") / np.maximum(of, 1e-9)
-    limits = share * np.array(list(ALLOWED.values())) + 1e-9  # sums are not exact
+    lost = total("lost") / np.maximum(total("of"), 1e-9)
+    limits = share * np.array([*ALLOWED.values()]) + 1e-9  # sums are not exact
     cost = np.where((lost <= limits).all(axis=1), cost, np.inf)
     way = int(cost.argmin())
     if not np.isfinite(cost[way]):

@@ -51,6 +51,7 @@ class Verdict:
         """The same, if each loss is less by so many standard errors than it seems."""
         excess = 0.0
         for name, loss in self.lost.items():
+            # One target's error is infinite, and no times that is no number.
             mean = loss.mean - errors * loss.error if errors else loss.mean
             excess += max(0.0, (mean - ALLOWED[name] - 1e-9) / ALLOWED[name])
         return excess

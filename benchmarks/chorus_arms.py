@@ -172,7 +172,7 @@ def needed(*tiers: Tier) -> tuple[int, ...]:
 def with_fewer(request: Request, steps: int) -> Request:
     """The request over so many steps. Sigmas that were given become as many, evenly
     spaced."""
-    if request.make_solver().schedule.steps == steps:
+    if request.step_count == steps:
         return request
     if isinstance(request.steps, int):
         return replace(request, steps=steps)

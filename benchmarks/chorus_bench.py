@@ -64,8 +64,7 @@ class Bench:
         """The cache with a full run of every source, which keeps these key steps; and
         what the look finds in it."""
         cache = Cache.in_memory()
-        steps = request.make_solver().schedule.steps
-        policy = Policy(steps, (), tuple(keep))
+        policy = Policy(request.step_count, (), tuple(keep))
         engine = Engine(pipeline, cache, policy)
         alone = Reuse(read=False, keep_prompt=True)
         for seed, prompt in enumerate(tqdm(cases.sources, desc="sources")):

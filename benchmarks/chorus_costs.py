@@ -2,8 +2,8 @@
 
 A region's half steps have no equal in whole ones. If all were rounded up, or down, one
 of two arms that are said to cost the same would compute more. So what one hit gets too
-much or too little, later ones of its kind make up: of those whose source shows
-something else, and of those whose source does not.
+much or too little, later ones of its kind make up (error diffusion): of those whose
+source shows something else, and of those whose source does not.
 """
 
 from collections.abc import Callable, Iterable, Sequence

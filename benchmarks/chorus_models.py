@@ -58,7 +58,7 @@ def load_model(options: Namespace, config: str | None, steps: int | None) -> Loa
         sizes = pipeline.sizes
         transformer = replace(sizes.transformer, tile=tuple(options.tile))
         pipeline.sizes = replace(sizes, transformer=transformer)
-    own = told.request.make_solver().schedule.steps
+    own = told.request.step_count
     request, card = with_fewer(told.request, steps or own), Card.read(folder)
     stored = stored_names(told.transformer).values()
     return Loaded(

@@ -138,8 +138,8 @@ class Equal:
     as `steps` says."""
 
     def __init__(self, bench: Bench, base: Policy, steps: Mapping[int, int]):
-        starts = {base.steps - count for count in steps.values()}
         self.first = {number: base.steps - count for number, count in steps.items()}
+        starts = set(self.first.values())
         self.arms = {k: Reusing(bench, stage1_at(base, k)) for k in starts}
 
     def arm(self, target: Target) -> Reusing:

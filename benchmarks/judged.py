@@ -42,7 +42,7 @@ class Model:
     @property
     def steps(self) -> int:
         """Denoising steps of its request."""
-        return self.request.make_solver().schedule.steps
+        return self.request.step_count
 
     @property
     def world(self) -> World:

@@ -61,6 +61,11 @@ class Request:
         """Whether the negative prompt is evaluated beside the prompt."""
         return self.guidance_scale > 1
 
+    @property
+    def step_count(self) -> int:
+        """The number of steps of its schedule."""
+        return self.make_solver().schedule.steps
+
     def make_solver(self) -> Solver:
         """The solver over this request's schedule."""
         method = named(self.solver)

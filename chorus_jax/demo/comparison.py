@@ -45,13 +45,12 @@ class Comparison:
         All have the source's noise, as a hit has. The three take turns, after one round
         that is not timed, in which programs are compiled; none leaves anything behind.
         """
-        steps = self.target.make_solver().schedule.steps
         ours = self.policies(self.target)
         theirs = nirvana(ours)
         keep = tuple(sorted({*ours.keep, *theirs.keep}))
         cache = Cache.in_memory()
-        nothing = Policy(steps, (), keep)
-        source = Engine(self.pipeline, cache, lambda _: nothing).generate(self.source)
+        nothing = Policy(self.target.step_count, (), keep)
+        source = Engine(self.pipeline, cache, nothing).generate(self.source)
         arms = {"full": nothing, "NIRVANA": theirs, "Chorus": ours}
         found: dict[str, list[Result]] = {name: [] for name in arms}
         for _ in range(ROUNDS + 1):
@@ -67,7 +66,7 @@ class Comparison:
     def made(self, cache: Cache, policy: Policy) -> Result:
         """The target by a policy, as if its prompt were new."""
         self.pipeline.prompts.forget()
-        engine = Engine(self.pipeline, cache, lambda _: policy)
+        engine = Engine(self.pipeline, cache, policy)
         request = replace(self.target, seed=self.source.seed)
         return engine.generate(request, Reuse(write=False))
 

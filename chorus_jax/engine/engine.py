@@ -118,7 +118,7 @@ class Engine:
         with timed(task.seconds, "load"):
             entry = store.get(id, seen_by)
         if entry is None or entry.score < task.reuse.least_score:
-            task.unplayed = GONE if entry is None else POOR
+            task.not_replayed = GONE if entry is None else POOR
             return None
         final = np.asarray(entry.final, np.float32)
         with self.device, self.pipeline.computing():

@@ -16,17 +16,12 @@ Policies = Callable[[Request], Policy]
 
 def default_for(request: Request) -> Policy:
     """The policy of nothing measured, for a request's number of steps."""
-    return default_policy(steps_of(request))
+    return default_policy(request.step_count)
 
 
 def scaled(policy: Policy) -> Policies:
     """One policy, scaled to a request's number of steps."""
-    return lambda request: policy.for_steps(steps_of(request))
-
-
-def steps_of(request: Request) -> int:
-    """The number of steps that its schedule has."""
-    return request.make_solver().schedule.steps
+    return lambda request: policy.for_steps(request.step_count)
 
 
 def sampler_of(request: Request) -> Sampler:
@@ -63,6 +58,6 @@ def policies_for(weights: Mapping[str, str]) -> Policies:
         return found.policy
 
     def policies(request: Request) -> Policy:
-        return policy(steps_of(request), sampler_of(request))
+        return policy(request.step_count, sampler_of(request))
 
     return policies

@@ -80,7 +80,7 @@ def ledger_of(
     """What a run computed."""
     steps = task.policy.steps
     if isinstance(hit, Rejection):
-        why = reasons(task.unplayed, hit.reason)
+        why = reasons(task.not_replayed, hit.reason)
         return Ledger("miss", steps, float(steps), hit.score, reason=why)
     run, sizes, reason = hit.run, pipeline.sizes, hit.reason
     if staged.chosen is not None and staged.chosen.whole:
@@ -95,7 +95,7 @@ def ledger_of(
         reuse_until=run.stages.reuse_until,
         region_until=run.stages.region_until,
         active=1.0 if run.region is None else run.region.tiles / tiles,
-        reason=reasons(task.unplayed, reason),
+        reason=reasons(task.not_replayed, reason),
     )
 
 

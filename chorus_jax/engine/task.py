@@ -20,7 +20,7 @@ from chorus_jax.staged_sampler import Staged
 class Task:
     """A request with the seed it runs with, whether its caller gave that (`seeded`),
     the digest of its recipe, the policy for its steps, and its seconds by part;
-    `unplayed` says why a stored video of the same request was not its result."""
+    `not_replayed` says why a stored video of the same request was not its result."""
 
     request: Request
     seeded: bool
@@ -30,7 +30,7 @@ class Task:
     secret: Secret
     began: float = field(default_factory=time.time)
     seconds: dict[str, float] = field(default_factory=dict)
-    unplayed: str = ""
+    not_replayed: str = ""
 
     @classmethod
     def of(
