@@ -37,9 +37,9 @@ In all 504 000 clips; then teach in 2 minutes and distill in 3. They know colour
 motions, backgrounds and sizes, but only some shapes: see the README.
 """
 
-from chorus_jax.models.t5 import T5Config
-from chorus_jax.models.wan_config import WanConfig
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import Request
 from chorus_jax.training.plan import Plan
 from chorus_jax.training.recipe import (
@@ -51,7 +51,7 @@ from chorus_jax.training.recipe import (
 from chorus_jax.training.world.scene import World
 
 FPS = 8  # the speed at which the world moves
-WEIGHTS = "shapes"  # what `chorus generate` ships, see chorus_jax.shipped
+WEIGHTS = "shapes"  # what `chorus generate` ships, see chorus_jax.checkpoints.shipped
 # Of the weights that are shipped; a test compares it with theirs.
 FINGERPRINT = "17e7d5f6c5904ef5811b1d5cf2d8f248d27e280fe3cda7fb7b0fdbd2c8de8ba0"
 CHANNELS = 8

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from chorus_jax import checkpoints
-from chorus_jax.models.t5 import T5Config, T5Encoder
-from chorus_jax.models.wan import WanDiT
-from chorus_jax.models.wan_vae import WanVAE
-from chorus_jax.models.wan_vae_config import WanVAEConfig
-from chorus_jax.text import Tokenizer
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config, T5Encoder
+from chorus_jax.text.prompts import Tokenizer
 from chorus_jax.training import saved
 from chorus_jax.training.assemble import FAMILY, stored_part
 from chorus_jax.training.captioned import CaptionedBatches
