@@ -25,7 +25,7 @@ from benchmarks.lib.judged import Model, reconstruction_scores, sampled, samplin
 from benchmarks.model.quality_tables import with_detail_of_vae
 from chorus_jax.checkpoints import Card, shipped
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.families.wan.parts import TRANSFORMER
+from chorus_jax.families.protocols import TRANSFORMER
 from chorus_jax.request import Request
 from chorus_jax.training.vae import reconstructed
 from chorus_jax.training.world.attributes import (

@@ -10,7 +10,7 @@ from chorus_jax.checkpoints import Card, shipped
 from chorus_jax.cli.choice import BY_STEPS, OTHERWISE
 from chorus_jax.cli.config_file import load_config
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.families.wan.parts import stored_names
+from chorus_jax.families.wan.sizes import stored_names
 from chorus_jax.inter_request.policy import policy_file
 from chorus_jax.inter_request.policy.policies import calibrated, default_policy
 from chorus_jax.inter_request.policy.policy import Policy

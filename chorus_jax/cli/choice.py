@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from chorus_jax.checkpoints import Card, shipped
-from chorus_jax.cli.config_file import FPS, Config, load_config
-from chorus_jax.families.wan.parts import TRANSFORMER
+from chorus_jax.cli.config_file import Config, load_config
+from chorus_jax.families.protocols import TRANSFORMER
+from chorus_jax.families.registry import family_of
 from chorus_jax.request import Request, scheduled
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Choice:
     folder: Path
     transformer: str
     request: Request
-    fps: int = FPS
+    fps: int
     note: str = ""
 
 
@@ -44,9 +45,11 @@ def choose(
         return choose_shipped(config, given)
     if config is None:
         base = Request(prompt="", **scheduled(Card.read(weights).scheduler))
-        return Choice(weights, TRANSFORMER, replace(base, **given))
+        fps = family_of(weights).fps
+        return Choice(weights, TRANSFORMER, replace(base, **given), fps)
     named = load_config(config)
-    return Choice(weights, named.transformer, named.changed(given), named.fps)
+    fps = named.fps or family_of(weights).fps
+    return Choice(weights, named.transformer, named.changed(given), fps)
 
 
 def choose_shipped(name: str | None, given: Mapping[str, Any]) -> Choice:
@@ -64,7 +67,8 @@ def choose_shipped(name: str | None, given: Mapping[str, Any]) -> Choice:
     for line in untrained(config, request):
         log.warning(line)
     note = f"shipped weights {config.weights}, {config.transformer}: {config.name}"
-    return Choice(folder, config.transformer, request, config.fps, note)
+    fps = config.fps or family_of(folder).fps
+    return Choice(folder, config.transformer, request, fps, note)
 
 
 def untrained(config: Config, request: Request) -> list[str]:

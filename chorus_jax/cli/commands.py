@@ -105,17 +105,15 @@ def generate(options: argparse.Namespace) -> None:
     from chorus_jax.cli.choice import choose
     from chorus_jax.cli.progress import show
     from chorus_jax.engine.pipeline import Pipeline
-    from chorus_jax.families.wan.parts import Sizes
+    from chorus_jax.families.registry import family_of
     from chorus_jax.media import video
 
     choice = choose(options.weights, options.config, given(options))
     fps = choice.fps if options.fps is None else options.fps
     video.check(options.out, fps)
-    sizes = Sizes.read(choice.folder, choice.transformer)
     mesh = make_mesh(options.mesh)
-    sizes.latent_shape(choice.request)
-    if mesh is not None:
-        sizes.check_mesh(mesh, choice.request, 1)
+    family = family_of(choice.folder)
+    family.check(choice.folder, choice.transformer, choice.request, mesh)
     if choice.note:
         print(choice.note)
     pipeline = Pipeline.load(

@@ -12,25 +12,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.families.wan.parts import TRANSFORMER
+from chorus_jax.families.protocols import TRANSFORMER
 from chorus_jax.request import Request
-
-FPS = 16  # Wan's
 
 
 @dataclass(frozen=True)
 class Config:
     """A request without its prompt, and the weights that it is for.
 
-    `weights` is None if they are not shipped. A `transformer` other than the usual one
-    is a distilled one: its guidance is folded in.
+    `weights` is None if they are not shipped, `fps` if it is the family's. A
+    `transformer` other than the usual one is a distilled one: its guidance is folded
+    in.
     """
 
     name: str
     request: Request
     weights: str | None = None
     transformer: str = TRANSFORMER
-    fps: int = FPS
+    fps: int | None = None
 
     @property
     def distilled(self) -> bool:
@@ -63,7 +62,7 @@ def load_config(name: str) -> Config:
         request,
         getattr(module, "WEIGHTS", None),
         getattr(module, "TRANSFORMER", TRANSFORMER),
-        getattr(module, "FPS", FPS),
+        getattr(module, "FPS", None),
     )
 
 

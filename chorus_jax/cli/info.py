@@ -1,28 +1,16 @@
 """What `chorus info` says: versions, devices, weights and the memory they need."""
 
-import math
 import platform
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import shipped
-from chorus_jax.devices import sharding
 from chorus_jax.devices.compilation import enable_cache
-from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.families.wan.parts import (
-    PARTS,
-    TRANSFORMER,
-    Sizes,
-    further_transformers,
-)
-from chorus_jax.nets.attention import choose
-from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
+from chorus_jax.families.registry import family_of
 
 PACKAGES = ("chorus_jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "transformers")
 GIB = 2**30
@@ -50,46 +38,10 @@ def lines(weights: Path | None) -> Iterator[tuple[str, str]]:
 
 def weight_lines(folder: Path) -> Iterator[tuple[str, str]]:
     """What a checkpoint folder holds, and how it will be computed here."""
-    card, sizes = checkpoints.Card.read(folder), Sizes.read(folder)
+    card = checkpoints.Card.read(folder)
     yield "weights", f"{folder} ({card.family})"
     yield "fingerprint", card.fingerprint
-    total = 0
-    for name, (model, _) in PARTS.items():
-        text, size = described(model, getattr(sizes, name))
-        total += size
-        yield name, text
-    for name in further_transformers(card):
-        other = Sizes.read(folder, name).transformer
-        text, _ = described(PARTS[TRANSFORMER][0], other)
-        yield name, f"{text} (in place of {TRANSFORMER})"
-    yield "memory, weights only", f"{total / GIB:.3f} GiB"
-    yield from attention_lines(sizes.transformer)
-
-
-def attention_lines(config: WanConfig) -> Iterator[tuple[str, str]]:
-    """What attends here: over all tokens, of a region's tokens, over the text."""
-    here, kind = sharding.platform(), jnp.dtype(config.dtype)
-    rows = (1, math.prod(config.tile), config.heads, config.head_width)
-    for name, kernel, biased in [
-        ("self", None, False),
-        ("region", REGION, False),
-        ("cross", TEXT, True),
-    ]:
-        found, refusal = choose(here, kind, biased), None
-        if kernel is not None:
-            taken, refusal = chosen(kernel, jax.ShapeDtypeStruct(rows, kind))
-            found = f"{kernel} {taken!r}" if taken else found
-        why = f"; {kernel} {refusal}" if refusal else ""
-        yield f"{name}-attention", f"{found} ({here}, {kind}{why})"
-
-
-def described(model: type, config: Any) -> tuple[str, int]:
-    """A part in words, and its size in bytes."""
-    leaves = jax.tree.leaves(checkpoints.abstract(model, config))
-    size = sum(x.size * x.dtype.itemsize for x in leaves)
-    count = sum(x.size for x in leaves)
-    words = f"{model.__name__}, {count:,} x {config.dtype}, {size / GIB:.3f} GiB"
-    return words, size
+    yield from family_of(folder).lines(folder)
 
 
 def version(package: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from tqdm import tqdm
 
-from chorus_jax.engine.pipeline import Progress, Video
+from chorus_jax.engine import Progress, Video
 
 
 def show(run: Iterator[Progress]) -> tuple[Video, ...]:

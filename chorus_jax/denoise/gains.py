@@ -8,92 +8,68 @@ are exactly 1 outside stage 2, are ours.
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from chorus_jax.denoise.stages import StagePlan
-
-
-@runtime_checkable
-class Schedule(Protocol):
-    """A gain in stage 2, by the progress through it and the score of the match.
-
-    Both are 0 to 1.
-    """
-
-    def __call__(self, progress: float, score: float) -> float:
-        """The gain, which falls with both or stays."""
-
-
-@dataclass(frozen=True)
-class Constant:
-    """The same gain, 1 or more (else a ValueError), in all of stage 2."""
-
-    gain: float
-
-    def __post_init__(self) -> None:
-        _check(self.gain)
-
-    def __call__(self, progress: float, score: float) -> float:
-        """The gain."""
-        return self.gain
+from chorus_jax.denoise.state import GainTables
 
 
 @dataclass(frozen=True)
 class Decay:
-    """From `gain` (1 or more, else a ValueError) at the start of stage 2 and a score of
-    0 down to 1 at its end, and at a score of 1.
+    """A gain that falls evenly to 1.
+
+    Attributes:
+        gain: its value at the start of stage 2 and a score of 0, 1 or more.
+
+    Raises:
+        ValueError: for another gain.
     """
 
     gain: float
 
     def __post_init__(self) -> None:
-        _check(self.gain)
+        if not 1 <= self.gain < math.inf:
+            raise ValueError(f"a gain is 1 or more and finite, got {self.gain}")
 
     def __call__(self, progress: float, score: float) -> float:
-        """The gain: falls evenly with the progress and with the score."""
+        """The gain at a progress through stage 2 and for a score, both 0 to 1."""
         return 1 + (self.gain - 1) * (1 - progress) * (1 - score)
 
+    def table(
+        self, steps: int, first: int, last: int, score: float
+    ) -> Float32[np.ndarray, " steps"]:
+        """The gains of all steps, 1 outside stage 2, which is `first` to `last`."""
+        gains = np.ones(steps, np.float32)
+        for step in range(first, last):
+            gains[step] = self((step - first) / (last - first), score)
+        return gains
 
-class Gains(NamedTuple):
-    """Factors in cross-attention: of each text token's keys, and of the output."""
 
-    key: Float32[np.ndarray, "steps m"]
-    output: Float32[np.ndarray, " steps"]
-
-
-def make_gains(
-    plan: StagePlan,
-    key_gain: Schedule,
-    output_gain: Schedule,
+def gain_tables(
+    stage: tuple[int, int, int],
+    key_gain: float,
+    output_gain: float,
     score: float,
     differing: Bool[np.ndarray, " m"],
-) -> Gains:
-    """The gains of all steps of a plan, 1 outside stage 2 and on tokens that are alike.
+) -> GainTables | None:
+    """The gains of one request in all steps; None if both are 1.
 
-    `differing` are the tokens that the source's prompt lacks (`Difference.tokens`). For
-    the branch with the prompt only: the negative prompt has no differing tokens.
-    ValueError for a score outside [0, 1].
+    Args:
+        stage: the number of steps, and the first and last (exclusive) of stage 2.
+        key_gain: that of the keys of differing tokens (see `Decay`).
+        output_gain: that of the attention's output.
+        score: of the match, 0 to 1.
+        differing: the tokens that the source's prompt lacks (`Difference.tokens`).
+
+    Raises:
+        ValueError: for a score outside [0, 1], or a gain below 1.
     """
     if not 0 <= score <= 1:
         raise ValueError(f"the score of a match is 0 to 1, got {score}")
-    key = _table(plan, key_gain, score)
-    return Gains(
-        key=np.where(differing, key[:, None], np.float32(1)),
-        output=_table(plan, output_gain, score),
-    )
-
-
-def _table(plan: StagePlan, gain: Schedule, score: float) -> Float32[np.ndarray, " t"]:
-    first, last = plan.reuse_until, plan.region_until
-    table = np.ones(plan.steps, np.float32)
-    for step in range(first, last):
-        table[step] = gain((step - first) / (last - first), score)
-    return table
-
-
-def _check(gain: float) -> None:
-    if not 1 <= gain < math.inf:
-        raise ValueError(f"a gain is 1 or more and finite, got {gain}")
+    keys, outputs = (Decay(x).table(*stage, score) for x in (key_gain, output_gain))
+    if key_gain == output_gain == 1:
+        return None
+    key = jnp.where(differing, keys[:, None], np.float32(1))
+    return GainTables(key[:, None], jnp.asarray(outputs)[:, None])

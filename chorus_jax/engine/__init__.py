@@ -7,18 +7,26 @@ result.video.frames, result.ledger
 
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.engine import Engine, Result
+from chorus_jax.engine.events import Denoised, Event, Observer, Progress, Video
 from chorus_jax.engine.ledger import Kind, Ledger
+from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.policies import Policies, policies_for
 from chorus_jax.engine.reuse import Reuse, StoppedError
 
 __all__ = [
     "Cache",
+    "Denoised",
     "Engine",
+    "Event",
     "Kind",
     "Ledger",
+    "Observer",
+    "Pipeline",
     "Policies",
+    "Progress",
     "Result",
     "Reuse",
     "StoppedError",
+    "Video",
     "policies_for",
 ]

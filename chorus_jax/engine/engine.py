@@ -5,24 +5,28 @@ engine. What a request leaves is admitted when all of it went well.
 """
 
 import logging
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from threading import Lock
+from typing import TypeVar
 
-import jax.numpy as jnp
 import numpy as np
 
-from chorus_jax.denoise import sampler
-from chorus_jax.denoise.staged_sampler import Staged
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.state import RunState
 from chorus_jax.engine.cache import Cache
+from chorus_jax.engine.events import Event, Observer, Video
 from chorus_jax.engine.ledger import Ledger
-from chorus_jax.engine.pipeline import Pipeline, Video, check_finite, timed
-from chorus_jax.engine.plans import usable
+from chorus_jax.engine.pipeline import Pipeline, timed, unstacked
+from chorus_jax.engine.plans import batch_of_one, usable
 from chorus_jax.engine.policies import Policies, default_for, scaled
 from chorus_jax.engine.prompt import Prompt
-from chorus_jax.engine.reuse import Reuse
-from chorus_jax.engine.running import Hit, from_noise, from_source, ledger_of
+from chorus_jax.engine.reuse import Reuse, Watch
+from chorus_jax.engine.running import Hit, Runner, ledger_of
 from chorus_jax.engine.sources import Sources
 from chorus_jax.engine.task import Task
+from chorus_jax.families.protocols import Conditions, Latents
 from chorus_jax.inter_request.match.matching import Rejection
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.policy.policy import Policy
@@ -34,11 +38,18 @@ log = logging.getLogger(__name__)
 GONE = "the stored video was evicted or damaged meanwhile"
 POOR = "the stored video was made from a source below the least score"
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """A request's video, what became of it, and the id of the entry that it left, None
-    if it left none."""
+    """What became of a request.
+
+    Attributes:
+        video: its video.
+        ledger: what was reused and computed.
+        entry: the id of the entry that it left in the cache, None if it left none.
+    """
 
     video: Video
     ledger: Ledger
@@ -60,53 +71,78 @@ class Engine:
     ):
         self.policies = scaled(policies) if isinstance(policies, Policy) else policies
         self.pipeline, self.cache = pipeline, cache
-        self.sources, self.device = Sources(pipeline, cache), Lock()
+        self.sources = Sources(pipeline, cache)
+        self.device_lock = threading.Lock()
 
-    def generate(self, request: Request, reuse: Reuse = Reuse()) -> Result:
+    def generate(
+        self,
+        request: Request,
+        reuse: Reuse = Reuse(),
+        *,
+        observer: Observer | None = None,
+        stop: threading.Event | None = None,
+    ) -> Result:
         """The video of a request.
 
         On a semantic hit the noise is the source's, whatever the seed. So a request
         without a seed is never an exact repeat, and has no source of the same words,
         nor one that they had before; the seed that its video comes with stands for the
-        source, and asks for the same video again. Raises what the pipeline raises,
-        ValueError for a region on another grid, and StoppedError; such a request leaves
-        nothing in the cache.
+        source, and asks for the same video again. A request that fails or is stopped
+        leaves nothing in the cache.
+
+        Args:
+            request: what is asked.
+            reuse: what the cache may do for it.
+            observer: is called with each event, such as the progress of a stage.
+            stop: ends the request, within two denoising steps, once it is set.
+
+        Raises:
+            StoppedError: if it was stopped.
+            ValueError: what the pipeline raises, and for a region on another grid.
         """
-        self.check(request, reuse)
-        policy = self.policies(request)
-        task = Task.of(request, reuse, policy, self.pipeline, self.cache.store.secret)
+        watch = Watch(stop, observer)
+        self.check(request, reuse, watch)
+        policy, model = self.policies(request), self.pipeline.model
+        task = Task.of(request, reuse, policy, model, self.cache.store.secret)
         if task.seeded and reuse.read:
-            replayed = self.replayed(task)
+            replayed = self.replayed(task, watch)
             if replayed is not None:
                 return replayed
         self.foresee(task)
-        with self.device, self.pipeline.computing():
-            reuse.check()  # it may have waited long
+        with self.computing(watch):  # it may have waited long
             with timed(task.seconds, "embed"):
                 prompt, conditions, cut = self.prepared(task.request)
         hit = self.sources(task, prompt)
-        with self.device, self.pipeline.computing():
-            reuse.check()
+        with self.computing(watch):
             with timed(task.seconds, "denoise"):
-                staged = self.run(task, prompt, conditions, hit)
-            reuse.check()
-            frames = self.pipeline.decoded(staged.latents, task.seconds)
-        reuse.check()
-        latents = np.asarray(staged.latents)[0]
+                state, plan = self.run(task, prompt, conditions, hit, watch)
+            watch.check()
+            frames = self.decoded(task, state.latents, watch)
+        watch.check()
+        [latents] = unstacked(state.latents)
         video = Video(frames[0], latents, task.request, cut, task.seconds)
-        entry = self.leave(task, prompt, staged, hit)
-        ledger = ledger_of(task, hit, staged, self.pipeline)
+        entry = self.admit(task, prompt, state, hit, plan)
+        tiles = model.geometry(request).tiling.count
+        ledger = ledger_of(task, hit, state, tiles)
         return Result(video, replace(ledger, seconds=task.seconds), entry)
 
-    def check(self, request: Request, reuse: Reuse) -> None:
-        """ValueError for what cannot be run, StoppedError for what need not be."""
-        sizes, mesh = self.pipeline.sizes, self.pipeline.mesh
-        reuse.check()
-        reuse.check_region(sizes.latent_shape(request)[:3])
-        if mesh is not None:
-            sizes.check_mesh(mesh, request, 1)
+    def computing(self, watch: Watch) -> AbstractContextManager:
+        """The device's lock and mesh. StoppedError if the wait for it was too long."""
+        stack = ExitStack()
+        stack.enter_context(self.device_lock)
+        with stack:
+            watch.check()
+            stack.enter_context(self.pipeline.computing())
+            return stack.pop_all()
 
-    def replayed(self, task: Task) -> Result | None:
+    def check(self, request: Request, reuse: Reuse, watch: Watch) -> None:
+        """ValueError for what cannot be run, StoppedError for what need not be."""
+        watch.check()
+        geometry = self.pipeline.model.geometry(request)
+        reuse.check_region(dict(geometry.streams)[geometry.video][:3])
+        self.pipeline.model.check_mesh(request, 1)
+
+    def replayed(self, task: Task, watch: Watch) -> Result | None:
         """The stored result of the same request, None if there is none, or if it was
         made from a source that this request would not take."""
         store, seen_by = self.cache.store, task.reuse.namespace
@@ -119,13 +155,14 @@ class Engine:
         if entry is None or entry.score < task.reuse.least_score:
             task.not_replayed = GONE if entry is None else POOR
             return None
-        final = np.asarray(entry.final, np.float32)
-        with self.device, self.pipeline.computing():
-            task.reuse.check()
-            frames = self.pipeline.decoded(jnp.asarray(final)[None], task.seconds)
-            [cut] = self.pipeline.prompts.tokenizer([task.request.prompt]).cut
-        task.reuse.check()
+        geometry = self.pipeline.model.geometry(task.request)
+        latents = batch_of_one(np.asarray(entry.final, np.float32), geometry)
+        with self.computing(watch):
+            frames = self.decoded(task, latents, watch)
+            [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
+        watch.check()
         store.hit(entry.id, entry.statistics.cost)
+        [final] = unstacked(latents)
         video = Video(frames[0], final, task.request, cut, task.seconds)
         ledger = Ledger("exact", task.policy.steps, 0.0, entry.score, entry.id)
         return Result(video, replace(ledger, seconds=task.seconds))
@@ -138,45 +175,73 @@ class Engine:
             words = word_keys(clean(task.request.prompt), task.secret.for_words)
             self.cache.foresight.prefetch(task.recipe, task.reuse.namespace, words)
 
-    def prepared(self, request: Request) -> tuple[Prompt, sampler.Conditions, str]:
+    def prepared(
+        self, request: Request
+    ) -> tuple[Prompt, Mapping[str, Conditions], str]:
         """The prompt as it is matched, what the loop conditions on, and its cut end."""
-        prompts, secret = self.pipeline.prompts, self.cache.store.secret.for_words
-        tokens = prompts.tokenizer([request.prompt])
+        model, secret = self.pipeline.model, self.cache.store.secret.for_words
+        tokens = model.tokens([request.prompt])
         conditions, [cut] = self.pipeline.condition([request])
-        prompt = Prompt.of(request.prompt, conditions.context, tokens, secret)
+        values = model.text_values(conditions)
+        prompt = Prompt.of(request.prompt, values, tokens, secret)
         return prompt, conditions, cut
 
     def run(
         self,
         task: Task,
         prompt: Prompt,
-        conditions: sampler.Conditions,
+        conditions: Mapping[str, Conditions],
         hit: Hit | Rejection,
-    ) -> Staged:
-        """The latents, from noise or from the source's."""
-        if isinstance(hit, Rejection):
-            staged = from_noise(self.pipeline, task, conditions)
-        else:
+        watch: Watch,
+    ) -> tuple[RunState, StepPlan]:
+        """The last state of the run, from noise or from the source's latents, and what
+        was run."""
+        if isinstance(hit, Hit):
             task.begins_from(hit.entry.id)
-            staged = from_source(self.pipeline, task, prompt, conditions, hit)
-        check_finite(staged.latents)
-        return staged
+        runner = Runner(self.pipeline, 1 if watch.listening else None)
+        return watched(runner(task, prompt, conditions, hit), watch)
 
-    def leave(
-        self, task: Task, prompt: Prompt, staged: Staged, hit: Hit | Rejection
+    def decoded(self, task: Task, latents: Latents, watch: Watch) -> np.ndarray:
+        """The frames of latents."""
+        geometry = self.pipeline.model.geometry(task.request)
+        return watched(self.pipeline.decode(latents, geometry, task.seconds), watch)
+
+    def admit(
+        self,
+        task: Task,
+        prompt: Prompt,
+        state: RunState,
+        hit: Hit | Rejection,
+        plan: StepPlan,
     ) -> str | None:
         """Admits what the request made, as this id, and tells the store what its source
         saved."""
-        store, steps, score = self.cache.store, task.policy.keep, 1.0
+        store, steps, score = self.cache.store, plan.kept, 1.0
         if isinstance(hit, Hit):
             saved = hit.entry.statistics.cost - sum(task.seconds.values())
             store.hit(hit.entry.id, max(saved, 0.0), hit.tier.reuse_until)
-            steps = usable(task.policy, hit.run.stages.kept)
+            steps = usable(task.policy, plan.kept)
             score = hit.found.score
         if not task.reuse.write:
             return None
-        entry = task.entry(prompt, staged, steps, score)
+        geometry = self.pipeline.model.geometry(task.request)
+        entry = task.entry(prompt, state, steps, score, geometry)
         if store.admit(entry):
             return entry.id
         log.warning("a video was not kept: the cache has room for it nowhere")
         return None
+
+
+def watched(run: Generator[Event, None, T], watch: Watch) -> T:
+    """Runs a generator to its end, with its events shown; returns what it returns.
+
+    Raises:
+        StoppedError: if it was stopped; nothing further is run then.
+    """
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as end:
+            return end.value
+        watch.see(event)
+        watch.check()

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32
 
-from chorus_jax.denoise.regions import by_tile
+from chorus_jax.denoise.region import by_tile
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.nets.tokens import Size, Tiling, from_patches
 

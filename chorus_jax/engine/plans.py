@@ -1,76 +1,41 @@
-"""From a tier of a policy to what the loop runs: stages, region, gains."""
+"""From a tier of a policy to what the loop runs, and from an entry to its source."""
 
 import math
-from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
-from chorus_jax.denoise.full_steps import GainTables
-from chorus_jax.denoise.gains import Decay, make_gains
-from chorus_jax.denoise.region_steps import Source
-from chorus_jax.denoise.regions import (
-    ContextKind,
-    DroppedContext,
-    HeldContext,
-    RegionPlan,
-    SampledContext,
-)
-from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.region import Region
+from chorus_jax.denoise.state import Source
+from chorus_jax.families.protocols import Geometry, Latents
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.store import Entry, Head
-from chorus_jax.nets.tokens import Size, Tiling
+from chorus_jax.nets.tokens import Tiling
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A hit's run: one program for each of these."""
+def planned(policy: Policy, tier: Tier, tiling: Tiling, split: int = 1) -> StepPlan:
+    """What a tier runs.
 
-    stages: StagePlan
-    region: RegionPlan | None
-
-    def equivalents(self, tiles: int) -> float:
-        """The full steps' worth of its work, of a video of so many tiles."""
-        if self.region is None:
-            return self.stages.equivalents(1.0)
-        closing = self.region.closing(self.stages.regional)
-        halo = len(set(range(self.stages.regional.start, closing)) - self.skipped)
-        closed = self.region.core + self.region.context.sampled
-        return self.stages.equivalents(closed / tiles) + halo * self.region.halo / tiles
-
-    @property
-    def skipped(self) -> set[int]:
-        """The steps that are not computed."""
-        return set(self.stages.skipped)
-
-
-def planned(
-    policy: Policy, tier: Tier, grid: Size, tile: Size, split: int = 1
-) -> Planned:
-    """What a tier runs, of a video with this grid of tokens, over so many devices."""
-    stages = StagePlan(policy.steps, tier.reuse_until, tier.region_until)
-    tiling = Tiling.fitting(grid, tile)
-    region = region_plan(policy.regions, tier.active, tiling, stages.regional, split)
-    fixed = {stages.start, *stages.needed}
-    if region is not None:
-        fixed.add(region.closing(stages.regional))
-    skipped = tuple(i for i in policy.skipped if i > stages.start and i not in fixed)
-    return Planned(
-        StagePlan(
-            policy.steps,
-            tier.reuse_until,
-            tier.region_until,
-            skipped=skipped,
-            keep=policy.keep,
-        ),
-        region,
+    Args:
+        policy: gives steps, regions, key steps and the step cache.
+        tier: one of its tiers.
+        tiling: the tiles of the video.
+        split: the devices that the tokens of a video are split over.
+    """
+    first, last = tier.reuse_until, tier.region_until
+    opened = range(min(first + 1, last), last)
+    region = region_plan(policy.regions, tier.active, tiling, opened, split)
+    return StepPlan.staged(
+        policy.steps, first, last, region, keep=policy.keep, cache=policy.cache
     )
 
 
 def region_plan(
     regions: Regions, active: float, tiling: Tiling, regional: range, split: int = 1
-) -> RegionPlan | None:
+) -> Region | None:
     """The region of a share of the tiles; None if no step has one, or if it is all.
 
     Core, halo and sample each have tokens that divide over `split` devices, as those of
@@ -83,18 +48,14 @@ def region_plan(
         return None
     halo = min(round(regions.halo * tiles) // unit * unit, tiles - unit)
     sampled = even(regions.sampled * (tiling.count - tiles))
-    contexts: dict[str, ContextKind] = {
-        "held": HeldContext(),
-        "dropped": DroppedContext(),
-        "sampled": SampledContext(sampled),
-    }
-    return RegionPlan(
+    return Region(
         tile=tiling.tile,
         core=tiles - halo,
         halo=halo,
         open_until=regional.start + round(regions.open * len(regional)),
         reach=regions.reach,
-        context=contexts[regions.context],
+        context=regions.context,
+        sampled=sampled if regions.context == "sampled" else 0,
         found_by=regions.found_by,
         limit=regions.limit,
     )
@@ -120,37 +81,33 @@ def usable(policy: Policy, steps: tuple[int, ...]) -> tuple[int, ...]:
     return steps if any(each <= set(steps) for each in ends) else ()
 
 
-def source_of(entry: Entry, stages: StagePlan, sigmas: tuple[float, ...]) -> Source:
+def source_of(
+    entry: Entry,
+    plan: StepPlan,
+    tier: Tier,
+    sigmas: tuple[float, ...],
+    geometry: Geometry,
+) -> Source:
     """What a run takes from an entry; its velocity at K1 is that of the straight line
     to its next key step, or to its end.
 
     Of the key steps those that the plan keeps: what else an entry happens to have must
     not change the video.
     """
-    first = stages.reuse_until
+    first = tier.reuse_until
     start = entry.at(first).astype(np.float32)
-    later = [step for step in entry.steps if step > first and step in stages.keep]
+    later = [step for step in entry.steps if step > first and step in plan.keep]
     near = entry.at(later[0]).astype(np.float32) if later else entry.final
     to = sigmas[later[0]] if later else 0.0
     velocity = (np.asarray(near, np.float32) - start) / (to - sigmas[first])
-    end = entry.at(stages.region_until).astype(np.float32)
-    arrays = (start, velocity, end)
-    return Source(*(jnp.asarray(x, jnp.float32)[None] for x in arrays))
+    end = entry.at(tier.region_until).astype(np.float32)
+    return Source(*(batch_of_one(x, geometry) for x in (start, velocity, end)))
 
 
-def gain_tables(
-    stages: StagePlan,
-    tier: Tier,
-    score: float,
-    differing: Bool[np.ndarray, " m"],
-    rows: int,
-) -> GainTables | None:
-    """The gains of all steps for `rows` text tokens; None if the tier has none."""
-    if tier.key_gain == tier.output_gain == 1:
-        return None
-    key_gain, output_gain = Decay(tier.key_gain), Decay(tier.output_gain)
-    gains = make_gains(stages, key_gain, output_gain, score, padded(differing, rows))
-    return GainTables(*(jnp.asarray(table)[:, None] for table in gains))
+def batch_of_one(array: np.ndarray, geometry: Geometry) -> Latents:
+    """Stored latents as those of a batch."""
+    latents = geometry.unpacked(array)
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32)[None], latents)
 
 
 def padded(mask: Bool[np.ndarray, " m"], rows: int) -> Bool[np.ndarray, " r"]:

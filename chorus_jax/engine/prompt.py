@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float16, Float32, Int
 
-from chorus_jax.families.wan.attention import Context
 from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.meaning import projection, word_meanings
 from chorus_jax.inter_request.match.words import Word, split_words, word_keys
@@ -27,11 +26,12 @@ class Prompt:
     meanings: Float16[np.ndarray, "u e"]
 
     @classmethod
-    def of(cls, text: str, context: Context, tokens: Tokens, secret: bytes) -> "Prompt":
-        """The prompt in the first row of these; the secret is that for words."""
+    def of(cls, text: str, values: Array, tokens: Tokens, secret: bytes) -> "Prompt":
+        """The prompt with what the model reads of it (`VideoModel.text_values`); the
+        secret is that for words."""
         cleaned, length = clean(text), jnp.int32(tokens.mask[0].sum())
         words = split_words(cleaned)
-        embedding, each = read(context, length)
+        embedding, each = read(values, length)
         spans = tokens.spans[0][: len(each)]
         return cls(
             text,
@@ -48,7 +48,7 @@ class Prompt:
 
 
 def read(
-    context: Context, length: Int[Array, ""]
+    values: Float[Array, "l m c"], length: Int[Array, ""]
 ) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, "m e"]]:
     """What the video model reads of the first prompt: of all of it, and of each token.
 
@@ -59,17 +59,17 @@ def read(
     in common, where these have .2); what moves no pixel is not in these values. Chorus
     embeds by CLIP.
     """
-    mean, tokens = (np.asarray(x) for x in _read(context.text.value, length))
+    mean, tokens = (np.asarray(x) for x in _read(values, length))
     return mean / np.float32(max(float(np.linalg.norm(mean)), 1e-12)), tokens
 
 
 @jax.jit
 def _read(
-    values: Float[Array, "l r m a d"], length: Int[Array, ""]
+    values: Float[Array, "l m c"], length: Int[Array, ""]
 ) -> tuple[Float32[Array, " c"], Float32[Array, "m e"]]:
-    own = values[:, 0].astype(jnp.float32)
-    mask = (jnp.arange(own.shape[1]) < length)[None, :, None, None]
+    own = values.astype(jnp.float32)
+    mask = (jnp.arange(own.shape[1]) < length)[None, :, None]
     own = jnp.where(mask, own, 0)
-    each = own.mean(axis=0).reshape(own.shape[1], -1)
+    each = own.mean(axis=0)
     # A constant of the program: it is not sent to the device for every request.
-    return own.sum(axis=(0, 1)).reshape(-1), each @ projection(each.shape[1])
+    return own.sum(axis=(0, 1)), each @ projection(each.shape[1])

@@ -1,11 +1,13 @@
-"""What one request lets the cache do, and a way to stop it."""
+"""What one request lets the cache do, and how it is watched and stopped."""
 
 import hashlib
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32
+
+from chorus_jax.engine.events import Event, Observer
 
 
 class StoppedError(Exception):
@@ -22,8 +24,7 @@ class Reuse:
     `shared`. `keep_prompt` stores the prompt in clear. `region`, on the latent grid, is
     above 0 where the video may differ from the source's: the tiles that it touches are
     run, and a few more if their number is none of the sizes there are programs for;
-    without it the velocities say. Setting `stop` ends the request between two of its
-    parts.
+    without it the velocities say.
     """
 
     read: bool = True
@@ -33,7 +34,6 @@ class Reuse:
     shared: bool = False
     keep_prompt: bool = False
     region: Float32[np.ndarray, "f h w"] | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
 
     @property
     def region_digest(self) -> str:
@@ -59,7 +59,30 @@ class Reuse:
                 "is: leave it out, or ask for the source's request itself"
             )
 
+
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """Who watches a request, and whether it is to end.
+
+    Attributes:
+        event: ends the request once it is set; None for no way to end it.
+        observer: sees its events; None for nobody.
+    """
+
+    event: threading.Event | None = None
+    observer: Observer | None = None
+
+    @property
+    def listening(self) -> bool:
+        """Whether anybody wants to know of single steps."""
+        return self.event is not None or self.observer is not None
+
+    def see(self, event: Event) -> None:
+        """Shows an event to the observer."""
+        if self.observer is not None:
+            self.observer(event)
+
     def check(self) -> None:
         """StoppedError if the caller has stopped the request."""
-        if self.stop.is_set():
+        if self.event is not None and self.event.is_set():
             raise StoppedError("the request was stopped by its caller")

@@ -1,103 +1,130 @@
-"""The run of a request: from noise, or from what its source left."""
+"""The run of a request: from noise, or from what its source holds."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float32
 
-from chorus_jax.denoise import sampler, staged_sampler
-from chorus_jax.denoise.staged_sampler import Staged
-from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.denoise.gains import gain_tables
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.state import GainTables, RunState
+from chorus_jax.engine.events import Denoised, Event
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.engine.plans import Planned, gain_tables, padded, source_of
+from chorus_jax.engine.plans import padded, source_of
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.task import Task
+from chorus_jax.families.protocols import Conditions
 from chorus_jax.inter_request.match.matching import Found, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
-from chorus_jax.nets.tokens import Tiling
 
 BEYOND = "all tokens were run: the videos differ beyond the region too"
 
 
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """A source that is loaded, the tier it reached and the run that follows: of the
-    tiles in the caller's `mask`, if there is one; `reason` says why not, if not."""
+    """A source that is loaded, and the run that follows.
+
+    Attributes:
+        found: the source as it was matched.
+        entry: what it holds.
+        tier: the policy's tier that its score reached.
+        plan: what is run.
+        mask: 1 on the tiles of the caller's region; None without one.
+        reason: why the caller's region is not run; "" if it is, or if there is none.
+    """
 
     found: Found
     entry: Entry
     tier: Tier
-    run: Planned
+    plan: StepPlan
     mask: Float32[Array, "1 f h w 1"] | None = None
     reason: str = ""
 
 
-def from_noise(
-    pipeline: Pipeline, task: Task, conditions: sampler.Conditions
-) -> Staged:
-    """All steps, keeping the policy's key steps."""
-    shape = pipeline.sizes.latent_shape(task.request)
-    noise = sampler.noise(jnp.array([task.request.seed], jnp.uint32), shape)
-    return staged_sampler.denoise(
-        pipeline.transformer,
-        conditions,
-        noise,
-        solver=task.request.make_solver(),
-        plan=StagePlan.plain(task.policy.steps, task.policy.keep),
-    )
+@dataclass(frozen=True)
+class Runner:
+    """Runs tasks on a pipeline; `every` steps per call of the loop (None: all)."""
+
+    pipeline: Pipeline
+    every: int | None
+
+    def __call__(
+        self,
+        task: Task,
+        prompt: Prompt,
+        conditions: Mapping[str, Conditions],
+        hit: Hit | Rejection,
+    ) -> Generator[Event, None, tuple[RunState, StepPlan]]:
+        """The run of a task, from noise or from its source's latents.
+
+        Yields its progress; the generator's return value is the last state and the plan
+        that was run.
+        """
+        pipeline, request = self.pipeline, task.request
+        if isinstance(hit, Rejection):
+            policy = task.policy
+            plan = StepPlan.plain(policy.steps, policy.keep, policy.miss_cache)
+            program = pipeline.program(request, plan)
+            latents = pipeline.noise([request], program.geometry, conditions)
+            inputs = pipeline.inputs(conditions)
+        else:
+            program = pipeline.program(request, hit.plan)
+            geometry, sigmas = program.geometry, program.solver.schedule.sigmas
+            source = source_of(hit.entry, hit.plan, hit.tier, sigmas, geometry)
+            differing = self.differing(prompt, conditions, hit)
+            words = jnp.asarray(differing, jnp.float32)[None]
+            gains = self.gains(task, hit, differing)
+            latents = source.start
+            inputs = pipeline.inputs(
+                conditions, source=source, gains=gains, mask=hit.mask, words=words
+            )
+        state = yield from pipeline.denoise(program, inputs, latents, self.every)
+        chosen = None if state.region is None else state.region.chosen
+        yield Denoised(program.plan, chosen, np.asarray(state.work))
+        return state, program.plan
+
+    def differing(
+        self, prompt: Prompt, conditions: Mapping[str, Conditions], hit: Hit
+    ) -> np.ndarray:
+        """The text tokens that the source's prompt lacks, a flag for each row."""
+        rows = self.pipeline.model.text_values(conditions).shape[1]
+        spans = prompt.tokens.spans[0]
+        return padded(hit.found.difference.tokens(prompt.words, spans), rows)
+
+    def gains(self, task: Task, hit: Hit, differing: np.ndarray) -> GainTables | None:
+        """The gains of the tier in all steps."""
+        tier = hit.tier
+        stage = (task.policy.steps, tier.reuse_until, tier.region_until)
+        score = hit.found.score
+        return gain_tables(stage, tier.key_gain, tier.output_gain, score, differing)
 
 
-def from_source(
-    pipeline: Pipeline,
-    task: Task,
-    prompt: Prompt,
-    conditions: sampler.Conditions,
-    hit: Hit,
-) -> Staged:
-    """The steps that the source does not save."""
-    solver, stages = task.request.make_solver(), hit.run.stages
-    differing = hit.found.difference.tokens(prompt.words, prompt.tokens.spans[0])
-    rows = conditions.context.bias.shape[1]
-    return staged_sampler.denoise(
-        pipeline.transformer,
-        conditions,
-        source_of(hit.entry, stages, solver.schedule.sigmas),
-        gain_tables(stages, hit.tier, hit.found.score, differing, rows),
-        hit.mask,
-        jnp.asarray(padded(differing, rows), jnp.float32)[None],
-        solver=solver,
-        plan=stages,
-        region=hit.run.region,
-    )
-
-
-def ledger_of(
-    task: Task, hit: Hit | Rejection, staged: Staged, pipeline: Pipeline
-) -> Ledger:
-    """What a run computed."""
-    steps = task.policy.steps
+def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> Ledger:
+    """What a run computed, of a video of so many tiles."""
+    steps, work = task.policy.steps, round(float(state.work[0]), 4)
     if isinstance(hit, Rejection):
         why = reasons(task.not_replayed, hit.reason)
-        return Ledger("miss", steps, float(steps), hit.score, reason=why)
-    run, sizes, reason = hit.run, pipeline.sizes, hit.reason
-    if staged.chosen is not None and staged.chosen.whole:
-        run, reason = replace(run, region=None), BEYOND
-    tiles = Tiling.fitting(sizes.grid(task.request), sizes.transformer.tile).count
+        return Ledger("miss", steps, work, hit.score, reason=why)
+    region, reason = hit.plan.region, hit.reason
+    if state.region is not None and state.region.chosen.whole:
+        region, reason = None, BEYOND
     return Ledger(
         kind="semantic",
         steps=steps,
-        equivalents=run.equivalents(tiles),
+        equivalents=work,
         score=hit.found.score,
         source=hit.entry.id,
-        reuse_until=run.stages.reuse_until,
-        region_until=run.stages.region_until,
-        active=1.0 if run.region is None else run.region.tiles / tiles,
+        reuse_until=hit.tier.reuse_until,
+        region_until=hit.tier.region_until,
+        active=1.0 if region is None else region.tiles / tiles,
         reason=reasons(task.not_replayed, reason),
     )
 
 
-def reasons(*told: str) -> str:
-    """Those that there are, in one line."""
-    return "; ".join(each for each in told if each)
+def reasons(*lines: str) -> str:
+    """The lines that are not empty, joined by "; "."""
+    return "; ".join(line for line in lines if line)

@@ -10,7 +10,6 @@ from chorus_jax.engine.task import Task, seed_of
 from chorus_jax.inter_request.match.matching import Found, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
-from chorus_jax.nets.tokens import Tiling
 
 UNKEPT = "no near entry has the key steps it takes"
 SAME = "without a seed another video is wanted than the one of the same words"
@@ -68,16 +67,15 @@ class Sources:
 
     def hit(self, task: Task, found: Found, entry: Entry, tiers: list[Tier]) -> Hit:
         """The run of the best of these tiers, or of the caller's region."""
-        sizes, mesh = self.pipeline.sizes, self.pipeline.mesh
-        grid, config = sizes.grid(task.request), sizes.transformer
+        model, region = self.pipeline.model, task.reuse.region
+        geometry, mesh = model.geometry(task.request), model.mesh
         split = 1 if mesh is None else mesh.shape["context"]
-        tiling = Tiling.fitting(grid, config.tile)
-        region = task.reuse.region
-        given = None if region is None else Given.of(region, tiling, config.patch)
+        tiling, patch = geometry.tiling, geometry.patch
+        given = None if region is None else Given.of(region, tiling, patch)
         tier = None if given is None else given.tier(tiers, entry.steps)
         if given is None or tier is None:
-            run = planned(task.policy, tiers[-1], grid, config.tile, split)
+            plan = planned(task.policy, tiers[-1], tiling, split)
             reason = "" if given is None else UNUSED
-            return Hit(found, entry, tiers[-1], run, reason=reason)
-        run = planned(given.policy(task.policy), tier, grid, config.tile, split)
-        return Hit(found, entry, tier, run, given.mask)
+            return Hit(found, entry, tiers[-1], plan, reason=reason)
+        plan = planned(given.policy(task.policy), tier, tiling, split)
+        return Hit(found, entry, tier, plan, given.mask)

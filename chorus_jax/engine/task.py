@@ -3,14 +3,16 @@
 import time
 from dataclasses import dataclass, field, replace
 
+import jax
 import ml_dtypes
 import numpy as np
 
-from chorus_jax.denoise.staged_sampler import Staged
-from chorus_jax.engine.pipeline import Pipeline, with_seed
+from chorus_jax.denoise.state import RunState
+from chorus_jax.engine.pipeline import with_seed
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse
+from chorus_jax.families.protocols import Geometry, VideoModel
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.store import Entry, Secret, Statistics
 from chorus_jax.request import Request
@@ -38,11 +40,11 @@ class Task:
         request: Request,
         reuse: Reuse,
         policy: Policy,
-        pipeline: Pipeline,
+        model: VideoModel,
         secret: Secret,
     ) -> "Task":
         """A request that runs with its own seed, or with one that is drawn."""
-        recipe = recipe_of(request, pipeline).digest
+        recipe = recipe_of(request, model).digest
         seeded = request.seed is not None
         return cls(with_seed(request), seeded, reuse, recipe, policy, secret)
 
@@ -62,12 +64,30 @@ class Task:
             self.request = replace(self.request, seed=seed_of(source))
 
     def entry(
-        self, prompt: Prompt, staged: Staged, steps: tuple[int, ...], score: float
+        self,
+        prompt: Prompt,
+        state: RunState,
+        steps: tuple[int, ...],
+        score: float,
+        geometry: Geometry,
     ) -> Entry:
-        """What the request leaves: latents at these key steps, which are those that the
-        run kept or none, the clean ones, and the score of its source."""
+        """What the request leaves.
+
+        Args:
+            prompt: as it is matched.
+            state: the last one of its run.
+            steps: the key steps that the run kept, or none.
+            score: that of its source.
+            geometry: the shapes of its latents.
+        """
         cost = sum(self.seconds.values())
-        kept = np.asarray(staged.kept)[: len(steps), 0]
+        host = jax.tree.map(np.asarray, (state.kept, state.latents))
+        final = geometry.packed(jax.tree.map(lambda x: x[0], host[1]))
+        kept = [
+            geometry.packed(jax.tree.map(lambda x: x[row, 0], host[0]))
+            for row in range(len(steps))
+        ]
+        latents = np.stack(kept) if kept else np.zeros((0, *final.shape), final.dtype)
         return Entry(
             recipe=self.recipe,
             exact=self.exact,
@@ -81,8 +101,8 @@ class Task:
             words=prompt.keys,
             meanings=prompt.meanings,
             statistics=Statistics.new(self.began, cost, steps),
-            latents=kept.astype(ml_dtypes.bfloat16),
-            final=np.asarray(staged.latents)[0],
+            latents=latents.astype(ml_dtypes.bfloat16),
+            final=final,
         )
 
 

@@ -1,10 +1,9 @@
-"""Reuse across the steps of one request.
+"""Reuse across the steps of one request: step caches, a file each.
 
-A step cache is a frozen, hashable object, one program each. `init(left)` gives its
-state, a pytree of fixed shapes, for what a step leaves; `step(i, compute, state)` gives
-what step `i` leaves, computed or not, and the next state.
+`registry` knows them by name.
 """
 
-from chorus_jax.intra_request.skipping import Compute, EveryStep, SkipSteps, StepCache
+from chorus_jax.intra_request.protocol import StepCache
+from chorus_jax.intra_request.skipping import EveryStep, SkipSteps
 
-__all__ = ["Compute", "EveryStep", "SkipSteps", "StepCache"]
+__all__ = ["EveryStep", "SkipSteps", "StepCache"]

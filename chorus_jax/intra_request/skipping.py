@@ -1,65 +1,88 @@
-"""Steps known before the run to take over the last velocity, and none at all."""
+"""Static step caches: every step is computed, or a fixed list of steps is skipped."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Float, Int
 
-Compute = Callable[[], Any]
-
-
-@runtime_checkable
-class StepCache(Protocol):
-    """What decides of each step whether the model runs."""
-
-    def init(self, left: Any) -> Any:
-        """The state before the first step; `left` is of the shapes of what steps leave:
-        a velocity, or a pytree of it and more."""
-
-    def step(
-        self, i: Int[Array, ""] | int, compute: Compute, state: Any
-    ) -> tuple[Any, Any]:
-        """What step `i` leaves, and the state after it; `compute` runs the model."""
+from chorus_jax.families.protocols import Forward, Held, Latents, evaluate
+from chorus_jax.nets.control import select, when
+from chorus_jax.schedulers.flow import Schedule
 
 
 @dataclass(frozen=True)
 class EveryStep:
-    """Every step is computed, and nothing is kept."""
+    """Computes every step."""
 
-    def init(self, left: Any) -> tuple[()]:
-        """Nothing."""
+    def init(self, forward: Forward) -> tuple[()]:
+        """No state."""
         return ()
 
     def step(
-        self, i: Int[Array, ""] | int, compute: Compute, state: tuple[()]
-    ) -> tuple[Any, tuple[()]]:
-        """What the model gives."""
-        return compute(), state
+        self,
+        i: Int[Array, " b"],
+        schedule: Schedule,
+        forward: Forward,
+        held: Held,
+        state: tuple[()],
+    ) -> tuple[Latents, Held, tuple[()], Float[Array, " b"]]:
+        """The whole pass (see `StepCache.step`)."""
+        velocity, held = evaluate(forward, held)
+        return velocity, held, state, jnp.ones(i.shape, jnp.float32)
+
+
+class LastVelocity(NamedTuple):
+    """The velocity of the last computed step, and whether there is one."""
+
+    velocity: Latents
+    known: Bool[Array, " b"]
 
 
 @dataclass(frozen=True)
 class SkipSteps:
-    """These steps leave what the last computed one left; the first is computed always.
+    """Takes over the velocity of the last computed step at a fixed list of steps.
 
-    `steps` are numbers of steps. The simplest of all step caches: of equal cost to one
-    that decides by a table made before the run.
+    Attributes:
+        steps: their numbers, rising from 0. One of them is computed all the same where
+            there is no velocity yet: at the first step of a run, and where tokens
+            change.
+
+    Raises:
+        ValueError: for steps that do not rise from 0.
     """
 
     steps: tuple[int, ...]
 
-    def init(self, left: Any) -> tuple[Any, Array]:
-        """Zeros of the shapes of what a step leaves, and that none has left any."""
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), left)
-        return zeros, jnp.array(False)
+    def __post_init__(self) -> None:
+        rising = all(i < j for i, j in zip((-1, *self.steps), self.steps))
+        if not isinstance(self.steps, tuple) or not rising:
+            raise ValueError(
+                f"skipped steps are a tuple of numbers rising from 0, got {self.steps}"
+            )
+
+    def init(self, forward: Forward) -> LastVelocity:
+        """No velocity yet."""
+        zeros = jax.tree.map(jnp.zeros_like, forward.latents)
+        count = jax.tree.leaves(zeros)[0].shape[0]
+        return LastVelocity(zeros, jnp.zeros(count, bool))
 
     def step(
-        self, i: Int[Array, ""] | int, compute: Compute, state: tuple[Any, Array]
-    ) -> tuple[Any, tuple[Any, Array]]:
-        """What the model gives, or gave."""
-        before, begun = state
-        skipped = begun & jnp.isin(i, jnp.array(self.steps, jnp.int32))
-        left = jax.lax.cond(skipped, lambda: before, compute)
-        return left, (left, jnp.array(True))
+        self,
+        i: Int[Array, " b"],
+        schedule: Schedule,
+        forward: Forward,
+        held: Held,
+        state: LastVelocity,
+    ) -> tuple[Latents, Held, LastVelocity, Float[Array, " b"]]:
+        """The whole pass, or the last velocity (see `StepCache.step`)."""
+        computed = ~(state.known & jnp.isin(i, jnp.array(self.steps, jnp.int32)))
+        velocity, held = when(
+            computed.any(),
+            lambda before: evaluate(forward, before[1]),
+            (state.velocity, held),
+        )
+        velocity = select(computed, velocity, state.velocity)
+        after = LastVelocity(velocity, jnp.ones_like(state.known))
+        return velocity, held, after, computed.astype(jnp.float32)

@@ -15,10 +15,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from chorus_jax.families.wan.attention import Context
 from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.nets.rotary import rotary_table
+from chorus_jax.families.wan.dit import WanDiT, WanForward
 from chorus_jax.nets.t5 import T5Config, T5Encoder
 from chorus_jax.nets.tokens import to_patches
 from chorus_jax.schedulers.flow import TRAIN_STEPS, add_noise, shift_sigmas
@@ -114,8 +112,7 @@ class FlowJob:
         noise = coupled(free, batch.components)
         noisy = add_noise(batch.latents, noise, sigmas)
         text = jnp.where(batch.mask[..., None], encoder(batch.ids, batch.mask), 0)
-        made, layers = unrolled(model, noisy, TRAIN_STEPS * sigmas, text)
-        middle = layers[len(layers) // 2]
+        made, middle = unrolled(model, noisy, TRAIN_STEPS * sigmas, text)
         return Forward(made - (noise - batch.latents), middle, text)
 
     def probe(self, params: Params) -> dict[str, float]:
@@ -165,18 +162,15 @@ def unrolled(
     latents: Float[Array, "b f h w i"],
     timestep: Float[Array, " b"],
     text: Float[Array, "b m t"],
-) -> tuple[Float[Array, "b f h w o"], list[Float[Array, "b n c"]]]:
-    """`model(...)` with its layers written out, and the tokens after each of them.
+) -> tuple[Float[Array, "b f h w o"], Float[Array, "b n c"]]:
+    """`model(...)` with its layers unrolled, and the tokens after its middle layer.
 
-    A fifth faster to train on a CPU.
+    A fifth faster to train on a CPU than a scan.
     """
-    grid, times = model.grid(latents), model.times(timestep)
-    rotary = rotary_table(grid, model.config.head_width)
-    context, tokens = model.context(text), model.embed(latents)
-    after = []
-    for i in range(model.config.depth):
-        block, keys = jax.tree.map(lambda x: x[i], (model.layers, context.text))
-        near = Context(keys, context.bias)
-        tokens, _ = block(tokens, times.blocks, rotary, near)
-        after.append(tokens)
-    return model.head(tokens, times.head, grid), after
+    conditions = model.conditions(latents, timestep, text)
+    rows = jnp.arange(len(latents))
+    forward = WanForward(model, conditions, latents, rows, unroll=True)
+    half = model.config.depth // 2 + 1
+    middle, _ = forward.blocks(forward.stem(), 0, half)
+    tokens, _ = forward.blocks(middle, half)
+    return forward.head(tokens), middle

@@ -7,8 +7,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.model import WanModel
 from chorus_jax.training import saved
 from chorus_jax.training.assemble import euler_scheduler, stored_part, write_model
 from chorus_jax.training.encode import encode_clips
@@ -68,8 +68,8 @@ class Runs(Made):
     def teach(self) -> None:
         """Runs the newest transformer for the one of few steps to learn from."""
         training, world = self.recipe.distill, self.recipe.world
-        pipeline = Pipeline(self.flow_parts("float32"), self.tokenizer())
-        teach(pipeline, self.taught, self.captions(), training, world)
+        model = WanModel(self.flow_parts("float32"), self.tokenizer())
+        teach(model, self.taught, self.captions(), training, world)
 
     def distill(self) -> None:
         """Trains a transformer of few steps on these trajectories."""

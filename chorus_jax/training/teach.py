@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float16, Float32
 from tqdm import tqdm
 
-from chorus_jax.denoise import sampler
+from chorus_jax.denoise import loop
+from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.wan.model import WanModel
 from chorus_jax.request import Request
 from chorus_jax.training.recipe import DistillTraining
 from chorus_jax.training.world.scene import World
@@ -34,13 +35,13 @@ class Taught:
 
     folder: Path
 
-    def create(self, count: int, pipeline: Pipeline, shape: tuple[int, ...]) -> None:
+    def create(self, count: int, model: WanModel, shape: tuple[int, ...]) -> None:
         """Makes room for `count` trajectories of this shape, if there is none yet.
 
         ValueError if the ones that are there are another teacher's.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        teacher, path = dict(pipeline.fingerprints), self.folder / "teacher.json"
+        teacher, path = dict(model.fingerprints), self.folder / "teacher.json"
         if not path.exists():
             path.write_text(json.dumps(teacher))
         elif json.loads(path.read_text()) != teacher:
@@ -48,7 +49,7 @@ class Taught:
                 f"{self.folder} holds trajectories of another teacher (it was trained "
                 "further since, perhaps): remove it, and distill/ with it"
             )
-        sizes = pipeline.sizes.transformer
+        sizes = model.sizes.transformer
         text = (count, sizes.text_limit, sizes.text_width)
         for name, whole, dtype in (
             ("latents", (count, *shape), np.float16),
@@ -125,21 +126,19 @@ def trajectories(
     pipeline: Pipeline, requests: Sequence[Request], parts: int
 ) -> Float32[np.ndarray, "b levels f h w c"]:
     """The latents of a batch from noise on, after every `parts` steps."""
-    solver, shape = requests[0].make_solver(), pipeline.sizes.latent_shape(requests[0])
     conditions, _ = pipeline.condition(requests)
-    seeds = jnp.array([request.seed for request in requests], jnp.uint32)
-    run = sampler.start(sampler.noise(seeds, shape), solver=solver)
-    levels = [np.asarray(run.latents)]
-    for first in range(0, solver.schedule.steps, parts):
-        run, _ = sampler.denoise(
-            pipeline.transformer, conditions, run, first, first + parts, solver=solver
-        )
-        levels.append(np.asarray(run.latents))
+    plan = StepPlan.plain(requests[0].step_count)
+    program, inputs = pipeline.program(requests[0], plan), pipeline.inputs(conditions)
+    noise = pipeline.noise(requests, program.geometry, conditions)
+    state = loop.start(inputs, noise, program=program)
+    levels = [np.asarray(state.latents)]
+    for _, state in loop.in_pieces(inputs, state, program, parts, ahead=0):
+        levels.append(np.asarray(state.latents))
     return np.stack(levels, axis=1)
 
 
 def teach(
-    pipeline: Pipeline,
+    model: WanModel,
     taught: Taught,
     captions: Sequence[str],
     training: DistillTraining,
@@ -151,9 +150,9 @@ def teach(
     program, and what fills it is dropped.
     """
     first = request_of(captions[0], 0, training, world)
-    shape = (len(training.sigmas) + 1, *pipeline.sizes.latent_shape(first))
-    taught.create(len(captions), pipeline, shape)
-    limit = pipeline.sizes.transformer.text_limit
+    shape = (len(training.sigmas) + 1, *model.sizes.latent_shape(first))
+    taught.create(len(captions), model, shape)
+    limit, pipeline = model.sizes.transformer.text_limit, Pipeline(model)
     bar = tqdm(total=len(captions), initial=taught.done(), unit="run", mininterval=2)
     with bar:
         while (start := taught.done()) < len(captions):
@@ -164,7 +163,7 @@ def teach(
                 for i, caption in enumerate(filled)
             ]
             latents = trajectories(pipeline, requests, training.parts)
-            text = np.asarray(pipeline.prompts(mine).embeddings, np.float32)
+            text = np.asarray(model.prompts(mine).embeddings, np.float32)
             text = np.pad(text, ((0, 0), (0, limit - text.shape[1]), (0, 0)))
             taught.put(mine, text, latents[: len(mine)])
             bar.update(len(mine))

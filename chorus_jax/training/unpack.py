@@ -14,7 +14,7 @@ from chorus_jax import checkpoints
 from chorus_jax.checkpoints import names
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.families.wan.parts import Sizes
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder

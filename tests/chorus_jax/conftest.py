@@ -78,7 +78,7 @@ def two_transformers(weights, tmp_path_factory):
     import jax
 
     from chorus_jax import checkpoints
-    from chorus_jax.families.wan.parts import PARTS
+    from chorus_jax.families.wan.sizes import PARTS
     from chorus_jax.training.assemble import write_model
 
     parts = {name: checkpoints.load(weights, name, *PARTS[name]) for name in PARTS}

@@ -65,7 +65,7 @@ class Comparison:
 
     def made(self, cache: Cache, policy: Policy) -> Result:
         """The target by a policy, as if its prompt were new."""
-        self.pipeline.prompts.forget()
+        self.pipeline.model.forget_prompts()
         engine = Engine(self.pipeline, cache, policy)
         request = replace(self.target, seed=self.source.seed)
         return engine.generate(request, Reuse(write=False))

@@ -32,7 +32,7 @@ def run(
     warm = serve(Engine(pipeline, first, policies), base, asked)
     list(tqdm(warm, desc="compile", total=len(asked), unit="request"))
     first.close()
-    pipeline.prompts.forget()
+    pipeline.model.forget_prompts()
     cache = Cache.in_memory()
     print(HEAD)
     served = []

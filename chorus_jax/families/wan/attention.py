@@ -95,7 +95,7 @@ class Alone(NamedTuple):
         return over_tiles(tiles, key, value, bias=bias).reshape(query.shape)
 
 
-class Held(NamedTuple):
+class HeldKeys(NamedTuple):
     """Tokens attend to those of all tiles, whose keys and values are held from earlier.
 
     The tokens at hand are those of the `active` tiles; theirs are fresh.
@@ -117,7 +117,7 @@ class Held(NamedTuple):
         return attention(query, *whole)
 
 
-Around = Alone | Held
+Around = Alone | HeldKeys
 
 
 class KeyMaker(nnx.Module):

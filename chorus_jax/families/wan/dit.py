@@ -1,12 +1,12 @@
 """The Wan diffusion transformer (arXiv 2503.20314): velocity of video latents.
 
-Three calls, `embed`, `blocks` and `head`, composed by `__call__`. What does not change
-from step to step has its own call, so that a sampler makes it once: `context` (text
-keys and values of all layers), `times` (modulation of all steps), `rotary_table`
-(positions). It knows nothing of schedulers, guidance or reuse.
+`WanDiT` holds the weights and makes once what does not change from step to step: `keys`
+of the text in all layers, `times` (modulation of all steps). `WanForward` is one pass
+in pieces. Neither knows schedulers, requests or regions.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +14,21 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.devices.sharding import constrain
+from chorus_jax.families.protocols import (
+    ALL,
+    Held,
+    TextGains,
+    TileTokens,
+    TokenSet,
+    evaluate,
+)
 from chorus_jax.families.wan.attention import (
     Alone,
     Around,
     Context,
-    Held,
+    HeldKeys,
     Keys,
-    Observed,
+    TileKeys,
 )
 from chorus_jax.families.wan.block import (
     Block,
@@ -30,23 +38,12 @@ from chorus_jax.families.wan.block import (
     PatchEmbed,
     gelu_tanh,
 )
+from chorus_jax.families.wan.conditions import Times, WanConditions, tail_bias
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.nets.guidance import guided
 from chorus_jax.nets.layers import Linear, sinusoidal, stack
 from chorus_jax.nets.rotary import rotary_table
 from chorus_jax.nets.tokens import Size, from_patches, to_patches
-
-
-class Times(NamedTuple):
-    """Modulation inputs in float32, a row a timestep: made once a schedule."""
-
-    blocks: Float[Array, "*t 6 c"]
-    head: Float[Array, "*t c"]
-
-    def at(self, i: Int[Array, ""] | int, batch: int) -> "Times":
-        """Those of step `i`, for each of `batch` rows."""
-        return jax.tree.map(
-            lambda x: jnp.broadcast_to(x[i][None], (batch, *x.shape[1:])), self
-        )
 
 
 class WanDiT(nnx.Module):
@@ -77,19 +74,38 @@ class WanDiT(nnx.Module):
         text: Float[Array, "b m t"],
         image: Float[Array, "b e x"] | None = None,
     ) -> Float[Array, "b f h w o"]:
-        """Velocity at `timestep` (0 to 1000), one a request or one a token.
+        """Velocity at `timestep` (0 to 1000), one per request or one per token.
 
         `text` holds the text encoder's output with all its padding.
         """
-        grid = self.grid(latents)
-        times = self.times(timestep)
-        tokens = self.blocks(
-            self.embed(latents),
-            times.blocks,
-            rotary_table(grid, self.config.head_width),
+        conditions = self.conditions(latents, timestep, text, image)
+        return evaluate(self.forward(conditions, latents, jnp.arange(len(latents))))[0]
+
+    def conditions(
+        self,
+        latents: Float[Array, "b f h w i"],
+        timestep: Float[Array, " b *n"],
+        text: Float[Array, "b m t"],
+        image: Float[Array, "b e x"] | None = None,
+    ) -> WanConditions:
+        """What one pass without guidance reads, a timestep per request or token."""
+        return WanConditions(
             self.context(text, image=image),
+            self.times(timestep),
+            rotary_table(self.grid(latents), self.config.head_width),
+            None,
         )
-        return self.head(tokens, times.head, grid)
+
+    def forward(
+        self,
+        conditions: WanConditions,
+        latents: Float[Array, "b ..."],
+        i: Int[Array, " b"],
+        gains: TextGains | None = None,
+        tokens: TokenSet = ALL,
+    ) -> "WanForward":
+        """The pass at step `i` of each request (see `protocols.Transformer`)."""
+        return WanForward(self, conditions, latents, i, gains, tokens)
 
     def grid(self, latents: Float[Array, "b f h w i"]) -> Size:
         """Tokens along frames, height and width. ValueError if patches do not fit."""
@@ -100,14 +116,6 @@ class WanDiT(nnx.Module):
             )
         f, h, w = (size // p for size, p in zip(sizes, patch))
         return f, h, w
-
-    def embed(self, latents: Float[Array, "b f h w i"]) -> Float[Array, "b n c"]:
-        """Video tokens of the latents, frame by frame and row by row."""
-        return self.embed_patches(to_patches(latents, self.config.patch))
-
-    def embed_patches(self, patches: Float[Array, "b n p"]) -> Float[Array, "b n c"]:
-        """Video tokens of these patches, some or all of them, in any order."""
-        return constrain(self.patch(patches), "batch", "tokens", None)
 
     def times(self, timestep: Float[Array, " *t"]) -> Times:
         """Modulation inputs of timesteps (0 to 1000) of any shape."""
@@ -151,70 +159,126 @@ class WanDiT(nnx.Module):
         _, (words, picture_keys) = jax.lax.scan(project, None, self.layers)
         return Context(words, bias, picture_keys)
 
+
+class Left(NamedTuple):
+    """Side outputs of layers: keys and values of self-attention and the share of
+    cross-attention that goes to the words asked for, of each layer that ran."""
+
+    keys: Keys | None
+    share: Float[Array, "l r n"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class WanForward:
+    """One pass through `WanDiT` (see `protocols.Forward`)."""
+
+    model: WanDiT
+    conditions: WanConditions
+    latents: Any
+    i: Int[Array, " b"]
+    gains: TextGains | None = None
+    tokens: TokenSet = ALL
+    unroll: bool = False
+
+    @property
+    def times(self) -> Times:
+        """The modulation of each row."""
+        return self.conditions.times.at(self.rows(self.i))
+
+    def rows(self, x: Array) -> Array:
+        """A row per request as a row per branch and request."""
+        return jnp.concatenate([x] * self.conditions.branches)
+
+    def signal(self, name: str) -> Float[Array, "r ..."]:
+        """The time embedding of each row, or its six-way projection; both are what
+        TeaCache watches for Wan (LiewFeng/TeaCache, TeaCache4Wan2.1)."""
+        signals = {"embedding": self.times.head, "modulation": self.times.blocks}
+        if name not in signals:
+            raise ValueError(f"Wan has the signals {', '.join(signals)}, got {name!r}")
+        return signals[name]
+
+    def stem(self) -> Float[Array, "r n c"]:
+        """The patches as tokens: the same in all branches."""
+        patches = self.latents
+        if isinstance(self.tokens, TileTokens):
+            patches = patches.reshape(len(patches), -1, patches.shape[-1])
+        else:
+            patches = to_patches(patches, self.model.config.patch)
+        tokens = constrain(self.model.patch(patches), "batch", "tokens", None)
+        return self.rows(tokens)
+
     def blocks(
-        self,
-        tokens: Float[Array, "b n c"],
-        times: Float[Array, " b *n 6 c"],
-        rotary: Float[Array, "2 n r"],
-        context: Context,
-    ) -> Float[Array, "b n c"]:
-        """The tokens after all layers; `rotary` travels with the tokens' order."""
+        self, tokens: Float[Array, "r n c"], first: int = 0, last: int | None = None
+    ) -> tuple[Float[Array, "r n c"], Left]:
+        """The tokens after these layers, which are scanned."""
+        words = getattr(self.tokens, "words", None)
+        context = self.conditions.amplified(self.gains, words)
+        rotary, times, around = self.rotary(), self.times.blocks, self.around()
 
-        def layer(tokens: Array, scanned: tuple[Block, Keys, Keys | None]):
-            block, text, image = scanned
-            given = context._replace(text=text, image=image)
-            return block(tokens, times, rotary, given)[0], None
-
-        stacked = (self.layers, context.text, context.image)
-        return jax.lax.scan(layer, tokens, stacked)[0]
-
-    def blocks_observed(
-        self,
-        tokens: Float[Array, "b n c"],
-        times: Float[Array, " b *n 6 c"],
-        rotary: Float[Array, "2 *b n r"],
-        context: Context,
-        around: Around = Alone(),
-    ) -> tuple[Float[Array, "b n c"], Observed]:
-        """As `blocks`; also what was observed in all layers.
-
-        With `Held` keys of all layers, these are the tokens of the active tiles.
-        """
-
-        def layer(tokens: Array, scanned: tuple):
+        def layer(tokens: Array, scanned: tuple) -> tuple[Array, Left]:
             block, text, image, keys = scanned
             given = context._replace(text=text, image=image)
-            near = around._replace(keys=keys) if isinstance(around, Held) else around
-            return block(tokens, times, rotary, given, near)
+            near = around
+            if isinstance(around, HeldKeys):
+                near = around._replace(keys=keys)
+            tokens, observed = block(tokens, times, rotary, given, near)
+            return tokens, Left(
+                observed.keys if self.keeps_keys else None, observed.share
+            )
 
-        keys = around.keys if isinstance(around, Held) else None
-        stacked = (self.layers, context.text, context.image, keys)
-        return jax.lax.scan(layer, tokens, stacked)
+        keys = around.keys if isinstance(around, HeldKeys) else None
+        stacked = (self.model.layers, context.text, context.image, keys)
+        if (first, last) != (0, None):
+            stacked = jax.tree.map(lambda x: x[first:last], stacked)
+        return jax.lax.scan(layer, tokens, stacked, unroll=self.unroll)
 
-    def head(
-        self,
-        tokens: Float[Array, "b n c"],
-        times: Float[Array, " b *n c"],
-        grid: Size,
-    ) -> Float[Array, "b f h w o"]:
-        """Velocity in the latents' layout, in float32."""
-        return from_patches(self.out(tokens, times), grid, self.config.patch)
+    @property
+    def keeps_keys(self) -> bool:
+        """Whether keys and values are held for, or by, a region."""
+        if isinstance(self.tokens, TileTokens):
+            return self.tokens.keys != ()
+        return self.tokens.tiling is not None
 
-    def head_patches(
-        self, tokens: Float[Array, "b n c"], times: Float[Array, " b *n c"]
-    ) -> Float[Array, "b n p"]:
-        """Velocity of these tokens' patches, in float32."""
-        return self.out(tokens, times)
+    def rotary(self) -> Float[Array, "2 *r n d"]:
+        """Positions of the tokens: of all, or of each row's active tiles."""
+        table = self.conditions.rotary
+        if not isinstance(self.tokens, TileTokens):
+            return table
+        tiles = self.tokens.tiling.tiles(table)[:, self.tokens.tiles]
+        rows = tiles.reshape(2, len(self.tokens.tiles), -1, table.shape[-1])
+        return jnp.concatenate([rows] * self.conditions.branches, axis=1)
 
+    def around(self) -> Around:
+        """What tokens attend to besides the text."""
+        tokens = self.tokens
+        if not isinstance(tokens, TileTokens):
+            return Alone()
+        if self.keeps_keys:
+            return HeldKeys(tokens.keys, self.rows(tokens.tiles))
+        count = len(tokens.tiles) * self.conditions.branches
+        bias = jnp.broadcast_to(tokens.bias, (count, len(tokens.bias)))
+        return Alone(bias, tokens.tiling.size)
 
-def tail_bias(lengths: Int[Array, " b"], rows: int, limit: int) -> Float[Array, "b m"]:
-    """One number a text row: 0 for words, log(number of padding rows) for the first row
-    of padding, minus infinity for the rest.
+    def head(self, tokens: Float[Array, "r n c"]) -> Float[Array, "b ..."]:
+        """The guided velocity, in float32."""
+        out = guided(self.model.out(tokens, self.times.head), self.conditions.guidance)
+        if isinstance(self.tokens, TileTokens):
+            return out.reshape(*self.latents.shape[:3], -1)
+        grid = self.model.grid(self.latents)
+        return from_patches(out, grid, self.model.config.patch)
 
-    A worked case: length 3, 5 rows, limit 512 gives [0, 0, 0, log 509, -inf]. `rows`
-    must exceed every length unless it is `limit`.
-    """
-    row, length = jnp.arange(rows)[None, :], lengths[:, None]
-    count = jnp.log(jnp.maximum(limit - length, 1).astype(jnp.float32))
-    tail = jnp.where(row == length, count, -jnp.inf)
-    return jnp.where(row < length, 0.0, tail)
+    def hold(self, held: Held, *sides: Left) -> Held:
+        """The keys and values of all tiles, and the attention to the words asked for,
+        its mean over all layers."""
+        whole = jax.tree.map(lambda *x: jnp.concatenate(x), *sides)
+        if isinstance(self.tokens, TileTokens):
+            if not self.keeps_keys:
+                return held
+            fresh = whole.keys
+            return Held(held.keys.written(self.rows(self.tokens.tiles), fresh))
+        tiling = self.tokens.tiling
+        keys = () if tiling is None else TileKeys.of(whole.keys, tiling)
+        if whole.share is None:
+            return Held(keys)
+        # The rows of other branches come last and have no such words.
+        return Held(keys, whole.share[:, : len(self.latents)].mean(axis=0))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from chorus_jax.inter_request.match.second_look import SecondLook
+from chorus_jax.intra_request import EveryStep, StepCache
 
 FINDERS = ("velocity", "attention")
 CONTEXTS = ("held", "sampled", "dropped")
@@ -86,16 +87,16 @@ class Policy:
     A higher score never means a smaller `reuse_until` or `region_until`, and at least
     one whole step ends every run. `keep` are the key steps whose latents a run leaves
     for later ones; those that the tiers start from and fill up with are among them.
-    `skipped` are steps of hits that take over the last velocity, where a plan allows it
-    (see `StagePlan`). `look` gives the scores that the tiers are for. ValueError for
-    other tables.
+    `cache` is the step cache of hits, `miss_cache` that of misses. `look` gives the
+    scores that the tiers are for. ValueError for other tables.
     """
 
     steps: int
     tiers: tuple[Tier, ...]
     keep: tuple[int, ...]
     regions: Regions = Regions()
-    skipped: tuple[int, ...] = ()
+    cache: StepCache = EveryStep()
+    miss_cache: StepCache = EveryStep()
     look: SecondLook = SecondLook()
 
     def __post_init__(self) -> None:
@@ -111,12 +112,6 @@ class Policy:
             ends = (low.reuse_until, low.region_until)
             if ends[0] > high.reuse_until or ends[1] > high.region_until:
                 raise ValueError(f"a higher score reuses no less, got {low} and {high}")
-        edges = (-1, *self.skipped, self.steps)
-        if not all(i < j for i, j in pairwise(edges)):
-            raise ValueError(
-                f"skipped steps rise from 0 to less than the {self.steps} steps, got "
-                f"{self.skipped}"
-            )
         needed = {tier.reuse_until for tier in self.tiers}
         needed |= {tier.region_until for tier in self.tiers}
         if not needed <= set(limits[:-1]):
@@ -134,8 +129,8 @@ class Policy:
         """This policy for runs of another number of steps.
 
         Numbers of steps are scaled and rounded down, but to 1 at least and to one less
-        than the steps at most. With 1 step there is nothing to reuse. Steps that are
-        skipped are those of these steps only.
+        than the steps at most. With 1 step there is nothing to reuse. Step caches are
+        for these steps only: others run every step.
         """
         if steps == self.steps:
             return self

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from chorus_jax.inter_request.match.second_look import SecondLook, Sensitivity
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+from chorus_jax.intra_request import StepCache, registry
 
 T = TypeVar("T")
 
@@ -35,6 +36,8 @@ def write(path: str | Path, measured: Measured) -> None:
     """Writes what `read` reads."""
     told = asdict(measured)
     policy = told.pop("policy")
+    for name in ("cache", "miss_cache"):
+        policy[name] = registry.describe(getattr(measured.policy, name))
     Path(path).write_text(json.dumps({**told, **policy}, indent=2) + "\n")
 
 
@@ -65,19 +68,28 @@ def _policy(told: Any) -> Policy:
     needed, names = ("steps", "tiers", "keep"), {each.name for each in fields(Policy)}
     if not isinstance(told, dict) or not set(needed) <= told.keys() <= names:
         raise ValueError(
-            f"expected the fields {sorted(names)}, of which regions, skipped and look "
+            f"expected the fields {sorted(names)}, of which regions, caches and look "
             "may be left out, weights and sampler; got "
             f"{sorted(told) if isinstance(told, dict) else told!r:.300}"
         )
-    told = {"regions": {}, "skipped": [], "look": {}, **told}
+    every = {"name": "every"}
+    told = {"regions": {}, "cache": every, "miss_cache": every, "look": {}, **told}
     return Policy(
         steps=_number("steps", int, told["steps"]),
         tiers=tuple(_fields(Tier, "a tier", tier) for tier in told["tiers"]),
         keep=steps("keep"),
         regions=_fields(Regions, "regions", told["regions"]),
-        skipped=steps("skipped"),
+        cache=_cache(told["cache"]),
+        miss_cache=_cache(told["miss_cache"]),
         look=_look(told["look"]),
     )
+
+
+def _cache(told: Any) -> StepCache:
+    if not isinstance(told, dict) or not isinstance(told.get("name"), str):
+        raise ValueError(f"a step cache has a name and fields, got {told!r:.300}")
+    options = {name: told[name] for name in told if name != "name"}
+    return registry.make(told["name"], options)
 
 
 def _look(told: Any) -> SecondLook:

@@ -7,7 +7,7 @@ import pytest
 
 from chorus_jax.checkpoints import Card, shipped, stored_fingerprint
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.families.wan.parts import TRANSFORMER, Sizes
+from chorus_jax.families.wan.sizes import TRANSFORMER, Sizes
 from chorus_jax.text.prompts import Tokenizer
 from chorus_jax.training.tokenizer import vocabulary_size
 from chorus_jax.training.world.captions import vocabulary

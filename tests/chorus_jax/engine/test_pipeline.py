@@ -12,7 +12,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import sampler
 from chorus_jax.devices import sharding
 from chorus_jax.engine.pipeline import Pipeline, timed
-from chorus_jax.families.wan.parts import Sizes
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.request import Request, scheduled
 
 RED = "a red circle moves left on a gray background"

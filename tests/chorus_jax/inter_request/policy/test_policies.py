@@ -8,7 +8,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.cli.choice import choose
 from chorus_jax.denoise.stages import StagePlan
 from chorus_jax.engine.policies import sampler_of
-from chorus_jax.families.wan.parts import stored_names
+from chorus_jax.families.wan.sizes import stored_names
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy import policies, policy_file
 from chorus_jax.inter_request.policy.policies import (

@@ -6,14 +6,13 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import Card, config_from
+from chorus_jax.families.protocols import TRANSFORMER
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig, must_fit
 from chorus_jax.nets.t5 import T5Config, T5Encoder
 from chorus_jax.request import Request
-
-TRANSFORMER = "transformer"
 
 PARTS = {
     TRANSFORMER: (WanDiT, WanConfig),
@@ -25,16 +24,6 @@ PARTS = {
 def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
     """The part of a checkpoint folder that each of `PARTS` is read from."""
     return {**{name: name for name in PARTS}, TRANSFORMER: transformer}
-
-
-def further_transformers(card: Card) -> list[str]:
-    """The parts that can be run in place of the usual transformer."""
-    model = PARTS[TRANSFORMER][0].__name__
-    return [
-        name
-        for name, part in card.parts.items()
-        if part.model == model and name != TRANSFORMER
-    ]
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 Chorus (arXiv 2604.04451) finds them with a language model and a segmenter. Here the
 first full step with the target's prompt shows them: where its velocity disagrees with
-the source's, the two videos will differ (`velocity`), or where it attends to the words
-that the source's prompt lacks (`attention`). Or the caller says (`given`). Where the
-two disagree outside the region too, the videos differ everywhere, as on another
-ground, and everything is run: the loop finds that out itself.
+the source's (`velocity`), or where it attends to the words that the source's prompt
+lacks (`attention`). Or the caller gives them. Where the velocities disagree outside the
+region too, the videos differ everywhere, as on another ground, and all tokens are run:
+the loop decides that itself.
 """
 
 import math
@@ -16,59 +16,44 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from chorus_jax.inter_request.policy.policy import FINDERS
+from chorus_jax.inter_request.policy.policy import CONTEXTS, FINDERS
 from chorus_jax.nets.tokens import Size, Tiling, to_patches
 
 TINY = 1e-9  # a source that does not move at all
 
 
 @dataclass(frozen=True)
-class HeldContext:
-    """Active tokens attend to all: the keys and values of the others are those of the
-    last full step (as in HSA, arXiv 2605.06892)."""
+class Region:
+    """How large a region is and how it is chosen, known before a run.
 
-    sampled = 0
+    Attributes:
+        tile: the box of tokens that a tile is.
+        core: tiles that are run through all of stage 2.
+        halo: further tiles that are run up to step `open_until`, and are then the
+            source's again.
+        open_until: the step at which the halo closes, and solver and step cache begin
+            anew.
+        reach: tiles of dilation around where videos differ, before tiles are chosen.
+        context: what active tokens attend to. `held`: all tokens, the keys and values
+            of the others from the last full step (as in HSA, arXiv 2605.06892).
+            `dropped`: each other only. `sampled`: each other and `sampled` tiles of the
+            background, which are run too and stand for all of it.
+        sampled: tiles of the background, 1 or more with that context, else 0.
+        found_by: one of `FINDERS`.
+        limit: disagreement outside the region, in units of the source's velocity (see
+            `beyond`), above which all tokens are run.
 
-
-@dataclass(frozen=True)
-class DroppedContext:
-    """Active tokens attend to each other only."""
-
-    sampled = 0
-
-
-@dataclass(frozen=True)
-class SampledContext:
-    """Active tokens attend to each other and to `sampled` tiles of the background,
-    which are run too; each stands for its share of the background."""
-
-    sampled: int
-
-    def __post_init__(self) -> None:
-        if self.sampled < 1:
-            raise ValueError(f"at least one tile is sampled, got {self.sampled}")
-
-
-ContextKind = HeldContext | DroppedContext | SampledContext
-
-
-@dataclass(frozen=True)
-class RegionPlan:
-    """How large a region is, known before the run (hashable, one program each).
-
-    A tile is a box of tokens. The `core` tiles are active through stage 2, the `halo`
-    tiles up to step `open_until`; all others are the source's. `reach` tiles of
-    dilation are added around where videos differ before the most differing tiles are
-    chosen. `found_by` is one of `FINDERS`. Beyond `limit`, in units of the source's
-    velocity (see `beyond`), everything is run.
+    Raises:
+        ValueError: for other values.
     """
 
     tile: Size
     core: int
-    halo: int
-    open_until: int
+    halo: int = 0
+    open_until: int = 0
     reach: int = 1
-    context: ContextKind = HeldContext()
+    context: str = "held"
+    sampled: int = 0
     found_by: str = "velocity"
     limit: float = math.inf
 
@@ -78,6 +63,13 @@ class RegionPlan:
                 "a region has at least one core tile, and no negative halo or reach; "
                 f"got {self}"
             )
+        if self.context not in CONTEXTS:
+            raise ValueError(f"context is one of {CONTEXTS}, got {self.context!r}")
+        if (self.sampled > 0) != (self.context == "sampled"):
+            raise ValueError(
+                "1 or more tiles are sampled with the context 'sampled' and none with "
+                f"others, got {self.sampled} with {self.context!r}"
+            )
         if not self.limit >= 0:
             raise ValueError(f"a limit is 0 or more, got {self.limit}")
         if self.found_by not in FINDERS:
@@ -86,19 +78,24 @@ class RegionPlan:
     @property
     def tiles(self) -> int:
         """Tiles that are run while the halo is open."""
-        return self.core + self.halo + self.context.sampled
+        return self.core + self.halo + self.sampled
 
-    def closing(self, regional: range) -> int:
-        """The first region step without the halo, of these region steps."""
-        return min(max(self.open_until, regional.start), regional.stop)
+    @property
+    def closed_tiles(self) -> int:
+        """Tiles that are run once the halo is closed."""
+        return self.core + self.sampled
+
+    def closing(self, first: int, last: int) -> int:
+        """The first step without the halo, of region steps `first` to `last`."""
+        return min(max(self.open_until, first), last)
 
     def check(self, tiling: Tiling) -> None:
         """ValueError if the video has fewer tiles than the region."""
         if self.tiles > tiling.count:
             raise ValueError(
                 f"the region has {self.core} core, {self.halo} halo and "
-                f"{self.context.sampled} sampled tiles, but the video has "
-                f"{tiling.count} in all: ask for a smaller share"
+                f"{self.sampled} sampled tiles, but the video has {tiling.count} in "
+                "all: ask for a smaller share"
             )
 
 
@@ -154,30 +151,30 @@ def dilated(scores: Float[Array, "b t"], counts: Size, reach: int) -> Array:
     return (scores + near) / 2
 
 
-def chosen(scores: Float[Array, "b t"], region: RegionPlan) -> Int[Array, "b k"]:
+def chosen(scores: Float[Array, "b t"], region: Region) -> Int[Array, "b k"]:
     """The tiles that are run: core, halo, and then those sampled of the background.
 
     The most differing first; the sampled ones are evenly spread over the ranks of all
     others.
     """
     ranked = jnp.argsort(-scores, axis=1, stable=True).astype(jnp.int32)
-    active, sampled = region.core + region.halo, region.context.sampled
+    active, sampled = region.core + region.halo, region.sampled
     rest = np.linspace(active, scores.shape[1], sampled, endpoint=False)
     rows = np.concatenate([np.arange(active), rest.astype(int)])
     return ranked[:, rows]
 
 
-def token_bias(region: RegionPlan, tiling: Tiling, halo: bool) -> Float[Array, " n"]:
+def token_bias(region: Region, tiling: Tiling, halo: bool) -> Float[Array, " n"]:
     """One number a token that is run: log(r) for one that stands for r tokens."""
     active = region.core + (region.halo if halo else 0)
     counts = [1.0] * active
-    if sampled := region.context.sampled:
+    if sampled := region.sampled:
         background = tiling.count - active
         counts += [background / sampled] * sampled
     return jnp.repeat(jnp.log(jnp.array(counts, jnp.float32)), tiling.size)
 
 
-def core_and_sampled(region: RegionPlan) -> Bool[np.ndarray, " k"]:
+def core_and_sampled(region: Region) -> Bool[np.ndarray, " k"]:
     """Which of the chosen tiles are still run once the halo is closed."""
     halo = np.arange(region.tiles) - region.core
     return (halo < 0) | (halo >= region.halo)

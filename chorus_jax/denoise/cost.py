@@ -1,0 +1,35 @@
+"""What a plan computes, as far as it is known before a run."""
+
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.region_steps import OpeningStep, RegionSteps
+from chorus_jax.denoise.segments import Segment, segments
+from chorus_jax.intra_request import SkipSteps
+
+
+def equivalents(plan: StepPlan, tiles: int) -> float:
+    """The full steps' worth of work of a plan, of a video of so many tiles.
+
+    The loop counts what it really computes (`RunState.work`): more where videos differ
+    beyond the region, less where a step cache looks at data.
+    """
+    return sum(
+        len(computed(segment)) * share(segment, tiles) for segment in segments(plan)
+    )
+
+
+def share(segment: Segment, tiles: int) -> float:
+    """The share of the video's tokens that a segment runs."""
+    if not isinstance(segment, RegionSteps):
+        return 1.0
+    region = segment.region
+    return (region.tiles if segment.halo else region.closed_tiles) / tiles
+
+
+def computed(segment: Segment) -> range | list[int]:
+    """The steps of a segment that a fixed list does not skip; its first never is."""
+    if isinstance(segment, OpeningStep):
+        return range(segment.first, segment.first + 1)
+    steps = range(segment.first, segment.last)
+    if not isinstance(segment.cache, SkipSteps):
+        return steps
+    return [i for i in steps if i == segment.first or i not in segment.cache.steps]

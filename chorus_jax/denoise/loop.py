@@ -1,0 +1,206 @@
+"""The denoising loop: any plan, as one jitted call or in pieces of a few steps.
+
+    stage 1  steps [0, K1)   not run: the source's latents before step K1 are the start
+    stage 2  steps [K1, K2)  a step with all tokens shows where the videos differ; then
+                             only those tiles are run, the source's latents before step
+                             K2 are the rest
+    stage 3  steps [K2, T)   all tokens
+
+(Chorus, arXiv 2604.04451.) Without a source all steps are run with all tokens. In every
+stage a step cache decides how much of the model runs.
+
+`advance` is one program per plan, whatever the number of steps of a call: how far each
+request goes is data. So a run in pieces gives the same bytes as one call.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Integer
+
+from chorus_jax.denoise import solving
+from chorus_jax.denoise.program import Program, Run, slots
+from chorus_jax.denoise.region_steps import RegionSteps
+from chorus_jax.denoise.segments import segments
+from chorus_jax.denoise.state import Chosen, Inputs, Part, RegionState, RunState
+from chorus_jax.devices.sharding import constrain
+from chorus_jax.families.protocols import AllTokens, Geometry, Latents, evaluate
+from chorus_jax.nets.control import zeros
+
+AHEAD = 1  # a call that waits while one runs: enough to keep the device busy
+
+
+def noise(seeds: Integer[Array, " b"], geometry: Geometry) -> Latents:
+    """Standard normal latents; those of a request depend on its own seed only."""
+    arrays = {}
+    for place, (name, shape) in enumerate(geometry.streams):
+
+        def draw(seed: Array, place: int = place, shape: tuple = shape) -> Array:
+            key = jax.random.key(seed)
+            # The first stream's noise is that of a model with one stream.
+            key = jax.random.fold_in(key, place) if place else key
+            return jax.random.normal(key, shape)
+
+        arrays[name] = jax.vmap(draw)(seeds)
+    return geometry.latents(arrays)
+
+
+@partial(jax.jit, static_argnames="program")
+def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
+    """The state before the plan's first step.
+
+    Args:
+        inputs: the arrays of the run.
+        latents: noise, or the source's latents before the plan's first step; they
+            stay the caller's.
+        program: what is static about the run.
+
+    Raises:
+        ValueError: if the mask is not on the grid of the latents, or a plan with a
+            region has no source.
+    """
+    check(inputs, latents, program)
+    run, b = Run(program, inputs), jax.tree.leaves(latents)[0].shape[0]
+    # Copies: a state is donated, and no array may be donated twice or while in use.
+    latents = jax.tree.map(jnp.copy, latents)
+    step = jnp.full(b, program.plan.start, jnp.int32)
+    kept = jax.tree.map(
+        lambda x: jnp.zeros((len(program.plan.kept), *x.shape), x.dtype), latents
+    )
+    return RunState(
+        step,
+        latents,
+        solving.init(program.solver, latents),
+        initial_caches(run, latents, step),
+        kept,
+        jnp.zeros(b, jnp.float32),
+        initial_region(run, latents, step),
+    )
+
+
+def initial_caches(run: Run, latents: Latents, step: Int[Array, " b"]) -> tuple:
+    """The states of the plan's step caches before a run."""
+    expert = {stretch.cache: stretch.expert for stretch in reversed(run.plan.stretches)}
+    return tuple(
+        cache.init(run.forward(expert[cache], latents, step))
+        for cache in slots(run.plan)
+    )
+
+
+def initial_region(
+    run: Run, latents: Latents, step: Int[Array, " b"]
+) -> RegionState | None:
+    """The shapes of a region that is not chosen yet, in zeros."""
+    parts = [piece for piece in segments(run.plan) if isinstance(piece, RegionSteps)]
+    if not parts:
+        return None
+    region, tiling, b = parts[0].region, run.geometry.tiling, len(step)
+    every = AllTokens(tiling if region.context == "held" else None)
+    first = partial(run.forward, parts[0].expert, latents, step, every)
+    keys = zeros(jax.eval_shape(lambda: evaluate(first())[1].keys))
+    chosen = Chosen(
+        tiles=jnp.zeros((b, region.tiles), jnp.int32),
+        scores=jnp.zeros((b, tiling.count), jnp.float32),
+        beyond=jnp.zeros(b, jnp.float32),
+        whole=jnp.array(False),
+    )
+    state = RegionState(chosen, keys, (Part(None, None, None),) * len(parts))
+    return initial_parts(run, parts, latents, step, state)
+
+
+def initial_parts(
+    run: Run,
+    parts: list[RegionSteps],
+    latents: Latents,
+    step: Int[Array, " b"],
+    region: RegionState,
+) -> RegionState:
+    """The region's state with all its parts, in zeros."""
+    empty = RunState(step, latents, None, (), None, step, region)
+
+    def begun(part: RegionSteps) -> Part:
+        after = part.begin(run, empty, latents).region
+        assert after is not None
+        return after.parts[part.part]
+
+    shapes = tuple(jax.eval_shape(partial(begun, part)) for part in parts)
+    return region._replace(parts=zeros(shapes))
+
+
+@partial(jax.jit, static_argnames="program", donate_argnames="state")
+def advance(
+    inputs: Inputs, state: RunState, until: Int[Array, " b"], *, program: Program
+) -> tuple[RunState, Int[Array, ""]]:
+    """Runs each request from its step up to step `until` (exclusive).
+
+    Requests of a plan without a region may stand at steps of their own; the bytes of
+    one do not depend on the others. With a region all stand at the same step.
+
+    Args:
+        inputs: the arrays of the run.
+        state: it is donated: its arrays are gone after the call.
+        until: a step for each request; those that are there already stay as they are.
+        program: what is static about the run.
+
+    Returns:
+        The state, and the lowest number of steps done.
+    """
+    run = Run(program, inputs)
+    for segment in segments(program.plan):
+        state = segment(run, state, until)
+    # Over a mesh each call's state is spread as the next one's is: one program for all.
+    state = jax.tree.map(constrain, state)
+    return state, state.step.min()
+
+
+def in_pieces(
+    inputs: Inputs,
+    state: RunState,
+    program: Program,
+    every: int | None = 1,
+    ahead: int = AHEAD,
+) -> Iterator[tuple[int, RunState]]:
+    """Runs to the last step.
+
+    The device always has a next call waiting, and a caller that stops iterating stops
+    the run, so progress and stopping cost nothing.
+
+    Args:
+        inputs: the arrays of the run.
+        state: what `start` gave; it is donated.
+        program: what is static about the run.
+        every: steps per call (None: all in one).
+        ahead: calls that wait while one runs. With 0 the device idles in between, and
+            every yielded state may be read before the next is asked for.
+
+    Yields:
+        The number of steps done and the state after each call. With calls ahead only
+        the last state is usable: earlier ones are donated.
+    """
+    plan, rows = program.plan, len(state.step)
+    waiting: deque[Array] = deque()
+    for i in range(plan.start, plan.steps, every or plan.steps):
+        last = min(i + (every or plan.steps), plan.steps)
+        until = np.full(rows, last, np.int32)
+        state, done = advance(inputs, state, until, program=program)
+        waiting.append(done)
+        if len(waiting) > ahead:
+            yield int(waiting.popleft()), state
+    for done in waiting:
+        yield int(done), state
+
+
+def check(inputs: Inputs, latents: Latents, program: Program) -> None:
+    """ValueError for what jax would read beyond its end without a word."""
+    geometry, mask = program.geometry, inputs.mask
+    if program.plan.region is not None and inputs.source is None:
+        raise ValueError("a plan with a region needs a source's latents, got none")
+    wanted = (*geometry.named(latents)[geometry.video].shape[:-1], 1)
+    if mask is not None and mask.shape != wanted:
+        raise ValueError(
+            f"a mask on the grid of these latents is {wanted}, got {mask.shape}"
+        )

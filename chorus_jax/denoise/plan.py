@@ -1,0 +1,174 @@
+"""Plans of runs: what is computed in each step, known before a run begins.
+
+A plan is hashable and part of the key of a compiled program: there should be few.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from chorus_jax.denoise.region import Region
+from chorus_jax.intra_request import EveryStep, StepCache
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Steps that are run alike.
+
+    Attributes:
+        first: the first of its steps.
+        last: the step after its last one.
+        region: the tokens that are run; None for all.
+        cache: decides how much of the model runs in each step.
+        expert: the transformer, by its name in the model.
+    """
+
+    first: int
+    last: int
+    region: Region | None = None
+    cache: StepCache = EveryStep()
+    expert: str = "transformer"
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """The steps of one run, in stretches without gaps.
+
+    The run begins at the first step of the first stretch. The last step before a
+    stretch with a region runs all tokens and shows where the region is.
+
+    Attributes:
+        steps: those of the schedule.
+        stretches: in their order; without any, nothing is run.
+        keep: key steps: numbers of steps done after which the latents are returned,
+            rising, from 1 to `steps`.
+
+    Raises:
+        ValueError: for stretches that do not follow each other to the last step, for a
+            region without a step before it, and for other key steps.
+    """
+
+    steps: int
+    stretches: tuple[Stretch, ...]
+    keep: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"a run has 1 or more steps, got {self.steps}")
+        ends = [(stretch.first, stretch.last) for stretch in self.stretches]
+        joined = all(low[1] == high[0] for low, high in pairwise(ends))
+        if any(not 0 <= i < j for i, j in ends) or not joined:
+            raise ValueError(f"stretches of steps follow each other, got {ends}")
+        if ends and ends[-1][1] != self.steps:
+            raise ValueError(f"the last stretch ends at {self.steps}, got {ends}")
+        whole = [True, *(stretch.region is None for stretch in self.stretches)]
+        if not all(before or now for before, now in pairwise(whole)) or (
+            len(whole) > 1 and not whole[1]
+        ):
+            raise ValueError(
+                "a region is shown by a step with all tokens before it: begin with a "
+                f"stretch without one, got {ends}"
+            )
+        _check_keep(self.keep, self.steps)
+
+    @classmethod
+    def plain(
+        cls,
+        steps: int,
+        keep: tuple[int, ...] = (),
+        cache: StepCache = EveryStep(),
+        first: int = 0,
+    ) -> "StepPlan":
+        """All tokens in all steps from `first` on."""
+        stretches = (Stretch(first, steps, cache=cache),) if first < steps else ()
+        return cls(steps, stretches, keep)
+
+    @classmethod
+    def staged(
+        cls,
+        steps: int,
+        reuse_until: int,
+        region_until: int,
+        region: Region | None,
+        *,
+        opening: int = 1,
+        keep: tuple[int, ...] = (),
+        cache: StepCache = EveryStep(),
+    ) -> "StepPlan":
+        """Chorus's three stages (arXiv 2604.04451; K1 and K2 are the two numbers here).
+
+        Args:
+            steps: those of the schedule.
+            reuse_until: the run begins at this step, from the source's latents.
+            region_until: up to this step the region is run; None as `region` runs all
+                tokens to the end.
+            region: the tokens of stage 2.
+            opening: steps of stage 2 with all tokens, the last of which shows the
+                region.
+            keep: key steps.
+            cache: of all stretches.
+
+        Raises:
+            ValueError: unless 0 <= reuse_until <= region_until <= steps, and the
+                opening has 1 or more steps.
+        """
+        if not 0 <= reuse_until <= region_until <= steps or opening < 1:
+            raise ValueError(
+                "expected 0 <= reuse_until <= region_until <= steps and an opening of "
+                f"1 or more, got {reuse_until}, {region_until}, {steps}, {opening}"
+            )
+        begun = min(reuse_until + opening, region_until)
+        if region is None or begun == region_until:
+            return cls.plain(steps, keep, cache, reuse_until)
+        stretches = [
+            Stretch(reuse_until, begun, cache=cache),
+            Stretch(begun, region_until, region, cache),
+        ]
+        if region_until < steps:
+            stretches.append(Stretch(region_until, steps, cache=cache))
+        return cls(steps, tuple(stretches), keep)
+
+    @property
+    def start(self) -> int:
+        """The first step that is run."""
+        return self.stretches[0].first if self.stretches else self.steps
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The key steps at which the run has latents of all tokens that are its own."""
+        own = set(range(self.start + 1, self.steps + 1))
+        for stretch in self.stretches:
+            if stretch.region is not None:
+                own -= set(range(stretch.first, stretch.last))
+        return tuple(step for step in self.keep if step in own)
+
+    @property
+    def region(self) -> Region | None:
+        """The region of the run, if it has one."""
+        regions = (stretch.region for stretch in self.stretches)
+        return next((region for region in regions if region is not None), None)
+
+    def with_experts(self, experts: Sequence[str]) -> "StepPlan":
+        """The plan with stretches cut where the transformer of a step changes.
+
+        Args:
+            experts: the name of the transformer of each step.
+        """
+        stretches = []
+        for stretch in self.stretches:
+            edges = [
+                i
+                for i in range(stretch.first + 1, stretch.last)
+                if experts[i] != experts[i - 1]
+            ]
+            for i, j in pairwise([stretch.first, *edges, stretch.last]):
+                stretches.append(replace(stretch, first=i, last=j, expert=experts[i]))
+        return replace(self, stretches=tuple(stretches))
+
+
+def _check_keep(keep: tuple[int, ...], steps: int) -> None:
+    rising = all(i < j for i, j in pairwise((0, *keep)))
+    if not isinstance(keep, tuple) or not rising or not all(i <= steps for i in keep):
+        raise ValueError(
+            f"key steps are a tuple of rising numbers from 1 to {steps}, got {keep}"
+        )

@@ -1,0 +1,107 @@
+"""A run inside a jitted call: what is static about it, and the arrays that it reads."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.state import Inputs
+from chorus_jax.families.protocols import (
+    ALL,
+    Forward,
+    Geometry,
+    Latents,
+    TextGains,
+    TokenSet,
+)
+from chorus_jax.intra_request import StepCache
+from chorus_jax.schedulers import Solver
+
+
+@dataclass(frozen=True)
+class Program:
+    """All that is static about a run: one compilation for each of these.
+
+    Raises:
+        ValueError: if the plan is for another number of steps than the solver has.
+    """
+
+    plan: StepPlan
+    solver: Solver
+    geometry: Geometry
+
+    def __post_init__(self) -> None:
+        steps = self.solver.schedule.steps
+        if self.plan.steps != steps:
+            raise ValueError(
+                f"the plan is for {self.plan.steps} steps, but the solver has {steps}: "
+                "make both for the same steps"
+            )
+        if self.plan.region is not None:
+            self.plan.region.check(self.geometry.tiling)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A program with its inputs, while a call is traced."""
+
+    program: Program
+    inputs: Inputs
+
+    @property
+    def plan(self) -> StepPlan:
+        """The steps of the run."""
+        return self.program.plan
+
+    @property
+    def solver(self) -> Solver:
+        """The solver of the run."""
+        return self.program.solver
+
+    @property
+    def geometry(self) -> Geometry:
+        """The shapes of its latents."""
+        return self.program.geometry
+
+    def forward(
+        self,
+        expert: str,
+        latents: Latents,
+        i: Int[Array, " b"],
+        tokens: TokenSet = ALL,
+    ) -> Forward:
+        """The pass of a transformer at step `i` of each request."""
+        model, given = self.inputs.models[expert], self.inputs.conditions[expert]
+        return model.forward(given, latents, i, self.gains(i), tokens)
+
+    def gains(self, i: Int[Array, " b"]) -> TextGains | None:
+        """The gains of these steps."""
+        tables = self.inputs.gains
+        if tables is None:
+            return None
+        rows = jnp.arange(len(i))
+        return TextGains(tables.key[i, rows], tables.output[i, rows])
+
+    def keeping(
+        self, kept: Latents, latents: Latents, done: Int[Array, " b"], on: Array
+    ) -> Latents:
+        """The key steps' latents, with those of requests that are `on` and have done as
+        many steps as one of them asks."""
+        keys = self.plan.kept
+        if not keys:
+            return kept
+        table = np.full(self.plan.steps + 1, len(keys), np.int32)
+        table[list(keys)] = np.arange(len(keys))
+        place = jnp.where(on, jnp.asarray(table)[done], len(keys))
+        rows = jnp.arange(len(done))
+        return jax.tree.map(
+            lambda all, now: all.at[place, rows].set(now, mode="drop"), kept, latents
+        )
+
+
+def slots(plan: StepPlan) -> tuple[StepCache, ...]:
+    """The step caches of the plan that run all tokens; equal ones share a state."""
+    return tuple(dict.fromkeys(stretch.cache for stretch in plan.stretches))

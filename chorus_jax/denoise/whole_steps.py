@@ -1,0 +1,84 @@
+"""Steps with all tokens, each request at a step of its own."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int
+
+from chorus_jax.denoise import solving
+from chorus_jax.denoise.program import Run, slots
+from chorus_jax.denoise.state import RunState
+from chorus_jax.families.protocols import Held
+from chorus_jax.intra_request import StepCache
+from chorus_jax.nets.control import select, when
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class WholeSteps:
+    """Steps `first` to `last` (exclusive) of all tokens.
+
+    Attributes:
+        resets: whether the step cache begins anew at `first`, since its state is of
+            another transformer.
+    """
+
+    first: int
+    last: int
+    cache: StepCache
+    expert: str
+    resets: bool = False
+
+    def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
+        """The state after these steps, for requests that are at one of them."""
+
+        def more(state: RunState) -> Array:
+            return self.on(state, until).any()
+
+        def body(state: RunState) -> RunState:
+            return self.step(run, state, self.on(state, until))
+
+        return jax.lax.while_loop(more, body, state)
+
+    def on(self, state: RunState, until: Int[Array, " b"]) -> Bool[Array, " b"]:
+        """The requests whose next step is one of these."""
+        last = jnp.minimum(until, self.last)
+        return (state.step >= self.first) & (state.step < last)
+
+    def step(self, run: Run, state: RunState, on: Bool[Array, " b"]) -> RunState:
+        """One step of the requests that are `on`."""
+        schedule, slot = run.solver.schedule, slots(run.plan).index(self.cache)
+        # Requests that are done or elsewhere compute along, and nothing of it is taken.
+        i = jnp.clip(state.step, 0, run.plan.steps - 1)
+        forward = run.forward(self.expert, state.latents, i)
+        before = state.caches[slot]
+        if self.resets:
+            begins = on & (i == self.first)
+            begun = lambda cache: select(begins, self.cache.init(forward), cache)
+            before = when(begins.any(), begun, before)
+        velocity, _, cache, work = self.cache.step(i, schedule, forward, Held(), before)
+        latents, solver = solving.step(
+            run.solver, i, state.latents, velocity, state.solver
+        )
+        latents = moved(on, latents, state.latents)
+        caches = list(state.caches)
+        caches[slot] = moved(on, cache, before)
+        return state._replace(
+            step=jnp.where(on, state.step + 1, state.step),
+            latents=latents,
+            solver=moved(on, solver, state.solver),
+            caches=tuple(caches),
+            kept=run.keeping(state.kept, latents, i + 1, on),
+            work=state.work + jnp.where(on, work, 0),
+        )
+
+
+def moved(on: Bool[Array, " b"], new: T, old: T) -> T:
+    """The rows of `new` that are `on`, else those of `old`.
+
+    A request alone is on in every step that is run.
+    """
+    return new if len(on) == 1 else select(on, new, old)

@@ -1,0 +1,314 @@
+"""The seams between model families and the rest of the library.
+
+A family is a folder of this package: its transformer gives a `Forward` for each step,
+and its `VideoModel` turns requests into conditions and latents into frames. Nothing
+outside a family's folder, its conversion table and the registry knows its types.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.nets.tokens import Size, Tiling
+from chorus_jax.request import Request
+from chorus_jax.schedulers import Solver
+from chorus_jax.text.prompts import Tokens
+
+Latents = Any  # a pytree of float32 arrays, one per stream, each [b f h w c] or [b n c]
+Activations = Any  # a pytree of the model's own, a row per row of the pass
+Conditions = Any  # a pytree: what all steps of a run read
+
+TRANSFORMER = "transformer"  # the name of the usual one
+
+
+class Held(NamedTuple):
+    """What a pass leaves for later passes of the same run.
+
+    Attributes:
+        keys: keys and values of the tokens of all tiles, a pytree; () if none are held.
+        share: each video token's share of attention to the words asked for; () if none
+            were.
+    """
+
+    keys: Any = ()
+    share: Any = ()
+
+
+class TextGains(NamedTuple):
+    """Factors of cross-attention to the prompt in one step (arXiv 2604.04451, TGAA).
+
+    They act on the branch of the prompt, not on that of the negative prompt.
+
+    Attributes:
+        key: a factor of each text token's keys.
+        output: a factor of the attention's output.
+    """
+
+    key: Float[Array, "b m"]
+    output: Float[Array, " b"]
+
+
+@dataclass(frozen=True, eq=False)
+class AllTokens:
+    """All tokens of the video.
+
+    Attributes:
+        tiling: with it the pass leaves the keys and values of all tiles for later
+            passes of a region to attend to.
+        words: 1 for each text token whose share of the attention is asked for.
+    """
+
+    tiling: Tiling | None = None
+    words: Float[Array, "b m"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class TileTokens:
+    """The tokens of some tiles of the video; other streams are run whole.
+
+    Attributes:
+        tiling: the tiles of the whole video.
+        tiles: the tiles that are run, per request.
+        keys: those of all tiles (`Held.keys`), which these tokens attend to; with ()
+            they attend to each other only.
+        bias: log(r) per token that stands for r tokens, where nothing is held.
+    """
+
+    tiling: Tiling
+    tiles: Int[Array, "b k"]
+    keys: Any
+    bias: Float[Array, " n"]
+
+
+ALL = AllTokens()
+TokenSet = AllTokens | TileTokens
+
+
+@runtime_checkable
+class Forward(Protocol):
+    """One pass of a transformer at one step, in pieces; a piece runs when it is called.
+
+    Its rows are those of all guidance branches: `r` is the number of branches times b.
+    With `TileTokens` the video's latents are patches of the active tiles, [b k s p].
+    """
+
+    @property
+    def latents(self) -> Latents:
+        """The noisy latents."""
+
+    def signal(self, name: str) -> Float[Array, "r ..."]:
+        """A cheap quantity from which step caches foresee how much a step changes:
+        `embedding` (of the timestep) or `modulation` (of the first layer's input).
+        ValueError for one that the family does not have."""
+
+    def stem(self) -> Activations:
+        """The tokens before the first layer."""
+
+    def blocks(
+        self, tokens: Activations, first: int = 0, last: int | None = None
+    ) -> tuple[Activations, Any]:
+        """The tokens after layers `first` to `last` (exclusive; None: all that follow),
+        and the side outputs of these layers, for `hold`."""
+
+    def head(self, tokens: Activations) -> Latents:
+        """The guided velocity, in the layout of the latents."""
+
+    def hold(self, held: Held, *sides: Any) -> Held:
+        """What is held after this pass: `held` with the side outputs of all layers, in
+        their order, of one call of `blocks` or of several."""
+
+    def rows(self, x: Array) -> Array:
+        """An array with a row per request as one with a row per row of the pass."""
+
+
+class Transformer(Protocol):
+    """A transformer: a pytree of weights that gives the pass of a step."""
+
+    def forward(
+        self,
+        conditions: Conditions,
+        latents: Latents,
+        i: Int[Array, " b"],
+        gains: TextGains | None = None,
+        tokens: TokenSet = ALL,
+    ) -> Forward:
+        """The pass at step `i` of each request."""
+
+
+def evaluate(forward: Forward, held: Held = Held()) -> tuple[Latents, Held]:
+    """The whole pass: the guided velocity, and what is held after it."""
+    tokens, sides = forward.blocks(forward.stem())
+    return forward.head(tokens), forward.hold(held, sides)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shapes of one request's latents, and the tokens of its video.
+
+    Latents of one stream are an array, those of several a dictionary by name.
+
+    Attributes:
+        streams: name and shape (without batch) of each stream of latents.
+        grid: the video's tokens along frames, height and width.
+        patch: the latents of a token along the same axes.
+        tile: the box of tokens that regions are made of; it divides the grid.
+        video: the stream that is cut into tiles.
+    """
+
+    streams: tuple[tuple[str, tuple[int, ...]], ...]
+    grid: Size
+    patch: Size
+    tile: Size
+    video: str = "video"
+
+    @property
+    def tiling(self) -> Tiling:
+        """The tiles of the video's tokens."""
+        return Tiling(self.grid, self.tile)
+
+    def latents(self, arrays: Mapping[str, Any]) -> Latents:
+        """The latents of these streams."""
+        if len(self.streams) == 1:
+            return arrays[self.video]
+        return {name: arrays[name] for name, _ in self.streams}
+
+    def named(self, latents: Latents) -> dict[str, Any]:
+        """The streams of latents by name."""
+        return {self.video: latents} if len(self.streams) == 1 else dict(latents)
+
+    def packed(self, latents: Latents) -> Any:
+        """One request's latents as one array of four axes, for the store: streams are
+        laid end to end."""
+        if len(self.streams) == 1:
+            return latents
+        rows = [np.ravel(latents[name]) for name, _ in self.streams]
+        return np.concatenate(rows).reshape(1, 1, 1, -1)
+
+    def unpacked(self, array: Any) -> Latents:
+        """The reverse of `packed`."""
+        if len(self.streams) == 1:
+            return array
+        ends = np.cumsum([math.prod(shape) for _, shape in self.streams])
+        rows = np.split(np.ravel(array), ends[:-1])
+        return self.latents(
+            {
+                name: row.reshape(shape)
+                for row, (name, shape) in zip(rows, self.streams, strict=True)
+            }
+        )
+
+    def replaced(self, latents: Latents, video: Any) -> Latents:
+        """These latents with another array for the video's stream."""
+        return self.latents({**self.named(latents), self.video: video})
+
+
+class VideoModel(Protocol):
+    """A loaded model with all its parts: requests to conditions, latents to frames.
+
+    Attributes:
+        family: its name in the registry.
+        mesh: the devices that its weights are spread over; None for jax's choice.
+        transformers: by name; `experts` says which of them runs a step.
+        fingerprints: what tells the weights of each part from others.
+        tokenizer_fingerprint: what tells the tokenizer's rules from others.
+        numerics: the dtypes that it computes in.
+    """
+
+    family: str
+    mesh: Mesh | None
+
+    @property
+    def transformers(self) -> Mapping[str, Transformer]: ...
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]: ...
+
+    @property
+    def tokenizer_fingerprint(self) -> str: ...
+
+    @property
+    def numerics(self) -> str: ...
+
+    def geometry(self, request: Request) -> Geometry:
+        """The shapes of a request's latents. ValueError for sizes that do not fit."""
+
+    def check_mesh(self, request: Request, count: int) -> None:
+        """ValueError unless the mesh divides a batch of `count` such requests."""
+
+    def solver(self, request: Request) -> Solver:
+        """The solver over the schedule of a request."""
+
+    def experts(self, request: Request) -> tuple[str, ...]:
+        """The transformer of each step of a request's schedule."""
+
+    def tokens(self, prompts: Sequence[str]) -> Tokens:
+        """The tokens of prompts, without encoding them."""
+
+    def condition(
+        self, requests: Sequence[Request]
+    ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
+        """What the steps of each transformer read, and the end of each prompt that is
+        beyond the text limit, mostly ""."""
+
+    def text_values(self, conditions: Mapping[str, Conditions]) -> Array:
+        """What the transformer reads of the first prompt, [l m c]: the values of its
+        text tokens in each layer of cross-attention."""
+
+    def decode(self, latents: Latents) -> Iterator[Array]:
+        """Frames of latents in [-1, 1], a group [b f h w 3] per latent frame."""
+
+    def forget_prompts(self) -> None:
+        """Forgets what it remembers of earlier prompts."""
+
+    def free_text_encoder(self) -> None:
+        """Gives the text encoder's memory back; remembered prompts still work."""
+
+
+class Family(Protocol):
+    """A model family, as the registry lists it.
+
+    Attributes:
+        name: that of checkpoints' cards.
+        fps: the frames per second of its videos.
+    """
+
+    name: str
+    fps: int
+
+    def load(self, folder: Path, options: "LoadOptions") -> VideoModel:
+        """The model of a converted checkpoint folder. ValueError for another's."""
+
+    def check(
+        self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
+    ) -> None:
+        """ValueError for what cannot run together; reads no weights."""
+
+    def distilled(self, folder: Path) -> tuple[str, ...]:
+        """The parts of a folder that can be run in place of the usual transformer."""
+
+    def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """Names and values that tell a person what a folder holds."""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a checkpoint folder is loaded.
+
+    Attributes:
+        transformer: the part that is run as the transformer.
+        dtype: in place of the stored one.
+        mesh: with it every device reads its own share of the weights.
+        keep_text_encoder: False gives its memory back once the first prompts are
+            encoded.
+    """
+
+    transformer: str = TRANSFORMER
+    dtype: str | None = None
+    mesh: Mesh | None = None
+    keep_text_encoder: bool = True

@@ -1,0 +1,29 @@
+"""The model families that there are: a line for each."""
+
+from pathlib import Path
+
+from chorus_jax.checkpoints import Card
+from chorus_jax.families.protocols import Family, LoadOptions, VideoModel
+from chorus_jax.families.wan.family import WanFamily
+
+FAMILIES: dict[str, Family] = {family.name: family for family in (WanFamily(),)}
+
+
+def family_of(folder: str | Path) -> Family:
+    """The family of a checkpoint folder.
+
+    Raises:
+        ValueError: if the folder holds no checkpoint, or one of an unknown family.
+    """
+    name = Card.read(folder).family
+    if name not in FAMILIES:
+        raise ValueError(
+            f"{folder} is a checkpoint of the family {name!r}, which this version does "
+            f"not know: it knows {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[name]
+
+
+def load(folder: str | Path, options: LoadOptions = LoadOptions()) -> VideoModel:
+    """The model of a checkpoint folder. ValueError as `family_of` and `Family.load`."""
+    return family_of(folder).load(Path(folder), options)

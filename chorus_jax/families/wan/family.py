@@ -1,0 +1,91 @@
+"""Wan as the registry lists it: how its folders are loaded, checked and described."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from chorus_jax import checkpoints
+from chorus_jax.devices import sharding
+from chorus_jax.families.protocols import TRANSFORMER, LoadOptions
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.model import WanModel
+from chorus_jax.families.wan.sizes import PARTS, Sizes
+from chorus_jax.nets.attention import choose
+from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
+from chorus_jax.request import Request
+
+GIB = 2**30
+
+
+class WanFamily:
+    """Wan 2.1 text-to-video (see `protocols.Family`)."""
+
+    name = "wan"
+    fps = 16
+
+    def load(self, folder: Path, options: LoadOptions) -> WanModel:
+        """The model of a converted checkpoint folder. ValueError for another's."""
+        return WanModel.load(folder, options)
+
+    def check(
+        self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
+    ) -> None:
+        """ValueError for sizes that do not divide, or not over the mesh."""
+        sizes = Sizes.read(folder, transformer)
+        sizes.latent_shape(request)
+        if mesh is not None:
+            sizes.check_mesh(mesh, request, 1)
+
+    def distilled(self, folder: Path) -> tuple[str, ...]:
+        """The parts that can be run in place of the usual transformer."""
+        model = PARTS[TRANSFORMER][0].__name__
+        return tuple(
+            name
+            for name, part in checkpoints.Card.read(folder).parts.items()
+            if part.model == model and name != TRANSFORMER
+        )
+
+    def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """Each part's size, the memory of all, and what attends here."""
+        sizes, total = Sizes.read(folder), 0
+        for name, (model, _) in PARTS.items():
+            text, size = described(model, getattr(sizes, name))
+            total += size
+            yield name, text
+        for name in self.distilled(folder):
+            other = Sizes.read(folder, name).transformer
+            text, _ = described(PARTS[TRANSFORMER][0], other)
+            yield name, f"{text} (in place of {TRANSFORMER})"
+        yield "memory, weights only", f"{total / GIB:.3f} GiB"
+        yield from attention_lines(sizes.transformer)
+
+
+def attention_lines(config: WanConfig) -> Iterator[tuple[str, str]]:
+    """What attends here: over all tokens, of a region's tokens, over the text."""
+    here, kind = sharding.platform(), jnp.dtype(config.dtype)
+    rows = (1, math.prod(config.tile), config.heads, config.head_width)
+    for name, kernel, biased in [
+        ("self", None, False),
+        ("region", REGION, False),
+        ("cross", TEXT, True),
+    ]:
+        implementation, refusal = choose(here, kind, biased), None
+        if kernel is not None:
+            taken, refusal = chosen(kernel, jax.ShapeDtypeStruct(rows, kind))
+            implementation = f"{kernel} {taken!r}" if taken else implementation
+        why = f"; {kernel} {refusal}" if refusal else ""
+        yield f"{name}-attention", f"{implementation} ({here}, {kind}{why})"
+
+
+def described(model: type, config: Any) -> tuple[str, int]:
+    """A part in words, and its size in bytes."""
+    leaves = jax.tree.leaves(checkpoints.abstract(model, config))
+    size = sum(x.size * x.dtype.itemsize for x in leaves)
+    count = sum(x.size for x in leaves)
+    words = f"{model.__name__}, {count:,} x {config.dtype}, {size / GIB:.3f} GiB"
+    return words, size

@@ -1,0 +1,87 @@
+"""Step caches by name, for policies and the command line: a line for each."""
+
+import ast
+from collections.abc import Callable
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+from chorus_jax.intra_request.protocol import StepCache
+from chorus_jax.intra_request.skipping import EveryStep, SkipSteps
+from chorus_jax.intra_request.tea import TeaCache
+
+CACHES: dict[str, type] = {"every": EveryStep, "skip": SkipSteps, "tea": TeaCache}
+PUBLISHED: dict[str, Callable[..., StepCache]] = {"tea": TeaCache.published}
+
+
+def make(name: str, options: dict[str, Any]) -> StepCache:
+    """The step cache of this name with these fields.
+
+    A cache with published settings is made by its `variant`: the tables are its own.
+
+    Raises:
+        ValueError: for a name or fields that there are not, listing those there are.
+    """
+    if name not in CACHES:
+        raise ValueError(
+            f"no step cache is named {name!r}: choose one of {', '.join(CACHES)}"
+        )
+    plain = {key: _hashable(value) for key, value in options.items()}
+    try:
+        if "variant" in plain and name in PUBLISHED:
+            return PUBLISHED[name](**plain)
+        return CACHES[name](**plain)
+    except TypeError as error:
+        known = ", ".join(field.name for field in fields(CACHES[name]))
+        raise ValueError(
+            f"the step cache {name!r} has the fields {known or 'none'}"
+            f"{' or a published variant' if name in PUBLISHED else ''}, got "
+            f"{options}"
+        ) from error
+
+
+def parse(text: str) -> StepCache:
+    """The step cache of a line such as `tea:variant=wan21_t2v_1_3b,threshold=.08`.
+
+    Raises:
+        ValueError: for what `make` refuses, or options that are not name=value.
+    """
+    name, _, rest = text.partition(":")
+    options = {}
+    for option in filter(None, _split(rest)):
+        key, sign, value = option.partition("=")
+        if not sign:
+            raise ValueError(f"expected NAME:option=value,..., got {text!r}")
+        options[key.strip()] = _value(value.strip())
+    return make(name.strip(), options)
+
+
+def describe(cache: StepCache) -> dict[str, Any]:
+    """What `make` makes this cache from: its name and its fields, for a file."""
+    name = next(name for name, kind in CACHES.items() if type(cache) is kind)
+    assert is_dataclass(cache) and not isinstance(cache, type)
+    return {"name": name, **asdict(cache)}
+
+
+def _split(text: str) -> list[str]:
+    """Options at the commas that are not within parentheses."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "([") - (letter in ")]")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _value(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
