@@ -13,7 +13,8 @@ def equivalents(plan: StepPlan, tiles: int) -> float:
     beyond the region, less where a step cache looks at data.
     """
     return sum(
-        len(computed(segment)) * share(segment, tiles) for segment in segments(plan)
+        (len(computed(segment)) * share(segment, tiles) for segment in segments(plan)),
+        0.0,
     )
 
 

@@ -151,19 +151,34 @@ class StepPlan:
     def with_experts(self, experts: Sequence[str]) -> "StepPlan":
         """The plan with stretches cut where the transformer of a step changes.
 
+        A region does not outlast its transformer: what it attends to is held by that
+        one's layers. So its steps up to the last change, and the one after it, which
+        shows it anew, run all tokens.
+
         Args:
             experts: the name of the transformer of each step.
         """
-        stretches = []
+        stretches: list[Stretch] = []
         for stretch in self.stretches:
-            edges = [
-                i
-                for i in range(stretch.first + 1, stretch.last)
-                if experts[i] != experts[i - 1]
-            ]
-            for i, j in pairwise([stretch.first, *edges, stretch.last]):
-                stretches.append(replace(stretch, first=i, last=j, expert=experts[i]))
+            first, last = stretch.first, stretch.last
+            edges = [i for i in range(first, last) if i and experts[i] != experts[i - 1]]
+            if stretch.region is not None and edges:
+                shown = min(edges[-1] + 1, last)
+                whole = replace(stretch, last=shown, region=None)
+                stretches += _cut(whole, edges, experts)
+                stretch, edges = replace(stretch, first=shown), []
+            stretches += _cut(stretch, edges, experts)
         return replace(self, stretches=tuple(stretches))
+
+
+def _cut(
+    stretch: Stretch, edges: Sequence[int], experts: Sequence[str]
+) -> list[Stretch]:
+    """The parts of a stretch between these steps, with the transformer of each."""
+    ends = sorted({stretch.first, *edges, stretch.last})
+    return [
+        replace(stretch, first=i, last=j, expert=experts[i]) for i, j in pairwise(ends)
+    ]
 
 
 def _check_keep(keep: tuple[int, ...], steps: int) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.nets.tokens import Size, Tiling
 from chorus_jax.request import Request
@@ -52,6 +52,19 @@ class TextGains(NamedTuple):
 
     key: Float[Array, "b m"]
     output: Float[Array, " b"]
+
+
+class BranchReuse(NamedTuple):
+    """The outputs of an earlier pass, taken in place of computing, as data.
+
+    Attributes:
+        outputs: one array per branch of a layer (`Forward.branch_names`), before its
+            gate, stacked over the layers.
+        compute: which branches of each layer are computed all the same.
+    """
+
+    outputs: tuple[Float[Array, "l r n c"], ...]
+    compute: Bool[Array, "l branches"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,10 +124,35 @@ class Forward(Protocol):
         """The tokens before the first layer."""
 
     def blocks(
-        self, tokens: Activations, first: int = 0, last: int | None = None
+        self,
+        tokens: Activations,
+        first: int = 0,
+        last: int | None = None,
+        reuse: BranchReuse | None = None,
     ) -> tuple[Activations, Any]:
-        """The tokens after layers `first` to `last` (exclusive; None: all that follow),
-        and the side outputs of these layers, for `hold`."""
+        """Layers `first` to `last` (exclusive; None: all that follow).
+
+        Args:
+            tokens: those before layer `first`.
+            first: the first layer.
+            last: the layer after the last one.
+            reuse: outputs to take in place of computing, of these layers.
+
+        Returns:
+            The tokens after these layers, and their side outputs, for `hold` and
+            `branches`.
+        """
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """The branches of a layer, in the order of `BranchReuse`."""
+
+    def branches(self, *sides: Any) -> tuple[Array, ...]:
+        """The outputs of the branches of all layers that ran with `reuse`, computed or
+        taken over: those of the next step's `BranchReuse`."""
+
+    def unknown_branches(self) -> tuple[Array, ...]:
+        """Outputs of the shapes of `branches` of all layers, in zeros."""
 
     def head(self, tokens: Activations) -> Latents:
         """The guided velocity, in the layout of the latents."""
@@ -127,6 +165,7 @@ class Forward(Protocol):
         """An array with a row per request as one with a row per row of the pass."""
 
 
+@runtime_checkable
 class Transformer(Protocol):
     """A transformer: a pytree of weights that gives the pass of a step."""
 
@@ -208,6 +247,7 @@ class Geometry:
         return self.latents({**self.named(latents), self.video: video})
 
 
+@runtime_checkable
 class VideoModel(Protocol):
     """A loaded model with all its parts: requests to conditions, latents to frames.
 
@@ -270,6 +310,7 @@ class VideoModel(Protocol):
         """Gives the text encoder's memory back; remembered prompts still work."""
 
 
+@runtime_checkable
 class Family(Protocol):
     """A model family, as the registry lists it.
 

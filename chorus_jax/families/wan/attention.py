@@ -69,11 +69,18 @@ class Context(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """What a layer leaves besides tokens: keys and values of its self-attention, and
-    the share of its cross-attention that goes to the watched words, if any are."""
+    """Side outputs of a layer.
 
-    keys: Keys
+    Attributes:
+        keys: keys and values of its self-attention; None where branches are reused.
+        share: the share of its cross-attention that goes to the watched words; None if
+            none are watched, or branches are reused.
+        outputs: those of its three branches, where they may be reused.
+    """
+
+    keys: Keys | None
     share: Float[Array, "*l b n"] | None
+    outputs: tuple[Float[Array, "*l b n c"], ...] | None = None
 
 
 class Alone(NamedTuple):

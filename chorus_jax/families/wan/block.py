@@ -4,6 +4,7 @@ Source of the architecture: Wan-Video/Wan2.1, wan/modules/model.py.
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +12,22 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from chorus_jax.devices.sharding import constrain
+from chorus_jax.families.protocols import BranchReuse
 from chorus_jax.families.wan.attention import (
     Alone,
     Around,
     Context,
     CrossAttention,
+    Keys,
     Observed,
     SelfAttention,
 )
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.nets.control import when
 from chorus_jax.nets.layers import LayerNorm, Linear
 from chorus_jax.nets.products import exact
+
+T = TypeVar("T")
 
 
 def enter(norm: LayerNorm, x: Array, shift: Array, scale: Array) -> Array:
@@ -98,8 +104,8 @@ class Mlp(nnx.Module):
 class Block(nnx.Module):
     """Self-attention, cross-attention and feed-forward, modulated by the timestep.
 
-    Gives the tokens and what was observed on the way. Tokens of a region attend to what
-    is `held` of the others.
+    Returns the tokens and the layer's side outputs. If `around` is `HeldKeys`, tokens
+    attend to cached keys and values of all tiles.
     """
 
     def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
@@ -121,17 +127,43 @@ class Block(nnx.Module):
         rotary: Float[Array, "2 *b n r"],
         context: Context,
         around: Around = Alone(),
+        reuse: BranchReuse | None = None,
     ) -> tuple[Float[Array, "b n c"], Observed]:
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulate(
             self.modulation[...], times
         )
-        out, keys = self.attn(enter(self.norm, x, shift, scale), rotary, around)
-        x = leave(x, out, gate)
-        y = x if self.cross_norm is None else self.cross_norm(x)
-        out, share = self.cross(y, context)
-        x = x + out
-        x = leave(x, self.mlp(enter(self.norm, x, mlp_shift, mlp_scale)), mlp_gate)
-        return constrain(x, "batch", "tokens", None), Observed(keys, share)
+
+        def attend() -> tuple[Array, Keys]:
+            return self.attn(enter(self.norm, x, shift, scale), rotary, around)
+
+        def read() -> tuple[Array, Array | None]:
+            return self.cross(
+                x if self.cross_norm is None else self.cross_norm(x), context
+            )
+
+        def feed() -> Array:
+            return self.mlp(enter(self.norm, x, mlp_shift, mlp_scale))
+
+        attended, keys = taken(reuse, 0, attend)
+        x = leave(x, attended, gate)
+        words, share = taken(reuse, 1, read)
+        x = x + words
+        fed, _ = taken(reuse, 2, lambda: (feed(), None))
+        x = leave(x, fed, mlp_gate)
+        outputs = None if reuse is None else (attended, words, fed)
+        observed = Observed(keys, share, outputs)
+        return constrain(x, "batch", "tokens", None), observed
+
+
+def taken(
+    reuse: BranchReuse | None, branch: int, compute: Callable[[], tuple[Array, T]]
+) -> tuple[Array, T | None]:
+    """The output of a branch of one layer, computed or an earlier one, and its side
+    output, which is there only without `reuse`."""
+    if reuse is None:
+        return compute()
+    wanted, earlier = reuse.compute[branch], reuse.outputs[branch]
+    return when(wanted, lambda _: compute()[0], earlier), None
 
 
 class ImageEmbedding(nnx.Module):

@@ -6,7 +6,7 @@ in pieces. Neither knows schedulers, requests or regions.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.protocols import (
     ALL,
+    BranchReuse,
     Held,
     TextGains,
     TileTokens,
@@ -28,6 +29,7 @@ from chorus_jax.families.wan.attention import (
     Context,
     HeldKeys,
     Keys,
+    Observed,
     TileKeys,
 )
 from chorus_jax.families.wan.block import (
@@ -160,14 +162,6 @@ class WanDiT(nnx.Module):
         return Context(words, bias, picture_keys)
 
 
-class Left(NamedTuple):
-    """Side outputs of layers: keys and values of self-attention and the share of
-    cross-attention that goes to the words asked for, of each layer that ran."""
-
-    keys: Keys | None
-    share: Float[Array, "l r n"] | None
-
-
 @dataclass(frozen=True, eq=False)
 class WanForward:
     """One pass through `WanDiT` (see `protocols.Forward`)."""
@@ -208,29 +202,58 @@ class WanForward:
         return self.rows(tokens)
 
     def blocks(
-        self, tokens: Float[Array, "r n c"], first: int = 0, last: int | None = None
-    ) -> tuple[Float[Array, "r n c"], Left]:
-        """The tokens after these layers, which are scanned."""
+        self,
+        tokens: Float[Array, "r n c"],
+        first: int = 0,
+        last: int | None = None,
+        reuse: BranchReuse | None = None,
+    ) -> tuple[Float[Array, "r n c"], Observed]:
+        """The tokens after these layers, which are scanned, and their side outputs.
+
+        Raises:
+            ValueError: with `reuse` for a pass whose keys or shares are asked for.
+        """
         words = getattr(self.tokens, "words", None)
+        if reuse is not None and (self.keeps_keys or words is not None):
+            raise ValueError(
+                "a pass that reuses branches leaves no keys and no attention shares: "
+                "run it without reuse where a region needs them"
+            )
         context = self.conditions.amplified(self.gains, words)
         rotary, times, around = self.rotary(), self.times.blocks, self.around()
 
-        def layer(tokens: Array, scanned: tuple) -> tuple[Array, Left]:
-            block, text, image, keys = scanned
+        def layer(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
+            block, text, image, keys, branches = scanned
             given = context._replace(text=text, image=image)
             near = around
             if isinstance(around, HeldKeys):
                 near = around._replace(keys=keys)
-            tokens, observed = block(tokens, times, rotary, given, near)
-            return tokens, Left(
-                observed.keys if self.keeps_keys else None, observed.share
-            )
+            tokens, observed = block(tokens, times, rotary, given, near, branches)
+            if not self.keeps_keys:
+                observed = observed._replace(keys=None)
+            return tokens, observed
 
         keys = around.keys if isinstance(around, HeldKeys) else None
         stacked = (self.model.layers, context.text, context.image, keys)
         if (first, last) != (0, None):
             stacked = jax.tree.map(lambda x: x[first:last], stacked)
-        return jax.lax.scan(layer, tokens, stacked, unroll=self.unroll)
+        return jax.lax.scan(layer, tokens, (*stacked, reuse), unroll=self.unroll)
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """The branches of a layer."""
+        return ("self_attention", "cross_attention", "mlp")
+
+    def branches(self, *sides: Observed) -> tuple[Array, ...]:
+        """The outputs of the branches of all layers."""
+        outputs = [side.outputs for side in sides]
+        return jax.tree.map(lambda *x: jnp.concatenate(x), *outputs)
+
+    def unknown_branches(self) -> tuple[Array, ...]:
+        """Zeros of the shapes of `branches`."""
+        tokens = jax.eval_shape(self.stem)
+        shape = (self.model.config.depth, *tokens.shape)
+        return tuple(jnp.zeros(shape, tokens.dtype) for _ in self.branch_names)
 
     @property
     def keeps_keys(self) -> bool:
@@ -267,7 +290,7 @@ class WanForward:
         grid = self.model.grid(self.latents)
         return from_patches(out, grid, self.model.config.patch)
 
-    def hold(self, held: Held, *sides: Left) -> Held:
+    def hold(self, held: Held, *sides: Observed) -> Held:
         """The keys and values of all tiles, and the attention to the words asked for,
         its mean over all layers."""
         whole = jax.tree.map(lambda *x: jnp.concatenate(x), *sides)
