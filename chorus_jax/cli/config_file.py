@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.families.protocols import TRANSFORMER
+from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.request import Request
 
 

@@ -27,7 +27,7 @@ from chorus_jax.engine.reuse import Reuse, Watch
 from chorus_jax.engine.running import Hit, Runner, ledger_of
 from chorus_jax.engine.sources import Sources
 from chorus_jax.engine.task import Task
-from chorus_jax.families.protocols import Conditions, Latents
+from chorus_jax.families.forward import Conditions, Latents
 from chorus_jax.inter_request.match.matching import Query, Rejection
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.policy.policy import Policy

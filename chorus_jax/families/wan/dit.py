@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.devices.sharding import constrain
-from chorus_jax.families.protocols import (
+from chorus_jax.families.forward import (
     ALL,
     BranchReuse,
     Held,
@@ -106,7 +106,7 @@ class WanDiT(nnx.Module):
         gains: TextGains | None = None,
         tokens: TokenSet = ALL,
     ) -> "WanForward":
-        """The pass at step `i` of each request (see `protocols.Transformer`)."""
+        """The pass at step `i` of each request (see `families.forward.Transformer`)."""
         return WanForward(self, conditions, latents, i, gains, tokens)
 
     def grid(self, latents: Float[Array, "b f h w i"]) -> Size:
@@ -164,7 +164,7 @@ class WanDiT(nnx.Module):
 
 @dataclass(frozen=True, eq=False)
 class WanForward:
-    """One pass through `WanDiT` (see `protocols.Forward`)."""
+    """One pass through `WanDiT` (see `families.forward.Forward`)."""
 
     model: WanDiT
     conditions: WanConditions

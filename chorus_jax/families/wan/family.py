@@ -11,7 +11,8 @@ from jax.sharding import Mesh
 
 from chorus_jax import checkpoints
 from chorus_jax.devices import sharding
-from chorus_jax.families.protocols import TRANSFORMER, LoadOptions
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.sizes import PARTS, Sizes
