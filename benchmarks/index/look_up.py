@@ -54,10 +54,9 @@ def entry(store: Store, rng: np.random.Generator, exact: int) -> Entry:
         namespace="default",
         steps=STEPS,
         embedding=vector / np.linalg.norm(vector),
-        token_ids=np.arange(20, dtype=np.int32),
         words=word_keys(prompt(rng), store.secret.for_words),
         meanings=meanings.astype(np.float16),
-        statistics=Statistics.new(time.time(), PUBLISHED, STEPS),
+        statistics=Statistics.new(time.time(), PUBLISHED),
         latents=np.stack([final] * len(STEPS)).astype(ml_dtypes.bfloat16),
         final=final,
     )

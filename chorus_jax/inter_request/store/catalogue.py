@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
-from chorus_jax.inter_request.store.eviction import Held
+from chorus_jax.inter_request.store.eviction import StoredItem
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,6 @@ class Item:
     namespace: str
     shared: bool
     exact: str
-    steps: tuple[int, ...]
     statistics: Statistics
     entry: Entry | None = None
     disk: int = 0
@@ -31,28 +30,14 @@ class Item:
             namespace=head.namespace,
             shared=head.shared,
             exact=head.exact,
-            steps=head.steps,
             statistics=head.statistics,
             entry=entry,
             disk=disk,
         )
 
-    def without(self, step: int) -> "Item":
-        """This item with an entry in memory less one key step."""
-        if self.entry is None:
-            return self
-        now = replace(self.entry, statistics=self.statistics)
-        return self.of_entry(now.without(step))
-
-    def of_entry(self, entry: Entry) -> "Item":
-        """This item with that of the entry which can change."""
-        kept = None if self.entry is None else entry
-        return replace(self, entry=kept, steps=entry.steps, statistics=entry.statistics)
-
-    def hit(self, now: float, saved: float, step: int | None) -> "Item":
+    def hit(self, now: float, saved: float) -> "Item":
         """This item after one more use."""
-        row = self.steps.index(step) if step in self.steps else None
-        return replace(self, statistics=self.statistics.hit(now, saved, row))
+        return replace(self, statistics=self.statistics.hit(now, saved))
 
     @property
     def memory(self) -> int:
@@ -119,15 +104,15 @@ class Catalogue:
         if self._take(id):
             self._gone(id)
 
-    def in_memory(self) -> list[Held]:
+    def in_memory(self) -> list[StoredItem]:
         """What a policy of eviction chooses from in memory."""
-        found = (item for item in self if item.entry is not None)
-        return [Held(one.id, one.memory, one.steps, one.statistics) for one in found]
+        items = (item for item in self if item.entry is not None)
+        return [StoredItem(item.id, item.memory, item.statistics) for item in items]
 
-    def on_disk(self) -> list[Held]:
+    def on_disk(self) -> list[StoredItem]:
         """What a policy of eviction chooses from on disk."""
-        found = (item for item in self if item.disk)
-        return [Held(one.id, one.disk, one.steps, one.statistics) for one in found]
+        items = (item for item in self if item.disk)
+        return [StoredItem(item.id, item.disk, item.statistics) for item in items]
 
     def _take(self, id: str) -> bool:
         item = self._items.pop(id, None)

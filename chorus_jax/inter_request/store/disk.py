@@ -87,14 +87,11 @@ class DiskTier:
         """The head of a record, None if it is gone or no good."""
         return self._read(id, lambda _, one: one.described.head)
 
-    def hit(
-        self, id: str, now: float, saved: float, step: int | None
-    ) -> Statistics | None:
+    def hit(self, id: str, now: float, saved: float) -> Statistics | None:
         """Counts a hit in the record; None if it is gone or no good."""
 
         def count(handle: int, one: Opened) -> Statistics:
-            row = one.described.head.row(step)
-            change = lambda statistics: statistics.hit(now, saved, row)
+            change = lambda statistics: statistics.hit(now, saved)
             return uses.rewrite(handle, one.slots, one.made, change)
 
         return self._read(id, count, os.O_RDWR)

@@ -44,21 +44,16 @@ class Placing:
     def load(self, id: str) -> Entry | None:
         """An entry from disk, which then is in memory too if there is room."""
         tiers, disk = self.tiers, self.tiers.disk
-        while disk is not None:
-            loaded = tiers.read(id, disk.load)
-            if loaded is None:
+        loaded = None if disk is None else tiers.read(id, disk.load)
+        if loaded is None:
+            return None
+        entry, size = loaded
+        with tiers.lock:
+            # It may have been deleted while it was read.
+            if tiers.catalogue.get(id) is None:
                 return None
-            entry, size = loaded
-            with tiers.lock:
-                # It may have been deleted while it was read.
-                if tiers.catalogue.get(id) is None:
-                    return None
-                # Or shortened: what was read is not what is there.
-                if disk.size(id) not in (size, 0):
-                    continue
-                tiers.put(entry.head, entry if self._has_room(entry) else None, size)
-                return entry
-        return None
+            tiers.put(entry.head, entry if self._has_room(entry) else None, size)
+        return entry
 
     def _write(self, disk: DiskTier, id: str, packed: Record) -> int:
         """Writes a record; returns its bytes, 0 if the disk does not take it."""

@@ -22,7 +22,7 @@ from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
 from chorus_jax.inter_request.store.secret import Secret
 
 MAGIC = b"chorusEN"
-VERSION = 2
+VERSION = 3  # to be raised with any change of the head, the payload or the slots
 PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
 ALIGN = 64
@@ -82,8 +82,12 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
     if len(begin) < PREFIX.size or begin[: len(MAGIC)] != MAGIC:
         raise DamagedError("it does not begin as a record")
     _, version, length, payload = PREFIX.unpack(begin)
-    if version != VERSION or length + payload > size:
-        raise DamagedError(f"it is no whole record of version {VERSION}")
+    if version != VERSION:
+        raise DamagedError(
+            f"it is of format {version}, and this version reads {VERSION}"
+        )
+    if length + payload > size:
+        raise DamagedError("it is cut short")
     begin += os.pread(handle, length, PREFIX.size)
     if _check(begin) != os.pread(handle, CHECK, len(begin)):
         raise DamagedError("the checksum of its head is wrong")
@@ -93,7 +97,7 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
         raise DamagedError(str(error)) from error
     start = _even(len(begin) + CHECK)
     slots, made = start + payload, described.head.statistics
-    whole = slots + uses.slots_size(len(made.uses))
+    whole = slots + uses.SLOTS
     if size != whole or payload != _even(described.nbytes):
         raise DamagedError(f"it has {size} bytes, not those that its head tells")
     now = uses.newest(os.pread(handle, whole - slots, slots), made)

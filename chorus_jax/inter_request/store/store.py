@@ -135,8 +135,8 @@ class Store:
             item = self._tiers.catalogue.find(exact, namespace)
         return None if item is None else item.id
 
-    def hit(self, id: str, saved: float, step: int | None = None) -> None:
-        """Counts a use that saved so many seconds, from this key step (None: none).
+    def hit(self, id: str, saved: float) -> None:
+        """Counts a use that saved so many seconds.
 
         Eviction knows of uses by this alone. An entry that is gone is no error.
         """
@@ -145,10 +145,10 @@ class Store:
             item = tiers.catalogue.get(id)
             if item is None:
                 return
-            tiers.catalogue.put(item.hit(now, saved, step))
+            tiers.catalogue.put(item.hit(now, saved))
             disk = tiers.disk
             if disk is not None and item.disk:
-                tiers.read(id, lambda id: disk.hit(id, now, saved, step))
+                tiers.read(id, lambda id: disk.hit(id, now, saved))
 
     def delete(self, id: str) -> bool:
         """Removes an entry from memory and disk; False if it was not here.

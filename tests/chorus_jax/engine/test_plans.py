@@ -3,10 +3,10 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from chorus_jax.denoise.stages import StagePlan
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chorus_jax.denoise.stages import StagePlan
 from chorus_jax.engine.plans import (
     gain_tables,
     padded,
@@ -39,10 +39,9 @@ def entry(steps=(1, 2, 3), values=(8.0, 6.0, 5.0), final=2.0):
         namespace="us",
         steps=steps,
         embedding=np.array([1.0], np.float32),
-        token_ids=np.arange(3, dtype=np.int32),
         words=(),
         meanings=np.zeros((0, 4), np.float16),
-        statistics=Statistics.new(0.0, 1.0, steps),
+        statistics=Statistics.new(0.0, 1.0),
         latents=np.stack(latents).astype(ml_dtypes.bfloat16),
         final=np.full(SHAPE, final, np.float32),
     )

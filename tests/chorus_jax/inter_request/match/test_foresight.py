@@ -36,10 +36,9 @@ class Heads:
             namespace=namespace,
             steps=steps,
             embedding=np.ones(1, np.float32),
-            token_ids=np.zeros(1, np.int32),
             words=tuple(word.encode() for word in prompt.split()),
             meanings=np.ones((len(prompt.split()), 4), np.float16),
-            statistics=Statistics.new(0.0, 1.0, steps),
+            statistics=Statistics.new(0.0, 1.0),
         )
         for watcher in self.watchers:
             watcher.admitted(head)

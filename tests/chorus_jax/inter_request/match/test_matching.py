@@ -45,10 +45,9 @@ def admit(store, prompt, vector, recipe=RECIPE, steps=(1, 2), **fields):
         exact=f"{random.getrandbits(256):064x}",
         steps=steps,
         embedding=vector,
-        token_ids=np.arange(3, dtype=np.int32),
         words=word_keys(prompt, store.secret.for_words),
         meanings=meanings(prompt),
-        statistics=Statistics.new(0.0, 1.0, steps),
+        statistics=Statistics.new(0.0, 1.0),
         latents=np.zeros((len(steps), *SHAPE), ml_dtypes.bfloat16),
         final=np.zeros(SHAPE, np.float32),
     )
