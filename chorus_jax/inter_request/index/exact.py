@@ -1,12 +1,10 @@
 """The index that compares with every entry: as fast as any up to tens of thousands."""
 
 import threading
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from chorus_jax.inter_request.index import file
 from chorus_jax.inter_request.index.table import Match, Table, unit_vector
 
 
@@ -15,14 +13,6 @@ class ExactIndex:
 
     def __init__(self, width: int):
         self._table, self._lock = Table(width), threading.Lock()
-
-    @classmethod
-    def load(cls, path: str | Path) -> "ExactIndex":
-        """The index in a file. ValueError if it is damaged or something else."""
-        table = file.read(Path(path))
-        index = cls(table.width)
-        index._table = table
-        return index
 
     def __len__(self) -> int:
         with self._lock:
@@ -48,11 +38,6 @@ class ExactIndex:
         unit = unit_vector(vector, self._table.width)
         with self._lock:
             return self._table.nearest(unit, count)
-
-    def save(self, path: str | Path) -> None:
-        """Writes all vectors to a file."""
-        with self._lock:
-            file.write(self._table, Path(path))
 
     def close(self) -> None:
         """Nothing to end."""

@@ -1,6 +1,5 @@
 """What every index can do."""
 
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -28,9 +27,6 @@ class Index(Protocol):
 
     def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Match]:
         """The nearest by cosine, at most so many, best first, equal ones by id."""
-
-    def save(self, path: str | Path) -> None:
-        """Writes all vectors to a file, which `load` of any index reads."""
 
     def close(self) -> None:
         """Ends its threads."""

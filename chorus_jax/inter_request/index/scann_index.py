@@ -8,12 +8,10 @@ is built in a thread, while the old one serves.
 import logging
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32
 
-from chorus_jax.inter_request.index import file
 from chorus_jax.inter_request.index.searcher import REORDER, Searcher
 from chorus_jax.inter_request.index.table import Match, Table, unit_vector
 
@@ -56,18 +54,6 @@ class ScannIndex:
         self._meanwhile: set[str] = set()
         self._broken = False
 
-    @classmethod
-    def load(cls, path: str | Path, rebuilds: Rebuilds = Rebuilds()) -> "ScannIndex":
-        """The index in a file; its searcher is built in a thread.
-
-        ValueError if the file is damaged or something else.
-        """
-        table = file.read(Path(path))
-        index = cls(table.width, rebuilds)
-        index._table = table
-        index._rebuild_if_due()
-        return index
-
     def __len__(self) -> int:
         with self._lock:
             return len(self._table.ids)
@@ -104,11 +90,6 @@ class ScannIndex:
         with self._lock:
             found = None if self._built is None else self._found(unit, count)
             return self._table.nearest(unit, count) if found is None else found
-
-    def save(self, path: str | Path) -> None:
-        """Writes all vectors to a file."""
-        with self._lock:
-            file.write(self._table, Path(path))
 
     def wait(self) -> None:
         """Returns when no searcher is being built."""

@@ -1,6 +1,6 @@
 """Vectors in one growing array, by id. Not for two threads at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -86,11 +86,3 @@ def unit_vector(
     if not np.isfinite(norm) or norm == 0:
         raise ValueError(f"a vector is finite and not zero, got one of norm {norm}")
     return (array / norm).astype(np.float32)
-
-
-def table_of(ids: Sequence[str], vectors: Float32[np.ndarray, "n d"]) -> Table:
-    """A table of unit vectors."""
-    table = Table(vectors.shape[1])
-    for id, vector in zip(ids, vectors, strict=True):
-        table.put(id, vector)
-    return table
