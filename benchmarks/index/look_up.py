@@ -27,7 +27,7 @@ from benchmarks.lib import rows
 from benchmarks.lib.timing import Timing
 from chorus_jax.inter_request.index import ExactIndex
 from chorus_jax.inter_request.match import meaning
-from chorus_jax.inter_request.match.matching import Found, Matcher, Query
+from chorus_jax.inter_request.match.matching import Match, Matcher, Query
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.store import Entry, Statistics, Store
@@ -88,7 +88,7 @@ def requests(
         began = time.perf_counter()
         found = matcher(query, SecondLook(), 0.5)
         between = time.perf_counter()
-        assert isinstance(found, Found) and found.head.id == like.id
+        assert isinstance(found, Match) and found.head.id == like.id
         loaded = store.get(found.head.id, "default")
         ended = time.perf_counter()
         assert loaded is not None

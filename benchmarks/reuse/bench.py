@@ -11,7 +11,7 @@ from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.prompt import Prompt as Matched
 from chorus_jax.engine.recipes import recipe_of
-from chorus_jax.inter_request.match.matching import Found, Rejection
+from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.nets.tokens import Tiling
@@ -107,7 +107,7 @@ class Bench:
 
     def found(
         self, request: Request, prompt: Matched, look: SecondLook
-    ) -> Found | None:
+    ) -> Match | None:
         """The nearest source whatever its score."""
         recipe, seen_by = recipe_of(request, self.pipeline).digest, Reuse().namespace
         query = prompt.query(recipe, seen_by)

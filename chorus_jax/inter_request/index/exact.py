@@ -5,14 +5,14 @@ import threading
 import numpy as np
 from jaxtyping import Float
 
-from chorus_jax.inter_request.index.table import Match, Table, unit_vector
+from chorus_jax.inter_request.index.table import Neighbor, VectorTable, unit_vector
 
 
 class ExactIndex:
     """All vectors of one width; a search is one product with all of them."""
 
     def __init__(self, width: int):
-        self._table, self._lock = Table(width), threading.Lock()
+        self._table, self._lock = VectorTable(width), threading.Lock()
 
     def __len__(self) -> int:
         with self._lock:
@@ -33,7 +33,7 @@ class ExactIndex:
         with self._lock:
             return self._table.remove(id)
 
-    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Match]:
+    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Neighbor]:
         """The nearest by cosine, at most so many, best first, equal ones by id."""
         unit = unit_vector(vector, self._table.width)
         with self._lock:

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from chorus_jax.inter_request.index.table import Match
+from chorus_jax.inter_request.index.table import Neighbor
 
 
 @runtime_checkable
@@ -25,7 +25,7 @@ class Index(Protocol):
     def remove(self, id: str) -> bool:
         """Removes a vector; False if there is none of this id."""
 
-    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Match]:
+    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Neighbor]:
         """The nearest by cosine, at most so many, best first, equal ones by id."""
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ It knows no files and no budgets. Not for two threads at once.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
 from chorus_jax.inter_request.store.eviction import StoredItem
 
 
@@ -23,7 +23,7 @@ class Item:
     disk: int = 0
 
     @classmethod
-    def of(cls, head: Head, entry: Entry | None = None, disk: int = 0) -> "Item":
+    def of(cls, head: EntryHeader, entry: Entry | None = None, disk: int = 0) -> "Item":
         """The item of a head."""
         return cls(
             id=head.id,
@@ -74,16 +74,16 @@ class Catalogue:
             return item
         return None
 
-    def repeats(self, head: Head) -> list[str]:
+    def repeats(self, head: EntryHeader) -> list[str]:
         """Ids of other items of this namespace and exact request."""
-        found = (self._items[id] for id in self._exact.get(head.exact, ()))
-        own = (item.id for item in found if item.namespace == head.namespace)
+        items = (self._items[id] for id in self._exact.get(head.exact, ()))
+        own = (item.id for item in items if item.namespace == head.namespace)
         return [id for id in own if id != head.id]
 
     def find(self, exact: str, namespace: str) -> Item | None:
         """An item of this exact request that the namespace may use, best its own."""
-        found = (self._items[id] for id in self._exact.get(exact, ()))
-        seen = [item for item in found if item.seen_by(namespace)]
+        items = (self._items[id] for id in self._exact.get(exact, ()))
+        seen = [item for item in items if item.seen_by(namespace)]
         return min(
             seen, key=lambda one: (one.namespace != namespace, one.id), default=None
         )

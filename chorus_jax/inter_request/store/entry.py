@@ -52,16 +52,26 @@ class Statistics:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Head:
+class EntryHeader:
     """An entry without its latents: what finding and judging it needs.
 
-    `recipe` is a recipe's digest, `exact` that of a whole request (`Secret.exact`);
-    both are hex. An entry is seen by its own namespace only, unless it is `shared`.
-    `steps` are the key steps, rising. The embedding has norm 1. `words` are the
-    prompt's `word_keys`, and row i of `meanings` is what the model reads of word i (see
-    `meaning`). `score` is that of the source that it was made from, 1 if none was.
-    `prompt` is the prompt in clear, None unless it was asked for: it goes to disk as it
-    is. ValueError for impossible values.
+    Attributes:
+        recipe: a recipe's digest, in hex.
+        exact: the digest of a whole request (`Secret.exact`), in hex.
+        namespace: the one that sees the entry, unless it is shared.
+        steps: the key steps, rising.
+        embedding: that of the prompt, of norm 1.
+        words: the prompt's `word_keys`.
+        meanings: what the model reads of each word, a row a word (see `meaning`).
+        statistics: how it was made and used.
+        score: that of the source that it was made from, 1 if none was.
+        shared: whether all namespaces see it.
+        prompt: the prompt in clear, None unless it was asked for: it goes to disk as
+            it is.
+        id: its own, random.
+
+    Raises:
+        ValueError: for impossible values.
     """
 
     recipe: str
@@ -100,11 +110,15 @@ class Head:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Entry(Head):
-    """What one request leaves for later ones: a head and latents.
+class Entry(EntryHeader):
+    """What one request leaves for later ones: a header and latents.
 
-    Row i of `latents` are those before step `steps[i]`; `final` are the clean ones, in
-    float32 or bfloat16. ValueError for impossible values.
+    Attributes:
+        latents: row i are those before step `steps[i]`.
+        final: the clean ones, in float32 or bfloat16.
+
+    Raises:
+        ValueError: for impossible values.
     """
 
     latents: BFloat16[np.ndarray, "k f h w c"]
@@ -121,9 +135,11 @@ class Entry(Head):
             raise ValueError("the final latents are not finite: do not admit the run")
 
     @property
-    def head(self) -> Head:
+    def head(self) -> EntryHeader:
         """This entry without its latents."""
-        return Head(**{one.name: getattr(self, one.name) for one in fields(Head)})
+        return EntryHeader(
+            **{one.name: getattr(self, one.name) for one in fields(EntryHeader)}
+        )
 
     @property
     def nbytes(self) -> int:

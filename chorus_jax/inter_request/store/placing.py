@@ -8,7 +8,7 @@ from chorus_jax.inter_request.store import record, room
 from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.entry import Entry
 from chorus_jax.inter_request.store.record import Record
-from chorus_jax.inter_request.store.tiers import Tiers
+from chorus_jax.inter_request.store.tiers import StorageTiers
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class Placing:
     """Places entries; `degraded` while the disk takes none and they stay in memory."""
 
-    tiers: Tiers
+    tiers: StorageTiers
     degraded: bool = False
 
     def add(self, entry: Entry) -> bool:
@@ -31,10 +31,10 @@ class Placing:
             else:
                 size = self._write(disk, entry.id, packed)
             with tiers.lock:
-                held = self._has_room(entry)
-                if not (held or size):
+                fits = self._has_room(entry)
+                if not (fits or size):
                     return False
-                tiers.put(entry.head, entry if held else None, size)
+                tiers.put(entry.head, entry if fits else None, size)
                 # A repeat that stays on disk is no more than a waste.
                 with suppress(OSError):
                     for id in tiers.catalogue.repeats(entry):

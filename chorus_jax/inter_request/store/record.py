@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from chorus_jax.inter_request.store import head_json, uses
-from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
 from chorus_jax.inter_request.store.secret import Secret
 
 MAGIC = b"chorusEN"
@@ -111,17 +111,18 @@ def entry(handle: int, record: Opened) -> Entry:
     The map is copied before it is checked: what is served cannot change afterwards,
     whatever happens to the file.
     """
-    count, told = record.slots - record.payload, record.described
+    count, described = record.slots - record.payload, record.described
     with mmap.mmap(handle, record.slots, access=mmap.ACCESS_READ) as mapped:
         # numpy copies without Python's lock: other threads run while the disk is read.
         payload = np.array(np.frombuffer(mapped, np.uint8, count, record.payload))
-    if _check(payload.data) != told.check:
+    if _check(payload.data) != described.check:
         raise DamagedError("the checksum of its latents is wrong")
     payload.flags.writeable = False
-    latents = np.ndarray(told.kept, head_json.BFLOAT16, payload)
-    final = np.ndarray(told.shape, told.dtype, payload, latents.nbytes)
-    head = {field.name: getattr(told.head, field.name) for field in fields(Head)}
-    return Entry(**head, latents=latents, final=final)
+    latents = np.ndarray(described.kept, head_json.BFLOAT16, payload)
+    final = np.ndarray(described.shape, described.dtype, payload, latents.nbytes)
+    header = described.head
+    known = {field.name: getattr(header, field.name) for field in fields(EntryHeader)}
+    return Entry(**known, latents=latents, final=final)
 
 
 def _raw(array: np.ndarray) -> memoryview:

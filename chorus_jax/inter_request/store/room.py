@@ -3,21 +3,21 @@
 from dataclasses import replace
 
 from chorus_jax.inter_request.store.disk import DiskTier
-from chorus_jax.inter_request.store.tiers import Tiers
+from chorus_jax.inter_request.store.tiers import StorageTiers
 
 
-def in_memory(tiers: Tiers, limit: int) -> None:
+def in_memory(tiers: StorageTiers, limit: int) -> None:
     """Evicts from memory until it holds at most `limit` bytes. Under `lock`."""
     while tiers.catalogue.memory > limit:
         id = tiers.eviction.victim(tiers.catalogue.in_memory())
         tiers.catalogue.put(replace(tiers.catalogue[id], entry=None))
 
 
-def on_disk(tiers: Tiers, disk: DiskTier, limit: int) -> None:
+def on_disk(tiers: StorageTiers, disk: DiskTier, limit: int) -> None:
     """Evicts from the disk until it holds at most `limit` bytes.
 
     What cannot be read, and so not be judged, goes last. With the folder to itself
-    (`Tiers.alone`).
+    (`StorageTiers.alone`).
     """
     while True:
         # Together: readers may drop what is damaged meanwhile.
@@ -28,7 +28,7 @@ def on_disk(tiers: Tiers, disk: DiskTier, limit: int) -> None:
         _drop(tiers, disk, tiers.eviction.victim(items) if items else unread[0])
 
 
-def _drop(tiers: Tiers, disk: DiskTier, id: str) -> None:
+def _drop(tiers: StorageTiers, disk: DiskTier, id: str) -> None:
     with tiers.lock:
         item = tiers.catalogue.get(id)
         disk.remove(id)

@@ -54,11 +54,11 @@ class Watched(ScannIndex):
         self.changed = None
         return super().search(vector, count)
 
-    def _found(self, unit, count):
-        found = super()._found(unit, count)
-        if found is not None:
+    def _searched(self, unit, count):
+        near = super()._searched(unit, count)
+        if near is not None:
             self.changed = set(self._built.changed)
-        return found
+        return near
 
 
 class Changes(RuleBasedStateMachine):

@@ -5,7 +5,7 @@ import pytest
 
 from chorus_jax.inter_request.match import foresight
 from chorus_jax.inter_request.match.foresight import Foresight
-from chorus_jax.inter_request.store import Head, Statistics
+from chorus_jax.inter_request.store import EntryHeader, Statistics
 
 CAT, DOG, OTHER, AWAY, BARE = (f"{number:032x}" for number in range(5))
 
@@ -28,7 +28,7 @@ class Heads:
 
     def admit(self, id, prompt, recipe="ours", namespace="us", **fields):
         steps = fields.pop("steps", (1, 2))
-        head = Head(
+        head = EntryHeader(
             **fields,
             id=id,
             recipe=recipe,
