@@ -8,7 +8,7 @@ import pytest
 from chorus_jax.inter_request.store import Recipe, Secret, Statistics
 
 RECIPE = Recipe(
-    model="m",
+    vae="v",
     transformer="t",
     text_encoder="e",
     dtype="float32",

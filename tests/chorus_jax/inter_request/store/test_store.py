@@ -133,7 +133,7 @@ def test_prompts_are_in_clear_only_if_asked_for(
     open_store, make, word_keys, tmp_path, asked
 ):
     recipe = Recipe(
-        model="m",
+        vae="v",
         transformer="t",
         text_encoder="e",
         dtype="float32",
