@@ -27,7 +27,7 @@ from benchmarks.lib import rows
 from benchmarks.lib.timing import Timing
 from chorus_jax.inter_request.index import ExactIndex
 from chorus_jax.inter_request.match import meaning
-from chorus_jax.inter_request.match.matching import Found, Matcher, Query
+from chorus_jax.inter_request.match.matching import Match, Matcher, Query
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.store import Entry, Statistics, Store
@@ -54,10 +54,9 @@ def entry(store: Store, rng: np.random.Generator, exact: int) -> Entry:
         namespace="default",
         steps=STEPS,
         embedding=vector / np.linalg.norm(vector),
-        token_ids=np.arange(20, dtype=np.int32),
         words=word_keys(prompt(rng), store.secret.for_words),
         meanings=meanings.astype(np.float16),
-        statistics=Statistics.new(time.time(), PUBLISHED, STEPS),
+        statistics=Statistics.new(time.time(), PUBLISHED),
         latents=np.stack([final] * len(STEPS)).astype(ml_dtypes.bfloat16),
         final=final,
     )
@@ -89,7 +88,7 @@ def requests(
         began = time.perf_counter()
         found = matcher(query, SecondLook(), 0.5)
         between = time.perf_counter()
-        assert isinstance(found, Found) and found.head.id == like.id
+        assert isinstance(found, Match) and found.head.id == like.id
         loaded = store.get(found.head.id, "default")
         ended = time.perf_counter()
         assert loaded is not None

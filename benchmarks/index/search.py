@@ -5,7 +5,7 @@ from itertools import cycle
 
 from benchmarks.index.vectors import Vectors
 from benchmarks.lib.timing import Timing, interleaved
-from chorus_jax.inter_request.index import Index, Match
+from chorus_jax.inter_request.index import Index, Neighbor
 
 COUNT = 10  # nearest ones that are asked for; the matcher asks for 8
 BLOCK = 20  # searches of one index in a row, so that its data are in the CPU's cache
@@ -49,7 +49,7 @@ def recall(exact: Index, other: Index, queries: Vectors) -> dict[str, float]:
     }
 
 
-def _shared(pairs: list[tuple[list[Match], list[Match]]], count: int) -> float:
+def _shared(pairs: list[tuple[list[Neighbor], list[Neighbor]]], count: int) -> float:
     shares = []
     for true, found in pairs:
         wanted = {match.id for match in true[:count]}
@@ -58,7 +58,7 @@ def _shared(pairs: list[tuple[list[Match], list[Match]]], count: int) -> float:
     return sum(shares) / len(shares)
 
 
-def _kept(pairs: list[tuple[list[Match], list[Match]]]) -> dict[str, float]:
+def _kept(pairs: list[tuple[list[Neighbor], list[Neighbor]]]) -> dict[str, float]:
     near = [found for true, found in pairs if true[0].similarity >= NEAR]
     if not near:
         return {}

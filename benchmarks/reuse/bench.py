@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from benchmarks.reuse.cases import Cases, changed
 from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
-from chorus_jax.inter_request.match.matching import Found, Rejection
+from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.nets.tokens import Tiling
@@ -99,7 +99,7 @@ class Bench:
             changed(prompt, sources[seed]),
         )
 
-    def nearest(self, request: Request, look: SecondLook) -> Found | None:
+    def nearest(self, request: Request, look: SecondLook) -> Match | None:
         """The source with the best score, however low."""
         query = Engine(self.pipeline, self.cache).query(request)
         match = self.cache.matcher(query, look, least=-math.inf)

@@ -4,7 +4,8 @@
     transformer/     Orbax, one folder a part; readable by any Orbax restore
     tokenizer/       files copied as they are
 
-A folder appears under its name only when it is complete. Nothing here knows a model.
+A folder appears under its name only when it is complete. Nothing here knows a family of
+models.
 """
 
 from chorus_jax.checkpoints.card import Card, Part, config_from, fingerprint
@@ -17,7 +18,6 @@ from chorus_jax.checkpoints.models import (
     names,
     restore,
     save,
-    stored_fingerprint,
 )
 from chorus_jax.checkpoints.reading import check_same
 from chorus_jax.checkpoints.stored import (
@@ -47,6 +47,5 @@ __all__ = [
     "open_arrays",
     "restore",
     "save",
-    "stored_fingerprint",
     "write_arrays",
 ]

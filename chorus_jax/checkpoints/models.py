@@ -179,15 +179,6 @@ def digested(module: Any) -> str:
     return describe(module, module.config, digests).fingerprint
 
 
-def stored_fingerprint(folder: str | Path, part: str) -> str:
-    """The fingerprint of a part from its files: that of the card if they are intact."""
-    arrays = open_arrays(Path(folder).absolute() / part)
-    return _fingerprint(
-        Card.read(folder).part(part).config,
-        {_described(name, array): digest(array) for name, array in arrays.items()},
-    )
-
-
 def _described(name: str, array: Any) -> str:
     return f"{name} {list(array.shape)} {array.dtype}"
 

@@ -69,10 +69,12 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument(
         "--mesh", type=mesh_sizes, help="data,context,tensor, such as 1,4,2"
     )
-    told = commands.add_parser("demo", help="serve a dozen prompts, reusing their work")
-    told.set_defaults(command=demo)
-    told.add_argument("--out", type=Path, default=Path("demo"), help="a folder")
-    told.add_argument("--steps", type=int, choices=[50, 4], default=50)
+    demo_parser = commands.add_parser(
+        "demo", help="serve a dozen prompts, reusing their work"
+    )
+    demo_parser.set_defaults(command=demo)
+    demo_parser.add_argument("--out", type=Path, default=Path("demo"), help="a folder")
+    demo_parser.add_argument("--steps", type=int, choices=[50, 4], default=50)
     info = commands.add_parser("info", help="versions, devices, weights, cache folder")
     info.set_defaults(command=show_info)
     info.add_argument("--weights", type=Path, help=WEIGHTS)

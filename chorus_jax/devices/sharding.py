@@ -94,11 +94,6 @@ def shardings(module: M, mesh: Mesh) -> M:
     return result
 
 
-def shard(module: M, mesh: Mesh) -> M:
-    """The module with its parameters laid out over the mesh."""
-    return jax.device_put(module, shardings(module, mesh))
-
-
 def platform() -> str:
     """`cpu`, `gpu` or `tpu`: that of the mesh in `jax.set_mesh`, else the default.
 

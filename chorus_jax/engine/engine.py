@@ -227,7 +227,7 @@ class Engine:
         store, steps, score = self.cache.store, plan.kept, 1.0
         if isinstance(hit, Hit):
             saved = hit.entry.statistics.cost - sum(task.seconds.values())
-            store.hit(hit.entry.id, max(saved, 0.0), hit.tier.reuse_until)
+            store.hit(hit.entry.id, max(saved, 0.0))
             steps = usable(task.policy, plan.kept)
             score = hit.found.score
         if not task.reuse.write:

@@ -12,7 +12,7 @@ from chorus_jax.denoise.region import Region
 from chorus_jax.denoise.state import Source
 from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
-from chorus_jax.inter_request.store import Entry, Head
+from chorus_jax.inter_request.store import Entry, EntryHeader
 from chorus_jax.nets.tokens import Tiling
 
 
@@ -61,7 +61,7 @@ def region_plan(
     )
 
 
-def reached(policy: Policy, score: float, head: Head) -> list[Tier]:
+def reached(policy: Policy, score: float, head: EntryHeader) -> list[Tier]:
     """The tiers that a score reaches and an entry has latents for, rising."""
     kept = set(head.steps)
     return [

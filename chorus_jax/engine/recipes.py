@@ -10,7 +10,7 @@ def recipe_of(request: Request, model: VideoModel) -> Recipe:
     """The recipe of a request to a model."""
     prints, schedule = model.fingerprints, model.solver(request).schedule
     return Recipe(
-        model=prints["vae"],
+        vae=prints["vae"],
         transformer=prints[TRANSFORMER],
         text_encoder=f"{prints['text_encoder']} {model.tokenizer_fingerprint}",
         dtype=model.numerics,

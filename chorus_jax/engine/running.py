@@ -17,7 +17,7 @@ from chorus_jax.engine.plans import padded, source_of
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.task import Task
 from chorus_jax.families.forward import Conditions
-from chorus_jax.inter_request.match.matching import Found, Rejection
+from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
 
@@ -37,7 +37,7 @@ class Hit:
         reason: why the caller's region is not run; "" if it is, or if there is none.
     """
 
-    found: Found
+    found: Match
     entry: Entry
     tier: Tier
     plan: StepPlan

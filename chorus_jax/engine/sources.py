@@ -7,7 +7,7 @@ from chorus_jax.engine.plans import planned, reached
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.running import Hit
 from chorus_jax.engine.task import Task, seed_of
-from chorus_jax.inter_request.match.matching import Found, Rejection
+from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
 
@@ -41,7 +41,7 @@ class Sources:
         with timed(task.seconds, "load"):
             return self.loaded(task, found)
 
-    def refusal(self, task: Task, found: Found) -> str:
+    def refusal(self, task: Task, found: Match) -> str:
         """Why an entry is no source for this request whatever its score, else "".
 
         A source brings its noise. So a request without a seed, which wants a video that
@@ -57,7 +57,7 @@ class Sources:
         made = task.exact_with(seed_of(found.head.id))
         return MADE if self.cache.store.find(made, task.reuse.namespace) else ""
 
-    def loaded(self, task: Task, found: Found) -> Hit | Rejection:
+    def loaded(self, task: Task, found: Match) -> Hit | Rejection:
         """The source's latents, and what is run from them."""
         entry = self.cache.store.get(found.head.id, task.reuse.namespace)
         tiers = entry and reached(task.policy, found.score, entry)
@@ -65,7 +65,7 @@ class Sources:
             return Rejection("the source was evicted or damaged meanwhile", found.score)
         return self.hit(task, found, entry, tiers)
 
-    def hit(self, task: Task, found: Found, entry: Entry, tiers: list[Tier]) -> Hit:
+    def hit(self, task: Task, found: Match, entry: Entry, tiers: list[Tier]) -> Hit:
         """The run of the best of these tiers, or of the caller's region."""
         model, region = self.pipeline.model, task.reuse.region
         geometry, mesh = model.geometry(task.request), model.mesh

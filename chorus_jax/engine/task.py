@@ -98,10 +98,9 @@ class Task:
             prompt=self.request.prompt if self.reuse.keep_prompt else None,
             steps=steps,
             embedding=prompt.embedding,
-            token_ids=prompt.tokens.ids[0][prompt.tokens.mask[0]],
             words=prompt.keys,
             meanings=prompt.meanings,
-            statistics=Statistics.new(self.began, cost, steps),
+            statistics=Statistics.new(self.began, cost),
             latents=latents.astype(ml_dtypes.bfloat16),
             final=final,
         )

@@ -121,15 +121,6 @@ def to_clean(
     return latents - along_leading(sigma, latents) * velocity.astype(latents.dtype)
 
 
-def to_velocity(
-    latents: Float[Array, " *shape"],
-    clean: Float[Array, " *shape"],
-    sigma: float | Float[Array, "..."],
-) -> Float[Array, " *shape"]:
-    """The velocity that leads to these clean latents; `sigma` in (0, 1]."""
-    return (latents - clean.astype(latents.dtype)) / along_leading(sigma, latents)
-
-
 def along_leading(
     sigma: float | Float[Array, "..."], like: Float[Array, "..."]
 ) -> Float[Array, "..."]:

@@ -9,6 +9,6 @@ from chorus_jax.inter_request.index.default import default_index
 from chorus_jax.inter_request.index.exact import ExactIndex
 from chorus_jax.inter_request.index.protocol import Index
 from chorus_jax.inter_request.index.scann_index import Rebuilds, ScannIndex
-from chorus_jax.inter_request.index.table import Match
+from chorus_jax.inter_request.index.table import Neighbor
 
-__all__ = ["ExactIndex", "Index", "Match", "Rebuilds", "ScannIndex", "default_index"]
+__all__ = ["ExactIndex", "Index", "Neighbor", "Rebuilds", "ScannIndex", "default_index"]

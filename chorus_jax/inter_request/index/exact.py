@@ -1,28 +1,18 @@
 """The index that compares with every entry: as fast as any up to tens of thousands."""
 
 import threading
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
-from chorus_jax.inter_request.index import file
-from chorus_jax.inter_request.index.table import Match, Table, unit_vector
+from chorus_jax.inter_request.index.table import Neighbor, VectorTable, unit_vector
 
 
 class ExactIndex:
     """All vectors of one width; a search is one product with all of them."""
 
     def __init__(self, width: int):
-        self._table, self._lock = Table(width), threading.Lock()
-
-    @classmethod
-    def load(cls, path: str | Path) -> "ExactIndex":
-        """The index in a file. ValueError if it is damaged or something else."""
-        table = file.read(Path(path))
-        index = cls(table.width)
-        index._table = table
-        return index
+        self._table, self._lock = VectorTable(width), threading.Lock()
 
     def __len__(self) -> int:
         with self._lock:
@@ -43,16 +33,11 @@ class ExactIndex:
         with self._lock:
             return self._table.remove(id)
 
-    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Match]:
+    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Neighbor]:
         """The nearest by cosine, at most so many, best first, equal ones by id."""
         unit = unit_vector(vector, self._table.width)
         with self._lock:
             return self._table.nearest(unit, count)
-
-    def save(self, path: str | Path) -> None:
-        """Writes all vectors to a file."""
-        with self._lock:
-            file.write(self._table, Path(path))
 
     def close(self) -> None:
         """Nothing to end."""

@@ -1,12 +1,11 @@
 """What every index can do."""
 
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
-from chorus_jax.inter_request.index.table import Match
+from chorus_jax.inter_request.index.table import Neighbor
 
 
 @runtime_checkable
@@ -26,11 +25,8 @@ class Index(Protocol):
     def remove(self, id: str) -> bool:
         """Removes a vector; False if there is none of this id."""
 
-    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Match]:
+    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Neighbor]:
         """The nearest by cosine, at most so many, best first, equal ones by id."""
-
-    def save(self, path: str | Path) -> None:
-        """Writes all vectors to a file, which `load` of any index reads."""
 
     def close(self) -> None:
         """Ends its threads."""

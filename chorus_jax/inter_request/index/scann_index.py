@@ -8,14 +8,12 @@ is built in a thread, while the old one serves.
 import logging
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Float32
 
-from chorus_jax.inter_request.index import file
 from chorus_jax.inter_request.index.searcher import REORDER, Searcher
-from chorus_jax.inter_request.index.table import Match, Table, unit_vector
+from chorus_jax.inter_request.index.table import Neighbor, VectorTable, unit_vector
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ class Built:
 
     searcher: Searcher
     ids: list[str]
-    fresh: Table
+    fresh: VectorTable
     changed: set[str]
 
 
@@ -49,24 +47,12 @@ class ScannIndex:
 
     def __init__(self, width: int, rebuilds: Rebuilds = Rebuilds()):
         self.rebuilds = rebuilds
-        self._table = Table(width)
+        self._table = VectorTable(width)
         self._built: Built | None = None
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._meanwhile: set[str] = set()
         self._broken = False
-
-    @classmethod
-    def load(cls, path: str | Path, rebuilds: Rebuilds = Rebuilds()) -> "ScannIndex":
-        """The index in a file; its searcher is built in a thread.
-
-        ValueError if the file is damaged or something else.
-        """
-        table = file.read(Path(path))
-        index = cls(table.width, rebuilds)
-        index._table = table
-        index._rebuild_if_due()
-        return index
 
     def __len__(self) -> int:
         with self._lock:
@@ -95,20 +81,15 @@ class ScannIndex:
                 self._changed(id)
             return known
 
-    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Match]:
+    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Neighbor]:
         """About the nearest by cosine, at most so many, best first, equal ones by id.
 
         Cosines are exact.
         """
         unit = unit_vector(vector, self._table.width)
         with self._lock:
-            found = None if self._built is None else self._found(unit, count)
-            return self._table.nearest(unit, count) if found is None else found
-
-    def save(self, path: str | Path) -> None:
-        """Writes all vectors to a file."""
-        with self._lock:
-            file.write(self._table, Path(path))
+            near = None if self._built is None else self._searched(unit, count)
+            return self._table.nearest(unit, count) if near is None else near
 
     def wait(self) -> None:
         """Returns when no searcher is being built."""
@@ -121,7 +102,9 @@ class ScannIndex:
             self._broken = True
         self.wait()
 
-    def _found(self, unit: Float32[np.ndarray, " d"], count: int) -> list[Match] | None:
+    def _searched(
+        self, unit: Float32[np.ndarray, " d"], count: int
+    ) -> list[Neighbor] | None:
         """The nearest by the searcher and of what is fresh; None where exact search is
         needed, because too many of its answers are out of date."""
         built = self._built
@@ -134,7 +117,7 @@ class ScannIndex:
         valid = [id for id in ids if id not in built.changed]
         if len(valid) < count and len(rows) < len(built.ids):
             return None
-        fresh = [match.id for match in built.fresh.nearest(unit, count)]
+        fresh = [one.id for one in built.fresh.nearest(unit, count)]
         return self._table.scored([*valid, *fresh], unit)[:count]
 
     @property
@@ -176,7 +159,7 @@ class ScannIndex:
                 self._broken, self._meanwhile = True, set()
             return
         with self._lock:
-            fresh = Table(self._table.width)
+            fresh = VectorTable(self._table.width)
             for id in self._meanwhile & self._table.rows.keys():
                 fresh.put(id, self._table.vectors[self._table.rows[id]])
             self._built = Built(searcher, ids, fresh, self._meanwhile)

@@ -1,6 +1,6 @@
 """Vectors in one growing array, by id. Not for two threads at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -9,15 +9,20 @@ from jaxtyping import Float, Float32
 MARGIN = 1e-5  # more than float32 may err in a cosine
 
 
-class Match(NamedTuple):
-    """An entry and its cosine with what was looked for."""
+class Neighbor(NamedTuple):
+    """A vector near to one that was searched with.
+
+    Attributes:
+        id: its own.
+        similarity: the cosine of both.
+    """
 
     id: str
     similarity: float
 
 
-class Table:
-    """Unit vectors of one width; removing one puts the last in its place."""
+class VectorTable:
+    """Unit vectors of one width, by id; removing one puts the last in its place."""
 
     def __init__(self, width: int):
         if width < 1:
@@ -54,7 +59,7 @@ class Table:
             self._data[row] = self._data[len(self.ids)]
         return True
 
-    def nearest(self, unit: Float32[np.ndarray, " d"], count: int) -> list[Match]:
+    def nearest(self, unit: Float32[np.ndarray, " d"], count: int) -> list[Neighbor]:
         """The nearest of all, best first, equal ones by id."""
         if not self.ids or count < 1:
             return []
@@ -65,14 +70,14 @@ class Table:
 
     def scored(
         self, ids: Iterable[str], unit: Float32[np.ndarray, " d"]
-    ) -> list[Match]:
+    ) -> list[Neighbor]:
         """These entries with their exact cosines, best first, equal ones by id."""
         wanted = list(ids)
         vectors = self.vectors[[self.rows[id] for id in wanted]].astype(np.float64)
-        found = vectors @ unit.astype(np.float64)
-        cosines = np.clip(found / np.linalg.norm(vectors, axis=1), -1, 1)
-        matches = [Match(id, float(x)) for id, x in zip(wanted, cosines)]
-        return sorted(matches, key=lambda match: (-match.similarity, match.id))
+        products = vectors @ unit.astype(np.float64)
+        cosines = np.clip(products / np.linalg.norm(vectors, axis=1), -1, 1)
+        neighbors = [Neighbor(id, float(x)) for id, x in zip(wanted, cosines)]
+        return sorted(neighbors, key=lambda one: (-one.similarity, one.id))
 
 
 def unit_vector(
@@ -86,11 +91,3 @@ def unit_vector(
     if not np.isfinite(norm) or norm == 0:
         raise ValueError(f"a vector is finite and not zero, got one of norm {norm}")
     return (array / norm).astype(np.float32)
-
-
-def table_of(ids: Sequence[str], vectors: Float32[np.ndarray, "n d"]) -> Table:
-    """A table of unit vectors."""
-    table = Table(vectors.shape[1])
-    for id, vector in zip(ids, vectors, strict=True):
-        table.put(id, vector)
-    return table

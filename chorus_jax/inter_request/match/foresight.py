@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from chorus_jax.inter_request.store import Head
+from chorus_jax.inter_request.store import EntryHeader
 
 COMMON = 512  # entries with a word; one of more entries tells little, and takes long
 
@@ -43,7 +43,7 @@ class Foresight:
         self._places: dict[str, set[Place]] = {}
         store.watch(self)
 
-    def admitted(self, head: Head) -> None:
+    def admitted(self, head: EntryHeader) -> None:
         """An entry came; without key steps it is no source."""
         if not head.steps:
             return

@@ -17,7 +17,7 @@ from jaxtyping import Float, Float16
 from chorus_jax.inter_request.index import Index
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.match.token_diff import Difference, difference
-from chorus_jax.inter_request.store import Head, Store
+from chorus_jax.inter_request.store import EntryHeader, Store
 
 # A recipe and a namespace, None for what all namespaces may see.
 Shelf = tuple[str, str | None]
@@ -26,7 +26,7 @@ Shelf = tuple[str, str | None]
 @dataclass(frozen=True, eq=False)
 class Query:
     """What is looked for: the recipe's digest, the namespace, the prompt's embedding of
-    norm 1, and the keys of its words with their meanings (see `Head`)."""
+    norm 1, and the keys of its words with their meanings (see `EntryHeader`)."""
 
     recipe: str
     namespace: str
@@ -36,10 +36,18 @@ class Query:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """A source: its head, the score, and what it is made of (see `SecondLook`)."""
+class Match:
+    """An entry that was looked at twice, as a source of a request.
 
-    head: Head
+    Attributes:
+        head: the entry's header.
+        score: what the second look makes of cosine and risk.
+        cosine: that of both prompts' embeddings.
+        risk: that of the word which differs most (see `SecondLook`).
+        difference: the words that differ.
+    """
+
+    head: EntryHeader
     score: float
     cosine: float
     risk: float
@@ -67,7 +75,7 @@ class Shelves:
     emptied: WeakSet[Index] = field(default_factory=WeakSet)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def admitted(self, head: Head) -> None:
+    def admitted(self, head: EntryHeader) -> None:
         """An entry came; without key steps it is good for exact repeats only."""
         if not head.steps:
             return
@@ -102,12 +110,12 @@ class Shelves:
         shelves = ((query.recipe, name) for name in (query.namespace, None))
         with self.lock:
             indexes = [self.indexes[one] for one in shelves if one in self.indexes]
-        found = [
-            (match.id, match.similarity)
+        near = [
+            (neighbor.id, neighbor.similarity)
             for index in indexes
-            for match in index.search(query.embedding, count)
+            for neighbor in index.search(query.embedding, count)
         ]
-        return sorted(found, key=lambda match: (-match[1], match[0]))[:count]
+        return sorted(near, key=lambda one: (-one[1], one[0]))[:count]
 
 
 class Matcher:
@@ -131,8 +139,8 @@ class Matcher:
         query: Query,
         look: SecondLook,
         least: float,
-        refusal: Callable[[Found], str] = lambda found: "",
-    ) -> Found | Rejection:
+        refusal: Callable[[Match], str] = lambda match: "",
+    ) -> Match | Rejection:
         """The source with the highest score by `look` from `least` on, or why there is
         none.
 
@@ -144,12 +152,12 @@ class Matcher:
             return Rejection("no entry of this recipe that this namespace may see")
         # No score is above its cosine: of those that are too far the nearest will do.
         enough = sum(cosine >= least for _, cosine in near)
-        looked = (self._looked(query, look, *each) for each in near[: max(1, enough)])
-        found = [each for each in looked if each is not None]
-        if not found:
+        looked = (self._looked(query, look, *one) for one in near[: max(1, enough)])
+        matches = [match for match in looked if match is not None]
+        if not matches:
             return Rejection("the nearest entries were evicted meanwhile")
-        found.sort(key=lambda each: (-each.score, each.head.id))
-        best = found[0]
+        matches.sort(key=lambda match: (-match.score, match.head.id))
+        best = matches[0]
         if best.score < least:
             return Rejection(
                 f"the best score is {best.score:.3f}, below {least:g} (cosine "
@@ -157,21 +165,21 @@ class Matcher:
                 best.score,
             )
         reasons = []
-        for each in found:
-            if each.score < least:
+        for match in matches:
+            if match.score < least:
                 break
-            reason = refusal(each)
+            reason = refusal(match)
             if not reason:
-                return each
+                return match
             reasons.append(reason)
         return Rejection(reasons[0], best.score)
 
     def _looked(
         self, query: Query, look: SecondLook, id: str, cosine: float
-    ) -> Found | None:
+    ) -> Match | None:
         head = self.store.head(id, query.namespace)
         if head is None:
             return None
         risk = look.risk(query.meanings, head.meanings)
         differing = difference(query.words, head.words)
-        return Found(head, look.score(cosine, risk), cosine, risk, differing)
+        return Match(head, look.score(cosine, risk), cosine, risk, differing)

@@ -6,12 +6,12 @@ read the folder can try prompts out, unless the store's secret is kept elsewhere
 Nothing here knows a model.
 """
 
-from chorus_jax.inter_request.store.entry import Entry, Head, Statistics, new_id
-from chorus_jax.inter_request.store.eviction import LCBFU, LRU, ByValue, Eviction
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics, new_id
+from chorus_jax.inter_request.store.eviction import LRU, Eviction, StoredItem
 from chorus_jax.inter_request.store.recipe import Recipe
 from chorus_jax.inter_request.store.secret import Secret
 from chorus_jax.inter_request.store.store import Store
 from chorus_jax.inter_request.store.tiers import Watcher
 
-__all__ = ["LCBFU", "LRU", "ByValue", "Entry", "Eviction", "Head", "Recipe", "Secret"]
-__all__ += ["Statistics", "Store", "Watcher", "new_id"]
+__all__ = ["LRU", "Entry", "EntryHeader", "Eviction", "Recipe", "Secret", "Statistics"]
+__all__ += ["Store", "StoredItem", "Watcher", "new_id"]

@@ -6,8 +6,8 @@ It knows no files and no budgets. Not for two threads at once.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
-from chorus_jax.inter_request.store.eviction import Held
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
+from chorus_jax.inter_request.store.eviction import StoredItem
 
 
 @dataclass(frozen=True)
@@ -18,41 +18,26 @@ class Item:
     namespace: str
     shared: bool
     exact: str
-    steps: tuple[int, ...]
     statistics: Statistics
     entry: Entry | None = None
     disk: int = 0
 
     @classmethod
-    def of(cls, head: Head, entry: Entry | None = None, disk: int = 0) -> "Item":
+    def of(cls, head: EntryHeader, entry: Entry | None = None, disk: int = 0) -> "Item":
         """The item of a head."""
         return cls(
             id=head.id,
             namespace=head.namespace,
             shared=head.shared,
             exact=head.exact,
-            steps=head.steps,
             statistics=head.statistics,
             entry=entry,
             disk=disk,
         )
 
-    def without(self, step: int) -> "Item":
-        """This item with an entry in memory less one key step."""
-        if self.entry is None:
-            return self
-        now = replace(self.entry, statistics=self.statistics)
-        return self.of_entry(now.without(step))
-
-    def of_entry(self, entry: Entry) -> "Item":
-        """This item with that of the entry which can change."""
-        kept = None if self.entry is None else entry
-        return replace(self, entry=kept, steps=entry.steps, statistics=entry.statistics)
-
-    def hit(self, now: float, saved: float, step: int | None) -> "Item":
+    def hit(self, now: float, saved: float) -> "Item":
         """This item after one more use."""
-        row = self.steps.index(step) if step in self.steps else None
-        return replace(self, statistics=self.statistics.hit(now, saved, row))
+        return replace(self, statistics=self.statistics.hit(now, saved))
 
     @property
     def memory(self) -> int:
@@ -89,16 +74,16 @@ class Catalogue:
             return item
         return None
 
-    def repeats(self, head: Head) -> list[str]:
+    def repeats(self, head: EntryHeader) -> list[str]:
         """Ids of other items of this namespace and exact request."""
-        found = (self._items[id] for id in self._exact.get(head.exact, ()))
-        own = (item.id for item in found if item.namespace == head.namespace)
+        items = (self._items[id] for id in self._exact.get(head.exact, ()))
+        own = (item.id for item in items if item.namespace == head.namespace)
         return [id for id in own if id != head.id]
 
     def find(self, exact: str, namespace: str) -> Item | None:
         """An item of this exact request that the namespace may use, best its own."""
-        found = (self._items[id] for id in self._exact.get(exact, ()))
-        seen = [item for item in found if item.seen_by(namespace)]
+        items = (self._items[id] for id in self._exact.get(exact, ()))
+        seen = [item for item in items if item.seen_by(namespace)]
         return min(
             seen, key=lambda one: (one.namespace != namespace, one.id), default=None
         )
@@ -119,15 +104,15 @@ class Catalogue:
         if self._take(id):
             self._gone(id)
 
-    def in_memory(self) -> list[Held]:
+    def in_memory(self) -> list[StoredItem]:
         """What a policy of eviction chooses from in memory."""
-        found = (item for item in self if item.entry is not None)
-        return [Held(one.id, one.memory, one.steps, one.statistics) for one in found]
+        items = (item for item in self if item.entry is not None)
+        return [StoredItem(item.id, item.memory, item.statistics) for item in items]
 
-    def on_disk(self) -> list[Held]:
+    def on_disk(self) -> list[StoredItem]:
         """What a policy of eviction chooses from on disk."""
-        found = (item for item in self if item.disk)
-        return [Held(one.id, one.disk, one.steps, one.statistics) for one in found]
+        items = (item for item in self if item.disk)
+        return [StoredItem(item.id, item.disk, item.statistics) for item in items]
 
     def _take(self, id: str) -> bool:
         item = self._items.pop(id, None)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from chorus_jax.inter_request.store import record, uses
-from chorus_jax.inter_request.store.entry import ID, Entry, Head, Statistics
+from chorus_jax.inter_request.store.entry import ID, Entry, EntryHeader, Statistics
 from chorus_jax.inter_request.store.folder import Folder
 from chorus_jax.inter_request.store.key_file import open_secret
 from chorus_jax.inter_request.store.record import Opened, Record
@@ -23,18 +23,28 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Found(NamedTuple):
-    """The head of a record and the record's bytes."""
+class ScannedRecord(NamedTuple):
+    """A record that a scan came upon.
 
-    head: Head
+    Attributes:
+        head: the header of its entry.
+        size: the record's bytes.
+    """
+
+    head: EntryHeader
     size: int
 
 
 class Scan(NamedTuple):
-    """Records besides the known ones, the known ones that are gone, and the bytes of
-    those besides that cannot be read."""
+    """How a folder differs from the records that are known.
 
-    found: list[Found]
+    Attributes:
+        records: those that are not known yet.
+        gone: ids of known ones that are not there any more.
+        unread: the bytes of those that cannot be read, by id.
+    """
+
+    records: list[ScannedRecord]
     gone: set[str]
     unread: dict[str, int]
 
@@ -58,7 +68,7 @@ class DiskTier:
         Others may write and remove records meanwhile.
         """
         ids = self._ids()
-        see = lambda _, one: Found(one.described.head, one.size)
+        see = lambda _, one: ScannedRecord(one.described.head, one.size)
         # A listing may miss what is replaced under it.
         gone = {id for id in known - ids if not self.exists(id)}
         scan = Scan([], gone, {})
@@ -69,7 +79,7 @@ class DiskTier:
                 log.warning("cannot read the record %s: %s", id, error)
                 scan.unread[id] = self.size(id)
             else:
-                scan.found.extend([] if one is None else [one])
+                scan.records.extend([] if one is None else [one])
         return scan
 
     def write(self, id: str, packed: Record) -> None:
@@ -83,18 +93,15 @@ class DiskTier:
         """
         return self._read(id, lambda at, one: (record.entry(at, one), one.size))
 
-    def head(self, id: str) -> Head | None:
+    def head(self, id: str) -> EntryHeader | None:
         """The head of a record, None if it is gone or no good."""
         return self._read(id, lambda _, one: one.described.head)
 
-    def hit(
-        self, id: str, now: float, saved: float, step: int | None
-    ) -> Statistics | None:
+    def hit(self, id: str, now: float, saved: float) -> Statistics | None:
         """Counts a hit in the record; None if it is gone or no good."""
 
         def count(handle: int, one: Opened) -> Statistics:
-            row = one.described.head.row(step)
-            change = lambda statistics: statistics.hit(now, saved, row)
+            change = lambda statistics: statistics.hit(now, saved)
             return uses.rewrite(handle, one.slots, one.made, change)
 
         return self._read(id, count, os.O_RDWR)

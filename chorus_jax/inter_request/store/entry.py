@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import BFloat16, Float, Float16, Float32, Int32
+from jaxtyping import BFloat16, Float, Float16, Float32
 
 ID = re.compile("[0-9a-f]{32}")
 ROUNDING = 1e-3
@@ -22,9 +22,12 @@ def new_id() -> str:
 class Statistics:
     """How an entry was made and used; times in seconds since the epoch.
 
-    `cost` is the seconds that making it took, `saved` those that its hits saved in all.
-    `uses` counts for each key step the hits that started there; hits that started at
-    none of them (exact repeats) are in `hits` only.
+    Attributes:
+        created: when it was made.
+        cost: the seconds that making it took.
+        last_used: when it last was a hit; `created` before the first one.
+        hits: how often it was one, exact repeats included.
+        saved: the seconds that its hits saved in all.
     """
 
     created: float
@@ -32,35 +35,43 @@ class Statistics:
     last_used: float
     hits: int = 0
     saved: float = 0.0
-    uses: tuple[int, ...] = ()
 
     @classmethod
-    def new(cls, created: float, cost: float, steps: tuple[int, ...]) -> "Statistics":
-        """Those of an entry with these key steps that was never used."""
-        return cls(created, cost, last_used=created, uses=(0,) * len(steps))
+    def new(cls, created: float, cost: float) -> "Statistics":
+        """Those of an entry that was never used."""
+        return cls(created, cost, last_used=created)
 
-    def hit(self, now: float, saved: float, row: int | None) -> "Statistics":
-        """With one more hit, which started from the key step in this row."""
+    def hit(self, now: float, saved: float) -> "Statistics":
+        """With one more hit."""
         return replace(
             self,
             last_used=max(self.last_used, now),
             hits=self.hits + 1,
             saved=self.saved + saved,
-            uses=tuple(n + (i == row) for i, n in enumerate(self.uses)),
         )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Head:
+class EntryHeader:
     """An entry without its latents: what finding and judging it needs.
 
-    `recipe` is a recipe's digest, `exact` that of a whole request (`Secret.exact`);
-    both are hex. An entry is seen by its own namespace only, unless it is `shared`.
-    `steps` are the key steps, rising. The embedding has norm 1. `words` are the
-    prompt's `word_keys`, and row i of `meanings` is what the model reads of word i (see
-    `meaning`). `score` is that of the source that it was made from, 1 if none was.
-    `prompt` is the prompt in clear, None unless it was asked for: it goes to disk as it
-    is. ValueError for impossible values.
+    Attributes:
+        recipe: a recipe's digest, in hex.
+        exact: the digest of a whole request (`Secret.exact`), in hex.
+        namespace: the one that sees the entry, unless it is shared.
+        steps: the key steps, rising.
+        embedding: that of the prompt, of norm 1.
+        words: the prompt's `word_keys`.
+        meanings: what the model reads of each word, a row a word (see `meaning`).
+        statistics: how it was made and used.
+        score: that of the source that it was made from, 1 if none was.
+        shared: whether all namespaces see it.
+        prompt: the prompt in clear, None unless it was asked for: it goes to disk as
+            it is.
+        id: its own, random.
+
+    Raises:
+        ValueError: for impossible values.
     """
 
     recipe: str
@@ -68,7 +79,6 @@ class Head:
     namespace: str
     steps: tuple[int, ...]
     embedding: Float32[np.ndarray, " d"]
-    token_ids: Int32[np.ndarray, " m"]
     words: tuple[bytes, ...]
     meanings: Float16[np.ndarray, "u e"]
     statistics: Statistics
@@ -80,12 +90,8 @@ class Head:
     def __post_init__(self) -> None:
         if not ID.fullmatch(self.id):
             raise ValueError(f"an id is 32 hex digits, got {self.id!r}; leave it out")
-        rising = all(i < j for i, j in pairwise((0, *self.steps)))
-        if not rising or len(self.statistics.uses) != len(self.steps):
-            raise ValueError(
-                "key steps rise from 1 or more, with one count of uses each; got "
-                f"{self.steps} and {self.statistics.uses}"
-            )
+        if not all(i < j for i, j in pairwise((0, *self.steps))):
+            raise ValueError(f"key steps rise from 1 or more, got {self.steps}")
         norm = float(np.linalg.norm(self.embedding))
         if not abs(norm - 1) < ROUNDING:
             raise ValueError(f"an embedding has norm 1, got {norm}: divide by its norm")
@@ -102,17 +108,17 @@ class Head:
                 f"times and score are finite, got {self.statistics} and {self.score}"
             )
 
-    def row(self, step: int | None) -> int | None:
-        """The row of a key step, None if it is none of them."""
-        return self.steps.index(step) if step in self.steps else None
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Entry(Head):
-    """What one request leaves for later ones: a head and latents.
+class Entry(EntryHeader):
+    """What one request leaves for later ones: a header and latents.
 
-    Row i of `latents` are those before step `steps[i]`; `final` are the clean ones, in
-    float32 or bfloat16. ValueError for impossible values.
+    Attributes:
+        latents: row i are those before step `steps[i]`.
+        final: the clean ones, in float32 or bfloat16.
+
+    Raises:
+        ValueError: for impossible values.
     """
 
     latents: BFloat16[np.ndarray, "k f h w c"]
@@ -129,37 +135,26 @@ class Entry(Head):
             raise ValueError("the final latents are not finite: do not admit the run")
 
     @property
-    def head(self) -> Head:
+    def head(self) -> EntryHeader:
         """This entry without its latents."""
-        return Head(**{one.name: getattr(self, one.name) for one in fields(Head)})
+        return EntryHeader(
+            **{one.name: getattr(self, one.name) for one in fields(EntryHeader)}
+        )
 
     @property
     def nbytes(self) -> int:
         """The bytes of its arrays."""
-        told = (self.embedding, self.token_ids, self.meanings)
-        return sum(array.nbytes for array in (self.latents, self.final, *told))
+        arrays = (self.latents, self.final, self.embedding, self.meanings)
+        return sum(array.nbytes for array in arrays)
 
     def at(self, step: int) -> BFloat16[np.ndarray, "f h w c"]:
         """The latents before a key step. ValueError if it is none of them."""
-        row = self.row(step)
-        if row is None:
+        if step not in self.steps:
             raise ValueError(
-                f"step {step} is not kept: this entry has {self.steps} (an eviction "
-                "may have taken it); plan with the steps of the entry itself"
+                f"step {step} is not kept: this entry has {self.steps}; plan with the "
+                "steps of the entry itself"
             )
-        return self.latents[row]
-
-    def without(self, step: int) -> "Entry":
-        """This entry less one key step, in memory of its own."""
-        row = self.row(step)
-        kept = [i for i in range(len(self.steps)) if i != row]
-        uses = tuple(self.statistics.uses[i] for i in kept)
-        return replace(
-            self,
-            steps=tuple(self.steps[i] for i in kept),
-            latents=self.latents[kept],
-            statistics=replace(self.statistics, uses=uses),
-        ).owned()
+        return self.latents[self.steps.index(step)]
 
     def owned(self) -> "Entry":
         """This entry with arrays that nobody else has and nobody can write."""
@@ -168,7 +163,6 @@ class Entry(Head):
             latents=_owned(self.latents),
             final=_owned(self.final),
             embedding=_owned(self.embedding),
-            token_ids=_owned(self.token_ids),
             meanings=_owned(self.meanings),
         )
 

@@ -1,7 +1,7 @@
 """The head of an entry as JSON, and back.
 
-It knows nothing of files. Token ids are sealed, since a tokenizer would read the prompt
-from them, and so are the meanings of words, which a model would.
+It knows nothing of files. The meanings of words are sealed, since a model would read
+the prompt from them.
 """
 
 import base64
@@ -13,12 +13,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
 from chorus_jax.inter_request.store.secret import Secret
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": BFLOAT16}
-MEANINGS = " meanings"  # a nonce of their own
 PLAIN = ("id", "recipe", "exact", "namespace", "score", "shared", "prompt")
 
 
@@ -29,7 +28,7 @@ class Described:
     `check` is the checksum of the payload that holds them.
     """
 
-    head: Head
+    head: EntryHeader
     shape: tuple[int, ...]
     dtype: np.dtype
     check: bytes
@@ -51,15 +50,13 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
     dtype = entry.final.dtype.name
     if dtype not in DTYPES:
         raise ValueError(f"final latents are kept as {list(DTYPES)}, got {dtype}")
-    tokens = entry.token_ids.astype("<i4").tobytes()
     meanings = entry.meanings.astype("<f2").tobytes()
-    told = {name: getattr(entry, name) for name in PLAIN} | {
+    content = {name: getattr(entry, name) for name in PLAIN} | {
         "secret": secret.fingerprint,
         "steps": entry.steps,
         "embedding": _text(entry.embedding.astype("<f4").tobytes()),
-        "token_ids": _text(secret.sealed(tokens, entry.id)),
         "words": [key.hex() for key in entry.words],
-        "meanings": _text(secret.sealed(meanings, entry.id + MEANINGS)),
+        "meanings": _text(secret.sealed(meanings, entry.id)),
         "meanings_shape": entry.meanings.shape,
         "created": entry.statistics.created,
         "cost": entry.statistics.cost,
@@ -67,7 +64,7 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
         "dtype": dtype,
         "check": check.hex(),
     }
-    return json.dumps(told).encode()
+    return json.dumps(content).encode()
 
 
 def read(text: bytes, id: str, secret: Secret) -> Described:
@@ -78,25 +75,23 @@ def read(text: bytes, id: str, secret: Secret) -> Described:
         raise ValueError(f"not the head of an entry: {error!r}") from error
 
 
-def _read(told: dict[str, Any], id: str, secret: Secret) -> Described:
-    if (told["id"], told["secret"]) != (id, secret.fingerprint):
+def _read(content: dict[str, Any], id: str, secret: Secret) -> Described:
+    if (content["id"], content["secret"]) != (id, secret.fingerprint):
         raise ValueError("it is of another id, or of a store with another secret")
-    steps = tuple(told["steps"])
-    tokens = secret.sealed(base64.b64decode(told["token_ids"]), id)
-    words = tuple(bytes.fromhex(key) for key in told["words"])
-    sealed = secret.sealed(base64.b64decode(told["meanings"]), id + MEANINGS)
-    meanings = np.frombuffer(sealed, "<f2").reshape(told["meanings_shape"])
-    head = Head(
-        **{name: told[name] for name in PLAIN},
+    steps = tuple(content["steps"])
+    words = tuple(bytes.fromhex(key) for key in content["words"])
+    sealed = secret.sealed(base64.b64decode(content["meanings"]), id)
+    meanings = np.frombuffer(sealed, "<f2").reshape(content["meanings_shape"])
+    head = EntryHeader(
+        **{name: content[name] for name in PLAIN},
         steps=steps,
-        embedding=np.frombuffer(base64.b64decode(told["embedding"]), "<f4"),
-        token_ids=np.frombuffer(tokens, "<i4"),
+        embedding=np.frombuffer(base64.b64decode(content["embedding"]), "<f4"),
         words=words,
         meanings=meanings,
-        statistics=Statistics.new(told["created"], told["cost"], steps),
+        statistics=Statistics.new(content["created"], content["cost"]),
     )
-    dtype, check = DTYPES[told["dtype"]], bytes.fromhex(told["check"])
-    return Described(head, tuple(told["shape"]), dtype, check)
+    dtype, check = DTYPES[content["dtype"]], bytes.fromhex(content["check"])
+    return Described(head, tuple(content["shape"]), dtype, check)
 
 
 def _text(data: bytes) -> str:

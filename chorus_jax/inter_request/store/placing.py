@@ -8,7 +8,7 @@ from chorus_jax.inter_request.store import record, room
 from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.entry import Entry
 from chorus_jax.inter_request.store.record import Record
-from chorus_jax.inter_request.store.tiers import Tiers
+from chorus_jax.inter_request.store.tiers import StorageTiers
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 class Placing:
     """Places entries; `degraded` while the disk takes none and they stay in memory."""
 
-    tiers: Tiers
+    tiers: StorageTiers
     degraded: bool = False
 
     def add(self, entry: Entry) -> bool:
@@ -31,10 +31,10 @@ class Placing:
             else:
                 size = self._write(disk, entry.id, packed)
             with tiers.lock:
-                held = self._has_room(entry)
-                if not (held or size):
+                fits = self._has_room(entry)
+                if not (fits or size):
                     return False
-                tiers.put(entry.head, entry if held else None, size)
+                tiers.put(entry.head, entry if fits else None, size)
                 # A repeat that stays on disk is no more than a waste.
                 with suppress(OSError):
                     for id in tiers.catalogue.repeats(entry):
@@ -44,21 +44,16 @@ class Placing:
     def load(self, id: str) -> Entry | None:
         """An entry from disk, which then is in memory too if there is room."""
         tiers, disk = self.tiers, self.tiers.disk
-        while disk is not None:
-            loaded = tiers.read(id, disk.load)
-            if loaded is None:
+        loaded = None if disk is None else tiers.read(id, disk.load)
+        if loaded is None:
+            return None
+        entry, size = loaded
+        with tiers.lock:
+            # It may have been deleted while it was read.
+            if tiers.catalogue.get(id) is None:
                 return None
-            entry, size = loaded
-            with tiers.lock:
-                # It may have been deleted while it was read.
-                if tiers.catalogue.get(id) is None:
-                    return None
-                # Or shortened: what was read is not what is there.
-                if disk.size(id) not in (size, 0):
-                    continue
-                tiers.put(entry.head, entry if self._has_room(entry) else None, size)
-                return entry
-        return None
+            tiers.put(entry.head, entry if self._has_room(entry) else None, size)
+        return entry
 
     def _write(self, disk: DiskTier, id: str, packed: Record) -> int:
         """Writes a record; returns its bytes, 0 if the disk does not take it."""

@@ -9,16 +9,25 @@ from dataclasses import asdict, dataclass
 class Recipe:
     """Everything that changes pixels, but for prompt and seed.
 
-    `model` is the fingerprint of all weights used, `transformer` the part of the model
-    that denoised (a folder may hold several), `text_encoder` the fingerprint of encoder
-    and tokenizer, `dtype` those computed in. `sigmas` are the schedule, from 1 down,
-    and `timesteps` what the network is told of it.
-    `conditioning` is the digest of an image or video that the request came with, `lora`
-    that of adapters and their strengths; both "" without. Latents are reused only where
-    the whole recipe is the same.
+    Latents are reused only where the whole recipe is the same.
+
+    Attributes:
+        vae: the fingerprint of the VAE.
+        transformer: that of the transformer that denoised.
+        text_encoder: those of text encoder and tokenizer.
+        dtype: the dtypes that were computed in.
+        solver: the name of the solver.
+        sigmas: the noise levels of the schedule, from 1 down.
+        timesteps: what the network gets of each level.
+        shift: that of the schedule.
+        guidance_scale: that of the request.
+        negative_prompt: that of the request, "" without guidance.
+        frames: those of the video.
+        height: in pixels.
+        width: in pixels.
     """
 
-    model: str
+    vae: str
     transformer: str
     text_encoder: str
     dtype: str
@@ -31,8 +40,6 @@ class Recipe:
     frames: int
     height: int
     width: int
-    conditioning: str = ""
-    lora: str = ""
 
     @property
     def digest(self) -> str:
@@ -44,4 +51,4 @@ class Recipe:
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])
         text = json.dumps(fields, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(b"chorus recipe 1\n" + text.encode()).hexdigest()
+        return hashlib.sha256(b"chorus recipe 2\n" + text.encode()).hexdigest()

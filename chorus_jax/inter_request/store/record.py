@@ -18,11 +18,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from chorus_jax.inter_request.store import head_json, uses
-from chorus_jax.inter_request.store.entry import Entry, Head, Statistics
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
 from chorus_jax.inter_request.store.secret import Secret
 
 MAGIC = b"chorusEN"
-VERSION = 2
+VERSION = 3  # to be raised with any change of the head, the payload or the slots
 PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
 ALIGN = 64
@@ -82,8 +82,12 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
     if len(begin) < PREFIX.size or begin[: len(MAGIC)] != MAGIC:
         raise DamagedError("it does not begin as a record")
     _, version, length, payload = PREFIX.unpack(begin)
-    if version != VERSION or length + payload > size:
-        raise DamagedError(f"it is no whole record of version {VERSION}")
+    if version != VERSION:
+        raise DamagedError(
+            f"it is of format {version}, and this version reads {VERSION}"
+        )
+    if length + payload > size:
+        raise DamagedError("it is cut short")
     begin += os.pread(handle, length, PREFIX.size)
     if _check(begin) != os.pread(handle, CHECK, len(begin)):
         raise DamagedError("the checksum of its head is wrong")
@@ -93,7 +97,7 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
         raise DamagedError(str(error)) from error
     start = _even(len(begin) + CHECK)
     slots, made = start + payload, described.head.statistics
-    whole = slots + uses.slots_size(len(made.uses))
+    whole = slots + uses.SLOTS
     if size != whole or payload != _even(described.nbytes):
         raise DamagedError(f"it has {size} bytes, not those that its head tells")
     now = uses.newest(os.pread(handle, whole - slots, slots), made)
@@ -107,17 +111,18 @@ def entry(handle: int, record: Opened) -> Entry:
     The map is copied before it is checked: what is served cannot change afterwards,
     whatever happens to the file.
     """
-    count, told = record.slots - record.payload, record.described
+    count, described = record.slots - record.payload, record.described
     with mmap.mmap(handle, record.slots, access=mmap.ACCESS_READ) as mapped:
         # numpy copies without Python's lock: other threads run while the disk is read.
         payload = np.array(np.frombuffer(mapped, np.uint8, count, record.payload))
-    if _check(payload.data) != told.check:
+    if _check(payload.data) != described.check:
         raise DamagedError("the checksum of its latents is wrong")
     payload.flags.writeable = False
-    latents = np.ndarray(told.kept, head_json.BFLOAT16, payload)
-    final = np.ndarray(told.shape, told.dtype, payload, latents.nbytes)
-    head = {field.name: getattr(told.head, field.name) for field in fields(Head)}
-    return Entry(**head, latents=latents, final=final)
+    latents = np.ndarray(described.kept, head_json.BFLOAT16, payload)
+    final = np.ndarray(described.shape, described.dtype, payload, latents.nbytes)
+    header = described.head
+    known = {field.name: getattr(header, field.name) for field in fields(EntryHeader)}
+    return Entry(**known, latents=latents, final=final)
 
 
 def _raw(array: np.ndarray) -> memoryview:

@@ -16,12 +16,12 @@ from typing import Any
 from chorus_jax.inter_request.store import room
 from chorus_jax.inter_request.store.catalogue import Item
 from chorus_jax.inter_request.store.disk import DiskTier
-from chorus_jax.inter_request.store.entry import Entry, Head
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.eviction import LRU, Eviction
 from chorus_jax.inter_request.store.loading import Loads
 from chorus_jax.inter_request.store.placing import Placing
 from chorus_jax.inter_request.store.secret import Secret
-from chorus_jax.inter_request.store.tiers import Budgets, Tiers, Watcher
+from chorus_jax.inter_request.store.tiers import Budgets, StorageTiers, Watcher
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -59,7 +59,7 @@ class Store:
         disk = None if folder is None else _open(Path(folder), secret)
         alone = Secret(secret or secrets.token_bytes(32))
         self.secret = alone if disk is None else disk.secret
-        self._tiers = Tiers(disk, budgets, eviction, clock)
+        self._tiers = StorageTiers(disk, budgets, eviction, clock)
         self._placing = Placing(self._tiers)
         self._loads = Loads(self._placing.load)
         if disk is not None:
@@ -71,7 +71,7 @@ class Store:
         with self._tiers.lock:
             return len(self._tiers.catalogue)
 
-    def __iter__(self) -> Iterator[Head]:
+    def __iter__(self) -> Iterator[EntryHeader]:
         """The heads of all entries of all namespaces, to build an index from."""
         with self._tiers.lock:
             items = list(self._tiers.catalogue)
@@ -103,7 +103,7 @@ class Store:
         """
         return self._placing.add(entry.owned())
 
-    def head(self, id: str, namespace: str) -> Head | None:
+    def head(self, id: str, namespace: str) -> EntryHeader | None:
         """All but the latents of an entry; None as for `get`."""
         item = self._item(id, namespace)
         return None if item is None else self._head(item)
@@ -135,8 +135,8 @@ class Store:
             item = self._tiers.catalogue.find(exact, namespace)
         return None if item is None else item.id
 
-    def hit(self, id: str, saved: float, step: int | None = None) -> None:
-        """Counts a use that saved so many seconds, from this key step (None: none).
+    def hit(self, id: str, saved: float) -> None:
+        """Counts a use that saved so many seconds.
 
         Eviction knows of uses by this alone. An entry that is gone is no error.
         """
@@ -145,10 +145,10 @@ class Store:
             item = tiers.catalogue.get(id)
             if item is None:
                 return
-            tiers.catalogue.put(item.hit(now, saved, step))
+            tiers.catalogue.put(item.hit(now, saved))
             disk = tiers.disk
             if disk is not None and item.disk:
-                tiers.read(id, lambda id: disk.hit(id, now, saved, step))
+                tiers.read(id, lambda id: disk.hit(id, now, saved))
 
     def delete(self, id: str) -> bool:
         """Removes an entry from memory and disk; False if it was not here.
@@ -221,7 +221,7 @@ class Store:
             tiers.catalogue.remove(id)
             return None
 
-    def _head(self, item: Item) -> Head | None:
+    def _head(self, item: Item) -> EntryHeader | None:
         if item.entry is not None:
             return replace(item.entry.head, statistics=item.statistics)
         disk = self._tiers.disk

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from chorus_jax.inter_request.store.catalogue import Catalogue, Item
 from chorus_jax.inter_request.store.disk import DiskTier
-from chorus_jax.inter_request.store.entry import Entry, Head
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.eviction import Eviction
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Watcher(Protocol):
     It must not use the store, nor wait for a thread that does.
     """
 
-    def admitted(self, head: Head) -> None:
+    def admitted(self, head: EntryHeader) -> None:
         """An entry came."""
 
     def removed(self, id: str) -> None:
@@ -48,13 +48,20 @@ class Budgets:
 
 
 @dataclass
-class Tiers:
-    """Memory, disk (None for memory only) and their catalogue.
+class StorageTiers:
+    """Memory, disk and their catalogue.
 
     The catalogue is read and changed under `lock`; one thread at a time, with
     `writing`, writes records, and one, with `looking`, looks at what other processes
-    did. `clock` gives seconds since the epoch. `unread` are the bytes of records that
-    could not be read, and so are not in the catalogue.
+    did. `unread` are the bytes of records that could not be read, and so are not in
+    the catalogue.
+
+    Attributes:
+        disk: the records; None for memory only.
+        budgets: the most bytes of both.
+        eviction: the policy that makes room.
+        clock: gives seconds since the epoch.
+        watchers: hear of every entry that comes and goes.
     """
 
     disk: DiskTier | None
@@ -109,7 +116,7 @@ class Tiers:
             self.unread = scan.unread
             for id in scan.gone:
                 self.catalogue.remove(id)
-            for head, size in scan.found:
+            for head, size in scan.records:
                 self.put(head, None, size)
 
     def read(self, id: str, how: Callable[[str], T | None]) -> T | None:
@@ -118,14 +125,14 @@ class Tiers:
         None also if it cannot be read, with a log line; it is not forgotten then.
         """
         try:
-            found = how(id)
+            value = how(id)
         except OSError as error:
             log.warning("cannot read the record %s, which stays: %s", id, error)
             return None
-        if found is None:
+        if value is None:
             with self.lock:
                 self.catalogue.remove(id)
-        return found
+        return value
 
     def put_off(self, id: str) -> None:
         """Takes a record that cannot be read from the catalogue, if it is there, until
@@ -135,7 +142,7 @@ class Tiers:
             self.unread[id] = item.disk
             self.catalogue.remove(id)
 
-    def put(self, head: Head, entry: Entry | None, size: int) -> None:
+    def put(self, head: EntryHeader, entry: Entry | None, size: int) -> None:
         """Lists what is in a tier; what is known of the other stays. Under `lock`."""
         old = self.catalogue.get(head.id)
         item = Item.of(head, entry, size)

@@ -14,11 +14,9 @@ from dataclasses import replace
 from chorus_jax.inter_request.store.entry import Statistics
 
 CHECK = 16
-
-
-def slots_size(count: int) -> int:
-    """The bytes of both slots of an entry with so many key steps."""
-    return 2 * (_fields(count).size + CHECK)
+FIELDS = struct.Struct("<QQdd")  # number of the change, hits, last use, saved
+SLOT = FIELDS.size + CHECK
+SLOTS = 2 * SLOT
 
 
 def first_slots(statistics: Statistics) -> bytes:
@@ -39,40 +37,30 @@ def rewrite(
     change: Callable[[Statistics], Statistics],
 ) -> Statistics:
     """Changes the statistics in the open file's slots at this offset; returns them."""
-    size = slots_size(len(made.uses))
-    number, old = _newest(os.pread(handle, size, offset), made)
+    number, old = _newest(os.pread(handle, SLOTS, offset), made)
     new = change(old)
-    os.pwrite(handle, _packed(number + 1, new), offset + (number + 1) % 2 * (size // 2))
+    os.pwrite(handle, _packed(number + 1, new), offset + (number + 1) % 2 * SLOT)
     return new
 
 
 def _newest(slots: bytes, made: Statistics) -> tuple[int, Statistics]:
-    half = len(slots) // 2
-    found = [_parsed(slots[:half], made), _parsed(slots[half:], made)]
-    whole = [slot for slot in found if slot is not None]
+    parsed = [_parsed(slots[:SLOT], made), _parsed(slots[SLOT:], made)]
+    whole = [slot for slot in parsed if slot is not None]
     return max(whole, key=lambda slot: slot[0], default=(1, made))
 
 
 def _parsed(slot: bytes, made: Statistics) -> tuple[int, Statistics] | None:
-    fields = _fields(len(made.uses))
-    if len(slot) != fields.size + CHECK or _check(slot[:-CHECK]) != slot[-CHECK:]:
+    if len(slot) != SLOT or _check(slot[:-CHECK]) != slot[-CHECK:]:
         return None
-    number, hits, last_used, saved, *uses = fields.unpack(slot[:-CHECK])
+    number, hits, last_used, saved = FIELDS.unpack(slot[:-CHECK])
     if not (math.isfinite(last_used) and math.isfinite(saved)):
         return None
-    return number, replace(
-        made, hits=hits, last_used=last_used, saved=saved, uses=tuple(uses)
-    )
+    return number, replace(made, hits=hits, last_used=last_used, saved=saved)
 
 
 def _packed(number: int, use: Statistics) -> bytes:
-    fields = _fields(len(use.uses))
-    slot = fields.pack(number, use.hits, use.last_used, use.saved, *use.uses)
+    slot = FIELDS.pack(number, use.hits, use.last_used, use.saved)
     return slot + _check(slot)
-
-
-def _fields(count: int) -> struct.Struct:
-    return struct.Struct(f"<QQdd{count}Q")
 
 
 def _check(data: bytes) -> bytes:

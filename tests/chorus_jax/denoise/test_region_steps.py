@@ -103,7 +103,9 @@ def test_a_mesh_changes_nothing(model, limit):
     want = hit(model, target, source, plan)
     mesh = sharding.make_mesh(data=2, context=2, tensor=2)
     with jax.set_mesh(mesh):
-        ours = hit(sharding.shard(model, mesh), target, source, plan)
+        ours = hit(
+            jax.device_put(model, sharding.shardings(model, mesh)), target, source, plan
+        )
     assert ours.region.chosen.tiles.tolist() == want.region.chosen.tiles.tolist()
     assert ours.region.chosen.whole == want.region.chosen.whole == (limit == 0)
     np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
@@ -117,7 +119,12 @@ def test_a_mesh_that_does_not_divide_the_region_changes_nothing(model, implement
     with dispatch.forced(implementation):
         want = hit(model, target, source, plan)
         with jax.set_mesh(mesh):
-            ours = hit(sharding.shard(model, mesh), target, source, plan)
+            ours = hit(
+                jax.device_put(model, sharding.shardings(model, mesh)),
+                target,
+                source,
+                plan,
+            )
     assert ours.region.chosen.tiles.tolist() == want.region.chosen.tiles.tolist()
     np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
 

@@ -35,7 +35,7 @@ def test_sharded_forward_equals_one_device(model, sizes):
     alone = jax.jit(lambda m, *x: m(*x))(model, latents, timestep, text)
     mesh = sharding.make_mesh(data=data, context=context, tensor=tensor)
     with jax.set_mesh(mesh):
-        split = sharding.shard(model, mesh)
+        split = jax.device_put(model, sharding.shardings(model, mesh))
         out = jax.jit(lambda m, *x: m(*x))(split, latents, timestep, text)
     scale = np.abs(alone).max()
     assert np.abs(np.asarray(out) - np.asarray(alone)).max() / scale < 1e-5
@@ -52,7 +52,7 @@ def test_tensor_axis_splits_what_it_should(model):
     assert specs["layers.attn.o.kernel"] == PartitionSpec(None, "tensor", None)
     assert specs["layers.mlp.inner.bias"] == PartitionSpec(None, "tensor")
     assert specs["layers.modulation"] == PartitionSpec(None, None, None)
-    split = sharding.shard(model, mesh)
+    split = jax.device_put(model, sharding.shardings(model, mesh))
     kernel = checkpoints.names(split)["layers.mlp.inner.kernel"]
     assert kernel.addressable_shards[0].data.shape == (2, 48, 16)
 

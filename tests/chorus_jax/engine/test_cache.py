@@ -45,10 +45,9 @@ def entry(number, embedding):
         exact=f"{number:064x}",
         steps=(1,),
         embedding=embedding,
-        token_ids=np.zeros(0, np.int32),
         words=(),
         meanings=np.zeros((0, 64), np.float16),
-        statistics=Statistics.new(0.0, 1.0, (1,)),
+        statistics=Statistics.new(0.0, 1.0),
         latents=np.zeros((1, 1, 1, 1, 1), ml_dtypes.bfloat16),
         final=np.zeros((1, 1, 1, 1), np.float32),
     )

@@ -23,7 +23,6 @@ from chorus_jax.inter_request.store import Entry, Statistics
 from chorus_jax.intra_request import EveryStep, SkipSteps
 from chorus_jax.nets.tokens import Tiling
 
-
 TILING = Tiling((1, 16, 16), (1, 2, 2))
 TIER = Tier(0.5, 10, 30, active=0.5, key_gain=2.0)
 SHAPE = (1, 2, 2, 1)
@@ -42,10 +41,9 @@ def entry(steps=(1, 2, 3), values=(8.0, 6.0, 5.0), final=2.0):
         namespace="us",
         steps=steps,
         embedding=np.array([1.0], np.float32),
-        token_ids=np.arange(3, dtype=np.int32),
         words=(),
         meanings=np.zeros((0, 4), np.float16),
-        statistics=Statistics.new(0.0, 1.0, steps),
+        statistics=Statistics.new(0.0, 1.0),
         latents=np.stack(latents).astype(ml_dtypes.bfloat16),
         final=np.full(SHAPE, final, np.float32),
     )

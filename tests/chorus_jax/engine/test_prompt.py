@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.engine import Cache, Engine, Pipeline
-from chorus_jax.inter_request.match.matching import Found, Rejection
+from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.request import Request
@@ -29,7 +29,7 @@ def test_a_query_finds_what_a_request_left_whatever_its_score(engine):
     assert np.linalg.norm(query.embedding) == pytest.approx(1, abs=1e-5)
     assert len(query.words) == len(query.meanings) == 2
     found = engine.cache.matcher(query, SecondLook(), least=-math.inf)
-    assert isinstance(found, Found) and found.head.id == entry
+    assert isinstance(found, Match) and found.head.id == entry
     other = engine.query(small("two cats"), "another namespace")
     assert isinstance(
         engine.cache.matcher(other, SecondLook(), least=-math.inf), Rejection

@@ -175,7 +175,7 @@ def test_sharded_equals_single_device(converted):
     ids, mask = words([9, 20], 20)
     mesh = sharding.make_mesh(data=2, tensor=4)
     with jax.set_mesh(mesh):
-        split = sharding.shard(model, mesh)
+        split = jax.device_put(model, sharding.shardings(model, mesh))
         assert not split.layers.mlp.gate.kernel[...].is_fully_replicated
         out = forward(split, ids, mask)
     # The sums over heads and hidden units are split, so rounded in another order.

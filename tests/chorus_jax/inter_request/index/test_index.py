@@ -1,4 +1,4 @@
-"""Both indexes against a dictionary, their files, and their threads."""
+"""Both indexes against a dictionary, and their threads."""
 
 import threading
 
@@ -79,41 +79,6 @@ def test_impossible_vectors_are_refused_and_change_nothing(index, vector, messag
         with pytest.raises(ValueError, match=message):
             use()
     assert index.search(np.ones(WIDTH), 1)[0].similarity == pytest.approx(1)
-
-
-@pytest.mark.parametrize("reader", KINDS)
-@pytest.mark.parametrize("count", [0, 1, 50])
-def test_what_is_saved_is_loaded_by_either(index, reader, count, tmp_path):
-    for i, vector in enumerate(vectors(count)):
-        index.add(f"ü{i}", vector)
-    index.save(tmp_path / "index")
-    kind = {"exact": ExactIndex, "scann": ScannIndex}[reader]
-    again = kind.load(tmp_path / "index")
-    assert len(again) == count
-    query = vectors(1, seed=5)[0]
-    assert again.search(query, 4) == index.search(query, 4)
-    assert [file.name for file in tmp_path.iterdir()] == ["index"]
-    again.close()
-
-
-@pytest.mark.parametrize(
-    "damage, message",
-    [
-        (lambda data: b"pickle" + data, "no index of this version"),
-        (lambda data: data[:-1], "damaged or cut short"),
-        (lambda data: data[:40], "damaged or cut short"),
-        (lambda data: data[:-3] + b"abc", "damaged or cut short"),
-        (lambda data: b"", "no index of this version"),
-    ],
-)
-def test_damaged_files_are_refused(damage, message, tmp_path):
-    index = ExactIndex(WIDTH)
-    index.add("a", np.ones(WIDTH))
-    path = tmp_path / "index"
-    index.save(path)
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=message):
-        ExactIndex.load(path)
 
 
 def test_scann_serves_while_the_next_searcher_is_built(monkeypatch):

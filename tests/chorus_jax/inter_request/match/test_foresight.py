@@ -5,7 +5,7 @@ import pytest
 
 from chorus_jax.inter_request.match import foresight
 from chorus_jax.inter_request.match.foresight import Foresight
-from chorus_jax.inter_request.store import Head, Statistics
+from chorus_jax.inter_request.store import EntryHeader, Statistics
 
 CAT, DOG, OTHER, AWAY, BARE = (f"{number:032x}" for number in range(5))
 
@@ -28,7 +28,7 @@ class Heads:
 
     def admit(self, id, prompt, recipe="ours", namespace="us", **fields):
         steps = fields.pop("steps", (1, 2))
-        head = Head(
+        head = EntryHeader(
             **fields,
             id=id,
             recipe=recipe,
@@ -36,10 +36,9 @@ class Heads:
             namespace=namespace,
             steps=steps,
             embedding=np.ones(1, np.float32),
-            token_ids=np.zeros(1, np.int32),
             words=tuple(word.encode() for word in prompt.split()),
             meanings=np.ones((len(prompt.split()), 4), np.float16),
-            statistics=Statistics.new(0.0, 1.0, steps),
+            statistics=Statistics.new(0.0, 1.0),
         )
         for watcher in self.watchers:
             watcher.admitted(head)

@@ -8,7 +8,7 @@ import pytest
 
 from chorus_jax.inter_request.index import ExactIndex, Rebuilds, ScannIndex
 from chorus_jax.inter_request.match.foresight import Foresight
-from chorus_jax.inter_request.match.matching import Found, Matcher, Query, Rejection
+from chorus_jax.inter_request.match.matching import Match, Matcher, Query, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.store import Entry, Statistics, Store
@@ -45,10 +45,9 @@ def admit(store, prompt, vector, recipe=RECIPE, steps=(1, 2), **fields):
         exact=f"{random.getrandbits(256):064x}",
         steps=steps,
         embedding=vector,
-        token_ids=np.arange(3, dtype=np.int32),
         words=word_keys(prompt, store.secret.for_words),
         meanings=meanings(prompt),
-        statistics=Statistics.new(0.0, 1.0, steps),
+        statistics=Statistics.new(0.0, 1.0),
         latents=np.zeros((len(steps), *SHAPE), ml_dtypes.bfloat16),
         final=np.zeros(SHAPE, np.float32),
     )
@@ -66,7 +65,7 @@ def test_the_second_look_prefers_words_that_mean_the_same(store):
     near = admit(store, "a cat sprints", unit(1, 0.02))
     admit(store, "a cat sleeps", unit(1, 0.01))
     found = matcher(query(store, "a cat runs", unit(1, 0)), look, 0.5)
-    assert isinstance(found, Found) and found.head.id == near
+    assert isinstance(found, Match) and found.head.id == near
     assert found.risk == 0 and found.score == pytest.approx(found.cosine, abs=1e-6)
     assert found.difference.added == (2,)
 
@@ -75,7 +74,7 @@ def test_a_word_that_is_lacked_lowers_the_score(store):
     matcher, look = Matcher(store, ExactIndex), SecondLook(weight=0.2)
     admit(store, "a cat sleeps", unit(1, 0))
     found = matcher(query(store, "a cat runs", unit(1, 0)), look, 0.5)
-    assert isinstance(found, Found) and found.risk == 1
+    assert isinstance(found, Match) and found.risk == 1
     assert found.score == pytest.approx(0.8, abs=1e-6)
     refused = matcher(query(store, "a cat runs", unit(1, 0)), look, 0.9)
     assert isinstance(refused, Rejection) and "risk of a word 1.00" in refused.reason
@@ -107,7 +106,7 @@ def test_an_entry_without_the_latents_gives_way_to_one_with(store):
         return lambda found: "" if step in found.head.steps else f"no step {step}"
 
     found = matcher(asked, LOOK, 0.5, lacking(1))
-    assert isinstance(found, Found) and found.head.id == other
+    assert isinstance(found, Match) and found.head.id == other
     none = matcher(asked, LOOK, 0.5, lacking(3))
     assert isinstance(none, Rejection) and none.reason == "no step 3"
 
@@ -127,7 +126,7 @@ def test_recipes_and_namespaces_are_apart_unless_shared(store):
     assert isinstance(matcher(asked, LOOK, 0.1), Rejection)
     shared = admit(store, "a cat runs", unit(1, 0), namespace="them", shared=True)
     found = matcher(asked, LOOK, 0.1)
-    assert isinstance(found, Found) and found.head.id == shared
+    assert isinstance(found, Match) and found.head.id == shared
 
 
 def test_a_matcher_knows_what_was_there_before_it(store):
@@ -135,7 +134,7 @@ def test_a_matcher_knows_what_was_there_before_it(store):
     found = Matcher(store, ExactIndex)(
         query(store, "a cat runs", unit(1, 0)), LOOK, 0.5
     )
-    assert isinstance(found, Found) and found.head.id == id
+    assert isinstance(found, Match) and found.head.id == id
 
 
 def often_built(width):
@@ -203,7 +202,7 @@ def test_a_matcher_finds_what_another_process_left(tmp_path):
         assert isinstance(matcher(asked, LOOK, 0.5), Rejection)
         id = admit(first, "a cat runs", unit(1, 0))
         found = matcher(asked, LOOK, 0.5)
-        assert isinstance(found, Found) and found.head.id == id
+        assert isinstance(found, Match) and found.head.id == id
         first.delete(id)
         refused = matcher(asked, LOOK, 0.5)
         assert isinstance(refused, Rejection) and "no entry" in refused.reason

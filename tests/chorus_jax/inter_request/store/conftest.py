@@ -6,9 +6,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from chorus_jax.inter_request.store import Entry, Statistics, Store
+from chorus_jax.inter_request.store import LRU, Entry, Statistics, Store
 
-ARRAYS = ("latents", "final", "embedding", "token_ids", "meanings")
+ARRAYS = ("latents", "final", "embedding", "meanings")
 
 
 def make_entry(number, *, steps=(1, 2, 3), side=4, **fields):
@@ -24,10 +24,9 @@ def make_entry(number, *, steps=(1, 2, 3), side=4, **fields):
         "latents": random.normal(size=(len(steps), *shape)).astype(ml_dtypes.bfloat16),
         "final": random.normal(size=shape).astype(np.float32),
         "embedding": embedding / np.linalg.norm(embedding),
-        "token_ids": random.integers(0, 30000, 7).astype(np.int32),
         "words": keys(f"cat number {number}", bytes(32)),
         "meanings": random.normal(size=(3, 4)).astype(np.float16),
-        "statistics": Statistics.new(100.0 + number, 8.0, steps),
+        "statistics": Statistics.new(100.0 + number, 8.0),
         "id": f"{number:032x}",
     }
     return Entry(**(given | fields))
@@ -52,6 +51,13 @@ def is_same(found, wanted):
 
 def _equal(a, b):
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+class LargestFirst:
+    """A policy of eviction that goes by size alone."""
+
+    def victim(self, items):
+        return max(items, key=lambda item: (item.size, item.id)).id
 
 
 class Mirror:
@@ -81,6 +87,11 @@ def word_keys():
 @pytest.fixture(scope="session")
 def same():
     return is_same
+
+
+@pytest.fixture(params=[LRU, LargestFirst])
+def eviction(request):
+    return request.param()
 
 
 @pytest.fixture

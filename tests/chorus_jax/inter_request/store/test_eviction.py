@@ -1,85 +1,66 @@
-"""The order in which each policy evicts."""
+"""The order in which entries are evicted."""
 
 import pytest
 
-from chorus_jax.inter_request.store import LCBFU, LRU, ByValue, Statistics
-from chorus_jax.inter_request.store.eviction import Held, Victim
+from chorus_jax.inter_request.store import LRU, Eviction, Secret, Statistics, Store
+from chorus_jax.inter_request.store.eviction import StoredItem
+from chorus_jax.inter_request.store.record import packed
 
 
-def held(id, *, created=0.0, cost=10.0, used=None, saved=0.0, size=100, uses=None):
-    uses = uses or {1: 0, 2: 0}
+def stored(id, *, created=0.0, used=None, size=100):
     last = created if used is None else used
-    counts = tuple(uses.values())
-    statistics = Statistics(created, cost, last, sum(counts), saved, counts)
-    return Held(id, size, tuple(uses), statistics)
+    return StoredItem(id, size, Statistics(created, 10.0, last))
 
 
-def order(policy, *entries, now=100.0):
+def order(policy, *items):
     """What is evicted, one after the other, until nothing is left."""
-    left, gone = list(entries), []
-    while left:
-        id, step = policy.victim(left, now)
-        gone.append(id if step is None else (id, step))
-        (one,) = [entry for entry in left if entry.id == id]
-        left.remove(one)
-        if step is not None:
-            counts = dict(zip(one.steps, one.statistics.uses))
-            del counts[step]
-            left.append(held(id, uses=counts))
+    rest, gone = list(items), []
+    while rest:
+        gone.append(policy.victim(rest))
+        rest = [item for item in rest if item.id != gone[-1]]
     return gone
 
 
 def test_lru_evicts_by_last_use_then_by_age():
-    entries = [
-        held("a", created=3.0),
-        held("b", created=1.0, used=9.0),
-        held("c", created=2.0, used=5.0),
-        held("d", created=1.0, used=5.0),
+    items = [
+        stored("a", created=3.0),
+        stored("b", created=1.0, used=9.0),
+        stored("c", created=2.0, used=5.0, size=1),
+        stored("d", created=1.0, used=5.0),
     ]
-    assert order(LRU(), *entries) == ["a", "d", "c", "b"]
+    assert isinstance(LRU(), Eviction)
+    assert order(LRU(), *items) == ["a", "d", "c", "b"]
 
 
-def test_by_value_evicts_the_least_saving_per_byte():
-    entries = [
-        held("often", saved=50.0),
-        held("often but large", saved=50.0, size=10000),
-        held("never"),
-        held("never but costly", cost=300.0),
-    ]
-    wanted = ["often but large", "never", "never but costly", "often"]
-    assert order(ByValue(), *entries, now=10.0) == wanted
+class Noting:
+    """LRU that keeps what it was shown."""
+
+    def __init__(self):
+        self.shown = []
+
+    def victim(self, items):
+        self.shown.append({item.id: item for item in items})
+        return LRU().victim(items)
 
 
-def test_by_value_of_what_was_saved_long_ago_falls():
-    old = held("old", created=0.0, saved=20.0)
-    young = held("young", created=7000.0, saved=11.0)
-    assert order(ByValue(), old, young, now=7200.0) == ["old", "young"]
-    patient = ByValue(grace=1e6)
-    assert order(patient, old, young, now=7200.0) == ["young", "old"]
-
-
-def test_by_value_is_seconds_saved_per_second_and_byte():
-    one = held("a", cost=20.0, saved=30.0, size=50)
-    assert ByValue(prior=0.5, grace=100.0).value(one, 300.0) == 40.0 / 400.0 / 50
-
-
-@pytest.mark.parametrize("wrong", [{"prior": -1.0}, {"grace": 0.0}])
-def test_by_value_refuses_impossible_guesses(wrong):
-    with pytest.raises(ValueError, match="expected prior >= 0 and grace > 0"):
-        ByValue(**wrong)
-
-
-def test_lcbfu_evicts_states_by_frequency_times_steps():
-    # Scores: a5 5, a10 30, b5 15, b10 10.
-    a, b = held("a", uses={5: 0, 10: 2}), held("b", uses={5: 2, 10: 0})
-    assert order(LCBFU(), a, b) == [("a", 5), ("b", 10), "b", "a"]
-
-
-def test_lcbfu_among_equals_the_least_recently_used():
-    a, b = held("a", used=2.0), held("b", used=1.0)
-    assert LCBFU().victim([a, b], 3.0) == Victim("b", 1)
-
-
-def test_lcbfu_first_what_has_no_key_step():
-    bare = Held("bare", 10, (), Statistics(0.0, 1.0, 50.0, 9))
-    assert LCBFU().victim([held("a"), bare], 100.0) == Victim("bare")
+@pytest.mark.parametrize("tier", ["memory", "disk"])
+def test_a_policy_sees_bytes_and_use_of_the_tier_that_needs_room(
+    open_store, make, tier
+):
+    policy, entries = Noting(), [make(i, side=4 + i) for i in range(3)]
+    if tier == "memory":
+        store, sizes = Store(2**24, eviction=policy), [x.nbytes for x in entries]
+    else:
+        store = open_store(0, eviction=policy)
+        sizes = [packed(entry, Secret(bytes(32))).size for entry in entries]
+    with store:
+        for entry in entries:
+            store.admit(entry)
+        store.hit(entries[0].id, 2.5)
+        store.evict(*[sum(sizes) - 1] * 2)
+        [shown] = policy.shown
+        assert [shown[entry.id].size for entry in entries] == sizes
+        used = shown[entries[0].id].statistics
+        assert (used.hits, used.saved, used.created) == (1, 2.5, 100.0)
+        assert used.last_used > 1e9
+        assert {head.id for head in store} == {entries[0].id, entries[2].id}

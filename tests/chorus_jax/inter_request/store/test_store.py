@@ -1,5 +1,6 @@
 """The store: what is admitted, found, restarted with, deleted, and who sees it."""
 
+import base64
 import os
 import stat
 from dataclasses import replace
@@ -46,7 +47,7 @@ def test_round_trip(store, make, same):
         assert store.find(entry.exact, "us") == entry.id
         head = store.head(entry.id, "us")
         assert head.words == entry.words
-        np.testing.assert_array_equal(head.token_ids, entry.token_ids)
+        np.testing.assert_array_equal(head.meanings, entry.meanings)
         assert not hasattr(head, "latents")
     assert store.get(make(9).id, "us") is None
     assert store.get("../secret", "us") is None
@@ -69,7 +70,7 @@ def test_a_restart_finds_everything(open_store, make, same):
     with open_store() as store:
         for entry in entries:
             store.admit(entry)
-        store.hit(entries[3].id, 2.5, step=2)
+        store.hit(entries[3].id, 2.5)
         store.hit(entries[3].id, 1.5)
         used = store.head(entries[3].id, "n1").statistics
     with open_store() as store:
@@ -78,7 +79,7 @@ def test_a_restart_finds_everything(open_store, make, same):
             assert same(store.get(entry.id, entry.namespace), entry)
         found = store.get(entries[3].id, "n1").statistics
         assert found == store.head(entries[3].id, "n1").statistics == used
-        assert (used.hits, used.saved, used.uses) == (2, 4.0, (0, 1, 0))
+        assert (used.hits, used.saved) == (2, 4.0)
         assert store.find(entries[4].exact, "n0") == entries[4].id
         rows = {h.id: (h.embedding.tobytes(), h.namespace, h.recipe) for h in store}
         assert rows == {
@@ -132,7 +133,7 @@ def test_prompts_are_in_clear_only_if_asked_for(
     open_store, make, word_keys, tmp_path, asked
 ):
     recipe = Recipe(
-        model="m",
+        vae="v",
         transformer="t",
         text_encoder="e",
         dtype="float32",
@@ -147,14 +148,14 @@ def test_prompts_are_in_clear_only_if_asked_for(
         width=48,
     )
     store = open_store()
-    ids = np.frombuffer(PROMPT.encode(), np.uint8).astype(np.int32)
+    words = PROMPT.split()
+    meanings = np.random.default_rng(0).normal(size=(len(words), 4)).astype(np.float16)
     entry = make(
         1,
         recipe=recipe.digest,
         exact=store.secret.exact(recipe.digest, PROMPT, 1),
         words=word_keys(PROMPT, store.secret.for_words),
-        meanings=np.ones((len(PROMPT.split()), 4), np.float16),
-        token_ids=ids,
+        meanings=meanings,
         prompt=PROMPT if asked else None,
     )
     store.admit(entry)
@@ -163,12 +164,14 @@ def test_prompts_are_in_clear_only_if_asked_for(
         p.name.encode() + p.read_bytes() for p in (tmp_path / "s").iterdir()
     )
     assert (PROMPT.encode() in held) == asked
-    found = [word for word in PROMPT.split() if len(word) > 4 and word.encode() in held]
+    found = [word for word in words if len(word) > 4 and word.encode() in held]
     assert bool(found) == asked
     assert NEGATIVE.encode() not in held
-    assert ids.tobytes() not in held and ids[:5].tobytes() not in held
+    values = meanings.tobytes()
+    texts = (base64.b64encode(values), values.hex().encode())
+    assert all(text not in held for text in (values, values[:8], *texts))
     assert store.secret.for_words not in held
-    np.testing.assert_array_equal(store.get(entry.id, "us").token_ids, ids)
+    np.testing.assert_array_equal(store.get(entry.id, "us").meanings, meanings)
 
 
 def test_namespaces_see_their_own_and_what_is_shared(store, make):
@@ -237,7 +240,7 @@ def test_budgets_and_what_goes_first(open_store, make, same):
     for i in range(3):
         store.admit(make(i))
     now[0] += 1
-    store.hit(make(0).id, 1.0, 1)
+    store.hit(make(0).id, 1.0)
     store.admit(make(3))
     # A record is larger than its arrays: four do not fit.
     assert watcher.ids == {make(i).id for i in (0, 2, 3)}
@@ -325,12 +328,12 @@ def test_a_watcher_learns_of_what_is_here_already(open_store, make):
 
 
 def test_a_hit_on_what_is_gone_is_no_error(store, make):
-    store.hit(make(1).id, 1.0, 2)
+    store.hit(make(1).id, 1.0)
     store.admit(make(1))
-    store.hit(make(1).id, 3.0, 2)
+    store.hit(make(1).id, 3.0)
     used = store.get(make(1).id, "us").statistics
     assert replace(used, last_used=0.0) == replace(
-        make(1).statistics, last_used=0.0, hits=1, saved=3.0, uses=(0, 1, 0)
+        make(1).statistics, last_used=0.0, hits=1, saved=3.0
     )
 
 

@@ -21,7 +21,7 @@ def whole(make, tmp_path_factory):
         for i in range(COUNT):
             store.admit(make(i))
         for _ in range(3):
-            store.hit(make(1).id, 1.5, 2)
+            store.hit(make(1).id, 1.5)
     return folder
 
 
@@ -114,6 +114,38 @@ def test_each_dropped_record_has_a_log_line(whole, make, tmp_path, caplog):
         assert dropped.format(make(1).id, "latents") in caplog.text
         assert len(caplog.records) == 2
         assert len(store) == 1
+
+
+def test_records_of_another_format_are_misses_and_go(
+    open_store, make, same, tmp_path, monkeypatch, caplog
+):
+    with monkeypatch.context() as patch, open_store(0) as store:
+        patch.setattr("chorus_jax.inter_request.store.record.VERSION", 2)
+        for i in range(2):
+            store.admit(make(i))
+    store = open_store(0)
+    for i in range(2):
+        reason = f"dropped the record {make(i).id}: it is of format 2, and this version"
+        assert reason in caplog.text
+        assert store.find(make(i).exact, "us") is None
+        assert store.get(make(i).id, "us") is None
+    assert len(store) == store.disk_used == 0
+    assert not list((tmp_path / "s").glob("*.record"))
+    assert store.admit(make(0))
+    assert same(store.get(make(0).id, "us"), make(0))
+    with open_store(0) as again:
+        assert [head.id for head in again] == [make(0).id]
+
+
+def test_another_format_is_noticed_while_open(open_store, make, tmp_path):
+    store = open_store(0)
+    store.admit(make(0))
+    path = tmp_path / "s" / NAMES[0]
+    data = bytearray(path.read_bytes())
+    data[8] = 2
+    path.write_bytes(data)
+    assert store.get(make(0).id, "us") is None
+    assert len(store) == 0 and not path.exists()
 
 
 def test_a_record_under_another_name_is_dropped(whole, make, tmp_path):

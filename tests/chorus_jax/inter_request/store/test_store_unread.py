@@ -13,7 +13,7 @@ CALLS = {
     "get": lambda store, entry: store.get(entry.id, "us"),
     "head": lambda store, entry: store.head(entry.id, "us"),
     "prefetch": lambda store, entry: store.prefetch(entry.id, "us"),
-    "hit": lambda store, entry: store.hit(entry.id, 1.0, 1),
+    "hit": lambda store, entry: store.hit(entry.id, 1.0),
     "iterate": lambda store, entry: next(iter(store), None),
 }
 
