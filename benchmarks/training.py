@@ -23,10 +23,10 @@ from benchmarks.judged import Model, sampling_row
 from chorus_jax.compilation import enable_cache
 from chorus_jax.pipeline import Pipeline
 from chorus_jax.training import saved
-from chorus_jax.training.__main__ import load_recipe
 from chorus_jax.training.evaluate import CLIPS
 from chorus_jax.training.flow import FlowJob, at_scales
 from chorus_jax.training.params import Params
+from chorus_jax.training.recipes import RECIPES
 from chorus_jax.training.runs import Runs
 from chorus_jax.training.world.attributes import held_out_combinations
 from chorus_jax.training.world.examples import prompts
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--run", type=Path, required=True, help="folder of all stages")
-    top.add_argument("--config", type=Path, default=Path("configs/shapes.py"))
+    top.add_argument("--recipe", choices=list(RECIPES), default="small_shapes")
     top.add_argument("--before", type=int, default=0, help="clips seen before this run")
     top.add_argument("--prompts", type=int, default=96)
     top.add_argument("--batch", type=int, default=16)
@@ -86,7 +86,7 @@ def main() -> None:
     options = parser().parse_args()
     rows.commit()  # rows name it: better to fail here than after minutes
     enable_cache()
-    runs = Runs(load_recipe(options.config), options.run)
+    runs = Runs(RECIPES[options.recipe](), options.run)
     row = measured(runs, options.before, options.prompts, options.batch)
     rows.update("training", [row])
     here = rows.device()

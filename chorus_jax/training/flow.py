@@ -33,6 +33,7 @@ from chorus_jax.training.initial_flow import (
     initial_transformer,
 )
 from chorus_jax.training.naming import misnamed
+from chorus_jax.training.nearby import near_weight
 from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import FlowTraining
 from chorus_jax.training.structure import read
@@ -92,7 +93,11 @@ class FlowJob:
         }
         training = self.training
         named = figures["naming_text"] + figures["naming_video"]
-        loss = at_scales(made.error, training.scales)
+        error = made.error
+        if training.near:
+            weight = near_weight(batch.structure, sigmas, training.near)
+            error = error * jnp.sqrt(weight)
+        loss = at_scales(error, training.scales)
         loss = loss + training.structure * figures["structure"]
         return loss + training.naming * named, figures
 

@@ -59,10 +59,16 @@ class Made:
         """The clips of the recipe's world."""
         return Clips(self.recipe.world, self.recipe.pairs, self.recipe.seed)
 
+    @property
+    def vae_clips(self) -> Clips:
+        """The clips that the VAE is trained on."""
+        recipe = self.recipe
+        return Clips(recipe.train_vae.world, recipe.pairs, recipe.seed)
+
     def vae_job(self) -> VaeJob:
         """The VAE's loss and batches."""
         training = self.recipe.train_vae
-        crops = Crops(self.clips, training.plan.batch, training.frames, training.side)
+        crops = Crops(self.vae_clips, training.plan.batch, training.frames, training.side)
         config = replace(self.recipe.vae, dtype=compute_dtype())
         return VaeJob(config, training, crops)
 
@@ -129,7 +135,7 @@ class Made:
         folder = self.folder / "vae_model"
         if not folder.exists():
             params = self.averaged("vae", self.vae_job(), self.recipe.train_vae.plan)
-            config = measured(self.recipe.vae, params, self.clips)
+            config = measured(self.recipe.vae, params, self.vae_clips)
             vae = stored_part(VAE, WanVAE, config, params, "float32")
             checkpoints.save(folder, {VAE: vae}, family=FAMILY)
         return checkpoints.load(folder, VAE, WanVAE, WanVAEConfig, dtype=dtype)
