@@ -2,7 +2,7 @@
 
 import gc
 
-from chorus_jax.cli import main
+from chorus_jax.cli.commands import main
 
 OBJECTS = 100_000  # made since the last collection; 700 is usual
 

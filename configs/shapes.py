@@ -10,7 +10,7 @@ The first runs the shipped weights, the second those of a training of one's own:
 from chorus_jax.request import Request
 
 FPS = 8  # the speed at which the world moves
-WEIGHTS = "shapes"  # what `chorus generate` ships, see chorus_jax.shipped
+WEIGHTS = "shapes"  # what `chorus generate` ships, see chorus_jax.checkpoints.shipped
 # Of the weights that are shipped; a test compares it with theirs.
 FINGERPRINT = "17e7d5f6c5904ef5811b1d5cf2d8f248d27e280fe3cda7fb7b0fdbd2c8de8ba0"
 SHIFT = 3.0

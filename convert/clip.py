@@ -4,7 +4,7 @@ Source: huggingface/transformers, models/clip/modeling_clip.py,
 CLIPTextModelWithProjection.
 """
 
-from chorus_jax.models.clip import CLIPTextConfig
+from chorus_jax.nets.clip import CLIPTextConfig
 from convert.rules import LINEAR, Rule
 
 _LAYER = "text_model.encoder.layers.{layer}"

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from chorus_jax.models.t5 import T5Config
-from chorus_jax.models.wan_config import WanConfig
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config
 
 
 def transformer(config: WanConfig) -> dict[str, Any]:

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chorus_jax.models.t5 import T5Config, T5Encoder
-from chorus_jax.models.wan import WanDiT
-from chorus_jax.models.wan_config import WanConfig
-from chorus_jax.models.wan_vae import WanVAE
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config, T5Encoder
 from convert import diffusers_configs, t5, wan, wan_vae
 from convert.rules import Alias, Rule
 from convert.source import DIFFUSERS, ORIGINAL

@@ -4,7 +4,7 @@ Sources: huggingface/transformers, models/umt5/modeling_umt5.py and
 models/t5/modeling_t5.py; Wan-Video/Wan2.1, wan/modules/t5.py.
 """
 
-from chorus_jax.models.t5 import T5Config
+from chorus_jax.nets.t5 import T5Config
 from convert.rules import LINEAR, Alias, Rule
 
 _ATTENTION = "encoder.block.{layer}.layer.0"

@@ -6,7 +6,7 @@ Wan-Video/Wan2.1, wan/modules/model.py.
 
 from typing import NamedTuple
 
-from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.families.wan.config import WanConfig
 from convert.rules import CONV3D, LINEAR, SAME, Fix, Rule
 
 # torch keeps modulation tables as [1, rows, c].

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
 
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.vae_config import WanVAEConfig
 from convert.rules import CONV2D, CONV3D, Fix, Rule
 
 # torch [c, 1, 1, 1] or [c, 1, 1] <-> ours [c]

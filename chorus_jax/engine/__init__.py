@@ -1,8 +1,8 @@
 """The engine: requests to videos, reusing the work of earlier ones.
 
-    engine = Engine(pipeline, Cache(store), policies)
-    result = engine.generate(request)
-    result.video.frames, result.ledger
+engine = Engine(pipeline, Cache(store), policies)
+result = engine.generate(request)
+result.video.frames, result.ledger
 """
 
 from chorus_jax.engine.cache import Cache

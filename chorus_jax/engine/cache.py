@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chorus_jax.inter_request.foresight import Foresight
 from chorus_jax.inter_request.index import Index, default_index
-from chorus_jax.inter_request.matching import Matcher
+from chorus_jax.inter_request.match.foresight import Foresight
+from chorus_jax.inter_request.match.matching import Matcher
 from chorus_jax.inter_request.store import Store
 
 MEMORY = 2**30

@@ -11,9 +11,11 @@ from threading import Lock
 import jax.numpy as jnp
 import numpy as np
 
-from chorus_jax import sampler
+from chorus_jax.denoise import sampler
+from chorus_jax.denoise.staged_sampler import Staged
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.ledger import Ledger
+from chorus_jax.engine.pipeline import Pipeline, Video, check_finite, timed
 from chorus_jax.engine.plans import usable
 from chorus_jax.engine.policies import Policies, default_for, scaled
 from chorus_jax.engine.prompt import Prompt
@@ -21,14 +23,11 @@ from chorus_jax.engine.reuse import Reuse
 from chorus_jax.engine.running import Hit, from_noise, from_source, ledger_of
 from chorus_jax.engine.sources import Sources
 from chorus_jax.engine.task import Task
-from chorus_jax.inter_request.matching import Rejection
-from chorus_jax.inter_request.policy import Policy
-from chorus_jax.inter_request.words import word_keys
-from chorus_jax.pipeline import Pipeline, Video, check_finite, timed
+from chorus_jax.inter_request.match.matching import Rejection
+from chorus_jax.inter_request.match.words import word_keys
+from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.request import Request
-from chorus_jax.staged_sampler import Staged
-from chorus_jax.text import clean
-
+from chorus_jax.text.prompts import clean
 
 log = logging.getLogger(__name__)
 

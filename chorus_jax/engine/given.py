@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32
 
-from chorus_jax.inter_request.policy import Policy, Tier
-from chorus_jax.inter_request.regions import by_tile
-from chorus_jax.tokens import Size, Tiling, from_patches
+from chorus_jax.denoise.regions import by_tile
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+from chorus_jax.nets.tokens import Size, Tiling, from_patches
 
 BUCKETS = 8  # sizes of given regions: a program each
 

@@ -7,20 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool
 
-from chorus_jax.full_steps import GainTables
-from chorus_jax.inter_request.policy import Policy, Regions, Tier
-from chorus_jax.inter_request.regions import (
+from chorus_jax.denoise.full_steps import GainTables
+from chorus_jax.denoise.gains import Decay, make_gains
+from chorus_jax.denoise.region_steps import Source
+from chorus_jax.denoise.regions import (
     ContextKind,
     DroppedContext,
     HeldContext,
     RegionPlan,
     SampledContext,
 )
-from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.store import Entry, Head
-from chorus_jax.inter_request.tgaa import Decay, make_gains
-from chorus_jax.region_steps import Source
-from chorus_jax.tokens import Size, Tiling
+from chorus_jax.nets.tokens import Size, Tiling
 
 
 @dataclass(frozen=True)

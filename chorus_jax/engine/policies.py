@@ -4,9 +4,9 @@ import functools
 import logging
 from collections.abc import Callable, Mapping
 
-from chorus_jax.inter_request.policies import calibrated, default_policy
-from chorus_jax.inter_request.policy import Policy
-from chorus_jax.inter_request.policy_file import Sampler
+from chorus_jax.inter_request.policy.policies import calibrated, default_policy
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.inter_request.policy.policy_file import Sampler
 from chorus_jax.request import Request
 
 log = logging.getLogger(__name__)

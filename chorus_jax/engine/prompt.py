@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float16, Float32, Int
 
-from chorus_jax.inter_request.matching import Query
-from chorus_jax.inter_request.meaning import projection, word_meanings
-from chorus_jax.inter_request.words import Word, split_words, word_keys
-from chorus_jax.models.wan_attention import Context
-from chorus_jax.text import Tokens, clean
+from chorus_jax.families.wan.attention import Context
+from chorus_jax.inter_request.match.matching import Query
+from chorus_jax.inter_request.match.meaning import projection, word_meanings
+from chorus_jax.inter_request.match.words import Word, split_words, word_keys
+from chorus_jax.text.prompts import Tokens, clean
 
 
 @dataclass(frozen=True, eq=False)

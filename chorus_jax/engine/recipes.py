@@ -1,8 +1,8 @@
 """A request's recipe: all that decides its video besides prompt and seed."""
 
+from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.wan.parts import TRANSFORMER
 from chorus_jax.inter_request.store import Recipe
-from chorus_jax.parts import TRANSFORMER
-from chorus_jax.pipeline import Pipeline
 from chorus_jax.request import Request
 
 

@@ -5,19 +5,18 @@ from dataclasses import dataclass, replace
 import jax.numpy as jnp
 from jaxtyping import Array, Float32
 
-from chorus_jax import sampler, staged_sampler
+from chorus_jax.denoise import sampler, staged_sampler
+from chorus_jax.denoise.staged_sampler import Staged
+from chorus_jax.denoise.stages import StagePlan
 from chorus_jax.engine.ledger import Ledger
+from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import Planned, gain_tables, padded, source_of
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.task import Task
-from chorus_jax.inter_request.matching import Found, Rejection
-from chorus_jax.inter_request.policy import Tier
-from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.inter_request.match.matching import Found, Rejection
+from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
-from chorus_jax.pipeline import Pipeline
-from chorus_jax.staged_sampler import Staged
-from chorus_jax.tokens import Tiling
-
+from chorus_jax.nets.tokens import Tiling
 
 BEYOND = "all tokens were run: the videos differ beyond the region too"
 

@@ -2,15 +2,15 @@
 
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.given import Given
+from chorus_jax.engine.pipeline import Pipeline, timed
 from chorus_jax.engine.plans import planned, reached
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.running import Hit
 from chorus_jax.engine.task import Task, seed_of
-from chorus_jax.inter_request.matching import Found, Rejection
-from chorus_jax.inter_request.policy import Tier
+from chorus_jax.inter_request.match.matching import Found, Rejection
+from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
-from chorus_jax.pipeline import Pipeline, timed
-from chorus_jax.tokens import Tiling
+from chorus_jax.nets.tokens import Tiling
 
 UNKEPT = "no near entry has the key steps it takes"
 SAME = "without a seed another video is wanted than the one of the same words"

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 import ml_dtypes
 import numpy as np
 
+from chorus_jax.denoise.staged_sampler import Staged
+from chorus_jax.engine.pipeline import Pipeline, with_seed
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse
-from chorus_jax.inter_request.policy import Policy
+from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.store import Entry, Secret, Statistics
-from chorus_jax.pipeline import Pipeline, with_seed
 from chorus_jax.request import Request
-from chorus_jax.staged_sampler import Staged
 
 
 @dataclass(eq=False)

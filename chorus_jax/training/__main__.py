@@ -6,8 +6,8 @@ from pathlib import Path
 
 import jax
 
-from chorus_jax import shipped
-from chorus_jax.compilation import enable_cache
+from chorus_jax.checkpoints import shipped
+from chorus_jax.devices.compilation import enable_cache
 from chorus_jax.training.recipe import Recipe
 from chorus_jax.training.recipes import RECIPES
 from chorus_jax.training.runs import Runs

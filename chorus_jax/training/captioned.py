@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from chorus_jax.text import Tokenizer
+from chorus_jax.text.prompts import Tokenizer
 from chorus_jax.training.coupling import components
 from chorus_jax.training.data import Encoded, reworded
 from chorus_jax.training.naming import labels

@@ -7,7 +7,7 @@ The function stays the same to the bit, and every new layer learns at once (arXi
 import jax.numpy as jnp
 import numpy as np
 
-from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.training.initial_flow import TRANSFORMER, initial_transformer
 from chorus_jax.training.looks import sides
 from chorus_jax.training.params import Params

@@ -17,8 +17,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from chorus_jax.models.wan import WanDiT
-from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.schedulers.flow import TRAIN_STEPS, explicit
 from chorus_jax.training.flow import at_scales, unrolled
 from chorus_jax.training.initial_flow import TRANSFORMER

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
-from chorus_jax.models.wan_vae import WanVAE
+from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.training.data import Clips, Encoded
 from chorus_jax.training.loop import prefetched
 from chorus_jax.training.structure import CHANNELS, structure

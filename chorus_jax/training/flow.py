@@ -15,13 +15,13 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from chorus_jax.models.rotary import rotary_table
-from chorus_jax.models.t5 import T5Config, T5Encoder
-from chorus_jax.models.wan import WanDiT
-from chorus_jax.models.wan_attention import Context
-from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.families.wan.attention import Context
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.nets.rotary import rotary_table
+from chorus_jax.nets.t5 import T5Config, T5Encoder
+from chorus_jax.nets.tokens import to_patches
 from chorus_jax.schedulers.flow import TRAIN_STEPS, add_noise, shift_sigmas
-from chorus_jax.tokens import to_patches
 from chorus_jax.training.captioned import Captioned, CaptionedBatches
 from chorus_jax.training.coupling import coupled
 from chorus_jax.training.evaluate import CLIPS, losses_by_level

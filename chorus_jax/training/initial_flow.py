@@ -3,9 +3,9 @@
 The heads that look are those of `looks.py`.
 """
 
-from chorus_jax.models.t5 import T5Config, T5Encoder
-from chorus_jax.models.wan import WanDiT
-from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.nets.t5 import T5Config, T5Encoder
 from chorus_jax.training.looks import Look, looks, with_looks
 from chorus_jax.training.naming import initial_namers
 from chorus_jax.training.params import Params, named_part, random_params, scaled

@@ -10,8 +10,8 @@ constant: what is small beside it passes the norm almost unchanged.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from chorus_jax.models.wan_vae import WanVAE
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.training.params import Params, random_params
 
 # Beside it a channel is halved by the norm, and halved again by the SiLU after it.

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from chorus_jax.models.rotary import PERIOD, axis_pairs
-from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.nets.rotary import PERIOD, axis_pairs
 from chorus_jax.training.params import Params
 
 # Where a head looks along frames, height and width: so many tokens on, or anywhere.

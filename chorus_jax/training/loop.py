@@ -22,7 +22,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 from tqdm import tqdm
 
-from chorus_jax import sharding
+from chorus_jax.devices import sharding
 from chorus_jax.training import curve, saved
 from chorus_jax.training.params import Params
 from chorus_jax.training.plan import Plan

@@ -20,11 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from chorus_jax import checkpoints
-from chorus_jax.models.t5 import T5Config, T5Encoder
-from chorus_jax.models.wan import WanDiT
-from chorus_jax.models.wan_vae import WanVAE
-from chorus_jax.models.wan_vae_config import WanVAEConfig
-from chorus_jax.text import Tokenizer
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config, T5Encoder
+from chorus_jax.text.prompts import Tokenizer
 from chorus_jax.training import saved
 from chorus_jax.training.assemble import FAMILY, stored_part
 from chorus_jax.training.captioned import CaptionedBatches
@@ -68,7 +68,8 @@ class Made:
     def vae_job(self) -> VaeJob:
         """The VAE's loss and batches."""
         training = self.recipe.train_vae
-        crops = Crops(self.vae_clips, training.plan.batch, training.frames, training.side)
+        plan, frames, side = training.plan, training.frames, training.side
+        crops = Crops(self.vae_clips, plan.batch, frames, side)
         config = replace(self.recipe.vae, dtype=compute_dtype())
         return VaeJob(config, training, crops)
 

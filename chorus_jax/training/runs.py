@@ -7,8 +7,8 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.models.wan import WanDiT
-from chorus_jax.pipeline import Pipeline
+from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.training import saved
 from chorus_jax.training.assemble import euler_scheduler, stored_part, write_model
 from chorus_jax.training.encode import encode_clips

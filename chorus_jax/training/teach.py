@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float16, Float32
 from tqdm import tqdm
 
-from chorus_jax import sampler
-from chorus_jax.pipeline import Pipeline
+from chorus_jax.denoise import sampler
+from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.request import Request
 from chorus_jax.training.recipe import DistillTraining
 from chorus_jax.training.world.scene import World

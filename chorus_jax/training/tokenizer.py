@@ -6,7 +6,7 @@ As T5's: padding has id 0, every text ends with `</s>`, unknown words are `<unk>
 from collections.abc import Sequence
 from pathlib import Path
 
-from chorus_jax.text import Tokenizer
+from chorus_jax.text.prompts import Tokenizer
 
 PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 
@@ -17,7 +17,7 @@ def vocabulary_size(words: Sequence[str]) -> int:
 
 
 def write_tokenizer(folder: Path, words: Sequence[str], limit: int) -> None:
-    """Writes the tokenizer of these words, which `chorus_jax.text.Tokenizer` reads."""
+    """Writes the tokenizer of these words, for `text.prompts.Tokenizer`."""
     # Here: their import takes a second, and most of training needs none of it.
     from tokenizers import Tokenizer as Rules
     from tokenizers import models, normalizers, pre_tokenizers, processors

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import names
-from chorus_jax.models.t5 import T5Config, T5Encoder
-from chorus_jax.models.wan import WanDiT
-from chorus_jax.models.wan_config import WanConfig
-from chorus_jax.models.wan_vae import WanVAE
-from chorus_jax.models.wan_vae_config import WanVAEConfig
-from chorus_jax.parts import Sizes
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.parts import Sizes
+from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config, T5Encoder
 from chorus_jax.training.assemble import FAMILY
 from chorus_jax.training.deepen import deepened
 from chorus_jax.training.initial_flow import TEXT, TRANSFORMER, initial_readers

@@ -12,8 +12,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from chorus_jax.models.wan_vae import Posterior, WanVAE
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.vae import Posterior, WanVAE
+from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.training.data import Crops
 from chorus_jax.training.initial_vae import initial_vae
 from chorus_jax.training.params import (

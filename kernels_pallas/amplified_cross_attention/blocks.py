@@ -31,7 +31,7 @@ class Wanted:
 
 
 DEFAULT = Wanted(1024, 6 * 2**20)
-# By device kind, from `python -m benchmarks.tune_kernels`.
+# By device kind, from `python -m benchmarks.kernels.tune`.
 WANTED: dict[str, Wanted] = {}
 
 # The same of Triton's blocks.

@@ -70,9 +70,7 @@ def kernel(
     at, there, m = place, place < query.shape[1], key.shape[1]
     if size:
         active = rest[1] if added else rest[0]
-        at, there = triton_softmax.tile_rows(
-            active, row, place, size, active.shape[1]
-        )
+        at, there = triton_softmax.tile_rows(active, row, place, size, active.shape[1])
 
     def keys(j: Any) -> triton_softmax.Keys:
         where = j * block.key + jnp.arange(block.key)

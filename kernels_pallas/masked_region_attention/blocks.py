@@ -32,7 +32,7 @@ class Tiles(NamedTuple):
 
 # Of bfloat16 heads that fill one group of lanes; of others `shrunk`.
 DEFAULT = Rows(1024, 1664)
-# By device kind, from `python -m benchmarks.tune_kernels`.
+# By device kind, from `python -m benchmarks.kernels.tune`.
 ROWS: dict[str, Rows] = {}
 
 # The same of Triton's blocks.

@@ -242,9 +242,7 @@ def call(
         shape = (plan.batch, tiles, a, 1, plan.size)
         shapes.append(jax.ShapeDtypeStruct(shape, jnp.float32))
         block = (1, wanted.query, plan.heads, 1, plan.size)
-        out_specs.append(
-            pl.BlockSpec(block, lambda b, a, i, j, *ids: (b, i, a, 0, 0))
-        )
+        out_specs.append(pl.BlockSpec(block, lambda b, a, i, j, *ids: (b, i, a, 0, 0)))
     rows = wanted.query * plan.rows
     scratch = Scratch(
         pltpu.VMEM((rows, plan.lanes), query.dtype),

@@ -78,7 +78,7 @@ def two_transformers(weights, tmp_path_factory):
     import jax
 
     from chorus_jax import checkpoints
-    from chorus_jax.parts import PARTS
+    from chorus_jax.families.wan.parts import PARTS
     from chorus_jax.training.assemble import write_model
 
     parts = {name: checkpoints.load(weights, name, *PARTS[name]) for name in PARTS}
@@ -91,7 +91,7 @@ def two_transformers(weights, tmp_path_factory):
 @pytest.fixture
 def shipped_weights(two_transformers, monkeypatch):
     """Those two transformers in the place of the shipped weights."""
-    from chorus_jax import shipped
+    from chorus_jax.checkpoints import shipped
 
     monkeypatch.setattr(shipped, "ROOT", two_transformers.parent)
     return two_transformers

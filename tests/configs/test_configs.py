@@ -6,7 +6,7 @@ import pkgutil
 import pytest
 
 import configs
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.request import Request
 
 NAMES = [module.name for module in pkgutil.iter_modules(configs.__path__)]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from chorus_jax.checkpoints import abstract, names
-from chorus_jax.models.t5 import T5Config
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config
 from convert import wan
 from convert.family import WAN
 from convert.plan import source_shape, sources

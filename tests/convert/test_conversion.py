@@ -13,8 +13,8 @@ from safetensors.numpy import load_file, save_file
 
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card, StreamedArray, write_arrays
-from chorus_jax.models.wan import WanDiT
-from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
 from convert import conversion
 from convert.conversion import Order, check, convert, prepare
 from convert.source import open_source
@@ -358,7 +358,7 @@ import numpy as np
 import jax, jax.numpy as jnp
 from flax import nnx
 from dataclasses import dataclass
-from chorus_jax.models.layers import Embedding, Linear, stack
+from chorus_jax.nets.layers import Embedding, Linear, stack
 from convert import conversion
 from convert.conversion import Order, Prepared, convert
 from convert.plan import make_plan

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.checkpoints import abstract, names
-from chorus_jax.models.wan_config import WanConfig
+from chorus_jax.families.wan.config import WanConfig
 from convert.family import WAN
 from convert.plan import make_plan
 from convert.source import DIFFUSERS, ORIGINAL

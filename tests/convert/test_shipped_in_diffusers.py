@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax import sampler, shipped
-from chorus_jax.pipeline import Pipeline
+from chorus_jax.checkpoints import shipped
+from chorus_jax.denoise import sampler
+from chorus_jax.engine.pipeline import Pipeline
 from configs import shapes
 from convert.__main__ import main
 

@@ -35,9 +35,7 @@ def test_region_attention(dtype, width):
 
     def everything(query, key, value, out, active, new, bias, listed):
         fresh = Fresh(new, new, active)
-        return region.attend(
-            query, key, value, active, fresh, out, bias, listed, True
-        )
+        return region.attend(query, key, value, active, fresh, out, bias, listed, True)
 
     assert kernels(plain, whole, whole, whole, whole, ids) == 1
     operands = (whole, whole, whole, whole, ids, some, bias, ids)

@@ -121,9 +121,7 @@ class ScannIndex:
             self._broken = True
         self.wait()
 
-    def _found(
-        self, unit: Float32[np.ndarray, " d"], count: int
-    ) -> list[Match] | None:
+    def _found(self, unit: Float32[np.ndarray, " d"], count: int) -> list[Match] | None:
         """The nearest by the searcher and of what is fresh; None where exact search is
         needed, because too many of its answers are out of date."""
         built = self._built

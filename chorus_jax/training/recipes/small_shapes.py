@@ -19,9 +19,9 @@ then teach in 2 minutes and distill in 3. `unpack` began each part but the first
 know colours, motions, backgrounds and sizes, but only some shapes: see the README.
 """
 
-from chorus_jax.models.t5 import T5Config
-from chorus_jax.models.wan_config import WanConfig
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config
 from chorus_jax.training.plan import Plan
 from chorus_jax.training.recipe import (
     DistillTraining,

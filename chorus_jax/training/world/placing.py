@@ -77,7 +77,8 @@ def _thing(
 def _radius(
     motion: str, size: str, rng: np.random.Generator, world: World
 ) -> Float[np.ndarray, " f"]:
-    mean = world.sizes.radius(size) * world.unit * (1 + RADIUS_SPREAD * rng.uniform(-1, 1))
+    mean = world.sizes.radius(size) * world.unit
+    mean *= 1 + RADIUS_SPREAD * rng.uniform(-1, 1)
     growth = rng.uniform(*world.sizes.growth) if motion == "grows" else 0.0
     return (mean * (1 + growth * np.linspace(-1, 1, world.frames))).astype(np.float32)
 

@@ -12,8 +12,8 @@ from flax import nnx
 
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card, stored
-from chorus_jax.models.layers import Linear, stack
-from chorus_jax.sharding import make_mesh, shardings
+from chorus_jax.devices.sharding import make_mesh, shardings
+from chorus_jax.nets.layers import Linear, stack
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from chorus_jax.inter_request.index import (
     default_index,
     scann_index,
 )
-from chorus_jax.inter_request.matching import Query
+from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.store import Entry, Statistics, Store
 
 WIDTH, LEAST, RECIPE = 8, 30, "a" * 64

@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chorus_jax import staged_sampler
+from chorus_jax.denoise import staged_sampler
 from chorus_jax.engine import Cache, Engine, Reuse, StoppedError
+from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.recipes import recipe_of
-from chorus_jax.inter_request.policy import Policy, Regions, Tier
-from chorus_jax.pipeline import Pipeline
+from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.request import Request
 
 STEPS = 6

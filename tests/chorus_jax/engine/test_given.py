@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from chorus_jax.engine.given import BUCKETS, Given
-from chorus_jax.inter_request.policy import Policy, Regions, Tier
-from chorus_jax.tokens import Tiling
+from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+from chorus_jax.nets.tokens import Tiling
 
 PATCH = (1, 2, 2)
 TILING = Tiling((2, 4, 8), (1, 2, 2))  # 16 tiles of 2 x 2 tokens of 2 x 2 latents

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chorus_jax.denoise.stages import StagePlan
 from chorus_jax.engine.plans import (
     gain_tables,
     padded,
@@ -15,10 +16,9 @@ from chorus_jax.engine.plans import (
     source_of,
     usable,
 )
-from chorus_jax.inter_request.policy import CONTEXTS, Policy, Regions, Tier
-from chorus_jax.inter_request.stages import StagePlan
+from chorus_jax.inter_request.policy.policy import CONTEXTS, Policy, Regions, Tier
 from chorus_jax.inter_request.store import Entry, Statistics
-from chorus_jax.tokens import Tiling
+from chorus_jax.nets.tokens import Tiling
 
 GRID, TILE = (1, 16, 16), (1, 2, 2)
 TILING = Tiling(GRID, TILE)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from chorus_jax.engine.policies import default_for, policies_for
-from chorus_jax.inter_request import policies, policy_file
-from chorus_jax.inter_request.policies import NIRVANA, default_policy
-from chorus_jax.inter_request.policy_file import Measured, Sampler
+from chorus_jax.inter_request.policy import policies, policy_file
+from chorus_jax.inter_request.policy.policies import NIRVANA, default_policy
+from chorus_jax.inter_request.policy.policy_file import Measured, Sampler
 from chorus_jax.request import Request
 
 WEIGHTS = {"vae": "a"}

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax.models.wan import WanDiT
+from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.training.deepen import deepened, layer_order
 from chorus_jax.training.initial_flow import TRANSFORMER, initial_transformer
 from chorus_jax.training.params import abstract_part, assembled

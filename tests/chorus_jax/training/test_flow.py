@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax.models.wan import WanDiT
+from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.training.evaluate import losses_by_level
 from chorus_jax.training.flow import at_scales, levels, unrolled
 from chorus_jax.training.initial_flow import TRANSFORMER, initial_transformer

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax.models.rotary import rotary_table, rotate
-from chorus_jax.models.wan import WanDiT
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.nets.rotary import rotary_table, rotate
 from chorus_jax.training.initial_flow import TRANSFORMER, initial_transformer
 from chorus_jax.training.looks import SIDES, constants, looks, sides
 from chorus_jax.training.params import abstract_part, assembled

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.pipeline import Pipeline
+from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.request import Request
 from chorus_jax.training import saved
 from chorus_jax.training.runs import Runs
@@ -88,8 +88,9 @@ def test_a_finished_model_is_trained_further(trained, recipe, tmp_path):
         known = np.zeros(x.shape) if thrown_away else want[name]
         np.testing.assert_allclose(x, known, rtol=0.01, atol=1e-6)
     first = Card.read(trained.folder / "model").part("vae").config
-    assert Card.read(runs.folder / "vae_model").part("vae").config["latents_mean"] == (
-        first["latents_mean"]
+    assert (
+        Card.read(runs.folder / "vae_model").part("vae").config["latents_mean"]
+        == (first["latents_mean"])
     )
     with pytest.raises(ValueError, match="a run already.*--out"):
         runs.unpack(trained.folder / "model")

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from chorus_jax.tokens import to_patches
+from chorus_jax.nets.tokens import to_patches
 from chorus_jax.training.data import Clips
 from chorus_jax.training.structure import (
     CHANNELS,

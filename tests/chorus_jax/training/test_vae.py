@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax.models.wan_vae import Posterior, WanVAE
-from chorus_jax.models.wan_vae_config import WanVAEConfig
+from chorus_jax.families.wan.vae import Posterior, WanVAE
+from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.training.initial_vae import initial_vae
 from chorus_jax.training.params import abstract_part, assembled, named_part
 from chorus_jax.training.vae import (

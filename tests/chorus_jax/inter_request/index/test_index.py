@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chorus_jax.inter_request.index import ExactIndex, Index, Rebuilds, ScannIndex
-from chorus_jax.inter_request.index import scann_index
+from chorus_jax.inter_request.index import (
+    ExactIndex,
+    Index,
+    Rebuilds,
+    ScannIndex,
+    scann_index,
+)
 
 WIDTH = 8
 OFTEN = Rebuilds(least=20, growth=0.2)

@@ -233,7 +233,5 @@ def test_an_index_stays_in_step(open_store, make, mirror, eviction):
 
 
 @pytest.mark.slow
-def test_an_index_stays_in_step_over_ten_thousand(
-    open_store, make, mirror, unsynced
-):
+def test_an_index_stays_in_step_over_ten_thousand(open_store, make, mirror, unsynced):
     run_many(open_store(20_000, disk_bytes=300_000), make, mirror, 10_000)

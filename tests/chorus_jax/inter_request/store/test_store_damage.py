@@ -124,9 +124,7 @@ def test_a_record_under_another_name_is_dropped(whole, make, tmp_path):
         assert store.get(f"{9:032x}", "us") is None
 
 
-def test_what_was_half_written_is_removed_and_told(
-    whole, make, same, tmp_path, caplog
-):
+def test_what_was_half_written_is_removed_and_told(whole, make, same, tmp_path, caplog):
     shutil.copytree(whole, tmp_path / "s")
     (tmp_path / "s" / f".{NAMES[0]}.0123456789abcdef.partial").write_bytes(b"half")
     for name in ("notes.txt", "notes.record"):

@@ -1,0 +1,5 @@
+"""`python -m benchmarks.calibrate`."""
+
+from benchmarks.calibrate.calibration import main
+
+main()

@@ -1,0 +1,176 @@
+"""Chooses how much is reused, by what reuse costs on the shapes world.
+
+    python -m benchmarks.calibrate --steps 50
+    python -m benchmarks.calibrate --steps 4 --minutes 30
+    python -m benchmarks.calibrate --weights DIR --config FILE --name NAME
+
+First is measured which words matter (see `calibrate_look`): that makes the scores.
+Then from which difference on a region is not enough (see `calibrate_limit`). Then a
+few plans are run on all targets, and the best way to give them to scores is where the
+search begins (see `calibrate_start`). From there one thing after another is changed by
+one place on its grid, what saves most and what tells most for little first: skipped
+steps, thresholds, one more tier, what finds the region, halo, context, dilation, gains,
+when a region gives way, active share, boundaries (see `calibrate_moves`). A change that
+computes less is taken if hits lose no more than a point of the accuracy of what the
+model does well, three of what differs from the source, and two per cent of detail;
+of policies that compute the same, another is taken only if it is better by more than
+chance (see `calibrate_verdict`). What was run once is not run again, and what is
+hopeless after a part of the targets is given up. What was tried, what it lost and why
+it was taken or not are the rows of `calibrate_tried`; if the minutes end before one
+whole round they say what was not tried.
+
+Targets and sources are of combinations that training saw, nothing that is held out. A
+sixth of the sources is far from its target, or no threshold would be too low. All
+policies make the same targets from the same noise, so that losses are paired. Still a
+point is one target in a hundred, and the best of many policies was also lucky: so those
+that were the best for a time, and these with ever higher thresholds, are measured on
+fresh targets, what computes least first, and the first one that holds there is written.
+There a loss may exceed what is allowed by its standard error, or a policy that loses
+nothing would often fail.
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.calibrate import limit as calibrate_limit
+from benchmarks.calibrate import look as calibrate_look
+from benchmarks.calibrate import start as calibrate_start
+from benchmarks.calibrate import tried as calibrate_tried
+from benchmarks.calibrate.policy import Calibration, kept
+from benchmarks.calibrate.search import Search
+from benchmarks.calibrate.verdict import ALLOWED
+from benchmarks.lib import rows
+from benchmarks.reuse.models import Loaded, add_options, load_model
+from chorus_jax.engine.policies import sampler_of
+from chorus_jax.inter_request.match.second_look import SecondLook
+from chorus_jax.inter_request.policy import policy_file
+from chorus_jax.inter_request.policy.policies import calibrated_file, default_policy
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.inter_request.policy.policy_file import Measured
+
+WEIGHT = 1.0  # the score is the cosine, less the chance that a word is lost
+KEY = ("row", "name", "steps")  # the kinds of hits of another run may be others
+LOST = tuple(f"{name}_loss" for name in ALLOWED)
+COLUMNS = (
+    *("name", "steps", "split", "row", "over", "targets", "hit_rate", "equivalents"),
+    *("accuracy", "accuracy_loss", "accuracy_changed", "accuracy_changed_loss"),
+    *("accuracy_reliable_loss", "changed_reliable_loss"),
+    *("detail", "detail_loss", "render_db", "seam"),
+)
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """Measures one model, writes its policy and its rows."""
+    loaded = load_model(options, options.config, options.steps)
+    steps, name = loaded.steps, options.name or loaded.name
+    begin = default_policy(steps)
+    if options.policy is not None:
+        begin = policy_file.read(options.policy).policy.for_steps(steps)
+    what = {"name": name, "steps": steps}
+    if options.look is not None:
+        begin = replace(begin, look=policy_file.read(options.look).policy.look)
+    elif options.policy is None:
+        begin, measured = looking(loaded, begin, options.pairs)
+        rows.update("calibrate", [{**row, **what} for row in measured], KEY)
+    found = Calibration.of(loaded, begin, options)
+    starts = [found.moves.keeping(begin)]
+    if options.policy is None:
+        begin = limiting(found, begin, what | loaded.told)
+        starts = calibrate_start.starts(found.runs, found.moves, begin)
+    # First, so that what reuse costs is on record even if no policy holds.
+    first = {"full": Policy(steps, (), ()), "start": starts[-1]}
+    record(found, first, what | loaded.told)
+    search = found.searched(starts[-1], 60 * options.minutes)
+    record_tried(search, what | loaded.told)
+    policy = found.chosen(starts, search)
+    path = options.out or calibrated_file(name, steps)
+    path.parent.mkdir(exist_ok=True)
+    prints, sampler = loaded.pipeline.fingerprints, sampler_of(loaded.request)
+    policy_file.write(path, Measured(kept(policy), prints, sampler))
+    record(found, {"chosen": policy}, what | loaded.told)
+    print(path)
+
+
+def looking(
+    loaded: Loaded, policy: Policy, count: int
+) -> tuple[Policy, list[dict[str, Any]]]:
+    """The policy with a look that was measured on so many pairs, and rows of these."""
+    found = list(calibrate_look.pairs(loaded, count))
+    sensitivity = calibrate_look.fitted(found)
+    look = SecondLook(WEIGHT, sensitivity)
+    rungs = [*calibrate_look.ladder(loaded.steps)]
+    told = calibrate_look.told(found, sensitivity, rungs)
+    common = {"split": "look", "over": "pairs", **loaded.told}
+    measured = [{**row, **common} for row in told]
+    shown = ("row", "pairs", "right", "lost", "sensitivity", "lost_at")
+    print(rows.table(measured, shown))
+    return replace(policy, look=look), measured
+
+
+def limiting(found: Calibration, policy: Policy, what: Mapping[str, Any]) -> Policy:
+    """The policy with the limit of its regions that was measured, and rows of that."""
+    tried = calibrate_limit.limits(found.runs, found.moves, policy)
+    measured = [{**row, **what} for row in calibrate_limit.rows_of(tried, policy)]
+    rows.update("calibrate", measured, KEY)
+    print(rows.table(measured, ("limit", "targets", "equivalents", "excess", *LOST)))
+    return calibrate_limit.limited(policy, tried)
+
+
+def record(
+    found: Calibration, policies: Mapping[str, Policy], what: Mapping[str, Any]
+) -> None:
+    """Writes the rows of these policies, each with what it is."""
+    told = {name: asdict(kept(policy)) for name, policy in policies.items()}
+    measured = found.rows(policies)
+    rows.update(
+        "calibrate",
+        [{**row, **what, "policy": told[row["row"]]} for row in measured],
+        KEY,
+    )
+
+
+def record_tried(search: Search, what: Mapping[str, Any]) -> None:
+    """Writes the rows of what was tried, each with what it is of; prints their table,
+    and what there was no time for."""
+    measured = [{**row, **what} for row in calibrate_tried.rows_of(search)]
+    rows.update("calibrate_tried", measured, calibrate_tried.KEY)
+    print(calibrate_tried.table(measured))
+    if said := calibrate_tried.unfinished(search):
+        print(said)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(top)
+    top.add_argument("--config", help="a name or a file; by the steps if unset")
+    top.add_argument("--steps", type=int, help="the config's if unset")
+    top.add_argument("--name", help="of the policy; that of the weights if unset")
+    top.add_argument("--out", type=Path, help="beside the package's if unset")
+    top.add_argument("--policy", type=Path, help="to begin with, in place of default")
+    top.add_argument("--look", type=Path, help="of this policy, in place of measured")
+    top.add_argument("--pairs", type=int, default=240, help="to find words that matter")
+    top.add_argument("--targets", type=int, default=160, help="that are searched on")
+    top.add_argument("--fresh", type=int, default=80, help="that confirm the result")
+    top.add_argument("--sources", type=int, default=240, help="the targets' at least")
+    top.add_argument(
+        "--minutes", type=float, default=60, help="of search, after the table of plans"
+    )
+    return top
+
+
+def main() -> None:
+    """Chooses, writes the policy and the rows, prints the table."""
+    options = parser().parse_args()
+    rows.commit()  # rows name it: better to fail here than after an hour
+    calibrate(options)
+    here = rows.device()
+    found = [row for row in rows.load("calibrate") if row["device"] == here]
+    found = [row for row in found if row["split"] not in ("look", "limit")]
+    print(rows.table(found, COLUMNS))
+    print(here)

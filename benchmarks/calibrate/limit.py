@@ -1,0 +1,78 @@
+"""How far videos may differ beyond a region before all tokens must be run.
+
+A limit cannot be searched for like the rest: while it is too high, low scores lose too
+much, so thresholds rise until few videos differ at all; from there a lower limit only
+computes more. So it is found first. One regional plan is run, with one limit after the
+other, on the targets that differ from their source, whatever their score. What it loses
+is taken against the same stages with all tokens run, not against full runs: that is
+the region's share. The highest limit at which this is allowed is the one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from benchmarks.calibrate.moves import LIMITS, Moves
+from benchmarks.calibrate.runs import Runs
+from benchmarks.calibrate.start import plans
+from benchmarks.calibrate.verdict import Verdict, verdict
+from benchmarks.reuse.arms import with_tiers
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+
+
+@dataclass(frozen=True)
+class Limited:
+    """What a plan loses with a limit, beside all tokens run."""
+
+    limit: float
+    found: Verdict
+
+    def row(self) -> dict[str, Any]:
+        """Its figures."""
+        lost = {f"{name}_loss": each.mean for name, each in self.found.lost.items()}
+        told = {"limit": self.limit, "targets": self.found.targets}
+        computed = {"equivalents": self.found.equivalents, "excess": self.found.excess}
+        return {"row": "limit", **told, **computed, **lost}
+
+
+def limits(runs: Runs, moves: Moves, policy: Policy) -> list[Limited]:
+    """From the highest limit on down to the first that is allowed, or to the lowest;
+    none if no step of so few is regional, or nothing differs from its source."""
+    tier = regional(policy.steps)
+    if tier is None:
+        return []
+    alone = replace(moves.keeping(policy), tiers=(tier,))
+    differing = [x for x in runs.targets if x.changed and x.tier(alone)]
+    if not differing:
+        return []
+    whole = runs.records(with_tiers(alone, active=1.0), differing)
+    full, found = {each.number: each for each in whole}, list[Limited]()
+    for limit in sorted(LIMITS, reverse=True):
+        regions = replace(alone.regions, limit=limit)
+        ours = runs.records(replace(alone, regions=regions), differing)
+        found.append(Limited(limit, verdict(ours, full)))
+        if found[-1].found.excess == 0:
+            break
+    return found
+
+
+def regional(steps: int) -> Tier | None:
+    """The plan that takes over least of those that run fewest tokens, so that little
+    but the region is to blame for what is lost; None if none has a region."""
+    found = [tier for tier in plans(steps) if tier.active < 1]
+    return min(found, key=lambda x: (x.reuse_until, x.active), default=None)
+
+
+def limited(policy: Policy, found: list[Limited]) -> Policy:
+    """The policy with the last of these limits, or its own if there are none."""
+    if not found:
+        return policy
+    return replace(policy, regions=replace(policy.regions, limit=found[-1].limit))
+
+
+def rows_of(found: list[Limited], policy: Policy) -> Iterator[dict[str, Any]]:
+    """A row for each limit that was tried."""
+    tier = regional(policy.steps)
+    told = {"split": "limit", "over": "changed", "plan": tier and asdict(tier)}
+    for each in found:
+        yield {**each.row(), **told}

@@ -1,0 +1,147 @@
+"""Coordinate by coordinate to the policy that computes least and loses little."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tqdm import tqdm
+
+from benchmarks.calibrate.moves import Neighbours
+from benchmarks.calibrate.verdict import Verdict
+from benchmarks.reuse.arms import working
+from chorus_jax.inter_request.policy.policy import Policy
+
+MORE, NOTHING = "computes more", "does nothing"  # why a policy is not run
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A policy beside the best one by then: both verdicts, and whether it took that
+    one's place."""
+
+    coordinate: str
+    before: Policy
+    after: Policy
+    best: Verdict
+    found: Verdict
+    taken: bool
+
+    @property
+    def why(self) -> str:
+        """Why it was taken, or why not."""
+        if self.found.given_up:
+            return "given up"
+        if self.taken:
+            if self.found.excess < self.best.excess:
+                return "loses less"
+            cheaper = self.found.equivalents < self.best.equivalents
+            return "computes less" if cheaper else "better"
+        return "loses too much" if self.found.excess > 0 else "no better"
+
+
+@dataclass
+class Search:
+    """`coordinates` give the policies next to one; `cost`, known without a run, is the
+    least that one computes.
+
+    `measure` runs a policy; it may give up, with a verdict that is not allowed, on one
+    that is hopeless, if told that the best so far is allowed. It ends when a whole
+    round changes nothing, or after `seconds`: then `left` are the coordinates that were
+    not all tried, if that was in the first round. `trials` are what was run, `passed`
+    counts by coordinate and reason what was not.
+    """
+
+    coordinates: Mapping[str, Neighbours]
+    cost: Callable[[Policy], float]
+    measure: Callable[[Policy, bool], Verdict]
+    seconds: float
+    accepted: list[Policy] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
+    passed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rounds: int = 0
+    left: tuple[str, ...] = ()
+    seen: set[Policy] = field(default_factory=set)
+
+    def run(self, start: Policy) -> list[Policy]:
+        """All that were the best for a time and are allowed, the last one the best."""
+        deadline = time.monotonic() + self.seconds
+        self.best, self.verdict = start, self.measure(start, False)
+        self.seen |= {start, working(start)}
+        self.note()
+        with tqdm(desc="policies", unit="policy") as bar:
+            changed = True
+            while changed:
+                changed = False
+                for name, candidate in self.candidates():
+                    if time.monotonic() > deadline:
+                        self.end(name)
+                        return self.accepted
+                    changed |= self.tried(name, candidate)
+                    bar.set_postfix_str(
+                        f"{self.verdict.equivalents:.2f} equivalents, "
+                        f"excess {self.verdict.excess:.2f}, {name}"
+                    )
+                    bar.update()
+                self.rounds += 1
+        return self.accepted
+
+    def end(self, name: str) -> None:
+        """Remembers that time ended at this coordinate."""
+        names = list(self.coordinates)
+        if not self.rounds:
+            self.left = tuple(names[names.index(name) :])
+
+    def candidates(self) -> Iterator[tuple[str, Policy]]:
+        """A round: new neighbours of what is the best by then, each coordinate again
+        as long as it helps; in the first round it is left once it has helped, so that
+        all are tried before one is followed far."""
+        for name, neighbours in self.coordinates.items():
+            before = None
+            while before != self.best:
+                before = self.best
+                for candidate in neighbours(before):
+                    if self.worth(name, candidate):
+                        yield name, candidate
+                    if self.best != before:
+                        break
+                if not self.rounds:
+                    break
+
+    def worth(self, name: str, candidate: Policy) -> bool:
+        """Whether it is new and could take the best one's place.
+
+        What computes more than the best one never will again: that one's verdict only
+        gets better.
+        """
+        if candidate in self.seen:
+            return False
+        alike = working(candidate)
+        known, idle = alike in self.seen, alike == working(self.best)
+        self.seen |= {candidate, alike}
+        if idle:
+            self.passed[name, NOTHING] += 1
+        if known:
+            return False
+        least = self.verdict.equivalents * (1 + 1e-9)
+        if self.verdict.excess == 0 and self.cost(candidate) > least:
+            self.passed[name, MORE] += 1
+            return False
+        return True
+
+    def tried(self, name: str, candidate: Policy) -> bool:
+        """Measures a policy; whether it is the best now."""
+        found = self.measure(candidate, self.verdict.excess == 0)
+        taken = found.better(self.verdict)
+        self.trials.append(
+            Trial(name, self.best, candidate, self.verdict, found, taken)
+        )
+        if taken:
+            self.best, self.verdict = candidate, found
+            self.note()
+        return taken
+
+    def note(self) -> None:
+        """Remembers the best one, if it is allowed and reuses anything."""
+        if self.verdict.excess == 0 and self.verdict.each:
+            self.accepted.append(self.best)

@@ -1,0 +1,186 @@
+"""Where a search begins: the tiers that would have been best, of a table of plans.
+
+What a hit loses depends on its target and its plan alone. So every plan of `PLANS` is
+run on the targets once, the best scores first, until it has lost too much for good;
+then all ways to give up to `MOST` of these plans to scores, those that reuse more to
+better ones, are looked up in the table. The one that computes least of those that lose
+no more than is allowed is where the search begins; since the best of so many was also
+lucky, those that lose less are there beside it.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from benchmarks.calibrate.moves import FEWEST, Moves, threshold
+from benchmarks.calibrate.runs import HOPELESS, Runs
+from benchmarks.calibrate.verdict import ALLOWED, verdict
+from benchmarks.reuse.arms import tier_at
+from benchmarks.reuse.bench import Target
+from benchmarks.reuse.scores import Record
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+
+# Shares of the steps taken over, and up to which a share of the tokens is run. The
+# first has no region: over few steps a region may lose what taking over one does not.
+PLANS = (
+    *((0.2, 0.2, 1.0), (0.1, 0.8, 0.75), (0.1, 0.8, 0.5), (0.2, 0.8, 0.5)),
+    (0.4, 0.8, 0.5),
+    *((0.4, 0.9, 0.375), (0.6, 0.9, 0.375), (0.7, 0.9, 0.25), (0.8, 0.9, 0.125)),
+)
+# Plans from this share of the steps on begin with a gain: a late start leaves few steps
+# to what differs from the source. A value to start with only, the search may change it.
+GAIN_FROM, KEY_GAIN = 0.4, 2.0
+MOST = 3
+BLOCK = 10  # targets between two looks at what a plan has lost
+PLACES = 20  # thresholds, at most
+STRICT = (0.0, 0.5, 1.0)  # shares of what may be lost
+
+
+@dataclass(frozen=True)
+class Column:
+    """A tier's cost and losses summed over the first so many targets, from none on.
+
+    A loss of a figure is `lost` over `of`: the number of targets that have it, or, of
+    detail, the full runs'.
+    """
+
+    tier: Tier
+    cost: Float[np.ndarray, " n"]
+    lost: Float[np.ndarray, "n figures"]
+    of: Float[np.ndarray, "n figures"]
+
+    @property
+    def targets(self) -> int:
+        """How many it was run on."""
+        return len(self.cost) - 1
+
+
+@dataclass(frozen=True)
+class Way:
+    """Tiers, and what they compute over all targets."""
+
+    cost: float
+    tiers: tuple[Tier, ...] = ()
+
+
+def starts(runs: Runs, moves: Moves, policy: Policy) -> list[Policy]:
+    """The policy with the best tiers, last, after those that lose less; with cautious
+    ones if all lose too much."""
+    # A threshold is 0 or more: what scores less is a miss, whatever the tiers.
+    scored = [(x.score, x) for x in runs.targets if x.score is not None]
+    scored = [each for each in scored if each[0] >= 0]
+    scored.sort(key=lambda each: -each[0])
+    scores, ranked = [each[0] for each in scored], [each[1] for each in scored]
+    policy = moves.keeping(policy)
+    table = [column(runs, ranked, policy, tier) for tier in plans(policy.steps)]
+    found = [best(table, scores, policy.steps, share) for share in STRICT]
+    places = dict.fromkeys(tiers for tiers in found if tiers)
+    return [replace(policy, tiers=x) for x in places] or [moves.cautious(policy)]
+
+
+def plans(steps: int) -> Iterator[Tier]:
+    """Those of `PLANS` that there are at so many steps, each once, with a gain where
+    they begin late and have a stage 2."""
+    for tier in dict.fromkeys(tier_at(steps, *shares) for shares in PLANS):
+        late = tier.reuse_until >= GAIN_FROM * steps
+        gained = late and tier.region_until > tier.reuse_until
+        yield replace(tier, key_gain=KEY_GAIN) if gained else tier
+
+
+def column(runs: Runs, ranked: Sequence[Target], policy: Policy, tier: Tier) -> Column:
+    """What a tier costs and loses of the targets, until it is hopeless."""
+    alone = replace(policy, tiers=(tier,))
+    records: list[Record] = []
+    for first in range(0, len(ranked), BLOCK):
+        records += runs.records(alone, ranked[first : first + BLOCK])
+        if verdict(records, runs.full).excess_within(HOPELESS) > 0:
+            break
+    cost = [each.ledger.equivalents for each in records]
+    parts = np.array([_parts(each, runs.full[each.number]) for each in records])
+    summed = np.concatenate([np.zeros((1, *parts.shape[1:])), parts.cumsum(axis=0)])
+    return Column(tier, np.cumsum([0.0, *cost]), summed[:, 0], summed[:, 1])
+
+
+def _parts(ours: Record, full: Record) -> list[list[float]]:
+    """Of each figure that there is a limit for: what is lost, and of how much."""
+    lost, of = [], []
+    for name in ALLOWED:
+        there = name in ours.scores
+        before = full.scores[name] if there else 0.0
+        lost.append(before - ours.scores[name] if there else 0.0)
+        of.append(before if name == "detail" else float(there))
+    return [lost, of]
+
+
+def best(
+    table: Sequence[Column], scores: Sequence[float], steps: int, share: float = 1.0
+) -> tuple[Tier, ...]:
+    """The tiers, by rising threshold, that compute least over targets with these
+    scores, falling, and lose no more than a share of what is allowed; none if none
+    do."""
+    places, found = cuts(scores), Way(float(steps * len(scores)))
+    for count in range(1, MOST + 1):
+        ends = np.array([*itertools.combinations(places, count)], int)
+        for chain in itertools.combinations(table, count):
+            if len(ends) and _rises([x.tier for x in chain]):
+                way = _cheapest(chain[::-1], ends, scores, steps, share)
+                found = way if way and way.cost < found.cost else found
+    return found.tiers
+
+
+def cuts(scores: Sequence[float]) -> list[int]:
+    """Numbers of the best targets that a threshold can part from the others, a few
+    targets between each and the next; the last is all."""
+    step = max(FEWEST, -(-len(scores) // PLACES))
+    found, last = list[int](), 0
+    for count in range(1, len(scores) + 1):
+        after = scores[count] if count < len(scores) else -1.0
+        if count - last >= step and after < threshold(scores[count - 1]):
+            found.append(count)
+            last = count
+    if found:
+        found[-1] = len(scores)  # too few are left for a place of their own
+    return found
+
+
+def _rises(tiers: Sequence[Tier]) -> bool:
+    """Whether each reuses no less than the one before it."""
+    return all(
+        low.reuse_until <= high.reuse_until and low.region_until <= high.region_until
+        for low, high in itertools.pairwise(tiers)
+    )
+
+
+def _cheapest(
+    chain: Sequence[Column],
+    ends: Int[np.ndarray, "ways tiers"],
+    scores: Sequence[float],
+    steps: int,
+    share: float,
+) -> Way | None:
+    """The best way to end each column of a chain, the highest tier first."""
+    known = np.array([each.targets for each in chain])
+    ends = ends[(ends <= known).all(axis=1)]
+    begins = np.concatenate([np.zeros((len(ends), 1), int), ends[:, :-1]], axis=1)
+
+    def total(name: str) -> np.ndarray:
+        sums = [getattr(each, name) for each in chain]
+        return sum(x[ends[:, i]] - x[begins[:, i]] for i, x in enumerate(sums))
+
+    if not len(ends):
+        return None
+    cost = total("cost") + steps * (len(scores) - ends[:, -1])
+    lost = total("lost") / np.maximum(total("of"), 1e-9)
+    limits = share * np.array([*ALLOWED.values()]) + 1e-9  # sums are not exact
+    cost = np.where((lost <= limits).all(axis=1), cost, np.inf)
+    way = int(cost.argmin())
+    if not np.isfinite(cost[way]):
+        return None
+    tiers = [
+        replace(each.tier, least=threshold(scores[end - 1]))
+        for each, end in zip(chain, ends[way].tolist(), strict=True)
+    ]
+    return Way(float(cost[way]), tuple(reversed(tiers)))

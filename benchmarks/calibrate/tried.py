@@ -1,0 +1,115 @@
+"""What a search tried, and why it was taken or not: its rows, and a table of them."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from benchmarks.calibrate.search import MORE, NOTHING, Search, Trial
+from benchmarks.model.quality_tables import of_one_model
+from chorus_jax.inter_request.policy.policy import Policy, Regions
+
+NO_TIME = "no time"  # the minutes ended in the first round, before all of these
+NONE = "nothing new"  # whatever it could be changed to was tried otherwise
+NOT_RUN = (MORE, NOTHING, NO_TIME, NONE)
+KEY = ("name", "steps")  # a run's rows replace those of the run before
+REGIONS = {field.name for field in fields(Regions)}
+
+Rows = list[dict[str, Any]]
+
+
+def rows_of(search: Search) -> Rows:
+    """A row for each policy that was run, named after the coordinate in which it
+    differs from the best one by then; and for each coordinate and reason one of how
+    many `policies` were not run. In the coordinates' order.
+
+    `rounds` are those that were finished. Of what was given up `equivalents` and losses
+    are over the first `targets` only.
+    """
+    names = list(search.coordinates)
+    found = sorted(_rows(search), key=lambda row: names.index(row["row"]))
+    return [{**row, "rounds": search.rounds} for row in found]
+
+
+def _rows(search: Search) -> Iterator[dict[str, Any]]:
+    left = set(search.coordinates)
+    for number, trial in enumerate(search.trials):
+        left.discard(trial.coordinate)
+        yield {"row": trial.coordinate, "number": number, **figures(trial)}
+    for (name, why), count in search.passed.items():
+        left.discard(name)
+        yield {"row": name, "why": why, "policies": count}
+    for name in search.left:
+        left.discard(name)
+        yield {"row": name, "why": NO_TIME}
+    for name in left:
+        yield {"row": name, "why": NONE}
+
+
+def figures(trial: Trial) -> dict[str, Any]:
+    """What was changed from what into what, what both compute, and what is lost."""
+    found, best = trial.found, trial.best
+    return {
+        "from": value(trial.before, trial.coordinate),
+        "to": value(trial.after, trial.coordinate),
+        "taken": trial.taken,
+        "why": trial.why,
+        "targets": found.targets,
+        "equivalents": found.equivalents,
+        "best_equivalents": best.equivalents,
+        "excess": found.excess,
+        "best_excess": best.excess,
+        **{f"{name}_loss": loss.mean for name, loss in found.lost.items()},
+        **{f"{name}_loss_error": loss.error for name, loss in found.lost.items()},
+    }
+
+
+def value(policy: Policy, coordinate: str) -> Any:
+    """A policy's value of a coordinate, of all tiers a list; of `tiers` itself their
+    thresholds."""
+    if coordinate in REGIONS:
+        return getattr(policy.regions, coordinate)
+    if coordinate == "skipped":
+        return list(policy.skipped)
+    name = "least" if coordinate == "tiers" else coordinate
+    return [getattr(tier, name) for tier in policy.tiers]
+
+
+def unfinished(search: Search) -> str:
+    """What to say of a search that had no time for one whole round; else nothing."""
+    if not search.left:
+        return ""
+    first, *rest = search.left
+    told = f"not all of {first}" + (f", nothing of {', '.join(rest)}" if rest else "")
+    return (
+        f"the minutes ended before one whole round: {told} was tried; give more "
+        "--minutes, or fewer --targets"
+    )
+
+
+def table(rows: Rows) -> str:
+    """By what was changed: how much of it was tried and taken, the most that a change
+    saved, and why others were not taken or not run."""
+    groups: dict[tuple[Any, ...], Rows] = {}
+    for row in rows:
+        groups.setdefault((row["steps"], row["name"], row["row"]), []).append(row)
+    return of_one_model(rows, [of_coordinate(each) for each in groups.values()])
+
+
+def of_coordinate(rows: Rows) -> dict[str, Any]:
+    """The line of one coordinate."""
+    tried = [row for row in rows if row["why"] not in NOT_RUN]
+    taken = [row for row in tried if row["taken"]]
+    saved = [row["best_equivalents"] - row["equivalents"] for row in taken]
+    ended = any(row["why"] == NO_TIME for row in rows)
+    why = lambda name: sum(row.get("policies", 1) for row in rows if row["why"] == name)
+    return {
+        "steps": rows[0]["steps"],
+        "changed": rows[0]["row"],
+        "tried": len(tried),
+        "taken": len(taken),
+        "most saved (equivalents)": max(saved, default=None),
+        **{f"{name}": why(name) for name in ("given up", "loses too much")},
+        **{f"{name}": why(name) for name in ("no better", MORE, NOTHING)},
+        "all in time": "no" if ended else "yes",
+        "whole rounds": rows[0]["rounds"],
+    }

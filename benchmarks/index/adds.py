@@ -1,0 +1,50 @@
+"""What one add takes: alone, and while a searcher is built in a thread."""
+
+import math
+import statistics
+import threading
+import time
+from dataclasses import replace
+
+from benchmarks.index.vectors import Vectors
+from chorus_jax.inter_request.index import Index, ScannIndex
+
+PAUSE = 1e-3  # seconds between two adds beside a build: a busy server, no flood
+NEVER = math.inf  # the growth after which a searcher is built anew
+
+
+def adds(index: Index, extra: Vectors) -> list[float]:
+    """The seconds of each add of these vectors, under ids of their own."""
+    return [_add(index, f"extra {i}", vector) for i, vector in enumerate(extra)]
+
+
+def adds_while_building(index: ScannIndex, extra: Vectors) -> dict[str, float]:
+    """Adds, or replacements, of these vectors again and again until a searcher is
+    built.
+
+    `add_seconds_building` is the median, `add_seconds_worst` the longest; the first one
+    begins the build, which copies all vectors, and is among them.
+    """
+    began = time.perf_counter()
+    index.rebuilds = replace(index.rebuilds, growth=0.0)
+    spent = [_add(index, "extra 0", extra[0])]
+    index.rebuilds = replace(index.rebuilds, growth=NEVER)
+    waiting = threading.Thread(target=index.wait)
+    waiting.start()
+    while waiting.is_alive():
+        time.sleep(PAUSE)
+        number = len(spent) % len(extra)
+        spent.append(_add(index, f"extra {number}", extra[number]))
+    waiting.join()
+    return {
+        "adds_building": len(spent),
+        "rebuild_seconds": time.perf_counter() - began,
+        "add_seconds_building": statistics.median(spent),
+        "add_seconds_worst": max(spent),
+    }
+
+
+def _add(index: Index, id: str, vector: Vectors) -> float:
+    began = time.perf_counter()
+    index.add(id, vector)
+    return time.perf_counter() - began

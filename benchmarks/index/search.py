@@ -1,0 +1,66 @@
+"""How long two indexes search, in turns, and what the second finds of the first's."""
+
+from collections.abc import Callable, Mapping
+from itertools import cycle
+
+from benchmarks.index.vectors import Vectors
+from benchmarks.lib.timing import Timing, interleaved
+from chorus_jax.inter_request.index import Index, Match
+
+COUNT = 10  # nearest ones that are asked for; the matcher asks for 8
+BLOCK = 20  # searches of one index in a row, so that its data are in the CPU's cache
+NEAR = 0.8  # a nearest one from this cosine on is a hit that must not get lost
+
+
+def search_times(
+    indexes: Mapping[str, Index], queries: Vectors, rounds: int, label: str
+) -> dict[str, Timing]:
+    """Seconds of one search, over rounds of BLOCK searches of each index."""
+    blocks = {name: _block(index, queries) for name, index in indexes.items()}
+    timed = interleaved(blocks, rounds, label)
+    return {
+        name: Timing(tuple(seconds / BLOCK for seconds in timing.seconds))
+        for name, timing in timed.items()
+    }
+
+
+def _block(index: Index, queries: Vectors) -> Callable[[], None]:
+    endless = cycle(queries)
+
+    def search() -> None:
+        for _ in range(BLOCK):
+            index.search(next(endless), COUNT)
+
+    return search
+
+
+def recall(exact: Index, other: Index, queries: Vectors) -> dict[str, float]:
+    """Shares of the exact answers that another index has, over all queries.
+
+    `recall_1` and `recall_10` are of the nearest and of the ten nearest, `hits_kept` of
+    the nearest ones from the cosine NEAR on: the other's need only be as near as that.
+    It is left out if there are none.
+    """
+    pairs = [(exact.search(q, COUNT), other.search(q, COUNT)) for q in queries]
+    return {
+        "recall_1": _shared(pairs, 1),
+        "recall_10": _shared(pairs, COUNT),
+        **_kept(pairs),
+    }
+
+
+def _shared(pairs: list[tuple[list[Match], list[Match]]], count: int) -> float:
+    shares = []
+    for true, found in pairs:
+        wanted = {match.id for match in true[:count]}
+        got = {match.id for match in found[:count]}
+        shares.append(len(wanted & got) / len(wanted))
+    return sum(shares) / len(shares)
+
+
+def _kept(pairs: list[tuple[list[Match], list[Match]]]) -> dict[str, float]:
+    near = [found for true, found in pairs if true[0].similarity >= NEAR]
+    if not near:
+        return {}
+    kept = sum(found[:1] != [] and found[0].similarity >= NEAR for found in near)
+    return {"hits_kept": kept / len(near)}

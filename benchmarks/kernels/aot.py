@@ -1,0 +1,198 @@
+"""The kernels compiled for real TPUs, on a machine without one, and what is known then.
+
+`cycles` are those of the compiler's own schedule: a kernel's instruction bundles, all
+branches taken but no inner loop (ours has one, for a block of queries that is not
+full), times its grid steps, plus the compiler's estimate of what XLA runs around it.
+Branches that only the first or last block of keys takes are counted for all, so it is
+an upper bound; `body_cycles` is a lower one, the longest stretch without a branch times
+the grid steps. Waits for memory are in neither.
+
+`optimal_seconds` is XLA's estimate from operations and bytes; a kernel's are those that
+it declares. The library's attention declares none: the estimate is then negative.
+"""
+
+import math
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import topologies
+from jax.experimental.layout import Format, Layout
+from jax.extend.core import jaxprs_in_params
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from benchmarks.kernels.cases import MODELS, Case, functions, in_heads, shapes, split
+from benchmarks.model.aot import ENVIRONMENT
+
+TOPOLOGIES = {
+    "v4": "v4:2x2x1",
+    "v5e": "v5e:2x2",
+    "v5p": "v5p:2x2x1",
+    "v6e": "v6e:2x2",
+    "tpu7x": "tpu7x:2x2x1",
+}
+DUMP = Path(tempfile.gettempdir()) / f"kernels_{os.getpid()}"
+# Read when libtpu is loaded: keep the schedule of every compiled kernel.
+SCHEDULES = (
+    f"--xla_jf_dump_to={DUMP} --xla_jf_dump_llo_text=true "
+    "--xla_jf_dump_llo_pass_label_regex=.*final_bundles.*"
+)
+MIB = 2**20
+UNKNOWN = 2**62  # cycles: 2**63 - 1 is what the compiler writes then
+# A bundle of a kernel, and how many loops it is in: the outermost is the grid.
+BUNDLE = re.compile(r"^ *(?:0x)?[0-9a-f]+ *([A-Z]{2})?: *(>*) \{(.*)", re.MULTILINE)
+CALL = re.compile(r"%(\S+) = .*custom_call_target=\"tpu_custom_call\"")
+
+
+@contextmanager
+def device_mesh(generation: str) -> Iterator[Mesh]:
+    """A mesh of one chip of a TPU generation, set."""
+    os.environ.update({**ENVIRONMENT, "LIBTPU_INIT_ARGS": SCHEDULES})
+    topology = topologies.get_topology_desc(TOPOLOGIES[generation], platform="tpu")
+    devices: np.ndarray = np.array(topology.devices[:1]).reshape(1, 1, 1)
+    mesh = Mesh(devices, ("data", "context", "tensor"), axis_types=(AxisType.Auto,) * 3)
+    with jax.set_mesh(mesh):
+        yield mesh
+
+
+# Where an array of a shape is, and how it lies there.
+Place = Callable[[Any], NamedSharding | Format]
+
+
+def replicated(mesh: Mesh) -> Place:
+    """On every chip, laid out as the compiler does unless it is told."""
+    return lambda x: NamedSharding(mesh, PartitionSpec())
+
+
+def row_major(mesh: Mesh) -> Place:
+    """On every chip, the last axis in a row, as our kernels read and write arrays.
+
+    The compiler itself would have tiles of 195 tokens lie otherwise, to fill up less,
+    and then copy all of a buffer that a kernel writes a few tiles of.
+    """
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return lambda x: Format(Layout(tuple(range(x.ndim))), everywhere)
+
+
+def compiled(
+    function: Callable[..., Any], place: Place, *operands: Any, donate: tuple = ()
+) -> tuple[Any, dict[str, Any]]:
+    """The program, and what its compiler says of it."""
+    operands = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)), operands
+    )
+    results = jax.tree.map(place, jax.eval_shape(function, *operands))
+    shutil.rmtree(DUMP, ignore_errors=True)
+    began = time.perf_counter()
+    jitted = jax.jit(function, donate_argnums=donate, out_shardings=results)
+    traced = jitted.trace(*operands)
+    grids = kernel_grids(traced.jaxpr.jaxpr)
+    program = traced.lower(lowering_platforms=("tpu",)).compile()
+    seconds = time.perf_counter() - began
+    text, memory = program.as_text(), program.memory_analysis()
+    whole, bodies = cycles(text, grids) or (None, None)
+    return program, {
+        "cycles": whole,
+        "body_cycles": bodies,
+        "optimal_seconds": program.cost_analysis()["optimal_seconds"],
+        "vmem_mib": vmem(text) / MIB,
+        "temporary_mib": memory.temp_size_in_bytes / MIB,
+        "compile_seconds": seconds,
+    }
+
+
+def kernel_grids(jaxpr: Any) -> dict[str, int]:
+    """The number of grid steps of each kernel in a program, by its name."""
+    found: dict[str, int] = {}
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "pallas_call":
+            grid = equation.params["grid_mapping"].grid
+            found[equation.params["name"]] = math.prod(grid)
+        for inner in jaxprs_in_params(equation.params):
+            found |= kernel_grids(inner)
+    return found
+
+
+def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
+    """Cycles of a program without loops, and of its kernels' bodies alone; None if a
+    schedule is missing, or if the compiler does not know an operation's cycles."""
+    told = [int(x) for x in re.findall(r'"estimated_cycles":"(\d+)"', text)]
+    if any(count >= UNKNOWN for count in told):
+        return None
+    total = sum(told)
+    bodies = 0
+    for call in CALL.findall(text):
+        paths = list(DUMP.glob(f"*-{call}-??-final_bundles.txt"))
+        steps = [grid for name, grid in grids.items() if call.startswith(name)]
+        if not paths or len(steps) != 1:
+            return None
+        whole, body = stretches(paths[0].read_text())
+        total += whole * steps[0]
+        bodies += body * steps[0]
+    return total, bodies
+
+
+def stretches(schedule: str) -> tuple[int, int]:
+    """Bundles of one grid step, and the most of them in a row without a branch."""
+    whole, run, longest = 0, 0, 0
+    for label, depth, rest in BUNDLE.findall(schedule):
+        if depth == ">":
+            whole += 1
+            run = 0 if label in ("PF", "LB") or "sbr.rel" in rest else run + 1
+            longest = max(longest, run)
+    return whole, longest
+
+
+def vmem(text: str) -> int:
+    """The most bytes of on-chip memory that a kernel of the program asks for."""
+    lines = [line for line in text.splitlines() if CALL.search(line)]
+    used = r'used_scoped_memory_configs":\[\{"memory_space":"1",[^}]*"size":"(\d+)"'
+    return max((int(x) for line in lines for x in re.findall(used, line)), default=0)
+
+
+def row(case: Case, generation: str) -> dict[str, Any]:
+    """A case on a TPU generation, ours beside the library's or XLA's.
+
+    That is compiled for both ways to lay heads out, in the compiler's own layouts, and
+    the faster one counts.
+    """
+    name = "library" if case.kernel == "region" else "xla"
+    operands, heads = shapes(case), MODELS[case.model].heads
+    apart = jax.eval_shape(partial(split, heads=heads), operands)
+    with device_mesh(generation) as mesh:
+
+        def told(
+            function: Callable[..., Any], operands: Any, place: Place
+        ) -> dict[str, Any]:
+            return compiled(function, place, *operands, donate=case.donated)[1]
+
+        ours = told(functions(case)["ours"], operands, row_major(mesh))
+        others = {
+            "side by side": told(functions(case)[name], operands, replicated(mesh)),
+            "apart": told(in_heads(case)[name], apart, replicated(mesh)),
+        }
+    heads_are, other = min(others.items(), key=lambda item: item[1]["cycles"] or 0)
+    estimate = None
+    if ours["cycles"] and other["cycles"]:
+        estimate = ours["cycles"] / other["cycles"]
+    return {
+        "row": f"{case.name} {generation}",
+        "kernel": case.kernel,
+        "tokens": case.tiling.count * case.tiling.size,
+        "active": case.share,
+        "operations": case.operations,
+        **ours,
+        "baseline": "splash on gathered" if case.kernel == "region" else "xla",
+        "baseline_heads": heads_are,
+        **{f"baseline_{key}": value for key, value in other.items()},
+        "ratio": estimate,
+    }

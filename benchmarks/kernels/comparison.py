@@ -1,0 +1,91 @@
+"""The two Pallas kernels at the real shapes of Wan: compiled for TPUs, or timed here.
+
+    JAX_PLATFORMS=cpu python -m benchmarks.kernels --aot
+    python -m benchmarks.kernels                            # on a TPU or GPU
+
+`--rows WORD ...` takes the rows whose name has all these words, `--missing` those that
+have no row yet; a row is written as soon as it is there. Without words all rows are
+compiled, but only those of Wan 1.3B are timed.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from benchmarks.kernels import aot as kernel_aot
+from benchmarks.kernels import steps as kernel_steps
+from benchmarks.kernels.cases import CASES
+from benchmarks.lib import rows
+from chorus_jax.devices.compilation import enable_cache
+
+AOT_COLUMNS = (
+    "row",
+    "cycles",
+    "baseline_cycles",
+    "ratio",
+    "body_cycles",
+    "baseline_body_cycles",
+    "optimal_seconds",
+    "baseline_optimal_seconds",
+    "vmem_mib",
+    "temporary_mib",
+    "baseline_temporary_mib",
+)
+
+
+TIMED = ("1.3b",)
+
+
+def selected(names: Sequence[str], words: Sequence[str], missing: bool) -> list[str]:
+    """The rows that are asked for. SystemExit if none has these words."""
+    asked = [name for name in names if all(word in name.split() for word in words)]
+    if not asked:
+        known = sorted({word for name in names for word in name.split()})
+        raise SystemExit(
+            f"--rows {' '.join(words)}: no row has all these words; there are rows "
+            f"with {', '.join(known)}"
+        )
+    there = {row["row"] for row in rows.load("kernels")} if missing else set()
+    return [name for name in asked if name not in there]
+
+
+def compile_all(words: Sequence[str], missing: bool) -> None:
+    """Compiles the cases for all TPUs, and the whole steps; prints the table."""
+    cases = {
+        f"{case.name} {generation}": (case, generation)
+        for generation in kernel_aot.TOPOLOGIES
+        for case in CASES
+    }
+    asked = selected([*cases, *kernel_steps.ROWS], words, missing)
+    found, steps = [], []
+    for name in tqdm(asked, desc="kernels", leave=False):
+        if name in cases:
+            found.append(kernel_aot.row(*cases[name]))
+            rows.update("kernels", found[-1:])
+        else:
+            steps.append(kernel_steps.row(name))
+            rows.update("kernels", steps[-1:])
+    for told, columns in ((found, AOT_COLUMNS), (steps, kernel_steps.COLUMNS)):
+        if told:
+            print(rows.table(told, columns))
+
+
+def main() -> None:
+    """Compiles or times the rows that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--aot", action="store_true")
+    parser.add_argument("--rows", nargs="*", default=[])
+    parser.add_argument("--missing", action="store_true")
+    options = parser.parse_args()
+    rows.commit()  # rows name it: better to fail here than after minutes
+    if options.aot:
+        compile_all(options.rows, options.missing)
+        return
+    # Late: it looks for the accelerator.
+    from benchmarks.kernels import timing as kernel_timing
+
+    enable_cache()
+    names = [case.name for case in CASES]
+    asked = selected(names, options.rows or TIMED, options.missing)
+    kernel_timing.time_all([case for case in CASES if case.name in asked])

@@ -1,0 +1,108 @@
+"""The tables of `benchmarks.kernels --aot` and of `benchmarks.reuse.variants`."""
+
+from typing import Any
+
+from benchmarks.kernels.aot import TOPOLOGIES
+from benchmarks.lib.rows import scaled, table
+
+Rows = list[dict[str, Any]]
+KERNELS = ("region", "cross")
+
+
+def in_cases(name: str) -> bool:
+    """Whether a row is a kernel's, compiled for a TPU."""
+    words = name.split()
+    return words[0] in KERNELS and words[-1] in TOPOLOGIES
+
+
+def in_steps(name: str) -> bool:
+    """Whether a row is a layer of a region step."""
+    return name.startswith("step ")
+
+
+def in_memory(name: str) -> bool:
+    """Whether a row is the memory of whole region steps."""
+    return name.startswith("memory ")
+
+
+def cases(rows: Rows) -> str:
+    """Our kernels' cycles over those of what they replace, by TPU.
+
+    The most on-chip memory that a kernel asks for on any of them stands last.
+    """
+    ratios: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        *words, generation = row["row"].split()
+        kernel, model, size, share, *text = words
+        line = ratios.setdefault(
+            " ".join(words),
+            {
+                "kernel": " ".join([kernel, *text]),
+                "Wan": f"{model} {size}",
+                "active share": share,
+                "VMEM (MiB)": 0.0,
+            },
+        )
+        line[generation] = row["ratio"]
+        line["VMEM (MiB)"] = max(line["VMEM (MiB)"], row["vmem_mib"])
+    found = {row["row"].split()[-1] for row in rows}
+    generations = [name for name in TOPOLOGIES if name in found]
+    columns = ["kernel", "Wan", "active share", *generations, "VMEM (MiB)"]
+    return table(sorted(ratios.values(), key=_place), columns)
+
+
+def steps(rows: Rows) -> str:
+    """A layer of a region step over one of a full step."""
+    shown = [
+        {
+            "Wan, TPU": _of(row, (2, 3, 5)),
+            "active share": row["active"],
+            "cycles": row["cycles"],
+            "of a full one's": row.get("ratio"),
+            "over the share": scaled(row, "ratio", 1 / row["active"]),
+        }
+        for row in rows
+    ]
+    return table(shown, list(shown[0]))
+
+
+def memory(rows: Rows) -> str:
+    """Temporary memory of region steps with and without our kernels."""
+    shown = [
+        {
+            "Wan, TPU": _of(row, (2, 3, 6)),
+            "active share": row["active"],
+            "with": row["row"].split()[5],
+            "temporary (GiB)": row["temporary_mib"] / 1024,
+            "weights and held keys (GiB)": scaled(row, "arguments_mib", 1 / 1024),
+            "fits": "yes" if row["fits"] else "no",
+        }
+        for row in rows
+    ]
+    return table(shown, list(shown[0]))
+
+
+def variants(rows: Rows) -> str:
+    """Chorus with the kernels forced to each implementation."""
+    shown = [
+        {
+            "implementation": row["row"],
+            "targets": row["targets"],
+            "PSNR to the plain path's (dB)": row.get("psnr"),
+            "accuracy": row.get("accuracy"),
+            "plain path's": row.get("accuracy_own"),
+            "refused": row.get("refused"),
+        }
+        for row in rows
+    ]
+    return table(shown, list(shown[0]))
+
+
+def _place(line: dict[str, Any]) -> tuple[Any, ...]:
+    kernel, *text = line["kernel"].split()
+    return KERNELS.index(kernel), text, line["Wan"], float(line["active share"])
+
+
+def _of(row: dict[str, Any], places: tuple[int, ...]) -> str:
+    words = row["row"].split()
+    return " ".join(words[place] for place in places)

@@ -1,0 +1,35 @@
+"""A picture of samples: prompts by rows, frames by columns, two models side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from chorus_jax.media.video import write_contact_sheet
+
+FRAMES = 5  # of each model
+
+
+def draw(
+    path: Path,
+    captions: Sequence[str],
+    models: Sequence[tuple[str, Sequence[np.ndarray]]],
+) -> None:
+    """Writes a png: under each caption that prompt's video by each model in turn.
+
+    `models` are names and videos, one for every caption; the names stand on top.
+    """
+    rows = [_beside(videos) for videos in zip(*(v for _, v in models), strict=True)]
+    heading = ", beside it ".join(name for name, _ in models)
+    # The sheet's own way to draw text is a label, which needs a row under it.
+    line = np.full((1, 1, rows[0].shape[2], 3), 255, np.uint8)
+    write_contact_sheet(path, [line, *rows], [heading, *captions], len(rows[0]))
+
+
+def _beside(videos: Sequence[np.ndarray]) -> np.ndarray:
+    """Some frames of each video, a white frame between two videos."""
+    parts: list[np.ndarray] = []
+    for video in videos:
+        picks = np.linspace(0, len(video) - 1, FRAMES).round().astype(int)
+        parts += [np.full_like(video[:1], 255), video[picks]]
+    return np.concatenate(parts[1:])

@@ -1,0 +1,174 @@
+"""Videos of prompts, and what the oracle and the measures say of them."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.lib.timing import Timing
+from chorus_jax.media.video import to_uint8
+from chorus_jax.request import Request
+from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.measures import (
+    detail,
+    flicker,
+    render_db,
+    smoothness,
+)
+from chorus_jax.training.world.metrics import psnr, ssim
+from chorus_jax.training.world.oracle import read
+from chorus_jax.training.world.render import render
+from chorus_jax.training.world.scene import World
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What makes videos, and the request that they start from.
+
+    `pipeline` is a `Pipeline`, or another function of requests that returns videos;
+    `weights` are the fingerprints of its parts.
+    """
+
+    pipeline: Callable[..., Sequence[Any]]
+    request: Request
+    weights: Mapping[str, str]
+    dtype: str
+
+    @property
+    def steps(self) -> int:
+        """Denoising steps of its request."""
+        return self.request.step_count
+
+    @property
+    def world(self) -> World:
+        """The world at the request's size."""
+        return World(self.request.height, self.request.width, self.request.frames)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Prompts, the frames that were made of them, and the seconds a video."""
+
+    prompts: tuple[Prompt, ...]
+    frames: tuple[np.ndarray, ...]
+    seconds: float
+
+
+def filled(count: int, size: int) -> Iterator[list[int]]:
+    """The numbers below `count` in batches of one size, so that there is one program.
+
+    The last one is filled up with the first numbers: drop what they give.
+    """
+    size = min(size, count)
+    for first in range(0, count, size):
+        yield [number % count for number in range(first, first + size)]
+
+
+def sampled(model: Model, prompts: Sequence[Prompt], size: int) -> Iterator[Batch]:
+    """The prompts' videos, batch by batch; a video's seed is its prompt's number."""
+    done = 0
+    for numbers in filled(len(prompts), size):
+        requests = [
+            replace(model.request, prompt=prompts[number].caption, seed=number)
+            for number in numbers
+        ]
+        began = time.perf_counter()
+        videos = model.pipeline(*requests)
+        seconds = (time.perf_counter() - began) / len(requests)
+        kept = tuple(prompts[done : done + len(numbers)])
+        frames = tuple(video.frames for video in videos[: len(kept)])
+        yield Batch(kept, frames, seconds)
+        done += len(kept)
+
+
+def judge(prompt: Prompt, frames: np.ndarray) -> Scores:
+    """Of a video of one object: what it shows as asked (1 or 0), and how well.
+
+    What the oracle finds unclear is wrong; what the prompt leaves unsaid is left out.
+    """
+    [asked] = prompt.asked
+    reading = read(frames)
+    right = reading.agrees(asked)
+    return {
+        "accuracy": float(all(right.values())),
+        **{f"accuracy_{name}": float(value) for name, value in right.items()},
+        "render_db": render_db(frames, reading),
+        "detail": detail(frames),
+        "flicker": flicker(frames, reading),
+        "smoothness": smoothness(reading),
+    }
+
+
+def means(scores: Sequence[Scores]) -> Scores:
+    """Each score's mean over those that have it."""
+    names = dict.fromkeys(name for each in scores for name in each)
+    return {
+        name: float(np.mean([each[name] for each in scores if name in each]))
+        for name in names
+    }
+
+
+def sampling_row(
+    name: str, model: Model, prompts: Sequence[Prompt], size: int
+) -> dict[str, Any]:
+    """One row: the mean scores of the prompts' videos.
+
+    Timed from three batches on: the first one, which compiles, does not count.
+    """
+    scores: list[Scores] = []
+    seconds: list[float] = []
+    with tqdm(total=len(prompts), desc=name, unit="video") as bar:
+        for batch in sampled(model, prompts, size):
+            scores += map(judge, batch.prompts, batch.frames)
+            seconds.append(batch.seconds)
+            bar.update(len(batch.prompts))
+    timed = Timing(tuple(seconds[1:])) if len(seconds) > 2 else None
+    return {
+        "row": name,
+        "steps": model.steps,
+        "prompts": len(prompts),
+        "batch": min(size, len(prompts)),
+        **means(scores),
+        **({"seconds": timed.median, "spread": timed.spread} if timed else {}),
+        "dtype": model.dtype,
+        "weights": dict(model.weights),
+    }
+
+
+def reconstruction_scores(
+    reconstruct: Callable[[np.ndarray], Any],
+    prompts: Sequence[Prompt],
+    world: World,
+    size: int,
+) -> Scores:
+    """Mean `psnr` and `ssim` of the prompts' rendered videos, sent through a VAE.
+
+    `detail` is that of the reconstructions over that of the rendered videos.
+    """
+    scores: list[Scores] = []
+    with tqdm(total=len(prompts), desc="vae", unit="video") as bar:
+        for numbers in filled(len(prompts), size):
+            videos = [render(prompts[n].asked[0], n, world) for n in numbers]
+            made = [
+                to_uint8(each) for each in np.asarray(reconstruct(np.stack(videos)))
+            ]
+            kept = len(prompts) - len(scores)
+            scores += map(_reconstruction, videos[:kept], made[:kept])
+            bar.update(len(scores) - bar.n)
+    mean = means(scores)
+    rendered = mean.pop("detail_rendered")
+    return {**mean, "detail": mean["detail"] / rendered}
+
+
+def _reconstruction(video: np.ndarray, made: np.ndarray) -> Scores:
+    return {
+        "psnr": psnr(made, video),
+        "ssim": ssim(made, video),
+        "detail": detail(made),
+        "detail_rendered": detail(video),
+    }

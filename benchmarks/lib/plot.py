@@ -1,0 +1,150 @@
+"""Draws the figures of the README that need no model into results/.
+
+    python -m benchmarks.lib.plot
+
+`quality.png`, which shows samples, is drawn by `python -m benchmarks.model.quality`.
+"""
+
+from typing import Any
+
+from benchmarks.lib import panels, rows
+from benchmarks.lib.rows import RESULTS
+from benchmarks.reuse.arms import SKIPPING, WHOLE
+from benchmarks.reuse.chorus_tables import CURVE
+from chorus_jax.media.video import write_contact_sheet
+from chorus_jax.training.world.attributes import held_out_combinations
+from chorus_jax.training.world.captions import caption
+from chorus_jax.training.world.examples import prompts
+from chorus_jax.training.world.render import render
+from chorus_jax.training.world.scene import World
+
+FIGURES = ("accuracy", "detail", "render_db")
+CURVE_FIGURES = ("accuracy_changed", "detail")
+
+
+def world() -> None:
+    """Six rendered videos of the shapes world under their captions."""
+    drawn = prompts(held_out_combinations(), 6, seed=4)
+    videos = [
+        render(prompt.asked[0], seed, World()) for seed, prompt in enumerate(drawn)
+    ]
+    labels = [caption(prompt.asked[0]) for prompt in drawn]
+    write_contact_sheet(RESULTS / "world.png", videos, labels)
+
+
+def steps() -> None:
+    """Accuracy, detail and structure over the number of steps."""
+    measured = rows.load("quality")
+    curve = [row for row in measured if row["row"].startswith("steps ")]
+    if not curve:
+        print(
+            "no steps.png: run `python -m benchmarks.model.quality --rows curve`"
+        )
+        return
+    # Of the device that was measured last.
+    curve = [row for row in curve if row["device"] == curve[-1]["device"]]
+    curve.sort(key=lambda row: row["steps"])
+    panels.draw(
+        RESULTS / "steps.png",
+        "Euler steps",
+        {name: {"": [(row["steps"], row[name]) for row in curve]} for name in FIGURES},
+    )
+
+
+def training() -> None:
+    """What held-out samples show as the model sees more clips."""
+    if not (measured := latest("training")):
+        print(
+            "no training.png: run `python -m benchmarks.model.training --run DIR`"
+        )
+        return
+    measured.sort(key=lambda row: row["clips"])
+    thousands = lambda name: [(row["clips"] / 1000, row[name]) for row in measured]
+    panels.draw(
+        RESULTS / "training.png",
+        "thousands of clips",
+        {
+            "accuracy": {
+                name: thousands(f"accuracy_{name}") for name in ("shape", "motion")
+            },
+            "excess error": {"": thousands("excess")},
+            "render_db": {"": thousands("render_db")},
+        },
+    )
+
+
+def chorus() -> None:
+    """What reuse costs: the changed attributes and detail over what was computed."""
+    measured = rows.load("chorus")
+    if not any(row["row"].startswith(CURVE) for row in measured):
+        print(
+            "no chorus_*.png: run `python -m benchmarks.reuse.chorus --rows --curve`"
+        )
+        return
+    measured = [row for row in measured if row["device"] == measured[-1]["device"]]
+    for steps in sorted({row["steps"] for row in measured}):
+        curve = [row for row in measured if row["steps"] == steps]
+        panels.draw(
+            RESULTS / f"chorus_{steps}.png",
+            f"equivalents of {steps} steps",
+            {name: curve_lines(curve, name) for name in CURVE_FIGURES},
+        )
+
+
+def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
+    """A line for each way to save: stage 1 alone, all of Chorus, fewer steps. The full
+    run ends each of them. Beside them what the `policy` does with those of the targets
+    that are hits, without skipped steps and with them."""
+    lines: dict[str, panels.Line] = {}
+    for way in ("stage1", "chorus", "fewer"):
+        ends = (f"{CURVE}{way}", f"{CURVE}full")
+        found = [row for row in curve if row["row"].startswith(ends) and name in row]
+        points = sorted((row["equivalents"], row[name]) for row in found)
+        if points:
+            lines[way] = points
+    points = sorted(
+        (row["equivalents"], row[name])
+        for row in curve
+        if row["row"] in (WHOLE, SKIPPING) and row["over"] == "changed" and name in row
+    )
+    return {**lines, "policy": points} if points else lines
+
+
+def cold_start() -> None:
+    """Hit rate and mean time as the cache fills, and hit rates on users' prompts."""
+    shown: dict[str, panels.Lines] = {}
+    if measured := latest("cold_start"):
+        counts = sorted({row["steps"] for row in measured})
+        for name, title in (("hit_rate", "hits"), ("ratio", "time over no cache")):
+            lines = {
+                f"{n} steps": [
+                    (row["until"], row[name]) for row in measured if row["steps"] == n
+                ]
+                for n in counts
+            }
+            shown[title] = lines
+    users = latest("cold_start_prompts")
+    for name in dict.fromkeys(row["row"] for row in users):
+        of = [row for row in users if row["row"] == name]
+        shown[f"score 0.8: {name}"] = {
+            order: [(x["until"], x["score_80"]) for x in of if x["order"] == order]
+            for order in ("trace", "shuffled")
+        }
+    if not shown:
+        print("no cold_start.png: `python -m benchmarks.reuse.cold_start` measures it")
+        return
+    panels.draw(RESULTS / "cold_start.png", "requests", shown)
+
+
+def latest(benchmark: str) -> list[dict[str, Any]]:
+    """The rows of the device that was measured last."""
+    measured = rows.load(benchmark)
+    return [row for row in measured if row["device"] == measured[-1]["device"]]
+
+
+if __name__ == "__main__":
+    world()
+    steps()
+    training()
+    chorus()
+    cold_start()

@@ -1,0 +1,145 @@
+"""Denoising steps of full-size Wan compiled for real TPUs, on a machine without one.
+
+    JAX_PLATFORMS=cpu python -m benchmarks.model.aot
+
+Wan 2.1 at 480 x 832 and 81 frames (32 760 tokens), both guidance branches, UniPC; the
+TPU compiler runs for the named topology and says what each chip holds. XLA's estimate
+of the time counts a scanned layer once, so it is not reported.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from benchmarks.lib import rows
+from chorus_jax.denoise import sampler
+from chorus_jax.devices import sharding
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.nets.tokens import Size
+from chorus_jax.schedulers import Solver, UniPC
+
+GRID = (21, 30, 52)
+TEXT_ROWS = 128
+GIB = 2**30
+# Read when libtpu is loaded: compile for a topology, look for no TPU around.
+ENVIRONMENT = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    # Nothing is run, so that processes need not wait for each other.
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model on a topology: sizes of the mesh, and the memory of one chip in GiB."""
+
+    model: str
+    topology: str
+    context: int
+    tensor: int
+    chip_gib: float
+
+
+CASES = (
+    Case("t2v_1_3b", "v5e:2x4", 8, 1, 16),
+    Case("t2v_1_3b", "v6e:2x2", 4, 1, 32),
+    Case("t2v_14b", "v5p:2x2x2", 2, 4, 95),
+)
+
+
+def abstract(make: Callable[..., Any], mesh: Mesh, *arguments: Any) -> Any:
+    """Shapes of what a function returns, replicated over the mesh."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
+        jax.eval_shape(make, *arguments),
+    )
+
+
+def arguments(
+    case: Case, solver: Solver, mesh: Mesh, grid: Size = GRID
+) -> tuple[Any, ...]:
+    """Abstract arguments of `sampler.denoise`, sharded over the mesh."""
+    config = getattr(WanConfig, case.model)()
+    model = nnx.eval_shape(lambda: WanDiT(config, rngs=nnx.Rngs(0)))
+    model = jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        model,
+        sharding.shardings(model, mesh),
+    )
+    text = jax.ShapeDtypeStruct((2, TEXT_ROWS, config.text_width), jnp.bfloat16)
+    lengths = jax.ShapeDtypeStruct((2,), jnp.int32)
+    guidance = jax.ShapeDtypeStruct((1,), jnp.float32)
+    conditions = abstract(
+        lambda m, *x: sampler.prepare(m, *x, solver=solver, grid=grid),
+        mesh,
+        *(model, text, lengths, guidance),
+    )
+    split = sharding.spec((None, "batch", None, "heads", None))
+    text_keys = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(
+            x.shape, x.dtype, sharding=NamedSharding(mesh, split)
+        ),
+        conditions.context.text,
+    )
+    context = conditions.context._replace(text=text_keys)
+    conditions = conditions._replace(context=context)
+    (f, h, w), (pf, ph, pw) = grid, config.patch
+    shape = (1, f * pf, h * ph, w * pw, config.in_channels)
+    latents = jax.ShapeDtypeStruct(shape, jnp.float32)
+    run = abstract(lambda x: sampler.start(x, solver=solver), mesh, latents)
+    index = abstract(lambda: jnp.int32(0), mesh)
+    return model, conditions, run, index, index
+
+
+def compile_step(case: Case) -> dict[str, Any]:
+    """Compiles the denoising loop; the row of what a chip holds, in GiB."""
+    os.environ.update(ENVIRONMENT)
+    topology = topologies.get_topology_desc(case.topology, platform="tpu")
+    mesh = sharding.make_mesh(
+        context=case.context, tensor=case.tensor, devices=topology.devices
+    )
+    solver = UniPC.spaced(50, 5.0)
+    began = time.perf_counter()
+    with jax.set_mesh(mesh):
+        traced = sampler.denoise.trace(*arguments(case, solver, mesh), solver=solver)
+        lowered = traced.lower(lowering_platforms=("tpu",))
+        compiled = lowered.compile()
+    memory = compiled.memory_analysis()
+    held = memory.argument_size_in_bytes / GIB
+    scratch = memory.temp_size_in_bytes / GIB
+    return {
+        "row": f"{case.model} {case.topology}",
+        "chips": len(topology.devices),
+        "mesh": f"context {case.context} x tensor {case.tensor}",
+        "arguments_gib": held,
+        "temporary_gib": scratch,
+        "total_gib": held + scratch,
+        "chip_gib": case.chip_gib,
+        "kernels": lowered.as_text().count("tpu_custom_call"),
+        "compile_seconds": time.perf_counter() - began,
+    }
+
+
+def main() -> None:
+    """Compiles every case, prints the table, writes the rows."""
+    found = [compile_step(case) for case in CASES]
+    columns = ("row", "chips", "mesh", "arguments_gib", "temporary_gib", "total_gib")
+    print(rows.table(found, (*columns, "chip_gib", "compile_seconds")))
+    print(rows.save("aot", found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Seconds of `chorus generate` and `chorus demo`, each as a process of its own.
+
+    python -m benchmarks.model.command
+    python -m benchmarks.model.command --rows demo
+
+The shipped weights. Cold: the compilation cache is an empty folder. Warm: the same
+command again. The demo runs once, cold (the goal is under 180 seconds). Nothing else
+may run beside it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.lib import rows
+from benchmarks.lib.timing import Timing
+
+ROWS = ("generate", "demo")
+COLUMNS = ("row", "cold_seconds", "seconds", "spread", "runs")
+PROMPT = "a red circle moves left on a gray background"
+
+
+def seconds(arguments: Sequence[str], folder: Path) -> float:
+    """Of one command, whose compilation cache is in this folder."""
+    command = [sys.executable, "-m", "chorus_jax", *arguments]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    began = time.perf_counter()
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def generate(steps: int, warm: int) -> dict[str, Any]:
+    """The row of a number of steps: a cold run and warm ones."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = ["generate", PROMPT, "--steps", f"{steps}"]
+        command += ["--out", str(folder / "video.mp4")]
+        cold = seconds(command, folder)
+        timing = Timing(tuple(seconds(command, folder) for _ in range(warm)))
+    return {
+        "row": f"{steps} steps",
+        "cold_seconds": cold,
+        "seconds": timing.median,
+        "spread": timing.spread,
+        "runs": warm,
+    }
+
+
+def demo() -> dict[str, Any]:
+    """The row of a cold run of the demo."""
+    with tempfile.TemporaryDirectory() as name:
+        command = ["demo", "--out", str(Path(name) / "demo")]
+        return {"row": "demo", "cold_seconds": seconds(command, Path(name))}
+
+
+def measured(names: Sequence[str], warm: int) -> list[dict[str, Any]]:
+    """The rows of these commands."""
+    found = []
+    if "generate" in names:
+        found += [generate(steps, warm) for steps in (50, 4)]
+    if "demo" in names:
+        found.append(demo())
+    return found
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the table."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    top.add_argument("--warm", type=int, default=5, help="runs with a full cache")
+    options = top.parse_args()
+    rows.commit()  # rows name it: better to fail here than after a minute
+    found = measured(options.rows, options.warm)
+    rows.update("command", found)
+    print(rows.table(found, COLUMNS))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""One forward of the Wan transformer and one whole denoising run, beside diffusers'.
+
+    python -m benchmarks.model.denoise
+
+Same weights and inputs on the CPU, float32, in turns; the relative error is checked
+before anything is timed. 1280 video tokens, 4 layers, 512 text positions of which a
+prompt fills some (as Wan is used). `ratio` is our median over theirs; rows `forward`
+and `run` repeat the worst size. Compile time is apart.
+
+Row `progress`: `seconds` is what a progress bar adds to a step (a model of almost no
+work, step by step with a bar, less the same run in one call), `share` its share of a
+step of the smallest size.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from diffusers import UniPCMultistepScheduler, WanPipeline
+from tqdm import tqdm
+
+from benchmarks.lib import rows, timing
+from benchmarks.model.pair import LAYERS, NEGATIVE, PROMPT, Pair
+from chorus_jax.denoise import sampler
+from chorus_jax.schedulers import UniPC
+
+# (heads, head width, feed-forward width); the last is Wan 1.3B's block.
+SIZES = ((4, 64, 1024), (8, 64, 2048), (12, 128, 8960))
+SHIFT, GUIDANCE = 3.0, 5.0
+# Guidance and several steps let float32 rounding grow.
+TOLERANCE = {"forward": 1e-5, "run": 1e-3}
+
+Things = dict[str, Callable[[], np.ndarray]]
+
+
+def channels_last(latents: np.ndarray) -> np.ndarray:
+    """Latents in our layout."""
+    return latents.transpose(0, 2, 3, 4, 1)
+
+
+def forward(pair: Pair) -> Things:
+    """One forward each, without guidance."""
+    latents = torch.from_numpy(pair.latents)
+    text, moment = torch.from_numpy(pair.text[:1]), torch.tensor([500.0])
+    arguments = (
+        channels_last(pair.latents),
+        np.array([500], np.float32),
+        pair.text[:1],
+    )
+    mine = tuple(map(jnp.asarray, arguments))
+    call = jax.jit(lambda model, *x: model(*x))
+
+    def theirs() -> np.ndarray:
+        out = pair.theirs(latents, moment, text, return_dict=False)[0]
+        return channels_last(out.numpy())
+
+    return {"ours": lambda: np.asarray(call(pair.ours, *mine)), "theirs": theirs}
+
+
+def run(pair: Pair, steps: int) -> Things:
+    """One denoising run with guidance each, from text embeddings to latents."""
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SHIFT
+    )
+    pipeline: Any = WanPipeline(None, None, None, scheduler, pair.theirs)
+    pipeline.set_progress_bar_config(disable=True)
+    f, h, w = pair.grid
+    prompt, negative = (torch.from_numpy(x[None]) for x in pair.text)
+
+    def theirs() -> np.ndarray:
+        latents = pipeline(
+            prompt_embeds=prompt,
+            negative_prompt_embeds=negative,
+            latents=torch.from_numpy(pair.latents),
+            height=8 * h,
+            width=8 * w,
+            num_frames=4 * (f - 1) + 1,
+            num_inference_steps=steps,
+            guidance_scale=GUIDANCE,
+            output_type="latent",
+        ).frames
+        return channels_last(latents.numpy())
+
+    return {"ours": lambda: whole(pair, UniPC.spaced(steps, SHIFT)), "theirs": theirs}
+
+
+def ready(pair: Pair, solver: UniPC) -> tuple[sampler.Conditions, sampler.Run]:
+    """Our run before its first step, with the text rows the pipeline would take."""
+    f, h, w = pair.grid
+    conditions = sampler.prepare(
+        pair.ours,
+        jnp.asarray(pair.text[:, :64]),
+        jnp.array([PROMPT, NEGATIVE]),
+        jnp.array([GUIDANCE]),
+        solver=solver,
+        grid=(f, h // 2, w // 2),
+    )
+    latents = jnp.asarray(channels_last(pair.latents))
+    return conditions, sampler.start(latents, solver=solver)
+
+
+def whole(pair: Pair, solver: UniPC) -> np.ndarray:
+    """Our run in one call."""
+    conditions, began = ready(pair, solver)
+    last = solver.schedule.steps
+    done, _ = sampler.denoise(pair.ours, conditions, began, 0, last, solver=solver)
+    return np.asarray(done.latents)
+
+
+def with_bar(pair: Pair, solver: UniPC) -> np.ndarray:
+    """Our run with a progress bar a step."""
+    conditions, done = ready(pair, solver)
+    with tqdm(total=solver.schedule.steps, leave=False) as bar:
+        for _, done in sampler.stepwise(pair.ours, conditions, done, solver):
+            bar.update()
+    return np.asarray(done.latents)
+
+
+def compare(label: str, pair: Pair, things: Things, rounds: int) -> dict[str, Any]:
+    """One row: the error first, then the times; the second thing is the baseline."""
+    (ours, mine), (_, baseline) = things.items()
+    began = time.perf_counter()
+    first = mine()
+    compile_seconds = time.perf_counter() - began
+    want = baseline()
+    error = float(np.abs(first - want).max() / np.abs(want).max())
+    if not error <= TOLERANCE.get(label.split("_")[0], 0):
+        raise SystemExit(f"{label}: relative error {error:.2g}, nothing was timed")
+    times = list(timing.interleaved(things, rounds, label).values())
+    return {
+        "row": label,
+        "width": pair.ours.config.width,
+        "tokens": int(np.prod(pair.grid) // 4),
+        "layers": LAYERS,
+        "seconds": times[0].median,
+        "spread": times[0].spread,
+        "baseline_seconds": times[1].median,
+        "baseline_spread": times[1].spread,
+        "ratio": times[0].median / times[1].median,
+        "error": error,
+        "compile_seconds": max(0.0, compile_seconds - times[0].median),
+    }
+
+
+def progress(step: float) -> dict[str, Any]:
+    """The row of what a progress bar costs, beside a step of so many seconds."""
+    pair, solver = Pair.of((1, 12, 16), (1, 4, 4)), UniPC.spaced(100, SHIFT)
+    things = {
+        "bar": lambda: with_bar(pair, solver),
+        "call": lambda: whole(pair, solver),
+    }
+    if not np.array_equal(with_bar(pair, solver), whole(pair, solver)):
+        raise SystemExit("step by step and in one call differ, nothing was timed")
+    times = timing.interleaved(things, 20, "progress")
+    added = (times["bar"].median - times["call"].median) / 100
+    return {"row": "progress", "steps": 100, "seconds": added, "share": added / step}
+
+
+def main() -> None:
+    """Measures, prints the table, writes the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4, help="of the whole run")
+    options = parser.parse_args()
+    torch.set_grad_enabled(False)
+    measured: dict[str, list[dict]] = {"forward": [], "run": []}
+    for size in SIZES:
+        pair = Pair.of(size)
+        width = pair.ours.config.width
+        for name, things in (
+            ("forward", forward(pair)),
+            ("run", run(pair, options.steps)),
+        ):
+            row = compare(f"{name}_{width}", pair, things, options.rounds)
+            measured[name].append(row)
+    for row in measured["run"]:
+        row["steps"] = options.steps
+    worst = [
+        {**max(found, key=lambda row: row["ratio"]), "row": name}
+        for name, found in measured.items()
+    ]
+    step = measured["run"][0]["seconds"] / options.steps
+    every = [*measured["forward"], *measured["run"], *worst, progress(step)]
+    columns = ("row", "width", "steps", "seconds", "spread", "baseline_seconds")
+    print(rows.table(every, (*columns, "ratio", "error", "compile_seconds", "share")))
+    print(f"{rows.save('denoise', every)}: {rows.device()}")
+
+
+if __name__ == "__main__":
+    main()

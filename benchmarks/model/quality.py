@@ -1,0 +1,192 @@
+"""How good the small Wan of the shapes world is, as the world's oracle reads it.
+
+    python -m benchmarks.model.quality                      # the shipped weights
+    python -m benchmarks.model.quality --rows vae curve     # only these
+    python -m benchmarks.model.quality --weights DIR --dtype float32
+
+Prompts of combinations that training never saw (`held_out`) and of those that it saw
+(`seen`), with the config's 50 steps and guidance and with the distilled transformer;
+the same held-out prompts over fewer and fewer steps; the VAE alone on rendered videos;
+and a picture, results/quality.png. A prompt's number is its video's seed. A row is
+written as soon as it is measured; the others stay.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.lib import contact_sheet, rows
+from benchmarks.lib.judged import Model, reconstruction_scores, sampled, sampling_row
+from benchmarks.model.quality_tables import with_detail_of_vae
+from chorus_jax.checkpoints import Card, shipped
+from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.wan.parts import TRANSFORMER
+from chorus_jax.request import Request
+from chorus_jax.training.vae import reconstructed
+from chorus_jax.training.world.attributes import (
+    held_out_combinations,
+    training_combinations,
+)
+from chorus_jax.training.world.examples import prompts
+from configs import shapes, shapes_4step
+
+DISTILLED = shapes_4step.TRANSFORMER
+CURVE = (2, 4, 8, 12, 16, 25, 50)
+SHEET = 6  # prompts
+SPLITS = {"held_out": held_out_combinations, "seen": training_combinations}
+COLUMNS = (
+    *("row", "steps", "prompts", "accuracy", "accuracy_colour", "accuracy_shape"),
+    *("accuracy_size", "accuracy_motion", "accuracy_background", "render_db"),
+    *("detail", "detail_of_vae", "flicker", "smoothness", "psnr", "ssim", "seconds"),
+)
+Rows = Iterator[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The models and how many prompts each is given, in batches of `batch`.
+
+    `distilled` is None if the weights have none; `reconstruct` sends videos through
+    the VAE, [b f h w 3] in 8 bits to floats in [-1, 1].
+    """
+
+    full: Model
+    distilled: Model | None
+    reconstruct: Callable[[np.ndarray], Any]
+    prompts: int = 400
+    curve_prompts: int = 100
+    batch: int = 16
+
+    def accuracy(self, split: str) -> Rows:
+        """Prompts of a split, with the steps that the config asks for."""
+        asked = prompts(SPLITS[split](), self.prompts, seed=0)
+        yield sampling_row(split, self.full, asked, self.batch)
+
+    def accuracy4(self, split: str) -> Rows:
+        """The same prompts with the distilled transformer."""
+        if self.distilled is None:
+            print(f"no {DISTILLED} in these weights: its rows are left out")
+            return
+        asked = prompts(SPLITS[split](), self.prompts, seed=0)
+        name = f"{split} {self.distilled.steps} steps"
+        yield sampling_row(name, self.distilled, asked, self.batch)
+
+    def curve(self) -> Rows:
+        """The same held-out prompts and seeds at every number of steps."""
+        asked = prompts(held_out_combinations(), self.curve_prompts, seed=0)
+        for steps in CURVE:
+            model = replace(self.full, request=replace(self.full.request, steps=steps))
+            yield sampling_row(f"steps {steps}", model, asked, self.batch)
+
+    def vae(self) -> Rows:
+        """Held-out rendered videos through the VAE."""
+        asked = prompts(held_out_combinations(), self.curve_prompts, seed=0)
+        scores = reconstruction_scores(
+            self.reconstruct, asked, self.full.world, self.batch
+        )
+        yield {
+            "row": "vae",
+            "prompts": len(asked),
+            **scores,
+            "dtype": self.full.dtype,
+            "weights": {"vae": self.full.weights["vae"]},
+        }
+
+    def sheet(self) -> Rows:
+        """Draws the picture; gives no rows."""
+        asked = prompts(held_out_combinations(), SHEET, seed=0)
+        shown = [
+            (
+                f"{model.steps} steps",
+                [
+                    each
+                    for batch in sampled(model, asked, SHEET)
+                    for each in batch.frames
+                ],
+            )
+            for model in (self.full, self.distilled)
+            if model is not None
+        ]
+        path = rows.RESULTS / "quality.png"
+        contact_sheet.draw(path, [prompt.caption for prompt in asked], shown)
+        print(path)
+        yield from ()
+
+
+GROUPS: dict[str, Callable[[Bench], Rows]] = {
+    **{split: partial(Bench.accuracy, split=split) for split in SPLITS},
+    **{f"{split}_4": partial(Bench.accuracy4, split=split) for split in SPLITS},
+    "curve": Bench.curve,
+    "vae": Bench.vae,
+    "sheet": Bench.sheet,
+}
+
+
+def load(options: argparse.Namespace) -> Bench:
+    """The models of a weights folder, the shipped one if none is named."""
+    folder: Path = options.weights or shipped.folder(shapes.WEIGHTS)
+    card = Card.read(folder)
+
+    def load_pipeline(transformer: str) -> Pipeline:
+        return Pipeline.load(folder, transformer=transformer, dtype=options.dtype)
+
+    def model(pipeline: Pipeline, transformer: str, request: Request) -> Model:
+        names = (transformer, "text_encoder", "vae")
+        weights = {name: card.part(name).fingerprint[:12] for name in names}
+        return Model(pipeline, request, weights, pipeline.sizes.transformer.dtype)
+
+    full, distilled = load_pipeline(TRANSFORMER), None
+    if DISTILLED in card.parts:
+        request = shapes_4step.get_config()
+        distilled = model(load_pipeline(DISTILLED), DISTILLED, request)
+    return Bench(
+        model(full, TRANSFORMER, shapes.get_config()),
+        distilled,
+        partial(reconstructed, full.vae),
+        options.prompts,
+        options.curve_prompts,
+        options.batch,
+    )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument(
+        "--weights", type=Path, help="a model's folder; the shipped one if unset"
+    )
+    top.add_argument("--rows", nargs="+", choices=list(GROUPS), default=list(GROUPS))
+    top.add_argument("--prompts", type=int, default=400, help="of a row of accuracy")
+    top.add_argument(
+        "--curve-prompts", type=int, default=100, help="of curve's rows and of vae"
+    )
+    top.add_argument("--batch", type=int, default=16)
+    top.add_argument(
+        "--dtype", choices=["bfloat16", "float32"], help="as stored if unset"
+    )
+    return top
+
+
+def main() -> None:
+    """Measures, writes every row, prints the table."""
+    options = parser().parse_args()
+    rows.commit()  # rows name it: better to fail here than after an hour
+    bench = load(options)
+    for group in options.rows:
+        for row in GROUPS[group](bench):
+            rows.update("quality", [row])
+    here = rows.device()
+    measured = [row for row in rows.load("quality") if row["device"] == here]
+    print(rows.table(with_detail_of_vae(measured), COLUMNS))
+    print(here)
+
+
+if __name__ == "__main__":
+    main()

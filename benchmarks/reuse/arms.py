@@ -1,0 +1,179 @@
+"""What is compared: one base policy, and what is left of it as parts are taken away.
+
+    chorus_skip  the base policy
+    chorus       without its list of skipped steps
+    key_gain     ... without regions: all tokens run in stage 2
+    output_gain  ... without the gain of keys
+    stage1       ... without the gain of the output: its stage 2 is like its stage 3
+
+Of arms that compute alike (see `working`) the first one runs for all: where gains are
+1, say, or no step is regional, there is nothing to take away. Beside them are NIRVANA's
+table (see `policies.nirvana`), `full`, which reuses nothing, and two that compute as
+much as `chorus` does (see `chorus_costs`): `fewer`, as many full steps without any
+reuse, and `nirvana_equal`, as many after NIRVANA's one stage, from a later key step on
+than its table says.
+"""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.inter_request.policy.policies import nirvana
+from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+from chorus_jax.request import Request
+
+FULL, FEWER, EQUAL = "full", "fewer", "nirvana_equal"
+WHOLE, SKIPPING = "chorus", "chorus_skip"
+LADDER = ("stage1", "output_gain", "key_gain", WHOLE, SKIPPING)
+ARMS = (FULL, FEWER, "nirvana", EQUAL, *LADDER)
+
+# Points of the curve, as shares of the steps: K1 of stage 1 alone; K1, K2 and the
+# active share; steps without reuse. Then gains of keys and of the output from K1 to K2
+# of `GAINS_AT`, all tokens run, beside stage 1 alone from there.
+CURVE_STAGE1 = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9)
+CURVE_CHORUS = (
+    *((0.2, 0.8, 0.5), (0.2, 0.8, 0.25), (0.4, 0.8, 0.5), (0.4, 0.9, 0.5)),
+    *((0.4, 0.9, 0.25), (0.6, 0.9, 0.5), (0.6, 0.9, 0.25)),
+)
+CURVE_FEWER = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+GAINS_AT = (0.4, 0.9)
+CURVE_GAINS = ((1.5, 1.0), (2.0, 1.0), (3.0, 1.0), (1.0, 1.25))
+
+
+def policies(base: Policy) -> dict[str, Policy]:
+    """The arms that an engine runs, by name."""
+    whole = replace(base, skipped=())
+    key_gain = with_tiers(whole, active=1.0)
+    output_gain = with_tiers(key_gain, key_gain=1.0)
+    stage1 = with_tiers(output_gain, output_gain=1.0)
+    ladder = (stage1, output_gain, key_gain, whole, base)
+    return {
+        FULL: Policy(base.steps, (), ()),
+        "nirvana": nirvana(base),
+        **dict(zip(LADDER, ladder, strict=True)),
+    }
+
+
+def stage1_at(base: Policy, first: int) -> Policy:
+    """Stage 1 alone, up to this step, for every score; no reuse at step 0."""
+    return with_only(base, *([Tier(0.0, first, first)] if first else []))
+
+
+def with_only(base: Policy, *tiers: Tier) -> Policy:
+    """These tiers and no more key steps than they need, else the base, unskipped."""
+    return Policy(base.steps, tiers, needed(*tiers), base.regions, look=base.look)
+
+
+def working(policy: Policy) -> Policy:
+    """The policy without what does nothing: equal for policies that compute alike.
+
+    The active share does nothing in a tier without a region step, nor how regions are
+    chosen if no tier has one; gains do nothing in one without a stage 2, and skipped
+    steps that every tier needs are not skipped.
+    """
+    plans = [
+        StagePlan(policy.steps, tier.reuse_until, tier.region_until)
+        for tier in policy.tiers
+    ]
+    skipped = {
+        step
+        for plan in plans
+        for step in policy.skipped
+        if step > plan.start and step not in plan.needed
+    }
+    tiers = tuple(_working(*each) for each in zip(policy.tiers, plans, strict=True))
+    regional = any(tier.active < 1 for tier in tiers)
+    return replace(
+        policy,
+        tiers=tiers,
+        regions=policy.regions if regional else Regions(),
+        skipped=tuple(sorted(skipped)),
+    )
+
+
+def _working(tier: Tier, plan: StagePlan) -> Tier:
+    if not plan.regional:
+        tier = replace(tier, active=1.0)
+    if plan.region_until == plan.reuse_until:
+        tier = replace(tier, key_gain=1.0, output_gain=1.0)
+    return tier
+
+
+def with_tiers(policy: Policy, **changes: Any) -> Policy:
+    """The policy with these fields of all its tiers changed."""
+    return replace(
+        policy, tiers=tuple(replace(tier, **changes) for tier in policy.tiers)
+    )
+
+
+def curve(base: Policy) -> dict[str, Policy]:
+    """Policies of one tier each, for every score. Points that fall together are one."""
+    if not base.tiers:
+        return {}
+    points = itertools.chain(_stage1(base), _chorus(base), _gains(base))
+    return {
+        f"curve_{name}": with_only(base, tier)
+        for name, tier in dict(points).items()
+        if tier.region_until < base.steps
+    }
+
+
+def _stage1(base: Policy) -> Iterator[tuple[str, Tier]]:
+    for share in CURVE_STAGE1:
+        first = scaled(share, base.steps)
+        yield f"stage1_{first}", Tier(0.0, first, first)
+
+
+def _chorus(base: Policy) -> Iterator[tuple[str, Tier]]:
+    """With the gains of the base policy's highest tier."""
+    like = base.tiers[-1]
+    for *shares, active in CURVE_CHORUS:
+        first, last = (scaled(share, base.steps) for share in shares)
+        if last - first > 1:  # else no step is regional
+            tier = Tier(0.0, first, last, active, like.key_gain, like.output_gain)
+            yield f"chorus_{first}_{last}_{active:g}", tier
+
+
+def _gains(base: Policy) -> Iterator[tuple[str, Tier]]:
+    like = tier_at(base.steps, *GAINS_AT, active=1.0)
+    first, last = like.reuse_until, like.region_until
+    for key, output in CURVE_GAINS if last > first else ():
+        tier = replace(like, key_gain=key, output_gain=output)
+        yield f"gains_{first}_{last}_{key:g}_{output:g}", tier
+
+
+def scaled(share: float, steps: int) -> int:
+    """The nearest step, from 1 on."""
+    return max(1, round(share * steps))
+
+
+def curve_steps(steps: int) -> dict[str, int]:
+    """Numbers of full steps, fewer than these."""
+    counts = sorted({scaled(share, steps) for share in CURVE_FEWER})
+    return {f"curve_fewer_{count}": count for count in counts if count < steps}
+
+
+def tier_at(steps: int, first: float, last: float, active: float) -> Tier:
+    """A tier for every score, from shares of the steps; without a region if no step
+    would be regional."""
+    # 0.7 * 45 is not 31.5: rounded twice, as 45 * 7 / 10 is.
+    step = lambda share: min(max(1, round(round(share * steps, 6))), steps - 1)
+    start, end = step(first), step(last)
+    return Tier(0.0, start, end, active if end > start + 1 else 1.0)
+
+
+def needed(*tiers: Tier) -> tuple[int, ...]:
+    """The key steps whose latents these tiers start from and fill up with."""
+    return tuple(sorted({k for t in tiers for k in (t.reuse_until, t.region_until)}))
+
+
+def with_fewer(request: Request, steps: int) -> Request:
+    """The request over so many steps. Sigmas that were given become as many, evenly
+    spaced."""
+    if request.step_count == steps:
+        return request
+    if isinstance(request.steps, int):
+        return replace(request, steps=steps)
+    return replace(request, steps=tuple(1 - i / steps for i in range(steps)))

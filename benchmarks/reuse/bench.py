@@ -1,0 +1,127 @@
+"""A cache full of earlier requests, and targets with what the cache has for them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tqdm import tqdm
+
+from benchmarks.reuse.cases import Cases, changed
+from chorus_jax.engine import Cache, Engine, Reuse
+from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.engine.prompt import Prompt as Matched
+from chorus_jax.engine.recipes import recipe_of
+from chorus_jax.inter_request.match.matching import Found, Rejection
+from chorus_jax.inter_request.match.second_look import SecondLook
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+from chorus_jax.nets.tokens import Tiling
+from chorus_jax.request import Request
+from chorus_jax.training.world.examples import Prompt
+
+OWN_SEEDS = 1_000_000  # those of targets without a source; sources have smaller ones
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target with the source that the matcher gives it whatever the policy.
+
+    `request` has the source's seed, so that the full run starts from the same noise as
+    one that reuses. `changed` are the attributes in which the two differ and of which
+    the target says something. `score` is None, and nothing changed, without a source.
+    `rows` of text decide, with the policy, which program runs.
+    """
+
+    number: int
+    prompt: Prompt
+    request: Request
+    rows: int
+    source: str | None = None
+    score: float | None = None
+    changed: tuple[str, ...] = ()
+
+    def tier(self, policy: Policy) -> Tier | None:
+        """What a policy does with it, None if it computes everything."""
+        return None if self.score is None else policy.plan(self.score)
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A pipeline, the cache that all arms share, and the targets."""
+
+    pipeline: Pipeline
+    cache: Cache
+    targets: tuple[Target, ...]
+
+    @classmethod
+    def filled(
+        cls,
+        pipeline: Pipeline,
+        request: Request,
+        cases: Cases,
+        keep: Sequence[int],
+        look: SecondLook,
+    ) -> "Bench":
+        """The cache with a full run of every source, which keeps these key steps; and
+        what the look finds in it."""
+        cache = Cache.in_memory()
+        policy = Policy(request.step_count, (), tuple(keep))
+        engine = Engine(pipeline, cache, policy)
+        alone = Reuse(read=False, keep_prompt=True)
+        for seed, prompt in enumerate(tqdm(cases.sources, desc="sources")):
+            asked = replace(request, prompt=prompt.caption, seed=seed)
+            engine.generate(asked, alone)
+        bench = cls(pipeline, cache, ())
+        targets = tuple(
+            bench.target(number, prompt, request, cases.sources, look)
+            for number, prompt in enumerate(cases.targets)
+        )
+        return replace(bench, targets=targets)
+
+    def target(
+        self,
+        number: int,
+        prompt: Prompt,
+        request: Request,
+        sources: Sequence[Prompt],
+        look: SecondLook,
+    ) -> Target:
+        """A target, looked up before anything is timed."""
+        asked = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
+        engine = Engine(self.pipeline, self.cache)
+        told, conditions, _ = engine.prepared(asked)
+        rows = conditions.context.bias.shape[1]
+        found = self.found(asked, told, look)
+        if found is None:
+            return Target(number, prompt, asked, rows)
+        captions = [source.caption for source in sources]
+        seed = captions.index(str(found.head.prompt))
+        return Target(
+            number,
+            prompt,
+            replace(asked, seed=seed),
+            rows,
+            found.head.id,
+            found.score,
+            changed(prompt, sources[seed]),
+        )
+
+    def found(
+        self, request: Request, prompt: Matched, look: SecondLook
+    ) -> Found | None:
+        """The nearest source whatever its score."""
+        recipe, seen_by = recipe_of(request, self.pipeline).digest, Reuse().namespace
+        query = prompt.query(recipe, seen_by)
+        found = self.cache.matcher(query, look, least=-math.inf)
+        return None if isinstance(found, Rejection) else found
+
+    def tiling(self, request: Request) -> Tiling:
+        """The tiles of its videos."""
+        sizes = self.pipeline.sizes
+        return Tiling.fitting(sizes.grid(request), sizes.transformer.tile)
+
+    def forget(self, prompt: Prompt) -> None:
+        """The text encoder's memory of a prompt, so that every arm pays for it; the
+        negative prompt is known to a server."""
+        prompts = self.pipeline.prompts
+        ids = prompts.tokenizer([prompt.caption]).row(0).ids
+        prompts.known.pop(ids.tobytes(), None)

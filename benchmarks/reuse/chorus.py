@@ -1,0 +1,88 @@
+"""What reusing earlier requests saves, and what it costs, on the shapes world.
+
+    python -m benchmarks.reuse.chorus                       # both models, all arms
+    python -m benchmarks.reuse.chorus --steps 50 --curve    # and the curve
+    python -m benchmarks.reuse.chorus --rows --curve        # only the curve
+    python -m benchmarks.reuse.chorus --policy FILE         # another base policy
+
+Targets of combinations that training never saw are asked of an engine whose cache holds
+a full run of every source: earlier requests that differ from a target in one attribute,
+in two, or in wording only. All arms (see `chorus_arms`) make each target in turns, from
+the noise of its source. `fewer` and `nirvana_equal` compute as many steps as `chorus`
+does (see `chorus_costs`). At 4 steps the distilled transformer runs.
+
+A row is over the `hits`, over those of them that differ from their source in what they
+show (`changed`) or in wording only (`reworded`), or over `all` targets, hits and
+misses; a replayed request would be an error. Rows of `full`, `fewer` and
+`nirvana_equal` over hits are over those of `chorus`. `accuracy_changed` is of the
+attributes in which a target differs from its source, `seam` see `seams`, losses are
+against the full runs of the same targets, in the figure itself, but detail's as a
+share. The curve's points are policies of one tier, over the targets whose source shows
+something else, whatever its score. Before all else an engine without reuse must make
+the pipeline's very video.
+"""
+
+import argparse
+from pathlib import Path
+
+from benchmarks.lib import rows
+from benchmarks.reuse.arms import ARMS
+from benchmarks.reuse.cases import held_out
+from benchmarks.reuse.comparison import Comparison
+from benchmarks.reuse.models import add_options, base_policy, load_model
+
+KEY = ("row", "steps")  # the kinds of hits of another run may be others
+COLUMNS = (
+    *("row", "steps", "over", "targets", "hit_rate", "equivalents", "speedup_denoise"),
+    *("speedup_denoise_best", "speedup_total", "speedup_best", "seconds", "spread"),
+    *("accuracy", "accuracy_colour", "accuracy_shape", "accuracy_size"),
+    *("accuracy_motion", "accuracy_background", "accuracy_changed", "detail"),
+    *("render_db", "psnr", "ssim", "smoothness", "flicker", "seam", "same_as"),
+)
+
+
+def measure(options: argparse.Namespace, steps: int) -> None:
+    """Measures one model and writes its rows."""
+    loaded = load_model(options, None, steps)
+    base, told = base_policy(options.policy, loaded)
+    print(f"{steps} steps: the {told} policy is the base")
+    comparison = Comparison(loaded, base, told)
+    cases = held_out().cases(options.targets, options.sources, seed=0)
+    comparison.check_plain(cases)
+    bench = comparison.filled(cases)
+    if options.rows:
+        rows.update("chorus", list(comparison.arms(bench, options.rows)), KEY)
+    if options.curve:
+        measured = list(comparison.curve(bench, options.curve_targets))
+        rows.update("chorus", measured, KEY)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(top)
+    top.add_argument("--steps", type=int, nargs="+", default=[50, 4])
+    top.add_argument("--targets", type=int, default=200)
+    top.add_argument("--sources", type=int, default=300, help="as many or more")
+    top.add_argument("--rows", nargs="*", choices=ARMS, default=list(ARMS))
+    top.add_argument("--policy", type=Path, help="a JSON file; calibrated if unset")
+    top.add_argument("--curve", action="store_true", help="measure the curve too")
+    top.add_argument("--curve-targets", type=int, default=60)
+    return top
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the table."""
+    options = parser().parse_args()
+    rows.commit()  # rows name it: better to fail here than after an hour
+    for steps in options.steps:
+        measure(options, steps)
+    here = rows.device()
+    print(rows.table([x for x in rows.load("chorus") if x["device"] == here], COLUMNS))
+    print(here)
+
+
+if __name__ == "__main__":
+    main()

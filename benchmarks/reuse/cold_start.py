@@ -1,0 +1,185 @@
+"""From an empty cache on: how many requests are hits, and what the mean one takes.
+
+    python -m benchmarks.reuse.cold_start
+    python -m benchmarks.reuse.cold_start --steps 4 --requests 400
+
+Requests to the shipped model, one after another: meanings of the shapes world with a
+Zipf popularity, each time in other words and from other noise, so that none is an exact
+repeat. Figure 9 of the Chorus paper (arXiv 2604.04451) shows the same of its traffic.
+Every tenth request is also made without a cache, in turns; a request during which
+something was compiled is made again, and the first time does not count.
+
+A row is of one window of requests: `hit_rate`, mean `seconds` (admission included) and
+`equivalents`, `accuracy` of the videos; `baseline_seconds` and `baseline_accuracy` are
+of the requests made without a cache in all windows, `ratio` is seconds over that.
+`benchmarks.reuse.cold_start_prompts` has the hit rates on prompts of real users.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.lib import rows
+from benchmarks.lib.compiling import Compilations
+from benchmarks.lib.judged import judge
+from benchmarks.reuse.cases import Worded
+from benchmarks.reuse.models import Loaded, add_options, base_policy, load_model
+from chorus_jax.engine import Cache, Engine, Ledger, Reuse
+from chorus_jax.request import Request
+from chorus_jax.training.world.attributes import Attributes, held_out_combinations
+from chorus_jax.training.world.examples import Prompt
+
+KEY = ("row", "steps", "until")
+COLUMNS = (
+    *("row", "steps", "until", "hit_rate", "equivalents", "seconds"),
+    *("baseline_seconds", "ratio", "accuracy", "baseline_accuracy"),
+)
+BESIDE = 10  # one of so many requests is made without a cache too
+MEMORY = 4 * 2**30
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests for meanings of which the r-th is asked for as often as 1 / r^exponent
+    says."""
+
+    meanings: Sequence[Attributes]
+    exponent: float
+
+    def prompts(self, count: int, seed: int) -> Iterator[Prompt]:
+        """So many prompts, the same for the same seed."""
+        rng = np.random.default_rng(seed)
+        ranks = np.arange(1, len(self.meanings) + 1)
+        shares = ranks**-self.exponent
+        for which in rng.choice(len(ranks), count, p=shares / shares.sum()):
+            wording = int(rng.integers(2**32))
+            yield Worded.of(self.meanings[which], wording).prompt
+
+    @classmethod
+    def of(cls, pool: Sequence[Attributes], count: int, exponent: float) -> "Traffic":
+        """So many meanings of the pool, in a random order of popularity."""
+        order = np.random.default_rng(1).permutation(len(pool))[:count]
+        return cls([pool[i] for i in order], exponent)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A request: its ledger, seconds by the clock, and the share of what was asked that
+    its video shows."""
+
+    ledger: Ledger
+    seconds: float
+    accuracy: float
+
+
+class Server:
+    """An engine that is asked one request after another."""
+
+    def __init__(self, engine: Engine):
+        self.engine, self.compilations = engine, Compilations()
+
+    def __call__(self, prompt: Prompt, request: Request, reuse: Reuse) -> Served:
+        """What became of a request, timed without compilation."""
+        pipeline, store = self.engine.pipeline, self.engine.cache.store
+        while True:
+            compiled, began = self.compilations.count, time.perf_counter()
+            result = self.engine.generate(request, reuse)
+            seconds = time.perf_counter() - began
+            if self.compilations.count == compiled:
+                break
+            store.delete(str(result.entry))
+            pipeline.prompts.forget()
+        scores = judge(prompt, result.video.frames)
+        shown = [v for name, v in scores.items() if name.startswith("accuracy_")]
+        return Served(result.ledger, seconds, float(np.mean(shown)))
+
+
+def served(
+    loaded: Loaded, engine: Engine, asked: Sequence[Prompt]
+) -> tuple[list[Served], list[Served]]:
+    """All requests by the engine, and those made without its cache."""
+    server, cached, plain = Server(engine), [], []
+    for seed, prompt in enumerate(tqdm(asked, unit="request")):
+        request = replace(loaded.request, prompt=prompt.caption, seed=seed)
+        cached.append(server(prompt, request, Reuse()))
+        if seed % BESIDE == 0:
+            engine.pipeline.prompts.forget()
+            off = Reuse(read=False, write=False)
+            plain.append(server(prompt, request, off))
+    return cached, plain
+
+
+def windows(
+    cached: Sequence[Served], plain: Sequence[Served], size: int
+) -> Iterator[dict[str, Any]]:
+    """A row for each window of so many requests; the last one may be shorter."""
+    base = float(np.mean([each.seconds for each in plain]))
+    right = float(np.mean([each.accuracy for each in plain]))
+    for first in range(0, len(cached), size):
+        part = cached[first : first + size]
+        seconds = float(np.mean([each.seconds for each in part]))
+        hits = [each.ledger.kind == "semantic" for each in part]
+        yield {
+            "row": "shapes",
+            "until": first + len(part),
+            "hit_rate": float(np.mean(hits)),
+            "equivalents": float(np.mean([each.ledger.equivalents for each in part])),
+            "seconds": seconds,
+            "baseline_seconds": base,
+            "ratio": seconds / base,
+            "accuracy": float(np.mean([each.accuracy for each in part])),
+            "baseline_accuracy": right,
+        }
+
+
+def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
+    """The rows of one model."""
+    loaded = load_model(options, None, steps)
+    policy, told = base_policy(options.policy, loaded)
+    traffic = Traffic.of(held_out_combinations(), options.meanings, options.exponent)
+    engine = Engine(loaded.pipeline, Cache.in_memory(MEMORY), policy)
+    asked = list(traffic.prompts(options.requests, seed=0))
+    cached, plain = served(loaded, engine, asked)
+    common = {
+        "steps": steps,
+        "meanings": len(traffic.meanings),
+        "exponent": options.exponent,
+        "base": told,
+        **loaded.told,
+    }
+    return [{**row, **common} for row in windows(cached, plain, options.window)]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(top)
+    top.add_argument("--steps", type=int, nargs="+", default=[4])
+    top.add_argument("--requests", type=int, default=400)
+    top.add_argument("--window", type=int, default=25, help="requests of one row")
+    top.add_argument("--meanings", type=int, default=150, help="that are asked for")
+    top.add_argument("--exponent", type=float, default=1.0, help="of the Zipf law")
+    top.add_argument("--policy", type=Path, help="a JSON file; calibrated if unset")
+    return top
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the table."""
+    options = parser().parse_args()
+    rows.commit()  # rows name it: better to fail here than after minutes
+    measured = [row for steps in options.steps for row in measure(options, steps)]
+    rows.update("cold_start", measured, KEY)
+    print(rows.table(measured, COLUMNS))
+    print(rows.device())
+
+
+if __name__ == "__main__":
+    main()

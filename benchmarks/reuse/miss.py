@@ -1,0 +1,192 @@
+"""What a request that finds nothing costs, beside one without a cache.
+
+    python -m benchmarks.reuse.miss                  # the 50-step model
+    python -m benchmarks.reuse.miss --steps 4
+
+The shipped model. In turns the same request is made by the pipeline (`plain`), and by
+engines whose caches hold so many entries of its recipe that are all too far, and which
+leave its latents there: a cache in memory (`miss`), and one in a temporary folder,
+where it is safely on disk before `generate` returns (`miss_folder`; TMPDIR says on
+which disk, a folder in memory would cost nothing). Each round begins with another, and
+all embed the prompt anew. `ratio` is the median over the rounds of a miss over plain,
+each pair from one round (the goal is 1.03 at most); `admit_seconds` are those beside
+all parts of the ledger, mostly of admission. Checked in every round: all make the same
+frames.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.lib import rows
+from benchmarks.lib.timing import Timing
+from benchmarks.reuse.models import Loaded, add_options, load_model
+from chorus_jax.engine import Cache, Engine, Result
+from chorus_jax.engine.pipeline import Video
+from chorus_jax.engine.policies import default_for
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.inter_request.store import Entry
+from chorus_jax.request import Request
+
+PROMPT = "a red circle moves left on a gray background"
+PLAIN = "plain"
+DISK = 2**30
+KEY = ("row", "steps")
+Row = dict[str, Any]
+
+
+class Taken(NamedTuple):
+    """Seconds of a request, and what a ledger's parts leave of them."""
+
+    seconds: float
+    left: float = 0.0
+
+
+Round = dict[str, Taken]
+
+
+def never(request: Request) -> Policy:
+    """Our key steps, and a threshold that no request reaches here."""
+    ours = default_for(request)
+    return replace(ours, tiers=(replace(ours.tiers[-1], least=0.99),))
+
+
+def filled(loaded: Loaded, cache: Cache, entries: int) -> Engine:
+    """An engine whose cache has so many entries of its recipe in random directions."""
+    engine, store = Engine(loaded.pipeline, cache, never), cache.store
+    first = engine.generate(replace(loaded.request, prompt=PROMPT, seed=0)).entry
+    like = None if first is None else store.get(first, "default")
+    if like is None:
+        raise SystemExit("the cache took no entry: give it more memory")
+    store.delete(like.id)
+    rng = np.random.default_rng(0)
+    for number in range(entries):
+        store.admit(other(like, number, rng))
+    return engine
+
+
+def other(like: Entry, number: int, rng: np.random.Generator) -> Entry:
+    """An entry as large, of another prompt."""
+    vector = rng.standard_normal(like.embedding.shape).astype(np.float32)
+    return replace(
+        like,
+        id=f"{number:032x}",
+        exact=f"{number:064x}",
+        embedding=vector / np.linalg.norm(vector),
+    )
+
+
+def rounds(
+    loaded: Loaded, engines: Mapping[str, Engine], count: int
+) -> Iterator[Round]:
+    """So many rounds of plain and of each engine's miss, after one that compiles and
+    does not count."""
+    ways: dict[str, Callable[[Request], Any]] = {
+        PLAIN: lambda request: loaded.pipeline(request)[0],
+        **{name: engine.generate for name, engine in engines.items()},
+    }
+    for turn in tqdm(range(count + 1), unit="round"):
+        request = replace(loaded.request, prompt=PROMPT, seed=turn)
+        made, seconds = in_turn(ways, request, turn, loaded.pipeline.prompts.forget)
+        found = {PLAIN: Taken(seconds[PLAIN])}
+        for name, engine in engines.items():
+            check(made[PLAIN], made[name])
+            engine.cache.store.delete(str(made[name].entry))
+            left = seconds[name] - made[name].ledger.total
+            found[name] = Taken(seconds[name], left)
+        if turn:
+            yield found
+
+
+def in_turn(
+    ways: Mapping[str, Callable[[Request], Any]],
+    request: Request,
+    turn: int,
+    forget: Callable[[], None],
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """What each way makes of a request whose prompt is new to it, and its seconds.
+
+    Each turn begins with another: what one leaves the disk to do may fall to all.
+    """
+    names = list(ways)
+    first = turn % len(names)
+    made, seconds = {}, {}
+    for name in names[first:] + names[:first]:
+        forget()
+        began = time.perf_counter()
+        made[name] = ways[name](request)
+        seconds[name] = time.perf_counter() - began
+    return made, seconds
+
+
+def check(plain: Video, miss: Result) -> None:
+    """SystemExit unless it is a miss, and both are the same video."""
+    if miss.ledger.kind != "miss" or miss.entry is None:
+        raise SystemExit(f"expected a miss that leaves an entry, got {miss.ledger}")
+    if not np.array_equal(plain.frames, miss.video.frames):
+        raise SystemExit("a miss is not what the pipeline makes: find out why first")
+
+
+def row(name: str, loaded: Loaded, entries: int, found: Sequence[Round]) -> Row:
+    """The row of an engine's misses in these rounds."""
+    pairs = [(each[PLAIN], each[name]) for each in found]
+    plain = Timing(tuple(ours.seconds for ours, _ in pairs))
+    miss = Timing(tuple(ours.seconds for _, ours in pairs))
+    return {
+        "row": name,
+        "steps": loaded.steps,
+        "entries": entries,
+        "seconds": miss.median,
+        "spread": miss.spread,
+        "baseline_seconds": plain.median,
+        "baseline_spread": plain.spread,
+        "ratio": statistics.median(b.seconds / a.seconds for a, b in pairs),
+        "admit_seconds": statistics.median(ours.left for _, ours in pairs),
+        **loaded.told,
+    }
+
+
+def measure(options: argparse.Namespace, steps: int) -> list[Row]:
+    """The rows of one model."""
+    loaded = load_model(options, None, steps)
+    with tempfile.TemporaryDirectory() as folder:
+        caches = {
+            "miss": Cache.in_memory(),
+            "miss_folder": Cache.in_folder(folder, DISK),
+        }
+        engines = {
+            name: filled(loaded, cache, options.entries)
+            for name, cache in caches.items()
+        }
+        found = list(rounds(loaded, engines, options.rounds))
+        for cache in caches.values():
+            cache.close()
+    return [row(name, loaded, options.entries, found) for name in engines]
+
+
+def main() -> None:
+    """Checks, measures, prints the table, writes the rows."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(parser)
+    parser.add_argument("--steps", type=int, nargs="+", default=[50, 4])
+    parser.add_argument("--entries", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=21)
+    options = parser.parse_args()
+    rows.commit()  # rows name it: better to fail here than after the rounds
+    measured = [row for steps in options.steps for row in measure(options, steps)]
+    rows.update("miss", measured, KEY)
+    columns = ["row", "steps", "entries", "seconds", "spread", "baseline_seconds"]
+    print(rows.table(measured, [*columns, "baseline_spread", "ratio", "admit_seconds"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The model of a config, and the policy that reuse on it begins with."""
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.reuse.arms import with_fewer
+from chorus_jax.checkpoints import Card, shipped
+from chorus_jax.cli.choice import BY_STEPS, OTHERWISE
+from chorus_jax.cli.config_file import load_config
+from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.wan.parts import stored_names
+from chorus_jax.inter_request.policy import policy_file
+from chorus_jax.inter_request.policy.policies import calibrated, default_policy
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.request import Request
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A pipeline, its request over so many steps, and what rows say of both."""
+
+    name: str
+    steps: int
+    pipeline: Pipeline
+    request: Request
+    told: dict[str, Any]
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Which weights, and how they are run."""
+    parser.add_argument("--weights", type=Path, help="a folder; the shipped if unset")
+    parser.add_argument(
+        "--dtype", choices=["bfloat16", "float32"], help="as stored if unset"
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        nargs=3,
+        metavar=("F", "H", "W"),
+        help="tokens of a region's tile; as the weights say if unset",
+    )
+
+
+def load_model(options: Namespace, config: str | None, steps: int | None) -> Loaded:
+    """The model of a config, without one that which the shipped weights have for the
+    steps; without steps it runs the config's. ValueError for what does not exist."""
+    told = load_config(config or BY_STEPS.get(steps or 0, OTHERWISE))
+    if options.weights is None and told.weights is None:
+        raise ValueError(
+            f"--config {told.name} is for weights that are not shipped: give --weights"
+        )
+    folder = options.weights or shipped.folder(str(told.weights))
+    pipeline = Pipeline.load(folder, transformer=told.transformer, dtype=options.dtype)
+    if options.tile is not None:
+        sizes = pipeline.sizes
+        transformer = replace(sizes.transformer, tile=tuple(options.tile))
+        pipeline.sizes = replace(sizes, transformer=transformer)
+    own = told.request.step_count
+    request, card = with_fewer(told.request, steps or own), Card.read(folder)
+    stored = stored_names(told.transformer).values()
+    return Loaded(
+        told.weights or Path(folder).name,
+        steps or own,
+        pipeline,
+        request,
+        {
+            "dtype": pipeline.sizes.transformer.dtype,
+            "tile": pipeline.sizes.transformer.tile,
+            "weights": {name: card.part(name).fingerprint[:12] for name in stored},
+        },
+    )
+
+
+def base_policy(file: Path | None, loaded: Loaded) -> tuple[Policy, str]:
+    """The policy of a file, else that calibrated on these weights at these steps, else
+    the default one; and which it is."""
+    steps = loaded.steps
+    if file is not None:
+        return policy_file.read(file).policy.for_steps(steps), str(file)
+    found = calibrated(loaded.pipeline.fingerprints, steps)
+    if found is not None:
+        return found.policy, f"calibrated {loaded.name} {steps}"
+    return default_policy(steps), "default"

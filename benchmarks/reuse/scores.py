@@ -1,0 +1,159 @@
+"""What the arms' videos show and took, target by target, and rows of it."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import filterfalse
+from typing import Any
+
+from benchmarks.lib.judged import Scores, judge, means
+from benchmarks.lib.timing import Timing
+from benchmarks.reuse.bench import Target
+from benchmarks.reuse.losses import RELIABLE, losses
+from benchmarks.reuse.running import Run
+from benchmarks.reuse.seams import seam
+from chorus_jax.engine import Ledger
+from chorus_jax.training.world.metrics import psnr, ssim
+
+
+@dataclass(frozen=True)
+class Record:
+    """One target in one arm: its number, what was computed, what the video shows."""
+
+    number: int
+    ledger: Ledger
+    scores: Scores
+
+    @property
+    def way(self) -> tuple[float, ...]:
+        """Equal for runs that compute alike."""
+        ledger = self.ledger
+        steps = (ledger.reuse_until, ledger.region_until)
+        return *steps, ledger.active, ledger.equivalents
+
+
+def scored(target: Target, run: Run, full: Run) -> Scores:
+    """The oracle's scores; of each attribute that differs from the source `changed_`
+    and its name, 1 if it is right, and `accuracy_changed`, 1 if all are; `psnr` and
+    `ssim` to the full run, which has the same noise, unless they are equal; `seam` if a
+    region was run."""
+    scores = judge(target.prompt, run.frames)
+    changed = {f"changed_{x}": scores[f"accuracy_{x}"] for x in target.changed}
+    if changed:
+        scores |= {**changed, "accuracy_changed": float(all(changed.values()))}
+    near = psnr(run.frames, full.frames)
+    if math.isfinite(near):
+        scores |= {"psnr": near, "ssim": ssim(run.frames, full.frames)}
+    border = None
+    if run.region is not None:
+        border = seam(run.frames, full.frames, run.region)
+    return scores if border is None else {**scores, "seam": border}
+
+
+def of_reliable(scores: Scores, names: Collection[str]) -> Scores:
+    """The scores, with the share of these attributes that are right, and 1 if those of
+    them that differ from the source are; without attributes nothing more.
+
+    What a model does badly anyway is right or wrong by chance, with reuse and without:
+    a hundred hits say nothing of it but noise.
+    """
+    right, changed = (
+        [scores[f"{kind}_{x}"] for x in names if f"{kind}_{x}" in scores]
+        for kind in ("accuracy", "changed")
+    )
+    share, every = RELIABLE
+    found = dict(scores)
+    if right:
+        found[share] = sum(right) / len(right)
+    if changed:
+        found[every] = float(all(changed))
+    return found
+
+
+def rows_of(
+    records: Sequence[Record], full: Mapping[int, Record], hits: Collection[int]
+) -> list[dict[str, Any]]:
+    """Rows over the hits, over those of them whose source shows something else
+    (`changed`) and those whose source says the same in other words (`reworded`), if
+    there are any, and over all targets.
+
+    `full` are the same targets' full runs. ValueError for a replayed request: that is
+    neither a hit nor a miss.
+    """
+    replayed = [each.number for each in records if each.ledger.kind == "exact"]
+    if replayed:
+        raise ValueError(
+            f"the targets {replayed} were replayed: their requests are in the cache, "
+            "make cases that are not"
+        )
+    found = [each for each in records if each.number in hits]
+    differs = lambda each: "accuracy_changed" in each.scores
+    semantic = sum(each.ledger.kind == "semantic" for each in records)
+    common = {"hit_rate": semantic / len(records)}
+    groups = {
+        "hits": found,
+        "changed": list(filter(differs, found)),
+        "reworded": list(filterfalse(differs, found)),
+        "all": list(records),
+    }
+    return [
+        {"over": over, "targets": len(group), **common, **figures(group, full)}
+        for over, group in groups.items()
+        if group
+    ]
+
+
+def figures(records: Sequence[Record], full: Mapping[int, Record]) -> dict[str, Any]:
+    """Means over these targets, and paired losses against their full runs.
+
+    A speed-up is the ratio to the same target's full run in the same turn; that of
+    denoising has look-up and load in it. `speedup_denoise_best` and `speedup_best`, of
+    whole requests, are those of the fastest way to compute, the median over the targets
+    that went it. `seconds` are of a whole request, and of each part of it.
+    """
+    scores = [each.scores for each in records]
+    lost = losses(scores, [full[each.number].scores for each in records])
+    shares = [_speedups(each, full[each.number]) for each in records]
+    ways = [each.way for each in records]
+    return {
+        "equivalents": statistics.fmean(each.ledger.equivalents for each in records),
+        **means(shares),
+        "speedup_denoise_best": _best(ways, [x["speedup_denoise"] for x in shares]),
+        "speedup_best": _best(ways, [x["speedup_total"] for x in shares]),
+        **_seconds([each.ledger for each in records]),
+        **means(scores),
+        **{f"{name}_loss": loss.mean for name, loss in lost.items()},
+        **{f"{name}_loss_error": loss.error for name, loss in lost.items()},
+    }
+
+
+def _best(ways: Sequence[tuple[float, ...]], values: Sequence[float]) -> float:
+    """The largest of the ways' medians."""
+    groups = defaultdict(list)
+    for way, value in zip(ways, values, strict=True):
+        groups[way].append(value)
+    return max(map(statistics.median, groups.values()))
+
+
+def _speedups(ours: Record, full: Record) -> Scores:
+    denoise = _denoising(full.ledger) / _denoising(ours.ledger)
+    total = full.ledger.total / ours.ledger.total
+    return {"speedup_denoise": denoise, "speedup_total": total}
+
+
+def _denoising(ledger: Ledger) -> float:
+    """Seconds until there are latents, but for the text encoder's."""
+    return sum(ledger.seconds.get(part, 0.0) for part in ("look_up", "load", "denoise"))
+
+
+def _seconds(ledgers: Sequence[Ledger]) -> Scores:
+    timing = Timing(tuple(ledger.total for ledger in ledgers))
+    spread = {"spread": timing.spread} if len(ledgers) > 1 else {}
+    parts = dict.fromkeys(name for ledger in ledgers for name in ledger.seconds)
+    by_part = {
+        f"seconds_{name}": statistics.median(x.seconds.get(name, 0.0) for x in ledgers)
+        for name in parts
+    }
+    return {"seconds": timing.median, **spread, **by_part}

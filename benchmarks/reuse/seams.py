@@ -1,0 +1,61 @@
+"""Whether the border of a region shows in the video."""
+
+import numpy as np
+from jaxtyping import Bool, Int, UInt8
+
+from chorus_jax.nets.tokens import Size, Tiling
+from chorus_jax.training.world.pixels import Planes, to_planes
+
+Region = Bool[np.ndarray, "f h w"]
+Frames = UInt8[np.ndarray, "g y x 3"]
+
+FLOOR = 1e-3  # of a mean step between pixels: what has no steps at all has no seam
+
+
+def region_of(tiles: Int[np.ndarray, " k"], tiling: Tiling, patch: Size) -> Region:
+    """Where these tiles are: a cell a token, frames of latents along the first axis."""
+    active = np.zeros(tiling.count, bool)
+    active[tiles] = True
+    tokens = np.repeat(active, tiling.size)[tiling.place].reshape(tiling.grid)
+    return np.repeat(tokens, patch[0], axis=0)
+
+
+def seam(frames: Frames, full: Frames, region: Region) -> float | None:
+    """How much more the region's border shows than in the full run: 1 is not at all.
+
+    On the lines between tokens, the mean absolute step from pixel to pixel where the
+    line borders the region, over that on the lines that do not; and this over the same
+    of the full run's video on the same lines, since regions end where objects do. Only
+    borders within a frame; None where the region has none, or no other line is left.
+    """
+    mask = _by_frame(region, len(frames))
+    ours, theirs = (_contrast(to_planes(video), mask) for video in (frames, full))
+    return None if ours is None or theirs is None else ours / theirs
+
+
+def _by_frame(region: Region, frames: int) -> Region:
+    """The region in each frame: of latents, the first is of one frame, each other one
+    of as many as the VAE makes of it."""
+    latents = len(region)
+    if latents == 1:
+        return np.repeat(region, frames, axis=0)
+    return region[-(-np.arange(frames) * (latents - 1) // (frames - 1))]
+
+
+def _contrast(planes: Planes, mask: Region) -> float | None:
+    """Mean step across the region's border, over that across the other lines."""
+    border, other = [], []
+    for axis in (1, 2):
+        # Columns become rows.
+        video = planes if axis == 1 else planes.swapaxes(2, 3)
+        cells = mask if axis == 1 else mask.swapaxes(1, 2)
+        height, width = (a // b for a, b in zip(video.shape[2:], cells.shape[1:]))
+        lines = np.arange(1, cells.shape[1]) * height
+        steps = abs(video[:, :, lines] - video[:, :, lines - 1]).mean(axis=1)
+        apart = np.repeat(cells[:, 1:] != cells[:, :-1], width, axis=2)
+        border.append(steps[apart])
+        other.append(steps[~apart])
+    at, off = np.concatenate(border), np.concatenate(other)
+    if not len(at) or not len(off):
+        return None
+    return float((at.mean() + FLOOR) / (off.mean() + FLOOR))

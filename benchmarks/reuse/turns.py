@@ -1,0 +1,38 @@
+"""All arms on every target in turns, so that their times can be compared."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from tqdm import tqdm
+
+from benchmarks.reuse.bench import Target
+from benchmarks.reuse.running import Arm
+from benchmarks.reuse.scores import Record, scored
+
+Records = dict[str, list[Record]]
+
+
+def in_turns(
+    targets: Sequence[Target], arms: Mapping[str, Arm], full: str, label: str
+) -> Records:
+    """Each arm's records; `full` names the arm that the others are compared with.
+
+    Every target is made by all arms before the next one is, and each time another arm
+    begins. Where an arm meets a program for the first time it runs twice: the first
+    run, which compiles, does not count.
+    """
+    names, warm = list(arms), set()
+    records: Records = defaultdict(list)
+    for turn, target in enumerate(tqdm(targets, desc=label, unit="target")):
+        first, made = turn % len(names), {}
+        for name in names[first:] + names[:first]:
+            arm = arms[name]
+            program = arm.program(target)
+            if program not in warm:
+                arm(target)
+                warm.add(program)
+            made[name] = arm(target)
+        for name in names:
+            scores = scored(target, made[name], made[full])
+            records[name].append(Record(target.number, made[name].ledger, scores))
+    return records

@@ -1,0 +1,112 @@
+"""Chorus with the kernels forced to each implementation that runs on this machine.
+
+    python -m benchmarks.reuse.variants
+
+A few targets at 4 steps from sources that differ from them, by a policy with a step of
+a region and amplified cross-attention: once as the platform runs it (on a CPU the plain
+path), once by each implementation. The ledgers must be equal and the videos near each
+other, or it stops. `psnr` is that of the two videos, the least over the targets (none
+if all are equal), and the accuracies are those of the oracle. On a CPU the kernels for
+TPUs and GPUs are run op by op, so nothing is timed.
+"""
+
+import argparse
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.lib import rows
+from benchmarks.lib.judged import judge
+from benchmarks.reuse.bench import Bench, Target
+from benchmarks.reuse.cases import held_out
+from benchmarks.reuse.models import add_options, load_model
+from benchmarks.reuse.running import Arm, Reusing, Run
+from chorus_jax.engine import Ledger
+from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+from chorus_jax.training.world.metrics import psnr
+from kernels_pallas import dispatch
+
+TIER = Tier(0.0, 1, 3, active=0.5, key_gain=1.5, output_gain=1.1)
+POLICY = Policy(4, (TIER,), (1, 3), Regions(halo=0.25, limit=math.inf))
+# Decibels that videos are beyond which differ by rounding alone.
+LEAST = 30.0
+COLUMNS = ("row", "targets", "psnr", "accuracy", "accuracy_own", "refused")
+
+
+def variants() -> list[str]:
+    """The implementations that run here."""
+    platform = dispatch.device()[0]
+    if platform == "cpu":
+        return ["reference", "tpu_interpreted", "gpu_interpreted"]
+    return ["reference", dispatch.PLATFORMS[platform]]
+
+
+def compared(
+    name: str, arm: Arm, targets: Sequence[Target], own: Sequence[Run]
+) -> dict[str, float | str]:
+    """What an implementation's videos are beside the platform's own."""
+    near, right = [], []
+    try:
+        both = zip(targets, own, strict=True)
+        for target, mine in tqdm(both, total=len(own), desc=name, unit="video"):
+            with dispatch.forced(name):
+                pair = mine, arm(target)
+            check_same(*(run.ledger for run in pair))
+            near.append(psnr(*(run.frames for run in pair)))
+            if not near[-1] >= LEAST:
+                raise SystemExit(
+                    f"{name}: {near[-1]:.1f} dB to the platform's own video of "
+                    f"{target.prompt!r}, expected {LEAST:g} or more: a kernel is wrong"
+                )
+            right.append([judge(target.prompt, x.frames)["accuracy"] for x in pair])
+    except NotImplementedError as refusal:
+        return {"refused": str(refusal)}
+    accuracy = np.mean(right, axis=0).tolist()
+    least = {"psnr": min(near)} if math.isfinite(min(near)) else {}
+    return {**least, "accuracy_own": accuracy[0], "accuracy": accuracy[1]}
+
+
+def check_same(own: Ledger, forced: Ledger) -> None:
+    """SystemExit unless both did the same work, from the same source, with a region."""
+    told = [replace(x, seconds={}) for x in (own, forced)]
+    if told[0] != told[1] or own.kind != "semantic" or own.active == 1:
+        raise SystemExit(f"expected two equal hits with a region, got {told}")
+
+
+def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row an implementation."""
+    loaded = load_model(options, None, POLICY.steps)
+    cases = replace(held_out(), changes=(1,)).cases(
+        options.targets, options.targets, seed=0
+    )
+    bench = Bench.filled(
+        loaded.pipeline, loaded.request, cases, POLICY.keep, POLICY.look
+    )
+    targets = [target for target in bench.targets if target.tier(POLICY)]
+    arm = Reusing(bench, POLICY)
+    own = [arm(target) for target in targets]
+    for name in variants():
+        what = {"row": name, "targets": len(targets), **loaded.told}
+        yield what | compared(name, arm, targets, own)
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the table."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(top)
+    top.add_argument("--targets", type=int, default=10)
+    options = top.parse_args()
+    rows.commit()  # rows name it: better to fail here than after minutes
+    found = list(measure(options))
+    rows.save("chorus_variants", found)
+    print(rows.table(found, COLUMNS))
+
+
+if __name__ == "__main__":
+    main()

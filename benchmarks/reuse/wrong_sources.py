@@ -1,0 +1,175 @@
+"""Requests whose nearest source is a wrong one: how many are harmed by reusing it.
+
+    python -m benchmarks.reuse.wrong_sources              # the 50-step model
+    python -m benchmarks.reuse.wrong_sources --steps 4
+
+Every target meets a cache with one source, chosen to mislead (see `wrong_pairs`): a
+word apart, near, unrelated, or the same in other words, the control, which should be a
+hit. Each is asked by two tables of tiers, each with two looks:
+
+    cosine, second_look                  our policy's tiers
+    nirvana_cosine, nirvana_second_look  NIRVANA's table as it is
+
+Chorus takes sources by the cosine alone (arXiv 2604.04451), the second look is at
+words (see `SecondLook`). Of the two looks at one table nothing differs but the look:
+both have the table's thresholds and what it reuses from each of them on, so that a
+difference in harm is the look's. Our own thresholds were chosen for scores with it, and
+may be far too low or too high for a cosine. What a cache by the cosine alone would do
+is `nirvana_cosine`: thresholds that were made for one, from .65 on, with what NIRVANA
+reuses there, not with our plans, which begin later.
+
+A hit is `harmful` if the video is wrong in an attribute in which target and source
+differ, but right in the full run from the same noise. `least` is the table's lowest
+threshold.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.lib import rows
+from benchmarks.lib.judged import Scores, judge
+from benchmarks.reuse.models import Loaded, add_options, base_policy, load_model
+from benchmarks.reuse.wrong_pairs import KINDS, Misleading, Pair
+from chorus_jax.engine import Cache, Engine, Ledger, Reuse
+from chorus_jax.inter_request.match.second_look import SecondLook
+from chorus_jax.inter_request.policy.policies import NIRVANA
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.inter_request.store import Store
+
+KEY = ("row", "look", "steps")
+COLUMNS = (
+    *("row", "look", "steps", "pairs", "cosine", "least", "hits", "harmful"),
+    *("accuracy_changed", "accuracy_changed_full", "equivalents"),
+)
+MEMORY = 2**30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a pair by one way to look."""
+
+    pair: Pair
+    ledger: Ledger
+    made: Scores
+    full: Scores
+
+
+def outcomes(
+    plain: Engine,
+    engines: Mapping[str, Engine],
+    loaded: Loaded,
+    pairs: Sequence[Pair],
+) -> Iterator[tuple[str, Outcome]]:
+    """What becomes of each pair in each way, all from the source's noise; `plain` makes
+    the sources, and the full runs."""
+    for seed, pair in enumerate(tqdm(pairs, unit="pair")):
+        source, target = (
+            replace(loaded.request, prompt=each.prompt.caption, seed=seed)
+            for each in (pair.source, pair.target)
+        )
+        alone, near = f"pair {seed}", Reuse(write=False, namespace=f"pair {seed}")
+        plain.generate(source, Reuse(read=False, namespace=alone))
+        whole = plain.generate(target, Reuse(read=False, write=False))
+        full = judge(pair.target.prompt, whole.video.frames)
+        for look, engine in engines.items():
+            result = engine.generate(target, near)
+            made = judge(pair.target.prompt, result.video.frames)
+            yield look, Outcome(pair, result.ledger, made, full)
+
+
+def row(
+    kind: str, look: str, found: Sequence[Outcome], policy: Policy
+) -> dict[str, Any]:
+    """Counts and means over the pairs of a kind."""
+    hits = [each for each in found if each.ledger.kind == "semantic"]
+    harmful = [each for each in hits if each.pair.harmed(each.made, each.full)]
+    return {
+        "row": kind,
+        "look": look,
+        "steps": policy.steps,
+        "pairs": len(found),
+        "cosine": float(np.mean([each.pair.cosine for each in found])),
+        "least": policy.tiers[0].least if policy.tiers else None,
+        "hits": len(hits),
+        "harmful": len(harmful),
+        "accuracy_changed": right(found, [each.made for each in found]),
+        "accuracy_changed_full": right(found, [each.full for each in found]),
+        "equivalents": float(np.mean([each.ledger.equivalents for each in found])),
+    }
+
+
+def right(found: Sequence[Outcome], scores: Sequence[Scores]) -> float | None:
+    """The share of the attributes in which pairs differ that the videos show."""
+    shown = [
+        each[f"accuracy_{name}"]
+        for outcome, each in zip(found, scores, strict=True)
+        for name in outcome.pair.changed
+    ]
+    return float(np.mean(shown)) if shown else None
+
+
+def ways(policy: Policy) -> dict[str, Policy]:
+    """Our tiers and NIRVANA's, each by the cosine alone and with our look."""
+    theirs = NIRVANA.for_steps(policy.steps)
+    return {
+        name + look: replace(tiers, look=how)
+        for name, tiers in (("", policy), ("nirvana_", theirs))
+        for look, how in (
+            ("cosine", SecondLook(weight=0.0)),
+            ("second_look", policy.look),
+        )
+    }
+
+
+def keeping(policies: Mapping[str, Policy], steps: int) -> Policy:
+    """Nothing reused, and the key steps left that any of these takes."""
+    keep = sorted({step for policy in policies.values() for step in policy.keep})
+    return Policy(steps, (), tuple(keep))
+
+
+def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
+    """The rows of one model."""
+    loaded = load_model(options, None, steps)
+    policy, told = base_policy(options.policy, loaded)
+    policies, store = ways(policy), Store(MEMORY)
+    make = lambda each: Engine(loaded.pipeline, Cache(store), each)
+    plain = make(keeping(policies, steps))
+    engines = {name: make(each) for name, each in policies.items()}
+    misleading = Misleading(plain, loaded.request, options.draws)
+    pairs = list(misleading.pairs(options.pairs, seed=0))
+    found: dict[tuple[str, str], list[Outcome]] = {}
+    for look, outcome in outcomes(plain, engines, loaded, pairs):
+        found.setdefault((outcome.pair.kind, look), []).append(outcome)
+    return [
+        {**row(kind, look, found[kind, look], each), "base": told, **loaded.told}
+        for kind in KINDS
+        for look, each in policies.items()
+    ]
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the table."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(top)
+    top.add_argument("--steps", type=int, nargs="+", default=[50])
+    top.add_argument("--pairs", type=int, default=50, help="of each kind")
+    top.add_argument("--draws", type=int, default=32, help="of sources worded alike")
+    top.add_argument("--policy", type=Path, help="a JSON file; calibrated if unset")
+    options = top.parse_args()
+    rows.commit()  # rows name it: better to fail here than after an hour
+    measured = [row for steps in options.steps for row in measure(options, steps)]
+    rows.update("wrong_sources", measured, KEY)
+    print(rows.table(measured, COLUMNS))
+    print(rows.device())
+
+
+if __name__ == "__main__":
+    main()

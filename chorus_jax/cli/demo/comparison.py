@@ -1,0 +1,89 @@
+"""One hit made in three ways beside its source, for a picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from chorus_jax.engine import Cache, Engine, Ledger, Policies, Result, Reuse
+from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.inter_request.policy.policies import nirvana
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.media import video
+from chorus_jax.request import Request
+
+ROUNDS = 3
+FRAMES = 6  # of each video in the picture
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A video with what it is and the median of its seconds."""
+
+    name: str
+    result: Result
+    seconds: float
+
+    @property
+    def ledger(self) -> Ledger:
+        """Of the first round that was timed."""
+        return self.result.ledger
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A source, and a request that reuses it; `policies` are those of the engine."""
+
+    pipeline: Pipeline
+    policies: Policies
+    source: Request
+    target: Request
+
+    def __call__(self) -> list[Shown]:
+        """Source, full computation, NIRVANA (see `nirvana`) and Chorus.
+
+        All have the source's noise, as a hit has. The three take turns, after one round
+        that is not timed, in which programs are compiled; none leaves anything behind.
+        """
+        ours = self.policies(self.target)
+        theirs = nirvana(ours)
+        keep = tuple(sorted({*ours.keep, *theirs.keep}))
+        cache = Cache.in_memory()
+        nothing = Policy(self.target.step_count, (), keep)
+        source = Engine(self.pipeline, cache, nothing).generate(self.source)
+        arms = {"full": nothing, "NIRVANA": theirs, "Chorus": ours}
+        found: dict[str, list[Result]] = {name: [] for name in arms}
+        for _ in range(ROUNDS + 1):
+            for name, policy in arms.items():
+                found[name].append(self.made(cache, policy))
+        cache.close()
+        timed = {name: results[1:] for name, results in found.items()}
+        return [Shown("source", source, source.ledger.total)] + [
+            Shown(name, results[0], median(each.ledger.total for each in results))
+            for name, results in timed.items()
+        ]
+
+    def made(self, cache: Cache, policy: Policy) -> Result:
+        """The target by a policy, as if its prompt were new."""
+        self.pipeline.prompts.forget()
+        engine = Engine(self.pipeline, cache, policy)
+        request = replace(self.target, seed=self.source.seed)
+        return engine.generate(request, Reuse(write=False))
+
+
+def draw(path: Path, groups: Sequence[Sequence[Shown]]) -> None:
+    """The videos of all comparisons below each other with their times, as a png."""
+    labels = [label(each, shown) for shown in groups for each in shown]
+    frames = [each.result.video.frames for shown in groups for each in shown]
+    video.write_contact_sheet(path, frames, labels, columns=FRAMES)
+
+
+def label(shown: Shown, among: Sequence[Shown]) -> str:
+    """What a row of the picture shows."""
+    if shown.name == "source":
+        return f"source: {shown.result.video.request.prompt}"
+    [full] = [each.seconds for each in among if each.name == "full"]
+    if shown.name == "full":
+        return f"full: {shown.result.video.request.prompt}, {full:.2f} s"
+    faster = full / shown.seconds
+    return f"{shown.name}: {shown.ledger.kind}, {shown.seconds:.2f} s ({faster:.1f}x)"

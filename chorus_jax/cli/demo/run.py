@@ -1,0 +1,81 @@
+"""What `chorus demo` does."""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from chorus_jax.cli.demo.comparison import Comparison, draw
+from chorus_jax.cli.demo.stream import ASKED, Asked, Served, serve
+from chorus_jax.cli.demo.table import HEAD, line, summary
+from chorus_jax.engine import Cache, Engine, Policies
+from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.media import video
+from chorus_jax.request import Request
+
+
+def run(
+    pipeline: Pipeline,
+    base: Request,
+    policies: Policies,
+    folder: Path,
+    fps: int,
+    asked: tuple[Asked, ...] = ASKED,
+) -> list[Served]:
+    """Serves the requests from an empty cache, prints their ledgers, and writes their
+    videos and a picture of up to two hits into the folder.
+
+    All are served twice, the first time to compile what they run, so that the seconds
+    are those of a server that is up. The cache is empty both times.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    first = Cache.in_memory()
+    warm = serve(Engine(pipeline, first, policies), base, asked)
+    list(tqdm(warm, desc="compile", total=len(asked), unit="request"))
+    first.close()
+    pipeline.prompts.forget()
+    cache = Cache.in_memory()
+    print(HEAD)
+    served = []
+    for each in serve(Engine(pipeline, cache, policies), base, asked):
+        served.append(each)
+        print(line(len(served), each), flush=True)
+        file = folder / f"{len(served):02}.mp4"
+        video.write(file, each.result.video.frames, fps)
+    cache.close()
+    print(*summary(served), sep="\n")
+    picture(pipeline, policies, served, folder)
+    return served
+
+
+def picture(
+    pipeline: Pipeline,
+    policies: Policies,
+    served: list[Served],
+    folder: Path,
+) -> None:
+    """Draws hits beside their sources, if there were any; says what it drew."""
+    pairs = compared(served)
+    if not pairs:
+        print("no request was a hit on another prompt: there is nothing to compare")
+        return
+    draw(
+        folder / "demo.png",
+        [Comparison(pipeline, policies, *pair)() for pair in pairs],
+    )
+    for source, target in pairs:
+        print(f"{folder / 'demo.png'}: {target.prompt}, made from: {source.prompt}")
+
+
+def compared(served: list[Served]) -> list[tuple[Request, Request]]:
+    """Of the hits with other words than their source that which reused most, and that
+    which reused least, each after that source; one or none if there are no more."""
+    left = {each.result.entry: each.request for each in served}
+    pairs = [
+        (each.result.ledger.equivalents, left[each.result.ledger.source], each.request)
+        for each in served
+        if each.result.ledger.kind == "semantic"
+    ]
+    pairs = [pair for pair in pairs if pair[1].prompt != pair[2].prompt]
+    pairs.sort(key=lambda pair: pair[0])
+    ends = pairs[:1] + pairs[1:][-1:]
+    return [(source, target) for _, source, target in ends]

@@ -1,6 +1,0 @@
-"""`chorus demo`: a cold cache, a dozen prompts as users would send them, then hits."""
-
-from chorus_jax.demo.run import run
-from chorus_jax.demo.stream import ASKED, Asked
-
-__all__ = ["ASKED", "Asked", "run"]

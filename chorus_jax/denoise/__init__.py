@@ -1,0 +1,1 @@
+"""The denoising loop: what is run in each step, and on which tokens."""

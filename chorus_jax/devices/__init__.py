@@ -1,0 +1,1 @@
+"""Devices: meshes, logical axes and the compilation cache."""

@@ -1,0 +1,1 @@
+"""Model families: a folder each; nothing else in the library knows one."""

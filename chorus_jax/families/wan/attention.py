@@ -1,0 +1,230 @@
+"""The attentions of the Wan transformer: over its own tokens, over text and image."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.nets.attention import attention
+from chorus_jax.nets.kernel_attention import REGION, over_text, over_tiles, runs
+from chorus_jax.nets.layers import Linear, RMSNorm
+from chorus_jax.nets.rotary import rotate
+from chorus_jax.nets.tokens import Tiling
+from kernels_pallas.masked_region_attention.reference import Fresh
+
+
+class Keys(NamedTuple):
+    """Keys and values, with a leading axis of layers where they are stacked."""
+
+    key: Float[Array, "*l b m a d"]
+    value: Float[Array, "*l b m a d"]
+
+
+class TileKeys(NamedTuple):
+    """Keys and values of all tiles (s tokens each), stacked as `Keys` are.
+
+    The heads lie side by side, as projections leave them and kernels read them: a TPU
+    would fill up an axis of few heads, and copy to change the layout.
+    """
+
+    key: Float[Array, "*l b t s c"]
+    value: Float[Array, "*l b t s c"]
+
+    @classmethod
+    def of(cls, keys: Keys, tiling: Tiling) -> "TileKeys":
+        """The keys and values of all tokens, in tiles."""
+        return cls(*(tiling.tiles(_flat(x), axis=-2) for x in keys))
+
+    def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
+        """Those of the active tiles replaced; with layers if there are any."""
+        return TileKeys(*(_written(x, active, y) for x, y in zip(self, fresh)))
+
+
+class Gains(NamedTuple):
+    """What cross-attention's text keys and its output are multiplied by (arXiv
+    2604.04451, "TGAA"; the form is ours: the keys before the product with the queries,
+    the output before its projection).
+    """
+
+    key: Float[Array, "b m"]
+    output: Float[Array, " b"]
+
+
+class Context(NamedTuple):
+    """What cross-attention reads, made once a request.
+
+    `bias` is one number a text key, the same in all layers; `image` is there in models
+    with an image stream. `gains` amplify the text (not the image). `watched` has a 1
+    for each text token whose share of the attention is asked for.
+    """
+
+    text: Keys
+    bias: Float[Array, "b m"]
+    image: Keys | None = None
+    gains: Gains | None = None
+    watched: Float[Array, "b m"] | None = None
+
+
+class Observed(NamedTuple):
+    """What a layer leaves besides tokens: keys and values of its self-attention, and
+    the share of its cross-attention that goes to the watched words, if any are."""
+
+    keys: Keys
+    share: Float[Array, "*l b n"] | None
+
+
+class Alone(NamedTuple):
+    """Tokens attend to each other; `bias` is one number a token, log(r) for one that
+    stands for r. `size` is the tokens of a tile, if they are whole tiles."""
+
+    bias: Float[Array, "b n"] | None = None
+    size: int | None = None
+
+    def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
+        """Attention of these queries."""
+        # Without a bias the vendor's kernel runs, which takes none.
+        if self.bias is None or self.size is None:
+            return attention(query, *own, self.bias)
+        tiles, key, value = (_tiled(x, self.size) for x in (query, *own))
+        if not runs(REGION, tiles):
+            return attention(query, *own, self.bias)
+        bias = self.bias.reshape(*tiles.shape[:3]).astype(jnp.float32)
+        return over_tiles(tiles, key, value, bias=bias).reshape(query.shape)
+
+
+class Held(NamedTuple):
+    """Tokens attend to those of all tiles, whose keys and values are held from earlier.
+
+    The tokens at hand are those of the `active` tiles; theirs are fresh.
+    """
+
+    keys: TileKeys
+    active: Int[Array, "b k"]
+
+    def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
+        """Attention of these queries."""
+        size, heads = self.keys.key.shape[2], query.shape[2:]
+        tiles, *new = (_tiled(x, size) for x in (query, *own))
+        if runs(REGION, tiles):
+            key, value = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
+            fresh = Fresh(new[0], new[1], self.active)
+            return over_tiles(tiles, key, value, fresh).reshape(query.shape)
+        keys = self.keys.written(self.active, own)
+        whole = (x.reshape(x.shape[0], -1, *query.shape[2:]) for x in keys)
+        return attention(query, *whole)
+
+
+Around = Alone | Held
+
+
+class KeyMaker(nnx.Module):
+    """Projections to keys, normed over all heads at once, and to values."""
+
+    def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
+        self.heads, c = config.heads, config.width
+        project = partial(Linear, c, c, dtype=jnp.dtype(config.dtype), rngs=rngs)
+        self.k = project(axes=("width", "heads"))
+        self.v = project(axes=("width", "heads"))
+        self.k_norm = RMSNorm(c, axis="heads", epsilon=config.epsilon)
+
+    def split(self, x: Float[Array, "b n c"]) -> Float[Array, "b n a d"]:
+        """The heads of a projection."""
+        return x.reshape(*x.shape[:2], self.heads, -1)
+
+    def keys(self, x: Float[Array, "b m c"]) -> Keys:
+        """Keys and values of these tokens."""
+        return Keys(self.split(self.k_norm(self.k(x))), self.split(self.v(x)))
+
+
+class Attention(KeyMaker):
+    """What both attentions have: queries, keys, values and an output projection."""
+
+    def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
+        super().__init__(config, rngs=rngs)
+        c = config.width
+        project = partial(Linear, c, c, dtype=jnp.dtype(config.dtype), rngs=rngs)
+        self.q = project(axes=("width", "heads"))
+        self.o = project(axes=("heads", "width"))
+        self.q_norm = RMSNorm(c, axis="heads", epsilon=config.epsilon)
+
+    def queries(self, x: Float[Array, "b n c"]) -> Float[Array, "b n a d"]:
+        """Queries of these tokens."""
+        return self.split(self.q_norm(self.q(x)))
+
+    def merge(self, x: Float[Array, "b n a d"]) -> Float[Array, "b n c"]:
+        """The output projection of the heads."""
+        return self.o(x.reshape(*x.shape[:2], -1))
+
+
+class SelfAttention(Attention):
+    """Attention of the video tokens over each other, with rotary positions.
+
+    Gives also their keys, turned, and values.
+    """
+
+    def __call__(
+        self,
+        x: Float[Array, "b n c"],
+        rotary: Float[Array, "2 *b n r"],
+        around: Around = Alone(),
+    ) -> tuple[Float[Array, "b n c"], Keys]:
+        key, value = self.keys(x)
+        query, own = rotate(self.queries(x), rotary), Keys(rotate(key, rotary), value)
+        return self.merge(around.attend(query, own)), own
+
+
+class CrossAttention(Attention):
+    """Attention of video tokens over text, and over an image if the model has one."""
+
+    def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
+        super().__init__(config, rngs=rngs)
+        pictures = config.image_width is not None
+        self.image = KeyMaker(config, rngs=rngs) if pictures else None
+
+    def context(
+        self, text: Float[Array, "b m c"], image: Float[Array, "b e c"] | None
+    ) -> tuple[Keys, Keys | None]:
+        """Keys and values of text and image tokens."""
+        if self.image is None or image is None:
+            return self.keys(text), None
+        return self.keys(text), self.image.keys(image)
+
+    def __call__(
+        self, x: Float[Array, "b n c"], context: Context
+    ) -> tuple[Float[Array, "b n c"], Float[Array, "b n"] | None]:
+        """The output, and the watched words' share of the attention."""
+        query, pictures = self.queries(x), None
+        if context.image is not None:
+            pictures = attention(query, *context.image)
+        out = over_text(query, *context.text, context.bias, context.gains, pictures)
+        return self.merge(out), self.share(query, context)
+
+    def share(
+        self, query: Float[Array, "b n a d"], context: Context
+    ) -> Float[Array, "b n"] | None:
+        """The watched words' share of the text's attention, its mean over the heads,
+        without gains; None if none are watched."""
+        if context.watched is None:
+            return None
+        key, value = context.text
+        # Attention to values of 1 where a word is watched: through the same door.
+        ones = context.watched.astype(value.dtype)[..., None, None]
+        out = attention(query, key, jnp.broadcast_to(ones, value.shape), context.bias)
+        return out[..., 0].mean(axis=-1)
+
+
+def _written(tiles: Array, active: Int[Array, "b k"], fresh: Array) -> Array:
+    *layers, b, _, s, c = tiles.shape
+    rows = jnp.arange(b)[:, None]
+    return tiles.at[..., rows, active, :, :].set(fresh.reshape(*layers, b, -1, s, c))
+
+
+def _flat(x: Float[Array, "*l n a d"]) -> Float[Array, "*l n c"]:
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def _tiled(x: Float[Array, "b n a d"], size: int) -> Float[Array, "b k s a d"]:
+    return x.reshape(x.shape[0], -1, size, *x.shape[2:])

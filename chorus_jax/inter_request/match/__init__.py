@@ -1,0 +1,1 @@
+"""Matching: which earlier request is a source for a prompt."""

@@ -1,0 +1,90 @@
+"""The second look at a candidate: which of its words are wrong, and does it matter."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float16, Float32
+
+from chorus_jax.inter_request.match.meaning import WIDTH, gaps
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How much more often a video is wrong if what a word says is not the source's, the
+    mean over ever more reuse.
+
+        sensitivity = direction . meaning + offset, within 0 and 1
+
+    A model decides early what some words say (the ground, the size), and late what
+    others do: those a run can still put right that begins from the source's latents.
+    So it is measured, for a model and its steps (benchmarks/calibrate_look.py), and
+    told by what words mean, so that it holds for words that were not measured.
+    `direction` are `meaning.WIDTH` numbers. ValueError for other ones, or if any is not
+    finite.
+    """
+
+    direction: tuple[float, ...]
+    offset: float
+
+    def __post_init__(self) -> None:
+        if len(self.direction) != WIDTH:
+            raise ValueError(
+                f"a direction has {WIDTH} numbers, as meanings of words have, got "
+                f"{len(self.direction)}"
+            )
+        # A score that is not a number would pass for a perfect one.
+        if not np.isfinite([*self.direction, self.offset]).all():
+            raise ValueError("a sensitivity has finite numbers: measure it anew")
+
+    def __call__(
+        self, meanings: Float16[np.ndarray, "u e"]
+    ) -> Float32[np.ndarray, " u"]:
+        """That of each word."""
+        told = meanings.astype(np.float32) @ np.array(self.direction, np.float32)
+        return np.clip(told + np.float32(self.offset), 0, 1)
+
+
+@dataclass(frozen=True)
+class SecondLook:
+    """The score of a candidate: its cosine, less for the word that is lacked most.
+
+        score = cosine - weight * max over the words of both (gap * sensitivity)
+
+    The gap (see `meaning`) asks of every word how near the other prompt comes to what
+    the model reads of it, so that a synonym costs little and an opposite all, in a
+    short prompt and in a long one. Words that only change places are told apart as far
+    as the model reads them otherwise there: one that does not makes the same video of
+    both orders. Without a sensitivity all words matter alike, 1.
+    The form is ours, the default weight too: no measurement chose it. A weight of 0 is
+    the cosine alone. ValueError for a weight below 0.
+    """
+
+    weight: float = 0.1
+    sensitivity: Sensitivity | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(f"a weight is 0 or more and finite, got {self.weight}")
+
+    def risk(
+        self,
+        target: Float16[np.ndarray, "u _"],
+        source: Float16[np.ndarray, "v _"],
+    ) -> float:
+        """The largest gap times sensitivity of both prompts' words, 0 to 1."""
+        sides = zip((target, source), gaps(target, source), strict=True)
+        return max(
+            float((gap * self._sensitivity(words)).max(initial=0.0))
+            for words, gap in sides
+        )
+
+    def score(self, cosine: float, risk: float) -> float:
+        """The score, at most 1."""
+        return min(1.0, cosine - self.weight * risk)
+
+    def _sensitivity(
+        self, words: Float16[np.ndarray, "u _"]
+    ) -> Float32[np.ndarray, " u"]:
+        if self.sensitivity is None:
+            return np.ones(len(words), np.float32)
+        return self.sensitivity(words)

@@ -1,0 +1,92 @@
+"""Where two prompts differ: in which words, and so in which tokens of the target's.
+
+Chorus amplifies the keys of these tokens (arXiv 2604.04451, "differential tokens"). How
+the paper finds them is not known to us; aligning words is ours.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Int32
+
+from chorus_jax.inter_request.match.alignment import aligned
+from chorus_jax.inter_request.match.words import Word, touching
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a target's words differ from a source's; positions rise.
+
+    `added` are the positions of the target's words that the source lacks, `missing`
+    those of the source's words that the target lacks. `moved` are positions of the
+    target's words that the source has, but in another order: they do not count as
+    differing, though "a red cat, a blue dog" and "a blue cat, a red dog" differ in
+    nothing else. `same` is the share of both's words that the two have in common, and
+    `ordered` of those that they have in the same order, 0 to 1.
+    """
+
+    added: tuple[int, ...]
+    missing: tuple[int, ...]
+    moved: tuple[int, ...]
+    same: float
+    ordered: float
+
+    def tokens(
+        self, words: Sequence[Word], spans: Int32[np.ndarray, "m 2"]
+    ) -> Bool[np.ndarray, " m"]:
+        """Which tokens of the target touch a word that the source lacks.
+
+        `words` are the target's, of the text that the spans are in: a cleaned prompt's
+        (`Tokens.spans`). Tokens without characters (padding, special ones) never do.
+        ValueError for fewer words than were compared.
+        """
+        if self.added and self.added[-1] >= len(words):
+            raise ValueError(
+                f"word {self.added[-1]} differs, but only {len(words)} words came: "
+                "give all words of the target, split from the text that was compared"
+            )
+        return np.any(touching([words[i] for i in self.added], spans), axis=0)
+
+
+def difference(
+    target: Sequence[str] | Sequence[bytes], source: Sequence[str] | Sequence[bytes]
+) -> Difference:
+    """How the target's words differ from the source's.
+
+    Both are words in clear or both their keys (`word_keys`) of one secret. Words are
+    aligned first, which decides where a repeated word is new; what is left is matched
+    wherever it stands. ValueError for texts that are not split and for words beside
+    keys.
+    """
+    _check(target, source)
+    pairs = aligned(target, source)
+    left: dict[str | bytes, list[int]] = defaultdict(list)
+    for i in sorted(set(range(len(source))) - {j for _, j in pairs}):
+        left[source[i]].append(i)
+    added: list[int] = []
+    moved: list[int] = []
+    for i in sorted(set(range(len(target))) - {i for i, _ in pairs}):
+        places = left[target[i]]
+        (moved if places else added).append(i)
+        del places[:1]
+    missing = sorted(i for places in left.values() for i in places)
+    both = len(source) + len(target)
+    apart = len(added) + len(missing)
+    share = 1 - apart / both if both else 1.0
+    ordered = 1 - (apart + 2 * len(moved)) / both if both else 1.0
+    return Difference(tuple(added), tuple(missing), tuple(moved), share, ordered)
+
+
+def _check(
+    target: Sequence[str] | Sequence[bytes], source: Sequence[str] | Sequence[bytes]
+) -> None:
+    if isinstance(target, (str, bytes)) or isinstance(source, (str, bytes)):
+        raise ValueError("expected lists of words or of keys, got a text: split it")
+    kinds = {type(word).__name__ for word in (*target, *source)}
+    if len(kinds) > 1:
+        raise ValueError(
+            "words are compared with words and keys with keys, got both: "
+            f"{sorted(kinds)}; make the target's keys with word_keys"
+        )

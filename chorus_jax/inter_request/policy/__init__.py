@@ -1,0 +1,1 @@
+"""Policies: how much of a source is reused at which score."""

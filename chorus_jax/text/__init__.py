@@ -1,0 +1,1 @@
+"""Prompts: cleaning, tokens and text embeddings."""

@@ -1,0 +1,223 @@
+"""Prompts to text embeddings: cleaning, tokens, what was cut, encoding.
+
+It knows nothing of guidance or of the model that reads the embeddings. Cleaning, tokens
+and zeroed padding are those of diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
+"""
+
+import hashlib
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import no_type_check
+
+import ftfy
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int32
+from tokenizers import Encoding
+from tokenizers import Tokenizer as Rules
+
+from chorus_jax.nets.t5 import T5Encoder
+from chorus_jax.text.token_rules import read_rules
+
+# Lengths that the encoder is compiled for, besides the limit.
+BUCKETS = (64, 128, 256, 512)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Ids of prompts, padded on the right to the limit; `mask` is False on padding.
+
+    `spans` tells where in its cleaned prompt each token is: characters from the first
+    number to before the second. Both are 0 for padding and special tokens. `cut` is for
+    each prompt its end that is beyond the limit, mostly "".
+    """
+
+    ids: Int[np.ndarray, "b m"]
+    mask: Bool[np.ndarray, "b m"]
+    spans: Int32[np.ndarray, "b m 2"]
+    cut: tuple[str, ...]
+
+    def row(self, i: int) -> "Tokens":
+        """One prompt's tokens, as a batch of one."""
+        rows = slice(i, i + 1)
+        return Tokens(self.ids[rows], self.mask[rows], self.spans[rows], self.cut[rows])
+
+
+# Not type-checked because jax rebuilds it around whatever its arrays have become. The
+# cut text is dropped inside jit: it would be part of the key of a compiled program.
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("embeddings", "lengths"),
+    meta_fields=("limit",),
+    drop_fields=("cut",),
+)
+@no_type_check
+@dataclass(frozen=True)
+class Conditioning:
+    """What a video model is told: text embeddings, zero from `lengths` on.
+
+    The model expects `limit` rows; those beyond the m given are zero too. m is `limit`
+    or more than every length. `cut` is as in `Tokens`.
+    """
+
+    embeddings: Float[Array, "b m c"]
+    lengths: Int[Array, " b"]
+    limit: int
+    cut: tuple[str, ...] = ()
+
+
+class Tokenizer:
+    """Cleans prompts and turns them into ids, `limit` each.
+
+    `rules` are those of the tokenizers library, `pad` is their padding token.
+    """
+
+    def __init__(self, rules: Rules, pad: str, limit: int = 512):
+        self.rules, self.limit = rules, limit
+        rules.enable_truncation(limit)
+        rules.enable_padding(
+            direction="right",
+            pad_id=rules.token_to_id(pad),
+            pad_token=pad,
+            length=limit,
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path, limit: int = 512) -> "Tokenizer":
+        """The tokenizer in a local folder. ValueError if there is none."""
+        return cls(*read_rules(folder), limit)
+
+    @property
+    def size(self) -> int:
+        """The number of tokens that it knows."""
+        return self.rules.get_vocab_size()
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells these rules from others: a SHA-256 digest."""
+        return hashlib.sha256(self.rules.to_str().encode()).hexdigest()
+
+    def __call__(self, prompts: Sequence[str]) -> Tokens:
+        """Tokens of the cleaned prompts. ValueError if there are none."""
+        if isinstance(prompts, str) or not prompts:
+            raise ValueError(f"expected a list of one or more prompts, got {prompts!r}")
+        texts = [clean(prompt) for prompt in prompts]
+        found = self.rules.encode_batch(texts)
+        ends = [max(end for _, end in row.offsets) for row in found]
+        cut = (
+            text[end:].strip() if row.overflowing else ""
+            for text, end, row in zip(texts, ends, found)
+        )
+        return Tokens(
+            ids=np.array([row.ids for row in found], np.int32),
+            mask=np.array([row.attention_mask for row in found]) > 0,
+            spans=np.array([self.spans(*pair) for pair in zip(texts, found)], np.int32),
+            cut=tuple(cut),
+        )
+
+    def spans(self, text: str, found: Encoding) -> list[tuple[int, int]]:
+        """The characters of each token of a text, none for special ones.
+
+        Special are those added, and those that the text itself names, as "</s>". An
+        unknown word is not: its token's name is not what the text says.
+        """
+        names = self.rules.get_added_tokens_decoder()
+        special = {i: str(token) for i, token in names.items() if token.special}
+        rows = zip(found.ids, found.offsets, found.special_tokens_mask)
+        return [
+            (0, 0) if added or text[slice(*span)].strip() == special.get(i) else span
+            for i, span, added in rows
+        ]
+
+
+@dataclass
+class PromptEncoder:
+    """Prompts to conditioning, one by one: a batch has no part in a prompt's embedding.
+
+    The last `remembered` prompts are kept in host memory (up to 4 MB each for Wan).
+    """
+
+    encoder: T5Encoder | None
+    tokenizer: Tokenizer
+    remembered: int = 128
+    known: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
+
+    def __call__(self, prompts: Sequence[str]) -> Conditioning:
+        """The conditioning of prompts, with m that of the longest.
+
+        Raises ValueError if the encoder was freed and a prompt is not remembered.
+        """
+        tokens = self.tokenizer(prompts)
+        rows = [self.embed(tokens.row(i)) for i in range(len(prompts))]
+        most = max(len(row) for row in rows)
+        even = [np.pad(row, ((0, most - len(row)), (0, 0))) for row in rows]
+        embeddings = jnp.asarray(np.stack(even))
+        return Conditioning(
+            embeddings, lengths(tokens), self.tokenizer.limit, tokens.cut
+        )
+
+    def embed(self, tokens: Tokens) -> Float[np.ndarray, "m c"]:
+        """The embeddings of one prompt."""
+        key = tokens.ids.tobytes()
+        row = self.known.pop(key, None)
+        if row is None:
+            if self.encoder is None:
+                raise ValueError(
+                    "this prompt is new, but the text encoder was freed: load the "
+                    "pipeline again, or encode all prompts before freeing it"
+                )
+            row = np.asarray(encode(self.encoder, tokens).embeddings[0])
+        self.known[key] = row
+        while len(self.known) > self.remembered:
+            del self.known[next(iter(self.known))]
+        return row
+
+    def forget(self) -> None:
+        """Forgets the embeddings of all prompts."""
+        self.known.clear()
+
+    def free(self) -> None:
+        """Lets go of the encoder; remembered prompts still work."""
+        self.encoder = None
+
+
+def clean(prompt: str) -> str:
+    """A prompt with its encoding and HTML entities repaired and its blanks single."""
+    text = html.unescape(html.unescape(ftfy.fix_text(prompt)))
+    return re.sub(r"\s+", " ", text.strip()).strip()
+
+
+def encode(encoder: T5Encoder, tokens: Tokens) -> Conditioning:
+    """The conditioning of prompts, computed over no more rows than they need.
+
+    Masked positions have no part in the others, so a shorter batch gives the same.
+    """
+    limit = tokens.ids.shape[1]
+    rows = bucket(int(tokens.mask.sum(axis=1).max()), limit)
+    embeddings = _embed(encoder, tokens.ids[:, :rows], tokens.mask[:, :rows])
+    return Conditioning(embeddings, lengths(tokens), limit, tokens.cut)
+
+
+def bucket(longest: int, limit: int) -> int:
+    """The number of rows for `longest` tokens and one row of padding, if not `limit`.
+
+    That one row stands for all padding when the padded tail is collapsed.
+    """
+    return next((size for size in BUCKETS if longest < size < limit), limit)
+
+
+def lengths(tokens: Tokens) -> Int[Array, " b"]:
+    """The number of tokens of each prompt."""
+    return jnp.asarray(tokens.mask.sum(axis=1), jnp.int32)
+
+
+@jax.jit
+def _embed(
+    encoder: T5Encoder, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
+) -> Float[Array, "b m c"]:
+    return jnp.where(mask[..., None], encoder(ids, mask), 0)

@@ -1,0 +1,103 @@
+"""Where a search begins: the best tiers of a table are those that enumeration finds."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from benchmarks.calibrate.moves import Moves, threshold
+from benchmarks.calibrate.start import Column, best, cuts, plans
+from benchmarks.calibrate.verdict import ALLOWED
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+
+STEPS, COUNT = 50, 30
+RNG = np.random.default_rng(0)
+SCORES = sorted(RNG.random(COUNT).round(4).tolist(), reverse=True)
+TIERS = (Tier(0.0, 5, 5), Tier(0.0, 10, 40, 0.5), Tier(0.0, 20, 45, 0.25))
+
+
+def column(tier, cost, lost, targets=COUNT):
+    """A tier that costs the same of every target."""
+    of = np.cumsum(np.ones((targets, len(ALLOWED))), axis=0)
+    lost = np.outer(lost[:targets], np.ones(len(ALLOWED))).cumsum(axis=0)
+    none = np.zeros((1, len(ALLOWED)))
+    lost, of = np.concatenate([none, lost]), np.concatenate([none, of])
+    return Column(tier, cost * np.arange(targets + 1.0), lost, of)
+
+
+def table():
+    """Losses grow as scores fall, sooner for what reuses more."""
+    late = np.arange(COUNT) / COUNT
+    rates = (0.004, 0.02, 0.08)
+    lost = [rate * late**2 + 0.002 * RNG.normal(size=COUNT) for rate in rates]
+    costs = (45, 22, 10)
+    return [column(*each) for each in zip(TIERS, costs, lost, strict=True)]
+
+
+def cost(found, columns):
+    """What tiers compute, from the table's definition; infinite if they lose more."""
+    policy = Policy(STEPS, found, (5, 10, 20, 40, 45))
+    total, lost, hits = 0.0, 0.0, 0
+    for place, score in enumerate(SCORES):
+        tier = policy.plan(score)
+        if tier is None:
+            total += STEPS
+            continue
+        ends = (tier.reuse_until, tier.region_until)
+        [of] = [x for x in columns if (x.tier.reuse_until, x.tier.region_until) == ends]
+        total += of.cost[place + 1] - of.cost[place]
+        lost += of.lost[place + 1, 0] - of.lost[place, 0]
+        hits += 1
+    return total if lost <= min(ALLOWED.values()) * hits else np.inf
+
+
+def test_the_best_tiers_are_those_that_trying_all_finds():
+    columns = table()
+    found = best(columns, SCORES, STEPS)
+    least = [threshold(SCORES[end - 1]) for end in cuts(SCORES)]
+    tried = [STEPS * COUNT]
+    for count in (1, 2, 3):
+        for chain in itertools.combinations(TIERS, count):
+            for ends in itertools.combinations(sorted(least), count):
+                tiers = [
+                    Tier(end, x.reuse_until, x.region_until, x.active)
+                    for x, end in zip(chain, ends, strict=True)
+                ]
+                tried.append(cost(tuple(tiers), columns))
+    assert cost(found, columns) == pytest.approx(min(tried))
+    assert min(tried) < 0.9 * STEPS * COUNT and len(found) > 1
+
+
+def test_less_may_be_lost_for_more_work():
+    columns = table()
+    costs = [cost(best(columns, SCORES, STEPS, x), columns) for x in (1.0, 0.5, 0.2)]
+    assert costs == sorted(costs) and costs[0] < costs[-1]
+
+
+def test_nothing_is_reused_where_everything_loses_too_much():
+    assert best([column(TIERS[0], 1.0, [0.5] * COUNT)], SCORES, STEPS) == ()
+
+
+def test_a_plan_is_not_given_to_targets_that_it_was_not_run_on():
+    short = column(TIERS[2], 10.0, [0.0] * COUNT, targets=12)
+    [tier] = best([short], SCORES, STEPS)
+    assert sum(score >= tier.least for score in SCORES) in range(8, 13)
+
+
+def test_equal_scores_are_not_parted():
+    scores = [0.9] * 8 + [0.8] * 8
+    assert cuts(scores) == [8, 16]
+    assert cuts([0.5004, 0.5003, 0.5002, 0.5001] * 3) == [12]
+
+
+@pytest.mark.parametrize("steps, count", [(50, 9), (10, 9), (4, 5)])
+def test_plans_are_of_the_grid_and_differ(steps, count):
+    moves = Moves(steps, (0.5,))
+    found = [*plans(steps)]
+    assert len(found) == len(set(found)) == count
+    for tier in found:
+        assert {tier.reuse_until, tier.region_until} <= {*moves.key_steps}
+        assert tier.active == 1 or tier.region_until > tier.reuse_until + 1
+        if tier.key_gain > 1:
+            assert tier.region_until > tier.reuse_until >= 0.4 * steps
+    assert any(tier.key_gain > 1 for tier in found)

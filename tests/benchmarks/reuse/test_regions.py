@@ -1,0 +1,45 @@
+"""Which regions are timed, how much each runs, and its row."""
+
+import pytest
+
+from benchmarks.lib.timing import Timing
+from benchmarks.reuse.regions import CASES, WHOLE, row
+from benchmarks.reuse.tables import regions as table
+
+TILES = 320
+COMPUTED = {
+    "active_0.25": 0.25,
+    "active_0.5": 0.5,
+    "active_0.75": 0.75,
+    "active_0.5_halo": (120 + 40 / 2) / TILES,  # the halo in two steps of four
+    "active_0.5_sampled": (160 + 20) / TILES,
+    "active_0.5_dropped": 0.5,
+}
+
+
+def test_every_case_runs_what_it_says():
+    assert {name: case.computed for name, case in CASES.items()} == pytest.approx(
+        COMPUTED
+    )
+    region = CASES["active_0.5_halo"].region
+    assert (region.core, region.halo) == (120, 40)
+    kinds = {type(case.region.context).__name__ for case in CASES.values()}
+    assert kinds == {"HeldContext", "SampledContext", "DroppedContext"}
+
+
+def test_a_region_step_is_over_the_share_that_is_run():
+    """Whole: five steps of 1 s. The part: one of 1 s, four of .5."""
+    times = {WHOLE: Timing((5.0, 5.0)), "active_0.5_sampled": Timing((3.0, 3.0))}
+    name = "active_0.5_sampled"
+    made = row(name, CASES[name], times)
+    assert (made["baseline_seconds"], made["seconds"], made["ratio"]) == (1, 0.5, 0.5)
+    assert made["over_share"] == pytest.approx(0.5 / 0.5625)
+    assert table([made]).splitlines()[-1] == (
+        "| sampled | 0.5 | 0 | 0.562 | 1280 | 0.5 | 1 | 0.5 | 0.889 |"
+    )
+
+
+def test_rows_of_before_are_drawn_too():
+    old = {"active": 0.5, "tokens": 1280, "seconds": 0.2, "baseline_seconds": 0.4}
+    shown = table([{**old, "ratio": 0.5, "over_share": 1.0}]).splitlines()[-1]
+    assert shown == "|  | 0.5 |  |  | 1280 | 0.2 | 0.4 | 0.5 | 1 |"

@@ -1,0 +1,86 @@
+"""What wrong sources are asked by, what a row of them counts."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from tests.benchmarks.reuse.test_wrong_pairs import pair, scores
+
+from benchmarks.reuse import wrong_sources
+from benchmarks.reuse.tables import wrong_sources as table
+from benchmarks.reuse.wrong_sources import Outcome, keeping, outcomes, right, row, ways
+from chorus_jax.engine import Ledger
+from chorus_jax.inter_request.policy.policies import NIRVANA, OURS, default_policy
+from configs.shapes import get_config
+
+
+def test_a_row_counts_hits_and_harm():
+    two = pair(3)
+    hit, miss = (Ledger(kind, 50, 20.0) for kind in ("semantic", "miss"))
+    bad = scores(**{two.changed[0]: True})
+    found = [
+        Outcome(two, hit, bad, scores()),
+        Outcome(two, hit, scores(), scores()),
+        Outcome(two, miss, bad, scores()),
+    ]
+    made = row("near", "cosine", found, OURS)
+    assert (made["pairs"], made["hits"], made["harmful"]) == (3, 2, 1)
+    assert made["accuracy_changed"] == pytest.approx(7 / 9)
+    assert made["accuracy_changed_full"] == 1
+    assert right([], []) is None
+
+
+@pytest.mark.parametrize("steps", [50, 4])
+def test_of_two_looks_at_one_table_nothing_else_differs(steps):
+    policy = default_policy(steps)
+    found = ways(policy)
+    assert found["second_look"] == policy
+    for name, tiers in (("", policy), ("nirvana_", NIRVANA.for_steps(steps))):
+        both = [found[f"{name}{look}"] for look in ("cosine", "second_look")]
+        assert [x.look.weight for x in both] == [0, policy.look.weight]
+        assert {replace(x, look=policy.look) for x in both} == {
+            replace(tiers, look=policy.look)
+        }
+    assert found["nirvana_cosine"].tiers[0].least == 0.65
+
+
+def test_sources_leave_what_any_table_takes():
+    plain = keeping(ways(OURS), 50)
+    assert not plain.tiers
+    assert set(plain.keep) == {*OURS.keep, *NIRVANA.keep} > set(OURS.keep)
+
+
+def test_every_way_meets_one_source_and_the_same_noise(monkeypatch):
+    asked = []
+
+    def engine(name):
+        def generate(request, reuse):
+            what = reuse.namespace, request.seed, reuse.read, reuse.write
+            asked.append((name, request.prompt, *what))
+            ledger, video = Ledger("miss", 50, 50.0), SimpleNamespace(frames=name)
+            return SimpleNamespace(ledger=ledger, video=video)
+
+        return SimpleNamespace(generate=generate)
+
+    monkeypatch.setattr(wrong_sources, "judge", lambda prompt, frames: {"by": frames})
+    engines, two = {name: engine(name) for name in ways(OURS)}, pair(3)
+    loaded = SimpleNamespace(request=get_config())
+    found = dict(outcomes(engine("plain"), engines, loaded, [two]))
+    assert list(found) == list(ways(OURS))
+    assert {each.full["by"] for each in found.values()} == {"plain"}
+    assert all(each.made["by"] == name for name, each in found.items())
+    source, target = (each.prompt.caption for each in (two.source, two.target))
+    assert asked[:2] == [
+        ("plain", source, "pair 0", 0, False, True),
+        ("plain", target, "default", 0, False, False),
+    ]
+    assert asked[2:] == [(x, target, "pair 0", 0, True, False) for x in engines]
+
+
+def test_the_table_tells_tables_and_looks_apart():
+    miss = Outcome(pair(3), Ledger("miss", 50, 50.0), scores(), scores())
+    made = row("near", "", [miss], OURS)
+    rows = [{**made, "look": look, "weights": {}} for look in ways(OURS)]
+    shown = [line.split(" | ")[2:5] for line in table(rows).splitlines()[2:]]
+    looks = ("cosine", "second look")
+    assert shown == [[x, y, "0.65"] for x in ("ours", "NIRVANA's") for y in looks]

@@ -1,0 +1,83 @@
+"""Meshes, rules, and the sharded transformer against the same on one device."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import PartitionSpec
+
+from chorus_jax import checkpoints
+from chorus_jax.devices import sharding
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
+
+CONFIG = WanConfig(
+    heads=4, head_width=12, depth=2, mlp_width=64, text_width=16, dtype="float32"
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return jax.jit(lambda: WanDiT(CONFIG, rngs=nnx.Rngs(0)))()
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(8, 1, 1), (1, 8, 1), (2, 1, 4), (2, 2, 2), (1, 2, 4)],
+    ids=lambda sizes: "data {} context {} tensor {}".format(*sizes),
+)
+def test_sharded_forward_equals_one_device(model, sizes):
+    data, context, tensor = sizes
+    keys = jax.random.split(jax.random.key(0), 2)
+    latents = jax.random.normal(keys[0], (8, 2, 4, 8, 16))
+    text, timestep = jax.random.normal(keys[1], (8, 5, 16)), jnp.full(8, 700.0)
+    alone = jax.jit(lambda m, *x: m(*x))(model, latents, timestep, text)
+    mesh = sharding.make_mesh(data=data, context=context, tensor=tensor)
+    with jax.set_mesh(mesh):
+        split = sharding.shard(model, mesh)
+        out = jax.jit(lambda m, *x: m(*x))(split, latents, timestep, text)
+    scale = np.abs(alone).max()
+    assert np.abs(np.asarray(out) - np.asarray(alone)).max() / scale < 1e-5
+
+
+def test_tensor_axis_splits_what_it_should(model):
+    mesh = sharding.make_mesh(data=2, tensor=4)
+    specs = {
+        name: x.spec
+        for name, x in checkpoints.names(sharding.shardings(model, mesh)).items()
+    }
+    # The leading axis counts layers; q splits its outputs, o its inputs.
+    assert specs["layers.attn.q.kernel"] == PartitionSpec(None, None, "tensor")
+    assert specs["layers.attn.o.kernel"] == PartitionSpec(None, "tensor", None)
+    assert specs["layers.mlp.inner.bias"] == PartitionSpec(None, "tensor")
+    assert specs["layers.modulation"] == PartitionSpec(None, None, None)
+    split = sharding.shard(model, mesh)
+    kernel = checkpoints.names(split)["layers.mlp.inner.kernel"]
+    assert kernel.addressable_shards[0].data.shape == (2, 48, 16)
+
+
+def test_every_logical_axis_has_a_rule(model):
+    for leaf in jax.tree.leaves(model, is_leaf=lambda x: isinstance(x, nnx.Variable)):
+        assert set(leaf.get_metadata()["axes"]) <= {None, *sharding.RULES}
+
+
+def test_constrain_does_nothing_without_a_mesh():
+    x = jnp.ones((2, 3))
+    assert sharding.constrain(x, "batch", None) is x
+
+
+def test_refusals_name_the_sizes(model):
+    with pytest.raises(ValueError, match="needs 6 devices, but 8 are given"):
+        sharding.make_mesh(data=3, tensor=2)
+    mesh = sharding.make_mesh(tensor=5, devices=jax.devices()[:5])
+    with pytest.raises(
+        ValueError, match=r"layers.attn.k.kernel \(2, 48, 48\) over tensor=5"
+    ):
+        sharding.shardings(model, mesh)
+
+
+def test_platform_is_that_of_the_mesh():
+    assert sharding.platform() == "cpu"
+    with jax.set_mesh(sharding.make_mesh(data=8)):
+        assert sharding.platform() == "cpu"

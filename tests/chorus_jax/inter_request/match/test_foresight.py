@@ -1,0 +1,115 @@
+"""Guesses of the source by words: of its recipe and namespace, gone when it goes."""
+
+import numpy as np
+import pytest
+
+from chorus_jax.inter_request.match import foresight
+from chorus_jax.inter_request.match.foresight import Foresight
+from chorus_jax.inter_request.store import Head, Statistics
+
+CAT, DOG, OTHER, AWAY, BARE = (f"{number:032x}" for number in range(5))
+
+
+class Heads:
+    """A store of heads that loads nothing."""
+
+    def __init__(self):
+        self.watchers, self.loaded, self.others = [], [], []
+
+    def watch(self, watcher):
+        self.watchers.append(watcher)
+
+    def refresh(self):
+        while self.others:
+            self.admit(*self.others.pop())
+
+    def prefetch(self, id, namespace):
+        self.loaded.append((id, namespace))
+
+    def admit(self, id, prompt, recipe="ours", namespace="us", **fields):
+        steps = fields.pop("steps", (1, 2))
+        head = Head(
+            **fields,
+            id=id,
+            recipe=recipe,
+            exact=2 * id,
+            namespace=namespace,
+            steps=steps,
+            embedding=np.ones(1, np.float32),
+            token_ids=np.zeros(1, np.int32),
+            words=tuple(word.encode() for word in prompt.split()),
+            meanings=np.ones((len(prompt.split()), 4), np.float16),
+            statistics=Statistics.new(0.0, 1.0, steps),
+        )
+        for watcher in self.watchers:
+            watcher.admitted(head)
+
+
+@pytest.fixture
+def store():
+    return Heads()
+
+
+@pytest.fixture
+def found(store):
+    return Foresight(store)
+
+
+def guess(found, prompt, recipe="ours", namespace="us"):
+    return found.guess(recipe, namespace, [word.encode() for word in prompt.split()])
+
+
+def test_the_entry_with_most_words_in_common_is_guessed(store, found):
+    store.admit(CAT, "a red cat sleeps")
+    store.admit(DOG, "a red dog runs")
+    assert guess(found, "the red cat sleeps on") == CAT
+    assert guess(found, "a dog runs") == DOG
+    assert guess(found, "nothing of that") is None
+    assert guess(found, "") is None
+
+
+def test_other_recipes_and_namespaces_are_not_guessed(store, found):
+    store.admit(CAT, "a cat")
+    store.admit(OTHER, "a cat sleeps", recipe="theirs")
+    store.admit(AWAY, "a cat sleeps", namespace="them")
+    store.admit(BARE, "a cat sleeps", steps=())
+    assert guess(found, "a cat sleeps") == CAT
+
+
+def test_many_of_others_do_not_hide_ours(store, found):
+    for number in range(20):
+        store.admit(f"{number:032x}", "a cat sleeps", namespace="them")
+    store.admit(f"{99:032x}", "a cat")
+    assert guess(found, "a cat sleeps") == f"{99:032x}"
+
+
+def test_what_is_shared_is_guessed_for_all(store, found):
+    store.admit(CAT, "a cat", namespace="them", shared=True)
+    assert guess(found, "a cat") == CAT
+
+
+def test_an_entry_that_went_is_forgotten_with_its_words(store, found):
+    store.admit(CAT, "a cat a cat")
+    found.removed(CAT)
+    found.removed(CAT)
+    assert guess(found, "a cat") is None
+    assert not found._entries and not found._places
+
+
+def test_words_that_all_have_are_not_looked_at(store, found, monkeypatch):
+    monkeypatch.setattr(foresight, "COMMON", 1)
+    store.admit(CAT, "a cat")
+    store.admit(DOG, "a dog")
+    assert guess(found, "a") is None and guess(found, "a cat") == CAT
+
+
+def test_what_another_process_left_is_guessed(store, found):
+    store.others.append((CAT, "a cat"))
+    assert guess(found, "a cat") == CAT
+
+
+def test_what_is_guessed_is_loaded(store, found):
+    store.admit(CAT, "a cat")
+    found.prefetch("ours", "us", [b"cat"])
+    found.prefetch("ours", "us", [b"dog"])
+    assert store.loaded == [(CAT, "us")]

@@ -1,0 +1,145 @@
+"""Policies: tables from scores to plans."""
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+
+TWO = Policy(
+    50,
+    (Tier(0.5, 5, 20, 0.5, key_gain=1.5), Tier(0.9, 10, 40)),
+    keep=(5, 10, 20, 40),
+)
+shares = st.floats(0, 1)
+
+
+@st.composite
+def tables(draw):
+    """What a policy is made of."""
+    steps = draw(st.integers(2, 60))
+    count = draw(st.integers(0, 4))
+    least = sorted(draw(st.sets(shares, min_size=count, max_size=count)))
+    some = st.lists(st.integers(1, steps - 1), min_size=count, max_size=count)
+    some = some.map(sorted)
+    ends = [sorted(pair) for pair in zip(draw(some), draw(some))]
+    gains = st.floats(1, 3)
+    tiers = tuple(
+        Tier(score, *pair, draw(st.floats(0.1, 1)), draw(gains), draw(gains))
+        for score, pair in zip(least, ends)
+    )
+    keep = {end for pair in ends for end in pair}
+    keep |= draw(st.sets(st.integers(1, steps - 1), max_size=3))
+    regions = Regions(
+        draw(shares),
+        draw(shares),
+        draw(st.integers(0, 3)),
+        limit=draw(st.sampled_from([0.0, 0.3, math.inf])),
+    )
+    skipped = tuple(sorted(draw(st.sets(st.integers(0, steps - 1), max_size=3))))
+    return steps, tiers, tuple(sorted(keep)), regions, skipped
+
+
+@given(tables(), shares, shares)
+def test_a_higher_score_never_reuses_less(table, one, other):
+    policy = Policy(*table)
+    low, high = (policy.plan(score) for score in sorted((one, other)))
+    if low is not None:
+        assert high is not None
+        assert low.reuse_until <= high.reuse_until
+        assert low.region_until <= high.region_until
+
+
+@pytest.mark.parametrize(
+    "score, tier",
+    [(0.49, None), (0.5, 0), (0.89, 0), (0.9, 1), (1.0, 1), (1.0000001, 1)]
+    + [(-1.0, None), (float("nan"), None)],
+)
+def test_a_score_has_the_highest_tier_that_it_reaches(score, tier):
+    assert TWO.plan(score) == (None if tier is None else TWO.tiers[tier])
+
+
+@given(tables(), st.integers(1, 60))
+def test_a_policy_for_other_steps_is_one_for_them(table, steps):
+    policy = Policy(*table)
+    scaled = policy.for_steps(steps)
+    assert scaled.steps == steps
+    assert len(scaled.tiers) == (len(policy.tiers) if steps > 1 else 0)
+    for old, new in zip(policy.tiers, scaled.tiers):
+        assert 1 <= new.reuse_until <= new.region_until <= steps - 1
+        if new.reuse_until > 1:
+            assert new.reuse_until / steps <= old.reuse_until / policy.steps
+        plan = StagePlan(steps, new.reuse_until, new.region_until, keep=scaled.keep)
+        assert plan.stages[-1].whole
+    for low, high in pairwise(scaled.tiers):
+        assert low.least < high.least
+
+
+@given(tables())
+def test_for_its_own_steps_a_policy_is_itself(table):
+    policy = Policy(*table)
+    assert policy.for_steps(policy.steps) == policy
+
+
+def test_skipped_steps_are_for_their_own_steps_and_regions_for_all():
+    regions = Regions(halo=0.25, context="dropped")
+    policy = Policy(50, (Tier(0.5, 5, 30),), (5, 30), regions, skipped=(40,))
+    assert policy.for_steps(50) is policy
+    other = policy.for_steps(10)
+    assert other.skipped == () and other.regions == regions
+
+
+def test_no_steps_are_refused():
+    with pytest.raises(ValueError, match="0 steps"):
+        TWO.for_steps(0)
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"least": 1.1}, "0 <= least <= 1"),
+        ({"least": float("nan")}, "0 <= least <= 1"),
+        ({"active": 0.0}, "0 < active <= 1"),
+        ({"key_gain": 0.9}, "gains are 1 or more"),
+        ({"output_gain": float("inf")}, "gains are 1 or more and finite"),
+        ({"reuse_until": -1}, "expected 1 <= reuse_until"),
+        ({"reuse_until": 7}, "got 7 and 6"),
+        ({"reuse_until": 0, "region_until": 0}, "a tier reuses something"),
+    ],
+)
+def test_impossible_tiers_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Tier(**({"least": 0.5, "reuse_until": 2, "region_until": 6} | fields))
+
+
+LOW, HIGH = Tier(0.5, 2, 6), Tier(0.7, 3, 6)
+
+
+@pytest.mark.parametrize(
+    "steps, tiers, keep, message",
+    [
+        (10, (HIGH, LOW), (2, 3, 6), "tiers rise in `least`"),
+        (10, (LOW, LOW), (2, 6), "tiers rise in `least`"),
+        (10, (LOW, Tier(0.7, 1, 6)), (1, 2, 6), "reuses no less"),
+        (10, (LOW, Tier(0.7, 2, 5)), (2, 5, 6), "reuses no less"),
+        (10, (LOW, HIGH), (2, 6), r"latents at the steps \[2, 3, 6\]"),
+        (6, (LOW,), (2,), r"latents at the steps \[2, 6\], below 6"),
+        (6, (LOW,), (2, 6), "less than the 6 steps"),
+        (10, (LOW,), (6, 2), "key steps rise"),
+        (10, (LOW,), (0, 2, 6), "key steps rise"),
+        (0, (), (), "0 steps"),
+    ],
+)
+def test_impossible_policies_are_refused(steps, tiers, keep, message):
+    with pytest.raises(ValueError, match=message):
+        Policy(steps, tiers, keep)
+
+
+@pytest.mark.parametrize("skipped", [(3, 2), (2, 2), (-1,), (10,)])
+def test_skipped_steps_that_are_not_of_the_run_are_refused(skipped):
+    with pytest.raises(ValueError, match="skipped steps rise from 0 to less than"):
+        Policy(10, (LOW,), (2, 6), skipped=skipped)

@@ -1,0 +1,111 @@
+"""The door to our kernels: when they run, on a mesh, and their gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from chorus_jax.devices import sharding
+from chorus_jax.nets import kernel_attention
+from chorus_jax.nets.kernel_attention import enabled, over_text, over_tiles, runs
+from kernels_pallas import dispatch
+from kernels_pallas.masked_region_attention.reference import Fresh
+
+# Of the last, neither the tiles nor the 12 queries are a multiple.
+MESHES = [
+    {"data": 2, "context": 2, "tensor": 2},
+    {"tensor": 4, "data": 2},
+    {"context": 8},
+]
+
+
+def random(*shape, seed=0):
+    rng = np.random.default_rng(seed)
+    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+
+
+def text(residual=True):
+    operands = random(2, 12, 4, 16), random(2, 6, 4, 16), random(2, 6, 4, 16, seed=1)
+    gains = random(2, 6) ** 2, random(2, seed=2)
+    more = random(2, 12, 4, 16, seed=3) if residual else None
+    return *operands, random(2, 6, seed=4), gains, more
+
+
+def tiles(k):
+    query, key, value = (random(2, x, 3, 4, 16, seed=x) for x in (k, 5, 6))
+    key = key[:, :5]
+    fresh = Fresh(
+        random(2, k, 3, 4, 16, seed=8),
+        random(2, k, 3, 4, 16, seed=9),
+        jnp.array([[4, 0, 2][:k], [1, 3, 0][:k]]),
+    )
+    return query, key, value[:, :5], fresh, random(2, 5, 3, seed=7)
+
+
+def test_on_a_cpu_the_plain_path_runs_unless_a_kernel_is_forced():
+    query = random(1, 4, 2, 16)
+    for name in ("masked_region_attention", "amplified_cross_attention"):
+        assert not runs(name, query)
+        with dispatch.forced("tpu_interpreted"):
+            assert runs(name, query)
+            with enabled(False):
+                assert not runs(name, query)
+
+
+def test_a_refusal_is_logged_once(monkeypatch, caplog):
+    monkeypatch.setattr(dispatch, "device", lambda: ("gpu", "some kind"))
+    kernel_attention.tell_once.cache_clear()
+    for width in (16, 48, 48):
+        taken = runs("amplified_cross_attention", random(1, 4, 2, width))
+        assert taken == (width == 16)
+    [record] = caplog.records
+    assert "'gpu' refuses heads of width 48" in record.message
+
+
+@pytest.mark.parametrize("sizes", MESHES, ids=str)
+@pytest.mark.parametrize("implementation", ["reference", "gpu_interpreted"])
+@pytest.mark.parametrize("k", [2, 3])
+def test_a_mesh_changes_nothing_over_tiles(sizes, implementation, k):
+    with dispatch.forced(implementation):
+        alone = over_tiles(*tiles(k))
+        with jax.set_mesh(sharding.make_mesh(**sizes)):
+            split = jax.jit(over_tiles)(*tiles(k))
+    np.testing.assert_allclose(split, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", MESHES, ids=str)
+@pytest.mark.parametrize("implementation", [None, "reference", "gpu_interpreted"])
+def test_a_mesh_changes_nothing_over_text(sizes, implementation):
+    with dispatch.forced(implementation):
+        alone = over_text(*text())
+        with jax.set_mesh(sharding.make_mesh(**sizes)):
+            split = jax.jit(over_text)(*text())
+    np.testing.assert_allclose(split, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_the_kernel_over_text_is_the_plain_path(residual):
+    with dispatch.forced("reference"):
+        found = over_text(*text(residual))
+    np.testing.assert_allclose(found, over_text(*text(residual)), atol=1e-5)
+
+
+def test_the_kernels_gradient_is_the_plain_paths():
+    *operands, gains, _ = text()
+
+    def total(operands):
+        return (over_text(*operands, gains, None) ** 2).sum()
+
+    want = jax.grad(total)(operands)
+    with dispatch.forced("reference"):
+        found = jax.grad(total)(operands)
+    for x, y in zip(found, want, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-4)
+
+
+def test_tpu_kernels_run_on_each_device_of_a_mesh():
+    with dispatch.forced("tpu_interpreted"):
+        alone = over_tiles(*tiles(2))
+        with jax.set_mesh(sharding.make_mesh(tensor=2, devices=jax.devices()[:2])):
+            split = jax.jit(over_tiles)(*tiles(2))
+    np.testing.assert_allclose(split, alone, atol=1e-5)
