@@ -57,7 +57,9 @@ class Runs(Made):
         return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
 
     def vae(self) -> None:
-        """Trains the VAE."""
+        """Trains the VAE, if `vae_model/` is not there yet."""
+        if (self.folder / "vae_model").exists():
+            return
         self.run(self.vae_job(), self.recipe.train_vae.plan, "vae", self.executor())
 
     def flow(self) -> None:
