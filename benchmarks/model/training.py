@@ -60,7 +60,9 @@ def measured(runs: Runs, before: int, count: int, batch: int) -> dict[str, Any]:
     """The row of a run's newest state."""
     parts, job = runs.flow_parts("float32"), runs.flow_job()
     pipeline = Pipeline(parts, runs.tokenizer())
-    model = Model(pipeline, shapes.get_config(), {}, "float32")
+    model = Model(
+        pipeline, shapes.get_config(), {}, "float32", runs.recipe.world.sizes
+    )
     step = int(saved.steps(runs.folder / "flow")[-1].name.removeprefix("step-"))
     clips = before + step * runs.recipe.train_flow.plan.batch
     asked = prompts(held_out_combinations(), count, seed=0)

@@ -31,7 +31,7 @@ from chorus_jax.training.captioned import CaptionedBatches
 from chorus_jax.training.data import Clips, Crops, Encoded
 from chorus_jax.training.distill import DistillJob, LeapBatches
 from chorus_jax.training.encode import raw_latents
-from chorus_jax.training.flow import TEXT, TRANSFORMER, FlowJob
+from chorus_jax.training.flow import TEXT, TRANSFORMER, Batches, FlowJob
 from chorus_jax.training.loop import Job, State, start
 from chorus_jax.training.params import Params, of_part
 from chorus_jax.training.plan import Plan
@@ -75,14 +75,18 @@ class Made:
 
     def flow_job(self) -> FlowJob:
         """The flow's loss and batches. ValueError if clips are not encoded."""
-        training, dtype = self.recipe.train_flow, compute_dtype()
-        batches = CaptionedBatches(self.encoded, self.tokenizer(), training)
+        dtype = compute_dtype()
         return FlowJob(
             replace(self.recipe.transformer, dtype=dtype),
             replace(self.text_config(), dtype=dtype),
-            training,
-            batches,
+            self.recipe.train_flow,
+            self.flow_batches(),
         )
+
+    def flow_batches(self) -> Batches:
+        """Batches of the clips on disk."""
+        training = self.recipe.train_flow
+        return CaptionedBatches(self.encoded, self.tokenizer(), training)
 
     def distill_job(self) -> DistillJob:
         """The student's loss and batches. ValueError without trajectories."""

@@ -29,8 +29,8 @@ def components(
     """
     keys = iter(jax.random.split(key, 3))
     count, (height, width) = len(chances), grid
-    column, right, across = _cells(*(chances[:, i] for i in (0, 2, 4)), width)
-    row, below, down = _cells(*(chances[:, i] for i in (1, 3, 5)), height)
+    column, right, across = _cells(chances[:, :6:2], width)
+    row, below, down = _cells(chances[:, 1:6:2], height)
     at = (row[:, None] == jnp.arange(height)[None])[:, :, None]
     at = at & (column[:, None] == jnp.arange(width)[None])[:, None, :]
     shares = down[:, :, None] * across[:, None, :]
@@ -45,13 +45,11 @@ def components(
 
 
 def _cells(
-    least: Float[Array, " b"],
-    most: Float[Array, " b"],
-    at: Float[Array, " b"],
-    count: int,
+    side: Float[Array, "b 3"], count: int
 ) -> tuple[Int[Array, " b"], Float[Array, " b"], Float[Array, "b count"]]:
-    """Along one side: the cell, the quantile within what of it is in the range, and
-    every cell's share of the range."""
+    """Along one side, of the least, the most and the middle there: the cell, the
+    quantile within what of it is in the range, and every cell's share of the range."""
+    least, most, at = side.T
     at = jnp.clip(at, least, most)
     cell = jnp.clip((at * count).astype(jnp.int32), 0, count - 1)
     numbers = jnp.arange(count, dtype=jnp.float32)[None]

@@ -113,7 +113,7 @@ def _moving(
 
 
 def quantile(
-    value: Numbers, low: Float[Array, "*b"], high: Float[Array, "*b"]
+    value: Numbers, low: Float[Array, "..."], high: Float[Array, "..."]
 ) -> Numbers:
     """Where values lie between the ends, within [0, 1]; `nan` if the ends are one."""
     size = high - low

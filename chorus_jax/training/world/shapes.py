@@ -5,7 +5,7 @@ arrays of numpy or of jax.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -36,20 +36,20 @@ def signed_distance(shape: str, x: Points, y: Points) -> Points:
     return _DISTANCES[shape](x, y)
 
 
-def _circle(x: Points, y: Points) -> Points:
+def _circle(x: Any, y: Any) -> Any:
     return _length(x, y) - np.float32(1)
 
 
-def _square(x: Points, y: Points) -> Points:
+def _square(x: Any, y: Any) -> Any:
     return x.__array_namespace__().maximum(abs(x), abs(y)) - np.float32(SQUARE_HALF)
 
 
-def _triangle(x: Points, y: Points) -> Points:
+def _triangle(x: Any, y: Any) -> Any:
     slopes = np.float32(0.75**0.5) * abs(x) - np.float32(0.5) * y
     return x.__array_namespace__().maximum(slopes, y) - np.float32(TRIANGLE_INNER)
 
 
-def _star(x: Points, y: Points) -> Points:
+def _star(x: Any, y: Any) -> Any:
     """A fifth of the plane folded onto one half of a point, whose edge is a line."""
     x, y, maximum = abs(x), -y, x.__array_namespace__().maximum
     cos, sin = np.float32(np.cos(np.pi / 5)), np.float32(np.sin(np.pi / 5))
@@ -67,17 +67,17 @@ def _star(x: Points, y: Points) -> Points:
     )
 
 
-def _ring(x: Points, y: Points) -> Points:
+def _ring(x: Any, y: Any) -> Any:
     radius, outer = _length(x, y), np.float32(RING_OUTER)
     maximum = x.__array_namespace__().maximum
     return maximum(radius - outer, np.float32(RING_HOLE) * outer - radius)
 
 
-def _length(x: Points, y: Points) -> Points:
+def _length(x: Any, y: Any) -> Any:
     return x.__array_namespace__().sqrt(x * x + y * y)
 
 
-_DISTANCES: Final[dict[str, Callable[[Points, Points], Points]]] = {
+_DISTANCES: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,
