@@ -21,7 +21,7 @@ from chorus_jax.training.world.measures import (
 from chorus_jax.training.world.metrics import psnr, ssim
 from chorus_jax.training.world.oracle import read
 from chorus_jax.training.world.render import render
-from chorus_jax.training.world.scene import World
+from chorus_jax.training.world.scene import Sizes, World
 
 Scores = dict[str, float]
 
@@ -31,13 +31,15 @@ class Model:
     """What makes videos, and the request that they start from.
 
     `pipeline` is a `Pipeline`, or another function of requests that returns videos;
-    `weights` are the fingerprints of its parts.
+    `weights` are the fingerprints of its parts, `sizes` those of the objects that it
+    was trained on.
     """
 
     pipeline: Callable[..., Sequence[Any]]
     request: Request
     weights: Mapping[str, str]
     dtype: str
+    sizes: Sizes = Sizes()
 
     @property
     def steps(self) -> int:
@@ -47,7 +49,8 @@ class Model:
     @property
     def world(self) -> World:
         """The world at the request's size."""
-        return World(self.request.height, self.request.width, self.request.frames)
+        request = self.request
+        return World(request.height, request.width, request.frames, self.sizes)
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,13 @@ def sampled(model: Model, prompts: Sequence[Prompt], size: int) -> Iterator[Batc
         done += len(kept)
 
 
-def judge(prompt: Prompt, frames: np.ndarray) -> Scores:
+def judge(prompt: Prompt, frames: np.ndarray, sizes: Sizes = Sizes()) -> Scores:
     """Of a video of one object: what it shows as asked (1 or 0), and how well.
 
     What the oracle finds unclear is wrong; what the prompt leaves unsaid is left out.
     """
     [asked] = prompt.asked
-    reading = read(frames)
+    reading = read(frames, sizes)
     right = reading.agrees(asked)
     return {
         "accuracy": float(all(right.values())),
@@ -124,7 +127,10 @@ def sampling_row(
     seconds: list[float] = []
     with tqdm(total=len(prompts), desc=name, unit="video") as bar:
         for batch in sampled(model, prompts, size):
-            scores += map(judge, batch.prompts, batch.frames)
+            scores += [
+                judge(prompt, frames, model.sizes)
+                for prompt, frames in zip(batch.prompts, batch.frames, strict=True)
+            ]
             seconds.append(batch.seconds)
             bar.update(len(batch.prompts))
     timed = Timing(tuple(seconds[1:])) if len(seconds) > 2 else None

@@ -24,10 +24,10 @@ from chorus_jax.devices.compilation import enable_cache
 from chorus_jax.engine import Pipeline
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.training import saved
-from chorus_jax.training.__main__ import load_recipe
 from chorus_jax.training.evaluate import CLIPS
 from chorus_jax.training.flow import FlowJob, at_scales
 from chorus_jax.training.params import Params
+from chorus_jax.training.recipes import RECIPES
 from chorus_jax.training.runs import Runs
 from chorus_jax.training.world.attributes import held_out_combinations
 from chorus_jax.training.world.examples import prompts
@@ -61,7 +61,7 @@ def measured(runs: Runs, before: int, count: int, batch: int) -> dict[str, Any]:
     """The row of a run's newest state."""
     parts, job = runs.flow_parts("float32"), runs.flow_job()
     pipeline = Pipeline(WanModel(parts, runs.tokenizer()))
-    model = Model(pipeline, shapes.get_config(), {}, "float32")
+    model = Model(pipeline, shapes.get_config(), {}, "float32", runs.recipe.world.sizes)
     step = int(saved.steps(runs.folder / "flow")[-1].name.removeprefix("step-"))
     clips = before + step * runs.recipe.train_flow.plan.batch
     asked = prompts(held_out_combinations(), count, seed=0)
@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--run", type=Path, required=True, help="folder of all stages")
-    top.add_argument("--config", type=Path, default=Path("configs/shapes.py"))
+    top.add_argument("--recipe", choices=list(RECIPES), default="small_shapes")
     top.add_argument("--before", type=int, default=0, help="clips seen before this run")
     top.add_argument("--prompts", type=int, default=96)
     top.add_argument("--batch", type=int, default=16)
@@ -87,7 +87,7 @@ def main() -> None:
     options = parser().parse_args()
     rows.commit()  # rows name it: better to fail here than after minutes
     enable_cache()
-    runs = Runs(load_recipe(options.config), options.run)
+    runs = Runs(RECIPES[options.recipe](), options.run)
     row = measured(runs, options.before, options.prompts, options.batch)
     rows.update("training", [row])
     here = rows.device()

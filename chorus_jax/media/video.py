@@ -10,14 +10,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import av
 import jax.numpy as jnp
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace
 from jaxtyping import Array, UInt8
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:  # PyAV is imported where a file is written or read.
+    import av
 
 Frames = np.ndarray | Array
 Pixels = UInt8[np.ndarray, "f h w 3"]
@@ -91,6 +92,9 @@ def write_mp4(
     `crf` is x264's quality: 0 the best, 18 hard to tell from the source, 51 the worst.
     RuntimeError if the installed PyAV was built without x264 (its wheels are with it).
     """
+    import av
+    from av.video.reformatter import Colorspace
+
     if ENCODER not in av.codecs_available:
         raise RuntimeError(
             f"this build of PyAV {av.__version__} has no {ENCODER} encoder: install "
@@ -121,11 +125,15 @@ def write_mp4(
 
 def read_mp4(path: str | Path) -> Pixels:
     """The frames of a video that `write_mp4` wrote."""
+    import av
+
     with av.open(str(path)) as container:
         return np.stack([_rgb(frame) for frame in container.decode(video=0)])
 
 
-def _rgb(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
+def _rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
+    from av.video.reformatter import ColorRange, Colorspace
+
     # All is named: older PyAV (seen in 16.1) does not heed the range of the file.
     return frame.reformat(
         format="rgb24",

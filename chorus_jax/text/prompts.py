@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, no_type_check, runtime_checkable
 
-import ftfy
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -197,7 +196,12 @@ class PromptEncoder:
 
 def clean(prompt: str) -> str:
     """A prompt with its encoding and HTML entities repaired and its blanks single."""
-    text = html.unescape(html.unescape(ftfy.fix_text(prompt)))
+    text = prompt
+    # Printable ASCII without entities has nothing to repair, and needs no ftfy.
+    if not (text.isascii() and text.isprintable()) or "&" in text:
+        import ftfy
+
+        text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return re.sub(r"\s+", " ", text.strip()).strip()
 
 

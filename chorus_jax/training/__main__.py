@@ -1,19 +1,20 @@
-"""`python -m chorus_jax.training STAGE --config configs/shapes.py --out DIR`."""
+"""`python -m chorus_jax.training STAGE --recipe NAME --out DIR`."""
 
 import argparse
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 
 from chorus_jax.checkpoints import shipped
 from chorus_jax.devices.compilation import enable_cache
 from chorus_jax.training.recipe import Recipe
+from chorus_jax.training.recipes import RECIPES
 from chorus_jax.training.runs import Runs
 
+ALL = ("vae", "encode", "flow", "teach", "distill", "assemble")
 STAGES = {
+    "all": "the stages from vae to assemble, one after the other",
     "unpack": "take a finished model apart, to train it further (--weights)",
     "vae": "train the VAE",
     "encode": "measure the newest VAE's latents and encode clips with it",
@@ -29,12 +30,13 @@ def main() -> None:
     options = parser().parse_args()
     enable_cache()
     jax.config.update("jax_default_matmul_precision", options.products)
-    recipe = load_recipe(options.config)
+    recipe = RECIPES[options.recipe]()
     runs = Runs(changed(recipe, options), options.out, options.workers, options.save)
     if options.stage == "unpack":
         runs.unpack(options.weights or shipped.folder())
-    else:
-        getattr(runs, options.stage)()
+        return
+    for stage in ALL if options.stage == "all" else (options.stage,):
+        getattr(runs, stage)()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("stage", choices=list(STAGES))
-    top.add_argument("--config", type=Path, required=True, help="has get_recipe()")
+    top.add_argument("--recipe", required=True, choices=list(RECIPES))
     top.add_argument("--out", type=Path, required=True, help="folder of all stages")
     top.add_argument("--weights", type=Path, help="to unpack; else the shipped ones")
     top.add_argument("--workers", type=int, default=0, help="processes that render")
@@ -59,19 +61,6 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--steps", type=int, help="instead of the recipe's")
     top.add_argument("--clips", type=int, help="instead of the recipe's")
     return top
-
-
-def load_recipe(path: Path) -> Recipe:
-    """The recipe of a config file. ValueError if the file gives none."""
-    spec = importlib.util.spec_from_file_location("config", path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ValueError(f"--config {path} is no Python file")
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    recipe = module.get_recipe() if hasattr(module, "get_recipe") else None
-    if not isinstance(recipe, Recipe):
-        raise ValueError(f"--config {path} needs a get_recipe() that returns a Recipe")
-    return recipe
 
 
 def changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:

@@ -7,7 +7,7 @@ arXiv 2210.02747; noise levels are shifted as Wan's sampler shifts them (arXiv
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from chorus_jax.families.wan.dit import WanDiT, WanForward
 from chorus_jax.nets.t5 import T5Config, T5Encoder
 from chorus_jax.nets.tokens import to_patches
 from chorus_jax.schedulers.flow import TRAIN_STEPS, add_noise, shift_sigmas
-from chorus_jax.training.captioned import Captioned, CaptionedBatches
+from chorus_jax.training.captioned import Captioned
 from chorus_jax.training.coupling import coupled
 from chorus_jax.training.evaluate import CLIPS, losses_by_level
 from chorus_jax.training.initial_flow import (
@@ -31,9 +31,11 @@ from chorus_jax.training.initial_flow import (
     initial_transformer,
 )
 from chorus_jax.training.naming import misnamed
+from chorus_jax.training.nearby import near_weight
 from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import FlowTraining
 from chorus_jax.training.structure import read
+from chorus_jax.training.world.attributes import Attributes
 
 
 class Forward(NamedTuple):
@@ -45,6 +47,26 @@ class Forward(NamedTuple):
     text: Float[Array, "b m t"]
 
 
+@runtime_checkable
+class Batches(Protocol):
+    """Batches of captioned clips, and what a probe asks of them."""
+
+    @property
+    def asked(self) -> list[tuple[Attributes, ...]]:
+        """What the clips show, or the first of them."""
+
+    def __call__(self, step: int) -> Captioned:
+        """The batch of a step."""
+
+    def caption(self, clip: int, rng: np.random.Generator) -> str:
+        """A new caption of a clip."""
+
+    def captioned(
+        self, rows: np.ndarray, captions: list[str], rng: np.random.Generator
+    ) -> Captioned:
+        """These clips with these captions."""
+
+
 @dataclass(frozen=True)
 class FlowJob:
     """A `loop.Job` for transformer and text encoder."""
@@ -52,7 +74,7 @@ class FlowJob:
     transformer: WanConfig
     text_encoder: T5Config
     training: FlowTraining
-    batch: CaptionedBatches
+    batch: Batches
     like: dict[str, nnx.Module] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,7 +112,11 @@ class FlowJob:
         }
         training = self.training
         named = figures["naming_text"] + figures["naming_video"]
-        loss = at_scales(made.error, training.scales)
+        error = made.error
+        if training.near:
+            weight = near_weight(batch.structure, sigmas, training.near)
+            error = error * jnp.sqrt(weight)
+        loss = at_scales(error, training.scales)
         loss = loss + training.structure * figures["structure"]
         return loss + training.naming * named, figures
 

@@ -19,16 +19,18 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
 from chorus_jax.devices import sharding
 from chorus_jax.training import curve, saved
+from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.params import Params
 from chorus_jax.training.plan import Plan
 
 Batch = Any
 Figures = dict[str, Array]
+Share = float | Float[Array, ""]
 T = TypeVar("T")
 
 AHEAD = 32  # made ahead, so that a pool of processes has work
@@ -64,11 +66,17 @@ class Job(Protocol):
 
 
 def train(
-    job: Job, plan: Plan, folder: Path, executor: Executor, save_minutes: float = 5.0
+    job: Job,
+    plan: Plan,
+    folder: Path,
+    executor: Executor,
+    save_minutes: float = 5.0,
+    deadline: Deadline | None = None,
 ) -> State:
     """Trains to the end of the plan, from the newest checkpoint in `folder` if any.
 
     Writes there: checkpoints, `loss.jsonl` (a row a step), `probe.jsonl`, `loss.png`.
+    A deadline ends it earlier, and makes what it gives depend on the machine's speed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = saved.newest(folder, partial(start, job, plan))
@@ -83,7 +91,7 @@ def train(
         curve.draw(log.path, folder / "loss.png")
 
     last_save = time.monotonic()
-    for state, row in rows(job, plan, state, executor):
+    for state, row in rows(job, plan, state, executor, deadline):
         log.add(int(state.step), row)
         if time.monotonic() - last_save > 60 * save_minutes:
             keep(state)
@@ -106,7 +114,11 @@ def begun(params: Params, plan: Plan) -> State:
 
 
 def rows(
-    job: Job, plan: Plan, state: State, executor: Executor
+    job: Job,
+    plan: Plan,
+    state: State,
+    executor: Executor,
+    deadline: Deadline | None = None,
 ) -> Iterator[tuple[State, dict[str, float]]]:
     """Runs the steps that are left, yielding each state with its figures.
 
@@ -116,9 +128,12 @@ def rows(
     bar = tqdm(total=plan.steps, initial=first, unit="step", mininterval=2)
     with bar:
         for batch in prefetched(job.batch, first, plan.steps, executor):
+            share = 1.0 if deadline is None else deadline.rate()
+            if share <= 0:
+                break
             began = time.perf_counter()
             with using(mesh):
-                state, figures = step(state, split(batch, mesh))
+                state, figures = step(state, split(batch, mesh), share)
             row = {name: float(x) for name, x in figures.items()}
             if not row["loss"] < float("inf"):
                 raise ValueError(
@@ -151,11 +166,14 @@ def split(batch: Batch, mesh: Mesh | None) -> Batch:
     return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
 
 
-def step_function(job: Job, plan: Plan) -> Callable[[State, Batch], tuple[State, dict]]:
-    """One jitted step, to which the state is donated."""
+def step_function(
+    job: Job, plan: Plan
+) -> Callable[[State, Batch, Share], tuple[State, dict]]:
+    """One jitted step, to which the state is donated; its number is the share of the
+    plan's learning rate that is taken."""
     optimizer = plan.optimizer()
 
-    def step(state: State, batch: Batch) -> tuple[State, Figures]:
+    def step(state: State, batch: Batch, share: Share) -> tuple[State, Figures]:
         key = jax.random.fold_in(jax.random.key(plan.seed), state.step)
         (loss, figures), gradients = jax.value_and_grad(job.loss, has_aux=True)(
             state.params, batch, key
@@ -163,6 +181,7 @@ def step_function(job: Job, plan: Plan) -> Callable[[State, Batch], tuple[State,
         # optax counts in integers and lets them become floats.
         with jax.numpy_dtype_promotion("standard"):
             updates, inner = optimizer.update(gradients, state.optimizer, state.params)
+        updates = jax.tree.map(lambda x: share * x, updates)
         params: Any = optax.apply_updates(state.params, updates)
         at = state.step.astype(jnp.float32)
         kept = jnp.minimum(plan.average, (1 + at) / (10 + at))

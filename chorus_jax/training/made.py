@@ -31,7 +31,7 @@ from chorus_jax.training.captioned import CaptionedBatches
 from chorus_jax.training.data import Clips, Crops, Encoded
 from chorus_jax.training.distill import DistillJob, LeapBatches
 from chorus_jax.training.encode import raw_latents
-from chorus_jax.training.flow import TEXT, TRANSFORMER, FlowJob
+from chorus_jax.training.flow import TEXT, TRANSFORMER, Batches, FlowJob
 from chorus_jax.training.loop import Job, State, start
 from chorus_jax.training.params import Params, of_part
 from chorus_jax.training.plan import Plan
@@ -59,23 +59,34 @@ class Made:
         """The clips of the recipe's world."""
         return Clips(self.recipe.world, self.recipe.pairs, self.recipe.seed)
 
+    @property
+    def vae_clips(self) -> Clips:
+        """The clips that the VAE is trained on."""
+        recipe = self.recipe
+        return Clips(recipe.train_vae.world, recipe.pairs, recipe.seed)
+
     def vae_job(self) -> VaeJob:
         """The VAE's loss and batches."""
         training = self.recipe.train_vae
-        crops = Crops(self.clips, training.plan.batch, training.frames, training.side)
+        plan, frames, side = training.plan, training.frames, training.side
+        crops = Crops(self.vae_clips, plan.batch, frames, side)
         config = replace(self.recipe.vae, dtype=compute_dtype())
         return VaeJob(config, training, crops)
 
     def flow_job(self) -> FlowJob:
         """The flow's loss and batches. ValueError if clips are not encoded."""
-        training, dtype = self.recipe.train_flow, compute_dtype()
-        batches = CaptionedBatches(self.encoded, self.tokenizer(), training)
+        dtype = compute_dtype()
         return FlowJob(
             replace(self.recipe.transformer, dtype=dtype),
             replace(self.text_config(), dtype=dtype),
-            training,
-            batches,
+            self.recipe.train_flow,
+            self.flow_batches(),
         )
+
+    def flow_batches(self) -> Batches:
+        """Batches of the clips on disk."""
+        training = self.recipe.train_flow
+        return CaptionedBatches(self.encoded, self.tokenizer(), training)
 
     def distill_job(self) -> DistillJob:
         """The student's loss and batches. ValueError without trajectories."""
@@ -129,7 +140,7 @@ class Made:
         folder = self.folder / "vae_model"
         if not folder.exists():
             params = self.averaged("vae", self.vae_job(), self.recipe.train_vae.plan)
-            config = measured(self.recipe.vae, params, self.clips)
+            config = measured(self.recipe.vae, params, self.vae_clips)
             vae = stored_part(VAE, WanVAE, config, params, "float32")
             checkpoints.save(folder, {VAE: vae}, family=FAMILY)
         return checkpoints.load(folder, VAE, WanVAE, WanVAEConfig, dtype=dtype)

@@ -11,7 +11,7 @@ from chorus_jax.training.world.scene import World
 
 @dataclass(frozen=True)
 class VaeTraining:
-    """Crops of `frames` and `side` pixels train the VAE.
+    """Crops of `frames` and `side` pixels of clips of `world` train the VAE.
 
     `fine` weighs the error above the blur of a texture, `kl` the divergence of the
     posterior from a standard normal distribution, both beside the mean absolute error.
@@ -22,6 +22,7 @@ class VaeTraining:
     side: int = 32
     fine: float = 2.0
     kl: float = 3e-4
+    world: World = World()
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class FlowTraining:
     Noise levels are uniform, then shifted by `shift`, which need not be the sampler's
     (that is in `DistillTraining`). `clips` are encoded before. The error counts at
     these `scales`, in latents. `structure` and `naming` weigh the errors of what is
-    read off the models beside it (see the files of these names).
+    read off the models beside it (see the files of these names). `near` is what the
+    error near objects weighs more at little noise (see `nearby.py`).
     """
 
     plan: Plan
@@ -41,6 +43,7 @@ class FlowTraining:
     scales: tuple[int, ...] = (1, 2, 4)
     structure: float = 2.0
     naming: float = 0.1
+    near: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.training import saved
 from chorus_jax.training.assemble import euler_scheduler, stored_part, write_model
+from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.encode import encode_clips
 from chorus_jax.training.flow import TRANSFORMER
 from chorus_jax.training.loop import Job, begun, train
@@ -57,13 +58,15 @@ class Runs(Made):
         return ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
 
     def vae(self) -> None:
-        """Trains the VAE."""
+        """Trains the VAE, if `vae_model/` is not there yet."""
+        if (self.folder / "vae_model").exists():
+            return
         self.run(self.vae_job(), self.recipe.train_vae.plan, "vae", self.executor())
 
-    def flow(self) -> None:
+    def flow(self, deadline: Deadline | None = None) -> None:
         """Trains transformer and text encoder on the encoded clips."""
         plan = self.recipe.train_flow.plan
-        self.run(self.flow_job(), plan, "flow", ThreadPoolExecutor(1))
+        self.run(self.flow_job(), plan, "flow", ThreadPoolExecutor(1), deadline)
 
     def teach(self) -> None:
         """Runs the newest transformer for the one of few steps to learn from."""
@@ -71,15 +74,23 @@ class Runs(Made):
         model = WanModel(self.flow_parts("float32"), self.tokenizer())
         teach(model, self.taught, self.captions(), training, world)
 
-    def distill(self) -> None:
+    def distill(self, deadline: Deadline | None = None) -> None:
         """Trains a transformer of few steps on these trajectories."""
         plan = self.recipe.distill.plan
-        self.run(self.distill_job(), plan, "distill", ThreadPoolExecutor(1))
+        self.run(self.distill_job(), plan, "distill", ThreadPoolExecutor(1), deadline)
 
-    def run(self, job: Job, plan: Plan, name: str, executor: Executor) -> None:
+    def run(
+        self,
+        job: Job,
+        plan: Plan,
+        name: str,
+        executor: Executor,
+        deadline: Deadline | None = None,
+    ) -> None:
         """Trains in a folder of that name."""
+        folder, minutes = self.folder / name, self.save_minutes
         with executor:
-            train(job, plan, self.folder / name, executor, self.save_minutes)
+            train(job, plan, folder, executor, minutes, deadline)
 
     def encode(self) -> None:
         """Makes `vae_model/` of the newest VAE if there is none, and encodes clips."""

@@ -11,8 +11,6 @@ from jaxtyping import Float, Float32
 
 from chorus_jax.training.world.placing import (
     BORDER,
-    GROWTH,
-    RADIUS,
     RADIUS_SPREAD,
     SIDEWAYS,
     TRAVEL,
@@ -60,19 +58,19 @@ def chances(scene: Scene) -> Chances:
     if len(scene.things) != 1:
         unknown = np.full(2, nothing, np.float32)
         return Chances(unknown, unknown, unknown, *[nothing] * 5)
-    (thing,), unit = scene.things, scene.world.unit
+    (thing,), unit, sizes = scene.things, scene.world.unit, scene.world.sizes
     path, frame = thing.path, np.array([scene.world.width, scene.world.height])
     ends = np.stack([[at[0], at[-1]] for at in (path.x, path.y)])
     step, middle = ends[:, 1] - ends[:, 0], ends.mean(axis=1)
     reach = float(path.radius.max()) * REACH[thing.shape] + BORDER * unit
     least = reach + abs(step) / 2
     size = float(path.radius.mean()) / unit
-    large = abs(size - RADIUS["large"]) < abs(size - RADIUS["small"])
-    expected = RADIUS["large" if large else "small"]
+    large = abs(size - sizes.large) < abs(size - sizes.small)
+    expected = sizes.radius("large" if large else "small")
     pace, sideways = _moving(step, frame - 2 * reach, unit)
     growth = float(path.radius[-1] / path.radius.mean() - 1)
     if growth > STILL:
-        pace = quantile(growth, GROWTH)
+        pace = quantile(growth, sizes.growth)
     return Chances(
         (least / frame).astype(np.float32),
         (1 - least / frame).astype(np.float32),

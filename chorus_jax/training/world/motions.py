@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float
 
-from chorus_jax.training.world.placing import GROWTH, TRAVEL, WAYS
+from chorus_jax.training.world.placing import TRAVEL, WAYS
 from chorus_jax.training.world.scene import Path
 
 Values = Float[np.ndarray, " f"]
@@ -36,13 +36,13 @@ def fit_trend(path: Path, good: Bool[np.ndarray, " f"]) -> Trend:
     return Trend((x, y, radius), (dx, dy, growth), unsteady)
 
 
-def compare_motions(trend: Trend, unit: int) -> dict[str, float]:
+def compare_motions(trend: Trend, unit: int, least_growth: float) -> dict[str, float]:
     """Of each motion: how far the trend is from it; 1 is as far as from standing still.
 
     Travel and growth are counted in the least that the world has.
     """
     x, y = (value / (TRAVEL[0] * unit) for value in trend.change[:2])
-    growth = trend.change[2] / (2 * GROWTH[0] * max(trend.middle[2], 1e-6))
+    growth = trend.change[2] / (2 * least_growth * max(trend.middle[2], 1e-6))
     distances = {"still": float(np.sqrt(x * x + y * y + growth * growth))}
     distances["grows"] = float(np.sqrt(x * x + y * y + _short(growth) ** 2))
     for motion, way in WAYS.items():

@@ -8,16 +8,15 @@ from typing import Final
 
 import numpy as np
 
-from chorus_jax.training.world.attributes import Attributes
+from chorus_jax.training.world.attributes import VALUES, Attributes
 from chorus_jax.training.world.ground_fit import fit_ground
 from chorus_jax.training.world.motions import compare_motions, fit_trend, steady_path
 from chorus_jax.training.world.objects import Object, find_objects
 from chorus_jax.training.world.palette import COLOURS
 from chorus_jax.training.world.pixels import Planes, Video, to_planes
-from chorus_jax.training.world.placing import RADIUS
 from chorus_jax.training.world.reading import UNCLEAR, Reading, nothing_read
 from chorus_jax.training.world.render import paint
-from chorus_jax.training.world.scene import Ground, Scene, Thing, World
+from chorus_jax.training.world.scene import Ground, Scene, Sizes, Thing, World
 from chorus_jax.training.world.silhouettes import compare_shapes, silhouette
 
 Distances = dict[str, float]
@@ -35,12 +34,12 @@ UNSTEADY: Final = 0.25  # a path this far from a straight one is no motion of th
 THERE: Final = 0.8  # share of the frames in which an object must be seen
 
 
-def read(video: Video) -> Reading:
+def read(video: Video, sizes: Sizes = Sizes()) -> Reading:
     """The object that takes most of the video; uint8, or floats in [-1, 1]."""
-    return read_all(video, 1)[0]
+    return read_all(video, 1, sizes)[0]
 
 
-def read_all(video: Video, count: int) -> tuple[Reading, ...]:
+def read_all(video: Video, count: int, sizes: Sizes = Sizes()) -> tuple[Reading, ...]:
     """As many readings as asked for, largest object first; two at most.
 
     Objects are told apart by colour: what is not found is unclear.
@@ -53,7 +52,7 @@ def read_all(video: Video, count: int) -> tuple[Reading, ...]:
     nearest = min(fit.distances, key=fit.distances.__getitem__)
     found = find_objects(planes, fit.planes(*planes.shape[-2:]), count)
     ground = fit.grounds[nearest]
-    readings = [_read_object(each, ground, background, sure) for each in found]
+    readings = [_read_object(each, ground, background, sure, sizes) for each in found]
     missing = nothing_read(ground, background, sure)
     return tuple(readings + [missing] * (count - len(readings)))
 
@@ -68,7 +67,7 @@ def render_back(world: World, *readings: Reading) -> Planes:
 
 
 def _read_object(
-    found: Object, ground: Ground, background: str, sure: float
+    found: Object, ground: Ground, background: str, sure: float, sizes: Sizes
 ) -> Reading:
     if found.there.mean() < THERE:
         return nothing_read(ground, background, sure)
@@ -79,8 +78,8 @@ def _read_object(
     distances = {
         "colour": _compare_colours(found.colour),
         "shape": shapes,
-        "size": _compare_sizes(trend.middle[2] / unit),
-        "motion": compare_motions(trend, unit),
+        "size": _compare_sizes(trend.middle[2] / unit, sizes),
+        "motion": compare_motions(trend, unit, sizes.growth[0]),
     }
     chosen = {name: _choose(name, each) for name, each in distances.items()}
     if trend.unsteady > UNSTEADY:
@@ -113,7 +112,9 @@ def _compare_colours(colour: np.ndarray) -> Distances:
     }
 
 
-def _compare_sizes(radius: float) -> Distances:
+def _compare_sizes(radius: float, sizes: Sizes) -> Distances:
     """In logarithms: the same factor either way is equally far."""
     radius = max(radius, 1e-6)
-    return {size: abs(float(np.log(radius / at))) for size, at in RADIUS.items()}
+    return {
+        size: abs(float(np.log(radius / sizes.radius(size)))) for size in VALUES["size"]
+    }

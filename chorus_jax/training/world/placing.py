@@ -11,12 +11,10 @@ from chorus_jax.training.world.scene import Ground, Path, Scene, Thing, World
 from chorus_jax.training.world.shapes import REACH, TILT
 
 # All lengths are fractions of the shorter side of a frame.
-RADIUS: Final = {"small": 0.15, "large": 0.21}
 PAIRED: Final = 0.125 / 0.15  # of a radius, where two objects have to find room
 RADIUS_SPREAD: Final = 0.05  # of the radius, to either side
 TRAVEL: Final = (0.2, 0.45)  # from the first frame to the last
 SIDEWAYS: Final = 0.1  # of the travel, at most, to either side
-GROWTH: Final = (0.25, 0.4)  # of the radius, below it first and above it last
 BORDER: Final = 0.01
 WAYS: Final = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
@@ -79,8 +77,9 @@ def _thing(
 def _radius(
     motion: str, size: str, rng: np.random.Generator, world: World
 ) -> Float[np.ndarray, " f"]:
-    mean = RADIUS[size] * world.unit * (1 + RADIUS_SPREAD * rng.uniform(-1, 1))
-    growth = rng.uniform(*GROWTH) if motion == "grows" else 0.0
+    mean = world.sizes.radius(size) * world.unit
+    mean *= 1 + RADIUS_SPREAD * rng.uniform(-1, 1)
+    growth = rng.uniform(*world.sizes.growth) if motion == "grows" else 0.0
     return (mean * (1 + growth * np.linspace(-1, 1, world.frames))).astype(np.float32)
 
 

@@ -10,12 +10,33 @@ FPS: Final = 8
 
 
 @dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How large objects are: radii over the frame's shorter side.
+
+    Attributes:
+      small: mean radius of a small object.
+      large: mean radius of a large one.
+      growth: least and most growth of an object that grows, over its mean radius;
+        it begins so far below that radius and ends so far above it.
+    """
+
+    small: float = 0.15
+    large: float = 0.21
+    growth: tuple[float, float] = (0.25, 0.4)
+
+    def radius(self, size: str) -> float:
+        """The mean radius of "small" or "large"."""
+        return {"small": self.small, "large": self.large}[size]
+
+
+@dataclasses.dataclass(frozen=True)
 class World:
     """The size of a video; lengths in the world are fractions of its shorter side."""
 
     height: int = 64
     width: int = 64
     frames: int = 17
+    sizes: Sizes = Sizes()
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 48 or self.frames < 5:

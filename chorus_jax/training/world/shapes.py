@@ -1,15 +1,16 @@
 """Signed distances of the shapes, all of the same area as a circle of radius one.
 
-Sizes can then be compared between shapes, and an area tells a radius.
+Sizes can then be compared between shapes, and an area tells a radius. Points may be
+arrays of numpy or of jax.
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
-Points = Float[np.ndarray, "*points"]
+Points = Float[np.ndarray | Array, "*points"]
 
 SQUARE_HALF: Final = np.pi**0.5 / 2
 TRIANGLE_INNER: Final = (np.pi / 27**0.5) ** 0.5  # radius of the circle within
@@ -35,26 +36,26 @@ def signed_distance(shape: str, x: Points, y: Points) -> Points:
     return _DISTANCES[shape](x, y)
 
 
-def _circle(x: Points, y: Points) -> Points:
-    return np.sqrt(x * x + y * y) - np.float32(1)
+def _circle(x: Any, y: Any) -> Any:
+    return _length(x, y) - np.float32(1)
 
 
-def _square(x: Points, y: Points) -> Points:
-    return np.maximum(abs(x), abs(y)) - np.float32(SQUARE_HALF)
+def _square(x: Any, y: Any) -> Any:
+    return x.__array_namespace__().maximum(abs(x), abs(y)) - np.float32(SQUARE_HALF)
 
 
-def _triangle(x: Points, y: Points) -> Points:
+def _triangle(x: Any, y: Any) -> Any:
     slopes = np.float32(0.75**0.5) * abs(x) - np.float32(0.5) * y
-    return np.maximum(slopes, y) - np.float32(TRIANGLE_INNER)
+    return x.__array_namespace__().maximum(slopes, y) - np.float32(TRIANGLE_INNER)
 
 
-def _star(x: Points, y: Points) -> Points:
+def _star(x: Any, y: Any) -> Any:
     """A fifth of the plane folded onto one half of a point, whose edge is a line."""
-    x, y = abs(x), -y
+    x, y, maximum = abs(x), -y, x.__array_namespace__().maximum
     cos, sin = np.float32(np.cos(np.pi / 5)), np.float32(np.sin(np.pi / 5))
     for side in (cos, -cos):
         # Mirrors what lies beyond the line from the centre to a notch.
-        beyond = 2 * np.maximum(side * x - sin * y, 0)
+        beyond = 2 * maximum(side * x - sin * y, 0)
         x, y = x - beyond * side, y + beyond * sin
     x = abs(x)
     notch_x = STAR_OUTER * STAR_NOTCH * np.sin(np.pi / 5)
@@ -66,12 +67,17 @@ def _star(x: Points, y: Points) -> Points:
     )
 
 
-def _ring(x: Points, y: Points) -> Points:
-    radius, outer = np.sqrt(x * x + y * y), np.float32(RING_OUTER)
-    return np.maximum(radius - outer, np.float32(RING_HOLE) * outer - radius)
+def _ring(x: Any, y: Any) -> Any:
+    radius, outer = _length(x, y), np.float32(RING_OUTER)
+    maximum = x.__array_namespace__().maximum
+    return maximum(radius - outer, np.float32(RING_HOLE) * outer - radius)
 
 
-_DISTANCES: Final[dict[str, Callable[[Points, Points], Points]]] = {
+def _length(x: Any, y: Any) -> Any:
+    return x.__array_namespace__().sqrt(x * x + y * y)
+
+
+_DISTANCES: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,

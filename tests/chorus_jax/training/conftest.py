@@ -32,8 +32,10 @@ def recipe():
             text_limit=24,
             patch=(1, 4, 4),
         ),
-        train_vae=VaeTraining(Plan(12, 2, 1e-2, warmup=2), frames=5, side=16),
-        train_flow=FlowTraining(Plan(12, 4, 1e-2, warmup=2), clips=6),
+        train_vae=VaeTraining(
+            Plan(12, 2, 1e-2, warmup=2), frames=5, side=16, world=World(48, 48, 5)
+        ),
+        train_flow=FlowTraining(Plan(12, 4, 1e-2, warmup=2), clips=6, near=1.0),
         distill=DistillTraining(
             Plan(12, 4, 1e-2, warmup=2), trajectories=64, sigmas=(1.0, 0.5), parts=2
         ),

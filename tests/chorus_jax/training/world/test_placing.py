@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 
 from chorus_jax.training.world.attributes import Attributes, combinations
-from chorus_jax.training.world.placing import RADIUS, TRAVEL, WAYS, place
-from chorus_jax.training.world.scene import World
+from chorus_jax.training.world.placing import TRAVEL, WAYS, place
+from chorus_jax.training.world.scene import Sizes, World
 from chorus_jax.training.world.shapes import REACH
 
 RED_CIRCLE = Attributes("red", "circle", "small", "left", "gray")
+LARGE = World(sizes=Sizes(0.17, 0.23, (0.2, 0.3)))
 BLUE_STAR = Attributes("blue", "star", None, "grows", "gray")
 
 
-@pytest.mark.parametrize("world", [World(), World(48, 96, 9)], ids=str)
+@pytest.mark.parametrize("world", [World(), World(48, 96, 9), LARGE], ids=str)
 def test_objects_stay_within_the_frame(world):
     for seed, attributes in enumerate(combinations()[::5]):
         (thing,) = place(attributes, np.random.default_rng(seed), world).things
@@ -23,8 +24,8 @@ def test_objects_stay_within_the_frame(world):
         assert (path.y - reach > 0).all() and (path.y + reach < world.height).all()
 
 
-def test_motions():
-    world = World()
+@pytest.mark.parametrize("world", [World(), LARGE], ids=str)
+def test_motions(world):
     for seed, attributes in enumerate(combinations()[::5]):
         (thing,) = place(attributes, np.random.default_rng(seed), world).things
         path = thing.path
@@ -36,9 +37,10 @@ def test_motions():
         else:
             assert not moved.any()
         grown = path.radius[-1] / path.radius[0]
-        assert grown > 1.5 if attributes.motion == "grows" else grown == 1
+        least = (1 + world.sizes.growth[0]) / (1 - world.sizes.growth[0])
+        assert grown > 0.99 * least if attributes.motion == "grows" else grown == 1
         mean = path.radius.mean() / world.unit
-        assert mean == pytest.approx(RADIUS[attributes.size], rel=0.06)
+        assert mean == pytest.approx(world.sizes.radius(attributes.size), rel=0.06)
 
 
 def test_an_unsaid_size_is_either():

@@ -1,0 +1,60 @@
+"""All that a GPU or TPU is wanted for, in order of worth, within the time there is.
+
+    python -m benchmarks.accelerator                         # 9 minutes, into $OUT
+    python -m benchmarks.accelerator --out DIR --minutes 14
+    python -m benchmarks.accelerator --parts kernels train   # only these
+    python -m benchmarks.accelerator --rehearse --out DIR    # tiny, on a CPU
+
+    kernel_tests  the tests of the device's own kernels
+    loop_tests    the equalities of the denoising loop
+    kernels       both kernels at the shapes of Wan 1.3B, beside cuDNN and XLA
+    train         the small model, from nothing, in bfloat16, on clips that are drawn on
+                  the device; then distillation, samples and their reading
+
+Every part is a process of its own that is ended when its time is up; what it saved
+stays, and the next part begins. Each leaves NAME.log, and a line in parts.jsonl. Needs
+neither .git nor a network, nor PyAV, ftfy, ScaNN or beartype.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from benchmarks.accelerator.parts import NAMES, backend, parts
+from benchmarks.accelerator.running import run_all
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--out", type=Path, help="folder of all results; $OUT if unset")
+    top.add_argument("--minutes", type=float, default=9.0, help="for all parts")
+    top.add_argument("--parts", nargs="+", choices=NAMES, default=list(NAMES))
+    top.add_argument("--rehearse", action="store_true", help="tiny sizes, any device")
+    return top
+
+
+def main() -> int:
+    """Runs the parts; 0 if all of them ended well."""
+    options = parser().parse_args()
+    out = options.out or os.environ.get("OUT")
+    if out is None:
+        parser().error("name a folder with --out, or in the environment as OUT")
+    folder = Path(out).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    platform = backend()
+    if platform == "cpu" and not options.rehearse:
+        parser().error("this machine has no GPU or TPU; --rehearse runs on a CPU")
+    chosen = [
+        part
+        for part in parts(folder, 60 * options.minutes, platform, options.rehearse)
+        if part.name in options.parts
+    ]
+    return 0 if run_all(chosen, folder) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

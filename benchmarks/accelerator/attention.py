@@ -1,0 +1,142 @@
+"""Attention as it is compared in `benchmarks.accelerator`: operands, rivals, errors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int
+
+from chorus_jax.nets.tokens import Size, Tiling
+from kernels_pallas.amplified_cross_attention.api import amplified_cross_attention
+from kernels_pallas.masked_region_attention.api import masked_region_attention
+
+CHECKED: Final = 64  # queries whose output is compared with float32
+Rival = Literal["cudnn", "xla"]
+Tokens = Float[Array, "b n a d"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A kernel's problem: the active share of a grid's tiles, over `text` keys.
+
+    `text` is 0 for self-attention, over all tokens of the grid.
+    """
+
+    grid: Size
+    tile: Size
+    heads: int
+    head_width: int
+    share: float
+    text: int = 0
+
+    @property
+    def tiling(self) -> Tiling:
+        """The grid's tiles."""
+        return Tiling.fitting(self.grid, self.tile)
+
+    @property
+    def active(self) -> int:
+        """How many tiles are active."""
+        return max(1, round(self.share * self.tiling.count))
+
+    @property
+    def operations(self) -> int:
+        """Of both products."""
+        keys = self.text or self.tiling.count * self.tiling.size
+        queries = self.active * self.tiling.size
+        return 4 * queries * keys * self.heads * self.head_width
+
+
+def operands(shape: Shape, key: Array) -> dict[str, Any]:
+    """Random queries, keys and values in bfloat16, active tiles, and a key gain."""
+    for_tiles, *keys = jax.random.split(key, 5)
+    tiling = shape.tiling
+    count = tiling.count * tiling.size
+    counts = (count, shape.text or count, shape.text or count)
+    rows = (shape.heads, shape.head_width)
+    query, name, value = (
+        jax.random.normal(k, (1, n, *rows), jnp.bfloat16)
+        for k, n in zip(keys, counts, strict=False)
+    )
+    tiles = jax.random.permutation(for_tiles, tiling.count)[: shape.active]
+    gain = 1 + jax.random.uniform(keys[3], (1, counts[1]))
+    active = jnp.sort(tiles).astype(jnp.int32)[None]
+    return {"query": query, "key": name, "value": value, "active": active, "gain": gain}
+
+
+def ours(shape: Shape) -> Callable[..., Tokens]:
+    """The kernel: the whole output, of which active tiles are computed."""
+    size = shape.tiling.size
+
+    def region(query: Tokens, key: Tokens, value: Tokens, active: Any, gain: Any):
+        tiled = [x.reshape(1, -1, size, *x.shape[2:]) for x in (query, key, value)]
+        made = masked_region_attention(tiled[0], tiled[1], tiled[2], active)
+        return made.out.reshape(query.shape)
+
+    def cross(query: Tokens, key: Tokens, value: Tokens, active: Any, gain: Any):
+        return amplified_cross_attention(
+            query, key, value, key_gain=gain, active=active, size=size
+        )
+
+    return cross if shape.text else region
+
+
+def rival(shape: Shape, implementation: Rival) -> Callable[..., Tokens]:
+    """jax's attention ("cudnn" or "xla") of gathered queries, put back in place.
+
+    XLA's runs head by head: the logits of all of them would not fit.
+    """
+    size = shape.tiling.size
+
+    def attended(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+        # jax's own attention mixes types, which our tests forbid.
+        with jax.numpy_dtype_promotion("standard"):
+            return jax.nn.dot_product_attention(
+                query, key, value, implementation=implementation
+            )
+
+    def by_head(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
+        heads = tuple(jnp.moveaxis(x, 2, 0)[:, :, :, None] for x in (query, key, value))
+        found = jax.lax.map(lambda one: attended(*one), heads)
+        return jnp.moveaxis(found[:, :, :, 0], 0, 2)
+
+    def run(query: Tokens, key: Tokens, value: Tokens, active: Any, gain: Any):
+        rows = token_rows(active, size)
+        if shape.text:
+            key = key * gain[..., None, None].astype(key.dtype)
+        attend = attended if implementation == "cudnn" else by_head
+        found = attend(query[:, rows], key, value)
+        return jnp.zeros_like(query).at[:, rows].set(found)
+
+    return run
+
+
+def token_rows(active: Int[Array, "1 k"], size: int) -> Int[Array, " n"]:
+    """The tokens of the active tiles."""
+    return (active[0][:, None] * size + jnp.arange(size)[None]).reshape(-1)
+
+
+def exact(shape: Shape, given: dict[str, Any]) -> tuple[Array, Float32[Array, "n a d"]]:
+    """Some active tokens and their outputs, computed in float32 by plain jnp."""
+    rows = token_rows(given["active"], shape.tiling.size)
+    rows = rows[:: max(1, len(rows) // CHECKED)][:CHECKED]
+    query, key, value = (
+        given[name][0].astype(jnp.float32) for name in ("query", "key", "value")
+    )
+    if shape.text:
+        key = key * given["gain"][0][:, None, None]
+    highest = jax.lax.Precision.HIGHEST
+    logits = jnp.einsum("nad,mad->anm", query[rows], key, precision=highest)
+    weights = jax.nn.softmax(logits * shape.head_width**-0.5, axis=-1)
+    return rows, jnp.einsum("anm,mad->nad", weights, value, precision=highest)
+
+
+def error(
+    function: Callable[..., Tokens], given: dict[str, Any], want: tuple[Array, Array]
+) -> float:
+    """The largest difference of a function's output, over the largest output."""
+    rows, right = want
+    difference = function(**given)[0, rows].astype(jnp.float32) - right
+    return float(abs(difference).max() / abs(right).max())

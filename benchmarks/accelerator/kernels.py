@@ -1,0 +1,125 @@
+"""Both kernels at the shapes of Wan 1.3B, beside cuDNN and XLA, error first.
+
+    python -m benchmarks.accelerator.kernels --out DIR [--rehearse]
+
+480p first, then 720p; a row is written to DIR/kernels.jsonl as soon as it is measured,
+with the device's product of two large matrices as the peak. What fails or is wrong is
+written too, and the rest goes on. Operands are random: constant ones run faster.
+"""
+
+import argparse
+import json
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.accelerator.attention import (
+    Shape,
+    error,
+    exact,
+    operands,
+    ours,
+    rival,
+)
+from benchmarks.accelerator.time_left import TimeLeft
+from benchmarks.lib.timing import interleaved
+from chorus_jax.families.wan.config import WanConfig
+
+GRIDS: Final = {"480p": (21, 30, 52), "720p": (21, 45, 80)}
+CASES: Final = ((0.25, 0), (1.0, 0), (0.25, 512), (1.0, 512), (0.5, 0), (0.1, 0))
+ROUNDS: Final = 5
+TOLERANCE: Final = 0.03  # of bfloat16 outputs of attention, over their largest
+LEAST: Final = 20.0  # seconds that a row may take
+
+
+def shapes(rehearse: bool) -> Iterator[tuple[str, Shape]]:
+    """The problems by name, those that matter most first."""
+    if rehearse:
+        for text in (0, 8):
+            yield f"tiny {text}", Shape((2, 4, 4), (1, 2, 2), 2, 16, 0.5, text)
+        return
+    config = WanConfig.t2v_1_3b()
+    for size, grid in GRIDS.items():
+        for share, text in CASES:
+            kind = f"cross {text}" if text else "region"
+            heads, width = config.heads, config.head_width
+            shape = Shape(grid, config.tile, heads, width, share, text)
+            yield f"{kind} 1.3b {size} {share:g}", shape
+
+
+def candidates(shape: Shape) -> dict[str, Callable[..., Any]]:
+    """What is timed, by name; every function is compiled."""
+    found = {"ours": ours(shape)}
+    if jax.default_backend() == "gpu":
+        found["cudnn"] = rival(shape, "cudnn")
+    if shape.share < 1 or shape.text:
+        found["xla"] = rival(shape, "xla")
+    return {name: jax.jit(function) for name, function in found.items()}
+
+
+def measured(name: str, shape: Shape) -> dict[str, Any]:
+    """A row: the errors, then the seconds of those that are right."""
+    given = operands(shape, jax.random.key(0))
+    want = exact(shape, given)
+    row: dict[str, Any] = {"row": name, "operations": shape.operations}
+    right: dict[str, Callable[[], Any]] = {}
+    for label, function in candidates(shape).items():
+        try:
+            row[f"{label}_error"] = error(function, given, want)
+        except Exception as failure:
+            row[f"{label}_failed"] = f"{type(failure).__name__}: {failure}"[:500]
+            continue
+        if row[f"{label}_error"] <= TOLERANCE:
+            right[label] = blocked(function, given)
+    for label, timing in interleaved(right, ROUNDS, name).items():
+        row |= {f"{label}_seconds": timing.median, f"{label}_spread": timing.spread}
+    return row
+
+
+def blocked(function: Callable[..., Any], given: dict[str, Any]) -> Callable[[], Any]:
+    """A call that returns when its work is done."""
+    return lambda: jax.block_until_ready(function(**given))
+
+
+def peak(size: int) -> float:
+    """Operations per second of a product of random bfloat16 matrices, at best."""
+    x = jax.random.normal(jax.random.key(0), (size, size), jnp.bfloat16)
+    product = jax.jit(lambda x: x @ x)
+    run = lambda: jax.block_until_ready(product(x))
+    timing = interleaved({"": run}, ROUNDS, "peak")[""]
+    return 2 * size**3 / min(timing.seconds)
+
+
+def main() -> None:
+    """Measures until all is measured or time is up."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--out", type=Path, required=True)
+    top.add_argument("--rehearse", action="store_true", help="tiny sizes")
+    options = top.parse_args()
+    left, path = TimeLeft.of_part(180.0), options.out / "kernels.jsonl"
+    about = {
+        "device": jax.devices()[0].device_kind,
+        "jax": jax.__version__,
+        "peak": peak(64 if options.rehearse else 8192),
+    }
+    for name, shape in shapes(options.rehearse):
+        if left.now() < (0 if options.rehearse else LEAST):
+            print(f"no time left for {name}")
+            break
+        try:
+            row = measured(name, shape)
+        except Exception:
+            row = {"row": name, "failed": traceback.format_exc()[-1000:]}
+        with path.open("a") as file:
+            file.write(json.dumps({**row, **about}) + "\n")
+        print(row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Recipes for `benchmarks.accelerator.train`: the real one, and the smallest one."""
+
+from dataclasses import dataclass, replace
+
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config
+from chorus_jax.training.plan import Plan
+from chorus_jax.training.recipe import (
+    DistillTraining,
+    FlowTraining,
+    Recipe,
+    VaeTraining,
+)
+from chorus_jax.training.recipes.large_shapes import large_shapes
+from chorus_jax.training.world.scene import World
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A recipe and how much is drawn, worded, sampled with it.
+
+    Attributes:
+      recipe: what is trained.
+      shipped_vae: whether the VAE of the shipped weights is taken, which the recipe
+        makes too.
+      wordings: captions of everything that a clip can show.
+      at_once: clips that are drawn and encoded in one program.
+      prompts: held-out prompts that are sampled.
+      batch: videos that are sampled at once.
+      steps: denoising steps of the transformer that is not distilled.
+    """
+
+    recipe: Recipe
+    shipped_vae: bool
+    wordings: int
+    at_once: int
+    prompts: int
+    batch: int
+    steps: int
+
+
+def real() -> Scale:
+    """The recipe `large_shapes` with batches and clips that keep an accelerator busy.
+
+    Its plans have more steps than there is time for: a deadline ends them.
+    """
+    recipe = large_shapes()
+    flow = replace(recipe.train_flow.plan, steps=10**6, batch=512, average=0.999)
+    taught = Plan(10**5, 64, 5e-3, warmup=20, average=0.99)
+    recipe = replace(
+        recipe,
+        train_flow=replace(recipe.train_flow, plan=flow, clips=196_608),
+        distill=replace(recipe.distill, plan=taught, trajectories=1536),
+    )
+    return Scale(recipe, True, 64, 256, 400, 100, 50)
+
+
+def rehearsed() -> Scale:
+    """Models of a few thousand parameters, seconds of training."""
+    recipe = Recipe(
+        world=World(48, 48, 5),
+        vae=WanVAEConfig(4, (1, 1), 1, (True,), (0.0,) * 3, (1.0,) * 3),
+        text_encoder=T5Config(16, 1, 2, 16, vocab=0, head_width=8),
+        transformer=WanConfig(
+            heads=2,
+            depth=2,
+            mlp_width=32,
+            head_width=8,
+            in_channels=3,
+            out_channels=3,
+            text_width=16,
+            text_limit=32,
+            patch=(1, 4, 4),
+        ),
+        train_vae=VaeTraining(
+            Plan(2, 2, 1e-2, warmup=2), frames=5, side=16, world=World(48, 48, 5)
+        ),
+        train_flow=FlowTraining(Plan(10**6, 4, 1e-2, warmup=2), clips=64),
+        distill=DistillTraining(
+            Plan(10**6, 4, 1e-2, warmup=2), trajectories=64, sigmas=(1.0, 0.5), parts=1
+        ),
+    )
+    return Scale(recipe, False, 1, 32, 4, 4, 2)

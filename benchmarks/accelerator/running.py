@@ -1,0 +1,77 @@
+"""Runs parts one after the other, each within its time, whatever becomes of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.accelerator.parts import Part
+
+ROOT: Final = Path(__file__).parents[2]
+SECONDS: Final = "CHORUS_PART_SECONDS"  # tells a part how long it may take
+GRACE: Final = 10.0  # seconds between asking a process to end and ending it
+
+
+def run_all(parts: Sequence[Part], folder: Path) -> bool:
+    """Runs the parts; whether all of them ended well."""
+    spare, well = 0.0, True
+    for part in parts:
+        seconds = part.seconds + (spare if part.rest else 0.0)
+        print(f"{part.name}: up to {seconds:.0f} s", flush=True)
+        began = time.monotonic()
+        code = run(part, seconds, folder)
+        taken = time.monotonic() - began
+        spare += max(0.0, part.seconds - taken)
+        row = {"part": part.name, "seconds": round(taken, 1), "limit": round(seconds)}
+        row |= {"code": code, "timed_out": code is None}
+        with (folder / "parts.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"{row}\n{tail(folder / f'{part.name}.log')}", flush=True)
+        well = well and code == 0
+    return well
+
+
+def run(part: Part, seconds: float, folder: Path) -> int | None:
+    """A part's exit code; None if its time was up."""
+    environment = {**os.environ, **part.environment, SECONDS: f"{seconds}"}
+    environment["PYTHONUNBUFFERED"] = "1"
+    with (folder / f"{part.name}.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, *part.arguments],
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            end(process)
+            return None
+
+
+def end(process: subprocess.Popen) -> None:
+    """Asks a process and what it started to end, then ends them."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            pass
+        try:
+            process.wait(GRACE)
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def tail(path: Path, lines: int = 12) -> str:
+    """The last lines of a log; of a progress bar what it showed last."""
+    text = path.read_text(errors="replace")
+    shown = [line.rsplit("\r", 1)[-1] for line in text.splitlines()]
+    return "\n".join(f"  {line}" for line in shown[-lines:])

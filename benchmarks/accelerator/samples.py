@@ -1,0 +1,60 @@
+"""Samples of the models in a training's folder, read by the world's oracle."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from benchmarks.accelerator.recipes import Scale
+from benchmarks.lib import contact_sheet
+from benchmarks.lib.judged import Model, sampled, sampling_row
+from chorus_jax.checkpoints import Card
+from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.request import Request
+from chorus_jax.training.runs import Runs
+from chorus_jax.training.world.attributes import held_out_combinations
+from chorus_jax.training.world.examples import prompts
+
+SHEET = 6  # prompts in the picture
+
+
+def quality(runs: Runs, scale: Scale, folder: Path) -> Iterator[dict[str, Any]]:
+    """A row of every transformer in the folder `model`, and a picture of samples."""
+    asked = prompts(held_out_combinations(), scale.prompts, seed=0)
+    device, shown = jax.devices()[0].device_kind, []
+    for name, request in requests(runs, scale).items():
+        pipeline = Pipeline.load(runs.folder / "model", transformer=name)
+        dtype = pipeline.model.numerics.split()[0]
+        model = Model(pipeline, request, {}, dtype, runs.recipe.world.sizes)
+        row = sampling_row(name, model, asked, scale.batch)
+        yield {**row, "device": device}
+        first = asked[: min(SHEET, scale.batch)]
+        frames = [x for batch in sampled(model, first, SHEET) for x in batch.frames]
+        shown.append((name, frames))
+        captions = [prompt.caption for prompt in first]
+        contact_sheet.draw(folder / "samples.png", captions, shown)
+
+
+def requests(runs: Runs, scale: Scale) -> dict[str, Request]:
+    """The request of each transformer in the folder `model`, without a prompt."""
+    world, training = runs.recipe.world, runs.recipe.distill
+    plain = Request(
+        prompt="",
+        frames=world.frames,
+        height=world.height,
+        width=world.width,
+        steps=scale.steps,
+        solver="euler",
+        shift=training.shift,
+        guidance_scale=training.guidance_scale,
+    )
+    few = replace(plain, steps=training.sigmas, guidance_scale=1.0)
+    parts = Card.read(runs.folder / "model").parts
+    return {
+        name: plain if name == TRANSFORMER else few
+        for name in sorted(parts)
+        if name.startswith(TRANSFORMER)
+    }

@@ -1,0 +1,24 @@
+"""How long a part of `benchmarks.accelerator` may still take."""
+
+import os
+import time
+from dataclasses import dataclass, field
+
+from benchmarks.accelerator.running import SECONDS
+
+
+@dataclass(frozen=True)
+class TimeLeft:
+    """The seconds of a part, which began when this was made."""
+
+    seconds: float
+    began: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def of_part(cls, default: float) -> "TimeLeft":
+        """That of the part that this process is; `default` if it was started alone."""
+        return cls(float(os.environ.get(SECONDS, default)))
+
+    def now(self) -> float:
+        """Seconds that are left."""
+        return self.seconds - (time.monotonic() - self.began)

@@ -1,0 +1,34 @@
+"""A learning rate that falls to zero when time is up, not after so many steps.
+
+Where time on a machine is lent, nobody knows beforehand how many steps fit into it.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The time that a training has.
+
+    Attributes:
+      seconds: how long it may take, from `began` on.
+      decay: the share of that time over which the rate falls to zero, at its end.
+      began: when it began, on the monotonic clock; now, unless given.
+    """
+
+    seconds: float
+    decay: float = 0.3
+    began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        if self.seconds <= 0 or not 0 < self.decay <= 1:
+            raise ValueError(
+                "a deadline is more than 0 seconds away and its decay within 0 and 1; "
+                f"got {self.seconds} seconds and a decay of {self.decay}"
+            )
+
+    def rate(self) -> float:
+        """The share of the learning rate now; 0 when time is up."""
+        ahead = 1 - (time.monotonic() - self.began) / self.seconds
+        return min(1.0, max(0.0, ahead / self.decay))

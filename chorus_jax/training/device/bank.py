@@ -1,0 +1,117 @@
+"""Encoded clips in the device's memory: drawn there, encoded there, chosen there."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+from tqdm import tqdm
+
+from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.training.captioned import Captioned
+from chorus_jax.training.device.noise import components
+from chorus_jax.training.device.paint import filmed
+from chorus_jax.training.device.scenes import COLUMNS, random_scenes
+from chorus_jax.training.device.targets import decided, shown
+from chorus_jax.training.device.texture import textures
+from chorus_jax.training.device.wordings import Wordings
+from chorus_jax.training.encode import normalised_latents
+from chorus_jax.training.naming import UNKNOWN
+from chorus_jax.training.world.chances import LARGE
+from chorus_jax.training.world.scene import World
+
+
+class Bank(NamedTuple):
+    """Clips as a training needs them, all on the device.
+
+    Attributes:
+      latents: normalised, float16.
+      structure: what the clips show, float16 (see `training/structure.py`).
+      chances: what chance decided in them (see `world/chances.py`).
+      asked: their row in the `Wordings`.
+    """
+
+    latents: Float[Any, "n f h w c"]
+    structure: Float[Any, "n f h w s"]
+    chances: Float[Any, "n k"]
+    asked: Int[Any, " n"]
+
+
+def fill(
+    vae: WanVAE, wordings: Wordings, world: World, count: int, at_once: int, seed: int
+) -> Bank:
+    """At least `count` new clips, `at_once` of them in one program."""
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    chunks = range(-(-count // at_once))
+    bar = tqdm(chunks, unit="chunk", mininterval=2, desc=f"{at_once} clips a chunk")
+    made = [
+        encoded(vae, wordings.labels, jax.random.fold_in(key, i), at_once, world)
+        for i in bar
+    ]
+    return Bank(*(jnp.concatenate(parts) for parts in zip(*made, strict=True)))
+
+
+@partial(jax.jit, static_argnames=("count", "world"))
+def encoded(
+    vae: WanVAE, labels: Int[Array, "a named"], key: Array, count: int, world: World
+) -> Bank:
+    """`count` random clips of random rows of the labels."""
+    for_row, for_scene, for_grain = jax.random.split(key, 3)
+    rows = jax.random.randint(for_row, (count,), 0, len(labels))
+    scenes = random_scenes(for_scene, labels[rows], world)
+    grid = vae.config.latent_shape(world.frames, world.height, world.width)
+    videos = filmed(scenes, textures(for_grain, count, world), world)
+    return Bank(
+        normalised_latents(vae, videos).astype(jnp.float16),
+        shown(scenes, world, grid).astype(jnp.float16),
+        decided(scenes, world),
+        rows,
+    )
+
+
+@partial(jax.jit, static_argnames=("count",))
+def chosen(
+    bank: Bank,
+    wordings: Wordings,
+    key: Array,
+    count: int,
+    unconditional: float | Float[Array, ""],
+) -> Captioned:
+    """A batch of `count` clips of the bank, each in words of its own.
+
+    Args:
+      bank: the clips.
+      wordings: their captions.
+      key: decides which, in which words, and with what noise.
+      count: the size of the batch.
+      unconditional: the share of captions that are empty.
+
+    Returns:
+      The batch. What is not asked for cannot be named, nor is it in the noise.
+    """
+    for_row, for_words, for_drop, for_noise = jax.random.split(key, 4)
+    rows = jax.random.randint(for_row, (count,), 0, len(bank.asked))
+    words = jax.random.randint(for_words, (count,), 0, wordings.ids.shape[1])
+    dropped = jax.random.uniform(for_drop, (count,)) < unconditional
+    asked = bank.asked[rows]
+    ids, mask = wordings.ids[asked, words], wordings.mask[asked, words]
+    named = wordings.labels[asked]
+    return Captioned(
+        bank.latents[rows].astype(jnp.float32),
+        free_noise(bank, rows, named, for_noise),
+        bank.structure[rows].astype(jnp.float32),
+        jnp.where(dropped[:, None], UNKNOWN, named),
+        jnp.where(dropped[:, None], wordings.empty_ids[None], ids),
+        jnp.where(dropped[:, None], wordings.empty_mask[None], mask),
+    )
+
+
+def free_noise(
+    bank: Bank, rows: Int[Array, " b"], named: Int[Array, "b named"], key: Array
+) -> Float[Array, "b h w k"]:
+    """The noise components that go with clips whose words are these."""
+    chances = bank.chances[rows]
+    said = named[:, COLUMNS["size"]] != UNKNOWN
+    chances = chances.at[:, LARGE].set(jnp.where(said, jnp.nan, chances[:, LARGE]))
+    return components(key, chances, bank.latents.shape[2:4])

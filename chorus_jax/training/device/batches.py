@@ -1,0 +1,70 @@
+"""Batches of the flow out of a bank of clips on the device."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from chorus_jax.text.prompts import Tokenizer
+from chorus_jax.training.captioned import Captioned
+from chorus_jax.training.data import reworded
+from chorus_jax.training.device.bank import Bank, chosen, free_noise
+from chorus_jax.training.device.wordings import Wordings, askable
+from chorus_jax.training.evaluate import CLIPS
+from chorus_jax.training.naming import labels
+from chorus_jax.training.recipe import FlowTraining
+from chorus_jax.training.world.attributes import Attributes
+
+
+@dataclass(frozen=True)
+class DeviceBatches:
+    """Random clips of a bank in random words; what `CaptionedBatches` is on disk.
+
+    `source` fills the bank and words the captions; it is called when a batch is needed.
+    """
+
+    source: Callable[[], tuple[Bank, Wordings]]
+    tokenizer: Tokenizer
+    training: FlowTraining
+
+    @functools.cached_property
+    def filled(self) -> tuple[Bank, Wordings]:
+        """The bank and its captions."""
+        return self.source()
+
+    @functools.cached_property
+    def asked(self) -> list[tuple[Attributes, ...]]:
+        """What the first clips show: those that a probe looks at."""
+        pool = askable()
+        return [(pool[row],) for row in np.asarray(self.filled[0].asked[:CLIPS])]
+
+    def __call__(self, step: int) -> Captioned:
+        """The batch of a step."""
+        plan = self.training.plan
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(plan.seed), 2), step)
+        return chosen(*self.filled, key, plan.batch, self.training.unconditional)
+
+    def caption(self, clip: int, rng: np.random.Generator) -> str:
+        """A new caption of one of the first clips."""
+        return reworded(self.asked[clip], rng)
+
+    def captioned(
+        self, rows: np.ndarray, captions: list[str], rng: np.random.Generator
+    ) -> Captioned:
+        """Some of the first clips with these captions, as numpy arrays."""
+        bank, wordings = self.filled
+        tokens, at = self.tokenizer(captions), jnp.asarray(rows)
+        pairs = zip(rows.tolist(), captions)
+        named = labels([self.asked[row] if text else () for row, text in pairs])
+        key = jax.random.key(int(rng.integers(2**31)))
+        return Captioned(
+            np.asarray(bank.latents[at], np.float32),
+            np.asarray(free_noise(bank, at, wordings.labels[bank.asked[at]], key)),
+            np.asarray(bank.structure[at], np.float32),
+            named,
+            tokens.ids,
+            tokens.mask,
+        )

@@ -1,0 +1,55 @@
+"""Captions of everything that a clip can be asked to show, as arrays of tokens."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Int
+
+from chorus_jax.text.prompts import Tokenizer
+from chorus_jax.training.data import reworded
+from chorus_jax.training.naming import labels
+from chorus_jax.training.world.attributes import Attributes, training_combinations
+
+
+class Wordings(NamedTuple):
+    """Captions of each of `askable()`, `v` of each, and the empty caption.
+
+    Attributes:
+      labels: numbers of the attributes' values, in the order of `VALUES`.
+      ids: tokens of the captions.
+      mask: which of them are not padding.
+      empty_ids: tokens of the empty caption.
+      empty_mask: which of them are not padding.
+    """
+
+    labels: Int[Any, "a named"]
+    ids: Int[Any, "a v m"]
+    mask: Bool[Any, "a v m"]
+    empty_ids: Int[Any, " m"]
+    empty_mask: Bool[Any, " m"]
+
+
+def askable() -> tuple[Attributes, ...]:
+    """What training captions ask for: every combination, then all without their size.
+
+    So a row drawn evenly says the size in every second caption.
+    """
+    pool = training_combinations()
+    return pool + tuple(each.unsized() for each in pool)
+
+
+def make_wordings(tokenizer: Tokenizer, count: int, seed: int) -> Wordings:
+    """`count` captions of each of `askable()`, drawn from all words and templates."""
+    rng = np.random.default_rng((seed, 2))
+    asked = askable()
+    captions = [reworded((each,), rng) for each in asked for _ in range(count)]
+    tokens, empty = tokenizer(captions), tokenizer([""])
+    shape = (len(asked), count, -1)
+    return Wordings(
+        jnp.asarray(labels([(each,) for each in asked])),
+        jnp.asarray(tokens.ids).reshape(shape),
+        jnp.asarray(tokens.mask).reshape(shape),
+        jnp.asarray(empty.ids[0]),
+        jnp.asarray(empty.mask[0]),
+    )

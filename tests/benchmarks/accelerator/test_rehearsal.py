@@ -1,0 +1,43 @@
+"""All of it, tiny, without the packages that a machine with a GPU may not have."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.accelerator.running import ROOT
+
+MISSING = ("av", "ftfy", "scann", "beartype", "torch")
+
+
+@pytest.mark.timeout(900)
+def test_it_ends_well_and_leaves_what_it_measured(tmp_path):
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    for name in MISSING:
+        (blocked / f"{name}.py").write_text(f"raise ImportError('{name} is missing')")
+    environment = {
+        **{k: v for k, v in os.environ.items() if k != "XLA_FLAGS"},
+        "PYTHONPATH": str(blocked),
+        "OUT": str(tmp_path / "out"),
+        "JAX_PLATFORMS": "cpu",
+    }
+    command = [sys.executable, "-m", "benchmarks.accelerator", "--rehearse"]
+    ran = subprocess.run(
+        [*command, "--minutes", "14"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-1000:]
+    out = tmp_path / "out"
+    rows = [json.loads(x) for x in (out / "kernels.jsonl").read_text().splitlines()]
+    assert len(rows) == 2 and all("ours_seconds" in row for row in rows)
+    rows = [json.loads(x) for x in (out / "quality.jsonl").read_text().splitlines()]
+    assert [row["row"] for row in rows] == ["transformer", "transformer_2step"]
+    assert all(0 <= row["accuracy"] <= 1 for row in rows)
+    assert (out / "samples.png").exists()
+    assert (out / "run" / "model" / "model.json").exists()

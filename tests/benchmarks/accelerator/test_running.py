@@ -1,0 +1,54 @@
+"""Parts run within their time, one after the other, whatever becomes of them."""
+
+import json
+import time
+
+import pytest
+
+from benchmarks.accelerator.parts import NAMES, Part, parts
+from benchmarks.accelerator.running import SECONDS, run_all
+from benchmarks.accelerator.time_left import TimeLeft
+
+
+def rows(folder):
+    return [json.loads(x) for x in (folder / "parts.jsonl").read_text().splitlines()]
+
+
+def test_a_part_that_fails_or_hangs_does_not_end_the_rest(tmp_path):
+    code = "import os; print('said', os.environ['WORD'], os.environ['{}'])"
+    all_parts = (
+        Part("fails", ("-c", "raise SystemExit(3)"), 20),
+        Part("hangs", ("-c", "import time; time.sleep(60)"), 1),
+        Part("ends", ("-c", code.format(SECONDS)), 20, {"WORD": "it"}, rest=True),
+    )
+    began = time.monotonic()
+    assert not run_all(all_parts, tmp_path)
+    assert time.monotonic() - began < 40
+    fails, hangs, ends = rows(tmp_path)
+    assert (fails["code"], fails["timed_out"]) == (3, False)
+    assert (hangs["code"], hangs["timed_out"]) == (None, True)
+    assert ends["code"] == 0 and ends["limit"] > 20
+    said = (tmp_path / "ends.log").read_text().split()
+    assert said[:2] == ["said", "it"] and float(said[2]) > 20
+
+
+def test_all_well(tmp_path):
+    assert run_all((Part("a", ("-c", "pass"), 20),), tmp_path)
+
+
+@pytest.mark.parametrize("minutes", [1, 9, 14])
+def test_the_parts_take_the_time_there_is(tmp_path, minutes):
+    found = parts(tmp_path, 60.0 * minutes, "gpu", False)
+    assert tuple(part.name for part in found) == NAMES
+    assert sum(part.seconds for part in found) == pytest.approx(60 * minutes)
+    assert sum(part.seconds for part in found[:2]) <= 120
+    assert found[2].seconds <= 180
+    assert found[0].environment["JAX_PLATFORMS"] == "cuda"
+
+
+def test_a_part_knows_its_time(monkeypatch):
+    monkeypatch.delenv(SECONDS, raising=False)
+    assert TimeLeft.of_part(30.0).seconds == 30
+    monkeypatch.setenv(SECONDS, "12.5")
+    left = TimeLeft.of_part(30.0)
+    assert 11 < left.now() <= 12.5

@@ -1,0 +1,79 @@
+"""Clips in a bank: what is asked for, its words, and what is dropped."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from chorus_jax.training.deadline import Deadline
+from chorus_jax.training.device.bank import chosen
+from chorus_jax.training.device.runs import DeviceRuns
+from chorus_jax.training.device.wordings import askable
+from chorus_jax.training.naming import UNKNOWN, labels
+from chorus_jax.training.world.chances import LARGE
+
+
+@pytest.fixture(scope="module")
+def runs(recipe, tmp_path_factory):
+    flow = replace(recipe.train_flow, clips=12)
+    one = replace(recipe, pairs=0.0, train_flow=flow)
+    runs = DeviceRuns(one, tmp_path_factory.mktemp("runs"), wordings=2, at_once=6)
+    runs.vae()
+    runs.encode()
+    return runs
+
+
+def test_clips_are_as_asked(runs):
+    bank, wordings = runs.filled
+    assert bank.latents.shape == (12, 3, 24, 24, 3)
+    assert len({row.tobytes() for row in np.asarray(bank.latents)}) == 12
+    asked = np.asarray(wordings.labels)[np.asarray(bank.asked)]
+    large = np.asarray(bank.chances)[:, LARGE]
+    said = asked[:, 2] != UNKNOWN
+    np.testing.assert_array_equal(large[said], asked[said, 2])
+    np.testing.assert_array_equal(
+        wordings.labels, labels([(each,) for each in askable()])
+    )
+
+
+def test_captions_say_what_clips_show(runs):
+    bank, wordings = runs.filled
+    batch = chosen(bank, wordings, jax.random.key(0), 64, 0.5)
+    rows = [[tuple(ids) for ids in each] for each in np.asarray(wordings.ids).tolist()]
+    empty = tuple(np.asarray(wordings.empty_ids).tolist())
+    dropped = 0
+    for ids, named in zip(np.asarray(batch.ids).tolist(), np.asarray(batch.labels)):
+        if tuple(ids) == empty:
+            dropped += 1
+            assert (named == UNKNOWN).all()
+            continue
+        asked = np.flatnonzero((np.asarray(wordings.labels) == named).all(axis=1))
+        assert any(tuple(ids) in rows[row] for row in asked)
+    assert 15 < dropped < 50
+
+
+def test_batches_are_those_of_their_step(runs):
+    batches = runs.flow_job().batch
+    first, again, other = batches(3), batches(3), batches(4)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    assert (np.asarray(first.components) != np.asarray(other.components)).any()
+
+
+def test_it_trains_and_assembles(runs):
+    runs.flow()
+    assert runs.assemble().part("transformer")
+    assert (runs.folder / "flow" / "probe.jsonl").read_text().count("right_0.5") == 1
+
+
+def test_a_deadline_ends_a_training(runs, tmp_path):
+    other = replace(runs, folder=tmp_path)
+    job, plan = runs.flow_job(), replace(runs.recipe.train_flow.plan, steps=10**6)
+    with other.executor() as executor:
+        other.run(job, plan, "flow", executor, Deadline(1.0))
+    assert (tmp_path / "flow" / "loss.jsonl").read_text().count("\n") < 10**4
+
+
+def test_two_objects_are_refused(recipe, tmp_path):
+    with pytest.raises(ValueError, match="set pairs to 0"):
+        DeviceRuns(replace(recipe, pairs=0.2), tmp_path)
