@@ -13,9 +13,9 @@ KERNEL_TESTS: Final = (
     "tests/kernels_pallas/test_amplified_cross_attention.py",
 )
 LOOP_TESTS: Final = (
-    "tests/chorus_jax/denoise/test_regions.py",
-    "tests/chorus_jax/denoise/test_staged_sampler.py",
-    "tests/chorus_jax/denoise/test_sampler.py",
+    "tests/chorus_jax/denoise/test_region_steps.py",
+    "tests/chorus_jax/denoise/test_whole_steps.py",
+    "tests/chorus_jax/denoise/test_loop.py",
 )
 REHEARSED: Final = ("tests/chorus_jax/training/test_deadline.py",)
 # Options of ours that need packages which may be missing, and a warning of jax's own.
@@ -26,7 +26,7 @@ PYTEST: Final = (
 
 
 @dataclass(frozen=True)
-class Part:
+class TimedPart:
     """A process: its arguments to Python, its seconds, what it adds to the environment.
 
     With `rest`, it may take what the parts before it left over, too.
@@ -41,7 +41,7 @@ class Part:
 
 def parts(
     folder: Path, seconds: float, platform: str, rehearse: bool
-) -> tuple[Part, ...]:
+) -> tuple[TimedPart, ...]:
     """The parts in order of worth, of `seconds` in all.
 
     Args:
@@ -56,24 +56,24 @@ def parts(
     there = {"JAX_PLATFORMS": {"gpu": "cuda"}.get(platform, platform)}
     out = ("--out", str(folder))
     return (
-        Part(
+        TimedPart(
             "kernel_tests",
             (*PYTEST, *marked, *(REHEARSED if rehearse else KERNEL_TESTS)),
             tests,
             there,
         ),
-        Part(
+        TimedPart(
             "loop_tests",
             (*PYTEST, *(REHEARSED if rehearse else LOOP_TESTS)),
             tests,
             there,
         ),
-        Part(
+        TimedPart(
             "kernels",
             ("-m", "benchmarks.accelerator.kernels", *out, *tiny),
             kernels,
         ),
-        Part(
+        TimedPart(
             "train",
             ("-m", "benchmarks.accelerator.train", *out, *tiny),
             seconds - 2 * tests - kernels,

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.accelerator.parts import Part
+from benchmarks.accelerator.parts import TimedPart
 
 ROOT: Final = Path(__file__).parents[2]
 SECONDS: Final = "CHORUS_PART_SECONDS"  # tells a part how long it may take
 GRACE: Final = 10.0  # seconds between asking a process to end and ending it
 
 
-def run_all(parts: Sequence[Part], folder: Path) -> bool:
+def run_all(parts: Sequence[TimedPart], folder: Path) -> bool:
     """Runs the parts; whether all of them ended well."""
     spare, well = 0.0, True
     for part in parts:
@@ -36,7 +36,7 @@ def run_all(parts: Sequence[Part], folder: Path) -> bool:
     return well
 
 
-def run(part: Part, seconds: float, folder: Path) -> int | None:
+def run(part: TimedPart, seconds: float, folder: Path) -> int | None:
     """A part's exit code; None if its time was up."""
     environment = {**os.environ, **part.environment, SECONDS: f"{seconds}"}
     environment["PYTHONUNBUFFERED"] = "1"

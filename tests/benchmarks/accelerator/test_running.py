@@ -5,8 +5,15 @@ import time
 
 import pytest
 
-from benchmarks.accelerator.parts import NAMES, Part, parts
-from benchmarks.accelerator.running import SECONDS, run_all
+from benchmarks.accelerator.parts import (
+    KERNEL_TESTS,
+    LOOP_TESTS,
+    NAMES,
+    REHEARSED,
+    TimedPart,
+    parts,
+)
+from benchmarks.accelerator.running import ROOT, SECONDS, run_all
 from benchmarks.accelerator.time_left import TimeLeft
 
 
@@ -17,9 +24,9 @@ def rows(folder):
 def test_a_part_that_fails_or_hangs_does_not_end_the_rest(tmp_path):
     code = "import os; print('said', os.environ['WORD'], os.environ['{}'])"
     all_parts = (
-        Part("fails", ("-c", "raise SystemExit(3)"), 20),
-        Part("hangs", ("-c", "import time; time.sleep(60)"), 1),
-        Part("ends", ("-c", code.format(SECONDS)), 20, {"WORD": "it"}, rest=True),
+        TimedPart("fails", ("-c", "raise SystemExit(3)"), 20),
+        TimedPart("hangs", ("-c", "import time; time.sleep(60)"), 1),
+        TimedPart("ends", ("-c", code.format(SECONDS)), 20, {"WORD": "it"}, rest=True),
     )
     began = time.monotonic()
     assert not run_all(all_parts, tmp_path)
@@ -33,7 +40,7 @@ def test_a_part_that_fails_or_hangs_does_not_end_the_rest(tmp_path):
 
 
 def test_all_well(tmp_path):
-    assert run_all((Part("a", ("-c", "pass"), 20),), tmp_path)
+    assert run_all((TimedPart("a", ("-c", "pass"), 20),), tmp_path)
 
 
 @pytest.mark.parametrize("minutes", [1, 9, 14])
@@ -52,3 +59,8 @@ def test_a_part_knows_its_time(monkeypatch):
     monkeypatch.setenv(SECONDS, "12.5")
     left = TimeLeft.of_part(30.0)
     assert 11 < left.now() <= 12.5
+
+
+@pytest.mark.parametrize("path", [*KERNEL_TESTS, *LOOP_TESTS, *REHEARSED])
+def test_the_test_files_that_it_runs_are_there(path):
+    assert (ROOT / path).is_file()
