@@ -4,17 +4,17 @@
     python -m benchmarks.calibrate --steps 4 --minutes 30
     python -m benchmarks.calibrate --weights DIR --config FILE --name NAME
 
-First is measured which words matter (see `calibrate_look`): that makes the scores.
-Then from which difference on a region is not enough (see `calibrate_limit`). Then a
+First is measured which words matter (see `look`): that makes the scores.
+Then from which difference on a region is not enough (see `limit`). Then a
 few plans are run on all targets, and the best way to give them to scores is where the
-search begins (see `calibrate_start`). From there one thing after another is changed by
+search begins (see `start`). From there one thing after another is changed by
 one place on its grid, what saves most and what tells most for little first: skipped
 steps, thresholds, one more tier, what finds the region, halo, context, dilation, gains,
-when a region gives way, active share, boundaries (see `calibrate_moves`). A change that
+when a region gives way, active share, boundaries (see `moves`). A change that
 computes less is taken if hits lose no more than a point of the accuracy of what the
 model does well, three of what differs from the source, and two per cent of detail;
 of policies that compute the same, another is taken only if it is better by more than
-chance (see `calibrate_verdict`). What was run once is not run again, and what is
+chance (see `verdict`). What was run once is not run again, and what is
 hopeless after a part of the targets is given up. What was tried, what it lost and why
 it was taken or not are the rows of `calibrate_tried`; if the minutes end before one
 whole round they say what was not tried.

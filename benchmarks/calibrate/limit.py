@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from benchmarks.calibrate.moves import LIMITS, Moves
-from benchmarks.calibrate.runs import Runs
+from benchmarks.calibrate.runs import PolicyRuns
 from benchmarks.calibrate.start import plans
 from benchmarks.calibrate.verdict import Verdict, verdict
 from benchmarks.reuse.arms import with_tiers
@@ -38,7 +38,7 @@ class Limited:
         return {"row": "limit", **what, **computed, **lost}
 
 
-def limits(runs: Runs, moves: Moves, policy: Policy) -> list[Limited]:
+def limits(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Limited]:
     """From the highest limit on down to the first that is allowed, or to the lowest;
     none if no step of so few is regional, or nothing differs from its source."""
     tier = regional(policy.steps)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.calibrate.moves import Moves
-from benchmarks.calibrate.runs import Runs
+from benchmarks.calibrate.runs import PolicyRuns
 from benchmarks.calibrate.search import Search
 from benchmarks.reuse.arms import needed
 from benchmarks.reuse.bench import Bench
@@ -22,8 +22,8 @@ TIMES = ("speedup", "seconds", "spread")  # programs were compiled in between
 class Calibration:
     """The targets that are searched on, fresh ones, and what can be changed."""
 
-    runs: Runs
-    fresh: Runs
+    runs: PolicyRuns
+    fresh: PolicyRuns
     moves: Moves
 
     @classmethod
@@ -38,7 +38,10 @@ class Calibration:
         scores = tuple(x.score for x in targets if x.score is not None)
         if not scores:
             raise SystemExit("no target has any source: there is nothing to choose")
-        runs = Runs(bench, targets), Runs(bench, bench.targets[options.targets :])
+        runs = (
+            PolicyRuns(bench, targets),
+            PolicyRuns(bench, bench.targets[options.targets :]),
+        )
         for part in runs:
             part.fill(loaded.steps)
         runs[1].judge_by(runs[0].reliable)

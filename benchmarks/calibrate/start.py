@@ -16,11 +16,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from benchmarks.calibrate.moves import FEWEST, Moves, threshold
-from benchmarks.calibrate.runs import HOPELESS, Runs
+from benchmarks.calibrate.runs import HOPELESS, PolicyRuns
 from benchmarks.calibrate.verdict import ALLOWED, verdict
 from benchmarks.reuse.arms import tier_at
 from benchmarks.reuse.bench import Target
-from benchmarks.reuse.scores import Record
+from benchmarks.reuse.scores import TargetRecord
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 # Shares of the steps taken over, and up to which a share of the tokens is run. The
@@ -66,7 +66,7 @@ class Way:
     tiers: tuple[Tier, ...] = ()
 
 
-def starts(runs: Runs, moves: Moves, policy: Policy) -> list[Policy]:
+def starts(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Policy]:
     """The policy with the best tiers, last, after those that lose less; with cautious
     ones if all lose too much."""
     # A threshold is 0 or more: what scores less is a miss, whatever the tiers.
@@ -90,10 +90,12 @@ def plans(steps: int) -> Iterator[Tier]:
         yield replace(tier, key_gain=KEY_GAIN) if gained else tier
 
 
-def column(runs: Runs, ranked: Sequence[Target], policy: Policy, tier: Tier) -> Column:
+def column(
+    runs: PolicyRuns, ranked: Sequence[Target], policy: Policy, tier: Tier
+) -> Column:
     """What a tier costs and loses of the targets, until it is hopeless."""
     alone = replace(policy, tiers=(tier,))
-    records: list[Record] = []
+    records: list[TargetRecord] = []
     for first in range(0, len(ranked), BLOCK):
         records += runs.records(alone, ranked[first : first + BLOCK])
         if verdict(records, runs.full).excess_within(HOPELESS) > 0:
@@ -104,7 +106,7 @@ def column(runs: Runs, ranked: Sequence[Target], policy: Policy, tier: Tier) -> 
     return Column(tier, np.cumsum([0.0, *cost]), summed[:, 0], summed[:, 1])
 
 
-def _parts(ours: Record, full: Record) -> list[list[float]]:
+def _parts(ours: TargetRecord, full: TargetRecord) -> list[list[float]]:
     """Of each figure that there is a limit for: what is lost, and of how much."""
     lost, of = [], []
     for name in ALLOWED:

@@ -2,7 +2,7 @@
 
 A policy is allowed to lose a point of accuracy and two per cent of detail: means over
 its hits, against the full runs of the same targets. Accuracy is of the attributes that
-the model does well (see `chorus_scores.of_reliable`): a point of another one takes a
+the model does well (see `scores.of_reliable`): a point of another one takes a
 thousand hits to see. Of those that differ from the source, which a few dozen hits have,
 it may lose three points, and no more of all that differs, or what the model does badly
 would be given away.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.reuse.losses import Loss, each_loss, losses
-from benchmarks.reuse.scores import Record
+from benchmarks.reuse.scores import TargetRecord
 
 ALLOWED = {
     "accuracy_reliable": 0.01,
@@ -69,7 +69,7 @@ class Verdict:
         return bool(gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5)
 
 
-def verdict(records: list[Record], full: Mapping[int, Record]) -> Verdict:
+def verdict(records: list[TargetRecord], full: Mapping[int, TargetRecord]) -> Verdict:
     """That of a policy's records, with the same targets' full runs."""
     hits = [record for record in records if record.ledger.kind == "semantic"]
     ours = [record.scores for record in hits]

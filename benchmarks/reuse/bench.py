@@ -37,7 +37,7 @@ class Target:
     changed: tuple[str, ...] = ()
 
     def tier(self, policy: Policy) -> Tier | None:
-        """What a policy does with it, None if it computes everything."""
+        """The tier of a policy that it reaches, None if everything is computed."""
         return None if self.score is None else policy.plan(self.score)
 
 

@@ -46,7 +46,7 @@ class Worded(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CaseKinds:
     """Which cases: targets are of `pool`, sources are `allowed`.
 
     The sources of a target differ from it in as many attributes as `changes` says, in
@@ -101,16 +101,16 @@ class Wanted:
                 yield Worded.of(changed, target.wording if same else _seed(rng))
 
 
-def held_out() -> Wanted:
+def held_out() -> CaseKinds:
     """Targets that training never saw; earlier requests may be of anything."""
-    return Wanted(held_out_combinations(), lambda _: True, (1, 2, WORDING))
+    return CaseKinds(held_out_combinations(), lambda _: True, (1, 2, WORDING))
 
 
-def training() -> Wanted:
+def training() -> CaseKinds:
     """Targets and sources that training saw, some of them far apart: without those a
     threshold would never see a bad match. Few are other wordings: where there is one it
     is found before all others, and teaches nothing of them."""
-    return Wanted(
+    return CaseKinds(
         training_combinations(), lambda x: not is_held_out(x), (1, 2, 1, 3, 1, WORDING)
     )
 

@@ -69,7 +69,7 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedRequest:
     """A request: its ledger, seconds by the clock, and the share of what was asked that
     its video shows."""
 
@@ -84,7 +84,7 @@ class Server:
     def __init__(self, engine: Engine):
         self.engine, self.compilations = engine, Compilations()
 
-    def __call__(self, prompt: Prompt, request: Request, reuse: Reuse) -> Served:
+    def __call__(self, prompt: Prompt, request: Request, reuse: Reuse) -> ServedRequest:
         """What became of a request, timed without compilation."""
         pipeline, store = self.engine.pipeline, self.engine.cache.store
         while True:
@@ -97,12 +97,12 @@ class Server:
             pipeline.model.forget_prompts()
         scores = judge(prompt, result.video.frames)
         shown = [v for name, v in scores.items() if name.startswith("accuracy_")]
-        return Served(result.ledger, seconds, float(np.mean(shown)))
+        return ServedRequest(result.ledger, seconds, float(np.mean(shown)))
 
 
 def served(
     loaded: Loaded, engine: Engine, asked: Sequence[Prompt]
-) -> tuple[list[Served], list[Served]]:
+) -> tuple[list[ServedRequest], list[ServedRequest]]:
     """All requests by the engine, and those made without its cache."""
     server, cached, plain = Server(engine), [], []
     for seed, prompt in enumerate(tqdm(asked, unit="request")):
@@ -116,7 +116,7 @@ def served(
 
 
 def windows(
-    cached: Sequence[Served], plain: Sequence[Served], size: int
+    cached: Sequence[ServedRequest], plain: Sequence[ServedRequest], size: int
 ) -> Iterator[dict[str, Any]]:
     """A row for each window of so many requests; the last one may be shorter."""
     base = float(np.mean([request.seconds for request in plain]))

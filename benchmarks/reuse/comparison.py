@@ -14,7 +14,7 @@ from benchmarks.reuse.cases import Cases
 from benchmarks.reuse.costs import even
 from benchmarks.reuse.models import Loaded
 from benchmarks.reuse.running import Arm, Equal, Fewer, Reusing
-from benchmarks.reuse.scores import Record, rows_of
+from benchmarks.reuse.scores import TargetRecord, rows_of
 from benchmarks.reuse.turns import in_turns
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.inter_request.policy.policy import Policy
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class ArmComparison:
     """One model; `base` is what arms are made of, `told` where that is from."""
 
     loaded: Loaded
@@ -122,6 +122,6 @@ def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
     }
 
 
-def hits_of(records: Sequence[Record]) -> set[int]:
+def hits_of(records: Sequence[TargetRecord]) -> set[int]:
     """The targets that began from a source."""
     return {record.number for record in records if record.ledger.kind == "semantic"}

@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from benchmarks.lib.judged import Scores
 
-RELIABLE = ("accuracy_reliable", "changed_reliable")  # see `chorus_scores.of_reliable`
+RELIABLE = ("accuracy_reliable", "changed_reliable")  # see `scores.of_reliable`
 ACCURACIES = ("accuracy", "accuracy_changed", *RELIABLE)
 LOSSES = (*ACCURACIES, "detail")
 

@@ -12,14 +12,14 @@ from benchmarks.lib.judged import Scores, judge, means
 from benchmarks.lib.timing import Timing
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.losses import RELIABLE, losses
-from benchmarks.reuse.running import Run
+from benchmarks.reuse.running import ArmRun
 from benchmarks.reuse.seams import seam
 from chorus_jax.engine import Ledger
 from chorus_jax.training.world.metrics import psnr, ssim
 
 
 @dataclass(frozen=True)
-class Record:
+class TargetRecord:
     """One target in one arm: its number, what was computed, what the video shows."""
 
     number: int
@@ -34,7 +34,7 @@ class Record:
         return *steps, ledger.active, ledger.equivalents
 
 
-def scored(target: Target, run: Run, full: Run) -> Scores:
+def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
     """The oracle's scores; of each attribute that differs from the source `changed_`
     and its name, 1 if it is right, and `accuracy_changed`, 1 if all are; `psnr` and
     `ssim` to the full run, which has the same noise, unless they are equal; `seam` if a
@@ -73,7 +73,9 @@ def of_reliable(scores: Scores, names: Collection[str]) -> Scores:
 
 
 def rows_of(
-    records: Sequence[Record], full: Mapping[int, Record], hits: Collection[int]
+    records: Sequence[TargetRecord],
+    full: Mapping[int, TargetRecord],
+    hits: Collection[int],
 ) -> list[dict[str, Any]]:
     """Rows over the hits, over those of them whose source shows something else
     (`changed`) and those whose source says the same in other words (`reworded`), if
@@ -105,7 +107,9 @@ def rows_of(
     ]
 
 
-def figures(records: Sequence[Record], full: Mapping[int, Record]) -> dict[str, Any]:
+def figures(
+    records: Sequence[TargetRecord], full: Mapping[int, TargetRecord]
+) -> dict[str, Any]:
     """Means over these targets, and paired losses against their full runs.
 
     A speed-up is the ratio to the same target's full run in the same turn; that of
@@ -139,7 +143,7 @@ def _best(ways: Sequence[tuple[float, ...]], values: Sequence[float]) -> float:
     return max(map(statistics.median, groups.values()))
 
 
-def _speedups(ours: Record, full: Record) -> Scores:
+def _speedups(ours: TargetRecord, full: TargetRecord) -> Scores:
     denoise = _denoising(full.ledger) / _denoising(ours.ledger)
     total = full.ledger.total / ours.ledger.total
     return {"speedup_denoise": denoise, "speedup_total": total}

@@ -24,7 +24,7 @@ from benchmarks.lib.judged import judge
 from benchmarks.reuse.bench import Bench, Target
 from benchmarks.reuse.cases import held_out
 from benchmarks.reuse.models import add_options, load_model
-from benchmarks.reuse.running import Arm, Reusing, Run
+from benchmarks.reuse.running import Arm, ArmRun, Reusing
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.training.world.metrics import psnr
@@ -46,7 +46,7 @@ def variants() -> list[str]:
 
 
 def compared(
-    name: str, arm: Arm, targets: Sequence[Target], own: Sequence[Run]
+    name: str, arm: Arm, targets: Sequence[Target], own: Sequence[ArmRun]
 ) -> dict[str, float | str]:
     """What an implementation's videos are beside the platform's own."""
     near, right = [], []

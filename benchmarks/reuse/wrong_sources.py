@@ -35,7 +35,7 @@ from tqdm import tqdm
 from benchmarks.lib import rows
 from benchmarks.lib.judged import Scores, judge
 from benchmarks.reuse.models import Loaded, add_options, base_policy, load_model
-from benchmarks.reuse.wrong_pairs import KINDS, Misleading, Pair
+from benchmarks.reuse.wrong_pairs import KINDS, Misleading, MisleadingPair
 from chorus_jax.engine import Cache, Engine, Ledger, Reuse
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policies import NIRVANA
@@ -54,7 +54,7 @@ MEMORY = 2**30
 class Outcome:
     """What became of a pair by one way to look."""
 
-    pair: Pair
+    pair: MisleadingPair
     ledger: Ledger
     made: Scores
     full: Scores
@@ -64,7 +64,7 @@ def outcomes(
     plain: Engine,
     engines: Mapping[str, Engine],
     loaded: Loaded,
-    pairs: Sequence[Pair],
+    pairs: Sequence[MisleadingPair],
 ) -> Iterator[tuple[str, Outcome]]:
     """What becomes of each pair in each way, all from the source's noise; `plain` makes
     the sources, and the full runs."""
