@@ -8,8 +8,8 @@ from tqdm import tqdm
 from benchmarks.calibrate.verdict import Verdict, verdict
 from benchmarks.lib.judged import means
 from benchmarks.reuse.bench import Bench, Target
-from benchmarks.reuse.running import Reusing, Run
-from benchmarks.reuse.scores import Record, of_reliable, scored
+from benchmarks.reuse.running import ArmRun, Reusing
+from benchmarks.reuse.scores import TargetRecord, of_reliable, scored
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.training.world.attributes import VALUES
 
@@ -19,14 +19,14 @@ WELL = 0.8  # of the full runs have an attribute right
 
 
 @dataclass
-class Runs:
+class PolicyRuns:
     """Records of some targets; the first use makes their full runs."""
 
     bench: Bench
     targets: Sequence[Target]
-    videos: dict[int, Run] = field(default_factory=dict)
-    full: dict[int, Record] = field(default_factory=dict)
-    known: dict[Hashable, Record] = field(default_factory=dict)
+    videos: dict[int, ArmRun] = field(default_factory=dict)
+    full: dict[int, TargetRecord] = field(default_factory=dict)
+    known: dict[Hashable, TargetRecord] = field(default_factory=dict)
     reliable: tuple[str, ...] = ()
 
     def fill(self, steps: int) -> None:
@@ -46,9 +46,9 @@ class Runs:
                 f"nothing tells what reuse loses; got {mean}: train it more, or take "
                 "more steps"
             )
-        for target, each in zip(self.targets, scores, strict=True):
+        for target, judged in zip(self.targets, scores, strict=True):
             ledger = self.videos[target.number].ledger
-            self.full[target.number] = Record(target.number, ledger, each)
+            self.full[target.number] = TargetRecord(target.number, ledger, judged)
         self.judge_by(self.reliable)
 
     def judge_by(self, names: tuple[str, ...]) -> None:
@@ -67,22 +67,22 @@ class Runs:
     def measure(self, policy: Policy, may_give_up: bool = False) -> Verdict:
         """The verdict over all targets, or over those at which it was given up."""
         part = -(-len(self.targets) // LOOKS) if may_give_up else len(self.targets)
-        records: list[Record] = []
-        found = Verdict(float(policy.steps))
+        records: list[TargetRecord] = []
+        result = Verdict(float(policy.steps))
         for first in range(0, len(self.targets), part):
             records += self.records(policy, self.targets[first : first + part])
-            found = verdict(records, self.full)
-            if found.excess_within(HOPELESS) > 0:
-                return replace(found, given_up=len(records) < len(self.targets))
-        return found
+            result = verdict(records, self.full)
+            if result.excess_within(HOPELESS) > 0:
+                return replace(result, given_up=len(records) < len(self.targets))
+        return result
 
-    def records(self, policy: Policy, targets: Sequence[Target]) -> list[Record]:
+    def records(self, policy: Policy, targets: Sequence[Target]) -> list[TargetRecord]:
         """A policy's records of these targets."""
         arm = Reusing(self.bench, policy)
         bar = tqdm(targets, desc="targets", unit="video", leave=False)
         return [self.record(arm, target) for target in bar]
 
-    def record(self, arm: Reusing, target: Target) -> Record:
+    def record(self, arm: Reusing, target: Target) -> TargetRecord:
         """That of one target; a miss is its full run."""
         tier = target.tier(arm.policy)
         if tier is None:
@@ -92,7 +92,7 @@ class Runs:
             run = arm(target)
             scores = scored(target, run, self.videos[target.number])
             scores = of_reliable(scores, self.reliable)
-            self.known[key] = Record(target.number, run.ledger, scores)
+            self.known[key] = TargetRecord(target.number, run.ledger, scores)
         return self.known[key]
 
 

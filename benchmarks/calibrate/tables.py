@@ -7,9 +7,9 @@ from benchmarks.calibrate import tried
 from benchmarks.lib.rows import table
 from benchmarks.lib.tables import (
     Draw,
+    PageTable,
     Row,
     Rows,
-    Table,
     check_one_model,
     columns,
     with_steps,
@@ -86,16 +86,16 @@ def of_steps(steps: int) -> Callable[[Row], bool]:
 
 CALIBRATE = "benchmarks.calibrate"
 TABLES = {
-    "sensitivity": Table(
+    "sensitivity": PageTable(
         CALIBRATE,
         "calibrate",
         columns("pairs", "right", "lost", "sensitivity", row=with_steps),
         of_pairs,
     ),
-    "lost_50": Table(CALIBRATE, "calibrate", lost(5, 10, 20, 30), of_steps(50)),
-    "lost_4": Table(CALIBRATE, "calibrate", lost(1, 2, 3), of_steps(4)),
-    "beyond": Table(CALIBRATE, "calibrate", beyond, has_regions),
-    "limits": Table(
+    "lost_50": PageTable(CALIBRATE, "calibrate", lost(5, 10, 20, 30), of_steps(50)),
+    "lost_4": PageTable(CALIBRATE, "calibrate", lost(1, 2, 3), of_steps(4)),
+    "beyond": PageTable(CALIBRATE, "calibrate", beyond, has_regions),
+    "limits": PageTable(
         CALIBRATE,
         "calibrate",
         columns(
@@ -104,7 +104,7 @@ TABLES = {
         ),
         of_limits,
     ),
-    "calibrated_changed": Table(
+    "calibrated_changed": PageTable(
         CALIBRATE,
         "calibrate",
         columns(
@@ -113,11 +113,11 @@ TABLES = {
         ),
         of_chosen("changed"),
     ),
-    "calibrated_reworded": Table(
+    "calibrated_reworded": PageTable(
         CALIBRATE,
         "calibrate",
         columns(*("targets", "equivalents", "accuracy_loss", "detail_loss"), row=split),
         of_chosen("reworded"),
     ),
-    "tried": Table(CALIBRATE, "calibrate_tried", tried.summary),
+    "tried": PageTable(CALIBRATE, "calibrate_tried", tried.summary),
 }

@@ -2,7 +2,7 @@
 
 A policy is allowed to lose a point of accuracy and two per cent of detail: means over
 its hits, against the full runs of the same targets. Accuracy is of the attributes that
-the model does well (see `chorus_scores.of_reliable`): a point of another one takes a
+the model does well (see `scores.of_reliable`): a point of another one takes a
 thousand hits to see. Of those that differ from the source, which a few dozen hits have,
 it may lose three points, and no more of all that differs, or what the model does badly
 would be given away.
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.reuse.losses import Loss, each_loss, losses
-from benchmarks.reuse.scores import Record
+from benchmarks.reuse.scores import TargetRecord
 
 ALLOWED = {
     "accuracy_reliable": 0.01,
@@ -38,7 +38,7 @@ class Verdict:
 
     equivalents: float
     lost: Mapping[str, Loss] = field(default_factory=dict)
-    each: Mapping[int, float] = field(default_factory=dict)
+    per_target: Mapping[int, float] = field(default_factory=dict)
     targets: int = 0
     given_up: bool = False
 
@@ -62,24 +62,24 @@ class Verdict:
             return self.excess < other.excess
         if not math.isclose(self.equivalents, other.equivalents):
             return self.equivalents < other.equivalents
-        both = sorted(self.each.keys() & other.each.keys())
-        gains = np.array([other.each[i] - self.each[i] for i in both])
+        numbers = sorted(self.per_target.keys() & other.per_target.keys())
+        gains = np.array([other.per_target[i] - self.per_target[i] for i in numbers])
         if len(gains) < 2:
             return False
         return bool(gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5)
 
 
-def verdict(records: list[Record], full: Mapping[int, Record]) -> Verdict:
+def verdict(records: list[TargetRecord], full: Mapping[int, TargetRecord]) -> Verdict:
     """That of a policy's records, with the same targets' full runs."""
-    hits = [each for each in records if each.ledger.kind == "semantic"]
-    ours = [each.scores for each in hits]
-    theirs = [full[each.number].scores for each in hits]
-    each = dict.fromkeys((hit.number for hit in hits), 0.0)
+    hits = [record for record in records if record.ledger.kind == "semantic"]
+    ours = [record.scores for record in hits]
+    theirs = [full[record.number].scores for record in hits]
+    per_target = dict.fromkeys((hit.number for hit in hits), 0.0)
     lost = {k: x for k, x in losses(ours, theirs).items() if k in ALLOWED}
     values = each_loss(ours, theirs)
     for name in lost:
         having = [hit.number for hit in hits if name in hit.scores]
         for number, loss in zip(having, values[name].tolist(), strict=True):
-            each[number] += loss / ALLOWED[name]
+            per_target[number] += loss / ALLOWED[name]
     computed = float(np.mean([record.ledger.equivalents for record in records]))
-    return Verdict(computed, lost, each, len(records))
+    return Verdict(computed, lost, per_target, len(records))

@@ -23,7 +23,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Case:
+class IndexCase:
     """So many entries of a width; searches are timed over so many rounds."""
 
     width: int
@@ -36,11 +36,11 @@ class Case:
         return COPIES * self.entries * self.width * 4
 
 
-class Pair:
+class IndexPair:
     """Exact search and ScaNN. The latter's searcher is built once all entries are
     there, and again only when asked for."""
 
-    def __init__(self, case: Case):
+    def __init__(self, case: IndexCase):
         self.case, self.exact = case, ExactIndex(case.width)
         self.scann = ScannIndex(case.width, Rebuilds(case.entries, NEVER))
 
@@ -69,7 +69,7 @@ class Pair:
         return exact, scann
 
 
-def measured(case: Case) -> list[Row]:
+def measured(case: IndexCase) -> list[Row]:
     """Three rows: `exact`; `scann` as it was built; `scann_changed` halfway to the
     rebuild that the default `Rebuilds` asks for. Ratios are to exact search of the same
     entries in the same turns.
@@ -81,7 +81,7 @@ def measured(case: Case) -> list[Row]:
     queries = followers(drawn, QUERIES, rng)
     fresh = max(LEAST_ADDS, round(Rebuilds().growth / 2 * case.entries))
     extra = followers(drawn, fresh, rng)
-    pair = Pair(case)
+    pair = IndexPair(case)
     built, searched, added = (
         pair.built(drawn),
         pair.searched(queries),

@@ -3,7 +3,7 @@
     python -m benchmarks.index
     python -m benchmarks.index --widths 96 --sizes 1000000
 
-Vectors lie to each other as embeddings of prompts do (see `index_vectors`); queries are
+Vectors lie to each other as embeddings of prompts do (see `vectors`); queries are
 further ones of the same kind. Both indexes search in turns, 20 queries at a time, ten
 nearest each. Widths are those of a small CLIP-less model (96) and of what Wan 1.3B's
 cross-attention reads (1536).
@@ -30,7 +30,7 @@ from multiprocessing import get_context
 from tqdm import tqdm
 
 from benchmarks.index import tables as index_tables
-from benchmarks.index.case import Case, measured
+from benchmarks.index.case import IndexCase, measured
 from benchmarks.lib import rows
 from chorus_jax.inter_request.index import Rebuilds
 
@@ -42,7 +42,7 @@ def memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def check(cases: list[Case], available: int) -> None:
+def check(cases: list[IndexCase], available: int) -> None:
     """SystemExit for cases that take more memory than there is."""
     large = [case for case in cases if case.peak_bytes > available]
     if large:
@@ -70,7 +70,7 @@ def main() -> None:
     """Measures, writes the rows, prints the table and what it says of `Rebuilds`."""
     options = parser().parse_args()
     cases = [
-        Case(width, entries, options.rounds)
+        IndexCase(width, entries, options.rounds)
         for width in options.widths
         for entries in options.sizes
     ]
@@ -78,8 +78,10 @@ def main() -> None:
     rows.commit()  # rows name it: better to fail here than after minutes
     context = get_context("spawn")
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
-        for found in tqdm(pool.map(measured, cases), total=len(cases), unit="case"):
-            rows.update("index", found, KEY)
+        for measurements in tqdm(
+            pool.map(measured, cases), total=len(cases), unit="case"
+        ):
+            rows.update("index", measurements, KEY)
     here = rows.device()
     print(index_tables.indexes([x for x in rows.load("index") if x["device"] == here]))
     print(f"Rebuilds.least is {Rebuilds().least}. {here}")

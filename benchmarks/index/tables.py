@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from benchmarks.lib.rows import scaled, table
-from benchmarks.lib.tables import Draw, Row, Rows, Table, columns
+from benchmarks.lib.tables import Draw, PageTable, Row, Rows, columns
 
 ORDER = ("exact", "scann", "scann_changed")
 CHANGED = "scann_changed"  # as an index in use is on average
@@ -112,8 +112,8 @@ def sentence(rows: Rows, width: int) -> str:
 
 INDEX = "benchmarks.index"
 TABLES = {
-    "index_search": Table(INDEX, "index", searches),
-    "index_build": Table(
+    "index_search": PageTable(INDEX, "index", searches),
+    "index_build": PageTable(
         INDEX,
         "index",
         by_case(
@@ -123,7 +123,7 @@ TABLES = {
             memory_bytes_scann=("scann", "memory_bytes"),
         ),
     ),
-    "index_add": Table(
+    "index_add": PageTable(
         INDEX,
         "index",
         by_case(
@@ -133,7 +133,7 @@ TABLES = {
             add_seconds_worst=("scann", "add_seconds_worst"),
         ),
     ),
-    "look_up": Table(
+    "look_up": PageTable(
         "benchmarks.index.look_up",
         "look_up",
         columns("entries", "look_up_seconds", "load_seconds", "share"),

@@ -160,7 +160,7 @@ def memory(name: str) -> dict[str, Any]:
 
 def region_steps(case: Case, mesh: Mesh) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Two region steps of a case, and abstract operands."""
-    where = aot.Case(f"t2v_{case.model.replace('.', '_')}", "", 1, 1, 0)
+    where = aot.Placement(f"t2v_{case.model.replace('.', '_')}", "", 1, 1, 0)
     grid = GRIDS[case.size]
     model, conditions = aot.arguments(where, SOLVER, mesh, grid)
     geometry = wan.geometry(MODELS[case.model], grid)

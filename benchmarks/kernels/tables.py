@@ -4,7 +4,7 @@ from typing import Any
 
 from benchmarks.kernels.aot import TOPOLOGIES
 from benchmarks.lib.rows import scaled, table
-from benchmarks.lib.tables import Table, named
+from benchmarks.lib.tables import PageTable, named
 
 Rows = list[dict[str, Any]]
 KERNELS = ("region", "cross")
@@ -111,8 +111,10 @@ def _of(row: dict[str, Any], places: tuple[int, ...]) -> str:
 
 KERNEL_SCRIPT = "benchmarks.kernels --aot"
 TABLES = {
-    "kernels": Table(KERNEL_SCRIPT, "kernels", cases, named(in_cases)),
-    "kernel_steps": Table(KERNEL_SCRIPT, "kernels", steps, named(in_steps)),
-    "kernel_memory": Table(KERNEL_SCRIPT, "kernels", memory, named(in_memory)),
-    "chorus_variants": Table("benchmarks.reuse.variants", "chorus_variants", variants),
+    "kernels": PageTable(KERNEL_SCRIPT, "kernels", cases, named(in_cases)),
+    "kernel_steps": PageTable(KERNEL_SCRIPT, "kernels", steps, named(in_steps)),
+    "kernel_memory": PageTable(KERNEL_SCRIPT, "kernels", memory, named(in_memory)),
+    "chorus_variants": PageTable(
+        "benchmarks.reuse.variants", "chorus_variants", variants
+    ),
 }

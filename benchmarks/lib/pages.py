@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 from benchmarks.lib.rows import load
-from benchmarks.lib.tables import Table
+from benchmarks.lib.tables import PageTable
 
 HERE = Path(__file__).parents[1]
 INDEX, README = HERE / "RESULTS.md", HERE.parent / "README.md"
@@ -24,9 +24,9 @@ LIST = re.compile(r"<!-- pages -->\n.*?<!-- end -->", re.S)
 ANSWER = re.compile(r"# (.+?)\n\n(.+?\.)\s", re.S)
 
 
-def tables() -> dict[str, Table]:
+def tables() -> dict[str, PageTable]:
     """The tables of all folders by name. ValueError if two have the same name."""
-    known: dict[str, Table] = {}
+    known: dict[str, PageTable] = {}
     for path in sorted(HERE.glob("*/tables.py")):
         if path.parent.name == "lib":
             continue

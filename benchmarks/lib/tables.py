@@ -12,7 +12,7 @@ Draw = Callable[[Rows], str]
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """A table of a page.
 
     Attributes:

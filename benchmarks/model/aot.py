@@ -46,7 +46,7 @@ ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Case:
+class Placement:
     """A model on a topology: sizes of the mesh, and the memory of one chip in GiB."""
 
     model: str
@@ -57,9 +57,9 @@ class Case:
 
 
 CASES = (
-    Case("t2v_1_3b", "v5e:2x4", 8, 1, 16),
-    Case("t2v_1_3b", "v6e:2x2", 4, 1, 32),
-    Case("t2v_14b", "v5p:2x2x2", 2, 4, 95),
+    Placement("t2v_1_3b", "v5e:2x4", 8, 1, 16),
+    Placement("t2v_1_3b", "v6e:2x2", 4, 1, 32),
+    Placement("t2v_14b", "v5p:2x2x2", 2, 4, 95),
 )
 
 
@@ -72,7 +72,7 @@ def abstract(make: Callable[..., Any], mesh: Mesh, *arguments: Any) -> Any:
     )
 
 
-def arguments(case: Case, solver: Solver, mesh: Mesh, grid: Size = GRID) -> tuple:
+def arguments(case: Placement, solver: Solver, mesh: Mesh, grid: Size = GRID) -> tuple:
     """The abstract model and conditions of a case, sharded over the mesh."""
     config = getattr(WanConfig, case.model)()
     model = nnx.eval_shape(lambda: WanDiT(config, rngs=nnx.Rngs(0)))
@@ -100,7 +100,7 @@ def arguments(case: Case, solver: Solver, mesh: Mesh, grid: Size = GRID) -> tupl
     return model, conditions._replace(context=context)
 
 
-def lowered(case: Case, mesh: Mesh) -> Any:
+def lowered(case: Placement, mesh: Mesh) -> Any:
     """A call of the denoising loop, lowered for a TPU."""
     solver = UniPC.spaced(50, 5.0)
     model, conditions = arguments(case, solver, mesh)
@@ -115,7 +115,7 @@ def lowered(case: Case, mesh: Mesh) -> Any:
     return traced.lower(lowering_platforms=("tpu",))
 
 
-def compile_step(case: Case) -> dict[str, Any]:
+def compile_step(case: Placement) -> dict[str, Any]:
     """Compiles the denoising loop; the row of what a chip holds, in GiB."""
     os.environ.update(ENVIRONMENT)
     topology = topologies.get_topology_desc(case.topology, platform="tpu")
@@ -144,10 +144,10 @@ def compile_step(case: Case) -> dict[str, Any]:
 
 def main() -> None:
     """Compiles every case, prints the table, writes the rows."""
-    found = [compile_step(case) for case in CASES]
+    measured = [compile_step(case) for case in CASES]
     columns = ("row", "chips", "mesh", "arguments_gib", "temporary_gib", "total_gib")
-    print(rows.table(found, (*columns, "chip_gib", "compile_seconds")))
-    print(rows.save("aot", found))
+    print(rows.table(measured, (*columns, "chip_gib", "compile_seconds")))
+    print(rows.save("aot", measured))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from benchmarks.lib import rows, timing
 from benchmarks.lib.wan import LoopRun, geometry, inputs
-from benchmarks.model.pair import LAYERS, NEGATIVE, PROMPT, Pair
+from benchmarks.model.pair import LAYERS, NEGATIVE, PROMPT, WanPair
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.families.wan.model import prepare
@@ -46,7 +46,7 @@ def channels_last(latents: np.ndarray) -> np.ndarray:
     return latents.transpose(0, 2, 3, 4, 1)
 
 
-def forward(pair: Pair) -> Things:
+def forward(pair: WanPair) -> Things:
     """One forward each, without guidance."""
     latents = torch.from_numpy(pair.latents)
     text, moment = torch.from_numpy(pair.text[:1]), torch.tensor([500.0])
@@ -65,7 +65,7 @@ def forward(pair: Pair) -> Things:
     return {"ours": lambda: np.asarray(call(pair.ours, *mine)), "theirs": theirs}
 
 
-def run(pair: Pair, steps: int) -> Things:
+def run(pair: WanPair, steps: int) -> Things:
     """One denoising run with guidance each, from text embeddings to latents."""
     scheduler = UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SHIFT
@@ -92,7 +92,7 @@ def run(pair: Pair, steps: int) -> Things:
     return {"ours": lambda: whole(pair, UniPC.spaced(steps, SHIFT)), "theirs": theirs}
 
 
-def prepared(pair: Pair, solver: UniPC) -> LoopRun:
+def prepared(pair: WanPair, solver: UniPC) -> LoopRun:
     """Our run before its first step, with the text rows the pipeline would take."""
     f, h, w = pair.grid
     grid = f, h // 2, w // 2
@@ -110,19 +110,19 @@ def prepared(pair: Pair, solver: UniPC) -> LoopRun:
     return LoopRun(program, inputs(pair.ours, conditions), latents)
 
 
-def whole(pair: Pair, solver: UniPC) -> np.ndarray:
+def whole(pair: WanPair, solver: UniPC) -> np.ndarray:
     """Our run in one call."""
     return prepared(pair, solver)()
 
 
-def with_bar(pair: Pair, solver: UniPC) -> np.ndarray:
+def with_bar(pair: WanPair, solver: UniPC) -> np.ndarray:
     """Our run with a progress bar, a step per call."""
     run = prepared(pair, solver)
     with tqdm(total=solver.schedule.steps, leave=False) as bar:
         return run(every=1, after=bar.update)
 
 
-def compare(label: str, pair: Pair, things: Things, rounds: int) -> dict[str, Any]:
+def compare(label: str, pair: WanPair, things: Things, rounds: int) -> dict[str, Any]:
     """One row: the error first, then the times; the second thing is the baseline."""
     (ours, mine), (_, baseline) = things.items()
     began = time.perf_counter()
@@ -150,7 +150,7 @@ def compare(label: str, pair: Pair, things: Things, rounds: int) -> dict[str, An
 
 def progress(step: float) -> dict[str, Any]:
     """The row of what a progress bar costs, beside a step of so many seconds."""
-    pair, solver = Pair.of((1, 12, 16), (1, 4, 4)), UniPC.spaced(100, SHIFT)
+    pair, solver = WanPair.of((1, 12, 16), (1, 4, 4)), UniPC.spaced(100, SHIFT)
     things = {
         "bar": lambda: with_bar(pair, solver),
         "call": lambda: whole(pair, solver),
@@ -171,7 +171,7 @@ def main() -> None:
     torch.set_grad_enabled(False)
     measured: dict[str, list[dict]] = {"forward": [], "run": []}
     for size in SIZES:
-        pair = Pair.of(size)
+        pair = WanPair.of(size)
         width = pair.ours.config.width
         for name, things in (
             ("forward", forward(pair)),
@@ -182,8 +182,8 @@ def main() -> None:
     for row in measured["run"]:
         row["steps"] = options.steps
     worst = [
-        {**max(found, key=lambda row: row["ratio"]), "row": name}
-        for name, found in measured.items()
+        {**max(sizes, key=lambda row: row["ratio"]), "row": name}
+        for name, sizes in measured.items()
     ]
     step = measured["run"][0]["seconds"] / options.steps
     every = [*measured["forward"], *measured["run"], *worst, progress(step)]

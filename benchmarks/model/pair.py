@@ -20,7 +20,7 @@ PROMPT, NEGATIVE = 40, 20  # tokens that are no padding
 
 
 @dataclass(frozen=True)
-class Pair:
+class WanPair:
     """The same transformer and the same inputs on both sides."""
 
     theirs: Any
@@ -37,7 +37,7 @@ class Pair:
     @classmethod
     def of(
         cls, size: tuple[int, int, int], grid: tuple[int, int, int] = GRID
-    ) -> "Pair":
+    ) -> "WanPair":
         """Random weights of one size: heads, head width, feed-forward width."""
         heads, head_width, mlp = size
         torch.manual_seed(0)

@@ -49,7 +49,7 @@ Rows = Iterator[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Bench:
+class QualityBench:
     """The models and how many prompts each is given, in batches of `batch`.
 
     `distilled` is None if the weights have none; `reconstruct` sends videos through
@@ -105,9 +105,9 @@ class Bench:
             (
                 f"{model.steps} steps",
                 [
-                    each
+                    frames
                     for batch in sampled(model, asked, SHEET)
-                    for each in batch.frames
+                    for frames in batch.frames
                 ],
             )
             for model in (self.full, self.distilled)
@@ -119,16 +119,16 @@ class Bench:
         yield from ()
 
 
-GROUPS: dict[str, Callable[[Bench], Rows]] = {
-    **{split: partial(Bench.accuracy, split=split) for split in SPLITS},
-    **{f"{split}_4": partial(Bench.accuracy4, split=split) for split in SPLITS},
-    "curve": Bench.curve,
-    "vae": Bench.vae,
-    "sheet": Bench.sheet,
+GROUPS: dict[str, Callable[[QualityBench], Rows]] = {
+    **{split: partial(QualityBench.accuracy, split=split) for split in SPLITS},
+    **{f"{split}_4": partial(QualityBench.accuracy4, split=split) for split in SPLITS},
+    "curve": QualityBench.curve,
+    "vae": QualityBench.vae,
+    "sheet": QualityBench.sheet,
 }
 
 
-def load(options: argparse.Namespace) -> Bench:
+def load(options: argparse.Namespace) -> QualityBench:
     """The models of a weights folder, the shipped one if none is named."""
     folder: Path = options.weights or shipped.folder(shapes.WEIGHTS)
     card = Card.read(folder)
@@ -145,7 +145,7 @@ def load(options: argparse.Namespace) -> Bench:
     if DISTILLED in card.parts:
         request = shapes_4step.get_config()
         distilled = model(load_pipeline(DISTILLED), DISTILLED, request)
-    return Bench(
+    return QualityBench(
         model(full, TRANSFORMER, shapes.get_config()),
         distilled,
         partial(reconstructed, wan(full).vae),

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from benchmarks.lib.tables import (
+    PageTable,
     Row,
     Rows,
-    Table,
     check_one_model,
     columns,
     named,
@@ -78,35 +78,35 @@ def with_detail_of_vae(rows: Sequence[Row]) -> Rows:
 
 QUALITY = "benchmarks.model.quality"
 TABLES = {
-    "quality": Table(
+    "quality": PageTable(
         QUALITY,
         "quality",
         quality,
         named(lambda name: of_samples(name) or of_vae(name)),
     ),
-    "attributes": Table(QUALITY, "quality", attributes, named(of_samples)),
-    "steps": Table(
+    "attributes": PageTable(QUALITY, "quality", attributes, named(of_samples)),
+    "steps": PageTable(
         QUALITY, "quality", steps, named(lambda name: name.startswith("steps "))
     ),
-    "vae": Table(
+    "vae": PageTable(
         QUALITY,
         "quality",
         columns("prompts", "psnr", "ssim", "detail"),
         named(of_vae),
     ),
-    "training": Table("benchmarks.model.training", "training", training),
-    "diffusers": Table(
+    "training": PageTable("benchmarks.model.training", "training", training),
+    "diffusers": PageTable(
         "benchmarks.model.denoise",
         "denoise",
         columns("seconds", "baseline_seconds", "ratio", "error"),
         named(lambda name: name.startswith(("forward_", "run_"))),
     ),
-    "command": Table(
+    "command": PageTable(
         "benchmarks.model.command",
         "command",
         columns("cold_seconds", "seconds", "spread", "runs"),
     ),
-    "aot": Table(
+    "aot": PageTable(
         "benchmarks.model.aot",
         "aot",
         columns("mesh", "total_gib", "chip_gib", "compile_seconds"),

@@ -1,4 +1,4 @@
-"""What is compared: one base policy, and what is left of it as parts are taken away.
+"""The compared policies: a base policy, and the same with parts taken away.
 
     chorus_skip  the base policy
     chorus       without its step cache
@@ -9,7 +9,7 @@
 Of arms that compute alike (see `working`) the first one runs for all: where gains are
 1, say, or no step is regional, there is nothing to take away. Beside them are NIRVANA's
 table (see `policies.nirvana`), `full`, which reuses nothing, and two that compute as
-much as `chorus` does (see `chorus_costs`): `fewer`, as many full steps without any
+much as `chorus` does (see `costs`): `fewer`, as many full steps without any
 reuse, and `nirvana_equal`, as many after NIRVANA's one stage, from a later key step on
 than its table says.
 """

@@ -46,7 +46,7 @@ class Worded(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CaseKinds:
     """Which cases: targets are of `pool`, sources are `allowed`.
 
     The sources of a target differ from it in as many attributes as `changes` says, in
@@ -67,13 +67,14 @@ class Wanted:
             )
         rng, taken = np.random.default_rng(seed), set[str]()
         asked = [new(self.targets(rng), taken) for _ in range(targets)]
-        told = []
+        drawn = []
         for j in range(sources):
             turn, which = divmod(j, targets)
             change = self.changes[(which + turn) % len(self.changes)]
-            told.append(new(self.sources(asked[which], change, rng), taken))
+            drawn.append(new(self.sources(asked[which], change, rng), taken))
         return Cases(
-            tuple(each.prompt for each in asked), tuple(each.prompt for each in told)
+            tuple(worded.prompt for worded in asked),
+            tuple(worded.prompt for worded in drawn),
         )
 
     def targets(self, rng: np.random.Generator) -> Iterator[Worded]:
@@ -100,25 +101,25 @@ class Wanted:
                 yield Worded.of(changed, target.wording if same else _seed(rng))
 
 
-def held_out() -> Wanted:
+def held_out() -> CaseKinds:
     """Targets that training never saw; earlier requests may be of anything."""
-    return Wanted(held_out_combinations(), lambda _: True, (1, 2, WORDING))
+    return CaseKinds(held_out_combinations(), lambda _: True, (1, 2, WORDING))
 
 
-def training() -> Wanted:
+def training() -> CaseKinds:
     """Targets and sources that training saw, some of them far apart: without those a
     threshold would never see a bad match. Few are other wordings: where there is one it
     is found before all others, and teaches nothing of them."""
-    return Wanted(
+    return CaseKinds(
         training_combinations(), lambda x: not is_held_out(x), (1, 2, 1, 3, 1, WORDING)
     )
 
 
 def new(draws: Iterator[Worded], taken: set[str]) -> Worded:
     """The first whose caption is not taken, which it then is."""
-    found = next(each for each in draws if each.prompt.caption not in taken)
-    taken.add(found.prompt.caption)
-    return found
+    fresh = next(draw for draw in draws if draw.prompt.caption not in taken)
+    taken.add(fresh.prompt.caption)
+    return fresh
 
 
 def changed(target: Prompt, source: Prompt) -> tuple[str, ...]:

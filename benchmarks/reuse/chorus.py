@@ -7,9 +7,9 @@
 
 Targets of combinations that training never saw are asked of an engine whose cache holds
 a full run of every source: earlier requests that differ from a target in one attribute,
-in two, or in wording only. All arms (see `chorus_arms`) make each target in turns, from
+in two, or in wording only. All arms (see `arms`) make each target in turns, from
 the noise of its source. `fewer` and `nirvana_equal` compute as many steps as `chorus`
-does (see `chorus_costs`). At 4 steps the distilled transformer runs.
+does (see `costs`). At 4 steps the distilled transformer runs.
 
 A row is over the `hits`, over those of them that differ from their source in what they
 show (`changed`) or in wording only (`reworded`), or over `all` targets, hits and
@@ -28,7 +28,7 @@ from pathlib import Path
 from benchmarks.lib import rows
 from benchmarks.reuse.arms import ARMS
 from benchmarks.reuse.cases import held_out
-from benchmarks.reuse.comparison import Comparison
+from benchmarks.reuse.comparison import ArmComparison
 from benchmarks.reuse.models import add_options, base_policy, load_model
 
 KEY = ("row", "steps")  # the kinds of hits of another run may be others
@@ -44,9 +44,9 @@ COLUMNS = (
 def measure(options: argparse.Namespace, steps: int) -> None:
     """Measures one model and writes its rows."""
     loaded = load_model(options, None, steps)
-    base, told = base_policy(options.policy, loaded)
-    print(f"{steps} steps: the {told} policy is the base")
-    comparison = Comparison(loaded, base, told)
+    base, name = base_policy(options.policy, loaded)
+    print(f"{steps} steps: the {name} policy is the base")
+    comparison = ArmComparison(loaded, base, name)
     cases = held_out().cases(options.targets, options.sources, seed=0)
     comparison.check_plain(cases)
     bench = comparison.filled(cases)

@@ -102,8 +102,8 @@ def of_gains(name: str) -> bool:
 
 
 def gains(rows: Rows) -> str:
-    """What gains do, beside none from the same step on and full runs: a line for each,
-    two figures for each number of steps."""
+    """The figures of gains, beside none from the same step on and full runs: a line per
+    gain, two figures per number of steps."""
     gained = [row for row in rows if row["row"].startswith(f"{CURVE}gains")]
     places = {(row["steps"], row["reuse_until"]) for row in gained}
     counts = sorted({steps for steps, _ in places}, reverse=True)

@@ -1,4 +1,4 @@
-"""What a region step costs beside a full step.
+"""The cost of a region step beside a full step.
 
     python -m benchmarks.reuse.regions
 
@@ -68,7 +68,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Case:
+class RegionCase:
     """A share of the tiles, core and halo, and how they are run."""
 
     active: float
@@ -95,22 +95,22 @@ class Case:
 
 
 CASES = {
-    **{f"active_{share:g}": Case(share) for share in (0.25, 0.5, 0.75)},
-    "active_0.5_halo": Case(0.5, halo=0.25),
-    "active_0.5_sampled": Case(0.5, context="sampled"),
-    "active_0.5_dropped": Case(0.5, context="dropped"),
+    **{f"active_{share:g}": RegionCase(share) for share in (0.25, 0.5, 0.75)},
+    "active_0.5_halo": RegionCase(0.5, halo=0.25),
+    "active_0.5_sampled": RegionCase(0.5, context="sampled"),
+    "active_0.5_dropped": RegionCase(0.5, context="dropped"),
 }
 WHOLE_PLAN = StepPlan.plain(STEPS, first=FIRST)
 
 
 @dataclass(frozen=True)
-class Bench:
+class RegionBench:
     """The arrays of all runs, and the latents that they begin from."""
 
     inputs: Inputs
 
     @classmethod
-    def ready(cls) -> "Bench":
+    def ready(cls) -> "RegionBench":
         """Random weights and latents."""
         model = jax.jit(lambda: WanDiT(CONFIG, rngs=nnx.Rngs(0)))()
         text = jax.random.normal(jax.random.key(1), (2, 32, CONFIG.text_width))
@@ -128,8 +128,8 @@ class Bench:
         return LoopRun(Program(plan, SOLVER, GEOMETRY), self.inputs, source.start)
 
     def error(self) -> float:
-        """How far runs with all tiles active are from full steps. SystemExit if that is
-        more than rounding."""
+        """The relative error of runs with all tiles active against full steps.
+        SystemExit if it is more than rounding."""
         want, worst = self.run(WHOLE_PLAN)(), 0.0
         for context in ("held", "dropped"):
             region = Region(GEOMETRY.tile, TILING.count, reach=0, context=context)
@@ -143,7 +143,9 @@ class Bench:
         return worst
 
 
-def row(name: str, case: Case, times: Mapping[str, timing.Timing]) -> dict[str, Any]:
+def row(
+    name: str, case: RegionCase, times: Mapping[str, timing.Timing]
+) -> dict[str, Any]:
     """A case's row. Each run has one more full step, which is taken off."""
     whole, part = times[WHOLE], times[name]
     step = whole.median / (REGION_STEPS + FULL_STEPS)
@@ -172,7 +174,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
     rows.commit()  # rows name it: better to fail here than after the rounds
-    bench = Bench.ready()
+    bench = RegionBench.ready()
     error = bench.error()
     things = {WHOLE: bench.run(WHOLE_PLAN)}
     things |= {name: bench.run(case.plan) for name, case in CASES.items()}

@@ -16,7 +16,7 @@ from chorus_jax.inter_request.policy.policy import Policy
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class ArmRun:
     """A target's video in one arm, and the region that was run, if there was one."""
 
     frames: np.ndarray
@@ -28,9 +28,9 @@ class Arm(Protocol):
     """A way to make a target's video."""
 
     def program(self, target: Target) -> Hashable:
-        """What is equal for two targets if one program makes both."""
+        """A key, equal for two targets if one program makes both."""
 
-    def __call__(self, target: Target) -> Run:
+    def __call__(self, target: Target) -> ArmRun:
         """The video."""
 
 
@@ -47,7 +47,7 @@ class Reusing:
         self.known: dict[int, float] = {}
 
     def plan(self, target: Target) -> StepPlan | None:
-        """What it runs of a target, None if everything."""
+        """The plan of a target, None if everything is computed."""
         tier = target.tier(self.policy)
         if tier is None:
             return None
@@ -77,7 +77,7 @@ class Reusing:
         gains = (tier.key_gain, tier.output_gain) != (1, 1)
         return target.rows, self.plan(target), gains
 
-    def __call__(self, target: Target) -> Run:
+    def __call__(self, target: Target) -> ArmRun:
         """RuntimeError if the engine took another source than was looked up, or
         replayed a request: then figures would be of something else."""
         self.bench.forget(target.request)
@@ -92,7 +92,7 @@ class Reusing:
         ledger = result.ledger
         self.check(target, ledger)
         self.known[target.number] = ledger.equivalents
-        return Run(result.video.frames, ledger, self.region(target, runs[-1]))
+        return ArmRun(result.video.frames, ledger, self.region(target, runs[-1]))
 
     def check(self, target: Target, ledger: Ledger) -> None:
         """RuntimeError unless the engine did what was known before."""
@@ -126,15 +126,15 @@ class Equal:
         self.arms = {k: Reusing(bench, stage1_at(base, k)) for k in starts}
 
     def arm(self, target: Target) -> Reusing:
-        """That with the target's start."""
+        """The arm with the target's start."""
         return self.arms[self.first[target.number]]
 
     def program(self, target: Target) -> Hashable:
-        """That of the arm of the target."""
+        """The program of the arm of the target."""
         return self.arm(target).program(target)
 
-    def __call__(self, target: Target) -> Run:
-        """What the arm of the target makes."""
+    def __call__(self, target: Target) -> ArmRun:
+        """The video of the arm of the target."""
         return self.arm(target)(target)
 
 
@@ -149,7 +149,7 @@ class Fewer:
         """Text rows and steps; the pipeline's programs are not the engine's."""
         return target.rows, "fewer", self.steps[target.number]
 
-    def __call__(self, target: Target) -> Run:
+    def __call__(self, target: Target) -> ArmRun:
         """The video, with a ledger of a run that reuses nothing."""
         self.bench.forget(target.request)
         steps = self.steps[target.number]
@@ -157,4 +157,4 @@ class Fewer:
         ledger = Ledger(
             "miss", steps, float(steps), reason="reuses nothing", seconds=video.seconds
         )
-        return Run(video.frames, ledger)
+        return ArmRun(video.frames, ledger)

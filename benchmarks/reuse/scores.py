@@ -12,14 +12,14 @@ from benchmarks.lib.judged import Scores, judge, means
 from benchmarks.lib.timing import Timing
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.losses import RELIABLE, losses
-from benchmarks.reuse.running import Run
+from benchmarks.reuse.running import ArmRun
 from benchmarks.reuse.seams import seam
 from chorus_jax.engine import Ledger
 from chorus_jax.training.world.metrics import psnr, ssim
 
 
 @dataclass(frozen=True)
-class Record:
+class TargetRecord:
     """One target in one arm: its number, what was computed, what the video shows."""
 
     number: int
@@ -34,7 +34,7 @@ class Record:
         return *steps, ledger.active, ledger.equivalents
 
 
-def scored(target: Target, run: Run, full: Run) -> Scores:
+def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
     """The oracle's scores; of each attribute that differs from the source `changed_`
     and its name, 1 if it is right, and `accuracy_changed`, 1 if all are; `psnr` and
     `ssim` to the full run, which has the same noise, unless they are equal; `seam` if a
@@ -64,16 +64,18 @@ def of_reliable(scores: Scores, names: Collection[str]) -> Scores:
         for kind in ("accuracy", "changed")
     )
     share, every = RELIABLE
-    found = dict(scores)
+    judged = dict(scores)
     if right:
-        found[share] = sum(right) / len(right)
+        judged[share] = sum(right) / len(right)
     if changed:
-        found[every] = float(all(changed))
-    return found
+        judged[every] = float(all(changed))
+    return judged
 
 
 def rows_of(
-    records: Sequence[Record], full: Mapping[int, Record], hits: Collection[int]
+    records: Sequence[TargetRecord],
+    full: Mapping[int, TargetRecord],
+    hits: Collection[int],
 ) -> list[dict[str, Any]]:
     """Rows over the hits, over those of them whose source shows something else
     (`changed`) and those whose source says the same in other words (`reworded`), if
@@ -82,20 +84,20 @@ def rows_of(
     `full` are the same targets' full runs. ValueError for a replayed request: that is
     neither a hit nor a miss.
     """
-    replayed = [each.number for each in records if each.ledger.kind == "exact"]
+    replayed = [record.number for record in records if record.ledger.kind == "exact"]
     if replayed:
         raise ValueError(
             f"the targets {replayed} were replayed: their requests are in the cache, "
             "make cases that are not"
         )
-    found = [each for each in records if each.number in hits]
-    differs = lambda each: "accuracy_changed" in each.scores
-    semantic = sum(each.ledger.kind == "semantic" for each in records)
+    own = [record for record in records if record.number in hits]
+    differs = lambda record: "accuracy_changed" in record.scores
+    semantic = sum(record.ledger.kind == "semantic" for record in records)
     common = {"hit_rate": semantic / len(records)}
     groups = {
-        "hits": found,
-        "changed": list(filter(differs, found)),
-        "reworded": list(filterfalse(differs, found)),
+        "hits": own,
+        "changed": list(filter(differs, own)),
+        "reworded": list(filterfalse(differs, own)),
         "all": list(records),
     }
     return [
@@ -105,7 +107,9 @@ def rows_of(
     ]
 
 
-def figures(records: Sequence[Record], full: Mapping[int, Record]) -> dict[str, Any]:
+def figures(
+    records: Sequence[TargetRecord], full: Mapping[int, TargetRecord]
+) -> dict[str, Any]:
     """Means over these targets, and paired losses against their full runs.
 
     A speed-up is the ratio to the same target's full run in the same turn; that of
@@ -113,16 +117,18 @@ def figures(records: Sequence[Record], full: Mapping[int, Record]) -> dict[str, 
     whole requests, are those of the fastest way to compute, the median over the targets
     that went it. `seconds` are of a whole request, and of each part of it.
     """
-    scores = [each.scores for each in records]
-    lost = losses(scores, [full[each.number].scores for each in records])
-    shares = [_speedups(each, full[each.number]) for each in records]
-    ways = [each.way for each in records]
+    scores = [record.scores for record in records]
+    lost = losses(scores, [full[record.number].scores for record in records])
+    shares = [_speedups(record, full[record.number]) for record in records]
+    ways = [record.way for record in records]
     return {
-        "equivalents": statistics.fmean(each.ledger.equivalents for each in records),
+        "equivalents": statistics.fmean(
+            record.ledger.equivalents for record in records
+        ),
         **means(shares),
         "speedup_denoise_best": _best(ways, [x["speedup_denoise"] for x in shares]),
         "speedup_best": _best(ways, [x["speedup_total"] for x in shares]),
-        **_seconds([each.ledger for each in records]),
+        **_seconds([record.ledger for record in records]),
         **means(scores),
         **{f"{name}_loss": loss.mean for name, loss in lost.items()},
         **{f"{name}_loss_error": loss.error for name, loss in lost.items()},
@@ -137,7 +143,7 @@ def _best(ways: Sequence[tuple[float, ...]], values: Sequence[float]) -> float:
     return max(map(statistics.median, groups.values()))
 
 
-def _speedups(ours: Record, full: Record) -> Scores:
+def _speedups(ours: TargetRecord, full: TargetRecord) -> Scores:
     denoise = _denoising(full.ledger) / _denoising(ours.ledger)
     total = full.ledger.total / ours.ledger.total
     return {"speedup_denoise": denoise, "speedup_total": total}

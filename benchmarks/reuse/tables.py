@@ -2,9 +2,9 @@
 
 from benchmarks.lib.rows import table
 from benchmarks.lib.tables import (
+    PageTable,
     Row,
     Rows,
-    Table,
     check_one_model,
     columns,
     named,
@@ -26,7 +26,7 @@ WHERE = {"miss": "in memory", "miss_folder": "in a folder"}
 
 
 def region(row: Row) -> str:
-    """What the active tokens of a case attend to, and its shares of the tiles."""
+    """The context of a case, and its shares of the tiles."""
     context, halo = row.get("context"), row.get("halo")
     parts = [context] if context else []
     parts.append(f"{row['active']:g} active")
@@ -57,7 +57,7 @@ def prompts(rows: Rows) -> str:
 
 
 def wrong_sources(rows: Rows) -> str:
-    """How many of the hits are harmful, by source and by what finds it."""
+    """Counts of harmful hits, by source and by what finds it."""
     check_one_model(rows)
     looks = list(dict.fromkeys(row["look"] for row in rows))
     lines: dict[str, Row] = {}
@@ -71,31 +71,31 @@ CHORUS = "benchmarks.reuse.chorus"
 SPEED = ("equivalents", "speedup_denoise", "speedup_total")
 RIGHT = ("equivalents", "speedup_denoise", "accuracy_changed")
 TABLES = {
-    "hits": Table(
+    "hits": PageTable(
         CHORUS, "chorus", by_kind(*SPEED, "accuracy_changed"), of_arms(*SHORT)
     ),
-    "changed": Table(
+    "changed": PageTable(
         CHORUS, "chorus", arms("changed", *RIGHT, "detail"), of_arms(*ARMS)
     ),
-    "reworded": Table(
+    "reworded": PageTable(
         CHORUS, "chorus", arms("reworded", *SPEED, "detail"), of_arms(*MAIN)
     ),
-    "gains": Table(CHORUS, "chorus", gains, named(of_gains)),
-    "regions": Table(
+    "gains": PageTable(CHORUS, "chorus", gains, named(of_gains)),
+    "regions": PageTable(
         "benchmarks.reuse.regions",
         "regions",
         columns("seconds", "baseline_seconds", "ratio", "over_share", row=region),
     ),
-    "miss": Table(
+    "miss": PageTable(
         "benchmarks.reuse.miss",
         "miss",
         columns("seconds", "baseline_seconds", "ratio", "admit_seconds", row=cache),
     ),
-    "wrong_sources": Table(
+    "wrong_sources": PageTable(
         "benchmarks.reuse.wrong_sources", "wrong_sources", wrong_sources
     ),
-    "cold_start": Table("benchmarks.reuse.cold_start", "cold_start", windows),
-    "cold_start_prompts": Table(
+    "cold_start": PageTable("benchmarks.reuse.cold_start", "cold_start", windows),
+    "cold_start_prompts": PageTable(
         "benchmarks.reuse.cold_start_prompts", "cold_start_prompts", prompts
     ),
 }

@@ -7,9 +7,9 @@ from tqdm import tqdm
 
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.running import Arm
-from benchmarks.reuse.scores import Record, scored
+from benchmarks.reuse.scores import TargetRecord, scored
 
-Records = dict[str, list[Record]]
+Records = dict[str, list[TargetRecord]]
 
 
 def in_turns(
@@ -34,5 +34,5 @@ def in_turns(
             made[name] = arm(target)
         for name in names:
             scores = scored(target, made[name], made[full])
-            records[name].append(Record(target.number, made[name].ledger, scores))
+            records[name].append(TargetRecord(target.number, made[name].ledger, scores))
     return records

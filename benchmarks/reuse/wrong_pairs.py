@@ -31,7 +31,7 @@ ALIKE = ("word", "near")  # in their wording
 
 
 @dataclass(frozen=True)
-class Pair:
+class MisleadingPair:
     """A target with the only source that there is, and the cosine of the two."""
 
     kind: str
@@ -56,7 +56,7 @@ class Misleading:
     def __init__(self, engine: Engine, request: Request, draws: int):
         self.engine, self.request, self.draws = engine, request, draws
 
-    def pairs(self, count: int, seed: int) -> Iterator[Pair]:
+    def pairs(self, count: int, seed: int) -> Iterator[MisleadingPair]:
         """So many pairs of each kind."""
         rng, pool = np.random.default_rng(seed), held_out_combinations()
         for number in range(count * len(KINDS)):
@@ -65,9 +65,9 @@ class Misleading:
             kind = KINDS[number % len(KINDS)]
             sources = list(self.sources(kind, target, rng))
             mine = self.embedding(target)
-            cosines = [float(mine @ self.embedding(each)) for each in sources]
+            cosines = [float(mine @ self.embedding(source)) for source in sources]
             best = int(np.argmax(cosines))
-            yield Pair(kind, target, sources[best], cosines[best])
+            yield MisleadingPair(kind, target, sources[best], cosines[best])
 
     def sources(
         self, kind: str, target: Worded, rng: np.random.Generator

@@ -110,7 +110,9 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
         why = reasons(task.not_replayed, hit.reason)
         return Ledger("miss", steps, work, hit.score, reason=why)
     region, reason = hit.plan.region, hit.reason
-    if state.region is not None and state.region.chosen.whole:
+    if state.region is None:  # another transformer may have taken its steps
+        region = None
+    elif state.region.chosen.whole:
         region, reason = None, BEYOND
     return Ledger(
         kind="semantic",

@@ -13,14 +13,14 @@ from benchmarks.calibrate import runs as calibrate_runs
 from benchmarks.calibrate.calibration import parser
 from benchmarks.calibrate.moves import FEWEST, Moves, near
 from benchmarks.calibrate.policy import Calibration, kept
-from benchmarks.calibrate.runs import Runs
+from benchmarks.calibrate.runs import PolicyRuns
 from benchmarks.calibrate.start import starts
 from benchmarks.calibrate.verdict import ALLOWED, Verdict, verdict
 from benchmarks.reuse.arms import skip_list
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.losses import Loss
-from benchmarks.reuse.running import Run
-from benchmarks.reuse.scores import Record
+from benchmarks.reuse.running import ArmRun
+from benchmarks.reuse.scores import TargetRecord
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region import Region
 from chorus_jax.engine import Ledger
@@ -81,7 +81,7 @@ def test_a_policy_that_fails_on_fresh_targets_is_raised_until_it_holds(runs):
     found, _ = runs
     bold = Policy(50, (Tier(0.5, 5, 5), Tier(0.8, 25, 25)), (5, 25))
     low = Policy(50, (Tier(0.5, 5, 5),), (5,))
-    fresh = Runs(found.bench, found.targets, found.videos, found.full)
+    fresh = PolicyRuns(found.bench, found.targets, found.videos, found.full)
     fresh.measure = lambda policy: Verdict(
         25.0, {"detail": Loss(float(policy.tiers[0].least < 0.7), 0.0)}
     )
@@ -174,7 +174,7 @@ def test_a_loss_that_may_be_chance_is_within_it():
 
 
 def record(number, kind="semantic", equivalents=5.0, **scores):
-    return Record(number, Ledger(kind, 10, equivalents), scores)
+    return TargetRecord(number, Ledger(kind, 10, equivalents), scores)
 
 
 def test_a_verdict_is_of_hits_and_its_cost_of_all():
@@ -189,7 +189,7 @@ def test_a_verdict_is_of_hits_and_its_cost_of_all():
     assert found.equivalents == pytest.approx(20 / 3) and found.targets == 3
     assert found.lost["accuracy_reliable"].mean == 0.5
     assert found.lost["detail"].mean == pytest.approx(0.25)
-    assert found.each == {0: 0.0, 1: pytest.approx(100 + 25)}
+    assert found.per_target == {0: 0.0, 1: pytest.approx(100 + 25)}
 
 
 @pytest.mark.parametrize(
@@ -238,9 +238,9 @@ def runs(monkeypatch):
             made.append(target.number)
             tier = target.tier(self.policy)
             if tier is None:
-                return Run(np.ones(1), Ledger("miss", 50, 50.0))
+                return ArmRun(np.ones(1), Ledger("miss", 50, 50.0))
             right = tier.reuse_until < 20
-            return Run(np.full(1, right), Ledger("semantic", 50, 25.0))
+            return ArmRun(np.full(1, right), Ledger("semantic", 50, 25.0))
 
     monkeypatch.setattr(calibrate_runs, "Reusing", Arm)
     names = "accuracy", "accuracy_colour"
@@ -248,7 +248,7 @@ def runs(monkeypatch):
     monkeypatch.setattr(calibrate_runs, "scored", score)
     prompt, request = Prompt("a", (asked,)), Request("a", seed=0)
     targets = [Target(n, prompt, request, 32, "a", 0.6 + n / 20) for n in range(8)]
-    found = Runs(SimpleNamespace(), targets)
+    found = PolicyRuns(SimpleNamespace(), targets)
     found.fill(50)
     made.clear()
     return found, made
@@ -316,7 +316,7 @@ def test_only_what_the_full_runs_have_right_is_judged(runs, monkeypatch):
     score = lambda *_: {"accuracy": 0.7, "accuracy_colour": 0.7}
     monkeypatch.setattr(calibrate_runs, "scored", score)
     with pytest.raises(SystemExit, match="no attribute right in 80% of full runs"):
-        Runs(found.bench, found.targets).fill(50)
+        PolicyRuns(found.bench, found.targets).fill(50)
 
 
 def test_longer_lists_of_skipped_steps_come_first():

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.calibrate.limit import limited, limits, regional, rows_of
 from benchmarks.calibrate.moves import LIMITS, Moves
 from benchmarks.reuse.bench import Target
-from benchmarks.reuse.scores import Record
+from benchmarks.reuse.scores import TargetRecord
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.request import Request
@@ -41,7 +41,7 @@ class Runs:
         partial = beyond <= limit
         right = float(not partial or not (self.losing or beyond >= 0.25))
         scores = {"changed_reliable": right, "detail": 0.8}
-        return Record(each.number, Ledger("semantic", 4, 3.0 - partial), scores)
+        return TargetRecord(each.number, Ledger("semantic", 4, 3.0 - partial), scores)
 
 
 def test_the_highest_limit_that_loses_nothing_is_taken():
@@ -49,7 +49,7 @@ def test_the_highest_limit_that_loses_nothing_is_taken():
     found = limits(runs, MOVES, POLICY)
     assert [each.limit for each in found] == [1.2, 0.6, 0.3]
     assert limited(POLICY, found).regions.limit == 0.3
-    assert [each.found.excess > 0 for each in found] == [True, True, False]
+    assert [each.verdict.excess > 0 for each in found] == [True, True, False]
     assert [active for active, _ in runs.asked] == [1.0, *[regional(4).active] * 3]
 
 

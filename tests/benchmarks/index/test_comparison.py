@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.index import comparison as index
 from benchmarks.index import tables as index_tables
-from benchmarks.index.case import Case, measured, resident_bytes
+from benchmarks.index.case import IndexCase, measured, resident_bytes
 from benchmarks.index.vectors import COSINES, followers, vectors
 
 
@@ -30,8 +30,8 @@ def test_the_switch_is_where_the_ratio_passes_one():
 
 def test_a_case_that_does_not_fit_is_refused_before_it_is_run():
     with pytest.raises(SystemExit, match="this machine has 1: ask for fewer"):
-        index.check([Case(1536, 100_000, 1)], 2**30)
-    index.check([Case(1536, 100, 1)], 2**30)
+        index.check([IndexCase(1536, 100_000, 1)], 2**30)
+    index.check([IndexCase(1536, 100, 1)], 2**30)
 
 
 needs_scann = pytest.mark.skipif(
@@ -51,7 +51,7 @@ def test_memory_that_was_freed_counts_when_it_is_taken_again():
 
 @needs_scann
 def test_a_small_case_tells_all_that_its_table_shows():
-    found = measured(Case(16, 300, 2))
+    found = measured(IndexCase(16, 300, 2))
     assert [row["row"] for row in found] == list(index_tables.ORDER)
     assert found[0]["recall_10"] == 1.0 and found[1]["recall_1"] > 0.9
     shown = index_tables.indexes(found)

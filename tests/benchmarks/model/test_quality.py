@@ -14,7 +14,7 @@ from benchmarks.lib import panels, plot, rows
 from benchmarks.lib.judged import Model, filled, judge, sampling_row
 from benchmarks.lib.pages import drawn
 from benchmarks.model import quality
-from benchmarks.model.quality import Bench
+from benchmarks.model.quality import QualityBench
 from benchmarks.model.tables import with_detail_of_vae
 from chorus_jax.training.world.attributes import VALUES, held_out_combinations
 from chorus_jax.training.world.examples import prompts
@@ -116,7 +116,7 @@ def bench():
         noise = np.random.default_rng(0).normal(0, 0.02, videos.shape)
         return videos / 127.5 - 1 + noise
 
-    return Bench(model(Renderer(*pools)), None, noisy, 2, 2, 1)
+    return QualityBench(model(Renderer(*pools)), None, noisy, 2, 2, 1)
 
 
 def test_the_curve_asks_for_the_same_at_every_count(bench):

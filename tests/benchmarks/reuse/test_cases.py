@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.reuse.cases import STUBBORN, Wanted, held_out, training
+from benchmarks.reuse.cases import STUBBORN, CaseKinds, held_out, training
 from chorus_jax.training.world.attributes import (
     Attributes,
     combinations,
@@ -50,7 +50,7 @@ def test_no_caption_is_there_twice():
 
 
 def test_one_attribute_is_a_word_or_two_and_the_rest_is_said_alike():
-    wanted = Wanted(combinations(), lambda _: True, (1,))
+    wanted = CaseKinds(combinations(), lambda _: True, (1,))
     shared = []
     for _, target, source in pairs(wanted.cases(40, 40, seed=0)):
         ours, theirs = set(target.caption.split()), set(source.caption.split())
@@ -71,12 +71,12 @@ def test_every_target_has_a_source():
 def test_a_search_without_end_is_an_error(monkeypatch):
     monkeypatch.setattr("benchmarks.reuse.cases.LAST", STUBBORN)
     with pytest.raises(ValueError, match="allow more combinations"):
-        Wanted(combinations(), lambda _: False, (1,)).cases(1, 1, seed=0)
+        CaseKinds(combinations(), lambda _: False, (1,)).cases(1, 1, seed=0)
 
 
 def test_where_all_neighbours_are_taken_the_wording_differs_too():
     only = Attributes("red", "circle", None, "left", "gray")
     other = Attributes("blue", "circle", None, "left", "gray")
-    cases = Wanted((only,), lambda shown: shown == other, (1,)).cases(1, 3, seed=0)
+    cases = CaseKinds((only,), lambda shown: shown == other, (1,)).cases(1, 3, seed=0)
     assert [prompt.asked for prompt in cases.sources] == [(other,)] * 3
     assert len({prompt.caption for prompt in cases.sources}) == 3

@@ -16,9 +16,9 @@ from benchmarks.reuse import turns as chorus_turns
 from benchmarks.reuse.arms import ARMS, LADDER, stage1_at, working
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.chorus import COLUMNS, KEY, parser
-from benchmarks.reuse.comparison import Comparison, first_alike
+from benchmarks.reuse.comparison import ArmComparison, first_alike
 from benchmarks.reuse.models import base_policy
-from benchmarks.reuse.running import Equal, Run
+from benchmarks.reuse.running import ArmRun, Equal
 from benchmarks.reuse.turns import in_turns
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy import policies, policy_file
@@ -57,10 +57,10 @@ class StandIn:
         self.notes.append((self.name, target.number))
         seconds = {"denoise": 4.0, "decode": 1.0}
         if self.policy is None or target.tier(self.policy) is None:
-            return Run(FRAMES, Ledger("miss", 4, 4.0, seconds=seconds))
+            return ArmRun(FRAMES, Ledger("miss", 4, 4.0, seconds=seconds))
         seconds = {"denoise": 2.0, "decode": 1.0}
         ledger = Ledger("semantic", 4, 2.0, 0.95, "a", 1, 3, 0.5, seconds=seconds)
-        return Run(FRAMES, ledger)
+        return ArmRun(FRAMES, ledger)
 
 
 @pytest.fixture(autouse=True)
@@ -86,8 +86,8 @@ def comparison(monkeypatch):
     )
     monkeypatch.setattr(chorus_comparison, "Equal", lambda *_: StandIn("equal", notes))
     told = {"dtype": "float32", "weights": {"vae": "a"}}
-    loaded = SimpleNamespace(steps=4, told=told)
-    return Comparison(loaded, default_policy(4), "default")
+    loaded = SimpleNamespace(steps=4, facts=told)
+    return ArmComparison(loaded, default_policy(4), "default")
 
 
 def test_arms_take_turns_and_a_first_use_does_not_count():
@@ -282,7 +282,7 @@ def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):
     with pytest.raises(ValueError, match="nothing is measured"):
         drawn("changed")
     for steps in (50, 4, 4):
-        changed = SimpleNamespace(steps=steps, told=comparison.loaded.told)
+        changed = SimpleNamespace(steps=steps, facts=comparison.loaded.facts)
         found = replace(comparison, loaded=changed).arms(bench, ARMS)
         rows.update("chorus", list(found), KEY)
     assert len(rows.load("chorus")) == 2 * 3 * len(ARMS)

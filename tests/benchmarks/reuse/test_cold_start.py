@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.reuse import cold_start_prompts
-from benchmarks.reuse.cold_start import Served, Traffic, windows
+from benchmarks.reuse.cold_start import ServedRequest, Traffic, windows
 from chorus_jax.engine import Ledger
 from chorus_jax.training.world.attributes import held_out_combinations
 
@@ -25,7 +25,7 @@ def test_popularity_falls_as_the_exponent_says_and_wordings_differ():
 
 def test_a_window_tells_its_own_requests_beside_all_without_a_cache():
     def served(kind, equivalents, seconds, accuracy):
-        return Served(Ledger(kind, 4, equivalents), seconds, accuracy)
+        return ServedRequest(Ledger(kind, 4, equivalents), seconds, accuracy)
 
     miss, hit = served("miss", 4.0, 2.0, 1.0), served("semantic", 1.0, 0.5, 0.5)
     first, last = windows([miss, hit, hit], [miss, served("miss", 4.0, 4.0, 0.0)], 2)

@@ -10,7 +10,7 @@ from benchmarks.reuse import comparison as chorus_comparison
 from benchmarks.reuse import running as chorus_running
 from benchmarks.reuse.bench import Bench, Target
 from benchmarks.reuse.cases import held_out
-from benchmarks.reuse.comparison import Comparison
+from benchmarks.reuse.comparison import ArmComparison
 from benchmarks.reuse.running import Fewer, Reusing
 from chorus_jax.denoise.state import Chosen
 from chorus_jax.engine import Denoised, Ledger
@@ -113,7 +113,7 @@ def test_an_engine_that_is_not_the_pipeline_stops_the_benchmark(monkeypatch, off
     loaded = SimpleNamespace(
         request=shapes.get_config(), pipeline=lambda request: [video(0.0)]
     )
-    comparison = Comparison(loaded, default_policy(50), "default")
+    comparison = ArmComparison(loaded, default_policy(50), "default")
     cases = held_out().cases(1, 1, seed=0)
     if off:
         with pytest.raises(SystemExit, match="latents are not the pipeline's"):

@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.losses import losses
-from benchmarks.reuse.running import Run
-from benchmarks.reuse.scores import Record, figures, of_reliable, rows_of, scored
+from benchmarks.reuse.running import ArmRun
+from benchmarks.reuse.scores import TargetRecord, figures, of_reliable, rows_of, scored
 from chorus_jax.engine import Ledger
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
@@ -25,7 +25,7 @@ def took(denoise, rest=1.0):
 
 def full(number, accuracy=1.0, detail=0.8):
     scores = {"accuracy": accuracy, "accuracy_changed": accuracy, "detail": detail}
-    return Record(number, Ledger("miss", 10, 10.0, seconds=took(9.0)), scores)
+    return TargetRecord(number, Ledger("miss", 10, 10.0, seconds=took(9.0)), scores)
 
 
 def hit(number, denoise=4.0, accuracy=1.0, detail=0.8, until=5):
@@ -33,7 +33,7 @@ def hit(number, denoise=4.0, accuracy=1.0, detail=0.8, until=5):
         "semantic", 10, 10.0 - until, 0.9, "a", until, until, seconds=took(denoise)
     )
     scores = {"accuracy": accuracy, "accuracy_changed": accuracy, "detail": detail}
-    return Record(number, ledger, scores)
+    return TargetRecord(number, ledger, scores)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_without_a_hit_there_is_no_row_of_hits(reference):
 
 
 def test_a_replay_is_neither(reference):
-    replay = Record(1, Ledger("exact", 10, 0.0, seconds=took(0.1)), {})
+    replay = TargetRecord(1, Ledger("exact", 10, 0.0, seconds=took(0.1)), {})
     with pytest.raises(ValueError, match=r"targets \[1\] were replayed"):
         rows_of([hit(0), replay], reference, {0, 1})
 
@@ -114,7 +114,7 @@ def target():
 
 
 def run(attributes, seed=0, region=None):
-    return Run(render(attributes, seed), Ledger("miss", 10, 10.0), region)
+    return ArmRun(render(attributes, seed), Ledger("miss", 10, 10.0), region)
 
 
 def test_all_that_changed_must_be_right(target):

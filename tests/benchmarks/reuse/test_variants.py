@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.kernels import tables as kernel_tables
 from benchmarks.reuse import variants as chorus_variants
-from benchmarks.reuse.running import Run
+from benchmarks.reuse.running import ArmRun
 from benchmarks.reuse.variants import compared, variants
 from chorus_jax.engine import Ledger
 from kernels_pallas import dispatch
@@ -27,7 +27,7 @@ def found(monkeypatch):
             if forced and refuses:
                 raise NotImplementedError("heads of 48")
             frames = np.full((5, 8, 8, 3), brighter if forced else 0, np.uint8)
-            return Run(frames, ledgers[forced is not None])
+            return ArmRun(frames, ledgers[forced is not None])
 
         return compared("x", arm, TARGETS, [arm(target) for target in TARGETS])
 

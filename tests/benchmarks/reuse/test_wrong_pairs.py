@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.reuse.cases import Worded, with_changes
-from benchmarks.reuse.wrong_pairs import Misleading, Pair
+from benchmarks.reuse.wrong_pairs import Misleading, MisleadingPair
 from chorus_jax.training.world.attributes import VALUES, held_out_combinations
 from configs.shapes import get_config
 
@@ -16,7 +16,7 @@ ASKED = held_out_combinations()[0]
 def pair(changes, kind="near"):
     rng = np.random.default_rng(changes)
     source = Worded.of(with_changes(ASKED, changes, rng), 5)
-    return Pair(kind, Worded.of(ASKED, 5), source, 0.9)
+    return MisleadingPair(kind, Worded.of(ASKED, 5), source, 0.9)
 
 
 def scores(**wrong):

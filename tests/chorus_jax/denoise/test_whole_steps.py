@@ -1,4 +1,4 @@
-"""Steps with all tokens: key steps, step caches, rows at steps of their own, experts."""
+"""Whole steps: key steps, step caches, rows at steps of their own, experts."""
 
 import jax
 import jax.numpy as jnp

@@ -61,7 +61,7 @@ class FakeForward:
 
 
 def run(cache, first, last, steps=None, table=None, passes=1, rows=1):
-    """Velocities, what is held, and the work of steps `first` to `last`, [steps rows]."""
+    """Velocities, what is held, and the work of these steps, each [steps rows]."""
     schedule = Euler.spaced(steps or last).schedule
     table = None if table is None else jnp.asarray(table, jnp.float32)
 
