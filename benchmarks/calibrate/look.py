@@ -98,7 +98,9 @@ def pair(
             beyond.append(float(event.chosen.beyond[0]))
 
     def right(engine: Engine, reuse: Reuse) -> int:
-        frames = engine.generate(request, reuse, observer=observe).video.frames
+        frames = engine.generate(
+            request, reuse, observer=observe, every=None
+        ).video.frames
         return int(judge(target, frames)[f"accuracy_{attribute}"])
 
     first = engines[0]

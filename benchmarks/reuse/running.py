@@ -88,7 +88,9 @@ class Reusing:
                 runs.append(event)
 
         reuse = Reuse(write=False)
-        result = self.engine.generate(target.request, reuse, observer=observe)
+        result = self.engine.generate(
+            target.request, reuse, observer=observe, every=None
+        )
         ledger = result.ledger
         self.check(target, ledger)
         self.known[target.number] = ledger.equivalents

@@ -180,7 +180,12 @@ def in_pieces(
     Yields:
         The number of steps done and the state after each call. With calls ahead only
         the last state is usable: earlier ones are donated.
+
+    Raises:
+        ValueError: for fewer than 1 step per call.
     """
+    if every is not None and every < 1:
+        raise ValueError(f"a call runs 1 step or more, or all (None), got {every}")
     plan, rows = program.plan, len(state.step)
     waiting: deque[Array] = deque()
     for i in range(plan.start, plan.steps, every or plan.steps):

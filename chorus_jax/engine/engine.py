@@ -82,6 +82,7 @@ class Engine:
         *,
         observer: Observer | None = None,
         stop: threading.Event | None = None,
+        every: int | None = 1,
     ) -> Result:
         """The video of a request.
 
@@ -95,13 +96,16 @@ class Engine:
             request: what is asked.
             reuse: what the cache may do for it.
             observer: is called with each event, such as the progress of a stage.
-            stop: ends the request, within two denoising steps, once it is set.
+            stop: ends the request, within two calls of the loop, once it is set.
+            every: denoising steps per call of the loop, between which the request is
+                watched and stopped (None: all in one call). Without observer and stop
+                it is one call.
 
         Raises:
             StoppedError: if it was stopped.
             ValueError: what the pipeline raises, and for a region on another grid.
         """
-        watch = Watch(stop, observer)
+        watch = Watch(stop, observer, every)
         self.check(request, reuse, watch)
         policy, model = self.policies(request), self.pipeline.model
         task = Task.of(request, reuse, policy, model, self.cache.store.secret)
@@ -206,7 +210,7 @@ class Engine:
         was run."""
         if isinstance(hit, Hit):
             task.begins_from(hit.entry.id)
-        runner = Runner(self.pipeline, 1 if watch.listening else None)
+        runner = Runner(self.pipeline, watch.steps)
         return watched(runner(task, prompt, conditions, hit), watch)
 
     def decoded(self, task: Task, latents: Latents, watch: Watch) -> np.ndarray:

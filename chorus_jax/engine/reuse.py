@@ -67,15 +67,17 @@ class Watch:
     Attributes:
         event: ends the request once it is set; None for no way to end it.
         observer: sees its events; None for nobody.
+        every: denoising steps after which both are asked; None for all.
     """
 
     event: threading.Event | None = None
     observer: Observer | None = None
+    every: int | None = 1
 
     @property
-    def listening(self) -> bool:
-        """Whether anybody wants to know of single steps."""
-        return self.event is not None or self.observer is not None
+    def steps(self) -> int | None:
+        """The steps per call of the loop: all in one if nobody is to be asked."""
+        return None if self.event is None and self.observer is None else self.every
 
     def see(self, event: Event) -> None:
         """Shows an event to the observer."""
