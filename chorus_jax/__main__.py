@@ -2,7 +2,7 @@
 
 import gc
 
-from chorus_jax.cli.commands import main
+from chorus_jax.cli.interruption import Interruption
 
 OBJECTS = 100_000  # made since the last collection; 700 is usual
 
@@ -10,12 +10,17 @@ OBJECTS = 100_000  # made since the last collection; 700 is usual
 def start() -> int:
     """Runs the command of this process; returns the exit status.
 
-    Tracing makes many objects and hardly any garbage: to look for it as often as usual
-    takes a tenth of a short command's time, and so does a last look at its end.
+    Ctrl-C ends the process from here on, so nothing heavy is imported before. Tracing
+    makes many objects and hardly any garbage: to look for it as often as usual takes a
+    tenth of a short command's time, and so does a last look at its end.
     """
+    interruption = Interruption()
+    interruption.install()
     gc.set_threshold(OBJECTS, *gc.get_threshold()[1:])
+    from chorus_jax.cli.commands import main
+
     try:
-        return main()
+        return main(interruption=interruption)
     finally:
         gc.freeze()
 

@@ -310,6 +310,21 @@ class VideoModel(Protocol):
         """Gives the text encoder's memory back; remembered prompts still work."""
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What a model runs with where nothing else is asked.
+
+    Attributes:
+        request: a request without its prompt.
+        fps: frames per second at which its videos are shown.
+        source: where these values come from, in words.
+    """
+
+    request: Request
+    fps: int
+    source: str
+
+
 @runtime_checkable
 class Family(Protocol):
     """A model family, as the registry lists it.
@@ -328,7 +343,11 @@ class Family(Protocol):
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
     ) -> None:
-        """ValueError for what cannot run together; reads no weights."""
+        """ValueError for what cannot run together, or not in this machine's memory;
+        reads no weights."""
+
+    def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
+        """What a folder's model runs with: as published if it is recognised."""
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts of a folder that can be run in place of the usual transformer."""

@@ -50,10 +50,10 @@ class WanConditions(NamedTuple):
         context = self.context
         if gains is not None:
             context = context._replace(
-                gains=Gains(*(padded(x, self.branches, 1) for x in gains))
+                gains=Gains(*(padded(x, self.branches, 1.0) for x in gains))
             )
         if words is not None:
-            watched = padded(words.astype(jnp.float32), self.branches, 0)
+            watched = padded(words.astype(jnp.float32), self.branches, 0.0)
             context = context._replace(watched=watched)
         return context
 

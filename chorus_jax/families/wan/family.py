@@ -11,10 +11,13 @@ from jax.sharding import Mesh
 
 from chorus_jax import checkpoints
 from chorus_jax.devices import sharding
-from chorus_jax.families.protocols import TRANSFORMER, LoadOptions
+from chorus_jax.devices.memory import check_memory
+from chorus_jax.families.protocols import TRANSFORMER, Defaults, LoadOptions
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.memory import least_memory
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.sizes import PARTS, Sizes
+from chorus_jax.families.wan.variants import defaults_of
 from chorus_jax.nets.attention import choose
 from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
 from chorus_jax.request import Request
@@ -35,11 +38,24 @@ class WanFamily:
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
     ) -> None:
-        """ValueError for sizes that do not divide, or not over the mesh."""
+        """ValueError for sizes that do not divide, or not over the mesh, or for which
+        there is too little memory."""
         sizes = Sizes.read(folder, transformer)
         sizes.latent_shape(request)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
+        card = checkpoints.Card.read(folder)
+        check_memory(
+            least_memory(sizes, card, transformer, request),
+            f"{request.frames} frames of {request.width}x{request.height} pixels",
+            "give a smaller --width and --height, or fewer --frames",
+        )
+
+    def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
+        """What a folder's model runs with: as published if it is recognised."""
+        card = checkpoints.Card.read(folder).of_family(self.name)
+        config = checkpoints.config_from(WanConfig, card.part(transformer).config)
+        return defaults_of(config, transformer, card.scheduler)
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""
