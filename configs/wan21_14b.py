@@ -7,10 +7,10 @@ Converted weights of these sizes run so without --config too.
 Source: Wan-Video/Wan2.1, generate.py (unipc, 50 steps, guidance 5, shift 5).
 """
 
-from chorus_jax.families.wan.variants import T2V_14B
+from chorus_jax.families.registry import published
 from chorus_jax.request import Request
 
 
 def get_config() -> Request:
     """The request that `chorus generate` fills with a prompt."""
-    return T2V_14B.defaults.request
+    return published("Wan 2.1 T2V-14B").request

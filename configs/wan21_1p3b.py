@@ -7,10 +7,10 @@ Converted weights of these sizes run so without --config too.
 Source: Wan-Video/Wan2.1, README (guidance 6 and shift 8 to 12 for the 1.3B model).
 """
 
-from chorus_jax.families.wan.variants import T2V_1_3B
+from chorus_jax.families.registry import published
 from chorus_jax.request import Request
 
 
 def get_config() -> Request:
     """The request that `chorus generate` fills with a prompt."""
-    return T2V_1_3B.defaults.request
+    return published("Wan 2.1 T2V-1.3B").request

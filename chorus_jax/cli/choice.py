@@ -9,7 +9,7 @@ from typing import Any
 from chorus_jax.checkpoints import shipped
 from chorus_jax.cli.config_file import Config, load_config
 from chorus_jax.engine.loading import located
-from chorus_jax.families.protocols import TRANSFORMER
+from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.registry import family_of
 from chorus_jax.request import Request
 

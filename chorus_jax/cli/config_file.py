@@ -12,7 +12,7 @@ from typing import Any
 
 from chorus_jax.cli.config_source import ConfigSource
 from chorus_jax.cli.ours import folder_of
-from chorus_jax.families.protocols import TRANSFORMER
+from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.request import Request
 
 

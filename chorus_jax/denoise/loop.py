@@ -28,7 +28,7 @@ from chorus_jax.denoise.region_steps import RegionSteps
 from chorus_jax.denoise.segments import segments
 from chorus_jax.denoise.state import Chosen, Inputs, Part, RegionState, RunState
 from chorus_jax.devices.sharding import constrain
-from chorus_jax.families.protocols import AllTokens, Geometry, Latents, evaluate
+from chorus_jax.families.forward import AllTokens, Geometry, Latents, evaluate
 from chorus_jax.nets.control import zeros
 
 AHEAD = 1  # a call that waits while one runs: enough to keep the device busy

@@ -161,7 +161,9 @@ class StepPlan:
         stretches: list[Stretch] = []
         for stretch in self.stretches:
             first, last = stretch.first, stretch.last
-            edges = [i for i in range(first, last) if i and experts[i] != experts[i - 1]]
+            edges = [
+                i for i in range(first, last) if i and experts[i] != experts[i - 1]
+            ]
             if stretch.region is not None and edges:
                 shown = min(edges[-1] + 1, last)
                 whole = replace(stretch, last=shown, region=None)

@@ -9,7 +9,7 @@ from jaxtyping import Array, Int
 
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import Inputs
-from chorus_jax.families.protocols import (
+from chorus_jax.families.forward import (
     ALL,
     Forward,
     Geometry,

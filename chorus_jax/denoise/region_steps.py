@@ -28,7 +28,7 @@ from chorus_jax.denoise.region import (
 from chorus_jax.denoise.state import Chosen, Part, RegionState, RunState
 from chorus_jax.denoise.whole_steps import WholeSteps
 from chorus_jax.devices.sharding import constrain
-from chorus_jax.families.protocols import AllTokens, Held, Latents, TileTokens
+from chorus_jax.families.forward import AllTokens, Held, Latents, TileTokens
 from chorus_jax.intra_request import StepCache
 from chorus_jax.nets.control import when
 from chorus_jax.nets.tokens import from_patches, to_patches

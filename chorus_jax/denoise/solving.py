@@ -5,7 +5,7 @@ from typing import Any, cast
 import jax
 from jaxtyping import Array, Int
 
-from chorus_jax.families.protocols import Latents
+from chorus_jax.families.forward import Latents
 from chorus_jax.schedulers import Solver
 
 

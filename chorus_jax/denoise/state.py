@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from jaxtyping import Array, Bool, Float32, Int, Int32
 
-from chorus_jax.families.protocols import Conditions, Latents, Transformer
+from chorus_jax.families.forward import Conditions, Latents, Transformer
 
 
 class Source(NamedTuple):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Int
 from chorus_jax.denoise import solving
 from chorus_jax.denoise.program import Run, slots
 from chorus_jax.denoise.state import RunState
-from chorus_jax.families.protocols import Held
+from chorus_jax.families.forward import Held
 from chorus_jax.intra_request import StepCache
 from chorus_jax.nets.control import select, when
 

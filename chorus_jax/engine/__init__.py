@@ -10,7 +10,8 @@ from chorus_jax.engine.engine import Engine, Result
 from chorus_jax.engine.events import Denoised, Event, Observer, Progress, Video
 from chorus_jax.engine.ledger import Kind, Ledger
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.engine.policies import Policies, policies_for
+from chorus_jax.engine.plans import planned
+from chorus_jax.engine.policies import Policies, default_for, policies_for, sampler_of
 from chorus_jax.engine.reuse import Reuse, StoppedError
 
 __all__ = [
@@ -28,5 +29,8 @@ __all__ = [
     "Reuse",
     "StoppedError",
     "Video",
+    "default_for",
+    "planned",
     "policies_for",
+    "sampler_of",
 ]

@@ -22,12 +22,13 @@ from chorus_jax.engine.pipeline import Pipeline, timed, unstacked
 from chorus_jax.engine.plans import batch_of_one, usable
 from chorus_jax.engine.policies import Policies, policies_for, scaled
 from chorus_jax.engine.prompt import Prompt
+from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse, Watch, check_reuse
 from chorus_jax.engine.running import Hit, Runner, ledger_of
 from chorus_jax.engine.sources import Sources
 from chorus_jax.engine.task import Task
-from chorus_jax.families.protocols import Conditions, Latents
-from chorus_jax.inter_request.match.matching import Rejection
+from chorus_jax.families.forward import Conditions, Latents
+from chorus_jax.inter_request.match.matching import Query, Rejection
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.request import Request, check_request
@@ -195,6 +196,13 @@ class Engine:
         values = model.text_values(conditions)
         prompt = Prompt.of(request.prompt, values, tokens, secret)
         return prompt, conditions, cut
+
+    def query(self, request: Request, namespace: str = "default") -> Query:
+        """What a source of a request is looked for with: `cache.matcher` takes it."""
+        recipe = recipe_of(request, self.pipeline.model).digest
+        with self.computing(Watch()):
+            prompt, _, _ = self.prepared(request)
+        return prompt.query(recipe, namespace)
 
     def run(
         self,

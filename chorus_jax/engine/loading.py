@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import shipped
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.families.protocols import TRANSFORMER
+from chorus_jax.families.forward import TRANSFORMER
 
 DTYPES = ("bfloat16", "float32")
 

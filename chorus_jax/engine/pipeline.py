@@ -27,15 +27,8 @@ from chorus_jax.denoise.state import Inputs, RunState
 from chorus_jax.devices.compilation import enable_cache
 from chorus_jax.engine.events import Progress, Video
 from chorus_jax.families import registry
-from chorus_jax.families.protocols import (
-    TRANSFORMER,
-    Conditions,
-    Defaults,
-    Geometry,
-    Latents,
-    LoadOptions,
-    VideoModel,
-)
+from chorus_jax.families.forward import TRANSFORMER, Conditions, Geometry, Latents
+from chorus_jax.families.protocols import Defaults, LoadOptions, VideoModel
 from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request, same_program

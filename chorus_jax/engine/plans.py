@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region import Region
 from chorus_jax.denoise.state import Source
-from chorus_jax.families.protocols import Geometry, Latents
+from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.store import Entry, Head
 from chorus_jax.nets.tokens import Tiling

@@ -1,6 +1,7 @@
 """A request's recipe: all that decides its video besides prompt and seed."""
 
-from chorus_jax.families.protocols import TRANSFORMER, VideoModel
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.protocols import VideoModel
 from chorus_jax.inter_request.store import Recipe
 from chorus_jax.request import Request
 

@@ -16,7 +16,7 @@ from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import padded, source_of
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.task import Task
-from chorus_jax.families.protocols import Conditions
+from chorus_jax.families.forward import Conditions
 from chorus_jax.inter_request.match.matching import Found, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry

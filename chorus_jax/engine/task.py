@@ -12,7 +12,8 @@ from chorus_jax.engine.pipeline import with_seed
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse
-from chorus_jax.families.protocols import Geometry, VideoModel
+from chorus_jax.families.forward import Geometry
+from chorus_jax.families.protocols import VideoModel
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.store import Entry, Secret, Statistics
 from chorus_jax.request import Request

@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Int
 
-from chorus_jax.families.protocols import Forward, Held, Latents
+from chorus_jax.families.forward import Forward, Held, Latents
 from chorus_jax.schedulers.flow import Schedule
 
 State = Any

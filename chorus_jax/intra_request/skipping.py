@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from chorus_jax.families.protocols import Forward, Held, Latents, evaluate
+from chorus_jax.families.forward import Forward, Held, Latents, evaluate
 from chorus_jax.nets.control import select, when
 from chorus_jax.schedulers.flow import Schedule
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from chorus_jax.families.protocols import Forward, Held, Latents
+from chorus_jax.families.forward import Forward, Held, Latents
 from chorus_jax.nets.control import select, when
 from chorus_jax.schedulers.flow import Schedule
 
@@ -145,6 +145,8 @@ class TeaCache:
         weights = jnp.array(self.coefficients, jnp.float32)
         total = state.total + jnp.polyval(weights, relative)
         forced = (i < self.first) | (i >= steps - self.last) | ~state.known
+        # Polynomials fall below 0 too, and so may the total.
+        forced |= self.threshold == 0
         computed = forced | (total >= self.threshold)
         return computed, jnp.where(computed, 0.0, total)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import no_type_check
+from typing import Protocol, no_type_check, runtime_checkable
 
 import ftfy
 import jax
@@ -21,11 +21,20 @@ from jaxtyping import Array, Bool, Float, Int, Int32
 from tokenizers import Encoding
 from tokenizers import Tokenizer as Rules
 
-from chorus_jax.nets.t5 import T5Encoder
 from chorus_jax.text.token_rules import read_rules
 
 # Lengths that the encoder is compiled for, besides the limit.
 BUCKETS = (64, 128, 256, 512)
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """A network from tokens to embeddings: a pytree of weights."""
+
+    def __call__(
+        self, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
+    ) -> Float[Array, "b m c"]:
+        """The embeddings of tokens; those that `mask` leaves out play no part."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +151,7 @@ class PromptEncoder:
     The last `remembered` prompts are kept in host memory (up to 4 MB each for Wan).
     """
 
-    encoder: T5Encoder | None
+    encoder: TextEncoder | None
     tokenizer: Tokenizer
     remembered: int = 128
     known: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
@@ -192,7 +201,7 @@ def clean(prompt: str) -> str:
     return re.sub(r"\s+", " ", text.strip()).strip()
 
 
-def encode(encoder: T5Encoder, tokens: Tokens) -> Conditioning:
+def encode(encoder: TextEncoder, tokens: Tokens) -> Conditioning:
     """The conditioning of prompts, computed over no more rows than they need.
 
     Masked positions have no part in the others, so a shorter batch gives the same.
@@ -218,6 +227,6 @@ def lengths(tokens: Tokens) -> Int[Array, " b"]:
 
 @jax.jit
 def _embed(
-    encoder: T5Encoder, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
+    encoder: TextEncoder, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
 ) -> Float[Array, "b m c"]:
     return jnp.where(mask[..., None], encoder(ids, mask), 0)

@@ -78,7 +78,7 @@ class Observed(NamedTuple):
         outputs: those of its three branches, where they may be reused.
     """
 
-    keys: Keys | None
+    keys: Keys | TileKeys | None
     share: Float[Array, "*l b n"] | None
     outputs: tuple[Float[Array, "*l b n c"], ...] | None = None
 

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from chorus_jax.devices.sharding import constrain
-from chorus_jax.families.protocols import BranchReuse
+from chorus_jax.families.forward import BranchReuse
 from chorus_jax.families.wan.attention import (
     Alone,
     Around,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 
-from chorus_jax.families.protocols import TextGains
+from chorus_jax.families.forward import TextGains
 from chorus_jax.families.wan.attention import Context, Gains
 
 

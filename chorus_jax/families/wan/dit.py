@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.devices.sharding import constrain
-from chorus_jax.families.protocols import (
+from chorus_jax.families.forward import (
     ALL,
     BranchReuse,
     Held,
@@ -106,7 +106,7 @@ class WanDiT(nnx.Module):
         gains: TextGains | None = None,
         tokens: TokenSet = ALL,
     ) -> "WanForward":
-        """The pass at step `i` of each request (see `protocols.Transformer`)."""
+        """The pass at step `i` of each request (see `families.forward.Transformer`)."""
         return WanForward(self, conditions, latents, i, gains, tokens)
 
     def grid(self, latents: Float[Array, "b f h w i"]) -> Size:
@@ -164,7 +164,7 @@ class WanDiT(nnx.Module):
 
 @dataclass(frozen=True, eq=False)
 class WanForward:
-    """One pass through `WanDiT` (see `protocols.Forward`)."""
+    """One pass through `WanDiT` (see `families.forward.Forward`)."""
 
     model: WanDiT
     conditions: WanConditions
@@ -229,15 +229,25 @@ class WanForward:
             if isinstance(around, HeldKeys):
                 near = around._replace(keys=keys)
             tokens, observed = block(tokens, times, rotary, given, near, branches)
-            if not self.keeps_keys:
-                observed = observed._replace(keys=None)
-            return tokens, observed
+            return tokens, observed._replace(keys=self.kept(observed.keys))
 
         keys = around.keys if isinstance(around, HeldKeys) else None
         stacked = (self.model.layers, context.text, context.image, keys)
         if (first, last) != (0, None):
             stacked = jax.tree.map(lambda x: x[first:last], stacked)
         return jax.lax.scan(layer, tokens, (*stacked, reuse), unroll=self.unroll)
+
+    def kept(self, keys: Keys | None) -> Keys | TileKeys | None:
+        """The keys of a layer as they are held; None if they are not.
+
+        In tiles at once: stacked over the layers they are the largest array of a run,
+        and to lay them out anew would need it twice.
+        """
+        if not self.keeps_keys or keys is None:
+            return None
+        if isinstance(self.tokens, TileTokens) or self.tokens.tiling is None:
+            return keys
+        return TileKeys.of(keys, self.tokens.tiling)
 
     @property
     def branch_names(self) -> tuple[str, ...]:
@@ -299,8 +309,7 @@ class WanForward:
                 return held
             fresh = whole.keys
             return Held(held.keys.written(self.rows(self.tokens.tiles), fresh))
-        tiling = self.tokens.tiling
-        keys = () if tiling is None else TileKeys.of(whole.keys, tiling)
+        keys = () if whole.keys is None else whole.keys
         if whole.share is None:
             return Held(keys)
         # The rows of other branches come last and have no such words.

@@ -12,12 +12,13 @@ from jax.sharding import Mesh
 from chorus_jax import checkpoints
 from chorus_jax.devices import sharding
 from chorus_jax.devices.memory import check_memory
-from chorus_jax.families.protocols import TRANSFORMER, Defaults, LoadOptions
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.memory import least_memory
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.sizes import PARTS, Sizes
-from chorus_jax.families.wan.variants import defaults_of
+from chorus_jax.families.wan.variants import FPS, PUBLISHED, defaults_of
 from chorus_jax.nets.attention import choose
 from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
 from chorus_jax.request import Request
@@ -29,7 +30,8 @@ class WanFamily:
     """Wan 2.1 text-to-video (see `protocols.Family`)."""
 
     name = "wan"
-    fps = 16
+    fps = FPS
+    published = PUBLISHED
 
     def load(self, folder: Path, options: LoadOptions) -> WanModel:
         """The model of a converted checkpoint folder. ValueError for another's."""

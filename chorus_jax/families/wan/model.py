@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, Float32, Int
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.devices import sharding
-from chorus_jax.families.protocols import TRANSFORMER, Geometry, LoadOptions
+from chorus_jax.families.forward import TRANSFORMER, Geometry
+from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.wan.conditions import WanConditions
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.sizes import PARTS, Sizes, stored_names

@@ -6,7 +6,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import Card, config_from
-from chorus_jax.families.protocols import TRANSFORMER
+from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.vae import WanVAE

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chorus_jax.families.protocols import TRANSFORMER, Defaults
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.protocols import Defaults
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.request import Request, scheduled
 
@@ -90,6 +91,7 @@ SHAPES_4STEP = Variant(
     "transformer_4step",
 )
 VARIANTS = (T2V_1_3B, T2V_14B, SHAPES, SHAPES_4STEP)
+PUBLISHED = {variant.name: variant.defaults for variant in (T2V_1_3B, T2V_14B)}
 
 
 def defaults_of(

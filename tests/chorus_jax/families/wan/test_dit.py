@@ -9,9 +9,11 @@ from diffusers import WanTransformer3DModel
 from flax import nnx
 
 from chorus_jax import checkpoints
+from chorus_jax.families.protocols import evaluate
 from chorus_jax.families.wan.attention import Context
+from chorus_jax.families.wan.conditions import WanConditions
 from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.families.wan.dit import WanDiT, tail_bias
+from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.nets.rotary import rotary_table
 from convert import wan
 from convert.plan import make_plan
@@ -156,17 +158,11 @@ def test_collapsed_padding_gives_the_same_output(lengths, converted):
 
 @jax.jit
 def collapsed(model, latents, timestep, text, lengths):
-    grid, times = model.grid(latents), model.times(timestep)
-    rotary = rotary_table(grid, model.config.head_width)
-    tokens = model.blocks(
-        model.embed(latents), times.blocks, rotary, model.context(text, lengths)
+    rotary = rotary_table(model.grid(latents), model.config.head_width)
+    given = WanConditions(
+        model.context(text, lengths), model.times(timestep), rotary, None
     )
-    return model.head(tokens, times.head, grid)
-
-
-def test_tail_bias_is_the_worked_case():
-    bias = tail_bias(jnp.array([3]), 5, 512)
-    np.testing.assert_allclose(bias, [[0, 0, 0, np.log(509), -np.inf]], rtol=1e-6)
+    return evaluate(model.forward(given, latents, jnp.arange(len(latents))))[0]
 
 
 @pytest.mark.parametrize("size", ["t2v_1_3b", "t2v_14b"])

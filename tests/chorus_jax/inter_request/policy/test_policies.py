@@ -6,7 +6,8 @@ import pytest
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.cli.choice import choose
-from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.denoise.cost import equivalents
+from chorus_jax.engine.plans import planned
 from chorus_jax.engine.policies import sampler_of
 from chorus_jax.families.wan.sizes import stored_names
 from chorus_jax.inter_request.match.second_look import SecondLook
@@ -19,6 +20,7 @@ from chorus_jax.inter_request.policy.policies import (
 )
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.inter_request.policy.policy_file import Measured, Sampler
+from chorus_jax.nets.tokens import Tiling
 
 
 @pytest.mark.parametrize(
@@ -32,10 +34,16 @@ def test_nirvana_takes_over_as_in_its_table(score, step):
 
 
 def test_nirvana_has_no_gains_and_at_4_steps_saves_one():
-    tiers = NIRVANA.for_steps(4).tiers
-    assert all(tier.key_gain == tier.output_gain == 1 for tier in tiers)
-    plans = [StagePlan(4, tier.reuse_until, tier.region_until) for tier in tiers]
-    assert [plan.equivalents(1.0) for plan in plans] == [3, 3, 3, 3, 2]
+    policy = NIRVANA.for_steps(4)
+    assert all(tier.key_gain == tier.output_gain == 1 for tier in policy.tiers)
+    assert work(policy) == [3, 3, 3, 3, 2]
+
+
+def work(policy):
+    """The full steps' worth of each tier, of a video of 64 tiles."""
+    tiling = Tiling((4, 4, 4), (1, 1, 1))
+    plans = [planned(policy, tier, tiling) for tier in policy.tiers]
+    return [equivalents(plan, tiling.count) for plan in plans]
 
 
 def test_nirvana_beside_another_policy_has_its_steps_at_that_ones_scores():
@@ -50,10 +58,7 @@ def test_nirvana_beside_another_policy_has_its_steps_at_that_ones_scores():
 
 
 def test_ours_at_4_steps_saves_at_most_one_and_a_half():
-    tiers = default_policy(4).tiers
-    plans = [StagePlan(4, tier.reuse_until, tier.region_until) for tier in tiers]
-    work = [plan.equivalents(tier.active) for plan, tier in zip(plans, tiers)]
-    assert work == [3, 3, 2.5, 2.5]
+    assert work(default_policy(4)) == [3, 3, 2.5, 2.5]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 8, 50, 100])

@@ -7,13 +7,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.region import Region
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+from chorus_jax.intra_request import EveryStep, SkipSteps
+from chorus_jax.intra_request.tea import TeaCache
 
 TWO = Policy(
     50,
     (Tier(0.5, 5, 20, 0.5, key_gain=1.5), Tier(0.9, 10, 40)),
     keep=(5, 10, 20, 40),
+)
+CACHES = (
+    EveryStep(),
+    SkipSteps((0, 3)),
+    TeaCache(0.1, (1.0, 0.0)),
+    TeaCache.published("wan21_t2v_14b", 0.2, retention=True),
 )
 shares = st.floats(0, 1)
 
@@ -40,8 +49,8 @@ def tables(draw):
         draw(st.integers(0, 3)),
         limit=draw(st.sampled_from([0.0, 0.3, math.inf])),
     )
-    skipped = tuple(sorted(draw(st.sets(st.integers(0, steps - 1), max_size=3))))
-    return steps, tiers, tuple(sorted(keep)), regions, skipped
+    caches = [draw(st.sampled_from(CACHES)) for _ in range(2)]
+    return steps, tiers, tuple(sorted(keep)), regions, *caches
 
 
 @given(tables(), shares, shares)
@@ -73,8 +82,9 @@ def test_a_policy_for_other_steps_is_one_for_them(table, steps):
         assert 1 <= new.reuse_until <= new.region_until <= steps - 1
         if new.reuse_until > 1:
             assert new.reuse_until / steps <= old.reuse_until / policy.steps
-        plan = StagePlan(steps, new.reuse_until, new.region_until, keep=scaled.keep)
-        assert plan.stages[-1].whole
+        ends = (new.reuse_until, new.region_until)
+        plan = StepPlan.staged(steps, *ends, Region((1, 1, 1), 1), keep=scaled.keep)
+        assert plan.stretches[-1].region is None
     for low, high in pairwise(scaled.tiers):
         assert low.least < high.least
 
@@ -85,12 +95,14 @@ def test_for_its_own_steps_a_policy_is_itself(table):
     assert policy.for_steps(policy.steps) == policy
 
 
-def test_skipped_steps_are_for_their_own_steps_and_regions_for_all():
-    regions = Regions(halo=0.25, context="dropped")
-    policy = Policy(50, (Tier(0.5, 5, 30),), (5, 30), regions, skipped=(40,))
+def test_step_caches_are_for_their_own_steps_and_regions_for_all():
+    regions, caches = Regions(halo=0.25, context="dropped"), CACHES[1:3]
+    policy = Policy(50, (Tier(0.5, 5, 30),), (5, 30), regions, *caches)
     assert policy.for_steps(50) is policy
+    assert (policy.cache, policy.miss_cache) == caches
     other = policy.for_steps(10)
-    assert other.skipped == () and other.regions == regions
+    assert other.cache == other.miss_cache == EveryStep()
+    assert other.regions == regions
 
 
 def test_no_steps_are_refused():
@@ -137,9 +149,3 @@ LOW, HIGH = Tier(0.5, 2, 6), Tier(0.7, 3, 6)
 def test_impossible_policies_are_refused(steps, tiers, keep, message):
     with pytest.raises(ValueError, match=message):
         Policy(steps, tiers, keep)
-
-
-@pytest.mark.parametrize("skipped", [(3, 2), (2, 2), (-1,), (10,)])
-def test_skipped_steps_that_are_not_of_the_run_are_refused(skipped):
-    with pytest.raises(ValueError, match="skipped steps rise from 0 to less than"):
-        Policy(10, (LOW,), (2, 6), skipped=skipped)

@@ -1,17 +1,18 @@
 """Policies as JSON files."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
-from tests.chorus_jax.inter_request.policy.test_policy import TWO, tables
 
 from chorus_jax.inter_request.match.meaning import WIDTH
 from chorus_jax.inter_request.match.second_look import SecondLook, Sensitivity
 from chorus_jax.inter_request.policy import policy_file
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.inter_request.policy.policy_file import Measured, Sampler
+from chorus_jax.intra_request import SkipSteps
+from tests.chorus_jax.inter_request.policy.test_policy import TWO, tables
 
 
 @given(table=tables())
@@ -42,7 +43,10 @@ def test_a_file_may_leave_defaults_out_and_write_1_for_a_share(tmp_path):
     "change, message",
     [
         (lambda told: told.update(other=1), "got .*'other'"),
-        (lambda told: told.pop("steps"), r"the fields \['keep', 'look', 'regions'"),
+        (
+            lambda told: told.pop("steps"),
+            r"the fields \['cache', 'keep', 'look', 'miss_",
+        ),
         (lambda told: told.update(tiers=3), "not iterable"),
         (lambda told: told.update(tiers=[3]), "a tier has the fields .* got 3"),
         (lambda told: told.update(regions={"reach": 0.5}), r"reach is .*got 0.5"),
@@ -58,6 +62,11 @@ def test_a_file_may_leave_defaults_out_and_write_1_for_a_share(tmp_path):
         (lambda told: told["tiers"][0].update(reuse_until=True), "got True"),
         (lambda told: told["tiers"][0].update(key_gain=10**400), "too large"),
         (lambda told: told["tiers"][1].update(reuse_until=4), "reuses no less"),
+        (lambda told: told.update(cache=3), "a step cache has a name and .* got 3"),
+        (lambda told: told.update(cache={"steps": [1]}), "a step cache has a name"),
+        (lambda told: told.update(miss_cache={"name": "no"}), "choose one of every"),
+        (lambda told: told["cache"].update(steps=[3, 2]), "numbers rising from 0"),
+        (lambda told: told["cache"].update(other=3), "'skip' has the fields steps"),
         (lambda told: told.update(look=3), "a look has the fields"),
         (lambda told: told.update(look={"weight": -1}), "weight is 0 or more"),
         (lambda told: told["look"].update(sensitivity=3), "a sensitivity has .* got 3"),
@@ -74,10 +83,11 @@ def test_a_file_may_leave_defaults_out_and_write_1_for_a_share(tmp_path):
     ],
 )
 def test_files_with_wrong_fields_are_refused(change, message, tmp_path):
-    told = asdict(TWO)
-    change(told)
     file = tmp_path / "policy.json"
-    file.write_text(json.dumps(told, default=list))
+    policy_file.write(file, Measured(replace(TWO, cache=SkipSteps((2,)))))
+    told = json.loads(file.read_text())
+    change(told)
+    file.write_text(json.dumps(told))
     with pytest.raises(ValueError, match=f"policy.json holds no policy.*{message}"):
         policy_file.read(file)
 
@@ -96,15 +106,21 @@ def test_what_it_was_measured_on_is_written_and_read(tmp_path):
     assert policy_file.read(file) == measured
 
 
+def write_with(file, **fields):
+    """Writes a policy with other fields."""
+    policy_file.write(file, Measured(TWO))
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
 @pytest.mark.parametrize("weights", ["a", ["a"], {"vae": 3}])
 def test_weights_that_are_no_fingerprints_are_refused(weights, tmp_path):
-    (tmp_path / "p.json").write_text(json.dumps({**asdict(TWO), "weights": weights}))
+    write_with(tmp_path / "p.json", weights=weights)
     with pytest.raises(ValueError, match="weights are fingerprints by part, got"):
         policy_file.read(tmp_path / "p.json")
 
 
 @pytest.mark.parametrize("sampler", ["euler", {"solver": "euler"}, {"shift": "3"}])
 def test_a_sampler_without_its_fields_is_refused(sampler, tmp_path):
-    (tmp_path / "p.json").write_text(json.dumps({**asdict(TWO), "sampler": sampler}))
+    write_with(tmp_path / "p.json", sampler=sampler)
     with pytest.raises(ValueError, match="p.json holds no policy"):
         policy_file.read(tmp_path / "p.json")

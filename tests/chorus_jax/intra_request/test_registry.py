@@ -1,0 +1,60 @@
+"""Step caches by name."""
+
+import json
+
+import pytest
+
+from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache, registry
+from chorus_jax.intra_request.tea import TeaCache
+
+CASES = {
+    "every": EveryStep(),
+    "skip:steps=(2,4)": SkipSteps((2, 4)),
+    "skip:steps=()": SkipSteps(()),
+    "tea:threshold=.5,coefficients=(1.0, 0.0)": TeaCache(0.5, (1.0, 0.0)),
+    "tea: threshold = 0.5 , coefficients = [1.0, 0.0], signal = modulation, last=0": (
+        TeaCache(0.5, (1.0, 0.0), "modulation", last=0)
+    ),
+    "tea:variant=wan21_t2v_1_3b,threshold=.08": TeaCache.published(
+        "wan21_t2v_1_3b", 0.08
+    ),
+    "tea:variant=wan21_t2v_14b,threshold=.2,retention=true": TeaCache.published(
+        "wan21_t2v_14b", 0.2, retention=True
+    ),
+}
+
+
+@pytest.mark.parametrize("text", CASES)
+def test_a_line_is_a_cache(text):
+    cache = registry.parse(text)
+    assert cache == CASES[text] and isinstance(cache, StepCache)
+    assert hash(cache) == hash(CASES[text])
+
+
+@pytest.mark.parametrize("cache", CASES.values(), ids=str)
+def test_what_is_described_is_made_again(cache):
+    fields = json.loads(json.dumps(registry.describe(cache)))
+    assert registry.make(fields.pop("name"), fields) == cache
+
+
+def test_every_cache_has_a_name():
+    assert {type(cache) for cache in CASES.values()} == set(registry.CACHES.values())
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("no", "no step cache is named 'no': choose one of every, skip, tea"),
+        ("", "no step cache is named ''"),
+        ("skip", "the step cache 'skip' has the fields steps, got {}"),
+        ("skip:2,4", "expected NAME:option=value,..., got 'skip:2,4'"),
+        ("every:steps=(1,)", "the step cache 'every' has the fields none, got"),
+        ("tea:level=1", "or a published variant, got {'level': 1}"),
+        ("tea:variant=wan,threshold=.1", "published for 'wan': choose one of"),
+        ("tea:variant=wan21_t2v_14b", "has the fields .* or a published variant"),
+        ("skip:steps=(3,2)", "rising from 0"),
+    ],
+)
+def test_lines_that_name_none_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        registry.parse(text)

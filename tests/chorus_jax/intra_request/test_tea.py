@@ -1,0 +1,167 @@
+"""TeaCache: its decisions against a transcription in NumPy, and its equalities."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chorus_jax.families.protocols import Held
+from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.intra_request.tea import PUBLISHED, TeaCache, TeaState
+from tests.chorus_jax.intra_request.fake import FakeForward, run
+from chorus_jax.schedulers import Euler
+
+CHANGE = TeaCache(0.1, (1.0, 0.0))
+
+
+def published_decisions(signals, threshold, coefficients, forced_first, forced_last):
+    """Which steps are computed; as LiewFeng/TeaCache writes it, in float64."""
+    steps, total, previous, computed = len(signals), 0.0, None, []
+    for cnt in range(steps):
+        modulated = signals[cnt]
+        if cnt < forced_first or cnt >= steps - forced_last:
+            should_calc, total = True, 0.0
+        else:
+            change = np.abs(modulated - previous).mean() / np.abs(previous).mean()
+            total += np.poly1d(coefficients)(change)
+            if total < threshold:
+                should_calc = False
+            else:
+                should_calc, total = True, 0.0
+        # Too near to the threshold for float32 to be sure of it.
+        near = abs(total - threshold) < 1e-4 * max(1.0, threshold)
+        computed.append(None if near else should_calc)
+        previous = modulated
+    return computed
+
+
+@functools.cache
+def decide(cache, steps):
+    """The decisions of all steps, compiled once."""
+
+    def step(state, scanned):
+        i, signal = scanned
+        computed, total = cache.decide(i[None], steps, signal[None], state)
+        known = jnp.ones(1, bool)
+        return TeaState(signal[None], total, None, known), computed[0]
+
+    def all_steps(signals):
+        start = TeaState(
+            jnp.zeros_like(signals[:1]), jnp.zeros(1), None, jnp.zeros(1, bool)
+        )
+        return jax.lax.scan(step, start, (jnp.arange(steps), signals))[1]
+
+    return jax.jit(all_steps)
+
+
+@pytest.mark.parametrize("variant", PUBLISHED)
+@pytest.mark.parametrize("retention", [False, True], ids=["default", "retention"])
+@given(seed=st.integers(0, 2**31), speed=st.floats(0.003, 0.3))
+def test_decisions_are_the_published_ones(variant, retention, seed, speed):
+    """Over random smooth signals of 20 steps."""
+    steps, rng = 20, np.random.default_rng(seed)
+    phases = rng.uniform(0, 2 * np.pi, 16) + speed * rng.normal(1, 0.3, 16) * (
+        np.arange(steps)[:, None] ** rng.uniform(0.7, 1.3)
+    )
+    signals = (rng.normal(size=16) + np.cos(phases)).astype(np.float32)
+    for threshold in (0.05, 0.2):
+        cache = TeaCache.published(variant, threshold, retention=retention)
+        coefficients = PUBLISHED[variant][retention]
+        assert cache.coefficients == coefficients
+        assert (cache.first, cache.last) == ((5, 0) if retention else (1, 1))
+        assert cache.signal == ("modulation" if retention else "embedding")
+        forced = (5, 0) if retention else (1, 1)
+        want = published_decisions(
+            signals.astype(np.float64), threshold, coefficients, *forced
+        )
+        got = decide(cache, steps)(jnp.asarray(signals)).tolist()
+        for ours, theirs in zip(got, want):
+            if theirs is None:
+                break  # from here on both may go on differently
+            assert ours == theirs
+
+
+def steps_computed(cache, first, last, table, **more):
+    *_, work = run(cache, first, last, table=np.asarray(table)[:, None], **more)
+    return [first + i for i in np.flatnonzero(np.asarray(work)[:, 0])]
+
+
+def test_the_worked_case():
+    """Changes of 5 percent of the step before add up to 10 in two steps."""
+    table = 1.05 ** np.arange(9)
+    assert steps_computed(TeaCache(0.0999, (1.0, 0.0)), 0, 9, table) == [0, 2, 4, 6, 8]
+    never = TeaCache(100.0, (1.0, 0.0), first=3, last=2)
+    assert steps_computed(never, 0, 9, table) == [0, 1, 2, 7, 8]
+    assert steps_computed(never, 4, 9, table) == [4, 7, 8]
+    # The last steps are those of the whole run.
+    assert steps_computed(never, 4, 7, table, steps=9) == [4]
+
+
+def test_a_skipped_step_adds_what_the_layers_added_last():
+    """The stem of each step is its own, and what is held stays."""
+    never = TeaCache(100.0, (1.0, 0.0))
+    velocities, held, work = run(never, 0, 4, table=np.ones((4, 1)))
+    assert velocities[:, 0].tolist() == [0, 1, 2, 33]
+    assert held[:, 0].tolist() == [1, 1, 1, 4] and work[:, 0].tolist() == [1, 0, 0, 1]
+
+
+def test_each_branch_has_its_own_state():
+    """One branch's signal moves and the other's does not."""
+    table = np.stack([1.2 ** np.arange(6), np.ones(6)], axis=1)
+    cache, steps = TeaCache(0.1, (1.0, 0.0)), 6
+
+    class Branches(FakeForward):
+        def signal(self, name):
+            return jnp.asarray(table, jnp.float32)[self.i[0]][:, None]
+
+    def forward(i):
+        return Branches(jnp.array([i]), passes=2)
+
+    schedule, state = Euler.spaced(steps).schedule, cache.init(forward(0))
+    held, shares = Held(jnp.zeros(2, jnp.int32)), []
+    for i in range(steps):
+        here = forward(i)
+        _, held, state, work = cache.step(here.i, schedule, here, held, state)
+        shares.append(float(work[0]))
+    assert shares == [1, 0.5, 0.5, 0.5, 0.5, 1]
+
+
+@pytest.mark.parametrize("retention", [False, True])
+@pytest.mark.parametrize("variant", PUBLISHED)
+def test_at_threshold_0_every_step_is_computed(variant, retention):
+    """Though the polynomials fall below 0."""
+    cache = TeaCache.published(variant, 0.0, retention=retention)
+    table = 1 + 0.001 * np.arange(12.0)
+    assert steps_computed(cache, 0, 12, table) == list(range(12))
+
+
+def test_equal_caches_are_one_program():
+    one, other = (TeaCache.published("wan21_t2v_14b", 0.2) for _ in range(2))
+    assert one == other and hash(one) == hash(other) and one != CHANGE
+    assert isinstance(one, StepCache) and one != EveryStep()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: TeaCache(-0.1, (1.0,)), "a threshold is 0 or more, got -0.1"),
+        (lambda: TeaCache(float("nan"), (1.0,)), "a threshold is 0 or more, got nan"),
+        (lambda: TeaCache(float("inf"), (1.0,)), "a threshold is 0 or more, got inf"),
+        (lambda: TeaCache(0.1, ()), "one coefficient or more"),
+        (lambda: TeaCache(0.1, (1.0,), first=-1), "no negative number of forced"),
+        (lambda: TeaCache(0.1, (1.0,), last=-1), "no negative number of forced"),
+        (lambda: TeaCache.published("wan", 0.1), "published for 'wan': choose one of"),
+    ],
+)
+def test_impossible_caches_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_signal_that_a_family_lacks_is_refused():
+    with pytest.raises(ValueError, match="no signal 'sound'"):
+        run(TeaCache(0.1, (1.0,), signal="sound"), 0, 2, table=np.ones((2, 1)))
