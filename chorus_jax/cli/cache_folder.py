@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.cli.cache_notes import read_note
+from chorus_jax.cli.cache_notes import drop_notes, read_note
 from chorus_jax.inter_request.store import Store
 
 MIB = 2**20
@@ -46,6 +46,7 @@ def show_cache(options: argparse.Namespace) -> None:
             rows = readable
         if options.delete:
             deleted = [row for row in rows if store.delete(row.id)]
+            drop_notes(folder, {row.recipe for row in rows_of(store, folder)})
             print(f"deleted {len(deleted)} entries, {mib(deleted)} MiB")
             return
     print(*table(rows, folder), sep="\n")

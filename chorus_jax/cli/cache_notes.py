@@ -46,6 +46,13 @@ def note(folder: Path, choice: Choice, pipeline: Pipeline) -> None:
         part.write_text(json.dumps(content) + "\n")
 
 
+def drop_notes(folder: Path, needed: set[str]) -> None:
+    """Removes the notes of recipes that no entry has."""
+    for path in folder.glob(f"*{SUFFIX}"):
+        if path.name.removesuffix(SUFFIX) not in needed:
+            path.unlink(missing_ok=True)
+
+
 def read_note(folder: Path, recipe: str) -> Note:
     """The note of a recipe; the digest's beginning if there is none."""
     try:

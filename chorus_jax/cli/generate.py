@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -90,15 +91,11 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
         OSError: for a file that cannot be read or written.
     """
     run = Run.of(options)
-    interruption.cleanups.append(cleanups.half_written_programs)
-    for folder in {files.video.parent for files in run.files}:
-        interruption.cleanups.append(cleanups.half_written_videos(folder))
+    interruption.cleanups += cleanups_of(run)
     step_cache, words = options.step_cache, caching.described(options)
     for line in report.chosen(run.choice, words, step_cache):
         run.say(line)
     cache = caching.open_cache(options)
-    if options.cache is not None:
-        interruption.cleanups.append(cleanups.half_written_records(options.cache))
     try:
         pipeline = run.load()
         engine = Engine(pipeline, cache, caching.policies_of(options, pipeline))
@@ -108,6 +105,17 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
             run.make(engine, job, files)
     finally:
         cache.close()
+
+
+def cleanups_of(run: Run) -> list[Callable[[], None]]:
+    """What is removed if the process is interrupted, the last first."""
+    folders = {files.video.parent for files in run.files}
+    cache = run.options.cache
+    records = [] if cache is None else [cleanups.half_written_records(cache)]
+    if cache is not None:
+        folders.add(cache)
+    videos = [cleanups.half_written_videos(folder) for folder in folders]
+    return [cleanups.half_written_programs, *videos, *records]
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Wan as the registry lists it: how its folders are loaded, checked and described."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class WanFamily:
 
     name = "wan"
     fps = FPS
-    published = PUBLISHED
+    published: Mapping[str, Defaults] = PUBLISHED
 
     def load(self, folder: Path, options: LoadOptions) -> WanModel:
         """The model of a converted checkpoint folder. ValueError for another's."""

@@ -39,7 +39,7 @@ def test_what_is_chosen_is_deleted(cache, capsys):
     assert main(["cache", str(cache)]) == 0
     out = capsys.readouterr().out
     assert "deleted 2 entries" in out and "0 entries, 0.0 MiB" in out
-    assert not list(cache.glob("*.record"))
+    assert not list(cache.glob("*.record")) and not list(cache.glob("*.json"))
 
 
 def test_damaged_entries_are_dropped(cache, capsys):
