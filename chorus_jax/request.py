@@ -67,7 +67,7 @@ class Request:
         if isinstance(self.steps, str) or not isinstance(self.steps, Iterable):
             self._whole("steps", 1, 1000)
         else:
-            sigmas = tuple(float(number("a sigma", x)) for x in self.steps)
+            sigmas = tuple(number("a sigma", x) for x in self.steps)
             object.__setattr__(self, "steps", sigmas)
         for name in ("shift", "guidance_scale"):
             object.__setattr__(self, name, number(name, getattr(self, name)))
@@ -125,11 +125,11 @@ def whole(name: str, value: object, least: int, most: int) -> int:
     )
 
 
-def number(name: str, value: object) -> int | float:
-    """The value as a number of Python's. ValueError for anything else."""
+def number(name: str, value: object) -> float:
+    """The value as a float of Python's. ValueError for anything else."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{name} must be a number, got {value!r}")
-    return int(value) if isinstance(value, Integral) else float(value)
+    return float(value)
 
 
 def scheduled(scheduler: Mapping[str, Any] | None) -> dict[str, Any]:

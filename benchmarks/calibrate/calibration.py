@@ -44,7 +44,7 @@ from benchmarks.calibrate.search import Search
 from benchmarks.calibrate.verdict import ALLOWED
 from benchmarks.lib import rows
 from benchmarks.reuse.models import Loaded, add_options, load_model
-from chorus_jax.engine.policies import sampler_of
+from chorus_jax.engine import sampler_of
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy import policy_file
 from chorus_jax.inter_request.policy.policies import calibrated_file, default_policy

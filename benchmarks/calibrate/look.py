@@ -21,9 +21,8 @@ from benchmarks.lib.judged import judge
 from benchmarks.reuse.arms import needed, tier_at
 from benchmarks.reuse.cases import changed, training
 from benchmarks.reuse.models import Loaded
-from benchmarks.reuse.running import Watched
-from chorus_jax.engine import Cache, Engine, Reuse
-from chorus_jax.engine.prompt import Prompt as Told
+from chorus_jax.engine import Cache, Denoised, Engine, Event, Reuse
+from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.second_look import SecondLook, Sensitivity
 from chorus_jax.inter_request.match.token_diff import difference
 from chorus_jax.inter_request.policy.policy import Policy, Tier
@@ -72,7 +71,7 @@ def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
     cases = replace(training(), changes=(1,)).cases(count, count, SEED)
     cache = Cache.in_memory(MEMORY)
     engines = [
-        Watched(loaded.pipeline, cache, policy)
+        Engine(loaded.pipeline, cache, policy)
         for policy in ladder(loaded.steps).values()
     ]
     both = zip(cases.targets, cases.sources, strict=True)
@@ -81,7 +80,7 @@ def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
 
 
 def pair(
-    engines: Sequence[Watched],
+    engines: Sequence[Engine],
     loaded: Loaded,
     target: Prompt,
     source: Prompt,
@@ -92,9 +91,14 @@ def pair(
     [attribute] = changed(target, source)
     request = replace(loaded.request, prompt=target.caption, seed=seed)
     space = f"pair {seed}"
+    beyond: list[float] = []
+
+    def observe(event: Event) -> None:
+        if isinstance(event, Denoised) and event.chosen is not None:
+            beyond.append(float(event.chosen.beyond[0]))
 
     def right(engine: Engine, reuse: Reuse) -> int:
-        frames = engine.generate(request, reuse).video.frames
+        frames = engine.generate(request, reuse, observer=observe).video.frames
         return int(judge(target, frames)[f"accuracy_{attribute}"])
 
     first = engines[0]
@@ -103,15 +107,13 @@ def pair(
     first.generate(earlier, Reuse(read=False, namespace=space))
     reuse = Reuse(write=False, namespace=space)
     lost = tuple(full - right(engine, reuse) for engine in engines)
-    chosen = (engine.left and engine.left[0].chosen for engine in engines)
-    beyond = tuple(float(each.beyond[0]) for each in chosen if each)
-    ours, sources = (first.prepared(each)[0] for each in (request, earlier))
-    return Lost(attribute, differing_words(ours, sources), full, lost, beyond)
+    words = differing_words(*map(first.query, (request, earlier)))
+    return Lost(attribute, words, full, lost, tuple(beyond))
 
 
-def differing_words(target: Told, source: Told) -> Float[np.ndarray, "u e"]:
+def differing_words(target: Query, source: Query) -> Float[np.ndarray, "u e"]:
     """The meanings of the words that only one of the two has."""
-    found = difference(target.keys, source.keys)
+    found = difference(target.words, source.words)
     sides = (target.meanings[[*found.added]], source.meanings[[*found.missing]])
     return np.concatenate(sides).astype(np.float64)
 

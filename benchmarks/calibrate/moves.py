@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reuse.arms import needed
+from benchmarks.reuse.arms import needed, skip_list, skipping
 from chorus_jax.inter_request.policy.policy import CONTEXTS, FINDERS, Policy, Tier
 
 ACTIVE = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
@@ -109,7 +109,7 @@ class Moves:
         last: it runs most, and a search begins with tiers that were compared already.
         """
         return {
-            "skipped": self._skipped,
+            "cache": self._skipped,
             "least": self._tiers("least", self.thresholds, True),
             "tiers": self._below,
             "found_by": self._regions("found_by", lambda now: FINDERS),
@@ -185,11 +185,11 @@ class Moves:
         """All longer lists, the longest first, since it saves most, and then the next
         shorter one."""
         order = lambda steps: (len(steps), steps)
-        now = order(policy.skipped)
+        now = order(skip_list(policy.cache))
         shorter = [x for x in self.skips if order(x) < now]
         longer = [x for x in self.skips if order(x) > now]
         for steps in (*reversed(longer), *shorter[-1:]):
-            yield replace(policy, skipped=steps)
+            yield replace(policy, cache=skipping(steps))
 
 
 def near(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:

@@ -102,8 +102,9 @@ def way(arm: Reusing, target: Target) -> tuple[Hashable, ...]:
     tier, plan = target.tier(arm.policy), arm.plan(target)
     if tier is None or plan is None or target.score is None:
         return ()
-    plan = replace(plan, stages=replace(plan.stages, keep=()))
+    plan = replace(plan, keep=())
     gains = (tier.key_gain, tier.output_gain)
     if tier.region_until == tier.reuse_until or gains == (1, 1):
         return plan, (1, 1)
-    return plan, gains, target.score
+    # They fall over stage 2, whose end is no part of a plan without a region.
+    return plan, gains, target.score, tier.region_until

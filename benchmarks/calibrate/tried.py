@@ -5,7 +5,9 @@ from dataclasses import fields
 from typing import Any
 
 from benchmarks.calibrate.search import MORE, NOTHING, Search, Trial
-from benchmarks.model.quality_tables import of_one_model
+from benchmarks.lib import rows as measured
+from benchmarks.lib.tables import Row, Rows, check_one_model
+from benchmarks.reuse.arms import skip_list
 from chorus_jax.inter_request.policy.policy import Policy, Regions
 
 NO_TIME = "no time"  # the minutes ended in the first round, before all of these
@@ -13,8 +15,6 @@ NONE = "nothing new"  # whatever it could be changed to was tried otherwise
 NOT_RUN = (MORE, NOTHING, NO_TIME, NONE)
 KEY = ("name", "steps")  # a run's rows replace those of the run before
 REGIONS = {field.name for field in fields(Regions)}
-
-Rows = list[dict[str, Any]]
 
 
 def rows_of(search: Search) -> Rows:
@@ -30,7 +30,7 @@ def rows_of(search: Search) -> Rows:
     return [{**row, "rounds": search.rounds} for row in found]
 
 
-def _rows(search: Search) -> Iterator[dict[str, Any]]:
+def _rows(search: Search) -> Iterator[Row]:
     left = set(search.coordinates)
     for number, trial in enumerate(search.trials):
         left.discard(trial.coordinate)
@@ -45,7 +45,7 @@ def _rows(search: Search) -> Iterator[dict[str, Any]]:
         yield {"row": name, "why": NONE}
 
 
-def figures(trial: Trial) -> dict[str, Any]:
+def figures(trial: Trial) -> Row:
     """What was changed from what into what, what both compute, and what is lost."""
     found, best = trial.found, trial.best
     return {
@@ -68,8 +68,8 @@ def value(policy: Policy, coordinate: str) -> Any:
     thresholds."""
     if coordinate in REGIONS:
         return getattr(policy.regions, coordinate)
-    if coordinate == "skipped":
-        return list(policy.skipped)
+    if coordinate == "cache":
+        return list(skip_list(policy.cache))
     name = "least" if coordinate == "tiers" else coordinate
     return [getattr(tier, name) for tier in policy.tiers]
 
@@ -89,13 +89,35 @@ def unfinished(search: Search) -> str:
 def table(rows: Rows) -> str:
     """By what was changed: how much of it was tried and taken, the most that a change
     saved, and why others were not taken or not run."""
-    groups: dict[tuple[Any, ...], Rows] = {}
+    check_one_model(rows)
+    lines = [of_coordinate(same) for same in grouped(rows).values()]
+    return measured.table(lines, list(lines[0]))
+
+
+def summary(rows: Rows) -> str:
+    """By what was changed, for each number of steps: how much was tried and taken."""
+    check_one_model(rows)
+    lines: dict[str, Row] = {}
+    for (steps, _, name), same in grouped(rows).items():
+        line, counts = lines.setdefault(name, {"changed": name}), of_coordinate(same)
+        late = "" if counts["all in time"] == "yes" else " (not all in time)"
+        line[f"tried, {steps} steps"] = f"{counts['tried']}{late}"
+        saved = counts["most saved (equivalents)"]
+        why = f" (saves {saved:.3g} equivalents)" if saved else ""
+        line[f"taken, {steps} steps"] = f"{counts['taken']}{why}"
+    names = dict.fromkeys(name for line in lines.values() for name in line)
+    return measured.table([*lines.values()], list(names))
+
+
+def grouped(rows: Rows) -> dict[tuple[int, str, str], Rows]:
+    """Rows by steps, policy and coordinate."""
+    groups: dict[tuple[int, str, str], Rows] = {}
     for row in rows:
         groups.setdefault((row["steps"], row["name"], row["row"]), []).append(row)
-    return of_one_model(rows, [of_coordinate(each) for each in groups.values()])
+    return groups
 
 
-def of_coordinate(rows: Rows) -> dict[str, Any]:
+def of_coordinate(rows: Rows) -> Row:
     """The line of one coordinate."""
     tried = [row for row in rows if row["why"] not in NOT_RUN]
     taken = [row for row in tried if row["taken"]]

@@ -1,24 +1,19 @@
-"""The table of `benchmarks.index`, and the size from which on ScaNN is faster."""
+"""The tables of indexes, and the size from which on ScaNN is faster."""
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from benchmarks.lib.rows import scaled, table
-
-Rows = list[dict[str, Any]]
+from benchmarks.lib.tables import Draw, Row, Rows, Table, columns
 
 ORDER = ("exact", "scann", "scann_changed")
 CHANGED = "scann_changed"  # as an index in use is on average
 
 
 def indexes(rows: Rows) -> str:
-    """All cases by width and size; times of a search in milliseconds, of an add in
-    microseconds."""
-    found = sorted(
-        rows, key=lambda row: (row["width"], row["entries"], ORDER.index(row["row"]))
-    )
+    """Everything measured of all cases, by width and size; times of a search in
+    milliseconds, of an add in microseconds."""
     shown = [
         {
             "width": row["width"],
@@ -35,9 +30,45 @@ def indexes(rows: Rows) -> str:
             "while building": scaled(row, "add_seconds_building", 1e6),
             "at worst": scaled(row, "add_seconds_worst", 1e6),
         }
-        for row in found
+        for row in in_order(rows)
     ]
-    return f"{table(shown, list(shown[0]))}\n\n{' '.join(_sentences(found))}"
+    return f"{table(shown, list(shown[0]))}\n\n{switches(rows)}"
+
+
+def in_order(rows: Rows) -> Rows:
+    """Rows by width, size and index."""
+    return sorted(
+        rows, key=lambda row: (row["width"], row["entries"], ORDER.index(row["row"]))
+    )
+
+
+def by_case(**shown: tuple[str, str]) -> Draw:
+    """Draws a line per width and size; a column, by its title, is a figure of the index
+    of a name."""
+
+    def draw(rows: Rows) -> str:
+        lines: dict[tuple[int, int], Row] = {}
+        for row in in_order(rows):
+            case = row["width"], row["entries"]
+            what = f"width {row['width']}, {row['entries']} entries"
+            line = lines.setdefault(case, {"row": what})
+            for title, (index, figure) in shown.items():
+                if row["row"] == index:
+                    line[title] = row.get(figure)
+        return table([*lines.values()], ["row", *shown])
+
+    return draw
+
+
+def searches(rows: Rows) -> str:
+    """How long a search takes, what it finds, and where ScaNN begins to be faster."""
+    draw = by_case(
+        seconds_exact=("exact", "seconds"),
+        ratio_scann=("scann", "ratio"),
+        ratio_scann_changed=(CHANGED, "ratio"),
+        recall_10=("scann", "recall_10"),
+    )
+    return f"{draw(rows)}\n\n{switches(rows)}"
 
 
 def switch(ratios: Sequence[tuple[int, float]]) -> float | None:
@@ -57,17 +88,54 @@ def switch(ratios: Sequence[tuple[int, float]]) -> float | None:
     return float(points[0][0])
 
 
-def _sentences(rows: Rows) -> list[str]:
-    return [told(rows, width) for width in sorted({row["width"] for row in rows})]
+def switches(rows: Rows) -> str:
+    """From which size on ScaNN is faster at each width, in words."""
+    return " ".join(
+        sentence(rows, width) for width in sorted({x["width"] for x in rows})
+    )
 
 
-def told(rows: Rows, width: int) -> str:
+def sentence(rows: Rows, width: int) -> str:
     """From which size on ScaNN is faster at a width, in words."""
-    found = [row for row in rows if (row["row"], row["width"]) == (CHANGED, width)]
-    sizes = [row["entries"] for row in found]
-    at = switch([(row["entries"], row["ratio"]) for row in found])
+    points = {
+        row["entries"]: row["ratio"]
+        for row in rows
+        if (row["row"], row["width"]) == (CHANGED, width)
+    }
+    sizes, at = list(points), switch([*points.items()])
     if at is None:
         return f"Width {width}: exact search is as fast at all sizes measured."
     if at == min(sizes):
         return f"Width {width}: ScaNN is faster at all sizes, from {min(sizes)} on."
     return f"Width {width}: ScaNN is faster from about {at:.2g} entries on."
+
+
+INDEX = "benchmarks.index"
+TABLES = {
+    "index_search": Table(INDEX, "index", searches),
+    "index_build": Table(
+        INDEX,
+        "index",
+        by_case(
+            build_seconds_exact=("exact", "build_seconds"),
+            build_seconds_scann=("scann", "build_seconds"),
+            memory_bytes_exact=("exact", "memory_bytes"),
+            memory_bytes_scann=("scann", "memory_bytes"),
+        ),
+    ),
+    "index_add": Table(
+        INDEX,
+        "index",
+        by_case(
+            add_seconds_exact=("exact", "add_seconds"),
+            add_seconds_scann=("scann", "add_seconds"),
+            add_seconds_building=("scann", "add_seconds_building"),
+            add_seconds_worst=("scann", "add_seconds_worst"),
+        ),
+    ),
+    "look_up": Table(
+        "benchmarks.index.look_up",
+        "look_up",
+        columns("entries", "look_up_seconds", "load_seconds", "share"),
+    ),
+}

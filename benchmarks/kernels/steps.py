@@ -19,12 +19,15 @@ from jaxtyping import Array
 
 from benchmarks.kernels import aot as kernel_aot
 from benchmarks.kernels.cases import GRIDS, MODELS, SHARES, Case
+from benchmarks.lib import wan
 from benchmarks.model import aot
-from chorus_jax.denoise.full_steps import Steps
-from chorus_jax.denoise.region_steps import RegionSteps
-from chorus_jax.denoise.regions import RegionPlan
-from chorus_jax.denoise.stages import StagePlan
-from chorus_jax.families.wan.attention import Alone, Context, Held, Keys, TileKeys
+from chorus_jax.denoise import loop
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.program import Program, Run
+from chorus_jax.denoise.region import Region
+from chorus_jax.denoise.segments import RegionSteps, segments
+from chorus_jax.denoise.state import Inputs, RunState, Source
+from chorus_jax.families.wan.attention import Alone, Context, HeldKeys, Keys, TileKeys
 from chorus_jax.families.wan.block import Block
 from chorus_jax.nets.kernel_attention import enabled
 from chorus_jax.nets.rotary import rotary_table
@@ -107,8 +110,8 @@ def layer(model: str, size: str, active: int | None, generation: str) -> dict[st
         bias: Array,
         held: TileKeys,
         ids: Array,
-    ) -> tuple[Array, Keys]:
-        around = Alone() if active is None else Held(held, ids)
+    ) -> tuple[Array, Keys | TileKeys | None]:
+        around = Alone() if active is None else HeldKeys(held, ids)
         x, seen = block(x, times, rotary, Context(text, bias), around)
         return x, seen.keys
 
@@ -134,7 +137,7 @@ def memory(name: str) -> dict[str, Any]:
         place = kernel_aot.replicated(mesh)
         try:
             program, found = kernel_aot.compiled(
-                function, place, *operands, donate=(3,)
+                function, place, *operands, donate=(1,)
             )
         except jax.errors.JaxRuntimeError as error:
             needed = re.search(r"HLO temporaries \(([\d.]+)G\)", str(error))
@@ -158,22 +161,19 @@ def memory(name: str) -> dict[str, Any]:
 def region_steps(case: Case, mesh: Mesh) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Two region steps of a case, and abstract operands."""
     where = aot.Case(f"t2v_{case.model.replace('.', '_')}", "", 1, 1, 0)
-    grid, tiling = GRIDS[case.size], case.tiling
-    model, conditions, *_ = aot.arguments(where, SOLVER, mesh, grid)
-    config = MODELS[case.model]
-    patch = config.in_channels * config.patch[0] * config.patch[1] * config.patch[2]
-    shape = (config.depth, BRANCHES, tiling.count, tiling.size, config.width)
-    held: Any = jax.ShapeDtypeStruct(shape, jnp.bfloat16)
-    patches = jax.ShapeDtypeStruct((1, case.active, tiling.size, patch), jnp.float32)
-    tiles = jax.ShapeDtypeStruct((1, case.active), jnp.int32)
-    region = RegionPlan(config.tile, case.active, 0, 0)
+    grid = GRIDS[case.size]
+    model, conditions = aot.arguments(where, SOLVER, mesh, grid)
+    geometry = wan.geometry(MODELS[case.model], grid)
+    plan = StepPlan.staged(6, 1, 6, Region(geometry.tile, case.active, reach=0))
+    program, stage = Program(plan, SOLVER, geometry), segments(plan)[-1]
+    assert isinstance(stage, RegionSteps)
+    [(_, shape)] = geometry.streams
+    latents = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    inputs = wan.inputs(model, conditions, Source(latents, latents, latents))
+    state = jax.eval_shape(lambda *x: loop.start(*x, program=program), inputs, latents)
 
-    def run(
-        model: Any, conditions: Any, patches: Array, keys: TileKeys, tiles: Array
-    ) -> tuple[Array, TileKeys | None]:
-        steps = Steps(model, conditions, None, SOLVER, StagePlan(6, 1, 6))
-        stage = RegionSteps(steps, region, tiling)
-        carry = stage.steps(stage.begun(patches, keys), tiles, 2, 4, halo=True)
-        return carry.patches, carry.keys
+    def run(inputs: Inputs, state: RunState) -> RunState:
+        steps = lambda _, state: stage.step(Run(program, inputs), state)
+        return jax.lax.fori_loop(0, 2, steps, state)
 
-    return run, (model, conditions, patches, TileKeys(held, held), tiles)
+    return run, (inputs, state)

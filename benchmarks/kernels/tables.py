@@ -4,6 +4,7 @@ from typing import Any
 
 from benchmarks.kernels.aot import TOPOLOGIES
 from benchmarks.lib.rows import scaled, table
+from benchmarks.lib.tables import Table, named
 
 Rows = list[dict[str, Any]]
 KERNELS = ("region", "cross")
@@ -106,3 +107,12 @@ def _place(line: dict[str, Any]) -> tuple[Any, ...]:
 def _of(row: dict[str, Any], places: tuple[int, ...]) -> str:
     words = row["row"].split()
     return " ".join(words[place] for place in places)
+
+
+KERNEL_SCRIPT = "benchmarks.kernels --aot"
+TABLES = {
+    "kernels": Table(KERNEL_SCRIPT, "kernels", cases, named(in_cases)),
+    "kernel_steps": Table(KERNEL_SCRIPT, "kernels", steps, named(in_steps)),
+    "kernel_memory": Table(KERNEL_SCRIPT, "kernels", memory, named(in_memory)),
+    "chorus_variants": Table("benchmarks.reuse.variants", "chorus_variants", variants),
+}

@@ -37,9 +37,7 @@ def steps() -> None:
     measured = rows.load("quality")
     curve = [row for row in measured if row["row"].startswith("steps ")]
     if not curve:
-        print(
-            "no steps.png: run `python -m benchmarks.model.quality --rows curve`"
-        )
+        print("no steps.png: run `python -m benchmarks.model.quality --rows curve`")
         return
     # Of the device that was measured last.
     curve = [row for row in curve if row["device"] == curve[-1]["device"]]
@@ -54,9 +52,7 @@ def steps() -> None:
 def training() -> None:
     """What held-out samples show as the model sees more clips."""
     if not (measured := latest("training")):
-        print(
-            "no training.png: run `python -m benchmarks.model.training --run DIR`"
-        )
+        print("no training.png: run `python -m benchmarks.model.training --run DIR`")
         return
     measured.sort(key=lambda row: row["clips"])
     thousands = lambda name: [(row["clips"] / 1000, row[name]) for row in measured]
@@ -77,9 +73,7 @@ def chorus() -> None:
     """What reuse costs: the changed attributes and detail over what was computed."""
     measured = rows.load("chorus")
     if not any(row["row"].startswith(CURVE) for row in measured):
-        print(
-            "no chorus_*.png: run `python -m benchmarks.reuse.chorus --rows --curve`"
-        )
+        print("no chorus_*.png: run `python -m benchmarks.reuse.chorus --rows --curve`")
         return
     measured = [row for row in measured if row["device"] == measured[-1]["device"]]
     for steps in sorted({row["steps"] for row in measured}):

@@ -13,26 +13,35 @@ from typing import Any
 import jax
 
 RESULTS = Path(__file__).parents[1] / "results"
+CPU = Path("/proc/cpuinfo")
+# Instruction sets that decide how fast a CPU computes, as Linux names them.
+SETS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "sve", "bf16")
 
 
 def device() -> str:
-    """The device that was measured, in words."""
+    """The device that was measured, in words; of a CPU with its instruction sets."""
     first = jax.devices()[0]
     if first.platform != "cpu":
         return f"{len(jax.devices())} x {first.device_kind}"
-    cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores of {_processor()}"
+    cores, (name, sets) = len(os.sched_getaffinity(0)), processor()
+    return f"{cores} cores of {name}" + (f" ({', '.join(sets)})" if sets else "")
 
 
-def _processor() -> str:
+def processor() -> tuple[str, list[str]]:
+    """The processor's name, and those of `SETS` that it has."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = [line.partition(":") for line in CPU.read_text().splitlines()]
     except OSError:
-        return platform.processor() or platform.machine()
-    names = [
-        line.split(":")[1].strip() for line in lines if line.startswith("model name")
-    ]
-    return names[0] if names else platform.machine()
+        return platform.processor() or platform.machine(), []
+    fields = {name.strip(): value.strip() for name, _, value in lines}
+    flags = fields.get("flags", fields.get("Features", "")).split()
+    name = fields.get("model name", platform.machine())
+    return name, [known for known in SETS if known in flags]
+
+
+def of_device(row: dict[str, Any], here: str) -> bool:
+    """Whether a row is of this device; rows of before name no instruction sets."""
+    return row["device"] in (here, here.partition(" (")[0])
 
 
 def commit() -> str:
@@ -72,7 +81,7 @@ def load(benchmark: str) -> list[dict[str, Any]]:
 def save(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
     """Replaces this device's rows of a benchmark; those of other devices stay."""
     here = device()
-    kept = [row for row in load(benchmark) if row["device"] != here]
+    kept = [row for row in load(benchmark) if not of_device(row, here)]
     return _write(benchmark, kept, rows)
 
 
@@ -85,12 +94,12 @@ def update(
 
     `key` are the fields that tell rows apart, if the name alone does not.
     """
-    told = lambda row: tuple(row.get(name) for name in key)
-    here, names = device(), {told(row) for row in rows}
+    name = lambda row: tuple(row.get(field) for field in key)
+    here, names = device(), {name(row) for row in rows}
     kept = [
         row
         for row in load(benchmark)
-        if row["device"] != here or told(row) not in names
+        if not of_device(row, here) or name(row) not in names
     ]
     return _write(benchmark, kept, rows)
 

@@ -20,10 +20,14 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.lib import rows
-from chorus_jax.denoise import sampler
+from benchmarks.lib.wan import geometry, inputs
+from chorus_jax.denoise import loop
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.program import Program
 from chorus_jax.devices import sharding
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.model import prepare
 from chorus_jax.nets.tokens import Size
 from chorus_jax.schedulers import Solver, UniPC
 
@@ -68,10 +72,8 @@ def abstract(make: Callable[..., Any], mesh: Mesh, *arguments: Any) -> Any:
     )
 
 
-def arguments(
-    case: Case, solver: Solver, mesh: Mesh, grid: Size = GRID
-) -> tuple[Any, ...]:
-    """Abstract arguments of `sampler.denoise`, sharded over the mesh."""
+def arguments(case: Case, solver: Solver, mesh: Mesh, grid: Size = GRID) -> tuple:
+    """The abstract model and conditions of a case, sharded over the mesh."""
     config = getattr(WanConfig, case.model)()
     model = nnx.eval_shape(lambda: WanDiT(config, rngs=nnx.Rngs(0)))
     model = jax.tree.map(
@@ -83,7 +85,7 @@ def arguments(
     lengths = jax.ShapeDtypeStruct((2,), jnp.int32)
     guidance = jax.ShapeDtypeStruct((1,), jnp.float32)
     conditions = abstract(
-        lambda m, *x: sampler.prepare(m, *x, solver=solver, grid=grid),
+        lambda m, *x: prepare(m, *x, solver=solver, grid=grid),
         mesh,
         *(model, text, lengths, guidance),
     )
@@ -95,13 +97,22 @@ def arguments(
         conditions.context.text,
     )
     context = conditions.context._replace(text=text_keys)
-    conditions = conditions._replace(context=context)
-    (f, h, w), (pf, ph, pw) = grid, config.patch
-    shape = (1, f * pf, h * ph, w * pw, config.in_channels)
-    latents = jax.ShapeDtypeStruct(shape, jnp.float32)
-    run = abstract(lambda x: sampler.start(x, solver=solver), mesh, latents)
-    index = abstract(lambda: jnp.int32(0), mesh)
-    return model, conditions, run, index, index
+    return model, conditions._replace(context=context)
+
+
+def lowered(case: Case, mesh: Mesh) -> Any:
+    """A call of the denoising loop, lowered for a TPU."""
+    solver = UniPC.spaced(50, 5.0)
+    model, conditions = arguments(case, solver, mesh)
+    shapes = geometry(model.config, GRID)
+    program = Program(StepPlan.plain(50), solver, shapes)
+    [(_, shape)] = shapes.streams
+    latents = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    arrays = inputs(model, conditions)
+    state = abstract(lambda *x: loop.start(*x, program=program), mesh, arrays, latents)
+    until = abstract(lambda: jnp.zeros(1, jnp.int32), mesh)
+    traced = loop.advance.trace(arrays, state, until, program=program)
+    return traced.lower(lowering_platforms=("tpu",))
 
 
 def compile_step(case: Case) -> dict[str, Any]:
@@ -111,12 +122,10 @@ def compile_step(case: Case) -> dict[str, Any]:
     mesh = sharding.make_mesh(
         context=case.context, tensor=case.tensor, devices=topology.devices
     )
-    solver = UniPC.spaced(50, 5.0)
     began = time.perf_counter()
     with jax.set_mesh(mesh):
-        traced = sampler.denoise.trace(*arguments(case, solver, mesh), solver=solver)
-        lowered = traced.lower(lowering_platforms=("tpu",))
-        compiled = lowered.compile()
+        step = lowered(case, mesh)
+        compiled = step.compile()
     memory = compiled.memory_analysis()
     held = memory.argument_size_in_bytes / GIB
     scratch = memory.temp_size_in_bytes / GIB
@@ -128,7 +137,7 @@ def compile_step(case: Case) -> dict[str, Any]:
         "temporary_gib": scratch,
         "total_gib": held + scratch,
         "chip_gib": case.chip_gib,
-        "kernels": lowered.as_text().count("tpu_custom_call"),
+        "kernels": step.as_text().count("tpu_custom_call"),
         "compile_seconds": time.perf_counter() - began,
     }
 

@@ -7,8 +7,8 @@ before anything is timed. 1280 video tokens, 4 layers, 512 text positions of whi
 prompt fills some (as Wan is used). `ratio` is our median over theirs; rows `forward`
 and `run` repeat the worst size. Compile time is apart.
 
-Row `progress`: `seconds` is what a progress bar adds to a step (a model of almost no
-work, step by step with a bar, less the same run in one call), `share` its share of a
+Row `progress`: `seconds` is what a progress bar adds per step (a model of almost no
+work, a step per call with a bar, less the same run in one call), `share` its share of a
 step of the smallest size.
 """
 
@@ -25,8 +25,11 @@ from diffusers import UniPCMultistepScheduler, WanPipeline
 from tqdm import tqdm
 
 from benchmarks.lib import rows, timing
+from benchmarks.lib.wan import LoopRun, geometry, inputs
 from benchmarks.model.pair import LAYERS, NEGATIVE, PROMPT, Pair
-from chorus_jax.denoise import sampler
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.program import Program
+from chorus_jax.families.wan.model import prepare
 from chorus_jax.schedulers import UniPC
 
 # (heads, head width, feed-forward width); the last is Wan 1.3B's block.
@@ -89,36 +92,34 @@ def run(pair: Pair, steps: int) -> Things:
     return {"ours": lambda: whole(pair, UniPC.spaced(steps, SHIFT)), "theirs": theirs}
 
 
-def ready(pair: Pair, solver: UniPC) -> tuple[sampler.Conditions, sampler.Run]:
+def prepared(pair: Pair, solver: UniPC) -> LoopRun:
     """Our run before its first step, with the text rows the pipeline would take."""
     f, h, w = pair.grid
-    conditions = sampler.prepare(
+    grid = f, h // 2, w // 2
+    conditions = prepare(
         pair.ours,
         jnp.asarray(pair.text[:, :64]),
         jnp.array([PROMPT, NEGATIVE]),
         jnp.array([GUIDANCE]),
         solver=solver,
-        grid=(f, h // 2, w // 2),
+        grid=grid,
     )
     latents = jnp.asarray(channels_last(pair.latents))
-    return conditions, sampler.start(latents, solver=solver)
+    plan = StepPlan.plain(solver.schedule.steps)
+    program = Program(plan, solver, geometry(pair.ours.config, grid))
+    return LoopRun(program, inputs(pair.ours, conditions), latents)
 
 
 def whole(pair: Pair, solver: UniPC) -> np.ndarray:
     """Our run in one call."""
-    conditions, began = ready(pair, solver)
-    last = solver.schedule.steps
-    done, _ = sampler.denoise(pair.ours, conditions, began, 0, last, solver=solver)
-    return np.asarray(done.latents)
+    return prepared(pair, solver)()
 
 
 def with_bar(pair: Pair, solver: UniPC) -> np.ndarray:
-    """Our run with a progress bar a step."""
-    conditions, done = ready(pair, solver)
+    """Our run with a progress bar, a step per call."""
+    run = prepared(pair, solver)
     with tqdm(total=solver.schedule.steps, leave=False) as bar:
-        for _, done in sampler.stepwise(pair.ours, conditions, done, solver):
-            bar.update()
-    return np.asarray(done.latents)
+        return run(every=1, after=bar.update)
 
 
 def compare(label: str, pair: Pair, things: Things, rounds: int) -> dict[str, Any]:

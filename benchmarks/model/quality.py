@@ -22,10 +22,11 @@ import numpy as np
 
 from benchmarks.lib import contact_sheet, rows
 from benchmarks.lib.judged import Model, reconstruction_scores, sampled, sampling_row
-from benchmarks.model.quality_tables import with_detail_of_vae
+from benchmarks.lib.wan import wan
+from benchmarks.model.tables import with_detail_of_vae
 from chorus_jax.checkpoints import Card, shipped
-from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.families.protocols import TRANSFORMER
+from chorus_jax.engine import Pipeline
+from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.request import Request
 from chorus_jax.training.vae import reconstructed
 from chorus_jax.training.world.attributes import (
@@ -138,7 +139,7 @@ def load(options: argparse.Namespace) -> Bench:
     def model(pipeline: Pipeline, transformer: str, request: Request) -> Model:
         names = (transformer, "text_encoder", "vae")
         weights = {name: card.part(name).fingerprint[:12] for name in names}
-        return Model(pipeline, request, weights, pipeline.sizes.transformer.dtype)
+        return Model(pipeline, request, weights, wan(pipeline).sizes.transformer.dtype)
 
     full, distilled = load_pipeline(TRANSFORMER), None
     if DISTILLED in card.parts:
@@ -147,7 +148,7 @@ def load(options: argparse.Namespace) -> Bench:
     return Bench(
         model(full, TRANSFORMER, shapes.get_config()),
         distilled,
-        partial(reconstructed, full.vae),
+        partial(reconstructed, wan(full).vae),
         options.prompts,
         options.curve_prompts,
         options.batch,

@@ -21,7 +21,8 @@ import numpy as np
 from benchmarks.lib import rows
 from benchmarks.lib.judged import Model, sampling_row
 from chorus_jax.devices.compilation import enable_cache
-from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.engine import Pipeline
+from chorus_jax.families.wan.model import WanModel
 from chorus_jax.training import saved
 from chorus_jax.training.__main__ import load_recipe
 from chorus_jax.training.evaluate import CLIPS
@@ -59,7 +60,7 @@ def excess(job: FlowJob, params: Params) -> float:
 def measured(runs: Runs, before: int, count: int, batch: int) -> dict[str, Any]:
     """The row of a run's newest state."""
     parts, job = runs.flow_parts("float32"), runs.flow_job()
-    pipeline = Pipeline(parts, runs.tokenizer())
+    pipeline = Pipeline(WanModel(parts, runs.tokenizer()))
     model = Model(pipeline, shapes.get_config(), {}, "float32")
     step = int(saved.steps(runs.folder / "flow")[-1].name.removeprefix("step-"))
     clips = before + step * runs.recipe.train_flow.plan.batch

@@ -1,7 +1,7 @@
 """What is compared: one base policy, and what is left of it as parts are taken away.
 
     chorus_skip  the base policy
-    chorus       without its list of skipped steps
+    chorus       without its step cache
     key_gain     ... without regions: all tokens run in stage 2
     output_gain  ... without the gain of keys
     stage1       ... without the gain of the output: its stage 2 is like its stage 3
@@ -19,9 +19,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.denoise.cost import computed
+from chorus_jax.denoise.segments import segments
+from chorus_jax.engine import planned
 from chorus_jax.inter_request.policy.policies import nirvana
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
+from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
 
 FULL, FEWER, EQUAL = "full", "fewer", "nirvana_equal"
@@ -40,11 +44,12 @@ CURVE_CHORUS = (
 CURVE_FEWER = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 GAINS_AT = (0.4, 0.9)
 CURVE_GAINS = ((1.5, 1.0), (2.0, 1.0), (3.0, 1.0), (1.0, 1.25))
+TILING = Tiling((1, 16, 16), (1, 1, 1))  # of any video: which steps are computed
 
 
 def policies(base: Policy) -> dict[str, Policy]:
     """The arms that an engine runs, by name."""
-    whole = replace(base, skipped=())
+    whole = replace(base, cache=EveryStep())
     key_gain = with_tiers(whole, active=1.0)
     output_gain = with_tiers(key_gain, key_gain=1.0)
     stage1 = with_tiers(output_gain, output_gain=1.0)
@@ -62,7 +67,8 @@ def stage1_at(base: Policy, first: int) -> Policy:
 
 
 def with_only(base: Policy, *tiers: Tier) -> Policy:
-    """These tiers and no more key steps than they need, else the base, unskipped."""
+    """These tiers and no more key steps than they need, else the base without a step
+    cache."""
     return Policy(base.steps, tiers, needed(*tiers), base.regions, look=base.look)
 
 
@@ -71,32 +77,41 @@ def working(policy: Policy) -> Policy:
 
     The active share does nothing in a tier without a region step, nor how regions are
     chosen if no tier has one; gains do nothing in one without a stage 2, and skipped
-    steps that every tier needs are not skipped.
+    steps that every tier computes all the same are not skipped.
     """
-    plans = [
-        StagePlan(policy.steps, tier.reuse_until, tier.region_until)
-        for tier in policy.tiers
-    ]
-    skipped = {
-        step
-        for plan in plans
-        for step in policy.skipped
-        if step > plan.start and step not in plan.needed
-    }
-    tiers = tuple(_working(*each) for each in zip(policy.tiers, plans, strict=True))
+    skipped = {x for tier in policy.tiers for x in skipped_by(policy, tier)}
+    tiers = tuple(map(_working, policy.tiers))
     regional = any(tier.active < 1 for tier in tiers)
+    skips = isinstance(policy.cache, SkipSteps)
     return replace(
         policy,
         tiers=tiers,
         regions=policy.regions if regional else Regions(),
-        skipped=tuple(sorted(skipped)),
+        cache=skipping(tuple(sorted(skipped))) if skips else policy.cache,
     )
 
 
-def _working(tier: Tier, plan: StagePlan) -> Tier:
-    if not plan.regional:
+def skipped_by(policy: Policy, tier: Tier) -> set[int]:
+    """The steps that a run of a tier does not compute, of those that a list skips."""
+    plan = planned(policy, tier, TILING)
+    ran = {step for segment in segments(plan) for step in computed(segment)}
+    return {*range(plan.start, plan.steps)} - ran
+
+
+def skip_list(cache: StepCache) -> tuple[int, ...]:
+    """The steps that a step cache skips by a fixed list."""
+    return cache.steps if isinstance(cache, SkipSteps) else ()
+
+
+def skipping(steps: tuple[int, ...]) -> StepCache:
+    """The step cache that skips these steps."""
+    return SkipSteps(steps) if steps else EveryStep()
+
+
+def _working(tier: Tier) -> Tier:
+    if tier.region_until <= tier.reuse_until + 1:
         tier = replace(tier, active=1.0)
-    if plan.region_until == plan.reuse_until:
+    if tier.region_until == tier.reuse_until:
         tier = replace(tier, key_gain=1.0, output_gain=1.0)
     return tier
 

@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 from tqdm import tqdm
 
 from benchmarks.reuse.cases import Cases, changed
-from chorus_jax.engine import Cache, Engine, Reuse
-from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.engine.prompt import Prompt as Matched
-from chorus_jax.engine.recipes import recipe_of
+from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
 from chorus_jax.inter_request.match.matching import Found, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
@@ -87,10 +84,7 @@ class Bench:
     ) -> Target:
         """A target, looked up before anything is timed."""
         asked = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
-        engine = Engine(self.pipeline, self.cache)
-        told, conditions, _ = engine.prepared(asked)
-        rows = conditions.context.bias.shape[1]
-        found = self.found(asked, told, look)
+        rows, found = self.text_rows(asked), self.nearest(asked, look)
         if found is None:
             return Target(number, prompt, asked, rows)
         captions = [source.caption for source in sources]
@@ -105,23 +99,28 @@ class Bench:
             changed(prompt, sources[seed]),
         )
 
-    def found(
-        self, request: Request, prompt: Matched, look: SecondLook
-    ) -> Found | None:
-        """The nearest source whatever its score."""
-        recipe, seen_by = recipe_of(request, self.pipeline).digest, Reuse().namespace
-        query = prompt.query(recipe, seen_by)
-        found = self.cache.matcher(query, look, least=-math.inf)
-        return None if isinstance(found, Rejection) else found
+    def nearest(self, request: Request, look: SecondLook) -> Found | None:
+        """The source with the best score, however low."""
+        query = Engine(self.pipeline, self.cache).query(request)
+        match = self.cache.matcher(query, look, least=-math.inf)
+        return None if isinstance(match, Rejection) else match
+
+    def text_rows(self, request: Request) -> int:
+        """The text tokens that the steps of a request read, padding included."""
+        with self.pipeline.computing():
+            conditions, _ = self.pipeline.condition([request])
+            return self.pipeline.model.text_values(conditions).shape[1]
 
     def tiling(self, request: Request) -> Tiling:
         """The tiles of its videos."""
-        sizes = self.pipeline.sizes
-        return Tiling.fitting(sizes.grid(request), sizes.transformer.tile)
+        return self.pipeline.model.geometry(request).tiling
 
-    def forget(self, prompt: Prompt) -> None:
-        """The text encoder's memory of a prompt, so that every arm pays for it; the
-        negative prompt is known to a server."""
-        prompts = self.pipeline.prompts
-        ids = prompts.tokenizer([prompt.caption]).row(0).ids
-        prompts.known.pop(ids.tobytes(), None)
+    def forget(self, request: Request) -> None:
+        """Forgets all prompts but the negative one, which a server knows: every arm
+        pays for its own."""
+        self.pipeline.model.forget_prompts()
+        if request.guided:
+            with self.pipeline.computing():
+                self.pipeline.condition(
+                    [replace(request, prompt=request.negative_prompt)]
+                )

@@ -94,7 +94,7 @@ class Server:
             if self.compilations.count == compiled:
                 break
             store.delete(str(result.entry))
-            pipeline.prompts.forget()
+            pipeline.model.forget_prompts()
         scores = judge(prompt, result.video.frames)
         shown = [v for name, v in scores.items() if name.startswith("accuracy_")]
         return Served(result.ledger, seconds, float(np.mean(shown)))
@@ -109,7 +109,7 @@ def served(
         request = replace(loaded.request, prompt=prompt.caption, seed=seed)
         cached.append(server(prompt, request, Reuse()))
         if seed % BESIDE == 0:
-            engine.pipeline.prompts.forget()
+            engine.pipeline.model.forget_prompts()
             off = Reuse(read=False, write=False)
             plain.append(server(prompt, request, off))
     return cached, plain

@@ -28,9 +28,7 @@ from tqdm import tqdm
 from benchmarks.lib import rows
 from benchmarks.lib.timing import Timing
 from benchmarks.reuse.models import Loaded, add_options, load_model
-from chorus_jax.engine import Cache, Engine, Result
-from chorus_jax.engine.pipeline import Video
-from chorus_jax.engine.policies import default_for
+from chorus_jax.engine import Cache, Engine, Result, Video, default_for
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.store import Entry
 from chorus_jax.request import Request
@@ -94,7 +92,8 @@ def rounds(
     }
     for turn in tqdm(range(count + 1), unit="round"):
         request = replace(loaded.request, prompt=PROMPT, seed=turn)
-        made, seconds = in_turn(ways, request, turn, loaded.pipeline.prompts.forget)
+        forget = loaded.pipeline.model.forget_prompts
+        made, seconds = in_turn(ways, request, turn, forget)
         found = {PLAIN: Taken(seconds[PLAIN])}
         for name, engine in engines.items():
             check(made[PLAIN], made[name])

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.lib.wan import wan
 from benchmarks.reuse.arms import with_fewer
 from chorus_jax.checkpoints import Card, shipped
 from chorus_jax.cli.choice import BY_STEPS, OTHERWISE
 from chorus_jax.cli.config_file import load_config
-from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.engine import Pipeline
 from chorus_jax.families.wan.sizes import stored_names
 from chorus_jax.inter_request.policy import policy_file
 from chorus_jax.inter_request.policy.policies import calibrated, default_policy
@@ -53,10 +54,10 @@ def load_model(options: Namespace, config: str | None, steps: int | None) -> Loa
         )
     folder = options.weights or shipped.folder(str(told.weights))
     pipeline = Pipeline.load(folder, transformer=told.transformer, dtype=options.dtype)
+    sizes = wan(pipeline).sizes
     if options.tile is not None:
-        sizes = pipeline.sizes
         transformer = replace(sizes.transformer, tile=tuple(options.tile))
-        pipeline.sizes = replace(sizes, transformer=transformer)
+        wan(pipeline).sizes = sizes = replace(sizes, transformer=transformer)
     own = told.request.step_count
     request, card = with_fewer(told.request, steps or own), Card.read(folder)
     stored = stored_names(told.transformer).values()
@@ -66,8 +67,8 @@ def load_model(options: Namespace, config: str | None, steps: int | None) -> Loa
         pipeline,
         request,
         {
-            "dtype": pipeline.sizes.transformer.dtype,
-            "tile": pipeline.sizes.transformer.tile,
+            "dtype": sizes.transformer.dtype,
+            "tile": sizes.transformer.tile,
             "weights": {name: card.part(name).fingerprint[:12] for name in stored},
         },
     )

@@ -15,7 +15,7 @@ held and dropped contexts give the latents of full steps.
 
 import argparse
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,15 +25,18 @@ import numpy as np
 from flax import nnx
 
 from benchmarks.lib import rows, timing
-from chorus_jax.denoise import sampler, staged_sampler
-from chorus_jax.denoise.region_steps import Source
-from chorus_jax.denoise.regions import DroppedContext, HeldContext, RegionPlan
-from chorus_jax.denoise.stages import StagePlan
-from chorus_jax.engine.plans import Planned, region_plan
+from benchmarks.lib.wan import LoopRun, geometry, inputs
+from chorus_jax.denoise import loop
+from chorus_jax.denoise.cost import equivalents
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.program import Program
+from chorus_jax.denoise.region import Region
+from chorus_jax.denoise.state import Inputs, Source
+from chorus_jax.engine import planned
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.inter_request.policy.policy import Regions
-from chorus_jax.nets.tokens import Tiling
+from chorus_jax.families.wan.model import prepare
+from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.schedulers import Euler
 
 CONFIG = WanConfig(
@@ -50,10 +53,12 @@ CONFIG = WanConfig(
     dtype="float32",
 )
 GRID = (5, 16, 16)
-TILING = Tiling.fitting(GRID, CONFIG.tile)
-REGION_STEPS = 4
-SOLVER = Euler.spaced(REGION_STEPS + 2, 3.0)
-PLAN = StagePlan(REGION_STEPS + 2, 1, REGION_STEPS + 2)
+GEOMETRY = geometry(CONFIG, GRID)
+TILING = GEOMETRY.tiling
+FULL_STEPS, REGION_STEPS = 1, 4
+FIRST = 1  # steps before it are the source's
+STEPS = FIRST + FULL_STEPS + REGION_STEPS
+SOLVER = Euler.spaced(STEPS, 3.0)
 TOLERANCE = 1e-4
 WHOLE = "whole"
 COLUMNS = (
@@ -71,20 +76,22 @@ class Case:
     context: str = "held"
 
     @property
-    def region(self) -> RegionPlan:
-        """The region that a policy would have; it never gives way."""
+    def plan(self) -> StepPlan:
+        """The plan that a policy would have; its region never gives way."""
         regions = Regions(halo=self.halo, context=self.context, limit=math.inf)
-        found = region_plan(regions, self.active, TILING, PLAN.regional)
-        if found is None:
+        policy, tier = (
+            Policy(STEPS, (), (), regions),
+            Tier(0.0, FIRST, STEPS, self.active),
+        )
+        plan = planned(policy, tier, TILING)
+        if plan.region is None:
             raise ValueError(f"{self} is not a region: take a smaller share")
-        return found
+        return plan
 
     @property
     def computed(self) -> float:
         """The share of the tiles that is run, the mean over the region steps."""
-        full = PLAN.steps - PLAN.start - len(PLAN.regional)
-        done = Planned(PLAN, self.region).equivalents(TILING.count)
-        return (done - full) / len(PLAN.regional)
+        return (equivalents(self.plan, TILING.count) - FULL_STEPS) / REGION_STEPS
 
 
 CASES = {
@@ -93,15 +100,14 @@ CASES = {
     "active_0.5_sampled": Case(0.5, context="sampled"),
     "active_0.5_dropped": Case(0.5, context="dropped"),
 }
+WHOLE_PLAN = StepPlan.plain(STEPS, first=FIRST)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A model, what it conditions on, and a source."""
+    """The arrays of all runs, and the latents that they begin from."""
 
-    model: WanDiT
-    conditions: sampler.Conditions
-    source: Source
+    inputs: Inputs
 
     @classmethod
     def ready(cls) -> "Bench":
@@ -109,48 +115,38 @@ class Bench:
         model = jax.jit(lambda: WanDiT(CONFIG, rngs=nnx.Rngs(0)))()
         text = jax.random.normal(jax.random.key(1), (2, 32, CONFIG.text_width))
         lengths = jnp.array([32, 32])
-        conditions = sampler.prepare(
+        conditions = prepare(
             model, text, lengths, jnp.array([3.0]), solver=SOLVER, grid=GRID
         )
-        shape = (*GRID, CONFIG.in_channels)
-        start, velocity, end = (sampler.noise(jnp.array([i]), shape) for i in range(3))
-        return cls(model, conditions, Source(start, velocity, end))
+        source = Source(*(loop.noise(jnp.array([i]), GEOMETRY) for i in range(3)))
+        return cls(inputs(model, conditions, source))
 
-    def run(self, region: RegionPlan | None = None) -> Callable[[], np.ndarray]:
-        """A run with that region in its region steps, None for steps of all tokens."""
-
-        def run() -> np.ndarray:
-            staged = staged_sampler.denoise(
-                self.model,
-                self.conditions,
-                self.source,
-                solver=SOLVER,
-                plan=PLAN,
-                region=region,
-            )
-            return np.asarray(staged.latents)
-
-        return run
+    def run(self, plan: StepPlan) -> LoopRun:
+        """A run of a plan from the source's latents."""
+        source = self.inputs.source
+        assert source is not None
+        return LoopRun(Program(plan, SOLVER, GEOMETRY), self.inputs, source.start)
 
     def error(self) -> float:
         """How far runs with all tiles active are from full steps. SystemExit if that is
         more than rounding."""
-        want, found = self.run()(), 0.0
-        for context in (HeldContext(), DroppedContext()):
-            region = RegionPlan(CONFIG.tile, TILING.count, 0, 0, context=context)
-            off = np.abs(self.run(region)() - want).max() / np.abs(want).max()
+        want, worst = self.run(WHOLE_PLAN)(), 0.0
+        for context in ("held", "dropped"):
+            region = Region(GEOMETRY.tile, TILING.count, reach=0, context=context)
+            plan = StepPlan.staged(STEPS, FIRST, STEPS, region)
+            off = np.abs(self.run(plan)() - want).max() / np.abs(want).max()
             if not off <= TOLERANCE:
                 raise SystemExit(
                     f"all tiles active, {context}: relative error {off:.2g}, not timed"
                 )
-            found = max(found, float(off))
-        return found
+            worst = max(worst, float(off))
+        return worst
 
 
 def row(name: str, case: Case, times: Mapping[str, timing.Timing]) -> dict[str, Any]:
-    """A case's row. Both runs have one more full step, which is taken off."""
+    """A case's row. Each run has one more full step, which is taken off."""
     whole, part = times[WHOLE], times[name]
-    step = whole.median / (REGION_STEPS + 1)
+    step = whole.median / (REGION_STEPS + FULL_STEPS)
     region = (part.median - step) / REGION_STEPS
     return {
         "row": name,
@@ -178,8 +174,8 @@ def main() -> None:
     rows.commit()  # rows name it: better to fail here than after the rounds
     bench = Bench.ready()
     error = bench.error()
-    things = {WHOLE: bench.run()}
-    things |= {name: bench.run(case.region) for name, case in CASES.items()}
+    things = {WHOLE: bench.run(WHOLE_PLAN)}
+    things |= {name: bench.run(case.plan) for name, case in CASES.items()}
     times = timing.interleaved(things, options.rounds, "regions")
     measured = [
         {**row(name, case, times), "error": error} for name, case in CASES.items()

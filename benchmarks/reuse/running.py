@@ -1,4 +1,4 @@
-"""Arms: ways to make a target's video, and what each of them tells of it."""
+"""Arms: ways to make a target's video, and what is known of each run."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -9,14 +9,9 @@ import numpy as np
 from benchmarks.reuse.arms import stage1_at, with_fewer
 from benchmarks.reuse.bench import Bench, Target
 from benchmarks.reuse.seams import Region, region_of
-from chorus_jax.denoise import sampler
-from chorus_jax.denoise.staged_sampler import Staged
-from chorus_jax.engine import Engine, Ledger, Reuse
-from chorus_jax.engine.plans import Planned, planned
-from chorus_jax.engine.prompt import Prompt
-from chorus_jax.engine.running import Hit
-from chorus_jax.engine.task import Task
-from chorus_jax.inter_request.match.matching import Rejection
+from chorus_jax.denoise.cost import equivalents
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.engine import Denoised, Engine, Event, Ledger, Reuse, planned
 from chorus_jax.inter_request.policy.policy import Policy
 
 
@@ -39,44 +34,30 @@ class Arm(Protocol):
         """The video."""
 
 
-class Watched(Engine):
-    """An engine that remembers what its last run left and began from."""
-
-    left: tuple[Staged, Hit | Rejection] | None = None
-
-    def run(
-        self,
-        task: Task,
-        prompt: Prompt,
-        conditions: sampler.Conditions,
-        hit: Hit | Rejection,
-    ) -> Staged:
-        """The engine's, remembered."""
-        staged = super().run(task, prompt, conditions, hit)
-        self.left = staged, hit
-        return staged
-
-
 class Reusing:
-    """An arm: the engine with a policy, on the bench's cache, leaving nothing in it."""
+    """An arm: the engine with a policy, on the bench's cache, leaving nothing in it.
+
+    It is asked for events, as by a caller with a progress bar: a call of the loop runs
+    one step.
+    """
 
     def __init__(self, bench: Bench, policy: Policy):
         self.bench, self.policy = bench, policy
-        self.engine = Watched(bench.pipeline, bench.cache, policy)
+        self.engine = Engine(bench.pipeline, bench.cache, policy)
         self.known: dict[int, float] = {}
 
-    def plan(self, target: Target) -> Planned | None:
+    def plan(self, target: Target) -> StepPlan | None:
         """What it runs of a target, None if everything."""
-        tier, tiling = target.tier(self.policy), self.bench.tiling(target.request)
+        tier = target.tier(self.policy)
         if tier is None:
             return None
-        return planned(self.policy, tier, tiling.grid, tiling.tile)
+        return planned(self.policy, tier, self.bench.tiling(target.request))
 
     def equivalents(self, target: Target) -> float:
         """The full steps' worth of work, known before the run; the least, as a run
         whose videos differ beyond its region computes all tokens."""
-        run, tiles = self.plan(target), self.bench.tiling(target.request).count
-        return float(self.policy.steps) if run is None else run.equivalents(tiles)
+        plan, tiles = self.plan(target), self.bench.tiling(target.request).count
+        return float(self.policy.steps) if plan is None else equivalents(plan, tiles)
 
     def computed(self, target: Target) -> float:
         """The full steps' worth that it computes of a target; it runs, if only a run
@@ -99,12 +80,19 @@ class Reusing:
     def __call__(self, target: Target) -> Run:
         """RuntimeError if the engine took another source than was looked up, or
         replayed a request: then figures would be of something else."""
-        self.bench.forget(target.prompt)
-        result = self.engine.generate(target.request, Reuse(write=False))
+        self.bench.forget(target.request)
+        runs: list[Denoised] = []
+
+        def observe(event: Event) -> None:
+            if isinstance(event, Denoised):
+                runs.append(event)
+
+        reuse = Reuse(write=False)
+        result = self.engine.generate(target.request, reuse, observer=observe)
         ledger = result.ledger
         self.check(target, ledger)
         self.known[target.number] = ledger.equivalents
-        return Run(result.video.frames, ledger, self.region(target))
+        return Run(result.video.frames, ledger, self.region(target, runs[-1]))
 
     def check(self, target: Target, ledger: Ledger) -> None:
         """RuntimeError unless the engine did what was known before."""
@@ -117,20 +105,15 @@ class Reusing:
         if got != expected:
             raise RuntimeError(f"expected {expected} of {target}, got {ledger}")
 
-    def region(self, target: Target) -> Region | None:
-        """The core of the last run: what is not the source's again at its end. None if
-        all tokens were run."""
-        if self.engine.left is None:
+    def region(self, target: Target, run: Denoised) -> Region | None:
+        """The core of a run's region: what is not the source's again at its end. None
+        if all tokens were run."""
+        region, chosen = run.plan.region, run.chosen
+        if region is None or chosen is None or chosen.whole:
             return None
-        staged, hit = self.engine.left
-        found = staged.chosen
-        if found is None or not isinstance(hit, Hit) or hit.run.region is None:
-            return None
-        if found.whole:
-            return None
-        core = np.asarray(found.tiles[0, : hit.run.region.core])
-        patch = self.bench.pipeline.sizes.transformer.patch
-        return region_of(core, self.bench.tiling(target.request), patch)
+        core = np.asarray(chosen.tiles[0, : region.core])
+        geometry = self.bench.pipeline.model.geometry(target.request)
+        return region_of(core, geometry.tiling, geometry.patch)
 
 
 class Equal:
@@ -168,7 +151,7 @@ class Fewer:
 
     def __call__(self, target: Target) -> Run:
         """The video, with a ledger of a run that reuses nothing."""
-        self.bench.forget(target.prompt)
+        self.bench.forget(target.request)
         steps = self.steps[target.number]
         [video] = self.bench.pipeline(with_fewer(target.request, steps))
         ledger = Ledger(

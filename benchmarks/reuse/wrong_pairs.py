@@ -82,5 +82,4 @@ class Misleading:
     def embedding(self, prompt: Worded) -> np.ndarray:
         """As the engine matches it."""
         request = replace(self.request, prompt=prompt.prompt.caption, seed=0)
-        told, _, _ = self.engine.prepared(request)
-        return told.embedding
+        return self.engine.query(request).embedding

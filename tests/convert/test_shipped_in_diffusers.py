@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.checkpoints import shipped
-from chorus_jax.denoise import sampler
+from chorus_jax.denoise import loop
 from chorus_jax.engine.pipeline import Pipeline
 from configs import shapes
 from convert.__main__ import main
@@ -33,7 +33,8 @@ def test_diffusers_makes_the_same_video(theirs):
     prompt = "a red circle moves left on a gray background"
     request = replace(shapes.get_config(), prompt=prompt, seed=1)
     ours = Pipeline.load(shipped.folder(shapes.WEIGHTS), dtype="float32")
-    noise = sampler.noise(jnp.array([1], jnp.uint32), ours.sizes.latent_shape(request))
+    geometry = ours.model.geometry(request)
+    noise = loop.noise(jnp.array([1], jnp.uint32), geometry)
     frames = theirs(
         request.prompt,
         request.negative_prompt,
@@ -43,7 +44,7 @@ def test_diffusers_makes_the_same_video(theirs):
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
         latents=torch.from_numpy(np.array(noise.transpose(0, 4, 1, 2, 3))),
-        max_sequence_length=ours.sizes.transformer.text_limit,
+        max_sequence_length=ours.model.sizes.transformer.text_limit,
         output_type="np",
     ).frames[0]
     [video] = ours(request)

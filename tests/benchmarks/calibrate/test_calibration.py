@@ -9,22 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.calibrate.calibration import parser
 from benchmarks.calibrate import runs as calibrate_runs
+from benchmarks.calibrate.calibration import parser
 from benchmarks.calibrate.moves import FEWEST, Moves, near
 from benchmarks.calibrate.policy import Calibration, kept
 from benchmarks.calibrate.runs import Runs
 from benchmarks.calibrate.start import starts
 from benchmarks.calibrate.verdict import ALLOWED, Verdict, verdict
+from benchmarks.reuse.arms import skip_list
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.losses import Loss
 from benchmarks.reuse.running import Run
 from benchmarks.reuse.scores import Record
-from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.region import Region
 from chorus_jax.engine import Ledger
-from chorus_jax.engine.plans import Planned
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy, Tier
+from chorus_jax.intra_request import SkipSteps
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.examples import Prompt
@@ -229,8 +231,8 @@ def runs(monkeypatch):
 
         def plan(self, target):
             tier = target.tier(self.policy)
-            steps = (tier.reuse_until, tier.region_until)
-            return Planned(StagePlan(50, *steps, keep=self.policy.keep), None)
+            steps, keep = (tier.reuse_until, tier.region_until), self.policy.keep
+            return StepPlan.staged(50, *steps, Region((1, 1, 1), 1), keep=keep)
 
         def __call__(self, target):
             made.append(target.number)
@@ -318,8 +320,8 @@ def test_only_what_the_full_runs_have_right_is_judged(runs, monkeypatch):
 
 
 def test_longer_lists_of_skipped_steps_come_first():
-    begun = replace(START, skipped=MOVES.skips[2])
-    found = [each.skipped for each in MOVES.coordinates()["skipped"](begun)]
+    begun = replace(START, cache=SkipSteps(MOVES.skips[2]))
+    found = [skip_list(each.cache) for each in MOVES.coordinates()["cache"](begun)]
     assert found == [MOVES.skips[4], MOVES.skips[3], MOVES.skips[1]]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.calibrate.look import Lost, differing_words, fitted, ladder, rates, told
+from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.meaning import WIDTH
 
 RNG = np.random.default_rng(0)
@@ -88,10 +89,9 @@ def test_nothing_lost_is_no_sensitivity_and_no_pairs_an_error():
 
 
 def test_differing_words_are_those_of_one_side():
-    class Told:
-        def __init__(self, keys, meanings):
-            self.keys, self.meanings = keys, np.array(meanings, np.float16)
+    def query(words, meanings):
+        return Query("", "", np.ones(1), words, np.array(meanings, np.float16))
 
-    target = Told(("a", "red", "cat"), [[0.0], [1.0], [2.0]])
-    source = Told(("a", "blue", "cat"), [[0.0], [3.0], [2.0]])
+    target = query((b"a", b"red", b"cat"), [[0.0], [1.0], [2.0]])
+    source = query((b"a", b"blue", b"cat"), [[0.0], [3.0], [2.0]])
     assert differing_words(target, source).tolist() == [[1.0], [3.0]]

@@ -1,7 +1,9 @@
 """What was tried is on record: rows, their table, and what there was no time for."""
 
+import sys
 from collections import Counter
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +12,14 @@ import pytest
 from benchmarks.calibrate.calibration import record_tried
 from benchmarks.calibrate.moves import Moves
 from benchmarks.calibrate.search import MORE, Trial
-from benchmarks.calibrate.tried import rows_of, unfinished, value
+from benchmarks.calibrate.tried import rows_of, table, unfinished, value
 from benchmarks.calibrate.verdict import Verdict
 from benchmarks.lib import rows
-from benchmarks.lib.readme import drawn
+from benchmarks.lib.pages import drawn
 from benchmarks.reuse.losses import Loss
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Regions
+from chorus_jax.intra_request import SkipSteps
 
 MOVES = Moves(50, tuple(np.linspace(0.5, 0.99, 40).tolist()))
 START = MOVES.spread(default_policy(50))
@@ -26,7 +29,7 @@ BEST = Verdict(20.0, {"detail": Loss(0.01, 0.002)}, {0: 0.0}, targets=40)
 
 @pytest.mark.parametrize("name", MOVES.coordinates())
 def test_a_row_tells_what_was_changed(name):
-    start = replace(START, skipped=MOVES.skips[1])
+    start = replace(START, cache=SkipSteps(MOVES.skips[1]))
     found = list(MOVES.coordinates()[name](start))
     assert found
     for candidate in found:
@@ -83,14 +86,16 @@ def test_there_is_a_row_for_each_policy_that_was_run():
 def results(tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "RESULTS", tmp_path)
     monkeypatch.setattr(rows, "commit", lambda: "abc")
+    spec = ModuleSpec("benchmarks.calibrate.__main__", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
 
 
 def test_the_table_counts_by_what_was_changed(results, capsys):
     with pytest.raises(ValueError, match="run `python -m benchmarks.calibrate`"):
-        drawn("calibrate_tried")
+        drawn("tried")
     record_tried(SEARCH, WHAT)
-    lines = drawn("calibrate_tried").splitlines()
-    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[:6]]
+    lines = table(rows.load("calibrate_tried")).splitlines()
+    told = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
     names = ("tried", "taken", "most saved (equivalents)", "given up", "loses too much")
     names += ("no better", MORE, "all in time", "whole rounds")
     found = {line[1]: [line[told[0].index(x)] for x in names] for line in told[2:]}
@@ -101,7 +106,15 @@ def test_the_table_counts_by_what_was_changed(results, capsys):
         "context": ["0", "0", "", "0", "0", "0", "3", "yes", "0"],
         "halo": ["0", "0", "", "0", "0", "0", "0", "no", "0"],
     }
-    assert "python -m benchmarks.calibrate" in lines[-1]
+    page = drawn("tried").splitlines()
+    assert page[0] == "| changed | tried, 50 steps | taken, 50 steps |"
+    assert page[2:6] == [
+        "| tiers | 0 | 0 |",
+        "| context | 0 | 0 |",
+        "| reach | 4 | 2 (saves 1.5 equivalents) |",
+        "| halo | 0 (not all in time) | 0 |",
+    ]
+    assert "python -m benchmarks.calibrate" in page[-1]
     said = capsys.readouterr().out
     assert lines[2] in said and "not all of halo was tried" in said
 
@@ -113,7 +126,7 @@ def test_rows_replace_those_of_the_run_before_only(results):
     kept = Counter((x["name"], x["steps"]) for x in rows.load("calibrate_tried"))
     assert kept == {("shapes", 4): 7, ("other", 50): 7, ("shapes", 50): 4}
     commands = [row["command"].split() for row in rows.load("calibrate_tried")]
-    assert {told[2] for told in commands} == {"benchmarks.calibrate.calibration"}
+    assert {told[2] for told in commands} == {"benchmarks.calibrate"}
 
 
 def test_what_there_was_no_time_for_is_said():

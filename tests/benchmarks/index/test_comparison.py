@@ -56,3 +56,7 @@ def test_a_small_case_tells_all_that_its_table_shows():
     assert found[0]["recall_10"] == 1.0 and found[1]["recall_1"] > 0.9
     shown = index_tables.indexes(found)
     assert shown.count("\n| 16 | 300 |") == 3 and "Width 16" in shown
+    for name in ("index_search", "index_build", "index_add"):
+        page = index_tables.TABLES[name].draw(found)
+        line = page.splitlines()[2].split(" | ")
+        assert line[0] == "| width 16, 300 entries" and all(line), name

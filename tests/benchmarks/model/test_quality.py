@@ -1,7 +1,9 @@
 """The quality benchmark on stand-ins whose videos are known."""
 
 import json
+import sys
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +12,10 @@ from PIL import Image
 
 from benchmarks.lib import panels, plot, rows
 from benchmarks.lib.judged import Model, filled, judge, sampling_row
-from benchmarks.lib.readme import drawn
+from benchmarks.lib.pages import drawn
 from benchmarks.model import quality
 from benchmarks.model.quality import Bench
-from benchmarks.model.quality_tables import with_detail_of_vae
+from benchmarks.model.tables import with_detail_of_vae
 from chorus_jax.training.world.attributes import VALUES, held_out_combinations
 from chorus_jax.training.world.examples import prompts
 from chorus_jax.training.world.render import render
@@ -59,6 +61,8 @@ def asked():
 def results(tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "RESULTS", tmp_path)
     monkeypatch.setattr(rows, "commit", lambda: "abc")
+    spec = ModuleSpec("benchmarks.model.quality", None)
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
     return tmp_path
 
 
@@ -222,10 +226,9 @@ def test_tables_and_figure_are_drawn_from_the_rows(bench, results, monkeypatch):
     for group in ("curve", "vae", "held_out", "seen"):
         rows.update("quality", list(quality.GROUPS[group](bench)))
     lines = drawn("quality").splitlines()
-    assert [line.split(" | ")[:3] for line in lines[2:4]] == [
-        ["| held out", "50", "2"],
-        ["| seen", "50", "2"],
-    ]
+    names = [f"{split}, 50 steps, 2 prompts" for split in ("held out", "seen")]
+    assert [line.split(" | ")[0] for line in lines[2:4]] == [f"| {x}" for x in names]
+    assert drawn("attributes").startswith(f"| figure | {' | '.join(names)} |")
     assert len(drawn("steps").splitlines()) == 2 + len(quality.CURVE) + 2
     plot.steps()
     with Image.open(results / "steps.png") as figure:

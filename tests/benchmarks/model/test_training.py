@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.lib import plot, rows
-from benchmarks.model import quality_tables
+from benchmarks.model import tables
 from benchmarks.model.training import excess
 from chorus_jax.training.world.attributes import VALUES
 
@@ -29,7 +29,7 @@ def measured(tmp_path, monkeypatch):
 
 
 def test_the_table_is_in_the_order_of_the_clips(measured):
-    table = quality_tables.training(rows.load("training"))
+    table = tables.training(rows.load("training"))
     assert table.index("50000") < table.index("200000")
 
 

@@ -7,16 +7,16 @@ import pytest
 
 from benchmarks.reuse import arms as chorus_arms
 from benchmarks.reuse.arms import FULL, LADDER, curve, curve_steps, with_fewer
-from chorus_jax.denoise.stages import StagePlan
 from chorus_jax.inter_request.policy.policies import default_policy, nirvana
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+from chorus_jax.intra_request import EveryStep, SkipSteps
 from configs import shapes, shapes_4step
 
 BASE = Policy(
     steps=10,
     tiers=(Tier(0.5, 2, 6, 0.5, 1.5, 1.2), Tier(0.8, 4, 8, 0.25, 2.0, 1.1)),
     keep=(2, 4, 6, 8),
-    skipped=(5, 7),
+    cache=SkipSteps((5, 7)),
 )
 
 
@@ -37,12 +37,12 @@ def test_each_arm_takes_away_exactly_one_thing():
     arms = chorus_arms.policies(BASE)
     assert arms["chorus_skip"] == BASE
     taken = [changed(arms[less], arms[more]) for less, more in pairwise(LADDER)]
-    assert taken == [{"output_gain"}, {"key_gain"}, {"active"}, {"skipped"}]
+    assert taken == [{"output_gain"}, {"key_gain"}, {"active"}, {"cache"}]
 
 
 def test_what_is_taken_away_is_gone():
     arms = chorus_arms.policies(BASE)
-    assert not arms["chorus"].skipped
+    assert arms["chorus"].cache == EveryStep()
     assert {tier.active for tier in arms["key_gain"].tiers} == {1}
     assert {tier.key_gain for tier in arms["output_gain"].tiers} == {1}
     assert {tier.output_gain for tier in arms["stage1"].tiers} == {1}
@@ -72,9 +72,9 @@ def test_what_does_nothing_makes_no_difference():
 
 def test_steps_that_no_tier_skips_are_not_skipped():
     tiers = (Tier(0.3, 1, 3, 0.5), Tier(0.4, 3, 3))
-    four = Policy(4, tiers, (1, 3), skipped=(2,))
+    four = Policy(4, tiers, (1, 3), cache=SkipSteps((2,)))
     # Step 1 shows the region, 2 is its first step; the other tier begins at 3.
-    assert chorus_arms.working(four) == replace(four, skipped=())
+    assert chorus_arms.working(four) == replace(four, cache=EveryStep())
     more = replace(four, tiers=(Tier(0.3, 1, 1), tiers[1]))
     assert chorus_arms.working(more) == more
 
@@ -89,14 +89,14 @@ def test_points_of_the_curve_are_policies_of_one_tier(steps):
     assert found
     for name, policy in found.items():
         [tier] = policy.tiers
-        plan = StagePlan(steps, tier.reuse_until, tier.region_until)
+        regional = tier.region_until > tier.reuse_until + 1
         assert tier.least == 0.0
         if name.startswith("curve_stage1"):
-            assert tier.key_gain == 1 and not plan.regional
+            assert tier.key_gain == 1 and not regional
         elif name.startswith("curve_gains"):
             assert tier.key_gain * tier.output_gain > 1 == tier.active
         else:
-            assert tier.key_gain == 2.5 and plan.regional
+            assert tier.key_gain == 2.5 and regional
 
 
 def test_points_that_fall_together_are_one():

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.lib import panels, plot, rows
-from benchmarks.lib.readme import drawn
+from benchmarks.lib.pages import drawn
 from benchmarks.reuse import chorus_tables
 from benchmarks.reuse import comparison as chorus_comparison
 from benchmarks.reuse import running as chorus_running
@@ -29,6 +29,7 @@ from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.examples import Prompt
 
+DRAW = chorus_tables.arms("hits", "equivalents", "seam")
 ASKED = Attributes("red", "circle", "small", "left", "gray")
 FRAMES = np.zeros((17, 64, 64, 3), np.uint8)
 SCORES = {"accuracy": 1.0, "accuracy_changed": 0.5, "detail": 0.8, "render_db": 25.0}
@@ -145,7 +146,8 @@ def arm(name, steps=4, over="hits", **figures):
 
 def cells(table, *columns):
     """These columns of a drawn table, a tuple each line."""
-    lines = [[x.strip() for x in line.split("|")[1:-1]] for line in table.splitlines()]
+    drawn = [line for line in table.splitlines() if line.startswith("|")]
+    lines = [[x.strip() for x in line.split("|")[1:-1]] for line in drawn]
     places = [lines[0].index(name) for name in columns]
     return [tuple(line[place] for place in places) for line in lines[2:]]
 
@@ -157,18 +159,19 @@ def test_what_was_not_run_is_drawn_once_and_says_why():
     ]
     own = arm("key_gain", equivalents=3.0)
     skip = {**ran, "row": "chorus_skip", "same_as": "stage1"}
-    found = cells(
-        chorus_tables.hits([skip, *idle, own, ran]), "arm", "targets", "equivalents"
-    )
-    assert found == [
-        ("stage1", "5", "2"),
-        ("output_gain (= stage1: output gain 1)", "", ""),
-        ("key_gain", "5", "3"),
-        ("chorus (= stage1: output gain 1, key gain 1, no region step)", "", ""),
+    page = DRAW([skip, *idle, own, ran])
+    assert page.endswith("These are means over 5 targets at 4 steps.")
+    assert cells(page, "arm", "equivalents") == [
+        ("4 steps, stage1", "2"),
+        ("4 steps, output_gain (= stage1: output gain 1)", ""),
+        ("4 steps, key_gain", "3"),
         (
-            "chorus_skip (= stage1: output gain 1, key gain 1, no region step, no "
-            "skipped step)",
+            "4 steps, chorus (= stage1: output gain 1, key gain 1, no region step)",
             "",
+        ),
+        (
+            "4 steps, chorus_skip (= stage1: output gain 1, key gain 1, no region "
+            "step, no skipped step)",
             "",
         ),
     ]
@@ -177,14 +180,20 @@ def test_what_was_not_run_is_drawn_once_and_says_why():
 def test_the_figures_of_what_is_the_same_are_drawn_where_that_is_not():
     chorus = {**arm("chorus", equivalents=2.0), "same_as": "key_gain"}
     skip = {**chorus, "row": "chorus_skip"}
-    found = cells(chorus_tables.hits([chorus, skip]), "arm", "targets", "equivalents")
-    assert found == [
-        ("chorus (= key_gain: no region step)", "5", "2"),
-        ("chorus_skip (= chorus: no skipped step)", "", ""),
+    assert cells(DRAW([chorus, skip]), "arm", "equivalents") == [
+        ("4 steps, chorus (= key_gain: no region step)", "2"),
+        ("4 steps, chorus_skip (= chorus: no skipped step)", ""),
     ]
     nothing = {**arm("stage1"), "same_as": "full"}
-    [only] = cells(chorus_tables.hits([nothing]), "arm")
-    assert only == ("stage1 (= full)",)
+    [only] = cells(DRAW([nothing]), "arm")
+    assert only == ("4 steps, stage1 (= full)",)
+
+
+def test_a_page_shows_arms_that_were_run():
+    shows = chorus_tables.of_arms("chorus", "stage1")
+    ran = [arm("chorus"), {**arm("stage1"), "same_as": "stage1"}]
+    assert all(map(shows, ran))
+    assert not shows({**arm("chorus"), "same_as": "stage1"}) and not shows(arm("full"))
 
 
 def test_the_same_at_other_steps_or_over_others_is_drawn_there_too():
@@ -194,19 +203,23 @@ def test_the_same_at_other_steps_or_over_others_is_drawn_there_too():
         for steps in (50, 4)
         for over in ("changed", "reworded")
     ]
-    told = lambda rows: cells(chorus_tables.kinds(rows), "equivalents")
-    assert told(both) == [("2",), ("",)] * 4
+
+    def shown(rows):
+        kinds = (chorus_tables.arms(x, "equivalents") for x in ("changed", "reworded"))
+        return [cell for draw in kinds for cell in cells(draw(rows), "equivalents")]
+
+    assert shown(both) == [("2",), ("",)] * 4
     *most, _ = sorted(both, key=lambda row: (row["row"], -row["steps"]))
-    assert told(most) == [*[("2",), ("",)] * 3, ("2",)]
+    assert shown(most) == [*[("2",), ("",)] * 3, ("2",)]
 
 
 def test_quality_is_of_each_attribute_and_blank_where_it_was_not_measured():
     figures = {"accuracy_colour": 0.75, "changed_shape": 0.5, "psnr": 31.0, "seam": 1.1}
     rows = [arm("full"), arm("chorus", **figures), arm("chorus", over="all")]
-    names = ("colour", "changed shape", "PSNR (dB)", "seam", "SSIM", "smoothness")
-    assert cells(chorus_tables.quality(rows), "arm", *names) == [
-        ("full", *[""] * 6),
-        ("chorus", "0.75", "0.5", "31", "1.1", "", ""),
+    names = ("accuracy_colour", "changed_shape", "psnr", "seam", "ssim", "smoothness")
+    assert cells(chorus_tables.arms("hits", *names)(rows), "arm", *names) == [
+        ("4 steps, full", *[""] * 6),
+        ("4 steps, chorus", "0.75", "0.5", "31", "1.1", "", ""),
     ]
 
 
@@ -222,11 +235,13 @@ def test_the_curve_is_over_what_shows_something_else(comparison, results, monkey
     found = list(comparison.curve(bench, 5))
     assert all(row["row"].startswith("curve_") for row in found)
     assert {(row["over"], row["targets"]) for row in found} == {("hits", 2)}
-    shown = [line.split("|")[4:6] for line in chorus_tables.gains(found).splitlines()]
-    assert [[x.strip() for x in line] for line in shown[2:]] == [
-        *(["", ""], ["1", "1"]),  # the full run, stage 1 from there
-        *(["1.5", "1"], ["2", "1"], ["3", "1"], ["1", "1.25"]),
+    shown = chorus_tables.gains(found)
+    assert cells(shown, "gain", "accuracy_changed, 4 steps") == [
+        *(("no reuse", "0.5"), ("none", "0.5")),  # the full run, stage 1 from there
+        *(("keys 1.5", "0.5"), ("keys 2", "0.5"), ("keys 3", "0.5")),
+        ("output 1.25", "0.5"),
     ]
+    assert shown.endswith("Gains from step 2 of 4 on.")
     rows.update("chorus", found, KEY)
     monkeypatch.setattr(plot, "RESULTS", results)
     plot.chorus()
@@ -265,21 +280,28 @@ def test_equal_leaves_as_many_steps_to_compute_as_it_is_told(monkeypatch):
 def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):
     bench = SimpleNamespace(targets=[target(0), target(1, score=0.1)])
     with pytest.raises(ValueError, match="nothing is measured"):
-        drawn("chorus")
+        drawn("changed")
     for steps in (50, 4, 4):
         changed = SimpleNamespace(steps=steps, told=comparison.loaded.told)
         found = replace(comparison, loaded=changed).arms(bench, ARMS)
         rows.update("chorus", list(found), KEY)
     assert len(rows.load("chorus")) == 2 * 3 * len(ARMS)
-    skip = "chorus_skip (= chorus: no skipped step)"
-    main = ["full", "fewer", "nirvana", "nirvana_equal", "chorus", skip]
-    lines = drawn("chorus").splitlines()[2 : 2 + 2 * len(main)]
-    assert [line.split(" | ")[1] for line in lines] == 2 * main
-    assert [line.split()[1] for line in lines[:: len(main)]] == ["50", "4"]
-    kinds = drawn("chorus_kinds").splitlines()[2]
-    assert kinds.startswith("| 50 | changed | full | 1 | 0 |")
-    shown = drawn("chorus_requests").splitlines()[2]
-    assert shown.startswith("| 50 | full | 2 | 0 |")
+    main = ["full", "chorus"]  # no step is skipped
+    hits = [name for (name,) in cells(drawn("hits"), "hits")]
+    assert hits == [f"changed, {n} steps, {name}" for n in (50, 4) for name in main]
+    every = [
+        "full",
+        "fewer",
+        "nirvana",
+        "nirvana_equal",
+        "stage1",
+        "key_gain",
+        "chorus",
+    ]
+    arms = [name for (name,) in cells(drawn("changed"), "arm")]
+    assert arms == [f"{steps} steps, {name}" for steps in (50, 4) for name in every]
+    assert "means over 1 targets at 50 steps, 1 targets at 4" in drawn("changed")
+    assert "No row over reworded was measured." in drawn("reworded")
 
 
 def test_the_base_is_given_or_measured_or_the_default(tmp_path, monkeypatch):

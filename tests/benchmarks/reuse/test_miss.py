@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.reuse import miss
 from benchmarks.reuse.miss import PLAIN, Taken, check, rounds, row
-from benchmarks.reuse.tables import miss as table
+from benchmarks.reuse.tables import TABLES
 from chorus_jax.engine import Ledger
 from chorus_jax.request import Request
 
@@ -22,7 +22,8 @@ class StandIn:
         self.deleted = []
         store = SimpleNamespace(delete=self.deleted.append)
         self.cache = SimpleNamespace(store=store)
-        self.prompts = SimpleNamespace(forget=lambda: clock.notes.append("forget"))
+        forget = lambda: clock.notes.append("forget")
+        self.model = SimpleNamespace(forget_prompts=forget)
 
     def __call__(self, request):
         self.clock.pass_by(self.name, self.seconds)
@@ -102,6 +103,8 @@ def test_ratios_are_of_pairs_and_the_table_has_both_caches(clock):
     made = row("miss", loaded(clock), 7, found)
     assert (made["seconds"], made["baseline_seconds"]) == (4.0, 2.0)
     assert (made["ratio"], made["admit_seconds"]) == (2.0, 0.4)
-    lines = table([made, {**made, "row": "miss_folder"}]).splitlines()[2:]
-    told = "7 | 4 | 2 | 2 | 0.4 |"
-    assert lines == [f"| 4 | in memory | {told}", f"| 4 | in a folder | {told}"]
+    assert made["entries"] == 7
+    both = [made, {**made, "row": "miss_folder"}]
+    lines = TABLES["miss"].draw(both).splitlines()[2:]
+    figures = "| 4 | 2 | 2 | 0.4 |"
+    assert lines == [f"| 4 steps, in {x} {figures}" for x in ("memory", "a folder")]

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.lib.timing import Timing
 from benchmarks.reuse.regions import CASES, WHOLE, row
-from benchmarks.reuse.tables import regions as table
+from benchmarks.reuse.tables import TABLES
 
 TILES = 320
 COMPUTED = {
@@ -21,10 +21,10 @@ def test_every_case_runs_what_it_says():
     assert {name: case.computed for name, case in CASES.items()} == pytest.approx(
         COMPUTED
     )
-    region = CASES["active_0.5_halo"].region
+    region = CASES["active_0.5_halo"].plan.region
     assert (region.core, region.halo) == (120, 40)
-    kinds = {type(case.region.context).__name__ for case in CASES.values()}
-    assert kinds == {"HeldContext", "SampledContext", "DroppedContext"}
+    contexts = {case.plan.region.context for case in CASES.values()}
+    assert contexts == {"held", "sampled", "dropped"}
 
 
 def test_a_region_step_is_over_the_share_that_is_run():
@@ -34,12 +34,13 @@ def test_a_region_step_is_over_the_share_that_is_run():
     made = row(name, CASES[name], times)
     assert (made["baseline_seconds"], made["seconds"], made["ratio"]) == (1, 0.5, 0.5)
     assert made["over_share"] == pytest.approx(0.5 / 0.5625)
-    assert table([made]).splitlines()[-1] == (
-        "| sampled | 0.5 | 0 | 0.562 | 1280 | 0.5 | 1 | 0.5 | 0.889 |"
-    )
+    assert made["computed"] == 0.5625 and made["tokens"] == 1280
+    shown = TABLES["regions"].draw([made]).splitlines()[-1]
+    assert shown == "| sampled, 0.5 active | 0.5 | 1 | 0.5 | 0.889 |"
 
 
 def test_rows_of_before_are_drawn_too():
     old = {"active": 0.5, "tokens": 1280, "seconds": 0.2, "baseline_seconds": 0.4}
-    shown = table([{**old, "ratio": 0.5, "over_share": 1.0}]).splitlines()[-1]
-    assert shown == "|  | 0.5 |  |  | 1280 | 0.2 | 0.4 | 0.5 | 1 |"
+    rows = [{**old, "ratio": 0.5, "over_share": 1.0}]
+    shown = TABLES["regions"].draw(rows).splitlines()[-1]
+    assert shown == "| 0.5 active | 0.2 | 0.4 | 0.5 | 1 |"

@@ -1,5 +1,6 @@
 """Arms do what is known before, or stop; without reuse the engine is the pipeline."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,17 +8,20 @@ import pytest
 
 from benchmarks.reuse import comparison as chorus_comparison
 from benchmarks.reuse import running as chorus_running
-from benchmarks.reuse.bench import Target
+from benchmarks.reuse.bench import Bench, Target
 from benchmarks.reuse.cases import held_out
 from benchmarks.reuse.comparison import Comparison
 from benchmarks.reuse.running import Fewer, Reusing
-from chorus_jax.engine import Ledger
+from chorus_jax.denoise.state import Chosen
+from chorus_jax.engine import Denoised, Ledger
+from chorus_jax.families.forward import Geometry
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.examples import Prompt
 from configs import shapes
 
+GEOMETRY = Geometry((("video", (5, 8, 8, 16)),), (5, 8, 8), (1, 1, 1), (1, 2, 2))
 POLICY = Policy(50, (Tier(0.6, 20, 40, active=0.5), Tier(0.9, 20, 40)), (20, 40))
 ASKED = Attributes("red", "circle", "small", "left", "gray")
 
@@ -29,12 +33,9 @@ def target(score, rows=32):
 
 @pytest.fixture
 def arm(monkeypatch):
-    monkeypatch.setattr(chorus_running, "Watched", lambda *_: SimpleNamespace())
-    sizes = SimpleNamespace(
-        grid=lambda request: (5, 8, 8), transformer=SimpleNamespace(tile=(1, 2, 2))
-    )
-    bench = SimpleNamespace(pipeline=SimpleNamespace(sizes=sizes), cache=None)
-    bench.tiling = lambda request: chorus_running.Bench.tiling(bench, request)
+    monkeypatch.setattr(chorus_running, "Engine", lambda *_: SimpleNamespace())
+    model = SimpleNamespace(geometry=lambda request: GEOMETRY)
+    bench = Bench(SimpleNamespace(model=model), None, ())
     return Reusing(bench, POLICY)
 
 
@@ -69,6 +70,18 @@ def test_another_run_than_was_known_stops_the_benchmark(arm, ledger):
     arm.check(target(0.5), Ledger("miss", 50, 50.0, 0.5))
 
 
+def test_the_region_is_the_core_unless_all_tokens_were_run(arm):
+    plan = arm.plan(target(0.7))
+    tiles = np.arange(plan.region.tiles)[None]
+    chosen = Chosen(tiles, np.zeros((1, 80)), np.zeros(1), np.array(False))
+    run = Denoised(plan, chosen, np.ones(1))
+    found = arm.region(target(0.7), run)
+    assert found.shape == (5, 8, 8) and found.sum() == 4 * plan.region.core
+    whole = replace(run, chosen=chosen._replace(whole=np.array(True)))
+    assert arm.region(target(0.7), whole) is None
+    assert arm.region(target(0.95), replace(run, chosen=None)) is None
+
+
 def test_fewer_steps_are_the_pipelines():
     asked, seconds = [], {"denoise": 1.0}
 
@@ -76,7 +89,7 @@ def test_fewer_steps_are_the_pipelines():
         asked.append(request.steps)
         return [SimpleNamespace(frames=np.zeros(1), seconds=seconds)]
 
-    bench = SimpleNamespace(pipeline=pipeline, forget=lambda prompt: None)
+    bench = SimpleNamespace(pipeline=pipeline, forget=lambda request: None)
     run = Fewer(bench, {0: 12})(target(0.7))
     assert asked == [12] == [run.ledger.equivalents]
     assert (run.ledger.kind, run.ledger.total) == ("miss", 1.0)

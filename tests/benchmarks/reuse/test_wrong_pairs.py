@@ -1,5 +1,7 @@
 """Pairs that mislead: what differs, what counts as harm."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -37,9 +39,9 @@ def test_a_pair_of_the_same_meaning_cannot_harm():
 class Stub:
     """An engine that embeds by a prompt's length."""
 
-    def prepared(self, request):
+    def query(self, request):
         vector = np.array([len(request.prompt), 1.0], np.float32)
-        return type("Told", (), {"embedding": vector}), None, None
+        return SimpleNamespace(embedding=vector)
 
 
 @pytest.mark.parametrize(

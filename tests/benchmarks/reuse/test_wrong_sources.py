@@ -4,7 +4,6 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from tests.benchmarks.reuse.test_wrong_pairs import pair, scores
 
 from benchmarks.reuse import wrong_sources
 from benchmarks.reuse.tables import wrong_sources as table
@@ -12,6 +11,7 @@ from benchmarks.reuse.wrong_sources import Outcome, keeping, outcomes, right, ro
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policies import NIRVANA, OURS, default_policy
 from configs.shapes import get_config
+from tests.benchmarks.reuse.test_wrong_pairs import pair, scores
 
 
 def test_a_row_counts_hits_and_harm():
@@ -80,7 +80,12 @@ def test_every_way_meets_one_source_and_the_same_noise(monkeypatch):
 def test_the_table_tells_tables_and_looks_apart():
     miss = Outcome(pair(3), Ledger("miss", 50, 50.0), scores(), scores())
     made = row("near", "", [miss], OURS)
-    rows = [{**made, "look": look, "weights": {}} for look in ways(OURS)]
-    shown = [line.split(" | ")[2:5] for line in table(rows).splitlines()[2:]]
-    looks = ("cosine", "second look")
-    assert shown == [[x, y, "0.65"] for x in ("ours", "NIRVANA's") for y in looks]
+    assert made["least"] == 0.65
+    counts = enumerate(ways(OURS))
+    rows = [
+        {**made, "look": look, "hits": hits, "weights": {}} for hits, look in counts
+    ]
+    names = ["source", "cosine", "second_look", "nirvana_cosine", "nirvana_second_look"]
+    head, _, line = table(rows).splitlines()
+    assert head == f"| {' | '.join(names)} |"
+    assert line == "| 50 steps, near | 0 of 0 | 0 of 1 | 0 of 2 | 0 of 3 |"

@@ -11,7 +11,7 @@ from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import Source
-from chorus_jax.families.protocols import Geometry
+from chorus_jax.families.forward import Geometry
 from chorus_jax.intra_request import SkipSteps
 from chorus_jax.intra_request.tea import TeaCache
 from chorus_jax.schedulers import SOLVERS, Euler, explicit

@@ -11,7 +11,7 @@ from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.region import Region
 from chorus_jax.denoise.state import GainTables, Inputs, Source
-from chorus_jax.families.protocols import TRANSFORMER, Geometry, evaluate
+from chorus_jax.families.forward import TRANSFORMER, Geometry, evaluate
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.model import prepare
 from chorus_jax.schedulers import Euler

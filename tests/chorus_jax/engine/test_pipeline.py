@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.denoise import sampler
+from chorus_jax.denoise import loop
 from chorus_jax.devices import sharding
 from chorus_jax.engine.pipeline import Pipeline, timed
 from chorus_jax.families.wan.sizes import Sizes
@@ -37,10 +37,10 @@ def test_seconds_of_one_name_add_up():
     assert seconds["load"] >= 5 > seconds["decode"] >= 0
 
 
-def theirs(diffusers_pipeline, request, shape):
+def theirs(diffusers_pipeline, request, geometry):
     import torch
 
-    noise = sampler.noise(jnp.array([request.seed], jnp.uint32), shape)
+    noise = loop.noise(jnp.array([request.seed], jnp.uint32), geometry)
     latents = torch.from_numpy(np.array(noise.transpose(0, 4, 1, 2, 3)))
     diffusers_pipeline.set_progress_bar_config(disable=True)
     frames = diffusers_pipeline(
@@ -69,7 +69,7 @@ def theirs(diffusers_pipeline, request, shape):
 )
 def test_equals_diffusers(changes, pipeline, diffusers_pipeline):
     request = small(**changes)
-    want = theirs(diffusers_pipeline, request, pipeline.sizes.latent_shape(request))
+    want = theirs(diffusers_pipeline, request, pipeline.model.geometry(request))
     [video] = pipeline(request)
     assert video.frames.shape == want.shape and video.frames.dtype == np.uint8
     difference = np.abs(video.frames.astype(float) - 255 * want)
@@ -109,7 +109,7 @@ def test_progress_counts_every_step(pipeline):
 def test_a_freed_text_encoder_leaves_known_prompts(weights):
     pipeline = Pipeline.load(weights)
     before = pipeline(small())[0]
-    pipeline.free_text_encoder()
+    pipeline.model.free_text_encoder()
     np.testing.assert_array_equal(pipeline(small())[0].frames, before.frames)
     with pytest.raises(ValueError, match="text encoder was freed"):
         pipeline(small("a square"))
@@ -137,16 +137,6 @@ def test_a_long_prompt_says_what_was_cut(pipeline, caplog):
 def test_sizes_that_do_not_divide_name_the_nearest(changes, message, pipeline):
     with pytest.raises(ValueError, match=message):
         pipeline(small(**changes))
-
-
-def test_frames_must_fill_the_patches_too(weights):
-    sizes = Sizes.read(weights)
-    columns = dataclasses.replace(sizes.transformer, patch=(5, 1, 1))
-    sizes = dataclasses.replace(sizes, transformer=columns)
-    assert sizes.grid(small(frames=17)) == (1, 8, 12)
-    assert sizes.grid(small(frames=37)) == (2, 8, 12)
-    with pytest.raises(ValueError, match="17 [+] a multiple of 20, got 9.*nearest: 17"):
-        sizes.grid(small())
 
 
 def test_a_batch_of_different_programs_is_refused(pipeline):
@@ -182,7 +172,7 @@ def test_impossible_requests_are_refused(changes, message):
 
 def test_numbers_that_are_not_finite_are_no_video(weights):
     pipeline = Pipeline.load(weights)
-    kernel = pipeline.transformer.out.linear.kernel
+    kernel = pipeline.model.transformer.out.linear.kernel
     kernel[...] = kernel[...].at[0, 0].set(jnp.nan)
     with pytest.raises(ValueError, match="not finite"):
         pipeline(small())
@@ -195,42 +185,13 @@ def test_over_a_mesh_equals_one_device(weights, pipeline):
     np.testing.assert_allclose(
         split(request)[0].latents, pipeline(request)[0].latents, atol=1e-3
     )
-    before = sampler.denoise._cache_size()
+    before = loop.advance._cache_size()
     for _ in split.stream(dataclasses.replace(request, steps=3)):
         pass
-    assert sampler.denoise._cache_size() == before + 1
+    assert loop.advance._cache_size() == before + 1
     # The mesh is set only while the pipeline computes.
     next(split.stream(request))
     assert jax.sharding.get_abstract_mesh().empty
-
-
-@pytest.mark.parametrize(
-    "axes, changes, message",
-    [
-        (
-            {"context": 4},
-            {"frames": 1, "height": 8},
-            "context=4.* 6 video tokens; 1, 2, 3",
-        ),
-        ({"data": 4}, {}, "data=4.* 2 guidance branches x requests; 1, 2 would"),
-        ({"data": 2}, {"guidance_scale": 1.0}, "data=2.* 1 guidance"),
-        ({"tensor": 4}, {}, "tensor=4.* 2 heads; 1, 2 would"),
-    ],
-)
-def test_a_mesh_that_does_not_divide_is_refused(axes, changes, message, pipeline):
-    mesh = sharding.make_mesh(**axes, devices=jax.devices()[: max(axes.values())])
-    with pytest.raises(ValueError, match=message):
-        pipeline.sizes.check_mesh(mesh, small(**changes), 1)
-
-
-def test_parts_of_different_models_are_refused(weights):
-    sizes = Sizes.read(weights)
-    with pytest.raises(ValueError, match="text_width=16, but the text encoder's width"):
-        wide = dataclasses.replace(sizes.text_encoder, width=32)
-        dataclasses.replace(sizes, text_encoder=wide)
-    with pytest.raises(ValueError, match="in_channels=8, but the latent channels is 4"):
-        other = dataclasses.replace(sizes.transformer, in_channels=8)
-        dataclasses.replace(sizes, transformer=other)
 
 
 def test_a_folder_may_hold_several_transformers(two_transformers, pipeline):
@@ -256,7 +217,7 @@ def test_any_list_of_sigmas_and_bfloat16(weights, pipeline):
     steps = (1.0, 0.75, 0.5, 0.25)
     request = small(steps=steps, solver="euler", guidance_scale=1.0)
     [video], [want] = low(request), pipeline(request)
-    assert low.transformer.out.linear.kernel.dtype == jnp.bfloat16
+    assert low.model.transformer.out.linear.kernel.dtype == jnp.bfloat16
     difference = np.abs(video.frames.astype(float) - want.frames)
     assert 0 < difference.mean() < 2
 
@@ -269,10 +230,10 @@ def test_one_call_and_step_by_step_give_the_same_bytes(pipeline):
 
 
 def test_all_steps_are_one_program(pipeline):
-    before = sampler.denoise._cache_size()
+    before = loop.advance._cache_size()
     for _ in pipeline.stream(small(steps=5)):
         pass
-    assert sampler.denoise._cache_size() == before + 1
+    assert loop.advance._cache_size() == before + 1
 
 
 def test_the_solver_and_shift_are_those_of_the_weights(weights):

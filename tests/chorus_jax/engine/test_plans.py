@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chorus_jax.denoise.stages import StagePlan
+from chorus_jax.denoise.cost import equivalents
+from chorus_jax.denoise.plan import StepPlan, Stretch
 from chorus_jax.engine.plans import (
-    gain_tables,
+    batch_of_one,
     padded,
     planned,
     reached,
@@ -16,12 +17,14 @@ from chorus_jax.engine.plans import (
     source_of,
     usable,
 )
+from chorus_jax.families.forward import Geometry
 from chorus_jax.inter_request.policy.policy import CONTEXTS, Policy, Regions, Tier
 from chorus_jax.inter_request.store import Entry, Statistics
+from chorus_jax.intra_request import EveryStep, SkipSteps
 from chorus_jax.nets.tokens import Tiling
 
-GRID, TILE = (1, 16, 16), (1, 2, 2)
-TILING = Tiling(GRID, TILE)
+
+TILING = Tiling((1, 16, 16), (1, 2, 2))
 TIER = Tier(0.5, 10, 30, active=0.5, key_gain=2.0)
 SHAPE = (1, 2, 2, 1)
 
@@ -49,30 +52,35 @@ def entry(steps=(1, 2, 3), values=(8.0, 6.0, 5.0), final=2.0):
 
 
 def test_a_tier_becomes_a_plan():
-    run = planned(policy(), TIER, GRID, TILE)
-    assert run.stages == StagePlan(50, 10, 30, keep=(10, 20, 30, 40))
-    assert run.stages.kept == (30, 40)
-    assert run.region is not None and run.region.core == 32
-    assert run.equivalents(64) == 1 + 19 * 0.5 + 20
+    plan = planned(policy(), TIER, TILING)
+    assert plan.region is not None and plan.region.core == 32
+    assert plan.stretches == (
+        Stretch(10, 11),
+        Stretch(11, 30, plan.region),
+        Stretch(30, 50),
+    )
+    assert plan.keep == (10, 20, 30, 40) and plan.kept == (30, 40)
+    assert equivalents(plan, 64) == 1 + 19 * 0.5 + 20
 
 
 def test_equivalents_count_halo_and_samples():
     regions = Regions(halo=0.25, open=0.5, context="sampled", sampled=0.25)
-    run = planned(policy(regions=regions), TIER, GRID, TILE)
-    assert run.region is not None
-    assert (run.region.core, run.region.halo) == (24, 8)
-    assert run.region.context.sampled == 8
-    closing = run.region.closing(run.stages.regional)
+    plan = planned(policy(regions=regions), TIER, TILING)
+    assert plan.region is not None
+    assert (plan.region.core, plan.region.halo) == (24, 8)
+    assert plan.region.sampled == 8
+    closing = plan.region.closing(11, 30)
     halo_steps = closing - 11
     want = 1 + 20 + (19 * (24 + 8) + halo_steps * 8) / 64
-    assert run.equivalents(64) == pytest.approx(want)
+    assert equivalents(plan, 64) == pytest.approx(want)
 
 
 def test_steps_are_skipped_where_the_plan_allows_it():
-    wanted = (0, 5, 10, 11, 12, 20, 30, 31, 49)
-    run = planned(policy(skipped=wanted), TIER, GRID, TILE)
-    assert run.stages.skipped == (12, 20, 31, 49)
-    assert run.equivalents(64) == 1 + (19 - 2) * 0.5 + 20 - 2
+    cache = SkipSteps((0, 5, 10, 11, 12, 20, 30, 31, 49))
+    plan = planned(policy(cache=cache, miss_cache=EveryStep()), TIER, TILING)
+    assert {stretch.cache for stretch in plan.stretches} == {cache}
+    # Of these 12, 20, 31 and 49 are skipped: others begin on other tokens.
+    assert equivalents(plan, 64) == 1 + (19 - 2) * 0.5 + 20 - 2
 
 
 def test_all_tiles_or_no_region_steps_are_no_region():
@@ -97,7 +105,7 @@ def test_regions_divide_over_the_devices_as_the_video_does(
     if region is None:
         return
     region.check(TILING)
-    parts = (region.core, region.halo, region.context.sampled)
+    parts = (region.core, region.halo, region.sampled)
     assert all(part * TILING.size % split == 0 for part in parts)
     assert region.core + region.halo >= active * TILING.count - 0.5
 
@@ -119,26 +127,36 @@ def test_key_steps_that_no_tier_begins_and_fills_up_with_are_of_no_use():
 
 
 def test_a_source_starts_goes_and_ends_as_the_entry_did():
-    sigmas = (1.0, 0.9, 0.5, 0.3, 0.0)
-    source = source_of(entry(), StagePlan(4, 1, 3, keep=(1, 2, 3)), sigmas)
-    assert source.start.shape == (1, *SHAPE)
-    assert float(source.start.mean()) == 8 and float(source.end.mean()) == 5
-    assert float(source.velocity.mean()) == pytest.approx((6 - 8) / (0.5 - 0.9))
+    sigmas, geometry = (
+        (1.0, 0.9, 0.5, 0.3, 0.0),
+        Geometry((("video", SHAPE),), (1, 2, 2), (1, 1, 1), (1, 1, 1)),
+    )
+
+    def source(first, last, keep):
+        plan = StepPlan.staged(4, first, last, None, keep=keep)
+        return source_of(entry(), plan, Tier(0.5, first, last), sigmas, geometry)
+
+    usual = source(1, 3, (1, 2, 3))
+    assert usual.start.shape == (1, *SHAPE)
+    assert float(usual.start.mean()) == 8 and float(usual.end.mean()) == 5
+    assert float(usual.velocity.mean()) == pytest.approx((6 - 8) / (0.5 - 0.9))
     # The velocity is of the key steps of the plan, whatever else there is.
-    other = source_of(entry(), StagePlan(4, 1, 3, keep=(1, 3)), sigmas)
+    other = source(1, 3, (1, 3))
     assert float(other.velocity.mean()) == pytest.approx((5 - 8) / (0.3 - 0.9))
-    last = source_of(entry(), StagePlan(4, 3, 3, keep=(1, 2, 3)), sigmas)
+    last = source(3, 3, (1, 2, 3))
     assert float(last.velocity.mean()) == pytest.approx((2 - 5) / (0 - 0.3))
 
 
-def test_gains_are_for_differing_tokens_and_none_if_all_are_one():
-    stages, mask = StagePlan(4, 1, 3), np.array([False, True])
-    assert gain_tables(stages, Tier(0.5, 1, 3), 0.0, mask, 4) is None
-    tables = gain_tables(stages, Tier(0.5, 1, 3, key_gain=2.0), 0.0, mask, 4)
-    assert tables is not None and tables.key.shape == (4, 1, 4)
-    np.testing.assert_allclose(tables.key[:, 0, 1], [1, 2, 1.5, 1])
-    np.testing.assert_allclose(tables.key[:, 0, (0, 2, 3)], 1)
-    np.testing.assert_allclose(tables.output, 1)
+def test_stored_latents_of_two_streams_are_those_of_a_batch():
+    streams = (("video", SHAPE), ("sound", (3, 2)))
+    geometry = Geometry(streams, (1, 2, 2), (1, 1, 1), (1, 1, 1))
+    rng = np.random.default_rng(0)
+    latents = {n: rng.normal(size=s).astype(np.float32) for n, s in streams}
+    stored = geometry.packed(latents)
+    assert stored.shape == (1, 1, 1, 10)
+    batch = batch_of_one(stored, geometry)
+    for name, array in latents.items():
+        np.testing.assert_array_equal(batch[name], array[None])
 
 
 @pytest.mark.parametrize("rows, want", [(1, [True]), (2, [True, False]), (3, 3)])

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from chorus_jax.families.protocols import Held
+from chorus_jax.families.forward import Held
 from chorus_jax.schedulers import Euler
 
 

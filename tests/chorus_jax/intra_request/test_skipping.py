@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from chorus_jax.families.protocols import Forward, Held
+from chorus_jax.families.forward import Forward, Held
 from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
 from chorus_jax.schedulers import Euler
 from tests.chorus_jax.intra_request.fake import FakeForward, run

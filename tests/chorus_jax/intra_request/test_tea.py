@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chorus_jax.families.protocols import Held
+from chorus_jax.families.forward import Held
 from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.intra_request.tea import PUBLISHED, TeaCache, TeaState
-from tests.chorus_jax.intra_request.fake import FakeForward, run
 from chorus_jax.schedulers import Euler
+from tests.chorus_jax.intra_request.fake import FakeForward, run
 
 CHANGE = TeaCache(0.1, (1.0, 0.0))
 

@@ -27,8 +27,9 @@ RED, BLUE = ASKED[0].prompt, ASKED[5].prompt
 @pytest.fixture(scope="module")
 def pipeline(weights):
     made = Pipeline.load(weights)
-    transformer = replace(made.sizes.transformer, tile=(1, 2, 2))
-    made.sizes = replace(made.sizes, transformer=transformer)
+    sizes = made.model.sizes
+    transformer = replace(sizes.transformer, tile=(1, 2, 2))
+    made.model.sizes = replace(sizes, transformer=transformer)
     return made
 
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from chorus_jax.families.protocols import TextGains
+from chorus_jax.families.forward import TextGains
 from chorus_jax.families.wan.attention import Context, Keys
 from chorus_jax.families.wan.conditions import (
     Times,

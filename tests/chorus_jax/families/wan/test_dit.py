@@ -9,7 +9,7 @@ from diffusers import WanTransformer3DModel
 from flax import nnx
 
 from chorus_jax import checkpoints
-from chorus_jax.families.protocols import evaluate
+from chorus_jax.families.forward import evaluate
 from chorus_jax.families.wan.attention import Context
 from chorus_jax.families.wan.conditions import WanConditions
 from chorus_jax.families.wan.config import WanConfig

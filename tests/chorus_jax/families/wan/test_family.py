@@ -1,12 +1,12 @@
-"""What is said of attention is what would run."""
+"""Wan as the registry lists it; what is said of attention is what would run."""
 
 from dataclasses import replace
 
 import pytest
 
-from chorus_jax.cli.info import attention_lines
 from chorus_jax.devices import sharding
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.family import attention_lines
 from kernels_pallas import dispatch
 
 WAN = WanConfig.t2v_1_3b()

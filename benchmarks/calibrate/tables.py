@@ -1,0 +1,123 @@
+"""The tables of what policies were measured by."""
+
+from collections.abc import Callable
+from statistics import median
+
+from benchmarks.calibrate import tried
+from benchmarks.lib.rows import table
+from benchmarks.lib.tables import (
+    Draw,
+    Row,
+    Rows,
+    Table,
+    check_one_model,
+    columns,
+    with_steps,
+)
+
+
+def of_pairs(row: Row) -> bool:
+    """Whether a row is of pairs, over a ladder of reuse."""
+    return "lost_at" in row
+
+
+def lost(*steps: int) -> Draw:
+    """Draws what is lost of each attribute where the first so many steps are taken over
+    and all tokens are run."""
+
+    def draw(rows: Rows) -> str:
+        check_one_model(rows)
+        lines = [
+            {
+                "lost of": row["row"],
+                **{f"{n}": row["lost_at"].get(f"{n}") for n in steps},
+            }
+            for row in rows
+        ]
+        return table(lines, list(lines[0]))
+
+    return draw
+
+
+def beyond(rows: Rows) -> str:
+    """Of each region: what is lost of an attribute, and how far the videos differ
+    beyond it (the least, the median, the most)."""
+    check_one_model(rows)
+    lines = []
+    for row in rows:
+        line = {"lost of": row["row"]}
+        for rung, far in row["beyond"].items():
+            line[rung] = row["lost_at"][rung]
+            spread = (min(far), median(far), max(far))
+            line[f"beyond {rung}"] = " / ".join(f"{value:.2f}" for value in spread)
+        lines.append(line)
+    return table(lines, list(lines[0]))
+
+
+def limit(row: Row) -> str:
+    """The steps and the limit of a row."""
+    return f"{row['steps']} steps, {row['limit']:g}"
+
+
+def split(row: Row) -> str:
+    """The steps and the targets that a row is over."""
+    return f"{row['steps']} steps, {row['split']}"
+
+
+def of_chosen(over: str) -> Callable[[Row], bool]:
+    """A test of a row: whether it is of a chosen policy, over hits of this kind."""
+    return lambda row: row["row"] == "chosen" and row["over"] == over
+
+
+def of_limits(row: Row) -> bool:
+    """Whether a row is of a limit of regions."""
+    return row["split"] == "limit"
+
+
+def has_regions(row: Row) -> bool:
+    """Whether a row is of pairs with regions."""
+    return of_pairs(row) and any(row.get("beyond", {}).values())
+
+
+def of_steps(steps: int) -> Callable[[Row], bool]:
+    """A test of a row of pairs by its number of steps."""
+    return lambda row: of_pairs(row) and row["steps"] == steps
+
+
+CALIBRATE = "benchmarks.calibrate"
+TABLES = {
+    "sensitivity": Table(
+        CALIBRATE,
+        "calibrate",
+        columns("pairs", "right", "lost", "sensitivity", row=with_steps),
+        of_pairs,
+    ),
+    "lost_50": Table(CALIBRATE, "calibrate", lost(5, 10, 20, 30), of_steps(50)),
+    "lost_4": Table(CALIBRATE, "calibrate", lost(1, 2, 3), of_steps(4)),
+    "beyond": Table(CALIBRATE, "calibrate", beyond, has_regions),
+    "limits": Table(
+        CALIBRATE,
+        "calibrate",
+        columns(
+            *("targets", "equivalents", "accuracy_changed_loss", "detail_loss"),
+            row=limit,
+        ),
+        of_limits,
+    ),
+    "calibrated_changed": Table(
+        CALIBRATE,
+        "calibrate",
+        columns(
+            *("targets", "equivalents", "accuracy_changed_loss", "detail_loss"),
+            row=split,
+        ),
+        of_chosen("changed"),
+    ),
+    "calibrated_reworded": Table(
+        CALIBRATE,
+        "calibrate",
+        columns(*("targets", "equivalents", "accuracy_loss", "detail_loss"), row=split),
+        of_chosen("reworded"),
+    ),
+    "tried": Table(CALIBRATE, "calibrate_tried", tried.summary),
+}

@@ -1,0 +1,114 @@
+"""The tables of the model's own quality and speed."""
+
+from collections.abc import Sequence
+
+from benchmarks.lib.tables import (
+    Row,
+    Rows,
+    Table,
+    check_one_model,
+    columns,
+    named,
+    transposed,
+)
+
+SPLITS = ("held_out", "seen")
+ATTRIBUTES = ("colour", "shape", "size", "motion", "background")
+
+
+def of_samples(name: str) -> bool:
+    """Whether a row of this name is of samples of a split."""
+    return name.startswith(SPLITS)
+
+
+def of_vae(name: str) -> bool:
+    """Whether a row of this name is of the VAE alone."""
+    return name == "vae"
+
+
+def split_and_steps(row: Row) -> str:
+    """What a row of samples is of."""
+    split = row["row"].split()[0].replace("_", " ")
+    return f"{split}, {row['steps']} steps, {row['prompts']} prompts"
+
+
+def in_order(rows: Rows) -> Rows:
+    """The rows of samples, most steps first."""
+    samples = [row for row in rows if of_samples(row["row"])]
+    return sorted(samples, key=lambda row: (-row["steps"], row["row"]))
+
+
+def quality(rows: Rows) -> str:
+    """What samples show and take; the row of the VAE is of the same model."""
+    check_one_model(rows)
+    names = ("accuracy", "render_db", "detail", "seconds")
+    return columns(*names, row=split_and_steps)(in_order(rows))
+
+
+def attributes(rows: Rows) -> str:
+    """How often each attribute of samples is right."""
+    names = [f"accuracy_{name}" for name in ATTRIBUTES]
+    return transposed(in_order(rows), names, split_and_steps)
+
+
+def steps(rows: Rows) -> str:
+    """The same prompts over fewer and fewer steps."""
+    rising = sorted(rows, key=lambda row: row["steps"])
+    return columns("accuracy", "detail", "render_db")(rising)
+
+
+def training(rows: Rows) -> str:
+    """Held-out samples as the model sees more clips."""
+    rising = sorted(rows, key=lambda row: row["clips"])
+    return columns("accuracy", "accuracy_motion", "render_db", "excess")(rising)
+
+
+def with_detail_of_vae(rows: Sequence[Row]) -> Rows:
+    """The rows, those of samples with their detail over that of the same VAE alone."""
+    alone = {row["weights"]["vae"]: row["detail"] for row in rows if of_vae(row["row"])}
+
+    def joined(row: Row) -> Row:
+        detail = alone.get(row["weights"]["vae"])
+        if of_vae(row["row"]) or not detail:
+            return row
+        return {**row, "detail_of_vae": row["detail"] / detail}
+
+    return [joined(row) for row in rows]
+
+
+QUALITY = "benchmarks.model.quality"
+TABLES = {
+    "quality": Table(
+        QUALITY,
+        "quality",
+        quality,
+        named(lambda name: of_samples(name) or of_vae(name)),
+    ),
+    "attributes": Table(QUALITY, "quality", attributes, named(of_samples)),
+    "steps": Table(
+        QUALITY, "quality", steps, named(lambda name: name.startswith("steps "))
+    ),
+    "vae": Table(
+        QUALITY,
+        "quality",
+        columns("prompts", "psnr", "ssim", "detail"),
+        named(of_vae),
+    ),
+    "training": Table("benchmarks.model.training", "training", training),
+    "diffusers": Table(
+        "benchmarks.model.denoise",
+        "denoise",
+        columns("seconds", "baseline_seconds", "ratio", "error"),
+        named(lambda name: name.startswith(("forward_", "run_"))),
+    ),
+    "command": Table(
+        "benchmarks.model.command",
+        "command",
+        columns("cold_seconds", "seconds", "spread", "runs"),
+    ),
+    "aot": Table(
+        "benchmarks.model.aot",
+        "aot",
+        columns("mesh", "total_gib", "chip_gib", "compile_seconds"),
+    ),
+}

@@ -1,0 +1,41 @@
+"""Rows name the device they are of, and replace those of the same device."""
+
+import pytest
+
+from benchmarks.lib import rows
+
+
+@pytest.fixture
+def processor(tmp_path, monkeypatch):
+    """A machine of two cores whose cpuinfo is this."""
+
+    def make(text):
+        path = tmp_path / "cpuinfo"
+        path.write_text(text)
+        monkeypatch.setattr(rows, "CPU", path)
+        monkeypatch.setattr(rows.os, "sched_getaffinity", lambda _: {0, 1})
+
+    return make
+
+
+CPUINFO = "model name\t: AMD EPYC\nflags\t\t: fpu sse2 avx512f avx2 avx512_vnni\n\n"
+
+
+def test_a_device_names_its_instruction_sets(processor):
+    processor(2 * CPUINFO)
+    assert rows.device() == "2 cores of AMD EPYC (avx2, avx512f, avx512_vnni)"
+    processor("model name\t: Old\nflags\t\t: fpu sse2\n")
+    assert rows.device() == "2 cores of Old"
+
+
+def test_rows_without_instruction_sets_are_replaced_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "RESULTS", tmp_path)
+    monkeypatch.setattr(rows, "commit", lambda: "abc")
+    for device in ("2 cores of A", "2 cores of B", "2 cores of A (avx2)"):
+        monkeypatch.setattr(rows, "device", lambda device=device: device)
+        rows.update("quality", [{"row": "vae"}])
+    found = [row["device"] for row in rows.load("quality")]
+    assert found == ["2 cores of B", "2 cores of A (avx2)"]
+    monkeypatch.setattr(rows, "device", lambda: "2 cores of B (avx2)")
+    rows.save("quality", [])
+    assert [row["device"] for row in rows.load("quality")] == ["2 cores of A (avx2)"]
