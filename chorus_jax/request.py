@@ -106,7 +106,7 @@ class Request:
         return method(explicit(self.steps, self.shift))
 
     def program(self) -> dict[str, object]:
-        """What decides the compiled program: requests of a batch must agree on it."""
+        """The fields that decide the compiled program; a batch must agree on them."""
         names = ("frames", "height", "width", "steps", "solver", "shift", "guided")
         return {name: getattr(self, name) for name in names}
 

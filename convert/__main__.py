@@ -17,7 +17,7 @@ from convert.export import TRANSFORMER, export, left_out, open_parts
 from convert.family import WAN
 from convert.source import open_source
 
-Begun = Callable[[Path], None]  # is called with a folder before it is written
+OnStart = Callable[[Path], None]  # is called with a folder before it is written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,26 +25,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(_parser().parse_args(arguments), "error", lambda _: None)
 
 
-def command(name: str, arguments: Sequence[str], begun: Begun) -> int:
+def command(name: str, arguments: Sequence[str], on_start: OnStart) -> int:
     """Runs `chorus convert` or `chorus export`; returns the exit code.
 
     Args:
         name: `convert` or `export`.
         arguments: those after the name.
-        begun: is called with the folder that will be written.
+        on_start: is called with the folder that will be written.
     """
     what = {"convert": CONVERT, "export": EXPORT}[name]
     parser = argparse.ArgumentParser(prog=f"chorus {name}", description=what)
     add = {"convert": _add_wan, "export": _add_export}[name]
     add(parser)
-    return _run(parser.parse_args(arguments), "chorus", begun)
+    return _run(parser.parse_args(arguments), "chorus", on_start)
 
 
-def _run(options: argparse.Namespace, prefix: str, begun: Begun) -> int:
+def _run(options: argparse.Namespace, prefix: str, on_start: OnStart) -> int:
     # Orbax warns that there is nothing to merge, which is what we ask for.
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
-        begun(options.folder)
+        on_start(options.folder)
         options.run(options)
     except (ValueError, OSError) as error:
         print(f"{prefix}: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`chorus cache DIR`: lists, checks and deletes what a cache folder holds."""
+"""`chorus cache DIR`: lists, checks and deletes the entries of a cache folder."""
 
 import argparse
 import time
@@ -110,7 +110,7 @@ def mib(rows: Sequence[Row]) -> str:
 
 
 def ago(when: float) -> str:
-    """How long ago a time was, in its largest unit."""
+    """The age of a time, in its largest unit."""
     seconds = max(time.time() - when, 0.0)
     size, unit = next((unit for unit in UNITS if seconds >= unit[0]), UNITS[-1])
     return f"{seconds / size:.0f} {unit}"

@@ -18,7 +18,7 @@ SUFFIX = ".recipe.json"
 
 @dataclass(frozen=True)
 class Note:
-    """What a recipe stands for.
+    """A recipe in words.
 
     Attributes:
         model: the name of the weights and of the transformer.

@@ -1,4 +1,4 @@
-"""The cache options of `chorus generate`: the cache, what it may do, its policies."""
+"""The cache options of `chorus generate`: cache, permissions and policies."""
 
 import argparse
 from dataclasses import replace
@@ -33,7 +33,7 @@ def check(options: argparse.Namespace) -> None:
 
 
 def reuse_of(options: argparse.Namespace) -> Reuse:
-    """What each request lets the cache do."""
+    """The permissions of each request on the cache."""
     mode = "off" if options.cache is None else options.cache_mode or "both"
     return Reuse(
         read=mode in ("both", "read"),

@@ -21,7 +21,7 @@ BY_STEPS, OTHERWISE = {4: "shapes_4step"}, "shapes"
 
 @dataclass(frozen=True)
 class Choice:
-    """What runs.
+    """The model and the settings of a command.
 
     Attributes:
         folder: the weights.
@@ -41,7 +41,8 @@ class Choice:
 def choose(
     weights: str | Path | None, config: str | None, given: Mapping[str, Any]
 ) -> Choice:
-    """What runs; without a config, with the defaults of the weights.
+    """Resolves weights, config and given fields; without a config the weights'
+    defaults are taken.
 
     Args:
         weights: a converted folder, or the name of shipped weights; None for those of
@@ -63,7 +64,7 @@ def choose(
 
 
 def of_shipped(given: Mapping[str, Any]) -> Choice:
-    """What the shipped weights run, by the number of steps."""
+    """The choice for the shipped weights, by the number of steps."""
     name = BY_STEPS.get(given.get("steps", 0))
     if name is not None:
         # Its sigmas are its own: a solver would space as many steps differently.
@@ -77,7 +78,7 @@ def of_shipped(given: Mapping[str, Any]) -> Choice:
 def of_config(
     config: Config, weights: str | Path | None, given: Mapping[str, Any]
 ) -> Choice:
-    """What a config runs, with these weights or those that it names."""
+    """The choice of a config, with the weights given or named by it."""
     if weights is None and config.weights is None:
         raise ValueError(
             f"--config {config.name} is for weights that are not shipped: give "
@@ -95,7 +96,7 @@ def of_config(
 
 
 def warn_untrained(config: Config, request: Request) -> None:
-    """Warns of what the shipped weights of a config were not trained on.
+    """Warns of settings that the shipped weights of a config were not trained on.
 
     They were trained for the config that has their name, and a distilled transformer
     for the schedule of its own.

@@ -1,4 +1,4 @@
-"""What is removed or completed before an interrupted command ends."""
+"""Cleanups of an interrupted command: half-written files are removed or completed."""
 
 import fcntl
 import os

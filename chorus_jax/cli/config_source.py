@@ -71,11 +71,11 @@ class ConfigSource:
         try:
             exec(compile(self.text, str(self.path), "exec"), module.__dict__)
         except (Exception, SystemExit) as error:
-            raise ValueError(self.said(error)) from error
+            raise ValueError(self.message(error)) from error
         return module
 
     def call(self, module: ModuleType, name: str) -> Any:
-        """What a function of the module returns; None if there is none.
+        """Calls a function of the module; returns None if there is none.
 
         Raises:
             ValueError: for any error in it.
@@ -86,7 +86,7 @@ class ConfigSource:
         try:
             return function()
         except (Exception, SystemExit) as error:
-            raise ValueError(self.said(error)) from error
+            raise ValueError(self.message(error)) from error
 
     def value(self, module: ModuleType, name: str, kind: type, what: str) -> Any:
         """A global of the module, None if it is unset. ValueError for another type."""
@@ -95,7 +95,7 @@ class ConfigSource:
             raise ValueError(f"{self.place(name)}: {name} is {what}, got {value!r}")
         return value
 
-    def said(self, error: BaseException) -> str:
+    def message(self, error: BaseException) -> str:
         """An error in one line, with the last line of this file that led to it."""
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame.lineno for frame in frames if frame.filename == str(self.path)]

@@ -24,7 +24,7 @@ def forward(name: str, arguments: Sequence[str], interruption: Interruption) -> 
     package("convert")
     commands = importlib.import_module("convert.__main__")
 
-    def begun(folder: Path) -> None:
+    def on_start(folder: Path) -> None:
         interruption.cleanups.append(cleanups.half_written_checkpoint(folder))
 
-    return commands.command(name, arguments, begun)
+    return commands.command(name, arguments, on_start)

@@ -20,7 +20,7 @@ from chorus_jax.request import Request
 
 @dataclass(frozen=True)
 class Run:
-    """All that a command asks for, checked.
+    """A command's options, resolved and checked.
 
     Attributes:
         options: as they were given.
@@ -38,7 +38,7 @@ class Run:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "Run":
-        """What the options ask for. ValueError or OSError for what cannot be done."""
+        """Resolves options. ValueError or OSError for what cannot be done."""
         caching.check(options)
         jobs = jobs_of(options)
         files = outputs.outputs_of(options.out, jobs, options.json)
@@ -108,7 +108,7 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
 
 
 def cleanups_of(run: Run) -> list[Callable[[], None]]:
-    """What is removed if the process is interrupted, the last first."""
+    """The cleanups of an interrupted run; the last is called first."""
     folders = {files.video.parent for files in run.files}
     cache = run.options.cache
     records = [] if cache is None else [cleanups.half_written_records(cache)]

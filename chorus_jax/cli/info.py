@@ -46,7 +46,7 @@ def lines(weights: Path | None) -> Iterator[tuple[str, str]]:
 
 
 def weight_lines(folder: Path) -> Iterator[tuple[str, str]]:
-    """What a checkpoint folder holds, and how it will be computed here."""
+    """The parts of a checkpoint folder and how they are computed here."""
     card = checkpoints.Card.read(folder)
     yield "weights", f"{folder} ({card.family})"
     yield "fingerprint", card.fingerprint

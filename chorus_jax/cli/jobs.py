@@ -1,4 +1,4 @@
-"""What `chorus generate` makes: prompts and seeds, a video for each pair."""
+"""The videos of `chorus generate`: one per prompt and seed."""
 
 import argparse
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Job:
 
 
 def jobs_of(options: argparse.Namespace) -> list[Job]:
-    """All videos that the options ask for: for each prompt one per seed.
+    """All jobs of a command: for each prompt one per seed.
 
     Raises:
         ValueError: if there is no prompt, or no whole number of videos.

@@ -1,4 +1,4 @@
-"""Where videos go: the names of several, checked before the run."""
+"""The files of videos, named and checked before the run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ def named(out: Path, number: int, job: Job, count: int) -> Path:
 
 
 def check(outputs: list[Output], fps: int) -> None:
-    """Raises what writing would, before there is a video.
+    """Raises the errors of writing before there is a video.
 
     Raises:
         ValueError: for a folder, an unknown suffix or an impossible rate.
@@ -64,5 +64,5 @@ def check(outputs: list[Output], fps: int) -> None:
             if path.is_dir():
                 raise ValueError(f"{path} is to be written, but is a folder")
     for parent in {output.video.parent for output in outputs}:
-        first = next(each for each in outputs if each.video.parent == parent)
+        first = next(x for x in outputs if x.video.parent == parent)
         video.check(first.video, fps)

@@ -1,4 +1,4 @@
-"""What `chorus generate` says and writes of its videos besides their frames."""
+"""The lines, metadata and JSON files of `chorus generate`."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ SHORT = 60  # characters of a negative prompt that are shown
 
 
 def chosen(choice: Choice, cache: str, step_cache: str | None) -> Iterator[str]:
-    """What was chosen, a line for each thing, before the run."""
+    """Model, settings, size and cache, one per line, for before the run."""
     request, card = choice.request, Card.read(choice.folder)
     size = f"{request.frames} frames of {request.width}x{request.height} pixels"
     rows = {
@@ -52,7 +52,13 @@ def shortened(text: str) -> str:
 
 
 def ledger_line(path: Path, result: Result, reading: bool) -> str:
-    """What became of a request, in one line; `reading` if a cache was looked into."""
+    """Seed, outcome and seconds of a request in one line.
+
+    Args:
+        path: of its video.
+        result: of the engine.
+        reading: whether a cache was looked into.
+    """
     ledger = result.ledger
     seconds = ", ".join(f"{part} {took:.1f} s" for part, took in ledger.seconds.items())
     seed = result.video.request.seed
@@ -61,12 +67,12 @@ def ledger_line(path: Path, result: Result, reading: bool) -> str:
 
 
 def computed(ledger: Ledger) -> str:
-    """What was computed, in words."""
+    """The computed steps in words."""
     return f"{ledger.equivalents:g} of {ledger.steps} steps computed"
 
 
 def outcome(ledger: Ledger) -> str:
-    """What was reused and computed, in words."""
+    """Reuse and computation of a request in words."""
     if ledger.kind == "exact":
         return "exact repeat, no step computed"
     score = "" if ledger.score is None else f" (score {ledger.score:.2f})"

@@ -19,7 +19,7 @@ MOST = 2**62
 @no_type_check
 @dataclass
 class Cache:
-    """What earlier requests left, and how it is found again.
+    """The work of earlier requests, and the search for it.
 
     Attributes:
         store: the entries, in memory and on disk.

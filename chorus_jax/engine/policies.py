@@ -1,4 +1,4 @@
-"""Which policy serves a request: one that was measured on the weights, or a default."""
+"""Chooses a request's policy: one measured on the weights, or the default."""
 
 import functools
 import logging
@@ -25,7 +25,7 @@ def scaled(policy: Policy) -> Policies:
 
 
 def sampler_of(request: Request) -> Sampler:
-    """What a request says of its sampler that measurements depend on."""
+    """The sampler settings of a request that measurements depend on."""
     return Sampler(request.solver, float(request.shift), float(request.guidance_scale))
 
 

@@ -1,4 +1,4 @@
-"""What one request lets the cache do, and how it is watched and stopped."""
+"""A request's permissions on the cache, and how it is watched and stopped."""
 
 import hashlib
 import threading
@@ -20,7 +20,7 @@ class StoppedError(Exception):
 @no_type_check
 @dataclass(frozen=True, eq=False)
 class Reuse:
-    """What a request lets the cache do.
+    """A request's permissions on the cache.
 
     Attributes:
         read: whether it may begin from an earlier request's latents.

@@ -91,7 +91,7 @@ class VideoModel(Protocol):
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a model runs with where nothing else is asked.
+    """The settings of a model where a request gives no others.
 
     Attributes:
         request: a request without its prompt.
@@ -111,7 +111,7 @@ class Family(Protocol):
     Attributes:
         name: that of checkpoints' cards.
         fps: the frames per second of its videos.
-        published: what its published models run with, by name.
+        published: the settings of its published models, by name.
     """
 
     name: str
@@ -128,7 +128,7 @@ class Family(Protocol):
         reads no weights."""
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
-        """What a folder's model runs with: as published if it is recognised."""
+        """The settings of a folder's model, as published if it is recognised."""
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts of a folder that can be run in place of the usual transformer."""

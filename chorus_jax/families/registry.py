@@ -30,7 +30,7 @@ def load(folder: str | Path, options: LoadOptions = LoadOptions()) -> VideoModel
 
 
 def published(name: str) -> Defaults:
-    """What a published model runs with, such as `Wan 2.1 T2V-14B`.
+    """The settings of a published model, such as `Wan 2.1 T2V-14B`.
 
     Raises:
         ValueError: for a name that there is not, listing those there are.

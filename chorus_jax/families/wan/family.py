@@ -54,7 +54,7 @@ class WanFamily:
         )
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
-        """What a folder's model runs with: as published if it is recognised."""
+        """The settings of a folder's model, as published if it is recognised."""
         card = checkpoints.Card.read(folder).of_family(self.name)
         config = checkpoints.config_from(WanConfig, card.part(transformer).config)
         return defaults_of(config, transformer, card.scheduler)

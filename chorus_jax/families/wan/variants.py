@@ -1,4 +1,4 @@
-"""Published Wan models: what they are recognised by, and what they are run with."""
+"""Published Wan models: sizes that identify them, and their default settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -29,8 +29,8 @@ class Variant:
 
     Attributes:
         name: as its authors call it.
-        sizes: fields of its `WanConfig` by which it is recognised.
-        defaults: what it is run with.
+        sizes: fields of its `WanConfig` that identify it.
+        defaults: its settings.
         part: the part of a checkpoint folder that it is.
     """
 
@@ -47,8 +47,8 @@ class Variant:
 
 def sizes(heads: int, depth: int, mlp_width: int, channels: int) -> dict[str, int]:
     """The sizes that tell a text-to-video Wan from others."""
-    both = {"in_channels": channels, "out_channels": channels}
-    return {"heads": heads, "depth": depth, "mlp_width": mlp_width, **both}
+    streams = {"in_channels": channels, "out_channels": channels}
+    return {"heads": heads, "depth": depth, "mlp_width": mlp_width, **streams}
 
 
 T2V_1_3B = Variant(
@@ -97,7 +97,7 @@ PUBLISHED = {variant.name: variant.defaults for variant in (T2V_1_3B, T2V_14B)}
 def defaults_of(
     config: WanConfig, part: str, scheduler: Mapping[str, Any] | None
 ) -> Defaults:
-    """What a model runs with.
+    """The default settings of a model.
 
     Args:
         config: of its transformer.
