@@ -11,8 +11,8 @@ A name is imported when it is first used: `import chorus_jax` alone loads no jax
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as typing's, which takes longer to import than the rest
 if TYPE_CHECKING:
     from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
     from chorus_jax.engine.loading import load
@@ -37,7 +37,7 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version
 
