@@ -75,22 +75,22 @@ def calibrate(options: argparse.Namespace) -> None:
     elif options.policy is None:
         begin, measured = looking(loaded, begin, options.pairs)
         rows.update("calibrate", [{**row, **what} for row in measured], KEY)
-    found = Calibration.of(loaded, begin, options)
-    starts = [found.moves.keeping(begin)]
+    calibration = Calibration.of(loaded, begin, options)
+    starts = [calibration.moves.keeping(begin)]
     if options.policy is None:
-        begin = limiting(found, begin, what | loaded.told)
-        starts = calibrate_start.starts(found.runs, found.moves, begin)
+        begin = limiting(calibration, begin, what | loaded.facts)
+        starts = calibrate_start.starts(calibration.runs, calibration.moves, begin)
     # First, so that what reuse costs is on record even if no policy holds.
     first = {"full": Policy(steps, (), ()), "start": starts[-1]}
-    record(found, first, what | loaded.told)
-    search = found.searched(starts[-1], 60 * options.minutes)
-    record_tried(search, what | loaded.told)
-    policy = found.chosen(starts, search)
+    record(calibration, first, what | loaded.facts)
+    search = calibration.searched(starts[-1], 60 * options.minutes)
+    record_tried(search, what | loaded.facts)
+    policy = calibration.chosen(starts, search)
     path = options.out or calibrated_file(name, steps)
     path.parent.mkdir(exist_ok=True)
     prints, sampler = loaded.pipeline.fingerprints, sampler_of(loaded.request)
     policy_file.write(path, Measured(kept(policy), prints, sampler))
-    record(found, {"chosen": policy}, what | loaded.told)
+    record(calibration, {"chosen": policy}, what | loaded.facts)
     print(path)
 
 
@@ -98,21 +98,23 @@ def looking(
     loaded: Loaded, policy: Policy, count: int
 ) -> tuple[Policy, list[dict[str, Any]]]:
     """The policy with a look that was measured on so many pairs, and rows of these."""
-    found = list(calibrate_look.pairs(loaded, count))
-    sensitivity = calibrate_look.fitted(found)
+    pairs = list(calibrate_look.pairs(loaded, count))
+    sensitivity = calibrate_look.fitted(pairs)
     look = SecondLook(WEIGHT, sensitivity)
     rungs = [*calibrate_look.ladder(loaded.steps)]
-    told = calibrate_look.told(found, sensitivity, rungs)
-    common = {"split": "look", "over": "pairs", **loaded.told}
-    measured = [{**row, **common} for row in told]
+    attributes = calibrate_look.rows_of(pairs, sensitivity, rungs)
+    common = {"split": "look", "over": "pairs", **loaded.facts}
+    measured = [{**row, **common} for row in attributes]
     shown = ("row", "pairs", "right", "lost", "sensitivity", "lost_at")
     print(rows.table(measured, shown))
     return replace(policy, look=look), measured
 
 
-def limiting(found: Calibration, policy: Policy, what: Mapping[str, Any]) -> Policy:
+def limiting(
+    calibration: Calibration, policy: Policy, what: Mapping[str, Any]
+) -> Policy:
     """The policy with the limit of its regions that was measured, and rows of that."""
-    tried = calibrate_limit.limits(found.runs, found.moves, policy)
+    tried = calibrate_limit.limits(calibration.runs, calibration.moves, policy)
     measured = [{**row, **what} for row in calibrate_limit.rows_of(tried, policy)]
     rows.update("calibrate", measured, KEY)
     print(rows.table(measured, ("limit", "targets", "equivalents", "excess", *LOST)))
@@ -120,14 +122,14 @@ def limiting(found: Calibration, policy: Policy, what: Mapping[str, Any]) -> Pol
 
 
 def record(
-    found: Calibration, policies: Mapping[str, Policy], what: Mapping[str, Any]
+    calibration: Calibration, policies: Mapping[str, Policy], what: Mapping[str, Any]
 ) -> None:
     """Writes the rows of these policies, each with what it is."""
-    told = {name: asdict(kept(policy)) for name, policy in policies.items()}
-    measured = found.rows(policies)
+    described = {name: asdict(kept(policy)) for name, policy in policies.items()}
+    measured = calibration.rows(policies)
     rows.update(
         "calibrate",
-        [{**row, **what, "policy": told[row["row"]]} for row in measured],
+        [{**row, **what, "policy": described[row["row"]]} for row in measured],
         KEY,
     )
 
@@ -170,7 +172,7 @@ def main() -> None:
     rows.commit()  # rows name it: better to fail here than after an hour
     calibrate(options)
     here = rows.device()
-    found = [row for row in rows.load("calibrate") if row["device"] == here]
-    found = [row for row in found if row["split"] not in ("look", "limit")]
-    print(rows.table(found, COLUMNS))
+    measured = [row for row in rows.load("calibrate") if row["device"] == here]
+    measured = [row for row in measured if row["split"] not in ("look", "limit")]
+    print(rows.table(measured, COLUMNS))
     print(here)

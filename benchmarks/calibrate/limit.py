@@ -25,14 +25,17 @@ class Limited:
     """What a plan loses with a limit, beside all tokens run."""
 
     limit: float
-    found: Verdict
+    verdict: Verdict
 
     def row(self) -> dict[str, Any]:
         """Its figures."""
-        lost = {f"{name}_loss": each.mean for name, each in self.found.lost.items()}
-        told = {"limit": self.limit, "targets": self.found.targets}
-        computed = {"equivalents": self.found.equivalents, "excess": self.found.excess}
-        return {"row": "limit", **told, **computed, **lost}
+        lost = {f"{name}_loss": loss.mean for name, loss in self.verdict.lost.items()}
+        what = {"limit": self.limit, "targets": self.verdict.targets}
+        computed = {
+            "equivalents": self.verdict.equivalents,
+            "excess": self.verdict.excess,
+        }
+        return {"row": "limit", **what, **computed, **lost}
 
 
 def limits(runs: Runs, moves: Moves, policy: Policy) -> list[Limited]:
@@ -46,33 +49,33 @@ def limits(runs: Runs, moves: Moves, policy: Policy) -> list[Limited]:
     if not differing:
         return []
     whole = runs.records(with_tiers(alone, active=1.0), differing)
-    full, found = {each.number: each for each in whole}, list[Limited]()
+    full, tried = {record.number: record for record in whole}, list[Limited]()
     for limit in sorted(LIMITS, reverse=True):
         regions = replace(alone.regions, limit=limit)
         ours = runs.records(replace(alone, regions=regions), differing)
-        found.append(Limited(limit, verdict(ours, full)))
-        if found[-1].found.excess == 0:
+        tried.append(Limited(limit, verdict(ours, full)))
+        if tried[-1].verdict.excess == 0:
             break
-    return found
+    return tried
 
 
 def regional(steps: int) -> Tier | None:
     """The plan that takes over least of those that run fewest tokens, so that little
     but the region is to blame for what is lost; None if none has a region."""
-    found = [tier for tier in plans(steps) if tier.active < 1]
-    return min(found, key=lambda x: (x.reuse_until, x.active), default=None)
+    tiers = [tier for tier in plans(steps) if tier.active < 1]
+    return min(tiers, key=lambda x: (x.reuse_until, x.active), default=None)
 
 
-def limited(policy: Policy, found: list[Limited]) -> Policy:
+def limited(policy: Policy, tried: list[Limited]) -> Policy:
     """The policy with the last of these limits, or its own if there are none."""
-    if not found:
+    if not tried:
         return policy
-    return replace(policy, regions=replace(policy.regions, limit=found[-1].limit))
+    return replace(policy, regions=replace(policy.regions, limit=tried[-1].limit))
 
 
-def rows_of(found: list[Limited], policy: Policy) -> Iterator[dict[str, Any]]:
+def rows_of(tried: list[Limited], policy: Policy) -> Iterator[dict[str, Any]]:
     """A row for each limit that was tried."""
     tier = regional(policy.steps)
-    told = {"split": "limit", "over": "changed", "plan": tier and asdict(tier)}
-    for each in found:
-        yield {**each.row(), **told}
+    what = {"split": "limit", "over": "changed", "plan": tier and asdict(tier)}
+    for limit in tried:
+        yield {**limit.row(), **what}

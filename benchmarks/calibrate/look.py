@@ -55,15 +55,15 @@ class Lost:
 def ladder(steps: int) -> dict[str, Policy]:
     """Policies of one tier each, by what they take over; those that fall together at so
     many steps are one. All have the key steps of all."""
-    found = dict[str, Tier]()
+    tiers = dict[str, Tier]()
     for shares in LADDER:
         tier = tier_at(steps, *shares)
         name = f"{tier.reuse_until}"
         if tier.active < 1:
             name += f"-{tier.region_until} {tier.active:g}"
-        found.setdefault(name, tier)
-    keep, look = needed(*found.values()), SecondLook(weight=0.0)
-    return {k: Policy(steps, (tier,), keep, look=look) for k, tier in found.items()}
+        tiers.setdefault(name, tier)
+    keep, look = needed(*tiers.values()), SecondLook(weight=0.0)
+    return {k: Policy(steps, (tier,), keep, look=look) for k, tier in tiers.items()}
 
 
 def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
@@ -74,8 +74,8 @@ def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
         Engine(loaded.pipeline, cache, policy)
         for policy in ladder(loaded.steps).values()
     ]
-    both = zip(cases.targets, cases.sources, strict=True)
-    for seed, (target, source) in enumerate(tqdm(both, total=count, desc="pairs")):
+    prompts = zip(cases.targets, cases.sources, strict=True)
+    for seed, (target, source) in enumerate(tqdm(prompts, total=count, desc="pairs")):
         yield pair(engines, loaded, target, source, seed)
 
 
@@ -113,25 +113,25 @@ def pair(
 
 def differing_words(target: Query, source: Query) -> Float[np.ndarray, "u e"]:
     """The meanings of the words that only one of the two has."""
-    found = difference(target.words, source.words)
-    sides = (target.meanings[[*found.added]], source.meanings[[*found.missing]])
+    parts = difference(target.words, source.words)
+    sides = (target.meanings[[*parts.added]], source.meanings[[*parts.missing]])
     return np.concatenate(sides).astype(np.float64)
 
 
-def fitted(found: Sequence[Lost]) -> Sensitivity:
+def fitted(pairs: Sequence[Lost]) -> Sensitivity:
     """The sensitivity with the least squared error. ValueError without pairs.
 
     A pair has weight 1, however many words it differs in. What it lost counts for more
     where its attribute is seldom right in full: of that as much may be lost as of
     another. The mean is not pulled to 0.
     """
-    if not found:
+    if not pairs:
         raise ValueError("without pairs there is nothing to fit")
-    counts = [len(each.meanings) for each in found]
+    counts = [len(pair.meanings) for pair in pairs]
     weight = np.repeat([1 / max(count, 1) for count in counts], counts)[:, None]
-    x = np.concatenate([each.meanings for each in found])
-    rate = rates(found)
-    share = [np.mean(each.lost) / rate[each.attribute] for each in found]
+    x = np.concatenate([pair.meanings for pair in pairs])
+    rate = rates(pairs)
+    share = [np.mean(pair.lost) / rate[pair.attribute] for pair in pairs]
     y = np.repeat(share, counts)[:, None]
     middle, mean = (np.average(z, 0, weight[:, 0]) for z in (x, y))
     x, y = x - middle, y - mean
@@ -141,35 +141,35 @@ def fitted(found: Sequence[Lost]) -> Sensitivity:
     return Sensitivity(tuple(np.round(direction, 4).tolist()), round(offset, 4))
 
 
-def rates(found: Sequence[Lost]) -> dict[str, float]:
+def rates(pairs: Sequence[Lost]) -> dict[str, float]:
     """How often each attribute is right in full; at least as if once, since nothing can
     be said of what never is."""
-    names = dict.fromkeys(each.attribute for each in found)
-    right = {k: [x.right for x in found if x.attribute == k] for k in names}
-    return {k: max(sum(each), 1) / len(each) for k, each in right.items()}
+    names = dict.fromkeys(pair.attribute for pair in pairs)
+    right = {k: [x.right for x in pairs if x.attribute == k] for k in names}
+    return {k: max(sum(flags), 1) / len(flags) for k, flags in right.items()}
 
 
-def told(
-    found: Sequence[Lost], sensitivity: Sensitivity, rungs: Sequence[str]
+def rows_of(
+    pairs: Sequence[Lost], sensitivity: Sensitivity, rungs: Sequence[str]
 ) -> Iterator[dict[str, object]]:
     """A row for each attribute: pairs, the share right in full, the share lost, in all
     and at each rung, the mean of what the sensitivity says of their words, and how far
     the videos differ beyond each region, from the least to the most."""
     regional = [rung for rung in rungs if "-" in rung]
-    for name in dict.fromkeys(each.attribute for each in found):
-        of = [each for each in found if each.attribute == name]
+    for name in dict.fromkeys(pair.attribute for pair in pairs):
+        of = [pair for pair in pairs if pair.attribute == name]
         said = [float(sensitivity(x.meanings.astype(np.float16)).max()) for x in of]
         yield {
             "row": name,
             "pairs": len(of),
-            "right": float(np.mean([each.right for each in of])),
-            "lost": float(np.mean([each.lost for each in of])),
+            "right": float(np.mean([pair.right for pair in of])),
+            "lost": float(np.mean([pair.lost for pair in of])),
             "lost_at": dict(
                 zip(rungs, np.mean([x.lost for x in of], axis=0).tolist(), strict=True)
             ),
             "sensitivity": float(np.mean(said)),
             "beyond": {
-                rung: sorted(each.beyond[i] for each in of if each.beyond)
+                rung: sorted(pair.beyond[i] for pair in of if pair.beyond)
                 for i, rung in enumerate(regional)
             },
         }

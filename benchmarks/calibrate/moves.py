@@ -40,8 +40,8 @@ class Moves:
     @property
     def thresholds(self) -> tuple[float, ...]:
         """Scores, a twentieth of the targets between each and the next."""
-        found = np.quantile(self.scores, np.linspace(0, 0.95, 20))
-        return tuple(sorted({threshold(value) for value in found.tolist()}))
+        scores = np.quantile(self.scores, np.linspace(0, 0.95, 20))
+        return tuple(sorted({threshold(value) for value in scores.tolist()}))
 
     @property
     def skips(self) -> tuple[tuple[int, ...], ...]:

@@ -39,8 +39,8 @@ class Calibration:
         if not scores:
             raise SystemExit("no target has any source: there is nothing to choose")
         runs = Runs(bench, targets), Runs(bench, bench.targets[options.targets :])
-        for each in runs:
-            each.fill(loaded.steps)
+        for part in runs:
+            part.fill(loaded.steps)
         runs[1].judge_by(runs[0].reliable)
         return cls(*runs, Moves(loaded.steps, scores))
 
@@ -56,9 +56,11 @@ class Calibration:
         """Of what the search accepted, of the starts beside the one it began from, and
         of these with the lowest scores missed, what computes least of those that are
         allowed and hold on fresh targets. SystemExit if none does."""
-        found = [*reversed([*starts[:-1], *search.accepted])]
-        found += [raised for policy in found for raised in self.moves.raised(policy)]
-        verdicts = {policy: self.runs.measure(policy) for policy in found}
+        policies = [*reversed([*starts[:-1], *search.accepted])]
+        policies += [
+            raised for policy in policies for raised in self.moves.raised(policy)
+        ]
+        verdicts = {policy: self.runs.measure(policy) for policy in policies}
         allowed = [policy for policy in verdicts if verdicts[policy].excess == 0]
         for policy in sorted(allowed, key=lambda x: verdicts[x].equivalents):
             if self.fresh.measure(policy).excess_within(1) == 0:
@@ -75,9 +77,9 @@ class Calibration:
                 records = runs.records(policy, runs.targets)
                 hits = {x.number for x in runs.targets if x.tier(policy)}
                 for row in rows_of(records, runs.full, hits):
-                    told = {k: v for k, v in row.items() if not k.startswith(TIMES)}
+                    figures = {k: v for k, v in row.items() if not k.startswith(TIMES)}
                     judged = {"reliable": runs.reliable}
-                    yield {"row": name, "split": split, **told, **judged}
+                    yield {"row": name, "split": split, **figures, **judged}
 
 
 def kept(policy: Policy) -> Policy:

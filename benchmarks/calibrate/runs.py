@@ -46,9 +46,9 @@ class Runs:
                 f"nothing tells what reuse loses; got {mean}: train it more, or take "
                 "more steps"
             )
-        for target, each in zip(self.targets, scores, strict=True):
+        for target, judged in zip(self.targets, scores, strict=True):
             ledger = self.videos[target.number].ledger
-            self.full[target.number] = Record(target.number, ledger, each)
+            self.full[target.number] = Record(target.number, ledger, judged)
         self.judge_by(self.reliable)
 
     def judge_by(self, names: tuple[str, ...]) -> None:
@@ -68,13 +68,13 @@ class Runs:
         """The verdict over all targets, or over those at which it was given up."""
         part = -(-len(self.targets) // LOOKS) if may_give_up else len(self.targets)
         records: list[Record] = []
-        found = Verdict(float(policy.steps))
+        result = Verdict(float(policy.steps))
         for first in range(0, len(self.targets), part):
             records += self.records(policy, self.targets[first : first + part])
-            found = verdict(records, self.full)
-            if found.excess_within(HOPELESS) > 0:
-                return replace(found, given_up=len(records) < len(self.targets))
-        return found
+            result = verdict(records, self.full)
+            if result.excess_within(HOPELESS) > 0:
+                return replace(result, given_up=len(records) < len(self.targets))
+        return result
 
     def records(self, policy: Policy, targets: Sequence[Target]) -> list[Record]:
         """A policy's records of these targets."""

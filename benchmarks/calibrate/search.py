@@ -24,20 +24,20 @@ class Trial:
     before: Policy
     after: Policy
     best: Verdict
-    found: Verdict
+    verdict: Verdict
     taken: bool
 
     @property
     def why(self) -> str:
         """Why it was taken, or why not."""
-        if self.found.given_up:
+        if self.verdict.given_up:
             return "given up"
         if self.taken:
-            if self.found.excess < self.best.excess:
+            if self.verdict.excess < self.best.excess:
                 return "loses less"
-            cheaper = self.found.equivalents < self.best.equivalents
+            cheaper = self.verdict.equivalents < self.best.equivalents
             return "computes less" if cheaper else "better"
-        return "loses too much" if self.found.excess > 0 else "no better"
+        return "loses too much" if self.verdict.excess > 0 else "no better"
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Search:
     trials: list[Trial] = field(default_factory=list)
     passed: Counter[tuple[str, str]] = field(default_factory=Counter)
     rounds: int = 0
-    left: tuple[str, ...] = ()
+    untried: tuple[str, ...] = ()
     seen: set[Policy] = field(default_factory=set)
 
     def run(self, start: Policy) -> list[Policy]:
@@ -90,7 +90,7 @@ class Search:
         """Remembers that time ended at this coordinate."""
         names = list(self.coordinates)
         if not self.rounds:
-            self.left = tuple(names[names.index(name) :])
+            self.untried = tuple(names[names.index(name) :])
 
     def candidates(self) -> Iterator[tuple[str, Policy]]:
         """A round: new neighbours of what is the best by then, each coordinate again
@@ -131,17 +131,17 @@ class Search:
 
     def tried(self, name: str, candidate: Policy) -> bool:
         """Measures a policy; whether it is the best now."""
-        found = self.measure(candidate, self.verdict.excess == 0)
-        taken = found.better(self.verdict)
+        verdict = self.measure(candidate, self.verdict.excess == 0)
+        taken = verdict.better(self.verdict)
         self.trials.append(
-            Trial(name, self.best, candidate, self.verdict, found, taken)
+            Trial(name, self.best, candidate, self.verdict, verdict, taken)
         )
         if taken:
-            self.best, self.verdict = candidate, found
+            self.best, self.verdict = candidate, verdict
             self.note()
         return taken
 
     def note(self) -> None:
         """Remembers the best one, if it is allowed and reuses anything."""
-        if self.verdict.excess == 0 and self.verdict.each:
+        if self.verdict.excess == 0 and self.verdict.per_target:
             self.accepted.append(self.best)

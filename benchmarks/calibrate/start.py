@@ -71,13 +71,13 @@ def starts(runs: Runs, moves: Moves, policy: Policy) -> list[Policy]:
     ones if all lose too much."""
     # A threshold is 0 or more: what scores less is a miss, whatever the tiers.
     scored = [(x.score, x) for x in runs.targets if x.score is not None]
-    scored = [each for each in scored if each[0] >= 0]
-    scored.sort(key=lambda each: -each[0])
-    scores, ranked = [each[0] for each in scored], [each[1] for each in scored]
+    scored = [pair for pair in scored if pair[0] >= 0]
+    scored.sort(key=lambda pair: -pair[0])
+    scores, ranked = [pair[0] for pair in scored], [pair[1] for pair in scored]
     policy = moves.keeping(policy)
     table = [column(runs, ranked, policy, tier) for tier in plans(policy.steps)]
-    found = [best(table, scores, policy.steps, share) for share in STRICT]
-    places = dict.fromkeys(tiers for tiers in found if tiers)
+    chains = [best(table, scores, policy.steps, share) for share in STRICT]
+    places = dict.fromkeys(tiers for tiers in chains if tiers)
     return [replace(policy, tiers=x) for x in places] or [moves.cautious(policy)]
 
 
@@ -98,8 +98,8 @@ def column(runs: Runs, ranked: Sequence[Target], policy: Policy, tier: Tier) -> 
         records += runs.records(alone, ranked[first : first + BLOCK])
         if verdict(records, runs.full).excess_within(HOPELESS) > 0:
             break
-    cost = [each.ledger.equivalents for each in records]
-    parts = np.array([_parts(each, runs.full[each.number]) for each in records])
+    cost = [record.ledger.equivalents for record in records]
+    parts = np.array([_parts(record, runs.full[record.number]) for record in records])
     summed = np.concatenate([np.zeros((1, *parts.shape[1:])), parts.cumsum(axis=0)])
     return Column(tier, np.cumsum([0.0, *cost]), summed[:, 0], summed[:, 1])
 
@@ -121,29 +121,29 @@ def best(
     """The tiers, by rising threshold, that compute least over targets with these
     scores, falling, and lose no more than a share of what is allowed; none if none
     do."""
-    places, found = cuts(scores), Way(float(steps * len(scores)))
+    places, cheapest = cuts(scores), Way(float(steps * len(scores)))
     for count in range(1, MOST + 1):
         ends = np.array([*itertools.combinations(places, count)], int)
         for chain in itertools.combinations(table, count):
             if len(ends) and _rises([x.tier for x in chain]):
                 way = _cheapest(chain[::-1], ends, scores, steps, share)
-                found = way if way and way.cost < found.cost else found
-    return found.tiers
+                cheapest = way if way and way.cost < cheapest.cost else cheapest
+    return cheapest.tiers
 
 
 def cuts(scores: Sequence[float]) -> list[int]:
     """Numbers of the best targets that a threshold can part from the others, a few
     targets between each and the next; the last is all."""
     step = max(FEWEST, -(-len(scores) // PLACES))
-    found, last = list[int](), 0
+    counts, last = list[int](), 0
     for count in range(1, len(scores) + 1):
         after = scores[count] if count < len(scores) else -1.0
         if count - last >= step and after < threshold(scores[count - 1]):
-            found.append(count)
+            counts.append(count)
             last = count
-    if found:
-        found[-1] = len(scores)  # too few are left for a place of their own
-    return found
+    if counts:
+        counts[-1] = len(scores)  # too few are left for a place of their own
+    return counts
 
 
 def _rises(tiers: Sequence[Tier]) -> bool:
@@ -162,12 +162,12 @@ def _cheapest(
     share: float,
 ) -> Way | None:
     """The best way to end each column of a chain, the highest tier first."""
-    known = np.array([each.targets for each in chain])
+    known = np.array([column.targets for column in chain])
     ends = ends[(ends <= known).all(axis=1)]
     begins = np.concatenate([np.zeros((len(ends), 1), int), ends[:, :-1]], axis=1)
 
     def total(name: str) -> np.ndarray:
-        sums = [getattr(each, name) for each in chain]
+        sums = [getattr(column, name) for column in chain]
         return sum(x[ends[:, i]] - x[begins[:, i]] for i, x in enumerate(sums))
 
     if not len(ends):
@@ -180,7 +180,7 @@ def _cheapest(
     if not np.isfinite(cost[way]):
         return None
     tiers = [
-        replace(each.tier, least=threshold(scores[end - 1]))
-        for each, end in zip(chain, ends[way].tolist(), strict=True)
+        replace(column.tier, least=threshold(scores[end - 1]))
+        for column, end in zip(chain, ends[way].tolist(), strict=True)
     ]
     return Way(float(cost[way]), tuple(reversed(tiers)))

@@ -26,40 +26,40 @@ def rows_of(search: Search) -> Rows:
     are over the first `targets` only.
     """
     names = list(search.coordinates)
-    found = sorted(_rows(search), key=lambda row: names.index(row["row"]))
-    return [{**row, "rounds": search.rounds} for row in found]
+    rows = sorted(_rows(search), key=lambda row: names.index(row["row"]))
+    return [{**row, "rounds": search.rounds} for row in rows]
 
 
 def _rows(search: Search) -> Iterator[Row]:
-    left = set(search.coordinates)
+    untried = set(search.coordinates)
     for number, trial in enumerate(search.trials):
-        left.discard(trial.coordinate)
+        untried.discard(trial.coordinate)
         yield {"row": trial.coordinate, "number": number, **figures(trial)}
     for (name, why), count in search.passed.items():
-        left.discard(name)
+        untried.discard(name)
         yield {"row": name, "why": why, "policies": count}
-    for name in search.left:
-        left.discard(name)
+    for name in search.untried:
+        untried.discard(name)
         yield {"row": name, "why": NO_TIME}
-    for name in left:
+    for name in untried:
         yield {"row": name, "why": NONE}
 
 
 def figures(trial: Trial) -> Row:
     """What was changed from what into what, what both compute, and what is lost."""
-    found, best = trial.found, trial.best
+    verdict, best = trial.verdict, trial.best
     return {
         "from": value(trial.before, trial.coordinate),
         "to": value(trial.after, trial.coordinate),
         "taken": trial.taken,
         "why": trial.why,
-        "targets": found.targets,
-        "equivalents": found.equivalents,
+        "targets": verdict.targets,
+        "equivalents": verdict.equivalents,
         "best_equivalents": best.equivalents,
-        "excess": found.excess,
+        "excess": verdict.excess,
         "best_excess": best.excess,
-        **{f"{name}_loss": loss.mean for name, loss in found.lost.items()},
-        **{f"{name}_loss_error": loss.error for name, loss in found.lost.items()},
+        **{f"{name}_loss": loss.mean for name, loss in verdict.lost.items()},
+        **{f"{name}_loss_error": loss.error for name, loss in verdict.lost.items()},
     }
 
 
@@ -76,12 +76,14 @@ def value(policy: Policy, coordinate: str) -> Any:
 
 def unfinished(search: Search) -> str:
     """What to say of a search that had no time for one whole round; else nothing."""
-    if not search.left:
+    if not search.untried:
         return ""
-    first, *rest = search.left
-    told = f"not all of {first}" + (f", nothing of {', '.join(rest)}" if rest else "")
+    first, *rest = search.untried
+    missing = f"not all of {first}" + (
+        f", nothing of {', '.join(rest)}" if rest else ""
+    )
     return (
-        f"the minutes ended before one whole round: {told} was tried; give more "
+        f"the minutes ended before one whole round: {missing} was tried; give more "
         "--minutes, or fewer --targets"
     )
 

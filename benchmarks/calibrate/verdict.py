@@ -38,7 +38,7 @@ class Verdict:
 
     equivalents: float
     lost: Mapping[str, Loss] = field(default_factory=dict)
-    each: Mapping[int, float] = field(default_factory=dict)
+    per_target: Mapping[int, float] = field(default_factory=dict)
     targets: int = 0
     given_up: bool = False
 
@@ -62,8 +62,8 @@ class Verdict:
             return self.excess < other.excess
         if not math.isclose(self.equivalents, other.equivalents):
             return self.equivalents < other.equivalents
-        both = sorted(self.each.keys() & other.each.keys())
-        gains = np.array([other.each[i] - self.each[i] for i in both])
+        numbers = sorted(self.per_target.keys() & other.per_target.keys())
+        gains = np.array([other.per_target[i] - self.per_target[i] for i in numbers])
         if len(gains) < 2:
             return False
         return bool(gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5)
@@ -71,15 +71,15 @@ class Verdict:
 
 def verdict(records: list[Record], full: Mapping[int, Record]) -> Verdict:
     """That of a policy's records, with the same targets' full runs."""
-    hits = [each for each in records if each.ledger.kind == "semantic"]
-    ours = [each.scores for each in hits]
-    theirs = [full[each.number].scores for each in hits]
-    each = dict.fromkeys((hit.number for hit in hits), 0.0)
+    hits = [record for record in records if record.ledger.kind == "semantic"]
+    ours = [record.scores for record in hits]
+    theirs = [full[record.number].scores for record in hits]
+    per_target = dict.fromkeys((hit.number for hit in hits), 0.0)
     lost = {k: x for k, x in losses(ours, theirs).items() if k in ALLOWED}
     values = each_loss(ours, theirs)
     for name in lost:
         having = [hit.number for hit in hits if name in hit.scores]
         for number, loss in zip(having, values[name].tolist(), strict=True):
-            each[number] += loss / ALLOWED[name]
+            per_target[number] += loss / ALLOWED[name]
     computed = float(np.mean([record.ledger.equivalents for record in records]))
-    return Verdict(computed, lost, each, len(records))
+    return Verdict(computed, lost, per_target, len(records))

@@ -78,8 +78,10 @@ def main() -> None:
     rows.commit()  # rows name it: better to fail here than after minutes
     context = get_context("spawn")
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
-        for found in tqdm(pool.map(measured, cases), total=len(cases), unit="case"):
-            rows.update("index", found, KEY)
+        for measurements in tqdm(
+            pool.map(measured, cases), total=len(cases), unit="case"
+        ):
+            rows.update("index", measurements, KEY)
     here = rows.device()
     print(index_tables.indexes([x for x in rows.load("index") if x["device"] == here]))
     print(f"Rebuilds.least is {Rebuilds().least}. {here}")

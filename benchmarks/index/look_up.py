@@ -87,10 +87,10 @@ def requests(
         if cold is not None:
             drop_pages(cold)
         began = time.perf_counter()
-        found = matcher(query, SecondLook(), 0.5)
+        match = matcher(query, SecondLook(), 0.5)
         between = time.perf_counter()
-        assert isinstance(found, Found) and found.head.id == like.id
-        loaded = store.get(found.head.id, "default")
+        assert isinstance(match, Found) and match.head.id == like.id
+        loaded = store.get(match.head.id, "default")
         ended = time.perf_counter()
         assert loaded is not None
         np.testing.assert_array_equal(loaded.final, like.final)
@@ -128,8 +128,8 @@ def main() -> None:
             made = [
                 entry(store, rng, i) for i in tqdm(range(options.records), unit="entry")
             ]
-            for each in made:
-                store.admit(each)
+            for record in made:
+                store.admit(record)
             [index] = matcher.shelves.indexes.values()
             for i in range(options.entries - options.records):
                 index.add(f"{i}", rng.standard_normal(WIDTH))

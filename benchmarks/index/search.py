@@ -51,16 +51,16 @@ def recall(exact: Index, other: Index, queries: Vectors) -> dict[str, float]:
 
 def _shared(pairs: list[tuple[list[Match], list[Match]]], count: int) -> float:
     shares = []
-    for true, found in pairs:
+    for true, answers in pairs:
         wanted = {match.id for match in true[:count]}
-        got = {match.id for match in found[:count]}
+        got = {match.id for match in answers[:count]}
         shares.append(len(wanted & got) / len(wanted))
     return sum(shares) / len(shares)
 
 
 def _kept(pairs: list[tuple[list[Match], list[Match]]]) -> dict[str, float]:
-    near = [found for true, found in pairs if true[0].similarity >= NEAR]
+    near = [got for true, got in pairs if true[0].similarity >= NEAR]
     if not near:
         return {}
-    kept = sum(found[:1] != [] and found[0].similarity >= NEAR for found in near)
+    kept = sum(got[:1] != [] and got[0].similarity >= NEAR for got in near)
     return {"hits_kept": kept / len(near)}

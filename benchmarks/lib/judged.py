@@ -106,9 +106,9 @@ def judge(prompt: Prompt, frames: np.ndarray) -> Scores:
 
 def means(scores: Sequence[Scores]) -> Scores:
     """Each score's mean over those that have it."""
-    names = dict.fromkeys(name for each in scores for name in each)
+    names = dict.fromkeys(name for scored in scores for name in scored)
     return {
-        name: float(np.mean([each[name] for each in scores if name in each]))
+        name: float(np.mean([scored[name] for scored in scores if name in scored]))
         for name in names
     }
 
@@ -155,7 +155,7 @@ def reconstruction_scores(
         for numbers in filled(len(prompts), size):
             videos = [render(prompts[n].asked[0], n, world) for n in numbers]
             made = [
-                to_uint8(each) for each in np.asarray(reconstruct(np.stack(videos)))
+                to_uint8(video) for video in np.asarray(reconstruct(np.stack(videos)))
             ]
             kept = len(prompts) - len(scores)
             scores += map(_reconstruction, videos[:kept], made[:kept])

@@ -20,11 +20,11 @@ def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
     image = Image.new("RGB", (WIDTH * len(panels), HEIGHT), "white")
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
     for number, (name, lines) in enumerate(panels.items()):
-        left = number * WIDTH + EDGE
-        pen.text((left, 8), f"{name} over {label}", "black", font)
-        scale = Scale(left, [point for line in lines.values() for point in line])
+        x0 = number * WIDTH + EDGE
+        pen.text((x0, 8), f"{name} over {label}", "black", font)
+        scale = Scale(x0, [point for line in lines.values() for point in line])
         _axes(pen, font, scale)
-        title_at = float(left)
+        title_at = float(x0)
         for ink, (title, line) in zip(INKS, lines.items()):
             _line(pen, scale.pixels(line), ink)
             pen.text((title_at, 23), title, ink, font)
@@ -35,9 +35,9 @@ def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
 class Scale:
     """Pixels of points, their extremes a little inside of the frame."""
 
-    def __init__(self, left: float, points: Line):
+    def __init__(self, x0: float, points: Line):
         at, values = np.array(points, float).T
-        self.left, self.at, self.values = left, np.unique(at), values
+        self.x0, self.at, self.values = x0, np.unique(at), values
 
     def pixels(self, points: Line) -> list[tuple[float, float]]:
         """Where these points are."""
@@ -45,7 +45,7 @@ class Scale:
         width, height = WIDTH - 1.5 * EDGE, HEIGHT - 2 * EDGE
         along = _shares(np.log(at), np.log(self.at))
         up = _shares(values, self.values)
-        x = self.left + width * (0.05 + 0.9 * along)
+        x = self.x0 + width * (0.05 + 0.9 * along)
         y = EDGE + height * (0.95 - 0.9 * up)
         return list(zip(x.tolist(), y.tolist(), strict=True))
 
@@ -71,8 +71,8 @@ def _axes(
     scale: Scale,
 ) -> None:
     """The frame, numbers under the points, the least and the most value beside."""
-    left, bottom, last = scale.left, HEIGHT - EDGE, -np.inf
-    pen.rectangle((left, EDGE, left + WIDTH - 1.5 * EDGE, bottom), outline="gray")
+    x0, bottom, last = scale.x0, HEIGHT - EDGE, -np.inf
+    pen.rectangle((x0, EDGE, x0 + WIDTH - 1.5 * EDGE, bottom), outline="gray")
     first = float(scale.values[0])
     for number in scale.at.tolist():
         [(x, _)] = scale.pixels([(number, first)])
@@ -82,4 +82,4 @@ def _axes(
             last = x + half
     for value in {float(scale.values.min()), float(scale.values.max())}:
         [(_, y)] = scale.pixels([(float(scale.at[0]), value)])
-        pen.text((left - 4, y), f"{value:.3g}", "black", font, anchor="rm")
+        pen.text((x0 - 4, y), f"{value:.3g}", "black", font, anchor="rm")

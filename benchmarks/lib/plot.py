@@ -92,8 +92,8 @@ def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
     lines: dict[str, panels.Line] = {}
     for way in ("stage1", "chorus", "fewer"):
         ends = (f"{CURVE}{way}", f"{CURVE}full")
-        found = [row for row in curve if row["row"].startswith(ends) and name in row]
-        points = sorted((row["equivalents"], row[name]) for row in found)
+        ended = [row for row in curve if row["row"].startswith(ends) and name in row]
+        points = sorted((row["equivalents"], row[name]) for row in ended)
         if points:
             lines[way] = points
     points = sorted(

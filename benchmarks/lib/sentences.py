@@ -49,16 +49,16 @@ class Sentences:
         length are made together."""
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
         parts = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
-        found: dict[int, Embedded] = {}
+        known: dict[int, Embedded] = {}
         for part in tqdm(parts, desc="embed", unit="batch"):
             embedded = self.together([sentences[i] for i in part])
-            found.update(zip(part, embedded, strict=True))
-        return [found[i] for i in range(len(sentences))]
+            known.update(zip(part, embedded, strict=True))
+        return [known[i] for i in range(len(sentences))]
 
     @torch.inference_mode()
     def together(self, sentences: list[str]) -> list[Embedded]:
         """Those of one batch."""
-        told = self.tokenizer(
+        inputs = self.tokenizer(
             sentences,
             padding=True,
             truncation=True,
@@ -66,11 +66,13 @@ class Sentences:
             return_tensors="pt",
             return_offsets_mapping=True,
         )
-        spans = told.pop("offset_mapping").numpy().astype(np.int32)
-        tokens = self.model(**told).last_hidden_state
-        mask = told["attention_mask"][..., None].to(tokens.dtype)
+        spans = inputs.pop("offset_mapping").numpy().astype(np.int32)
+        tokens = self.model(**inputs).last_hidden_state
+        mask = inputs["attention_mask"][..., None].to(tokens.dtype)
         mean = (tokens * mask).sum(1) / mask.sum(1)
         vectors = torch.nn.functional.normalize(mean, dim=-1).numpy()
-        each = tokens.numpy() @ projection(tokens.shape[-1])
+        meanings = tokens.numpy() @ projection(tokens.shape[-1])
         words = map(split_words, sentences)
-        return list(zip(vectors, map(word_meanings, words, spans, each), strict=True))
+        return list(
+            zip(vectors, map(word_meanings, words, spans, meanings), strict=True)
+        )

@@ -144,10 +144,10 @@ def compile_step(case: Case) -> dict[str, Any]:
 
 def main() -> None:
     """Compiles every case, prints the table, writes the rows."""
-    found = [compile_step(case) for case in CASES]
+    measured = [compile_step(case) for case in CASES]
     columns = ("row", "chips", "mesh", "arguments_gib", "temporary_gib", "total_gib")
-    print(rows.table(found, (*columns, "chip_gib", "compile_seconds")))
-    print(rows.save("aot", found))
+    print(rows.table(measured, (*columns, "chip_gib", "compile_seconds")))
+    print(rows.save("aot", measured))
 
 
 if __name__ == "__main__":

@@ -62,12 +62,12 @@ def demo() -> dict[str, Any]:
 
 def measured(names: Sequence[str], warm: int) -> list[dict[str, Any]]:
     """The rows of these commands."""
-    found = []
+    made = []
     if "generate" in names:
-        found += [generate(steps, warm) for steps in (50, 4)]
+        made += [generate(steps, warm) for steps in (50, 4)]
     if "demo" in names:
-        found.append(demo())
-    return found
+        made.append(demo())
+    return made
 
 
 def main() -> None:
@@ -79,9 +79,9 @@ def main() -> None:
     top.add_argument("--warm", type=int, default=5, help="runs with a full cache")
     options = top.parse_args()
     rows.commit()  # rows name it: better to fail here than after a minute
-    found = measured(options.rows, options.warm)
-    rows.update("command", found)
-    print(rows.table(found, COLUMNS))
+    made = measured(options.rows, options.warm)
+    rows.update("command", made)
+    print(rows.table(made, COLUMNS))
 
 
 if __name__ == "__main__":

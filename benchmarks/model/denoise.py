@@ -182,8 +182,8 @@ def main() -> None:
     for row in measured["run"]:
         row["steps"] = options.steps
     worst = [
-        {**max(found, key=lambda row: row["ratio"]), "row": name}
-        for name, found in measured.items()
+        {**max(sizes, key=lambda row: row["ratio"]), "row": name}
+        for name, sizes in measured.items()
     ]
     step = measured["run"][0]["seconds"] / options.steps
     every = [*measured["forward"], *measured["run"], *worst, progress(step)]

@@ -105,9 +105,9 @@ class Bench:
             (
                 f"{model.steps} steps",
                 [
-                    each
+                    frames
                     for batch in sampled(model, asked, SHEET)
-                    for each in batch.frames
+                    for frames in batch.frames
                 ],
             )
             for model in (self.full, self.distilled)

@@ -91,8 +91,8 @@ def main() -> None:
     row = measured(runs, options.before, options.prompts, options.batch)
     rows.update("training", [row])
     here = rows.device()
-    found = [row for row in rows.load("training") if row["device"] == here]
-    print(rows.table(found, COLUMNS))
+    measurements = [row for row in rows.load("training") if row["device"] == here]
+    print(rows.table(measurements, COLUMNS))
     print(here)
 
 

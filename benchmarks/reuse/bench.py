@@ -84,18 +84,18 @@ class Bench:
     ) -> Target:
         """A target, looked up before anything is timed."""
         asked = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
-        rows, found = self.text_rows(asked), self.nearest(asked, look)
-        if found is None:
+        rows, match = self.text_rows(asked), self.nearest(asked, look)
+        if match is None:
             return Target(number, prompt, asked, rows)
         captions = [source.caption for source in sources]
-        seed = captions.index(str(found.head.prompt))
+        seed = captions.index(str(match.head.prompt))
         return Target(
             number,
             prompt,
             replace(asked, seed=seed),
             rows,
-            found.head.id,
-            found.score,
+            match.head.id,
+            match.score,
             changed(prompt, sources[seed]),
         )
 

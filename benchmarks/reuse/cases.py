@@ -67,13 +67,14 @@ class Wanted:
             )
         rng, taken = np.random.default_rng(seed), set[str]()
         asked = [new(self.targets(rng), taken) for _ in range(targets)]
-        told = []
+        drawn = []
         for j in range(sources):
             turn, which = divmod(j, targets)
             change = self.changes[(which + turn) % len(self.changes)]
-            told.append(new(self.sources(asked[which], change, rng), taken))
+            drawn.append(new(self.sources(asked[which], change, rng), taken))
         return Cases(
-            tuple(each.prompt for each in asked), tuple(each.prompt for each in told)
+            tuple(worded.prompt for worded in asked),
+            tuple(worded.prompt for worded in drawn),
         )
 
     def targets(self, rng: np.random.Generator) -> Iterator[Worded]:
@@ -116,9 +117,9 @@ def training() -> Wanted:
 
 def new(draws: Iterator[Worded], taken: set[str]) -> Worded:
     """The first whose caption is not taken, which it then is."""
-    found = next(each for each in draws if each.prompt.caption not in taken)
-    taken.add(found.prompt.caption)
-    return found
+    fresh = next(draw for draw in draws if draw.prompt.caption not in taken)
+    taken.add(fresh.prompt.caption)
+    return fresh
 
 
 def changed(target: Prompt, source: Prompt) -> tuple[str, ...]:

@@ -44,9 +44,9 @@ COLUMNS = (
 def measure(options: argparse.Namespace, steps: int) -> None:
     """Measures one model and writes its rows."""
     loaded = load_model(options, None, steps)
-    base, told = base_policy(options.policy, loaded)
-    print(f"{steps} steps: the {told} policy is the base")
-    comparison = Comparison(loaded, base, told)
+    base, name = base_policy(options.policy, loaded)
+    print(f"{steps} steps: the {name} policy is the base")
+    comparison = Comparison(loaded, base, name)
     cases = held_out().cases(options.targets, options.sources, seed=0)
     comparison.check_plain(cases)
     bench = comparison.filled(cases)

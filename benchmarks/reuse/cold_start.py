@@ -119,21 +119,23 @@ def windows(
     cached: Sequence[Served], plain: Sequence[Served], size: int
 ) -> Iterator[dict[str, Any]]:
     """A row for each window of so many requests; the last one may be shorter."""
-    base = float(np.mean([each.seconds for each in plain]))
-    right = float(np.mean([each.accuracy for each in plain]))
+    base = float(np.mean([request.seconds for request in plain]))
+    right = float(np.mean([request.accuracy for request in plain]))
     for first in range(0, len(cached), size):
         part = cached[first : first + size]
-        seconds = float(np.mean([each.seconds for each in part]))
-        hits = [each.ledger.kind == "semantic" for each in part]
+        seconds = float(np.mean([request.seconds for request in part]))
+        hits = [request.ledger.kind == "semantic" for request in part]
         yield {
             "row": "shapes",
             "until": first + len(part),
             "hit_rate": float(np.mean(hits)),
-            "equivalents": float(np.mean([each.ledger.equivalents for each in part])),
+            "equivalents": float(
+                np.mean([request.ledger.equivalents for request in part])
+            ),
             "seconds": seconds,
             "baseline_seconds": base,
             "ratio": seconds / base,
-            "accuracy": float(np.mean([each.accuracy for each in part])),
+            "accuracy": float(np.mean([request.accuracy for request in part])),
             "baseline_accuracy": right,
         }
 
@@ -141,7 +143,7 @@ def windows(
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     """The rows of one model."""
     loaded = load_model(options, None, steps)
-    policy, told = base_policy(options.policy, loaded)
+    policy, name = base_policy(options.policy, loaded)
     traffic = Traffic.of(held_out_combinations(), options.meanings, options.exponent)
     engine = Engine(loaded.pipeline, Cache.in_memory(MEMORY), policy)
     asked = list(traffic.prompts(options.requests, seed=0))
@@ -150,8 +152,8 @@ def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
         "steps": steps,
         "meanings": len(traffic.meanings),
         "exponent": options.exponent,
-        "base": told,
-        **loaded.told,
+        "base": name,
+        **loaded.facts,
     }
     return [{**row, **common} for row in windows(cached, plain, options.window)]
 

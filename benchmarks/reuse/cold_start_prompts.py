@@ -54,11 +54,11 @@ def looked_up(
 
 
 def windows(
-    found: Sequence[tuple[bool, float, float]], count: int
+    looked: Sequence[tuple[bool, float, float]], count: int
 ) -> Iterator[dict[str, Any]]:
     """So many rows, of windows of the same size but for one request."""
-    for part in np.array_split(np.arange(len(found)), min(count, len(found))):
-        repeats, cosines, scores = np.array([found[i] for i in part]).T
+    for part in np.array_split(np.arange(len(looked)), min(count, len(looked))):
+        repeats, cosines, scores = np.array([looked[i] for i in part]).T
         row = {"until": int(part[-1]) + 1, "repeats": float(repeats.mean())}
         for percent in THRESHOLDS:
             row[f"cosine_{percent}"] = float((cosines >= percent / 100).mean())
@@ -74,9 +74,9 @@ def measure(file: Path, sentences: Sentences, count: int) -> Iterator[dict[str, 
     embedded = sentences(prompts)
     mixed = np.random.default_rng(0).permutation(len(prompts))
     for order, places in (("trace", np.arange(len(prompts))), ("shuffled", mixed)):
-        told = [prompts[i] for i in places], [embedded[i] for i in places]
-        found = list(looked_up(*told, f"{file.stem}, {order}"))
-        for row in windows(found, count):
+        ordered = [prompts[i] for i in places], [embedded[i] for i in places]
+        looked = list(looked_up(*ordered, f"{file.stem}, {order}"))
+        for row in windows(looked, count):
             yield {"row": file.stem, "order": order, "prompts": len(prompts), **row}
 
 

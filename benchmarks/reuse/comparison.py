@@ -28,7 +28,7 @@ class Comparison:
 
     loaded: Loaded
     base: Policy
-    told: str
+    origin: str
 
     def check_plain(self, cases: Cases) -> None:
         """SystemExit unless an engine without reuse makes the pipeline's video."""
@@ -64,7 +64,7 @@ class Comparison:
         arms: dict[str, Arm] = {k: x for k, x in reusing.items() if k in wanted}
         arms.update(self.as_costly(bench, reusing[alike[WHOLE]], wanted))
         records = in_turns(bench.targets, arms, FULL, f"{self.loaded.steps} steps")
-        full = {each.number: each for each in records[FULL]}
+        full = {record.number: record for record in records[FULL]}
         hits = {x.number for x in bench.targets if x.tier(policies[WHOLE])}
         for name in (name for name in ARMS if name in names):
             run = alike.get(name, name)
@@ -86,8 +86,8 @@ class Comparison:
             fewer = even(hits, whole.computed, range(1, steps + 1))
             yield FEWER, Fewer(bench, counts | fewer)
         if EQUAL in wanted:
-            left = even(hits, whole.computed, [steps - k for k in starts])
-            yield EQUAL, Equal(bench, self.base, counts | left)
+            rest = even(hits, whole.computed, [steps - k for k in starts])
+            yield EQUAL, Equal(bench, self.base, counts | rest)
 
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
         """The points of the curve, over the first so many targets whose source shows
@@ -100,17 +100,17 @@ class Comparison:
         for point, policy in points.items():
             arms[point] = Reusing(bench, policy)
         for point, count in chorus_arms.curve_steps(self.loaded.steps).items():
-            arms[point] = Fewer(bench, {each.number: count for each in hits})
+            arms[point] = Fewer(bench, {target.number: count for target in hits})
         records = in_turns(hits, arms, name, f"curve of {self.loaded.steps} steps")
-        full = {each.number: each for each in records[name]}
-        for point, found in records.items():
+        full = {record.number: record for record in records[name]}
+        for point, made in records.items():
             tier = asdict(points[point].tiers[0]) if point in points else {}
-            yield self.row(point, rows_of(found, full, full)[0] | tier)
+            yield self.row(point, rows_of(made, full, full)[0] | tier)
 
     def row(self, name: str, figures: Row) -> Row:
         """A row with what it is of."""
         what = {"row": name, "steps": self.loaded.steps}
-        return {**what, **figures, "base": self.told, **self.loaded.told}
+        return {**what, **figures, "base": self.origin, **self.loaded.facts}
 
 
 def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
@@ -124,4 +124,4 @@ def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
 
 def hits_of(records: Sequence[Record]) -> set[int]:
     """The targets that began from a source."""
-    return {each.number for each in records if each.ledger.kind == "semantic"}
+    return {record.number for record in records if record.ledger.kind == "semantic"}

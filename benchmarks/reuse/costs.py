@@ -15,20 +15,20 @@ def even(
     hits: Sequence[Target], cost: Callable[[Target], float], options: Iterable[int]
 ) -> dict[int, int]:
     """One of these numbers of steps for each hit, by its number."""
-    found, allowed = dict[int, int](), sorted(options, reverse=True)
+    steps_of, allowed = dict[int, int](), sorted(options, reverse=True)
     for differing in (True, False):
-        kind = [each for each in hits if bool(each.changed) == differing]
-        steps = shared_out([cost(each) for each in kind], allowed)
-        found.update(zip((each.number for each in kind), steps, strict=True))
-    return found
+        kind = [hit for hit in hits if bool(hit.changed) == differing]
+        steps = shared_out([cost(hit) for hit in kind], allowed)
+        steps_of.update(zip((hit.number for hit in kind), steps, strict=True))
+    return steps_of
 
 
 def shared_out(costs: Iterable[float], options: Sequence[int]) -> list[int]:
     """For each cost the option that keeps the sum of all so far nearest to the costs';
     of two as near the one that comes first."""
-    owed, found = 0.0, list[int]()
+    owed, chosen = 0.0, list[int]()
     for cost in costs:
         owed = round(owed + cost, 6)  # tenths add up to halves that are none
-        found.append(min(options, key=lambda steps: abs(steps - owed)))
-        owed -= found[-1]
-    return found
+        chosen.append(min(options, key=lambda steps: abs(steps - owed)))
+        owed -= chosen[-1]
+    return chosen

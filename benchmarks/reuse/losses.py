@@ -35,7 +35,7 @@ def each_loss(
     ours: Sequence[Scores], full: Sequence[Scores]
 ) -> dict[str, Float[np.ndarray, " n"]]:
     """The losses of each target that has the figure, in the targets' order."""
-    found = {}
+    lost_of = {}
     for name in LOSSES:
         pairs = [
             (theirs[name], mine[name])
@@ -45,8 +45,8 @@ def each_loss(
         if pairs:
             before, after = np.array(pairs, float).T
             scale = 1.0 if name in ACCURACIES else max(before.mean(), 1e-9)
-            found[name] = (before - after) / scale
-    return found
+            lost_of[name] = (before - after) / scale
+    return lost_of
 
 
 def _error(values: Float[np.ndarray, " n"]) -> float:

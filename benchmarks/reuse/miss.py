@@ -44,7 +44,7 @@ class Taken(NamedTuple):
     """Seconds of a request, and what a ledger's parts leave of them."""
 
     seconds: float
-    left: float = 0.0
+    rest: float = 0.0
 
 
 Round = dict[str, Taken]
@@ -94,14 +94,14 @@ def rounds(
         request = replace(loaded.request, prompt=PROMPT, seed=turn)
         forget = loaded.pipeline.model.forget_prompts
         made, seconds = in_turn(ways, request, turn, forget)
-        found = {PLAIN: Taken(seconds[PLAIN])}
+        taken = {PLAIN: Taken(seconds[PLAIN])}
         for name, engine in engines.items():
             check(made[PLAIN], made[name])
             engine.cache.store.delete(str(made[name].entry))
-            left = seconds[name] - made[name].ledger.total
-            found[name] = Taken(seconds[name], left)
+            rest = seconds[name] - made[name].ledger.total
+            taken[name] = Taken(seconds[name], rest)
         if turn:
-            yield found
+            yield taken
 
 
 def in_turn(
@@ -133,9 +133,9 @@ def check(plain: Video, miss: Result) -> None:
         raise SystemExit("a miss is not what the pipeline makes: find out why first")
 
 
-def row(name: str, loaded: Loaded, entries: int, found: Sequence[Round]) -> Row:
+def row(name: str, loaded: Loaded, entries: int, rounds: Sequence[Round]) -> Row:
     """The row of an engine's misses in these rounds."""
-    pairs = [(each[PLAIN], each[name]) for each in found]
+    pairs = [(turn[PLAIN], turn[name]) for turn in rounds]
     plain = Timing(tuple(ours.seconds for ours, _ in pairs))
     miss = Timing(tuple(ours.seconds for _, ours in pairs))
     return {
@@ -147,8 +147,8 @@ def row(name: str, loaded: Loaded, entries: int, found: Sequence[Round]) -> Row:
         "baseline_seconds": plain.median,
         "baseline_spread": plain.spread,
         "ratio": statistics.median(b.seconds / a.seconds for a, b in pairs),
-        "admit_seconds": statistics.median(ours.left for _, ours in pairs),
-        **loaded.told,
+        "admit_seconds": statistics.median(ours.rest for _, ours in pairs),
+        **loaded.facts,
     }
 
 
@@ -164,10 +164,10 @@ def measure(options: argparse.Namespace, steps: int) -> list[Row]:
             name: filled(loaded, cache, options.entries)
             for name, cache in caches.items()
         }
-        found = list(rounds(loaded, engines, options.rounds))
+        measured = list(rounds(loaded, engines, options.rounds))
         for cache in caches.values():
             cache.close()
-    return [row(name, loaded, options.entries, found) for name in engines]
+    return [row(name, loaded, options.entries, measured) for name in engines]
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ class Loaded:
     steps: int
     pipeline: Pipeline
     request: Request
-    told: dict[str, Any]
+    facts: dict[str, Any]
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -47,22 +47,22 @@ def add_options(parser: ArgumentParser) -> None:
 def load_model(options: Namespace, config: str | None, steps: int | None) -> Loaded:
     """The model of a config, without one that which the shipped weights have for the
     steps; without steps it runs the config's. ValueError for what does not exist."""
-    told = load_config(config or BY_STEPS.get(steps or 0, OTHERWISE))
-    if options.weights is None and told.weights is None:
+    asked = load_config(config or BY_STEPS.get(steps or 0, OTHERWISE))
+    if options.weights is None and asked.weights is None:
         raise ValueError(
-            f"--config {told.name} is for weights that are not shipped: give --weights"
+            f"--config {asked.name} is for weights that are not shipped: give --weights"
         )
-    folder = options.weights or shipped.folder(str(told.weights))
-    pipeline = Pipeline.load(folder, transformer=told.transformer, dtype=options.dtype)
+    folder = options.weights or shipped.folder(str(asked.weights))
+    pipeline = Pipeline.load(folder, transformer=asked.transformer, dtype=options.dtype)
     sizes = wan(pipeline).sizes
     if options.tile is not None:
         transformer = replace(sizes.transformer, tile=tuple(options.tile))
         wan(pipeline).sizes = sizes = replace(sizes, transformer=transformer)
-    own = told.request.step_count
-    request, card = with_fewer(told.request, steps or own), Card.read(folder)
-    stored = stored_names(told.transformer).values()
+    own = asked.request.step_count
+    request, card = with_fewer(asked.request, steps or own), Card.read(folder)
+    stored = stored_names(asked.transformer).values()
     return Loaded(
-        told.weights or Path(folder).name,
+        asked.weights or Path(folder).name,
         steps or own,
         pipeline,
         request,
@@ -80,7 +80,7 @@ def base_policy(file: Path | None, loaded: Loaded) -> tuple[Policy, str]:
     steps = loaded.steps
     if file is not None:
         return policy_file.read(file).policy.for_steps(steps), str(file)
-    found = calibrated(loaded.pipeline.fingerprints, steps)
-    if found is not None:
-        return found.policy, f"calibrated {loaded.name} {steps}"
+    measured = calibrated(loaded.pipeline.fingerprints, steps)
+    if measured is not None:
+        return measured.policy, f"calibrated {loaded.name} {steps}"
     return default_policy(steps), "default"

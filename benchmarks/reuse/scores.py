@@ -64,12 +64,12 @@ def of_reliable(scores: Scores, names: Collection[str]) -> Scores:
         for kind in ("accuracy", "changed")
     )
     share, every = RELIABLE
-    found = dict(scores)
+    judged = dict(scores)
     if right:
-        found[share] = sum(right) / len(right)
+        judged[share] = sum(right) / len(right)
     if changed:
-        found[every] = float(all(changed))
-    return found
+        judged[every] = float(all(changed))
+    return judged
 
 
 def rows_of(
@@ -82,20 +82,20 @@ def rows_of(
     `full` are the same targets' full runs. ValueError for a replayed request: that is
     neither a hit nor a miss.
     """
-    replayed = [each.number for each in records if each.ledger.kind == "exact"]
+    replayed = [record.number for record in records if record.ledger.kind == "exact"]
     if replayed:
         raise ValueError(
             f"the targets {replayed} were replayed: their requests are in the cache, "
             "make cases that are not"
         )
-    found = [each for each in records if each.number in hits]
-    differs = lambda each: "accuracy_changed" in each.scores
-    semantic = sum(each.ledger.kind == "semantic" for each in records)
+    own = [record for record in records if record.number in hits]
+    differs = lambda record: "accuracy_changed" in record.scores
+    semantic = sum(record.ledger.kind == "semantic" for record in records)
     common = {"hit_rate": semantic / len(records)}
     groups = {
-        "hits": found,
-        "changed": list(filter(differs, found)),
-        "reworded": list(filterfalse(differs, found)),
+        "hits": own,
+        "changed": list(filter(differs, own)),
+        "reworded": list(filterfalse(differs, own)),
         "all": list(records),
     }
     return [
@@ -113,16 +113,18 @@ def figures(records: Sequence[Record], full: Mapping[int, Record]) -> dict[str, 
     whole requests, are those of the fastest way to compute, the median over the targets
     that went it. `seconds` are of a whole request, and of each part of it.
     """
-    scores = [each.scores for each in records]
-    lost = losses(scores, [full[each.number].scores for each in records])
-    shares = [_speedups(each, full[each.number]) for each in records]
-    ways = [each.way for each in records]
+    scores = [record.scores for record in records]
+    lost = losses(scores, [full[record.number].scores for record in records])
+    shares = [_speedups(record, full[record.number]) for record in records]
+    ways = [record.way for record in records]
     return {
-        "equivalents": statistics.fmean(each.ledger.equivalents for each in records),
+        "equivalents": statistics.fmean(
+            record.ledger.equivalents for record in records
+        ),
         **means(shares),
         "speedup_denoise_best": _best(ways, [x["speedup_denoise"] for x in shares]),
         "speedup_best": _best(ways, [x["speedup_total"] for x in shares]),
-        **_seconds([each.ledger for each in records]),
+        **_seconds([record.ledger for record in records]),
         **means(scores),
         **{f"{name}_loss": loss.mean for name, loss in lost.items()},
         **{f"{name}_loss_error": loss.error for name, loss in lost.items()},

@@ -51,8 +51,8 @@ def compared(
     """What an implementation's videos are beside the platform's own."""
     near, right = [], []
     try:
-        both = zip(targets, own, strict=True)
-        for target, mine in tqdm(both, total=len(own), desc=name, unit="video"):
+        pairs = zip(targets, own, strict=True)
+        for target, mine in tqdm(pairs, total=len(own), desc=name, unit="video"):
             with dispatch.forced(name):
                 pair = mine, arm(target)
             check_same(*(run.ledger for run in pair))
@@ -72,9 +72,9 @@ def compared(
 
 def check_same(own: Ledger, forced: Ledger) -> None:
     """SystemExit unless both did the same work, from the same source, with a region."""
-    told = [replace(x, seconds={}) for x in (own, forced)]
-    if told[0] != told[1] or own.kind != "semantic" or own.active == 1:
-        raise SystemExit(f"expected two equal hits with a region, got {told}")
+    ledgers = [replace(x, seconds={}) for x in (own, forced)]
+    if ledgers[0] != ledgers[1] or own.kind != "semantic" or own.active == 1:
+        raise SystemExit(f"expected two equal hits with a region, got {ledgers}")
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -90,7 +90,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     arm = Reusing(bench, POLICY)
     own = [arm(target) for target in targets]
     for name in variants():
-        what = {"row": name, "targets": len(targets), **loaded.told}
+        what = {"row": name, "targets": len(targets), **loaded.facts}
         yield what | compared(name, arm, targets, own)
 
 
@@ -103,9 +103,9 @@ def main() -> None:
     top.add_argument("--targets", type=int, default=10)
     options = top.parse_args()
     rows.commit()  # rows name it: better to fail here than after minutes
-    found = list(measure(options))
-    rows.save("chorus_variants", found)
-    print(rows.table(found, COLUMNS))
+    measured = list(measure(options))
+    rows.save("chorus_variants", measured)
+    print(rows.table(measured, COLUMNS))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ class Misleading:
             kind = KINDS[number % len(KINDS)]
             sources = list(self.sources(kind, target, rng))
             mine = self.embedding(target)
-            cosines = [float(mine @ self.embedding(each)) for each in sources]
+            cosines = [float(mine @ self.embedding(source)) for source in sources]
             best = int(np.argmax(cosines))
             yield Pair(kind, target, sources[best], cosines[best])
 

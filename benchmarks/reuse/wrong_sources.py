@@ -70,8 +70,8 @@ def outcomes(
     the sources, and the full runs."""
     for seed, pair in enumerate(tqdm(pairs, unit="pair")):
         source, target = (
-            replace(loaded.request, prompt=each.prompt.caption, seed=seed)
-            for each in (pair.source, pair.target)
+            replace(loaded.request, prompt=worded.prompt.caption, seed=seed)
+            for worded in (pair.source, pair.target)
         )
         alone, near = f"pair {seed}", Reuse(write=False, namespace=f"pair {seed}")
         plain.generate(source, Reuse(read=False, namespace=alone))
@@ -84,31 +84,37 @@ def outcomes(
 
 
 def row(
-    kind: str, look: str, found: Sequence[Outcome], policy: Policy
+    kind: str, look: str, outcomes: Sequence[Outcome], policy: Policy
 ) -> dict[str, Any]:
     """Counts and means over the pairs of a kind."""
-    hits = [each for each in found if each.ledger.kind == "semantic"]
-    harmful = [each for each in hits if each.pair.harmed(each.made, each.full)]
+    hits = [outcome for outcome in outcomes if outcome.ledger.kind == "semantic"]
+    harmful = [
+        outcome for outcome in hits if outcome.pair.harmed(outcome.made, outcome.full)
+    ]
     return {
         "row": kind,
         "look": look,
         "steps": policy.steps,
-        "pairs": len(found),
-        "cosine": float(np.mean([each.pair.cosine for each in found])),
+        "pairs": len(outcomes),
+        "cosine": float(np.mean([outcome.pair.cosine for outcome in outcomes])),
         "least": policy.tiers[0].least if policy.tiers else None,
         "hits": len(hits),
         "harmful": len(harmful),
-        "accuracy_changed": right(found, [each.made for each in found]),
-        "accuracy_changed_full": right(found, [each.full for each in found]),
-        "equivalents": float(np.mean([each.ledger.equivalents for each in found])),
+        "accuracy_changed": right(outcomes, [outcome.made for outcome in outcomes]),
+        "accuracy_changed_full": right(
+            outcomes, [outcome.full for outcome in outcomes]
+        ),
+        "equivalents": float(
+            np.mean([outcome.ledger.equivalents for outcome in outcomes])
+        ),
     }
 
 
-def right(found: Sequence[Outcome], scores: Sequence[Scores]) -> float | None:
+def right(outcomes: Sequence[Outcome], scores: Sequence[Scores]) -> float | None:
     """The share of the attributes in which pairs differ that the videos show."""
     shown = [
-        each[f"accuracy_{name}"]
-        for outcome, each in zip(found, scores, strict=True)
+        shown[f"accuracy_{name}"]
+        for outcome, shown in zip(outcomes, scores, strict=True)
         for name in outcome.pair.changed
     ]
     return float(np.mean(shown)) if shown else None
@@ -136,20 +142,20 @@ def keeping(policies: Mapping[str, Policy], steps: int) -> Policy:
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     """The rows of one model."""
     loaded = load_model(options, None, steps)
-    policy, told = base_policy(options.policy, loaded)
+    policy, name = base_policy(options.policy, loaded)
     policies, store = ways(policy), Store(MEMORY)
-    make = lambda each: Engine(loaded.pipeline, Cache(store), each)
+    make = lambda policy: Engine(loaded.pipeline, Cache(store), policy)
     plain = make(keeping(policies, steps))
-    engines = {name: make(each) for name, each in policies.items()}
+    engines = {name: make(policy) for name, policy in policies.items()}
     misleading = Misleading(plain, loaded.request, options.draws)
     pairs = list(misleading.pairs(options.pairs, seed=0))
-    found: dict[tuple[str, str], list[Outcome]] = {}
+    made: dict[tuple[str, str], list[Outcome]] = {}
     for look, outcome in outcomes(plain, engines, loaded, pairs):
-        found.setdefault((outcome.pair.kind, look), []).append(outcome)
+        made.setdefault((outcome.pair.kind, look), []).append(outcome)
     return [
-        {**row(kind, look, found[kind, look], each), "base": told, **loaded.told}
+        {**row(kind, look, made[kind, look], policy), "base": name, **loaded.facts}
         for kind in KINDS
-        for look, each in policies.items()
+        for look, policy in policies.items()
     ]
 
 

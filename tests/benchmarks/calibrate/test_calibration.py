@@ -189,7 +189,7 @@ def test_a_verdict_is_of_hits_and_its_cost_of_all():
     assert found.equivalents == pytest.approx(20 / 3) and found.targets == 3
     assert found.lost["accuracy_reliable"].mean == 0.5
     assert found.lost["detail"].mean == pytest.approx(0.25)
-    assert found.each == {0: 0.0, 1: pytest.approx(100 + 25)}
+    assert found.per_target == {0: 0.0, 1: pytest.approx(100 + 25)}
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_the_highest_limit_that_loses_nothing_is_taken():
     found = limits(runs, MOVES, POLICY)
     assert [each.limit for each in found] == [1.2, 0.6, 0.3]
     assert limited(POLICY, found).regions.limit == 0.3
-    assert [each.found.excess > 0 for each in found] == [True, True, False]
+    assert [each.verdict.excess > 0 for each in found] == [True, True, False]
     assert [active for active, _ in runs.asked] == [1.0, *[regional(4).active] * 3]
 
 

@@ -5,7 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.calibrate.look import Lost, differing_words, fitted, ladder, rates, told
+from benchmarks.calibrate.look import (
+    Lost,
+    differing_words,
+    fitted,
+    ladder,
+    rates,
+    rows_of,
+)
 from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.meaning import WIDTH
 
@@ -27,7 +34,7 @@ def pairs(centre, attribute, lost, count=30):
 def test_words_that_were_lost_are_told_from_others():
     found = [*pairs(GROUND, "background", 24), *pairs(COLOUR, "colour", 0)]
     sensitivity = fitted(found)
-    rows = {row["row"]: row for row in told(found, sensitivity, "ab")}
+    rows = {row["row"]: row for row in rows_of(found, sensitivity, "ab")}
     assert rows["background"]["lost"] == 0.8 and rows["colour"]["lost"] == 0
     assert rows["background"]["lost_at"] == {"a": 0.8, "b": 0.8}
     assert rows["background"]["right"] == 1

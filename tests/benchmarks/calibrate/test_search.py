@@ -129,7 +129,7 @@ def clock(monkeypatch):
 def test_a_search_without_time_has_its_start_and_says_that_nothing_was_tried(clock):
     search = Search(MOVES.coordinates(), cost, clock, 0.0)
     assert search.run(START) == [START]
-    assert search.left == tuple(MOVES.coordinates())
+    assert search.untried == tuple(MOVES.coordinates())
     assert not search.trials and not search.rounds
 
 
@@ -137,17 +137,17 @@ def test_what_a_first_round_had_no_time_for_is_known(clock):
     search = Search(few_things(), cost, clock, 60)
     search.run(START)
     assert [each.coordinate for each in search.trials] == ["reuse_until"]
-    assert search.trials[0].taken and search.left == ("region_until", "active")
+    assert search.trials[0].taken and search.untried == ("region_until", "active")
     strict = lambda policy, _: replace(clock(policy, _), equivalents=50.0)
     stuck = Search(few_things(), lambda policy: 0.0, strict, 60)
     stuck.run(START)
-    assert not stuck.trials[0].taken and stuck.left == tuple(few_things())
+    assert not stuck.trials[0].taken and stuck.untried == tuple(few_things())
     whole = Search(few_things(), cost, clock, 1e9)
     whole.run(START)
-    assert whole.left == () and whole.rounds > 1
+    assert whole.untried == () and whole.rounds > 1
     later = Search(few_things(), cost, clock, 60 * len(whole.trials) - 60)
     later.run(START)
-    assert later.left == () and later.rounds == whole.rounds - 1
+    assert later.untried == () and later.rounds == whole.rounds - 1
 
 
 def test_what_all_tiers_share_is_tried_within_a_few_policies(clock):
@@ -158,4 +158,4 @@ def test_what_all_tiers_share_is_tried_within_a_few_policies(clock):
     shared = {"found_by", "halo", "context", "reach", "key_gain", "output_gain"}
     assert {*shared, "cache", "least", "limit"} < set(tried)
     assert max(map(tried.index, shared)) < tried.index("active")
-    assert search.left == () and search.rounds == 1
+    assert search.untried == () and search.rounds == 1

@@ -47,7 +47,7 @@ def searched(*trials, left=(), rounds=2, **passed):
     return SimpleNamespace(
         trials=trials,
         passed=counts,
-        left=left,
+        untried=left,
         rounds=rounds,
         coordinates=dict.fromkeys(("tiers", "context", "reach", "halo")),
     )

@@ -86,7 +86,7 @@ def comparison(monkeypatch):
     )
     monkeypatch.setattr(chorus_comparison, "Equal", lambda *_: StandIn("equal", notes))
     told = {"dtype": "float32", "weights": {"vae": "a"}}
-    loaded = SimpleNamespace(steps=4, told=told)
+    loaded = SimpleNamespace(steps=4, facts=told)
     return Comparison(loaded, default_policy(4), "default")
 
 
@@ -282,7 +282,7 @@ def test_rows_of_other_steps_stay_and_tables_are_drawn(comparison, results):
     with pytest.raises(ValueError, match="nothing is measured"):
         drawn("changed")
     for steps in (50, 4, 4):
-        changed = SimpleNamespace(steps=steps, told=comparison.loaded.told)
+        changed = SimpleNamespace(steps=steps, facts=comparison.loaded.facts)
         found = replace(comparison, loaded=changed).arms(bench, ARMS)
         rows.update("chorus", list(found), KEY)
     assert len(rows.load("chorus")) == 2 * 3 * len(ARMS)

@@ -65,7 +65,7 @@ def loaded(clock, frames=FRAMES):
     pipeline = StandIn(PLAIN, 2.0, clock, frames)
     told = {"weights": {"vae": "a"}}
     return SimpleNamespace(
-        pipeline=pipeline, request=Request("", seed=0), steps=4, told=told
+        pipeline=pipeline, request=Request("", seed=0), steps=4, facts=told
     )
 
 

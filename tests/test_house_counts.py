@@ -1,0 +1,148 @@
+"""What the house promises in numbers: passes written out, loops, imports, places."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("chorus_jax", "kernels_pallas", "convert", "configs", "benchmarks")
+
+# Tests of more than one module, by what they are about.
+PLACED_BY_QUESTION = {
+    "tests/test_house.py",
+    "tests/test_house_counts.py",
+    "tests/configs/test_configs.py",
+    "tests/chorus_jax/families/toy/test_seams.py",
+    "tests/chorus_jax/cli/demo/test_demo.py",
+    "tests/chorus_jax/inter_request/index/test_index.py",
+    "tests/chorus_jax/inter_request/index/test_index_changes.py",
+    "tests/chorus_jax/inter_request/store/test_lcbfu_in_store.py",
+    "tests/chorus_jax/schedulers/test_parity.py",
+    "tests/chorus_jax/schedulers/test_solvers.py",
+    "tests/benchmarks/test_doors.py",
+    "tests/convert/test_shipped_in_diffusers.py",
+    "tests/kernels_pallas/test_lowering.py",
+}
+
+
+@cache
+def trees():
+    """The syntax trees of all files, by module."""
+    made = {}
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            parts = parts[:-1] if parts[-1] == "__init__" else parts
+            made[".".join(parts)] = ast.parse(path.read_text())
+    return made
+
+
+@cache
+def imports():
+    """The modules of ours that each module names in an import, wherever that stands."""
+    made = {}
+    for module, tree in trees().items():
+        named = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inside = {f"{node.module}.{alias.name}" for alias in node.names}
+                named |= inside & trees().keys()
+                if not inside <= trees().keys():
+                    named.add(node.module)
+        made[module] = (named & trees().keys()) - {module}
+    return made
+
+
+def functions(package):
+    """Every function of a package with its module."""
+    for module, tree in trees().items():
+        if module.split(".")[0] == package:
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef):
+                    yield module, node
+
+
+def test_a_forward_pass_is_written_out_once():
+    """Step caches are what takes a pass apart; training looks at its middle."""
+    pieces, whole = {"stem", "blocks", "head"}, set()
+    for module, function in functions("chorus_jax"):
+        calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+        called = {x.attr for x in calls if isinstance(x, ast.Attribute)}
+        if pieces <= called and not module.startswith("chorus_jax.intra_request"):
+            whole.add((module, function.name))
+    once = ("chorus_jax.families.forward", "evaluate")
+    assert whole - {("chorus_jax.training.flow", "unrolled")} == {once}
+
+
+def test_there_is_one_denoising_loop():
+    """A solver's step is taken in one module."""
+    taken = set()
+    for module, tree in trees().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr == "step":
+                of = getattr(node.value, "attr", getattr(node.value, "id", ""))
+                if of in ("solver", "solvers"):
+                    taken.add(module)
+    library = {x for x in taken if not x.startswith(("chorus_jax.training", "bench"))}
+    assert library == {"chorus_jax.denoise.solving"}
+
+
+FAMILIES = {path.parent.name for path in (ROOT / "chorus_jax").glob("families/*/*.py")}
+
+
+def test_a_family_is_known_to_the_registry_alone():
+    knowing = set()
+    for module, named in imports().items():
+        for family in FAMILIES:
+            folder = f"chorus_jax.families.{family}"
+            inside = module == folder or module.startswith(folder + ".")
+            if not inside and any(x.startswith(folder) for x in named):
+                knowing.add(module)
+    # Of configs an import contract says the same, but for training's.
+    above = ("chorus_jax.training", "convert", "benchmarks", "configs")
+    library = {x for x in knowing if not x.startswith(above)}
+    assert library == {"chorus_jax.families.registry"}
+
+
+def reached(module):
+    """The modules that importing a module would import in turn."""
+    found, waiting = set(), [module]
+    while waiting:
+        fresh = imports()[waiting.pop()] - found
+        found |= fresh
+        waiting += fresh
+    return found
+
+
+def test_imports_have_no_cycle():
+    """Not by an import within a function either, nor by one for types alone."""
+    turning = {module for module in imports() if module in reached(module)}
+    # Orbax is imported late, by whoever writes.
+    late = {"chorus_jax.checkpoints.stored", "chorus_jax.checkpoints.writing"}
+    assert turning - late == set()
+
+
+def placed():
+    return sorted(str(x.relative_to(ROOT)) for x in (ROOT / "tests").rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("test", placed())
+def test_a_test_lies_at_the_path_of_its_source(test):
+    """`tests/a/test_b.py`, or `test_b_of_c.py`, is of `a/b.py`."""
+    if test in PLACED_BY_QUESTION:
+        return
+    folder = ROOT / Path(test).parent.relative_to("tests")
+    words = Path(test).stem.split("_")[1:]
+    names = ["_".join(words[:end]) for end in range(1, len(words) + 1)]
+    names += [f"__{name}__" for name in names]
+    assert any(
+        (folder / f"{name}.py").exists() or (folder / name).is_dir() for name in names
+    ), f"no source for {test}"
+
+
+def test_few_modules_are_at_the_root():
+    assert len(list((ROOT / "chorus_jax").glob("*.py"))) <= 8
