@@ -1,1 +1,52 @@
-"""Text-to-video diffusion that reuses earlier requests, steps and tokens."""
+"""Text-to-video diffusion that reuses earlier requests, steps and tokens.
+
+    import chorus_jax as cj
+
+    pipeline = cj.load("shapes")
+    engine = cj.Engine(pipeline, cj.Cache.in_folder("cache", disk_bytes=2**30))
+    result = engine.generate(pipeline.request("a red circle moves left", seed=1))
+    cj.write_video("video.mp4", result.video.frames, pipeline.defaults.fps)
+
+A name is imported when it is first used: `import chorus_jax` alone loads no jax.
+"""
+
+import importlib
+
+TYPE_CHECKING = False  # as typing's, which takes longer to import than the rest
+if TYPE_CHECKING:
+    from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
+    from chorus_jax.engine.loading import load
+    from chorus_jax.inter_request.policy.policy import Policy
+    from chorus_jax.media.video import write as write_video
+    from chorus_jax.request import Request
+
+    __version__: str
+
+__all__ = ["Cache", "Engine", "Pipeline", "Policy", "Request", "Reuse"]
+__all__ += ["__version__", "load", "write_video"]
+
+_PLACES = {
+    "Cache": ("chorus_jax.engine", "Cache"),
+    "Engine": ("chorus_jax.engine", "Engine"),
+    "Pipeline": ("chorus_jax.engine", "Pipeline"),
+    "Policy": ("chorus_jax.inter_request.policy.policy", "Policy"),
+    "Request": ("chorus_jax.request", "Request"),
+    "Reuse": ("chorus_jax.engine", "Reuse"),
+    "load": ("chorus_jax.engine.loading", "load"),
+    "write_video": ("chorus_jax.media.video", "write"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("chorus_jax")
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PLACES[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,8 +1,9 @@
 """A request: what a caller asks for, and the solver that follows from it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, no_type_check
 
 from chorus_jax.schedulers import Solver, explicit, named
@@ -19,13 +20,29 @@ SCHEDULERS = {
 @no_type_check
 @dataclass(frozen=True)
 class Request:
-    """One video to make. The defaults are those of Wan 2.1 (its generate.py), at 480p,
-    but for the negative prompt, which is empty.
+    """One video to make.
 
-    `steps` is a number of steps, spaced as the solver spaces them, or the list of
-    sigmas themselves (from 1 down, as distilled models want them), both shifted by
-    `shift`. At `guidance_scale` up to 1 only the prompt is evaluated, not the negative
-    prompt. Without a `seed` one is drawn. Raises ValueError for impossible values.
+    The defaults are those of Wan 2.1 (its generate.py), at 480p, but for the negative
+    prompt, which is empty; `Pipeline.request` fills in those of the loaded model.
+    Numbers may be numpy's, and `steps` any sequence of numbers.
+
+    Attributes:
+        prompt: what the video shows, in words.
+        negative_prompt: what it is to avoid; read only if there is guidance.
+        frames: the number of frames; for Wan 4n + 1.
+        height: in pixels; for Wan a multiple of 16.
+        width: in pixels; for Wan a multiple of 16.
+        steps: the number of denoising steps, spaced as the solver spaces them, or the
+            list of sigmas themselves, from 1 down, as distilled models want them; both
+            are shifted by `shift`.
+        solver: `euler`, `unipc` or `dpmpp`.
+        shift: how much of the schedule is spent at high noise; 1 changes nothing.
+        guidance_scale: the weight of the prompt against the negative prompt; up to 1
+            only the prompt is evaluated.
+        seed: of the noise, 0 to 2**32 - 1; None for one that is drawn.
+
+    Raises:
+        ValueError: for a value of another type, or one that is impossible.
     """
 
     prompt: str
@@ -40,21 +57,36 @@ class Request:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("prompt", "negative_prompt"):
+        for name in ("prompt", "negative_prompt", "solver"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
         for name in ("frames", "height", "width"):
-            check_whole(name, getattr(self, name), 1, 2**31 - 1)
+            self._whole(name, 1, 2**31 - 1)
         if self.seed is not None:
-            check_whole("seed", self.seed, 0, 2**32 - 1)
-        if not isinstance(self.steps, tuple):
-            check_whole("steps", self.steps, 1, 1000)
+            self._whole("seed", 0, 2**32 - 1)
+        if isinstance(self.steps, str) or not isinstance(self.steps, Iterable):
+            self._whole("steps", 1, 1000)
+        else:
+            sigmas = tuple(number("a sigma", x) for x in self.steps)
+            object.__setattr__(self, "steps", sigmas)
+        for name in ("shift", "guidance_scale"):
+            object.__setattr__(self, name, number(name, getattr(self, name)))
         # Comparisons with NaN are false, hence the form of these two.
         if not (math.isfinite(self.shift) and self.shift > 0):
-            raise ValueError(f"{self.shift=} must be positive; 1 changes nothing")
+            raise ValueError(
+                "shift must be finite and above 0 (1 changes nothing), got "
+                f"{self.shift}"
+            )
         if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
-            raise ValueError(f"{self.guidance_scale=} must be 0 or more; 1 is none")
+            raise ValueError(
+                "guidance_scale must be finite and 0 or more (up to 1 is none), got "
+                f"{self.guidance_scale}"
+            )
         self.make_solver()
+
+    def _whole(self, name: str, least: int, most: int) -> None:
+        value = whole(name, getattr(self, name), least, most)
+        object.__setattr__(self, name, value)
 
     @property
     def guided(self) -> bool:
@@ -74,17 +106,30 @@ class Request:
         return method(explicit(self.steps, self.shift))
 
     def program(self) -> dict[str, object]:
-        """What decides the compiled program: requests of a batch must agree on it."""
+        """The fields that decide the compiled program; a batch must agree on them."""
         names = ("frames", "height", "width", "steps", "solver", "shift", "guided")
         return {name: getattr(self, name) for name in names}
 
 
-def check_whole(name: str, value: object, least: int, most: int) -> None:
-    """ValueError unless the value is a whole number within these bounds."""
-    if type(value) is not int or not least <= value <= most:
-        raise ValueError(
-            f"{name} must be a whole number from {least} to {most}, got {value!r}"
-        )
+def whole(name: str, value: object, least: int, most: int) -> int:
+    """The value as an integer of Python's.
+
+    Raises:
+        ValueError: unless it is a whole number within these bounds.
+    """
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        if least <= int(value) <= most:
+            return int(value)
+    raise ValueError(
+        f"{name} must be a whole number from {least} to {most}, got {value!r}"
+    )
+
+
+def number(name: str, value: object) -> float:
+    """The value as a float of Python's. ValueError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    return float(value)
 
 
 def scheduled(scheduler: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -99,10 +144,28 @@ def scheduled(scheduler: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"solver": solver} | ({} if shift is None else {"shift": float(shift)})
 
 
+def check_request(request: object) -> None:
+    """ValueError unless this is one request."""
+    if isinstance(request, Request):
+        return
+    if isinstance(request, list | tuple):
+        raise ValueError(
+            f"expected a Request, got a {type(request).__name__} of {len(request)}: "
+            "give requests one by one, as in pipeline(*requests)"
+        )
+    raise ValueError(
+        f"expected a Request, got {request!r:.80}: make one with "
+        "pipeline.request(PROMPT) or Request(PROMPT)"
+    )
+
+
 def same_program(requests: tuple[Request, ...]) -> None:
-    """ValueError naming what differs if these requests cannot share a batch."""
+    """ValueError for what is no request, or naming what differs if these requests
+    cannot share a batch."""
     if not requests:
         raise ValueError("no request is given: give at least one")
+    for request in requests:
+        check_request(request)
     first = requests[0].program()
     for request in requests[1:]:
         differing = {

@@ -9,7 +9,6 @@ evenly spaced, then shifted as in training, with Euler steps.
 """
 
 from chorus_jax.request import Request
-from configs.shapes import SHIFT
 
 WEIGHTS = "shapes"
 TRANSFORMER = "transformer_4step"
@@ -25,6 +24,6 @@ def get_config() -> Request:
         width=64,
         steps=(1.0, 0.75, 0.5, 0.25),
         solver="euler",
-        shift=SHIFT,
+        shift=3.0,
         guidance_scale=1.0,
     )

@@ -1,6 +1,6 @@
 """A step-distilled Wan 2.1 T2V-14B: four forwards, no guidance, 81 frames of 480 x 832.
 
-    python -m convert wan DISTILLED weights/wan21-14b-4step
+    chorus convert DISTILLED weights/wan21-14b-4step
     chorus generate "PROMPT" --weights weights/wan21-14b-4step \\
         --config wan21_14b_4step
 

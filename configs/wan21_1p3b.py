@@ -1,22 +1,16 @@
 """Wan 2.1 T2V-1.3B at 480p, as its authors run it: 81 frames of 480 x 832, 50 steps.
 
-    python -m convert wan Wan2.1-T2V-1.3B weights/wan21-1.3b
+    chorus convert Wan2.1-T2V-1.3B weights/wan21-1.3b
     chorus generate "PROMPT" --weights weights/wan21-1.3b --config wan21_1p3b
 
+Converted weights of these sizes run so without --config too.
 Source: Wan-Video/Wan2.1, README (guidance 6 and shift 8 to 12 for the 1.3B model).
 """
 
+from chorus_jax.families.registry import published
 from chorus_jax.request import Request
-from configs import WAN_NEGATIVE_PROMPT
 
 
 def get_config() -> Request:
     """The request that `chorus generate` fills with a prompt."""
-    return Request(
-        prompt="",
-        negative_prompt=WAN_NEGATIVE_PROMPT,
-        steps=50,
-        solver="unipc",
-        shift=8.0,
-        guidance_scale=6.0,
-    )
+    return published("Wan 2.1 T2V-1.3B").request

@@ -1,10 +1,13 @@
-"""`python -m convert wan SRC DST` and back, `python -m convert export SRC DST`."""
+"""`python -m convert wan SRC DST` and back, `python -m convert export SRC DST`.
+
+Installed they are `chorus convert SRC DST` and `chorus export SRC DST`.
+"""
 
 import argparse
 import logging
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,34 +17,70 @@ from convert.export import TRANSFORMER, export, left_out, open_parts
 from convert.family import WAN
 from convert.source import open_source
 
+OnStart = Callable[[Path], None]  # is called with a folder before it is written
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    return _run(_parser().parse_args(arguments), "error", lambda _: None)
+
+
+def command(name: str, arguments: Sequence[str], on_start: OnStart) -> int:
+    """Runs `chorus convert` or `chorus export`; returns the exit code.
+
+    Args:
+        name: `convert` or `export`.
+        arguments: those after the name.
+        on_start: is called with the folder that will be written.
+    """
+    what = {"convert": CONVERT, "export": EXPORT}[name]
+    parser = argparse.ArgumentParser(prog=f"chorus {name}", description=what)
+    add = {"convert": _add_wan, "export": _add_export}[name]
+    add(parser)
+    return _run(parser.parse_args(arguments), "chorus", on_start)
+
+
+def _run(options: argparse.Namespace, prefix: str, on_start: OnStart) -> int:
     # Orbax warns that there is nothing to merge, which is what we ask for.
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
+        on_start(options.folder)
         options.run(options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{prefix}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("error: stopped", file=sys.stderr)
+        print(f"{prefix}: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+CONVERT = "Wan 2.1 weights, in diffusers' or Wan-AI's layout, to a checkpoint folder"
+EXPORT = "a checkpoint folder to diffusers' layout"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m convert", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="wan | export")
-    wan = commands.add_parser("wan", help="Wan 2.1 weights to a checkpoint folder")
+    _add_wan(commands.add_parser("wan", help=CONVERT))
+    _add_export(commands.add_parser("export", help=EXPORT))
+    return parser
+
+
+def _add_wan(wan: argparse.ArgumentParser) -> None:
     wan.add_argument("source", metavar="SRC", type=Path, help="diffusers' or Wan-AI's")
-    wan.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    wan.add_argument(
+        "--dtype",
+        choices=("bfloat16", "float32"),
+        default="bfloat16",
+        help="stored in it (default: bfloat16)",
+    )
     wan.add_argument("--dry-run", action="store_true", help="say what would be written")
     wan.set_defaults(run=_wan)
-    back = commands.add_parser(
-        "export", help="a checkpoint folder to diffusers' layout"
-    )
+    _add_target(wan)
+
+
+def _add_export(back: argparse.ArgumentParser) -> None:
     back.add_argument("source", metavar="SRC", type=Path, help="the checkpoint folder")
     back.add_argument(
         "--transformer",
@@ -50,12 +89,14 @@ def _parser() -> argparse.ArgumentParser:
         help="the part of SRC to export as the transformer, if it has several",
     )
     back.set_defaults(run=_export)
-    for command in (wan, back):
-        command.add_argument("folder", metavar="DST", type=Path, help="must not exist")
-        command.add_argument(
-            "--verify", action="store_true", help="read both sides again and compare"
-        )
-    return parser
+    _add_target(back)
+
+
+def _add_target(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="DST", type=Path, help="must not exist")
+    command.add_argument(
+        "--verify", action="store_true", help="read both sides again and compare"
+    )
 
 
 def _wan(options: argparse.Namespace) -> None:
@@ -67,7 +108,9 @@ def _wan(options: argparse.Namespace) -> None:
         return
     total = work(source, parts, 3 if options.verify else 1)
     with _bar(total) as bar:
-        card = convert(source, parts, options.folder, Order(options.verify, _told(bar)))
+        card = convert(
+            source, parts, options.folder, Order(options.verify, _counting(bar))
+        )
     print(f"{options.folder}\n{_table(parts)}\nfingerprint {card.fingerprint}")
     if options.verify:
         print(f"verified: {_count(parts)} tensors are equal to the source's")
@@ -77,7 +120,9 @@ def _export(options: argparse.Namespace) -> None:
     parts = open_parts(options.source, WAN, options.transformer)
     passes = 2 if options.verify else 1
     with _bar(passes * sum(part.nbytes for part in parts.values())) as bar:
-        export(options.source, parts, options.folder, Order(options.verify, _told(bar)))
+        export(
+            options.source, parts, options.folder, Order(options.verify, _counting(bar))
+        )
     arrays = sum(len(part.arrays) for part in parts.values())
     done = f", {arrays} arrays verified" if options.verify else ""
     print(f"{options.folder}: {', '.join(parts)} in diffusers' layout{done}")
@@ -89,7 +134,7 @@ def _bar(total: int) -> tqdm:
     return tqdm(total=total, unit="B", unit_scale=True, mininterval=0.5, disable=None)
 
 
-def _told(bar: tqdm):
+def _counting(bar: tqdm) -> Callable[[int], None]:
     lock = threading.Lock()
 
     def update(count: int) -> None:

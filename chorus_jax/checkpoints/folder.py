@@ -20,7 +20,7 @@ def aside(folder: Path) -> Iterator[Path]:
     # A link that leads nowhere exists too.
     if os.path.lexists(folder):
         raise ValueError(f"{folder} exists: remove it, or give a path that does not")
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = partial_folder(folder)
     lock = _claim(partial)
     try:
         yield partial
@@ -32,6 +32,11 @@ def aside(folder: Path) -> Iterator[Path]:
         raise
     finally:
         os.close(lock)
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where `aside` writes what is to become `folder`."""
+    return folder.absolute().with_name(f".{folder.absolute().name}.partial")
 
 
 def check_space(folder: Path, needed: int) -> None:

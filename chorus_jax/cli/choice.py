@@ -1,4 +1,4 @@
-"""Which weights run, and with which settings: what a command line leaves open."""
+"""Resolves command-line options to weights, transformer and request."""
 
 import logging
 from collections.abc import Mapping
@@ -6,87 +6,113 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.checkpoints import Card, shipped
+from chorus_jax.checkpoints import shipped
 from chorus_jax.cli.config_file import Config, load_config
+from chorus_jax.engine.loading import located
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.registry import family_of
-from chorus_jax.request import Request, scheduled
+from chorus_jax.request import Request
 
 log = logging.getLogger(__name__)
 
-# What the shipped weights run with if no config is named: by steps, and otherwise.
+# The configs of the shipped weights: by steps, and otherwise.
 BY_STEPS, OTHERWISE = {4: "shapes_4step"}, "shapes"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The weights, the part that is the transformer, the request, frames a second.
+    """The model and the settings of a command.
 
-    `note` says what was chosen for the user; it is empty if nothing was.
+    Attributes:
+        folder: the weights.
+        transformer: the part of the folder that is the transformer.
+        request: with all that was given.
+        fps: frames per second.
+        source: where the settings that were not given come from, in words.
     """
 
     folder: Path
     transformer: str
     request: Request
     fps: int
-    note: str = ""
+    source: str = ""
 
 
 def choose(
-    weights: Path | None, config: str | None, given: Mapping[str, Any]
+    weights: str | Path | None, config: str | None, given: Mapping[str, Any]
 ) -> Choice:
-    """What runs, with the fields of the request that were given.
+    """Resolves weights, config and given fields; without a config the weights'
+    defaults are taken.
 
-    With `weights` and no config, solver and shift are those that the weights came with.
-    Without `weights` the shipped ones run; the log warns of what they were not trained
-    on. ValueError if config, weights and fields do not go together.
+    Args:
+        weights: a converted folder, or the name of shipped weights; None for those of
+            the config, or the shipped ones.
+        config: a name or the path of a Python file.
+        given: fields of the request.
+
+    Raises:
+        ValueError: if config, weights and fields do not go together.
     """
-    if weights is None:
-        return choose_shipped(config, given)
-    if config is None:
-        base = Request(prompt="", **scheduled(Card.read(weights).scheduler))
-        fps = family_of(weights).fps
-        return Choice(weights, TRANSFORMER, replace(base, **given), fps)
-    named = load_config(config)
-    fps = named.fps or family_of(weights).fps
-    return Choice(weights, named.transformer, named.changed(given), fps)
+    if config is not None:
+        return of_config(load_config(config), weights, given)
+    if weights is None or located(weights) == shipped.ROOT / OTHERWISE:
+        return of_shipped(given)
+    folder = located(weights)
+    defaults = family_of(folder).defaults(folder)
+    request = replace(defaults.request, **given)
+    return Choice(folder, TRANSFORMER, request, defaults.fps, defaults.source)
 
 
-def choose_shipped(name: str | None, given: Mapping[str, Any]) -> Choice:
-    """The shipped weights of a config; without one, those for the steps given."""
-    if name is None and (name := BY_STEPS.get(given.get("steps", 0))):
-        # That config has sigmas: the solver would space as many steps differently.
+def of_shipped(given: Mapping[str, Any]) -> Choice:
+    """The choice for the shipped weights, by the number of steps."""
+    name = BY_STEPS.get(given.get("steps", 0))
+    if name is not None:
+        # Its sigmas are its own: a solver would space as many steps differently.
         given = {field: value for field, value in given.items() if field != "steps"}
-    config = load_config(name or OTHERWISE)
-    if config.weights is None:
+    choice = of_config(load_config(name or OTHERWISE), None, given)
+    return replace(
+        choice, source=f"what these weights were trained for ({name or OTHERWISE})"
+    )
+
+
+def of_config(
+    config: Config, weights: str | Path | None, given: Mapping[str, Any]
+) -> Choice:
+    """The choice of a config, with the weights given or named by it."""
+    if weights is None and config.weights is None:
         raise ValueError(
             f"--config {config.name} is for weights that are not shipped: give "
             '--weights DIR, a converted folder, or write WEIGHTS = "shapes" in it'
         )
-    folder, request = shipped.folder(config.weights), config.changed(given)
-    for line in untrained(config, request):
-        log.warning(line)
-    note = f"shipped weights {config.weights}, {config.transformer}: {config.name}"
+    ours = weights is None or located(weights) == shipped.ROOT / OTHERWISE
+    folder = (
+        shipped.folder(str(config.weights)) if weights is None else located(weights)
+    )
+    request = config.changed(given)
+    if ours:
+        warn_untrained(config, request)
     fps = config.fps or family_of(folder).fps
-    return Choice(folder, config.transformer, request, fps, note)
+    return Choice(folder, config.transformer, request, fps, f"--config {config.name}")
 
 
-def untrained(config: Config, request: Request) -> list[str]:
-    """How a request differs from what the shipped weights of a config were trained on.
+def warn_untrained(config: Config, request: Request) -> None:
+    """Warns of settings that the shipped weights of a config were not trained on.
 
     They were trained for the config that has their name, and a distilled transformer
     for the schedule of its own.
     """
-    trained = load_config(str(config.weights)).request
-    lines = [
-        f"{name}={getattr(request, name)}: these weights were trained on "
-        f"{getattr(trained, name)} only"
-        for name in ("frames", "height", "width")
-        if getattr(request, name) != getattr(trained, name)
-    ]
+    trained = load_config(config.weights or OTHERWISE).request
+    for name in ("frames", "height", "width"):
+        value, usual = getattr(request, name), getattr(trained, name)
+        if value != usual:
+            log.warning(f"{name}={value}: these weights were trained on {usual} only")
     if config.distilled and request.make_solver() != config.request.make_solver():
-        lines.append(
+        log.warning(
             f"{config.transformer} was distilled for the steps, solver and shift of "
             f"--config {config.name}, but others were given"
         )
-    return lines
+
+
+def with_prompt(choice: Choice, prompt: str, seed: int | None) -> Request:
+    """The choice's request for a prompt."""
+    return replace(choice.request, prompt=prompt, seed=seed)

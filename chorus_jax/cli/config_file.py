@@ -1,17 +1,17 @@
 """Configs: Python files with `get_config()`, by path or by their name in `configs`.
 
 A config may also say which weights it is for: `WEIGHTS` are shipped ones by name,
-`TRANSFORMER` is the part of a checkpoint folder that is run, `FPS` the speed at which
-its videos are to be shown.
+`TRANSFORMER` is the part of a checkpoint folder that is run, `FPS` the frames per
+second at which its videos are shown.
 """
 
-import importlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from chorus_jax.cli.config_source import ConfigSource
+from chorus_jax.cli.ours import folder_of
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.request import Request
 
@@ -20,9 +20,13 @@ from chorus_jax.request import Request
 class Config:
     """A request without its prompt, and the weights that it is for.
 
-    `weights` is None if they are not shipped, `fps` if it is the family's. A
-    `transformer` other than the usual one is a distilled one: its guidance is folded
-    in.
+    Attributes:
+        name: as it was asked for.
+        request: a request without its prompt.
+        weights: the name of shipped weights; None if they are not shipped.
+        transformer: the part that is run; another than the usual one is distilled, its
+            guidance folded in.
+        fps: frames per second; None for the family's.
     """
 
     name: str
@@ -49,30 +53,43 @@ class Config:
 
 
 def load_config(name: str) -> Config:
-    """A config by the path of its file, or one of `configs` by its name.
+    """A config by the path of its file, or one of ours by its name.
 
-    ValueError if there is no such config, or if what it says is not what is needed.
+    Raises:
+        ValueError: if there is no such config, or, naming file and line, if it does not
+            run or says something else than a config does.
     """
-    module = imported(name)
-    request = module.get_config() if hasattr(module, "get_config") else None
+    source = ConfigSource.read(config_path(name))
+    module = source.run()
+    request = source.call(module, "get_config")
     if not isinstance(request, Request):
-        raise ValueError(f"--config {name} needs a get_config() that returns a Request")
+        raise ValueError(
+            f"{source.place('get_config')}: needs a get_config() that returns a "
+            f"Request, got {request!r:.80}"
+        )
     return Config(
         name,
         request,
-        getattr(module, "WEIGHTS", None),
-        getattr(module, "TRANSFORMER", TRANSFORMER),
-        getattr(module, "FPS", None),
+        source.value(module, "WEIGHTS", str, "the name of shipped weights"),
+        source.value(module, "TRANSFORMER", str, "the name of a part") or TRANSFORMER,
+        source.value(module, "FPS", int, "a whole number of frames per second"),
     )
 
 
-def imported(name: str) -> Any:
-    """The module of a config. ValueError if there is none."""
-    if name.isidentifier() and importlib.util.find_spec(f"configs.{name}"):
-        return importlib.import_module(f"configs.{name}")
-    spec = importlib.util.spec_from_file_location("config", name)
-    if spec is None or spec.loader is None or not Path(name).is_file():
-        raise ValueError(f"--config {name} is no Python file and no config's name")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def config_names() -> list[str]:
+    """The names of our configs."""
+    files = folder_of("configs").glob("*.py")
+    return sorted(file.stem for file in files if file.stem != "__init__")
+
+
+def config_path(name: str) -> Path:
+    """The file of a config. ValueError, with the known names, if there is none."""
+    if name in config_names():
+        return folder_of("configs") / f"{name}.py"
+    path = Path(name)
+    if path.suffix != ".py" or not path.is_file():
+        raise ValueError(
+            f"--config {name} is no Python file and no config's name; the names are "
+            f"{', '.join(config_names())}"
+        )
+    return path

@@ -1,5 +1,6 @@
-"""What `chorus info` says: versions, devices, weights and the memory they need."""
+"""`chorus info`: versions, devices, weights and the memory they need."""
 
+import argparse
 import platform
 from collections.abc import Iterator
 from importlib import metadata
@@ -10,10 +11,18 @@ import jax
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import shipped
 from chorus_jax.devices.compilation import enable_cache
+from chorus_jax.engine.loading import located
 from chorus_jax.families.registry import family_of
 
 PACKAGES = ("chorus_jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "transformers")
 GIB = 2**30
+
+
+def show_info(options: argparse.Namespace) -> None:
+    """Prints all lines."""
+    weights = None if options.weights is None else located(options.weights)
+    for name, value in lines(weights):
+        print(f"{name:22}{value}")
 
 
 def lines(weights: Path | None) -> Iterator[tuple[str, str]]:
@@ -37,10 +46,12 @@ def lines(weights: Path | None) -> Iterator[tuple[str, str]]:
 
 
 def weight_lines(folder: Path) -> Iterator[tuple[str, str]]:
-    """What a checkpoint folder holds, and how it will be computed here."""
+    """The parts of a checkpoint folder and how they are computed here."""
     card = checkpoints.Card.read(folder)
     yield "weights", f"{folder} ({card.family})"
     yield "fingerprint", card.fingerprint
+    defaults = family_of(folder).defaults(folder)
+    yield "settings", defaults.source
     yield from family_of(folder).lines(folder)
 
 

@@ -20,10 +20,10 @@ from chorus_jax.engine.events import Event, Observer, Video
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline, timed, unstacked
 from chorus_jax.engine.plans import batch_of_one, usable
-from chorus_jax.engine.policies import Policies, default_for, scaled
+from chorus_jax.engine.policies import Policies, policies_for, scaled
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.recipes import recipe_of
-from chorus_jax.engine.reuse import Reuse, Watch
+from chorus_jax.engine.reuse import Reuse, Watch, check_reuse
 from chorus_jax.engine.running import Hit, Runner, ledger_of
 from chorus_jax.engine.sources import Sources
 from chorus_jax.engine.task import Task
@@ -31,7 +31,7 @@ from chorus_jax.families.forward import Conditions, Latents
 from chorus_jax.inter_request.match.matching import Query, Rejection
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.policy.policy import Policy
-from chorus_jax.request import Request
+from chorus_jax.request import Request, check_request
 from chorus_jax.text.prompts import clean
 
 log = logging.getLogger(__name__)
@@ -58,18 +58,26 @@ class Result:
 
 
 class Engine:
-    """A pipeline with a cache.
+    """A pipeline with a cache. Any number of threads may share one.
 
-    `policies` gives a request's policy, for its number of steps: how good a match must
-    be, and what is reused of it. One policy is scaled to others (see `for_steps`).
+    Attributes:
+        pipeline: makes the videos.
+        cache: holds what earlier requests left.
+        policies: a request's policy, for its number of steps: how good a match must
+            be, and what is reused of it. One policy is scaled to other numbers of
+            steps (`Policy.for_steps`); None takes those that were measured on the
+            weights (`policies_for`).
     """
 
     def __init__(
         self,
         pipeline: Pipeline,
         cache: Cache,
-        policies: Policies | Policy = default_for,
+        policies: Policies | Policy | None = None,
     ):
+        check_parts(pipeline, cache, policies)
+        if policies is None:
+            policies = policies_for(pipeline.fingerprints)
         self.policies = scaled(policies) if isinstance(policies, Policy) else policies
         self.pipeline, self.cache = pipeline, cache
         self.sources = Sources(pipeline, cache)
@@ -105,6 +113,8 @@ class Engine:
             StoppedError: if it was stopped.
             ValueError: what the pipeline raises, and for a region on another grid.
         """
+        check_request(request)
+        check_reuse(reuse)
         watch = Watch(stop, observer, every)
         self.check(request, reuse, watch)
         policy, model = self.policies(request), self.pipeline.model
@@ -242,6 +252,25 @@ class Engine:
             return entry.id
         log.warning("a video was not kept: the cache has room for it nowhere")
         return None
+
+
+def check_parts(pipeline: object, cache: object, policies: object) -> None:
+    """ValueError unless these are what an engine is made of."""
+    if not isinstance(pipeline, Pipeline):
+        raise ValueError(
+            f"pipeline must be a Pipeline, got {pipeline!r:.80}: load one with "
+            "chorus_jax.load(FOLDER)"
+        )
+    if not isinstance(cache, Cache):
+        raise ValueError(
+            f"cache must be a Cache, got {cache!r:.80}: make one with "
+            "Cache.in_folder(FOLDER, disk_bytes=...) or Cache.in_memory()"
+        )
+    if not (policies is None or isinstance(policies, Policy) or callable(policies)):
+        raise ValueError(
+            "policies must be a Policy, or a function from requests to policies, got "
+            f"{policies!r:.80}"
+        )
 
 
 def watched(run: Generator[Event, None, T], watch: Watch) -> T:

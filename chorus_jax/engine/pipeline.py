@@ -4,6 +4,7 @@ Text encoder, denoising loop and decoder in a row. `stream` yields progress as i
 and stops when its caller stops; calling the pipeline runs it through.
 """
 
+import dataclasses
 import logging
 import secrets
 import time
@@ -27,7 +28,7 @@ from chorus_jax.devices.compilation import enable_cache
 from chorus_jax.engine.events import Progress, Video
 from chorus_jax.families import registry
 from chorus_jax.families.forward import TRANSFORMER, Conditions, Geometry, Latents
-from chorus_jax.families.protocols import LoadOptions, VideoModel
+from chorus_jax.families.protocols import Defaults, LoadOptions, VideoModel
 from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request, same_program
@@ -36,16 +37,19 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+GENERAL = Defaults(Request(""), 16, "those of a Request: the model came without any")
+
 
 class Pipeline:
     """A model that makes videos.
 
     Attributes:
         model: the loaded model.
+        defaults: what it runs with where a request does not say (see `request`).
     """
 
-    def __init__(self, model: VideoModel):
-        self.model = model
+    def __init__(self, model: VideoModel, defaults: Defaults = GENERAL):
+        self.model, self.defaults = model, defaults
 
     @classmethod
     def load(
@@ -75,7 +79,28 @@ class Pipeline:
         """
         enable_cache()
         options = LoadOptions(transformer, dtype, mesh, keep_text_encoder)
-        return cls(registry.load(folder, options))
+        family = registry.family_of(folder)
+        defaults = family.defaults(Path(folder), transformer)
+        return cls(family.load(Path(folder), options), defaults)
+
+    def request(self, prompt: str, **fields: Any) -> Request:
+        """A request with this model's defaults.
+
+        Args:
+            prompt: what the video shows.
+            fields: other fields of `Request`, such as `seed=1` or `steps=20`.
+
+        Raises:
+            ValueError: for a field that there is not, or an impossible value.
+        """
+        try:
+            return replace(self.defaults.request, prompt=prompt, **fields)
+        except TypeError as error:
+            known = ", ".join(field.name for field in dataclasses.fields(Request))
+            unknown = ", ".join(fields)
+            raise ValueError(
+                f"the fields of a request are {known}; got {unknown}"
+            ) from error
 
     @property
     def fingerprints(self) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Which policy serves a request: one that was measured on the weights, or a default."""
+"""Chooses a request's policy: one measured on the weights, or the default."""
 
 import functools
 import logging
@@ -15,7 +15,7 @@ Policies = Callable[[Request], Policy]
 
 
 def default_for(request: Request) -> Policy:
-    """The policy of nothing measured, for a request's number of steps."""
+    """The uncalibrated default policy for a request's number of steps."""
     return default_policy(request.step_count)
 
 
@@ -25,37 +25,39 @@ def scaled(policy: Policy) -> Policies:
 
 
 def sampler_of(request: Request) -> Sampler:
-    """What a request says of its sampler that measurements depend on."""
+    """The sampler settings of a request that measurements depend on."""
     return Sampler(request.solver, float(request.shift), float(request.guidance_scale))
 
 
 def policies_for(weights: Mapping[str, str]) -> Policies:
-    """For an engine: the policies that were measured on weights with these fingerprints
-    (`Pipeline.fingerprints`), and the default one at numbers of steps at which none
-    was.
+    """The policies that were measured on these weights, by a request's steps.
 
-    The log warns of that, and of a request with another solver, shift or guidance than
-    those it was measured with, once each.
+    Where none was measured it is the default one. The log warns of that, and of a
+    request with another solver, shift or guidance than the policy was measured with,
+    once each.
+
+    Args:
+        weights: fingerprints by part (`Pipeline.fingerprints`).
     """
 
     @functools.cache
     def policy(steps: int, sampler: Sampler) -> Policy:
-        found = calibrated(weights, steps)
-        if found is None:
+        measured = calibrated(weights, steps)
+        if measured is None:
             log.warning(
                 "no policy was measured on these weights at %d steps: the default one "
-                "runs; `python -m benchmarks.calibrate` makes one, Policy or "
-                "policy_file.read gives yours",
+                "runs, and how well its scores fit is not known; give Engine a Policy, "
+                "or --policy FILE",
                 steps,
             )
             return default_policy(steps)
-        if found.sampler not in (None, sampler):
+        if measured.sampler not in (None, sampler):
             log.warning(
                 "the policy of %d steps was measured with %s, this request has %s: "
                 "how much it may reuse is not known",
-                *(steps, found.sampler, sampler),
+                *(steps, measured.sampler, sampler),
             )
-        return found.policy
+        return measured.policy
 
     def policies(request: Request) -> Policy:
         return policy(request.step_count, sampler_of(request))

@@ -1,30 +1,41 @@
-"""What one request lets the cache do, and how it is watched and stopped."""
+"""A request's permissions on the cache, and how it is watched and stopped."""
 
 import hashlib
 import threading
 from dataclasses import dataclass
+from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32
 
 from chorus_jax.engine.events import Event, Observer
+from chorus_jax.request import number
 
 
 class StoppedError(Exception):
     """The caller stopped the request. It left nothing in the cache."""
 
 
+# Not type-checked in tests, because it refuses wrong types itself.
+@no_type_check
 @dataclass(frozen=True, eq=False)
 class Reuse:
-    """What a request lets the cache do.
+    """A request's permissions on the cache.
 
-    `read`: begin from an earlier request's latents. `write`: leave its own for later
-    ones. `least_score` is asked of a source, and of that of a stored video, beyond what
-    the policy asks. `namespace` sees its own entries and those that were left with
-    `shared`. `keep_prompt` stores the prompt in clear. `region`, on the latent grid, is
-    above 0 where the video may differ from the source's: the tiles that it touches are
-    run, and a few more if their number is none of the sizes there are programs for;
-    without it the velocities say.
+    Attributes:
+        read: whether it may begin from an earlier request's latents.
+        write: whether it leaves its own for later requests.
+        least_score: the least score of a source, 0 to 1, beyond what the policy asks;
+            also that of the source of a stored video of the same request.
+        namespace: whose entries it sees beside the shared ones; its own go there.
+        shared: whether all namespaces see what it leaves.
+        keep_prompt: whether the prompt is stored in clear.
+        region: on the latent grid, above 0 where the video may differ from the
+            source's. The tiles that it touches are run, and a few more if there is no
+            program for their number. None: the velocities decide.
+
+    Raises:
+        ValueError: for a value of another type.
     """
 
     read: bool = True
@@ -34,6 +45,18 @@ class Reuse:
     shared: bool = False
     keep_prompt: bool = False
     region: Float32[np.ndarray, "f h w"] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("read", "write", "shared", "keep_prompt"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise ValueError(
+                    f"{name} must be True or False, got {getattr(self, name)!r}"
+                )
+        if not isinstance(self.namespace, str):
+            raise ValueError(f"namespace must be text, got {self.namespace!r}")
+        object.__setattr__(self, "least_score", number("least_score", self.least_score))
+        if self.region is not None:
+            object.__setattr__(self, "region", region_array(self.region))
 
     @property
     def region_digest(self) -> str:
@@ -58,6 +81,27 @@ class Reuse:
                 "a region is above 0 where the video may differ, got one that never "
                 "is: leave it out, or ask for the source's request itself"
             )
+
+
+def check_reuse(reuse: object) -> None:
+    """ValueError unless this is a Reuse."""
+    if not isinstance(reuse, Reuse):
+        raise ValueError(
+            f"expected a Reuse, got {reuse!r:.80}: such as Reuse(write=False)"
+        )
+
+
+def region_array(region: object) -> Float32[np.ndarray, "f h w"]:
+    """A region as an array. ValueError unless it is numbers along three axes."""
+    try:
+        array = np.asarray(region, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"region must be an array of numbers: {error}") from error
+    if array.ndim != 3:
+        raise ValueError(
+            f"region must have the axes frames, height and width, got {array.shape}"
+        )
+    return array
 
 
 @dataclass(frozen=True, eq=False)

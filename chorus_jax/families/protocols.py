@@ -89,6 +89,21 @@ class VideoModel(Protocol):
         """Gives the text encoder's memory back; remembered prompts still work."""
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """The settings of a model where a request gives no others.
+
+    Attributes:
+        request: a request without its prompt.
+        fps: frames per second at which its videos are shown.
+        source: where these values come from, in words.
+    """
+
+    request: Request
+    fps: int
+    source: str
+
+
 @runtime_checkable
 class Family(Protocol):
     """A model family, as the registry lists it.
@@ -96,10 +111,12 @@ class Family(Protocol):
     Attributes:
         name: that of checkpoints' cards.
         fps: the frames per second of its videos.
+        published: the settings of its published models, by name.
     """
 
     name: str
     fps: int
+    published: Mapping[str, Defaults]
 
     def load(self, folder: Path, options: "LoadOptions") -> VideoModel:
         """The model of a converted checkpoint folder. ValueError for another's."""
@@ -107,7 +124,11 @@ class Family(Protocol):
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
     ) -> None:
-        """ValueError for what cannot run together; reads no weights."""
+        """ValueError for what cannot run together, or not in this machine's memory;
+        reads no weights."""
+
+    def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
+        """The settings of a folder's model, as published if it is recognised."""
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts of a folder that can be run in place of the usual transformer."""

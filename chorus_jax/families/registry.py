@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.families.protocols import Family, LoadOptions, VideoModel
+from chorus_jax.families.protocols import Defaults, Family, LoadOptions, VideoModel
 from chorus_jax.families.wan.family import WanFamily
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (WanFamily(),)}
@@ -27,3 +27,21 @@ def family_of(folder: str | Path) -> Family:
 def load(folder: str | Path, options: LoadOptions = LoadOptions()) -> VideoModel:
     """The model of a checkpoint folder. ValueError as `family_of` and `Family.load`."""
     return family_of(folder).load(Path(folder), options)
+
+
+def published(name: str) -> Defaults:
+    """The settings of a published model, such as `Wan 2.1 T2V-14B`.
+
+    Raises:
+        ValueError: for a name that there is not, listing those there are.
+    """
+    known = {
+        key: row
+        for family in FAMILIES.values()
+        for key, row in family.published.items()
+    }
+    if name not in known:
+        raise ValueError(
+            f"no published model is {name!r}: known are {', '.join(known)}"
+        )
+    return known[name]

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,8 @@ FASTEST = {".mp4": 1000, ".gif": 50, ".png": float("inf")}
 
 def to_uint8(frames: Frames) -> Pixels:
     """Frames as uint8; floats are clipped to [-1, 1] and rounded."""
+    if not isinstance(frames, Frames):
+        raise ValueError(f"expected frames as an array, got a {type(frames).__name__}")
     if frames.ndim != 4 or frames.shape[-1] != 3 or not frames.size:
         raise ValueError(
             f"expected frames as [frames, height, width, 3], got shape {frames.shape}"
@@ -56,11 +59,27 @@ def to_uint8(frames: Frames) -> Pixels:
     return np.rint((np.clip(values, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
-def write(path: str | Path, frames: Frames, fps: int | float = 16) -> None:
-    """Writes the file that the path's suffix asks for: .mp4, .gif or .png (a sheet)."""
+def write(
+    path: str | Path,
+    frames: Frames,
+    fps: int | float = 16,
+    comment: str = "",
+) -> None:
+    """Writes a video.
+
+    Args:
+        path: its suffix says what is written: .mp4, .gif or .png (a sheet of frames).
+        frames: [f, h, w, 3], uint8 or floats in [-1, 1].
+        fps: frames per second.
+        comment: goes into an mp4's metadata; other files take none.
+
+    Raises:
+        ValueError: for another suffix, rate or shape.
+        OSError: if the file cannot be written.
+    """
     suffix = _kind(path, fps)
     if suffix == ".mp4":
-        write_mp4(path, frames, fps)
+        write_mp4(path, frames, fps, comment=comment)
     elif suffix == ".gif":
         write_gif(path, frames, fps)
     else:
@@ -70,12 +89,23 @@ def write(path: str | Path, frames: Frames, fps: int | float = 16) -> None:
 def check(path: str | Path, fps: int | float = 16) -> None:
     """Raises what `write` would for this path and rate, before there is a video."""
     _kind(path, fps)
-    with _aside(path, keep=False):
+    with aside(path, keep=False):
         pass
+
+
+def half_written(folder: Path) -> Iterator[Path]:
+    """What this process has begun to write in a folder, and not completed."""
+    return folder.glob(f"{_prefix()}*")
+
+
+def _prefix() -> str:
+    return f".writing-{os.getpid()}-"
 
 
 def _kind(path: str | Path, fps: int | float) -> str:
     """The path's suffix, if it is one that we write at this rate."""
+    if not isinstance(path, str | Path):
+        raise ValueError(f"expected the path of a video file, got {path!r}")
     suffix = Path(path).suffix.lower()
     if suffix not in FASTEST:
         raise ValueError(f"{path} should end in .mp4, .gif or .png, not {suffix!r}")
@@ -84,12 +114,17 @@ def _kind(path: str | Path, fps: int | float) -> str:
 
 
 def write_mp4(
-    path: str | Path, frames: Frames, fps: int | float = 16, crf: int = 18
+    path: str | Path,
+    frames: Frames,
+    fps: int | float = 16,
+    crf: int = 18,
+    comment: str = "",
 ) -> None:
     """H.264, 4:2:0 in BT.709, playable while it loads.
 
     4:2:0 needs even sizes: an odd height or width is padded by its last row or column.
     `crf` is x264's quality: 0 the best, 18 hard to tell from the source, 51 the worst.
+    `comment` goes into the metadata (see `read_comment`).
     RuntimeError if the installed PyAV was built without x264 (its wheels are with it).
     """
     import av
@@ -106,9 +141,11 @@ def write_mp4(
     rate = Fraction(_checked(fps, FASTEST[".mp4"])).limit_denominator(1001)
     options = {"movflags": "+faststart"}
     with (
-        _aside(path) as part,
+        aside(path) as part,
         av.open(str(part), "w", format="mp4", options=options) as container,
     ):
+        if comment:
+            container.metadata["comment"] = comment
         stream = container.add_stream(ENCODER, rate=rate, options={"crf": str(crf)})
         stream.height, stream.width = pixels.shape[1:3]
         stream.pix_fmt = "yuv420p"
@@ -129,6 +166,14 @@ def read_mp4(path: str | Path) -> Pixels:
 
     with av.open(str(path)) as container:
         return np.stack([_rgb(frame) for frame in container.decode(video=0)])
+
+
+def read_comment(path: str | Path) -> str:
+    """The comment in a video's metadata, "" if it has none."""
+    import av
+
+    with av.open(str(path)) as container:
+        return container.metadata.get("comment", "")
 
 
 def _rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
@@ -160,7 +205,7 @@ def write_gif(path: str | Path, frames: Frames, fps: int | float = 16) -> None:
         for image in pixels
     )
     times = (10 * np.diff(ends)).astype(int).tolist()
-    with _aside(path) as part:
+    with aside(path) as part:
         first.save(
             part, "GIF", save_all=True, append_images=rest, duration=times, loop=0
         )
@@ -199,7 +244,7 @@ def write_contact_sheet(
         draw.text((2, top), " ".join(label.split()), "black", font)
         sheet.paste(row, (0, top + above))
         top += row.height + above + GAP
-    with _aside(path) as part:
+    with aside(path) as part:
         sheet.save(part, "PNG")
 
 
@@ -216,17 +261,19 @@ def _row(pixels: Pixels, columns: int) -> Image.Image:
 
 
 def _checked(fps: int | float, at_most: int | float) -> int | float:
+    if not isinstance(fps, Real):
+        raise ValueError(f"fps must be a number, got {fps!r}")
     if not 0 < fps <= at_most:
         raise ValueError(f"expected frames a second in (0, {at_most}], got {fps=}")
     return fps
 
 
 @contextlib.contextmanager
-def _aside(path: str | Path, keep: bool = True) -> Iterator[Path]:
+def aside(path: str | Path, keep: bool = True) -> Iterator[Path]:
     """A path in a passing folder beside `path`; moved there at the end if to `keep`."""
     path = Path(path)
     try:
-        folder = tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent)
+        folder = tempfile.TemporaryDirectory(prefix=_prefix(), dir=path.parent)
     except OSError as error:
         raise OSError(
             error.errno,

@@ -1,7 +1,7 @@
 """Wan as the registry lists it: how its folders are loaded, checked and described."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ from jax.sharding import Mesh
 
 from chorus_jax import checkpoints
 from chorus_jax.devices import sharding
+from chorus_jax.devices.memory import check_memory
 from chorus_jax.families.forward import TRANSFORMER
-from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.memory import least_memory
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.sizes import PARTS, Sizes
+from chorus_jax.families.wan.variants import FPS, PUBLISHED, defaults_of
 from chorus_jax.nets.attention import choose
 from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
 from chorus_jax.request import Request
@@ -27,7 +30,8 @@ class WanFamily:
     """Wan 2.1 text-to-video (see `protocols.Family`)."""
 
     name = "wan"
-    fps = 16
+    fps = FPS
+    published: Mapping[str, Defaults] = PUBLISHED
 
     def load(self, folder: Path, options: LoadOptions) -> WanModel:
         """The model of a converted checkpoint folder. ValueError for another's."""
@@ -36,11 +40,24 @@ class WanFamily:
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
     ) -> None:
-        """ValueError for sizes that do not divide, or not over the mesh."""
+        """ValueError for sizes that do not divide, or not over the mesh, or for which
+        there is too little memory."""
         sizes = Sizes.read(folder, transformer)
         sizes.latent_shape(request)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
+        card = checkpoints.Card.read(folder)
+        check_memory(
+            least_memory(sizes, card, transformer, request),
+            f"{request.frames} frames of {request.width}x{request.height} pixels",
+            "give a smaller --width and --height, or fewer --frames",
+        )
+
+    def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
+        """The settings of a folder's model, as published if it is recognised."""
+        card = checkpoints.Card.read(folder).of_family(self.name)
+        config = checkpoints.config_from(WanConfig, card.part(transformer).config)
+        return defaults_of(config, transformer, card.scheduler)
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""

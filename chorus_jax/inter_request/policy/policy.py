@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from numbers import Integral
+from typing import no_type_check
 
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.intra_request import EveryStep, StepCache
@@ -13,12 +15,19 @@ CONTEXTS = ("held", "sampled", "dropped")
 
 @dataclass(frozen=True)
 class Tier:
-    """What is done from a score `least` (0 to 1) on, in steps of its policy.
+    """What is reused from a score on, in steps of its policy.
 
-    `reuse_until` and `region_until` are those of a `StagePlan`; `active` is the share
-    of tiles run in region steps, above 0; `key_gain` and `output_gain` are those at the
-    start of stage 2 and a score of 0 (see `tgaa.Decay`), 1 or more. ValueError for
-    other values.
+    Attributes:
+        least: the score from which the tier is taken, 0 to 1.
+        reuse_until: the step whose latents are taken from the source (K1), 1 or more.
+        region_until: the step up to which only a region is run (K2).
+        active: the share of tiles run in region steps, above 0 and up to 1.
+        key_gain: the factor of the differing words' keys at step K1 and a score of 0;
+            it falls to 1. 1 or more.
+        output_gain: the same of the attention's output. 1 or more.
+
+    Raises:
+        ValueError: for other values.
     """
 
     least: float
@@ -46,18 +55,23 @@ class Tier:
 
 @dataclass(frozen=True)
 class Regions:
-    """How the regions of all tiers are chosen and run, 0 <= all shares <= 1.
+    """How the regions of all tiers are chosen and run. Shares are 0 to 1.
 
-    `halo` is the share of the active tiles that is active only up to the share `open`
-    of the region steps; then it is the source's again. `reach` tiles of dilation.
-    `found_by` is `velocity` or `attention` (see `regions`).
-    `context` is what active tokens attend to: `held`, `dropped`, or `sampled`, the
-    share of the background that is run beside them. Where the target's first velocity
-    and the source's disagree outside the region, by more than `limit` times the
-    source's on average, everything is run (`inf`: never). The default is ours: on the
-    shapes world regions cost nothing with it over 4 steps, where 0.6 is too high; over
-    50 most other grounds are beyond it, fewer beyond 0.6. It was tried on no other
-    model. ValueError for other values.
+    Attributes:
+        halo: the share of the active tiles that is active only in the first region
+            steps; then it is the source's again.
+        open: that part of the region steps, a share.
+        reach: tiles by which a region is dilated, 0 or more.
+        context: what active tokens attend to: `held` (keys and values of all tokens
+            from the last full step), `dropped`, or `sampled`.
+        sampled: the share of the background that is run beside a `sampled` region.
+        found_by: what shows where the videos differ: `velocity` or `attention`.
+        limit: the relative disagreement of the first velocities outside the region
+            above which all tokens are run (`inf`: never); 0.3 was tuned on the shapes
+            world only.
+
+    Raises:
+        ValueError: for other values.
     """
 
     halo: float = 0.0
@@ -80,15 +94,27 @@ class Regions:
             raise ValueError(f"found_by is one of {FINDERS}, got {self.found_by!r}")
 
 
+# Not type-checked in tests, because it refuses wrong types itself.
+@no_type_check
 @dataclass(frozen=True)
 class Policy:
-    """Tiers by rising `least`, for runs of `steps` steps; without tiers never a hit.
+    """How much of a source is reused, by the score of the match.
 
     A higher score never means a smaller `reuse_until` or `region_until`, and at least
-    one whole step ends every run. `keep` are the key steps whose latents a run leaves
-    for later ones; those that the tiers start from and fill up with are among them.
-    `cache` is the step cache of hits, `miss_cache` that of misses. `look` gives the
-    scores that the tiers are for. ValueError for other tables.
+    one whole step ends every run.
+
+    Attributes:
+        steps: the number of steps of the runs that it is for.
+        tiers: by rising `least`; without any there is never a hit.
+        keep: the key steps whose latents a run leaves for later ones; those that the
+            tiers start from and fill up with are among them.
+        regions: how regions are chosen and run.
+        cache: the step cache of hits.
+        miss_cache: the step cache of misses.
+        look: gives the scores that the tiers are for.
+
+    Raises:
+        ValueError: for other tables, or a value of another type.
     """
 
     steps: int
@@ -100,6 +126,7 @@ class Policy:
     look: SecondLook = SecondLook()
 
     def __post_init__(self) -> None:
+        self._check_types()
         limits = (0, *self.keep, self.steps)
         if not all(i < j for i, j in pairwise(limits)):
             raise ValueError(
@@ -119,6 +146,21 @@ class Policy:
                 f"tiers need a source's latents at the steps {sorted(needed)}, below "
                 f"{self.steps}: keep them all, got {self.keep}"
             )
+
+    def _check_types(self) -> None:
+        for name, kind in (("tiers", Tier), ("keep", Integral)):
+            values = getattr(self, name)
+            if not isinstance(values, list | tuple) or not all(
+                isinstance(value, kind) for value in values
+            ):
+                what = "tiers" if kind is Tier else "whole numbers"
+                raise ValueError(f"{name} must be a tuple of {what}, got {values!r}")
+        if isinstance(self.steps, bool) or not isinstance(self.steps, Integral):
+            raise ValueError(f"steps must be a whole number, got {self.steps!r}")
+        # Plans are hashed: lists and numpy's integers become tuples and Python's.
+        object.__setattr__(self, "steps", int(self.steps))
+        object.__setattr__(self, "tiers", tuple(self.tiers))
+        object.__setattr__(self, "keep", tuple(map(int, self.keep)))
 
     def plan(self, score: float) -> Tier | None:
         """The highest tier that the score reaches, None below the lowest: a miss."""

@@ -20,7 +20,7 @@ def test_weights_and_no_config_run_as_they_came(weights):
     choice = choose(weights, None, given(steps=4))
     assert choice.folder == weights and choice.transformer == FULL
     assert choice.request == Request("a red circle", steps=4, solver="unipc", shift=5.0)
-    assert not choice.note
+    assert "not recognised" in choice.source
 
 
 def test_weights_with_a_config_run_the_part_that_it_names(two_transformers):
@@ -47,7 +47,8 @@ def test_shipped_weights(shipped_weights, caplog, config, fields, name, part):
     caplog.set_level(logging.WARNING)
     choice = choose(None, config, given(**fields))
     assert (choice.folder, choice.transformer) == (shipped_weights, part)
-    assert choice.note == f"shipped weights shapes, {part}: {name}"
+    usual = f"what these weights were trained for ({name})"
+    assert choice.source == (f"--config {name}" if config else usual)
     assert not caplog.records
     base = load_config(name).request
     assert choice.request.guidance_scale == fields.get(

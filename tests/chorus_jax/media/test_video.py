@@ -214,3 +214,15 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, name, monkeypa
         video.write(tmp_path / name, moving_gradient(5))
     assert os.listdir(tmp_path) == [name]
     assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_comment_goes_into_an_mp4(tmp_path):
+    frames = np.zeros((2, 16, 16, 3), np.uint8)
+    text = '{"prompt": "ein Kreis, \\n 灰"}'
+    video.write(tmp_path / "a.mp4", frames, comment=text)
+    video.write(tmp_path / "b.mp4", frames)
+    assert video.read_comment(tmp_path / "a.mp4") == text
+    assert video.read_comment(tmp_path / "b.mp4") == ""
+    assert (
+        video.read_mp4(tmp_path / "a.mp4") == video.read_mp4(tmp_path / "b.mp4")
+    ).all()

@@ -1,0 +1,62 @@
+"""Notes in a cache folder that say in words what each recipe's digest stands for.
+
+Entries name their recipe by its digest only. Without a note a listing has no more.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chorus_jax.cli.choice import Choice
+from chorus_jax.engine import Pipeline
+from chorus_jax.engine.recipes import recipe_of
+from chorus_jax.media.video import aside
+
+SUFFIX = ".recipe.json"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A recipe in words.
+
+    Attributes:
+        model: the name of the weights and of the transformer.
+        size: frames, width and height in words.
+        sampling: solver and steps in words.
+    """
+
+    model: str
+    size: str
+    sampling: str
+
+
+def note(folder: Path, choice: Choice, pipeline: Pipeline) -> None:
+    """Writes the note of a choice into a cache folder, if it is not there."""
+    request = choice.request
+    path = folder / (recipe_of(request, pipeline.model).digest + SUFFIX)
+    if path.exists():
+        return
+    content = {
+        "model": f"{choice.folder.name} {choice.transformer}",
+        "size": f"{request.frames}x{request.width}x{request.height}",
+        "sampling": f"{request.solver}, {request.step_count} steps",
+    }
+    with aside(path) as part:
+        part.write_text(json.dumps(content) + "\n")
+
+
+def drop_notes(folder: Path, needed: set[str]) -> None:
+    """Removes the notes of recipes that no entry has."""
+    for path in folder.glob(f"*{SUFFIX}"):
+        if path.name.removesuffix(SUFFIX) not in needed:
+            path.unlink(missing_ok=True)
+
+
+def read_note(folder: Path, recipe: str) -> Note:
+    """The note of a recipe; the digest's beginning if there is none."""
+    try:
+        content: dict[str, Any] = json.loads((folder / (recipe + SUFFIX)).read_text())
+        return Note(**{name: str(value) for name, value in content.items()})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return Note(f"recipe {recipe[:12]}", "?", "?")

@@ -1,0 +1,91 @@
+"""The cache options of `chorus generate`: cache, permissions and policies."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from chorus_jax.engine import Cache, Pipeline, Policies, Reuse, policies_for
+from chorus_jax.inter_request.policy import policy_file
+from chorus_jax.inter_request.policy.policies import default_policy
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.intra_request import EveryStep, StepCache, registry
+from chorus_jax.request import Request
+
+GIB = 2**30
+NEED_CACHE = ("namespace", "least_score", "cache_mode", "policy")
+
+
+def check(options: argparse.Namespace) -> None:
+    """ValueError for options that do not go together, or name what is no cache, step
+    cache or policy."""
+    if options.cache is None:
+        for name in NEED_CACHE:
+            if getattr(options, name) is not None:
+                raise ValueError(f"--{name.replace('_', '-')} needs --cache DIR")
+    elif options.cache.exists() and not options.cache.is_dir():
+        raise ValueError(f"--cache {options.cache} is a file: give a folder")
+    if options.policy is not None:
+        read_policy(options.policy)
+    step_cache_of(options)
+    reuse_of(options)
+    if not 0 < options.cache_size < 2**30:
+        raise ValueError(f"--cache-size must be above 0 GiB, got {options.cache_size}")
+
+
+def reuse_of(options: argparse.Namespace) -> Reuse:
+    """The permissions of each request on the cache."""
+    mode = "off" if options.cache is None else options.cache_mode or "both"
+    return Reuse(
+        read=mode in ("both", "read"),
+        write=mode in ("both", "write"),
+        least_score=options.least_score or 0.0,
+        namespace=options.namespace or "default",
+    )
+
+
+def open_cache(options: argparse.Namespace) -> Cache:
+    """The cache of `--cache`; without it one that holds nothing."""
+    if options.cache is None or options.cache_mode == "off":
+        return Cache.in_memory(0)
+    return Cache.in_folder(options.cache, disk_bytes=int(options.cache_size * GIB))
+
+
+def step_cache_of(options: argparse.Namespace) -> StepCache:
+    """The step cache of videos that are made in full."""
+    text = options.step_cache
+    return EveryStep() if text is None else registry.parse(text)
+
+
+def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
+    """The policy of a request: that of `--policy`, or one measured on the weights."""
+    if options.cache is None:
+        base: Policies = lambda request: default_policy(request.step_count)
+    elif options.policy is None:
+        base = policies_for(pipeline.fingerprints)
+    else:
+        measured = read_policy(options.policy)
+        base = lambda request: measured.for_steps(request.step_count)
+    cache = step_cache_of(options)
+    if isinstance(cache, EveryStep):
+        return base
+
+    def policies(request: Request) -> Policy:
+        return replace(base(request), miss_cache=cache)
+
+    return policies
+
+
+def read_policy(file: Path) -> Policy:
+    """The policy in a file. ValueError if it holds none."""
+    return policy_file.read(file).policy
+
+
+def described(options: argparse.Namespace) -> str:
+    """The cache in words."""
+    if options.cache is None:
+        return "none"
+    mode = {"both": "read and write"}.get(options.cache_mode or "both")
+    words = f"{options.cache}, {mode or options.cache_mode}"
+    if options.namespace:
+        words += f", namespace {options.namespace}"
+    return words

@@ -1,0 +1,62 @@
+"""Cleanups of an interrupted command: half-written files are removed or completed."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chorus_jax.checkpoints.folder import partial_folder
+from chorus_jax.devices.compilation import cache_folder
+from chorus_jax.inter_request.store.folder import LOCK, PARTIAL
+from chorus_jax.media import video
+
+PATIENCE = 2.0  # seconds to wait for a record that is being written
+RECENT = 1.0  # seconds within which a compiled program may be half-written
+
+
+def half_written_videos(folder: Path) -> Callable[[], None]:
+    """Removes what this process has begun to write in a folder."""
+
+    def remove() -> None:
+        for path in video.half_written(folder):
+            shutil.rmtree(path, ignore_errors=True)
+
+    return remove
+
+
+def half_written_checkpoint(folder: Path) -> Callable[[], None]:
+    """Removes a checkpoint folder that is not complete."""
+    return lambda: shutil.rmtree(partial_folder(folder), ignore_errors=True)
+
+
+def half_written_records(folder: Path) -> Callable[[], None]:
+    """Waits until nobody writes to a cache folder, and removes what killed processes
+    left; the lock is held to the end of the process."""
+
+    def remove() -> None:
+        handle = os.open(folder / LOCK, os.O_RDWR)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.01)
+                continue
+            for path in folder.glob(f".*{PARTIAL}"):
+                path.unlink(missing_ok=True)
+            return
+
+    return remove
+
+
+def half_written_programs() -> None:
+    """Removes the programs that jax has just put into our compilation cache.
+
+    It writes them in place and never replaces one, so half of one would stay.
+    """
+    since = time.time() - RECENT
+    for path in cache_folder().glob("*-cache"):
+        if path.stat().st_mtime >= since:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,30 @@
+"""`chorus convert` and `chorus export`: the commands of the installed `convert`."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from chorus_jax.cli import cleanups
+from chorus_jax.cli.interruption import Interruption
+from chorus_jax.cli.ours import package
+
+NEEDED = "safetensors"
+
+
+def forward(name: str, arguments: Sequence[str], interruption: Interruption) -> int:
+    """Runs a command of `convert`; returns the exit status.
+
+    Raises:
+        ValueError: if what it needs is not installed.
+    """
+    if importlib.util.find_spec(NEEDED) is None:
+        raise ValueError(
+            f"chorus {name} needs {NEEDED}: pip install 'chorus_jax[convert]'"
+        )
+    package("convert")
+    commands = importlib.import_module("convert.__main__")
+
+    def on_start(folder: Path) -> None:
+        interruption.cleanups.append(cleanups.half_written_checkpoint(folder))
+
+    return commands.command(name, arguments, on_start)

@@ -1,0 +1,135 @@
+"""`chorus generate`: checks everything, loads once, makes and writes each video."""
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chorus_jax.cli import caching, cleanups, outputs, report
+from chorus_jax.cli.cache_notes import note
+from chorus_jax.cli.choice import Choice, choose, with_prompt
+from chorus_jax.cli.interruption import Interruption
+from chorus_jax.cli.jobs import Job, jobs_of
+from chorus_jax.cli.outputs import Output
+from chorus_jax.cli.progress import Bars
+from chorus_jax.engine import Engine, Pipeline
+from chorus_jax.families.registry import family_of
+from chorus_jax.request import Request
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command's options, resolved and checked.
+
+    Attributes:
+        options: as they were given.
+        jobs: prompts and seeds.
+        files: the files of each job.
+        choice: the model and the settings of all of them.
+        mesh: the devices, None for jax's choice.
+    """
+
+    options: argparse.Namespace
+    jobs: list[Job]
+    files: list[Output]
+    choice: Choice
+    mesh: Any
+
+    @classmethod
+    def of(cls, options: argparse.Namespace) -> "Run":
+        """Resolves options. ValueError or OSError for what cannot be done."""
+        caching.check(options)
+        jobs = jobs_of(options)
+        files = outputs.outputs_of(options.out, jobs, options.json)
+        choice = choose(options.weights, options.config, given(options))
+        if options.fps is not None:
+            choice = replace(choice, fps=options.fps)
+        outputs.check(files, choice.fps)
+        for job in jobs:
+            with_prompt(choice, job.prompt, job.seed)
+        mesh = make_mesh(options.mesh)
+        family = family_of(choice.folder)
+        family.check(choice.folder, choice.transformer, choice.request, mesh)
+        return cls(options, jobs, files, choice, mesh)
+
+    def load(self) -> Pipeline:
+        """The pipeline. The text encoder is let go of if it has one prompt to read."""
+        return Pipeline.load(
+            self.choice.folder,
+            transformer=self.choice.transformer,
+            dtype=self.options.dtype,
+            mesh=self.mesh,
+            keep_text_encoder=len({job.prompt for job in self.jobs}) > 1,
+        )
+
+    def say(self, line: str) -> None:
+        """Prints a line at once, unless `--quiet`."""
+        if not self.options.quiet:
+            print(line, flush=True)
+
+    def make(self, engine: Engine, job: Job, files: Output) -> None:
+        """Makes and writes one video."""
+        bars = Bars(not self.options.quiet)
+        request = with_prompt(self.choice, job.prompt, job.seed)
+        reuse = caching.reuse_of(self.options)
+        try:
+            result = engine.generate(request, reuse, observer=bars)
+        finally:
+            bars.close()
+        report.write(files.video, self.choice, result)
+        if files.json is not None:
+            report.write_json(files.json, self.choice, result)
+        self.say(report.ledger_line(files.video, result, reuse.read))
+
+
+def generate(options: argparse.Namespace, interruption: Interruption) -> None:
+    """Makes the videos that the options ask for, one after another.
+
+    Raises:
+        ValueError: for what cannot be run.
+        OSError: for a file that cannot be read or written.
+    """
+    run = Run.of(options)
+    interruption.cleanups += cleanups_of(run)
+    step_cache, words = options.step_cache, caching.described(options)
+    for line in report.chosen(run.choice, words, step_cache):
+        run.say(line)
+    cache = caching.open_cache(options)
+    try:
+        pipeline = run.load()
+        engine = Engine(pipeline, cache, caching.policies_of(options, pipeline))
+        if caching.reuse_of(options).write:
+            note(options.cache, run.choice, pipeline)
+        for job, files in zip(run.jobs, run.files, strict=True):
+            run.make(engine, job, files)
+    finally:
+        cache.close()
+
+
+def cleanups_of(run: Run) -> list[Callable[[], None]]:
+    """The cleanups of an interrupted run; the last is called first."""
+    folders = {files.video.parent for files in run.files}
+    cache = run.options.cache
+    records = [] if cache is None else [cleanups.half_written_records(cache)]
+    if cache is not None:
+        folders.add(cache)
+    videos = [cleanups.half_written_videos(folder) for folder in folders]
+    return [cleanups.half_written_programs, *videos, *records]
+
+
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """The fields of a request that are among the options and were given."""
+    fields = {field.name for field in dataclasses.fields(Request)}
+    fields -= {"prompt", "seed"}
+    return {k: v for k, v in vars(options).items() if k in fields and v is not None}
+
+
+def make_mesh(sizes: tuple[int, int, int] | None) -> Any:
+    """The mesh of `--mesh` over all devices, None without it."""
+    from chorus_jax.devices import sharding
+
+    if sizes is None:
+        return None
+    data, context, tensor = sizes
+    return sharding.make_mesh(data=data, context=context, tensor=tensor)

@@ -1,0 +1,187 @@
+"""The options of `chorus generate`. Nothing heavy is imported here."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+SOLVERS = ("euler", "unipc", "dpmpp")
+WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
+MODES = ("both", "read", "write", "off")
+EXAMPLES = """examples:
+  chorus generate "a red circle moves left on a gray background"
+  chorus generate --prompts prompts.txt --cache cache --out videos/{number}.mp4
+  chorus generate "a red circle" --seed 1,2,3 --json
+"""
+
+
+def add_generate(commands: Any) -> None:
+    """`chorus generate`."""
+    make = commands.add_parser(
+        "generate",
+        help="make videos of prompts",
+        description="Makes videos of prompts.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_what(make)
+    add_model(make)
+    add_sampling(make)
+    add_reuse(make)
+    add_output(make)
+
+
+def add_what(make: argparse.ArgumentParser) -> None:
+    """Prompts and seeds."""
+    group = make.add_argument_group("what to make")
+    group.add_argument("prompt", metavar="PROMPT", nargs="*", help="one video per seed")
+    group.add_argument(
+        "--prompts", metavar="FILE", type=Path, help="more prompts, one per line"
+    )
+    group.add_argument(
+        "--seed",
+        metavar="N[,N...]",
+        type=seeds,
+        help="of the noise, 0 to 2**32-1; several give a video each (default: drawn; "
+        "with --cache 0, so that the same command finds its own videos)",
+    )
+    group.add_argument(
+        "--count",
+        metavar="N",
+        type=int,
+        default=1,
+        help="videos per prompt, with seeds that follow --seed (default: 1)",
+    )
+    group.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
+
+
+def add_model(make: argparse.ArgumentParser) -> None:
+    """Weights, config and where they compute."""
+    group = make.add_argument_group("model (settings not given are the weights' own)")
+    group.add_argument("--weights", metavar="DIR", help=WEIGHTS)
+    group.add_argument(
+        "--config", metavar="NAME", help="settings: a name in configs, or a Python file"
+    )
+    group.add_argument(
+        "--dtype",
+        choices=["bfloat16", "float32"],
+        help="computes in it (default: as stored)",
+    )
+    group.add_argument(
+        "--mesh",
+        metavar="D,C,T",
+        type=mesh_sizes,
+        help="devices along data, context and tensor, such as 1,4,2 (default: one)",
+    )
+
+
+def add_sampling(make: argparse.ArgumentParser) -> None:
+    """Steps, solver and size."""
+    group = make.add_argument_group("sampling")
+    group.add_argument(
+        "--steps",
+        metavar="N",
+        type=steps,
+        help="denoising steps, or sigmas from 1 down such as 1,0.75,0.5; of the "
+        "shipped weights 4 runs the distilled transformer",
+    )
+    group.add_argument("--solver", choices=SOLVERS)
+    group.add_argument("--shift", metavar="X", type=float, help="of the schedule")
+    group.add_argument(
+        "--guidance-scale", metavar="X", type=float, help="up to 1 is none"
+    )
+    group.add_argument("--frames", metavar="N", type=int)
+    group.add_argument("--height", metavar="N", type=int, help="pixels")
+    group.add_argument("--width", metavar="N", type=int, help="pixels")
+    group.add_argument(
+        "--step-cache",
+        metavar="CACHE",
+        help="reuse across the steps of a video made in full, such as skip:steps=(3,5) "
+        "or tea:variant=wan21_t2v_1_3b,threshold=.08 (default: none)",
+    )
+
+
+def add_reuse(make: argparse.ArgumentParser) -> None:
+    """The cache and what may be reused."""
+    group = make.add_argument_group("reuse of earlier requests (with --cache)")
+    group.add_argument(
+        "--cache", metavar="DIR", type=Path, help="folder of earlier requests' work"
+    )
+    group.add_argument(
+        "--cache-mode",
+        choices=MODES,
+        help="begin from earlier work (read), leave one's own (write) (default: both)",
+    )
+    group.add_argument(
+        "--cache-size",
+        metavar="GIB",
+        type=float,
+        default=10.0,
+        help="the most that DIR may hold; the least used goes (default: 10 GiB)",
+    )
+    group.add_argument(
+        "--namespace", metavar="NAME", help="whose entries are seen (default: default)"
+    )
+    group.add_argument(
+        "--least-score",
+        metavar="X",
+        type=float,
+        help="of a source, 0 to 1, beyond the policy's own (default: 0)",
+    )
+    group.add_argument(
+        "--policy",
+        metavar="FILE",
+        type=Path,
+        help="how much is reused by score (default: measured on these weights, if any)",
+    )
+
+
+def add_output(make: argparse.ArgumentParser) -> None:
+    """Files and what is said."""
+    group = make.add_argument_group("output")
+    group.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        default=Path("video.mp4"),
+        help="mp4, gif or png (a sheet of frames); several videos are video-1.mp4, "
+        "video-2.mp4 and so on, or where {number} and {seed} say (default: video.mp4)",
+    )
+    group.add_argument("--fps", metavar="N", type=int, help="frames per second")
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="write request, model and ledger beside each video",
+    )
+    group.add_argument("--quiet", action="store_true", help="say errors only")
+
+
+def steps(text: str) -> int | tuple[float, ...]:
+    """A number of steps, or a list of sigmas."""
+    try:
+        return tuple(map(float, text.split(","))) if "," in text else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a number of steps, or sigmas such as 1,0.75,0.5; got {text!r}"
+        ) from None
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """One seed or several."""
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a seed, or several such as 1,2,3; got {text!r}"
+        ) from None
+
+
+def mesh_sizes(text: str) -> tuple[int, int, int]:
+    """Sizes of the axes data, context and tensor."""
+    try:
+        data, context, tensor = map(int, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected data,context,tensor such as 1,4,2; got {text!r}"
+        ) from None
+    return data, context, tensor

@@ -1,0 +1,58 @@
+"""Ctrl-C: ends the process wherever it is, with status 130 and one line."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+STATUS = 128 + signal.SIGINT
+LINE = "chorus: stopped\n"
+
+
+class Interruption:
+    """Ends the process at Ctrl-C, also while it imports or compiles.
+
+    A thread waits for the signal: the main thread may be in a call that does not
+    return for minutes, and an exception there is lost or ends in a traceback.
+
+    Attributes:
+        cleanups: called before the end, the newest first; each removes or completes
+            what is half-written.
+    """
+
+    def __init__(self) -> None:
+        self.cleanups: list[Callable[[], None]] = []
+        self._ending = threading.Event()
+
+    def install(self) -> None:
+        """Takes over SIGINT, unless the process was started with it ignored."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            return
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        threading.Thread(target=self._wait, args=(reading,), daemon=True).start()
+        # The C handler writes to the pipe at once, whatever the main thread does.
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGINT, lambda *_: None)
+
+    def park(self) -> None:
+        """Does not return if the process is ending: what follows would be said by a
+        main thread whose files were removed under it."""
+        while self._ending.is_set():
+            time.sleep(1)
+
+    def _wait(self, reading: int) -> NoReturn:
+        os.read(reading, 1)
+        self._ending.set()
+        for cleanup in reversed(self.cleanups):
+            with suppress(Exception):
+                cleanup()
+        # A bar may stand on the line, but only on a terminal.
+        line = "\n" + LINE if sys.stderr is not None and sys.stderr.isatty() else LINE
+        with suppress(OSError):
+            os.write(2, line.encode())
+        os._exit(STATUS)

@@ -1,0 +1,68 @@
+"""The files of videos, named and checked before the run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chorus_jax.cli.jobs import Job
+from chorus_jax.media import video
+
+NUMBER, SEED = "{number}", "{seed}"
+
+
+@dataclass(frozen=True)
+class Output:
+    """The files of one video.
+
+    Attributes:
+        video: the path of the video.
+        json: the path of its description; None if none is written.
+    """
+
+    video: Path
+    json: Path | None
+
+
+def outputs_of(out: Path, jobs: list[Job], with_json: bool) -> list[Output]:
+    """The files of all videos. ValueError if two would be one, or one is a folder."""
+    if out.is_dir():
+        raise ValueError(
+            f"--out {out} is a folder: give a file, such as {out / 'video.mp4'}"
+        )
+    names = [named(out, number, job, len(jobs)) for number, job in enumerate(jobs, 1)]
+    if len(set(names)) < len(names):
+        raise ValueError(
+            f"--out {out} is one file for several of {len(names)} videos: put "
+            f"{NUMBER} into it, or leave both {NUMBER} and {SEED} out"
+        )
+    return [
+        Output(name, name.with_suffix(".json") if with_json else None) for name in names
+    ]
+
+
+def named(out: Path, number: int, job: Job, count: int) -> Path:
+    """The file of one of so many videos."""
+    digits = f"{number:0{len(str(count))}}"
+    name = out.name
+    if SEED in name and job.seed is None:
+        raise ValueError(f"--out {out} names seeds: give --seed")
+    if NUMBER in name or SEED in name:
+        name = name.replace(NUMBER, digits).replace(SEED, str(job.seed))
+    elif count > 1:
+        name = f"{out.stem}-{digits}{out.suffix}"
+    return out.with_name(name)
+
+
+def check(outputs: list[Output], fps: int) -> None:
+    """Raises the errors of writing before there is a video.
+
+    Raises:
+        ValueError: for a folder, an unknown suffix or an impossible rate.
+        OSError: for a folder that is missing or not writable.
+    """
+    for output in outputs:
+        for path in filter(None, (output.video, output.json)):
+            if path.is_dir():
+                raise ValueError(f"{path} is to be written, but is a folder")
+    for parent in {output.video.parent for output in outputs}:
+        first = next(x for x in outputs if x.video.parent == parent)
+        video.check(first.video, fps)

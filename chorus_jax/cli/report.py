@@ -1,0 +1,125 @@
+"""The lines, metadata and JSON files of `chorus generate`."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from chorus_jax.checkpoints import Card
+from chorus_jax.cli.choice import Choice
+from chorus_jax.engine import Ledger, Result
+from chorus_jax.media import video
+from chorus_jax.request import Request
+
+SHORT = 60  # characters of a negative prompt that are shown
+
+
+def chosen(choice: Choice, cache: str, step_cache: str | None) -> Iterator[str]:
+    """Model, settings, size and cache, one per line, for before the run."""
+    request, card = choice.request, Card.read(choice.folder)
+    size = f"{request.frames} frames of {request.width}x{request.height} pixels"
+    rows = {
+        "model": f"{choice.folder.name}, {choice.transformer} "
+        f"({card.family}, fingerprint {card.fingerprint[:12]})",
+        "settings": choice.source,
+        "sampling": sampling(request),
+        "negative prompt": shortened(request.negative_prompt) or "none",
+        "size": f"{size}, {choice.fps} per second",
+        "cache": cache,
+    }
+    if step_cache is not None:
+        rows["step cache"] = step_cache
+    for name, value in rows.items():
+        yield f"{name:16}{value}"
+
+
+def sampling(request: Request) -> str:
+    """Solver, shift, steps and guidance in words."""
+    steps = f"{request.step_count} steps"
+    if isinstance(request.steps, tuple):
+        steps += f" at {', '.join(f'{sigma:g}' for sigma in request.steps)}"
+    guidance = (
+        f"guidance {request.guidance_scale:g}" if request.guided else "no guidance"
+    )
+    return f"{request.solver}, shift {request.shift:g}, {steps}, {guidance}"
+
+
+def shortened(text: str) -> str:
+    """A text in one line of so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= SHORT else line[: SHORT - 3] + "..."
+
+
+def ledger_line(path: Path, result: Result, reading: bool) -> str:
+    """Seed, outcome and seconds of a request in one line.
+
+    Args:
+        path: of its video.
+        result: of the engine.
+        reading: whether a cache was looked into.
+    """
+    ledger = result.ledger
+    seconds = ", ".join(f"{part} {took:.1f} s" for part, took in ledger.seconds.items())
+    seed = result.video.request.seed
+    words = outcome(ledger) if reading else computed(ledger)
+    return f"{path}: seed {seed}, {words}, {seconds}"
+
+
+def computed(ledger: Ledger) -> str:
+    """The computed steps in words."""
+    return f"{ledger.equivalents:g} of {ledger.steps} steps computed"
+
+
+def outcome(ledger: Ledger) -> str:
+    """Reuse and computation of a request in words."""
+    if ledger.kind == "exact":
+        return "exact repeat, no step computed"
+    score = "" if ledger.score is None else f" (score {ledger.score:.2f})"
+    if ledger.kind == "semantic":
+        return f"hit{score}, {computed(ledger)}"
+    why = f" ({ledger.reason})" if ledger.reason else ""
+    return f"miss{why}, {computed(ledger)}"
+
+
+def described(choice: Choice, result: Result, *, seconds: bool) -> dict[str, Any]:
+    """Request, model and ledger of a video, for a file.
+
+    Args:
+        choice: what was run.
+        result: what became of it.
+        seconds: whether times are among it, which differ between equal runs.
+    """
+    import chorus_jax
+
+    card = Card.read(choice.folder)
+    ledger = dataclasses.asdict(result.ledger)
+    if not seconds:
+        del ledger["seconds"]
+    return {
+        "chorus_jax": chorus_jax.__version__,
+        "request": dataclasses.asdict(result.video.request),
+        "model": {
+            "name": choice.folder.name,
+            "family": card.family,
+            "transformer": choice.transformer,
+            "fingerprint": card.fingerprint,
+        },
+        "fps": choice.fps,
+        "ledger": ledger,
+    }
+
+
+def write(path: Path, choice: Choice, result: Result) -> None:
+    """Writes a video with its description in the metadata."""
+    content = described(choice, result, seconds=False)
+    text = json.dumps(content, ensure_ascii=False)
+    video.write(path, result.video.frames, choice.fps, text)
+
+
+def write_json(path: Path, choice: Choice, result: Result) -> None:
+    """Writes the description of a video as a file of its own."""
+    content = described(choice, result, seconds=True)
+    text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
+    with video.aside(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -1,0 +1,34 @@
+"""The memory of the devices that jax computes on."""
+
+import os
+
+import jax
+
+GIB = 2**30
+
+
+def total_memory() -> int | None:
+    """Bytes of memory of all devices, of the host if they are its cores; None if the
+    devices do not say."""
+    devices = jax.devices()
+    if devices[0].platform == "cpu":
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = [(device.memory_stats() or {}).get("bytes_limit") for device in devices]
+    known = [limit for limit in limits if limit]
+    return sum(known) if len(known) == len(devices) else None
+
+
+def check_memory(needed: int, what: str, advice: str) -> None:
+    """ValueError if more is needed than there is.
+
+    Args:
+        needed: in bytes, the least.
+        what: needs it, in words.
+        advice: what to do.
+    """
+    total = total_memory()
+    if total is not None and needed > total:
+        raise ValueError(
+            f"{what} need at least {needed / GIB:,.0f} GiB of memory, but there are "
+            f"{total / GIB:,.0f} GiB: {advice}"
+        )

@@ -1,0 +1,24 @@
+"""The least memory that a request needs, to refuse what cannot run before it does."""
+
+import math
+
+from chorus_jax.checkpoints import Card
+from chorus_jax.families.wan.sizes import PARTS, Sizes, stored_names
+from chorus_jax.request import Request
+
+BYTES = {"bfloat16": 2, "float32": 4}
+STREAMS = 4  # arrays as wide as the tokens that a layer holds at the least
+LATENTS = 3  # noise, the state and the velocity, in float32
+
+
+def least_memory(sizes: Sizes, card: Card, transformer: str, request: Request) -> int:
+    """A lower bound of the bytes that a request needs, with the weights."""
+    parts = stored_names(transformer)
+    stored = [card.part(parts[name]) for name in PARTS]
+    weights = sum(part.parameters * BYTES[part.dtype] for part in stored)
+    rows = 2 if request.guided else 1
+    tokens = math.prod(sizes.grid(request)) * rows * sizes.transformer.width
+    latents = math.prod(sizes.latent_shape(request)) * LATENTS * 4
+    frames = request.frames * request.height * request.width * 3
+    work = tokens * BYTES[sizes.transformer.dtype] * STREAMS
+    return weights + max(work + latents, frames)
