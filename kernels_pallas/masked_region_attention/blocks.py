@@ -7,7 +7,7 @@ from typing import NamedTuple
 from kernels_pallas.gpu_block import GpuBlock
 
 LANES = 128
-# Each tile of a block is a copy of its own, with its own semaphore.
+# Named tiles of queries are fetched one by one, each as an operand of its own.
 MOST_TILES = 16
 
 
@@ -31,7 +31,7 @@ class Tiles(NamedTuple):
 
 
 # Of bfloat16 heads that fill one group of lanes; of others `shrunk`.
-DEFAULT = Rows(1024, 1664)
+DEFAULT = Rows(1024, 1920)
 # By device kind, from `python -m benchmarks.kernels.tune`.
 ROWS: dict[str, Rows] = {}
 
@@ -39,12 +39,13 @@ ROWS: dict[str, Rows] = {}
 TRITON: dict[str, GpuBlock] = {}
 
 
-def fitted(kind: str, weight: int, size: int, active: int, listed: int) -> Tiles:
-    """Tiles a block on a device kind, for tiles of `size` tokens; see `weight`."""
+def fitted(kind: str, weight: int, size: int, active: int, count: int) -> Tiles:
+    """Tiles per block on a device kind, of so many active ones over `count` of keys,
+    of `size` tokens; see `weight`."""
     rows = shrunk(ROWS.get(kind, DEFAULT), weight)
     return Tiles(
         min(active, MOST_TILES, max(1, rows.query // size)),
-        dividing(listed, min(MOST_TILES, max(1, rows.key // size))),
+        dividing(count, min(MOST_TILES, max(1, rows.key // size))),
     )
 
 
