@@ -7,8 +7,9 @@ from typing import NamedTuple
 from kernels_pallas.gpu_block import GpuBlock
 
 LANES = 128
-# Named tiles of queries are fetched one by one, each as an operand of its own.
-MOST_TILES = 16
+# Named tiles of queries are fetched one by one, each as an operand of its own; those of
+# a block of keys are put together one by one.
+MOST_TILES = 24
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Tiles(NamedTuple):
 
 
 # Of bfloat16 heads that fill one group of lanes; of others `shrunk`.
-DEFAULT = Rows(1024, 1920)
+DEFAULT = Rows(832, 2520)
 # By device kind, from `python -m benchmarks.kernels.tune`.
 ROWS: dict[str, Rows] = {}
 
