@@ -111,7 +111,7 @@ def shapes(case: Case) -> tuple[Any, ...]:
     if case.kernel == "region":
         return some, held, held, some, some, jax.ShapeDtypeStruct((1, k), jnp.int32)
     if case.kernel == "own":
-        return some, some, some, single(k, s)
+        return some, some, some, single(k * s)
     text, gain = low(case.text, c), single(case.text)
     return low(k * s, c), text, text, gain, gain, single()
 
@@ -163,7 +163,7 @@ def own(
     attend: Callable[..., Array], query: Array, key: Array, value: Array, bias: Array
 ) -> Array:
     """Over the active tokens themselves, with a bias per key."""
-    return attend(query, key, value, None, bias)
+    return attend(query, key, value, None, bias.reshape(query.shape[:3]))
 
 
 def kernel(*operands: Any) -> Array:
