@@ -150,10 +150,10 @@ def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
 def computations(text: str) -> list[tuple[str, int]]:
     """The computations of a program, and how often each runs: the body of a loop as
     often as the compiler knows it to, all others once."""
-    parts = {}
+    parts: dict[str, str] = {}
     for part in re.split(r"\n(?=(?:ENTRY )?%\S+ \()", text):
-        name = re.match(r"(?:ENTRY )?%(\S+) \(", part)
-        parts[name[1] if name else ""] = part
+        head = re.match(r"(?:ENTRY )?%(\S+) \(", part)
+        parts[head[1] if head else ""] = part
     times = dict.fromkeys(parts, 1)
 
     def enter(name: str) -> None:

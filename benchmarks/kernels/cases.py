@@ -134,7 +134,7 @@ def in_heads(case: Case) -> dict[str, Callable[..., Any]]:
     """The same functions of operands that are `split`."""
     if case.kernel == "cross":
         return {"ours": cross, "plain": plain_cross, "xla": plain_cross}
-    call = {"region": region, "own": own}[case.kernel]
+    call: Callable[..., Array] = region if case.kernel == "region" else own
     return {
         name: partial(call, attend)
         for name, attend in [("ours", kernel), ("plain", plain_tiles), ("xla", xla)]
@@ -176,9 +176,9 @@ def xla(query: Array, key: Array, value: Array, fresh: Any, bias: Any) -> Array:
     if fresh is not None:
         key = written(key, fresh.tiles, fresh.key)
         value = written(value, fresh.tiles, fresh.value)
-    joined = (x.reshape(1, -1, *x.shape[3:]) for x in (query, key, value))
+    q, k, v = (x.reshape(1, -1, *x.shape[3:]) for x in (query, key, value))
     offset = None if bias is None else bias.reshape(1, -1)
-    return chunked(*joined, offset).reshape(query.shape)
+    return chunked(q, k, v, offset).reshape(query.shape)
 
 
 def cross(

@@ -98,7 +98,7 @@ def compared(
     """Our seconds beside the peaks and beside those of the others."""
     seconds = {name: time.median / REPEATED for name, time in times.items()}
     ours = seconds["ours"]
-    figures = {
+    figures: dict[str, Any] = {
         "seconds": ours,
         "spread": times["ours"].spread,
         "teraflops": case.operations / ours / 1e12,

@@ -68,13 +68,11 @@ def split_tiles(
     rows = sharding.spec(("batch", "tokens", None, "heads", None))
     columns = sharding.spec(("batch", None, None, "heads", None))
     batch = columns[0]
-    new = None
-    if fresh is not None:
-        new = Fresh(columns, columns, PartitionSpec(batch, None))
+    new: Any = (columns, columns, PartitionSpec(batch, None))
     biases = None if bias is None else PartitionSpec(batch, None, None)
     out = jax.shard_map(
         attend,
-        in_specs=(rows, columns, columns, new, biases),
+        in_specs=(rows, columns, columns, fresh and Fresh(*new), biases),
         out_specs=rows,
         check_vma=False,
     )(query, key, value, fresh, bias)
@@ -93,9 +91,9 @@ def plain_tiles(
         write = partial(written, tiles=fresh.tiles)
         key, value = write(key, new=fresh.key), write(value, new=fresh.value)
     b, *_, a, d = query.shape
-    flat = (x.reshape(b, -1, a, d) for x in (query, key, value))
+    q, k, v = (x.reshape(b, -1, a, d) for x in (query, key, value))
     offset = None if bias is None else bias.reshape(b, -1)
-    return attention(*flat, offset).reshape(query.shape)
+    return attention(q, k, v, offset).reshape(query.shape)
 
 
 def written(x: Array, tiles: Array, new: Array) -> Array:

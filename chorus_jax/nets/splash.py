@@ -11,7 +11,7 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
 from jaxtyping import Array, Float
 
 # Rows of queries and of keys per block, and keys that are computed at a time. By the
-# compiler's schedules (cycles, Wan 1.3B at 720p, a quarter of the queries) that is 14 to
+# compiler's schedules (cycles, Wan 1.3B, 720p, a quarter of the queries) that is 14 to
 # 19 % less than blocks of 1024 keys on v5p and v6e, and less than other sizes.
 QUERIES, KEYS, COMPUTED = 1024, 2048, 512
 LANES = 128

@@ -87,8 +87,8 @@ def kernel(
     factor, offset, gain = numbers[0, 0:1], numbers[0, 1:2], numbers[0, 2:3, 0:1]
     for head in range(heads):
         of_head = slice(head * width, (head + 1) * width)
-        some = (x[0, :, of_head] for x in (query, key, value))
-        found = one_head(*some, factor, offset)
+        q, k, v = (x[0, :, of_head] for x in (query, key, value))
+        found = one_head(q, k, v, factor, offset)
         found = found * jnp.broadcast_to(gain, found.shape)
         if residual:
             found = found + residual[0][0, :, of_head].astype(jnp.float32)

@@ -42,7 +42,7 @@ class Plan(NamedTuple):
         size: tokens of a tile.
         rows: those of a tile, filled up to whole `unit`s.
         unit: rows of a register of this dtype.
-        count: tiles of keys.
+        key_tiles: tiles of keys, all of them.
         named: whether `active` names the tiles of queries.
         ragged: whether the last block of keys is not full.
         masked: whether an offset is added to the logits.
@@ -58,7 +58,7 @@ class Plan(NamedTuple):
     size: int
     rows: int
     unit: int
-    count: int
+    key_tiles: int
     named: bool
     ragged: bool
     masked: bool
@@ -241,11 +241,11 @@ def call(
         specs.append(pl.BlockSpec(row, lambda b, a, i, j, *ids: (b, j, 0, 0)))
     at = lambda b, a, i, j, *ids: (b, i, 0, a)
     out_specs = [pl.BlockSpec((1, few, plan.rows, plan.lanes), at)]
-    shape = (plan.batch, k, plan.size, query.shape[-1])
-    shapes = [jax.ShapeDtypeStruct(shape, query.dtype)]
+    packed = (plan.batch, k, plan.size, query.shape[-1])
+    shapes = [jax.ShapeDtypeStruct(packed, query.dtype)]
     if logsumexp:
-        shape = (plan.batch, k, plan.columns * plan.heads, 1, plan.size)
-        shapes.append(jax.ShapeDtypeStruct(shape, jnp.float32))
+        sums = (plan.batch, k, plan.columns * plan.heads, 1, plan.size)
+        shapes.append(jax.ShapeDtypeStruct(sums, jnp.float32))
         block = (1, few, plan.heads, 1, plan.size)
         out_specs.append(pl.BlockSpec(block, lambda b, a, i, j, *ids: (b, i, a, 0, 0)))
     rows = few * plan.rows
@@ -331,12 +331,12 @@ def offsets(plan: Plan, key: Array, bias: Array | None) -> Float32[Array, "b j 1
 def cost(plan: Plan, active: int, dtype: jnp.dtype) -> pl.CostEstimate:
     """Operations and bytes when no tile is padding."""
     pairs = plan.batch * plan.columns * plan.heads
-    pairs *= active * plan.count * plan.size**2
+    pairs *= active * plan.key_tiles * plan.size**2
     size = plan.batch * plan.columns * plan.lanes * plan.size * dtype.itemsize
     return pl.CostEstimate(
         flops=4 * pairs * plan.width,
         transcendentals=pairs,
-        bytes_accessed=2 * size * (active + plan.query_blocks * plan.count),
+        bytes_accessed=2 * size * (active + plan.query_blocks * plan.key_tiles),
     )
 
 
@@ -400,7 +400,7 @@ def stacked(plan: Plan, block: Any, j: Any) -> Array:
     for i in range(plan.tiles.key):
         tile = block[0, i]
         if plan.ragged:
-            inside = j * plan.tiles.key + i < plan.count
+            inside = j * plan.tiles.key + i < plan.key_tiles
             tile = jnp.where(inside, tile, jnp.zeros_like(tile))
         parts.append(tile[:whole])
         if plan.rows != plan.size:

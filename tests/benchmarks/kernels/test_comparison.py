@@ -277,7 +277,8 @@ def test_cycles_that_the_compiler_does_not_know_are_not_added_up():
 def test_a_loops_body_counts_as_often_as_it_runs():
     from benchmarks.kernels import aot as kernel_aot
 
-    loop = '{}while(%x), condition=%c.{}, body=%b.{}, backend_config={{"known_trip_count":{{"n":"{}"}}}}'
+    known = ', backend_config={{"known_trip_count":{{"n":"{}"}}}}'
+    loop = "{}while(%x), condition=%c.{}, body=%b.{}" + known
     text = "\n".join(
         [
             "HloModule jit_run",
