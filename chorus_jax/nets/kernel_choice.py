@@ -17,14 +17,14 @@ from kernels_pallas.amplified_cross_attention.api import MOST_KEYS
 REGION = "masked_region_attention"
 TEXT = "amplified_cross_attention"
 
-# How the kinds of TPU begin on which REGION can take the place of splash.
-OVER_SPLASH = ("TPU v6",)
-# Of a register.
-ROWS = 8
-SPLASH = "splash takes fewer cycles on these queries"
-# Not measured: Triton's kernel has no overlap of softmax and products, so that about
-# half of the peak is out of its reach (55 % of an H100 by count), and cuDNN has.
-CUDNN = "cudnn on the same queries should be faster"
+# What is faster than REGION on the same queries, the writing of fresh tiles and changes
+# of layout included. Splash by the compiler's schedules, 5 to 20 % fewer cycles on v4
+# to v6e (benchmarks/results/kernels.jsonl). CuDNN by its design, not measured: Triton's
+# kernel does not overlap softmax and products, which keeps it below 55 % of an H100.
+FASTER = {
+    "splash": "splash on the same queries takes fewer cycles",
+    "cudnn": "cudnn on the same queries should be faster",
+}
 
 log = logging.getLogger(__name__)
 # The kernels that may run.
@@ -41,15 +41,10 @@ def region_choice(
         key: keys in tiles [b t s a d], or their shape.
         biased: whether there is a bias per key.
     """
-    choice = chosen(REGION, query, key)
-    if choice.name is None or dispatch.forced.value is not None:
-        return choice
     plain = choose(dispatch.device()[0], query.dtype, biased)
-    if plain.name == "cudnn":
-        return Choice(None, CUDNN)
-    if plain.name == "splash" and not beats_splash(query):
-        return Choice(None, SPLASH)
-    return Choice(choice.name, f"faster than {plain.name} on the same queries")
+    if plain.name in FASTER and dispatch.forced.value is None:
+        return Choice(None, FASTER[plain.name])
+    return chosen(REGION, query, key, f"faster than {plain.name} on the same queries")
 
 
 def text_choice(query: dispatch.Query, key: dispatch.Query) -> Choice:
@@ -61,14 +56,15 @@ def text_choice(query: dispatch.Query, key: dispatch.Query) -> Choice:
     """
     if key.shape[1] > MOST_KEYS:
         return Choice(None, f"{key.shape[1]} keys are more than {MOST_KEYS}")
-    choice = chosen(TEXT, query, key)
-    if choice.name is None or dispatch.forced.value is not None:
-        return choice
-    return Choice(choice.name, "faster than chunked, which writes its logits")
+    reason = "faster than chunked, which writes its logits"
+    return chosen(TEXT, query, key, reason)
 
 
-def chosen(kernel: str, query: dispatch.Query, key: dispatch.Query) -> Choice:
-    """The platform's implementation of a kernel if it takes these arrays."""
+def chosen(
+    kernel: str, query: dispatch.Query, key: dispatch.Query, reason: str
+) -> Choice:
+    """The platform's implementation of a kernel, for a reason, if it takes these
+    arrays."""
     if kernel not in enabled.value:
         return Choice(None, "switched off")
     if dispatch.forced.value is not None:
@@ -78,20 +74,9 @@ def chosen(kernel: str, query: dispatch.Query, key: dispatch.Query) -> Choice:
         return Choice(None, f"no kernel runs on a {sharding.platform()}")
     refusal = dispatch.refusal(kernel, name, query, key)
     if refusal is None:
-        return Choice(name, f"the {name}'s own kernel")
+        return Choice(name, reason)
     warn_once(f"{kernel}: {name!r} refuses {refusal}; the plain path runs")
     return Choice(None, f"{name!r} refuses {refusal}")
-
-
-def beats_splash(query: dispatch.Query) -> bool:
-    """Whether REGION takes fewer cycles than splash on the same queries.
-
-    By the compiler's schedules of a layer of Wan (benchmarks/kernels/steps.py): where
-    tiles are no whole registers of rows, splash has keys and values laid out anew, and
-    a kernel of ours is faster on v6e; elsewhere splash computes more per cycle.
-    """
-    kind, size = dispatch.device()[1], query.shape[2]
-    return kind.startswith(OVER_SPLASH) and size % ROWS > 0
 
 
 @lru_cache
