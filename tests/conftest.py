@@ -68,7 +68,7 @@ def pytest_make_collect_report(collector):
 
 
 def skip_without_references():
-    """A hook around what runs a test or a fixture."""
+    """A hook around a test, or around its fixtures."""
     try:
         return (yield)
     except ImportError as error:
@@ -79,7 +79,7 @@ def skip_without_references():
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef, request):
+def pytest_runtest_setup(item):
     return (yield from skip_without_references())
 
 
