@@ -2,7 +2,7 @@
 
 `cycles` are those of the compiler's own schedule: a kernel's instruction bundles, all
 branches taken, times its grid steps, plus the compiler's estimate of what XLA runs
-around it, a loop's body as often as the loop is known to run. Branches that only the
+around it, a loop's body as often as the loop runs. Branches that only the
 first or last block of keys takes are counted for all, so it is an upper bound;
 `body_cycles` is a lower one, the longest stretch without a branch times the grid steps.
 Waits for memory are in neither, nor are some of XLA's changes of layout.
@@ -47,8 +47,9 @@ MIB = 2**20
 UNKNOWN = 2**62  # cycles: 2**63 - 1 is what the compiler writes then
 # A bundle of a kernel, and how many loops it is in: the outermost is the grid.
 BUNDLE = re.compile(r"^ *(?:0x)?[0-9a-f]+ *([A-Z]{2})?: *(>*) \{(.*)", re.MULTILINE)
-LOOP = re.compile(r" while\(.*body=%([\w.-]+)")
-TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"\}')
+LOOP = re.compile(r" while\(.*condition=%([\w.-]+), body=%([\w.-]+)")
+# A loop of lax counts from 0 up to a constant of its condition.
+TRIPS = re.compile(r" constant\((\d+)\)(?=[\s\S]*direction=LT)")
 CALL = re.compile(r"%(\S+) = .*custom_call_target=\"tpu_custom_call\"")
 
 
@@ -149,7 +150,10 @@ def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
 
 def computations(text: str) -> list[tuple[str, int]]:
     """The computations of a program, and how often each runs: the body of a loop as
-    often as the compiler knows it to, all others once."""
+    often as its condition says, all others once.
+
+    Raises ValueError for a loop whose condition does not say.
+    """
     parts: dict[str, str] = {}
     for part in re.split(r"\n(?=(?:ENTRY )?%\S+ \()", text):
         head = re.match(r"(?:ENTRY )?%(\S+) \(", part)
@@ -157,13 +161,14 @@ def computations(text: str) -> list[tuple[str, int]]:
     times = dict.fromkeys(parts, 1)
 
     def enter(name: str) -> None:
-        for line in parts[name].splitlines():
-            body, count = LOOP.search(line), TRIPS.search(line)
-            if body and count:
-                times[body[1]] = times[name] * int(count[1])
-                enter(body[1])
+        for condition, body in LOOP.findall(parts[name]):
+            counts = TRIPS.findall(parts[condition])
+            if len(counts) != 1:
+                raise ValueError(f"loop {body}: {len(counts)} constants, expected 1")
+            times[body] = times[name] * int(counts[0])
+            enter(body)
 
-    inner = {body for part in parts.values() for body in LOOP.findall(part)}
+    inner = {body for part in parts.values() for _, body in LOOP.findall(part)}
     for name in set(parts) - inner:
         enter(name)
     return [(part, times[name]) for name, part in parts.items()]

@@ -277,22 +277,26 @@ def test_cycles_that_the_compiler_does_not_know_are_not_added_up():
 def test_a_loops_body_counts_as_often_as_it_runs():
     from benchmarks.kernels import aot as kernel_aot
 
-    known = ', backend_config={{"known_trip_count":{{"n":"{}"}}}}'
-    loop = "{}while(%x), condition=%c.{}, body=%b.{}" + known
+    loop = "  %w = f32[] while(%x), condition=%c.{0}, body=%b.{0}"
+    cost = '  %y = f32[] add(), backend_config={{"estimated_cycles":"{}"}}'
+    condition = [
+        "  %k = s32[] constant({})",
+        "  ROOT %lt = pred[] compare(%i, %k), direction=LT",
+    ]
+
+    def computation(name, *lines):
+        return "\n".join([f"{name} (x: f32[]) -> f32[] {{", *lines, "}"])
+
     text = "\n".join(
         [
             "HloModule jit_run",
-            "%b.1 (x: f32[]) -> f32[] {",
-            '  %y = f32[] add(), backend_config={"estimated_cycles":"5"}',
-            "}",
-            "%b.2 (x: f32[]) -> f32[] {",
-            loop.format("  %w.1 = f32[] ", 1, 1, 3),
-            '  %y = f32[] add(), backend_config={"estimated_cycles":"100"}',
-            "}",
-            "ENTRY %main (x: f32[]) -> f32[] {",
-            loop.format("  %w.2 = f32[] ", 2, 2, 4),
-            '  %y = f32[] add(), backend_config={"estimated_cycles":"1"}',
-            "}",
+            computation("%c.1", condition[0].format(3), condition[1]),
+            computation("%b.1", cost.format(5)),
+            computation("%c.2", condition[0].format(4), condition[1]),
+            computation("%b.2", loop.format(1), cost.format(100)),
+            computation("ENTRY %main", loop.format(2), cost.format(1)),
         ]
     )
     assert kernel_aot.cycles(text, {}) == (1 + 4 * (100 + 3 * 5), 0)
+    with pytest.raises(ValueError, match="loop b.1: 0 constants, expected 1"):
+        kernel_aot.cycles(text.replace("constant(3)", "parameter(0)"), {})
