@@ -19,8 +19,8 @@ from chorus_jax.families.wan.memory import least_memory
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.sizes import PARTS, Sizes
 from chorus_jax.families.wan.variants import FPS, PUBLISHED, defaults_of
-from chorus_jax.nets.attention import choose
-from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
+from chorus_jax.nets.attention import Choice, choose
+from chorus_jax.nets.kernel_choice import REGION, TEXT, region_choice, text_choice
 from chorus_jax.request import Request
 
 GIB = 2**30
@@ -86,18 +86,18 @@ class WanFamily:
 def attention_lines(config: WanConfig) -> Iterator[tuple[str, str]]:
     """What attends here: over all tokens, of a region's tokens, over the text."""
     here, kind = sharding.platform(), jnp.dtype(config.dtype)
-    rows = (1, math.prod(config.tile), config.heads, config.head_width)
-    for name, kernel, biased in [
-        ("self", None, False),
-        ("region", REGION, False),
-        ("cross", TEXT, True),
+    heads = (config.heads, config.head_width)
+    rows = lambda *shape: jax.ShapeDtypeStruct((1, *shape, *heads), kind)
+    tile, tokens = rows(1, math.prod(config.tile)), rows(math.prod(config.tile))
+    for name, kernel, choice, biased in [
+        ("self", "", Choice(None, ""), False),
+        ("region", REGION, region_choice(tile, tile), False),
+        ("cross", TEXT, text_choice(tokens, rows(config.text_limit)), True),
     ]:
-        implementation, refusal = choose(here, kind, biased), None
-        if kernel is not None:
-            taken, refusal = chosen(kernel, jax.ShapeDtypeStruct(rows, kind))
-            implementation = f"{kernel} {taken!r}" if taken else implementation
-        why = f"; {kernel} {refusal}" if refusal else ""
-        yield f"{name}-attention", f"{implementation} ({here}, {kind}{why})"
+        plain = choose(here, kind, biased)
+        taken = f"{kernel} {choice.name!r}" if choice.name else plain.name
+        why = choice.reason or plain.reason
+        yield f"{name}-attention", f"{taken} ({here}, {kind}; {why})"
 
 
 def described(model: type, config: Any) -> tuple[str, int]:
