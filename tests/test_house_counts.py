@@ -121,9 +121,7 @@ def reached(module):
 def test_imports_have_no_cycle():
     """Not by an import within a function either, nor by one for types alone."""
     turning = {module for module in imports() if module in reached(module)}
-    # Orbax is imported late, by whoever writes.
-    late = {"chorus_jax.checkpoints.stored", "chorus_jax.checkpoints.writing"}
-    assert turning - late == set()
+    assert turning == set()
 
 
 def placed():
