@@ -66,7 +66,7 @@ def random_part(model, config):
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """A checkpoint folder of the tiny Wan, in float32."""
-    from chorus_jax.families.wan.parts import PARTS
+    from chorus_jax.families.wan.sizes import PARTS
 
     from chorus_jax.training.assemble import write_model
 
