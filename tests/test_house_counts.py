@@ -18,10 +18,10 @@ PLACED_BY_QUESTION = {
     "tests/chorus_jax/cli/demo/test_demo.py",
     "tests/chorus_jax/inter_request/index/test_index.py",
     "tests/chorus_jax/inter_request/index/test_index_changes.py",
-    "tests/chorus_jax/inter_request/store/test_lcbfu_in_store.py",
     "tests/chorus_jax/schedulers/test_parity.py",
     "tests/chorus_jax/schedulers/test_solvers.py",
     "tests/benchmarks/test_doors.py",
+    "tests/benchmarks/accelerator/test_rehearsal.py",
     "tests/convert/test_shipped_in_diffusers.py",
     "tests/kernels_pallas/test_lowering.py",
 }

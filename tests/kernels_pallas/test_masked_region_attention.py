@@ -293,15 +293,15 @@ def test_tiles_that_do_not_fit_on_a_tpu_are_refused_by_their_size():
 
 def test_blocks_are_whole_tiles_near_the_wanted_rows():
     fitted = partial(blocks.fitted, "any")
-    assert fitted(1, 195, 42, 168) == blocks.Tiles(5, 8)
+    assert fitted(1, 195, 42, 168) == blocks.Tiles(4, 12)
     assert fitted(1, 4096, 3, 8) == blocks.Tiles(1, 1)
-    assert fitted(1, 120, 42, 630) == blocks.Tiles(8, 15)
-    assert fitted(1, 120, 42, 631) == blocks.Tiles(8, 16)
+    assert fitted(1, 120, 42, 630) == blocks.Tiles(6, 21)
+    assert fitted(1, 120, 42, 631) == blocks.Tiles(6, 21)
 
 
 def test_rows_that_take_more_on_the_chip_are_fewer_in_a_block():
     weights = [blocks.weight(12, w, x) for w in (128, 64) for x in (2, 4)]
     assert weights == [1, 2, 2, 4] and blocks.weight(3, 256, 2) == 2
     found = [blocks.fitted("any", x, 100, 50, 50) for x in (1, 2, 3, 4)]
-    assert [tiles.query for tiles in found] == [10, 10, 5, 5]
-    assert [tiles.key for tiles in found] == [10, 5, 5, 5]
+    assert [tiles.query for tiles in found] == [8, 8, 4, 4]
+    assert [tiles.key for tiles in found] == [24, 10, 10, 10]
