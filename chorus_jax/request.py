@@ -25,7 +25,9 @@ class Request:
     `steps` is a number of steps, spaced as the solver spaces them, or the list of
     sigmas themselves (from 1 down, as distilled models want them), both shifted by
     `shift`. At `guidance_scale` up to 1 only the prompt is evaluated, not the negative
-    prompt. Without a `seed` one is drawn. Raises ValueError for impossible values.
+    prompt. `guidance_scale_high` and `guidance_scale_low` are those of the steps above
+    and below the boundary of a model with two experts, both `guidance_scale` if None.
+    Without a `seed` one is drawn. Raises ValueError for impossible values.
     """
 
     prompt: str
@@ -38,6 +40,8 @@ class Request:
     shift: float = 5.0
     guidance_scale: float = 5.0
     seed: int | None = None
+    guidance_scale_high: float | None = None
+    guidance_scale_low: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):
@@ -52,14 +56,26 @@ class Request:
         # Comparisons with NaN are false, hence the form of these two.
         if not (math.isfinite(self.shift) and self.shift > 0):
             raise ValueError(f"{self.shift=} must be positive; 1 changes nothing")
-        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
-            raise ValueError(f"{self.guidance_scale=} must be 0 or more; 1 is none")
+        names = ("guidance_scale", "guidance_scale_high", "guidance_scale_low")
+        for name in names:
+            scale = getattr(self, name)
+            if scale is None and name != "guidance_scale":
+                continue
+            if not (math.isfinite(scale) and scale >= 0):
+                raise ValueError(f"self.{name}={scale} must be 0 or more; 1 is none")
         self.make_solver()
 
     @property
     def guided(self) -> bool:
         """Whether the negative prompt is evaluated beside the prompt."""
-        return self.guidance_scale > 1
+        return max(self.guidance_scales) > 1
+
+    @property
+    def guidance_scales(self) -> tuple[float, float]:
+        """The scales above and below the boundary of a model with two experts."""
+        high, low = self.guidance_scale_high, self.guidance_scale_low
+        usual = self.guidance_scale
+        return usual if high is None else high, usual if low is None else low
 
     @property
     def step_count(self) -> int:

@@ -26,7 +26,7 @@ from convert.family import Kind
 from convert.plan import is_stacked, raise_problems, source_shape, sources
 from convert.rules import SAME, Rule, indices
 from convert.safetensors_files import Outgoing, write_shards
-from convert.source import DIFFUSERS, open_component, read_json
+from convert.source import DIFFUSERS, OPTIONAL, open_component, read_json
 from convert.verify import compare
 
 TRANSFORMER = "transformer"
@@ -73,7 +73,10 @@ def open_parts(
     card = Card.read(folder).of_family("wan")
     parts = {}
     for name, kind in kinds.items():
+        if name in OPTIONAL and (name not in card.parts or transformer != TRANSFORMER):
+            continue
         stored = transformer if name == TRANSFORMER else name
+        kind = kind.stored_as(card.part(stored).model)
         config: Any = config_from(kind.config, card.part(stored).config)
         arrays, source = open_arrays(folder.absolute() / stored), folder / stored
         check_same(arrays, names(abstract(kind.model, config)), source)
@@ -103,10 +106,12 @@ def export(
                 partial / name, part.kind.stem, _outgoing(part, order.progress)
             )
         shutil.copytree(source / "tokenizer", partial / "tokenizer")
-        scheduler = Card.read(source).scheduler or SCHEDULER
+        card = Card.read(source)
+        scheduler = card.scheduler or SCHEDULER
         (partial / "scheduler").mkdir()
         write_json(partial / "scheduler" / "scheduler_config.json", scheduler)
         index = _index(parts, scheduler, partial / "tokenizer")
+        index |= _settings(card, parts)
         write_json(partial / "model_index.json", index)
         if order.verify:
             _verify(parts, partial, order.progress)
@@ -133,6 +138,16 @@ def _index(
         "scheduler": ["diffusers", scheduler["_class_name"]],
         "tokenizer": ["transformers", named.get("tokenizer_class", "T5TokenizerFast")],
         **{name: [part.kind.library, part.kind.name] for name, part in parts.items()},
+    }
+
+
+def _settings(card: Card, parts: Mapping[str, Stored]) -> dict[str, Any]:
+    """The settings of the whole model, as far as they are of these parts."""
+    alone = "transformer_2" not in parts
+    return {
+        name: value
+        for name, value in card.settings.items()
+        if not (alone and name == "boundary_ratio")
     }
 
 

@@ -60,6 +60,12 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--solver", choices=list(SOLVERS))
     for name, kind in (("shift", float), ("guidance-scale", float), ("seed", int)):
         make.add_argument(f"--{name}", type=kind)
+    for name in ("high", "low"):
+        make.add_argument(
+            f"--guidance-scale-{name}",
+            type=float,
+            help=f"of the {name}-noise expert, for models with two",
+        )
     for name in ("frames", "height", "width"):
         make.add_argument(f"--{name}", type=int)
     make.add_argument("--fps", type=int, help="the config's if unset")

@@ -1,6 +1,6 @@
 """A request's recipe: all that decides its video besides prompt and seed."""
 
-from chorus_jax.families.protocols import TRANSFORMER, VideoModel
+from chorus_jax.families.protocols import VideoModel
 from chorus_jax.inter_request.store import Recipe
 from chorus_jax.request import Request
 
@@ -8,18 +8,21 @@ from chorus_jax.request import Request
 def recipe_of(request: Request, model: VideoModel) -> Recipe:
     """The recipe of a request to a model."""
     prints, schedule = model.fingerprints, model.solver(request).schedule
+    several = len(model.transformers) > 1
     return Recipe(
         model=prints["vae"],
-        transformer=prints[TRANSFORMER],
+        transformer=" ".join(prints[name] for name in model.transformers),
         text_encoder=f"{prints['text_encoder']} {model.tokenizer_fingerprint}",
         dtype=model.numerics,
         solver=request.solver,
         sigmas=schedule.sigmas,
         timesteps=schedule.timesteps,
         shift=request.shift,
-        guidance_scale=request.guidance_scale,
+        guidance_scale=request.guidance_scales[0],
         negative_prompt=request.negative_prompt if request.guided else "",
         frames=request.frames,
         height=request.height,
         width=request.width,
+        experts=model.experts(request) if several else (),
+        guidance_scales=request.guidance_scales if several else (),
     )

@@ -13,8 +13,11 @@ from chorus_jax import checkpoints
 from chorus_jax.devices import sharding
 from chorus_jax.families.protocols import TRANSFORMER, LoadOptions
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.model import WanModel
-from chorus_jax.families.wan.sizes import PARTS, Sizes
+from chorus_jax.families.wan.parts import parts_of
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.nets.attention import choose
 from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
 from chorus_jax.request import Request
@@ -23,7 +26,7 @@ GIB = 2**30
 
 
 class WanFamily:
-    """Wan 2.1 text-to-video (see `protocols.Family`)."""
+    """Wan 2.1 and 2.2 (see `protocols.Family`)."""
 
     name = "wan"
     fps = 16
@@ -37,29 +40,28 @@ class WanFamily:
     ) -> None:
         """ValueError for sizes that do not divide, or not over the mesh."""
         sizes = Sizes.read(folder, transformer)
-        sizes.latent_shape(request)
+        sizes.check(request)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""
-        model = PARTS[TRANSFORMER][0].__name__
         return tuple(
             name
             for name, part in checkpoints.Card.read(folder).parts.items()
-            if part.model == model and name != TRANSFORMER
+            if part.model == WanDiT.__name__ and name not in (TRANSFORMER, LOW)
         )
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Each part's size, the memory of all, and what attends here."""
         sizes, total = Sizes.read(folder), 0
-        for name, (model, _) in PARTS.items():
+        for name, (model, _) in parts_of(checkpoints.Card.read(folder)).items():
             text, size = described(model, getattr(sizes, name))
             total += size
             yield name, text
         for name in self.distilled(folder):
             other = Sizes.read(folder, name).transformer
-            text, _ = described(PARTS[TRANSFORMER][0], other)
+            text, _ = described(WanDiT, other)
             yield name, f"{text} (in place of {TRANSFORMER})"
         yield "memory, weights only", f"{total / GIB:.3f} GiB"
         yield from attention_lines(sizes.transformer)

@@ -1,4 +1,4 @@
-"""A loaded Wan 2.1 text-to-video model: prompts to conditions, latents to frames."""
+"""A loaded Wan model: prompts to conditions, latents to frames."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +14,18 @@ from jaxtyping import Array, Float, Float32, Int
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.devices import sharding
-from chorus_jax.families.protocols import TRANSFORMER, Geometry, LoadOptions
+from chorus_jax.families.protocols import Geometry, LoadOptions
 from chorus_jax.families.wan.conditions import WanConditions
 from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.families.wan.sizes import PARTS, Sizes, stored_names
+from chorus_jax.families.wan.experts import (
+    HIGH,
+    LOW,
+    check_boundary,
+    experts,
+    guidance_of,
+)
+from chorus_jax.families.wan.parts import parts_of, stored_names
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.nets.rotary import rotary_table
 from chorus_jax.nets.tokens import Size, Tiling
@@ -27,7 +35,10 @@ from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
 
 
 class WanModel:
-    """The parts of one Wan model (see `protocols.VideoModel`)."""
+    """The parts of one Wan model (see `protocols.VideoModel`).
+
+    With two transformers, Wan 2.2's experts, `boundary` says which of them runs a step.
+    """
 
     family = "wan"
 
@@ -39,6 +50,7 @@ class WanModel:
         mesh: Mesh | None = None,
         keep_text_encoder: bool = True,
         fingerprints: Mapping[str, str] | None = None,
+        boundary: float | None = None,
     ):
         self.sizes = Sizes(**{name: part.config for name, part in parts.items()})
         known, words = self.sizes.text_encoder.vocab, tokenizer.size
@@ -47,7 +59,10 @@ class WanModel:
                 f"the tokenizer has {words} tokens, but the text encoder knows {known}:"
                 " they are of different models"
             )
-        self.transformer: WanDiT = parts[TRANSFORMER]
+        self.transformer: WanDiT = parts[HIGH]
+        self.low: WanDiT | None = parts.get(LOW)
+        check_boundary(boundary, self.low is not None)
+        self.boundary = boundary
         self.vae: WanVAE = parts["vae"]
         self.prompts = PromptEncoder(parts["text_encoder"], tokenizer)
         self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
@@ -66,25 +81,27 @@ class WanModel:
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
         mesh, stored = options.mesh, stored_names(options.transformer)
         place = None if mesh is None else lambda m: sharding.shardings(m, mesh)
+        card = Card.read(folder)
         parts = {
             name: checkpoints.load(
                 folder, stored[name], *classes, dtype=options.dtype, place=place
             )
-            for name, classes in PARTS.items()
+            for name, classes in parts_of(card, options.transformer).items()
         }
-        card = Card.read(folder)
         return cls(
             parts,
             tokenizer,
             mesh=mesh,
             keep_text_encoder=options.keep_text_encoder,
-            fingerprints={name: card.part(stored[name]).fingerprint for name in PARTS},
+            fingerprints={name: card.part(stored[name]).fingerprint for name in parts},
+            boundary=card.settings.get("boundary_ratio") if LOW in parts else None,
         )
 
     @property
     def transformers(self) -> Mapping[str, WanDiT]:
-        """The one transformer."""
-        return {TRANSFORMER: self.transformer}
+        """The one transformer, or the two experts."""
+        high = {HIGH: self.transformer}
+        return high if self.low is None else high | {LOW: self.low}
 
     @functools.cached_property
     def fingerprints(self) -> Mapping[str, str]:
@@ -98,7 +115,7 @@ class WanModel:
                 "the text encoder was freed, and these parts came without fingerprints:"
                 " give them, or ask for them before"
             )
-        parts = {"vae": self.vae, "text_encoder": text, TRANSFORMER: self.transformer}
+        parts = {"vae": self.vae, "text_encoder": text, **self.transformers}
         prints = {name: checkpoints.digested(part) for name, part in parts.items()}
         return prints
 
@@ -116,7 +133,8 @@ class WanModel:
 
     def geometry(self, request: Request) -> Geometry:
         """The shapes of a request's latents. ValueError for sizes that do not divide,
-        naming the nearest that do."""
+        naming the nearest that do, and for guidance of experts that are not there."""
+        self.sizes.check(request)
         config = self.sizes.transformer
         shape, grid = self.sizes.latent_shape(request), self.sizes.grid(request)
         tile = Tiling.fitting(grid, config.tile).tile
@@ -132,8 +150,8 @@ class WanModel:
         return request.make_solver()
 
     def experts(self, request: Request) -> tuple[str, ...]:
-        """The one transformer in every step."""
-        return (TRANSFORMER,) * request.step_count
+        """The transformer of each step."""
+        return experts(self.solver(request).schedule.timesteps, self.boundary)
 
     def tokens(self, prompts: Sequence[str]) -> Tokens:
         """The tokens of prompts, without encoding them."""
@@ -148,24 +166,26 @@ class WanModel:
         if first.guided:
             prompts += [request.negative_prompt for request in requests]
         text = self.prompts(prompts)
-        scales = jnp.array([request.guidance_scale for request in requests])
-        conditions = prepare(
-            self.transformer,
-            text.embeddings,
-            text.lengths,
-            scales if first.guided else None,
-            solver=self.solver(first),
-            grid=self.sizes.grid(first),
-        )
+        conditions = {
+            name: prepare(
+                transformer,
+                text.embeddings,
+                text.lengths,
+                scales(requests, name),
+                solver=self.solver(first),
+                grid=self.sizes.grid(first),
+            )
+            for name, transformer in self.transformers.items()
+        }
         if not self.keep_text_encoder:
             self.free_text_encoder()
-        return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
+        return conditions, tuple(text.cut[: len(requests)])
 
     def text_values(
         self, conditions: Mapping[str, WanConditions]
     ) -> Float[Array, "l m c"]:
         """The values of cross-attention that the first prompt's tokens have."""
-        values = conditions[TRANSFORMER].context.text.value[:, 0]
+        values = conditions[HIGH].context.text.value[:, 0]
         return values.reshape(*values.shape[:2], -1)
 
     def decode(
@@ -181,6 +201,13 @@ class WanModel:
     def free_text_encoder(self) -> None:
         """Gives the text encoder's memory back; prompts seen before still work."""
         self.prompts.free()
+
+
+def scales(requests: Sequence[Request], expert: str) -> Float32[Array, " b"] | None:
+    """The guidance scales in the steps of an expert; None without guidance."""
+    if not requests[0].guided:
+        return None
+    return jnp.array([guidance_of(request, expert) for request in requests])
 
 
 @partial(jax.jit, static_argnames=("solver", "grid"))

@@ -1,4 +1,4 @@
-"""The parts of a Wan checkpoint, and what must fit: parts, requests, meshes."""
+"""The sizes of a Wan model, and what must fit: its parts, requests, meshes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +8,11 @@ from jax.sharding import Mesh
 from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.families.protocols import TRANSFORMER
 from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.families.wan.experts import HIGH, LOW
+from chorus_jax.families.wan.parts import parts_of, stored_names
 from chorus_jax.families.wan.vae_config import WanVAEConfig, must_fit
-from chorus_jax.nets.t5 import T5Config, T5Encoder
+from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import Request
-
-PARTS = {
-    TRANSFORMER: (WanDiT, WanConfig),
-    "vae": (WanVAE, WanVAEConfig),
-    "text_encoder": (T5Encoder, T5Config),
-}
-
-
-def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
-    """The part of a checkpoint folder that each of `PARTS` is read from."""
-    return {**{name: name for name in PARTS}, TRANSFORMER: transformer}
 
 
 @dataclass(frozen=True)
@@ -33,6 +22,7 @@ class Sizes:
     transformer: WanConfig
     vae: WanVAEConfig
     text_encoder: T5Config
+    transformer_2: WanConfig | None = None
 
     def __post_init__(self) -> None:
         wan, pairs = self.transformer, []
@@ -47,6 +37,11 @@ class Sizes:
                     f"the parts are of different models: the transformer has {name}="
                     f"{mine}, but the {other} is {theirs}"
                 )
+        if self.transformer_2 not in (None, wan):
+            raise ValueError(
+                "the two experts must have the same sizes and dtype, got "
+                f"{HIGH}: {wan} and {LOW}: {self.transformer_2}"
+            )
 
     @classmethod
     def read(cls, folder: str | Path, transformer: str = TRANSFORMER) -> "Sizes":
@@ -59,9 +54,21 @@ class Sizes:
         return cls(
             **{
                 name: config_from(config, card.part(stored[name]).config)
-                for name, (_, config) in PARTS.items()
+                for name, (_, config) in parts_of(card, transformer).items()
             }
         )
+
+    def check(self, request: Request) -> None:
+        """ValueError for a request whose sizes do not divide, or that asks for experts
+        that the model has not."""
+        self.latent_shape(request)
+        named = (request.guidance_scale_high, request.guidance_scale_low)
+        if self.transformer_2 is None and named != (None, None):
+            raise ValueError(
+                "guidance_scale_high and guidance_scale_low are for models with two "
+                f"experts, got {named[0]} and {named[1]} for a model with one: give "
+                "guidance_scale"
+            )
 
     def latent_shape(self, request: Request) -> tuple[int, int, int, int]:
         """The latents' shape (f, h, w, channels) of a request.
