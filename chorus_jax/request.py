@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, no_type_check
 
+from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
 
 # Scheduler classes of diffusers, and our solvers.
@@ -27,7 +28,8 @@ class Request:
     `shift`. At `guidance_scale` up to 1 only the prompt is evaluated, not the negative
     prompt. `guidance_scale_high` and `guidance_scale_low` are those of the steps above
     and below the boundary of a model with two experts, both `guidance_scale` if None.
-    Without a `seed` one is drawn. Raises ValueError for impossible values.
+    `inputs` are the images that an image-to-video model begins with. Without a `seed`
+    one is drawn. Raises ValueError for impossible values.
     """
 
     prompt: str
@@ -42,6 +44,7 @@ class Request:
     seed: int | None = None
     guidance_scale_high: float | None = None
     guidance_scale_low: float | None = None
+    inputs: InputMedia | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt"):

@@ -5,6 +5,7 @@ from typing import Any
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.residual_vae import WanResidualVAEConfig
 from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.clip_image import CLIPImageConfig
 from chorus_jax.nets.t5 import T5Config
 
 
@@ -58,6 +59,23 @@ def residual_vae(config: WanResidualVAEConfig) -> dict[str, Any]:
         "patch_size": config.pixels,
         "scale_factor_temporal": config.time_compression,
         "scale_factor_spatial": config.space_compression,
+    }
+
+
+def image_encoder(config: CLIPImageConfig) -> dict[str, Any]:
+    """For transformers' CLIPVisionModel."""
+    return {
+        "architectures": ["CLIPVisionModel"],
+        "model_type": "clip_vision_model",
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_width,
+        "image_size": config.side,
+        "patch_size": config.patch,
+        "hidden_act": config.activation,
+        "layer_norm_eps": config.epsilon,
+        "dtype": config.dtype,
     }
 
 

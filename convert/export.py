@@ -73,7 +73,8 @@ def open_parts(
     card = Card.read(folder).of_family("wan")
     parts = {}
     for name, kind in kinds.items():
-        if name in OPTIONAL and (name not in card.parts or transformer != TRANSFORMER):
+        replaced = name == "transformer_2" and transformer != TRANSFORMER
+        if name in OPTIONAL and (replaced or name not in card.parts):
             continue
         stored = transformer if name == TRANSFORMER else name
         kind = kind.stored_as(card.part(stored).model)
@@ -133,8 +134,11 @@ def _index(
 ) -> dict[str, Any]:
     settings = tokenizer / "tokenizer_config.json"
     named = read_json(settings) if settings.is_file() else {}
+    # Only image-to-video transformers read more channels than they give.
+    wan = parts[TRANSFORMER].config
+    conditioned = wan.in_channels != wan.out_channels
     return {
-        "_class_name": "WanPipeline",
+        "_class_name": "WanImageToVideoPipeline" if conditioned else "WanPipeline",
         "scheduler": ["diffusers", scheduler["_class_name"]],
         "tokenizer": ["transformers", named.get("tokenizer_class", "T5TokenizerFast")],
         **{name: [part.kind.library, part.kind.name] for name, part in parts.items()},

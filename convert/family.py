@@ -9,8 +9,9 @@ from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.residual_vae import WanResidualVAE, WanResidualVAEConfig
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.clip_image import CLIPImageConfig, CLIPImageEncoder
 from chorus_jax.nets.t5 import T5Config, T5Encoder
-from convert import diffusers_configs, t5, wan, wan_residual_vae, wan_vae
+from convert import clip_image, diffusers_configs, t5, wan, wan_residual_vae, wan_vae
 from convert.rules import Alias, Rule
 from convert.source import DIFFUSERS, ORIGINAL
 
@@ -116,4 +117,14 @@ WAN: Mapping[str, Kind] = {
     ),
     # The low-noise expert of Wan 2.2 A14B.
     "transformer_2": TRANSFORMER,
+    # What Wan 2.1 image-to-video reads of the first frame beside its latents.
+    "image_encoder": Kind(
+        CLIPImageEncoder,
+        CLIPImageConfig,
+        {DIFFUSERS: Layout(clip_image.rules, clip_image.config)},
+        library="transformers",
+        name="CLIPVisionModel",
+        stem="model",
+        export=diffusers_configs.image_encoder,
+    ),
 }

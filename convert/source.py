@@ -12,7 +12,7 @@ from convert.tensors import Tensor, by_name, read_safetensors
 
 DIFFUSERS, ORIGINAL = "diffusers", "original"
 PARTS = ("transformer", "vae", "text_encoder")
-OPTIONAL = ("transformer_2",)  # parts that only some models have
+OPTIONAL = ("transformer_2", "image_encoder")  # parts that only some models have
 # What a model_index.json says of the model as a whole.
 SETTINGS = ("boundary_ratio", "expand_timesteps")
 ORIGINAL_VAE = "Wan2.1_VAE.pth"
@@ -98,12 +98,12 @@ def _diffusers(folder: Path) -> Source:
         for name, value in index.items()
         if isinstance(value, list) and value[:1] != [None]
     ]
-    known = {*PARTS, *OPTIONAL, "tokenizer", "scheduler"}
+    known = {*PARTS, *OPTIONAL, "tokenizer", "scheduler", "image_processor"}
     others = [name for name in present if name not in known]
     if others:
         raise ValueError(
             f"{folder} has parts that are not known: {', '.join(others)}; supported "
-            "are the text-to-video models of Wan 2.1 and 2.2"
+            "are the text-to-video and image-to-video models of Wan 2.1 and 2.2"
         )
     names = [*PARTS, *(name for name in OPTIONAL if name in present)]
     settings = {name: index[name] for name in SETTINGS if index.get(name)}

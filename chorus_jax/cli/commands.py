@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
 from chorus_jax.schedulers import SOLVERS
 
@@ -66,6 +67,8 @@ def parser() -> argparse.ArgumentParser:
             type=float,
             help=f"of the {name}-noise expert, for models with two",
         )
+    for name in ("image", "last-image"):
+        make.add_argument(f"--{name}", type=Path, help="for image-to-video models")
     for name in ("frames", "height", "width"):
         make.add_argument(f"--{name}", type=int)
     make.add_argument("--fps", type=int, help="the config's if unset")
@@ -152,7 +155,13 @@ def demo(options: argparse.Namespace) -> None:
 def given(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a request that are among the options and were given."""
     fields = {field.name for field in dataclasses.fields(Request)}
-    return {k: v for k, v in vars(options).items() if k in fields and v is not None}
+    values = vars(options)
+    chosen = {k: v for k, v in values.items() if k in fields and v is not None}
+    if values.get("image") is not None:
+        chosen["inputs"] = InputMedia.read(options.image, options.last_image)
+    elif values.get("last_image") is not None:
+        raise ValueError("--last-image goes with --image: give the first one too")
+    return chosen
 
 
 def make_mesh(sizes: tuple[int, int, int] | None) -> Any:

@@ -1,5 +1,7 @@
 """A request's recipe: all that decides its video besides prompt and seed."""
 
+from collections.abc import Mapping
+
 from chorus_jax.families.protocols import VideoModel
 from chorus_jax.inter_request.store import Recipe
 from chorus_jax.request import Request
@@ -23,6 +25,15 @@ def recipe_of(request: Request, model: VideoModel) -> Recipe:
         frames=request.frames,
         height=request.height,
         width=request.width,
+        conditioning=conditioning(request, prints),
         experts=model.experts(request) if several else (),
         guidance_scales=request.guidance_scales if several else (),
     )
+
+
+def conditioning(request: Request, prints: Mapping[str, str]) -> str:
+    """What tells the images of a request, and the encoder that reads them, from
+    others; "" without images."""
+    if request.inputs is None:
+        return ""
+    return f"{request.inputs.digest} {prints.get('image_encoder', '')}".rstrip()

@@ -24,11 +24,17 @@ from chorus_jax.families.wan.experts import (
     experts,
     guidance_of,
 )
-from chorus_jax.families.wan.parts import parts_of, stored_names
+from chorus_jax.families.wan.images import (
+    Images,
+    condition_channels,
+    picture_tokens,
+)
+from chorus_jax.families.wan.parts import IMAGE, parts_of, stored_names
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.nets.clip_image import CLIPImageEncoder
 from chorus_jax.nets.rotary import rotary_table
-from chorus_jax.nets.tokens import Size, Tiling
+from chorus_jax.nets.tokens import Size, Tiling, to_patches
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
@@ -64,6 +70,7 @@ class WanModel:
         check_boundary(boundary, self.low is not None)
         self.boundary = boundary
         self.vae: WanVAE = parts["vae"]
+        self.tower: CLIPImageEncoder | None = parts.get(IMAGE)
         self.prompts = PromptEncoder(parts["text_encoder"], tokenizer)
         self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
         self._fingerprints = fingerprints
@@ -116,15 +123,17 @@ class WanModel:
                 " give them, or ask for them before"
             )
         parts = {"vae": self.vae, "text_encoder": text, **self.transformers}
+        if self.tower is not None:
+            parts[IMAGE] = self.tower
         prints = {name: checkpoints.digested(part) for name, part in parts.items()}
         return prints
 
     @property
     def numerics(self) -> str:
-        """The dtypes of transformer, text encoder and VAE."""
+        """The dtypes of transformer, text encoder, VAE, and image encoder."""
         sizes = self.sizes
-        parts = (sizes.transformer, sizes.text_encoder, sizes.vae)
-        return " ".join(part.dtype for part in parts)
+        parts = (sizes.transformer, sizes.text_encoder, sizes.vae, sizes.image_encoder)
+        return " ".join(part.dtype for part in parts if part is not None)
 
     @property
     def tokenizer_fingerprint(self) -> str:
@@ -166,12 +175,14 @@ class WanModel:
         if first.guided:
             prompts += [request.negative_prompt for request in requests]
         text = self.prompts(prompts)
+        images = self.images(requests)
         conditions = {
             name: prepare(
                 transformer,
                 text.embeddings,
                 text.lengths,
                 scales(requests, name),
+                images,
                 solver=self.solver(first),
                 grid=self.sizes.grid(first),
             )
@@ -180,6 +191,15 @@ class WanModel:
         if not self.keep_text_encoder:
             self.free_text_encoder()
         return conditions, tuple(text.cut[: len(requests)])
+
+    def images(self, requests: Sequence[Request]) -> Images:
+        """What all steps read of the images of requests."""
+        channels = tokens = None
+        if self.sizes.conditioned:
+            channels = condition_channels(self.vae, requests)
+        if self.tower is not None:
+            tokens = picture_tokens(self.tower, requests)
+        return Images(channels, tokens)
 
     def text_values(
         self, conditions: Mapping[str, WanConditions]
@@ -216,6 +236,7 @@ def prepare(
     text: Float[Array, "r m t"],
     lengths: Int[Array, " r"],
     guidance: Float32[Array, " b"] | None,
+    images: Images = Images(),
     *,
     solver: Solver,
     grid: Size,
@@ -227,13 +248,20 @@ def prepare(
         text: b rows, or, with guidance, b prompts and then b negative prompts.
         lengths: of each row; it is zero from there on (see `WanDiT.context`).
         guidance: the scale of each request, None for none.
+        images: those of the requests; all branches read them.
         solver: the one whose schedule is followed.
         grid: the video's tokens along frames, height and width.
     """
     times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
+    channels, pictures = images
+    if pictures is not None:
+        pictures = jnp.concatenate([pictures] * (len(text) // len(pictures)))
+    if channels is not None:
+        channels = to_patches(channels, model.config.patch)
     return WanConditions(
-        context=model.context(text, lengths),
+        context=model.context(text, lengths, pictures),
         times=model.times(times),
         rotary=rotary_table(grid, model.config.head_width),
         guidance=guidance,
+        images=channels,
     )

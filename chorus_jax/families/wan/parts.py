@@ -10,7 +10,10 @@ from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.residual_vae import WanResidualVAE, WanResidualVAEConfig
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.clip_image import CLIPImageConfig, CLIPImageEncoder
 from chorus_jax.nets.t5 import T5Config, T5Encoder
+
+IMAGE = "image_encoder"
 
 Classes = tuple[type, type]  # of the module and of its config
 
@@ -19,8 +22,9 @@ CHOICES: Mapping[str, tuple[Classes, ...]] = {
     "vae": ((WanVAE, WanVAEConfig), (WanResidualVAE, WanResidualVAEConfig)),
     "text_encoder": ((T5Encoder, T5Config),),
     LOW: ((WanDiT, WanConfig),),
+    IMAGE: ((CLIPImageEncoder, CLIPImageConfig),),
 }
-OPTIONAL = (LOW,)  # parts that only some models have
+OPTIONAL = (LOW, IMAGE)  # parts that only some models have
 
 # The parts of every model, as Wan 2.1 text-to-video has them.
 PARTS = {name: kinds[0] for name, kinds in CHOICES.items() if name not in OPTIONAL}
@@ -39,8 +43,8 @@ def parts_of(card: Card, transformer: str = TRANSFORMER) -> dict[str, Classes]:
     """
     stored, parts = stored_names(transformer), {}
     for name, kinds in CHOICES.items():
-        absent = name not in card.parts or transformer != TRANSFORMER
-        if name in OPTIONAL and absent:
+        replaced = name == LOW and transformer != TRANSFORMER
+        if name in OPTIONAL and (replaced or name not in card.parts):
             continue
         model = card.part(stored[name]).model
         fitting = (classes for classes in kinds if classes[0].__name__ == model)

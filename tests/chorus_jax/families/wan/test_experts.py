@@ -186,8 +186,9 @@ def reused(pipeline):
         policy = Policy(8, (tier,), (first, last), Regions(limit=math.inf))
         cache = Cache.in_memory()
         engine = Engine(pipeline, cache, policy)
-        engine.generate(small())
-        other = replace(small(), prompt="a blue circle moves left")
+        request = small(height=64, width=96)  # 4 tiles
+        engine.generate(request)
+        other = replace(request, prompt="a blue circle moves left")
         result = engine.generate(other)
         cache.close()
         return result.ledger

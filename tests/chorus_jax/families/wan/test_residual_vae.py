@@ -51,6 +51,8 @@ TINY = dict(
     latents_std=[1.0 + 0.2 * i for i in range(4)],
 )
 
+WHOLE = TINY | {"temperal_downsample": [False, True, True]}
+
 quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 decode = quick(WanResidualVAE.decode)
 decode_at_once = quick(WanResidualVAE.decode_at_once)
@@ -162,7 +164,7 @@ def test_tables_cover_the_published_vae():
 
 
 def test_an_exported_config_is_read_again():
-    config = tables.config(TINY | {"temperal_downsample": [False, True, True]}, "float32")
+    config = tables.config(WHOLE, "float32")
     assert tables.config(diffusers_configs.residual_vae(config), "float32") == config
 
 
@@ -175,7 +177,7 @@ def test_an_exported_config_is_read_again():
     ],
 )
 def test_other_vaes_are_refused(change, message):
-    source = TINY | {"temperal_downsample": [False, True, True]} | change
+    source = WHOLE | change
     with pytest.raises(ValueError, match=message):
         tables.config(source, "float32")
 
