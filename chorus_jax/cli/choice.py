@@ -8,7 +8,7 @@ from typing import Any
 
 from chorus_jax.checkpoints import Card, shipped
 from chorus_jax.cli.config_file import Config, load_config
-from chorus_jax.families.protocols import TRANSFORMER
+from chorus_jax.families.protocols import TRANSFORMER, Defaults
 from chorus_jax.families.registry import family_of
 from chorus_jax.request import Request, scheduled
 
@@ -37,19 +37,34 @@ def choose(
 ) -> Choice:
     """What runs, with the fields of the request that were given.
 
-    With `weights` and no config, solver and shift are those that the weights came with.
+    With `weights` and no config, settings are those of the model's authors if it is a
+    model that is known, else solver and shift that the weights came with; the log says
+    where the two differ.
     Without `weights` the shipped ones run; the log warns of what they were not trained
     on. ValueError if config, weights and fields do not go together.
     """
     if weights is None:
         return choose_shipped(config, given)
     if config is None:
-        base = Request(prompt="", **scheduled(Card.read(weights).scheduler))
-        fps = family_of(weights).fps
-        return Choice(weights, TRANSFORMER, replace(base, **given), fps)
+        defaults = family_of(weights).defaults(weights)
+        stored = scheduled(Card.read(weights).scheduler)
+        for line in overruled(defaults, stored):
+            log.warning(line)
+        base = Request(prompt="", **stored | defaults.request)
+        return Choice(weights, TRANSFORMER, replace(base, **given), defaults.fps)
     named = load_config(config)
     fps = named.fps or family_of(weights).fps
     return Choice(weights, named.transformer, named.changed(given), fps)
+
+
+def overruled(defaults: Defaults, stored: Mapping[str, Any]) -> list[str]:
+    """Where the scheduler that weights came with differs from their authors' own."""
+    return [
+        f"{name}={defaults.request[name]}, as the authors of {defaults.model} have it; "
+        f"the scheduler that came with the weights says {value}"
+        for name, value in stored.items()
+        if defaults.request.get(name, value) != value
+    ]
 
 
 def choose_shipped(name: str | None, given: Mapping[str, Any]) -> Choice:

@@ -7,7 +7,7 @@ outside a family's folder, its conversion table and the registry knows its types
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -330,11 +330,29 @@ class Family(Protocol):
     ) -> None:
         """ValueError for what cannot run together; reads no weights."""
 
+    def defaults(self, folder: Path) -> "Defaults":
+        """How the authors of a folder's model run it, as far as that is known."""
+
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts of a folder that can be run in place of the usual transformer."""
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Names and values that tell a person what a folder holds."""
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """How the authors of a model run it.
+
+    Attributes:
+        fps: the frames per second of its videos.
+        model: its name; "" if it is not known.
+        request: fields of a request.
+    """
+
+    fps: int
+    model: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

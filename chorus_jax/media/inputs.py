@@ -77,7 +77,7 @@ def pixels(file: str | Path) -> Pixels:
 
 def resized(
     image: Pixels, height: int, width: int, filter: Image.Resampling
-) -> Float32[np.ndarray, "h w 3"]:
+) -> Float32[np.ndarray, "y x 3"]:
     """The whole image at this size, not cropped, in [0, 1]."""
     made = Image.fromarray(image).resize((width, height), filter)
     return np.asarray(made, np.float32) / 255

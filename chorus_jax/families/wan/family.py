@@ -11,13 +11,14 @@ from jax.sharding import Mesh
 
 from chorus_jax import checkpoints
 from chorus_jax.devices import sharding
-from chorus_jax.families.protocols import TRANSFORMER, LoadOptions
+from chorus_jax.families.protocols import TRANSFORMER, Defaults, LoadOptions
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.parts import parts_of
 from chorus_jax.families.wan.sizes import Sizes
+from chorus_jax.families.wan.variants import VARIANTS, variant_of
 from chorus_jax.nets.attention import choose
 from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
 from chorus_jax.request import Request
@@ -43,6 +44,13 @@ class WanFamily:
         sizes.check(request)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
+
+    def defaults(self, folder: Path) -> Defaults:
+        """How the authors of a folder's model run it, as far as that is known."""
+        name = variant_of(Sizes.read(folder))
+        if name is None:
+            return Defaults(self.fps)
+        return Defaults(VARIANTS[name].fps, name, VARIANTS[name].request)
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""

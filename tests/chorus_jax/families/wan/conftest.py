@@ -18,8 +18,10 @@ def another(diffusers_pipeline):
     def make(seed=1, **changes):
         torch.manual_seed(seed)
         theirs = type(diffusers_pipeline.transformer)
-        config = dict(diffusers_pipeline.transformer.config) | changes
-        model = theirs.from_config(config).eval()
+        fields = dict(diffusers_pipeline.transformer.config)
+        # diffusers would put the defaults back in the place of these changes.
+        del fields["_use_default_values"]
+        model = theirs.from_config(fields | changes).eval()
         for parameter in model.parameters():
             parameter.data += 0.05 * torch.randn_like(parameter)
         return model

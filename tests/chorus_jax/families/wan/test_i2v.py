@@ -46,7 +46,8 @@ def compared(theirs, pipeline, frames_of, request, **given):
 def parts(diffusers_pipeline):
     """Those of the tiny pipeline; this pipeline asks the VAE how much it compresses."""
     theirs = diffusers_pipeline.vae
-    vae = type(theirs).from_config({**theirs.config, "scale_factor_spatial": 4})
+    fields = {k: v for k, v in theirs.config.items() if k != "_use_default_values"}
+    vae = type(theirs).from_config(fields | {"scale_factor_spatial": 4})
     vae.load_state_dict(theirs.state_dict())
     return dict(diffusers_pipeline.components) | {"vae": vae.eval()}
 
