@@ -112,7 +112,7 @@ def export(
         (partial / "scheduler").mkdir()
         write_json(partial / "scheduler" / "scheduler_config.json", scheduler)
         index = _index(parts, scheduler, partial / "tokenizer")
-        index |= _settings(card, parts)
+        index |= _settings(card, parts) | _image_processor(parts, partial)
         write_json(partial / "model_index.json", index)
         if order.verify:
             _verify(parts, partial, order.progress)
@@ -153,6 +153,22 @@ def _settings(card: Card, parts: Mapping[str, Stored]) -> dict[str, Any]:
         for name, value in card.settings.items()
         if not (alone and name == "boundary_ratio")
     }
+
+
+def _image_processor(parts: Mapping[str, Stored], folder: Path) -> dict[str, Any]:
+    """Writes how pictures come to the image encoder, if there is one; its entry in the
+    index. As the original code does it: squeezed to a square, not cropped."""
+    if "image_encoder" not in parts:
+        return {}
+    side = parts["image_encoder"].config.side
+    settings = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"height": side, "width": side},
+        "do_center_crop": False,
+    }
+    (folder / "image_processor").mkdir()
+    write_json(folder / "image_processor" / "preprocessor_config.json", settings)
+    return {"image_processor": ["transformers", "CLIPImageProcessor"]}
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

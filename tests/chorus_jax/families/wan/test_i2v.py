@@ -15,6 +15,7 @@ from chorus_jax.families.wan.images import given_mask
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
+from convert.__main__ import main
 
 CHANNELS = 4 + 4 + 4  # noise, mask, latents of the given frames
 
@@ -95,8 +96,13 @@ def second(parts, another):
 
 
 @pytest.fixture(scope="module")
-def ours_first(first, convert):
-    return Pipeline.load(convert(first, "i2v21"))
+def folder(first, convert):
+    return convert(first, "i2v21")
+
+
+@pytest.fixture(scope="module")
+def ours_first(folder):
+    return Pipeline.load(folder)
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +163,20 @@ def test_reuse_with_the_same_image_and_a_miss_with_another(ours_first):
     elsewhere = replace(other, inputs=InputMedia(picture(4)), seed=8)
     assert engine.generate(elsewhere).ledger.kind == "miss"
     cache.close()
+
+
+def test_export_gives_image_encoder_and_processor_back(folder, first, tmp_path):
+    from diffusers import WanImageToVideoPipeline
+
+    assert main(["export", str(folder), str(tmp_path / "back")]) == 0
+    again = WanImageToVideoPipeline.from_pretrained(tmp_path / "back")
+    for name in ("image_encoder", "transformer"):
+        made, want = (getattr(x, name).state_dict() for x in (again, first))
+        assert made.keys() == want.keys()
+        assert all((made[key] == want[key]).all() for key in want)
+    image = Image.fromarray(picture(0))
+    made, want = (x.image_processor(image).pixel_values[0] for x in (again, first))
+    np.testing.assert_allclose(made, want, atol=1e-6)
 
 
 def test_requests_without_what_the_model_reads(ours_first, ours_second, weights):
