@@ -3,7 +3,7 @@
 from typing import Any
 
 from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.families.wan.residual_vae import WanResidualVAEConfig
+from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.clip_image import CLIPImageConfig
 from chorus_jax.nets.t5 import T5Config

@@ -6,7 +6,8 @@ from typing import Any
 
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.families.wan.residual_vae import WanResidualVAE, WanResidualVAEConfig
+from chorus_jax.families.wan.residual_vae import WanResidualVAE
+from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.clip_image import CLIPImageConfig, CLIPImageEncoder

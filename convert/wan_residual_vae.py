@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from chorus_jax.families.wan.residual_vae import WanResidualVAEConfig
+from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from convert.rules import Rule
 from convert.wan_vae import PLANE, PLANE_AND_TIME, RESIDUAL, Block, middle, rules_of
 

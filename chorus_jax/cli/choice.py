@@ -50,7 +50,7 @@ def choose(
         stored = scheduled(Card.read(weights).scheduler)
         for line in overruled(defaults, stored):
             log.warning(line)
-        base = Request(prompt="", **stored | defaults.request)
+        base = Request(prompt="", **(stored | dict(defaults.request)))
         return Choice(weights, TRANSFORMER, replace(base, **given), defaults.fps)
     named = load_config(config)
     fps = named.fps or family_of(weights).fps

@@ -1,4 +1,4 @@
-"""What a request comes with besides words: images."""
+"""Images that a request comes with."""
 
 import functools
 import hashlib
@@ -46,12 +46,12 @@ class InputMedia:
     def read(
         cls, image: str | Path, last_image: str | Path | None = None
     ) -> "InputMedia":
-        """Those of image files. ValueError for files that are none."""
+        """The images of these files. ValueError for files that are none."""
         return cls(pixels(image), None if last_image is None else pixels(last_image))
 
     @functools.cached_property
     def digest(self) -> str:
-        """What tells these pixels from others."""
+        """SHA-256 of the pixels and their sizes."""
         sha = hashlib.sha256()
         for array in (self.image, self.last_image):
             shape = () if array is None else array.shape

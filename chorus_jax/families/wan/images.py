@@ -23,7 +23,7 @@ from chorus_jax.request import Request
 
 
 class Images(NamedTuple):
-    """What all steps read of the images of requests.
+    """The images of requests as all steps read them.
 
     Attributes:
         channels: of the mask and of the given frames' latents; None in models that

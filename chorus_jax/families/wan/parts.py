@@ -7,7 +7,8 @@ from chorus_jax.families.protocols import TRANSFORMER
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import LOW
-from chorus_jax.families.wan.residual_vae import WanResidualVAE, WanResidualVAEConfig
+from chorus_jax.families.wan.residual_vae import WanResidualVAE
+from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.clip_image import CLIPImageConfig, CLIPImageEncoder

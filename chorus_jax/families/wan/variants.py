@@ -1,4 +1,4 @@
-"""How the authors of each released Wan model run it, and which model a folder holds.
+"""The released Wan models: their authors' settings, and the sizes that tell them apart.
 
 Source: Wan-Video/Wan2.1 generate.py; Wan-Video/Wan2.2 generate.py and
 wan/configs/wan_t2v_A14B.py, wan_i2v_A14B.py, wan_ti2v_5B.py (sample_shift,

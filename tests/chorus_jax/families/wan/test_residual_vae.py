@@ -21,7 +21,8 @@ from chorus_jax.families.wan.resampling import (
     repeats,
     to_pixel_patches,
 )
-from chorus_jax.families.wan.residual_vae import WanResidualVAE, WanResidualVAEConfig
+from chorus_jax.families.wan.residual_vae import WanResidualVAE
+from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from convert import diffusers_configs
 from convert import wan_residual_vae as tables
 

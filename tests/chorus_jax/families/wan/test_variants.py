@@ -9,7 +9,7 @@ from chorus_jax.cli import choice
 from chorus_jax.families.protocols import Defaults
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.family import WanFamily
-from chorus_jax.families.wan.residual_vae import WanResidualVAEConfig
+from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.families.wan.variants import VARIANTS, variant_of
