@@ -66,8 +66,7 @@ def random_part(model, config):
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """A checkpoint folder of the tiny Wan, in float32."""
-    from chorus_jax.families.wan.sizes import PARTS
-
+    from chorus_jax.families.wan.parts import PARTS
     from chorus_jax.training.assemble import write_model
 
     folder = tmp_path_factory.mktemp("weights")
@@ -101,7 +100,7 @@ def two_transformers(weights, tmp_path_factory):
     import jax
 
     from chorus_jax import checkpoints
-    from chorus_jax.families.wan.sizes import PARTS
+    from chorus_jax.families.wan.parts import PARTS
     from chorus_jax.training.assemble import write_model
 
     parts = {name: checkpoints.load(weights, name, *PARTS[name]) for name in PARTS}

@@ -15,9 +15,12 @@ from chorus_jax.devices.memory import check_memory
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.memory import least_memory
 from chorus_jax.families.wan.model import WanModel
-from chorus_jax.families.wan.sizes import PARTS, Sizes
+from chorus_jax.families.wan.parts import parts_of
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.variants import FPS, PUBLISHED, defaults_of
 from chorus_jax.nets.attention import Choice, choose
 from chorus_jax.nets.kernel_choice import REGION, TEXT, region_choice, text_choice
@@ -27,7 +30,7 @@ GIB = 2**30
 
 
 class WanFamily:
-    """Wan 2.1 text-to-video (see `protocols.Family`)."""
+    """Wan 2.1 and 2.2 (see `protocols.Family`)."""
 
     name = "wan"
     fps = FPS
@@ -43,7 +46,7 @@ class WanFamily:
         """ValueError for sizes that do not divide, or not over the mesh, or for which
         there is too little memory."""
         sizes = Sizes.read(folder, transformer)
-        sizes.latent_shape(request)
+        sizes.check(request)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
         card = checkpoints.Card.read(folder)
@@ -55,29 +58,28 @@ class WanFamily:
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
-        card = checkpoints.Card.read(folder).of_family(self.name)
-        config = checkpoints.config_from(WanConfig, card.part(transformer).config)
-        return defaults_of(config, transformer, card.scheduler)
+        card = checkpoints.Card.read(folder)
+        sizes = Sizes.read(folder, transformer)
+        return defaults_of(sizes, transformer, card.scheduler)
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""
-        model = PARTS[TRANSFORMER][0].__name__
         return tuple(
             name
             for name, part in checkpoints.Card.read(folder).parts.items()
-            if part.model == model and name != TRANSFORMER
+            if part.model == WanDiT.__name__ and name not in (TRANSFORMER, LOW)
         )
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Each part's size, the memory of all, and what attends here."""
         sizes, total = Sizes.read(folder), 0
-        for name, (model, _) in PARTS.items():
+        for name, (model, _) in parts_of(checkpoints.Card.read(folder)).items():
             text, size = described(model, getattr(sizes, name))
             total += size
             yield name, text
         for name in self.distilled(folder):
             other = Sizes.read(folder, name).transformer
-            text, _ = described(PARTS[TRANSFORMER][0], other)
+            text, _ = described(WanDiT, other)
             yield name, f"{text} (in place of {TRANSFORMER})"
         yield "memory, weights only", f"{total / GIB:.3f} GiB"
         yield from attention_lines(sizes.transformer)
