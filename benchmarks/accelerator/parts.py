@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 NAMES: Final = ("kernel_tests", "loop_tests", "kernels", "train")
+LONGEST: Final = {"kernel_tests": 60.0, "loop_tests": 60.0, "kernels": 180.0}
 KERNEL_TESTS: Final = (
     "tests/kernels_pallas/test_masked_region_attention.py",
     "tests/kernels_pallas/test_amplified_cross_attention.py",
@@ -40,45 +41,45 @@ class TimedPart:
 
 
 def parts(
-    folder: Path, seconds: float, platform: str, rehearse: bool
+    folder: Path,
+    seconds: float,
+    platform: str,
+    rehearse: bool,
+    names: Sequence[str] = NAMES,
 ) -> tuple[TimedPart, ...]:
-    """The parts in order of worth, of `seconds` in all.
+    """The parts in order of worth.
 
     Args:
       folder: where results go.
       seconds: for all parts; at most 2 minutes are the tests', 3 the kernels'.
       platform: jax's name of the backend: "gpu", "tpu" or "cpu".
       rehearse: whether every part is as small as it can be.
+      names: which parts; the training has the time that the others do not take.
     """
-    tests, kernels = min(60.0, seconds / 9), min(180.0, seconds / 3)
+    limits = dict(zip(NAMES, (seconds / 9, seconds / 9, seconds / 3)))
+    limits = {name: min(LONGEST[name], limit) for name, limit in limits.items()}
+    taken = sum(limit for name, limit in limits.items() if name in names)
+    limits["train"] = seconds - taken
     tiny = ("--rehearse",) if rehearse else ()
     marked = () if rehearse else ("-m", platform)
     there = {"JAX_PLATFORMS": {"gpu": "cuda"}.get(platform, platform)}
     out = ("--out", str(folder))
-    return (
+    commands = {
+        "kernel_tests": (*PYTEST, *marked, *(REHEARSED if rehearse else KERNEL_TESTS)),
+        "loop_tests": (*PYTEST, *(REHEARSED if rehearse else LOOP_TESTS)),
+        "kernels": ("-m", "benchmarks.accelerator.kernels", *out, *tiny),
+        "train": ("-m", "benchmarks.accelerator.train", *out, *tiny),
+    }
+    return tuple(
         TimedPart(
-            "kernel_tests",
-            (*PYTEST, *marked, *(REHEARSED if rehearse else KERNEL_TESTS)),
-            tests,
-            there,
-        ),
-        TimedPart(
-            "loop_tests",
-            (*PYTEST, *(REHEARSED if rehearse else LOOP_TESTS)),
-            tests,
-            there,
-        ),
-        TimedPart(
-            "kernels",
-            ("-m", "benchmarks.accelerator.kernels", *out, *tiny),
-            kernels,
-        ),
-        TimedPart(
-            "train",
-            ("-m", "benchmarks.accelerator.train", *out, *tiny),
-            seconds - 2 * tests - kernels,
-            rest=True,
-        ),
+            name,
+            commands[name],
+            limits[name],
+            there if name.endswith("tests") else {},
+            rest=name == "train",
+        )
+        for name in NAMES
+        if name in names
     )
 
 

@@ -50,7 +50,7 @@ def real() -> Scale:
     taught = Plan(10**5, 64, 5e-3, warmup=20, average=0.99)
     recipe = replace(
         recipe,
-        train_flow=replace(recipe.train_flow, plan=flow, clips=196_608),
+        train_flow=replace(recipe.train_flow, plan=flow, clips=131_072),
         distill=replace(recipe.distill, plan=taught, trajectories=1536),
     )
     return Scale(recipe, True, 64, 256, 400, 100, 50)

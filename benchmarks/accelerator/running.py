@@ -14,6 +14,7 @@ from benchmarks.accelerator.parts import TimedPart
 
 ROOT: Final = Path(__file__).parents[2]
 SECONDS: Final = "CHORUS_PART_SECONDS"  # tells a part how long it may take
+LOG: Final = "log.txt"  # what all parts print
 GRACE: Final = 10.0  # seconds between asking a process to end and ending it
 
 
@@ -31,7 +32,7 @@ def run_all(parts: Sequence[TimedPart], folder: Path) -> bool:
         row |= {"code": code, "timed_out": code is None}
         with (folder / "parts.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
-        print(f"{row}\n{tail(folder / f'{part.name}.log')}", flush=True)
+        print(f"{row}\n{tail(folder / LOG)}", flush=True)
         well = well and code == 0
     return well
 
@@ -40,7 +41,9 @@ def run(part: TimedPart, seconds: float, folder: Path) -> int | None:
     """A part's exit code; None if its time was up."""
     environment = {**os.environ, **part.environment, SECONDS: f"{seconds}"}
     environment["PYTHONUNBUFFERED"] = "1"
-    with (folder / f"{part.name}.log").open("w") as log:
+    with (folder / LOG).open("a") as log:
+        log.write(f"=== {part.name}\n")
+        log.flush()
         process = subprocess.Popen(
             [sys.executable, *part.arguments],
             cwd=ROOT,

@@ -2,14 +2,17 @@
 
     python -m benchmarks.accelerator.train --out DIR [--rehearse]
 
-Clips are drawn, encoded and chosen on the device, in bfloat16 off a CPU. DIR/run is the
-recipe's folder, with states to go on from; DIR/run/model what `Pipeline.load` reads;
-DIR/quality.jsonl what the oracle reads in samples of held-out prompts. A stage that
-fails is written down, and those that can do without it follow.
+Clips are drawn, encoded and chosen on the device; the models are trained in bfloat16
+off a CPU. DIR/model.tar.* holds the model as `Pipeline.load` reads it, its losses and
+probes; it is written anew after every stage. DIR/quality.jsonl is what
+the oracle reads in samples of held-out prompts. The recipe's own folder is a temporary
+one unless --work names it. A stage that fails is written down, and those that can do
+without it follow.
 """
 
 import argparse
 import json
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from typing import Any, Final
 
 import jax
 
+from benchmarks.accelerator.packing import pack
 from benchmarks.accelerator.recipes import Scale, real, rehearsed
 from benchmarks.accelerator.samples import quality
 from benchmarks.accelerator.time_left import TimeLeft
@@ -26,7 +30,7 @@ from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.device.runs import DeviceRuns
 from chorus_jax.training.unpack import unpack_vae
 
-FLOW: Final = 0.72  # share of the time after the bank is filled
+FLOW: Final = 0.65  # share of the time after the bank is filled
 DISTILL: Final = 0.4  # of what is left once trajectories are there
 MINUTES: Final = 1.0  # between states
 LEAST: Final = 5.0  # seconds of a training, also where time is up
@@ -38,6 +42,7 @@ class Session:
 
     scale: Scale
     folder: Path
+    work: Path
     left: TimeLeft
 
     @property
@@ -46,7 +51,7 @@ class Session:
         scale = self.scale
         return DeviceRuns(
             scale.recipe,
-            self.folder / "run",
+            self.work,
             save_minutes=MINUTES,
             wordings=scale.wordings,
             at_once=scale.at_once,
@@ -63,14 +68,20 @@ class Session:
         jax.block_until_ready(bank)
         print(f"{len(bank.asked)} clips; {self.left.now():.0f} s left", flush=True)
         runs.flow(Deadline(max(LEAST, FLOW * self.left.now())))
-        runs.assemble()
+        self.assemble()
 
     def distill(self) -> None:
         """The transformer of few steps, beside the other in the folder."""
         runs = self.runs
         runs.teach()
         runs.distill(Deadline(max(LEAST, DISTILL * self.left.now())))
-        runs.assemble()
+        self.assemble()
+
+    def assemble(self) -> None:
+        """Writes the model of the newest parameters, and packs it."""
+        self.runs.assemble()
+        names = ("model", *(f"flow/{name}.jsonl" for name in ("loss", "probe")))
+        pack({name: self.work / name for name in names}, self.folder / "model.tar")
 
     def judge(self) -> None:
         """Samples held-out prompts and writes what the oracle reads."""
@@ -97,11 +108,13 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--out", type=Path, required=True)
+    top.add_argument("--work", type=Path, help="the recipe's folder")
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
     scale = rehearsed() if options.rehearse else real()
     left = TimeLeft(15.0) if options.rehearse else TimeLeft.of_part(360.0)
-    session = Session(scale, options.out, left)
+    work = options.work or Path(tempfile.mkdtemp(prefix="chorus"))
+    session = Session(scale, options.out, work, left)
     stages = (session.train, session.distill, session.judge)
     return 0 if all([attempted(stage, left) for stage in stages]) else 1
 

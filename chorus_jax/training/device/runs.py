@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from chorus_jax.training.device.bank import Bank, fill
 from chorus_jax.training.device.batches import DeviceBatches
 from chorus_jax.training.device.wordings import Wordings, make_wordings
-from chorus_jax.training.made import compute_dtype
 from chorus_jax.training.runs import Runs
 
 
@@ -35,7 +34,7 @@ class DeviceRuns(Runs):
         """As many clips as the recipe has, and their captions."""
         recipe = self.recipe
         words = make_wordings(self.tokenizer(), self.wordings, recipe.seed)
-        vae = self.finished_vae(compute_dtype())
+        vae = self.finished_vae("float32")
         clips = recipe.train_flow.clips
         return fill(vae, words, recipe.world, clips, self.at_once, recipe.seed), words
 

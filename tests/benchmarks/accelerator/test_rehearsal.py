@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 
 import pytest
 
@@ -40,4 +41,9 @@ def test_it_ends_well_and_leaves_what_it_measured(tmp_path):
     assert [row["row"] for row in rows] == ["transformer", "transformer_2step"]
     assert all(0 <= row["accuracy"] <= 1 for row in rows)
     assert (out / "samples.png").exists()
-    assert (out / "run" / "model" / "model.json").exists()
+    with tarfile.open(out / "model.tar.0") as tar:
+        names = tar.getnames()
+    assert {"model/model.json", "flow/loss.jsonl"} < set(names)
+    assert any(name.startswith("model/transformer_2step/") for name in names)
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert len(files) <= 8 and all(path.parent == out for path in files)

@@ -35,8 +35,8 @@ def test_a_part_that_fails_or_hangs_does_not_end_the_rest(tmp_path):
     assert (fails["code"], fails["timed_out"]) == (3, False)
     assert (hangs["code"], hangs["timed_out"]) == (None, True)
     assert ends["code"] == 0 and ends["limit"] > 20
-    said = (tmp_path / "ends.log").read_text().split()
-    assert said[:2] == ["said", "it"] and float(said[2]) > 20
+    *_, said, word, seconds = (tmp_path / "log.txt").read_text().split()
+    assert (said, word) == ("said", "it") and float(seconds) > 20
 
 
 def test_all_well(tmp_path):
@@ -51,6 +51,11 @@ def test_the_parts_take_the_time_there_is(tmp_path, minutes):
     assert sum(part.seconds for part in found[:2]) <= 120
     assert found[2].seconds <= 180
     assert found[0].environment["JAX_PLATFORMS"] == "cuda"
+
+
+def test_the_training_has_the_time_of_parts_left_out(tmp_path):
+    [part] = parts(tmp_path, 480.0, "gpu", False, ["train"])
+    assert (part.name, part.seconds) == ("train", 480)
 
 
 def test_a_part_knows_its_time(monkeypatch):

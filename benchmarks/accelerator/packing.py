@@ -1,0 +1,39 @@
+"""A folder of many small files as a few files of a bounded size.
+
+Where a machine is lent, few files come back from it, and none that is large. Unpack
+with `cat model.tar.* | tar x`.
+"""
+
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+PIECE: Final = 15 * 2**20  # bytes
+
+
+def pack(sources: Mapping[str, Path], target: Path, piece: int = PIECE) -> list[Path]:
+    """Writes `target`.0, `target`.1 and so on: a tar of what there is of the sources.
+
+    Args:
+      sources: files and folders by their names in the tar.
+      target: path of the pieces without their number; older pieces are replaced.
+      piece: bytes of all pieces but the last.
+
+    Returns:
+      The pieces in order.
+    """
+    whole = target.with_name(f"{target.name}.partial")
+    with tarfile.open(whole, "w") as tar:
+        for name, source in sources.items():
+            if source.exists():
+                tar.add(source, arcname=name)
+    for old in target.parent.glob(f"{target.name}.[0-9]*"):
+        old.unlink()
+    pieces: list[Path] = []
+    with whole.open("rb") as file:
+        while data := file.read(piece):
+            pieces.append(target.with_name(f"{target.name}.{len(pieces)}"))
+            pieces[-1].write_bytes(data)
+    whole.unlink()
+    return pieces
