@@ -7,7 +7,7 @@ arXiv 2210.02747; noise levels are shifted as Wan's sampler shifts them (arXiv
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,7 @@ class FlowJob:
     transformer: WanConfig
     text_encoder: T5Config
     training: FlowTraining
-    batch: Batches
+    batch: Any  # `Batches`; a check at run time would read its files
     like: dict[str, nnx.Module] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -31,7 +31,7 @@ from chorus_jax.training.captioned import CaptionedBatches
 from chorus_jax.training.data import Clips, Crops, Encoded
 from chorus_jax.training.distill import DistillJob, LeapBatches
 from chorus_jax.training.encode import raw_latents
-from chorus_jax.training.flow import TEXT, TRANSFORMER, Batches, FlowJob
+from chorus_jax.training.flow import TEXT, TRANSFORMER, FlowJob
 from chorus_jax.training.loop import Job, State, start
 from chorus_jax.training.params import Params, of_part
 from chorus_jax.training.plan import Plan
@@ -83,7 +83,7 @@ class Made:
             self.flow_batches(),
         )
 
-    def flow_batches(self) -> Batches:
+    def flow_batches(self) -> Any:
         """Batches of the clips on disk."""
         training = self.recipe.train_flow
         return CaptionedBatches(self.encoded, self.tokenizer(), training)

@@ -16,7 +16,7 @@ def test_it_falls_at_the_end(monkeypatch, gone, rate):
     assert deadline.rate() == pytest.approx(rate)
 
 
-@pytest.mark.parametrize("seconds, decay", [(0, 0.3), (10, 0), (10, 1.5)])
+@pytest.mark.parametrize("seconds, decay", [(0.0, 0.3), (10.0, 0.0), (10.0, 1.5)])
 def test_impossible_ones_are_refused(seconds, decay):
     with pytest.raises(ValueError, match="deadline"):
         Deadline(seconds, decay)

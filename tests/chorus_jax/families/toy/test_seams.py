@@ -55,6 +55,12 @@ def run(pipeline, plan, requests=(asked(),), source=None, every=None):
     return state, noise
 
 
+def close(ours, want):
+    """Equal within 1e-4 of the largest number."""
+    for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=1e-4 * np.abs(y).max())
+
+
 def same(ours, want, **tolerance):
     """Equal, bit for bit without a tolerance."""
     for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(want), strict=True):
@@ -219,15 +225,15 @@ def test_a_mesh_changes_nothing(pipeline, source):
     want, _ = run(pipeline, plan, source=begun)
     with split.computing():
         ours, _ = run(split, plan, source=begun)
-    same(ours.latents, want.latents, atol=1e-4)
+    close(ours.latents, want.latents)
     [video], [plain] = split(asked()), pipeline(asked())
-    same(video.latents, plain.latents, atol=1e-4)
+    close(video.latents, plain.latents)
 
 
 def policy(**caches):
-    tiers = (Tier(0.2, 1, 5, active=0.3, key_gain=1.5),)
+    tiers = (Tier(0.2, 1, 3, active=0.3, key_gain=1.5),)
     regions = Regions(reach=0, limit=1e9, found_by="attention")
-    return Policy(STEPS, tiers, (1, 5), regions, **caches)
+    return Policy(STEPS, tiers, (1, 3), regions, **caches)
 
 
 @pytest.mark.parametrize("cache", [EveryStep(), SkipSteps((5,))], ids=["every", "skip"])
@@ -249,8 +255,8 @@ def test_the_engine_serves_it(pipeline, cache):
     assert {stretch.expert for stretch in plan.stretches} == {"high", "low"}
     assert plan.region is not None and plan.region.core == 4
     assert hit.ledger.equivalents == pytest.approx(equivalents(plan, TILES), abs=1e-3)
-    # Steps 1 and 2, 3 that shows the region anew, 4 of a third of the tiles, 5.
-    assert hit.ledger.equivalents == pytest.approx(4 + 1 / 3, abs=1e-3)
+    # Step 1 shows the region, 2 runs a third of the tiles, 3 to 5 all of them.
+    assert hit.ledger.equivalents == pytest.approx(4 + 1 / 3 - saved, abs=1e-3)
     # The clean tokens are the source's, whose noise it has.
     ours, theirs = hit.video.latents["video"], miss.video.latents["video"]
     np.testing.assert_allclose(ours[0], theirs[0], atol=0.02)

@@ -30,6 +30,8 @@ OTHERS = {
     "frames": 9,
     "height": 48,
     "width": 32,
+    "experts": ("high", "low"),
+    "guidance_scales": (4.0, 3.0),
 }
 
 
