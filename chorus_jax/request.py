@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, no_type_check
 
+from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
 
 # Scheduler classes of diffusers, and our solvers.
@@ -40,6 +41,10 @@ class Request:
         guidance_scale: the weight of the prompt against the negative prompt; up to 1
             only the prompt is evaluated.
         seed: of the noise, 0 to 2**32 - 1; None for one that is drawn.
+        guidance_scale_high: that of the high-noise steps of a model with two
+            transformers; None for `guidance_scale`.
+        guidance_scale_low: that of its low-noise steps; None for `guidance_scale`.
+        inputs: the images that an image-to-video model begins with.
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -55,6 +60,9 @@ class Request:
     shift: float = 5.0
     guidance_scale: float = 5.0
     seed: int | None = None
+    guidance_scale_high: float | None = None
+    guidance_scale_low: float | None = None
+    inputs: InputMedia | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -69,19 +77,26 @@ class Request:
         else:
             sigmas = tuple(number("a sigma", x) for x in self.steps)
             object.__setattr__(self, "steps", sigmas)
-        for name in ("shift", "guidance_scale"):
+        scales = ["guidance_scale"]
+        for name in ("guidance_scale_high", "guidance_scale_low"):
+            scales += [] if getattr(self, name) is None else [name]
+        for name in ("shift", *scales):
             object.__setattr__(self, name, number(name, getattr(self, name)))
+        if not isinstance(self.inputs, InputMedia | None):
+            raise ValueError(f"inputs must be InputMedia, got {self.inputs!r:.80}")
         # Comparisons with NaN are false, hence the form of these two.
         if not (math.isfinite(self.shift) and self.shift > 0):
             raise ValueError(
                 "shift must be finite and above 0 (1 changes nothing), got "
                 f"{self.shift}"
             )
-        if not (math.isfinite(self.guidance_scale) and self.guidance_scale >= 0):
-            raise ValueError(
-                "guidance_scale must be finite and 0 or more (up to 1 is none), got "
-                f"{self.guidance_scale}"
-            )
+        for name in scales:
+            scale = getattr(self, name)
+            if not (math.isfinite(scale) and scale >= 0):
+                raise ValueError(
+                    f"{name} must be finite and 0 or more (up to 1 is none), got "
+                    f"{scale}"
+                )
         self.make_solver()
 
     def _whole(self, name: str, least: int, most: int) -> None:
@@ -91,12 +106,27 @@ class Request:
     @property
     def guided(self) -> bool:
         """Whether the negative prompt is evaluated beside the prompt."""
-        return self.guidance_scale > 1
+        return max(self.guidance_scales) > 1
+
+    @property
+    def guidance_scales(self) -> tuple[float, float]:
+        """The scales above and below the boundary of a model with two experts."""
+        high, low = self.guidance_scale_high, self.guidance_scale_low
+        usual = self.guidance_scale
+        return usual if high is None else high, usual if low is None else low
 
     @property
     def step_count(self) -> int:
         """The number of steps of its schedule."""
         return self.make_solver().schedule.steps
+
+    def changed(self, **fields: Any) -> "Request":
+        """This request with other fields; a `guidance_scale` that is given alone is
+        that of all transformers."""
+        if "guidance_scale" in fields:
+            every = {"guidance_scale_high": None, "guidance_scale_low": None}
+            fields = every | fields
+        return replace(self, **fields)
 
     def make_solver(self) -> Solver:
         """The solver over this request's schedule."""

@@ -55,7 +55,7 @@ def _run(options: argparse.Namespace, prefix: str, on_start: OnStart) -> int:
     return 0
 
 
-CONVERT = "Wan 2.1 weights, in diffusers' or Wan-AI's layout, to a checkpoint folder"
+CONVERT = "Wan weights, in diffusers' or Wan-AI's layout, to a checkpoint folder"
 EXPORT = "a checkpoint folder to diffusers' layout"
 
 

@@ -62,6 +62,7 @@ def prepare(
     return {
         part: prepare_part(part, kind, source.components[part], source.layout, dtype)
         for part, kind in kinds.items()
+        if part in source.components
     }
 
 
@@ -72,6 +73,7 @@ def prepare_part(
 
     Raises ValueError naming the file if its config is of another model or damaged.
     """
+    kind = kind.read_from(component.config)
     read = kind.layouts[layout]
     found = component.config.get("_class_name", read.name)
     if found != read.name:
@@ -130,7 +132,8 @@ def convert(
             for name, part in parts.items():
                 compare(part.plan.fills, partial / name, order.progress)
         shutil.copytree(source.tokenizer, partial / "tokenizer")
-        card = Card("wan", entries, source.scheduler, digests.result())
+        digested, settings = digests.result(), dict(source.settings)
+        card = Card("wan", entries, source.scheduler, digested, settings)
         card.write(partial)
     return card
 

@@ -3,7 +3,9 @@
 from typing import Any
 
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.clip_image import CLIPImageConfig
 from chorus_jax.nets.t5 import T5Config
 
 
@@ -43,6 +45,37 @@ def vae(config: WanVAEConfig) -> dict[str, Any]:
         "dropout": 0.0,
         "latents_mean": list(config.latents_mean),
         "latents_std": list(config.latents_std),
+    }
+
+
+def residual_vae(config: WanResidualVAEConfig) -> dict[str, Any]:
+    """For diffusers' AutoencoderKLWan as Wan 2.2 TI2V-5B has it."""
+    return {
+        **vae(config),
+        "is_residual": True,
+        "decoder_base_dim": config.decoder_width,
+        "in_channels": config.patch_channels,
+        "out_channels": config.patch_channels,
+        "patch_size": config.pixels,
+        "scale_factor_temporal": config.time_compression,
+        "scale_factor_spatial": config.space_compression,
+    }
+
+
+def image_encoder(config: CLIPImageConfig) -> dict[str, Any]:
+    """For transformers' CLIPVisionModel."""
+    return {
+        "architectures": ["CLIPVisionModel"],
+        "model_type": "clip_vision_model",
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp_width,
+        "image_size": config.side,
+        "patch_size": config.patch,
+        "hidden_act": config.activation,
+        "layer_norm_eps": config.epsilon,
+        "dtype": config.dtype,
     }
 
 

@@ -26,7 +26,7 @@ from convert.family import Kind
 from convert.plan import is_stacked, raise_problems, source_shape, sources
 from convert.rules import SAME, Rule, indices
 from convert.safetensors_files import Outgoing, write_shards
-from convert.source import DIFFUSERS, open_component, read_json
+from convert.source import DIFFUSERS, OPTIONAL, open_component, read_json
 from convert.verify import compare
 
 TRANSFORMER = "transformer"
@@ -73,7 +73,11 @@ def open_parts(
     card = Card.read(folder).of_family("wan")
     parts = {}
     for name, kind in kinds.items():
+        replaced = name == "transformer_2" and transformer != TRANSFORMER
+        if name in OPTIONAL and (replaced or name not in card.parts):
+            continue
         stored = transformer if name == TRANSFORMER else name
+        kind = kind.stored_as(card.part(stored).model)
         config: Any = config_from(kind.config, card.part(stored).config)
         arrays, source = open_arrays(folder.absolute() / stored), folder / stored
         check_same(arrays, names(abstract(kind.model, config)), source)
@@ -103,10 +107,12 @@ def export(
                 partial / name, part.kind.stem, _outgoing(part, order.progress)
             )
         shutil.copytree(source / "tokenizer", partial / "tokenizer")
-        scheduler = Card.read(source).scheduler or SCHEDULER
+        card = Card.read(source)
+        scheduler = card.scheduler or SCHEDULER
         (partial / "scheduler").mkdir()
         write_json(partial / "scheduler" / "scheduler_config.json", scheduler)
         index = _index(parts, scheduler, partial / "tokenizer")
+        index |= _settings(card, parts) | _image_processor(parts, partial)
         write_json(partial / "model_index.json", index)
         if order.verify:
             _verify(parts, partial, order.progress)
@@ -128,12 +134,41 @@ def _index(
 ) -> dict[str, Any]:
     settings = tokenizer / "tokenizer_config.json"
     named = read_json(settings) if settings.is_file() else {}
+    # Only image-to-video transformers read more channels than they give.
+    wan = parts[TRANSFORMER].config
+    conditioned = wan.in_channels != wan.out_channels
     return {
-        "_class_name": "WanPipeline",
+        "_class_name": "WanImageToVideoPipeline" if conditioned else "WanPipeline",
         "scheduler": ["diffusers", scheduler["_class_name"]],
         "tokenizer": ["transformers", named.get("tokenizer_class", "T5TokenizerFast")],
         **{name: [part.kind.library, part.kind.name] for name, part in parts.items()},
     }
+
+
+def _settings(card: Card, parts: Mapping[str, Stored]) -> dict[str, Any]:
+    """The settings of the whole model, as far as they are of these parts."""
+    alone = "transformer_2" not in parts
+    return {
+        name: value
+        for name, value in card.settings.items()
+        if not (alone and name == "boundary_ratio")
+    }
+
+
+def _image_processor(parts: Mapping[str, Stored], folder: Path) -> dict[str, Any]:
+    """Writes how pictures come to the image encoder, if there is one; its entry in the
+    index. As the original code does it: squeezed to a square, not cropped."""
+    if "image_encoder" not in parts:
+        return {}
+    side = parts["image_encoder"].config.side
+    settings = {
+        "image_processor_type": "CLIPImageProcessor",
+        "size": {"height": side, "width": side},
+        "do_center_crop": False,
+    }
+    (folder / "image_processor").mkdir()
+    write_json(folder / "image_processor" / "preprocessor_config.json", settings)
+    return {"image_processor": ["transformers", "CLIPImageProcessor"]}
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

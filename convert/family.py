@@ -6,10 +6,13 @@ from typing import Any
 
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.residual_vae import WanResidualVAE
+from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.clip_image import CLIPImageConfig, CLIPImageEncoder
 from chorus_jax.nets.t5 import T5Config, T5Encoder
-from convert import diffusers_configs, t5, wan, wan_vae
+from convert import clip_image, diffusers_configs, t5, wan, wan_residual_vae, wan_vae
 from convert.rules import Alias, Rule
 from convert.source import DIFFUSERS, ORIGINAL
 
@@ -32,33 +35,60 @@ class Kind:
     """One part: our class, the layouts it is read from, and how it is exported.
 
     `library` and `name` are its class in diffusers' model_index.json, `export` gives
-    its config.json, `stem` is the name of its weights' file.
+    its config.json, `stem` is the name of its weights' file. `others` are further kinds
+    that the part may be of, each told by a field of its config.json, its `marker`.
     """
 
-    model: Callable[..., Any]
+    model: type
     config: type
     layouts: Mapping[str, Layout]
     library: str
     name: str
     stem: str
     export: Callable[[Any], dict]
+    marker: str = ""
+    others: tuple["Kind", ...] = ()
 
+    def read_from(self, config: Mapping[str, Any]) -> "Kind":
+        """The kind that a source's config.json describes."""
+        return next((kind for kind in self.others if config.get(kind.marker)), self)
+
+    def stored_as(self, model: str) -> "Kind":
+        """The kind whose class has this name; this one if none has."""
+        named = (kind for kind in self.others if kind.model.__name__ == model)
+        return next(named, self)
+
+
+TRANSFORMER = Kind(
+    WanDiT,
+    WanConfig,
+    {
+        DIFFUSERS: Layout(lambda _: wan.DIFFUSERS, wan.config, "WanTransformer3DModel"),
+        ORIGINAL: Layout(lambda _: wan.ORIGINAL, wan.original_config, "WanModel"),
+    },
+    library="diffusers",
+    name="WanTransformer3DModel",
+    stem="diffusion_pytorch_model",
+    export=diffusers_configs.transformer,
+)
+
+RESIDUAL_VAE = Kind(
+    WanResidualVAE,
+    WanResidualVAEConfig,
+    {
+        DIFFUSERS: Layout(
+            wan_residual_vae.diffusers, wan_residual_vae.config, "AutoencoderKLWan"
+        ),
+    },
+    library="diffusers",
+    name="AutoencoderKLWan",
+    stem="diffusion_pytorch_model",
+    export=diffusers_configs.residual_vae,
+    marker="is_residual",
+)
 
 WAN: Mapping[str, Kind] = {
-    "transformer": Kind(
-        WanDiT,
-        WanConfig,
-        {
-            DIFFUSERS: Layout(
-                lambda _: wan.DIFFUSERS, wan.config, "WanTransformer3DModel"
-            ),
-            ORIGINAL: Layout(lambda _: wan.ORIGINAL, wan.original_config, "WanModel"),
-        },
-        library="diffusers",
-        name="WanTransformer3DModel",
-        stem="diffusion_pytorch_model",
-        export=diffusers_configs.transformer,
-    ),
+    "transformer": TRANSFORMER,
     "vae": Kind(
         WanVAE,
         WanVAEConfig,
@@ -72,6 +102,7 @@ WAN: Mapping[str, Kind] = {
         name="AutoencoderKLWan",
         stem="diffusion_pytorch_model",
         export=diffusers_configs.vae,
+        others=(RESIDUAL_VAE,),
     ),
     "text_encoder": Kind(
         T5Encoder,
@@ -84,5 +115,17 @@ WAN: Mapping[str, Kind] = {
         name="UMT5EncoderModel",
         stem="model",
         export=diffusers_configs.text_encoder,
+    ),
+    # The low-noise expert of Wan 2.2 A14B.
+    "transformer_2": TRANSFORMER,
+    # What Wan 2.1 image-to-video reads of the first frame beside its latents.
+    "image_encoder": Kind(
+        CLIPImageEncoder,
+        CLIPImageConfig,
+        {DIFFUSERS: Layout(clip_image.rules, clip_image.config)},
+        library="transformers",
+        name="CLIPVisionModel",
+        stem="model",
+        export=diffusers_configs.image_encoder,
     ),
 }

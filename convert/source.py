@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from convert.tensors import Tensor, by_name, read_safetensors
 
 DIFFUSERS, ORIGINAL = "diffusers", "original"
 PARTS = ("transformer", "vae", "text_encoder")
+OPTIONAL = ("transformer_2", "image_encoder")  # parts that only some models have
+# What a model_index.json says of the model as a whole.
+SETTINGS = ("boundary_ratio", "expand_timesteps")
 ORIGINAL_VAE = "Wan2.1_VAE.pth"
 ORIGINAL_TEXT = "models_t5_umt5-xxl-enc-bf16.pth"
 ORIGINAL_TOKENIZER = "google/umt5-xxl"
@@ -29,13 +32,17 @@ class Component:
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of weights in one of the layouts."""
+    """A folder of weights in one of the layouts.
+
+    `settings` are those of the whole model that belong to no part (see `Card`).
+    """
 
     folder: Path
     layout: str
     components: Mapping[str, Component]
     tokenizer: Path
     scheduler: Mapping[str, Any] | None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def files(self) -> list[Path]:
         """All files that are read, the tokenizer's too."""
@@ -86,25 +93,34 @@ def _diffusers(folder: Path) -> Source:
             f"{folder} is no Wan: its model_index.json describes a {name}, expected a "
             "WanPipeline"
         )
-    known = {*PARTS, "tokenizer", "scheduler"}
-    others = [
+    present = [
         name
         for name, value in index.items()
-        if isinstance(value, list) and value[:1] != [None] and name not in known
+        if isinstance(value, list) and value[:1] != [None]
     ]
+    known = {*PARTS, *OPTIONAL, "tokenizer", "scheduler", "image_processor"}
+    others = [name for name in present if name not in known]
     if others:
         raise ValueError(
             f"{folder} has parts that are not known: {', '.join(others)}; supported "
-            "are the text-to-video models of Wan 2.1"
+            "are the text-to-video and image-to-video models of Wan 2.1 and 2.2"
         )
-    parts = {name: open_component(_need(folder / name)) for name in PARTS}
+    names = [*PARTS, *(name for name in OPTIONAL if name in present)]
+    settings = {name: index[name] for name in SETTINGS if index.get(name)}
+    if ("transformer_2" in names) != ("boundary_ratio" in settings):
+        raise ValueError(
+            f"{folder} must have both transformer_2 and a boundary_ratio in its "
+            "model_index.json, which says where the two transformers change, or "
+            f"neither; found {', '.join(names)} and {settings}"
+        )
     scheduler = folder / "scheduler" / "scheduler_config.json"
     return Source(
         folder,
         DIFFUSERS,
-        parts,
+        {name: open_component(_need(folder / name)) for name in names},
         _tokenizer(folder / "tokenizer"),
         read_json(scheduler) if scheduler.is_file() else None,
+        settings,
     )
 
 

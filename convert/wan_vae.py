@@ -5,7 +5,7 @@ across the stages, so the tables follow from the sizes. Sources: diffusers'
 AutoencoderKLWan, wan/modules/vae.py of Wan 2.1.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from typing import NamedTuple
 
@@ -66,18 +66,23 @@ class Block(NamedTuple):
     layers: tuple[Layer, ...]
     target: str
     diffusers: str
-    original: str
+    original: str = ""
 
 
 def diffusers(sizes: WanVAEConfig) -> tuple[Rule, ...]:
     """Rules for the names of diffusers' AutoencoderKLWan."""
-    layers = _layers(sizes)
+    return rules_of(_blocks(sizes))
+
+
+def rules_of(blocks: Iterable[Block]) -> tuple[Rule, ...]:
+    """Rules for diffusers' names of the ends and of these blocks."""
+    layers = _layers(blocks)
     return tuple(rule for x in layers for rule in _rules(x, x.diffusers))
 
 
 def original(sizes: WanVAEConfig) -> tuple[Rule, ...]:
     """Rules for the names in `Wan2.1_VAE.pth`, whose sizes are `WanVAEConfig.wan21`."""
-    layers = _layers(sizes)
+    layers = _layers(_blocks(sizes))
     return tuple(rule for x in layers for rule in _rules(x, x.original))
 
 
@@ -118,9 +123,15 @@ def _rules(layer: Layer, source: str) -> Iterator[Rule]:
     yield Rule(f"{source}.bias", f"{layer.target}.bias")
 
 
-def _layers(sizes: WanVAEConfig) -> Iterator[Layer]:
+def _blocks(sizes: WanVAEConfig) -> Iterator[Block]:
+    yield from middle("encoder")
+    yield from middle("decoder")
+    yield from _down(sizes)
+    yield from _up(sizes)
+
+
+def _layers(blocks: Iterable[Block]) -> Iterator[Layer]:
     yield from ENDS
-    blocks = (*_middle("encoder"), *_middle("decoder"), *_down(sizes), *_up(sizes))
     for block in blocks:
         for layer in block.layers:
             yield layer._replace(
@@ -130,7 +141,8 @@ def _layers(sizes: WanVAEConfig) -> Iterator[Layer]:
             )
 
 
-def _middle(half: str) -> Iterator[Block]:
+def middle(half: str) -> Iterator[Block]:
+    """The blocks at the lowest resolution of one half."""
     names = ("resnets.0", "attentions.0", "resnets.1")
     for i, layers in enumerate((RESIDUAL, ATTENTION, RESIDUAL)):
         here = f"{half}.middle.{i}"

@@ -1,6 +1,6 @@
 """Pallas kernels: they know jax and nothing of ours.
 
-    masked_region_attention    queries of some tiles over the keys of all, in place
+    masked_region_attention    queries of some tiles over the keys of all, some fresh
     amplified_cross_attention  video queries over a short text, keys and output scaled
 
 Each folder has the same files: `api` (what is called), `reference` (plain jnp, the

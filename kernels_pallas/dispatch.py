@@ -59,20 +59,20 @@ def choose(implementation: str | None = None) -> str:
     return name
 
 
-def refusal(kernel: str, name: str, query: Query) -> str | None:
-    """Why an implementation of a kernel does not take these queries, laid out as the
-    kernel's own are; None if it does."""
+def refusal(kernel: str, name: str, query: Query, *keys: Query) -> str | None:
+    """Why an implementation of a kernel does not take these queries and keys, laid out
+    as the kernel's own are; None if it does."""
     if name == "reference":
         return None
-    return module(kernel, name).refusal(query)
+    return module(kernel, name).refusal(query, *keys)
 
 
 def variant(
-    kernel: str, implementation: str | None, query: Query
+    kernel: str, implementation: str | None, query: Query, *keys: Query
 ) -> Callable[..., Any]:
-    """The function that runs. NotImplementedError if it refuses the queries."""
+    """The function that runs. NotImplementedError if it refuses the arrays."""
     name = choose(implementation)
-    reason = refusal(kernel, name, query)
+    reason = refusal(kernel, name, query, *keys)
     if reason is not None:
         raise NotImplementedError(f"{kernel} {name!r}: {reason}; take 'reference'")
     return module(kernel, name).attend

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from kernels_pallas.dispatch import Query
 
 
-def refusal(query: Query) -> str | None:
+def refusal(query: Query, *keys: Query) -> str | None:
     """Why these queries [..., a, d] are refused, None if they are not."""
     if query.dtype not in (jnp.bfloat16, jnp.float32):
         return f"{query.dtype} is neither bfloat16 nor float32"

@@ -1,7 +1,7 @@
 """What the Triton kernels share: an online softmax (arXiv 2205.14135) over blocks.
 
-Memory is read by rows of indices, so a tile is wherever its id says, and neither
-gathers nor scatters are separate.
+Memory is read by rows of indices, so a tile is wherever its id says, and no gather is
+separate.
 """
 
 import math
@@ -19,8 +19,8 @@ from kernels_pallas.dispatch import Query
 from kernels_pallas.gpu_block import WIDEST, GpuBlock
 from kernels_pallas.products import LOWEST
 
-# Beyond the rows of any buffer.
-NOWHERE = 2**24
+# Offsets into a buffer are signed 32-bit numbers.
+MOST_NUMBERS = 2**31
 
 
 class Keys(NamedTuple):
@@ -33,8 +33,8 @@ class Keys(NamedTuple):
     offset: Array
 
 
-def refusal(query: Query) -> str | None:
-    """Why these queries [..., a, d] are refused, None if they are not."""
+def refusal(query: Query, *keys: Query) -> str | None:
+    """Why these queries [..., a, d] and keys are refused, None if they are not."""
     dtype, width = query.dtype, query.shape[-1]
     if dtype not in (jnp.bfloat16, jnp.float16, jnp.float32):
         return f"{dtype} is none of bfloat16, float16, float32"
@@ -42,6 +42,12 @@ def refusal(query: Query) -> str | None:
         return f"heads of width {width}: Triton wants a power of two from 16 on"
     if width > WIDEST:
         return f"heads of width {width}: blocks fit on the chip up to {WIDEST}"
+    for x in (query, *keys):
+        if math.prod(x.shape) >= MOST_NUMBERS:
+            return (
+                f"an array of shape {x.shape}: offsets into its {math.prod(x.shape)} "
+                "numbers do not fit in 32 bits; take fewer rows of the batch at a time"
+            )
     return None
 
 
@@ -78,18 +84,13 @@ def attend(
     return sums / whole[:, None], jnp.where(some, logarithm, -jnp.inf)
 
 
-def tile_rows(
-    ids: Any, row: Any, place: Array, size: int, count: int
-) -> tuple[Array, Array]:
-    """Where rows `place` of a list of tiles are in the buffer, and whether they are.
-
-    Where there is nothing the place is that of no other row: interpreted, a store that
-    is masked out writes what it has read.
-    """
-    inside = place < count * size
+def tile_rows(ids: Any, row: Any, place: Array, size: int) -> tuple[Array, Array]:
+    """Where rows `place` of a list of tiles are in the buffer, and whether they are:
+    neither behind the list nor at padding. Elsewhere the place is 0."""
+    inside = place < ids.shape[1] * size
     tile = plgpu.load(ids.at[row, place // size], mask=inside, other=-1)
     there = inside & (tile >= 0)
-    return jnp.where(there, tile * size + place % size, NOWHERE + place), there
+    return jnp.where(there, tile * size + place % size, 0), there
 
 
 def read(ref: Any, row: Any, place: Array, head: Any, there: Array) -> Array:

@@ -1,5 +1,6 @@
-"""Eight virtual CPU devices, no implicit promotion, and the markers' rules."""
+"""Eight virtual CPU devices, no implicit promotion, and what is skipped."""
 
+import importlib.util
 import os
 import sys
 
@@ -39,6 +40,52 @@ def pytest_collection_modifyitems(config, items):
         for marker, reason in reasons.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+# What `pip install ".[test]"` has beyond ".[test-jax]".
+REFERENCES = ("torch", "diffusers", "accelerate")
+
+
+def absent_reference(error):
+    """Why a test is skipped: it imports a reference that is not installed."""
+    while error is not None:
+        name = getattr(error, "name", None) or ""
+        top = name.partition(".")[0] if isinstance(error, ImportError) else ""
+        if top in REFERENCES and importlib.util.find_spec(top) is None:
+            return f"needs {top}, which is not installed: pip install '.[test]'"
+        error = error.__cause__
+    return None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    report = yield
+    reason = absent_reference(report.call.excinfo and report.call.excinfo.value)
+    if reason:
+        report.outcome = "skipped"
+        report.longrepr = (str(collector.path), 0, f"Skipped: {reason}")
+    return report
+
+
+def skip_without_references():
+    """A hook around a test, or around its fixtures."""
+    try:
+        return (yield)
+    except ImportError as error:
+        reason = absent_reference(error)
+        if reason:
+            pytest.skip(reason)
+        raise
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    return (yield from skip_without_references())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    return (yield from skip_without_references())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Float32
 
 from chorus_jax.nets.tokens import Size, Tiling
 from kernels_pallas.amplified_cross_attention.api import amplified_cross_attention
@@ -50,45 +50,40 @@ class Shape:
 
 
 def operands(shape: Shape, key: Array) -> dict[str, Any]:
-    """Random queries, keys and values in bfloat16, active tiles, and a key gain."""
-    for_tiles, *keys = jax.random.split(key, 5)
+    """Random operands in bfloat16 as the library calls the kernels: queries of the
+    active tiles next to each other, keys and values of all tokens, and a key gain."""
+    keys = jax.random.split(key, 4)
     tiling = shape.tiling
     count = tiling.count * tiling.size
-    counts = (count, shape.text or count, shape.text or count)
+    counts = (shape.active * tiling.size, shape.text or count, shape.text or count)
     rows = (shape.heads, shape.head_width)
     query, name, value = (
         jax.random.normal(k, (1, n, *rows), jnp.bfloat16)
         for k, n in zip(keys, counts, strict=False)
     )
-    tiles = jax.random.permutation(for_tiles, tiling.count)[: shape.active]
     gain = 1 + jax.random.uniform(keys[3], (1, counts[1]))
-    active = jnp.sort(tiles).astype(jnp.int32)[None]
-    return {"query": query, "key": name, "value": value, "active": active, "gain": gain}
+    return {"query": query, "key": name, "value": value, "gain": gain}
 
 
 def ours(shape: Shape) -> Callable[..., Tokens]:
-    """The kernel: the whole output, of which active tiles are computed."""
+    """The kernel."""
     size = shape.tiling.size
 
-    def region(query: Tokens, key: Tokens, value: Tokens, active: Any, gain: Any):
+    def region(query: Tokens, key: Tokens, value: Tokens, gain: Any):
         tiled = [x.reshape(1, -1, size, *x.shape[2:]) for x in (query, key, value)]
-        made = masked_region_attention(tiled[0], tiled[1], tiled[2], active)
-        return made.out.reshape(query.shape)
+        return masked_region_attention(*tiled).out.reshape(query.shape)
 
-    def cross(query: Tokens, key: Tokens, value: Tokens, active: Any, gain: Any):
-        return amplified_cross_attention(
-            query, key, value, key_gain=gain, active=active, size=size
-        )
+    def cross(query: Tokens, key: Tokens, value: Tokens, gain: Any):
+        return amplified_cross_attention(query, key, value, key_gain=gain)
 
     return cross if shape.text else region
 
 
 def rival(shape: Shape, implementation: Rival) -> Callable[..., Tokens]:
-    """jax's attention ("cudnn" or "xla") of gathered queries, put back in place.
+    """jax's attention ("cudnn" or "xla") of the same queries.
 
     XLA's runs head by head: the logits of all of them would not fit.
     """
-    size = shape.tiling.size
 
     def attended(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
         # jax's own attention mixes types, which our tests forbid.
@@ -99,29 +94,22 @@ def rival(shape: Shape, implementation: Rival) -> Callable[..., Tokens]:
 
     def by_head(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
         heads = tuple(jnp.moveaxis(x, 2, 0)[:, :, :, None] for x in (query, key, value))
-        found = jax.lax.map(lambda one: attended(*one), heads)
-        return jnp.moveaxis(found[:, :, :, 0], 0, 2)
+        out = jax.lax.map(lambda one: attended(*one), heads)
+        return jnp.moveaxis(out[:, :, :, 0], 0, 2)
 
-    def run(query: Tokens, key: Tokens, value: Tokens, active: Any, gain: Any):
-        rows = token_rows(active, size)
+    def run(query: Tokens, key: Tokens, value: Tokens, gain: Any):
         if shape.text:
             key = key * gain[..., None, None].astype(key.dtype)
         attend = attended if implementation == "cudnn" else by_head
-        found = attend(query[:, rows], key, value)
-        return jnp.zeros_like(query).at[:, rows].set(found)
+        return attend(query, key, value)
 
     return run
 
 
-def token_rows(active: Int[Array, "1 k"], size: int) -> Int[Array, " n"]:
-    """The tokens of the active tiles."""
-    return (active[0][:, None] * size + jnp.arange(size)[None]).reshape(-1)
-
-
 def exact(shape: Shape, given: dict[str, Any]) -> tuple[Array, Float32[Array, "n a d"]]:
-    """Some active tokens and their outputs, computed in float32 by plain jnp."""
-    rows = token_rows(given["active"], shape.tiling.size)
-    rows = rows[:: max(1, len(rows) // CHECKED)][:CHECKED]
+    """Some of the queries' places and outputs, computed in float32 by plain jnp."""
+    count = given["query"].shape[1]
+    rows = jnp.arange(count)[:: max(1, count // CHECKED)][:CHECKED]
     query, key, value = (
         given[name][0].astype(jnp.float32) for name in ("query", "key", "value")
     )

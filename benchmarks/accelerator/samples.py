@@ -11,7 +11,7 @@ from benchmarks.accelerator.recipes import Scale
 from benchmarks.lib import contact_sheet
 from benchmarks.lib.judged import Model, sampled, sampling_row
 from chorus_jax.checkpoints import Card
-from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.engine import Pipeline
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.request import Request
 from chorus_jax.training.runs import Runs

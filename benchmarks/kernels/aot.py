@@ -1,14 +1,11 @@
 """The kernels compiled for real TPUs, on a machine without one, and what is known then.
 
 `cycles` are those of the compiler's own schedule: a kernel's instruction bundles, all
-branches taken but no inner loop (ours has one, for a block of queries that is not
-full), times its grid steps, plus the compiler's estimate of what XLA runs around it.
-Branches that only the first or last block of keys takes are counted for all, so it is
-an upper bound; `body_cycles` is a lower one, the longest stretch without a branch times
-the grid steps. Waits for memory are in neither.
-
-`optimal_seconds` is XLA's estimate from operations and bytes; a kernel's are those that
-it declares. The library's attention declares none: the estimate is then negative.
+branches taken, times its grid steps, plus the compiler's estimate of what XLA runs
+around it, a loop's body as often as the loop runs. Branches that only the
+first or last block of keys takes are counted for all, so it is an upper bound;
+`body_cycles` is a lower one, the longest stretch without a branch times the grid steps.
+Waits for memory are in neither, nor are some of XLA's changes of layout.
 """
 
 import math
@@ -50,6 +47,9 @@ MIB = 2**20
 UNKNOWN = 2**62  # cycles: 2**63 - 1 is what the compiler writes then
 # A bundle of a kernel, and how many loops it is in: the outermost is the grid.
 BUNDLE = re.compile(r"^ *(?:0x)?[0-9a-f]+ *([A-Z]{2})?: *(>*) \{(.*)", re.MULTILINE)
+LOOP = re.compile(r" while\(.*condition=%([\w.-]+), body=%([\w.-]+)")
+# A loop of lax counts from 0 up to a constant of its condition.
+TRIPS = re.compile(r" constant\((\d+)\)(?=[\s\S]*direction=LT)")
 CALL = re.compile(r"%(\S+) = .*custom_call_target=\"tpu_custom_call\"")
 
 
@@ -86,12 +86,18 @@ def row_major(mesh: Mesh) -> Place:
 def compiled(
     function: Callable[..., Any], place: Place, *operands: Any, donate: tuple = ()
 ) -> tuple[Any, dict[str, Any]]:
-    """The program, and what its compiler says of it."""
+    """The program, and what its compiler says of it.
+
+    Args:
+        function: what is compiled.
+        place: where operands and results are, and how they lie there.
+        *operands: abstract arrays.
+        donate: operands that the program may write over.
+    """
     operands = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)), operands
     )
     results = jax.tree.map(place, jax.eval_shape(function, *operands))
-    shutil.rmtree(DUMP, ignore_errors=True)
     began = time.perf_counter()
     jitted = jax.jit(function, donate_argnums=donate, out_shardings=results)
     traced = jitted.trace(*operands)
@@ -100,10 +106,10 @@ def compiled(
     seconds = time.perf_counter() - began
     text, memory = program.as_text(), program.memory_analysis()
     whole, bodies = cycles(text, grids) or (None, None)
+    shutil.rmtree(DUMP, ignore_errors=True)
     return program, {
         "cycles": whole,
         "body_cycles": bodies,
-        "optimal_seconds": program.cost_analysis()["optimal_seconds"],
         "vmem_mib": vmem(text) / MIB,
         "temporary_mib": memory.temp_size_in_bytes / MIB,
         "compile_seconds": seconds,
@@ -123,22 +129,49 @@ def kernel_grids(jaxpr: Any) -> dict[str, int]:
 
 
 def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
-    """Cycles of a program without loops, and of its kernels' bodies alone; None if a
-    schedule is missing, or if the compiler does not know an operation's cycles."""
-    told = [int(x) for x in re.findall(r'"estimated_cycles":"(\d+)"', text)]
-    if any(count >= UNKNOWN for count in told):
-        return None
-    total = sum(told)
-    bodies = 0
-    for call in CALL.findall(text):
-        paths = list(DUMP.glob(f"*-{call}-??-final_bundles.txt"))
-        steps = [grid for name, grid in grids.items() if call.startswith(name)]
-        if not paths or len(steps) != 1:
+    """Cycles of a program, and of its kernels' bodies alone; None if a schedule is
+    missing, or if the compiler does not know an operation's cycles."""
+    total, bodies = 0, 0
+    for part, times in computations(text):
+        known = [int(x) for x in re.findall(r'"estimated_cycles":"(\d+)"', part)]
+        if any(count >= UNKNOWN for count in known):
             return None
-        whole, body = stretches(paths[0].read_text())
-        total += whole * steps[0]
-        bodies += body * steps[0]
+        total += times * sum(known)
+        for call in CALL.findall(part):
+            paths = list(DUMP.glob(f"*-{call}-??-final_bundles.txt"))
+            steps = [grid for name, grid in grids.items() if call.startswith(name)]
+            if not paths or len(steps) != 1:
+                return None
+            whole, body = stretches(paths[0].read_text())
+            total += times * whole * steps[0]
+            bodies += times * body * steps[0]
     return total, bodies
+
+
+def computations(text: str) -> list[tuple[str, int]]:
+    """The computations of a program, and how often each runs: the body of a loop as
+    often as its condition says, all others once.
+
+    Raises ValueError for a loop whose condition does not say.
+    """
+    parts: dict[str, str] = {}
+    for part in re.split(r"\n(?=(?:ENTRY )?%\S+ \()", text):
+        head = re.match(r"(?:ENTRY )?%(\S+) \(", part)
+        parts[head[1] if head else ""] = part
+    times = dict.fromkeys(parts, 1)
+
+    def enter(name: str) -> None:
+        for condition, body in LOOP.findall(parts[name]):
+            counts = TRIPS.findall(parts[condition])
+            if len(counts) != 1:
+                raise ValueError(f"loop {body}: {len(counts)} constants, expected 1")
+            times[body] = times[name] * int(counts[0])
+            enter(body)
+
+    inner = {body for part in parts.values() for _, body in LOOP.findall(part)}
+    for name in set(parts) - inner:
+        enter(name)
+    return [(part, times[name]) for name, part in parts.items()]
 
 
 def stretches(schedule: str) -> tuple[int, int]:
@@ -160,30 +193,24 @@ def vmem(text: str) -> int:
 
 
 def row(case: Case, generation: str) -> dict[str, Any]:
-    """A case on a TPU generation, ours beside the library's or XLA's.
+    """A case on a TPU generation, ours beside the door's plain path.
 
     That is compiled for both ways to lay heads out, in the compiler's own layouts, and
     the faster one counts.
     """
-    name = "library" if case.kernel == "region" else "xla"
     operands, heads = shapes(case), MODELS[case.model].heads
     apart = jax.eval_shape(partial(split, heads=heads), operands)
     with device_mesh(generation) as mesh:
-
-        def told(
-            function: Callable[..., Any], operands: Any, place: Place
-        ) -> dict[str, Any]:
-            return compiled(function, place, *operands, donate=case.donated)[1]
-
-        ours = told(functions(case)["ours"], operands, row_major(mesh))
+        ours = compiled(functions(case)["ours"], row_major(mesh), *operands)[1]
+        plain = functions(case)["plain"], in_heads(case)["plain"]
         others = {
-            "side by side": told(functions(case)[name], operands, replicated(mesh)),
-            "apart": told(in_heads(case)[name], apart, replicated(mesh)),
+            "side by side": compiled(plain[0], replicated(mesh), *operands)[1],
+            "apart": compiled(plain[1], replicated(mesh), *apart)[1],
         }
-    heads_are, other = min(others.items(), key=lambda item: item[1]["cycles"] or 0)
-    estimate = None
+    layout, other = min(others.items(), key=lambda item: item[1]["cycles"] or math.inf)
+    ratio = None
     if ours["cycles"] and other["cycles"]:
-        estimate = ours["cycles"] / other["cycles"]
+        ratio = ours["cycles"] / other["cycles"]
     return {
         "row": f"{case.name} {generation}",
         "kernel": case.kernel,
@@ -191,8 +218,8 @@ def row(case: Case, generation: str) -> dict[str, Any]:
         "active": case.share,
         "operations": case.operations,
         **ours,
-        "baseline": "splash on gathered" if case.kernel == "region" else "xla",
-        "baseline_heads": heads_are,
+        "baseline": "splash" if case.kernel == "region" else "chunked",
+        "baseline_heads": layout,
         **{f"baseline_{key}": value for key, value in other.items()},
-        "ratio": estimate,
+        "ratio": ratio,
     }

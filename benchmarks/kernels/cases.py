@@ -1,14 +1,18 @@
 """The real shapes of the kernels: Wan 1.3B and 14B at 480p and 720p, 81 frames.
 
-What is compared with a kernel does the same work from the same arrays: the library's
-attention on gathered queries, gathers and scatters included. The arrays have heads side
-by side, as the model's products leave them: a TPU lays an axis of heads of its own out
-in another way, and what is then counted of our kernels is mostly copies. Of what they
-are compared with it is the other way round, so that is compiled for both.
+The calls are those that the transformer makes, through its own doors: queries of the
+active tokens only; `region` with all keys and values held, of which the active tiles
+are fresh; `own` with a bias, over the active tokens themselves, as a sampled context
+has it; `cross` over the text. What each is compared with is the door's plain path, on
+the same arrays. These have heads side by side, as the model's products leave them: a
+TPU lays an axis of heads out in another way, and what is then counted of our kernels is
+mostly copies. Of what they are compared with it is the other way round, so that is
+compiled for both.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,16 +20,21 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.nets.attention import attention
 from chorus_jax.nets.chunked_attention import chunked
+from chorus_jax.nets.kernel_attention import (
+    over_text,
+    over_tiles,
+    plain_text,
+    plain_tiles,
+    written,
+)
 from chorus_jax.nets.tokens import Size, Tiling
-from kernels_pallas.amplified_cross_attention.api import amplified_cross_attention
-from kernels_pallas.masked_region_attention.api import masked_region_attention
-from kernels_pallas.masked_region_attention.reference import Fresh, put, take
+from kernels_pallas import dispatch
+from kernels_pallas.masked_region_attention.reference import Fresh
 
 MODELS = {"1.3b": WanConfig.t2v_1_3b(), "14b": WanConfig.t2v_14b()}
 GRIDS: dict[str, Size] = {"480p": (21, 30, 52), "720p": (21, 45, 80)}
-SHARES = (0.1, 0.25, 0.5, 1.0)
+SHARES = (0.25, 1.0)
 # A prompt with its padding collapsed, and all the rows that Wan attends to.
 TEXTS = (128, 512)
 
@@ -57,25 +66,26 @@ class Case:
         return max(1, round(self.share * self.tiling.count))
 
     @property
-    def donated(self) -> tuple[int, ...]:
-        """The operands that are written in place: jax gives the first of them to the
-        first result, so they are in the order of the results."""
-        return (1, 2, 3) if self.kernel == "region" else (3,)
+    def tokens(self) -> int:
+        """The active tokens."""
+        return self.active * self.tiling.size
+
+    @property
+    def keys(self) -> int:
+        """Keys that each query attends to."""
+        if self.kernel == "region":
+            return self.tiling.count * self.tiling.size
+        return self.text or self.tokens
 
     @property
     def operations(self) -> int:
         """Of both products."""
-        config, tiling = MODELS[self.model], self.tiling
-        keys = self.text or tiling.count * tiling.size
-        return 4 * self.active * tiling.size * keys * config.width
+        return 4 * self.tokens * self.keys * MODELS[self.model].width
 
     @property
     def bytes(self) -> int:
         """What must at least be read and written, in bfloat16."""
-        tiling = self.tiling
-        keys = self.text or tiling.count * tiling.size
-        rows = 2 * self.active * tiling.size + 2 * keys
-        return 2 * rows * MODELS[self.model].width
+        return 2 * (2 * self.tokens + 2 * self.keys) * MODELS[self.model].width
 
 
 CASES = tuple(
@@ -83,35 +93,37 @@ CASES = tuple(
     for model in MODELS
     for size in GRIDS
     for share in SHARES
-    for kernel, text in [("region", 0), *(("cross", text) for text in TEXTS)]
+    for kernel, text in [
+        ("region", 0),
+        ("own", 0),
+        *(("cross", text) for text in TEXTS),
+    ]
 )
 
 
 def shapes(case: Case) -> tuple[Any, ...]:
     """Abstract operands of the functions of a case."""
-    c, tiling = MODELS[case.model].width, case.tiling
+    c, tiling, k = MODELS[case.model].width, case.tiling, case.active
     s = tiling.size
-    low = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.bfloat16)
-    tiles = jax.ShapeDtypeStruct((1, case.active), jnp.int32)
-    whole, some = (1, tiling.count, s, c), (1, case.active, s, c)
+    low = lambda *shape: jax.ShapeDtypeStruct((1, *shape), jnp.bfloat16)
+    single = lambda *shape: jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    some, held = low(k, s, c), low(tiling.count, s, c)
     if case.kernel == "region":
-        queries, held, new = low(*whole), low(*whole), low(*some)
-        return queries, held, held, low(*whole), new, new, tiles
-    n, m = tiling.count * s, case.text
-    single = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
-    text = low(1, m, c)
-    gains = single(1, m), single(1, m), single(1)
-    return low(1, n, c), text, text, low(1, n, c), *gains, tiles
+        return some, held, held, some, some, jax.ShapeDtypeStruct((1, k), jnp.int32)
+    if case.kernel == "own":
+        return some, some, some, single(k * s)
+    text, gain = low(case.text, c), single(case.text)
+    return low(k * s, c), text, text, gain, gain, single()
 
 
 def functions(case: Case) -> dict[str, Callable[..., Any]]:
-    """Ours, the library's, and plain XLA's, of the same operands."""
+    """Ours, the door's plain path, and XLA's, of the same operands."""
     heads = MODELS[case.model].heads
 
     def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
         def run(*operands: Array) -> Any:
-            found = function(*split(operands, heads))
-            return jax.tree.map(lambda x: x.reshape(*x.shape[:-2], -1), found)
+            out = function(*split(operands, heads))
+            return out.reshape(*out.shape[:-2], -1)
 
         return run
 
@@ -120,10 +132,13 @@ def functions(case: Case) -> dict[str, Callable[..., Any]]:
 
 def in_heads(case: Case) -> dict[str, Callable[..., Any]]:
     """The same functions of operands that are `split`."""
-    size = case.tiling.size if case.share < 1 else None
-    if case.kernel == "region":
-        return {"ours": region, "library": library_region, "xla": plain_region}
-    return {"ours": cross(size), "xla": plain_cross(size)}
+    if case.kernel == "cross":
+        return {"ours": cross, "plain": plain_cross, "xla": plain_cross}
+    call: Callable[..., Array] = region if case.kernel == "region" else own
+    return {
+        name: partial(call, attend)
+        for name, attend in [("ours", kernel), ("plain", plain_tiles), ("xla", xla)]
+    }
 
 
 def split(operands: Sequence[Array], heads: int) -> list[Array]:
@@ -132,95 +147,50 @@ def split(operands: Sequence[Array], heads: int) -> list[Array]:
 
 
 def region(
+    attend: Callable[..., Array],
     query: Array,
     key: Array,
     value: Array,
-    out: Array,
     new_key: Array,
     new_value: Array,
     active: Array,
-) -> tuple[Array, Array, Array]:
-    """The kernel: keys, values and outputs, in place."""
-    fresh = Fresh(new_key, new_value, active)
-    found = masked_region_attention(query, key, value, active, fresh=fresh, out=out)
-    return found.key, found.value, found.out
+) -> Array:
+    """Over held keys and values, those of the active tiles fresh."""
+    return attend(query, key, value, Fresh(new_key, new_value, active), None)
 
 
-def gathered(attend: Callable[..., Array]) -> Callable[..., Any]:
-    """The same by an attention of gathered queries."""
-
-    def run(
-        query: Array,
-        key: Array,
-        value: Array,
-        out: Array,
-        new_key: Array,
-        new_value: Array,
-        active: Array,
-    ) -> tuple[Array, Array, Array]:
-        key, value = put(key, active, new_key), put(value, active, new_value)
-        joined = lambda x: x.reshape(1, -1, *x.shape[3:])
-        found = attend(joined(take(query, active)), joined(key), joined(value))
-        return key, value, put(out, active, found.reshape(new_key.shape))
-
-    return run
+def own(
+    attend: Callable[..., Array], query: Array, key: Array, value: Array, bias: Array
+) -> Array:
+    """Over the active tokens themselves, with a bias per key."""
+    return attend(query, key, value, None, bias.reshape(query.shape[:3]))
 
 
-library_region = gathered(attention)
-plain_region = gathered(lambda query, key, value: chunked(query, key, value, None))
+def kernel(*operands: Any) -> Array:
+    """By the kernel, whatever the door would choose."""
+    return over_tiles(*operands, implementation=dispatch.choose())
 
 
-def cross(size: int | None) -> Callable[..., Array]:
-    """The kernel, of all tokens or of tiles of a size."""
-
-    def run(
-        query: Array,
-        key: Array,
-        value: Array,
-        out: Array,
-        bias: Array,
-        gain: Array,
-        output_gain: Array,
-        active: Array,
-    ) -> Array:
-        region: dict[str, Any] = {}
-        if size is not None:
-            region = {"active": active, "size": size, "out": out}
-        return amplified_cross_attention(
-            query,
-            key,
-            value,
-            bias=bias,
-            key_gain=gain,
-            output_gain=output_gain,
-            **region,
-        )
-
-    return run
+def xla(query: Array, key: Array, value: Array, fresh: Any, bias: Any) -> Array:
+    """By XLA alone, a block of queries at a time."""
+    if fresh is not None:
+        key = written(key, fresh.tiles, fresh.key)
+        value = written(value, fresh.tiles, fresh.value)
+    q, k, v = (x.reshape(1, -1, *x.shape[3:]) for x in (query, key, value))
+    offset = None if bias is None else bias.reshape(1, -1)
+    return chunked(q, k, v, offset).reshape(query.shape)
 
 
-def plain_cross(size: int | None) -> Callable[..., Array]:
-    """XLA's, gathered and scattered if there are tiles."""
+def cross(
+    query: Array, key: Array, value: Array, bias: Array, gain: Array, output: Array
+) -> Array:
+    """Over the text, by the kernel."""
+    name, gains = dispatch.choose(), (gain, output)
+    return over_text(query, key, value, bias, gains, None, implementation=name)
 
-    def run(
-        query: Array,
-        key: Array,
-        value: Array,
-        out: Array,
-        bias: Array,
-        gain: Array,
-        output_gain: Array,
-        active: Array,
-    ) -> Array:
-        tiles = lambda x: x.reshape(1, -1, size or x.shape[1], *x.shape[2:])
-        rows = query if size is None else take(tiles(query), active)
-        rows = rows.reshape(1, -1, *query.shape[2:])
-        gain = gain.astype(key.dtype)[..., None, None]
-        found = chunked(rows, key * gain, value, bias)
-        found = found * output_gain.astype(key.dtype)[:, None, None, None]
-        if size is None:
-            return found
-        found = found.reshape(1, -1, size, *query.shape[2:])
-        return put(tiles(out), active, found).reshape(query.shape)
 
-    return run
+def plain_cross(
+    query: Array, key: Array, value: Array, bias: Array, gain: Array, output: Array
+) -> Array:
+    """Over the text, by the plain path."""
+    return plain_text(query, key, value, bias, (gain, output), None)

@@ -26,8 +26,6 @@ AOT_COLUMNS = (
     "ratio",
     "body_cycles",
     "baseline_body_cycles",
-    "optimal_seconds",
-    "baseline_optimal_seconds",
     "vmem_mib",
     "temporary_mib",
     "baseline_temporary_mib",
@@ -78,7 +76,6 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=[])
     parser.add_argument("--missing", action="store_true")
     options = parser.parse_args()
-    rows.commit()  # rows name it: better to fail here than after minutes
     if options.aot:
         compile_all(options.rows, options.missing)
         return

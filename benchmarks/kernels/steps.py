@@ -1,14 +1,15 @@
 """A region step of the whole transformer beside a full one, compiled for real TPUs.
 
-One layer stands for the step's time: embedding and head are well under a hundredth. XLA
-knows no time of the library's attention, so `ratio` is that of `cycles`. The memory is
-that of all layers, 75 600 tokens and guidance on one chip, with our kernels and with
-the plain path (which copies a layer's keys and values, and gathers).
+One layer stands for the step's time: embedding and head are well under a hundredth. It
+is compiled as the doors choose (`cycles`, over a full layer's: `ratio`), and with the
+region kernel taken (`kernel_cycles`) and not taken (`plain_cycles`): what the doors
+choose should be the lesser. The memory is that of all layers, 75 600 tokens and
+guidance on one chip, with the region kernel and with the plain path.
 """
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from benchmarks.kernels import aot as kernel_aot
-from benchmarks.kernels.cases import GRIDS, MODELS, SHARES, Case
+from benchmarks.kernels.cases import GRIDS, MODELS, Case
 from benchmarks.lib import wan
 from benchmarks.model import aot
 from chorus_jax.denoise import loop
@@ -29,15 +30,22 @@ from chorus_jax.denoise.segments import RegionSteps, segments
 from chorus_jax.denoise.state import Inputs, RunState, Source
 from chorus_jax.families.wan.attention import Alone, Context, HeldKeys, Keys, TileKeys
 from chorus_jax.families.wan.block import Block
-from chorus_jax.nets.kernel_attention import enabled
+from chorus_jax.nets.attention import Choice
+from chorus_jax.nets.kernel_choice import TEXT, enabled, region_choice
 from chorus_jax.nets.rotary import rotary_table
 from chorus_jax.schedulers import Euler
+from kernels_pallas import dispatch
 
-TEXT = 128
+WORDS = 128
 BRANCHES = 2
-# Some of all combinations: a layer takes minutes to compile on one core.
+SHARES = (0.1, 0.25, 0.5)
+# Some of all combinations: a layer takes up to minutes to compile.
 SETTINGS = (
+    ("1.3b", "480p", "v5e"),
     ("1.3b", "480p", "v5p"),
+    ("1.3b", "480p", "v6e"),
+    ("1.3b", "720p", "v5e"),
+    ("1.3b", "720p", "v5p"),
     ("1.3b", "720p", "v6e"),
     ("14b", "720p", "v5p"),
     ("14b", "720p", "v6e"),
@@ -56,9 +64,11 @@ MEMORY = {
 ROWS = [*STEPS, *MEMORY]
 COLUMNS = (
     "row",
-    "optimal_seconds",
     "ratio",
     "cycles",
+    "kernel_cycles",
+    "plain_cycles",
+    "region",
     "temporary_mib",
     "arguments_mib",
     "fits",
@@ -74,11 +84,19 @@ def row(name: str) -> dict[str, Any]:
 def step(name: str) -> dict[str, Any]:
     """A layer of a region step over a layer of a full one."""
     case, generation = STEPS[name]
-    part = layer(case.model, case.size, case.active, generation)
-    whole = layer(case.model, case.size, None, generation)
+    choice = chosen(case, generation)
+    of_layer = partial(layer, case.model, case.size)
+    kernel, plain = (of_layer(case.active, generation, x) for x in (True, False))
+    part = plain if choice.name is None else kernel
+    whole = of_layer(None, generation)
     found = {
         **part,
         "active": case.share,
+        "region": choice.name or "plain",
+        "reason": choice.reason,
+        "kernel_cycles": kernel["cycles"],
+        "plain_cycles": plain["cycles"],
+        "plain_temporary_mib": plain["temporary_mib"],
         **{f"baseline_{key}": value for key, value in whole.items()},
     }
     if part["cycles"] and whole["cycles"]:
@@ -86,8 +104,28 @@ def step(name: str) -> dict[str, Any]:
     return found
 
 
+def chosen(case: Case, generation: str) -> Choice:
+    """What the door takes for a region of this case."""
+    config, tiling = MODELS[case.model], case.tiling
+    heads = (config.heads, config.head_width)
+    shape = lambda k: (BRANCHES, k, tiling.size, *heads)
+    query, key = (
+        jax.ShapeDtypeStruct(shape(k), jnp.bfloat16)
+        for k in (case.active, tiling.count)
+    )
+    with kernel_aot.device_mesh(generation):
+        return region_choice(query, key)
+
+
+def taken(kernel: bool) -> Any:
+    """A context in which the region kernel is taken, or is not."""
+    return dispatch.forced("tpu") if kernel else enabled((TEXT,))
+
+
 @lru_cache
-def layer(model: str, size: str, active: int | None, generation: str) -> dict[str, Any]:
+def layer(
+    model: str, size: str, active: int | None, generation: str, kernel: bool = False
+) -> dict[str, Any]:
     """What the compiler says of a layer with so many active tiles, None for all."""
     config, tiling = MODELS[model], Case("dit", model, size, 1.0).tiling
     a, d = config.heads, config.width // config.heads
@@ -97,7 +135,7 @@ def layer(model: str, size: str, active: int | None, generation: str) -> dict[st
     block = nnx.eval_shape(lambda: Block(config, rngs=nnx.Rngs(0)))
     table = jax.eval_shape(lambda: rotary_table(tiling.grid, config.head_width))
     rotary = jax.ShapeDtypeStruct((2, BRANCHES, n, table.shape[-1]), table.dtype)
-    text = Keys(low(TEXT, a, d), low(TEXT, a, d))
+    text = Keys(low(WORDS, a, d), low(WORDS, a, d))
     held = low(tiling.count, tiling.size, config.width)
     ids = jax.ShapeDtypeStruct((BRANCHES, active or 1), jnp.int32)
 
@@ -121,18 +159,18 @@ def layer(model: str, size: str, active: int | None, generation: str) -> dict[st
         single(6, config.width),
         rotary,
         text,
-        single(TEXT),
+        single(WORDS),
         TileKeys(held, held),
         ids,
     )
-    with kernel_aot.device_mesh(generation) as mesh:
+    with kernel_aot.device_mesh(generation) as mesh, taken(kernel):
         return kernel_aot.compiled(run, kernel_aot.replicated(mesh), *operands)[1]
 
 
 def memory(name: str) -> dict[str, Any]:
     """Memory of two region steps of all layers, held keys and values let go of."""
     case, kernels = MEMORY[name]
-    with kernel_aot.device_mesh("v5p") as mesh, enabled(kernels):
+    with kernel_aot.device_mesh("v5p") as mesh, taken(kernels):
         function, operands = region_steps(case, mesh)
         place = kernel_aot.replicated(mesh)
         try:

@@ -1,13 +1,13 @@
 """The kernels timed on the accelerator at hand, beside the library's and XLA's.
 
-First the error of each against float32 is printed and kept; one that is too far off is
-not timed. Operands are fresh in every round and what is compared runs in turns. The
-peaks of the device are measured, not read from a sheet: a large matrix product, and a
-copy of a large array.
+First the error of each against float32 is printed and kept; what is too far off, or
+fails, is not timed, its row says so, and the next row follows. Operands are random,
+fresh in every round, and what is compared runs in turns. The peaks of the device are
+measured, not read from a sheet: a large matrix product, and a copy of a large array.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,58 +32,87 @@ COLUMNS = (
     "teraflops",
     "share_of_peak",
     "over_bytes",
+    "failed",
 )
 
 
 def time_all(cases: Sequence[Case]) -> None:
-    """Times these cases; prints the table. SystemExit without an accelerator."""
+    """Times these cases; prints the table. SystemExit without an accelerator, and at
+    the end if a row is wrong."""
     implementation = dispatch.choose()
     if implementation == "reference":
         raise SystemExit("timing needs a TPU or GPU; --aot compiles without one")
-    peak, bandwidth = matrix_peak(), memory_peak()
-    print(f"{peak / 1e12:.0f} TFLOP/s, {bandwidth / 1e12:.2f} TB/s measured")
+    peak = Peak(matrix_peak(), memory_peak())
+    print(
+        f"{peak.operations / 1e12:.0f} TFLOP/s, {peak.bytes / 1e12:.2f} TB/s measured"
+    )
     found = []
     for case in cases:
-        found += measured(case, implementation, peak, bandwidth)
-        rows.update("kernels", found[-1:], ("row", "implementation"))
-        print(rows.table(found[-1:], COLUMNS))
+        row = {"row": case.name, "implementation": implementation}
+        row |= measured_or_error(case, peak)
+        found.append(row)
+        rows.update("kernels", [row], ("row", "implementation"))
+        print(rows.table([row], COLUMNS))
     print(rows.table(found, COLUMNS))
+    wrong = [row["row"] for row in found if "failed" in row]
+    if wrong:
+        raise SystemExit(f"{len(wrong)} rows failed: {', '.join(wrong)}")
 
 
-def measured(
-    case: Case, implementation: str, peak: float, bandwidth: float
-) -> list[dict[str, Any]]:
-    """The row of a case."""
-    made = {
-        name: jax.jit(function, donate_argnums=case.donated)
-        for name, function in functions(case).items()
-    }
+class Peak(NamedTuple):
+    """Operations, and bytes read and written, per second."""
+
+    operations: float
+    bytes: float
+
+
+def measured_or_error(case: Case, peak: Peak) -> dict[str, Any]:
+    """The figures of a case, or why there are none: device time is short, and one row
+    must not cost the others."""
+    try:
+        return measured(case, peak)
+    except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
+        return {"failed": str(error).splitlines()[0]}
+
+
+def measured(case: Case, peak: Peak) -> dict[str, Any]:
+    """The figures of a case."""
+    made = {name: jax.jit(function) for name, function in functions(case).items()}
+    if case.kernel == "cross":
+        del made["plain"]  # XLA's itself
     want = reference(case)
     errors = {name: error(case, function, want) for name, function in made.items()}
     print(case.name, {name: f"{x:.2g}" for name, x in errors.items()})
     right = [name for name, x in errors.items() if x <= TOLERANCE]
+    figures = {f"{name}_error": x for name, x in errors.items() if name != "ours"}
+    figures["error"] = errors["ours"]
     if "ours" not in right:
-        raise SystemExit(f"{case.name}: error {errors['ours']:.2g}, not timed")
+        return {**figures, "failed": f"error above {TOLERANCE}"}
     times = timed({name: Repeated(made[name], case) for name in right}, case)
+    return {**figures, **compared(case, times, peak)}
+
+
+def compared(
+    case: Case, times: Mapping[str, timing.Timing], peak: Peak
+) -> dict[str, Any]:
+    """Our seconds beside the peaks and beside those of the others."""
     seconds = {name: time.median / REPEATED for name, time in times.items()}
-    others = {name: x for name, x in seconds.items() if name != "ours"}
-    row = {
-        "row": case.name,
-        "implementation": implementation,
-        "seconds": seconds["ours"],
+    ours = seconds["ours"]
+    figures: dict[str, Any] = {
+        "seconds": ours,
         "spread": times["ours"].spread,
-        "error": errors["ours"],
-        "teraflops": case.operations / seconds["ours"] / 1e12,
-        "share_of_peak": case.operations / seconds["ours"] / peak,
-        "over_bytes": seconds["ours"] / (case.bytes / bandwidth),
-        "peak_teraflops": peak / 1e12,
-        "peak_terabytes": bandwidth / 1e12,
+        "teraflops": case.operations / ours / 1e12,
+        "share_of_peak": case.operations / ours / peak.operations,
+        "over_bytes": ours / (case.bytes / peak.bytes),
+        "peak_teraflops": peak.operations / 1e12,
+        "peak_terabytes": peak.bytes / 1e12,
     }
-    for name, x in others.items():
-        row |= {f"{name}_seconds": x, f"{name}_spread": times[name].spread}
-    for baseline in [name for name in ("library", "xla") if name in others][:1]:
-        row |= {"baseline": baseline, "ratio": seconds["ours"] / others[baseline]}
-    return [row]
+    for name in set(seconds) - {"ours"}:
+        figures[f"{name}_seconds"] = seconds[name]
+        figures[f"{name}_spread"] = times[name].spread
+    for baseline in [name for name in ("plain", "xla") if name in seconds][:1]:
+        figures |= {"baseline": baseline, "ratio": ours / seconds[baseline]}
+    return figures
 
 
 class Repeated:
@@ -112,14 +141,17 @@ def timed(things: Mapping[str, Repeated], case: Case) -> dict[str, timing.Timing
 
 
 def matrix_peak(size: int = 8192) -> float:
-    """Operations a second of a large product in bfloat16, the best of some."""
-    x = jnp.ones((size, size), jnp.bfloat16)
+    """Operations per second of a large product in bfloat16, the best of some.
+
+    Of random numbers: a chip draws less power on constant ones, and runs faster.
+    """
+    x = jax.random.normal(jax.random.key(0), (size, size), jnp.bfloat16)
     return 2 * size**3 / best(jax.jit(jnp.matmul), x, x)
 
 
 def memory_peak(size: int = 2**28) -> float:
-    """Bytes a second read and written, the best of some copies."""
-    x = jnp.ones(size, jnp.bfloat16)
+    """Bytes per second read and written, the best of some copies."""
+    x = jax.random.normal(jax.random.key(0), (size,), jnp.bfloat16)
     return 2 * x.nbytes / best(jax.jit(lambda x: x + 1), x)
 
 

@@ -45,7 +45,8 @@ def of_device(row: dict[str, Any], here: str) -> bool:
 
 
 def commit() -> str:
-    """The commit that was measured, with `+` if the tree had changes."""
+    """The commit that was measured, with `+` if the tree had changes; `unknown` in a
+    copy without its history, or without git."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -55,8 +56,13 @@ def commit() -> str:
 
     drawn = ("benchmarks/results", "benchmarks/RESULTS.md", "README.md")
     others = [f":(top,exclude){path}" for path in drawn]
-    changes = git("status", "--porcelain", "--", ":(top)", *others)
-    return git("rev-parse", "--short", "HEAD") + ("+" if changes else "")
+    try:
+        # Fails where the repository around a copy is another one.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        changes = git("status", "--porcelain", "--", ":(top)", *others)
+        return git("rev-parse", "--short", "HEAD") + ("+" if changes else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 def command() -> str:

@@ -11,7 +11,7 @@ from chorus_jax.checkpoints import Card, shipped
 from chorus_jax.cli.choice import BY_STEPS, OTHERWISE
 from chorus_jax.cli.config_file import load_config
 from chorus_jax.engine import Pipeline
-from chorus_jax.families.wan.sizes import stored_names
+from chorus_jax.families.wan.parts import parts_of, stored_names
 from chorus_jax.inter_request.policy import policy_file
 from chorus_jax.inter_request.policy.policies import calibrated, default_policy
 from chorus_jax.inter_request.policy.policy import Policy
@@ -60,7 +60,8 @@ def load_model(options: Namespace, config: str | None, steps: int | None) -> Loa
         wan(pipeline).sizes = sizes = replace(sizes, transformer=transformer)
     own = asked.request.step_count
     request, card = with_fewer(asked.request, steps or own), Card.read(folder)
-    stored = stored_names(asked.transformer).values()
+    names = stored_names(asked.transformer)
+    stored = [names[part] for part in parts_of(card, asked.transformer)]
     return Loaded(
         asked.weights or Path(folder).name,
         steps or own,

@@ -18,6 +18,7 @@ from chorus_jax.checkpoints.models import (
     names,
     restore,
     save,
+    write_arrays,
 )
 from chorus_jax.checkpoints.reading import check_same
 from chorus_jax.checkpoints.stored import (
@@ -25,7 +26,6 @@ from chorus_jax.checkpoints.stored import (
     boxes,
     digest,
     open_arrays,
-    write_arrays,
 )
 
 __all__ = [

@@ -32,13 +32,15 @@ class Card:
     """What a folder holds.
 
     `sources` are SHA-256 digests of the files that the weights came from, `scheduler`
-    is the source's scheduler_config.json, None if it had none.
+    is the source's scheduler_config.json, None if it had none. `settings` are those of
+    the whole model that belong to no part, such as the boundary between two experts.
     """
 
     family: str
     parts: Mapping[str, Part]
     scheduler: Mapping[str, Any] | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -88,7 +90,8 @@ class Card:
         try:
             parts = {name: _part(part) for name, part in content["parts"].items()}
             family, scheduler = content["family"], content["scheduler"]
-            return checked(cls(family, parts, scheduler, content["sources"]))
+            sources, settings = content["sources"], content.get("settings", {})
+            return checked(cls(family, parts, scheduler, sources, settings))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path} is not a model card: {error!r}") from error
 

@@ -21,7 +21,6 @@ from chorus_jax.checkpoints.stored import (
     StreamedArray,
     digest,
     open_arrays,
-    write_arrays,
 )
 
 M = TypeVar("M", bound=nnx.Module)
@@ -127,6 +126,17 @@ def _restored(
         arrays.append(array)
         digests[_described(name, stored[name])] = digest
     return jax.tree.unflatten(jax.tree.structure(module), arrays), digests
+
+
+def write_arrays(folder: Path, arrays: Mapping[str, StreamedArray]) -> dict[str, str]:
+    """Writes an Orbax checkpoint of named arrays; returns the digest of each.
+
+    `folder` must be absolute and not exist. Memory needed: a few blocks.
+    """
+    # Late, for Orbax takes long to import, and whoever only reads does not need it.
+    from chorus_jax.checkpoints.writing import write
+
+    return write(folder, arrays)
 
 
 def save(

@@ -8,7 +8,7 @@ array in order are its bytes in C order: a digest can be taken while they pass b
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,17 +70,6 @@ def digest(array: Any) -> str:
     for box in boxes(array.shape, array.dtype):
         sha.update(raw(array.read(box)))
     return sha.hexdigest()
-
-
-def write_arrays(folder: Path, arrays: Mapping[str, StreamedArray]) -> dict[str, str]:
-    """Writes an Orbax checkpoint of named arrays; returns the digest of each.
-
-    `folder` must be absolute and not exist. Memory needed: a few blocks.
-    """
-    # Late, for Orbax takes long to import, and whoever only reads does not need it.
-    from chorus_jax.checkpoints.writing import write
-
-    return write(folder, arrays)
 
 
 def open_arrays(folder: Path) -> dict[str, StreamedArray]:

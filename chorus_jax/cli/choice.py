@@ -59,7 +59,7 @@ def choose(
         return of_shipped(given)
     folder = located(weights)
     defaults = family_of(folder).defaults(folder)
-    request = replace(defaults.request, **given)
+    request = defaults.request.changed(**given)
     return Choice(folder, TRANSFORMER, request, defaults.fps, defaults.source)
 
 

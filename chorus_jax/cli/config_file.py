@@ -6,7 +6,7 @@ second at which its videos are shown.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class Config:
 
     def changed(self, given: Mapping[str, Any]) -> Request:
         """The request with the fields given. ValueError if its guidance is fixed."""
-        request, fixed = replace(self.request, **given), self.request.guidance_scale
+        request, fixed = self.request.changed(**given), self.request.guidance_scale
         if self.distilled and request.guidance_scale != fixed:
             raise ValueError(
                 f"{self.transformer} has its guidance folded in: its guidance_scale is "

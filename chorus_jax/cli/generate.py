@@ -15,6 +15,7 @@ from chorus_jax.cli.outputs import Output
 from chorus_jax.cli.progress import Bars
 from chorus_jax.engine import Engine, Pipeline
 from chorus_jax.families.registry import family_of
+from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
 
 
@@ -119,10 +120,16 @@ def cleanups_of(run: Run) -> list[Callable[[], None]]:
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a request that are among the options and were given."""
+    """The fields of a request that were given; reads the images that are."""
     fields = {field.name for field in dataclasses.fields(Request)}
     fields -= {"prompt", "seed"}
-    return {k: v for k, v in vars(options).items() if k in fields and v is not None}
+    values = vars(options)
+    chosen = {k: v for k, v in values.items() if k in fields and v is not None}
+    if options.image is not None:
+        chosen["inputs"] = InputMedia.read(options.image, options.last_image)
+    elif options.last_image is not None:
+        raise ValueError("--last-image goes with --image: give the first one too")
+    return chosen
 
 
 def make_mesh(sizes: tuple[int, int, int] | None) -> Any:

@@ -32,7 +32,7 @@ def add_generate(commands: Any) -> None:
 
 
 def add_what(make: argparse.ArgumentParser) -> None:
-    """Prompts and seeds."""
+    """Prompts, seeds and images."""
     group = make.add_argument_group("what to make")
     group.add_argument("prompt", metavar="PROMPT", nargs="*", help="one video per seed")
     group.add_argument(
@@ -53,6 +53,12 @@ def add_what(make: argparse.ArgumentParser) -> None:
         help="videos per prompt, with seeds that follow --seed (default: 1)",
     )
     group.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
+    group.add_argument(
+        "--image", metavar="FILE", type=Path, help="first frame, of image-to-video"
+    )
+    group.add_argument(
+        "--last-image", metavar="FILE", type=Path, help="last frame (default: any)"
+    )
 
 
 def add_model(make: argparse.ArgumentParser) -> None:
@@ -90,6 +96,13 @@ def add_sampling(make: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--guidance-scale", metavar="X", type=float, help="up to 1 is none"
     )
+    for name in ("high", "low"):
+        group.add_argument(
+            f"--guidance-scale-{name}",
+            metavar="X",
+            type=float,
+            help=f"in {name}-noise steps, of models with two transformers",
+        )
     group.add_argument("--frames", metavar="N", type=int)
     group.add_argument("--height", metavar="N", type=int, help="pixels")
     group.add_argument("--width", metavar="N", type=int, help="pixels")

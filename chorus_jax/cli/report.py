@@ -26,6 +26,7 @@ def chosen(choice: Choice, cache: str, step_cache: str | None) -> Iterator[str]:
         "sampling": sampling(request),
         "negative prompt": shortened(request.negative_prompt) or "none",
         "size": f"{size}, {choice.fps} per second",
+        **images(request),
         "cache": cache,
     }
     if step_cache is not None:
@@ -34,15 +35,31 @@ def chosen(choice: Choice, cache: str, step_cache: str | None) -> Iterator[str]:
         yield f"{name:16}{value}"
 
 
+def images(request: Request) -> dict[str, str]:
+    """A row on the images that the request came with, if any."""
+    if request.inputs is None:
+        return {}
+    pictures = (request.inputs.image, request.inputs.last_image)
+    sizes = [f"{x.shape[1]}x{x.shape[0]}" for x in pictures if x is not None]
+    return {"images": f"{' and '.join(sizes)} pixels, fitted to the video's size"}
+
+
 def sampling(request: Request) -> str:
     """Solver, shift, steps and guidance in words."""
     steps = f"{request.step_count} steps"
     if isinstance(request.steps, tuple):
         steps += f" at {', '.join(f'{sigma:g}' for sigma in request.steps)}"
-    guidance = (
-        f"guidance {request.guidance_scale:g}" if request.guided else "no guidance"
-    )
-    return f"{request.solver}, shift {request.shift:g}, {steps}, {guidance}"
+    return f"{request.solver}, shift {request.shift:g}, {steps}, {guidance(request)}"
+
+
+def guidance(request: Request) -> str:
+    """The scales of guidance in words."""
+    if not request.guided:
+        return "no guidance"
+    high, low = request.guidance_scales
+    if high == low:
+        return f"guidance {high:g}"
+    return f"guidance {high:g} at high noise and {low:g} at low noise"
 
 
 def shortened(text: str) -> str:
@@ -98,7 +115,7 @@ def described(choice: Choice, result: Result, *, seconds: bool) -> dict[str, Any
         del ledger["seconds"]
     return {
         "chorus_jax": chorus_jax.__version__,
-        "request": dataclasses.asdict(result.video.request),
+        "request": fields_of(result.video.request),
         "model": {
             "name": choice.folder.name,
             "family": card.family,
@@ -108,6 +125,15 @@ def described(choice: Choice, result: Result, *, seconds: bool) -> dict[str, Any
         "fps": choice.fps,
         "ledger": ledger,
     }
+
+
+def fields_of(request: Request) -> dict[str, Any]:
+    """The fields of a request for a file; of images their digest."""
+    names = [field.name for field in dataclasses.fields(request)]
+    fields = {name: getattr(request, name) for name in names}
+    if request.inputs is not None:
+        fields["inputs"] = request.inputs.digest
+    return fields
 
 
 def write(path: Path, choice: Choice, result: Result) -> None:

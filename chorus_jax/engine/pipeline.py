@@ -94,7 +94,7 @@ class Pipeline:
             ValueError: for a field that there is not, or an impossible value.
         """
         try:
-            return replace(self.defaults.request, prompt=prompt, **fields)
+            return self.defaults.request.changed(prompt=prompt, **fields)
         except TypeError as error:
             known = ", ".join(field.name for field in dataclasses.fields(Request))
             unknown = ", ".join(fields)

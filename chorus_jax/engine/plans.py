@@ -1,6 +1,7 @@
 """From a tier of a policy to what the loop runs, and from an entry to its source."""
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +32,23 @@ def planned(policy: Policy, tier: Tier, tiling: Tiling, split: int = 1) -> StepP
     return StepPlan.staged(
         policy.steps, first, last, region, keep=policy.keep, cache=policy.cache
     )
+
+
+def within_expert(plan: StepPlan, experts: Sequence[str]) -> StepPlan:
+    """The plan, or its steps with all tokens if its region outlasts a transformer.
+
+    What the region's tokens attend to is held by one transformer's layers, and what
+    shows the region, the source's velocity, is that at K1.
+
+    Args:
+        plan: what a tier runs.
+        experts: the transformer of each step.
+    """
+    regional = [stretch for stretch in plan.stretches if stretch.region is not None]
+    runs = [experts[stretch.first - 1 : stretch.last] for stretch in regional]
+    if all(len(set(names)) == 1 for names in runs):
+        return plan
+    return StepPlan.plain(plan.steps, plan.keep, plan.stretches[0].cache, plan.start)
 
 
 def region_plan(

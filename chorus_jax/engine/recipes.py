@@ -9,9 +9,11 @@ def recipe_of(request: Request, model: VideoModel) -> Recipe:
     """The recipe of a request to a model."""
     prints, schedule = dict(model.fingerprints), model.solver(request).schedule
     vae, text = prints.pop("vae"), prints.pop("text_encoder")
+    images = prints.pop("image_encoder", "")
+    several = len(model.transformers) > 1
     return Recipe(
         vae=vae,
-        # One transformer or several: all that is neither of these two.
+        # One transformer or several: all that is none of these.
         transformer=" ".join(prints[name] for name in sorted(prints)),
         text_encoder=f"{text} {model.tokenizer_fingerprint}",
         dtype=model.numerics,
@@ -19,9 +21,20 @@ def recipe_of(request: Request, model: VideoModel) -> Recipe:
         sigmas=schedule.sigmas,
         timesteps=schedule.timesteps,
         shift=request.shift,
-        guidance_scale=request.guidance_scale,
+        guidance_scale=request.guidance_scales[0],
         negative_prompt=request.negative_prompt if request.guided else "",
         frames=request.frames,
         height=request.height,
         width=request.width,
+        inputs=inputs_of(request, images),
+        experts=model.experts(request) if several else (),
+        guidance_scales=request.guidance_scales if several else (),
     )
+
+
+def inputs_of(request: Request, encoder: str) -> str:
+    """What tells the images of a request, and the encoder that reads them, from
+    others; "" without images."""
+    if request.inputs is None:
+        return ""
+    return f"{request.inputs.digest} {encoder}".rstrip()

@@ -3,7 +3,7 @@
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.given import Given
 from chorus_jax.engine.pipeline import Pipeline, timed
-from chorus_jax.engine.plans import planned, reached
+from chorus_jax.engine.plans import planned, reached, within_expert
 from chorus_jax.engine.prompt import Prompt
 from chorus_jax.engine.running import Hit
 from chorus_jax.engine.task import Task, seed_of
@@ -15,6 +15,7 @@ UNKEPT = "no near entry has the key steps it takes"
 SAME = "without a seed another video is wanted than the one of the same words"
 MADE = "without a seed another video is wanted than the one made from this source"
 UNUSED = "the given region was not used: no tier leaves steps for it"
+SWITCHED = "all tokens were run: the transformer changes within the region's steps"
 
 
 class Sources:
@@ -74,8 +75,12 @@ class Sources:
         given = None if region is None else Given.of(region, tiling, patch)
         tier = None if given is None else given.tier(tiers, entry.steps)
         if given is None or tier is None:
-            plan = planned(task.policy, tiers[-1], tiling, split)
+            tier, policy, mask = tiers[-1], task.policy, None
             reason = "" if given is None else UNUSED
-            return Hit(found, entry, tiers[-1], plan, reason=reason)
-        plan = planned(given.policy(task.policy), tier, tiling, split)
-        return Hit(found, entry, tier, plan, given.mask)
+        else:
+            policy, mask, reason = given.policy(task.policy), given.mask, ""
+        wanted = planned(policy, tier, tiling, split)
+        plan = within_expert(wanted, model.experts(task.request))
+        if plan != wanted:
+            mask, reason = None, SWITCHED
+        return Hit(found, entry, tier, plan, mask, reason)

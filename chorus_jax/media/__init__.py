@@ -1,1 +1,1 @@
-"""Videos as files."""
+"""Videos and images as files."""

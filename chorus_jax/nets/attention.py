@@ -1,13 +1,16 @@
 """Attention: the one door through which the video models attend.
 
-`implementation=None` takes the one that `choose` names for the platform; naming one
-means that one or an error. Nothing falls back in silence. The text encoders (short,
-biased a head or causal) and the VAE (one wide head) attend in their own files.
+`implementation=None` takes the one that `choose` names for the platform, with its
+reason; naming one means that one or an error. Nothing falls back in silence. The text
+encoders (short, biased a head or causal) and the VAE (one wide head) attend in their
+own files.
 
     chunked  plain XLA, a block of queries at a time: memory does not grow with n * m
     cudnn    fused attention of cuDNN through jax.nn (NVIDIA GPUs, 16-bit)
     splash   Pallas splash attention of the jax library (TPUs)
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +21,18 @@ from chorus_jax.devices import sharding
 from chorus_jax.nets.chunked_attention import chunked
 
 IMPLEMENTATIONS = ("chunked", "cudnn", "splash")
+
+
+class Choice(NamedTuple):
+    """What runs, and why.
+
+    Attributes:
+        name: an implementation; None where a kernel of ours is not taken.
+        reason: in words, for a log or a table.
+    """
+
+    name: str | None
+    reason: str
 
 
 def attention(
@@ -34,12 +49,15 @@ def attention(
     `jax.set_mesh` queries are split over heads, and over tokens if they divide; keys
     over heads.
     """
-    name = implementation or choose(sharding.platform(), query.dtype, bias is not None)
+    name = implementation
+    if name is None:
+        name = choose(sharding.platform(), query.dtype, bias is not None).name
     if name not in IMPLEMENTATIONS:
         raise ValueError(f"{implementation=} is none of {', '.join(IMPLEMENTATIONS)}")
     attend = {"chunked": chunked, "cudnn": cudnn, "splash": splash}[name]
     if jax.sharding.get_abstract_mesh().empty:
         return attend(query, key, value, bias)
+    check_heads(query.shape[2])
     rows = sharding.token_spec(("batch", "tokens", "heads", None), query.shape)
     columns = sharding.spec(("batch", None, "heads", None))
     bias_spec = None if bias is None else PartitionSpec(columns[0], None)
@@ -52,17 +70,33 @@ def attention(
     )(query, key, value, bias)
 
 
-def choose(platform: str, dtype: jnp.dtype, biased: bool) -> str:
+def check_heads(heads: int) -> None:
+    """ValueError unless the mesh in `jax.set_mesh` divides the heads."""
+    axis = sharding.RULES["heads"]
+    size = jax.sharding.get_abstract_mesh().shape[axis]
+    if heads % size:
+        raise ValueError(
+            f"attention of {heads} heads over {axis}={size} devices: each has whole "
+            "heads, so make a mesh whose size there divides them"
+        )
+
+
+def choose(platform: str, dtype: jnp.dtype, biased: bool) -> Choice:
     """The implementation taken on a platform.
 
     The vendor's kernels take no bias a key (cuDNN would want it as a full n x m array),
     and cuDNN takes 16-bit numbers only; those calls are `chunked`.
     """
-    if platform == "tpu" and not biased:
-        return "splash"
-    if platform == "gpu" and not biased and dtype.itemsize == 2:
-        return "cudnn"
-    return "chunked"
+    if platform == "cpu":
+        return Choice("chunked", "no kernel runs on a cpu")
+    vendor = {"tpu": "splash", "gpu": "cudnn"}.get(platform)
+    if vendor is None:
+        return Choice("chunked", f"no kernel is known for a {platform}")
+    if biased:
+        return Choice("chunked", f"{vendor} takes no bias")
+    if vendor == "cudnn" and dtype.itemsize != 2:
+        return Choice("chunked", f"cudnn takes 16-bit numbers, these are {dtype}")
+    return Choice(vendor, f"the {platform}'s own kernel")
 
 
 def cudnn(query: Array, key: Array, value: Array, bias: Array | None) -> Array:

@@ -7,6 +7,7 @@ models/clip/modeling_clip.py (CLIPTextModelWithProjection).
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,29 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
 
 # Configs older than huggingface/transformers#24773 say 2, whatever their end token is.
 LEGACY_EOS = 2
+
+
+@runtime_checkable
+class CLIPSizes(Protocol):
+    """Sizes of a layer of either tower."""
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def heads(self) -> int: ...
+
+    @property
+    def mlp_width(self) -> int: ...
+
+    @property
+    def activation(self) -> str: ...
+
+    @property
+    def epsilon(self) -> float: ...
+
+    @property
+    def dtype(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -128,7 +152,7 @@ class CLIPTextEncoder(nnx.Module):
 class Block(nnx.Module):
     """Self-attention and feed-forward, each on a normed input and added to it."""
 
-    def __init__(self, config: CLIPTextConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: CLIPSizes, *, rngs: nnx.Rngs):
         c, hidden, dtype = config.width, config.mlp_width, jnp.dtype(config.dtype)
         self.activation = ACTIVATIONS[config.activation]
         self.attn_norm = LayerNorm(c, epsilon=config.epsilon)
@@ -147,7 +171,7 @@ class Block(nnx.Module):
 class Attention(nnx.Module):
     """Self-attention; `seen` tells for each query which keys it attends to."""
 
-    def __init__(self, config: CLIPTextConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: CLIPSizes, *, rngs: nnx.Rngs):
         self.heads, c = config.heads, config.width
         dtype, into = jnp.dtype(config.dtype), ("width", "heads")
         self.q = Linear(c, c, axes=into, dtype=dtype, rngs=rngs)

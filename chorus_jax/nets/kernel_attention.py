@@ -1,13 +1,11 @@
 """Attention by our own Pallas kernels: of a region over all tiles, and over the text.
 
-They run on TPUs and GPUs, where they do not refuse the queries at hand (which is
-logged once), and wherever `kernels_pallas.dispatch.forced` names an implementation.
-Elsewhere, on CPUs, and everywhere under `with enabled(False):`, the plain path of
-`attention` runs. Attention of all tokens over each other is the vendor's.
+They run where they are faster than what they replace, the plain path of `attention`:
+`kernel_choice` says what runs and why. `implementation=` names one of a kernel's, and
+that one runs or raises. Attention of all tokens over each other is the vendor's.
 """
 
-import logging
-from functools import lru_cache
+from functools import partial
 from typing import Any
 
 import jax
@@ -16,49 +14,11 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Float32
 
 from chorus_jax.devices import sharding
-from chorus_jax.nets.attention import attention
-from kernels_pallas import dispatch
-from kernels_pallas.amplified_cross_attention.api import (
-    MOST_KEYS,
-    amplified_cross_attention,
-)
+from chorus_jax.nets.attention import attention, check_heads
+from chorus_jax.nets.kernel_choice import region_choice, text_choice
+from kernels_pallas.amplified_cross_attention.api import amplified_cross_attention
 from kernels_pallas.masked_region_attention.api import masked_region_attention
-from kernels_pallas.masked_region_attention.reference import Fresh
-
-REGION = "masked_region_attention"
-TEXT = "amplified_cross_attention"
-
-log = logging.getLogger(__name__)
-enabled = jax.make_user_context(default_value=True)
-
-
-def runs(kernel: str, query: Array) -> bool:
-    """Whether a kernel takes these queries, laid out as its own (those of REGION in
-    tiles); the plain path does otherwise."""
-    name, refusal = chosen(kernel, query)
-    if refusal is not None:
-        tell_once(f"{kernel}: {refusal}; the plain path runs, which is slower")
-    return name is not None
-
-
-def chosen(kernel: str, query: dispatch.Query) -> tuple[str | None, str | None]:
-    """The implementation that takes these queries, None for the plain path; and why the
-    platform's own does not, if there is one."""
-    if not enabled.value:
-        return None, None
-    if dispatch.forced.value is not None:
-        return dispatch.forced.value, None
-    name = dispatch.choose()
-    if name == "reference":
-        return None, None
-    reason = dispatch.refusal(kernel, name, query)
-    return (name, None) if reason is None else (None, f"{name!r} refuses {reason}")
-
-
-@lru_cache
-def tell_once(line: str) -> None:
-    """Logs a line: each layer of each program asks again."""
-    log.warning(line)
+from kernels_pallas.masked_region_attention.reference import Fresh, put
 
 
 def over_tiles(
@@ -67,36 +27,80 @@ def over_tiles(
     value: Float[Array, "b t s a d"],
     fresh: Fresh | None = None,
     bias: Float32[Array, "b t s"] | None = None,
+    *,
+    implementation: str | None = None,
 ) -> Float[Array, "b k s a d"]:
     """Attention of whole tiles over others, of which some are replaced first.
 
-    Under `jax.set_mesh` heads are split, and the tiles of queries if they divide.
+    `implementation` names one of the kernel's; None takes what `region_choice` says.
+    Under `jax.set_mesh` heads are split, and the tiles of queries.
     """
+    name = implementation or region_choice(query, key, bias is not None).name
+    if name is None:
+        return plain_tiles(query, key, value, fresh, bias)
 
-    def attend(
-        query: Array, key: Array, value: Array, fresh: Fresh | None, bias: Array | None
-    ) -> Array:
-        b, k = query.shape[:2]
-        every = jnp.broadcast_to(jnp.arange(k)[None], (b, k))
-        return masked_region_attention(
-            query, key, value, every, fresh=fresh, bias=bias
-        ).out
+    def attend(*operands: Any) -> Array:
+        query, key, value, fresh, bias = operands
+        options = {"fresh": fresh, "bias": bias, "implementation": name}
+        return masked_region_attention(query, key, value, **options).out
 
     if jax.sharding.get_abstract_mesh().empty:
         return attend(query, key, value, fresh, bias)
-    rows = sharding.token_spec(("batch", "tokens", None, "heads", None), query.shape)
+    return split_tiles(attend, query, key, value, fresh, bias)
+
+
+def split_tiles(
+    attend: Any,
+    query: Array,
+    key: Array,
+    value: Array,
+    fresh: Fresh | None,
+    bias: Array | None,
+) -> Array:
+    """Heads and tiles of queries split over the mesh.
+
+    Tiles of zeros fill up what does not divide: else all devices would compute all.
+    """
+    check_heads(query.shape[3])
+    k = query.shape[1]
+    split = jax.sharding.get_abstract_mesh().shape[sharding.RULES["tokens"]]
+    query = jnp.pad(query, ((0, 0), (0, -k % split), (0, 0), (0, 0), (0, 0)))
+    rows = sharding.spec(("batch", "tokens", None, "heads", None))
     columns = sharding.spec(("batch", None, None, "heads", None))
-    flat: Any = PartitionSpec(columns[0], None)
-    new = None
-    if fresh is not None:
-        new = jax.tree.map(lambda x: columns if x.ndim == 5 else flat, fresh)
-    biases = None if bias is None else PartitionSpec(columns[0], None, None)
-    return jax.shard_map(
+    batch = columns[0]
+    new: Any = (columns, columns, PartitionSpec(batch, None))
+    biases = None if bias is None else PartitionSpec(batch, None, None)
+    out = jax.shard_map(
         attend,
-        in_specs=(rows, columns, columns, new, biases),
+        in_specs=(rows, columns, columns, fresh and Fresh(*new), biases),
         out_specs=rows,
         check_vma=False,
     )(query, key, value, fresh, bias)
+    return out[:, :k]
+
+
+def plain_tiles(
+    query: Array,
+    key: Array,
+    value: Array,
+    fresh: Fresh | None,
+    bias: Array | None,
+) -> Array:
+    """Through the door of `attention`: the fresh tiles are written first."""
+    if fresh is not None:
+        write = partial(written, tiles=fresh.tiles)
+        key, value = write(key, new=fresh.key), write(value, new=fresh.value)
+    b, *_, a, d = query.shape
+    q, k, v = (x.reshape(b, -1, a, d) for x in (query, key, value))
+    offset = None if bias is None else bias.reshape(b, -1)
+    return attention(q, k, v, offset).reshape(query.shape)
+
+
+def written(x: Array, tiles: Array, new: Array) -> Array:
+    """Tiles replaced, the heads side by side: a TPU would lay out an axis of heads in
+    another way, and copy."""
+    merged = lambda x: x.reshape(*x.shape[:3], -1)
+    return put(merged(x), tiles, merged(new)).reshape(x.shape)
 
 
 def over_text(
@@ -106,31 +110,36 @@ def over_text(
     bias: Float[Array, "b m"],
     gains: tuple[Float[Array, "b m"], Float[Array, " b"]] | None,
     residual: Float[Array, "b n a d"] | None,
+    *,
+    implementation: str | None = None,
 ) -> Float[Array, "b n a d"]:
     """Attention over the text, its keys and output amplified, plus the residual.
 
+    `implementation` names one of the kernel's; None takes what `text_choice` says.
     Under `jax.set_mesh` heads are split, and the queries if they divide.
-    The plain path where the kernel does not run, or the keys are too many for it.
     """
     operands = (query, key, value, bias, gains, residual)
-    if not runs(TEXT, query) or key.shape[1] > MOST_KEYS:
-        return plain(*operands)
+    name = implementation or text_choice(query, key).name
+    if name is None:
+        return plain_text(*operands)
+    attend = partial(amplified, name)
     if jax.sharding.get_abstract_mesh().empty:
-        return amplified(*operands)
+        return attend(*operands)
+    check_heads(query.shape[2])
     rows = sharding.token_spec(("batch", "tokens", "heads", None), query.shape)
     columns = sharding.spec(("batch", None, "heads", None))
     flat = PartitionSpec(columns[0], None)
     scales = None if gains is None else (flat, PartitionSpec(columns[0]))
     more = None if residual is None else rows
     return jax.shard_map(
-        amplified,
+        attend,
         in_specs=(rows, columns, columns, flat, scales, more),
         out_specs=rows,
         check_vma=False,
     )(*operands)
 
 
-def plain(
+def plain_text(
     query: Array,
     key: Array,
     value: Array,
@@ -148,8 +157,9 @@ def plain(
     return out if residual is None else out + residual
 
 
-@jax.custom_vjp
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
 def amplified(
+    implementation: str,
     query: Array,
     key: Array,
     value: Array,
@@ -168,17 +178,18 @@ def amplified(
         key_gain=single(of_keys),
         output_gain=single(of_output),
         residual=residual,
+        implementation=implementation,
     )
 
 
-def kept(*operands: Array | tuple | None) -> tuple[Array, tuple]:
+def kept(implementation: str, *operands: Any) -> tuple[Array, tuple]:
     """The output, and what its gradient needs."""
-    return amplified(*operands), operands
+    return amplified(implementation, *operands), operands
 
 
-def backward(operands: tuple, cotangent: Array) -> tuple:
+def backward(implementation: str, operands: tuple, cotangent: Array) -> tuple:
     """Cotangents of all operands."""
-    return jax.vjp(plain, *operands)[1](cotangent)
+    return jax.vjp(plain_text, *operands)[1](cotangent)
 
 
 amplified.defvjp(kept, backward)

@@ -38,14 +38,11 @@ WANTED: dict[str, Wanted] = {}
 TRITON: dict[str, GpuBlock] = {}
 
 
-def fitted(
-    kind: str, rows: int | None, keys: int, heads: int, width: int, itemsize: int
-) -> Block:
-    """The block on a device kind; `rows` are given where they are those of a tile."""
+def fitted(kind: str, keys: int, heads: int, width: int, itemsize: int) -> Block:
+    """The block on a device kind."""
     wanted = WANTED.get(kind, DEFAULT)
-    rows = wanted.rows if rows is None else rows
-    column = (6 * rows + 4 * keys) * width * itemsize
-    return Block(rows, together(heads, width, max(1, wanted.bytes // column)))
+    column = (6 * wanted.rows + 4 * keys) * width * itemsize
+    return Block(wanted.rows, together(heads, width, max(1, wanted.bytes // column)))
 
 
 def together(heads: int, width: int, most: int) -> int:

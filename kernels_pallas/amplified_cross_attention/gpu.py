@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from kernels_pallas import dispatch, gpu_block, triton_softmax
 from kernels_pallas.amplified_cross_attention import blocks
-from kernels_pallas.amplified_cross_attention.reference import Region, Text
+from kernels_pallas.amplified_cross_attention.reference import Text
 from kernels_pallas.gpu_block import GpuBlock
 
 refusal = triton_softmax.refusal
@@ -25,7 +25,6 @@ def attend(
     query: Float[Array, "b n a d"],
     text: Text,
     residual: Float[Array, "b n a d"] | None,
-    region: Region | None,
     interpret: bool = False,
     block: GpuBlock | None = None,
 ) -> Float[Array, "b n a d"]:
@@ -34,18 +33,13 @@ def attend(
     if block is None:
         kind, itemsize = dispatch.device()[1], query.dtype.itemsize
         block = gpu_block.fitted(blocks.TRITON, kind, itemsize)
-    operands, aliases, rows, size = [query, *text], {}, n, 0
+    operands = [query, *text]
     if residual is not None:
         operands.append(residual)
-    if region is not None:
-        rows, size = region.active.shape[1] * region.size, region.size
-        operands += [region.active.astype(jnp.int32), region.out]
-        aliases = {len(operands) - 1: 0}
     return pl.pallas_call(
-        partial(kernel, block, size, residual is not None),
+        partial(kernel, block, residual is not None),
         out_shape=jax.ShapeDtypeStruct(query.shape, query.dtype),
-        grid=triton_softmax.grid(rows, block, a, b),
-        input_output_aliases=aliases,
+        grid=triton_softmax.grid(n, block, a, b),
         compiler_params=triton_softmax.parameters(block),
         interpret=interpret,
         name="amplified_cross_attention",
@@ -54,7 +48,6 @@ def attend(
 
 def kernel(
     block: GpuBlock,
-    size: int,
     added: bool,
     query: Any,
     key: Any,
@@ -67,10 +60,7 @@ def kernel(
     """A block of queries of a head over the text."""
     i, head, row = (pl.program_id(axis) for axis in range(3))
     place = i * block.query + jnp.arange(block.query)
-    at, there, m = place, place < query.shape[1], key.shape[1]
-    if size:
-        active = rest[1] if added else rest[0]
-        at, there = triton_softmax.tile_rows(active, row, place, size, active.shape[1])
+    there, m = place < query.shape[1], key.shape[1]
 
     def keys(j: Any) -> triton_softmax.Keys:
         where = j * block.key + jnp.arange(block.key)
@@ -84,10 +74,10 @@ def kernel(
             read(key), read(value), factor[None, :], offset * base
         )
 
-    steps = jnp.where(there.astype(jnp.int32).max() > 0, pl.cdiv(m, block.key), 0)
-    x = triton_softmax.read(query, row, at, head, there)
+    x = triton_softmax.read(query, row, place, head, there)
+    steps = pl.cdiv(m, block.key)
     found = triton_softmax.attend(x, keys, steps)[0] * output_gain[row]
     if added:
-        more = triton_softmax.read(rest[0], row, at, head, there)
+        more = triton_softmax.read(rest[0], row, place, head, there)
         found = found + more.astype(jnp.float32)
-    triton_softmax.write(rest[-1], row, at, head, there, found)
+    triton_softmax.write(rest[-1], row, place, head, there, found)

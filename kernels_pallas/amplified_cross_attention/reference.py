@@ -1,12 +1,12 @@
 """Amplified cross-attention in plain jnp: the definition of the kernel.
 
-Letters: b batch, n video tokens, m text tokens, a heads, d head width, k active tiles.
+Letters: b batch, n video tokens, m text tokens, a heads, d head width.
 """
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Float32
 
 from kernels_pallas.products import exact
 
@@ -22,20 +22,10 @@ class Text(NamedTuple):
     output_gain: Float32[Array, " b"]
 
 
-class Region(NamedTuple):
-    """Tiles of `size` tokens that are run (negative: padding), and the buffer into
-    which their outputs are written."""
-
-    active: Int[Array, "b k"]
-    size: int
-    out: Float[Array, "b n a d"]
-
-
 def attend(
     query: Float[Array, "b n a d"],
     text: Text,
     residual: Float[Array, "b n a d"] | None,
-    region: Region | None,
     interpret: bool = False,
 ) -> Float[Array, "b n a d"]:
     """residual + output_gain softmax(gain query key^T / sqrt(d) + bias) value."""
@@ -64,16 +54,4 @@ def attend(
     out = out * text.output_gain[:, None, None, None]
     if residual is not None:
         out = out + residual.astype(jnp.float32)
-    out = out.astype(query.dtype)
-    return out if region is None else put(region, out)
-
-
-def put(region: Region, out: Float[Array, "b n a d"]) -> Float[Array, "b n a d"]:
-    """The region's buffer with the active tiles replaced by those of `out`."""
-    b, n, a, d = out.shape
-    tiles = n // region.size
-    place = jnp.where(region.active < 0, tiles, region.active)
-    chosen = jnp.zeros((b, tiles), bool)
-    chosen = chosen.at[jnp.arange(b)[:, None], place].set(True, mode="drop")
-    chosen = jnp.repeat(chosen, region.size, axis=1)[..., None, None]
-    return jnp.where(chosen, out, region.out)
+    return out.astype(query.dtype)

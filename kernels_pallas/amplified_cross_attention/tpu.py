@@ -1,13 +1,13 @@
 """Amplified cross-attention in Pallas for TPUs (Mosaic TPU).
 
-Arrays are seen as [b, t, s, a * d]: a head is a column of lanes, so that nothing is
+Arrays are seen as [b, n, a * d]: a head is a column of lanes, so that nothing is
 transposed. A grid step has all keys of some heads on the chip, so its softmax is a
 plain one, in base 2; gain and bias are one row each, applied to the logits.
 """
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,108 +17,47 @@ from jaxtyping import Array, Float, Float32
 
 from kernels_pallas import dispatch, mosaic
 from kernels_pallas.amplified_cross_attention import blocks
-from kernels_pallas.amplified_cross_attention.reference import Region, Text
+from kernels_pallas.amplified_cross_attention.reference import Text
 from kernels_pallas.products import LOWEST, exact
 
 refusal = mosaic.refusal
-
-
-class Plan(NamedTuple):
-    """The sizes of a call; `active` is the number of tiles, None without a region."""
-
-    block: blocks.Block
-    width: int
-    residual: bool
-    active: int | None
-
-    @property
-    def lanes(self) -> int:
-        """Columns of a block."""
-        return self.block.heads * self.width
 
 
 def attend(
     query: Float[Array, "b n a d"],
     text: Text,
     residual: Float[Array, "b n a d"] | None,
-    region: Region | None,
     interpret: bool = False,
     block: blocks.Block | None = None,
 ) -> Float[Array, "b n a d"]:
     """As the reference; `block` from the table unless given."""
     b, n, a, d = query.shape
-    rows, active = None, None
-    if region is not None:
-        rows, active = region.size, region.active.shape[1]
+    m = text.key.shape[1]
     if block is None:
-        kind, m = dispatch.device()[1], text.key.shape[1]
-        block = blocks.fitted(kind, rows, m, a, d, query.dtype.itemsize)
-    plan = Plan(block, d, residual is not None, active)
-    out = call(plan, query, text, residual, region, interpret)
-    return out.reshape(query.shape)
-
-
-def call(
-    plan: Plan,
-    query: Array,
-    text: Text,
-    residual: Array | None,
-    region: Region | None,
-    interpret: bool,
-) -> Array:
-    """The outputs, seen as the queries are."""
-    b, n, a, d = query.shape
-    tiles = lambda x: x.reshape(b, -1, n if region is None else region.size, a * d)
-    ids = jnp.zeros(1, jnp.int32)
-    if region is not None:
-        ids = region.active.astype(jnp.int32).reshape(-1)
-    columns, m = a // plan.block.heads, text.key.shape[1]
-    steps = pl.cdiv(n, plan.block.rows) if plan.active is None else plan.active
-    rows = pl.BlockSpec((1, 1, plan.block.rows, plan.lanes), partial(query_at, plan))
-    keys = pl.BlockSpec((1, m, plan.lanes), lambda b, a, i, ids: (b, 0, a))
-    numbers = pl.BlockSpec((1, 3, m), lambda b, a, i, ids: (b, 0, 0))
-    operands = [tiles(query), *(x.reshape(b, m, -1) for x in text[:2])]
-    operands.append(numbers_of(text, d))
+        kind = dispatch.device()[1]
+        block = blocks.fitted(kind, m, a, d, query.dtype.itemsize)
+    merged = lambda x: x.reshape(*x.shape[:2], a * d)
+    lanes = block.heads * d
+    rows = pl.BlockSpec((1, block.rows, lanes), lambda b, a, i: (b, i, a))
+    keys = pl.BlockSpec((1, m, lanes), lambda b, a, i: (b, 0, a))
+    numbers = pl.BlockSpec((1, 3, m), lambda b, a, i: (b, 0, 0))
+    operands = [*map(merged, (query, *text[:2])), numbers_of(text, d)]
     specs = [rows, keys, keys, numbers]
     if residual is not None:
-        operands.append(tiles(residual))
+        operands.append(merged(residual))
         specs.append(rows)
-    aliases, scratch, out_spec = {}, [], rows
-    if region is not None:
-        operands.append(tiles(region.out))
-        out_spec = pl.BlockSpec(memory_space=pl.ANY)
-        specs.append(out_spec)
-        aliases = {len(operands): 0}
-        here = pltpu.VMEM((plan.block.rows, plan.lanes), query.dtype)
-        scratch = [here, pltpu.SemaphoreType.DMA]
-    return pl.pallas_call(
-        partial(kernel, plan),
+    out = pl.pallas_call(
+        partial(kernel, block.heads, d),
         out_shape=jax.ShapeDtypeStruct(operands[0].shape, query.dtype),
-        grid_spec=pltpu.PrefetchScalarGridSpec(
-            num_scalar_prefetch=1,
-            grid=(b, columns, steps),
-            in_specs=specs,
-            out_specs=out_spec,
-            scratch_shapes=scratch,
-        ),
-        input_output_aliases=aliases,
-        compiler_params=pltpu.CompilerParams(
-            dimension_semantics=("parallel", "parallel", "arbitrary")
-        ),
-        cost_estimate=cost(plan, query, m),
+        grid=(b, a // block.heads, pl.cdiv(n, block.rows)),
+        in_specs=specs,
+        out_specs=rows,
+        compiler_params=pltpu.CompilerParams(dimension_semantics=("parallel",) * 3),
+        cost_estimate=cost(query, m, residual is not None),
         interpret=pltpu.InterpretParams() if interpret else False,
         name="amplified_cross_attention",
-    )(ids, *operands)
-
-
-def query_at(plan: Plan, b: Any, a: Any, i: Any, ids: Any) -> tuple:
-    """Which block of the queries a step has: rows, or an active tile.
-
-    At padding it stays at tile 0, so that nothing more is copied.
-    """
-    if plan.active is None:
-        return b, 0, i, a
-    return b, jnp.maximum(ids[b * plan.active + i], 0), 0, a
+    )(*operands)
+    return out.reshape(query.shape)
 
 
 def numbers_of(text: Text, width: int) -> Float32[Array, "b 3 m"]:
@@ -129,59 +68,31 @@ def numbers_of(text: Text, width: int) -> Float32[Array, "b 3 m"]:
     return jnp.stack([text.gain * (width**-0.5 * base), text.bias * base, gain], axis=1)
 
 
-def cost(plan: Plan, query: Array, m: int) -> pl.CostEstimate:
-    """Operations and bytes when no tile is padding."""
+def cost(query: Array, m: int, added: bool) -> pl.CostEstimate:
+    """Operations and bytes over m keys, with a residual or without."""
     b, n, a, d = query.shape
-    rows = n if plan.active is None else plan.active * plan.block.rows
-    arrays = 3 if plan.residual else 2
+    rows = (3 if added else 2) * n + 2 * m
     return pl.CostEstimate(
-        flops=4 * b * rows * m * a * d,
-        transcendentals=b * rows * m * a,
-        bytes_accessed=b * a * d * query.dtype.itemsize * (arrays * rows + 2 * m),
+        flops=4 * b * n * m * a * d,
+        transcendentals=b * n * m * a,
+        bytes_accessed=b * a * d * query.dtype.itemsize * rows,
     )
 
 
 def kernel(
-    plan: Plan, ids: Any, query: Any, key: Any, value: Any, numbers: Any, *rest: Any
+    heads: int, width: int, query: Any, key: Any, value: Any, numbers: Any, *rest: Any
 ) -> None:
-    """A block of queries of some heads."""
-    residual = rest[0] if plan.residual else None
-    if plan.active is None:
-        run(plan, query, key, value, numbers, residual, rest[-1].at[0, 0])
-        return
-    out, here, sent = rest[-3:]
-    b, a, i = (pl.program_id(axis) for axis in range(3))
-    tile = ids[b * plan.active + i]
-    columns = pl.ds(pl.multiple_of(a * plan.lanes, plan.lanes), plan.lanes)
-    if plan.lanes == out.shape[-1]:
-        columns = slice(None)
-
-    @pl.when(tile >= 0)
-    def _() -> None:
-        run(plan, query, key, value, numbers, residual, here)
-        copy = pltpu.make_async_copy(here, out.at[b, tile, :, columns], sent)
-        copy.start()
-        copy.wait()
-
-
-def run(
-    plan: Plan, query: Any, key: Any, value: Any, numbers: Any, residual: Any, out: Any
-) -> None:
-    """The outputs of a block of queries."""
+    """A block of queries of some heads; the rest is a residual, if any, and outputs."""
+    *residual, out = rest
     factor, offset, gain = numbers[0, 0:1], numbers[0, 1:2], numbers[0, 2:3, 0:1]
-    for head in range(plan.block.heads):
-        of_head = slice(head * plan.width, (head + 1) * plan.width)
-        found = one_head(
-            query[0, 0, :, of_head],
-            key[0, :, of_head],
-            value[0, :, of_head],
-            factor,
-            offset,
-        )
+    for head in range(heads):
+        of_head = slice(head * width, (head + 1) * width)
+        q, k, v = (x[0, :, of_head] for x in (query, key, value))
+        found = one_head(q, k, v, factor, offset)
         found = found * jnp.broadcast_to(gain, found.shape)
-        if residual is not None:
-            found = found + residual[0, 0, :, of_head].astype(jnp.float32)
-        out[:, of_head] = found.astype(out.dtype)
+        if residual:
+            found = found + residual[0][0, :, of_head].astype(jnp.float32)
+        out[0, :, of_head] = found.astype(out.dtype)
 
 
 def one_head(

@@ -1,1 +1,1 @@
-"""Queries of the active tiles over the keys of all tiles, buffers written in place."""
+"""Queries of the active tiles over the keys of all tiles, some of them fresh."""

@@ -7,8 +7,9 @@ from typing import NamedTuple
 from kernels_pallas.gpu_block import GpuBlock
 
 LANES = 128
-# Each tile of a block is a copy of its own, with its own semaphore.
-MOST_TILES = 16
+# Named tiles of queries are fetched one by one, each as an operand of its own; those of
+# a block of keys are put together one by one.
+MOST_TILES = 24
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Tiles(NamedTuple):
 
 
 # Of bfloat16 heads that fill one group of lanes; of others `shrunk`.
-DEFAULT = Rows(1024, 1664)
+DEFAULT = Rows(832, 2520)
 # By device kind, from `python -m benchmarks.kernels.tune`.
 ROWS: dict[str, Rows] = {}
 
@@ -39,12 +40,13 @@ ROWS: dict[str, Rows] = {}
 TRITON: dict[str, GpuBlock] = {}
 
 
-def fitted(kind: str, weight: int, size: int, active: int, listed: int) -> Tiles:
-    """Tiles a block on a device kind, for tiles of `size` tokens; see `weight`."""
+def fitted(kind: str, weight: int, size: int, active: int, count: int) -> Tiles:
+    """Tiles per block on a device kind, of so many active ones over `count` of keys,
+    of `size` tokens; see `weight`."""
     rows = shrunk(ROWS.get(kind, DEFAULT), weight)
     return Tiles(
         min(active, MOST_TILES, max(1, rows.query // size)),
-        dividing(listed, min(MOST_TILES, max(1, rows.key // size))),
+        dividing(count, min(MOST_TILES, max(1, rows.key // size))),
     )
 
 

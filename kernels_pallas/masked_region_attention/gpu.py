@@ -3,7 +3,7 @@
 A program has a block of the rows of all active tiles, which need not be whole tiles, so
 that no tile size wastes any. Only Triton's own language is made here: on Hopper its
 compiler should take the matrix instructions of warp groups, which has not been looked
-at. It is not asked for the tensor memory accelerator, which cannot read scattered rows.
+at.
 """
 
 import math
@@ -29,18 +29,15 @@ def attend(
     query: Float[Array, "b q s a d"],
     key: Float[Array, "b t s a d"],
     value: Float[Array, "b t s a d"],
-    active: Int[Array, "b k"],
+    active: Int[Array, "b k"] | None,
     fresh: Fresh | None,
-    out: Float[Array, "b q s a d"],
     bias: Float32[Array, "b t s"] | None,
-    listed: Int[Array, "b u"] | None,
     logsumexp: bool,
     interpret: bool = False,
     block: GpuBlock | None = None,
 ) -> Attended:
     """As the reference; `block` from the table unless given."""
-    b, _, s, a, d = query.shape
-    k, count = active.shape[1], key.shape[1]
+    b, k, s, a, d = query.shape
     if block is None:
         kind, itemsize = dispatch.device()[1], query.dtype.itemsize
         block = gpu_block.fitted(blocks.TRITON, kind, itemsize)
@@ -48,56 +45,52 @@ def attend(
         key = written(key, fresh.key, fresh.tiles, interpret)
         value = written(value, fresh.value, fresh.tiles, interpret)
     rows = lambda x: x.reshape(b, -1, a, d)
-    operands = [rows(query), rows(key), rows(value), active.astype(jnp.int32)]
+    operands = [rows(query), rows(key), rows(value)]
+    if active is not None:
+        operands.append(active.astype(jnp.int32))
+        k = active.shape[1]
     if bias is not None:
         operands.append(bias.reshape(b, -1))
-    if listed is not None:
-        operands.append(listed.astype(jnp.int32))
-        count = listed.shape[1]
-    shapes = [jax.ShapeDtypeStruct((b, query.shape[1] * s, a, d), out.dtype)]
+    shapes = [jax.ShapeDtypeStruct((b, k * s, a, d), query.dtype)]
     if logsumexp:
         shapes.append(jax.ShapeDtypeStruct((b, k * s, a), jnp.float32))
-    given = (bias is not None, listed is not None, logsumexp)
+    given = (active is not None, bias is not None, logsumexp)
     found = pl.pallas_call(
-        partial(kernel, block, s, count, given),
+        partial(kernel, block, s, given),
         out_shape=shapes,
         grid=triton_softmax.grid(k * s, block, a, b),
-        input_output_aliases={len(operands): 0},
         compiler_params=triton_softmax.parameters(block),
         interpret=interpret,
         name="masked_region_attention",
-    )(*operands, rows(out))
+    )(*operands)
     total = found[1].reshape(b, k, s, a) if logsumexp else None
-    return Attended(found[0].reshape(query.shape), key, value, total)
+    return Attended(found[0].reshape(b, k, s, a, d), key, value, total)
 
 
 def kernel(
     block: GpuBlock,
     size: int,
-    count: int,
     given: tuple[bool, bool, bool],
     query: Any,
     key: Any,
     value: Any,
-    active: Any,
     *rest: Any,
 ) -> None:
     """A block of queries of a head over all keys."""
-    biased, chosen, summed = given
+    named, biased, summed = given
     refs = list(rest)
+    active = refs.pop(0) if named else None
     bias = refs.pop(0) if biased else None
-    listed = refs.pop(0) if chosen else None
-    out = refs[1]
+    out, count = refs[0], key.shape[1]
     i, head, row = (pl.program_id(axis) for axis in range(3))
     place = i * block.query + jnp.arange(block.query)
-    k = active.shape[1]
-    at, there = triton_softmax.tile_rows(active, row, place, size, k)
+    at, there = place, place < out.shape[1]
+    if named:
+        at, there = triton_softmax.tile_rows(active, row, place, size)
 
     def keys(j: Any) -> triton_softmax.Keys:
         where = j * block.key + jnp.arange(block.key)
-        inside = where < count * size
-        if listed is not None:
-            where, inside = triton_softmax.tile_rows(listed, row, where, size, count)
+        inside = where < count
         read = lambda ref: triton_softmax.read(ref, row, where, head, inside)
         offset = jnp.where(inside, 0.0, -jnp.inf)
         if bias is not None:
@@ -106,15 +99,17 @@ def kernel(
         scale = query.shape[-1] ** -0.5 * base
         return triton_softmax.Keys(read(key), read(value), scale, offset * base)
 
-    # Padding comes last: a block that begins with it has nothing else.
+    # A block of padding alone costs nothing.
     some = there.astype(jnp.int32).max() > 0
-    steps = jnp.where(some, pl.cdiv(count * size, block.key), 0)
+    steps = jnp.where(some, pl.cdiv(count, block.key), 0)
     x = triton_softmax.read(query, row, at, head, there)
     found, total = triton_softmax.attend(x, keys, steps)
-    triton_softmax.write(out, row, at, head, there, found)
+    inside = place < out.shape[1]
+    found = jnp.where(there[:, None], found, 0.0)
+    triton_softmax.write(out, row, place, head, inside, found)
     if summed:
         total = jnp.where(there, total, -jnp.inf)
-        plgpu.store(refs[2].at[row, place, head], total, mask=place < k * size)
+        plgpu.store(refs[1].at[row, place, head], total, mask=inside)
 
 
 def written(

@@ -1,7 +1,7 @@
 """Masked region attention in plain jnp: the definition of the kernel.
 
 Letters: b batch, q tiles of queries, t tiles of keys, s tokens in a tile, a heads,
-d head width; k active tiles, j fresh tiles, u listed tiles.
+d head width; k active tiles, j fresh tiles.
 """
 
 from typing import NamedTuple
@@ -21,10 +21,17 @@ class Fresh(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """The output, the keys and values it came from, and each query's logarithm of its
-    sum of weights, minus infinity at padding, if it was asked for."""
+    """Attention of some tiles.
 
-    out: Float[Array, "b q s a d"]
+    Attributes:
+        out: of the active tiles, in their order; zeros at padding.
+        key: the keys that were attended to, fresh ones among them.
+        value: their values.
+        logsumexp: each query's logarithm of its sum of weights, minus infinity at
+            padding; None unless it was asked for.
+    """
+
+    out: Float[Array, "b k s a d"]
     key: Float[Array, "b t s a d"]
     value: Float[Array, "b t s a d"]
     logsumexp: Float32[Array, "b k s a"] | None
@@ -34,11 +41,9 @@ def attend(
     query: Float[Array, "b q s a d"],
     key: Float[Array, "b t s a d"],
     value: Float[Array, "b t s a d"],
-    active: Int[Array, "b k"],
+    active: Int[Array, "b k"] | None,
     fresh: Fresh | None,
-    out: Float[Array, "b q s a d"],
     bias: Float32[Array, "b t s"] | None,
-    listed: Int[Array, "b u"] | None,
     logsumexp: bool,
     interpret: bool = False,
 ) -> Attended:
@@ -46,32 +51,27 @@ def attend(
     if fresh is not None:
         key = put(key, fresh.tiles, fresh.key)
         value = put(value, fresh.tiles, fresh.value)
-    keys, values = key, value
     offset = jnp.zeros(key.shape[:3], jnp.float32) if bias is None else bias
-    if listed is not None:
-        there = (listed >= 0)[..., None]
-        offset = jnp.where(there, take(offset, listed), -jnp.inf)
-        # A tile that is not listed may hold anything, nan too.
-        keys, values = (
-            jnp.where(there[..., None, None], take(x, listed), jnp.zeros((), x.dtype))
-            for x in (key, value)
-        )
-    found, total = softmax(take(query, active), keys, values, offset)
-    total = jnp.where((active >= 0)[..., None, None], total, -jnp.inf)
-    found = put(out, active, found.astype(out.dtype))
-    return Attended(found, key, value, total if logsumexp else None)
+    taken = query if active is None else take(query, active)
+    out, total = softmax(taken, key, value, offset)
+    if active is not None:
+        there = (active >= 0)[..., None, None]
+        out = jnp.where(there[..., None], out, 0.0)
+        total = jnp.where(there, total, -jnp.inf)
+    out = out.astype(query.dtype)
+    return Attended(out, key, value, total if logsumexp else None)
 
 
 def softmax(
     query: Float[Array, "b k s a d"],
-    key: Float[Array, "b u s a d"],
-    value: Float[Array, "b u s a d"],
-    offset: Float32[Array, "b u s"],
+    key: Float[Array, "b t s a d"],
+    value: Float[Array, "b t s a d"],
+    offset: Float32[Array, "b t s"],
 ) -> tuple[Float32[Array, "b k s a d"], Float32[Array, "b k s a"]]:
     """Outputs in float32, and the logarithm of each query's sum of weights."""
     precision = exact(query.dtype)
     logits = jnp.einsum(
-        "bksad,buzad->bksauz",
+        "bksad,btzad->bksatz",
         query,
         key,
         precision=precision,
@@ -84,7 +84,7 @@ def softmax(
     weights = jnp.exp(logits - highest)
     total = weights.sum((-2, -1))
     out = jnp.einsum(
-        "bksauz,buzad->bksad",
+        "bksatz,btzad->bksad",
         weights.astype(value.dtype),
         value,
         precision=precision,

@@ -91,13 +91,13 @@ def folder(diffusers_folder, tmp_path):
 
 @pytest.fixture(scope="session")
 def kinds():
-    """The parts of Wan; where the original layout tells no sizes, they are tiny."""
+    """The parts of Wan 2.1; where the original layout tells no sizes, they are tiny."""
     tiny = {
         "transformer": tiny_transformer,
         "vae": tiny_vae,
         "text_encoder": tiny_text,
     }
-    return WAN | {name: _sized(WAN[name], size) for name, size in tiny.items()}
+    return {name: _sized(WAN[name], size) for name, size in tiny.items()}
 
 
 def _sized(kind, config):

@@ -51,8 +51,8 @@ def test_other_pipeline(folder):
 
 
 def test_pipeline_with_more_parts(folder):
-    index(folder, transformer_2=["diffusers", "WanTransformer3DModel"])
-    with pytest.raises(ValueError, match="parts that are not known: transformer_2"):
+    index(folder, vace=["diffusers", "WanVACETransformer3DModel"])
+    with pytest.raises(ValueError, match="parts that are not known: vace"):
         open_source(folder)
 
 

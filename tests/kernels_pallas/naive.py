@@ -1,6 +1,5 @@
 """Attention in float64, one head of one row at a time: what the kernels are held to."""
 
-import jax.numpy as jnp
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings
 
@@ -29,14 +28,6 @@ def softmax(query, key, value, offset, gain=None):
             out[i] = weights @ value / weights.sum()
             total[i] = row.max() + np.log(weights.sum())
     return out, total
-
-
-def poison(shape, dtype, seed=0):
-    """A buffer of nan, which shows where it is read, and of numbers that all differ,
-    which show where they are moved."""
-    rng = np.random.default_rng(seed)
-    numbers = 1e4 * rng.standard_normal(shape)
-    return jnp.asarray(np.where(rng.random(shape) < 0.5, np.nan, numbers), dtype)
 
 
 def untouched(found, before, named):

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int
 
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.nets.attention import attention
-from chorus_jax.nets.kernel_attention import REGION, over_text, over_tiles, runs
+from chorus_jax.nets.kernel_attention import over_text, over_tiles
 from chorus_jax.nets.layers import Linear, RMSNorm
 from chorus_jax.nets.rotary import rotate
 from chorus_jax.nets.tokens import Tiling
@@ -96,8 +96,6 @@ class Alone(NamedTuple):
         if self.bias is None or self.size is None:
             return attention(query, *own, self.bias)
         tiles, key, value = (_tiled(x, self.size) for x in (query, *own))
-        if not runs(REGION, tiles):
-            return attention(query, *own, self.bias)
         bias = self.bias.reshape(*tiles.shape[:3]).astype(jnp.float32)
         return over_tiles(tiles, key, value, bias=bias).reshape(query.shape)
 
@@ -115,13 +113,9 @@ class HeldKeys(NamedTuple):
         """Attention of these queries."""
         size, heads = self.keys.key.shape[2], query.shape[2:]
         tiles, *new = (_tiled(x, size) for x in (query, *own))
-        if runs(REGION, tiles):
-            key, value = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
-            fresh = Fresh(new[0], new[1], self.active)
-            return over_tiles(tiles, key, value, fresh).reshape(query.shape)
-        keys = self.keys.written(self.active, own)
-        whole = (x.reshape(x.shape[0], -1, *query.shape[2:]) for x in keys)
-        return attention(query, *whole)
+        key, value = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
+        fresh = Fresh(new[0], new[1], self.active)
+        return over_tiles(tiles, key, value, fresh).reshape(query.shape)
 
 
 Around = Alone | HeldKeys

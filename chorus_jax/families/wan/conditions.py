@@ -30,12 +30,15 @@ class WanConditions(NamedTuple):
         times: modulation of all steps.
         rotary: positions of all tokens.
         guidance: the scale of each request; None without guidance.
+        images: patches of the channels that stand beside those of the noisy latents,
+            of all tokens; None in models without.
     """
 
     context: Context
     times: Times
     rotary: Float32[Array, "2 n r"]
     guidance: Float32[Array, " b"] | None
+    images: Float32[Array, "b n p"] | None = None
 
     @property
     def branches(self) -> int:

@@ -5,6 +5,7 @@ of the text in all layers, `times` (modulation of all steps). `WanForward` is on
 in pieces. Neither knows schedulers, requests or regions.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,8 +199,23 @@ class WanForward:
             patches = patches.reshape(len(patches), -1, patches.shape[-1])
         else:
             patches = to_patches(patches, self.model.config.patch)
+        patches = self.with_images(patches)
         tokens = constrain(self.model.patch(patches), "batch", "tokens", None)
         return self.rows(tokens)
+
+    def with_images(self, patches: Float[Array, "b n p"]) -> Float[Array, "b n q"]:
+        """The patches with the channels of the images behind their own, pixel by pixel
+        of the latents."""
+        images, tokens = self.conditions.images, self.tokens
+        if images is None:
+            return patches
+        if isinstance(tokens, TileTokens):
+            rows = jnp.arange(len(images))[:, None]
+            active = tokens.tiling.tiles(images)[rows, tokens.tiles]
+            images = active.reshape(len(images), -1, images.shape[-1])
+        cut = (*patches.shape[:2], math.prod(self.model.config.patch), -1)
+        parts = [x.reshape(cut) for x in (patches, images)]
+        return jnp.concatenate(parts, axis=-1).reshape(*cut[:2], -1)
 
     def blocks(
         self,

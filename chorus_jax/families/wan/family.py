@@ -15,19 +15,22 @@ from chorus_jax.devices.memory import check_memory
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.memory import least_memory
 from chorus_jax.families.wan.model import WanModel
-from chorus_jax.families.wan.sizes import PARTS, Sizes
+from chorus_jax.families.wan.parts import parts_of
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.variants import FPS, PUBLISHED, defaults_of
-from chorus_jax.nets.attention import choose
-from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
+from chorus_jax.nets.attention import Choice, choose
+from chorus_jax.nets.kernel_choice import REGION, TEXT, region_choice, text_choice
 from chorus_jax.request import Request
 
 GIB = 2**30
 
 
 class WanFamily:
-    """Wan 2.1 text-to-video (see `protocols.Family`)."""
+    """Wan 2.1 and 2.2 (see `protocols.Family`)."""
 
     name = "wan"
     fps = FPS
@@ -43,7 +46,7 @@ class WanFamily:
         """ValueError for sizes that do not divide, or not over the mesh, or for which
         there is too little memory."""
         sizes = Sizes.read(folder, transformer)
-        sizes.latent_shape(request)
+        sizes.check(request)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
         card = checkpoints.Card.read(folder)
@@ -55,29 +58,28 @@ class WanFamily:
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
-        card = checkpoints.Card.read(folder).of_family(self.name)
-        config = checkpoints.config_from(WanConfig, card.part(transformer).config)
-        return defaults_of(config, transformer, card.scheduler)
+        card = checkpoints.Card.read(folder)
+        sizes = Sizes.read(folder, transformer)
+        return defaults_of(sizes, transformer, card.scheduler)
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""
-        model = PARTS[TRANSFORMER][0].__name__
         return tuple(
             name
             for name, part in checkpoints.Card.read(folder).parts.items()
-            if part.model == model and name != TRANSFORMER
+            if part.model == WanDiT.__name__ and name not in (TRANSFORMER, LOW)
         )
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Each part's size, the memory of all, and what attends here."""
         sizes, total = Sizes.read(folder), 0
-        for name, (model, _) in PARTS.items():
+        for name, (model, _) in parts_of(checkpoints.Card.read(folder)).items():
             text, size = described(model, getattr(sizes, name))
             total += size
             yield name, text
         for name in self.distilled(folder):
             other = Sizes.read(folder, name).transformer
-            text, _ = described(PARTS[TRANSFORMER][0], other)
+            text, _ = described(WanDiT, other)
             yield name, f"{text} (in place of {TRANSFORMER})"
         yield "memory, weights only", f"{total / GIB:.3f} GiB"
         yield from attention_lines(sizes.transformer)
@@ -86,18 +88,18 @@ class WanFamily:
 def attention_lines(config: WanConfig) -> Iterator[tuple[str, str]]:
     """What attends here: over all tokens, of a region's tokens, over the text."""
     here, kind = sharding.platform(), jnp.dtype(config.dtype)
-    rows = (1, math.prod(config.tile), config.heads, config.head_width)
-    for name, kernel, biased in [
-        ("self", None, False),
-        ("region", REGION, False),
-        ("cross", TEXT, True),
+    heads = (config.heads, config.head_width)
+    rows = lambda *shape: jax.ShapeDtypeStruct((1, *shape, *heads), kind)
+    tile, tokens = rows(1, math.prod(config.tile)), rows(math.prod(config.tile))
+    for name, kernel, choice, biased in [
+        ("self", "", Choice(None, ""), False),
+        ("region", REGION, region_choice(tile, tile), False),
+        ("cross", TEXT, text_choice(tokens, rows(config.text_limit)), True),
     ]:
-        implementation, refusal = choose(here, kind, biased), None
-        if kernel is not None:
-            taken, refusal = chosen(kernel, jax.ShapeDtypeStruct(rows, kind))
-            implementation = f"{kernel} {taken!r}" if taken else implementation
-        why = f"; {kernel} {refusal}" if refusal else ""
-        yield f"{name}-attention", f"{implementation} ({here}, {kind}{why})"
+        plain = choose(here, kind, biased)
+        taken = f"{kernel} {choice.name!r}" if choice.name else plain.name
+        why = choice.reason or plain.reason
+        yield f"{name}-attention", f"{taken} ({here}, {kind}; {why})"
 
 
 def described(model: type, config: Any) -> tuple[str, int]:

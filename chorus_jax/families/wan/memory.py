@@ -3,7 +3,8 @@
 import math
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.families.wan.sizes import PARTS, Sizes, stored_names
+from chorus_jax.families.wan.parts import parts_of, stored_names
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.request import Request
 
 BYTES = {"bfloat16": 2, "float32": 4}
@@ -13,8 +14,8 @@ LATENTS = 3  # noise, the state and the velocity, in float32
 
 def least_memory(sizes: Sizes, card: Card, transformer: str, request: Request) -> int:
     """A lower bound of the bytes that a request needs, with the weights."""
-    parts = stored_names(transformer)
-    stored = [card.part(parts[name]) for name in PARTS]
+    names = stored_names(transformer)
+    stored = [card.part(names[name]) for name in parts_of(card, transformer)]
     weights = sum(part.parameters * BYTES[part.dtype] for part in stored)
     rows = 2 if request.guided else 1
     tokens = math.prod(sizes.grid(request)) * rows * sizes.transformer.width

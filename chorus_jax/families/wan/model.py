@@ -1,4 +1,4 @@
-"""A loaded Wan 2.1 text-to-video model: prompts to conditions, latents to frames."""
+"""A loaded Wan model: prompts to conditions, latents to frames."""
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,21 +14,38 @@ from jaxtyping import Array, Float, Float32, Int
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.devices import sharding
-from chorus_jax.families.forward import TRANSFORMER, Geometry
+from chorus_jax.families.forward import Geometry
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.wan.conditions import WanConditions
 from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.families.wan.sizes import PARTS, Sizes, stored_names
+from chorus_jax.families.wan.experts import (
+    HIGH,
+    LOW,
+    check_boundary,
+    experts,
+    guidance_of,
+)
+from chorus_jax.families.wan.images import (
+    Images,
+    condition_channels,
+    picture_tokens,
+)
+from chorus_jax.families.wan.parts import IMAGE, parts_of, stored_names
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.nets.clip_image import CLIPImageEncoder
 from chorus_jax.nets.rotary import rotary_table
-from chorus_jax.nets.tokens import Size, Tiling
+from chorus_jax.nets.tokens import Size, Tiling, to_patches
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
 
 
 class WanModel:
-    """The parts of one Wan model (see `protocols.VideoModel`)."""
+    """The parts of one Wan model (see `protocols.VideoModel`).
+
+    With two transformers, Wan 2.2's experts, `boundary` says which of them runs a step.
+    """
 
     family = "wan"
 
@@ -40,6 +57,7 @@ class WanModel:
         mesh: Mesh | None = None,
         keep_text_encoder: bool = True,
         fingerprints: Mapping[str, str] | None = None,
+        boundary: float | None = None,
     ):
         self.sizes = Sizes(**{name: part.config for name, part in parts.items()})
         known, words = self.sizes.text_encoder.vocab, tokenizer.size
@@ -48,8 +66,12 @@ class WanModel:
                 f"the tokenizer has {words} tokens, but the text encoder knows {known}:"
                 " they are of different models"
             )
-        self.transformer: WanDiT = parts[TRANSFORMER]
+        self.transformer: WanDiT = parts[HIGH]
+        self.low: WanDiT | None = parts.get(LOW)
+        check_boundary(boundary, self.low is not None)
+        self.boundary = boundary
         self.vae: WanVAE = parts["vae"]
+        self.tower: CLIPImageEncoder | None = parts.get(IMAGE)
         self.prompts = PromptEncoder(parts["text_encoder"], tokenizer)
         self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
         self._fingerprints = fingerprints
@@ -67,25 +89,27 @@ class WanModel:
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
         mesh, stored = options.mesh, stored_names(options.transformer)
         place = None if mesh is None else lambda m: sharding.shardings(m, mesh)
+        card = Card.read(folder)
         parts = {
             name: checkpoints.load(
                 folder, stored[name], *classes, dtype=options.dtype, place=place
             )
-            for name, classes in PARTS.items()
+            for name, classes in parts_of(card, options.transformer).items()
         }
-        card = Card.read(folder)
         return cls(
             parts,
             tokenizer,
             mesh=mesh,
             keep_text_encoder=options.keep_text_encoder,
-            fingerprints={name: card.part(stored[name]).fingerprint for name in PARTS},
+            fingerprints={name: card.part(stored[name]).fingerprint for name in parts},
+            boundary=card.settings.get("boundary_ratio") if LOW in parts else None,
         )
 
     @property
     def transformers(self) -> Mapping[str, WanDiT]:
-        """The one transformer."""
-        return {TRANSFORMER: self.transformer}
+        """The one transformer, or the two experts."""
+        high = {HIGH: self.transformer}
+        return high if self.low is None else high | {LOW: self.low}
 
     @functools.cached_property
     def fingerprints(self) -> Mapping[str, str]:
@@ -99,16 +123,18 @@ class WanModel:
                 "the text encoder was freed, and these parts came without fingerprints:"
                 " give them, or ask for them before"
             )
-        parts = {"vae": self.vae, "text_encoder": text, TRANSFORMER: self.transformer}
+        parts = {"vae": self.vae, "text_encoder": text, **self.transformers}
+        if self.tower is not None:
+            parts[IMAGE] = self.tower
         prints = {name: checkpoints.digested(part) for name, part in parts.items()}
         return prints
 
     @property
     def numerics(self) -> str:
-        """The dtypes of transformer, text encoder and VAE."""
+        """The dtypes of transformer, text encoder, VAE, and image encoder."""
         sizes = self.sizes
-        parts = (sizes.transformer, sizes.text_encoder, sizes.vae)
-        return " ".join(part.dtype for part in parts)
+        parts = (sizes.transformer, sizes.text_encoder, sizes.vae, sizes.image_encoder)
+        return " ".join(part.dtype for part in parts if part is not None)
 
     @property
     def tokenizer_fingerprint(self) -> str:
@@ -117,7 +143,8 @@ class WanModel:
 
     def geometry(self, request: Request) -> Geometry:
         """The shapes of a request's latents. ValueError for sizes that do not divide,
-        naming the nearest that do."""
+        naming the nearest that do, and for guidance of experts that are not there."""
+        self.sizes.check(request)
         config = self.sizes.transformer
         shape, grid = self.sizes.latent_shape(request), self.sizes.grid(request)
         tile = Tiling.fitting(grid, config.tile).tile
@@ -133,8 +160,8 @@ class WanModel:
         return request.make_solver()
 
     def experts(self, request: Request) -> tuple[str, ...]:
-        """The one transformer in every step."""
-        return (TRANSFORMER,) * request.step_count
+        """The transformer of each step."""
+        return experts(self.solver(request).schedule.timesteps, self.boundary)
 
     def tokens(self, prompts: Sequence[str]) -> Tokens:
         """The tokens of prompts, without encoding them."""
@@ -149,24 +176,37 @@ class WanModel:
         if first.guided:
             prompts += [request.negative_prompt for request in requests]
         text = self.prompts(prompts)
-        scales = jnp.array([request.guidance_scale for request in requests])
-        conditions = prepare(
-            self.transformer,
-            text.embeddings,
-            text.lengths,
-            scales if first.guided else None,
-            solver=self.solver(first),
-            grid=self.sizes.grid(first),
-        )
+        images = self.images(requests)
+        conditions = {
+            name: prepare(
+                transformer,
+                text.embeddings,
+                text.lengths,
+                scales(requests, name),
+                images,
+                solver=self.solver(first),
+                grid=self.sizes.grid(first),
+            )
+            for name, transformer in self.transformers.items()
+        }
         if not self.keep_text_encoder:
             self.free_text_encoder()
-        return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
+        return conditions, tuple(text.cut[: len(requests)])
+
+    def images(self, requests: Sequence[Request]) -> Images:
+        """What all steps read of the images of requests."""
+        channels = tokens = None
+        if self.sizes.conditioned:
+            channels = condition_channels(self.vae, requests)
+        if self.tower is not None:
+            tokens = picture_tokens(self.tower, requests)
+        return Images(channels, tokens)
 
     def text_values(
         self, conditions: Mapping[str, WanConditions]
     ) -> Float[Array, "l m c"]:
         """The values of cross-attention that the first prompt's tokens have."""
-        values = conditions[TRANSFORMER].context.text.value[:, 0]
+        values = conditions[HIGH].context.text.value[:, 0]
         return values.reshape(*values.shape[:2], -1)
 
     def decode(
@@ -184,12 +224,20 @@ class WanModel:
         self.prompts.free()
 
 
+def scales(requests: Sequence[Request], expert: str) -> Float32[Array, " b"] | None:
+    """The guidance scales in the steps of an expert; None without guidance."""
+    if not requests[0].guided:
+        return None
+    return jnp.array([guidance_of(request, expert) for request in requests])
+
+
 @partial(jax.jit, static_argnames=("solver", "grid"))
 def prepare(
     model: WanDiT,
     text: Float[Array, "r m t"],
     lengths: Int[Array, " r"],
     guidance: Float32[Array, " b"] | None,
+    images: Images = Images(),
     *,
     solver: Solver,
     grid: Size,
@@ -201,13 +249,20 @@ def prepare(
         text: b rows, or, with guidance, b prompts and then b negative prompts.
         lengths: of each row; it is zero from there on (see `WanDiT.context`).
         guidance: the scale of each request, None for none.
+        images: those of the requests; all branches read them.
         solver: the one whose schedule is followed.
         grid: the video's tokens along frames, height and width.
     """
     times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
+    channels, pictures = images
+    if pictures is not None:
+        pictures = jnp.concatenate([pictures] * (len(text) // len(pictures)))
+    if channels is not None:
+        channels = to_patches(channels, model.config.patch)
     return WanConditions(
-        context=model.context(text, lengths),
+        context=model.context(text, lengths, pictures),
         times=model.times(times),
         rotary=rotary_table(grid, model.config.head_width),
         guidance=guidance,
+        images=channels,
     )

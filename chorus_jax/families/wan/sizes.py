@@ -1,4 +1,4 @@
-"""The parts of a Wan checkpoint, and what must fit: parts, requests, meshes."""
+"""The sizes of a Wan model, and what must fit: its parts, requests, meshes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,22 +8,12 @@ from jax.sharding import Mesh
 from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.families.wan.vae import WanVAE
+from chorus_jax.families.wan.experts import HIGH, LOW
+from chorus_jax.families.wan.parts import parts_of, stored_names
 from chorus_jax.families.wan.vae_config import WanVAEConfig, must_fit
-from chorus_jax.nets.t5 import T5Config, T5Encoder
+from chorus_jax.nets.clip_image import CLIPImageConfig
+from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import Request
-
-PARTS = {
-    TRANSFORMER: (WanDiT, WanConfig),
-    "vae": (WanVAE, WanVAEConfig),
-    "text_encoder": (T5Encoder, T5Config),
-}
-
-
-def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
-    """The part of a checkpoint folder that each of `PARTS` is read from."""
-    return {**{name: name for name in PARTS}, TRANSFORMER: transformer}
 
 
 @dataclass(frozen=True)
@@ -33,11 +23,18 @@ class Sizes:
     transformer: WanConfig
     vae: WanVAEConfig
     text_encoder: T5Config
+    transformer_2: WanConfig | None = None
+    image_encoder: CLIPImageConfig | None = None
 
     def __post_init__(self) -> None:
-        wan, pairs = self.transformer, []
+        wan = self.transformer
+        pairs: list[tuple[str, int | None, str, int | None]] = []
         channels = self.vae.latent_channels
-        pairs.append(("in_channels", wan.in_channels, "latent channels", channels))
+        if not self.conditioned:
+            pairs.append(("in_channels", wan.in_channels, "latent channels", channels))
+        tower = self.image_encoder
+        reads = None if tower is None else tower.width
+        pairs.append(("image_width", wan.image_width, "image encoder's width", reads))
         pairs.append(("out_channels", wan.out_channels, "latent channels", channels))
         width = self.text_encoder.width
         pairs.append(("text_width", wan.text_width, "text encoder's width", width))
@@ -47,6 +44,17 @@ class Sizes:
                     f"the parts are of different models: the transformer has {name}="
                     f"{mine}, but the {other} is {theirs}"
                 )
+        if self.transformer_2 not in (None, wan):
+            raise ValueError(
+                "the two experts must have the same sizes and dtype, got "
+                f"{HIGH}: {wan} and {LOW}: {self.transformer_2}"
+            )
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether the transformer reads a mask and latents of images."""
+        mask, channels = self.vae.time_compression, self.vae.latent_channels
+        return self.transformer.in_channels == 2 * channels + mask
 
     @classmethod
     def read(cls, folder: str | Path, transformer: str = TRANSFORMER) -> "Sizes":
@@ -59,9 +67,42 @@ class Sizes:
         return cls(
             **{
                 name: config_from(config, card.part(stored[name]).config)
-                for name, (_, config) in PARTS.items()
+                for name, (_, config) in parts_of(card, transformer).items()
             }
         )
+
+    def check(self, request: Request) -> None:
+        """ValueError for a request whose sizes do not divide, that asks for experts
+        that the model has not, or that has images where the model reads none."""
+        self.latent_shape(request)
+        self.check_inputs(request)
+        named = (request.guidance_scale_high, request.guidance_scale_low)
+        if self.transformer_2 is None and named != (None, None):
+            raise ValueError(
+                "guidance_scale_high and guidance_scale_low are for models with two "
+                f"experts, got {named[0]} and {named[1]} for a model with one: give "
+                "guidance_scale"
+            )
+
+    def check_inputs(self, request: Request) -> None:
+        """ValueError unless the request has the images that the model reads."""
+        inputs = request.inputs
+        if (inputs is None) == self.conditioned:
+            raise ValueError(
+                "the model makes videos of an image: give one (inputs, --image)"
+                if self.conditioned
+                else "the model makes videos of words alone: leave the image out, or "
+                "take the weights of an image-to-video model"
+            )
+        last = inputs is not None and inputs.last_image is not None
+        if last and self.transformer.image_width is not None:
+            raise ValueError(
+                "this transformer reads the tokens of one image: leave the last one out"
+            )
+        if last and request.frames == 1:
+            raise ValueError(
+                "one frame has no last image beside the first: leave it out"
+            )
 
     def latent_shape(self, request: Request) -> tuple[int, int, int, int]:
         """The latents' shape (f, h, w, channels) of a request.

@@ -10,7 +10,7 @@ Source: wan/modules/vae.py of Wan 2.1, diffusers' AutoencoderKLWan (arXiv 2503.2
 
 from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,10 +40,18 @@ class WanVAE(nnx.Module):
     def __init__(self, config: WanVAEConfig, *, rngs: nnx.Rngs):
         self.config = config
         dtype, channels = jnp.dtype(config.dtype), config.latent_channels
-        self.encoder = Encoder(config, rngs=rngs)
+        self.encoder = self.encoder_of(config, rngs)
         self.moments = Linear(2 * channels, 2 * channels, dtype=dtype, rngs=rngs)
         self.unpack = Linear(channels, channels, dtype=dtype, rngs=rngs)
-        self.decoder = Decoder(config, rngs=rngs)
+        self.decoder = self.decoder_of(config, rngs)
+
+    def encoder_of(self, config: WanVAEConfig, rngs: nnx.Rngs) -> Any:
+        """The network from video to moments, before their last projection."""
+        return Encoder(config, rngs=rngs)
+
+    def decoder_of(self, config: WanVAEConfig, rngs: nnx.Rngs) -> Any:
+        """The network from raw latents to video."""
+        return Decoder(config, rngs=rngs)
 
     def encode(self, video: Float[Array, "b f h w 3"]) -> Float[Array, "b t y x c"]:
         """Normalised latents (float32) of a video: the posterior's mean, as a stream.

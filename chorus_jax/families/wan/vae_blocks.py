@@ -104,15 +104,23 @@ class Down(nnx.Module):
 
 
 class Up(nnx.Module):
-    """Twice the height and width at half the channels; `time` also doubles the frames.
+    """Twice the height and width; `time` also doubles the frames.
 
     The first frame stays single, and the frames after it are doubled as a sequence of
     their own, which starts from zeros: the time convolution never sees the first frame.
     """
 
-    def __init__(self, width: int, time: bool, *, dtype: jnp.dtype, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        width: int,
+        outputs: int,
+        time: bool,
+        *,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
         self.time = TimeConv(width, 2 * width, dtype=dtype, rngs=rngs) if time else None
-        self.plane = PlaneConv(width, width // 2, dtype=dtype, rngs=rngs)
+        self.plane = PlaneConv(width, outputs, dtype=dtype, rngs=rngs)
 
     def __call__(
         self, x: Float[Array, "b f h w c"], past: Past

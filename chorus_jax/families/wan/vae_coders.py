@@ -53,9 +53,10 @@ class Decoder(nnx.Module):
             ends = [inputs] + [outputs] * config.depth
             blocks = [Residual(width, outputs, **options) for width in ends]
             last = s == len(config.halve_time)
-            up = None if last else Up(outputs, config.halve_time[-1 - s], **options)
-            stages.append(Stage(blocks, up))
             inputs = outputs // 2
+            time = not last and config.halve_time[-1 - s]
+            up = None if last else Up(outputs, inputs, time, **options)
+            stages.append(Stage(blocks, up))
         self.input = CausalConv(config.latent_channels, widths[0], **options)
         self.middle = nnx.List(middle(widths[0], options))
         self.stages = nnx.List(stages)

@@ -6,7 +6,7 @@ from typing import Any
 
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.protocols import Defaults
-from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.request import Request, scheduled
 
 # What Wan's authors tell their models to avoid (Wan-Video/Wan2.1, shared_config.py).
@@ -16,10 +16,12 @@ NEGATIVE_PROMPT = (
     "画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，"
     "杂乱的背景，三条腿，背景人很多，倒着走"
 )
+# What they add for image-to-video of Wan 2.1 (wan_i2v_14B.py).
+SHAKING = "镜头晃动，"
 FPS = 16  # Wan's, and of what is not recognised
 
-# What diffusers' converter writes for every text-to-video Wan, whatever its authors run
-# it with (huggingface/diffusers#12094): no sign that anybody chose it.
+# What diffusers' converter writes for most Wans, whatever their authors run them with
+# (huggingface/diffusers#12094, Wan-Video/Wan2.2#69): no sign that anybody chose it.
 STAMP = {"solver": "unipc", "shift": 3.0}
 
 
@@ -29,51 +31,138 @@ class Variant:
 
     Attributes:
         name: as its authors call it.
-        sizes: fields of its `WanConfig` that identify it.
+        sizes: fields of its `WanConfig` that identify it; none if they do not.
         defaults: its settings.
         part: the part of a checkpoint folder that it is.
+        boundary: where its two transformers change, as published (what runs is that of
+            the checkpoint); None with one.
     """
 
     name: str
     sizes: Mapping[str, Any]
     defaults: Defaults
     part: str = TRANSFORMER
+    boundary: float | None = None
 
-    def fits(self, config: WanConfig, part: str) -> bool:
-        """Whether a part with this config is this model, as far as sizes say."""
-        sizes = {name: getattr(config, name) for name in self.sizes}
-        return part == self.part and sizes == self.sizes
-
-
-def sizes(heads: int, depth: int, mlp_width: int, channels: int) -> dict[str, int]:
-    """The sizes that tell a text-to-video Wan from others."""
-    streams = {"in_channels": channels, "out_channels": channels}
-    return {"heads": heads, "depth": depth, "mlp_width": mlp_width, **streams}
+    def fits(self, sizes: Sizes, part: str) -> bool:
+        """Whether a model with this part as its transformer is this one, as far as
+        sizes say."""
+        found = {name: getattr(sizes.transformer, name) for name in self.sizes}
+        paired = sizes.transformer_2 is not None
+        same = part == self.part and paired == (self.boundary is not None)
+        return same and bool(found) and found == self.sizes
 
 
+def telling(
+    heads: int, depth: int, mlp_width: int, channels: int, read: int | None = None
+) -> dict[str, Any]:
+    """The sizes that tell a Wan from others.
+
+    Args:
+        heads: those of a layer.
+        depth: the number of layers.
+        mlp_width: that of a layer.
+        channels: those of the latents.
+        read: the channels that the transformer reads, if it reads images too.
+    """
+    return {
+        "heads": heads,
+        "depth": depth,
+        "mlp_width": mlp_width,
+        "in_channels": channels if read is None else read,
+        "out_channels": channels,
+        "image_width": None,
+    }
+
+
+def settings(source: str, fps: int = FPS, **fields: Any) -> Defaults:
+    """Published settings: UniPC, and 81 frames of 1280x720 if not given."""
+    usual: dict[str, Any] = {
+        "negative_prompt": NEGATIVE_PROMPT,
+        "height": 720,
+        "width": 1280,
+    }
+    request = Request("", solver="unipc", **(usual | fields))
+    return Defaults(request, fps, f"published for {source}")
+
+
+BIG = telling(40, 40, 13824, 16)
 T2V_1_3B = Variant(
     "Wan 2.1 T2V-1.3B",
-    sizes(12, 30, 8960, 16),
-    Defaults(
-        # Guidance 6, shift 8 to 12: Wan-Video/Wan2.1, README, "Run Text-to-Video".
-        Request("", NEGATIVE_PROMPT, 81, 480, 832, 50, "unipc", 8.0, 6.0),
-        FPS,
-        "published for Wan 2.1 T2V-1.3B (Wan-Video/Wan2.1, README)",
+    telling(12, 30, 8960, 16),
+    # Guidance 6, shift 8 to 12: Wan-Video/Wan2.1, README, "Run Text-to-Video".
+    settings(
+        "Wan 2.1 T2V-1.3B (Wan-Video/Wan2.1, README)",
+        height=480,
+        width=832,
+        shift=8.0,
+        guidance_scale=6.0,
     ),
 )
 T2V_14B = Variant(
     "Wan 2.1 T2V-14B",
-    sizes(40, 40, 13824, 16),
-    Defaults(
-        # 50 steps, shift 5, guidance 5: Wan-Video/Wan2.1, generate.py.
-        Request("", NEGATIVE_PROMPT, 81, 720, 1280, 50, "unipc", 5.0, 5.0),
-        FPS,
-        "published for Wan 2.1 T2V-14B (Wan-Video/Wan2.1, generate.py)",
+    BIG,
+    # 50 steps, shift 5, guidance 5: Wan-Video/Wan2.1, generate.py.
+    settings("Wan 2.1 T2V-14B (Wan-Video/Wan2.1, generate.py)"),
+)
+# These two have the same sizes, so neither is recognised.
+I2V_480P = Variant(
+    "Wan 2.1 I2V-14B-480P",
+    {},
+    settings(
+        "Wan 2.1 I2V-14B-480P (Wan-Video/Wan2.1, generate.py)",
+        negative_prompt=SHAKING + NEGATIVE_PROMPT,
+        height=480,
+        width=832,
+        steps=40,
+        shift=3.0,
+    ),
+)
+I2V_720P = Variant(
+    "Wan 2.1 I2V-14B-720P",
+    {},
+    settings(
+        "Wan 2.1 I2V-14B-720P (Wan-Video/Wan2.1, generate.py)",
+        negative_prompt=SHAKING + NEGATIVE_PROMPT,
+        steps=40,
+    ),
+)
+T2V_A14B = Variant(
+    "Wan 2.2 T2V-A14B",
+    BIG,
+    settings(
+        "Wan 2.2 T2V-A14B (Wan-Video/Wan2.2, wan_t2v_A14B.py)",
+        steps=40,
+        shift=12.0,
+        guidance_scale=4.0,
+        guidance_scale_high=4.0,
+        guidance_scale_low=3.0,
+    ),
+    boundary=0.875,
+)
+I2V_A14B = Variant(
+    "Wan 2.2 I2V-A14B",
+    telling(40, 40, 13824, 16, read=36),
+    settings(
+        "Wan 2.2 I2V-A14B (Wan-Video/Wan2.2, wan_i2v_A14B.py)",
+        steps=40,
+        guidance_scale=3.5,
+    ),
+    boundary=0.9,
+)
+TI2V_5B = Variant(
+    "Wan 2.2 TI2V-5B",
+    telling(24, 30, 14336, 48),
+    settings(
+        "Wan 2.2 TI2V-5B (Wan-Video/Wan2.2, wan_ti2v_5B.py)",
+        fps=24,
+        frames=121,
+        height=704,
     ),
 )
 SHAPES = Variant(
     "small Wan of the shapes world",
-    sizes(5, 7, 512, 8),
+    telling(5, 7, 512, 8),
     Defaults(
         Request("", "", 17, 64, 64, 50, "euler", 3.0, 3.0),
         8,
@@ -90,23 +179,24 @@ SHAPES_4STEP = Variant(
     ),
     "transformer_4step",
 )
-VARIANTS = (T2V_1_3B, T2V_14B, SHAPES, SHAPES_4STEP)
-PUBLISHED = {variant.name: variant.defaults for variant in (T2V_1_3B, T2V_14B)}
+RELEASED = (T2V_1_3B, T2V_14B, I2V_480P, I2V_720P, T2V_A14B, I2V_A14B, TI2V_5B)
+VARIANTS = (*RELEASED, SHAPES, SHAPES_4STEP)
+PUBLISHED = {variant.name: variant.defaults for variant in RELEASED}
 
 
 def defaults_of(
-    config: WanConfig, part: str, scheduler: Mapping[str, Any] | None
+    sizes: Sizes, part: str, scheduler: Mapping[str, Any] | None
 ) -> Defaults:
     """The default settings of a model.
 
     Args:
-        config: of its transformer.
+        sizes: of its parts.
         part: the part of its folder that is the transformer.
         scheduler: the scheduler's config that its weights came with, if any; one that
             somebody chose goes before what is published.
     """
     chosen = scheduled(scheduler)
-    variants = [variant for variant in VARIANTS if variant.fits(config, part)]
+    variants = [variant for variant in VARIANTS if variant.fits(sizes, part)]
     if not variants:
         source = "Wan's usual ones: this model is not recognised"
         if chosen:
@@ -114,7 +204,20 @@ def defaults_of(
         return Defaults(Request("", **chosen), FPS, source)
     defaults = variants[0].defaults
     request = replace(defaults.request, **chosen)
-    if chosen in ({}, STAMP) or request == defaults.request:
+    if request == defaults.request:
         return defaults
+    if chosen == STAMP:
+        return replace(defaults, source=overruling(defaults, chosen))
     source = f"{defaults.source}; solver and shift are those its weights came with"
     return replace(defaults, request=request, source=source)
+
+
+def overruling(defaults: Defaults, chosen: Mapping[str, Any]) -> str:
+    """The source of settings, and where they overrule what the weights came with."""
+    names = [name for name in chosen if getattr(defaults.request, name) != chosen[name]]
+    ours = ", ".join(f"{name} {getattr(defaults.request, name)}" for name in names)
+    theirs = ", ".join(f"{name} {chosen[name]}" for name in names)
+    return (
+        f"{defaults.source}; their {ours} overrules {theirs} of the scheduler file "
+        "that came with the weights"
+    )

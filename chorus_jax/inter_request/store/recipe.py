@@ -13,7 +13,7 @@ class Recipe:
 
     Attributes:
         vae: the fingerprint of the VAE.
-        transformer: that of the transformer that denoised.
+        transformer: those of the transformers that denoised.
         text_encoder: those of text encoder and tokenizer.
         dtype: the dtypes that were computed in.
         solver: the name of the solver.
@@ -25,6 +25,10 @@ class Recipe:
         frames: those of the video.
         height: in pixels.
         width: in pixels.
+        inputs: the digest of the images that the request came with, and the
+            fingerprint of the encoder that reads them; "" without images.
+        experts: the transformer of each step, of a model with several.
+        guidance_scales: those of the transformers, of a model with several.
     """
 
     vae: str
@@ -40,15 +44,22 @@ class Recipe:
     frames: int
     height: int
     width: int
+    inputs: str = ""
+    experts: tuple[str, ...] = ()
+    guidance_scales: tuple[float, ...] = ()
 
     @property
     def digest(self) -> str:
         """SHA-256 of all fields, in hex. ValueError for a number that is not finite."""
         fields = asdict(self)
         # 5 and 5.0 are one scale, but not one text.
-        for name in ("sigmas", "timesteps"):
+        for name in ("sigmas", "timesteps", "guidance_scales"):
             fields[name] = [float(number) for number in fields[name]]
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])
+        # Text to video with one transformer has the digest of recipes without these.
+        for name in ("inputs", "experts", "guidance_scales"):
+            if not fields[name]:
+                del fields[name]
         text = json.dumps(fields, sort_keys=True, allow_nan=False)
         return hashlib.sha256(b"chorus recipe 2\n" + text.encode()).hexdigest()

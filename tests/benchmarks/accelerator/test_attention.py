@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from benchmarks.accelerator.attention import (
@@ -27,16 +26,11 @@ def test_ours_and_xla_agree_with_float32(text):
     assert error(wrong, given, want) > TOLERANCE
 
 
-@pytest.mark.parametrize("text", [0, 8])
-def test_only_active_tiles_are_written(text):
-    shape = Shape((2, 4, 4), (1, 2, 2), 2, 16, 0.25, text)
+def test_queries_are_those_of_the_active_tiles():
+    shape = Shape((2, 4, 4), (1, 2, 2), 2, 16, 0.25)
     given = operands(shape, jax.random.key(0))
-    written = [
-        np.asarray(function(**given), np.float32).any(axis=(0, 2, 3))
-        for function in (ours(shape), rival(shape, "xla"))
-    ]
-    np.testing.assert_array_equal(*written)
-    assert written[0].mean() == 0.25
+    assert given["query"].shape == (1, 8, 2, 16)
+    assert given["key"].shape == (1, 32, 2, 16)
 
 
 def test_operations_are_counted():

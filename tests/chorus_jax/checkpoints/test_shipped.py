@@ -7,7 +7,9 @@ import pytest
 
 from chorus_jax.checkpoints import Card, digested, load, shipped
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.families.wan.sizes import PARTS, TRANSFORMER, Sizes
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.wan.parts import PARTS
+from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.text.prompts import Tokenizer
 from chorus_jax.training.recipes.small_shapes import small_shapes
 from chorus_jax.training.tokenizer import vocabulary_size

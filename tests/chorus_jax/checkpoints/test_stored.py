@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chorus_jax.checkpoints import stored
+from chorus_jax.checkpoints.models import write_arrays
 from chorus_jax.checkpoints.stored import (
     StreamedArray,
     block_shape,
     boxes,
     digest,
     open_arrays,
-    write_arrays,
 )
 
 shapes = st.lists(st.integers(1, 7), max_size=4).map(tuple)
@@ -94,6 +94,7 @@ MEMORY = """
 import re, sys
 import numpy as np
 from chorus_jax.checkpoints import stored
+from chorus_jax.checkpoints.models import write_arrays
 from chorus_jax.checkpoints import StreamedArray, open_arrays, write_arrays, digest
 from pathlib import Path
 # Not ru_maxrss, which starts from that of the process that started this one.

@@ -25,7 +25,7 @@ def test_what_is_there_by_model_and_size(cache, capsys):
     head, one, two, total = capsys.readouterr().out.splitlines()
     assert head.split()[0] == "model" and total.startswith("3 entries, ")
     for line, namespace, count in ((one, "default", "2"), (two, "mine", "1")):
-        assert "converted transformer" in line and "1x32x32" in line
+        assert "tiny transformer" in line and "1x32x32" in line
         assert "unipc, 2 steps" in line
         assert line.split()[6:8] == [namespace, count]
 

@@ -164,5 +164,7 @@ def test_frames_are_the_pipelines(weights, tmp_path):
     assert generate(weights, out) == 0
     request = Request(PROMPT, frames=5, height=32, width=32, steps=2, seed=3)
     [video] = Pipeline.load(weights)(request)
-    difference = np.abs(read_mp4(out).astype(float) - video.frames)
-    assert difference.mean() < 12
+    # The codec takes much of the noise that random weights make, but the same of both.
+    write(tmp_path / "other.mp4", video.frames, 16)
+    difference = np.abs(read_mp4(out).astype(float) - read_mp4(tmp_path / "other.mp4"))
+    assert difference.mean() < 1

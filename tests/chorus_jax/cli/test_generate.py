@@ -39,7 +39,7 @@ def test_what_was_chosen_is_said_before_the_run(generate, capsys):
     assert generate(PROMPT, "--seed", "1,2", "--cache", "c", *steps) == 0
     out = capsys.readouterr().out
     for line in (
-        "model           converted, transformer (wan, fingerprint ",
+        "model           tiny, transformer (wan, fingerprint ",
         "settings        Wan's usual ones: this model is not recognised; solver and",
         "sampling        unipc, shift 5, 2 steps, guidance 5\n",
         "negative prompt blur\n",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chorus_jax.devices import sharding
-from chorus_jax.nets import chunked_attention
+from chorus_jax.nets import chunked_attention, splash
 from chorus_jax.nets.attention import attention, choose
 from chorus_jax.nets.chunked_attention import chunked
 
@@ -118,13 +118,46 @@ def test_under_a_mesh_equals_one_device():
     np.testing.assert_allclose(split, alone, atol=1e-6)
 
 
-def test_the_choice_is_stated():
-    low, high = jnp.dtype("bfloat16"), jnp.dtype("float32")
-    assert choose("tpu", low, biased=False) == "splash"
-    assert choose("tpu", low, biased=True) == "chunked"
-    assert choose("gpu", low, biased=False) == "cudnn"
-    assert choose("gpu", high, biased=False) == "chunked"
-    assert choose("cpu", low, biased=False) == "chunked"
+@pytest.mark.parametrize(
+    "platform, dtype, biased, name, reason",
+    [
+        ("tpu", "bfloat16", False, "splash", "the tpu's own kernel"),
+        ("tpu", "bfloat16", True, "chunked", "splash takes no bias"),
+        ("gpu", "bfloat16", False, "cudnn", "the gpu's own kernel"),
+        ("gpu", "float32", False, "chunked", "cudnn takes 16-bit numbers"),
+        ("cpu", "bfloat16", False, "chunked", "no kernel runs on a cpu"),
+        ("npu", "bfloat16", False, "chunked", "no kernel is known for a npu"),
+    ],
+)
+def test_the_choice_is_stated_with_its_reason(platform, dtype, biased, name, reason):
+    choice = choose(platform, jnp.dtype(dtype), biased)
+    assert choice.name == name and choice.reason.startswith(reason)
+
+
+def test_heads_that_a_mesh_does_not_divide_are_refused():
+    query, key, value = random(1, 4, 4, 6, 8)
+    with jax.set_mesh(sharding.make_mesh(tensor=4, data=2)):
+        with pytest.raises(ValueError, match="attention of 6 heads over tensor=4"):
+            attention(query, key, value)
+
+
+@pytest.mark.parametrize("keys", [200, 700, 2500])
+def test_splash_blocks_divide_what_they_compute_at_a_time(keys, monkeypatch):
+    """The library wants parts of equal size, of whole groups of lanes."""
+    made = []
+    original = splash.splash_kernel.make_splash_mha
+
+    def spy(mask, block_sizes, **options):
+        made.append(block_sizes)
+        return original(mask, block_sizes=block_sizes, interpret=True, **options)
+
+    monkeypatch.setattr(splash.splash_kernel, "make_splash_mha", spy)
+    query, key, value = random(1, 20, keys, 1, 128)
+    found = splash.attend(query, key, value)
+    np.testing.assert_allclose(found, naive(query, key, value), atol=1e-4)
+    [sizes] = made
+    assert sizes.block_kv % sizes.block_kv_compute == 0
+    assert sizes.block_kv_compute % 128 == 0
 
 
 def test_a_named_implementation_does_not_fall_back():

@@ -1,4 +1,6 @@
-"""The door to our kernels: when they run, on a mesh, and their gradient."""
+"""The doors to our kernels: the plain path's results, on a mesh, and their gradient."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,7 @@ import pytest
 
 from chorus_jax.devices import sharding
 from chorus_jax.nets import kernel_attention
-from chorus_jax.nets.kernel_attention import enabled, over_text, over_tiles, runs
+from chorus_jax.nets.kernel_attention import over_text, over_tiles
 from kernels_pallas import dispatch
 from kernels_pallas.masked_region_attention.reference import Fresh
 
@@ -42,24 +44,40 @@ def tiles(k):
     return query, key, value[:, :5], fresh, random(2, 5, 3, seed=7)
 
 
-def test_on_a_cpu_the_plain_path_runs_unless_a_kernel_is_forced():
-    query = random(1, 4, 2, 16)
-    for name in ("masked_region_attention", "amplified_cross_attention"):
-        assert not runs(name, query)
-        with dispatch.forced("tpu_interpreted"):
-            assert runs(name, query)
-            with enabled(False):
-                assert not runs(name, query)
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_kernel_over_tiles_is_the_plain_path(biased):
+    *operands, bias = tiles(3)
+    operands.append(bias if biased else None)
+    found = over_tiles(*operands, implementation="reference")
+    np.testing.assert_allclose(found, over_tiles(*operands), atol=1e-5)
 
 
-def test_a_refusal_is_logged_once(monkeypatch, caplog):
-    monkeypatch.setattr(dispatch, "device", lambda: ("gpu", "some kind"))
-    kernel_attention.tell_once.cache_clear()
-    for width in (16, 48, 48):
-        taken = runs("amplified_cross_attention", random(1, 4, 2, width))
-        assert taken == (width == 16)
-    [record] = caplog.records
-    assert "'gpu' refuses heads of width 48" in record.message
+@pytest.mark.parametrize("k, context, wanted", [(3, 8, 1), (3, 2, 2), (2, 2, 1)])
+def test_a_mesh_shares_tiles_out_that_it_does_not_divide(
+    k, context, wanted, monkeypatch
+):
+    """Not all of them to all devices, which would be that many times the work."""
+    kernel, run = kernel_attention.masked_region_attention, []
+
+    def spy(query, *operands, **options):
+        run.append(query.shape[1])
+        return kernel(query, *operands, **options)
+
+    monkeypatch.setattr(kernel_attention, "masked_region_attention", spy)
+    alone = over_tiles(*tiles(k), implementation="reference")
+    devices = jax.devices()[:context]
+    with jax.set_mesh(sharding.make_mesh(context=context, devices=devices)):
+        split = jax.jit(partial(over_tiles, implementation="reference"))(*tiles(k))
+    np.testing.assert_allclose(split, alone, atol=1e-5)
+    assert run == [k, wanted]
+
+
+@pytest.mark.parametrize("door, operands", [(over_tiles, 2), (over_text, True)])
+def test_heads_that_a_mesh_does_not_divide_are_refused(door, operands):
+    made = tiles(operands) if door is over_tiles else text(operands)
+    with jax.set_mesh(sharding.make_mesh(tensor=8)):
+        with pytest.raises(ValueError, match="attention of 4 heads over tensor=8"):
+            door(*made, implementation="reference")
 
 
 @pytest.mark.parametrize("sizes", MESHES, ids=str)

@@ -8,44 +8,119 @@ import pytest
 from chorus_jax.checkpoints import shipped
 from chorus_jax.families.registry import family_of
 from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.families.wan.variants import STAMP, defaults_of
+from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
+from chorus_jax.families.wan.sizes import Sizes
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.families.wan.variants import (
+    NEGATIVE_PROMPT,
+    RELEASED,
+    STAMP,
+    defaults_of,
+)
+from chorus_jax.nets.clip_image import CLIPImageConfig
+from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import SCHEDULERS
 
 UNIPC = "UniPCMultistepScheduler"
+# As diffusers' converter writes it.
+STAMPED = {"_class_name": UNIPC, "flow_shift": STAMP["shift"]}
+TEXT = T5Config.umt5_xxl("bfloat16")
+WAN14 = WanConfig.t2v_14b()
+I2V = replace(WAN14, in_channels=36)
+I2V_TOWER = replace(I2V, image_width=1280)
+WAN5 = WanConfig(heads=24, depth=30, mlp_width=14336, in_channels=48, out_channels=48)
+OLD, NEW = WanVAEConfig.wan21(), WanResidualVAEConfig.wan22()
+BY_NAME = {variant.name: variant for variant in RELEASED}
+KNOWN = {
+    "Wan 2.1 T2V-1.3B": Sizes(WanConfig.t2v_1_3b(), OLD, TEXT),
+    "Wan 2.1 T2V-14B": Sizes(WanConfig.t2v_14b("float32"), OLD, TEXT),
+    "Wan 2.2 T2V-A14B": Sizes(WAN14, OLD, TEXT, transformer_2=WAN14),
+    "Wan 2.2 I2V-A14B": Sizes(I2V, OLD, TEXT, transformer_2=I2V),
+    "Wan 2.2 TI2V-5B": Sizes(WAN5, NEW, TEXT),
+}
+
+
+def text_only(**changes):
+    return Sizes(replace(WAN14, **changes), OLD, TEXT)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_published_ones_run_as_published(name):
+    published = BY_NAME[name]
+    for scheduler in (None, STAMPED):
+        defaults = defaults_of(KNOWN[name], "transformer", scheduler)
+        assert defaults.request == published.defaults.request
+        assert defaults.source.startswith(f"published for {name} ")
+    KNOWN[name].latent_shape(defaults.request)
+    paired = KNOWN[name].transformer_2 is not None
+    assert paired == (published.boundary is not None)
 
 
 @pytest.mark.parametrize(
-    "config, size, shift, guidance",
+    "name, size, frames, steps, shift, guidance, fps",
     [
-        (WanConfig.t2v_1_3b(), (480, 832), 8, 6),
-        (WanConfig.t2v_14b("float32"), (720, 1280), 5, 5),
+        ("Wan 2.1 T2V-1.3B", (480, 832), 81, 50, 8, (6, 6), 16),
+        ("Wan 2.1 T2V-14B", (720, 1280), 81, 50, 5, (5, 5), 16),
+        ("Wan 2.1 I2V-14B-480P", (480, 832), 81, 40, 3, (5, 5), 16),
+        ("Wan 2.1 I2V-14B-720P", (720, 1280), 81, 40, 5, (5, 5), 16),
+        ("Wan 2.2 T2V-A14B", (720, 1280), 81, 40, 12, (4, 3), 16),
+        ("Wan 2.2 I2V-A14B", (720, 1280), 81, 40, 5, (3.5, 3.5), 16),
+        ("Wan 2.2 TI2V-5B", (704, 1280), 121, 50, 5, (5, 5), 24),
     ],
 )
-def test_the_published_ones_run_as_published(config, size, shift, guidance):
-    # As diffusers' converter writes it for every size.
-    stamp = {"_class_name": UNIPC, "flow_shift": STAMP["shift"]}
-    for scheduler in (None, stamp):
-        defaults = defaults_of(config, "transformer", scheduler)
-        request = defaults.request
-        assert (request.height, request.width) == size
-        assert (request.frames, request.steps, defaults.fps) == (81, 50, 16)
-        assert (request.shift, request.guidance_scale) == (shift, guidance)
-        assert request.negative_prompt and "published for Wan 2.1" in defaults.source
+def test_the_authors_settings(name, size, frames, steps, shift, guidance, fps):
+    defaults = BY_NAME[name].defaults
+    request = defaults.request
+    assert (request.height, request.width) == size and request.frames == frames
+    assert (request.steps, request.shift, defaults.fps) == (steps, shift, fps)
+    assert request.guidance_scales == guidance and request.solver == "unipc"
+    assert request.negative_prompt.endswith(NEGATIVE_PROMPT)
+
+
+def test_the_authors_boundaries():
+    t2v, i2v = BY_NAME["Wan 2.2 T2V-A14B"], BY_NAME["Wan 2.2 I2V-A14B"]
+    assert (t2v.boundary, i2v.boundary) == (0.875, 0.9)
 
 
 def test_a_scheduler_that_somebody_chose_goes_before():
     chosen = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 7.0}
-    defaults = defaults_of(WanConfig.t2v_14b(), "transformer", chosen)
+    defaults = defaults_of(text_only(), "transformer", chosen)
     assert (defaults.request.solver, defaults.request.shift) == ("euler", 7.0)
     assert defaults.request.width == 1280 and "weights came with" in defaults.source
 
 
-@pytest.mark.parametrize("change", [{"in_channels": 36}, {"depth": 39}])
-def test_other_sizes_are_not_recognised(change):
-    config = replace(WanConfig.t2v_14b(), **change)
-    assert "not recognised" in defaults_of(config, "transformer", None).source
-    other = defaults_of(WanConfig.t2v_14b(), "transformer_fast", None)
-    assert "not recognised" in other.source
+def test_a_stamped_scheduler_file_is_overruled_and_told():
+    """The A14B repositories have flow_shift 3."""
+    defaults = defaults_of(KNOWN["Wan 2.2 T2V-A14B"], "transformer", STAMPED)
+    assert "their shift 12.0 overrules shift 3.0 of the scheduler" in defaults.source
+    plain = defaults_of(KNOWN["Wan 2.2 T2V-A14B"], "transformer", None)
+    assert defaults.request == plain.request and "overrules" not in plain.source
+
+
+def test_one_scale_that_is_given_is_that_of_both_experts():
+    request = BY_NAME["Wan 2.2 T2V-A14B"].defaults.request
+    assert request.changed(guidance_scale=6.0).guidance_scales == (6, 6)
+    assert request.changed(guidance_scale_low=2.0).guidance_scales == (4, 2)
+    both = request.changed(guidance_scale=6.0, guidance_scale_low=2.0)
+    assert both.guidance_scales == (6, 2)
+
+
+@pytest.mark.parametrize(
+    "sizes, part",
+    [
+        (text_only(depth=39), "transformer"),
+        (text_only(), "transformer_fast"),
+        (Sizes(I2V, OLD, TEXT), "transformer"),
+        # Those of 480p and 720p have the same sizes.
+        (
+            Sizes(I2V_TOWER, OLD, TEXT, image_encoder=CLIPImageConfig.vit_h_14()),
+            "transformer",
+        ),
+    ],
+)
+def test_other_models_are_not_recognised(sizes, part):
+    defaults = defaults_of(sizes, part, STAMPED)
+    assert "not recognised" in defaults.source and defaults.request.shift == 3
 
 
 @pytest.mark.parametrize(
@@ -61,3 +136,21 @@ def test_the_shipped_weights_are_recognised(part, config):
 
 def test_the_stamp_is_one_of_our_solvers():
     assert STAMP["solver"] == SCHEDULERS[UNIPC]
+
+
+@pytest.mark.parametrize(
+    "vae, wan, message",
+    [
+        (OLD, WAN5, "in_channels=48, but the latent channels is 16"),
+        (NEW, WAN14, "in_channels=16, but the latent channels is 48"),
+        (OLD, I2V_TOWER, "image_width=1280, .* is None"),
+    ],
+)
+def test_parts_of_different_models_are_refused(vae, wan, message):
+    with pytest.raises(ValueError, match=message):
+        Sizes(wan, vae, TEXT)
+
+
+def test_experts_of_different_sizes_are_refused():
+    with pytest.raises(ValueError, match="two experts must have the same sizes"):
+        Sizes(WAN14, OLD, TEXT, transformer_2=replace(WAN14, depth=30))

@@ -9,7 +9,7 @@ from chorus_jax.cli.choice import choose
 from chorus_jax.denoise.cost import equivalents
 from chorus_jax.engine.plans import planned
 from chorus_jax.engine.policies import sampler_of
-from chorus_jax.families.wan.sizes import stored_names
+from chorus_jax.families.wan.parts import parts_of, stored_names
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy import policies, policy_file
 from chorus_jax.inter_request.policy.policies import (
@@ -88,7 +88,8 @@ def test_the_shipped_policies_are_of_the_shipped_weights(steps):
     choice = choose(None, None, {"steps": steps})
     card = Card.read(choice.folder)
     stored = stored_names(choice.transformer)
-    prints = {part: card.part(name).fingerprint for part, name in stored.items()}
+    parts = parts_of(card, choice.transformer)
+    prints = {part: card.part(stored[part]).fingerprint for part in parts}
     measured = calibrated(prints, steps)
     assert measured is not None and measured.policy.steps == steps
     assert measured.sampler == sampler_of(choice.request)

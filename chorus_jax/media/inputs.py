@@ -1,0 +1,83 @@
+"""Images that a request comes with."""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from PIL import Image, UnidentifiedImageError
+
+Pixels = UInt8[np.ndarray, "h w 3"]
+
+
+# Not type-checked in tests, because it refuses wrong types itself.
+@no_type_check
+@dataclass(frozen=True, eq=False)
+class InputMedia:
+    """Images that a video is to show; equal if their pixels are.
+
+    Attributes:
+        image: the first frame, of any size.
+        last_image: the last frame; None for any.
+
+    Raises:
+        ValueError: for an image that is not [h, w, 3] in uint8.
+    """
+
+    image: Pixels
+    last_image: Pixels | None = None
+
+    def __post_init__(self) -> None:
+        for name, pixels in (("image", self.image), ("last_image", self.last_image)):
+            if pixels is None and name == "last_image":
+                continue
+            shape: tuple[int, ...] = tuple(getattr(pixels, "shape", ()))
+            dtype = getattr(pixels, "dtype", None)
+            if len(shape) != 3 or shape[-1] != 3 or 0 in shape or dtype != np.uint8:
+                raise ValueError(
+                    f"{name} must be pixels as [height, width, 3] in uint8, got "
+                    f"{list(shape)} in {dtype}: convert it to RGB"
+                )
+
+    @classmethod
+    def read(
+        cls, image: str | Path, last_image: str | Path | None = None
+    ) -> "InputMedia":
+        """The images of these files. ValueError for files that are none."""
+        return cls(pixels(image), None if last_image is None else pixels(last_image))
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the pixels and their sizes."""
+        sha = hashlib.sha256()
+        for array in (self.image, self.last_image):
+            shape = () if array is None else array.shape
+            sha.update(repr(shape).encode())
+            sha.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        return sha.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InputMedia) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+def pixels(file: str | Path) -> Pixels:
+    """The pixels of an image file. ValueError if it is none."""
+    try:
+        with Image.open(file) as image:
+            return np.array(image.convert("RGB"))
+    except (OSError, UnidentifiedImageError) as error:
+        raise ValueError(f"{file} is not an image that can be read: {error}") from error
+
+
+def resized(
+    image: Pixels, height: int, width: int, filter: Image.Resampling
+) -> Float32[np.ndarray, "y x 3"]:
+    """The whole image at this size, not cropped, in [0, 1]."""
+    made = Image.fromarray(image).resize((width, height), filter)
+    return np.asarray(made, np.float32) / 255

@@ -1,0 +1,104 @@
+"""The image tower of CLIP: pictures as tokens, for image-to-video.
+
+Source of the architecture: arXiv 2103.00020; huggingface/transformers,
+models/clip/modeling_clip.py (CLIPVisionModel). Wan 2.1 reads the output of the layer
+before the last one, without the norm after it (wan/modules/clip.py).
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from chorus_jax.nets.clip import Block
+from chorus_jax.nets.layers import Embedding, LayerNorm, Linear, along_last, stack
+from chorus_jax.nets.tokens import to_patches
+
+# Of the pixels that CLIP was trained on, by colour, in [0, 1].
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class CLIPImageConfig:
+    """Sizes of a CLIP image tower; `vit_h_14` is the one of Wan 2.1.
+
+    Attributes:
+        side: of the pictures, in pixels.
+        patch: the side of a patch, in pixels.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    mlp_width: int
+    side: int = 224
+    patch: int = 14
+    activation: str = "gelu"
+    epsilon: float = 1e-5
+    dtype: str = "bfloat16"
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads or self.side % self.patch:
+            raise ValueError(
+                f"{self.width=} must divide into {self.heads=}, and {self.side=} into "
+                f"{self.patch=}"
+            )
+        if self.depth < 2:
+            raise ValueError(
+                f"the layer before the last one is read, got {self.depth=}"
+            )
+
+    @classmethod
+    def vit_h_14(cls, dtype: str = "bfloat16") -> "CLIPImageConfig":
+        """ViT-H/14 (XLM-RoBERTa large), of Wan 2.1."""
+        return cls(width=1280, depth=32, heads=16, mlp_width=5120, dtype=dtype)
+
+    @property
+    def tokens(self) -> int:
+        """A token per patch, and one for the whole picture."""
+        return 1 + (self.side // self.patch) ** 2
+
+
+class CLIPImageEncoder(nnx.Module):
+    """Pictures to tokens; the layers' parameters are stacked and scanned."""
+
+    def __init__(self, config: CLIPImageConfig, *, rngs: nnx.Rngs):
+        c, dtype = config.width, jnp.dtype(config.dtype)
+        self.config = config
+        whole = c**-0.5 * rngs.params.normal((c,))
+        self.whole = nnx.Param(whole.astype(dtype), axes=(None,))
+        values = 3 * config.patch**2
+        self.patches = Linear(
+            values, c, axes=(None, "width"), bias=False, dtype=dtype, rngs=rngs
+        )
+        self.positions = Embedding(
+            config.tokens, c, axes=(None, "width"), dtype=dtype, rngs=rngs
+        )
+        self.norm_in = LayerNorm(c, epsilon=config.epsilon)
+        self.layers = stack(lambda rngs: Block(config, rngs=rngs), config.depth, rngs)
+        self.norm_out = LayerNorm(c, epsilon=config.epsilon)
+
+    def __call__(self, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b e c"]:
+        """Tokens after the layer before the last one, of pictures in [0, 1].
+
+        Raises:
+            ValueError: for pictures of another size.
+        """
+        side, patch = self.config.side, self.config.patch
+        if pixels.shape[1:3] != (side, side):
+            raise ValueError(f"pictures are {side} x {side}, got {pixels.shape}")
+        mean, std = (along_last(jnp.array(x, jnp.float32), pixels) for x in (MEAN, STD))
+        x = to_patches(((pixels - mean) / std)[:, None], (1, patch, patch))
+        x = self.patches(x)
+        whole = jnp.broadcast_to(self.whole[...], (len(x), 1, x.shape[-1]))
+        x = jnp.concatenate([whole, x], axis=1) + self.positions.table[...][None]
+        seen = jnp.ones((len(x), x.shape[1], x.shape[1]), bool)
+
+        def layer(x: Array, block: Block) -> tuple[Array, None]:
+            return block(x, seen), None
+
+        read = jax.tree.map(lambda x: x[:-1], self.layers)
+        return jax.lax.scan(layer, self.norm_in(x), read)[0]

@@ -1,0 +1,85 @@
+"""Which of our Pallas kernels run, and why: where they are faster than the plain path.
+
+`with kernels_pallas.dispatch.forced(NAME):` names an implementation for both kernels;
+under `with enabled(()):` none runs. A kernel's refusal is logged once.
+"""
+
+import logging
+from functools import lru_cache
+
+import jax
+
+from chorus_jax.devices import sharding
+from chorus_jax.nets.attention import Choice, choose
+from kernels_pallas import dispatch
+from kernels_pallas.amplified_cross_attention.api import MOST_KEYS
+
+REGION = "masked_region_attention"
+TEXT = "amplified_cross_attention"
+
+# What is faster than REGION on the same queries, the writing of fresh tiles and changes
+# of layout included. Splash by the compiler's schedules, 5 to 20 % fewer cycles on v4
+# to v6e (benchmarks/results/kernels.jsonl). CuDNN by its design, not measured: Triton's
+# kernel does not overlap softmax and products, which keeps it below 55 % of an H100.
+FASTER = {
+    "splash": "splash on the same queries takes fewer cycles",
+    "cudnn": "cudnn on the same queries should be faster",
+}
+
+log = logging.getLogger(__name__)
+# The kernels that may run.
+enabled = jax.make_user_context(default_value=(REGION, TEXT))
+
+
+def region_choice(
+    query: dispatch.Query, key: dispatch.Query, biased: bool = False
+) -> Choice:
+    """Which implementation of REGION attends, None for the plain path, and why.
+
+    Args:
+        query: queries in tiles [b k s a d], or their shape.
+        key: keys in tiles [b t s a d], or their shape.
+        biased: whether there is a bias per key.
+    """
+    plain = choose(dispatch.device()[0], query.dtype, biased)
+    if plain.name in FASTER and dispatch.forced.value is None:
+        return Choice(None, FASTER[plain.name])
+    return chosen(REGION, query, key, f"faster than {plain.name} on the same queries")
+
+
+def text_choice(query: dispatch.Query, key: dispatch.Query) -> Choice:
+    """Which implementation of TEXT attends, None for the plain path, and why.
+
+    Args:
+        query: queries [b n a d], or their shape.
+        key: keys of the text [b m a d], or their shape.
+    """
+    if key.shape[1] > MOST_KEYS:
+        return Choice(None, f"{key.shape[1]} keys are more than {MOST_KEYS}")
+    reason = "faster than chunked, which writes its logits"
+    return chosen(TEXT, query, key, reason)
+
+
+def chosen(
+    kernel: str, query: dispatch.Query, key: dispatch.Query, reason: str
+) -> Choice:
+    """The platform's implementation of a kernel, for a reason, if it takes these
+    arrays."""
+    if kernel not in enabled.value:
+        return Choice(None, "switched off")
+    if dispatch.forced.value is not None:
+        return Choice(dispatch.forced.value, "forced")
+    name = dispatch.choose()
+    if name == "reference":
+        return Choice(None, f"no kernel runs on a {sharding.platform()}")
+    refusal = dispatch.refusal(kernel, name, query, key)
+    if refusal is None:
+        return Choice(name, reason)
+    warn_once(f"{kernel}: {name!r} refuses {refusal}; the plain path runs")
+    return Choice(None, f"{name!r} refuses {refusal}")
+
+
+@lru_cache
+def warn_once(line: str) -> None:
+    """Logs a line: all layers of all programs ask for a choice."""
+    log.warning(line)

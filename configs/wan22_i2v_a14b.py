@@ -1,0 +1,18 @@
+"""Wan 2.2 I2V-A14B at 720p, as its authors run it: 81 frames of 720 x 1280, 40 steps.
+
+    chorus convert Wan2.2-I2V-A14B-Diffusers weights/wan22_i2v_a14b
+    chorus generate "PROMPT" --image FILE --weights weights/wan22_i2v_a14b \\
+        --config wan22_i2v_a14b
+
+Converted weights of these sizes run so without --config too.
+Source: Wan-Video/Wan2.2, wan/configs/wan_i2v_A14B.py (shift 5, guidance 3.5). The
+scheduler file of the repository says shift 3.
+"""
+
+from chorus_jax.families.registry import published
+from chorus_jax.request import Request
+
+
+def get_config() -> Request:
+    """The request that `chorus generate` fills with a prompt."""
+    return published("Wan 2.2 I2V-A14B").request

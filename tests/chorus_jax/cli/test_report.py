@@ -1,0 +1,50 @@
+"""What is said of a request: guidance of two transformers, and its images."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chorus_jax.cli import report
+from chorus_jax.cli.commands import main
+from chorus_jax.media.inputs import InputMedia
+from chorus_jax.request import Request
+
+GRAY = np.full((4, 6, 3), 128, np.uint8)
+
+
+@pytest.mark.parametrize(
+    "fields, words",
+    [
+        ({"guidance_scale": 3.5}, "guidance 3.5"),
+        ({"guidance_scale": 1.0}, "no guidance"),
+        ({"guidance_scale_low": 3.0}, "guidance 5 at high noise and 3 at low noise"),
+    ],
+)
+def test_guidance_in_words(fields, words):
+    assert report.sampling(Request("a", **fields)).endswith(f"50 steps, {words}")
+
+
+def test_images_are_described_by_size_and_digest():
+    request = Request("a", inputs=InputMedia(GRAY, GRAY))
+    assert "6x4 and 6x4 pixels" in report.images(request)["images"]
+    fields = json.loads(json.dumps(report.fields_of(request)))
+    assert fields["inputs"] == request.inputs.digest and fields["prompt"] == "a"
+    plain = Request("a")
+    assert report.images(plain) == {} and report.fields_of(plain)["inputs"] is None
+
+
+def test_images_are_read_from_their_options(weights, tmp_path, capsys):
+    file = tmp_path / "gray.png"
+    Image.fromarray(GRAY).save(file)
+    command = ["generate", "a cat", "--weights", str(weights), "--frames", "5"]
+    command += ["--height", "32", "--width", "32", "--out", str(tmp_path / "a.mp4")]
+    for more, message in [
+        (["--image", str(file)], "of words alone: leave the image out"),
+        (["--last-image", str(file)], "--last-image goes with --image"),
+        (["--image", str(tmp_path / "none.png")], "is not an image that can be read"),
+        (["--guidance-scale-high", "3"], "are for models with two experts"),
+    ]:
+        assert main([*command, *more]) != 0
+        assert message in capsys.readouterr().err

@@ -1,0 +1,39 @@
+"""Images that requests come with."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from chorus_jax.media.inputs import InputMedia
+
+
+def test_equal_pixels_are_equal_inputs():
+    one, other = (np.full((4, 6, 3), value, np.uint8) for value in (1, 2))
+    assert InputMedia(one) == InputMedia(one.copy())
+    assert hash(InputMedia(one)) == hash(InputMedia(one.copy()))
+    different = [
+        InputMedia(one),
+        InputMedia(other),
+        InputMedia(one, other),
+        InputMedia(one, one),
+        InputMedia(one.reshape(6, 4, 3)),
+    ]
+    assert len({inputs.digest for inputs in different}) == 5
+
+
+def test_files_are_read_as_rgb(tmp_path):
+    Image.new("L", (6, 4), 9).save(tmp_path / "gray.png")
+    inputs = InputMedia.read(tmp_path / "gray.png", tmp_path / "gray.png")
+    assert inputs.image.shape == (4, 6, 3) and (inputs.image == 9).all()
+    (tmp_path / "words.png").write_text("no image")
+    with pytest.raises(ValueError, match="words.png is not an image"):
+        InputMedia.read(tmp_path / "words.png")
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((4, 6), np.uint8), np.zeros((4, 6, 3)), np.zeros((0, 6, 3), np.uint8)],
+)
+def test_other_arrays_are_refused(image):
+    with pytest.raises(ValueError, match="image must be pixels"):
+        InputMedia(image)
