@@ -24,7 +24,7 @@ from chorus_jax.denoise.full_steps import Steps
 from chorus_jax.denoise.region_steps import RegionSteps
 from chorus_jax.denoise.regions import RegionPlan
 from chorus_jax.denoise.stages import StagePlan
-from chorus_jax.families.wan.attention import Alone, Context, Held, Keys, TileKeys
+from chorus_jax.nets.token_attention import Alone, Context, Held, Keys, TileKeys
 from chorus_jax.families.wan.block import Block
 from chorus_jax.nets.kernel_attention import enabled
 from chorus_jax.nets.rotary import rotary_table

@@ -9,10 +9,10 @@ from diffusers import WanTransformer3DModel
 from flax import nnx
 
 from chorus_jax import checkpoints
-from chorus_jax.families.wan.attention import Context
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT, tail_bias
 from chorus_jax.nets.rotary import rotary_table
+from chorus_jax.nets.token_attention import Context
 from convert import wan
 from convert.plan import make_plan
 
