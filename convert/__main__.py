@@ -1,4 +1,4 @@
-"""`python -m convert wan SRC DST` and back, `python -m convert export SRC DST`."""
+"""`python -m convert FAMILY SRC DST` and back, `python -m convert export SRC DST`."""
 
 import argparse
 import logging
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from chorus_jax.checkpoints import Card
 from convert.conversion import Order, Prepared, check, convert, prepare, work
 from convert.export import TRANSFORMER, export, left_out, open_parts
-from convert.family import WAN
-from convert.source import open_source
+from convert.family import FAMILIES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,12 +33,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m convert", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="wan | export")
-    wan = commands.add_parser("wan", help="Wan 2.1 weights to a checkpoint folder")
-    wan.add_argument("source", metavar="SRC", type=Path, help="diffusers' or Wan-AI's")
-    wan.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
-    wan.add_argument("--dry-run", action="store_true", help="say what would be written")
-    wan.set_defaults(run=_wan)
+    names = " | ".join([*FAMILIES, "export"])
+    commands = parser.add_subparsers(required=True, metavar=names)
+    readers = []
+    for name, family in FAMILIES.items():
+        words = f"{family.title} weights to a checkpoint folder"
+        reader = commands.add_parser(name, help=words)
+        reader.add_argument("source", metavar="SRC", type=Path, help="as published")
+        reader.add_argument(
+            "--dtype", choices=("bfloat16", "float32"), default="bfloat16"
+        )
+        reader.add_argument(
+            "--dry-run", action="store_true", help="say what would be written"
+        )
+        reader.set_defaults(run=_convert, family=name)
+        readers.append(reader)
     back = commands.add_parser(
         "export", help="a checkpoint folder to diffusers' layout"
     )
@@ -50,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the part of SRC to export as the transformer, if it has several",
     )
     back.set_defaults(run=_export)
-    for command in (wan, back):
+    for command in (*readers, back):
         command.add_argument("folder", metavar="DST", type=Path, help="must not exist")
         command.add_argument(
             "--verify", action="store_true", help="read both sides again and compare"
@@ -58,9 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _wan(options: argparse.Namespace) -> None:
-    source = open_source(options.source)
-    parts = prepare(source, WAN, options.dtype)
+def _convert(options: argparse.Namespace) -> None:
+    family = FAMILIES[options.family]
+    source = family.open(options.source)
+    parts = prepare(source, family.kinds, options.dtype)
     if options.dry_run:
         print(_table(parts))
         check(parts)
@@ -74,7 +84,8 @@ def _wan(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    parts = open_parts(options.source, WAN, options.transformer)
+    kinds = FAMILIES[Card.read(options.source).family].kinds
+    parts = open_parts(options.source, kinds, options.transformer)
     passes = 2 if options.verify else 1
     with _bar(passes * sum(part.nbytes for part in parts.values())) as bar:
         export(options.source, parts, options.folder, Order(options.verify, _told(bar)))

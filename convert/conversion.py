@@ -130,7 +130,7 @@ def convert(
             for name, part in parts.items():
                 compare(part.plan.fills, partial / name, order.progress)
         shutil.copytree(source.tokenizer, partial / "tokenizer")
-        card = Card("wan", entries, source.scheduler, digests.result())
+        card = Card(source.family, entries, source.scheduler, digests.result())
         card.write(partial)
     return card
 

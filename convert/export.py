@@ -22,7 +22,7 @@ from chorus_jax.checkpoints import (
     open_arrays,
 )
 from convert.conversion import Order, prepare_part
-from convert.family import Kind
+from convert.family import FAMILIES, Kind
 from convert.plan import is_stacked, raise_problems, source_shape, sources
 from convert.rules import SAME, Rule, indices
 from convert.safetensors_files import Outgoing, write_shards
@@ -70,8 +70,7 @@ def open_parts(
     `transformer` is the part that is exported as the transformer. Raises ValueError if
     the folder is no checkpoint, has no such part, or holds another model's weights.
     """
-    card = Card.read(folder).of_family("wan")
-    parts = {}
+    card, parts = Card.read(folder), {}
     for name, kind in kinds.items():
         stored = transformer if name == TRANSFORMER else name
         config: Any = config_from(kind.config, card.part(stored).config)
@@ -106,7 +105,7 @@ def export(
         scheduler = Card.read(source).scheduler or SCHEDULER
         (partial / "scheduler").mkdir()
         write_json(partial / "scheduler" / "scheduler_config.json", scheduler)
-        index = _index(parts, scheduler, partial / "tokenizer")
+        index = _index(Card.read(source).family, parts, scheduler, partial)
         write_json(partial / "model_index.json", index)
         if order.verify:
             _verify(parts, partial, order.progress)
@@ -124,12 +123,15 @@ def _verify(
 
 
 def _index(
-    parts: Mapping[str, Stored], scheduler: Mapping[str, Any], tokenizer: Path
+    family: str,
+    parts: Mapping[str, Stored],
+    scheduler: Mapping[str, Any],
+    folder: Path,
 ) -> dict[str, Any]:
-    settings = tokenizer / "tokenizer_config.json"
+    settings = folder / "tokenizer" / "tokenizer_config.json"
     named = read_json(settings) if settings.is_file() else {}
     return {
-        "_class_name": "WanPipeline",
+        "_class_name": FAMILIES[family].pipeline(parts[TRANSFORMER].config),
         "scheduler": ["diffusers", scheduler["_class_name"]],
         "tokenizer": ["transformers", named.get("tokenizer_class", "T5TokenizerFast")],
         **{name: [part.kind.library, part.kind.name] for name, part in parts.items()},

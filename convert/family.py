@@ -2,16 +2,31 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from chorus_jax.families.ltx.config import LTXConfig
+from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.vae import LTXVAE
+from chorus_jax.families.ltx.vae_config import LTXVAEConfig
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder
-from convert import diffusers_configs, t5, wan, wan_vae
+from convert import (
+    diffusers_configs,
+    ltx,
+    ltx_configs,
+    ltx_source,
+    ltx_vae,
+    t5,
+    wan,
+    wan_vae,
+)
+from convert.ltx_source import open_ltx
 from convert.rules import Alias, Rule
-from convert.source import DIFFUSERS, ORIGINAL
+from convert.source import DIFFUSERS, ORIGINAL, Source, open_source
 
 
 @dataclass(frozen=True)
@@ -85,4 +100,61 @@ WAN: Mapping[str, Kind] = {
         stem="model",
         export=diffusers_configs.text_encoder,
     ),
+}
+
+LTX: Mapping[str, Kind] = {
+    "transformer": Kind(
+        LTXDiT,
+        LTXConfig,
+        {
+            DIFFUSERS: Layout(
+                lambda _: ltx.DIFFUSERS, ltx.config, "LTXVideoTransformer3DModel"
+            )
+        },
+        library="diffusers",
+        name="LTXVideoTransformer3DModel",
+        stem="diffusion_pytorch_model",
+        export=ltx_configs.transformer,
+    ),
+    "vae": Kind(
+        LTXVAE,
+        LTXVAEConfig,
+        {DIFFUSERS: Layout(ltx_vae.diffusers, ltx_vae.config, "AutoencoderKLLTXVideo")},
+        library="diffusers",
+        name="AutoencoderKLLTXVideo",
+        stem="diffusion_pytorch_model",
+        export=ltx_configs.vae,
+    ),
+    "text_encoder": Kind(
+        T5Encoder,
+        T5Config,
+        {DIFFUSERS: Layout(lambda _: t5.DIFFUSERS, t5.config)},
+        library="transformers",
+        name="T5EncoderModel",
+        stem="model",
+        export=diffusers_configs.text_encoder,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Convertible:
+    """A family as the command line converts it.
+
+    Attributes:
+        kinds: its parts.
+        open: reads the headers of a source folder.
+        title: the name that people know it by.
+        pipeline: diffusers' class for a folder, from the transformer's config.
+    """
+
+    kinds: Mapping[str, Kind]
+    open: Callable[[Path], Source]
+    title: str
+    pipeline: Callable[[Any], str]
+
+
+FAMILIES: Mapping[str, Convertible] = {
+    "wan": Convertible(WAN, open_source, "Wan 2.1", lambda _: "WanPipeline"),
+    "ltx": Convertible(LTX, open_ltx, "LTX-Video", ltx_source.pipeline),
 }

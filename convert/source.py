@@ -29,13 +29,14 @@ class Component:
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of weights in one of the layouts."""
+    """A folder of weights of a family (`families.registry`) in one of the layouts."""
 
     folder: Path
     layout: str
     components: Mapping[str, Component]
     tokenizer: Path
     scheduler: Mapping[str, Any] | None
+    family: str = "wan"
 
     def files(self) -> list[Path]:
         """All files that are read, the tokenizer's too."""
@@ -57,7 +58,7 @@ def open_source(folder: Path) -> Source:
     raise ValueError(
         f"{folder} is no Wan: looked for model_index.json (diffusers' layout) and for "
         f"{ORIGINAL_VAE} or {ORIGINAL_TEXT} (the original release), found "
-        f"{_listing(folder)}"
+        f"{listing(folder)}"
     )
 
 
@@ -71,7 +72,8 @@ def sha256(file: Path, progress: Callable[[int], object]) -> str:
     return digest.hexdigest()
 
 
-def _listing(folder: Path) -> str:
+def listing(folder: Path) -> str:
+    """What a folder holds, for a message."""
     if not folder.is_dir():
         return "no such folder"
     names = sorted(path.name for path in folder.iterdir())
@@ -86,6 +88,12 @@ def _diffusers(folder: Path) -> Source:
             f"{folder} is no Wan: its model_index.json describes a {name}, expected a "
             "WanPipeline"
         )
+    known_parts(folder, index, "the text-to-video models of Wan 2.1")
+    return diffusers_source(folder, "wan")
+
+
+def known_parts(folder: Path, index: Mapping[str, Any], supported: str) -> None:
+    """ValueError if a model_index.json lists parts besides `PARTS`."""
     known = {*PARTS, "tokenizer", "scheduler"}
     others = [
         name
@@ -95,33 +103,38 @@ def _diffusers(folder: Path) -> Source:
     if others:
         raise ValueError(
             f"{folder} has parts that are not known: {', '.join(others)}; supported "
-            "are the text-to-video models of Wan 2.1"
+            f"are {supported}"
         )
-    parts = {name: open_component(_need(folder / name)) for name in PARTS}
+
+
+def diffusers_source(folder: Path, family: str) -> Source:
+    """The parts of a folder in diffusers' layout."""
+    parts = {name: open_component(need(folder / name)) for name in PARTS}
     scheduler = folder / "scheduler" / "scheduler_config.json"
     return Source(
         folder,
         DIFFUSERS,
         parts,
-        _tokenizer(folder / "tokenizer"),
+        tokenizer_folder(folder / "tokenizer"),
         read_json(scheduler) if scheduler.is_file() else None,
+        family,
     )
 
 
 def _original(folder: Path) -> Source:
-    vae, text = _need(folder / ORIGINAL_VAE), _need(folder / ORIGINAL_TEXT)
+    vae, text = need(folder / ORIGINAL_VAE), need(folder / ORIGINAL_TEXT)
     parts = {
         "transformer": open_component(folder),
         "vae": Component(by_name(read_pickle(vae)), {}, [vae]),
         "text_encoder": Component(by_name(read_pickle(text)), {}, [text]),
     }
-    tokenizer = _tokenizer(folder / ORIGINAL_TOKENIZER)
+    tokenizer = tokenizer_folder(folder / ORIGINAL_TOKENIZER)
     return Source(folder, ORIGINAL, parts, tokenizer, None)
 
 
 def open_component(folder: Path) -> Component:
     """The tensors and the config of one folder in diffusers' layout."""
-    config = _need(folder / "config.json")
+    config = need(folder / "config.json")
     files = list(_shards(folder))
     tensors = [tensor for file in files for tensor in read_safetensors(file)]
     return Component(by_name(tensors), read_json(config), [config, *files])
@@ -138,13 +151,13 @@ def _shards(folder: Path) -> Iterator[Path]:
                 f"{indices[0]} is damaged: its weight_map must give a file for each "
                 "tensor; download it again"
             )
-        yield from (_need(folder / name) for name in sorted(set(names)))
+        yield from (need(folder / name) for name in sorted(set(names)))
         return
     files = sorted(folder.glob("*.safetensors"))
     if len(files) != 1 or indices:
         raise ValueError(
             f"{folder} must hold one .safetensors file, or several with one "
-            f".safetensors.index.json; found {_listing(folder)}"
+            f".safetensors.index.json; found {listing(folder)}"
         )
     yield files[0]
 
@@ -160,16 +173,18 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _tokenizer(folder: Path) -> Path:
-    if not any((_need(folder) / name).is_file() for name in VOCABULARIES):
+def tokenizer_folder(folder: Path) -> Path:
+    """A folder with a tokenizer. ValueError if it holds none."""
+    if not any((need(folder) / name).is_file() for name in VOCABULARIES):
         raise ValueError(
             f"{folder} holds no tokenizer: looked for {', '.join(VOCABULARIES)}, found "
-            f"{_listing(folder)}; download it again"
+            f"{listing(folder)}; download it again"
         )
     return folder
 
 
-def _need(path: Path) -> Path:
+def need(path: Path) -> Path:
+    """A path that must exist. ValueError if it does not."""
     if not path.exists():
         raise ValueError(f"{path} is missing: the source is incomplete; download it")
     return path

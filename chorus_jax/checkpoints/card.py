@@ -74,7 +74,7 @@ class Card:
         if not path.is_file():
             raise ValueError(
                 f"{folder} has no {NAME}: it is no converted model, or its conversion "
-                f"did not end; make one with `python -m convert wan SRC {folder}`"
+                f"did not end; make one with `python -m convert FAMILY SRC {folder}`"
             )
         content = _parsed(path)
         number = content.get("format", 0)

@@ -61,6 +61,12 @@ def diffusers_pipeline():
 
 
 @pytest.fixture(scope="session")
+def word_tokenizer():
+    """A tokenizer of a few words."""
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="session")
 def weights(diffusers_pipeline, tmp_path_factory):
     """The pipeline's weights converted, in float32."""
     from convert.__main__ import main

@@ -1,25 +1,16 @@
 """Wan as the registry lists it: how its folders are loaded, checked and described."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from chorus_jax import checkpoints
-from chorus_jax.devices import sharding
+from chorus_jax.families.describing import GIB, attention_lines, described
 from chorus_jax.families.protocols import TRANSFORMER, LoadOptions
-from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.sizes import PARTS, Sizes
-from chorus_jax.nets.attention import choose
-from chorus_jax.nets.kernel_attention import REGION, TEXT, chosen
 from chorus_jax.request import Request
-
-GIB = 2**30
 
 
 class WanFamily:
@@ -63,29 +54,3 @@ class WanFamily:
             yield name, f"{text} (in place of {TRANSFORMER})"
         yield "memory, weights only", f"{total / GIB:.3f} GiB"
         yield from attention_lines(sizes.transformer)
-
-
-def attention_lines(config: WanConfig) -> Iterator[tuple[str, str]]:
-    """What attends here: over all tokens, of a region's tokens, over the text."""
-    here, kind = sharding.platform(), jnp.dtype(config.dtype)
-    rows = (1, math.prod(config.tile), config.heads, config.head_width)
-    for name, kernel, biased in [
-        ("self", None, False),
-        ("region", REGION, False),
-        ("cross", TEXT, True),
-    ]:
-        implementation, refusal = choose(here, kind, biased), None
-        if kernel is not None:
-            taken, refusal = chosen(kernel, jax.ShapeDtypeStruct(rows, kind))
-            implementation = f"{kernel} {taken!r}" if taken else implementation
-        why = f"; {kernel} {refusal}" if refusal else ""
-        yield f"{name}-attention", f"{implementation} ({here}, {kind}{why})"
-
-
-def described(model: type, config: Any) -> tuple[str, int]:
-    """A part in words, and its size in bytes."""
-    leaves = jax.tree.leaves(checkpoints.abstract(model, config))
-    size = sum(x.size * x.dtype.itemsize for x in leaves)
-    count = sum(x.size for x in leaves)
-    words = f"{model.__name__}, {count:,} x {config.dtype}, {size / GIB:.3f} GiB"
-    return words, size

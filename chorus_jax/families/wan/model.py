@@ -15,7 +15,7 @@ from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.devices import sharding
 from chorus_jax.families.protocols import TRANSFORMER, Geometry, LoadOptions
-from chorus_jax.families.wan.conditions import WanConditions
+from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.sizes import PARTS, Sizes, stored_names
 from chorus_jax.families.wan.vae import WanVAE
@@ -141,7 +141,7 @@ class WanModel:
 
     def condition(
         self, requests: Sequence[Request]
-    ) -> tuple[Mapping[str, WanConditions], tuple[str, ...]]:
+    ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
         """What every step reads, and the cut end of each prompt."""
         first = requests[0]
         prompts = [request.prompt for request in requests]
@@ -162,14 +162,14 @@ class WanModel:
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
     def text_values(
-        self, conditions: Mapping[str, WanConditions]
+        self, conditions: Mapping[str, StreamConditions]
     ) -> Float[Array, "l m c"]:
         """The values of cross-attention that the first prompt's tokens have."""
         values = conditions[TRANSFORMER].context.text.value[:, 0]
         return values.reshape(*values.shape[:2], -1)
 
     def decode(
-        self, latents: Float[Array, "b f h w c"]
+        self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
     ) -> Iterator[Float[Array, "b t y x 3"]]:
         """Frames of latents, a group per latent frame."""
         return self.vae.decode_stream(latents)
@@ -192,7 +192,7 @@ def prepare(
     *,
     solver: Solver,
     grid: Size,
-) -> WanConditions:
+) -> StreamConditions:
     """Text keys and values, modulation of all steps, rotary positions.
 
     Args:
@@ -204,7 +204,7 @@ def prepare(
         grid: the video's tokens along frames, height and width.
     """
     times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
-    return WanConditions(
+    return StreamConditions(
         context=model.context(text, lengths),
         times=model.times(times),
         rotary=rotary_table(grid, model.config.head_width),
