@@ -24,7 +24,7 @@ from chorus_jax.checkpoints import (
 from chorus_jax.checkpoints.fields import checked
 from chorus_jax.checkpoints.stored import Box
 from convert.family import Kind
-from convert.plan import Fill, Plan, make_plan, raise_problems
+from convert.plan import ConversionPlan, Fill, make_plan, raise_problems
 from convert.source import Component, Source, sha256
 from convert.tensors import Tensor
 from convert.verify import compare
@@ -39,7 +39,7 @@ class Prepared:
     """One part before anything is written: its abstract module and its plan."""
 
     module: Any
-    plan: Plan
+    plan: ConversionPlan
 
     @property
     def parameters(self) -> int:
@@ -170,7 +170,7 @@ class _Stream:
         self._bad: dict[str, int] = {}
         self._unequal: list[str] = []
 
-    def arrays(self, plan: Plan) -> dict[str, StreamedArray]:
+    def arrays(self, plan: ConversionPlan) -> dict[str, StreamedArray]:
         """The parameters of a part, read when they are written."""
         self._unequal += [
             f"{plan.part}: {one.name} differs from {other.name}, which it must repeat"

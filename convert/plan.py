@@ -51,7 +51,7 @@ class Fill:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ConversionPlan:
     """What a part's parameters are filled with, and what stands against it."""
 
     part: str
@@ -87,7 +87,7 @@ def make_plan(
     rules: Sequence[Rule | Alias],
     tensors: Mapping[str, Tensor],
     targets: Mapping[str, Any],
-) -> Plan:
+) -> ConversionPlan:
     """Matches tensors with parameters (anything with `shape` and `dtype`) by a table.
 
     Nothing is raised: everything that does not fit is in `problems`, one line each.
@@ -126,7 +126,9 @@ def make_plan(
         for source, of in aliases.items()
         if source in tensors and of in tensors
     ]
-    return Plan(part, fills, [f"{part}: {problem}" for problem in problems], repeats)
+    return ConversionPlan(
+        part, fills, [f"{part}: {problem}" for problem in problems], repeats
+    )
 
 
 def _rule_for(

@@ -13,7 +13,7 @@ from convert.rules import CONV3D, LINEAR, SAME, Fix, Rule
 TABLE = Fix(lambda x: x[0], lambda x: x[None])
 
 
-class Row(NamedTuple):
+class TensorNames(NamedTuple):
     """One tensor's name in diffusers, in the original release, and here."""
 
     diffusers: str
@@ -22,22 +22,28 @@ class Row(NamedTuple):
     fix: Fix = SAME
 
 
-def _linear(diffusers: str, original: str, target: str) -> tuple[Row, Row]:
+def _linear(
+    diffusers: str, original: str, target: str
+) -> tuple[TensorNames, TensorNames]:
     return (
-        Row(f"{diffusers}.weight", f"{original}.weight", f"{target}.kernel", LINEAR),
-        Row(f"{diffusers}.bias", f"{original}.bias", f"{target}.bias"),
+        TensorNames(
+            f"{diffusers}.weight", f"{original}.weight", f"{target}.kernel", LINEAR
+        ),
+        TensorNames(f"{diffusers}.bias", f"{original}.bias", f"{target}.bias"),
     )
 
 
-def _norm(diffusers: str, original: str, target: str) -> tuple[Row, Row]:
+def _norm(
+    diffusers: str, original: str, target: str
+) -> tuple[TensorNames, TensorNames]:
     return (
-        Row(f"{diffusers}.weight", f"{original}.weight", f"{target}.scale"),
-        Row(f"{diffusers}.bias", f"{original}.bias", f"{target}.bias"),
+        TensorNames(f"{diffusers}.weight", f"{original}.weight", f"{target}.scale"),
+        TensorNames(f"{diffusers}.bias", f"{original}.bias", f"{target}.bias"),
     )
 
 
-def _scale(diffusers: str, original: str, target: str) -> Row:
-    return Row(f"{diffusers}.weight", f"{original}.weight", f"{target}.scale")
+def _scale(diffusers: str, original: str, target: str) -> TensorNames:
+    return TensorNames(f"{diffusers}.weight", f"{original}.weight", f"{target}.scale")
 
 
 _EMBEDDER = "condition_embedder"
@@ -46,9 +52,11 @@ _BLOCK = "blocks.{layer}"
 _ATTN, _SELF = "blocks.{layer}.attn1", "blocks.{layer}.self_attn"
 _ATTN2, _CROSS = "blocks.{layer}.attn2", "blocks.{layer}.cross_attn"
 
-ROWS: tuple[Row, ...] = (
-    Row("patch_embedding.weight", "patch_embedding.weight", "patch.kernel", CONV3D),
-    Row("patch_embedding.bias", "patch_embedding.bias", "patch.bias"),
+ROWS: tuple[TensorNames, ...] = (
+    TensorNames(
+        "patch_embedding.weight", "patch_embedding.weight", "patch.kernel", CONV3D
+    ),
+    TensorNames("patch_embedding.bias", "patch_embedding.bias", "patch.bias"),
     *_linear(f"{_EMBEDDER}.time_embedder.linear_1", "time_embedding.0", "time.inner"),
     *_linear(f"{_EMBEDDER}.time_embedder.linear_2", "time_embedding.2", "time.outer"),
     *_linear(f"{_EMBEDDER}.time_proj", "time_projection.1", "modulation"),
@@ -58,7 +66,7 @@ ROWS: tuple[Row, ...] = (
     *_linear(f"{_PICTURE}.ff.net.0.proj", "img_emb.proj.1", "image.mlp.inner"),
     *_linear(f"{_PICTURE}.ff.net.2", "img_emb.proj.3", "image.mlp.outer"),
     *_norm(f"{_PICTURE}.norm2", "img_emb.proj.4", "image.norm_out"),
-    Row(
+    TensorNames(
         f"{_BLOCK}.scale_shift_table",
         f"{_BLOCK}.modulation",
         "layers.modulation",
@@ -84,7 +92,7 @@ ROWS: tuple[Row, ...] = (
     ),
     *_linear(f"{_BLOCK}.ffn.net.0.proj", f"{_BLOCK}.ffn.0", "layers.mlp.inner"),
     *_linear(f"{_BLOCK}.ffn.net.2", f"{_BLOCK}.ffn.2", "layers.mlp.outer"),
-    Row("scale_shift_table", "head.modulation", "out.modulation", TABLE),
+    TensorNames("scale_shift_table", "head.modulation", "out.modulation", TABLE),
     *_linear("proj_out", "head.head", "out.linear"),
 )
 

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from convert.rules import Rule
-from convert.wan_vae import PLANE, PLANE_AND_TIME, RESIDUAL, Block, middle, rules_of
+from convert.wan_vae import (
+    PLANE,
+    PLANE_AND_TIME,
+    RESIDUAL,
+    BlockNames,
+    middle,
+    rules_of,
+)
 
 REQUIRED = (
     *("base_dim", "decoder_base_dim", "dim_mult", "num_res_blocks", "patch_size"),
@@ -48,7 +55,7 @@ def config(source: dict, dtype: str) -> WanResidualVAEConfig:
     )
 
 
-def _stages(sizes: WanResidualVAEConfig) -> Iterator[Block]:
+def _stages(sizes: WanResidualVAEConfig) -> Iterator[BlockNames]:
     down = (*sizes.halve_time, None)
     up = (*reversed(sizes.halve_time), None)
     for half, theirs, resample, depth, times in (
@@ -59,7 +66,7 @@ def _stages(sizes: WanResidualVAEConfig) -> Iterator[Block]:
             here, there = f"{half}.stages.{s}.main", f"{half}.{theirs}.{s}"
             for j in range(depth):
                 name = f"{there}.resnets.{j}"
-                yield Block(RESIDUAL, f"{here}.blocks.{j}", name)
+                yield BlockNames(RESIDUAL, f"{here}.blocks.{j}", name)
             if time is not None:
                 layers = PLANE_AND_TIME if time else PLANE
-                yield Block(layers, f"{here}.resample", f"{there}.{resample}")
+                yield BlockNames(layers, f"{here}.resample", f"{there}.{resample}")

@@ -60,7 +60,7 @@ REQUIRED = (
 )
 
 
-class Block(NamedTuple):
+class BlockNames(NamedTuple):
     """The layers of one block and its name in the same three places."""
 
     layers: tuple[Layer, ...]
@@ -74,7 +74,7 @@ def diffusers(sizes: WanVAEConfig) -> tuple[Rule, ...]:
     return rules_of(_blocks(sizes))
 
 
-def rules_of(blocks: Iterable[Block]) -> tuple[Rule, ...]:
+def rules_of(blocks: Iterable[BlockNames]) -> tuple[Rule, ...]:
     """Rules for diffusers' names of the ends and of these blocks."""
     layers = _layers(blocks)
     return tuple(rule for x in layers for rule in _rules(x, x.diffusers))
@@ -123,14 +123,14 @@ def _rules(layer: Layer, source: str) -> Iterator[Rule]:
     yield Rule(f"{source}.bias", f"{layer.target}.bias")
 
 
-def _blocks(sizes: WanVAEConfig) -> Iterator[Block]:
+def _blocks(sizes: WanVAEConfig) -> Iterator[BlockNames]:
     yield from middle("encoder")
     yield from middle("decoder")
     yield from _down(sizes)
     yield from _up(sizes)
 
 
-def _layers(blocks: Iterable[Block]) -> Iterator[Layer]:
+def _layers(blocks: Iterable[BlockNames]) -> Iterator[Layer]:
     yield from ENDS
     for block in blocks:
         for layer in block.layers:
@@ -141,20 +141,20 @@ def _layers(blocks: Iterable[Block]) -> Iterator[Layer]:
             )
 
 
-def middle(half: str) -> Iterator[Block]:
+def middle(half: str) -> Iterator[BlockNames]:
     """The blocks at the lowest resolution of one half."""
     names = ("resnets.0", "attentions.0", "resnets.1")
     for i, layers in enumerate((RESIDUAL, ATTENTION, RESIDUAL)):
         here = f"{half}.middle.{i}"
-        yield Block(layers, here, f"{half}.mid_block.{names[i]}", here)
+        yield BlockNames(layers, here, f"{half}.mid_block.{names[i]}", here)
 
 
-def _down(sizes: WanVAEConfig) -> Iterator[Block]:
+def _down(sizes: WanVAEConfig) -> Iterator[BlockNames]:
     number = count()
     for s, time in enumerate((*sizes.halve_time, None)):
         for name, layers in _stage(sizes.depth, time).items():
             n = next(number)
-            yield Block(
+            yield BlockNames(
                 layers,
                 f"encoder.stages.{s}.{name}",
                 f"encoder.down_blocks.{n}",
@@ -162,13 +162,13 @@ def _down(sizes: WanVAEConfig) -> Iterator[Block]:
             )
 
 
-def _up(sizes: WanVAEConfig) -> Iterator[Block]:
+def _up(sizes: WanVAEConfig) -> Iterator[BlockNames]:
     number = count()
     for s, time in enumerate((*reversed(sizes.halve_time), None)):
         for name, layers in _stage(sizes.depth + 1, time).items():
             theirs = name.replace("blocks", "resnets")
             theirs = theirs.replace("resample", "upsamplers.0")
-            yield Block(
+            yield BlockNames(
                 layers,
                 f"decoder.stages.{s}.{name}",
                 f"decoder.up_blocks.{s}.{theirs}",

@@ -23,7 +23,7 @@ from kernels_pallas.products import LOWEST
 MOST_NUMBERS = 2**31
 
 
-class Keys(NamedTuple):
+class KeyBlock(NamedTuple):
     """A block of keys and values, and what their logits (in base 2) are multiplied by
     and what is added to them."""
 
@@ -52,7 +52,7 @@ def refusal(query: Query, *keys: Query) -> str | None:
 
 
 def attend(
-    query: Array, keys: Callable[[Any], Keys], steps: Any
+    query: Array, keys: Callable[[Any], KeyBlock], steps: Any
 ) -> tuple[Array, Array]:
     """Outputs [r, d] in float32, and natural logarithms of the sums of weights [r]."""
     single = query.dtype == jnp.float32

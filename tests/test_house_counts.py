@@ -146,3 +146,18 @@ def test_a_test_lies_at_the_path_of_its_source(test):
 
 def test_few_modules_are_at_the_root():
     assert len(list((ROOT / "chorus_jax").glob("*.py"))) <= 8
+
+
+# What each network has of its own.
+PARTS_OF_A_NETWORK = {"Attention", "Block", "Head"}
+
+
+def test_one_class_name_means_one_thing():
+    modules = {}
+    for module, tree in trees().items():
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef):
+                modules.setdefault(node.name, []).append(module)
+    for name in PARTS_OF_A_NETWORK:
+        modules.pop(name)
+    assert {k: v for k, v in modules.items() if len(v) > 1} == {}

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.t5 import T5Config
-from chorus_jax.training.plan import Plan
+from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.recipe import (
     DistillTraining,
     FlowTraining,
-    Recipe,
+    TrainingRecipe,
     VaeTraining,
 )
 from chorus_jax.training.recipes.large_shapes import large_shapes
@@ -17,7 +17,7 @@ from chorus_jax.training.world.scene import World
 
 
 @dataclass(frozen=True)
-class Scale:
+class DeviceScale:
     """A recipe and how much is drawn, worded, sampled with it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Scale:
       steps: denoising steps of the transformer that is not distilled.
     """
 
-    recipe: Recipe
+    recipe: TrainingRecipe
     shipped_vae: bool
     wordings: int
     at_once: int
@@ -40,25 +40,25 @@ class Scale:
     steps: int
 
 
-def real() -> Scale:
+def real() -> DeviceScale:
     """The recipe `large_shapes` with batches and clips that keep an accelerator busy.
 
     Its plans have more steps than there is time for: a deadline ends them.
     """
     recipe = large_shapes()
     flow = replace(recipe.train_flow.plan, steps=10**6, batch=512, average=0.999)
-    taught = Plan(10**5, 64, 5e-3, warmup=20, average=0.99)
+    taught = TrainingPlan(10**5, 64, 5e-3, warmup=20, average=0.99)
     recipe = replace(
         recipe,
         train_flow=replace(recipe.train_flow, plan=flow, clips=131_072),
         distill=replace(recipe.distill, plan=taught, trajectories=1536),
     )
-    return Scale(recipe, True, 64, 256, 400, 100, 50)
+    return DeviceScale(recipe, True, 64, 256, 400, 100, 50)
 
 
-def rehearsed() -> Scale:
+def rehearsed() -> DeviceScale:
     """Models of a few thousand parameters, seconds of training."""
-    recipe = Recipe(
+    recipe = TrainingRecipe(
         world=World(48, 48, 5),
         vae=WanVAEConfig(4, (1, 1), 1, (True,), (0.0,) * 3, (1.0,) * 3),
         text_encoder=T5Config(16, 1, 2, 16, vocab=0, head_width=8),
@@ -74,11 +74,17 @@ def rehearsed() -> Scale:
             patch=(1, 4, 4),
         ),
         train_vae=VaeTraining(
-            Plan(2, 2, 1e-2, warmup=2), frames=5, side=16, world=World(48, 48, 5)
+            TrainingPlan(2, 2, 1e-2, warmup=2),
+            frames=5,
+            side=16,
+            world=World(48, 48, 5),
         ),
-        train_flow=FlowTraining(Plan(10**6, 4, 1e-2, warmup=2), clips=64),
+        train_flow=FlowTraining(TrainingPlan(10**6, 4, 1e-2, warmup=2), clips=64),
         distill=DistillTraining(
-            Plan(10**6, 4, 1e-2, warmup=2), trajectories=64, sigmas=(1.0, 0.5), parts=1
+            TrainingPlan(10**6, 4, 1e-2, warmup=2),
+            trajectories=64,
+            sigmas=(1.0, 0.5),
+            parts=1,
         ),
     )
-    return Scale(recipe, False, 1, 32, 4, 4, 2)
+    return DeviceScale(recipe, False, 1, 32, 4, 4, 2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from benchmarks.accelerator.recipes import Scale
+from benchmarks.accelerator.recipes import DeviceScale
 from benchmarks.lib import contact_sheet
 from benchmarks.lib.judged import Model, sampled, sampling_row
 from chorus_jax.checkpoints import Card
@@ -21,7 +21,7 @@ from chorus_jax.training.world.examples import prompts
 SHEET = 6  # prompts in the picture
 
 
-def quality(runs: Runs, scale: Scale, folder: Path) -> Iterator[dict[str, Any]]:
+def quality(runs: Runs, scale: DeviceScale, folder: Path) -> Iterator[dict[str, Any]]:
     """A row of every transformer in the folder `model`, and a picture of samples."""
     asked = prompts(held_out_combinations(), scale.prompts, seed=0)
     device, shown = jax.devices()[0].device_kind, []
@@ -38,7 +38,7 @@ def quality(runs: Runs, scale: Scale, folder: Path) -> Iterator[dict[str, Any]]:
         contact_sheet.draw(folder / "samples.png", captions, shown)
 
 
-def requests(runs: Runs, scale: Scale) -> dict[str, Request]:
+def requests(runs: Runs, scale: DeviceScale) -> dict[str, Request]:
     """The request of each transformer in the folder `model`, without a prompt."""
     world, training = runs.recipe.world, runs.recipe.distill
     plain = Request(

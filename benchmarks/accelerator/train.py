@@ -22,7 +22,7 @@ from typing import Any, Final
 import jax
 
 from benchmarks.accelerator.packing import pack
-from benchmarks.accelerator.recipes import Scale, real, rehearsed
+from benchmarks.accelerator.recipes import DeviceScale, real, rehearsed
 from benchmarks.accelerator.samples import quality
 from benchmarks.accelerator.time_left import TimeLeft
 from chorus_jax.checkpoints import shipped
@@ -40,7 +40,7 @@ LEAST: Final = 5.0  # seconds of a training, also where time is up
 class Session:
     """A training within the time of this process."""
 
-    scale: Scale
+    scale: DeviceScale
     folder: Path
     work: Path
     left: TimeLeft

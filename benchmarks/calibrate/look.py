@@ -26,7 +26,7 @@ from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.second_look import SecondLook, Sensitivity
 from chorus_jax.inter_request.match.token_diff import difference
 from chorus_jax.inter_request.policy.policy import Policy, Tier
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 
 SEED = 1  # other prompts than those that the policy is searched on
 # Shares of the steps that are taken over, and up to which a share of the tokens is run:
@@ -82,8 +82,8 @@ def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
 def pair(
     engines: Sequence[Engine],
     loaded: Loaded,
-    target: Prompt,
-    source: Prompt,
+    target: ScenePrompt,
+    source: ScenePrompt,
     seed: int,
 ) -> Lost:
     """A pair's, from each of these engines: the source is all that their cache

@@ -27,10 +27,10 @@ from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program, Run
 from chorus_jax.denoise.region import Region
 from chorus_jax.denoise.segments import RegionSteps, segments
-from chorus_jax.denoise.state import Inputs, RunState, Source
+from chorus_jax.denoise.state import Inputs, RunState, SourceLatents
 from chorus_jax.families.wan.attention import Alone, Context, HeldKeys, Keys, TileKeys
 from chorus_jax.families.wan.block import Block
-from chorus_jax.nets.attention import Choice
+from chorus_jax.nets.attention import ImplementationChoice
 from chorus_jax.nets.kernel_choice import TEXT, enabled, region_choice
 from chorus_jax.nets.rotary import rotary_table
 from chorus_jax.schedulers import Euler
@@ -104,7 +104,7 @@ def step(name: str) -> dict[str, Any]:
     return found
 
 
-def chosen(case: Case, generation: str) -> Choice:
+def chosen(case: Case, generation: str) -> ImplementationChoice:
     """What the door takes for a region of this case."""
     config, tiling = MODELS[case.model], case.tiling
     heads = (config.heads, config.head_width)
@@ -207,7 +207,7 @@ def region_steps(case: Case, mesh: Mesh) -> tuple[Callable[..., Any], tuple[Any,
     assert isinstance(stage, RegionSteps)
     [(_, shape)] = geometry.streams
     latents = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    inputs = wan.inputs(model, conditions, Source(latents, latents, latents))
+    inputs = wan.inputs(model, conditions, SourceLatents(latents, latents, latents))
     state = jax.eval_shape(lambda *x: loop.start(*x, program=program), inputs, latents)
 
     def run(inputs: Inputs, state: RunState) -> RunState:

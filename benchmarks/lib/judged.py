@@ -11,7 +11,7 @@ from tqdm import tqdm
 from benchmarks.lib.timing import Timing
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 from chorus_jax.training.world.measures import (
     detail,
     flicker,
@@ -21,7 +21,7 @@ from chorus_jax.training.world.measures import (
 from chorus_jax.training.world.metrics import psnr, ssim
 from chorus_jax.training.world.oracle import read
 from chorus_jax.training.world.render import render
-from chorus_jax.training.world.scene import Sizes, World
+from chorus_jax.training.world.scene import ObjectSizes, World
 
 Scores = dict[str, float]
 
@@ -39,7 +39,7 @@ class Model:
     request: Request
     weights: Mapping[str, str]
     dtype: str
-    sizes: Sizes = Sizes()
+    sizes: ObjectSizes = ObjectSizes()
 
     @property
     def steps(self) -> int:
@@ -57,7 +57,7 @@ class Model:
 class Batch:
     """Prompts, the frames that were made of them, and the seconds a video."""
 
-    prompts: tuple[Prompt, ...]
+    prompts: tuple[ScenePrompt, ...]
     frames: tuple[np.ndarray, ...]
     seconds: float
 
@@ -72,7 +72,7 @@ def filled(count: int, size: int) -> Iterator[list[int]]:
         yield [number % count for number in range(first, first + size)]
 
 
-def sampled(model: Model, prompts: Sequence[Prompt], size: int) -> Iterator[Batch]:
+def sampled(model: Model, prompts: Sequence[ScenePrompt], size: int) -> Iterator[Batch]:
     """The prompts' videos, batch by batch; a video's seed is its prompt's number."""
     done = 0
     for numbers in filled(len(prompts), size):
@@ -89,7 +89,9 @@ def sampled(model: Model, prompts: Sequence[Prompt], size: int) -> Iterator[Batc
         done += len(kept)
 
 
-def judge(prompt: Prompt, frames: np.ndarray, sizes: Sizes = Sizes()) -> Scores:
+def judge(
+    prompt: ScenePrompt, frames: np.ndarray, sizes: ObjectSizes = ObjectSizes()
+) -> Scores:
     """Of a video of one object: what it shows as asked (1 or 0), and how well.
 
     What the oracle finds unclear is wrong; what the prompt leaves unsaid is left out.
@@ -117,7 +119,7 @@ def means(scores: Sequence[Scores]) -> Scores:
 
 
 def sampling_row(
-    name: str, model: Model, prompts: Sequence[Prompt], size: int
+    name: str, model: Model, prompts: Sequence[ScenePrompt], size: int
 ) -> dict[str, Any]:
     """One row: the mean scores of the prompts' videos.
 
@@ -148,7 +150,7 @@ def sampling_row(
 
 def reconstruction_scores(
     reconstruct: Callable[[np.ndarray], Any],
-    prompts: Sequence[Prompt],
+    prompts: Sequence[ScenePrompt],
     world: World,
     size: int,
 ) -> Scores:

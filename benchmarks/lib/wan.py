@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.program import Program
-from chorus_jax.denoise.state import Inputs, Source
+from chorus_jax.denoise.state import Inputs, SourceLatents
 from chorus_jax.engine import Pipeline
 from chorus_jax.families.forward import TRANSFORMER, Geometry
 from chorus_jax.families.wan.config import WanConfig
@@ -33,7 +33,9 @@ def geometry(config: WanConfig, grid: Size) -> Geometry:
     return Geometry(streams, grid, config.patch, Tiling.fitting(grid, config.tile).tile)
 
 
-def inputs(model: WanDiT, conditions: Any, source: Source | None = None) -> Inputs:
+def inputs(
+    model: WanDiT, conditions: Any, source: SourceLatents | None = None
+) -> Inputs:
     """The arrays of a run of one transformer."""
     return Inputs({TRANSFORMER: model}, {TRANSFORMER: conditions}, source)
 

@@ -13,7 +13,7 @@ from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 
 OWN_SEEDS = 1_000_000  # those of targets without a source; sources have smaller ones
 
@@ -29,7 +29,7 @@ class Target:
     """
 
     number: int
-    prompt: Prompt
+    prompt: ScenePrompt
     request: Request
     rows: int
     source: str | None = None
@@ -77,9 +77,9 @@ class Bench:
     def target(
         self,
         number: int,
-        prompt: Prompt,
+        prompt: ScenePrompt,
         request: Request,
-        sources: Sequence[Prompt],
+        sources: Sequence[ScenePrompt],
         look: SecondLook,
     ) -> Target:
         """A target, looked up before anything is timed."""

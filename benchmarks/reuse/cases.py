@@ -16,7 +16,7 @@ from chorus_jax.training.world.attributes import (
     training_combinations,
 )
 from chorus_jax.training.world.captions import paraphrase
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 
 WORDING = 0  # no attribute differs
 STUBBORN = 100  # draws after which a source may differ in its wording too
@@ -28,21 +28,21 @@ class Cases:
     """Prompts of one object. Source j was made for target j modulo their number; all
     captions are different."""
 
-    targets: tuple[Prompt, ...]
-    sources: tuple[Prompt, ...]
+    targets: tuple[ScenePrompt, ...]
+    sources: tuple[ScenePrompt, ...]
 
 
 class Worded(NamedTuple):
     """A prompt, and the seed that its wording was drawn with."""
 
-    prompt: Prompt
+    prompt: ScenePrompt
     wording: int
 
     @classmethod
     def of(cls, asked: Attributes, wording: int) -> "Worded":
         """The caption of a seed: of two attributes the same words, as far as can be."""
         caption = paraphrase(asked, np.random.default_rng(wording))
-        return cls(Prompt(caption, (asked,)), wording)
+        return cls(ScenePrompt(caption, (asked,)), wording)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def new(draws: Iterator[Worded], taken: set[str]) -> Worded:
     return fresh
 
 
-def changed(target: Prompt, source: Prompt) -> tuple[str, ...]:
+def changed(target: ScenePrompt, source: ScenePrompt) -> tuple[str, ...]:
     """The attributes in which two prompts differ, of those that the target names."""
     [mine], [theirs] = target.asked, source.asked
     names = differing(mine, theirs)

@@ -33,7 +33,7 @@ from benchmarks.reuse.models import Loaded, add_options, base_policy, load_model
 from chorus_jax.engine import Cache, Engine, Ledger, Reuse
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes, held_out_combinations
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 
 KEY = ("row", "steps", "until")
 COLUMNS = (
@@ -52,7 +52,7 @@ class Traffic:
     meanings: Sequence[Attributes]
     exponent: float
 
-    def prompts(self, count: int, seed: int) -> Iterator[Prompt]:
+    def prompts(self, count: int, seed: int) -> Iterator[ScenePrompt]:
         """So many prompts, the same for the same seed."""
         rng = np.random.default_rng(seed)
         ranks = np.arange(1, len(self.meanings) + 1)
@@ -84,7 +84,9 @@ class Server:
     def __init__(self, engine: Engine):
         self.engine, self.compilations = engine, Compilations()
 
-    def __call__(self, prompt: Prompt, request: Request, reuse: Reuse) -> ServedRequest:
+    def __call__(
+        self, prompt: ScenePrompt, request: Request, reuse: Reuse
+    ) -> ServedRequest:
         """What became of a request, timed without compilation."""
         pipeline, store = self.engine.pipeline, self.engine.cache.store
         while True:
@@ -101,7 +103,7 @@ class Server:
 
 
 def served(
-    loaded: Loaded, engine: Engine, asked: Sequence[Prompt]
+    loaded: Loaded, engine: Engine, asked: Sequence[ScenePrompt]
 ) -> tuple[list[ServedRequest], list[ServedRequest]]:
     """All requests by the engine, and those made without its cache."""
     server, cached, plain = Server(engine), [], []

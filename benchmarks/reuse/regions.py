@@ -31,7 +31,7 @@ from chorus_jax.denoise.cost import equivalents
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.region import Region
-from chorus_jax.denoise.state import Inputs, Source
+from chorus_jax.denoise.state import Inputs, SourceLatents
 from chorus_jax.engine import planned
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
@@ -118,7 +118,9 @@ class RegionBench:
         conditions = prepare(
             model, text, lengths, jnp.array([3.0]), solver=SOLVER, grid=GRID
         )
-        source = Source(*(loop.noise(jnp.array([i]), GEOMETRY) for i in range(3)))
+        source = SourceLatents(
+            *(loop.noise(jnp.array([i]), GEOMETRY) for i in range(3))
+        )
         return cls(inputs(model, conditions, source))
 
     def run(self, plan: StepPlan) -> LoopRun:

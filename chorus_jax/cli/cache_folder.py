@@ -17,7 +17,7 @@ HEAD += ("entries", "MiB", "made", "last used")
 
 
 @dataclass(frozen=True)
-class Row:
+class EntryRow:
     """One entry as it is listed; times in seconds since the epoch."""
 
     id: str
@@ -65,26 +65,26 @@ def records(folder: Path) -> int:
     return sum(1 for _ in folder.glob("*.record"))
 
 
-def rows_of(store: Store, folder: Path) -> Iterator[Row]:
+def rows_of(store: Store, folder: Path) -> Iterator[EntryRow]:
     """The entries of a store in a folder."""
     entry: Any
     for entry in store:
         uses = entry.statistics
         size = (folder / f"{entry.id}.record").stat().st_size
         times = (uses.created, uses.last_used)
-        yield Row(entry.id, entry.recipe, entry.namespace, size, *times)
+        yield EntryRow(entry.id, entry.recipe, entry.namespace, size, *times)
 
 
-def wanted(row: Row, options: argparse.Namespace) -> bool:
+def wanted(row: EntryRow, options: argparse.Namespace) -> bool:
     """Whether the options ask for an entry."""
     if options.namespace is not None and row.namespace != options.namespace:
         return False
     return options.older_than is None or row.created < time.time() - options.older_than
 
 
-def table(rows: Sequence[Row], folder: Path) -> Iterator[str]:
+def table(rows: Sequence[EntryRow], folder: Path) -> Iterator[str]:
     """The entries by recipe and namespace, and their sum."""
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[EntryRow]] = {}
     for row in rows:
         groups.setdefault((row.recipe, row.namespace), []).append(row)
     lines = [HEAD] if groups else []
@@ -104,7 +104,7 @@ def table(rows: Sequence[Row], folder: Path) -> Iterator[str]:
     yield f"{len(rows)} entries, {mib(rows)} MiB"
 
 
-def mib(rows: Sequence[Row]) -> str:
+def mib(rows: Sequence[EntryRow]) -> str:
     """The size of entries."""
     return f"{sum(row.nbytes for row in rows) / MIB:.1f}"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.cli.choice import Choice
+from chorus_jax.cli.choice import CommandSettings
 from chorus_jax.engine import Pipeline
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.media.video import aside
@@ -31,7 +31,7 @@ class Note:
     sampling: str
 
 
-def note(folder: Path, choice: Choice, pipeline: Pipeline) -> None:
+def note(folder: Path, choice: CommandSettings, pipeline: Pipeline) -> None:
     """Writes the note of a choice into a cache folder, if it is not there."""
     request = choice.request
     path = folder / (recipe_of(request, pipeline.model).digest + SUFFIX)

@@ -20,7 +20,7 @@ BY_STEPS, OTHERWISE = {4: "shapes_4step"}, "shapes"
 
 
 @dataclass(frozen=True)
-class Choice:
+class CommandSettings:
     """The model and the settings of a command.
 
     Attributes:
@@ -40,7 +40,7 @@ class Choice:
 
 def choose(
     weights: str | Path | None, config: str | None, given: Mapping[str, Any]
-) -> Choice:
+) -> CommandSettings:
     """Resolves weights, config and given fields; without a config the weights'
     defaults are taken.
 
@@ -60,10 +60,10 @@ def choose(
     folder = located(weights)
     defaults = family_of(folder).defaults(folder)
     request = defaults.request.changed(**given)
-    return Choice(folder, TRANSFORMER, request, defaults.fps, defaults.source)
+    return CommandSettings(folder, TRANSFORMER, request, defaults.fps, defaults.source)
 
 
-def of_shipped(given: Mapping[str, Any]) -> Choice:
+def of_shipped(given: Mapping[str, Any]) -> CommandSettings:
     """The choice for the shipped weights, by the number of steps."""
     name = BY_STEPS.get(given.get("steps", 0))
     if name is not None:
@@ -77,7 +77,7 @@ def of_shipped(given: Mapping[str, Any]) -> Choice:
 
 def of_config(
     config: Config, weights: str | Path | None, given: Mapping[str, Any]
-) -> Choice:
+) -> CommandSettings:
     """The choice of a config, with the weights given or named by it."""
     if weights is None and config.weights is None:
         raise ValueError(
@@ -92,7 +92,9 @@ def of_config(
     if ours:
         warn_untrained(config, request)
     fps = config.fps or family_of(folder).fps
-    return Choice(folder, config.transformer, request, fps, f"--config {config.name}")
+    return CommandSettings(
+        folder, config.transformer, request, fps, f"--config {config.name}"
+    )
 
 
 def warn_untrained(config: Config, request: Request) -> None:
@@ -113,6 +115,6 @@ def warn_untrained(config: Config, request: Request) -> None:
         )
 
 
-def with_prompt(choice: Choice, prompt: str, seed: int | None) -> Request:
+def with_prompt(choice: CommandSettings, prompt: str, seed: int | None) -> Request:
     """The choice's request for a prompt."""
     return replace(choice.request, prompt=prompt, seed=seed)

@@ -8,10 +8,10 @@ from typing import Any
 
 from chorus_jax.cli import caching, cleanups, outputs, report
 from chorus_jax.cli.cache_notes import note
-from chorus_jax.cli.choice import Choice, choose, with_prompt
+from chorus_jax.cli.choice import CommandSettings, choose, with_prompt
 from chorus_jax.cli.interruption import Interruption
-from chorus_jax.cli.jobs import Job, jobs_of
-from chorus_jax.cli.outputs import Output
+from chorus_jax.cli.jobs import PromptWithSeed, jobs_of
+from chorus_jax.cli.outputs import OutputFiles
 from chorus_jax.cli.progress import Bars
 from chorus_jax.engine import Engine, Pipeline
 from chorus_jax.families.registry import family_of
@@ -20,7 +20,7 @@ from chorus_jax.request import Request
 
 
 @dataclass(frozen=True)
-class Run:
+class GenerateRun:
     """A command's options, resolved and checked.
 
     Attributes:
@@ -32,13 +32,13 @@ class Run:
     """
 
     options: argparse.Namespace
-    jobs: list[Job]
-    files: list[Output]
-    choice: Choice
+    jobs: list[PromptWithSeed]
+    files: list[OutputFiles]
+    choice: CommandSettings
     mesh: Any
 
     @classmethod
-    def of(cls, options: argparse.Namespace) -> "Run":
+    def of(cls, options: argparse.Namespace) -> "GenerateRun":
         """Resolves options. ValueError or OSError for what cannot be done."""
         caching.check(options)
         jobs = jobs_of(options)
@@ -69,7 +69,7 @@ class Run:
         if not self.options.quiet:
             print(line, flush=True)
 
-    def make(self, engine: Engine, job: Job, files: Output) -> None:
+    def make(self, engine: Engine, job: PromptWithSeed, files: OutputFiles) -> None:
         """Makes and writes one video."""
         bars = Bars(not self.options.quiet)
         request = with_prompt(self.choice, job.prompt, job.seed)
@@ -91,7 +91,7 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
         ValueError: for what cannot be run.
         OSError: for a file that cannot be read or written.
     """
-    run = Run.of(options)
+    run = GenerateRun.of(options)
     interruption.cleanups += cleanups_of(run)
     step_cache, words = options.step_cache, caching.described(options)
     for line in report.chosen(run.choice, words, step_cache):
@@ -108,7 +108,7 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
         cache.close()
 
 
-def cleanups_of(run: Run) -> list[Callable[[], None]]:
+def cleanups_of(run: GenerateRun) -> list[Callable[[], None]]:
     """The cleanups of an interrupted run; the last is called first."""
     folders = {files.video.parent for files in run.files}
     cache = run.options.cache

@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Job:
+class PromptWithSeed:
     """A prompt with its seed; None for one that is drawn."""
 
     prompt: str
     seed: int | None
 
 
-def jobs_of(options: argparse.Namespace) -> list[Job]:
+def jobs_of(options: argparse.Namespace) -> list[PromptWithSeed]:
     """All jobs of a command: for each prompt one per seed.
 
     Raises:
@@ -22,7 +22,9 @@ def jobs_of(options: argparse.Namespace) -> list[Job]:
     prompts = [*options.prompt, *lines_of(options.prompts)]
     if not prompts:
         raise ValueError("no prompt is given: give PROMPT, or --prompts FILE")
-    return [Job(prompt, seed) for prompt in prompts for seed in seeds_of(options)]
+    return [
+        PromptWithSeed(prompt, seed) for prompt in prompts for seed in seeds_of(options)
+    ]
 
 
 def lines_of(file: Path | None) -> list[str]:

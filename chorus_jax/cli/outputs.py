@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from chorus_jax.cli.jobs import Job
+from chorus_jax.cli.jobs import PromptWithSeed
 from chorus_jax.media import video
 
 NUMBER, SEED = "{number}", "{seed}"
 
 
 @dataclass(frozen=True)
-class Output:
+class OutputFiles:
     """The files of one video.
 
     Attributes:
@@ -22,7 +22,9 @@ class Output:
     json: Path | None
 
 
-def outputs_of(out: Path, jobs: list[Job], with_json: bool) -> list[Output]:
+def outputs_of(
+    out: Path, jobs: list[PromptWithSeed], with_json: bool
+) -> list[OutputFiles]:
     """The files of all videos. ValueError if two would be one, or one is a folder."""
     if out.is_dir():
         raise ValueError(
@@ -35,11 +37,12 @@ def outputs_of(out: Path, jobs: list[Job], with_json: bool) -> list[Output]:
             f"{NUMBER} into it, or leave both {NUMBER} and {SEED} out"
         )
     return [
-        Output(name, name.with_suffix(".json") if with_json else None) for name in names
+        OutputFiles(name, name.with_suffix(".json") if with_json else None)
+        for name in names
     ]
 
 
-def named(out: Path, number: int, job: Job, count: int) -> Path:
+def named(out: Path, number: int, job: PromptWithSeed, count: int) -> Path:
     """The file of one of so many videos."""
     digits = f"{number:0{len(str(count))}}"
     name = out.name
@@ -52,7 +55,7 @@ def named(out: Path, number: int, job: Job, count: int) -> Path:
     return out.with_name(name)
 
 
-def check(outputs: list[Output], fps: int) -> None:
+def check(outputs: list[OutputFiles], fps: int) -> None:
     """Raises the errors of writing before there is a video.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.cli.choice import Choice
+from chorus_jax.cli.choice import CommandSettings
 from chorus_jax.engine import Ledger, Result
 from chorus_jax.media import video
 from chorus_jax.request import Request
@@ -15,7 +15,9 @@ from chorus_jax.request import Request
 SHORT = 60  # characters of a negative prompt that are shown
 
 
-def chosen(choice: Choice, cache: str, step_cache: str | None) -> Iterator[str]:
+def chosen(
+    choice: CommandSettings, cache: str, step_cache: str | None
+) -> Iterator[str]:
     """Model, settings, size and cache, one per line, for before the run."""
     request, card = choice.request, Card.read(choice.folder)
     size = f"{request.frames} frames of {request.width}x{request.height} pixels"
@@ -99,7 +101,9 @@ def outcome(ledger: Ledger) -> str:
     return f"miss{why}, {computed(ledger)}"
 
 
-def described(choice: Choice, result: Result, *, seconds: bool) -> dict[str, Any]:
+def described(
+    choice: CommandSettings, result: Result, *, seconds: bool
+) -> dict[str, Any]:
     """Request, model and ledger of a video, for a file.
 
     Args:
@@ -136,14 +140,14 @@ def fields_of(request: Request) -> dict[str, Any]:
     return fields
 
 
-def write(path: Path, choice: Choice, result: Result) -> None:
+def write(path: Path, choice: CommandSettings, result: Result) -> None:
     """Writes a video with its description in the metadata."""
     content = described(choice, result, seconds=False)
     text = json.dumps(content, ensure_ascii=False)
     video.write(path, result.video.frames, choice.fps, text)
 
 
-def write_json(path: Path, choice: Choice, result: Result) -> None:
+def write_json(path: Path, choice: CommandSettings, result: Result) -> None:
     """Writes the description of a video as a file of its own."""
     content = described(choice, result, seconds=True)
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"

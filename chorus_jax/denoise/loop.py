@@ -26,7 +26,7 @@ from chorus_jax.denoise import solving
 from chorus_jax.denoise.program import Program, Run, slots
 from chorus_jax.denoise.region_steps import RegionSteps
 from chorus_jax.denoise.segments import segments
-from chorus_jax.denoise.state import Chosen, Inputs, Part, RegionState, RunState
+from chorus_jax.denoise.state import Chosen, Inputs, RegionPart, RegionState, RunState
 from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import AllTokens, Geometry, Latents, evaluate
 from chorus_jax.nets.control import zeros
@@ -108,7 +108,7 @@ def initial_region(
         beyond=jnp.zeros(b, jnp.float32),
         whole=jnp.array(False),
     )
-    state = RegionState(chosen, keys, (Part(None, None, None),) * len(parts))
+    state = RegionState(chosen, keys, (RegionPart(None, None, None),) * len(parts))
     return initial_parts(run, parts, latents, step, state)
 
 
@@ -122,7 +122,7 @@ def initial_parts(
     """The region's state with all its parts, in zeros."""
     empty = RunState(step, latents, None, (), None, step, region)
 
-    def begun(part: RegionSteps) -> Part:
+    def begun(part: RegionSteps) -> RegionPart:
         after = part.begin(run, empty, latents).region
         assert after is not None
         return after.parts[part.part]

@@ -25,7 +25,7 @@ from chorus_jax.denoise.region import (
     disagreement,
     token_bias,
 )
-from chorus_jax.denoise.state import Chosen, Part, RegionState, RunState
+from chorus_jax.denoise.state import Chosen, RegionPart, RegionState, RunState
 from chorus_jax.denoise.whole_steps import WholeSteps
 from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import AllTokens, Held, Latents, TileTokens
@@ -188,7 +188,7 @@ class RegionSteps:
         )
         share = self.tiles(region.chosen).shape[1] / run.geometry.tiling.count
         parts = list(region.parts)
-        parts[self.part] = Part(latents, solver, cache)
+        parts[self.part] = RegionPart(latents, solver, cache)
         return state._replace(
             step=state.step + 1,
             work=state.work + share * work,
@@ -211,7 +211,7 @@ class RegionSteps:
         tokens = self.tokens(run, region)
         forward = run.forward(self.expert, latents, state.step, tokens)
         parts = list(region.parts)
-        parts[self.part] = Part(
+        parts[self.part] = RegionPart(
             latents, solving.init(run.solver, latents), self.cache.init(forward)
         )
         return state._replace(region=region._replace(parts=tuple(parts)))

@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float32, Int, Int32
 from chorus_jax.families.forward import Conditions, Latents, Transformer
 
 
-class Source(NamedTuple):
+class SourceLatents(NamedTuple):
     """What a run takes over from an earlier request.
 
     Attributes:
@@ -45,7 +45,7 @@ class Inputs(NamedTuple):
 
     models: Mapping[str, Transformer]
     conditions: Mapping[str, Conditions]
-    source: Source | None = None
+    source: SourceLatents | None = None
     gains: GainTables | None = None
     mask: Float32[Array, "b f h w 1"] | None = None
     words: Float32[Array, "b m"] | None = None
@@ -67,7 +67,7 @@ class Chosen(NamedTuple):
     whole: Bool[Array, ""]
 
 
-class Part(NamedTuple):
+class RegionPart(NamedTuple):
     """The active tokens of one stretch of region steps.
 
     Attributes:
@@ -92,7 +92,7 @@ class RegionState(NamedTuple):
 
     chosen: Chosen
     keys: Any
-    parts: tuple[Part, ...]
+    parts: tuple[RegionPart, ...]
 
 
 class RunState(NamedTuple):

@@ -21,7 +21,7 @@ from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline, timed, unstacked
 from chorus_jax.engine.plans import batch_of_one, usable
 from chorus_jax.engine.policies import Policies, policies_for, scaled
-from chorus_jax.engine.prompt import Prompt
+from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse, Watch, check_reuse
 from chorus_jax.engine.running import Hit, Runner, ledger_of
@@ -192,13 +192,13 @@ class Engine:
 
     def prepared(
         self, request: Request
-    ) -> tuple[Prompt, Mapping[str, Conditions], str]:
+    ) -> tuple[PromptReading, Mapping[str, Conditions], str]:
         """The prompt as it is matched, what the loop conditions on, and its cut end."""
         model, secret = self.pipeline.model, self.cache.store.secret.for_words
         tokens = model.tokens([request.prompt])
         conditions, [cut] = self.pipeline.condition([request])
         values = model.text_values(conditions)
-        prompt = Prompt.of(request.prompt, values, tokens, secret)
+        prompt = PromptReading.of(request.prompt, values, tokens, secret)
         return prompt, conditions, cut
 
     def query(self, request: Request, namespace: str = "default") -> Query:
@@ -211,7 +211,7 @@ class Engine:
     def run(
         self,
         task: Task,
-        prompt: Prompt,
+        prompt: PromptReading,
         conditions: Mapping[str, Conditions],
         hit: Hit | Rejection,
         watch: Watch,
@@ -231,7 +231,7 @@ class Engine:
     def admit(
         self,
         task: Task,
-        prompt: Prompt,
+        prompt: PromptReading,
         state: RunState,
         hit: Hit | Rejection,
         plan: StepPlan,

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region import Region
-from chorus_jax.denoise.state import Source
+from chorus_jax.denoise.state import SourceLatents
 from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.store import Entry, EntryHeader
@@ -105,7 +105,7 @@ def source_of(
     tier: Tier,
     sigmas: tuple[float, ...],
     geometry: Geometry,
-) -> Source:
+) -> SourceLatents:
     """What a run takes from an entry; its velocity at K1 is that of the straight line
     to its next key step, or to its end.
 
@@ -119,7 +119,7 @@ def source_of(
     to = sigmas[later[0]] if later else 0.0
     velocity = (np.asarray(near, np.float32) - start) / (to - sigmas[first])
     end = entry.at(tier.region_until).astype(np.float32)
-    return Source(*(batch_of_one(x, geometry) for x in (start, velocity, end)))
+    return SourceLatents(*(batch_of_one(x, geometry) for x in (start, velocity, end)))
 
 
 def batch_of_one(array: np.ndarray, geometry: Geometry) -> Latents:

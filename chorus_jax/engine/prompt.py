@@ -14,7 +14,7 @@ from chorus_jax.text.prompts import Tokens, clean
 
 
 @dataclass(frozen=True, eq=False)
-class Prompt:
+class PromptReading:
     """A prompt as it is matched: its embedding, its tokens, and its words with their
     keys and meanings (see `read`)."""
 
@@ -26,7 +26,9 @@ class Prompt:
     meanings: Float16[np.ndarray, "u e"]
 
     @classmethod
-    def of(cls, text: str, values: Array, tokens: Tokens, secret: bytes) -> "Prompt":
+    def of(
+        cls, text: str, values: Array, tokens: Tokens, secret: bytes
+    ) -> "PromptReading":
         """The prompt with what the model reads of it (`VideoModel.text_values`); the
         secret is that for words."""
         cleaned, length = clean(text), jnp.int32(tokens.mask[0].sum())

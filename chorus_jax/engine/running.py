@@ -14,7 +14,7 @@ from chorus_jax.engine.events import Denoised, Event
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import padded, source_of
-from chorus_jax.engine.prompt import Prompt
+from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.task import Task
 from chorus_jax.families.forward import Conditions
 from chorus_jax.inter_request.match.matching import Match, Rejection
@@ -55,7 +55,7 @@ class Runner:
     def __call__(
         self,
         task: Task,
-        prompt: Prompt,
+        prompt: PromptReading,
         conditions: Mapping[str, Conditions],
         hit: Hit | Rejection,
     ) -> Generator[Event, None, tuple[RunState, StepPlan]]:
@@ -88,7 +88,7 @@ class Runner:
         return state, program.plan
 
     def differing(
-        self, prompt: Prompt, conditions: Mapping[str, Conditions], hit: Hit
+        self, prompt: PromptReading, conditions: Mapping[str, Conditions], hit: Hit
     ) -> np.ndarray:
         """The text tokens that the source's prompt lacks, a flag for each row."""
         rows = self.pipeline.model.text_values(conditions).shape[1]

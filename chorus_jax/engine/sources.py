@@ -4,7 +4,7 @@ from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.given import Given
 from chorus_jax.engine.pipeline import Pipeline, timed
 from chorus_jax.engine.plans import planned, reached, within_expert
-from chorus_jax.engine.prompt import Prompt
+from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.running import Hit
 from chorus_jax.engine.task import Task, seed_of
 from chorus_jax.inter_request.match.matching import Match, Rejection
@@ -24,7 +24,7 @@ class Sources:
     def __init__(self, pipeline: Pipeline, cache: Cache):
         self.pipeline, self.cache = pipeline, cache
 
-    def __call__(self, task: Task, prompt: Prompt) -> Hit | Rejection:
+    def __call__(self, task: Task, prompt: PromptReading) -> Hit | Rejection:
         """The source of a request with its latents, or why there is none."""
         policy, reuse = task.policy, task.reuse
         if not reuse.read:

@@ -9,7 +9,7 @@ import numpy as np
 
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine.pipeline import with_seed
-from chorus_jax.engine.prompt import Prompt
+from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse
 from chorus_jax.families.forward import Geometry
@@ -66,7 +66,7 @@ class Task:
 
     def entry(
         self,
-        prompt: Prompt,
+        prompt: PromptReading,
         state: RunState,
         steps: tuple[int, ...],
         score: float,

@@ -23,7 +23,7 @@ from chorus_jax.nets.chunked_attention import chunked
 IMPLEMENTATIONS = ("chunked", "cudnn", "splash")
 
 
-class Choice(NamedTuple):
+class ImplementationChoice(NamedTuple):
     """What runs, and why.
 
     Attributes:
@@ -81,22 +81,24 @@ def check_heads(heads: int) -> None:
         )
 
 
-def choose(platform: str, dtype: jnp.dtype, biased: bool) -> Choice:
+def choose(platform: str, dtype: jnp.dtype, biased: bool) -> ImplementationChoice:
     """The implementation taken on a platform.
 
     The vendor's kernels take no bias a key (cuDNN would want it as a full n x m array),
     and cuDNN takes 16-bit numbers only; those calls are `chunked`.
     """
     if platform == "cpu":
-        return Choice("chunked", "no kernel runs on a cpu")
+        return ImplementationChoice("chunked", "no kernel runs on a cpu")
     vendor = {"tpu": "splash", "gpu": "cudnn"}.get(platform)
     if vendor is None:
-        return Choice("chunked", f"no kernel is known for a {platform}")
+        return ImplementationChoice("chunked", f"no kernel is known for a {platform}")
     if biased:
-        return Choice("chunked", f"{vendor} takes no bias")
+        return ImplementationChoice("chunked", f"{vendor} takes no bias")
     if vendor == "cudnn" and dtype.itemsize != 2:
-        return Choice("chunked", f"cudnn takes 16-bit numbers, these are {dtype}")
-    return Choice(vendor, f"the {platform}'s own kernel")
+        return ImplementationChoice(
+            "chunked", f"cudnn takes 16-bit numbers, these are {dtype}"
+        )
+    return ImplementationChoice(vendor, f"the {platform}'s own kernel")
 
 
 def cudnn(query: Array, key: Array, value: Array, bias: Array | None) -> Array:

@@ -10,7 +10,7 @@ from functools import lru_cache
 import jax
 
 from chorus_jax.devices import sharding
-from chorus_jax.nets.attention import Choice, choose
+from chorus_jax.nets.attention import ImplementationChoice, choose
 from kernels_pallas import dispatch
 from kernels_pallas.amplified_cross_attention.api import MOST_KEYS
 
@@ -33,7 +33,7 @@ enabled = jax.make_user_context(default_value=(REGION, TEXT))
 
 def region_choice(
     query: dispatch.Query, key: dispatch.Query, biased: bool = False
-) -> Choice:
+) -> ImplementationChoice:
     """Which implementation of REGION attends, None for the plain path, and why.
 
     Args:
@@ -43,11 +43,11 @@ def region_choice(
     """
     plain = choose(dispatch.device()[0], query.dtype, biased)
     if plain.name in FASTER and dispatch.forced.value is None:
-        return Choice(None, FASTER[plain.name])
+        return ImplementationChoice(None, FASTER[plain.name])
     return chosen(REGION, query, key, f"faster than {plain.name} on the same queries")
 
 
-def text_choice(query: dispatch.Query, key: dispatch.Query) -> Choice:
+def text_choice(query: dispatch.Query, key: dispatch.Query) -> ImplementationChoice:
     """Which implementation of TEXT attends, None for the plain path, and why.
 
     Args:
@@ -55,28 +55,30 @@ def text_choice(query: dispatch.Query, key: dispatch.Query) -> Choice:
         key: keys of the text [b m a d], or their shape.
     """
     if key.shape[1] > MOST_KEYS:
-        return Choice(None, f"{key.shape[1]} keys are more than {MOST_KEYS}")
+        return ImplementationChoice(
+            None, f"{key.shape[1]} keys are more than {MOST_KEYS}"
+        )
     reason = "faster than chunked, which writes its logits"
     return chosen(TEXT, query, key, reason)
 
 
 def chosen(
     kernel: str, query: dispatch.Query, key: dispatch.Query, reason: str
-) -> Choice:
+) -> ImplementationChoice:
     """The platform's implementation of a kernel, for a reason, if it takes these
     arrays."""
     if kernel not in enabled.value:
-        return Choice(None, "switched off")
+        return ImplementationChoice(None, "switched off")
     if dispatch.forced.value is not None:
-        return Choice(dispatch.forced.value, "forced")
+        return ImplementationChoice(dispatch.forced.value, "forced")
     name = dispatch.choose()
     if name == "reference":
-        return Choice(None, f"no kernel runs on a {sharding.platform()}")
+        return ImplementationChoice(None, f"no kernel runs on a {sharding.platform()}")
     refusal = dispatch.refusal(kernel, name, query, key)
     if refusal is None:
-        return Choice(name, reason)
+        return ImplementationChoice(name, reason)
     warn_once(f"{kernel}: {name!r} refuses {refusal}; the plain path runs")
-    return Choice(None, f"{name!r} refuses {refusal}")
+    return ImplementationChoice(None, f"{name!r} refuses {refusal}")
 
 
 @lru_cache

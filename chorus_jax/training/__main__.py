@@ -8,7 +8,7 @@ import jax
 
 from chorus_jax.checkpoints import shipped
 from chorus_jax.devices.compilation import enable_cache
-from chorus_jax.training.recipe import Recipe
+from chorus_jax.training.recipe import TrainingRecipe
 from chorus_jax.training.recipes import RECIPES
 from chorus_jax.training.runs import Runs
 
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def changed(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+def changed(recipe: TrainingRecipe, options: argparse.Namespace) -> TrainingRecipe:
     """The recipe with the numbers that were given in place of its own."""
     if options.clips is not None:
         flow = replace(recipe.train_flow, clips=options.clips)

@@ -38,7 +38,7 @@ from chorus_jax.training.structure import read
 from chorus_jax.training.world.attributes import Attributes
 
 
-class Forward(NamedTuple):
+class Prediction(NamedTuple):
     """The velocity that is made less the right one, the tokens of the middle layer, and
     the text's."""
 
@@ -129,7 +129,7 @@ class FlowJob:
 
     def forward(
         self, params: Params, batch: Captioned, sigmas: Float[Array, " b"], key: Array
-    ) -> "Forward":
+    ) -> "Prediction":
         """What the models make of noisy clips."""
         model, encoder = (
             assembled(part, params, self.like[part]) for part in (TRANSFORMER, TEXT)
@@ -139,7 +139,7 @@ class FlowJob:
         noisy = add_noise(batch.latents, noise, sigmas)
         text = jnp.where(batch.mask[..., None], encoder(batch.ids, batch.mask), 0)
         made, middle = unrolled(model, noisy, TRAIN_STEPS * sigmas, text)
-        return Forward(made - (noise - batch.latents), middle, text)
+        return Prediction(made - (noise - batch.latents), middle, text)
 
     def probe(self, params: Params) -> dict[str, float]:
         """The loss by noise level with right, with wrong and without captions."""

@@ -26,7 +26,7 @@ from chorus_jax.devices import sharding
 from chorus_jax.training import curve, saved
 from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.params import Params
-from chorus_jax.training.plan import Plan
+from chorus_jax.training.plan import TrainingPlan
 
 Batch = Any
 Figures = dict[str, Array]
@@ -46,7 +46,7 @@ class State(NamedTuple):
 
 
 @runtime_checkable
-class Job(Protocol):
+class TrainingJob(Protocol):
     """What is trained: where it starts, its batches, its loss."""
 
     @property
@@ -66,8 +66,8 @@ class Job(Protocol):
 
 
 def train(
-    job: Job,
-    plan: Plan,
+    job: TrainingJob,
+    plan: TrainingPlan,
     folder: Path,
     executor: Executor,
     save_minutes: float = 5.0,
@@ -101,12 +101,12 @@ def train(
     return state
 
 
-def start(job: Job, plan: Plan) -> State:
+def start(job: TrainingJob, plan: TrainingPlan) -> State:
     """The state before the first step."""
     return begun(job.initial(), plan)
 
 
-def begun(params: Params, plan: Plan) -> State:
+def begun(params: Params, plan: TrainingPlan) -> State:
     """The state before the first step from these parameters."""
     # Copies: the state is donated to every step, and nothing may be donated twice.
     average = jax.tree.map(jnp.copy, params)
@@ -114,8 +114,8 @@ def begun(params: Params, plan: Plan) -> State:
 
 
 def rows(
-    job: Job,
-    plan: Plan,
+    job: TrainingJob,
+    plan: TrainingPlan,
     state: State,
     executor: Executor,
     deadline: Deadline | None = None,
@@ -146,7 +146,7 @@ def rows(
             yield state, row
 
 
-def data_mesh(plan: Plan) -> Mesh | None:
+def data_mesh(plan: TrainingPlan) -> Mesh | None:
     """The devices that share a batch; None if it is one."""
     count = math.gcd(plan.batch, jax.device_count())
     if count == 1:
@@ -167,7 +167,7 @@ def split(batch: Batch, mesh: Mesh | None) -> Batch:
 
 
 def step_function(
-    job: Job, plan: Plan
+    job: TrainingJob, plan: TrainingPlan
 ) -> Callable[[State, Batch, Share], tuple[State, dict]]:
     """One jitted step, to which the state is donated; its number is the share of the
     plan's learning rate that is taken."""

@@ -32,10 +32,10 @@ from chorus_jax.training.data import Clips, Crops, Encoded
 from chorus_jax.training.distill import DistillJob, LeapBatches
 from chorus_jax.training.encode import raw_latents
 from chorus_jax.training.flow import TEXT, TRANSFORMER, FlowJob
-from chorus_jax.training.loop import Job, State, start
+from chorus_jax.training.loop import State, TrainingJob, start
 from chorus_jax.training.params import Params, of_part
-from chorus_jax.training.plan import Plan
-from chorus_jax.training.recipe import Recipe
+from chorus_jax.training.plan import TrainingPlan
+from chorus_jax.training.recipe import TrainingRecipe
 from chorus_jax.training.teach import Taught
 from chorus_jax.training.tokenizer import make_tokenizer, vocabulary_size
 from chorus_jax.training.vae import PART as VAE
@@ -51,7 +51,7 @@ MEASURED = 64  # clips that give the latents' statistics
 class Made:
     """A recipe and its folder."""
 
-    recipe: Recipe
+    recipe: TrainingRecipe
     folder: Path
 
     @property
@@ -123,7 +123,7 @@ class Made:
         vocab = vocabulary_size(vocabulary())
         return replace(self.recipe.text_encoder, vocab=vocab)
 
-    def averaged(self, name: str, job: Job, plan: Plan) -> Params:
+    def averaged(self, name: str, job: TrainingJob, plan: TrainingPlan) -> Params:
         """The averaged parameters of a run's newest state. ValueError if none is."""
         states = saved.steps(self.folder / name)
         if not states:

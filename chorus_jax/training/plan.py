@@ -12,7 +12,7 @@ ADAM = 0.1  # Adam's learning rate over Muon's
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """The optimisation of one model.
 
     The learning rate rises over `warmup` steps, stays, and falls to zero over the last

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.t5 import T5Config
-from chorus_jax.training.plan import Plan
+from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.world.scene import World
 
 
@@ -17,7 +17,7 @@ class VaeTraining:
     posterior from a standard normal distribution, both beside the mean absolute error.
     """
 
-    plan: Plan
+    plan: TrainingPlan
     frames: int = 17
     side: int = 32
     fine: float = 2.0
@@ -36,7 +36,7 @@ class FlowTraining:
     error near objects weighs more at little noise (see `nearby.py`).
     """
 
-    plan: Plan
+    plan: TrainingPlan
     clips: int
     shift: float = 3.0
     unconditional: float = 0.1
@@ -54,7 +54,7 @@ class DistillTraining:
     each of them. The error counts at these `scales`, as in `FlowTraining`.
     """
 
-    plan: Plan
+    plan: TrainingPlan
     trajectories: int
     sigmas: tuple[float, ...] = (1.0, 0.75, 0.5, 0.25)
     parts: int = 5
@@ -64,7 +64,7 @@ class DistillTraining:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """All of a small Wan; `pairs` is the share of clips with two objects.
 
     The statistics in `vae` are those of an untrained one: the trained one measures its

@@ -14,9 +14,9 @@ from chorus_jax.training.assemble import euler_scheduler, stored_part, write_mod
 from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.encode import encode_clips
 from chorus_jax.training.flow import TRANSFORMER
-from chorus_jax.training.loop import Job, begun, train
+from chorus_jax.training.loop import TrainingJob, begun, train
 from chorus_jax.training.made import Made
-from chorus_jax.training.plan import Plan
+from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.teach import teach
 from chorus_jax.training.unpack import (
     check_sizes,
@@ -81,8 +81,8 @@ class Runs(Made):
 
     def run(
         self,
-        job: Job,
-        plan: Plan,
+        job: TrainingJob,
+        plan: TrainingPlan,
         name: str,
         executor: Executor,
         deadline: Deadline | None = None,

@@ -8,7 +8,7 @@ LANES = 128
 
 
 @dataclass(frozen=True)
-class Block:
+class QueryBlock:
     """Rows of queries in a block, and heads whose columns it holds."""
 
     rows: int
@@ -38,11 +38,13 @@ WANTED: dict[str, Wanted] = {}
 TRITON: dict[str, GpuBlock] = {}
 
 
-def fitted(kind: str, keys: int, heads: int, width: int, itemsize: int) -> Block:
+def fitted(kind: str, keys: int, heads: int, width: int, itemsize: int) -> QueryBlock:
     """The block on a device kind."""
     wanted = WANTED.get(kind, DEFAULT)
     column = (6 * wanted.rows + 4 * keys) * width * itemsize
-    return Block(wanted.rows, together(heads, width, max(1, wanted.bytes // column)))
+    return QueryBlock(
+        wanted.rows, together(heads, width, max(1, wanted.bytes // column))
+    )
 
 
 def together(heads: int, width: int, most: int) -> int:

@@ -62,7 +62,7 @@ def kernel(
     place = i * block.query + jnp.arange(block.query)
     there, m = place < query.shape[1], key.shape[1]
 
-    def keys(j: Any) -> triton_softmax.Keys:
+    def keys(j: Any) -> triton_softmax.KeyBlock:
         where = j * block.key + jnp.arange(block.key)
         inside = where < m
         read = lambda ref: triton_softmax.read(ref, row, where, head, inside)
@@ -70,7 +70,7 @@ def kernel(
         factor = plgpu.load(gain.at[row, where], mask=inside, other=0.0)
         offset = plgpu.load(bias.at[row, where], mask=inside, other=-jnp.inf)
         factor = factor * (query.shape[-1] ** -0.5 * base)
-        return triton_softmax.Keys(
+        return triton_softmax.KeyBlock(
             read(key), read(value), factor[None, :], offset * base
         )
 

@@ -28,7 +28,7 @@ def attend(
     text: Text,
     residual: Float[Array, "b n a d"] | None,
     interpret: bool = False,
-    block: blocks.Block | None = None,
+    block: blocks.QueryBlock | None = None,
 ) -> Float[Array, "b n a d"]:
     """As the reference; `block` from the table unless given."""
     b, n, a, d = query.shape

@@ -88,7 +88,7 @@ def kernel(
     if named:
         at, there = triton_softmax.tile_rows(active, row, place, size)
 
-    def keys(j: Any) -> triton_softmax.Keys:
+    def keys(j: Any) -> triton_softmax.KeyBlock:
         where = j * block.key + jnp.arange(block.key)
         inside = where < count
         read = lambda ref: triton_softmax.read(ref, row, where, head, inside)
@@ -97,7 +97,7 @@ def kernel(
             offset = plgpu.load(bias.at[row, where], mask=inside, other=-jnp.inf)
         base = math.log2(math.e)
         scale = query.shape[-1] ** -0.5 * base
-        return triton_softmax.Keys(read(key), read(value), scale, offset * base)
+        return triton_softmax.KeyBlock(read(key), read(value), scale, offset * base)
 
     # A block of padding alone costs nothing.
     some = there.astype(jnp.int32).max() > 0

@@ -28,7 +28,7 @@ from kernels_pallas.products import LOWEST, exact
 ABREAST = 8
 
 
-class Plan(NamedTuple):
+class CallSizes(NamedTuple):
     """The sizes of a call.
 
     Attributes:
@@ -126,13 +126,13 @@ def attend(
 
 def planned(
     query: Array, key: Array, k: int, named: bool, biased: bool, tiles: blocks.Tiles
-) -> Plan:
+) -> CallSizes:
     """The sizes of a call of k tiles of queries with so many tiles per block."""
     b, count, s, a, d = key.shape
     unit = 32 // query.dtype.itemsize
     rows, heads = s + -s % unit, together(a, d)
     ragged = count % tiles.key > 0
-    return Plan(
+    return CallSizes(
         b,
         a // heads,
         pl.cdiv(k, tiles.query),
@@ -221,7 +221,7 @@ def filled(ids: Int[Array, "b k"], block: int) -> Int[Array, "b i"]:
 
 
 def call(
-    plan: Plan,
+    plan: CallSizes,
     arrays: Sequence[Array],
     k: int,
     active: Int[Array, "b k"] | None,
@@ -277,7 +277,7 @@ def call(
 
 
 def scalars(
-    plan: Plan, active: Int[Array, "b k"] | None
+    plan: CallSizes, active: Int[Array, "b k"] | None
 ) -> tuple[Int[Array, " i"], Int[Array, " j"]]:
     """The ids of the tiles of queries, and of each block whether it has any."""
     if active is None:
@@ -288,7 +288,7 @@ def scalars(
     return ids, alive.astype(jnp.int32)
 
 
-def specs_of_queries(plan: Plan) -> list[pl.BlockSpec]:
+def specs_of_queries(plan: CallSizes) -> list[pl.BlockSpec]:
     """One block of neighbouring tiles, or as many blocks as there are named tiles."""
     few = plan.tiles.query
     if plan.named:
@@ -299,7 +299,7 @@ def specs_of_queries(plan: Plan) -> list[pl.BlockSpec]:
 
 
 def named_tile(
-    plan: Plan, r: int, b: Any, a: Any, i: Any, j: Any, active: Any, alive: Any
+    plan: CallSizes, r: int, b: Any, a: Any, i: Any, j: Any, active: Any, alive: Any
 ) -> tuple:
     """Which tile of the queries is the r-th of the i-th block; 0 at padding."""
     tile = active[(b * plan.query_blocks + i) * plan.tiles.query + r]
@@ -307,7 +307,7 @@ def named_tile(
 
 
 def key_block(
-    plan: Plan, b: Any, a: Any, i: Any, j: Any, active: Any, alive: Any
+    plan: CallSizes, b: Any, a: Any, i: Any, j: Any, active: Any, alive: Any
 ) -> tuple:
     """Which block of the keys is the j-th.
 
@@ -318,7 +318,9 @@ def key_block(
     return b, jnp.where(some, j, plan.key_blocks - 1), 0, a
 
 
-def offsets(plan: Plan, key: Array, bias: Array | None) -> Float32[Array, "b j 1 r"]:
+def offsets(
+    plan: CallSizes, key: Array, bias: Array | None
+) -> Float32[Array, "b j 1 r"]:
     """What is added to the logits of each key of each block, in base 2."""
     b, t, s = key.shape[:3]
     row = jnp.zeros((b, t, s), jnp.float32) if bias is None else bias
@@ -328,7 +330,7 @@ def offsets(plan: Plan, key: Array, bias: Array | None) -> Float32[Array, "b j 1
     return row.reshape(b, plan.key_blocks, 1, -1)
 
 
-def cost(plan: Plan, active: int, dtype: jnp.dtype) -> pl.CostEstimate:
+def cost(plan: CallSizes, active: int, dtype: jnp.dtype) -> pl.CostEstimate:
     """Operations and bytes when no tile is padding."""
     pairs = plan.batch * plan.columns * plan.heads
     pairs *= active * plan.key_tiles * plan.size**2
@@ -340,7 +342,9 @@ def cost(plan: Plan, active: int, dtype: jnp.dtype) -> pl.CostEstimate:
     )
 
 
-def kernel(plan: Plan, logsumexp: bool, active: Any, alive: Any, *refs: Any) -> None:
+def kernel(
+    plan: CallSizes, logsumexp: bool, active: Any, alive: Any, *refs: Any
+) -> None:
     """One block of queries and one of keys."""
     copies = plan.tiles.query if plan.named else 1
     queries, (key, value, *rest) = refs[:copies], refs[copies:]
@@ -371,12 +375,12 @@ def kernel(plan: Plan, logsumexp: bool, active: Any, alive: Any, *refs: Any) -> 
                 log_total(plan, scratch, totals, r, there(r))
 
 
-def rows_of(plan: Plan, r: int) -> slice:
+def rows_of(plan: CallSizes, r: int) -> slice:
     """The rows of the r-th tile of a block."""
     return slice(r * plan.rows, (r + 1) * plan.rows)
 
 
-def begin(plan: Plan, scratch: Scratch, queries: Sequence[Any]) -> None:
+def begin(plan: CallSizes, scratch: Scratch, queries: Sequence[Any]) -> None:
     """Queries, scaled and for base 2 (a product fewer per logit), and empty sums.
 
     Rows behind a tile's last may hold anything: no other row's output depends on them.
@@ -391,7 +395,7 @@ def begin(plan: Plan, scratch: Scratch, queries: Sequence[Any]) -> None:
     scratch.sums[...] = jnp.zeros_like(scratch.sums)
 
 
-def stacked(plan: Plan, block: Any, j: Any) -> Array:
+def stacked(plan: CallSizes, block: Any, j: Any) -> Array:
     """The tiles of the j-th block one below the other, zeros where padding is.
 
     What lies behind a tile's last row or behind the last tile may be anything, nan too.
@@ -412,7 +416,7 @@ def stacked(plan: Plan, block: Any, j: Any) -> Array:
 
 
 def accumulate(
-    plan: Plan, scratch: Scratch, k: Array, v: Array, offset: Array | None
+    plan: CallSizes, scratch: Scratch, k: Array, v: Array, offset: Array | None
 ) -> None:
     """Adds a block of keys to the sums of a block of queries."""
     product = partial(
@@ -439,7 +443,7 @@ def accumulate(
         scratch.sums[head] = scratch.sums[head] * fade[:, :1] + products
 
 
-def finish(plan: Plan, scratch: Scratch, out: Any, r: int, there: Any) -> None:
+def finish(plan: CallSizes, scratch: Scratch, out: Any, r: int, there: Any) -> None:
     """The outputs of the r-th tile of queries from its sums, zeros if it is not there
     (None: it always is)."""
     rows = rows_of(plan, r)
@@ -452,7 +456,9 @@ def finish(plan: Plan, scratch: Scratch, out: Any, r: int, there: Any) -> None:
         out[0, r, :, of_head] = found.astype(out.dtype)
 
 
-def log_total(plan: Plan, scratch: Scratch, totals: Any, r: int, there: Any) -> None:
+def log_total(
+    plan: CallSizes, scratch: Scratch, totals: Any, r: int, there: Any
+) -> None:
     """The natural logarithm of the r-th tile's sums of weights, along the lanes.
 
     A product with ones in one column turns the column of numbers into a row.

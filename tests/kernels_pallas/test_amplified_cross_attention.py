@@ -110,7 +110,7 @@ class TestTpuInterpreted(Checks):
     implementation = "tpu_interpreted"
 
     def test_many_blocks_the_last_one_short(self, monkeypatch):
-        small = blocks.Block(16, 1)
+        small = blocks.QueryBlock(16, 1)
         monkeypatch.setattr(blocks, "fitted", lambda *_: small)
         query, key, value, more = arrays(1, 40, 7, 2, 128)
         self.check(query, key, value, 4.0, residual=more, **amplified(1, 7))
@@ -159,4 +159,4 @@ def test_a_block_has_as_many_heads_as_fit():
     assert blocks.together(12, 128, 5) == 4
     assert blocks.together(40, 64, 3) == 2
     assert blocks.together(3, 64, 1) == 3
-    assert blocks.fitted("any", 128, 12, 128, 2) == blocks.Block(1024, 3)
+    assert blocks.fitted("any", 128, 12, 128, 2) == blocks.QueryBlock(1024, 3)

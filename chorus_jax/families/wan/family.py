@@ -22,7 +22,7 @@ from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.parts import parts_of
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.variants import FPS, PUBLISHED, defaults_of
-from chorus_jax.nets.attention import Choice, choose
+from chorus_jax.nets.attention import ImplementationChoice, choose
 from chorus_jax.nets.kernel_choice import REGION, TEXT, region_choice, text_choice
 from chorus_jax.request import Request
 
@@ -92,7 +92,7 @@ def attention_lines(config: WanConfig) -> Iterator[tuple[str, str]]:
     rows = lambda *shape: jax.ShapeDtypeStruct((1, *shape, *heads), kind)
     tile, tokens = rows(1, math.prod(config.tile)), rows(math.prod(config.tile))
     for name, kernel, choice, biased in [
-        ("self", "", Choice(None, ""), False),
+        ("self", "", ImplementationChoice(None, ""), False),
         ("region", REGION, region_choice(tile, tile), False),
         ("cross", TEXT, text_choice(tokens, rows(config.text_limit)), True),
     ]:

@@ -13,15 +13,15 @@ harder ones.
 
 from dataclasses import replace
 
-from chorus_jax.training.plan import Plan
-from chorus_jax.training.recipe import FlowTraining, Recipe
+from chorus_jax.training.plan import TrainingPlan
+from chorus_jax.training.recipe import FlowTraining, TrainingRecipe
 from chorus_jax.training.recipes.small_shapes import small_shapes
-from chorus_jax.training.world.scene import Sizes, World
+from chorus_jax.training.world.scene import ObjectSizes, World
 
-SIZES = Sizes(small=0.17, large=0.23, growth=(0.2, 0.3))
+SIZES = ObjectSizes(small=0.17, large=0.23, growth=(0.2, 0.3))
 
 
-def large_shapes() -> Recipe:
+def large_shapes() -> TrainingRecipe:
     """A transformer of 5 layers and width 288."""
     small = small_shapes()
     return replace(
@@ -36,7 +36,7 @@ def large_shapes() -> Recipe:
             tile=(1, 1, 1),
         ),
         train_flow=FlowTraining(
-            Plan(
+            TrainingPlan(
                 steps=24_000,
                 batch=64,
                 learning_rate=2e-2,

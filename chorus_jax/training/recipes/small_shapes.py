@@ -22,11 +22,11 @@ know colours, motions, backgrounds and sizes, but only some shapes: see the READ
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.t5 import T5Config
-from chorus_jax.training.plan import Plan
+from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.recipe import (
     DistillTraining,
     FlowTraining,
-    Recipe,
+    TrainingRecipe,
     VaeTraining,
 )
 from chorus_jax.training.world.scene import World
@@ -36,9 +36,9 @@ SHIFT = 3.0
 GUIDANCE = 3.0
 
 
-def small_shapes() -> Recipe:
+def small_shapes() -> TrainingRecipe:
     """A transformer of 7 layers and width 160."""
-    return Recipe(
+    return TrainingRecipe(
         world=World(height=64, width=64, frames=17),
         vae=WanVAEConfig(
             width=16,
@@ -66,10 +66,10 @@ def small_shapes() -> Recipe:
         ),
         # Whole clips in time: beyond the frames that it was trained on it is wrong.
         train_vae=VaeTraining(
-            Plan(steps=1450, batch=3, learning_rate=1e-2), frames=17, side=32
+            TrainingPlan(steps=1450, batch=3, learning_rate=1e-2), frames=17, side=32
         ),
         train_flow=FlowTraining(
-            Plan(
+            TrainingPlan(
                 steps=4500,
                 batch=32,
                 learning_rate=1e-2,
@@ -82,7 +82,9 @@ def small_shapes() -> Recipe:
             shift=2 * SHIFT,
         ),
         distill=DistillTraining(
-            Plan(steps=250, batch=16, learning_rate=5e-3, warmup=20, average=0.98),
+            TrainingPlan(
+                steps=250, batch=16, learning_rate=5e-3, warmup=20, average=0.98
+            ),
             trajectories=256,
             guidance_scale=GUIDANCE,
             shift=SHIFT,

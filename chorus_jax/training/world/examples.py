@@ -19,7 +19,7 @@ from chorus_jax.training.world.scene import Scene, World
 
 
 @dataclasses.dataclass(frozen=True)
-class Prompt:
+class ScenePrompt:
     """A caption and what it asks for, of one object or of two."""
 
     caption: str
@@ -30,7 +30,7 @@ class Prompt:
 class Example:
     """A caption, what it says, a video that shows it, and how that was drawn."""
 
-    prompt: Prompt
+    prompt: ScenePrompt
     video: UInt8[np.ndarray, "f height width 3"]
     scene: Scene
 
@@ -39,7 +39,7 @@ def training_example(seed: int | np.random.Generator, world: World) -> Example:
     """A combination that is not held out, its size unsaid in every second caption."""
     rng = np.random.default_rng(seed)
     asked = _draw(rng, training_combinations())
-    prompt = Prompt(paraphrase(asked, rng), (asked,))
+    prompt = ScenePrompt(paraphrase(asked, rng), (asked,))
     scene = place(asked, rng, world)
     return Example(prompt, filmed(scene, rng), scene)
 
@@ -54,19 +54,21 @@ def training_pair(seed: int | np.random.Generator, world: World) -> Example:
     while is_held_out(second) or "colour" not in differing(first, second):
         second = _draw(rng, pool).unsized()
         second = dataclasses.replace(second, background=first.background)
-    prompt = Prompt(paraphrase(first, rng, second), (first, second))
+    prompt = ScenePrompt(paraphrase(first, rng, second), (first, second))
     scene = place(first, rng, world, second)
     return Example(prompt, filmed(scene, rng), scene)
 
 
-def prompts(pool: Sequence[Attributes], count: int, seed: int) -> tuple[Prompt, ...]:
+def prompts(
+    pool: Sequence[Attributes], count: int, seed: int
+) -> tuple[ScenePrompt, ...]:
     """Prompts of one object: every combination of the pool as often as any other."""
     rng = np.random.default_rng(seed)
     order = np.concatenate(
         [rng.permutation(len(pool)) for _ in range(-(-count // len(pool)))]
     )
     asked = [_said(rng, pool[int(k)]) for k in order[:count]]
-    return tuple(Prompt(paraphrase(each, rng), (each,)) for each in asked)
+    return tuple(ScenePrompt(paraphrase(each, rng), (each,)) for each in asked)
 
 
 def _draw(rng: np.random.Generator, pool: Sequence[Attributes]) -> Attributes:

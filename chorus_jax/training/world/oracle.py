@@ -16,7 +16,7 @@ from chorus_jax.training.world.palette import COLOURS
 from chorus_jax.training.world.pixels import Planes, Video, to_planes
 from chorus_jax.training.world.reading import UNCLEAR, Reading, nothing_read
 from chorus_jax.training.world.render import paint
-from chorus_jax.training.world.scene import Ground, Scene, Sizes, Thing, World
+from chorus_jax.training.world.scene import Ground, ObjectSizes, Scene, Thing, World
 from chorus_jax.training.world.silhouettes import compare_shapes, silhouette
 
 Distances = dict[str, float]
@@ -34,12 +34,14 @@ UNSTEADY: Final = 0.25  # a path this far from a straight one is no motion of th
 THERE: Final = 0.8  # share of the frames in which an object must be seen
 
 
-def read(video: Video, sizes: Sizes = Sizes()) -> Reading:
+def read(video: Video, sizes: ObjectSizes = ObjectSizes()) -> Reading:
     """The object that takes most of the video; uint8, or floats in [-1, 1]."""
     return read_all(video, 1, sizes)[0]
 
 
-def read_all(video: Video, count: int, sizes: Sizes = Sizes()) -> tuple[Reading, ...]:
+def read_all(
+    video: Video, count: int, sizes: ObjectSizes = ObjectSizes()
+) -> tuple[Reading, ...]:
     """As many readings as asked for, largest object first; two at most.
 
     Objects are told apart by colour: what is not found is unclear.
@@ -67,7 +69,7 @@ def render_back(world: World, *readings: Reading) -> Planes:
 
 
 def _read_object(
-    found: Object, ground: Ground, background: str, sure: float, sizes: Sizes
+    found: Object, ground: Ground, background: str, sure: float, sizes: ObjectSizes
 ) -> Reading:
     if found.there.mean() < THERE:
         return nothing_read(ground, background, sure)
@@ -112,7 +114,7 @@ def _compare_colours(colour: np.ndarray) -> Distances:
     }
 
 
-def _compare_sizes(radius: float, sizes: Sizes) -> Distances:
+def _compare_sizes(radius: float, sizes: ObjectSizes) -> Distances:
     """In logarithms: the same factor either way is equally far."""
     radius = max(radius, 1e-6)
     return {

@@ -10,7 +10,7 @@ FPS: Final = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class Sizes:
+class ObjectSizes:
     """How large objects are: radii over the frame's shorter side.
 
     Attributes:
@@ -36,7 +36,7 @@ class World:
     height: int = 64
     width: int = 64
     frames: int = 17
-    sizes: Sizes = Sizes()
+    sizes: ObjectSizes = ObjectSizes()
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 48 or self.frames < 5:

@@ -29,7 +29,7 @@ from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.intra_request import SkipSteps
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 
 SCORES = tuple(np.linspace(0.5, 0.99, 40).tolist())
 MOVES = Moves(50, SCORES)
@@ -246,7 +246,7 @@ def runs(monkeypatch):
     names = "accuracy", "accuracy_colour"
     score = lambda target, run, full: dict.fromkeys(names, float(run.frames[0]))
     monkeypatch.setattr(calibrate_runs, "scored", score)
-    prompt, request = Prompt("a", (asked,)), Request("a", seed=0)
+    prompt, request = ScenePrompt("a", (asked,)), Request("a", seed=0)
     targets = [Target(n, prompt, request, 32, "a", 0.6 + n / 20) for n in range(8)]
     found = PolicyRuns(SimpleNamespace(), targets)
     found.fill(50)

@@ -10,7 +10,7 @@ from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 
 ASKED = Attributes("red", "circle", "small", "left", "gray")
 MOVES = Moves(4, (0.5,))
@@ -19,7 +19,7 @@ POLICY = default_policy(4)
 
 def target(number, score=0.5, changed=("background",)):
     request = Request("a", seed=0)
-    prompt = Prompt("a", (ASKED,))
+    prompt = ScenePrompt("a", (ASKED,))
     return Target(number, prompt, request, 32, "a", score, changed)
 
 

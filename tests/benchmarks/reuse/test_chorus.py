@@ -27,7 +27,7 @@ from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.inter_request.policy.policy_file import Measured
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 
 DRAW = chorus_tables.arms("hits", "equivalents", "seam")
 ASKED = Attributes("red", "circle", "small", "left", "gray")
@@ -36,7 +36,7 @@ SCORES = {"accuracy": 1.0, "accuracy_changed": 0.5, "detail": 0.8, "render_db": 
 
 
 def target(number, score=0.95):
-    prompt = Prompt(f"prompt {number}", (ASKED,))
+    prompt = ScenePrompt(f"prompt {number}", (ASKED,))
     request = Request(prompt.caption, seed=0)
     return Target(number, prompt, request, 32, "a", score, ("colour",))
 

@@ -18,7 +18,7 @@ from chorus_jax.families.forward import Geometry
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.training.world.attributes import Attributes
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 from configs import shapes
 
 GEOMETRY = Geometry((("video", (5, 8, 8, 16)),), (5, 8, 8), (1, 1, 1), (1, 2, 2))
@@ -28,7 +28,7 @@ ASKED = Attributes("red", "circle", "small", "left", "gray")
 
 def target(score, rows=32):
     request = shapes.get_config()
-    return Target(0, Prompt("a", (ASKED,)), request, rows, "source", score)
+    return Target(0, ScenePrompt("a", (ASKED,)), request, rows, "source", score)
 
 
 @pytest.fixture

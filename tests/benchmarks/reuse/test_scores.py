@@ -13,7 +13,7 @@ from chorus_jax.engine import Ledger
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.captions import caption
-from chorus_jax.training.world.examples import Prompt
+from chorus_jax.training.world.examples import ScenePrompt
 from chorus_jax.training.world.render import render
 
 ASKED = Attributes("red", "circle", "small", "left", "gray")
@@ -109,7 +109,7 @@ def test_what_a_target_lacks_is_no_loss():
 @pytest.fixture(scope="module")
 def target():
     request = Request(caption(ASKED), frames=17, height=64, width=64, seed=0)
-    prompt = Prompt(request.prompt, (ASKED,))
+    prompt = ScenePrompt(request.prompt, (ASKED,))
     return Target(0, prompt, request, 32, "a", 0.9, ("colour", "motion"))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chorus_jax.cli.jobs import Job, jobs_of
+from chorus_jax.cli.jobs import PromptWithSeed, jobs_of
 from chorus_jax.cli.options import parser
 from chorus_jax.cli.outputs import check, outputs_of
 
@@ -17,15 +17,20 @@ def test_a_video_for_each_prompt_and_seed(tmp_path):
     file = tmp_path / "prompts.txt"
     file.write_text("b\n\n  c \n")
     made = jobs("a", "--prompts", str(file), "--seed", "4,2")
-    assert made == [Job(p, s) for p in "abc" for s in (4, 2)]
-    assert jobs("a", "--seed", "7", "--count", "3") == [Job("a", i) for i in (7, 8, 9)]
-    assert jobs("a", "--count", "2") == 2 * [Job("a", None)]
+    assert made == [PromptWithSeed(p, s) for p in "abc" for s in (4, 2)]
+    assert jobs("a", "--seed", "7", "--count", "3") == [
+        PromptWithSeed("a", i) for i in (7, 8, 9)
+    ]
+    assert jobs("a", "--count", "2") == 2 * [PromptWithSeed("a", None)]
 
 
 def test_seeds_with_a_cache_are_fixed_so_that_a_repeat_is_found():
-    assert jobs("a", "--cache", "c", "--count", "2") == [Job("a", 0), Job("a", 1)]
+    assert jobs("a", "--cache", "c", "--count", "2") == [
+        PromptWithSeed("a", 0),
+        PromptWithSeed("a", 1),
+    ]
     write = ("--cache", "c", "--cache-mode", "write")
-    assert jobs("a", *write) == [Job("a", None)]
+    assert jobs("a", *write) == [PromptWithSeed("a", None)]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ def test_what_gives_no_videos_is_refused(arguments, message, tmp_path):
 
 
 def names(out, count, seeds=None):
-    some = [Job("a", seeds and seeds[i]) for i in range(count)]
+    some = [PromptWithSeed("a", seeds and seeds[i]) for i in range(count)]
     return [str(each.video) for each in outputs_of(Path(out), some, False)]
 
 
@@ -66,9 +71,9 @@ def test_names_of_files():
 def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "v.json").mkdir()
     with pytest.raises(ValueError, match="is a folder: give a file, such as .*/video"):
-        outputs_of(tmp_path, [Job("a", 1)], False)
+        outputs_of(tmp_path, [PromptWithSeed("a", 1)], False)
     with pytest.raises(ValueError, match="v.json is to be written, but is a folder"):
-        check(outputs_of(tmp_path / "v.mp4", [Job("a", 1)], True), 8)
+        check(outputs_of(tmp_path / "v.mp4", [PromptWithSeed("a", 1)], True), 8)
     with pytest.raises(OSError, match="its folder is missing or not writable"):
-        check(outputs_of(tmp_path / "no" / "v.mp4", [Job("a", 1)], False), 8)
+        check(outputs_of(tmp_path / "no" / "v.mp4", [PromptWithSeed("a", 1)], False), 8)
     assert [path.name for path in tmp_path.iterdir()] == ["v.json"]

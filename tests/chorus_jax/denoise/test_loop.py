@@ -10,7 +10,7 @@ import pytest
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
-from chorus_jax.denoise.state import Source
+from chorus_jax.denoise.state import SourceLatents
 from chorus_jax.families.forward import Geometry
 from chorus_jax.intra_request import SkipSteps
 from chorus_jax.intra_request.tea import TeaCache
@@ -125,7 +125,7 @@ def test_pieces_say_how_many_steps_are_done(model, every, ahead):
 
 def test_a_replay_is_the_sources_latents(model):
     latents = noise()
-    source = Source(latents, latents, latents)
+    source = SourceLatents(latents, latents, latents)
     plan = StepPlan.plain(STEPS, first=STEPS)
     ours = hit(model, conditions(model), source, plan)
     np.testing.assert_array_equal(ours.latents, latents)
@@ -240,7 +240,7 @@ def test_latents_stay_the_callers(model):
 @pytest.mark.parametrize("shape", [(1, 2, 4, 4, 1), (1, 2, 8, 10, 1), (2, 2, 8, 8, 1)])
 def test_a_mask_on_another_grid_is_refused(model, shape):
     plan = StepPlan.staged(STEPS, 1, 4, region(2))
-    source = Source(noise(), noise(), noise())
+    source = SourceLatents(noise(), noise(), noise())
     with pytest.raises(ValueError, match=r"these latents is \(1, 2, 8, 8, 1\), got"):
         hit(model, conditions(model), source, plan, mask=jnp.ones(shape))
 

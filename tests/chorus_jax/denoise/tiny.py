@@ -10,7 +10,7 @@ from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.region import Region
-from chorus_jax.denoise.state import GainTables, Inputs, Source
+from chorus_jax.denoise.state import GainTables, Inputs, SourceLatents
 from chorus_jax.families.forward import TRANSFORMER, Geometry, evaluate
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.model import prepare
@@ -115,7 +115,7 @@ def earlier(model, first, last, seed=7, solver=SOLVER):
         model, given, noise(seed), StepPlan.plain(STEPS, steps), solver=solver
     ).kept
     start, end = kept[first - 1], kept[last - 1]
-    return given, Source(start, velocity(model, given, start, at(first)), end)
+    return given, SourceLatents(start, velocity(model, given, start, at(first)), end)
 
 
 def region(core, halo=0, open_until=0, reach=0, **fields):

@@ -5,11 +5,11 @@ import pytest
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.t5 import T5Config
-from chorus_jax.training.plan import Plan
+from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.recipe import (
     DistillTraining,
     FlowTraining,
-    Recipe,
+    TrainingRecipe,
     VaeTraining,
 )
 from chorus_jax.training.world.scene import World
@@ -17,7 +17,7 @@ from chorus_jax.training.world.scene import World
 
 @pytest.fixture(scope="session")
 def recipe():
-    return Recipe(
+    return TrainingRecipe(
         world=World(48, 48, 5),
         vae=WanVAEConfig(4, (1, 1), 1, (True,), (0.0,) * 3, (1.0,) * 3),
         text_encoder=T5Config(16, 1, 2, 16, vocab=0, head_width=8),
@@ -33,11 +33,17 @@ def recipe():
             patch=(1, 4, 4),
         ),
         train_vae=VaeTraining(
-            Plan(12, 2, 1e-2, warmup=2), frames=5, side=16, world=World(48, 48, 5)
+            TrainingPlan(12, 2, 1e-2, warmup=2),
+            frames=5,
+            side=16,
+            world=World(48, 48, 5),
         ),
-        train_flow=FlowTraining(Plan(12, 4, 1e-2, warmup=2), clips=6, near=1.0),
+        train_flow=FlowTraining(TrainingPlan(12, 4, 1e-2, warmup=2), clips=6, near=1.0),
         distill=DistillTraining(
-            Plan(12, 4, 1e-2, warmup=2), trajectories=64, sigmas=(1.0, 0.5), parts=2
+            TrainingPlan(12, 4, 1e-2, warmup=2),
+            trajectories=64,
+            sigmas=(1.0, 0.5),
+            parts=2,
         ),
         pairs=0.2,
     )

@@ -12,12 +12,15 @@ from chorus_jax.training.distill import DistillJob, LeapBatches
 from chorus_jax.training.flow import at_scales
 from chorus_jax.training.initial_flow import TRANSFORMER, initial_transformer
 from chorus_jax.training.params import of_part
-from chorus_jax.training.plan import Plan
+from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.recipe import DistillTraining
 from chorus_jax.training.teach import Taught, fine_sigmas
 
 TRAINING = DistillTraining(
-    Plan(4, 6, 1e-2, warmup=2), trajectories=70, sigmas=(1.0, 0.5, 0.25), parts=2
+    TrainingPlan(4, 6, 1e-2, warmup=2),
+    trajectories=70,
+    sigmas=(1.0, 0.5, 0.25),
+    parts=2,
 )
 
 

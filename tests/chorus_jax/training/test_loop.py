@@ -12,9 +12,9 @@ import pytest
 from chorus_jax.training import loop, saved
 from chorus_jax.training.curve import Log
 from chorus_jax.training.loop import prefetched, train
-from chorus_jax.training.plan import Plan
+from chorus_jax.training.plan import TrainingPlan
 
-PLAN = Plan(steps=8, batch=4, learning_rate=0.05, warmup=2)
+PLAN = TrainingPlan(steps=8, batch=4, learning_rate=0.05, warmup=2)
 RIGHT = np.array([[1.0, 2.0], [-1.0, 0.5]], np.float32)
 
 

@@ -3,18 +3,18 @@
 import jax.numpy as jnp
 import pytest
 
-from chorus_jax.training.plan import Plan, kernels
+from chorus_jax.training.plan import TrainingPlan, kernels
 
 
 def test_the_rate_rises_stays_and_falls():
-    plan = Plan(steps=100, batch=1, learning_rate=2.0, warmup=10, decay=0.2)
+    plan = TrainingPlan(steps=100, batch=1, learning_rate=2.0, warmup=10, decay=0.2)
     rates = [float(plan.rate(jnp.int32(step))) for step in (0, 9, 50, 80, 90, 99)]
     assert rates == pytest.approx([0.2, 2.0, 2.0, 2.0, 1.0, 0.1])
 
 
 def test_a_plan_without_steps_is_refused():
     with pytest.raises(ValueError, match="at least one step"):
-        Plan(steps=0, batch=1, learning_rate=1.0)
+        TrainingPlan(steps=0, batch=1, learning_rate=1.0)
 
 
 def test_stacked_layers_are_matrices_of_their_own():

@@ -14,7 +14,7 @@ from chorus_jax.denoise import loop
 from chorus_jax.denoise.cost import equivalents
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region import Region
-from chorus_jax.denoise.state import Source
+from chorus_jax.denoise.state import SourceLatents
 from chorus_jax.devices import sharding
 from chorus_jax.engine import Cache, Denoised, Engine, Pipeline
 from chorus_jax.families.forward import Forward, Transformer, evaluate
@@ -156,7 +156,7 @@ def source(pipeline):
     def of(first, last):
         at = lambda step: jax.tree.map(lambda x: x[step - 1], state.kept)
         zeros = jax.tree.map(jnp.zeros_like, state.latents)
-        return Source(at(max(first, 1)), zeros, at(max(last, 1)))
+        return SourceLatents(at(max(first, 1)), zeros, at(max(last, 1)))
 
     return of
 

@@ -13,11 +13,11 @@ from chorus_jax.training.world import render
 from chorus_jax.training.world.attributes import VALUES, combinations
 from chorus_jax.training.world.chances import chances
 from chorus_jax.training.world.placing import place
-from chorus_jax.training.world.scene import Sizes, World
+from chorus_jax.training.world.scene import ObjectSizes, World
 from chorus_jax.training.world.texture import CONTRAST, band
 from chorus_jax.training.world.texture import texture as numpy_texture
 
-WORLD = World(sizes=Sizes(0.17, 0.23, (0.2, 0.3)))
+WORLD = World(sizes=ObjectSizes(0.17, 0.23, (0.2, 0.3)))
 GRID = (5, 16, 16)
 
 

@@ -11,7 +11,7 @@ from chorus_jax.training.world.oracle import read, read_all, render_back
 from chorus_jax.training.world.placing import place
 from chorus_jax.training.world.reading import UNCLEAR
 from chorus_jax.training.world.render import render
-from chorus_jax.training.world.scene import Sizes, World
+from chorus_jax.training.world.scene import ObjectSizes, World
 
 STAR = Attributes("purple", "star", "large", "right", "striped")
 
@@ -48,7 +48,7 @@ def test_reads_what_is_rendered(way):
 
 
 def test_reads_objects_of_other_sizes():
-    sizes = Sizes(0.17, 0.23, (0.2, 0.3))
+    sizes = ObjectSizes(0.17, 0.23, (0.2, 0.3))
     for seed, attributes in enumerate(combinations()[::29]):
         video = render(attributes, seed, World(sizes=sizes))
         assert all(read(video, sizes).agrees(attributes).values())

@@ -7,11 +7,11 @@ import pytest
 
 from chorus_jax.training.world.attributes import Attributes, combinations
 from chorus_jax.training.world.placing import TRAVEL, WAYS, place
-from chorus_jax.training.world.scene import Sizes, World
+from chorus_jax.training.world.scene import ObjectSizes, World
 from chorus_jax.training.world.shapes import REACH
 
 RED_CIRCLE = Attributes("red", "circle", "small", "left", "gray")
-LARGE = World(sizes=Sizes(0.17, 0.23, (0.2, 0.3)))
+LARGE = World(sizes=ObjectSizes(0.17, 0.23, (0.2, 0.3)))
 BLUE_STAR = Attributes("blue", "star", None, "grows", "gray")
 
 
