@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-# Most of the suite's time is LLVM's; without its optimisations programs compile twice as
-# fast. What is given comes last and wins: to compile as users do,
+# Much of a test's time is LLVM's: without its optimisations compilation takes half as
+# long. What is given comes last and wins: to compile as users do,
 # XLA_FLAGS=--xla_backend_optimization_level=3 pytest
 QUICK = (
     "--xla_force_host_platform_device_count=8",
