@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chorus_jax.cli.choice import CommandSettings
-from chorus_jax.engine import Pipeline
+from chorus_jax.engine import Engine
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.media.video import aside
 
@@ -31,10 +31,11 @@ class Note:
     sampling: str
 
 
-def note(folder: Path, choice: CommandSettings, pipeline: Pipeline) -> None:
+def note(folder: Path, choice: CommandSettings, engine: Engine) -> None:
     """Writes the note of a choice into a cache folder, if it is not there."""
-    request = choice.request
-    path = folder / (recipe_of(request, pipeline.model).digest + SUFFIX)
+    request, model = choice.request, engine.pipeline.model
+    recipe = recipe_of(request, model, engine.policies(request))
+    path = folder / (recipe.digest + SUFFIX)
     if path.exists():
         return
     content = {

@@ -101,7 +101,7 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
         pipeline = run.load()
         engine = Engine(pipeline, cache, caching.policies_of(options, pipeline))
         if caching.reuse_of(options).write:
-            note(options.cache, run.choice, pipeline)
+            note(options.cache, run.choice, engine)
         for job, files in zip(run.jobs, run.files, strict=True):
             run.make(engine, job, files)
     finally:

@@ -18,7 +18,7 @@ from chorus_jax.denoise.state import RunState
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.events import Event, Observer, Video
 from chorus_jax.engine.ledger import Ledger
-from chorus_jax.engine.pipeline import Pipeline, timed, unstacked
+from chorus_jax.engine.pipeline import NotFiniteError, Pipeline, timed, unstacked
 from chorus_jax.engine.plans import batch_of_one, usable
 from chorus_jax.engine.policies import Policies, policies_for, scaled
 from chorus_jax.engine.prompt import PromptReading
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 GONE = "the stored video was evicted or damaged meanwhile"
 POOR = "the stored video was made from a source below the least score"
+UNFIT = "a source that gave numbers which are not finite was forgotten"
 
 T = TypeVar("T")
 
@@ -128,12 +129,17 @@ class Engine:
             with timed(task.seconds, "embed"):
                 prompt, conditions, cut = self.prepared(task.request)
         hit = self.sources(task, prompt)
-        with self.computing(watch):
-            with timed(task.seconds, "denoise"):
-                state, plan = self.run(task, prompt, conditions, hit, watch)
+        try:
+            with self.computing(watch):
+                with timed(task.seconds, "denoise"):
+                    hit, state, plan = self.run(task, prompt, conditions, hit, watch)
+                watch.check()
+                frames = self.decoded(task, state.latents, watch)
             watch.check()
-            frames = self.decoded(task, state.latents, watch)
-        watch.check()
+        except BaseException:
+            if isinstance(hit, Hit):
+                self.sources.give_back(task, hit.entry.id)
+            raise
         [latents] = unstacked(state.latents)
         video = Video(frames[0], latents, task.request, cut, task.seconds)
         entry = self.admit(task, prompt, state, hit, plan)
@@ -160,15 +166,21 @@ class Engine:
     def replayed(self, task: Task, watch: Watch) -> Result | None:
         """The stored result of the same request, None if there is none, or if it was
         made from a source that this request would not take."""
-        store, seen_by = self.cache.store, task.reuse.namespace
+        store, seen_by, own = (
+            self.cache.store,
+            task.reuse.namespace,
+            task.reuse.own_only,
+        )
         with timed(task.seconds, "look_up"):
-            id = store.find(task.exact, seen_by)
-        if id is None:
-            return None
+            id = store.find(task.exact, seen_by, least=task.least, own=own)
+            if id is None:
+                if store.find(task.exact, seen_by, own=own):
+                    task.not_replayed = POOR
+                return None
         with timed(task.seconds, "load"):
             entry = store.get(id, seen_by)
-        if entry is None or entry.score < task.reuse.least_score:
-            task.not_replayed = GONE if entry is None else POOR
+        if entry is None:
+            task.not_replayed = GONE
             return None
         geometry = self.pipeline.model.geometry(task.request)
         latents = batch_of_one(np.asarray(entry.final, np.float32), geometry)
@@ -176,10 +188,17 @@ class Engine:
             frames = self.decoded(task, latents, watch)
             [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
         watch.check()
-        store.hit(entry.id, entry.statistics.cost)
+        store.hit(entry.id, entry.statistics.cost, seen_by)
         [final] = unstacked(latents)
         video = Video(frames[0], final, task.request, cut, task.seconds)
-        ledger = Ledger("exact", task.policy.steps, 0.0, entry.score, entry.id)
+        ledger = Ledger(
+            "exact",
+            task.policy.steps,
+            0.0,
+            entry.score,
+            entry.id,
+            own_noise=not entry.made,
+        )
         return Result(video, replace(ledger, seconds=task.seconds))
 
     def foresee(self, task: Task) -> None:
@@ -203,7 +222,8 @@ class Engine:
 
     def query(self, request: Request, namespace: str = "default") -> Query:
         """What a source of a request is looked for with: `cache.matcher` takes it."""
-        recipe = recipe_of(request, self.pipeline.model).digest
+        policy = self.policies(request)
+        recipe = recipe_of(request, self.pipeline.model, policy).digest
         with self.computing(Watch()):
             prompt, _, _ = self.prepared(request)
         return prompt.query(recipe, namespace)
@@ -215,13 +235,24 @@ class Engine:
         conditions: Mapping[str, Conditions],
         hit: Hit | Rejection,
         watch: Watch,
-    ) -> tuple[RunState, StepPlan]:
-        """The last state of the run, from noise or from the source's latents, and what
-        was run."""
-        if isinstance(hit, Hit):
-            task.begins_from(hit.entry.id)
+    ) -> tuple[Hit | Rejection, RunState, StepPlan]:
+        """The run from noise or from the source's latents: what it began from, its last
+        state, and what was run.
+
+        A source whose run gives numbers that are not finite is forgotten, and all is
+        computed in its place.
+        """
         runner = Runner(self.pipeline, watch.steps)
-        return watched(runner(task, prompt, conditions, hit), watch)
+        if isinstance(hit, Hit):
+            try:
+                run = watched(runner(task, prompt, conditions, hit), watch)
+            except NotFiniteError:
+                self.sources.forget(task, hit)
+                hit = Rejection(UNFIT, hit.found.score)
+            else:
+                task.begins_from(hit.entry.id)
+                return hit, *run
+        return hit, *watched(runner(task, prompt, conditions, hit), watch)
 
     def decoded(self, task: Task, latents: Latents, watch: Watch) -> np.ndarray:
         """The frames of latents."""
@@ -238,16 +269,20 @@ class Engine:
     ) -> str | None:
         """Admits what the request made, as this id, and tells the store what its source
         saved."""
-        store, steps, score = self.cache.store, plan.kept, 1.0
+        store, steps, source = self.cache.store, plan.kept, None
         if isinstance(hit, Hit):
             saved = hit.entry.statistics.cost - sum(task.seconds.values())
-            store.hit(hit.entry.id, max(saved, 0.0))
+            store.hit(hit.entry.id, max(saved, 0.0), task.reuse.namespace)
             steps = usable(task.policy, plan.kept)
-            score = hit.found.score
+            source = hit.entry.id, hit.found.score
         if not task.reuse.write:
             return None
         geometry = self.pipeline.model.geometry(task.request)
-        entry = task.entry(prompt, state, steps, score, geometry)
+        try:
+            entry = task.entry(prompt, state, steps, source, geometry)
+        except ValueError as error:  # such as key steps that are not finite
+            log.warning("a video was not kept: %s", error)
+            return None
         if store.admit(entry):
             return entry.id
         log.warning("a video was not kept: the cache has room for it nowhere")

@@ -15,7 +15,8 @@ class Ledger:
     `active` share of the tokens was run; `reason` says so if all were, because the
     videos differ beyond the region, or if the caller's region was not used. `miss`: all
     was computed; `reason` says why. It also says why a stored video of the very request
-    was not the result.
+    was not the result. `own_noise` is False where the video has the noise of a source,
+    whatever the request's seed.
 
     `steps` are the schedule's, `equivalents` the full steps' worth that was computed.
     `score` is that of the best source, None if there was none to look at; of a replay
@@ -32,6 +33,7 @@ class Ledger:
     region_until: int = 0
     active: float = 1.0
     reason: str = ""
+    own_noise: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property

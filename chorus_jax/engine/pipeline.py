@@ -221,7 +221,7 @@ class Pipeline:
         """Runs a program to its end (the generator's return value is the state).
 
         Raises:
-            ValueError: if the model gives numbers that are not finite.
+            NotFiniteError: if the model gives numbers that are not finite.
         """
         state, steps = loop.start(inputs, latents, program=program), program.plan.steps
         for done, state in loop.in_pieces(inputs, state, program, every):
@@ -253,10 +253,14 @@ def unstacked(latents: Latents) -> list[Latents]:
     return [jax.tree.unflatten(tree, row) for row in zip(*host, strict=True)]
 
 
+class NotFiniteError(ValueError):
+    """A model gave numbers that are not finite."""
+
+
 def check_finite(latents: Latents) -> None:
-    """ValueError if a model gave numbers that are not finite."""
+    """NotFiniteError if a model gave numbers that are not finite."""
     if not all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(latents)):
-        raise ValueError(
+        raise NotFiniteError(
             "the model gave latents that are not finite: check the weights with "
             "`python -m convert wan SRC DST --verify`, or try dtype float32"
         )

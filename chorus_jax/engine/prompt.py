@@ -44,9 +44,11 @@ class PromptReading:
             word_meanings(words, spans, each[: len(spans)]),
         )
 
-    def query(self, recipe: str, namespace: str) -> Query:
-        """What a source of this prompt is looked for with."""
-        return Query(recipe, namespace, self.embedding, self.keys, self.meanings)
+    def query(self, recipe: str, namespace: str, own_only: bool = False) -> Query:
+        """What a source of this prompt is looked for with (see `Query`)."""
+        return Query(
+            recipe, namespace, self.embedding, self.keys, self.meanings, own_only
+        )
 
 
 def read(

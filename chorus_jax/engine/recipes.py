@@ -1,12 +1,18 @@
 """A request's recipe: all that decides its video besides prompt and seed."""
 
+import json
+
+from chorus_jax.engine.numerics import run_by
 from chorus_jax.families.protocols import VideoModel
+from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.store import Recipe
+from chorus_jax.intra_request import EveryStep
+from chorus_jax.intra_request.registry import describe
 from chorus_jax.request import Request
 
 
-def recipe_of(request: Request, model: VideoModel) -> Recipe:
-    """The recipe of a request to a model."""
+def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
+    """The recipe of a request to a model that is run by a policy."""
     prints, schedule = dict(model.fingerprints), model.solver(request).schedule
     vae, text = prints.pop("vae"), prints.pop("text_encoder")
     images = prints.pop("image_encoder", "")
@@ -17,6 +23,8 @@ def recipe_of(request: Request, model: VideoModel) -> Recipe:
         transformer=" ".join(prints[name] for name in sorted(prints)),
         text_encoder=f"{text} {model.tokenizer_fingerprint}",
         dtype=model.numerics,
+        run_by=run_by(model.mesh),
+        step_caches=step_caches_of(policy),
         solver=request.solver,
         sigmas=schedule.sigmas,
         timesteps=schedule.timesteps,
@@ -30,6 +38,15 @@ def recipe_of(request: Request, model: VideoModel) -> Recipe:
         experts=model.experts(request) if several else (),
         guidance_scales=request.guidance_scales if several else (),
     )
+
+
+def step_caches_of(policy: Policy) -> str:
+    """What tells the step caches of misses and hits from others; "" if every step is
+    computed."""
+    caches = (policy.miss_cache, policy.cache)
+    if all(cache == EveryStep() for cache in caches):
+        return ""
+    return json.dumps([describe(cache) for cache in caches], sort_keys=True)
 
 
 def inputs_of(request: Request, encoder: str) -> str:

@@ -28,6 +28,7 @@ class Reuse:
         least_score: the least score of a source, 0 to 1, beyond what the policy asks;
             also that of the source of a stored video of the same request.
         namespace: whose entries it sees beside the shared ones; its own go there.
+        own_only: whether entries that other namespaces share are left out.
         shared: whether all namespaces see what it leaves.
         keep_prompt: whether the prompt is stored in clear.
         region: on the latent grid, above 0 where the video may differ from the
@@ -42,19 +43,23 @@ class Reuse:
     write: bool = True
     least_score: float = 0.0
     namespace: str = "default"
+    own_only: bool = False
     shared: bool = False
     keep_prompt: bool = False
     region: Float32[np.ndarray, "f h w"] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("read", "write", "shared", "keep_prompt"):
+        for name in ("read", "write", "own_only", "shared", "keep_prompt"):
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"
                 )
         if not isinstance(self.namespace, str):
             raise ValueError(f"namespace must be text, got {self.namespace!r}")
-        object.__setattr__(self, "least_score", number("least_score", self.least_score))
+        least = number("least_score", self.least_score)
+        if not 0 <= least <= 1:
+            raise ValueError(f"least_score must be from 0 to 1, got {least}")
+        object.__setattr__(self, "least_score", least)
         if self.region is not None:
             object.__setattr__(self, "region", region_array(self.region))
 

@@ -99,7 +99,7 @@ class Runner:
         """The gains of the tier in all steps."""
         tier = hit.tier
         stage = (task.policy.steps, tier.reuse_until, tier.region_until)
-        score = hit.found.score
+        score = hit.found.similarity
         return gain_tables(stage, tier.key_gain, tier.output_gain, score, differing)
 
 
@@ -124,6 +124,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
         region_until=hit.tier.region_until,
         active=1.0 if region is None else region.tiles / tiles,
         reason=reasons(task.not_replayed, reason),
+        own_noise=False,
     )
 
 

@@ -1,19 +1,25 @@
 """The source of a request: found in the cache, loaded, and what is run from it."""
 
+import logging
+
 from chorus_jax.engine.cache import Cache
+from chorus_jax.engine.claims import Claims
 from chorus_jax.engine.given import Given
 from chorus_jax.engine.pipeline import Pipeline, timed
 from chorus_jax.engine.plans import planned, reached, within_expert
 from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.running import Hit
-from chorus_jax.engine.task import Task, seed_of
+from chorus_jax.engine.task import Task
 from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
 
+log = logging.getLogger(__name__)
+
+TAKEN = "another request makes the same video of these words from this source"
 UNKEPT = "no near entry has the key steps it takes"
-SAME = "without a seed another video is wanted than the one of the same words"
-MADE = "without a seed another video is wanted than the one made from this source"
+SAME = "another seed asks for another video than the one of the same words"
+MADE = "another seed asks for another video than the one made from this source"
 UNUSED = "the given region was not used: no tier leaves steps for it"
 SWITCHED = "all tokens were run: the transformer changes within the region's steps"
 
@@ -23,6 +29,7 @@ class Sources:
 
     def __init__(self, pipeline: Pipeline, cache: Cache):
         self.pipeline, self.cache = pipeline, cache
+        self.claims = Claims()
 
     def __call__(self, task: Task, prompt: PromptReading) -> Hit | Rejection:
         """The source of a request with its latents, or why there is none."""
@@ -31,32 +38,48 @@ class Sources:
             return Rejection("the request asked for no reading")
         if not policy.tiers:
             return Rejection(f"the policy reuses nothing at {policy.steps} steps")
-        query = prompt.query(task.recipe, reuse.namespace)
-        least = max(policy.tiers[0].least, reuse.least_score)
+        query = prompt.query(task.recipe, reuse.namespace, own_only=reuse.own_only)
         with timed(task.seconds, "look_up"):
             found = self.cache.matcher(
-                query, policy.look, least, lambda found: self.refusal(task, found)
+                query, policy.look, task.least, lambda found: self.refusal(task, found)
             )
         if isinstance(found, Rejection):
             return found
         with timed(task.seconds, "load"):
-            return self.loaded(task, found)
+            hit = self.loaded(task, found)
+        if isinstance(hit, Rejection):
+            self.give_back(task, found.head.id)
+        return hit
 
     def refusal(self, task: Task, found: Match) -> str:
         """Why an entry is no source for this request whatever its score, else "".
 
-        A source brings its noise. So a request without a seed, which wants a video that
-        is not there yet, begins from an entry of other words, and from each but once,
-        as far as the cache remembers.
+        A source brings its noise, and another seed, or none, asks for another video. So
+        a request begins from an entry of other words, and the same words but once from
+        each, as far as the cache remembers. What is not refused is claimed.
         """
         if not reached(task.policy, found.score, found.head):
             return UNKEPT
-        if task.seeded:
-            return ""
         if found.difference.ordered == 1:
             return SAME
-        made = task.exact_with(seed_of(found.head.id))
-        return MADE if self.cache.store.find(made, task.reuse.namespace) else ""
+        made, seen_by = task.made_from(found.head.id), task.reuse.namespace
+        id = self.cache.store.find(made, seen_by, own=task.reuse.own_only)
+        earlier = None if id is None else self.cache.store.head(id, seen_by)
+        if earlier is not None and earlier.exact != task.exact:
+            return MADE
+        claimed = self.claims.claim(seen_by, made, task.holder)
+        return "" if claimed else TAKEN
+
+    def forget(self, task: Task, hit: Hit) -> None:
+        """Removes a source that no run can begin from."""
+        log.warning("a source gave numbers that are not finite: %s", hit.entry.id)
+        self.cache.store.delete(hit.entry.id)
+        self.give_back(task, hit.entry.id)
+
+    def give_back(self, task: Task, source: str) -> None:
+        """Lets other requests have the video that this one did not make of a source."""
+        made = task.made_from(source)
+        self.claims.release(task.reuse.namespace, made, task.holder)
 
     def loaded(self, task: Task, found: Match) -> Hit | Rejection:
         """The source's latents, and what is run from them."""

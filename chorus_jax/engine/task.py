@@ -21,9 +21,20 @@ from chorus_jax.request import Request
 
 @dataclass(eq=False)
 class Task:
-    """A request with the seed it runs with, whether its caller gave that (`seeded`),
-    the digest of its recipe, the policy for its steps, and its seconds by part;
-    `not_replayed` says why a stored video of the same request was not its result."""
+    """A request on its way.
+
+    Attributes:
+        request: with the seed that it runs with.
+        seeded: whether its caller gave that seed.
+        reuse: what the cache may do for it.
+        recipe: the digest of its recipe.
+        policy: the one for its steps.
+        secret: the store's.
+        began: seconds since the epoch.
+        seconds: what it took, by part.
+        not_replayed: why a stored video of the same request was not its result.
+        holder: tells it from other requests of the same words (see `Claims`).
+    """
 
     request: Request
     seeded: bool
@@ -34,6 +45,7 @@ class Task:
     began: float = field(default_factory=time.time)
     seconds: dict[str, float] = field(default_factory=dict)
     not_replayed: str = ""
+    holder: object = field(default_factory=object)
 
     @classmethod
     def of(
@@ -45,9 +57,23 @@ class Task:
         secret: Secret,
     ) -> "Task":
         """A request that runs with its own seed, or with one that is drawn."""
-        recipe = recipe_of(request, model).digest
+        recipe = recipe_of(request, model, policy).digest
         seeded = request.seed is not None
-        return cls(with_seed(request), seeded, reuse, recipe, policy, secret)
+        task = cls(with_seed(request), seeded, reuse, recipe, policy, secret)
+        if seeded:
+            task.holder = request.seed
+        return task
+
+    @property
+    def least(self) -> float:
+        """The least score of its video: the policy's and its caller's. A policy that
+        reuses nothing asks for one that was computed in full."""
+        tiers = self.policy.tiers
+        return max(tiers[0].least if tiers else 1.0, self.reuse.least_score)
+
+    def made_from(self, source: str) -> str:
+        """The digest of all of it, with the seed that stands for a source's noise."""
+        return self.exact_with(seed_of(source))
 
     @property
     def exact(self) -> str:
@@ -69,7 +95,7 @@ class Task:
         prompt: PromptReading,
         state: RunState,
         steps: tuple[int, ...],
-        score: float,
+        source: tuple[str, float] | None,
         geometry: Geometry,
     ) -> Entry:
         """What the request leaves.
@@ -78,7 +104,7 @@ class Task:
             prompt: as it is matched.
             state: the last one of its run.
             steps: the key steps that the run kept, or none.
-            score: that of its source.
+            source: the id of its source, and the score of the match; None without one.
             geometry: the shapes of its latents.
         """
         cost = sum(self.seconds.values())
@@ -93,7 +119,8 @@ class Task:
             recipe=self.recipe,
             exact=self.exact,
             namespace=self.reuse.namespace,
-            score=score,
+            score=1.0 if source is None else min(source[1], 1.0),
+            made="" if source is None else self.made_from(source[0]),
             shared=self.reuse.shared,
             prompt=self.request.prompt if self.reuse.keep_prompt else None,
             steps=steps,

@@ -7,7 +7,7 @@ is ours.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
@@ -25,14 +25,23 @@ Shelf = tuple[str, str | None]
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is looked for: the recipe's digest, the namespace, the prompt's embedding of
-    norm 1, and the keys of its words with their meanings (see `EntryHeader`)."""
+    """What is looked for.
+
+    Attributes:
+        recipe: the recipe's digest.
+        namespace: whose entries are looked at, beside the shared ones.
+        embedding: the prompt's, of norm 1.
+        words: the keys of its words.
+        meanings: what the model reads of each word (see `EntryHeader`).
+        own_only: whether entries that other namespaces share are left out.
+    """
 
     recipe: str
     namespace: str
     embedding: Float[np.ndarray, " d"]
     words: tuple[bytes, ...]
     meanings: Float16[np.ndarray, "u e"]
+    own_only: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +50,10 @@ class Match:
 
     Attributes:
         head: the entry's header.
-        score: what the second look makes of cosine and risk.
+        score: how near a video from this source is to what its prompt asks: the
+            similarity of the prompts times the score of the source itself, which may
+            have been made from another one.
+        similarity: what the second look makes of cosine and risk.
         cosine: that of both prompts' embeddings.
         risk: that of the word which differs most (see `SecondLook`).
         difference: the words that differ.
@@ -49,6 +61,7 @@ class Match:
 
     head: EntryHeader
     score: float
+    similarity: float
     cosine: float
     risk: float
     difference: Difference
@@ -121,7 +134,11 @@ class Shelves:
 class Matcher:
     """Finds the source of a request among a store's entries.
 
-    `candidates` are looked at twice. `make_index` gives an empty index of a width.
+    Attributes:
+        store: the entries.
+        candidates: how many are looked at twice at first; twice as many again as long
+            as all that are near enough are refused.
+        most: the number at which that ends; it bounds the work of a miss.
     """
 
     def __init__(
@@ -129,8 +146,10 @@ class Matcher:
         store: Store,
         make_index: Callable[[int], Index],
         candidates: int = 8,
+        most: int = 256,
     ):
-        self.store, self.candidates = store, candidates
+        """`make_index` gives an empty index of a width."""
+        self.store, self.candidates, self.most = store, candidates, most
         self.shelves = Shelves(make_index)
         store.watch(self.shelves)
 
@@ -141,45 +160,68 @@ class Matcher:
         least: float,
         refusal: Callable[[Match], str] = lambda match: "",
     ) -> Match | Rejection:
-        """The source with the highest score by `look` from `least` on, or why there is
-        none.
+        """The source with the highest score from `least` on, or why there is none.
 
-        `refusal` says why an entry is not taken whatever its score, "" if it may be.
+        Args:
+            query: what is looked for.
+            look: gives the similarity of two prompts.
+            least: the least score.
+            refusal: says why an entry is not taken whatever its score, "" if it may be.
         """
         self.store.refresh()
-        near = self.shelves.near(query, self.candidates)
-        if not near:
-            return Rejection("no entry of this recipe that this namespace may see")
-        # No score is above its cosine: of those that are too far the nearest will do.
-        enough = sum(cosine >= least for _, cosine in near)
-        looked = (self._looked(query, look, *one) for one in near[: max(1, enough)])
-        matches = [match for match in looked if match is not None]
-        if not matches:
-            return Rejection("the nearest entries were evicted meanwhile")
-        matches.sort(key=lambda match: (-match.score, match.head.id))
-        best = matches[0]
-        if best.score < least:
-            return Rejection(
-                f"the best score is {best.score:.3f}, below {least:g} (cosine "
-                f"{best.cosine:.3f}, risk of a word {best.risk:.2f})",
-                best.score,
-            )
-        reasons = []
-        for match in matches:
-            if match.score < least:
-                break
-            reason = refusal(match)
-            if not reason:
-                return match
-            reasons.append(reason)
-        return Rejection(reasons[0], best.score)
+        looked: dict[str, Match | None] = {}
+        count = self.candidates
+        while True:
+            near = self.shelves.near(query, count)
+            if not near:
+                return Rejection("no entry of this recipe that this namespace may see")
+            # No score is above its cosine: of those that are too far the nearest will
+            # do.
+            enough = sum(cosine >= least for _, cosine in near)
+            for id, cosine in near[: max(1, enough)]:
+                if id not in looked:
+                    looked[id] = self._looked(query, look, id, cosine)
+            found = best_of(looked.values(), least, refusal)
+            if isinstance(found, Match) or enough < count or count >= self.most:
+                return found
+            # All that were looked at are refused; a farther one may not be.
+            count = min(2 * count, self.most)
 
     def _looked(
         self, query: Query, look: SecondLook, id: str, cosine: float
     ) -> Match | None:
         head = self.store.head(id, query.namespace)
-        if head is None:
+        if head is None or (query.own_only and head.namespace != query.namespace):
             return None
         risk = look.risk(query.meanings, head.meanings)
+        similarity = look.score(cosine, risk)
+        score = min(similarity, similarity * head.score)
         differing = difference(query.words, head.words)
-        return Match(head, look.score(cosine, risk), cosine, risk, differing)
+        return Match(head, score, similarity, cosine, risk, differing)
+
+
+def best_of(
+    looked: Iterable[Match | None], least: float, refusal: Callable[[Match], str]
+) -> Match | Rejection:
+    """The match with the highest score that is not refused, or why there is none."""
+    matches = [match for match in looked if match is not None]
+    if not matches:
+        return Rejection("the nearest entries were evicted meanwhile")
+    matches.sort(key=lambda match: (-match.score, match.head.id))
+    best = matches[0]
+    if best.score < least:
+        return Rejection(
+            f"the best score is {best.score:.3f}, below {least:g} (cosine "
+            f"{best.cosine:.3f}, risk of a word {best.risk:.2f}, score of the source "
+            f"itself {best.head.score:.3f})",
+            best.score,
+        )
+    reasons = []
+    for match in matches:
+        if match.score < least:
+            break
+        reason = refusal(match)
+        if not reason:
+            return match
+        reasons.append(reason)
+    return Rejection(reasons[0], best.score)

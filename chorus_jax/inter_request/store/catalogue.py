@@ -18,6 +18,8 @@ class Item:
     namespace: str
     shared: bool
     exact: str
+    made: str
+    score: float
     statistics: Statistics
     entry: Entry | None = None
     disk: int = 0
@@ -30,6 +32,8 @@ class Item:
             namespace=head.namespace,
             shared=head.shared,
             exact=head.exact,
+            made=head.made,
+            score=head.score,
             statistics=head.statistics,
             entry=entry,
             disk=disk,
@@ -43,6 +47,11 @@ class Item:
     def memory(self) -> int:
         """The bytes of the entry in memory, 0 if it is not there."""
         return 0 if self.entry is None else self.entry.nbytes
+
+    @property
+    def digests(self) -> set[str]:
+        """What it is found by."""
+        return {self.exact, self.made} - {""}
 
     def seen_by(self, namespace: str) -> bool:
         """Whether the namespace may use the entry."""
@@ -75,18 +84,30 @@ class Catalogue:
         return None
 
     def repeats(self, head: EntryHeader) -> list[str]:
-        """Ids of other items of this namespace and exact request."""
+        """Ids of other items of this namespace and exact request with no better score,
+        and if they are shared no more than this one."""
         items = (self._items[id] for id in self._exact.get(head.exact, ()))
-        own = (item.id for item in items if item.namespace == head.namespace)
-        return [id for id in own if id != head.id]
+        return [
+            item.id
+            for item in items
+            if (item.exact, item.namespace) == (head.exact, head.namespace)
+            and item.score <= head.score
+            and item.id != head.id
+            and item.shared <= head.shared
+        ]
 
-    def find(self, exact: str, namespace: str) -> Item | None:
-        """An item of this exact request that the namespace may use, best its own."""
+    def find(self, exact: str, namespace: str, least: float, own: bool) -> Item | None:
+        """An item of this exact request, or made as this request would be from its
+        source, with this score at least, that the namespace may use; best its own."""
         items = (self._items[id] for id in self._exact.get(exact, ()))
-        seen = [item for item in items if item.seen_by(namespace)]
-        return min(
-            seen, key=lambda one: (one.namespace != namespace, one.id), default=None
-        )
+        seen = [
+            item
+            for item in items
+            if item.score >= least
+            and (item.namespace == namespace if own else item.seen_by(namespace))
+        ]
+        order = lambda one: (one.namespace != namespace, -one.score, one.id)
+        return min(seen, key=order, default=None)
 
     def put(self, item: Item) -> None:
         """Adds or replaces an item; one that is in no tier leaves."""
@@ -97,7 +118,8 @@ class Catalogue:
         self.memory += item.memory
         self.disk += item.disk
         self._items[item.id] = item
-        self._exact.setdefault(item.exact, set()).add(item.id)
+        for digest in item.digests:
+            self._exact.setdefault(digest, set()).add(item.id)
 
     def remove(self, id: str) -> None:
         """Removes an item, if it is here."""
@@ -120,7 +142,8 @@ class Catalogue:
             return False
         self.memory -= item.memory
         self.disk -= item.disk
-        self._exact[item.exact].discard(id)
-        if not self._exact[item.exact]:
-            del self._exact[item.exact]
+        for digest in item.digests:
+            self._exact[digest].discard(id)
+            if not self._exact[digest]:
+                del self._exact[digest]
         return True

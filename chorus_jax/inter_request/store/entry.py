@@ -58,13 +58,16 @@ class EntryHeader:
     Attributes:
         recipe: a recipe's digest, in hex.
         exact: the digest of a whole request (`Secret.exact`), in hex.
+        made: that of the same request with the seed which stands for its source's
+            noise; "" if it was computed from noise of its own.
         namespace: the one that sees the entry, unless it is shared.
         steps: the key steps, rising.
         embedding: that of the prompt, of norm 1.
         words: the prompt's `word_keys`.
         meanings: what the model reads of each word, a row a word (see `meaning`).
         statistics: how it was made and used.
-        score: that of the source that it was made from, 1 if none was.
+        score: how near it is to what its prompt asks, 0 to 1: 1 if it was computed in
+            full, else the similarity to its source's prompt times the source's score.
         shared: whether all namespaces see it.
         prompt: the prompt in clear, None unless it was asked for: it goes to disk as
             it is.
@@ -85,9 +88,15 @@ class EntryHeader:
     score: float = 1.0
     shared: bool = False
     prompt: str | None = None
+    made: str = ""
     id: str = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
+        for name in ("id", "recipe", "exact", "made", "namespace"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
+        if not isinstance(self.prompt, str | None):
+            raise ValueError(f"a prompt is text or None, got {self.prompt!r}")
         if not ID.fullmatch(self.id):
             raise ValueError(f"an id is 32 hex digits, got {self.id!r}; leave it out")
         if not all(i < j for i, j in pairwise((0, *self.steps))):
@@ -102,11 +111,10 @@ class EntryHeader:
             )
         if not np.isfinite(self.meanings).all():
             raise ValueError("the meanings of words are not finite: do not admit them")
-        numbers = (self.statistics.created, self.statistics.cost, self.score)
-        if not all(map(math.isfinite, numbers)):
-            raise ValueError(
-                f"times and score are finite, got {self.statistics} and {self.score}"
-            )
+        if not all(map(math.isfinite, (self.statistics.created, self.statistics.cost))):
+            raise ValueError(f"times are finite, got {self.statistics}")
+        if not 0 <= self.score <= 1:
+            raise ValueError(f"a score is 0 to 1, got {self.score}")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -131,8 +139,8 @@ class Entry(EntryHeader):
                 f"expected latents {[len(self.steps), *self.final.shape]} for the key "
                 f"steps {self.steps} and these final ones, got {self.latents.shape}"
             )
-        if not np.isfinite(self.final).all():
-            raise ValueError("the final latents are not finite: do not admit the run")
+        if not (np.isfinite(self.final).all() and np.isfinite(self.latents).all()):
+            raise ValueError("the latents are not finite: do not admit the run")
 
     @property
     def head(self) -> EntryHeader:

@@ -18,7 +18,7 @@ from chorus_jax.inter_request.store.secret import Secret
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": BFLOAT16}
-PLAIN = ("id", "recipe", "exact", "namespace", "score", "shared", "prompt")
+PLAIN = ("id", "recipe", "exact", "made", "namespace", "score", "shared", "prompt")
 
 
 @dataclass(frozen=True)

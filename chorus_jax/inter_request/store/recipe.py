@@ -16,6 +16,8 @@ class Recipe:
         transformer: those of the transformers that denoised.
         text_encoder: those of text encoder and tokenizer.
         dtype: the dtypes that were computed in.
+        run_by: what computed: versions of code and jax, device, random numbers.
+        step_caches: those of misses and of hits; "" if every step is computed.
         solver: the name of the solver.
         sigmas: the noise levels of the schedule, from 1 down.
         timesteps: what the network gets of each level.
@@ -44,6 +46,8 @@ class Recipe:
     frames: int
     height: int
     width: int
+    run_by: str = ""
+    step_caches: str = ""
     inputs: str = ""
     experts: tuple[str, ...] = ()
     guidance_scales: tuple[float, ...] = ()
@@ -58,8 +62,8 @@ class Recipe:
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])
         # Text to video with one transformer has the digest of recipes without these.
-        for name in ("inputs", "experts", "guidance_scales"):
+        for name in ("step_caches", "inputs", "experts", "guidance_scales"):
             if not fields[name]:
                 del fields[name]
         text = json.dumps(fields, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(b"chorus recipe 2\n" + text.encode()).hexdigest()
+        return hashlib.sha256(b"chorus recipe 3\n" + text.encode()).hexdigest()

@@ -22,7 +22,7 @@ from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
 from chorus_jax.inter_request.store.secret import Secret
 
 MAGIC = b"chorusEN"
-VERSION = 3  # to be raised with any change of the head, the payload or the slots
+VERSION = 4  # to be raised with any change of the head, the payload or the slots
 PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
 ALIGN = 64

@@ -128,21 +128,32 @@ class Store:
         if item is not None and item.entry is None:
             self._loads.prefetch(id)
 
-    def find(self, exact: str, namespace: str) -> str | None:
-        """The id of an entry of this exact request (see `Secret.exact`), or None."""
+    def find(
+        self, exact: str, namespace: str, *, least: float = 0.0, own: bool = False
+    ) -> str | None:
+        """The id of an entry of this exact request, or None.
+
+        Args:
+            exact: the request's digest (see `Secret.exact`), or one with the seed that
+                stands for the noise of a source (`EntryHeader.made`).
+            namespace: whose entries are looked at, beside the shared ones.
+            least: the least score of the entry.
+            own: whether shared entries of other namespaces are left out.
+        """
         self.refresh()
         with self._tiers.lock:
-            item = self._tiers.catalogue.find(exact, namespace)
+            item = self._tiers.catalogue.find(exact, namespace, least, own)
         return None if item is None else item.id
 
-    def hit(self, id: str, saved: float) -> None:
+    def hit(self, id: str, saved: float, namespace: str | None = None) -> None:
         """Counts a use that saved so many seconds.
 
-        Eviction knows of uses by this alone. An entry that is gone is no error.
+        Eviction knows of uses by this alone. An entry that is gone is no error, nor is
+        one that the namespace may not use (None: any may).
         """
         tiers, now = self._tiers, self._tiers.clock()
         with tiers.lock:
-            item = tiers.catalogue.get(id)
+            item = tiers.catalogue.get(id, namespace)
             if item is None:
                 return
             tiers.catalogue.put(item.hit(now, saved))
@@ -150,12 +161,17 @@ class Store:
             if disk is not None and item.disk:
                 tiers.read(id, lambda id: disk.hit(id, now, saved))
 
-    def delete(self, id: str) -> bool:
-        """Removes an entry from memory and disk; False if it was not here.
+    def delete(self, id: str, namespace: str | None = None) -> bool:
+        """Removes an entry from memory and disk; False if it was not here, or belongs
+        to another namespace than the one given (None: to whichever).
 
         This and the other deletions raise OSError if a record cannot be removed.
         """
-        return self._delete(lambda item: item.id == id) > 0
+
+        def wanted(item: Item) -> bool:
+            return item.id == id and namespace in (None, item.namespace)
+
+        return self._delete(wanted) > 0
 
     def delete_namespace(self, namespace: str) -> int:
         """Removes all entries of a namespace, shared ones too; returns how many."""

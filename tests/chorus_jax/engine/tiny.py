@@ -8,6 +8,9 @@ REGIONS = Regions(reach=0)
 RED = "a red circle moves left on a gray background"
 BLUE = "a blue circle moves left on a gray background"
 
+COLOURS = ("green", "white", "black", "pink", "brown", "violet", "orange", "yellow")
+OTHERS = [BLUE.replace("blue", colour) for colour in COLOURS]
+
 
 def policy(request=None):
     """Hits from a score of 0.3 on; random weights tell prompts apart badly."""

@@ -268,7 +268,7 @@ def test_the_engine_serves_it(pipeline, cache):
 def test_the_weights_of_each_expert_are_of_the_recipe(pipeline, part, monkeypatch):
     from chorus_jax.engine.recipes import recipe_of
 
-    before = recipe_of(asked(), pipeline.model).digest
+    before = recipe_of(asked(), pipeline.model, Policy(STEPS, (), ())).digest
     prints = {**pipeline.model.fingerprints, part: "other"}
     monkeypatch.setattr(ToyModel, "fingerprints", prints)
-    assert recipe_of(asked(), pipeline.model).digest != before
+    assert recipe_of(asked(), pipeline.model, Policy(STEPS, (), ())).digest != before

@@ -146,7 +146,8 @@ def test_a_last_frame_is_the_last_of_its_latent_frame():
 
 
 def test_recipes_tell_images_apart(ours_first):
-    recipes = [recipe_of(small(picture(seed)), ours_first.model) for seed in (0, 0, 3)]
+    model, policy = ours_first.model, Policy(4, (), ())
+    recipes = [recipe_of(small(picture(i)), model, policy) for i in (0, 0, 3)]
     assert recipes[0].digest == recipes[1].digest != recipes[2].digest
     tower = ours_first.fingerprints["image_encoder"]
     assert recipes[0].inputs == f"{small().inputs.digest} {tower}"

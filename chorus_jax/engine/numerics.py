@@ -1,0 +1,38 @@
+"""What computes a video: versions, device, random numbers, settings of jax."""
+
+import functools
+
+import jax
+from jax.sharding import Mesh
+
+from chorus_jax.engine.pixels import VERSION
+
+# Settings of jax that change numbers, with what each of them is named.
+SETTINGS = (
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_enable_x64",
+    "jax_threefry_partitionable",
+    "jax_default_dtype_bits",
+)
+
+
+def run_by(mesh: Mesh | None) -> str:
+    """What a model over this mesh is run by; part of every recipe.
+
+    Latents of another version, device or generator of random numbers are not those that
+    this process would compute. The number of devices is left out: a mesh changes the
+    last bits only, and what one mesh left is to serve another.
+    """
+    device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
+    settings = [f"{name}={getattr(jax.config, name, None)}" for name in SETTINGS]
+    kind = f"{device.platform} {device.device_kind}"
+    return " ".join([f"pixels={VERSION}", versions(), kind, *settings])
+
+
+@functools.cache
+def versions() -> str:
+    """Those of the libraries that compute."""
+    import jaxlib
+
+    return f"jax={jax.__version__} jaxlib={jaxlib.__version__}"

@@ -1,0 +1,245 @@
+"""What a video of the cache may stand for, and what it may not."""
+
+import threading
+from dataclasses import replace
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+
+from chorus_jax.engine import Engine, Reuse
+from chorus_jax.engine.claims import Claims
+from chorus_jax.engine.recipes import recipe_of
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+from chorus_jax.inter_request.store.entry import Entry
+from chorus_jax.intra_request import SkipSteps
+from tests.chorus_jax.engine.tiny import BLUE, OTHERS, RED, STEPS, policy, small
+
+CHAIN = [RED, *OTHERS[:4]]
+
+
+def looser(least=0.3):
+    """Hits leave key steps that later ones can begin from."""
+    tiers = (Tier(least, 2, 4, active=0.5), Tier(1.0, 4, 4))
+    return Policy(STEPS, tiers, (2, 3, 4), policy().regions)
+
+
+def pixels(results):
+    return {result.video.latents.tobytes() for result in results}
+
+
+def test_scores_go_along_a_chain(engine):
+    """Each link is near enough to the one before, but not to what the first showed."""
+    engine.policies = lambda _: looser()
+    scores = [engine.generate(small(CHAIN[0], seed=0)).ledger.score or 1.0]
+    heads = {head.prompt: head for head in engine.cache.store}
+    for i, prompt in enumerate(CHAIN[1:], 1):
+        made = engine.generate(small(prompt, seed=i), Reuse(keep_prompt=True))
+        heads = {head.id: head for head in engine.cache.store}
+        ledger = made.ledger
+        if ledger.kind == "miss":
+            continue
+        found = heads[ledger.source].score
+        assert ledger.score <= found, "no better than its source"
+        assert heads[made.entry].score == pytest.approx(ledger.score)
+        scores.append(ledger.score)
+    assert len(scores) > 2 and min(scores) < 1
+
+
+@pytest.mark.parametrize("least", [0.5, 0.9, 0.99, 0.999])
+def test_nothing_below_its_limit_is_served(engine, least):
+    """Semantic hits, exact repeats and shared entries, after a loose request."""
+    engine.policies = lambda _: looser(0.0)
+    for i, prompt in enumerate(CHAIN):
+        engine.generate(small(prompt, seed=i), Reuse(shared=True))
+    for namespace in ("default", "other"):
+        for i, prompt in enumerate(CHAIN):
+            for seed in (i, 50 + i):
+                strict = Reuse(least_score=least, namespace=namespace, write=False)
+                ledger = engine.generate(small(prompt, seed=seed), strict).ledger
+                assert ledger.kind == "miss" or ledger.score >= least
+
+
+def test_a_strict_policy_does_not_replay_what_a_loose_one_made(engine):
+    engine.generate(small(seed=3))
+    loose = engine.generate(small(BLUE, seed=4))
+    assert loose.ledger.kind == "semantic" and loose.ledger.score < 0.9999
+    strict = Engine(engine.pipeline, engine.cache, lambda _: looser(0.9999))
+    again = strict.generate(small(BLUE, seed=4)).ledger
+    assert again.kind == "miss" and "below the least score" in again.reason
+    engine.generate(small(OTHERS[0], seed=4))
+    reusing_nothing = lambda _: Policy(STEPS, (), (2,))
+    never = Engine(engine.pipeline, engine.cache, reusing_nothing)
+    assert never.generate(small(OTHERS[0], seed=4)).ledger.kind == "miss"
+
+
+def test_a_good_shared_video_is_not_hidden_by_a_poor_own_one(engine):
+    engine.generate(small(seed=3))
+    assert engine.generate(small(BLUE, seed=4)).ledger.kind == "semantic"
+    full = Reuse(read=False, namespace="other", shared=True)
+    engine.generate(small(BLUE, seed=4), full)
+    ledger = engine.generate(small(BLUE, seed=4), Reuse(least_score=0.9999)).ledger
+    assert ledger.kind == "exact" and ledger.score == 1
+
+
+@pytest.mark.parametrize("seeds", [(1, 2, 3), (None, None, None)])
+@pytest.mark.parametrize("write", [True, False])
+def test_other_seeds_are_other_videos(engine, seeds, write):
+    """Of the same words as the source and of others, kept or not."""
+    engine.generate(small(seed=0))
+    for prompt in (RED, BLUE):
+        made = [
+            engine.generate(small(prompt, seed=seed), Reuse(write=write))
+            for seed in seeds
+        ]
+        assert len(pixels(made)) == 3
+    assert [x.ledger.own_noise for x in made] == [x.ledger.kind == "miss" for x in made]
+
+
+@pytest.mark.parametrize("write", [True, False])
+def test_the_same_seed_is_the_same_video(engine, write):
+    engine.generate(small(seed=0))
+    made = [engine.generate(small(BLUE, seed=4), Reuse(write=write)) for _ in range(3)]
+    assert len(pixels(made)) == 1
+
+
+def test_unseeded_requests_at_once_are_different_videos(engine):
+    engine.generate(small(seed=0))
+    made, wait = [], threading.Barrier(3)
+
+    def work():
+        wait.wait()
+        made.append(engine.generate(small(BLUE), Reuse(write=False)))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pixels(made)) == 3
+
+
+def test_a_stopped_request_leaves_its_source_to_others(engine):
+    engine.generate(small(seed=0))
+    stop = threading.Event()
+
+    def observer(event):
+        stop.set()
+
+    with pytest.raises(Exception, match="stopped"):
+        engine.generate(small(BLUE, seed=4), observer=observer, stop=stop)
+    assert engine.generate(small(BLUE, seed=5)).ledger.kind == "semantic"
+
+
+def test_claims_forget_the_oldest():
+    claims = Claims(most=2)
+    assert claims.claim("a", "1", 7) and claims.claim("a", "1", 7)
+    assert not claims.claim("a", "1", 8) and claims.claim("b", "1", 8)
+    claims.claim("a", "2", 7)
+    assert claims.claim("a", "1", 8)
+    claims.release("a", "1", 9)
+    assert not claims.claim("a", "1", 9)
+    claims.release("a", "1", 8)
+    assert claims.claim("a", "1", 9)
+
+
+@pytest.mark.parametrize("value", [float("nan"), -0.1, 1.1, float("inf"), "no", True])
+def test_a_least_score_is_a_number_from_0_to_1(value):
+    with pytest.raises(ValueError, match="least_score must be"):
+        Reuse(least_score=value)
+
+
+def test_step_caches_are_of_the_recipe(engine):
+    plain = policy()
+    lossy = SkipSteps((1, 3))
+    model, request = engine.pipeline.model, small()
+    digests = {
+        recipe_of(request, model, each).digest
+        for each in (
+            plain,
+            replace(plain, cache=lossy),
+            replace(plain, miss_cache=lossy),
+            replace(plain, miss_cache=SkipSteps((1,))),
+        )
+    }
+    assert len(digests) == 4
+    engine.policies = lambda _: replace(plain, miss_cache=lossy)
+    engine.generate(small(seed=3))
+    engine.policies = policy
+    assert engine.generate(small(seed=3)).ledger.kind == "miss"
+
+
+@pytest.mark.parametrize(
+    "setting, value",
+    [
+        ("jax_default_prng_impl", "rbg"),
+        ("jax_default_matmul_precision", "highest"),
+    ],
+)
+def test_what_computes_is_of_the_recipe(engine, setting, value):
+    model, request = engine.pipeline.model, small()
+    before = recipe_of(request, model, policy()).digest
+    old = getattr(jax.config, setting)
+    jax.config.update(setting, value)
+    try:
+        assert recipe_of(request, model, policy()).digest != before
+    finally:
+        jax.config.update(setting, old)
+    assert recipe_of(request, model, policy()).digest == before
+
+
+def test_many_entries_that_are_refused_do_not_hide_one_that_is_not(engine):
+    """Twenty of the same words are nearer than the one of others."""
+    engine.generate(small(seed=0))
+    [other] = list(engine.cache.store)
+    source = engine.cache.store.get(other.id, "default")
+    words = engine.prepared(small(BLUE))[0]
+    for _ in range(20):
+        same = replace(
+            source.owned(),
+            id=f"{np.random.default_rng().integers(2**63):032x}",
+            exact=f"{np.random.default_rng().integers(2**63):064x}",
+            embedding=words.embedding,
+            words=words.keys,
+            meanings=words.meanings,
+        )
+        engine.cache.store.admit(same)
+    ledger = engine.generate(small(BLUE, seed=4)).ledger
+    assert ledger.kind == "semantic" and ledger.source == other.id
+
+
+def test_latents_that_are_not_finite_are_not_admitted(engine):
+    engine.generate(small(seed=0))
+    [head] = list(engine.cache.store)
+    entry = engine.cache.store.get(head.id, "default")
+    broken = np.array(entry.latents)
+    broken[0, 0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        replace(entry, latents=broken)
+
+
+def test_a_source_that_breaks_the_run_is_forgotten(engine, monkeypatch):
+    """It is finite, but the run from it is not."""
+    engine.generate(small(seed=0))
+    [head] = list(engine.cache.store)
+    entry = engine.cache.store.get(head.id, "default")
+    huge = np.full(entry.latents.shape, 3e38, ml_dtypes.bfloat16)
+    engine.cache.store.delete(head.id)
+    engine.cache.store.admit(replace(entry, latents=huge))
+    made = engine.generate(small(BLUE, seed=4))
+    assert made.ledger.kind == "miss" and "not finite" in made.ledger.reason
+    [plain] = engine.pipeline(small(BLUE, seed=4))
+    np.testing.assert_array_equal(made.video.latents, plain.latents)
+    assert head.id not in {x.id for x in engine.cache.store}
+    assert isinstance(engine.cache.store.get(made.entry, "default"), Entry)
+
+
+def test_own_entries_only(engine):
+    engine.generate(small(seed=3), Reuse(namespace="a", shared=True))
+    engine.generate(small(OTHERS[0], seed=3), Reuse(namespace="b", shared=True))
+    alone = Reuse(namespace="b", own_only=True)
+    assert engine.generate(small(seed=3), alone).ledger.kind == "miss"
+    found = engine.generate(small(BLUE, seed=4), alone).ledger
+    own = {head.id for head in engine.cache.store if head.namespace == "b"}
+    assert found.kind == "semantic" and found.source in own
