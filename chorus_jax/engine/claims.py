@@ -37,6 +37,12 @@ class Claims:
                 self.holders.popitem(last=False)
             return had == holder
 
+    def forget(self, namespace: str) -> None:
+        """Forgets all of a namespace."""
+        with self.lock:
+            for key in [key for key in self.holders if key[0] == namespace]:
+                del self.holders[key]
+
     def release(self, namespace: str, made: str, holder: Holder) -> None:
         """Gives a video back that was not made after all."""
         with self.lock:

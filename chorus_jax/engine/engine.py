@@ -32,7 +32,7 @@ from chorus_jax.inter_request.match.matching import Query, Rejection
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.request import Request, check_request
-from chorus_jax.text.prompts import clean
+from chorus_jax.text.prompts import Tokens, clean, read_part
 
 log = logging.getLogger(__name__)
 
@@ -124,10 +124,13 @@ class Engine:
             replayed = self.replayed(task, watch)
             if replayed is not None:
                 return replayed
-        self.foresee(task)
+        tokens = model.tokens([request.prompt])
+        self.foresee(task, tokens)
         with self.computing(watch):  # it may have waited long
             with timed(task.seconds, "embed"):
-                prompt, conditions, cut = self.prepared(task.request)
+                prompt, conditions, cut = self.prepared(
+                    task.request, tokens, reuse.namespace
+                )
         hit = self.sources(task, prompt)
         try:
             with self.computing(watch):
@@ -201,21 +204,21 @@ class Engine:
         )
         return Result(video, replace(ledger, seconds=task.seconds))
 
-    def foresee(self, task: Task) -> None:
+    def foresee(self, task: Task, tokens: Tokens) -> None:
         """Has the likely source read from disk while the text encoder runs."""
         if not task.reuse.read or not task.policy.tiers:
             return
         with timed(task.seconds, "look_up"):
-            words = word_keys(clean(task.request.prompt), task.secret.for_words)
+            text = read_part(clean(task.request.prompt), tokens)
+            words = word_keys(text, task.secret.for_words)
             self.cache.foresight.prefetch(task.recipe, task.reuse.namespace, words)
 
     def prepared(
-        self, request: Request
+        self, request: Request, tokens: Tokens, namespace: str
     ) -> tuple[PromptReading, Mapping[str, Conditions], str]:
         """The prompt as it is matched, what the loop conditions on, and its cut end."""
         model, secret = self.pipeline.model, self.cache.store.secret.for_words
-        tokens = model.tokens([request.prompt])
-        conditions, [cut] = self.pipeline.condition([request])
+        conditions, [cut] = self.pipeline.condition([request], namespace)
         values = model.text_values(conditions)
         prompt = PromptReading.of(request.prompt, values, tokens, secret)
         return prompt, conditions, cut
@@ -224,8 +227,9 @@ class Engine:
         """What a source of a request is looked for with: `cache.matcher` takes it."""
         policy = self.policies(request)
         recipe = recipe_of(request, self.pipeline.model, policy).digest
+        tokens = self.pipeline.model.tokens([request.prompt])
         with self.computing(Watch()):
-            prompt, _, _ = self.prepared(request)
+            prompt, _, _ = self.prepared(request, tokens, namespace)
         return prompt.query(recipe, namespace)
 
     def run(
@@ -258,6 +262,19 @@ class Engine:
         """The frames of latents."""
         geometry = self.pipeline.model.geometry(task.request)
         return watched(self.pipeline.decode(latents, geometry, task.seconds), watch)
+
+    def forget(self, namespace: str) -> int:
+        """Removes all that is kept of a namespace: its entries, shared ones too, and
+        what is remembered of its prompts. Returns the number of entries.
+
+        Raises:
+            OSError: if a record cannot be removed, or not be judged because it cannot
+                be read: it may be of this namespace.
+        """
+        with self.device_lock:
+            self.pipeline.model.forget_prompts(namespace)
+        self.sources.claims.forget(namespace)
+        return self.cache.store.delete_namespace(namespace)
 
     def admit(
         self,

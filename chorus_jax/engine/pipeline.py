@@ -184,13 +184,18 @@ class Pipeline:
         yield Progress("decode", count, count, videos)
 
     def condition(
-        self, requests: Sequence[Request]
+        self, requests: Sequence[Request], tenant: str = ""
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
         """What the loop conditions on, and the cut end of each prompt."""
-        conditions, cut = self.model.condition(requests)
+        conditions, cut = self.model.condition(requests, tenant)
         for request, end in zip(requests, cut, strict=True):
-            if end:
-                log.warning("cut at the text limit: %r loses %r", request.prompt, end)
+            if end:  # in numbers only: a log is no place for prompts
+                log.warning(
+                    "a prompt of %d characters is cut at the text limit: its last %d "
+                    "are not read (see Video.cut)",
+                    len(request.prompt),
+                    len(end),
+                )
         return conditions, cut
 
     def program(self, request: Request, plan: StepPlan) -> Program:

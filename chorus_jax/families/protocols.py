@@ -70,10 +70,16 @@ class VideoModel(Protocol):
         """The tokens of prompts, without encoding them."""
 
     def condition(
-        self, requests: Sequence[Request]
+        self, requests: Sequence[Request], tenant: str = ""
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
         """What the steps of each transformer read, and the end of each prompt that is
-        beyond the text limit, mostly ""."""
+        beyond the text limit, mostly "".
+
+        What is remembered of the prompts is the tenant's only.
+        """
+
+    def forget_prompts(self, tenant: str | None = None) -> None:
+        """Forgets what it remembers of a tenant's prompts (None: of all)."""
 
     def text_values(self, conditions: Mapping[str, Conditions]) -> Array:
         """What the transformer reads of the first prompt, [l m c]: the values of its
@@ -81,9 +87,6 @@ class VideoModel(Protocol):
 
     def decode(self, latents: Latents) -> Iterator[Array]:
         """Frames of latents in [-1, 1], a group [b f h w 3] per latent frame."""
-
-    def forget_prompts(self) -> None:
-        """Forgets what it remembers of earlier prompts."""
 
     def free_text_encoder(self) -> None:
         """Gives the text encoder's memory back; remembered prompts still work."""

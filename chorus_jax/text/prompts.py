@@ -82,11 +82,16 @@ class Conditioning:
 class Tokenizer:
     """Cleans prompts and turns them into ids, `limit` each.
 
-    `rules` are those of the tokenizers library, `pad` is their padding token.
+    Attributes:
+        rules: those of the tokenizers library.
+        limit: tokens of a prompt that are read.
+        fingerprint: what tells these rules from others, a SHA-256 digest.
     """
 
     def __init__(self, rules: Rules, pad: str, limit: int = 512):
+        """`pad` is the padding token of the rules."""
         self.rules, self.limit = rules, limit
+        self.fingerprint = hashlib.sha256(rules.to_str().encode()).hexdigest()
         rules.enable_truncation(limit)
         rules.enable_padding(
             direction="right",
@@ -104,11 +109,6 @@ class Tokenizer:
     def size(self) -> int:
         """The number of tokens that it knows."""
         return self.rules.get_vocab_size()
-
-    @property
-    def fingerprint(self) -> str:
-        """What tells these rules from others: a SHA-256 digest."""
-        return hashlib.sha256(self.rules.to_str().encode()).hexdigest()
 
     def __call__(self, prompts: Sequence[str]) -> Tokens:
         """Tokens of the cleaned prompts. ValueError if there are none."""
@@ -147,21 +147,28 @@ class Tokenizer:
 class PromptEncoder:
     """Prompts to conditioning, one by one: a batch has no part in a prompt's embedding.
 
-    The last `remembered` prompts are kept in host memory (up to 4 MB each for Wan).
+    Attributes:
+        encoder: None once it is freed.
+        tokenizer: gives it its tokens.
+        remembered: the prompts whose embeddings are kept in host memory (up to 4 MB
+            each for Wan), the last ones.
+        known: the embeddings by tenant and tokens. A tenant never finds what another
+            one encoded: how long an answer takes would tell who asked what (arXiv
+            2508.20424).
     """
 
     encoder: TextEncoder | None
     tokenizer: Tokenizer
     remembered: int = 128
-    known: dict[bytes, np.ndarray] = field(default_factory=dict, repr=False)
+    known: dict[tuple[str, bytes], np.ndarray] = field(default_factory=dict, repr=False)
 
-    def __call__(self, prompts: Sequence[str]) -> Conditioning:
+    def __call__(self, prompts: Sequence[str], tenant: str = "") -> Conditioning:
         """The conditioning of prompts, with m that of the longest.
 
         Raises ValueError if the encoder was freed and a prompt is not remembered.
         """
         tokens = self.tokenizer(prompts)
-        rows = [self.embed(tokens.row(i)) for i in range(len(prompts))]
+        rows = [self.embed(tokens.row(i), tenant) for i in range(len(prompts))]
         most = max(len(row) for row in rows)
         even = [np.pad(row, ((0, most - len(row)), (0, 0))) for row in rows]
         embeddings = jnp.asarray(np.stack(even))
@@ -169,10 +176,13 @@ class PromptEncoder:
             embeddings, lengths(tokens), self.tokenizer.limit, tokens.cut
         )
 
-    def embed(self, tokens: Tokens) -> Float[np.ndarray, "m c"]:
+    def embed(self, tokens: Tokens, tenant: str = "") -> Float[np.ndarray, "m c"]:
         """The embeddings of one prompt."""
-        key = tokens.ids.tobytes()
+        ids = tokens.ids.tobytes()
+        key = (tenant, ids)
         row = self.known.pop(key, None)
+        if row is None and self.encoder is None:
+            row = self.known.get(("", ids))  # encoded for all, before it was freed
         if row is None:
             if self.encoder is None:
                 raise ValueError(
@@ -185,13 +195,19 @@ class PromptEncoder:
             del self.known[next(iter(self.known))]
         return row
 
-    def forget(self) -> None:
-        """Forgets the embeddings of all prompts."""
-        self.known.clear()
+    def forget(self, tenant: str | None = None) -> None:
+        """Forgets the embeddings of a tenant's prompts (None: of all)."""
+        for key in [key for key in self.known if tenant in (None, key[0])]:
+            del self.known[key]
 
     def free(self) -> None:
         """Lets go of the encoder; remembered prompts still work."""
         self.encoder = None
+
+
+def read_part(cleaned: str, tokens: Tokens) -> str:
+    """The beginning of a cleaned prompt that a model reads: up to its last token."""
+    return cleaned[: int(tokens.spans[0, :, 1].max(initial=0))]
 
 
 def clean(prompt: str) -> str:

@@ -168,14 +168,14 @@ class WanModel:
         return self.prompts.tokenizer(prompts)
 
     def condition(
-        self, requests: Sequence[Request]
+        self, requests: Sequence[Request], tenant: str = ""
     ) -> tuple[Mapping[str, WanConditions], tuple[str, ...]]:
         """What every step reads, and the cut end of each prompt."""
         first = requests[0]
         prompts = [request.prompt for request in requests]
         if first.guided:
             prompts += [request.negative_prompt for request in requests]
-        text = self.prompts(prompts)
+        text = self.prompts(prompts, tenant)
         images = self.images(requests)
         conditions = {
             name: prepare(
@@ -215,9 +215,9 @@ class WanModel:
         """Frames of latents, a group per latent frame."""
         return self.vae.decode_stream(latents)
 
-    def forget_prompts(self) -> None:
-        """Forgets the embeddings of all prompts."""
-        self.prompts.forget()
+    def forget_prompts(self, tenant: str | None = None) -> None:
+        """Forgets the embeddings of a tenant's prompts (None: of all)."""
+        self.prompts.forget(tenant)
 
     def free_text_encoder(self) -> None:
         """Gives the text encoder's memory back; prompts seen before still work."""

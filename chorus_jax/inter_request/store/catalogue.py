@@ -53,6 +53,10 @@ class Item:
         """What it is found by."""
         return {self.exact, self.made} - {""}
 
+    def stored(self, size: int) -> StoredItem:
+        """This item as a policy of eviction sees it."""
+        return StoredItem(self.id, self.namespace, size, self.statistics)
+
     def seen_by(self, namespace: str) -> bool:
         """Whether the namespace may use the entry."""
         return self.shared or self.namespace == namespace
@@ -126,15 +130,21 @@ class Catalogue:
         if self._take(id):
             self._gone(id)
 
-    def in_memory(self) -> list[StoredItem]:
+    def in_memory(self, now: float) -> list[StoredItem]:
         """What a policy of eviction chooses from in memory."""
-        items = (item for item in self if item.entry is not None)
-        return [StoredItem(item.id, item.memory, item.statistics) for item in items]
+        self._settle(now)
+        return [item.stored(item.memory) for item in self if item.entry is not None]
 
-    def on_disk(self) -> list[StoredItem]:
+    def on_disk(self, now: float) -> list[StoredItem]:
         """What a policy of eviction chooses from on disk."""
-        items = (item for item in self if item.disk)
-        return [StoredItem(item.id, item.disk, item.statistics) for item in items]
+        self._settle(now)
+        return [item.stored(item.disk) for item in self if item.disk]
+
+    def _settle(self, now: float) -> None:
+        """Items from the future are as old as now from now on, lest they stay."""
+        late = (item for item in self if item.statistics.last_used > now)
+        for item in list(late):
+            self._items[item.id] = replace(item, statistics=item.statistics.until(now))
 
     def _take(self, id: str) -> bool:
         item = self._items.pop(id, None)

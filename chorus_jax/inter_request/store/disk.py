@@ -1,7 +1,8 @@
 """The tier on disk: one record a file, in a folder that several processes may share.
 
 What is damaged is dropped with a log line and never served. What cannot be read, as
-when too many files are open, is neither: it is an OSError. It knows no budget.
+when too many files are open, is neither: it is an OSError. What is not this store's, or
+not whole, stays and is counted. It knows no budget.
 """
 
 import logging
@@ -12,9 +13,9 @@ from typing import NamedTuple, TypeVar
 
 from chorus_jax.inter_request.store import record, uses
 from chorus_jax.inter_request.store.entry import ID, Entry, EntryHeader, Statistics
-from chorus_jax.inter_request.store.folder import Folder
+from chorus_jax.inter_request.store.folder import FLAGS, Folder, check_regular
 from chorus_jax.inter_request.store.key_file import open_secret
-from chorus_jax.inter_request.store.record import Opened, Record
+from chorus_jax.inter_request.store.record import Opened, Record, UnknownError
 
 SUFFIX = ".record"
 
@@ -42,11 +43,13 @@ class Scan(NamedTuple):
         records: those that are not known yet.
         gone: ids of known ones that are not there any more.
         unread: the bytes of those that cannot be read, by id.
+        unknown: the bytes of those that are not this store's, by id (`UnknownError`).
     """
 
     records: list[ScannedRecord]
     gone: set[str]
     unread: dict[str, int]
+    unknown: dict[str, int]
 
 
 class DiskTier:
@@ -71,13 +74,15 @@ class DiskTier:
         see = lambda _, one: ScannedRecord(one.described.head, one.size)
         # A listing may miss what is replaced under it.
         gone = {id for id in known - ids if not self.exists(id)}
-        scan = Scan([], gone, {})
+        scan = Scan([], gone, {}, {})
         for id in sorted(ids - known):
             try:
                 one = self._read(id, see)
             except OSError as error:
                 log.warning("cannot read the record %s: %s", id, error)
                 scan.unread[id] = self.size(id)
+            except UnknownError:
+                scan.unknown[id] = self.size(id)
             else:
                 scan.records.extend([] if one is None else [one])
         return scan
@@ -136,11 +141,13 @@ class DiskTier:
     ) -> T | None:
         """What `use` makes of the open file and its record; None if there is none.
 
-        One that is no good is removed. OSError if it cannot be read, or not be removed.
+        One that is damaged is removed. OSError if it cannot be read, or not be removed,
+        UnknownError if it is not this store's to judge.
         """
         try:
-            handle = os.open(self._path(id), flags | os.O_CLOEXEC)
+            handle = os.open(self._path(id), flags | FLAGS)
             try:
+                check_regular(handle)
                 return use(handle, record.opened(handle, id, self.secret))
             finally:
                 os.close(handle)

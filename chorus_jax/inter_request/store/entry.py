@@ -41,6 +41,11 @@ class Statistics:
         """Those of an entry that was never used."""
         return cls(created, cost, last_used=created)
 
+    def until(self, now: float) -> "Statistics":
+        """With no time after now: a clock may have been set back."""
+        created, last_used = min(self.created, now), min(self.last_used, now)
+        return replace(self, created=created, last_used=last_used)
+
     def hit(self, now: float, saved: float) -> "Statistics":
         """With one more hit."""
         return replace(
@@ -151,9 +156,10 @@ class Entry(EntryHeader):
 
     @property
     def nbytes(self) -> int:
-        """The bytes of its arrays."""
+        """The bytes of its arrays, its words and its prompt."""
         arrays = (self.latents, self.final, self.embedding, self.meanings)
-        return sum(array.nbytes for array in arrays)
+        text = sum(map(len, self.words)) + len((self.prompt or "").encode())
+        return sum(array.nbytes for array in arrays) + text
 
     def at(self, step: int) -> BFloat16[np.ndarray, "f h w c"]:
         """The latents before a key step. ValueError if it is none of them."""

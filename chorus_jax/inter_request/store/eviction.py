@@ -15,11 +15,13 @@ class StoredItem(NamedTuple):
 
     Attributes:
         id: the entry's.
+        namespace: whose it is.
         size: its bytes in the tier that needs room.
         statistics: how it was made and used.
     """
 
     id: str
+    namespace: str
     size: int
     statistics: Statistics
 
@@ -28,17 +30,46 @@ class StoredItem(NamedTuple):
 class Eviction(Protocol):
     """A policy of eviction: frozen, without memory of its own."""
 
-    def victim(self, items: Sequence[StoredItem]) -> str:
-        """The id of the entry to evict first, of one or more."""
+    def victim(
+        self, items: Sequence[StoredItem], coming: StoredItem | None = None
+    ) -> str:
+        """The id of the entry to evict first, of one or more.
+
+        Args:
+            items: what is stored.
+            coming: the entry that room is made for; None if there is none.
+        """
 
 
 @dataclass(frozen=True)
 class LRU:
     """Least recently used first; of those as recently used, the oldest."""
 
-    def victim(self, items: Sequence[StoredItem]) -> str:
+    def victim(
+        self, items: Sequence[StoredItem], coming: StoredItem | None = None
+    ) -> str:
         """The id of the entry to evict first."""
         return min(items, key=_idle).id
+
+
+@dataclass(frozen=True)
+class FairShare:
+    """What the namespace with the most bytes used least recently goes first.
+
+    So one namespace cannot evict what others have within an equal share, nor tell from
+    its own entries how much others admit. With one namespace this is `LRU`.
+    """
+
+    def victim(
+        self, items: Sequence[StoredItem], coming: StoredItem | None = None
+    ) -> str:
+        """The id of the entry to evict first."""
+        sizes = dict.fromkeys((item.namespace for item in items), 0)
+        for item in (*items, *filter(None, [coming])):
+            if item.namespace in sizes:
+                sizes[item.namespace] += item.size
+        largest = max(sizes, key=lambda name: (sizes[name], name))
+        return LRU().victim([item for item in items if item.namespace == largest])
 
 
 def _idle(item: StoredItem) -> tuple[float, float, str]:

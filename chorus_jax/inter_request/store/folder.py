@@ -3,10 +3,13 @@
 It knows nothing of what the files hold.
 """
 
+import errno
 import fcntl
 import logging
 import os
 import secrets
+import stat
+import time
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +20,10 @@ log = logging.getLogger(__name__)
 PARTIAL = ".partial"
 LOCK = "lock"
 COUNT_BYTES = 8
+# No link is followed, and a pipe is not waited for.
+FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+PATIENCE = 10.0  # seconds that another process may hold the lock
+PAUSE = 0.01
 
 
 class Folder:
@@ -28,10 +35,13 @@ class Folder:
     def __init__(self, path: Path):
         self.path = path
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        self._lock = os.open(path / LOCK, flags, 0o600)
+        self._open()
+
+    def _open(self) -> None:
+        self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
         self._closed = weakref.finalize(self, os.close, self._lock)
-        self._seen = -1
+        check_regular(self._lock)
+        self._seen, self._process = -1, os.getpid()
 
     @property
     def changed(self) -> bool:
@@ -56,9 +66,10 @@ class Folder:
         """Keeps other processes from changing the folder, and waits for one that does.
 
         Yields whether one may have changed it since we last held the lock and no error
-        came of it. Not for two threads at once: flock would let both in.
+        came of it. Not for two threads at once: flock would let both in. TimeoutError
+        (an OSError) if another process holds the lock for `PATIENCE` seconds.
         """
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._take()
         try:
             count = self._count()
             ours = (count + 1) % 2**63
@@ -68,6 +79,39 @@ class Folder:
             self._seen = ours
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _take(self) -> None:
+        """Takes the lock of the file that has the lock's name now.
+
+        After a fork the file is opened again, since flock would let parent and child
+        in; so it is where the file was removed or replaced under us.
+        """
+        end = time.monotonic() + PATIENCE
+        while True:
+            if self._process != os.getpid() or not self._same():
+                self._closed()
+                self._open()
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > end:
+                    raise TimeoutError(
+                        f"another process has held {self.path / LOCK} for "
+                        f"{PATIENCE:g} s: is it stopped?"
+                    ) from error
+                time.sleep(PAUSE)
+                continue
+            if self._same():
+                return
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _same(self) -> bool:
+        """Whether the open file is the one that has the lock's name."""
+        try:
+            named = os.stat(self.path / LOCK, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(named, os.fstat(self._lock))
 
     def write(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
         """Writes a file that appears, or replaces another, only when it is complete.
@@ -125,3 +169,17 @@ class Folder:
             return self._count()
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def check_regular(handle: int) -> None:
+    """OSError unless the open file is a plain one: no pipe, device or folder."""
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise OSError(errno.EINVAL, "it is not a plain file")
+
+
+def plain_bytes(path: Path) -> bytes:
+    """What a plain file holds. OSError for a link, a pipe, or one that is not there."""
+    handle = os.open(path, os.O_RDONLY | FLAGS)
+    with open(handle, "rb") as file:
+        check_regular(handle)
+        return file.read()

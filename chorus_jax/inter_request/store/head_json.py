@@ -21,6 +21,10 @@ DTYPES = {"float32": np.dtype(np.float32), "bfloat16": BFLOAT16}
 PLAIN = ("id", "recipe", "exact", "made", "namespace", "score", "shared", "prompt")
 
 
+class ForeignError(ValueError):
+    """The head of another entry, or of one of another store."""
+
+
 @dataclass(frozen=True)
 class Described:
     """A head and what its latents must be; `shape` and `dtype` are of the final ones.
@@ -68,16 +72,23 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
 
 
 def read(text: bytes, id: str, secret: Secret) -> Described:
-    """What the JSON text describes. ValueError if it is not of this id and secret."""
+    """What the JSON text describes.
+
+    Raises:
+        ForeignError: if it is of another id, or of a store with another secret.
+        ValueError: if it is no head.
+    """
     try:
         return _read(json.loads(text), id, secret)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the head of an entry: {error!r}") from error
 
 
 def _read(content: dict[str, Any], id: str, secret: Secret) -> Described:
-    if (content["id"], content["secret"]) != (id, secret.fingerprint):
-        raise ValueError("it is of another id, or of a store with another secret")
+    if content["secret"] != secret.fingerprint:
+        raise ForeignError("it is of a store with another secret")
+    if content["id"] != id:
+        raise ForeignError("it is of another id")
     steps = tuple(content["steps"])
     words = tuple(bytes.fromhex(key) for key in content["words"])
     sealed = secret.sealed(base64.b64decode(content["meanings"]), id)

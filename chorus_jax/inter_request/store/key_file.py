@@ -11,7 +11,7 @@ import logging
 import secrets
 from pathlib import Path
 
-from chorus_jax.inter_request.store.folder import Folder
+from chorus_jax.inter_request.store.folder import Folder, plain_bytes
 from chorus_jax.inter_request.store.secret import Secret
 
 NAMES = ("secret", "secret.copy")
@@ -76,7 +76,7 @@ def _told(folder: Folder, given: bytes | None, text: bytes) -> Secret:
 def _read(path: Path) -> bytes | None:
     """The JSON text, None if there is no whole one."""
     try:
-        check, _, text = path.read_bytes().partition(b"\n")
+        check, _, text = plain_bytes(path).partition(b"\n")
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from chorus_jax.inter_request.store import record, room
 from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.entry import Entry
+from chorus_jax.inter_request.store.eviction import StoredItem
 from chorus_jax.inter_request.store.record import Record
 from chorus_jax.inter_request.store.tiers import StorageTiers
 
@@ -29,7 +30,7 @@ class Placing:
             if disk is None or packed is None or packed.size > tiers.budgets.disk:
                 size = 0
             else:
-                size = self._write(disk, entry.id, packed)
+                size = self._write(disk, entry, packed)
             with tiers.lock:
                 fits = self._has_room(entry)
                 if not (fits or size):
@@ -55,12 +56,17 @@ class Placing:
             tiers.put(entry.head, entry if self._has_room(entry) else None, size)
         return entry
 
-    def _write(self, disk: DiskTier, id: str, packed: Record) -> int:
+    def _write(self, disk: DiskTier, entry: Entry, packed: Record) -> int:
         """Writes a record; returns its bytes, 0 if the disk does not take it."""
         try:
             with self.tiers.alone():
-                room.on_disk(self.tiers, disk, self.tiers.budgets.disk - packed.size)
-                disk.write(id, packed)
+                room.on_disk(
+                    self.tiers,
+                    disk,
+                    self.tiers.budgets.disk,
+                    stored(entry, packed.size),
+                )
+                disk.write(entry.id, packed)
         except OSError as error:
             if not self.degraded:
                 where = disk.folder.path
@@ -75,5 +81,10 @@ class Placing:
         budget = self.tiers.budgets.memory
         if entry.nbytes > budget:
             return False
-        room.in_memory(self.tiers, budget - entry.nbytes)
+        room.in_memory(self.tiers, budget, stored(entry, entry.nbytes))
         return True
+
+
+def stored(entry: Entry, size: int) -> StoredItem:
+    """An entry of so many bytes as a policy of eviction sees it."""
+    return StoredItem(entry.id, entry.namespace, size, entry.statistics)

@@ -10,7 +10,6 @@ Checksums are BLAKE2b of 32 bytes. Numbers are little-endian, arrays in C order.
 """
 
 import hashlib
-import mmap
 import os
 import struct
 from dataclasses import dataclass, fields, replace
@@ -29,7 +28,12 @@ ALIGN = 64
 
 
 class DamagedError(ValueError):
-    """A record that is not as it was written, or not of this store."""
+    """A record that is not as it was written."""
+
+
+class UnknownError(Exception):
+    """A file that this store cannot judge: of another version or store, or one that is
+    not whole, as while it is copied. It is nobody's to remove."""
 
 
 @dataclass(frozen=True)
@@ -75,24 +79,26 @@ def packed(entry: Entry, secret: Secret) -> Record:
 def opened(handle: int, id: str, secret: Secret) -> Opened:
     """The record of this id in an open file, its head checked.
 
-    DamagedError if the file is not whole, or not of this id and secret.
+    DamagedError if it was changed, UnknownError if it is not one of this store's.
     """
     size = os.fstat(handle).st_size
     begin = os.pread(handle, PREFIX.size, 0)
     if len(begin) < PREFIX.size or begin[: len(MAGIC)] != MAGIC:
-        raise DamagedError("it does not begin as a record")
+        raise UnknownError("it does not begin as a record")
     _, version, length, payload = PREFIX.unpack(begin)
     if version != VERSION:
-        raise DamagedError(
+        raise UnknownError(
             f"it is of format {version}, and this version reads {VERSION}"
         )
     if length + payload > size:
-        raise DamagedError("it is cut short")
+        raise UnknownError("it is not whole")
     begin += os.pread(handle, length, PREFIX.size)
     if _check(begin) != os.pread(handle, CHECK, len(begin)):
         raise DamagedError("the checksum of its head is wrong")
     try:
         described = head_json.read(begin[PREFIX.size :], id, secret)
+    except head_json.ForeignError as error:
+        raise UnknownError(str(error)) from error
     except ValueError as error:
         raise DamagedError(str(error)) from error
     start = _even(len(begin) + CHECK)
@@ -108,13 +114,12 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
 def entry(handle: int, record: Opened) -> Entry:
     """The entry of an opened record. DamagedError if the payload's checksum is wrong.
 
-    The map is copied before it is checked: what is served cannot change afterwards,
-    whatever happens to the file.
+    It is read and not mapped: what is served cannot change afterwards, and a file that
+    is cut meanwhile is an error, not a signal.
     """
-    count, described = record.slots - record.payload, record.described
-    with mmap.mmap(handle, record.slots, access=mmap.ACCESS_READ) as mapped:
-        # numpy copies without Python's lock: other threads run while the disk is read.
-        payload = np.array(np.frombuffer(mapped, np.uint8, count, record.payload))
+    described = record.described
+    payload = np.empty(record.slots - record.payload, np.uint8)
+    read_into(handle, payload.data, record.payload)
     if _check(payload.data) != described.check:
         raise DamagedError("the checksum of its latents is wrong")
     payload.flags.writeable = False
@@ -123,6 +128,15 @@ def entry(handle: int, record: Opened) -> Entry:
     header = described.head
     known = {field.name: getattr(header, field.name) for field in fields(EntryHeader)}
     return Entry(**known, latents=latents, final=final)
+
+
+def read_into(handle: int, buffer: memoryview, offset: int) -> None:
+    """Fills a buffer from a file. UnknownError if it ends before."""
+    while buffer:
+        count = os.preadv(handle, [buffer], offset)
+        if not count:
+            raise UnknownError("it was cut while it was read")
+        buffer, offset = buffer[count:], offset + count
 
 
 def _raw(array: np.ndarray) -> memoryview:

@@ -17,7 +17,7 @@ from chorus_jax.inter_request.store import room
 from chorus_jax.inter_request.store.catalogue import Item
 from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.entry import Entry, EntryHeader
-from chorus_jax.inter_request.store.eviction import LRU, Eviction
+from chorus_jax.inter_request.store.eviction import Eviction, FairShare
 from chorus_jax.inter_request.store.loading import Loads
 from chorus_jax.inter_request.store.placing import Placing
 from chorus_jax.inter_request.store.secret import Secret
@@ -47,7 +47,7 @@ class Store:
         *,
         folder: str | Path | None = None,
         disk_bytes: int | None = None,
-        eviction: Eviction = LRU(),
+        eviction: Eviction = FairShare(),
         secret: bytes | None = None,
         clock: Callable[[], float] = time.time,
     ):
@@ -88,6 +88,13 @@ class Store:
         """Bytes of records on disk, with those that cannot be read."""
         with self._tiers.lock:
             return self._tiers.disk_used
+
+    @property
+    def unknown(self) -> int:
+        """Files in the folder that are no records of this store and version, or not
+        whole: they are left as they are."""
+        with self._tiers.lock:
+            return len(self._tiers.unknown)
 
     @property
     def degraded(self) -> bool:
@@ -174,8 +181,21 @@ class Store:
         return self._delete(wanted) > 0
 
     def delete_namespace(self, namespace: str) -> int:
-        """Removes all entries of a namespace, shared ones too; returns how many."""
-        return self._delete(lambda item: item.namespace == namespace)
+        """Removes all entries of a namespace, shared ones too; returns how many.
+
+        Other processes drop theirs when they next look. OSError also, after all others
+        are removed, if a record cannot be read now: it may be of this namespace.
+        """
+        removed = self._delete(lambda item: item.namespace == namespace)
+        with self._tiers.lock:
+            unread = len(self._tiers.unread)
+        if unread:
+            raise OSError(
+                errno.EIO,
+                f"{removed} entries of {namespace!r} are removed, but {unread} records "
+                "cannot be read now and may be its too: ask again",
+            )
+        return removed
 
     def delete_older(self, seconds: float) -> int:
         """Removes all entries made more than so many seconds ago; returns how many."""

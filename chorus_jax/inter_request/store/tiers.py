@@ -15,6 +15,7 @@ from chorus_jax.inter_request.store.catalogue import Catalogue, Item
 from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.eviction import Eviction
+from chorus_jax.inter_request.store.record import UnknownError
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class StorageTiers:
     The catalogue is read and changed under `lock`; one thread at a time, with
     `writing`, writes records, and one, with `looking`, looks at what other processes
     did. `unread` are the bytes of records that could not be read, and so are not in
-    the catalogue.
+    the catalogue; `unknown` those of files that are no records of this store.
 
     Attributes:
         disk: the records; None for memory only.
@@ -75,6 +76,7 @@ class StorageTiers:
         self.looking = threading.Lock()
         self.catalogue = Catalogue(self._gone)
         self.unread: dict[str, int] = {}
+        self.unknown: dict[str, int] = {}
 
     @property
     def disk_used(self) -> int:
@@ -114,6 +116,7 @@ class StorageTiers:
         scan = disk.scan(known)
         with self.lock:
             self.unread = scan.unread
+            self._tell_unknown(disk, scan.unknown)
             for id in scan.gone:
                 self.catalogue.remove(id)
             for head, size in scan.records:
@@ -122,12 +125,20 @@ class StorageTiers:
     def read(self, id: str, how: Callable[[str], T | None]) -> T | None:
         """What `how` reads of a record; None, and it is forgotten, if there is none.
 
-        None also if it cannot be read, with a log line; it is not forgotten then.
+        None also if it cannot be read, with a log line; it is not forgotten then. One
+        that has become no record of this store stays on disk.
         """
         try:
             value = how(id)
         except OSError as error:
             log.warning("cannot read the record %s, which stays: %s", id, error)
+            return None
+        except UnknownError as error:
+            log.warning("left the record %s as it is: %s", id, error)
+            with self.lock:
+                item = self.catalogue.get(id)
+                self.unknown[id] = 0 if item is None else item.disk
+                self.catalogue.remove(id)
             return None
         if value is None:
             with self.lock:
@@ -159,6 +170,18 @@ class StorageTiers:
         if self.disk is not None:
             self.disk.remove(id)
         self.catalogue.remove(id)
+
+    def _tell_unknown(self, disk: DiskTier, unknown: dict[str, int]) -> None:
+        if unknown.keys() - self.unknown.keys():
+            log.warning(
+                "%d files (%d bytes) in %s are no records of this store and version, "
+                "or not whole: they are left as they are and count for no budget; "
+                "remove them if they are not another store's",
+                len(unknown),
+                sum(unknown.values()),
+                disk.folder.path,
+            )
+        self.unknown = unknown
 
     def _look(self, disk: DiskTier) -> None:
         # A thread of ours that writes learns it itself, and may take long.

@@ -109,9 +109,9 @@ def test_a_source_on_disk_is_read_while_the_text_encoder_runs(
     asked, embed = [], engine.prepared
     monkeypatch.setattr(cache.store, "prefetch", lambda *given: asked.append(given))
 
-    def prepared(request):
+    def prepared(*given):
         assert asked, "embedded before anything was foreseen"
-        return embed(request)
+        return embed(*given)
 
     monkeypatch.setattr(engine, "prepared", prepared)
     hit = engine.generate(small(BLUE, seed=4))

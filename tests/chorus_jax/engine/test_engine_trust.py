@@ -1,6 +1,8 @@
 """What a video of the cache may stand for, and what it may not."""
 
 import threading
+import time
+from contextlib import contextmanager
 from dataclasses import replace
 
 import jax
@@ -14,6 +16,7 @@ from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.inter_request.store.entry import Entry
 from chorus_jax.intra_request import SkipSteps
+from chorus_jax.text.prompts import encode
 from tests.chorus_jax.engine.tiny import BLUE, OTHERS, RED, STEPS, policy, small
 
 CHAIN = [RED, *OTHERS[:4]]
@@ -194,7 +197,8 @@ def test_many_entries_that_are_refused_do_not_hide_one_that_is_not(engine):
     engine.generate(small(seed=0))
     [other] = list(engine.cache.store)
     source = engine.cache.store.get(other.id, "default")
-    words = engine.prepared(small(BLUE))[0]
+    tokens = engine.pipeline.model.tokens([BLUE])
+    words = engine.prepared(small(BLUE), tokens, "default")[0]
     for _ in range(20):
         same = replace(
             source.owned(),
@@ -243,3 +247,85 @@ def test_own_entries_only(engine):
     found = engine.generate(small(BLUE, seed=4), alone).ledger
     own = {head.id for head in engine.cache.store if head.namespace == "b"}
     assert found.kind == "semantic" and found.source in own
+
+
+LONG = " ".join(f"word{i}" for i in range(20_000))
+
+
+def test_work_is_bounded_by_what_the_model_reads(engine):
+    """Twice a prompt of many more words than that."""
+    limit = engine.pipeline.model.prompts.tokenizer.limit
+    began = time.process_time()
+    first = engine.generate(small(LONG, seed=1))
+    again = engine.generate(small(LONG + " end", seed=2))
+    assert first.video.cut.endswith("word19999") and again.ledger.kind == "miss"
+    for head in engine.cache.store:
+        assert len(head.words) <= limit
+    assert time.process_time() - began < 60
+
+
+def test_a_cut_prompt_is_not_in_the_log(engine, caplog):
+    engine.generate(small("secretword " * 2000, seed=1))
+    [told] = [x.getMessage() for x in caplog.records if "cut at" in x.getMessage()]
+    assert "secretword" not in caplog.text and "its last" in told
+
+
+def test_no_namespace_learns_what_another_encoded(engine, monkeypatch):
+    """How long an answer takes must not tell."""
+    prompts, asked = engine.pipeline.model.prompts, []
+    true = prompts.encoder
+    monkeypatch.setattr(
+        "chorus_jax.text.prompts.encode",
+        lambda encoder, tokens: asked.append(1) or encode(encoder, tokens),
+    )
+    prompts.forget()
+    for namespace in ("a", "b", "a", "b"):
+        reuse = Reuse(read=False, write=False, namespace=namespace)
+        engine.generate(small("what a asks only", seed=1), reuse)
+    # The prompt and the negative prompt, once for each.
+    assert len(asked) == 4 and prompts.encoder is true
+    engine.forget("a")
+    assert {tenant for tenant, _ in prompts.known} == {"b"}
+
+
+def test_a_namespace_is_forgotten_whole(engine):
+    engine.generate(small(seed=0), Reuse(namespace="a"))
+    hit = engine.generate(small(BLUE, seed=1), Reuse(namespace="a"))
+    engine.generate(small(seed=0), Reuse(namespace="b"))
+    assert engine.forget("a") == 2
+    assert {head.namespace for head in engine.cache.store} == {"b"}
+    assert not [key for key in engine.sources.claims.holders if key[0] == "a"]
+    assert hit.ledger.kind == "semantic"
+
+
+def test_ids_of_another_namespace_are_of_no_use(engine):
+    made = engine.generate(small(seed=0), Reuse(namespace="a"))
+    store = engine.cache.store
+    assert store.get(made.entry, "b") is None and store.head(made.entry, "b") is None
+    assert not store.delete(made.entry, "b")
+    store.hit(made.entry, 5.0, "b")
+    assert store.get(made.entry, "a").statistics.hits == 0
+    assert store.delete(made.entry, "a")
+
+
+def test_a_replay_compiles_nothing(engine):
+    engine.generate(small(seed=3))
+    with jax.log_compiles(False), count_compilations() as counted:
+        assert engine.generate(small(seed=3)).ledger.kind == "exact"
+    assert counted() == 0
+
+
+@contextmanager
+def count_compilations():
+    """A function that gives the programs compiled since."""
+    events = []
+
+    def heard(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            events.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    try:
+        yield lambda: len(events)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(heard)

@@ -77,7 +77,10 @@ class ToyModel:
             cut.append(prompt[end:].strip())
         return Tokens(ids, ids > 0, spans, tuple(cut))
 
-    def condition(self, requests):
+    def forget_prompts(self, tenant=None):
+        """It remembers none."""
+
+    def condition(self, requests, tenant=""):
         first, b = requests[0], len(requests)
         prompts = self.tokens([request.prompt for request in requests])
         negative = self.tokens([request.negative_prompt for request in requests])
@@ -107,9 +110,6 @@ class ToyModel:
         video = jnp.tanh(latents["video"][..., :3])
         for i in range(video.shape[1]):
             yield video[:, i : i + 1].repeat(SIDE, axis=2).repeat(SIDE, axis=3)
-
-    def forget_prompts(self):
-        pass
 
     def free_text_encoder(self):
         pass

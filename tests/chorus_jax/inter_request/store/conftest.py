@@ -56,7 +56,7 @@ def _equal(a, b):
 class LargestFirst:
     """A policy of eviction that goes by size alone."""
 
-    def victim(self, items):
+    def victim(self, items, coming=None):
         return max(items, key=lambda item: (item.size, item.id)).id
 
 

@@ -3,13 +3,13 @@
 import pytest
 
 from chorus_jax.inter_request.store import LRU, Eviction, Secret, Statistics, Store
-from chorus_jax.inter_request.store.eviction import StoredItem
+from chorus_jax.inter_request.store.eviction import FairShare, StoredItem
 from chorus_jax.inter_request.store.record import packed
 
 
-def stored(id, *, created=0.0, used=None, size=100):
+def stored(id, *, created=0.0, used=None, size=100, namespace="us"):
     last = created if used is None else used
-    return StoredItem(id, size, Statistics(created, 10.0, last))
+    return StoredItem(id, namespace, size, Statistics(created, 10.0, last))
 
 
 def order(policy, *items):
@@ -32,13 +32,58 @@ def test_lru_evicts_by_last_use_then_by_age():
     assert order(LRU(), *items) == ["a", "d", "c", "b"]
 
 
+def test_the_largest_namespace_loses_first():
+    items = [
+        stored("old", created=1.0, namespace="small"),
+        stored("a", created=2.0, namespace="large"),
+        stored("b", created=3.0, namespace="large"),
+        stored("c", created=4.0, namespace="large", size=50),
+    ]
+    assert isinstance(FairShare(), Eviction)
+    assert order(FairShare(), *items) == ["a", "b", "old", "c"]
+    alone = [item for item in items if item.namespace == "large"]
+    assert order(FairShare(), *alone) == order(LRU(), *alone)
+
+
+@pytest.mark.parametrize("tier", ["memory", "disk"])
+def test_a_namespace_cannot_evict_the_share_of_another(open_store, make, tier):
+    size = packed(make(0), Secret(bytes(32))).size
+    if tier == "memory":
+        store = Store(4 * make(0).nbytes)
+    else:
+        store = open_store(0, disk_bytes=4 * size + 100)
+    with store:
+        for i in range(2):
+            store.admit(make(i))
+        for i in range(10, 40):
+            store.admit(make(i, namespace="them", statistics=Statistics.new(1e6, 8.0)))
+        assert all(store.head(make(i).id, "us") is not None for i in range(2))
+
+
+@pytest.mark.parametrize("tier", ["memory", "disk"])
+def test_an_entry_from_the_future_goes_like_others(open_store, make, tier):
+    """A clock was set back."""
+    times = iter(range(1000, 10_000))
+    clock = lambda: float(next(times))
+    size = packed(make(0), Secret(bytes(32))).size
+    if tier == "memory":
+        store = Store(3 * make(0).nbytes, clock=clock)
+    else:
+        store = open_store(0, disk_bytes=3 * size + 100, clock=clock)
+    with store:
+        store.admit(make(0, statistics=Statistics.new(1e9, 8.0)))
+        for i in range(1, 8):
+            store.admit(make(i, statistics=Statistics.new(clock(), 8.0)))
+        assert store.head(make(0).id, "us") is None
+
+
 class Noting:
     """LRU that keeps what it was shown."""
 
     def __init__(self):
         self.shown = []
 
-    def victim(self, items):
+    def victim(self, items, coming=None):
         self.shown.append({item.id: item for item in items})
         return LRU().victim(items)
 

@@ -1,5 +1,7 @@
 """The folder's lock and its files."""
 
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -87,3 +89,57 @@ def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path):
     folder.remove("a")
     folder.close()
     folder.close()
+
+
+def test_a_stopped_holder_is_told_and_not_waited_for(two, monkeypatch):
+    one, other = two
+    monkeypatch.setattr("chorus_jax.inter_request.store.folder.PATIENCE", 0.1)
+    with one.locked():
+        with pytest.raises(TimeoutError, match="has held .*lock for 0.1 s"):
+            with other.locked():
+                pass
+    with other.locked():
+        pass
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_lock_file_that_is_gone_is_made_again_for_all(two, how):
+    one, other = two
+    (one.path / "lock").unlink()
+    if how == "replaced":
+        (one.path / "lock").write_bytes(bytes(8))
+    entered = threading.Event()
+
+    def enter():
+        with other.locked():
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with one.locked():
+        thread.start()
+        assert not entered.wait(0.2), "both were let in"
+    assert entered.wait(WAIT)
+    thread.join()
+
+
+def test_a_fork_locks_for_itself(tmp_path):
+    """In a process of its own: jax's threads do not survive a fork."""
+    script = f"""
+import os, pathlib, sys, time
+from chorus_jax.inter_request.store.folder import Folder
+folder = Folder(pathlib.Path({str(tmp_path / "f")!r}))
+inside = pathlib.Path({str(tmp_path / "inside")!r})
+child = os.fork()
+for _ in range(40):
+    with folder.locked():
+        try:
+            inside.touch(exist_ok=False)
+        except FileExistsError:
+            os._exit(3)
+        time.sleep(0.001)
+        inside.unlink()
+if child == 0:
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 0

@@ -57,12 +57,12 @@ def test_other_dtypes_are_refused(make):
 
 
 @pytest.mark.parametrize("change", ["id", "secret"])
-def test_another_id_or_secret_is_damage(make, tmp_path, change):
+def test_another_id_or_secret_is_not_ours_to_judge(make, tmp_path, change):
     entry = make(3)
     id = make(4).id if change == "id" else entry.id
     secret = Secret(bytes(32)) if change == "secret" else SECRET
     with written(tmp_path, entry) as handle:
-        with pytest.raises(record.DamagedError, match="of another id, or of a store"):
+        with pytest.raises(record.UnknownError, match="of another id|another secret"):
             record.opened(handle, id, secret)
 
 

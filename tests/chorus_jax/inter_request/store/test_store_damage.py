@@ -1,6 +1,7 @@
 """Damaged files are dropped and never served, and a full disk is no end."""
 
 import errno
+import json
 import os
 import shutil
 
@@ -8,7 +9,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from chorus_jax.inter_request.store import Store
+from chorus_jax.inter_request.store import Store, record
 
 COUNT = 3
 
@@ -92,11 +93,14 @@ def test_damage_is_never_served_while_open(
 
 
 def check(store, make, same, lost):
+    folder = store._tiers.disk.folder.path
     for i in range(COUNT):
         found = store.get(make(i).id, "us")
         if found is None:
             assert lost == f"{i:032x}.record"
-            assert not list(store._tiers.disk.folder.path.glob(f"{i:032x}*"))
+            # It is dropped, or left because it is no record of this store.
+            assert store.unknown == (folder / lost).exists()
+            assert not list(folder.glob(f".{i:032x}*"))
         else:
             assert same(found, make(i))
             # A damaged count is worth the one before, or none.
@@ -116,7 +120,7 @@ def test_each_dropped_record_has_a_log_line(whole, make, tmp_path, caplog):
         assert len(store) == 1
 
 
-def test_records_of_another_format_are_misses_and_go(
+def test_records_of_another_format_are_misses_and_stay(
     open_store, make, same, tmp_path, monkeypatch, caplog
 ):
     with monkeypatch.context() as patch, open_store(0) as store:
@@ -124,17 +128,91 @@ def test_records_of_another_format_are_misses_and_go(
         for i in range(2):
             store.admit(make(i))
     store = open_store(0)
+    [told] = [each for each in caplog.messages if "no records of this store" in each]
+    assert told.startswith("2 files (") and store.unknown == 2
     for i in range(2):
-        reason = f"dropped the record {make(i).id}: it is of format 2, and this version"
-        assert reason in caplog.text
         assert store.find(make(i).exact, "us") is None
         assert store.get(make(i).id, "us") is None
     assert len(store) == store.disk_used == 0
-    assert not list((tmp_path / "s").glob("*.record"))
-    assert store.admit(make(0))
-    assert same(store.get(make(0).id, "us"), make(0))
+    assert store.admit(make(2))
+    store.evict(0, 0)
+    assert len(list((tmp_path / "s").glob("*.record"))) == 2
+    # They are there for the version that made them.
+    monkeypatch.setattr("chorus_jax.inter_request.store.record.VERSION", 2)
     with open_store(0) as again:
-        assert [head.id for head in again] == [make(0).id]
+        assert {head.id for head in again} == {make(0).id, make(1).id}
+        assert same(again.get(make(0).id, "us"), make(0)) and not again.unknown
+
+
+def test_records_of_another_store_stay(whole, make, tmp_path):
+    shutil.copytree(whole, tmp_path / "s")
+    with Store(0, folder=tmp_path / "other", disk_bytes=2**24) as other:
+        other.admit(make(7))
+    [path] = (tmp_path / "other").glob("*.record")
+    shutil.copy(path, tmp_path / "s")
+    with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        assert len(store) == COUNT and store.unknown == 1
+        assert (tmp_path / "s" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_record_that_is_being_copied_is_there_when_it_is_whole(whole, make, tmp_path):
+    shutil.copytree(whole, tmp_path / "s")
+    path = tmp_path / "s" / NAMES[0]
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        assert len(store) == COUNT - 1 and store.unknown == 1
+        path.write_bytes(data)
+        store.admit(make(8))
+        assert store.get(make(0).id, "us") is not None or len(store) == COUNT
+    with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        assert len(store) == COUNT + 1 and not store.unknown
+
+
+@pytest.mark.parametrize("field", ["namespace", "recipe", "exact", "prompt", "words"])
+def test_one_bad_record_costs_one_record(whole, make, tmp_path, monkeypatch, field):
+    """Its head is whole, but holds what no entry can."""
+    shutil.copytree(whole, tmp_path / "s")
+    with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        secret = store.secret
+    true = json.dumps
+
+    def lying(content, **more):
+        return true({**content, field: ["org", 7]}, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("chorus_jax.inter_request.store.head_json.json.dumps", lying)
+        packed = record.packed(make(5), secret)
+    path = tmp_path / "s" / f"{make(5).id}.record"
+    path.write_bytes(b"".join(bytes(piece) for piece in packed.pieces))
+    with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        assert len(store) == COUNT
+
+
+@pytest.mark.parametrize("name", ["a record", "the lock", "the secret"])
+@pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
+def test_what_is_no_plain_file_is_neither_waited_for_nor_followed(
+    whole, make, tmp_path, name, kind
+):
+    shutil.copytree(whole, tmp_path / "s")
+    names = {"a record": f"{9:032x}.record", "the lock": "lock", "the secret": "secret"}
+    path, outside = tmp_path / "s" / names[name], tmp_path / "outside"
+    outside.write_bytes(b"of somebody else")
+    path.unlink(missing_ok=True)
+    how = {
+        "pipe": lambda: os.mkfifo(path),
+        "link": lambda: path.symlink_to(outside),
+        "folder": path.mkdir,
+    }
+    how[kind]()
+    try:
+        with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+            assert name != "the lock" and len(store) == COUNT
+            store.admit(make(8))
+            assert store.get(make(8).id, "us") is not None
+    except ValueError as error:
+        assert name == "the lock" and "cannot keep entries in" in str(error)
+    assert outside.read_bytes() == b"of somebody else"
 
 
 def test_another_format_is_noticed_while_open(open_store, make, tmp_path):
@@ -145,7 +223,7 @@ def test_another_format_is_noticed_while_open(open_store, make, tmp_path):
     data[8] = 2
     path.write_bytes(data)
     assert store.get(make(0).id, "us") is None
-    assert len(store) == 0 and not path.exists()
+    assert len(store) == 0 and path.read_bytes() == data
 
 
 def test_a_record_under_another_name_is_dropped(whole, make, tmp_path):
