@@ -45,17 +45,28 @@ def load(
     *,
     dtype: str | None = None,
     place: Callable[[M], M] | None = None,
+    card: Card | None = None,
 ) -> M:
     """The part of a checkpoint folder as a module `model(config, rngs=...)`.
 
-    `dtype` replaces the stored one (the weights are cast while they are read). `place`
-    maps the abstract module to one with a sharding in place of each parameter, such as
-    `lambda m: sharding.shardings(m, mesh)`; every device then reads its own share.
-    Without it all goes to the first device. Raises ValueError if the folder holds
-    another model, or if the weights or their config are not those of the card, to
-    the bit (every process reads all blocks, and takes their digests).
+    Args:
+        folder: the checkpoint.
+        part: the name of the part.
+        model: the module's class.
+        config: the class of its config.
+        dtype: replaces the stored one: the weights are cast while they are read.
+        place: maps the abstract module to one with a sharding in place of each
+            parameter, such as `lambda m: sharding.shardings(m, mesh)`; every device
+            then reads its own share. None: all goes to the first device.
+        card: the folder's, as it was read; None to read it. With one card for all
+            parts no other weights can take their place meanwhile.
+
+    Raises:
+        ValueError: if the folder holds another model, or if the weights or their config
+            are not those of the card, to the bit (every process reads all blocks, and
+            takes their digests).
     """
-    entry = Card.read(folder).part(part)
+    entry = (Card.read(folder) if card is None else card).part(part)
     if entry.model != model.__name__:
         raise ValueError(
             f"{part!r} in {folder} is a {entry.model}, not a {model.__name__}: "

@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "9e42a7b8dfb9cca4"
+DIGEST: Final = "bdeecfbaddfc5239"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (

@@ -1,6 +1,5 @@
 """A loaded Wan model: prompts to conditions, latents to frames."""
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float, Float32, Int
 
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
+from chorus_jax.checkpoints.unchanged import WeightsFingerprint
 from chorus_jax.devices import sharding
 from chorus_jax.families.forward import Geometry
 from chorus_jax.families.protocols import LoadOptions
@@ -60,10 +60,10 @@ class WanModel:
         boundary: float | None = None,
     ):
         self.sizes = Sizes(**{name: part.config for name, part in parts.items()})
-        known, words = self.sizes.text_encoder.vocab, tokenizer.size
-        if words > known:
+        vocab, words = self.sizes.text_encoder.vocab, tokenizer.size
+        if words > vocab:
             raise ValueError(
-                f"the tokenizer has {words} tokens, but the text encoder knows {known}:"
+                f"the tokenizer has {words} tokens, but the text encoder knows {vocab}:"
                 " they are of different models"
             )
         self.transformer: WanDiT = parts[HIGH]
@@ -74,7 +74,11 @@ class WanModel:
         self.tower: CLIPImageEncoder | None = parts.get(IMAGE)
         self.prompts = PromptEncoder(parts["text_encoder"], tokenizer)
         self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
-        self._fingerprints = fingerprints
+        known = {} if fingerprints is None else fingerprints
+        self._prints = {
+            name: WeightsFingerprint(part, known.get(name))
+            for name, part in parts.items()
+        }
 
     @classmethod
     def load(
@@ -92,7 +96,12 @@ class WanModel:
         card = Card.read(folder)
         parts = {
             name: checkpoints.load(
-                folder, stored[name], *classes, dtype=options.dtype, place=place
+                folder,
+                stored[name],
+                *classes,
+                dtype=options.dtype,
+                place=place,
+                card=card,
             )
             for name, classes in parts_of(card, options.transformer).items()
         }
@@ -111,23 +120,13 @@ class WanModel:
         high = {HIGH: self.transformer}
         return high if self.low is None else high | {LOW: self.low}
 
-    @functools.cached_property
+    @property
     def fingerprints(self) -> Mapping[str, str]:
         """What tells these weights from others, by part: those of the folder that they
         came from, or digests of the arrays."""
-        if self._fingerprints is not None:
-            return self._fingerprints
-        text = self.prompts.encoder
-        if text is None:
-            raise ValueError(
-                "the text encoder was freed, and these parts came without fingerprints:"
-                " give them, or ask for them before"
-            )
-        parts = {"vae": self.vae, "text_encoder": text, **self.transformers}
-        if self.tower is not None:
-            parts[IMAGE] = self.tower
-        prints = {name: checkpoints.digested(part) for name, part in parts.items()}
-        return prints
+        parts = {"vae": self.vae, "text_encoder": self.prompts.encoder}
+        parts |= {**self.transformers, IMAGE: self.tower}
+        return {name: known(parts[name]) for name, known in self._prints.items()}
 
     @property
     def numerics(self) -> str:

@@ -1,5 +1,7 @@
 """What a video of the cache may stand for, and what it may not."""
 
+import json
+import shutil
 import threading
 import time
 from contextlib import contextmanager
@@ -10,8 +12,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from chorus_jax.engine import Engine, Reuse
+from chorus_jax import checkpoints
+from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.claims import Claims
+from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.inter_request.store.entry import Entry
@@ -329,3 +333,37 @@ def count_compilations():
         yield lambda: len(events)
     finally:
         jax.monitoring.unregister_event_duration_listener(heard)
+
+
+def test_an_adapter_merged_in_memory_is_a_miss(weights):
+    pipeline = Pipeline.load(weights)
+    engine = Engine(pipeline, Cache.in_memory(), policy)
+    engine.generate(small(seed=3))
+    assert engine.generate(small(seed=3)).ledger.kind == "exact"
+    kernel = pipeline.model.transformer.patch.kernel
+    kernel.set_value(kernel.get_value() * 1.01)
+    assert engine.generate(small(seed=3)).ledger.kind == "miss"
+    engine.cache.close()
+
+
+def test_a_folder_that_is_swapped_during_a_load_is_refused(
+    weights, tmp_path, monkeypatch
+):
+    """Old weights must not get the new name, nor new ones the old."""
+    folder = tmp_path / "w"
+    shutil.copytree(weights, folder)
+    true = checkpoints.load
+
+    def swapping(folder, part, *rest, **more):
+        card = json.loads((folder / "model.json").read_text())
+        for entry in card["parts"].values():
+            entry["fingerprint"] = "0" * 64
+        (folder / "model.json").write_text(json.dumps(card))
+        return true(folder, part, *rest, **more)
+
+    monkeypatch.setattr(checkpoints, "load", swapping)
+    card = checkpoints.Card.read(folder)
+    loaded = Pipeline.load(folder)
+    assert set(loaded.fingerprints.values()) <= {
+        part.fingerprint for part in card.parts.values()
+    }

@@ -114,7 +114,8 @@ def test_the_card_keeps_the_boundary_and_the_parts_are_no_alternatives(folder):
 
 
 def test_recipes_know_both_experts_and_both_scales(pipeline, folder):
-    recipe = recipe_of(small(), pipeline.model)
+    known = lambda request: recipe_of(request, pipeline.model, Policy(4, (), ()))
+    recipe = known(small())
     prints = [Card.read(folder).part(name).fingerprint for name in (HIGH, LOW)]
     assert recipe.transformer.split() == prints
     others = [
@@ -122,10 +123,10 @@ def test_recipes_know_both_experts_and_both_scales(pipeline, folder):
         small(guidance_scale_high=3.5),
         small(shift=3.0),
     ]
-    digests = {recipe_of(x, pipeline.model).digest for x in [small(), *others]}
+    digests = {known(x).digest for x in [small(), *others]}
     assert len(digests) == 4
     same = small(guidance_scale=9.0)  # not used beside the two
-    assert recipe_of(same, pipeline.model).digest == recipe.digest
+    assert known(same).digest == recipe.digest
 
 
 def test_one_transformer_refuses_scales_of_experts(weights):

@@ -1,0 +1,60 @@
+"""The fingerprint of weights in memory, which may have been changed since they came."""
+
+import logging
+import weakref
+from typing import Any
+
+import jax
+
+from chorus_jax.checkpoints.models import digested
+
+log = logging.getLogger(__name__)
+
+
+class WeightsFingerprint:
+    """What tells a module's weights from others.
+
+    As long as the module has the very arrays that it had, that is what it was; with
+    others, as after an adapter was merged into them, it is made anew from the arrays.
+    """
+
+    def __init__(self, module: Any, fingerprint: str | None = None):
+        """`fingerprint` is that of the arrays as they are now, None for one to make."""
+        self._remember(module)
+        self._known = fingerprint
+
+    def __call__(self, module: Any) -> str:
+        """The fingerprint of the module, or of one with other weights.
+
+        Args:
+            module: None if it was freed: it is what it was then.
+
+        Raises:
+            ValueError: if it was freed before its fingerprint was made.
+        """
+        if module is None:
+            if self._known is None:
+                raise ValueError(
+                    "a part was freed, and it came without a fingerprint: give one, or "
+                    "ask for it before"
+                )
+            return self._known
+        arrays = jax.tree.leaves(module)
+        same = len(arrays) == len(self._arrays) and all(
+            known() is array for known, array in zip(self._arrays, arrays)
+        )
+        if not same:
+            log.warning(
+                "the weights of a %s were changed in memory: they have another "
+                "fingerprint now, and earlier videos are none of theirs",
+                type(module).__name__,
+            )
+            self._remember(module)
+            self._known = None
+        if self._known is None:
+            self._known = digested(module)
+        return self._known
+
+    def _remember(self, module: Any) -> None:
+        # Weakly: weights that were replaced must not stay in memory.
+        self._arrays = [weakref.ref(array) for array in jax.tree.leaves(module)]
