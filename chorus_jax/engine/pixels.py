@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "bdeecfbaddfc5239"
+DIGEST: Final = "8a644836772a80f4"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (

@@ -124,8 +124,8 @@ class WanModel:
     def fingerprints(self) -> Mapping[str, str]:
         """What tells these weights from others, by part: those of the folder that they
         came from, or digests of the arrays."""
-        parts = {"vae": self.vae, "text_encoder": self.prompts.encoder}
-        parts |= {**self.transformers, IMAGE: self.tower}
+        parts: dict[str, Any] = {"vae": self.vae, IMAGE: self.tower}
+        parts |= {"text_encoder": self.prompts.encoder, **self.transformers}
         return {name: known(parts[name]) for name, known in self._prints.items()}
 
     @property
