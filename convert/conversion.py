@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from chorus_jax.checkpoints import (
 from chorus_jax.checkpoints.fields import checked
 from chorus_jax.checkpoints.stored import Box
 from convert.family import Kind
+from convert.pickled import check_checksums
 from convert.plan import ConversionPlan, Fill, make_plan, raise_problems
 from convert.source import Component, Source, sha256
 from convert.tensors import Tensor
@@ -120,6 +122,7 @@ def convert(
     holds NaN or infinite values, if the folder exists or cannot be written.
     """
     check(parts)
+    check_place(source, folder)
     with aside(folder) as partial, _digests(source, order.progress) as digests:
         check_space(folder, sum(part.nbytes for part in parts.values()))
         stream = _Stream(order.progress)
@@ -138,6 +141,22 @@ def convert(
     return card
 
 
+def whole(file: Path, progress: Progress) -> str:
+    """The digest of a file, whose own checksums are right if it has any."""
+    digest = sha256(file, progress)
+    if zipfile.is_zipfile(file):
+        check_checksums(file)
+    return digest
+
+
+def check_place(source: Source, folder: Path) -> None:
+    """ValueError for a folder within the source, which would be copied into itself."""
+    if folder.resolve().is_relative_to(source.folder.resolve()):
+        raise ValueError(
+            f"{folder} lies within the source {source.folder}: choose another folder"
+        )
+
+
 @contextmanager
 def _digests(source: Source, progress: Progress) -> Iterator[Future[dict[str, str]]]:
     """The digests of all files, taken meanwhile; an error in the block ends them."""
@@ -150,7 +169,7 @@ def _digests(source: Source, progress: Progress) -> Iterator[Future[dict[str, st
 
     def digests() -> dict[str, str]:
         return {
-            str(file.relative_to(source.folder)): sha256(file, told)
+            str(file.relative_to(source.folder)): whole(file, told)
             for file in source.files()
         }
 

@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,30 +34,67 @@ STORAGES: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Storage:
+# Names, shapes and places of tensors take some hundred bytes each.
+LARGEST_PICKLE = 2**26
+
+
+class _Sealed:
+    """What a pickle cannot change once it is made.
+
+    A pickle's BUILD calls `__setstate__` of any object, after it was checked.
+    """
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        raise pickle.UnpicklingError("it changes an object that was checked")
+
+
+class _Constructor(_Sealed):
+    """A function that a pickle may call, and do nothing else with."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[..., Any]):
+        self.make = make
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.make(*arguments)
+
+
+class _Storage(_Sealed):
     """A block of numbers in the archive; `key` names its file there."""
 
-    dtype: np.dtype
-    key: str
+    __slots__ = ("dtype", "key")
+
+    def __init__(self, dtype: np.dtype, key: str):
+        self.dtype, self.key = dtype, key
 
 
-@dataclass(frozen=True, slots=True)
-class _View:
+class _View(_Sealed):
     """A tensor as a view of a storage, in elements."""
 
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+    __slots__ = ("offset", "shape", "storage", "strides")
+
+    def __init__(
+        self,
+        storage: _Storage,
+        offset: int,
+        shape: tuple[int, ...],
+        strides: tuple[int, ...],
+    ):
+        self.storage, self.offset = storage, offset
+        self.shape, self.strides = shape, strides
 
 
 def _view(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _View:
+    if type(shape) is not tuple or type(strides) is not tuple:
+        raise pickle.UnpicklingError("it describes a tensor without a shape")
     numbers = (offset, *shape, *strides)
     good = isinstance(storage, _Storage) and len(shape) == len(strides)
     if not good or any(type(n) is not int or n < 0 for n in numbers):
         raise pickle.UnpicklingError("it describes a tensor that cannot be")
-    return _View(storage, offset, tuple(shape), tuple(strides))
+    return _View(storage, offset, shape, strides)
 
 
 def _parameter(data: Any, *_: Any) -> Any:
@@ -77,7 +113,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in ALLOWED:
-            return ALLOWED[module, name]
+            return _Constructor(ALLOWED[module, name])
         if module == "torch" and name in STORAGES:
             return STORAGES[name]
         raise pickle.UnpicklingError(f"it names {module}.{name}, which is not a tensor")
@@ -113,6 +149,16 @@ def read_pickle(file: Path) -> list[Tensor]:
         ]
 
 
+def check_checksums(file: Path) -> None:
+    """ValueError if the bytes of a tensor are not those that its file was made with."""
+    with zipfile.ZipFile(file) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(
+            f"{file} is damaged: the checksum of {damaged} is wrong; download it again"
+        )
+
+
 def _pickle_name(file: Path, archive: zipfile.ZipFile) -> str:
     names = [name for name in archive.namelist() if name.endswith("data.pkl")]
     if len(names) != 1:
@@ -122,6 +168,12 @@ def _pickle_name(file: Path, archive: zipfile.ZipFile) -> str:
 
 def _unpickled(file: Path, archive: zipfile.ZipFile) -> Any:
     name = _pickle_name(file, archive)
+    size = archive.getinfo(name).file_size
+    if size > LARGEST_PICKLE:
+        raise ValueError(
+            f"{file} is refused: its pickle unpacks to {size} bytes, that of a state "
+            f"dict has {LARGEST_PICKLE} at most"
+        )
     try:
         data = archive.read(name)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:

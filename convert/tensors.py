@@ -105,17 +105,46 @@ def read_safetensors(file: Path) -> list[Tensor]:
         if 8 + length > size:
             raise truncated(file, 8 + length, size)
         try:
-            header: Any = json.loads(stream.read(length))
+            text = stream.read(length)
+            header: Any = json.loads(text, object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{file} is not a safetensors file: {error}") from error
     if not isinstance(header, dict):
         raise ValueError(f"{file} is not a safetensors file: its header is no object")
     header.pop("__metadata__", None)
     tensors = [_tensor(file, 8 + length, *item) for item in header.items()]
-    end = max((x.offset + x.nbytes for x in tensors), default=0)
+    _check_cover(file, tensors, 8 + length, size)
+    return tensors
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs. ValueError if a name is there twice."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"its header names {twice} twice")
+    return made
+
+
+def _check_cover(file: Path, tensors: Sequence[Tensor], base: int, size: int) -> None:
+    """ValueError unless the tensors cover the file from `base` on, each byte once."""
+    end = base
+    for tensor in sorted(tensors, key=lambda x: (x.offset, x.nbytes)):
+        if tensor.offset != end:
+            what = "overlaps the one before" if tensor.offset < end else "leaves a hole"
+            raise ValueError(
+                f"{file} is damaged: {tensor.name} begins at byte {tensor.offset} and "
+                f"{what}, which ends at {end}; download it again"
+            )
+        end += tensor.nbytes
     if end > size:
         raise truncated(file, end, size)
-    return tensors
+    if end < size:
+        raise ValueError(
+            f"{file} is damaged: {size - end} bytes follow its last tensor; download "
+            "it again"
+        )
 
 
 def _tensor(file: Path, base: int, name: str, entry: Any) -> Tensor:

@@ -17,6 +17,7 @@ from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from convert import conversion
 from convert.conversion import Order, check, convert, prepare
+from convert.pickled import read_pickle
 from convert.source import open_source
 from convert.verify import compare
 
@@ -331,6 +332,30 @@ def test_disk_that_fills_up(diffusers_folder, tmp_path):
     assert "File too large" in done.stderr
     assert done.stderr.rstrip().endswith("is the disk full or read-only?")
     assert os.listdir(tmp_path) == []
+
+
+def test_damage_that_only_a_checksum_shows(original_folder, tmp_path, kinds):
+    """The last bit of a tensor's first number."""
+    folder = shutil.copytree(original_folder, tmp_path / "source")
+    [file] = folder.glob("*VAE.pth")
+    [tensor, *_] = read_pickle(file)
+    data = bytearray(file.read_bytes())
+    data[tensor.offset] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(ValueError, match="VAE.pth is damaged: the checksum of"):
+        run(folder, tmp_path / "x", kinds)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("place", ["x", "tokenizer/x"])
+def test_a_destination_within_the_source_is_refused(
+    diffusers_folder, tmp_path, kinds, place
+):
+    folder = shutil.copytree(diffusers_folder, tmp_path / "source")
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(ValueError, match="lies within the source"):
+        run(folder, folder / place, kinds)
+    assert sorted(folder.rglob("*")) == before
 
 
 KILLED = """

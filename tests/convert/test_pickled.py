@@ -137,3 +137,86 @@ def test_before_the_zip_format(tmp_path):
     for name in "ab":
         with pytest.raises(ValueError, match="not in torch's zip format"):
             read_pickle(tmp_path / name)
+
+
+def crafted(file, body, storage=b"\x00" * 64, compress=zipfile.ZIP_STORED):
+    """A file of torch.save with a pickle that is written by hand."""
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("x/data.pkl", body, compress)
+        archive.writestr("x/data/0", storage)
+
+
+def view(offset=0, shape=(2,), strides=(1,)):
+    """The opcodes of one tensor."""
+
+    def number(n):
+        return b"J" + int(n).to_bytes(4, "little", signed=True)
+
+    def tuple_of(numbers):
+        return b"(" + b"".join(map(number, numbers)) + b"t"
+
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03"
+    storage += b"\x00\x00\x00cpu" + number(16) + b"tQ"
+    return (
+        b"ctorch._utils\n_rebuild_tensor_v2\n("
+        + storage
+        + number(offset)
+        + tuple_of(shape)
+        + tuple_of(strides)
+        + b"\x89N"
+        + b"tR"
+    )
+
+
+def pickled(item):
+    """A dictionary of one item."""
+    return b"\x80\x02}X\x01\x00\x00\x00a" + item + b"s."
+
+
+def test_the_hand_written_pickle_is_one(tmp_path):
+    crafted(tmp_path / "x.pth", pickled(view()))
+    [tensor] = read_pickle(tmp_path / "x.pth")
+    assert tensor.shape == (2,) and (tensor.read() == 0).all()
+
+
+HUGE = b"J\xff\xff\xff\x7f"
+STATES = {
+    "slots of a tensor": view() + b"N}X\x06\x00\x00\x00offset" + HUGE + b"s\x86b",
+    "a list of fields": view() + b"(KdJ\xff\xff\xff\x7fKdKdlb",
+    "a dictionary": view() + b"}X\x06\x00\x00\x00offset" + HUGE + b"sb",
+    "a constructor": (
+        b"ctorch._utils\n_rebuild_tensor_v2\n}X\x04\x00\x00\x00makeNsb0" + view()
+    ),
+}
+
+
+@pytest.mark.parametrize("how", STATES)
+def test_what_was_checked_cannot_be_changed(tmp_path, how):
+    """BUILD calls `__setstate__` of any object, frozen ones of dataclasses too."""
+    crafted(tmp_path / "x.pth", pickled(STATES[how]))
+    with pytest.raises(ValueError, match="changes an object that was checked"):
+        read_pickle(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"offset": -1}, {"shape": (-2,)}, {"strides": (-1,)}, {"shape": (2, 2)}]
+)
+def test_a_tensor_that_cannot_be_is_refused(tmp_path, fields):
+    crafted(tmp_path / "x.pth", pickled(view(**fields)))
+    with pytest.raises(ValueError, match="describes a tensor that cannot be"):
+        read_pickle(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("fields", [{"offset": 15}, {"shape": (17,)}])
+def test_a_tensor_beyond_its_bytes_is_refused(tmp_path, fields):
+    crafted(tmp_path / "x.pth", pickled(view(**fields)))
+    with pytest.raises(ValueError, match="truncated"):
+        read_pickle(tmp_path / "x.pth")
+
+
+def test_a_pickle_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    body = b"\x80\x02" + b"N0" * 2**26 + b"}."
+    crafted(tmp_path / "x.pth", body, compress=zipfile.ZIP_DEFLATED)
+    assert (tmp_path / "x.pth").stat().st_size < 2**20
+    with pytest.raises(ValueError, match="its pickle unpacks to 134217"):
+        read_pickle(tmp_path / "x.pth")

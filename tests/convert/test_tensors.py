@@ -104,3 +104,42 @@ def test_damaged_header(file, entries, message):
 def test_name_in_two_files(file):
     with pytest.raises(ValueError, match="is both in .* remove the shard"):
         by_name([*read_safetensors(file), *read_safetensors(file)])
+
+
+TWO = {
+    "a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},
+    "b": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]},
+}
+
+
+def written(path, header, size):
+    """A safetensors file with this text as its header and so many bytes."""
+    text = header.encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(size))
+    return path
+
+
+def moved(first, last):
+    """The header with the second tensor elsewhere."""
+    return json.dumps({**TWO, "b": {**TWO["b"], "data_offsets": [first, last]}})
+
+
+@pytest.mark.parametrize(
+    ("header", "size", "message"),
+    [
+        (moved(4, 12), 12, "overlaps the one before"),
+        (moved(0, 8), 8, "overlaps the one before"),
+        (moved(12, 20), 20, "leaves a hole"),
+        (json.dumps(TWO), 20, "4 bytes follow its last tensor"),
+        (json.dumps(TWO)[:-1] + ', "a": ' + json.dumps(TWO["a"]) + "}", 16, "a twice"),
+    ],
+    ids=["overlap", "same place", "hole", "trailing", "equal names"],
+)
+def test_bytes_are_of_one_tensor_each(tmp_path, header, size, message):
+    with pytest.raises(ValueError, match=message):
+        read_safetensors(written(tmp_path / "x.safetensors", header, size))
+
+
+def test_tensors_in_any_order_of_the_header(tmp_path):
+    header = json.dumps(dict(reversed(TWO.items())))
+    assert len(read_safetensors(written(tmp_path / "x.safetensors", header, 16))) == 2

@@ -1,0 +1,42 @@
+"""Entries that a number decides, so that any process knows what must be in them."""
+
+import hashlib
+
+import ml_dtypes
+import numpy as np
+
+from chorus_jax.inter_request.store import Entry, Statistics
+
+STEPS = (1, 2, 3)
+NAMESPACE = "default"
+
+
+def made(number: int, side: int = 4) -> Entry:
+    """The entry of a number; its latents have `side` x `side` tokens in 2 frames."""
+    random = np.random.default_rng(number)
+    shape = (2, side, side, 8)
+    vector = random.normal(size=16).astype(np.float32)
+    words = (hashlib.blake2b(b"%d" % number, digest_size=8).digest(),)
+    return Entry(
+        recipe="ab" * 32,
+        exact=f"{number:064x}",
+        namespace=NAMESPACE,
+        steps=STEPS,
+        latents=random.normal(size=(3, *shape)).astype(ml_dtypes.bfloat16),
+        final=random.normal(size=shape).astype(np.float32),
+        embedding=vector / np.linalg.norm(vector),
+        words=words,
+        meanings=random.normal(size=(1, 4)).astype(np.float16),
+        statistics=Statistics.new(100.0 + number, 8.0),
+        id=f"{number:032x}",
+    )
+
+
+def right(entry: Entry, side: int = 4) -> bool:
+    """Whether an entry is what its number says, in every bit."""
+    wanted = made(int(entry.id, 16), side)
+    arrays = ("latents", "final", "embedding", "meanings")
+    plain = ("recipe", "exact", "namespace", "steps", "words", "score", "shared")
+    return all(
+        getattr(entry, x).tobytes() == getattr(wanted, x).tobytes() for x in arrays
+    ) and all(getattr(entry, x) == getattr(wanted, x) for x in plain)

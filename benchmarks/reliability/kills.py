@@ -1,0 +1,65 @@
+"""Processes that are killed while they admit."""
+
+import random
+import subprocess
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+from tqdm import tqdm
+
+from benchmarks.reliability.entries import NAMESPACE, made, right
+from benchmarks.reliability.outcome import Outcome
+from chorus_jax.inter_request.store import Store
+
+ROOM = 2**30
+SIDE = 24
+ALONE = "benchmarks.reliability.kills"
+
+
+def admit_for_ever(folder: str, first: int) -> None:
+    """Admits entries from a number on; prints each number once it is safe."""
+    with Store(0, folder=folder, disk_bytes=ROOM) as store:
+        print("open", flush=True)
+        for number in count(first):
+            store.admit(made(number, SIDE))
+            store.hit(made(number, SIDE).id, 1.0)
+            print(number, flush=True)
+
+
+def killed(folder: Path, first: int, admissions: int, delay: float) -> set[int]:
+    """Numbers that were safe before their process was killed."""
+    command = [sys.executable, "-m", ALONE, str(folder), str(first)]
+    safe = set()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "open\n"
+        for _ in range(admissions):
+            safe.add(int(process.stdout.readline()))
+        time.sleep(delay)
+        process.kill()
+        safe |= {int(line) for line in process.stdout if line.endswith("\n")}
+    return safe
+
+
+def kills(folder: Path, times: int) -> Outcome:
+    """Kills a process so many times, at random moments of an admission."""
+    outcome, chance = Outcome(times), random.Random(0)
+    safe: set[int] = set()
+    first = halves = 0
+    for _ in tqdm(range(times), desc="kills"):
+        safe |= killed(folder, first, chance.randrange(4), chance.uniform(0, 0.03))
+        halves += len(list(folder.glob(".*.partial")))
+        with Store(0, folder=folder, disk_bytes=ROOM) as store:
+            found = {int(head.id, 16) for head in store}
+            entries = [store.get(f"{number:032x}", NAMESPACE) for number in found]
+        outcome.lost += len(safe - found)
+        outcome.wrong += sum(x is None or not right(x, SIDE) for x in entries)
+        safe &= found
+        first = max(found, default=first) + 1
+    outcome.figures["half_written"] = halves
+    return outcome
+
+
+if __name__ == "__main__":
+    admit_for_ever(sys.argv[1], int(sys.argv[2]))
