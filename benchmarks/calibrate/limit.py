@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from benchmarks.calibrate.moves import LIMITS, Moves
-from benchmarks.calibrate.runs import PolicyRuns
-from benchmarks.calibrate.start import plans
-from benchmarks.calibrate.verdict import Verdict, verdict
-from benchmarks.reuse.arms import with_tiers
+from benchmarks.calibrate.runs import SceneRuns
+from benchmarks.reuse.losses import LIMITS as LOSS_LIMITS
+from chorus_jax.calibration.moves import LIMITS, Moves
+from chorus_jax.calibration.start import plans
+from chorus_jax.calibration.tiers import with_tiers
+from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 
@@ -38,7 +39,7 @@ class Limited:
         return {"row": "limit", **what, **computed, **lost}
 
 
-def limits(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Limited]:
+def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
     """From the highest limit on down to the first that is allowed, or to the lowest;
     none if no step of so few is regional, or nothing differs from its source."""
     tier = regional(policy.steps)
@@ -53,7 +54,7 @@ def limits(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Limited]:
     for limit in sorted(LIMITS, reverse=True):
         regions = replace(alone.regions, limit=limit)
         ours = runs.records(replace(alone, regions=regions), differing)
-        tried.append(Limited(limit, verdict(ours, full)))
+        tried.append(Limited(limit, verdict(ours, full, LOSS_LIMITS)))
         if tried[-1].verdict.excess == 0:
             break
     return tried

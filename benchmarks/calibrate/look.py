@@ -18,9 +18,9 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from benchmarks.lib.judged import judge
-from benchmarks.reuse.arms import needed, tier_at
 from benchmarks.reuse.cases import changed, training
 from benchmarks.reuse.models import Loaded
+from chorus_jax.calibration.tiers import needed, tier_at
 from chorus_jax.engine import Cache, Denoised, Engine, Event, Reuse
 from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.second_look import SecondLook, Sensitivity

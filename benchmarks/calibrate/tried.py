@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from benchmarks.calibrate.search import MORE, NOTHING, Search, Trial
 from benchmarks.lib import rows as measured
 from benchmarks.lib.tables import Row, Rows, check_one_model
-from benchmarks.reuse.arms import skip_list
+from chorus_jax.calibration.search import MORE, NOTHING, Search, Trial
+from chorus_jax.calibration.tiers import skip_list
 from chorus_jax.inter_request.policy.policy import Policy, Regions
 
 NO_TIME = "no time"  # the minutes ended in the first round, before all of these

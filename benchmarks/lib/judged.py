@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.lib.timing import Timing
+from chorus_jax.media.metrics import psnr, ssim
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request
 from chorus_jax.training.world.examples import ScenePrompt
@@ -18,7 +19,6 @@ from chorus_jax.training.world.measures import (
     render_db,
     smoothness,
 )
-from chorus_jax.training.world.metrics import psnr, ssim
 from chorus_jax.training.world.oracle import read
 from chorus_jax.training.world.render import render
 from chorus_jax.training.world.scene import ObjectSizes, World

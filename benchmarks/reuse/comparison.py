@@ -14,8 +14,10 @@ from benchmarks.reuse.cases import Cases
 from benchmarks.reuse.costs import even
 from benchmarks.reuse.models import Loaded
 from benchmarks.reuse.running import Arm, Equal, Fewer, Reusing
-from benchmarks.reuse.scores import TargetRecord, rows_of
+from benchmarks.reuse.scores import rows_of
 from benchmarks.reuse.turns import in_turns
+from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.calibration.tiers import effective
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.inter_request.policy.policy import Policy
 
@@ -117,7 +119,7 @@ def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
     """Of each name, the first whose policy computes alike."""
     first: dict[Policy, str] = {}
     return {
-        name: first.setdefault(chorus_arms.working(policy), name)
+        name: first.setdefault(effective(policy), name)
         for name, policy in policies.items()
     }
 

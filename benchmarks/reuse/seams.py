@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from chorus_jax.media.pixels import Planes, to_planes
 from chorus_jax.nets.tokens import Size, Tiling
-from chorus_jax.training.world.pixels import Planes, to_planes
 
 Region = Bool[np.ndarray, "f h w"]
 Frames = UInt8[np.ndarray, "g y x 3"]

@@ -7,7 +7,8 @@ from tqdm import tqdm
 
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.running import Arm
-from benchmarks.reuse.scores import TargetRecord, scored
+from benchmarks.reuse.scores import scored
+from chorus_jax.calibration.record import TargetRecord
 
 Records = dict[str, list[TargetRecord]]
 

@@ -27,7 +27,7 @@ from benchmarks.reuse.models import add_options, load_model
 from benchmarks.reuse.running import Arm, ArmRun, Reusing
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
-from chorus_jax.training.world.metrics import psnr
+from chorus_jax.media.metrics import psnr
 from kernels_pallas import dispatch
 
 TIER = Tier(0.0, 1, 3, active=0.5, key_gain=1.5, output_gain=1.1)

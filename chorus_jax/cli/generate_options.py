@@ -106,16 +106,17 @@ def add_sampling(make: argparse.ArgumentParser) -> None:
     group.add_argument("--frames", metavar="N", type=int)
     group.add_argument("--height", metavar="N", type=int, help="pixels")
     group.add_argument("--width", metavar="N", type=int, help="pixels")
-    group.add_argument(
-        "--step-cache",
-        metavar="CACHE",
-        help="reuse across the steps of a video made in full, such as skip:steps=(3,5) "
-        "or tea:variant=wan21_t2v_1_3b,threshold=.08 (default: none)",
-    )
 
 
 def add_reuse(make: argparse.ArgumentParser) -> None:
     """The cache and what may be reused."""
+    steps_group = make.add_argument_group("reuse across the steps of one video")
+    steps_group.add_argument(
+        "--step-cache",
+        metavar="CACHE",
+        help="of videos made in full, such as skip:steps=(3,5) "
+        "or tea:variant=wan21_t2v_1_3b,threshold=.08 (default: none)",
+    )
     group = make.add_argument_group("reuse of earlier requests (with --cache)")
     group.add_argument(
         "--cache", metavar="DIR", type=Path, help="folder of earlier requests' work"

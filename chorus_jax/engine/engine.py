@@ -155,7 +155,7 @@ class Engine:
         watch.check()
         geometry = self.pipeline.model.geometry(request)
         reuse.check_region(dict(geometry.streams)[geometry.video][:3])
-        self.pipeline.model.check_mesh(request, 1)
+        self.pipeline.check(request)
 
     def replayed(self, task: Task, watch: Watch) -> Result | None:
         """The stored result of the same request, None if there is none, or if it was

@@ -53,6 +53,16 @@ def read(path: str | Path) -> Measured:
         raise ValueError(f"{path} holds no policy: {error}") from error
 
 
+def read_policy(path: str | Path) -> Policy:
+    """The policy in a file, such as `chorus calibrate` writes.
+
+    Raises:
+        ValueError: for a file that holds no policy.
+        OSError: for a file that cannot be read.
+    """
+    return read(path).policy
+
+
 def _weights(told: Any) -> dict[str, str]:
     if not isinstance(told, dict) or not all(type(x) is str for x in told.values()):
         raise ValueError(f"weights are fingerprints by part, got {told!r:.300}")

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
+from chorus_jax.media.pixels import Planes
 from chorus_jax.training.world.palette import GROUNDS, check_waves, stripe_waves
-from chorus_jax.training.world.pixels import Planes
 from chorus_jax.training.world.scene import Ground
 
 Still = Float32[np.ndarray, "3 height width"]

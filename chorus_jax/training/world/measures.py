@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool
 
-from chorus_jax.training.world.filters import low_pass
+from chorus_jax.media.filters import low_pass
+from chorus_jax.media.pixels import Planes, Video, to_planes
 from chorus_jax.training.world.ground_fit import fit_ground
 from chorus_jax.training.world.oracle import read, render_back
-from chorus_jax.training.world.pixels import Planes, Video, to_planes
 from chorus_jax.training.world.reading import Reading
 from chorus_jax.training.world.scene import World
 from chorus_jax.training.world.texture import CONTRAST, DRIFT, band

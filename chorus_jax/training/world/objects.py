@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from chorus_jax.training.world.filters import low_pass
+from chorus_jax.media.filters import low_pass
+from chorus_jax.media.pixels import Planes
 from chorus_jax.training.world.palette import COLOURS
-from chorus_jax.training.world.pixels import Planes
 from chorus_jax.training.world.scene import Path
 
 Still = Float32[np.ndarray, "3 height width"]

@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from chorus_jax.media.pixels import Planes, Video, to_planes
 from chorus_jax.training.world.attributes import VALUES, Attributes
 from chorus_jax.training.world.ground_fit import fit_ground
 from chorus_jax.training.world.motions import compare_motions, fit_trend, steady_path
 from chorus_jax.training.world.objects import Object, find_objects
 from chorus_jax.training.world.palette import COLOURS
-from chorus_jax.training.world.pixels import Planes, Video, to_planes
 from chorus_jax.training.world.reading import UNCLEAR, Reading, nothing_read
 from chorus_jax.training.world.render import paint
 from chorus_jax.training.world.scene import Ground, ObjectSizes, Scene, Thing, World

@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from chorus_jax.media.pixels import Planes, to_pixels
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.palette import COLOURS, ground_planes
-from chorus_jax.training.world.pixels import Planes, to_pixels
 from chorus_jax.training.world.placing import place
 from chorus_jax.training.world.scene import Scene, Thing, World
 from chorus_jax.training.world.shapes import signed_distance

@@ -3,9 +3,9 @@
 import pytest
 
 from benchmarks.calibrate.limit import limited, limits, regional, rows_of
-from benchmarks.calibrate.moves import LIMITS, Moves
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.scores import TargetRecord
+from chorus_jax.calibration.moves import LIMITS, Moves
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.request import Request

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from benchmarks.calibrate.moves import Neighbours
-from benchmarks.calibrate.verdict import Verdict
-from benchmarks.reuse.arms import working
+from chorus_jax.calibration.moves import Neighbours
+from chorus_jax.calibration.tiers import effective
+from chorus_jax.calibration.verdict import Verdict
 from chorus_jax.inter_request.policy.policy import Policy
 
 MORE, NOTHING = "computes more", "does nothing"  # why a policy is not run
@@ -67,9 +67,9 @@ class Search:
         """All that were the best for a time and are allowed, the last one the best."""
         deadline = time.monotonic() + self.seconds
         self.best, self.verdict = start, self.measure(start, False)
-        self.seen |= {start, working(start)}
+        self.seen |= {start, effective(start)}
         self.note()
-        with tqdm(desc="policies", unit="policy") as bar:
+        with tqdm(desc="policies", unit="policy", disable=None) as bar:
             changed = True
             while changed:
                 changed = False
@@ -116,8 +116,8 @@ class Search:
         """
         if candidate in self.seen:
             return False
-        alike = working(candidate)
-        known, idle = alike in self.seen, alike == working(self.best)
+        alike = effective(candidate)
+        known, idle = alike in self.seen, alike == effective(self.best)
         self.seen |= {candidate, alike}
         if idle:
             self.passed[name, NOTHING] += 1

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reuse.arms import needed, skip_list, skipping
+from chorus_jax.calibration.tiers import needed, skip_list, skipping
 from chorus_jax.inter_request.policy.policy import CONTEXTS, FINDERS, Policy, Tier
 
 ACTIVE = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
