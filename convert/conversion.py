@@ -43,12 +43,12 @@ class Prepared:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the part has."""
+        """The number of parameters of the part."""
         return sum(x.size for x in names(self.module).values())
 
     @property
     def nbytes(self) -> int:
-        """How many bytes they take."""
+        """The size of the parameters in bytes."""
         return sum(x.size * x.dtype.itemsize for x in names(self.module).values())
 
 
@@ -105,7 +105,8 @@ def work(source: Source, parts: Mapping[str, Prepared], passes: int) -> int:
 
 @dataclass(frozen=True)
 class Order:
-    """What to do besides writing: read all again and compare, tell of the bytes."""
+    """Options of a conversion: whether all is read again and compared, and a callback
+    that gets the number of bytes."""
 
     verify: bool = False
     progress: Progress = lambda _: None
@@ -183,7 +184,7 @@ class _Stream:
         }
 
     def problems(self) -> list[str]:
-        """What was found in the values, one line a tensor."""
+        """Problems in the values, a line per tensor."""
         bad = [
             f"{name} holds {count} values that are NaN or infinite"
             for name, count in self._bad.items()

@@ -52,7 +52,8 @@ class Fill:
 
 @dataclass(frozen=True)
 class ConversionPlan:
-    """What a part's parameters are filled with, and what stands against it."""
+    """The source of each parameter of a part, and the problems that prevent
+    conversion."""
 
     part: str
     fills: Mapping[str, Fill]

@@ -1,4 +1,4 @@
-"""Which implementation of a kernel runs: the platform's own, or the one that is named.
+"""Chooses the implementation of a kernel: the platform's own, or the one that is named.
 
     reference        plain jnp: the definition
     tpu              Pallas, Mosaic TPU

@@ -52,7 +52,7 @@ def shapes(rehearse: bool) -> Iterator[tuple[str, Shape]]:
 
 
 def candidates(shape: Shape) -> dict[str, Callable[..., Any]]:
-    """What is timed, by name; every function is compiled."""
+    """The compiled functions that are timed, by name."""
     found = {"ours": ours(shape)}
     if jax.default_backend() == "gpu":
         found["cudnn"] = rival(shape, "cudnn")

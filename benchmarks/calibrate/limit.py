@@ -1,4 +1,4 @@
-"""How far videos may differ beyond a region before all tokens must be run.
+"""The greatest difference beyond a region at which only the region is run.
 
 A limit cannot be searched for like the rest: while it is too high, low scores lose too
 much, so thresholds rise until few videos differ at all; from there a lower limit only
@@ -23,7 +23,7 @@ from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 @dataclass(frozen=True)
 class Limited:
-    """What a plan loses with a limit, beside all tokens run."""
+    """The loss of a plan with a limit, compared with all tokens run."""
 
     limit: float
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""What a search tried, and why it was taken or not: its rows, and a table of them."""
+"""Rows and a table of a search's trials, and why they were taken or not."""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -46,7 +46,7 @@ def _rows(search: Search) -> Iterator[Row]:
 
 
 def figures(trial: Trial) -> Row:
-    """What was changed from what into what, what both compute, and what is lost."""
+    """The changed values of a trial, the cost of both policies, and the losses."""
     verdict, best = trial.verdict, trial.best
     return {
         "from": value(trial.before, trial.coordinate),
@@ -75,7 +75,7 @@ def value(policy: Policy, coordinate: str) -> Any:
 
 
 def unfinished(search: Search) -> str:
-    """What to say of a search that had no time for one whole round; else nothing."""
+    """A sentence on a search that had no time for one whole round; otherwise empty."""
     if not search.untried:
         return ""
     first, *rest = search.untried

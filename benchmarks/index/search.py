@@ -1,4 +1,4 @@
-"""How long two indexes search, in turns, and what the second finds of the first's."""
+"""Search times of two indexes in turns, and the recall of the second."""
 
 from collections.abc import Callable, Mapping
 from itertools import cycle

@@ -61,7 +61,7 @@ def by_case(**shown: tuple[str, str]) -> Draw:
 
 
 def searches(rows: Rows) -> str:
-    """How long a search takes, what it finds, and where ScaNN begins to be faster."""
+    """Search time and recall, and the size from which ScaNN is faster."""
     draw = by_case(
         seconds_exact=("exact", "seconds"),
         ratio_scann=("scann", "ratio"),

@@ -1,4 +1,4 @@
-"""How far the kernels and what they are compared with are from XLA's in float32."""
+"""Errors of the kernels and their baselines against XLA in float32."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial

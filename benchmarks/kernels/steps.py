@@ -105,7 +105,7 @@ def step(name: str) -> dict[str, Any]:
 
 
 def chosen(case: Case, generation: str) -> ImplementationChoice:
-    """What the door takes for a region of this case."""
+    """The implementation that the library chooses for a region of this case."""
     config, tiling = MODELS[case.model], case.tiling
     heads = (config.heads, config.head_width)
     shape = lambda k: (BRANCHES, k, tiling.size, *heads)
@@ -126,7 +126,7 @@ def taken(kernel: bool) -> Any:
 def layer(
     model: str, size: str, active: int | None, generation: str, kernel: bool = False
 ) -> dict[str, Any]:
-    """What the compiler says of a layer with so many active tiles, None for all."""
+    """The compiler's figures of a layer with so many active tiles, None for all."""
     config, tiling = MODELS[model], Case("dit", model, size, 1.0).tiling
     a, d = config.heads, config.width // config.heads
     n = tiling.size * (tiling.count if active is None else active)

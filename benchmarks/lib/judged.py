@@ -28,7 +28,7 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Model:
-    """What makes videos, and the request that they start from.
+    """A pipeline, and the request that its videos start from.
 
     `pipeline` is a `Pipeline`, or another function of requests that returns videos;
     `weights` are the fingerprints of its parts, `sizes` those of the objects that it
@@ -92,7 +92,8 @@ def sampled(model: Model, prompts: Sequence[ScenePrompt], size: int) -> Iterator
 def judge(
     prompt: ScenePrompt, frames: np.ndarray, sizes: ObjectSizes = ObjectSizes()
 ) -> Scores:
-    """Of a video of one object: what it shows as asked (1 or 0), and how well.
+    """Scores of a video of one object: its attributes (1 if as asked, else 0) and its
+    quality.
 
     What the oracle finds unclear is wrong; what the prompt leaves unsaid is left out.
     """

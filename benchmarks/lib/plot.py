@@ -50,7 +50,7 @@ def steps() -> None:
 
 
 def training() -> None:
-    """What held-out samples show as the model sees more clips."""
+    """Draws the quality of held-out samples over the clips seen in training."""
     if not (measured := latest("training")):
         print("no training.png: run `python -m benchmarks.model.training --run DIR`")
         return
@@ -70,7 +70,7 @@ def training() -> None:
 
 
 def chorus() -> None:
-    """What reuse costs: the changed attributes and detail over what was computed."""
+    """Draws the loss by reuse: changed attributes and detail over what was computed."""
     measured = rows.load("chorus")
     if not any(row["row"].startswith(CURVE) for row in measured):
         print("no chorus_*.png: run `python -m benchmarks.reuse.chorus --rows --curve`")

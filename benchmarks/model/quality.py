@@ -1,4 +1,4 @@
-"""How good the small Wan of the shapes world is, as the world's oracle reads it.
+"""Quality of the small Wan of the shapes world, read by the world's oracle.
 
     python -m benchmarks.model.quality                      # the shipped weights
     python -m benchmarks.model.quality --rows vae curve     # only these
@@ -69,7 +69,7 @@ class QualityBench:
         yield sampling_row(split, self.full, asked, self.batch)
 
     def accuracy4(self, split: str) -> Rows:
-        """The same prompts with the distilled transformer."""
+        """Rows of these prompts with the distilled transformer."""
         if self.distilled is None:
             print(f"no {DISTILLED} in these weights: its rows are left out")
             return
@@ -78,7 +78,7 @@ class QualityBench:
         yield sampling_row(name, self.distilled, asked, self.batch)
 
     def curve(self) -> Rows:
-        """The same held-out prompts and seeds at every number of steps."""
+        """Rows of one set of held-out prompts and seeds at every number of steps."""
         asked = prompts(held_out_combinations(), self.curve_prompts, seed=0)
         for steps in CURVE:
             model = replace(self.full, request=replace(self.full.request, steps=steps))

@@ -1,4 +1,4 @@
-"""What more training gives: a training's newest averaged parameters, judged.
+"""Judges the newest averaged parameters of a training: the gain of training longer.
 
     python -m benchmarks.model.training --run DIR                  # DIR of the training
     python -m benchmarks.model.training --run DIR --before 188000  # clips before it

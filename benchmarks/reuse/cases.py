@@ -47,7 +47,7 @@ class Worded(NamedTuple):
 
 @dataclass(frozen=True)
 class CaseKinds:
-    """Which cases: targets are of `pool`, sources are `allowed`.
+    """The kinds of cases: targets are of `pool`, sources are `allowed`.
 
     The sources of a target differ from it in as many attributes as `changes` says, in
     turns, and in no other word if they need not; those of `WORDING` say the same in
@@ -59,7 +59,7 @@ class CaseKinds:
     changes: tuple[int, ...]
 
     def cases(self, targets: int, sources: int, seed: int) -> Cases:
-        """The same for the same seed. ValueError for fewer sources than targets."""
+        """Cases drawn with a seed. ValueError for fewer sources than targets."""
         if not 1 <= targets <= sources:
             raise ValueError(
                 "expected one target or more, and as many sources or more, so that "

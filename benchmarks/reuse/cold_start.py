@@ -87,7 +87,7 @@ class Server:
     def __call__(
         self, prompt: ScenePrompt, request: Request, reuse: Reuse
     ) -> ServedRequest:
-        """What became of a request, timed without compilation."""
+        """Serves a request, timed without compilation."""
         pipeline, store = self.engine.pipeline, self.engine.cache.store
         while True:
             compiled, began = self.compilations.count, time.perf_counter()

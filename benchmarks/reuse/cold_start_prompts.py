@@ -38,7 +38,8 @@ NOWHERE = -1.0  # cosine and score where the cache is empty
 def looked_up(
     prompts: Sequence[str], embedded: Sequence[Embedded], label: str
 ) -> Iterator[tuple[bool, float, float]]:
-    """Of each prompt: whether its text came before, the best cosine, the best score."""
+    """For each prompt: whether its text came before, the best cosine, the best
+    score."""
     index, look, seen = ExactIndex(len(embedded[0][0])), SecondLook(), set[str]()
     for i, prompt in enumerate(tqdm(prompts, desc=label, unit="prompt")):
         vector, words = embedded[i]

@@ -80,7 +80,8 @@ class ArmComparison:
     def as_costly(
         self, bench: Bench, whole: Reusing, wanted: Container[str]
     ) -> Iterator[tuple[str, Arm]]:
-        """Those wanted of the arms that compute as much as `whole`, misses in full."""
+        """The requested equal-cost arms, which compute as much as `whole`; misses run
+        all steps."""
         steps, starts = self.loaded.steps, (0, *self.keep())
         hits = [target for target in bench.targets if target.tier(whole.policy)]
         counts = {target.number: steps for target in bench.targets}
@@ -116,7 +117,7 @@ class ArmComparison:
 
 
 def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
-    """Of each name, the first whose policy computes alike."""
+    """For each name, the first whose policy computes alike."""
     first: dict[Policy, str] = {}
     return {
         name: first.setdefault(effective(policy), name)

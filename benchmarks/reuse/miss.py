@@ -1,4 +1,4 @@
-"""What a request that finds nothing costs, beside one without a cache.
+"""The cost of a request that finds nothing, compared with one without a cache.
 
     python -m benchmarks.reuse.miss                  # the 50-step model
     python -m benchmarks.reuse.miss --steps 4
@@ -110,7 +110,8 @@ def in_turn(
     turn: int,
     forget: Callable[[], None],
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """What each way makes of a request whose prompt is new to it, and its seconds.
+    """Runs a request in each way, with a prompt that is new to it; results and seconds
+    by way.
 
     Each turn begins with another: what one leaves the disk to do may fall to all.
     """

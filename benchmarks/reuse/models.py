@@ -30,7 +30,7 @@ class Loaded:
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Which weights, and how they are run."""
+    """Adds the options of weights and computation."""
     parser.add_argument("--weights", type=Path, help="a folder; the shipped if unset")
     parser.add_argument(
         "--dtype", choices=["bfloat16", "float32"], help="as stored if unset"

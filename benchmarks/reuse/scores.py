@@ -1,4 +1,4 @@
-"""What the arms' videos show and took, target by target, and rows of it."""
+"""Scores and times of the arms' videos, target by target, and rows of them."""
 
 import math
 import statistics

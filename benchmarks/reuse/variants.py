@@ -48,7 +48,7 @@ def variants() -> list[str]:
 def compared(
     name: str, arm: Arm, targets: Sequence[Target], own: Sequence[ArmRun]
 ) -> dict[str, float | str]:
-    """What an implementation's videos are beside the platform's own."""
+    """Figures of an implementation's videos beside the platform's own."""
     near, right = [], []
     try:
         pairs = zip(targets, own, strict=True)

@@ -80,6 +80,6 @@ class Misleading:
             yield Worded.of(with_changes(asked, changes, rng), wording)
 
     def embedding(self, prompt: Worded) -> np.ndarray:
-        """As the engine matches it."""
+        """The embedding by which the engine matches a prompt."""
         request = replace(self.request, prompt=prompt.prompt.caption, seed=0)
         return self.engine.query(request).embedding

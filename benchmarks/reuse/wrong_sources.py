@@ -52,7 +52,7 @@ MEMORY = 2**30
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a pair by one way to look."""
+    """The outcome of a pair under one way to look."""
 
     pair: MisleadingPair
     ledger: Ledger
@@ -66,8 +66,8 @@ def outcomes(
     loaded: Loaded,
     pairs: Sequence[MisleadingPair],
 ) -> Iterator[tuple[str, Outcome]]:
-    """What becomes of each pair in each way, all from the source's noise; `plain` makes
-    the sources, and the full runs."""
+    """Runs each pair in each way, all from the source's noise; `plain` makes the
+    sources, and the full runs."""
     for seed, pair in enumerate(tqdm(pairs, unit="pair")):
         source, target = (
             replace(loaded.request, prompt=worded.prompt.caption, seed=seed)

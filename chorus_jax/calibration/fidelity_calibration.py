@@ -96,8 +96,8 @@ class FidelityCalibration(Calibration):
         return self.chosen(first, search.accepted)
 
     def figures(self, policy: Policy) -> dict[str, Any]:
-        """What a policy does on fresh targets: the share of hits, full steps' worth
-        computed per request, and the mean PSNR and SSIM of hits."""
+        """Figures of a policy on fresh targets: the share of hits, full steps' worth
+        computed per request, and the mean PSNR (dB) and SSIM of hits."""
         records = self.fresh.records(policy, self.fresh.targets)
         hits = [record for record in records if record.ledger.kind == "semantic"]
         mean = lambda values: sum(values) / max(len(values), 1)

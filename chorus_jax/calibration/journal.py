@@ -43,5 +43,6 @@ class Journal:
 
 
 def digest_of(key: Hashable) -> str:
-    """The same for equal keys in any process: their parts have a `repr` by value."""
+    """A digest that is equal for equal keys in any process; their parts have a `repr`
+    by value."""
     return hashlib.sha256(repr(key).encode()).hexdigest()

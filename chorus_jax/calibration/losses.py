@@ -70,6 +70,6 @@ def loss_per_target(
 
 
 def _error(values: Float[np.ndarray, " n"]) -> float:
-    """Of the mean; infinite for one value, which says nothing of it."""
+    """The standard error of the mean; infinite for one value."""
     count = len(values)
     return float(values.std(ddof=1) / count**0.5) if count > 1 else float("inf")

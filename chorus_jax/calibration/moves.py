@@ -26,14 +26,14 @@ Neighbours = Callable[[Policy], Iterator[Policy]]
 
 @dataclass(frozen=True)
 class Moves:
-    """What can be changed in policies for targets whose sources have these scores."""
+    """The changes of policies that a search tries, for targets with these scores."""
 
     steps: int
     scores: tuple[float, ...]
 
     @property
     def key_steps(self) -> tuple[int, ...]:
-        """Where a run may begin and a region end."""
+        """The steps at which a run may begin and a region end."""
         tenths = (round(self.steps * i / 10) for i in range(1, 10))
         return tuple(sorted({min(max(1, step), self.steps - 1) for step in tenths}))
 
@@ -55,8 +55,8 @@ class Moves:
         return replace(policy, keep=tuple(keep))
 
     def cautious(self, policy: Policy) -> Policy:
-        """Where a search begins that nothing else is allowed for: tiers for the best of
-        these targets, which take over as little as can be and run everything else."""
+        """The start of a search if no better one is allowed: tiers for the best of the
+        targets that take over as little as possible and run everything else."""
         first = self.key_steps[0]
         tiers = tuple(
             replace(tier, reuse_until=first, region_until=first)

@@ -8,7 +8,7 @@ from chorus_jax.engine import Ledger
 
 @dataclass(frozen=True)
 class TargetRecord:
-    """What was computed for a target, and what its video shows.
+    """The run of one target under one policy.
 
     Attributes:
         number: of the target.

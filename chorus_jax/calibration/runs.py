@@ -37,7 +37,7 @@ class PolicyRuns(ABC, Generic[T]):
 
     @abstractmethod
     def arm(self, policy: Policy) -> Any:
-        """What makes videos with a policy (see `target.PolicyArm`)."""
+        """The arm that makes videos with a policy (see `target.PolicyArm`)."""
 
     @abstractmethod
     def made(self, arm: Any, target: T) -> TargetRecord:

@@ -1,4 +1,4 @@
-"""Where a search begins: the tiers that would have been best, of a table of plans.
+"""The start of a search: the tiers that would have been best, of a table of plans.
 
 What a hit loses depends on its target and its plan alone. So every plan of `PLANS` is
 run on the targets once, the best scores first, until it has lost too much for good;
@@ -56,7 +56,7 @@ class Column:
 
     @property
     def targets(self) -> int:
-        """How many it was run on."""
+        """The number of targets that it was run on."""
         return len(self.cost) - 1
 
 
@@ -85,8 +85,8 @@ def starts(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Policy]:
 
 
 def plans(steps: int) -> Iterator[Tier]:
-    """Those of `PLANS` that there are at so many steps, each once, with a gain where
-    they begin late and have a stage 2."""
+    """The distinct plans of `PLANS` at this number of steps, with a key gain where they
+    begin late and have a stage 2."""
     for tier in dict.fromkeys(tier_at(steps, *shares) for shares in PLANS):
         late = tier.reuse_until >= GAIN_FROM * steps
         gained = late and tier.region_until > tier.reuse_until
@@ -109,7 +109,7 @@ def columns(
 def column(
     runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy, tier: Tier
 ) -> Column:
-    """What a tier costs and loses of the targets, until it is hopeless."""
+    """Runs a tier on the targets, until it is hopeless; its costs and losses."""
     alone = replace(policy, tiers=(tier,))
     records: list[TargetRecord] = []
     for first in range(0, len(ranked), BLOCK):
@@ -127,7 +127,7 @@ def column(
 def _parts(
     ours: TargetRecord, full: TargetRecord, limits: LossLimits
 ) -> list[list[float]]:
-    """Of each figure that there is a limit for: what is lost, and of how much."""
+    """For each limited figure: what is lost, and of how much."""
     lost, of = [], []
     for name in limits.allowed:
         there = name in ours.scores

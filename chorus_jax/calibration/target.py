@@ -128,8 +128,8 @@ class PolicyArm:
 def way(
     policy: Policy, plan: StepPlan | None, target: RunTarget
 ) -> tuple[Hashable, ...]:
-    """What decides a hit's video besides its target: plan and gains, which do something
-    in stage 2 only. Empty for a miss."""
+    """A key of all that decides a hit's video besides its target: plan and gains, which
+    act in stage 2 only. Empty for a miss."""
     tier = tier_of(target, policy)
     if tier is None or plan is None or target.score is None:
         return ()

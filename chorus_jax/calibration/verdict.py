@@ -19,7 +19,7 @@ from chorus_jax.calibration.record import TargetRecord
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a policy computes and loses.
+    """The cost and the losses of a policy.
 
     Attributes:
         equivalents: full steps' worth computed, the mean over the targets.
@@ -40,8 +40,8 @@ class Verdict:
 
     @property
     def excess(self) -> float:
-        """How far its losses are beyond what is allowed, summed in units of that; 0 if
-        they are within it."""
+        """The sum of its losses beyond what is allowed, in units of that; 0 if all are
+        within it."""
         return self.excess_within(0.0)
 
     def excess_within(self, errors: float) -> float:

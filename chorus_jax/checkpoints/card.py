@@ -29,7 +29,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Card:
-    """What a folder holds.
+    """The content of a checkpoint folder: parts, scheduler, tokenizer.
 
     `sources` are SHA-256 digests of the files that the weights came from, `scheduler`
     is the source's scheduler_config.json, None if it had none. `settings` are those of

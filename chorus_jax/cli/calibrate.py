@@ -89,7 +89,7 @@ def write(out: Path, policy: Policy, pipeline: Pipeline, request: Request) -> No
 
 
 def summary(out: Path, made: FidelityCalibration, policy: Policy) -> str:
-    """What a policy does on fresh prompts, and how to use it."""
+    """The policy's figures on fresh prompts, and the command that uses it."""
     figures = made.figures(policy)
     return (
         f"{out}: on {figures['targets']} fresh prompts {figures['hit_rate']:.0%} hits, "

@@ -24,7 +24,7 @@ TINY = 1e-9  # a source that does not move at all
 
 @dataclass(frozen=True)
 class Region:
-    """How large a region is and how it is chosen, known before a run.
+    """Size and choice of a region, static: known before a run.
 
     Attributes:
         tile: the box of tokens that a tile is.
@@ -105,15 +105,15 @@ def disagreement(
     patch: Size,
     tiling: Tiling,
 ) -> Float[Array, "b t"]:
-    """How far two velocities are apart in each tile: the mean absolute difference."""
+    """The mean absolute difference of two velocities in each tile."""
     return by_tile(jnp.abs(target - source), patch, tiling)
 
 
 def beyond(
     apart: Float[Array, "b t"], tiles: Int[Array, "b k"], source: Float[Array, "b ..."]
 ) -> Float[Array, " b"]:
-    """How far velocities are `apart` outside these tiles: the mean disagreement over
-    the mean absolute velocity of the source, 0 if these are all tiles."""
+    """The relative disagreement outside these tiles: its mean over the mean absolute
+    velocity of the source; 0 if these are all tiles."""
     rest = apart.at[jnp.arange(len(apart))[:, None], tiles].set(0.0)
     mean = rest.sum(axis=1) / max(apart.shape[1] - tiles.shape[1], 1)
     speed = jnp.abs(source).mean(axis=range(1, source.ndim))
@@ -175,6 +175,6 @@ def token_bias(region: Region, tiling: Tiling, halo: bool) -> Float[Array, " n"]
 
 
 def core_and_sampled(region: Region) -> Bool[np.ndarray, " k"]:
-    """Which of the chosen tiles are still run once the halo is closed."""
+    """True for the chosen tiles that are still run once the halo is closed."""
     halo = np.arange(region.tiles) - region.core
     return (halo < 0) | (halo >= region.halo)

@@ -56,7 +56,7 @@ def parse(text: str) -> StepCache:
 
 
 def describe(cache: StepCache) -> dict[str, Any]:
-    """What `make` makes this cache from: its name and its fields, for a file."""
+    """The name and fields of a step cache for a file; `make` makes it from them."""
     name = next(name for name, kind in CACHES.items() if type(cache) is kind)
     assert is_dataclass(cache) and not isinstance(cache, type)
     return {"name": name, **asdict(cache)}

@@ -22,7 +22,7 @@ TINY = 1e-9  # an embedding of zeros, before the first step
 
 
 class TeaState(NamedTuple):
-    """What a row of the pass carries.
+    """State of one row of the pass.
 
     Attributes:
         signal: the embedding of the step before.

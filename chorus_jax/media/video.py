@@ -94,7 +94,7 @@ def check(path: str | Path, fps: int | float = 16) -> None:
 
 
 def half_written(folder: Path) -> Iterator[Path]:
-    """What this process has begun to write in a folder, and not completed."""
+    """The paths that this process has begun to write in a folder, and not completed."""
     return folder.glob(f"{_prefix()}*")
 
 

@@ -81,7 +81,7 @@ class Tiling:
 
     @functools.cached_property
     def place(self) -> Int[np.ndarray, " n"]:
-        """Where each token is in tile order."""
+        """The position of each token in tile order."""
         return np.argsort(self.order)
 
     def tiles(self, x: Array, axis: int = 1) -> Array:

@@ -67,7 +67,7 @@ class Tokens:
 @no_type_check
 @dataclass(frozen=True)
 class Conditioning:
-    """What a video model is told: text embeddings, zero from `lengths` on.
+    """Text embeddings that a video model reads, zero from `lengths` on.
 
     The model expects `limit` rows; those beyond the m given are zero too. m is `limit`
     or more than every length. `cut` is as in `Tokens`.
@@ -107,7 +107,7 @@ class Tokenizer:
 
     @property
     def fingerprint(self) -> str:
-        """What tells these rules from others: a SHA-256 digest."""
+        """The SHA-256 digest of these rules."""
         return hashlib.sha256(self.rules.to_str().encode()).hexdigest()
 
     def __call__(self, prompts: Sequence[str]) -> Tokens:

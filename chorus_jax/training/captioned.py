@@ -44,17 +44,17 @@ class CaptionedBatches:
 
     @functools.cached_property
     def structure(self) -> np.ndarray:
-        """What the clips show (see `structure.py`), on disk."""
+        """The structure targets of the clips on disk (see `structure.py`)."""
         return self.encoded.structure()
 
     @functools.cached_property
     def chances(self) -> np.ndarray:
-        """What chance decided in the clips (see `world/chances.py`)."""
+        """The chance targets of the clips (see `world/chances.py`)."""
         return self.encoded.chances()
 
     @functools.cached_property
     def asked(self) -> list[tuple[Attributes, ...]]:
-        """What the clips show."""
+        """The attributes of each clip's objects."""
         return self.encoded.asked()
 
     def __call__(self, step: int) -> Captioned:
@@ -90,7 +90,8 @@ class CaptionedBatches:
         return Captioned(latents, noise, shown, named, tokens.ids, tokens.mask)
 
     def unsaid(self, rows: np.ndarray) -> np.ndarray:
-        """What chance decided in these clips: not a size that was asked for."""
+        """The chance targets of these clips, without a size that the caption asks
+        for."""
         found = np.array(self.chances[rows], np.float32)
         said = [any(one.size for one in self.asked[row]) for row in rows.tolist()]
         found[said, LARGE] = np.nan

@@ -52,7 +52,7 @@ def directions(frames: int, channels: int) -> Float32[np.ndarray, "k f c"]:
 def components(
     drawn: Float[np.ndarray, "b n"], grid: tuple[int, int], rng: np.random.Generator
 ) -> Float32[np.ndarray, "b h w k"]:
-    """Of the noise of each clip, at every place, along `directions`.
+    """The components along `directions` of each clip's noise, at every place.
 
     `drawn` are the clips' `Chances`, flat. With nothing but `nan` the noise is free.
     """

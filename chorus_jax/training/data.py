@@ -91,11 +91,13 @@ class Encoded:
         return self.array("latents")
 
     def structure(self) -> Float16[np.memmap, "clips f h w s"]:
-        """What the clips show (`structure.py`). ValueError if some are missing."""
+        """The structure targets of the clips (see `structure.py`). ValueError if some
+        are missing."""
         return self.array("structure")
 
     def chances(self) -> Float16[np.memmap, "clips n"]:
-        """What chance decided (`chances.py`). ValueError if some are missing."""
+        """The chance targets of the clips (see `chances.py`). ValueError if some are
+        missing."""
         return self.array("chances")
 
     def array(self, name: str) -> np.memmap:
@@ -109,7 +111,7 @@ class Encoded:
         return np.lib.format.open_memmap(path, "r")
 
     def done(self) -> int:
-        """How many clips are encoded."""
+        """The number of encoded clips."""
         path = self.folder / "asked.jsonl"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
@@ -120,7 +122,7 @@ class Encoded:
                 file.write(json.dumps([asdict(one) for one in each]) + "\n")
 
     def asked(self) -> list[tuple[Attributes, ...]]:
-        """What the clips show. ValueError if some are missing."""
+        """The attributes of each clip's objects. ValueError if some are missing."""
         self.latents()
         lines = (self.folder / "asked.jsonl").read_text().splitlines()
         return [tuple(Attributes(**one) for one in json.loads(line)) for line in lines]

@@ -53,7 +53,7 @@ class Batches(Protocol):
 
     @property
     def asked(self) -> list[tuple[Attributes, ...]]:
-        """What the clips show, or the first of them."""
+        """The attributes of the clips, or of the first of them."""
 
     def __call__(self, step: int) -> Captioned:
         """The batch of a step."""
@@ -130,7 +130,7 @@ class FlowJob:
     def forward(
         self, params: Params, batch: Captioned, sigmas: Float[Array, " b"], key: Array
     ) -> "Prediction":
-        """What the models make of noisy clips."""
+        """Runs text encoder and transformer on noisy clips."""
         model, encoder = (
             assembled(part, params, self.like[part]) for part in (TRANSFORMER, TEXT)
         )

@@ -1,4 +1,4 @@
-"""Where the VAE starts: as an identity that skips pixels and frames.
+"""Initial weights of the VAE: an identity that skips pixels and frames.
 
 Random convolutions in a row lose what colour a pixel has, and the norm before each
 output loses how strong it is; learning that back takes most of a short training. So

@@ -47,7 +47,7 @@ class State(NamedTuple):
 
 @runtime_checkable
 class TrainingJob(Protocol):
-    """What is trained: where it starts, its batches, its loss."""
+    """A trained model: its start, its batches, its loss."""
 
     @property
     def batch(self) -> Callable[[int], Batch]:

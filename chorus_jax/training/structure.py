@@ -1,4 +1,4 @@
-"""What a clip shows apart from its texture, and where: a second target.
+"""A second target: what a clip shows apart from its texture, and where.
 
 Nearly all of what a transformer has to foretell of a noisy clip is texture, which it
 cannot foretell, and in its error's gradient the shapes are lost. So one of its middle
@@ -80,6 +80,7 @@ def initial_reader(width: int, patch: tuple[int, int, int]) -> Params:
 
 
 def read(params: Params, tokens: Float[Array, "b n c"]) -> Float[Array, "b n p"]:
-    """What the linear map reads off the tokens, normalised as a layer does."""
+    """The prediction of the linear map from tokens, which are normalised as in a
+    layer."""
     flat = jax.nn.standardize(tokens.astype(jnp.float32), axis=-1, epsilon=1e-6)
     return flat @ params[f"{PART}.kernel"] + params[f"{PART}.bias"][None, None]

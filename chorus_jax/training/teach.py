@@ -1,4 +1,4 @@
-"""What a student of few steps learns from: the teacher's own trajectories, on disk.
+"""Targets of a student of few steps: the teacher's own trajectories, on disk.
 
 A trajectory is the teacher's guided run of one caption from one noise, in many Euler
 steps, kept at the few noise levels that the student will step between.
@@ -73,7 +73,7 @@ class Taught:
             file.writelines(json.dumps(caption) + "\n" for caption in captions)
 
     def done(self) -> int:
-        """How many trajectories are there."""
+        """The number of stored trajectories."""
         path = self.folder / "captions.jsonl"
         return len(path.read_text().splitlines()) if path.exists() else 0
 

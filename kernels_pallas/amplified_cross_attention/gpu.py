@@ -28,7 +28,8 @@ def attend(
     interpret: bool = False,
     block: GpuBlock | None = None,
 ) -> Float[Array, "b n a d"]:
-    """As the reference; `block` from the table unless given."""
+    """The Triton kernel, with the reference's signature; `block` from the table unless
+    given."""
     b, n, a, _ = query.shape
     if block is None:
         kind, itemsize = dispatch.device()[1], query.dtype.itemsize

@@ -30,7 +30,8 @@ def attend(
     interpret: bool = False,
     block: blocks.QueryBlock | None = None,
 ) -> Float[Array, "b n a d"]:
-    """As the reference; `block` from the table unless given."""
+    """The Mosaic kernel, with the reference's signature; `block` from the table unless
+    given."""
     b, n, a, d = query.shape
     m = text.key.shape[1]
     if block is None:
@@ -61,8 +62,8 @@ def attend(
 
 
 def numbers_of(text: Text, width: int) -> Float32[Array, "b 3 m"]:
-    """Of each key the factor of its logits and what is added, in base 2, and the
-    output's gain."""
+    """Per key: the factor of its logits, the addend in base 2, and the gain of the
+    output."""
     base = math.log2(math.e)
     gain = jnp.broadcast_to(text.output_gain[:, None], text.bias.shape)
     return jnp.stack([text.gain * (width**-0.5 * base), text.bias * base, gain], axis=1)

@@ -36,7 +36,8 @@ def attend(
     interpret: bool = False,
     block: GpuBlock | None = None,
 ) -> Attended:
-    """As the reference; `block` from the table unless given."""
+    """The Triton kernel, with the reference's signature; `block` from the table unless
+    given."""
     b, k, s, a, d = query.shape
     if block is None:
         kind, itemsize = dispatch.device()[1], query.dtype.itemsize

@@ -75,8 +75,9 @@ class CallSizes(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What a block of queries keeps while keys stream past: the scaled queries, the
-    highest logit and the sum of weights per row (the same in all lanes), and sums."""
+    """Scratch memory of a block of queries while keys stream past: the scaled queries,
+    the highest logit and the sum of weights per row (equal in all lanes), and weighted
+    sums."""
 
     query: Any
     highest: Any
@@ -107,7 +108,8 @@ def attend(
     interpret: bool = False,
     tiles: blocks.Tiles | None = None,
 ) -> Attended:
-    """As the reference; `tiles` a block from the table unless given."""
+    """The Mosaic kernel, with the reference's signature; `tiles` per block from the
+    table unless given."""
     b, t, s, a, d = key.shape
     k = query.shape[1] if active is None else active.shape[1]
     if tiles is None:
@@ -301,7 +303,7 @@ def specs_of_queries(plan: CallSizes) -> list[pl.BlockSpec]:
 def named_tile(
     plan: CallSizes, r: int, b: Any, a: Any, i: Any, j: Any, active: Any, alive: Any
 ) -> tuple:
-    """Which tile of the queries is the r-th of the i-th block; 0 at padding."""
+    """The index of the r-th query tile of the i-th block; 0 at padding."""
     tile = active[(b * plan.query_blocks + i) * plan.tiles.query + r]
     return b, jnp.maximum(tile, 0), 0, a
 
@@ -309,7 +311,7 @@ def named_tile(
 def key_block(
     plan: CallSizes, b: Any, a: Any, i: Any, j: Any, active: Any, alive: Any
 ) -> tuple:
-    """Which block of the keys is the j-th.
+    """The index of the j-th block of keys.
 
     For a block of queries that is all padding it stays where it is, so that nothing is
     copied.
@@ -321,7 +323,7 @@ def key_block(
 def offsets(
     plan: CallSizes, key: Array, bias: Array | None
 ) -> Float32[Array, "b j 1 r"]:
-    """What is added to the logits of each key of each block, in base 2."""
+    """The addend to the logits of each key of each block, in base 2."""
     b, t, s = key.shape[:3]
     row = jnp.zeros((b, t, s), jnp.float32) if bias is None else bias
     more = plan.key_blocks * plan.tiles.key - t

@@ -26,7 +26,7 @@ class Shown:
 
     @property
     def ledger(self) -> Ledger:
-        """Of the first round that was timed."""
+        """The ledger of the first timed round."""
         return self.result.ledger
 
 
@@ -79,7 +79,8 @@ def draw(path: Path, groups: Sequence[Sequence[Shown]]) -> None:
 
 
 def label(shown: Shown, among: Sequence[Shown]) -> str:
-    """What a row of the picture shows."""
+    """The label of a row of the picture: the way it was made, its time and its
+    steps."""
     if shown.name == "source":
         return f"source: {shown.result.video.request.prompt}"
     [full] = [each.seconds for each in among if each.name == "full"]

@@ -1,4 +1,4 @@
-"""What `chorus demo` does."""
+"""Runs `chorus demo`: serves requests, prints their ledgers, draws the hits."""
 
 from pathlib import Path
 
@@ -67,8 +67,8 @@ def picture(
 
 
 def compared(served: list[Served]) -> list[tuple[Request, Request]]:
-    """Of the hits with other words than their source that which reused most, and that
-    which reused least, each after that source; one or none if there are no more."""
+    """The hit on other words that reused most, and the one that reused
+    least, each after its source; fewer if there are not as many."""
     left = {each.result.entry: each.request for each in served}
     pairs = [
         (each.result.ledger.equivalents, left[each.result.ledger.source], each.request)

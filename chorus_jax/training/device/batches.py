@@ -37,7 +37,7 @@ class DeviceBatches:
 
     @functools.cached_property
     def asked(self) -> list[tuple[Attributes, ...]]:
-        """What the first clips show: those that a probe looks at."""
+        """The attributes of the first clips, which a probe looks at."""
         pool = askable()
         return [(pool[row],) for row in np.asarray(self.filled[0].asked[:CLIPS])]
 

@@ -17,7 +17,7 @@ SHORTEST: Final = 1e-12  # waiting time; shorter ones have no normal number in f
 def components(
     key: Array, chances: Float[Array, "b n"], grid: tuple[int, int]
 ) -> Float[Array, "b h w k"]:
-    """Of the noise of each clip, at every place, along `coupling.directions`.
+    """The components along `coupling.directions` of each clip's noise, at every place.
 
     Args:
       key: decides what clips leave free.

@@ -41,7 +41,7 @@ def painted(
 
 
 def coverage(scenes: Scenes, world: World) -> Float[Array, "b f height width"]:
-    """How much of each pixel the object covers, in [0, 1]."""
+    """The share of each pixel that the object covers, 0 to 1."""
     y = (jnp.arange(world.height, dtype=jnp.float32) + 0.5)[None, None, :, None]
     x = (jnp.arange(world.width, dtype=jnp.float32) + 0.5)[None, None, None, :]
     x, y = x - scenes.x[..., None, None], y - scenes.y[..., None, None]

@@ -1,4 +1,4 @@
-"""What a batch of scenes shows and what chance decided in it, computed by jax.
+"""Structure and chance targets of a batch of scenes, computed by jax.
 
 `shown` is `training/structure.py`'s `structure`, `decided` is `world/chances.py`'s
 `chances`, each of a batch of scenes.
@@ -115,7 +115,8 @@ def _moving(
 def quantile(
     value: Numbers, low: Float[Array, "..."], high: Float[Array, "..."]
 ) -> Numbers:
-    """Where values lie between the ends, within [0, 1]; `nan` if the ends are one."""
+    """The position of values between the ends, clipped to [0, 1]; NaN if the ends are
+    equal."""
     size = high - low
     found = jnp.clip((value - low) / jnp.where(size < 1e-6, 1, size), 0, 1)
     return jnp.where(size < 1e-6, np.nan, found)

@@ -31,7 +31,7 @@ class Wordings(NamedTuple):
 
 
 def askable() -> tuple[Attributes, ...]:
-    """What training captions ask for: every combination, then all without their size.
+    """All combinations that training captions name: with their sizes, then without.
 
     So a row drawn evenly says the size in every second caption.
     """

@@ -1,4 +1,4 @@
-"""What training and evaluation draw from the world: captioned videos, and prompts."""
+"""Captioned videos and prompts of the world, for training and evaluation."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How well a video is drawn: against what was read from it, and against its texture."""
+"""Quality of a video: PSNR to a rendering of what was read from it, and texture."""
 
 from typing import Final
 
@@ -74,7 +74,7 @@ def _off_structure(video: Video, readings: tuple[Reading, ...]) -> Planes:
 
 
 def _ground_only(above: Planes) -> Bool[np.ndarray, "f height width"]:
-    """Where nothing but ground is within the reach of the filters."""
+    """True where only ground is within the filters' reach."""
     off = low_pass((above**2).sum(axis=1), FINER) > OBJECT**2
     # The blur of a mask falls below this just over MARGIN pixels from a straight edge.
     ground = low_pass(off.astype(np.float32), MARGIN / 2.4) < 5e-3

@@ -72,7 +72,7 @@ def _inner(
 
 
 def _masks(planes: Planes, still: Still, colours: tuple[Colour, ...]) -> list[Masks]:
-    """How much of each colour lies over the ground, each pixel being one object's."""
+    """The share of each colour over the ground, if each pixel is of one object."""
     above = planes - still
     masks = []
     for colour in colours:

@@ -42,7 +42,7 @@ def read(video: Video, sizes: ObjectSizes = ObjectSizes()) -> Reading:
 def read_all(
     video: Video, count: int, sizes: ObjectSizes = ObjectSizes()
 ) -> tuple[Reading, ...]:
-    """As many readings as asked for, largest object first; two at most.
+    """The readings of up to `count` objects, largest first; two at most.
 
     Objects are told apart by colour: what is not found is unclear.
     """

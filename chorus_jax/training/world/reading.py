@@ -1,4 +1,4 @@
-"""What the oracle sees of a video."""
+"""The oracle's reading of a video."""
 
 import dataclasses
 from typing import Final
@@ -11,7 +11,7 @@ UNCLEAR: Final = "unclear"
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What the oracle sees of one object and its ground.
+    """The oracle's reading of one object and its ground.
 
     An attribute is a value or "unclear"; `confidence` is 0 where two values are
     equally near, and 1 where the video is exactly what the world draws. `nearest` has

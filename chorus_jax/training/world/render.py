@@ -51,7 +51,7 @@ def paint(
 
 
 def coverage(thing: Thing, world: World) -> Float32[np.ndarray, "f height width"]:
-    """How much of each pixel the object covers, in [0, 1]."""
+    """The share of each pixel that the object covers, 0 to 1."""
     path = thing.path
     y = np.arange(world.height, dtype=np.float32)[None, :, None] + np.float32(0.5)
     x = np.arange(world.width, dtype=np.float32)[None, None, :] + np.float32(0.5)
