@@ -75,10 +75,10 @@ def prepare_part(
     """
     kind = kind.read_from(component.config)
     read = kind.layouts[layout]
-    found = component.config.get("_class_name", read.name)
-    if found != read.name:
+    class_name = component.config.get("_class_name", read.name)
+    if class_name != read.name:
         raise ValueError(
-            f"{component.files[0]} describes a {found}; the {part} must be a "
+            f"{component.files[0]} describes a {class_name}; the {part} must be a "
             f"{read.name}"
         )
     try:
@@ -144,14 +144,14 @@ def _digests(source: Source, progress: Progress) -> Iterator[Future[dict[str, st
     """The digests of all files, taken meanwhile; an error in the block ends them."""
     ended = threading.Event()
 
-    def told(count: int) -> None:
+    def advance(count: int) -> None:
         if ended.is_set():
             raise CancelledError
         progress(count)
 
     def digests() -> dict[str, str]:
         return {
-            str(file.relative_to(source.folder)): sha256(file, told)
+            str(file.relative_to(source.folder)): sha256(file, advance)
             for file in source.files()
         }
 

@@ -79,9 +79,9 @@ def attend(
     )
     sums, highest, total = jax.lax.fori_loop(0, steps, step, start)
     some = total > 0
-    whole = jnp.where(some, total, 1.0)
-    logarithm = (highest + jnp.log2(whole)) * math.log(2)
-    return sums / whole[:, None], jnp.where(some, logarithm, -jnp.inf)
+    divisor = jnp.where(some, total, 1.0)
+    logarithm = (highest + jnp.log2(divisor)) * math.log(2)
+    return sums / divisor[:, None], jnp.where(some, logarithm, -jnp.inf)
 
 
 def tile_rows(ids: Any, row: Any, place: Array, size: int) -> tuple[Array, Array]:

@@ -148,8 +148,8 @@ def record_tried(search: Search, what: Mapping[str, Any]) -> None:
     measured = [{**row, **what} for row in calibrate_tried.rows_of(search)]
     rows.update("calibrate_tried", measured, calibrate_tried.KEY)
     print(calibrate_tried.table(measured))
-    if said := calibrate_tried.unfinished(search):
-        print(said)
+    if sentence := calibrate_tried.unfinished(search):
+        print(sentence)
 
 
 def parser() -> argparse.ArgumentParser:

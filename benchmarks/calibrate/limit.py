@@ -49,8 +49,8 @@ def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
     differing = [x for x in runs.targets if x.changed and x.tier(alone)]
     if not differing:
         return []
-    whole = runs.records(with_tiers(alone, active=1.0), differing)
-    full, tried = {record.number: record for record in whole}, list[Limited]()
+    all_tokens = runs.records(with_tiers(alone, active=1.0), differing)
+    full, tried = {record.number: record for record in all_tokens}, list[Limited]()
     for limit in sorted(LIMITS, reverse=True):
         regions = replace(alone.regions, limit=limit)
         ours = runs.records(replace(alone, regions=regions), differing)

@@ -160,7 +160,7 @@ def rows_of(
     regional = [rung for rung in rungs if "-" in rung]
     for name in dict.fromkeys(pair.attribute for pair in pairs):
         of = [pair for pair in pairs if pair.attribute == name]
-        said = [float(sensitivity(x.meanings.astype(np.float16)).max()) for x in of]
+        values = [float(sensitivity(x.meanings.astype(np.float16)).max()) for x in of]
         yield {
             "row": name,
             "pairs": len(of),
@@ -169,7 +169,7 @@ def rows_of(
             "lost_at": dict(
                 zip(rungs, np.mean([x.lost for x in of], axis=0).tolist(), strict=True)
             ),
-            "sensitivity": float(np.mean(said)),
+            "sensitivity": float(np.mean(values)),
             "beyond": {
                 rung: sorted(pair.beyond[i] for pair in of if pair.beyond)
                 for i, rung in enumerate(regional)

@@ -78,9 +78,9 @@ def unfinished(search: Search) -> str:
     """A sentence on a search that had no time for one whole round; otherwise empty."""
     if not search.untried:
         return ""
-    first, *rest = search.untried
+    first, *others = search.untried
     missing = f"not all of {first}" + (
-        f", nothing of {', '.join(rest)}" if rest else ""
+        f", nothing of {', '.join(others)}" if others else ""
     )
     return (
         f"the minutes ended before one whole round: {missing} was tried; give more "

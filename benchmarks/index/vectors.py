@@ -36,11 +36,11 @@ def followers(earlier: Vectors, count: int, rng: np.random.Generator) -> Vectors
     like = earlier[rng.integers(len(earlier), size=count)]
     own = (like - np.sqrt(COMMON) * _common(like.shape[1])) / np.sqrt(1 - COMMON)
     cosines = np.interp(rng.random(count), SHARES, COSINES).astype(np.float32)
-    kept = ((cosines - COMMON) / (1 - COMMON))[:, None]
+    share = ((cosines - COMMON) / (1 - COMMON))[:, None]
     new = _apart(count, like.shape[1], rng)
     new -= np.sum(new * own, axis=1, keepdims=True) * own
     new /= np.linalg.norm(new, axis=1, keepdims=True)
-    return _with_common(kept * own + np.sqrt(1 - kept**2) * new)
+    return _with_common(share * own + np.sqrt(1 - share**2) * new)
 
 
 def _common(width: int) -> Float32[np.ndarray, " d"]:

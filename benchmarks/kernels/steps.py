@@ -88,8 +88,8 @@ def step(name: str) -> dict[str, Any]:
     of_layer = partial(layer, case.model, case.size)
     kernel, plain = (of_layer(case.active, generation, x) for x in (True, False))
     part = plain if choice.name is None else kernel
-    whole = of_layer(None, generation)
-    found = {
+    all_tokens = of_layer(None, generation)
+    figures = {
         **part,
         "active": case.share,
         "region": choice.name or "plain",
@@ -97,11 +97,11 @@ def step(name: str) -> dict[str, Any]:
         "kernel_cycles": kernel["cycles"],
         "plain_cycles": plain["cycles"],
         "plain_temporary_mib": plain["temporary_mib"],
-        **{f"baseline_{key}": value for key, value in whole.items()},
+        **{f"baseline_{key}": value for key, value in all_tokens.items()},
     }
-    if part["cycles"] and whole["cycles"]:
-        found["ratio"] = part["cycles"] / whole["cycles"]
-    return found
+    if part["cycles"] and all_tokens["cycles"]:
+        figures["ratio"] = part["cycles"] / all_tokens["cycles"]
+    return figures
 
 
 def chosen(case: Case, generation: str) -> ImplementationChoice:
@@ -149,8 +149,8 @@ def layer(
         held: TileKeys,
         ids: Array,
     ) -> tuple[Array, Keys | TileKeys | None]:
-        around = Alone() if active is None else HeldKeys(held, ids)
-        x, seen = block(x, times, rotary, Context(text, bias), around)
+        attended = Alone() if active is None else HeldKeys(held, ids)
+        x, seen = block(x, times, rotary, Context(text, bias), attended)
         return x, seen.keys
 
     operands = (
@@ -174,7 +174,7 @@ def memory(name: str) -> dict[str, Any]:
         function, operands = region_steps(case, mesh)
         place = kernel_aot.replicated(mesh)
         try:
-            program, found = kernel_aot.compiled(
+            program, figures = kernel_aot.compiled(
                 function, place, *operands, donate=(1,)
             )
         except jax.errors.JaxRuntimeError as error:
@@ -187,12 +187,12 @@ def memory(name: str) -> dict[str, Any]:
                 "temporary_mib": float(needed.group(1)) * 1024,
             }
     held = program.memory_analysis().argument_size_in_bytes
-    kept = ("temporary_mib", "compile_seconds")
+    columns = ("temporary_mib", "compile_seconds")
     return {
         "active": case.share,
         "fits": True,
         "arguments_mib": held / kernel_aot.MIB,
-        **{key: found[key] for key in kept},
+        **{key: figures[key] for key in columns},
     }
 
 

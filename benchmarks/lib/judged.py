@@ -83,10 +83,10 @@ def sampled(model: Model, prompts: Sequence[ScenePrompt], size: int) -> Iterator
         began = time.perf_counter()
         videos = model.pipeline(*requests)
         seconds = (time.perf_counter() - began) / len(requests)
-        kept = tuple(prompts[done : done + len(numbers)])
-        frames = tuple(video.frames for video in videos[: len(kept)])
-        yield Batch(kept, frames, seconds)
-        done += len(kept)
+        batch_prompts = tuple(prompts[done : done + len(numbers)])
+        frames = tuple(video.frames for video in videos[: len(batch_prompts)])
+        yield Batch(batch_prompts, frames, seconds)
+        done += len(batch_prompts)
 
 
 def judge(
@@ -97,9 +97,9 @@ def judge(
 
     What the oracle finds unclear is wrong; what the prompt leaves unsaid is left out.
     """
-    [asked] = prompt.asked
+    [attributes] = prompt.attributes
     reading = read(frames, sizes)
-    right = reading.agrees(asked)
+    right = reading.agrees(attributes)
     return {
         "accuracy": float(all(right.values())),
         **{f"accuracy_{name}": float(value) for name, value in right.items()},
@@ -162,12 +162,12 @@ def reconstruction_scores(
     scores: list[Scores] = []
     with tqdm(total=len(prompts), desc="vae", unit="video") as bar:
         for numbers in filled(len(prompts), size):
-            videos = [render(prompts[n].asked[0], n, world) for n in numbers]
+            videos = [render(prompts[n].attributes[0], n, world) for n in numbers]
             made = [
                 to_uint8(video) for video in np.asarray(reconstruct(np.stack(videos)))
             ]
-            kept = len(prompts) - len(scores)
-            scores += map(_reconstruction, videos[:kept], made[:kept])
+            missing = len(prompts) - len(scores)
+            scores += map(_reconstruction, videos[:missing], made[:missing])
             bar.update(len(scores) - bar.n)
     mean = means(scores)
     rendered = mean.pop("detail_rendered")

@@ -26,9 +26,9 @@ def world() -> None:
     """Six rendered videos of the shapes world under their captions."""
     drawn = prompts(held_out_combinations(), 6, seed=4)
     videos = [
-        render(prompt.asked[0], seed, World()) for seed, prompt in enumerate(drawn)
+        render(prompt.attributes[0], seed, World()) for seed, prompt in enumerate(drawn)
     ]
-    labels = [caption(prompt.asked[0]) for prompt in drawn]
+    labels = [caption(prompt.attributes[0]) for prompt in drawn]
     write_contact_sheet(RESULTS / "world.png", videos, labels)
 
 

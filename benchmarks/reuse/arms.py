@@ -44,11 +44,11 @@ CURVE_GAINS = ((1.5, 1.0), (2.0, 1.0), (3.0, 1.0), (1.0, 1.25))
 
 def policies(base: Policy) -> dict[str, Policy]:
     """The arms that an engine runs, by name."""
-    whole = replace(base, cache=EveryStep())
-    key_gain = with_tiers(whole, active=1.0)
+    without_skips = replace(base, cache=EveryStep())
+    key_gain = with_tiers(without_skips, active=1.0)
     output_gain = with_tiers(key_gain, key_gain=1.0)
     stage1 = with_tiers(output_gain, output_gain=1.0)
-    ladder = (stage1, output_gain, key_gain, whole, base)
+    ladder = (stage1, output_gain, key_gain, without_skips, base)
     return {
         FULL: Policy(base.steps, (), ()),
         "nirvana": nirvana(base),

@@ -64,8 +64,8 @@ class Bench:
         engine = Engine(pipeline, cache, policy)
         alone = Reuse(read=False, keep_prompt=True)
         for seed, prompt in enumerate(tqdm(cases.sources, desc="sources")):
-            asked = replace(request, prompt=prompt.caption, seed=seed)
-            engine.generate(asked, alone)
+            seeded = replace(request, prompt=prompt.caption, seed=seed)
+            engine.generate(seeded, alone)
         bench = cls(pipeline, cache, ())
         targets = tuple(
             bench.target(number, prompt, request, cases.sources, look)
@@ -82,19 +82,19 @@ class Bench:
         look: SecondLook,
     ) -> Target:
         """A target, looked up before anything is timed."""
-        asked = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
+        seeded = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
         rows, match = (
-            self.text_rows(asked),
-            nearest(self.pipeline, self.cache, asked, look),
+            self.text_rows(seeded),
+            nearest(self.pipeline, self.cache, seeded, look),
         )
         if match is None:
-            return Target(number, prompt, asked, rows)
+            return Target(number, prompt, seeded, rows)
         captions = [source.caption for source in sources]
         seed = captions.index(str(match.head.prompt))
         return Target(
             number,
             prompt,
-            replace(asked, seed=seed),
+            replace(seeded, seed=seed),
             rows,
             match.head.id,
             match.score,

@@ -103,11 +103,11 @@ class Server:
 
 
 def served(
-    loaded: Loaded, engine: Engine, asked: Sequence[ScenePrompt]
+    loaded: Loaded, engine: Engine, scene_prompts: Sequence[ScenePrompt]
 ) -> tuple[list[ServedRequest], list[ServedRequest]]:
     """All requests by the engine, and those made without its cache."""
     server, cached, plain = Server(engine), [], []
-    for seed, prompt in enumerate(tqdm(asked, unit="request")):
+    for seed, prompt in enumerate(tqdm(scene_prompts, unit="request")):
         request = replace(loaded.request, prompt=prompt.caption, seed=seed)
         cached.append(server(prompt, request, Reuse()))
         if seed % BESIDE == 0:
@@ -148,8 +148,8 @@ def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     policy, name = base_policy(options.policy, loaded)
     traffic = Traffic.of(held_out_combinations(), options.meanings, options.exponent)
     engine = Engine(loaded.pipeline, Cache.in_memory(MEMORY), policy)
-    asked = list(traffic.prompts(options.requests, seed=0))
-    cached, plain = served(loaded, engine, asked)
+    scene_prompts = list(traffic.prompts(options.requests, seed=0))
+    cached, plain = served(loaded, engine, scene_prompts)
     common = {
         "steps": steps,
         "meanings": len(traffic.meanings),

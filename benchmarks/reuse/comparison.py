@@ -39,9 +39,9 @@ class ArmComparison:
         plain = chorus_arms.policies(self.base)[FULL]
         engine = Engine(pipeline, Cache.in_memory(), plain)
         ours = engine.generate(request, Reuse(write=False)).video
-        [theirs] = pipeline(request)
+        [video] = pipeline(request)
         for name in ("latents", "frames"):
-            if not np.array_equal(getattr(ours, name), getattr(theirs, name)):
+            if not np.array_equal(getattr(ours, name), getattr(video, name)):
                 raise SystemExit(
                     f"without reuse the engine's {name} are not the pipeline's: what "
                     "follows would compare two models; find out why first"
@@ -89,8 +89,8 @@ class ArmComparison:
             fewer = even(hits, whole.computed, range(1, steps + 1))
             yield FEWER, Fewer(bench, counts | fewer)
         if EQUAL in wanted:
-            rest = even(hits, whole.computed, [steps - k for k in starts])
-            yield EQUAL, Equal(bench, self.base, counts | rest)
+            remaining = even(hits, whole.computed, [steps - k for k in starts])
+            yield EQUAL, Equal(bench, self.base, counts | remaining)
 
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
         """The points of the curve, over the first so many targets whose source shows

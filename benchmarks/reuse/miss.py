@@ -44,7 +44,7 @@ class Taken(NamedTuple):
     """Seconds of a request, and what a ledger's parts leave of them."""
 
     seconds: float
-    rest: float = 0.0
+    other_seconds: float = 0.0
 
 
 Round = dict[str, Taken]
@@ -98,8 +98,8 @@ def rounds(
         for name, engine in engines.items():
             check(made[PLAIN], made[name])
             engine.cache.store.delete(str(made[name].entry))
-            rest = seconds[name] - made[name].ledger.total
-            taken[name] = Taken(seconds[name], rest)
+            other_seconds = seconds[name] - made[name].ledger.total
+            taken[name] = Taken(seconds[name], other_seconds)
         if turn:
             yield taken
 
@@ -148,7 +148,7 @@ def row(name: str, loaded: Loaded, entries: int, rounds: Sequence[Round]) -> Row
         "baseline_seconds": plain.median,
         "baseline_spread": plain.spread,
         "ratio": statistics.median(b.seconds / a.seconds for a, b in pairs),
-        "admit_seconds": statistics.median(ours.rest for _, ours in pairs),
+        "admit_seconds": statistics.median(ours.other_seconds for _, ours in pairs),
         **loaded.facts,
     }
 

@@ -28,9 +28,9 @@ def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
     changed = {f"changed_{x}": scores[f"accuracy_{x}"] for x in target.changed}
     if changed:
         scores |= {**changed, "accuracy_changed": float(all(changed.values()))}
-    near = psnr(run.frames, full.frames)
-    if math.isfinite(near):
-        scores |= {"psnr": near, "ssim": ssim(run.frames, full.frames)}
+    ratio = psnr(run.frames, full.frames)
+    if math.isfinite(ratio):
+        scores |= {"psnr": ratio, "ssim": ssim(run.frames, full.frames)}
     border = None
     if run.region is not None:
         border = seam(run.frames, full.frames, run.region)

@@ -30,8 +30,8 @@ def seam(frames: Frames, full: Frames, region: Region) -> float | None:
     borders within a frame; None where the region has none, or no other line is left.
     """
     mask = _by_frame(region, len(frames))
-    ours, theirs = (_contrast(to_planes(video), mask) for video in (frames, full))
-    return None if ours is None or theirs is None else ours / theirs
+    ours, reference = (_contrast(to_planes(video), mask) for video in (frames, full))
+    return None if ours is None or reference is None else ours / reference
 
 
 def _by_frame(region: Region, frames: int) -> Region:

@@ -49,24 +49,24 @@ def compared(
     name: str, arm: Arm, targets: Sequence[Target], own: Sequence[ArmRun]
 ) -> dict[str, float | str]:
     """Figures of an implementation's videos beside the platform's own."""
-    near, right = [], []
+    ratios, right = [], []
     try:
         pairs = zip(targets, own, strict=True)
-        for target, mine in tqdm(pairs, total=len(own), desc=name, unit="video"):
+        for target, own_run in tqdm(pairs, total=len(own), desc=name, unit="video"):
             with dispatch.forced(name):
-                pair = mine, arm(target)
+                pair = own_run, arm(target)
             check_same(*(run.ledger for run in pair))
-            near.append(psnr(*(run.frames for run in pair)))
-            if not near[-1] >= LEAST:
+            ratios.append(psnr(*(run.frames for run in pair)))
+            if not ratios[-1] >= LEAST:
                 raise SystemExit(
-                    f"{name}: {near[-1]:.1f} dB to the platform's own video of "
+                    f"{name}: {ratios[-1]:.1f} dB to the platform's own video of "
                     f"{target.prompt!r}, expected {LEAST:g} or more: a kernel is wrong"
                 )
             right.append([judge(target.prompt, x.frames)["accuracy"] for x in pair])
     except NotImplementedError as refusal:
         return {"refused": str(refusal)}
     accuracy = np.mean(right, axis=0).tolist()
-    least = {"psnr": min(near)} if math.isfinite(min(near)) else {}
+    least = {"psnr": min(ratios)} if math.isfinite(min(ratios)) else {}
     return {**least, "accuracy_own": accuracy[0], "accuracy": accuracy[1]}
 
 

@@ -73,12 +73,12 @@ def outcomes(
             replace(loaded.request, prompt=worded.prompt.caption, seed=seed)
             for worded in (pair.source, pair.target)
         )
-        alone, near = f"pair {seed}", Reuse(write=False, namespace=f"pair {seed}")
+        alone, reading = f"pair {seed}", Reuse(write=False, namespace=f"pair {seed}")
         plain.generate(source, Reuse(read=False, namespace=alone))
-        whole = plain.generate(target, Reuse(read=False, write=False))
-        full = judge(pair.target.prompt, whole.video.frames)
+        full_run = plain.generate(target, Reuse(read=False, write=False))
+        full = judge(pair.target.prompt, full_run.video.frames)
         for look, engine in engines.items():
-            result = engine.generate(target, near)
+            result = engine.generate(target, reading)
             made = judge(pair.target.prompt, result.video.frames)
             yield look, Outcome(pair, result.ledger, made, full)
 
@@ -122,10 +122,10 @@ def right(outcomes: Sequence[Outcome], scores: Sequence[Scores]) -> float | None
 
 def ways(policy: Policy) -> dict[str, Policy]:
     """Our tiers and NIRVANA's, each by the cosine alone and with our look."""
-    theirs = NIRVANA.for_steps(policy.steps)
+    baseline = NIRVANA.for_steps(policy.steps)
     return {
         name + look: replace(tiers, look=how)
-        for name, tiers in (("", policy), ("nirvana_", theirs))
+        for name, tiers in (("", policy), ("nirvana_", baseline))
         for look, how in (
             ("cosine", SecondLook(weight=0.0)),
             ("second_look", policy.look),

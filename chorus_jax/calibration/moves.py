@@ -113,12 +113,12 @@ class Moves:
             "least": self._tiers("least", self.thresholds, True),
             "tiers": self._below,
             "found_by": self._regions("found_by", lambda now: FINDERS),
-            "halo": self._regions("halo", lambda now: near(HALO, now)),
+            "halo": self._regions("halo", lambda now: adjacent(HALO, now)),
             "context": self._regions("context", lambda now: CONTEXTS),
-            "reach": self._regions("reach", lambda now: near(REACH, now)),
+            "reach": self._regions("reach", lambda now: adjacent(REACH, now)),
             "key_gain": self._tiers("key_gain", KEY_GAINS, False),
             "output_gain": self._tiers("output_gain", OUTPUT_GAINS, False),
-            "limit": self._regions("limit", lambda now: near(LIMITS, now)),
+            "limit": self._regions("limit", lambda now: adjacent(LIMITS, now)),
             "active": self._tiers("active", ACTIVE, True),
             "reuse_until": self._tiers("reuse_until", self.key_steps, True),
             "region_until": self._tiers("region_until", self.key_steps, True),
@@ -128,7 +128,7 @@ class Moves:
         """A field of all tiers, each one place down or up, and of each tier alone."""
 
         def neighbours(policy: Policy) -> Iterator[Policy]:
-            places = [near(grid, getattr(tier, name)) for tier in policy.tiers]
+            places = [adjacent(grid, getattr(tier, name)) for tier in policy.tiers]
             groups = [range(len(places))]
             groups += [range(i, i + 1) for i in groups[0]] if alone else []
             for group, way in itertools.product(groups, (0, 1)):
@@ -192,7 +192,7 @@ class Moves:
             yield replace(policy, cache=skipping(steps))
 
 
-def near(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:
+def adjacent(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:
     """The next lower and the next higher value of a rising grid, None for none."""
     lower = [x for x in grid if x < value]
     higher = [x for x in grid if x > value]

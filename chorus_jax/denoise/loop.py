@@ -122,12 +122,12 @@ def initial_parts(
     """The region's state with all its parts, in zeros."""
     empty = RunState(step, latents, None, (), None, step, region)
 
-    def begun(part: RegionSteps) -> RegionPart:
+    def region_part(part: RegionSteps) -> RegionPart:
         after = part.begin(run, empty, latents).region
         assert after is not None
         return after.parts[part.part]
 
-    shapes = tuple(jax.eval_shape(partial(begun, part)) for part in parts)
+    shapes = tuple(jax.eval_shape(partial(region_part, part)) for part in parts)
     return region._replace(parts=zeros(shapes))
 
 

@@ -117,12 +117,12 @@ class StepPlan:
                 "expected 0 <= reuse_until <= region_until <= steps and an opening of "
                 f"1 or more, got {reuse_until}, {region_until}, {steps}, {opening}"
             )
-        begun = min(reuse_until + opening, region_until)
-        if region is None or begun == region_until:
+        opened = min(reuse_until + opening, region_until)
+        if region is None or opened == region_until:
             return cls.plain(steps, keep, cache, reuse_until)
         stretches = [
-            Stretch(reuse_until, begun, cache=cache),
-            Stretch(begun, region_until, region, cache),
+            Stretch(reuse_until, opened, cache=cache),
+            Stretch(opened, region_until, region, cache),
         ]
         if region_until < steps:
             stretches.append(Stretch(region_until, steps, cache=cache))

@@ -114,8 +114,8 @@ def beyond(
 ) -> Float[Array, " b"]:
     """The relative disagreement outside these tiles: its mean over the mean absolute
     velocity of the source; 0 if these are all tiles."""
-    rest = apart.at[jnp.arange(len(apart))[:, None], tiles].set(0.0)
-    mean = rest.sum(axis=1) / max(apart.shape[1] - tiles.shape[1], 1)
+    others = apart.at[jnp.arange(len(apart))[:, None], tiles].set(0.0)
+    mean = others.sum(axis=1) / max(apart.shape[1] - tiles.shape[1], 1)
     speed = jnp.abs(source).mean(axis=range(1, source.ndim))
     return mean / jnp.maximum(speed, TINY)
 
@@ -145,10 +145,10 @@ def dilated(scores: Float[Array, "b t"], counts: Size, reach: int) -> Array:
         return scores
     grid = scores.reshape(-1, *counts)
     window = (1, *(2 * reach + 1 if n > 1 else 1 for n in counts))
-    near = jax.lax.reduce_window(
+    grown = jax.lax.reduce_window(
         grid, -jnp.inf, jax.lax.max, window, (1,) * 4, "SAME"
     ).reshape(scores.shape)
-    return (scores + near) / 2
+    return (scores + grown) / 2
 
 
 def chosen(scores: Float[Array, "b t"], region: Region) -> Int[Array, "b k"]:
@@ -159,8 +159,8 @@ def chosen(scores: Float[Array, "b t"], region: Region) -> Int[Array, "b k"]:
     """
     ranked = jnp.argsort(-scores, axis=1, stable=True).astype(jnp.int32)
     active, sampled = region.core + region.halo, region.sampled
-    rest = np.linspace(active, scores.shape[1], sampled, endpoint=False)
-    rows = np.concatenate([np.arange(active), rest.astype(int)])
+    others = np.linspace(active, scores.shape[1], sampled, endpoint=False)
+    rows = np.concatenate([np.arange(active), others.astype(int)])
     return ranked[:, rows]
 
 

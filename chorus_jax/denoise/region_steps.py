@@ -106,9 +106,9 @@ class OpeningStep:
         """
         mask, geometry = run.inputs.mask, run.geometry
         assert run.inputs.source is not None
-        theirs = geometry.named(run.inputs.source.velocity)[geometry.video]
+        source_velocity = geometry.named(run.inputs.source.velocity)[geometry.video]
         ours = geometry.named(velocity)[geometry.video]
-        apart = disagreement(ours, theirs, geometry.patch, geometry.tiling)
+        apart = disagreement(ours, source_velocity, geometry.patch, geometry.tiling)
         wanted = apart
         if mask is not None:
             wanted = by_tile(mask, geometry.patch, geometry.tiling)
@@ -117,7 +117,7 @@ class OpeningStep:
         scores = dilated(wanted, geometry.tiling.counts, self.region.reach)
         tiles = chosen(scores, self.region)
         # Halo and sampled tiles are the source's again at the end.
-        far = beyond(apart, tiles[:, : self.region.core], theirs)
+        far = beyond(apart, tiles[:, : self.region.core], source_velocity)
         limit = self.region.limit if mask is None else math.inf
         return Chosen(tiles, scores, far, (far > limit).any())
 

@@ -45,9 +45,9 @@ def parse(text: str) -> StepCache:
     Raises:
         ValueError: for what `make` refuses, or options that are not name=value.
     """
-    name, _, rest = text.partition(":")
+    name, _, fields_text = text.partition(":")
     options = {}
-    for option in filter(None, _split(rest)):
+    for option in filter(None, _split(fields_text)):
         key, sign, value = option.partition("=")
         if not sign:
             raise ValueError(f"expected NAME:option=value,..., got {text!r}")

@@ -182,7 +182,7 @@ def amplified(
     )
 
 
-def kept(implementation: str, *operands: Any) -> tuple[Array, tuple]:
+def forward(implementation: str, *operands: Any) -> tuple[Array, tuple]:
     """The output, and what its gradient needs."""
     return amplified(implementation, *operands), operands
 
@@ -192,4 +192,4 @@ def backward(implementation: str, operands: tuple, cotangent: Array) -> tuple:
     return jax.vjp(plain_text, *operands)[1](cotangent)
 
 
-amplified.defvjp(kept, backward)
+amplified.defvjp(forward, backward)

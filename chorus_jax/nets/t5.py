@@ -176,11 +176,11 @@ def bucket(
     case, 32 buckets to 128: distances 0, -1, -7, -8, -12, -16, -200 and 1 are in
     0, 1, 7, 8, 9, 10, 15 and 17.
     """
-    half, near = buckets // 2, buckets // 4
+    half, exact = buckets // 2, buckets // 4
     away = np.abs(distance)
     # The sum's last term keeps a power of two from falling below its own bucket.
-    far = np.log(np.maximum(away, 1) / near) / math.log(max_distance / near)
-    far = near + np.floor(far * (half - near) + 1e-9).astype(int)
+    far = np.log(np.maximum(away, 1) / exact) / math.log(max_distance / exact)
+    far = exact + np.floor(far * (half - exact) + 1e-9).astype(int)
     return half * (distance > 0) + np.where(
-        away < near, away, np.minimum(far, half - 1)
+        away < exact, away, np.minimum(far, half - 1)
     )

@@ -115,20 +115,22 @@ class Tokenizer:
         if isinstance(prompts, str) or not prompts:
             raise ValueError(f"expected a list of one or more prompts, got {prompts!r}")
         texts = [clean(prompt) for prompt in prompts]
-        found = self.rules.encode_batch(texts)
-        ends = [max(end for _, end in row.offsets) for row in found]
+        encoding = self.rules.encode_batch(texts)
+        ends = [max(end for _, end in row.offsets) for row in encoding]
         cut = (
             text[end:].strip() if row.overflowing else ""
-            for text, end, row in zip(texts, ends, found)
+            for text, end, row in zip(texts, ends, encoding)
         )
         return Tokens(
-            ids=np.array([row.ids for row in found], np.int32),
-            mask=np.array([row.attention_mask for row in found]) > 0,
-            spans=np.array([self.spans(*pair) for pair in zip(texts, found)], np.int32),
+            ids=np.array([row.ids for row in encoding], np.int32),
+            mask=np.array([row.attention_mask for row in encoding]) > 0,
+            spans=np.array(
+                [self.spans(*pair) for pair in zip(texts, encoding)], np.int32
+            ),
             cut=tuple(cut),
         )
 
-    def spans(self, text: str, found: Encoding) -> list[tuple[int, int]]:
+    def spans(self, text: str, encoding: Encoding) -> list[tuple[int, int]]:
         """The characters of each token of a text, none for special ones.
 
         Special are those added, and those that the text itself names, as "</s>". An
@@ -136,7 +138,7 @@ class Tokenizer:
         """
         names = self.rules.get_added_tokens_decoder()
         special = {i: str(token) for i, token in names.items() if token.special}
-        rows = zip(found.ids, found.offsets, found.special_tokens_mask)
+        rows = zip(encoding.ids, encoding.offsets, encoding.special_tokens_mask)
         return [
             (0, 0) if added or text[slice(*span)].strip() == special.get(i) else span
             for i, span, added in rows

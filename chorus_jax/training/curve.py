@@ -33,8 +33,8 @@ class Log:
 
     def cut(self, step: int) -> None:
         """Drops the rows after a step: those of a run that is being repeated."""
-        kept = [json.dumps(row) for row in self.rows() if row["step"] <= step]
-        self.path.write_text("".join(f"{line}\n" for line in kept))
+        remaining = [json.dumps(row) for row in self.rows() if row["step"] <= step]
+        self.path.write_text("".join(f"{line}\n" for line in remaining))
 
 
 def smooth(

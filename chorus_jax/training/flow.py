@@ -52,7 +52,7 @@ class Batches(Protocol):
     """Batches of captioned clips, and what a probe asks of them."""
 
     @property
-    def asked(self) -> list[tuple[Attributes, ...]]:
+    def attributes(self) -> list[tuple[Attributes, ...]]:
         """The attributes of the clips, or of the first of them."""
 
     def __call__(self, step: int) -> Captioned:
@@ -143,7 +143,10 @@ class FlowJob:
 
     def probe(self, params: Params) -> dict[str, float]:
         """The loss by noise level with right, with wrong and without captions."""
-        rows, rng = np.arange(CLIPS) % len(self.batch.asked), np.random.default_rng(0)
+        rows, rng = (
+            np.arange(CLIPS) % len(self.batch.attributes),
+            np.random.default_rng(0),
+        )
         right = [self.batch.caption(row, rng) for row in rows.tolist()]
 
         def error(captions: list[str], sigmas: Array) -> Array:

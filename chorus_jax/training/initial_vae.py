@@ -56,10 +56,10 @@ def started(name: str, x: Array) -> Array:
 def passing(kernel: Float[Array, "*taps i o"]) -> Float[Array, "*taps i o"]:
     """The kernel with its first channels passed on; further outputs stay random."""
     *taps, inputs, outputs = kernel.shape
-    both = min(inputs, outputs)
-    kernel = kernel.at[..., :both].set(0.0)
+    shared = min(inputs, outputs)
+    kernel = kernel.at[..., :shared].set(0.0)
     # The newest frame of a causal convolution, the middle of a picture.
     centre = [size // 2 for size in taps]
     if len(taps) == 3:
         centre[0] = taps[0] - 1
-    return kernel.at[(*centre, slice(both), slice(both))].set(jnp.eye(both))
+    return kernel.at[(*centre, slice(shared), slice(shared))].set(jnp.eye(shared))

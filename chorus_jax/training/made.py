@@ -106,8 +106,8 @@ class Made:
         """The captions that the teacher makes videos of: never a held-out
         combination."""
         pool, recipe = training_combinations(), self.recipe
-        asked = prompts(pool, recipe.distill.trajectories, recipe.seed)
-        return [each.caption for each in asked]
+        scene_prompts = prompts(pool, recipe.distill.trajectories, recipe.seed)
+        return [prompt.caption for prompt in scene_prompts]
 
     @property
     def encoded(self) -> Encoded:

@@ -64,7 +64,7 @@ class VaeJob:
         """PSNR in dB and `detail` of eight whole videos that training never saw."""
         vae = assembled(PART, params, self.like)
         videos = np.stack([self.batch.clips(SHOWN + i).video for i in range(8)])
-        made = np.concatenate([reconstructed(vae, each[None]) for each in videos])
+        made = np.concatenate([reconstructed(vae, clip[None]) for clip in videos])
         return quality(videos, made)
 
 

@@ -81,19 +81,19 @@ def cost(query: Array, m: int, added: bool) -> pl.CostEstimate:
 
 
 def kernel(
-    heads: int, width: int, query: Any, key: Any, value: Any, numbers: Any, *rest: Any
+    heads: int, width: int, query: Any, key: Any, value: Any, numbers: Any, *refs: Any
 ) -> None:
     """A block of queries of some heads; the rest is a residual, if any, and outputs."""
-    *residual, out = rest
+    *residual, out = refs
     factor, offset, gain = numbers[0, 0:1], numbers[0, 1:2], numbers[0, 2:3, 0:1]
     for head in range(heads):
         of_head = slice(head * width, (head + 1) * width)
         q, k, v = (x[0, :, of_head] for x in (query, key, value))
-        found = one_head(q, k, v, factor, offset)
-        found = found * jnp.broadcast_to(gain, found.shape)
+        attended = one_head(q, k, v, factor, offset)
+        attended = attended * jnp.broadcast_to(gain, attended.shape)
         if residual:
-            found = found + residual[0][0, :, of_head].astype(jnp.float32)
-        out[0, :, of_head] = found.astype(out.dtype)
+            attended = attended + residual[0][0, :, of_head].astype(jnp.float32)
+        out[0, :, of_head] = attended.astype(out.dtype)
 
 
 def one_head(

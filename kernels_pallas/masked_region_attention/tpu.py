@@ -165,7 +165,7 @@ def written(
     b, j = fresh.tiles.shape
     ids = filled(fresh.tiles, ABREAST)
     anywhere = pl.BlockSpec(memory_space=pl.ANY)
-    found = pl.pallas_call(
+    attended = pl.pallas_call(
         write,
         out_shape=[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in buffers],
         grid_spec=pltpu.PrefetchScalarGridSpec(
@@ -179,7 +179,7 @@ def written(
         interpret=pltpu.InterpretParams() if interpret else False,
         name="write_tiles",
     )(ids, *new, *buffers)
-    return list(found)
+    return list(attended)
 
 
 def write(
@@ -257,7 +257,7 @@ def call(
         pltpu.VMEM((plan.heads, rows, LANES), jnp.float32),
         pltpu.VMEM((plan.heads, rows, plan.width), jnp.float32),
     )
-    found = pl.pallas_call(
+    attended = pl.pallas_call(
         partial(kernel, plan, logsumexp),
         out_shape=shapes,
         grid_spec=pltpu.PrefetchScalarGridSpec(
@@ -275,7 +275,7 @@ def call(
         interpret=pltpu.InterpretParams() if interpret else False,
         name="masked_region_attention",
     )(*scalars(plan, active), *operands)
-    return found[0], found[1] if logsumexp else None
+    return attended[0], attended[1] if logsumexp else None
 
 
 def scalars(
@@ -349,10 +349,10 @@ def kernel(
 ) -> None:
     """One block of queries and one of keys."""
     copies = plan.tiles.query if plan.named else 1
-    queries, (key, value, *rest) = refs[:copies], refs[copies:]
-    offset = rest.pop(0) if plan.masked else None
-    out, totals = rest.pop(0), rest.pop(0) if logsumexp else None
-    scratch = Scratch(*rest)
+    queries, (key, value, *others) = refs[:copies], refs[copies:]
+    offset = others.pop(0) if plan.masked else None
+    out, totals = others.pop(0), others.pop(0) if logsumexp else None
+    scratch = Scratch(*others)
     b, i, j = (pl.program_id(axis) for axis in (0, 2, 3))
     block = b * plan.query_blocks + i
     some = alive[block] > 0
@@ -402,17 +402,17 @@ def stacked(plan: CallSizes, block: Any, j: Any) -> Array:
 
     What lies behind a tile's last row or behind the last tile may be anything, nan too.
     """
-    whole, parts = plan.size - plan.size % plan.unit, []
+    aligned, parts = plan.size - plan.size % plan.unit, []
     for i in range(plan.tiles.key):
         tile = block[0, i]
         if plan.ragged:
             inside = j * plan.tiles.key + i < plan.key_tiles
             tile = jnp.where(inside, tile, jnp.zeros_like(tile))
-        parts.append(tile[:whole])
+        parts.append(tile[:aligned])
         if plan.rows != plan.size:
-            end = tile[whole:]
+            end = tile[aligned:]
             row = jax.lax.broadcasted_iota(jnp.int32, end.shape, 0)
-            parts.append(jnp.where(row < plan.size - whole, end, jnp.zeros_like(end)))
+            parts.append(jnp.where(row < plan.size - aligned, end, jnp.zeros_like(end)))
     parts = [part for part in parts if part.shape[0]]
     return jnp.concatenate(parts, axis=0) if len(parts) > 1 else parts[0]
 
@@ -451,11 +451,11 @@ def finish(plan: CallSizes, scratch: Scratch, out: Any, r: int, there: Any) -> N
     rows = rows_of(plan, r)
     for head in range(plan.heads):
         total = scratch.total[head, rows][:, :1]
-        found = scratch.sums[head, rows] / jnp.where(total > 0, total, 1.0)
+        attended = scratch.sums[head, rows] / jnp.where(total > 0, total, 1.0)
         of_head = slice(head * plan.width, (head + 1) * plan.width)
         if there is not None:
-            found = jnp.where(there, found, jnp.zeros_like(found))
-        out[0, r, :, of_head] = found.astype(out.dtype)
+            attended = jnp.where(there, attended, jnp.zeros_like(attended))
+        out[0, r, :, of_head] = attended.astype(out.dtype)
 
 
 def log_total(

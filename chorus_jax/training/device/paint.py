@@ -50,8 +50,10 @@ def coverage(scenes: Scenes, world: World) -> Float[Array, "b f height width"]:
     turned_x, turned_y = (cos * x + sin * y) / radius, (cos * y - sin * x) / radius
     distance = jnp.zeros_like(turned_x)
     for number, shape in enumerate(VALUES["shape"]):
-        mine = (scenes.shape == number)[:, None, None, None]
-        distance = jnp.where(mine, signed_distance(shape, turned_x, turned_y), distance)
+        drawn = (scenes.shape == number)[:, None, None, None]
+        distance = jnp.where(
+            drawn, signed_distance(shape, turned_x, turned_y), distance
+        )
     return jnp.clip(0.5 - distance * radius, 0, 1)
 
 

@@ -58,10 +58,10 @@ def detail(video: Video) -> float:
     above = planes - fit_ground(planes).planes(*planes.shape[-2:])
     fine = low_pass(above.mean(axis=1), FINER) - low_pass(above.mean(axis=1), FINE)
     ground = _ground_only(above)
-    both = ground[1:] & ground[:-1]
-    if not both.any():
+    still = ground[1:] & ground[:-1]
+    if not still.any():
         return 0.0
-    return float((fine[1:] * fine[:-1])[both].mean() / _texture_energy(planes))
+    return float((fine[1:] * fine[:-1])[still].mean() / _texture_energy(planes))
 
 
 def _off_structure(video: Video, readings: tuple[Reading, ...]) -> Planes:

@@ -33,8 +33,8 @@ class Reading:
 
     def agrees(self, attributes: Attributes) -> dict[str, bool]:
         """Attribute by attribute, those left unsaid excepted."""
-        said = dataclasses.asdict(attributes)
-        return {k: getattr(self, k) == v for k, v in said.items() if v is not None}
+        stated = dataclasses.asdict(attributes)
+        return {k: getattr(self, k) == v for k, v in stated.items() if v is not None}
 
 
 def nothing_read(ground: Ground, background: str, sure: float) -> Reading:

@@ -80,5 +80,5 @@ def _neighbours(at, length: int):
 
 
 def _mixed(masks: Masks, frames, rows, columns, across):
-    left, right = masks[frames, rows, columns], masks[frames, rows, columns + 1]
-    return left + across * (right - left)
+    pixel_left, right = masks[frames, rows, columns], masks[frames, rows, columns + 1]
+    return pixel_left + across * (right - pixel_left)

@@ -18,7 +18,7 @@ from benchmarks.reuse.losses import ALLOWED, LIMITS
 from benchmarks.reuse.running import ArmRun
 from benchmarks.reuse.scores import TargetRecord
 from chorus_jax.calibration.losses import Loss
-from chorus_jax.calibration.moves import FEWEST, Moves, near
+from chorus_jax.calibration.moves import FEWEST, Moves, adjacent
 from chorus_jax.calibration.start import starts
 from chorus_jax.calibration.tiers import skip_list, with_needed_steps
 from chorus_jax.calibration.verdict import Verdict, verdict
@@ -146,9 +146,9 @@ def test_no_more_is_kept_than_tiers_need():
 
 
 def test_neighbours_on_a_grid():
-    assert near((1, 2, 3), 2) == (1, 3)
-    assert near((1, 2, 3), 2.5) == (2, 3)
-    assert near((1, 2, 3), 1) == (None, 2) and near((), 1) == (None, None)
+    assert adjacent((1, 2, 3), 2) == (1, 3)
+    assert adjacent((1, 2, 3), 2.5) == (2, 3)
+    assert adjacent((1, 2, 3), 1) == (None, 2) and adjacent((), 1) == (None, None)
 
 
 def losing(accuracy=0.0, equivalents=10.0, each=None, error=0.0):

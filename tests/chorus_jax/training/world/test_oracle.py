@@ -71,7 +71,7 @@ def test_reads_two_objects():
     for seed in range(25):
         example = training_pair(seed, World())
         readings = {r.colour: r for r in read_all(example.video, 2)}
-        for asked in example.prompt.asked:
+        for asked in example.prompt.attributes:
             assert all(readings[asked.colour].agrees(asked).values())
 
 
