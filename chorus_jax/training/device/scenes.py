@@ -77,8 +77,8 @@ def random_scenes(
 
     Args:
       key: decides what the attributes leave open.
-      attributes: numbers of the attributes' values, in the order of `VALUES`; a size may be
-        `UNKNOWN`, which is either.
+      attributes: numbers of the attributes' values, in the order of `VALUES`; a size may
+        be `UNKNOWN`, which is either.
       world: how large frames and objects are.
 
     Returns:
