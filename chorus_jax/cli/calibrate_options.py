@@ -23,6 +23,7 @@ def add_calibrate(commands: Any) -> None:
     command = commands.add_parser(
         "calibrate",
         help="measure how much a model may reuse: a policy",
+        usage="chorus calibrate MODEL --prompts FILE [options]   (--help lists them)",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -20,6 +20,7 @@ def add_generate(commands: Any) -> None:
         "generate",
         help="make videos of prompts",
         description="Makes videos of prompts.",
+        usage="chorus generate PROMPT... [options]   (--help lists them)",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -30,7 +30,7 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     first = Cache.in_memory()
     warm = serve(Engine(pipeline, first, policies), base, prompts)
-    list(tqdm(warm, desc="compile", total=len(prompts), unit="request"))
+    list(tqdm(warm, desc="compile", total=len(prompts), unit="request", disable=None))
     first.close()
     pipeline.model.forget_prompts()
     cache = Cache.in_memory()

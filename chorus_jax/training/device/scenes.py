@@ -77,7 +77,7 @@ def random_scenes(
 
     Args:
       key: decides what the attributes leave open.
-      attributes: numbers of the attributes' values, in the order of `VALUES`; a size may
+      attributes: numbers of attribute values, in the order of `VALUES`; a size may
         be `UNKNOWN`, which is either.
       world: how large frames and objects are.
 
