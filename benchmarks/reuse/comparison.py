@@ -78,18 +78,18 @@ class ArmComparison:
                 yield self.row(name, row | extra)
 
     def as_costly(
-        self, bench: Bench, whole: Reusing, wanted: Container[str]
+        self, bench: Bench, chorus: Reusing, wanted: Container[str]
     ) -> Iterator[tuple[str, Arm]]:
-        """The requested equal-cost arms, which compute as much as `whole`; misses run
+        """The requested equal-cost arms, which compute as much as `chorus`; misses run
         all steps."""
         steps, starts = self.loaded.steps, (0, *self.keep())
-        hits = [target for target in bench.targets if target.tier(whole.policy)]
+        hits = [target for target in bench.targets if target.tier(chorus.policy)]
         counts = {target.number: steps for target in bench.targets}
         if FEWER in wanted:
-            fewer = even(hits, whole.computed, range(1, steps + 1))
+            fewer = even(hits, chorus.computed, range(1, steps + 1))
             yield FEWER, Fewer(bench, counts | fewer)
         if EQUAL in wanted:
-            remaining = even(hits, whole.computed, [steps - k for k in starts])
+            remaining = even(hits, chorus.computed, [steps - k for k in starts])
             yield EQUAL, Equal(bench, self.base, counts | remaining)
 
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:

@@ -87,7 +87,7 @@ class FidelityCalibration(Calibration):
         self.runs.deadline = deadline.part(TABLE)
         first = starts(self.runs, self.moves, begin)
         self.runs.deadline = deadline.part(SEARCH)
-        search = self.search(self.runs.deadline.left)
+        search = self.search(self.runs.deadline.seconds_left)
         try:
             search.run(first[-1])
         except TimeOverError:

@@ -14,15 +14,15 @@ class TimeLimit:
         self.end = time.monotonic() + seconds
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds, negative if it is over."""
         return self.end - time.monotonic()
 
     def part(self, share: float) -> "TimeLimit":
         """One at which this share of the seconds that are left has passed."""
-        return TimeLimit(share * max(self.left, 0.0))
+        return TimeLimit(share * max(self.seconds_left, 0.0))
 
     def check(self) -> None:
         """TimeOverError if the time is over."""
-        if self.left <= 0:
+        if self.seconds_left <= 0:
             raise TimeOverError

@@ -68,7 +68,7 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
     # Copies: a state is donated, and no array may be donated twice or while in use.
     latents = jax.tree.map(jnp.copy, latents)
     step = jnp.full(b, program.plan.start, jnp.int32)
-    kept = jax.tree.map(
+    key_steps = jax.tree.map(
         lambda x: jnp.zeros((len(program.plan.kept), *x.shape), x.dtype), latents
     )
     return RunState(
@@ -76,7 +76,7 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
         latents,
         solving.init(program.solver, latents),
         initial_caches(run, latents, step),
-        kept,
+        key_steps,
         jnp.zeros(b, jnp.float32),
         initial_region(run, latents, step),
     )

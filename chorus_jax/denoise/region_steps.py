@@ -146,16 +146,16 @@ class RegionSteps:
         assert state.region is not None
         last, at = jnp.minimum(until[0], self.last), state.step[0]
         here = (at >= self.first) & (at < last)
-        whole = state.region.chosen.whole
-        state = self.whole(run, state, jnp.where(here & whole, last, 0))
-        count = jnp.where(here & ~whole, last - at, 0)
+        all_run = state.region.chosen.whole
+        state = self.run_whole(run, state, jnp.where(here & all_run, last, 0))
+        count = jnp.where(here & ~all_run, last - at, 0)
         state = jax.lax.fori_loop(
             0, count, lambda _, state: self.step(run, state), state
         )
         ended = (count > 0) & (last == self.last)
         return when(ended, lambda state: self.end(run, state), state)
 
-    def whole(self, run: Run, state: RunState, until: Array) -> RunState:
+    def run_whole(self, run: Run, state: RunState, until: Array) -> RunState:
         """These steps with all tokens."""
         steps = WholeSteps(self.first, self.last, self.cache, self.expert)
         return steps(run, state, jnp.broadcast_to(until, state.step.shape))

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What became of a request.
+    """The result of a request.
 
     Attributes:
         video: its video.
@@ -202,7 +202,7 @@ class Engine:
         return prompt, conditions, cut
 
     def query(self, request: Request, namespace: str = "default") -> Query:
-        """What a source of a request is looked for with: `cache.matcher` takes it."""
+        """The query by which `cache.matcher` looks for a source of a request."""
         recipe = recipe_of(request, self.pipeline.model).digest
         with self.computing(Watch()):
             prompt, _, _ = self.prepared(request)

@@ -126,7 +126,7 @@ class Pipeline:
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
-        """What tells the weights of each part from others."""
+        """Fingerprints of the weights, by part."""
         return self.model.fingerprints
 
     def __call__(
@@ -207,7 +207,7 @@ class Pipeline:
     def condition(
         self, requests: Sequence[Request]
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
-        """What the loop conditions on, and the cut end of each prompt."""
+        """The conditions of the loop, and the cut end of each prompt."""
         conditions, cut = self.model.condition(requests)
         for request, end in zip(requests, cut, strict=True):
             if end:

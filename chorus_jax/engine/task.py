@@ -72,7 +72,7 @@ class Task:
         score: float,
         geometry: Geometry,
     ) -> Entry:
-        """What the request leaves.
+        """The entry that the request leaves in the cache.
 
         Args:
             prompt: as it is matched.

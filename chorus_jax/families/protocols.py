@@ -72,12 +72,12 @@ class VideoModel(Protocol):
     def condition(
         self, requests: Sequence[Request]
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
-        """What the steps of each transformer read, and the end of each prompt that is
-        beyond the text limit, mostly ""."""
+        """The conditions of each transformer's steps, and the end of each prompt that
+        is beyond the text limit, mostly ""."""
 
     def text_values(self, conditions: Mapping[str, Conditions]) -> Array:
-        """What the transformer reads of the first prompt, [l m c]: the values of its
-        text tokens in each layer of cross-attention."""
+        """The values of the first prompt's text tokens in each layer of cross-
+        attention, [l m c]."""
 
     def decode(self, latents: Latents) -> Iterator[Array]:
         """Frames of latents in [-1, 1], a group [b f h w 3] per latent frame."""
@@ -139,7 +139,7 @@ class Family(Protocol):
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a checkpoint folder is loaded.
+    """Options of loading a checkpoint folder.
 
     Attributes:
         transformer: the part that is run as the transformer.

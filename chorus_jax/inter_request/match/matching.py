@@ -1,4 +1,4 @@
-"""Which earlier request is near enough: embeddings first, then a second look at words.
+"""Finds a near earlier request: embeddings first, then a second look at words.
 
 Text-only top-1 matching by cosine hands over wrong videos: prompts that share a noun,
 or differ in the very word that matters, are near. So the best few are looked at again,
@@ -25,8 +25,8 @@ Shelf = tuple[str, str | None]
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is looked for: the recipe's digest, the namespace, the prompt's embedding of
-    norm 1, and the keys of its words with their meanings (see `EntryHeader`)."""
+    """A query for a source: the recipe's digest, the namespace, the prompt's embedding
+    of norm 1, and the keys of its words with their meanings (see `EntryHeader`)."""
 
     recipe: str
     namespace: str

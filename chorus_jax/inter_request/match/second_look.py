@@ -10,7 +10,7 @@ from chorus_jax.inter_request.match.meaning import WIDTH, gaps
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How much more often a video is wrong if what a word says is not the source's, the
+    """Predicts how much more often a video is wrong if the source lacks a word, the
     mean over ever more reuse.
 
         sensitivity = direction . meaning + offset, within 0 and 1
@@ -39,9 +39,9 @@ class Sensitivity:
     def __call__(
         self, meanings: Float16[np.ndarray, "u e"]
     ) -> Float32[np.ndarray, " u"]:
-        """That of each word."""
-        told = meanings.astype(np.float32) @ np.array(self.direction, np.float32)
-        return np.clip(told + np.float32(self.offset), 0, 1)
+        """The sensitivity of each word."""
+        projected = meanings.astype(np.float32) @ np.array(self.direction, np.float32)
+        return np.clip(projected + np.float32(self.offset), 0, 1)
 
 
 @dataclass(frozen=True)

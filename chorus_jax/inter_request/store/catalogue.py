@@ -1,4 +1,4 @@
-"""What a store has, and where: in memory, on disk, or both.
+"""The catalogue of a store: its entries in memory, on disk, or both.
 
 It knows no files and no budgets. Not for two threads at once.
 """
@@ -105,12 +105,12 @@ class Catalogue:
             self._gone(id)
 
     def in_memory(self) -> list[StoredItem]:
-        """What a policy of eviction chooses from in memory."""
+        """The items in memory, among which eviction chooses."""
         items = (item for item in self if item.entry is not None)
         return [StoredItem(item.id, item.memory, item.statistics) for item in items]
 
     def on_disk(self) -> list[StoredItem]:
-        """What a policy of eviction chooses from on disk."""
+        """The items on disk, among which eviction chooses."""
         items = (item for item in self if item.disk)
         return [StoredItem(item.id, item.disk, item.statistics) for item in items]
 

@@ -68,7 +68,8 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
 
 
 def read(text: bytes, id: str, secret: Secret) -> Described:
-    """What the JSON text describes. ValueError if it is not of this id and secret."""
+    """Parses the JSON text of a header. ValueError if it is not of this id and
+    secret."""
     try:
         return _read(json.loads(text), id, secret)
     except (KeyError, TypeError) as error:

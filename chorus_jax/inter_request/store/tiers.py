@@ -120,7 +120,8 @@ class StorageTiers:
                 self.put(head, None, size)
 
     def read(self, id: str, how: Callable[[str], T | None]) -> T | None:
-        """What `how` reads of a record; None, and it is forgotten, if there is none.
+        """The result of `how` on a record; None, and the record is forgotten, if there
+        is none.
 
         None also if it cannot be read, with a log line; it is not forgotten then.
         """

@@ -68,7 +68,7 @@ def prompts(
         [rng.permutation(len(pool)) for _ in range(-(-count // len(pool)))]
     )
     attributes = [_said(rng, pool[int(k)]) for k in order[:count]]
-    return tuple(ScenePrompt(paraphrase(each, rng), (each,)) for each in attributes)
+    return tuple(ScenePrompt(paraphrase(shown, rng), (shown,)) for shown in attributes)
 
 
 def _draw(rng: np.random.Generator, pool: Sequence[Attributes]) -> Attributes:
