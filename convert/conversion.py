@@ -43,12 +43,12 @@ class Prepared:
 
     @property
     def parameters(self) -> int:
-        """The number of parameters of the part."""
+        """How many numbers the part has."""
         return sum(x.size for x in names(self.module).values())
 
     @property
     def nbytes(self) -> int:
-        """The size of the parameters in bytes."""
+        """How many bytes they take."""
         return sum(x.size * x.dtype.itemsize for x in names(self.module).values())
 
 
@@ -75,10 +75,10 @@ def prepare_part(
     """
     kind = kind.read_from(component.config)
     read = kind.layouts[layout]
-    class_name = component.config.get("_class_name", read.name)
-    if class_name != read.name:
+    found = component.config.get("_class_name", read.name)
+    if found != read.name:
         raise ValueError(
-            f"{component.files[0]} describes a {class_name}; the {part} must be a "
+            f"{component.files[0]} describes a {found}; the {part} must be a "
             f"{read.name}"
         )
     try:
@@ -105,8 +105,7 @@ def work(source: Source, parts: Mapping[str, Prepared], passes: int) -> int:
 
 @dataclass(frozen=True)
 class Order:
-    """Options of a conversion: whether all is read again and compared, and a callback
-    that gets the number of bytes."""
+    """What to do besides writing: read all again and compare, tell of the bytes."""
 
     verify: bool = False
     progress: Progress = lambda _: None
@@ -144,14 +143,14 @@ def _digests(source: Source, progress: Progress) -> Iterator[Future[dict[str, st
     """The digests of all files, taken meanwhile; an error in the block ends them."""
     ended = threading.Event()
 
-    def advance(count: int) -> None:
+    def told(count: int) -> None:
         if ended.is_set():
             raise CancelledError
         progress(count)
 
     def digests() -> dict[str, str]:
         return {
-            str(file.relative_to(source.folder)): sha256(file, advance)
+            str(file.relative_to(source.folder)): sha256(file, told)
             for file in source.files()
         }
 
@@ -184,7 +183,7 @@ class _Stream:
         }
 
     def problems(self) -> list[str]:
-        """Problems in the values, a line per tensor."""
+        """What was found in the values, one line a tensor."""
         bad = [
             f"{name} holds {count} values that are NaN or infinite"
             for name, count in self._bad.items()

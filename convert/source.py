@@ -46,10 +46,10 @@ class Source:
 
     def files(self) -> list[Path]:
         """All files that are read, the tokenizer's too."""
-        paths = [file for part in self.components.values() for file in part.files]
-        paths += [path for path in self.tokenizer.rglob("*") if path.is_file()]
+        found = [file for part in self.components.values() for file in part.files]
+        found += [path for path in self.tokenizer.rglob("*") if path.is_file()]
         scheduler = self.folder / "scheduler" / "scheduler_config.json"
-        return sorted(paths + [scheduler] * scheduler.is_file())
+        return sorted(found + [scheduler] * scheduler.is_file())
 
 
 def open_source(folder: Path) -> Source:

@@ -142,12 +142,12 @@ def _tensor(file: Path, base: int, name: str, entry: Any) -> Tensor:
 
 def by_name(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
     """Tensors by name. ValueError if a name occurs in two files."""
-    by_name: dict[str, Tensor] = {}
+    found: dict[str, Tensor] = {}
     for tensor in tensors:
-        if tensor.name in by_name:
+        if tensor.name in found:
             raise ValueError(
-                f"{tensor.name} is both in {by_name[tensor.name].file} and in "
+                f"{tensor.name} is both in {found[tensor.name].file} and in "
                 f"{tensor.file}: remove the shard that is not of this model"
             )
-        by_name[tensor.name] = tensor
-    return by_name
+        found[tensor.name] = tensor
+    return found

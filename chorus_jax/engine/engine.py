@@ -202,7 +202,7 @@ class Engine:
         return prompt, conditions, cut
 
     def query(self, request: Request, namespace: str = "default") -> Query:
-        """The query by which `cache.matcher` looks for a source of a request."""
+        """What a source of a request is looked for with: `cache.matcher` takes it."""
         recipe = recipe_of(request, self.pipeline.model).digest
         with self.computing(Watch()):
             prompt, _, _ = self.prepared(request)

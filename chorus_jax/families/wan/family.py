@@ -86,8 +86,7 @@ class WanFamily:
 
 
 def attention_lines(config: WanConfig) -> Iterator[tuple[str, str]]:
-    """Lines on the chosen attention: over all tokens, of a region's tokens, over the
-    text."""
+    """What attends here: over all tokens, of a region's tokens, over the text."""
     here, kind = sharding.platform(), jnp.dtype(config.dtype)
     heads = (config.heads, config.head_width)
     rows = lambda *shape: jax.ShapeDtypeStruct((1, *shape, *heads), kind)

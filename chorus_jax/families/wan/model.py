@@ -113,8 +113,8 @@ class WanModel:
 
     @functools.cached_property
     def fingerprints(self) -> Mapping[str, str]:
-        """Fingerprints of the weights by part: those of the folder that they came from,
-        or digests of the arrays."""
+        """What tells these weights from others, by part: those of the folder that they
+        came from, or digests of the arrays."""
         if self._fingerprints is not None:
             return self._fingerprints
         text = self.prompts.encoder
@@ -138,7 +138,7 @@ class WanModel:
 
     @property
     def tokenizer_fingerprint(self) -> str:
-        """The fingerprint of the tokenizer's rules."""
+        """What tells the tokenizer's rules from others."""
         return self.prompts.tokenizer.fingerprint
 
     def geometry(self, request: Request) -> Geometry:
@@ -170,7 +170,7 @@ class WanModel:
     def condition(
         self, requests: Sequence[Request]
     ) -> tuple[Mapping[str, WanConditions], tuple[str, ...]]:
-        """The conditions of every step, and the cut end of each prompt."""
+        """What every step reads, and the cut end of each prompt."""
         first = requests[0]
         prompts = [request.prompt for request in requests]
         if first.guided:
@@ -194,7 +194,7 @@ class WanModel:
         return conditions, tuple(text.cut[: len(requests)])
 
     def images(self, requests: Sequence[Request]) -> Images:
-        """The conditions that come from the images of requests."""
+        """What all steps read of the images of requests."""
         channels = tokens = None
         if self.sizes.conditioned:
             channels = condition_channels(self.vae, requests)
