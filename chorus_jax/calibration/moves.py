@@ -26,7 +26,12 @@ Neighbours = Callable[[Policy], Iterator[Policy]]
 
 @dataclass(frozen=True)
 class Moves:
-    """The changes of policies that a search tries, for targets with these scores."""
+    """The changes of policies that a search tries.
+
+    Attributes:
+        steps: of the policies.
+        scores: of the targets.
+    """
 
     steps: int
     scores: tuple[float, ...]

@@ -43,10 +43,14 @@ STRICT = (0.0, 0.5, 1.0)  # shares of what may be lost
 
 @dataclass(frozen=True)
 class Column:
-    """A tier's cost and losses summed over the first so many targets, from none on.
+    """The cost and losses of a tier, summed over the first n targets, from none on.
 
-    A loss of a figure is `lost` over `of`: the number of targets that have it, or, of
-    detail, the full runs'.
+    Attributes:
+        tier: the tier.
+        cost: full steps' worth.
+        lost: the loss of each figure; its mean is `lost` over `of`.
+        of: the number of targets that have the figure; of relative losses the sum of
+            the full runs' figure.
     """
 
     tier: Tier
@@ -62,7 +66,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Way:
-    """Tiers, and what they compute over all targets."""
+    """One way to give tiers to scores.
+
+    Attributes:
+        cost: full steps' worth over all targets.
+        tiers: by rising threshold.
+    """
 
     cost: float
     tiers: tuple[Tier, ...] = ()

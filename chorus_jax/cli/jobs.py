@@ -7,7 +7,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PromptWithSeed:
-    """A prompt with its seed; None for one that is drawn."""
+    """One video of `chorus generate`.
+
+    Attributes:
+        prompt: what it shows.
+        seed: of its noise; None for one that is drawn.
+    """
 
     prompt: str
     seed: int | None

@@ -25,8 +25,19 @@ LOWEST = float(np.finfo(np.float32).min)
 class T5Config:
     """Sizes of a T5 encoder; `umt5_xxl` is Wan's.
 
-    Distances up to a quarter of `buckets` have a bias each, those from `max_distance`
-    on share one. Without `relative_bias_every_layer` (plain T5) the layers share one.
+    Attributes:
+        width: of the embeddings.
+        depth: the number of layers.
+        heads: of self-attention.
+        mlp_width: of the gated feed-forward network.
+        vocab: the number of token ids.
+        head_width: of a head.
+        buckets: of relative distances; up to a quarter of them distances have a bias
+            each.
+        max_distance: distances from here on share one bias.
+        relative_bias_every_layer: False (plain T5): all layers share the biases.
+        epsilon: of the norms.
+        dtype: of weights and computation.
     """
 
     width: int

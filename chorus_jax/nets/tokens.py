@@ -34,7 +34,15 @@ def from_patches(
 
 @dataclass(frozen=True)
 class Tiling:
-    """A grid of tokens cut into tiles. ValueError if they do not fit."""
+    """A grid of tokens cut into tiles.
+
+    Attributes:
+        grid: tokens along frames, height and width.
+        tile: tokens of a tile along these axes.
+
+    Raises:
+        ValueError: if tiles do not divide the grid.
+    """
 
     grid: Size
     tile: Size

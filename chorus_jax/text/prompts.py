@@ -38,11 +38,14 @@ class TextEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Tokens:
-    """Ids of prompts, padded on the right to the limit; `mask` is False on padding.
+    """Ids of prompts, padded on the right to the text limit.
 
-    `spans` tells where in its cleaned prompt each token is: characters from the first
-    number to before the second. Both are 0 for padding and special tokens. `cut` is for
-    each prompt its end that is beyond the limit, mostly "".
+    Attributes:
+        ids: one row per prompt.
+        mask: False on padding.
+        spans: per token its first character in the cleaned prompt, and the one after
+            its last; both 0 for padding and special tokens.
+        cut: the end of each prompt that is beyond the limit, mostly "".
     """
 
     ids: Int[np.ndarray, "b m"]
@@ -67,10 +70,13 @@ class Tokens:
 @no_type_check
 @dataclass(frozen=True)
 class Conditioning:
-    """Text embeddings that a video model reads, zero from `lengths` on.
+    """Text embeddings that a video model reads.
 
-    The model expects `limit` rows; those beyond the m given are zero too. m is `limit`
-    or more than every length. `cut` is as in `Tokens`.
+    Attributes:
+        embeddings: zero from `lengths` on; m is `limit`, or more than every length.
+        lengths: the tokens of each prompt.
+        limit: the rows that the model expects; those beyond m are zero too.
+        cut: as in `Tokens`.
     """
 
     embeddings: Float[Array, "b m c"]
@@ -147,9 +153,14 @@ class Tokenizer:
 
 @dataclass
 class PromptEncoder:
-    """Prompts to conditioning, one by one: a batch has no part in a prompt's embedding.
+    """Encodes prompts one by one: a batch has no part in a prompt's embedding.
 
-    The last `remembered` prompts are kept in host memory (up to 4 MB each for Wan).
+    Attributes:
+        encoder: the text encoder; None once its memory was given back.
+        tokenizer: the rules of its tokens.
+        remembered: the number of last prompts whose embeddings stay in host memory (up
+            to 4 MB each for Wan).
+        known: these embeddings, by digest.
     """
 
     encoder: TextEncoder | None

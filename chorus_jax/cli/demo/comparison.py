@@ -18,7 +18,13 @@ FRAMES = 6  # of each video in the picture
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A video with what it is and the median of its seconds."""
+    """A video of the comparison.
+
+    Attributes:
+        name: the way it was made.
+        result: the engine's.
+        seconds: the median over the timed rounds.
+    """
 
     name: str
     result: Result

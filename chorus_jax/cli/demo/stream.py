@@ -34,7 +34,12 @@ ASKED = (
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A request and what became of it."""
+    """A request with its result.
+
+    Attributes:
+        request: as it was made.
+        result: the engine's.
+    """
 
     request: Request
     result: Result

@@ -17,7 +17,7 @@ class Sensitivity:
 
     A model decides early what some words say (the ground, the size), and late what
     others do: those a run can still put right that begins from the source's latents.
-    So it is measured, for a model and its steps (benchmarks/calibrate_look.py), and
+    So it is measured, for a model and its steps (`benchmarks.calibrate.look`), and
     told by what words mean, so that it holds for words that were not measured.
     `direction` are `meaning.WIDTH` numbers. ValueError for other ones, or if any is not
     finite.

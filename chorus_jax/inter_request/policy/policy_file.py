@@ -15,7 +15,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Sampler:
-    """Settings of sampling: the name of the solver, its shift, and the guidance."""
+    """Settings of sampling that a policy was measured with.
+
+    Attributes:
+        solver: its name.
+        shift: of the schedule.
+        guidance_scale: up to 1 is none.
+    """
 
     solver: str
     shift: float
@@ -24,8 +30,13 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Measured:
-    """A policy and what it was measured on, as far as that is known: fingerprints of
-    weights by part, and the sampler."""
+    """A policy and what it was measured on, as far as that is known.
+
+    Attributes:
+        policy: the policy.
+        weights: fingerprints of the weights, by part.
+        sampler: the settings of sampling.
+    """
 
     policy: Policy
     weights: Mapping[str, str] = field(default_factory=dict)
