@@ -29,7 +29,7 @@ class Limited:
     verdict: Verdict
 
     def row(self) -> dict[str, Any]:
-        """Its figures."""
+        """Its row."""
         lost = {f"{name}_loss": loss.mean for name, loss in self.verdict.lost.items()}
         what = {"limit": self.limit, "targets": self.verdict.targets}
         computed = {

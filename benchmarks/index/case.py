@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class IndexCase:
-    """So many entries of a width; searches are timed over so many rounds."""
+    """A case: entries of a width, and rounds in which searches are timed."""
 
     width: int
     entries: int
@@ -32,7 +32,7 @@ class IndexCase:
 
     @property
     def peak_bytes(self) -> int:
-        """About the memory that it takes."""
+        """The memory that it takes, approximately."""
         return COPIES * self.entries * self.width * 4
 
 

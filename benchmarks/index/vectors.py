@@ -20,7 +20,7 @@ Vectors = Float32[np.ndarray, "n d"]
 
 
 def vectors(count: int, width: int, rng: np.random.Generator) -> Vectors:
-    """So many unit vectors, each of which but the first few is near to one before."""
+    """Unit vectors, each of which but the first few is near to an earlier one."""
     drawn = np.empty((count, width), np.float32)
     done = min(FIRST, count)
     drawn[:done] = _with_common(_apart(done, width, rng))
@@ -32,7 +32,7 @@ def vectors(count: int, width: int, rng: np.random.Generator) -> Vectors:
 
 
 def followers(earlier: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-    """So many unit vectors, each near to one of these, at a cosine of COSINES."""
+    """Unit vectors, each near to one of these, at a cosine of COSINES."""
     like = earlier[rng.integers(len(earlier), size=count)]
     own = (like - np.sqrt(COMMON) * _common(like.shape[1])) / np.sqrt(1 - COMMON)
     cosines = np.interp(rng.random(count), SHARES, COSINES).astype(np.float32)

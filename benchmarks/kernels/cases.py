@@ -167,12 +167,12 @@ def own(
 
 
 def kernel(*operands: Any) -> Array:
-    """By the kernel, whatever the door would choose."""
+    """The kernel's output, whatever the library would choose."""
     return over_tiles(*operands, implementation=dispatch.choose())
 
 
 def xla(query: Array, key: Array, value: Array, fresh: Any, bias: Any) -> Array:
-    """By XLA alone, a block of queries at a time."""
+    """The output of XLA alone, a block of queries at a time."""
     if fresh is not None:
         key = written(key, fresh.tiles, fresh.key)
         value = written(value, fresh.tiles, fresh.value)

@@ -116,7 +116,7 @@ def compared(
 
 
 class Repeated:
-    """Some calls of a function, each on operands that it has not seen."""
+    """Calls of a function, each on operands that it has not seen."""
 
     def __init__(self, function: Callable[..., Any], case: Case):
         self.function, self.make, self.round = function, maker(case), 0

@@ -86,7 +86,7 @@ def _stage1(base: Policy) -> Iterator[tuple[str, Tier]]:
 
 
 def _chorus(base: Policy) -> Iterator[tuple[str, Tier]]:
-    """With the gains of the base policy's highest tier."""
+    """Chorus points of the curve, with the gains of the base policy's highest tier."""
     like = base.tiers[-1]
     for *shares, active in CURVE_CHORUS:
         first, last = (scaled(share, base.steps) for share in shares)

@@ -132,7 +132,7 @@ def changed(target: ScenePrompt, source: ScenePrompt) -> tuple[str, ...]:
 def with_changes(
     attributes: Attributes, change: int, rng: np.random.Generator
 ) -> Attributes:
-    """Other values of so many attributes, those left unsaid excepted."""
+    """Attributes with so many values changed, but for those that are unsaid."""
     named = [name for name in VALUES if getattr(attributes, name) is not None]
     names = [named[int(i)] for i in rng.permutation(len(named))[:change]]
     others = {

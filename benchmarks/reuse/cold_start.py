@@ -1,4 +1,4 @@
-"""From an empty cache on: how many requests are hits, and what the mean one takes.
+"""Hits and times of a stream of requests from an empty cache on.
 
     python -m benchmarks.reuse.cold_start
     python -m benchmarks.reuse.cold_start --steps 4 --requests 400
@@ -53,7 +53,7 @@ class Traffic:
     exponent: float
 
     def prompts(self, count: int, seed: int) -> Iterator[ScenePrompt]:
-        """So many prompts, the same for the same seed."""
+        """Draws so many prompts; equal seeds give equal prompts."""
         rng = np.random.default_rng(seed)
         ranks = np.arange(1, len(self.meanings) + 1)
         shares = ranks**-self.exponent
@@ -63,7 +63,7 @@ class Traffic:
 
     @classmethod
     def of(cls, pool: Sequence[Attributes], count: int, exponent: float) -> "Traffic":
-        """So many meanings of the pool, in a random order of popularity."""
+        """Draws so many meanings of the pool, in a random order of popularity."""
         order = np.random.default_rng(1).permutation(len(pool))[:count]
         return cls([pool[i] for i in order], exponent)
 

@@ -45,8 +45,8 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def load_model(options: Namespace, config: str | None, steps: int | None) -> Loaded:
-    """The model of a config, without one that which the shipped weights have for the
-    steps; without steps it runs the config's. ValueError for what does not exist."""
+    """Loads the model of a config (by default the shipped one for these steps; without
+    steps the config's). ValueError for one that does not exist."""
     settings = load_config(config or BY_STEPS.get(steps or 0, OTHERWISE))
     if options.weights is None and settings.weights is None:
         raise ValueError(

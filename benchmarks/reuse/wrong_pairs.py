@@ -57,7 +57,7 @@ class Misleading:
         self.engine, self.request, self.draws = engine, request, draws
 
     def pairs(self, count: int, seed: int) -> Iterator[MisleadingPair]:
-        """So many pairs of each kind."""
+        """Draws so many pairs of each kind."""
         rng, pool = np.random.default_rng(seed), held_out_combinations()
         for number in range(count * len(KINDS)):
             attributes = pool[int(rng.integers(len(pool)))]

@@ -134,7 +134,7 @@ def ways(policy: Policy) -> dict[str, Policy]:
 
 
 def keeping(policies: Mapping[str, Policy], steps: int) -> Policy:
-    """Nothing reused, and the key steps left that any of these takes."""
+    """A policy that reuses nothing and keeps all key steps that these need."""
     keep = sorted({step for policy in policies.values() for step in policy.keep})
     return Policy(steps, (), tuple(keep))
 

@@ -106,7 +106,7 @@ class Moves:
         return policy
 
     def coordinates(self) -> dict[str, Neighbours]:
-        """By what is changed: the policies with it changed that can be.
+        """The coordinates of a search: by name, the policies with one thing changed.
 
         In the order in which they tell most for what must be run. Skipped steps save
         most, and what runs after them runs faster; thresholds run few targets anew;
@@ -142,8 +142,8 @@ class Moves:
         return neighbours
 
     def _below(self, policy: Policy) -> Iterator[Policy]:
-        """With one more tier, of the next targets below, that takes over as little as
-        can be; none if the lowest does that."""
+        """Adds a tier of the next targets below, that takes over as little as possible;
+        none if the lowest does that."""
         lowest, first = policy.tiers[0], self.key_steps[0]
         if lowest.region_until == first:
             return

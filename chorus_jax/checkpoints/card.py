@@ -108,7 +108,7 @@ class Card:
             raise ValueError(f"{path} is not a model card: {error!r}") from error
 
     def of_family(self, family: str) -> "Card":
-        """This card. ValueError if it is of another family of models."""
+        """Returns this card. ValueError if it is of another family of models."""
         if self.family != family:
             raise ValueError(
                 f"these weights are of the family {self.family!r}, not {family!r}: "

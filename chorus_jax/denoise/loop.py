@@ -164,7 +164,7 @@ def in_pieces(
     every: int | None = 1,
     ahead: int = AHEAD,
 ) -> Iterator[tuple[int, RunState]]:
-    """Runs to the last step.
+    """Runs a program to its last step, a few steps per call.
 
     The device always has a next call waiting, and a caller that stops iterating stops
     the run, so progress and stopping cost nothing.

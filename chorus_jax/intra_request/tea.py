@@ -97,7 +97,7 @@ class TeaCache:
         return cls(threshold, plain)
 
     def init(self, forward: Forward) -> TeaState:
-        """Nothing is known yet."""
+        """The state before the first step."""
         signal = jax.eval_shape(lambda: forward.signal(self.signal))
         tokens = jax.eval_shape(forward.stem)
         rows = signal.shape[0]

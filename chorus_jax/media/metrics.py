@@ -13,7 +13,7 @@ FRAMES: Final = 8  # at a time: the planes of a long video fill the memory
 
 
 def psnr(video: Video, reference: Video) -> float:
-    """In dB, of uint8 or of floats in [-1, 1]; infinite where both are equal."""
+    """PSNR in dB, of uint8 or of floats in [-1, 1]; infinite where both are equal."""
     ours, reference_planes = _planes(video, reference)
     error = np.mean((ours - reference_planes) ** 2, dtype=np.float64)
     return float("inf") if error == 0 else float(-10 * np.log10(error))

@@ -167,7 +167,7 @@ def amplified(
     gains: tuple[Array, Array] | None,
     residual: Array | None,
 ) -> Array:
-    """By the kernel; its gradient is the plain path's."""
+    """The kernel's output; the gradient is the plain path's."""
     of_keys, of_output = (None, None) if gains is None else gains
     single = lambda x: None if x is None else x.astype(jnp.float32)
     return amplified_cross_attention(

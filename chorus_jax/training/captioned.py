@@ -76,7 +76,7 @@ class CaptionedBatches:
     def captioned(
         self, rows: np.ndarray, captions: list[str], rng: np.random.Generator
     ) -> Captioned:
-        """These clips with these captions."""
+        """A batch of these clips with these captions."""
         tokens = self.tokenizer(captions)
         latents, shown = (
             np.asarray(array[rows], np.float32)

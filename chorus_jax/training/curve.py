@@ -40,7 +40,7 @@ class Log:
 def smooth(
     values: Float[np.ndarray, " n"], window: int = 25
 ) -> Float[np.ndarray, " n"]:
-    """Each value's mean with those before it, up to `window` of them."""
+    """The moving average of values, over up to `window` of them."""
     sums = np.cumsum(np.insert(values, 0, 0.0))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - window, 0)

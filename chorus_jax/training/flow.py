@@ -64,7 +64,7 @@ class Batches(Protocol):
     def captioned(
         self, rows: np.ndarray, captions: list[str], rng: np.random.Generator
     ) -> Captioned:
-        """These clips with these captions."""
+        """A batch of these clips with these captions."""
 
 
 @dataclass(frozen=True)

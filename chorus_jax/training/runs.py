@@ -51,7 +51,7 @@ class Runs(Made):
         saved.save(self.folder / "flow", state, 0)
 
     def executor(self) -> Executor:
-        """Threads, or processes where cores are many."""
+        """A pool of threads, or of processes where there are many cores."""
         if not self.workers:
             return ThreadPoolExecutor(1)
         # Spawned: a process that runs jax must not be forked.

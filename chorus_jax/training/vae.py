@@ -86,7 +86,7 @@ def divergence(posterior: Posterior) -> Float[Array, ""]:
 
 
 def blur(x: Float[Array, "b f h w 3"]) -> Float[Array, "b f y x 3"]:
-    """Each pixel's mean with its neighbours, in binomial weights over 5x5 pixels."""
+    """Blurs each pixel with its neighbours, in binomial weights over 5x5 pixels."""
     for axis in (2, 3):
         size = x.shape[axis]
         wide = jnp.pad(x, [(2, 2) if i == axis else (0, 0) for i in range(5)], "edge")

@@ -119,7 +119,7 @@ def _compare_colours(colour: np.ndarray) -> Distances:
 
 
 def _compare_sizes(radius: float, sizes: ObjectSizes) -> Distances:
-    """In logarithms: the same factor either way is equally far."""
+    """Distances of logarithms: the same factor either way is equally far."""
     radius = max(radius, 1e-6)
     return {
         size: abs(float(np.log(radius / sizes.radius(size)))) for size in VALUES["size"]

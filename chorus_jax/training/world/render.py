@@ -29,7 +29,7 @@ def render(
 def filmed(
     scene: Scene, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "f height width 3"]:
-    """A video of a scene, its texture drawn from the generator."""
+    """Renders a scene as a video; its texture is drawn from the generator."""
     return to_pixels(paint(scene, texture(rng, scene.world)))
 
 
