@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
     from chorus_jax.engine.loading import load
     from chorus_jax.inter_request.policy.policy import Policy
+    from chorus_jax.inter_request.policy.policy_file import read_policy
     from chorus_jax.media.video import write as write_video
     from chorus_jax.request import Request
 
     __version__: str
 
 __all__ = ["Cache", "Engine", "Pipeline", "Policy", "Request", "Reuse"]
-__all__ += ["__version__", "load", "write_video"]
+__all__ += ["__version__", "load", "read_policy", "write_video"]
 
 _PLACES = {
     "Cache": ("chorus_jax.engine", "Cache"),
@@ -33,6 +34,7 @@ _PLACES = {
     "Request": ("chorus_jax.request", "Request"),
     "Reuse": ("chorus_jax.engine", "Reuse"),
     "load": ("chorus_jax.engine.loading", "load"),
+    "read_policy": ("chorus_jax.inter_request.policy.policy_file", "read_policy"),
     "write_video": ("chorus_jax.media.video", "write"),
 }
 

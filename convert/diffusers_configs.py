@@ -10,7 +10,7 @@ from chorus_jax.nets.t5 import T5Config
 
 
 def transformer(config: WanConfig) -> dict[str, Any]:
-    """For diffusers' WanTransformer3DModel."""
+    """The config.json of diffusers' WanTransformer3DModel."""
     pictures = config.image_width is not None
     return {
         "_class_name": "WanTransformer3DModel",
@@ -33,7 +33,7 @@ def transformer(config: WanConfig) -> dict[str, Any]:
 
 
 def vae(config: WanVAEConfig) -> dict[str, Any]:
-    """For diffusers' AutoencoderKLWan."""
+    """The config.json of diffusers' AutoencoderKLWan."""
     return {
         "_class_name": "AutoencoderKLWan",
         "base_dim": config.width,
@@ -49,7 +49,7 @@ def vae(config: WanVAEConfig) -> dict[str, Any]:
 
 
 def residual_vae(config: WanResidualVAEConfig) -> dict[str, Any]:
-    """For diffusers' AutoencoderKLWan as Wan 2.2 TI2V-5B has it."""
+    """The config.json of diffusers' AutoencoderKLWan as Wan 2.2 TI2V-5B has it."""
     return {
         **vae(config),
         "is_residual": True,
@@ -63,7 +63,7 @@ def residual_vae(config: WanResidualVAEConfig) -> dict[str, Any]:
 
 
 def image_encoder(config: CLIPImageConfig) -> dict[str, Any]:
-    """For transformers' CLIPVisionModel."""
+    """The config.json of transformers' CLIPVisionModel."""
     return {
         "architectures": ["CLIPVisionModel"],
         "model_type": "clip_vision_model",
@@ -80,7 +80,7 @@ def image_encoder(config: CLIPImageConfig) -> dict[str, Any]:
 
 
 def text_encoder(config: T5Config) -> dict[str, Any]:
-    """For transformers' UMT5EncoderModel or T5EncoderModel."""
+    """The config.json of transformers' UMT5EncoderModel or T5EncoderModel."""
     kind = "UMT5" if config.relative_bias_every_layer else "T5"
     return {
         "architectures": [f"{kind}EncoderModel"],

@@ -199,7 +199,7 @@ def _blocks(
 ) -> Callable[[], Any]:
     """The values of one tensor in its own order, in one or several blocks."""
 
-    def whole() -> Any:
+    def full() -> Any:
         everything = tuple(slice(0, size) for size in array.shape)
         if layer is not None:
             everything = (slice(layer, layer + 1), *everything[1:])
@@ -213,4 +213,4 @@ def _blocks(
             yield value
             progress(value.nbytes)
 
-    return rows if rule.fix is SAME and layer is None else whole
+    return rows if rule.fix is SAME and layer is None else full

@@ -19,7 +19,7 @@ from convert.source import DIFFUSERS, ORIGINAL
 
 @dataclass(frozen=True)
 class Layout:
-    """How one layout of the source names a model's tensors and tells its sizes.
+    """The names of a model's tensors and sizes in one layout of the source.
 
     `config` takes the source's config.json ({} if it has none) and the dtype. `name` is
     the `_class_name` in it, where it has one.

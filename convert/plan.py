@@ -52,7 +52,8 @@ class Fill:
 
 @dataclass(frozen=True)
 class ConversionPlan:
-    """What a part's parameters are filled with, and what stands against it."""
+    """The source of each parameter of a part, and the problems that prevent
+    conversion."""
 
     part: str
     fills: Mapping[str, Fill]
@@ -67,12 +68,12 @@ def is_stacked(rule: Rule) -> bool:
 
 def sources(rule: Rule, target: str, shape: Sequence[int]) -> list[str] | None:
     """The names of the tensors that fill a parameter by a rule; None if none do."""
-    found = indices(rule.target, target)
-    if found is None:
+    index = indices(rule.target, target)
+    if index is None:
         return None
     if not is_stacked(rule):
-        return [rule.source.format(**found)]
-    return [rule.source.format(**found, layer=layer) for layer in range(shape[0])]
+        return [rule.source.format(**index)]
+    return [rule.source.format(**index, layer=layer) for layer in range(shape[0])]
 
 
 def source_shape(rule: Rule, shape: Sequence[int]) -> tuple[int, ...]:
@@ -115,8 +116,10 @@ def make_plan(
         absent = {name: target for name in names if name not in present}
         missing |= absent
         if not absent:
-            found = tuple(present[name] for name in names)
-            fill = Fill(target, tuple(leaf.shape), np.dtype(leaf.dtype), rule, found)
+            tensors_present = tuple(present[name] for name in names)
+            fill = Fill(
+                target, tuple(leaf.shape), np.dtype(leaf.dtype), rule, tensors_present
+            )
             fills[target] = fill
             problems += _unfit(fill)
     extra = [name for name in tensors if name not in used and name not in aliases]

@@ -25,9 +25,9 @@ def compare(
             different.append(f"{name} ({array.dtype}, needs {fill.dtype})")
             continue
         for box in boxes(fill.shape, fill.dtype):
-            theirs, ours = _bits(fill.read(box)), _bits(array.read(box))
-            count += int(np.count_nonzero(theirs != ours))
-            progress(theirs.nbytes)
+            source_bits, written_bits = _bits(fill.read(box)), _bits(array.read(box))
+            count += int(np.count_nonzero(source_bits != written_bits))
+            progress(source_bits.nbytes)
         if count:
             different.append(f"{name} ({array.dtype}, {count} values)")
     if different:

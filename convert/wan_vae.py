@@ -101,9 +101,9 @@ def config(source: dict, dtype: str) -> WanVAEConfig:
         "z_dim": len(source["latents_mean"]),
     }
     for key, expected in fixed.items():
-        found = source.get(key)
-        if found is not None and found != expected:
-            raise ValueError(f"the VAE has {key}={found!r}; supported is {expected!r}")
+        value = source.get(key)
+        if value is not None and value != expected:
+            raise ValueError(f"the VAE has {key}={value!r}; supported is {expected!r}")
     return WanVAEConfig(
         width=source["base_dim"],
         multipliers=tuple(source["dim_mult"]),
@@ -166,12 +166,12 @@ def _up(sizes: WanVAEConfig) -> Iterator[BlockNames]:
     number = count()
     for s, time in enumerate((*reversed(sizes.halve_time), None)):
         for name, layers in _stage(sizes.depth + 1, time).items():
-            theirs = name.replace("blocks", "resnets")
-            theirs = theirs.replace("resample", "upsamplers.0")
+            source_name = name.replace("blocks", "resnets")
+            source_name = source_name.replace("resample", "upsamplers.0")
             yield BlockNames(
                 layers,
                 f"decoder.stages.{s}.{name}",
-                f"decoder.up_blocks.{s}.{theirs}",
+                f"decoder.up_blocks.{s}.{source_name}",
                 f"decoder.upsamples.{next(number)}",
             )
 

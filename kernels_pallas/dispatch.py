@@ -1,4 +1,4 @@
-"""Which implementation of a kernel runs: the platform's own, or the one that is named.
+"""Chooses the implementation of a kernel: the platform's own, or the one that is named.
 
     reference        plain jnp: the definition
     tpu              Pallas, Mosaic TPU
@@ -32,12 +32,12 @@ def device() -> tuple[str, str]:
     of time on a CPU host takes the kernels of its own device.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    found = None if mesh.empty else mesh.abstract_device
-    if found is None:
+    mesh_device = None if mesh.empty else mesh.abstract_device
+    if mesh_device is None:
         first = jax.devices()[0]
         name, kind = first.platform, first.device_kind
     else:
-        name, kind = found.platform, found.device_kind
+        name, kind = mesh_device.platform, mesh_device.device_kind
     return ("gpu" if name in ("cuda", "rocm") else name), kind
 
 

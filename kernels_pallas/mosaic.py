@@ -1,4 +1,4 @@
-"""What the Mosaic TPU kernels share."""
+"""Helpers shared by the Mosaic TPU kernels."""
 
 import jax.numpy as jnp
 

@@ -1,4 +1,4 @@
-"""What the Triton kernels share: an online softmax (arXiv 2205.14135) over blocks.
+"""Online softmax (arXiv 2205.14135) over blocks, shared by the Triton kernels.
 
 Memory is read by rows of indices, so a tile is wherever its id says, and no gather is
 separate.
@@ -79,14 +79,14 @@ def attend(
     )
     sums, highest, total = jax.lax.fori_loop(0, steps, step, start)
     some = total > 0
-    whole = jnp.where(some, total, 1.0)
-    logarithm = (highest + jnp.log2(whole)) * math.log(2)
-    return sums / whole[:, None], jnp.where(some, logarithm, -jnp.inf)
+    divisor = jnp.where(some, total, 1.0)
+    logarithm = (highest + jnp.log2(divisor)) * math.log(2)
+    return sums / divisor[:, None], jnp.where(some, logarithm, -jnp.inf)
 
 
 def tile_rows(ids: Any, row: Any, place: Array, size: int) -> tuple[Array, Array]:
-    """Where rows `place` of a list of tiles are in the buffer, and whether they are:
-    neither behind the list nor at padding. Elsewhere the place is 0."""
+    """Buffer positions of rows `place` of a list of tiles, and whether they exist: rows
+    behind the list or at padding do not. Their position is 0."""
     inside = place < ids.shape[1] * size
     tile = plgpu.load(ids.at[row, place // size], mask=inside, other=-1)
     there = inside & (tile >= 0)
@@ -108,7 +108,7 @@ def write(ref: Any, row: Any, place: Array, head: Any, there: Array, x: Array) -
 
 
 def parameters(block: GpuBlock) -> plgpu.CompilerParams:
-    """What Triton is told of a block."""
+    """Triton's compiler parameters for a block."""
     return plgpu.CompilerParams(num_warps=block.warps, num_stages=block.stages)
 
 

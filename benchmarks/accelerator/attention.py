@@ -38,12 +38,12 @@ class Shape:
 
     @property
     def active(self) -> int:
-        """How many tiles are active."""
+        """The number of active tiles."""
         return max(1, round(self.share * self.tiling.count))
 
     @property
     def operations(self) -> int:
-        """Of both products."""
+        """Floating-point operations of both products."""
         keys = self.text or self.tiling.count * self.tiling.size
         queries = self.active * self.tiling.size
         return 4 * queries * keys * self.heads * self.head_width

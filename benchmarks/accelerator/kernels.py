@@ -52,13 +52,13 @@ def shapes(rehearse: bool) -> Iterator[tuple[str, Shape]]:
 
 
 def candidates(shape: Shape) -> dict[str, Callable[..., Any]]:
-    """What is timed, by name; every function is compiled."""
-    found = {"ours": ours(shape)}
+    """The compiled functions that are timed, by name."""
+    functions = {"ours": ours(shape)}
     if jax.default_backend() == "gpu":
-        found["cudnn"] = rival(shape, "cudnn")
+        functions["cudnn"] = rival(shape, "cudnn")
     if shape.share < 1 or shape.text:
-        found["xla"] = rival(shape, "xla")
-    return {name: jax.jit(function) for name, function in found.items()}
+        functions["xla"] = rival(shape, "xla")
+    return {name: jax.jit(function) for name, function in functions.items()}
 
 
 def measured(name: str, shape: Shape) -> dict[str, Any]:
@@ -102,14 +102,14 @@ def main() -> None:
     top.add_argument("--out", type=Path, required=True)
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
-    left, path = TimeLeft.of_part(180.0), options.out / "kernels.jsonl"
+    time_left, path = TimeLeft.of_part(180.0), options.out / "kernels.jsonl"
     about = {
         "device": jax.devices()[0].device_kind,
         "jax": jax.__version__,
         "peak": peak(64 if options.rehearse else 8192),
     }
     for name, shape in shapes(options.rehearse):
-        if left.now() < (0 if options.rehearse else LEAST):
+        if time_left.now() < (0 if options.rehearse else LEAST):
             print(f"no time left for {name}")
             break
         try:

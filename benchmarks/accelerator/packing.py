@@ -23,17 +23,17 @@ def pack(sources: Mapping[str, Path], target: Path, piece: int = PIECE) -> list[
     Returns:
       The pieces in order.
     """
-    whole = target.with_name(f"{target.name}.partial")
-    with tarfile.open(whole, "w") as tar:
+    partial = target.with_name(f"{target.name}.partial")
+    with tarfile.open(partial, "w") as tar:
         for name, source in sources.items():
             if source.exists():
                 tar.add(source, arcname=name)
     for old in target.parent.glob(f"{target.name}.[0-9]*"):
         old.unlink()
     pieces: list[Path] = []
-    with whole.open("rb") as file:
+    with partial.open("rb") as file:
         while data := file.read(piece):
             pieces.append(target.with_name(f"{target.name}.{len(pieces)}"))
             pieces[-1].write_bytes(data)
-    whole.unlink()
+    partial.unlink()
     return pieces

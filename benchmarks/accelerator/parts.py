@@ -30,14 +30,14 @@ PYTEST: Final = (
 class TimedPart:
     """A process: its arguments to Python, its seconds, what it adds to the environment.
 
-    With `rest`, it may take what the parts before it left over, too.
+    With `takes_rest`, it may take what the parts before it left over, too.
     """
 
     name: str
     arguments: tuple[str, ...]
     seconds: float
     environment: Mapping[str, str] = field(default_factory=dict)
-    rest: bool = False
+    takes_rest: bool = False
 
 
 def parts(
@@ -76,7 +76,7 @@ def parts(
             commands[name],
             limits[name],
             there if name.endswith("tests") else {},
-            rest=name == "train",
+            takes_rest=name == "train",
         )
         for name in NAMES
         if name in names

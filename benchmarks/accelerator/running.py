@@ -22,7 +22,7 @@ def run_all(parts: Sequence[TimedPart], folder: Path) -> bool:
     """Runs the parts; whether all of them ended well."""
     spare, well = 0.0, True
     for part in parts:
-        seconds = part.seconds + (spare if part.rest else 0.0)
+        seconds = part.seconds + (spare if part.takes_rest else 0.0)
         print(f"{part.name}: up to {seconds:.0f} s", flush=True)
         began = time.monotonic()
         code = run(part, seconds, folder)

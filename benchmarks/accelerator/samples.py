@@ -23,15 +23,15 @@ SHEET = 6  # prompts in the picture
 
 def quality(runs: Runs, scale: DeviceScale, folder: Path) -> Iterator[dict[str, Any]]:
     """A row of every transformer in the folder `model`, and a picture of samples."""
-    asked = prompts(held_out_combinations(), scale.prompts, seed=0)
+    scene_prompts = prompts(held_out_combinations(), scale.prompts, seed=0)
     device, shown = jax.devices()[0].device_kind, []
     for name, request in requests(runs, scale).items():
         pipeline = Pipeline.load(runs.folder / "model", transformer=name)
         dtype = pipeline.model.numerics.split()[0]
         model = Model(pipeline, request, {}, dtype, runs.recipe.world.sizes)
-        row = sampling_row(name, model, asked, scale.batch)
+        row = sampling_row(name, model, scene_prompts, scale.batch)
         yield {**row, "device": device}
-        first = asked[: min(SHEET, scale.batch)]
+        first = scene_prompts[: min(SHEET, scale.batch)]
         frames = [x for batch in sampled(model, first, SHEET) for x in batch.frames]
         shown.append((name, frames))
         captions = [prompt.caption for prompt in first]

@@ -1,4 +1,4 @@
-"""How long a part of `benchmarks.accelerator` may still take."""
+"""The remaining time of a part of `benchmarks.accelerator`."""
 
 import os
 import time
@@ -16,7 +16,8 @@ class TimeLeft:
 
     @classmethod
     def of_part(cls, default: float) -> "TimeLeft":
-        """That of the part that this process is; `default` if it was started alone."""
+        """The time left to the part that this process is; `default` if it was started
+        alone."""
         return cls(float(os.environ.get(SECONDS, default)))
 
     def now(self) -> float:

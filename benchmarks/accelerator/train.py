@@ -43,7 +43,7 @@ class Session:
     scale: DeviceScale
     folder: Path
     work: Path
-    left: TimeLeft
+    time_left: TimeLeft
 
     @property
     def runs(self) -> DeviceRuns:
@@ -66,15 +66,18 @@ class Session:
             runs.vae()
         bank, _ = runs.filled
         jax.block_until_ready(bank)
-        print(f"{len(bank.asked)} clips; {self.left.now():.0f} s left", flush=True)
-        runs.flow(Deadline(max(LEAST, FLOW * self.left.now())))
+        print(
+            f"{len(bank.attributes)} clips; {self.time_left.now():.0f} s left",
+            flush=True,
+        )
+        runs.flow(Deadline(max(LEAST, FLOW * self.time_left.now())))
         self.assemble()
 
     def distill(self) -> None:
         """The transformer of few steps, beside the other in the folder."""
         runs = self.runs
         runs.teach()
-        runs.distill(Deadline(max(LEAST, DISTILL * self.left.now())))
+        runs.distill(Deadline(max(LEAST, DISTILL * self.time_left.now())))
         self.assemble()
 
     def assemble(self) -> None:
@@ -91,9 +94,9 @@ class Session:
             print(row, flush=True)
 
 
-def attempted(stage: Callable[[], Any], left: TimeLeft) -> bool:
+def attempted(stage: Callable[[], Any], time_left: TimeLeft) -> bool:
     """Runs a stage; whether it ended well. What went wrong is printed."""
-    print(f"{stage.__name__}: {left.now():.0f} s left", flush=True)
+    print(f"{stage.__name__}: {time_left.now():.0f} s left", flush=True)
     try:
         stage()
     except Exception:
@@ -112,11 +115,11 @@ def main() -> int:
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
     scale = rehearsed() if options.rehearse else real()
-    left = TimeLeft(15.0) if options.rehearse else TimeLeft.of_part(360.0)
+    time_left = TimeLeft(15.0) if options.rehearse else TimeLeft.of_part(360.0)
     work = options.work or Path(tempfile.mkdtemp(prefix="chorus"))
-    session = Session(scale, options.out, work, left)
+    session = Session(scale, options.out, work, time_left)
     stages = (session.train, session.distill, session.judge)
-    return 0 if all([attempted(stage, left) for stage in stages]) else 1
+    return 0 if all([attempted(stage, time_left) for stage in stages]) else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,9 @@ one place on its grid, what saves most and what tells most for little first: ski
 steps, thresholds, one more tier, what finds the region, halo, context, dilation, gains,
 when a region gives way, active share, boundaries (see `moves`). A change that
 computes less is taken if hits lose no more than a point of the accuracy of what the
-model does well, three of what differs from the source, and two per cent of detail;
+model does well, three of what differs from the source, and two per cent of detail
+(of attributes that the model does well: a point of another takes a thousand hits to
+see);
 of policies that compute the same, another is taken only if it is better by more than
 chance (see `verdict`). What was run once is not run again, and what is
 hopeless after a part of the targets is given up. What was tried, what it lost and why
@@ -37,13 +39,14 @@ from typing import Any
 
 from benchmarks.calibrate import limit as calibrate_limit
 from benchmarks.calibrate import look as calibrate_look
-from benchmarks.calibrate import start as calibrate_start
 from benchmarks.calibrate import tried as calibrate_tried
-from benchmarks.calibrate.policy import Calibration, kept
-from benchmarks.calibrate.search import Search
-from benchmarks.calibrate.verdict import ALLOWED
+from benchmarks.calibrate.policy import SceneCalibration
 from benchmarks.lib import rows
+from benchmarks.reuse.losses import ALLOWED
 from benchmarks.reuse.models import Loaded, add_options, load_model
+from chorus_jax.calibration import start as calibrate_start
+from chorus_jax.calibration.search import Search
+from chorus_jax.calibration.tiers import with_needed_steps
 from chorus_jax.engine import sampler_of
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy import policy_file
@@ -75,7 +78,7 @@ def calibrate(options: argparse.Namespace) -> None:
     elif options.policy is None:
         begin, measured = looking(loaded, begin, options.pairs)
         rows.update("calibrate", [{**row, **what} for row in measured], KEY)
-    calibration = Calibration.of(loaded, begin, options)
+    calibration = SceneCalibration.of(loaded, begin, options)
     starts = [calibration.moves.keeping(begin)]
     if options.policy is None:
         begin = limiting(calibration, begin, what | loaded.facts)
@@ -83,13 +86,14 @@ def calibrate(options: argparse.Namespace) -> None:
     # First, so that what reuse costs is on record even if no policy holds.
     first = {"full": Policy(steps, (), ()), "start": starts[-1]}
     record(calibration, first, what | loaded.facts)
-    search = calibration.searched(starts[-1], 60 * options.minutes)
+    search = calibration.search(60 * options.minutes)
+    search.run(starts[-1])
     record_tried(search, what | loaded.facts)
-    policy = calibration.chosen(starts, search)
+    policy = calibration.chosen(starts, search.accepted)
     path = options.out or calibrated_file(name, steps)
     path.parent.mkdir(exist_ok=True)
     prints, sampler = loaded.pipeline.fingerprints, sampler_of(loaded.request)
-    policy_file.write(path, Measured(kept(policy), prints, sampler))
+    policy_file.write(path, Measured(with_needed_steps(policy), prints, sampler))
     record(calibration, {"chosen": policy}, what | loaded.facts)
     print(path)
 
@@ -111,7 +115,7 @@ def looking(
 
 
 def limiting(
-    calibration: Calibration, policy: Policy, what: Mapping[str, Any]
+    calibration: SceneCalibration, policy: Policy, what: Mapping[str, Any]
 ) -> Policy:
     """The policy with the limit of its regions that was measured, and rows of that."""
     tried = calibrate_limit.limits(calibration.runs, calibration.moves, policy)
@@ -122,10 +126,14 @@ def limiting(
 
 
 def record(
-    calibration: Calibration, policies: Mapping[str, Policy], what: Mapping[str, Any]
+    calibration: SceneCalibration,
+    policies: Mapping[str, Policy],
+    what: Mapping[str, Any],
 ) -> None:
     """Writes the rows of these policies, each with what it is."""
-    described = {name: asdict(kept(policy)) for name, policy in policies.items()}
+    described = {
+        name: asdict(with_needed_steps(policy)) for name, policy in policies.items()
+    }
     measured = calibration.rows(policies)
     rows.update(
         "calibrate",
@@ -140,8 +148,8 @@ def record_tried(search: Search, what: Mapping[str, Any]) -> None:
     measured = [{**row, **what} for row in calibrate_tried.rows_of(search)]
     rows.update("calibrate_tried", measured, calibrate_tried.KEY)
     print(calibrate_tried.table(measured))
-    if said := calibrate_tried.unfinished(search):
-        print(said)
+    if sentence := calibrate_tried.unfinished(search):
+        print(sentence)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -170,7 +178,10 @@ def main() -> None:
     """Chooses, writes the policy and the rows, prints the table."""
     options = parser().parse_args()
     rows.commit()  # rows name it: better to fail here than after an hour
-    calibrate(options)
+    try:
+        calibrate(options)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     here = rows.device()
     measured = [row for row in rows.load("calibrate") if row["device"] == here]
     measured = [row for row in measured if row["split"] not in ("look", "limit")]

@@ -1,4 +1,4 @@
-"""How far videos may differ beyond a region before all tokens must be run.
+"""The greatest difference beyond a region at which only the region is run.
 
 A limit cannot be searched for like the rest: while it is too high, low scores lose too
 much, so thresholds rise until few videos differ at all; from there a lower limit only
@@ -12,23 +12,24 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from benchmarks.calibrate.moves import LIMITS, Moves
-from benchmarks.calibrate.runs import PolicyRuns
-from benchmarks.calibrate.start import plans
-from benchmarks.calibrate.verdict import Verdict, verdict
-from benchmarks.reuse.arms import with_tiers
+from benchmarks.calibrate.runs import SceneRuns
+from benchmarks.reuse.losses import LIMITS as LOSS_LIMITS
+from chorus_jax.calibration.moves import LIMITS, Moves
+from chorus_jax.calibration.start import plans
+from chorus_jax.calibration.tiers import with_tiers
+from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 
 @dataclass(frozen=True)
 class Limited:
-    """What a plan loses with a limit, beside all tokens run."""
+    """The loss of a plan with a limit, compared with all tokens run."""
 
     limit: float
     verdict: Verdict
 
     def row(self) -> dict[str, Any]:
-        """Its figures."""
+        """Its row."""
         lost = {f"{name}_loss": loss.mean for name, loss in self.verdict.lost.items()}
         what = {"limit": self.limit, "targets": self.verdict.targets}
         computed = {
@@ -38,7 +39,7 @@ class Limited:
         return {"row": "limit", **what, **computed, **lost}
 
 
-def limits(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Limited]:
+def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
     """From the highest limit on down to the first that is allowed, or to the lowest;
     none if no step of so few is regional, or nothing differs from its source."""
     tier = regional(policy.steps)
@@ -48,12 +49,12 @@ def limits(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Limited]:
     differing = [x for x in runs.targets if x.changed and x.tier(alone)]
     if not differing:
         return []
-    whole = runs.records(with_tiers(alone, active=1.0), differing)
-    full, tried = {record.number: record for record in whole}, list[Limited]()
+    all_tokens = runs.records(with_tiers(alone, active=1.0), differing)
+    full, tried = {record.number: record for record in all_tokens}, list[Limited]()
     for limit in sorted(LIMITS, reverse=True):
         regions = replace(alone.regions, limit=limit)
         ours = runs.records(replace(alone, regions=regions), differing)
-        tried.append(Limited(limit, verdict(ours, full)))
+        tried.append(Limited(limit, verdict(ours, full, LOSS_LIMITS)))
         if tried[-1].verdict.excess == 0:
             break
     return tried

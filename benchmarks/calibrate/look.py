@@ -1,4 +1,4 @@
-"""Which words matter to reuse: measured on pairs that differ in one attribute.
+"""Measures which words matter to reuse, on pairs that differ in one attribute.
 
 Every target is made from its source's noise in full, and with ever more of its source
 (`LADDER`). If the attribute is right in full and wrong then, it is lost to reuse; if it
@@ -18,9 +18,9 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from benchmarks.lib.judged import judge
-from benchmarks.reuse.arms import needed, tier_at
 from benchmarks.reuse.cases import changed, training
 from benchmarks.reuse.models import Loaded
+from chorus_jax.calibration.tiers import needed, tier_at
 from chorus_jax.engine import Cache, Denoised, Engine, Event, Reuse
 from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.second_look import SecondLook, Sensitivity
@@ -67,7 +67,7 @@ def ladder(steps: int) -> dict[str, Policy]:
 
 
 def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
-    """Of so many pairs."""
+    """Runs so many pairs of prompts, and yields the loss of each."""
     cases = replace(training(), changes=(1,)).cases(count, count, SEED)
     cache = Cache.in_memory(MEMORY)
     engines = [
@@ -144,8 +144,8 @@ def fitted(pairs: Sequence[Lost]) -> Sensitivity:
 
 
 def rates(pairs: Sequence[Lost]) -> dict[str, float]:
-    """How often each attribute is right in full; at least as if once, since nothing can
-    be said of what never is."""
+    """The share of full runs that have each attribute right; counted once at least,
+    since nothing can be said of what never is."""
     names = dict.fromkeys(pair.attribute for pair in pairs)
     right = {k: [x.right for x in pairs if x.attribute == k] for k in names}
     return {k: max(sum(flags), 1) / len(flags) for k, flags in right.items()}
@@ -160,7 +160,7 @@ def rows_of(
     regional = [rung for rung in rungs if "-" in rung]
     for name in dict.fromkeys(pair.attribute for pair in pairs):
         of = [pair for pair in pairs if pair.attribute == name]
-        said = [float(sensitivity(x.meanings.astype(np.float16)).max()) for x in of]
+        values = [float(sensitivity(x.meanings.astype(np.float16)).max()) for x in of]
         yield {
             "row": name,
             "pairs": len(of),
@@ -169,7 +169,7 @@ def rows_of(
             "lost_at": dict(
                 zip(rungs, np.mean([x.lost for x in of], axis=0).tolist(), strict=True)
             ),
-            "sensitivity": float(np.mean(said)),
+            "sensitivity": float(np.mean(values)),
             "beyond": {
                 rung: sorted(pair.beyond[i] for pair in of if pair.beyond)
                 for i, rung in enumerate(regional)

@@ -1,38 +1,60 @@
-"""Runs of policies on the targets of a bench, none of them twice."""
+"""Runs of policies on targets of the shapes world, judged by its oracle."""
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.calibrate.verdict import Verdict, verdict
 from benchmarks.lib.judged import means
 from benchmarks.reuse.bench import Bench, Target
+from benchmarks.reuse.losses import LIMITS
 from benchmarks.reuse.running import ArmRun, Reusing
-from benchmarks.reuse.scores import TargetRecord, of_reliable, scored
+from benchmarks.reuse.scores import of_reliable, scored
+from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.calibration.runs import PolicyRuns
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.training.world.attributes import VALUES
 
-LOOKS = 4  # times that a hopeless policy can be given up before its end
-HOPELESS = 2.0  # standard errors
 WELL = 0.8  # of the full runs have an attribute right
 
 
-@dataclass
-class PolicyRuns:
-    """Records of some targets; the first use makes their full runs."""
+class SceneRuns(PolicyRuns[Target]):
+    """Records of policies on targets of the shapes world.
 
-    bench: Bench
-    targets: Sequence[Target]
-    videos: dict[int, ArmRun] = field(default_factory=dict)
-    full: dict[int, TargetRecord] = field(default_factory=dict)
-    known: dict[Hashable, TargetRecord] = field(default_factory=dict)
-    reliable: tuple[str, ...] = ()
+    Attributes:
+        bench: the pipeline and the filled cache.
+        videos: the full runs, by the target's number.
+        reliable: the attributes that the model does well, by which runs are judged.
+    """
+
+    def __init__(self, bench: Bench, targets: Sequence[Target]):
+        super().__init__(targets, LIMITS)
+        self.bench = bench
+        self.videos: dict[int, ArmRun] = {}
+        self.reliable: tuple[str, ...] = ()
+
+    def arm(self, policy: Policy) -> Reusing:
+        """The engine with a policy."""
+        return Reusing(self.bench, policy)
+
+    def made(self, arm: Any, target: Target) -> TargetRecord:
+        """Runs a target that hits; the oracle judges its video."""
+        run = arm(target)
+        scores = scored(target, run, self.videos[target.number])
+        scores = of_reliable(scores, self.reliable)
+        return TargetRecord(target.number, run.ledger, scores)
 
     def fill(self, steps: int) -> None:
-        """Makes the full runs over so many steps: they tell what the model does well.
-        SystemExit if that is nothing."""
-        arm, scores = Reusing(self.bench, Policy(steps, (), ())), []
+        """Makes the full runs, which show what the model does well.
+
+        Args:
+            steps: of each run.
+
+        Raises:
+            SystemExit: if the model does nothing well.
+        """
+        arm, scores = self.arm(Policy(steps, (), ())), []
         for target in tqdm(self.targets, desc="full runs", unit="video"):
             run = self.videos[target.number] = arm(target)
             scores.append(scored(target, run, run))
@@ -57,54 +79,3 @@ class PolicyRuns:
         for number, record in self.full.items():
             scores = of_reliable(record.scores, names)
             self.full[number] = replace(record, scores=scores)
-
-    def cost(self, policy: Policy) -> float:
-        """The mean full steps' worth over all targets, without a run: the least, since
-        regions may give way."""
-        arm = Reusing(self.bench, policy)
-        return sum(map(arm.equivalents, self.targets)) / len(self.targets)
-
-    def measure(self, policy: Policy, may_give_up: bool = False) -> Verdict:
-        """The verdict over all targets, or over those at which it was given up."""
-        part = -(-len(self.targets) // LOOKS) if may_give_up else len(self.targets)
-        records: list[TargetRecord] = []
-        result = Verdict(float(policy.steps))
-        for first in range(0, len(self.targets), part):
-            records += self.records(policy, self.targets[first : first + part])
-            result = verdict(records, self.full)
-            if result.excess_within(HOPELESS) > 0:
-                return replace(result, given_up=len(records) < len(self.targets))
-        return result
-
-    def records(self, policy: Policy, targets: Sequence[Target]) -> list[TargetRecord]:
-        """A policy's records of these targets."""
-        arm = Reusing(self.bench, policy)
-        bar = tqdm(targets, desc="targets", unit="video", leave=False)
-        return [self.record(arm, target) for target in bar]
-
-    def record(self, arm: Reusing, target: Target) -> TargetRecord:
-        """That of one target; a miss is its full run."""
-        tier = target.tier(arm.policy)
-        if tier is None:
-            return self.full[target.number]
-        key = (target.number, *way(arm, target))
-        if key not in self.known:
-            run = arm(target)
-            scores = scored(target, run, self.videos[target.number])
-            scores = of_reliable(scores, self.reliable)
-            self.known[key] = TargetRecord(target.number, run.ledger, scores)
-        return self.known[key]
-
-
-def way(arm: Reusing, target: Target) -> tuple[Hashable, ...]:
-    """What decides a hit's video besides its target: plan and gains, which do something
-    in stage 2 only."""
-    tier, plan = target.tier(arm.policy), arm.plan(target)
-    if tier is None or plan is None or target.score is None:
-        return ()
-    plan = replace(plan, keep=())
-    gains = (tier.key_gain, tier.output_gain)
-    if tier.region_until == tier.reuse_until or gains == (1, 1):
-        return plan, (1, 1)
-    # They fall over stage 2, whose end is no part of a plan without a region.
-    return plan, gains, target.score, tier.region_until

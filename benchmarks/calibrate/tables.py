@@ -40,8 +40,8 @@ def lost(*steps: int) -> Draw:
 
 
 def beyond(rows: Rows) -> str:
-    """Of each region: what is lost of an attribute, and how far the videos differ
-    beyond it (the least, the median, the most)."""
+    """For each region: the loss of an attribute, and the difference of the videos
+    beyond the region (least, median, most)."""
     check_one_model(rows)
     lines = []
     for row in rows:

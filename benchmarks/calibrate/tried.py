@@ -1,13 +1,13 @@
-"""What a search tried, and why it was taken or not: its rows, and a table of them."""
+"""Rows and a table of a search's trials, and why they were taken or not."""
 
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from benchmarks.calibrate.search import MORE, NOTHING, Search, Trial
 from benchmarks.lib import rows as measured
 from benchmarks.lib.tables import Row, Rows, check_one_model
-from benchmarks.reuse.arms import skip_list
+from chorus_jax.calibration.search import MORE, NOTHING, Search, Trial
+from chorus_jax.calibration.tiers import skip_list
 from chorus_jax.inter_request.policy.policy import Policy, Regions
 
 NO_TIME = "no time"  # the minutes ended in the first round, before all of these
@@ -46,7 +46,7 @@ def _rows(search: Search) -> Iterator[Row]:
 
 
 def figures(trial: Trial) -> Row:
-    """What was changed from what into what, what both compute, and what is lost."""
+    """The changed values of a trial, the cost of both policies, and the losses."""
     verdict, best = trial.verdict, trial.best
     return {
         "from": value(trial.before, trial.coordinate),
@@ -75,12 +75,12 @@ def value(policy: Policy, coordinate: str) -> Any:
 
 
 def unfinished(search: Search) -> str:
-    """What to say of a search that had no time for one whole round; else nothing."""
+    """A sentence on a search that had no time for one whole round; otherwise empty."""
     if not search.untried:
         return ""
-    first, *rest = search.untried
+    first, *others = search.untried
     missing = f"not all of {first}" + (
-        f", nothing of {', '.join(rest)}" if rest else ""
+        f", nothing of {', '.join(others)}" if others else ""
     )
     return (
         f"the minutes ended before one whole round: {missing} was tried; give more "

@@ -1,4 +1,4 @@
-"""What one add takes: alone, and while a searcher is built in a thread."""
+"""The time of one add: alone, and while a searcher is built in a thread."""
 
 import math
 import statistics

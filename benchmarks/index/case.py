@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class IndexCase:
-    """So many entries of a width; searches are timed over so many rounds."""
+    """A case: entries of a width, and rounds in which searches are timed."""
 
     width: int
     entries: int
@@ -32,7 +32,7 @@ class IndexCase:
 
     @property
     def peak_bytes(self) -> int:
-        """About the memory that it takes."""
+        """The memory that it takes, approximately."""
         return COPIES * self.entries * self.width * 4
 
 
@@ -45,11 +45,11 @@ class IndexPair:
         self.scann = ScannIndex(case.width, Rebuilds(case.entries, NEVER))
 
     def built(self, drawn: Vectors) -> tuple[Row, Row]:
-        """What each takes from empty to searching."""
+        """Rows of the time that each index takes from empty to searching."""
         return _built(self.exact, drawn), _built(self.scann, drawn)
 
     def searched(self, queries: Vectors) -> tuple[Row, Row]:
-        """How long each searches, and what it finds."""
+        """Rows of each index's search time and recall."""
         indexes: dict[str, Index] = {"exact": self.exact, "scann": self.scann}
         label = f"{self.case.entries} of width {self.case.width}"
         times = search_times(indexes, queries, self.case.rounds, label)
@@ -61,7 +61,7 @@ class IndexPair:
         return exact | PERFECT, scann | recall(self.exact, self.scann, queries)
 
     def added(self, extra: Vectors) -> tuple[Row, Row]:
-        """What one add takes."""
+        """Rows of the time of one add."""
         exact, scann = (
             {"add_seconds": statistics.median(adds(index, extra))}
             for index in (self.exact, self.scann)

@@ -1,4 +1,4 @@
-"""What finding and loading a source takes at the size of Wan 1.3B.
+"""The time of finding and loading a source at the size of Wan 1.3B.
 
     python -m benchmarks.index.look_up
 

@@ -1,4 +1,4 @@
-"""How long two indexes search, in turns, and what the second finds of the first's."""
+"""Search times of two indexes in turns, and the recall of the second."""
 
 from collections.abc import Callable, Mapping
 from itertools import cycle
@@ -59,8 +59,8 @@ def _shared(pairs: list[tuple[list[Neighbor], list[Neighbor]]], count: int) -> f
 
 
 def _kept(pairs: list[tuple[list[Neighbor], list[Neighbor]]]) -> dict[str, float]:
-    near = [got for true, got in pairs if true[0].similarity >= NEAR]
-    if not near:
+    close = [got for true, got in pairs if true[0].similarity >= NEAR]
+    if not close:
         return {}
-    kept = sum(got[:1] != [] and got[0].similarity >= NEAR for got in near)
-    return {"hits_kept": kept / len(near)}
+    recalled = sum(got[:1] != [] and got[0].similarity >= NEAR for got in close)
+    return {"hits_kept": recalled / len(close)}

@@ -61,7 +61,7 @@ def by_case(**shown: tuple[str, str]) -> Draw:
 
 
 def searches(rows: Rows) -> str:
-    """How long a search takes, what it finds, and where ScaNN begins to be faster."""
+    """Search time and recall, and the size from which ScaNN is faster."""
     draw = by_case(
         seconds_exact=("exact", "seconds"),
         ratio_scann=("scann", "ratio"),
@@ -89,14 +89,14 @@ def switch(ratios: Sequence[tuple[int, float]]) -> float | None:
 
 
 def switches(rows: Rows) -> str:
-    """From which size on ScaNN is faster at each width, in words."""
+    """The sizes from which ScaNN is faster, in words."""
     return " ".join(
         sentence(rows, width) for width in sorted({x["width"] for x in rows})
     )
 
 
 def sentence(rows: Rows, width: int) -> str:
-    """From which size on ScaNN is faster at a width, in words."""
+    """The size from which ScaNN is faster at a width, in words."""
     points = {
         row["entries"]: row["ratio"]
         for row in rows

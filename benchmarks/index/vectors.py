@@ -20,7 +20,7 @@ Vectors = Float32[np.ndarray, "n d"]
 
 
 def vectors(count: int, width: int, rng: np.random.Generator) -> Vectors:
-    """So many unit vectors, each of which but the first few is near to one before."""
+    """Unit vectors, each of which but the first few is near to an earlier one."""
     drawn = np.empty((count, width), np.float32)
     done = min(FIRST, count)
     drawn[:done] = _with_common(_apart(done, width, rng))
@@ -32,15 +32,15 @@ def vectors(count: int, width: int, rng: np.random.Generator) -> Vectors:
 
 
 def followers(earlier: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-    """So many unit vectors, each near to one of these, at a cosine of COSINES."""
+    """Unit vectors, each near to one of these, at a cosine of COSINES."""
     like = earlier[rng.integers(len(earlier), size=count)]
     own = (like - np.sqrt(COMMON) * _common(like.shape[1])) / np.sqrt(1 - COMMON)
     cosines = np.interp(rng.random(count), SHARES, COSINES).astype(np.float32)
-    kept = ((cosines - COMMON) / (1 - COMMON))[:, None]
+    share = ((cosines - COMMON) / (1 - COMMON))[:, None]
     new = _apart(count, like.shape[1], rng)
     new -= np.sum(new * own, axis=1, keepdims=True) * own
     new /= np.linalg.norm(new, axis=1, keepdims=True)
-    return _with_common(kept * own + np.sqrt(1 - kept**2) * new)
+    return _with_common(share * own + np.sqrt(1 - share**2) * new)
 
 
 def _common(width: int) -> Float32[np.ndarray, " d"]:

@@ -105,10 +105,10 @@ def compiled(
     program = traced.lower(lowering_platforms=("tpu",)).compile()
     seconds = time.perf_counter() - began
     text, memory = program.as_text(), program.memory_analysis()
-    whole, bodies = cycles(text, grids) or (None, None)
+    bundles, bodies = cycles(text, grids) or (None, None)
     shutil.rmtree(DUMP, ignore_errors=True)
     return program, {
-        "cycles": whole,
+        "cycles": bundles,
         "body_cycles": bodies,
         "vmem_mib": vmem(text) / MIB,
         "temporary_mib": memory.temp_size_in_bytes / MIB,
@@ -118,14 +118,14 @@ def compiled(
 
 def kernel_grids(jaxpr: Any) -> dict[str, int]:
     """The number of grid steps of each kernel in a program, by its name."""
-    found: dict[str, int] = {}
+    grids_by_name: dict[str, int] = {}
     for equation in jaxpr.eqns:
         if equation.primitive.name == "pallas_call":
             grid = equation.params["grid_mapping"].grid
-            found[equation.params["name"]] = math.prod(grid)
+            grids_by_name[equation.params["name"]] = math.prod(grid)
         for inner in jaxprs_in_params(equation.params):
-            found |= kernel_grids(inner)
-    return found
+            grids_by_name |= kernel_grids(inner)
+    return grids_by_name
 
 
 def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
@@ -142,8 +142,8 @@ def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
             steps = [grid for name, grid in grids.items() if call.startswith(name)]
             if not paths or len(steps) != 1:
                 return None
-            whole, body = stretches(paths[0].read_text())
-            total += times * whole * steps[0]
+            bundles, body = stretches(paths[0].read_text())
+            total += times * bundles * steps[0]
             bodies += times * body * steps[0]
     return total, bodies
 
@@ -176,13 +176,13 @@ def computations(text: str) -> list[tuple[str, int]]:
 
 def stretches(schedule: str) -> tuple[int, int]:
     """Bundles of one grid step, and the most of them in a row without a branch."""
-    whole, run, longest = 0, 0, 0
-    for label, depth, rest in BUNDLE.findall(schedule):
+    bundles, run, longest = 0, 0, 0
+    for label, depth, instructions in BUNDLE.findall(schedule):
         if depth == ">":
-            whole += 1
-            run = 0 if label in ("PF", "LB") or "sbr.rel" in rest else run + 1
+            bundles += 1
+            run = 0 if label in ("PF", "LB") or "sbr.rel" in instructions else run + 1
             longest = max(longest, run)
-    return whole, longest
+    return bundles, longest
 
 
 def vmem(text: str) -> int:

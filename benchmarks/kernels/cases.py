@@ -79,12 +79,12 @@ class Case:
 
     @property
     def operations(self) -> int:
-        """Of both products."""
+        """Floating-point operations of both products."""
         return 4 * self.tokens * self.keys * MODELS[self.model].width
 
     @property
     def bytes(self) -> int:
-        """What must at least be read and written, in bfloat16."""
+        """Bytes that must at least be read and written, in bfloat16."""
         return 2 * (2 * self.tokens + 2 * self.keys) * MODELS[self.model].width
 
 
@@ -131,7 +131,7 @@ def functions(case: Case) -> dict[str, Callable[..., Any]]:
 
 
 def in_heads(case: Case) -> dict[str, Callable[..., Any]]:
-    """The same functions of operands that are `split`."""
+    """These functions, of operands that are `split` into heads."""
     if case.kernel == "cross":
         return {"ours": cross, "plain": plain_cross, "xla": plain_cross}
     call: Callable[..., Array] = region if case.kernel == "region" else own
@@ -167,12 +167,12 @@ def own(
 
 
 def kernel(*operands: Any) -> Array:
-    """By the kernel, whatever the door would choose."""
+    """The kernel's output, whatever the library would choose."""
     return over_tiles(*operands, implementation=dispatch.choose())
 
 
 def xla(query: Array, key: Array, value: Array, fresh: Any, bias: Any) -> Array:
-    """By XLA alone, a block of queries at a time."""
+    """The output of XLA alone, a block of queries at a time."""
     if fresh is not None:
         key = written(key, fresh.tiles, fresh.key)
         value = written(value, fresh.tiles, fresh.value)

@@ -37,15 +37,15 @@ TIMED = ("1.3b",)
 
 def selected(names: Sequence[str], words: Sequence[str], missing: bool) -> list[str]:
     """The rows that are asked for. SystemExit if none has these words."""
-    asked = [name for name in names if all(word in name.split() for word in words)]
-    if not asked:
+    chosen = [name for name in names if all(word in name.split() for word in words)]
+    if not chosen:
         known = sorted({word for name in names for word in name.split()})
         raise SystemExit(
             f"--rows {' '.join(words)}: no row has all these words; there are rows "
             f"with {', '.join(known)}"
         )
     there = {row["row"] for row in rows.load("kernels")} if missing else set()
-    return [name for name in asked if name not in there]
+    return [name for name in chosen if name not in there]
 
 
 def compile_all(words: Sequence[str], missing: bool) -> None:
@@ -55,18 +55,21 @@ def compile_all(words: Sequence[str], missing: bool) -> None:
         for generation in kernel_aot.TOPOLOGIES
         for case in CASES
     }
-    asked = selected([*cases, *kernel_steps.ROWS], words, missing)
-    found, steps = [], []
-    for name in tqdm(asked, desc="kernels", leave=False):
+    chosen = selected([*cases, *kernel_steps.ROWS], words, missing)
+    kernel_rows, steps = [], []
+    for name in tqdm(chosen, desc="kernels", leave=False):
         if name in cases:
-            found.append(kernel_aot.row(*cases[name]))
-            rows.update("kernels", found[-1:])
+            kernel_rows.append(kernel_aot.row(*cases[name]))
+            rows.update("kernels", kernel_rows[-1:])
         else:
             steps.append(kernel_steps.row(name))
             rows.update("kernels", steps[-1:])
-    for told, columns in ((found, AOT_COLUMNS), (steps, kernel_steps.COLUMNS)):
-        if told:
-            print(rows.table(told, columns))
+    for measured, columns in (
+        (kernel_rows, AOT_COLUMNS),
+        (steps, kernel_steps.COLUMNS),
+    ):
+        if measured:
+            print(rows.table(measured, columns))
 
 
 def main() -> None:
@@ -84,5 +87,5 @@ def main() -> None:
 
     enable_cache()
     names = [case.name for case in CASES]
-    asked = selected(names, options.rows or TIMED, options.missing)
-    kernel_timing.time_all([case for case in CASES if case.name in asked])
+    chosen = selected(names, options.rows or TIMED, options.missing)
+    kernel_timing.time_all([case for case in CASES if case.name in chosen])

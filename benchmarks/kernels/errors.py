@@ -1,4 +1,4 @@
-"""How far the kernels and what they are compared with are from XLA's in float32."""
+"""Errors of the kernels and their baselines against XLA in float32."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -19,15 +19,15 @@ def maker(case: Case) -> Callable[[Array], Any]:
 
 def operands(case: Case, key: jax.Array) -> tuple[jax.Array, ...]:
     """Random operands of a case; the fresh tiles are spread over the video."""
-    found = []
+    operands = []
     for i, shape in enumerate(shapes(case)):
         if shape.dtype == jnp.int32:
             order = jax.random.permutation(key, case.tiling.count)[: case.active]
-            found.append(jnp.sort(order)[None].astype(jnp.int32))
+            operands.append(jnp.sort(order)[None].astype(jnp.int32))
         else:
             values = jax.random.normal(jax.random.fold_in(key, i), shape.shape)
-            found.append(values.astype(shape.dtype))
-    return tuple(found)
+            operands.append(values.astype(shape.dtype))
+    return tuple(operands)
 
 
 def reference(case: Case) -> Any:
@@ -39,12 +39,12 @@ def reference(case: Case) -> Any:
 
 def error(case: Case, function: Callable[..., Any], want: Array) -> float:
     """The largest difference from the reference, over its largest number."""
-    found = function(*maker(case)(jax.random.key(0)))
-    return float(apart(found, want))
+    got = function(*maker(case)(jax.random.key(0)))
+    return float(apart(got, want))
 
 
 @jax.jit
-def apart(found: Float[Array, " *n"], want: Float[Array, " *n"]) -> Float[Array, ""]:
+def apart(got: Float[Array, " *n"], want: Float[Array, " *n"]) -> Float[Array, ""]:
     """The largest difference, over the largest number."""
-    difference = found.astype(jnp.float32) - want.astype(jnp.float32)
+    difference = got.astype(jnp.float32) - want.astype(jnp.float32)
     return jnp.abs(difference).max() / jnp.abs(want).max().astype(jnp.float32)

@@ -88,8 +88,8 @@ def step(name: str) -> dict[str, Any]:
     of_layer = partial(layer, case.model, case.size)
     kernel, plain = (of_layer(case.active, generation, x) for x in (True, False))
     part = plain if choice.name is None else kernel
-    whole = of_layer(None, generation)
-    found = {
+    all_tokens = of_layer(None, generation)
+    figures = {
         **part,
         "active": case.share,
         "region": choice.name or "plain",
@@ -97,15 +97,15 @@ def step(name: str) -> dict[str, Any]:
         "kernel_cycles": kernel["cycles"],
         "plain_cycles": plain["cycles"],
         "plain_temporary_mib": plain["temporary_mib"],
-        **{f"baseline_{key}": value for key, value in whole.items()},
+        **{f"baseline_{key}": value for key, value in all_tokens.items()},
     }
-    if part["cycles"] and whole["cycles"]:
-        found["ratio"] = part["cycles"] / whole["cycles"]
-    return found
+    if part["cycles"] and all_tokens["cycles"]:
+        figures["ratio"] = part["cycles"] / all_tokens["cycles"]
+    return figures
 
 
 def chosen(case: Case, generation: str) -> ImplementationChoice:
-    """What the door takes for a region of this case."""
+    """The implementation that the library chooses for a region of this case."""
     config, tiling = MODELS[case.model], case.tiling
     heads = (config.heads, config.head_width)
     shape = lambda k: (BRANCHES, k, tiling.size, *heads)
@@ -126,7 +126,7 @@ def taken(kernel: bool) -> Any:
 def layer(
     model: str, size: str, active: int | None, generation: str, kernel: bool = False
 ) -> dict[str, Any]:
-    """What the compiler says of a layer with so many active tiles, None for all."""
+    """The compiler's figures of a layer with so many active tiles, None for all."""
     config, tiling = MODELS[model], Case("dit", model, size, 1.0).tiling
     a, d = config.heads, config.width // config.heads
     n = tiling.size * (tiling.count if active is None else active)
@@ -149,8 +149,8 @@ def layer(
         held: TileKeys,
         ids: Array,
     ) -> tuple[Array, Keys | TileKeys | None]:
-        around = Alone() if active is None else HeldKeys(held, ids)
-        x, seen = block(x, times, rotary, Context(text, bias), around)
+        attended = Alone() if active is None else HeldKeys(held, ids)
+        x, seen = block(x, times, rotary, Context(text, bias), attended)
         return x, seen.keys
 
     operands = (
@@ -174,7 +174,7 @@ def memory(name: str) -> dict[str, Any]:
         function, operands = region_steps(case, mesh)
         place = kernel_aot.replicated(mesh)
         try:
-            program, found = kernel_aot.compiled(
+            program, figures = kernel_aot.compiled(
                 function, place, *operands, donate=(1,)
             )
         except jax.errors.JaxRuntimeError as error:
@@ -187,12 +187,12 @@ def memory(name: str) -> dict[str, Any]:
                 "temporary_mib": float(needed.group(1)) * 1024,
             }
     held = program.memory_analysis().argument_size_in_bytes
-    kept = ("temporary_mib", "compile_seconds")
+    columns = ("temporary_mib", "compile_seconds")
     return {
         "active": case.share,
         "fits": True,
         "arguments_mib": held / kernel_aot.MIB,
-        **{key: found[key] for key in kept},
+        **{key: figures[key] for key in columns},
     }
 
 

@@ -46,8 +46,8 @@ def cases(rows: Rows) -> str:
         )
         line[generation] = row["ratio"]
         line["VMEM (MiB)"] = max(line["VMEM (MiB)"], row["vmem_mib"])
-    found = {row["row"].split()[-1] for row in rows}
-    generations = [name for name in TOPOLOGIES if name in found]
+    measured_on = {row["row"].split()[-1] for row in rows}
+    generations = [name for name in TOPOLOGIES if name in measured_on]
     columns = ["kernel", "Wan", "active share", *generations, "VMEM (MiB)"]
     return table(sorted(ratios.values(), key=_place), columns)
 

@@ -46,15 +46,15 @@ def time_all(cases: Sequence[Case]) -> None:
     print(
         f"{peak.operations / 1e12:.0f} TFLOP/s, {peak.bytes / 1e12:.2f} TB/s measured"
     )
-    found = []
+    timings = []
     for case in cases:
         row = {"row": case.name, "implementation": implementation}
         row |= measured_or_error(case, peak)
-        found.append(row)
+        timings.append(row)
         rows.update("kernels", [row], ("row", "implementation"))
         print(rows.table([row], COLUMNS))
-    print(rows.table(found, COLUMNS))
-    wrong = [row["row"] for row in found if "failed" in row]
+    print(rows.table(timings, COLUMNS))
+    wrong = [row["row"] for row in timings if "failed" in row]
     if wrong:
         raise SystemExit(f"{len(wrong)} rows failed: {', '.join(wrong)}")
 
@@ -116,7 +116,7 @@ def compared(
 
 
 class Repeated:
-    """Some calls of a function, each on operands that it has not seen."""
+    """Calls of a function, each on operands that it has not seen."""
 
     def __init__(self, function: Callable[..., Any], case: Case):
         self.function, self.make, self.round = function, maker(case), 0

@@ -6,7 +6,7 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 class Compilations:
-    """`count` is how many programs were compiled, or read compiled, since it was made.
+    """Counts the programs that jax compiled, or read compiled, since it was made.
 
     Listeners of jax stay for good: make one, not one for each request.
     """

@@ -9,6 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.lib.timing import Timing
+from chorus_jax.media.metrics import psnr, ssim
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request
 from chorus_jax.training.world.examples import ScenePrompt
@@ -18,7 +19,6 @@ from chorus_jax.training.world.measures import (
     render_db,
     smoothness,
 )
-from chorus_jax.training.world.metrics import psnr, ssim
 from chorus_jax.training.world.oracle import read
 from chorus_jax.training.world.render import render
 from chorus_jax.training.world.scene import ObjectSizes, World
@@ -28,7 +28,7 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Model:
-    """What makes videos, and the request that they start from.
+    """A pipeline, and the request that its videos start from.
 
     `pipeline` is a `Pipeline`, or another function of requests that returns videos;
     `weights` are the fingerprints of its parts, `sizes` those of the objects that it
@@ -83,22 +83,23 @@ def sampled(model: Model, prompts: Sequence[ScenePrompt], size: int) -> Iterator
         began = time.perf_counter()
         videos = model.pipeline(*requests)
         seconds = (time.perf_counter() - began) / len(requests)
-        kept = tuple(prompts[done : done + len(numbers)])
-        frames = tuple(video.frames for video in videos[: len(kept)])
-        yield Batch(kept, frames, seconds)
-        done += len(kept)
+        batch_prompts = tuple(prompts[done : done + len(numbers)])
+        frames = tuple(video.frames for video in videos[: len(batch_prompts)])
+        yield Batch(batch_prompts, frames, seconds)
+        done += len(batch_prompts)
 
 
 def judge(
     prompt: ScenePrompt, frames: np.ndarray, sizes: ObjectSizes = ObjectSizes()
 ) -> Scores:
-    """Of a video of one object: what it shows as asked (1 or 0), and how well.
+    """Scores of a video of one object: its attributes (1 if as asked, else 0) and its
+    quality.
 
     What the oracle finds unclear is wrong; what the prompt leaves unsaid is left out.
     """
-    [asked] = prompt.asked
+    [attributes] = prompt.attributes
     reading = read(frames, sizes)
-    right = reading.agrees(asked)
+    right = reading.agrees(attributes)
     return {
         "accuracy": float(all(right.values())),
         **{f"accuracy_{name}": float(value) for name, value in right.items()},
@@ -110,7 +111,7 @@ def judge(
 
 
 def means(scores: Sequence[Scores]) -> Scores:
-    """Each score's mean over those that have it."""
+    """The mean of each score over those that have it."""
     names = dict.fromkeys(name for scored in scores for name in scored)
     return {
         name: float(np.mean([scored[name] for scored in scores if name in scored]))
@@ -161,12 +162,12 @@ def reconstruction_scores(
     scores: list[Scores] = []
     with tqdm(total=len(prompts), desc="vae", unit="video") as bar:
         for numbers in filled(len(prompts), size):
-            videos = [render(prompts[n].asked[0], n, world) for n in numbers]
+            videos = [render(prompts[n].attributes[0], n, world) for n in numbers]
             made = [
                 to_uint8(video) for video in np.asarray(reconstruct(np.stack(videos)))
             ]
-            kept = len(prompts) - len(scores)
-            scores += map(_reconstruction, videos[:kept], made[:kept])
+            missing = len(prompts) - len(scores)
+            scores += map(_reconstruction, videos[:missing], made[:missing])
             bar.update(len(scores) - bar.n)
     mean = means(scores)
     rendered = mean.pop("detail_rendered")

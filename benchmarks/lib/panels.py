@@ -40,7 +40,7 @@ class Scale:
         self.x0, self.at, self.values = x0, np.unique(at), values
 
     def pixels(self, points: Line) -> list[tuple[float, float]]:
-        """Where these points are."""
+        """The pixel positions of these points."""
         at, values = np.array(points, float).T
         width, height = WIDTH - 1.5 * EDGE, HEIGHT - 2 * EDGE
         along = _shares(np.log(at), np.log(self.at))

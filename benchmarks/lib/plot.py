@@ -26,9 +26,9 @@ def world() -> None:
     """Six rendered videos of the shapes world under their captions."""
     drawn = prompts(held_out_combinations(), 6, seed=4)
     videos = [
-        render(prompt.asked[0], seed, World()) for seed, prompt in enumerate(drawn)
+        render(prompt.attributes[0], seed, World()) for seed, prompt in enumerate(drawn)
     ]
-    labels = [caption(prompt.asked[0]) for prompt in drawn]
+    labels = [caption(prompt.attributes[0]) for prompt in drawn]
     write_contact_sheet(RESULTS / "world.png", videos, labels)
 
 
@@ -50,7 +50,7 @@ def steps() -> None:
 
 
 def training() -> None:
-    """What held-out samples show as the model sees more clips."""
+    """Draws the quality of held-out samples over the clips seen in training."""
     if not (measured := latest("training")):
         print("no training.png: run `python -m benchmarks.model.training --run DIR`")
         return
@@ -70,7 +70,7 @@ def training() -> None:
 
 
 def chorus() -> None:
-    """What reuse costs: the changed attributes and detail over what was computed."""
+    """Draws the loss by reuse: changed attributes and detail over what was computed."""
     measured = rows.load("chorus")
     if not any(row["row"].startswith(CURVE) for row in measured):
         print("no chorus_*.png: run `python -m benchmarks.reuse.chorus --rows --curve`")

@@ -87,8 +87,8 @@ def load(benchmark: str) -> list[dict[str, Any]]:
 def save(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
     """Replaces this device's rows of a benchmark; those of other devices stay."""
     here = device()
-    kept = [row for row in load(benchmark) if not of_device(row, here)]
-    return _write(benchmark, kept, rows)
+    remaining = [row for row in load(benchmark) if not of_device(row, here)]
+    return _write(benchmark, remaining, rows)
 
 
 def update(
@@ -102,17 +102,17 @@ def update(
     """
     name = lambda row: tuple(row.get(field) for field in key)
     here, names = device(), {name(row) for row in rows}
-    kept = [
+    remaining = [
         row
         for row in load(benchmark)
         if not of_device(row, here) or name(row) not in names
     ]
-    return _write(benchmark, kept, rows)
+    return _write(benchmark, remaining, rows)
 
 
 def _write(
     benchmark: str,
-    kept: Sequence[dict[str, Any]],
+    remaining: Sequence[dict[str, Any]],
     rows: Sequence[dict[str, Any]],
 ) -> Path:
     path = RESULTS / f"{benchmark}.jsonl"
@@ -121,7 +121,7 @@ def _write(
     RESULTS.mkdir(exist_ok=True)
     # Written aside first: an interruption must not lose what was measured before.
     part = path.with_suffix(".part")
-    part.write_text("".join(json.dumps(row) + "\n" for row in [*kept, *new]))
+    part.write_text("".join(json.dumps(row) + "\n" for row in [*remaining, *new]))
     part.replace(path)
     return path
 

@@ -57,7 +57,7 @@ class Sentences:
 
     @torch.inference_mode()
     def together(self, sentences: list[str]) -> list[Embedded]:
-        """Those of one batch."""
+        """The embeddings of one batch of sentences."""
         inputs = self.tokenizer(
             sentences,
             padding=True,

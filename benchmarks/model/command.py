@@ -27,7 +27,7 @@ PROMPT = "a red circle moves left on a gray background"
 
 
 def seconds(arguments: Sequence[str], folder: Path) -> float:
-    """Of one command, whose compilation cache is in this folder."""
+    """The seconds of one command whose compilation cache is in this folder."""
     command = [sys.executable, "-m", "chorus_jax", *arguments]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)

@@ -55,14 +55,14 @@ def forward(pair: WanPair) -> Things:
         np.array([500], np.float32),
         pair.text[:1],
     )
-    mine = tuple(map(jnp.asarray, arguments))
+    operands = tuple(map(jnp.asarray, arguments))
     call = jax.jit(lambda model, *x: model(*x))
 
-    def theirs() -> np.ndarray:
+    def reference() -> np.ndarray:
         out = pair.theirs(latents, moment, text, return_dict=False)[0]
         return channels_last(out.numpy())
 
-    return {"ours": lambda: np.asarray(call(pair.ours, *mine)), "theirs": theirs}
+    return {"ours": lambda: np.asarray(call(pair.ours, *operands)), "theirs": reference}
 
 
 def run(pair: WanPair, steps: int) -> Things:
@@ -75,7 +75,7 @@ def run(pair: WanPair, steps: int) -> Things:
     f, h, w = pair.grid
     prompt, negative = (torch.from_numpy(x[None]) for x in pair.text)
 
-    def theirs() -> np.ndarray:
+    def reference() -> np.ndarray:
         latents = pipeline(
             prompt_embeds=prompt,
             negative_prompt_embeds=negative,
@@ -89,7 +89,10 @@ def run(pair: WanPair, steps: int) -> Things:
         ).frames
         return channels_last(latents.numpy())
 
-    return {"ours": lambda: whole(pair, UniPC.spaced(steps, SHIFT)), "theirs": theirs}
+    return {
+        "ours": lambda: whole_run(pair, UniPC.spaced(steps, SHIFT)),
+        "theirs": reference,
+    }
 
 
 def prepared(pair: WanPair, solver: UniPC) -> LoopRun:
@@ -110,7 +113,7 @@ def prepared(pair: WanPair, solver: UniPC) -> LoopRun:
     return LoopRun(program, inputs(pair.ours, conditions), latents)
 
 
-def whole(pair: WanPair, solver: UniPC) -> np.ndarray:
+def whole_run(pair: WanPair, solver: UniPC) -> np.ndarray:
     """Our run in one call."""
     return prepared(pair, solver)()
 
@@ -124,9 +127,9 @@ def with_bar(pair: WanPair, solver: UniPC) -> np.ndarray:
 
 def compare(label: str, pair: WanPair, things: Things, rounds: int) -> dict[str, Any]:
     """One row: the error first, then the times; the second thing is the baseline."""
-    (ours, mine), (_, baseline) = things.items()
+    (ours, operands), (_, baseline) = things.items()
     began = time.perf_counter()
-    first = mine()
+    first = operands()
     compile_seconds = time.perf_counter() - began
     want = baseline()
     error = float(np.abs(first - want).max() / np.abs(want).max())
@@ -153,9 +156,9 @@ def progress(step: float) -> dict[str, Any]:
     pair, solver = WanPair.of((1, 12, 16), (1, 4, 4)), UniPC.spaced(100, SHIFT)
     things = {
         "bar": lambda: with_bar(pair, solver),
-        "call": lambda: whole(pair, solver),
+        "call": lambda: whole_run(pair, solver),
     }
-    if not np.array_equal(with_bar(pair, solver), whole(pair, solver)):
+    if not np.array_equal(with_bar(pair, solver), whole_run(pair, solver)):
         raise SystemExit("step by step and in one call differ, nothing was timed")
     times = timing.interleaved(things, 20, "progress")
     added = (times["bar"].median - times["call"].median) / 100

@@ -1,4 +1,4 @@
-"""The same Wan transformer with the same random weights, diffusers' and ours."""
+"""A Wan transformer with random weights, in diffusers and in this library."""
 
 import tempfile
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ PROMPT, NEGATIVE = 40, 20  # tokens that are no padding
 
 @dataclass(frozen=True)
 class WanPair:
-    """The same transformer and the same inputs on both sides."""
+    """One transformer and its inputs, in diffusers and in this library."""
 
     theirs: Any
     ours: WanDiT

@@ -1,4 +1,4 @@
-"""How good the small Wan of the shapes world is, as the world's oracle reads it.
+"""Quality of the small Wan of the shapes world, read by the world's oracle.
 
     python -m benchmarks.model.quality                      # the shipped weights
     python -m benchmarks.model.quality --rows vae curve     # only these
@@ -65,34 +65,34 @@ class QualityBench:
 
     def accuracy(self, split: str) -> Rows:
         """Prompts of a split, with the steps that the config asks for."""
-        asked = prompts(SPLITS[split](), self.prompts, seed=0)
-        yield sampling_row(split, self.full, asked, self.batch)
+        scene_prompts = prompts(SPLITS[split](), self.prompts, seed=0)
+        yield sampling_row(split, self.full, scene_prompts, self.batch)
 
     def accuracy4(self, split: str) -> Rows:
-        """The same prompts with the distilled transformer."""
+        """Rows of these prompts with the distilled transformer."""
         if self.distilled is None:
             print(f"no {DISTILLED} in these weights: its rows are left out")
             return
-        asked = prompts(SPLITS[split](), self.prompts, seed=0)
+        scene_prompts = prompts(SPLITS[split](), self.prompts, seed=0)
         name = f"{split} {self.distilled.steps} steps"
-        yield sampling_row(name, self.distilled, asked, self.batch)
+        yield sampling_row(name, self.distilled, scene_prompts, self.batch)
 
     def curve(self) -> Rows:
-        """The same held-out prompts and seeds at every number of steps."""
-        asked = prompts(held_out_combinations(), self.curve_prompts, seed=0)
+        """Rows of one set of held-out prompts and seeds at every number of steps."""
+        scene_prompts = prompts(held_out_combinations(), self.curve_prompts, seed=0)
         for steps in CURVE:
             model = replace(self.full, request=replace(self.full.request, steps=steps))
-            yield sampling_row(f"steps {steps}", model, asked, self.batch)
+            yield sampling_row(f"steps {steps}", model, scene_prompts, self.batch)
 
     def vae(self) -> Rows:
         """Held-out rendered videos through the VAE."""
-        asked = prompts(held_out_combinations(), self.curve_prompts, seed=0)
+        scene_prompts = prompts(held_out_combinations(), self.curve_prompts, seed=0)
         scores = reconstruction_scores(
-            self.reconstruct, asked, self.full.world, self.batch
+            self.reconstruct, scene_prompts, self.full.world, self.batch
         )
         yield {
             "row": "vae",
-            "prompts": len(asked),
+            "prompts": len(scene_prompts),
             **scores,
             "dtype": self.full.dtype,
             "weights": {"vae": self.full.weights["vae"]},
@@ -100,13 +100,13 @@ class QualityBench:
 
     def sheet(self) -> Rows:
         """Draws the picture; gives no rows."""
-        asked = prompts(held_out_combinations(), SHEET, seed=0)
+        scene_prompts = prompts(held_out_combinations(), SHEET, seed=0)
         shown = [
             (
                 f"{model.steps} steps",
                 [
                     frames
-                    for batch in sampled(model, asked, SHEET)
+                    for batch in sampled(model, scene_prompts, SHEET)
                     for frames in batch.frames
                 ],
             )
@@ -114,7 +114,7 @@ class QualityBench:
             if model is not None
         ]
         path = rows.RESULTS / "quality.png"
-        contact_sheet.draw(path, [prompt.caption for prompt in asked], shown)
+        contact_sheet.draw(path, [prompt.caption for prompt in scene_prompts], shown)
         print(path)
         yield from ()
 

@@ -27,7 +27,7 @@ def of_vae(name: str) -> bool:
 
 
 def split_and_steps(row: Row) -> str:
-    """What a row of samples is of."""
+    """The label of a row of samples: its split and its steps."""
     split = row["row"].split()[0].replace("_", " ")
     return f"{split}, {row['steps']} steps, {row['prompts']} prompts"
 
@@ -39,20 +39,21 @@ def in_order(rows: Rows) -> Rows:
 
 
 def quality(rows: Rows) -> str:
-    """What samples show and take; the row of the VAE is of the same model."""
+    """The table of samples' quality and time; the row of the VAE is of one model with
+    them."""
     check_one_model(rows)
     names = ("accuracy", "render_db", "detail", "seconds")
     return columns(*names, row=split_and_steps)(in_order(rows))
 
 
 def attributes(rows: Rows) -> str:
-    """How often each attribute of samples is right."""
+    """The table of each attribute's share of right samples."""
     names = [f"accuracy_{name}" for name in ATTRIBUTES]
     return transposed(in_order(rows), names, split_and_steps)
 
 
 def steps(rows: Rows) -> str:
-    """The same prompts over fewer and fewer steps."""
+    """The table of one set of prompts over fewer and fewer steps."""
     rising = sorted(rows, key=lambda row: row["steps"])
     return columns("accuracy", "detail", "render_db")(rising)
 

@@ -1,4 +1,4 @@
-"""What more training gives: a training's newest averaged parameters, judged.
+"""Judges the newest averaged parameters of a training: the gain of training longer.
 
     python -m benchmarks.model.training --run DIR                  # DIR of the training
     python -m benchmarks.model.training --run DIR --before 188000  # clips before it
@@ -43,7 +43,7 @@ COLUMNS = (
 
 def excess(job: FlowJob, params: Params) -> float:
     """See above; of clips of the training with their own captions."""
-    numbers = np.arange(CLIPS) % len(job.batch.asked)
+    numbers = np.arange(CLIPS) % len(job.batch.attributes)
     rng = np.random.default_rng(0)
     captions = [job.batch.caption(number, rng) for number in numbers.tolist()]
     batch = job.batch.captioned(numbers, captions, rng)
@@ -64,8 +64,8 @@ def measured(runs: Runs, before: int, count: int, batch: int) -> dict[str, Any]:
     model = Model(pipeline, shapes.get_config(), {}, "float32", runs.recipe.world.sizes)
     step = int(saved.steps(runs.folder / "flow")[-1].name.removeprefix("step-"))
     clips = before + step * runs.recipe.train_flow.plan.batch
-    asked = prompts(held_out_combinations(), count, seed=0)
-    row = sampling_row(f"clips {clips}", model, asked, batch)
+    scene_prompts = prompts(held_out_combinations(), count, seed=0)
+    row = sampling_row(f"clips {clips}", model, scene_prompts, batch)
     return {**row, "clips": clips, "excess": excess(job, runs.flow_averaged())}
 
 

@@ -6,7 +6,7 @@
     output_gain  ... without the gain of keys
     stage1       ... without the gain of the output: its stage 2 is like its stage 3
 
-Of arms that compute alike (see `working`) the first one runs for all: where gains are
+Of arms that compute alike (see `tiers.effective`) one runs for all: where gains are
 1, say, or no step is regional, there is nothing to take away. Beside them are NIRVANA's
 table (see `policies.nirvana`), `full`, which reuses nothing, and two that compute as
 much as `chorus` does (see `costs`): `fewer`, as many full steps without any
@@ -17,15 +17,11 @@ than its table says.
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
-from chorus_jax.denoise.cost import computed
-from chorus_jax.denoise.segments import segments
-from chorus_jax.engine import planned
+from chorus_jax.calibration.tiers import needed, tier_at, with_tiers
 from chorus_jax.inter_request.policy.policies import nirvana
-from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
-from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
-from chorus_jax.nets.tokens import Tiling
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
 
 FULL, FEWER, EQUAL = "full", "fewer", "nirvana_equal"
@@ -44,16 +40,15 @@ CURVE_CHORUS = (
 CURVE_FEWER = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
 GAINS_AT = (0.4, 0.9)
 CURVE_GAINS = ((1.5, 1.0), (2.0, 1.0), (3.0, 1.0), (1.0, 1.25))
-TILING = Tiling((1, 16, 16), (1, 1, 1))  # of any video: which steps are computed
 
 
 def policies(base: Policy) -> dict[str, Policy]:
     """The arms that an engine runs, by name."""
-    whole = replace(base, cache=EveryStep())
-    key_gain = with_tiers(whole, active=1.0)
+    without_skips = replace(base, cache=EveryStep())
+    key_gain = with_tiers(without_skips, active=1.0)
     output_gain = with_tiers(key_gain, key_gain=1.0)
     stage1 = with_tiers(output_gain, output_gain=1.0)
-    ladder = (stage1, output_gain, key_gain, whole, base)
+    ladder = (stage1, output_gain, key_gain, without_skips, base)
     return {
         FULL: Policy(base.steps, (), ()),
         "nirvana": nirvana(base),
@@ -70,57 +65,6 @@ def with_only(base: Policy, *tiers: Tier) -> Policy:
     """These tiers and no more key steps than they need, else the base without a step
     cache."""
     return Policy(base.steps, tiers, needed(*tiers), base.regions, look=base.look)
-
-
-def working(policy: Policy) -> Policy:
-    """The policy without what does nothing: equal for policies that compute alike.
-
-    The active share does nothing in a tier without a region step, nor how regions are
-    chosen if no tier has one; gains do nothing in one without a stage 2, and skipped
-    steps that every tier computes all the same are not skipped.
-    """
-    skipped = {x for tier in policy.tiers for x in skipped_by(policy, tier)}
-    tiers = tuple(map(_working, policy.tiers))
-    regional = any(tier.active < 1 for tier in tiers)
-    skips = isinstance(policy.cache, SkipSteps)
-    return replace(
-        policy,
-        tiers=tiers,
-        regions=policy.regions if regional else Regions(),
-        cache=skipping(tuple(sorted(skipped))) if skips else policy.cache,
-    )
-
-
-def skipped_by(policy: Policy, tier: Tier) -> set[int]:
-    """The steps that a run of a tier does not compute, of those that a list skips."""
-    plan = planned(policy, tier, TILING)
-    ran = {step for segment in segments(plan) for step in computed(segment)}
-    return {*range(plan.start, plan.steps)} - ran
-
-
-def skip_list(cache: StepCache) -> tuple[int, ...]:
-    """The steps that a step cache skips by a fixed list."""
-    return cache.steps if isinstance(cache, SkipSteps) else ()
-
-
-def skipping(steps: tuple[int, ...]) -> StepCache:
-    """The step cache that skips these steps."""
-    return SkipSteps(steps) if steps else EveryStep()
-
-
-def _working(tier: Tier) -> Tier:
-    if tier.region_until <= tier.reuse_until + 1:
-        tier = replace(tier, active=1.0)
-    if tier.region_until == tier.reuse_until:
-        tier = replace(tier, key_gain=1.0, output_gain=1.0)
-    return tier
-
-
-def with_tiers(policy: Policy, **changes: Any) -> Policy:
-    """The policy with these fields of all its tiers changed."""
-    return replace(
-        policy, tiers=tuple(replace(tier, **changes) for tier in policy.tiers)
-    )
 
 
 def curve(base: Policy) -> dict[str, Policy]:
@@ -142,7 +86,7 @@ def _stage1(base: Policy) -> Iterator[tuple[str, Tier]]:
 
 
 def _chorus(base: Policy) -> Iterator[tuple[str, Tier]]:
-    """With the gains of the base policy's highest tier."""
+    """Chorus points of the curve, with the gains of the base policy's highest tier."""
     like = base.tiers[-1]
     for *shares, active in CURVE_CHORUS:
         first, last = (scaled(share, base.steps) for share in shares)
@@ -168,20 +112,6 @@ def curve_steps(steps: int) -> dict[str, int]:
     """Numbers of full steps, fewer than these."""
     counts = sorted({scaled(share, steps) for share in CURVE_FEWER})
     return {f"curve_fewer_{count}": count for count in counts if count < steps}
-
-
-def tier_at(steps: int, first: float, last: float, active: float) -> Tier:
-    """A tier for every score, from shares of the steps; without a region if no step
-    would be regional."""
-    # 0.7 * 45 is not 31.5: rounded twice, as 45 * 7 / 10 is.
-    step = lambda share: min(max(1, round(round(share * steps, 6))), steps - 1)
-    start, end = step(first), step(last)
-    return Tier(0.0, start, end, active if end > start + 1 else 1.0)
-
-
-def needed(*tiers: Tier) -> tuple[int, ...]:
-    """The key steps whose latents these tiers start from and fill up with."""
-    return tuple(sorted({k for t in tiers for k in (t.reuse_until, t.region_until)}))
 
 
 def with_fewer(request: Request, steps: int) -> Request:

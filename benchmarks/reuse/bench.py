@@ -1,14 +1,13 @@
 """A cache full of earlier requests, and targets with what the cache has for them."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tqdm import tqdm
 
 from benchmarks.reuse.cases import Cases, changed
+from chorus_jax.calibration.target import nearest
 from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
-from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.nets.tokens import Tiling
@@ -65,8 +64,8 @@ class Bench:
         engine = Engine(pipeline, cache, policy)
         alone = Reuse(read=False, keep_prompt=True)
         for seed, prompt in enumerate(tqdm(cases.sources, desc="sources")):
-            asked = replace(request, prompt=prompt.caption, seed=seed)
-            engine.generate(asked, alone)
+            seeded = replace(request, prompt=prompt.caption, seed=seed)
+            engine.generate(seeded, alone)
         bench = cls(pipeline, cache, ())
         targets = tuple(
             bench.target(number, prompt, request, cases.sources, look)
@@ -83,27 +82,24 @@ class Bench:
         look: SecondLook,
     ) -> Target:
         """A target, looked up before anything is timed."""
-        asked = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
-        rows, match = self.text_rows(asked), self.nearest(asked, look)
+        seeded = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
+        rows, match = (
+            self.text_rows(seeded),
+            nearest(self.pipeline, self.cache, seeded, look),
+        )
         if match is None:
-            return Target(number, prompt, asked, rows)
+            return Target(number, prompt, seeded, rows)
         captions = [source.caption for source in sources]
         seed = captions.index(str(match.head.prompt))
         return Target(
             number,
             prompt,
-            replace(asked, seed=seed),
+            replace(seeded, seed=seed),
             rows,
             match.head.id,
             match.score,
             changed(prompt, sources[seed]),
         )
-
-    def nearest(self, request: Request, look: SecondLook) -> Match | None:
-        """The source with the best score, however low."""
-        query = Engine(self.pipeline, self.cache).query(request)
-        match = self.cache.matcher(query, look, least=-math.inf)
-        return None if isinstance(match, Rejection) else match
 
     def text_rows(self, request: Request) -> int:
         """The text tokens that the steps of a request read, padding included."""

@@ -39,15 +39,15 @@ class Worded(NamedTuple):
     wording: int
 
     @classmethod
-    def of(cls, asked: Attributes, wording: int) -> "Worded":
+    def of(cls, attributes: Attributes, wording: int) -> "Worded":
         """The caption of a seed: of two attributes the same words, as far as can be."""
-        caption = paraphrase(asked, np.random.default_rng(wording))
-        return cls(ScenePrompt(caption, (asked,)), wording)
+        caption = paraphrase(attributes, np.random.default_rng(wording))
+        return cls(ScenePrompt(caption, (attributes,)), wording)
 
 
 @dataclass(frozen=True)
 class CaseKinds:
-    """Which cases: targets are of `pool`, sources are `allowed`.
+    """The kinds of cases: targets are of `pool`, sources are `allowed`.
 
     The sources of a target differ from it in as many attributes as `changes` says, in
     turns, and in no other word if they need not; those of `WORDING` say the same in
@@ -59,21 +59,21 @@ class CaseKinds:
     changes: tuple[int, ...]
 
     def cases(self, targets: int, sources: int, seed: int) -> Cases:
-        """The same for the same seed. ValueError for fewer sources than targets."""
+        """Cases drawn with a seed. ValueError for fewer sources than targets."""
         if not 1 <= targets <= sources:
             raise ValueError(
                 "expected one target or more, and as many sources or more, so that "
                 f"each has its own; got {targets} targets and {sources} sources"
             )
         rng, taken = np.random.default_rng(seed), set[str]()
-        asked = [new(self.targets(rng), taken) for _ in range(targets)]
+        drawn_targets = [new(self.targets(rng), taken) for _ in range(targets)]
         drawn = []
         for j in range(sources):
             turn, which = divmod(j, targets)
             change = self.changes[(which + turn) % len(self.changes)]
-            drawn.append(new(self.sources(asked[which], change, rng), taken))
+            drawn.append(new(self.sources(drawn_targets[which], change, rng), taken))
         return Cases(
-            tuple(worded.prompt for worded in asked),
+            tuple(worded.prompt for worded in drawn_targets),
             tuple(worded.prompt for worded in drawn),
         )
 
@@ -81,21 +81,21 @@ class CaseKinds:
         """Prompts of the pool, every second one silent about the size."""
         while True:
             drawn = self.pool[int(rng.integers(len(self.pool)))]
-            said = drawn.unsized() if rng.integers(2) else drawn
-            yield Worded.of(said, _seed(rng))
+            named = drawn.unsized() if rng.integers(2) else drawn
+            yield Worded.of(named, _seed(rng))
 
     def sources(
         self, target: Worded, change: int, rng: np.random.Generator
     ) -> Iterator[Worded]:
         """Prompts that differ from the target's in so many attributes."""
-        [asked] = target.prompt.asked
+        [attributes] = target.prompt.attributes
         for attempt in count():
             if attempt == LAST:
                 raise ValueError(
                     f"no source that is allowed differs in {change} attributes from "
-                    f"{asked}: allow more combinations"
+                    f"{attributes}: allow more combinations"
                 )
-            changed = with_changes(asked, change, rng)
+            changed = with_changes(attributes, change, rng)
             same = change != WORDING and attempt < STUBBORN
             if self.allowed(changed):
                 yield Worded.of(changed, target.wording if same else _seed(rng))
@@ -124,23 +124,23 @@ def new(draws: Iterator[Worded], taken: set[str]) -> Worded:
 
 def changed(target: ScenePrompt, source: ScenePrompt) -> tuple[str, ...]:
     """The attributes in which two prompts differ, of those that the target names."""
-    [mine], [theirs] = target.asked, source.asked
-    names = differing(mine, theirs)
-    return tuple(name for name in names if getattr(mine, name) is not None)
+    [ours], [other] = target.attributes, source.attributes
+    names = differing(ours, other)
+    return tuple(name for name in names if getattr(ours, name) is not None)
 
 
 def with_changes(
-    asked: Attributes, change: int, rng: np.random.Generator
+    attributes: Attributes, change: int, rng: np.random.Generator
 ) -> Attributes:
-    """Other values of so many attributes, those left unsaid excepted."""
-    said = [name for name in VALUES if getattr(asked, name) is not None]
-    names = [said[int(i)] for i in rng.permutation(len(said))[:change]]
+    """Attributes with so many values changed, but for those that are unsaid."""
+    named = [name for name in VALUES if getattr(attributes, name) is not None]
+    names = [named[int(i)] for i in rng.permutation(len(named))[:change]]
     others = {
-        name: [value for value in VALUES[name] if value != getattr(asked, name)]
+        name: [value for value in VALUES[name] if value != getattr(attributes, name)]
         for name in names
     }
     values = {name: x[int(rng.integers(len(x)))] for name, x in others.items()}
-    return replace(asked, **values)
+    return replace(attributes, **values)
 
 
 def _seed(rng: np.random.Generator) -> int:

@@ -1,4 +1,4 @@
-"""What reusing earlier requests saves, and what it costs, on the shapes world.
+"""The saving and the cost of reusing earlier requests, on the shapes world.
 
     python -m benchmarks.reuse.chorus                       # both models, all arms
     python -m benchmarks.reuse.chorus --steps 50 --curve    # and the curve

@@ -1,4 +1,4 @@
-"""From an empty cache on: how many requests are hits, and what the mean one takes.
+"""Hits and times of a stream of requests from an empty cache on.
 
     python -m benchmarks.reuse.cold_start
     python -m benchmarks.reuse.cold_start --steps 4 --requests 400
@@ -53,7 +53,7 @@ class Traffic:
     exponent: float
 
     def prompts(self, count: int, seed: int) -> Iterator[ScenePrompt]:
-        """So many prompts, the same for the same seed."""
+        """Draws so many prompts; equal seeds give equal prompts."""
         rng = np.random.default_rng(seed)
         ranks = np.arange(1, len(self.meanings) + 1)
         shares = ranks**-self.exponent
@@ -63,7 +63,7 @@ class Traffic:
 
     @classmethod
     def of(cls, pool: Sequence[Attributes], count: int, exponent: float) -> "Traffic":
-        """So many meanings of the pool, in a random order of popularity."""
+        """Draws so many meanings of the pool, in a random order of popularity."""
         order = np.random.default_rng(1).permutation(len(pool))[:count]
         return cls([pool[i] for i in order], exponent)
 
@@ -87,7 +87,7 @@ class Server:
     def __call__(
         self, prompt: ScenePrompt, request: Request, reuse: Reuse
     ) -> ServedRequest:
-        """What became of a request, timed without compilation."""
+        """Serves a request, timed without compilation."""
         pipeline, store = self.engine.pipeline, self.engine.cache.store
         while True:
             compiled, began = self.compilations.count, time.perf_counter()
@@ -103,11 +103,11 @@ class Server:
 
 
 def served(
-    loaded: Loaded, engine: Engine, asked: Sequence[ScenePrompt]
+    loaded: Loaded, engine: Engine, scene_prompts: Sequence[ScenePrompt]
 ) -> tuple[list[ServedRequest], list[ServedRequest]]:
     """All requests by the engine, and those made without its cache."""
     server, cached, plain = Server(engine), [], []
-    for seed, prompt in enumerate(tqdm(asked, unit="request")):
+    for seed, prompt in enumerate(tqdm(scene_prompts, unit="request")):
         request = replace(loaded.request, prompt=prompt.caption, seed=seed)
         cached.append(server(prompt, request, Reuse()))
         if seed % BESIDE == 0:
@@ -148,8 +148,8 @@ def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     policy, name = base_policy(options.policy, loaded)
     traffic = Traffic.of(held_out_combinations(), options.meanings, options.exponent)
     engine = Engine(loaded.pipeline, Cache.in_memory(MEMORY), policy)
-    asked = list(traffic.prompts(options.requests, seed=0))
-    cached, plain = served(loaded, engine, asked)
+    scene_prompts = list(traffic.prompts(options.requests, seed=0))
+    cached, plain = served(loaded, engine, scene_prompts)
     common = {
         "steps": steps,
         "meanings": len(traffic.meanings),

@@ -38,16 +38,17 @@ NOWHERE = -1.0  # cosine and score where the cache is empty
 def looked_up(
     prompts: Sequence[str], embedded: Sequence[Embedded], label: str
 ) -> Iterator[tuple[bool, float, float]]:
-    """Of each prompt: whether its text came before, the best cosine, the best score."""
+    """For each prompt: whether its text came before, the best cosine, the best
+    score."""
     index, look, seen = ExactIndex(len(embedded[0][0])), SecondLook(), set[str]()
     for i, prompt in enumerate(tqdm(prompts, desc=label, unit="prompt")):
         vector, words = embedded[i]
-        near = index.search(vector, CANDIDATES)
+        neighbours = index.search(vector, CANDIDATES)
         scores = [
             look.score(match.similarity, look.risk(words, embedded[int(match.id)][1]))
-            for match in near
+            for match in neighbours
         ]
-        cosine = near[0].similarity if near else NOWHERE
+        cosine = neighbours[0].similarity if neighbours else NOWHERE
         yield prompt in seen, cosine, max(scores, default=NOWHERE)
         index.add(f"{i}", vector)
         seen.add(prompt)

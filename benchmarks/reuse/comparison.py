@@ -14,8 +14,10 @@ from benchmarks.reuse.cases import Cases
 from benchmarks.reuse.costs import even
 from benchmarks.reuse.models import Loaded
 from benchmarks.reuse.running import Arm, Equal, Fewer, Reusing
-from benchmarks.reuse.scores import TargetRecord, rows_of
+from benchmarks.reuse.scores import rows_of
 from benchmarks.reuse.turns import in_turns
+from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.calibration.tiers import effective
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.inter_request.policy.policy import Policy
 
@@ -37,9 +39,9 @@ class ArmComparison:
         plain = chorus_arms.policies(self.base)[FULL]
         engine = Engine(pipeline, Cache.in_memory(), plain)
         ours = engine.generate(request, Reuse(write=False)).video
-        [theirs] = pipeline(request)
+        [video] = pipeline(request)
         for name in ("latents", "frames"):
-            if not np.array_equal(getattr(ours, name), getattr(theirs, name)):
+            if not np.array_equal(getattr(ours, name), getattr(video, name)):
                 raise SystemExit(
                     f"without reuse the engine's {name} are not the pipeline's: what "
                     "follows would compare two models; find out why first"
@@ -76,18 +78,19 @@ class ArmComparison:
                 yield self.row(name, row | extra)
 
     def as_costly(
-        self, bench: Bench, whole: Reusing, wanted: Container[str]
+        self, bench: Bench, chorus: Reusing, wanted: Container[str]
     ) -> Iterator[tuple[str, Arm]]:
-        """Those wanted of the arms that compute as much as `whole`, misses in full."""
+        """The requested equal-cost arms, which compute as much as `chorus`; misses run
+        all steps."""
         steps, starts = self.loaded.steps, (0, *self.keep())
-        hits = [target for target in bench.targets if target.tier(whole.policy)]
+        hits = [target for target in bench.targets if target.tier(chorus.policy)]
         counts = {target.number: steps for target in bench.targets}
         if FEWER in wanted:
-            fewer = even(hits, whole.computed, range(1, steps + 1))
+            fewer = even(hits, chorus.computed, range(1, steps + 1))
             yield FEWER, Fewer(bench, counts | fewer)
         if EQUAL in wanted:
-            rest = even(hits, whole.computed, [steps - k for k in starts])
-            yield EQUAL, Equal(bench, self.base, counts | rest)
+            remaining = even(hits, chorus.computed, [steps - k for k in starts])
+            yield EQUAL, Equal(bench, self.base, counts | remaining)
 
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
         """The points of the curve, over the first so many targets whose source shows
@@ -114,10 +117,10 @@ class ArmComparison:
 
 
 def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
-    """Of each name, the first whose policy computes alike."""
+    """For each name, the first whose policy computes alike."""
     first: dict[Policy, str] = {}
     return {
-        name: first.setdefault(chorus_arms.working(policy), name)
+        name: first.setdefault(effective(policy), name)
         for name, policy in policies.items()
     }
 

@@ -1,4 +1,4 @@
-"""As much work as another arm's, in whole steps: not for each target, but on the mean.
+"""Arms of equal cost in whole steps: on average, not for each target.
 
 A region's half steps have no equal in whole ones. If all were rounded up, or down, one
 of two arms that are said to cost the same would compute more. So what one hit gets too

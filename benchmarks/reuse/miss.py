@@ -1,4 +1,4 @@
-"""What a request that finds nothing costs, beside one without a cache.
+"""The cost of a request that finds nothing, compared with one without a cache.
 
     python -m benchmarks.reuse.miss                  # the 50-step model
     python -m benchmarks.reuse.miss --steps 4
@@ -44,7 +44,7 @@ class Taken(NamedTuple):
     """Seconds of a request, and what a ledger's parts leave of them."""
 
     seconds: float
-    rest: float = 0.0
+    other_seconds: float = 0.0
 
 
 Round = dict[str, Taken]
@@ -98,8 +98,8 @@ def rounds(
         for name, engine in engines.items():
             check(made[PLAIN], made[name])
             engine.cache.store.delete(str(made[name].entry))
-            rest = seconds[name] - made[name].ledger.total
-            taken[name] = Taken(seconds[name], rest)
+            other_seconds = seconds[name] - made[name].ledger.total
+            taken[name] = Taken(seconds[name], other_seconds)
         if turn:
             yield taken
 
@@ -110,7 +110,8 @@ def in_turn(
     turn: int,
     forget: Callable[[], None],
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """What each way makes of a request whose prompt is new to it, and its seconds.
+    """Runs a request in each way, with a prompt that is new to it; results and seconds
+    by way.
 
     Each turn begins with another: what one leaves the disk to do may fall to all.
     """
@@ -147,7 +148,7 @@ def row(name: str, loaded: Loaded, entries: int, rounds: Sequence[Round]) -> Row
         "baseline_seconds": plain.median,
         "baseline_spread": plain.spread,
         "ratio": statistics.median(b.seconds / a.seconds for a, b in pairs),
-        "admit_seconds": statistics.median(ours.rest for _, ours in pairs),
+        "admit_seconds": statistics.median(ours.other_seconds for _, ours in pairs),
         **loaded.facts,
     }
 

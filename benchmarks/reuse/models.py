@@ -30,7 +30,7 @@ class Loaded:
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Which weights, and how they are run."""
+    """Adds the options of weights and computation."""
     parser.add_argument("--weights", type=Path, help="a folder; the shipped if unset")
     parser.add_argument(
         "--dtype", choices=["bfloat16", "float32"], help="as stored if unset"
@@ -45,25 +45,28 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def load_model(options: Namespace, config: str | None, steps: int | None) -> Loaded:
-    """The model of a config, without one that which the shipped weights have for the
-    steps; without steps it runs the config's. ValueError for what does not exist."""
-    asked = load_config(config or BY_STEPS.get(steps or 0, OTHERWISE))
-    if options.weights is None and asked.weights is None:
+    """Loads the model of a config (by default the shipped one for these steps; without
+    steps the config's). ValueError for one that does not exist."""
+    settings = load_config(config or BY_STEPS.get(steps or 0, OTHERWISE))
+    if options.weights is None and settings.weights is None:
         raise ValueError(
-            f"--config {asked.name} is for weights that are not shipped: give --weights"
+            f"--config {settings.name} is for weights that are not shipped: give "
+            "--weights"
         )
-    folder = options.weights or shipped.folder(str(asked.weights))
-    pipeline = Pipeline.load(folder, transformer=asked.transformer, dtype=options.dtype)
+    folder = options.weights or shipped.folder(str(settings.weights))
+    pipeline = Pipeline.load(
+        folder, transformer=settings.transformer, dtype=options.dtype
+    )
     sizes = wan(pipeline).sizes
     if options.tile is not None:
         transformer = replace(sizes.transformer, tile=tuple(options.tile))
         wan(pipeline).sizes = sizes = replace(sizes, transformer=transformer)
-    own = asked.request.step_count
-    request, card = with_fewer(asked.request, steps or own), Card.read(folder)
-    names = stored_names(asked.transformer)
-    stored = [names[part] for part in parts_of(card, asked.transformer)]
+    own = settings.request.step_count
+    request, card = with_fewer(settings.request, steps or own), Card.read(folder)
+    names = stored_names(settings.transformer)
+    stored = [names[part] for part in parts_of(card, settings.transformer)]
     return Loaded(
-        asked.weights or Path(folder).name,
+        settings.weights or Path(folder).name,
         steps or own,
         pipeline,
         request,

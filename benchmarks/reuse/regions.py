@@ -149,8 +149,8 @@ def row(
     name: str, case: RegionCase, times: Mapping[str, timing.Timing]
 ) -> dict[str, Any]:
     """A case's row. Each run has one more full step, which is taken off."""
-    whole, part = times[WHOLE], times[name]
-    step = whole.median / (REGION_STEPS + FULL_STEPS)
+    all_tokens, part = times[WHOLE], times[name]
+    step = all_tokens.median / (REGION_STEPS + FULL_STEPS)
     region = (part.median - step) / REGION_STEPS
     return {
         "row": name,
@@ -162,7 +162,7 @@ def row(
         "seconds": region,
         "spread": part.spread,
         "baseline_seconds": step,
-        "baseline_spread": whole.spread,
+        "baseline_spread": all_tokens.spread,
         "ratio": region / step,
         "over_share": region / step / case.computed,
     }

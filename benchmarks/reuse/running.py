@@ -9,9 +9,8 @@ import numpy as np
 from benchmarks.reuse.arms import stage1_at, with_fewer
 from benchmarks.reuse.bench import Bench, Target
 from benchmarks.reuse.seams import Region, region_of
-from chorus_jax.denoise.cost import equivalents
-from chorus_jax.denoise.plan import StepPlan
-from chorus_jax.engine import Denoised, Engine, Event, Ledger, Reuse, planned
+from chorus_jax.calibration.target import PolicyArm, tier_of
+from chorus_jax.engine import Denoised, Ledger
 from chorus_jax.inter_request.policy.policy import Policy
 
 
@@ -34,7 +33,7 @@ class Arm(Protocol):
         """The video."""
 
 
-class Reusing:
+class Reusing(PolicyArm):
     """An arm: the engine with a policy, on the bench's cache, leaving nothing in it.
 
     It is asked for events, as by a caller with a progress bar: a call of the loop runs
@@ -42,22 +41,9 @@ class Reusing:
     """
 
     def __init__(self, bench: Bench, policy: Policy):
-        self.bench, self.policy = bench, policy
-        self.engine = Engine(bench.pipeline, bench.cache, policy)
+        super().__init__(bench.pipeline, bench.cache, policy)
+        self.bench = bench
         self.known: dict[int, float] = {}
-
-    def plan(self, target: Target) -> StepPlan | None:
-        """The plan of a target, None if everything is computed."""
-        tier = target.tier(self.policy)
-        if tier is None:
-            return None
-        return planned(self.policy, tier, self.bench.tiling(target.request))
-
-    def equivalents(self, target: Target) -> float:
-        """The full steps' worth of work, known before the run; the least, as a run
-        whose videos differ beyond its region computes all tokens."""
-        plan, tiles = self.plan(target), self.bench.tiling(target.request).count
-        return float(self.policy.steps) if plan is None else equivalents(plan, tiles)
 
     def computed(self, target: Target) -> float:
         """The full steps' worth that it computes of a target; it runs, if only a run
@@ -71,41 +57,18 @@ class Reusing:
 
     def program(self, target: Target) -> Hashable:
         """Text rows, plan, and whether there are gains."""
-        tier = target.tier(self.policy)
+        tier = tier_of(target, self.policy)
         if tier is None:
             return target.rows, self.policy.keep
         gains = (tier.key_gain, tier.output_gain) != (1, 1)
         return target.rows, self.plan(target), gains
 
     def __call__(self, target: Target) -> ArmRun:
-        """RuntimeError if the engine took another source than was looked up, or
-        replayed a request: then figures would be of something else."""
+        """The video; RuntimeError as `run` raises."""
         self.bench.forget(target.request)
-        runs: list[Denoised] = []
-
-        def observe(event: Event) -> None:
-            if isinstance(event, Denoised):
-                runs.append(event)
-
-        reuse = Reuse(write=False)
-        result = self.engine.generate(
-            target.request, reuse, observer=observe, every=None
-        )
-        ledger = result.ledger
-        self.check(target, ledger)
-        self.known[target.number] = ledger.equivalents
-        return ArmRun(result.video.frames, ledger, self.region(target, runs[-1]))
-
-    def check(self, target: Target, ledger: Ledger) -> None:
-        """RuntimeError unless the engine did what was known before."""
-        tier = target.tier(self.policy)
-        expected: tuple[object, ...] = ("miss", None, 0, 0)
-        if tier is not None:
-            steps = (tier.reuse_until, tier.region_until)
-            expected = ("semantic", target.source, *steps)
-        got = (ledger.kind, ledger.source, ledger.reuse_until, ledger.region_until)
-        if got != expected:
-            raise RuntimeError(f"expected {expected} of {target}, got {ledger}")
+        result, run = self.run(target)
+        self.known[target.number] = result.ledger.equivalents
+        return ArmRun(result.video.frames, result.ledger, self.region(target, run))
 
     def region(self, target: Target, run: Denoised) -> Region | None:
         """The core of a run's region: what is not the source's again at its end. None

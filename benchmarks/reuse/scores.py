@@ -1,37 +1,22 @@
-"""What the arms' videos show and took, target by target, and rows of it."""
+"""Scores and times of the arms' videos, target by target, and rows of them."""
 
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import filterfalse
 from typing import Any
 
 from benchmarks.lib.judged import Scores, judge, means
 from benchmarks.lib.timing import Timing
 from benchmarks.reuse.bench import Target
-from benchmarks.reuse.losses import RELIABLE, losses
+from benchmarks.reuse.losses import RELIABLE, REPORTED
 from benchmarks.reuse.running import ArmRun
 from benchmarks.reuse.seams import seam
+from chorus_jax.calibration.losses import losses
+from chorus_jax.calibration.record import TargetRecord
 from chorus_jax.engine import Ledger
-from chorus_jax.training.world.metrics import psnr, ssim
-
-
-@dataclass(frozen=True)
-class TargetRecord:
-    """One target in one arm: its number, what was computed, what the video shows."""
-
-    number: int
-    ledger: Ledger
-    scores: Scores
-
-    @property
-    def way(self) -> tuple[float, ...]:
-        """Equal for runs that compute alike."""
-        ledger = self.ledger
-        steps = (ledger.reuse_until, ledger.region_until)
-        return *steps, ledger.active, ledger.equivalents
+from chorus_jax.media.metrics import psnr, ssim
 
 
 def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
@@ -43,9 +28,9 @@ def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
     changed = {f"changed_{x}": scores[f"accuracy_{x}"] for x in target.changed}
     if changed:
         scores |= {**changed, "accuracy_changed": float(all(changed.values()))}
-    near = psnr(run.frames, full.frames)
-    if math.isfinite(near):
-        scores |= {"psnr": near, "ssim": ssim(run.frames, full.frames)}
+    ratio = psnr(run.frames, full.frames)
+    if math.isfinite(ratio):
+        scores |= {"psnr": ratio, "ssim": ssim(run.frames, full.frames)}
     border = None
     if run.region is not None:
         border = seam(run.frames, full.frames, run.region)
@@ -118,7 +103,8 @@ def figures(
     that went it. `seconds` are of a whole request, and of each part of it.
     """
     scores = [record.scores for record in records]
-    lost = losses(scores, [full[record.number].scores for record in records])
+    reference = [full[record.number].scores for record in records]
+    lost = losses(scores, reference, REPORTED)
     shares = [_speedups(record, full[record.number]) for record in records]
     ways = [record.way for record in records]
     return {

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from chorus_jax.media.pixels import Planes, to_planes
 from chorus_jax.nets.tokens import Size, Tiling
-from chorus_jax.training.world.pixels import Planes, to_planes
 
 Region = Bool[np.ndarray, "f h w"]
 Frames = UInt8[np.ndarray, "g y x 3"]
@@ -13,7 +13,8 @@ FLOOR = 1e-3  # of a mean step between pixels: what has no steps at all has no s
 
 
 def region_of(tiles: Int[np.ndarray, " k"], tiling: Tiling, patch: Size) -> Region:
-    """Where these tiles are: a cell a token, frames of latents along the first axis."""
+    """The cells that these tiles cover: one per token, latent frames along the first
+    axis."""
     active = np.zeros(tiling.count, bool)
     active[tiles] = True
     tokens = np.repeat(active, tiling.size)[tiling.place].reshape(tiling.grid)
@@ -21,7 +22,7 @@ def region_of(tiles: Int[np.ndarray, " k"], tiling: Tiling, patch: Size) -> Regi
 
 
 def seam(frames: Frames, full: Frames, region: Region) -> float | None:
-    """How much more the region's border shows than in the full run: 1 is not at all.
+    """The visibility of the region's border relative to the full run: 1 is not visible.
 
     On the lines between tokens, the mean absolute step from pixel to pixel where the
     line borders the region, over that on the lines that do not; and this over the same
@@ -29,8 +30,8 @@ def seam(frames: Frames, full: Frames, region: Region) -> float | None:
     borders within a frame; None where the region has none, or no other line is left.
     """
     mask = _by_frame(region, len(frames))
-    ours, theirs = (_contrast(to_planes(video), mask) for video in (frames, full))
-    return None if ours is None or theirs is None else ours / theirs
+    ours, reference = (_contrast(to_planes(video), mask) for video in (frames, full))
+    return None if ours is None or reference is None else ours / reference
 
 
 def _by_frame(region: Region, frames: int) -> Region:

@@ -39,7 +39,7 @@ def cache(row: Row) -> str:
 
 
 def windows(rows: Rows) -> str:
-    """The first window of requests and the last one."""
+    """The table of the first and the last window of requests."""
     shown = []
     for steps in dict.fromkeys(row["steps"] for row in rows):
         same = [row for row in rows if row["steps"] == steps]
@@ -50,7 +50,7 @@ def windows(rows: Rows) -> str:
 
 
 def prompts(rows: Rows) -> str:
-    """The last window of each file and order."""
+    """The table of the last window of each file and order."""
     last = [row for row in rows if row["until"] == row["prompts"]]
     name = lambda row: f"{row['row']}, {row['order']}, {row['prompts']}"
     return columns("repeats", "cosine_80", "score_80", "score_90", row=name)(last)

@@ -7,7 +7,8 @@ from tqdm import tqdm
 
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.running import Arm
-from benchmarks.reuse.scores import TargetRecord, scored
+from benchmarks.reuse.scores import scored
+from chorus_jax.calibration.record import TargetRecord
 
 Records = dict[str, list[TargetRecord]]
 
@@ -15,7 +16,8 @@ Records = dict[str, list[TargetRecord]]
 def in_turns(
     targets: Sequence[Target], arms: Mapping[str, Arm], full: str, label: str
 ) -> Records:
-    """Each arm's records; `full` names the arm that the others are compared with.
+    """Runs the arms in turns; their records. `full` names the arm that the others are
+    compared with.
 
     Every target is made by all arms before the next one is, and each time another arm
     begins. Where an arm meets a program for the first time it runs twice: the first

@@ -27,7 +27,7 @@ from benchmarks.reuse.models import add_options, load_model
 from benchmarks.reuse.running import Arm, ArmRun, Reusing
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
-from chorus_jax.training.world.metrics import psnr
+from chorus_jax.media.metrics import psnr
 from kernels_pallas import dispatch
 
 TIER = Tier(0.0, 1, 3, active=0.5, key_gain=1.5, output_gain=1.1)
@@ -48,25 +48,25 @@ def variants() -> list[str]:
 def compared(
     name: str, arm: Arm, targets: Sequence[Target], own: Sequence[ArmRun]
 ) -> dict[str, float | str]:
-    """What an implementation's videos are beside the platform's own."""
-    near, right = [], []
+    """Figures of an implementation's videos beside the platform's own."""
+    ratios, right = [], []
     try:
         pairs = zip(targets, own, strict=True)
-        for target, mine in tqdm(pairs, total=len(own), desc=name, unit="video"):
+        for target, own_run in tqdm(pairs, total=len(own), desc=name, unit="video"):
             with dispatch.forced(name):
-                pair = mine, arm(target)
+                pair = own_run, arm(target)
             check_same(*(run.ledger for run in pair))
-            near.append(psnr(*(run.frames for run in pair)))
-            if not near[-1] >= LEAST:
+            ratios.append(psnr(*(run.frames for run in pair)))
+            if not ratios[-1] >= LEAST:
                 raise SystemExit(
-                    f"{name}: {near[-1]:.1f} dB to the platform's own video of "
+                    f"{name}: {ratios[-1]:.1f} dB to the platform's own video of "
                     f"{target.prompt!r}, expected {LEAST:g} or more: a kernel is wrong"
                 )
             right.append([judge(target.prompt, x.frames)["accuracy"] for x in pair])
     except NotImplementedError as refusal:
         return {"refused": str(refusal)}
     accuracy = np.mean(right, axis=0).tolist()
-    least = {"psnr": min(near)} if math.isfinite(min(near)) else {}
+    least = {"psnr": min(ratios)} if math.isfinite(min(ratios)) else {}
     return {**least, "accuracy_own": accuracy[0], "accuracy": accuracy[1]}
 
 

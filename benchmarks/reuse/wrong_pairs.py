@@ -57,15 +57,15 @@ class Misleading:
         self.engine, self.request, self.draws = engine, request, draws
 
     def pairs(self, count: int, seed: int) -> Iterator[MisleadingPair]:
-        """So many pairs of each kind."""
+        """Draws so many pairs of each kind."""
         rng, pool = np.random.default_rng(seed), held_out_combinations()
         for number in range(count * len(KINDS)):
-            asked = pool[int(rng.integers(len(pool)))]
-            target = Worded.of(asked, int(rng.integers(2**32)))
+            attributes = pool[int(rng.integers(len(pool)))]
+            target = Worded.of(attributes, int(rng.integers(2**32)))
             kind = KINDS[number % len(KINDS)]
             sources = list(self.sources(kind, target, rng))
-            mine = self.embedding(target)
-            cosines = [float(mine @ self.embedding(source)) for source in sources]
+            vector = self.embedding(target)
+            cosines = [float(vector @ self.embedding(source)) for source in sources]
             best = int(np.argmax(cosines))
             yield MisleadingPair(kind, target, sources[best], cosines[best])
 
@@ -73,13 +73,13 @@ class Misleading:
         self, kind: str, target: Worded, rng: np.random.Generator
     ) -> Iterator[Worded]:
         """Prompts of a kind."""
-        [asked], (least, most) = target.prompt.asked, CHANGES[kind]
+        [attributes], (least, most) = target.prompt.attributes, CHANGES[kind]
         for _ in range(self.draws if kind in ALIKE else 1):
             changes = int(rng.integers(least, most + 1))
             wording = target.wording if kind in ALIKE else int(rng.integers(2**32))
-            yield Worded.of(with_changes(asked, changes, rng), wording)
+            yield Worded.of(with_changes(attributes, changes, rng), wording)
 
     def embedding(self, prompt: Worded) -> np.ndarray:
-        """As the engine matches it."""
+        """The embedding by which the engine matches a prompt."""
         request = replace(self.request, prompt=prompt.prompt.caption, seed=0)
         return self.engine.query(request).embedding

@@ -52,7 +52,7 @@ MEMORY = 2**30
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a pair by one way to look."""
+    """The outcome of a pair under one way to look."""
 
     pair: MisleadingPair
     ledger: Ledger
@@ -66,19 +66,19 @@ def outcomes(
     loaded: Loaded,
     pairs: Sequence[MisleadingPair],
 ) -> Iterator[tuple[str, Outcome]]:
-    """What becomes of each pair in each way, all from the source's noise; `plain` makes
-    the sources, and the full runs."""
+    """Runs each pair in each way, all from the source's noise; `plain` makes the
+    sources, and the full runs."""
     for seed, pair in enumerate(tqdm(pairs, unit="pair")):
         source, target = (
             replace(loaded.request, prompt=worded.prompt.caption, seed=seed)
             for worded in (pair.source, pair.target)
         )
-        alone, near = f"pair {seed}", Reuse(write=False, namespace=f"pair {seed}")
+        alone, reading = f"pair {seed}", Reuse(write=False, namespace=f"pair {seed}")
         plain.generate(source, Reuse(read=False, namespace=alone))
-        whole = plain.generate(target, Reuse(read=False, write=False))
-        full = judge(pair.target.prompt, whole.video.frames)
+        full_run = plain.generate(target, Reuse(read=False, write=False))
+        full = judge(pair.target.prompt, full_run.video.frames)
         for look, engine in engines.items():
-            result = engine.generate(target, near)
+            result = engine.generate(target, reading)
             made = judge(pair.target.prompt, result.video.frames)
             yield look, Outcome(pair, result.ledger, made, full)
 
@@ -122,10 +122,10 @@ def right(outcomes: Sequence[Outcome], scores: Sequence[Scores]) -> float | None
 
 def ways(policy: Policy) -> dict[str, Policy]:
     """Our tiers and NIRVANA's, each by the cosine alone and with our look."""
-    theirs = NIRVANA.for_steps(policy.steps)
+    baseline = NIRVANA.for_steps(policy.steps)
     return {
         name + look: replace(tiers, look=how)
-        for name, tiers in (("", policy), ("nirvana_", theirs))
+        for name, tiers in (("", policy), ("nirvana_", baseline))
         for look, how in (
             ("cosine", SecondLook(weight=0.0)),
             ("second_look", policy.look),
@@ -134,7 +134,7 @@ def ways(policy: Policy) -> dict[str, Policy]:
 
 
 def keeping(policies: Mapping[str, Policy], steps: int) -> Policy:
-    """Nothing reused, and the key steps left that any of these takes."""
+    """A policy that reuses nothing and keeps all key steps that these need."""
     keep = sorted({step for policy in policies.values() for step in policy.keep})
     return Policy(steps, (), tuple(keep))
 

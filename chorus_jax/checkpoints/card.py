@@ -18,7 +18,15 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Part:
-    """One model of the folder: its class, the fields of its config, its weights."""
+    """One model of a checkpoint folder.
+
+    Attributes:
+        model: the name of its class.
+        config: the fields of its config.
+        dtype: that of its weights, such as `bfloat16`.
+        parameters: the number of its weights.
+        fingerprint: SHA-256 of its config and weights.
+    """
 
     model: str
     config: Mapping[str, Any]
@@ -29,11 +37,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Card:
-    """What a folder holds.
+    """The content of a checkpoint folder.
 
-    `sources` are SHA-256 digests of the files that the weights came from, `scheduler`
-    is the source's scheduler_config.json, None if it had none. `settings` are those of
-    the whole model that belong to no part, such as the boundary between two experts.
+    Attributes:
+        family: the name of the model's family, such as `wan`.
+        parts: its models by name.
+        scheduler: the source's scheduler_config.json; None if it had none.
+        sources: SHA-256 digests of the files that the weights came from, by path.
+        settings: those of the whole model that belong to no part, such as the boundary
+            between two experts.
     """
 
     family: str
@@ -96,7 +108,7 @@ class Card:
             raise ValueError(f"{path} is not a model card: {error!r}") from error
 
     def of_family(self, family: str) -> "Card":
-        """This card. ValueError if it is of another family of models."""
+        """Returns this card. ValueError if it is of another family of models."""
         if self.family != family:
             raise ValueError(
                 f"these weights are of the family {self.family!r}, not {family!r}: "

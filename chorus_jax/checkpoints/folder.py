@@ -35,7 +35,7 @@ def aside(folder: Path) -> Iterator[Path]:
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where `aside` writes what is to become `folder`."""
+    """The folder in which `aside` writes until `folder` is complete."""
     return folder.absolute().with_name(f".{folder.absolute().name}.partial")
 
 

@@ -98,7 +98,7 @@ class Zeros(nnx.Rngs):
         return jnp.zeros(shape)
 
     def split(self, k: Any) -> "Zeros":
-        """As many of these."""
+        """Splits the stream as `nnx.Rngs` does; the parts give zeros too."""
         return Zeros(self.default.split(k))
 
 

@@ -77,8 +77,8 @@ def open_arrays(folder: Path) -> dict[str, StreamedArray]:
 
     Raises ValueError if an array is missing or its file is not as long as it must be.
     """
-    found = sorted(path.parent for path in folder.glob("*/.zarray"))
-    return {path.name: _open(path) for path in found}
+    folders = sorted(path.parent for path in folder.glob("*/.zarray"))
+    return {path.name: _open(path) for path in folders}
 
 
 def _open(path: Path) -> StreamedArray:

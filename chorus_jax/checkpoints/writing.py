@@ -14,7 +14,7 @@ from chorus_jax.checkpoints.stored import StreamedArray, block_shape, boxes, raw
 
 
 def write(folder: Path, arrays: Mapping[str, StreamedArray]) -> dict[str, str]:
-    """What `write_arrays` does."""
+    """Writes arrays into a folder, which is not yet there; their digests by name."""
     handler = _StreamHandler()
     registry = ocp.type_handlers.create_type_handler_registry(
         (StreamedArray, handler), (jax.Array, ocp.type_handlers.ArrayHandler())

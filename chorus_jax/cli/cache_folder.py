@@ -36,6 +36,9 @@ def show_cache(options: argparse.Namespace) -> None:
     """
     folder = options.folder
     check_folder(folder)
+    if not any(folder.iterdir()):  # opening it would make it a cache
+        print(f"{folder} is empty: no request has left anything in it")
+        return
     before = records(folder)
     with Store(0, folder=folder, disk_bytes=2**62) as store:
         rows = [row for row in rows_of(store, folder) if wanted(row, options)]

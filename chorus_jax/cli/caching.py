@@ -1,6 +1,7 @@
 """The cache options of `chorus generate`: cache, permissions and policies."""
 
 import argparse
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.intra_request import EveryStep, StepCache, registry
 from chorus_jax.request import Request
+
+log = logging.getLogger(__name__)
 
 GIB = 2**30
 NEED_CACHE = ("namespace", "least_score", "cache_mode", "policy")
@@ -63,8 +66,9 @@ def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
     elif options.policy is None:
         base = policies_for(pipeline.fingerprints)
     else:
-        measured = read_policy(options.policy)
-        base = lambda request: measured.for_steps(request.step_count)
+        policy = read_policy(options.policy)
+        warn_foreign(options.policy, pipeline)
+        base = lambda request: policy.for_steps(request.step_count)
     cache = step_cache_of(options)
     if isinstance(cache, EveryStep):
         return base
@@ -75,9 +79,20 @@ def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
     return policies
 
 
+def warn_foreign(file: Path, pipeline: Pipeline) -> None:
+    """Warns of a policy that was measured on other weights."""
+    weights = policy_file.read(file).weights
+    if weights and weights != pipeline.fingerprints:
+        log.warning(
+            "--policy %s was measured on other weights: how much of a source these may "
+            "reuse is not known; measure it with `chorus calibrate`",
+            file,
+        )
+
+
 def read_policy(file: Path) -> Policy:
     """The policy in a file. ValueError if it holds none."""
-    return policy_file.read(file).policy
+    return policy_file.read_policy(file)
 
 
 def described(options: argparse.Namespace) -> str:

@@ -58,6 +58,10 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
         from chorus_jax.cli.cache_folder import show_cache
 
         show_cache(options)
+    elif options.name == "calibrate":
+        from chorus_jax.cli.calibrate import calibrate
+
+        calibrate(options, interruption)
     elif options.name == "demo":
         from chorus_jax.cli.demo.command import demo
 

@@ -1,7 +1,6 @@
 """`chorus generate`: checks everything, loads once, makes and writes each video."""
 
 import argparse
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,14 +8,13 @@ from typing import Any
 from chorus_jax.cli import caching, cleanups, outputs, report
 from chorus_jax.cli.cache_notes import note
 from chorus_jax.cli.choice import CommandSettings, choose, with_prompt
+from chorus_jax.cli.given import given
 from chorus_jax.cli.interruption import Interruption
 from chorus_jax.cli.jobs import PromptWithSeed, jobs_of
 from chorus_jax.cli.outputs import OutputFiles
 from chorus_jax.cli.progress import Bars
 from chorus_jax.engine import Engine, Pipeline
 from chorus_jax.families.registry import family_of
-from chorus_jax.media.inputs import InputMedia
-from chorus_jax.request import Request
 
 
 @dataclass(frozen=True)
@@ -117,19 +115,6 @@ def cleanups_of(run: GenerateRun) -> list[Callable[[], None]]:
         folders.add(cache)
     videos = [cleanups.half_written_videos(folder) for folder in folders]
     return [cleanups.half_written_programs, *videos, *records]
-
-
-def given(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a request that were given; reads the images that are."""
-    fields = {field.name for field in dataclasses.fields(Request)}
-    fields -= {"prompt", "seed"}
-    values = vars(options)
-    chosen = {k: v for k, v in values.items() if k in fields and v is not None}
-    if options.image is not None:
-        chosen["inputs"] = InputMedia.read(options.image, options.last_image)
-    elif options.last_image is not None:
-        raise ValueError("--last-image goes with --image: give the first one too")
-    return chosen
 
 
 def make_mesh(sizes: tuple[int, int, int] | None) -> Any:

@@ -20,6 +20,7 @@ def add_generate(commands: Any) -> None:
         "generate",
         help="make videos of prompts",
         description="Makes videos of prompts.",
+        usage="chorus generate PROMPT... [options]   (--help lists them)",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -106,16 +107,17 @@ def add_sampling(make: argparse.ArgumentParser) -> None:
     group.add_argument("--frames", metavar="N", type=int)
     group.add_argument("--height", metavar="N", type=int, help="pixels")
     group.add_argument("--width", metavar="N", type=int, help="pixels")
-    group.add_argument(
-        "--step-cache",
-        metavar="CACHE",
-        help="reuse across the steps of a video made in full, such as skip:steps=(3,5) "
-        "or tea:variant=wan21_t2v_1_3b,threshold=.08 (default: none)",
-    )
 
 
 def add_reuse(make: argparse.ArgumentParser) -> None:
     """The cache and what may be reused."""
+    steps_group = make.add_argument_group("reuse across the steps of one video")
+    steps_group.add_argument(
+        "--step-cache",
+        metavar="CACHE",
+        help="of videos made in full, such as skip:steps=(3,5) "
+        "or tea:variant=wan21_t2v_1_3b,threshold=.08 (default: none)",
+    )
     group = make.add_argument_group("reuse of earlier requests (with --cache)")
     group.add_argument(
         "--cache", metavar="DIR", type=Path, help="folder of earlier requests' work"

@@ -21,7 +21,7 @@ GIB = 2**30
 def show_info(options: argparse.Namespace) -> None:
     """Prints all lines."""
     weights = None if options.weights is None else located(options.weights)
-    for name, value in lines(weights):
+    for name, value in list(lines(weights)):  # whole, or an error alone
         print(f"{name:22}{value}")
 
 

@@ -7,7 +7,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class PromptWithSeed:
-    """A prompt with its seed; None for one that is drawn."""
+    """One video of `chorus generate`.
+
+    Attributes:
+        prompt: what it shows.
+        seed: of its noise; None for one that is drawn.
+    """
 
     prompt: str
     seed: int | None
@@ -22,6 +27,8 @@ def jobs_of(options: argparse.Namespace) -> list[PromptWithSeed]:
     prompts = [*options.prompt, *lines_of(options.prompts)]
     if not prompts:
         raise ValueError("no prompt is given: give PROMPT, or --prompts FILE")
+    if not all(prompt.strip() for prompt in prompts):
+        raise ValueError("a prompt is empty: say what the video shows")
     return [
         PromptWithSeed(prompt, seed) for prompt in prompts for seed in seeds_of(options)
     ]
@@ -31,8 +38,14 @@ def lines_of(file: Path | None) -> list[str]:
     """The prompts of a file, one per line; blank lines are skipped."""
     if file is None:
         return []
+    if file.is_dir():
+        raise ValueError(
+            f"--prompts {file} is a folder: give a file, a prompt per line"
+        )
     try:
         text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ValueError(f"--prompts {file}: there is no such file") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"--prompts {file} is not UTF-8 text: {error}") from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from chorus_jax.cli.calibrate_options import add_calibrate
 from chorus_jax.cli.generate_options import WEIGHTS, add_generate
 
 
@@ -16,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND", dest="name")
     add_generate(commands)
     add_cache(commands)
+    add_calibrate(commands)
     add_demo(commands)
     add_info(commands)
     commands.add_parser("convert", help="PyTorch weights to a checkpoint folder")

@@ -1,4 +1,4 @@
-"""What a plan computes, as far as it is known before a run."""
+"""The cost of a plan, as far as it is known before a run."""
 
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region_steps import OpeningStep, RegionSteps

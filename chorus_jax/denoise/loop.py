@@ -68,7 +68,7 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
     # Copies: a state is donated, and no array may be donated twice or while in use.
     latents = jax.tree.map(jnp.copy, latents)
     step = jnp.full(b, program.plan.start, jnp.int32)
-    kept = jax.tree.map(
+    key_steps = jax.tree.map(
         lambda x: jnp.zeros((len(program.plan.kept), *x.shape), x.dtype), latents
     )
     return RunState(
@@ -76,7 +76,7 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
         latents,
         solving.init(program.solver, latents),
         initial_caches(run, latents, step),
-        kept,
+        key_steps,
         jnp.zeros(b, jnp.float32),
         initial_region(run, latents, step),
     )
@@ -122,12 +122,12 @@ def initial_parts(
     """The region's state with all its parts, in zeros."""
     empty = RunState(step, latents, None, (), None, step, region)
 
-    def begun(part: RegionSteps) -> RegionPart:
+    def region_part(part: RegionSteps) -> RegionPart:
         after = part.begin(run, empty, latents).region
         assert after is not None
         return after.parts[part.part]
 
-    shapes = tuple(jax.eval_shape(partial(begun, part)) for part in parts)
+    shapes = tuple(jax.eval_shape(partial(region_part, part)) for part in parts)
     return region._replace(parts=zeros(shapes))
 
 
@@ -164,7 +164,7 @@ def in_pieces(
     every: int | None = 1,
     ahead: int = AHEAD,
 ) -> Iterator[tuple[int, RunState]]:
-    """Runs to the last step.
+    """Runs a program to its last step, a few steps per call.
 
     The device always has a next call waiting, and a caller that stops iterating stops
     the run, so progress and stopping cost nothing.

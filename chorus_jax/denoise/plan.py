@@ -61,9 +61,9 @@ class StepPlan:
             raise ValueError(f"stretches of steps follow each other, got {ends}")
         if ends and ends[-1][1] != self.steps:
             raise ValueError(f"the last stretch ends at {self.steps}, got {ends}")
-        whole = [True, *(stretch.region is None for stretch in self.stretches)]
-        if not all(before or now for before, now in pairwise(whole)) or (
-            len(whole) > 1 and not whole[1]
+        all_tokens = [True, *(stretch.region is None for stretch in self.stretches)]
+        if not all(before or now for before, now in pairwise(all_tokens)) or (
+            len(all_tokens) > 1 and not all_tokens[1]
         ):
             raise ValueError(
                 "a region is shown by a step with all tokens before it: begin with a "
@@ -117,12 +117,12 @@ class StepPlan:
                 "expected 0 <= reuse_until <= region_until <= steps and an opening of "
                 f"1 or more, got {reuse_until}, {region_until}, {steps}, {opening}"
             )
-        begun = min(reuse_until + opening, region_until)
-        if region is None or begun == region_until:
+        opened = min(reuse_until + opening, region_until)
+        if region is None or opened == region_until:
             return cls.plain(steps, keep, cache, reuse_until)
         stretches = [
-            Stretch(reuse_until, begun, cache=cache),
-            Stretch(begun, region_until, region, cache),
+            Stretch(reuse_until, opened, cache=cache),
+            Stretch(opened, region_until, region, cache),
         ]
         if region_until < steps:
             stretches.append(Stretch(region_until, steps, cache=cache))
@@ -166,8 +166,8 @@ class StepPlan:
             ]
             if stretch.region is not None and edges:
                 shown = min(edges[-1] + 1, last)
-                whole = replace(stretch, last=shown, region=None)
-                stretches += _cut(whole, edges, experts)
+                opening = replace(stretch, last=shown, region=None)
+                stretches += _cut(opening, edges, experts)
                 stretch, edges = replace(stretch, first=shown), []
             stretches += _cut(stretch, edges, experts)
         return replace(self, stretches=tuple(stretches))

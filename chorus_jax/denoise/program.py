@@ -23,7 +23,12 @@ from chorus_jax.schedulers import Solver
 
 @dataclass(frozen=True)
 class Program:
-    """All that is static about a run: one compilation for each of these.
+    """All that is static about a run: each is compiled once.
+
+    Attributes:
+        plan: what runs in each step.
+        solver: of as many steps.
+        geometry: the shapes of latents and tokens.
 
     Raises:
         ValueError: if the plan is for another number of steps than the solver has.

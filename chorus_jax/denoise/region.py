@@ -24,7 +24,7 @@ TINY = 1e-9  # a source that does not move at all
 
 @dataclass(frozen=True)
 class Region:
-    """How large a region is and how it is chosen, known before a run.
+    """Size and choice of a region, static: known before a run.
 
     Attributes:
         tile: the box of tokens that a tile is.
@@ -105,17 +105,17 @@ def disagreement(
     patch: Size,
     tiling: Tiling,
 ) -> Float[Array, "b t"]:
-    """How far two velocities are apart in each tile: the mean absolute difference."""
+    """The mean absolute difference of two velocities in each tile."""
     return by_tile(jnp.abs(target - source), patch, tiling)
 
 
 def beyond(
     apart: Float[Array, "b t"], tiles: Int[Array, "b k"], source: Float[Array, "b ..."]
 ) -> Float[Array, " b"]:
-    """How far velocities are `apart` outside these tiles: the mean disagreement over
-    the mean absolute velocity of the source, 0 if these are all tiles."""
-    rest = apart.at[jnp.arange(len(apart))[:, None], tiles].set(0.0)
-    mean = rest.sum(axis=1) / max(apart.shape[1] - tiles.shape[1], 1)
+    """The relative disagreement outside these tiles: its mean over the mean absolute
+    velocity of the source; 0 if these are all tiles."""
+    others = apart.at[jnp.arange(len(apart))[:, None], tiles].set(0.0)
+    mean = others.sum(axis=1) / max(apart.shape[1] - tiles.shape[1], 1)
     speed = jnp.abs(source).mean(axis=range(1, source.ndim))
     return mean / jnp.maximum(speed, TINY)
 
@@ -145,10 +145,10 @@ def dilated(scores: Float[Array, "b t"], counts: Size, reach: int) -> Array:
         return scores
     grid = scores.reshape(-1, *counts)
     window = (1, *(2 * reach + 1 if n > 1 else 1 for n in counts))
-    near = jax.lax.reduce_window(
+    grown = jax.lax.reduce_window(
         grid, -jnp.inf, jax.lax.max, window, (1,) * 4, "SAME"
     ).reshape(scores.shape)
-    return (scores + near) / 2
+    return (scores + grown) / 2
 
 
 def chosen(scores: Float[Array, "b t"], region: Region) -> Int[Array, "b k"]:
@@ -159,8 +159,8 @@ def chosen(scores: Float[Array, "b t"], region: Region) -> Int[Array, "b k"]:
     """
     ranked = jnp.argsort(-scores, axis=1, stable=True).astype(jnp.int32)
     active, sampled = region.core + region.halo, region.sampled
-    rest = np.linspace(active, scores.shape[1], sampled, endpoint=False)
-    rows = np.concatenate([np.arange(active), rest.astype(int)])
+    others = np.linspace(active, scores.shape[1], sampled, endpoint=False)
+    rows = np.concatenate([np.arange(active), others.astype(int)])
     return ranked[:, rows]
 
 
@@ -175,6 +175,6 @@ def token_bias(region: Region, tiling: Tiling, halo: bool) -> Float[Array, " n"]
 
 
 def core_and_sampled(region: Region) -> Bool[np.ndarray, " k"]:
-    """Which of the chosen tiles are still run once the halo is closed."""
+    """True for the chosen tiles that are still run once the halo is closed."""
     halo = np.arange(region.tiles) - region.core
     return (halo < 0) | (halo >= region.halo)

@@ -106,9 +106,9 @@ class OpeningStep:
         """
         mask, geometry = run.inputs.mask, run.geometry
         assert run.inputs.source is not None
-        theirs = geometry.named(run.inputs.source.velocity)[geometry.video]
+        source_velocity = geometry.named(run.inputs.source.velocity)[geometry.video]
         ours = geometry.named(velocity)[geometry.video]
-        apart = disagreement(ours, theirs, geometry.patch, geometry.tiling)
+        apart = disagreement(ours, source_velocity, geometry.patch, geometry.tiling)
         wanted = apart
         if mask is not None:
             wanted = by_tile(mask, geometry.patch, geometry.tiling)
@@ -117,7 +117,7 @@ class OpeningStep:
         scores = dilated(wanted, geometry.tiling.counts, self.region.reach)
         tiles = chosen(scores, self.region)
         # Halo and sampled tiles are the source's again at the end.
-        far = beyond(apart, tiles[:, : self.region.core], theirs)
+        far = beyond(apart, tiles[:, : self.region.core], source_velocity)
         limit = self.region.limit if mask is None else math.inf
         return Chosen(tiles, scores, far, (far > limit).any())
 
@@ -146,16 +146,16 @@ class RegionSteps:
         assert state.region is not None
         last, at = jnp.minimum(until[0], self.last), state.step[0]
         here = (at >= self.first) & (at < last)
-        whole = state.region.chosen.whole
-        state = self.whole(run, state, jnp.where(here & whole, last, 0))
-        count = jnp.where(here & ~whole, last - at, 0)
+        all_run = state.region.chosen.whole
+        state = self.run_whole(run, state, jnp.where(here & all_run, last, 0))
+        count = jnp.where(here & ~all_run, last - at, 0)
         state = jax.lax.fori_loop(
             0, count, lambda _, state: self.step(run, state), state
         )
         ended = (count > 0) & (last == self.last)
         return when(ended, lambda state: self.end(run, state), state)
 
-    def whole(self, run: Run, state: RunState, until: Array) -> RunState:
+    def run_whole(self, run: Run, state: RunState, until: Array) -> RunState:
         """These steps with all tokens."""
         steps = WholeSteps(self.first, self.last, self.cache, self.expert)
         return steps(run, state, jnp.broadcast_to(until, state.step.shape))

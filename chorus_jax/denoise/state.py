@@ -1,4 +1,4 @@
-"""What a run reads, carries from step to step, and leaves."""
+"""Inputs, state and results of a denoising run."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from chorus_jax.families.forward import Conditions, Latents, Transformer
 
 
 class SourceLatents(NamedTuple):
-    """What a run takes over from an earlier request.
+    """The latents that a run takes over from an earlier request.
 
     Attributes:
         start: its latents before step K1.
@@ -82,7 +82,7 @@ class RegionPart(NamedTuple):
 
 
 class RegionState(NamedTuple):
-    """What region steps carry.
+    """State of region steps.
 
     Attributes:
         chosen: the region.
@@ -96,7 +96,7 @@ class RegionState(NamedTuple):
 
 
 class RunState(NamedTuple):
-    """What a run carries from step to step: a pytree of arrays of fixed shapes.
+    """State carried between denoising steps: a pytree of arrays of fixed shapes.
 
     Attributes:
         step: the steps that each request has done.

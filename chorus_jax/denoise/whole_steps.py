@@ -57,8 +57,8 @@ class WholeSteps:
         before = state.caches[slot]
         if self.resets:
             begins = on & (i == self.first)
-            begun = lambda cache: select(begins, self.cache.init(forward), cache)
-            before = when(begins.any(), begun, before)
+            restarted = lambda cache: select(begins, self.cache.init(forward), cache)
+            before = when(begins.any(), restarted, before)
         velocity, _, cache, work = self.cache.step(i, schedule, forward, Held(), before)
         latents, solver = solving.step(
             run.solver, i, state.latents, velocity, state.solver

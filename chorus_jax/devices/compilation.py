@@ -10,7 +10,8 @@ log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept unless JAX_COMPILATION_CACHE_DIR says else."""
+    """The folder of compiled programs, unless JAX_COMPILATION_CACHE_DIR names
+    another."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "chorus_jax" / "compiled"
 

@@ -54,8 +54,10 @@ def spec(axes: Sequence[str | None]) -> PartitionSpec:
 def token_spec(axes: Sequence[str | None], shape: Sequence[int]) -> PartitionSpec:
     """`spec`, but tokens are not split where the mesh does not divide them."""
     size = jax.sharding.get_abstract_mesh().shape[RULES["tokens"]]
-    whole = [axis == "tokens" and count % size > 0 for axis, count in zip(axes, shape)]
-    return spec([None if alone else axis for axis, alone in zip(axes, whole)])
+    replicated = [
+        axis == "tokens" and count % size > 0 for axis, count in zip(axes, shape)
+    ]
+    return spec([None if alone else axis for axis, alone in zip(axes, replicated)])
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:

@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What became of a request.
+    """The result of a request.
 
     Attributes:
         video: its video.
@@ -164,7 +164,7 @@ class Engine:
         watch.check()
         geometry = self.pipeline.model.geometry(request)
         reuse.check_region(dict(geometry.streams)[geometry.video][:3])
-        self.pipeline.model.check_mesh(request, 1)
+        self.pipeline.check(request)
 
     def replayed(self, task: Task, watch: Watch) -> Result | None:
         """The stored result of the same request, None if there is none, or if it was

@@ -1,4 +1,4 @@
-"""What pipeline and engine say while they work."""
+"""Events of pipeline and engine: progress, and results of stages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from chorus_jax.request import Request
 
 @dataclass(frozen=True)
 class Video:
-    """What a request gave.
+    """The video of a request.
 
     Attributes:
         frames: [f h w 3], 8 bits.
@@ -32,7 +32,7 @@ class Video:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage of the work is.
+    """Progress of a stage of the work.
 
     Attributes:
         stage: `encode`, `denoise` or `decode`.

@@ -8,7 +8,7 @@ Kind = Literal["exact", "semantic", "miss"]
 
 @dataclass(frozen=True)
 class Ledger:
-    """What became of a request.
+    """Account of a request: what was reused, what was computed, and the time it took.
 
     `exact`: the final latents of the same request were stored. `semantic`: it began at
     step `reuse_until` from the latents of `source`, and up to `region_until` only an

@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import secrets
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -46,10 +46,18 @@ class Pipeline:
     Attributes:
         model: the loaded model.
         defaults: what it runs with where a request does not say (see `request`).
+        check_memory: raises ValueError for a request that needs more memory than the
+            devices have; refuses nothing by default.
     """
 
-    def __init__(self, model: VideoModel, defaults: Defaults = GENERAL):
+    def __init__(
+        self,
+        model: VideoModel,
+        defaults: Defaults = GENERAL,
+        check_memory: Callable[[Request], None] = lambda request: None,
+    ):
         self.model, self.defaults = model, defaults
+        self.check_memory = check_memory
 
     @classmethod
     def load(
@@ -80,8 +88,22 @@ class Pipeline:
         enable_cache()
         options = LoadOptions(transformer, dtype, mesh, keep_text_encoder)
         family = registry.family_of(folder)
-        defaults = family.defaults(Path(folder), transformer)
-        return cls(family.load(Path(folder), options), defaults)
+        folder = Path(folder)
+        defaults = family.defaults(folder, transformer)
+        check = lambda request: family.check(folder, transformer, request, mesh)
+        return cls(family.load(folder, options), defaults, check)
+
+    def check(self, request: Request, batch: int = 1) -> None:
+        """ValueError for a size that does not divide, over the mesh too, or for which
+        there is too little memory; before anything is run.
+
+        Args:
+            request: is asked for.
+            batch: requests that are run at once.
+        """
+        self.model.geometry(request)
+        self.model.check_mesh(request, batch)
+        self.check_memory(request)
 
     def request(self, prompt: str, **fields: Any) -> Request:
         """A request with this model's defaults.
@@ -104,7 +126,7 @@ class Pipeline:
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
-        """What tells the weights of each part from others."""
+        """Fingerprints of the weights, by part."""
         return self.model.fingerprints
 
     def __call__(
@@ -136,8 +158,7 @@ class Pipeline:
                 not finite.
         """
         same_program(requests)
-        self.model.geometry(requests[0])
-        self.model.check_mesh(requests[0], len(requests))
+        self.check(requests[0], len(requests))
         run = self.steps([with_seed(request) for request in requests], every, cache)
         while True:
             # The mesh is set while we compute, not while the caller does.

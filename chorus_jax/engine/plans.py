@@ -18,7 +18,7 @@ from chorus_jax.nets.tokens import Tiling
 
 
 def planned(policy: Policy, tier: Tier, tiling: Tiling, split: int = 1) -> StepPlan:
-    """What a tier runs.
+    """The plan of a tier.
 
     Args:
         policy: gives steps, regions, key steps and the step cache.
@@ -106,8 +106,8 @@ def source_of(
     sigmas: tuple[float, ...],
     geometry: Geometry,
 ) -> SourceLatents:
-    """What a run takes from an entry; its velocity at K1 is that of the straight line
-    to its next key step, or to its end.
+    """The latents that a run takes from an entry; the velocity at K1 is that of the
+    straight line to its next key step, or to its end.
 
     Of the key steps those that the plan keeps: what else an entry happens to have must
     not change the video.

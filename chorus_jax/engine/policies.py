@@ -46,8 +46,9 @@ def policies_for(weights: Mapping[str, str]) -> Policies:
         if measured is None:
             log.warning(
                 "no policy was measured on these weights at %d steps: the default one "
-                "runs, and how well its scores fit is not known; give Engine a Policy, "
-                "or --policy FILE",
+                "runs, and how well its scores fit is not known; measure one with "
+                "`chorus calibrate MODEL --prompts FILE` and give it with --policy, or "
+                "to Engine",
                 steps,
             )
             return default_policy(steps)

@@ -1,4 +1,4 @@
-"""What the engine knows of a prompt: its embedding, its tokens, its words."""
+"""The engine's view of a prompt: its embedding, its tokens, its words."""
 
 from dataclasses import dataclass
 
@@ -35,15 +35,15 @@ class PromptReading:
         cleaned = read_part(clean(text), tokens)
         length = jnp.int32(tokens.mask[0].sum())
         words = split_words(cleaned)
-        embedding, each = read(values, length)
-        spans = tokens.spans[0][: len(each)]
+        embedding, per_token = read(values, length)
+        spans = tokens.spans[0][: len(per_token)]
         return cls(
             text,
             embedding,
             tokens.row(0),
             words,
             word_keys(cleaned, secret),
-            word_meanings(words, spans, each[: len(spans)]),
+            word_meanings(words, spans, per_token[: len(spans)]),
         )
 
     def query(self, recipe: str, namespace: str, own_only: bool = False) -> Query:
@@ -56,7 +56,8 @@ class PromptReading:
 def read(
     values: Float[Array, "l m c"], length: Int[Array, ""]
 ) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, "m e"]]:
-    """What the video model reads of the first prompt: of all of it, and of each token.
+    """The first prompt as the video model reads it: one vector of all, and one per
+    token.
 
     The values of cross-attention: their mean over the prompt's tokens and all layers,
     made of norm 1, and of each token their mean over the layers, projected to a few
@@ -76,6 +77,6 @@ def _read(
     own = values.astype(jnp.float32)
     mask = (jnp.arange(own.shape[1]) < length)[None, :, None]
     own = jnp.where(mask, own, 0)
-    each = own.mean(axis=0)
+    per_token = own.mean(axis=0)
     # A constant of the program: it is not sent to the device for every request.
-    return own.sum(axis=(0, 1)), each @ projection(each.shape[1])
+    return own.sum(axis=(0, 1)), per_token @ projection(per_token.shape[1])

@@ -50,8 +50,8 @@ def step_caches_of(policy: Policy) -> str:
 
 
 def inputs_of(request: Request, encoder: str) -> str:
-    """What tells the images of a request, and the encoder that reads them, from
-    others; "" without images."""
+    """The digest of a request's images and of the encoder that reads them; "" without
+    images."""
     if request.inputs is None:
         return ""
     return f"{request.inputs.digest} {encoder}".rstrip()

@@ -104,7 +104,7 @@ class Runner:
 
 
 def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> Ledger:
-    """What a run computed, of a video of so many tiles."""
+    """The ledger of a run of a video of so many tiles."""
     steps, work = task.policy.steps, round(float(state.work[0]), 4)
     if isinstance(hit, Rejection):
         why = reasons(task.not_replayed, hit.reason)

@@ -25,7 +25,7 @@ SWITCHED = "all tokens were run: the transformer changes within the region's ste
 
 
 class Sources:
-    """What a cache has for the requests to a pipeline."""
+    """Finds and loads the sources of requests to a pipeline in a cache."""
 
     def __init__(self, pipeline: Pipeline, cache: Cache):
         self.pipeline, self.cache = pipeline, cache

@@ -98,7 +98,7 @@ class Task:
         source: tuple[str, float] | None,
         geometry: Geometry,
     ) -> Entry:
-        """What the request leaves.
+        """The entry that the request leaves in the cache.
 
         Args:
             prompt: as it is matched.

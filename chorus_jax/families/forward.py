@@ -22,7 +22,7 @@ TRANSFORMER = "transformer"  # the name of the usual one
 
 
 class Held(NamedTuple):
-    """What a pass leaves for later passes of the same run.
+    """State that a pass leaves for later passes of the same run.
 
     Attributes:
         keys: keys and values of the tokens of all tiles, a pytree; () if none are held.
@@ -152,7 +152,7 @@ class Forward(Protocol):
         """The guided velocity, in the layout of the latents."""
 
     def hold(self, held: Held, *sides: Any) -> Held:
-        """What is held after this pass: `held` with the side outputs of all layers, in
+        """The state after this pass: `held` with the side outputs of all layers, in
         their order, of one call of `blocks` or of several."""
 
     def rows(self, x: Array) -> Array:

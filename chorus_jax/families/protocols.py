@@ -82,8 +82,8 @@ class VideoModel(Protocol):
         """Forgets what it remembers of a tenant's prompts (None: of all)."""
 
     def text_values(self, conditions: Mapping[str, Conditions]) -> Array:
-        """What the transformer reads of the first prompt, [l m c]: the values of its
-        text tokens in each layer of cross-attention."""
+        """The values of the first prompt's text tokens in each layer of cross-
+        attention, [l m c]."""
 
     def decode(self, latents: Latents) -> Iterator[Array]:
         """Frames of latents in [-1, 1], a group [b f h w 3] per latent frame."""
@@ -142,7 +142,7 @@ class Family(Protocol):
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a checkpoint folder is loaded.
+    """Options of loading a checkpoint folder.
 
     Attributes:
         transformer: the part that is run as the transformer.

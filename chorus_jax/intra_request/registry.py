@@ -45,9 +45,9 @@ def parse(text: str) -> StepCache:
     Raises:
         ValueError: for what `make` refuses, or options that are not name=value.
     """
-    name, _, rest = text.partition(":")
+    name, _, fields_text = text.partition(":")
     options = {}
-    for option in filter(None, _split(rest)):
+    for option in filter(None, _split(fields_text)):
         key, sign, value = option.partition("=")
         if not sign:
             raise ValueError(f"expected NAME:option=value,..., got {text!r}")
@@ -56,7 +56,7 @@ def parse(text: str) -> StepCache:
 
 
 def describe(cache: StepCache) -> dict[str, Any]:
-    """What `make` makes this cache from: its name and its fields, for a file."""
+    """The name and fields of a step cache for a file; `make` makes it from them."""
     name = next(name for name, kind in CACHES.items() if type(cache) is kind)
     assert is_dataclass(cache) and not isinstance(cache, type)
     return {"name": name, **asdict(cache)}

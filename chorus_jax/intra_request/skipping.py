@@ -17,7 +17,7 @@ class EveryStep:
     """Computes every step."""
 
     def init(self, forward: Forward) -> tuple[()]:
-        """No state."""
+        """An empty state: every step runs."""
         return ()
 
     def step(
@@ -63,7 +63,7 @@ class SkipSteps:
             )
 
     def init(self, forward: Forward) -> LastVelocity:
-        """No velocity yet."""
+        """The state before the first step, without a velocity."""
         zeros = jax.tree.map(jnp.zeros_like, forward.latents)
         count = jax.tree.leaves(zeros)[0].shape[0]
         return LastVelocity(zeros, jnp.zeros(count, bool))

@@ -22,7 +22,7 @@ TINY = 1e-9  # an embedding of zeros, before the first step
 
 
 class TeaState(NamedTuple):
-    """What a row of the pass carries.
+    """State of one row of the pass.
 
     Attributes:
         signal: the embedding of the step before.
@@ -97,7 +97,7 @@ class TeaCache:
         return cls(threshold, plain)
 
     def init(self, forward: Forward) -> TeaState:
-        """Nothing is known yet."""
+        """The state before the first step."""
         signal = jax.eval_shape(lambda: forward.signal(self.signal))
         tokens = jax.eval_shape(forward.stem)
         rows = signal.shape[0]

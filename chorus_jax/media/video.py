@@ -94,7 +94,7 @@ def check(path: str | Path, fps: int | float = 16) -> None:
 
 
 def half_written(folder: Path) -> Iterator[Path]:
-    """What this process has begun to write in a folder, and not completed."""
+    """The paths that this process has begun to write in a folder, and not completed."""
     return folder.glob(f"{_prefix()}*")
 
 
@@ -200,14 +200,14 @@ def write_gif(path: str | Path, frames: Frames, fps: int | float = 16) -> None:
     ends = np.rint(np.arange(len(pixels) + 1) * hundredths)
     palette = _palette(pixels)
     dither = Image.Dither.FLOYDSTEINBERG
-    first, *rest = (
+    first, *others = (
         Image.fromarray(image).quantize(palette=palette, dither=dither)
         for image in pixels
     )
     times = (10 * np.diff(ends)).astype(int).tolist()
     with aside(path) as part:
         first.save(
-            part, "GIF", save_all=True, append_images=rest, duration=times, loop=0
+            part, "GIF", save_all=True, append_images=others, duration=times, loop=0
         )
 
 

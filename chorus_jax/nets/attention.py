@@ -24,7 +24,7 @@ IMPLEMENTATIONS = ("chunked", "cudnn", "splash")
 
 
 class ImplementationChoice(NamedTuple):
-    """What runs, and why.
+    """The implementation that runs, and why.
 
     Attributes:
         name: an implementation; None where a kernel of ours is not taken.

@@ -26,11 +26,11 @@ Past = Any
 def through(layers: Sequence[Any], x: Array, past: Past) -> tuple[Array, Past]:
     """The layers one after another, each with its own past."""
     pasts = [None] * len(layers) if past is None else past
-    kept = []
+    new_pasts = []
     for layer, own in zip(layers, pasts, strict=True):
         x, own = layer(x, own)
-        kept.append(own)
-    return x, tuple(kept)
+        new_pasts.append(own)
+    return x, tuple(new_pasts)
 
 
 class CausalConv(nnx.Module):

@@ -59,18 +59,18 @@ def forward(
         return jax.lax.map(lambda q: softmax_rows(q, *keys), q)
 
     out, total = jax.lax.map(head, (in_blocks(q, rows), k, v, offset), batch_size=heads)
-    return whole(out, q.shape[1]), whole(total, q.shape[1])
+    return joined(out, q.shape[1]), joined(total, q.shape[1])
 
 
-def kept(q: Array, k: Array, v: Array, offset: Array) -> tuple[Array, tuple]:
+def residuals(q: Array, k: Array, v: Array, offset: Array) -> tuple[Array, tuple]:
     """The outputs, and what the gradient needs."""
     out, total = forward(q, k, v, offset)
     return out, (q, k, v, offset, out, total)
 
 
-def backward(kept: tuple, cotangent: Float[Array, "z n d"]) -> tuple[Array, ...]:
+def backward(residuals: tuple, cotangent: Float[Array, "z n d"]) -> tuple[Array, ...]:
     """Cotangents of queries, keys, values and offsets."""
-    q, k, v, offset, out, total = kept
+    q, k, v, offset, out, total = residuals
     rows, heads = block_sizes(q.shape[1], k.shape[1])
 
     def head(operands: tuple[Array, ...]) -> tuple[Array, ...]:
@@ -79,19 +79,19 @@ def backward(kept: tuple, cotangent: Float[Array, "z n d"]) -> tuple[Array, ...]
 
         def block(sums: list, queries: list) -> tuple[list, Array]:
             q, out, total, cotangent = queries
-            mine, *shares = gradient_rows(q, out, total, cotangent, k, v, offset)
-            return [x + y for x, y in zip(sums, shares)], mine
+            own, *shares = gradient_rows(q, out, total, cotangent, k, v, offset)
+            return [x + y for x, y in zip(sums, shares)], own
 
-        sums, mine = jax.lax.scan(block, start, queries)
-        return mine, *sums
+        sums, own = jax.lax.scan(block, start, queries)
+        return own, *sums
 
     blocks = [in_blocks(x, rows) for x in (q, out, total, cotangent)]
-    mine, *sums = jax.lax.map(head, (*blocks, k, v, offset), batch_size=heads)
-    found = (whole(mine, q.shape[1]), *sums)
-    return tuple(x.astype(like.dtype) for x, like in zip(found, (q, k, v, offset)))
+    own, *sums = jax.lax.map(head, (*blocks, k, v, offset), batch_size=heads)
+    gradients = (joined(own, q.shape[1]), *sums)
+    return tuple(x.astype(like.dtype) for x, like in zip(gradients, (q, k, v, offset)))
 
 
-attend.defvjp(kept, backward)
+attend.defvjp(residuals, backward)
 
 
 def block_sizes(n: int, m: int) -> tuple[int, int | None]:
@@ -109,7 +109,7 @@ def in_blocks(x: Float[Array, " z n *d"], rows: int) -> Float[Array, " z i r *d"
     return jnp.pad(x, pad).reshape(x.shape[0], -1, rows, *x.shape[2:])
 
 
-def whole(x: Float[Array, " z i r *d"], n: int) -> Float[Array, " z n *d"]:
+def joined(x: Float[Array, " z i r *d"], n: int) -> Float[Array, " z n *d"]:
     """The first n queries of blocks."""
     return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :n]
 

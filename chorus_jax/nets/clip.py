@@ -59,7 +59,19 @@ class CLIPSizes(Protocol):
 class CLIPTextConfig:
     """Sizes of a CLIP text tower; `vit_l_14` is OpenAI's.
 
-    A text is pooled at the first token `eos`, or, if that is 2, at its largest id.
+    Attributes:
+        width: of the tokens.
+        depth: the number of layers.
+        heads: of self-attention.
+        mlp_width: of the feed-forward network.
+        projection_width: of the pooled embedding.
+        vocab: the number of token ids.
+        positions: the most tokens of a text.
+        eos: a text is pooled at the first token with this id, or, if it is 2, at its
+            largest id.
+        activation: of the feed-forward network.
+        epsilon: of the norms.
+        dtype: of weights and computation.
     """
 
     width: int

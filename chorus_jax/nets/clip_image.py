@@ -68,8 +68,8 @@ class CLIPImageEncoder(nnx.Module):
     def __init__(self, config: CLIPImageConfig, *, rngs: nnx.Rngs):
         c, dtype = config.width, jnp.dtype(config.dtype)
         self.config = config
-        whole = c**-0.5 * rngs.params.normal((c,))
-        self.whole = nnx.Param(whole.astype(dtype), axes=(None,))
+        pooled = c**-0.5 * rngs.params.normal((c,))
+        self.whole = nnx.Param(pooled.astype(dtype), axes=(None,))
         values = 3 * config.patch**2
         self.patches = Linear(
             values, c, axes=(None, "width"), bias=False, dtype=dtype, rngs=rngs
@@ -93,8 +93,8 @@ class CLIPImageEncoder(nnx.Module):
         mean, std = (along_last(jnp.array(x, jnp.float32), pixels) for x in (MEAN, STD))
         x = to_patches(((pixels - mean) / std)[:, None], (1, patch, patch))
         x = self.patches(x)
-        whole = jnp.broadcast_to(self.whole[...], (len(x), 1, x.shape[-1]))
-        x = jnp.concatenate([whole, x], axis=1) + self.positions.table[...][None]
+        pooled = jnp.broadcast_to(self.whole[...], (len(x), 1, x.shape[-1]))
+        x = jnp.concatenate([pooled, x], axis=1) + self.positions.table[...][None]
         seen = jnp.ones((len(x), x.shape[1], x.shape[1]), bool)
 
         def layer(x: Array, block: Block) -> tuple[Array, None]:

@@ -167,7 +167,7 @@ def amplified(
     gains: tuple[Array, Array] | None,
     residual: Array | None,
 ) -> Array:
-    """By the kernel; its gradient is the plain path's."""
+    """The kernel's output; the gradient is the plain path's."""
     of_keys, of_output = (None, None) if gains is None else gains
     single = lambda x: None if x is None else x.astype(jnp.float32)
     return amplified_cross_attention(
@@ -182,7 +182,7 @@ def amplified(
     )
 
 
-def kept(implementation: str, *operands: Any) -> tuple[Array, tuple]:
+def forward(implementation: str, *operands: Any) -> tuple[Array, tuple]:
     """The output, and what its gradient needs."""
     return amplified(implementation, *operands), operands
 
@@ -192,4 +192,4 @@ def backward(implementation: str, operands: tuple, cotangent: Array) -> tuple:
     return jax.vjp(plain_text, *operands)[1](cotangent)
 
 
-amplified.defvjp(kept, backward)
+amplified.defvjp(forward, backward)

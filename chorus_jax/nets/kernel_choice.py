@@ -1,4 +1,4 @@
-"""Which of our Pallas kernels run, and why: where they are faster than the plain path.
+"""Chooses Pallas kernels where they are faster than the plain path, and says why.
 
 `with kernels_pallas.dispatch.forced(NAME):` names an implementation for both kernels;
 under `with enabled(()):` none runs. A kernel's refusal is logged once.
@@ -34,7 +34,7 @@ enabled = jax.make_user_context(default_value=(REGION, TEXT))
 def region_choice(
     query: dispatch.Query, key: dispatch.Query, biased: bool = False
 ) -> ImplementationChoice:
-    """Which implementation of REGION attends, None for the plain path, and why.
+    """The implementation of REGION that attends, None for the plain path, and why.
 
     Args:
         query: queries in tiles [b k s a d], or their shape.
@@ -48,7 +48,7 @@ def region_choice(
 
 
 def text_choice(query: dispatch.Query, key: dispatch.Query) -> ImplementationChoice:
-    """Which implementation of TEXT attends, None for the plain path, and why.
+    """The implementation of TEXT that attends, None for the plain path, and why.
 
     Args:
         query: queries [b n a d], or their shape.

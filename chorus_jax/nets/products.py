@@ -33,8 +33,8 @@ def product(spec: str, one: Array, other: Array) -> Array:
 def matmul(rows: Float[Array, "r i"], kernel: Float[Array, "i o"]) -> Array:
     """rows @ kernel: exact, or rounded where the caller asked for that."""
     # No attribute to mypy: jax makes its settings at run time.
-    asked = getattr(jax.config, "jax_default_matmul_precision")
-    if asked == "bfloat16" and kernel.dtype == jnp.float32:
+    precision = getattr(jax.config, "jax_default_matmul_precision")
+    if precision == "bfloat16" and kernel.dtype == jnp.float32:
         return rounded(rows, kernel)
     return jnp.matmul(rows, kernel, precision=exact(kernel.dtype))
 
@@ -47,7 +47,7 @@ def rounded(
     return summed(*low(rows, kernel))
 
 
-def kept(rows: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+def forward(rows: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
     """The product, and what its gradient needs."""
     one, other = low(rows, kernel)
     return summed(one, other), (one, other)
@@ -66,7 +66,7 @@ def gradient(
     return summed(change, transposed(kernel)), turned.T
 
 
-rounded.defvjp(kept, gradient)
+rounded.defvjp(forward, gradient)
 
 
 def low(*factors: Array) -> tuple[Array, ...]:

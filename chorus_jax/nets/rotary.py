@@ -34,7 +34,7 @@ def rotary_table(
 
 
 def rotate(x: Float[Array, "b n a d"], table: Float[Array, "2 *b n r"]) -> Array:
-    """Each pair (2i, 2i + 1) turned by its token's angle, in float32.
+    """Turns each pair (2i, 2i + 1) by its token's angle, in float32.
 
     The tokens of all rows have the same angles, or each row its own.
 

@@ -25,8 +25,19 @@ LOWEST = float(np.finfo(np.float32).min)
 class T5Config:
     """Sizes of a T5 encoder; `umt5_xxl` is Wan's.
 
-    Distances up to a quarter of `buckets` have a bias each, those from `max_distance`
-    on share one. Without `relative_bias_every_layer` (plain T5) the layers share one.
+    Attributes:
+        width: of the embeddings.
+        depth: the number of layers.
+        heads: of self-attention.
+        mlp_width: of the gated feed-forward network.
+        vocab: the number of token ids.
+        head_width: of a head.
+        buckets: of relative distances; up to a quarter of them distances have a bias
+            each.
+        max_distance: distances from here on share one bias.
+        relative_bias_every_layer: False (plain T5): all layers share the biases.
+        epsilon: of the norms.
+        dtype: of weights and computation.
     """
 
     width: int
@@ -176,11 +187,11 @@ def bucket(
     case, 32 buckets to 128: distances 0, -1, -7, -8, -12, -16, -200 and 1 are in
     0, 1, 7, 8, 9, 10, 15 and 17.
     """
-    half, near = buckets // 2, buckets // 4
+    half, exact = buckets // 2, buckets // 4
     away = np.abs(distance)
     # The sum's last term keeps a power of two from falling below its own bucket.
-    far = np.log(np.maximum(away, 1) / near) / math.log(max_distance / near)
-    far = near + np.floor(far * (half - near) + 1e-9).astype(int)
+    far = np.log(np.maximum(away, 1) / exact) / math.log(max_distance / exact)
+    far = exact + np.floor(far * (half - exact) + 1e-9).astype(int)
     return half * (distance > 0) + np.where(
-        away < near, away, np.minimum(far, half - 1)
+        away < exact, away, np.minimum(far, half - 1)
     )

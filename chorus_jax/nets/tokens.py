@@ -34,7 +34,15 @@ def from_patches(
 
 @dataclass(frozen=True)
 class Tiling:
-    """A grid of tokens cut into tiles. ValueError if they do not fit."""
+    """A grid of tokens cut into tiles.
+
+    Attributes:
+        grid: tokens along frames, height and width.
+        tile: tokens of a tile along these axes.
+
+    Raises:
+        ValueError: if tiles do not divide the grid.
+    """
 
     grid: Size
     tile: Size
@@ -81,7 +89,7 @@ class Tiling:
 
     @functools.cached_property
     def place(self) -> Int[np.ndarray, " n"]:
-        """Where each token is in tile order."""
+        """The position of each token in tile order."""
         return np.argsort(self.order)
 
     def tiles(self, x: Array, axis: int = 1) -> Array:

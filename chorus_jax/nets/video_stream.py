@@ -24,18 +24,18 @@ def stream(
     first, past = step(x[:, :1], None)
     if not steps:
         return first
-    b, _, *rest = first.shape
-    whole = jnp.zeros((b, 1 + steps * yields, *rest), first.dtype)
-    whole = jax.lax.dynamic_update_slice_in_dim(whole, first, 0, axis=1)
+    b, _, *shape = first.shape
+    video = jnp.zeros((b, 1 + steps * yields, *shape), first.dtype)
+    video = jax.lax.dynamic_update_slice_in_dim(video, first, 0, axis=1)
 
     def advance(
         carry: tuple[Any, Array], index: Array
     ) -> tuple[tuple[Any, Array], None]:
-        past, whole = carry
+        past, video = carry
         frames = jax.lax.dynamic_slice_in_dim(x, 1 + index * group, group, axis=1)
         y, past = step(frames, past)
         at = 1 + index * yields
-        return (past, jax.lax.dynamic_update_slice_in_dim(whole, y, at, axis=1)), None
+        return (past, jax.lax.dynamic_update_slice_in_dim(video, y, at, axis=1)), None
 
-    (_, whole), _ = jax.lax.scan(advance, (past, whole), jnp.arange(steps))
-    return whole
+    (_, video), _ = jax.lax.scan(advance, (past, video), jnp.arange(steps))
+    return video

@@ -23,7 +23,8 @@ class Euler:
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "Euler":
-        """As diffusers' FlowMatchEulerDiscreteScheduler spaces `steps` sigmas.
+        """Euler with sigmas spaced like those of diffusers'
+        FlowMatchEulerDiscreteScheduler.
 
         It shifts twice: the lowest sigma, 1/1000, before the spacing and after it.
         """

@@ -25,10 +25,12 @@ Sigmas = TypeVar("Sigmas", float, np.ndarray, Array)
 
 @dataclass(frozen=True)
 class Schedule:
-    """The noise levels and timesteps of a run, known before it (hashable, static).
+    """The noise levels and timesteps of a run: static and hashable.
 
-    Step `i` runs the network at `timesteps[i]` and goes from `sigmas[i]` to
-    `sigmas[i + 1]`: there is one more sigma than there are steps, and the last is 0.
+    Attributes:
+        sigmas: step `i` goes from `sigmas[i]` to `sigmas[i + 1]`; there is one more
+            than there are steps, and the last is 0.
+        timesteps: step `i` runs the network at `timesteps[i]`.
     """
 
     sigmas: tuple[float, ...]

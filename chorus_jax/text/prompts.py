@@ -38,11 +38,14 @@ class TextEncoder(Protocol):
 
 @dataclass(frozen=True)
 class Tokens:
-    """Ids of prompts, padded on the right to the limit; `mask` is False on padding.
+    """Ids of prompts, padded on the right to the text limit.
 
-    `spans` tells where in its cleaned prompt each token is: characters from the first
-    number to before the second. Both are 0 for padding and special tokens. `cut` is for
-    each prompt its end that is beyond the limit, mostly "".
+    Attributes:
+        ids: one row per prompt.
+        mask: False on padding.
+        spans: per token its first character in the cleaned prompt, and the one after
+            its last; both 0 for padding and special tokens.
+        cut: the end of each prompt that is beyond the limit, mostly "".
     """
 
     ids: Int[np.ndarray, "b m"]
@@ -67,10 +70,13 @@ class Tokens:
 @no_type_check
 @dataclass(frozen=True)
 class Conditioning:
-    """What a video model is told: text embeddings, zero from `lengths` on.
+    """Text embeddings that a video model reads.
 
-    The model expects `limit` rows; those beyond the m given are zero too. m is `limit`
-    or more than every length. `cut` is as in `Tokens`.
+    Attributes:
+        embeddings: zero from `lengths` on; m is `limit`, or more than every length.
+        lengths: the tokens of each prompt.
+        limit: the rows that the model expects; those beyond m are zero too.
+        cut: as in `Tokens`.
     """
 
     embeddings: Float[Array, "b m c"]
@@ -115,20 +121,22 @@ class Tokenizer:
         if isinstance(prompts, str) or not prompts:
             raise ValueError(f"expected a list of one or more prompts, got {prompts!r}")
         texts = [clean(prompt) for prompt in prompts]
-        found = self.rules.encode_batch(texts)
-        ends = [max(end for _, end in row.offsets) for row in found]
+        encoding = self.rules.encode_batch(texts)
+        ends = [max(end for _, end in row.offsets) for row in encoding]
         cut = (
             text[end:].strip() if row.overflowing else ""
-            for text, end, row in zip(texts, ends, found)
+            for text, end, row in zip(texts, ends, encoding)
         )
         return Tokens(
-            ids=np.array([row.ids for row in found], np.int32),
-            mask=np.array([row.attention_mask for row in found]) > 0,
-            spans=np.array([self.spans(*pair) for pair in zip(texts, found)], np.int32),
+            ids=np.array([row.ids for row in encoding], np.int32),
+            mask=np.array([row.attention_mask for row in encoding]) > 0,
+            spans=np.array(
+                [self.spans(*pair) for pair in zip(texts, encoding)], np.int32
+            ),
             cut=tuple(cut),
         )
 
-    def spans(self, text: str, found: Encoding) -> list[tuple[int, int]]:
+    def spans(self, text: str, encoding: Encoding) -> list[tuple[int, int]]:
         """The characters of each token of a text, none for special ones.
 
         Special are those added, and those that the text itself names, as "</s>". An
@@ -136,7 +144,7 @@ class Tokenizer:
         """
         names = self.rules.get_added_tokens_decoder()
         special = {i: str(token) for i, token in names.items() if token.special}
-        rows = zip(found.ids, found.offsets, found.special_tokens_mask)
+        rows = zip(encoding.ids, encoding.offsets, encoding.special_tokens_mask)
         return [
             (0, 0) if added or text[slice(*span)].strip() == special.get(i) else span
             for i, span, added in rows
@@ -145,7 +153,7 @@ class Tokenizer:
 
 @dataclass
 class PromptEncoder:
-    """Prompts to conditioning, one by one: a batch has no part in a prompt's embedding.
+    """Encodes prompts one by one: a batch has no part in a prompt's embedding.
 
     Attributes:
         encoder: None once it is freed.

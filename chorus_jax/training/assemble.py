@@ -31,11 +31,11 @@ def write_model(
 ) -> Card:
     """Writes parts and tokenizer as a new folder. ValueError if it exists."""
     with aside(folder) as partial:
-        whole = partial / "whole"
-        card = checkpoints.save(whole, parts, family=FAMILY, scheduler=scheduler)
-        for each in whole.iterdir():
-            each.rename(partial / each.name)
-        whole.rmdir()
+        complete = partial / "whole"
+        card = checkpoints.save(complete, parts, family=FAMILY, scheduler=scheduler)
+        for path in complete.iterdir():
+            path.rename(partial / path.name)
+        complete.rmdir()
         shutil.copytree(tokenizer, partial / "tokenizer")
     return card
 

@@ -44,24 +44,24 @@ class CaptionedBatches:
 
     @functools.cached_property
     def structure(self) -> np.ndarray:
-        """What the clips show (see `structure.py`), on disk."""
+        """The structure targets of the clips on disk (see `structure.py`)."""
         return self.encoded.structure()
 
     @functools.cached_property
     def chances(self) -> np.ndarray:
-        """What chance decided in the clips (see `world/chances.py`)."""
+        """The chance targets of the clips (see `world/chances.py`)."""
         return self.encoded.chances()
 
     @functools.cached_property
-    def asked(self) -> list[tuple[Attributes, ...]]:
-        """What the clips show."""
-        return self.encoded.asked()
+    def attributes(self) -> list[tuple[Attributes, ...]]:
+        """The attributes of each clip's objects."""
+        return self.encoded.attributes()
 
     def __call__(self, step: int) -> Captioned:
         """The batch of a step."""
         plan = self.training.plan
         rng = np.random.default_rng((plan.seed, step))
-        rows = rng.integers(len(self.asked), size=plan.batch)
+        rows = rng.integers(len(self.attributes), size=plan.batch)
         dropped = rng.random(plan.batch) < self.training.unconditional
         captions = [
             "" if drop else self.caption(row, rng)
@@ -71,12 +71,12 @@ class CaptionedBatches:
 
     def caption(self, clip: int, rng: np.random.Generator) -> str:
         """A new caption of a clip."""
-        return reworded(self.asked[clip], rng)
+        return reworded(self.attributes[clip], rng)
 
     def captioned(
         self, rows: np.ndarray, captions: list[str], rng: np.random.Generator
     ) -> Captioned:
-        """These clips with these captions."""
+        """A batch of these clips with these captions."""
         tokens = self.tokenizer(captions)
         latents, shown = (
             np.asarray(array[rows], np.float32)
@@ -84,14 +84,15 @@ class CaptionedBatches:
         )
         # What is not asked for cannot be named.
         pairs = zip(rows.tolist(), captions)
-        asked = [self.asked[row] if caption else () for row, caption in pairs]
+        attributes = [self.attributes[row] if caption else () for row, caption in pairs]
         noise = components(self.unsaid(rows), latents.shape[2:4], rng)
-        named = labels(asked)
+        named = labels(attributes)
         return Captioned(latents, noise, shown, named, tokens.ids, tokens.mask)
 
     def unsaid(self, rows: np.ndarray) -> np.ndarray:
-        """What chance decided in these clips: not a size that was asked for."""
-        found = np.array(self.chances[rows], np.float32)
-        said = [any(one.size for one in self.asked[row]) for row in rows.tolist()]
-        found[said, LARGE] = np.nan
-        return found
+        """The chance targets of these clips, without a size that the caption asks
+        for."""
+        targets = np.array(self.chances[rows], np.float32)
+        named = [any(one.size for one in self.attributes[row]) for row in rows.tolist()]
+        targets[named, LARGE] = np.nan
+        return targets

@@ -39,20 +39,20 @@ def directions(frames: int, channels: int) -> Float32[np.ndarray, "k f c"]:
     the first frame out: clips themselves have little along them. There are
     `COMPONENTS` of them, or as many as there can be, (frames - 2) * channels.
     """
-    rest = frames - 1
-    count = min(COMPONENTS, max(0, rest - 1) * channels)
-    found = np.zeros((count, frames, channels), np.float32)
-    middles = np.pi * (np.arange(rest) + 0.5) / rest
-    for k, each in enumerate(found):
-        rate, channel = rest - 1 - k // channels, k % channels
-        each[1:, channel] = np.sqrt(2 / rest) * np.cos(rate * middles)
-    return found
+    later = frames - 1
+    count = min(COMPONENTS, max(0, later - 1) * channels)
+    vectors = np.zeros((count, frames, channels), np.float32)
+    middles = np.pi * (np.arange(later) + 0.5) / later
+    for k, vector in enumerate(vectors):
+        rate, channel = later - 1 - k // channels, k % channels
+        vector[1:, channel] = np.sqrt(2 / later) * np.cos(rate * middles)
+    return vectors
 
 
 def components(
     drawn: Float[np.ndarray, "b n"], grid: tuple[int, int], rng: np.random.Generator
 ) -> Float32[np.ndarray, "b h w k"]:
-    """Of the noise of each clip, at every place, along `directions`.
+    """The components along `directions` of each clip's noise, at every place.
 
     `drawn` are the clips' `Chances`, flat. With nothing but `nan` the noise is free.
     """
@@ -86,8 +86,8 @@ def _couple(
     (column, right), (row, below) = x, y
     noise[..., 0] = _first(np.outer(down, across), (row, column), rng)
     large = (chances.large + rng.random()) / 2
-    rest = (chances.radius, chances.tilt, chances.pace, chances.sideways)
-    for k, quantile in enumerate((right, below, large, *rest), start=1):
+    drawn_parts = (chances.radius, chances.tilt, chances.pace, chances.sideways)
+    for k, quantile in enumerate((right, below, large, *drawn_parts), start=1):
         if not np.isnan(quantile):
             noise[row, column, k] = ndtri(np.clip(quantile, EDGE, 1 - EDGE))
 
@@ -103,8 +103,8 @@ def _cell(
     ends = np.clip((np.arange(count) + 1) / count, least, most)
     size = ends[cell] - starts[cell]
     within = (at - starts[cell]) / size if size > 0 else float("nan")
-    whole = most - least
-    shares = (ends - starts) / whole if whole > 0 else np.eye(count)[cell]
+    span = most - least
+    shares = (ends - starts) / span if span > 0 else np.eye(count)[cell]
     return (cell, float(within)), shares
 
 

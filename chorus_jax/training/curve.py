@@ -33,14 +33,14 @@ class Log:
 
     def cut(self, step: int) -> None:
         """Drops the rows after a step: those of a run that is being repeated."""
-        kept = [json.dumps(row) for row in self.rows() if row["step"] <= step]
-        self.path.write_text("".join(f"{line}\n" for line in kept))
+        remaining = [json.dumps(row) for row in self.rows() if row["step"] <= step]
+        self.path.write_text("".join(f"{line}\n" for line in remaining))
 
 
 def smooth(
     values: Float[np.ndarray, " n"], window: int = 25
 ) -> Float[np.ndarray, " n"]:
-    """Each value's mean with those before it, up to `window` of them."""
+    """The moving average of values, over up to `window` of them."""
     sums = np.cumsum(np.insert(values, 0, 0.0))
     ends = np.arange(1, len(values) + 1)
     starts = np.maximum(ends - window, 0)

@@ -56,8 +56,8 @@ class Crops:
         rng = np.random.default_rng((self.clips.seed, number, 1))
         sizes = (self.frames, self.side, self.side)
         starts = [
-            int(rng.integers(whole - size + 1))
-            for whole, size in zip(video.shape[:3], sizes, strict=True)
+            int(rng.integers(length - size + 1))
+            for length, size in zip(video.shape[:3], sizes, strict=True)
         ]
         f, y, x = (slice(at, at + size) for at, size in zip(starts, sizes))
         return video[f, y, x]
@@ -91,11 +91,13 @@ class Encoded:
         return self.array("latents")
 
     def structure(self) -> Float16[np.memmap, "clips f h w s"]:
-        """What the clips show (`structure.py`). ValueError if some are missing."""
+        """The structure targets of the clips (see `structure.py`). ValueError if some
+        are missing."""
         return self.array("structure")
 
     def chances(self) -> Float16[np.memmap, "clips n"]:
-        """What chance decided (`chances.py`). ValueError if some are missing."""
+        """The chance targets of the clips (see `chances.py`). ValueError if some are
+        missing."""
         return self.array("chances")
 
     def array(self, name: str) -> np.memmap:
@@ -109,24 +111,26 @@ class Encoded:
         return np.lib.format.open_memmap(path, "r")
 
     def done(self) -> int:
-        """How many clips are encoded."""
+        """The number of encoded clips."""
         path = self.folder / "asked.jsonl"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
-    def add(self, asked: list[tuple[Attributes, ...]]) -> None:
+    def add(self, attributes: list[tuple[Attributes, ...]]) -> None:
         """Says what further clips show, once their latents are written."""
         with (self.folder / "asked.jsonl").open("a") as file:
-            for each in asked:
-                file.write(json.dumps([asdict(one) for one in each]) + "\n")
+            for attributes_of_clip in attributes:
+                file.write(
+                    json.dumps([asdict(one) for one in attributes_of_clip]) + "\n"
+                )
 
-    def asked(self) -> list[tuple[Attributes, ...]]:
-        """What the clips show. ValueError if some are missing."""
+    def attributes(self) -> list[tuple[Attributes, ...]]:
+        """The attributes of each clip's objects. ValueError if some are missing."""
         self.latents()
         lines = (self.folder / "asked.jsonl").read_text().splitlines()
         return [tuple(Attributes(**one) for one in json.loads(line)) for line in lines]
 
 
-def reworded(asked: tuple[Attributes, ...], rng: np.random.Generator) -> str:
+def reworded(attributes: tuple[Attributes, ...], rng: np.random.Generator) -> str:
     """A new caption of a clip."""
-    first, *second = asked
+    first, *second = attributes
     return paraphrase(first, rng, *second)

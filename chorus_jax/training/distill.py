@@ -114,14 +114,14 @@ class DistillJob:
 
     def probe(self, params: Params) -> dict[str, float]:
         """The error from each level, over the velocity's variance."""
-        count, found = len(self.batch.arrays[0]), {}
+        count, losses = len(self.batch.arrays[0]), {}
         rows = np.arange(count - PROBED, count)
         for level in range(len(self.batch.sigmas) - 1):
             leaps = self.batch.leaps(rows, np.full(PROBED, level))
             error = np.asarray(self.compiled_error(params, leaps))
             share = np.square(error).mean() / leaps.velocity.var()
-            found[f"level_{level}"] = float(share)
-        return found
+            losses[f"level_{level}"] = float(share)
+        return losses
 
     @functools.cached_property
     def compiled_error(self) -> Callable[..., Array]:

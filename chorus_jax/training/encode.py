@@ -52,15 +52,19 @@ def encode_clips(
         for start in range(first, count, batch):
             end = min(start + batch, count)
             examples = [next(ahead) for _ in range(start, end)]
-            videos = np.stack([each.video for each in examples])
+            videos = np.stack([example.video for example in examples])
             # The last batch is filled up, so that there is one program.
             videos = np.resize(videos, (batch, *videos.shape[1:]))
             made = np.asarray(normalised_latents(vae, videos))[: end - start]
             latents[start:end] = made.astype(np.float16)
-            scenes = [each.scene for each in examples]
-            drawn[start:end] = np.stack([structure(each, grid) for each in scenes])
-            chance[start:end] = np.stack([chances(each).flat() for each in scenes])
+            scenes = [example.scene for example in examples]
+            drawn[start:end] = np.stack(
+                [structure(example, grid) for example in scenes]
+            )
+            chance[start:end] = np.stack(
+                [chances(example).flat() for example in scenes]
+            )
             for array in (latents, drawn, chance):
                 array.flush()
-            encoded.add([each.prompt.asked for each in examples])
+            encoded.add([example.prompt.attributes for example in examples])
             bar.update(end - start)

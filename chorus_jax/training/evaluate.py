@@ -22,9 +22,9 @@ def losses_by_level(
 
     Where `right` is not below `wrong` the text has no effect.
     """
-    found = {}
+    figures = {}
     for name, captions in caption_sets(right).items():
         for level in LEVELS:
             errors = error(captions, jnp.full(len(right), level))
-            found[f"{name}_{level}"] = float(np.asarray(errors).mean())
-    return found
+            figures[f"{name}_{level}"] = float(np.asarray(errors).mean())
+    return figures

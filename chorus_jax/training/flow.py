@@ -52,8 +52,8 @@ class Batches(Protocol):
     """Batches of captioned clips, and what a probe asks of them."""
 
     @property
-    def asked(self) -> list[tuple[Attributes, ...]]:
-        """What the clips show, or the first of them."""
+    def attributes(self) -> list[tuple[Attributes, ...]]:
+        """The attributes of the clips, or of the first of them."""
 
     def __call__(self, step: int) -> Captioned:
         """The batch of a step."""
@@ -64,7 +64,7 @@ class Batches(Protocol):
     def captioned(
         self, rows: np.ndarray, captions: list[str], rng: np.random.Generator
     ) -> Captioned:
-        """These clips with these captions."""
+        """A batch of these clips with these captions."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class FlowJob:
     def forward(
         self, params: Params, batch: Captioned, sigmas: Float[Array, " b"], key: Array
     ) -> "Prediction":
-        """What the models make of noisy clips."""
+        """Runs text encoder and transformer on noisy clips."""
         model, encoder = (
             assembled(part, params, self.like[part]) for part in (TRANSFORMER, TEXT)
         )
@@ -143,7 +143,10 @@ class FlowJob:
 
     def probe(self, params: Params) -> dict[str, float]:
         """The loss by noise level with right, with wrong and without captions."""
-        rows, rng = np.arange(CLIPS) % len(self.batch.asked), np.random.default_rng(0)
+        rows, rng = (
+            np.arange(CLIPS) % len(self.batch.attributes),
+            np.random.default_rng(0),
+        )
         right = [self.batch.caption(row, rng) for row in rows.tolist()]
 
         def error(captions: list[str], sigmas: Array) -> Array:

@@ -1,4 +1,4 @@
-"""How transformer and text encoder start: no layer adds anything, some heads look.
+"""Initial weights of transformer and text encoder: layers add nothing, some heads look.
 
 The heads that look are those of `looks.py`.
 """
@@ -31,7 +31,8 @@ def initial_transformer(
 
 
 def initial_readers(transformer: WanConfig, encoder: T5Config) -> Params:
-    """What reads targets off the models in training, and is in no checkpoint folder."""
+    """Parameters of the linear maps that predict targets in training; no checkpoint
+    holds them."""
     return {
         **initial_reader(transformer.width, transformer.patch),
         **initial_namers(text=encoder.width, video=transformer.width),

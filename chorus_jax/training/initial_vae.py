@@ -1,4 +1,4 @@
-"""Where the VAE starts: as an identity that skips pixels and frames.
+"""Initial weights of the VAE: an identity that skips pixels and frames.
 
 Random convolutions in a row lose what colour a pixel has, and the norm before each
 output loses how strong it is; learning that back takes most of a short training. So
@@ -56,10 +56,10 @@ def started(name: str, x: Array) -> Array:
 def passing(kernel: Float[Array, "*taps i o"]) -> Float[Array, "*taps i o"]:
     """The kernel with its first channels passed on; further outputs stay random."""
     *taps, inputs, outputs = kernel.shape
-    both = min(inputs, outputs)
-    kernel = kernel.at[..., :both].set(0.0)
+    shared = min(inputs, outputs)
+    kernel = kernel.at[..., :shared].set(0.0)
     # The newest frame of a causal convolution, the middle of a picture.
     centre = [size // 2 for size in taps]
     if len(taps) == 3:
         centre[0] = taps[0] - 1
-    return kernel.at[(*centre, slice(both), slice(both))].set(jnp.eye(both))
+    return kernel.at[(*centre, slice(shared), slice(shared))].set(jnp.eye(shared))

@@ -32,12 +32,12 @@ SHARPNESS = 1.6  # their norm's scale
 
 
 def looks(config: WanConfig) -> tuple[Look, ...]:
-    """What the first heads of a new model look at."""
+    """The places that the first heads of a new model attend to."""
     return (PLACE, AROUND, TIME) if config.patch[0] == 1 else (PLACE, ROW, COLUMN)
 
 
 def sides(config: WanConfig) -> tuple[Look, ...]:
-    """What the first heads of a layer look at that is put into a trained model."""
+    """The places that the first heads attend to in a layer added to a trained model."""
     return (*SIDES, *looks(config))
 
 

@@ -47,7 +47,7 @@ class State(NamedTuple):
 
 @runtime_checkable
 class TrainingJob(Protocol):
-    """What is trained: where it starts, its batches, its loss."""
+    """A trained model: its start, its batches, its loss."""
 
     @property
     def batch(self) -> Callable[[int], Batch]:
@@ -103,10 +103,10 @@ def train(
 
 def start(job: TrainingJob, plan: TrainingPlan) -> State:
     """The state before the first step."""
-    return begun(job.initial(), plan)
+    return initial_state(job.initial(), plan)
 
 
-def begun(params: Params, plan: TrainingPlan) -> State:
+def initial_state(params: Params, plan: TrainingPlan) -> State:
     """The state before the first step from these parameters."""
     # Copies: the state is donated to every step, and nothing may be donated twice.
     average = jax.tree.map(jnp.copy, params)
@@ -184,8 +184,8 @@ def step_function(
         updates = jax.tree.map(lambda x: share * x, updates)
         params: Any = optax.apply_updates(state.params, updates)
         at = state.step.astype(jnp.float32)
-        kept = jnp.minimum(plan.average, (1 + at) / (10 + at))
-        average = jax.tree.map(lambda a, p: p + kept * (a - p), state.average, params)
+        decay = jnp.minimum(plan.average, (1 + at) / (10 + at))
+        average = jax.tree.map(lambda a, p: p + decay * (a - p), state.average, params)
         norm = optax.tree.norm(gradients)
         after = State(state.step + 1, params, average, inner)
         return after, {"loss": loss, **figures, "norm": norm}

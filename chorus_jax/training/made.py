@@ -1,4 +1,4 @@
-"""What is in a recipe's folder, and the jobs that make it.
+"""The content of a recipe's folder, and the jobs that make it.
 
 vae/        training states, log and loss plot of the VAE
 vae_model/  the VAE as a checkpoint folder, with its latents' statistics
@@ -103,10 +103,11 @@ class Made:
         return Taught(self.folder / "taught")
 
     def captions(self) -> list[str]:
-        """What the teacher is asked for: never a held-out combination."""
+        """The captions that the teacher makes videos of: never a held-out
+        combination."""
         pool, recipe = training_combinations(), self.recipe
-        asked = prompts(pool, recipe.distill.trajectories, recipe.seed)
-        return [each.caption for each in asked]
+        scene_prompts = prompts(pool, recipe.distill.trajectories, recipe.seed)
+        return [prompt.caption for prompt in scene_prompts]
 
     @property
     def encoded(self) -> Encoded:

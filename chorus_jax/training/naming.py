@@ -22,26 +22,28 @@ SIZES = tuple(len(values) for values in VALUES.values())
 UNKNOWN = -1
 
 
-def labels(asked: Sequence[tuple[Attributes, ...]]) -> Int32[np.ndarray, "b named"]:
+def labels(
+    attributes: Sequence[tuple[Attributes, ...]],
+) -> Int32[np.ndarray, "b named"]:
     """The number of each attribute's value; `UNKNOWN` if it is unsaid, and for all of
     clips that show none or two objects."""
-    found = np.full((len(asked), len(VALUES)), UNKNOWN, np.int32)
-    for row, objects in zip(found, asked):
+    columns = np.full((len(attributes), len(VALUES)), UNKNOWN, np.int32)
+    for row, objects in zip(columns, attributes):
         if len(objects) != 1:
             continue
         for i, (name, values) in enumerate(VALUES.items()):
             value = getattr(objects[0], name)
             row[i] = UNKNOWN if value is None else values.index(value)
-    return found
+    return columns
 
 
 def initial_namers(**widths: int) -> Params:
     """A linear map from tokens of each of these widths, which starts at zero."""
-    found: Params = {}
+    params: Params = {}
     for name, width in widths.items():
-        found[f"{PART}.{name}.kernel"] = jnp.zeros((width, sum(SIZES)))
-        found[f"{PART}.{name}.bias"] = jnp.zeros(sum(SIZES))
-    return found
+        params[f"{PART}.{name}.kernel"] = jnp.zeros((width, sum(SIZES)))
+        params[f"{PART}.{name}.bias"] = jnp.zeros(sum(SIZES))
+    return params
 
 
 def misnamed(
@@ -59,11 +61,11 @@ def misnamed(
     logits = mean @ params[f"{PART}.{name}.kernel"]
     logits = logits + params[f"{PART}.{name}.bias"][None]
     parts = jnp.split(logits, np.cumsum(SIZES)[:-1], axis=1)
-    found = jnp.stack(
+    correct = jnp.stack(
         [_surprise(part, wanted[:, i]) for i, part in enumerate(parts)], axis=1
     )
     known = (wanted != UNKNOWN).astype(jnp.float32)
-    return (known * found).sum() / jnp.maximum(known.sum(), 1)
+    return (known * correct).sum() / jnp.maximum(known.sum(), 1)
 
 
 def _surprise(logits: Float[Array, "b v"], label: Int[Array, " b"]) -> Array:

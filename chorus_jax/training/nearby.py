@@ -37,6 +37,6 @@ def near_weight(
     way = NEAR * jnp.arctanh(jnp.clip(places[..., :2] / 2, -0.999, 0.999))
     radius = (places[..., 2] + 2.5) / 16
     distance = jnp.sqrt(jnp.square(way).sum(axis=-1)) / radius
-    near = jnp.clip((REACH - distance) / SOFT, 0, 1)
+    closeness = jnp.clip((REACH - distance) / SOFT, 0, 1)
     seen = jnp.clip((UNSEEN - sigmas) / (UNSEEN - SEEN), 0, 1)
-    return 1 + extra * (near * seen[:, None, None, None])[..., None]
+    return 1 + extra * (closeness * seen[:, None, None, None])[..., None]

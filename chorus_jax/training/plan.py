@@ -65,7 +65,7 @@ class TrainingPlan:
 def kernels(
     params: dict[str, Any],
 ) -> dict[str, optax.contrib.MuonDimensionNumbers | None]:
-    """Which parameters are matrices, from all other axes to the last one.
+    """The parameters that are matrices, from all other axes to the last one.
 
     The layers of a stack are matrices of their own. Parameters may be masked by optax.
     """

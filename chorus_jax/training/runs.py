@@ -14,7 +14,7 @@ from chorus_jax.training.assemble import euler_scheduler, stored_part, write_mod
 from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.encode import encode_clips
 from chorus_jax.training.flow import TRANSFORMER
-from chorus_jax.training.loop import TrainingJob, begun, train
+from chorus_jax.training.loop import TrainingJob, initial_state, train
 from chorus_jax.training.made import Made
 from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.teach import teach
@@ -47,11 +47,11 @@ class Runs(Made):
         unpack_vae(weights, self.folder / "vae_model")
         unpack_tokenizer(weights, self.folder / "tokenizer")
         plan, sizes = self.recipe.train_flow.plan, self.recipe.transformer
-        state = begun(flow_params(weights, sizes, plan.seed), plan)
+        state = initial_state(flow_params(weights, sizes, plan.seed), plan)
         saved.save(self.folder / "flow", state, 0)
 
     def executor(self) -> Executor:
-        """Threads, or processes where cores are many."""
+        """A pool of threads, or of processes where there are many cores."""
         if not self.workers:
             return ThreadPoolExecutor(1)
         # Spawned: a process that runs jax must not be forked.

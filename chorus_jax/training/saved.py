@@ -40,10 +40,10 @@ def newest(folder: Path, start: Callable[[], S]) -> S:
 
     ValueError if the one found is of another model or optimiser.
     """
-    found = steps(folder)
-    if not found:
+    saved_steps = steps(folder)
+    if not saved_steps:
         return start()
-    return restore(found[-1], jax.eval_shape(start))
+    return restore(saved_steps[-1], jax.eval_shape(start))
 
 
 def restore(path: Path, like: S) -> S:

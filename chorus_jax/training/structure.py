@@ -1,4 +1,4 @@
-"""What a clip shows apart from its texture, and where: a second target.
+"""A second target: what a clip shows apart from its texture, and where.
 
 Nearly all of what a transformer has to foretell of a noisy clip is texture, which it
 cannot foretell, and in its error's gradient the shapes are lost. So one of its middle
@@ -56,20 +56,22 @@ def places(
     )
     down = (np.arange(h, dtype=np.float32) + 0.5) * (world.height / world.unit / h)
     right = (np.arange(w, dtype=np.float32) + 0.5) * (world.width / world.unit / w)
-    found = (
+    channels = (
         2 * np.tanh((x - right) / NEAR),
         2 * np.tanh((y - down[:, None]) / NEAR),
         16 * radius - 2.5,
     )
-    return np.stack([np.broadcast_to(each, grid) for each in found], -1, dtype="f4")
+    return np.stack(
+        [np.broadcast_to(channel, grid) for channel in channels], -1, dtype="f4"
+    )
 
 
 def in_latent_frames(
     frames: Float[np.ndarray, " f *r"], count: int
 ) -> Float[np.ndarray, " t *r"]:
     """The first frame, then the means of as many frames for each latent frame."""
-    rest = frames[1:].reshape(count - 1, -1, *frames.shape[1:]).mean(axis=1)
-    return np.concatenate([frames[:1], rest])
+    groups = frames[1:].reshape(count - 1, -1, *frames.shape[1:]).mean(axis=1)
+    return np.concatenate([frames[:1], groups])
 
 
 def initial_reader(width: int, patch: tuple[int, int, int]) -> Params:
@@ -80,6 +82,7 @@ def initial_reader(width: int, patch: tuple[int, int, int]) -> Params:
 
 
 def read(params: Params, tokens: Float[Array, "b n c"]) -> Float[Array, "b n p"]:
-    """What the linear map reads off the tokens, normalised as a layer does."""
+    """The prediction of the linear map from tokens, which are normalised as in a
+    layer."""
     flat = jax.nn.standardize(tokens.astype(jnp.float32), axis=-1, epsilon=1e-6)
     return flat @ params[f"{PART}.kernel"] + params[f"{PART}.bias"][None, None]

@@ -1,4 +1,4 @@
-"""What a student of few steps learns from: the teacher's own trajectories, on disk.
+"""Targets of a student of few steps: the teacher's own trajectories, on disk.
 
 A trajectory is the teacher's guided run of one caption from one noise, in many Euler
 steps, kept at the few noise levels that the student will step between.
@@ -51,13 +51,13 @@ class Taught:
             )
         sizes = model.sizes.transformer
         text = (count, sizes.text_limit, sizes.text_width)
-        for name, whole, dtype in (
+        for name, full_shape, dtype in (
             ("latents", (count, *shape), np.float16),
             ("text", text, np.float32),
         ):
             path = self.folder / f"{name}.npy"
             if not path.exists():
-                np.lib.format.open_memmap(path, "w+", dtype, whole)
+                np.lib.format.open_memmap(path, "w+", dtype, full_shape)
 
     def put(
         self, captions: Sequence[str], text: np.ndarray, latents: np.ndarray
@@ -73,7 +73,7 @@ class Taught:
             file.writelines(json.dumps(caption) + "\n" for caption in captions)
 
     def done(self) -> int:
-        """How many trajectories are there."""
+        """The number of stored trajectories."""
         path = self.folder / "captions.jsonl"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
@@ -156,14 +156,14 @@ def teach(
     bar = tqdm(total=len(captions), initial=taught.done(), unit="run", mininterval=2)
     with bar:
         while (start := taught.done()) < len(captions):
-            mine = captions[start : start + BATCH]
-            filled = [*mine, *[captions[0]] * (BATCH - len(mine))]
+            batch_captions = captions[start : start + BATCH]
+            filled = [*batch_captions, *[captions[0]] * (BATCH - len(batch_captions))]
             requests = [
                 request_of(caption, start + i, training, world)
                 for i, caption in enumerate(filled)
             ]
             latents = trajectories(pipeline, requests, training.parts)
-            text = np.asarray(model.prompts(mine).embeddings, np.float32)
+            text = np.asarray(model.prompts(batch_captions).embeddings, np.float32)
             text = np.pad(text, ((0, 0), (0, limit - text.shape[1]), (0, 0)))
-            taught.put(mine, text, latents[: len(mine)])
-            bar.update(len(mine))
+            taught.put(batch_captions, text, latents[: len(batch_captions)])
+            bar.update(len(batch_captions))

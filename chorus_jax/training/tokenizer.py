@@ -35,14 +35,14 @@ def write_tokenizer(folder: Path, words: Sequence[str], limit: int) -> None:
     rules.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, ids[END])]
     )
-    whole = PreTrainedTokenizerFast(
+    wrapped = PreTrainedTokenizerFast(
         tokenizer_object=rules,
         pad_token=PAD,
         eos_token=END,
         unk_token=UNKNOWN,
         model_max_length=limit,
     )
-    whole.save_pretrained(str(folder))
+    wrapped.save_pretrained(str(folder))
 
 
 def make_tokenizer(folder: Path, words: Sequence[str], limit: int) -> Tokenizer:

@@ -32,17 +32,17 @@ def check_sizes(weights: Path, transformer: WanConfig, encoder: T5Config) -> Non
 
     Its transformer may have fewer layers: see `deepen.py`.
     """
-    found = Sizes.read(weights)
-    depth = min(found.transformer.depth, transformer.depth)
+    stored = Sizes.read(weights)
+    depth = min(stored.transformer.depth, transformer.depth)
     pairs = (
-        (replace(transformer, depth=depth), found.transformer),
-        (encoder, found.text_encoder),
+        (replace(transformer, depth=depth), stored.transformer),
+        (encoder, stored.text_encoder),
     )
-    for ours, theirs in pairs:
-        if replace(ours, dtype=theirs.dtype) != theirs:
+    for ours, reference in pairs:
+        if replace(ours, dtype=reference.dtype) != reference:
             raise ValueError(
-                f"{weights} was trained with {theirs}, but the recipe has {ours}: give "
-                "a recipe of the same sizes, or train from nothing"
+                f"{weights} was trained with {reference}, but the recipe has {ours}: "
+                "give a recipe of the same sizes, or train from nothing"
             )
 
 
@@ -53,12 +53,12 @@ def flow_params(weights: Path, transformer: WanConfig, seed: int) -> Params:
     starts anew.
     """
     sizes = Sizes.read(weights)
-    found: Params = initial_readers(sizes.transformer, sizes.text_encoder)
+    params: Params = initial_readers(sizes.transformer, sizes.text_encoder)
     for part, classes in FLOW.items():
         module = checkpoints.load(weights, part, *classes, dtype="float32")
         arrays = {k: jnp.asarray(x, jnp.float32) for k, x in names(module).items()}
-        found.update(named_part(part, arrays))
-    return deepened(found, sizes.transformer.depth, transformer, seed)
+        params.update(named_part(part, arrays))
+    return deepened(params, sizes.transformer.depth, transformer, seed)
 
 
 def unpack_vae(weights: Path, target: Path) -> None:

@@ -64,7 +64,7 @@ class VaeJob:
         """PSNR in dB and `detail` of eight whole videos that training never saw."""
         vae = assembled(PART, params, self.like)
         videos = np.stack([self.batch.clips(SHOWN + i).video for i in range(8)])
-        made = np.concatenate([reconstructed(vae, each[None]) for each in videos])
+        made = np.concatenate([reconstructed(vae, clip[None]) for clip in videos])
         return quality(videos, made)
 
 
@@ -86,7 +86,7 @@ def divergence(posterior: Posterior) -> Float[Array, ""]:
 
 
 def blur(x: Float[Array, "b f h w 3"]) -> Float[Array, "b f y x 3"]:
-    """Each pixel's mean with its neighbours, in binomial weights over 5x5 pixels."""
+    """Blurs each pixel with its neighbours, in binomial weights over 5x5 pixels."""
     for axis in (2, 3):
         size = x.shape[axis]
         wide = jnp.pad(x, [(2, 2) if i == axis else (0, 0) for i in range(5)], "edge")

@@ -60,8 +60,8 @@ def amplified_cross_attention(
 
 def check_dtypes(query: Array, *others: Array | None) -> None:
     """ValueError unless all have the queries' dtype."""
-    found = [str(x.dtype) for x in others if x is not None]
-    if set(found) != {str(query.dtype)}:
+    dtypes = [str(x.dtype) for x in others if x is not None]
+    if set(dtypes) != {str(query.dtype)}:
         raise ValueError(
-            f"queries are {query.dtype}, but keys, values and so on {found}: cast them"
+            f"queries are {query.dtype}, but keys, values and so on {dtypes}: cast them"
         )

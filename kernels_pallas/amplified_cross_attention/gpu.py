@@ -28,7 +28,8 @@ def attend(
     interpret: bool = False,
     block: GpuBlock | None = None,
 ) -> Float[Array, "b n a d"]:
-    """As the reference; `block` from the table unless given."""
+    """The Triton kernel, with the reference's signature; `block` from the table unless
+    given."""
     b, n, a, _ = query.shape
     if block is None:
         kind, itemsize = dispatch.device()[1], query.dtype.itemsize
@@ -55,7 +56,7 @@ def kernel(
     gain: Any,
     bias: Any,
     output_gain: Any,
-    *rest: Any,
+    *refs: Any,
 ) -> None:
     """A block of queries of a head over the text."""
     i, head, row = (pl.program_id(axis) for axis in range(3))
@@ -76,8 +77,8 @@ def kernel(
 
     x = triton_softmax.read(query, row, place, head, there)
     steps = pl.cdiv(m, block.key)
-    found = triton_softmax.attend(x, keys, steps)[0] * output_gain[row]
+    attended = triton_softmax.attend(x, keys, steps)[0] * output_gain[row]
     if added:
-        more = triton_softmax.read(rest[0], row, place, head, there)
-        found = found + more.astype(jnp.float32)
-    triton_softmax.write(rest[-1], row, place, head, there, found)
+        more = triton_softmax.read(refs[0], row, place, head, there)
+        attended = attended + more.astype(jnp.float32)
+    triton_softmax.write(refs[-1], row, place, head, there, attended)

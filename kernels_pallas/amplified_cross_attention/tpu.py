@@ -30,7 +30,8 @@ def attend(
     interpret: bool = False,
     block: blocks.QueryBlock | None = None,
 ) -> Float[Array, "b n a d"]:
-    """As the reference; `block` from the table unless given."""
+    """The Mosaic kernel, with the reference's signature; `block` from the table unless
+    given."""
     b, n, a, d = query.shape
     m = text.key.shape[1]
     if block is None:
@@ -61,8 +62,8 @@ def attend(
 
 
 def numbers_of(text: Text, width: int) -> Float32[Array, "b 3 m"]:
-    """Of each key the factor of its logits and what is added, in base 2, and the
-    output's gain."""
+    """Per key: the factor of its logits, the addend in base 2, and the gain of the
+    output."""
     base = math.log2(math.e)
     gain = jnp.broadcast_to(text.output_gain[:, None], text.bias.shape)
     return jnp.stack([text.gain * (width**-0.5 * base), text.bias * base, gain], axis=1)
@@ -80,19 +81,19 @@ def cost(query: Array, m: int, added: bool) -> pl.CostEstimate:
 
 
 def kernel(
-    heads: int, width: int, query: Any, key: Any, value: Any, numbers: Any, *rest: Any
+    heads: int, width: int, query: Any, key: Any, value: Any, numbers: Any, *refs: Any
 ) -> None:
     """A block of queries of some heads; the rest is a residual, if any, and outputs."""
-    *residual, out = rest
+    *residual, out = refs
     factor, offset, gain = numbers[0, 0:1], numbers[0, 1:2], numbers[0, 2:3, 0:1]
     for head in range(heads):
         of_head = slice(head * width, (head + 1) * width)
         q, k, v = (x[0, :, of_head] for x in (query, key, value))
-        found = one_head(q, k, v, factor, offset)
-        found = found * jnp.broadcast_to(gain, found.shape)
+        attended = one_head(q, k, v, factor, offset)
+        attended = attended * jnp.broadcast_to(gain, attended.shape)
         if residual:
-            found = found + residual[0][0, :, of_head].astype(jnp.float32)
-        out[0, :, of_head] = found.astype(out.dtype)
+            attended = attended + residual[0][0, :, of_head].astype(jnp.float32)
+        out[0, :, of_head] = attended.astype(out.dtype)
 
 
 def one_head(

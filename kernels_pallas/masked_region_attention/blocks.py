@@ -59,7 +59,7 @@ def together(heads: int, width: int) -> int:
 
 
 def weight(heads: int, width: int, itemsize: int) -> int:
-    """What a row of a block takes on the chip, 1 for a head of 128 in bfloat16.
+    """Memory of a row of a block on the chip, in units of a head of 128 in bfloat16.
 
     Each head of a block has sums of its own, which fill whole groups of lanes.
     """

@@ -36,7 +36,8 @@ def attend(
     interpret: bool = False,
     block: GpuBlock | None = None,
 ) -> Attended:
-    """As the reference; `block` from the table unless given."""
+    """The Triton kernel, with the reference's signature; `block` from the table unless
+    given."""
     b, k, s, a, d = query.shape
     if block is None:
         kind, itemsize = dispatch.device()[1], query.dtype.itemsize
@@ -55,7 +56,7 @@ def attend(
     if logsumexp:
         shapes.append(jax.ShapeDtypeStruct((b, k * s, a), jnp.float32))
     given = (active is not None, bias is not None, logsumexp)
-    found = pl.pallas_call(
+    attended = pl.pallas_call(
         partial(kernel, block, s, given),
         out_shape=shapes,
         grid=triton_softmax.grid(k * s, block, a, b),
@@ -63,8 +64,8 @@ def attend(
         interpret=interpret,
         name="masked_region_attention",
     )(*operands)
-    total = found[1].reshape(b, k, s, a) if logsumexp else None
-    return Attended(found[0].reshape(b, k, s, a, d), key, value, total)
+    total = attended[1].reshape(b, k, s, a) if logsumexp else None
+    return Attended(attended[0].reshape(b, k, s, a, d), key, value, total)
 
 
 def kernel(
@@ -74,11 +75,11 @@ def kernel(
     query: Any,
     key: Any,
     value: Any,
-    *rest: Any,
+    *other_refs: Any,
 ) -> None:
     """A block of queries of a head over all keys."""
     named, biased, summed = given
-    refs = list(rest)
+    refs = list(other_refs)
     active = refs.pop(0) if named else None
     bias = refs.pop(0) if biased else None
     out, count = refs[0], key.shape[1]
@@ -103,10 +104,10 @@ def kernel(
     some = there.astype(jnp.int32).max() > 0
     steps = jnp.where(some, pl.cdiv(count, block.key), 0)
     x = triton_softmax.read(query, row, at, head, there)
-    found, total = triton_softmax.attend(x, keys, steps)
+    attended, total = triton_softmax.attend(x, keys, steps)
     inside = place < out.shape[1]
-    found = jnp.where(there[:, None], found, 0.0)
-    triton_softmax.write(out, row, place, head, inside, found)
+    attended = jnp.where(there[:, None], attended, 0.0)
+    triton_softmax.write(out, row, place, head, inside, attended)
     if summed:
         total = jnp.where(there, total, -jnp.inf)
         plgpu.store(refs[1].at[row, place, head], total, mask=inside)

@@ -75,8 +75,9 @@ class CallSizes(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """What a block of queries keeps while keys stream past: the scaled queries, the
-    highest logit and the sum of weights per row (the same in all lanes), and sums."""
+    """Scratch memory of a block of queries while keys stream past: the scaled queries,
+    the highest logit and the sum of weights per row (equal in all lanes), and weighted
+    sums."""
 
     query: Any
     highest: Any
@@ -107,7 +108,8 @@ def attend(
     interpret: bool = False,
     tiles: blocks.Tiles | None = None,
 ) -> Attended:
-    """As the reference; `tiles` a block from the table unless given."""
+    """The Mosaic kernel, with the reference's signature; `tiles` per block from the
+    table unless given."""
     b, t, s, a, d = key.shape
     k = query.shape[1] if active is None else active.shape[1]
     if tiles is None:
@@ -163,7 +165,7 @@ def written(
     b, j = fresh.tiles.shape
     ids = filled(fresh.tiles, ABREAST)
     anywhere = pl.BlockSpec(memory_space=pl.ANY)
-    found = pl.pallas_call(
+    attended = pl.pallas_call(
         write,
         out_shape=[jax.ShapeDtypeStruct(x.shape, x.dtype) for x in buffers],
         grid_spec=pltpu.PrefetchScalarGridSpec(
@@ -177,7 +179,7 @@ def written(
         interpret=pltpu.InterpretParams() if interpret else False,
         name="write_tiles",
     )(ids, *new, *buffers)
-    return list(found)
+    return list(attended)
 
 
 def write(
@@ -255,7 +257,7 @@ def call(
         pltpu.VMEM((plan.heads, rows, LANES), jnp.float32),
         pltpu.VMEM((plan.heads, rows, plan.width), jnp.float32),
     )
-    found = pl.pallas_call(
+    attended = pl.pallas_call(
         partial(kernel, plan, logsumexp),
         out_shape=shapes,
         grid_spec=pltpu.PrefetchScalarGridSpec(
@@ -273,7 +275,7 @@ def call(
         interpret=pltpu.InterpretParams() if interpret else False,
         name="masked_region_attention",
     )(*scalars(plan, active), *operands)
-    return found[0], found[1] if logsumexp else None
+    return attended[0], attended[1] if logsumexp else None
 
 
 def scalars(
@@ -301,7 +303,7 @@ def specs_of_queries(plan: CallSizes) -> list[pl.BlockSpec]:
 def named_tile(
     plan: CallSizes, r: int, b: Any, a: Any, i: Any, j: Any, active: Any, alive: Any
 ) -> tuple:
-    """Which tile of the queries is the r-th of the i-th block; 0 at padding."""
+    """The index of the r-th query tile of the i-th block; 0 at padding."""
     tile = active[(b * plan.query_blocks + i) * plan.tiles.query + r]
     return b, jnp.maximum(tile, 0), 0, a
 
@@ -309,7 +311,7 @@ def named_tile(
 def key_block(
     plan: CallSizes, b: Any, a: Any, i: Any, j: Any, active: Any, alive: Any
 ) -> tuple:
-    """Which block of the keys is the j-th.
+    """The index of the j-th block of keys.
 
     For a block of queries that is all padding it stays where it is, so that nothing is
     copied.
@@ -321,7 +323,7 @@ def key_block(
 def offsets(
     plan: CallSizes, key: Array, bias: Array | None
 ) -> Float32[Array, "b j 1 r"]:
-    """What is added to the logits of each key of each block, in base 2."""
+    """The addend to the logits of each key of each block, in base 2."""
     b, t, s = key.shape[:3]
     row = jnp.zeros((b, t, s), jnp.float32) if bias is None else bias
     more = plan.key_blocks * plan.tiles.key - t
@@ -347,10 +349,10 @@ def kernel(
 ) -> None:
     """One block of queries and one of keys."""
     copies = plan.tiles.query if plan.named else 1
-    queries, (key, value, *rest) = refs[:copies], refs[copies:]
-    offset = rest.pop(0) if plan.masked else None
-    out, totals = rest.pop(0), rest.pop(0) if logsumexp else None
-    scratch = Scratch(*rest)
+    queries, (key, value, *others) = refs[:copies], refs[copies:]
+    offset = others.pop(0) if plan.masked else None
+    out, totals = others.pop(0), others.pop(0) if logsumexp else None
+    scratch = Scratch(*others)
     b, i, j = (pl.program_id(axis) for axis in (0, 2, 3))
     block = b * plan.query_blocks + i
     some = alive[block] > 0
@@ -400,17 +402,17 @@ def stacked(plan: CallSizes, block: Any, j: Any) -> Array:
 
     What lies behind a tile's last row or behind the last tile may be anything, nan too.
     """
-    whole, parts = plan.size - plan.size % plan.unit, []
+    aligned, parts = plan.size - plan.size % plan.unit, []
     for i in range(plan.tiles.key):
         tile = block[0, i]
         if plan.ragged:
             inside = j * plan.tiles.key + i < plan.key_tiles
             tile = jnp.where(inside, tile, jnp.zeros_like(tile))
-        parts.append(tile[:whole])
+        parts.append(tile[:aligned])
         if plan.rows != plan.size:
-            end = tile[whole:]
+            end = tile[aligned:]
             row = jax.lax.broadcasted_iota(jnp.int32, end.shape, 0)
-            parts.append(jnp.where(row < plan.size - whole, end, jnp.zeros_like(end)))
+            parts.append(jnp.where(row < plan.size - aligned, end, jnp.zeros_like(end)))
     parts = [part for part in parts if part.shape[0]]
     return jnp.concatenate(parts, axis=0) if len(parts) > 1 else parts[0]
 
@@ -449,11 +451,11 @@ def finish(plan: CallSizes, scratch: Scratch, out: Any, r: int, there: Any) -> N
     rows = rows_of(plan, r)
     for head in range(plan.heads):
         total = scratch.total[head, rows][:, :1]
-        found = scratch.sums[head, rows] / jnp.where(total > 0, total, 1.0)
+        attended = scratch.sums[head, rows] / jnp.where(total > 0, total, 1.0)
         of_head = slice(head * plan.width, (head + 1) * plan.width)
         if there is not None:
-            found = jnp.where(there, found, jnp.zeros_like(found))
-        out[0, r, :, of_head] = found.astype(out.dtype)
+            attended = jnp.where(there, attended, jnp.zeros_like(attended))
+        out[0, r, :, of_head] = attended.astype(out.dtype)
 
 
 def log_total(

@@ -11,7 +11,10 @@ from chorus_jax.engine.pipeline import Pipeline
 
 
 def demo(options: argparse.Namespace, interruption: Interruption) -> None:
-    """Runs the demo."""
+    """Runs the demo. ValueError or OSError for an `--out` that can be no folder."""
+    if options.out.exists() and not options.out.is_dir():
+        raise ValueError(f"--out {options.out} is a file: give a folder")
+    options.out.mkdir(parents=True, exist_ok=True)  # fails before the model loads
     interruption.cleanups += [
         cleanups.half_written_programs,
         cleanups.half_written_videos(options.out),

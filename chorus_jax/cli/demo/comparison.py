@@ -18,7 +18,13 @@ FRAMES = 6  # of each video in the picture
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """A video with what it is and the median of its seconds."""
+    """A video of the comparison.
+
+    Attributes:
+        name: the way it was made.
+        result: the engine's.
+        seconds: the median over the timed rounds.
+    """
 
     name: str
     result: Result
@@ -26,7 +32,7 @@ class Shown:
 
     @property
     def ledger(self) -> Ledger:
-        """Of the first round that was timed."""
+        """The ledger of the first timed round."""
         return self.result.ledger
 
 
@@ -46,20 +52,20 @@ class Comparison:
         that is not timed, in which programs are compiled; none leaves anything behind.
         """
         ours = self.policies(self.target)
-        theirs = nirvana(ours)
-        keep = tuple(sorted({*ours.keep, *theirs.keep}))
+        baseline = nirvana(ours)
+        keep = tuple(sorted({*ours.keep, *baseline.keep}))
         cache = Cache.in_memory()
         nothing = Policy(self.target.step_count, (), keep)
         source = Engine(self.pipeline, cache, nothing).generate(self.source)
-        arms = {"full": nothing, "NIRVANA": theirs, "Chorus": ours}
-        found: dict[str, list[Result]] = {name: [] for name in arms}
+        arms = {"full": nothing, "NIRVANA": baseline, "Chorus": ours}
+        results_by_arm: dict[str, list[Result]] = {name: [] for name in arms}
         for _ in range(ROUNDS + 1):
             for name, policy in arms.items():
-                found[name].append(self.made(cache, policy))
+                results_by_arm[name].append(self.made(cache, policy))
         cache.close()
-        timed = {name: results[1:] for name, results in found.items()}
+        timed = {name: results[1:] for name, results in results_by_arm.items()}
         return [Shown("source", source, source.ledger.total)] + [
-            Shown(name, results[0], median(each.ledger.total for each in results))
+            Shown(name, results[0], median(row.ledger.total for row in results))
             for name, results in timed.items()
         ]
 
@@ -73,16 +79,17 @@ class Comparison:
 
 def draw(path: Path, groups: Sequence[Sequence[Shown]]) -> None:
     """The videos of all comparisons below each other with their times, as a png."""
-    labels = [label(each, shown) for shown in groups for each in shown]
-    frames = [each.result.video.frames for shown in groups for each in shown]
+    labels = [label(row, shown) for shown in groups for row in shown]
+    frames = [row.result.video.frames for shown in groups for row in shown]
     video.write_contact_sheet(path, frames, labels, columns=FRAMES)
 
 
 def label(shown: Shown, among: Sequence[Shown]) -> str:
-    """What a row of the picture shows."""
+    """The label of a row of the picture: the way it was made, its time and its
+    steps."""
     if shown.name == "source":
         return f"source: {shown.result.video.request.prompt}"
-    [full] = [each.seconds for each in among if each.name == "full"]
+    [full] = [row.seconds for row in among if row.name == "full"]
     if shown.name == "full":
         return f"full: {shown.result.video.request.prompt}, {full:.2f} s"
     faster = full / shown.seconds

@@ -1,4 +1,4 @@
-"""What `chorus demo` does."""
+"""Runs `chorus demo`: serves requests, prints their ledgers, draws the hits."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def run(
     policies: Policies,
     folder: Path,
     fps: int,
-    asked: tuple[Asked, ...] = ASKED,
+    prompts: tuple[Asked, ...] = ASKED,
 ) -> list[Served]:
     """Serves the requests from an empty cache, prints their ledgers, and writes their
     videos and a picture of up to two hits into the folder.
@@ -29,18 +29,18 @@ def run(
     """
     folder.mkdir(parents=True, exist_ok=True)
     first = Cache.in_memory()
-    warm = serve(Engine(pipeline, first, policies), base, asked)
-    list(tqdm(warm, desc="compile", total=len(asked), unit="request"))
+    warm = serve(Engine(pipeline, first, policies), base, prompts)
+    list(tqdm(warm, desc="compile", total=len(prompts), unit="request", disable=None))
     first.close()
     pipeline.model.forget_prompts()
     cache = Cache.in_memory()
     print(HEAD)
     served = []
-    for each in serve(Engine(pipeline, cache, policies), base, asked):
-        served.append(each)
-        print(line(len(served), each), flush=True)
+    for answer in serve(Engine(pipeline, cache, policies), base, prompts):
+        served.append(answer)
+        print(line(len(served), answer), flush=True)
         file = folder / f"{len(served):02}.mp4"
-        video.write(file, each.result.video.frames, fps)
+        video.write(file, answer.result.video.frames, fps)
     cache.close()
     print(*summary(served), sep="\n")
     picture(pipeline, policies, served, folder)
@@ -67,13 +67,17 @@ def picture(
 
 
 def compared(served: list[Served]) -> list[tuple[Request, Request]]:
-    """Of the hits with other words than their source that which reused most, and that
-    which reused least, each after that source; one or none if there are no more."""
-    left = {each.result.entry: each.request for each in served}
+    """The hit on other words that reused most, and the one that reused
+    least, each after its source; fewer if there are not as many."""
+    sources = {answer.result.entry: answer.request for answer in served}
     pairs = [
-        (each.result.ledger.equivalents, left[each.result.ledger.source], each.request)
-        for each in served
-        if each.result.ledger.kind == "semantic"
+        (
+            answer.result.ledger.equivalents,
+            sources[answer.result.ledger.source],
+            answer.request,
+        )
+        for answer in served
+        if answer.result.ledger.kind == "semantic"
     ]
     pairs = [pair for pair in pairs if pair[1].prompt != pair[2].prompt]
     pairs.sort(key=lambda pair: pair[0])

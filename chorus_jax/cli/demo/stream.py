@@ -34,14 +34,19 @@ ASKED = (
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A request and what became of it."""
+    """A request with its result.
+
+    Attributes:
+        request: as it was made.
+        result: the engine's.
+    """
 
     request: Request
     result: Result
 
 
-def serve(engine: Engine, base: Request, asked: Iterable[Asked]) -> Iterator[Served]:
+def serve(engine: Engine, base: Request, prompts: Iterable[Asked]) -> Iterator[Served]:
     """The requests one after another, each over the steps and the size of `base`."""
-    for each in asked:
-        request = replace(base, prompt=each.prompt, seed=each.seed)
+    for one in prompts:
+        request = replace(base, prompt=one.prompt, seed=one.seed)
         yield Served(request, engine.generate(request))

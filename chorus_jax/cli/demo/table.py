@@ -39,7 +39,7 @@ def regions(ledger: Ledger) -> str:
 
 def summary(served: Sequence[Served]) -> list[str]:
     """A line for each kind of request: how many, and the mean of their seconds."""
-    ledgers = [each.result.ledger for each in served]
+    ledgers = [answer.result.ledger for answer in served]
     misses = [ledger.total for ledger in ledgers if ledger.kind == "miss"]
     lines = []
     for kind in ("miss", "semantic", "exact"):

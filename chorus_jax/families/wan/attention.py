@@ -39,22 +39,22 @@ class TileKeys(NamedTuple):
         return cls(*(tiling.tiles(_flat(x), axis=-2) for x in keys))
 
     def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
-        """Those of the active tiles replaced; with layers if there are any."""
+        """These keys with those of the active tiles replaced; with layers if there are
+        any."""
         return TileKeys(*(_written(x, active, y) for x, y in zip(self, fresh)))
 
 
 class Gains(NamedTuple):
-    """What cross-attention's text keys and its output are multiplied by (arXiv
-    2604.04451, "TGAA"; the form is ours: the keys before the product with the queries,
-    the output before its projection).
-    """
+    """Factors of cross-attention's text keys and its output (arXiv 2604.04451, "TGAA";
+    the form is ours: the keys before the product with the queries, the output before
+    its projection)."""
 
     key: Float[Array, "b m"]
     output: Float[Array, " b"]
 
 
 class Context(NamedTuple):
-    """What cross-attention reads, made once a request.
+    """Text keys, values and bias of cross-attention, made once per request.
 
     `bias` is one number a text key, the same in all layers; `image` is there in models
     with an image stream. `gains` amplify the text (not the image). `watched` has a 1
@@ -141,7 +141,7 @@ class KeyMaker(nnx.Module):
 
 
 class Attention(KeyMaker):
-    """What both attentions have: queries, keys, values and an output projection."""
+    """The parts of both attentions: queries, keys, values and an output projection."""
 
     def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)

@@ -7,10 +7,26 @@ from dataclasses import dataclass
 class WanConfig:
     """Sizes of a Wan transformer; `t2v_1_3b` and `t2v_14b` are the published ones.
 
-    `image_width` adds the image stream of image-to-video: embeddings of that width are
-    attended beside the text. Timesteps may be one a request or one a token at any size.
-    `tile` is the box of tokens that regions are made of, cut to the nearest divisors of
-    a video's grid (`Tiling.fitting`).
+    Timesteps may be one per request or one per token at any size.
+
+    Attributes:
+        heads: of both attentions.
+        depth: the number of layers.
+        mlp_width: the width of the feed-forward network.
+        head_width: the width of a head; `heads` times it is the model's width.
+        in_channels: of the latents, with those that an image adds.
+        out_channels: of the velocity.
+        text_width: of the text encoder's embeddings.
+        text_limit: text tokens that are read, at most.
+        time_width: of the sinusoidal embedding of a timestep.
+        image_width: of image embeddings that are attended beside the text (Wan 2.1
+            image-to-video); None without them.
+        patch: latent frames, rows and columns of a token.
+        tile: tokens of a region's tile, cut to the nearest divisors of a video's grid
+            (`Tiling.fitting`).
+        cross_norm: whether cross-attention's input is normalised with weights.
+        epsilon: of the norms.
+        dtype: of weights and computation.
     """
 
     heads: int

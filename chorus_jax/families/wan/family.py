@@ -53,7 +53,7 @@ class WanFamily:
         check_memory(
             least_memory(sizes, card, transformer, request),
             f"{request.frames} frames of {request.width}x{request.height} pixels",
-            "give a smaller --width and --height, or fewer --frames",
+            "give a smaller width and height, or fewer frames",
         )
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:

@@ -83,8 +83,8 @@ def given_mask(frames: int, group: int, last: bool) -> Float32[np.ndarray, "f g"
     flags[0] = 1
     if last:
         flags[-1] = 1
-    whole = np.concatenate([np.repeat(flags[:1], group), flags[1:]])
-    return whole.reshape(-1, group)
+    filled = np.concatenate([np.repeat(flags[:1], group), flags[1:]])
+    return filled.reshape(-1, group)
 
 
 def picture_tokens(

@@ -47,8 +47,8 @@ class DownStage(nnx.Module):
     def __call__(
         self, x: Float[Array, "b f h w i"], past: Past
     ) -> tuple[Float[Array, "b t y x o"], Past]:
-        y, kept = self.main(x, past)
-        return y + means(x, self.outputs, *self.factors), kept
+        y, left_over = self.main(x, past)
+        return y + means(x, self.outputs, *self.factors), left_over
 
 
 class UpStage(nnx.Module):
@@ -73,10 +73,10 @@ class UpStage(nnx.Module):
     def __call__(
         self, x: Float[Array, "b f h w i"], past: Past
     ) -> tuple[Float[Array, "b t y x o"], Past]:
-        y, kept = self.main(x, past)
+        y, left_over = self.main(x, past)
         if self.factors is None:
-            return y, kept
-        return y + repeats(x, self.outputs, *self.factors, past is None), kept
+            return y, left_over
+        return y + repeats(x, self.outputs, *self.factors, past is None), left_over
 
 
 class ResidualEncoder(nnx.Module):

@@ -25,7 +25,7 @@ from chorus_jax.nets.video_stream import stream
 
 
 class Posterior(NamedTuple):
-    """What the encoder says of a video: a normal distribution of raw latents, float32.
+    """The encoder's output for a video: a normal distribution of raw latents, float32.
 
     Raw means not normalised: for training. `log_variance` is within [-30, 20].
     """

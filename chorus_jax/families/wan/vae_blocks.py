@@ -127,8 +127,8 @@ class Up(nnx.Module):
     ) -> tuple[Float[Array, "b f2 h2 w2 o"], Past]:
         if self.time is None:
             return self.plane(enlarge(x)), ()
-        first, rest = (x[:, :1], x[:, 1:]) if past is None else (x[:, :0], x)
-        frames = with_past(rest, past)
+        first, others = (x[:, :1], x[:, 1:]) if past is None else (x[:, :0], x)
+        frames = with_past(others, past)
         y = jnp.concatenate([first, unfold_pairs(self.time(frames))], axis=1)
         return self.plane(enlarge(y)), frames[:, -2:]
 

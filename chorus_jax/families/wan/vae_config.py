@@ -18,9 +18,15 @@ WAN21_STD = (
 class WanVAEConfig:
     """Sizes of a Wan VAE; `wan21` is the published one.
 
-    Stage s of the encoder is `depth` residual blocks of width `width * multipliers[s]`.
-    Between two stages the picture is halved, and time too where `halve_time` says so;
-    the decoder mirrors it, with one more block a stage.
+    Attributes:
+        width: channels of the first stage.
+        multipliers: stage s has `width * multipliers[s]` channels.
+        depth: residual blocks per stage of the encoder; the decoder has one more.
+        halve_time: whether time is halved after each stage but the last; the picture
+            is.
+        latents_mean: per channel; normalised latents are `(x - mean) / std`.
+        latents_std: per channel.
+        dtype: of weights and computation.
     """
 
     width: int

@@ -47,10 +47,10 @@ class Variant:
     def fits(self, sizes: Sizes, part: str) -> bool:
         """Whether a model with this part as its transformer is this one, as far as
         sizes say."""
-        found = {name: getattr(sizes.transformer, name) for name in self.sizes}
+        sizes_seen = {name: getattr(sizes.transformer, name) for name in self.sizes}
         paired = sizes.transformer_2 is not None
         same = part == self.part and paired == (self.boundary is not None)
-        return same and bool(found) and found == self.sizes
+        return same and bool(sizes_seen) and sizes_seen == self.sizes
 
 
 def telling(
@@ -216,8 +216,8 @@ def overruling(defaults: Defaults, chosen: Mapping[str, Any]) -> str:
     """The source of settings, and where they overrule what the weights came with."""
     names = [name for name in chosen if getattr(defaults.request, name) != chosen[name]]
     ours = ", ".join(f"{name} {getattr(defaults.request, name)}" for name in names)
-    theirs = ", ".join(f"{name} {chosen[name]}" for name in names)
+    names_of = ", ".join(f"{name} {chosen[name]}" for name in names)
     return (
-        f"{defaults.source}; their {ours} overrules {theirs} of the scheduler file "
+        f"{defaults.source}; their {ours} overrules {names_of} of the scheduler file "
         "that came with the weights"
     )

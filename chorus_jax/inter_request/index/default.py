@@ -1,4 +1,4 @@
-"""Which index finds a cache's entries, if nobody says: ScaNN's where it is there."""
+"""The default index of a cache: ScaNN's where it is installed, else an exact one."""
 
 import logging
 from collections.abc import Callable
@@ -13,8 +13,9 @@ log = logging.getLogger(__name__)
 
 
 def default_index(rebuilds: Rebuilds = Rebuilds()) -> Callable[[int], Index]:
-    """What makes an empty index of a width: a `ScannIndex`, which is exact until it has
-    many entries, or an `ExactIndex` where ScaNN is missing, and the log says so.
+    """A function that makes an empty index of a width: a `ScannIndex`, which is exact
+    until it has many entries, or an `ExactIndex` where ScaNN is missing, which the log
+    says.
 
     ScaNN is looked for, not imported: its index does that when it first builds.
     """

@@ -1,4 +1,4 @@
-"""What every index can do."""
+"""The protocol of indexes."""
 
 from typing import Protocol, runtime_checkable
 

@@ -43,7 +43,8 @@ class Built:
 
 
 class ScannIndex:
-    """As `ExactIndex`, faster for many entries, and near to it in what it finds."""
+    """An index that is faster than `ExactIndex` for many entries, and nearly as
+    exact."""
 
     def __init__(self, width: int, rebuilds: Rebuilds = Rebuilds()):
         self.rebuilds = rebuilds
@@ -88,8 +89,10 @@ class ScannIndex:
         """
         unit = unit_vector(vector, self._table.width)
         with self._lock:
-            near = None if self._built is None else self._searched(unit, count)
-            return self._table.nearest(unit, count) if near is None else near
+            neighbours = None if self._built is None else self._searched(unit, count)
+            return (
+                self._table.nearest(unit, count) if neighbours is None else neighbours
+            )
 
     def wait(self) -> None:
         """Returns when no searcher is being built."""
@@ -109,10 +112,10 @@ class ScannIndex:
         needed, because too many of its answers are out of date."""
         built = self._built
         assert built is not None
-        asked = count + len(built.changed)
-        if asked > REORDER and len(built.ids) > REORDER:
-            asked = REORDER
-        rows = built.searcher.rows(unit, asked)
+        wanted = count + len(built.changed)
+        if wanted > REORDER and len(built.ids) > REORDER:
+            wanted = REORDER
+        rows = built.searcher.rows(unit, wanted)
         ids = [built.ids[row] for row in rows]
         valid = [id for id in ids if id not in built.changed]
         if len(valid) < count and len(rows) < len(built.ids):

@@ -35,5 +35,5 @@ class Searcher:
 
     def rows(self, unit: Float32[np.ndarray, " d"], count: int) -> list[int]:
         """About the nearest rows, at most so many and at most `REORDER`."""
-        found, _ = self._scann.search(unit, final_num_neighbors=min(count, REORDER))
-        return [int(row) for row in found]
+        ids, _ = self._scann.search(unit, final_num_neighbors=min(count, REORDER))
+        return [int(row) for row in ids]

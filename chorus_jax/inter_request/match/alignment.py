@@ -1,4 +1,4 @@
-"""Which words of two sequences go together: a longest common subsequence."""
+"""Aligns the words of two sequences: a longest common subsequence."""
 
 from collections.abc import Hashable, Sequence
 
@@ -35,6 +35,6 @@ def _rows(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[int]:
     rows = [every]
     for item in second:
         row = rows[-1]
-        found = row & where.get(item, 0)
-        rows.append(((row + found) | (row - found)) & every)
+        matches = row & where.get(item, 0)
+        rows.append(((row + matches) | (row - matches)) & every)
     return rows

@@ -1,4 +1,4 @@
-"""Which entry will be the source, guessed from words before there is an embedding.
+"""Guesses from its words which entry will be the source, before there is an embedding.
 
 So its record can be read from disk while the text encoder runs. A wrong guess costs
 that read, and nothing else: what is taken is decided by the matcher.
@@ -19,7 +19,7 @@ Place = tuple[str, str | None, bytes]
 
 @runtime_checkable
 class Heads(Protocol):
-    """What is needed of a store."""
+    """The part of a store that is needed here."""
 
     def watch(self, watcher: Any) -> None:
         """Tells of entries that are there, that come and that go."""
@@ -72,9 +72,9 @@ class Foresight:
     def _sharing(self, recipe: str, namespace: str, words: set[bytes]) -> Iterator[str]:
         for word in words:
             for seen_by in (namespace, None):
-                near = self._entries.get((recipe, seen_by, word), ())
-                if len(near) <= COMMON:
-                    yield from near
+                candidates = self._entries.get((recipe, seen_by, word), ())
+                if len(candidates) <= COMMON:
+                    yield from candidates
 
     def prefetch(self, recipe: str, namespace: str, words: Sequence[bytes]) -> None:
         """Begins to load that entry."""

@@ -1,4 +1,4 @@
-"""Which earlier request is near enough: embeddings first, then a second look at words.
+"""Finds a near earlier request: embeddings first, then a second look at words.
 
 Text-only top-1 matching by cosine hands over wrong videos: prompts that share a noun,
 or differ in the very word that matters, are near. So the best few are looked at again,

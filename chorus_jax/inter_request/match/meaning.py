@@ -1,4 +1,4 @@
-"""What the words of a prompt mean to the model, and how far apart two prompts are.
+"""Meanings of a prompt's words to the model, and the distance of two prompts.
 
 A mean over a prompt hides the one word that matters, the more the longer the prompt is;
 counting words holds a synonym against a prompt as it holds an opposite. So each word is
@@ -47,7 +47,7 @@ def word_meanings(
 def gaps(
     target: Float16[np.ndarray, "u _"], source: Float16[np.ndarray, "v _"]
 ) -> tuple[Float32[np.ndarray, " u"], Float32[np.ndarray, " v"]]:
-    """How far each word is from all words of the other prompt, 0 to 1.
+    """The distance of each word from all words of the other prompt, 0 to 1.
 
     1 is the length of a word's meaning, or more. Words without tokens have none, 0.
     ValueError for meanings of other widths.
@@ -57,10 +57,13 @@ def gaps(
             f"meanings of {target.shape[1]} and of {source.shape[1]} numbers cannot be "
             "compared: they are of two models"
         )
-    mine, theirs = target.astype(np.float32), source.astype(np.float32)
-    known = np.any(mine != 0, axis=1), np.any(theirs != 0, axis=1)
-    squared = (mine**2).sum(1)[:, None] + (theirs**2).sum(1) - 2 * mine @ theirs.T
+    ours, others = target.astype(np.float32), source.astype(np.float32)
+    known = np.any(ours != 0, axis=1), np.any(others != 0, axis=1)
+    squared = (ours**2).sum(1)[:, None] + (others**2).sum(1) - 2 * ours @ others.T
     # What has no tokens is no word to be near to.
     squared = np.where(np.outer(*known), np.maximum(squared, 0), 1)
-    near = np.sqrt(squared.min(axis=1, initial=1)), np.sqrt(squared.min(0, initial=1))
-    return np.where(known[0], near[0], 0), np.where(known[1], near[1], 0)
+    nearest = (
+        np.sqrt(squared.min(axis=1, initial=1)),
+        np.sqrt(squared.min(0, initial=1)),
+    )
+    return np.where(known[0], nearest[0], 0), np.where(known[1], nearest[1], 0)

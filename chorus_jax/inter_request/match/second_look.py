@@ -10,14 +10,14 @@ from chorus_jax.inter_request.match.meaning import WIDTH, gaps
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """How much more often a video is wrong if what a word says is not the source's, the
+    """Predicts how much more often a video is wrong if the source lacks a word, the
     mean over ever more reuse.
 
         sensitivity = direction . meaning + offset, within 0 and 1
 
     A model decides early what some words say (the ground, the size), and late what
     others do: those a run can still put right that begins from the source's latents.
-    So it is measured, for a model and its steps (benchmarks/calibrate_look.py), and
+    So it is measured, for a model and its steps (`benchmarks.calibrate.look`), and
     told by what words mean, so that it holds for words that were not measured.
     `direction` are `meaning.WIDTH` numbers. ValueError for other ones, or if any is not
     finite.
@@ -39,9 +39,9 @@ class Sensitivity:
     def __call__(
         self, meanings: Float16[np.ndarray, "u e"]
     ) -> Float32[np.ndarray, " u"]:
-        """That of each word."""
-        told = meanings.astype(np.float32) @ np.array(self.direction, np.float32)
-        return np.clip(told + np.float32(self.offset), 0, 1)
+        """The sensitivity of each word."""
+        projected = meanings.astype(np.float32) @ np.array(self.direction, np.float32)
+        return np.clip(projected + np.float32(self.offset), 0, 1)
 
 
 @dataclass(frozen=True)

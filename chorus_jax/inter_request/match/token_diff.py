@@ -1,4 +1,4 @@
-"""Where two prompts differ: in which words, and so in which tokens of the target's.
+"""Differences of two prompts: in words, and so in tokens of the target's.
 
 Chorus amplifies the keys of these tokens (arXiv 2604.04451, "differential tokens"). How
 the paper finds them is not known to us; aligning words is ours.
@@ -17,7 +17,7 @@ from chorus_jax.inter_request.match.words import Word, touching
 
 @dataclass(frozen=True)
 class Difference:
-    """How a target's words differ from a source's; positions rise.
+    """The differences of a target's words from a source's; positions rise.
 
     `added` are the positions of the target's words that the source lacks, `missing`
     those of the source's words that the target lacks. `moved` are positions of the
@@ -36,7 +36,7 @@ class Difference:
     def tokens(
         self, words: Sequence[Word], spans: Int32[np.ndarray, "m 2"]
     ) -> Bool[np.ndarray, " m"]:
-        """Which tokens of the target touch a word that the source lacks.
+        """True for the tokens of the target that touch a word which the source lacks.
 
         `words` are the target's, of the text that the spans are in: a cleaned prompt's
         (`Tokens.spans`). Tokens without characters (padding, special ones) never do.
@@ -53,7 +53,7 @@ class Difference:
 def difference(
     target: Sequence[str] | Sequence[bytes], source: Sequence[str] | Sequence[bytes]
 ) -> Difference:
-    """How the target's words differ from the source's.
+    """Compares the target's words with the source's.
 
     Both are words in clear or both their keys (`word_keys`) of one secret. Words are
     aligned first, which decides where a repeated word is new; what is left is matched
@@ -62,20 +62,20 @@ def difference(
     """
     _check(target, source)
     pairs = aligned(target, source)
-    left: dict[str | bytes, list[int]] = defaultdict(list)
+    unmatched: dict[str | bytes, list[int]] = defaultdict(list)
     for i in sorted(set(range(len(source))) - {j for _, j in pairs}):
-        left[source[i]].append(i)
+        unmatched[source[i]].append(i)
     added: list[int] = []
     moved: list[int] = []
     for i in sorted(set(range(len(target))) - {i for i, _ in pairs}):
-        places = left[target[i]]
+        places = unmatched[target[i]]
         (moved if places else added).append(i)
         del places[:1]
-    missing = sorted(i for places in left.values() for i in places)
-    both = len(source) + len(target)
+    missing = sorted(i for places in unmatched.values() for i in places)
+    total = len(source) + len(target)
     apart = len(added) + len(missing)
-    share = 1 - apart / both if both else 1.0
-    ordered = 1 - (apart + 2 * len(moved)) / both if both else 1.0
+    share = 1 - apart / total if total else 1.0
+    ordered = 1 - (apart + 2 * len(moved)) / total if total else 1.0
     return Difference(tuple(added), tuple(missing), tuple(moved), share, ordered)
 
 

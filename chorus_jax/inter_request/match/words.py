@@ -56,7 +56,7 @@ def split_words(text: str) -> tuple[Word, ...]:
     below it. All else only parts words, but for invisible signs (joiners, soft
     hyphens), which do not even that.
     """
-    found: list[list[tuple[int, str]]] = []
+    words_of_runs: list[list[tuple[int, str]]] = []
     last = "gap"
     for at, char in _folded(text):
         kind = _kind(char)
@@ -64,18 +64,18 @@ def split_words(text: str) -> tuple[Word, ...]:
         if kind == "nothing" or (mark and last == "gap"):
             continue
         if mark or kind in JOINED.get(last, ()):
-            found[-1].append((at, char))
+            words_of_runs[-1].append((at, char))
         elif kind != "gap":
-            found.append([(at, char)])
+            words_of_runs.append([(at, char)])
         if kind != "mark":
             last = kind
-    return tuple(_word(signs) for signs in found)
+    return tuple(_word(signs) for signs in words_of_runs)
 
 
 def touching(
     words: Sequence[Word], spans: Int32[np.ndarray, "m 2"]
 ) -> Bool[np.ndarray, "u m"]:
-    """Which tokens touch which words, given their characters in the text of the words.
+    """True where a token touches a word, given their characters in the text.
 
     Tokens without characters (padding, special ones) touch none.
     """

@@ -56,19 +56,20 @@ def nirvana(beside: Policy) -> Policy:
     others lie between that and 1 as they do in its table. So both policies meet the
     same hits. Beside one without tiers it has its table's thresholds.
     """
-    found = replace(NIRVANA.for_steps(beside.steps), look=beside.look)
+    table = replace(NIRVANA.for_steps(beside.steps), look=beside.look)
     if not beside.tiers:
-        return found
-    scale = (1 - beside.tiers[0].least) / (1 - found.tiers[0].least)
+        return table
+    scale = (1 - beside.tiers[0].least) / (1 - table.tiers[0].least)
     tiers = (
         replace(tier, least=round(1 - (1 - tier.least) * scale, 4))
-        for tier in found.tiers
+        for tier in table.tiers
     )
-    return replace(found, tiers=tuple(tiers))
+    return replace(table, tiers=tuple(tiers))
 
 
 def calibrated_file(name: str, steps: int) -> Path:
-    """Where benchmarks/calibrate.py writes the policy of these weights and steps."""
+    """The file in which `benchmarks.calibrate` writes the policy of these weights and
+    steps."""
     return Path(__file__).parent / "calibrated" / f"{name}_{steps}.json"
 
 
@@ -79,7 +80,7 @@ def calibrated(weights: Mapping[str, str], steps: int) -> Measured | None:
     """
     of_any = calibrated_file("*", steps)
     for file in sorted(of_any.parent.glob(of_any.name)):
-        found = policy_file.read(file)
-        if found.weights == weights:
-            return found
+        measured = policy_file.read(file)
+        if measured.weights == weights:
+            return measured
     return None

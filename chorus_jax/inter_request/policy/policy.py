@@ -1,4 +1,4 @@
-"""How much of a source is reused, by the score of the match."""
+"""Policies: how much of a source is reused, by the score of the match."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ CONTEXTS = ("held", "sampled", "dropped")
 
 @dataclass(frozen=True)
 class Tier:
-    """What is reused from a score on, in steps of its policy.
+    """The reuse from a score on, in steps of its policy.
 
     Attributes:
         least: the score from which the tier is taken, 0 to 1.
@@ -55,7 +55,7 @@ class Tier:
 
 @dataclass(frozen=True)
 class Regions:
-    """How the regions of all tiers are chosen and run. Shares are 0 to 1.
+    """Choice and run of the regions of all tiers. Shares are 0 to 1.
 
     Attributes:
         halo: the share of the active tiles that is active only in the first region
@@ -98,7 +98,7 @@ class Regions:
 @no_type_check
 @dataclass(frozen=True)
 class Policy:
-    """How much of a source is reused, by the score of the match.
+    """A table of how much of a source is reused, by the score of the match.
 
     A higher score never means a smaller `reuse_until` or `region_until`, and at least
     one whole step ends every run.

@@ -15,7 +15,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Sampler:
-    """How videos were sampled: the name of the solver, its shift, and the guidance."""
+    """Settings of sampling that a policy was measured with.
+
+    Attributes:
+        solver: its name.
+        shift: of the schedule.
+        guidance_scale: up to 1 is none.
+    """
 
     solver: str
     shift: float
@@ -24,8 +30,13 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Measured:
-    """A policy and what it was measured on, as far as that is known: fingerprints of
-    weights by part, and the sampler."""
+    """A policy and what it was measured on, as far as that is known.
+
+    Attributes:
+        policy: the policy.
+        weights: fingerprints of the weights, by part.
+        sampler: the settings of sampling.
+    """
 
     policy: Policy
     weights: Mapping[str, str] = field(default_factory=dict)
@@ -34,70 +45,91 @@ class Measured:
 
 def write(path: str | Path, measured: Measured) -> None:
     """Writes what `read` reads."""
-    told = asdict(measured)
-    policy = told.pop("policy")
+    content = asdict(measured)
+    policy = content.pop("policy")
     for name in ("cache", "miss_cache"):
         policy[name] = registry.describe(getattr(measured.policy, name))
-    Path(path).write_text(json.dumps({**told, **policy}, indent=2) + "\n")
+    Path(path).write_text(json.dumps({**content, **policy}, indent=2) + "\n")
 
 
 def read(path: str | Path) -> Measured:
     """The policy in a file. ValueError for wrong fields."""
     try:
-        told = json.loads(Path(path).read_text())
+        content = json.loads(Path(path).read_text())
         weights, sampler = ({}, None)
-        if isinstance(told, dict):
-            weights, sampler = told.pop("weights", {}), told.pop("sampler", None)
-        return Measured(_policy(told), _weights(weights), _sampler(sampler))
+        if isinstance(content, dict):
+            weights, sampler = content.pop("weights", {}), content.pop("sampler", None)
+        return Measured(_policy(content), _weights(weights), _sampler(sampler))
     except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds no policy: {error}") from error
 
 
-def _weights(told: Any) -> dict[str, str]:
-    if not isinstance(told, dict) or not all(type(x) is str for x in told.values()):
-        raise ValueError(f"weights are fingerprints by part, got {told!r:.300}")
-    return told
+def read_policy(path: str | Path) -> Policy:
+    """The policy in a file, such as `chorus calibrate` writes.
+
+    Raises:
+        ValueError: for a file that holds no policy.
+        OSError: for a file that cannot be read.
+    """
+    return read(path).policy
 
 
-def _sampler(told: Any) -> Sampler | None:
-    return None if told is None else _fields(Sampler, "a sampler", told)
+def _weights(content: Any) -> dict[str, str]:
+    if not isinstance(content, dict) or not all(
+        type(x) is str for x in content.values()
+    ):
+        raise ValueError(f"weights are fingerprints by part, got {content!r:.300}")
+    return content
 
 
-def _policy(told: Any) -> Policy:
-    steps = lambda name: tuple(_number(name, int, step) for step in told[name])
-    needed, names = ("steps", "tiers", "keep"), {each.name for each in fields(Policy)}
-    if not isinstance(told, dict) or not set(needed) <= told.keys() <= names:
+def _sampler(content: Any) -> Sampler | None:
+    return None if content is None else _fields(Sampler, "a sampler", content)
+
+
+def _policy(content: Any) -> Policy:
+    steps = lambda name: tuple(_number(name, int, step) for step in content[name])
+    needed, names = (
+        ("steps", "tiers", "keep"),
+        {entry.name for entry in fields(Policy)},
+    )
+    if not isinstance(content, dict) or not set(needed) <= content.keys() <= names:
         raise ValueError(
             f"expected the fields {sorted(names)}, of which regions, caches and look "
             "may be left out, weights and sampler; got "
-            f"{sorted(told) if isinstance(told, dict) else told!r:.300}"
+            f"{sorted(content) if isinstance(content, dict) else content!r:.300}"
         )
     every = {"name": "every"}
-    told = {"regions": {}, "cache": every, "miss_cache": every, "look": {}, **told}
+    content = {
+        "regions": {},
+        "cache": every,
+        "miss_cache": every,
+        "look": {},
+        **content,
+    }
     return Policy(
-        steps=_number("steps", int, told["steps"]),
-        tiers=tuple(_fields(Tier, "a tier", tier) for tier in told["tiers"]),
+        steps=_number("steps", int, content["steps"]),
+        tiers=tuple(_fields(Tier, "a tier", tier) for tier in content["tiers"]),
         keep=steps("keep"),
-        regions=_fields(Regions, "regions", told["regions"]),
-        cache=_cache(told["cache"]),
-        miss_cache=_cache(told["miss_cache"]),
-        look=_look(told["look"]),
+        regions=_fields(Regions, "regions", content["regions"]),
+        cache=_cache(content["cache"]),
+        miss_cache=_cache(content["miss_cache"]),
+        look=_look(content["look"]),
     )
 
 
-def _cache(told: Any) -> StepCache:
-    if not isinstance(told, dict) or not isinstance(told.get("name"), str):
-        raise ValueError(f"a step cache has a name and fields, got {told!r:.300}")
-    options = {name: told[name] for name in told if name != "name"}
-    return registry.make(told["name"], options)
+def _cache(content: Any) -> StepCache:
+    if not isinstance(content, dict) or not isinstance(content.get("name"), str):
+        raise ValueError(f"a step cache has a name and fields, got {content!r:.300}")
+    options = {name: content[name] for name in content if name != "name"}
+    return registry.make(content["name"], options)
 
 
-def _look(told: Any) -> SecondLook:
-    plain = told
-    if isinstance(told, dict):
-        plain = {name: told[name] for name in told if name != "sensitivity"}
+def _look(content: Any) -> SecondLook:
+    plain = content
+    if isinstance(content, dict):
+        plain = {name: content[name] for name in content if name != "sensitivity"}
     look = _fields(SecondLook, "a look", plain)
-    sensitivity = told.get("sensitivity")
+    sensitivity = content.get("sensitivity")
     if sensitivity is None:
         return look
     if not isinstance(sensitivity, dict) or {*sensitivity} != {"direction", "offset"}:
@@ -110,11 +142,11 @@ def _look(told: Any) -> SecondLook:
     return replace(look, sensitivity=Sensitivity(direction, offset))
 
 
-def _fields(kind: type[T], what: str, told: Any) -> T:
-    types: Any = {each.name: each.type for each in fields(kind)}  # type: ignore
-    if not isinstance(told, dict) or not told.keys() <= types.keys():
-        raise ValueError(f"{what} has the fields {[*types]}, got {told!r:.300}")
-    return kind(**{name: _number(name, types[name], told[name]) for name in told})
+def _fields(kind: type[T], what: str, content: Any) -> T:
+    types: Any = {entry.name: entry.type for entry in fields(kind)}  # type: ignore
+    if not isinstance(content, dict) or not content.keys() <= types.keys():
+        raise ValueError(f"{what} has the fields {[*types]}, got {content!r:.300}")
+    return kind(**{name: _number(name, types[name], content[name]) for name in content})
 
 
 def _number(name: str, kind: Any, value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a store has, and where: in memory, on disk, or both.
+"""The catalogue of a store: its entries in memory, on disk, or both.
 
 It knows no files and no budgets. Not for two threads at once.
 """

@@ -37,7 +37,7 @@ class ScannedRecord(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """How a folder differs from the records that are known.
+    """The difference between a folder and the known records.
 
     Attributes:
         records: those that are not known yet.
@@ -66,7 +66,7 @@ class DiskTier:
             self.secret = open_secret(self.folder, secret, len(self._ids()))
 
     def scan(self, known: set[str]) -> Scan:
-        """What differs from the known records. OSError if nothing can be told.
+        """Compares the folder with the known records. OSError if it cannot be read.
 
         Others may write and remove records meanwhile.
         """
@@ -139,7 +139,7 @@ class DiskTier:
     def _read(
         self, id: str, use: Callable[[int, Opened], T], flags: int = os.O_RDONLY
     ) -> T | None:
-        """What `use` makes of the open file and its record; None if there is none.
+        """The result of `use` on the open file and its record; None if there is none.
 
         One that is damaged is removed. OSError if it cannot be read, or not be removed,
         UnknownError if it is not this store's to judge.

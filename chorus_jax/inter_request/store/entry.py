@@ -1,4 +1,4 @@
-"""What the store keeps of a request: its latents, its prompt's traces, its use."""
+"""Entries of the store: a request's latents, its prompt's traces, its use."""
 
 import math
 import re
@@ -20,7 +20,7 @@ def new_id() -> str:
 
 @dataclass(frozen=True)
 class Statistics:
-    """How an entry was made and used; times in seconds since the epoch.
+    """Making and use of an entry; times in seconds since the epoch.
 
     Attributes:
         created: when it was made.
@@ -38,7 +38,7 @@ class Statistics:
 
     @classmethod
     def new(cls, created: float, cost: float) -> "Statistics":
-        """Those of an entry that was never used."""
+        """The statistics of an entry that was never used."""
         return cls(created, cost, last_used=created)
 
     def until(self, now: float) -> "Statistics":
@@ -124,7 +124,7 @@ class EntryHeader:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry(EntryHeader):
-    """What one request leaves for later ones: a header and latents.
+    """The record that one request leaves for later ones: a header and latents.
 
     Attributes:
         latents: row i are those before step `steps[i]`.

@@ -1,4 +1,4 @@
-"""Which entry goes when there is no room: policies as small frozen objects.
+"""Eviction when there is no room: policies as small frozen objects.
 
 A policy sees what is stored and names the victim. It knows nothing of tiers or files.
 """

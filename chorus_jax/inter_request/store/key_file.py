@@ -29,15 +29,15 @@ def open_secret(folder: Folder, given: bytes | None, records: int) -> Secret:
     while the folder's lock is held.
     """
     texts = {name: _read(folder.path / name) for name in NAMES}
-    whole = {text for text in texts.values() if text is not None}
-    if len(whole) > 1:
+    complete = {text for text in texts.values() if text is not None}
+    if len(complete) > 1:
         raise ValueError(
             f"{' and '.join(NAMES)} in {folder.path} are whole, and differ: remove the "
             "one that was not made there"
         )
-    if not whole:
+    if not complete:
         return _begin(folder, given, records)
-    [text] = whole
+    [text] = complete
     secret = _told(folder, given, text)
     for name in (name for name in NAMES if texts[name] is None):
         try:
@@ -63,9 +63,9 @@ def _begin(folder: Folder, given: bytes | None, records: int) -> Secret:
 
 
 def _told(folder: Folder, given: bytes | None, text: bytes) -> Secret:
-    told = json.loads(text)
-    value = given or bytes.fromhex(told["secret"] or "")
-    if not value or Secret(value).fingerprint != told["fingerprint"]:
+    content = json.loads(text)
+    value = given or bytes.fromhex(content["secret"] or "")
+    if not value or Secret(value).fingerprint != content["fingerprint"]:
         raise ValueError(
             f"the store in {folder.path} is of another secret than the one given: give "
             "the one that it was made with, or choose an empty folder"

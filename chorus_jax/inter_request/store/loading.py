@@ -26,17 +26,17 @@ class Loads(Generic[T]):
         self._pool.submit(self._begin, id, future)
 
     def __call__(self, id: str) -> T:
-        """What is loaded; raises what `load` raises."""
+        """The loaded value; raises what `load` raises."""
         with self._lock:
             running = self._running.get(id)
             # A load that still waits for a thread is quicker done here.
             if running is not None and not running.cancel():
-                mine, future = False, running
+                starts, future = False, running
             else:
-                mine, future = True, Future()
+                starts, future = True, Future()
                 future.set_running_or_notify_cancel()
                 self._running[id] = future
-        if mine:
+        if starts:
             self._run(id, future)
         return future.result()
 

@@ -1,4 +1,4 @@
-"""What decides a video besides its prompt and its seed."""
+"""Recipes: all that decides a video besides its prompt and its seed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Making room in the tiers: what a policy of eviction names goes."""
+"""Eviction: frees memory and disk by dropping what the policy selects."""
 
 from dataclasses import replace
 

@@ -40,8 +40,8 @@ class Secret:
     def exact(self, recipe: str, prompt: str, seed: int, region: str = "") -> str:
         """The digest of a whole request: its recipe's, its prompt, its seed, and that
         of the region it came with, if it did."""
-        whole = json.dumps([recipe, prompt, seed] + [region] * bool(region))
-        return self._keyed("exact", whole.encode()).hex()
+        described = json.dumps([recipe, prompt, seed] + [region] * bool(region))
+        return self._keyed("exact", described.encode()).hex()
 
     def sealed(self, data: bytes, nonce: str) -> bytes:
         """The data as only the secret reads it; sealing again opens it.

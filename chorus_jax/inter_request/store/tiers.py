@@ -123,7 +123,8 @@ class StorageTiers:
                 self.put(head, None, size)
 
     def read(self, id: str, how: Callable[[str], T | None]) -> T | None:
-        """What `how` reads of a record; None, and it is forgotten, if there is none.
+        """The result of `how` on a record; None, and the record is forgotten, if there
+        is none.
 
         None also if it cannot be read, with a log line; it is not forgotten then. One
         that has become no record of this store stays on disk.

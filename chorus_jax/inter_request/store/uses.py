@@ -45,8 +45,8 @@ def rewrite(
 
 def _newest(slots: bytes, made: Statistics) -> tuple[int, Statistics]:
     parsed = [_parsed(slots[:SLOT], made), _parsed(slots[SLOT:], made)]
-    whole = [slot for slot in parsed if slot is not None]
-    return max(whole, key=lambda slot: slot[0], default=(1, made))
+    valid = [slot for slot in parsed if slot is not None]
+    return max(valid, key=lambda slot: slot[0], default=(1, made))
 
 
 def _parsed(slot: bytes, made: Statistics) -> tuple[int, Statistics] | None:

@@ -29,13 +29,13 @@ class Bank(NamedTuple):
       latents: normalised, float16.
       structure: what the clips show, float16 (see `training/structure.py`).
       chances: what chance decided in them (see `world/chances.py`).
-      asked: their row in the `Wordings`.
+      attributes: their row in the `Wordings`.
     """
 
     latents: Float[Any, "n f h w c"]
     structure: Float[Any, "n f h w s"]
     chances: Float[Any, "n k"]
-    asked: Int[Any, " n"]
+    attributes: Int[Any, " n"]
 
 
 def fill(
@@ -91,12 +91,12 @@ def chosen(
       The batch. What is not asked for cannot be named, nor is it in the noise.
     """
     for_row, for_words, for_drop, for_noise = jax.random.split(key, 4)
-    rows = jax.random.randint(for_row, (count,), 0, len(bank.asked))
+    rows = jax.random.randint(for_row, (count,), 0, len(bank.attributes))
     words = jax.random.randint(for_words, (count,), 0, wordings.ids.shape[1])
     dropped = jax.random.uniform(for_drop, (count,)) < unconditional
-    asked = bank.asked[rows]
-    ids, mask = wordings.ids[asked, words], wordings.mask[asked, words]
-    named = wordings.labels[asked]
+    attributes = bank.attributes[rows]
+    ids, mask = wordings.ids[attributes, words], wordings.mask[attributes, words]
+    named = wordings.labels[attributes]
     return Captioned(
         bank.latents[rows].astype(jnp.float32),
         free_noise(bank, rows, named, for_noise),
@@ -112,6 +112,6 @@ def free_noise(
 ) -> Float[Array, "b h w k"]:
     """The noise components that go with clips whose words are these."""
     chances = bank.chances[rows]
-    said = named[:, COLUMNS["size"]] != UNKNOWN
-    chances = chances.at[:, LARGE].set(jnp.where(said, jnp.nan, chances[:, LARGE]))
+    sized = named[:, COLUMNS["size"]] != UNKNOWN
+    chances = chances.at[:, LARGE].set(jnp.where(sized, jnp.nan, chances[:, LARGE]))
     return components(key, chances, bank.latents.shape[2:4])

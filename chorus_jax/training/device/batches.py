@@ -36,10 +36,10 @@ class DeviceBatches:
         return self.source()
 
     @functools.cached_property
-    def asked(self) -> list[tuple[Attributes, ...]]:
-        """What the first clips show: those that a probe looks at."""
+    def attributes(self) -> list[tuple[Attributes, ...]]:
+        """The attributes of the first clips, which a probe looks at."""
         pool = askable()
-        return [(pool[row],) for row in np.asarray(self.filled[0].asked[:CLIPS])]
+        return [(pool[row],) for row in np.asarray(self.filled[0].attributes[:CLIPS])]
 
     def __call__(self, step: int) -> Captioned:
         """The batch of a step."""
@@ -49,7 +49,7 @@ class DeviceBatches:
 
     def caption(self, clip: int, rng: np.random.Generator) -> str:
         """A new caption of one of the first clips."""
-        return reworded(self.asked[clip], rng)
+        return reworded(self.attributes[clip], rng)
 
     def captioned(
         self, rows: np.ndarray, captions: list[str], rng: np.random.Generator
@@ -58,11 +58,11 @@ class DeviceBatches:
         bank, wordings = self.filled
         tokens, at = self.tokenizer(captions), jnp.asarray(rows)
         pairs = zip(rows.tolist(), captions)
-        named = labels([self.asked[row] if text else () for row, text in pairs])
+        named = labels([self.attributes[row] if text else () for row, text in pairs])
         key = jax.random.key(int(rng.integers(2**31)))
         return Captioned(
             np.asarray(bank.latents[at], np.float32),
-            np.asarray(free_noise(bank, at, wordings.labels[bank.asked[at]], key)),
+            np.asarray(free_noise(bank, at, wordings.labels[bank.attributes[at]], key)),
             np.asarray(bank.structure[at], np.float32),
             named,
             tokens.ids,

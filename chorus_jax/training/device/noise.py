@@ -17,7 +17,7 @@ SHORTEST: Final = 1e-12  # waiting time; shorter ones have no normal number in f
 def components(
     key: Array, chances: Float[Array, "b n"], grid: tuple[int, int]
 ) -> Float[Array, "b h w k"]:
-    """Of the noise of each clip, at every place, along `coupling.directions`.
+    """The components along `coupling.directions` of each clip's noise, at every place.
 
     Args:
       key: decides what clips leave free.
@@ -39,9 +39,9 @@ def components(
     wanted = ndtri(jnp.clip(known, EDGE, 1 - EDGE))[:, None, None]
     free = jax.random.normal(next(keys), (count, *grid, COMPONENTS))
     settled = at[..., None] & ~jnp.isnan(wanted)
-    rest = jnp.where(settled, jnp.nan_to_num(wanted), free[..., 1:])
+    following = jnp.where(settled, jnp.nan_to_num(wanted), free[..., 1:])
     first = _first(next(keys), shares, at)
-    return jnp.concatenate([first[..., None], rest], axis=-1)
+    return jnp.concatenate([first[..., None], following], axis=-1)
 
 
 def _cells(
@@ -57,13 +57,13 @@ def _cells(
         jnp.clip(edges / count, least[:, None], most[:, None])
         for edges in (numbers, numbers + 1)
     )
-    mine = cell[:, None] == jnp.arange(count)[None]
-    start = jnp.where(mine, starts, 0).sum(axis=1)
-    size = jnp.where(mine, ends - starts, 0).sum(axis=1)
+    own = cell[:, None] == jnp.arange(count)[None]
+    start = jnp.where(own, starts, 0).sum(axis=1)
+    size = jnp.where(own, ends - starts, 0).sum(axis=1)
     within = jnp.where(size > 0, (at - start) / jnp.where(size > 0, size, 1), np.nan)
-    whole = (most - least)[:, None]
-    shares = (ends - starts) / jnp.where(whole > 0, whole, 1)
-    return cell, within, jnp.where(whole > 0, shares, mine.astype(jnp.float32))
+    span = (most - least)[:, None]
+    shares = (ends - starts) / jnp.where(span > 0, span, 1)
+    return cell, within, jnp.where(span > 0, shares, own.astype(jnp.float32))
 
 
 def _first(

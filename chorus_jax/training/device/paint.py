@@ -41,7 +41,7 @@ def painted(
 
 
 def coverage(scenes: Scenes, world: World) -> Float[Array, "b f height width"]:
-    """How much of each pixel the object covers, in [0, 1]."""
+    """The share of each pixel that the object covers, 0 to 1."""
     y = (jnp.arange(world.height, dtype=jnp.float32) + 0.5)[None, None, :, None]
     x = (jnp.arange(world.width, dtype=jnp.float32) + 0.5)[None, None, None, :]
     x, y = x - scenes.x[..., None, None], y - scenes.y[..., None, None]
@@ -50,8 +50,10 @@ def coverage(scenes: Scenes, world: World) -> Float[Array, "b f height width"]:
     turned_x, turned_y = (cos * x + sin * y) / radius, (cos * y - sin * x) / radius
     distance = jnp.zeros_like(turned_x)
     for number, shape in enumerate(VALUES["shape"]):
-        mine = (scenes.shape == number)[:, None, None, None]
-        distance = jnp.where(mine, signed_distance(shape, turned_x, turned_y), distance)
+        drawn = (scenes.shape == number)[:, None, None, None]
+        distance = jnp.where(
+            drawn, signed_distance(shape, turned_x, turned_y), distance
+        )
     return jnp.clip(0.5 - distance * radius, 0, 1)
 
 

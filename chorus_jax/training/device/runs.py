@@ -31,7 +31,7 @@ class DeviceRuns(Runs):
 
     @functools.cached_property
     def filled(self) -> tuple[Bank, Wordings]:
-        """As many clips as the recipe has, and their captions."""
+        """A bank with the recipe's number of clips, and their captions."""
         recipe = self.recipe
         words = make_wordings(self.tokenizer(), self.wordings, recipe.seed)
         vae = self.finished_vae("float32")

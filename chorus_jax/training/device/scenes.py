@@ -57,7 +57,7 @@ def stacked(scenes: Sequence[Scene]) -> Scenes:
         [VALUES["shape"].index(thing.shape) for thing in things],
         [VALUES["background"].index(ground.background) for ground in grounds],
     )
-    rest = (
+    figures = (
         [thing.tilt for thing in things],
         [ground.phases for ground in grounds],
         [thing.path.x for thing in things],
@@ -65,36 +65,38 @@ def stacked(scenes: Sequence[Scene]) -> Scenes:
         [thing.path.radius for thing in things],
     )
     return Scenes(
-        *(jnp.asarray(each, jnp.int32) for each in numbers),
-        *(jnp.asarray(np.asarray(each, np.float32)) for each in rest),
+        *(jnp.asarray(column, jnp.int32) for column in numbers),
+        *(jnp.asarray(np.asarray(column, np.float32)) for column in figures),
     )
 
 
-def random_scenes(key: Array, asked: Int[Array, "b named"], world: World) -> Scenes:
+def random_scenes(
+    key: Array, attributes: Int[Array, "b named"], world: World
+) -> Scenes:
     """Scenes that show these attributes; all that they leave open is random.
 
     Args:
       key: decides what the attributes leave open.
-      asked: numbers of the attributes' values, in the order of `VALUES`; a size may be
-        `UNKNOWN`, which is either.
+      attributes: numbers of attribute values, in the order of `VALUES`; a size may
+        be `UNKNOWN`, which is either.
       world: how large frames and objects are.
 
     Returns:
       Scenes distributed as those of `world.placing.place`.
     """
     keys = iter(jax.random.split(key, 6))
-    motion = asked[:, COLUMNS["motion"]]
-    shape = asked[:, COLUMNS["shape"]]
-    radius = _radius(next(keys), asked[:, COLUMNS["size"]], motion, world)
+    motion = attributes[:, COLUMNS["motion"]]
+    shape = attributes[:, COLUMNS["shape"]]
+    radius = _radius(next(keys), attributes[:, COLUMNS["size"]], motion, world)
     reach = radius.max(axis=1) * jnp.asarray(
         [REACH[name] for name in VALUES["shape"]], jnp.float32
     ).at[shape].get(mode="clip")
     x, y = _centre(next(keys), motion, reach + BORDER * world.unit, world)
-    count = (len(asked),)
+    count = (len(attributes),)
     return Scenes(
-        asked[:, COLUMNS["colour"]],
+        attributes[:, COLUMNS["colour"]],
         shape,
-        asked[:, COLUMNS["background"]],
+        attributes[:, COLUMNS["background"]],
         jax.random.uniform(next(keys), count, minval=-TILT, maxval=TILT),
         jax.random.uniform(next(keys), (*count, 2), maxval=2 * np.pi),
         x,

@@ -1,4 +1,4 @@
-"""What a batch of scenes shows and what chance decided in it, computed by jax.
+"""Structure and chance targets of a batch of scenes, computed by jax.
 
 `shown` is `training/structure.py`'s `structure`, `decided` is `world/chances.py`'s
 `chances`, each of a batch of scenes.
@@ -49,19 +49,21 @@ def ways(
     )
     down = (jnp.arange(h, dtype=jnp.float32) + 0.5) * (world.height / world.unit / h)
     right = (jnp.arange(w, dtype=jnp.float32) + 0.5) * (world.width / world.unit / w)
-    found = (
+    channels = (
         2 * jnp.tanh((x - right[None, None, None, :]) / NEAR),
         2 * jnp.tanh((y - down[None, None, :, None]) / NEAR),
         16 * radius - 2.5,
     )
     shape = (len(scenes.x), *grid)
-    return jnp.stack([jnp.broadcast_to(each, shape) for each in found], axis=-1)
+    return jnp.stack(
+        [jnp.broadcast_to(channel, shape) for channel in channels], axis=-1
+    )
 
 
 def in_latent_frames(frames: Float[Array, "b f *r"], count: int) -> Array:
     """The first frame, then the means of as many frames for each latent frame."""
-    size, _, *rest = frames.shape
-    means = frames[:, 1:].reshape(size, count - 1, -1, *rest).mean(axis=2)
+    size, _, *inner = frames.shape
+    means = frames[:, 1:].reshape(size, count - 1, -1, *inner).mean(axis=2)
     return jnp.concatenate([frames[:, :1], means], axis=1)
 
 
@@ -115,7 +117,8 @@ def _moving(
 def quantile(
     value: Numbers, low: Float[Array, "..."], high: Float[Array, "..."]
 ) -> Numbers:
-    """Where values lie between the ends, within [0, 1]; `nan` if the ends are one."""
+    """The position of values between the ends, clipped to [0, 1]; NaN if the ends are
+    equal."""
     size = high - low
-    found = jnp.clip((value - low) / jnp.where(size < 1e-6, 1, size), 0, 1)
-    return jnp.where(size < 1e-6, np.nan, found)
+    position = jnp.clip((value - low) / jnp.where(size < 1e-6, 1, size), 0, 1)
+    return jnp.where(size < 1e-6, np.nan, position)

@@ -9,7 +9,7 @@ from chorus_jax.training.world.texture import CONTRAST, DRIFT, band
 
 
 def textures(key: Array, count: int, world: World) -> Float[Array, "b f height width"]:
-    """So many new textures of zero mean and a root mean square of `CONTRAST`."""
+    """New textures of zero mean and a root mean square of `CONTRAST`."""
     waves = band(world.height, world.width)[0].size
     return textures_of(jax.random.normal(key, (count, 3, waves)), world)
 

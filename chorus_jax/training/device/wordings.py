@@ -31,23 +31,27 @@ class Wordings(NamedTuple):
 
 
 def askable() -> tuple[Attributes, ...]:
-    """What training captions ask for: every combination, then all without their size.
+    """All combinations that training captions name: with their sizes, then without.
 
     So a row drawn evenly says the size in every second caption.
     """
     pool = training_combinations()
-    return pool + tuple(each.unsized() for each in pool)
+    return pool + tuple(attributes.unsized() for attributes in pool)
 
 
 def make_wordings(tokenizer: Tokenizer, count: int, seed: int) -> Wordings:
     """`count` captions of each of `askable()`, drawn from all words and templates."""
     rng = np.random.default_rng((seed, 2))
-    asked = askable()
-    captions = [reworded((each,), rng) for each in asked for _ in range(count)]
+    combinations = askable()
+    captions = [
+        reworded((attributes,), rng)
+        for attributes in combinations
+        for _ in range(count)
+    ]
     tokens, empty = tokenizer(captions), tokenizer([""])
-    shape = (len(asked), count, -1)
+    shape = (len(combinations), count, -1)
     return Wordings(
-        jnp.asarray(labels([(each,) for each in asked])),
+        jnp.asarray(labels([(attributes,) for attributes in combinations])),
         jnp.asarray(tokens.ids).reshape(shape),
         jnp.asarray(tokens.mask).reshape(shape),
         jnp.asarray(empty.ids[0]),

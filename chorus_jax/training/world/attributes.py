@@ -1,4 +1,4 @@
-"""What a video of the shapes world can show: attributes and their combinations."""
+"""The attributes of videos of the shapes world, and their combinations."""
 
 import dataclasses
 import functools
@@ -32,7 +32,7 @@ class Attributes:
                 raise ValueError(f"{name} is one of {', '.join(values)}; got {value!r}")
 
     def unsized(self) -> "Attributes":
-        """The same with the size unsaid."""
+        """These attributes without a size."""
         return dataclasses.replace(self, size=None)
 
 

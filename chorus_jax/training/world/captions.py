@@ -152,8 +152,8 @@ def _fill(
 
 
 def _phrase(choose: Choose, noun: str, *adjectives: str | None) -> str:
-    said = [choose(ADJECTIVES[word]) for word in adjectives if word is not None]
-    words = " ".join([*said, choose(NOUNS[noun])])
+    spoken = [choose(ADJECTIVES[word]) for word in adjectives if word is not None]
+    words = " ".join([*spoken, choose(NOUNS[noun])])
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 

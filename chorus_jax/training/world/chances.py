@@ -1,4 +1,4 @@
-"""What placing left to chance in a scene of one object, read back from the scene.
+"""Chance targets: what was drawn at random in a scene of one object, read back from it.
 
 Each is told as a quantile: how much of the range that it was drawn from, evenly, lies
 below it. Of the middle of the way the range itself is told too.
@@ -42,7 +42,7 @@ class Chances(NamedTuple):
 
     @classmethod
     def of_row(cls, row: Float[np.ndarray, " n"]) -> "Chances":
-        """Those that `flat` put in a row."""
+        """The inverse of `flat`."""
         assert len(row) == COUNT
         least, most, middle = row[:6].reshape(3, 2).astype(np.float32)
         return cls(least, most, middle, *(float(x) for x in row[6:]))
@@ -53,7 +53,7 @@ LARGE: Final = 6  # the place of that one
 
 
 def chances(scene: Scene) -> Chances:
-    """Of the scene's only object; nothing but `nan` if there are two."""
+    """The chance targets of the scene's only object; all NaN if there are two."""
     nothing = float("nan")
     if len(scene.things) != 1:
         unknown = np.full(2, nothing, np.float32)
@@ -98,7 +98,8 @@ def _moving(step: np.ndarray, room: np.ndarray, unit: int) -> tuple[float, float
 
 
 def quantile(value: float, ends: tuple[float, float]) -> float:
-    """Where a value lies between the ends, within [0, 1]; `nan` if they are one."""
+    """Position of `value` between the ends, clipped to [0, 1]; NaN if they are
+    equal."""
     low, high = ends
     if high - low < 1e-6:
         return float("nan")

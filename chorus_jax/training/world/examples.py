@@ -1,4 +1,4 @@
-"""What training and evaluation draw from the world: captioned videos, and prompts."""
+"""Captioned videos and prompts of the world, for training and evaluation."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class ScenePrompt:
     """A caption and what it asks for, of one object or of two."""
 
     caption: str
-    asked: tuple[Attributes, ...]
+    attributes: tuple[Attributes, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Example:
 def training_example(seed: int | np.random.Generator, world: World) -> Example:
     """A combination that is not held out, its size unsaid in every second caption."""
     rng = np.random.default_rng(seed)
-    asked = _draw(rng, training_combinations())
-    prompt = ScenePrompt(paraphrase(asked, rng), (asked,))
-    scene = place(asked, rng, world)
+    attributes = _draw(rng, training_combinations())
+    prompt = ScenePrompt(paraphrase(attributes, rng), (attributes,))
+    scene = place(attributes, rng, world)
     return Example(prompt, filmed(scene, rng), scene)
 
 
@@ -67,8 +67,8 @@ def prompts(
     order = np.concatenate(
         [rng.permutation(len(pool)) for _ in range(-(-count // len(pool)))]
     )
-    asked = [_said(rng, pool[int(k)]) for k in order[:count]]
-    return tuple(ScenePrompt(paraphrase(each, rng), (each,)) for each in asked)
+    attributes = [_said(rng, pool[int(k)]) for k in order[:count]]
+    return tuple(ScenePrompt(paraphrase(shown, rng), (shown,)) for shown in attributes)
 
 
 def _draw(rng: np.random.Generator, pool: Sequence[Attributes]) -> Attributes:

@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
+from chorus_jax.media.pixels import Planes
 from chorus_jax.training.world.palette import GROUNDS, check_waves, stripe_waves
-from chorus_jax.training.world.pixels import Planes
 from chorus_jax.training.world.scene import Ground
 
 Still = Float32[np.ndarray, "3 height width"]
@@ -58,10 +58,10 @@ def fit_ground(planes: Planes) -> GroundFit:
 def _solve(
     seen: Planes,
     waves: Float32[np.ndarray, "7 pixels"],
-    near: Bool[np.ndarray, "f height width"],
+    close: Bool[np.ndarray, "f height width"],
 ) -> Parts:
-    counts = near.sum(axis=0).reshape(-1).astype(np.float32)
-    totals = (seen * near[:, None]).sum(axis=0).reshape(3, -1)
+    counts = close.sum(axis=0).reshape(-1).astype(np.float32)
+    totals = (seen * close[:, None]).sum(axis=0).reshape(3, -1)
     # A little weight on "no wave at all" keeps an almost hidden ground solvable.
     square = (waves * counts) @ waves.T + np.float32(1e-3) * np.eye(7, dtype=np.float32)
     return np.linalg.solve(square.astype(float), (waves @ totals.T).astype(float))
@@ -88,8 +88,8 @@ def _compare(parts: Parts, background: str) -> tuple[float, Ground]:
 
 def _check_phases(products: Float[np.ndarray, "2 2"]) -> tuple[float, float]:
     """Phases of the one product of two waves that is nearest to a sum of four."""
-    left, _, right = np.linalg.svd(products)
-    (sine, cosine), (other_sine, other_cosine) = left[:, 0], right[0]
+    basis, _, right = np.linalg.svd(products)
+    (sine, cosine), (other_sine, other_cosine) = basis[:, 0], right[0]
     down = float(np.arctan2(cosine, sine))
     return down, float(np.arctan2(other_cosine, other_sine))
 

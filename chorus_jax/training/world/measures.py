@@ -1,14 +1,14 @@
-"""How well a video is drawn: against what was read from it, and against its texture."""
+"""Quality of a video: PSNR to a rendering of what was read from it, and texture."""
 
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool
 
-from chorus_jax.training.world.filters import low_pass
+from chorus_jax.media.filters import low_pass
+from chorus_jax.media.pixels import Planes, Video, to_planes
 from chorus_jax.training.world.ground_fit import fit_ground
 from chorus_jax.training.world.oracle import read, render_back
-from chorus_jax.training.world.pixels import Planes, Video, to_planes
 from chorus_jax.training.world.reading import Reading
 from chorus_jax.training.world.scene import World
 from chorus_jax.training.world.texture import CONTRAST, DRIFT, band
@@ -58,10 +58,10 @@ def detail(video: Video) -> float:
     above = planes - fit_ground(planes).planes(*planes.shape[-2:])
     fine = low_pass(above.mean(axis=1), FINER) - low_pass(above.mean(axis=1), FINE)
     ground = _ground_only(above)
-    both = ground[1:] & ground[:-1]
-    if not both.any():
+    still = ground[1:] & ground[:-1]
+    if not still.any():
         return 0.0
-    return float((fine[1:] * fine[:-1])[both].mean() / _texture_energy(planes))
+    return float((fine[1:] * fine[:-1])[still].mean() / _texture_energy(planes))
 
 
 def _off_structure(video: Video, readings: tuple[Reading, ...]) -> Planes:
@@ -74,7 +74,7 @@ def _off_structure(video: Video, readings: tuple[Reading, ...]) -> Planes:
 
 
 def _ground_only(above: Planes) -> Bool[np.ndarray, "f height width"]:
-    """Where nothing but ground is within the reach of the filters."""
+    """True where only ground is within the filters' reach."""
     off = low_pass((above**2).sum(axis=1), FINER) > OBJECT**2
     # The blur of a mask falls below this just over MARGIN pixels from a straight edge.
     ground = low_pass(off.astype(np.float32), MARGIN / 2.4) < 5e-3

@@ -37,7 +37,7 @@ def fit_trend(path: Path, good: Bool[np.ndarray, " f"]) -> Trend:
 
 
 def compare_motions(trend: Trend, unit: int, least_growth: float) -> dict[str, float]:
-    """Of each motion: how far the trend is from it; 1 is as far as from standing still.
+    """The distance of a trend from each motion; 1 is as far as from standing still.
 
     Travel and growth are counted in the least that the world has.
     """
@@ -67,5 +67,5 @@ def steady_path(trend: Trend, motion: str, frames: int) -> Path:
 
 
 def _short(amount: float) -> float:
-    """What is missing to the least that counts."""
+    """The shortfall of an amount below the least that counts."""
     return max(0.0, 1.0 - amount)

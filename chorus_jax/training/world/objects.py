@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Float32
 
-from chorus_jax.training.world.filters import low_pass
+from chorus_jax.media.filters import low_pass
+from chorus_jax.media.pixels import Planes
 from chorus_jax.training.world.palette import COLOURS
-from chorus_jax.training.world.pixels import Planes
 from chorus_jax.training.world.scene import Path
 
 Still = Float32[np.ndarray, "3 height width"]
@@ -54,25 +54,28 @@ def _colours(planes: Planes, still: Still, count: int) -> tuple[Colour, ...]:
     off = square > FAR**2
     if off.sum() < len(planes):
         return ()
-    found = smooth.transpose(0, 2, 3, 1)[off]
+    colours_seen = smooth.transpose(0, 2, 3, 1)[off]
     palette = np.array(list(COLOURS.values()), np.float32)
-    square = ((found[:, None] - palette) ** 2).sum(axis=2)
+    square = ((colours_seen[:, None] - palette) ** 2).sum(axis=2)
     nearest = square.argmin(axis=1)
     votes = np.bincount(nearest, minlength=len(palette))
     chosen = [k for k in votes.argsort()[::-1][:count] if votes[k] >= len(planes)]
-    return tuple(_inner(found[nearest == k], square[nearest == k, k]) for k in chosen)
+    return tuple(
+        _inner(colours_seen[nearest == k], square[nearest == k, k]) for k in chosen
+    )
 
 
 def _inner(
-    found: Float32[np.ndarray, "pixels 3"], square: Float32[np.ndarray, " pixels"]
+    colours_seen: Float32[np.ndarray, "pixels 3"],
+    square: Float32[np.ndarray, " pixels"],
 ) -> Colour:
     """The middle of the better half of the colours: edges are mixed with the ground."""
     better = square <= np.median(square)
-    return np.median(found[better], axis=0).astype(float)
+    return np.median(colours_seen[better], axis=0).astype(float)
 
 
 def _masks(planes: Planes, still: Still, colours: tuple[Colour, ...]) -> list[Masks]:
-    """How much of each colour lies over the ground, each pixel being one object's."""
+    """The share of each colour over the ground, if each pixel is of one object."""
     above = planes - still
     masks = []
     for colour in colours:
@@ -114,9 +117,9 @@ def _tracked(colour: Colour, masks: Masks) -> Object:
         reach = (REACH * radius + 2)[:, None, None]
         square = (rows - y[:, None])[:, :, None] ** 2
         square = square + (columns - x[:, None])[:, None, :] ** 2
-        near = np.where(square < reach**2, masks, 0)
-        area = np.maximum(near.sum(axis=(1, 2)), 1)
-        y = np.clip(near.sum(axis=2) @ rows / area, 0, height).astype(np.float32)
-        x = np.clip(near.sum(axis=1) @ columns / area, 0, width).astype(np.float32)
+        masked = np.where(square < reach**2, masks, 0)
+        area = np.maximum(masked.sum(axis=(1, 2)), 1)
+        y = np.clip(masked.sum(axis=2) @ rows / area, 0, height).astype(np.float32)
+        x = np.clip(masked.sum(axis=1) @ columns / area, 0, width).astype(np.float32)
         radius = np.sqrt(area / np.pi).astype(np.float32)
     return Object(colour, masks, Path(x, y, radius), radius > LEAST * unit)

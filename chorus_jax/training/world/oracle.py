@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from chorus_jax.media.pixels import Planes, Video, to_planes
 from chorus_jax.training.world.attributes import VALUES, Attributes
 from chorus_jax.training.world.ground_fit import fit_ground
 from chorus_jax.training.world.motions import compare_motions, fit_trend, steady_path
 from chorus_jax.training.world.objects import Object, find_objects
 from chorus_jax.training.world.palette import COLOURS
-from chorus_jax.training.world.pixels import Planes, Video, to_planes
 from chorus_jax.training.world.reading import UNCLEAR, Reading, nothing_read
 from chorus_jax.training.world.render import paint
 from chorus_jax.training.world.scene import Ground, ObjectSizes, Scene, Thing, World
@@ -42,7 +42,7 @@ def read(video: Video, sizes: ObjectSizes = ObjectSizes()) -> Reading:
 def read_all(
     video: Video, count: int, sizes: ObjectSizes = ObjectSizes()
 ) -> tuple[Reading, ...]:
-    """As many readings as asked for, largest object first; two at most.
+    """The readings of up to `count` objects, largest first; two at most.
 
     Objects are told apart by colour: what is not found is unclear.
     """
@@ -52,9 +52,9 @@ def read_all(
     fit = fit_ground(planes)
     background, sure = _choose("background", fit.distances)
     nearest = min(fit.distances, key=fit.distances.__getitem__)
-    found = find_objects(planes, fit.planes(*planes.shape[-2:]), count)
+    objects = find_objects(planes, fit.planes(*planes.shape[-2:]), count)
     ground = fit.grounds[nearest]
-    readings = [_read_object(each, ground, background, sure, sizes) for each in found]
+    readings = [_read_object(item, ground, background, sure, sizes) for item in objects]
     missing = nothing_read(ground, background, sure)
     return tuple(readings + [missing] * (count - len(readings)))
 
@@ -64,30 +64,34 @@ def render_back(world: World, *readings: Reading) -> Planes:
 
     Where an attribute is unclear the nearest value is drawn.
     """
-    things = tuple(each.thing for each in readings if each.thing is not None)
+    things = tuple(item.thing for item in readings if item.thing is not None)
     return paint(Scene(world, readings[0].ground, things))
 
 
 def _read_object(
-    found: Object, ground: Ground, background: str, sure: float, sizes: ObjectSizes
+    seen_object: Object,
+    ground: Ground,
+    background: str,
+    sure: float,
+    sizes: ObjectSizes,
 ) -> Reading:
-    if found.there.mean() < THERE:
+    if seen_object.there.mean() < THERE:
         return nothing_read(ground, background, sure)
-    unit = min(found.masks.shape[1:])
-    outline = silhouette(found.masks, found.path, found.there)
+    unit = min(seen_object.masks.shape[1:])
+    outline = silhouette(seen_object.masks, seen_object.path, seen_object.there)
     shapes, tilts = compare_shapes(outline)
-    trend = fit_trend(found.path, found.there)
+    trend = fit_trend(seen_object.path, seen_object.there)
     distances = {
-        "colour": _compare_colours(found.colour),
+        "colour": _compare_colours(seen_object.colour),
         "shape": shapes,
         "size": _compare_sizes(trend.middle[2] / unit, sizes),
         "motion": compare_motions(trend, unit, sizes.growth[0]),
     }
-    chosen = {name: _choose(name, each) for name, each in distances.items()}
+    chosen = {name: _choose(name, item) for name, item in distances.items()}
     if trend.unsteady > UNSTEADY:
         chosen["motion"] = UNCLEAR, 0.0
-    nearest = {k: min(each, key=each.__getitem__) for k, each in distances.items()}
-    path = steady_path(trend, nearest["motion"], len(found.masks))
+    nearest = {k: min(item, key=item.__getitem__) for k, item in distances.items()}
+    path = steady_path(trend, nearest["motion"], len(seen_object.masks))
     return Reading(
         **{name: value for name, (value, _) in chosen.items()},
         background=background,
@@ -95,7 +99,7 @@ def _read_object(
         nearest=Attributes(**nearest, background=ground.background),
         ground=ground,
         thing=Thing(nearest["colour"], nearest["shape"], tilts[nearest["shape"]], path),
-        seen=found.path,
+        seen=seen_object.path,
         unsteady=trend.unsteady,
     )
 
@@ -115,7 +119,7 @@ def _compare_colours(colour: np.ndarray) -> Distances:
 
 
 def _compare_sizes(radius: float, sizes: ObjectSizes) -> Distances:
-    """In logarithms: the same factor either way is equally far."""
+    """Distances of logarithms: the same factor either way is equally far."""
     radius = max(radius, 1e-6)
     return {
         size: abs(float(np.log(radius / sizes.radius(size)))) for size in VALUES["size"]

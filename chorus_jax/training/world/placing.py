@@ -36,8 +36,8 @@ def place(
     _check_pair(attributes, second)
     while True:
         first, other = (
-            _thing(dataclasses.replace(each, size="small"), rng, world, PAIRED)
-            for each in (attributes, second)
+            _thing(dataclasses.replace(item, size="small"), rng, world, PAIRED)
+            for item in (attributes, second)
         )
         if _gap(first, other) > 0:
             return Scene(world, ground, (first, other))

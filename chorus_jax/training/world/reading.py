@@ -1,4 +1,4 @@
-"""What the oracle sees of a video."""
+"""The oracle's reading of a video."""
 
 import dataclasses
 from typing import Final
@@ -11,7 +11,7 @@ UNCLEAR: Final = "unclear"
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """What the oracle sees of one object and its ground.
+    """The oracle's reading of one object and its ground.
 
     An attribute is a value or "unclear"; `confidence` is 0 where two values are
     equally near, and 1 where the video is exactly what the world draws. `nearest` has
@@ -33,8 +33,8 @@ class Reading:
 
     def agrees(self, attributes: Attributes) -> dict[str, bool]:
         """Attribute by attribute, those left unsaid excepted."""
-        said = dataclasses.asdict(attributes)
-        return {k: getattr(self, k) == v for k, v in said.items() if v is not None}
+        stated = dataclasses.asdict(attributes)
+        return {k: getattr(self, k) == v for k, v in stated.items() if v is not None}
 
 
 def nothing_read(ground: Ground, background: str, sure: float) -> Reading:

@@ -3,9 +3,9 @@
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from chorus_jax.media.pixels import Planes, to_pixels
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.palette import COLOURS, ground_planes
-from chorus_jax.training.world.pixels import Planes, to_pixels
 from chorus_jax.training.world.placing import place
 from chorus_jax.training.world.scene import Scene, Thing, World
 from chorus_jax.training.world.shapes import signed_distance
@@ -29,7 +29,7 @@ def render(
 def filmed(
     scene: Scene, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "f height width 3"]:
-    """A video of a scene, its texture drawn from the generator."""
+    """Renders a scene as a video; its texture is drawn from the generator."""
     return to_pixels(paint(scene, texture(rng, scene.world)))
 
 
@@ -51,7 +51,7 @@ def paint(
 
 
 def coverage(thing: Thing, world: World) -> Float32[np.ndarray, "f height width"]:
-    """How much of each pixel the object covers, in [0, 1]."""
+    """The share of each pixel that the object covers, 0 to 1."""
     path = thing.path
     y = np.arange(world.height, dtype=np.float32)[None, :, None] + np.float32(0.5)
     x = np.arange(world.width, dtype=np.float32)[None, None, :] + np.float32(0.5)

@@ -1,4 +1,4 @@
-"""What is on a video, in numbers: sizes of the world, paths of objects, grounds."""
+"""Scenes in numbers: sizes of the world, paths of objects, grounds."""
 
 import dataclasses
 from typing import Final
@@ -11,7 +11,7 @@ FPS: Final = 8
 
 @dataclasses.dataclass(frozen=True)
 class ObjectSizes:
-    """How large objects are: radii over the frame's shorter side.
+    """The sizes of objects: radii over the frame's shorter side.
 
     Attributes:
       small: mean radius of a small object.
@@ -53,7 +53,8 @@ class World:
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-    """Where an object is, in pixels from the top left corner, and how large.
+    """Position of an object in each frame, in pixels from the top left corner, and its
+    size.
 
     A radius is that of the circle of the same area.
     """

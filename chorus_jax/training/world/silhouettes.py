@@ -34,7 +34,8 @@ def silhouette(masks: Masks, path: Path, good: Bool[np.ndarray, " f"]) -> Silhou
 
 
 def compare_shapes(seen: Silhouette) -> tuple[dict[str, float], dict[str, float]]:
-    """Of each shape at its best tilt: the share of its area that differs; the tilt."""
+    """For each shape at its best tilt: the share of its area that differs, and the
+    tilt."""
     templates, tilts = _templates()
     errors = abs(templates - seen).mean(axis=(-2, -1)) * (2 * EXTENT) ** 2 / np.pi
     distances, best = {}, {}
@@ -79,5 +80,5 @@ def _neighbours(at, length: int):
 
 
 def _mixed(masks: Masks, frames, rows, columns, across):
-    left, right = masks[frames, rows, columns], masks[frames, rows, columns + 1]
-    return left + across * (right - left)
+    pixel_left, right = masks[frames, rows, columns], masks[frames, rows, columns + 1]
+    return pixel_left + across * (right - pixel_left)

@@ -26,7 +26,9 @@ def test_a_part_that_fails_or_hangs_does_not_end_the_rest(tmp_path):
     all_parts = (
         TimedPart("fails", ("-c", "raise SystemExit(3)"), 20),
         TimedPart("hangs", ("-c", "import time; time.sleep(60)"), 1),
-        TimedPart("ends", ("-c", code.format(SECONDS)), 20, {"WORD": "it"}, rest=True),
+        TimedPart(
+            "ends", ("-c", code.format(SECONDS)), 20, {"WORD": "it"}, takes_rest=True
+        ),
     )
     began = time.monotonic()
     assert not run_all(all_parts, tmp_path)

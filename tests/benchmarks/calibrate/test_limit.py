@@ -3,9 +3,9 @@
 import pytest
 
 from benchmarks.calibrate.limit import limited, limits, regional, rows_of
-from benchmarks.calibrate.moves import LIMITS, Moves
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.scores import TargetRecord
+from chorus_jax.calibration.moves import LIMITS, Moves
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.request import Request
@@ -28,12 +28,12 @@ class Runs:
     or more beyond it (a tenth a number) and the limit lets that pass; or always."""
 
     def __init__(self, targets, losing=False):
-        self.targets, self.losing, self.asked = targets, losing, []
+        self.targets, self.losing, self.attributes = targets, losing, []
 
     def records(self, policy, targets):
         [tier] = policy.tiers
         limit = policy.regions.limit if tier.active < 1 else -1.0
-        self.asked.append((tier.active, [x.number for x in targets]))
+        self.attributes.append((tier.active, [x.number for x in targets]))
         return [self.record(each, limit) for each in targets]
 
     def record(self, each, limit):
@@ -50,7 +50,7 @@ def test_the_highest_limit_that_loses_nothing_is_taken():
     assert [each.limit for each in found] == [1.2, 0.6, 0.3]
     assert limited(POLICY, found).regions.limit == 0.3
     assert [each.verdict.excess > 0 for each in found] == [True, True, False]
-    assert [active for active, _ in runs.asked] == [1.0, *[regional(4).active] * 3]
+    assert [active for active, _ in runs.attributes] == [1.0, *[regional(4).active] * 3]
 
 
 def test_the_lowest_is_taken_where_all_lose():
@@ -63,7 +63,7 @@ def test_only_what_differs_from_a_source_is_run():
     alike, without = target(1, changed=()), target(2, score=None, changed=())
     runs = Runs([target(0), alike, without, target(3, score=-0.1)])
     limits(runs, MOVES, POLICY)
-    assert all(numbers == [0] for _, numbers in runs.asked)
+    assert all(numbers == [0] for _, numbers in runs.attributes)
 
 
 @pytest.mark.parametrize("steps, targets", [(2, [target(0)]), (4, [])])

@@ -31,8 +31,10 @@ class Renderer:
     """Stands in for a pipeline: renders what a caption asks for, or something else."""
 
     def __init__(self, *pools, change=lambda asked: asked):
-        self.asked = {
-            prompt.caption: change(prompt.asked[0]) for pool in pools for prompt in pool
+        self.attributes = {
+            prompt.caption: change(prompt.attributes[0])
+            for pool in pools
+            for prompt in pool
         }
         self.calls = []
 
@@ -41,7 +43,7 @@ class Renderer:
         world = World(requests[0].height, requests[0].width, requests[0].frames)
         return [
             SimpleNamespace(
-                frames=render(self.asked[request.prompt], request.seed, world)
+                frames=render(self.attributes[request.prompt], request.seed, world)
             )
             for request in requests
         ]
@@ -77,7 +79,7 @@ def test_videos_of_the_prompts_are_right(asked):
 
 def test_what_is_wrong_is_counted(asked):
     def paint_some(attributes):
-        wrong = attributes in [prompt.asked[0] for prompt in asked[:3]]
+        wrong = attributes in [prompt.attributes[0] for prompt in asked[:3]]
         other = "blue" if attributes.colour == "red" else "red"
         return replace(attributes, colour=other) if wrong else attributes
 
@@ -89,7 +91,7 @@ def test_what_is_wrong_is_counted(asked):
 
 def test_unclear_is_wrong_and_unsaid_is_neither(asked):
     frames = np.full((17, 64, 64, 3), 140, np.uint8)
-    unsized = replace(asked[0], asked=(asked[0].asked[0].unsized(),))
+    unsized = replace(asked[0], attributes=(asked[0].attributes[0].unsized(),))
     scores = judge(unsized, frames)
     assert scores["accuracy"] == scores["accuracy_shape"] == 0
     assert "accuracy_size" not in scores

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.reuse import arms as chorus_arms
 from benchmarks.reuse.arms import FULL, LADDER, curve, curve_steps, with_fewer
+from chorus_jax.calibration.tiers import effective, with_tiers
 from chorus_jax.inter_request.policy.policies import default_policy, nirvana
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import EveryStep, SkipSteps
@@ -57,9 +58,9 @@ def test_what_the_base_lacks_makes_arms_alike():
 
 
 def test_what_does_nothing_makes_no_difference():
-    work = chorus_arms.working
+    work = effective
     opening = Policy(50, (Tier(0.5, 20, 21, 0.5, 2.0), Tier(0.8, 45, 45)), (20, 21, 45))
-    whole = chorus_arms.with_tiers(opening, active=1.0)
+    whole = with_tiers(opening, active=1.0)
     assert work(opening) == work(whole) != work(with_gain(whole, 1.0))
     # Without a stage 2 gains do nothing either; with one region step the share does.
     late = replace(opening, tiers=(Tier(0.5, 45, 45, 0.5, 2.0, 1.5),))
@@ -74,13 +75,13 @@ def test_steps_that_no_tier_skips_are_not_skipped():
     tiers = (Tier(0.3, 1, 3, 0.5), Tier(0.4, 3, 3))
     four = Policy(4, tiers, (1, 3), cache=SkipSteps((2,)))
     # Step 1 shows the region, 2 is its first step; the other tier begins at 3.
-    assert chorus_arms.working(four) == replace(four, cache=EveryStep())
+    assert effective(four) == replace(four, cache=EveryStep())
     more = replace(four, tiers=(Tier(0.3, 1, 1), tiers[1]))
-    assert chorus_arms.working(more) == more
+    assert effective(more) == more
 
 
 def with_gain(policy, gain):
-    return chorus_arms.with_tiers(policy, key_gain=gain)
+    return with_tiers(policy, key_gain=gain)
 
 
 @pytest.mark.parametrize("steps", [2, 4, 50])

@@ -27,19 +27,21 @@ def test_sources_differ_in_as_many_attributes_as_was_asked(wanted):
     assert (len(cases.targets), len(cases.sources)) == (30, 75)
     for j, target, source in pairs(cases):
         change = changes[(j % 30 + j // 30) % len(changes)]
-        assert len(differing(source.asked[0], target.asked[0])) == change
+        assert len(differing(source.attributes[0], target.attributes[0])) == change
         # A size that is left unsaid is no difference.
-        assert (source.asked[0].size is None) == (target.asked[0].size is None)
+        assert (source.attributes[0].size is None) == (
+            target.attributes[0].size is None
+        )
 
 
 def test_targets_are_held_out():
     cases = held_out().cases(**COUNTS, seed=0)
-    assert all(is_held_out(prompt.asked[0]) for prompt in cases.targets)
+    assert all(is_held_out(prompt.attributes[0]) for prompt in cases.targets)
 
 
 def test_calibration_sees_nothing_that_is_held_out():
     cases = training().cases(**COUNTS, seed=0)
-    asked = [prompt.asked[0] for prompt in (*cases.targets, *cases.sources)]
+    asked = [prompt.attributes[0] for prompt in (*cases.targets, *cases.sources)]
     assert not any(map(is_held_out, asked))
 
 
@@ -78,5 +80,5 @@ def test_where_all_neighbours_are_taken_the_wording_differs_too():
     only = Attributes("red", "circle", None, "left", "gray")
     other = Attributes("blue", "circle", None, "left", "gray")
     cases = CaseKinds((only,), lambda shown: shown == other, (1,)).cases(1, 3, seed=0)
-    assert [prompt.asked for prompt in cases.sources] == [(other,)] * 3
+    assert [prompt.attributes for prompt in cases.sources] == [(other,)] * 3
     assert len({prompt.caption for prompt in cases.sources}) == 3

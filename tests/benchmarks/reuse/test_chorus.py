@@ -13,13 +13,14 @@ from benchmarks.reuse import chorus_tables
 from benchmarks.reuse import comparison as chorus_comparison
 from benchmarks.reuse import running as chorus_running
 from benchmarks.reuse import turns as chorus_turns
-from benchmarks.reuse.arms import ARMS, LADDER, stage1_at, working
+from benchmarks.reuse.arms import ARMS, LADDER, stage1_at
 from benchmarks.reuse.bench import Target
 from benchmarks.reuse.chorus import COLUMNS, KEY, parser
 from benchmarks.reuse.comparison import ArmComparison, first_alike
 from benchmarks.reuse.models import base_policy
 from benchmarks.reuse.running import ArmRun, Equal
 from benchmarks.reuse.turns import in_turns
+from chorus_jax.calibration.tiers import effective
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy import policies, policy_file
 from chorus_jax.inter_request.policy.policies import NIRVANA, default_policy
@@ -273,7 +274,7 @@ def test_equal_leaves_as_many_steps_to_compute_as_it_is_told(monkeypatch):
     equal = Equal(SimpleNamespace(), base, {steps: steps for steps in first})
     for steps, start in first.items():
         policy = equal.arm(target(steps)).policy
-        assert policy == stage1_at(base, start) == working(policy)
+        assert policy == stage1_at(base, start) == effective(policy)
         assert [tier.reuse_until for tier in policy.tiers] == [start] * (start > 0)
 
 

@@ -16,10 +16,10 @@ def test_popularity_falls_as_the_exponent_says_and_wordings_differ():
     assert len(set(traffic.meanings)) == 20
     asked = list(traffic.prompts(2000, seed=0))
     assert asked == list(traffic.prompts(2000, seed=0))
-    counts = Counter(each.asked[0] for each in asked)
+    counts = Counter(each.attributes[0] for each in asked)
     first, tenth = (counts[traffic.meanings[rank - 1]] for rank in (1, 10))
     assert first / tenth == pytest.approx(10, rel=0.3)
-    popular = {x.caption for x in asked if x.asked[0] == traffic.meanings[0]}
+    popular = {x.caption for x in asked if x.attributes[0] == traffic.meanings[0]}
     assert len(popular) > 50
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from benchmarks.reuse import comparison as chorus_comparison
-from benchmarks.reuse import running as chorus_running
 from benchmarks.reuse.bench import Bench, Target
 from benchmarks.reuse.cases import held_out
 from benchmarks.reuse.comparison import ArmComparison
 from benchmarks.reuse.running import Fewer, Reusing
+from chorus_jax.calibration import target as calibration_target
 from chorus_jax.denoise.state import Chosen
-from chorus_jax.engine import Denoised, Ledger
+from chorus_jax.engine import Cache, Denoised, Ledger, Pipeline
 from chorus_jax.families.forward import Geometry
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy, Tier
@@ -33,9 +33,10 @@ def target(score, rows=32):
 
 @pytest.fixture
 def arm(monkeypatch):
-    monkeypatch.setattr(chorus_running, "Engine", lambda *_: SimpleNamespace())
-    model = SimpleNamespace(geometry=lambda request: GEOMETRY)
-    bench = Bench(SimpleNamespace(model=model), None, ())
+    monkeypatch.setattr(calibration_target, "Engine", lambda *_: SimpleNamespace())
+    pipeline = object.__new__(Pipeline)
+    pipeline.model = SimpleNamespace(geometry=lambda request: GEOMETRY)
+    bench = Bench(pipeline, Cache.in_memory(0), ())
     return Reusing(bench, POLICY)
 
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from benchmarks.reuse.bench import Target
-from benchmarks.reuse.losses import losses
+from benchmarks.reuse.losses import REPORTED
 from benchmarks.reuse.running import ArmRun
-from benchmarks.reuse.scores import TargetRecord, figures, of_reliable, rows_of, scored
+from benchmarks.reuse.scores import figures, of_reliable, rows_of, scored
+from chorus_jax.calibration.losses import losses
+from chorus_jax.calibration.record import TargetRecord
 from chorus_jax.engine import Ledger
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
@@ -99,11 +101,11 @@ def test_losses_are_of_the_same_targets():
 def test_what_a_target_lacks_is_no_loss():
     ours = [{"accuracy": 1.0}, {"accuracy": 0.0, "accuracy_changed": 0.0}]
     theirs = [{"accuracy": 1.0}, {"accuracy": 1.0, "accuracy_changed": 1.0}]
-    found = losses(ours, theirs)
+    found = losses(ours, theirs, REPORTED)
     assert found.keys() == {"accuracy", "accuracy_changed"}
     assert (found["accuracy"].mean, found["accuracy"].error) == (0.5, 0.5)
     assert found["accuracy_changed"].error == np.inf
-    assert not losses([], [])
+    assert not losses([], [], REPORTED)
 
 
 @pytest.fixture(scope="module")

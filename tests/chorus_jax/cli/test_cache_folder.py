@@ -69,3 +69,10 @@ def test_what_is_no_cache_is_left_alone(tmp_path, capsys):
         err = capsys.readouterr().err
         assert message in err and err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_an_empty_folder_is_not_made_a_cache(tmp_path, capsys):
+    for option in ([], ["--delete"], ["--verify"]):
+        assert main(["cache", str(tmp_path), *option]) == 0
+        assert "no request has left anything" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())

@@ -168,3 +168,23 @@ def test_frames_are_the_pipelines(weights, tmp_path):
     write(tmp_path / "other.mp4", video.frames, 16)
     difference = np.abs(read_mp4(out).astype(float) - read_mp4(tmp_path / "other.mp4"))
     assert difference.mean() < 1
+
+
+def test_a_file_is_no_folder_for_the_demo(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["demo", "--out", str(tmp_path / "notes.txt")]) == 1
+    captured = capsys.readouterr()
+    assert "notes.txt is a file: give a folder" in captured.err and not captured.out
+
+
+@pytest.mark.parametrize("command", ["generate", "calibrate"])
+def test_a_misspelt_option_is_said_in_few_lines(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "a", "--steps", "four"])
+    assert capsys.readouterr().err.count("\n") <= 3
+
+
+def test_info_on_no_model_says_that_alone(tmp_path, capsys):
+    assert main(["info", "--weights", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert "has no model.json" in captured.err and captured.out == ""

@@ -38,6 +38,9 @@ def test_seeds_with_a_cache_are_fixed_so_that_a_repeat_is_found():
     [
         ([], "no prompt is given: give PROMPT, or --prompts FILE"),
         (["--prompts", "EMPTY"], "holds no prompt"),
+        (["a", " "], "a prompt is empty"),
+        (["--prompts", "."], "--prompts . is a folder"),
+        (["--prompts", "none.txt"], "--prompts none.txt: there is no such file"),
         (["--prompts", "BYTES"], "is not UTF-8 text"),
         (["a", "--count", "0"], "--count must be 1 or more, got 0"),
         (["a", "--count", "2", "--seed", "1,2"], "several seeds or --count, not both"),

@@ -11,6 +11,7 @@ import pytest
 from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.devices import sharding
+from chorus_jax.engine import Cache, Engine
 from chorus_jax.engine.pipeline import Pipeline, timed
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.request import Request, scheduled
@@ -240,3 +241,11 @@ def test_the_solver_and_shift_are_those_of_the_weights(weights):
     scheduler = Card.read(weights).scheduler
     assert scheduled(scheduler) == {"solver": "unipc", "shift": 5.0}
     assert scheduled(None) == scheduled({"_class_name": "DDIMScheduler"}) == {}
+
+
+def test_a_size_beyond_the_memory_is_refused_before_anything_runs(pipeline):
+    with pytest.raises(ValueError, match="64000x64000 pixels need at least .* GiB"):
+        pipeline(small(height=64000, width=64000))
+    engine = Engine(pipeline, Cache.in_memory())
+    with pytest.raises(ValueError, match="give a smaller width and height"):
+        engine.generate(small(height=64000, width=64000))

@@ -13,7 +13,7 @@ CLIPS = Clips(World(48, 48, 5), pairs=0.5, seed=3)
 def test_clips_come_again():
     assert (CLIPS(7).video == CLIPS(7).video).all()
     assert not (CLIPS(7).video == CLIPS(8).video).all()
-    objects = [len(CLIPS(i).prompt.asked) for i in range(20)]
+    objects = [len(CLIPS(i).prompt.attributes) for i in range(20)]
     assert 3 < objects.count(2) < 17
 
 
@@ -44,7 +44,7 @@ def test_encoded_clips_are_complete_or_refused(tmp_path):
     # Else it would be taken for written, and be zero.
     with pytest.raises(ValueError, match="no chances.npy"):
         encoded.create("chances", 2, (11,))
-    assert encoded.asked() == [(one,), (one, one)]
+    assert encoded.attributes() == [(one,), (one, one)]
 
 
 def test_captions_are_worded_anew():

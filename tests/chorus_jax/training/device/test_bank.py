@@ -29,7 +29,7 @@ def test_clips_are_as_asked(runs):
     bank, wordings = runs.filled
     assert bank.latents.shape == (12, 3, 24, 24, 3)
     assert len({row.tobytes() for row in np.asarray(bank.latents)}) == 12
-    asked = np.asarray(wordings.labels)[np.asarray(bank.asked)]
+    asked = np.asarray(wordings.labels)[np.asarray(bank.attributes)]
     large = np.asarray(bank.chances)[:, LARGE]
     said = asked[:, 2] != UNKNOWN
     np.testing.assert_array_equal(large[said], asked[said, 2])

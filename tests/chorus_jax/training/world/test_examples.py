@@ -19,8 +19,8 @@ def test_training_sees_nothing_that_is_held_out():
     examples = [training_example(seed, SMALL) for seed in range(300)]
     examples += [training_pair(seed, SMALL) for seed in range(60)]
     for example in examples:
-        assert not any(map(is_held_out, example.prompt.asked))
-    assert any(example.prompt.asked[0].size is None for example in examples[:300])
+        assert not any(map(is_held_out, example.prompt.attributes))
+    assert any(example.prompt.attributes[0].size is None for example in examples[:300])
 
 
 def test_examples_come_from_the_seed():
@@ -37,7 +37,7 @@ def test_a_generator_streams_new_examples():
 
 def test_pairs_differ_in_colour_and_share_a_ground():
     for seed in range(30):
-        first, second = training_pair(seed, SMALL).prompt.asked
+        first, second = training_pair(seed, SMALL).prompt.attributes
         assert first.colour != second.colour
         assert first.background == second.background
 
@@ -45,8 +45,8 @@ def test_pairs_differ_in_colour_and_share_a_ground():
 def test_prompts_spread_evenly_over_the_pool():
     pool = held_out_combinations()
     found = prompts(pool, 2 * len(pool), seed=0)
-    counts = collections.Counter(p.asked[0].unsized() for p in found)
+    counts = collections.Counter(p.attributes[0].unsized() for p in found)
     assert set(counts.values()) == {4}
-    assert all(is_held_out(p.asked[0]) for p in found)
+    assert all(is_held_out(p.attributes[0]) for p in found)
     assert found == prompts(pool, 2 * len(pool), seed=0)
     assert len({p.caption for p in found}) > 0.9 * len(found)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from chorus_jax.media.filters import low_pass
 from chorus_jax.training.world.attributes import VALUES, Attributes, combinations
-from chorus_jax.training.world.filters import low_pass
 from chorus_jax.training.world.measures import detail, flicker, render_db, smoothness
 from chorus_jax.training.world.oracle import read
 from chorus_jax.training.world.render import render

@@ -4,9 +4,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from chorus_jax.media.filters import low_pass
 from chorus_jax.training.world.attributes import VALUES, Attributes, combinations
 from chorus_jax.training.world.examples import training_pair
-from chorus_jax.training.world.filters import low_pass
 from chorus_jax.training.world.oracle import read, read_all, render_back
 from chorus_jax.training.world.placing import place
 from chorus_jax.training.world.reading import UNCLEAR
@@ -71,7 +71,7 @@ def test_reads_two_objects():
     for seed in range(25):
         example = training_pair(seed, World())
         readings = {r.colour: r for r in read_all(example.video, 2)}
-        for asked in example.prompt.asked:
+        for asked in example.prompt.attributes:
             assert all(readings[asked.colour].agrees(asked).values())
 
 

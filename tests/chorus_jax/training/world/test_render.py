@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from chorus_jax.media.pixels import to_planes
 from chorus_jax.training.world.attributes import VALUES, Attributes
 from chorus_jax.training.world.palette import COLOURS, GROUNDS, ground_planes
-from chorus_jax.training.world.pixels import to_planes
 from chorus_jax.training.world.placing import place
 from chorus_jax.training.world.render import coverage, paint, render
 from chorus_jax.training.world.scene import World

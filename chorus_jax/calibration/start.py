@@ -1,4 +1,4 @@
-"""Where a search begins: the tiers that would have been best, of a table of plans.
+"""The start of a search: the tiers that would have been best, of a table of plans.
 
 What a hit loses depends on its target and its plan alone. So every plan of `PLANS` is
 run on the targets once, the best scores first, until it has lost too much for good;
@@ -9,18 +9,20 @@ lucky, those that lose less are there beside it.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
+from tqdm import tqdm
 
-from benchmarks.calibrate.moves import FEWEST, Moves, threshold
-from benchmarks.calibrate.runs import HOPELESS, PolicyRuns
-from benchmarks.calibrate.verdict import ALLOWED, verdict
-from benchmarks.reuse.arms import tier_at
-from benchmarks.reuse.bench import Target
-from benchmarks.reuse.scores import TargetRecord
+from chorus_jax.calibration.losses import LossLimits
+from chorus_jax.calibration.moves import FEWEST, Moves, threshold
+from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.calibration.runs import HOPELESS, PolicyRuns
+from chorus_jax.calibration.target import RunTarget
+from chorus_jax.calibration.tiers import tier_at
+from chorus_jax.calibration.time_limit import TimeOverError
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 # Shares of the steps taken over, and up to which a share of the tokens is run. The
@@ -41,10 +43,14 @@ STRICT = (0.0, 0.5, 1.0)  # shares of what may be lost
 
 @dataclass(frozen=True)
 class Column:
-    """A tier's cost and losses summed over the first so many targets, from none on.
+    """The cost and losses of a tier, summed over the first n targets, from none on.
 
-    A loss of a figure is `lost` over `of`: the number of targets that have it, or, of
-    detail, the full runs'.
+    Attributes:
+        tier: the tier.
+        cost: full steps' worth.
+        lost: the loss of each figure; its mean is `lost` over `of`.
+        of: the number of targets that have the figure; of relative losses the sum of
+            the full runs' figure.
     """
 
     tier: Tier
@@ -54,13 +60,18 @@ class Column:
 
     @property
     def targets(self) -> int:
-        """How many it was run on."""
+        """The number of targets that it was run on."""
         return len(self.cost) - 1
 
 
 @dataclass(frozen=True)
 class Way:
-    """Tiers, and what they compute over all targets."""
+    """One way to give tiers to scores.
+
+    Attributes:
+        cost: full steps' worth over all targets.
+        tiers: by rising threshold.
+    """
 
     cost: float
     tiers: tuple[Tier, ...] = ()
@@ -75,60 +86,83 @@ def starts(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Policy]:
     scored.sort(key=lambda pair: -pair[0])
     scores, ranked = [pair[0] for pair in scored], [pair[1] for pair in scored]
     policy = moves.keeping(policy)
-    table = [column(runs, ranked, policy, tier) for tier in plans(policy.steps)]
-    chains = [best(table, scores, policy.steps, share) for share in STRICT]
+    table = columns(runs, ranked, policy)
+    limits = runs.limits.allowed
+    chains = [best(table, scores, policy.steps, limits, share) for share in STRICT]
     places = dict.fromkeys(tiers for tiers in chains if tiers)
     return [replace(policy, tiers=x) for x in places] or [moves.cautious(policy)]
 
 
 def plans(steps: int) -> Iterator[Tier]:
-    """Those of `PLANS` that there are at so many steps, each once, with a gain where
-    they begin late and have a stage 2."""
+    """The distinct plans of `PLANS` at this number of steps, with a key gain where they
+    begin late and have a stage 2."""
     for tier in dict.fromkeys(tier_at(steps, *shares) for shares in PLANS):
         late = tier.reuse_until >= GAIN_FROM * steps
         gained = late and tier.region_until > tier.reuse_until
         yield replace(tier, key_gain=KEY_GAIN) if gained else tier
 
 
+def columns(
+    runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy
+) -> list[Column]:
+    """The columns of all plans, or of those that there was time for."""
+    made = list[Column]()
+    for tier in tqdm([*plans(policy.steps)], "plans", unit="plan", disable=None):
+        try:
+            made.append(column(runs, ranked, policy, tier))
+        except TimeOverError:
+            break
+    return made
+
+
 def column(
-    runs: PolicyRuns, ranked: Sequence[Target], policy: Policy, tier: Tier
+    runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy, tier: Tier
 ) -> Column:
-    """What a tier costs and loses of the targets, until it is hopeless."""
+    """Runs a tier on the targets, until it is hopeless; its costs and losses."""
     alone = replace(policy, tiers=(tier,))
     records: list[TargetRecord] = []
     for first in range(0, len(ranked), BLOCK):
         records += runs.records(alone, ranked[first : first + BLOCK])
-        if verdict(records, runs.full).excess_within(HOPELESS) > 0:
+        if runs.verdict(records).excess_within(HOPELESS) > 0:
             break
     cost = [record.ledger.equivalents for record in records]
-    parts = np.array([_parts(record, runs.full[record.number]) for record in records])
+    parts = np.array(
+        [_parts(record, runs.full[record.number], runs.limits) for record in records]
+    )
     summed = np.concatenate([np.zeros((1, *parts.shape[1:])), parts.cumsum(axis=0)])
     return Column(tier, np.cumsum([0.0, *cost]), summed[:, 0], summed[:, 1])
 
 
-def _parts(ours: TargetRecord, full: TargetRecord) -> list[list[float]]:
-    """Of each figure that there is a limit for: what is lost, and of how much."""
+def _parts(
+    ours: TargetRecord, full: TargetRecord, limits: LossLimits
+) -> list[list[float]]:
+    """For each limited figure: what is lost, and of how much."""
     lost, of = [], []
-    for name in ALLOWED:
+    for name in limits.allowed:
         there = name in ours.scores
         before = full.scores[name] if there else 0.0
         lost.append(before - ours.scores[name] if there else 0.0)
-        of.append(before if name == "detail" else float(there))
+        of.append(before if name in limits.relative else float(there))
     return [lost, of]
 
 
 def best(
-    table: Sequence[Column], scores: Sequence[float], steps: int, share: float = 1.0
+    table: Sequence[Column],
+    scores: Sequence[float],
+    steps: int,
+    allowed: Mapping[str, float],
+    share: float = 1.0,
 ) -> tuple[Tier, ...]:
     """The tiers, by rising threshold, that compute least over targets with these
     scores, falling, and lose no more than a share of what is allowed; none if none
     do."""
     places, cheapest = cuts(scores), Way(float(steps * len(scores)))
+    limits = share * np.array([*allowed.values()]) + 1e-9  # sums are not exact
     for count in range(1, MOST + 1):
         ends = np.array([*itertools.combinations(places, count)], int)
         for chain in itertools.combinations(table, count):
             if len(ends) and _rises([x.tier for x in chain]):
-                way = _cheapest(chain[::-1], ends, scores, steps, share)
+                way = _cheapest(chain[::-1], ends, scores, steps, limits)
                 cheapest = way if way and way.cost < cheapest.cost else cheapest
     return cheapest.tiers
 
@@ -161,7 +195,7 @@ def _cheapest(
     ends: Int[np.ndarray, "ways tiers"],
     scores: Sequence[float],
     steps: int,
-    share: float,
+    limits: Float[np.ndarray, " figures"],
 ) -> Way | None:
     """The best way to end each column of a chain, the highest tier first."""
     known = np.array([column.targets for column in chain])
@@ -176,7 +210,6 @@ def _cheapest(
         return None
     cost = total("cost") + steps * (len(scores) - ends[:, -1])
     lost = total("lost") / np.maximum(total("of"), 1e-9)
-    limits = share * np.array([*ALLOWED.values()]) + 1e-9  # sums are not exact
     cost = np.where((lost <= limits).all(axis=1), cost, np.inf)
     way = int(cost.argmin())
     if not np.isfinite(cost[way]):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from benchmarks.calibrate.moves import Neighbours
-from benchmarks.calibrate.verdict import Verdict
-from benchmarks.reuse.arms import working
+from chorus_jax.calibration.moves import Neighbours
+from chorus_jax.calibration.tiers import effective
+from chorus_jax.calibration.verdict import Verdict
 from chorus_jax.inter_request.policy.policy import Policy
 
 MORE, NOTHING = "computes more", "does nothing"  # why a policy is not run
@@ -17,8 +17,16 @@ MORE, NOTHING = "computes more", "does nothing"  # why a policy is not run
 
 @dataclass(frozen=True)
 class Trial:
-    """A policy beside the best one by then: both verdicts, and whether it took that
-    one's place."""
+    """One policy that was measured, compared with the best one by then.
+
+    Attributes:
+        coordinate: the name of what was changed.
+        before: the best policy by then.
+        after: the policy that was measured.
+        best: the verdict on `before`.
+        verdict: the verdict on `after`.
+        taken: whether `after` took the place of `before`.
+    """
 
     coordinate: str
     before: Policy
@@ -42,14 +50,22 @@ class Trial:
 
 @dataclass
 class Search:
-    """`coordinates` give the policies next to one; `cost`, known without a run, is the
-    least that one computes.
+    """A search, coordinate by coordinate, from a policy to better ones.
 
-    `measure` runs a policy; it may give up, with a verdict that is not allowed, on one
-    that is hopeless, if told that the best so far is allowed. It ends when a whole
-    round changes nothing, or after `seconds`: then `left` are the coordinates that were
-    not all tried, if that was in the first round. `trials` are what was run, `passed`
-    counts by coordinate and reason what was not.
+    It ends when a whole round changes nothing, or after `seconds`.
+
+    Attributes:
+        coordinates: by name, a function that yields the policies next to one.
+        cost: the least full steps' worth of a policy, known without a run.
+        measure: runs a policy. If its second argument is True, an acceptable best
+            exists: then it may stop early with a failing verdict on a hopeless policy.
+        seconds: the time of the search.
+        accepted: all policies that were the best for a time and are allowed.
+        trials: all that were measured, in order.
+        passed: the number of policies that were not run, by coordinate and reason.
+        rounds: whole rounds that were finished.
+        untried: coordinates that the first round had no time for.
+        seen: policies that are not tried again.
     """
 
     coordinates: Mapping[str, Neighbours]
@@ -67,9 +83,9 @@ class Search:
         """All that were the best for a time and are allowed, the last one the best."""
         deadline = time.monotonic() + self.seconds
         self.best, self.verdict = start, self.measure(start, False)
-        self.seen |= {start, working(start)}
+        self.seen |= {start, effective(start)}
         self.note()
-        with tqdm(desc="policies", unit="policy") as bar:
+        with tqdm(desc="policies", unit="policy", disable=None) as bar:
             changed = True
             while changed:
                 changed = False
@@ -116,8 +132,8 @@ class Search:
         """
         if candidate in self.seen:
             return False
-        alike = working(candidate)
-        known, idle = alike in self.seen, alike == working(self.best)
+        alike = effective(candidate)
+        known, idle = alike in self.seen, alike == effective(self.best)
         self.seen |= {candidate, alike}
         if idle:
             self.passed[name, NOTHING] += 1

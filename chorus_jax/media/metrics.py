@@ -4,17 +4,18 @@ from typing import Final
 
 import numpy as np
 
-from chorus_jax.training.world.filters import low_pass
-from chorus_jax.training.world.pixels import Planes, Video, to_planes
+from chorus_jax.media.filters import low_pass
+from chorus_jax.media.pixels import Planes, Video, to_planes
 
 WINDOW: Final = 1.5  # pixels, the spread of SSIM's window
 SMALL: Final = (0.01**2, 0.03**2)
+FRAMES: Final = 8  # at a time: the planes of a long video fill the memory
 
 
 def psnr(video: Video, reference: Video) -> float:
-    """In dB, of uint8 or of floats in [-1, 1]; infinite where both are equal."""
-    ours, theirs = _planes(video, reference)
-    error = np.mean((ours - theirs) ** 2, dtype=np.float64)
+    """PSNR in dB, of uint8 or of floats in [-1, 1]; infinite where both are equal."""
+    ours, reference_planes = _planes(video, reference)
+    error = np.mean((ours - reference_planes) ** 2, dtype=np.float64)
     return float("inf") if error == 0 else float(-10 * np.log10(error))
 
 
@@ -23,15 +24,24 @@ def ssim(video: Video, reference: Video) -> float:
 
     Wang et al., "Image quality assessment", 2004; the window is not cut at 11 pixels.
     """
-    ours, theirs = _planes(video, reference)
-    mean_a, mean_b = low_pass(ours, WINDOW), low_pass(theirs, WINDOW)
+    ours, reference_planes = _planes(video, reference)
+    parts = [
+        _ssim_sum(ours[i : i + FRAMES], reference_planes[i : i + FRAMES])
+        for i in range(0, len(ours), FRAMES)
+    ]
+    return sum(parts) / ours.size
+
+
+def _ssim_sum(ours: Planes, reference_planes: Planes) -> float:
+    """The similarity of some frames, summed over their pixels and channels."""
+    mean_a, mean_b = low_pass(ours, WINDOW), low_pass(reference_planes, WINDOW)
     power_a = low_pass(ours * ours, WINDOW) - mean_a * mean_a
-    power_b = low_pass(theirs * theirs, WINDOW) - mean_b * mean_b
-    common = low_pass(ours * theirs, WINDOW) - mean_a * mean_b
+    power_b = low_pass(reference_planes * reference_planes, WINDOW) - mean_b * mean_b
+    common = low_pass(ours * reference_planes, WINDOW) - mean_a * mean_b
     c1, c2 = (np.float32(c) for c in SMALL)
     light = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
     structure = (2 * common + c2) / (power_a + power_b + c2)
-    return float(np.mean(light * structure))
+    return float(np.sum(light * structure, dtype=np.float64))
 
 
 def _planes(video: Video, reference: Video) -> tuple[Planes, Planes]:

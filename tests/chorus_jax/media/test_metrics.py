@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from chorus_jax.media.metrics import psnr, ssim
 from chorus_jax.training.world.attributes import Attributes
-from chorus_jax.training.world.metrics import psnr, ssim
 from chorus_jax.training.world.render import render
 
 VIDEO = render(Attributes("red", "circle", "small", "left", "gray"), 0)

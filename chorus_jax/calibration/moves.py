@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.reuse.arms import needed, skip_list, skipping
+from chorus_jax.calibration.tiers import needed, skip_list, skipping
 from chorus_jax.inter_request.policy.policy import CONTEXTS, FINDERS, Policy, Tier
 
 ACTIVE = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
@@ -26,14 +26,19 @@ Neighbours = Callable[[Policy], Iterator[Policy]]
 
 @dataclass(frozen=True)
 class Moves:
-    """What can be changed in policies for targets whose sources have these scores."""
+    """The changes of policies that a search tries.
+
+    Attributes:
+        steps: of the policies.
+        scores: of the targets.
+    """
 
     steps: int
     scores: tuple[float, ...]
 
     @property
     def key_steps(self) -> tuple[int, ...]:
-        """Where a run may begin and a region end."""
+        """The steps at which a run may begin and a region end."""
         tenths = (round(self.steps * i / 10) for i in range(1, 10))
         return tuple(sorted({min(max(1, step), self.steps - 1) for step in tenths}))
 
@@ -55,8 +60,8 @@ class Moves:
         return replace(policy, keep=tuple(keep))
 
     def cautious(self, policy: Policy) -> Policy:
-        """Where a search begins that nothing else is allowed for: tiers for the best of
-        these targets, which take over as little as can be and run everything else."""
+        """The start of a search if no better one is allowed: tiers for the best of the
+        targets that take over as little as possible and run everything else."""
         first = self.key_steps[0]
         tiers = tuple(
             replace(tier, reuse_until=first, region_until=first)
@@ -101,7 +106,7 @@ class Moves:
         return policy
 
     def coordinates(self) -> dict[str, Neighbours]:
-        """By what is changed: the policies with it changed that can be.
+        """The coordinates of a search: by name, the policies with one thing changed.
 
         In the order in which they tell most for what must be run. Skipped steps save
         most, and what runs after them runs faster; thresholds run few targets anew;
@@ -113,12 +118,12 @@ class Moves:
             "least": self._tiers("least", self.thresholds, True),
             "tiers": self._below,
             "found_by": self._regions("found_by", lambda now: FINDERS),
-            "halo": self._regions("halo", lambda now: near(HALO, now)),
+            "halo": self._regions("halo", lambda now: adjacent(HALO, now)),
             "context": self._regions("context", lambda now: CONTEXTS),
-            "reach": self._regions("reach", lambda now: near(REACH, now)),
+            "reach": self._regions("reach", lambda now: adjacent(REACH, now)),
             "key_gain": self._tiers("key_gain", KEY_GAINS, False),
             "output_gain": self._tiers("output_gain", OUTPUT_GAINS, False),
-            "limit": self._regions("limit", lambda now: near(LIMITS, now)),
+            "limit": self._regions("limit", lambda now: adjacent(LIMITS, now)),
             "active": self._tiers("active", ACTIVE, True),
             "reuse_until": self._tiers("reuse_until", self.key_steps, True),
             "region_until": self._tiers("region_until", self.key_steps, True),
@@ -128,7 +133,7 @@ class Moves:
         """A field of all tiers, each one place down or up, and of each tier alone."""
 
         def neighbours(policy: Policy) -> Iterator[Policy]:
-            places = [near(grid, getattr(tier, name)) for tier in policy.tiers]
+            places = [adjacent(grid, getattr(tier, name)) for tier in policy.tiers]
             groups = [range(len(places))]
             groups += [range(i, i + 1) for i in groups[0]] if alone else []
             for group, way in itertools.product(groups, (0, 1)):
@@ -137,8 +142,8 @@ class Moves:
         return neighbours
 
     def _below(self, policy: Policy) -> Iterator[Policy]:
-        """With one more tier, of the next targets below, that takes over as little as
-        can be; none if the lowest does that."""
+        """Adds a tier of the next targets below, that takes over as little as possible;
+        none if the lowest does that."""
         lowest, first = policy.tiers[0], self.key_steps[0]
         if lowest.region_until == first:
             return
@@ -192,7 +197,7 @@ class Moves:
             yield replace(policy, cache=skipping(steps))
 
 
-def near(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:
+def adjacent(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:
     """The next lower and the next higher value of a rising grid, None for none."""
     lower = [x for x in grid if x < value]
     higher = [x for x in grid if x > value]

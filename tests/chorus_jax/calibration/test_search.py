@@ -5,22 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.calibrate import search as calibrate_search
-from benchmarks.calibrate.moves import Moves
-from benchmarks.calibrate.search import MORE, NOTHING, Search, Trial
-from benchmarks.calibrate.verdict import Verdict
-from benchmarks.reuse.losses import Loss
+from chorus_jax.calibration import search as calibrate_search
+from chorus_jax.calibration.losses import Loss
+from chorus_jax.calibration.moves import Moves
+from chorus_jax.calibration.search import MORE, NOTHING, Search, Trial
+from chorus_jax.calibration.verdict import Verdict
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Tier
 
 SCORES = tuple(np.linspace(0.5, 0.99, 40).tolist())
 MOVES = Moves(50, SCORES)
+ALLOWED = {"accuracy_reliable": 0.01}
 START = MOVES.spread(default_policy(50))
 
 
 def losing(accuracy=0.0, equivalents=10.0, each=None, given_up=False):
     lost = {"accuracy_reliable": Loss(accuracy, 0.0)}
-    return Verdict(equivalents, lost, each or {}, given_up=given_up)
+    return Verdict(equivalents, lost, each or {}, given_up=given_up, allowed=ALLOWED)
 
 
 def cost(policy):
@@ -101,7 +102,7 @@ def test_what_would_compute_more_is_counted_once_and_not_run():
     "best, found, taken, why",
     [
         (losing(0.1), losing(0.05), True, "loses less"),
-        (losing(equivalents=9), losing(equivalents=8), True, "computes less"),
+        (losing(equivalents=9.0), losing(equivalents=8.0), True, "computes less"),
         (losing(), losing(), True, "better"),
         (losing(), losing(0.1), False, "loses too much"),
         (losing(0.1), losing(0.2), False, "loses too much"),
@@ -134,25 +135,25 @@ def test_a_search_without_time_has_its_start_and_says_that_nothing_was_tried(clo
 
 
 def test_what_a_first_round_had_no_time_for_is_known(clock):
-    search = Search(few_things(), cost, clock, 60)
+    search = Search(few_things(), cost, clock, 60.0)
     search.run(START)
     assert [each.coordinate for each in search.trials] == ["reuse_until"]
     assert search.trials[0].taken and search.untried == ("region_until", "active")
     strict = lambda policy, _: replace(clock(policy, _), equivalents=50.0)
-    stuck = Search(few_things(), lambda policy: 0.0, strict, 60)
+    stuck = Search(few_things(), lambda policy: 0.0, strict, 60.0)
     stuck.run(START)
     assert not stuck.trials[0].taken and stuck.untried == tuple(few_things())
     whole = Search(few_things(), cost, clock, 1e9)
     whole.run(START)
     assert whole.untried == () and whole.rounds > 1
-    later = Search(few_things(), cost, clock, 60 * len(whole.trials) - 60)
+    later = Search(few_things(), cost, clock, 60.0 * len(whole.trials) - 60)
     later.run(START)
     assert later.untried == () and later.rounds == whole.rounds - 1
 
 
 def test_what_all_tiers_share_is_tried_within_a_few_policies(clock):
     """Thresholds alone can fall for longer."""
-    search = Search(MOVES.coordinates(), lambda policy: 0.0, clock, 25 * 60)
+    search = Search(MOVES.coordinates(), lambda policy: 0.0, clock, 25.0 * 60)
     search.run(START)
     tried = [each.coordinate for each in search.trials]
     shared = {"found_by", "halo", "context", "reach", "key_gain", "output_gain"}

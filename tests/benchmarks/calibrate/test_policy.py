@@ -11,16 +11,17 @@ from hypothesis import strategies as st
 
 from benchmarks.calibrate import runs as calibrate_runs
 from benchmarks.calibrate.calibration import parser
-from benchmarks.calibrate.moves import FEWEST, Moves, near
-from benchmarks.calibrate.policy import Calibration, kept
-from benchmarks.calibrate.runs import PolicyRuns
-from benchmarks.calibrate.start import starts
-from benchmarks.calibrate.verdict import ALLOWED, Verdict, verdict
-from benchmarks.reuse.arms import skip_list
+from benchmarks.calibrate.policy import SceneCalibration
+from benchmarks.calibrate.runs import SceneRuns
 from benchmarks.reuse.bench import Target
-from benchmarks.reuse.losses import Loss
+from benchmarks.reuse.losses import ALLOWED, LIMITS
 from benchmarks.reuse.running import ArmRun
 from benchmarks.reuse.scores import TargetRecord
+from chorus_jax.calibration.losses import Loss
+from chorus_jax.calibration.moves import FEWEST, Moves, adjacent
+from chorus_jax.calibration.start import starts
+from chorus_jax.calibration.tiers import skip_list, with_needed_steps
+from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region import Region
 from chorus_jax.engine import Ledger
@@ -81,13 +82,15 @@ def test_a_policy_that_fails_on_fresh_targets_is_raised_until_it_holds(runs):
     found, _ = runs
     bold = Policy(50, (Tier(0.5, 5, 5), Tier(0.8, 25, 25)), (5, 25))
     low = Policy(50, (Tier(0.5, 5, 5),), (5,))
-    fresh = PolicyRuns(found.bench, found.targets, found.videos, found.full)
+    fresh = SceneRuns(found.bench, found.targets)
     fresh.measure = lambda policy: Verdict(
-        25.0, {"detail": Loss(float(policy.tiers[0].least < 0.7), 0.0)}
+        25.0,
+        {"detail": Loss(float(policy.tiers[0].least < 0.7), 0.0)},
+        allowed=ALLOWED,
     )
     moves = Moves(50, tuple(each.score for each in found.targets) * 5)
-    whole = Calibration(found, fresh, moves)
-    chosen = whole.chosen([START], SimpleNamespace(accepted=[low, bold]))
+    whole = SceneCalibration(found, fresh, moves)
+    chosen = whole.chosen([START], [low, bold])
     assert [tier.reuse_until for tier in chosen.tiers] == [5]
     assert chosen.tiers[0].least == min(x for x in moves.thresholds if x >= 0.7)
 
@@ -132,25 +135,34 @@ def test_tiers_that_fall_together_are_the_most_careful_one():
 
 def test_no_more_is_kept_than_tiers_need():
     tiers = (Tier(0.5, 5, 20), Tier(0.8, 10, 20))
-    assert kept(Policy(50, tiers, (5, 10, 15, 20, 45))).keep == (5, 10, 20)
+    assert with_needed_steps(Policy(50, tiers, (5, 10, 15, 20, 45))).keep == (5, 10, 20)
     # A region is found by the source's velocity, that to its next key step.
     regional = replace(tiers[1], active=0.5)
-    assert kept(Policy(50, (regional,), (5, 10, 15, 20, 45))).keep == (10, 15, 20)
+    assert with_needed_steps(Policy(50, (regional,), (5, 10, 15, 20, 45))).keep == (
+        10,
+        15,
+        20,
+    )
 
 
 def test_neighbours_on_a_grid():
-    assert near((1, 2, 3), 2) == (1, 3)
-    assert near((1, 2, 3), 2.5) == (2, 3)
-    assert near((1, 2, 3), 1) == (None, 2) and near((), 1) == (None, None)
+    assert adjacent((1, 2, 3), 2) == (1, 3)
+    assert adjacent((1, 2, 3), 2.5) == (2, 3)
+    assert adjacent((1, 2, 3), 1) == (None, 2) and adjacent((), 1) == (None, None)
 
 
 def losing(accuracy=0.0, equivalents=10.0, each=None, error=0.0):
     lost = {"accuracy_reliable": Loss(accuracy, error)}
-    return Verdict(equivalents, lost, each or {})
+    return Verdict(equivalents, lost, each or {}, allowed=ALLOWED)
 
 
 def test_what_is_allowed_comes_first_and_then_what_is_computed():
-    good, dear, bad, worse = losing(), losing(equivalents=20), losing(0.05), losing(0.1)
+    good, dear, bad, worse = (
+        losing(),
+        losing(equivalents=20.0),
+        losing(0.05),
+        losing(0.1),
+    )
     assert good.excess == losing(ALLOWED["accuracy_reliable"]).excess == 0
     assert bad.excess == pytest.approx(4)
     order = (good, dear, replace(bad, equivalents=1.0), worse)
@@ -169,8 +181,8 @@ def test_of_equals_the_new_one_must_be_better_by_more_than_chance():
 
 def test_a_loss_that_may_be_chance_is_within_it():
     unsure = losing(0.03, error=0.02)
-    assert unsure.excess > 0 == unsure.excess_within(1)
-    assert losing(0.05, error=0.02).excess_within(1) > 0
+    assert unsure.excess > 0 == unsure.excess_within(1.0)
+    assert losing(0.05, error=0.02).excess_within(1.0) > 0
 
 
 def record(number, kind="semantic", equivalents=5.0, **scores):
@@ -185,7 +197,7 @@ def test_a_verdict_is_of_hits_and_its_cost_of_all():
         record(1, accuracy_reliable=0.0, detail=0.4),
         full[2],
     ]
-    found = verdict(ours, full)
+    found = verdict(ours, full, LIMITS)
     assert found.equivalents == pytest.approx(20 / 3) and found.targets == 3
     assert found.lost["accuracy_reliable"].mean == 0.5
     assert found.lost["detail"].mean == pytest.approx(0.25)
@@ -203,7 +215,7 @@ def test_of_what_differs_more_may_be_lost(name, most):
     def lost(number):
         scores = lambda n, right: record(n, **{name: float(right)})
         full = {n: scores(n, True) for n in range(100)}
-        return verdict([scores(n, n >= number) for n in range(100)], full)
+        return verdict([scores(n, n >= number) for n in range(100)], full, LIMITS)
 
     assert lost(most).excess == 0 < lost(most + 1).excess
 
@@ -248,7 +260,7 @@ def runs(monkeypatch):
     monkeypatch.setattr(calibrate_runs, "scored", score)
     prompt, request = ScenePrompt("a", (asked,)), Request("a", seed=0)
     targets = [Target(n, prompt, request, 32, "a", 0.6 + n / 20) for n in range(8)]
-    found = PolicyRuns(SimpleNamespace(), targets)
+    found = SceneRuns(SimpleNamespace(), targets)
     found.fill(50)
     made.clear()
     return found, made
@@ -290,12 +302,11 @@ def test_a_gain_without_a_stage_2_runs_nothing_anew(runs):
 def test_a_policy_that_fails_on_fresh_targets_gives_way(runs):
     found, _ = runs
     careful, bold = (Policy(50, (Tier(0.5, k, k),), (k,)) for k in (5, 25))
-    whole = Calibration(found, found, MOVES)
-    accepted = lambda *policies: SimpleNamespace(accepted=list(policies))
-    assert whole.chosen([START], accepted(careful, bold)) == careful
-    assert whole.chosen([careful, START], accepted(bold)) == careful
-    with pytest.raises(SystemExit, match="no policy held"):
-        whole.chosen([START], accepted(bold))
+    whole = SceneCalibration(found, found, MOVES)
+    assert whole.chosen([START], [careful, bold]) == careful
+    assert whole.chosen([careful, START], [bold]) == careful
+    with pytest.raises(ValueError, match="no policy held"):
+        whole.chosen([START], [bold])
 
 
 def test_a_search_begins_with_the_best_plans_of_what_was_run(runs):
@@ -316,7 +327,7 @@ def test_only_what_the_full_runs_have_right_is_judged(runs, monkeypatch):
     score = lambda *_: {"accuracy": 0.7, "accuracy_colour": 0.7}
     monkeypatch.setattr(calibrate_runs, "scored", score)
     with pytest.raises(SystemExit, match="no attribute right in 80% of full runs"):
-        PolicyRuns(found.bench, found.targets).fill(50)
+        SceneRuns(found.bench, found.targets).fill(50)
 
 
 def test_longer_lists_of_skipped_steps_come_first():
@@ -334,7 +345,7 @@ def test_rows_are_of_both_kinds_of_targets_and_without_times(runs):
     found.measure(policy)
     for each in found.known.values():
         each.ledger.seconds.update(took)
-    rows = list(Calibration(found, found, MOVES).rows({"chosen": policy}))
+    rows = list(SceneCalibration(found, found, MOVES).rows({"chosen": policy}))
     told = [(row["split"], row["over"], row["targets"]) for row in rows]
     assert told == [
         (split, over, count)

@@ -1,0 +1,1 @@
+"""Calibration: searches how much a model may reuse at which score."""

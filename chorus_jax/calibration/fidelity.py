@@ -1,0 +1,132 @@
+"""Runs judged without an oracle: PSNR and SSIM to the full run from the same noise."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from chorus_jax.calibration.journal import Journal, digest_of
+from chorus_jax.calibration.losses import LossLimits, Scores
+from chorus_jax.calibration.prompts import FilledCache, PromptTarget
+from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.calibration.runs import PolicyRuns
+from chorus_jax.calibration.target import PolicyArm, way
+from chorus_jax.calibration.time_limit import TimeLimit
+from chorus_jax.engine import Ledger
+from chorus_jax.engine.recipes import recipe_of
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.media.metrics import psnr, ssim
+
+MOST_PSNR = 60.0  # dB; that of equal videos is infinite
+EQUAL: Scores = {"psnr": MOST_PSNR, "ssim": 1.0}
+
+Frames = UInt8[np.ndarray, "f y x 3"]
+
+
+def limits_of(least_psnr: float, least_ssim: float) -> LossLimits:
+    """Limits of hits' mean fidelity.
+
+    Args:
+        least_psnr: dB, above 0 and below 60, where PSNR is cut off.
+        least_ssim: above 0 and below 1.
+
+    Raises:
+        ValueError: for other values.
+    """
+    if not 0 < least_psnr < MOST_PSNR:
+        raise ValueError(
+            f"the least PSNR must be above 0 and below {MOST_PSNR:g} dB, got "
+            f"{least_psnr:g}"
+        )
+    if not 0 < least_ssim < 1:
+        raise ValueError(
+            f"the least SSIM must be above 0 and below 1, got {least_ssim:g}"
+        )
+    return LossLimits({"psnr": MOST_PSNR - least_psnr, "ssim": 1.0 - least_ssim})
+
+
+def fidelity(frames: Frames, reference: Frames) -> Scores:
+    """The PSNR (dB, at most 60) and SSIM of a video to its full run."""
+    ratio = psnr(frames, reference)
+    bounded = ratio if math.isfinite(ratio) else MOST_PSNR
+    return {"psnr": min(bounded, MOST_PSNR), "ssim": ssim(frames, reference)}
+
+
+class FidelityRuns(PolicyRuns[PromptTarget]):
+    """Records of policies on targets of a user's prompts.
+
+    Attributes:
+        filled: the pipeline and the cache with the sources.
+        folder: keeps the full runs and the journal.
+        deadline: no run begins after it; may be set anew for each phase.
+    """
+
+    def __init__(
+        self,
+        filled: FilledCache,
+        targets: Sequence[PromptTarget],
+        limits: LossLimits,
+        folder: Path,
+        deadline: TimeLimit,
+    ):
+        super().__init__(targets, limits)
+        self.filled, self.folder, self.deadline = filled, folder, deadline
+        self.journal = Journal(folder / "runs.jsonl")
+
+    def arm(self, policy: Policy) -> PolicyArm:
+        """The engine with a policy."""
+        return PolicyArm(self.filled.pipeline, self.filled.cache, policy)
+
+    def fill(self, steps: int) -> None:
+        """Makes the full runs that the folder does not hold yet.
+
+        Args:
+            steps: of each run.
+
+        Raises:
+            TimeOverError: if the time is over; what was made is in the folder.
+        """
+        arm = self.arm(Policy(steps, (), ()))
+        for target in tqdm(self.targets, "full runs", unit="video", disable=None):
+            path = self.full_run(target)
+            if not path.exists():
+                self.deadline.check()
+                result, _ = arm.run(target)
+                save(path, result.video.frames)
+            ledger = Ledger("miss", steps, float(steps))
+            self.full[target.number] = TargetRecord(target.number, ledger, dict(EQUAL))
+
+    def full_run(self, target: PromptTarget) -> Path:
+        """The file of a target's full run."""
+        return self.folder / f"{digest_of(self.identity(target))[:32]}.npy"
+
+    def identity(self, target: PromptTarget) -> tuple[str, str, int | None]:
+        """Recipe, prompt and seed: what decides a full run."""
+        request = target.request
+        recipe = recipe_of(request, self.filled.pipeline.model).digest
+        return recipe, request.prompt, request.seed
+
+    def made(self, arm: PolicyArm, target: PromptTarget) -> TargetRecord:
+        """Runs a target that hits, unless the journal has its record."""
+        ways = way(arm.policy, arm.plan(target), target)
+        key = (*self.identity(target), target.source, *ways)
+        record = self.journal.get(key, target.number)
+        if record is None:
+            self.deadline.check()
+            result, _ = arm.run(target)
+            reference = np.load(self.full_run(target), mmap_mode="r")
+            scores = fidelity(result.video.frames, reference)
+            record = TargetRecord(target.number, result.ledger, scores)
+            self.journal.add(key, record)
+        return record
+
+
+def save(path: Path, frames: Frames) -> None:
+    """Writes frames whole or not at all."""
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.save(file, frames)
+    part.replace(path)

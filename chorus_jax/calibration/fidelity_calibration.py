@@ -1,0 +1,126 @@
+"""Calibrates a model on prompts, by fidelity to full runs, within a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from chorus_jax.calibration.calibration import Calibration
+from chorus_jax.calibration.fidelity import FidelityRuns
+from chorus_jax.calibration.losses import LossLimits
+from chorus_jax.calibration.moves import FEWEST, Moves
+from chorus_jax.calibration.prompts import FilledCache
+from chorus_jax.calibration.start import starts
+from chorus_jax.calibration.time_limit import TimeLimit, TimeOverError
+from chorus_jax.engine import Pipeline
+from chorus_jax.inter_request.policy.policies import default_policy
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.request import Request
+
+LEAST = 16  # prompts: half are targets, of which five at least must share a tier
+FRESH = 3  # one in so many targets confirms the result
+TABLE, SEARCH = 0.5, 0.6  # shares of the time that is left
+
+
+@dataclass(frozen=True, eq=False)
+class FidelityCalibration(Calibration):
+    """A calibration on a user's prompts (see `Calibration`)."""
+
+    runs: FidelityRuns
+    fresh: FidelityRuns
+
+    @classmethod
+    def of(
+        cls,
+        pipeline: Pipeline,
+        requests: Sequence[Request],
+        limits: LossLimits,
+        folder: Path,
+        deadline: TimeLimit,
+    ) -> "FidelityCalibration":
+        """Makes sources and full runs, as far as the folder lacks them.
+
+        Args:
+            pipeline: the model.
+            requests: alike but for their prompts, 16 at least; sources and targets
+                alternate.
+            limits: what may be lost (see `limits_of`).
+            folder: keeps all work.
+            deadline: no run begins after it.
+
+        Raises:
+            ValueError: if there are too few requests or steps, or matches.
+            TimeOverError: if the time is over; what was made is in the folder.
+        """
+        check(requests)
+        begin = default_policy(requests[0].step_count)
+        base = Moves(begin.steps, ()).keeping(begin)
+        seeded = [replace(x, seed=number) for number, x in enumerate(requests)]
+        sources = seeded[::2]
+        filled = FilledCache.of(pipeline, sources, base, folder / "cache", deadline)
+        targets = [filled.target(int(x.seed or 0), x) for x in seeded[1::2]]
+        fresh = targets[FRESH - 1 :: FRESH]
+        searched = [target for target in targets if target not in fresh]
+        scores = tuple(x.score for x in searched if x.score is not None)
+        if sum(score >= 0 for score in scores) < FEWEST:
+            raise ValueError(
+                f"{len(scores)} of {len(searched)} prompts have a source with a score "
+                f"of 0 or more, {FEWEST} are needed: give more prompts that are alike"
+            )
+        parts = [
+            FidelityRuns(filled, part, limits, folder, deadline)
+            for part in (searched, fresh)
+        ]
+        for part in parts:
+            part.fill(begin.steps)
+        return cls(parts[0], parts[1], Moves(begin.steps, scores))
+
+    def policy(self, deadline: TimeLimit) -> Policy:
+        """The policy that computes least of those that are allowed and hold on fresh
+        targets, as far as there was time to look for it.
+
+        Raises:
+            ValueError: if none holds.
+            TimeOverError: if the time is over before one is confirmed.
+        """
+        begin = self.moves.keeping(default_policy(self.moves.steps))
+        self.runs.deadline = deadline.part(TABLE)
+        first = starts(self.runs, self.moves, begin)
+        self.runs.deadline = deadline.part(SEARCH)
+        search = self.search(self.runs.deadline.seconds_left)
+        try:
+            search.run(first[-1])
+        except TimeOverError:
+            pass  # what was accepted until then is measured in full
+        self.runs.deadline = deadline
+        return self.chosen(first, search.accepted)
+
+    def figures(self, policy: Policy) -> dict[str, Any]:
+        """Figures of a policy on fresh targets: the share of hits, full steps' worth
+        computed per request, and the mean PSNR (dB) and SSIM of hits."""
+        records = self.fresh.records(policy, self.fresh.targets)
+        hits = [record for record in records if record.ledger.kind == "semantic"]
+        mean = lambda values: sum(values) / max(len(values), 1)
+        return {
+            "targets": len(records),
+            "hit_rate": len(hits) / len(records),
+            "equivalents": mean([record.ledger.equivalents for record in records]),
+            "psnr": mean([record.scores["psnr"] for record in hits]),
+            "ssim": mean([record.scores["ssim"] for record in hits]),
+        }
+
+
+def check(requests: Sequence[Request]) -> None:
+    """ValueError unless a policy can be measured with these."""
+    if len(requests) < LEAST:
+        raise ValueError(
+            f"{len(requests)} different prompts are too few to measure a policy: give "
+            f"{LEAST} at least, better 100"
+        )
+    if requests[0].step_count < 2:
+        raise ValueError("a run of one step has nothing to reuse: give more --steps")
+    if requests[0].frames < 5:
+        raise ValueError(
+            f"videos are compared from 5 frames on, got {requests[0].frames}: give "
+            "more --frames"
+        )

@@ -1,0 +1,48 @@
+"""Records of runs on file, so that a calibration goes on where it was stopped."""
+
+import hashlib
+import json
+from collections.abc import Hashable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.engine import Ledger
+
+
+class Journal:
+    """Records by what decides them, a line each in a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.lines: dict[str, dict[str, Any]] = {}
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").splitlines():
+                try:
+                    stored = json.loads(line)
+                except ValueError:
+                    continue  # a process was killed while it wrote
+                self.lines[stored["key"]] = stored
+
+    def get(self, key: Hashable, number: int) -> TargetRecord | None:
+        """The record of a key as that of target `number`, None if there is none."""
+        stored = self.lines.get(digest_of(key))
+        if stored is None:
+            return None
+        return TargetRecord(number, Ledger(**stored["ledger"]), stored["scores"])
+
+    def add(self, key: Hashable, record: TargetRecord) -> None:
+        """Writes a record at once."""
+        name = digest_of(key)
+        stored = {"key": name, "ledger": asdict(record.ledger)}
+        stored["scores"] = record.scores
+        self.lines[name] = stored
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(stored) + "\n")
+
+
+def digest_of(key: Hashable) -> str:
+    """A digest that is equal for equal keys in any process; their parts have a `repr`
+    by value."""
+    return hashlib.sha256(repr(key).encode()).hexdigest()

@@ -1,0 +1,75 @@
+"""Losses of figures against the full runs of the same targets, with their errors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+Scores = dict[str, float]  # figures of one video by name: more is better
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A mean loss over targets; negative where it is a gain.
+
+    Attributes:
+        mean: of the figure's unit, or a share of the full runs' mean.
+        error: the standard error of the mean.
+    """
+
+    mean: float
+    error: float
+
+
+@dataclass(frozen=True)
+class LossLimits:
+    """The figures that a policy is judged by.
+
+    Attributes:
+        allowed: the most that hits may lose on average, above 0, by figure.
+        relative: the figures whose loss is a share of the full runs' mean.
+    """
+
+    allowed: Mapping[str, float] = field(default_factory=dict)
+    relative: frozenset[str] = frozenset()
+
+
+def losses(
+    ours: Sequence[Scores], full: Sequence[Scores], limits: LossLimits
+) -> dict[str, Loss]:
+    """The losses by figure; figures that no target has are left out.
+
+    Args:
+        ours: scores of each target.
+        full: those of the targets' full runs, in the same order.
+        limits: names the figures.
+    """
+    return {
+        name: Loss(float(lost.mean()), _error(lost))
+        for name, lost in loss_per_target(ours, full, limits).items()
+    }
+
+
+def loss_per_target(
+    ours: Sequence[Scores], full: Sequence[Scores], limits: LossLimits
+) -> dict[str, Float[np.ndarray, " n"]]:
+    """The losses of each target that has the figure, in the targets' order."""
+    losses_by_name = {}
+    for name in limits.allowed:
+        pairs = [
+            (reference[name], scores[name])
+            for scores, reference in zip(ours, full, strict=True)
+            if name in scores and name in reference
+        ]
+        if pairs:
+            before, after = np.array(pairs, float).T
+            scale = max(before.mean(), 1e-9) if name in limits.relative else 1.0
+            losses_by_name[name] = (before - after) / scale
+    return losses_by_name
+
+
+def _error(values: Float[np.ndarray, " n"]) -> float:
+    """The standard error of the mean; infinite for one value."""
+    count = len(values)
+    return float(values.std(ddof=1) / count**0.5) if count > 1 else float("inf")

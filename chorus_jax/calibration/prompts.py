@@ -1,0 +1,100 @@
+"""Targets from a user's own prompts: every other prompt is a source in the cache."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from chorus_jax.calibration.target import nearest
+from chorus_jax.calibration.time_limit import TimeLimit
+from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
+from chorus_jax.engine.task import Task
+from chorus_jax.inter_request.match.second_look import SecondLook
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+from chorus_jax.request import Request
+
+DISK = 2**40  # bytes: the caller's folder, which only holds what is asked for
+ALONE = Reuse(read=False)
+
+
+@dataclass(frozen=True)
+class PromptTarget:
+    """A request, and the source that the matcher gives it (see `RunTarget`).
+
+    Attributes:
+        number: tells targets apart.
+        request: with the source's seed.
+        source: the id of the source's entry; None if there is none.
+        score: of the match; None without a source.
+    """
+
+    number: int
+    request: Request
+    source: str | None = None
+    score: float | None = None
+
+    def tier(self, policy: Policy) -> Tier | None:
+        """The tier of a policy that it reaches, None if everything is computed."""
+        return None if self.score is None else policy.plan(self.score)
+
+
+@dataclass(frozen=True, eq=False)
+class FilledCache:
+    """A cache with a full run of every source.
+
+    Attributes:
+        pipeline: that made them.
+        cache: in a folder, so that none is made twice.
+        seeds: the seed of each source, by its entry's id.
+        look: gives the scores.
+    """
+
+    pipeline: Pipeline
+    cache: Cache
+    seeds: dict[str, int]
+    look: SecondLook
+
+    @classmethod
+    def of(
+        cls,
+        pipeline: Pipeline,
+        sources: Sequence[Request],
+        base: Policy,
+        folder: Path,
+        deadline: TimeLimit,
+    ) -> "FilledCache":
+        """Makes the sources that the folder does not hold yet.
+
+        Args:
+            pipeline: makes them.
+            sources: requests with seeds.
+            base: its key steps are kept.
+            folder: of the cache.
+            deadline: ends it between two sources.
+
+        Raises:
+            TimeOverError: if the time is over; what was made is in the folder.
+        """
+        cache, seeds = Cache.in_folder(folder, disk_bytes=DISK), dict[str, int]()
+        alone = Policy(base.steps, (), base.keep, look=base.look)
+        engine = Engine(pipeline, cache, alone)
+        for request in tqdm(sources, "sources", unit="video", disable=None):
+            task = Task.of(request, ALONE, alone, pipeline.model, cache.store.secret)
+            id = cache.store.find(task.exact, ALONE.namespace)
+            if id is None:
+                deadline.check()
+                id = engine.generate(request, ALONE).entry
+            if id is None:
+                raise ValueError(f"{folder} has no room for another source")
+            seeds[id] = int(request.seed or 0)
+        return cls(pipeline, cache, seeds, base.look)
+
+    def target(self, number: int, request: Request) -> PromptTarget:
+        """A request as a target, with the seed of its source."""
+        match = nearest(self.pipeline, self.cache, request, self.look)
+        if match is None or match.head.id not in self.seeds:
+            return PromptTarget(number, request)
+        id = match.head.id
+        seeded = replace(request, seed=self.seeds[id])
+        return PromptTarget(number, seeded, id, match.score)

@@ -1,0 +1,81 @@
+"""Runs of policies on targets, none of them twice."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+from tqdm import tqdm
+
+from chorus_jax.calibration.losses import LossLimits
+from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.calibration.target import RunTarget, tier_of, way
+from chorus_jax.calibration.verdict import Verdict, verdict
+from chorus_jax.inter_request.policy.policy import Policy
+
+LOOKS = 4  # times that a hopeless policy can be given up before its end
+HOPELESS = 2.0  # standard errors
+
+T = TypeVar("T", bound=RunTarget)
+
+
+@dataclass
+class PolicyRuns(ABC, Generic[T]):
+    """Records of policies on some targets.
+
+    Attributes:
+        targets: all that are run.
+        limits: what a policy may lose.
+        full: the records of full runs, by the target's number.
+        known: the records of hits, by number and `way`.
+    """
+
+    targets: Sequence[T]
+    limits: LossLimits
+    full: dict[int, TargetRecord] = field(default_factory=dict)
+    known: dict[Hashable, TargetRecord] = field(default_factory=dict)
+
+    @abstractmethod
+    def arm(self, policy: Policy) -> Any:
+        """The arm that makes videos with a policy (see `target.PolicyArm`)."""
+
+    @abstractmethod
+    def made(self, arm: Any, target: T) -> TargetRecord:
+        """Runs a target that hits, and judges its video."""
+
+    def cost(self, policy: Policy) -> float:
+        """The mean full steps' worth over all targets, without a run: the least, since
+        regions may give way."""
+        arm = self.arm(policy)
+        return sum(map(arm.equivalents, self.targets)) / len(self.targets)
+
+    def measure(self, policy: Policy, may_give_up: bool = False) -> Verdict:
+        """The verdict over all targets, or over those at which it was given up."""
+        part = -(-len(self.targets) // LOOKS) if may_give_up else len(self.targets)
+        records: list[TargetRecord] = []
+        result = Verdict(float(policy.steps), allowed=self.limits.allowed)
+        for first in range(0, len(self.targets), part):
+            records += self.records(policy, self.targets[first : first + part])
+            result = self.verdict(records)
+            if result.excess_within(HOPELESS) > 0:
+                return replace(result, given_up=len(records) < len(self.targets))
+        return result
+
+    def verdict(self, records: Sequence[TargetRecord]) -> Verdict:
+        """The verdict on records of some of the targets."""
+        return verdict(records, self.full, self.limits)
+
+    def records(self, policy: Policy, targets: Sequence[T]) -> list[TargetRecord]:
+        """A policy's records of these targets."""
+        arm = self.arm(policy)
+        bar = tqdm(targets, "targets", unit="video", leave=False, disable=None)
+        return [self.record(arm, target) for target in bar]
+
+    def record(self, arm: Any, target: T) -> TargetRecord:
+        """The record of one target; that of a miss is its full run's."""
+        if tier_of(target, arm.policy) is None:
+            return self.full[target.number]
+        key = (target.number, *way(arm.policy, arm.plan(target), target))
+        if key not in self.known:
+            self.known[key] = self.made(arm, target)
+        return self.known[key]

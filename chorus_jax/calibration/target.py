@@ -1,0 +1,141 @@
+"""Targets: requests with the source that a filled cache has for each."""
+
+import math
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
+
+from chorus_jax.denoise.cost import equivalents
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.engine import (
+    Cache,
+    Denoised,
+    Engine,
+    Event,
+    Ledger,
+    Pipeline,
+    Result,
+    Reuse,
+    planned,
+)
+from chorus_jax.inter_request.match.matching import Match, Rejection
+from chorus_jax.inter_request.match.second_look import SecondLook
+from chorus_jax.inter_request.policy.policy import Policy, Tier
+from chorus_jax.request import Request
+
+
+@runtime_checkable
+class RunTarget(Protocol):
+    """A request, and the source that the matcher gives it whatever the policy.
+
+    Attributes:
+        number: tells targets apart.
+        request: with the source's seed, so that the full run starts from the same noise
+            as one that reuses.
+        source: the id of the source's entry; None if there is none.
+        score: of the match, None without a source.
+    """
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def request(self) -> Request: ...
+    @property
+    def source(self) -> str | None: ...
+    @property
+    def score(self) -> float | None: ...
+
+
+def tier_of(target: RunTarget, policy: Policy) -> Tier | None:
+    """The tier of a policy that a target reaches, None if everything is computed."""
+    return None if target.score is None else policy.plan(target.score)
+
+
+def nearest(
+    pipeline: Pipeline,
+    cache: Cache,
+    request: Request,
+    look: SecondLook,
+    namespace: str = "default",
+) -> Match | None:
+    """The entry of a cache with the best score for a request, however low."""
+    query = Engine(pipeline, cache).query(request, namespace)
+    match = cache.matcher(query, look, least=-math.inf)
+    return None if isinstance(match, Rejection) else match
+
+
+class PolicyArm:
+    """Makes targets' videos with one policy, leaving nothing in the cache."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        cache: Cache,
+        policy: Policy,
+        namespace: str = "default",
+    ):
+        self.pipeline, self.cache, self.policy = pipeline, cache, policy
+        self.engine = Engine(pipeline, cache, policy)
+        self.reuse = Reuse(write=False, namespace=namespace)
+
+    def plan(self, target: RunTarget) -> StepPlan | None:
+        """The plan of a target, None if everything is computed."""
+        tier = tier_of(target, self.policy)
+        if tier is None:
+            return None
+        return planned(self.policy, tier, self._geometry(target).tiling)
+
+    def equivalents(self, target: RunTarget) -> float:
+        """The full steps' worth of work, known before the run; the least, as a run
+        whose videos differ beyond its region computes all tokens."""
+        plan, tiles = self.plan(target), self._geometry(target).tiling.count
+        return float(self.policy.steps) if plan is None else equivalents(plan, tiles)
+
+    def run(self, target: RunTarget) -> tuple[Result, Denoised]:
+        """The result, and what the loop ran.
+
+        Raises:
+            RuntimeError: if the engine took another source than was looked up, or
+                replayed a request: then figures would be of something else.
+        """
+        runs: list[Denoised] = []
+
+        def observe(event: Event) -> None:
+            if isinstance(event, Denoised):
+                runs.append(event)
+
+        result = self.engine.generate(
+            target.request, self.reuse, observer=observe, every=None
+        )
+        self.check(target, result.ledger)
+        return result, runs[-1]
+
+    def check(self, target: RunTarget, ledger: Ledger) -> None:
+        """RuntimeError unless the engine did what was known before."""
+        tier = tier_of(target, self.policy)
+        expected: tuple[object, ...] = ("miss", None, 0, 0)
+        if tier is not None:
+            steps = (tier.reuse_until, tier.region_until)
+            expected = ("semantic", target.source, *steps)
+        got = (ledger.kind, ledger.source, ledger.reuse_until, ledger.region_until)
+        if got != expected:
+            raise RuntimeError(f"expected {expected} of {target}, got {ledger}")
+
+    def _geometry(self, target: RunTarget) -> Any:
+        return self.pipeline.model.geometry(target.request)
+
+
+def way(
+    policy: Policy, plan: StepPlan | None, target: RunTarget
+) -> tuple[Hashable, ...]:
+    """A key of all that decides a hit's video besides its target: plan and gains, which
+    act in stage 2 only. Empty for a miss."""
+    tier = tier_of(target, policy)
+    if tier is None or plan is None or target.score is None:
+        return ()
+    plan = replace(plan, keep=())
+    gains = (tier.key_gain, tier.output_gain)
+    if tier.region_until == tier.reuse_until or gains == (1, 1):
+        return plan, (1, 1)
+    # They fall over stage 2, whose end is no part of a plan without a region.
+    return plan, gains, target.score, tier.region_until

@@ -1,0 +1,94 @@
+"""Whether a policy's videos are as good as full ones, and which of two is better.
+
+A policy may lose what its limits allow: means over its hits, against the full runs of
+the same targets. Of two policies the better is that which exceeds this less; then that
+which computes less, over hits and misses. Where that is equal too, the new one must be
+better by more than chance: its loss, in units of what is allowed, less by more than the
+standard error of the difference over the targets that both hit.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from chorus_jax.calibration.losses import Loss, LossLimits, loss_per_target, losses
+from chorus_jax.calibration.record import TargetRecord
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The cost and the losses of a policy.
+
+    Attributes:
+        equivalents: full steps' worth computed, the mean over the targets.
+        lost: what hits lose, by figure.
+        per_target: the loss of each hit by its target's number, in units of what is
+            allowed.
+        targets: how many were run.
+        given_up: whether that is not all of them, since the policy was hopeless.
+        allowed: the most that may be lost, by figure.
+    """
+
+    equivalents: float
+    lost: Mapping[str, Loss] = field(default_factory=dict)
+    per_target: Mapping[int, float] = field(default_factory=dict)
+    targets: int = 0
+    given_up: bool = False
+    allowed: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def excess(self) -> float:
+        """The sum of its losses beyond what is allowed, in units of that; 0 if all are
+        within it."""
+        return self.excess_within(0.0)
+
+    def excess_within(self, errors: float) -> float:
+        """The excess if each loss is less by so many standard errors than it seems."""
+        excess = 0.0
+        for name, loss in self.lost.items():
+            # One target's error is infinite, and no times that is no number.
+            mean = loss.mean - errors * loss.error if errors else loss.mean
+            limit = self.allowed[name]
+            excess += max(0.0, (mean - limit - 1e-9) / limit)
+        return excess
+
+    def better(self, other: "Verdict") -> bool:
+        """Whether it takes the other's place."""
+        if not math.isclose(self.excess, other.excess, abs_tol=1e-9):
+            return self.excess < other.excess
+        if not math.isclose(self.equivalents, other.equivalents):
+            return self.equivalents < other.equivalents
+        numbers = sorted(self.per_target.keys() & other.per_target.keys())
+        gains = np.array([other.per_target[i] - self.per_target[i] for i in numbers])
+        if len(gains) < 2:
+            return False
+        return bool(gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5)
+
+
+def verdict(
+    records: Sequence[TargetRecord],
+    full: Mapping[int, TargetRecord],
+    limits: LossLimits,
+) -> Verdict:
+    """The verdict on a policy.
+
+    Args:
+        records: what the policy made of some targets.
+        full: the full runs of these targets, by number.
+        limits: what may be lost.
+    """
+    hits = [record for record in records if record.ledger.kind == "semantic"]
+    ours = [record.scores for record in hits]
+    reference = [full[record.number].scores for record in hits]
+    per_target = dict.fromkeys((hit.number for hit in hits), 0.0)
+    lost = losses(ours, reference, limits)
+    values = loss_per_target(ours, reference, limits)
+    for name in lost:
+        having = [hit.number for hit in hits if name in hit.scores]
+        for number, loss in zip(having, values[name].tolist(), strict=True):
+            per_target[number] += loss / limits.allowed[name]
+    computed = float(np.mean([record.ledger.equivalents for record in records]))
+    count = len(records)
+    return Verdict(computed, lost, per_target, count, allowed=limits.allowed)

@@ -1,0 +1,72 @@
+"""The options of `chorus calibrate`. Nothing heavy is imported here."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from chorus_jax.cli.generate_options import WEIGHTS, add_sampling
+
+DESCRIPTION = """Measures how much of an earlier video a model may reuse, and writes a
+policy: a JSON file for --policy, or for Engine.
+
+Every other prompt of the file is made in full and kept as a source; the others are made
+in full and with ever more of their source. A policy is allowed if its videos are, on
+average, as near to the full ones as --least-psnr and --least-ssim say; the one that
+computes least is written. Prompts should be like those that will be asked, similar ones
+side by side: 16 at least, better 100. All work is kept in --work: after Ctrl-C, or when
+the minutes end early, the same command goes on where it was.
+"""
+
+
+def add_calibrate(commands: Any) -> None:
+    """`chorus calibrate`."""
+    command = commands.add_parser(
+        "calibrate",
+        help="measure how much a model may reuse: a policy",
+        usage="chorus calibrate MODEL --prompts FILE [options]   (--help lists them)",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_argument("weights", metavar="MODEL", help=WEIGHTS)
+    command.add_argument(
+        "--prompts", metavar="FILE", type=Path, required=True, help="one per line"
+    )
+    command.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        default=Path("policy.json"),
+        help="the policy (default: policy.json)",
+    )
+    command.add_argument(
+        "--work",
+        metavar="DIR",
+        type=Path,
+        help="keeps sources and full videos (default: FILE of --out with .work)",
+    )
+    command.add_argument(
+        "--minutes",
+        metavar="X",
+        type=float,
+        default=60.0,
+        help="no run begins later (default: 60)",
+    )
+    command.add_argument(
+        "--least-psnr",
+        metavar="DB",
+        type=float,
+        default=20.0,
+        help="of hits to full videos, on average (default: 20 dB)",
+    )
+    command.add_argument(
+        "--least-ssim",
+        metavar="X",
+        type=float,
+        default=0.6,
+        help="of hits to full videos, on average, 0 to 1 (default: 0.6)",
+    )
+    command.add_argument("--config", metavar="NAME", help="as of chorus generate")
+    command.add_argument("--dtype", choices=["bfloat16", "float32"])
+    command.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
+    add_sampling(command)

@@ -1,0 +1,41 @@
+"""Fidelity to full runs, its limits, and the journal of runs."""
+
+import numpy as np
+import pytest
+
+from chorus_jax.calibration.fidelity import EQUAL, fidelity, limits_of
+from chorus_jax.calibration.journal import Journal
+from chorus_jax.calibration.losses import losses
+from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.engine import Ledger
+
+RNG = np.random.default_rng(0)
+VIDEO = RNG.integers(0, 256, (5, 16, 16, 3), np.uint8)
+
+
+def test_equal_videos_lose_nothing():
+    scores = fidelity(VIDEO, VIDEO)
+    assert scores == pytest.approx(EQUAL)
+    lost = losses([scores], [EQUAL], limits_of(20.0, 0.5))
+    assert [loss.mean for loss in lost.values()] == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_a_loss_reaches_its_limit_at_the_least_fidelity():
+    limits = limits_of(20.0, 0.6)
+    lost = losses([{"psnr": 20.0, "ssim": 0.6}], [EQUAL], limits)
+    assert {name: loss.mean for name, loss in lost.items()} == pytest.approx(
+        dict(limits.allowed)
+    )
+
+
+@pytest.mark.parametrize("psnr, ssim", [(0.0, 0.5), (60.0, 0.5), (20.0, 1.0)])
+def test_impossible_limits_are_refused(psnr, ssim):
+    with pytest.raises(ValueError, match="must be above 0 and below"):
+        limits_of(psnr, ssim)
+
+
+def test_a_journal_gives_back_what_was_written(tmp_path):
+    record = TargetRecord(3, Ledger("semantic", 4, 2.5, 0.9, "a" * 32), {"psnr": 21.0})
+    Journal(tmp_path / "runs.jsonl").add(("a", 1), record)
+    again = Journal(tmp_path / "runs.jsonl")
+    assert again.get(("a", 1), 3) == record and again.get(("a", 2), 3) is None
