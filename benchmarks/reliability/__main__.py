@@ -17,10 +17,10 @@ from benchmarks.reliability.churn import admissions
 from benchmarks.reliability.contention import processes, threads
 from benchmarks.reliability.damage import cuts, flips
 from benchmarks.reliability.kills import kills
-from benchmarks.reliability.outcome import Outcome
+from benchmarks.reliability.outcome import AttackOutcome
 from benchmarks.reliability.serving import requests
 
-Attack = Callable[[Path, float], Outcome]
+Attack = Callable[[Path, float], AttackOutcome]
 
 
 def scaled(number: int, scale: float) -> int:

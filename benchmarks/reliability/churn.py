@@ -6,15 +6,15 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.reliability.entries import NAMESPACE, made, right
-from benchmarks.reliability.outcome import Outcome
+from benchmarks.reliability.outcome import AttackOutcome
 from chorus_jax.inter_request.index import ExactIndex
 from chorus_jax.inter_request.match.matching import Matcher
 from chorus_jax.inter_request.store import Store
 
 
-def admissions(folder: Path, count: int) -> Outcome:
+def admissions(folder: Path, count: int) -> AttackOutcome:
     """Admits so many entries, deletes every third, and looks at all that is left."""
-    outcome, chance = Outcome(count), random.Random(0)
+    outcome, chance = AttackOutcome(count), random.Random(0)
     there: set[int] = set()
     with Store(0, folder=folder, disk_bytes=2**34) as store:
         matcher = Matcher(store, ExactIndex)

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 from benchmarks.reliability.entries import NAMESPACE, made, right
-from benchmarks.reliability.outcome import Outcome
+from benchmarks.reliability.outcome import AttackOutcome
 from chorus_jax.inter_request.store import Store
 
 ALONE = "benchmarks.reliability.contention"
@@ -31,9 +31,9 @@ def busy(store: Store, first: int, rounds: int, chance: random.Random) -> int:
     return wrong
 
 
-def threads(folder: Path, count: int, rounds: int) -> Outcome:
+def threads(folder: Path, count: int, rounds: int) -> AttackOutcome:
     """Threads of one process; some stop in the midst, by an error of their own."""
-    outcome, wrong = Outcome(count * rounds), [0] * count
+    outcome, wrong = AttackOutcome(count * rounds), [0] * count
 
     def work(number: int, store: Store) -> None:
         chance = random.Random(number)
@@ -60,9 +60,9 @@ def threads(folder: Path, count: int, rounds: int) -> Outcome:
     return outcome
 
 
-def processes(folder: Path, count: int, rounds: int) -> Outcome:
+def processes(folder: Path, count: int, rounds: int) -> AttackOutcome:
     """Processes on one folder."""
-    outcome = Outcome(count * rounds)
+    outcome = AttackOutcome(count * rounds)
     running = [
         subprocess.Popen(
             [sys.executable, "-m", ALONE, str(folder), str(number), str(rounds)],

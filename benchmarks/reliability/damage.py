@@ -7,7 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.reliability.entries import NAMESPACE, made, right
-from benchmarks.reliability.outcome import Outcome
+from benchmarks.reliability.outcome import AttackOutcome
 from chorus_jax.inter_request.store import Store
 
 COUNT = 3
@@ -23,7 +23,7 @@ def whole(folder: Path) -> Path:
     return folder
 
 
-def looked_at(folder: Path, changed: str, outcome: Outcome) -> None:
+def looked_at(folder: Path, changed: str, outcome: AttackOutcome) -> None:
     """Counts what a store gives after one of its files was changed."""
     outcome.tries += 1
     try:
@@ -38,7 +38,7 @@ def looked_at(folder: Path, changed: str, outcome: Outcome) -> None:
         outcome.lost += COUNT
 
 
-def flips(folder: Path, stride: int) -> Outcome:
+def flips(folder: Path, stride: int) -> AttackOutcome:
     """Flips a bit of every `stride`-th byte of every file, one at a time."""
 
     def change(data: bytes) -> Iterator[bytes]:
@@ -48,7 +48,7 @@ def flips(folder: Path, stride: int) -> Outcome:
     return attacked(folder, change, "flips")
 
 
-def cuts(folder: Path, stride: int) -> Outcome:
+def cuts(folder: Path, stride: int) -> AttackOutcome:
     """Cuts every file at every `stride`-th length, one at a time."""
 
     def change(data: bytes) -> Iterator[bytes]:
@@ -59,9 +59,9 @@ def cuts(folder: Path, stride: int) -> Outcome:
 
 def attacked(
     folder: Path, change: Callable[[bytes], Iterator[bytes]], name: str
-) -> Outcome:
+) -> AttackOutcome:
     """What comes of changes of every file of a small store."""
-    outcome, good, place = Outcome(), whole(folder / "whole"), folder / "place"
+    outcome, good, place = AttackOutcome(), whole(folder / "whole"), folder / "place"
     for path in sorted(good.iterdir()):
         data = path.read_bytes()
         for changed in tqdm([*change(data)], desc=f"{name} of {path.name[-12:]}"):

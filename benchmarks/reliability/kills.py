@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.reliability.entries import NAMESPACE, made, right
-from benchmarks.reliability.outcome import Outcome
+from benchmarks.reliability.outcome import AttackOutcome
 from chorus_jax.inter_request.store import Store
 
 ROOM = 2**30
@@ -42,9 +42,9 @@ def killed(folder: Path, first: int, admissions: int, delay: float) -> set[int]:
     return safe
 
 
-def kills(folder: Path, times: int) -> Outcome:
+def kills(folder: Path, times: int) -> AttackOutcome:
     """Kills a process so many times, at random moments of an admission."""
-    outcome, chance = Outcome(times), random.Random(0)
+    outcome, chance = AttackOutcome(times), random.Random(0)
     safe: set[int] = set()
     first = halves = 0
     for _ in tqdm(range(times), desc="kills"):

@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass
-class Outcome:
+class AttackOutcome:
     """Counts of an attack on a store; all but `tries` are to be 0.
 
     Attributes:

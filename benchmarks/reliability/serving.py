@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import chorus_jax as cj
-from benchmarks.reliability.outcome import Outcome
+from benchmarks.reliability.outcome import AttackOutcome
 from chorus_jax.engine import StoppedError
 
 COLOURS = ("red", "blue", "green", "yellow", "white")
@@ -33,12 +33,12 @@ def prompt(number: int) -> str:
     return f"a {colour} circle moves {motion} on a gray background"
 
 
-def requests(folder: Path, count: int, model: str = "shapes") -> Outcome:
+def requests(folder: Path, count: int, model: str = "shapes") -> AttackOutcome:
     """So many requests to a small engine: repeats, hits, misses, stops and errors.
 
     The first half is not counted: programs are compiled in it and caches fill up.
     """
-    outcome = Outcome(count)
+    outcome = AttackOutcome(count)
     pipeline = cj.load(model)
     with_cache = cj.Cache.in_folder(folder, disk_bytes=2**28, memory_bytes=2**24)
     engine, before = cj.Engine(pipeline, with_cache), (0, 0)

@@ -106,8 +106,8 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
     def identity(self, target: PromptTarget) -> tuple[str, str, int | None]:
         """Recipe, prompt and seed: what decides a full run."""
         request = target.request
-        recipe = recipe_of(request, self.filled.pipeline.model).digest
-        return recipe, request.prompt, request.seed
+        model, full = self.filled.pipeline.model, Policy(request.step_count, (), ())
+        return recipe_of(request, model, full).digest, request.prompt, request.seed
 
     def made(self, arm: PolicyArm, target: PromptTarget) -> TargetRecord:
         """Runs a target that hits, unless the journal has its record."""

@@ -1,6 +1,7 @@
 """What computes a video: versions, device, random numbers, settings of jax."""
 
 import functools
+from importlib import metadata
 
 import jax
 from jax.sharding import Mesh
@@ -32,7 +33,6 @@ def run_by(mesh: Mesh | None) -> str:
 
 @functools.cache
 def versions() -> str:
-    """Those of the libraries that compute."""
-    import jaxlib
-
-    return f"jax={jax.__version__} jaxlib={jaxlib.__version__}"
+    """The versions of the libraries that compute."""
+    names = ("jax", "jaxlib")
+    return " ".join(f"{name}={metadata.version(name)}" for name in names)
