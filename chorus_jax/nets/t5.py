@@ -23,7 +23,7 @@ LOWEST = float(np.finfo(np.float32).min)
 
 @dataclass(frozen=True)
 class T5Config:
-    """Sizes of a T5 encoder; `umt5_xxl` is Wan's.
+    """Sizes of a T5 encoder; `umt5_xxl` is Wan's, `t5_xxl` that of LTX-Video.
 
     Distances up to a quarter of `buckets` have a bias each, those from `max_distance`
     on share one. Without `relative_bias_every_layer` (plain T5) the layers share one.
@@ -53,6 +53,20 @@ class T5Config:
         """UMT5-XXL, the text encoder of Wan."""
         return cls(
             width=4096, depth=24, heads=64, mlp_width=10240, vocab=256384, dtype=dtype
+        )
+
+    @classmethod
+    def t5_xxl(cls, dtype: str = "bfloat16") -> "T5Config":
+        """T5-XXL v1.1, the text encoder of LTX-Video: one position bias for all
+        layers."""
+        return cls(
+            width=4096,
+            depth=24,
+            heads=64,
+            mlp_width=10240,
+            vocab=32128,
+            relative_bias_every_layer=False,
+            dtype=dtype,
         )
 
 

@@ -16,7 +16,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.devices import sharding
 from chorus_jax.families.forward import Geometry
 from chorus_jax.families.protocols import LoadOptions
-from chorus_jax.families.wan.conditions import WanConditions
+from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import (
     HIGH,
@@ -169,7 +169,7 @@ class WanModel:
 
     def condition(
         self, requests: Sequence[Request]
-    ) -> tuple[Mapping[str, WanConditions], tuple[str, ...]]:
+    ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
         """What every step reads, and the cut end of each prompt."""
         first = requests[0]
         prompts = [request.prompt for request in requests]
@@ -203,7 +203,7 @@ class WanModel:
         return Images(channels, tokens)
 
     def text_values(
-        self, conditions: Mapping[str, WanConditions]
+        self, conditions: Mapping[str, StreamConditions]
     ) -> Float[Array, "l m c"]:
         """The values of cross-attention that the first prompt's tokens have."""
         values = conditions[HIGH].context.text.value[:, 0]
@@ -241,7 +241,7 @@ def prepare(
     *,
     solver: Solver,
     grid: Size,
-) -> WanConditions:
+) -> StreamConditions:
     """Text keys and values, modulation of all steps, rotary positions.
 
     Args:
@@ -259,7 +259,7 @@ def prepare(
         pictures = jnp.concatenate([pictures] * (len(text) // len(pictures)))
     if channels is not None:
         channels = to_patches(channels, model.config.patch)
-    return WanConditions(
+    return StreamConditions(
         context=model.context(text, lengths, pictures),
         times=model.times(times),
         rotary=rotary_table(grid, model.config.head_width),

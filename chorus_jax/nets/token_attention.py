@@ -1,19 +1,42 @@
-"""The attentions of the Wan transformer: over its own tokens, over text and image."""
+"""The attentions of a video transformer: over its own tokens, over text and image."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.nets.attention import attention
 from chorus_jax.nets.kernel_attention import over_text, over_tiles
 from chorus_jax.nets.layers import Linear, RMSNorm
 from chorus_jax.nets.rotary import rotate
 from chorus_jax.nets.tokens import Tiling
 from kernels_pallas.masked_region_attention.reference import Fresh
+
+
+@runtime_checkable
+class AttentionSizes(Protocol):
+    """What an attention needs to know of a transformer's config.
+
+    Attributes:
+        heads: their number.
+        width: the model's width.
+        epsilon: of the norms of queries and keys.
+        dtype: of weights and activations.
+    """
+
+    @property
+    def heads(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def epsilon(self) -> float: ...
+
+    @property
+    def dtype(self) -> str: ...
 
 
 class Keys(NamedTuple):
@@ -124,7 +147,7 @@ Around = Alone | HeldKeys
 class KeyMaker(nnx.Module):
     """Projections to keys, normed over all heads at once, and to values."""
 
-    def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: AttentionSizes, *, rngs: nnx.Rngs):
         self.heads, c = config.heads, config.width
         project = partial(Linear, c, c, dtype=jnp.dtype(config.dtype), rngs=rngs)
         self.k = project(axes=("width", "heads"))
@@ -143,7 +166,7 @@ class KeyMaker(nnx.Module):
 class Attention(KeyMaker):
     """What both attentions have: queries, keys, values and an output projection."""
 
-    def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: AttentionSizes, *, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)
         c = config.width
         project = partial(Linear, c, c, dtype=jnp.dtype(config.dtype), rngs=rngs)
@@ -180,9 +203,8 @@ class SelfAttention(Attention):
 class CrossAttention(Attention):
     """Attention of video tokens over text, and over an image if the model has one."""
 
-    def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: AttentionSizes, pictures: bool, *, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)
-        pictures = config.image_width is not None
         self.image = KeyMaker(config, rngs=rngs) if pictures else None
 
     def context(
