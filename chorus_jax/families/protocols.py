@@ -79,8 +79,12 @@ class VideoModel(Protocol):
         """What the transformer reads of the first prompt, [l m c]: the values of its
         text tokens in each layer of cross-attention."""
 
-    def decode(self, latents: Latents) -> Iterator[Array]:
-        """Frames of latents in [-1, 1], a group [b f h w 3] per latent frame."""
+    def decode(self, latents: Latents, requests: Sequence[Request]) -> Iterator[Array]:
+        """Frames of latents in [-1, 1], a group [b f h w 3] per latent frame.
+
+        The requests are those that the latents were made for, with their seeds: a
+        decoder may add noise of its own.
+        """
 
     def forget_prompts(self) -> None:
         """Forgets what it remembers of earlier prompts."""

@@ -46,7 +46,14 @@ class LTXBlock(ModulatedBlock):
 
 
 class LTXDiT(SingleStreamTransformer):
-    """The LTX-Video transformer."""
+    """The LTX-Video transformer.
+
+    Attributes:
+        config: its sizes.
+        text: embeddings of the prompt to the model's width.
+    """
+
+    config: LTXConfig
 
     def __init__(self, config: LTXConfig, *, rngs: nnx.Rngs):
         c, dtype = config.width, jnp.dtype(config.dtype)
@@ -110,7 +117,7 @@ class LTXDiT(SingleStreamTransformer):
         """
         tokens = self.text(text)
 
-        def project(carry: None, layer: LTXBlock) -> tuple[None, Keys]:
+        def project(carry: None, layer: ModulatedBlock) -> tuple[None, Keys]:
             return carry, layer.cross.keys(tokens)
 
         _, keys = jax.lax.scan(project, None, self.layers)

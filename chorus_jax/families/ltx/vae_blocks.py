@@ -57,7 +57,8 @@ class PlaneNoise(nnx.Module):
     def __call__(
         self, x: Float[Array, "b f h w c"], keys: Key[Array, " b"]
     ) -> Float[Array, "b f h w c"]:
-        planes = jax.vmap(partial(plane, number=self.number, shape=x.shape[2:4]))(keys)
+        shape = (x.shape[2], x.shape[3])
+        planes = jax.vmap(partial(plane, number=self.number, shape=shape))(keys)
         noise = planes[:, None, :, :, None] * along_last(self.scale[...], x)
         return x + noise.astype(x.dtype)
 

@@ -108,7 +108,7 @@ def up_stage(config: LTXVAEConfig, stage: int, options: dict[str, Any]) -> LTXSt
     """The middle of the decoder (stage 0), or a stage after it: a change of width and
     size, then blocks."""
     width, depth = config.decoder_widths[stage], config.decoder_depths[stage]
-    conditioned = dict(timestep=config.timestep)
+    conditioned: dict[str, Any] = dict(timestep=config.timestep)
     # Four a block are more than it needs: numbers do not repeat.
     numbers = range(4096 * stage, 4096 * (stage + 1), 4)
     noise = numbers if config.decoder_noise[stage] else [None] * (depth + 1)

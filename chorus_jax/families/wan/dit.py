@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.families.forward import ALL, TextGains, TokenSet, evaluate
+from chorus_jax.families.single_stream.block import ModulatedBlock
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.families.single_stream.forward import SingleStreamForward
 from chorus_jax.families.single_stream.transformer import SingleStreamTransformer
@@ -27,6 +28,8 @@ from chorus_jax.nets.token_attention import Context, Keys
 
 class WanDiT(SingleStreamTransformer):
     """The Wan transformer; parameters of its layers are stacked and scanned."""
+
+    config: WanConfig
 
     def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
         c, dtype = config.width, jnp.dtype(config.dtype)
@@ -113,7 +116,9 @@ class WanDiT(SingleStreamTransformer):
         tokens = self.text(text)
         pictures = self.image(image) if self.image and image is not None else None
 
-        def project(carry: None, layer: Block) -> tuple[None, tuple[Keys, Keys | None]]:
+        def project(
+            carry: None, layer: ModulatedBlock
+        ) -> tuple[None, tuple[Keys, Keys | None]]:
             return carry, layer.cross.context(tokens, pictures)
 
         _, (words, picture_keys) = jax.lax.scan(project, None, self.layers)

@@ -210,7 +210,7 @@ class WanModel:
         return values.reshape(*values.shape[:2], -1)
 
     def decode(
-        self, latents: Float[Array, "b f h w c"]
+        self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
     ) -> Iterator[Float[Array, "b t y x 3"]]:
         """Frames of latents, a group per latent frame."""
         return self.vae.decode_stream(latents)

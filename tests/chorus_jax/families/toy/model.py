@@ -103,7 +103,7 @@ class ToyModel:
         given, weights = conditions["high"], self.transformers["high"].layers
         return jnp.einsum("mc,lcd->lmd", given.text[0], weights["text_value"])
 
-    def decode(self, latents):
+    def decode(self, latents, requests):
         video = jnp.tanh(latents["video"][..., :3])
         for i in range(video.shape[1]):
             yield video[:, i : i + 1].repeat(SIDE, axis=2).repeat(SIDE, axis=3)

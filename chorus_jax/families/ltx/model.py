@@ -1,0 +1,226 @@
+"""A loaded LTX-Video model: prompts to conditions, latents to frames."""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Float32, Int
+
+from chorus_jax import checkpoints
+from chorus_jax.checkpoints import Card
+from chorus_jax.devices import sharding
+from chorus_jax.families.forward import TRANSFORMER, Geometry
+from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.positions import PixelScale, position_table
+from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
+from chorus_jax.families.ltx.sizes import PARTS, LTXSizes, stored_names
+from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
+from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.nets.tokens import Size, Tiling
+from chorus_jax.request import Request
+from chorus_jax.schedulers import Schedule, Solver, named
+from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
+
+
+class LTXModel:
+    """The parts of one LTX-Video model (see `protocols.VideoModel`)."""
+
+    family = "ltx"
+
+    def __init__(
+        self,
+        parts: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        schedule: TokenShift | LinearQuadratic = TokenShift(),
+        *,
+        mesh: Mesh | None = None,
+        keep_text_encoder: bool = True,
+        fingerprints: Mapping[str, str] | None = None,
+    ):
+        self.sizes = LTXSizes(**{name: part.config for name, part in parts.items()})
+        known, words = self.sizes.text_encoder.vocab, tokenizer.size
+        if words > known:
+            raise ValueError(
+                f"the tokenizer has {words} tokens, but the text encoder knows {known}:"
+                " they are of different models"
+            )
+        self.transformer: LTXDiT = parts[TRANSFORMER]
+        self.vae: LTXVAE = parts["vae"]
+        self.prompts = PromptEncoder(parts["text_encoder"], tokenizer)
+        self.schedule = schedule
+        self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
+        self._fingerprints = fingerprints
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, options: LoadOptions = LoadOptions()
+    ) -> "LTXModel":
+        """The model of a converted checkpoint folder.
+
+        Raises:
+            ValueError: for a folder that holds something else (see `checkpoints.load`).
+        """
+        limit = LTXSizes.read(folder, options.transformer).transformer.text_limit
+        tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
+        mesh, stored = options.mesh, stored_names(options.transformer)
+        place = None if mesh is None else lambda m: sharding.shardings(m, mesh)
+        parts = {
+            name: checkpoints.load(
+                folder, stored[name], *classes, dtype=options.dtype, place=place
+            )
+            for name, classes in PARTS.items()
+        }
+        card = Card.read(folder)
+        return cls(
+            parts,
+            tokenizer,
+            schedule_of(card.scheduler),
+            mesh=mesh,
+            keep_text_encoder=options.keep_text_encoder,
+            fingerprints={name: card.part(stored[name]).fingerprint for name in PARTS},
+        )
+
+    @property
+    def transformers(self) -> Mapping[str, LTXDiT]:
+        """The one transformer."""
+        return {TRANSFORMER: self.transformer}
+
+    @functools.cached_property
+    def fingerprints(self) -> Mapping[str, str]:
+        """What tells these weights from others, by part: those of the folder that they
+        came from, or digests of the arrays."""
+        if self._fingerprints is not None:
+            return self._fingerprints
+        text = self.prompts.encoder
+        if text is None:
+            raise ValueError(
+                "the text encoder was freed, and these parts came without fingerprints:"
+                " give them, or ask for them before"
+            )
+        parts = {"vae": self.vae, "text_encoder": text, TRANSFORMER: self.transformer}
+        return {name: checkpoints.digested(part) for name, part in parts.items()}
+
+    @property
+    def numerics(self) -> str:
+        """The dtypes of transformer, text encoder and VAE."""
+        sizes = self.sizes
+        parts = (sizes.transformer, sizes.text_encoder, sizes.vae)
+        return " ".join(part.dtype for part in parts)
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """What tells the tokenizer's rules from others."""
+        return self.prompts.tokenizer.fingerprint
+
+    def geometry(self, request: Request) -> Geometry:
+        """The shapes of a request's latents. ValueError for sizes that do not divide,
+        naming the nearest that do."""
+        config, grid = self.sizes.transformer, self.sizes.grid(request)
+        shape = (*grid, config.in_channels)
+        tile = Tiling.fitting(grid, config.tile).tile
+        return Geometry((("video", shape),), grid, config.patch, tile)
+
+    def check_mesh(self, request: Request, count: int) -> None:
+        """ValueError unless the mesh divides a batch of `count` such requests."""
+        if self.mesh is not None:
+            self.sizes.check_mesh(self.mesh, request, count)
+
+    def solver(self, request: Request) -> Solver:
+        """The request's solver over the levels of its video's number of tokens, or over
+        those that it gives itself, as distilled models want them."""
+        if not isinstance(request.steps, int):
+            return request.make_solver()
+        tokens = self.sizes.token_count(request)
+        levels = self.schedule.sigmas(request.steps, tokens, request.shift)
+        return named(request.solver)(Schedule.of(levels, levels * np.float32(1000)))
+
+    def experts(self, request: Request) -> tuple[str, ...]:
+        """The one transformer in every step."""
+        return (TRANSFORMER,) * request.step_count
+
+    def tokens(self, prompts: Sequence[str]) -> Tokens:
+        """The tokens of prompts, without encoding them."""
+        return self.prompts.tokenizer(prompts)
+
+    def condition(
+        self, requests: Sequence[Request]
+    ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
+        """What every step reads, and the cut end of each prompt."""
+        first = requests[0]
+        prompts = [request.prompt for request in requests]
+        if first.guided:
+            prompts += [request.negative_prompt for request in requests]
+        text = self.prompts(prompts)
+        scales = jnp.array([request.guidance_scale for request in requests])
+        conditions = prepare(
+            self.transformer,
+            text.embeddings,
+            text.lengths,
+            scales if first.guided else None,
+            solver=self.solver(first),
+            grid=self.sizes.grid(first),
+            scale=self.sizes.scale,
+        )
+        if not self.keep_text_encoder:
+            self.free_text_encoder()
+        return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
+
+    def text_values(
+        self, conditions: Mapping[str, StreamConditions]
+    ) -> Float[Array, "l m c"]:
+        """The values of cross-attention that the first prompt's tokens have."""
+        values = conditions[TRANSFORMER].context.text.value[:, 0]
+        return values.reshape(*values.shape[:2], -1)
+
+    def decode(
+        self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
+    ) -> Iterator[Float[Array, "b t y x 3"]]:
+        """Frames of latents, a group per latent frame; all are decoded at once."""
+        seeds = np.array([request.seed for request in requests], np.uint32)
+        return decode_groups(self.vae, latents, jnp.asarray(seeds))
+
+    def forget_prompts(self) -> None:
+        """Forgets the embeddings of all prompts."""
+        self.prompts.forget()
+
+    def free_text_encoder(self) -> None:
+        """Gives the text encoder's memory back; prompts seen before still work."""
+        self.prompts.free()
+
+
+@partial(jax.jit, static_argnames=("solver", "grid", "scale"))
+def prepare(
+    model: LTXDiT,
+    text: Float[Array, "r m t"],
+    lengths: Int[Array, " r"],
+    guidance: Float32[Array, " b"] | None,
+    *,
+    solver: Solver,
+    grid: Size,
+    scale: PixelScale,
+) -> StreamConditions:
+    """Text keys and values, modulation of all steps, rotary positions.
+
+    Args:
+        model: the transformer.
+        text: b rows, or, with guidance, b prompts and then b negative prompts.
+        lengths: the number of tokens of each row.
+        guidance: the scale of each request, None for none.
+        solver: the one whose schedule is followed.
+        grid: the video's tokens along frames, height and width.
+        scale: from tokens to seconds and pixels.
+    """
+    times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
+    return StreamConditions(
+        context=model.context(text, lengths),
+        times=model.times(times),
+        rotary=position_table(grid, model.config.width, scale),
+        guidance=guidance,
+    )
