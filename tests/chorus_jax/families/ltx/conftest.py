@@ -102,3 +102,9 @@ def ltx_pipeline_091(word_tokenizer):
 def ltx_weights_091(ltx_pipeline_091, tmp_path_factory):
     """Those of `ltx_pipeline_091`."""
     return convert(ltx_pipeline_091, tmp_path_factory.mktemp("ltx_091"))
+
+
+@pytest.fixture(scope="session")
+def convert_ltx():
+    """A function: the weights of a pipeline converted into a folder."""
+    return convert

@@ -12,9 +12,11 @@ from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.ltx.sizes import LTXSizes
 from chorus_jax.families.ltx.vae import decoding_key
 from chorus_jax.families.registry import family_of
 from chorus_jax.request import Request, scheduled
+from convert.__main__ import main
 
 RED = "a red circle moves left on a gray background"
 
@@ -34,9 +36,7 @@ def encoded(theirs, prompt):
     return theirs.text_encoder(tokens.input_ids, attention_mask=mask)[0], mask.bool()
 
 
-def diffusers_frames(theirs, request, geometry, **options):
-    noise = loop.noise(jnp.array([request.seed], jnp.uint32), geometry)
-    packed = torch.from_numpy(np.array(noise).reshape(1, -1, noise.shape[-1]))
+def run(theirs, request, **options):
     embeds, mask = encoded(theirs, request.prompt)
     negative, negative_mask = encoded(theirs, request.negative_prompt)
     theirs.set_progress_bar_config(disable=True)
@@ -50,10 +50,14 @@ def diffusers_frames(theirs, request, geometry, **options):
         num_frames=request.frames,
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
-        latents=packed,
-        output_type="np",
         **options,
     ).frames[0]
+
+
+def diffusers_frames(theirs, request, geometry, **options):
+    noise = loop.noise(jnp.array([request.seed], jnp.uint32), geometry)
+    packed = torch.from_numpy(np.array(noise).reshape(1, -1, noise.shape[-1]))
+    return run(theirs, request, latents=packed, output_type="np", **options)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +115,6 @@ def test_what_is_exported_is_what_was_converted(
 ):
     from diffusers import LTXPipeline
 
-    from convert.__main__ import main
-
     out = tmp_path / "exported"
     assert main(["export", str(ltx_weights_091), str(out), "--verify"]) == 0
     back = LTXPipeline.from_pretrained(out, local_files_only=True)
@@ -123,28 +125,45 @@ def test_what_is_exported_is_what_was_converted(
         assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_later_versions_stand_otherwise_in_time(ltx_weights, tmp_path):
-    from convert.__main__ import main
+def test_later_versions_equal_diffusers(
+    ltx_pipeline, convert_ltx, tmp_path, monkeypatch
+):
+    """Positions in time, noise levels and scheduler of 0.9.5 and later."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, LTXConditionPipeline
 
-    source = ltx_weights.parent / "source"
-    (tmp_path / "source").mkdir()
-    for part in source.iterdir():
-        (tmp_path / "source" / part.name).symlink_to(part)
-    index = json.loads((source / "model_index.json").read_text())
-    file = tmp_path / "source" / "model_index.json"
-    file.unlink()
-    file.write_text(json.dumps({**index, "_class_name": "LTXConditionPipeline"}))
-    out = tmp_path / "converted"
-    arguments = ["ltx", str(tmp_path / "source"), str(out), "--dtype", "float32"]
-    assert main(arguments) == 0
-    assert Card.read(out).part("transformer").config["causal_positions"]
-    file.write_text(json.dumps({**index, "_class_name": "WanPipeline"}))
-    assert main([*arguments[:2], str(tmp_path / "other")]) == 1
+    parts = {**ltx_pipeline.components, "scheduler": FlowMatchEulerDiscreteScheduler()}
+    theirs = LTXConditionPipeline(**parts)
+    weights = convert_ltx(theirs, tmp_path)
+    assert Card.read(weights).part("transformer").config["causal_positions"]
+    ours, request = Pipeline.load(weights), small(frames=9)
+    geometry = ours.model.geometry(request)
+    noise = loop.noise(jnp.array([request.seed], jnp.uint32), geometry)
+    first = torch.from_numpy(np.moveaxis(np.array(noise), -1, 1).copy())
+    module = "diffusers.pipelines.ltx.pipeline_ltx_condition.randn_tensor"
+    monkeypatch.setattr(module, lambda *_, **__: first)
+    want = run(theirs, request, output_type="latent", image_cond_noise_scale=0.0)
+    [video] = ours(request)
+    want = np.moveaxis(want.numpy(), 0, -1)
+    np.testing.assert_allclose(video.latents, want, atol=1e-4)
+    assert ours.model.solver(request).schedule.sigmas[1] == pytest.approx(0.9875)
+
+
+def test_other_folders_are_refused(ltx_weights, tmp_path, capsys):
+    index = json.dumps({"_class_name": "WanPipeline"})
+    (tmp_path / "model_index.json").write_text(index)
+    assert main(["ltx", str(tmp_path), str(tmp_path / "other")]) == 1
+    assert "describes a WanPipeline, expected one of" in capsys.readouterr().err
+    assert main(["ltx", str(ltx_weights), str(tmp_path / "other")]) == 1
+    assert "looked for model_index.json" in capsys.readouterr().err
+
+
+def test_what_is_not_in_a_folder_is_as_the_makers_have_it(ltx_weights_091):
+    sizes = LTXSizes.read(ltx_weights_091)
+    assert sizes.transformer.text_limit == 256
+    assert (sizes.vae.decode_timestep, sizes.vae.decode_noise) == (0.05, 0.025)
 
 
 def test_weights_of_other_families_are_refused(weights):
-    from chorus_jax.families.ltx.sizes import LTXSizes
-
     with pytest.raises(ValueError, match="of the family 'wan', not 'ltx'"):
         LTXSizes.read(weights)
 
