@@ -140,7 +140,7 @@ class LTXForward(SingleStreamForward):
         return signals[name]()
 
     def first_input(self) -> Float[Array, "r n c"]:
-        """What the self-attention of the first layer reads."""
+        """The modulated input of the first layer's self-attention."""
         table = self.model.layers.modulation[...][0]
         shift, scale, *_ = modulate(table, self.times.blocks)
         return enter(self.model.layers.norm, self.stem(), shift, scale)

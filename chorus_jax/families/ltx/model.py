@@ -2,28 +2,26 @@
 
 import functools
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float
 
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.devices import sharding
 from chorus_jax.families.forward import TRANSFORMER, Geometry
 from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.ltx.positions import PixelScale, position_table
+from chorus_jax.families.ltx.preparing import prepare
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
 from chorus_jax.families.ltx.sizes import PARTS, LTXSizes, stored_names
 from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
-from chorus_jax.nets.tokens import Size, Tiling
+from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Schedule, Solver, named
 from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
@@ -94,8 +92,7 @@ class LTXModel:
 
     @functools.cached_property
     def fingerprints(self) -> Mapping[str, str]:
-        """What tells these weights from others, by part: those of the folder that they
-        came from, or digests of the arrays."""
+        """Digests of the weights by part: those of their folder, or of the arrays."""
         if self._fingerprints is not None:
             return self._fingerprints
         text = self.prompts.encoder
@@ -116,7 +113,7 @@ class LTXModel:
 
     @property
     def tokenizer_fingerprint(self) -> str:
-        """What tells the tokenizer's rules from others."""
+        """The digest of the tokenizer's rules."""
         return self.prompts.tokenizer.fingerprint
 
     def geometry(self, request: Request) -> Geometry:
@@ -152,7 +149,7 @@ class LTXModel:
     def condition(
         self, requests: Sequence[Request]
     ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
-        """What every step reads, and the cut end of each prompt."""
+        """Inputs of every step, and the cut end of each prompt."""
         first = requests[0]
         prompts = [request.prompt for request in requests]
         if first.guided:
@@ -193,34 +190,3 @@ class LTXModel:
     def free_text_encoder(self) -> None:
         """Gives the text encoder's memory back; prompts seen before still work."""
         self.prompts.free()
-
-
-@partial(jax.jit, static_argnames=("solver", "grid", "scale"))
-def prepare(
-    model: LTXDiT,
-    text: Float[Array, "r m t"],
-    lengths: Int[Array, " r"],
-    guidance: Float32[Array, " b"] | None,
-    *,
-    solver: Solver,
-    grid: Size,
-    scale: PixelScale,
-) -> StreamConditions:
-    """Text keys and values, modulation of all steps, rotary positions.
-
-    Args:
-        model: the transformer.
-        text: b rows, or, with guidance, b prompts and then b negative prompts.
-        lengths: the number of tokens of each row.
-        guidance: the scale of each request, None for none.
-        solver: the one whose schedule is followed.
-        grid: the video's tokens along frames, height and width.
-        scale: from tokens to seconds and pixels.
-    """
-    times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
-    return StreamConditions(
-        context=model.context(text, lengths),
-        times=model.times(times),
-        rotary=position_table(grid, model.config.width, scale),
-        guidance=guidance,
-    )

@@ -22,7 +22,7 @@ EXTENT = (20, 2048, 2048)  # seconds, pixels, pixels
 
 @dataclass(frozen=True)
 class PixelScale:
-    """What a step along the latent grid is in the video.
+    """The size of a step along the latent grid, in frames and pixels of the video.
 
     Attributes:
         frames: frames of a latent frame; the first one stands for a single frame.

@@ -43,15 +43,15 @@ class LTXSizes:
     def __post_init__(self) -> None:
         model, channels = self.transformer, self.vae.latent_channels
         width = self.text_encoder.width
-        for name, mine, other, theirs in (
+        for name, value, other, expected in (
             ("in_channels", model.in_channels, "latent channels", channels),
             ("out_channels", model.out_channels, "latent channels", channels),
             ("text_width", model.text_width, "text encoder's width", width),
         ):
-            if mine != theirs:
+            if value != expected:
                 raise ValueError(
                     f"the parts are of different models: the transformer has {name}="
-                    f"{mine}, but the {other} is {theirs}"
+                    f"{value}, but the {other} is {expected}"
                 )
 
     @classmethod
@@ -87,7 +87,7 @@ class LTXSizes:
 
     @property
     def scale(self) -> PixelScale:
-        """What a step along the latent grid is in the video."""
+        """The size of a step along the latent grid, in frames and pixels."""
         vae, causal = self.vae, self.transformer.causal_positions
         boxes = (vae.time_compression, vae.space_compression)
         return PixelScale(*boxes, float(FPS), causal)

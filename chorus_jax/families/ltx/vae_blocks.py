@@ -22,7 +22,7 @@ EPSILON = 1e-8
 
 
 class Cue(NamedTuple):
-    """What the decoder reads besides latents.
+    """Inputs of the decoder besides latents.
 
     Attributes:
         time: the scaled timestep of each video.

@@ -1,1 +1,1 @@
-"""What transformers with one stream of video tokens share: a block, a pass."""
+"""Common parts of transformers with one stream of video tokens: a block, a pass."""

@@ -1,4 +1,4 @@
-"""What all steps of a run read: text keys and values, modulation, positions."""
+"""Inputs of all steps of a run: text keys and values, modulation, positions."""
 
 from typing import NamedTuple
 
@@ -17,12 +17,12 @@ class Times(NamedTuple):
     head: Float[Array, "*t c"]
 
     def at(self, i: Int[Array, " r"]) -> "Times":
-        """Those of step `i` of each row."""
+        """Modulation inputs at step `i` of each row."""
         return jax.tree.map(lambda x: x[i], self)
 
 
 class StreamConditions(NamedTuple):
-    """What the passes of a run read.
+    """Inputs of all passes of a run.
 
     Attributes:
         context: keys and values of the text, with guidance those of all prompts and

@@ -168,7 +168,7 @@ class SingleStreamForward:
         return jnp.concatenate([rows] * self.conditions.branches, axis=1)
 
     def around(self) -> Around:
-        """What tokens attend to besides the text."""
+        """The keys that tokens attend to besides the text."""
         tokens = self.tokens
         if not isinstance(tokens, TileTokens):
             return Alone()

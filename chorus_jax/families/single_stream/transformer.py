@@ -1,4 +1,4 @@
-"""What transformers with a single stream of video tokens have in common."""
+"""The base of transformers with a single stream of video tokens."""
 
 from typing import Protocol, runtime_checkable
 
