@@ -45,6 +45,8 @@ class Request:
             transformers; None for `guidance_scale`.
         guidance_scale_low: that of its low-noise steps; None for `guidance_scale`.
         inputs: the images that an image-to-video model begins with.
+        fps: the frames per second that the video is made for, of models that read it
+            (LTX); None for the model's usual ones.
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -63,6 +65,7 @@ class Request:
     guidance_scale_high: float | None = None
     guidance_scale_low: float | None = None
     inputs: InputMedia | None = None
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -84,7 +87,11 @@ class Request:
             object.__setattr__(self, name, number(name, getattr(self, name)))
         if not isinstance(self.inputs, InputMedia | None):
             raise ValueError(f"inputs must be InputMedia, got {self.inputs!r:.80}")
-        # Comparisons with NaN are false, hence the form of these two.
+        # Comparisons with NaN are false, hence the form of these three.
+        if self.fps is not None:
+            object.__setattr__(self, "fps", number("fps", self.fps))
+            if not 0 < self.fps <= 1000:
+                raise ValueError(f"fps must be above 0, up to 1000, got {self.fps}")
         if not (math.isfinite(self.shift) and self.shift > 0):
             raise ValueError(
                 "shift must be finite and above 0 (1 changes nothing), got "
@@ -138,6 +145,7 @@ class Request:
     def program(self) -> dict[str, object]:
         """The fields that decide the compiled program; a batch must agree on them."""
         names = ("frames", "height", "width", "steps", "solver", "shift", "guided")
+        names += ("fps",)
         return {name: getattr(self, name) for name in names}
 
 

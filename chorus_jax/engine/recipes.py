@@ -29,6 +29,7 @@ def recipe_of(request: Request, model: VideoModel) -> Recipe:
         inputs=inputs_of(request, images),
         experts=model.experts(request) if several else (),
         guidance_scales=request.guidance_scales if several else (),
+        fps=model.fps(request),
     )
 
 

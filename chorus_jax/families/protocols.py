@@ -66,6 +66,10 @@ class VideoModel(Protocol):
     def experts(self, request: Request) -> tuple[str, ...]:
         """The transformer of each step of a request's schedule."""
 
+    def fps(self, request: Request) -> float | None:
+        """The frames per second that a request's positions stand for; None if the model
+        does not read them."""
+
     def tokens(self, prompts: Sequence[str]) -> Tokens:
         """The tokens of prompts, without encoding them."""
 

@@ -17,7 +17,7 @@ from chorus_jax.families.forward import TRANSFORMER, Geometry
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.preparing import prepare
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
-from chorus_jax.families.ltx.sizes import PARTS, LTXSizes, stored_names
+from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
 from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
@@ -142,6 +142,11 @@ class LTXModel:
         """The one transformer in every step."""
         return (TRANSFORMER,) * request.step_count
 
+    def fps(self, request: Request) -> float:
+        """The frames per second of a request's positions, the makers' usual ones if it
+        names none."""
+        return float(FPS) if request.fps is None else request.fps
+
     def tokens(self, prompts: Sequence[str]) -> Tokens:
         """The tokens of prompts, without encoding them."""
         return self.prompts.tokenizer(prompts)
@@ -163,7 +168,7 @@ class LTXModel:
             scales if first.guided else None,
             solver=self.solver(first),
             grid=self.sizes.grid(first),
-            scale=self.sizes.scale,
+            scale=self.sizes.scale(self.fps(first)),
         )
         if not self.keep_text_encoder:
             self.free_text_encoder()

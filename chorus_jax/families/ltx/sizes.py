@@ -18,7 +18,7 @@ from chorus_jax.nets.t5 import T5Config, T5Encoder
 from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request
 
-FPS = 25  # what diffusers' pipelines assume
+FPS = 30  # of the makers' inference.py; diffusers' pipelines assume 25
 
 PARTS = {
     TRANSFORMER: (LTXDiT, LTXConfig),
@@ -85,12 +85,12 @@ class LTXSizes:
         """The tokens of a request's video."""
         return math.prod(self.grid(request))
 
-    @property
-    def scale(self) -> PixelScale:
-        """The size of a step along the latent grid, in frames and pixels."""
+    def scale(self, fps: float) -> PixelScale:
+        """The video's extent of a step along the latent grid, at so many frames per
+        second."""
         vae, causal = self.vae, self.transformer.causal_positions
         boxes = (vae.time_compression, vae.space_compression)
-        return PixelScale(*boxes, float(FPS), causal)
+        return PixelScale(*boxes, fps, causal)
 
     def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None:
         """ValueError unless the mesh divides a batch of `count` such requests."""

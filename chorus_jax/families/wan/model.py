@@ -163,6 +163,9 @@ class WanModel:
         """The transformer of each step."""
         return experts(self.solver(request).schedule.timesteps, self.boundary)
 
+    def fps(self, request: Request) -> None:
+        """None: Wan's positions count frames."""
+
     def tokens(self, prompts: Sequence[str]) -> Tokens:
         """The tokens of prompts, without encoding them."""
         return self.prompts.tokenizer(prompts)

@@ -74,8 +74,14 @@ class Sizes:
 
     def check(self, request: Request) -> None:
         """ValueError for a request whose sizes do not divide, that asks for experts
-        that the model has not, or that has images where the model reads none."""
+        that the model has not, that has images where the model reads none, or frames
+        per second, which Wan never reads."""
         self.latent_shape(request)
+        if request.fps is not None:
+            raise ValueError(
+                f"Wan's positions count frames, not seconds: leave fps={request.fps:g} "
+                "out of the request, and give it where the file is written"
+            )
         self.check_inputs(request)
         named = (request.guidance_scale_high, request.guidance_scale_low)
         if self.transformer_2 is None and named != (None, None):

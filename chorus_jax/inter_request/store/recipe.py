@@ -29,6 +29,8 @@ class Recipe:
             fingerprint of the encoder that reads them; "" without images.
         experts: the transformer of each step, of a model with several.
         guidance_scales: those of the transformers, of a model with several.
+        fps: the frames per second that positions stand for; None if the model does not
+            read them.
     """
 
     vae: str
@@ -47,6 +49,7 @@ class Recipe:
     inputs: str = ""
     experts: tuple[str, ...] = ()
     guidance_scales: tuple[float, ...] = ()
+    fps: float | None = None
 
     @property
     def digest(self) -> str:
@@ -58,7 +61,7 @@ class Recipe:
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])
         # Text to video with one transformer has the digest of recipes without these.
-        for name in ("inputs", "experts", "guidance_scales"):
+        for name in ("inputs", "experts", "guidance_scales", "fps"):
             if not fields[name]:
                 del fields[name]
         text = json.dumps(fields, sort_keys=True, allow_nan=False)

@@ -1,6 +1,7 @@
 """A whole LTX-Video pipeline against diffusers' LTXPipeline, and its conversion."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,14 @@ from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.engine.recipes import recipe_of
+from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.sizes import LTXSizes
 from chorus_jax.families.ltx.vae import decoding_key
+from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.families.ltx.variants import defaults_of
 from chorus_jax.families.registry import family_of
+from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import Request, scheduled
 from convert.__main__ import main
 
@@ -23,7 +29,7 @@ RED = "a red circle moves left on a gray background"
 
 def small(**changes):
     fields = dict(frames=17, height=64, width=96, steps=4, solver="euler", shift=1.0)
-    more = dict(guidance_scale=3.0, negative_prompt="blue square", seed=7)
+    more = dict(guidance_scale=3.0, negative_prompt="blue square", seed=7, fps=25)
     return Request(**{"prompt": RED, **fields, **more, **changes})
 
 
@@ -50,6 +56,7 @@ def run(theirs, request, **options):
         num_frames=request.frames,
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
+        frame_rate=request.fps,
         **options,
     ).frames[0]
 
@@ -62,8 +69,13 @@ def diffusers_frames(theirs, request, geometry, **options):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"guidance_scale": 1.0, "frames": 9}, {"frames": 1, "steps": 7}],
-    ids=["guided", "no guidance", "one frame"],
+    [
+        {},
+        {"fps": 12.5, "frames": 9},
+        {"guidance_scale": 1.0, "frames": 9},
+        {"frames": 1, "steps": 7},
+    ],
+    ids=["guided", "slow", "no guidance", "one frame"],
 )
 def test_equals_diffusers(changes, ltx_pipeline, ltx_weights):
     ours, request = Pipeline.load(ltx_weights), small(**changes)
@@ -166,6 +178,25 @@ def test_what_is_not_in_a_folder_is_as_the_makers_have_it(ltx_weights_091):
 def test_weights_of_other_families_are_refused(weights):
     with pytest.raises(ValueError, match="of the family 'wan', not 'ltx'"):
         LTXSizes.read(weights)
+
+
+def test_recipes_know_the_frames_per_second(ltx_weights):
+    model = Pipeline.load(ltx_weights).model
+    usual, same, other = (
+        recipe_of(small(fps=fps), model).digest for fps in (None, 30, 25)
+    )
+    assert usual == same != other
+
+
+def test_the_makers_settings_are_the_defaults(ltx_weights):
+    found = family_of(ltx_weights).defaults(ltx_weights)
+    assert found.fps == 30 and "not recognised" in found.source
+    sizes = LTXSizes(LTXConfig.b2(), LTXVAEConfig.v091(), T5Config.t5_xxl())
+    assert "2B 0.9.1" in defaults_of(sizes, None).source
+    later = replace(sizes, transformer=LTXConfig.b13(), vae=LTXVAEConfig.v095())
+    assert "not recognised" in defaults_of(later, None).source
+    distilled = defaults_of(later, "0.9.8-distilled").request
+    assert distilled.step_count == 7 and not distilled.guided
 
 
 def test_fingerprints_are_those_of_the_arrays(ltx_weights):

@@ -10,7 +10,7 @@ import pytest
 from chorus_jax.devices.sharding import make_mesh
 from chorus_jax.engine import Cache, Engine
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.families.protocols import (
+from chorus_jax.families.forward import (
     TRANSFORMER,
     AllTokens,
     BranchReuse,

@@ -64,6 +64,9 @@ class ToyModel:
         steps = request.steps
         return ("high",) * (steps // 2) + ("low",) * (steps - steps // 2)
 
+    def fps(self, request):
+        return None
+
     def tokens(self, prompts):
         ids = np.zeros((len(prompts), WORDS), np.int64)
         spans, cut = np.zeros((len(prompts), WORDS, 2), np.int32), []
