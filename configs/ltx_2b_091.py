@@ -6,8 +6,7 @@
 The schedule is shifted by the number of tokens, which `shift` multiplies.
 
 Source: Lightricks/LTX-Video, configs/ltxv-2b-0.9.1.yaml and inference.py, but for its
-spatio-temporal guidance and its 30 frames per second, which are not supported yet: the
-videos are made for 25, as those of diffusers are.
+spatio-temporal guidance, which is not supported yet.
 """
 
 from chorus_jax.request import Request
@@ -27,4 +26,5 @@ def get_config() -> Request:
         solver="euler",
         shift=1.0,
         guidance_scale=3.0,
+        fps=30.0,
     )

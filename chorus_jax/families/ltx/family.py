@@ -29,9 +29,9 @@ class LTXFamily:
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
     ) -> None:
-        """ValueError for sizes that do not divide, or not over the mesh."""
+        """ValueError for what cannot run together (see `LTXSizes.check`)."""
         sizes = LTXSizes.read(folder, transformer)
-        sizes.grid(request)
+        sizes.check(request)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
 

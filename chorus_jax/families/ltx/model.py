@@ -1,6 +1,5 @@
 """A loaded LTX-Video model: prompts to conditions, latents to frames."""
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,18 @@ from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
 from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.families.single_stream.model import SingleStreamModel
 from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Schedule, Solver, named
-from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
+from chorus_jax.text.prompts import Tokenizer
 
 
-class LTXModel:
+class LTXModel(SingleStreamModel):
     """The parts of one LTX-Video model (see `protocols.VideoModel`)."""
 
     family = "ltx"
+    sizes: LTXSizes
 
     def __init__(
         self,
@@ -43,18 +44,10 @@ class LTXModel:
         fingerprints: Mapping[str, str] | None = None,
     ):
         self.sizes = LTXSizes(**{name: part.config for name, part in parts.items()})
-        known, words = self.sizes.text_encoder.vocab, tokenizer.size
-        if words > known:
-            raise ValueError(
-                f"the tokenizer has {words} tokens, but the text encoder knows {known}:"
-                " they are of different models"
-            )
+        super().__init__(parts, tokenizer, mesh, keep_text_encoder, fingerprints)
         self.transformer: LTXDiT = parts[TRANSFORMER]
         self.vae: LTXVAE = parts["vae"]
-        self.prompts = PromptEncoder(parts["text_encoder"], tokenizer)
         self.schedule = schedule
-        self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
-        self._fingerprints = fingerprints
 
     @classmethod
     def load(
@@ -90,20 +83,6 @@ class LTXModel:
         """The one transformer."""
         return {TRANSFORMER: self.transformer}
 
-    @functools.cached_property
-    def fingerprints(self) -> Mapping[str, str]:
-        """Digests of the weights by part: those of their folder, or of the arrays."""
-        if self._fingerprints is not None:
-            return self._fingerprints
-        text = self.prompts.encoder
-        if text is None:
-            raise ValueError(
-                "the text encoder was freed, and these parts came without fingerprints:"
-                " give them, or ask for them before"
-            )
-        parts = {"vae": self.vae, "text_encoder": text, TRANSFORMER: self.transformer}
-        return {name: checkpoints.digested(part) for name, part in parts.items()}
-
     @property
     def numerics(self) -> str:
         """The dtypes of transformer, text encoder and VAE."""
@@ -111,23 +90,14 @@ class LTXModel:
         parts = (sizes.transformer, sizes.text_encoder, sizes.vae)
         return " ".join(part.dtype for part in parts)
 
-    @property
-    def tokenizer_fingerprint(self) -> str:
-        """The digest of the tokenizer's rules."""
-        return self.prompts.tokenizer.fingerprint
-
     def geometry(self, request: Request) -> Geometry:
-        """The shapes of a request's latents. ValueError for sizes that do not divide,
-        naming the nearest that do."""
+        """The shapes of a request's latents. ValueError for what does not fit (see
+        `LTXSizes.check`)."""
+        self.sizes.check(request)
         config, grid = self.sizes.transformer, self.sizes.grid(request)
         shape = (*grid, config.in_channels)
         tile = Tiling.fitting(grid, config.tile).tile
         return Geometry((("video", shape),), grid, config.patch, tile)
-
-    def check_mesh(self, request: Request, count: int) -> None:
-        """ValueError unless the mesh divides a batch of `count` such requests."""
-        if self.mesh is not None:
-            self.sizes.check_mesh(self.mesh, request, count)
 
     def solver(self, request: Request) -> Solver:
         """The request's solver over the levels of its video's number of tokens, or over
@@ -147,19 +117,12 @@ class LTXModel:
         names none."""
         return float(FPS) if request.fps is None else request.fps
 
-    def tokens(self, prompts: Sequence[str]) -> Tokens:
-        """The tokens of prompts, without encoding them."""
-        return self.prompts.tokenizer(prompts)
-
     def condition(
         self, requests: Sequence[Request]
     ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
         """Inputs of every step, and the cut end of each prompt."""
         first = requests[0]
-        prompts = [request.prompt for request in requests]
-        if first.guided:
-            prompts += [request.negative_prompt for request in requests]
-        text = self.prompts(prompts)
+        text = self.encode(requests)
         scales = jnp.array([request.guidance_scale for request in requests])
         conditions = prepare(
             self.transformer,
@@ -170,16 +133,7 @@ class LTXModel:
             grid=self.sizes.grid(first),
             scale=self.sizes.scale(self.fps(first)),
         )
-        if not self.keep_text_encoder:
-            self.free_text_encoder()
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
-
-    def text_values(
-        self, conditions: Mapping[str, StreamConditions]
-    ) -> Float[Array, "l m c"]:
-        """The values of cross-attention that the first prompt's tokens have."""
-        values = conditions[TRANSFORMER].context.text.value[:, 0]
-        return values.reshape(*values.shape[:2], -1)
 
     def decode(
         self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
@@ -187,11 +141,3 @@ class LTXModel:
         """Frames of latents, a group per latent frame; all are decoded at once."""
         seeds = np.array([request.seed for request in requests], np.uint32)
         return decode_groups(self.vae, latents, jnp.asarray(seeds))
-
-    def forget_prompts(self) -> None:
-        """Forgets the embeddings of all prompts."""
-        self.prompts.forget()
-
-    def free_text_encoder(self) -> None:
-        """Gives the text encoder's memory back; prompts seen before still work."""
-        self.prompts.free()

@@ -69,6 +69,21 @@ class LTXSizes:
             }
         )
 
+    def check(self, request: Request) -> None:
+        """ValueError for a request whose sizes do not divide, or that asks for what
+        this family does not run."""
+        self.grid(request)
+        if request.inputs is not None:
+            raise ValueError(
+                "LTX-Video is run here from words alone: leave the image out"
+            )
+        named = (request.guidance_scale_high, request.guidance_scale_low)
+        if named != (None, None):
+            raise ValueError(
+                "guidance_scale_high and guidance_scale_low are for models with two "
+                f"experts, got {named[0]} and {named[1]}: give guidance_scale"
+            )
+
     def grid(self, request: Request) -> Size:
         """Latents, which are the tokens, along frames, height and width.
 

@@ -1,6 +1,5 @@
 """A loaded Wan model: prompts to conditions, latents to frames."""
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from chorus_jax.devices import sharding
 from chorus_jax.families.forward import Geometry
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.families.single_stream.model import SingleStreamModel
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import (
     HIGH,
@@ -38,16 +38,17 @@ from chorus_jax.nets.rotary import rotary_table
 from chorus_jax.nets.tokens import Size, Tiling, to_patches
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
-from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
+from chorus_jax.text.prompts import Tokenizer
 
 
-class WanModel:
+class WanModel(SingleStreamModel):
     """The parts of one Wan model (see `protocols.VideoModel`).
 
     With two transformers, Wan 2.2's experts, `boundary` says which of them runs a step.
     """
 
     family = "wan"
+    sizes: Sizes
 
     def __init__(
         self,
@@ -60,21 +61,13 @@ class WanModel:
         boundary: float | None = None,
     ):
         self.sizes = Sizes(**{name: part.config for name, part in parts.items()})
-        known, words = self.sizes.text_encoder.vocab, tokenizer.size
-        if words > known:
-            raise ValueError(
-                f"the tokenizer has {words} tokens, but the text encoder knows {known}:"
-                " they are of different models"
-            )
+        super().__init__(parts, tokenizer, mesh, keep_text_encoder, fingerprints)
         self.transformer: WanDiT = parts[HIGH]
         self.low: WanDiT | None = parts.get(LOW)
         check_boundary(boundary, self.low is not None)
         self.boundary = boundary
         self.vae: WanVAE = parts["vae"]
         self.tower: CLIPImageEncoder | None = parts.get(IMAGE)
-        self.prompts = PromptEncoder(parts["text_encoder"], tokenizer)
-        self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
-        self._fingerprints = fingerprints
 
     @classmethod
     def load(
@@ -111,35 +104,12 @@ class WanModel:
         high = {HIGH: self.transformer}
         return high if self.low is None else high | {LOW: self.low}
 
-    @functools.cached_property
-    def fingerprints(self) -> Mapping[str, str]:
-        """What tells these weights from others, by part: those of the folder that they
-        came from, or digests of the arrays."""
-        if self._fingerprints is not None:
-            return self._fingerprints
-        text = self.prompts.encoder
-        if text is None:
-            raise ValueError(
-                "the text encoder was freed, and these parts came without fingerprints:"
-                " give them, or ask for them before"
-            )
-        parts = {"vae": self.vae, "text_encoder": text, **self.transformers}
-        if self.tower is not None:
-            parts[IMAGE] = self.tower
-        prints = {name: checkpoints.digested(part) for name, part in parts.items()}
-        return prints
-
     @property
     def numerics(self) -> str:
         """The dtypes of transformer, text encoder, VAE, and image encoder."""
         sizes = self.sizes
         parts = (sizes.transformer, sizes.text_encoder, sizes.vae, sizes.image_encoder)
         return " ".join(part.dtype for part in parts if part is not None)
-
-    @property
-    def tokenizer_fingerprint(self) -> str:
-        """What tells the tokenizer's rules from others."""
-        return self.prompts.tokenizer.fingerprint
 
     def geometry(self, request: Request) -> Geometry:
         """The shapes of a request's latents. ValueError for sizes that do not divide,
@@ -149,11 +119,6 @@ class WanModel:
         shape, grid = self.sizes.latent_shape(request), self.sizes.grid(request)
         tile = Tiling.fitting(grid, config.tile).tile
         return Geometry((("video", shape),), grid, config.patch, tile)
-
-    def check_mesh(self, request: Request, count: int) -> None:
-        """ValueError unless the mesh divides a batch of `count` such requests."""
-        if self.mesh is not None:
-            self.sizes.check_mesh(self.mesh, request, count)
 
     def solver(self, request: Request) -> Solver:
         """The request's own solver: Wan's schedule knows no token count."""
@@ -166,19 +131,12 @@ class WanModel:
     def fps(self, request: Request) -> None:
         """None: Wan's positions count frames."""
 
-    def tokens(self, prompts: Sequence[str]) -> Tokens:
-        """The tokens of prompts, without encoding them."""
-        return self.prompts.tokenizer(prompts)
-
     def condition(
         self, requests: Sequence[Request]
     ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
         """What every step reads, and the cut end of each prompt."""
         first = requests[0]
-        prompts = [request.prompt for request in requests]
-        if first.guided:
-            prompts += [request.negative_prompt for request in requests]
-        text = self.prompts(prompts)
+        text = self.encode(requests)
         images = self.images(requests)
         conditions = {
             name: prepare(
@@ -192,8 +150,6 @@ class WanModel:
             )
             for name, transformer in self.transformers.items()
         }
-        if not self.keep_text_encoder:
-            self.free_text_encoder()
         return conditions, tuple(text.cut[: len(requests)])
 
     def images(self, requests: Sequence[Request]) -> Images:
@@ -205,26 +161,11 @@ class WanModel:
             tokens = picture_tokens(self.tower, requests)
         return Images(channels, tokens)
 
-    def text_values(
-        self, conditions: Mapping[str, StreamConditions]
-    ) -> Float[Array, "l m c"]:
-        """The values of cross-attention that the first prompt's tokens have."""
-        values = conditions[HIGH].context.text.value[:, 0]
-        return values.reshape(*values.shape[:2], -1)
-
     def decode(
         self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
     ) -> Iterator[Float[Array, "b t y x 3"]]:
         """Frames of latents, a group per latent frame."""
         return self.vae.decode_stream(latents)
-
-    def forget_prompts(self) -> None:
-        """Forgets the embeddings of all prompts."""
-        self.prompts.forget()
-
-    def free_text_encoder(self) -> None:
-        """Gives the text encoder's memory back; prompts seen before still work."""
-        self.prompts.free()
 
 
 def scales(requests: Sequence[Request], expert: str) -> Float32[Array, " b"] | None:

@@ -115,6 +115,7 @@ def test_a_folder_says_what_it_is(ltx_weights):
     [
         ({"frames": 16}, "frames must be 1 + a multiple of 8, got 16"),
         ({"height": 48}, "height must be a multiple of 32, got 48"),
+        ({"guidance_scale_low": 2.0}, "two experts, got None and 2.0"),
     ],
 )
 def test_sizes_that_do_not_divide_are_refused(changes, message, ltx_weights):
