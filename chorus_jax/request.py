@@ -8,6 +8,7 @@ from typing import Any, no_type_check
 
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
+from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 
 # Scheduler classes of diffusers, and our solvers.
 SCHEDULERS = {
@@ -47,6 +48,8 @@ class Request:
         inputs: the images that an image-to-video model begins with.
         fps: the frames per second that the video is made for, of models that read it
             (LTX); None for the model's usual ones.
+        perturbed: spatio-temporal guidance, of models that have it (LTX); None for
+            none.
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -66,6 +69,7 @@ class Request:
     guidance_scale_low: float | None = None
     inputs: InputMedia | None = None
     fps: float | None = None
+    perturbed: SpatioTemporalGuidance | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -87,6 +91,10 @@ class Request:
             object.__setattr__(self, name, number(name, getattr(self, name)))
         if not isinstance(self.inputs, InputMedia | None):
             raise ValueError(f"inputs must be InputMedia, got {self.inputs!r:.80}")
+        if not isinstance(self.perturbed, SpatioTemporalGuidance | None):
+            raise ValueError(
+                f"perturbed must be SpatioTemporalGuidance, got {self.perturbed!r:.80}"
+            )
         # Comparisons with NaN are false, hence the form of these three.
         if self.fps is not None:
             object.__setattr__(self, "fps", number("fps", self.fps))
@@ -146,7 +154,11 @@ class Request:
         """The fields that decide the compiled program; a batch must agree on them."""
         names = ("frames", "height", "width", "steps", "solver", "shift", "guided")
         names += ("fps",)
-        return {name: getattr(self, name) for name in names}
+        layers = None if self.perturbed is None else self.perturbed.layers
+        return {
+            **{name: getattr(self, name) for name in names},
+            "perturbed layers": layers,
+        }
 
 
 def whole(name: str, value: object, least: int, most: int) -> int:

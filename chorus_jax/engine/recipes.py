@@ -30,7 +30,14 @@ def recipe_of(request: Request, model: VideoModel) -> Recipe:
         experts=model.experts(request) if several else (),
         guidance_scales=request.guidance_scales if several else (),
         fps=model.fps(request),
+        perturbed=perturbed_of(request),
     )
+
+
+def perturbed_of(request: Request) -> tuple[float, ...]:
+    """The numbers of a request's spatio-temporal guidance; () without."""
+    asked = request.perturbed
+    return () if asked is None else (asked.scale, asked.rescale, *asked.layers)
 
 
 def inputs_of(request: Request, encoder: str) -> str:

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.nets.attention import attention
 from chorus_jax.nets.kernel_attention import over_text, over_tiles
@@ -194,10 +194,16 @@ class SelfAttention(Attention):
         x: Float[Array, "b n c"],
         rotary: Float[Array, "2 *b n r"],
         around: Around = Alone(),
+        passive: Bool[Array, " b"] | None = None,
     ) -> tuple[Float[Array, "b n c"], Keys]:
+        """The output, and the keys and values of these tokens. In rows that are
+        `passive` each token gets its own value instead of the attention's."""
         key, value = self.keys(x)
         query, own = rotate(self.queries(x), rotary), Keys(rotate(key, rotary), value)
-        return self.merge(around.attend(query, own)), own
+        attended = around.attend(query, own)
+        if passive is not None:
+            attended = jnp.where(passive[:, None, None, None], value, attended)
+        return self.merge(attended), own
 
 
 class CrossAttention(Attention):

@@ -14,7 +14,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.devices import sharding
 from chorus_jax.families.forward import TRANSFORMER, Geometry
 from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.ltx.preparing import prepare
+from chorus_jax.families.ltx.preparing import perturbation, prepare
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
 from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
 from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
@@ -129,6 +129,7 @@ class LTXModel(SingleStreamModel):
             text.embeddings,
             text.lengths,
             scales if first.guided else None,
+            perturbation(requests, self.sizes.transformer.depth),
             solver=self.solver(first),
             grid=self.sizes.grid(first),
             scale=self.sizes.scale(self.fps(first)),

@@ -77,6 +77,8 @@ class LTXSizes:
             raise ValueError(
                 "LTX-Video is run here from words alone: leave the image out"
             )
+        if request.perturbed is not None:
+            request.perturbed.check_depth(self.transformer.depth)
         named = (request.guidance_scale_high, request.guidance_scale_low)
         if named != (None, None):
             raise ValueError(
@@ -109,5 +111,6 @@ class LTXSizes:
 
     def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None:
         """ValueError unless the mesh divides a batch of `count` such requests."""
-        rows = count * (2 if request.guided else 1)
+        branches = 1 + request.guided + (request.perturbed is not None)
+        rows = count * branches
         must_divide(mesh, rows, self.token_count(request), self.transformer.heads)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import BranchReuse
@@ -54,13 +54,14 @@ class ModulatedBlock(nnx.Module):
         context: Context,
         around: Around = Alone(),
         reuse: BranchReuse | None = None,
+        passive: Bool[Array, " b"] | None = None,
     ) -> tuple[Float[Array, "b n c"], Observed]:
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulate(
             self.modulation[...], times
         )
 
         def attend() -> tuple[Array, Keys]:
-            return self.attn(enter(self.norm, x, shift, scale), rotary, around)
+            return self.attn(enter(self.norm, x, shift, scale), rotary, around, passive)
 
         def read() -> tuple[Array, Array | None]:
             return self.cross(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int
 
 from chorus_jax.families.forward import TextGains
+from chorus_jax.nets.guidance import Perturbation, branch_count
 from chorus_jax.nets.token_attention import Context, Gains
 
 
@@ -32,6 +33,8 @@ class StreamConditions(NamedTuple):
         guidance: the scale of each request; None without guidance.
         images: patches of the channels that stand beside those of the noisy latents,
             of all tokens; None in models without.
+        perturbation: spatio-temporal guidance, whose rows of the context come last;
+            None without.
     """
 
     context: Context
@@ -39,11 +42,12 @@ class StreamConditions(NamedTuple):
     rotary: Float32[Array, "2 n r"]
     guidance: Float32[Array, " b"] | None
     images: Float32[Array, "b n p"] | None = None
+    perturbation: Perturbation | None = None
 
     @property
     def branches(self) -> int:
         """Passes per request: the prompt's, and with guidance the negative prompt's."""
-        return 1 if self.guidance is None else 2
+        return branch_count(self.guidance, self.perturbation)
 
     def amplified(
         self, gains: TextGains | None, words: Float[Array, "b m"] | None

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import (
@@ -109,19 +109,32 @@ class SingleStreamForward:
         rotary, times, around = self.rotary(), self.times.blocks, self.around()
 
         def layer(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
-            block, text, image, keys, branches = scanned
+            block, text, image, keys, branches, passive = scanned
             given = context._replace(text=text, image=image)
             near = around
             if isinstance(around, HeldKeys):
                 near = around._replace(keys=keys)
-            tokens, observed = block(tokens, times, rotary, given, near, branches)
+            tokens, observed = block(
+                tokens, times, rotary, given, near, branches, self.passive(passive)
+            )
             return tokens, observed._replace(keys=self.kept(observed.keys))
 
         keys = around.keys if isinstance(around, HeldKeys) else None
+        perturbed = self.conditions.perturbation
+        layers = None if perturbed is None else perturbed.layers
         stacked = (self.model.layers, context.text, context.image, keys)
         if (first, last) != (0, None):
-            stacked = jax.tree.map(lambda x: x[first:last], stacked)
-        return jax.lax.scan(layer, tokens, (*stacked, reuse), unroll=self.unroll)
+            stacked, layers = jax.tree.map(lambda x: x[first:last], (stacked, layers))
+        scanned = (*stacked, reuse, layers)
+        return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
+
+    def passive(self, layer: Bool[Array, ""] | None) -> Bool[Array, " r"] | None:
+        """The rows whose tokens see only themselves in a layer: of the perturbed
+        branch, if the layer is one of its own."""
+        if layer is None:
+            return None
+        branch = jnp.arange(self.conditions.branches) == self.conditions.branches - 1
+        return jnp.repeat(branch & layer, len(self.i))
 
     def kept(self, keys: Keys | None) -> Keys | TileKeys | None:
         """The keys of a layer as they are held; None if they are not.
@@ -180,11 +193,15 @@ class SingleStreamForward:
 
     def head(self, tokens: Float[Array, "r n c"]) -> Float[Array, "b ..."]:
         """The guided velocity, in float32."""
-        out = guided(self.model.out(tokens, self.times.head), self.conditions.guidance)
+        out = self.guided(self.model.out(tokens, self.times.head))
         if isinstance(self.tokens, TileTokens):
             return out.reshape(*self.latents.shape[:3], -1)
         grid = self.model.grid(self.latents)
         return from_patches(out, grid, self.model.config.patch)
+
+    def guided(self, out: Float[Array, "r n p"]) -> Float[Array, "b n p"]:
+        """The velocity that the passes of all branches give together."""
+        return guided(out, self.conditions.guidance, self.conditions.perturbation)
 
     def hold(self, held: Held, *sides: Observed) -> Held:
         """The keys and values of all tiles, and the attention to the words asked for,

@@ -77,6 +77,11 @@ class Sizes:
         that the model has not, that has images where the model reads none, or frames
         per second, which Wan never reads."""
         self.latent_shape(request)
+        if request.perturbed is not None:
+            raise ValueError(
+                "Wan has no spatio-temporal guidance here: leave perturbed out of the "
+                "request"
+            )
         if request.fps is not None:
             raise ValueError(
                 f"Wan's positions count frames, not seconds: leave fps={request.fps:g} "

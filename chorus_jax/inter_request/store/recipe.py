@@ -31,6 +31,7 @@ class Recipe:
         guidance_scales: those of the transformers, of a model with several.
         fps: the frames per second that positions stand for; None if the model does not
             read them.
+        perturbed: scale, rescaling and layers of spatio-temporal guidance; () without.
     """
 
     vae: str
@@ -50,18 +51,19 @@ class Recipe:
     experts: tuple[str, ...] = ()
     guidance_scales: tuple[float, ...] = ()
     fps: float | None = None
+    perturbed: tuple[float, ...] = ()
 
     @property
     def digest(self) -> str:
         """SHA-256 of all fields, in hex. ValueError for a number that is not finite."""
         fields = asdict(self)
         # 5 and 5.0 are one scale, but not one text.
-        for name in ("sigmas", "timesteps", "guidance_scales"):
+        for name in ("sigmas", "timesteps", "guidance_scales", "perturbed"):
             fields[name] = [float(number) for number in fields[name]]
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])
         # Text to video with one transformer has the digest of recipes without these.
-        for name in ("inputs", "experts", "guidance_scales", "fps"):
+        for name in ("inputs", "experts", "guidance_scales", "fps", "perturbed"):
             if not fields[name]:
                 del fields[name]
         text = json.dumps(fields, sort_keys=True, allow_nan=False)

@@ -13,7 +13,10 @@ from diffusers.models.transformers.transformer_ltx import LTXVideoRotaryPosEmbed
 from chorus_jax import checkpoints
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.forward import evaluate
 from chorus_jax.families.ltx.positions import PixelScale, position_table
+from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.nets.guidance import Perturbation
 from convert import ltx
 from convert.plan import make_plan
 
@@ -105,6 +108,37 @@ def test_equals_diffusers(variant, per_token, converted):
         SCALE,
     )
     assert relative(got, want) <= 1e-5
+
+
+class ValuesOnly:
+    """An attention of diffusers whose tokens see only themselves."""
+
+    def __call__(self, attn, hidden_states, *_, **__):
+        return attn.to_out[0](attn.to_v(hidden_states))
+
+
+def test_a_perturbed_pass_is_one_whose_layers_do_not_attend(converted):
+    theirs = reference()
+    model = model_of(theirs, converted)
+    latents, text = torch.randn(1, 6, 2, 4, 4), torch.randn(1, 5, 20)
+    timestep = torch.tensor([600.0])
+    scale = dict(rope_interpolation_scale=(0.32, 32, 32))
+    plain = run(theirs, latents, timestep, text, [5], **scale)
+    theirs.transformer_blocks[1].attn1.processor = ValuesOnly()
+    perturbed = run(theirs, latents, timestep, text, [5], **scale)
+    twice, grid = jnp.asarray(np.repeat(text.numpy(), 2, axis=0)), (2, 4, 4)
+    asked = Perturbation(jnp.array([1.5]), jnp.zeros(1), jnp.array([False, True]))
+    conditions = StreamConditions(
+        model.context(twice, jnp.array([5, 5])),
+        model.times(jnp.asarray(timestep.numpy())),
+        position_table(grid, model.config.width, SCALE),
+        None,
+        perturbation=asked,
+    )
+    forward = model.forward(conditions, channels_last(latents), jnp.zeros(1, int))
+    want = plain + 1.5 * (plain - perturbed)
+    assert np.abs(plain - perturbed).max() > 1e-3
+    assert relative(evaluate(forward)[0], want) <= 1e-5
 
 
 def test_what_stands_after_the_prompt_is_not_read(converted):
