@@ -11,9 +11,9 @@ from diffusers import LTXVideoTransformer3DModel
 from diffusers.models.transformers.transformer_ltx import LTXVideoRotaryPosEmbed
 
 from chorus_jax import checkpoints
+from chorus_jax.families.forward import evaluate
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.forward import evaluate
 from chorus_jax.families.ltx.positions import PixelScale, position_table
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.nets.guidance import Perturbation
@@ -127,7 +127,9 @@ def test_a_perturbed_pass_is_one_whose_layers_do_not_attend(converted):
     theirs.transformer_blocks[1].attn1.processor = ValuesOnly()
     perturbed = run(theirs, latents, timestep, text, [5], **scale)
     twice, grid = jnp.asarray(np.repeat(text.numpy(), 2, axis=0)), (2, 4, 4)
-    asked = Perturbation(jnp.array([1.5]), jnp.zeros(1), jnp.array([False, True]))
+    asked = Perturbation(
+        jnp.array([1.5]), jnp.zeros(1), jnp.array([False, True, False])
+    )
     conditions = StreamConditions(
         model.context(twice, jnp.array([5, 5])),
         model.times(jnp.asarray(timestep.numpy())),
