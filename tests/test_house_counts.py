@@ -95,7 +95,6 @@ def test_there_is_one_denoising_loop():
 
 
 FAMILIES = {x.parent.name for x in (ROOT / "chorus_jax").glob("families/*/family.py")}
-FAMILIES = {path.parent.name for path in (ROOT / "chorus_jax").glob("families/*/*.py")}
 
 
 def test_a_family_is_known_to_the_registry_alone():
