@@ -62,4 +62,4 @@ def along(x: Float32[Array, " b"], out: Float[Array, " r *shape"]) -> Array:
 
 def deviation(x: Float[Array, " b *shape"]) -> Array:
     """The standard deviation of each request's output."""
-    return jnp.std(x, axis=range(1, x.ndim), keepdims=True, ddof=1)
+    return jnp.std(x, axis=tuple(range(1, x.ndim)), keepdims=True, ddof=1)
