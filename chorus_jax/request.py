@@ -8,6 +8,7 @@ from typing import Any, no_type_check
 
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
+from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 
 # Scheduler classes of diffusers, and our solvers.
 SCHEDULERS = {
@@ -45,6 +46,10 @@ class Request:
             transformers; None for `guidance_scale`.
         guidance_scale_low: that of its low-noise steps; None for `guidance_scale`.
         inputs: the images that an image-to-video model begins with.
+        fps: the frames per second that the video is made for, of models that read it
+            (LTX); None for the model's usual ones.
+        perturbed: spatio-temporal guidance, of models that have it (LTX); None for
+            none.
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -63,6 +68,8 @@ class Request:
     guidance_scale_high: float | None = None
     guidance_scale_low: float | None = None
     inputs: InputMedia | None = None
+    fps: float | None = None
+    perturbed: SpatioTemporalGuidance | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -84,7 +91,15 @@ class Request:
             object.__setattr__(self, name, number(name, getattr(self, name)))
         if not isinstance(self.inputs, InputMedia | None):
             raise ValueError(f"inputs must be InputMedia, got {self.inputs!r:.80}")
-        # Comparisons with NaN are false, hence the form of these two.
+        if not isinstance(self.perturbed, SpatioTemporalGuidance | None):
+            raise ValueError(
+                f"perturbed must be SpatioTemporalGuidance, got {self.perturbed!r:.80}"
+            )
+        # Comparisons with NaN are false, hence the form of these three.
+        if self.fps is not None:
+            object.__setattr__(self, "fps", number("fps", self.fps))
+            if not 0 < self.fps <= 1000:
+                raise ValueError(f"fps must be above 0, up to 1000, got {self.fps}")
         if not (math.isfinite(self.shift) and self.shift > 0):
             raise ValueError(
                 "shift must be finite and above 0 (1 changes nothing), got "
@@ -137,8 +152,12 @@ class Request:
 
     def program(self) -> dict[str, object]:
         """The fields that decide the compiled program; a batch must agree on them."""
-        names = ("frames", "height", "width", "steps", "solver", "shift", "guided")
-        return {name: getattr(self, name) for name in names}
+        names = ("frames", "height", "width", "fps", "steps", "solver", "shift")
+        layers = None if self.perturbed is None else self.perturbed.layers
+        return {
+            **{name: getattr(self, name) for name in (*names, "guided")},
+            "perturbed layers": layers,
+        }
 
 
 def whole(name: str, value: object, least: int, most: int) -> int:

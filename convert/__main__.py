@@ -1,4 +1,4 @@
-"""`python -m convert wan SRC DST` and back, `python -m convert export SRC DST`.
+"""`python -m convert FAMILY SRC DST` and back, `python -m convert export SRC DST`.
 
 Installed they are `chorus convert SRC DST` and `chorus export SRC DST`.
 """
@@ -12,10 +12,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from chorus_jax.checkpoints import Card
 from convert.conversion import Order, Prepared, check, convert, prepare, work
 from convert.export import TRANSFORMER, export, left_out, open_parts
-from convert.family import WAN
-from convert.source import open_source
+from convert.families import FAMILIES, Convertible, family_of
 
 OnStart = Callable[[Path], None]  # is called with a folder before it is written
 
@@ -35,8 +35,7 @@ def command(name: str, arguments: Sequence[str], on_start: OnStart) -> int:
     """
     what = {"convert": CONVERT, "export": EXPORT}[name]
     parser = argparse.ArgumentParser(prog=f"chorus {name}", description=what)
-    add = {"convert": _add_wan, "export": _add_export}[name]
-    add(parser)
+    (_add_convert if name == "convert" else _add_export)(parser)
     return _run(parser.parse_args(arguments), "chorus", on_start)
 
 
@@ -55,29 +54,38 @@ def _run(options: argparse.Namespace, prefix: str, on_start: OnStart) -> int:
     return 0
 
 
-CONVERT = "Wan weights, in diffusers' or Wan-AI's layout, to a checkpoint folder"
+CONVERT = "Wan or LTX-Video weights, as published, to a checkpoint folder"
 EXPORT = "a checkpoint folder to diffusers' layout"
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m convert", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="wan | export")
-    _add_wan(commands.add_parser("wan", help=CONVERT))
+    commands = parser.add_subparsers(
+        required=True, metavar=" | ".join([*FAMILIES, "export"])
+    )
+    for name, family in FAMILIES.items():
+        words = f"{family.title} weights, as published, to a checkpoint folder"
+        _add_convert(commands.add_parser(name, help=words), family)
     _add_export(commands.add_parser("export", help=EXPORT))
     return parser
 
 
-def _add_wan(wan: argparse.ArgumentParser) -> None:
-    wan.add_argument("source", metavar="SRC", type=Path, help="diffusers' or Wan-AI's")
-    wan.add_argument(
+def _add_convert(
+    reader: argparse.ArgumentParser, family: Convertible | None = None
+) -> None:
+    """`family` is that of the weights; None to see it from the source."""
+    reader.add_argument("source", metavar="SRC", type=Path, help="as published")
+    reader.add_argument(
         "--dtype",
         choices=("bfloat16", "float32"),
         default="bfloat16",
         help="stored in it (default: bfloat16)",
     )
-    wan.add_argument("--dry-run", action="store_true", help="say what would be written")
-    wan.set_defaults(run=_wan)
-    _add_target(wan)
+    reader.add_argument(
+        "--dry-run", action="store_true", help="say what would be written"
+    )
+    reader.set_defaults(run=_convert, family=family)
+    _add_target(reader)
 
 
 def _add_export(back: argparse.ArgumentParser) -> None:
@@ -99,9 +107,10 @@ def _add_target(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _wan(options: argparse.Namespace) -> None:
-    source = open_source(options.source)
-    parts = prepare(source, WAN, options.dtype)
+def _convert(options: argparse.Namespace) -> None:
+    family = options.family or family_of(options.source)
+    source = family.open(options.source)
+    parts = prepare(source, family.kinds, options.dtype)
     if options.dry_run:
         print(_table(parts))
         check(parts)
@@ -117,7 +126,8 @@ def _wan(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    parts = open_parts(options.source, WAN, options.transformer)
+    kinds = FAMILIES[Card.read(options.source).family].kinds
+    parts = open_parts(options.source, kinds, options.transformer)
     passes = 2 if options.verify else 1
     with _bar(passes * sum(part.nbytes for part in parts.values())) as bar:
         export(

@@ -136,7 +136,7 @@ def convert(
                 compare(part.plan.fills, partial / name, order.progress)
         shutil.copytree(source.tokenizer, partial / "tokenizer")
         digested, settings = digests.result(), dict(source.settings)
-        card = Card("wan", entries, source.scheduler, digested, settings)
+        card = Card(source.family, entries, source.scheduler, digested, settings)
         card.write(partial)
     return card
 

@@ -22,6 +22,7 @@ from chorus_jax.checkpoints import (
     open_arrays,
 )
 from convert.conversion import Order, prepare_part
+from convert.families import FAMILIES
 from convert.family import Kind
 from convert.plan import is_stacked, raise_problems, source_shape, sources
 from convert.rules import SAME, Rule, indices
@@ -30,17 +31,6 @@ from convert.source import DIFFUSERS, OPTIONAL, open_component, read_json
 from convert.verify import compare
 
 TRANSFORMER = "transformer"
-
-# The scheduler of the published Wan 2.1 pipelines, for weights that came without one.
-SCHEDULER = {
-    "_class_name": "UniPCMultistepScheduler",
-    "num_train_timesteps": 1000,
-    "solver_order": 2,
-    "solver_type": "bh2",
-    "prediction_type": "flow_prediction",
-    "use_flow_sigmas": True,
-    "flow_shift": 3.0,
-}
 
 
 @dataclass(frozen=True)
@@ -70,8 +60,7 @@ def open_parts(
     `transformer` is the part that is exported as the transformer. Raises ValueError if
     the folder is no checkpoint, has no such part, or holds another model's weights.
     """
-    card = Card.read(folder).of_family("wan")
-    parts = {}
+    card, parts = Card.read(folder), {}
     for name, kind in kinds.items():
         replaced = name == "transformer_2" and transformer != TRANSFORMER
         if name in OPTIONAL and (replaced or name not in card.parts):
@@ -108,10 +97,12 @@ def export(
             )
         shutil.copytree(source / "tokenizer", partial / "tokenizer")
         card = Card.read(source)
-        scheduler = card.scheduler or SCHEDULER
+        family = FAMILIES[card.family]
+        scheduler = card.scheduler or family.scheduler
         (partial / "scheduler").mkdir()
         write_json(partial / "scheduler" / "scheduler_config.json", scheduler)
         index = _index(parts, scheduler, partial / "tokenizer")
+        index["_class_name"] = family.pipeline(parts[TRANSFORMER].config)
         index |= _settings(card, parts) | _image_processor(parts, partial)
         write_json(partial / "model_index.json", index)
         if order.verify:
@@ -134,11 +125,7 @@ def _index(
 ) -> dict[str, Any]:
     settings = tokenizer / "tokenizer_config.json"
     named = read_json(settings) if settings.is_file() else {}
-    # Only image-to-video transformers read more channels than they give.
-    wan = parts[TRANSFORMER].config
-    conditioned = wan.in_channels != wan.out_channels
     return {
-        "_class_name": "WanImageToVideoPipeline" if conditioned else "WanPipeline",
         "scheduler": ["diffusers", scheduler["_class_name"]],
         "tokenizer": ["transformers", named.get("tokenizer_class", "T5TokenizerFast")],
         **{name: [part.kind.library, part.kind.name] for name, part in parts.items()},

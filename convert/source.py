@@ -34,7 +34,8 @@ class Component:
 class Source:
     """A folder of weights in one of the layouts.
 
-    `settings` are those of the whole model that belong to no part (see `Card`).
+    `settings` are those of the whole model that belong to no part (see `Card`),
+    `family` is the name of its family in the registry.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Source:
     tokenizer: Path
     scheduler: Mapping[str, Any] | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    family: str = "wan"
 
     def files(self) -> list[Path]:
         """All files that are read, the tokenizer's too."""
@@ -64,7 +66,7 @@ def open_source(folder: Path) -> Source:
     raise ValueError(
         f"{folder} is no Wan: looked for model_index.json (diffusers' layout) and for "
         f"{ORIGINAL_VAE} or {ORIGINAL_TEXT} (the original release), found "
-        f"{_listing(folder)}"
+        f"{listing(folder)}"
     )
 
 
@@ -78,7 +80,8 @@ def sha256(file: Path, progress: Callable[[int], object]) -> str:
     return digest.hexdigest()
 
 
-def _listing(folder: Path) -> str:
+def listing(folder: Path) -> str:
+    """What a folder holds, for a message."""
     if not folder.is_dir():
         return "no such folder"
     names = sorted(path.name for path in folder.iterdir())
@@ -117,27 +120,27 @@ def _diffusers(folder: Path) -> Source:
     return Source(
         folder,
         DIFFUSERS,
-        {name: open_component(_need(folder / name)) for name in names},
-        _tokenizer(folder / "tokenizer"),
+        {name: open_component(need(folder / name)) for name in names},
+        tokenizer_folder(folder / "tokenizer"),
         read_json(scheduler) if scheduler.is_file() else None,
         settings,
     )
 
 
 def _original(folder: Path) -> Source:
-    vae, text = _need(folder / ORIGINAL_VAE), _need(folder / ORIGINAL_TEXT)
+    vae, text = need(folder / ORIGINAL_VAE), need(folder / ORIGINAL_TEXT)
     parts = {
         "transformer": open_component(folder),
         "vae": Component(by_name(read_pickle(vae)), {}, [vae]),
         "text_encoder": Component(by_name(read_pickle(text)), {}, [text]),
     }
-    tokenizer = _tokenizer(folder / ORIGINAL_TOKENIZER)
+    tokenizer = tokenizer_folder(folder / ORIGINAL_TOKENIZER)
     return Source(folder, ORIGINAL, parts, tokenizer, None)
 
 
 def open_component(folder: Path) -> Component:
     """The tensors and the config of one folder in diffusers' layout."""
-    config = _need(folder / "config.json")
+    config = need(folder / "config.json")
     files = list(_shards(folder))
     tensors = [tensor for file in files for tensor in read_safetensors(file)]
     return Component(by_name(tensors), read_json(config), [config, *files])
@@ -154,13 +157,13 @@ def _shards(folder: Path) -> Iterator[Path]:
                 f"{indices[0]} is damaged: its weight_map must give a file for each "
                 "tensor; download it again"
             )
-        yield from (_need(folder / name) for name in sorted(set(names)))
+        yield from (need(folder / name) for name in sorted(set(names)))
         return
     files = sorted(folder.glob("*.safetensors"))
     if len(files) != 1 or indices:
         raise ValueError(
             f"{folder} must hold one .safetensors file, or several with one "
-            f".safetensors.index.json; found {_listing(folder)}"
+            f".safetensors.index.json; found {listing(folder)}"
         )
     yield files[0]
 
@@ -176,16 +179,18 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _tokenizer(folder: Path) -> Path:
-    if not any((_need(folder) / name).is_file() for name in VOCABULARIES):
+def tokenizer_folder(folder: Path) -> Path:
+    """A folder with a tokenizer. ValueError if it holds none."""
+    if not any((need(folder) / name).is_file() for name in VOCABULARIES):
         raise ValueError(
             f"{folder} holds no tokenizer: looked for {', '.join(VOCABULARIES)}, found "
-            f"{_listing(folder)}; download it again"
+            f"{listing(folder)}; download it again"
         )
     return folder
 
 
-def _need(path: Path) -> Path:
+def need(path: Path) -> Path:
+    """A path that must exist. ValueError if it does not."""
     if not path.exists():
         raise ValueError(f"{path} is missing: the source is incomplete; download it")
     return path

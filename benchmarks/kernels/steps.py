@@ -28,11 +28,11 @@ from chorus_jax.denoise.program import Program, Run
 from chorus_jax.denoise.region import Region
 from chorus_jax.denoise.segments import RegionSteps, segments
 from chorus_jax.denoise.state import Inputs, RunState, SourceLatents
-from chorus_jax.families.wan.attention import Alone, Context, HeldKeys, Keys, TileKeys
 from chorus_jax.families.wan.block import Block
 from chorus_jax.nets.attention import ImplementationChoice
 from chorus_jax.nets.kernel_choice import TEXT, enabled, region_choice
 from chorus_jax.nets.rotary import rotary_table
+from chorus_jax.nets.token_attention import Alone, Context, HeldKeys, Keys, TileKeys
 from chorus_jax.schedulers import Euler
 from kernels_pallas import dispatch
 

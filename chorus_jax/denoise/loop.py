@@ -84,10 +84,9 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
 
 def initial_caches(run: Run, latents: Latents, step: Int[Array, " b"]) -> tuple:
     """The states of the plan's step caches before a run."""
-    expert = {stretch.cache: stretch.expert for stretch in reversed(run.plan.stretches)}
     return tuple(
-        cache.init(run.forward(expert[cache], latents, step))
-        for cache in slots(run.plan)
+        cache.init(run.forward(expert, latents, step))
+        for cache, expert in slots(run.plan)
     )
 
 

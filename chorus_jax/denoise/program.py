@@ -107,6 +107,11 @@ class Run:
         )
 
 
-def slots(plan: StepPlan) -> tuple[StepCache, ...]:
-    """The step caches of the plan that run all tokens; equal ones share a state."""
-    return tuple(dict.fromkeys(stretch.cache for stretch in plan.stretches))
+def slots(plan: StepPlan) -> tuple[tuple[StepCache, str], ...]:
+    """The step caches of the plan with the transformer that each is of.
+
+    Equal ones of one transformer share a state; those of two do not, because the
+    shapes of a state are its transformer's.
+    """
+    pairs = ((stretch.cache, stretch.expert) for stretch in plan.stretches)
+    return tuple(dict.fromkeys(pairs))

@@ -78,7 +78,7 @@ class OpeningStep:
             run.solver, i, state.latents, velocity, state.solver
         )
         caches = list(state.caches)
-        caches[slots(run.plan).index(self.cache)] = cache
+        caches[slots(run.plan).index((self.cache, self.expert))] = cache
         every = jnp.ones(i.shape, bool)
         state = state._replace(
             step=state.step + 1,

@@ -50,7 +50,8 @@ class WholeSteps:
 
     def step(self, run: Run, state: RunState, on: Bool[Array, " b"]) -> RunState:
         """One step of the requests that are `on`."""
-        schedule, slot = run.solver.schedule, slots(run.plan).index(self.cache)
+        schedule = run.solver.schedule
+        slot = slots(run.plan).index((self.cache, self.expert))
         # Requests that are done or elsewhere compute along, and nothing of it is taken.
         i = jnp.clip(state.step, 0, run.plan.steps - 1)
         forward = run.forward(self.expert, state.latents, i)

@@ -260,8 +260,8 @@ class Engine:
 
     def decoded(self, task: Task, latents: Latents, watch: Watch) -> np.ndarray:
         """The frames of latents."""
-        geometry = self.pipeline.model.geometry(task.request)
-        return watched(self.pipeline.decode(latents, geometry, task.seconds), watch)
+        made = self.pipeline.decode(latents, [task.request], task.seconds)
+        return watched(made, watch)
 
     def forget(self, namespace: str) -> int:
         """Removes all that is kept of a namespace: its entries, shared ones too, and

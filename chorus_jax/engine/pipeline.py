@@ -197,7 +197,7 @@ class Pipeline:
         noise = self.noise(requests, program.geometry, conditions)
         with timed(seconds, "denoise"):
             state = yield from self.denoise(program, inputs, noise, every)
-        frames = yield from self.decode(state.latents, program.geometry, seconds)
+        frames = yield from self.decode(state.latents, requests, seconds)
         latents = unstacked(state.latents)
         rows = zip(frames, latents, requests, cut, strict=True)
         videos = tuple(Video(*row, seconds) for row in rows)
@@ -256,12 +256,12 @@ class Pipeline:
         return state
 
     def decode(
-        self, latents: Latents, geometry: Geometry, seconds: dict[str, float]
+        self, latents: Latents, requests: Sequence[Request], seconds: dict[str, float]
     ) -> Generator[Progress, None, UInt8[np.ndarray, "b f y x 3"]]:
         """Latents to frames, 8 bits (the generator's return value)."""
-        made, total = [], groups(geometry)
+        made, total = [], groups(self.model.geometry(requests[0]))
         with timed(seconds, "decode"):
-            for group in self.model.decode(latents):
+            for group in self.model.decode(latents, requests):
                 made.append(np.stack([to_uint8(video) for video in np.asarray(group)]))
                 yield Progress("decode", len(made), total)
         return np.concatenate(made, axis=1)
@@ -288,7 +288,7 @@ def check_finite(latents: Latents) -> None:
     if not all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(latents)):
         raise NotFiniteError(
             "the model gave latents that are not finite: check the weights with "
-            "`python -m convert wan SRC DST --verify`, or try dtype float32"
+            "`chorus convert SRC DST --verify`, or try dtype float32"
         )
 
 

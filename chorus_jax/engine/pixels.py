@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "32e56388657fe9c3"
+DIGEST: Final = "bb92ca2d32064250"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (

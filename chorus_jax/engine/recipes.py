@@ -37,6 +37,8 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
         inputs=inputs_of(request, images),
         experts=model.experts(request) if several else (),
         guidance_scales=request.guidance_scales if several else (),
+        fps=model.fps(request),
+        perturbed=perturbed_of(request),
     )
 
 
@@ -47,6 +49,12 @@ def step_caches_of(policy: Policy) -> str:
     if all(cache == EveryStep() for cache in caches):
         return ""
     return json.dumps([describe(cache) for cache in caches], sort_keys=True)
+
+
+def perturbed_of(request: Request) -> tuple[float, ...]:
+    """The numbers of a request's spatio-temporal guidance; () without."""
+    asked = request.perturbed
+    return () if asked is None else (asked.scale, asked.rescale, *asked.layers)
 
 
 def inputs_of(request: Request, encoder: str) -> str:

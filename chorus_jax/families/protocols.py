@@ -66,6 +66,10 @@ class VideoModel(Protocol):
     def experts(self, request: Request) -> tuple[str, ...]:
         """The transformer of each step of a request's schedule."""
 
+    def fps(self, request: Request) -> float | None:
+        """The frames per second that a request's positions stand for; None if the model
+        does not read them."""
+
     def tokens(self, prompts: Sequence[str]) -> Tokens:
         """The tokens of prompts, without encoding them."""
 
@@ -85,8 +89,12 @@ class VideoModel(Protocol):
         """The values of the first prompt's text tokens in each layer of cross-
         attention, [l m c]."""
 
-    def decode(self, latents: Latents) -> Iterator[Array]:
-        """Frames of latents in [-1, 1], a group [b f h w 3] per latent frame."""
+    def decode(self, latents: Latents, requests: Sequence[Request]) -> Iterator[Array]:
+        """Frames of latents in [-1, 1], a group [b f h w 3] per latent frame.
+
+        The requests are those that the latents were made for, with their seeds: a
+        decoder may add noise of its own.
+        """
 
     def free_text_encoder(self) -> None:
         """Gives the text encoder's memory back; remembered prompts still work."""

@@ -2,12 +2,12 @@
 
 Liu et al., arXiv 2411.19108. What is reused is the change that all layers together made
 to the tokens in the last computed step; the first projection and the head always run.
-Coefficients, thresholds and forced steps are those of LiewFeng/TeaCache, for Wan of its
-folder TeaCache4Wan2.1.
+Coefficients, thresholds and forced steps are those of LiewFeng/TeaCache, of its folders
+TeaCache4Wan2.1 and TeaCache4LTX-Video.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -79,22 +79,24 @@ class TeaCache:
         Args:
             variant: one of `PUBLISHED`; they hold for its own weights only.
             threshold: published ones are .05 to .08 for wan21_t2v_1_3b (with retention
-                .05 and .1), .14 to .2 for wan21_t2v_14b.
+                .05 and .1), .14 to .2 for wan21_t2v_14b, .03 and .05 for ltx_091.
             retention: the variant that computes the first five steps and watches the
                 modulation instead of the embedding.
 
         Raises:
-            ValueError: for another variant.
+            ValueError: for another variant, or one without retention.
         """
         if variant not in PUBLISHED:
             raise ValueError(
                 f"no coefficients are published for {variant!r}: choose one of "
                 f"{', '.join(PUBLISHED)}, or give coefficients of your own"
             )
-        plain, retained = PUBLISHED[variant]
-        if retention:
-            return cls(threshold, retained, "modulation", first=5, last=0)
-        return cls(threshold, plain)
+        settings = PUBLISHED[variant]
+        if retention not in settings:
+            raise ValueError(
+                f"{variant!r} is not published with retention: leave retention out"
+            )
+        return cls(threshold, **asdict(settings[retention]))
 
     def init(self, forward: Forward) -> TeaState:
         """The state before the first step."""
@@ -151,22 +153,47 @@ class TeaCache:
         return computed, jnp.where(computed, 0.0, total)
 
 
-# By model: without and with retention steps, the highest power first.
-PUBLISHED: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "wan21_t2v_1_3b": (
+@dataclass(frozen=True)
+class PublishedTea:
+    """What is published for a model besides thresholds (the fields of `TeaCache`)."""
+
+    coefficients: tuple[float, ...]
+    signal: str = "embedding"
+    first: int = 1
+    last: int = 1
+
+
+def both(plain: tuple[float, ...], retained: tuple[float, ...]) -> dict:
+    """The settings without and with retention steps."""
+    return {
+        False: PublishedTea(plain),
+        True: PublishedTea(retained, "modulation", first=5, last=0),
+    }
+
+
+# By model, without and with retention steps; the highest power first.
+PUBLISHED: dict[str, dict[bool, PublishedTea]] = {
+    "wan21_t2v_1_3b": both(
         (2.39676752e03, -1.31110545e03, 2.01331979e02, -8.29855975, 1.37887774e-01),
         (-5.21862437e04, 9.23041404e03, -5.28275948e02, 1.36987616e01, -4.99875664e-02),
     ),
-    "wan21_t2v_14b": (
+    "wan21_t2v_14b": both(
         (-5784.54975374, 5449.50911966, -1811.16591783, 256.27178429, -13.02252404),
         (-3.03318725e05, 4.90537029e04, -2.65530556e03, 5.87365115e01, -3.15583525e-01),
     ),
-    "wan21_i2v_480p": (
+    "wan21_i2v_480p": both(
         (-3.02331670e02, 2.23948934e02, -5.25463970e01, 5.87348440, -2.01973289e-01),
         (2.57151496e05, -3.54229917e04, 1.40286849e03, -1.35890334e01, 1.32517977e-01),
     ),
-    "wan21_i2v_720p": (
+    "wan21_i2v_720p": both(
         (-114.36346466, 65.26524496, -18.82220707, 4.91518089, -0.23412683),
         (8.10705460e03, 2.13393892e03, -3.72934672e02, 1.66203073e01, -4.17769401e-02),
     ),
+    # Its signal is the input of the first layer, which depends on the latents.
+    "ltx_091": {
+        False: PublishedTea(
+            (2.14700694e1, -1.28016453e1, 2.31279151, 7.92487521e-1, 9.69274326e-3),
+            "modulation",
+        )
+    },
 }

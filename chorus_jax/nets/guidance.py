@@ -1,19 +1,65 @@
-"""Classifier-free guidance (arXiv 2207.12598)."""
+"""Guidance: the outputs of several passes over the same latents as one output.
 
-from jaxtyping import Array, Float, Float32
+Classifier-free guidance (arXiv 2207.12598) takes a pass with the negative prompt,
+spatio-temporal guidance (arXiv 2411.18664) one in which some layers do not attend.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32
+
+
+class Perturbation(NamedTuple):
+    """Spatio-temporal guidance: away from a pass whose tokens see only themselves.
+
+    Attributes:
+        scale: how far, of each request; 0 is none.
+        rescale: how much of the output's deviation is brought back to that of the
+            prompt's pass, 0 to 1, of each request.
+        layers: those whose self-attention gives its values as they are.
+    """
+
+    scale: Float32[Array, " b"]
+    rescale: Float32[Array, " b"]
+    layers: Bool[Array, " l"]
+
+
+def branch_count(guidance: object | None, perturbation: object | None) -> int:
+    """Passes per request: the prompt's, the negative prompt's, the perturbed one."""
+    return 1 + (guidance is not None) + (perturbation is not None)
 
 
 def guided(
-    out: Float[Array, " r *shape"], guidance: Float32[Array, " b"] | None
+    out: Float[Array, " r *shape"],
+    guidance: Float32[Array, " b"] | None,
+    perturbation: Perturbation | None = None,
 ) -> Float[Array, " b *shape"]:
-    """The guided output of a pass with two branches.
+    """The guided output of the passes of all branches.
 
     Args:
-        out: rows of all prompts, then of all negative prompts.
-        guidance: the scale of each request; None if there is only the first branch.
+        out: rows of all prompts, then of all negative prompts, then of all perturbed
+            passes, as far as there are such branches.
+        guidance: the scale of each request; None without negative prompts.
+        perturbation: None without perturbed passes.
     """
-    if guidance is None:
-        return out
-    b = len(guidance)
-    scale = guidance.reshape(b, *(1,) * (out.ndim - 1))
-    return out[b:] + scale * (out[:b] - out[b:])
+    b = len(out) // branch_count(guidance, perturbation)
+    prompt = mixed = out[:b]
+    if guidance is not None:
+        negative = out[b : 2 * b]
+        mixed = negative + along(guidance, out) * (prompt - negative)
+    if perturbation is None:
+        return mixed
+    mixed = mixed + along(perturbation.scale, out) * (prompt - out[-b:])
+    share = along(perturbation.rescale, out)
+    return mixed * (share * deviation(prompt) / deviation(mixed) + (1 - share))
+
+
+def along(x: Float32[Array, " b"], out: Float[Array, " r *shape"]) -> Array:
+    """A number per request against outputs."""
+    return x.reshape(len(x), *(1,) * (out.ndim - 1))
+
+
+def deviation(x: Float[Array, " b *shape"]) -> Array:
+    """The standard deviation of each request's output."""
+    return jnp.std(x, axis=tuple(range(1, x.ndim)), keepdims=True, ddof=1)

@@ -77,16 +77,26 @@ class LayerNorm(nnx.Module):
 
 
 class RMSNorm(nnx.Module):
-    """Root-mean-square norm over the last axis, in float32."""
+    """Root-mean-square norm over the last axis, in float32; without weights if not
+    `affine`."""
 
-    def __init__(self, width: int, *, axis: str | None = None, epsilon: float = 1e-6):
+    def __init__(
+        self,
+        width: int,
+        *,
+        axis: str | None = None,
+        affine: bool = True,
+        epsilon: float = 1e-6,
+    ):
         self.epsilon = epsilon
-        self.scale = nnx.Param(jnp.ones(width), axes=(axis,))
+        self.scale = nnx.Param(jnp.ones(width), axes=(axis,)) if affine else None
 
     def __call__(self, x: Float[Array, "*r c"]) -> Float[Array, "*r c"]:
         y = x.astype(jnp.float32)
         y = y * jax.lax.rsqrt(jnp.square(y).mean(-1, keepdims=True) + self.epsilon)
-        return (y * along_last(self.scale[...], y)).astype(x.dtype)
+        if self.scale is not None:
+            y = y * along_last(self.scale[...], y)
+        return y.astype(x.dtype)
 
 
 class Embedding(nnx.Module):

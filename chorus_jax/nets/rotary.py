@@ -36,12 +36,14 @@ def rotary_table(
 def rotate(x: Float[Array, "b n a d"], table: Float[Array, "2 *b n r"]) -> Array:
     """Turns each pair (2i, 2i + 1) by its token's angle, in float32.
 
-    The tokens of all rows have the same angles, or each row its own.
+    The tokens of all rows have the same angles, or each row its own; so have the heads:
+    r is the pairs of one head, or of all heads side by side.
 
     The result holds all first, then all second members of the pairs. Attention needs
     only products of a query and a key, which do not change when both are reordered.
     """
-    cos, sin = (table if table.ndim == 4 else table[:, None])[..., None, :]
+    angles = table if table.ndim == 4 else table[:, None]
+    cos, sin = angles.reshape(*angles.shape[:-1], -1, x.shape[-1] // 2)
     pairs = x.astype(jnp.float32).reshape(*x.shape[:-1], -1, 2)
     first, second = pairs[..., 0], pairs[..., 1]
     turned = (first * cos - second * sin, first * sin + second * cos)

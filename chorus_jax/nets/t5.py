@@ -23,7 +23,7 @@ LOWEST = float(np.finfo(np.float32).min)
 
 @dataclass(frozen=True)
 class T5Config:
-    """Sizes of a T5 encoder; `umt5_xxl` is Wan's.
+    """Sizes of a T5 encoder; `umt5_xxl` is Wan's, `t5_xxl` that of LTX-Video.
 
     Attributes:
         width: of the embeddings.
@@ -64,6 +64,20 @@ class T5Config:
         """UMT5-XXL, the text encoder of Wan."""
         return cls(
             width=4096, depth=24, heads=64, mlp_width=10240, vocab=256384, dtype=dtype
+        )
+
+    @classmethod
+    def t5_xxl(cls, dtype: str = "bfloat16") -> "T5Config":
+        """T5-XXL v1.1, the text encoder of LTX-Video: one position bias for all
+        layers."""
+        return cls(
+            width=4096,
+            depth=24,
+            heads=64,
+            mlp_width=10240,
+            vocab=32128,
+            relative_bias_every_layer=False,
+            dtype=dtype,
         )
 
 

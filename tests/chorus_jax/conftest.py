@@ -64,6 +64,12 @@ def random_part(model, config):
 
 
 @pytest.fixture(scope="session")
+def word_tokenizer():
+    """A tokenizer of a few words."""
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """A checkpoint folder of the tiny Wan, in float32."""
     from chorus_jax.families.wan.parts import PARTS

@@ -1,10 +1,12 @@
 """The command line."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from convert.__main__ import main
+from convert.families import FAMILIES
 
 
 def test_there_and_back(diffusers_folder, tmp_path, capsys):
@@ -47,12 +49,13 @@ def test_interrupt_is_one_line_and_code_130(tmp_path, capsys, monkeypatch):
     def stop(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convert.__main__.open_source", stop)
+    stopped = replace(FAMILIES["wan"], open=stop)
+    monkeypatch.setattr("convert.__main__.FAMILIES", {**FAMILIES, "wan": stopped})
     assert main(["wan", str(tmp_path), str(tmp_path / "x")]) == 130
     assert capsys.readouterr().err == "error: stopped\n"
 
 
-@pytest.mark.parametrize("command", ["wan", "export"])
+@pytest.mark.parametrize("command", ["wan", "ltx", "export"])
 def test_errors_are_one_line_and_code_1(tmp_path, capsys, command):
     assert main([command, str(tmp_path), str(tmp_path / "x")]) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path} ")

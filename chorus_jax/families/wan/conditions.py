@@ -1,70 +1,7 @@
-"""What all steps of a Wan run read: text keys and values, modulation, positions."""
+"""The bias of the padded text that Wan attends to."""
 
-from typing import NamedTuple
-
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
-
-from chorus_jax.families.forward import TextGains
-from chorus_jax.families.wan.attention import Context, Gains
-
-
-class Times(NamedTuple):
-    """Modulation inputs in float32, one row per timestep: made once per schedule."""
-
-    blocks: Float[Array, "*t 6 c"]
-    head: Float[Array, "*t c"]
-
-    def at(self, i: Int[Array, " r"]) -> "Times":
-        """Those of step `i` of each row."""
-        return jax.tree.map(lambda x: x[i], self)
-
-
-class WanConditions(NamedTuple):
-    """What the passes of a run read.
-
-    Attributes:
-        context: keys and values of the text, with guidance those of all prompts and
-            then of all negative prompts.
-        times: modulation of all steps.
-        rotary: positions of all tokens.
-        guidance: the scale of each request; None without guidance.
-        images: patches of the channels that stand beside those of the noisy latents,
-            of all tokens; None in models without.
-    """
-
-    context: Context
-    times: Times
-    rotary: Float32[Array, "2 n r"]
-    guidance: Float32[Array, " b"] | None
-    images: Float32[Array, "b n p"] | None = None
-
-    @property
-    def branches(self) -> int:
-        """Passes per request: the prompt's, and with guidance the negative prompt's."""
-        return 1 if self.guidance is None else 2
-
-    def amplified(
-        self, gains: TextGains | None, words: Float[Array, "b m"] | None
-    ) -> Context:
-        """The text with these gains, and the words whose attention is asked for; of the
-        branch of the prompt."""
-        context = self.context
-        if gains is not None:
-            context = context._replace(
-                gains=Gains(*(padded(x, self.branches, 1.0) for x in gains))
-            )
-        if words is not None:
-            watched = padded(words.astype(jnp.float32), self.branches, 0.0)
-            context = context._replace(watched=watched)
-        return context
-
-
-def padded(x: Float[Array, "b ..."], branches: int, value: float) -> Array:
-    """Rows of the first branch with rows of one value for the other branches."""
-    rest = jnp.full(((branches - 1) * len(x), *x.shape[1:]), value, x.dtype)
-    return jnp.concatenate([x, rest])
+from jaxtyping import Array, Float, Int
 
 
 def tail_bias(lengths: Int[Array, " b"], rows: int, limit: int) -> Float[Array, "b m"]:

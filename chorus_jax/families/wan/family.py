@@ -1,20 +1,15 @@
 """Wan as the registry lists it: how its folders are loaded, checked and described."""
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from chorus_jax import checkpoints
-from chorus_jax.devices import sharding
 from chorus_jax.devices.memory import check_memory
+from chorus_jax.families.describing import GIB, attention_lines, described
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.protocols import Defaults, LoadOptions
-from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.memory import least_memory
@@ -22,11 +17,7 @@ from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.parts import parts_of
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.variants import FPS, PUBLISHED, defaults_of
-from chorus_jax.nets.attention import ImplementationChoice, choose
-from chorus_jax.nets.kernel_choice import REGION, TEXT, region_choice, text_choice
 from chorus_jax.request import Request
-
-GIB = 2**30
 
 
 class WanFamily:
@@ -83,29 +74,3 @@ class WanFamily:
             yield name, f"{text} (in place of {TRANSFORMER})"
         yield "memory, weights only", f"{total / GIB:.3f} GiB"
         yield from attention_lines(sizes.transformer)
-
-
-def attention_lines(config: WanConfig) -> Iterator[tuple[str, str]]:
-    """What attends here: over all tokens, of a region's tokens, over the text."""
-    here, kind = sharding.platform(), jnp.dtype(config.dtype)
-    heads = (config.heads, config.head_width)
-    rows = lambda *shape: jax.ShapeDtypeStruct((1, *shape, *heads), kind)
-    tile, tokens = rows(1, math.prod(config.tile)), rows(math.prod(config.tile))
-    for name, kernel, choice, biased in [
-        ("self", "", ImplementationChoice(None, ""), False),
-        ("region", REGION, region_choice(tile, tile), False),
-        ("cross", TEXT, text_choice(tokens, rows(config.text_limit)), True),
-    ]:
-        plain = choose(here, kind, biased)
-        taken = f"{kernel} {choice.name!r}" if choice.name else plain.name
-        why = choice.reason or plain.reason
-        yield f"{name}-attention", f"{taken} ({here}, {kind}; {why})"
-
-
-def described(model: type, config: Any) -> tuple[str, int]:
-    """A part in words, and its size in bytes."""
-    leaves = jax.tree.leaves(checkpoints.abstract(model, config))
-    size = sum(x.size * x.dtype.itemsize for x in leaves)
-    count = sum(x.size for x in leaves)
-    words = f"{model.__name__}, {count:,} x {config.dtype}, {size / GIB:.3f} GiB"
-    return words, size

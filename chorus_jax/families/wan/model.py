@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, Float32, Int
 
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
-from chorus_jax.checkpoints.unchanged import WeightsFingerprint
 from chorus_jax.devices import sharding
 from chorus_jax.families.forward import Geometry
 from chorus_jax.families.protocols import LoadOptions
-from chorus_jax.families.wan.conditions import WanConditions
+from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.families.single_stream.model import SingleStreamModel
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import (
     HIGH,
@@ -38,16 +38,17 @@ from chorus_jax.nets.rotary import rotary_table
 from chorus_jax.nets.tokens import Size, Tiling, to_patches
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
-from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
+from chorus_jax.text.prompts import Tokenizer
 
 
-class WanModel:
+class WanModel(SingleStreamModel):
     """The parts of one Wan model (see `protocols.VideoModel`).
 
     With two transformers, Wan 2.2's experts, `boundary` says which of them runs a step.
     """
 
     family = "wan"
+    sizes: Sizes
 
     def __init__(
         self,
@@ -60,25 +61,13 @@ class WanModel:
         boundary: float | None = None,
     ):
         self.sizes = Sizes(**{name: part.config for name, part in parts.items()})
-        vocab, words = self.sizes.text_encoder.vocab, tokenizer.size
-        if words > vocab:
-            raise ValueError(
-                f"the tokenizer has {words} tokens, but the text encoder knows {vocab}:"
-                " they are of different models"
-            )
+        super().__init__(parts, tokenizer, mesh, keep_text_encoder, fingerprints)
         self.transformer: WanDiT = parts[HIGH]
         self.low: WanDiT | None = parts.get(LOW)
         check_boundary(boundary, self.low is not None)
         self.boundary = boundary
         self.vae: WanVAE = parts["vae"]
         self.tower: CLIPImageEncoder | None = parts.get(IMAGE)
-        self.prompts = PromptEncoder(parts["text_encoder"], tokenizer)
-        self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
-        known = {} if fingerprints is None else fingerprints
-        self._prints = {
-            name: WeightsFingerprint(part, known.get(name))
-            for name, part in parts.items()
-        }
 
     @classmethod
     def load(
@@ -121,12 +110,10 @@ class WanModel:
         return high if self.low is None else high | {LOW: self.low}
 
     @property
-    def fingerprints(self) -> Mapping[str, str]:
-        """What tells these weights from others, by part: those of the folder that they
-        came from, or digests of the arrays."""
-        parts: dict[str, Any] = {"vae": self.vae, IMAGE: self.tower}
-        parts |= {"text_encoder": self.prompts.encoder, **self.transformers}
-        return {name: known(parts[name]) for name, known in self._prints.items()}
+    def parts(self) -> Mapping[str, Any]:
+        """The modules by name as they are now."""
+        tower = {} if self.tower is None else {IMAGE: self.tower}
+        return {**super().parts, **tower}
 
     @property
     def numerics(self) -> str:
@@ -134,11 +121,6 @@ class WanModel:
         sizes = self.sizes
         parts = (sizes.transformer, sizes.text_encoder, sizes.vae, sizes.image_encoder)
         return " ".join(part.dtype for part in parts if part is not None)
-
-    @property
-    def tokenizer_fingerprint(self) -> str:
-        """What tells the tokenizer's rules from others."""
-        return self.prompts.tokenizer.fingerprint
 
     def geometry(self, request: Request) -> Geometry:
         """The shapes of a request's latents. ValueError for sizes that do not divide,
@@ -149,11 +131,6 @@ class WanModel:
         tile = Tiling.fitting(grid, config.tile).tile
         return Geometry((("video", shape),), grid, config.patch, tile)
 
-    def check_mesh(self, request: Request, count: int) -> None:
-        """ValueError unless the mesh divides a batch of `count` such requests."""
-        if self.mesh is not None:
-            self.sizes.check_mesh(self.mesh, request, count)
-
     def solver(self, request: Request) -> Solver:
         """The request's own solver: Wan's schedule knows no token count."""
         return request.make_solver()
@@ -162,19 +139,15 @@ class WanModel:
         """The transformer of each step."""
         return experts(self.solver(request).schedule.timesteps, self.boundary)
 
-    def tokens(self, prompts: Sequence[str]) -> Tokens:
-        """The tokens of prompts, without encoding them."""
-        return self.prompts.tokenizer(prompts)
+    def fps(self, request: Request) -> None:
+        """None: Wan's positions count frames."""
 
     def condition(
         self, requests: Sequence[Request], tenant: str = ""
-    ) -> tuple[Mapping[str, WanConditions], tuple[str, ...]]:
-        """What every step reads, and the cut end of each prompt."""
+    ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
+        """The conditions of all steps, and the cut end of each prompt."""
         first = requests[0]
-        prompts = [request.prompt for request in requests]
-        if first.guided:
-            prompts += [request.negative_prompt for request in requests]
-        text = self.prompts(prompts, tenant)
+        text = self.encode(requests, tenant)
         images = self.images(requests)
         conditions = {
             name: prepare(
@@ -188,8 +161,6 @@ class WanModel:
             )
             for name, transformer in self.transformers.items()
         }
-        if not self.keep_text_encoder:
-            self.free_text_encoder()
         return conditions, tuple(text.cut[: len(requests)])
 
     def images(self, requests: Sequence[Request]) -> Images:
@@ -201,26 +172,11 @@ class WanModel:
             tokens = picture_tokens(self.tower, requests)
         return Images(channels, tokens)
 
-    def text_values(
-        self, conditions: Mapping[str, WanConditions]
-    ) -> Float[Array, "l m c"]:
-        """The values of cross-attention that the first prompt's tokens have."""
-        values = conditions[HIGH].context.text.value[:, 0]
-        return values.reshape(*values.shape[:2], -1)
-
     def decode(
-        self, latents: Float[Array, "b f h w c"]
+        self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
     ) -> Iterator[Float[Array, "b t y x 3"]]:
         """Frames of latents, a group per latent frame."""
         return self.vae.decode_stream(latents)
-
-    def forget_prompts(self, tenant: str | None = None) -> None:
-        """Forgets the embeddings of a tenant's prompts (None: of all)."""
-        self.prompts.forget(tenant)
-
-    def free_text_encoder(self) -> None:
-        """Gives the text encoder's memory back; prompts seen before still work."""
-        self.prompts.free()
 
 
 def scales(requests: Sequence[Request], expert: str) -> Float32[Array, " b"] | None:
@@ -240,7 +196,7 @@ def prepare(
     *,
     solver: Solver,
     grid: Size,
-) -> WanConditions:
+) -> StreamConditions:
     """Text keys and values, modulation of all steps, rotary positions.
 
     Args:
@@ -258,7 +214,7 @@ def prepare(
         pictures = jnp.concatenate([pictures] * (len(text) // len(pictures)))
     if channels is not None:
         channels = to_patches(channels, model.config.patch)
-    return WanConditions(
+    return StreamConditions(
         context=model.context(text, lengths, pictures),
         times=model.times(times),
         rotary=rotary_table(grid, model.config.head_width),

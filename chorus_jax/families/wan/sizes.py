@@ -6,11 +6,12 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import Card, config_from
+from chorus_jax.families.fitting import must_divide, must_fit
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.experts import HIGH, LOW
 from chorus_jax.families.wan.parts import parts_of, stored_names
-from chorus_jax.families.wan.vae_config import WanVAEConfig, must_fit
+from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.clip_image import CLIPImageConfig
 from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import Request
@@ -73,8 +74,19 @@ class Sizes:
 
     def check(self, request: Request) -> None:
         """ValueError for a request whose sizes do not divide, that asks for experts
-        that the model has not, or that has images where the model reads none."""
+        that the model has not, that has images where the model reads none, or frames
+        per second, which Wan never reads."""
         self.latent_shape(request)
+        if request.perturbed is not None:
+            raise ValueError(
+                "Wan has no spatio-temporal guidance here: leave perturbed out of the "
+                "request"
+            )
+        if request.fps is not None:
+            raise ValueError(
+                f"Wan's positions count frames, not seconds: leave fps={request.fps:g} "
+                "out of the request, and give it where the file is written"
+            )
         self.check_inputs(request)
         named = (request.guidance_scale_high, request.guidance_scale_low)
         if self.transformer_2 is None and named != (None, None):
@@ -127,15 +139,4 @@ class Sizes:
         """ValueError unless the mesh divides a batch of `count` such requests."""
         f, h, w = self.grid(request)
         rows = count * (2 if request.guided else 1)
-        for axis, what, size in (
-            ("data", "guidance branches x requests", rows),
-            ("context", "video tokens", f * h * w),
-            ("tensor", "heads", self.transformer.heads),
-        ):
-            over = mesh.shape[axis]
-            if size % over:
-                fitting = [n for n in range(1, mesh.size + 1) if size % n == 0]
-                raise ValueError(
-                    f"the mesh has {axis}={over}, which does not divide {size} {what}; "
-                    f"{', '.join(map(str, fitting))} would"
-                )
+        must_divide(mesh, rows, f * h * w, self.transformer.heads)

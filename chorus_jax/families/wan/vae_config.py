@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from math import isfinite
 
+from chorus_jax.families.fitting import must_fit
+
 # Of the published vae/config.json of Wan 2.1 (and of wan/modules/vae.py).
 WAN21_MEAN = (
     *(-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508),
@@ -95,14 +97,3 @@ class WanVAEConfig:
         must_fit("height", height, space, 0)
         must_fit("width", width, space, 0)
         return 1 + (frames - 1) // time, height // space, width // space
-
-
-def must_fit(name: str, size: int, step: int, rest: int) -> None:
-    """`size` must be `rest` plus a multiple of `step`, and not zero."""
-    if size > 0 and size % step == rest % step:
-        return
-    smallest = rest or step
-    below = max(smallest, size - (size - rest) % step)
-    near = f"{below}" if size < smallest else f"{below} or {below + step}"
-    law = f"{rest} + a multiple of {step}" if rest else f"a multiple of {step}"
-    raise ValueError(f"{name} must be {law}, got {size}; the nearest: {near}")

@@ -4,6 +4,12 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+# Fields that are left out of the digest where they say nothing.
+OPTIONAL = (
+    *("step_caches", "inputs", "experts", "guidance_scales"),
+    *("fps", "perturbed"),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -31,6 +37,9 @@ class Recipe:
             fingerprint of the encoder that reads them; "" without images.
         experts: the transformer of each step, of a model with several.
         guidance_scales: those of the transformers, of a model with several.
+        fps: the frames per second that positions stand for; None if the model does not
+            read them.
+        perturbed: scale, rescaling and layers of spatio-temporal guidance; () without.
     """
 
     vae: str
@@ -51,18 +60,20 @@ class Recipe:
     inputs: str = ""
     experts: tuple[str, ...] = ()
     guidance_scales: tuple[float, ...] = ()
+    fps: float | None = None
+    perturbed: tuple[float, ...] = ()
 
     @property
     def digest(self) -> str:
         """SHA-256 of all fields, in hex. ValueError for a number that is not finite."""
         fields = asdict(self)
         # 5 and 5.0 are one scale, but not one text.
-        for name in ("sigmas", "timesteps", "guidance_scales"):
+        for name in ("sigmas", "timesteps", "guidance_scales", "perturbed"):
             fields[name] = [float(number) for number in fields[name]]
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])
         # Text to video with one transformer has the digest of recipes without these.
-        for name in ("step_caches", "inputs", "experts", "guidance_scales"):
+        for name in OPTIONAL:
             if not fields[name]:
                 del fields[name]
         text = json.dumps(fields, sort_keys=True, allow_nan=False)

@@ -64,6 +64,9 @@ class ToyModel:
         steps = request.steps
         return ("high",) * (steps // 2) + ("low",) * (steps - steps // 2)
 
+    def fps(self, request):
+        return None
+
     def tokens(self, prompts):
         ids = np.zeros((len(prompts), WORDS), np.int64)
         spans, cut = np.zeros((len(prompts), WORDS, 2), np.int32), []
@@ -106,7 +109,7 @@ class ToyModel:
         given, weights = conditions["high"], self.transformers["high"].layers
         return jnp.einsum("mc,lcd->lmd", given.text[0], weights["text_value"])
 
-    def decode(self, latents):
+    def decode(self, latents, requests):
         video = jnp.tanh(latents["video"][..., :3])
         for i in range(video.shape[1]):
             yield video[:, i : i + 1].repeat(SIDE, axis=2).repeat(SIDE, axis=3)

@@ -10,11 +10,11 @@ from flax import nnx
 
 from chorus_jax import checkpoints
 from chorus_jax.families.forward import evaluate
-from chorus_jax.families.wan.attention import Context
-from chorus_jax.families.wan.conditions import WanConditions
+from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.nets.rotary import rotary_table
+from chorus_jax.nets.token_attention import Context
 from convert import wan
 from convert.plan import make_plan
 
@@ -159,7 +159,7 @@ def test_collapsed_padding_gives_the_same_output(lengths, converted):
 @jax.jit
 def collapsed(model, latents, timestep, text, lengths):
     rotary = rotary_table(model.grid(latents), model.config.head_width)
-    given = WanConditions(
+    given = StreamConditions(
         model.context(text, lengths), model.times(timestep), rotary, None
     )
     return evaluate(model.forward(given, latents, jnp.arange(len(latents))))[0]

@@ -6,7 +6,7 @@ import numpy as np
 
 from chorus_jax.checkpoints import abstract
 from chorus_jax.families.forward import TileTokens
-from chorus_jax.families.wan.conditions import WanConditions
+from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT, WanForward
 from chorus_jax.nets.tokens import Tiling, to_patches
@@ -15,7 +15,7 @@ PATCH, TILING = (1, 2, 2), Tiling((3, 4, 6), (3, 2, 3))
 
 
 def forward(images, tokens=None):
-    conditions = WanConditions(None, None, None, None, images)
+    conditions = StreamConditions(None, None, None, None, images)
     sizes = {"heads": 1, "head_width": 6, "depth": 1, "mlp_width": 8, "time_width": 8}
     model = abstract(WanDiT, WanConfig(**sizes, in_channels=9, out_channels=4))
     given = {} if tokens is None else {"tokens": tokens}

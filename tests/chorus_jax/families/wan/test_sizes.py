@@ -48,6 +48,11 @@ def test_a_mesh_that_does_not_divide_is_refused(axes, changes, message, sizes):
         sizes.check_mesh(mesh, small(**changes), 1)
 
 
+def test_frames_per_second_are_no_part_of_a_request(sizes):
+    with pytest.raises(ValueError, match="positions count frames, not seconds"):
+        sizes.check(small(fps=24))
+
+
 def test_parts_of_different_models_are_refused(sizes):
     with pytest.raises(ValueError, match="text_width=16, but the text encoder's width"):
         wide = dataclasses.replace(sizes.text_encoder, width=32)

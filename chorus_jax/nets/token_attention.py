@@ -1,19 +1,42 @@
-"""The attentions of the Wan transformer: over its own tokens, over text and image."""
+"""The attentions of a video transformer: over its own tokens, over text and image."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.nets.attention import attention
 from chorus_jax.nets.kernel_attention import over_text, over_tiles
 from chorus_jax.nets.layers import Linear, RMSNorm
 from chorus_jax.nets.rotary import rotate
 from chorus_jax.nets.tokens import Tiling
 from kernels_pallas.masked_region_attention.reference import Fresh
+
+
+@runtime_checkable
+class AttentionSizes(Protocol):
+    """What an attention needs to know of a transformer's config.
+
+    Attributes:
+        heads: their number.
+        width: the model's width.
+        epsilon: of the norms of queries and keys.
+        dtype: of weights and activations.
+    """
+
+    @property
+    def heads(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def epsilon(self) -> float: ...
+
+    @property
+    def dtype(self) -> str: ...
 
 
 class Keys(NamedTuple):
@@ -124,7 +147,7 @@ Around = Alone | HeldKeys
 class KeyMaker(nnx.Module):
     """Projections to keys, normed over all heads at once, and to values."""
 
-    def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: AttentionSizes, *, rngs: nnx.Rngs):
         self.heads, c = config.heads, config.width
         project = partial(Linear, c, c, dtype=jnp.dtype(config.dtype), rngs=rngs)
         self.k = project(axes=("width", "heads"))
@@ -143,7 +166,7 @@ class KeyMaker(nnx.Module):
 class Attention(KeyMaker):
     """The parts of both attentions: queries, keys, values and an output projection."""
 
-    def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: AttentionSizes, *, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)
         c = config.width
         project = partial(Linear, c, c, dtype=jnp.dtype(config.dtype), rngs=rngs)
@@ -171,18 +194,23 @@ class SelfAttention(Attention):
         x: Float[Array, "b n c"],
         rotary: Float[Array, "2 *b n r"],
         around: Around = Alone(),
+        passive: Bool[Array, " b"] | None = None,
     ) -> tuple[Float[Array, "b n c"], Keys]:
+        """The output, and the keys and values of these tokens. In rows that are
+        `passive` each token gets its own value instead of the attention's."""
         key, value = self.keys(x)
         query, own = rotate(self.queries(x), rotary), Keys(rotate(key, rotary), value)
-        return self.merge(around.attend(query, own)), own
+        attended = around.attend(query, own)
+        if passive is not None:
+            attended = jnp.where(passive[:, None, None, None], value, attended)
+        return self.merge(attended), own
 
 
 class CrossAttention(Attention):
     """Attention of video tokens over text, and over an image if the model has one."""
 
-    def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
+    def __init__(self, config: AttentionSizes, pictures: bool, *, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)
-        pictures = config.image_width is not None
         self.image = KeyMaker(config, rngs=rngs) if pictures else None
 
     def context(

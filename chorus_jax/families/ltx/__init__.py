@@ -1,0 +1,1 @@
+"""The LTX-Video family (0.9.x)."""

@@ -1,0 +1,146 @@
+"""The LTX-Video transformer (arXiv 2501.00103): velocity of video latents.
+
+`LTXDiT` holds the weights and makes once what does not change from step to step;
+`LTXForward` is one pass in pieces. Neither knows schedulers, requests or regions.
+
+Source of the architecture: Lightricks/LTX-Video,
+ltx_video/models/transformers/transformer3d.py.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.families.forward import ALL, TextGains, TokenSet, evaluate
+from chorus_jax.families.ltx.config import LTXConfig
+from chorus_jax.families.ltx.positions import PixelScale, position_table
+from chorus_jax.families.single_stream.block import ModulatedBlock
+from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.families.single_stream.forward import SingleStreamForward
+from chorus_jax.families.single_stream.transformer import SingleStreamTransformer
+from chorus_jax.nets.layers import Linear, RMSNorm, stack
+from chorus_jax.nets.modulation import Head, Mlp, enter, gelu_tanh, modulate
+from chorus_jax.nets.token_attention import (
+    Context,
+    CrossAttention,
+    Keys,
+    SelfAttention,
+)
+
+
+class LTXBlock(ModulatedBlock):
+    """A block of LTX-Video: cross-attention reads the stream as it is, ungated."""
+
+    def __init__(self, config: LTXConfig, *, rngs: nnx.Rngs):
+        c, dtype = config.width, jnp.dtype(config.dtype)
+        table = c**-0.5 * rngs.params.normal((6, c))
+        self.modulation = nnx.Param(table, axes=(None, "width"))
+        self.norm = RMSNorm(c, affine=False, epsilon=config.block_epsilon)
+        self.attn = SelfAttention(config, rngs=rngs)
+        self.cross_norm = None
+        self.cross = CrossAttention(config, False, rngs=rngs)
+        self.mlp = Mlp(c, 4 * c, c, gelu_tanh, dtype, rngs)
+
+
+class LTXDiT(SingleStreamTransformer):
+    """The LTX-Video transformer.
+
+    Attributes:
+        config: its sizes.
+        text: embeddings of the prompt to the model's width.
+    """
+
+    config: LTXConfig
+
+    def __init__(self, config: LTXConfig, *, rngs: nnx.Rngs):
+        c, dtype = config.width, jnp.dtype(config.dtype)
+        self.config = config
+        self.patch = Linear(
+            config.in_channels, c, axes=(None, "width"), dtype=dtype, rngs=rngs
+        )
+        # The time embedding stays in float32: bfloat16 cannot tell step 999 from 1000.
+        self.time = Mlp(
+            config.time_width, c, c, jax.nn.silu, jnp.dtype("float32"), rngs
+        )
+        self.modulation = Linear(c, 6 * c, dtype=dtype, rngs=rngs)
+        self.text = Mlp(config.text_width, c, c, gelu_tanh, dtype, rngs)
+        self.layers = stack(
+            lambda rngs: LTXBlock(config, rngs=rngs), config.depth, rngs
+        )
+        self.out = Head(c, config.out_channels, config.block_epsilon, dtype, rngs)
+
+    def __call__(
+        self,
+        latents: Float[Array, "b f h w i"],
+        timestep: Float[Array, " b *n"],
+        text: Float[Array, "b m t"],
+        lengths: Int[Array, " b"],
+        scale: PixelScale,
+    ) -> Float[Array, "b f h w o"]:
+        """Velocity without guidance.
+
+        Args:
+            latents: noisy latents.
+            timestep: 0 to 1000, one per request or one per token.
+            text: embeddings of the prompts.
+            lengths: the number of tokens of each prompt; those after it are not read.
+            scale: from tokens to seconds and pixels.
+        """
+        conditions = StreamConditions(
+            self.context(text, lengths),
+            self.times(timestep),
+            position_table(self.grid(latents), self.config.width, scale),
+            None,
+        )
+        return evaluate(self.forward(conditions, latents, jnp.arange(len(latents))))[0]
+
+    def forward(
+        self,
+        conditions: StreamConditions,
+        latents: Float[Array, "b ..."],
+        i: Int[Array, " b"],
+        gains: TextGains | None = None,
+        tokens: TokenSet = ALL,
+    ) -> "LTXForward":
+        """The pass at step `i` of each request (see `families.forward.Transformer`)."""
+        return LTXForward(self, conditions, latents, i, gains, tokens)
+
+    def context(
+        self, text: Float[Array, "b m t"], lengths: Int[Array, " b"]
+    ) -> Context:
+        """Keys and values of the text in all layers; padding is not attended to.
+
+        The makers add -10000 to its logits, which is the same in float32.
+        """
+        tokens = self.text(text)
+
+        def project(carry: None, layer: ModulatedBlock) -> tuple[None, Keys]:
+            return carry, layer.cross.keys(tokens)
+
+        _, keys = jax.lax.scan(project, None, self.layers)
+        words = jnp.arange(text.shape[1])[None, :] < lengths[:, None]
+        return Context(keys, jnp.where(words, 0.0, -jnp.inf))
+
+
+class LTXForward(SingleStreamForward):
+    """One pass through `LTXDiT` (see `families.forward.Forward`)."""
+
+    def signal(self, name: str) -> Float[Array, "r ..."]:
+        """The time embedding of each row, or the modulated input of the first layer,
+        which TeaCache watches for LTX (LiewFeng/TeaCache, TeaCache4LTX-Video)."""
+        signals: dict[str, Callable[[], Array]] = {
+            "embedding": lambda: self.times.head,
+            "modulation": self.first_input,
+        }
+        if name not in signals:
+            raise ValueError(f"LTX has the signals {', '.join(signals)}, got {name!r}")
+        return signals[name]()
+
+    def first_input(self) -> Float[Array, "r n c"]:
+        """The modulated input of the first layer's self-attention."""
+        table = self.model.layers.modulation[...][0]
+        shift, scale, *_ = modulate(table, self.times.blocks)
+        return enter(self.model.layers.norm, self.stem(), shift, scale)

@@ -1,0 +1,60 @@
+"""LTX-Video as the registry lists it: how its folders are loaded and described."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from jax.sharding import Mesh
+
+from chorus_jax import checkpoints
+from chorus_jax.families.describing import GIB, attention_lines, described
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx.model import LTXModel
+from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes
+from chorus_jax.families.ltx.variants import PUBLISHED, defaults_of
+from chorus_jax.families.protocols import Defaults, LoadOptions
+from chorus_jax.request import Request
+
+
+class LTXFamily:
+    """LTX-Video 0.9.x text-to-video (see `protocols.Family`)."""
+
+    name = "ltx"
+    fps = FPS
+    published: Mapping[str, Defaults] = PUBLISHED
+
+    def load(self, folder: Path, options: LoadOptions) -> LTXModel:
+        """The model of a converted checkpoint folder. ValueError for another's."""
+        return LTXModel.load(folder, options)
+
+    def check(
+        self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
+    ) -> None:
+        """ValueError for what cannot run together (see `LTXSizes.check`)."""
+        sizes = LTXSizes.read(folder, transformer)
+        sizes.check(request)
+        if mesh is not None:
+            sizes.check_mesh(mesh, request, 1)
+
+    def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
+        """The settings of a folder's model, as published if it is recognised."""
+        version = checkpoints.Card.read(folder).settings.get("version")
+        return defaults_of(LTXSizes.read(folder, transformer), version)
+
+    def distilled(self, folder: Path) -> tuple[str, ...]:
+        """The parts that can be run in place of the usual transformer."""
+        model = PARTS[TRANSFORMER][0].__name__
+        return tuple(
+            name
+            for name, part in checkpoints.Card.read(folder).parts.items()
+            if part.model == model and name != TRANSFORMER
+        )
+
+    def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """Each part's size, the memory of all, and what attends here."""
+        sizes, total = LTXSizes.read(folder), 0
+        for name, (model, _) in PARTS.items():
+            text, size = described(model, getattr(sizes, name))
+            total += size
+            yield name, text
+        yield "memory, weights only", f"{total / GIB:.3f} GiB"
+        yield from attention_lines(sizes.transformer)

@@ -1,0 +1,149 @@
+"""A loaded LTX-Video model: prompts to conditions, latents to frames."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from chorus_jax import checkpoints
+from chorus_jax.checkpoints import Card
+from chorus_jax.devices import sharding
+from chorus_jax.families.forward import TRANSFORMER, Geometry
+from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.preparing import perturbation, prepare
+from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
+from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
+from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
+from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.families.single_stream.model import SingleStreamModel
+from chorus_jax.nets.tokens import Tiling
+from chorus_jax.request import Request
+from chorus_jax.schedulers import Schedule, Solver, named
+from chorus_jax.text.prompts import Tokenizer
+
+
+class LTXModel(SingleStreamModel):
+    """The parts of one LTX-Video model (see `protocols.VideoModel`)."""
+
+    family = "ltx"
+    sizes: LTXSizes
+
+    def __init__(
+        self,
+        parts: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        schedule: TokenShift | LinearQuadratic = TokenShift(),
+        *,
+        mesh: Mesh | None = None,
+        keep_text_encoder: bool = True,
+        fingerprints: Mapping[str, str] | None = None,
+    ):
+        self.sizes = LTXSizes(**{name: part.config for name, part in parts.items()})
+        super().__init__(parts, tokenizer, mesh, keep_text_encoder, fingerprints)
+        self.transformer: LTXDiT = parts[TRANSFORMER]
+        self.vae: LTXVAE = parts["vae"]
+        self.schedule = schedule
+
+    @classmethod
+    def load(
+        cls, folder: str | Path, options: LoadOptions = LoadOptions()
+    ) -> "LTXModel":
+        """The model of a converted checkpoint folder.
+
+        Raises:
+            ValueError: for a folder that holds something else (see `checkpoints.load`).
+        """
+        limit = LTXSizes.read(folder, options.transformer).transformer.text_limit
+        tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
+        mesh, stored = options.mesh, stored_names(options.transformer)
+        place = None if mesh is None else lambda m: sharding.shardings(m, mesh)
+        card = Card.read(folder)
+        parts = {
+            name: checkpoints.load(
+                folder,
+                stored[name],
+                *classes,
+                dtype=options.dtype,
+                place=place,
+                card=card,
+            )
+            for name, classes in PARTS.items()
+        }
+        return cls(
+            parts,
+            tokenizer,
+            schedule_of(card.scheduler),
+            mesh=mesh,
+            keep_text_encoder=options.keep_text_encoder,
+            fingerprints={name: card.part(stored[name]).fingerprint for name in PARTS},
+        )
+
+    @property
+    def transformers(self) -> Mapping[str, LTXDiT]:
+        """The one transformer."""
+        return {TRANSFORMER: self.transformer}
+
+    @property
+    def numerics(self) -> str:
+        """The dtypes of transformer, text encoder and VAE."""
+        sizes = self.sizes
+        parts = (sizes.transformer, sizes.text_encoder, sizes.vae)
+        return " ".join(part.dtype for part in parts)
+
+    def geometry(self, request: Request) -> Geometry:
+        """The shapes of a request's latents. ValueError for what does not fit (see
+        `LTXSizes.check`)."""
+        self.sizes.check(request)
+        config, grid = self.sizes.transformer, self.sizes.grid(request)
+        shape = (*grid, config.in_channels)
+        tile = Tiling.fitting(grid, config.tile).tile
+        return Geometry((("video", shape),), grid, config.patch, tile)
+
+    def solver(self, request: Request) -> Solver:
+        """The request's solver over the levels of its video's number of tokens, or over
+        those that it gives itself, as distilled models want them."""
+        if not isinstance(request.steps, int):
+            return request.make_solver()
+        tokens = self.sizes.token_count(request)
+        levels = self.schedule.sigmas(request.steps, tokens, request.shift)
+        return named(request.solver)(Schedule.of(levels, levels * np.float32(1000)))
+
+    def experts(self, request: Request) -> tuple[str, ...]:
+        """The one transformer in every step."""
+        return (TRANSFORMER,) * request.step_count
+
+    def fps(self, request: Request) -> float:
+        """The frames per second of a request's positions, the makers' usual ones if it
+        names none."""
+        return float(FPS) if request.fps is None else request.fps
+
+    def condition(
+        self, requests: Sequence[Request], tenant: str = ""
+    ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
+        """Inputs of every step, and the cut end of each prompt."""
+        first = requests[0]
+        text = self.encode(requests, tenant)
+        scales = jnp.array([request.guidance_scale for request in requests])
+        conditions = prepare(
+            self.transformer,
+            text.embeddings,
+            text.lengths,
+            scales if first.guided else None,
+            perturbation(requests, self.sizes.transformer.depth),
+            solver=self.solver(first),
+            grid=self.sizes.grid(first),
+            scale=self.sizes.scale(self.fps(first)),
+        )
+        return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
+
+    def decode(
+        self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
+    ) -> Iterator[Float[Array, "b t y x 3"]]:
+        """Frames of latents, a group per latent frame; all are decoded at once."""
+        seeds = np.array([request.seed for request in requests], np.uint32)
+        return decode_groups(self.vae, latents, jnp.asarray(seeds))

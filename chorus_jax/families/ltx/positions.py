@@ -1,0 +1,82 @@
+"""Rotary positions of LTX-Video: seconds and pixels, over the full width at once.
+
+The angles reach 10000 * pi / 2, where the roundings of float32 are seen in cosines. The
+published weights were trained and are run with those of float32, so they are repeated
+here operation by operation.
+
+Source: Lightricks/LTX-Video, ltx_video/models/transformers/transformer3d.py; diffusers,
+models/transformers/transformer_ltx.py (LTXVideoRotaryPosEmbed).
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32
+
+from chorus_jax.nets.tokens import Size
+
+PERIOD = 10000.0
+EXTENT = (20, 2048, 2048)  # seconds, pixels, pixels
+
+
+@dataclass(frozen=True)
+class PixelScale:
+    """The size of a step along the latent grid, in frames and pixels of the video.
+
+    Attributes:
+        frames: frames of a latent frame; the first one stands for a single frame.
+        pixels: pixels of a latent pixel, in height and in width.
+        fps: frames per second.
+        causal: whether the first latent frame is at the time of its one frame.
+    """
+
+    frames: int
+    pixels: int
+    fps: float
+    causal: bool = False
+
+    def places(self, grid: Size) -> Float32[np.ndarray, "n 3"]:
+        """Seconds, rows and columns of all tokens as shares of `EXTENT`."""
+        one, (f, h, w) = np.float32, grid
+        steps = np.arange(f, dtype=one)
+        if self.causal:
+            frames = np.maximum(self.frames * steps + 1 - self.frames, 0)
+            seconds = frames * one(1 / self.fps)
+        else:
+            seconds = steps * one(self.frames / self.fps)
+        sides = (np.arange(size, dtype=one) * one(self.pixels) for size in (h, w))
+        shares = [x / one(end) for x, end in zip((seconds, *sides), EXTENT)]
+        return np.stack(np.meshgrid(*shares, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def frequencies(count: int) -> Float32[np.ndarray, " k"]:
+    """`count` frequencies from pi / 2, by equal ratios, to `PERIOD` times that."""
+    one = np.float32
+    if count == 1:
+        return np.array([np.pi / 2], one)
+    # From both ends to the middle with one rounding, as torch.linspace does.
+    step, place = np.float64(one(1) / one(count - 1)), np.arange(count)
+    rising, falling = place * step, 1 - (count - 1 - place) * step
+    exponents = np.where(place < count // 2, rising, falling).astype(one)
+    powers = np.power(PERIOD, exponents.astype(np.float64)).astype(one)
+    return powers * one(np.pi) / one(2)
+
+
+def position_table(grid: Size, width: int, scale: PixelScale) -> Float[Array, "2 n r"]:
+    """Cosines and sines of every token for the pairs of all heads side by side.
+
+    Pair 3k + axis turns with frequency k along that axis; what `width` has beyond a
+    multiple of 6 comes first and does not turn.
+
+    Args:
+        grid: tokens along frames, height and width.
+        width: the width of all heads, 2 r.
+        scale: from tokens to seconds and pixels.
+    """
+    turns = scale.places(grid) * np.float32(2) - np.float32(1)
+    rates = frequencies(width // 6)
+    angles = (rates[None, :, None] * turns[:, None, :]).reshape(len(turns), -1)
+    still = np.zeros((len(turns), width % 6 // 2), np.float32)
+    whole = np.concatenate([still, angles], axis=-1).astype(np.float64)
+    return jnp.asarray(np.stack([np.cos(whole), np.sin(whole)]), jnp.float32)

@@ -1,0 +1,116 @@
+"""The parts of an LTX-Video checkpoint, and what must fit: parts, requests, meshes."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from jax.sharding import Mesh
+
+from chorus_jax.checkpoints import Card, config_from
+from chorus_jax.families.fitting import must_divide, must_fit
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx.config import LTXConfig
+from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.positions import PixelScale
+from chorus_jax.families.ltx.vae import LTXVAE
+from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.nets.t5 import T5Config, T5Encoder
+from chorus_jax.nets.tokens import Size
+from chorus_jax.request import Request
+
+FPS = 30  # of the makers' inference.py; diffusers' pipelines assume 25
+
+PARTS = {
+    TRANSFORMER: (LTXDiT, LTXConfig),
+    "vae": (LTXVAE, LTXVAEConfig),
+    "text_encoder": (T5Encoder, T5Config),
+}
+
+
+def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
+    """The part of a checkpoint folder that each of `PARTS` is read from."""
+    return {**{name: name for name in PARTS}, TRANSFORMER: transformer}
+
+
+@dataclass(frozen=True)
+class LTXSizes:
+    """The configs of a model's parts. ValueError if they cannot work together."""
+
+    transformer: LTXConfig
+    vae: LTXVAEConfig
+    text_encoder: T5Config
+
+    def __post_init__(self) -> None:
+        model, channels = self.transformer, self.vae.latent_channels
+        width = self.text_encoder.width
+        for name, value, other, expected in (
+            ("in_channels", model.in_channels, "latent channels", channels),
+            ("out_channels", model.out_channels, "latent channels", channels),
+            ("text_width", model.text_width, "text encoder's width", width),
+        ):
+            if value != expected:
+                raise ValueError(
+                    f"the parts are of different models: the transformer has {name}="
+                    f"{value}, but the {other} is {expected}"
+                )
+
+    @classmethod
+    def read(cls, folder: str | Path, transformer: str = TRANSFORMER) -> "LTXSizes":
+        """The configs in a checkpoint folder's card; reads no weights.
+
+        `transformer` is the part that is the transformer. ValueError if the folder has
+        no such part, or is of another model.
+        """
+        card, stored = Card.read(folder).of_family("ltx"), stored_names(transformer)
+        return cls(
+            **{
+                name: config_from(config, card.part(stored[name]).config)
+                for name, (_, config) in PARTS.items()
+            }
+        )
+
+    def check(self, request: Request) -> None:
+        """ValueError for a request whose sizes do not divide, or that asks for what
+        this family does not run."""
+        self.grid(request)
+        if request.inputs is not None:
+            raise ValueError(
+                "LTX-Video is run here from words alone: leave the image out"
+            )
+        if request.perturbed is not None:
+            request.perturbed.check_depth(self.transformer.depth)
+        named = (request.guidance_scale_high, request.guidance_scale_low)
+        if named != (None, None):
+            raise ValueError(
+                "guidance_scale_high and guidance_scale_low are for models with two "
+                f"experts, got {named[0]} and {named[1]}: give guidance_scale"
+            )
+
+    def grid(self, request: Request) -> Size:
+        """Latents, which are the tokens, along frames, height and width.
+
+        ValueError for sizes that do not divide, naming the nearest that do.
+        """
+        time, space = self.vae.time_compression, self.vae.space_compression
+        must_fit("frames", request.frames, time, 1)
+        must_fit("height", request.height, space, 0)
+        must_fit("width", request.width, space, 0)
+        frames = 1 + (request.frames - 1) // time
+        return frames, request.height // space, request.width // space
+
+    def token_count(self, request: Request) -> int:
+        """The tokens of a request's video."""
+        return math.prod(self.grid(request))
+
+    def scale(self, fps: float) -> PixelScale:
+        """The video's extent of a step along the latent grid, at so many frames per
+        second."""
+        vae, causal = self.vae, self.transformer.causal_positions
+        boxes = (vae.time_compression, vae.space_compression)
+        return PixelScale(*boxes, fps, causal)
+
+    def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None:
+        """ValueError unless the mesh divides a batch of `count` such requests."""
+        branches = 1 + request.guided + (request.perturbed is not None)
+        rows = count * branches
+        must_divide(mesh, rows, self.token_count(request), self.transformer.heads)

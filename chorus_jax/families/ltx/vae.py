@@ -1,0 +1,147 @@
+"""The VAE of LTX-Video: video to latents and back.
+
+Video is [b f h w 3] in [-1, 1], latents are [b f h w c], normalised per channel as the
+transformer knows them. The encoder is causal in time and runs as a stream; the decoder
+sees the future too in all published models and runs whole. From 0.9.1 on it ends the
+denoising itself: it gets latents with some noise, and is told how much.
+
+Source: Lightricks/LTX-Video, ltx_video/models/autoencoders/causal_video_autoencoder.py
+(arXiv 2501.00103); diffusers' AutoencoderKLLTXVideo.
+"""
+
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Integer
+
+from chorus_jax.families.ltx.vae_blocks import Cue
+from chorus_jax.families.ltx.vae_coders import LTXDecoder, LTXEncoder
+from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.nets.causal_conv import Past
+from chorus_jax.nets.layers import along_last
+from chorus_jax.nets.video_stream import stream
+
+DECODING = 2**16  # folded into a seed: noise that the latents did not begin as
+
+
+class LTXVAE(nnx.Module):
+    """Encoder and decoder between video and normalised latents.
+
+    Attributes:
+        mean: of the raw latents, per channel.
+        std: their standard deviation, per channel.
+    """
+
+    def __init__(self, config: LTXVAEConfig, *, rngs: nnx.Rngs):
+        self.config = config
+        self.encoder = LTXEncoder(config, rngs=rngs)
+        self.decoder = LTXDecoder(config, rngs=rngs)
+        self.mean = nnx.Param(jnp.zeros(config.latent_channels), axes=(None,))
+        self.std = nnx.Param(jnp.ones(config.latent_channels), axes=(None,))
+
+    def encode(self, video: Float[Array, "b f h w 3"]) -> Float[Array, "b t y x c"]:
+        """Normalised latents (float32) of a video: the posterior's mean, as a stream.
+
+        The sizes must divide: 1 + a multiple of `time_compression` frames, height and
+        width by `space_compression`.
+        """
+
+        def step(video: Array, past: Past) -> tuple[Array, Past]:
+            moments, past = self.encode_step(video, past)
+            return self.normalise(moments[..., :-1]), past
+
+        return stream(step, video, self.config.time_compression, 1)
+
+    def encode_step(
+        self, video: Float[Array, "b f h w 3"], past: Past
+    ) -> tuple[Float[Array, "b t y x c"], Past]:
+        """Raw means and, as the last channel, the log-variance of the next frames.
+
+        `past` is None for a video's first frames, then what the step before returned.
+        """
+        patches = to_channels(video.astype(self.config.dtype), self.config.patch)
+        x, past = self.encoder(patches, past)
+        return x.astype(jnp.float32), past
+
+    def decode(
+        self, latents: Float[Array, "b f h w c"], seeds: Integer[Array, " b"]
+    ) -> Float[Array, "b t y x 3"]:
+        """Video in [-1, 1] of normalised latents.
+
+        Args:
+            latents: those at the end of denoising.
+            seeds: of the noise that each video's decoder adds.
+        """
+        keys = jax.vmap(decoding_key)(seeds)
+        if self.config.timestep:
+            share = self.config.decode_noise
+            noise = jax.vmap(lambda key: jax.random.normal(key, latents.shape[1:]))
+            latents = (1 - share) * latents + share * noise(keys)
+        time = jnp.full(len(seeds), self.config.decode_timestep, jnp.float32)
+        return self.decode_step(latents, None, Cue(time, keys))[0]
+
+    def decode_step(
+        self, latents: Float[Array, "b f h w c"], past: Past, cue: Cue
+    ) -> tuple[Float[Array, "b t y x 3"], Past]:
+        """The video of the next latent frames; `past` as for `encode_step`, and always
+        None unless the decoder is causal."""
+        raw = self.denormalise(latents).astype(self.config.dtype)
+        x, past = self.decoder(raw, past, cue)
+        return jnp.clip(from_channels(x, self.config.patch), -1, 1), past
+
+    def normalise(
+        self, latents: Float[Array, "b f h w c"]
+    ) -> Float[Array, "b f h w c"]:
+        """Raw latents to mean 0 and deviation 1 per channel, in float32."""
+        x = latents.astype(jnp.float32)
+        return (x - along_last(self.mean[...], x)) / along_last(self.std[...], x)
+
+    def denormalise(
+        self, latents: Float[Array, "b f h w c"]
+    ) -> Float[Array, "b f h w c"]:
+        """The inverse of `normalise`."""
+        x = latents.astype(jnp.float32)
+        return x * along_last(self.std[...], x) + along_last(self.mean[...], x)
+
+
+def decoding_key(seed: Integer[Array, ""]) -> Array:
+    """The key of all noise that decoding adds to the video of a seed."""
+    return jax.random.fold_in(jax.random.key(seed), DECODING)
+
+
+def to_channels(
+    video: Float[Array, "b f h w 3"], patch: int
+) -> Float[Array, "b f y x p"]:
+    """Each square of pixels as channels: by colour, then column, then row."""
+    b, f, h, w, c = video.shape
+    x = video.reshape(b, f, h // patch, patch, w // patch, patch, c)
+    return x.transpose(0, 1, 2, 4, 6, 5, 3).reshape(b, f, h // patch, w // patch, -1)
+
+
+def from_channels(
+    x: Float[Array, "b f h w p"], patch: int
+) -> Float[Array, "b f y x 3"]:
+    """The reverse of `to_channels`."""
+    b, f, h, w, _ = x.shape
+    x = x.reshape(b, f, h, w, 3, patch, patch)
+    return x.transpose(0, 1, 2, 6, 3, 5, 4).reshape(b, f, h * patch, w * patch, 3)
+
+
+@jax.jit
+def decode_whole(
+    vae: LTXVAE, latents: Float[Array, "b f h w c"], seeds: Integer[Array, " b"]
+) -> Float[Array, "b t y x 3"]:
+    """`LTXVAE.decode` as one program."""
+    return vae.decode(latents, seeds)
+
+
+def decode_groups(
+    vae: LTXVAE, latents: Float[Array, "b f h w c"], seeds: Integer[Array, " b"]
+) -> Iterator[Float[Array, "b t y x 3"]]:
+    """The frames of each latent frame: one, then `time_compression` each time."""
+    video, group = decode_whole(vae, latents, seeds), vae.config.time_compression
+    yield video[:, :1]
+    for first in range(1, video.shape[1], group):
+        yield video[:, first : first + group]

@@ -1,0 +1,149 @@
+"""Sizes of an LTX-Video VAE and what follows from them: compression, decoding."""
+
+from dataclasses import dataclass
+
+DOWN = {
+    "none": (1, 1, 1),
+    "conv": (2, 2, 2),
+    "spatial": (1, 2, 2),
+    "temporal": (2, 1, 1),
+    "spatiotemporal": (2, 2, 2),
+}
+
+
+@dataclass(frozen=True)
+class LTXVAEConfig:
+    """Sizes of an LTX-Video VAE; `v090`, `v091` and `v095` are the published ones.
+
+    Attributes:
+        encoder_widths: the width before the first stage, then that after each stage.
+        encoder_depths: residual blocks of each stage, then of the middle.
+        down: how each stage of the encoder shrinks the video: a name of `DOWN`. `conv`
+            is a convolution with strides, before which the stage's blocks run and
+            after which a residual block changes the width; the others but `none` fold
+            pixels into channels.
+        decoder_widths: the width of the middle, then that of each stage.
+        decoder_depths: residual blocks of the middle, then of each stage.
+        up: by what each stage of the decoder divides the channels when it doubles
+            frames, height and width; 0 if it does not.
+        up_residual: whether what is doubled is added to its convolution.
+        decoder_noise: whether the blocks of the middle and of each stage add noise.
+        timestep: whether the decoder is conditioned on a timestep.
+        decoder_causal: whether the decoder sees only the past.
+        latent_channels: of the latents.
+        patch: pixels along height and width that are folded into channels first.
+        decode_timestep: the noise level that the decoder is told.
+        decode_noise: the share of noise in the latents that it gets.
+        dtype: of weights and activations.
+
+    Raises:
+        ValueError: for stages that do not go together.
+    """
+
+    encoder_widths: tuple[int, ...]
+    encoder_depths: tuple[int, ...]
+    down: tuple[str, ...]
+    decoder_widths: tuple[int, ...]
+    decoder_depths: tuple[int, ...]
+    up: tuple[int, ...]
+    up_residual: bool
+    decoder_noise: tuple[bool, ...]
+    timestep: bool
+    decoder_causal: bool = False
+    latent_channels: int = 128
+    patch: int = 4
+    decode_timestep: float = 0.05
+    decode_noise: float = 0.025
+    dtype: str = "bfloat16"
+
+    def __post_init__(self) -> None:
+        stages = {
+            "encoder_widths": (len(self.encoder_widths), len(self.down) + 1),
+            "encoder_depths": (len(self.encoder_depths), len(self.down) + 1),
+            "decoder_widths": (len(self.decoder_widths), len(self.up) + 1),
+            "decoder_depths": (len(self.decoder_depths), len(self.up) + 1),
+            "decoder_noise": (len(self.decoder_noise), len(self.up) + 1),
+        }
+        for name, (count, expected) in stages.items():
+            if count != expected:
+                raise ValueError(
+                    f"{name} must have {expected} numbers, one more than the stages of "
+                    f"its half, got {count}"
+                )
+        if not set(self.down) <= set(DOWN):
+            raise ValueError(f"down is of {', '.join(DOWN)}, got {self.down}")
+        if self.timestep and any(self.changes):
+            raise ValueError(
+                "a decoder with a timestep changes its width only where it doubles the "
+                f"video, got widths {self.decoder_widths} with {self.up=}"
+            )
+
+    @property
+    def stage_inputs(self) -> tuple[int, ...]:
+        """The width that each stage of the decoder begins with."""
+        pairs = zip(self.decoder_widths, self.up)
+        return tuple(width // (factor or 1) for width, factor in pairs)
+
+    @property
+    def changes(self) -> tuple[bool, ...]:
+        """Whether each stage of the decoder changes the width by a residual block."""
+        pairs = zip(self.stage_inputs, self.decoder_widths[1:])
+        return tuple(before != after for before, after in pairs)
+
+    @property
+    def time_compression(self) -> int:
+        """Frames a latent frame stands for; the first one stands for one frame."""
+        return 2 ** sum(factor > 0 for factor in self.up)
+
+    @property
+    def space_compression(self) -> int:
+        """Pixels a latent pixel stands for, in height and in width."""
+        return self.patch * self.time_compression
+
+    @classmethod
+    def v090(cls, dtype: str = "bfloat16") -> "LTXVAEConfig":
+        """0.9.0: the decoder is the encoder's mirror."""
+        return cls(
+            encoder_widths=(128, 256, 512, 512, 512),
+            encoder_depths=(4, 3, 3, 3, 4),
+            down=("conv", "conv", "conv", "none"),
+            decoder_widths=(512, 512, 512, 256, 128),
+            decoder_depths=(4, 3, 3, 3, 4),
+            up=(0, 1, 1, 1),
+            up_residual=False,
+            decoder_noise=(False,) * 5,
+            timestep=False,
+            dtype=dtype,
+        )
+
+    @classmethod
+    def v091(cls, dtype: str = "bfloat16") -> "LTXVAEConfig":
+        """0.9.1: the decoder is conditioned on a timestep and adds noise."""
+        return cls(
+            encoder_widths=(128, 256, 512, 512, 512),
+            encoder_depths=(4, 3, 3, 3, 4),
+            down=("conv", "conv", "conv", "none"),
+            decoder_widths=(1024, 512, 256, 128),
+            decoder_depths=(8, 7, 6, 5),
+            up=(2, 2, 2),
+            up_residual=True,
+            decoder_noise=(False, True, True, True),
+            timestep=True,
+            dtype=dtype,
+        )
+
+    @classmethod
+    def v095(cls, dtype: str = "bfloat16") -> "LTXVAEConfig":
+        """0.9.5 to 0.9.8: a wider encoder that folds pixels into channels."""
+        return cls(
+            encoder_widths=(128, 256, 512, 1024, 2048),
+            encoder_depths=(4, 6, 6, 2, 2),
+            down=("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
+            decoder_widths=(1024, 512, 256, 128),
+            decoder_depths=(5, 5, 5, 5),
+            up=(2, 2, 2),
+            up_residual=True,
+            decoder_noise=(False,) * 4,
+            timestep=True,
+            dtype=dtype,
+        )

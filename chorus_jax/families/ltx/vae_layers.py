@@ -1,0 +1,153 @@
+"""Convolutions of the LTX-Video VAE, and what changes the video's size.
+
+Called as `layer(x, past) -> (y, past)`, see `nets.causal_conv`. A layer that sees the
+future too is for whole videos: its `past` is always None and `()`.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from chorus_jax.nets.causal_conv import Past, conv_by_taps, conv_kernel, conv_volume
+from chorus_jax.nets.layers import along_last
+from chorus_jax.nets.products import exact
+from chorus_jax.nets.tokens import Size
+
+
+class EdgeConv(nnx.Module):
+    """3x3x3 convolution: zeros around the picture, the video's edge frames repeated.
+
+    If `causal` the first frame stands twice before itself, else the first and the last
+    frame once more at their ends.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        causal: bool,
+        stride: int = 1,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
+        self.causal, self.stride = causal, stride
+        self.kernel = conv_kernel((3, 3, 3, inputs, outputs), dtype, rngs)
+        self.bias = nnx.Param(jnp.zeros(outputs, dtype), axes=(None,))
+
+    def __call__(
+        self, x: Float[Array, "b f h w i"], past: Past
+    ) -> tuple[Float[Array, "b t y x o"], Past]:
+        frames, kernel = self.padded(x, past), self.kernel[...]
+        if self.stride > 1:
+            y = conv_strided(frames, kernel, self.stride)
+        else:
+            y = jax.lax.platform_dependent(
+                frames, kernel, cpu=conv_by_taps, default=conv_volume
+            )
+        kept = frames[:, self.stride - 3 :] if self.causal else ()
+        return y + along_last(self.bias[...], y), kept
+
+    def padded(
+        self, x: Float[Array, "b f h w i"], past: Past
+    ) -> Float[Array, "b n h w i"]:
+        """The frames with those beside them that the kernel reaches."""
+        if past is not None:
+            return jnp.concatenate([past, x], axis=1)
+        if self.causal:
+            return jnp.concatenate([x[:, :1], x[:, :1], x], axis=1)
+        return jnp.concatenate([x[:, :1], x, x[:, -1:]], axis=1)
+
+
+def conv_strided(
+    x: Float[Array, "b n h w i"], kernel: Float[Array, "3 3 3 i o"], stride: int
+) -> Float[Array, "b f h2 w2 o"]:
+    """A convolution with the same stride along all axes; zeros around the picture."""
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=(stride,) * 3,
+        padding=((0, 0), (1, 1), (1, 1)),
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+        precision=exact(x.dtype),
+    )
+
+
+class FoldDown(nnx.Module):
+    """A convolution whose frames and pixels are folded into channels, beside the mean
+    of groups of the input's own."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        box: Size,
+        *,
+        causal: bool,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
+        self.box, self.outputs = box, outputs
+        narrow = outputs // (box[0] * box[1] * box[2])
+        self.conv = EdgeConv(inputs, narrow, causal=causal, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "b f h w i"], past: Past
+    ) -> tuple[Float[Array, "b t y x o"], Past]:
+        if past is None:
+            # The first frame is a whole group.
+            x = jnp.concatenate([x[:, : self.box[0] - 1], x], axis=1)
+        folded = fold(x, self.box)
+        groups = folded.reshape(*folded.shape[:-1], self.outputs, -1)
+        y, past = self.conv(x, past)
+        return fold(y, self.box) + groups.mean(axis=-1), past
+
+
+class UnfoldUp(nnx.Module):
+    """Twice the frames, height and width out of a convolution's channels.
+
+    Of the first frame only the later half is kept. With `residual` the input's own
+    channels, unfolded and repeated, are added.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        residual: bool,
+        *,
+        causal: bool,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
+        self.residual, self.repeats = residual, 8 * outputs // inputs
+        self.conv = EdgeConv(inputs, 8 * outputs, causal=causal, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self, x: Float[Array, "b f h w i"], past: Past
+    ) -> tuple[Float[Array, "b t y x o"], Past]:
+        first = 1 if past is None else 0
+        y, past = self.conv(x, past)
+        y = unfold(y, (2, 2, 2))[:, first:]
+        if self.residual:
+            own = unfold(x, (2, 2, 2))[:, first:]
+            y = y + jnp.tile(own, (1, 1, 1, 1, self.repeats))
+        return y, past
+
+
+def fold(x: Float[Array, "b f h w c"], box: Size) -> Float[Array, "b t y x o"]:
+    """Each box of frames and pixels as channels: channel by channel, then frames, rows
+    and columns of the box."""
+    b, f, h, w, c = x.shape
+    t, y, z = box
+    x = x.reshape(b, f // t, t, h // y, y, w // z, z, c)
+    return x.transpose(0, 1, 3, 5, 7, 2, 4, 6).reshape(b, f // t, h // y, w // z, -1)
+
+
+def unfold(x: Float[Array, "b f h w c"], box: Size) -> Float[Array, "b t y x o"]:
+    """The reverse of `fold`."""
+    b, f, h, w, _ = x.shape
+    t, y, z = box
+    x = x.reshape(b, f, h, w, -1, t, y, z)
+    return x.transpose(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, f * t, h * y, w * z, -1)

@@ -1,0 +1,77 @@
+"""Published LTX-Video models: what identifies them, and their default settings.
+
+The settings are those of Lightricks/LTX-Video (configs/*.yaml, ltx_video/inference.py)
+as far as this library runs them.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chorus_jax.families.ltx.sizes import FPS, LTXSizes
+from chorus_jax.families.protocols import Defaults
+from chorus_jax.request import Request
+
+NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
+DISTILLED = (1.0, 0.9937, 0.9875, 0.9812, 0.975, 0.9094, 0.725)
+# Heads, head width and layers of the published transformers.
+SIZES = {(32, 64, 28): "2B", (32, 128, 48): "13B"}
+# Their sizes do not tell these from each other: a card's settings do.
+LATER = {
+    "2B": ("0.9.5", "0.9.6-dev", "0.9.6-distilled", "0.9.8-distilled"),
+    "13B": ("0.9.7-dev", "0.9.7-distilled", "0.9.8-dev", "0.9.8-distilled"),
+}
+
+
+def usual(source: str, **fields: Any) -> Defaults:
+    """The makers' settings of most versions, with those that differ."""
+    settings: dict[str, Any] = {
+        "negative_prompt": NEGATIVE_PROMPT,
+        "frames": 121,
+        "height": 704,
+        "width": 1216,
+        "steps": 40,
+        "solver": "euler",
+        "shift": 1.0,
+        "guidance_scale": 3.0,
+    }
+    return Defaults(Request("", **(settings | fields)), FPS, source)
+
+
+def published(size: str, version: str) -> Defaults:
+    """The settings of a published model."""
+    source = f"published for LTX-Video {size} {version} (Lightricks/LTX-Video, configs)"
+    if not version.endswith("distilled"):
+        return usual(source)
+    steps = 8 if version.startswith("0.9.6") else DISTILLED
+    return usual(source, steps=steps, guidance_scale=1.0)
+
+
+PUBLISHED: Mapping[str, Defaults] = {
+    f"LTX-Video {size} {version}": published(size, version)
+    for size, versions in {**LATER, "2B": ("0.9.0", "0.9.1", *LATER["2B"])}.items()
+    for version in versions
+}
+
+
+def name_of(sizes: LTXSizes, version: str | None) -> str | None:
+    """The published model that this is, None if it is not recognised.
+
+    Args:
+        sizes: of its parts.
+        version: what its source says of itself, None if nothing. Without it the sizes
+            tell 0.9.0 and 0.9.1 only.
+    """
+    model, vae = sizes.transformer, sizes.vae
+    size = SIZES.get((model.heads, model.head_width, model.depth))
+    if version is None and not model.causal_positions:
+        version = "0.9.1" if vae.timestep else "0.9.0"
+    name = f"LTX-Video {size} {version}"
+    return name if name in PUBLISHED else None
+
+
+def defaults_of(sizes: LTXSizes, version: str | None) -> Defaults:
+    """The default settings of a model (see `name_of`)."""
+    name = name_of(sizes, version)
+    if name is None:
+        return usual("LTX-Video's usual ones: this model is not recognised")
+    return PUBLISHED[name]

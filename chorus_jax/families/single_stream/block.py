@@ -1,0 +1,93 @@
+"""One block of a transformer with a stream of video tokens that attends to text."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from chorus_jax.devices.sharding import constrain
+from chorus_jax.families.forward import BranchReuse
+from chorus_jax.nets.control import when
+from chorus_jax.nets.layers import LayerNorm, RMSNorm
+from chorus_jax.nets.modulation import Mlp, enter, leave, modulate
+from chorus_jax.nets.token_attention import (
+    Alone,
+    Around,
+    Context,
+    CrossAttention,
+    Keys,
+    Observed,
+    SelfAttention,
+)
+
+T = TypeVar("T")
+
+
+class ModulatedBlock(nnx.Module):
+    """Self-attention, cross-attention and feed-forward, modulated by the timestep.
+
+    Returns the tokens and the layer's side outputs. If `around` is `HeldKeys`, tokens
+    attend to cached keys and values of all tiles. A family's block makes the parts.
+
+    Attributes:
+        modulation: what is added to the timestep's six rows.
+        norm: before self-attention and feed-forward, without weights.
+        attn: over the video's tokens.
+        cross_norm: before cross-attention; None if that reads the stream as it is.
+        cross: over the text.
+        mlp: the feed-forward part.
+    """
+
+    modulation: nnx.Param
+    norm: LayerNorm | RMSNorm
+    attn: SelfAttention
+    cross_norm: LayerNorm | None
+    cross: CrossAttention
+    mlp: Mlp
+
+    def __call__(
+        self,
+        x: Float[Array, "b n c"],
+        times: Float[Array, " b *n 6 c"],
+        rotary: Float[Array, "2 *b n r"],
+        context: Context,
+        around: Around = Alone(),
+        reuse: BranchReuse | None = None,
+        passive: Bool[Array, " b"] | None = None,
+    ) -> tuple[Float[Array, "b n c"], Observed]:
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulate(
+            self.modulation[...], times
+        )
+
+        def attend() -> tuple[Array, Keys]:
+            return self.attn(enter(self.norm, x, shift, scale), rotary, around, passive)
+
+        def read() -> tuple[Array, Array | None]:
+            return self.cross(
+                x if self.cross_norm is None else self.cross_norm(x), context
+            )
+
+        def feed() -> Array:
+            return self.mlp(enter(self.norm, x, mlp_shift, mlp_scale))
+
+        attended, keys = taken(reuse, 0, attend)
+        x = leave(x, attended, gate)
+        words, share = taken(reuse, 1, read)
+        x = x + words
+        fed, _ = taken(reuse, 2, lambda: (feed(), None))
+        x = leave(x, fed, mlp_gate)
+        outputs = None if reuse is None else (attended, words, fed)
+        observed = Observed(keys, share, outputs)
+        return constrain(x, "batch", "tokens", None), observed
+
+
+def taken(
+    reuse: BranchReuse | None, branch: int, compute: Callable[[], tuple[Array, T]]
+) -> tuple[Array, T | None]:
+    """The output of a branch of one layer, computed or an earlier one, and its side
+    output, which is there only without `reuse`."""
+    if reuse is None:
+        return compute()
+    wanted, earlier = reuse.compute[branch], reuse.outputs[branch]
+    return when(wanted, lambda _: compute()[0], earlier), None

@@ -1,0 +1,219 @@
+"""One pass of a transformer with a single stream of video tokens, in pieces."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from chorus_jax.devices.sharding import constrain
+from chorus_jax.families.forward import (
+    ALL,
+    BranchReuse,
+    Held,
+    TextGains,
+    TileTokens,
+    TokenSet,
+)
+from chorus_jax.families.single_stream.conditions import StreamConditions, Times
+from chorus_jax.families.single_stream.transformer import SingleStreamTransformer
+from chorus_jax.nets.guidance import guided
+from chorus_jax.nets.token_attention import (
+    Alone,
+    Around,
+    HeldKeys,
+    Keys,
+    Observed,
+    TileKeys,
+)
+from chorus_jax.nets.tokens import from_patches, to_patches
+
+
+@dataclass(frozen=True, eq=False)
+class SingleStreamForward:
+    """One pass in pieces (see `families.forward.Forward`), but for `signal`.
+
+    Attributes:
+        model: the transformer.
+        conditions: what all passes of the run read.
+        latents: noisy latents, or patches of the active tiles.
+        i: the step of each request.
+        gains: of cross-attention to the prompt.
+        tokens: those that are run.
+        unroll: layers one by one in place of a loop, for costs of compiled programs.
+    """
+
+    model: SingleStreamTransformer
+    conditions: StreamConditions
+    latents: Any
+    i: Int[Array, " b"]
+    gains: TextGains | None = None
+    tokens: TokenSet = ALL
+    unroll: bool = False
+
+    @property
+    def times(self) -> Times:
+        """The modulation of each row."""
+        return self.conditions.times.at(self.rows(self.i))
+
+    def rows(self, x: Array) -> Array:
+        """A row per request as a row per branch and request."""
+        return jnp.concatenate([x] * self.conditions.branches)
+
+    def stem(self) -> Float[Array, "r n c"]:
+        """The patches as tokens: the same in all branches."""
+        patches = self.latents
+        if isinstance(self.tokens, TileTokens):
+            patches = patches.reshape(len(patches), -1, patches.shape[-1])
+        else:
+            patches = to_patches(patches, self.model.config.patch)
+        patches = self.with_images(patches)
+        tokens = constrain(self.model.patch(patches), "batch", "tokens", None)
+        return self.rows(tokens)
+
+    def with_images(self, patches: Float[Array, "b n p"]) -> Float[Array, "b n q"]:
+        """The patches with the channels of the images behind their own, pixel by pixel
+        of the latents."""
+        images, tokens = self.conditions.images, self.tokens
+        if images is None:
+            return patches
+        if isinstance(tokens, TileTokens):
+            rows = jnp.arange(len(images))[:, None]
+            active = tokens.tiling.tiles(images)[rows, tokens.tiles]
+            images = active.reshape(len(images), -1, images.shape[-1])
+        cut = (*patches.shape[:2], math.prod(self.model.config.patch), -1)
+        parts = [x.reshape(cut) for x in (patches, images)]
+        return jnp.concatenate(parts, axis=-1).reshape(*cut[:2], -1)
+
+    def blocks(
+        self,
+        tokens: Float[Array, "r n c"],
+        first: int = 0,
+        last: int | None = None,
+        reuse: BranchReuse | None = None,
+    ) -> tuple[Float[Array, "r n c"], Observed]:
+        """The tokens after these layers, which are scanned, and their side outputs.
+
+        Raises:
+            ValueError: with `reuse` for a pass whose keys or shares are asked for.
+        """
+        words = getattr(self.tokens, "words", None)
+        if reuse is not None and (self.keeps_keys or words is not None):
+            raise ValueError(
+                "a pass that reuses branches leaves no keys and no attention shares: "
+                "run it without reuse where a region needs them"
+            )
+        context = self.conditions.amplified(self.gains, words)
+        rotary, times, around = self.rotary(), self.times.blocks, self.around()
+
+        def layer(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
+            block, text, image, keys, branches, passive = scanned
+            given = context._replace(text=text, image=image)
+            near = around
+            if isinstance(around, HeldKeys):
+                near = around._replace(keys=keys)
+            tokens, observed = block(
+                tokens, times, rotary, given, near, branches, self.passive(passive)
+            )
+            return tokens, observed._replace(keys=self.kept(observed.keys))
+
+        keys = around.keys if isinstance(around, HeldKeys) else None
+        perturbed = self.conditions.perturbation
+        layers = None if perturbed is None else perturbed.layers
+        stacked = (self.model.layers, context.text, context.image, keys)
+        if (first, last) != (0, None):
+            stacked, layers = jax.tree.map(lambda x: x[first:last], (stacked, layers))
+        scanned = (*stacked, reuse, layers)
+        return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
+
+    def passive(self, layer: Bool[Array, ""] | None) -> Bool[Array, " r"] | None:
+        """The rows whose tokens see only themselves in a layer: of the perturbed
+        branch, if the layer is one of its own."""
+        if layer is None:
+            return None
+        branch = jnp.arange(self.conditions.branches) == self.conditions.branches - 1
+        return jnp.repeat(branch & layer, len(self.i))
+
+    def kept(self, keys: Keys | None) -> Keys | TileKeys | None:
+        """The keys of a layer as they are held; None if they are not.
+
+        In tiles at once: stacked over the layers they are the largest array of a run,
+        and to lay them out anew would need it twice.
+        """
+        if not self.keeps_keys or keys is None:
+            return None
+        if isinstance(self.tokens, TileTokens) or self.tokens.tiling is None:
+            return keys
+        return TileKeys.of(keys, self.tokens.tiling)
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """The branches of a layer."""
+        return ("self_attention", "cross_attention", "mlp")
+
+    def branches(self, *sides: Observed) -> tuple[Array, ...]:
+        """The outputs of the branches of all layers."""
+        outputs = [side.outputs for side in sides]
+        return jax.tree.map(lambda *x: jnp.concatenate(x), *outputs)
+
+    def unknown_branches(self) -> tuple[Array, ...]:
+        """Zeros of the shapes of `branches`."""
+        tokens = jax.eval_shape(self.stem)
+        shape = (self.model.config.depth, *tokens.shape)
+        return tuple(jnp.zeros(shape, tokens.dtype) for _ in self.branch_names)
+
+    @property
+    def keeps_keys(self) -> bool:
+        """Whether keys and values are held for, or by, a region."""
+        if isinstance(self.tokens, TileTokens):
+            return self.tokens.keys != ()
+        return self.tokens.tiling is not None
+
+    def rotary(self) -> Float[Array, "2 *r n d"]:
+        """Positions of the tokens: of all, or of each row's active tiles."""
+        table = self.conditions.rotary
+        if not isinstance(self.tokens, TileTokens):
+            return table
+        tiles = self.tokens.tiling.tiles(table)[:, self.tokens.tiles]
+        rows = tiles.reshape(2, len(self.tokens.tiles), -1, table.shape[-1])
+        return jnp.concatenate([rows] * self.conditions.branches, axis=1)
+
+    def around(self) -> Around:
+        """The keys that tokens attend to besides the text."""
+        tokens = self.tokens
+        if not isinstance(tokens, TileTokens):
+            return Alone()
+        if self.keeps_keys:
+            return HeldKeys(tokens.keys, self.rows(tokens.tiles))
+        count = len(tokens.tiles) * self.conditions.branches
+        bias = jnp.broadcast_to(tokens.bias, (count, len(tokens.bias)))
+        return Alone(bias, tokens.tiling.size)
+
+    def head(self, tokens: Float[Array, "r n c"]) -> Float[Array, "b ..."]:
+        """The guided velocity, in float32."""
+        out = self.guided(self.model.out(tokens, self.times.head))
+        if isinstance(self.tokens, TileTokens):
+            return out.reshape(*self.latents.shape[:3], -1)
+        grid = self.model.grid(self.latents)
+        return from_patches(out, grid, self.model.config.patch)
+
+    def guided(self, out: Float[Array, "r n p"]) -> Float[Array, "b n p"]:
+        """The velocity that the passes of all branches give together."""
+        return guided(out, self.conditions.guidance, self.conditions.perturbation)
+
+    def hold(self, held: Held, *sides: Observed) -> Held:
+        """The keys and values of all tiles, and the attention to the words asked for,
+        its mean over all layers."""
+        whole = jax.tree.map(lambda *x: jnp.concatenate(x), *sides)
+        if isinstance(self.tokens, TileTokens):
+            if not self.keeps_keys:
+                return held
+            fresh = whole.keys
+            return Held(held.keys.written(self.rows(self.tokens.tiles), fresh))
+        keys = () if whole.keys is None else whole.keys
+        if whole.share is None:
+            return Held(keys)
+        # The rows of other branches come last and have no such words.
+        return Held(keys, whole.share[:, : len(self.latents)].mean(axis=0))

@@ -1,0 +1,121 @@
+"""What loaded models with one stream of video tokens have in common."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from chorus_jax.checkpoints.unchanged import WeightsFingerprint
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.request import Request
+from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Tokens
+
+TEXT_ENCODER = "text_encoder"
+
+
+class ModelSizes(Protocol):
+    """The configs of a model's parts."""
+
+    def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None: ...
+
+
+class SingleStreamModel:
+    """Prompts, fingerprints and devices of a loaded model (see `protocols.VideoModel`);
+    a family's model adds conditions, schedule and VAE.
+
+    Args:
+        parts: the modules by name, `text_encoder` among them.
+        tokenizer: that of the text encoder.
+        mesh: the devices that its weights are spread over; None for jax's choice.
+        keep_text_encoder: False gives its memory back once prompts are encoded.
+        fingerprints: of the parts; None to make them from the arrays.
+
+    Raises:
+        ValueError: for a tokenizer of another text encoder.
+    """
+
+    sizes: ModelSizes
+    vae: Any
+
+    @property
+    def transformers(self) -> Mapping[str, Any]:
+        """The transformers by name."""
+        raise NotImplementedError
+
+    def __init__(
+        self,
+        parts: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        mesh: Mesh | None,
+        keep_text_encoder: bool,
+        fingerprints: Mapping[str, str] | None,
+    ):
+        encoder = parts[TEXT_ENCODER]
+        known, words = encoder.config.vocab, tokenizer.size
+        if words > known:
+            raise ValueError(
+                f"the tokenizer has {words} tokens, but the text encoder knows {known}:"
+                " they are of different models"
+            )
+        self.prompts = PromptEncoder(encoder, tokenizer)
+        self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
+        known_prints = {} if fingerprints is None else fingerprints
+        self._prints = {
+            name: WeightsFingerprint(part, known_prints.get(name))
+            for name, part in parts.items()
+        }
+
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        """The modules by name as they are now; None for a text encoder that was
+        freed."""
+        others = {"vae": self.vae, **self.transformers}
+        return {TEXT_ENCODER: self.prompts.encoder, **others}
+
+    @property
+    def fingerprints(self) -> Mapping[str, str]:
+        """Digests of the weights by part: those of their folder, or of the arrays."""
+        parts = self.parts
+        return {name: known(parts[name]) for name, known in self._prints.items()}
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """The digest of the tokenizer's rules."""
+        return self.prompts.tokenizer.fingerprint
+
+    def check_mesh(self, request: Request, count: int) -> None:
+        """ValueError unless the mesh divides a batch of `count` such requests."""
+        if self.mesh is not None:
+            self.sizes.check_mesh(self.mesh, request, count)
+
+    def tokens(self, prompts: Sequence[str]) -> Tokens:
+        """The tokens of prompts, without encoding them."""
+        return self.prompts.tokenizer(prompts)
+
+    def encode(self, requests: Sequence[Request], tenant: str) -> Conditioning:
+        """The embeddings of all prompts and, with guidance, then of all negative
+        prompts; they are remembered for this tenant."""
+        prompts = [request.prompt for request in requests]
+        if requests[0].guided:
+            prompts += [request.negative_prompt for request in requests]
+        text = self.prompts(prompts, tenant)
+        if not self.keep_text_encoder:
+            self.free_text_encoder()
+        return text
+
+    def text_values(
+        self, conditions: Mapping[str, StreamConditions]
+    ) -> Float[Array, "l m c"]:
+        """The values of cross-attention that the first prompt's tokens have."""
+        values = conditions[TRANSFORMER].context.text.value[:, 0]
+        return values.reshape(*values.shape[:2], -1)
+
+    def forget_prompts(self, tenant: str | None = None) -> None:
+        """Forgets the embeddings of a tenant's prompts (None: of all)."""
+        self.prompts.forget(tenant)
+
+    def free_text_encoder(self) -> None:
+        """Gives the text encoder's memory back; prompts seen before still work."""
+        self.prompts.free()

@@ -1,0 +1,86 @@
+"""Modulation by the timestep (adaptive norms, arXiv 2212.09748): mlp and head too."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from chorus_jax.nets.layers import LayerNorm, Linear, RMSNorm
+
+
+def enter(norm: LayerNorm | RMSNorm, x: Array, shift: Array, scale: Array) -> Array:
+    """x normalised, scaled and shifted, in float32 until the end."""
+    y = norm(x.astype(jnp.float32)) * (1 + scale) + shift
+    return y.astype(x.dtype)
+
+
+def leave(x: Array, update: Array, gate: Array) -> Array:
+    """x plus the gated update."""
+    y = x.astype(jnp.float32) + update.astype(jnp.float32) * gate
+    return y.astype(x.dtype)
+
+
+def modulate(
+    table: Float[Array, "s c"], times: Float[Array, " b *n #s c"]
+) -> list[Array]:
+    """The s rows of `table + times`, each [b, 1 or n, c]."""
+    times = times if times.ndim == 4 else times[:, None]
+    total = table[None, None] + times
+    return [total[:, :, row] for row in range(table.shape[0])]
+
+
+class Mlp(nnx.Module):
+    """Two linear maps with an activation between."""
+
+    def __init__(
+        self,
+        inputs: int,
+        hidden: int,
+        outputs: int,
+        activation: Callable[[Array], Array],
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
+        self.activation = activation
+        self.inner = Linear(
+            inputs, hidden, axes=("width", "mlp"), dtype=dtype, rngs=rngs
+        )
+        self.outer = Linear(
+            hidden, outputs, axes=("mlp", "width"), dtype=dtype, rngs=rngs
+        )
+
+    def __call__(self, x: Float[Array, "*r i"]) -> Float[Array, "*r o"]:
+        return self.outer(self.activation(self.inner(x)))
+
+
+class Head(nnx.Module):
+    """Tokens to patches of velocity, modulated by the timestep."""
+
+    def __init__(
+        self,
+        width: int,
+        outputs: int,
+        epsilon: float,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
+        table = width**-0.5 * rngs.params.normal((2, width))
+        self.modulation = nnx.Param(table, axes=(None, "width"))
+        self.norm = LayerNorm(width, affine=False, epsilon=epsilon)
+        axes = ("width", None)
+        self.linear = Linear(width, outputs, axes=axes, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "b n c"],
+        times: Float[Array, " b *n c"],
+    ) -> Float[Array, "b n p"]:
+        shift, scale = modulate(self.modulation[...], times[..., None, :])
+        return self.linear(enter(self.norm, x, shift, scale)).astype(jnp.float32)
+
+
+def gelu_tanh(x: Array) -> Array:
+    """The tanh form of GELU, of text and feed-forward."""
+    return jax.nn.gelu(x, approximate=True)

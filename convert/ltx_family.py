@@ -1,0 +1,46 @@
+"""The parts of LTX-Video: what each is, which tables fit it."""
+
+from collections.abc import Mapping
+
+from chorus_jax.families.ltx.config import LTXConfig
+from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.vae import LTXVAE
+from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.nets.t5 import T5Config, T5Encoder
+from convert import diffusers_configs, ltx, ltx_configs, ltx_vae, t5
+from convert.family import Kind, Layout
+from convert.source import DIFFUSERS
+
+LTX: Mapping[str, Kind] = {
+    "transformer": Kind(
+        LTXDiT,
+        LTXConfig,
+        {
+            DIFFUSERS: Layout(
+                lambda _: ltx.DIFFUSERS, ltx.config, "LTXVideoTransformer3DModel"
+            )
+        },
+        library="diffusers",
+        name="LTXVideoTransformer3DModel",
+        stem="diffusion_pytorch_model",
+        export=ltx_configs.transformer,
+    ),
+    "vae": Kind(
+        LTXVAE,
+        LTXVAEConfig,
+        {DIFFUSERS: Layout(ltx_vae.diffusers, ltx_vae.config, "AutoencoderKLLTXVideo")},
+        library="diffusers",
+        name="AutoencoderKLLTXVideo",
+        stem="diffusion_pytorch_model",
+        export=ltx_configs.vae,
+    ),
+    "text_encoder": Kind(
+        T5Encoder,
+        T5Config,
+        {DIFFUSERS: Layout(lambda _: t5.DIFFUSERS, t5.config)},
+        library="transformers",
+        name="T5EncoderModel",
+        stem="model",
+        export=diffusers_configs.text_encoder,
+    ),
+}
