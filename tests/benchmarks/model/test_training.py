@@ -43,7 +43,7 @@ def test_errors_of_texture_alone_have_no_excess():
         """Whose error is white noise, with a part that is the same everywhere."""
 
         class batch:
-            asked = [()]
+            attributes = [()]
             caption = staticmethod(lambda clip, rng: "")
             captioned = staticmethod(lambda clips, captions, rng: len(captions))
 
