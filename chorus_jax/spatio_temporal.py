@@ -7,7 +7,7 @@ from numbers import Real
 
 @dataclass(frozen=True)
 class SpatioTemporalGuidance:
-    """How far a video is guided away from one made with some attention left out.
+    """Guidance away from a video that is made with some attention left out.
 
     It takes one more pass in each step.
 
@@ -26,8 +26,8 @@ class SpatioTemporalGuidance:
     rescale: float = 0.7
 
     def __post_init__(self) -> None:
-        whole = all(type(layer) is int and layer >= 0 for layer in self.layers)
-        if not self.layers or not whole:
+        valid = all(type(layer) is int and layer >= 0 for layer in self.layers)
+        if not self.layers or not valid:
             raise ValueError(
                 f"layers are one or more whole numbers from 0, got {self.layers!r}"
             )

@@ -141,7 +141,7 @@ def convert(
     return card
 
 
-def whole(file: Path, progress: Progress) -> str:
+def checked_digest(file: Path, progress: Progress) -> str:
     """The digest of a file, whose own checksums are right if it has any."""
     digest = sha256(file, progress)
     if zipfile.is_zipfile(file):
@@ -169,7 +169,7 @@ def _digests(source: Source, progress: Progress) -> Iterator[Future[dict[str, st
 
     def digests() -> dict[str, str]:
         return {
-            str(file.relative_to(source.folder)): whole(file, told)
+            str(file.relative_to(source.folder)): checked_digest(file, told)
             for file in source.files()
         }
 

@@ -22,15 +22,15 @@ def _linear(source: str, target: str) -> tuple[Rule, Rule]:
 
 
 def _attention(source: str, target: str) -> Iterator[Rule]:
-    for theirs, here in (
+    for published, here in (
         ("to_q", "q"),
         ("to_k", "k"),
         ("to_v", "v"),
         ("to_out.0", "o"),
     ):
-        yield from _linear(f"{source}.{theirs}", f"{target}.{here}")
-    for theirs, here in NORMS.items():
-        yield Rule(f"{source}.{theirs}.weight", f"{target}.{here}.scale")
+        yield from _linear(f"{source}.{published}", f"{target}.{here}")
+    for published, here in NORMS.items():
+        yield Rule(f"{source}.{published}.weight", f"{target}.{here}.scale")
 
 
 DIFFUSERS: tuple[Rule, ...] = (

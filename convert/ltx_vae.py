@@ -103,14 +103,14 @@ def _ends() -> Iterator[Rule]:
 def _encoder(sizes: LTXVAEConfig) -> Iterator[Rule]:
     yield from _blocks("encoder.mid_block", "encoder.middle")
     for stage, down in enumerate(sizes.down):
-        theirs, here = f"encoder.down_blocks.{stage}", f"encoder.stages.{stage}"
-        yield from _blocks(theirs, here)
+        published, here = f"encoder.down_blocks.{stage}", f"encoder.stages.{stage}"
+        yield from _blocks(published, here)
         changed = 0 if down == "none" else 1
-        yield from _residual(f"{theirs}.conv_out", f"{here}.after.{changed}")
+        yield from _residual(f"{published}.conv_out", f"{here}.after.{changed}")
         if down == "conv":
-            yield from _conv(f"{theirs}.downsamplers.0.conv", f"{here}.after.0")
+            yield from _conv(f"{published}.downsamplers.0.conv", f"{here}.after.0")
         else:
-            source = f"{theirs}.downsamplers.0.conv.conv"
+            source = f"{published}.downsamplers.0.conv.conv"
             yield from _conv(source, f"{here}.after.0.conv")
 
 
@@ -118,37 +118,39 @@ def _decoder(sizes: LTXVAEConfig) -> Iterator[Rule]:
     yield from _blocks("decoder.mid_block", "decoder.stages.0")
     yield from _time("decoder.mid_block", "decoder.stages.0")
     for stage, changes in enumerate(sizes.changes):
-        theirs, here = f"decoder.up_blocks.{stage}", f"decoder.stages.{stage + 1}"
-        yield from _blocks(theirs, here)
-        yield from _time(theirs, here)
-        yield from _residual(f"{theirs}.conv_in", f"{here}.before.0")
+        published, here = f"decoder.up_blocks.{stage}", f"decoder.stages.{stage + 1}"
+        yield from _blocks(published, here)
+        yield from _time(published, here)
+        yield from _residual(f"{published}.conv_in", f"{here}.before.0")
         place = f"{here}.before.{int(changes)}.conv"
-        yield from _conv(f"{theirs}.upsamplers.0.conv.conv", place)
+        yield from _conv(f"{published}.upsamplers.0.conv.conv", place)
 
 
-def _blocks(theirs: str, here: str) -> Iterator[Rule]:
-    yield from _residual(f"{theirs}.resnets.{{j}}", f"{here}.blocks.{{j}}")
+def _blocks(published: str, here: str) -> Iterator[Rule]:
+    yield from _residual(f"{published}.resnets.{{j}}", f"{here}.blocks.{{j}}")
 
 
-def _residual(theirs: str, here: str) -> Iterator[Rule]:
+def _residual(published: str, here: str) -> Iterator[Rule]:
     for number in (1, 2):
-        yield from _conv(f"{theirs}.conv{number}.conv", f"{here}.conv{number}")
-        source = f"{theirs}.per_channel_scale{number}"
+        yield from _conv(f"{published}.conv{number}.conv", f"{here}.conv{number}")
+        source = f"{published}.per_channel_scale{number}"
         yield Rule(source, f"{here}.noise{number}.scale", STRENGTH)
-    yield Rule(f"{theirs}.scale_shift_table", f"{here}.table")
-    yield Rule(f"{theirs}.norm3.weight", f"{here}.shortcut_norm.scale")
-    yield Rule(f"{theirs}.norm3.bias", f"{here}.shortcut_norm.bias")
-    yield Rule(f"{theirs}.conv_shortcut.conv.weight", f"{here}.shortcut.kernel", POINT)
-    yield Rule(f"{theirs}.conv_shortcut.conv.bias", f"{here}.shortcut.bias")
+    yield Rule(f"{published}.scale_shift_table", f"{here}.table")
+    yield Rule(f"{published}.norm3.weight", f"{here}.shortcut_norm.scale")
+    yield Rule(f"{published}.norm3.bias", f"{here}.shortcut_norm.bias")
+    yield Rule(
+        f"{published}.conv_shortcut.conv.weight", f"{here}.shortcut.kernel", POINT
+    )
+    yield Rule(f"{published}.conv_shortcut.conv.bias", f"{here}.shortcut.bias")
 
 
-def _conv(theirs: str, here: str) -> Iterator[Rule]:
-    yield Rule(f"{theirs}.weight", f"{here}.kernel", CONV3D)
-    yield Rule(f"{theirs}.bias", f"{here}.bias")
+def _conv(published: str, here: str) -> Iterator[Rule]:
+    yield Rule(f"{published}.weight", f"{here}.kernel", CONV3D)
+    yield Rule(f"{published}.bias", f"{here}.bias")
 
 
-def _time(theirs: str, here: str) -> Iterator[Rule]:
+def _time(published: str, here: str) -> Iterator[Rule]:
     for number, name in ((1, "inner"), (2, "outer")):
-        source = f"{theirs}.time_embedder.timestep_embedder.linear_{number}"
+        source = f"{published}.time_embedder.timestep_embedder.linear_{number}"
         yield Rule(f"{source}.weight", f"{here}.time.mlp.{name}.kernel", LINEAR)
         yield Rule(f"{source}.bias", f"{here}.time.mlp.{name}.bias")

@@ -39,7 +39,7 @@ LARGEST_PICKLE = 2**26
 
 
 class _Sealed:
-    """What a pickle cannot change once it is made.
+    """An object that a pickle cannot change once it is made.
 
     A pickle's BUILD calls `__setstate__` of any object, after it was checked.
     """

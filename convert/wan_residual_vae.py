@@ -58,12 +58,12 @@ def config(source: dict, dtype: str) -> WanResidualVAEConfig:
 def _stages(sizes: WanResidualVAEConfig) -> Iterator[BlockNames]:
     down = (*sizes.halve_time, None)
     up = (*reversed(sizes.halve_time), None)
-    for half, theirs, resample, depth, times in (
+    for half, published, resample, depth, times in (
         ("encoder", "down_blocks", "downsampler", sizes.depth, down),
         ("decoder", "up_blocks", "upsampler", sizes.depth + 1, up),
     ):
         for s, time in enumerate(times):
-            here, there = f"{half}.stages.{s}.main", f"{half}.{theirs}.{s}"
+            here, there = f"{half}.stages.{s}.main", f"{half}.{published}.{s}"
             for j in range(depth):
                 name = f"{there}.resnets.{j}"
                 yield BlockNames(RESIDUAL, f"{here}.blocks.{j}", name)

@@ -41,25 +41,25 @@ class WanPair:
         """Random weights of one size: heads, head width, feed-forward width."""
         heads, head_width, mlp = size
         torch.manual_seed(0)
-        theirs: Any = WanTransformer3DModel(
+        model: Any = WanTransformer3DModel(
             num_attention_heads=heads,
             attention_head_dim=head_width,
             ffn_dim=mlp,
             num_layers=LAYERS,
             text_dim=TEXT,
         )
-        theirs.eval()
+        model.eval()
         rng = np.random.default_rng(0)
         latents = rng.standard_normal((1, 16, *grid), np.float32)
         text = rng.standard_normal((2, LIMIT, TEXT), np.float32)
         text[0, PROMPT:], text[1, NEGATIVE:] = 0, 0
-        return cls(theirs, converted(theirs), latents, text)
+        return cls(model, converted(model), latents, text)
 
 
-def converted(theirs: Any) -> WanDiT:
+def converted(model: Any) -> WanDiT:
     """Our transformer with their weights."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "weights.safetensors"
-        safetensors.torch.save_file(theirs.state_dict(), file)
-        config = wan.config(theirs.config, "float32")
+        safetensors.torch.save_file(model.state_dict(), file)
+        config = wan.config(model.config, "float32")
         return module_from([file], wan.DIFFUSERS, WanDiT, config)

@@ -29,10 +29,10 @@ def admissions(folder: Path, count: int) -> AttackOutcome:
         outcome.wrong += {int(id, 16) for id in matcher.shelves.places} != there
         matcher.shelves.close()
     with Store(0, folder=folder, disk_bytes=2**34) as store:
-        found = {int(head.id, 16) for head in store}
-        outcome.lost = len(there - found)
-        outcome.wrong += len(found - there)
-        for number in tqdm(chance.sample(sorted(found), min(500, len(found)))):
+        present = {int(head.id, 16) for head in store}
+        outcome.lost = len(there - present)
+        outcome.wrong += len(present - there)
+        for number in tqdm(chance.sample(sorted(present), min(500, len(present)))):
             entry = store.get(f"{number:032x}", NAMESPACE)
             outcome.wrong += entry is None or not right(entry)
     return outcome

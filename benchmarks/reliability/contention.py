@@ -73,8 +73,8 @@ def processes(folder: Path, count: int, rounds: int) -> AttackOutcome:
     ]
     for process in running:
         try:
-            told, _ = process.communicate(timeout=PATIENCE)
-            outcome.wrong += int(told) if process.returncode == 0 else 1
+            output, _ = process.communicate(timeout=PATIENCE)
+            outcome.wrong += int(output) if process.returncode == 0 else 1
         except subprocess.TimeoutExpired:
             process.kill()
             outcome.stuck += 1

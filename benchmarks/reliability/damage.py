@@ -14,7 +14,7 @@ COUNT = 3
 ROOM = 2**24
 
 
-def whole(folder: Path) -> Path:
+def small_store(folder: Path) -> Path:
     """A small store, each entry used once."""
     with Store(0, folder=folder, disk_bytes=ROOM) as store:
         for number in range(COUNT):
@@ -60,8 +60,12 @@ def cuts(folder: Path, stride: int) -> AttackOutcome:
 def attacked(
     folder: Path, change: Callable[[bytes], Iterator[bytes]], name: str
 ) -> AttackOutcome:
-    """What comes of changes of every file of a small store."""
-    outcome, good, place = AttackOutcome(), whole(folder / "whole"), folder / "place"
+    """The outcome of changes of every file of a small store."""
+    outcome, good, place = (
+        AttackOutcome(),
+        small_store(folder / "whole"),
+        folder / "place",
+    )
     for path in sorted(good.iterdir()):
         data = path.read_bytes()
         for changed in tqdm([*change(data)], desc=f"{name} of {path.name[-12:]}"):

@@ -51,12 +51,12 @@ def kills(folder: Path, times: int) -> AttackOutcome:
         safe |= killed(folder, first, chance.randrange(4), chance.uniform(0, 0.03))
         halves += len(list(folder.glob(".*.partial")))
         with Store(0, folder=folder, disk_bytes=ROOM) as store:
-            found = {int(head.id, 16) for head in store}
-            entries = [store.get(f"{number:032x}", NAMESPACE) for number in found]
-        outcome.lost += len(safe - found)
+            present = {int(head.id, 16) for head in store}
+            entries = [store.get(f"{number:032x}", NAMESPACE) for number in present]
+        outcome.lost += len(safe - present)
         outcome.wrong += sum(x is None or not right(x, SIDE) for x in entries)
-        safe &= found
-        first = max(found, default=first) + 1
+        safe &= present
+        first = max(present, default=first) + 1
     outcome.figures["half_written"] = halves
     return outcome
 

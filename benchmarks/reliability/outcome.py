@@ -1,4 +1,4 @@
-"""What came of an attack."""
+"""The outcome of an attack."""
 
 from dataclasses import dataclass, field
 from typing import Any

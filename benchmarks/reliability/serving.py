@@ -46,19 +46,19 @@ def requests(folder: Path, count: int, model: str = "shapes") -> AttackOutcome:
     for number in tqdm(range(count), desc="requests"):
         if number == count // 2:
             before = memory(), handles()
-        asked = pipeline.request(prompt(number), seed=number % 40, steps=2)
+        request = pipeline.request(prompt(number), seed=number % 40, steps=2)
         stop = threading.Event()
         if number % 10 == 9:
             stop.set()
         try:
-            result = engine.generate(asked, stop=stop, every=1)
+            result = engine.generate(request, stop=stop, every=1)
         except StoppedError:
             continue
         if result.ledger.kind == "exact":
-            key = asked.prompt, number % 40
+            key = request.prompt, number % 40
             outcome.wrong += seen.get(key) != result.video.frames.tobytes()
         else:
-            seen[asked.prompt, number % 40] = result.video.frames.tobytes()
+            seen[request.prompt, number % 40] = result.video.frames.tobytes()
     outcome.figures["growth_bytes"] = memory() - before[0]
     outcome.figures["growth_handles"] = handles() - before[1]
     with_cache.close()

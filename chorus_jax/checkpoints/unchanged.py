@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 class WeightsFingerprint:
-    """What tells a module's weights from others.
+    """The fingerprint of a module's weights.
 
     As long as the module has the very arrays that it had, that is what it was; with
     others, as after an adapter was merged into them, it is made anew from the arrays.

@@ -1,4 +1,4 @@
-"""Which request a video is made for from a source, while and after it is made."""
+"""Claims of requests on the videos that sources give, while and after they are made."""
 
 import threading
 from collections import OrderedDict

@@ -224,7 +224,7 @@ class Engine:
         return prompt, conditions, cut
 
     def query(self, request: Request, namespace: str = "default") -> Query:
-        """What a source of a request is looked for with: `cache.matcher` takes it."""
+        """The query by which `cache.matcher` looks for a source of a request."""
         policy = self.policies(request)
         recipe = recipe_of(request, self.pipeline.model, policy).digest
         tokens = self.pipeline.model.tokens([request.prompt])
@@ -252,7 +252,7 @@ class Engine:
                 run = watched(runner(task, prompt, conditions, hit), watch)
             except NotFiniteError:
                 self.sources.forget(task, hit)
-                hit = Rejection(UNFIT, hit.found.score)
+                hit = Rejection(UNFIT, hit.match.score)
             else:
                 task.begins_from(hit.entry.id)
                 return hit, *run
@@ -291,7 +291,7 @@ class Engine:
             saved = hit.entry.statistics.cost - sum(task.seconds.values())
             store.hit(hit.entry.id, max(saved, 0.0), task.reuse.namespace)
             steps = usable(task.policy, plan.kept)
-            source = hit.entry.id, hit.found.score
+            source = hit.entry.id, hit.match.score
         if not task.reuse.write:
             return None
         geometry = self.pipeline.model.geometry(task.request)

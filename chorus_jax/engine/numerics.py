@@ -1,4 +1,4 @@
-"""What computes a video: versions, device, random numbers, settings of jax."""
+"""Identity of the computation: versions, device, random numbers, settings of jax."""
 
 import functools
 from importlib import metadata
@@ -19,7 +19,7 @@ SETTINGS = (
 
 
 def run_by(mesh: Mesh | None) -> str:
-    """What a model over this mesh is run by; part of every recipe.
+    """Versions, device and settings that run a model over this mesh; part of recipes.
 
     Latents of another version, device or generator of random numbers are not those that
     this process would compute. The number of devices is left out: a mesh changes the

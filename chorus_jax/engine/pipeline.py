@@ -207,7 +207,7 @@ class Pipeline:
     def condition(
         self, requests: Sequence[Request], tenant: str = ""
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
-        """What the loop conditions on, and the cut end of each prompt."""
+        """The conditions of the loop, and the cut end of each prompt."""
         conditions, cut = self.model.condition(requests, tenant)
         for request, end in zip(requests, cut, strict=True):
             if end:  # in numbers only: a log is no place for prompts

@@ -81,11 +81,11 @@ def region_plan(
 
 def reached(policy: Policy, score: float, head: EntryHeader) -> list[Tier]:
     """The tiers that a score reaches and an entry has latents for, rising."""
-    kept = set(head.steps)
+    present = set(head.steps)
     return [
         tier
         for tier in policy.tiers
-        if score >= tier.least and {tier.reuse_until, tier.region_until} <= kept
+        if score >= tier.least and {tier.reuse_until, tier.region_until} <= present
     ]
 
 
@@ -95,8 +95,8 @@ def usable(policy: Policy, steps: tuple[int, ...]) -> tuple[int, ...]:
     What a hit leaves is mostly good for exact repeats only; among the sources it would
     stand before those that can be used.
     """
-    ends = ({tier.reuse_until, tier.region_until} for tier in policy.tiers)
-    return steps if any(each <= set(steps) for each in ends) else ()
+    needs = ({tier.reuse_until, tier.region_until} for tier in policy.tiers)
+    return steps if any(need <= set(steps) for need in needs) else ()
 
 
 def source_of(
@@ -115,9 +115,9 @@ def source_of(
     first = tier.reuse_until
     start = entry.at(first).astype(np.float32)
     later = [step for step in entry.steps if step > first and step in plan.keep]
-    near = entry.at(later[0]).astype(np.float32) if later else entry.final
+    next_latents = entry.at(later[0]).astype(np.float32) if later else entry.final
     to = sigmas[later[0]] if later else 0.0
-    velocity = (np.asarray(near, np.float32) - start) / (to - sigmas[first])
+    velocity = (np.asarray(next_latents, np.float32) - start) / (to - sigmas[first])
     end = entry.at(tier.region_until).astype(np.float32)
     return SourceLatents(*(batch_of_one(x, geometry) for x in (start, velocity, end)))
 

@@ -47,7 +47,7 @@ class PromptReading:
         )
 
     def query(self, recipe: str, namespace: str, own_only: bool = False) -> Query:
-        """What a source of this prompt is looked for with (see `Query`)."""
+        """The query by which a source of this prompt is looked for."""
         return Query(
             recipe, namespace, self.embedding, self.keys, self.meanings, own_only
         )

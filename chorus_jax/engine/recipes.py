@@ -43,7 +43,7 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
 
 
 def step_caches_of(policy: Policy) -> str:
-    """What tells the step caches of misses and hits from others; "" if every step is
+    """A description of the step caches of misses and hits; "" if every step is
     computed."""
     caches = (policy.miss_cache, policy.cache)
     if all(cache == EveryStep() for cache in caches):
@@ -53,8 +53,10 @@ def step_caches_of(policy: Policy) -> str:
 
 def perturbed_of(request: Request) -> tuple[float, ...]:
     """The numbers of a request's spatio-temporal guidance; () without."""
-    asked = request.perturbed
-    return () if asked is None else (asked.scale, asked.rescale, *asked.layers)
+    guidance = request.perturbed
+    return (
+        () if guidance is None else (guidance.scale, guidance.rescale, *guidance.layers)
+    )
 
 
 def inputs_of(request: Request, encoder: str) -> str:

@@ -29,7 +29,7 @@ class Hit:
     """A source that is loaded, and the run that follows.
 
     Attributes:
-        found: the source as it was matched.
+        match: the source as it was matched.
         entry: what it holds.
         tier: the policy's tier that its score reached.
         plan: what is run.
@@ -37,7 +37,7 @@ class Hit:
         reason: why the caller's region is not run; "" if it is, or if there is none.
     """
 
-    found: Match
+    match: Match
     entry: Entry
     tier: Tier
     plan: StepPlan
@@ -93,13 +93,13 @@ class Runner:
         """The text tokens that the source's prompt lacks, a flag for each row."""
         rows = self.pipeline.model.text_values(conditions).shape[1]
         spans = prompt.tokens.spans[0]
-        return padded(hit.found.difference.tokens(prompt.words, spans), rows)
+        return padded(hit.match.difference.tokens(prompt.words, spans), rows)
 
     def gains(self, task: Task, hit: Hit, differing: np.ndarray) -> GainTables | None:
         """The gains of the tier in all steps."""
         tier = hit.tier
         stage = (task.policy.steps, tier.reuse_until, tier.region_until)
-        score = hit.found.similarity
+        score = hit.match.similarity
         return gain_tables(stage, tier.key_gain, tier.output_gain, score, differing)
 
 
@@ -118,7 +118,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
         kind="semantic",
         steps=steps,
         equivalents=work,
-        score=hit.found.score,
+        score=hit.match.score,
         source=hit.entry.id,
         reuse_until=hit.tier.reuse_until,
         region_until=hit.tier.region_until,

@@ -40,29 +40,29 @@ class Sources:
             return Rejection(f"the policy reuses nothing at {policy.steps} steps")
         query = prompt.query(task.recipe, reuse.namespace, own_only=reuse.own_only)
         with timed(task.seconds, "look_up"):
-            found = self.cache.matcher(
-                query, policy.look, task.least, lambda found: self.refusal(task, found)
+            match = self.cache.matcher(
+                query, policy.look, task.least, lambda match: self.refusal(task, match)
             )
-        if isinstance(found, Rejection):
-            return found
+        if isinstance(match, Rejection):
+            return match
         with timed(task.seconds, "load"):
-            hit = self.loaded(task, found)
+            hit = self.loaded(task, match)
         if isinstance(hit, Rejection):
-            self.give_back(task, found.head.id)
+            self.give_back(task, match.head.id)
         return hit
 
-    def refusal(self, task: Task, found: Match) -> str:
+    def refusal(self, task: Task, match: Match) -> str:
         """Why an entry is no source for this request whatever its score, else "".
 
         A source brings its noise, and another seed, or none, asks for another video. So
         a request begins from an entry of other words, and the same words but once from
         each, as far as the cache remembers. What is not refused is claimed.
         """
-        if not reached(task.policy, found.score, found.head):
+        if not reached(task.policy, match.score, match.head):
             return UNKEPT
-        if found.difference.ordered == 1:
+        if match.difference.ordered == 1:
             return SAME
-        made, seen_by = task.made_from(found.head.id), task.reuse.namespace
+        made, seen_by = task.made_from(match.head.id), task.reuse.namespace
         id = self.cache.store.find(made, seen_by, own=task.reuse.own_only)
         earlier = None if id is None else self.cache.store.head(id, seen_by)
         if earlier is not None and earlier.exact != task.exact:
@@ -81,15 +81,15 @@ class Sources:
         made = task.made_from(source)
         self.claims.release(task.reuse.namespace, made, task.holder)
 
-    def loaded(self, task: Task, found: Match) -> Hit | Rejection:
+    def loaded(self, task: Task, match: Match) -> Hit | Rejection:
         """The source's latents, and what is run from them."""
-        entry = self.cache.store.get(found.head.id, task.reuse.namespace)
-        tiers = entry and reached(task.policy, found.score, entry)
+        entry = self.cache.store.get(match.head.id, task.reuse.namespace)
+        tiers = entry and reached(task.policy, match.score, entry)
         if not entry or not tiers:
-            return Rejection("the source was evicted or damaged meanwhile", found.score)
-        return self.hit(task, found, entry, tiers)
+            return Rejection("the source was evicted or damaged meanwhile", match.score)
+        return self.hit(task, match, entry, tiers)
 
-    def hit(self, task: Task, found: Match, entry: Entry, tiers: list[Tier]) -> Hit:
+    def hit(self, task: Task, match: Match, entry: Entry, tiers: list[Tier]) -> Hit:
         """The run of the best of these tiers, or of the caller's region."""
         model, region = self.pipeline.model, task.reuse.region
         geometry, mesh = model.geometry(task.request), model.mesh
@@ -106,4 +106,4 @@ class Sources:
         plan = within_expert(wanted, model.experts(task.request))
         if plan != wanted:
             mask, reason = None, SWITCHED
-        return Hit(found, entry, tier, plan, mask, reason)
+        return Hit(match, entry, tier, plan, mask, reason)

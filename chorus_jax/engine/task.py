@@ -110,11 +110,15 @@ class Task:
         cost = sum(self.seconds.values())
         host = jax.tree.map(np.asarray, (state.kept, state.latents))
         final = geometry.packed(jax.tree.map(lambda x: x[0], host[1]))
-        kept = [
+        key_latents = [
             geometry.packed(jax.tree.map(lambda x: x[row, 0], host[0]))
             for row in range(len(steps))
         ]
-        latents = np.stack(kept) if kept else np.zeros((0, *final.shape), final.dtype)
+        latents = (
+            np.stack(key_latents)
+            if key_latents
+            else np.zeros((0, *final.shape), final.dtype)
+        )
         return Entry(
             recipe=self.recipe,
             exact=self.exact,

@@ -18,7 +18,7 @@ GIB = 2**30
 
 @runtime_checkable
 class DescribedSizes(Protocol):
-    """What is told of a transformer's attentions.
+    """A description of a transformer's attentions.
 
     Attributes:
         heads: their number.
@@ -45,7 +45,7 @@ class DescribedSizes(Protocol):
 
 
 def attention_lines(config: DescribedSizes) -> Iterator[tuple[str, str]]:
-    """What attends here: over all tokens, of a region's tokens, over the text."""
+    """Lines on the chosen attention: over all tokens, of a region, over the text."""
     here, kind = sharding.platform(), jnp.dtype(config.dtype)
     heads = (config.heads, config.head_width)
     rows = lambda *shape: jax.ShapeDtypeStruct((1, *shape, *heads), kind)

@@ -1,17 +1,19 @@
-"""What must fit: sizes of videos to a model, and a batch to a mesh."""
+"""Checks of the sizes of videos against a model, and of a batch against a mesh."""
 
 from jax.sharding import Mesh
 
 
-def must_fit(name: str, size: int, step: int, rest: int) -> None:
-    """`size` must be `rest` plus a multiple of `step`, and not zero."""
-    if size > 0 and size % step == rest % step:
+def must_fit(name: str, size: int, step: int, remainder: int) -> None:
+    """`size` must be `remainder` plus a multiple of `step`, and not zero."""
+    if size > 0 and size % step == remainder % step:
         return
-    smallest = rest or step
-    below = max(smallest, size - (size - rest) % step)
-    near = f"{below}" if size < smallest else f"{below} or {below + step}"
-    law = f"{rest} + a multiple of {step}" if rest else f"a multiple of {step}"
-    raise ValueError(f"{name} must be {law}, got {size}; the nearest: {near}")
+    smallest = remainder or step
+    below = max(smallest, size - (size - remainder) % step)
+    nearest = f"{below}" if size < smallest else f"{below} or {below + step}"
+    law = (
+        f"{remainder} + a multiple of {step}" if remainder else f"a multiple of {step}"
+    )
+    raise ValueError(f"{name} must be {law}, got {size}; the nearest: {nearest}")
 
 
 def must_divide(mesh: Mesh, rows: int, tokens: int, heads: int) -> None:

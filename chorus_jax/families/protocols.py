@@ -76,8 +76,8 @@ class VideoModel(Protocol):
     def condition(
         self, requests: Sequence[Request], tenant: str = ""
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
-        """What the steps of each transformer read, and the end of each prompt that is
-        beyond the text limit, mostly "".
+        """The conditions of each transformer's steps, and the end of each prompt that
+        is beyond the text limit, mostly "".
 
         What is remembered of the prompts is the tenant's only.
         """

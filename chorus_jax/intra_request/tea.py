@@ -155,7 +155,7 @@ class TeaCache:
 
 @dataclass(frozen=True)
 class PublishedTea:
-    """What is published for a model besides thresholds (the fields of `TeaCache`)."""
+    """Published settings of a model besides thresholds (the fields of `TeaCache`)."""
 
     coefficients: tuple[float, ...]
     signal: str = "embedding"
@@ -163,7 +163,7 @@ class PublishedTea:
     last: int = 1
 
 
-def both(plain: tuple[float, ...], retained: tuple[float, ...]) -> dict:
+def by_retention(plain: tuple[float, ...], retained: tuple[float, ...]) -> dict:
     """The settings without and with retention steps."""
     return {
         False: PublishedTea(plain),
@@ -173,19 +173,19 @@ def both(plain: tuple[float, ...], retained: tuple[float, ...]) -> dict:
 
 # By model, without and with retention steps; the highest power first.
 PUBLISHED: dict[str, dict[bool, PublishedTea]] = {
-    "wan21_t2v_1_3b": both(
+    "wan21_t2v_1_3b": by_retention(
         (2.39676752e03, -1.31110545e03, 2.01331979e02, -8.29855975, 1.37887774e-01),
         (-5.21862437e04, 9.23041404e03, -5.28275948e02, 1.36987616e01, -4.99875664e-02),
     ),
-    "wan21_t2v_14b": both(
+    "wan21_t2v_14b": by_retention(
         (-5784.54975374, 5449.50911966, -1811.16591783, 256.27178429, -13.02252404),
         (-3.03318725e05, 4.90537029e04, -2.65530556e03, 5.87365115e01, -3.15583525e-01),
     ),
-    "wan21_i2v_480p": both(
+    "wan21_i2v_480p": by_retention(
         (-3.02331670e02, 2.23948934e02, -5.25463970e01, 5.87348440, -2.01973289e-01),
         (2.57151496e05, -3.54229917e04, 1.40286849e03, -1.35890334e01, 1.32517977e-01),
     ),
-    "wan21_i2v_720p": both(
+    "wan21_i2v_720p": by_retention(
         (-114.36346466, 65.26524496, -18.82220707, 4.91518089, -0.23412683),
         (8.10705460e03, 2.13393892e03, -3.72934672e02, 1.66203073e01, -4.17769401e-02),
     ),

@@ -17,7 +17,7 @@ from kernels_pallas.masked_region_attention.reference import Fresh
 
 @runtime_checkable
 class AttentionSizes(Protocol):
-    """What an attention needs to know of a transformer's config.
+    """The fields of a transformer's config that an attention reads.
 
     Attributes:
         heads: their number.

@@ -78,5 +78,7 @@ def position_table(grid: Size, width: int, scale: PixelScale) -> Float[Array, "2
     rates = frequencies(width // 6)
     angles = (rates[None, :, None] * turns[:, None, :]).reshape(len(turns), -1)
     still = np.zeros((len(turns), width % 6 // 2), np.float32)
-    whole = np.concatenate([still, angles], axis=-1).astype(np.float64)
-    return jnp.asarray(np.stack([np.cos(whole), np.sin(whole)]), jnp.float32)
+    padded_angles = np.concatenate([still, angles], axis=-1).astype(np.float64)
+    return jnp.asarray(
+        np.stack([np.cos(padded_angles), np.sin(padded_angles)]), jnp.float32
+    )

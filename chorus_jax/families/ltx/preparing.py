@@ -58,11 +58,11 @@ def prepare(
 def perturbation(requests: Sequence[Request], depth: int) -> Perturbation | None:
     """The spatio-temporal guidance of requests to a transformer of `depth` layers; all
     of them have the layers of the first. None without."""
-    asked = [x.perturbed for x in requests if x.perturbed is not None]
-    if not asked:
+    guidance = [x.perturbed for x in requests if x.perturbed is not None]
+    if not guidance:
         return None
     return Perturbation(
-        jnp.array([one.scale for one in asked], jnp.float32),
-        jnp.array([one.rescale for one in asked], jnp.float32),
-        jnp.isin(jnp.arange(depth), jnp.array(asked[0].layers)),
+        jnp.array([one.scale for one in guidance], jnp.float32),
+        jnp.array([one.rescale for one in guidance], jnp.float32),
+        jnp.isin(jnp.arange(depth), jnp.array(guidance[0].layers)),
     )

@@ -67,9 +67,9 @@ class LinearQuadratic:
         if steps == 1:
             return np.ones(1, np.float32)
         slow = steps // 2
-        fast, rest = steps - slow, slow - self.threshold * steps
-        bend = rest / (slow * fast**2)
-        slope = self.threshold / slow - 2 * rest / fast**2
+        fast, remainder = steps - slow, slow - self.threshold * steps
+        bend = remainder / (slow * fast**2)
+        slope = self.threshold / slow - 2 * remainder / fast**2
         place = np.arange(steps)
         curve = bend * place**2 + slope * place + bend * slow**2
         clean = np.where(place < slow, place * self.threshold / slow, curve)

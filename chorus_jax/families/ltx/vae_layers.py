@@ -46,8 +46,8 @@ class EdgeConv(nnx.Module):
             y = jax.lax.platform_dependent(
                 frames, kernel, cpu=conv_by_taps, default=conv_volume
             )
-        kept = frames[:, self.stride - 3 :] if self.causal else ()
-        return y + along_last(self.bias[...], y), kept
+        past = frames[:, self.stride - 3 :] if self.causal else ()
+        return y + along_last(self.bias[...], y), past
 
     def padded(
         self, x: Float[Array, "b f h w i"], past: Past

@@ -67,5 +67,5 @@ class StreamConditions(NamedTuple):
 
 def padded(x: Float[Array, "b ..."], branches: int, value: float) -> Array:
     """Rows of the first branch with rows of one value for the other branches."""
-    rest = jnp.full(((branches - 1) * len(x), *x.shape[1:]), value, x.dtype)
-    return jnp.concatenate([x, rest])
+    others = jnp.full(((branches - 1) * len(x), *x.shape[1:]), value, x.dtype)
+    return jnp.concatenate([x, others])

@@ -111,11 +111,11 @@ class SingleStreamForward:
         def layer(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
             block, text, image, keys, branches, passive = scanned
             given = context._replace(text=text, image=image)
-            near = around
+            attended = around
             if isinstance(around, HeldKeys):
-                near = around._replace(keys=keys)
+                attended = around._replace(keys=keys)
             tokens, observed = block(
-                tokens, times, rotary, given, near, branches, self.passive(passive)
+                tokens, times, rotary, given, attended, branches, self.passive(passive)
             )
             return tokens, observed._replace(keys=self.kept(observed.keys))
 
@@ -206,14 +206,14 @@ class SingleStreamForward:
     def hold(self, held: Held, *sides: Observed) -> Held:
         """The keys and values of all tiles, and the attention to the words asked for,
         its mean over all layers."""
-        whole = jax.tree.map(lambda *x: jnp.concatenate(x), *sides)
+        layers = jax.tree.map(lambda *x: jnp.concatenate(x), *sides)
         if isinstance(self.tokens, TileTokens):
             if not self.keeps_keys:
                 return held
-            fresh = whole.keys
+            fresh = layers.keys
             return Held(held.keys.written(self.rows(self.tokens.tiles), fresh))
-        keys = () if whole.keys is None else whole.keys
-        if whole.share is None:
+        keys = () if layers.keys is None else layers.keys
+        if layers.share is None:
             return Held(keys)
         # The rows of other branches come last and have no such words.
-        return Held(keys, whole.share[:, : len(self.latents)].mean(axis=0))
+        return Held(keys, layers.share[:, : len(self.latents)].mean(axis=0))

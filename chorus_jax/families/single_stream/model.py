@@ -1,4 +1,4 @@
-"""What loaded models with one stream of video tokens have in common."""
+"""The common part of loaded models with one stream of video tokens."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol

@@ -17,7 +17,7 @@ from chorus_jax.nets.tokens import Size
 
 @runtime_checkable
 class StreamSizes(AttentionSizes, Protocol):
-    """What the common parts need to know of a transformer's config.
+    """The fields of a transformer's config that the common parts read.
 
     Attributes:
         depth: the number of layers.

@@ -71,7 +71,7 @@ class WanDiT(SingleStreamTransformer):
         text: Float[Array, "b m t"],
         image: Float[Array, "b e x"] | None = None,
     ) -> StreamConditions:
-        """What one pass without guidance reads, a timestep per request or token."""
+        """The conditions of one pass without guidance, a timestep per row or token."""
         return StreamConditions(
             self.context(text, image=image),
             self.times(timestep),

@@ -164,7 +164,7 @@ class WanModel(SingleStreamModel):
         return conditions, tuple(text.cut[: len(requests)])
 
     def images(self, requests: Sequence[Request]) -> Images:
-        """What all steps read of the images of requests."""
+        """The images of requests as all steps read them."""
         channels = tokens = None
         if self.sizes.conditioned:
             channels = condition_channels(self.vae, requests)

@@ -39,11 +39,11 @@ class Sizes:
         pairs.append(("out_channels", wan.out_channels, "latent channels", channels))
         width = self.text_encoder.width
         pairs.append(("text_width", wan.text_width, "text encoder's width", width))
-        for name, mine, other, theirs in pairs:
-            if mine != theirs:
+        for name, size, other, needed in pairs:
+            if size != needed:
                 raise ValueError(
                     f"the parts are of different models: the transformer has {name}="
-                    f"{mine}, but the {other} is {theirs}"
+                    f"{size}, but the {other} is {needed}"
                 )
         if self.transformer_2 not in (None, wan):
             raise ValueError(

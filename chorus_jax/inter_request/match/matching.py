@@ -25,7 +25,7 @@ Shelf = tuple[str, str | None]
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is looked for.
+    """A query for a source.
 
     Attributes:
         recipe: the recipe's digest.
@@ -123,12 +123,12 @@ class Shelves:
         shelves = ((query.recipe, name) for name in (query.namespace, None))
         with self.lock:
             indexes = [self.indexes[one] for one in shelves if one in self.indexes]
-        near = [
+        neighbors = [
             (neighbor.id, neighbor.similarity)
             for index in indexes
             for neighbor in index.search(query.embedding, count)
         ]
-        return sorted(near, key=lambda one: (-one[1], one[0]))[:count]
+        return sorted(neighbors, key=lambda one: (-one[1], one[0]))[:count]
 
 
 class Matcher:
@@ -172,18 +172,18 @@ class Matcher:
         looked: dict[str, Match | None] = {}
         count = self.candidates
         while True:
-            near = self.shelves.near(query, count)
-            if not near:
+            neighbors = self.shelves.near(query, count)
+            if not neighbors:
                 return Rejection("no entry of this recipe that this namespace may see")
             # No score is above its cosine: of those that are too far the nearest will
             # do.
-            enough = sum(cosine >= least for _, cosine in near)
-            for id, cosine in near[: max(1, enough)]:
+            enough = sum(cosine >= least for _, cosine in neighbors)
+            for id, cosine in neighbors[: max(1, enough)]:
                 if id not in looked:
                     looked[id] = self._looked(query, look, id, cosine)
-            found = best_of(looked.values(), least, refusal)
-            if isinstance(found, Match) or enough < count or count >= self.most:
-                return found
+            result = best_of(looked.values(), least, refusal)
+            if isinstance(result, Match) or enough < count or count >= self.most:
+                return result
             # All that were looked at are refused; a farther one may not be.
             count = min(2 * count, self.most)
 

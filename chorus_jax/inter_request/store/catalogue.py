@@ -50,7 +50,7 @@ class Item:
 
     @property
     def digests(self) -> set[str]:
-        """What it is found by."""
+        """The digests of requests that find it."""
         return {self.exact, self.made} - {""}
 
     def stored(self, size: int) -> StoredItem:
@@ -131,12 +131,12 @@ class Catalogue:
             self._gone(id)
 
     def in_memory(self, now: float) -> list[StoredItem]:
-        """What a policy of eviction chooses from in memory."""
+        """The items in memory, among which eviction chooses."""
         self._settle(now)
         return [item.stored(item.memory) for item in self if item.entry is not None]
 
     def on_disk(self, now: float) -> list[StoredItem]:
-        """What a policy of eviction chooses from on disk."""
+        """The items on disk, among which eviction chooses."""
         self._settle(now)
         return [item.stored(item.disk) for item in self if item.disk]
 

@@ -54,7 +54,7 @@ class LRU:
 
 @dataclass(frozen=True)
 class FairShare:
-    """What the namespace with the most bytes used least recently goes first.
+    """Least recently used first, of the namespace with the most bytes.
 
     So one namespace cannot evict what others have within an equal share, nor tell from
     its own entries how much others admit. With one namespace this is `LRU`.

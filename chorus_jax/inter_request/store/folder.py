@@ -178,7 +178,7 @@ def check_regular(handle: int) -> None:
 
 
 def plain_bytes(path: Path) -> bytes:
-    """What a plain file holds. OSError for a link, a pipe, or one that is not there."""
+    """The bytes of a plain file. OSError for a link, a pipe, or a missing one."""
     handle = os.open(path, os.O_RDONLY | FLAGS)
     with open(handle, "rb") as file:
         check_regular(handle)

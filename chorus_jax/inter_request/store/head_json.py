@@ -72,7 +72,7 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
 
 
 def read(text: bytes, id: str, secret: Secret) -> Described:
-    """What the JSON text describes.
+    """Parses the JSON text of a header.
 
     Raises:
         ForeignError: if it is of another id, or of a store with another secret.

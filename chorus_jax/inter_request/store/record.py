@@ -103,10 +103,10 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
         raise DamagedError(str(error)) from error
     start = _even(len(begin) + CHECK)
     slots, made = start + payload, described.head.statistics
-    whole = slots + uses.SLOTS
-    if size != whole or payload != _even(described.nbytes):
+    expected = slots + uses.SLOTS
+    if size != expected or payload != _even(described.nbytes):
         raise DamagedError(f"it has {size} bytes, not those that its head tells")
-    now = uses.newest(os.pread(handle, whole - slots, slots), made)
+    now = uses.newest(os.pread(handle, expected - slots, slots), made)
     described = replace(described, head=replace(described.head, statistics=now))
     return Opened(described, made, start, slots, size)
 
