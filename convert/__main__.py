@@ -8,14 +8,18 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
+from convert import dtypes
 from convert.conversion import Order, Prepared, check, convert, prepare, work
 from convert.export import TRANSFORMER, export, left_out, open_parts
 from convert.family import WAN
-from convert.source import open_source
+from convert.fit import check_fit
+from convert.source_options import add_sources, opened
+from convert.trial import trial
 
 OnStart = Callable[[Path], None]  # is called with a folder before it is written
 
@@ -68,13 +72,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_wan(wan: argparse.ArgumentParser) -> None:
-    wan.add_argument("source", metavar="SRC", type=Path, help="diffusers' or Wan-AI's")
     wan.add_argument(
-        "--dtype",
-        choices=("bfloat16", "float32"),
-        default="bfloat16",
-        help="stored in it (default: bfloat16)",
+        "source",
+        metavar="SRC",
+        type=Path,
+        nargs="?",
+        help="a folder in diffusers' or Wan-AI's layout, or a transformer's file",
     )
+    add_sources(wan)
     wan.add_argument("--dry-run", action="store_true", help="say what would be written")
     wan.set_defaults(run=_wan)
     _add_target(wan)
@@ -100,20 +105,24 @@ def _add_target(command: argparse.ArgumentParser) -> None:
 
 
 def _wan(options: argparse.Namespace) -> None:
-    source = open_source(options.source)
-    parts = prepare(source, WAN, options.dtype)
+    source = opened(options)
+    parts = prepare(source, WAN, dtypes.parse(options.dtype, WAN))
     if options.dry_run:
         print(_table(parts))
         check(parts)
+        check_fit(source, parts)
         return
     total = work(source, parts, 3 if options.verify else 1)
+    tried: list[str] = []
     with _bar(total) as bar:
-        card = convert(
-            source, parts, options.folder, Order(options.verify, _counting(bar))
-        )
+        order = Order(options.verify, _counting(bar))
+        if options.verify:
+            order = replace(order, trial=lambda folder: tried.append(trial(folder)))
+        card = convert(source, parts, options.folder, order)
     print(f"{options.folder}\n{_table(parts)}\nfingerprint {card.fingerprint}")
     if options.verify:
         print(f"verified: {_count(parts)} tensors are equal to the source's")
+        print(f"tried: {tried[0]}")
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -47,7 +47,7 @@ def test_interrupt_is_one_line_and_code_130(tmp_path, capsys, monkeypatch):
     def stop(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convert.__main__.open_source", stop)
+    monkeypatch.setattr("convert.__main__.opened", stop)
     assert main(["wan", str(tmp_path), str(tmp_path / "x")]) == 130
     assert capsys.readouterr().err == "error: stopped\n"
 
