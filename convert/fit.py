@@ -1,19 +1,24 @@
-"""Whether the parts of a Wan are of one model, told before anything is written."""
+"""Whether a Wan's parts are of one model, and what it says of its solver is run here:
+told before anything is written."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from chorus_jax.families.wan.sizes import Sizes
+from chorus_jax.schedulers import stored
 from convert.source import PARTS, Source
 
 
 def check_fit(source: Source, parts: Mapping[str, Any]) -> None:
-    """ValueError unless the parts, and the tokenizer, are of one model.
+    """ValueError unless the parts, and the tokenizer, are of one model, and its
+    scheduler is one that is run here.
 
     Args:
         source: where they come from.
         parts: each with its abstract `module`; what is checked needs all of `PARTS`.
     """
+    if source.scheduler is not None:
+        stored.read(source.scheduler)
     if not all(name in parts for name in PARTS):
         return
     sizes = Sizes(**{name: part.module.config for name, part in parts.items()})

@@ -1,4 +1,4 @@
-"""Weights as people have them: a folder, a hub cache, single files, parts named apart."""
+"""Weights as people have them: folders, hub caches, single files, parts apart."""
 
 import os
 from collections.abc import Mapping
