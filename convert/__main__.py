@@ -76,7 +76,6 @@ def _add_wan(wan: argparse.ArgumentParser) -> None:
         "source",
         metavar="SRC",
         type=Path,
-        nargs="?",
         help="a folder in diffusers' or Wan-AI's layout, or a transformer's file",
     )
     add_sources(wan)

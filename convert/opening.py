@@ -40,23 +40,26 @@ class Given:
     state: str | None = None
 
 
-def open_source(path: Path | None, given: Given = Given()) -> Source:
+def open_source(path: Path, given: Given = Given()) -> Source:
     """Reads the headers of a model's files.
 
     Args:
         path: a folder in diffusers' or the original layout, one in a hub cache, or the
-            single file of a transformer; None if all parts are given apart.
+            single file of a transformer.
         given: what is given beside it.
 
     Raises:
         ValueError: if it is no Wan (saying what was looked for), if a part is missing,
             or if a file is damaged.
     """
-    if path is not None and not path.is_dir() and path.suffix:
+    if path.is_file() or path.is_symlink() and not path.is_dir():
         check_present(path)
+        if "transformer" in given.parts:
+            raise ValueError(
+                f"{path} and {given.parts['transformer']} are both to be the "
+                "transformer: give one of them"
+            )
         given = replace(given, parts={"transformer": path, **given.parts})
-        path = None
-    if path is None:
         return _assembled(given, {}, None)
     source = _folder(resolved(path), given)
     if not given.parts and given.tokenizer is None and given.scheduler is None:

@@ -16,7 +16,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
             f"--{name.replace('_', '-')}",
             metavar="FILE",
             type=Path,
-            help="a file or folder, in place of SRC's or without SRC",
+            help="a file or folder, beside SRC or in place of what it has",
         )
     parser.add_argument(
         "--tokenizer",

@@ -94,7 +94,6 @@ def read(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"solver": solver} | ({} if shift is None else {"shift": float(shift)})
 
 
-
 def _differing(solver: str, config: Mapping[str, Any]) -> list[str]:
     wrong = []
     for field, (usual, run) in FIELDS[solver].items():

@@ -16,7 +16,9 @@ RANK = 4
 WIDTH, INNER = made.WAN21.width, made.WAN21.mlp_width
 QUERY, FFN = "blocks.1.self_attn.q", "blocks.0.ffn.0"
 SHAPES = {QUERY: (WIDTH, WIDTH), FFN: (INNER, WIDTH)}
-DOWN = {name: RNG.standard_normal((RANK, s[1]), np.float32) for name, s in SHAPES.items()}
+DOWN = {
+    name: RNG.standard_normal((RANK, s[1]), np.float32) for name, s in SHAPES.items()
+}
 UP = {name: RNG.standard_normal((s[0], RANK), np.float32) for name, s in SHAPES.items()}
 IN_DIFFUSERS = {QUERY: "blocks.1.attn1.to_q", FFN: "blocks.0.ffn.net.0.proj"}
 
@@ -57,9 +59,7 @@ STYLES = {
         1,
     ),
     "saved by peft": (
-        keys(
-            ".lora_A.default.weight", ".lora_B.default.weight", "base_model.model."
-        ),
+        keys(".lora_A.default.weight", ".lora_B.default.weight", "base_model.model."),
         1,
     ),
     "underscores": (

@@ -152,10 +152,6 @@ def original_text_and_vae(files, tmp_path):
     ]
 
 
-def no_source_but_parts(files, tmp_path):
-    return options(files, transformer="wan.safetensors")
-
-
 def gguf_in_whole(files, tmp_path):
     state = original_transformer()
     patch = state["patch_embedding.weight"]
@@ -175,7 +171,6 @@ FORMS = (
     averaged_generator,
     named_generator,
     original_text_and_vae,
-    no_source_but_parts,
     gguf_in_whole,
 )
 
@@ -191,7 +186,6 @@ def test_every_form_gives_the_same_model(form, files, single, tmp_path):
 
 def parts_folder(files, folder, variant=""):
     """A folder in diffusers' layout with the same weights."""
-    stems = {"transformer": "diffusion_pytorch_model", "vae": None}
     (folder / "tokenizer").mkdir(parents=True)
     shutil.copy(files / "spiece.model", folder / "tokenizer")
     text = {name: ["transformers", "UMT5EncoderModel"] for name in ["text_encoder"]}
@@ -204,7 +198,6 @@ def parts_folder(files, folder, variant=""):
         (folder / part / "config.json").write_text(json.dumps(kind.export(config)))
         name = f"{kind.stem}{variant}.safetensors"
         save_file(made.state(part, DIFFUSERS, config), folder / part / name)
-    del stems
     return folder
 
 

@@ -15,7 +15,9 @@ def weights(tmp_path, **tensors):
     from convert.safetensors_files import Outgoing, write_file
 
     named = {name.replace("__", "."): x for name, x in tensors.items()}
-    outgoing = [Outgoing(n, x.shape, x.dtype, lambda x=x: [x]) for n, x in named.items()]
+    outgoing = [
+        Outgoing(n, x.shape, x.dtype, lambda x=x: [x]) for n, x in named.items()
+    ]
     write_file(tmp_path / "x.safetensors", outgoing)
     return read_weights([tmp_path / "x.safetensors"])
 
