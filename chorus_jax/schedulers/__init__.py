@@ -3,8 +3,8 @@
 A solver is a frozen, hashable dataclass around a `Schedule`. `init(latents)` gives its
 state, a pytree of fixed shapes; `step(i, latents, velocity, state)` gives the next
 latents and state, with `i` a number or traced. `Solver.spaced(steps, shift)` has the
-sigmas of that method in diffusers (or in Wan's own code), `Solver(explicit(sigmas))` any others. To begin anew
-at a later step, call `init` again.
+sigmas of that method in diffusers (or in Wan's code), `Solver(explicit(sigmas))` any
+others. To begin anew at a later step, call `init` again.
 """
 
 from chorus_jax.schedulers.dpmpp import DPMpp

@@ -49,6 +49,6 @@ class FlowDPMpp(DPMpp):
 
 
 def spacing(first: float, steps: int, shift: float) -> Schedule:
-    """Even steps from `first` to 0, then shifted; timesteps are cut to whole numbers."""
+    """Even steps from `first` to 0, then shifted; timesteps are whole numbers."""
     sigmas = shift_sigmas(np.linspace(first, 0, steps + 1)[:-1], shift)
     return Schedule.of(sigmas, np.trunc(sigmas * TRAIN_STEPS))

@@ -199,7 +199,7 @@ def test_keys_that_the_model_lacks(base, tmp_path):
         ({f"{QUERY}.lora_A.weight": DOWN[QUERY]}, "has not both halves of a LoRA"),
         (
             STYLES["lightx2v"][0] | {"blocks.0.dora_scale": np.ones(3, "f4")},
-            "adapter of another kind than LoRA: 1 keys are not read, such as blocks.0.d",
+            "adapter of another kind than LoRA: 1 keys are not read, such as blocks.0",
         ),
         (
             {
