@@ -63,7 +63,7 @@ class LowRank:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Addition:
     """A change `scale * values` of a tensor of the same shape."""
 
     values: SourceTensor
@@ -78,7 +78,7 @@ class Difference:
         return self.scale * self.values.read(rows).astype(np.float32)
 
 
-Change = LowRank | Difference
+Change = LowRank | Addition
 
 
 @dataclass
@@ -100,7 +100,7 @@ def changes(file: Path, strength: float) -> dict[tuple[str, str], Change]:
     found: dict[tuple[str, str], Change] = {}
     for name, module in modules.items():
         for what, tensor in module.differences.items():
-            found[name, what] = Difference(tensor, strength)
+            found[name, what] = Addition(tensor, strength)
         if DOWN in module.tensors or UP in module.tensors:
             found[name, "weight"] = _low_rank(file, name, module, strength, scales)
     return found
