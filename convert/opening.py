@@ -22,7 +22,7 @@ from convert.weight_files import check_present, read_weights
 
 
 @dataclass(frozen=True)
-class Selection:
+class PartsApart:
     """What is given beside the source, or in place of one.
 
     Attributes:
@@ -40,7 +40,7 @@ class Selection:
     state: str | None = None
 
 
-def open_source(path: Path, given: Selection = Selection()) -> Source:
+def open_source(path: Path, given: PartsApart = PartsApart()) -> Source:
     """Reads the headers of a model's files.
 
     Args:
@@ -67,7 +67,7 @@ def open_source(path: Path, given: Selection = Selection()) -> Source:
     return _assembled(given, source.components, source)
 
 
-def _folder(folder: Path, given: Selection) -> Source:
+def _folder(folder: Path, given: PartsApart) -> Source:
     if (folder / "model_index.json").is_file():
         return open_diffusers(folder, given.variant)
     if is_original(folder):
@@ -79,7 +79,7 @@ def _folder(folder: Path, given: Selection) -> Source:
 
 
 def _assembled(
-    given: Selection, there: Mapping[str, Component], base: Source | None
+    given: PartsApart, there: Mapping[str, Component], base: Source | None
 ) -> Source:
     """A source of the parts given and of those that are there already."""
     parts = {
@@ -103,14 +103,14 @@ def _assembled(
     return replace(source, folder=_common(source))
 
 
-def _part(name: str, path: Path, given: Selection) -> Component:
+def _part(name: str, path: Path, given: PartsApart) -> Component:
     check_present(path)
     if path.is_dir():
         return open_component(resolved(path), given.variant)
     return open_part(name, path, given.state)
 
 
-def _tokenizer(given: Selection, base: Source | None) -> TokenizerSource | None:
+def _tokenizer(given: PartsApart, base: Source | None) -> TokenizerSource | None:
     """The tokenizer given, the one in the text encoder's file, or the source's."""
     if given.tokenizer is not None:
         return open_tokenizer(given.tokenizer.absolute())
@@ -122,7 +122,7 @@ def _tokenizer(given: Selection, base: Source | None) -> TokenizerSource | None:
     return None if base is None else base.tokenizer
 
 
-def _what_is_missing(given: Selection, parts: list[str], tokenizer: bool) -> str:
+def _what_is_missing(given: PartsApart, parts: list[str], tokenizer: bool) -> str:
     names = [*parts, *["tokenizer"] * tokenizer]
     options = " ".join(f"--{name.replace('_', '-')} FILE" for name in names)
     files = ", ".join(str(path) for path in given.parts.values()) or "nothing"

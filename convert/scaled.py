@@ -59,7 +59,7 @@ def unscaled(tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
     Whole numbers of 8 bits without a scale stay as they are, and fit no model. Raises
     ValueError for a scale that is not of one number or of one for each row.
     """
-    found = {}
+    found: dict[str, SourceTensor] = {}
     for name, tensor in tensors.items():
         if name.endswith((*SCALES, *OF_ACTIVATIONS, *MARKERS)):
             continue

@@ -102,14 +102,14 @@ def open_diffusers(folder: Path, variant: str | None = None) -> Source:
             f"neither; found {', '.join(names)} and {settings}"
         )
     scheduler = folder / "scheduler" / "scheduler_config.json"
-    present = scheduler.is_file()
+    files = [scheduler] if scheduler.is_file() else []
     return Source(
         folder,
         {name: open_component(folder / name, variant) for name in names},
         open_tokenizer(folder / "tokenizer"),
-        read_json(scheduler) if present else None,
+        read_json(scheduler) if files else None,
         settings,
-        [scheduler] * present,
+        files,
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from convert.adapters import Adapter, merged
 from convert.dtypes import DEFAULT
-from convert.opening import Selection, open_source
+from convert.opening import PartsApart, open_source
 from convert.source import OPTIONAL, PARTS, Source
 
 
@@ -53,7 +53,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
 def opened(options: argparse.Namespace) -> Source:
     """The source that the options name. ValueError as `open_source` and `merged`."""
     parts = {name: getattr(options, name) for name in (*PARTS, *OPTIONAL)}
-    given = Selection(
+    given = PartsApart(
         {name: path for name, path in parts.items() if path is not None},
         options.tokenizer,
         options.scheduler,
