@@ -1,7 +1,7 @@
 """A request: what a caller asks for, and the solver that follows from it."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, no_type_check
@@ -9,13 +9,6 @@ from typing import Any, no_type_check
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
-
-# Scheduler classes of diffusers, and our solvers.
-SCHEDULERS = {
-    "FlowMatchEulerDiscreteScheduler": "euler",
-    "UniPCMultistepScheduler": "unipc",
-    "DPMSolverMultistepScheduler": "dpmpp",
-}
 
 
 # Not type-checked in tests, because it refuses wrong types itself.
@@ -37,7 +30,8 @@ class Request:
         steps: the number of denoising steps, spaced as the solver spaces them, or the
             list of sigmas themselves, from 1 down, as distilled models want them; both
             are shifted by `shift`.
-        solver: `euler`, `unipc` or `dpmpp`.
+        solver: `euler`, `unipc` or `dpmpp`, spaced as in diffusers; `wan_unipc` or
+            `wan_dpmpp`, spaced as in Wan's own code.
         shift: how much of the schedule is spent at high noise; 1 changes nothing.
         guidance_scale: the weight of the prompt against the negative prompt; up to 1
             only the prompt is evaluated.
@@ -179,18 +173,6 @@ def number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{name} must be a number, got {value!r}")
     return float(value)
-
-
-def scheduled(scheduler: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The fields of a request that a model's scheduler_config.json decides.
-
-    None of them if the model came without one, or with a scheduler that is not ours.
-    """
-    solver = SCHEDULERS.get((scheduler or {}).get("_class_name", ""))
-    if scheduler is None or solver is None:
-        return {}
-    shift = scheduler.get("flow_shift", scheduler.get("shift"))
-    return {"solver": solver} | ({} if shift is None else {"shift": float(shift)})
 
 
 def check_request(request: object) -> None:

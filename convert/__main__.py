@@ -8,14 +8,19 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from chorus_jax.checkpoints import Card
+from convert import dtypes
 from convert.conversion import Order, Prepared, check, convert, prepare, work
 from convert.export import TRANSFORMER, export, left_out, open_parts
 from convert.families import FAMILIES, Convertible, family_of
+from convert.fit import check_fit
+from convert.source_options import add_sources, opened
+from convert.trial import trial
 
 OnStart = Callable[[Path], None]  # is called with a folder before it is written
 
@@ -74,13 +79,13 @@ def _add_convert(
     reader: argparse.ArgumentParser, family: Convertible | None = None
 ) -> None:
     """`family` is that of the weights; None to see it from the source."""
-    reader.add_argument("source", metavar="SRC", type=Path, help="as published")
     reader.add_argument(
-        "--dtype",
-        choices=("bfloat16", "float32"),
-        default="bfloat16",
-        help="stored in it (default: bfloat16)",
+        "source",
+        metavar="SRC",
+        type=Path,
+        help="a folder as published, or a transformer's file",
     )
+    add_sources(reader)
     reader.add_argument(
         "--dry-run", action="store_true", help="say what would be written"
     )
@@ -109,20 +114,24 @@ def _add_target(command: argparse.ArgumentParser) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     family = options.family or family_of(options.source)
-    source = family.open(options.source)
-    parts = prepare(source, family.kinds, options.dtype)
+    source = opened(options, family)
+    parts = prepare(source, family.kinds, dtypes.parse(options.dtype, family.kinds))
     if options.dry_run:
         print(_table(parts))
         check(parts)
+        check_fit(source, parts)
         return
     total = work(source, parts, 3 if options.verify else 1)
+    tried: list[str] = []
     with _bar(total) as bar:
-        card = convert(
-            source, parts, options.folder, Order(options.verify, _counting(bar))
-        )
+        order = Order(options.verify, _counting(bar))
+        if options.verify:
+            order = replace(order, trial=lambda folder: tried.append(trial(folder)))
+        card = convert(source, parts, options.folder, order)
     print(f"{options.folder}\n{_table(parts)}\nfingerprint {card.fingerprint}")
     if options.verify:
         print(f"verified: {_count(parts)} tensors are equal to the source's")
+        print(f"tried: {tried[0]}")
 
 
 def _export(options: argparse.Namespace) -> None:

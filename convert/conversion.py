@@ -1,6 +1,5 @@
 """Conversion: a source folder becomes a checkpoint folder, block by block."""
 
-import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,10 +24,11 @@ from chorus_jax.checkpoints import (
 from chorus_jax.checkpoints.fields import checked
 from chorus_jax.checkpoints.stored import Box
 from convert.family import Kind
+from convert.fit import check_fit
 from convert.pickled import check_checksums
 from convert.plan import ConversionPlan, Fill, make_plan, raise_problems
 from convert.source import Component, Source, sha256
-from convert.tensors import Tensor
+from convert.tensors import SourceTensor
 from convert.verify import compare
 
 ROWS = 4096
@@ -55,28 +55,33 @@ class Prepared:
 
 
 def prepare(
-    source: Source, kinds: Mapping[str, Kind], dtype: str
+    source: Source, kinds: Mapping[str, Kind], dtype: str | Mapping[str, str]
 ) -> dict[str, Prepared]:
     """The plans of all parts; what does not fit stands in the plans.
 
-    Raises ValueError if a config of the source cannot be read.
+    `dtype` is that of all parts, or that of each. Raises ValueError if a config of the
+    source cannot be read.
     """
+    dtypes = dict.fromkeys(kinds, dtype) if isinstance(dtype, str) else dtype
     return {
-        part: prepare_part(part, kind, source.components[part], source.layout, dtype)
+        part: prepare_part(part, kind, source.components[part], dtypes[part])
         for part, kind in kinds.items()
         if part in source.components
     }
 
 
-def prepare_part(
-    part: str, kind: Kind, component: Component, layout: str, dtype: str
-) -> Prepared:
-    """The plan of one part read in this layout.
+def prepare_part(part: str, kind: Kind, component: Component, dtype: str) -> Prepared:
+    """The plan of one part.
 
     Raises ValueError naming the file if its config is of another model or damaged.
     """
     kind = kind.read_from(component.config)
-    read = kind.layouts[layout]
+    read = kind.layouts.get(component.layout)
+    if read is None:
+        raise ValueError(
+            f"{component.files[0]} has the {part} in the {component.layout} layout, "
+            f"which is not read: give it in {' or '.join(kind.layouts)}'s"
+        )
     found = component.config.get("_class_name", read.name)
     if found != read.name:
         raise ValueError(
@@ -107,10 +112,18 @@ def work(source: Source, parts: Mapping[str, Prepared], passes: int) -> int:
 
 @dataclass(frozen=True)
 class Order:
-    """What to do besides writing: read all again and compare, tell of the bytes."""
+    """What to do besides writing.
+
+    Attributes:
+        verify: whether all is read again and compared.
+        progress: is told of the bytes that pass.
+        trial: is called with the written folder before it takes its name; what it
+            raises ends the conversion.
+    """
 
     verify: bool = False
     progress: Progress = lambda _: None
+    trial: Callable[[Path], object] = lambda _: None
 
 
 def convert(
@@ -123,6 +136,8 @@ def convert(
     """
     check(parts)
     check_place(source, folder)
+
+    check_fit(source, parts)
     with aside(folder) as partial, _digests(source, order.progress) as digests:
         check_space(folder, sum(part.nbytes for part in parts.values()))
         stream = _Stream(order.progress)
@@ -134,10 +149,11 @@ def convert(
         if order.verify:
             for name, part in parts.items():
                 compare(part.plan.fills, partial / name, order.progress)
-        shutil.copytree(source.tokenizer, partial / "tokenizer")
+        source.tokenizer.write(partial / "tokenizer")
         digested, settings = digests.result(), dict(source.settings)
         card = Card(source.family, entries, source.scheduler, digested, settings)
         card.write(partial)
+        order.trial(partial)
     return card
 
 
@@ -150,11 +166,16 @@ def checked_digest(file: Path, progress: Progress) -> str:
 
 
 def check_place(source: Source, folder: Path) -> None:
-    """ValueError for a folder within the source, which would be copied into itself."""
-    if folder.resolve().is_relative_to(source.folder.resolve()):
-        raise ValueError(
-            f"{folder} lies within the source {source.folder}: choose another folder"
-        )
+    """ValueError for a folder within a model's or a tokenizer's folder, of which it
+    would be taken for a part, or into which it would be copied."""
+    whole = [source.folder] * (source.folder / "model_index.json").is_file()
+    for place in (*whole, source.tokenizer.place):
+        if not isinstance(place, Path) or not place.is_dir():
+            continue
+        if folder.resolve().is_relative_to(place.resolve()):
+            raise ValueError(
+                f"{folder} lies within the source {place}: choose another folder"
+            )
 
 
 @contextmanager
@@ -220,7 +241,7 @@ class _Stream:
         return read
 
     def _blame(self, part: str, fill: Fill, box: Box, block: np.ndarray) -> None:
-        tensors: Sequence[Tensor] = (
+        tensors: Sequence[SourceTensor] = (
             fill.tensors[box[0]] if fill.stacked else fill.tensors
         )
         layers = block if fill.stacked else block[None]
@@ -231,7 +252,7 @@ class _Stream:
                 self._bad[name] = self._bad.get(name, 0) + count
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
+def _equal(one: SourceTensor, other: SourceTensor) -> bool:
     if one.shape != other.shape:
         return False
     starts = range(0, one.shape[0], ROWS) if one.shape else [0]

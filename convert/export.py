@@ -115,7 +115,7 @@ def _verify(
     for name, part in parts.items():
         component = open_component(folder / name)
         dtype = part.config.dtype
-        written = prepare_part(name, part.kind, component, DIFFUSERS, dtype)
+        written = prepare_part(name, part.kind, component, dtype)
         raise_problems(written.plan.problems)
         compare(written.plan.fills, part.source.absolute(), progress)
 

@@ -8,7 +8,8 @@ from typing import Any
 from convert import ltx_source
 from convert.family import WAN, Kind
 from convert.ltx_family import LTX
-from convert.source import Source, open_source
+from convert.opening import PartsApart, open_source
+from convert.source import Source
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Convertible:
 
     Attributes:
         kinds: its parts.
-        open: reads the headers of a source.
+        open: reads the headers of a source, and of what is given beside it.
+        adapters: whether LoRAs are merged into it.
         recognises: whether a source is of this family, as far as a glance tells.
         title: the name that people know it by.
         pipeline: diffusers' class for a folder, from the transformer's config.
@@ -25,11 +27,12 @@ class Convertible:
     """
 
     kinds: Mapping[str, Kind]
-    open: Callable[[Path], Source]
+    open: Callable[[Path, PartsApart], Source]
     recognises: Callable[[Path], bool]
     title: str
     pipeline: Callable[[Any], str]
     scheduler: Mapping[str, Any]
+    adapters: bool = False
 
 
 def wan_pipeline(config: Any) -> str:
@@ -61,7 +64,7 @@ FAMILIES: Mapping[str, Convertible] = {
         ltx_source.SCHEDULER,
     ),
     "wan": Convertible(
-        WAN, open_source, lambda _: True, "Wan", wan_pipeline, WAN_SCHEDULER
+        WAN, open_source, lambda _: True, "Wan", wan_pipeline, WAN_SCHEDULER, True
     ),
 }
 

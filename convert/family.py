@@ -79,6 +79,7 @@ RESIDUAL_VAE = Kind(
         DIFFUSERS: Layout(
             wan_residual_vae.diffusers, wan_residual_vae.config, "AutoencoderKLWan"
         ),
+        ORIGINAL: Layout(wan_residual_vae.original, wan_residual_vae.original_config),
     },
     library="diffusers",
     name="AutoencoderKLWan",
@@ -94,9 +95,7 @@ WAN: Mapping[str, Kind] = {
         WanVAEConfig,
         {
             DIFFUSERS: Layout(wan_vae.diffusers, wan_vae.config, "AutoencoderKLWan"),
-            ORIGINAL: Layout(
-                wan_vae.original, lambda _, dtype: WanVAEConfig.wan21(dtype)
-            ),
+            ORIGINAL: Layout(wan_vae.original, wan_vae.original_config),
         },
         library="diffusers",
         name="AutoencoderKLWan",

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from chorus_jax.families.ltx.config import LTXConfig
+from convert.opening import PartsApart
 from convert.source import (
-    DIFFUSERS,
     PARTS,
     Source,
     listing,
-    need,
     open_component,
     read_json,
-    tokenizer_folder,
 )
+from convert.tokenizer_files import open_tokenizer
 
 INDEX = "model_index.json"
 # The pipeline of a folder is all that tells the versions' positions apart.
@@ -50,16 +49,21 @@ def is_ltx(source: Path) -> bool:
     return str(read_json(file).get("_class_name")).startswith("LTX")
 
 
-def open_ltx(folder: Path) -> Source:
+def open_ltx(folder: Path, given: PartsApart = PartsApart()) -> Source:
     """Reads the headers of a folder in diffusers' layout.
 
     Folders of 0.9.5 and later name LTXConditionPipeline: their models were trained with
     other positions in time, which the transformer's config then says.
 
     Raises:
-        ValueError: if it is no LTX-Video (saying what was looked for) or a file is
-            damaged.
+        ValueError: if it is no LTX-Video (saying what was looked for), if a file is
+            damaged, or if parts are given apart, which are read for Wan only.
     """
+    if given != PartsApart():
+        raise ValueError(
+            f"{folder} is an LTX-Video: its parts, variants and state dicts cannot be "
+            "given apart; give the folder alone"
+        )
     file = folder / INDEX
     if not file.is_file():
         raise ValueError(
@@ -74,17 +78,17 @@ def open_ltx(folder: Path) -> Source:
             f"of {', '.join(PIPELINES)}"
         )
     check_parts(folder, index)
-    parts = {name: open_component(need(folder / name)) for name in PARTS}
+    parts = {name: open_component(folder / name) for name in PARTS}
     model = parts["transformer"]
     config = {POSITIONS: PIPELINES[name], **model.config}
     parts["transformer"] = replace(model, config=config)
     scheduler = folder / "scheduler" / "scheduler_config.json"
     return Source(
         folder,
-        DIFFUSERS,
         parts,
-        tokenizer_folder(folder / "tokenizer"),
+        open_tokenizer(folder / "tokenizer"),
         read_json(scheduler) if scheduler.is_file() else None,
+        others=[scheduler] if scheduler.is_file() else [],
         family="ltx",
     )
 

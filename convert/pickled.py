@@ -125,11 +125,22 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(DTYPES[dtype], str(key))
 
 
-def read_pickle(file: Path) -> list[Tensor]:
+# State dicts within a file, the first that is there is taken: few-step Wans are
+# published with the averaged weights beside those that training ended with.
+STATES = ("generator_ema", "generator", "state_dict", "model", "module")
+
+
+def read_pickle(file: Path, state: str | None = None) -> list[Tensor]:
     """The tensors of a state dict saved by `torch.save`; runs nothing that is in it.
 
-    Raises ValueError if the file is truncated, not in torch's zip format, or holds
-    anything but named tensors.
+    Args:
+        file: a file in torch's zip format.
+        state: of several state dicts in the file, which one; by default the first of
+            `STATES` that it has.
+
+    Raises:
+        ValueError: if the file is truncated, not in that format, or holds anything but
+            named tensors.
     """
     try:
         archive = zipfile.ZipFile(file)
@@ -140,12 +151,12 @@ def read_pickle(file: Path) -> list[Tensor]:
             "download it again (or load and save a file from before torch 1.6 anew)"
         ) from error
     with archive:
-        state = _unpickled(file, archive)
+        found = _chosen(file, _unpickled(file, archive), state)
         members = {info.filename: info for info in archive.infolist()}
         prefix = _pickle_name(file, archive)[: -len("data.pkl")]
         return [
             _placed(file, name, view, members.get(f"{prefix}data/{view.storage.key}"))
-            for name, view in _flat(file, state).items()
+            for name, view in _flat(file, found).items()
         ]
 
 
@@ -186,6 +197,22 @@ def _unpickled(file: Path, archive: zipfile.ZipFile) -> Any:
             "nothing in it was run. Get the file from its publisher, or convert "
             "the safetensors"
         ) from error
+
+
+def _chosen(file: Path, content: Any, name: str | None) -> Any:
+    """The state dict of this name in what was unpickled, or all of it."""
+    nested = isinstance(content, dict) and [
+        key for key, value in content.items() if isinstance(value, dict) and value
+    ]
+    if name is None:
+        name = next((key for key in STATES if nested and key in nested), None)
+        return content if name is None else content[name]
+    if not nested or name not in nested:
+        raise ValueError(
+            f"{file} has no state dict {name!r}: it has "
+            f"{', '.join(map(str, nested or [])) or 'one without a name'}"
+        )
+    return content[name]
 
 
 def _flat(file: Path, state: Any) -> dict[str, _View]:

@@ -9,8 +9,9 @@ import numpy as np
 
 from chorus_jax.checkpoints.stored import Box
 from convert.rules import SAME, Alias, Rule, indices
-from convert.tensors import Tensor
+from convert.tensors import SourceTensor
 
+SHOWN = 10  # problems, of however many
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -22,7 +23,7 @@ class Fill:
     shape: tuple[int, ...]
     dtype: np.dtype
     rule: Rule
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[SourceTensor, ...]
 
     @property
     def stacked(self) -> bool:
@@ -36,7 +37,7 @@ class Fill:
         layers = self.tensors[box[0]]
         return np.stack([self._cut(tensor, box[1:]) for tensor in layers])
 
-    def _cut(self, tensor: Tensor, box: Box) -> np.ndarray:
+    def _cut(self, tensor: SourceTensor, box: Box) -> np.ndarray:
         if self.rule.fix is SAME and box:
             value = self._cast(tensor.read(box[0]))
             return value[(slice(None), *box[1:])]
@@ -58,7 +59,7 @@ class ConversionPlan:
     part: str
     fills: Mapping[str, Fill]
     problems: Sequence[str]
-    repeats: Sequence[tuple[Tensor, Tensor]] = field(default=())
+    repeats: Sequence[tuple[SourceTensor, SourceTensor]] = field(default=())
 
 
 def is_stacked(rule: Rule) -> bool:
@@ -86,7 +87,7 @@ def source_shape(rule: Rule, shape: Sequence[int]) -> tuple[int, ...]:
 def make_plan(
     part: str,
     rules: Sequence[Rule | Alias],
-    tensors: Mapping[str, Tensor],
+    tensors: Mapping[str, SourceTensor],
     targets: Mapping[str, Any],
 ) -> ConversionPlan:
     """Matches tensors with parameters (anything with `shape` and `dtype`) by a table.
@@ -163,7 +164,7 @@ def _unfit(fill: Fill) -> list[str]:
     return problems
 
 
-def _unmatched(missing: Mapping[str, str], extra: Sequence[Tensor]) -> list[str]:
+def _unmatched(missing: Mapping[str, str], extra: Sequence[SourceTensor]) -> list[str]:
     """Missing and extra tensors; for a missing one, the extra one most like it."""
     names = [tensor.name for tensor in extra]
     problems = []
@@ -178,11 +179,21 @@ def _unmatched(missing: Mapping[str, str], extra: Sequence[Tensor]) -> list[str]
 
 
 def raise_problems(problems: Sequence[str]) -> None:
-    """ValueError with all problems in it, if there are any."""
-    if problems:
-        shown = "\n  ".join(problems[:40])
-        more = f"\n  and {len(problems) - 40} more" if len(problems) > 40 else ""
-        raise ValueError(
-            f"the source does not fit the model, {len(problems)} problems:\n  "
-            f"{shown}{more}"
-        )
+    """ValueError with the problems in it, if there are any.
+
+    Of many it shows `SHOWN`, from both sides: what the model needs, and what the source
+    has beside it.
+    """
+    if not problems:
+        return
+    extra = [line for line in problems if ": extra: " in line]
+    needed = [line for line in problems if line not in extra]
+    shown = needed[: SHOWN - min(len(extra), SHOWN // 2)]
+    shown += extra[: SHOWN - len(shown)]
+    more = len(problems) - len(shown)
+    end = f"\n  and {more} more" if more else ""
+    raise ValueError(
+        f"the source does not fit the model, {len(problems)} problems:\n  "
+        + "\n  ".join(shown)
+        + end
+    )

@@ -1,73 +1,63 @@
-"""Source folders of Wan: which of the two published layouts, and what is in it."""
+"""Sources of weights: their parts, and folders in diffusers' layout."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from convert.pickled import read_pickle
-from convert.tensors import Tensor, by_name, read_safetensors
+from convert.tensors import SourceTensor
+from convert.tokenizer_files import TokenizerSource, open_tokenizer
+from convert.variants import chosen
+from convert.weight_files import check_present, read_weights
 
 DIFFUSERS, ORIGINAL = "diffusers", "original"
 PARTS = ("transformer", "vae", "text_encoder")
 OPTIONAL = ("transformer_2", "image_encoder")  # parts that only some models have
 # What a model_index.json says of the model as a whole.
 SETTINGS = ("boundary_ratio", "expand_timesteps")
-ORIGINAL_VAE = "Wan2.1_VAE.pth"
-ORIGINAL_TEXT = "models_t5_umt5-xxl-enc-bf16.pth"
-ORIGINAL_TOKENIZER = "google/umt5-xxl"
-VOCABULARIES = ("tokenizer.json", "spiece.model", "tokenizer.model")
 
 
 @dataclass(frozen=True)
 class Component:
-    """One model in the source: its tensors by name and its config.json, {} if none."""
+    """One model in the source: its tensors by name and its config.json, {} if none.
 
-    tensors: Mapping[str, Tensor]
+    `layout` says whose names the tensors have.
+    """
+
+    tensors: Mapping[str, SourceTensor]
     config: Mapping[str, Any]
     files: Sequence[Path]
+    layout: str = DIFFUSERS
 
 
 @dataclass(frozen=True)
 class Source:
-    """A folder of weights in one of the layouts.
+    """The weights of a model, wherever they lie.
 
-    `settings` are those of the whole model that belong to no part (see `Card`),
-    `family` is the name of its family in the registry.
+    Attributes:
+        folder: a folder that all files are in.
+        components: its parts.
+        tokenizer: where its tokenizer comes from.
+        scheduler: its scheduler_config.json, None if it came with none.
+        settings: those of the whole model that belong to no part (see `Card`).
+        others: further files that it is made of.
+        family: the name of its family in the registry.
     """
 
     folder: Path
-    layout: str
     components: Mapping[str, Component]
-    tokenizer: Path
+    tokenizer: TokenizerSource
     scheduler: Mapping[str, Any] | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    others: Sequence[Path] = ()
     family: str = "wan"
 
     def files(self) -> list[Path]:
         """All files that are read, the tokenizer's too."""
         found = [file for part in self.components.values() for file in part.files]
-        found += [path for path in self.tokenizer.rglob("*") if path.is_file()]
-        scheduler = self.folder / "scheduler" / "scheduler_config.json"
-        return sorted(found + [scheduler] * scheduler.is_file())
-
-
-def open_source(folder: Path) -> Source:
-    """Reads the headers of a folder in either layout.
-
-    Raises ValueError if it is no Wan (saying what was looked for) or a file is damaged.
-    """
-    if (folder / "model_index.json").is_file():
-        return _diffusers(folder)
-    if (folder / ORIGINAL_VAE).is_file() or (folder / ORIGINAL_TEXT).is_file():
-        return _original(folder)
-    raise ValueError(
-        f"{folder} is no Wan: looked for model_index.json (diffusers' layout) and for "
-        f"{ORIGINAL_VAE} or {ORIGINAL_TEXT} (the original release), found "
-        f"{listing(folder)}"
-    )
+        return sorted({*found, *self.tokenizer.files(), *self.others})
 
 
 def sha256(file: Path, progress: Callable[[int], object]) -> str:
@@ -80,15 +70,12 @@ def sha256(file: Path, progress: Callable[[int], object]) -> str:
     return digest.hexdigest()
 
 
-def listing(folder: Path) -> str:
-    """What a folder holds, for a message."""
-    if not folder.is_dir():
-        return "no such folder"
-    names = sorted(path.name for path in folder.iterdir())
-    return ", ".join(names[:8]) or "an empty folder"
+def open_diffusers(folder: Path, variant: str | None = None) -> Source:
+    """Reads the headers of a folder in diffusers' layout.
 
-
-def _diffusers(folder: Path) -> Source:
+    `variant` is that of its files, as `fp16`. Raises ValueError if it is no Wan, is
+    incomplete or damaged.
+    """
     index = read_json(folder / "model_index.json")
     name = index.get("_class_name")
     if not str(name).startswith("Wan"):
@@ -117,38 +104,33 @@ def _diffusers(folder: Path) -> Source:
             f"neither; found {', '.join(names)} and {settings}"
         )
     scheduler = folder / "scheduler" / "scheduler_config.json"
+    files = [scheduler] if scheduler.is_file() else []
     return Source(
         folder,
-        DIFFUSERS,
-        {name: open_component(need(folder / name)) for name in names},
-        tokenizer_folder(folder / "tokenizer"),
-        read_json(scheduler) if scheduler.is_file() else None,
+        {name: open_component(folder / name, variant) for name in names},
+        open_tokenizer(folder / "tokenizer"),
+        read_json(scheduler) if files else None,
         settings,
+        files,
     )
 
 
-def _original(folder: Path) -> Source:
-    vae, text = need(folder / ORIGINAL_VAE), need(folder / ORIGINAL_TEXT)
-    parts = {
-        "transformer": open_component(folder),
-        "vae": Component(by_name(read_pickle(vae)), {}, [vae]),
-        "text_encoder": Component(by_name(read_pickle(text)), {}, [text]),
-    }
-    tokenizer = tokenizer_folder(folder / ORIGINAL_TOKENIZER)
-    return Source(folder, ORIGINAL, parts, tokenizer, None)
-
-
-def open_component(folder: Path) -> Component:
+def open_component(folder: Path, variant: str | None = None) -> Component:
     """The tensors and the config of one folder in diffusers' layout."""
-    config = need(folder / "config.json")
-    files = list(_shards(folder))
-    tensors = [tensor for file in files for tensor in read_safetensors(file)]
-    return Component(by_name(tensors), read_json(config), [config, *files])
+    check_present(folder)
+    config = folder / "config.json"
+    check_present(config)
+    files = shards(folder, variant)
+    return Component(read_weights(files), read_json(config), [config, *files])
 
 
-def _shards(folder: Path) -> Iterator[Path]:
-    """The files that hold a model's tensors: those of its index, or the single one."""
-    indices = sorted(folder.glob("*.safetensors.index.json"))
+def shards(folder: Path, variant: str | None = None) -> list[Path]:
+    """The files that hold a model's tensors: those of its index, or the single one.
+
+    Raises ValueError if there are others, or if a file of the index is missing.
+    """
+    there = chosen(folder, variant)
+    indices = [file for file in there if file.suffix == ".json"]
     if len(indices) == 1:
         places = read_json(indices[0]).get("weight_map")
         names = places.values() if isinstance(places, dict) else [None]
@@ -157,15 +139,19 @@ def _shards(folder: Path) -> Iterator[Path]:
                 f"{indices[0]} is damaged: its weight_map must give a file for each "
                 "tensor; download it again"
             )
-        yield from (need(folder / name) for name in sorted(set(names)))
-        return
-    files = sorted(folder.glob("*.safetensors"))
-    if len(files) != 1 or indices:
+        outside = [name for name in map(str, names) if name != Path(name).name]
+        if outside:
+            raise ValueError(
+                f"{indices[0]} names {outside[0]!r}, which is no file beside it: get "
+                "the folder from its publisher"
+            )
+        return [folder / name for name in sorted(set(names))]
+    if len(there) != 1:
         raise ValueError(
             f"{folder} must hold one .safetensors file, or several with one "
             f".safetensors.index.json; found {listing(folder)}"
         )
-    yield files[0]
+    return there
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -179,18 +165,9 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def tokenizer_folder(folder: Path) -> Path:
-    """A folder with a tokenizer. ValueError if it holds none."""
-    if not any((need(folder) / name).is_file() for name in VOCABULARIES):
-        raise ValueError(
-            f"{folder} holds no tokenizer: looked for {', '.join(VOCABULARIES)}, found "
-            f"{listing(folder)}; download it again"
-        )
-    return folder
-
-
-def need(path: Path) -> Path:
-    """A path that must exist. ValueError if it does not."""
-    if not path.exists():
-        raise ValueError(f"{path} is missing: the source is incomplete; download it")
-    return path
+def listing(folder: Path) -> str:
+    """The first names in a folder, for a message."""
+    if not folder.is_dir():
+        return "no such folder"
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:8]) or "an empty folder"

@@ -4,6 +4,8 @@ Sources: huggingface/transformers, models/umt5/modeling_umt5.py and
 models/t5/modeling_t5.py; Wan-Video/Wan2.1, wan/modules/t5.py.
 """
 
+import dataclasses
+
 from chorus_jax.nets.t5 import T5Config
 from convert.rules import LINEAR, Alias, Rule
 
@@ -72,5 +74,6 @@ def config(source: dict, dtype: str) -> T5Config:
 
 
 def original_config(source: dict, dtype: str) -> T5Config:
-    """The sizes of the original release, which come with no file."""
-    return T5Config.umt5_xxl(dtype)
+    """The sizes of the original release, which come with no file but for those that its
+    tensors tell (see `inferred.text_encoder`)."""
+    return dataclasses.replace(T5Config.umt5_xxl(dtype), **source)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ml_dtypes
 import numpy as np
@@ -29,6 +29,25 @@ DTYPES: Mapping[str, np.dtype] = {
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
+
+
+class SourceTensor(Protocol):
+    """A tensor of a source: one that lies in a file, or is made of such ones."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    @property
+    def file(self) -> Path: ...
+
+    def read(self, rows: slice = ...) -> np.ndarray:
+        """The tensor, or some rows of its first axis."""
 
 
 @dataclass(frozen=True)
@@ -169,9 +188,9 @@ def _tensor(file: Path, base: int, name: str, entry: Any) -> Tensor:
     return tensor
 
 
-def by_name(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+def by_name(tensors: Sequence[SourceTensor]) -> dict[str, SourceTensor]:
     """Tensors by name. ValueError if a name occurs in two files."""
-    found: dict[str, Tensor] = {}
+    found: dict[str, SourceTensor] = {}
     for tensor in tensors:
         if tensor.name in found:
             raise ValueError(

@@ -120,7 +120,8 @@ def config(source: dict, dtype: str) -> WanConfig:
 
 
 def original_config(source: dict, dtype: str) -> WanConfig:
-    """The sizes in the config.json of an original release."""
+    """The sizes in the config.json of an original release, and those that its tensors
+    tell: the widths of the text and of images (see `inferred.transformer`)."""
     heads = source["num_heads"]
     return WanConfig(
         heads=heads,
@@ -129,6 +130,8 @@ def original_config(source: dict, dtype: str) -> WanConfig:
         head_width=source["dim"] // heads,
         in_channels=source["in_dim"],
         out_channels=source["out_dim"],
+        text_width=source.get("text_dim", 4096),
+        image_width=source.get("image_dim"),
         text_limit=source["text_len"],
         time_width=source["freq_dim"],
         epsilon=source["eps"],

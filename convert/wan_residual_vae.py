@@ -1,6 +1,8 @@
-"""Rules for the VAE of Wan 2.2: diffusers' `vae` folder with `is_residual`."""
+"""Rules for the VAE of Wan 2.2: diffusers' `vae` folder with `is_residual`, and the
+original `Wan2.2_VAE.pth` (Wan-Video/Wan2.2, wan/modules/vae2_2.py)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
 from convert.rules import Rule
@@ -10,6 +12,7 @@ from convert.wan_vae import (
     RESIDUAL,
     BlockNames,
     middle,
+    original_rules_of,
     rules_of,
 )
 
@@ -21,9 +24,19 @@ REQUIRED = (
 
 def diffusers(sizes: WanResidualVAEConfig) -> tuple[Rule, ...]:
     """Rules for the names of diffusers' AutoencoderKLWan."""
-    halves = ("encoder", "decoder")
-    blocks = [block for half in halves for block in middle(half)]
-    return rules_of([*blocks, *_stages(sizes)])
+    return rules_of(_blocks(sizes))
+
+
+def original(sizes: WanResidualVAEConfig) -> tuple[Rule, ...]:
+    """Rules for the names in `Wan2.2_VAE.pth`."""
+    return original_rules_of(_blocks(sizes))
+
+
+def original_config(source: dict, dtype: str) -> WanResidualVAEConfig:
+    """The sizes of the original release, which come with no file but for the widths
+    that its tensors tell (see `inferred.vae`)."""
+    widths = {"width": source["base_dim"], "decoder_width": source["decoder_base_dim"]}
+    return replace(WanResidualVAEConfig.wan22(dtype), **widths)
 
 
 def config(source: dict, dtype: str) -> WanResidualVAEConfig:
@@ -55,6 +68,12 @@ def config(source: dict, dtype: str) -> WanResidualVAEConfig:
     )
 
 
+def _blocks(sizes: WanResidualVAEConfig) -> Iterator[BlockNames]:
+    for half in ("encoder", "decoder"):
+        yield from middle(half)
+    yield from _stages(sizes)
+
+
 def _stages(sizes: WanResidualVAEConfig) -> Iterator[BlockNames]:
     down = (*sizes.halve_time, None)
     up = (*reversed(sizes.halve_time), None)
@@ -64,9 +83,12 @@ def _stages(sizes: WanResidualVAEConfig) -> Iterator[BlockNames]:
     ):
         for s, time in enumerate(times):
             here, there = f"{half}.stages.{s}.main", f"{half}.{published}.{s}"
+            # The original numbers a stage's blocks and its resampling in one list.
+            old = f"{half}.{resample[:-2]}es.{s}.{resample[:-2]}es"
             for j in range(depth):
                 name = f"{there}.resnets.{j}"
-                yield BlockNames(RESIDUAL, f"{here}.blocks.{j}", name)
+                yield BlockNames(RESIDUAL, f"{here}.blocks.{j}", name, f"{old}.{j}")
             if time is not None:
                 layers = PLANE_AND_TIME if time else PLANE
-                yield BlockNames(layers, f"{here}.resample", f"{there}.{resample}")
+                name = f"{there}.{resample}"
+                yield BlockNames(layers, f"{here}.resample", name, f"{old}.{depth}")

@@ -6,6 +6,7 @@ AutoencoderKLWan, wan/modules/vae.py of Wan 2.1.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from typing import NamedTuple
 
@@ -80,10 +81,22 @@ def rules_of(blocks: Iterable[BlockNames]) -> tuple[Rule, ...]:
     return tuple(rule for x in layers for rule in _rules(x, x.diffusers))
 
 
+def original_rules_of(blocks: Iterable[BlockNames]) -> tuple[Rule, ...]:
+    """Rules for the original names of the ends and of these blocks."""
+    layers = _layers(blocks)
+    return tuple(rule for x in layers for rule in _rules(x, x.original))
+
+
 def original(sizes: WanVAEConfig) -> tuple[Rule, ...]:
     """Rules for the names in `Wan2.1_VAE.pth`, whose sizes are `WanVAEConfig.wan21`."""
-    layers = _layers(_blocks(sizes))
-    return tuple(rule for x in layers for rule in _rules(x, x.original))
+    return original_rules_of(_blocks(sizes))
+
+
+def original_config(source: dict, dtype: str) -> WanVAEConfig:
+    """The sizes of the original release, which come with no file but for the width that
+    its tensors tell (see `inferred.vae`)."""
+    usual = WanVAEConfig.wan21(dtype)
+    return replace(usual, width=source.get("base_dim", usual.width))
 
 
 def config(source: dict, dtype: str) -> WanVAEConfig:

@@ -3,21 +3,28 @@
 A solver is a frozen, hashable dataclass around a `Schedule`. `init(latents)` gives its
 state, a pytree of fixed shapes; `step(i, latents, velocity, state)` gives the next
 latents and state, with `i` a number or traced. `Solver.spaced(steps, shift)` has the
-sigmas of that method in diffusers, `Solver(explicit(sigmas))` any others. To begin anew
-at a later step, call `init` again.
+sigmas of that method in diffusers (or in Wan's code), `Solver(explicit(sigmas))` any
+others. To begin anew at a later step, call `init` again.
 """
 
 from chorus_jax.schedulers.dpmpp import DPMpp
 from chorus_jax.schedulers.euler import Euler
 from chorus_jax.schedulers.flow import Schedule, explicit, shift_sigmas
 from chorus_jax.schedulers.unipc import UniPC
+from chorus_jax.schedulers.wan_flow import FlowDPMpp, FlowUniPC
 
 __all__ = ["SOLVERS", "DPMpp", "Euler", "Schedule", "Solver", "UniPC", "explicit"]
-__all__ += ["named", "shift_sigmas"]
+__all__ += ["FlowDPMpp", "FlowUniPC", "named", "shift_sigmas"]
 
 Solver = Euler | UniPC | DPMpp
 
-SOLVERS: dict[str, type[Solver]] = {"euler": Euler, "unipc": UniPC, "dpmpp": DPMpp}
+SOLVERS: dict[str, type[Solver]] = {
+    "euler": Euler,
+    "unipc": UniPC,
+    "dpmpp": DPMpp,
+    "wan_unipc": FlowUniPC,
+    "wan_dpmpp": FlowDPMpp,
+}
 
 
 def named(name: str) -> type[Solver]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from tokenizers import Tokenizer as Rules
 
-# The class in transformers that takes the rules as they are in tokenizer.json. Others
-# build them anew, so they are asked; importing them takes longer than all else here.
-AS_STORED = "TokenizersBackend"
+# Rules that stand there are taken as they are: classes of transformers would build them
+# anew from the vocabulary, and that of T5 leaves the bytes out that stand for unknown
+# characters.
+RULES = "tokenizer.json"
 
 
 def read_rules(folder: str | Path) -> tuple[Rules, str]:
@@ -19,8 +20,10 @@ def read_rules(folder: str | Path) -> tuple[Rules, str]:
         raise ValueError(f"{folder} is no folder: expected one with a tokenizer")
     try:
         settings = json.loads((Path(folder) / "tokenizer_config.json").read_text())
-        if settings.get("tokenizer_class") == AS_STORED:
+        if (Path(folder) / RULES).is_file() and "pad_token" in settings:
             rules, pad = stored(folder), settings["pad_token"]
+            # Older files write a token with its properties.
+            pad = pad.get("content") if isinstance(pad, dict) else pad
         else:
             rules, pad = built(folder)
     except (OSError, ValueError, KeyError) as error:
@@ -35,7 +38,7 @@ def read_rules(folder: str | Path) -> tuple[Rules, str]:
 
 def stored(folder: str | Path) -> Rules:
     """The rules in tokenizer.json. ValueError if there are none."""
-    file = Path(folder) / "tokenizer.json"
+    file = Path(folder) / RULES
     text = file.read_text()
     try:
         return Rules.from_str(text)

@@ -12,9 +12,10 @@ from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.t5 import T5Config
 from convert import wan
 from convert.family import WAN
+from convert.opening import open_source
 from convert.plan import source_shape, sources
 from convert.rules import Rule
-from convert.source import DIFFUSERS, ORIGINAL, open_source
+from convert.source import DIFFUSERS, ORIGINAL
 
 WORDS = ["<pad>", "</s>", "<unk>", "a", "cat", "walks"]
 

@@ -17,8 +17,8 @@ from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from convert import conversion
 from convert.conversion import Order, check, convert, prepare
+from convert.opening import open_source
 from convert.pickled import read_pickle
-from convert.source import open_source
 from convert.verify import compare
 
 
@@ -359,10 +359,9 @@ def test_a_destination_within_the_source_is_refused(
 
 
 KILLED = """
-import os, signal, sys
-from convert import conversion
+import os, shutil, signal, sys
 from convert.__main__ import main
-conversion.shutil.copytree = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+shutil.copytree = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main(sys.argv[1:])
 """
 
@@ -391,6 +390,7 @@ from convert.conversion import Order, Prepared, convert
 from convert.plan import make_plan
 from convert.rules import LINEAR, Rule
 from convert.source import Component, Source
+from convert.tokenizer_files import TokenizerSource
 from convert.tensors import by_name, read_safetensors
 from convert.safetensors_files import Outgoing, write_file
 from chorus_jax.checkpoints import abstract, names, stored
@@ -420,19 +420,15 @@ def outgoing(name, parts):
 
 def run(folder, layers):
     (folder / "tokenizer").mkdir(parents=True)
+    (folder / "tokenizer" / "tokenizer.json").write_text("")
     file = folder / "a.safetensors"
     parts = [outgoing(f"l.{i}", 1) for i in range(layers)]
     write_file(file, [*parts, outgoing("table", layers)])
     tensors = by_name(read_safetensors(file))
     rules = (Rule("l.{layer}", "layers.kernel", LINEAR), Rule("table", "table.table"))
     net = abstract(Net, Config(layers))
-    source = Source(
-        folder,
-        "diffusers",
-        {"net": Component(tensors, {}, [file])},
-        folder / "tokenizer",
-        None,
-    )
+    words = TokenizerSource(folder / "tokenizer")
+    source = Source(folder, {"net": Component(tensors, {}, [file])}, words, None)
     part = Prepared(net, make_plan("net", rules, tensors, names(net)))
     convert(source, {"net": part}, folder / "x", Order(verify=True))
 

@@ -16,7 +16,7 @@ from convert import safetensors_files
 from convert.__main__ import main
 from convert.conversion import Order, convert, prepare
 from convert.export import export, open_parts
-from convert.source import open_source
+from convert.opening import open_source
 
 
 @pytest.fixture(scope="module")

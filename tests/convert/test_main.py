@@ -46,7 +46,7 @@ def test_dry_run_lists_what_does_not_match(folder, tmp_path, capsys):
 
 
 def test_interrupt_is_one_line_and_code_130(tmp_path, capsys, monkeypatch):
-    def stop(_):
+    def stop(*_):
         raise KeyboardInterrupt
 
     stopped = replace(FAMILIES["wan"], open=stop)

@@ -131,7 +131,17 @@ def test_all_are_raised_at_once():
         ValueError, match="does not fit the model, 50 problems"
     ) as caught:
         raise_problems([f"p{i}" for i in range(50)])
-    assert "p39\n  and 10 more" in str(caught.value)
+    assert "p9\n  and 40 more" in str(caught.value)
+
+
+def test_both_sides_are_shown_of_many():
+    needed = [f"net: missing: {i}" for i in range(500)]
+    extra = [f"net: extra: {i}" for i in range(500)]
+    with pytest.raises(ValueError, match="1000 problems") as caught:
+        raise_problems(needed + extra)
+    lines = str(caught.value).splitlines()[1:]
+    assert len(lines) == 11 and lines[-1] == "  and 990 more"
+    assert sum(": extra: " in line for line in lines) == 5
 
 
 def test_source_shape():

@@ -6,14 +6,15 @@ import shutil
 
 import pytest
 
-from convert.source import open_source, sha256
+from convert.opening import open_source
+from convert.source import sha256
 
 
 def test_diffusers(diffusers_folder):
     source = open_source(diffusers_folder)
-    assert source.layout == "diffusers"
+    assert {part.layout for part in source.components.values()} == {"diffusers"}
     assert source.components.keys() == {"transformer", "vae", "text_encoder"}
-    assert source.tokenizer == diffusers_folder / "tokenizer"
+    assert source.tokenizer.place == diffusers_folder / "tokenizer"
     assert source.scheduler["use_flow_sigmas"]
     names = {str(file.relative_to(source.folder)) for file in source.files()}
     assert {"vae/config.json", "scheduler/scheduler_config.json"} <= names
@@ -21,9 +22,9 @@ def test_diffusers(diffusers_folder):
 
 def test_original(original_folder):
     source = open_source(original_folder)
-    assert source.layout == "original"
+    assert source.components["transformer"].layout == "original"
     assert source.components.keys() == {"transformer", "vae", "text_encoder"}
-    assert source.tokenizer == original_folder / "google" / "umt5-xxl"
+    assert source.tokenizer.place == original_folder / "google" / "umt5-xxl"
     assert source.scheduler is None
     names = {str(file.relative_to(source.folder)) for file in source.files()}
     assert {"Wan2.1_VAE.pth", "config.json", "google/umt5-xxl/tokenizer.json"} <= names
@@ -33,7 +34,7 @@ def test_no_wan(tmp_path):
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(ValueError, match="is no Wan: looked for model_index.json") as e:
         open_source(tmp_path)
-    assert "Wan2.1_VAE.pth or models_t5_umt5-xxl-enc-bf16.pth" in str(e.value)
+    assert "Wan2.1_VAE.pth, Wan2.2_VAE.pth, models_t5_umt5" in str(e.value)
     assert str(e.value).endswith("found notes.txt")
     with pytest.raises(ValueError, match="found no such folder"):
         open_source(tmp_path / "nowhere")

@@ -7,7 +7,8 @@ from typing import Any
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.protocols import Defaults
 from chorus_jax.families.wan.sizes import Sizes
-from chorus_jax.request import Request, scheduled
+from chorus_jax.request import Request
+from chorus_jax.schedulers import stored
 
 # What Wan's authors tell their models to avoid (Wan-Video/Wan2.1, shared_config.py).
 NEGATIVE_PROMPT = (
@@ -194,8 +195,11 @@ def defaults_of(
         part: the part of its folder that is the transformer.
         scheduler: the scheduler's config that its weights came with, if any; one that
             somebody chose goes before what is published.
+
+    Raises:
+        ValueError: if the scheduler is one that is not run here (see `stored.read`).
     """
-    chosen = scheduled(scheduler)
+    chosen = {} if scheduler is None else stored.read(scheduler)
     variants = [variant for variant in VARIANTS if variant.fits(sizes, part)]
     if not variants:
         source = "Wan's usual ones: this model is not recognised"

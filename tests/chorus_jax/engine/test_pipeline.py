@@ -14,7 +14,8 @@ from chorus_jax.devices import sharding
 from chorus_jax.engine import Cache, Engine
 from chorus_jax.engine.pipeline import Pipeline, timed
 from chorus_jax.families.wan.sizes import Sizes
-from chorus_jax.request import Request, scheduled
+from chorus_jax.request import Request
+from chorus_jax.schedulers import stored
 
 RED = "a red circle moves left on a gray background"
 BLUE = "the blue square"
@@ -239,8 +240,7 @@ def test_all_steps_are_one_program(pipeline):
 
 def test_the_solver_and_shift_are_those_of_the_weights(weights):
     scheduler = Card.read(weights).scheduler
-    assert scheduled(scheduler) == {"solver": "unipc", "shift": 5.0}
-    assert scheduled(None) == scheduled({"_class_name": "DDIMScheduler"}) == {}
+    assert stored.read(scheduler) == {"solver": "unipc", "shift": 5.0}
 
 
 def test_a_size_beyond_the_memory_is_refused_before_anything_runs(pipeline):

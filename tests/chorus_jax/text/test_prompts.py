@@ -306,3 +306,18 @@ def test_import_does_not_import_transformers():
         "import sys, chorus_jax.text.prompts; assert 'transformers' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_rules_are_taken_as_they_are_stored(tmp_path):
+    """transformers' class of T5 would build them without bytes for the unknown."""
+    from tokenizers import Tokenizer as Rules
+    from tokenizers import models
+
+    words = [("<pad>", 0.0), ("<unk>", 0.0), ("a", -1.0)]
+    words += [(f"<0x{i:02X}>", -2.0) for i in range(256)]
+    rules = Rules(models.Unigram(words, unk_id=1, byte_fallback=True))
+    rules.save(str(tmp_path / "tokenizer.json"))
+    settings = {"tokenizer_class": "T5Tokenizer", "pad_token": {"content": "<pad>"}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    tokens = Tokenizer.load(tmp_path, 8)(["é"])
+    assert list(tokens.ids[0, :2]) == [3 + 0xC3, 3 + 0xA9]

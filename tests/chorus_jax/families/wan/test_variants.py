@@ -19,11 +19,16 @@ from chorus_jax.families.wan.variants import (
 )
 from chorus_jax.nets.clip_image import CLIPImageConfig
 from chorus_jax.nets.t5 import T5Config
-from chorus_jax.request import SCHEDULERS
+from chorus_jax.schedulers import stored
 
 UNIPC = "UniPCMultistepScheduler"
 # As diffusers' converter writes it.
-STAMPED = {"_class_name": UNIPC, "flow_shift": STAMP["shift"]}
+STAMPED = {
+    "_class_name": UNIPC,
+    "prediction_type": "flow_prediction",
+    "use_flow_sigmas": True,
+    "flow_shift": STAMP["shift"],
+}
 TEXT = T5Config.umt5_xxl("bfloat16")
 WAN14 = WanConfig.t2v_14b()
 I2V = replace(WAN14, in_channels=36)
@@ -135,7 +140,13 @@ def test_the_shipped_weights_are_recognised(part, config):
 
 
 def test_the_stamp_is_one_of_our_solvers():
-    assert STAMP["solver"] == SCHEDULERS[UNIPC]
+    assert stored.read(STAMPED) == STAMP
+
+
+def test_a_scheduler_that_is_not_run_is_refused():
+    for other in ({"_class_name": "LCMScheduler"}, STAMPED | {"solver_order": 3}):
+        with pytest.raises(ValueError, match="which is not run|solver_order 3"):
+            defaults_of(KNOWN["Wan 2.2 TI2V-5B"], "transformer", other)
 
 
 @pytest.mark.parametrize(

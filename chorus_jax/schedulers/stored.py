@@ -1,0 +1,116 @@
+"""A scheduler_config.json of diffusers, read field by field.
+
+What a file says is what is run, or it is refused by name: a field of which only one
+value is run here stands in a table with that value and with diffusers' default, which
+counts where the file leaves the field out.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Scheduler classes of diffusers, and our solvers.
+SOLVERS = {
+    "FlowMatchEulerDiscreteScheduler": "euler",
+    "UniPCMultistepScheduler": "unipc",
+    "DPMSolverMultistepScheduler": "dpmpp",
+}
+SHIFTS = {"euler": "shift", "unipc": "flow_shift", "dpmpp": "flow_shift"}
+
+# Field: diffusers' default, and the value that is run here.
+_EVERY = {
+    "num_train_timesteps": (1000, 1000),
+    "use_karras_sigmas": (False, False),
+    "use_exponential_sigmas": (False, False),
+    "use_beta_sigmas": (False, False),
+    "use_dynamic_shifting": (False, False),
+    "shift_terminal": (None, None),
+}
+_MULTISTEP = _EVERY | {
+    "solver_order": (2, 2),
+    "prediction_type": ("epsilon", "flow_prediction"),
+    "use_flow_sigmas": (False, True),
+    "thresholding": (False, False),
+    "lower_order_final": (True, True),
+    "final_sigmas_type": ("zero", "zero"),
+}
+FIELDS: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
+    "euler": _EVERY
+    | {"stochastic_sampling": (False, False), "invert_sigmas": (False, False)},
+    "unipc": _MULTISTEP
+    | {
+        "solver_type": ("bh2", "bh2"),
+        "predict_x0": (True, True),
+        "disable_corrector": ([], []),
+        "solver_p": (None, None),
+        "sigma_min": (None, None),
+        "sigma_max": (None, None),
+    },
+    "dpmpp": _MULTISTEP
+    | {
+        "algorithm_type": ("dpmsolver++", "dpmsolver++"),
+        "solver_type": ("midpoint", "midpoint"),
+        "euler_at_final": (False, False),
+        "use_lu_lambdas": (False, False),
+        "variance_type": (None, None),
+    },
+}
+# Fields without a part in what is run with the values above.
+UNREAD = {
+    *("beta_start", "beta_end", "beta_schedule", "trained_betas", "timestep_spacing"),
+    *("steps_offset", "rescale_betas_zero_snr", "dynamic_thresholding_ratio"),
+    *("sample_max_value", "lambda_min_clipped", "time_shift_type", "base_shift"),
+    *("max_shift", "base_image_seq_len", "max_image_seq_len", "shift", "flow_shift"),
+}
+
+ADVICE = (
+    "If the model is to run with another, convert it with --scheduler FILE, a "
+    "scheduler_config.json that says so"
+)
+
+
+def read(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The solver, and the shift if the file says one.
+
+    Args:
+        config: the object in the file.
+
+    Raises:
+        ValueError: naming the class or the fields of which another value is run here.
+    """
+    name = config.get("_class_name")
+    solver = SOLVERS.get(str(name))
+    if solver is None:
+        raise ValueError(
+            f"the scheduler file says {name}, which is not run here: supported are "
+            f"{', '.join(SOLVERS)}. {ADVICE}"
+        )
+    wrong = [*_differing(solver, config), *_unknown(solver, config)]
+    if wrong:
+        raise ValueError(
+            f"the scheduler file ({name}) says what is not run here: "
+            f"{'; '.join(wrong)}. {ADVICE}"
+        )
+    shift = config.get(SHIFTS[solver])
+    return {"solver": solver} | ({} if shift is None else {"shift": float(shift)})
+
+
+def _differing(solver: str, config: Mapping[str, Any]) -> list[str]:
+    wrong = []
+    for field, (usual, run) in FIELDS[solver].items():
+        value = config.get(field, usual)
+        if value != run:
+            said = "" if field in config else " (its default)"
+            wrong.append(f"{field} {value!r}{said}, run is {run!r}")
+    return wrong
+
+
+def _unknown(solver: str, config: Mapping[str, Any]) -> list[str]:
+    """Fields that are not known, unless they turn something off."""
+    return [
+        f"{field} {value!r}, which is not known"
+        for field, value in config.items()
+        if field not in FIELDS[solver]
+        and field not in UNREAD
+        and not field.startswith("_")
+        and value not in (None, False)
+    ]

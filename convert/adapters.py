@@ -1,0 +1,174 @@
+"""LoRA files merged into the transformers of a source, block by block as it is read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from convert import wan
+from convert.lora import Change, aliases, changes
+from convert.rules import indices
+from convert.source import DIFFUSERS, Component, Source
+from convert.tensors import SourceTensor
+
+PARTS = {"high": "transformer", "low": "transformer_2"}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA file, how strongly it is taken, and which transformer it changes."""
+
+    file: Path
+    strength: float = 1.0
+    part: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Adapter":
+        """`FILE`, `FILE:0.8`, `low=FILE:0.8` or `transformer_2=FILE`.
+
+        Raises ValueError for a strength that is not finite.
+        """
+        part, equals, rest = text.partition("=")
+        if not equals or Path(text).exists():
+            part, rest = "", text
+        file, colon, number = rest.rpartition(":")
+        try:
+            strength = float(number) if colon else 1.0
+        except ValueError:
+            file, strength = "", 1.0
+        if not np.isfinite(strength):
+            raise ValueError(f"the strength of {text!r} must be finite")
+        return cls(Path(file or rest), strength, PARTS.get(part, part) or None)
+
+    def __str__(self) -> str:
+        return f"{self.part}={self.file.name}:{self.strength:g}"
+
+
+@dataclass(frozen=True)
+class MergedTensor:
+    """A tensor of a model with changes added in float32."""
+
+    base: SourceTensor
+    changes: tuple[Change, ...]
+    dtype: np.dtype = np.dtype(np.float32)
+
+    @property
+    def name(self) -> str:
+        """That of the model's tensor."""
+        return self.base.name
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the model's tensor."""
+        return self.base.shape
+
+    @property
+    def file(self) -> Path:
+        """The file that the model's tensor is in."""
+        return self.base.file
+
+    def read(self, rows: slice = slice(None)) -> np.ndarray:
+        """The tensor, or some rows of its first axis."""
+        value = self.base.read(rows).astype(np.float32)
+        for change in self.changes:
+            value = value + change.read(rows).reshape(value.shape)
+        return value
+
+
+def merged(
+    source: Source, adapters: Sequence[Adapter], skip_missing: bool = False
+) -> Source:
+    """A source whose transformers are changed by LoRA files.
+
+    Args:
+        source: the model.
+        adapters: the files, in any order; several may change one transformer.
+        skip_missing: whether what a file has and the model lacks is left out.
+
+    Raises:
+        ValueError: for a file that is no LoRA or one of another model, that has keys
+            which the model lacks (listing them), or that does not say which of two
+            transformers it changes.
+    """
+    parts = dict(source.components)
+    files, words = [], []
+    for adapter in adapters:
+        adapter = replace(adapter, file=adapter.file.absolute())
+        adapter = replace(adapter, part=_part(adapter, source))
+        part = str(adapter.part)
+        parts[part] = _changed(parts[part], adapter, skip_missing)
+        files.append(adapter.file)
+        words.append(str(adapter))
+    if not adapters:
+        return source
+    settings = {**source.settings, "adapters": words}
+    others = [*source.others, *files]
+    return replace(source, components=parts, settings=settings, others=others)
+
+
+def _part(adapter: Adapter, source: Source) -> str:
+    there = [name for name in PARTS.values() if name in source.components]
+    if adapter.part is None and len(there) == 1:
+        return there[0]
+    if adapter.part in there:
+        return adapter.part
+    if adapter.part is None:
+        raise ValueError(
+            f"the model has two transformers, and {adapter.file} is for one: say "
+            f"which, as high={adapter.file} or low={adapter.file}"
+        )
+    raise ValueError(
+        f"{adapter.file} is to change the part {adapter.part!r}: there "
+        f"{'is' if len(there) == 1 else 'are'} {', '.join(there)}"
+    )
+
+
+def _changed(part: Component, adapter: Adapter, skip_missing: bool) -> Component:
+    found = changes(adapter.file, adapter.strength)
+    known = aliases(part.tensors, translated(part))
+    lacking = [f"{name} ({what})" for name, what in found if (name, what) not in known]
+    if len(lacking) == len(found):
+        raise ValueError(
+            f"{adapter.file} is a LoRA of another model: none of its {len(found)} "
+            f"modules is in this one ({', '.join(lacking[:3])})"
+        )
+    if lacking and not skip_missing:
+        shown = "\n  ".join(lacking[:10])
+        more = f"\n  and {len(lacking) - 10} more" if len(lacking) > 10 else ""
+        raise ValueError(
+            f"{adapter.file} changes {len(lacking)} of {len(found)} modules that this "
+            f"model lacks:\n  {shown}{more}\nIf they may be left out (as those of "
+            "images in the LoRAs of Wan 2.2 I2V), give --lora-skip-missing"
+        )
+    tensors = dict(part.tensors)
+    for key, change in found.items():
+        if key in known:
+            name = known[key]
+            tensors[name] = _merged(tensors[name], change, adapter)
+    return replace(part, tensors=tensors)
+
+
+def _merged(base: SourceTensor, change: Change, adapter: Adapter) -> MergedTensor:
+    if not change.fits(base.shape):
+        raise ValueError(
+            f"{adapter.file} is a LoRA of a model of other sizes: what it adds to "
+            f"{base.name} does not have its shape {list(base.shape)}"
+        )
+    before = base.changes if isinstance(base, MergedTensor) else ()
+    below = base.base if isinstance(base, MergedTensor) else base
+    return MergedTensor(below, (*before, change))
+
+
+def translated(part: Component) -> Mapping[str, str]:
+    """The names of a transformer's tensors in the other of Wan's two layouts."""
+    mine, other = ("diffusers", "original")
+    if part.layout != DIFFUSERS:
+        mine, other = other, mine
+    found = {}
+    for name in part.tensors:
+        for row in wan.ROWS:
+            index = indices(getattr(row, mine), name)
+            if index is not None:
+                found[name] = getattr(row, other).format(**index)
+    return found

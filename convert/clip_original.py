@@ -1,0 +1,91 @@
+"""The CLIP file of Wan 2.1 I2V under transformers' names.
+
+`models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth` keeps queries, keys and values
+of its image tower (`visual`) as one tensor, and a text tower that Wan does not read.
+Source: Wan-Video/Wan2.1, wan/modules/clip.py.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convert.tensors import SourceTensor
+
+MARKER = "visual.cls_embedding"
+UNREAD = ("textual.", "log_scale", "visual.head")
+
+_NAMES = (
+    ("pre_norm.", "pre_layrnorm."),
+    ("post_norm.", "post_layernorm."),
+    ("patch_embedding.", "embeddings.patch_embedding."),
+    ("transformer.", "encoder.layers."),
+    (".attn.proj.", ".self_attn.out_proj."),
+    (".norm1.", ".layer_norm1."),
+    (".norm2.", ".layer_norm2."),
+    (".mlp.0.", ".mlp.fc1."),
+    (".mlp.2.", ".mlp.fc2."),
+)
+_TABLES = {
+    "cls_embedding": "embeddings.class_embedding",
+    "pos_embedding": "embeddings.position_embedding.weight",
+}
+
+
+@dataclass(frozen=True)
+class SlicedTensor:
+    """Rows `start` to `stop` of the first axis of a tensor, under a name of its own."""
+
+    name: str
+    whole: SourceTensor
+    start: int
+    stop: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of these rows."""
+        return (self.stop - self.start, *self.whole.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the whole."""
+        return self.whole.dtype
+
+    @property
+    def file(self) -> Path:
+        """The file that the whole is in."""
+        return self.whole.file
+
+    def read(self, rows: slice = slice(None)) -> np.ndarray:
+        """These rows, or some of them."""
+        start, stop, _ = rows.indices(self.stop - self.start)
+        return self.whole.read(slice(self.start + start, self.start + stop))
+
+
+def renamed(tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
+    """The image tower's tensors under the names of transformers' CLIPVisionModel."""
+    return {
+        tensor.name: tensor
+        for name, whole in tensors.items()
+        if not name.startswith(UNREAD)
+        for tensor in _tensors(name.removeprefix("visual."), whole)
+    }
+
+
+def _tensors(name: str, whole: Any) -> Iterator[SourceTensor]:
+    if name in _TABLES:
+        # [1, 1, c] or [1, n, c] there; the class embedding is [c] here.
+        shape = whole.shape[-1:] if name == "cls_embedding" else whole.shape[1:]
+        yield replace(whole, name=_TABLES[name], shape=shape)
+        return
+    for theirs, ours in _NAMES:
+        name = name.replace(theirs, ours, 1)
+    if ".attn.to_qkv." not in name:
+        yield replace(whole, name=name)
+        return
+    step = whole.shape[0] // 3
+    for i, letter in enumerate("qkv"):
+        part = name.replace(".attn.to_qkv.", f".self_attn.{letter}_proj.")
+        yield SlicedTensor(part, whole, i * step, (i + 1) * step)

@@ -1,0 +1,166 @@
+"""What a file of weights holds, told by the names of its tensors.
+
+People keep one part of a model in a file of its own, under its original names or those
+of diffusers, often with a prefix that says where it was in a larger model.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convert import clip_original, inferred
+from convert.source import DIFFUSERS, ORIGINAL, Component
+from convert.tensors import SourceTensor
+from convert.tokenizer_files import BYTES
+from convert.weight_files import read_weights
+
+Tensors = Mapping[str, SourceTensor]
+WRAPPED = "_fsdp_wrapped_module."
+# Tensors beside a part that are not of the model: a tokenizer, CLIP's other heads.
+BESIDE = (BYTES, "visual_projection.weight", "embeddings.position_ids")
+# Ends of names that only adapters have.
+ADAPTER = (".lora_down.weight", ".lora_up.weight", ".lora_A.weight", ".lora_B.weight")
+
+
+@dataclass(frozen=True)
+class Form:
+    """A part under the names of a layout.
+
+    Attributes:
+        part: the part of a model.
+        layout: whose names its tensors have.
+        markers: names that it has and others have not.
+        config: its config.json from its tensors.
+        words: what it is, for a message.
+    """
+
+    part: str
+    layout: str
+    markers: tuple[str, ...]
+    config: Callable[[Tensors], dict[str, Any]]
+    words: str
+
+    def prefix(self, names: Sequence[str]) -> str | None:
+        """What stands before all names of this form; None if it is another."""
+        first, *others = self.markers
+        for name in names:
+            if name.endswith(first):
+                prefix = name.removesuffix(first)
+                if all(prefix + other in names for other in others):
+                    return prefix
+        return None
+
+
+FORMS = (
+    Form(
+        "transformer",
+        ORIGINAL,
+        ("head.modulation", "patch_embedding.weight"),
+        inferred.transformer,
+        "a Wan transformer under its original names",
+    ),
+    Form(
+        "transformer",
+        DIFFUSERS,
+        ("condition_embedder.time_proj.weight", "patch_embedding.weight"),
+        inferred.diffusers_transformer,
+        "a Wan transformer under diffusers' names",
+    ),
+    Form(
+        "vae",
+        ORIGINAL,
+        ("decoder.head.0.gamma", "encoder.conv1.weight"),
+        inferred.vae,
+        "a Wan VAE under its original names",
+    ),
+    Form(
+        "text_encoder",
+        ORIGINAL,
+        ("token_embedding.weight", "blocks.0.pos_embedding.embedding.weight"),
+        inferred.text_encoder,
+        "umT5 under its original names",
+    ),
+    Form(
+        "text_encoder",
+        DIFFUSERS,
+        ("encoder.final_layer_norm.weight", "shared.weight"),
+        inferred.transformers_text_encoder,
+        "a T5 under the names of transformers",
+    ),
+    Form(
+        "image_encoder",
+        DIFFUSERS,
+        ("embeddings.class_embedding", "embeddings.patch_embedding.weight"),
+        inferred.image_encoder,
+        "a CLIP image tower under the names of transformers",
+    ),
+)
+
+
+def open_part(part: str, path: Path, state: str | None = None) -> Component:
+    """One part from a file of its own.
+
+    Args:
+        part: what it is to be; `transformer_2` has the forms of `transformer`.
+        path: the file.
+        state: of several state dicts in a file of torch's, which one.
+
+    Raises:
+        ValueError: saying what the file holds, if that is something else.
+    """
+    tensors = read_weights([path], state)
+    plain = {name.replace(WRAPPED, ""): tensor for name, tensor in tensors.items()}
+    form, found = recognised(path, part, plain)
+    return Component(found, _configured(path, form, found), [path], form.layout)
+
+
+def recognised(path: Path, part: str, tensors: Tensors) -> tuple[Form, Tensors]:
+    """The form in which a file has a part, and its tensors without their prefix.
+
+    Raises ValueError naming what the file is, if that can be told.
+    """
+    kind = part.removesuffix("_2")
+    if clip_original.MARKER in tensors:
+        tensors = clip_original.renamed(tensors)
+    for form in FORMS:
+        prefix = form.prefix(list(tensors)) if form.part == kind else None
+        if prefix is not None:
+            found = {
+                name.removeprefix(prefix): tensor
+                for name, tensor in tensors.items()
+                if name.startswith(prefix) and not name.endswith(BESIDE)
+            }
+            return form, found
+    raise ValueError(
+        f"{path} is {described(tensors)}: expected the {part.replace('_', ' ')} of a "
+        f"Wan; {_advice(part, tensors)}"
+    )
+
+
+def described(tensors: Tensors) -> str:
+    """What a file of weights is, in words."""
+    names = list(tensors)
+    if any(name.endswith(ADAPTER) for name in names):
+        return "a LoRA, which changes a model and is none"
+    for form in FORMS:
+        if form.prefix(names) is not None:
+            return form.words
+    some = ", ".join(names[:3]) or "no tensors"
+    return f"a file of another model (it has {some})"
+
+
+def _advice(part: str, tensors: Tensors) -> str:
+    if any(name.endswith(ADAPTER) for name in tensors):
+        return "give the model that it was made for, and this file as --lora FILE"
+    for form in FORMS:
+        if form.part != part and form.prefix(list(tensors)) is not None:
+            return f"give this file as --{form.part.replace('_', '-')}"
+    return "give the file of a Wan"
+
+
+def _configured(path: Path, form: Form, tensors: Tensors) -> dict[str, Any]:
+    try:
+        return form.config(tensors)
+    except (ValueError, IndexError, ZeroDivisionError) as error:
+        raise ValueError(f"{path}: {error}") from error

@@ -1,0 +1,235 @@
+"""GGUF files: their header, and the block formats that are turned back into numbers.
+
+Formats: ggml-org/ggml, docs/gguf.md and src/ggml-quants.h. A block stands for 32 or 256
+numbers of a row: whole numbers of few bits, a scale, and in some formats a least value.
+"""
+
+import math
+import os
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import ml_dtypes
+import numpy as np
+
+from convert.tensors import SourceTensor, Tensor, truncated
+
+ALIGNMENT = 32
+PLAIN: Mapping[int, np.dtype] = {
+    0: np.dtype(np.float32),
+    1: np.dtype(np.float16),
+    30: np.dtype(ml_dtypes.bfloat16),
+}
+# Formats of the values in the header, by their number: struct's letters.
+SCALARS = dict(enumerate(("B", "b", "H", "h", "I", "i", "f", "?"))) | {
+    10: "Q",
+    11: "q",
+    12: "d",
+}
+TEXT, LIST = 8, 9
+# Where ComfyUI-GGUF keeps the shape of a tensor with more axes than the format has.
+SHAPE_KEY = "comfy.gguf.orig_shape."
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A block format: its name, numbers and bytes a block, and how it is read."""
+
+    name: str
+    size: int
+    nbytes: int
+    values: Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class BlockTensor:
+    """A tensor in blocks; read, it is float32."""
+
+    name: str
+    shape: tuple[int, ...]
+    raw: Tensor
+    blocks: Blocks
+    dtype: np.dtype = np.dtype(np.float32)
+
+    @property
+    def file(self) -> Path:
+        """The file that the blocks are in."""
+        return self.raw.file
+
+    def read(self, rows: slice = slice(None)) -> np.ndarray:
+        """The tensor, or some rows of its first axis."""
+        data = self.raw.read(rows).reshape(-1, self.blocks.nbytes)
+        return self.blocks.values(data).reshape(-1, *self.shape[1:])
+
+
+def read_gguf(file: Path) -> list[SourceTensor]:
+    """The tensors of a GGUF file; reads only its header.
+
+    Raises ValueError if it is none, is truncated, or has a tensor in a format that is
+    not read.
+    """
+    with open(file, "rb") as stream:
+        try:
+            fields, entries = _header(stream)
+            step = fields.get("general.alignment", ALIGNMENT)
+            base = -(-stream.tell() // step) * step
+        except (struct.error, ValueError, TypeError, MemoryError) as error:
+            raise ValueError(
+                f"{file} is not a GGUF file or is truncated: {error}; download it again"
+            ) from error
+    size = os.path.getsize(file)
+    return [_placed(file, base, size, fields, *entry) for entry in entries]
+
+
+def _header(stream: BinaryIO) -> tuple[dict[str, Any], list[tuple]]:
+    if stream.read(4) != b"GGUF":
+        raise ValueError("it does not begin with GGUF")
+    version, tensors, fields = _unpack(stream, "IQQ")
+    if version not in (2, 3):
+        raise ValueError(f"it is of version {version}, supported are 2 and 3")
+    values = {}
+    for _ in range(fields):
+        key = _text(stream)
+        values[key] = _value(stream, *_unpack(stream, "I"))
+    entries = []
+    for _ in range(tensors):
+        name, (axes,) = _text(stream), _unpack(stream, "I")
+        if axes > 8:
+            raise ValueError(f"{name} has {axes} axes")
+        shape = _unpack(stream, "Q" * axes)[::-1]
+        entries.append((name, shape, *_unpack(stream, "IQ")))
+    return values, entries
+
+
+def _unpack(stream: BinaryIO, letters: str) -> tuple:
+    form = "<" + letters
+    return struct.unpack(form, stream.read(struct.calcsize(form)))
+
+
+def _text(stream: BinaryIO) -> str:
+    (count,) = _unpack(stream, "Q")
+    if count > 2**24:
+        raise ValueError(f"a text of {count} bytes")
+    return stream.read(count).decode()
+
+
+def _value(stream: BinaryIO, kind: int) -> Any:
+    if kind == TEXT:
+        return _text(stream)
+    if kind == LIST:
+        inner, count = _unpack(stream, "IQ")
+        return [_value(stream, inner) for _ in range(count)]
+    if kind not in SCALARS:
+        raise ValueError(f"a value of the unknown kind {kind}")
+    return _unpack(stream, SCALARS[kind])[0]
+
+
+def _placed(
+    file: Path,
+    base: int,
+    size: int,
+    fields: Mapping[str, Any],
+    name: str,
+    shape: tuple[int, ...],
+    kind: int,
+    offset: int,
+) -> SourceTensor:
+    full = tuple(fields.get(SHAPE_KEY + name, shape))
+    if math.prod(full) != math.prod(shape):
+        raise ValueError(f"{file}: {name} has the shapes {shape} and {full}")
+    if kind in PLAIN:
+        tensor = Tensor(name, full, PLAIN[kind], file, base + offset)
+    elif kind in FORMATS:
+        tensor = _raw(file, name, full, FORMATS[kind], base + offset)
+    else:
+        raise ValueError(
+            f"{file}: {name} is in the GGUF format number {kind}; read are F32, F16, "
+            f"BF16, {', '.join(x.name for x in FORMATS.values())}"
+        )
+    if tensor.offset + tensor.nbytes > size:
+        raise truncated(file, tensor.offset + tensor.nbytes, size)
+    return BlockTensor(name, full, tensor, FORMATS[kind]) if kind in FORMATS else tensor
+
+
+def _raw(
+    file: Path, name: str, shape: tuple[int, ...], blocks: Blocks, offset: int
+) -> Tensor:
+    """The bytes of a tensor in blocks, a row for each of its own."""
+    rows, count = shape[0] if shape else 1, math.prod(shape)
+    row = count // max(rows, 1)
+    if row % blocks.size:
+        raise ValueError(
+            f"{file}: {name} {list(shape)} does not divide into blocks of "
+            f"{blocks.size}: the header is damaged"
+        )
+    wide = (rows, row // blocks.size * blocks.nbytes)
+    return Tensor(name, wide, np.dtype(np.uint8), file, offset)
+
+
+def _half(data: np.ndarray) -> np.ndarray:
+    """The float16 numbers of two bytes each, as float32."""
+    return np.ascontiguousarray(data).view("<f2").astype(np.float32)
+
+
+def _nibbles(data: np.ndarray) -> np.ndarray:
+    """[..., n] bytes to [..., 2, n]: the low halves, then the high ones."""
+    return np.stack([data & 15, data >> 4], axis=-2)
+
+
+def _q8_0(data: np.ndarray) -> np.ndarray:
+    whole = np.ascontiguousarray(data[:, 2:]).view(np.int8)
+    return _half(data[:, :2]) * whole
+
+
+def _q4_0(data: np.ndarray) -> np.ndarray:
+    whole = _nibbles(data[:, 2:]).reshape(-1, 32).astype(np.float32) - 8
+    return _half(data[:, :2]) * whole
+
+
+def _scales_and_least(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 8 scales and 8 least values of 6 bits each in 12 bytes [n 12]."""
+    first, second, third = packed[:, :4], packed[:, 4:8], packed[:, 8:]
+    scales = [first & 63, (third & 15) | (first >> 6 << 4)]
+    least = [second & 63, (third >> 4) | (second >> 6 << 4)]
+    return np.concatenate(scales, axis=1), np.concatenate(least, axis=1)
+
+
+def _k_values(data: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Blocks of 256 with 8 scales and least values: `whole` is [n 8 32]."""
+    scales, least = _scales_and_least(data[:, 4:16])
+    scale = _half(data[:, :2]) * scales
+    lowest = _half(data[:, 2:4]) * least
+    return (scale[..., None] * whole - lowest[..., None]).reshape(len(data), 256)
+
+
+def _q4_k(data: np.ndarray) -> np.ndarray:
+    whole = _nibbles(data[:, 16:].reshape(-1, 4, 32)).reshape(-1, 8, 32)
+    return _k_values(data, whole.astype(np.float32))
+
+
+def _q5_k(data: np.ndarray) -> np.ndarray:
+    low = _nibbles(data[:, 48:].reshape(-1, 4, 32)).reshape(-1, 8, 32)
+    high = data[:, 16:48][:, None] >> np.arange(8, dtype=np.uint8)[:, None] & 1
+    return _k_values(data, (low | high << 4).astype(np.float32))
+
+
+def _q6_k(data: np.ndarray) -> np.ndarray:
+    low = _nibbles(data[:, :128].reshape(-1, 2, 64)).reshape(-1, 2, 4, 32)
+    shifts = np.array([0, 2, 4, 6], np.uint8)[:, None]
+    high = data[:, 128:192].reshape(-1, 2, 1, 32) >> shifts & 3
+    whole = (low | high << 4).astype(np.float32).reshape(-1, 16, 16) - 32
+    scales = np.ascontiguousarray(data[:, 192:208]).view(np.int8)
+    scale = _half(data[:, 208:]) * scales
+    return (scale[..., None] * whole).reshape(len(data), 256)
+
+
+FORMATS: Mapping[int, Blocks] = {
+    2: Blocks("Q4_0", 32, 18, _q4_0),
+    8: Blocks("Q8_0", 32, 34, _q8_0),
+    12: Blocks("Q4_K", 256, 144, _q4_k),
+    13: Blocks("Q5_K", 256, 176, _q5_k),
+    14: Blocks("Q6_K", 256, 210, _q6_k),
+}

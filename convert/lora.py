@@ -1,0 +1,199 @@
+"""LoRA files: whose tensors they change, and by how much.
+
+Read are the keys of diffusers and of Wan's own names, `lora_down`/`lora_up` and
+`lora_A`/`lora_B` with `.alpha`, the dotted names or those with underscores, and the
+differences that distilled Wans come with: `.diff` (of a weight), `.diff_b` (of a bias),
+`.diff_m` (of a block's modulation).
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from convert.tensors import SourceTensor
+from convert.weight_files import read_weights
+
+PREFIXES = (
+    *("base_model.model.", "model.diffusion_model.", "diffusion_model."),
+    *("transformer.", "transformer_2.", "lora_unet_", "lora_transformer_"),
+)
+DOWN, UP, ALPHA = "down", "up", "alpha"
+ENDS = {
+    **dict.fromkeys((".lora_down.weight", ".lora.down.weight"), DOWN),
+    **dict.fromkeys((".lora_A.weight", ".lora_A.default.weight"), DOWN),
+    **dict.fromkeys((".lora_up.weight", ".lora.up.weight"), UP),
+    **dict.fromkeys((".lora_B.weight", ".lora_B.default.weight"), UP),
+    ".alpha": ALPHA,
+}
+# What a difference is of.
+DIFFERENCES = {".diff_b": "bias", ".diff_m": "modulation", ".diff": "weight"}
+METADATA = "lora_adapter_metadata"  # of the header of diffusers' files
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """A change `scale * up @ down` of a weight.
+
+    Attributes:
+        up: [out r], with further axes of size 1 for a convolution.
+        down: [r in], with a convolution's further axes.
+        scale: the strength, times alpha over the rank r.
+    """
+
+    up: SourceTensor
+    down: SourceTensor
+    scale: float
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is of a weight of this shape."""
+        up, down = self.up.shape, self.down.shape
+        same = bool(shape) and up[0] == shape[0] and up[1] == down[0]
+        return same and math.prod(down[1:]) == math.prod(shape[1:])
+
+    def read(self, rows: slice) -> np.ndarray:
+        """These rows of the change, float32."""
+        up = self.up.read(rows).astype(np.float32)
+        down = self.down.read().astype(np.float32)
+        change = up.reshape(len(up), -1) @ down.reshape(len(down), -1)
+        return self.scale * change
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A change `scale * values` of a tensor of the same shape."""
+
+    values: SourceTensor
+    scale: float
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether it is of a tensor of this shape."""
+        return self.values.shape == shape
+
+    def read(self, rows: slice) -> np.ndarray:
+        """These rows of the change, float32."""
+        return self.scale * self.values.read(rows).astype(np.float32)
+
+
+Change = LowRank | Addition
+
+
+@dataclass
+class _Module:
+    """What a file says of one module."""
+
+    tensors: dict[str, SourceTensor] = field(default_factory=dict)
+    differences: dict[str, SourceTensor] = field(default_factory=dict)
+
+
+def changes(file: Path, strength: float) -> dict[tuple[str, str], Change]:
+    """The changes in a LoRA file by module and what of it they change.
+
+    The modules' names are as in the file without a prefix. Raises ValueError if the
+    file is no LoRA, is damaged, or has keys of a kind that is not read.
+    """
+    modules = _modules(file)
+    scales = _header_scale(file)
+    found: dict[tuple[str, str], Change] = {}
+    for name, module in modules.items():
+        for what, tensor in module.differences.items():
+            found[name, what] = Addition(tensor, strength)
+        if DOWN in module.tensors or UP in module.tensors:
+            found[name, "weight"] = _low_rank(file, name, module, strength, scales)
+    return found
+
+
+def _low_rank(
+    file: Path, name: str, module: _Module, strength: float, usual: float
+) -> LowRank:
+    up, down = module.tensors.get(UP), module.tensors.get(DOWN)
+    if up is None or down is None or min(len(up.shape), len(down.shape)) < 2:
+        raise ValueError(f"{file} is damaged: {name} has not both halves of a LoRA")
+    scale, alpha = usual, module.tensors.get(ALPHA)
+    if alpha is not None:
+        scale = float(alpha.read().astype(np.float32).reshape(-1)[0]) / down.shape[0]
+    return LowRank(up, down, strength * scale)
+
+
+def _modules(file: Path) -> dict[str, _Module]:
+    modules: dict[str, _Module] = {}
+    unread, ranked = [], False
+    for key, tensor in read_weights([file]).items():
+        end = next((end for end in ENDS if key.endswith(end)), None)
+        other = next((end for end in DIFFERENCES if key.endswith(end)), None)
+        if end is not None:
+            module = modules.setdefault(_plain(key.removesuffix(end)), _Module())
+            module.tensors[ENDS[end]] = tensor
+            ranked = True
+        elif other is not None:
+            module = modules.setdefault(_plain(key.removesuffix(other)), _Module())
+            module.differences[DIFFERENCES[other]] = tensor
+            ranked = True
+        else:
+            unread.append(key)
+    if not ranked:
+        some = ", ".join(unread[:3]) or "no tensors"
+        raise ValueError(
+            f"{file} is no LoRA: none of its keys ends in {', '.join(ENDS)} (it has "
+            f"{some})"
+        )
+    if unread:
+        raise ValueError(
+            f"{file} is an adapter of another kind than LoRA: {len(unread)} keys are "
+            f"not read, such as {', '.join(unread[:3])}"
+        )
+    return modules
+
+
+def _plain(name: str) -> str:
+    for prefix in PREFIXES:
+        name = name.removeprefix(prefix)
+    return name.removeprefix("_")
+
+
+def _header_scale(file: Path) -> float:
+    """Alpha over rank where no tensor says it: what diffusers wrote, or 1."""
+    if file.suffix != ".safetensors":
+        return 1.0
+    with open(file, "rb") as stream:
+        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+    text = (header.get("__metadata__") or {}).get(METADATA)
+    if text is None:
+        return 1.0
+    fields = {key.rpartition(".")[2]: value for key, value in json.loads(text).items()}
+    strange = [
+        name
+        for name in ("alpha_pattern", "rank_pattern", "use_dora", "use_rslora")
+        if fields.get(name)
+    ]
+    if strange:
+        raise ValueError(
+            f"{file} is a LoRA with {', '.join(strange)}, which is not read"
+        )
+    return fields.get("lora_alpha", 1) / fields.get("r", fields.get("lora_alpha", 1))
+
+
+def aliases(
+    names: Mapping[str, SourceTensor], translated: Mapping[str, str]
+) -> dict[tuple[str, str], str]:
+    """The tensor of a model by module and what of it: under all names it may have.
+
+    Args:
+        names: the model's tensors.
+        translated: the names of some of them in the other layout.
+    """
+    found = {}
+    for name in names:
+        for alias in (name, translated.get(name, name)):
+            module, _, what = alias.rpartition(".")
+            for key in _keys(module):
+                found[key, what] = name
+    return found
+
+
+def _keys(module: str) -> Iterator[str]:
+    yield module
+    yield module.replace(".", "_")

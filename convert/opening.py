@@ -1,0 +1,138 @@
+"""Weights as people have them: folders, hub caches, single files, parts apart."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from convert.forms import open_part
+from convert.hub import resolved
+from convert.original_folder import MARKERS, is_original, open_original, settings_of
+from convert.source import (
+    PARTS,
+    Component,
+    Source,
+    listing,
+    open_component,
+    open_diffusers,
+    read_json,
+)
+from convert.tokenizer_files import TokenizerSource, open_tokenizer, tokenizer_in
+from convert.weight_files import check_present, read_weights
+
+
+@dataclass(frozen=True)
+class PartsApart:
+    """What is given beside the source, or in place of one.
+
+    Attributes:
+        parts: files or folders of single parts, in place of those of the source.
+        tokenizer: the folder or file of a tokenizer.
+        scheduler: a scheduler_config.json.
+        variant: that of the files in a folder of diffusers' layout, as `fp16`.
+        state: of several state dicts in a file of torch's, which one.
+    """
+
+    parts: Mapping[str, Path] = field(default_factory=dict)
+    tokenizer: Path | None = None
+    scheduler: Path | None = None
+    variant: str | None = None
+    state: str | None = None
+
+
+def open_source(path: Path, given: PartsApart = PartsApart()) -> Source:
+    """Reads the headers of a model's files.
+
+    Args:
+        path: a folder in diffusers' or the original layout, one in a hub cache, or the
+            single file of a transformer.
+        given: what is given beside it.
+
+    Raises:
+        ValueError: if it is no Wan (saying what was looked for), if a part is missing,
+            or if a file is damaged.
+    """
+    if path.is_file() or path.is_symlink() and not path.is_dir():
+        check_present(path)
+        if "transformer" in given.parts:
+            raise ValueError(
+                f"{path} and {given.parts['transformer']} are both to be the "
+                "transformer: give one of them"
+            )
+        given = replace(given, parts={"transformer": path, **given.parts})
+        return _assembled(given, {}, None)
+    source = _folder(resolved(path), given)
+    if not given.parts and given.tokenizer is None and given.scheduler is None:
+        return source
+    return _assembled(given, source.components, source)
+
+
+def _folder(folder: Path, given: PartsApart) -> Source:
+    if (folder / "model_index.json").is_file():
+        return open_diffusers(folder, given.variant)
+    if is_original(folder):
+        return open_original(folder)
+    raise ValueError(
+        f"{folder} is no Wan: looked for model_index.json (diffusers' layout) and for "
+        f"{', '.join(MARKERS)} (the original releases), found {listing(folder)}"
+    )
+
+
+def _assembled(
+    given: PartsApart, there: Mapping[str, Component], base: Source | None
+) -> Source:
+    """A source of the parts given and of those that are there already."""
+    parts = {
+        name: _part(name, path.absolute(), given) for name, path in given.parts.items()
+    }
+    whole = {**there, **parts}
+    missing = [name for name in PARTS if name not in whole]
+    if "transformer" in whole and whole["transformer"].config.get("image_dim"):
+        missing += [name for name in ("image_encoder",) if name not in whole]
+    tokenizer = _tokenizer(given, base)
+    if missing or tokenizer is None:
+        raise ValueError(_what_is_missing(given, missing, tokenizer is None))
+    scheduler = base.scheduler if base is not None else None
+    others = [] if base is None else list(base.others)
+    if given.scheduler is not None:
+        file = given.scheduler.absolute()
+        check_present(file)
+        scheduler, others = read_json(file), [file]
+    settings = {**settings_of(whole), **({} if base is None else base.settings)}
+    source = Source(Path("/"), whole, tokenizer, scheduler, settings, others)
+    return replace(source, folder=_common(source))
+
+
+def _part(name: str, path: Path, given: PartsApart) -> Component:
+    check_present(path)
+    if path.is_dir():
+        return open_component(resolved(path), given.variant)
+    return open_part(name, path, given.state)
+
+
+def _tokenizer(given: PartsApart, base: Source | None) -> TokenizerSource | None:
+    """The tokenizer given, the one in the text encoder's file, or the source's."""
+    if given.tokenizer is not None:
+        return open_tokenizer(given.tokenizer.absolute())
+    text = given.parts.get("text_encoder")
+    if text is not None and text.is_file():
+        found = tokenizer_in(read_weights([text.absolute()], given.state))
+        if found is not None:
+            return found
+    return None if base is None else base.tokenizer
+
+
+def _what_is_missing(given: PartsApart, parts: list[str], tokenizer: bool) -> str:
+    names = [*parts, *["tokenizer"] * tokenizer]
+    options = " ".join(f"--{name.replace('_', '-')} FILE" for name in names)
+    files = ", ".join(str(path) for path in given.parts.values()) or "nothing"
+    return (
+        f"{files}: these are single files, as ComfyUI has them, and only a part of a "
+        f"model: give the others too, {options}"
+    )
+
+
+def _common(source: Source) -> Path:
+    """The folder that all files of a source are in."""
+    files = [str(file.absolute()) for file in source.files()]
+    return Path(os.path.commonpath([str(Path(file).parent) for file in files]))

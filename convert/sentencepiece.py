@@ -1,0 +1,137 @@
+"""A `spiece.model` as the rules of the tokenizers library.
+
+The file is a protocol buffer: google/sentencepiece, src/sentencepiece_model.proto.
+Tokens are put together as T5's are (transformers, convert_slow_tokenizer.py): blanks
+are marks before words, bytes stand for characters without a token, and `</s>` ends.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
+
+MARK = "\N{LOWER ONE EIGHTH BLOCK}"
+UNKNOWN, CONTROL, USER, BYTE = 2, 3, 4, 6  # kinds of pieces
+UNIGRAM = 1
+PAD, END = "<pad>", "</s>"
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The vocabulary in a file: texts, scores, kinds, and what is done before.
+
+    Attributes:
+        rows: text, score and kind of each piece.
+        model: which algorithm it is of (`UNIGRAM`).
+        charsmap: how characters are replaced first, compiled.
+    """
+
+    rows: tuple[tuple[str, float, int], ...]
+    model: int
+    charsmap: bytes
+
+    @classmethod
+    def read(cls, data: bytes) -> "Pieces":
+        """Those in the bytes of a file. ValueError if they are of no such file."""
+        rows, model, charsmap = [], UNIGRAM, b""
+        try:
+            for number, value in _fields(data):
+                if number == 1:
+                    rows.append(_piece(value))
+                if number == 2:
+                    model = dict(_fields(value)).get(3, UNIGRAM)
+                if number == 3:
+                    charsmap = dict(_fields(value)).get(2, b"")
+        except (IndexError, TypeError, ValueError, struct.error) as error:
+            raise ValueError(f"it is no sentencepiece model: {error}") from error
+        if not rows:
+            raise ValueError("it is no sentencepiece model: it has no pieces")
+        return cls(tuple(rows), model, charsmap)
+
+
+def rules(data: bytes) -> Tokenizer:
+    """The rules in the bytes of a `spiece.model`.
+
+    Raises ValueError if they are no such file, are of another algorithm than unigram,
+    or lack the tokens for padding, the end and what is unknown.
+    """
+    pieces = Pieces.read(data)
+    texts = [text for text, _, _ in pieces.rows]
+    unknown = [i for i, row in enumerate(pieces.rows) if row[2] == UNKNOWN]
+    if pieces.model != UNIGRAM or not unknown or not {PAD, END} <= set(texts):
+        raise ValueError(
+            f"it is a sentencepiece model, but none of T5's: expected unigram with "
+            f"{PAD}, {END} and an unknown piece"
+        )
+    vocabulary = [(text, score) for text, score, _ in pieces.rows]
+    in_bytes = any(kind == BYTE for _, _, kind in pieces.rows)
+    tokenizer = Tokenizer(
+        models.Unigram(vocabulary, unk_id=unknown[0], byte_fallback=in_bytes)
+    )
+    steps: list[Any] = []
+    if pieces.charsmap:
+        steps.append(normalizers.Precompiled(pieces.charsmap))
+    steps.append(normalizers.Replace(Regex(" {2,}"), " "))
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(MARK, prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(MARK, prepend_scheme="always")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", special_tokens=[(END, texts.index(END))]
+    )
+    tokenizer.add_special_tokens(_added(pieces, (UNKNOWN, CONTROL), special=True))
+    tokenizer.add_tokens(_added(pieces, (USER,), special=False))
+    return tokenizer
+
+
+def _added(pieces: Pieces, kinds: tuple[int, ...], special: bool) -> list[AddedToken]:
+    return [
+        AddedToken(text, normalized=False, special=special)
+        for text, _, kind in pieces.rows
+        if kind in kinds
+    ]
+
+
+def _piece(data: bytes) -> tuple[str, float, int]:
+    found = dict(_fields(data))
+    (score,) = struct.unpack("<f", found.get(2, b"\0\0\0\0"))
+    return found[1].decode(), score, found.get(3, 1)
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
+    """The fields of a message, by number: whole numbers, or bytes."""
+    at = 0
+    while at < len(data):
+        key, at = _whole(data, at)
+        number, kind = key >> 3, key & 7
+        if kind == 0:
+            value, at = _whole(data, at)
+            yield number, value
+            continue
+        if kind not in (1, 2, 5):
+            raise ValueError(f"a field of the unknown kind {kind}")
+        count, at = _whole(data, at) if kind == 2 else ({1: 8, 5: 4}[kind], at)
+        if at + count > len(data):
+            raise ValueError("it ends too early")
+        yield number, data[at : at + count]
+        at += count
+
+
+def _whole(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at

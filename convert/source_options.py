@@ -1,0 +1,73 @@
+"""Options of the command line that say where weights come from."""
+
+import argparse
+from pathlib import Path
+
+from convert.adapters import Adapter, merged
+from convert.dtypes import DEFAULT
+from convert.families import Convertible
+from convert.opening import PartsApart
+from convert.source import OPTIONAL, PARTS, Source
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Adds options for parts in files of their own, variants, LoRAs and dtypes."""
+    for name in (*PARTS, *OPTIONAL):
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar="FILE",
+            type=Path,
+            help="a file or folder, beside SRC or in place of what it has",
+        )
+    parser.add_argument(
+        "--tokenizer",
+        metavar="PATH",
+        type=Path,
+        help="a folder, a tokenizer.json or a spiece.model",
+    )
+    parser.add_argument(
+        "--scheduler", metavar="FILE", type=Path, help="a scheduler_config.json"
+    )
+    parser.add_argument("--variant", help="of several precisions in SRC, as fp16")
+    parser.add_argument(
+        "--state", help="of several state dicts in a .pt, as generator_ema"
+    )
+    parser.add_argument(
+        "--lora",
+        metavar="[high=|low=]FILE[:STRENGTH]",
+        action="append",
+        default=[],
+        help="merged into the transformer; may be given several times",
+    )
+    parser.add_argument(
+        "--lora-skip-missing",
+        action="store_true",
+        help="leave out what a LoRA has and the model lacks",
+    )
+    parser.add_argument(
+        "--dtype",
+        default=DEFAULT,
+        help=f"stored in it, of all or as PART=DTYPE (default: {DEFAULT})",
+    )
+
+
+def opened(options: argparse.Namespace, family: Convertible) -> Source:
+    """The source that the options name.
+
+    Raises:
+        ValueError: as `open` of the family and `merged`, and for LoRAs of a family that
+            takes none.
+    """
+    parts = {name: getattr(options, name) for name in (*PARTS, *OPTIONAL)}
+    given = PartsApart(
+        {name: path for name, path in parts.items() if path is not None},
+        options.tokenizer,
+        options.scheduler,
+        options.variant,
+        options.state,
+    )
+    source = family.open(options.source, given)
+    if options.lora and not family.adapters:
+        raise ValueError(f"LoRAs are merged into Wan only, not into {family.title}")
+    adapters = [Adapter.parse(text) for text in options.lora]
+    return merged(source, adapters, options.lora_skip_missing)

@@ -1,0 +1,117 @@
+"""Tokenizers as people have them, and the folder that one is written to.
+
+A folder is copied as it is. A file is a `tokenizer.json` or a `spiece.model`; ComfyUI
+keeps the latter as a tensor of bytes beside the text encoder's weights.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from convert import sentencepiece
+from convert.tensors import SourceTensor
+from convert.weight_files import check_present
+
+BYTES = "spiece_model"
+JSON, SPIECE = "tokenizer.json", ("spiece.model", "tokenizer.model")
+VOCABULARIES = (JSON, *SPIECE)
+SETTINGS = "tokenizer_config.json"
+
+
+@dataclass(frozen=True)
+class TokenizerSource:
+    """Where a tokenizer comes from: a folder, a file, or a tensor of bytes."""
+
+    place: Path | SourceTensor
+
+    def files(self) -> list[Path]:
+        """All files that are read."""
+        if not isinstance(self.place, Path):
+            return [self.place.file]
+        if self.place.is_file():
+            return [self.place]
+        return [path for path in self.place.rglob("*") if path.is_file()]
+
+    def write(self, folder: Path) -> None:
+        """Writes it as a folder with a tokenizer.json.
+
+        Raises ValueError if what it is made of is no tokenizer.
+        """
+        if isinstance(self.place, Path) and self.place.is_dir():
+            shutil.copytree(self.place, folder)
+            if not (folder / JSON).is_file():
+                _write_rules(self.rules(), folder)
+            return
+        folder.mkdir()
+        _write_rules(self.rules(), folder)
+
+    def rules(self) -> Tokenizer:
+        """Its rules. ValueError if what it is made of is no tokenizer."""
+        place = self.place
+        if not isinstance(place, Path):
+            name = f"{place.name} in {place.file}"
+            return _built(place.read().tobytes(), name)
+        if place.is_dir():
+            names = (place / name for name in VOCABULARIES)
+            place = next(file for file in names if file.is_file())
+        if place.suffix == ".json":
+            return _stored(place)
+        return _built(place.read_bytes(), place)
+
+
+def open_tokenizer(path: Path) -> TokenizerSource:
+    """The tokenizer of a folder or file. ValueError if there is none."""
+    check_present(path)
+    if path.is_dir():
+        there = [path / name for name in VOCABULARIES if (path / name).exists()]
+        if not there:
+            found = ", ".join(sorted(x.name for x in path.iterdir())[:8])
+            raise ValueError(
+                f"{path} holds no tokenizer: looked for {', '.join(VOCABULARIES)}, "
+                f"found {found or 'an empty folder'}; download it again"
+            )
+        for file in there:
+            check_present(file)
+    elif path.name != JSON and path.suffix not in (".model", ".json"):
+        raise ValueError(
+            f"{path} is no tokenizer: give a folder, a tokenizer.json or a spiece.model"
+        )
+    return TokenizerSource(path)
+
+
+def tokenizer_in(tensors: Mapping[str, SourceTensor]) -> TokenizerSource | None:
+    """The tokenizer among the tensors of a text encoder's file, if it has one."""
+    return TokenizerSource(tensors[BYTES]) if BYTES in tensors else None
+
+
+def _built(data: bytes, place: object) -> Tokenizer:
+    try:
+        return sentencepiece.rules(data)
+    except ValueError as error:
+        raise ValueError(f"{place} holds no tokenizer of T5's: {error}") from error
+
+
+def _stored(file: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_str(file.read_text())
+    except Exception as error:  # The library raises no narrower class.
+        raise ValueError(f"{file} is damaged or no tokenizer: {error}") from error
+
+
+def _write_rules(rules: Tokenizer, folder: Path) -> None:
+    if rules.token_to_id(sentencepiece.PAD) is None:
+        raise ValueError(
+            f"the tokenizer has no token {sentencepiece.PAD}: it is none of umT5's"
+        )
+    (folder / JSON).write_text(rules.to_str())
+    settings = {
+        "tokenizer_class": "TokenizersBackend",
+        "pad_token": sentencepiece.PAD,
+        "eos_token": sentencepiece.END,
+        "model_max_length": 512,
+    }
+    (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n")
