@@ -6,7 +6,7 @@ import pytest
 from chorus_jax.schedulers import DPMpp, FlowDPMpp, FlowUniPC, UniPC, named
 
 
-@pytest.mark.parametrize(("shift", "differing"), [(3, 40), (5, 27), (8, 29)])
+@pytest.mark.parametrize(("shift", "differing"), [(3.0, 40), (5.0, 27), (8.0, 29)])
 def test_timesteps_differ_from_those_of_diffusers(shift, differing):
     theirs = UniPC.spaced(50, shift).schedule.timesteps
     ours = FlowUniPC.spaced(50, shift).schedule.timesteps
