@@ -29,17 +29,17 @@ class Adapter:
 
         Raises ValueError for a strength that is not finite.
         """
-        part, equals, rest = text.partition("=")
+        part, equals, remaining = text.partition("=")
         if not equals or Path(text).exists():
-            part, rest = "", text
-        file, colon, number = rest.rpartition(":")
+            part, remaining = "", text
+        file, colon, number = remaining.rpartition(":")
         try:
             strength = float(number) if colon else 1.0
         except ValueError:
             file, strength = "", 1.0
         if not np.isfinite(strength):
             raise ValueError(f"the strength of {text!r} must be finite")
-        return cls(Path(file or rest), strength, PARTS.get(part, part) or None)
+        return cls(Path(file or remaining), strength, PARTS.get(part, part) or None)
 
     def __str__(self) -> str:
         return f"{self.part}={self.file.name}:{self.strength:g}"
@@ -55,12 +55,12 @@ class MergedTensor:
 
     @property
     def name(self) -> str:
-        """That of the model's tensor."""
+        """The name of the model's tensor."""
         return self.base.name
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the model's tensor."""
+        """The shape of the model's tensor."""
         return self.base.shape
 
     @property
@@ -125,24 +125,24 @@ def _part(adapter: Adapter, source: Source) -> str:
 
 
 def _changed(part: Component, adapter: Adapter, skip_missing: bool) -> Component:
-    found = changes(adapter.file, adapter.strength)
+    result = changes(adapter.file, adapter.strength)
     known = aliases(part.tensors, translated(part))
-    lacking = [f"{name} ({what})" for name, what in found if (name, what) not in known]
-    if len(lacking) == len(found):
+    lacking = [f"{name} ({what})" for name, what in result if (name, what) not in known]
+    if len(lacking) == len(result):
         raise ValueError(
-            f"{adapter.file} is a LoRA of another model: none of its {len(found)} "
+            f"{adapter.file} is a LoRA of another model: none of its {len(result)} "
             f"modules is in this one ({', '.join(lacking[:3])})"
         )
     if lacking and not skip_missing:
         shown = "\n  ".join(lacking[:10])
         more = f"\n  and {len(lacking) - 10} more" if len(lacking) > 10 else ""
         raise ValueError(
-            f"{adapter.file} changes {len(lacking)} of {len(found)} modules that this "
+            f"{adapter.file} changes {len(lacking)} of {len(result)} modules that this "
             f"model lacks:\n  {shown}{more}\nIf they may be left out (as those of "
             "images in the LoRAs of Wan 2.2 I2V), give --lora-skip-missing"
         )
     tensors = dict(part.tensors)
-    for key, change in found.items():
+    for key, change in result.items():
         if key in known:
             name = known[key]
             tensors[name] = _merged(tensors[name], change, adapter)
@@ -162,13 +162,13 @@ def _merged(base: SourceTensor, change: Change, adapter: Adapter) -> MergedTenso
 
 def translated(part: Component) -> Mapping[str, str]:
     """The names of a transformer's tensors in the other of Wan's two layouts."""
-    mine, other = ("diffusers", "original")
+    own, other = ("diffusers", "original")
     if part.layout != DIFFUSERS:
-        mine, other = other, mine
-    found = {}
+        own, other = other, own
+    result = {}
     for name in part.tensors:
         for row in wan.ROWS:
-            index = indices(getattr(row, mine), name)
+            index = indices(getattr(row, own), name)
             if index is not None:
-                found[name] = getattr(row, other).format(**index)
-    return found
+                result[name] = getattr(row, other).format(**index)
+    return result

@@ -39,53 +39,53 @@ class SlicedTensor:
     """Rows `start` to `stop` of the first axis of a tensor, under a name of its own."""
 
     name: str
-    whole: SourceTensor
+    full: SourceTensor
     start: int
     stop: int
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of these rows."""
-        return (self.stop - self.start, *self.whole.shape[1:])
+        return (self.stop - self.start, *self.full.shape[1:])
 
     @property
     def dtype(self) -> np.dtype:
-        """That of the whole."""
-        return self.whole.dtype
+        """The dtype of the whole tensor."""
+        return self.full.dtype
 
     @property
     def file(self) -> Path:
         """The file that the whole is in."""
-        return self.whole.file
+        return self.full.file
 
     def read(self, rows: slice = slice(None)) -> np.ndarray:
         """These rows, or some of them."""
         start, stop, _ = rows.indices(self.stop - self.start)
-        return self.whole.read(slice(self.start + start, self.start + stop))
+        return self.full.read(slice(self.start + start, self.start + stop))
 
 
 def renamed(tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
     """The image tower's tensors under the names of transformers' CLIPVisionModel."""
     return {
         tensor.name: tensor
-        for name, whole in tensors.items()
+        for name, full in tensors.items()
         if not name.startswith(UNREAD)
-        for tensor in _tensors(name.removeprefix("visual."), whole)
+        for tensor in _tensors(name.removeprefix("visual."), full)
     }
 
 
-def _tensors(name: str, whole: Any) -> Iterator[SourceTensor]:
+def _tensors(name: str, full: Any) -> Iterator[SourceTensor]:
     if name in _TABLES:
         # [1, 1, c] or [1, n, c] there; the class embedding is [c] here.
-        shape = whole.shape[-1:] if name == "cls_embedding" else whole.shape[1:]
-        yield replace(whole, name=_TABLES[name], shape=shape)
+        shape = full.shape[-1:] if name == "cls_embedding" else full.shape[1:]
+        yield replace(full, name=_TABLES[name], shape=shape)
         return
     for theirs, ours in _NAMES:
         name = name.replace(theirs, ours, 1)
     if ".attn.to_qkv." not in name:
-        yield replace(whole, name=name)
+        yield replace(full, name=name)
         return
-    step = whole.shape[0] // 3
+    step = full.shape[0] // 3
     for i, letter in enumerate("qkv"):
         part = name.replace(".attn.to_qkv.", f".self_attn.{letter}_proj.")
-        yield SlicedTensor(part, whole, i * step, (i + 1) * step)
+        yield SlicedTensor(part, full, i * step, (i + 1) * step)

@@ -45,12 +45,12 @@ class Prepared:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the part has."""
+        """The number of parameters of the part."""
         return sum(x.size for x in names(self.module).values())
 
     @property
     def nbytes(self) -> int:
-        """How many bytes they take."""
+        """The size of the parameters in bytes."""
         return sum(x.size * x.dtype.itemsize for x in names(self.module).values())
 
 
@@ -82,10 +82,10 @@ def prepare_part(part: str, kind: Kind, component: Component, dtype: str) -> Pre
             f"{component.files[0]} has the {part} in the {component.layout} layout, "
             f"which is not read: give it in {' or '.join(kind.layouts)}'s"
         )
-    found = component.config.get("_class_name", read.name)
-    if found != read.name:
+    class_name = component.config.get("_class_name", read.name)
+    if class_name != read.name:
         raise ValueError(
-            f"{component.files[0]} describes a {found}; the {part} must be a "
+            f"{component.files[0]} describes a {class_name}; the {part} must be a "
             f"{read.name}"
         )
     try:
@@ -112,7 +112,7 @@ def work(source: Source, parts: Mapping[str, Prepared], passes: int) -> int:
 
 @dataclass(frozen=True)
 class Order:
-    """What to do besides writing.
+    """Options of a conversion besides writing.
 
     Attributes:
         verify: whether all is read again and compared.
@@ -223,7 +223,7 @@ class _Stream:
         }
 
     def problems(self) -> list[str]:
-        """What was found in the values, one line a tensor."""
+        """Problems in the values, a line per tensor."""
         bad = [
             f"{name} holds {count} values that are NaN or infinite"
             for name, count in self._bad.items()

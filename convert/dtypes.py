@@ -20,10 +20,10 @@ def parse(text: str, parts: Iterable[str]) -> dict[str, str]:
         ValueError: for another dtype, or a part that no model has.
     """
     names = list(parts)
-    found = _named(DEFAULT, names) | _named(text, names)
+    chosen = _named(DEFAULT, names) | _named(text, names)
     if "transformer_2" not in _keys(text) and "transformer" in _keys(text):
-        found["transformer_2"] = found["transformer"]
-    return found
+        chosen["transformer_2"] = chosen["transformer"]
+    return chosen
 
 
 def _keys(text: str) -> list[str]:
@@ -31,7 +31,7 @@ def _keys(text: str) -> list[str]:
 
 
 def _named(text: str, names: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    chosen: dict[str, str] = {}
     # Those of single parts come after the one of all.
     for item in sorted(text.split(","), key=lambda item: "=" in item):
         part, _, dtype = item.rpartition("=")
@@ -41,5 +41,5 @@ def _named(text: str, names: list[str]) -> dict[str, str]:
                 f"{item!r} is no dtype of a part: give {' or '.join(DTYPES)}, or "
                 f"PART=DTYPE with a part of {', '.join(names)}, separated by commas"
             )
-        found |= {part: dtype} if part else dict.fromkeys(names, dtype)
-    return found
+        chosen |= {part: dtype} if part else dict.fromkeys(names, dtype)
+    return chosen

@@ -1,4 +1,4 @@
-"""What a file of weights holds, told by the names of its tensors.
+"""The form of a file of weights, by the names of its tensors.
 
 People keep one part of a model in a file of its own, under its original names or those
 of diffusers, often with a prefix that says where it was in a larger model.
@@ -42,7 +42,7 @@ class Form:
     words: str
 
     def prefix(self, names: Sequence[str]) -> str | None:
-        """What stands before all names of this form; None if it is another."""
+        """The prefix of all names of this form; None if it is another."""
         first, *others = self.markers
         for name in names:
             if name.endswith(first):
@@ -111,8 +111,8 @@ def open_part(part: str, path: Path, state: str | None = None) -> Component:
     """
     tensors = read_weights([path], state)
     plain = {name.replace(WRAPPED, ""): tensor for name, tensor in tensors.items()}
-    form, found = recognised(path, part, plain)
-    return Component(found, _configured(path, form, found), [path], form.layout)
+    form, matches = recognised(path, part, plain)
+    return Component(matches, _configured(path, form, matches), [path], form.layout)
 
 
 def recognised(path: Path, part: str, tensors: Tensors) -> tuple[Form, Tensors]:
@@ -126,12 +126,12 @@ def recognised(path: Path, part: str, tensors: Tensors) -> tuple[Form, Tensors]:
     for form in FORMS:
         prefix = form.prefix(list(tensors)) if form.part == kind else None
         if prefix is not None:
-            found = {
+            matches = {
                 name.removeprefix(prefix): tensor
                 for name, tensor in tensors.items()
                 if name.startswith(prefix) and not name.endswith(BESIDE)
             }
-            return form, found
+            return form, matches
     raise ValueError(
         f"{path} is {described(tensors)}: expected the {part.replace('_', ' ')} of a "
         f"Wan; {_advice(part, tensors)}"
@@ -139,7 +139,7 @@ def recognised(path: Path, part: str, tensors: Tensors) -> tuple[Form, Tensors]:
 
 
 def described(tensors: Tensors) -> str:
-    """What a file of weights is, in words."""
+    """A description of a file of weights in words."""
     names = list(tensors)
     if any(name.endswith(ADAPTER) for name in names):
         return "a LoRA, which changes a model and is none"

@@ -180,13 +180,13 @@ def _nibbles(data: np.ndarray) -> np.ndarray:
 
 
 def _q8_0(data: np.ndarray) -> np.ndarray:
-    whole = np.ascontiguousarray(data[:, 2:]).view(np.int8)
-    return _half(data[:, :2]) * whole
+    full_tensor = np.ascontiguousarray(data[:, 2:]).view(np.int8)
+    return _half(data[:, :2]) * full_tensor
 
 
 def _q4_0(data: np.ndarray) -> np.ndarray:
-    whole = _nibbles(data[:, 2:]).reshape(-1, 32).astype(np.float32) - 8
-    return _half(data[:, :2]) * whole
+    full_tensor = _nibbles(data[:, 2:]).reshape(-1, 32).astype(np.float32) - 8
+    return _half(data[:, :2]) * full_tensor
 
 
 def _scales_and_least(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -197,17 +197,17 @@ def _scales_and_least(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(scales, axis=1), np.concatenate(least, axis=1)
 
 
-def _k_values(data: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _k_values(data: np.ndarray, full_tensor: np.ndarray) -> np.ndarray:
     """Blocks of 256 with 8 scales and least values: `whole` is [n 8 32]."""
     scales, least = _scales_and_least(data[:, 4:16])
     scale = _half(data[:, :2]) * scales
     lowest = _half(data[:, 2:4]) * least
-    return (scale[..., None] * whole - lowest[..., None]).reshape(len(data), 256)
+    return (scale[..., None] * full_tensor - lowest[..., None]).reshape(len(data), 256)
 
 
 def _q4_k(data: np.ndarray) -> np.ndarray:
-    whole = _nibbles(data[:, 16:].reshape(-1, 4, 32)).reshape(-1, 8, 32)
-    return _k_values(data, whole.astype(np.float32))
+    full_tensor = _nibbles(data[:, 16:].reshape(-1, 4, 32)).reshape(-1, 8, 32)
+    return _k_values(data, full_tensor.astype(np.float32))
 
 
 def _q5_k(data: np.ndarray) -> np.ndarray:
@@ -220,10 +220,10 @@ def _q6_k(data: np.ndarray) -> np.ndarray:
     low = _nibbles(data[:, :128].reshape(-1, 2, 64)).reshape(-1, 2, 4, 32)
     shifts = np.array([0, 2, 4, 6], np.uint8)[:, None]
     high = data[:, 128:192].reshape(-1, 2, 1, 32) >> shifts & 3
-    whole = (low | high << 4).astype(np.float32).reshape(-1, 16, 16) - 32
+    full_tensor = (low | high << 4).astype(np.float32).reshape(-1, 16, 16) - 32
     scales = np.ascontiguousarray(data[:, 192:208]).view(np.int8)
     scale = _half(data[:, 208:]) * scales
-    return (scale[..., None] * whole).reshape(len(data), 256)
+    return (scale[..., None] * full_tensor).reshape(len(data), 256)
 
 
 FORMATS: Mapping[int, Blocks] = {

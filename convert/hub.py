@@ -30,8 +30,8 @@ def resolved(path: Path) -> Path:
             return named
     if len(there) == 1:
         return there[0]
-    found = ", ".join(folder.name for folder in there[:10]) or "none"
+    revisions = ", ".join(folder.name for folder in there[:10]) or "none"
     raise ValueError(
         f"{path} is a model's folder in a hub cache, and which of its snapshots is "
-        f"meant is not known (found {found}): give one, as {snapshots}/COMMIT"
+        f"meant is not known (found {revisions}): give one, as {snapshots}/COMMIT"
     )

@@ -17,7 +17,7 @@ HEAD_WIDTH = 128
 
 
 def transformer(tensors: Tensors) -> dict[str, Any]:
-    """Of a Wan transformer under its original names."""
+    """The config of a Wan transformer under its original names."""
     patch = _shape(tensors, "patch_embedding.weight")
     width = patch[0]
     picture = tensors.get("img_emb.proj.0.weight")
@@ -38,7 +38,7 @@ def transformer(tensors: Tensors) -> dict[str, Any]:
 
 
 def diffusers_transformer(tensors: Tensors) -> dict[str, Any]:
-    """Of a Wan transformer under diffusers' names."""
+    """The config of a Wan transformer under diffusers' names."""
     patch = _shape(tensors, "patch_embedding.weight")
     embedder = "condition_embedder"
     picture = tensors.get(f"{embedder}.image_embedder.norm1.weight")
@@ -60,7 +60,7 @@ def diffusers_transformer(tensors: Tensors) -> dict[str, Any]:
 
 
 def vae(tensors: Tensors) -> dict[str, Any]:
-    """Of the VAE of Wan 2.1 or 2.2 under its original names: its widths and kind."""
+    """The widths and kind of a VAE of Wan 2.1 or 2.2 under its original names."""
     widths = {
         "base_dim": _shape(tensors, "encoder.conv1.weight")[0],
         "decoder_base_dim": _shape(tensors, "decoder.head.0.gamma")[0],
@@ -70,7 +70,7 @@ def vae(tensors: Tensors) -> dict[str, Any]:
 
 
 def text_encoder(tensors: Tensors) -> dict[str, Any]:
-    """Of umT5 under its original names."""
+    """The config of umT5 under its original names."""
     table = _shape(tensors, "token_embedding.weight")
     heads = _shape(tensors, "blocks.0.pos_embedding.embedding.weight")[1]
     return {
@@ -84,7 +84,7 @@ def text_encoder(tensors: Tensors) -> dict[str, Any]:
 
 
 def transformers_text_encoder(tensors: Tensors) -> dict[str, Any]:
-    """Of a T5 or UMT5 encoder under the names of transformers."""
+    """The config of a T5 or UMT5 encoder under the names of transformers."""
     block, attention = "encoder.block.0.layer", "SelfAttention"
     bias = f"{attention}.relative_attention_bias.weight"
     table = _shape(tensors, "shared.weight")
@@ -109,7 +109,7 @@ def transformers_text_encoder(tensors: Tensors) -> dict[str, Any]:
 
 
 def image_encoder(tensors: Tensors) -> dict[str, Any]:
-    """Of the CLIP image tower of Wan 2.1 I2V: ViT-H's heads are 80 wide."""
+    """The config of the CLIP tower of Wan 2.1 I2V: ViT-H's heads are 80 wide."""
     width, _, patch, _ = _shape(tensors, "embeddings.patch_embedding.weight")
     tokens = _shape(tensors, "embeddings.position_embedding.weight")[0]
     return {

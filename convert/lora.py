@@ -83,7 +83,7 @@ Change = LowRank | Addition
 
 @dataclass
 class _Module:
-    """What a file says of one module."""
+    """The entry of a file for one module."""
 
     tensors: dict[str, SourceTensor] = field(default_factory=dict)
     differences: dict[str, SourceTensor] = field(default_factory=dict)
@@ -97,13 +97,13 @@ def changes(file: Path, strength: float) -> dict[tuple[str, str], Change]:
     """
     modules = _modules(file)
     scales = _header_scale(file)
-    found: dict[tuple[str, str], Change] = {}
+    entries: dict[tuple[str, str], Change] = {}
     for name, module in modules.items():
         for what, tensor in module.differences.items():
-            found[name, what] = Addition(tensor, strength)
+            entries[name, what] = Addition(tensor, strength)
         if DOWN in module.tensors or UP in module.tensors:
-            found[name, "weight"] = _low_rank(file, name, module, strength, scales)
-    return found
+            entries[name, "weight"] = _low_rank(file, name, module, strength, scales)
+    return entries
 
 
 def _low_rank(
@@ -185,13 +185,13 @@ def aliases(
         names: the model's tensors.
         translated: the names of some of them in the other layout.
     """
-    found = {}
+    entries = {}
     for name in names:
         for alias in (name, translated.get(name, name)):
             module, _, what = alias.rpartition(".")
             for key in _keys(module):
-                found[key, what] = name
-    return found
+                entries[key, what] = name
+    return entries
 
 
 def _keys(module: str) -> Iterator[str]:

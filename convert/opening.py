@@ -23,7 +23,7 @@ from convert.weight_files import check_present, read_weights
 
 @dataclass(frozen=True)
 class PartsApart:
-    """What is given beside the source, or in place of one.
+    """Parts that are given beside the source, or in place of one.
 
     Attributes:
         parts: files or folders of single parts, in place of those of the source.
@@ -85,10 +85,10 @@ def _assembled(
     parts = {
         name: _part(name, path.absolute(), given) for name, path in given.parts.items()
     }
-    whole = {**there, **parts}
-    missing = [name for name in PARTS if name not in whole]
-    if "transformer" in whole and whole["transformer"].config.get("image_dim"):
-        missing += [name for name in ("image_encoder",) if name not in whole]
+    all_parts = {**there, **parts}
+    missing = [name for name in PARTS if name not in all_parts]
+    if "transformer" in all_parts and all_parts["transformer"].config.get("image_dim"):
+        missing += [name for name in ("image_encoder",) if name not in all_parts]
     tokenizer = _tokenizer(given, base)
     if missing or tokenizer is None:
         raise ValueError(_what_is_missing(given, missing, tokenizer is None))
@@ -98,8 +98,8 @@ def _assembled(
         file = given.scheduler.absolute()
         check_present(file)
         scheduler, others = read_json(file), [file]
-    settings = {**settings_of(whole), **({} if base is None else base.settings)}
-    source = Source(Path("/"), whole, tokenizer, scheduler, settings, others)
+    settings = {**settings_of(all_parts), **({} if base is None else base.settings)}
+    source = Source(Path("/"), all_parts, tokenizer, scheduler, settings, others)
     return replace(source, folder=_common(source))
 
 
@@ -116,9 +116,9 @@ def _tokenizer(given: PartsApart, base: Source | None) -> TokenizerSource | None
         return open_tokenizer(given.tokenizer.absolute())
     text = given.parts.get("text_encoder")
     if text is not None and text.is_file():
-        found = tokenizer_in(read_weights([text.absolute()], given.state))
-        if found is not None:
-            return found
+        tokenizer_source = tokenizer_in(read_weights([text.absolute()], given.state))
+        if tokenizer_source is not None:
+            return tokenizer_source
     return None if base is None else base.tokenizer
 
 

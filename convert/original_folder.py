@@ -82,9 +82,9 @@ def _transformer(folder: Path) -> Component:
 
 
 def _widths(part: Component) -> dict[str, Any]:
-    """What the config.json of an original release leaves out."""
+    """Settings that the config.json of an original release leaves out."""
     try:
-        found = inferred.transformer(part.tensors)
+        settings_found = inferred.transformer(part.tensors)
     except (ValueError, IndexError):
         return {}  # The plan says what is missing.
-    return {name: found[name] for name in ("text_dim", "image_dim")}
+    return {name: settings_found[name] for name in ("text_dim", "image_dim")}

@@ -151,12 +151,12 @@ def read_pickle(file: Path, state: str | None = None) -> list[Tensor]:
             "download it again (or load and save a file from before torch 1.6 anew)"
         ) from error
     with archive:
-        found = _chosen(file, _unpickled(file, archive), state)
+        state_dict = _chosen(file, _unpickled(file, archive), state)
         members = {info.filename: info for info in archive.infolist()}
         prefix = _pickle_name(file, archive)[: -len("data.pkl")]
         return [
             _placed(file, name, view, members.get(f"{prefix}data/{view.storage.key}"))
-            for name, view in _flat(file, found).items()
+            for name, view in _flat(file, state_dict).items()
         ]
 
 

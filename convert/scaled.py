@@ -29,12 +29,12 @@ class ScaledTensor:
 
     @property
     def name(self) -> str:
-        """That of the values."""
+        """The name of the values."""
         return self.values.name
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the values."""
+        """The shape of the values."""
         return self.values.shape
 
     @property
@@ -59,17 +59,17 @@ def unscaled(tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
     Whole numbers of 8 bits without a scale stay as they are, and fit no model. Raises
     ValueError for a scale that is not of one number or of one for each row.
     """
-    found: dict[str, SourceTensor] = {}
+    scaled: dict[str, SourceTensor] = {}
     for name, tensor in tensors.items():
         if name.endswith((*SCALES, *OF_ACTIVATIONS, *MARKERS)):
             continue
         scale = _scale(name, tensors)
         if scale is not None or tensor.dtype.name in FLOAT8:
             _check(tensor, scale)
-            found[name] = ScaledTensor(tensor, scale)
+            scaled[name] = ScaledTensor(tensor, scale)
         else:
-            found[name] = tensor
-    return found
+            scaled[name] = tensor
+    return scaled
 
 
 def _scale(name: str, tensors: Mapping[str, SourceTensor]) -> SourceTensor | None:

@@ -43,7 +43,7 @@ class Pieces:
 
     @classmethod
     def read(cls, data: bytes) -> "Pieces":
-        """Those in the bytes of a file. ValueError if they are of no such file."""
+        """The rules in the bytes of a file. ValueError if it is no such file."""
         rows, model, charsmap = [], UNIGRAM, b""
         try:
             for number, value in _fields(data):
@@ -103,9 +103,9 @@ def _added(pieces: Pieces, kinds: tuple[int, ...], special: bool) -> list[AddedT
 
 
 def _piece(data: bytes) -> tuple[str, float, int]:
-    found = dict(_fields(data))
-    (score,) = struct.unpack("<f", found.get(2, b"\0\0\0\0"))
-    return found[1].decode(), score, found.get(3, 1)
+    pieces_read = dict(_fields(data))
+    (score,) = struct.unpack("<f", pieces_read.get(2, b"\0\0\0\0"))
+    return pieces_read[1].decode(), score, pieces_read.get(3, 1)
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:

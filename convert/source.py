@@ -56,8 +56,8 @@ class Source:
 
     def files(self) -> list[Path]:
         """All files that are read, the tokenizer's too."""
-        found = [file for part in self.components.values() for file in part.files]
-        return sorted({*found, *self.tokenizer.files(), *self.others})
+        paths = [file for part in self.components.values() for file in part.files]
+        return sorted({*paths, *self.tokenizer.files(), *self.others})
 
 
 def sha256(file: Path, progress: Callable[[int], object]) -> str:

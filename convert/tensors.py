@@ -190,12 +190,12 @@ def _tensor(file: Path, base: int, name: str, entry: Any) -> Tensor:
 
 def by_name(tensors: Sequence[SourceTensor]) -> dict[str, SourceTensor]:
     """Tensors by name. ValueError if a name occurs in two files."""
-    found: dict[str, SourceTensor] = {}
+    named: dict[str, SourceTensor] = {}
     for tensor in tensors:
-        if tensor.name in found:
+        if tensor.name in named:
             raise ValueError(
-                f"{tensor.name} is both in {found[tensor.name].file} and in "
+                f"{tensor.name} is both in {named[tensor.name].file} and in "
                 f"{tensor.file}: remove the shard that is not of this model"
             )
-        found[tensor.name] = tensor
-    return found
+        named[tensor.name] = tensor
+    return named

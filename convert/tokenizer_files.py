@@ -24,7 +24,7 @@ SETTINGS = "tokenizer_config.json"
 
 @dataclass(frozen=True)
 class TokenizerSource:
-    """Where a tokenizer comes from: a folder, a file, or a tensor of bytes."""
+    """The place of a tokenizer: a folder, a file, or a tensor of bytes."""
 
     place: Path | SourceTensor
 
@@ -69,10 +69,10 @@ def open_tokenizer(path: Path) -> TokenizerSource:
     if path.is_dir():
         there = [path / name for name in VOCABULARIES if (path / name).exists()]
         if not there:
-            found = ", ".join(sorted(x.name for x in path.iterdir())[:8])
+            names_there = ", ".join(sorted(x.name for x in path.iterdir())[:8])
             raise ValueError(
                 f"{path} holds no tokenizer: looked for {', '.join(VOCABULARIES)}, "
-                f"found {found or 'an empty folder'}; download it again"
+                f"found {names_there or 'an empty folder'}; download it again"
             )
         for file in there:
             check_present(file)

@@ -1,4 +1,4 @@
-"""Which files of a folder are one model, where it is there in several precisions."""
+"""The files of one model in a folder that has it in several precisions."""
 
 import re
 from collections.abc import Sequence
