@@ -97,9 +97,9 @@ def table(rows: Sequence[EntryRow], folder: Path) -> Iterator[str]:
         made = " to ".join(dict.fromkeys(ago(when) for when in ages))
         used = ago(max(row.last_used for row in group))
         words = (note.model, note.size, note.sampling, namespace)
-        lines.append(
-            (*words, str(len(group)), mib(group), f"{made} ago", f"{used} ago")
-        )
+        line = (*words, str(len(group)), mib(group), f"{made} ago", f"{used} ago")
+        lines.append(line)
+    lines[1:] = sorted(lines[1:])
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths))

@@ -53,7 +53,8 @@ class ConfigSource:
     def check_names(self) -> None:
         """ValueError for a global that is nearly one of a config's."""
         for name in self.lines:
-            if name in GLOBALS or name.lower() in FIELDS:
+            field = name.lower() in FIELDS and name.upper() not in GLOBALS
+            if name in GLOBALS or field:
                 continue
             close = get_close_matches(name.upper(), GLOBALS, 1, ALIKE)
             if name != FUNCTION:

@@ -58,8 +58,11 @@ def decide(cache, steps):
     return jax.jit(all_steps)
 
 
-@pytest.mark.parametrize("variant", PUBLISHED)
-@pytest.mark.parametrize("retention", [False, True], ids=["default", "retention"])
+# Models, each with and without retention steps where both are published.
+VARIANTS = [(name, retention) for name in PUBLISHED for retention in PUBLISHED[name]]
+
+
+@pytest.mark.parametrize(("variant", "retention"), VARIANTS)
 @given(seed=st.integers(0, 2**31), speed=st.floats(0.003, 0.3))
 def test_decisions_are_the_published_ones(variant, retention, seed, speed):
     """Over random smooth signals of 20 steps."""
@@ -70,10 +73,11 @@ def test_decisions_are_the_published_ones(variant, retention, seed, speed):
     signals = (rng.normal(size=16) + np.cos(phases)).astype(np.float32)
     for threshold in (0.05, 0.2):
         cache = TeaCache.published(variant, threshold, retention=retention)
-        coefficients = PUBLISHED[variant][retention]
+        coefficients = PUBLISHED[variant][retention].coefficients
         assert cache.coefficients == coefficients
         assert (cache.first, cache.last) == ((5, 0) if retention else (1, 1))
-        assert cache.signal == ("modulation" if retention else "embedding")
+        modulated = retention or variant.startswith("ltx")
+        assert cache.signal == ("modulation" if modulated else "embedding")
         forced = (5, 0) if retention else (1, 1)
         want = published_decisions(
             signals.astype(np.float64), threshold, coefficients, *forced
@@ -130,8 +134,7 @@ def test_each_branch_has_its_own_state():
     assert shares == [1, 0.5, 0.5, 0.5, 0.5, 1]
 
 
-@pytest.mark.parametrize("retention", [False, True])
-@pytest.mark.parametrize("variant", PUBLISHED)
+@pytest.mark.parametrize(("variant", "retention"), VARIANTS)
 def test_at_threshold_0_every_step_is_computed(variant, retention):
     """Though the polynomials fall below 0."""
     cache = TeaCache.published(variant, 0.0, retention=retention)

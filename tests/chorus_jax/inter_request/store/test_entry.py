@@ -32,6 +32,8 @@ OTHERS = {
     "width": 32,
     "experts": ("high", "low"),
     "guidance_scales": (4.0, 3.0),
+    "fps": 25.0,
+    "perturbed": (1.0, 0.7, 14.0),
 }
 
 
