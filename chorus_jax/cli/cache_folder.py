@@ -97,8 +97,8 @@ def table(rows: Sequence[EntryRow], folder: Path) -> Iterator[str]:
         made = " to ".join(dict.fromkeys(ago(when) for when in ages))
         used = ago(max(row.last_used for row in group))
         words = (note.model, note.size, note.sampling, namespace)
-        line = (*words, str(len(group)), mib(group), f"{made} ago", f"{used} ago")
-        lines.append(line)
+        sums = str(len(group)), mib(group), f"{made} ago", f"{used} ago"
+        lines.append((*words, *sums))
     lines[1:] = sorted(lines[1:])
     widths = [max(map(len, column)) for column in zip(*lines)]
     for line in lines:
