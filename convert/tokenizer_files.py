@@ -76,11 +76,25 @@ def open_tokenizer(path: Path) -> TokenizerSource:
             )
         for file in there:
             check_present(file)
+        check_links(path)
     elif path.name != JSON and path.suffix not in (".model", ".json"):
         raise ValueError(
             f"{path} is no tokenizer: give a folder, a tokenizer.json or a spiece.model"
         )
     return TokenizerSource(path)
+
+
+def check_links(folder: Path) -> None:
+    """ValueError for a link out of a folder, or out of the hub cache that it is in:
+    what it names would be copied as a part of the tokenizer."""
+    hub = [x for x in folder.absolute().parents if x.name.startswith("models--")]
+    root = (hub or [folder])[0].resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            raise ValueError(
+                f"{path} is a link to {path.resolve()}, out of its folder: get the "
+                "tokenizer from its publisher"
+            )
 
 
 def tokenizer_in(tensors: Mapping[str, SourceTensor]) -> TokenizerSource | None:

@@ -108,3 +108,38 @@ def test_sha256(tmp_path):
     seen = []
     digest = sha256(tmp_path / "x", seen.append)
     assert digest.startswith("ba7816bf8f01cfea414140de5dae2223") and seen == [3]
+
+
+@pytest.mark.parametrize("name", ["../x.safetensors", "/x.safetensors", "a/b"])
+def test_an_index_that_names_a_file_elsewhere(folder, name):
+    index = next((folder / "transformer").glob("*.index.json"))
+    content = json.loads(index.read_text())
+    content["weight_map"] = dict.fromkeys(content["weight_map"], name)
+    index.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="which is no file beside it"):
+        open_source(folder)
+
+
+@pytest.mark.parametrize("name", ["x", "tokenizer_config.json", "deep/x"])
+def test_a_link_out_of_the_tokenizer_is_refused(folder, tmp_path, name):
+    outside = tmp_path / "secret"
+    outside.write_text("of somebody else")
+    path = folder / "tokenizer" / name
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(outside)
+    with pytest.raises(ValueError, match="is a link to .*secret, out of its folder"):
+        open_source(folder)
+
+
+def test_links_within_a_hub_cache_are_followed(diffusers_folder, tmp_path):
+    """snapshots/REVISION/tokenizer/x is a link to blobs/DIGEST there."""
+    hub = tmp_path / "models--a--b"
+    place = hub / "snapshots" / "1"
+    shutil.copytree(diffusers_folder, place)
+    (hub / "blobs").mkdir()
+    for i, path in enumerate(sorted((place / "tokenizer").iterdir())):
+        blob = hub / "blobs" / str(i)
+        path.rename(blob)
+        path.symlink_to(os.path.relpath(blob, path.parent))
+    assert open_source(place).tokenizer.place.name == "tokenizer"
