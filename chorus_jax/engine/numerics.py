@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from chorus_jax.engine.pixels import VERSION
 
-# Settings of jax that change numbers, with what each of them is named.
+# Settings of jax that change numbers.
 SETTINGS = (
     "jax_default_matmul_precision",
     "jax_default_prng_impl",

@@ -16,6 +16,22 @@ def must_fit(name: str, size: int, step: int, remainder: int) -> None:
     raise ValueError(f"{name} must be {law}, got {size}; the nearest: {nearest}")
 
 
+def must_match(name: str, size: int | None, other: str, needed: int | None) -> None:
+    """ValueError unless a size of the transformer is that of another part.
+
+    Args:
+        name: the field of the transformer's config.
+        size: its value.
+        other: the size of the other part, in words.
+        needed: the value of that.
+    """
+    if size != needed:
+        raise ValueError(
+            f"the parts are of different models: the transformer has {name}={size}, "
+            f"but the {other} is {needed}"
+        )
+
+
 def must_divide(mesh: Mesh, rows: int, tokens: int, heads: int) -> None:
     """ValueError unless the mesh divides a pass.
 

@@ -9,9 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
-from chorus_jax.devices import sharding
 from chorus_jax.families.forward import TRANSFORMER, Geometry
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.preparing import perturbation, prepare
@@ -20,7 +18,7 @@ from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
 from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
-from chorus_jax.families.single_stream.model import SingleStreamModel
+from chorus_jax.families.single_stream.model import SingleStreamModel, load_parts
 from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Schedule, Solver, named
@@ -60,25 +58,14 @@ class LTXModel(SingleStreamModel):
         """
         limit = LTXSizes.read(folder, options.transformer).transformer.text_limit
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
-        mesh, stored = options.mesh, stored_names(options.transformer)
-        place = None if mesh is None else lambda m: sharding.shardings(m, mesh)
+        stored = stored_names(options.transformer)
         card = Card.read(folder)
-        parts = {
-            name: checkpoints.load(
-                folder,
-                stored[name],
-                *classes,
-                dtype=options.dtype,
-                place=place,
-                card=card,
-            )
-            for name, classes in PARTS.items()
-        }
+        parts = load_parts(Path(folder), card, PARTS, stored, options)
         return cls(
             parts,
             tokenizer,
             schedule_of(card.scheduler),
-            mesh=mesh,
+            mesh=options.mesh,
             keep_text_encoder=options.keep_text_encoder,
             fingerprints={name: card.part(stored[name]).fingerprint for name in PARTS},
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import Card, config_from
-from chorus_jax.families.fitting import must_divide, must_fit
+from chorus_jax.families.fitting import must_divide, must_fit, must_match
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
@@ -43,16 +43,9 @@ class LTXSizes:
     def __post_init__(self) -> None:
         model, channels = self.transformer, self.vae.latent_channels
         width = self.text_encoder.width
-        for name, value, other, expected in (
-            ("in_channels", model.in_channels, "latent channels", channels),
-            ("out_channels", model.out_channels, "latent channels", channels),
-            ("text_width", model.text_width, "text encoder's width", width),
-        ):
-            if value != expected:
-                raise ValueError(
-                    f"the parts are of different models: the transformer has {name}="
-                    f"{value}, but the {other} is {expected}"
-                )
+        must_match("in_channels", model.in_channels, "latent channels", channels)
+        must_match("out_channels", model.out_channels, "latent channels", channels)
+        must_match("text_width", model.text_width, "text encoder's width", width)
 
     @classmethod
     def read(cls, folder: str | Path, transformer: str = TRANSFORMER) -> "LTXSizes":

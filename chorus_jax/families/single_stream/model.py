@@ -1,13 +1,18 @@
 """The common part of loaded models with one stream of video tokens."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from chorus_jax import checkpoints
+from chorus_jax.checkpoints import Card
 from chorus_jax.checkpoints.unchanged import WeightsFingerprint
+from chorus_jax.devices import sharding
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.request import Request
 from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Tokens
@@ -119,3 +124,32 @@ class SingleStreamModel:
     def free_text_encoder(self) -> None:
         """Gives the text encoder's memory back; prompts seen before still work."""
         self.prompts.free()
+
+
+def load_parts(
+    folder: Path,
+    card: Card,
+    classes: Mapping[str, tuple[Any, type]],
+    stored: Mapping[str, str],
+    options: LoadOptions,
+) -> dict[str, Any]:
+    """The parts of a converted checkpoint folder as modules, by name.
+
+    Args:
+        folder: the checkpoint.
+        card: the folder's, as it was read: no other weights can take their place.
+        classes: the module's and the config's class of each part.
+        stored: the name of each part in the folder.
+        options: the dtype in place of the stored one, and the mesh.
+
+    Raises:
+        ValueError: for a folder that holds something else (see `checkpoints.load`).
+    """
+    mesh = options.mesh
+    place = None if mesh is None else lambda module: sharding.shardings(module, mesh)
+    return {
+        name: checkpoints.load(
+            folder, stored[name], *kinds, dtype=options.dtype, place=place, card=card
+        )
+        for name, kinds in classes.items()
+    }

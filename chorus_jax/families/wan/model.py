@@ -10,13 +10,11 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float32, Int
 
-from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
-from chorus_jax.devices import sharding
 from chorus_jax.families.forward import Geometry
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
-from chorus_jax.families.single_stream.model import SingleStreamModel
+from chorus_jax.families.single_stream.model import SingleStreamModel, load_parts
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import (
     HIGH,
@@ -80,24 +78,15 @@ class WanModel(SingleStreamModel):
         """
         limit = Sizes.read(folder, options.transformer).transformer.text_limit
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
-        mesh, stored = options.mesh, stored_names(options.transformer)
-        place = None if mesh is None else lambda m: sharding.shardings(m, mesh)
+        stored = stored_names(options.transformer)
         card = Card.read(folder)
-        parts = {
-            name: checkpoints.load(
-                folder,
-                stored[name],
-                *classes,
-                dtype=options.dtype,
-                place=place,
-                card=card,
-            )
-            for name, classes in parts_of(card, options.transformer).items()
-        }
+        parts = load_parts(
+            Path(folder), card, parts_of(card, options.transformer), stored, options
+        )
         return cls(
             parts,
             tokenizer,
-            mesh=mesh,
+            mesh=options.mesh,
             keep_text_encoder=options.keep_text_encoder,
             fingerprints={name: card.part(stored[name]).fingerprint for name in parts},
             boundary=card.settings.get("boundary_ratio") if LOW in parts else None,

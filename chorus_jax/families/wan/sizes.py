@@ -6,7 +6,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import Card, config_from
-from chorus_jax.families.fitting import must_divide, must_fit
+from chorus_jax.families.fitting import must_divide, must_fit, must_match
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.experts import HIGH, LOW
@@ -29,22 +29,15 @@ class Sizes:
 
     def __post_init__(self) -> None:
         wan = self.transformer
-        pairs: list[tuple[str, int | None, str, int | None]] = []
         channels = self.vae.latent_channels
         if not self.conditioned:
-            pairs.append(("in_channels", wan.in_channels, "latent channels", channels))
+            must_match("in_channels", wan.in_channels, "latent channels", channels)
         tower = self.image_encoder
         reads = None if tower is None else tower.width
-        pairs.append(("image_width", wan.image_width, "image encoder's width", reads))
-        pairs.append(("out_channels", wan.out_channels, "latent channels", channels))
+        must_match("image_width", wan.image_width, "image encoder's width", reads)
+        must_match("out_channels", wan.out_channels, "latent channels", channels)
         width = self.text_encoder.width
-        pairs.append(("text_width", wan.text_width, "text encoder's width", width))
-        for name, size, other, needed in pairs:
-            if size != needed:
-                raise ValueError(
-                    f"the parts are of different models: the transformer has {name}="
-                    f"{size}, but the {other} is {needed}"
-                )
+        must_match("text_width", wan.text_width, "text encoder's width", width)
         if self.transformer_2 not in (None, wan):
             raise ValueError(
                 "the two experts must have the same sizes and dtype, got "
