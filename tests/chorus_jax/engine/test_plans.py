@@ -14,7 +14,7 @@ from chorus_jax.engine.plans import (
     planned,
     reached,
     region_plan,
-    source_of,
+    trajectory,
     usable,
 )
 from chorus_jax.families.forward import Geometry
@@ -132,7 +132,7 @@ def test_a_source_starts_goes_and_ends_as_the_entry_did():
 
     def source(first, last, keep):
         plan = StepPlan.staged(4, first, last, None, keep=keep)
-        return source_of(entry(), plan, Tier(0.5, first, last), sigmas, geometry)
+        return trajectory(entry(), plan, Tier(0.5, first, last), sigmas, geometry)
 
     usual = source(1, 3, (1, 2, 3))
     assert usual.start.shape == (1, *SHAPE)
