@@ -40,6 +40,12 @@ class OpeningStep:
 
     Its pass is always computed, and leaves the keys and values that the region's tokens
     attend to.
+
+    Attributes:
+        first: the number of this step, from 0.
+        cache: the step cache of its stretch; it begins anew here.
+        expert: the name of the transformer that runs it.
+        following: the steps with the region, which come next.
     """
 
     first: int
