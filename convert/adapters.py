@@ -17,7 +17,13 @@ PARTS = {"high": "transformer", "low": "transformer_2"}
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA file, how strongly it is taken, and which transformer it changes."""
+    """A LoRA file, how strongly it is taken, and which transformer it changes.
+
+    Attributes:
+        file: the weights.
+        strength: a finite factor on the change; 1 is as trained.
+        part: `transformer` or `transformer_2`; None if the model has only one.
+    """
 
     file: Path
     strength: float = 1.0
@@ -47,7 +53,13 @@ class Adapter:
 
 @dataclass(frozen=True)
 class MergedTensor:
-    """A tensor of a model with changes added in float32."""
+    """A tensor of a model with changes added in float32.
+
+    Attributes:
+        base: the model's tensor.
+        changes: what is added, in this order.
+        dtype: of the sum.
+    """
 
     base: SourceTensor
     changes: tuple[Change, ...]

@@ -36,7 +36,14 @@ _TABLES = {
 
 @dataclass(frozen=True)
 class SlicedTensor:
-    """Rows `start` to `stop` of the first axis of a tensor, under a name of its own."""
+    """Some rows of the first axis of a tensor, under a name of their own.
+
+    Attributes:
+        name: of these rows.
+        full: the whole tensor.
+        start: the first row.
+        stop: the row after the last.
+    """
 
     name: str
     full: SourceTensor

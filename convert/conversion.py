@@ -38,7 +38,12 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Prepared:
-    """One part before anything is written: its abstract module and its plan."""
+    """One part before anything is written.
+
+    Attributes:
+        module: its module with abstract parameters: shapes and dtypes, no values.
+        plan: which tensors of the source fill which parameters.
+    """
 
     module: Any
     plan: ConversionPlan

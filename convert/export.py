@@ -37,7 +37,11 @@ TRANSFORMER = "transformer"
 class Stored:
     """One part of a checkpoint folder: its arrays on disk and what they are.
 
-    `source` is the folder that the arrays are in.
+    Attributes:
+        kind: the class of the part and its layouts.
+        source: the folder that the arrays are in.
+        config: the sizes of the part, of the class `kind.config`.
+        arrays: the arrays by the dotted path of the parameter.
     """
 
     kind: Kind

@@ -21,8 +21,11 @@ from convert.source import DIFFUSERS, ORIGINAL
 class Layout:
     """The names of a model's tensors and sizes in one layout of the source.
 
-    `config` takes the source's config.json ({} if it has none) and the dtype. `name` is
-    the `_class_name` in it, where it has one.
+    Attributes:
+        rules: the table of names for a config.
+        config: our config from the source's config.json ({} if it has none) and a
+            dtype.
+        name: the `_class_name` in that file, where it has one.
     """
 
     rules: Callable[[Any], Sequence[Rule | Alias]]
@@ -32,11 +35,19 @@ class Layout:
 
 @dataclass(frozen=True)
 class Kind:
-    """One part: our class, the layouts it is read from, and how it is exported.
+    """One part of a model: our class, the layouts that it is read from, its export.
 
-    `library` and `name` are its class in diffusers' model_index.json, `export` gives
-    its config.json, `stem` is the name of its weights' file. `others` are further kinds
-    that the part may be of, each told by a field of its config.json, its `marker`.
+    Attributes:
+        model: the class of the network.
+        config: the class of its sizes.
+        layouts: those that it is read from, by name (see `convert.source`).
+        library: the Python package of its class in diffusers' model_index.json.
+        name: the name of that class.
+        stem: the name of its weights' file without an ending.
+        export: the content of its config.json, made from our config.
+        marker: a field of the source's config.json which is true for this kind alone;
+            "" for the kind that is meant without one.
+        others: further kinds that the part may be of, each with a marker.
     """
 
     model: type

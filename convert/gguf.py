@@ -36,7 +36,14 @@ SHAPE_KEY = "comfy.gguf.orig_shape."
 
 @dataclass(frozen=True)
 class Blocks:
-    """A block format: its name, numbers and bytes a block, and how it is read."""
+    """A block format of GGUF.
+
+    Attributes:
+        name: as llama.cpp calls it, such as `Q8_0`.
+        size: the numbers in a block.
+        nbytes: the bytes of a block.
+        values: the float32 numbers of blocks, a row of bytes per block.
+    """
 
     name: str
     size: int
@@ -46,7 +53,16 @@ class Blocks:
 
 @dataclass(frozen=True)
 class BlockTensor:
-    """A tensor in blocks; read, it is float32."""
+    """A tensor in blocks; read, it is float32.
+
+    Attributes:
+        name: the name in the file.
+        shape: of the numbers, not of the bytes.
+        raw: the bytes of the blocks, as a tensor of uint8 whose first axis is
+            `shape[0]`.
+        blocks: their format.
+        dtype: of what `read` gives.
+    """
 
     name: str
     shape: tuple[int, ...]

@@ -64,7 +64,12 @@ class LowRank:
 
 @dataclass(frozen=True)
 class Addition:
-    """A change `scale * values` of a tensor of the same shape."""
+    """A change `scale * values` of a tensor of the same shape.
+
+    Attributes:
+        values: the tensor in the adapter's file.
+        scale: a finite factor.
+    """
 
     values: SourceTensor
     scale: float

@@ -17,7 +17,15 @@ FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 @dataclass(frozen=True)
 class Fill:
-    """A parameter and the tensors that fill it: one, or one a layer."""
+    """A parameter and the tensors that fill it.
+
+    Attributes:
+        target: the dotted path of the parameter.
+        shape: of the parameter.
+        dtype: of the parameter.
+        rule: the line of the table that applies.
+        tensors: one, or one per layer if the parameter is stacked.
+    """
 
     target: str
     shape: tuple[int, ...]
@@ -53,8 +61,16 @@ class Fill:
 
 @dataclass(frozen=True)
 class ConversionPlan:
-    """The source of each parameter of a part, and the problems that prevent
-    conversion."""
+    """The source of each parameter of a part, and the problems that prevent conversion.
+
+    Attributes:
+        part: the name of the part, such as `vae`.
+        fills: what fills each parameter, by its dotted path.
+        problems: a line for each tensor or parameter that does not fit; none if the
+            part can be converted.
+        repeats: pairs of tensors that must be equal: one that is left out, and the one
+            that is read in its place.
+    """
 
     part: str
     fills: Mapping[str, Fill]

@@ -15,7 +15,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Fix:
-    """A change of layout and its inverse: `there` on the way in, `back` on export."""
+    """A change of layout and its inverse.
+
+    Attributes:
+        there: from the source's layout to ours.
+        back: from ours to the source's, on export.
+    """
 
     there: Callable[[np.ndarray], np.ndarray]
     back: Callable[[np.ndarray], np.ndarray]
@@ -30,10 +35,15 @@ CONV2D = Fix(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1
 
 @dataclass(frozen=True)
 class Rule:
-    """The tensor called `source` fills the parameter at the dotted path `target`.
+    """A line of a table: which tensor fills which parameter.
 
     Names are templates: `Rule("blocks.{layer}.ffn.0.weight", "layers.mlp.inner.kernel",
     LINEAR)`. A rule may match nothing, where a model has no such parameter.
+
+    Attributes:
+        source: the name of the tensor.
+        target: the dotted path of the parameter.
+        fix: the change of layout between the two.
     """
 
     source: str
@@ -43,7 +53,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Alias:
-    """The tensor called `source` repeats the tensor `of`; it must be equal to it."""
+    """A tensor of the source that repeats another one and must be equal to it.
+
+    Attributes:
+        source: its name.
+        of: the name of the other one.
+    """
 
     source: str
     of: str

@@ -20,7 +20,14 @@ CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A tensor to write: `blocks` gives its values in C order, one block or several."""
+    """A tensor to write.
+
+    Attributes:
+        name: the name in the file.
+        shape: of the whole tensor.
+        dtype: of its values.
+        blocks: gives its values in C order, in one block or several.
+    """
 
     name: str
     shape: tuple[int, ...]

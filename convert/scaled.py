@@ -21,7 +21,13 @@ FLOAT8 = ("float8_e4m3fn", "float8_e5m2")
 
 @dataclass(frozen=True)
 class ScaledTensor:
-    """A tensor times its scale, which is one number or one for each row."""
+    """A tensor times its scale.
+
+    Attributes:
+        values: the tensor as stored, mostly float8.
+        scale: one number, or one per row; None for 1.
+        dtype: of the product.
+    """
 
     values: SourceTensor
     scale: SourceTensor | None

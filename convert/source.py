@@ -21,9 +21,13 @@ SETTINGS = ("boundary_ratio", "expand_timesteps")
 
 @dataclass(frozen=True)
 class Component:
-    """One model in the source: its tensors by name and its config.json, {} if none.
+    """One model in the source.
 
-    `layout` says whose names the tensors have.
+    Attributes:
+        tensors: its tensors by name.
+        config: its config.json; {} if it has none.
+        files: the files that it was read from.
+        layout: whose names the tensors have (see the constants of this module).
     """
 
     tensors: Mapping[str, SourceTensor]

@@ -52,9 +52,16 @@ class SourceTensor(Protocol):
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor in a file: bytes from `offset` on, C order unless it has `strides`.
+    """A tensor in a file.
 
-    `strides` count elements, as in torch.
+    Attributes:
+        name: the name in the file.
+        shape: its lengths by axis.
+        dtype: of its values.
+        file: the file.
+        offset: the byte at which its values begin.
+        strides: the distance between neighbours on each axis, in elements as in torch;
+            None for C order.
     """
 
     name: str

@@ -24,7 +24,11 @@ SETTINGS = "tokenizer_config.json"
 
 @dataclass(frozen=True)
 class TokenizerSource:
-    """The place of a tokenizer: a folder, a file, or a tensor of bytes."""
+    """The place of a tokenizer.
+
+    Attributes:
+        place: a folder, a file, or a tensor of bytes in a single-file checkpoint.
+    """
 
     place: Path | SourceTensor
 

@@ -14,7 +14,14 @@ TABLE = Fix(lambda x: x[0], lambda x: x[None])
 
 
 class TensorNames(NamedTuple):
-    """One tensor's name in diffusers, in the original release, and here."""
+    """One tensor's name in diffusers, in the original release, and here.
+
+    Attributes:
+        diffusers: its name in diffusers, a template.
+        original: its name in the original release, a template.
+        target: the dotted path of our parameter.
+        fix: the change of layout, the same for both sources.
+    """
 
     diffusers: str
     original: str

@@ -22,7 +22,14 @@ POINT2D = Fix(lambda x: x.reshape(x.shape[:2]).T, lambda x: x.T[:, :, None, None
 
 
 class Layer(NamedTuple):
-    """One layer's name here, in diffusers and in the original file."""
+    """One layer's name here, in diffusers and in the original file.
+
+    Attributes:
+        target: the dotted path of our parameter, within its block.
+        diffusers: its name in diffusers, within its block.
+        original: its name in the original file, within its block.
+        fix: the change of layout, the same for both sources.
+    """
 
     target: str
     diffusers: str
@@ -62,12 +69,19 @@ REQUIRED = (
 
 
 class BlockNames(NamedTuple):
-    """The layers of one block and its name in the same three places."""
+    """The layers of one block and its name in the same three places.
+
+    Attributes:
+        layers: the names of its layers.
+        target: the path of the block here.
+        diffusers: its name in diffusers.
+        original: its name in the original file.
+    """
 
     layers: tuple[Layer, ...]
     target: str
     diffusers: str
-    original: str = ""
+    original: str
 
 
 def diffusers(sizes: WanVAEConfig) -> tuple[Rule, ...]:

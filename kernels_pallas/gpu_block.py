@@ -4,7 +4,14 @@ from typing import NamedTuple
 
 
 class GpuBlock(NamedTuple):
-    """Rows of queries and of keys in a block; warps of a program, loads under way."""
+    """The size of a block on a GPU, and how its program runs.
+
+    Attributes:
+        query: rows of queries.
+        key: rows of keys.
+        warps: warps of a program.
+        stages: loads that are under way at once.
+    """
 
     query: int
     key: int

@@ -24,8 +24,14 @@ MOST_NUMBERS = 2**31
 
 
 class KeyBlock(NamedTuple):
-    """A block of keys and values, and what their logits (in base 2) are multiplied by
-    and what is added to them."""
+    """A block of keys and values, and what their logits are changed by.
+
+    Attributes:
+        key: the keys.
+        value: the values.
+        factor: what the logits are multiplied by; it makes them logits in base 2.
+        offset: what is then added to them, in base 2.
+    """
 
     key: Array
     value: Array

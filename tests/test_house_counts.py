@@ -1,6 +1,7 @@
 """What the house promises in numbers: passes written out, loops, imports, places."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -162,3 +163,25 @@ def test_one_class_name_means_one_thing():
     for name in PARTS_OF_A_NETWORK:
         modules.pop(name)
     assert {k: v for k, v in modules.items() if len(v) > 1} == {}
+
+
+def is_record(node):
+    """Whether a class is a dataclass or a NamedTuple."""
+    words = [ast.unparse(x) for x in (*node.decorator_list, *node.bases)]
+    return any("dataclass" in word or word.endswith("NamedTuple") for word in words)
+
+
+def test_every_public_record_lists_its_fields():
+    """Under `Attributes:`, by name."""
+    wrong = []
+    for module, tree in trees().items():
+        for node in filter(lambda x: isinstance(x, ast.ClassDef), ast.walk(tree)):
+            names = [x.target.id for x in node.body if isinstance(x, ast.AnnAssign)]
+            public = [name for name in names if not name.startswith("_")]
+            if node.name.startswith("_") or not public or not is_record(node):
+                continue
+            _, _, section = (ast.get_docstring(node) or "").partition("\nAttributes:\n")
+            listed = re.findall(r"^    (\w+): ", section.split("\n\n")[0], re.MULTILINE)
+            if sorted(listed) != sorted(public):
+                wrong.append(f"{module}.{node.name}: {listed}, not {public}")
+    assert wrong == []

@@ -19,9 +19,15 @@ Tokens = Float[Array, "b n a d"]
 
 @dataclass(frozen=True)
 class Shape:
-    """A kernel's problem: the active share of a grid's tiles, over `text` keys.
+    """The problem that a kernel is timed on.
 
-    `text` is 0 for self-attention, over all tokens of the grid.
+    Attributes:
+        grid: tokens along frames, height and width.
+        tile: tokens of a tile, the same way.
+        heads: the number of heads.
+        head_width: numbers per head.
+        share: the active share of the tiles, 0 to 1.
+        text: keys of the text; 0 for self-attention, over all tokens of the grid.
     """
 
     grid: Size

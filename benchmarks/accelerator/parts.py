@@ -28,9 +28,14 @@ PYTEST: Final = (
 
 @dataclass(frozen=True)
 class TimedPart:
-    """A process: its arguments to Python, its seconds, what it adds to the environment.
+    """A process of the accelerator's benchmark, with its share of the time.
 
-    With `takes_rest`, it may take what the parts before it left over, too.
+    Attributes:
+        name: as it is reported.
+        arguments: those to Python.
+        seconds: the time that it may take.
+        environment: variables that are added.
+        takes_rest: whether it may also take what the parts before it left over.
     """
 
     name: str

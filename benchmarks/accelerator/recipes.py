@@ -21,14 +21,14 @@ class DeviceScale:
     """A recipe and how much is drawn, worded, sampled with it.
 
     Attributes:
-      recipe: what is trained.
-      shipped_vae: whether the VAE of the shipped weights is taken, which the recipe
-        makes too.
-      wordings: captions of everything that a clip can show.
-      at_once: clips that are drawn and encoded in one program.
-      prompts: held-out prompts that are sampled.
-      batch: videos that are sampled at once.
-      steps: denoising steps of the transformer that is not distilled.
+        recipe: what is trained.
+        shipped_vae: whether the VAE of the shipped weights is taken, which the recipe
+            makes too.
+        wordings: captions of everything that a clip can show.
+        at_once: clips that are drawn and encoded in one program.
+        prompts: held-out prompts that are sampled.
+        batch: videos that are sampled at once.
+        steps: denoising steps of the transformer that is not distilled.
     """
 
     recipe: TrainingRecipe

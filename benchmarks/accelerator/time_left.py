@@ -9,7 +9,12 @@ from benchmarks.accelerator.running import SECONDS
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """The seconds of a part, which began when this was made."""
+    """The time of a part, which began when this was made.
+
+    Attributes:
+        seconds: how long the part may take.
+        began: when it began, on the monotonic clock.
+    """
 
     seconds: float
     began: float = field(default_factory=time.monotonic)

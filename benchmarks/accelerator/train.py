@@ -38,7 +38,14 @@ LEAST: Final = 5.0  # seconds of a training, also where time is up
 
 @dataclass(frozen=True)
 class Session:
-    """A training within the time of this process."""
+    """A training within the time of this process.
+
+    Attributes:
+        scale: the recipe and how its clips are drawn.
+        folder: receives the trained model.
+        work: holds the run while it lasts.
+        time_left: the process's time.
+    """
 
     scale: DeviceScale
     folder: Path

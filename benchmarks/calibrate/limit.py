@@ -23,7 +23,12 @@ from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 @dataclass(frozen=True)
 class Limited:
-    """The loss of a plan with a limit, compared with all tokens run."""
+    """The loss of a plan with a limit, compared with all tokens run.
+
+    Attributes:
+        limit: the disagreement beyond the region above which all tokens are run.
+        verdict: the loss, and what was computed.
+    """
 
     limit: float
     verdict: Verdict

@@ -41,9 +41,16 @@ MEMORY = 2**30
 
 @dataclass(frozen=True)
 class Lost:
-    """The attribute in which a pair differs, what its differing words mean, whether it
-    is right in full, and what reuse lost of it at each rung of the ladder: 1, 0, or -1
-    if it was won; and how far the videos differ beyond each region (see `Chosen`)."""
+    """A pair of prompts that differ in one attribute, and what reuse loses of it.
+
+    Attributes:
+        attribute: its name.
+        meanings: those of the words that only one of the two has.
+        right: 1 if the attribute is right in the full run, else 0.
+        lost: at each rung of the ladder: 1 if reuse lost it, 0 if nothing changed, -1
+            if reuse won it.
+        beyond: how far the videos differ beyond each region (see `Chosen`).
+    """
 
     attribute: str
     meanings: Float[np.ndarray, "u e"]

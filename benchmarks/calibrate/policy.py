@@ -19,7 +19,12 @@ TIMES = ("speedup", "seconds", "spread")  # programs were compiled in between
 
 @dataclass(frozen=True, eq=False)
 class SceneCalibration(Calibration):
-    """A calibration on targets of the shapes world (see `Calibration`)."""
+    """A calibration on targets of the shapes world (see `Calibration`).
+
+    Attributes:
+        runs: runs of the targets that the search is measured on.
+        fresh: runs of the targets that are kept back, to check its result.
+    """
 
     runs: SceneRuns
     fresh: SceneRuns

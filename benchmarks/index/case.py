@@ -24,7 +24,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class IndexCase:
-    """A case: entries of a width, and rounds in which searches are timed."""
+    """An index in which searches are timed.
+
+    Attributes:
+        width: numbers per vector.
+        entries: vectors in it.
+        rounds: how often searches are timed.
+    """
 
     width: int
     entries: int

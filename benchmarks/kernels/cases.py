@@ -41,7 +41,15 @@ TEXTS = (128, 512)
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel at a real shape: `share` of the tiles active, `text` keys."""
+    """A kernel at a real shape.
+
+    Attributes:
+        kernel: its name.
+        model: a name in `MODELS`.
+        size: a name in `GRIDS`.
+        share: the active share of the tiles, 0 to 1.
+        text: keys of the text; 0 for self-attention.
+    """
 
     kernel: str
     model: str

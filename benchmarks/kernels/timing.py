@@ -60,7 +60,12 @@ def time_all(cases: Sequence[Case]) -> None:
 
 
 class Peak(NamedTuple):
-    """Operations, and bytes read and written, per second."""
+    """What a device can do at most.
+
+    Attributes:
+        operations: floating-point operations per second.
+        bytes: bytes read and written per second.
+    """
 
     operations: float
     bytes: float

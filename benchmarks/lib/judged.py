@@ -30,9 +30,12 @@ Scores = dict[str, float]
 class Model:
     """A pipeline, and the request that its videos start from.
 
-    `pipeline` is a `Pipeline`, or another function of requests that returns videos;
-    `weights` are the fingerprints of its parts, `sizes` those of the objects that it
-    was trained on.
+    Attributes:
+        pipeline: a `Pipeline`, or another function of requests that returns videos.
+        request: all settings but prompt and seed.
+        weights: the fingerprints of its parts.
+        dtype: of the computation.
+        sizes: those of the objects that it was trained on.
     """
 
     pipeline: Callable[..., Sequence[Any]]
@@ -55,7 +58,13 @@ class Model:
 
 @dataclass(frozen=True)
 class Batch:
-    """Prompts, the frames that were made of them, and the seconds a video."""
+    """Prompts with the videos that were made of them.
+
+    Attributes:
+        prompts: one per video.
+        frames: those of each video, [f h w 3] in 8 bits.
+        seconds: time per video.
+    """
 
     prompts: tuple[ScenePrompt, ...]
     frames: tuple[np.ndarray, ...]

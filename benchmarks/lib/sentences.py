@@ -23,8 +23,14 @@ Embedded = tuple[Float32[np.ndarray, " d"], Float16[np.ndarray, "u e"]]
 
 @dataclass(frozen=True)
 class Sentences:
-    """A transformer whose mean over a sentence's tokens is its embedding, as that of
-    sentence-transformers/all-MiniLM-L6-v2 is."""
+    """A sentence encoder: the mean of a transformer over a sentence's tokens.
+
+    It is that of sentence-transformers/all-MiniLM-L6-v2.
+
+    Attributes:
+        tokenizer: that of transformers.
+        model: that of transformers.
+    """
 
     tokenizer: Any
     model: Any

@@ -10,7 +10,11 @@ from tqdm import tqdm
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one thing over the rounds of a comparison."""
+    """The time of one thing over the rounds of a comparison.
+
+    Attributes:
+        seconds: by round.
+    """
 
     seconds: tuple[float, ...]
 

@@ -47,7 +47,15 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Placement:
-    """A model on a topology: sizes of the mesh, and the memory of one chip in GiB."""
+    """A model on a topology.
+
+    Attributes:
+        model: its name.
+        topology: that of the TPUs, such as `v5e:2x4`.
+        context: chips that tokens are divided over.
+        tensor: chips that weights are divided over.
+        chip_gib: the memory of one chip in GiB.
+    """
 
     model: str
     topology: str

@@ -21,7 +21,14 @@ PROMPT, NEGATIVE = 40, 20  # tokens that are no padding
 
 @dataclass(frozen=True)
 class WanPair:
-    """One transformer and its inputs, in diffusers and in this library."""
+    """One transformer and its inputs, in diffusers and in this library.
+
+    Attributes:
+        theirs: the network of diffusers.
+        ours: this library's, with the same weights.
+        latents: [b c f h w], as diffusers has them.
+        text: embeddings of the text, [b m t].
+    """
 
     theirs: Any
     ours: WanDiT

@@ -50,10 +50,16 @@ Rows = Iterator[dict[str, Any]]
 
 @dataclass(frozen=True)
 class QualityBench:
-    """The models and how many prompts each is given, in batches of `batch`.
+    """The models that are judged, and on how many prompts.
 
-    `distilled` is None if the weights have none; `reconstruct` sends videos through
-    the VAE, [b f h w 3] in 8 bits to floats in [-1, 1].
+    Attributes:
+        full: the model with the steps of its config.
+        distilled: the model of few steps; None if the weights have none.
+        reconstruct: sends videos through the VAE, [b f h w 3] in 8 bits to floats in
+            [-1, 1].
+        prompts: how many per split.
+        curve_prompts: how many per number of steps of the curve.
+        batch: prompts per batch.
     """
 
     full: Model

@@ -21,10 +21,16 @@ OWN_SEEDS = 1_000_000  # those of targets without a source; sources have smaller
 class Target:
     """A target with the source that the matcher gives it whatever the policy.
 
-    `request` has the source's seed, so that the full run starts from the same noise as
-    one that reuses. `changed` are the attributes in which the two differ and of which
-    the target says something. `score` is None, and nothing changed, without a source.
-    `rows` of text decide, with the policy, which program runs.
+    Attributes:
+        number: tells targets apart.
+        prompt: the caption and what it asks for.
+        request: has the source's seed, so that the full run starts from the same noise
+            as one that reuses.
+        rows: rows of text; they decide, with the policy, which program runs.
+        source: the id of the source's entry; None if there is none.
+        score: of the match, 0 to 1; None without a source.
+        changed: the attributes in which the two differ and of which the target says
+            something; none without a source.
     """
 
     number: int
@@ -42,7 +48,13 @@ class Target:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A pipeline, the cache that all arms share, and the targets."""
+    """All that the arms of a comparison share.
+
+    Attributes:
+        pipeline: the model.
+        cache: holds the sources.
+        targets: what is run.
+    """
 
     pipeline: Pipeline
     cache: Cache

@@ -25,15 +25,25 @@ LAST = 10_000
 
 @dataclass(frozen=True)
 class Cases:
-    """Prompts of one object. Source j was made for target j modulo their number; all
-    captions are different."""
+    """Prompts of one object; all captions are different.
+
+    Attributes:
+        targets: what is run.
+        sources: the earlier requests; source j was made for target j modulo the number
+            of targets.
+    """
 
     targets: tuple[ScenePrompt, ...]
     sources: tuple[ScenePrompt, ...]
 
 
 class Worded(NamedTuple):
-    """A prompt, and the seed that its wording was drawn with."""
+    """A prompt and the seed of its words.
+
+    Attributes:
+        prompt: the caption and what it asks for.
+        wording: the seed that its wording was drawn with.
+    """
 
     prompt: ScenePrompt
     wording: int
@@ -47,11 +57,15 @@ class Worded(NamedTuple):
 
 @dataclass(frozen=True)
 class CaseKinds:
-    """The kinds of cases: targets are of `pool`, sources are `allowed`.
+    """The kinds of cases that are drawn.
 
-    The sources of a target differ from it in as many attributes as `changes` says, in
-    turns, and in no other word if they need not; those of `WORDING` say the same in
-    other words.
+    The sources of a target differ from it in no other word if they need not.
+
+    Attributes:
+        pool: what targets may show.
+        allowed: whether a source may show this.
+        changes: in how many attributes sources differ from their target, taken in
+            turns; `WORDING` says the same in other words.
     """
 
     pool: Sequence[Attributes]

@@ -46,8 +46,12 @@ MEMORY = 4 * 2**30
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests for meanings of which the r-th is asked for as often as 1 / r^exponent
-    says."""
+    """Requests of which some are asked for more often than others.
+
+    Attributes:
+        meanings: what is asked for, the most popular first.
+        exponent: the r-th is asked for as often as 1 / r^exponent says.
+    """
 
     meanings: Sequence[Attributes]
     exponent: float
@@ -70,8 +74,13 @@ class Traffic:
 
 @dataclass(frozen=True)
 class ServedRequest:
-    """A request: its ledger, seconds by the clock, and the share of what was asked that
-    its video shows."""
+    """A request that was served.
+
+    Attributes:
+        ledger: what was reused and computed.
+        seconds: time by the clock.
+        accuracy: the share of what was asked that its video shows.
+    """
 
     ledger: Ledger
     seconds: float

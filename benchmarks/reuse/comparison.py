@@ -26,7 +26,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class ArmComparison:
-    """One model; `base` is what arms are made of, `told` where that is from."""
+    """The arms of one model.
+
+    Attributes:
+        loaded: the model.
+        base: the policy that the arms are made of.
+        origin: where that policy comes from, for the rows.
+    """
 
     loaded: Loaded
     base: Policy

@@ -41,7 +41,12 @@ Row = dict[str, Any]
 
 
 class Taken(NamedTuple):
-    """Seconds of a request, and what a ledger's parts leave of them."""
+    """The time of a request.
+
+    Attributes:
+        seconds: time by the clock.
+        other_seconds: the part of it that is in none of the ledger's parts.
+    """
 
     seconds: float
     other_seconds: float = 0.0

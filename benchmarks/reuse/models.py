@@ -20,7 +20,15 @@ from chorus_jax.request import Request
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A pipeline, its request over so many steps, and what rows say of both."""
+    """A model and its request over so many steps.
+
+    Attributes:
+        name: the name of the weights.
+        steps: denoising steps.
+        pipeline: the model.
+        request: all settings but prompt and seed.
+        facts: what rows say of both.
+    """
 
     name: str
     steps: int

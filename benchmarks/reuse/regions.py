@@ -69,7 +69,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class RegionCase:
-    """A share of the tiles, core and halo, and how they are run."""
+    """A region and how it is run.
+
+    Attributes:
+        active: the share of the tiles that is run, core and halo, 0 to 1.
+        halo: the share of the active tiles that is active only in the first region
+            steps, 0 to 1.
+        context: what the region attends to (see `Regions`).
+    """
 
     active: float
     halo: float = 0.0
@@ -105,7 +112,11 @@ WHOLE_PLAN = StepPlan.plain(STEPS, first=FIRST)
 
 @dataclass(frozen=True)
 class RegionBench:
-    """The arrays of all runs, and the latents that they begin from."""
+    """The runs of all regions.
+
+    Attributes:
+        inputs: the arrays of all runs, and the latents that they begin from.
+    """
 
     inputs: Inputs
 

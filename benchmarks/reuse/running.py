@@ -16,7 +16,13 @@ from chorus_jax.inter_request.policy.policy import Policy
 
 @dataclass(frozen=True, eq=False)
 class ArmRun:
-    """A target's video in one arm, and the region that was run, if there was one."""
+    """A target's video in one arm.
+
+    Attributes:
+        frames: [f h w 3] in 8 bits.
+        ledger: what was reused and computed.
+        region: the region that was run; None if all tokens were.
+    """
 
     frames: np.ndarray
     ledger: Ledger
@@ -105,7 +111,12 @@ class Equal:
 
 @dataclass(frozen=True)
 class Fewer:
-    """An arm: the pipeline, over as many steps of each target, by its number."""
+    """An arm: the pipeline without reuse, over fewer steps.
+
+    Attributes:
+        bench: what the arms share.
+        steps: by the target's number.
+    """
 
     bench: Bench
     steps: Mapping[int, int]

@@ -32,7 +32,14 @@ ALIKE = ("word", "near")  # in their wording
 
 @dataclass(frozen=True)
 class MisleadingPair:
-    """A target with the only source that there is, and the cosine of the two."""
+    """A target with the only source that there is.
+
+    Attributes:
+        kind: how the source misleads.
+        target: what is asked for.
+        source: the earlier request.
+        cosine: of the two prompts' embeddings.
+    """
 
     kind: str
     target: Worded

@@ -52,7 +52,14 @@ MEMORY = 2**30
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a pair under one way to look."""
+    """The outcome of a pair under one way to look.
+
+    Attributes:
+        pair: the target and its source.
+        ledger: what was reused.
+        made: the oracle's scores of the video that was made.
+        full: the oracle's scores of the full run.
+    """
 
     pair: MisleadingPair
     ledger: Ledger

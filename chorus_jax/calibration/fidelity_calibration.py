@@ -24,7 +24,12 @@ TABLE, SEARCH = 0.5, 0.6  # shares of the time that is left
 
 @dataclass(frozen=True, eq=False)
 class FidelityCalibration(Calibration):
-    """A calibration on a user's prompts (see `Calibration`)."""
+    """A calibration on a user's prompts (see `Calibration`).
+
+    Attributes:
+        runs: runs of the prompts that the search is measured on.
+        fresh: runs of the prompts that are kept back, to check its result.
+    """
 
     runs: FidelityRuns
     fresh: FidelityRuns

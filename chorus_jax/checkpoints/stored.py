@@ -23,7 +23,13 @@ Box = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class StreamedArray:
-    """An array that is never whole in memory: `read` gives the block inside a box."""
+    """An array that is never whole in memory.
+
+    Attributes:
+        shape: of the whole array.
+        dtype: of its values.
+        read: gives the block inside a box, which is a slice per axis.
+    """
 
     shape: tuple[int, ...]
     dtype: np.dtype

@@ -18,7 +18,16 @@ HEAD += ("entries", "MiB", "made", "last used")
 
 @dataclass(frozen=True)
 class EntryRow:
-    """One entry as it is listed; times in seconds since the epoch."""
+    """One entry as it is listed.
+
+    Attributes:
+        id: its 32 hex digits.
+        recipe: the digest of the recipe that its latents need, in hex.
+        namespace: whose it is.
+        nbytes: bytes of its record on disk.
+        created: when it was made, in seconds since the epoch.
+        last_used: when it last was a hit, in seconds since the epoch.
+    """
 
     id: str
     recipe: str

@@ -51,7 +51,12 @@ class Program:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A program with its inputs, while a call is traced."""
+    """A program with its inputs, while a call is traced.
+
+    Attributes:
+        program: what is static: plan, solver and geometry.
+        inputs: the arrays that the run reads.
+    """
 
     program: Program
     inputs: Inputs

@@ -40,6 +40,12 @@ class OpeningStep:
 
     Its pass is always computed, and leaves the keys and values that the region's tokens
     attend to.
+
+    Attributes:
+        first: the number of this step, from 0.
+        cache: the step cache of its stretch; it begins anew here.
+        expert: the name of the transformer that runs it.
+        following: the steps with the region, which come next.
     """
 
     first: int
@@ -124,9 +130,14 @@ class OpeningStep:
 
 @dataclass(frozen=True)
 class RegionSteps:
-    """Steps `first` to `last` (exclusive) of the region's tokens.
+    """A stretch of steps that run the region's tokens.
 
     Attributes:
+        first: the first step.
+        last: the step after the last.
+        cache: the step cache.
+        expert: the name of the transformer.
+        region: how the tokens are chosen and run.
         part: the place of their state among the parts of the run's region state.
         halo: whether the halo is open.
         following: the steps without the halo, if these are followed by some.

@@ -23,7 +23,12 @@ class SourceLatents(NamedTuple):
 
 
 class GainTables(NamedTuple):
-    """The gains of every step (see `TextGains`), which act on the prompt's branch."""
+    """The gains of every step (see `TextGains`), which act on the prompt's branch.
+
+    Attributes:
+        key: factors on the keys of text tokens; 1 changes nothing.
+        output: factors on the output of cross-attention; 1 changes nothing.
+    """
 
     key: Float32[Array, "steps b m"]
     output: Float32[Array, "steps b"]

@@ -19,9 +19,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class WholeSteps:
-    """Steps `first` to `last` (exclusive) of all tokens.
+    """A stretch of steps that run all tokens.
 
     Attributes:
+        first: the first step.
+        last: the step after the last.
+        cache: the step cache.
+        expert: the name of the transformer.
         resets: whether the step cache begins anew at `first`, since its state is of
             another transformer.
     """

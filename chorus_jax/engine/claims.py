@@ -17,6 +17,8 @@ class Claims:
 
     Attributes:
         most: how many are remembered; the oldest go first.
+        holders: who has each video, by namespace and digest of the request.
+        lock: guards `holders`.
     """
 
     most: int = 65_536

@@ -17,7 +17,13 @@ BUCKETS = 8  # sizes of given regions: a program each
 
 @dataclass(frozen=True, eq=False)
 class Given:
-    """The tiles that a region touches, of a video's tiling and patches."""
+    """The tiles that a caller's region touches.
+
+    Attributes:
+        tiles: True for each tile that the region touches.
+        tiling: how tokens are divided into tiles.
+        patch: latents of a token along frames, height and width.
+    """
 
     tiles: Bool[np.ndarray, " t"]
     tiling: Tiling

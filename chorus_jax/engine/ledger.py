@@ -10,18 +10,25 @@ Kind = Literal["exact", "semantic", "miss"]
 class Ledger:
     """Account of a request: what was reused, what was computed, and the time it took.
 
-    `exact`: the final latents of the same request were stored. `semantic`: it began at
-    step `reuse_until` from the latents of `source`, and up to `region_until` only an
-    `active` share of the tokens was run; `reason` says so if all were, because the
-    videos differ beyond the region, or if the caller's region was not used. `miss`: all
-    was computed; `reason` says why. It also says why a stored video of the very request
-    was not the result. `own_noise` is False where the video has the noise of a source,
-    whatever the request's seed.
-
-    `steps` are the schedule's, `equivalents` the full steps' worth that was computed.
-    `score` is that of the best source, None if there was none to look at; of a replay
-    that with which the stored video was made, 1 if from none. `seconds` are
-    by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
+    Attributes:
+        kind: `exact`: the final latents of the same request were stored. `semantic`:
+            the run began from another request's latents. `miss`: everything was
+            computed.
+        steps: those of the schedule.
+        equivalents: the full steps' worth that was computed; a step of half the tokens
+            is about half a step.
+        score: that of the best source, 0 to 1; None if there was none to look at. Of an
+            exact repeat the score with which the stored video was made, 1 if from none.
+        source: the id of the entry that was reused; None on a miss.
+        reuse_until: the step K1 at which a semantic hit began; 0 else.
+        region_until: the step K2 up to which only part of the tokens was run.
+        active: the share of the tokens that was run up to K2, 0 to 1.
+        reason: why it is a miss, why a stored video of the very request was not the
+            result, or why a hit ran all tokens (the videos differ beyond the region, or
+            the caller's region was not used); "" if there is nothing to say.
+        own_noise: False where the video has the noise of a source, whatever the
+            request's seed.
+        seconds: time by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
     """
 
     kind: Kind

@@ -15,8 +15,16 @@ from chorus_jax.text.prompts import Tokens, clean, read_part
 
 @dataclass(frozen=True, eq=False)
 class PromptReading:
-    """A prompt as it is matched: its embedding, its tokens, and its words with their
-    keys and meanings (see `read`)."""
+    """A prompt as it is matched (see `read`).
+
+    Attributes:
+        text: the prompt as it was given.
+        embedding: that of the prompt, of norm 1.
+        tokens: what the text encoder reads.
+        words: its words, as far as the model reads the prompt.
+        keys: their keyed digests, one per word.
+        meanings: what the model reads of each word, one row per word.
+    """
 
     text: str
     embedding: Float32[np.ndarray, " d"]

@@ -48,7 +48,13 @@ class Hit:
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs tasks on a pipeline; `every` steps per call of the loop (None: all)."""
+    """Runs tasks on a pipeline.
+
+    Attributes:
+        pipeline: the model.
+        every: denoising steps per call of the loop, between which it reports and may be
+            stopped; None for all in one call.
+    """
 
     pipeline: Pipeline
     every: int | None

@@ -34,7 +34,12 @@ class EveryStep:
 
 
 class LastVelocity(NamedTuple):
-    """The velocity of the last computed step, and whether there is one."""
+    """The velocity of the last computed step.
+
+    Attributes:
+        velocity: that velocity, with guidance applied; zeros if there is none.
+        known: whether there is one, per request.
+    """
 
     velocity: Latents
     known: Bool[Array, " b"]

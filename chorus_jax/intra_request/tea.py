@@ -155,7 +155,14 @@ class TeaCache:
 
 @dataclass(frozen=True)
 class PublishedTea:
-    """Published settings of a model besides thresholds (the fields of `TeaCache`)."""
+    """Published settings of a model besides thresholds (the fields of `TeaCache`).
+
+    Attributes:
+        coefficients: of the polynomial, the highest power first.
+        signal: the embedding that is watched.
+        first: steps at the start that are always computed.
+        last: steps at the end that are always computed.
+    """
 
     coefficients: tuple[float, ...]
     signal: str = "embedding"

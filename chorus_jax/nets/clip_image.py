@@ -26,8 +26,18 @@ class CLIPImageConfig:
     """Sizes of a CLIP image tower; `vit_h_14` is the one of Wan 2.1.
 
     Attributes:
+        width: of the tokens.
+        depth: the number of layers, 2 or more.
+        heads: of self-attention.
+        mlp_width: of the feed-forward network.
         side: of the pictures, in pixels.
         patch: the side of a patch, in pixels.
+        activation: of the feed-forward network.
+        epsilon: of the norms.
+        dtype: of weights and computation.
+
+    Raises:
+        ValueError: for sizes that do not divide, or fewer than 2 layers.
     """
 
     width: int

@@ -40,7 +40,12 @@ class AttentionSizes(Protocol):
 
 
 class Keys(NamedTuple):
-    """Keys and values, with a leading axis of layers where they are stacked."""
+    """Keys and values, with a leading axis of layers where they are stacked.
+
+    Attributes:
+        key: one vector per token and head.
+        value: one vector per token and head.
+    """
 
     key: Float[Array, "*l b m a d"]
     value: Float[Array, "*l b m a d"]
@@ -51,6 +56,10 @@ class TileKeys(NamedTuple):
 
     The heads lie side by side, as projections leave them and kernels read them: a TPU
     would fill up an axis of few heads, and copy to change the layout.
+
+    Attributes:
+        key: one vector per token, all heads in it.
+        value: one vector per token, all heads in it.
     """
 
     key: Float[Array, "*l b t s c"]
@@ -68,9 +77,14 @@ class TileKeys(NamedTuple):
 
 
 class Gains(NamedTuple):
-    """Factors of cross-attention's text keys and its output (arXiv 2604.04451, "TGAA";
-    the form is ours: the keys before the product with the queries, the output before
-    its projection)."""
+    """Factors that amplify the text in cross-attention; 1 changes nothing.
+
+    TGAA of arXiv 2604.04451; the form is ours.
+
+    Attributes:
+        key: on each text key, before its product with the queries.
+        output: on the output of the attention, before its projection.
+    """
 
     key: Float[Array, "b m"]
     output: Float[Array, " b"]
@@ -79,9 +93,13 @@ class Gains(NamedTuple):
 class Context(NamedTuple):
     """Text keys, values and bias of cross-attention, made once per request.
 
-    `bias` is one number a text key, the same in all layers; `image` is there in models
-    with an image stream. `gains` amplify the text (not the image). `watched` has a 1
-    for each text token whose share of the attention is asked for.
+    Attributes:
+        text: those of the prompt's tokens.
+        bias: added to the logits of each text key, the same in all layers.
+        image: those of the first image; None in models without an image stream.
+        gains: amplification of the text, not of the image; None for none.
+        watched: 1 for each text token whose share of the attention is to be returned, 0
+            for the others; None if none is.
     """
 
     text: Keys
@@ -107,8 +125,13 @@ class Observed(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """Tokens attend to each other; `bias` is one number a token, log(r) for one that
-    stands for r. `size` is the tokens of a tile, if they are whole tiles."""
+    """Self-attention: tokens attend to each other and to nothing else.
+
+    Attributes:
+        bias: added to the logits of each token: log(r) for one that stands for r
+            tokens; None for none.
+        size: the tokens of a tile, if the tokens are whole tiles; else None.
+    """
 
     bias: Float[Array, "b n"] | None = None
     size: int | None = None
@@ -124,9 +147,11 @@ class Alone(NamedTuple):
 
 
 class HeldKeys(NamedTuple):
-    """Tokens attend to those of all tiles, whose keys and values are held from earlier.
+    """Attention of some tiles to all; what is not run has keys of an earlier step.
 
-    The tokens at hand are those of the `active` tiles; theirs are fresh.
+    Attributes:
+        keys: keys and values of all tiles, as an earlier full step left them.
+        active: the tiles that are run, whose own keys and values are computed anew.
     """
 
     keys: TileKeys

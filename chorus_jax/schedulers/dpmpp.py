@@ -28,7 +28,12 @@ from chorus_jax.schedulers.flow import (
 
 
 class DPMppState(NamedTuple):
-    """`clean` as estimated in the step before; `age` counts steps since init, to 1."""
+    """The state of DPM-Solver++ between two steps.
+
+    Attributes:
+        clean: the clean latents as estimated in the step before.
+        age: steps since `init`, 0 or 1; counted no further.
+    """
 
     clean: Float32[Array, "..."]
     age: Int[Array, ""]
@@ -39,6 +44,9 @@ class DPMpp:
     """DPM-Solver++ 2M as DPMSolverMultistepScheduler of diffusers, for flow matching.
 
     Its history starts at `init`, so a run may begin, or begin anew, at any step.
+
+    Attributes:
+        schedule: noise levels and timesteps.
     """
 
     schedule: Schedule

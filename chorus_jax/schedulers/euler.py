@@ -17,7 +17,11 @@ from chorus_jax.schedulers.flow import (
 
 @dataclass(frozen=True)
 class Euler:
-    """First order, without memory: its state is empty."""
+    """First order, without memory: its state is empty.
+
+    Attributes:
+        schedule: noise levels and timesteps.
+    """
 
     schedule: Schedule
 

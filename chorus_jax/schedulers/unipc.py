@@ -26,9 +26,13 @@ from chorus_jax.schedulers.flow import (
 
 
 class UniPCState(NamedTuple):
-    """Corrected latents and clean estimate of the step before, and the estimate before.
+    """The state of UniPC between two steps.
 
-    `age` counts steps since init, to 2.
+    Attributes:
+        latents: the corrected latents of the step before.
+        clean: the clean latents as estimated in the step before.
+        older: the estimate of the step before that.
+        age: steps since `init`, 0 to 2; counted no further.
     """
 
     latents: Float32[Array, "..."]
@@ -42,6 +46,9 @@ class UniPC:
     """UniPC as UniPCMultistepScheduler of diffusers (bh2, order 2), for flow matching.
 
     Its history starts at `init`, so a run may begin, or begin anew, at any step.
+
+    Attributes:
+        schedule: noise levels and timesteps.
     """
 
     schedule: Schedule

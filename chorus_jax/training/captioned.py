@@ -17,9 +17,16 @@ from chorus_jax.training.world.chances import LARGE
 
 
 class Captioned(NamedTuple):
-    """A batch: normalised latents, what is not free in the noise that goes with them
-    (`coupling.py`), what they show in pixels (`structure.py`) and in words
-    (`naming.py`), and the tokens of their captions."""
+    """A batch of encoded clips with their captions.
+
+    Attributes:
+        latents: normalised latents.
+        components: what a clip fixes of the noise that goes with it (`coupling.py`).
+        structure: what the clips show, without texture (`structure.py`).
+        labels: what they show, in words (`naming.py`).
+        ids: the tokens of their captions.
+        mask: False on padding.
+    """
 
     latents: Float[Any, "b f h w c"]
     components: Float[Any, "b h w k"]
@@ -31,7 +38,13 @@ class Captioned(NamedTuple):
 
 @dataclass(frozen=True)
 class CaptionedBatches:
-    """Batches of encoded clips in random order, every time in other words."""
+    """Batches of encoded clips in random order, in other words every time.
+
+    Attributes:
+        encoded: the folder of clips.
+        tokenizer: that of the captions.
+        training: the batch size, the seed, and what else the loss needs of a clip.
+    """
 
     encoded: Encoded
     tokenizer: Tokenizer

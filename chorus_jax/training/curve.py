@@ -15,7 +15,11 @@ SIZE, EDGE, INK = (800, 400), 48, (30, 90, 160)
 
 @dataclass(frozen=True)
 class Log:
-    """A file of rows, in order of their step."""
+    """A file of rows, in order of their step.
+
+    Attributes:
+        path: the file, one JSON object per line.
+    """
 
     path: Path
 

@@ -23,7 +23,13 @@ from chorus_jax.training.world.scene import World
 
 @dataclass(frozen=True)
 class Clips:
-    """An endless list of captioned videos, a share of them with two objects."""
+    """An endless list of captioned videos.
+
+    Attributes:
+        world: the size of the videos and of what they show.
+        pairs: the share of them with two objects, 0 to 1.
+        seed: equal seeds give equal videos.
+    """
 
     world: World
     pairs: float
@@ -38,7 +44,14 @@ class Clips:
 
 @dataclass(frozen=True)
 class Crops:
-    """Batches for the VAE: a part of a new clip each, in space and in time."""
+    """Batches for the VAE: a part of a new clip each, in space and in time.
+
+    Attributes:
+        clips: where the parts are taken from.
+        batch: clips per batch.
+        frames: frames of a part.
+        side: height and width of a part, in pixels.
+    """
 
     clips: Clips
     batch: int
@@ -65,8 +78,12 @@ class Crops:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Clips encoded to a folder: `latents.npy`, `structure.npy`, `chances.npy`, and
-    `asked.jsonl` with a line each."""
+    """Clips that were encoded to a folder.
+
+    Attributes:
+        folder: holds `latents.npy`, `structure.npy`, `chances.npy`, and `asked.jsonl`
+            with one line per clip.
+    """
 
     folder: Path
 

@@ -12,9 +12,9 @@ class Deadline:
     """The time that a training has.
 
     Attributes:
-      seconds: how long it may take, from `began` on.
-      decay: the share of that time over which the rate falls to zero, at its end.
-      began: when it began, on the monotonic clock; now, unless given.
+        seconds: how long it may take, from `began` on.
+        decay: the share of that time over which the rate falls to zero, at its end.
+        began: when it began, on the monotonic clock; now, unless given.
     """
 
     seconds: float

@@ -30,7 +30,14 @@ PROBED = 32  # the last trajectories are looked at, not trained on
 
 
 class Leaps(NamedTuple):
-    """A batch: where leaps start, the velocities they need, their levels and texts."""
+    """A batch of a student's steps.
+
+    Attributes:
+        latents: those that the steps start from.
+        velocity: the one that leads to the teacher's next latents.
+        sigmas: the noise levels of the starts.
+        text: embeddings of the captions.
+    """
 
     latents: Float[Any, "b f h w c"]
     velocity: Float[Any, "b f h w c"]
@@ -40,7 +47,12 @@ class Leaps(NamedTuple):
 
 @dataclass(frozen=True)
 class LeapBatches:
-    """Batches of random trajectories, every level as often as any other."""
+    """Batches of random trajectories, every level as often as any other.
+
+    Attributes:
+        taught: the trajectories.
+        training: the batch size, the levels and the seed.
+    """
 
     taught: Taught
     training: DistillTraining
@@ -83,7 +95,14 @@ class LeapBatches:
 
 @dataclass(frozen=True)
 class DistillJob:
-    """A `loop.Job` for a transformer that starts as the teacher's."""
+    """A `loop.Job` for a transformer that starts as the teacher's.
+
+    Attributes:
+        transformer: the sizes of both.
+        teacher: its parameters.
+        batch: gives the batch of a step.
+        like: the abstract module of the student.
+    """
 
     transformer: WanConfig
     teacher: Params

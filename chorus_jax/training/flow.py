@@ -39,8 +39,13 @@ from chorus_jax.training.world.attributes import Attributes
 
 
 class Prediction(NamedTuple):
-    """The velocity that is made less the right one, the tokens of the middle layer, and
-    the text's."""
+    """A transformer's output on a batch, and what is read off on the way.
+
+    Attributes:
+        error: the velocity that it gives less the right one.
+        middle: the tokens of the middle layer.
+        text: the embeddings of the captions.
+    """
 
     error: Float[Array, "b f h w c"]
     middle: Float[Array, "b n d"]
@@ -69,7 +74,15 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class FlowJob:
-    """A `loop.Job` for transformer and text encoder."""
+    """A `loop.Job` for transformer and text encoder.
+
+    Attributes:
+        transformer: its sizes.
+        text_encoder: its sizes.
+        training: the weights of the loss.
+        batch: gives the `Captioned` batch of a step.
+        like: the abstract modules of both, by part.
+    """
 
     transformer: WanConfig
     text_encoder: T5Config

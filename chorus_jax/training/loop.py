@@ -37,7 +37,14 @@ AHEAD = 32  # made ahead, so that a pool of processes has work
 
 
 class State(NamedTuple):
-    """All that changes from step to step; a pytree of arrays."""
+    """All that changes from step to step; a pytree of arrays.
+
+    Attributes:
+        step: steps that were taken.
+        params: the parameters, by name.
+        average: their exponential moving average, by name.
+        optimizer: the optimizer's state.
+    """
 
     step: Int[Array, ""]
     params: Params

@@ -49,7 +49,12 @@ MEASURED = 64  # clips that give the latents' statistics
 
 @dataclass(frozen=True)
 class Made:
-    """A recipe and its folder."""
+    """A recipe and its folder.
+
+    Attributes:
+        recipe: the model and how it is trained.
+        folder: holds all that was made of it so far.
+    """
 
     recipe: TrainingRecipe
     folder: Path

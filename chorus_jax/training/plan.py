@@ -15,9 +15,22 @@ ADAM = 0.1  # Adam's learning rate over Muon's
 class TrainingPlan:
     """The optimisation of one model.
 
-    The learning rate rises over `warmup` steps, stays, and falls to zero over the last
-    `decay` share of the steps: until that share begins, a run can be made longer.
-    `average` is the decay of the averaged parameters, `clip` the largest gradient norm.
+    The learning rate rises over the warm-up, stays, and falls to zero at the end: until
+    it falls, a run can be made longer.
+
+    Attributes:
+        steps: steps in all.
+        batch: examples per step.
+        learning_rate: the highest.
+        warmup: steps over which it rises, 1 or more.
+        decay: the share of the steps over which it falls, above 0 and up to 1.
+        average: the decay of the averaged parameters, per step.
+        weight_decay: that of AdamW.
+        clip: the largest norm of the gradient.
+        seed: of initial parameters and of batches.
+
+    Raises:
+        ValueError: for numbers out of range.
     """
 
     steps: int

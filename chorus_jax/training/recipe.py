@@ -11,10 +11,17 @@ from chorus_jax.training.world.scene import World
 
 @dataclass(frozen=True)
 class VaeTraining:
-    """Crops of `frames` and `side` pixels of clips of `world` train the VAE.
+    """The training of the VAE, on crops of clips.
 
-    `fine` weighs the error above the blur of a texture, `kl` the divergence of the
-    posterior from a standard normal distribution, both beside the mean absolute error.
+    Attributes:
+        plan: the optimisation.
+        frames: frames of a crop.
+        side: height and width of a crop, in pixels.
+        fine: the weight of the error above the blur of a texture, beside the mean
+            absolute error, which has 1.
+        kl: the weight of the divergence of the posterior from a standard normal
+            distribution.
+        world: the clips that are cropped.
     """
 
     plan: TrainingPlan
@@ -27,13 +34,21 @@ class VaeTraining:
 
 @dataclass(frozen=True)
 class FlowTraining:
-    """`unconditional` is the share of captions that are dropped for guidance.
+    """The training of the transformer and the text encoder.
 
-    Noise levels are uniform, then shifted by `shift`, which need not be the sampler's
-    (that is in `DistillTraining`). `clips` are encoded before. The error counts at
-    these `scales`, in latents. `structure` and `naming` weigh the errors of what is
-    read off the models beside it (see the files of these names). `near` is what the
-    error near objects weighs more at little noise (see `nearby.py`).
+    Attributes:
+        plan: the optimisation.
+        clips: how many are encoded before.
+        shift: noise levels are uniform, then shifted by this; the sampler's, which is
+            in `DistillTraining`, may be another one.
+        unconditional: the share of captions that are dropped, for guidance.
+        scales: side lengths of the squares over which the error is averaged before it
+            counts, in latents.
+        structure: the weight of the error of what clips show without texture (see
+            `structure.py`).
+        naming: the weight of the error of their attributes' names (see `naming.py`).
+        near: how much more the error near objects weighs at little noise (see
+            `nearby.py`).
     """
 
     plan: TrainingPlan
@@ -48,10 +63,17 @@ class FlowTraining:
 
 @dataclass(frozen=True)
 class DistillTraining:
-    """A student's steps start at `sigmas` (from 1 down, before the shift).
+    """The training of a student that takes few steps.
 
-    It learns from `trajectories` of the teacher, which takes `parts` guided steps for
-    each of them. The error counts at these `scales`, as in `FlowTraining`.
+    Attributes:
+        plan: the optimisation.
+        trajectories: how many of the teacher's it learns from.
+        sigmas: the noise levels at which its steps start, from 1 down, before the
+            shift.
+        parts: guided steps that the teacher takes for each of them.
+        guidance_scale: the teacher's.
+        shift: of both.
+        scales: as in `FlowTraining`.
     """
 
     plan: TrainingPlan
@@ -65,10 +87,19 @@ class DistillTraining:
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """All of a small Wan; `pairs` is the share of clips with two objects.
+    """All of a small Wan.
 
-    The statistics in `vae` are those of an untrained one: the trained one measures its
-    own. The text encoder's vocabulary is set from the world's words.
+    Attributes:
+        world: the size of its videos and of what they show.
+        vae: its sizes; its statistics are those of an untrained one, since the trained
+            one measures its own.
+        text_encoder: its sizes; the vocabulary is set from the world's words.
+        transformer: its sizes.
+        train_vae: the first stage.
+        train_flow: the second stage.
+        distill: the third stage.
+        pairs: the share of clips with two objects, 0 to 1.
+        seed: that of the clips.
     """
 
     world: World

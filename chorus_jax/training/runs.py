@@ -28,7 +28,12 @@ from chorus_jax.training.unpack import (
 
 @dataclass(frozen=True)
 class Runs(Made):
-    """A recipe, its folder and who makes the data: no process is the same process."""
+    """The stages of a training, which go on where they were stopped.
+
+    Attributes:
+        workers: processes that make clips; 0: this one does.
+        save_minutes: between two saves.
+    """
 
     workers: int = 0
     save_minutes: float = 5.0

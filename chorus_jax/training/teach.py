@@ -26,11 +26,12 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Taught:
-    """Trajectories in a folder.
+    """Trajectories of a teacher in a folder.
 
-    `latents.npy` are the latents at each level, the last of them clean, `text.npy` the
-    captions' embeddings, `captions.jsonl` the captions, a line for each that is done.
-    `teacher.json` tells whose they are.
+    Attributes:
+        folder: `latents.npy` are the latents at each level, the last of them clean,
+            `text.npy` the captions' embeddings, `captions.jsonl` has a line for each
+            trajectory that is done, `teacher.json` says whose they are.
     """
 
     folder: Path

@@ -31,7 +31,14 @@ SHOWN = 2_000_000  # clips from this number on are looked at, not trained on
 
 @dataclass(frozen=True)
 class VaeJob:
-    """A `loop.Job`; `config` has no statistics yet."""
+    """A `loop.Job` for the VAE.
+
+    Attributes:
+        config: its sizes, without statistics as yet.
+        training: the weights of the loss.
+        batch: gives the crops of a step.
+        like: its abstract module.
+    """
 
     config: WanVAEConfig
     training: VaeTraining

@@ -9,7 +9,12 @@ LANES = 128
 
 @dataclass(frozen=True)
 class QueryBlock:
-    """Rows of queries in a block, and heads whose columns it holds."""
+    """The size of a block.
+
+    Attributes:
+        rows: rows of queries, 1 or more.
+        heads: heads whose columns it holds, 1 or more.
+    """
 
     rows: int
     heads: int
@@ -21,9 +26,12 @@ class QueryBlock:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Rows of queries wanted in a block, and the bytes that its heads may fill.
+    """Limits on the size of a block.
 
-    Queries, residual and outputs are there twice, for what is next is on its way.
+    Attributes:
+        rows: rows of queries that are wanted.
+        bytes: what its heads may fill of the chip's memory. Queries, residual and
+            outputs count twice, since the next ones are fetched meanwhile.
     """
 
     rows: int

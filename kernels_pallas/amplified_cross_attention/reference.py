@@ -12,8 +12,15 @@ from kernels_pallas.products import exact
 
 
 class Text(NamedTuple):
-    """Keys and values of the text, and of each key what its logits are multiplied by
-    and what is then added to them; of each row what its output is multiplied by."""
+    """Keys and values of the text, with the gains and the bias of each key.
+
+    Attributes:
+        key: the keys.
+        value: the values.
+        gain: a factor on the logits of each key.
+        bias: added to these logits, after the gain.
+        output_gain: a factor on the output of each row of the batch.
+    """
 
     key: Float[Array, "b m a d"]
     value: Float[Array, "b m a d"]

@@ -14,7 +14,12 @@ MOST_TILES = 24
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of queries and of keys wanted in a block."""
+    """Rows wanted in a block; whole tiles are taken, as near as they come.
+
+    Attributes:
+        query: rows of queries, 1 or more.
+        key: rows of keys, 1 or more.
+    """
 
     query: int
     key: int
@@ -25,7 +30,12 @@ class Rows:
 
 
 class Tiles(NamedTuple):
-    """Tiles of queries and of keys in a block."""
+    """Tiles in a block.
+
+    Attributes:
+        query: tiles of queries.
+        key: tiles of keys.
+    """
 
     query: int
     key: int

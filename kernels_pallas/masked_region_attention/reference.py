@@ -13,7 +13,13 @@ from kernels_pallas.products import exact
 
 
 class Fresh(NamedTuple):
-    """Keys and values that take the place of those of `tiles` (negative: padding)."""
+    """Keys and values that take the place of those of some tiles.
+
+    Attributes:
+        key: the keys of these tiles.
+        value: the values of these tiles.
+        tiles: their numbers; a negative one is padding.
+    """
 
     key: Float[Array, "b j s a d"]
     value: Float[Array, "b j s a d"]

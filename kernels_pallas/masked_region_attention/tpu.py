@@ -75,9 +75,14 @@ class CallSizes(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Scratch memory of a block of queries while keys stream past: the scaled queries,
-    the highest logit and the sum of weights per row (equal in all lanes), and weighted
-    sums."""
+    """Scratch memory of a block of queries while keys stream past.
+
+    Attributes:
+        query: the queries, scaled.
+        highest: the highest logit per row, equal in all lanes.
+        total: the sum of weights per row, equal in all lanes.
+        sums: the weighted sums of values.
+    """
 
     query: Any
     highest: Any

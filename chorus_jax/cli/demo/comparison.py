@@ -38,7 +38,14 @@ class Shown:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A source, and a request that reuses it; `policies` are those of the engine."""
+    """A request that reuses an earlier one, in several ways side by side.
+
+    Attributes:
+        pipeline: the model.
+        policies: those of the engine, by request.
+        source: the earlier request.
+        target: the request that reuses it.
+    """
 
     pipeline: Pipeline
     policies: Policies

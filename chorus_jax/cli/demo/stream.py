@@ -9,7 +9,12 @@ from chorus_jax.request import Request
 
 @dataclass(frozen=True)
 class Asked:
-    """A prompt with its seed."""
+    """A prompt with its seed.
+
+    Attributes:
+        prompt: its text.
+        seed: that of the noise.
+    """
 
     prompt: str
     seed: int

@@ -34,7 +34,16 @@ def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class LTXSizes:
-    """The configs of a model's parts. ValueError if they cannot work together."""
+    """The configs of a model's parts.
+
+    Attributes:
+        transformer: config of the denoising network.
+        vae: config of the video autoencoder.
+        text_encoder: config of the T5 encoder.
+
+    Raises:
+        ValueError: if the parts cannot work together.
+    """
 
     transformer: LTXConfig
     vae: LTXVAEConfig

@@ -12,7 +12,13 @@ from chorus_jax.nets.token_attention import Context, Gains
 
 
 class Times(NamedTuple):
-    """Modulation inputs in float32, one row per timestep: made once per schedule."""
+    """Modulation inputs in float32, one row per timestep: made once per schedule.
+
+    Attributes:
+        blocks: six vectors of the model's width for the blocks: a shift, a scale and a
+            gate for self-attention, and the same for the feed-forward network.
+        head: the embedding of the timestep, for the output projection.
+    """
 
     blocks: Float[Array, "*t 6 c"]
     head: Float[Array, "*t c"]

@@ -19,7 +19,20 @@ from chorus_jax.request import Request
 
 @dataclass(frozen=True)
 class Sizes:
-    """The configs of a model's parts. ValueError if they cannot work together."""
+    """The configs of a model's parts.
+
+    Attributes:
+        transformer: config of the denoising network; of Wan 2.2 A14B of the
+            high-noise expert.
+        vae: config of the video autoencoder.
+        text_encoder: config of the UMT5 encoder.
+        transformer_2: config of the low-noise expert, equal to the other; None if
+            there is one network.
+        image_encoder: config of the CLIP vision tower; None in models without.
+
+    Raises:
+        ValueError: if the parts cannot work together.
+    """
 
     transformer: WanConfig
     vae: WanVAEConfig

@@ -27,7 +27,11 @@ from chorus_jax.nets.video_stream import stream
 class Posterior(NamedTuple):
     """The encoder's output for a video: a normal distribution of raw latents, float32.
 
-    Raw means not normalised: for training. `log_variance` is within [-30, 20].
+    Raw means not normalised: for training.
+
+    Attributes:
+        mean: the mean of each latent.
+        log_variance: the natural logarithm of its variance, clipped to [-30, 20].
     """
 
     mean: Float[Array, "b f h w c"]

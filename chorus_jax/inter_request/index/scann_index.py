@@ -20,12 +20,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rebuilds:
-    """Below `least` entries all search is exact; a searcher is built anew when more
-    than the share `growth` of what it holds has changed.
+    """When an index makes a searcher, and when it makes a new one.
 
-    Measured by benchmarks/index.py on 2 cores: exact search is as fast up to 6500
-    entries of width 1536 and 44 000 of width 96. Between them the choice costs less
-    than half a millisecond a search.
+    Measured by benchmarks/index on 2 cores: exact search is as fast up to 6500 entries
+    of width 1536 and 44 000 of width 96. Between them the choice costs less than half a
+    millisecond per search.
+
+    Attributes:
+        least: below this many entries all search is exact.
+        growth: a searcher is made anew when more than this share of what it holds has
+            changed.
     """
 
     least: int = 10_000
@@ -34,7 +38,14 @@ class Rebuilds:
 
 @dataclass(eq=False)
 class Built:
-    """A searcher, the ids of its rows, and what changed since."""
+    """A searcher and what changed since it was made.
+
+    Attributes:
+        searcher: ScaNN's; it does not change.
+        ids: the id of each of its rows.
+        fresh: vectors that came since, searched beside it.
+        changed: ids that came, changed or went since; its rows of these do not count.
+    """
 
     searcher: Searcher
     ids: list[str]

@@ -69,7 +69,12 @@ class Match:
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why there is no source; the best score, if any entry was looked at."""
+    """The reason why a request has no source.
+
+    Attributes:
+        reason: a short sentence, for the ledger.
+        score: the best score, 0 to 1, if any entry was looked at.
+    """
 
     reason: str
     score: float | None = None
@@ -77,9 +82,14 @@ class Rejection:
 
 @dataclass
 class Shelves:
-    """An index for each recipe and namespace; hears of entries from the store.
+    """An index per recipe and namespace; it hears of entries from the store.
 
-    `emptied` are indexes without entries whose threads are at work: those hold them.
+    Attributes:
+        make: makes an empty index for embeddings of this width.
+        indexes: those that have entries, by recipe and namespace (None: shared).
+        places: in which index each entry is, by its id.
+        emptied: indexes without entries whose threads are still at work.
+        lock: guards the fields above.
     """
 
     make: Callable[[int], Index]

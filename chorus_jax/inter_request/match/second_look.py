@@ -10,17 +10,22 @@ from chorus_jax.inter_request.match.meaning import WIDTH, gaps
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """Predicts how much more often a video is wrong if the source lacks a word, the
-    mean over ever more reuse.
+    """Predicts how much more often a video is wrong if its source lacks a word.
 
-        sensitivity = direction . meaning + offset, within 0 and 1
+        sensitivity = direction . meaning + offset, clipped to [0, 1]
 
     A model decides early what some words say (the ground, the size), and late what
-    others do: those a run can still put right that begins from the source's latents.
-    So it is measured, for a model and its steps (`benchmarks.calibrate.look`), and
-    told by what words mean, so that it holds for words that were not measured.
-    `direction` are `meaning.WIDTH` numbers. ValueError for other ones, or if any is not
-    finite.
+    others do: those can still be put right by a run that begins from the source's
+    latents. So it is measured, for a model and its steps (`benchmarks.calibrate.look`),
+    as the mean over ever more reuse, and predicted from what a word means, so that it
+    holds for words that were not measured.
+
+    Attributes:
+        direction: `meaning.WIDTH` numbers.
+        offset: the sensitivity of a word without meaning.
+
+    Raises:
+        ValueError: for another count of numbers, or if one is not finite.
     """
 
     direction: tuple[float, ...]
@@ -50,13 +55,18 @@ class SecondLook:
 
         score = cosine - weight * max over the words of both (gap * sensitivity)
 
-    The gap (see `meaning`) asks of every word how near the other prompt comes to what
-    the model reads of it, so that a synonym costs little and an opposite all, in a
-    short prompt and in a long one. Words that only change places are told apart as far
-    as the model reads them otherwise there: one that does not makes the same video of
-    both orders. Without a sensitivity all words matter alike, 1.
-    The form is ours, the default weight too: no measurement chose it. A weight of 0 is
-    the cosine alone. ValueError for a weight below 0.
+    The gap (see `meaning`) of a word says how far the other prompt is from what the
+    model reads of it: little for a synonym, all for an opposite, in a short prompt and
+    in a long one. Words that only change places are told apart as far as the model
+    reads them otherwise there; a model that does not makes the same video of both
+    orders. The form is ours, the default weight too: no measurement chose it.
+
+    Attributes:
+        weight: 0 or more; at 0 the score is the cosine alone.
+        sensitivity: how much each word matters; None: all alike, 1.
+
+    Raises:
+        ValueError: for a weight below 0 or not finite.
     """
 
     weight: float = 0.1

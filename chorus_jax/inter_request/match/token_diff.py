@@ -17,14 +17,18 @@ from chorus_jax.inter_request.match.words import Word, touching
 
 @dataclass(frozen=True)
 class Difference:
-    """The differences of a target's words from a source's; positions rise.
+    """The differences of a target's words from a source's.
 
-    `added` are the positions of the target's words that the source lacks, `missing`
-    those of the source's words that the target lacks. `moved` are positions of the
-    target's words that the source has, but in another order: they do not count as
-    differing, though "a red cat, a blue dog" and "a blue cat, a red dog" differ in
-    nothing else. `same` is the share of both's words that the two have in common, and
-    `ordered` of those that they have in the same order, 0 to 1.
+    Words that only changed places do not count as differing, though "a red cat, a blue
+    dog" and "a blue cat, a red dog" differ in nothing else.
+
+    Attributes:
+        added: positions of the target's words that the source lacks, rising.
+        missing: positions of the source's words that the target lacks, rising.
+        moved: positions of the target's words that the source has in another order,
+            rising.
+        same: the share of all words of both that the two have in common, 0 to 1.
+        ordered: the share that they have in common in the same order, 0 to 1.
     """
 
     added: tuple[int, ...]

@@ -40,7 +40,13 @@ SECRETS = range(16, 65)
 
 @dataclass(frozen=True)
 class Word:
-    """A word as it is compared, and where it was: the characters [start, end)."""
+    """A word as it is compared, and where it stands.
+
+    Attributes:
+        text: the word, case-folded, in Unicode's form NFKC.
+        start: its first character in the text.
+        end: the character after its last.
+    """
 
     text: str
     start: int

@@ -12,7 +12,20 @@ from chorus_jax.inter_request.store.eviction import StoredItem
 
 @dataclass(frozen=True)
 class Item:
-    """One entry: `entry` if it is in memory, `disk` the bytes of its record, or 0."""
+    """One entry as the store lists it, in memory, on disk, or both.
+
+    Attributes:
+        id: its 32 hex digits.
+        namespace: the one that sees it, unless it is shared.
+        shared: whether all namespaces see it.
+        exact: the digest of its whole request, in hex.
+        made: that of the request with the seed of its source's noise; "" without a
+            source (see `EntryHeader`).
+        score: how near its video is to what its prompt asks, 0 to 1.
+        statistics: how it was made and used.
+        entry: the entry itself, if it is in memory.
+        disk: the bytes of its record on disk; 0 if it has none.
+    """
 
     id: str
     namespace: str

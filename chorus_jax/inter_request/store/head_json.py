@@ -27,9 +27,13 @@ class ForeignError(ValueError):
 
 @dataclass(frozen=True)
 class Described:
-    """A head and what its latents must be; `shape` and `dtype` are of the final ones.
+    """A header, and what the latents that belong to it must be.
 
-    `check` is the checksum of the payload that holds them.
+    Attributes:
+        head: the header.
+        shape: of the final latents: frames, height, width, channels.
+        dtype: of the final latents.
+        check: the checksum of the payload that holds all latents.
     """
 
     head: EntryHeader

@@ -16,7 +16,13 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Placing:
-    """Places entries; `degraded` while the disk takes none and they stay in memory."""
+    """Places new entries in memory and on disk.
+
+    Attributes:
+        tiers: the memory, the disk and what they may hold.
+        degraded: whether the disk takes no writes at present, and entries stay in
+            memory.
+    """
 
     tiers: StorageTiers
     degraded: bool = False

@@ -38,7 +38,12 @@ class UnknownError(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """The pieces of a record, to be written one after the other, and their bytes."""
+    """A record that is ready to be written.
+
+    Attributes:
+        pieces: its bytes, to be written one piece after the other.
+        size: the bytes of all pieces.
+    """
 
     pieces: tuple[bytes | memoryview, ...]
     size: int
@@ -48,8 +53,12 @@ class Record:
 class Opened:
     """A record whose head is checked, but not its payload.
 
-    `described` is with the newest statistics, `made` are those as of admission. The
-    payload lies in [payload, slots).
+    Attributes:
+        described: its header with the newest statistics, and what its latents are.
+        made: its statistics as of admission.
+        payload: the offset in bytes at which the latents begin.
+        slots: the offset in bytes at which they end and the slots of statistics begin.
+        size: the bytes of the whole record.
     """
 
     described: head_json.Described

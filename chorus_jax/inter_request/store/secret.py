@@ -16,7 +16,14 @@ SIZES = range(16, 65)
 
 @dataclass(frozen=True)
 class Secret:
-    """16 to 64 random bytes, else a ValueError, and the digests made with them."""
+    """The key of a store, and the digests made with it.
+
+    Attributes:
+        value: 16 to 64 random bytes.
+
+    Raises:
+        ValueError: for another number of bytes.
+    """
 
     value: bytes = field(repr=False)
 

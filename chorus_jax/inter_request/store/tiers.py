@@ -38,7 +38,15 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True)
 class Budgets:
-    """The most bytes of entries in memory and on disk. ValueError below 0."""
+    """The most that memory and disk may hold.
+
+    Attributes:
+        memory: bytes of the entries in memory, 0 or more.
+        disk: bytes of the records on disk, 0 or more.
+
+    Raises:
+        ValueError: for a budget below 0.
+    """
 
     memory: int
     disk: int

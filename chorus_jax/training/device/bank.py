@@ -26,10 +26,10 @@ class Bank(NamedTuple):
     """Clips as a training needs them, all on the device.
 
     Attributes:
-      latents: normalised, float16.
-      structure: what the clips show, float16 (see `training/structure.py`).
-      chances: what chance decided in them (see `world/chances.py`).
-      attributes: their row in the `Wordings`.
+        latents: normalised, float16.
+        structure: what the clips show, float16 (see `training/structure.py`).
+        chances: what chance decided in them (see `world/chances.py`).
+        attributes: their row in the `Wordings`.
     """
 
     latents: Float[Any, "n f h w c"]

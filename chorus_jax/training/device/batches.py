@@ -21,9 +21,15 @@ from chorus_jax.training.world.attributes import Attributes
 
 @dataclass(frozen=True)
 class DeviceBatches:
-    """Random clips of a bank in random words; what `CaptionedBatches` is on disk.
+    """Random clips of a bank in random words, all on the device.
 
-    `source` fills the bank and words the captions; it is called when a batch is needed.
+    They are what `CaptionedBatches` are on disk.
+
+    Attributes:
+        source: fills the bank and words the captions; called when the first batch is
+            needed.
+        tokenizer: that of the captions.
+        training: the batch size and the seed.
     """
 
     source: Callable[[], tuple[Bank, Wordings]]

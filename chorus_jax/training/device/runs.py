@@ -13,9 +13,12 @@ from chorus_jax.training.runs import Runs
 class DeviceRuns(Runs):
     """`Runs` whose clips never leave the device.
 
-    `wordings` captions are drawn of everything that a clip can show; `at_once` clips
-    are drawn and encoded in one program. ValueError if the recipe has clips of two
-    objects.
+    Attributes:
+        wordings: captions that are drawn of everything that a clip can show.
+        at_once: clips that are drawn and encoded in one program.
+
+    Raises:
+        ValueError: if the recipe has clips of two objects.
     """
 
     wordings: int = 64

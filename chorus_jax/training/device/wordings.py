@@ -16,11 +16,11 @@ class Wordings(NamedTuple):
     """Captions of each of `askable()`, `v` of each, and the empty caption.
 
     Attributes:
-      labels: numbers of the attributes' values, in the order of `VALUES`.
-      ids: tokens of the captions.
-      mask: which of them are not padding.
-      empty_ids: tokens of the empty caption.
-      empty_mask: which of them are not padding.
+        labels: numbers of the attributes' values, in the order of `VALUES`.
+        ids: tokens of the captions.
+        mask: which of them are not padding.
+        empty_ids: tokens of the empty caption.
+        empty_mask: which of them are not padding.
     """
 
     labels: Int[Any, "a named"]

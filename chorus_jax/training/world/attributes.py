@@ -17,7 +17,18 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Attributes:
-    """One object and its background; a size of None is unsaid: either will do."""
+    """Values of one object and its background, as a caption names them.
+
+    Attributes:
+        colour: the object's.
+        shape: the object's.
+        size: the object's; None: unsaid, either will do.
+        motion: the object's.
+        background: the name of the ground.
+
+    Raises:
+        ValueError: for a value that is not in `VALUES`.
+    """
 
     colour: str
     shape: str

@@ -22,9 +22,19 @@ STILL: Final = 1e-3  # pixels: what moves less does not move
 
 
 class Chances(NamedTuple):
-    """One object's; `nan` where there is nothing that could be seen.
+    """What chance decided of one object; NaN where nothing of it could be seen.
 
-    `least`, `most` and `middle` are right and down, as fractions of the frame.
+    Places are right and down, as fractions of the frame.
+
+    Attributes:
+        least: the least that the middle of its way could be.
+        most: the most that it could be.
+        middle: the middle of its way.
+        large: 1 if it is large, 0 if small.
+        radius: where its size lies in what its size could be, 0 to 1.
+        tilt: where its tilt lies, 0 to 1.
+        pace: where the length of its way, or its growth, lies, 0 to 1.
+        sideways: where its way to the side lies, 0 to 1.
     """
 
     least: Float32[np.ndarray, "2"]

@@ -20,7 +20,12 @@ from chorus_jax.training.world.scene import Scene, World
 
 @dataclasses.dataclass(frozen=True)
 class ScenePrompt:
-    """A caption and what it asks for, of one object or of two."""
+    """A caption and what it asks for.
+
+    Attributes:
+        caption: its text.
+        attributes: those of one object, or of two.
+    """
 
     caption: str
     attributes: tuple[Attributes, ...]
@@ -28,7 +33,13 @@ class ScenePrompt:
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A caption, what it says, a video that shows it, and how that was drawn."""
+    """A caption with a video that shows it.
+
+    Attributes:
+        prompt: the caption and what it says.
+        video: its frames, 0 to 255.
+        scene: how it was drawn.
+    """
 
     prompt: ScenePrompt
     video: UInt8[np.ndarray, "f height width 3"]

@@ -25,7 +25,11 @@ POWER: Final = np.array([1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25])
 class GroundFit:
     """The waves found on the ground, and how far each background is from them.
 
-    A distance is a root mean square of colours in [0, 1], summed over the channels.
+    Attributes:
+        parts: the colours of the mean and of each wave, in [0, 1].
+        distances: by background, the root mean square of colours, summed over the
+            channels.
+        grounds: by background, the ground with the phases that come nearest.
     """
 
     parts: Parts

@@ -13,10 +13,13 @@ Values = Float[np.ndarray, " f"]
 
 @dataclasses.dataclass(frozen=True)
 class Trend:
-    """Straight lines through a path: middle and change, first frame to last, in pixels.
+    """Straight lines through an object's path: right, down and radius, in pixels.
 
-    `unsteady` is the root mean square distance of the path from them, over the mean
-    radius; a change of radius counts as a distance.
+    Attributes:
+        middle: their values in the middle of the video.
+        change: from the first frame to the last.
+        unsteady: the root mean square distance of the path from the lines, over the
+            mean radius; a change of radius counts as a distance.
     """
 
     middle: tuple[float, float, float]

@@ -25,9 +25,13 @@ LEAST: Final = 0.06  # radius of what still counts as an object, of the shorter 
 
 @dataclasses.dataclass(frozen=True)
 class Object:
-    """An object as seen: its colour, its place frame by frame, where it is `there`.
+    """An object as seen in a video.
 
-    `masks` is its share of each pixel, about 0 to 1.
+    Attributes:
+        colour: as found, in [0, 1].
+        masks: its share of each pixel, about 0 to 1.
+        path: its place and radius in each frame, in pixels.
+        there: whether it is seen, by frame.
     """
 
     colour: Colour

@@ -19,7 +19,12 @@ COLOURS: Final[dict[str, tuple[float, float, float]]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Paint:
-    """A ground's mean colour, and how far its pattern goes to either side of it."""
+    """The colours of a ground, in [0, 1].
+
+    Attributes:
+        colour: their mean.
+        swing: how far the pattern goes to either side of it.
+    """
 
     colour: tuple[float, float, float]
     swing: tuple[float, float, float] = (0.0, 0.0, 0.0)

@@ -13,10 +13,19 @@ UNCLEAR: Final = "unclear"
 class Reading:
     """The oracle's reading of one object and its ground.
 
-    An attribute is a value or "unclear"; `confidence` is 0 where two values are
-    equally near, and 1 where the video is exactly what the world draws. `nearest` has
-    the values unclear or not. `seen` is the object's path frame by frame and `thing`
-    the object as drawn back, on its steady path; both are None where none was found.
+    Attributes:
+        colour: its name, or "unclear".
+        shape: its name, or "unclear".
+        size: its name, or "unclear".
+        motion: its name, or "unclear".
+        background: its name, or "unclear".
+        confidence: by attribute: 0 where two values are equally near, 1 where the video
+            is exactly what the world draws.
+        nearest: the nearest values, unclear or not; None without an object.
+        ground: the ground as drawn back.
+        thing: the object as drawn back, on its steady path; None without one.
+        seen: the object's path frame by frame; None without one.
+        unsteady: how far the path is from straight lines (see `Trend`).
     """
 
     colour: str

@@ -14,10 +14,10 @@ class ObjectSizes:
     """The sizes of objects: radii over the frame's shorter side.
 
     Attributes:
-      small: mean radius of a small object.
-      large: mean radius of a large one.
-      growth: least and most growth of an object that grows, over its mean radius;
-        it begins so far below that radius and ends so far above it.
+        small: mean radius of a small object.
+        large: mean radius of a large one.
+        growth: least and most growth of an object that grows, over its mean radius; it
+            begins so far below that radius and ends so far above it.
     """
 
     small: float = 0.15
@@ -31,7 +31,17 @@ class ObjectSizes:
 
 @dataclasses.dataclass(frozen=True)
 class World:
-    """The size of a video; lengths in the world are fractions of its shorter side."""
+    """The size of a video; lengths in the world are fractions of its shorter side.
+
+    Attributes:
+        height: in pixels, 48 or more.
+        width: in pixels, 48 or more.
+        frames: 5 or more.
+        sizes: the radii of small and large objects.
+
+    Raises:
+        ValueError: for a video too small to tell shapes apart.
+    """
 
     height: int = 64
     width: int = 64
@@ -53,10 +63,12 @@ class World:
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-    """Position of an object in each frame, in pixels from the top left corner, and its
-    size.
+    """The place and size of an object in each frame, in pixels.
 
-    A radius is that of the circle of the same area.
+    Attributes:
+        x: of its middle, from the left edge.
+        y: of its middle, from the top edge.
+        radius: that of the circle of the same area.
     """
 
     x: Float[np.ndarray, " f"]
@@ -66,7 +78,14 @@ class Path:
 
 @dataclasses.dataclass(frozen=True)
 class Thing:
-    """An object to be drawn; `tilt` in radians."""
+    """An object to be drawn.
+
+    Attributes:
+        colour: its name.
+        shape: its name.
+        tilt: in radians.
+        path: its place and size in each frame.
+    """
 
     colour: str
     shape: str
@@ -76,7 +95,12 @@ class Thing:
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """A background; its phases shift the pattern, in radians."""
+    """A background to be drawn.
+
+    Attributes:
+        background: its name.
+        phases: shifts of the pattern, in radians.
+    """
 
     background: str
     phases: tuple[float, float] = (0.0, 0.0)
@@ -84,7 +108,13 @@ class Ground:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """A ground with objects on it, the last one in front."""
+    """A ground with objects on it.
+
+    Attributes:
+        world: the size of the video.
+        ground: the background.
+        things: the objects, the last one in front.
+    """
 
     world: World
     ground: Ground
