@@ -67,14 +67,6 @@ def wrong_sources(rows: Rows) -> str:
     return table([*lines.values()], ["source", *looks])
 
 
-def starts(rows: Rows) -> str:
-    """The table of what hits begin from, over those whose source shows something
-    else."""
-    changed = [row for row in rows if row["over"] == "changed"]
-    names = ("equivalents", "accuracy_changed", "detail", "variety")
-    return columns(*names, row=with_steps)(changed)
-
-
 CHORUS = "benchmarks.reuse.chorus"
 SPEED = ("equivalents", "speedup_denoise", "speedup_total")
 RIGHT = ("equivalents", "speedup_denoise", "accuracy_changed")
@@ -88,12 +80,6 @@ TABLES = {
     "reworded": PageTable(
         CHORUS, "chorus", arms("reworded", *SPEED, "detail"), of_arms(*MAIN)
     ),
-    "normalised": PageTable(
-        "benchmarks.reuse.normalised",
-        "normalised",
-        columns("pairs", "equal", row=lambda row: f"{row['row']}, {row['over']}"),
-    ),
-    "starts": PageTable("benchmarks.reuse.starts", "starts", starts),
     "gains": PageTable(CHORUS, "chorus", gains, named(of_gains)),
     "regions": PageTable(
         "benchmarks.reuse.regions",

@@ -1,7 +1,7 @@
 """What a hit begins from: the source's own latents, or its clean ones with other noise.
 
-    python -m benchmarks.reuse.starts
-    python -m benchmarks.reuse.starts --steps 50 --targets 64 --at 10 20
+    python -m benchmarks.starts.starts
+    python -m benchmarks.starts.starts --steps 50 --targets 64 --at 10 20
 
 Targets are of combinations that training never saw; their sources differ in one
 attribute, or in wording only, and every target has a seed of its own. Each start is one

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.reuse import normalised
+from benchmarks.starts import normalised
 
 RED = "a red circle moves left on a gray background"
 

@@ -1,6 +1,6 @@
 """What text normalisation alone would do with rewordings and with changed requests.
 
-    python -m benchmarks.reuse.normalised
+    python -m benchmarks.starts.normalised
 
 The simplest cache answers a prompt with the video of an earlier one that is the same
 text once both are normalised. Here targets and sources are pairs of captions of the

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.reuse import starts
+from benchmarks.starts import starts
 from benchmarks.reuse.arms import FULL
 from benchmarks.reuse.bench import Target
 from chorus_jax.inter_request.policy.policies import default_policy
