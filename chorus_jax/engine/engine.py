@@ -175,9 +175,13 @@ class Engine:
             task.reuse.own_only,
         )
         with timed(task.seconds, "look_up"):
-            id = store.find(task.exact, seen_by, least=task.least, own=own)
+            found = lambda least: (
+                store.find(task.exact, seen_by, least=least, own=own)
+                or store.find(task.reused, seen_by, least=least, own=own)
+            )
+            id = found(task.least)
             if id is None:
-                if store.find(task.exact, seen_by, own=own):
+                if found(0.0):
                     task.not_replayed = POOR
                 return None
         with timed(task.seconds, "load"):

@@ -24,7 +24,7 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
         text_encoder=f"{text} {model.tokenizer_fingerprint}",
         dtype=model.numerics,
         run_by=run_by(model.mesh),
-        step_caches=step_caches_of(policy),
+        step_caches=step_cache_of(policy),
         solver=request.solver,
         sigmas=schedule.sigmas,
         timesteps=schedule.timesteps,
@@ -42,13 +42,12 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
     )
 
 
-def step_caches_of(policy: Policy) -> str:
-    """A description of the step caches of misses and hits; "" if every step is
-    computed."""
-    caches = (policy.miss_cache, policy.cache)
-    if all(cache == EveryStep() for cache in caches):
+def step_cache_of(policy: Policy) -> str:
+    """A description of the step cache of misses; "" if every step is computed. What
+    decides hits besides is in their digests (`Task.reused`)."""
+    if policy.miss_cache == EveryStep():
         return ""
-    return json.dumps([describe(cache) for cache in caches], sort_keys=True)
+    return json.dumps(describe(policy.miss_cache), sort_keys=True)
 
 
 def perturbed_of(request: Request) -> tuple[float, ...]:

@@ -67,7 +67,7 @@ class Sources:
         made, seen_by = task.made_from(match.head.id), task.reuse.namespace
         id = self.cache.store.find(made, seen_by, own=task.reuse.own_only)
         earlier = None if id is None else self.cache.store.head(id, seen_by)
-        if earlier is not None and earlier.exact != task.exact:
+        if earlier is not None and earlier.exact != task.reused:
             return MADE
         claimed = self.claims.claim(seen_by, made, task.holder)
         return "" if claimed else TAKEN

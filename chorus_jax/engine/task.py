@@ -71,19 +71,24 @@ class Task:
         tiers = self.policy.tiers
         return max(tiers[0].least if tiers else 1.0, self.reuse.least_score)
 
-    def made_from(self, source: str) -> str:
-        """The digest of all of it, with the seed that stands for a source's noise."""
-        return self.exact_with(seed_of(source))
-
     @property
     def exact(self) -> str:
-        """The digest of all of it."""
-        return self.exact_with(self.request.seed)
+        """The digest of its video if all of it is computed."""
+        return self.digest(self.request.seed, "")
 
-    def exact_with(self, seed: int | None) -> str:
-        """The digest of all of it, with another seed."""
+    @property
+    def reused(self) -> str:
+        """The digest of its video if it is made from a source, as its policy says."""
+        return self.digest(self.request.seed, self.policy.digest)
+
+    def made_from(self, source: str) -> str:
+        """The digest of a hit with the seed that stands for a source's noise."""
+        return self.digest(seed_of(source), self.policy.digest)
+
+    def digest(self, seed: int | None, policy: str) -> str:
+        """The digest of all of it with a seed, and of the policy of a hit."""
         prompt, region = self.request.prompt, self.reuse.region_digest
-        return self.secret.exact(self.recipe, prompt, int(seed or 0), region)
+        return self.secret.exact(self.recipe, prompt, int(seed or 0), region + policy)
 
     def begins_from(self, source: str) -> None:
         """Without a seed of its own it has its source's from now on."""
@@ -121,7 +126,7 @@ class Task:
         )
         return Entry(
             recipe=self.recipe,
-            exact=self.exact,
+            exact=self.exact if source is None else self.reused,
             namespace=self.reuse.namespace,
             score=1.0 if source is None else min(source[1], 1.0),
             made="" if own_noise or source is None else self.made_from(source[0]),

@@ -1,5 +1,6 @@
 """Policies: how much of a source is reused, by the score of the match."""
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -173,6 +174,12 @@ class Policy:
         object.__setattr__(self, "steps", int(self.steps))
         object.__setattr__(self, "tiers", tuple(self.tiers))
         object.__setattr__(self, "keep", tuple(map(int, self.keep)))
+
+    @property
+    def digest(self) -> str:
+        """Tells policies apart that may give other hits."""
+        of_hits = replace(self, miss_cache=EveryStep())
+        return hashlib.sha256(repr(of_hits).encode()).hexdigest()
 
     @property
     def own_noise(self) -> bool:

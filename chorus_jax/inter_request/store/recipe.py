@@ -23,7 +23,7 @@ class Recipe:
         text_encoder: those of text encoder and tokenizer.
         dtype: the dtypes that were computed in.
         run_by: what computed: versions of code and jax, device, random numbers.
-        step_caches: those of misses and of hits; "" if every step is computed.
+        step_caches: that of misses; "" if every step is computed.
         solver: the name of the solver.
         sigmas: the noise levels of the schedule, from 1 down.
         timesteps: what the network gets of each level.

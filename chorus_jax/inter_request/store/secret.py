@@ -44,10 +44,10 @@ class Secret:
         """The secret for `word_keys`."""
         return self._keyed("words", b"")
 
-    def exact(self, recipe: str, prompt: str, seed: int, region: str = "") -> str:
+    def exact(self, recipe: str, prompt: str, seed: int, reuse: str = "") -> str:
         """The digest of a whole request: its recipe's, its prompt, its seed, and that
-        of the region it came with, if it did."""
-        described = json.dumps([recipe, prompt, seed] + [region] * bool(region))
+        of what its reuse depends on: its region and, of a hit, the policy."""
+        described = json.dumps([recipe, prompt, seed] + [reuse] * bool(reuse))
         return self._keyed("exact", described.encode()).hex()
 
     def sealed(self, data: bytes, nonce: str) -> bytes:

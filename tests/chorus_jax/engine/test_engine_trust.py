@@ -17,6 +17,8 @@ from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.claims import Claims
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.recipes import recipe_of
+from chorus_jax.engine.reuse import Watch
+from chorus_jax.engine.task import Task
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.inter_request.store.entry import Entry
 from chorus_jax.intra_request import SkipSteps
@@ -73,12 +75,44 @@ def test_a_strict_policy_does_not_replay_what_a_loose_one_made(engine):
     loose = engine.generate(small(BLUE, seed=4))
     assert loose.ledger.kind == "semantic" and loose.ledger.score < 0.9999
     strict = Engine(engine.pipeline, engine.cache, lambda _: looser(0.9999))
-    again = strict.generate(small(BLUE, seed=4)).ledger
+    again = strict.generate(small(BLUE, seed=4), Reuse(write=False)).ledger
+    assert again.kind == "miss"
+    asked = Reuse(least_score=0.9999)
+    again = engine.generate(small(BLUE, seed=4), asked).ledger
     assert again.kind == "miss" and "below the least score" in again.reason
     engine.generate(small(OTHERS[0], seed=4))
     reusing_nothing = lambda _: Policy(STEPS, (), (2,))
     never = Engine(engine.pipeline, engine.cache, reusing_nothing)
     assert never.generate(small(OTHERS[0], seed=4)).ledger.kind == "miss"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda tier: replace(policy(), tiers=(replace(tier, key_gain=1.0),)),
+        lambda tier: replace(policy(), tiers=(replace(tier, active=0.25),)),
+        lambda tier: replace(policy(), cache=SkipSteps((5,))),
+        lambda tier: replace(policy(), start="renoised"),
+    ],
+    ids=["gain", "active", "cache", "start"],
+)
+def test_a_hit_is_replayed_for_its_policy_only_a_full_run_for_all(engine, other):
+    engine.generate(small(seed=3))
+    made = engine.generate(small(BLUE, seed=4))
+    assert made.ledger.kind == "semantic"
+    engine.policies = lambda _: other(policy().tiers[0])
+    find = lambda prompt: engine.replayed(
+        Task.of(
+            small(prompt, seed=4 if prompt == BLUE else 3),
+            Reuse(),
+            engine.policies(small()),
+            engine.pipeline.model,
+            engine.cache.store.secret,
+        ),
+        Watch(),
+    )
+    assert find(BLUE) is None
+    assert find(RED).ledger.kind == "exact"
 
 
 def test_a_good_shared_video_is_not_hidden_by_a_poor_own_one(engine):
@@ -157,7 +191,7 @@ def test_a_least_score_is_a_number_from_0_to_1(value):
         Reuse(least_score=value)
 
 
-def test_step_caches_are_of_the_recipe(engine):
+def test_the_step_cache_of_misses_is_of_the_recipe(engine):
     plain = policy()
     lossy = SkipSteps((1, 3))
     model, request = engine.pipeline.model, small()
@@ -170,7 +204,7 @@ def test_step_caches_are_of_the_recipe(engine):
             replace(plain, miss_cache=SkipSteps((1,))),
         )
     }
-    assert len(digests) == 4
+    assert len(digests) == 3
     engine.policies = lambda _: replace(plain, miss_cache=lossy)
     engine.generate(small(seed=3))
     engine.policies = policy
