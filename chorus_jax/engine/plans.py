@@ -85,7 +85,7 @@ def reached(policy: Policy, score: float, head: EntryHeader) -> list[Tier]:
     return [
         tier
         for tier in policy.tiers
-        if score >= tier.least and {tier.reuse_until, tier.region_until} <= present
+        if score >= tier.least and policy.needs(tier) <= present
     ]
 
 
@@ -95,19 +95,38 @@ def usable(policy: Policy, steps: tuple[int, ...]) -> tuple[int, ...]:
     What a hit leaves is mostly good for exact repeats only; among the sources it would
     stand before those that can be used.
     """
-    needs = ({tier.reuse_until, tier.region_until} for tier in policy.tiers)
+    needs = map(policy.needs, policy.tiers)
     return steps if any(need <= set(steps) for need in needs) else ()
 
 
-def source_of(
+def renoised(
+    entry: Entry,
+    tier: Tier,
+    sigmas: tuple[float, ...],
+    geometry: Geometry,
+    noise: Latents,
+) -> SourceLatents:
+    """An entry's clean latents x0 with other noise, on the straight path of flow
+    matching: (1 - sigma) x0 + sigma noise, whose velocity is noise - x0 everywhere."""
+    clean = batch_of_one(np.asarray(entry.final, np.float32), geometry)
+
+    def at(step: int) -> Latents:
+        sigma = sigmas[step]
+        return jax.tree.map(lambda x, n: (1 - sigma) * x + sigma * n, clean, noise)
+
+    velocity = jax.tree.map(jnp.subtract, noise, clean)
+    return SourceLatents(at(tier.reuse_until), velocity, at(tier.region_until))
+
+
+def trajectory(
     entry: Entry,
     plan: StepPlan,
     tier: Tier,
     sigmas: tuple[float, ...],
     geometry: Geometry,
 ) -> SourceLatents:
-    """The latents that a run takes from an entry; the velocity at K1 is that of the
-    straight line to its next key step, or to its end.
+    """An entry's own latents at K1 and K2; the velocity at K1 is that of the straight
+    line to its next key step, or to its end.
 
     Of the key steps those that the plan keeps: what else an entry happens to have must
     not change the video.

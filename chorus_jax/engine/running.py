@@ -9,11 +9,12 @@ from jaxtyping import Array, Float32
 
 from chorus_jax.denoise.gains import gain_tables
 from chorus_jax.denoise.plan import StepPlan
-from chorus_jax.denoise.state import GainTables, RunState
+from chorus_jax.denoise.program import Program
+from chorus_jax.denoise.state import GainTables, RunState, SourceLatents
 from chorus_jax.engine.events import Denoised, Event
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.engine.plans import padded, source_of
+from chorus_jax.engine.plans import padded, renoised, trajectory
 from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.task import Task
 from chorus_jax.families.forward import Conditions
@@ -79,8 +80,7 @@ class Runner:
             inputs = pipeline.inputs(conditions)
         else:
             program = pipeline.program(request, hit.plan)
-            geometry, sigmas = program.geometry, program.solver.schedule.sigmas
-            source = source_of(hit.entry, hit.plan, hit.tier, sigmas, geometry)
+            source = self.source(task, hit, program, conditions)
             differing = self.differing(prompt, conditions, hit)
             words = jnp.asarray(differing, jnp.float32)[None]
             gains = self.gains(task, hit, differing)
@@ -92,6 +92,20 @@ class Runner:
         chosen = None if state.region is None else state.region.chosen
         yield Denoised(program.plan, chosen, np.asarray(state.work))
         return state, program.plan
+
+    def source(
+        self,
+        task: Task,
+        hit: Hit,
+        program: Program,
+        conditions: Mapping[str, Conditions],
+    ) -> SourceLatents:
+        """The latents that the run takes over, as the policy says."""
+        geometry, sigmas = program.geometry, program.solver.schedule.sigmas
+        if not task.policy.own_noise:
+            return trajectory(hit.entry, hit.plan, hit.tier, sigmas, geometry)
+        noise = self.pipeline.noise([task.request], geometry, conditions)
+        return renoised(hit.entry, hit.tier, sigmas, geometry, noise)
 
     def differing(
         self, prompt: PromptReading, conditions: Mapping[str, Conditions], hit: Hit
@@ -130,7 +144,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
         region_until=hit.tier.region_until,
         active=1.0 if region is None else region.tiles / tiles,
         reason=reasons(task.not_replayed, reason),
-        own_noise=False,
+        own_noise=task.policy.own_noise,
     )
 
 

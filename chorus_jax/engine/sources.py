@@ -62,6 +62,8 @@ class Sources:
             return UNKEPT
         if match.difference.ordered == 1:
             return SAME
+        if task.policy.own_noise:
+            return ""  # the video has the noise of this request's seed
         made, seen_by = task.made_from(match.head.id), task.reuse.namespace
         id = self.cache.store.find(made, seen_by, own=task.reuse.own_only)
         earlier = None if id is None else self.cache.store.head(id, seen_by)

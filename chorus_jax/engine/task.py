@@ -87,7 +87,7 @@ class Task:
 
     def begins_from(self, source: str) -> None:
         """Without a seed of its own it has its source's from now on."""
-        if not self.seeded:
+        if not self.seeded and not self.policy.own_noise:
             self.request = replace(self.request, seed=seed_of(source))
 
     def entry(
@@ -107,7 +107,7 @@ class Task:
             source: the id of its source, and the score of the match; None without one.
             geometry: the shapes of its latents.
         """
-        cost = sum(self.seconds.values())
+        cost, own_noise = sum(self.seconds.values()), self.policy.own_noise
         host = jax.tree.map(np.asarray, (state.kept, state.latents))
         final = geometry.packed(jax.tree.map(lambda x: x[0], host[1]))
         key_latents = [
@@ -124,7 +124,7 @@ class Task:
             exact=self.exact,
             namespace=self.reuse.namespace,
             score=1.0 if source is None else min(source[1], 1.0),
-            made="" if source is None else self.made_from(source[0]),
+            made="" if own_noise or source is None else self.made_from(source[0]),
             shared=self.reuse.shared,
             prompt=self.request.prompt if self.reuse.keep_prompt else None,
             steps=steps,

@@ -44,8 +44,8 @@ class Foresight:
         store.watch(self)
 
     def admitted(self, head: EntryHeader) -> None:
-        """An entry came; without key steps it is no source."""
-        if not head.steps:
+        """An entry came; one that is no source is not counted."""
+        if not head.source:
             return
         seen_by = None if head.shared else head.namespace
         places = {(head.recipe, seen_by, word) for word in head.words}

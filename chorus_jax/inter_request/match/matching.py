@@ -99,8 +99,8 @@ class Shelves:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def admitted(self, head: EntryHeader) -> None:
-        """An entry came; without key steps it is good for exact repeats only."""
-        if not head.steps:
+        """An entry came; one that is no source is not indexed."""
+        if not head.source:
             return
         shelf = (head.recipe, None if head.shared else head.namespace)
         with self.lock:

@@ -11,6 +11,7 @@ from chorus_jax.intra_request import EveryStep, StepCache
 
 FINDERS = ("velocity", "attention")
 CONTEXTS = ("held", "sampled", "dropped")
+STARTS = ("trajectory", "renoised")
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,10 @@ class Policy:
         cache: the step cache of hits.
         miss_cache: the step cache of misses.
         look: gives the scores that the tiers are for.
+        start: what a hit begins from. `trajectory`: the source's own latents at step
+            K1, with the source's noise in them. `renoised`: the source's clean latents
+            with the request's own noise at the level of step K1; no key steps are
+            needed then.
 
     Raises:
         ValueError: for other tables, or a value of another type.
@@ -124,9 +129,12 @@ class Policy:
     cache: StepCache = EveryStep()
     miss_cache: StepCache = EveryStep()
     look: SecondLook = SecondLook()
+    start: str = "trajectory"
 
     def __post_init__(self) -> None:
         self._check_types()
+        if self.start not in STARTS:
+            raise ValueError(f"start is one of {STARTS}, got {self.start!r}")
         limits = (0, *self.keep, self.steps)
         if not all(i < j for i, j in pairwise(limits)):
             raise ValueError(
@@ -139,12 +147,16 @@ class Policy:
             ends = (low.reuse_until, low.region_until)
             if ends[0] > high.reuse_until or ends[1] > high.region_until:
                 raise ValueError(f"a higher score reuses no less, got {low} and {high}")
-        needed = {tier.reuse_until for tier in self.tiers}
-        needed |= {tier.region_until for tier in self.tiers}
-        if not needed <= set(limits[:-1]):
+        needed: set[int] = set().union(*map(self.needs, self.tiers))
+        if not needed <= set(self.keep):
             raise ValueError(
                 f"tiers need a source's latents at the steps {sorted(needed)}, below "
                 f"{self.steps}: keep them all, got {self.keep}"
+            )
+        if any(tier.region_until >= self.steps for tier in self.tiers):
+            raise ValueError(
+                f"one whole step or more ends a run of {self.steps} steps, got "
+                f"{self.tiers[-1]}"
             )
 
     def _check_types(self) -> None:
@@ -162,6 +174,17 @@ class Policy:
         object.__setattr__(self, "tiers", tuple(self.tiers))
         object.__setattr__(self, "keep", tuple(map(int, self.keep)))
 
+    @property
+    def own_noise(self) -> bool:
+        """Whether the video of a hit has the noise of its own seed."""
+        return self.start == "renoised"
+
+    def needs(self, tier: Tier) -> frozenset[int]:
+        """The key steps that a tier takes from a source."""
+        if self.own_noise:
+            return frozenset()
+        return frozenset((tier.reuse_until, tier.region_until))
+
     def plan(self, score: float) -> Tier | None:
         """The highest tier that the score reaches, None below the lowest: a miss."""
         reached = [tier for tier in self.tiers if score >= tier.least]
@@ -177,7 +200,7 @@ class Policy:
         if steps == self.steps:
             return self
         if steps < 2:
-            return Policy(steps, (), (), look=self.look)
+            return Policy(steps, (), (), look=self.look, start=self.start)
 
         def scaled(step: int) -> int:
             return min(max(1, step * steps // self.steps), steps - 1)
@@ -191,4 +214,11 @@ class Policy:
             for tier in self.tiers
         )
         keep = sorted({scaled(step) for step in self.keep})
-        return Policy(steps, tuple(tiers), tuple(keep), self.regions, look=self.look)
+        return Policy(
+            steps,
+            tuple(tiers),
+            tuple(keep),
+            self.regions,
+            look=self.look,
+            start=self.start,
+        )

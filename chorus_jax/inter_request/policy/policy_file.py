@@ -94,8 +94,8 @@ def _policy(content: Any) -> Policy:
     )
     if not isinstance(content, dict) or not set(needed) <= content.keys() <= names:
         raise ValueError(
-            f"expected the fields {sorted(names)}, of which regions, caches and look "
-            "may be left out, weights and sampler; got "
+            f"expected the fields {sorted(names)}, of which regions, caches, look "
+            "and start may be left out, weights and sampler; got "
             f"{sorted(content) if isinstance(content, dict) else content!r:.300}"
         )
     every = {"name": "every"}
@@ -104,6 +104,7 @@ def _policy(content: Any) -> Policy:
         "cache": every,
         "miss_cache": every,
         "look": {},
+        "start": "trajectory",
         **content,
     }
     return Policy(
@@ -114,6 +115,7 @@ def _policy(content: Any) -> Policy:
         cache=_cache(content["cache"]),
         miss_cache=_cache(content["miss_cache"]),
         look=_look(content["look"]),
+        start=content["start"],
     )
 
 

@@ -96,6 +96,12 @@ class EntryHeader:
     made: str = ""
     id: str = field(default_factory=new_id)
 
+    @property
+    def source(self) -> bool:
+        """Whether later requests may begin from it: with key steps, or with clean
+        latents that have noise of their own. Else it is good for exact repeats only."""
+        return bool(self.steps) or not self.made
+
     def __post_init__(self) -> None:
         for name in ("id", "recipe", "exact", "made", "namespace"):
             if not isinstance(getattr(self, name), str):

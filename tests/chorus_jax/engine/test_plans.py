@@ -1,5 +1,6 @@
 """From tiers to plans, from entries to sources, from scores to gains."""
 
+import jax
 import ml_dtypes
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from chorus_jax.engine.plans import (
     planned,
     reached,
     region_plan,
-    source_of,
+    renoised,
+    trajectory,
     usable,
 )
 from chorus_jax.families.forward import Geometry
@@ -34,7 +36,7 @@ def policy(tier=TIER, **fields):
 
 
 def entry(steps=(1, 2, 3), values=(8.0, 6.0, 5.0), final=2.0):
-    latents = [np.full(SHAPE, value) for value in values]
+    latents = np.array(values, ml_dtypes.bfloat16).reshape(-1, 1, 1, 1, 1)
     return Entry(
         recipe="a" * 64,
         exact="b" * 64,
@@ -44,7 +46,7 @@ def entry(steps=(1, 2, 3), values=(8.0, 6.0, 5.0), final=2.0):
         words=(),
         meanings=np.zeros((0, 4), np.float16),
         statistics=Statistics.new(0.0, 1.0),
-        latents=np.stack(latents).astype(ml_dtypes.bfloat16),
+        latents=np.broadcast_to(latents, (len(values), *SHAPE)),
         final=np.full(SHAPE, final, np.float32),
     )
 
@@ -132,7 +134,7 @@ def test_a_source_starts_goes_and_ends_as_the_entry_did():
 
     def source(first, last, keep):
         plan = StepPlan.staged(4, first, last, None, keep=keep)
-        return source_of(entry(), plan, Tier(0.5, first, last), sigmas, geometry)
+        return trajectory(entry(), plan, Tier(0.5, first, last), sigmas, geometry)
 
     usual = source(1, 3, (1, 2, 3))
     assert usual.start.shape == (1, *SHAPE)
@@ -161,3 +163,25 @@ def test_stored_latents_of_two_streams_are_those_of_a_batch():
 def test_masks_are_cut_or_filled_up(rows, want):
     found = padded(np.array([True, False]), rows)
     assert found.tolist() == ([True, False, False] if want == 3 else want)
+
+
+def test_a_renoised_start_lies_between_clean_latents_and_the_noise():
+    sigmas = (1.0, 0.9, 0.5, 0.3, 0.0)
+    geometry = Geometry((("video", SHAPE),), (1, 2, 2), (1, 1, 1), (1, 1, 1))
+    noise = jax.random.normal(jax.random.key(0), (1, *SHAPE))
+    clean = np.asarray(entry().final, np.float32)[None]
+    source = renoised(entry(), Tier(0.5, 1, 3), sigmas, geometry, noise)
+    np.testing.assert_allclose(source.start, 0.1 * clean + 0.9 * noise, atol=1e-6)
+    np.testing.assert_allclose(source.end, 0.7 * clean + 0.3 * noise, atol=1e-6)
+    # One Euler step of its velocity leads from one to the other.
+    led = source.start + (sigmas[3] - sigmas[1]) * source.velocity
+    np.testing.assert_allclose(led, source.end, atol=1e-5)
+    alone = renoised(entry(), Tier(0.5, 1, 3), (0.0, 1.0, 0.5, 0.0), geometry, noise)
+    np.testing.assert_array_equal(alone.start, noise)
+
+
+def test_renoised_starts_need_no_key_steps():
+    tiers = (Tier(0.5, 1, 2), Tier(0.8, 2, 3))
+    policy = Policy(4, tiers, (), start="renoised")
+    assert reached(policy, 0.9, entry((), ())) == list(tiers)
+    assert usable(policy, ()) == () and policy.for_steps(8).start == "renoised"

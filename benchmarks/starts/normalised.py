@@ -1,0 +1,121 @@
+"""What text normalisation alone would do with rewordings and with changed requests.
+
+    python -m benchmarks.starts.normalised
+
+The simplest cache answers a prompt with the video of an earlier one that is the same
+text once both are normalised. Here targets and sources are pairs of captions of the
+shapes world, `reworded` (the same video in other words) and `changed` (one or two
+attributes differ). `equal` is the share of pairs whose normal forms are equal: for
+rewordings what such a cache answers, for changed requests what it answers wrongly.
+
+    text        as typed
+    words       case, punctuation, spaces and Unicode forms folded
+    content     the set of words without function words, in any order
+    thesaurus   the same with each synonym of this world replaced by one word for all
+
+The thesaurus is complete for this world because its captions are drawn from it: no list
+for free text is, so that row is a limit, not a method.
+"""
+
+import argparse
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+from benchmarks.lib import rows
+from benchmarks.reuse.cases import WORDING, CaseKinds, Cases, held_out
+from chorus_jax.inter_request.match.words import split_words
+from chorus_jax.training.world.captions import ADJECTIVES, NOUNS, TRAVELS, VERBS, WAYS
+
+KEY = ("row", "over")
+COLUMNS = ("row", "over", "pairs", "equal")
+FUNCTION_WORDS = frozenset(
+    "a an the on of that is it and there with where in over to front video does".split()
+)
+Normal = Callable[[str], Hashable]
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text as a cache compares them."""
+    return tuple(word.text for word in split_words(text))
+
+
+def content(text: str) -> frozenset[str]:
+    """The words of a text that are no function words."""
+    return frozenset(words(text)) - FUNCTION_WORDS
+
+
+def with_thesaurus(text: str) -> frozenset[str]:
+    """The words of a text with one word for all synonyms. Phrases come first, so that
+    "gets bigger" is one word."""
+    joined = f" {' '.join(words(text))} "
+    for phrase, meaning in SYNONYMS:
+        joined = joined.replace(f" {phrase} ", f" {meaning} ")
+    return frozenset(joined.split()) - FUNCTION_WORDS
+
+
+def synonyms() -> list[tuple[str, str]]:
+    """Each wording of the captions with the one that stands for it, long ones first."""
+    pairs = [
+        (word, name)
+        for table in (ADJECTIVES, NOUNS, WAYS)
+        for name, alternatives in table.items()
+        for word in alternatives
+    ]
+    pairs += [(verb, "moves") for forms in TRAVELS for verb in forms]
+    pairs += [
+        (verb, motion)
+        for motion, forms in VERBS.items()
+        if motion not in WAYS
+        for form in forms
+        for verb in form
+    ]
+    return sorted(pairs, key=lambda pair: -len(pair[0]))
+
+
+SYNONYMS = synonyms()
+FORMS: dict[str, Normal] = {
+    "text": lambda text: text,
+    "words": words,
+    "content": content,
+    "thesaurus": with_thesaurus,
+}
+
+
+def pairs_of(changes: tuple[int, ...], count: int) -> Cases:
+    """So many targets of combinations that training never saw, a source each."""
+    kinds = CaseKinds(held_out().pool, lambda _: True, changes)
+    return kinds.cases(count, count, seed=0)
+
+
+def measured(reworded: int, changed: int) -> Iterator[dict[str, Any]]:
+    """The rows of all normal forms."""
+    kinds = {
+        "reworded": pairs_of((WORDING,), reworded),
+        "changed": pairs_of((1, 2), changed),
+    }
+    for name, normal in FORMS.items():
+        for over, cases in kinds.items():
+            equal = [
+                normal(target.caption) == normal(source.caption)
+                for target, source in zip(cases.targets, cases.sources, strict=True)
+            ]
+            share = sum(equal) / len(equal)
+            yield {"row": name, "over": over, "pairs": len(equal), "equal": share}
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the table."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    top.add_argument("--reworded", type=int, default=400)
+    top.add_argument("--changed", type=int, default=400)
+    options = top.parse_args()
+    made = list(measured(options.reworded, options.changed))
+    rows.update("normalised", made, KEY)
+    print(rows.table(made, COLUMNS))
+    print(rows.device())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""What a hit begins from: the source's own latents, or its clean ones with other noise.
+
+    python -m benchmarks.starts.starts
+    python -m benchmarks.starts.starts --steps 50 --targets 64 --at 10 20
+
+Targets are of combinations that training never saw; their sources differ in one
+attribute, or in wording only, and every target has a seed of its own. Each start is one
+tier for every score: stage 1 up to a step K1, and with `--regions` a region of half of
+the tiles from there to a later step K2.
+
+    full        all steps, from the target's own noise
+    trajectory  the source's latents at K1
+    renoised    the source's clean latents with the target's own noise at K1
+
+`variety` is the distance of the videos of two seeds of the same words, as the root mean
+square of their pixels, over that of the two full runs: 1 if a seed means as much as
+without reuse, 0 if it means nothing. From the source's own latents it is 0 by
+construction. Times are not compared here (see `benchmarks.reuse.chorus`): both starts
+compute the same steps.
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.lib import rows
+from benchmarks.reuse.arms import FULL, stage1_at
+from benchmarks.reuse.bench import OWN_SEEDS, Bench, Target
+from benchmarks.reuse.cases import WORDING, CaseKinds, held_out
+from benchmarks.reuse.models import Loaded, add_options, load_model
+from benchmarks.reuse.running import Reusing
+from benchmarks.reuse.scores import rows_of
+from benchmarks.reuse.turns import in_turns
+from chorus_jax.inter_request.policy.policies import default_policy
+from chorus_jax.inter_request.policy.policy import STARTS, Policy, Tier
+
+KEY = ("row", "steps", "over")
+COLUMNS = (
+    *("row", "steps", "over", "targets", "equivalents", "accuracy_changed"),
+    *("accuracy_changed_loss_error", "accuracy", "detail", "render_db", "variety"),
+)
+# K1 of each number of steps, and K2 of regions that begin there.
+FIRST = {50: (10, 15, 20, 25), 4: (1, 2)}
+REGION_UNTIL = {50: 40, 4: 3}
+OTHER_SEEDS = 2 * OWN_SEEDS
+
+
+@dataclass(frozen=True)
+class StartPoints:
+    """The steps K1 at which hits begin, and whether regions follow.
+
+    Attributes:
+        first: steps K1.
+        region_until: the step K2 of regions; 0 for none.
+    """
+
+    first: Sequence[int]
+    region_until: int = 0
+
+    def policies(self, base: Policy) -> dict[str, Policy]:
+        """A policy per start and point, by name."""
+        made = {FULL: Policy(base.steps, (), ())}
+        for start in STARTS:
+            for first in self.first:
+                name = f"{start}_{first}"
+                made[name] = started(stage1_at(base, first), start)
+                last = self.region_until
+                if last > first + 1:
+                    tiers = (Tier(0.0, first, last, active=0.5),)
+                    region = replace(base, tiers=tiers, keep=(first, last))
+                    made[f"{name}_{last}_half"] = started(region, start)
+        return made
+
+
+def started(policy: Policy, start: str) -> Policy:
+    """The policy with hits that begin so; the key steps are for trajectories."""
+    return replace(policy, start=start)
+
+
+def with_own_seeds(bench: Bench, seeds: int = OWN_SEEDS) -> tuple[Target, ...]:
+    """The targets of a bench that have a source, with seeds of their own."""
+    return tuple(
+        replace(x, request=replace(x.request, seed=seeds + x.number))
+        for x in bench.targets
+        if x.score is not None and x.score > 0
+    )
+
+
+def variety(bench: Bench, arm: Reusing, plain: Reusing, count: int) -> float:
+    """The distance of two seeds' videos over that of the full runs', a mean."""
+    ratios = []
+    pairs = zip(with_own_seeds(bench), with_own_seeds(bench, OTHER_SEEDS))
+    for one, other in list(pairs)[:count]:
+        apart = [
+            distance(made(one).frames, made(other).frames) for made in (arm, plain)
+        ]
+        ratios.append(apart[0] / apart[1])
+    return float(np.mean(ratios))
+
+
+def distance(ours: np.ndarray, others: np.ndarray) -> float:
+    """The root mean square of the difference of two videos' pixels."""
+    return float(np.sqrt(np.mean((ours.astype(np.float32) - others) ** 2)))
+
+
+def measured(
+    loaded: Loaded, policies: Mapping[str, Policy], targets: int, varied: int
+) -> Iterator[dict[str, Any]]:
+    """The rows of these policies."""
+    kinds = CaseKinds(held_out().pool, lambda _: True, (1, 1, 1, WORDING))
+    cases, base = kinds.cases(targets, targets, seed=0), default_policy(loaded.steps)
+    keep = sorted({step for policy in policies.values() for step in policy.keep})
+    bench = Bench.filled(loaded.pipeline, loaded.request, cases, keep, base.look)
+    arms = {name: Reusing(bench, policy) for name, policy in policies.items()}
+    own = with_own_seeds(bench)
+    records = in_turns(own, arms, FULL, f"{loaded.steps} steps")
+    full, numbers = ({x.number: x for x in records[FULL]}, {x.number for x in own})
+    for name in tqdm(arms, desc="seeds"):
+        seeds = {}
+        if policies[name].own_noise:
+            seeds = {"variety": variety(bench, arms[name], arms[FULL], varied)}
+        for row in rows_of(records[name], full, numbers):
+            if row["over"] in ("changed", "reworded"):
+                yield {"row": name, "steps": loaded.steps, **untimed(row), **seeds}
+
+
+def untimed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The figures of a row that are no times."""
+    return {k: v for k, v in row.items() if not k.startswith(("seconds", "speedup"))}
+
+
+def main() -> None:
+    """Measures, writes the rows, prints the table."""
+    top = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_options(top)
+    top.add_argument("--steps", type=int, nargs="+", default=[50, 4])
+    top.add_argument("--targets", type=int, default=64)
+    top.add_argument("--varied", type=int, default=12, help="targets of `variety`")
+    top.add_argument("--at", type=int, nargs="+", help="steps K1")
+    top.add_argument("--regions", action="store_true", help="regions after K1 too")
+    options = top.parse_args()
+    rows.commit()  # rows name it: better to fail here than after an hour
+    for steps in options.steps:
+        loaded = load_model(options, None, steps)
+        until = REGION_UNTIL.get(steps, 0) if options.regions else 0
+        points = StartPoints(options.at or FIRST[steps], until)
+        policies = points.policies(default_policy(steps))
+        made = list(measured(loaded, policies, options.targets, options.varied))
+        made = [{**row, **loaded.facts} for row in made]
+        rows.update("starts", made, KEY)
+        print(rows.table(made, COLUMNS))
+    print(rows.device())
+
+
+if __name__ == "__main__":
+    main()

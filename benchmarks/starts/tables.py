@@ -1,0 +1,30 @@
+"""The tables of what hits begin from, and of caches of equal texts."""
+
+from benchmarks.lib.rows import table
+from benchmarks.lib.tables import PageTable, Row, Rows, columns, with_steps
+
+
+def changed(row: Row) -> bool:
+    """Whether a row is over hits whose source shows something else."""
+    return row["over"] == "changed"
+
+
+def normalised(rows: Rows) -> str:
+    """The share of equal pairs, a line per normal form."""
+    lines: dict[str, Row] = {}
+    for row in rows:
+        line = lines.setdefault(row["row"], {"normal form": row["row"]})
+        line[f"{row['pairs']} {row['over']}"] = row["equal"]
+    first, *_ = lines.values()
+    return table([*lines.values()], [*first])
+
+
+TABLES = {
+    "starts": PageTable(
+        "benchmarks.starts.starts",
+        "starts",
+        columns("equivalents", "accuracy_changed", "detail", "variety", row=with_steps),
+        changed,
+    ),
+    "normalised": PageTable("benchmarks.starts.normalised", "normalised", normalised),
+}

@@ -1,0 +1,54 @@
+"""What hits begin from: the compared policies, and what a seed means."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmarks.starts import starts
+from benchmarks.reuse.arms import FULL
+from benchmarks.reuse.bench import Target
+from chorus_jax.inter_request.policy.policies import default_policy
+from chorus_jax.request import Request
+
+
+def target(number, score):
+    return Target(number, None, Request("a", seed=7), 16, "id", score)
+
+
+def test_both_starts_compute_the_same_steps():
+    policies = starts.StartPoints((10, 20), 40).policies(default_policy(50))
+    assert len(policies) == 9 and policies.pop(FULL).tiers == ()
+    for name, policy in policies.items():
+        start, *_ = name.split("_")
+        assert policy.start == start
+        assert policy.tiers == policies[name.replace(start, "renoised")].tiers
+
+
+def test_without_room_for_a_region_there_is_none():
+    names = starts.StartPoints((1, 2), 3).policies(default_policy(4))
+    assert [name for name in names if "half" in name] == [
+        "trajectory_1_3_half",
+        "renoised_1_3_half",
+    ]
+
+
+def test_targets_with_a_source_get_seeds_of_their_own():
+    bench = SimpleNamespace(targets=(target(0, 0.5), target(1, None), target(2, 0.4)))
+    own = starts.with_own_seeds(bench)
+    assert [x.number for x in own] == [0, 2]
+    assert len({x.request.seed for x in own}) == 2
+
+
+@pytest.mark.parametrize("apart, ratio", [(0, 0.0), (10, 0.5), (20, 1.0)])
+def test_variety_is_over_that_of_two_full_runs(apart, ratio):
+    bench = SimpleNamespace(targets=(target(0, 0.5), target(1, 0.5)))
+
+    def arm(distance):
+        def made(target):
+            value = distance if target.request.seed < starts.OTHER_SEEDS else 0
+            return SimpleNamespace(frames=np.full((1, 2, 2, 3), value, np.uint8))
+
+        return made
+
+    assert starts.variety(bench, arm(apart), arm(20), 2) == pytest.approx(ratio)
