@@ -173,7 +173,7 @@ def _count(parts: Mapping[str, Prepared]) -> int:
 
 
 def _table(parts: Mapping[str, Prepared]) -> str:
-    """A line a part: its tensors, parameters, size and dtype."""
+    """One line per part: its tensors, parameters, size and dtype."""
     lines = [
         f"  {name}: {len(part.plan.fills)} arrays, {part.parameters:,} parameters, "
         f"{part.nbytes / 1e9:.3f} GB, {part.module.config.dtype}"

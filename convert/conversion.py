@@ -38,7 +38,7 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Prepared:
-    """One part before anything is written.
+    """One part of a model, ready to be converted; nothing is written yet.
 
     Attributes:
         module: its module with abstract parameters: shapes and dtypes, no values.

@@ -118,7 +118,7 @@ def columns(
 def column(
     runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy, tier: Tier
 ) -> Column:
-    """Runs a tier on the targets, until it is hopeless; its costs and losses."""
+    """Runs a tier on the targets until it is hopeless; returns its costs and losses."""
     alone = replace(policy, tiers=(tier,))
     records: list[TargetRecord] = []
     for first in range(0, len(ranked), BLOCK):

@@ -1,4 +1,4 @@
-"""The weights that come with the package, a checkpoint folder each."""
+"""The weights that come with the package: one checkpoint folder per name."""
 
 from pathlib import Path
 

@@ -25,7 +25,7 @@ def show_info(options: argparse.Namespace) -> None:
 
 
 def lines(weights: Path | None) -> Iterator[tuple[str, str]]:
-    """Names and values, a line each; without `weights`, of all that are shipped.
+    """Names and values to print; without `weights`, of all that are shipped.
 
     ValueError if `weights` holds no checkpoint.
     """
