@@ -57,7 +57,8 @@ def looked_up(
 def windows(
     looked: Sequence[tuple[bool, float, float]], count: int
 ) -> Iterator[dict[str, Any]]:
-    """So many rows, of windows of the same size but for one request."""
+    """Divides requests into windows, whose sizes differ by one at most; returns their
+    rows."""
     for part in np.array_split(np.arange(len(looked)), min(count, len(looked))):
         repeats, cosines, scores = np.array([looked[i] for i in part]).T
         row = {"until": int(part[-1]) + 1, "repeats": float(repeats.mean())}

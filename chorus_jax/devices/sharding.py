@@ -2,7 +2,7 @@
 
 `data` splits requests and guidance branches, `context` splits video tokens, `tensor`
 splits heads and feed-forward. Nothing here knows a model: a parameter says its logical
-axes itself (`models/layers.py`).
+axes itself (`nets/layers.py`).
 """
 
 from collections.abc import Mapping, Sequence
