@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from chorus_jax.checkpoints import Card
+from chorus_jax.checkpoints import Card, shipped
 from convert import dtypes
 from convert.conversion import Order, Prepared, check, convert, prepare, work
 from convert.export import TRANSFORMER, export, left_out, open_parts
@@ -94,7 +94,11 @@ def _add_convert(
 
 
 def _add_export(back: argparse.ArgumentParser) -> None:
-    back.add_argument("source", metavar="SRC", type=Path, help="the checkpoint folder")
+    back.add_argument(
+        "source",
+        metavar="SRC",
+        help="the checkpoint folder, or the name of shipped weights",
+    )
     back.add_argument(
         "--transformer",
         metavar="PART",
@@ -135,17 +139,17 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    kinds = FAMILIES[Card.read(options.source).family].kinds
-    parts = open_parts(options.source, kinds, options.transformer)
+    source = shipped.locate(options.source)
+    kinds = FAMILIES[Card.read(source).family].kinds
+    parts = open_parts(source, kinds, options.transformer)
     passes = 2 if options.verify else 1
     with _bar(passes * sum(part.nbytes for part in parts.values())) as bar:
-        export(
-            options.source, parts, options.folder, Order(options.verify, _counting(bar))
-        )
+        order = Order(options.verify, _counting(bar))
+        export(source, parts, options.folder, order)
     arrays = sum(len(part.arrays) for part in parts.values())
     done = f", {arrays} arrays verified" if options.verify else ""
     print(f"{options.folder}: {', '.join(parts)} in diffusers' layout{done}")
-    for name in left_out(options.source, parts):
+    for name in left_out(source, parts):
         print(f"left out: {name} (see --transformer)")
 
 
@@ -169,7 +173,7 @@ def _count(parts: Mapping[str, Prepared]) -> int:
 
 
 def _table(parts: Mapping[str, Prepared]) -> str:
-    """A line a part: its tensors, parameters, size and dtype."""
+    """One line per part: its tensors, parameters, size and dtype."""
     lines = [
         f"  {name}: {len(part.plan.fills)} arrays, {part.parameters:,} parameters, "
         f"{part.nbytes / 1e9:.3f} GB, {part.module.config.dtype}"

@@ -38,7 +38,7 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Prepared:
-    """One part before anything is written.
+    """One part of a model, ready to be converted; nothing is written yet.
 
     Attributes:
         module: its module with abstract parameters: shapes and dtypes, no values.
@@ -62,7 +62,7 @@ class Prepared:
 def prepare(
     source: Source, kinds: Mapping[str, Kind], dtype: str | Mapping[str, str]
 ) -> dict[str, Prepared]:
-    """The plans of all parts; what does not fit stands in the plans.
+    """The plans of all parts, with the problems that prevent their conversion.
 
     `dtype` is that of all parts, or that of each. Raises ValueError if a config of the
     source cannot be read.

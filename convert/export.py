@@ -147,8 +147,11 @@ def _settings(card: Card, parts: Mapping[str, Stored]) -> dict[str, Any]:
 
 
 def _image_processor(parts: Mapping[str, Stored], folder: Path) -> dict[str, Any]:
-    """Writes how pictures come to the image encoder, if there is one; its entry in the
-    index. As the original code does it: squeezed to a square, not cropped."""
+    """Writes the settings by which pictures are prepared for the image encoder.
+
+    Returns the entry for model_index.json; {} if the model has no image encoder. As in
+    the original code, pictures are squeezed to a square and not cropped.
+    """
     if "image_encoder" not in parts:
         return {}
     side = parts["image_encoder"].config.side

@@ -181,7 +181,8 @@ def _unfit(fill: Fill) -> list[str]:
 
 
 def _unmatched(missing: Mapping[str, str], extra: Sequence[SourceTensor]) -> list[str]:
-    """Missing and extra tensors; for a missing one, the extra one most like it."""
+    """Tensors that are missing or extra. With a missing one, the extra one whose name
+    is most like it."""
     names = [tensor.name for tensor in extra]
     problems = []
     for name, target in missing.items():

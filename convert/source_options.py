@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from chorus_jax.checkpoints import card, shipped
 from convert.adapters import Adapter, merged
 from convert.dtypes import DEFAULT
 from convert.families import Convertible
@@ -55,9 +56,10 @@ def opened(options: argparse.Namespace, family: Convertible) -> Source:
     """The source that the options name.
 
     Raises:
-        ValueError: as `open` of the family and `merged`, and for LoRAs of a family that
-            takes none.
+        ValueError: as `open` of the family and `merged`, for a model that is converted
+            already, and for LoRAs of a family that takes none.
     """
+    check_published(options.source)
     parts = {name: getattr(options, name) for name in (*PARTS, *OPTIONAL)}
     given = PartsApart(
         {name: path for name, path in parts.items() if path is not None},
@@ -71,3 +73,13 @@ def opened(options: argparse.Namespace, family: Convertible) -> Source:
         raise ValueError(f"LoRAs are merged into Wan only, not into {family.title}")
     adapters = [Adapter.parse(text) for text in options.lora]
     return merged(source, adapters, options.lora_skip_missing)
+
+
+def check_published(source: Path) -> None:
+    """ValueError for a model that is converted already, by its folder or its name."""
+    named = not source.exists() and str(source) in shipped.names()
+    if named or (source / card.NAME).is_file():
+        raise ValueError(
+            f"{source} is converted already: give it to --weights, or write it in "
+            f"diffusers' layout with `chorus export {source} DST`"
+        )

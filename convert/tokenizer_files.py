@@ -54,7 +54,7 @@ class TokenizerSource:
         _write_rules(self.rules(), folder)
 
     def rules(self) -> Tokenizer:
-        """Its rules. ValueError if what it is made of is no tokenizer."""
+        """The rules of the tokenizer. ValueError if its source holds none."""
         place = self.place
         if not isinstance(place, Path):
             name = f"{place.name} in {place.file}"

@@ -1,4 +1,4 @@
-"""All that a GPU or TPU is wanted for, in order of worth, within the time there is.
+"""Runs what needs a GPU or TPU, in order of worth, within the time there is.
 
     python -m benchmarks.accelerator                         # 9 minutes, into $OUT
     python -m benchmarks.accelerator --out DIR --minutes 14

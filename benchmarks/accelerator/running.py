@@ -74,7 +74,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def tail(path: Path, lines: int = 12) -> str:
-    """The last lines of a log; of a progress bar what it showed last."""
+    """The last lines of a log, and of a progress bar its last state."""
     text = path.read_text(errors="replace")
     shown = [line.rsplit("\r", 1)[-1] for line in text.splitlines()]
     return "\n".join(f"  {line}" for line in shown[-lines:])

@@ -34,7 +34,7 @@ class Limited:
     verdict: Verdict
 
     def row(self) -> dict[str, Any]:
-        """Its row."""
+        """The row of the measurement."""
         lost = {f"{name}_loss": loss.mean for name, loss in self.verdict.lost.items()}
         what = {"limit": self.limit, "targets": self.verdict.targets}
         computed = {

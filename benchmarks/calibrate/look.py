@@ -60,8 +60,11 @@ class Lost:
 
 
 def ladder(steps: int) -> dict[str, Policy]:
-    """Policies of one tier each, by what they take over; those that fall together at so
-    many steps are one. All have the key steps of all."""
+    """Policies of one tier each, by name: ever more is reused.
+
+    Tiers that are the same at this number of steps are one policy. All keep the key
+    steps of all.
+    """
     tiers = dict[str, Tier]()
     for shares in LADDER:
         tier = tier_at(steps, *shares)

@@ -64,8 +64,10 @@ def figures(trial: Trial) -> Row:
 
 
 def value(policy: Policy, coordinate: str) -> Any:
-    """A policy's value of a coordinate, of all tiers a list; of `tiers` itself their
-    thresholds."""
+    """A policy's value of a coordinate: a list over its tiers where each has its own.
+
+    The value of `tiers` is the list of their thresholds.
+    """
     if coordinate in REGIONS:
         return getattr(policy.regions, coordinate)
     if coordinate == "cache":

@@ -60,7 +60,7 @@ def time_all(cases: Sequence[Case]) -> None:
 
 
 class Peak(NamedTuple):
-    """What a device can do at most.
+    """The highest rates of a device.
 
     Attributes:
         operations: floating-point operations per second.

@@ -15,8 +15,10 @@ Lines = Mapping[str, Line]
 
 
 def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
-    """Writes a panel a figure, each with its lines by name, of points at positive
-    places that rise, four at most; an empty name is not written."""
+    """Draws a picture with one panel per figure; an empty name is not written.
+
+    Each panel has up to four lines by name, of points at positive places that rise.
+    """
     image = Image.new("RGB", (WIDTH * len(panels), HEIGHT), "white")
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
     for number, (name, lines) in enumerate(panels.items()):
@@ -51,8 +53,7 @@ class Scale:
 
 
 def _shares(values: np.ndarray, all_values: np.ndarray) -> np.ndarray:
-    """Values from 0 at the least of all to 1 at the most; in the middle if all are
-    equal."""
+    """Values scaled from the least of all (0) to the most (1); 0.5 if all are equal."""
     low, high = all_values.min(), all_values.max()
     if low == high:
         return np.full(values.shape, 0.5)

@@ -51,8 +51,8 @@ class Sentences:
         return cls(tokenizer, AutoModel.from_pretrained(folder).eval())
 
     def __call__(self, sentences: Sequence[str]) -> list[Embedded]:
-        """A unit vector of each, and the meanings of its words. Sentences of about one
-        length are made together."""
+        """The unit vector of each sentence, and the meanings of its words. Sentences of
+        about one length are encoded together."""
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
         parts = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
         known: dict[int, Embedded] = {}

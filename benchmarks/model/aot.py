@@ -124,7 +124,7 @@ def lowered(case: Placement, mesh: Mesh) -> Any:
 
 
 def compile_step(case: Placement) -> dict[str, Any]:
-    """Compiles the denoising loop; the row of what a chip holds, in GiB."""
+    """Compiles the denoising loop; returns the row of what a chip holds, in GiB."""
     os.environ.update(ENVIRONMENT)
     topology = topologies.get_topology_desc(case.topology, platform="tpu")
     mesh = sharding.make_mesh(

@@ -47,7 +47,7 @@ def channels_last(latents: np.ndarray) -> np.ndarray:
 
 
 def forward(pair: WanPair) -> Things:
-    """One forward each, without guidance."""
+    """One forward pass in each library, without guidance."""
     latents = torch.from_numpy(pair.latents)
     text, moment = torch.from_numpy(pair.text[:1]), torch.tensor([500.0])
     arguments = (
@@ -66,7 +66,8 @@ def forward(pair: WanPair) -> Things:
 
 
 def run(pair: WanPair, steps: int) -> Things:
-    """One denoising run with guidance each, from text embeddings to latents."""
+    """One denoising run with guidance in each library, from text embeddings to
+    latents."""
     scheduler = UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SHIFT
     )

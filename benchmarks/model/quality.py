@@ -15,7 +15,6 @@ import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,7 +135,7 @@ GROUPS: dict[str, Callable[[QualityBench], Rows]] = {
 
 def load(options: argparse.Namespace) -> QualityBench:
     """The models of a weights folder, the shipped one if none is named."""
-    folder: Path = options.weights or shipped.folder(shapes.WEIGHTS)
+    folder = shipped.locate(options.weights)
     card = Card.read(folder)
 
     def load_pipeline(transformer: str) -> Pipeline:
@@ -167,7 +166,9 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument(
-        "--weights", type=Path, help="a model's folder; the shipped one if unset"
+        "--weights",
+        default=shapes.WEIGHTS,
+        help="a folder, or the name of shipped weights (default: %(default)s)",
     )
     top.add_argument("--rows", nargs="+", choices=list(GROUPS), default=list(GROUPS))
     top.add_argument("--prompts", type=int, default=400, help="of a row of accuracy")

@@ -42,7 +42,8 @@ COLUMNS = (
 
 
 def excess(job: FlowJob, params: Params) -> float:
-    """See above; of clips of the training with their own captions."""
+    """The excess (see the module) over clips of the training with their own
+    captions."""
     numbers = np.arange(CLIPS) % len(job.batch.attributes)
     rng = np.random.default_rng(0)
     captions = [job.batch.caption(number, rng) for number in numbers.tolist()]

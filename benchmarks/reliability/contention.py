@@ -82,7 +82,7 @@ def processes(folder: Path, count: int, rounds: int) -> AttackOutcome:
 
 
 def alone(folder: str, number: str, rounds: str) -> None:
-    """One of the processes; prints what was wrong."""
+    """Runs one of the processes, and prints what went wrong."""
     with Store(20_000, folder=folder, disk_bytes=BUDGET) as store:
         chance = random.Random(int(number))
         print(busy(store, 10_000 * int(number), int(rounds), chance))

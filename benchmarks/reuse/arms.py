@@ -62,8 +62,7 @@ def stage1_at(base: Policy, first: int) -> Policy:
 
 
 def with_only(base: Policy, *tiers: Tier) -> Policy:
-    """These tiers and no more key steps than they need, else the base without a step
-    cache."""
+    """The base with these tiers, the key steps that they need, and no step cache."""
     return Policy(base.steps, tiers, needed(*tiers), base.regions, look=base.look)
 
 

@@ -114,7 +114,7 @@ class Server:
 def served(
     loaded: Loaded, engine: Engine, scene_prompts: Sequence[ScenePrompt]
 ) -> tuple[list[ServedRequest], list[ServedRequest]]:
-    """All requests by the engine, and those made without its cache."""
+    """Serves all requests; returns them, and those served again without the cache."""
     server, cached, plain = Server(engine), [], []
     for seed, prompt in enumerate(tqdm(scene_prompts, unit="request")):
         request = replace(loaded.request, prompt=prompt.caption, seed=seed)

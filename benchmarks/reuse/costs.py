@@ -14,7 +14,7 @@ from benchmarks.reuse.bench import Target
 def even(
     hits: Sequence[Target], cost: Callable[[Target], float], options: Iterable[int]
 ) -> dict[int, int]:
-    """One of these numbers of steps for each hit, by its number."""
+    """A number of steps for each hit, from these numbers, by the hit's number."""
     steps_of, allowed = dict[int, int](), sorted(options, reverse=True)
     for differing in (True, False):
         kind = [hit for hit in hits if bool(hit.changed) == differing]
@@ -24,8 +24,11 @@ def even(
 
 
 def shared_out(costs: Iterable[float], options: Sequence[int]) -> list[int]:
-    """For each cost the option that keeps the sum of all so far nearest to the costs';
-    of two as near the one that comes first."""
+    """For each cost an option, so that their sum so far stays nearest to that of the
+    costs.
+
+    Of two options that are as near the first is taken.
+    """
     owed, chosen = 0.0, list[int]()
     for cost in costs:
         owed = round(owed + cost, 6)  # tenths add up to halves that are none

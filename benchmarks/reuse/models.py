@@ -39,7 +39,9 @@ class Loaded:
 
 def add_options(parser: ArgumentParser) -> None:
     """Adds the options of weights and computation."""
-    parser.add_argument("--weights", type=Path, help="a folder; the shipped if unset")
+    parser.add_argument(
+        "--weights", help="a folder, or a shipped name; that of the config if unset"
+    )
     parser.add_argument(
         "--dtype", choices=["bfloat16", "float32"], help="as stored if unset"
     )
@@ -61,7 +63,7 @@ def load_model(options: Namespace, config: str | None, steps: int | None) -> Loa
             f"--config {settings.name} is for weights that are not shipped: give "
             "--weights"
         )
-    folder = options.weights or shipped.folder(str(settings.weights))
+    folder = shipped.locate(options.weights or str(settings.weights))
     pipeline = Pipeline.load(
         folder, transformer=settings.transformer, dtype=options.dtype
     )

@@ -70,7 +70,10 @@ class Reusing(PolicyArm):
         return target.rows, self.plan(target), gains
 
     def __call__(self, target: Target) -> ArmRun:
-        """The video; RuntimeError as `run` raises."""
+        """The video.
+
+        RuntimeError for what `run` refuses.
+        """
         self.bench.forget(target.request)
         result, run = self.run(target)
         self.known[target.number] = result.ledger.equivalents
@@ -88,8 +91,8 @@ class Reusing(PolicyArm):
 
 
 class Equal:
-    """An arm: stage 1 alone, and after it as many steps of each target, by its number,
-    as `steps` says."""
+    """An arm: stage 1 alone, each target started so that this many steps are left to
+    run."""
 
     def __init__(self, bench: Bench, base: Policy, steps: Mapping[int, int]):
         self.first = {number: base.steps - count for number, count in steps.items()}

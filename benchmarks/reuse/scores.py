@@ -20,10 +20,12 @@ from chorus_jax.media.metrics import psnr, ssim
 
 
 def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
-    """The oracle's scores; of each attribute that differs from the source `changed_`
-    and its name, 1 if it is right, and `accuracy_changed`, 1 if all are; `psnr` and
-    `ssim` to the full run, which has the same noise, unless they are equal; `seam` if a
-    region was run."""
+    """The oracle's scores of a video, and its likeness to the full run.
+
+    `changed_NAME` is 1 if an attribute that differs from the source is right,
+    `accuracy_changed` if all such are. `psnr` and `ssim` are to the full run, which has
+    the same noise, unless they are equal. `seam` is there if a region was run.
+    """
     scores = judge(target.prompt, run.frames)
     changed = {f"changed_{x}": scores[f"accuracy_{x}"] for x in target.changed}
     if changed:

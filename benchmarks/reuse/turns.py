@@ -16,8 +16,8 @@ Records = dict[str, list[TargetRecord]]
 def in_turns(
     targets: Sequence[Target], arms: Mapping[str, Arm], full: str, label: str
 ) -> Records:
-    """Runs the arms in turns; their records. `full` names the arm that the others are
-    compared with.
+    """Runs the arms in turns and returns their records. `full` names the arm that the
+    others are compared with.
 
     Every target is made by all arms before the next one is, and each time another arm
     begins. Where an arm meets a program for the first time it runs twice: the first

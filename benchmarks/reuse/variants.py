@@ -78,7 +78,7 @@ def check_same(own: Ledger, forced: Ledger) -> None:
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A row an implementation."""
+    """One row per implementation."""
     loaded = load_model(options, None, POLICY.steps)
     cases = replace(held_out(), changes=(1,)).cases(
         options.targets, options.targets, seed=0

@@ -1,4 +1,5 @@
-"""What text normalisation alone would do with rewordings and with changed requests.
+"""Counts the hits that text normalisation alone would find, of rewordings and of
+changed requests.
 
     python -m benchmarks.starts.normalised
 
@@ -82,7 +83,7 @@ FORMS: dict[str, Normal] = {
 
 
 def pairs_of(changes: tuple[int, ...], count: int) -> Cases:
-    """So many targets of combinations that training never saw, a source each."""
+    """Targets of combinations that training never saw, with one source each."""
     kinds = CaseKinds(held_out().pool, lambda _: True, changes)
     return kinds.cases(count, count, seed=0)
 

@@ -1,4 +1,5 @@
-"""What a hit begins from: the source's own latents, or its clean ones with other noise.
+"""Compares what a hit may begin from: its source's own latents, or the clean ones with
+other noise.
 
     python -m benchmarks.starts.starts
     python -m benchmarks.starts.starts --steps 50 --targets 64 --at 10 20

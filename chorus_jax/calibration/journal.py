@@ -12,7 +12,7 @@ from chorus_jax.engine import Ledger
 
 
 class Journal:
-    """Records by what decides them, a line each in a file."""
+    """Records in a file, one line per record, by what decides them."""
 
     def __init__(self, path: Path):
         self.path = path

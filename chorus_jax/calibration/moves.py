@@ -159,7 +159,9 @@ class Moves:
     def _with(
         self, policy: Policy, name: str, values: dict[int, Any]
     ) -> Iterator[Policy]:
-        """The policy with these values of some tiers, None for none, if it is one.
+        """The policy with these values of some of its tiers, unless it is not allowed.
+
+        None leaves a tier as it is.
 
         One that reuses nothing is none: it loses nothing, and no move leads back.
         """
@@ -187,8 +189,8 @@ class Moves:
         return neighbours
 
     def _skipped(self, policy: Policy) -> Iterator[Policy]:
-        """All longer lists, the longest first, since it saves most, and then the next
-        shorter one."""
+        """Longer lists of skipped steps, the longest first, since it saves most; then
+        the next shorter one."""
         order = lambda steps: (len(steps), steps)
         now = order(skip_list(policy.cache))
         shorter = [x for x in self.skips if order(x) < now]

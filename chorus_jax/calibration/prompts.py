@@ -44,7 +44,7 @@ class FilledCache:
     """A cache with a full run of every source.
 
     Attributes:
-        pipeline: that made them.
+        pipeline: makes the videos.
         cache: in a folder, so that none is made twice.
         seeds: the seed of each source, by its entry's id.
         look: gives the scores.

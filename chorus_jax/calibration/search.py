@@ -80,7 +80,8 @@ class Search:
     seen: set[Policy] = field(default_factory=set)
 
     def run(self, start: Policy) -> list[Policy]:
-        """All that were the best for a time and are allowed, the last one the best."""
+        """The policies that were the best for a time and are allowed; the last is the
+        best."""
         deadline = time.monotonic() + self.seconds
         self.best, self.verdict = start, self.measure(start, False)
         self.seen |= {start, effective(start)}
@@ -109,9 +110,11 @@ class Search:
             self.untried = tuple(names[names.index(name) :])
 
     def candidates(self) -> Iterator[tuple[str, Policy]]:
-        """A round: new neighbours of what is the best by then, each coordinate again
-        as long as it helps; in the first round it is left once it has helped, so that
-        all are tried before one is followed far."""
+        """The policies to try in a round: new neighbours of the best one so far.
+
+        A coordinate is tried again as long as it helps; but in the first round it is
+        left once it has helped, so that all are tried before one is followed far.
+        """
         for name, neighbours in self.coordinates.items():
             before = None
             while before != self.best:

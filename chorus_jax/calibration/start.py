@@ -118,7 +118,7 @@ def columns(
 def column(
     runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy, tier: Tier
 ) -> Column:
-    """Runs a tier on the targets, until it is hopeless; its costs and losses."""
+    """Runs a tier on the targets until it is hopeless; returns its costs and losses."""
     alone = replace(policy, tiers=(tier,))
     records: list[TargetRecord] = []
     for first in range(0, len(ranked), BLOCK):
@@ -153,9 +153,11 @@ def best(
     allowed: Mapping[str, float],
     share: float = 1.0,
 ) -> tuple[Tier, ...]:
-    """The tiers, by rising threshold, that compute least over targets with these
-    scores, falling, and lose no more than a share of what is allowed; none if none
-    do."""
+    """The tiers that compute least and lose no more than a share of what is allowed.
+
+    They are by rising threshold, over targets with these falling scores; there are none
+    if none is allowed.
+    """
     places, cheapest = cuts(scores), Way(float(steps * len(scores)))
     limits = share * np.array([*allowed.values()]) + 1e-9  # sums are not exact
     for count in range(1, MOST + 1):

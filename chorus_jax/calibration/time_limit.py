@@ -19,7 +19,7 @@ class TimeLimit:
         return self.end - time.monotonic()
 
     def part(self, share: float) -> "TimeLimit":
-        """One at which this share of the seconds that are left has passed."""
+        """The time limit at which this share of the time that is left has passed."""
         return TimeLimit(share * max(self.seconds_left, 0.0))
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""The weights that come with the package, a checkpoint folder each."""
+"""The weights that come with the package: one checkpoint folder per name."""
 
 from pathlib import Path
 
@@ -8,6 +8,27 @@ ROOT = Path(__file__).parents[1] / "weights"
 def names() -> list[str]:
     """The shipped weights; none if the package was installed without them."""
     return sorted(path.name for path in ROOT.glob("*") if path.is_dir())
+
+
+def locate(model: str | Path) -> Path:
+    """The folder of a model, whether it is named or lies somewhere.
+
+    Args:
+        model: the name of shipped weights, or the path of a checkpoint folder. A folder
+            that has such a name is `./shapes`.
+
+    Raises:
+        ValueError: if there is neither.
+    """
+    if model in names():
+        return folder(str(model))
+    path = Path(model)
+    if not path.is_dir():
+        raise ValueError(
+            f"{model} is neither a folder nor the name of weights that came with "
+            f"chorus_jax ({', '.join(names()) or 'none'}): give one of them"
+        )
+    return path
 
 
 def folder(name: str = "shapes") -> Path:

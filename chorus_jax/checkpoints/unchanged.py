@@ -19,7 +19,8 @@ class WeightsFingerprint:
     """
 
     def __init__(self, module: Any, fingerprint: str | None = None):
-        """`fingerprint` is that of the arrays as they are now, None for one to make."""
+        """`fingerprint` is that of the arrays as they are now; None if it has to be
+        made."""
         self._remember(module)
         self._known = fingerprint
 

@@ -1,4 +1,4 @@
-"""Arrays to disk through Orbax, block by block; their digests on the way."""
+"""Writes arrays to disk through Orbax, block by block, with digests made on the way."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from chorus_jax.checkpoints.stored import StreamedArray, block_shape, boxes, raw
 
 
 def write(folder: Path, arrays: Mapping[str, StreamedArray]) -> dict[str, str]:
-    """Writes arrays into a folder, which is not yet there; their digests by name."""
+    """Writes arrays into a new folder; returns their digests by name."""
     handler = _StreamHandler()
     registry = ocp.type_handlers.create_type_handler_registry(
         (StreamedArray, handler), (jax.Array, ocp.type_handlers.ArrayHandler())

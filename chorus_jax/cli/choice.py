@@ -8,7 +8,6 @@ from typing import Any
 
 from chorus_jax.checkpoints import shipped
 from chorus_jax.cli.config_file import Config, load_config
-from chorus_jax.engine.loading import located
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.registry import family_of
 from chorus_jax.request import Request
@@ -55,9 +54,9 @@ def choose(
     """
     if config is not None:
         return of_config(load_config(config), weights, given)
-    if weights is None or located(weights) == shipped.ROOT / OTHERWISE:
+    if weights is None or shipped.locate(weights) == shipped.ROOT / OTHERWISE:
         return of_shipped(given)
-    folder = located(weights)
+    folder = shipped.locate(weights)
     defaults = family_of(folder).defaults(folder)
     request = defaults.request.changed(**given)
     return CommandSettings(folder, TRANSFORMER, request, defaults.fps, defaults.source)
@@ -84,9 +83,11 @@ def of_config(
             f"--config {config.name} is for weights that are not shipped: give "
             '--weights DIR, a converted folder, or write WEIGHTS = "shapes" in it'
         )
-    ours = weights is None or located(weights) == shipped.ROOT / OTHERWISE
+    ours = weights is None or shipped.locate(weights) == shipped.ROOT / OTHERWISE
     folder = (
-        shipped.folder(str(config.weights)) if weights is None else located(weights)
+        shipped.folder(str(config.weights))
+        if weights is None
+        else shipped.locate(weights)
     )
     request = config.changed(given)
     if ours:

@@ -11,7 +11,6 @@ import jax
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import shipped
 from chorus_jax.devices.compilation import enable_cache
-from chorus_jax.engine.loading import located
 from chorus_jax.families.registry import family_of
 
 PACKAGES = ("chorus_jax", "jax", "jaxlib", "flax", "orbax-checkpoint", "transformers")
@@ -20,13 +19,13 @@ GIB = 2**30
 
 def show_info(options: argparse.Namespace) -> None:
     """Prints all lines."""
-    weights = None if options.weights is None else located(options.weights)
+    weights = None if options.weights is None else shipped.locate(options.weights)
     for name, value in list(lines(weights)):  # whole, or an error alone
         print(f"{name:22}{value}")
 
 
 def lines(weights: Path | None) -> Iterator[tuple[str, str]]:
-    """Names and values, a line each; without `weights`, of all that are shipped.
+    """Names and values to print; without `weights`, of all that are shipped.
 
     ValueError if `weights` holds no checkpoint.
     """

@@ -132,7 +132,8 @@ def described(
 
 
 def fields_of(request: Request) -> dict[str, Any]:
-    """The fields of a request for a file; of images their digest."""
+    """The fields of a request for a file, with the digest of its images in their
+    place."""
     names = [field.name for field in dataclasses.fields(request)]
     fields = {name: getattr(request, name) for name in names}
     if request.inputs is not None:

@@ -23,7 +23,7 @@ from chorus_jax.schedulers import Solver
 
 @dataclass(frozen=True)
 class Program:
-    """All that is static about a run: each is compiled once.
+    """The static part of a run. There is one compiled program for each.
 
     Attributes:
         plan: what runs in each step.

@@ -123,8 +123,10 @@ def beyond(
 def attended(
     share: Float[Array, "b n"], apart: Float[Array, "b t"], tiling: Tiling
 ) -> Float[Array, "b t"]:
-    """Each tile's mean share of attention to the words that differ; of a video without
-    such words how far its velocities are `apart`."""
+    """The mean attention of each tile to the words that differ.
+
+    Of a video without such words, how far its velocities are `apart`.
+    """
     mean = tiling.tiles(share.astype(jnp.float32)).mean(axis=2)
     return jnp.where(mean.max(axis=1, keepdims=True) > 0, mean, apart)
 
@@ -165,7 +167,7 @@ def chosen(scores: Float[Array, "b t"], region: Region) -> Int[Array, "b k"]:
 
 
 def token_bias(region: Region, tiling: Tiling, halo: bool) -> Float[Array, " n"]:
-    """One number a token that is run: log(r) for one that stands for r tokens."""
+    """One number per token that is run: log(r) for one that stands for r tokens."""
     active = region.core + (region.halo if halo else 0)
     counts = [1.0] * active
     if sampled := region.sampled:

@@ -22,9 +22,9 @@ def check_memory(needed: int, what: str, advice: str) -> None:
     """ValueError if more is needed than there is.
 
     Args:
-        needed: in bytes, the least.
-        what: needs it, in words.
-        advice: what to do.
+        needed: the least bytes that are needed.
+        what: the subject of the message, such as "41 frames".
+        advice: what the caller may do, the end of the message.
     """
     total = total_memory()
     if total is not None and needed > total:

@@ -2,7 +2,7 @@
 
 `data` splits requests and guidance branches, `context` splits video tokens, `tensor`
 splits heads and feed-forward. Nothing here knows a model: a parameter says its logical
-axes itself (`models/layers.py`).
+axes itself (`nets/layers.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -61,7 +61,8 @@ def token_spec(axes: Sequence[str | None], shape: Sequence[int]) -> PartitionSpe
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
-    """`x` with its sharding fixed by logical names; as it is outside `jax.set_mesh`."""
+    """Constrains the sharding of `x` by logical axis names; does nothing outside
+    `jax.set_mesh`."""
     if jax.sharding.get_abstract_mesh().empty:
         return x
     return jax.lax.with_sharding_constraint(x, spec(axes))

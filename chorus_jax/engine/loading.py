@@ -45,14 +45,9 @@ def load(
     if not isinstance(mesh, Mesh | None):
         raise ValueError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
     return Pipeline.load(
-        located(model),
+        shipped.locate(model),
         transformer=transformer,
         dtype=dtype,
         mesh=mesh,
         keep_text_encoder=keep_text_encoder,
     )
-
-
-def located(model: str | Path) -> Path:
-    """The folder of a model: shipped weights by name, or the path itself."""
-    return shipped.folder(str(model)) if model in shipped.names() else Path(model)

@@ -90,7 +90,7 @@ def reached(policy: Policy, score: float, head: EntryHeader) -> list[Tier]:
 
 
 def usable(policy: Policy, steps: tuple[int, ...]) -> tuple[int, ...]:
-    """These key steps if some tier could begin and fill up with them, else none.
+    """These key steps, if some tier could begin and fill up with them; else none.
 
     What a hit leaves is mostly good for exact repeats only; among the sources it would
     stand before those that can be used.

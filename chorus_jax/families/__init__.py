@@ -1,1 +1,1 @@
-"""Model families: a folder each; nothing else in the library knows one."""
+"""Model families, one folder each. The rest of the library knows none by name."""

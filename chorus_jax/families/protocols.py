@@ -130,7 +130,10 @@ class Family(Protocol):
     published: Mapping[str, Defaults]
 
     def load(self, folder: Path, options: "LoadOptions") -> VideoModel:
-        """The model of a converted checkpoint folder. ValueError for another's."""
+        """The model of a converted checkpoint folder.
+
+        ValueError for that of another family.
+        """
 
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None

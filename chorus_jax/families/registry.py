@@ -1,4 +1,4 @@
-"""The model families that there are: a line for each."""
+"""The model families by name: one line per family."""
 
 from pathlib import Path
 
@@ -28,7 +28,10 @@ def family_of(folder: str | Path) -> Family:
 
 
 def load(folder: str | Path, options: LoadOptions = LoadOptions()) -> VideoModel:
-    """The model of a checkpoint folder. ValueError as `family_of` and `Family.load`."""
+    """The model of a checkpoint folder.
+
+    ValueError for what `family_of` or `Family.load` refuses.
+    """
     return family_of(folder).load(Path(folder), options)
 
 

@@ -1,4 +1,4 @@
-"""Reuse across the steps of one request: step caches, a file each.
+"""Reuse across the steps of one request: step caches, one file per cache.
 
 `registry` knows them by name.
 """

@@ -1,4 +1,5 @@
-"""The seam of a step cache: what decides of each step how much of the model runs."""
+"""The protocol of step caches, which decide for each step how much of the model
+runs."""
 
 from typing import Any, Protocol, runtime_checkable
 

@@ -1,4 +1,4 @@
-"""Step caches by name, for policies and the command line: a line for each."""
+"""Step caches by name, for policies and the command line: one line per cache."""
 
 import ast
 from collections.abc import Callable

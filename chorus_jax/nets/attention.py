@@ -45,9 +45,9 @@ def attention(
 ) -> Float[Array, "b n a d"]:
     """softmax(query key^T / sqrt(d) + bias) value, with float32 logits and softmax.
 
-    `bias` is one number a key: minus infinity drops it, log(r) counts it r times. Under
-    `jax.set_mesh` queries are split over heads, and over tokens if they divide; keys
-    over heads.
+    `bias` is one number per key: minus infinity drops it, log(r) counts it r times.
+    Under `jax.set_mesh` queries are split over heads, and over tokens if they divide;
+    keys over heads.
     """
     name = implementation
     if name is None:

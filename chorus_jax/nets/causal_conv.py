@@ -1,6 +1,6 @@
 """Convolutions over channels-last video that see only the past, whole or as a stream.
 
-A layer here and in `wan_vae_blocks` is called as `layer(x, past) -> (y, past)`: `x` is
+A layer here and in a VAE's blocks is called as `layer(x, past) -> (y, past)`: `x` is
 the next frames, `past` what the layer kept of the frames before them. `past=None` says
 that `x` begins with the video's first frame. A whole video in one call and the same
 video frame by frame therefore run the same code. A past is a pytree whose shapes are

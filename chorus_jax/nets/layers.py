@@ -134,5 +134,6 @@ def sinusoidal(
 
 
 def stack(make: Callable[[nnx.Rngs], nnx.Module], depth: int, rngs: nnx.Rngs):
-    """`depth` modules as one with a leading axis everywhere; for `jax.lax.scan`."""
+    """`depth` modules as one, for `jax.lax.scan`: every parameter has a leading
+    axis."""
     return jax.vmap(make)(rngs.split(depth))

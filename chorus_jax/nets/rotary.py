@@ -13,7 +13,7 @@ PERIOD = 10000.0
 
 
 def axis_pairs(head_width: int) -> tuple[int, int, int]:
-    """Pairs of channels that turn along frames, height and width."""
+    """The numbers of channel pairs that are rotated by frame, by row and by column."""
     side = head_width // 6
     return head_width // 2 - 2 * side, side, side
 

@@ -196,10 +196,10 @@ def bucket(
 ) -> Int[np.ndarray, " n"]:
     """The bucket of a distance (key's position minus query's).
 
-    One half of the buckets is for keys behind the query. Of each half, one half holds a
-    distance each, the other grows with the logarithm up to `max_distance`. A worked
-    case, 32 buckets to 128: distances 0, -1, -7, -8, -12, -16, -200 and 1 are in
-    0, 1, 7, 8, 9, 10, 15 and 17.
+    The first half of the buckets is for keys before the query, the second for keys
+    after it. In each half, the first buckets hold one distance, the others ever more,
+    by its logarithm up to `max_distance`. With 32 buckets and 128 the distances 0, -1,
+    -7, -8, -12, -16, -200 and 1 are in the buckets 0, 1, 7, 8, 9, 10, 15 and 17.
     """
     half, exact = buckets // 2, buckets // 4
     away = np.abs(distance)

@@ -71,8 +71,10 @@ class TileKeys(NamedTuple):
         return cls(*(tiling.tiles(_flat(x), axis=-2) for x in keys))
 
     def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
-        """These keys with those of the active tiles replaced; with layers if there are
-        any."""
+        """These keys and values with those of the active tiles replaced.
+
+        Stacked layers are replaced together.
+        """
         return TileKeys(*(_written(x, active, y) for x, y in zip(self, fresh)))
 
 

@@ -86,7 +86,7 @@ class Conditioning:
 
 
 class Tokenizer:
-    """Cleans prompts and turns them into ids, `limit` each.
+    """Cleans prompts and turns each into `limit` ids, padding included.
 
     Attributes:
         rules: those of the tokenizers library.
@@ -137,7 +137,12 @@ class Tokenizer:
         )
 
     def spans(self, text: str, encoding: Encoding) -> list[tuple[int, int]]:
-        """The characters of each token of a text, none for special ones.
+        """The place of each token in a text: first character, and the one after the
+        last.
+
+        Special tokens have (0, 0): those that the tokenizer adds, and those that the
+        text spells out, such as "</s>". An unknown word is none of them, since its
+        token's name is not in the text.
 
         Special are those added, and those that the text itself names, as "</s>". An
         unknown word is not: its token's name is not what the text says.

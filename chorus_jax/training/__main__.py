@@ -33,7 +33,7 @@ def main() -> None:
     recipe = RECIPES[options.recipe]()
     runs = Runs(changed(recipe, options), options.out, options.workers, options.save)
     if options.stage == "unpack":
-        runs.unpack(options.weights or shipped.folder())
+        runs.unpack(shipped.locate(options.weights))
         return
     for stage in ALL if options.stage == "all" else (options.stage,):
         getattr(runs, stage)()
@@ -50,7 +50,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("stage", choices=list(STAGES))
     top.add_argument("--recipe", required=True, choices=list(RECIPES))
     top.add_argument("--out", type=Path, required=True, help="folder of all stages")
-    top.add_argument("--weights", type=Path, help="to unpack; else the shipped ones")
+    top.add_argument(
+        "--weights", default="shapes", help="to unpack: a folder, or a shipped name"
+    )
     top.add_argument("--workers", type=int, default=0, help="processes that render")
     top.add_argument("--save", type=float, default=5.0, help="minutes between saves")
     top.add_argument(

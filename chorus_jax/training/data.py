@@ -44,7 +44,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Crops:
-    """Batches for the VAE: a part of a new clip each, in space and in time.
+    """Batches for the VAE: each video is a part of a new clip, in space and in time.
 
     Attributes:
         clips: where the parts are taken from.

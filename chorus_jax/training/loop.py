@@ -37,7 +37,7 @@ AHEAD = 32  # made ahead, so that a pool of processes has work
 
 
 class State(NamedTuple):
-    """All that changes from step to step; a pytree of arrays.
+    """The state of a training: a pytree of arrays.
 
     Attributes:
         step: steps that were taken.
@@ -82,8 +82,9 @@ def train(
 ) -> State:
     """Trains to the end of the plan, from the newest checkpoint in `folder` if any.
 
-    Writes there: checkpoints, `loss.jsonl` (a row a step), `probe.jsonl`, `loss.png`.
-    A deadline ends it earlier, and makes what it gives depend on the machine's speed.
+    Writes there: checkpoints, `loss.jsonl` (one row per step), `probe.jsonl`,
+    `loss.png`. A deadline ends it earlier, and makes what it gives depend on the
+    machine's speed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = saved.newest(folder, partial(start, job, plan))

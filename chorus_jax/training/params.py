@@ -42,7 +42,8 @@ def of_part(part: str, params: Mapping[str, Array]) -> Params:
 
 
 def abstract_part(model: type[nnx.Module], config: Any) -> nnx.Module:
-    """The module of a config with shapes in place of arrays; see `assembled`."""
+    """A module made from its config, with shapes in place of arrays (see
+    `assembled`)."""
     return abstract(model, config)
 
 

@@ -87,7 +87,7 @@ class DistillTraining:
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """All of a small Wan.
+    """A small Wan and its training.
 
     Attributes:
         world: the size of its videos and of what they show.

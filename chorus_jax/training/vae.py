@@ -133,7 +133,7 @@ def quality(
 def with_statistics(
     config: WanVAEConfig, raw: Float[np.ndarray, "b f h w c"]
 ) -> WanVAEConfig:
-    """The config with the mean and deviation of these raw latents, a channel each."""
+    """The config with the mean and standard deviation of raw latents, by channel."""
     axes = tuple(range(raw.ndim - 1))
     mean, std = raw.mean(axis=axes), raw.std(axis=axes)
     return replace(

@@ -101,7 +101,8 @@ def softmax(
 
 
 def take(x: Array, tiles: Int[Array, "b k"]) -> Array:
-    """These tiles of each row; the first where there is padding."""
+    """The named tiles of each row of the batch. Where a name is padding, the first tile
+    is taken."""
     return x[jnp.arange(len(x))[:, None], jnp.maximum(tiles, 0)]
 
 

@@ -352,7 +352,7 @@ def cost(plan: CallSizes, active: int, dtype: jnp.dtype) -> pl.CostEstimate:
 def kernel(
     plan: CallSizes, logsumexp: bool, active: Any, alive: Any, *refs: Any
 ) -> None:
-    """One block of queries and one of keys."""
+    """The kernel over one block of queries and one of keys."""
     copies = plan.tiles.query if plan.named else 1
     queries, (key, value, *others) = refs[:copies], refs[copies:]
     offset = others.pop(0) if plan.masked else None

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from chorus_jax.checkpoints import shipped
 from convert.__main__ import main
 from convert.families import FAMILIES
 
@@ -59,3 +60,15 @@ def test_interrupt_is_one_line_and_code_130(tmp_path, capsys, monkeypatch):
 def test_errors_are_one_line_and_code_1(tmp_path, capsys, command):
     assert main([command, str(tmp_path), str(tmp_path / "x")]) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path} ")
+
+
+def test_shipped_weights_are_exported_by_name(tmp_path, capsys):
+    # Its folder is there already: found, and refused before anything is read.
+    assert main(["export", "shapes", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path} exists")
+
+
+@pytest.mark.parametrize("source", ["shapes", str(shipped.folder())])
+def test_a_converted_model_is_not_converted_again(source, tmp_path, capsys):
+    assert main(["wan", source, str(tmp_path / "x")]) == 1
+    assert f"{source} is converted already: give it to" in capsys.readouterr().err

@@ -22,7 +22,8 @@ class TokenShift:
     Attributes:
         tokens: two numbers of tokens.
         shifts: the logarithm of the shift at each; a line through them gives others.
-        terminal: the last level before 0; None for what the shift makes it.
+        terminal: the last level before 0, to which levels are stretched; None: they are
+            not.
     """
 
     tokens: tuple[int, int] = (1024, 4096)

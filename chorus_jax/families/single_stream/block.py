@@ -85,8 +85,10 @@ class ModulatedBlock(nnx.Module):
 def taken(
     reuse: BranchReuse | None, branch: int, compute: Callable[[], tuple[Array, T]]
 ) -> tuple[Array, T | None]:
-    """The output of a branch of one layer, computed or an earlier one, and its side
-    output, which is there only without `reuse`."""
+    """A branch's output in one layer, computed or reused, and its side output.
+
+    With `reuse` there is no side output.
+    """
     if reuse is None:
         return compute()
     wanted, earlier = reuse.compute[branch], reuse.outputs[branch]

@@ -58,8 +58,8 @@ class StreamConditions(NamedTuple):
     def amplified(
         self, gains: TextGains | None, words: Float[Array, "b m"] | None
     ) -> Context:
-        """The text with these gains, and the words whose attention is asked for; of the
-        branch of the prompt."""
+        """The text with gains on the prompt's branch, and with the words whose
+        attention there is to be returned."""
         context = self.context
         if gains is not None:
             context = context._replace(

@@ -62,7 +62,8 @@ class WanFamily:
         )
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """Each part's size, the memory of all, and what attends here."""
+        """The size of each part, the memory of all, and the attention implementations
+        used here."""
         sizes, total = Sizes.read(folder), 0
         for name, (model, _) in parts_of(checkpoints.Card.read(folder)).items():
             text, size = described(model, getattr(sizes, name))

@@ -48,7 +48,7 @@ class WanVAEConfig:
         if len(self.latents_mean) != len(self.latents_std):
             raise ValueError(
                 f"latents_mean has {len(self.latents_mean)} channels and latents_std "
-                f"{len(self.latents_std)}; both must have one number a latent channel"
+                f"{len(self.latents_std)}; both must have one number per latent channel"
             )
         for name in ("latents_mean", "latents_std"):
             numbers = getattr(self, name)

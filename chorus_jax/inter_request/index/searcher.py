@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-# Product quantisation of two dimensions a block, then the best few exactly; the
+# Product quantisation of two dimensions per block, then the best few exactly; the
 # library's advice (docs/algorithms.md) without a tree, which loses near matches.
 DIMENSIONS_A_BLOCK, THRESHOLD, REORDER = 2, 0.2, 100
 

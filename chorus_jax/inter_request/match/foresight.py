@@ -77,7 +77,7 @@ class Foresight:
                     yield from candidates
 
     def prefetch(self, recipe: str, namespace: str, words: Sequence[bytes]) -> None:
-        """Begins to load that entry."""
+        """Begins to load the entry that `guess` names, if there is one."""
         id = self.guess(recipe, namespace, words)
         if id is not None:
             self._store.prefetch(id, namespace)

@@ -46,7 +46,7 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """An entry that was looked at twice, as a source of a request.
+    """An entry that was given a second look, as a source of a request.
 
     Attributes:
         head: the entry's header.

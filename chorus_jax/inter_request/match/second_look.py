@@ -1,4 +1,4 @@
-"""The second look at a candidate: which of its words are wrong, and does it matter."""
+"""The second look at a candidate: how far do its words differ, and does that matter?"""
 
 from dataclasses import dataclass
 

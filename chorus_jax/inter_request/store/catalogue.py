@@ -139,7 +139,7 @@ class Catalogue:
             self._exact.setdefault(digest, set()).add(item.id)
 
     def remove(self, id: str) -> None:
-        """Removes an item, if it is here."""
+        """Removes an item, if it is listed."""
         if self._take(id):
             self._gone(id)
 

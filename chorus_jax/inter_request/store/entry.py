@@ -69,7 +69,7 @@ class EntryHeader:
         steps: the key steps, rising.
         embedding: that of the prompt, of norm 1.
         words: the prompt's `word_keys`.
-        meanings: what the model reads of each word, a row a word (see `meaning`).
+        meanings: what the model reads of each word, one row per word (see `meaning`).
         statistics: how it was made and used.
         score: how near it is to what its prompt asks, 0 to 1: 1 if it was computed in
             full, else the similarity to its source's prompt times the source's score.

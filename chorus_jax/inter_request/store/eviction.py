@@ -43,7 +43,7 @@ class Eviction(Protocol):
 
 @dataclass(frozen=True)
 class LRU:
-    """Least recently used first; of those as recently used, the oldest."""
+    """Evicts the least recently used entry; of several used at once, the oldest."""
 
     def victim(
         self, items: Sequence[StoredItem], coming: StoredItem | None = None

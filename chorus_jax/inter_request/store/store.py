@@ -111,7 +111,7 @@ class Store:
         return self._placing.add(entry.owned())
 
     def head(self, id: str, namespace: str) -> EntryHeader | None:
-        """All but the latents of an entry; None as for `get`."""
+        """The header of an entry, without its latents; None as for `get`."""
         item = self._item(id, namespace)
         return None if item is None else self._head(item)
 

@@ -68,7 +68,7 @@ def in_latent_frames(frames: Float[Array, "b f *r"], count: int) -> Array:
 
 
 def decided(scenes: Scenes, world: World) -> Float[Array, "b n"]:
-    """The scenes' `Chances`, flat, a row each."""
+    """The `Chances` of scenes, one flat row per scene."""
     frame = jnp.asarray([[world.width, world.height]], jnp.float32)
     first = jnp.stack([scenes.x[:, 0], scenes.y[:, 0]], axis=1)
     last = jnp.stack([scenes.x[:, -1], scenes.y[:, -1]], axis=1)

@@ -22,7 +22,7 @@ STILL: Final = 1e-3  # pixels: what moves less does not move
 
 
 class Chances(NamedTuple):
-    """What chance decided of one object; NaN where nothing of it could be seen.
+    """Random choices that made one object; NaN where nothing of them could be seen.
 
     Places are right and down, as fractions of the frame.
 

@@ -42,7 +42,7 @@ def fit_trend(path: Path, good: Bool[np.ndarray, " f"]) -> Trend:
 def compare_motions(trend: Trend, unit: int, least_growth: float) -> dict[str, float]:
     """The distance of a trend from each motion; 1 is as far as from standing still.
 
-    Travel and growth are counted in the least that the world has.
+    One unit is the shortest way, or the least growth, that the world draws.
     """
     x, y = (value / (TRAVEL[0] * unit) for value in trend.change[:2])
     growth = trend.change[2] / (2 * least_growth * max(trend.middle[2], 1e-6))

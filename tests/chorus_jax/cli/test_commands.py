@@ -87,7 +87,10 @@ def test_info_tells_of_machine_and_weights(weights, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--weights", "nowhere"], "nowhere has no model.json"),
+        (
+            ["--weights", "nowhere"],
+            "nowhere is neither a folder nor the name of weights",
+        ),
         (["--out", "video.avi"], "should end in .mp4, .gif or .png"),
         (["--out", "missing/video.mp4"], "its folder is missing"),
         (["--fps", "0"], "fps must be above 0"),
