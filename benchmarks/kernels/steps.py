@@ -21,7 +21,7 @@ from jaxtyping import Array
 from benchmarks.kernels import aot as kernel_aot
 from benchmarks.kernels.cases import GRIDS, MODELS, Case
 from benchmarks.lib import wan
-from benchmarks.model import aot
+from benchmarks.speed import aot
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program, Run

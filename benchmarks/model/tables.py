@@ -96,20 +96,4 @@ TABLES = {
         named(of_vae),
     ),
     "training": PageTable("benchmarks.model.training", "training", training),
-    "diffusers": PageTable(
-        "benchmarks.model.denoise",
-        "denoise",
-        columns("seconds", "baseline_seconds", "ratio", "error"),
-        named(lambda name: name.startswith(("forward_", "run_"))),
-    ),
-    "command": PageTable(
-        "benchmarks.model.command",
-        "command",
-        columns("cold_seconds", "seconds", "spread", "runs"),
-    ),
-    "aot": PageTable(
-        "benchmarks.model.aot",
-        "aot",
-        columns("mesh", "total_gib", "chip_gib", "compile_seconds"),
-    ),
 }

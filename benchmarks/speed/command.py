@@ -1,7 +1,7 @@
 """Seconds of `chorus generate` and `chorus demo`, each as a process of its own.
 
-    python -m benchmarks.model.command
-    python -m benchmarks.model.command --rows demo
+    python -m benchmarks.speed.command
+    python -m benchmarks.speed.command --rows demo
 
 The shipped weights. Cold: the compilation cache is an empty folder. Warm: the same
 command again. The demo runs once, cold (the goal is under 180 seconds). Nothing else

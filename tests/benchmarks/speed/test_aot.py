@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("libtpu", reason="needs libtpu: Linux on x86-64")
 
-from benchmarks.model.aot import CASES, compile_step  # noqa: E402
+from benchmarks.speed.aot import CASES, compile_step  # noqa: E402
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Denoising steps of full-size Wan compiled for real TPUs, on a machine without one.
 
-    JAX_PLATFORMS=cpu python -m benchmarks.model.aot
+    JAX_PLATFORMS=cpu python -m benchmarks.speed.aot
 
 Wan 2.1 at 480 x 832 and 81 frames (32 760 tokens), both guidance branches, UniPC; the
 TPU compiler runs for the named topology and says what each chip holds. XLA's estimate

@@ -1,6 +1,6 @@
 """One forward of the Wan transformer and one whole denoising run, beside diffusers'.
 
-    python -m benchmarks.model.denoise
+    python -m benchmarks.speed.denoise
 
 Same weights and inputs on the CPU, float32, in turns; the relative error is checked
 before anything is timed. 1280 video tokens, 4 layers, 512 text positions of which a
@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from benchmarks.lib import rows, timing
 from benchmarks.lib.wan import LoopRun, geometry, inputs
-from benchmarks.model.pair import LAYERS, NEGATIVE, PROMPT, WanPair
+from benchmarks.speed.pair import LAYERS, NEGATIVE, PROMPT, WanPair
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.families.wan.model import prepare

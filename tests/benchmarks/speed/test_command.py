@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.model import command
+from benchmarks.speed import command
 
 
 @pytest.fixture

@@ -1,0 +1,24 @@
+"""The tables of speed beside other libraries, of the command line, and on TPUs."""
+
+from benchmarks.lib.tables import PageTable, columns, named
+
+BESIDE = columns("seconds", "baseline_seconds", "ratio", "error")
+TABLES = {
+    "diffusers": PageTable(
+        "benchmarks.speed.denoise",
+        "denoise",
+        BESIDE,
+        named(lambda name: name.startswith(("forward_", "run_"))),
+    ),
+    "maxdiffusion": PageTable("benchmarks.speed.maxdiffusion", "maxdiffusion", BESIDE),
+    "command": PageTable(
+        "benchmarks.speed.command",
+        "command",
+        columns("cold_seconds", "seconds", "spread", "runs"),
+    ),
+    "aot": PageTable(
+        "benchmarks.speed.aot",
+        "aot",
+        columns("mesh", "total_gib", "chip_gib", "compile_seconds"),
+    ),
+}
