@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks.starts import starts
 from benchmarks.reuse.arms import FULL
 from benchmarks.reuse.bench import Target
+from benchmarks.starts import starts
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.request import Request
 
