@@ -27,36 +27,46 @@ OnStart = Callable[[Path], None]  # is called with a folder before it is written
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    return _run(_parser().parse_args(arguments), "error", lambda _: None)
+    try:
+        _run(_parser().parse_args(arguments), lambda _: None)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: stopped", file=sys.stderr)
+        return 130
+    return 0
 
 
-def command(name: str, arguments: Sequence[str], on_start: OnStart) -> int:
-    """Runs `chorus convert` or `chorus export`; returns the exit code.
+def command(
+    name: str,
+    arguments: Sequence[str],
+    on_start: OnStart,
+    make_parser: type[argparse.ArgumentParser],
+) -> None:
+    """Runs `chorus convert` or `chorus export`.
 
     Args:
         name: `convert` or `export`.
         arguments: those after the name.
         on_start: is called with the folder that will be written.
+        make_parser: the class that reads the options.
+
+    Raises:
+        ValueError: for a source that cannot be converted.
+        OSError: for a file that cannot be read or written.
     """
     what = {"convert": CONVERT, "export": EXPORT}[name]
-    parser = argparse.ArgumentParser(prog=f"chorus {name}", description=what)
+    parser = make_parser(prog=f"chorus {name}", description=what)
     (_add_convert if name == "convert" else _add_export)(parser)
-    return _run(parser.parse_args(arguments), "chorus", on_start)
+    _run(parser.parse_args(arguments), on_start)
 
 
-def _run(options: argparse.Namespace, prefix: str, on_start: OnStart) -> int:
+def _run(options: argparse.Namespace, on_start: OnStart) -> None:
     # Orbax warns that there is nothing to merge, which is what we ask for.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    try:
-        on_start(options.folder)
-        options.run(options)
-    except (ValueError, OSError) as error:
-        print(f"{prefix}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{prefix}: stopped", file=sys.stderr)
-        return 130
-    return 0
+    on_start(options.folder)
+    options.run(options)
 
 
 CONVERT = "Wan or LTX-Video weights, as published, to a checkpoint folder"

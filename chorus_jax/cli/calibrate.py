@@ -38,6 +38,7 @@ def calibrate(options: argparse.Namespace, interruption: Interruption) -> None:
         choice.folder, choice.transformer, choice.request, None
     )
     work = work_folder(options)
+    choice.warn()
     interruption.cleanups += [
         cleanups.half_written_programs,
         cleanups.half_written_records(work / "cache"),

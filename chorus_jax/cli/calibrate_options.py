@@ -26,7 +26,6 @@ def add_calibrate(commands: Any) -> None:
         usage="chorus calibrate MODEL --prompts FILE [options]   (--help lists them)",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     command.add_argument("weights", metavar="MODEL", help=WEIGHTS)
     command.add_argument(

@@ -1,7 +1,7 @@
 """Resolves command-line options to weights, transformer and request."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class CommandSettings:
         request: with all that was given.
         fps: frames per second.
         source: where the settings that were not given come from, in words.
+        warnings: what the weights were not trained on, a sentence each.
     """
 
     folder: Path
@@ -35,6 +36,12 @@ class CommandSettings:
     request: Request
     fps: int
     source: str = ""
+    warnings: tuple[str, ...] = ()
+
+    def warn(self) -> None:
+        """Logs the warnings; for when everything else is known to be right."""
+        for warning in self.warnings:
+            log.warning(warning)
 
 
 def choose(
@@ -90,16 +97,19 @@ def of_config(
         else shipped.locate(weights)
     )
     request = config.changed(given)
-    if ours:
-        warn_untrained(config, request)
     fps = config.fps or family_of(folder).fps
     return CommandSettings(
-        folder, config.transformer, request, fps, f"--config {config.name}"
+        folder,
+        config.transformer,
+        request,
+        fps,
+        f"--config {config.name}",
+        tuple(untrained(config, request)) if ours else (),
     )
 
 
-def warn_untrained(config: Config, request: Request) -> None:
-    """Warns of settings that the shipped weights of a config were not trained on.
+def untrained(config: Config, request: Request) -> Iterator[str]:
+    """Warnings of settings that the shipped weights of a config were not trained on.
 
     They were trained for the config that has their name, and a distilled transformer
     for the schedule of its own.
@@ -108,9 +118,9 @@ def warn_untrained(config: Config, request: Request) -> None:
     for name in ("frames", "height", "width"):
         value, usual = getattr(request, name), getattr(trained, name)
         if value != usual:
-            log.warning(f"{name}={value}: these weights were trained on {usual} only")
+            yield f"{name}={value}: these weights were trained on {usual} only"
     if config.distilled and request.make_solver() != config.request.make_solver():
-        log.warning(
+        yield (
             f"{config.transformer} was distilled for the steps, solver and shift of "
             f"--config {config.name}, but others were given"
         )

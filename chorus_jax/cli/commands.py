@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from chorus_jax.cli.interruption import LINE, STATUS, Interruption
-from chorus_jax.cli.options import parser
+from chorus_jax.cli.options import parse
 
 UNREAD = 128 + 13  # as shells report SIGPIPE
 FORWARDED = ("convert", "export")
@@ -36,11 +36,19 @@ def main(
         return UNREAD
     except (ValueError, OSError) as error:
         interruption.park()
-        print(f"chorus: {error}", file=sys.stderr)
+        print(f"chorus: {in_words(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # only where no Interruption is installed
         print(LINE, end="", file=sys.stderr)
         return STATUS
+
+
+def in_words(error: Exception) -> str:
+    """What an error says, without the number that the system has for it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    place = "" if error.filename is None else f"{error.filename}: "
+    return f"{place}{error.strerror}"
 
 
 def run(arguments: Sequence[str], interruption: Interruption) -> int:
@@ -48,8 +56,9 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
     if arguments and arguments[0] in FORWARDED:
         from chorus_jax.cli.converting import forward
 
-        return forward(arguments[0], arguments[1:], interruption)
-    options = parser().parse_args(arguments)
+        forward(arguments[0], arguments[1:], interruption)
+        return 0
+    options = parse(arguments)
     if options.name == "generate":
         from chorus_jax.cli.generate import generate
 

@@ -6,16 +6,18 @@ from pathlib import Path
 
 from chorus_jax.cli import cleanups
 from chorus_jax.cli.interruption import Interruption
+from chorus_jax.cli.one_line import OneLineParser
 from chorus_jax.cli.ours import package
 
 NEEDED = "safetensors"
 
 
-def forward(name: str, arguments: Sequence[str], interruption: Interruption) -> int:
-    """Runs a command of `convert`; returns the exit status.
+def forward(name: str, arguments: Sequence[str], interruption: Interruption) -> None:
+    """Runs a command of `convert`.
 
     Raises:
-        ValueError: if what it needs is not installed.
+        ValueError: if what it needs is not installed, or for a source that is refused.
+        OSError: for a file that cannot be read or written.
     """
     if importlib.util.find_spec(NEEDED) is None:
         raise ValueError(
@@ -27,4 +29,4 @@ def forward(name: str, arguments: Sequence[str], interruption: Interruption) -> 
     def on_start(folder: Path) -> None:
         interruption.cleanups.append(cleanups.half_written_checkpoint(folder))
 
-    return commands.command(name, arguments, on_start)
+    commands.command(name, arguments, on_start, OneLineParser)

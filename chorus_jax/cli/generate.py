@@ -90,6 +90,7 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
         OSError: for a file that cannot be read or written.
     """
     run = GenerateRun.of(options)
+    run.choice.warn()
     interruption.cleanups += cleanups_of(run)
     step_cache, words = options.step_cache, caching.described(options)
     for line in report.chosen(run.choice, words, step_cache):

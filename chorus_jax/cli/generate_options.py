@@ -23,7 +23,6 @@ def add_generate(commands: Any) -> None:
         usage="chorus generate PROMPT... [options]   (--help lists them)",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     add_what(make)
     add_model(make)

@@ -1,16 +1,28 @@
 """The commands of `chorus` and their options. Nothing heavy is imported here."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from chorus_jax.cli.calibrate_options import add_calibrate
 from chorus_jax.cli.generate_options import WEIGHTS, add_generate
+from chorus_jax.cli.one_line import OneLineParser
 
 
-def parser() -> argparse.ArgumentParser:
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command. Ends the process if they are not understood."""
+    top = parser()
+    options, unknown = top.parse_known_args(arguments)
+    if unknown:
+        top.prog = f"chorus {options.name}"
+        top.error(f"unknown: {' '.join(unknown)}")
+    return options
+
+
+def parser() -> OneLineParser:
     """The commands and their options."""
-    top = argparse.ArgumentParser(
+    top = OneLineParser(
         prog="chorus", description="Text to video, reusing earlier requests."
     )
     top.add_argument("--version", action=Version, help="print the version and exit")
@@ -44,7 +56,6 @@ def add_cache(commands: Any) -> None:
         "cache",
         help="what a cache folder holds",
         description="Lists, checks or deletes the entries of a cache folder.",
-        allow_abbrev=False,
     )
     cache.add_argument("folder", metavar="DIR", type=Path)
     cache.add_argument("--namespace", metavar="NAME", help="only its entries")
