@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from chorus_jax.calibration.calibration import Calibration
 from chorus_jax.calibration.fidelity import FidelityRuns
 from chorus_jax.calibration.losses import LossLimits
@@ -64,7 +66,9 @@ class FidelityCalibration(Calibration):
         sources = seeded[::2]
         filled = FilledCache.of(pipeline, sources, base, folder / "cache", deadline)
         targets = [filled.target(int(x.seed or 0), x) for x in seeded[1::2]]
-        fresh = targets[FRESH - 1 :: FRESH]
+        # By chance: a file may have kinds of prompts in turns.
+        order = np.random.default_rng(0).permutation(len(targets))
+        fresh = [targets[i] for i in sorted(order[: len(targets) // FRESH])]
         searched = [target for target in targets if target not in fresh]
         scores = tuple(x.score for x in searched if x.score is not None)
         if sum(score >= 0 for score in scores) < FEWEST:

@@ -23,9 +23,9 @@ def locate(model: str | Path) -> Path:
     if model in names():
         return folder(str(model))
     path = Path(model)
-    if not path.is_dir():
+    if not str(model) or not path.is_dir():
         raise ValueError(
-            f"{model} is neither a folder nor the name of weights that came with "
+            f"{str(model)!r} is neither a folder nor the name of weights that came with "
             f"chorus_jax ({', '.join(names()) or 'none'}): give one of them"
         )
     return path

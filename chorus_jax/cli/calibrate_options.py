@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from chorus_jax.cli.generate_options import WEIGHTS, add_sampling
+from chorus_jax.cli.one_line import path
 
 DESCRIPTION = """Measures how much of an earlier video a model may reuse, and writes a
 policy: a JSON file for --policy, or for Engine.
@@ -29,19 +30,19 @@ def add_calibrate(commands: Any) -> None:
     )
     command.add_argument("weights", metavar="MODEL", help=WEIGHTS)
     command.add_argument(
-        "--prompts", metavar="FILE", type=Path, required=True, help="one per line"
+        "--prompts", metavar="FILE", type=path, required=True, help="one per line"
     )
     command.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=path,
         default=Path("policy.json"),
         help="the policy (default: policy.json)",
     )
     command.add_argument(
         "--work",
         metavar="DIR",
-        type=Path,
+        type=path,
         help="keeps sources and full videos (default: FILE of --out with .work)",
     )
     command.add_argument(

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from chorus_jax.cli.one_line import path
+
 SOLVERS = ("euler", "unipc", "dpmpp", "wan_unipc", "wan_dpmpp")
 WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
 MODES = ("both", "read", "write", "off")
@@ -36,7 +38,7 @@ def add_what(make: argparse.ArgumentParser) -> None:
     group = make.add_argument_group("what to make")
     group.add_argument("prompt", metavar="PROMPT", nargs="*", help="one video per seed")
     group.add_argument(
-        "--prompts", metavar="FILE", type=Path, help="more prompts, one per line"
+        "--prompts", metavar="FILE", type=path, help="more prompts, one per line"
     )
     group.add_argument(
         "--seed",
@@ -54,10 +56,10 @@ def add_what(make: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
     group.add_argument(
-        "--image", metavar="FILE", type=Path, help="first frame, of image-to-video"
+        "--image", metavar="FILE", type=path, help="first frame, of image-to-video"
     )
     group.add_argument(
-        "--last-image", metavar="FILE", type=Path, help="last frame (default: any)"
+        "--last-image", metavar="FILE", type=path, help="last frame (default: any)"
     )
 
 
@@ -119,7 +121,7 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     )
     group = make.add_argument_group("reuse of earlier requests (with --cache)")
     group.add_argument(
-        "--cache", metavar="DIR", type=Path, help="folder of earlier requests' work"
+        "--cache", metavar="DIR", type=path, help="folder of earlier requests' work"
     )
     group.add_argument(
         "--cache-mode",
@@ -145,7 +147,7 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--policy",
         metavar="FILE",
-        type=Path,
+        type=path,
         help="how much is reused by score (default: measured on these weights, if any)",
     )
 
@@ -156,7 +158,7 @@ def add_output(make: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=path,
         default=Path("video.mp4"),
         help="mp4, gif or png (a sheet of frames); several videos are video-1.mp4, "
         "video-2.mp4 and so on, or where {number} and {seed} say (default: video.mp4)",

@@ -20,6 +20,8 @@ GIB = 2**30
 def show_info(options: argparse.Namespace) -> None:
     """Prints all lines."""
     weights = None if options.weights is None else shipped.locate(options.weights)
+    if weights is not None:
+        checkpoints.Card.read(weights)  # before anything that takes time
     for name, value in list(lines(weights)):  # whole, or an error alone
         print(f"{name:22}{value}")
 

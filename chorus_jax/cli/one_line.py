@@ -1,6 +1,7 @@
 """A parser of options that says an error in one line."""
 
 import argparse
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -17,3 +18,10 @@ class OneLineParser(argparse.ArgumentParser):
         """Ends the process with status 2."""
         words = " ".join(message.removeprefix("argument ").split())
         self.exit(2, f"{self.prog}: {words}; see {self.prog} --help\n")
+
+
+def path(text: str) -> Path:
+    """The path of an option. An empty one would be the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty text")
+    return Path(text)

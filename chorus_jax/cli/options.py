@@ -7,7 +7,7 @@ from typing import Any
 
 from chorus_jax.cli.calibrate_options import add_calibrate
 from chorus_jax.cli.generate_options import WEIGHTS, add_generate
-from chorus_jax.cli.one_line import OneLineParser
+from chorus_jax.cli.one_line import OneLineParser, path
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -57,7 +57,7 @@ def add_cache(commands: Any) -> None:
         help="what a cache folder holds",
         description="Lists, checks or deletes the entries of a cache folder.",
     )
-    cache.add_argument("folder", metavar="DIR", type=Path)
+    cache.add_argument("folder", metavar="DIR", type=path)
     cache.add_argument("--namespace", metavar="NAME", help="only its entries")
     cache.add_argument(
         "--older-than",
@@ -79,7 +79,7 @@ def add_demo(commands: Any) -> None:
     """`chorus demo`."""
     demo = commands.add_parser("demo", help="serve a dozen prompts, reusing their work")
     demo.add_argument(
-        "--out", metavar="DIR", type=Path, default=Path("demo"), help="(default: demo)"
+        "--out", metavar="DIR", type=path, default=Path("demo"), help="(default: demo)"
     )
     demo.add_argument(
         "--steps", type=int, choices=[50, 4], default=50, help="(default: 50)"

@@ -33,14 +33,14 @@ def make_mesh(
 ) -> Mesh:
     """A mesh with axes `data`, `context`, `tensor` over devices (default: all).
 
-    Raises ValueError if the sizes do not use every device.
+    Raises ValueError for sizes below 1, or that do not use every device.
     """
     devices = jax.devices() if devices is None else devices
-    if data * context * tensor != len(devices):
+    if min(data, context, tensor) < 1 or data * context * tensor != len(devices):
         raise ValueError(
             f"a mesh of {data=} x {context=} x {tensor=} needs "
             f"{data * context * tensor} devices, but {len(devices)} are given: change "
-            "the sizes or pass devices="
+            "the sizes, each 1 or more, or the devices"
         )
     grid = np.asarray(devices).reshape(data, context, tensor)
     return Mesh(grid, ("data", "context", "tensor"), axis_types=(AxisType.Auto,) * 3)

@@ -72,7 +72,8 @@ def pixels(file: str | Path) -> Pixels:
         with Image.open(file) as image:
             return np.array(image.convert("RGB"))
     except (OSError, UnidentifiedImageError) as error:
-        raise ValueError(f"{file} is not an image that can be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"{file} is not an image that can be read: {why}") from error
 
 
 def resized(

@@ -26,6 +26,7 @@ from chorus_jax.cli.commands import main
             "a number with s, m, h, d or w, such as 7d",
         ),
         (["cache"], "chorus cache: the following arguments are required: DIR"),
+        (["generate", "a", "--cache", ""], "--cache: expected a path, got an empty"),
         (["demo", "x"], "chorus demo: unknown: x"),
         (["demo", "--steps", "7"], "invalid choice: 7 (choose from"),
         (["info", "--weigh", "x"], "chorus info: unknown: --weigh x"),

@@ -1,0 +1,122 @@
+"""Compares the nearness to full videos with what an oracle reads, over a ladder.
+
+    python -m benchmarks.calibrate.fidelity
+    python -m benchmarks.calibrate.fidelity --steps 4 --pairs 64
+
+`chorus calibrate` has no oracle: a policy is allowed if its hits are, on average, as
+near to full videos as --least-psnr and --least-ssim say. Here pairs of prompts that
+differ in one attribute are run at each rung of a ladder of reuse, from the source's
+noise, and both are measured: the nearness, and the share of the attributes that differ
+which is right in full and no longer right with reuse. From the rungs that lose little
+come the defaults of the command.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.calibrate.look import MEMORY, SEED, ladder
+from benchmarks.lib import rows
+from benchmarks.lib.judged import judge
+from benchmarks.reuse.cases import changed, training
+from benchmarks.reuse.models import Loaded, add_options, load_model
+from chorus_jax.calibration.fidelity import fidelity
+from chorus_jax.engine import Cache, Engine, Reuse
+from chorus_jax.training.world.examples import ScenePrompt
+
+KEY = ("row", "steps")
+COLUMNS = ("row", "steps", "pairs", "equivalents", "psnr", "ssim")
+COLUMNS += ("accuracy_changed", "accuracy_changed_loss", "error")
+
+
+@dataclass(frozen=True)
+class RungOutcome:
+    """One pair at one rung.
+
+    Attributes:
+        equivalents: full steps' worth that was computed.
+        psnr: to the full video, in dB, at most 60.
+        ssim: to the full video.
+        right: 1 if the attribute that differs is right, else 0.
+        full: 1 if it is right in the full video, else 0.
+    """
+
+    equivalents: float
+    psnr: float
+    ssim: float
+    right: float
+    full: float
+
+
+def measure(loaded: Loaded, count: int) -> Iterator[dict[str, object]]:
+    """A row per rung, over so many pairs."""
+    cases = replace(training(), changes=(1,)).cases(count, count, SEED)
+    policies, cache = ladder(loaded.steps), Cache.in_memory(MEMORY)
+    engines = [Engine(loaded.pipeline, cache, policy) for policy in policies.values()]
+    pairs = tqdm(zip(cases.targets, cases.sources, strict=True), total=count)
+    outcomes = [pair(engines, loaded, *both, seed) for seed, both in enumerate(pairs)]
+    for name, column in zip(policies, zip(*outcomes, strict=True), strict=True):
+        yield {"row": name, "steps": loaded.steps, **row(column), **loaded.facts}
+
+
+def pair(
+    engines: Sequence[Engine],
+    loaded: Loaded,
+    target: ScenePrompt,
+    source: ScenePrompt,
+    seed: int,
+) -> list[RungOutcome]:
+    """The outcome of a pair with each of these engines."""
+    [attribute] = changed(target, source)
+    request = replace(loaded.request, prompt=target.caption, seed=seed)
+    right = lambda frames: judge(target, frames)[f"accuracy_{attribute}"]
+    namespace = f"pair {seed}"
+    made = engines[0].generate(request, Reuse(read=False, write=False))
+    earlier = replace(request, prompt=source.caption)
+    engines[0].generate(earlier, Reuse(read=False, namespace=namespace))
+    full, outcomes = made.video.frames, []
+    for engine in engines:
+        result = engine.generate(request, Reuse(write=False, namespace=namespace))
+        frames, ledger = result.video.frames, result.ledger
+        near = fidelity(frames, full)
+        outcomes.append(
+            RungOutcome(
+                ledger.equivalents, **near, right=right(frames), full=right(full)
+            )
+        )
+    return outcomes
+
+
+def row(outcomes: Sequence[RungOutcome]) -> dict[str, float]:
+    """The means of a rung; `error` is the standard error of the loss."""
+    figures = {
+        name: float(np.mean([getattr(outcome, name) for outcome in outcomes]))
+        for name in ("equivalents", "psnr", "ssim")
+    }
+    lost = np.array([outcome.full - outcome.right for outcome in outcomes])
+    return {
+        "pairs": len(outcomes),
+        **figures,
+        "accuracy_changed": float(np.mean([outcome.right for outcome in outcomes])),
+        "accuracy_changed_loss": float(lost.mean()),
+        "error": float(lost.std(ddof=1) / len(lost) ** 0.5),
+    }
+
+
+def main() -> None:
+    """Measures one model and writes its rows."""
+    top = argparse.ArgumentParser(prog="python -m benchmarks.calibrate.fidelity")
+    top.add_argument("--steps", type=int, default=50, help="(default: 50)")
+    top.add_argument("--pairs", type=int, default=24, help="(default: 24)")
+    add_options(top)
+    options = top.parse_args()
+    measured = list(measure(load_model(options, None, options.steps), options.pairs))
+    rows.update("calibrate_fidelity", measured, KEY)
+    print(rows.table(measured, COLUMNS))
+
+
+if __name__ == "__main__":
+    main()
