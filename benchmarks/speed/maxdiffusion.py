@@ -50,7 +50,8 @@ def network(size: tuple[int, int, int], weights: dict[str, Any]) -> Any:
         attention="dot_product",
         mesh=mesh(),
     )
-    graph, state, others = nnx.split(make(), nnx.Param, ...)
+    model: Any = make()
+    graph, state, others = nnx.split(model, nnx.Param, ...)
     with tempfile.TemporaryDirectory() as folder:
         safetensors.torch.save_file(weights, Path(folder) / SHARD)
         index = {"weight_map": dict.fromkeys(weights, SHARD)}
@@ -70,7 +71,7 @@ def mesh() -> Mesh:
 
 def forward(pair: WanPair, model: Any) -> denoise.Things:
     """One forward pass in each library, without guidance."""
-    ours, _ = denoise.forward(pair).values()
+    ours = denoise.forward(pair)["ours"]
     operands = (
         jnp.asarray(pair.latents),
         jnp.array([500.0]),
