@@ -50,8 +50,8 @@ def network(size: tuple[int, int, int], weights: dict[str, Any]) -> Any:
         attention="dot_product",
         mesh=mesh(),
     )
-    model: Any = make()
-    graph, state, others = nnx.split(model, nnx.Param, ...)
+    split: Any = nnx.split
+    graph, state, others = split(make(), nnx.Param, ...)
     with tempfile.TemporaryDirectory() as folder:
         safetensors.torch.save_file(weights, Path(folder) / SHARD)
         index = {"weight_map": dict.fromkeys(weights, SHARD)}
