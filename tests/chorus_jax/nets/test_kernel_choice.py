@@ -53,6 +53,23 @@ def test_a_region_kernel_runs_where_it_is_faster(
     assert re.match(reason, choice.reason)
 
 
+@pytest.mark.parametrize(
+    "kind, active, name",
+    [
+        ("TPU v6 lite", 4, "tpu"),
+        ("TPU v6 lite", 5, None),
+        ("TPU v5", 4, None),
+    ],
+)
+def test_of_few_tiles_the_region_kernel_is_faster_on_some_devices(
+    on, kind, active, name
+):
+    on("tpu", kind)
+    query = jax.ShapeDtypeStruct((1, active, 120, 12, 128), jnp.bfloat16)
+    key = jax.ShapeDtypeStruct((1, 40, 120, 12, 128), jnp.bfloat16)
+    assert region_choice(query, key).name == name
+
+
 def test_float32_is_nothing_for_cudnn(on):
     on("gpu", "NVIDIA H100")
     single = tiles(120, dtype="float32")
