@@ -1,5 +1,6 @@
 """The store: what earlier requests leave for later ones, in memory and on disk.
 
+
 `Store.admit` takes an `Entry`, `get` gives it back. A record on disk is one packed file
 with checksums; prompts are kept as digests and an embedding, not in clear. Whoever can
 read the folder can try prompts out, unless the store's secret is kept elsewhere.

@@ -3,6 +3,7 @@
 import math
 import re
 import secrets
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 
@@ -169,6 +170,12 @@ class Entry(EntryHeader):
                 "steps of the entry itself"
             )
         return self.latents[self.steps.index(step)]
+
+    def used(self, statistics: Statistics) -> "Entry":
+        """This entry with other statistics, and not checked anew: latents are large."""
+        other = copy(self)
+        object.__setattr__(other, "statistics", statistics)
+        return other
 
     def owned(self) -> "Entry":
         """This entry with arrays that nobody else has and nobody can write."""

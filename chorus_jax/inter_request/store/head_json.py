@@ -1,8 +1,4 @@
-"""The head of an entry as JSON, and back.
-
-It knows nothing of files. The meanings of words are sealed, since a model would read
-the prompt from them.
-"""
+"""The head of an entry as JSON, and back. It knows nothing of files."""
 
 import base64
 import json
@@ -54,13 +50,12 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
     dtype = entry.final.dtype.name
     if dtype not in DTYPES:
         raise ValueError(f"final latents are kept as {list(DTYPES)}, got {dtype}")
-    meanings = entry.meanings.astype("<f2").tobytes()
     content = {name: getattr(entry, name) for name in PLAIN} | {
         "secret": secret.fingerprint,
         "steps": entry.steps,
         "embedding": _text(entry.embedding.astype("<f4").tobytes()),
         "words": [key.hex() for key in entry.words],
-        "meanings": _text(secret.sealed(meanings, entry.id)),
+        "meanings": _text(entry.meanings.astype("<f2").tobytes()),
         "meanings_shape": entry.meanings.shape,
         "created": entry.statistics.created,
         "cost": entry.statistics.cost,
@@ -71,35 +66,32 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
     return json.dumps(content).encode()
 
 
-def read(text: bytes, id: str, secret: Secret) -> Described:
-    """Parses the JSON text of a header.
+def read(text: bytes, id: str, secret: Secret, used: float) -> Described:
+    """Parses the JSON text of a header; `used` is when its entry last was a hit.
 
     Raises:
         ForeignError: if it is of another id, or of a store with another secret.
         ValueError: if it is no head.
     """
     try:
-        return _read(json.loads(text), id, secret)
+        return _read(json.loads(text), id, secret, used)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not the head of an entry: {error!r}") from error
 
 
-def _read(content: dict[str, Any], id: str, secret: Secret) -> Described:
+def _read(content: dict[str, Any], id: str, secret: Secret, used: float) -> Described:
     if content["secret"] != secret.fingerprint:
         raise ForeignError("it is of a store with another secret")
     if content["id"] != id:
         raise ForeignError("it is of another id")
-    steps = tuple(content["steps"])
-    words = tuple(bytes.fromhex(key) for key in content["words"])
-    sealed = secret.sealed(base64.b64decode(content["meanings"]), id)
-    meanings = np.frombuffer(sealed, "<f2").reshape(content["meanings_shape"])
+    meanings = np.frombuffer(base64.b64decode(content["meanings"]), "<f2")
     head = EntryHeader(
         **{name: content[name] for name in PLAIN},
-        steps=steps,
+        steps=tuple(content["steps"]),
         embedding=np.frombuffer(base64.b64decode(content["embedding"]), "<f4"),
-        words=words,
-        meanings=meanings,
-        statistics=Statistics.new(content["created"], content["cost"]),
+        words=tuple(map(bytes.fromhex, content["words"])),
+        meanings=meanings.reshape(content["meanings_shape"]),
+        statistics=Statistics(content["created"], content["cost"], used),
     )
     dtype, check = DTYPES[content["dtype"]], bytes.fromhex(content["check"])
     return Described(head, tuple(content["shape"]), dtype, check)

@@ -4,27 +4,28 @@
     head      JSON, see `head_json`; with the checksum of the payload
     checksum  of prefix and head
     payload   latents and final latents, from a multiple of 64 bytes on
-    slots     how the entry was used, see `uses`
 
-Checksums are BLAKE2b of 32 bytes. Numbers are little-endian, arrays in C order.
+Checksums are BLAKE2b of 32 bytes. Numbers are little-endian, arrays in C order. The
+file's time of change is that of the entry's last use.
 """
 
 import hashlib
 import os
 import struct
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from chorus_jax.inter_request.store import head_json, uses
-from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
+from chorus_jax.inter_request.store import head_json
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.secret import Secret
 
 MAGIC = b"chorusEN"
-VERSION = 4  # to be raised with any change of the head, the payload or the slots
+VERSION = 5  # to be raised with any change of the head or the payload
 PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
 ALIGN = 64
+FIRST = 2**14  # bytes that are read at once: most heads
 
 
 class DamagedError(ValueError):
@@ -46,16 +47,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Opened:
-    """A record whose head is checked, but not its payload.
-
-    `described` is with the newest statistics, `made` are those as of admission. The
-    payload lies in [payload, slots).
-    """
+    """A record of so many bytes whose head is checked, but not its payload, which lies
+    in [payload, size)."""
 
     described: head_json.Described
-    made: Statistics
     payload: int
-    slots: int
     size: int
 
 
@@ -71,9 +67,7 @@ def packed(entry: Entry, secret: Secret) -> Record:
     begin = PREFIX.pack(MAGIC, VERSION, len(head), sum(map(len, arrays))) + head
     begin += _check(begin)
     begin += bytes(-len(begin) % ALIGN)
-    end = uses.first_slots(entry.statistics)
-    size = len(begin) + sum(map(len, arrays)) + len(end)
-    return Record((begin, *arrays, end), size)
+    return Record((begin, *arrays), len(begin) + sum(map(len, arrays)))
 
 
 def opened(handle: int, id: str, secret: Secret) -> Opened:
@@ -81,34 +75,33 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
 
     DamagedError if it was changed, UnknownError if it is not one of this store's.
     """
-    size = os.fstat(handle).st_size
-    begin = os.pread(handle, PREFIX.size, 0)
+    file = os.fstat(handle)
+    begin = os.pread(handle, FIRST, 0)
     if len(begin) < PREFIX.size or begin[: len(MAGIC)] != MAGIC:
         raise UnknownError("it does not begin as a record")
-    _, version, length, payload = PREFIX.unpack(begin)
+    _, version, length, payload = PREFIX.unpack_from(begin)
     if version != VERSION:
         raise UnknownError(
             f"it is of format {version}, and this version reads {VERSION}"
         )
-    if length + payload > size:
+    if length + payload > file.st_size:
         raise UnknownError("it is not whole")
-    begin += os.pread(handle, length, PREFIX.size)
-    if _check(begin) != os.pread(handle, CHECK, len(begin)):
+    end = PREFIX.size + length
+    if end + CHECK > len(begin):
+        begin += os.pread(handle, end + CHECK - len(begin), len(begin))
+    if _check(begin[:end]) != begin[end : end + CHECK]:
         raise DamagedError("the checksum of its head is wrong")
     try:
-        described = head_json.read(begin[PREFIX.size :], id, secret)
+        text = begin[PREFIX.size : end]
+        described = head_json.read(text, id, secret, file.st_mtime)
     except head_json.ForeignError as error:
         raise UnknownError(str(error)) from error
     except ValueError as error:
         raise DamagedError(str(error)) from error
-    start = _even(len(begin) + CHECK)
-    slots, made = start + payload, described.head.statistics
-    expected = slots + uses.SLOTS
-    if size != expected or payload != _even(described.nbytes):
-        raise DamagedError(f"it has {size} bytes, not those that its head tells")
-    now = uses.newest(os.pread(handle, expected - slots, slots), made)
-    described = replace(described, head=replace(described.head, statistics=now))
-    return Opened(described, made, start, slots, size)
+    start = _even(end + CHECK)
+    if file.st_size != start + payload or payload != _even(described.nbytes):
+        raise DamagedError(f"it has {file.st_size} bytes, not those its head tells")
+    return Opened(described, start, file.st_size)
 
 
 def entry(handle: int, record: Opened) -> Entry:
@@ -118,7 +111,7 @@ def entry(handle: int, record: Opened) -> Entry:
     is cut meanwhile is an error, not a signal.
     """
     described = record.described
-    payload = np.empty(record.slots - record.payload, np.uint8)
+    payload = np.empty(record.size - record.payload, np.uint8)
     read_into(handle, payload.data, record.payload)
     if _check(payload.data) != described.check:
         raise DamagedError("the checksum of its latents is wrong")

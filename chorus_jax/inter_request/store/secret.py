@@ -1,7 +1,7 @@
-"""The secret of a store: what of a prompt may be kept without the prompt itself.
+"""The key of a store's digests: what of a prompt may be kept without the prompt itself.
 
-Whoever has the secret can try prompts and words out. It lies in the store's folder,
-readable by its owner only; give one to the store to keep it elsewhere.
+Whoever has the key can try prompts and words out. It is public unless one is given to
+the store, which then must be kept elsewhere: it is in no file of the store.
 """
 
 import hashlib
@@ -9,16 +9,15 @@ import hmac
 import json
 from dataclasses import dataclass, field
 
-import numpy as np
-
 SIZES = range(16, 65)
+PUBLIC = b"a chorus store without a secret."
 
 
 @dataclass(frozen=True)
 class Secret:
     """16 to 64 random bytes, else a ValueError, and the digests made with them."""
 
-    value: bytes = field(repr=False)
+    value: bytes = field(default=PUBLIC, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.value) not in SIZES:
@@ -42,15 +41,6 @@ class Secret:
         of the region it came with, if it did."""
         described = json.dumps([recipe, prompt, seed] + [region] * bool(region))
         return self._keyed("exact", described.encode()).hex()
-
-    def sealed(self, data: bytes, nonce: str) -> bytes:
-        """The data as only the secret reads it; sealing again opens it.
-
-        A nonce is for one data only. It hides, and does not protect from change.
-        """
-        key = self._keyed("seal", nonce.encode())
-        stream = hashlib.shake_256(key).digest(len(data))
-        return (np.frombuffer(data, "u1") ^ np.frombuffer(stream, "u1")).tobytes()
 
     def _keyed(self, purpose: str, data: bytes) -> bytes:
         text = f"chorus {purpose}\n".encode() + data
