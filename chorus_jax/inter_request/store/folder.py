@@ -118,7 +118,8 @@ class Folder:
     ) -> None:
         """Writes a file that appears, or replaces another, only when it is complete.
 
-        `changed` is its time of change, in seconds since the epoch. Only while the lock is held: `sweep` would remove it otherwise.
+        `changed` is its time of change, in seconds since the epoch. Only while the lock
+        is held: `sweep` would remove it otherwise.
         """
         aside = self.path / f".{name}.{secrets.token_hex(8)}{PARTIAL}"
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -100,7 +100,8 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
         raise DamagedError(str(error)) from error
     start = _even(end + CHECK)
     if file.st_size != start + payload or payload != _even(described.nbytes):
-        raise DamagedError(f"it has {file.st_size} bytes, not those its head tells")
+        size = file.st_size
+        raise DamagedError(f"it has {size} bytes, not those that its head tells")
     return Opened(described, start, file.st_size)
 
 
