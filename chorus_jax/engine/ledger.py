@@ -20,8 +20,9 @@ class Ledger:
 
     `steps` are the schedule's, `equivalents` the full steps' worth that was computed.
     `score` is that of the best source, None if there was none to look at; of a replay
-    that with which the stored video was made, 1 if from none. `seconds` are
-    by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
+    that with which the stored video was made, 1 if from none. `source` is None if it is
+    another namespace's. `seconds` are by part: `embed`, `look_up`, `load`, `denoise`,
+    `decode`.
     """
 
     kind: Kind

@@ -63,7 +63,7 @@ class Sources:
         if match.difference.ordered == 1:
             return SAME
         made, seen_by = task.made_from(match.head.id), task.reuse.namespace
-        id = self.cache.store.find(made, seen_by, own=task.reuse.own_only)
+        id = self.cache.store.find(made, seen_by, task.owns)
         earlier = None if id is None else self.cache.store.head(id, seen_by)
         if earlier is not None and earlier.exact != task.exact:
             return MADE

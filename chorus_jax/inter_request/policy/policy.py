@@ -1,5 +1,6 @@
 """Policies: how much of a source is reused, by the score of the match."""
 
+import hashlib
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -161,6 +162,12 @@ class Policy:
         object.__setattr__(self, "steps", int(self.steps))
         object.__setattr__(self, "tiers", tuple(self.tiers))
         object.__setattr__(self, "keep", tuple(map(int, self.keep)))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the video of a hit, in hex."""
+        of_hits = replace(self, miss_cache=EveryStep())
+        return hashlib.sha256(repr(of_hits).encode()).hexdigest()
 
     def plan(self, score: float) -> Tier | None:
         """The highest tier that the score reaches, None below the lowest: a miss."""

@@ -74,7 +74,7 @@ class Catalogue:
 
     def repeats(self, head: EntryHeader) -> list[str]:
         """Ids of other items of this namespace and exact request with no better score,
-        and if they are shared no more than this one."""
+        made in full or by its policy, and if they are shared no more than this one."""
         others = (self._items[id].head for id in self._exact.get(head.exact, ()))
         return [
             other.id
@@ -83,21 +83,18 @@ class Catalogue:
             and other.score <= head.score
             and other.id != head.id
             and other.shared <= head.shared
+            and head.policy in ("", other.policy)
         ]
 
-    def find(self, exact: str, namespace: str, least: float, own: bool) -> Item | None:
-        """An item of this exact request, or made as this request would be from its
-        source, with this score at least, that the namespace may use; best its own."""
+    def find(
+        self, exact: str, namespace: str, wanted: Callable[[EntryHeader], bool]
+    ) -> EntryHeader | None:
+        """The head of a wanted item of this exact request, or made as this request
+        would be from its source, that the namespace may use; best its own."""
         items = (self._items[id] for id in self._exact.get(exact, ()))
-        is_own = lambda item: item.head.namespace == namespace
-        seen = [
-            item
-            for item in items
-            if item.head.score >= least
-            and (is_own(item) if own else item.seen_by(namespace))
-        ]
-        order = lambda item: (not is_own(item), -item.head.score, item.id)
-        return min(seen, key=order, default=None)
+        seen = [item.head for item in items if item.seen_by(namespace)]
+        order = lambda head: (head.namespace != namespace, -head.score, head.id)
+        return min(filter(wanted, seen), key=order, default=None)
 
     def put(self, item: Item) -> None:
         """Adds or replaces an item; one that is in no tier leaves."""
@@ -130,7 +127,8 @@ class Catalogue:
         """Items from the future are as old as now from now on, lest they stay."""
         late = (item for item in self if item.head.statistics.last_used > now)
         for item in list(late):
-            self._items[item.id] = item.used(item.head.statistics.until(now))
+            used = replace(item.head.statistics, last_used=now)
+            self._items[item.id] = item.used(used)
 
     def _take(self, id: str) -> bool:
         item = self._items.pop(id, None)

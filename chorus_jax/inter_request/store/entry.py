@@ -42,11 +42,6 @@ class Statistics:
         """The statistics of an entry that was never used."""
         return cls(created, cost, last_used=created)
 
-    def until(self, now: float) -> "Statistics":
-        """With no time after now: a clock may have been set back."""
-        created, last_used = min(self.created, now), min(self.last_used, now)
-        return replace(self, created=created, last_used=last_used)
-
     def hit(self, now: float, saved: float) -> "Statistics":
         """With one more hit."""
         return replace(
@@ -66,6 +61,8 @@ class EntryHeader:
         exact: the digest of a whole request (`Secret.exact`), in hex.
         made: that of the same request with the seed which stands for its source's
             noise; "" if it was computed from noise of its own.
+        policy: the digest of the policy by which it was made from a source; "" if it
+            was computed in full.
         namespace: the one that sees the entry, unless it is shared.
         steps: the key steps, rising.
         embedding: that of the prompt, of norm 1.
@@ -95,10 +92,11 @@ class EntryHeader:
     shared: bool = False
     prompt: str | None = None
     made: str = ""
+    policy: str = ""
     id: str = field(default_factory=new_id)
 
     def __post_init__(self) -> None:
-        for name in ("id", "recipe", "exact", "made", "namespace"):
+        for name in ("id", "recipe", "exact", "made", "policy", "namespace"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
         if not isinstance(self.prompt, str | None):

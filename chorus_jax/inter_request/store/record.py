@@ -1,7 +1,7 @@
 """An entry as one packed record, and back: no pickle, nothing served unchecked.
 
     prefix    magic, version, bytes of the head, bytes of the payload
-    head      JSON, see `head_json`; with the checksum of the payload
+    head      see `head`; with the checksum of the payload
     checksum  of prefix and head
     payload   latents and final latents, from a multiple of 64 bytes on
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from chorus_jax.inter_request.store import head_json
+from chorus_jax.inter_request.store import head
 from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.secret import Secret
 
@@ -50,7 +50,7 @@ class Opened:
     """A record of so many bytes whose head is checked, but not its payload, which lies
     in [payload, size)."""
 
-    described: head_json.Described
+    described: head.Described
     payload: int
     size: int
 
@@ -63,8 +63,9 @@ def packed(entry: Entry, secret: Secret) -> Record:
     check = hashlib.blake2b(digest_size=CHECK)
     for array in arrays:
         check.update(array)
-    head = head_json.written(entry, check.digest(), secret)
-    begin = PREFIX.pack(MAGIC, VERSION, len(head), sum(map(len, arrays))) + head
+    described = head.written(entry, check.digest(), secret)
+    begin = PREFIX.pack(MAGIC, VERSION, len(described), sum(map(len, arrays)))
+    begin += described
     begin += _check(begin)
     begin += bytes(-len(begin) % ALIGN)
     return Record((begin, *arrays), len(begin) + sum(map(len, arrays)))
@@ -93,8 +94,8 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
         raise DamagedError("the checksum of its head is wrong")
     try:
         text = begin[PREFIX.size : end]
-        described = head_json.read(text, id, secret, file.st_mtime)
-    except head_json.ForeignError as error:
+        described = head.read(text, id, secret, file.st_mtime)
+    except head.ForeignError as error:
         raise UnknownError(str(error)) from error
     except ValueError as error:
         raise DamagedError(str(error)) from error
@@ -113,24 +114,20 @@ def entry(handle: int, record: Opened) -> Entry:
     """
     described = record.described
     payload = np.empty(record.size - record.payload, np.uint8)
-    read_into(handle, payload.data, record.payload)
+    buffer = payload.data
+    while buffer:
+        count = os.preadv(handle, [buffer], record.size - len(buffer))
+        if not count:
+            raise UnknownError("it was cut while it was read")
+        buffer = buffer[count:]
     if _check(payload.data) != described.check:
         raise DamagedError("the checksum of its latents is wrong")
     payload.flags.writeable = False
-    latents = np.ndarray(described.kept, head_json.BFLOAT16, payload)
+    latents = np.ndarray(described.kept, head.BFLOAT16, payload)
     final = np.ndarray(described.shape, described.dtype, payload, latents.nbytes)
     header = described.head
     known = {field.name: getattr(header, field.name) for field in fields(EntryHeader)}
     return Entry(**known, latents=latents, final=final)
-
-
-def read_into(handle: int, buffer: memoryview, offset: int) -> None:
-    """Fills a buffer from a file. UnknownError if it ends before."""
-    while buffer:
-        count = os.preadv(handle, [buffer], offset)
-        if not count:
-            raise UnknownError("it was cut while it was read")
-        buffer, offset = buffer[count:], offset + count
 
 
 def _raw(array: np.ndarray) -> memoryview:

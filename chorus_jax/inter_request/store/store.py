@@ -132,7 +132,10 @@ class Store:
             self._loads.prefetch(id)
 
     def find(
-        self, exact: str, namespace: str, *, least: float = 0.0, own: bool = False
+        self,
+        exact: str,
+        namespace: str,
+        wanted: Callable[[EntryHeader], bool] = lambda head: True,
     ) -> str | None:
         """The id of an entry of this exact request, or None.
 
@@ -140,13 +143,12 @@ class Store:
             exact: the request's digest (see `Secret.exact`), or one with the seed that
                 stands for the noise of a source (`EntryHeader.made`).
             namespace: whose entries are looked at, beside the shared ones.
-            least: the least score of the entry.
-            own: whether shared entries of other namespaces are left out.
+            wanted: says which of them will do; it must not use the store.
         """
         self.refresh()
         with self._tiers.lock:
-            item = self._tiers.catalogue.find(exact, namespace, least, own)
-        return None if item is None else item.id
+            head = self._tiers.catalogue.find(exact, namespace, wanted)
+        return None if head is None else head.id
 
     def hit(self, id: str, saved: float, namespace: str | None = None) -> None:
         """Counts a use that saved so many seconds.

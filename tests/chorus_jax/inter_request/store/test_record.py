@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from chorus_jax.inter_request.store import Secret, Statistics, head_json, record
+from chorus_jax.inter_request.store import Secret, Statistics, head, record
 
 SECRET = Secret(bytes(range(32)))
 
@@ -68,12 +68,12 @@ def test_another_id_or_secret_is_not_ours_to_judge(make, tmp_path, change):
 
 
 def test_a_head_of_other_latents_is_damage(make, tmp_path, monkeypatch):
-    entry, true = make(0), head_json.written
+    entry, true = make(0), head.written
 
     def lying(entry, check, secret):
         return true(entry, check, secret).replace(b"[2, 4, 4, 8]", b"[2, 4, 9, 8]")
 
-    monkeypatch.setattr(head_json, "written", lying)
+    monkeypatch.setattr(head, "written", lying)
     with written(tmp_path, entry) as handle:
         with pytest.raises(record.DamagedError, match="not those that its head tells"):
             record.opened(handle, entry.id, SECRET)

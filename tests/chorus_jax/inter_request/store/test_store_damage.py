@@ -180,7 +180,7 @@ def test_one_bad_record_costs_one_record(whole, make, tmp_path, monkeypatch, fie
         return true({**content, field: ["org", 7]}, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr("chorus_jax.inter_request.store.head_json.json.dumps", lying)
+        patch.setattr("chorus_jax.inter_request.store.head.json.dumps", lying)
         packed = record.packed(make(5), secret)
     path = tmp_path / "s" / f"{make(5).id}.record"
     path.write_bytes(b"".join(bytes(piece) for piece in packed.pieces))
