@@ -138,4 +138,7 @@ TABLES = {
         "look_up",
         columns("entries", "look_up_seconds", "load_seconds", "share"),
     ),
+    "opening": PageTable(
+        "benchmarks.index.opening", "opening", columns("seconds", "spread")
+    ),
 }

@@ -1,6 +1,7 @@
 """Flax NNX modules to and from a checkpoint folder."""
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -12,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from chorus_jax.checkpoints import verified
 from chorus_jax.checkpoints.card import Card, Part, config_from, fingerprint
 from chorus_jax.checkpoints.fields import checked
 from chorus_jax.checkpoints.folder import aside, check_space
-from chorus_jax.checkpoints.reading import check_same, read_array
+from chorus_jax.checkpoints.reading import Hash, Untaken, check_same, read_array
 from chorus_jax.checkpoints.stored import (
     Box,
     StreamedArray,
@@ -46,6 +48,7 @@ def load(
     dtype: str | None = None,
     place: Callable[[M], M] | None = None,
     card: Card | None = None,
+    verify: bool = False,
 ) -> M:
     """The part of a checkpoint folder as a module `model(config, rngs=...)`.
 
@@ -60,11 +63,12 @@ def load(
             then reads its own share. None: all goes to the first device.
         card: the folder's, as it was read; None to read it. With one card for all
             parts no other weights can take their place meanwhile.
+        verify: whether digests of all blocks are taken even if they were before, and
+            the files are the same since (see `verified`).
 
     Raises:
         ValueError: if the folder holds another model, or if the weights or their config
-            are not those of the card, to the bit (every process reads all blocks, and
-            takes their digests).
+            are not those of the card, to the bit.
     """
     entry = (Card.read(folder) if card is None else card).part(part)
     if entry.model != model.__name__:
@@ -75,13 +79,19 @@ def load(
     settings: Any = config_from(config, entry.config)
     if dtype is not None:
         settings = checked(dataclasses.replace(settings, dtype=dtype))
-    module = abstract(model, settings)
-    loaded, digests = _restored(Path(folder) / part, module, place)
+    module, path = abstract(model, settings), Path(folder) / part
+    if not verify and verified.is_known(path, entry):
+        loaded = _restored(path, module, place, Untaken)[0]
+        if verified.is_known(path, entry):  # it was, all the while
+            return loaded
+    before = verified.state_of(path, entry)
+    loaded, digests = _restored(path, module, place)
     if _fingerprint(entry.config, digests) != entry.fingerprint:
         raise ValueError(
             f"{part!r} in {folder} is not what its card describes: the weights or "
             "their config were changed or damaged; convert or copy them again"
         )
+    verified.remember(path, entry, before)
     return loaded
 
 
@@ -124,16 +134,21 @@ def restore(folder: Path, module: M, place: Callable[[M], M] | None = None) -> M
 
 
 def _restored(
-    folder: Path, module: M, place: Callable[[M], M] | None
+    folder: Path,
+    module: M,
+    place: Callable[[M], M] | None,
+    make: Callable[[], Hash] = hashlib.sha256,
 ) -> tuple[M, dict[str, str]]:
-    """The module and the digests of its stored arrays."""
+    """The module and the digests of its stored arrays, each taken by a new hash."""
     targets, stored = names(module), open_arrays(folder.absolute())
     check_same(stored, targets, folder)
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     places = dict.fromkeys(targets, here) if place is None else names(place(module))
     arrays, digests = [], {}
     for name, x in targets.items():
-        array, digest = read_array(stored[name], np.dtype(x.dtype), places[name])
+        array, digest = read_array(
+            stored[name], np.dtype(x.dtype), places[name], make()
+        )
         arrays.append(array)
         digests[_described(name, stored[name])] = digest
     return jax.tree.unflatten(jax.tree.structure(module), arrays), digests

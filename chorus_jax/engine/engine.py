@@ -32,12 +32,11 @@ from chorus_jax.inter_request.match.matching import Query, Rejection
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.request import Request, check_request
-from chorus_jax.text.prompts import Tokens, clean, read_part
+from chorus_jax.text.prompts import Tokens
 
 log = logging.getLogger(__name__)
 
 GONE = "the stored video was evicted or damaged meanwhile"
-POOR = "the stored video was made from a source below the least score"
 UNFIT = "a source that gave numbers which are not finite was forgotten"
 
 T = TypeVar("T")
@@ -168,22 +167,12 @@ class Engine:
 
     def replayed(self, task: Task, watch: Watch) -> Result | None:
         """The stored result of the same request, None if there is none, or if it was
-        made from a source that this request would not take."""
-        store, seen_by, own = (
-            self.cache.store,
-            task.reuse.namespace,
-            task.reuse.own_only,
-        )
+        made from a source that this request would not take, or otherwise from it."""
+        store, seen_by = self.cache.store, task.reuse.namespace
         with timed(task.seconds, "look_up"):
-            found = lambda least: (
-                store.find(task.exact, seen_by, least=least, own=own)
-                or store.find(task.reused, seen_by, least=least, own=own)
-            )
-            id = found(task.least)
-            if id is None:
-                if found(0.0):
-                    task.not_replayed = POOR
-                return None
+            id = store.find(task.exact, seen_by, task.takes)
+        if id is None:
+            return None
         with timed(task.seconds, "load"):
             entry = store.get(id, seen_by)
         if entry is None:
@@ -203,7 +192,7 @@ class Engine:
             task.policy.steps,
             0.0,
             entry.score,
-            entry.id,
+            task.shown(entry),
             own_noise=not entry.made,
         )
         return Result(video, replace(ledger, seconds=task.seconds))
@@ -213,8 +202,7 @@ class Engine:
         if not task.reuse.read or not task.policy.tiers:
             return
         with timed(task.seconds, "look_up"):
-            text = read_part(clean(task.request.prompt), tokens)
-            words = word_keys(text, task.secret.for_words)
+            words = word_keys(tokens.texts[0], task.secret.for_words)
             self.cache.foresight.prefetch(task.recipe, task.reuse.namespace, words)
 
     def prepared(
@@ -222,7 +210,7 @@ class Engine:
     ) -> tuple[PromptReading, Mapping[str, Conditions], str]:
         """The prompt as it is matched, what the loop conditions on, and its cut end."""
         model, secret = self.pipeline.model, self.cache.store.secret.for_words
-        conditions, [cut] = self.pipeline.condition([request], namespace)
+        conditions, [cut] = self.pipeline.condition([request], namespace, tokens)
         values = model.text_values(conditions)
         prompt = PromptReading.of(request.prompt, values, tokens, secret)
         return prompt, conditions, cut

@@ -19,7 +19,8 @@ class Ledger:
             is about half a step.
         score: that of the best source, 0 to 1; None if there was none to look at. Of an
             exact repeat the score with which the stored video was made, 1 if from none.
-        source: the id of the entry that was reused; None on a miss.
+        source: the id of the entry that was reused; None on a miss, and if the entry is
+            another namespace's.
         reuse_until: the step K1 at which a semantic hit began; 0 else.
         region_until: the step K2 up to which only part of the tokens was run.
         active: the share of the tokens that was run up to K2, 0 to 1.

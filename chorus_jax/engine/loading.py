@@ -20,6 +20,7 @@ def load(
     dtype: str | None = None,
     mesh: Mesh | None = None,
     keep_text_encoder: bool = True,
+    verify: bool = False,
 ) -> Pipeline:
     """Loads a pipeline; turns jax's compilation cache on.
 
@@ -32,6 +33,8 @@ def load(
         mesh: with it every device reads its own share of the weights.
         keep_text_encoder: False gives its memory back once the first prompts are
             encoded.
+        verify: True to take the digests of all weights, though they were taken before
+            and the files are the same since.
 
     Raises:
         ValueError: for a folder that holds something else, or a value of another type.
@@ -50,4 +53,5 @@ def load(
         dtype=dtype,
         mesh=mesh,
         keep_text_encoder=keep_text_encoder,
+        verify=verify,
     )

@@ -32,6 +32,7 @@ from chorus_jax.families.protocols import Defaults, LoadOptions, VideoModel
 from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request, same_program
+from chorus_jax.text.prompts import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Pipeline:
         dtype: str | None = None,
         mesh: Mesh | None = None,
         keep_text_encoder: bool = True,
+        verify: bool = False,
     ) -> "Pipeline":
         """The pipeline of a converted checkpoint folder of any family.
 
@@ -81,12 +83,14 @@ class Pipeline:
             mesh: with it every device reads its own share of the weights.
             keep_text_encoder: False gives its memory back once the first prompts are
                 encoded.
+            verify: whether the digests of all weights are taken, though they were
+                before and the files are the same since.
 
         Raises:
             ValueError: for a folder that holds something else.
         """
         enable_cache()
-        options = LoadOptions(transformer, dtype, mesh, keep_text_encoder)
+        options = LoadOptions(transformer, dtype, mesh, keep_text_encoder, verify)
         family = registry.family_of(folder)
         folder = Path(folder)
         defaults = family.defaults(folder, transformer)
@@ -205,10 +209,14 @@ class Pipeline:
         yield Progress("decode", count, count, videos)
 
     def condition(
-        self, requests: Sequence[Request], tenant: str = ""
+        self,
+        requests: Sequence[Request],
+        tenant: str = "",
+        tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
-        """The conditions of the loop, and the cut end of each prompt."""
-        conditions, cut = self.model.condition(requests, tenant)
+        """The conditions of the loop, and the cut end of each prompt; `tokens` are
+        those of the prompts, None to make them."""
+        conditions, cut = self.model.condition(requests, tenant, tokens)
         for request, end in zip(requests, cut, strict=True):
             if end:  # in numbers only: a log is no place for prompts
                 log.warning(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Float16, Float32, Int
 from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.meaning import projection, word_meanings
 from chorus_jax.inter_request.match.words import Word, split_words, word_keys
-from chorus_jax.text.prompts import Tokens, clean, read_part
+from chorus_jax.text.prompts import Tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class PromptReading:
         """The prompt with what the model reads of it (`VideoModel.text_values`); the
         secret is that for words."""
         # What the model does not read is not compared: the work is bounded.
-        cleaned = read_part(clean(text), tokens)
+        [cleaned] = tokens.texts
         length = jnp.int32(tokens.mask[0].sum())
         words = split_words(cleaned)
         embedding, per_token = read(values, length)

@@ -44,7 +44,7 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
 
 def step_cache_of(policy: Policy) -> str:
     """A description of the step cache of misses; "" if every step is computed. What
-    decides hits besides is in their digests (`Task.reused`)."""
+    decides hits besides is of their policies (`Policy.digest`)."""
     if policy.miss_cache == EveryStep():
         return ""
     return json.dumps(describe(policy.miss_cache), sort_keys=True)

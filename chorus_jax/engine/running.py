@@ -139,7 +139,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
         steps=steps,
         equivalents=work,
         score=hit.match.score,
-        source=hit.entry.id,
+        source=task.shown(hit.entry),
         reuse_until=hit.tier.reuse_until,
         region_until=hit.tier.region_until,
         active=1.0 if region is None else region.tiles / tiles,

@@ -65,9 +65,9 @@ class Sources:
         if task.policy.own_noise:
             return ""  # the video has the noise of this request's seed
         made, seen_by = task.made_from(match.head.id), task.reuse.namespace
-        id = self.cache.store.find(made, seen_by, own=task.reuse.own_only)
+        id = self.cache.store.find(made, seen_by, task.owns)
         earlier = None if id is None else self.cache.store.head(id, seen_by)
-        if earlier is not None and earlier.exact != task.reused:
+        if earlier is not None and earlier.exact != task.exact:
             return MADE
         claimed = self.claims.claim(seen_by, made, task.holder)
         return "" if claimed else TAKEN

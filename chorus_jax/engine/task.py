@@ -15,8 +15,11 @@ from chorus_jax.engine.reuse import Reuse
 from chorus_jax.families.forward import Geometry
 from chorus_jax.families.protocols import VideoModel
 from chorus_jax.inter_request.policy.policy import Policy
-from chorus_jax.inter_request.store import Entry, Secret, Statistics
+from chorus_jax.inter_request.store import Entry, EntryHeader, Secret, Statistics
 from chorus_jax.request import Request
+
+POOR = "the stored video was made from a source below the least score"
+OTHER = "the stored video was made from a source by another policy"
 
 
 @dataclass(eq=False)
@@ -71,24 +74,42 @@ class Task:
         tiers = self.policy.tiers
         return max(tiers[0].least if tiers else 1.0, self.reuse.least_score)
 
-    @property
-    def exact(self) -> str:
-        """The digest of its video if all of it is computed."""
-        return self.digest(self.request.seed, "")
+    def owns(self, head: EntryHeader) -> bool:
+        """Whether its caller may take an entry, if it asked for its own only."""
+        return not self.reuse.own_only or head.namespace == self.reuse.namespace
 
-    @property
-    def reused(self) -> str:
-        """The digest of its video if it is made from a source, as its policy says."""
-        return self.digest(self.request.seed, self.policy.digest)
+    def takes(self, head: EntryHeader) -> bool:
+        """Whether a stored video of the same request is its result; `not_replayed` says
+        why it is not.
+
+        It is if it was computed in full, or made from a source as this request's policy
+        would, and is as good as its caller asks.
+        """
+        if not self.owns(head):
+            return False
+        fits = head.policy in ("", self.policy.digest)
+        if head.score >= self.least and fits:
+            return True
+        self.not_replayed = OTHER if head.score >= self.least else POOR
+        return False
 
     def made_from(self, source: str) -> str:
-        """The digest of a hit with the seed that stands for a source's noise."""
-        return self.digest(seed_of(source), self.policy.digest)
+        """The digest of all of it, with the seed that stands for a source's noise."""
+        return self.exact_with(seed_of(source))
 
-    def digest(self, seed: int | None, policy: str) -> str:
-        """The digest of all of it with a seed, and of the policy of a hit."""
+    @property
+    def exact(self) -> str:
+        """The digest of all of it."""
+        return self.exact_with(self.request.seed)
+
+    def exact_with(self, seed: int | None) -> str:
+        """The digest of all of it, with another seed."""
         prompt, region = self.request.prompt, self.reuse.region_digest
-        return self.secret.exact(self.recipe, prompt, int(seed or 0), region + policy)
+        return self.secret.exact(self.recipe, prompt, int(seed or 0), region)
+
+    def shown(self, head: EntryHeader) -> str | None:
+        """The id of an entry as the caller may know it: None of another namespace's."""
+        return head.id if head.namespace == self.reuse.namespace else None
 
     def begins_from(self, source: str) -> None:
         """Without a seed of its own it has its source's from now on."""
@@ -126,10 +147,11 @@ class Task:
         )
         return Entry(
             recipe=self.recipe,
-            exact=self.exact if source is None else self.reused,
+            exact=self.exact,
             namespace=self.reuse.namespace,
             score=1.0 if source is None else min(source[1], 1.0),
             made="" if own_noise or source is None else self.made_from(source[0]),
+            policy="" if source is None else self.policy.digest,
             shared=self.reuse.shared,
             prompt=self.request.prompt if self.reuse.keep_prompt else None,
             steps=steps,

@@ -74,12 +74,16 @@ class VideoModel(Protocol):
         """The tokens of prompts, without encoding them."""
 
     def condition(
-        self, requests: Sequence[Request], tenant: str = ""
+        self,
+        requests: Sequence[Request],
+        tenant: str = "",
+        tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
         """The conditions of each transformer's steps, and the end of each prompt that
         is beyond the text limit, mostly "".
 
-        What is remembered of the prompts is the tenant's only.
+        What is remembered of the prompts is the tenant's only. `tokens` are those of
+        the prompts, None to make them.
         """
 
     def forget_prompts(self, tenant: str | None = None) -> None:
@@ -161,9 +165,12 @@ class LoadOptions:
         mesh: with it every device reads its own share of the weights.
         keep_text_encoder: False gives its memory back once the first prompts are
             encoded.
+        verify: whether the digests of all weights are taken, though they were before
+            and the files are the same since.
     """
 
     transformer: str = TRANSFORMER
     dtype: str | None = None
     mesh: Mesh | None = None
     keep_text_encoder: bool = True
+    verify: bool = False

@@ -19,8 +19,9 @@ TEXT = "amplified_cross_attention"
 
 # What is faster than REGION on the same queries, the writing of fresh tiles and changes
 # of layout included. Splash by the compiler's schedules, 5 to 20 % fewer cycles on v4
-# to v6e (benchmarks/results/kernels.jsonl), but for the shares of active tiles below. CuDNN by its design, not measured: Triton's
-# kernel does not overlap softmax and products, which keeps it below 55 % of an H100.
+# to v6e (benchmarks/results/kernels.jsonl), but for the shares of active tiles below.
+# CuDNN by its design, not measured: Triton's kernel does not overlap softmax and
+# products, which keeps it below 55 % of an H100.
 FASTER = {
     "splash": "splash on the same queries takes fewer cycles",
     "cudnn": "cudnn on the same queries should be faster",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Protocol, no_type_check, runtime_checkable
+from typing import Any, Protocol, no_type_check, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -46,17 +46,28 @@ class Tokens:
         spans: per token its first character in the cleaned prompt, and the one after
             its last; both 0 for padding and special tokens.
         cut: the end of each prompt that is beyond the limit, mostly "".
+        texts: the cleaned prompts up to there, which is all that a model reads.
     """
 
     ids: Int[np.ndarray, "b m"]
     mask: Bool[np.ndarray, "b m"]
     spans: Int32[np.ndarray, "b m 2"]
     cut: tuple[str, ...]
+    texts: tuple[str, ...]
 
     def row(self, i: int) -> "Tokens":
         """One prompt's tokens, as a batch of one."""
-        rows = slice(i, i + 1)
-        return Tokens(self.ids[rows], self.mask[rows], self.spans[rows], self.cut[rows])
+        return Tokens(*(column[i : i + 1] for column in self._columns))
+
+    def joined(self, other: "Tokens") -> "Tokens":
+        """Both, one after the other."""
+        pairs = list(zip(self._columns, other._columns, strict=True))
+        arrays = (np.concatenate(pair) for pair in pairs[:3])
+        return Tokens(*arrays, *(first + then for first, then in pairs[3:]))
+
+    @property
+    def _columns(self) -> tuple[Any, ...]:
+        return self.ids, self.mask, self.spans, self.cut, self.texts
 
 
 # Not type-checked because jax rebuilds it around whatever its arrays have become. The
@@ -127,13 +138,14 @@ class Tokenizer:
             text[end:].strip() if row.overflowing else ""
             for text, end, row in zip(texts, ends, encoding)
         )
+        spans = [self.spans(*pair) for pair in zip(texts, encoding)]
+        read = (max(end for _, end in row) for row in spans)
         return Tokens(
             ids=np.array([row.ids for row in encoding], np.int32),
             mask=np.array([row.attention_mask for row in encoding]) > 0,
-            spans=np.array(
-                [self.spans(*pair) for pair in zip(texts, encoding)], np.int32
-            ),
+            spans=np.array(spans, np.int32),
             cut=tuple(cut),
+            texts=tuple(text[:end] for text, end in zip(texts, read)),
         )
 
     def spans(self, text: str, encoding: Encoding) -> list[tuple[int, int]]:
@@ -180,8 +192,11 @@ class PromptEncoder:
 
         Raises ValueError if the encoder was freed and a prompt is not remembered.
         """
-        tokens = self.tokenizer(prompts)
-        rows = [self.embed(tokens.row(i), tenant) for i in range(len(prompts))]
+        return self.encoded(self.tokenizer(prompts), tenant)
+
+    def encoded(self, tokens: Tokens, tenant: str = "") -> Conditioning:
+        """The conditioning of prompts whose tokens these are."""
+        rows = [self.embed(tokens.row(i), tenant) for i in range(len(tokens.ids))]
         most = max(len(row) for row in rows)
         even = [np.pad(row, ((0, most - len(row)), (0, 0))) for row in rows]
         embeddings = jnp.asarray(np.stack(even))
@@ -216,11 +231,6 @@ class PromptEncoder:
     def free(self) -> None:
         """Lets go of the encoder; remembered prompts still work."""
         self.encoder = None
-
-
-def read_part(cleaned: str, tokens: Tokens) -> str:
-    """The beginning of a cleaned prompt that a model reads: up to its last token."""
-    return cleaned[: int(tokens.spans[0, :, 1].max(initial=0))]
 
 
 def clean(prompt: str) -> str:

@@ -22,7 +22,7 @@ from chorus_jax.families.single_stream.model import SingleStreamModel, load_part
 from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Schedule, Solver, named
-from chorus_jax.text.prompts import Tokenizer
+from chorus_jax.text.prompts import Tokenizer, Tokens
 
 
 class LTXModel(SingleStreamModel):
@@ -110,11 +110,14 @@ class LTXModel(SingleStreamModel):
         return float(FPS) if request.fps is None else request.fps
 
     def condition(
-        self, requests: Sequence[Request], tenant: str = ""
+        self,
+        requests: Sequence[Request],
+        tenant: str = "",
+        tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
         """Inputs of every step, and the cut end of each prompt."""
         first = requests[0]
-        text = self.encode(requests, tenant)
+        text = self.encode(requests, tenant, tokens)
         scales = jnp.array([request.guidance_scale for request in requests])
         conditions = prepare(
             self.transformer,

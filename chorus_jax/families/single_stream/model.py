@@ -99,13 +99,17 @@ class SingleStreamModel:
         """The tokens of prompts, without encoding them."""
         return self.prompts.tokenizer(prompts)
 
-    def encode(self, requests: Sequence[Request], tenant: str) -> Conditioning:
+    def encode(
+        self, requests: Sequence[Request], tenant: str, tokens: Tokens | None
+    ) -> Conditioning:
         """The embeddings of all prompts and, with guidance, then of all negative
         prompts; they are remembered for this tenant."""
-        prompts = [request.prompt for request in requests]
+        if tokens is None:
+            tokens = self.tokens([request.prompt for request in requests])
         if requests[0].guided:
-            prompts += [request.negative_prompt for request in requests]
-        text = self.prompts(prompts, tenant)
+            negative = self.tokens([request.negative_prompt for request in requests])
+            tokens = tokens.joined(negative)
+        text = self.prompts.encoded(tokens, tenant)
         if not self.keep_text_encoder:
             self.free_text_encoder()
         return text
@@ -149,7 +153,13 @@ def load_parts(
     place = None if mesh is None else lambda module: sharding.shardings(module, mesh)
     return {
         name: checkpoints.load(
-            folder, stored[name], *kinds, dtype=options.dtype, place=place, card=card
+            folder,
+            stored[name],
+            *kinds,
+            dtype=options.dtype,
+            place=place,
+            card=card,
+            verify=options.verify,
         )
         for name, kinds in classes.items()
     }

@@ -36,7 +36,7 @@ from chorus_jax.nets.rotary import rotary_table
 from chorus_jax.nets.tokens import Size, Tiling, to_patches
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
-from chorus_jax.text.prompts import Tokenizer
+from chorus_jax.text.prompts import Tokenizer, Tokens
 
 
 class WanModel(SingleStreamModel):
@@ -132,11 +132,14 @@ class WanModel(SingleStreamModel):
         """None: Wan's positions count frames."""
 
     def condition(
-        self, requests: Sequence[Request], tenant: str = ""
+        self,
+        requests: Sequence[Request],
+        tenant: str = "",
+        tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
         """The conditions of all steps, and the cut end of each prompt."""
         first = requests[0]
-        text = self.encode(requests, tenant)
+        text = self.encode(requests, tenant, tokens)
         images = self.images(requests)
         conditions = {
             name: prepare(

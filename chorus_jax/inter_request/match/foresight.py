@@ -5,7 +5,7 @@ that read, and nothing else: what is taken is decided by the matcher.
 """
 
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,8 +13,8 @@ from chorus_jax.inter_request.store import EntryHeader
 
 COMMON = 512  # entries with a word; one of more entries tells little, and takes long
 
-# A recipe, a namespace (None for what all may see), and a word's key.
-Place = tuple[str, str | None, bytes]
+# A recipe, and a namespace, None for what all may see.
+Shelf = tuple[str, str | None]
 
 
 @runtime_checkable
@@ -39,28 +39,35 @@ class Foresight:
 
     def __init__(self, store: Heads):
         self._store, self._lock = store, threading.Lock()
-        self._entries: dict[Place, set[str]] = defaultdict(set)
-        self._places: dict[str, set[Place]] = {}
+        # Entries by shelf and word.
+        self._entries: dict[Shelf, dict[bytes, set[str]]] = {}
+        self._places: dict[str, tuple[Shelf, tuple[bytes, ...]]] = {}
         store.watch(self)
 
     def admitted(self, head: EntryHeader) -> None:
         """An entry came; one that is no source is not counted."""
         if not head.source:
             return
-        seen_by = None if head.shared else head.namespace
-        places = {(head.recipe, seen_by, word) for word in head.words}
+        shelf = (head.recipe, None if head.shared else head.namespace)
         with self._lock:
-            self._places[head.id] = places
-            for place in places:
-                self._entries[place].add(head.id)
+            self._places[head.id] = (shelf, head.words)
+            words = self._entries.setdefault(shelf, {})
+            for word in head.words:
+                words.setdefault(word, set()).add(head.id)
 
     def removed(self, id: str) -> None:
         """An entry went."""
         with self._lock:
-            for place in self._places.pop(id, ()):
-                self._entries[place].discard(id)
-                if not self._entries[place]:
-                    del self._entries[place]
+            shelf, gone = self._places.pop(id, (None, ()))
+            if shelf is None:
+                return
+            words = self._entries[shelf]
+            for word in set(gone):
+                words[word].discard(id)
+                if not words[word]:
+                    del words[word]
+            if not words:
+                del self._entries[shelf]
 
     def guess(self, recipe: str, namespace: str, words: Sequence[bytes]) -> str | None:
         """The entry of a recipe that shares most words, None if none shares any."""
@@ -70,9 +77,10 @@ class Foresight:
         return max(counts, key=counts.__getitem__) if counts else None
 
     def _sharing(self, recipe: str, namespace: str, words: set[bytes]) -> Iterator[str]:
-        for word in words:
-            for seen_by in (namespace, None):
-                candidates = self._entries.get((recipe, seen_by, word), ())
+        for seen_by in (namespace, None):
+            shelf = self._entries.get((recipe, seen_by), {})
+            for word in words:
+                candidates = shelf.get(word, ())
                 if len(candidates) <= COMMON:
                     yield from candidates
 

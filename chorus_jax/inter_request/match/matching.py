@@ -7,8 +7,9 @@ is ours.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from weakref import WeakSet
 
 import numpy as np
@@ -56,7 +57,7 @@ class Match:
         similarity: what the second look makes of cosine and risk.
         cosine: that of both prompts' embeddings.
         risk: that of the word which differs most (see `SecondLook`).
-        difference: the words that differ.
+        words: the keys of the request's words.
     """
 
     head: EntryHeader
@@ -64,7 +65,12 @@ class Match:
     similarity: float
     cosine: float
     risk: float
-    difference: Difference
+    words: tuple[bytes, ...]
+
+    @cached_property
+    def difference(self) -> Difference:
+        """The words that differ; most matches are never asked for it."""
+        return difference(self.words, self.head.words)
 
 
 @dataclass(frozen=True)
@@ -188,9 +194,9 @@ class Matcher:
             # No score is above its cosine: of those that are too far the nearest will
             # do.
             enough = sum(cosine >= least for _, cosine in neighbors)
-            for id, cosine in neighbors[: max(1, enough)]:
-                if id not in looked:
-                    looked[id] = self._looked(query, look, id, cosine)
+            near = [one for one in neighbors[: max(1, enough)] if one[0] not in looked]
+            for at in range(0, len(near), self.candidates):  # bounds the memory
+                looked |= self._looked(query, look, near[at : at + self.candidates])
             result = best_of(looked.values(), least, refusal)
             if isinstance(result, Match) or enough < count or count >= self.most:
                 return result
@@ -198,16 +204,25 @@ class Matcher:
             count = min(2 * count, self.most)
 
     def _looked(
-        self, query: Query, look: SecondLook, id: str, cosine: float
-    ) -> Match | None:
-        head = self.store.head(id, query.namespace)
-        if head is None or (query.own_only and head.namespace != query.namespace):
-            return None
-        risk = look.risk(query.meanings, head.meanings)
-        similarity = look.score(cosine, risk)
-        score = min(similarity, similarity * head.score)
-        differing = difference(query.words, head.words)
-        return Match(head, score, similarity, cosine, risk, differing)
+        self, query: Query, look: SecondLook, near: Sequence[tuple[str, float]]
+    ) -> dict[str, Match | None]:
+        """The matches of these ids and cosines, None for what may not be used."""
+        looked: dict[str, Match | None] = dict.fromkeys(id for id, _ in near)
+        heads = [(self.store.head(id, query.namespace), cosine) for id, cosine in near]
+        kept = [
+            (head, cosine)
+            for head, cosine in heads
+            if head is not None
+            and not (query.own_only and head.namespace != query.namespace)
+        ]
+        if not kept:
+            return looked
+        risks = look.risks(query.meanings, [head.meanings for head, _ in kept])
+        for (head, cosine), risk in zip(kept, map(float, risks), strict=True):
+            similarity = look.score(cosine, risk)
+            score = min(similarity, similarity * head.score)
+            looked[head.id] = Match(head, score, similarity, cosine, risk, query.words)
+        return looked
 
 
 def best_of(

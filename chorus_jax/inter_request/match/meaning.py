@@ -45,25 +45,27 @@ def word_meanings(
 
 
 def gaps(
-    target: Float16[np.ndarray, "u _"], source: Float16[np.ndarray, "v _"]
-) -> tuple[Float32[np.ndarray, " u"], Float32[np.ndarray, " v"]]:
+    target: Float16[np.ndarray, "u _"], source: Float16[np.ndarray, "*k v _"]
+) -> tuple[Float32[np.ndarray, "*k u"], Float32[np.ndarray, "*k v"]]:
     """The distance of each word from all words of the other prompt, 0 to 1.
 
-    1 is the length of a word's meaning, or more. Words without tokens have none, 0.
-    ValueError for meanings of other widths.
+    1 is the length of a word's meaning, or more. Words without tokens have none, 0, so
+    sources of several lengths are filled up with zeros. ValueError for meanings of
+    other widths.
     """
-    if target.shape[1] != source.shape[1]:
+    if target.shape[-1] != source.shape[-1]:
         raise ValueError(
-            f"meanings of {target.shape[1]} and of {source.shape[1]} numbers cannot be "
-            "compared: they are of two models"
+            f"meanings of {target.shape[-1]} and of {source.shape[-1]} numbers cannot "
+            "be compared: they are of two models"
         )
     ours, others = target.astype(np.float32), source.astype(np.float32)
-    known = np.any(ours != 0, axis=1), np.any(others != 0, axis=1)
-    squared = (ours**2).sum(1)[:, None] + (others**2).sum(1) - 2 * ours @ others.T
+    own, their = (ours**2).sum(-1), (others**2).sum(-1)
+    squared = own[:, None] + their[..., None, :] - 2 * ours @ others.swapaxes(-1, -2)
     # What has no tokens is no word to be near to.
-    squared = np.where(np.outer(*known), np.maximum(squared, 0), 1)
+    known = (own > 0)[:, None] & (their > 0)[..., None, :]
+    squared = np.where(known, np.maximum(squared, 0), 1)
     nearest = (
-        np.sqrt(squared.min(axis=1, initial=1)),
-        np.sqrt(squared.min(0, initial=1)),
+        np.sqrt(squared.min(-1, initial=1)),
+        np.sqrt(squared.min(-2, initial=1)),
     )
-    return np.where(known[0], nearest[0], 0), np.where(known[1], nearest[1], 0)
+    return np.where(own > 0, nearest[0], 0), np.where(their > 0, nearest[1], 0)

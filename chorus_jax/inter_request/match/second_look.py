@@ -1,5 +1,6 @@
 """The second look at a candidate: how far do its words differ, and does that matter?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,8 +43,8 @@ class Sensitivity:
             raise ValueError("a sensitivity has finite numbers: measure it anew")
 
     def __call__(
-        self, meanings: Float16[np.ndarray, "u e"]
-    ) -> Float32[np.ndarray, " u"]:
+        self, meanings: Float16[np.ndarray, "*k u e"]
+    ) -> Float32[np.ndarray, "*k u"]:
         """The sensitivity of each word."""
         projected = meanings.astype(np.float32) @ np.array(self.direction, np.float32)
         return np.clip(projected + np.float32(self.offset), 0, 1)
@@ -82,19 +83,34 @@ class SecondLook:
         source: Float16[np.ndarray, "v _"],
     ) -> float:
         """The largest gap times sensitivity of both prompts' words, 0 to 1."""
-        sides = zip((target, source), gaps(target, source), strict=True)
-        return max(
-            float((gap * self._sensitivity(words)).max(initial=0.0))
-            for words, gap in sides
-        )
+        return float(self.risks(target, [source])[0])
+
+    def risks(
+        self, target: Float16[np.ndarray, "u _"], sources: Sequence[np.ndarray]
+    ) -> Float32[np.ndarray, " k"]:
+        """The risk of each source: as many products as one takes, whose calls cost
+        more than their numbers."""
+        padded = filled(sources)
+        ours, theirs = gaps(target, padded)
+        risks = ours * self._sensitivity(target), theirs * self._sensitivity(padded)
+        return np.maximum(*(risk.max(axis=-1, initial=0.0) for risk in risks))
 
     def score(self, cosine: float, risk: float) -> float:
         """The score, at most 1."""
         return min(1.0, cosine - self.weight * risk)
 
     def _sensitivity(
-        self, words: Float16[np.ndarray, "u _"]
-    ) -> Float32[np.ndarray, " u"]:
+        self, words: Float16[np.ndarray, "*k u _"]
+    ) -> Float32[np.ndarray, "*k u"]:
         if self.sensitivity is None:
-            return np.ones(len(words), np.float32)
+            return np.ones(words.shape[:-1], np.float32)
         return self.sensitivity(words)
+
+
+def filled(sources: Sequence[np.ndarray]) -> Float16[np.ndarray, "k v e"]:
+    """Meanings of several prompts as one array, filled up with zeros: no words."""
+    size = len(sources), max(map(len, sources)), max(x.shape[1] for x in sources)
+    padded = np.zeros(size, np.float16)
+    for row, source in zip(padded, sources, strict=True):
+        row[: len(source)] = source
+    return padded

@@ -2,8 +2,8 @@
 
 `Store.admit` takes an `Entry`, `get` gives it back. A record on disk is one packed file
 with checksums; prompts are kept as digests and an embedding, not in clear. Whoever can
-read the folder can try prompts out, unless the store's secret is kept elsewhere.
-Nothing here knows a model.
+read the folder can try prompts out, unless the store has a secret of its own. Nothing
+here knows a model.
 """
 
 from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics, new_id

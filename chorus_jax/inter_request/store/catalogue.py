@@ -1,6 +1,7 @@
 """The catalogue of a store: its entries in memory, on disk, or both.
 
-It knows no files and no budgets. Not for two threads at once.
+All heads are in memory: looking an entry up reads no file. It knows no files and no
+budgets. Not for two threads at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,46 +16,23 @@ class Item:
     """One entry as the store lists it, in memory, on disk, or both.
 
     Attributes:
-        id: its 32 hex digits.
-        namespace: the one that sees it, unless it is shared.
-        shared: whether all namespaces see it.
-        exact: the digest of its whole request, in hex.
-        made: that of the request with the seed of its source's noise; "" without a
-            source (see `EntryHeader`).
-        score: how near its video is to what its prompt asks, 0 to 1.
-        statistics: how it was made and used.
+        head: all but its latents.
         entry: the entry itself, if it is in memory.
         disk: the bytes of its record on disk; 0 if it has none.
     """
 
-    id: str
-    namespace: str
-    shared: bool
-    exact: str
-    made: str
-    score: float
-    statistics: Statistics
+    head: EntryHeader
     entry: Entry | None = None
     disk: int = 0
 
-    @classmethod
-    def of(cls, head: EntryHeader, entry: Entry | None = None, disk: int = 0) -> "Item":
-        """The item of a head."""
-        return cls(
-            id=head.id,
-            namespace=head.namespace,
-            shared=head.shared,
-            exact=head.exact,
-            made=head.made,
-            score=head.score,
-            statistics=head.statistics,
-            entry=entry,
-            disk=disk,
-        )
+    def used(self, statistics: Statistics) -> "Item":
+        """This item with other statistics."""
+        return replace(self, head=replace(self.head, statistics=statistics))
 
-    def hit(self, now: float, saved: float) -> "Item":
-        """This item after one more use."""
-        return replace(self, statistics=self.statistics.hit(now, saved))
+    @property
+    def id(self) -> str:
+        """The entry's."""
+        return self.head.id
 
     @property
     def memory(self) -> int:
@@ -64,15 +42,15 @@ class Item:
     @property
     def digests(self) -> set[str]:
         """The digests of requests that find it."""
-        return {self.exact, self.made} - {""}
+        return {self.head.exact, self.head.made} - {""}
 
     def stored(self, size: int) -> StoredItem:
         """This item as a policy of eviction sees it."""
-        return StoredItem(self.id, self.namespace, size, self.statistics)
+        return StoredItem(self.id, self.head.namespace, size, self.head.statistics)
 
     def seen_by(self, namespace: str) -> bool:
         """Whether the namespace may use the entry."""
-        return self.shared or self.namespace == namespace
+        return self.head.shared or self.head.namespace == namespace
 
 
 class Catalogue:
@@ -102,29 +80,27 @@ class Catalogue:
 
     def repeats(self, head: EntryHeader) -> list[str]:
         """Ids of other items of this namespace and exact request with no better score,
-        and if they are shared no more than this one."""
-        items = (self._items[id] for id in self._exact.get(head.exact, ()))
+        made in full or by its policy, and if they are shared no more than this one."""
+        others = (self._items[id].head for id in self._exact.get(head.exact, ()))
         return [
-            item.id
-            for item in items
-            if (item.exact, item.namespace) == (head.exact, head.namespace)
-            and item.score <= head.score
-            and item.id != head.id
-            and item.shared <= head.shared
+            other.id
+            for other in others
+            if (other.exact, other.namespace) == (head.exact, head.namespace)
+            and other.score <= head.score
+            and other.id != head.id
+            and other.shared <= head.shared
+            and head.policy in ("", other.policy)
         ]
 
-    def find(self, exact: str, namespace: str, least: float, own: bool) -> Item | None:
-        """An item of this exact request, or made as this request would be from its
-        source, with this score at least, that the namespace may use; best its own."""
+    def find(
+        self, exact: str, namespace: str, wanted: Callable[[EntryHeader], bool]
+    ) -> EntryHeader | None:
+        """The head of a wanted item of this exact request, or made as this request
+        would be from its source, that the namespace may use; best its own."""
         items = (self._items[id] for id in self._exact.get(exact, ()))
-        seen = [
-            item
-            for item in items
-            if item.score >= least
-            and (item.namespace == namespace if own else item.seen_by(namespace))
-        ]
-        order = lambda one: (one.namespace != namespace, -one.score, one.id)
-        return min(seen, key=order, default=None)
+        seen = [item.head for item in items if item.seen_by(namespace)]
+        order = lambda head: (head.namespace != namespace, -head.score, head.id)
+        return min(filter(wanted, seen), key=order, default=None)
 
     def put(self, item: Item) -> None:
         """Adds or replaces an item; one that is in no tier leaves."""
@@ -155,9 +131,10 @@ class Catalogue:
 
     def _settle(self, now: float) -> None:
         """Items from the future are as old as now from now on, lest they stay."""
-        late = (item for item in self if item.statistics.last_used > now)
+        late = (item for item in self if item.head.statistics.last_used > now)
         for item in list(late):
-            self._items[item.id] = replace(item, statistics=item.statistics.until(now))
+            used = replace(item.head.statistics, last_used=now)
+            self._items[item.id] = item.used(used)
 
     def _take(self, id: str) -> bool:
         item = self._items.pop(id, None)

@@ -8,32 +8,22 @@ not whole, stays and is counted. It knows no budget.
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from chorus_jax.inter_request.store import record, uses
-from chorus_jax.inter_request.store.entry import ID, Entry, EntryHeader, Statistics
+from chorus_jax.inter_request.store import record
+from chorus_jax.inter_request.store.catalogue import Item
+from chorus_jax.inter_request.store.entry import ID, Entry
 from chorus_jax.inter_request.store.folder import FLAGS, Folder, check_regular
-from chorus_jax.inter_request.store.key_file import open_secret
 from chorus_jax.inter_request.store.record import Opened, Record, UnknownError
+from chorus_jax.inter_request.store.secret import Secret
 
 SUFFIX = ".record"
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class ScannedRecord(NamedTuple):
-    """A record that a scan came upon.
-
-    Attributes:
-        head: the header of its entry.
-        size: the record's bytes.
-    """
-
-    head: EntryHeader
-    size: int
 
 
 class Scan(NamedTuple):
@@ -46,7 +36,7 @@ class Scan(NamedTuple):
         unknown: the bytes of those that are not this store's, by id (`UnknownError`).
     """
 
-    records: list[ScannedRecord]
+    records: list[Item]
     gone: set[str]
     unread: dict[str, int]
     unknown: dict[str, int]
@@ -55,15 +45,14 @@ class Scan(NamedTuple):
 class DiskTier:
     """The records in a folder. Any number of threads may read at once.
 
-    OSError if the folder cannot be made or written to, ValueError if it is of another
-    secret or has lost its own. What killed processes left half-written is removed.
+    OSError if the folder cannot be made or written to. What killed processes left
+    half-written is removed.
     """
 
-    def __init__(self, path: Path, secret: bytes | None = None):
-        self.folder = Folder(path)
+    def __init__(self, path: Path, secret: Secret):
+        self.folder, self.secret = Folder(path), secret
         with self.folder.locked():
             self.folder.sweep()
-            self.secret = open_secret(self.folder, secret, len(self._ids()))
 
     def scan(self, known: set[str]) -> Scan:
         """Compares the folder with the known records. OSError if it cannot be read.
@@ -71,7 +60,7 @@ class DiskTier:
         Others may write and remove records meanwhile.
         """
         ids = self._ids()
-        see = lambda _, one: ScannedRecord(one.described.head, one.size)
+        see = lambda _, one: Item(one.described.head, disk=one.size)
         # A listing may miss what is replaced under it.
         gone = {id for id in known - ids if not self.exists(id)}
         scan = Scan([], gone, {}, {})
@@ -87,29 +76,20 @@ class DiskTier:
                 scan.records.extend([] if one is None else [one])
         return scan
 
-    def write(self, id: str, packed: Record) -> None:
+    def write(self, entry: Entry, packed: Record) -> None:
         """Writes a record; OSError if it cannot be. Only while the lock is held."""
-        self.folder.write(id + SUFFIX, packed.pieces)
+        used = entry.statistics.last_used
+        self.folder.write(entry.id + SUFFIX, packed.pieces, used)
 
-    def load(self, id: str) -> tuple[Entry, int] | None:
-        """The entry and the bytes of its record, None if it is gone or no good.
+    def load(self, id: str) -> Entry | None:
+        """The entry of a record, None if it is gone or no good. OSError if it cannot be
+        read."""
+        return self._read(id, record.entry)
 
-        This and what else reads a record raise OSError if it cannot be read.
-        """
-        return self._read(id, lambda at, one: (record.entry(at, one), one.size))
-
-    def head(self, id: str) -> EntryHeader | None:
-        """The head of a record, None if it is gone or no good."""
-        return self._read(id, lambda _, one: one.described.head)
-
-    def hit(self, id: str, now: float, saved: float) -> Statistics | None:
-        """Counts a hit in the record; None if it is gone or no good."""
-
-        def count(handle: int, one: Opened) -> Statistics:
-            change = lambda statistics: statistics.hit(now, saved)
-            return uses.rewrite(handle, one.slots, one.made, change)
-
-        return self._read(id, count, os.O_RDWR)
+    def used(self, id: str, when: float) -> None:
+        """Notes when an entry was last used. OSError if it cannot be."""
+        with suppress(FileNotFoundError):
+            os.utime(self._path(id), (when, when), follow_symlinks=False)
 
     def exists(self, id: str) -> bool:
         """Whether there is a record of this id, as far as one can look."""
@@ -136,16 +116,14 @@ class DiskTier:
         """Gives the folder back."""
         self.folder.close()
 
-    def _read(
-        self, id: str, use: Callable[[int, Opened], T], flags: int = os.O_RDONLY
-    ) -> T | None:
+    def _read(self, id: str, use: Callable[[int, Opened], T]) -> T | None:
         """The result of `use` on the open file and its record; None if there is none.
 
         One that is damaged is removed. OSError if it cannot be read, or not be removed,
         UnknownError if it is not this store's to judge.
         """
         try:
-            handle = os.open(self._path(id), flags | FLAGS)
+            handle = os.open(self._path(id), os.O_RDONLY | FLAGS)
             try:
                 check_regular(handle)
                 return use(handle, record.opened(handle, id, self.secret))

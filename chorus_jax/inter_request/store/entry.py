@@ -3,6 +3,7 @@
 import math
 import re
 import secrets
+from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 
@@ -41,11 +42,6 @@ class Statistics:
         """The statistics of an entry that was never used."""
         return cls(created, cost, last_used=created)
 
-    def until(self, now: float) -> "Statistics":
-        """With no time after now: a clock may have been set back."""
-        created, last_used = min(self.created, now), min(self.last_used, now)
-        return replace(self, created=created, last_used=last_used)
-
     def hit(self, now: float, saved: float) -> "Statistics":
         """With one more hit."""
         return replace(
@@ -65,6 +61,8 @@ class EntryHeader:
         exact: the digest of a whole request (`Secret.exact`), in hex.
         made: that of the same request with the seed which stands for its source's
             noise; "" if it was computed from noise of its own.
+        policy: the digest of the policy by which it was made from a source; "" if it
+            was computed in full.
         namespace: the one that sees the entry, unless it is shared.
         steps: the key steps, rising.
         embedding: that of the prompt, of norm 1.
@@ -94,6 +92,7 @@ class EntryHeader:
     shared: bool = False
     prompt: str | None = None
     made: str = ""
+    policy: str = ""
     id: str = field(default_factory=new_id)
 
     @property
@@ -103,7 +102,7 @@ class EntryHeader:
         return bool(self.steps) or not self.made
 
     def __post_init__(self) -> None:
-        for name in ("id", "recipe", "exact", "made", "namespace"):
+        for name in ("id", "recipe", "exact", "made", "policy", "namespace"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
         if not isinstance(self.prompt, str | None):
@@ -175,6 +174,12 @@ class Entry(EntryHeader):
                 "steps of the entry itself"
             )
         return self.latents[self.steps.index(step)]
+
+    def used(self, statistics: Statistics) -> "Entry":
+        """This entry with other statistics, and not checked anew: latents are large."""
+        other = copy(self)
+        object.__setattr__(other, "statistics", statistics)
+        return other
 
     def owned(self) -> "Entry":
         """This entry with arrays that nobody else has and nobody can write."""

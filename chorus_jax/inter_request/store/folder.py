@@ -113,10 +113,13 @@ class Folder:
             return False
         return os.path.samestat(named, os.fstat(self._lock))
 
-    def write(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
+    def write(
+        self, name: str, pieces: Iterable[bytes | memoryview], changed: float
+    ) -> None:
         """Writes a file that appears, or replaces another, only when it is complete.
 
-        Only while the lock is held: `sweep` would remove it otherwise.
+        `changed` is its time of change, in seconds since the epoch. Only while the lock
+        is held: `sweep` would remove it otherwise.
         """
         aside = self.path / f".{name}.{secrets.token_hex(8)}{PARTIAL}"
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -125,6 +128,7 @@ class Folder:
                 for piece in pieces:
                     file.write(piece)
                 file.flush()
+                os.utime(handle, (changed, changed))
                 os.fsync(file.fileno())
             os.rename(aside, self.path / name)
         except BaseException:
@@ -175,11 +179,3 @@ def check_regular(handle: int) -> None:
     """OSError unless the open file is a plain one: no pipe, device or folder."""
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         raise OSError(errno.EINVAL, "it is not a plain file")
-
-
-def plain_bytes(path: Path) -> bytes:
-    """The bytes of a plain file. OSError for a link, a pipe, or a missing one."""
-    handle = os.open(path, os.O_RDONLY | FLAGS)
-    with open(handle, "rb") as file:
-        check_regular(handle)
-        return file.read()

@@ -1,30 +1,31 @@
 """An entry as one packed record, and back: no pickle, nothing served unchecked.
 
     prefix    magic, version, bytes of the head, bytes of the payload
-    head      JSON, see `head_json`; with the checksum of the payload
+    head      see `head`; with the checksum of the payload
     checksum  of prefix and head
     payload   latents and final latents, from a multiple of 64 bytes on
-    slots     how the entry was used, see `uses`
 
-Checksums are BLAKE2b of 32 bytes. Numbers are little-endian, arrays in C order.
+Checksums are BLAKE2b of 32 bytes. Numbers are little-endian, arrays in C order. The
+file's time of change is that of the entry's last use.
 """
 
 import hashlib
 import os
 import struct
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from chorus_jax.inter_request.store import head_json, uses
-from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
+from chorus_jax.inter_request.store import head
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.secret import Secret
 
 MAGIC = b"chorusEN"
-VERSION = 4  # to be raised with any change of the head, the payload or the slots
+VERSION = 5  # to be raised with any change of the head or the payload
 PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
 ALIGN = 64
+FIRST = 2**14  # bytes that are read at once: most heads
 
 
 class DamagedError(ValueError):
@@ -54,17 +55,13 @@ class Opened:
     """A record whose head is checked, but not its payload.
 
     Attributes:
-        described: its header with the newest statistics, and what its latents are.
-        made: its statistics as of admission.
+        described: its header, and what its latents are.
         payload: the offset in bytes at which the latents begin.
-        slots: the offset in bytes at which they end and the slots of statistics begin.
         size: the bytes of the whole record.
     """
 
-    described: head_json.Described
-    made: Statistics
+    described: head.Described
     payload: int
-    slots: int
     size: int
 
 
@@ -76,13 +73,12 @@ def packed(entry: Entry, secret: Secret) -> Record:
     check = hashlib.blake2b(digest_size=CHECK)
     for array in arrays:
         check.update(array)
-    head = head_json.written(entry, check.digest(), secret)
-    begin = PREFIX.pack(MAGIC, VERSION, len(head), sum(map(len, arrays))) + head
+    described = head.written(entry, check.digest(), secret)
+    begin = PREFIX.pack(MAGIC, VERSION, len(described), sum(map(len, arrays)))
+    begin += described
     begin += _check(begin)
     begin += bytes(-len(begin) % ALIGN)
-    end = uses.first_slots(entry.statistics)
-    size = len(begin) + sum(map(len, arrays)) + len(end)
-    return Record((begin, *arrays, end), size)
+    return Record((begin, *arrays), len(begin) + sum(map(len, arrays)))
 
 
 def opened(handle: int, id: str, secret: Secret) -> Opened:
@@ -90,34 +86,34 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
 
     DamagedError if it was changed, UnknownError if it is not one of this store's.
     """
-    size = os.fstat(handle).st_size
-    begin = os.pread(handle, PREFIX.size, 0)
+    file = os.fstat(handle)
+    begin = os.pread(handle, FIRST, 0)
     if len(begin) < PREFIX.size or begin[: len(MAGIC)] != MAGIC:
         raise UnknownError("it does not begin as a record")
-    _, version, length, payload = PREFIX.unpack(begin)
+    _, version, length, payload = PREFIX.unpack_from(begin)
     if version != VERSION:
         raise UnknownError(
             f"it is of format {version}, and this version reads {VERSION}"
         )
-    if length + payload > size:
+    if length + payload > file.st_size:
         raise UnknownError("it is not whole")
-    begin += os.pread(handle, length, PREFIX.size)
-    if _check(begin) != os.pread(handle, CHECK, len(begin)):
+    end = PREFIX.size + length
+    if end + CHECK > len(begin):
+        begin += os.pread(handle, end + CHECK - len(begin), len(begin))
+    if _check(begin[:end]) != begin[end : end + CHECK]:
         raise DamagedError("the checksum of its head is wrong")
     try:
-        described = head_json.read(begin[PREFIX.size :], id, secret)
-    except head_json.ForeignError as error:
+        text = begin[PREFIX.size : end]
+        described = head.read(text, id, secret, file.st_mtime)
+    except head.ForeignError as error:
         raise UnknownError(str(error)) from error
     except ValueError as error:
         raise DamagedError(str(error)) from error
-    start = _even(len(begin) + CHECK)
-    slots, made = start + payload, described.head.statistics
-    expected = slots + uses.SLOTS
-    if size != expected or payload != _even(described.nbytes):
+    start = _even(end + CHECK)
+    if file.st_size != start + payload or payload != _even(described.nbytes):
+        size = file.st_size
         raise DamagedError(f"it has {size} bytes, not those that its head tells")
-    now = uses.newest(os.pread(handle, expected - slots, slots), made)
-    described = replace(described, head=replace(described.head, statistics=now))
-    return Opened(described, made, start, slots, size)
+    return Opened(described, start, file.st_size)
 
 
 def entry(handle: int, record: Opened) -> Entry:
@@ -127,25 +123,21 @@ def entry(handle: int, record: Opened) -> Entry:
     is cut meanwhile is an error, not a signal.
     """
     described = record.described
-    payload = np.empty(record.slots - record.payload, np.uint8)
-    read_into(handle, payload.data, record.payload)
+    payload = np.empty(record.size - record.payload, np.uint8)
+    buffer = payload.data
+    while buffer:
+        count = os.preadv(handle, [buffer], record.size - len(buffer))
+        if not count:
+            raise UnknownError("it was cut while it was read")
+        buffer = buffer[count:]
     if _check(payload.data) != described.check:
         raise DamagedError("the checksum of its latents is wrong")
     payload.flags.writeable = False
-    latents = np.ndarray(described.kept, head_json.BFLOAT16, payload)
+    latents = np.ndarray(described.kept, head.BFLOAT16, payload)
     final = np.ndarray(described.shape, described.dtype, payload, latents.nbytes)
     header = described.head
     known = {field.name: getattr(header, field.name) for field in fields(EntryHeader)}
     return Entry(**known, latents=latents, final=final)
-
-
-def read_into(handle: int, buffer: memoryview, offset: int) -> None:
-    """Fills a buffer from a file. UnknownError if it ends before."""
-    while buffer:
-        count = os.preadv(handle, [buffer], offset)
-        if not count:
-            raise UnknownError("it was cut while it was read")
-        buffer, offset = buffer[count:], offset + count
 
 
 def _raw(array: np.ndarray) -> memoryview:

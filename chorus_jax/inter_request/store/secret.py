@@ -1,7 +1,7 @@
-"""The secret of a store: what of a prompt may be kept without the prompt itself.
+"""The key of a store's digests: what of a prompt may be kept without the prompt itself.
 
-Whoever has the secret can try prompts and words out. It lies in the store's folder,
-readable by its owner only; give one to the store to keep it elsewhere.
+Whoever has the key can try prompts and words out. It is public unless one is given to
+the store, which then must be kept elsewhere: it is in no file of the store.
 """
 
 import hashlib
@@ -9,9 +9,8 @@ import hmac
 import json
 from dataclasses import dataclass, field
 
-import numpy as np
-
 SIZES = range(16, 65)
+PUBLIC = b"a chorus store without a secret."
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Secret:
         ValueError: for another number of bytes.
     """
 
-    value: bytes = field(repr=False)
+    value: bytes = field(default=PUBLIC, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.value) not in SIZES:
@@ -44,20 +43,11 @@ class Secret:
         """The secret for `word_keys`."""
         return self._keyed("words", b"")
 
-    def exact(self, recipe: str, prompt: str, seed: int, reuse: str = "") -> str:
+    def exact(self, recipe: str, prompt: str, seed: int, region: str = "") -> str:
         """The digest of a whole request: its recipe's, its prompt, its seed, and that
-        of what its reuse depends on: its region and, of a hit, the policy."""
-        described = json.dumps([recipe, prompt, seed] + [reuse] * bool(reuse))
+        of the region it came with, if it did."""
+        described = json.dumps([recipe, prompt, seed] + [region] * bool(region))
         return self._keyed("exact", described.encode()).hex()
-
-    def sealed(self, data: bytes, nonce: str) -> bytes:
-        """The data as only the secret reads it; sealing again opens it.
-
-        A nonce is for one data only. It hides, and does not protect from change.
-        """
-        key = self._keyed("seal", nonce.encode())
-        stream = hashlib.shake_256(key).digest(len(data))
-        return (np.frombuffer(data, "u1") ^ np.frombuffer(stream, "u1")).tobytes()
 
     def _keyed(self, purpose: str, data: bytes) -> bytes:
         text = f"chorus {purpose}\n".encode() + data

@@ -6,14 +6,11 @@ watching what is here.
 
 import errno
 import logging
-import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.inter_request.store import room
 from chorus_jax.inter_request.store.catalogue import Item
 from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.entry import Entry, EntryHeader
@@ -32,13 +29,15 @@ class Store:
     """Entries by id. Any number of threads may use it, and processes one folder.
 
     At most `memory_bytes` of entries stay in memory and `disk_bytes` in `folder`;
-    without a folder nothing is written. Heads of records are read at the start, latents
-    when they are asked for. `secret` is 16 to 64 random bytes, None for one that is
-    kept in the folder. `clock` gives seconds since the epoch.
+    without a folder nothing is written. Heads of records, some kilobytes each, are read
+    at the start and stay in memory beside that budget; latents are read when they are
+    asked for. `secret` is 16 to 64 random bytes for the digests of prompts and words,
+    which without them whoever reads the folder can try out; records made with another
+    one are left alone (see `unknown`). `clock` gives seconds since the epoch.
 
     On a full disk new entries stay in memory, with a log line (see `degraded`). Damage
     to one file of the folder loses at most the one record in it. Raises ValueError if
-    the folder cannot be used, is of another secret, or has lost both copies of its own.
+    the folder cannot be used.
     """
 
     def __init__(
@@ -56,16 +55,15 @@ class Store:
                 f"a folder and its budget go together, got {folder=} and {disk_bytes=}"
             )
         budgets = Budgets(memory_bytes, disk_bytes or 0)
-        disk = None if folder is None else _open(Path(folder), secret)
-        alone = Secret(secret or secrets.token_bytes(32))
-        self.secret = alone if disk is None else disk.secret
+        self.secret = Secret() if secret is None else Secret(secret)
+        disk = None if folder is None else _open(Path(folder), self.secret)
         self._tiers = StorageTiers(disk, budgets, eviction, clock)
         self._placing = Placing(self._tiers)
         self._loads = Loads(self._placing.load)
         if disk is not None:
             with self._tiers.writing, self._tiers.alone():
                 self._tiers.adopt(disk)
-                room.on_disk(self._tiers, disk, budgets.disk)
+                self._placing.shrink_disk(disk, budgets.disk)
 
     def __len__(self) -> int:
         with self._tiers.lock:
@@ -74,9 +72,7 @@ class Store:
     def __iter__(self) -> Iterator[EntryHeader]:
         """The heads of all entries of all namespaces, to build an index from."""
         with self._tiers.lock:
-            items = list(self._tiers.catalogue)
-        heads = (self._head(item) for item in items)
-        return (head for head in heads if head is not None)
+            return iter([item.head for item in self._tiers.catalogue])
 
     @property
     def memory_used(self) -> int:
@@ -113,7 +109,7 @@ class Store:
     def head(self, id: str, namespace: str) -> EntryHeader | None:
         """The header of an entry, without its latents; None as for `get`."""
         item = self._item(id, namespace)
-        return None if item is None else self._head(item)
+        return None if item is None else item.head
 
     def get(self, id: str, namespace: str) -> Entry | None:
         """An entry, None if it is not here or not for this namespace.
@@ -124,7 +120,7 @@ class Store:
         item = self._item(id, namespace)
         if item is None or item.entry is None:
             return None if item is None else self._loads(id)
-        return replace(item.entry, statistics=item.statistics)
+        return item.entry.used(item.head.statistics)
 
     def prefetch(self, id: str, namespace: str) -> None:
         """Begins to load an entry in a thread, for a `get` that follows soon.
@@ -136,7 +132,10 @@ class Store:
             self._loads.prefetch(id)
 
     def find(
-        self, exact: str, namespace: str, *, least: float = 0.0, own: bool = False
+        self,
+        exact: str,
+        namespace: str,
+        wanted: Callable[[EntryHeader], bool] = lambda head: True,
     ) -> str | None:
         """The id of an entry of this exact request, or None.
 
@@ -144,18 +143,18 @@ class Store:
             exact: the request's digest (see `Secret.exact`), or one with the seed that
                 stands for the noise of a source (`EntryHeader.made`).
             namespace: whose entries are looked at, beside the shared ones.
-            least: the least score of the entry.
-            own: whether shared entries of other namespaces are left out.
+            wanted: says which of them will do; it must not use the store.
         """
         self.refresh()
         with self._tiers.lock:
-            item = self._tiers.catalogue.find(exact, namespace, least, own)
-        return None if item is None else item.id
+            head = self._tiers.catalogue.find(exact, namespace, wanted)
+        return None if head is None else head.id
 
     def hit(self, id: str, saved: float, namespace: str | None = None) -> None:
         """Counts a use that saved so many seconds.
 
-        Eviction knows of uses by this alone. An entry that is gone is no error, nor is
+        Eviction knows of uses by this alone. When it was outlives this process, how
+        often does not. An entry that is gone is no error, nor is
         one that the namespace may not use (None: any may).
         """
         tiers, now = self._tiers, self._tiers.clock()
@@ -163,10 +162,13 @@ class Store:
             item = tiers.catalogue.get(id, namespace)
             if item is None:
                 return
-            tiers.catalogue.put(item.hit(now, saved))
-            disk = tiers.disk
-            if disk is not None and item.disk:
-                tiers.read(id, lambda id: disk.hit(id, now, saved))
+            tiers.catalogue.put(item.used(item.head.statistics.hit(now, saved)))
+        disk = tiers.disk
+        if disk is not None and item.disk:
+            try:
+                disk.used(id, now)
+            except OSError as error:
+                log.warning("cannot note the use of the record %s: %s", id, error)
 
     def delete(self, id: str, namespace: str | None = None) -> bool:
         """Removes an entry from memory and disk; False if it was not here, or belongs
@@ -176,7 +178,7 @@ class Store:
         """
 
         def wanted(item: Item) -> bool:
-            return item.id == id and namespace in (None, item.namespace)
+            return item.id == id and namespace in (None, item.head.namespace)
 
         return self._delete(wanted) > 0
 
@@ -186,7 +188,7 @@ class Store:
         Other processes drop theirs when they next look. OSError also, after all others
         are removed, if a record cannot be read now: it may be of this namespace.
         """
-        removed = self._delete(lambda item: item.namespace == namespace)
+        removed = self._delete(lambda item: item.head.namespace == namespace)
         with self._tiers.lock:
             unread = len(self._tiers.unread)
         if unread:
@@ -200,16 +202,16 @@ class Store:
     def delete_older(self, seconds: float) -> int:
         """Removes all entries made more than so many seconds ago; returns how many."""
         before = self._tiers.clock() - seconds
-        return self._delete(lambda item: item.statistics.created < before)
+        return self._delete(lambda item: item.head.statistics.created < before)
 
     def evict(self, memory_bytes: int, disk_bytes: int) -> None:
         """Evicts until the tiers hold at most so many bytes; the budgets stay."""
         tiers, limits = self._tiers, Budgets(memory_bytes, disk_bytes)
         with tiers.lock:
-            room.in_memory(tiers, limits.memory)
+            self._placing.shrink_memory(limits.memory)
         if tiers.disk is not None:
             with tiers.writing, tiers.alone():
-                room.on_disk(tiers, tiers.disk, limits.disk)
+                self._placing.shrink_disk(tiers.disk, limits.disk)
 
     def refresh(self) -> None:
         """Learns what other processes did in the folder, as all look-ups here do.
@@ -219,17 +221,10 @@ class Store:
         self._tiers.refresh()
 
     def watch(self, watcher: Watcher) -> None:
-        """Tells a watcher of all entries that are here, and from then on of changes.
-
-        What cannot be read comes when it can be, as if it were new.
-        """
-        with self._tiers.writing, self._tiers.lock:
-            for item in list(self._tiers.catalogue):
-                head = self._head(item)
-                if head is None:
-                    self._tiers.put_off(item.id)
-                else:
-                    watcher.admitted(head)
+        """Tells a watcher of all entries that are here, and from then on of changes."""
+        with self._tiers.lock:
+            for item in self._tiers.catalogue:
+                watcher.admitted(item.head)
             self._tiers.watchers.append(watcher)
 
     def close(self) -> None:
@@ -257,12 +252,6 @@ class Store:
             tiers.catalogue.remove(id)
             return None
 
-    def _head(self, item: Item) -> EntryHeader | None:
-        if item.entry is not None:
-            return replace(item.entry.head, statistics=item.statistics)
-        disk = self._tiers.disk
-        return None if disk is None else self._tiers.read(item.id, disk.head)
-
     def _delete(self, wanted: Callable[[Item], bool]) -> int:
         tiers = self._tiers
         with tiers.writing, tiers.alone():
@@ -275,7 +264,7 @@ class Store:
         return len(chosen)
 
 
-def _open(folder: Path, secret: bytes | None) -> DiskTier | None:
+def _open(folder: Path, secret: Secret) -> DiskTier | None:
     """The folder's tier, None, with a log line, if the disk is full."""
     try:
         return DiskTier(folder, secret)

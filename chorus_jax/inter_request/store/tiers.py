@@ -8,12 +8,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, runtime_checkable
 
 from chorus_jax.inter_request.store.catalogue import Catalogue, Item
 from chorus_jax.inter_request.store.disk import DiskTier
-from chorus_jax.inter_request.store.entry import Entry, EntryHeader
+from chorus_jax.inter_request.store.entry import EntryHeader
 from chorus_jax.inter_request.store.eviction import Eviction
 from chorus_jax.inter_request.store.record import UnknownError
 
@@ -127,8 +127,8 @@ class StorageTiers:
             self._tell_unknown(disk, scan.unknown)
             for id in scan.gone:
                 self.catalogue.remove(id)
-            for head, size in scan.records:
-                self.put(head, None, size)
+            for item in scan.records:
+                self.put(item)
 
     def read(self, id: str, how: Callable[[str], T | None]) -> T | None:
         """The result of `how` on a record; None, and the record is forgotten, if there
@@ -154,24 +154,13 @@ class StorageTiers:
                 self.catalogue.remove(id)
         return value
 
-    def put_off(self, id: str) -> None:
-        """Takes a record that cannot be read from the catalogue, if it is there, until
-        it can be. Under `lock`."""
-        item = self.catalogue.get(id)
-        if item is not None:
-            self.unread[id] = item.disk
-            self.catalogue.remove(id)
-
-    def put(self, head: EntryHeader, entry: Entry | None, size: int) -> None:
-        """Lists what is in a tier; what is known of the other stays. Under `lock`."""
-        old = self.catalogue.get(head.id)
-        item = Item.of(head, entry, size)
-        if old is not None:
-            item = replace(item, entry=entry or old.entry, disk=size or old.disk)
+    def put(self, item: Item) -> None:
+        """Lists an entry, in place of what was known of it. Under `lock`."""
+        new = self.catalogue.get(item.id) is None
         self.catalogue.put(item)
-        if old is None:
+        if new:
             for watcher in self.watchers:
-                watcher.admitted(head)
+                watcher.admitted(item.head)
 
     def forget(self, id: str) -> None:
         """Removes an entry from both tiers. Under `lock`."""
@@ -183,9 +172,9 @@ class StorageTiers:
     def _tell_unknown(self, disk: DiskTier, unknown: dict[str, int]) -> None:
         if unknown.keys() - self.unknown.keys():
             log.warning(
-                "%d files (%d bytes) in %s are no records of this store and version, "
-                "or not whole: they are left as they are and count for no budget; "
-                "remove them if they are not another store's",
+                "%d files (%d bytes) in %s are no records of this version, are of "
+                "another secret, or not whole: they are left as they are and count for "
+                "no budget; remove them if they are not another store's",
                 len(unknown),
                 sum(unknown.values()),
                 disk.folder.path,

@@ -115,6 +115,57 @@ def test_a_hit_is_replayed_for_its_policy_only_a_full_run_for_all(engine, other)
     assert find(RED).ledger.kind == "exact"
 
 
+def test_another_policy_replays_only_what_was_computed_in_full(engine):
+    """Its hits are other videos, though their scores are the same."""
+    engine.generate(small(seed=3))
+    made = engine.generate(small(BLUE, seed=4))
+    assert made.ledger.kind == "semantic"
+    [tier] = policy().tiers
+    knobs = replace(policy(), tiers=(replace(tier, key_gain=tier.key_gain + 1),))
+    other = Engine(engine.pipeline, engine.cache, lambda _: knobs)
+    again = other.generate(small(BLUE, seed=4))
+    assert again.ledger.kind == "semantic" and "another policy" in again.ledger.reason
+    assert pixels([again]) != pixels([made])
+    for one, result in ((engine, made), (other, again)):
+        assert one.generate(small(BLUE, seed=4)).ledger.kind == "exact"
+        assert pixels([one.generate(small(BLUE, seed=4))]) == pixels([result])
+    assert other.generate(small(seed=3)).ledger.kind == "exact"
+    # A step cache of misses is of the recipe, not of what hits are.
+    assert replace(knobs, miss_cache=SkipSteps((1,))).digest == knobs.digest
+
+
+def test_another_namespace_does_not_learn_the_id_of_a_source(engine):
+    shared = engine.generate(small(seed=3), Reuse(shared=True))
+    there = Reuse(namespace="other")
+    hit = engine.generate(small(BLUE, seed=4), there).ledger
+    replay = engine.generate(small(seed=3), there).ledger
+    assert (hit.kind, replay.kind) == ("semantic", "exact")
+    assert hit.source is replay.source is None
+    assert engine.generate(small(seed=3)).ledger.source == shared.entry
+
+
+def test_a_prompt_is_cleaned_and_tokenised_once(engine, monkeypatch):
+    tokenizer, cleaned, split = engine.pipeline.model.prompts.tokenizer, [], []
+    true = tokenizer.rules.encode_batch
+
+    class Rules:
+        """The tokenizer's, watched: its own attributes cannot be set."""
+
+        def __getattr__(self, name):
+            return getattr(rules, name)
+
+        def encode_batch(self, texts):
+            split.extend(texts)
+            return true(texts)
+
+    rules = tokenizer.rules
+    monkeypatch.setattr(tokenizer, "rules", Rules())
+    once = lambda prompt: cleaned.append(prompt) or prompt
+    monkeypatch.setattr("chorus_jax.text.prompts.clean", once)
+    engine.generate(small(seed=3))
+    assert cleaned.count(RED) == split.count(RED) == 1
+
+
 def test_a_good_shared_video_is_not_hidden_by_a_poor_own_one(engine):
     engine.generate(small(seed=3))
     assert engine.generate(small(BLUE, seed=4)).ledger.kind == "semantic"

@@ -78,14 +78,16 @@ class ToyModel:
                 ids[row, place] = number(word)
                 spans[row, place] = first, end
             cut.append(prompt[end:].strip())
-        return Tokens(ids, ids > 0, spans, tuple(cut))
+        ends = spans[..., 1].max(axis=1)
+        texts = tuple(prompt[:end] for prompt, end in zip(prompts, ends))
+        return Tokens(ids, ids > 0, spans, tuple(cut), texts)
 
     def forget_prompts(self, tenant=None):
         """It remembers none."""
 
-    def condition(self, requests, tenant=""):
+    def condition(self, requests, tenant="", tokens=None):
         first, b = requests[0], len(requests)
-        prompts = self.tokens([request.prompt for request in requests])
+        prompts = tokens or self.tokens([request.prompt for request in requests])
         negative = self.tokens([request.negative_prompt for request in requests])
         ids = np.concatenate([prompts.ids, negative.ids, prompts.ids, prompts.ids])
         known = ids > 0

@@ -102,15 +102,6 @@ def test_secret_digests():
     assert "00" not in repr(secret)
 
 
-def test_sealing():
-    secret, data = Secret(bytes(range(32))), bytes(200)
-    sealed = secret.sealed(data, "nonce")
-    assert secret.sealed(sealed, "nonce") == data
-    assert sealed.count(0) < 20
-    assert secret.sealed(data, "other") != sealed
-    assert Secret(bytes(32)).sealed(sealed, "nonce") != data
-
-
 @pytest.mark.parametrize("size", [0, 15, 65])
 def test_secrets_of_other_sizes_are_refused(size):
     with pytest.raises(ValueError, match=f"16 to 64 random bytes, got {size}"):

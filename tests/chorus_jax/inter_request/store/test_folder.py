@@ -72,7 +72,7 @@ def test_changes_are_told_again_after_an_error(two):
 
 def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path):
     folder = Folder(tmp_path / "f")
-    folder.write("a", [b"old"])
+    folder.write("a", [b"old"], 100.0)
 
     def pieces():
         yield b"new"
@@ -80,10 +80,11 @@ def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        folder.write("a", pieces())
+        folder.write("a", pieces(), 100.0)
     assert (tmp_path / "f" / "a").read_bytes() == b"old"
-    folder.write("a", [b"ne", memoryview(b"w")])
+    folder.write("a", [b"ne", memoryview(b"w")], 200.5)
     assert (tmp_path / "f" / "a").read_bytes() == b"new"
+    assert (tmp_path / "f" / "a").stat().st_mtime == 200.5
     assert {path.name for path in (tmp_path / "f").iterdir()} == {"a", "lock"}
     folder.remove("a")
     folder.remove("a")

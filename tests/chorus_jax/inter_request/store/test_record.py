@@ -1,4 +1,4 @@
-"""The record: round trips, and statistics that survive torn writes."""
+"""The record: round trips, and what is no record."""
 
 import os
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from chorus_jax.inter_request.store import Secret, Statistics, head_json, record, uses
+from chorus_jax.inter_request.store import Secret, Statistics, head, record
 
 SECRET = Secret(bytes(range(32)))
 
@@ -19,6 +19,7 @@ SECRET = Secret(bytes(range(32)))
 def written(folder, entry):
     path = folder / "record"
     path.write_bytes(b"".join(record.packed(entry, SECRET).pieces))
+    os.utime(path, (entry.statistics.last_used,) * 2)
     handle = os.open(path, os.O_RDWR)
     try:
         yield handle
@@ -67,54 +68,23 @@ def test_another_id_or_secret_is_not_ours_to_judge(make, tmp_path, change):
 
 
 def test_a_head_of_other_latents_is_damage(make, tmp_path, monkeypatch):
-    entry, true = make(0), head_json.written
+    entry, true = make(0), head.written
 
     def lying(entry, check, secret):
         return true(entry, check, secret).replace(b"[2, 4, 4, 8]", b"[2, 4, 9, 8]")
 
-    monkeypatch.setattr(head_json, "written", lying)
+    monkeypatch.setattr(head, "written", lying)
     with written(tmp_path, entry) as handle:
         with pytest.raises(record.DamagedError, match="not those that its head tells"):
             record.opened(handle, entry.id, SECRET)
 
 
-def hits(handle, entry, count):
-    for i in range(count):
-        opened = record.opened(handle, entry.id, SECRET)
-        change = lambda s, i=i: s.hit(200.0 + i, 2.0)
-        uses.rewrite(handle, opened.slots, opened.made, change)
-
-
-def statistics(handle, entry):
-    return record.opened(handle, entry.id, SECRET).described.head.statistics
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_uses_are_counted_in_place(make, tmp_path, count):
+def test_the_time_of_change_is_that_of_the_last_use(make, tmp_path):
     entry = make(0)
     with written(tmp_path, entry) as handle:
-        hits(handle, entry, count)
-        now = statistics(handle, entry)
-        assert now.hits == count
-        assert (now.saved, now.last_used) == (2.0 * count, 199.0 + count)
-        opened = record.opened(handle, entry.id, SECRET)
-        assert record.entry(handle, opened).latents.tobytes() == entry.latents.tobytes()
-
-
-@pytest.mark.parametrize("count", [3, 4])
-@pytest.mark.parametrize("half", [0, 1])
-def test_a_torn_slot_costs_the_last_change_at_most(make, tmp_path, count, half):
-    entry = make(0)
-    with written(tmp_path, entry) as handle:
-        hits(handle, entry, count)
-        opened = record.opened(handle, entry.id, SECRET)
-        size = (opened.size - opened.slots) // 2
-        os.pwrite(handle, b"torn", opened.slots + half * size + 9)
-        assert statistics(handle, entry).hits in (count, count - 1)
-        os.pwrite(handle, b"torn", opened.slots + (1 - half) * size + 9)
-        assert statistics(handle, entry) == entry.statistics
-        hits(handle, entry, 2)
-        assert statistics(handle, entry).hits == 2
+        os.utime(handle, (1234.5, 1234.5))
+        found = record.opened(handle, entry.id, SECRET).described.head.statistics
+        assert found == replace(entry.statistics, last_used=1234.5)
 
 
 def test_statistics_of_the_latest_use():

@@ -50,7 +50,7 @@ def grow(data, at, bit):
 
 
 RECORDS = [f"{i:032x}.record" for i in range(COUNT)]
-NAMES = [*RECORDS, "secret", "secret.copy", "lock"]
+NAMES = [*RECORDS, "lock"]
 DAMAGE = {
     "name": st.sampled_from(NAMES),
     "change": st.sampled_from([flip, flip, flip, cut, blank, grow]),
@@ -103,8 +103,6 @@ def check(store, make, same, lost):
             assert not list(folder.glob(f".{i:032x}*"))
         else:
             assert same(found, make(i))
-            # A damaged count is worth the one before, or none.
-            assert found.statistics.hits in ((0, 2, 3) if i == 1 else (0,))
 
 
 def test_each_dropped_record_has_a_log_line(whole, make, tmp_path, caplog):
@@ -128,7 +126,7 @@ def test_records_of_another_format_are_misses_and_stay(
         for i in range(2):
             store.admit(make(i))
     store = open_store(0)
-    [told] = [each for each in caplog.messages if "no records of this store" in each]
+    [told] = [each for each in caplog.messages if "no records of this version" in each]
     assert told.startswith("2 files (") and store.unknown == 2
     for i in range(2):
         assert store.find(make(i).exact, "us") is None
@@ -146,7 +144,8 @@ def test_records_of_another_format_are_misses_and_stay(
 
 def test_records_of_another_store_stay(whole, make, tmp_path):
     shutil.copytree(whole, tmp_path / "s")
-    with Store(0, folder=tmp_path / "other", disk_bytes=2**24) as other:
+    there = {"folder": tmp_path / "other", "disk_bytes": 2**24}
+    with Store(0, **there, secret=bytes(range(32))) as other:
         other.admit(make(7))
     [path] = (tmp_path / "other").glob("*.record")
     shutil.copy(path, tmp_path / "s")
@@ -181,7 +180,7 @@ def test_one_bad_record_costs_one_record(whole, make, tmp_path, monkeypatch, fie
         return true({**content, field: ["org", 7]}, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr("chorus_jax.inter_request.store.head_json.json.dumps", lying)
+        patch.setattr("chorus_jax.inter_request.store.head.json.dumps", lying)
         packed = record.packed(make(5), secret)
     path = tmp_path / "s" / f"{make(5).id}.record"
     path.write_bytes(b"".join(bytes(piece) for piece in packed.pieces))
@@ -189,13 +188,13 @@ def test_one_bad_record_costs_one_record(whole, make, tmp_path, monkeypatch, fie
         assert len(store) == COUNT
 
 
-@pytest.mark.parametrize("name", ["a record", "the lock", "the secret"])
+@pytest.mark.parametrize("name", ["a record", "the lock"])
 @pytest.mark.parametrize("kind", ["pipe", "link", "folder"])
 def test_what_is_no_plain_file_is_neither_waited_for_nor_followed(
     whole, make, tmp_path, name, kind
 ):
     shutil.copytree(whole, tmp_path / "s")
-    names = {"a record": f"{9:032x}.record", "the lock": "lock", "the secret": "secret"}
+    names = {"a record": f"{9:032x}.record", "the lock": "lock"}
     path, outside = tmp_path / "s" / names[name], tmp_path / "outside"
     outside.write_bytes(b"of somebody else")
     path.unlink(missing_ok=True)
@@ -271,7 +270,7 @@ def test_a_full_disk_degrades_to_memory(
     for i in range(3):
         assert same(store.get(make(i).id, "us"), make(i))
     files = {path.name for path in (tmp_path / "s").iterdir()}
-    assert files == {"lock", "secret", "secret.copy", NAMES[0]}
+    assert files == {"lock", NAMES[0]}
     store.admit(make(3))
     assert not store.degraded
     with open_store() as again:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-from copy import deepcopy
 
 import pytest
 
@@ -11,10 +10,7 @@ from chorus_jax.inter_request.store.record import packed
 
 CALLS = {
     "get": lambda store, entry: store.get(entry.id, "us"),
-    "head": lambda store, entry: store.head(entry.id, "us"),
     "prefetch": lambda store, entry: store.prefetch(entry.id, "us"),
-    "hit": lambda store, entry: store.hit(entry.id, 1.0),
-    "iterate": lambda store, entry: next(iter(store), None),
 }
 
 
@@ -62,6 +58,16 @@ def test_an_error_of_reading_is_a_miss_and_forgets_nothing(
     assert same(store.get(make(1).id, "us"), make(1))
 
 
+def test_a_use_that_cannot_be_noted_is_no_error(open_store, make, unreadable, caplog):
+    store = open_store(0)
+    store.admit(make(1))
+    broken = unreadable(make(1), call="utime")
+    store.hit(make(1).id, 1.0)
+    broken.undo()
+    assert "cannot note the use of the record" in caplog.text
+    assert store.head(make(1).id, "us").statistics.hits == 1
+
+
 def test_an_error_of_looking_whether_it_is_there_forgets_nothing(
     open_store, make, same, unreadable
 ):
@@ -102,24 +108,6 @@ def test_a_record_that_cannot_be_read_at_the_start_is_counted_and_found_later(
     store.admit(make(4))
     assert len(store) == len(mirror.ids) == 5 and store.disk_used == in_files(store)
     assert same(store.get(make(1).id, "us"), make(1))
-
-
-def test_a_watcher_is_told_of_it_when_it_can_be_read(
-    open_store, make, mirror, unreadable
-):
-    store, second = open_store(0), deepcopy(mirror)
-    for i in range(2):
-        store.admit(make(i))
-    store.watch(mirror)
-    broken = unreadable(make(1))
-    store.watch(second)
-    assert mirror.ids == second.ids == [make(0).id]
-    assert store.disk_used == in_files(store)
-    broken.undo()
-    store.admit(make(2))
-    assert set(mirror.ids) == set(second.ids) == {make(i).id for i in range(3)}
-    store.delete(make(1).id)
-    assert set(mirror.ids) == set(second.ids) == {make(0).id, make(2).id}
 
 
 def test_what_cannot_be_read_is_evicted_last(open_store, make, unreadable):

@@ -1,12 +1,11 @@
-"""The head of an entry as JSON, and back.
+"""The head of an entry as bytes, and back: JSON, then the traces of its prompt.
 
-It knows nothing of files. The meanings of words are sealed, since a model would read
-the prompt from them.
+It knows nothing of files.
 """
 
-import base64
 import json
 import math
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,9 @@ from chorus_jax.inter_request.store.secret import Secret
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": BFLOAT16}
-PLAIN = ("id", "recipe", "exact", "made", "namespace", "score", "shared", "prompt")
+PLAIN = ("id", "recipe", "exact", "made", "policy", "namespace", "score", "shared")
+PLAIN += ("prompt",)
+LENGTH, WORD = struct.Struct("<I"), 8
 
 
 class ForeignError(ValueError):
@@ -54,60 +55,58 @@ class Described:
 
 
 def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
-    """The JSON text. ValueError for final latents of a dtype that is not kept."""
+    """The bytes of a head. ValueError for final latents of a dtype that is not kept,
+    and for words of another size."""
     dtype = entry.final.dtype.name
     if dtype not in DTYPES:
         raise ValueError(f"final latents are kept as {list(DTYPES)}, got {dtype}")
-    meanings = entry.meanings.astype("<f2").tobytes()
+    if {len(word) for word in entry.words} - {WORD}:
+        raise ValueError(f"keys of words have {WORD} bytes: make them with word_keys")
     content = {name: getattr(entry, name) for name in PLAIN} | {
         "secret": secret.fingerprint,
         "steps": entry.steps,
-        "embedding": _text(entry.embedding.astype("<f4").tobytes()),
-        "words": [key.hex() for key in entry.words],
-        "meanings": _text(secret.sealed(meanings, entry.id)),
-        "meanings_shape": entry.meanings.shape,
+        "width": len(entry.embedding),
+        "words": len(entry.words),
+        "meanings": entry.meanings.shape,
         "created": entry.statistics.created,
         "cost": entry.statistics.cost,
         "shape": entry.final.shape,
         "dtype": dtype,
         "check": check.hex(),
     }
-    return json.dumps(content).encode()
+    text = json.dumps(content).encode()
+    embedding, meanings = entry.embedding.astype("<f4"), entry.meanings.astype("<f2")
+    traces = embedding.tobytes() + b"".join(entry.words) + meanings.tobytes()
+    return LENGTH.pack(len(text)) + text + traces
 
 
-def read(text: bytes, id: str, secret: Secret) -> Described:
-    """Parses the JSON text of a header.
+def read(data: bytes, id: str, secret: Secret, used: float) -> Described:
+    """Parses the bytes of a head; `used` is when its entry last was a hit.
 
-    Raises:
-        ForeignError: if it is of another id, or of a store with another secret.
-        ValueError: if it is no head.
+    ForeignError if it is of another id or secret, ValueError if it is no head.
     """
     try:
-        return _read(json.loads(text), id, secret)
-    except (KeyError, TypeError, AttributeError) as error:
+        end = LENGTH.size + LENGTH.unpack_from(data)[0]
+        content = json.loads(data[LENGTH.size : end])
+        if content["secret"] != secret.fingerprint:
+            raise ForeignError("it is of a store with another secret")
+        if content["id"] != id:
+            raise ForeignError("it is of another id")
+        return _described(content, data[end:], used)
+    except (KeyError, TypeError, AttributeError, struct.error) as error:
         raise ValueError(f"not the head of an entry: {error!r}") from error
 
 
-def _read(content: dict[str, Any], id: str, secret: Secret) -> Described:
-    if content["secret"] != secret.fingerprint:
-        raise ForeignError("it is of a store with another secret")
-    if content["id"] != id:
-        raise ForeignError("it is of another id")
-    steps = tuple(content["steps"])
-    words = tuple(bytes.fromhex(key) for key in content["words"])
-    sealed = secret.sealed(base64.b64decode(content["meanings"]), id)
-    meanings = np.frombuffer(sealed, "<f2").reshape(content["meanings_shape"])
+def _described(content: dict[str, Any], traces: bytes, used: float) -> Described:
+    words = content["width"] * 4
+    end = words + content["words"] * WORD
     head = EntryHeader(
         **{name: content[name] for name in PLAIN},
-        steps=steps,
-        embedding=np.frombuffer(base64.b64decode(content["embedding"]), "<f4"),
-        words=words,
-        meanings=meanings,
-        statistics=Statistics.new(content["created"], content["cost"]),
+        steps=tuple(content["steps"]),
+        embedding=np.frombuffer(traces, "<f4", content["width"]),
+        words=tuple(traces[at : at + WORD] for at in range(words, end, WORD)),
+        meanings=np.frombuffer(traces, "<f2", offset=end).reshape(content["meanings"]),
+        statistics=Statistics(content["created"], content["cost"], used),
     )
     dtype, check = DTYPES[content["dtype"]], bytes.fromhex(content["check"])
     return Described(head, tuple(content["shape"]), dtype, check)
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()

@@ -1,0 +1,46 @@
+"""Records of a cache whose heads are as Wan 1.3B's, written without a store."""
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+from tqdm import tqdm
+
+from chorus_jax.inter_request.match import meaning
+from chorus_jax.inter_request.match.words import word_keys
+from chorus_jax.inter_request.store import Entry, Secret, Statistics, record
+
+LATENTS, WIDTH, STEPS = (21, 60, 104, 16), 1536, (1, 2, 3)
+SMALL = (1, 1, 1, 1)  # latents of records that are looked up and not loaded
+WORDS = "a red blue green small large circle star cat dog runs on snow sand".split()
+RECIPE, LENGTH, COST = "0" * 64, 12, 9.6
+CREATED = 1.7e9
+
+
+def entry(rng: np.random.Generator, number: int, shape: tuple[int, ...]) -> Entry:
+    """An entry of a prompt of twelve words, with random latents."""
+    vector = rng.standard_normal(WIDTH).astype(np.float32)
+    final = rng.standard_normal(shape, np.float32)
+    meanings = rng.standard_normal((LENGTH, meaning.WIDTH))
+    prompt = " ".join(rng.choice(WORDS, LENGTH))
+    return Entry(
+        recipe=RECIPE,
+        exact=f"{number % 2**64:064x}",
+        namespace="default",
+        steps=STEPS,
+        embedding=vector / np.linalg.norm(vector),
+        words=word_keys(prompt, Secret().for_words),
+        meanings=meanings.astype(np.float16),
+        statistics=Statistics.new(CREATED + number, COST),
+        latents=np.stack([final] * len(STEPS)).astype(ml_dtypes.bfloat16),
+        final=final,
+    )
+
+
+def fill(folder: Path, count: int, rng: np.random.Generator) -> None:
+    """Writes so many records with small latents into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in tqdm(range(count), unit="record"):
+        made = entry(rng, number, SMALL)
+        pieces = record.packed(made, Secret()).pieces
+        (folder / f"{made.id}.record").write_bytes(b"".join(pieces))

@@ -1,0 +1,84 @@
+"""Parts of checkpoints whose weights were read whole before, and whose files are still
+those: their digests need not be taken again.
+
+A file of the user's cache folder remembers, for each part, its entry in the card and of
+each of its files the size, times of change, inode and device. It trusts the system's
+inode change time, which no call sets back, and whoever may write to that folder, who
+could as well replace the compiled programs beside it: it is taken only if it is this
+user's, and nobody else may write to it.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import stat
+import time
+from pathlib import Path
+
+from chorus_jax.checkpoints.card import Part
+
+# Files that changed so short a time ago may change again within one tick of the clock.
+SETTLED = 2.0
+
+log = logging.getLogger(__name__)
+
+
+def state_of(folder: Path, part: Part) -> str | None:
+    """A digest of a part's entry in the card and of its files as they are.
+
+    None if there are none, if one changed just now, or is no plain file.
+    """
+    files, newest = [], 0.0
+    for at, _, names in sorted(os.walk(folder.absolute())):
+        for name in sorted(names):
+            path = os.path.join(at, name)
+            file = os.stat(path, follow_symlinks=False)
+            if not stat.S_ISREG(file.st_mode):
+                return None
+            newest = max(newest, file.st_ctime, file.st_mtime)
+            times = (file.st_mtime_ns, file.st_ctime_ns)
+            files.append((path, file.st_size, *times, file.st_ino, file.st_dev))
+    if not files or newest > time.time() - SETTLED:
+        return None
+    text = json.dumps([part.model, part.config, part.dtype, part.fingerprint, files])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_known(folder: Path, part: Part) -> bool:
+    """Whether the weights were verified, and their files are the same since."""
+    try:
+        handle = os.open(memory_file(folder), os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    with open(handle) as file:
+        mine = os.fstat(handle)
+        if mine.st_uid != os.getuid() or mine.st_mode & 0o022:
+            log.warning("left %s aside: others may write to it", memory_file(folder))
+            return False
+        state = state_of(folder, part)
+        return state is not None and file.read() == state
+
+
+def remember(folder: Path, part: Part, before: str | None) -> None:
+    """Notes that the weights were verified, if the files are as they were `before`."""
+    if before is None or before != state_of(folder, part):
+        return
+    path = memory_file(folder)
+    aside = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside.unlink(missing_ok=True)
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(handle, "w") as file:
+            file.write(before)
+        aside.replace(path)
+    except OSError as error:
+        log.info("the next load of %s takes its digests again: %s", folder, error)
+
+
+def memory_file(folder: Path) -> Path:
+    """The file that remembers a part."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()
+    return Path(home) / "chorus_jax" / "verified" / name
