@@ -139,6 +139,8 @@ TABLES = {
         columns("entries", "look_up_seconds", "load_seconds", "share"),
     ),
     "opening": PageTable(
-        "benchmarks.index.opening", "opening", columns("seconds", "spread")
+        "benchmarks.index.opening",
+        "opening",
+        columns("seconds", "spread", "thread_seconds"),
     ),
 }

@@ -6,6 +6,7 @@ import secrets
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import BFloat16, Float, Float16, Float32
@@ -176,20 +177,20 @@ class Entry(EntryHeader):
         return self.latents[self.steps.index(step)]
 
     def used(self, statistics: Statistics) -> "Entry":
-        """This entry with other statistics, and not checked anew: latents are large."""
-        other = copy(self)
-        object.__setattr__(other, "statistics", statistics)
-        return other
+        """This entry with other statistics."""
+        return self._with(statistics=statistics)
 
     def owned(self) -> "Entry":
         """This entry with arrays that nobody else has and nobody can write."""
-        return replace(
-            self,
-            latents=_owned(self.latents),
-            final=_owned(self.final),
-            embedding=_owned(self.embedding),
-            meanings=_owned(self.meanings),
-        )
+        names = ("latents", "final", "embedding", "meanings")
+        return self._with(**{name: _owned(getattr(self, name)) for name in names})
+
+    def _with(self, **values: Any) -> "Entry":
+        # Not checked anew, as `replace` would: latents are large.
+        other = copy(self)
+        for name, value in values.items():
+            object.__setattr__(other, name, value)
+        return other
 
 
 def _owned(array: np.ndarray) -> np.ndarray:

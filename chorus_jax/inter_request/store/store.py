@@ -20,8 +20,6 @@ from chorus_jax.inter_request.store.placing import Placing
 from chorus_jax.inter_request.store.secret import Secret
 from chorus_jax.inter_request.store.tiers import Budgets, StorageTiers, Watcher
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
 log = logging.getLogger(__name__)
 
 
@@ -269,10 +267,10 @@ def _open(folder: Path, secret: Secret) -> DiskTier | None:
     try:
         return DiskTier(folder, secret)
     except OSError as error:
-        if error.errno in FULL:
-            log.warning("entries stay in memory, not in %s: %s", folder, error)
-            return None
-        raise ValueError(
-            f"cannot keep entries in {folder}: {error}; choose a folder that you may "
-            "write to"
-        ) from error
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise ValueError(
+                f"cannot keep entries in {folder}: {error}; choose a folder that you "
+                "may write to"
+            ) from error
+        log.warning("entries stay in memory, not in %s: %s", folder, error)
+        return None
