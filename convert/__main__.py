@@ -59,7 +59,7 @@ def _run(options: argparse.Namespace, prefix: str, on_start: OnStart) -> int:
     return 0
 
 
-CONVERT = "Wan or LTX-Video weights, as published, to a checkpoint folder"
+CONVERT = "Wan, LTX-Video or LTX-2 weights, as published, to a checkpoint folder"
 EXPORT = "a checkpoint folder to diffusers' layout"
 
 
