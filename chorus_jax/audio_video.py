@@ -47,7 +47,7 @@ class AudioVideoGuidance:
     @property
     def isolates(self) -> bool:
         """Whether there is a pass without the streams' attention to each other."""
-        return (self.joint, self.audio_joint or self.joint) != (1.0, 1.0)
+        return any(x not in (None, 1.0) for x in (self.joint, self.audio_joint))
 
     @property
     def numbers(self) -> tuple[float, ...]:

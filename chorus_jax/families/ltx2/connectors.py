@@ -138,7 +138,7 @@ class TextFeatures(nnx.Module):
 def normed_by_layer(
     x: Float[Array, "b m c states"], mask: Bool[Array, "b m"]
 ) -> Float[Array, "b m c states"]:
-    """States less the mean of their layer, over the range of it, of a prompt's tokens."""
+    """States of a prompt less the mean of their layer, over the range of it."""
     known = mask[:, :, None, None]
     count = mask.sum(axis=1).astype(jnp.float32)[:, None, None, None] * x.shape[2]
     total = jnp.where(known, x, 0).sum(axis=(1, 2), keepdims=True)
