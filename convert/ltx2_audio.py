@@ -7,15 +7,20 @@ pipelines/ltx2/vocoder.py.
 from collections.abc import Iterator
 
 from chorus_jax.families.ltx2.audio_vae import AudioVAEConfig
+from chorus_jax.families.ltx2.band_vocoder import BandVocoderConfig
 from chorus_jax.families.ltx2.vocoder import VocoderConfig
 from convert.ltx2 import check
-from convert.rules import CONV2D, Fix, Rule
+from convert.rules import CONV2D, LINEAR, Fix, Rule
 
 # torch [out, in, 1, 1] <-> ours [in, out]
 POINT = Fix(lambda x: x[:, :, 0, 0].T, lambda x: x.T[:, :, None, None])
 # torch [out, in, t] <-> ours [t, in, out]; a transposed convolution's is [in, out, t]
 CONV1D = Fix(lambda x: x.transpose(2, 1, 0), lambda x: x.transpose(2, 1, 0))
 WIDER = Fix(lambda x: x.transpose(2, 0, 1), lambda x: x.transpose(1, 2, 0))
+
+# torch [1, 1, k] <-> ours [k]; torch [frequencies, 1, k] <-> ours [k, frequencies]
+TAPS = Fix(lambda x: x.reshape(-1), lambda x: x.reshape(1, 1, -1))
+WAVES = Fix(lambda x: x[:, 0].T, lambda x: x.T[:, None])
 
 VAE_REQUIRED = {
     **{"causality_axis": "height", "norm_type": "pixel", "attn_resolutions": None},
@@ -25,6 +30,18 @@ VOCODER_REQUIRED = {
     **{"act_fn": "leaky_relu", "antialias": False, "final_act_fn": "tanh"},
     "final_bias": True,
 }
+BAND_REQUIRED = {
+    f"{half}{name}": value
+    for half in ("", "bwe_")
+    for name, value in {
+        "act_fn": "snakebeta",
+        "antialias": True,
+        "antialias_ratio": 2,
+        "final_act_fn": None,
+        "final_bias": False,
+    }.items()
+}
+UNUSED = "mel_stft.stft_fn.inverse_basis"  # of sound from a spectrum
 
 
 def audio_vae(sizes: AudioVAEConfig) -> tuple[Rule, ...]:
@@ -91,21 +108,43 @@ def audio_vae_config(source: dict, dtype: str) -> AudioVAEConfig:
 
 def vocoder(sizes: VocoderConfig) -> tuple[Rule, ...]:
     """Rules for the names of diffusers' LTX2Vocoder."""
-    return tuple(_vocoder(sizes))
+    return tuple(_vocoder(sizes, "", ""))
 
 
-def _vocoder(sizes: VocoderConfig) -> Iterator[Rule]:
+def band_vocoder(sizes: BandVocoderConfig) -> tuple[Rule, ...]:
+    """Rules for the names of diffusers' LTX2VocoderWithBWE."""
+    return (
+        *_vocoder(sizes.base, "vocoder.", "base."),
+        *_vocoder(sizes.band, "bwe_generator.", "band."),
+        Rule("mel_stft.mel_basis", "mel", LINEAR),
+        Rule("mel_stft.stft_fn.forward_basis", "waves", WAVES),
+    )
+
+
+def _vocoder(sizes: VocoderConfig, prefix: str, ours: str) -> Iterator[Rule]:
     for published, here in (("conv_in", "input"), ("conv_out", "output")):
-        yield from _sound(published, here)
+        yield from _sound(f"{prefix}{published}", f"{ours}{here}")
+    yield from _snake(f"{prefix}act_out", f"{ours}last")
     for stage in range(len(sizes.factors)):
-        up, here = f"upsamplers.{stage}", f"stages.{stage}"
+        up, here = f"{prefix}upsamplers.{stage}", f"{ours}stages.{stage}"
         yield Rule(f"{up}.weight", f"{here}.up.kernel", WIDER)
         yield Rule(f"{up}.bias", f"{here}.up.bias")
         for block in range(len(sizes.kernels)):
-            source = f"resnets.{stage * len(sizes.kernels) + block}"
+            source = f"{prefix}resnets.{stage * len(sizes.kernels) + block}"
+            target = f"{here}.blocks.{block}"
             for number, name in ((1, "dilated"), (2, "plain")):
-                target = f"{here}.blocks.{block}.{name}.{{j}}"
-                yield from _sound(f"{source}.convs{number}.{{j}}", target)
+                conv = f"{source}.convs{number}.{{j}}"
+                yield from _sound(conv, f"{target}.{name}.{{j}}")
+            for number, name in ((1, "first"), (2, "second")):
+                act = f"{source}.acts{number}.{{j}}"
+                yield from _snake(act, f"{target}.{name}.{{j}}")
+
+
+def _snake(published: str, here: str) -> Iterator[Rule]:
+    for name in ("alpha", "beta"):
+        yield Rule(f"{published}.act.{name}", f"{here}.{name}")
+    for name in ("up", "down"):
+        yield Rule(f"{published}.{name}sample.filter", f"{here}.{name}", TAPS)
 
 
 def _sound(published: str, here: str) -> Iterator[Rule]:
@@ -114,16 +153,10 @@ def _sound(published: str, here: str) -> Iterator[Rule]:
 
 
 def vocoder_config(source: dict, dtype: str) -> VocoderConfig:
-    """The sizes in diffusers' vocoder/config.json.
+    """The sizes in diffusers' vocoder/config.json, of an LTX2Vocoder.
 
-    Raises ValueError for a vocoder of another make, such as that of LTX-2.3, which
-    widens the band of what it makes.
+    Raises ValueError for a vocoder of another make.
     """
-    if any(name.startswith("bwe_") for name in source):
-        raise ValueError(
-            "the vocoder extends the band of its sound (LTX-2.3, LTX2VocoderWithBWE): "
-            "that is not run here; supported is LTX2Vocoder"
-        )
     check(source, VOCODER_REQUIRED, "the vocoder")
     return VocoderConfig(
         mel_bins=source["in_channels"] // source["out_channels"],
@@ -134,6 +167,37 @@ def vocoder_config(source: dict, dtype: str) -> VocoderConfig:
         kernels=tuple(source["resnet_kernel_sizes"]),
         dilations=tuple(map(tuple, source["resnet_dilations"])),
         slope=source["leaky_relu_negative_slope"],
+        sample_rate=source["output_sampling_rate"],
+        dtype=dtype,
+    )
+
+
+def band_vocoder_config(source: dict, dtype: str) -> BandVocoderConfig:
+    """The sizes in diffusers' vocoder/config.json, of an LTX2VocoderWithBWE.
+
+    Raises ValueError for a vocoder of another make.
+    """
+    names = ("in_channels", "out_channels", "resnet_kernel_sizes")
+    names += ("resnet_dilations", "antialias_kernel_size")
+    alike = {f"bwe_{name}": source[name] for name in names}
+    mel = source["in_channels"] // source["out_channels"]
+    sizes = {"num_mel_channels": mel, "window_length": source["filter_length"]}
+    check(source, {**BAND_REQUIRED, **alike, **sizes}, "the vocoder")
+    return BandVocoderConfig(
+        mel_bins=mel,
+        channels=source["out_channels"],
+        width=source["hidden_channels"],
+        factors=tuple(source["upsample_factors"]),
+        factor_kernels=tuple(source["upsample_kernel_sizes"]),
+        band_width=source["bwe_hidden_channels"],
+        band_factors=tuple(source["bwe_upsample_factors"]),
+        band_factor_kernels=tuple(source["bwe_upsample_kernel_sizes"]),
+        kernels=tuple(source["resnet_kernel_sizes"]),
+        dilations=tuple(map(tuple, source["resnet_dilations"])),
+        taps=source["antialias_kernel_size"],
+        window=source["window_length"],
+        hop=source["hop_length"],
+        base_rate=source["input_sampling_rate"],
         sample_rate=source["output_sampling_rate"],
         dtype=dtype,
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chorus_jax.families.ltx2.audio_vae import AudioVAE, AudioVAEConfig
+from chorus_jax.families.ltx2.band_vocoder import BandVocoder, BandVocoderConfig
 from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.connectors import ConnectorsConfig, LTX2Connectors
 from chorus_jax.families.ltx2.transformer import LTX2DiT
@@ -36,10 +37,20 @@ def _kind(
     layout: Layout,
     library: str = "diffusers",
     name: str = "",
+    **others: Any,
 ) -> Kind:
     stem = "model" if library == "transformers" else "diffusion_pytorch_model"
     layouts = {DIFFUSERS: layout}
-    return Kind(model, config, layouts, library, name or str(layout.name), stem, refuse)
+    return Kind(
+        model,
+        config,
+        layouts,
+        library,
+        name or str(layout.name),
+        stem,
+        refuse,
+        **others,
+    )
 
 
 LTX2: Mapping[str, Kind] = {
@@ -82,5 +93,18 @@ LTX2: Mapping[str, Kind] = {
         VocoderConfig,
         Layout(ltx2_audio.vocoder, ltx2_audio.vocoder_config, "LTX2Vocoder"),
         "ltx2",
+        marker="bwe_hidden_channels",
+        others=(
+            _kind(
+                BandVocoder,
+                BandVocoderConfig,
+                Layout(
+                    ltx2_audio.band_vocoder,
+                    ltx2_audio.band_vocoder_config,
+                    "LTX2VocoderWithBWE",
+                ),
+                "ltx2",
+            ),
+        ),
     ),
 }

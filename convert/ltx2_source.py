@@ -1,11 +1,11 @@
 """Source folders of LTX-2 in diffusers' layout."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from convert import gemma
+from convert import gemma, ltx2_audio
 from convert.opening import PartsApart
 from convert.source import Component, Source, listing, open_component, read_json
 from convert.tokenizer_files import open_tokenizer
@@ -63,7 +63,8 @@ def open_ltx2(folder: Path, given: PartsApart = PartsApart()) -> Source:
         )
     check_parts(folder, index)
     parts = {name: open_component(folder / name) for name in PARTS}
-    parts["text_encoder"] = words_only(parts["text_encoder"])
+    parts["text_encoder"] = without(parts["text_encoder"], gemma.UNUSED)
+    parts["vocoder"] = without(parts["vocoder"], (ltx2_audio.UNUSED,))
     scheduler = folder / "scheduler" / "scheduler_config.json"
     return Source(
         folder,
@@ -75,14 +76,14 @@ def open_ltx2(folder: Path, given: PartsApart = PartsApart()) -> Source:
     )
 
 
-def words_only(encoder: Component) -> Component:
-    """A text encoder without the parts that see pictures or write words."""
+def without(component: Component, names: Sequence[str]) -> Component:
+    """A part without the tensors that have one of these in their name."""
     kept = {
         name: tensor
-        for name, tensor in encoder.tensors.items()
-        if not any(part in f".{name}" for part in gemma.UNUSED)
+        for name, tensor in component.tensors.items()
+        if not any(part in f".{name}" for part in names)
     }
-    return replace(encoder, tensors=kept)
+    return replace(component, tensors=kept)
 
 
 def check_parts(folder: Path, index: Mapping[str, Any]) -> None:
@@ -97,5 +98,5 @@ def check_parts(folder: Path, index: Mapping[str, Any]) -> None:
     if others:
         raise ValueError(
             f"{folder} has parts that are not known: {', '.join(others)}; supported "
-            "is LTX-2 (19B); LTX-2.5 is not run here"
+            "are LTX-2 (19B) and 2.3 (22B); LTX-2.5 is not run here"
         )

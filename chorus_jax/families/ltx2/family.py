@@ -9,7 +9,7 @@ from chorus_jax import checkpoints
 from chorus_jax.families.describing import GIB, attention_lines, described
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx2.model import LTX2Model
-from chorus_jax.families.ltx2.sizes import FPS, PARTS, LTX2Sizes
+from chorus_jax.families.ltx2.sizes import FPS, PARTS, LTX2Sizes, parts_of
 from chorus_jax.families.ltx2.variants import PUBLISHED, defaults_of
 from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.request import Request
@@ -54,7 +54,7 @@ class LTX2Family:
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Each part's size, the memory of all, what attends here, and the licence."""
         sizes, total = LTX2Sizes.read(folder), 0
-        for name, (model, _) in PARTS.items():
+        for name, (model, _) in parts_of(checkpoints.Card.read(folder)).items():
             text, size = described(model, getattr(sizes, name))
             total += size
             yield name, text

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -28,14 +28,23 @@ from chorus_jax.families.ltx2.block import (
     VideoKeys,
 )
 from chorus_jax.families.ltx2.conditions import AudioVideoConditions
+from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import AudioVideoTimes
 from chorus_jax.nets.modulation import enter
 from chorus_jax.nets.token_attention import Alone, HeldKeys, TileKeys
 from chorus_jax.nets.tokens import from_patches, to_patches
 
-if TYPE_CHECKING:  # It makes these passes.
-    from chorus_jax.families.ltx2.transformer import LTX2DiT
+
+@runtime_checkable
+class AudioVideoNetwork(Protocol):
+    """The parts of the transformer that a pass reads (see `transformer.LTX2DiT`)."""
+
+    config: LTX2Config
+    layers: AudioVideoBlock
+
+    @property
+    def ends(self) -> Streams: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +62,7 @@ class AudioVideoForward:
         unroll: layers one by one in place of a loop, for costs of compiled programs.
     """
 
-    model: "LTX2DiT"
+    model: AudioVideoNetwork
     conditions: AudioVideoConditions
     latents: Latents
     i: Int[Array, " b"]

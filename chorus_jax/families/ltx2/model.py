@@ -13,11 +13,18 @@ from jaxtyping import Array, Float
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
 from chorus_jax.families.ltx2.audio_vae import AudioVAE
+from chorus_jax.families.ltx2.band_vocoder import BandVocoder
 from chorus_jax.families.ltx2.conditions import AudioVideoConditions
 from chorus_jax.families.ltx2.connectors import FeatureEncoder
 from chorus_jax.families.ltx2.preparing import guidance_of, prepare
 from chorus_jax.families.ltx2.schedule import FixedShift, schedule_of
-from chorus_jax.families.ltx2.sizes import PARTS, LTX2Sizes, fps_of, stored_names
+from chorus_jax.families.ltx2.sizes import (
+    PARTS,
+    LTX2Sizes,
+    fps_of,
+    parts_of,
+    stored_names,
+)
 from chorus_jax.families.ltx2.transformer import LTX2DiT
 from chorus_jax.families.ltx2.vocoder import Vocoder
 from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups
@@ -77,7 +84,7 @@ class LTX2Model(SingleStreamModel):
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
         stored = stored_names(options.transformer)
         card = Card.read(folder)
-        parts = load_parts(Path(folder), card, PARTS, stored, options)
+        parts = load_parts(Path(folder), card, parts_of(card), stored, options)
         return cls(
             parts,
             tokenizer,
@@ -178,7 +185,7 @@ class LTX2Model(SingleStreamModel):
 
 @jax.jit
 def sound_of(
-    vae: AudioVAE, vocoder: Vocoder, latents: Float[Array, "b n c"]
+    vae: AudioVAE, vocoder: Vocoder | BandVocoder, latents: Float[Array, "b n c"]
 ) -> Float[Array, "b s channels"]:
     """Latents to a spectrogram, and that to sound."""
     return vocoder(vae.decode(latents))

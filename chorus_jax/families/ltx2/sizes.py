@@ -10,6 +10,7 @@ from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.families.fitting import must_divide, must_fit, must_match
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx2.audio_vae import AudioVAE, AudioVAEConfig
+from chorus_jax.families.ltx2.band_vocoder import BandVocoder, BandVocoderConfig
 from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.connectors import ConnectorsConfig, LTX2Connectors
 from chorus_jax.families.ltx2.positions import AudioVideoScale
@@ -34,6 +35,20 @@ PARTS = {
 }
 
 
+VOCODERS = (PARTS["vocoder"], (BandVocoder, BandVocoderConfig))
+
+
+def parts_of(card: Card) -> dict[str, tuple[type, type]]:
+    """The classes of a folder's parts, the module's and the config's.
+
+    ValueError if it lacks the vocoder.
+    """
+    model = card.part("vocoder").model
+    fitting = (classes for classes in VOCODERS if classes[0].__name__ == model)
+    # For one of another class `checkpoints.load` says what is wrong.
+    return {**PARTS, "vocoder": next(fitting, VOCODERS[0])}
+
+
 def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
     """The part of a checkpoint folder that each of `PARTS` is read from."""
     return {**{name: name for name in PARTS}, TRANSFORMER: transformer}
@@ -48,7 +63,7 @@ class LTX2Sizes:
     text_encoder: GemmaConfig
     connectors: ConnectorsConfig
     audio_vae: AudioVAEConfig
-    vocoder: VocoderConfig
+    vocoder: VocoderConfig | BandVocoderConfig
 
     def __post_init__(self) -> None:
         model, text = self.transformer, self.connectors
@@ -94,7 +109,7 @@ class LTX2Sizes:
         return cls(
             **{
                 name: config_from(config, card.part(stored[name]).config)
-                for name, (_, config) in PARTS.items()
+                for name, (_, config) in parts_of(card).items()
             }
         )
 

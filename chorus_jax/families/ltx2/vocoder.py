@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from chorus_jax.nets.layers import along_last
-from chorus_jax.nets.products import exact
+from chorus_jax.families.ltx2.vocoder_layers import Leaky, SmoothSnake, SoundConv
 
 LAST_SLOPE = 0.01  # of the last activation; torch's own
+ACTIVATIONS = ("leaky_relu", "snakebeta")
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,13 @@ class VocoderConfig:
         dilations: of the convolutions of each of these.
         slope: of the activations below 0.
         sample_rate: samples per second.
+        activation: one of `ACTIVATIONS`; with `snakebeta` the last convolution has no
+            bias, and nothing bounds its output.
+        taps: of the filters around that activation.
         dtype: of weights and activations.
 
     Raises:
-        ValueError: for stages that do not go together.
+        ValueError: for stages that do not go together, or another activation.
     """
 
     mel_bins: int = 64
@@ -48,6 +50,8 @@ class VocoderConfig:
     dilations: tuple[tuple[int, ...], ...] = ((1, 3, 5),) * 3
     slope: float = 0.1
     sample_rate: int = 24000
+    activation: str = "leaky_relu"
+    taps: int = 12
     dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
@@ -59,6 +63,10 @@ class VocoderConfig:
                 f"got {self.factors}, {self.factor_kernels}, {self.kernels}, "
                 f"{self.dilations}"
             )
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"an activation is one of {ACTIVATIONS}, got {self.activation!r}"
+            )
         if self.width % 2 ** len(self.factors):
             raise ValueError(f"{self.width=} is halved {len(self.factors)} times")
 
@@ -67,48 +75,16 @@ class VocoderConfig:
         """Samples of a spectrogram's frame."""
         return math.prod(self.factors)
 
+    @property
+    def snakes(self) -> bool:
+        """Whether the activations are `SmoothSnake`s."""
+        return self.activation == "snakebeta"
 
-class SoundConv(nnx.Module):
-    """Convolution along time that keeps its length, or lengthens it `factor` times."""
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        size: int,
-        *,
-        dilation: int = 1,
-        factor: int = 1,
-        dtype: jnp.dtype,
-        rngs: nnx.Rngs,
-    ):
-        self.dilation, self.factor = dilation, factor
-        kernel = (size * inputs) ** -0.5 * rngs.params.normal((size, inputs, outputs))
-        self.kernel = nnx.Param(kernel.astype(dtype), axes=(None,) * 3)
-        self.bias = nnx.Param(jnp.zeros(outputs, dtype), axes=(None,))
-
-    def __call__(self, x: Float[Array, "b t i"]) -> Float[Array, "b s o"]:
-        kernel = self.kernel[...]
-        if self.factor > 1:  # a transposed convolution: of x with zeros in between
-            kernel, side = (
-                kernel[::-1],
-                len(kernel) - 1 - (len(kernel) - self.factor) // 2,
-            )
-            sides = (side, side)
-        else:
-            reach = self.dilation * (len(kernel) - 1)
-            sides = (reach // 2, reach - reach // 2)
-        y = jax.lax.conv_general_dilated(
-            x,
-            kernel,
-            window_strides=(1,),
-            padding=(sides,),
-            lhs_dilation=(self.factor,),
-            rhs_dilation=(self.dilation,),
-            dimension_numbers=("NWC", "WIO", "NWC"),
-            precision=exact(x.dtype),
-        )
-        return y + along_last(self.bias[...], y)
+    def activate(self, width: int, slope: float) -> SmoothSnake | Leaky:
+        """An activation of so many channels; `slope` is that of a leaky one."""
+        if self.snakes:
+            return SmoothSnake(width, self.taps, jnp.dtype(self.dtype))
+        return Leaky(slope)
 
 
 class SoundResidual(nnx.Module):
@@ -116,21 +92,24 @@ class SoundResidual(nnx.Module):
 
     def __init__(
         self,
+        config: VocoderConfig,
         width: int,
         size: int,
         dilations: tuple[int, ...],
-        slope: float,
         **options: Any,
     ):
         """`options` are dtype and rngs."""
-        self.slope, conv = slope, partial(SoundConv, width, width, size, **options)
+        conv = partial(SoundConv, width, width, size, **options)
         self.dilated = nnx.List(conv(dilation=dilation) for dilation in dilations)
         self.plain = nnx.List(conv() for _ in dilations)
+        make = lambda: config.activate(width, config.slope)
+        self.first = nnx.List(make() for _ in dilations)
+        self.second = nnx.List(make() for _ in dilations)
 
     def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b t c"]:
-        for dilated, plain in zip(self.dilated, self.plain):
-            y = dilated(jax.nn.leaky_relu(x, self.slope))
-            x = x + plain(jax.nn.leaky_relu(y, self.slope))
+        pairs = zip(self.first, self.dilated, self.second, self.plain)
+        for first, dilated, second, plain in pairs:
+            x = x + plain(second(dilated(first(x))))
         return x
 
 
@@ -140,15 +119,15 @@ class VocoderStage(nnx.Module):
     def __init__(self, config: VocoderConfig, stage: int, **options: Any):
         width = config.width // 2**stage
         size, factor = config.factor_kernels[stage], config.factors[stage]
-        self.slope = config.slope
+        self.first = None if config.snakes else Leaky(config.slope)
         self.up = SoundConv(width, width // 2, size, factor=factor, **options)
         self.blocks = nnx.List(
-            SoundResidual(width // 2, *sizes, config.slope, **options)
+            SoundResidual(config, width // 2, *sizes, **options)
             for sizes in zip(config.kernels, config.dilations)
         )
 
     def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b s o"]:
-        x = self.up(jax.nn.leaky_relu(x, self.slope))
+        x = self.up(x if self.first is None else self.first(x))
         return jnp.stack([block(x) for block in self.blocks]).mean(axis=0)
 
 
@@ -165,13 +144,16 @@ class Vocoder(nnx.Module):
             for stage in range(len(config.factors))
         )
         last //= 2 ** len(config.factors)
+        self.last = config.activate(last, LAST_SLOPE)
+        options["bias"] = not config.snakes
         self.output = SoundConv(last, config.channels, 7, **options)
 
     def __call__(self, mel: Float[Array, "b t m ch"]) -> Float[Array, "b s ch"]:
-        """Samples in [-1, 1], float32: `hop` for each frame of the spectrogram."""
+        """Samples, float32: `hop` for each frame of the spectrogram; in [-1, 1] but
+        with `snakebeta`."""
         x = mel.swapaxes(2, 3).reshape(*mel.shape[:2], -1).astype(self.config.dtype)
         x = self.input(x)
         for stage in self.stages:
             x = stage(x)
-        x = self.output(jax.nn.leaky_relu(x, LAST_SLOPE))
-        return jnp.tanh(x.astype(jnp.float32))
+        x = self.output(self.last(x)).astype(jnp.float32)
+        return x if self.config.snakes else jnp.tanh(x)

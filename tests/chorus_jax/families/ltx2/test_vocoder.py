@@ -3,9 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import torch
-from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder, LTX2VocoderWithBWE
+from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
 from chorus_jax import checkpoints
 from chorus_jax.families.ltx2.vocoder import Vocoder, VocoderConfig
@@ -52,10 +51,3 @@ class Named:
 
     def __init__(self, name, shape):
         self.name, self.shape = name, shape
-
-
-def test_that_of_23_is_refused_by_name():
-    with torch.device("meta"):
-        source = dict(LTX2VocoderWithBWE().config)
-    with pytest.raises(ValueError, match="LTX-2.3, LTX2VocoderWithBWE.* not run here"):
-        ltx2_audio.vocoder_config(source, "float32")
