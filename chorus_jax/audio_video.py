@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, fields
 from numbers import Real
+from typing import no_type_check
 
 
+# Not type-checked in tests, because it refuses wrong types itself.
+@no_type_check
 @dataclass(frozen=True)
 class AudioVideoGuidance:
     """Scales of guidance beyond those of a video alone.

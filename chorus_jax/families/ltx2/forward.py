@@ -218,7 +218,7 @@ class AudioVideoForward:
             across._replace(video=self.of_tokens(across.video)),
         )
 
-    def of_tokens(self, table: Float[Array, "2 n r"]) -> Float[Array, "2 *r n d"]:
+    def of_tokens(self, table: Float[Array, "2 n r"]) -> Float[Array, "2 *b k r"]:
         """A table of the video's tokens as one of those that are run."""
         if not isinstance(self.tokens, TileTokens):
             return table

@@ -16,7 +16,13 @@ from chorus_jax.families.protocols import Defaults
 from chorus_jax.request import Request
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 
-PERTURBED = 29  # the layer that the perturbed pass of 19B leaves out
+# By name: its sizes, the layer that the perturbed pass leaves out, its steps.
+MODELS = {
+    "LTX-2 19B": (LTX2Config.b19(), 29, 40),
+    "LTX-2.3 22B": (LTX2Config.b22(), 28, 30),
+}
+# What tells them from each other and from models of other sizes.
+TELLING = ("heads", "head_width", "depth", "gated", "text_modulated", "text_width")
 
 
 def usual(source: str, **fields: Any) -> Defaults:
@@ -33,20 +39,24 @@ def usual(source: str, **fields: Any) -> Defaults:
     return Defaults(Request("", **(settings | fields)), FPS, source)
 
 
-def published(version: str) -> Defaults:
-    """The settings of a published model."""
-    source = f"published for LTX-2 19B {version} (Lightricks/LTX-2, constants.py)"
+def published(name: str, version: str) -> Defaults:
+    """The settings of a published model: one of `MODELS`, `dev` or `distilled`."""
+    source = f"published for {name} {version} (Lightricks/LTX-2, constants.py)"
+    _, layer, steps = MODELS[name]
     if version == "distilled":
         return usual(source, steps=DISTILLED, guidance_scale=1.0)
     return usual(
         source,
-        perturbed=SpatioTemporalGuidance((PERTURBED,), 1.0),
+        steps=steps,
+        perturbed=SpatioTemporalGuidance((layer,), 1.0),
         joint=AudioVideoGuidance(audio_scale=7.0, joint=3.0, rescale=0.7),
     )
 
 
 PUBLISHED: Mapping[str, Defaults] = {
-    f"LTX-2 19B {version}": published(version) for version in ("dev", "distilled")
+    f"{name} {version}": published(name, version)
+    for name in MODELS
+    for version in ("dev", "distilled")
 }
 
 
@@ -58,9 +68,9 @@ def defaults_of(sizes: LTX2Sizes, scheduler: Mapping[str, Any] | None) -> Defaul
         scheduler: its scheduler_config.json, None if it came without one: that of the
             distilled model shifts no levels.
     """
-    model, published = sizes.transformer, LTX2Config.b19()
-    names = ("heads", "head_width", "depth", "text_modulated")
-    if any(getattr(model, name) != getattr(published, name) for name in names):
-        return usual("LTX-2's usual ones: this model is not recognised")
+    told = lambda config: [getattr(config, name) for name in TELLING]
     distilled = scheduler is not None and not scheduler.get("use_dynamic_shifting")
-    return PUBLISHED[f"LTX-2 19B {'distilled' if distilled else 'dev'}"]
+    for name, (config, *_) in MODELS.items():
+        if told(config) == told(sizes.transformer):
+            return PUBLISHED[f"{name} {'distilled' if distilled else 'dev'}"]
+    return usual("LTX-2's usual ones: this model is not recognised")

@@ -25,6 +25,9 @@ VAE = {
     "decoder_block_out_channels": (8, 16, 32),
     "decoder_layers_per_block": (1, 1, 1, 1),
     "decoder_causal": False,
+    # diffusers takes these from the config, and counts wrong without.
+    "spatial_compression_ratio": 32,
+    "temporal_compression_ratio": 8,
 }
 AUDIO_VAE = {
     "base_channels": 8,
@@ -51,6 +54,31 @@ GEMMA = dict(
     sliding_window=1024,
     query_pre_attn_scalar=8,
 )
+TRANSFORMER_23 = TRANSFORMER | {
+    "gated_attn": True,
+    "audio_gated_attn": True,
+    "cross_attn_mod": True,
+    "audio_cross_attn_mod": True,
+    "use_prompt_embeddings": False,
+}
+VOCODER_23 = {
+    "in_channels": 32,
+    "hidden_channels": 8,
+    "upsample_kernel_sizes": [11, 4],
+    "upsample_factors": [5, 2],
+    "resnet_kernel_sizes": [3],
+    "resnet_dilations": [[1, 3]],
+    "bwe_in_channels": 32,
+    "bwe_hidden_channels": 8,
+    "bwe_upsample_kernel_sizes": [12, 11],
+    "bwe_upsample_factors": [6, 5],
+    "bwe_resnet_kernel_sizes": [3],
+    "bwe_resnet_dilations": [[1, 3]],
+    "filter_length": 32,
+    "window_length": 32,
+    "hop_length": 10,
+    "num_mel_channels": 16,
+}
 CONNECTORS = {
     "caption_channels": 16,
     "text_proj_in_factor": 3,
@@ -61,6 +89,16 @@ CONNECTORS = {
     "audio_connector_attention_head_dim": 8,
     "audio_connector_num_layers": 1,
     "rope_type": "split",
+}
+CONNECTORS_23 = CONNECTORS | {
+    "per_modality_projections": True,
+    "video_hidden_dim": 32,
+    "audio_hidden_dim": 16,
+    "video_connector_attention_head_dim": 16,
+    "audio_connector_attention_head_dim": 8,
+    "proj_bias": True,
+    "video_gated_attn": True,
+    "audio_gated_attn": True,
 }
 SCHEDULER = {
     "use_dynamic_shifting": True,
@@ -95,8 +133,7 @@ def text_encoder(words):
     return Gemma3ForConditionalGeneration(config)
 
 
-@pytest.fixture(scope="session")
-def ltx2_pipeline(word_tokenizer):
+def make_pipeline(tokenizer, transformer, connectors, vocoder):
     """diffusers' LTX2Pipeline with random weights, in float32."""
     import torch
     from diffusers import (
@@ -107,7 +144,6 @@ def ltx2_pipeline(word_tokenizer):
         LTX2VideoTransformer3DModel,
     )
     from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
-    from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
 
     torch.manual_seed(0)
     vae, audio = AutoencoderKLLTX2Video(**VAE), AutoencoderKLLTX2Audio(**AUDIO_VAE)
@@ -118,23 +154,56 @@ def ltx2_pipeline(word_tokenizer):
         scheduler=FlowMatchEulerDiscreteScheduler(**SCHEDULER),
         vae=vae.eval(),
         audio_vae=audio.eval(),
-        text_encoder=text_encoder(len(word_tokenizer)).eval(),
-        tokenizer=word_tokenizer,
-        connectors=LTX2TextConnectors(**CONNECTORS).eval(),
-        transformer=LTX2VideoTransformer3DModel(**TRANSFORMER).eval(),
-        vocoder=LTX2Vocoder(**VOCODER).eval(),
+        text_encoder=text_encoder(len(tokenizer)).eval(),
+        tokenizer=tokenizer,
+        connectors=LTX2TextConnectors(**connectors).eval(),
+        transformer=LTX2VideoTransformer3DModel(**transformer).eval(),
+        vocoder=vocoder.eval(),
     )
     made.set_progress_bar_config(disable=True)
     return made
 
 
-@pytest.fixture(scope="session")
-def ltx2_weights(ltx2_pipeline, tmp_path_factory):
+def convert(pipeline, folder):
     """The pipeline's weights converted, in float32."""
     from convert.__main__ import main
 
-    folder = tmp_path_factory.mktemp("ltx2")
-    ltx2_pipeline.save_pretrained(folder / "source")
+    pipeline.save_pretrained(folder / "source")
     source, out = str(folder / "source"), str(folder / "converted")
     assert main(["ltx2", source, out, "--dtype", "float32"]) == 0
     return folder / "converted"
+
+
+@pytest.fixture(scope="session")
+def ltx2_pipeline(word_tokenizer):
+    """That of 2.0."""
+    from diffusers.pipelines.ltx2.vocoder import LTX2Vocoder
+
+    vocoder = LTX2Vocoder(**VOCODER)
+    return make_pipeline(word_tokenizer, TRANSFORMER, CONNECTORS, vocoder)
+
+
+@pytest.fixture(scope="session")
+def ltx2_weights(ltx2_pipeline, tmp_path_factory):
+    """Those of `ltx2_pipeline`."""
+    return convert(ltx2_pipeline, tmp_path_factory.mktemp("ltx2"))
+
+
+@pytest.fixture(scope="session")
+def ltx23_pipeline(word_tokenizer):
+    """That of 2.3."""
+    import torch
+    from diffusers.pipelines.ltx2.vocoder import LTX2VocoderWithBWE
+
+    vocoder = LTX2VocoderWithBWE(**VOCODER_23)
+    # These come with the checkpoint: fresh ones are zeros.
+    torch.manual_seed(1)
+    for basis in (vocoder.mel_stft.mel_basis, vocoder.mel_stft.stft_fn.forward_basis):
+        basis.copy_(torch.rand_like(basis) / 4)
+    return make_pipeline(word_tokenizer, TRANSFORMER_23, CONNECTORS_23, vocoder)
+
+
+@pytest.fixture(scope="session")
+def ltx23_weights(ltx23_pipeline, tmp_path_factory):
+    """Those of `ltx23_pipeline`."""
+    return convert(ltx23_pipeline, tmp_path_factory.mktemp("ltx23"))

@@ -69,31 +69,44 @@ def theirs(source, request, noise, **options):
     return 255 * out[0][0], out[1][0].T.numpy()
 
 
-@pytest.mark.parametrize("passes", ["four passes", "the prompt alone"])
-def test_frames_and_sound_equal_diffusers(pipeline, ltx2_pipeline, passes, monkeypatch):
-    # diffusers counts the tokens; the makers' pipelines do not.
-    monkeypatch.setattr(pipeline.model, "schedule", TokenShift())
-    four = passes == "four passes"
-    request = asked(**(FOUR if four else {"guidance_scale": 1.0}))
+def compared(pipeline, source, request, rate, **options):
+    """Frames and sound of both from the same noise, which must be close."""
     geometry = pipeline.model.geometry(request)
     noise = loop.noise(jnp.array([request.seed], jnp.uint32), geometry)
-    off = dict(stg_scale=0.0, modality_scale=1.0, guidance_scale=1.0)
-    off |= {f"audio_{name}": value for name, value in off.items()}
-    off |= dict(guidance_rescale=0.0, audio_guidance_rescale=0.0)
-    options = {} if four else off
-    frames, sound = theirs(
-        ltx2_pipeline,
-        request,
-        noise,
-        spatio_temporal_guidance_blocks=[1] if four else None,
-        **options,
-    )
+    frames, sound = theirs(source, request, noise, **options)
     [video] = pipeline(request)
     assert video.frames.shape == frames.shape == (17, 64, 96, 3)
     assert frames.std() > 1 and sound.std() > 1e-4
     assert np.abs(video.frames - frames).max() <= 1
-    assert video.sound.rate == 16000 and video.sound.samples.shape == sound.shape
+    assert video.sound.rate == rate and video.sound.samples.shape == sound.shape
     assert np.abs(video.sound.samples - sound).max() <= 1e-4
+
+
+def test_frames_and_sound_equal_diffusers(pipeline, ltx2_pipeline, monkeypatch):
+    # diffusers counts the tokens; the makers' pipelines do not.
+    monkeypatch.setattr(pipeline.model, "schedule", TokenShift())
+    blocks = {"spatio_temporal_guidance_blocks": [1]}
+    compared(pipeline, ltx2_pipeline, asked(**FOUR), 16000, **blocks)
+
+
+@pytest.mark.slow
+def test_frames_and_sound_equal_diffusers_without_guidance(
+    pipeline, ltx2_pipeline, monkeypatch
+):
+    monkeypatch.setattr(pipeline.model, "schedule", TokenShift())
+    off = dict(stg_scale=0.0, modality_scale=1.0, guidance_scale=1.0)
+    off |= {f"audio_{name}": value for name, value in off.items()}
+    off |= dict(guidance_rescale=0.0, audio_guidance_rescale=0.0)
+    request = asked(guidance_scale=1.0)
+    compared(pipeline, ltx2_pipeline, request, 16000, **off)
+
+
+@pytest.mark.slow
+def test_frames_and_sound_of_23_equal_diffusers(ltx23_weights, ltx23_pipeline):
+    loaded = Pipeline.load(ltx23_weights)
+    loaded.model.schedule = TokenShift()
+    blocks = {"spatio_temporal_guidance_blocks": [1]}
+    compared(loaded, ltx23_pipeline, asked(**FOUR), 48000, **blocks)
 
 
 def test_it_is_a_model_with_sound(pipeline):
@@ -129,6 +142,9 @@ def test_published_models_have_their_makers_settings(ltx2_weights):
     object.__setattr__(sizes, "transformer", LTX2Config.b19())
     dev = defaults_of(sizes, Card.read(ltx2_weights).scheduler)
     assert "19B dev" in dev.source and dev.request.joint.audio_scale == 7
+    object.__setattr__(sizes, "transformer", LTX2Config.b22())
+    later = defaults_of(sizes, Card.read(ltx2_weights).scheduler)
+    assert "2.3 22B dev" in later.source and later.request.steps == 30
     distilled = defaults_of(sizes, {"use_dynamic_shifting": False})
     assert distilled.request.step_count == 8 and not distilled.request.guided
 
