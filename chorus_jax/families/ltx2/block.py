@@ -214,7 +214,9 @@ class AudioVideoBlock(nnx.Module):
     ) -> tuple[Streams, Streams, Keys | None]:
         """Self-attention of both; its outputs, and the video's keys and values."""
         around = Streams(given.around.own, Alone())
-        moved, outputs, video_keys = [], [], None
+        moved: list[Array] = []
+        outputs: list[Array] = []
+        video_keys: Keys | None = None
         for branch, (part, x) in enumerate(zip(self.streams, tokens)):
             (shift, scale, gate), *_ = part.rows(given.times.blocks[branch])
             turned, beside = given.positions.own[branch], around[branch]
@@ -236,7 +238,9 @@ class AudioVideoBlock(nnx.Module):
     ) -> tuple[Streams, Streams, Array | None]:
         """Attention of both to the text; its outputs, and the watched words' share of
         the video's."""
-        shares, moved, outputs = [], [], []
+        moved: list[Array] = []
+        outputs: list[Array] = []
+        shares: list[Array | None] = []
         for place, (part, x) in enumerate(zip(self.streams, tokens)):
             rows = part.rows(given.times.blocks[place])[2]
             times = None if given.times.text is None else given.times.text[place]
@@ -264,7 +268,9 @@ class AudioVideoBlock(nnx.Module):
             for part, times in zip(self.streams, given.times.across)
         ]
         around = Streams(Alone(), given.around.seen)
-        moved, outputs, seen = [], [], None
+        moved: list[Array] = []
+        outputs: list[Array] = []
+        seen: Keys | None = None
         for place, part in enumerate(self.streams):
             # Rows 0 and 1 are of the video's listening, 2 and 3 of the audio's looking.
             first, other = 2 * place, 1 - place
@@ -294,7 +300,8 @@ class AudioVideoBlock(nnx.Module):
         self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
     ) -> tuple[Streams, Streams]:
         """The feed-forward parts, and their outputs."""
-        moved, outputs = [], []
+        moved: list[Array] = []
+        outputs: list[Array] = []
         for place, (part, x) in enumerate(zip(self.streams, tokens)):
             _, (shift, scale, gate), _ = part.rows(given.times.blocks[place])
 

@@ -160,7 +160,8 @@ class AudioVideoForward:
             tokens, sides = block(tokens, given, branches)
             return tokens, sides._replace(keys=self.kept(sides.keys))
 
-        held = self.tokens.keys if self.regional and self.keeps_keys else None
+        tiles = self.tokens if isinstance(self.tokens, TileTokens) else None
+        held = tiles.keys if tiles is not None and self.keeps_keys else None
         layers = conditions.guidance.layers
         stacked: Any = (self.model.layers, conditions.text.keys, held)
         if (first, last) != (0, None):
