@@ -178,6 +178,18 @@ class AudioCoder(nnx.Module):
         return self.output(jax.nn.silu(self.norm(x)))
 
 
+def stages_of(
+    widths: list[int], depth: int, resize: str, options: dict[str, Any]
+) -> list[AudioStage]:
+    """Stages between these widths, all of which but the last change the size."""
+    pairs = list(zip(widths, widths[1:]))
+    changes = [resize] * (len(pairs) - 1)
+    return [
+        AudioStage(*pair, depth, change, **options)
+        for pair, change in zip(pairs, [*changes, None])
+    ]
+
+
 class AudioVAE(nnx.Module):
     """Encoder and decoder between spectrograms and normalised latents.
 
@@ -191,35 +203,15 @@ class AudioVAE(nnx.Module):
         options: dict[str, Any] = dict(dtype=jnp.dtype(config.dtype), rngs=rngs)
         widths = [config.width * x for x in config.multipliers]
         first, last, depth = widths[0], widths[-1], config.depth
-        down, up = (
-            zip([first, *widths], widths),
-            zip([last, *widths[::-1]], widths[::-1]),
-        )
-        sizes = ["resized"] * (len(widths) - 1) + [None]
         middle = lambda: AudioStage(last, last, 2, None, **options)
+        down = stages_of([first, *widths], depth, "down", options)
+        up = stages_of([last, *widths[::-1]], depth + 1, "up", options)
+        latent, channels = config.latent_channels, config.channels
         self.encoder = AudioCoder(
-            config.channels,
-            2 * config.latent_channels,
-            [
-                AudioStage(*x, depth, y and "down", **options)
-                for x, y in zip(down, sizes)
-            ],
-            (first, last),
-            middle(),
-            False,
-            **options,
+            channels, 2 * latent, down, (first, last), middle(), False, **options
         )
         self.decoder = AudioCoder(
-            config.latent_channels,
-            config.channels,
-            [
-                AudioStage(*x, depth + 1, y and "up", **options)
-                for x, y in zip(up, sizes)
-            ],
-            (last, first),
-            middle(),
-            True,
-            **options,
+            latent, channels, up, (last, first), middle(), True, **options
         )
         self.mean = nnx.Param(jnp.zeros(config.token_width), axes=(None,))
         self.std = nnx.Param(jnp.ones(config.token_width), axes=(None,))

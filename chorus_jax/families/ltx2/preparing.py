@@ -85,7 +85,6 @@ def guidance_of(requests: Sequence[Request], depth: int) -> JointGuidance:
     ]
     rescaled = any(map(any, rescales))
     isolates = any(x.isolates for x in asked)
-    layers = perturbed and jnp.isin(jnp.arange(depth), jnp.array(perturbed[0].layers))
     scales = [
         StreamScales(
             each(texts[place]) if first.guided else None,
@@ -95,4 +94,7 @@ def guidance_of(requests: Sequence[Request], depth: int) -> JointGuidance:
         )
         for place in range(2)
     ]
-    return JointGuidance(Streams(*scales), layers if perturbed else None)
+    if not perturbed:
+        return JointGuidance(Streams(*scales))
+    layers = jnp.isin(jnp.arange(depth), jnp.array(perturbed[0].layers))
+    return JointGuidance(Streams(*scales), layers)
