@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, no_type_check
 
+from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -44,6 +45,8 @@ class Request:
             (LTX); None for the model's usual ones.
         perturbed: spatio-temporal guidance, of models that have it (LTX); None for
             none.
+        joint: further scales of guidance, of models that make audio too (LTX-2); None
+            for none.
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -64,6 +67,7 @@ class Request:
     inputs: InputMedia | None = None
     fps: float | None = None
     perturbed: SpatioTemporalGuidance | None = None
+    joint: AudioVideoGuidance | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -88,6 +92,10 @@ class Request:
         if not isinstance(self.perturbed, SpatioTemporalGuidance | None):
             raise ValueError(
                 f"perturbed must be SpatioTemporalGuidance, got {self.perturbed!r:.80}"
+            )
+        if not isinstance(self.joint, AudioVideoGuidance | None):
+            raise ValueError(
+                f"joint must be AudioVideoGuidance, got {self.joint!r:.80}"
             )
         # Comparisons with NaN are false, hence the form of these three.
         if self.fps is not None:
@@ -151,6 +159,7 @@ class Request:
         return {
             **{name: getattr(self, name) for name in (*names, "guided")},
             "perturbed layers": layers,
+            "isolated": self.joint is not None and self.joint.isolates,
         }
 
 

@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace, on_start: OnStart) -> None:
     options.run(options)
 
 
-CONVERT = "Wan or LTX-Video weights, as published, to a checkpoint folder"
+CONVERT = "Wan, LTX-Video or LTX-2 weights, as published, to a checkpoint folder"
 EXPORT = "a checkpoint folder to diffusers' layout"
 
 

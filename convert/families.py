@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convert import ltx_source
+from convert import ltx2_source, ltx_source
 from convert.family import WAN, Kind
+from convert.ltx2_family import LTX2
 from convert.ltx_family import LTX
 from convert.opening import PartsApart, open_source
 from convert.source import Source
@@ -55,6 +56,14 @@ WAN_SCHEDULER = {
 
 # The last one is of what no other recognises: its opener says what was looked for.
 FAMILIES: Mapping[str, Convertible] = {
+    "ltx2": Convertible(
+        LTX2,
+        ltx2_source.open_ltx2,
+        ltx2_source.is_ltx2,
+        "LTX-2",
+        lambda _: ltx2_source.PIPELINE,
+        ltx2_source.SCHEDULER,
+    ),
     "ltx": Convertible(
         LTX,
         ltx_source.open_ltx,

@@ -6,14 +6,20 @@ from typing import Any
 
 from chorus_jax.families.ltx.schedule import schedule_of
 from chorus_jax.families.ltx.sizes import LTXSizes
+from chorus_jax.families.ltx2.schedule import schedule_of as ltx2_schedule
+from chorus_jax.families.ltx2.sizes import LTX2Sizes
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.schedulers import stored
 from convert.source import PARTS, Source
 
 # By family: the sizes of a model's parts, which refuse those that do not fit, and the
 # reader of its scheduler, which refuses what is not run here.
-SIZES: Mapping[str, Any] = {"wan": Sizes, "ltx": LTXSizes}
-SCHEDULES: Mapping[str, Any] = {"wan": stored.read, "ltx": schedule_of}
+SIZES: Mapping[str, Any] = {"wan": Sizes, "ltx": LTXSizes, "ltx2": LTX2Sizes}
+SCHEDULES: Mapping[str, Any] = {
+    "wan": stored.read,
+    "ltx": schedule_of,
+    "ltx2": ltx2_schedule,
+}
 
 
 def check_fit(source: Source, parts: Mapping[str, Any]) -> None:

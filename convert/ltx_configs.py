@@ -3,7 +3,7 @@
 from typing import Any
 
 from chorus_jax.families.ltx.config import LTXConfig
-from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 
 
 def transformer(config: LTXConfig) -> dict[str, Any]:

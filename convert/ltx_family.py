@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.ltx.vae import LTXVAE
-from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.families.ltx_vae.vae import LTXVAE
+from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder
 from convert import diffusers_configs, ltx, ltx_configs, ltx_vae, t5
 from convert.family import Kind, Layout

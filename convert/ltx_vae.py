@@ -5,7 +5,7 @@ Source: huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx.py.
 
 from collections.abc import Iterator
 
-from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from convert.rules import CONV3D, LINEAR, Fix, Rule
 
 # torch [out, in, 1, 1, 1] <-> ours [in, out]

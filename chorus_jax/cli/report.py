@@ -136,6 +136,9 @@ def fields_of(request: Request) -> dict[str, Any]:
     place."""
     names = [field.name for field in dataclasses.fields(request)]
     fields = {name: getattr(request, name) for name in names}
+    for name in ("perturbed", "joint"):
+        if fields[name] is not None:
+            fields[name] = dataclasses.asdict(fields[name])
     if request.inputs is not None:
         fields["inputs"] = request.inputs.digest
     return fields
@@ -145,7 +148,7 @@ def write(path: Path, choice: CommandSettings, result: Result) -> None:
     """Writes a video with its description in the metadata."""
     content = described(choice, result, seconds=False)
     text = json.dumps(content, ensure_ascii=False)
-    video.write(path, result.video.frames, choice.fps, text)
+    video.write(path, result.video.frames, choice.fps, text, sound=result.video.sound)
 
 
 def write_json(path: Path, choice: CommandSettings, result: Result) -> None:

@@ -137,13 +137,14 @@ class Engine:
                     hit, state, plan = self.run(task, prompt, conditions, hit, watch)
                 watch.check()
                 frames = self.decoded(task, state.latents, watch)
+                [sound] = self.pipeline.sound(state.latents, task.seconds)
             watch.check()
         except BaseException:
             if isinstance(hit, Hit):
                 self.sources.give_back(task, hit.entry.id)
             raise
         [latents] = unstacked(state.latents)
-        video = Video(frames[0], latents, task.request, cut, task.seconds)
+        video = Video(frames[0], latents, task.request, cut, task.seconds, sound)
         entry = self.admit(task, prompt, state, hit, plan)
         tiles = model.geometry(request).tiling.count
         ledger = ledger_of(task, hit, state, tiles)
@@ -182,11 +183,12 @@ class Engine:
         latents = batch_of_one(np.asarray(entry.final, np.float32), geometry)
         with self.computing(watch):
             frames = self.decoded(task, latents, watch)
+            [sound] = self.pipeline.sound(latents, task.seconds)
             [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
         watch.check()
         store.hit(entry.id, entry.statistics.cost, seen_by)
         [final] = unstacked(latents)
-        video = Video(frames[0], final, task.request, cut, task.seconds)
+        video = Video(frames[0], final, task.request, cut, task.seconds, sound)
         ledger = Ledger(
             "exact",
             task.policy.steps,

@@ -8,6 +8,7 @@ import numpy as np
 
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import Chosen
+from chorus_jax.media.sound import Sound
 from chorus_jax.request import Request
 
 
@@ -21,6 +22,7 @@ class Video:
         request: the request with the seed that was used.
         cut: the end of the prompt that was beyond the text limit, mostly "".
         seconds: by part, of the whole batch.
+        sound: the video's; None of models that make none.
     """
 
     frames: np.ndarray
@@ -28,6 +30,7 @@ class Video:
     request: Request
     cut: str
     seconds: dict[str, float]
+    sound: Sound | None = None
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,14 @@ from chorus_jax.devices.compilation import enable_cache
 from chorus_jax.engine.events import Progress, Video
 from chorus_jax.families import registry
 from chorus_jax.families.forward import TRANSFORMER, Conditions, Geometry, Latents
-from chorus_jax.families.protocols import Defaults, LoadOptions, VideoModel
+from chorus_jax.families.protocols import (
+    Defaults,
+    LoadOptions,
+    SoundModel,
+    VideoModel,
+)
 from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.media.sound import Sound
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request, same_program
 from chorus_jax.text.prompts import Tokens
@@ -203,8 +209,11 @@ class Pipeline:
             state = yield from self.denoise(program, inputs, noise, every)
         frames = yield from self.decode(state.latents, requests, seconds)
         latents = unstacked(state.latents)
+        sounds = self.sound(state.latents, seconds)
         rows = zip(frames, latents, requests, cut, strict=True)
-        videos = tuple(Video(*row, seconds) for row in rows)
+        videos = tuple(
+            Video(*row, seconds, sound) for row, sound in zip(rows, sounds, strict=True)
+        )
         count = groups(program.geometry)
         yield Progress("decode", count, count, videos)
 
@@ -273,6 +282,16 @@ class Pipeline:
                 made.append(np.stack([to_uint8(video) for video in np.asarray(group)]))
                 yield Progress("decode", len(made), total)
         return np.concatenate(made, axis=1)
+
+    def sound(
+        self, latents: Latents, seconds: dict[str, float]
+    ) -> list[Sound] | list[None]:
+        """The sound of each request's latents; None of a model that makes none."""
+        if not isinstance(self.model, SoundModel):
+            return [None] * len(jax.tree.leaves(latents)[0])
+        with timed(seconds, "sound"):
+            samples = np.asarray(self.model.sound(latents), np.float32)
+        return [Sound(row, self.model.sound_rate) for row in samples]
 
 
 def groups(geometry: Geometry) -> int:

@@ -39,6 +39,7 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
         guidance_scales=request.guidance_scales if several else (),
         fps=model.fps(request),
         perturbed=perturbed_of(request),
+        joint=() if request.joint is None else request.joint.numbers,
     )
 
 

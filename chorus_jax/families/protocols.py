@@ -104,6 +104,21 @@ class VideoModel(Protocol):
         """Gives the text encoder's memory back; remembered prompts still work."""
 
 
+@runtime_checkable
+class SoundModel(Protocol):
+    """A video model whose latents hold a sound too.
+
+    Attributes:
+        sound_rate: samples per second.
+    """
+
+    @property
+    def sound_rate(self) -> int: ...
+
+    def sound(self, latents: Latents) -> Array:
+        """The sound of latents in [-1, 1], [b samples channels]."""
+
+
 @dataclass(frozen=True)
 class Defaults:
     """The settings of a model where a request gives no others.

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.ltx.family import LTXFamily
+from chorus_jax.families.ltx2.family import LTX2Family
 from chorus_jax.families.protocols import Defaults, Family, LoadOptions, VideoModel
 from chorus_jax.families.wan.family import WanFamily
 
 FAMILIES: dict[str, Family] = {
-    family.name: family for family in (WanFamily(), LTXFamily())
+    family.name: family for family in (WanFamily(), LTXFamily(), LTX2Family())
 }
 
 

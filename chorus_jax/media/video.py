@@ -18,6 +18,8 @@ import numpy as np
 from jaxtyping import Array, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from chorus_jax.media.sound import Sound, mux_sound
+
 if TYPE_CHECKING:  # PyAV is imported where a file is written or read.
     import av
 
@@ -64,6 +66,7 @@ def write(
     frames: Frames,
     fps: int | float = 16,
     comment: str = "",
+    sound: Sound | None = None,
 ) -> None:
     """Writes a video.
 
@@ -72,6 +75,7 @@ def write(
         frames: [f, h, w, 3], uint8 or floats in [-1, 1].
         fps: frames per second.
         comment: goes into an mp4's metadata; other files take none.
+        sound: goes into an mp4 as aac; other files take none.
 
     Raises:
         ValueError: for another suffix, rate or shape.
@@ -79,7 +83,7 @@ def write(
     """
     suffix = _kind(path, fps)
     if suffix == ".mp4":
-        write_mp4(path, frames, fps, comment=comment)
+        write_mp4(path, frames, fps, comment=comment, sound=sound)
     elif suffix == ".gif":
         write_gif(path, frames, fps)
     else:
@@ -119,12 +123,13 @@ def write_mp4(
     fps: int | float = 16,
     crf: int = 18,
     comment: str = "",
+    sound: Sound | None = None,
 ) -> None:
     """H.264, 4:2:0 in BT.709, playable while it loads.
 
     4:2:0 needs even sizes: an odd height or width is padded by its last row or column.
     `crf` is x264's quality: 0 the best, 18 hard to tell from the source, 51 the worst.
-    `comment` goes into the metadata (see `read_comment`).
+    `comment` goes into the metadata (see `read_comment`), `sound` beside the frames.
     RuntimeError if the installed PyAV was built without x264 (its wheels are with it).
     """
     import av
@@ -149,6 +154,9 @@ def write_mp4(
         stream = container.add_stream(ENCODER, rate=rate, options={"crf": str(crf)})
         stream.height, stream.width = pixels.shape[1:3]
         stream.pix_fmt = "yuv420p"
+        beside = None
+        if sound is not None:
+            beside = container.add_stream("aac", rate=sound.rate, layout=sound.layout)
         context = stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED
@@ -158,6 +166,8 @@ def write_mp4(
             frame.pts, frame.time_base = i, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+        if sound is not None and beside is not None:
+            mux_sound(container, beside, sound)
 
 
 def read_mp4(path: str | Path) -> Pixels:

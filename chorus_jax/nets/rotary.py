@@ -48,3 +48,18 @@ def rotate(x: Float[Array, "b n a d"], table: Float[Array, "2 *b n r"]) -> Array
     first, second = pairs[..., 0], pairs[..., 1]
     turned = (first * cos - second * sin, first * sin + second * cos)
     return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+
+
+def rotate_halves(
+    x: Float[Array, "b n a d"], table: Float[Array, "2 *b n r"]
+) -> Float[Array, "b n a d"]:
+    """Turns each pair (i, i + d/2) of a head by its token's angle, in float32.
+
+    The tokens of all rows have the same angles, or each row its own. The heads have
+    angles of their own: r is the pairs of all heads side by side.
+    """
+    angles = table if table.ndim == 4 else table[:, None]
+    cos, sin = angles.reshape(*angles.shape[:-1], -1, x.shape[-1] // 2)
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    turned = (first * cos - second * sin, second * cos + first * sin)
+    return jnp.concatenate(turned, axis=-1).astype(x.dtype)

@@ -6,7 +6,7 @@ Source of the architecture: arXiv 1910.10683, 2002.05202 (gated GELU), 2304.0915
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Protocol, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -157,10 +157,30 @@ class Attention(nnx.Module):
         return self.o(out.reshape(b, m, -1))
 
 
+@runtime_checkable
+class GatedMlpSizes(Protocol):
+    """The fields of an encoder's config that its feed-forward network reads.
+
+    Attributes:
+        width: of the embeddings.
+        mlp_width: within the network.
+        dtype: of weights and computation.
+    """
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def mlp_width(self) -> int: ...
+
+    @property
+    def dtype(self) -> str: ...
+
+
 class GatedMlp(nnx.Module):
     """A linear map gated by the GELU (tanh form) of another, and one back."""
 
-    def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
+    def __init__(self, config: GatedMlpSizes, *, rngs: nnx.Rngs):
         c, hidden, dtype = config.width, config.mlp_width, jnp.dtype(config.dtype)
         into, out = ("width", "mlp"), ("mlp", "width")
         self.gate = Linear(c, hidden, axes=into, bias=False, dtype=dtype, rngs=rngs)

@@ -56,7 +56,7 @@ def test_interrupt_is_one_line_and_code_130(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err == "error: stopped\n"
 
 
-@pytest.mark.parametrize("command", ["wan", "ltx", "export"])
+@pytest.mark.parametrize("command", ["wan", "ltx", "ltx2", "export"])
 def test_errors_are_one_line_and_code_1(tmp_path, capsys, command):
     assert main([command, str(tmp_path), str(tmp_path / "x")]) == 1
     assert capsys.readouterr().err.startswith(f"error: {tmp_path} ")

@@ -15,7 +15,7 @@ from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.preparing import perturbation, prepare
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
 from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
-from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
+from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.families.single_stream.model import SingleStreamModel, load_parts

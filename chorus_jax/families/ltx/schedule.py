@@ -5,7 +5,6 @@ FlowMatchEulerDiscreteScheduler with the settings of its published folders, and
 LTXConditionPipeline for the second.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,42 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-
-@dataclass(frozen=True)
-class TokenShift:
-    """Even levels, shifted more the more tokens there are, then stretched (0.9.0 and
-    0.9.1; the shift is that of SD3, arXiv 2403.03206).
-
-    Attributes:
-        tokens: two numbers of tokens.
-        shifts: the logarithm of the shift at each; a line through them gives others.
-        terminal: the last level before 0, to which levels are stretched; None: they are
-            not.
-    """
-
-    tokens: tuple[int, int] = (1024, 4096)
-    shifts: tuple[float, float] = (0.95, 2.05)
-    terminal: float | None = 0.1
-
-    def sigmas(
-        self, steps: int, tokens: int, shift: float = 1.0
-    ) -> Float32[np.ndarray, " steps"]:
-        """The levels of all steps.
-
-        Args:
-            steps: their number.
-            tokens: those of the video.
-            shift: one more factor of the odds of each level.
-        """
-        (low, high), (least, most) = self.tokens, self.shifts
-        slope = (most - least) / (high - low)
-        factor = shift * math.exp(tokens * slope + least - slope * low)
-        levels: np.ndarray = np.linspace(1.0, 1 / steps, steps).astype(np.float32)
-        levels = factor / (factor + (1 / levels - 1))
-        if self.terminal is None or levels[-1] == 1:
-            return levels
-        clean = 1 - levels
-        return 1 - clean / (clean[-1] / (1 - self.terminal))
+from chorus_jax.schedulers.token_shift import TokenShift
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.positions import PixelScale
-from chorus_jax.families.ltx.vae import LTXVAE
-from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.families.ltx_vae.vae import LTXVAE
+from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder
 from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request

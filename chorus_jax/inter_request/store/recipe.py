@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 # Fields that are left out of the digest where they say nothing.
 OPTIONAL = (
     *("step_caches", "inputs", "experts", "guidance_scales"),
-    *("fps", "perturbed"),
+    *("fps", "perturbed", "joint"),
 )
 
 
@@ -40,6 +40,7 @@ class Recipe:
         fps: the frames per second that positions stand for; None if the model does not
             read them.
         perturbed: scale, rescaling and layers of spatio-temporal guidance; () without.
+        joint: the numbers of guidance of video and audio together; () without.
     """
 
     vae: str
@@ -62,13 +63,14 @@ class Recipe:
     guidance_scales: tuple[float, ...] = ()
     fps: float | None = None
     perturbed: tuple[float, ...] = ()
+    joint: tuple[float, ...] = ()
 
     @property
     def digest(self) -> str:
         """SHA-256 of all fields, in hex. ValueError for a number that is not finite."""
         fields = asdict(self)
         # 5 and 5.0 are one scale, but not one text.
-        for name in ("sigmas", "timesteps", "guidance_scales", "perturbed"):
+        for name in ("sigmas", "timesteps", "guidance_scales", "perturbed", "joint"):
             fields[name] = [float(number) for number in fields[name]]
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])

@@ -16,9 +16,9 @@ from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.sizes import LTXSizes
-from chorus_jax.families.ltx.vae import decoding_key
-from chorus_jax.families.ltx.vae_config import LTXVAEConfig
 from chorus_jax.families.ltx.variants import defaults_of
+from chorus_jax.families.ltx_vae.vae import decoding_key
+from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.families.registry import family_of
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.nets.t5 import T5Config

@@ -1,4 +1,4 @@
-"""The two halves of the LTX-Video VAE: stages down to the latent grid, and back."""
+"""The two halves of the LTX VAE: stages down to the latent grid, and back."""
 
 from functools import partial
 from typing import Any
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from chorus_jax.families.ltx.vae_blocks import (
+from chorus_jax.families.ltx_vae.vae_blocks import (
     EPSILON,
     Cue,
     LTXResidual,
@@ -15,8 +15,8 @@ from chorus_jax.families.ltx.vae_blocks import (
     TimeRows,
     activated,
 )
-from chorus_jax.families.ltx.vae_config import DOWN, LTXVAEConfig
-from chorus_jax.families.ltx.vae_layers import EdgeConv, FoldDown, UnfoldUp
+from chorus_jax.families.ltx_vae.vae_config import DOWN, LTXVAEConfig
+from chorus_jax.families.ltx_vae.vae_layers import EdgeConv, FoldDown, UnfoldUp
 from chorus_jax.nets.causal_conv import Past, through
 from chorus_jax.nets.layers import RMSNorm
 
@@ -27,6 +27,7 @@ class LTXEncoder(nnx.Module):
     def __init__(self, config: LTXVAEConfig, *, rngs: nnx.Rngs):
         dtype = jnp.dtype(config.dtype)
         options: dict[str, Any] = dict(causal=True, dtype=dtype, rngs=rngs)
+        options["padding"] = config.encoder_padding
         widths, inputs = config.encoder_widths, 3 * config.patch**2
         self.input = EdgeConv(inputs, widths[0], **options)
         self.stages = nnx.List(
@@ -74,6 +75,7 @@ class LTXDecoder(nnx.Module):
     def __init__(self, config: LTXVAEConfig, *, rngs: nnx.Rngs):
         causal, dtype = config.decoder_causal, jnp.dtype(config.dtype)
         options: dict[str, Any] = dict(causal=causal, dtype=dtype, rngs=rngs)
+        options["padding"] = config.decoder_padding
         widths, last = config.decoder_widths, config.decoder_widths[-1]
         self.input = EdgeConv(config.latent_channels, widths[0], **options)
         self.stages = nnx.List(
@@ -117,8 +119,8 @@ def up_stage(config: LTXVAEConfig, stage: int, options: dict[str, Any]) -> LTXSt
         inputs = config.stage_inputs[stage - 1]
         before.append(LTXResidual(inputs, width, **conditioned, **options))
     if stage and config.up[stage - 1]:
-        wide, residual = width * config.up[stage - 1], config.up_residual
-        before.append(UnfoldUp(wide, width, residual, **options))
+        wide, box = width * config.up[stage - 1], config.up_boxes[stage - 1]
+        before.append(UnfoldUp(wide, width, box, config.up_residual, **options))
     time = TimeRows(4, width, options["rngs"]) if config.timestep else None
     blocks = [
         LTXResidual(width, width, noise=noise[i], **conditioned, **options)

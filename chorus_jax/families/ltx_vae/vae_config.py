@@ -1,19 +1,25 @@
-"""Sizes of an LTX-Video VAE and what follows from them: compression, decoding."""
+"""Sizes of an LTX VAE and what follows from them: compression, decoding."""
 
+import math
 from dataclasses import dataclass
 
-DOWN = {
+from chorus_jax.nets.tokens import Size
+
+DOWN: dict[str, Size] = {
     "none": (1, 1, 1),
     "conv": (2, 2, 2),
     "spatial": (1, 2, 2),
     "temporal": (2, 1, 1),
     "spatiotemporal": (2, 2, 2),
 }
+PADDINGS = ("zeros", "reflect")
 
 
 @dataclass(frozen=True)
 class LTXVAEConfig:
-    """Sizes of an LTX-Video VAE; `v090`, `v091` and `v095` are the published ones.
+    """Sizes of an LTX VAE.
+
+    Published ones are `v090`, `v091` and `v095` of LTX-Video, `v2` and `v23` of LTX-2.
 
     Attributes:
         encoder_widths: the width before the first stage, then that after each stage.
@@ -24,14 +30,18 @@ class LTXVAEConfig:
             pixels into channels.
         decoder_widths: the width of the middle, then that of each stage.
         decoder_depths: residual blocks of the middle, then of each stage.
-        up: by what each stage of the decoder divides the channels when it doubles
-            frames, height and width; 0 if it does not.
+        up: by what each stage of the decoder divides the channels when it enlarges the
+            video; 0 if it does not.
         up_residual: whether what is doubled is added to its convolution.
         decoder_noise: whether the blocks of the middle and of each stage add noise.
         timestep: whether the decoder is conditioned on a timestep.
         decoder_causal: whether the decoder sees only the past.
         latent_channels: of the latents.
         patch: pixels along height and width that are folded into channels first.
+        up_by: the box of `DOWN` that each stage of the decoder enlarges by; () for
+            frames, height and width in all stages.
+        encoder_padding: what stands around the encoder's pictures, one of `PADDINGS`.
+        decoder_padding: what stands around the decoder's.
         decode_timestep: the noise level that the decoder is told.
         decode_noise: the share of noise in the latents that it gets.
         dtype: of weights and activations.
@@ -52,6 +62,9 @@ class LTXVAEConfig:
     decoder_causal: bool = False
     latent_channels: int = 128
     patch: int = 4
+    up_by: tuple[str, ...] = ()
+    encoder_padding: str = "zeros"
+    decoder_padding: str = "zeros"
     decode_timestep: float = 0.05
     decode_noise: float = 0.025
     dtype: str = "bfloat16"
@@ -70,8 +83,18 @@ class LTXVAEConfig:
                     f"{name} must have {expected} numbers, one more than the stages of "
                     f"its half, got {count}"
                 )
-        if not set(self.down) <= set(DOWN):
-            raise ValueError(f"down is of {', '.join(DOWN)}, got {self.down}")
+        for name in ("down", "up_by"):
+            if not set(getattr(self, name)) <= set(DOWN):
+                names = ", ".join(DOWN)
+                raise ValueError(f"{name} is of {names}, got {getattr(self, name)}")
+        paddings = (self.encoder_padding, self.decoder_padding)
+        if not set(paddings) <= set(PADDINGS):
+            raise ValueError(f"paddings are of {PADDINGS}, got {paddings}")
+        if self.up_by and len(self.up_by) != len(self.up):
+            raise ValueError(
+                f"up_by must name a box for each of {len(self.up)} stages, got "
+                f"{self.up_by}"
+            )
         if self.timestep and any(self.changes):
             raise ValueError(
                 "a decoder with a timestep changes its width only where it doubles the "
@@ -91,14 +114,20 @@ class LTXVAEConfig:
         return tuple(before != after for before, after in pairs)
 
     @property
+    def up_boxes(self) -> tuple[Size, ...]:
+        """By what each stage of the decoder enlarges frames, height and width."""
+        names = self.up_by or ("spatiotemporal",) * len(self.up)
+        return tuple(DOWN[name if on else "none"] for name, on in zip(names, self.up))
+
+    @property
     def time_compression(self) -> int:
         """Frames a latent frame stands for; the first one stands for one frame."""
-        return 2 ** sum(factor > 0 for factor in self.up)
+        return math.prod(box[0] for box in self.up_boxes)
 
     @property
     def space_compression(self) -> int:
         """Pixels a latent pixel stands for, in height and in width."""
-        return self.patch * self.time_compression
+        return self.patch * math.prod(box[1] for box in self.up_boxes)
 
     @classmethod
     def v090(cls, dtype: str = "bfloat16") -> "LTXVAEConfig":
@@ -145,5 +174,40 @@ class LTXVAEConfig:
             up_residual=True,
             decoder_noise=(False,) * 4,
             timestep=True,
+            dtype=dtype,
+        )
+
+    @classmethod
+    def v2(cls, dtype: str = "bfloat16") -> "LTXVAEConfig":
+        """LTX-2 (19B)."""
+        return cls(
+            encoder_widths=(128, 256, 512, 1024, 2048),
+            encoder_depths=(4, 6, 6, 2, 2),
+            down=("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
+            decoder_widths=(1024, 512, 256, 128),
+            decoder_depths=(5, 5, 5, 5),
+            up=(2, 2, 2),
+            up_residual=True,
+            decoder_noise=(False,) * 4,
+            timestep=False,
+            up_by=("spatiotemporal",) * 3,
+            decoder_padding="reflect",
+            dtype=dtype,
+        )
+
+    @classmethod
+    def v23(cls, dtype: str = "bfloat16") -> "LTXVAEConfig":
+        """LTX-2.3 (22B)."""
+        return cls(
+            encoder_widths=(128, 256, 512, 1024, 1024),
+            encoder_depths=(4, 6, 4, 2, 2),
+            down=("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
+            decoder_widths=(1024, 512, 512, 256, 128),
+            decoder_depths=(2, 2, 4, 6, 4),
+            up=(2, 1, 2, 2),
+            up_residual=True,
+            decoder_noise=(False,) * 5,
+            timestep=False,
+            up_by=("spatiotemporal", "spatiotemporal", "temporal", "spatial"),
             dtype=dtype,
         )

@@ -1,8 +1,11 @@
-"""Convolutions of the LTX-Video VAE, and what changes the video's size.
+"""Convolutions of the LTX VAE, and what changes the video's size.
 
 Called as `layer(x, past) -> (y, past)`, see `nets.causal_conv`. A layer that sees the
 future too is for whole videos: its `past` is always None and `()`.
 """
+
+import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +19,8 @@ from chorus_jax.nets.tokens import Size
 
 
 class EdgeConv(nnx.Module):
-    """3x3x3 convolution: zeros around the picture, the video's edge frames repeated.
+    """3x3x3 convolution: zeros around the picture, or its own pixels reflected
+    (`padding`); the video's edge frames repeated.
 
     If `causal` the first frame stands twice before itself, else the first and the last
     frame once more at their ends.
@@ -29,10 +33,11 @@ class EdgeConv(nnx.Module):
         *,
         causal: bool,
         stride: int = 1,
+        padding: str = "zeros",
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
     ):
-        self.causal, self.stride = causal, stride
+        self.causal, self.stride, self.reflects = causal, stride, padding == "reflect"
         self.kernel = conv_kernel((3, 3, 3, inputs, outputs), dtype, rngs)
         self.bias = nnx.Param(jnp.zeros(outputs, dtype), axes=(None,))
 
@@ -43,8 +48,10 @@ class EdgeConv(nnx.Module):
         if self.stride > 1:
             y = conv_strided(frames, kernel, self.stride)
         else:
-            y = jax.lax.platform_dependent(
-                frames, kernel, cpu=conv_by_taps, default=conv_volume
+            y = (
+                conv_reflecting(frames, kernel)
+                if self.reflects
+                else conv(frames, kernel)
             )
         past = frames[:, self.stride - 3 :] if self.causal else ()
         return y + along_last(self.bias[...], y), past
@@ -58,6 +65,21 @@ class EdgeConv(nnx.Module):
         if self.causal:
             return jnp.concatenate([x[:, :1], x[:, :1], x], axis=1)
         return jnp.concatenate([x[:, :1], x, x[:, -1:]], axis=1)
+
+
+def conv(
+    x: Float[Array, "b n h w i"], kernel: Float[Array, "3 3 3 i o"]
+) -> Float[Array, "b f h w o"]:
+    """A convolution with zeros around the picture."""
+    return jax.lax.platform_dependent(x, kernel, cpu=conv_by_taps, default=conv_volume)
+
+
+def conv_reflecting(
+    x: Float[Array, "b n h w i"], kernel: Float[Array, "3 3 3 i o"]
+) -> Float[Array, "b f h w o"]:
+    """A convolution with the picture's own pixels reflected around it."""
+    around = ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0))
+    return conv(jnp.pad(x, around, mode="reflect"), kernel)[:, :, 1:-1, 1:-1]
 
 
 def conv_strided(
@@ -83,14 +105,11 @@ class FoldDown(nnx.Module):
         inputs: int,
         outputs: int,
         box: Size,
-        *,
-        causal: bool,
-        dtype: jnp.dtype,
-        rngs: nnx.Rngs,
+        **options: Any,
     ):
+        """`options` are those of `EdgeConv`."""
         self.box, self.outputs = box, outputs
-        narrow = outputs // (box[0] * box[1] * box[2])
-        self.conv = EdgeConv(inputs, narrow, causal=causal, dtype=dtype, rngs=rngs)
+        self.conv = EdgeConv(inputs, outputs // math.prod(box), **options)
 
     def __call__(
         self, x: Float[Array, "b f h w i"], past: Past
@@ -105,9 +124,9 @@ class FoldDown(nnx.Module):
 
 
 class UnfoldUp(nnx.Module):
-    """Twice the frames, height and width out of a convolution's channels.
+    """A box of frames and pixels for each out of a convolution's channels.
 
-    Of the first frame only the later half is kept. With `residual` the input's own
+    Of the first frame only the last of its box is kept. With `residual` the input's own
     channels, unfolded and repeated, are added.
     """
 
@@ -115,23 +134,23 @@ class UnfoldUp(nnx.Module):
         self,
         inputs: int,
         outputs: int,
+        box: Size,
         residual: bool,
-        *,
-        causal: bool,
-        dtype: jnp.dtype,
-        rngs: nnx.Rngs,
+        **options: Any,
     ):
-        self.residual, self.repeats = residual, 8 * outputs // inputs
-        self.conv = EdgeConv(inputs, 8 * outputs, causal=causal, dtype=dtype, rngs=rngs)
+        """`options` are those of `EdgeConv`."""
+        wide = math.prod(box) * outputs
+        self.box, self.residual, self.repeats = box, residual, wide // inputs
+        self.conv = EdgeConv(inputs, wide, **options)
 
     def __call__(
         self, x: Float[Array, "b f h w i"], past: Past
     ) -> tuple[Float[Array, "b t y x o"], Past]:
-        first = 1 if past is None else 0
+        first = self.box[0] - 1 if past is None else 0
         y, past = self.conv(x, past)
-        y = unfold(y, (2, 2, 2))[:, first:]
+        y = unfold(y, self.box)[:, first:]
         if self.residual:
-            own = unfold(x, (2, 2, 2))[:, first:]
+            own = unfold(x, self.box)[:, first:]
             y = y + jnp.tile(own, (1, 1, 1, 1, self.repeats))
         return y, past
 

@@ -1,12 +1,12 @@
-"""The VAE of LTX-Video: video to latents and back.
+"""The VAE of LTX-Video and LTX-2: video to latents and back.
 
 Video is [b f h w 3] in [-1, 1], latents are [b f h w c], normalised per channel as the
 transformer knows them. The encoder is causal in time and runs as a stream; the decoder
-sees the future too in all published models and runs whole. From 0.9.1 on it ends the
-denoising itself: it gets latents with some noise, and is told how much.
+sees the future too in all published models and runs whole. Of LTX-Video from 0.9.1 on
+it ends the denoising itself: it gets latents with some noise, and is told how much.
 
 Source: Lightricks/LTX-Video, ltx_video/models/autoencoders/causal_video_autoencoder.py
-(arXiv 2501.00103); diffusers' AutoencoderKLLTXVideo.
+(arXiv 2501.00103); diffusers' AutoencoderKLLTXVideo and AutoencoderKLLTX2Video.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Integer
 
-from chorus_jax.families.ltx.vae_blocks import Cue
-from chorus_jax.families.ltx.vae_coders import LTXDecoder, LTXEncoder
-from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.families.ltx_vae.vae_blocks import Cue
+from chorus_jax.families.ltx_vae.vae_coders import LTXDecoder, LTXEncoder
+from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.causal_conv import Past
 from chorus_jax.nets.layers import along_last
 from chorus_jax.nets.video_stream import stream

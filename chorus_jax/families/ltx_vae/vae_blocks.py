@@ -1,4 +1,4 @@
-"""Residual blocks of the LTX-Video VAE, conditioned on a timestep and on noise.
+"""Residual blocks of the LTX VAE, conditioned on a timestep and on noise.
 
 Called as `block(x, past, cue) -> (y, past)`; the cue is None in the encoder.
 """
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Float32, Key
 
-from chorus_jax.families.ltx.vae_layers import EdgeConv
+from chorus_jax.families.ltx_vae.vae_layers import EdgeConv
 from chorus_jax.nets.causal_conv import Past, through
 from chorus_jax.nets.layers import LayerNorm, Linear, RMSNorm, along_last, sinusoidal
 from chorus_jax.nets.modulation import Mlp
@@ -87,10 +87,11 @@ class LTXResidual(nnx.Module):
         causal: bool,
         dtype: jnp.dtype,
         rngs: nnx.Rngs,
+        padding: str = "zeros",
         timestep: bool = False,
         noise: int | None = None,
     ):
-        conv = partial(EdgeConv, causal=causal, dtype=dtype, rngs=rngs)
+        conv = partial(EdgeConv, causal=causal, padding=padding, dtype=dtype, rngs=rngs)
         self.norm = RMSNorm(inputs, affine=False, epsilon=EPSILON)
         self.conv1, self.conv2 = conv(inputs, outputs), conv(outputs, outputs)
         changes = inputs != outputs

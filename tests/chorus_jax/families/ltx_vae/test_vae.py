@@ -9,9 +9,9 @@ from diffusers import AutoencoderKLLTXVideo
 from diffusers.models.autoencoders import autoencoder_kl_ltx
 
 from chorus_jax import checkpoints
-from chorus_jax.families.ltx.vae import LTXVAE, decode_groups, decoding_key
-from chorus_jax.families.ltx.vae_blocks import Cue, plane
-from chorus_jax.families.ltx.vae_config import LTXVAEConfig
+from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups, decoding_key
+from chorus_jax.families.ltx_vae.vae_blocks import Cue, plane
+from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from convert import ltx_vae
 from convert.plan import make_plan
 

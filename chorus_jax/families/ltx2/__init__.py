@@ -1,0 +1,1 @@
+"""The LTX-2 family: video and audio in one transformer."""

@@ -1,0 +1,156 @@
+"""Attention of one stream's tokens over those of the same, another, or the text."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from chorus_jax.nets.attention import attention
+from chorus_jax.nets.kernel_attention import over_text
+from chorus_jax.nets.layers import Linear, RMSNorm
+from chorus_jax.nets.rotary import rotate_halves
+from chorus_jax.nets.token_attention import Alone, Around, Gains, HeldKeys, Keys
+
+
+class AttentionWidths(NamedTuple):
+    """Sizes of an attention.
+
+    Attributes:
+        queries: the width of the tokens that attend.
+        memory: the width of those that they attend to.
+        heads: their number.
+        head_width: the width of a head.
+        epsilon: of the norms of queries and keys.
+        gated: whether each head has a gate, computed from the tokens that attend.
+    """
+
+    queries: int
+    memory: int
+    heads: int
+    head_width: int
+    epsilon: float
+    gated: bool
+
+
+class GatedAttention(nnx.Module):
+    """Queries, keys normed over all heads at once, values, and an output projection.
+
+    Attributes:
+        gate: tokens to a gate per head, 1 for an output of 0; None without gates.
+    """
+
+    def __init__(self, widths: AttentionWidths, dtype: jnp.dtype, rngs: nnx.Rngs):
+        self.heads, inner = widths.heads, widths.heads * widths.head_width
+        project = partial(Linear, dtype=dtype, rngs=rngs)
+        into, out = ("width", "heads"), ("heads", "width")
+        self.q = project(widths.queries, inner, axes=into)
+        self.k = project(widths.memory, inner, axes=into)
+        self.v = project(widths.memory, inner, axes=into)
+        self.o = project(inner, widths.queries, axes=out)
+        norm = partial(RMSNorm, inner, axis="heads", epsilon=widths.epsilon)
+        self.q_norm, self.k_norm = norm(), norm()
+        self.gate = (
+            project(widths.queries, widths.heads, axes=into) if widths.gated else None
+        )
+
+    def split(self, x: Float[Array, "b n c"]) -> Float[Array, "b n a d"]:
+        """The heads of a projection."""
+        return x.reshape(*x.shape[:2], self.heads, -1)
+
+    def keys(
+        self, x: Float[Array, "b m c"], rotary: Float[Array, "2 *b m r"] | None = None
+    ) -> Keys:
+        """Keys, turned if there are positions, and values of these tokens."""
+        key = self.split(self.k_norm(self.k(x)))
+        if rotary is not None:
+            key = rotate_halves(key, rotary)
+        return Keys(key, self.split(self.v(x)))
+
+    def queries(
+        self, x: Float[Array, "b n c"], rotary: Float[Array, "2 *b n r"] | None = None
+    ) -> Float[Array, "b n a d"]:
+        """Queries of these tokens, turned if there are positions."""
+        query = self.split(self.q_norm(self.q(x)))
+        return query if rotary is None else rotate_halves(query, rotary)
+
+    def merge(
+        self, attended: Float[Array, "b n a d"], x: Float[Array, "b n c"]
+    ) -> Float[Array, "b n c"]:
+        """The output projection of the heads, gated by the tokens that attended."""
+        if self.gate is not None:
+            gates = 2 * jax.nn.sigmoid(self.gate(x).astype(jnp.float32))
+            attended = attended * gates[..., None].astype(attended.dtype)
+        return self.o(attended.reshape(*x.shape[:2], -1))
+
+
+def among_themselves(
+    attn: GatedAttention,
+    x: Float[Array, "b n c"],
+    rotary: Float[Array, "2 *b n r"],
+    around: Around = Alone(),
+    passive: Bool[Array, " b"] | None = None,
+) -> tuple[Float[Array, "b n c"], Keys]:
+    """Self-attention, and the keys and values of these tokens.
+
+    In rows that are `passive` each token gets its own value instead of the attention's.
+    """
+    own = attn.keys(x, rotary)
+    attended = around.attend(attn.queries(x, rotary), own)
+    if passive is not None:
+        attended = jnp.where(passive[:, None, None, None], own.value, attended)
+    return attn.merge(attended, x), own
+
+
+def over_stream(
+    attn: GatedAttention,
+    x: Float[Array, "b n c"],
+    rotary: Float[Array, "2 *b n r"],
+    memory: Keys,
+    around: Around = Alone(),
+) -> Float[Array, "b n c"]:
+    """Attention to the other stream's tokens.
+
+    Args:
+        attn: the attention.
+        x: the tokens that attend.
+        rotary: their positions.
+        memory: keys and values of the tokens at hand of the other stream.
+        around: what else of that stream there is.
+    """
+    query = attn.queries(x, rotary)
+    if isinstance(around, HeldKeys):
+        held = around.keys.written(around.active, memory)
+        heads = memory.key.shape[2:]
+        key, value = (y.reshape(y.shape[0], -1, *heads) for y in held)
+        return attn.merge(attention(query, key, value), x)
+    return attn.merge(attention(query, *memory, around.bias), x)
+
+
+class Words(NamedTuple):
+    """What the tokens of all rows read of the text.
+
+    Attributes:
+        gains: factors of keys and output; None for none.
+        watched: 1 for each text token whose share of the attention is asked for; None
+            for none.
+    """
+
+    gains: Gains | None
+    watched: Float[Array, "b m"] | None
+
+
+def over_words(
+    attn: GatedAttention, x: Float[Array, "b n c"], text: Keys, words: Words
+) -> tuple[Float[Array, "b n c"], Float[Array, "b n"] | None]:
+    """Attention to the text, and the watched words' share of it, without gains."""
+    query, bias = attn.queries(x), jnp.zeros(text.key.shape[:2], jnp.float32)
+    out = attn.merge(over_text(query, *text, bias, words.gains, None), x)
+    if words.watched is None:
+        return out, None
+    # Attention to values of 1 where a word is watched: through the same door.
+    ones = words.watched.astype(text.value.dtype)[..., None, None]
+    share = attention(query, text.key, jnp.broadcast_to(ones, text.value.shape), bias)
+    return out, share[..., 0].mean(axis=-1)

@@ -1,0 +1,314 @@
+"""One layer of LTX-2: both streams over themselves, the text, and each other."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+
+from chorus_jax.devices.sharding import constrain
+from chorus_jax.families.forward import BranchReuse
+from chorus_jax.families.ltx2.attention import (
+    AttentionWidths,
+    GatedAttention,
+    Words,
+    among_themselves,
+    over_stream,
+    over_words,
+)
+from chorus_jax.families.ltx2.config import LTX2Config
+from chorus_jax.families.ltx2.streams import Streams
+from chorus_jax.families.ltx2.times import AudioVideoTimes
+from chorus_jax.families.single_stream.block import taken
+from chorus_jax.nets.layers import RMSNorm
+from chorus_jax.nets.modulation import Mlp, enter, gelu_tanh, leave, modulate
+from chorus_jax.nets.token_attention import Alone, Keys
+
+BRANCHES = (
+    *("self_attention", "audio_self_attention"),
+    *("cross_attention", "audio_cross_attention"),
+    *("audio_to_video", "video_to_audio"),
+    *("mlp", "audio_mlp"),
+)
+
+
+class VideoKeys(NamedTuple):
+    """Keys and values of the video's tokens, or what stands for others of them.
+
+    Attributes:
+        own: that the video attends to.
+        seen: that the audio attends to.
+    """
+
+    own: Any
+    seen: Any
+
+
+class Positions(NamedTuple):
+    """Rotary tables of both streams.
+
+    Attributes:
+        own: of each stream over itself.
+        across: of each stream where one attends to the other.
+    """
+
+    own: Streams
+    across: Streams
+
+
+class Apart(NamedTuple):
+    """Rows in which attention is left out.
+
+    Attributes:
+        passive: whose tokens see only themselves; None for none.
+        isolated: whose streams do not attend to each other; None for none.
+    """
+
+    passive: Bool[Array, " b"] | None = None
+    isolated: Bool[Array, " b"] | None = None
+
+
+class AudioVideoSides(NamedTuple):
+    """Side outputs of a layer.
+
+    Attributes:
+        keys: keys and values of the video's tokens; None where branches are reused.
+        share: the share of the video's attention to the text that goes to the watched
+            words; None if none are watched, or branches are reused.
+        outputs: those of `BRANCHES`, where they may be reused.
+    """
+
+    keys: VideoKeys | None
+    share: Float[Array, "*l b n"] | None
+    outputs: tuple[Float[Array, "*l b n c"], ...] | None = None
+
+
+class LayerInputs(NamedTuple):
+    """What a layer reads besides its tokens.
+
+    Attributes:
+        times: modulation of each row.
+        positions: rotary tables.
+        text: keys and values of the text; its tokens if the timestep modulates them.
+        words: gains, and the words that are watched.
+        around: what the video's tokens at hand are among, for both streams.
+        apart: rows in which attention is left out.
+    """
+
+    times: AudioVideoTimes
+    positions: Positions
+    text: Streams
+    words: Words
+    around: VideoKeys = VideoKeys(Alone(), Alone())
+    apart: Apart = Apart()
+
+
+class StreamParts(nnx.Module):
+    """The parts of a layer that one stream has.
+
+    Attributes:
+        modulation: what is added to the timestep's rows.
+        across_modulation: the same for attention between the streams.
+        text_modulation: the same for the text's tokens; None if they have none.
+        attn: over the stream itself.
+        cross: over the text.
+        other: over the other stream.
+        mlp: the feed-forward part.
+    """
+
+    def __init__(
+        self,
+        config: LTX2Config,
+        width: int,
+        other: int,
+        heads: tuple[int, int],
+        rngs: nnx.Rngs,
+    ):
+        """`width` is the stream's, `other` that of the other one; `heads` says how many
+        of which width the stream's own attentions have."""
+        dtype = jnp.dtype(config.dtype)
+        across = (config.audio_heads, config.audio_head_width)
+        rest = (config.epsilon, config.gated)
+        self.modulation = table(config.rows, width, width**-0.5, rngs)
+        self.across_modulation = table(5, width, 1.0, rngs)
+        self.text_modulation = (
+            table(2, width, 1.0, rngs) if config.text_modulated else None
+        )
+        own = AttentionWidths(width, width, *heads, *rest)
+        self.attn = GatedAttention(own, dtype, rngs)
+        self.cross = GatedAttention(own, dtype, rngs)
+        widths = AttentionWidths(width, other, *across, *rest)
+        self.other = GatedAttention(widths, dtype, rngs)
+        self.mlp = Mlp(width, 4 * width, width, gelu_tanh, dtype, rngs)
+
+    def rows(self, times: Float[Array, "b s c"]) -> tuple[list[Array], ...]:
+        """Shift, scale and gate of self-attention, of the feed-forward part and, if
+        they are modulated, of queries of the text."""
+        rows = modulate(self.modulation[...], times)
+        return rows[:3], rows[3:6], rows[6:]
+
+    def text_keys(
+        self, text: Keys | Float[Array, "b m c"], times: Float[Array, "b 2 c"] | None
+    ) -> Keys:
+        """Keys and values of the text's tokens, modulated if they are no keys yet."""
+        if isinstance(text, Keys):
+            return text
+        if self.text_modulation is not None and times is not None:
+            shift, scale = modulate(self.text_modulation[...], times)
+            text = (text * (1 + scale) + shift).astype(text.dtype)
+        return self.cross.keys(text)
+
+
+def table(rows: int, width: int, scale: float, rngs: nnx.Rngs) -> nnx.Param:
+    """Modulation rows of a layer."""
+    return nnx.Param(scale * rngs.params.normal((rows, width)), axes=(None, "width"))
+
+
+class AudioVideoBlock(nnx.Module):
+    """One layer: both streams over themselves, over the text, over each other, and
+    their feed-forward parts.
+
+    Returns the streams' tokens and the layer's side outputs.
+
+    Attributes:
+        norm: of both streams, without weights.
+        video: the parts of the video's stream.
+        audio: the parts of the audio's.
+    """
+
+    def __init__(self, config: LTX2Config, *, rngs: nnx.Rngs):
+        # One width stands for both: the norm has no weights.
+        self.norm = RMSNorm(config.width, affine=False, epsilon=config.block_epsilon)
+        heads = (config.heads, config.head_width)
+        audio = (config.audio_heads, config.audio_head_width)
+        widths = (config.width, config.audio_width)
+        self.video = StreamParts(config, *widths, heads, rngs)
+        self.audio = StreamParts(config, *widths[::-1], audio, rngs)
+
+    @property
+    def streams(self) -> Streams:
+        """The parts of each stream."""
+        return Streams(self.video, self.audio)
+
+    def __call__(
+        self,
+        tokens: Streams,
+        given: LayerInputs,
+        reuse: BranchReuse | None = None,
+    ) -> tuple[Streams, AudioVideoSides]:
+        tokens, attended, own = self.over_themselves(tokens, given, reuse)
+        tokens, read, share = self.over_text(tokens, given, reuse)
+        tokens, heard, seen = self.over_each_other(tokens, given, reuse)
+        tokens, fed = self.feed(tokens, given, reuse)
+        tokens = Streams(
+            constrain(tokens.video, "batch", "tokens", None),
+            constrain(tokens.audio, "batch", None, None),
+        )
+        if reuse is not None:
+            outputs = (*attended, *read, *heard, *fed)
+            return tokens, AudioVideoSides(None, None, outputs)
+        return tokens, AudioVideoSides(VideoKeys(own, seen), share)
+
+    def over_themselves(
+        self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
+    ) -> tuple[Streams, Streams, Keys | None]:
+        """Self-attention of both; its outputs, and the video's keys and values."""
+        around = Streams(given.around.own, Alone())
+        moved: list[Array] = []
+        outputs: list[Array] = []
+        video_keys: Keys | None = None
+        for branch, (part, x) in enumerate(zip(self.streams, tokens)):
+            (shift, scale, gate), *_ = part.rows(given.times.blocks[branch])
+            turned, beside = given.positions.own[branch], around[branch]
+
+            def attend() -> tuple[Array, Keys]:
+                y = enter(self.norm, x, shift, scale)
+                return among_themselves(
+                    part.attn, y, turned, beside, given.apart.passive
+                )
+
+            out, keys = taken(reuse, branch, attend)
+            video_keys = keys if branch == 0 else video_keys
+            outputs.append(out)
+            moved.append(leave(x, out, gate))
+        return Streams(*moved), Streams(*outputs), video_keys
+
+    def over_text(
+        self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
+    ) -> tuple[Streams, Streams, Array | None]:
+        """Attention of both to the text; its outputs, and the watched words' share of
+        the video's."""
+        moved: list[Array] = []
+        outputs: list[Array] = []
+        shares: list[Array | None] = []
+        for place, (part, x) in enumerate(zip(self.streams, tokens)):
+            rows = part.rows(given.times.blocks[place])[2]
+            times = None if given.times.text is None else given.times.text[place]
+            # The audio's share of attention is not asked for.
+            words = given.words if place == 0 else given.words._replace(watched=None)
+
+            def read() -> tuple[Array, Array | None]:
+                y = enter(self.norm, x, *rows[:2]) if rows else self.norm(x)
+                keys = part.text_keys(given.text[place], times)
+                return over_words(part.cross, y, keys, words)
+
+            out, share = taken(reuse, 2 + place, read)
+            shares.append(share)
+            outputs.append(out)
+            moved.append(leave(x, out, rows[2]) if rows else x + out)
+        return Streams(*moved), Streams(*outputs), shares[0]
+
+    def over_each_other(
+        self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
+    ) -> tuple[Streams, Streams, Keys | None]:
+        """Attention of each stream to the other as it was; its outputs, and the video's
+        keys and values that the audio attends to."""
+        modulations = [
+            modulate(part.across_modulation[...], times)
+            for part, times in zip(self.streams, given.times.across)
+        ]
+        around = Streams(Alone(), given.around.seen)
+        moved: list[Array] = []
+        outputs: list[Array] = []
+        seen: Keys | None = None
+        for place, part in enumerate(self.streams):
+            # Rows 0 and 1 are of the video's listening, 2 and 3 of the audio's looking.
+            first, other = 2 * place, 1 - place
+
+            def attend() -> tuple[Array, Keys]:
+                entered = [
+                    enter(self.norm, x, rows[first + 1], rows[first])
+                    for x, rows in zip(tokens, modulations)
+                ]
+                turned = given.positions.across
+                memory = part.other.keys(entered[other], turned[other])
+                out = over_stream(
+                    part.other, entered[place], turned[place], memory, around[place]
+                )
+                return out, memory
+
+            out, memory = taken(reuse, 4 + place, attend)
+            seen = memory if place == 1 else seen
+            outputs.append(out)
+            gate = modulations[place][4]
+            if given.apart.isolated is not None:
+                gate = jnp.where(given.apart.isolated[:, None, None], 0.0, gate)
+            moved.append(leave(tokens[place], out, gate))
+        return Streams(*moved), Streams(*outputs), seen
+
+    def feed(
+        self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
+    ) -> tuple[Streams, Streams]:
+        """The feed-forward parts, and their outputs."""
+        moved: list[Array] = []
+        outputs: list[Array] = []
+        for place, (part, x) in enumerate(zip(self.streams, tokens)):
+            _, (shift, scale, gate), _ = part.rows(given.times.blocks[place])
+
+            def compute() -> tuple[Array, None]:
+                return part.mlp(enter(self.norm, x, shift, scale)), None
+
+            out, _ = taken(reuse, 6 + place, compute)
+            outputs.append(out)
+            moved.append(leave(x, out, gate))
+        return Streams(*moved), Streams(*outputs)

@@ -1,0 +1,277 @@
+"""One pass of the LTX-2 transformer, in pieces."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from chorus_jax.devices.sharding import constrain
+from chorus_jax.families.forward import (
+    ALL,
+    BranchReuse,
+    Held,
+    Latents,
+    TextGains,
+    TileTokens,
+    TokenSet,
+)
+from chorus_jax.families.ltx2.block import (
+    BRANCHES,
+    Apart,
+    AudioVideoBlock,
+    AudioVideoSides,
+    LayerInputs,
+    Positions,
+    VideoKeys,
+)
+from chorus_jax.families.ltx2.conditions import AudioVideoConditions
+from chorus_jax.families.ltx2.config import LTX2Config
+from chorus_jax.families.ltx2.streams import Streams
+from chorus_jax.families.ltx2.times import AudioVideoTimes
+from chorus_jax.nets.modulation import enter
+from chorus_jax.nets.token_attention import Alone, HeldKeys, TileKeys
+from chorus_jax.nets.tokens import from_patches, to_patches
+
+
+@runtime_checkable
+class AudioVideoNetwork(Protocol):
+    """The parts of the transformer that a pass reads (see `transformer.LTX2DiT`)."""
+
+    config: LTX2Config
+    layers: AudioVideoBlock
+
+    @property
+    def ends(self) -> Streams: ...
+
+
+@dataclass(frozen=True, eq=False)
+class AudioVideoForward:
+    """One pass in pieces (see `families.forward.Forward`).
+
+    Attributes:
+        model: the transformer.
+        conditions: what all passes of the run read.
+        latents: noisy latents, `video` and `audio`; of the video all, or patches of the
+            active tiles. The audio is always run whole.
+        i: the step of each request.
+        gains: of cross-attention to the prompt.
+        tokens: those of the video that are run.
+        unroll: layers one by one in place of a loop, for costs of compiled programs.
+    """
+
+    model: AudioVideoNetwork
+    conditions: AudioVideoConditions
+    latents: Latents
+    i: Int[Array, " b"]
+    gains: TextGains | None = None
+    tokens: TokenSet = ALL
+    unroll: bool = False
+
+    @property
+    def times(self) -> AudioVideoTimes:
+        """The modulation of each row."""
+        return self.conditions.times.at(self.rows(self.i))
+
+    def rows(self, x: Array) -> Array:
+        """A row per request as a row per branch and request."""
+        return jnp.concatenate([x] * len(self.conditions.branches))
+
+    def of_branch(self, name: str) -> Bool[Array, " r"] | None:
+        """The rows of a branch; None if there is none."""
+        names = self.conditions.branches
+        if name not in names:
+            return None
+        flags = jnp.arange(len(names)) == names.index(name)
+        return jnp.repeat(flags, len(self.i))
+
+    def signal(self, name: str) -> Float[Array, "r ..."]:
+        """The video's time embedding of each row, or the modulated input of its first
+        layer. ValueError for another name."""
+        signals: dict[str, Callable[[], Array]] = {
+            "embedding": lambda: self.times.head.video,
+            "modulation": self.first_input,
+        }
+        if name not in signals:
+            raise ValueError(
+                f"LTX-2 has the signals {', '.join(signals)}, got {name!r}"
+            )
+        return signals[name]()
+
+    def first_input(self) -> Float[Array, "r n c"]:
+        """The modulated input of the first layer's self-attention over the video."""
+        first: AudioVideoBlock = jax.tree.map(lambda x: x[0], self.model.layers)
+        (shift, scale, _), *_ = first.streams.video.rows(self.times.blocks.video)
+        return enter(first.norm, self.stem().video, shift, scale)
+
+    @property
+    def patches(self) -> Streams:
+        """The noisy latents of the tokens that are run."""
+        video = self.latents["video"]
+        if isinstance(self.tokens, TileTokens):
+            video = video.reshape(len(video), -1, video.shape[-1])
+        else:
+            video = to_patches(video, self.model.config.patch)
+        return Streams(video, self.latents["audio"])
+
+    def stem(self) -> Streams:
+        """The latents as tokens: the same in all branches."""
+        video, audio = (
+            end.patch(x) for end, x in zip(self.model.ends, self.patches, strict=True)
+        )
+        video = constrain(video, "batch", "tokens", None)
+        return Streams(self.rows(video), self.rows(audio))
+
+    def blocks(
+        self,
+        tokens: Streams,
+        first: int = 0,
+        last: int | None = None,
+        reuse: BranchReuse | None = None,
+    ) -> tuple[Streams, AudioVideoSides]:
+        """The tokens after these layers, which are scanned, and their side outputs.
+
+        Raises:
+            ValueError: with `reuse` for a pass whose keys or shares are asked for.
+        """
+        watched = getattr(self.tokens, "words", None)
+        if reuse is not None and (self.keeps_keys or watched is not None):
+            raise ValueError(
+                "a pass that reuses branches leaves no keys and no attention shares: "
+                "run it without reuse where a region needs them"
+            )
+        conditions, b = self.conditions, len(self.i)
+        times, positions = self.times, self.positions()
+        words = conditions.words(self.gains, watched)
+
+        def layer(tokens: Streams, scanned: tuple) -> tuple[Streams, AudioVideoSides]:
+            block, keys, held, branches, passive = scanned
+            text = conditions.text.tokens if keys is None else keys
+            given = LayerInputs(
+                times,
+                positions,
+                conditions.of_rows(text, b),
+                words,
+                self.around(held),
+                self.apart(passive),
+            )
+            tokens, sides = block(tokens, given, branches)
+            return tokens, sides._replace(keys=self.kept(sides.keys))
+
+        tiles = self.tokens if isinstance(self.tokens, TileTokens) else None
+        held = tiles.keys if tiles is not None and self.keeps_keys else None
+        layers = conditions.guidance.layers
+        stacked: Any = (self.model.layers, conditions.text.keys, held)
+        if (first, last) != (0, None):
+            stacked, layers = jax.tree.map(lambda x: x[first:last], (stacked, layers))
+        scanned = (*stacked, reuse, layers)
+        return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
+
+    def apart(self, perturbed: Bool[Array, ""] | None) -> Apart:
+        """The rows in which attention of a layer is left out."""
+        passive = self.of_branch("perturbed")
+        if passive is not None and perturbed is not None:
+            passive = passive & perturbed
+        return Apart(passive, self.of_branch("joint"))
+
+    @property
+    def regional(self) -> bool:
+        """Whether only tiles of the video are run."""
+        return isinstance(self.tokens, TileTokens)
+
+    @property
+    def keeps_keys(self) -> bool:
+        """Whether keys and values are held for, or by, a region."""
+        if isinstance(self.tokens, TileTokens):
+            return self.tokens.keys != ()
+        return self.tokens.tiling is not None
+
+    def kept(self, keys: VideoKeys | None) -> VideoKeys | None:
+        """The keys of a layer as they are held, in tiles at once; None if they are
+        not."""
+        if not self.keeps_keys or keys is None:
+            return None
+        tiling = self.tokens.tiling
+        if self.regional or tiling is None:
+            return keys
+        return VideoKeys(*(TileKeys.of(x, tiling) for x in keys))
+
+    def around(self, held: VideoKeys | None) -> VideoKeys:
+        """The keys that the video's tokens at hand are among."""
+        tokens = self.tokens
+        if not isinstance(tokens, TileTokens):
+            return VideoKeys(Alone(), Alone())
+        if held is not None:
+            active = self.rows(tokens.tiles)
+            return VideoKeys(*(HeldKeys(keys, active) for keys in held))
+        count = len(tokens.tiles) * len(self.conditions.branches)
+        bias = jnp.broadcast_to(tokens.bias, (count, len(tokens.bias)))
+        alone = Alone(bias, tokens.tiling.size)
+        return VideoKeys(alone, alone)
+
+    def positions(self) -> Positions:
+        """Positions of the tokens: of the video all, or of each row's active tiles."""
+        own, across = self.conditions.positions
+        return Positions(
+            own._replace(video=self.of_tokens(own.video)),
+            across._replace(video=self.of_tokens(across.video)),
+        )
+
+    def of_tokens(self, table: Float[Array, "2 n r"]) -> Float[Array, "2 *b k r"]:
+        """A table of the video's tokens as one of those that are run."""
+        if not isinstance(self.tokens, TileTokens):
+            return table
+        tiles = self.tokens.tiling.tiles(table)[:, self.tokens.tiles]
+        rows = tiles.reshape(2, len(self.tokens.tiles), -1, table.shape[-1])
+        return jnp.concatenate([rows] * len(self.conditions.branches), axis=1)
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """The branches of a layer."""
+        return BRANCHES
+
+    def branches(self, *sides: AudioVideoSides) -> tuple[Array, ...]:
+        """The outputs of the branches of all layers."""
+        outputs = [side.outputs for side in sides]
+        return jax.tree.map(lambda *x: jnp.concatenate(x), *outputs)
+
+    def unknown_branches(self) -> tuple[Array, ...]:
+        """Zeros of the shapes of `branches`."""
+        tokens, depth = jax.eval_shape(self.stem), self.model.config.depth
+        zeros = [jnp.zeros((depth, *x.shape), x.dtype) for x in tokens]
+        return tuple(zeros * (len(BRANCHES) // 2))
+
+    def head(self, tokens: Streams) -> Latents:
+        """The guided velocities, in float32."""
+        out = Streams(
+            *(
+                end.out(x, times)
+                for end, x, times in zip(self.model.ends, tokens, self.times.head)
+            )
+        )
+        sigma = self.conditions.sigmas[self.i]
+        video, audio = self.conditions.guidance.guided(out, self.patches, sigma)
+        if self.regional:
+            video = video.reshape(*self.latents["video"].shape[:3], -1)
+        else:
+            grid = self.latents["video"].shape[1:4]
+            video = from_patches(video, grid, self.model.config.patch)
+        return {"video": video, "audio": audio}
+
+    def hold(self, held: Held, *sides: AudioVideoSides) -> Held:
+        """The keys and values of all tiles, and the attention to the words asked for,
+        its mean over all layers."""
+        layers = jax.tree.map(lambda *x: jnp.concatenate(x), *sides)
+        if isinstance(self.tokens, TileTokens):
+            if not self.keeps_keys:
+                return held
+            active = self.rows(self.tokens.tiles)
+            pairs = zip(held.keys, layers.keys, strict=True)
+            return Held(VideoKeys(*(old.written(active, new) for old, new in pairs)))
+        keys = () if layers.keys is None else layers.keys
+        if layers.share is None:
+            return Held(keys)
+        # The rows of other branches come last and have no such words.
+        return Held(keys, layers.share[:, : len(self.i)].mean(axis=0))

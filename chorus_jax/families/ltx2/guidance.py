@@ -1,0 +1,95 @@
+"""Guidance of LTX-2: up to four passes, with scales of its own for each stream.
+
+Besides the negative prompt's pass and the perturbed one (arXiv 2411.18664) there is one
+in which the streams do not attend to each other. Differences of all are added to the
+prompt's clean estimate, whose deviation is then brought back in part.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32
+
+from chorus_jax.families.ltx2.streams import Streams
+from chorus_jax.nets.guidance import along, deviation
+
+
+class StreamScales(NamedTuple):
+    """Scales of one stream's guidance, each a number per request.
+
+    Attributes:
+        text: of the prompt against the negative prompt, 1 for none; None without that
+            pass.
+        perturbed: of the prompt against the perturbed pass, 0 for none; None without.
+        joint: of the prompt's pass against that of the streams apart, 1 for none; None
+            without that pass.
+        rescale: how much of the clean estimate's deviation is brought back to that of
+            the prompt's, 0 to 1; None for none at all.
+    """
+
+    text: Float32[Array, " b"] | None = None
+    perturbed: Float32[Array, " b"] | None = None
+    joint: Float32[Array, " b"] | None = None
+    rescale: Float32[Array, " b"] | None = None
+
+
+class JointGuidance(NamedTuple):
+    """Guidance of both streams.
+
+    Attributes:
+        scales: of each stream; both have the same passes.
+        layers: those that do not attend in the perturbed pass; None without it.
+    """
+
+    scales: Streams = Streams(StreamScales(), StreamScales())
+    layers: Bool[Array, " l"] | None = None
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The passes in the order of their rows, by the name of their scale; "" is the
+        prompt's own."""
+        scales = self.scales.video
+        names = ("text", "perturbed", "joint")
+        return ("", *(name for name in names if getattr(scales, name) is not None))
+
+    def guided(
+        self,
+        out: Streams,
+        latents: Streams,
+        sigma: Float32[Array, " b"],
+    ) -> Streams:
+        """The velocities that all passes give together.
+
+        Args:
+            out: velocities of all rows.
+            latents: the noisy latents, in the same layout.
+            sigma: the noise level of each request.
+        """
+        return Streams(
+            *(
+                guided_stream(scales, self.branches, *stream, sigma)
+                for scales, *stream in zip(self.scales, out, latents, strict=True)
+            )
+        )
+
+
+def guided_stream(
+    scales: StreamScales,
+    branches: tuple[str, ...],
+    out: Float[Array, " r *shape"],
+    latents: Float[Array, " b *shape"],
+    sigma: Float32[Array, " b"],
+) -> Float[Array, " b *shape"]:
+    """The velocity of one stream (see `JointGuidance.guided`)."""
+    prompt, *others = jnp.split(out, len(branches))
+    mixed = prompt
+    for name, other in zip(branches[1:], others, strict=True):
+        scale = getattr(scales, name)
+        weight = scale if name == "perturbed" else scale - 1
+        mixed = mixed + along(weight, out) * (prompt - other)
+    if scales.rescale is None:
+        return mixed
+    level, share = along(sigma, out), along(scales.rescale, out)
+    clean, ours = latents - level * mixed, latents - level * prompt
+    clean = clean * (share * deviation(ours) / deviation(clean) + (1 - share))
+    return (latents - clean) / level

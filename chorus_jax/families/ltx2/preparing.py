@@ -1,0 +1,100 @@
+"""The inputs of all steps of an LTX-2 run, made as one program."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.audio_video import AudioVideoGuidance
+from chorus_jax.families.ltx2.conditions import AudioVideoConditions
+from chorus_jax.families.ltx2.connectors import LTX2Connectors
+from chorus_jax.families.ltx2.guidance import JointGuidance, StreamScales
+from chorus_jax.families.ltx2.positions import AudioVideoScale
+from chorus_jax.families.ltx2.streams import Streams
+from chorus_jax.families.ltx2.times import times_of
+from chorus_jax.families.ltx2.transformer import LTX2DiT
+from chorus_jax.nets.tokens import Size
+from chorus_jax.request import Request
+from chorus_jax.schedulers import Solver
+
+
+@partial(jax.jit, static_argnames=("solver", "grid", "audio_tokens", "scale"))
+def prepare(
+    model: LTX2DiT,
+    connectors: LTX2Connectors,
+    features: Float[Array, "r m k"],
+    lengths: Int[Array, " r"],
+    guidance: JointGuidance,
+    *,
+    solver: Solver,
+    grid: Size,
+    audio_tokens: int,
+    scale: AudioVideoScale,
+) -> AudioVideoConditions:
+    """Text, modulation of all steps, rotary positions.
+
+    Args:
+        model: the transformer.
+        connectors: from features to what the transformer reads.
+        features: of prompts; b rows, or, if the guidance reads negative prompts, b
+            prompts and then b negative prompts.
+        lengths: the number of tokens of each row.
+        guidance: scales of the passes besides the prompt's.
+        solver: the one whose schedule is followed.
+        grid: the video's tokens along frames, height and width.
+        audio_tokens: those of the audio.
+        scale: from tokens to seconds and pixels.
+    """
+    more = model.config.text_limit - features.shape[1]
+    padded = jnp.pad(features, ((0, 0), (0, more), (0, 0)))
+    text = model.text(connectors(padded, lengths))
+    times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
+    return AudioVideoConditions(
+        text=text,
+        values=model.values(text),
+        times=times_of(Streams(*(end.times for end in model.ends)), times),
+        sigmas=jnp.asarray(solver.schedule.sigmas[: len(times)], jnp.float32),
+        positions=model.positions(grid, audio_tokens, scale),
+        guidance=guidance,
+    )
+
+
+def guidance_of(requests: Sequence[Request], depth: int) -> JointGuidance:
+    """The guidance of requests to a transformer of `depth` layers; all of them have the
+    passes and the perturbed layers of the first."""
+    first = requests[0]
+    asked = [request.joint or AudioVideoGuidance() for request in requests]
+    perturbed = [x.perturbed for x in requests if x.perturbed is not None]
+    each = lambda values: jnp.array(list(values), jnp.float32)
+    chosen = lambda own, usual: usual if own is None else own
+    pairs = list(zip(requests, asked))
+    texts = [
+        [request.guidance_scale for request in requests],
+        [chosen(x.audio_scale, request.guidance_scale) for request, x in pairs],
+    ]
+    strengths = [
+        [one.scale for one in perturbed],
+        [chosen(x.audio_perturbed, one.scale) for one, x in zip(perturbed, asked)],
+    ]
+    joints = [[x.joint for x in asked], [chosen(x.audio_joint, x.joint) for x in asked]]
+    rescales = [
+        [x.rescale for x in asked],
+        [chosen(x.audio_rescale, x.rescale) for x in asked],
+    ]
+    rescaled = any(map(any, rescales))
+    isolates = any(x.isolates for x in asked)
+    scales = [
+        StreamScales(
+            each(texts[place]) if first.guided else None,
+            each(strengths[place]) if perturbed else None,
+            each(joints[place]) if isolates else None,
+            each(rescales[place]) if rescaled else None,
+        )
+        for place in range(2)
+    ]
+    if not perturbed:
+        return JointGuidance(Streams(*scales))
+    layers = jnp.isin(jnp.arange(depth), jnp.array(perturbed[0].layers))
+    return JointGuidance(Streams(*scales), layers)

@@ -1,0 +1,57 @@
+"""Noise levels of LTX-2.
+
+Source: Lightricks/LTX-2, packages/ltx-core and ltx-pipelines; diffusers'
+FlowMatchEulerDiscreteScheduler with the settings of its published folders.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from chorus_jax.schedulers import stored
+from chorus_jax.schedulers.token_shift import TokenShift
+
+# Of the distilled model; 0 follows the last one.
+DISTILLED = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875)
+
+
+@dataclass(frozen=True)
+class FixedShift:
+    """The levels of a video of the most tokens, whatever its own number.
+
+    The makers' one- and two-stage pipelines shift so; diffusers counts the tokens, as
+    `TokenShift` does.
+    """
+
+    shift: TokenShift = TokenShift()
+
+    def sigmas(
+        self, steps: int, tokens: int, shift: float = 1.0
+    ) -> Float32[np.ndarray, " steps"]:
+        """The levels of all steps (see `TokenShift.sigmas`; tokens do not matter)."""
+        return self.shift.sigmas(steps, self.shift.tokens[1], shift)
+
+
+def schedule_of(scheduler: Mapping[str, Any] | None) -> FixedShift:
+    """The levels that a folder's scheduler_config.json describes; the published ones if
+    it came without one.
+
+    Raises:
+        ValueError: for a scheduler that is not run here.
+    """
+    if scheduler is None:
+        return FixedShift()
+    if not scheduler.get("use_dynamic_shifting", False):
+        stored.read(scheduler)
+        return FixedShift(TokenShift(shifts=(0.0, 0.0), terminal=None))
+    kind = scheduler.get("time_shift_type", "exponential")
+    if kind != "exponential":
+        raise ValueError(
+            f"the scheduler has time_shift_type={kind!r}; supported is 'exponential'"
+        )
+    tokens = (scheduler["base_image_seq_len"], scheduler["max_image_seq_len"])
+    shifts = (scheduler["base_shift"], scheduler["max_shift"])
+    return FixedShift(TokenShift(tokens, shifts, scheduler.get("shift_terminal")))

@@ -1,0 +1,178 @@
+"""The parts of an LTX-2 checkpoint, and what must fit: parts, requests, meshes."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from jax.sharding import Mesh
+
+from chorus_jax.checkpoints import Card, config_from
+from chorus_jax.families.fitting import must_divide, must_fit, must_match
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx2.audio_vae import AudioVAE, AudioVAEConfig
+from chorus_jax.families.ltx2.band_vocoder import BandVocoder, BandVocoderConfig
+from chorus_jax.families.ltx2.config import LTX2Config
+from chorus_jax.families.ltx2.connectors import ConnectorsConfig, LTX2Connectors
+from chorus_jax.families.ltx2.positions import AudioVideoScale
+from chorus_jax.families.ltx2.transformer import LTX2DiT
+from chorus_jax.families.ltx2.vocoder import Vocoder, VocoderConfig
+from chorus_jax.families.ltx_vae.vae import LTXVAE
+from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
+from chorus_jax.nets.gemma import GemmaConfig, GemmaEncoder
+from chorus_jax.nets.tokens import Size
+from chorus_jax.request import Request
+
+FPS = 24  # of the makers' pipelines
+MOST_FPS = 60.0  # that positions tell apart
+
+PARTS = {
+    TRANSFORMER: (LTX2DiT, LTX2Config),
+    "vae": (LTXVAE, LTXVAEConfig),
+    "text_encoder": (GemmaEncoder, GemmaConfig),
+    "connectors": (LTX2Connectors, ConnectorsConfig),
+    "audio_vae": (AudioVAE, AudioVAEConfig),
+    "vocoder": (Vocoder, VocoderConfig),
+}
+
+
+VOCODERS = (PARTS["vocoder"], (BandVocoder, BandVocoderConfig))
+
+
+def parts_of(card: Card) -> dict[str, tuple[type, type]]:
+    """The classes of a folder's parts, the module's and the config's.
+
+    ValueError if it lacks the vocoder.
+    """
+    model = card.part("vocoder").model
+    fitting = (classes for classes in VOCODERS if classes[0].__name__ == model)
+    # For one of another class `checkpoints.load` says what is wrong.
+    return {**PARTS, "vocoder": next(fitting, VOCODERS[0])}
+
+
+def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
+    """The part of a checkpoint folder that each of `PARTS` is read from."""
+    return {**{name: name for name in PARTS}, TRANSFORMER: transformer}
+
+
+@dataclass(frozen=True)
+class LTX2Sizes:
+    """The configs of a model's parts. ValueError if they cannot work together."""
+
+    transformer: LTX2Config
+    vae: LTXVAEConfig
+    text_encoder: GemmaConfig
+    connectors: ConnectorsConfig
+    audio_vae: AudioVAEConfig
+    vocoder: VocoderConfig | BandVocoderConfig
+
+    def __post_init__(self) -> None:
+        model, text = self.transformer, self.connectors
+        channels, sound = self.vae.latent_channels, self.audio_vae
+        must_match("in_channels", model.in_channels, "latent channels", channels)
+        must_match("out_channels", model.out_channels, "latent channels", channels)
+        must_match(
+            "audio_channels",
+            model.audio_channels,
+            "audio VAE's token",
+            sound.token_width,
+        )
+        wanted = (model.width, model.audio_width)
+        if model.text_width is not None:
+            wanted = (model.text_width,) * 2
+        for name, width, made in zip(("video", "audio"), wanted, text.widths):
+            must_match(f"{name} text width", width, f"{name} connector's width", made)
+        encoder = self.text_encoder
+        must_match("state_width", text.state_width, "text encoder's", encoder.width)
+        must_match("states", text.states, "text encoder's layers + 1", encoder.states)
+        for registers in text.registers:
+            if model.text_limit % registers:
+                raise ValueError(
+                    f"text_limit={model.text_limit} must be a multiple of the "
+                    f"connectors' {registers} registers"
+                )
+        mel = (sound.mel_bins, sound.channels)
+        if mel != (self.vocoder.mel_bins, self.vocoder.channels):
+            raise ValueError(
+                "the parts are of different models: the audio VAE gives "
+                f"{mel[0]} mel bins of {mel[1]} channels, the vocoder reads "
+                f"{self.vocoder.mel_bins} of {self.vocoder.channels}"
+            )
+
+    @classmethod
+    def read(cls, folder: str | Path, transformer: str = TRANSFORMER) -> "LTX2Sizes":
+        """The configs in a checkpoint folder's card; reads no weights.
+
+        `transformer` is the part that is the transformer. ValueError if the folder has
+        no such part, or is of another model.
+        """
+        card, stored = Card.read(folder).of_family("ltx2"), stored_names(transformer)
+        return cls(
+            **{
+                name: config_from(config, card.part(stored[name]).config)
+                for name, (_, config) in parts_of(card).items()
+            }
+        )
+
+    def check(self, request: Request) -> None:
+        """ValueError for a request whose sizes do not divide, or that asks for what
+        this family does not run."""
+        self.grid(request)
+        if request.inputs is not None:
+            raise ValueError("LTX-2 is run here from words alone: leave the image out")
+        if request.perturbed is not None:
+            request.perturbed.check_depth(self.transformer.depth)
+        named = (request.guidance_scale_high, request.guidance_scale_low)
+        if named != (None, None):
+            raise ValueError(
+                "guidance_scale_high and guidance_scale_low are for models with two "
+                f"experts, got {named[0]} and {named[1]}: give guidance_scale"
+            )
+        if self.audio_tokens(request) < 1:
+            raise ValueError(
+                f"{request.frames} frames at {fps_of(request):g} per second are too "
+                "short for any sound: ask for more frames"
+            )
+
+    def grid(self, request: Request) -> Size:
+        """Latents, which are the tokens, along frames, height and width.
+
+        ValueError for sizes that do not divide, naming the nearest that do.
+        """
+        time, space = self.vae.time_compression, self.vae.space_compression
+        must_fit("frames", request.frames, time, 1)
+        must_fit("height", request.height, space, 0)
+        must_fit("width", request.width, space, 0)
+        frames = 1 + (request.frames - 1) // time
+        return frames, request.height // space, request.width // space
+
+    def token_count(self, request: Request) -> int:
+        """The tokens of a request's video."""
+        return math.prod(self.grid(request))
+
+    def audio_tokens(self, request: Request) -> int:
+        """The tokens of a request's audio, which is as long as its video."""
+        seconds = request.frames / fps_of(request)
+        return round(seconds * self.scale(request).audio_rate)
+
+    def scale(self, request: Request) -> AudioVideoScale:
+        """What a step along the latent grids is, in seconds and pixels."""
+        return AudioVideoScale(
+            self.vae.time_compression,
+            self.vae.space_compression,
+            min(fps_of(request), MOST_FPS),
+            self.audio_vae.compression,
+            self.audio_vae.hop,
+            self.audio_vae.sample_rate,
+        )
+
+    def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None:
+        """ValueError unless the mesh divides a batch of `count` such requests."""
+        joint = request.joint is not None and request.joint.isolates
+        branches = 1 + request.guided + (request.perturbed is not None) + joint
+        heads = math.gcd(self.transformer.heads, self.transformer.audio_heads)
+        must_divide(mesh, count * branches, self.token_count(request), heads)
+
+
+def fps_of(request: Request) -> float:
+    """The frames per second of a request, the makers' usual ones if it names none."""
+    return float(FPS) if request.fps is None else request.fps

@@ -1,0 +1,95 @@
+"""Modulation of LTX-2 by the timestep."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Float32, Int
+
+from chorus_jax.families.ltx2.config import LTX2Config
+from chorus_jax.families.ltx2.streams import Streams
+from chorus_jax.nets.layers import Linear, sinusoidal
+from chorus_jax.nets.modulation import Mlp
+
+
+class AudioVideoTimes(NamedTuple):
+    """Modulation inputs in float32, one row per timestep: made once per schedule.
+
+    Attributes:
+        blocks: of self-attention, feed-forward and, if modulated, queries of the text:
+            shift, scale and gate each.
+        across: of attention between the streams: scale and shift where the video
+            listens to the audio, the same where the audio looks at the video, a gate.
+        text: shift and scale of the text's tokens; None if they are not modulated.
+        head: of the head.
+    """
+
+    blocks: Streams
+    across: Streams
+    text: Streams | None
+    head: Streams
+
+    def at(self, i: Int[Array, " r"]) -> "AudioVideoTimes":
+        """Modulation inputs at step `i` of each row."""
+        return jax.tree.map(lambda x: x[i], self)
+
+
+class TimeTable(nnx.Module):
+    """A timestep to `rows` modulation rows, and to the embedding that they come from.
+
+    Attributes:
+        time: features of the timestep to its embedding, in float32: bfloat16 cannot
+            tell step 999 from 1000.
+        modulation: the embedding to the rows.
+    """
+
+    def __init__(self, rows: int, width: int, config: LTX2Config, rngs: nnx.Rngs):
+        self.rows, self.features = rows, config.time_width
+        silu, single = jax.nn.silu, jnp.dtype("float32")
+        self.time = Mlp(config.time_width, width, width, silu, single, rngs)
+        dtype = jnp.dtype(config.dtype)
+        self.modulation = Linear(width, rows * width, dtype=dtype, rngs=rngs)
+
+    def __call__(
+        self, timestep: Float32[Array, " t"]
+    ) -> tuple[Float32[Array, "t rows c"], Float32[Array, "t c"]]:
+        dtype = self.modulation.kernel[...].dtype
+        embedding = self.time(sinusoidal(timestep, self.features)).astype(dtype)
+        rows = self.modulation(jax.nn.silu(embedding)).astype(jnp.float32)
+        shape = (len(timestep), self.rows, -1)
+        return rows.reshape(shape), embedding.astype(jnp.float32)
+
+
+class StreamTimes(nnx.Module):
+    """All modulation of one stream by the timestep.
+
+    Attributes:
+        blocks: of its layers and its head.
+        across: of attention between the streams, but for its gate.
+        gate: the gate of what it takes from the other stream.
+        text: of the text's tokens; None if they are not modulated.
+    """
+
+    def __init__(self, width: int, config: LTX2Config, *, rngs: nnx.Rngs):
+        self.gate_rate = config.gate_rate
+        self.blocks = TimeTable(config.rows, width, config, rngs)
+        self.across = TimeTable(4, width, config, rngs)
+        self.gate = TimeTable(1, width, config, rngs)
+        self.text = TimeTable(2, width, config, rngs) if config.text_modulated else None
+
+    def __call__(self, timestep: Float32[Array, " t"]) -> tuple[Array | None, ...]:
+        """The stream's fields of `AudioVideoTimes`."""
+        blocks, head = self.blocks(timestep)
+        gate = self.gate(timestep * self.gate_rate)[0]
+        across = jnp.concatenate([self.across(timestep)[0], gate], axis=-2)
+        text = None if self.text is None else self.text(timestep)[0]
+        return blocks, across, text, head
+
+
+def times_of(modules: Streams, timestep: Float[Array, " t"]) -> AudioVideoTimes:
+    """Modulation inputs of timesteps, 0 to 1000."""
+    single = timestep.astype(jnp.float32)
+    pairs = zip(*(module(single) for module in modules), strict=True)
+    blocks, across, text, head = (Streams(*pair) for pair in pairs)
+    return AudioVideoTimes(blocks, across, None if text.video is None else text, head)

@@ -1,0 +1,137 @@
+"""Layers of LTX-2's vocoders: convolutions along time, and activations."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from chorus_jax.nets.layers import along_last
+from chorus_jax.nets.products import exact
+
+EPSILON = 1e-9
+
+
+class SoundConv(nnx.Module):
+    """Convolution along time that keeps its length, or lengthens it `factor` times."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        size: int,
+        *,
+        dilation: int = 1,
+        factor: int = 1,
+        bias: bool = True,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
+        self.dilation, self.factor = dilation, factor
+        kernel = (size * inputs) ** -0.5 * rngs.params.normal((size, inputs, outputs))
+        self.kernel = nnx.Param(kernel.astype(dtype), axes=(None,) * 3)
+        zeros = jnp.zeros(outputs, dtype)
+        self.bias = nnx.Param(zeros, axes=(None,)) if bias else None
+
+    def __call__(self, x: Float[Array, "b t i"]) -> Float[Array, "b s o"]:
+        kernel = self.kernel[...]
+        if self.factor > 1:  # a transposed convolution: of x with zeros in between
+            kernel, side = (
+                kernel[::-1],
+                len(kernel) - 1 - (len(kernel) - self.factor) // 2,
+            )
+            sides = (side, side)
+        else:
+            reach = self.dilation * (len(kernel) - 1)
+            sides = (reach // 2, reach - reach // 2)
+        y = jax.lax.conv_general_dilated(
+            x,
+            kernel,
+            window_strides=(1,),
+            padding=(sides,),
+            lhs_dilation=(self.factor,),
+            rhs_dilation=(self.dilation,),
+            dimension_numbers=("NWC", "WIO", "NWC"),
+            precision=exact(x.dtype),
+        )
+        return y if self.bias is None else y + along_last(self.bias[...], y)
+
+
+class SmoothSnake(nnx.Module):
+    """x + sin(x a)^2 / b at twice the rate, with low-pass filters around it (Snake,
+    arXiv 2006.08195; without aliases, BigVGAN, arXiv 2206.04658).
+
+    Attributes:
+        alpha: the logarithm of a per channel.
+        beta: that of b.
+        up: the filter of the doubled rate.
+        down: that before it is halved.
+    """
+
+    def __init__(self, width: int, taps: int, dtype: jnp.dtype):
+        zeros = lambda size: nnx.Param(jnp.zeros(size, dtype), axes=(None,))
+        self.alpha, self.beta = zeros(width), zeros(width)
+        self.up, self.down = zeros(taps), zeros(taps)
+
+    def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b t c"]:
+        y = raised(x, self.up[...], 2)
+        a, b = (along_last(jnp.exp(z[...]), y) for z in (self.alpha, self.beta))
+        y = y + jnp.square(jnp.sin(y * a)) / (b + EPSILON)
+        taps = self.down[...]
+        before = len(taps) // 2 + len(taps) % 2 - 1
+        around = ((0, 0), (before, len(taps) // 2), (0, 0))
+        return filtered(jnp.pad(y, around, mode="edge"), taps, stride=2)
+
+
+class Leaky(nnx.Module):
+    """A leaky ReLU."""
+
+    def __init__(self, slope: float):
+        self.slope = slope
+
+    def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b t c"]:
+        return jax.nn.leaky_relu(x, self.slope)
+
+
+def raised(
+    x: Float[Array, "b t c"], taps: Float[Array, " k"], ratio: int
+) -> Float[Array, "b s c"]:
+    """Each channel at `ratio` times its rate: zeros in between, then a filter."""
+    size = len(taps)
+    pad = size // ratio - 1
+    start = pad * ratio + (size - ratio) // 2
+    return raised_by(x, taps, ratio, pad, start)
+
+
+def raised_by(
+    x: Float[Array, "b t c"],
+    taps: Float[Array, " k"],
+    ratio: int,
+    pad: int,
+    start: int,
+) -> Float[Array, "b s c"]:
+    """`raised` with the edges repeated `pad` times, from sample `start` on."""
+    around = jnp.pad(x, ((0, 0), (pad, pad), (0, 0)), mode="edge")
+    sides = (len(taps) - 1,) * 2
+    y = ratio * filtered(around, taps[::-1], dilation=ratio, sides=sides)
+    return y[:, start : start + ratio * x.shape[1]]
+
+
+def filtered(
+    x: Float[Array, "b t c"],
+    taps: Float[Array, " k"],
+    stride: int = 1,
+    dilation: int = 1,
+    sides: tuple[int, int] = (0, 0),
+) -> Float[Array, "b s c"]:
+    """The same filter along each channel; `dilation` zeros the input in between."""
+    b, t, c = x.shape
+    y = jax.lax.conv_general_dilated(
+        x.swapaxes(1, 2).reshape(b * c, t, 1),
+        taps.astype(x.dtype)[:, None, None],
+        window_strides=(stride,),
+        padding=(sides,),
+        lhs_dilation=(dilation,),
+        dimension_numbers=("NWC", "WIO", "NWC"),
+        precision=exact(x.dtype),
+    )
+    return y.reshape(b, c, -1).swapaxes(1, 2)

@@ -1,0 +1,198 @@
+"""The Gemma 3 language model as a text encoder: the hidden states of all layers.
+
+Prompts are padded on the right here. Tokens attend to earlier ones only and positions
+count as distances, so those of a prompt have the same states as with padding on the
+left, as the makers of LTX-2 pad; what stands on padding is of no use.
+
+Source of the architecture: arXiv 2503.19786; huggingface/transformers,
+models/gemma3/modeling_gemma3.py.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Bool, Float, Float32, Int
+
+from chorus_jax.nets.layers import Embedding, Linear, RMSNorm, stack
+from chorus_jax.nets.products import product
+from chorus_jax.nets.rotary import rotate_halves
+from chorus_jax.nets.t5 import GatedMlp
+
+# Finite, so that padding gives numbers and not NaN.
+LOWEST = float(np.finfo(np.float32).min)
+
+
+@dataclass(frozen=True)
+class GemmaConfig:
+    """Sizes of a Gemma 3 language model; `b12` is that of LTX-2.
+
+    Attributes:
+        width: of the hidden states.
+        depth: the number of layers.
+        heads: of queries.
+        key_heads: of keys and values; each serves as many queries.
+        head_width: of a head.
+        mlp_width: of the gated feed-forward network.
+        vocab: the number of token ids.
+        window: tokens that a local layer looks back, itself included.
+        pattern: of so many layers the last one looks back to the beginning.
+        local_period: of the rotary positions of local layers.
+        period: of those of the others.
+        stretch: what the positions of the others are divided by.
+        query_scale: queries are divided by its square root.
+        epsilon: of the norms.
+        dtype: of weights and computation.
+
+    Raises:
+        ValueError: for heads that do not go together.
+    """
+
+    width: int
+    depth: int
+    heads: int
+    key_heads: int
+    head_width: int
+    mlp_width: int
+    vocab: int
+    window: int = 1024
+    pattern: int = 6
+    local_period: float = 10_000.0
+    period: float = 1_000_000.0
+    stretch: float = 8.0
+    query_scale: float = 256.0
+    epsilon: float = 1e-6
+    dtype: str = "bfloat16"
+
+    def __post_init__(self) -> None:
+        if self.heads % self.key_heads or self.head_width % 2:
+            raise ValueError(
+                f"{self.key_heads=} must divide {self.heads=}, and {self.head_width=} "
+                "must be even"
+            )
+
+    @property
+    def states(self) -> int:
+        """The hidden states of a token: its embedding, and one per layer."""
+        return self.depth + 1
+
+    @property
+    def is_global(self) -> tuple[bool, ...]:
+        """Whether each layer looks back to the beginning."""
+        return tuple((i + 1) % self.pattern == 0 for i in range(self.depth))
+
+    @classmethod
+    def b12(cls, dtype: str = "bfloat16") -> "GemmaConfig":
+        """Gemma 3 12B, the text encoder of LTX-2 and 2.3."""
+        return cls(3840, 48, 16, 8, 256, 15360, 262_208, dtype=dtype)
+
+
+class GemmaEncoder(nnx.Module):
+    """Token ids to the hidden states of all layers, which are scanned."""
+
+    def __init__(self, config: GemmaConfig, *, rngs: nnx.Rngs):
+        self.config, dtype = config, jnp.dtype(config.dtype)
+        self.embedding = Embedding(
+            config.vocab, config.width, axes=("vocab", "width"), dtype=dtype, rngs=rngs
+        )
+        make = partial(GemmaBlock, config)
+        self.layers = stack(lambda rngs: make(rngs=rngs), config.depth, rngs)
+        self.norm = RMSNorm(config.width, axis="width", epsilon=config.epsilon)
+
+    def __call__(
+        self, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
+    ) -> Float[Array, "b m c states"]:
+        """The states of all positions: embeddings first, the last one normed.
+
+        None attends to positions where `mask` is False.
+        """
+        config, m = self.config, ids.shape[1]
+        scale = jnp.asarray(config.width**0.5, self.embedding.table[...].dtype)
+        x = self.embedding(ids) * scale
+        rotary = rotary_tables(config, m)
+        seen = looks_back(m, config.window)[:, None] & mask[None, :, None, :]
+
+        def layer(x: Array, scanned: tuple) -> tuple[Array, Array]:
+            block, everywhere = scanned
+            y = block(x, rotary[everywhere], seen[everywhere])
+            return y, y
+
+        which = jnp.asarray(config.is_global, jnp.int32)
+        last, states = jax.lax.scan(layer, x, (self.layers, which))
+        every = jnp.concatenate([x[None], states[:-1], self.norm(last)[None]])
+        return jnp.moveaxis(every, 0, -1)
+
+
+def looks_back(m: int, window: int) -> Bool[np.ndarray, "2 m m"]:
+    """The tokens that each one attends to, in local layers and in the others."""
+    back = np.arange(m)[:, None] - np.arange(m)[None, :]
+    return np.stack([(back >= 0) & (back < window), back >= 0])
+
+
+def rotary_tables(config: GemmaConfig, m: int) -> Float32[Array, "2 2 m r"]:
+    """Cosines and sines of all positions, in local layers and in the others."""
+    half = np.arange(0, config.head_width, 2) / config.head_width
+    local = np.float32(1) / np.power(config.local_period, half).astype(np.float32)
+    whole = np.float32(1) / np.power(config.period, half).astype(np.float32)
+    rates = np.stack([local, whole / np.float32(config.stretch)])
+    angles = np.arange(m, dtype=np.float32)[None, :, None] * rates[:, None, :]
+    return jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], 1), jnp.float32)
+
+
+class GemmaBlock(nnx.Module):
+    """Attention and feed-forward, each normed before and after and then added."""
+
+    def __init__(self, config: GemmaConfig, *, rngs: nnx.Rngs):
+        norm = partial(RMSNorm, config.width, axis="width", epsilon=config.epsilon)
+        self.attn_norm, self.attn_out_norm = norm(), norm()
+        self.mlp_norm, self.mlp_out_norm = norm(), norm()
+        self.attn = GroupedAttention(config, rngs=rngs)
+        self.mlp = GatedMlp(config, rngs=rngs)
+
+    def __call__(
+        self,
+        x: Float[Array, "b m c"],
+        rotary: Float32[Array, "2 m r"],
+        seen: Bool[Array, "b m m"],
+    ) -> Float[Array, "b m c"]:
+        x = x + self.attn_out_norm(self.attn(self.attn_norm(x), rotary, seen))
+        return x + self.mlp_out_norm(self.mlp(self.mlp_norm(x)))
+
+
+class GroupedAttention(nnx.Module):
+    """Self-attention with fewer keys than queries, normed head by head."""
+
+    def __init__(self, config: GemmaConfig, *, rngs: nnx.Rngs):
+        self.head_width, self.scale = config.head_width, config.query_scale**-0.5
+        project = partial(Linear, bias=False, dtype=jnp.dtype(config.dtype), rngs=rngs)
+        c, d, into = config.width, config.head_width, ("width", "heads")
+        self.q = project(c, config.heads * d, axes=into)
+        self.k = project(c, config.key_heads * d, axes=into)
+        self.v = project(c, config.key_heads * d, axes=into)
+        self.o = project(config.heads * d, c, axes=("heads", "width"))
+        self.q_norm = RMSNorm(d, epsilon=config.epsilon)
+        self.k_norm = RMSNorm(d, epsilon=config.epsilon)
+
+    def __call__(
+        self,
+        x: Float[Array, "b m c"],
+        rotary: Float32[Array, "2 m r"],
+        seen: Bool[Array, "b m m"],
+    ) -> Float[Array, "b m c"]:
+        q, k, v = (self.split(f(x)) for f in (self.q, self.k, self.v))
+        heads = q.shape[2]
+        q = rotate_halves(self.q_norm(q), jnp.tile(rotary, (1, 1, heads)))
+        k = rotate_halves(self.k_norm(k), jnp.tile(rotary, (1, 1, k.shape[2])))
+        k, v = (jnp.repeat(y, heads // y.shape[2], axis=2) for y in (k, v))
+        logits = product("bqad,bmad->baqm", q, k) * self.scale
+        logits = jnp.where(seen[:, None], logits, LOWEST)
+        weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+        out = product("baqm,bmad->bqad", weights, v).astype(x.dtype)
+        return self.o(out.reshape(*x.shape[:2], -1))
+
+    def split(self, x: Float[Array, "b m c"]) -> Float[Array, "b m a d"]:
+        """The heads of a projection."""
+        return x.reshape(*x.shape[:2], -1, self.head_width)

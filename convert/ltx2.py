@@ -1,0 +1,143 @@
+"""Rules for the LTX-2 transformer in diffusers' layout.
+
+Source: huggingface/diffusers, models/transformers/transformer_ltx2.py.
+"""
+
+from collections.abc import Iterator
+
+from chorus_jax.families.ltx2.config import LTX2Config
+from convert.rules import LINEAR, Rule
+
+_BLOCK = "transformer_blocks.{layer}"
+
+
+def linear(source: str, target: str) -> tuple[Rule, Rule]:
+    """Rules of a linear map."""
+    return (
+        Rule(f"{source}.weight", f"{target}.kernel", LINEAR),
+        Rule(f"{source}.bias", f"{target}.bias"),
+    )
+
+
+def attention(source: str, target: str) -> Iterator[Rule]:
+    """Rules of one of diffusers' LTX2Attention."""
+    names = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "o"}
+    for published, here in (names | {"to_gate_logits": "gate"}).items():
+        yield from linear(f"{source}.{published}", f"{target}.{here}")
+    for name in "qk":
+        yield Rule(f"{source}.norm_{name}.weight", f"{target}.{name}_norm.scale")
+
+
+def mlp(source: str, target: str) -> Iterator[Rule]:
+    """Rules of one of diffusers' FeedForward."""
+    yield from linear(f"{source}.net.0.proj", f"{target}.inner")
+    yield from linear(f"{source}.net.2", f"{target}.outer")
+
+
+def _times(source: str, target: str) -> Iterator[Rule]:
+    embedder = f"{source}.emb.timestep_embedder"
+    yield from linear(f"{embedder}.linear_1", f"{target}.time.inner")
+    yield from linear(f"{embedder}.linear_2", f"{target}.time.outer")
+    yield from linear(f"{source}.linear", f"{target}.modulation")
+
+
+def _ends(prefix: str, stream: str, gate: str) -> Iterator[Rule]:
+    here = stream
+    yield from linear(f"{prefix}proj_in", f"{here}.patch")
+    yield from linear(f"{prefix}proj_out", f"{here}.out.linear")
+    yield Rule(f"{prefix}scale_shift_table", f"{here}.out.modulation")
+    for number, name in ((1, "inner"), (2, "outer")):
+        source = f"{prefix}caption_projection.linear_{number}"
+        yield from linear(source, f"{here}.text.{name}")
+    yield from _times(f"{prefix}time_embed", f"{here}.times.blocks")
+    yield from _times(f"{prefix}prompt_adaln", f"{here}.times.text")
+    across = f"av_cross_attn_{stream}_scale_shift"
+    yield from _times(across, f"{here}.times.across")
+    yield from _times(f"av_cross_attn_{stream}_{gate}_gate", f"{here}.times.gate")
+
+
+def _block(prefix: str, stream: str, other: str) -> Iterator[Rule]:
+    here = f"layers.{stream}"
+    yield Rule(f"{_BLOCK}.{prefix}scale_shift_table", f"{here}.modulation")
+    text = f"{_BLOCK}.{prefix}prompt_scale_shift_table"
+    yield Rule(text, f"{here}.text_modulation")
+    across = f"{_BLOCK}.{stream}_a2v_cross_attn_scale_shift_table"
+    yield Rule(across, f"{here}.across_modulation")
+    yield from attention(f"{_BLOCK}.{prefix}attn1", f"{here}.attn")
+    yield from attention(f"{_BLOCK}.{prefix}attn2", f"{here}.cross")
+    yield from attention(f"{_BLOCK}.{other}_attn", f"{here}.other")
+    yield from mlp(f"{_BLOCK}.{prefix}ff", f"{here}.mlp")
+
+
+DIFFUSERS: tuple[Rule, ...] = (
+    *_ends("", "video", "a2v"),
+    *_ends("audio_", "audio", "v2a"),
+    *_block("", "video", "audio_to_video"),
+    *_block("audio_", "audio", "video_to_audio"),
+)
+
+REQUIRED = {
+    **{"norm_elementwise_affine": False, "qk_norm": "rms_norm_across_heads"},
+    **{"activation_fn": "gelu-approximate", "patch_size": 1, "patch_size_t": 1},
+    **{"audio_patch_size": 1, "audio_patch_size_t": 1, "rope_theta": 10000.0},
+    **{"attention_bias": True, "attention_out_bias": True, "causal_offset": 1},
+    **{"rope_type": "split", "rope_double_precision": True},
+    **{"timestep_scale_multiplier": 1000, "vae_scale_factors": [8, 32, 32]},
+    **{"audio_scale_factor": 4, "audio_sampling_rate": 16000},
+    **{"audio_hop_length": 160, "ff_bias": True, "audio_ff_bias": True},
+    **{"use_prompt_adaln_single": True, "use_keyframes_abs_pos_embedding": False},
+}
+# Fields that are of both streams or of none.
+SHARED = {"gated_attn": "audio_gated_attn", "cross_attn_mod": "audio_cross_attn_mod"}
+
+
+def check(source: dict, fixed: dict, what: str) -> None:
+    """ValueError for a field that is not what is run here."""
+    for key, expected in fixed.items():
+        value = source.get(key, expected)
+        value = list(value) if isinstance(value, tuple) else value
+        if value != expected:
+            raise ValueError(f"{what} has {key}={value!r}; supported is {expected!r}")
+
+
+def config(source: dict, dtype: str) -> LTX2Config:
+    """The sizes in diffusers' transformer/config.json.
+
+    Raises ValueError for a transformer of another make, such as that of LTX-2.5.
+    """
+    heads, width = source["num_attention_heads"], source["attention_head_dim"]
+    audio_heads = source["audio_num_attention_heads"]
+    audio_width = source["audio_attention_head_dim"]
+    widths = {
+        "cross_attention_dim": heads * width,
+        "audio_cross_attention_dim": audio_heads * audio_width,
+        "audio_out_channels": source["audio_in_channels"],
+    }
+    shared = {b: source.get(a, False) for a, b in SHARED.items()}
+    # A file without a kind of positions has diffusers' default, which is not run.
+    check({"rope_type": "interleaved", **source}, REQUIRED, "the transformer")
+    check(source, {**widths, **shared}, "the transformer")
+    multiplier = source.get("cross_attn_timestep_scale_multiplier", 1000)
+    projected = source.get("use_prompt_embeddings", True)
+    return LTX2Config(
+        heads=heads,
+        head_width=width,
+        audio_heads=audio_heads,
+        audio_head_width=audio_width,
+        depth=source["num_layers"],
+        in_channels=source["in_channels"],
+        out_channels=source["out_channels"] or source["in_channels"],
+        audio_channels=source["audio_in_channels"],
+        text_width=source["caption_channels"] if projected else None,
+        gated=source.get("gated_attn", False),
+        text_modulated=source.get("cross_attn_mod", False),
+        gate_rate=multiplier / 1000,
+        extent=(
+            source["pos_embed_max_pos"],
+            source["base_height"],
+            source["base_width"],
+        ),
+        audio_extent=source["audio_pos_embed_max_pos"],
+        block_epsilon=source["norm_eps"],
+        dtype=dtype,
+    )

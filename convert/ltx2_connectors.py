@@ -1,0 +1,68 @@
+"""Rules for LTX-2's connectors in diffusers' layout.
+
+Source: huggingface/diffusers, pipelines/ltx2/connectors.py.
+"""
+
+from collections.abc import Iterator
+
+from chorus_jax.families.ltx2.connectors import ConnectorsConfig
+from convert.ltx2 import attention, check, linear, mlp
+from convert.rules import Rule
+
+_STREAMS = ("video", "audio")
+
+
+def _connector(stream: str) -> Iterator[Rule]:
+    published = f"{stream}_connector"
+    yield Rule(f"{published}.learnable_registers", f"{stream}.registers")
+    block = f"{published}.transformer_blocks.{{layer}}"
+    yield from attention(f"{block}.attn1", f"{stream}.layers.attn")
+    yield from mlp(f"{block}.ff", f"{stream}.layers.mlp")
+
+
+DIFFUSERS: tuple[Rule, ...] = (
+    *linear("text_proj_in", "features.video"),
+    *linear("video_text_proj_in", "features.video"),
+    *linear("audio_text_proj_in", "features.audio"),
+    *_connector("video"),
+    *_connector("audio"),
+)
+
+REQUIRED = {
+    **{"rope_theta": 10000.0, "rope_double_precision": True, "rope_type": "split"},
+    "causal_temporal_positioning": False,
+}
+
+
+def config(source: dict, dtype: str) -> ConnectorsConfig:
+    """The sizes in diffusers' connectors/config.json.
+
+    Raises ValueError for connectors of another make.
+    """
+    check({"rope_type": "interleaved", **source}, REQUIRED, "the connectors")
+    apart = source.get("per_modality_projections", False)
+    gated = source.get("video_gated_attn", False)
+    fixed = {"proj_bias": apart, "audio_gated_attn": gated}
+    if apart:
+        heads = lambda stream: source[f"{stream}_connector_num_attention_heads"]
+        width = lambda stream: source[f"{stream}_connector_attention_head_dim"]
+        fixed |= {f"{x}_hidden_dim": heads(x) * width(x) for x in _STREAMS}
+    check(source, fixed, "the connectors")
+    both = lambda name: tuple(source[f"{x}_connector_{name}"] for x in _STREAMS)
+    registers = both("num_learnable_registers")
+    if None in registers:
+        raise ValueError(
+            "the connectors have no learnable registers; supported are those with them"
+        )
+    return ConnectorsConfig(
+        state_width=source["caption_channels"],
+        states=source["text_proj_in_factor"],
+        heads=both("num_attention_heads"),
+        head_widths=both("attention_head_dim"),
+        depth=both("num_layers"),
+        registers=registers,
+        apart=apart,
+        gated=gated,
+        extent=source["connector_rope_base_seq_len"],
+        dtype=dtype,
+    )

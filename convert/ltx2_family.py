@@ -1,0 +1,110 @@
+"""The parts of LTX-2: what each is, which tables fit it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chorus_jax.families.ltx2.audio_vae import AudioVAE, AudioVAEConfig
+from chorus_jax.families.ltx2.band_vocoder import BandVocoder, BandVocoderConfig
+from chorus_jax.families.ltx2.config import LTX2Config
+from chorus_jax.families.ltx2.connectors import ConnectorsConfig, LTX2Connectors
+from chorus_jax.families.ltx2.transformer import LTX2DiT
+from chorus_jax.families.ltx2.vocoder import Vocoder, VocoderConfig
+from chorus_jax.families.ltx_vae.vae import LTXVAE
+from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
+from chorus_jax.nets.gemma import GemmaConfig, GemmaEncoder
+from convert import (
+    gemma,
+    ltx2,
+    ltx2_audio,
+    ltx2_connectors,
+    ltx2_vae,
+    ltx_vae,
+)
+from convert.family import Kind, Layout
+from convert.source import DIFFUSERS
+
+
+def refuse(config: Any) -> dict[str, Any]:
+    """ValueError: there is no way back to diffusers' layout."""
+    raise ValueError(
+        "LTX-2 is not exported: keep the folder that it was converted from"
+    )
+
+
+def _kind(
+    model: type,
+    config: type,
+    layout: Layout,
+    library: str = "diffusers",
+    name: str = "",
+    **others: Any,
+) -> Kind:
+    stem = "model" if library == "transformers" else "diffusion_pytorch_model"
+    layouts = {DIFFUSERS: layout}
+    return Kind(
+        model,
+        config,
+        layouts,
+        library,
+        name or str(layout.name),
+        stem,
+        refuse,
+        **others,
+    )
+
+
+LTX2: Mapping[str, Kind] = {
+    "transformer": _kind(
+        LTX2DiT,
+        LTX2Config,
+        Layout(lambda _: ltx2.DIFFUSERS, ltx2.config, "LTX2VideoTransformer3DModel"),
+    ),
+    "vae": _kind(
+        LTXVAE,
+        LTXVAEConfig,
+        Layout(ltx_vae.diffusers, ltx2_vae.config, "AutoencoderKLLTX2Video"),
+    ),
+    "text_encoder": _kind(
+        GemmaEncoder,
+        GemmaConfig,
+        Layout(lambda _: gemma.RULES, gemma.config),
+        "transformers",
+        "Gemma3ForConditionalGeneration",
+    ),
+    "connectors": _kind(
+        LTX2Connectors,
+        ConnectorsConfig,
+        Layout(
+            lambda _: ltx2_connectors.DIFFUSERS,
+            ltx2_connectors.config,
+            "LTX2TextConnectors",
+        ),
+        "ltx2",
+    ),
+    "audio_vae": _kind(
+        AudioVAE,
+        AudioVAEConfig,
+        Layout(
+            ltx2_audio.audio_vae, ltx2_audio.audio_vae_config, "AutoencoderKLLTX2Audio"
+        ),
+    ),
+    "vocoder": _kind(
+        Vocoder,
+        VocoderConfig,
+        Layout(ltx2_audio.vocoder, ltx2_audio.vocoder_config, "LTX2Vocoder"),
+        "ltx2",
+        marker="bwe_hidden_channels",
+        others=(
+            _kind(
+                BandVocoder,
+                BandVocoderConfig,
+                Layout(
+                    ltx2_audio.band_vocoder,
+                    ltx2_audio.band_vocoder_config,
+                    "LTX2VocoderWithBWE",
+                ),
+                "ltx2",
+            ),
+        ),
+    ),
+}
