@@ -193,7 +193,8 @@ class Pipeline:
             conditions, cut = self.condition(requests)
         yield Progress("encode", 1, 1)
         plan = StepPlan.plain(len(self.model.experts(requests[0])), cache=cache)
-        program, inputs = self.program(requests[0], plan), self.inputs(conditions)
+        program = self.program(requests[0], plan)
+        inputs = self.inputs(conditions, seeds=self.seeds(requests, conditions))
         noise = self.noise(requests, program.geometry, conditions)
         with timed(seconds, "denoise"):
             state = yield from self.denoise(program, inputs, noise, every)
@@ -238,8 +239,14 @@ class Pipeline:
         conditions: Mapping[str, Conditions],
     ) -> Latents:
         """The noise of the requests' seeds."""
+        return loop.noise(self.seeds(requests, conditions), geometry)
+
+    def seeds(
+        self, requests: Sequence[Request], conditions: Mapping[str, Conditions]
+    ) -> Array:
+        """The requests' seeds, where the conditions are."""
         seeds = np.array([request.seed for request in requests], np.uint32)
-        return loop.noise(self.placed(seeds, conditions), geometry)
+        return self.placed(seeds, conditions)
 
     def denoise(
         self, program: Program, inputs: Inputs, latents: Latents, every: int | None

@@ -15,7 +15,7 @@ from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import padded, source_of
 from chorus_jax.engine.prompt import PromptReading
-from chorus_jax.engine.task import Task
+from chorus_jax.engine.task import Task, seed_of
 from chorus_jax.families.forward import Conditions
 from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
@@ -70,7 +70,8 @@ class Runner:
             plan = StepPlan.plain(policy.steps, policy.keep, policy.miss_cache)
             program = pipeline.program(request, plan)
             latents = pipeline.noise([request], program.geometry, conditions)
-            inputs = pipeline.inputs(conditions)
+            seeds = pipeline.seeds([request], conditions)
+            inputs = pipeline.inputs(conditions, seeds=seeds)
         else:
             program = pipeline.program(request, hit.plan)
             geometry, sigmas = program.geometry, program.solver.schedule.sigmas
@@ -79,8 +80,16 @@ class Runner:
             words = jnp.asarray(differing, jnp.float32)[None]
             gains = self.gains(task, hit, differing)
             latents = source.start
+            # All noise of a hit is its source's, whatever the request's own seed.
+            like = replace(request, seed=seed_of(hit.entry.id))
+            seeds = pipeline.seeds([like], conditions)
             inputs = pipeline.inputs(
-                conditions, source=source, gains=gains, mask=hit.mask, words=words
+                conditions,
+                source=source,
+                gains=gains,
+                mask=hit.mask,
+                words=words,
+                seeds=seeds,
             )
         state = yield from pipeline.denoise(program, inputs, latents, self.every)
         chosen = None if state.region is None else state.region.chosen

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +21,7 @@ class Euler:
     """First order, without memory: its state is empty."""
 
     schedule: Schedule
+    stochastic: ClassVar[bool] = False
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "Euler":

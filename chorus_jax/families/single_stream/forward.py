@@ -58,6 +58,10 @@ class SingleStreamForward:
         """The modulation of each row."""
         return self.conditions.times.at(self.rows(self.i))
 
+    @property
+    def moves(self) -> None:
+        """None: all latents move."""
+
     def rows(self, x: Array) -> Array:
         """A row per request as a row per branch and request."""
         return jnp.concatenate([x] * self.conditions.branches)

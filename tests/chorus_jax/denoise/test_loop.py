@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.denoise import loop
+from chorus_jax.denoise.noise import of_step
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import SourceLatents
@@ -32,7 +33,7 @@ from tests.chorus_jax.denoise.tiny import (
     velocity,
 )
 
-PLAIN = StepPlan.plain(STEPS)
+PLAIN, SEEDS = StepPlan.plain(STEPS), jnp.array([5, 6])
 HOST = ("callback", "infeed", "outfeed", "stablehlo.send", "stablehlo.recv")
 
 
@@ -54,9 +55,10 @@ def test_equals_a_loop_in_python(model, solver):
     want, state = latents, solver.init(latents)
     for i in range(solver.schedule.steps):
         now = velocity(model, given, want, at(i, 2))
-        want, state = solver.step(i, want, now, state)
+        fresh = (of_step(SEEDS, at(i, 2), GEOMETRY),) if solver.stochastic else ()
+        want, state = solver.step(i, want, now, state, *fresh)
     plan = StepPlan.plain(solver.schedule.steps)
-    got = run(model, given, latents, plan, solver=solver)
+    got = run(model, given, latents, plan, solver=solver, seeds=SEEDS)
     np.testing.assert_allclose(got.latents, want, rtol=1e-5, atol=1e-5)
     assert got.work.tolist() == [solver.schedule.steps] * 2
 
@@ -103,14 +105,15 @@ def test_one_call_and_pieces_give_the_same_bytes_by_one_program(model, name):
     assert loop.advance._cache_size() == programs + 1
 
 
-@pytest.mark.parametrize("name", ["euler", "dpmpp", "unipc"])
+@pytest.mark.parametrize("name", ["euler", "dpmpp", "unipc", "renoise"])
 def test_pieces_are_one_call_for_every_solver(model, name):
     solver = SOLVERS[name].spaced(STEPS, 3.0)
     plan = StepPlan.staged(STEPS, 1, 4, region(3), keep=(4, 5))
     _, source = earlier(model, 1, 4, solver=solver)
     given = conditions(model, solver, seed=1)
-    once = hit(model, given, source, plan, solver=solver)
-    pieces = hit(model, given, source, plan, solver=solver, every=1)
+    more = {"solver": solver, "seeds": SEEDS[:1]}
+    once = hit(model, given, source, plan, **more)
+    pieces = hit(model, given, source, plan, **more, every=1)
     jax.tree.map(np.testing.assert_array_equal, pieces, once)
 
 

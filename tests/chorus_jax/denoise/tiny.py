@@ -111,9 +111,8 @@ def earlier(model, first, last, seed=7, solver=SOLVER):
     `last`, and that run's conditions."""
     given = conditions(model, solver, seed=seed)
     steps = tuple(range(1, STEPS + 1))
-    kept = run(
-        model, given, noise(seed), StepPlan.plain(STEPS, steps), solver=solver
-    ).kept
+    plan, seeds = StepPlan.plain(STEPS, steps), jnp.array([seed])
+    kept = run(model, given, noise(seed), plan, solver=solver, seeds=seeds).kept
     start, end = kept[first - 1], kept[last - 1]
     return given, SourceLatents(start, velocity(model, given, start, at(first)), end)
 
