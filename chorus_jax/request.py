@@ -30,8 +30,9 @@ class Request:
         steps: the number of denoising steps, spaced as the solver spaces them, or the
             list of sigmas themselves, from 1 down, as distilled models want them; both
             are shifted by `shift`.
-        solver: `euler`, `unipc` or `dpmpp`, spaced as in diffusers; `wan_unipc` or
-            `wan_dpmpp`, spaced as in Wan's own code.
+        solver: `euler`, `unipc` or `dpmpp`, spaced as in diffusers; `renoise`, which
+            adds fresh noise of the seed's in every step; `wan_unipc` or `wan_dpmpp`,
+            spaced as in Wan's own code.
         shift: how much of the schedule is spent at high noise; 1 changes nothing.
         guidance_scale: the weight of the prompt against the negative prompt; up to 1
             only the prompt is evaluated.
@@ -39,7 +40,7 @@ class Request:
         guidance_scale_high: that of the high-noise steps of a model with two
             transformers; None for `guidance_scale`.
         guidance_scale_low: that of its low-noise steps; None for `guidance_scale`.
-        inputs: the images that an image-to-video model begins with.
+        inputs: the images that an image-to-video model begins with, and keyframes.
         fps: the frames per second that the video is made for, of models that read it
             (LTX); None for the model's usual ones.
         perturbed: spatio-temporal guidance, of models that have it (LTX); None for
@@ -151,6 +152,7 @@ class Request:
         return {
             **{name: getattr(self, name) for name in (*names, "guided")},
             "perturbed layers": layers,
+            "given frames": None if self.inputs is None else self.inputs.layout,
         }
 
 

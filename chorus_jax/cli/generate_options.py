@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-SOLVERS = ("euler", "unipc", "dpmpp", "wan_unipc", "wan_dpmpp")
+SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "wan_unipc", "wan_dpmpp")
 WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
 MODES = ("both", "read", "write", "off")
 EXAMPLES = """examples:

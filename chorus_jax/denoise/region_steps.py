@@ -81,7 +81,7 @@ class OpeningStep:
             velocity,
             state.solver,
             run.noise(i),
-            forward.moves,
+            forward.moves(),
         )
         caches = list(state.caches)
         caches[slots(run.plan).index((self.cache, self.expert))] = cache
@@ -197,7 +197,7 @@ class RegionSteps:
             velocity,
             part.solver,
             None if noise is None else self.active(run, region.chosen, noise),
-            forward.moves,
+            forward.moves(),
         )
         share = self.tiles(region.chosen).shape[1] / run.geometry.tiling.count
         parts = list(region.parts)

@@ -68,7 +68,7 @@ class WholeSteps:
             velocity,
             state.solver,
             run.noise(i),
-            forward.moves,
+            forward.moves(),
         )
         latents = moved(on, latents, state.latents)
         caches = list(state.caches)

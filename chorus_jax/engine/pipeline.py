@@ -238,8 +238,9 @@ class Pipeline:
         geometry: Geometry,
         conditions: Mapping[str, Conditions],
     ) -> Latents:
-        """The noise of the requests' seeds."""
-        return loop.noise(self.seeds(requests, conditions), geometry)
+        """The noise of the requests' seeds, with what they give of their videos."""
+        noise = loop.noise(self.seeds(requests, conditions), geometry)
+        return self.model.begin(noise, requests)
 
     def seeds(
         self, requests: Sequence[Request], conditions: Mapping[str, Conditions]

@@ -109,7 +109,6 @@ class Forward(Protocol):
     def latents(self) -> Latents:
         """The noisy latents."""
 
-    @property
     def moves(self) -> Latents | None:
         """Where this step may move the latents, in a shape that broadcasts against
         them: given images stay as they are. None if everywhere."""

@@ -82,6 +82,9 @@ class VideoModel(Protocol):
         What is remembered of the prompts is the tenant's only.
         """
 
+    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
+        """The latents that runs begin with: the noise, but where frames are given."""
+
     def forget_prompts(self, tenant: str | None = None) -> None:
         """Forgets what it remembers of a tenant's prompts (None: of all)."""
 

@@ -10,8 +10,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.families.forward import TRANSFORMER, Geometry
-from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
+from chorus_jax.families.ltx.dit import GIVEN, VIDEO, LTXDiT
+from chorus_jax.families.ltx.encoding import with_given
 from chorus_jax.families.ltx.preparing import perturbation, prepare
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
 from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
@@ -87,9 +88,14 @@ class LTXModel(SingleStreamModel):
         `LTXSizes.check`)."""
         self.sizes.check(request)
         config, grid = self.sizes.transformer, self.sizes.grid(request)
-        shape = (*grid, config.in_channels)
+        video = (VIDEO, (*grid, config.in_channels))
+        extra = self.sizes.extra(request)
+        if extra:
+            # One tile: regions are not run beside tokens that are of no tile.
+            streams = (video, (GIVEN, (extra, config.in_channels)))
+            return Geometry(streams, grid, config.patch, grid)
         tile = Tiling.fitting(grid, config.tile).tile
-        return Geometry((("video", shape),), grid, config.patch, tile)
+        return Geometry((video,), grid, config.patch, tile)
 
     def solver(self, request: Request) -> Solver:
         """The request's solver over the levels of its video's number of tokens, or over
@@ -125,12 +131,21 @@ class LTXModel(SingleStreamModel):
             solver=self.solver(first),
             grid=self.sizes.grid(first),
             scale=self.sizes.scale(self.fps(first)),
+            layout=self.sizes.layout(first),
         )
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
+    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
+        """Noise with the latents of given frames in their places."""
+        layout = self.sizes.layout(requests[0])
+        if layout is None:
+            return noise
+        return with_given(self.vae, noise, requests, layout)
+
     def decode(
-        self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
+        self, latents: Latents, requests: Sequence[Request]
     ) -> Iterator[Float[Array, "b t y x 3"]]:
         """Frames of latents, a group per latent frame; all are decoded at once."""
+        latents = latents[VIDEO] if isinstance(latents, dict) else latents
         seeds = np.array([request.seed for request in requests], np.uint32)
         return decode_groups(self.vae, latents, jnp.asarray(seeds))

@@ -5,18 +5,23 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
 from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.given_frames import FrameLayout
 from chorus_jax.families.ltx.positions import PixelScale, position_table
-from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.families.single_stream.conditions import (
+    FrozenTokens,
+    StreamConditions,
+)
 from chorus_jax.nets.guidance import Perturbation
 from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 
 
-@partial(jax.jit, static_argnames=("solver", "grid", "scale"))
+@partial(jax.jit, static_argnames=("solver", "grid", "scale", "layout"))
 def prepare(
     model: LTXDiT,
     text: Float[Array, "r m t"],
@@ -27,6 +32,7 @@ def prepare(
     solver: Solver,
     grid: Size,
     scale: PixelScale,
+    layout: FrameLayout | None = None,
 ) -> StreamConditions:
     """Text keys and values, modulation of all steps, rotary positions.
 
@@ -40,8 +46,12 @@ def prepare(
         solver: the one whose schedule is followed.
         grid: the video's tokens along frames, height and width.
         scale: from tokens to seconds and pixels.
+        layout: of the given frames; None without any.
     """
-    times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
+    times, frozen, places = step_times(solver, layout), None, None
+    if layout is not None:
+        frozen = frozen_tokens(solver, layout, grid)
+        places = layout.positions(grid, scale)
     if perturbation is not None:
         b = len(perturbation.scale)
         text = jnp.concatenate([text, text[:b]])
@@ -49,10 +59,31 @@ def prepare(
     return StreamConditions(
         context=model.context(text, lengths),
         times=model.times(times),
-        rotary=position_table(grid, model.config.width, scale),
+        rotary=position_table(grid, model.config.width, scale, places),
         guidance=guidance,
         perturbation=perturbation,
+        frozen=frozen,
     )
+
+
+def step_times(
+    solver: Solver, layout: FrameLayout | None
+) -> Float32[Array, "steps *kinds"]:
+    """The timestep of each step, or of each step and kind of token: that of a given
+    frame is never above what its strength leaves."""
+    times = np.array(solver.schedule.timesteps, np.float32)
+    if layout is None:
+        return jnp.asarray(times)
+    least = 1000 * (1 - np.array(layout.strengths, np.float32))
+    return jnp.asarray(np.minimum(times[:, None], least))
+
+
+def frozen_tokens(solver: Solver, layout: FrameLayout, grid: Size) -> FrozenTokens:
+    """The kinds of all tokens, and the steps that move each."""
+    times = np.array(solver.schedule.timesteps, np.float32)
+    left = 1 - np.array(layout.strengths, np.float32)
+    moves = times[:, None] / 1000 - 1e-6 < left
+    return FrozenTokens(jnp.asarray(layout.kinds(grid)), jnp.asarray(moves))
 
 
 def perturbation(requests: Sequence[Request], depth: int) -> Perturbation | None:

@@ -11,6 +11,7 @@ from chorus_jax.families.fitting import must_divide, must_fit, must_match
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.given_frames import FrameLayout, layout_of
 from chorus_jax.families.ltx.positions import PixelScale
 from chorus_jax.families.ltx.vae import LTXVAE
 from chorus_jax.families.ltx.vae_config import LTXVAEConfig
@@ -66,10 +67,7 @@ class LTXSizes:
         """ValueError for a request whose sizes do not divide, or that asks for what
         this family does not run."""
         self.grid(request)
-        if request.inputs is not None:
-            raise ValueError(
-                "LTX-Video is run here from words alone: leave the image out"
-            )
+        self.layout(request)
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
         named = (request.guidance_scale_high, request.guidance_scale_low)
@@ -91,6 +89,17 @@ class LTXSizes:
         frames = 1 + (request.frames - 1) // time
         return frames, request.height // space, request.width // space
 
+    def layout(self, request: Request) -> FrameLayout | None:
+        """The given frames of a request; None without any. ValueError for frames that
+        do not fit (see `layout_of`)."""
+        group = self.vae.time_compression
+        return layout_of(request.inputs, request.frames, group)
+
+    def extra(self, request: Request) -> int:
+        """The tokens of given frames beside those of a request's video."""
+        layout = self.layout(request)
+        return 0 if layout is None else layout.extra(self.grid(request))
+
     def token_count(self, request: Request) -> int:
         """The tokens of a request's video."""
         return math.prod(self.grid(request))
@@ -106,4 +115,5 @@ class LTXSizes:
         """ValueError unless the mesh divides a batch of `count` such requests."""
         branches = 1 + request.guided + (request.perturbed is not None)
         rows = count * branches
-        must_divide(mesh, rows, self.token_count(request), self.transformer.heads)
+        tokens = self.token_count(request) + self.extra(request)
+        must_divide(mesh, rows, tokens, self.transformer.heads)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from chorus_jax.families.forward import TextGains
 from chorus_jax.nets.guidance import Perturbation, branch_count
@@ -22,6 +22,21 @@ class Times(NamedTuple):
         return jax.tree.map(lambda x: x[i], self)
 
 
+class FrozenTokens(NamedTuple):
+    """Tokens of given frames: those with less noise than a step's stay as they are.
+
+    With it the `times` of a run have one more axis: the kinds.
+
+    Attributes:
+        kinds: of each token: 0 for those that are made, then by the strength of what is
+            given.
+        moves: whether each step moves the tokens of each kind.
+    """
+
+    kinds: Int[Array, " n"]
+    moves: Bool[Array, "t k"]
+
+
 class StreamConditions(NamedTuple):
     """Inputs of all passes of a run.
 
@@ -35,6 +50,7 @@ class StreamConditions(NamedTuple):
             of all tokens; None in models without.
         perturbation: spatio-temporal guidance, whose rows of the context come last;
             None without.
+        frozen: the tokens with timesteps of their own; None where all have the step's.
     """
 
     context: Context
@@ -43,6 +59,7 @@ class StreamConditions(NamedTuple):
     guidance: Float32[Array, " b"] | None
     images: Float32[Array, "b n p"] | None = None
     perturbation: Perturbation | None = None
+    frozen: "FrozenTokens | None" = None
 
     @property
     def branches(self) -> int:

@@ -99,6 +99,11 @@ class Sizes:
                 else "the model makes videos of words alone: leave the image out, or "
                 "take the weights of an image-to-video model"
             )
+        if inputs is not None and (inputs.image is None or inputs.keyframes):
+            raise ValueError(
+                "Wan reads the first image, and some models the last one: give image, "
+                "and leave keyframes out"
+            )
         last = inputs is not None and inputs.last_image is not None
         if last and self.transformer.image_width is not None:
             raise ValueError(

@@ -78,6 +78,8 @@ def noise(*seeds):
 def begun(model, given, latents, plan, source=None, solver=SOLVER, **arrays):
     """The program of a run, its inputs and its first state."""
     program = Program(plan, solver, GEOMETRY)
+    if solver.stochastic:
+        arrays = {"seeds": jnp.arange(len(latents)), **arrays}
     inputs = Inputs({TRANSFORMER: model}, {TRANSFORMER: given}, source, **arrays)
     return program, inputs, loop.start(inputs, latents, program=program)
 
@@ -111,8 +113,9 @@ def earlier(model, first, last, seed=7, solver=SOLVER):
     `last`, and that run's conditions."""
     given = conditions(model, solver, seed=seed)
     steps = tuple(range(1, STEPS + 1))
-    plan, seeds = StepPlan.plain(STEPS, steps), jnp.array([seed])
-    kept = run(model, given, noise(seed), plan, solver=solver, seeds=seeds).kept
+    kept = run(
+        model, given, noise(seed), StepPlan.plain(STEPS, steps), solver=solver
+    ).kept
     start, end = kept[first - 1], kept[last - 1]
     return given, SourceLatents(start, velocity(model, given, start, at(first)), end)
 

@@ -31,7 +31,6 @@ class FakeForward:
     def rows(self, x):
         return jnp.concatenate([x] * self.passes)
 
-    @property
     def moves(self):
         return None
 

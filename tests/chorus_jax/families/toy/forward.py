@@ -107,7 +107,6 @@ class ToyForward:
         speeds = jnp.arange(1, WIDTH + 1, dtype=jnp.float32)
         return jnp.sin(jnp.multiply.outer(times / 1000, speeds))
 
-    @property
     def moves(self):
         return None
 
