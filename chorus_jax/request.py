@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, no_type_check
 
+from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -45,6 +46,8 @@ class Request:
             (LTX); None for the model's usual ones.
         perturbed: spatio-temporal guidance, of models that have it (LTX); None for
             none.
+        guidance_schedule: guidance of both kinds by noise level, in place of
+            `guidance_scale` and `perturbed`, of models that have it (LTX).
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -65,6 +68,7 @@ class Request:
     inputs: InputMedia | None = None
     fps: float | None = None
     perturbed: SpatioTemporalGuidance | None = None
+    guidance_schedule: GuidanceSchedule | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -89,6 +93,16 @@ class Request:
         if not isinstance(self.perturbed, SpatioTemporalGuidance | None):
             raise ValueError(
                 f"perturbed must be SpatioTemporalGuidance, got {self.perturbed!r:.80}"
+            )
+        if not isinstance(self.guidance_schedule, GuidanceSchedule | None):
+            raise ValueError(
+                "guidance_schedule must be a GuidanceSchedule, got "
+                f"{self.guidance_schedule!r:.80}"
+            )
+        if self.guidance_schedule is not None and self.perturbed is not None:
+            raise ValueError(
+                "a guidance_schedule has spatio-temporal guidance of its own: leave "
+                "perturbed out"
             )
         # Comparisons with NaN are false, hence the form of these three.
         if self.fps is not None:
@@ -116,7 +130,16 @@ class Request:
     @property
     def guided(self) -> bool:
         """Whether the negative prompt is evaluated beside the prompt."""
+        if self.guidance_schedule is not None:
+            return self.guidance_schedule.guided
         return max(self.guidance_scales) > 1
+
+    @property
+    def passes(self) -> int:
+        """Passes per step: of the prompt, of the negative prompt, perturbed."""
+        schedule = self.guidance_schedule
+        own = schedule is not None and schedule.perturbed
+        return 1 + self.guided + (self.perturbed is not None or own)
 
     @property
     def guidance_scales(self) -> tuple[float, float]:
@@ -152,6 +175,7 @@ class Request:
         return {
             **{name: getattr(self, name) for name in (*names, "guided")},
             "perturbed layers": layers,
+            "guidance schedule": self.guidance_schedule,
             "given frames": None if self.inputs is None else self.inputs.layout,
         }
 

@@ -23,4 +23,5 @@ def get_config() -> Request:
         solver="euler",
         shift=1.0,
         guidance_scale=1.0,
+        fps=30.0,
     )

@@ -1,7 +1,7 @@
 """The run of a request: from noise, or from what its source holds."""
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np

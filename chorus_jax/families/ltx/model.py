@@ -13,7 +13,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
 from chorus_jax.families.ltx.dit import GIVEN, VIDEO, LTXDiT
 from chorus_jax.families.ltx.encoding import with_given
-from chorus_jax.families.ltx.preparing import perturbation, prepare
+from chorus_jax.families.ltx.preparing import perturbation, prepare, scales
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
 from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
 from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
@@ -121,14 +121,16 @@ class LTXModel(SingleStreamModel):
         """Inputs of every step, and the cut end of each prompt."""
         first = requests[0]
         text = self.encode(requests, tenant)
-        scales = jnp.array([request.guidance_scale for request in requests])
+        solver, schedule = self.solver(first), first.guidance_schedule
+        star = schedule is not None and schedule.star
         conditions = prepare(
             self.transformer,
             text.embeddings,
             text.lengths,
-            scales if first.guided else None,
-            perturbation(requests, self.sizes.transformer.depth),
-            solver=self.solver(first),
+            scales(requests, solver),
+            perturbation(requests, solver, self.sizes.transformer.depth),
+            jnp.array(True) if star else None,
+            solver=solver,
             grid=self.sizes.grid(first),
             scale=self.sizes.scale(self.fps(first)),
             layout=self.sizes.layout(first),

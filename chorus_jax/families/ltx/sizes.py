@@ -70,6 +70,8 @@ class LTXSizes:
         self.layout(request)
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
+        if request.guidance_schedule is not None:
+            request.guidance_schedule.check_depth(self.transformer.depth)
         named = (request.guidance_scale_high, request.guidance_scale_low)
         if named != (None, None):
             raise ValueError(
@@ -113,7 +115,6 @@ class LTXSizes:
 
     def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None:
         """ValueError unless the mesh divides a batch of `count` such requests."""
-        branches = 1 + request.guided + (request.perturbed is not None)
-        rows = count * branches
+        rows = count * request.passes
         tokens = self.token_count(request) + self.extra(request)
         must_divide(mesh, rows, tokens, self.transformer.heads)

@@ -45,21 +45,24 @@ class StreamConditions(NamedTuple):
             then of all negative prompts.
         times: modulation of all steps.
         rotary: positions of all tokens.
-        guidance: the scale of each request; None without guidance.
+        guidance: the scale of each request, or of each step and request; None without
+            guidance.
         images: patches of the channels that stand beside those of the noisy latents,
             of all tokens; None in models without.
         perturbation: spatio-temporal guidance, whose rows of the context come last;
             None without.
         frozen: the tokens with timesteps of their own; None where all have the step's.
+        star: there if guidance is CFG-Zero*'s (see `nets.guidance.guided`).
     """
 
     context: Context
     times: Times
     rotary: Float32[Array, "2 n r"]
-    guidance: Float32[Array, " b"] | None
+    guidance: Float32[Array, " *steps b"] | None
     images: Float32[Array, "b n p"] | None = None
     perturbation: Perturbation | None = None
-    frozen: "FrozenTokens | None" = None
+    frozen: FrozenTokens | None = None
+    star: Bool[Array, ""] | None = None
 
     @property
     def branches(self) -> int:

@@ -159,19 +159,22 @@ class SingleStreamForward:
         keys = around.keys if isinstance(around, HeldKeys) else None
         perturbed = self.conditions.perturbation
         layers = None if perturbed is None else perturbed.layers
+        if layers is not None and layers.ndim == 2:
+            layers = layers[self.i].T
         stacked = (self.model.layers, context.text, context.image, keys)
         if (first, last) != (0, None):
             stacked, layers = jax.tree.map(lambda x: x[first:last], (stacked, layers))
         scanned = (*stacked, reuse, layers)
         return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
 
-    def passive(self, layer: Bool[Array, ""] | None) -> Bool[Array, " r"] | None:
+    def passive(self, layer: Bool[Array, " *b"] | None) -> Bool[Array, " r"] | None:
         """The rows whose tokens see only themselves in a layer: of the perturbed
         branch, if the layer is one of its own."""
         if layer is None:
             return None
         branch = jnp.arange(self.conditions.branches) == self.conditions.branches - 1
-        return jnp.repeat(branch & layer, len(self.i))
+        here = jnp.broadcast_to(layer, len(self.i))
+        return (branch[:, None] & here[None]).reshape(-1)
 
     def kept(self, keys: Keys | None) -> Keys | TileKeys | None:
         """The keys of a layer as they are held; None if they are not.
@@ -235,7 +238,17 @@ class SingleStreamForward:
 
     def guided(self, out: Float[Array, "r n p"]) -> Float[Array, "b n p"]:
         """The velocity that the passes of all branches give together."""
-        return guided(out, self.conditions.guidance, self.conditions.perturbation)
+        given, perturbed, rows = (
+            self.conditions.guidance,
+            self.conditions.perturbation,
+            jnp.arange(len(self.i)),
+        )
+        if given is not None and given.ndim == 2:
+            given = given[self.i, rows]
+        if perturbed is not None and perturbed.scale.ndim == 2:
+            scales = (perturbed.scale[self.i, rows], perturbed.rescale[self.i, rows])
+            perturbed = perturbed._replace(scale=scales[0], rescale=scales[1])
+        return guided(out, given, perturbed, self.conditions.star is not None)
 
     def hold(self, held: Held, *sides: Observed) -> Held:
         """The keys and values of all tiles, and the attention to the words asked for,

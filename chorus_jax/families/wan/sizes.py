@@ -70,10 +70,10 @@ class Sizes:
         that the model has not, that has images where the model reads none, or frames
         per second, which Wan never reads."""
         self.latent_shape(request)
-        if request.perturbed is not None:
+        if request.perturbed is not None or request.guidance_schedule is not None:
             raise ValueError(
-                "Wan has no spatio-temporal guidance here: leave perturbed out of the "
-                "request"
+                "Wan has no spatio-temporal guidance here, and none by noise level: "
+                "leave perturbed and guidance_schedule out of the request"
             )
         if request.fps is not None:
             raise ValueError(
