@@ -4,10 +4,19 @@ from collections.abc import Mapping
 
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.upsampler import LTXUpsampler, UpsamplerConfig
 from chorus_jax.families.ltx.vae import LTXVAE
 from chorus_jax.families.ltx.vae_config import LTXVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder
-from convert import diffusers_configs, ltx, ltx_configs, ltx_vae, ltx_vae_config, t5
+from convert import (
+    diffusers_configs,
+    ltx,
+    ltx_configs,
+    ltx_upsampler,
+    ltx_vae,
+    ltx_vae_config,
+    t5,
+)
 from convert.family import Kind, Layout
 from convert.source import DIFFUSERS, ORIGINAL
 
@@ -45,6 +54,23 @@ LTX: Mapping[str, Kind] = {
         name="AutoencoderKLLTXVideo",
         stem="diffusion_pytorch_model",
         export=ltx_configs.vae,
+    ),
+    # What enlarges latents for a second pass.
+    "latent_upsampler": Kind(
+        LTXUpsampler,
+        UpsamplerConfig,
+        {
+            DIFFUSERS: Layout(
+                ltx_upsampler.rules, ltx_upsampler.config, "LTXLatentUpsamplerModel"
+            ),
+            ORIGINAL: Layout(
+                ltx_upsampler.rules, ltx_upsampler.config, "LatentUpsampler"
+            ),
+        },
+        library="diffusers",
+        name="LTXLatentUpsamplerModel",
+        stem="diffusion_pytorch_model",
+        export=ltx_upsampler.exported,
     ),
     "text_encoder": Kind(
         T5Encoder,

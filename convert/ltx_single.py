@@ -30,9 +30,11 @@ MARKERS = {
     "transformer": "patchify_proj.weight",
     "vae": "encoder.down_blocks.0.res_blocks.0.conv1.conv.weight",
 }
+UPSAMPLER = "latent_upsampler"
 STATISTICS = "per_channel_statistics."
 READ = ("mean-of-means", "std-of-means")  # of the statistics; others are not used
 HEADER_LIMIT = 100_000_000  # bytes, as in `tensors`
+
 
 @dataclass(frozen=True)
 class SingleFile:
@@ -70,10 +72,10 @@ def metadata_config(file: Path) -> dict[str, Any]:
 
 
 def is_single(tensors: Tensors) -> bool:
-    """Whether tensors are of an LTX-Video transformer, and not of LTX-2, which hears."""
+    """Whether tensors are of an LTX-Video transformer, not of LTX-2, which has sound."""
     names = list(tensors)
-    heard = any("audio" in name for name in names)
-    return not heard and _prefix("transformer", names) is not None
+    sound = any("audio" in name for name in names)
+    return not sound and _prefix("transformer", names) is not None
 
 
 def read_single(file: Path) -> SingleFile:
@@ -141,21 +143,38 @@ def open_single(file: Path, given: PartsApart) -> tuple[Source, Mapping[str, Any
         )
     scheduler = None if given.scheduler is None else read_json(given.scheduler)
     others = [] if given.scheduler is None else [given.scheduler.absolute()]
-    source = Source(
-        Path("/"), parts, tokenizer, scheduler, others=others, family="ltx"
-    )
+    source = Source(Path("/"), parts, tokenizer, scheduler, others=others, family="ltx")
     return source, single.config
 
 
 def _part(name: str, path: Path, given: PartsApart) -> Component:
     if path.is_dir():
         return open_component(path, given.variant)
+    if name == UPSAMPLER:
+        return read_upsampler(path)
     if name not in MARKERS:
         return open_part(name, path, given.state)
     parts = read_single(path).parts
     if name not in parts:
         raise ValueError(f"{path} holds no {name} of an LTX-Video, but {list(parts)}")
     return parts[name]
+
+
+def read_upsampler(path: Path) -> Component:
+    """A latent upsampler from its makers' file or a folder of diffusers' layout.
+
+    Raises ValueError if its file says no sizes.
+    """
+    if path.is_dir():
+        return open_component(path)
+    check_present(path)
+    config = metadata_config(path)
+    if not config:
+        raise ValueError(
+            f"{path} has no config in its metadata, which a latent upsampler's file "
+            "has: give the one that its makers publish"
+        )
+    return Component(read_weights([path]), config, [path], ORIGINAL)
 
 
 def _tokenizer(given: PartsApart) -> TokenizerSource | None:

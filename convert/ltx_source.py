@@ -8,7 +8,12 @@ from typing import Any
 
 from chorus_jax.families.ltx.config import LTXConfig
 from convert.hub import resolved
-from convert.ltx_single import is_single, open_single
+from convert.ltx_single import (
+    UPSAMPLER,
+    is_single,
+    open_single,
+    read_upsampler,
+)
 from convert.ltx_versions import POSITIONS, Signs, version_of
 from convert.opening import PartsApart
 from convert.source import (
@@ -79,12 +84,20 @@ def open_ltx(path: Path, given: PartsApart = PartsApart()) -> Source:
     """
     if path.is_file():
         return _single(path, given)
-    if given != PartsApart():
+    upsampler = given.parts.get(UPSAMPLER)
+    alone = {UPSAMPLER: upsampler} if upsampler is not None else {}
+    if given != PartsApart(alone):
         raise ValueError(
             f"{path} is a folder of a whole LTX-Video: its parts, variants and state "
-            "dicts cannot be given apart; give the folder alone, or a single file"
+            "dicts cannot be given apart, but for a latent upsampler; give the folder "
+            "alone, or a single file"
         )
-    return _folder(path)
+    source = _folder(path)
+    if upsampler is None:
+        return source
+    parts = {**source.components, UPSAMPLER: read_upsampler(upsampler.absolute())}
+    source = replace(source, components=parts)
+    return replace(source, folder=_common(source))
 
 
 def _single(path: Path, given: PartsApart) -> Source:

@@ -58,6 +58,8 @@ def sampling(request: Request) -> str:
 
 def guidance(request: Request) -> str:
     """The scales of guidance in words."""
+    if request.guidance_schedule is not None:
+        return "guidance by noise level"
     if not request.guided:
         return "no guidance"
     high, low = request.guidance_scales

@@ -1,4 +1,4 @@
-"""Noise of runs: that of a request depends on its own seed, and on nothing beside it."""
+"""Noise of runs: that of a request depends on its own seed alone."""
 
 import jax
 from jaxtyping import Array, Int, Integer, Key
@@ -19,7 +19,9 @@ def of_step(
     """Standard normal latents that a stochastic solver adds in step `i` of each run."""
 
     def key(seed: Array, i: Array) -> Array:
-        return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), RENOISING), i)
+        return jax.random.fold_in(
+            jax.random.fold_in(jax.random.key(seed), RENOISING), i
+        )
 
     return drawn(jax.vmap(key)(seeds, i), geometry)
 

@@ -103,6 +103,15 @@ class VideoModel(Protocol):
         """Gives the text encoder's memory back; remembered prompts still work."""
 
 
+@runtime_checkable
+class EnlargingModel(Protocol):
+    """A model whose videos have a second pass at a larger size."""
+
+    def enlarge(self, latents: Latents) -> Latents:
+        """The latents of a video at the size of a second pass, without noise.
+        ValueError if the model came without what enlarges them."""
+
+
 @dataclass(frozen=True)
 class Defaults:
     """The settings of a model where a request gives no others.

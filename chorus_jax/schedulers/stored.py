@@ -15,7 +15,12 @@ SOLVERS = {
     "DPMSolverMultistepScheduler": "dpmpp",
 }
 STOCHASTIC = "stochastic_sampling"  # of Euler's class: another solver here
-SHIFTS = {"euler": "shift", "renoise": "shift", "unipc": "flow_shift", "dpmpp": "flow_shift"}
+SHIFTS = {
+    "euler": "shift",
+    "renoise": "shift",
+    "unipc": "flow_shift",
+    "dpmpp": "flow_shift",
+}
 
 # Field: diffusers' default, and the value that is run here.
 _EVERY = {

@@ -31,7 +31,6 @@ from chorus_jax.nets.token_attention import (
 )
 from chorus_jax.nets.tokens import from_patches, to_patches
 
-
 VIDEO, GIVEN = "video", "given"  # streams of latents
 
 

@@ -10,7 +10,7 @@ from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.model import LTXModel
-from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
+from chorus_jax.families.ltx.sizes import FPS, LTXSizes, parts_of, stored_names
 from chorus_jax.families.ltx.variants import PUBLISHED, defaults_of
 from chorus_jax.families.memory import check_request_memory, least_memory
 from chorus_jax.families.protocols import Defaults, LoadOptions
@@ -40,7 +40,7 @@ class LTXFamily:
         card, names = checkpoints.Card.read(folder), stored_names(transformer)
         grid = sizes.grid(request)
         needed = least_memory(
-            [card.part(name) for name in names.values()],
+            [card.part(names[name]) for name in parts_of(card)],
             sizes.transformer,
             grid,
             (*grid, sizes.transformer.in_channels),
@@ -59,8 +59,9 @@ class LTXFamily:
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Each part's size, the memory of all, and what attends here."""
+        parts = parts_of(checkpoints.Card.read(folder))
         others = {
             name: LTXSizes.read(folder, name).transformer
             for name in self.distilled(folder)
         }
-        yield from part_lines(LTXSizes.read(folder), PARTS, others)
+        yield from part_lines(LTXSizes.read(folder), parts, others)

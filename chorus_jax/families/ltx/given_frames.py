@@ -1,8 +1,9 @@
-"""Where an LTX-Video has given frames: among its own latents, and as tokens beside them.
+"""The places of given frames: among an LTX-Video's own latents, and beside them.
 
 Frames from the first one on, and clips but for their beginning, take the place of the
-video's latents. Pictures further on, and the first latents of clips there (which the VAE
-encodes as the first ones of a video), are tokens of their own, at the same positions.
+video's latents. Pictures further on, and the first latents of clips there (which the
+VAE encodes as the first ones of a video), are tokens of their own, at the positions of
+those frames.
 
 Source: Lightricks/LTX-Video, ltx_video/pipelines/pipeline_ltx_video.py
 (prepare_conditioning); diffusers' LTXConditionPipeline.
@@ -119,9 +120,7 @@ def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
     return (*first, *inputs.keyframes, *last)
 
 
-def layout_of(
-    inputs: InputMedia | None, frames: int, group: int
-) -> FrameLayout | None:
+def layout_of(inputs: InputMedia | None, frames: int, group: int) -> FrameLayout | None:
     """The layout of the given frames; None without any.
 
     Raises:

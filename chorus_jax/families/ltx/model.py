@@ -15,7 +15,15 @@ from chorus_jax.families.ltx.dit import GIVEN, VIDEO, LTXDiT
 from chorus_jax.families.ltx.encoding import with_given
 from chorus_jax.families.ltx.preparing import perturbation, prepare, scales
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
-from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
+from chorus_jax.families.ltx.sizes import (
+    FPS,
+    PARTS,
+    UPSAMPLER,
+    LTXSizes,
+    parts_of,
+    stored_names,
+)
+from chorus_jax.families.ltx.upsampler import LTXUpsampler, enlarged
 from chorus_jax.families.ltx.vae import LTXVAE, decode_groups
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
@@ -43,7 +51,10 @@ class LTXModel(SingleStreamModel):
         fingerprints: Mapping[str, str] | None = None,
     ):
         self.sizes = LTXSizes(**{name: part.config for name, part in parts.items()})
-        super().__init__(parts, tokenizer, mesh, keep_text_encoder, fingerprints)
+        # Of no part in a first pass: recipes need not know it.
+        first = {name: part for name, part in parts.items() if name != UPSAMPLER}
+        super().__init__(first, tokenizer, mesh, keep_text_encoder, fingerprints)
+        self.upsampler: LTXUpsampler | None = parts.get(UPSAMPLER)
         self.transformer: LTXDiT = parts[TRANSFORMER]
         self.vae: LTXVAE = parts["vae"]
         self.schedule = schedule
@@ -61,7 +72,7 @@ class LTXModel(SingleStreamModel):
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
         stored = stored_names(options.transformer)
         card = Card.read(folder)
-        parts = load_parts(Path(folder), card, PARTS, stored, options)
+        parts = load_parts(Path(folder), card, parts_of(card), stored, options)
         return cls(
             parts,
             tokenizer,
@@ -143,6 +154,20 @@ class LTXModel(SingleStreamModel):
         if layout is None:
             return noise
         return with_given(self.vae, noise, requests, layout)
+
+    def enlarge(self, latents: Latents) -> Latents:
+        """The video's latents at twice the height and width, for a second pass.
+
+        Raises:
+            ValueError: if the checkpoint has no latent upsampler.
+        """
+        if self.upsampler is None:
+            raise ValueError(
+                "this LTX-Video came without a latent upsampler: convert it with "
+                "--latent-upsampler FILE"
+            )
+        video = latents[VIDEO] if isinstance(latents, dict) else latents
+        return enlarged(self.upsampler, self.vae, jnp.asarray(video))
 
     def decode(
         self, latents: Latents, requests: Sequence[Request]

@@ -72,7 +72,7 @@ def prepare(
 
 def step_times(
     solver: Solver, layout: FrameLayout | None
-) -> Float32[Array, "steps *kinds"]:
+) -> Float32[Array, " steps *kinds"]:
     """The timestep of each step, or of each step and kind of token: that of a given
     frame is never above what its strength leaves."""
     times = np.array(solver.schedule.timesteps, np.float32)

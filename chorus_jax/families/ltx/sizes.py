@@ -13,6 +13,7 @@ from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.given_frames import FrameLayout, layout_of
 from chorus_jax.families.ltx.positions import PixelScale
+from chorus_jax.families.ltx.upsampler import LTXUpsampler, UpsamplerConfig
 from chorus_jax.families.ltx.vae import LTXVAE
 from chorus_jax.families.ltx.vae_config import LTXVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder
@@ -28,9 +29,19 @@ PARTS = {
 }
 
 
+UPSAMPLER = "latent_upsampler"
+
+
+def parts_of(card: Card) -> dict[str, tuple[type, type]]:
+    """The parts of a folder that are loaded, and the classes of each."""
+    upsampler = {UPSAMPLER: (LTXUpsampler, UpsamplerConfig)}
+    return {**PARTS, **(upsampler if UPSAMPLER in card.parts else {})}
+
+
 def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
-    """The part of a checkpoint folder that each of `PARTS` is read from."""
-    return {**{name: name for name in PARTS}, TRANSFORMER: transformer}
+    """The part of a checkpoint folder that each part is read from."""
+    names = {name: name for name in (*PARTS, UPSAMPLER)}
+    return {**names, TRANSFORMER: transformer}
 
 
 @dataclass(frozen=True)
@@ -40,12 +51,16 @@ class LTXSizes:
     transformer: LTXConfig
     vae: LTXVAEConfig
     text_encoder: T5Config
+    latent_upsampler: UpsamplerConfig | None = None
 
     def __post_init__(self) -> None:
         model, channels = self.transformer, self.vae.latent_channels
         width = self.text_encoder.width
         must_match("in_channels", model.in_channels, "latent channels", channels)
         must_match("out_channels", model.out_channels, "latent channels", channels)
+        if self.latent_upsampler is not None:
+            reads = self.latent_upsampler.channels
+            must_match("in_channels", model.in_channels, "upsampler's channels", reads)
         must_match("text_width", model.text_width, "text encoder's width", width)
 
     @classmethod
@@ -59,7 +74,7 @@ class LTXSizes:
         return cls(
             **{
                 name: config_from(config, card.part(stored[name]).config)
-                for name, (_, config) in PARTS.items()
+                for name, (_, config) in parts_of(card).items()
             }
         )
 

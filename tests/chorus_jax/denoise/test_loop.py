@@ -55,7 +55,9 @@ def test_equals_a_loop_in_python(model, solver):
     want, state = latents, solver.init(latents)
     for i in range(solver.schedule.steps):
         now = velocity(model, given, want, at(i, 2))
-        fresh = (of_step(jnp.arange(2), at(i, 2), GEOMETRY),) if solver.stochastic else ()
+        fresh = (
+            (of_step(jnp.arange(2), at(i, 2), GEOMETRY),) if solver.stochastic else ()
+        )
         want, state = solver.step(i, want, now, state, *fresh)
     plan = StepPlan.plain(solver.schedule.steps)
     got = run(model, given, latents, plan, solver=solver)

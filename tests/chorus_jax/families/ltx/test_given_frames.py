@@ -30,7 +30,9 @@ def clip(count, seed=0):
 def small(prompt=RED, inputs=None, **changes):
     fields = dict(frames=25, height=HEIGHT, width=WIDTH, steps=4, solver="euler")
     more = dict(guidance_scale=3.0, negative_prompt="blue square", seed=7, fps=25)
-    return Request(prompt, **{**fields, "shift": 1.0, **more, **changes, "inputs": inputs})
+    return Request(
+        prompt, **{**fields, "shift": 1.0, **more, **changes, "inputs": inputs}
+    )
 
 
 @pytest.fixture(scope="module")

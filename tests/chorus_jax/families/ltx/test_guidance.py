@@ -59,9 +59,7 @@ def test_each_step_has_its_own_guidance(pipeline):
     def velocity(i, x, **changes):
         conditions, _ = model.condition([small(**changes)])
         step = jnp.array([i])
-        return evaluate(
-            model.transformer.forward(conditions[TRANSFORMER], x, step)
-        )[0]
+        return evaluate(model.transformer.forward(conditions[TRANSFORMER], x, step))[0]
 
     for i, level in enumerate(solver.schedule.timesteps):
         entry = VARIED.entry(level / 1000)
