@@ -72,7 +72,7 @@ def metadata_config(file: Path) -> dict[str, Any]:
 
 
 def is_single(tensors: Tensors) -> bool:
-    """Whether tensors are of an LTX-Video transformer, not of LTX-2, which has sound."""
+    """Whether tensors are of an LTX-Video transformer; LTX-2 has sound too."""
     names = list(tensors)
     sound = any("audio" in name for name in names)
     return not sound and _prefix("transformer", names) is not None

@@ -196,7 +196,8 @@ class Pipeline:
             if larger.shape[1:] != wanted:
                 raise ValueError(
                     f"the enlarged video has latents of {larger.shape[1:]}, the "
-                    f"request is of {wanted}: ask for twice the height and width of the first"
+                    f"request is of {wanted}: ask for twice the height and width of "
+                    "the first"
                 )
             run = self.steps([with_seed(request)], None, EveryStep(), larger)
             *_, last = run
