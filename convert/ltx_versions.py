@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chorus_jax.families.ltx.variants import PUBLISHED
+from chorus_jax.families.ltx.versions import SIZES, VERSIONS
 
 POSITIONS = "causal_temporal_positioning"
 STEPS = "allowed_inference_steps"  # of distilled models, in the metadata's config
 NUMBER = re.compile(r"(?<![\d.])0\.9(?:\.\d)?(?!\d)")
-SIZES = {(32, 64, 28): "2B", (32, 128, 48): "13B"}
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def version_of(signs: Signs, names: Sequence[str]) -> str | None:
         names: of its file or folder, the nearest first, such as
             `ltxv-13b-0.9.8-dev.safetensors`.
     """
-    known = [name.split()[1:] for name in PUBLISHED]
+    known = [(size, version) for size in VERSIONS for version in VERSIONS[size]]
     fitting = [version for size, version in known if signs.fit(size, version)]
     for name in names:
         named = [version for version in fitting if _names(name.lower(), version)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from chorus_jax.families.ltx.schedule import LinearQuadratic
 from chorus_jax.families.ltx.sizes import FPS, LTXSizes
+from chorus_jax.families.ltx.versions import SIZES, VERSIONS
 from chorus_jax.families.protocols import Defaults
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.request import Request
@@ -16,8 +17,6 @@ from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 
 NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DISTILLED = (1.0, 0.9937, 0.9875, 0.9812, 0.975, 0.9094, 0.725)
-# Heads, head width and layers of the published transformers.
-SIZES = {(32, 64, 28): "2B", (32, 128, 48): "13B"}
 # Of the 13B versions that are not distilled. Their configs write 1 for no rescaling.
 FIRST_PASS = GuidanceSchedule(
     levels=(1.0, 0.996, 0.9933, 0.985, 0.9767, 0.9008, 0.618),
@@ -27,11 +26,6 @@ FIRST_PASS = GuidanceSchedule(
     layers=((), (11, 25, 35, 39), (22, 35, 39), (28,), (28,), (28,), (28,)),
     star=True,
 )
-# Their sizes do not tell these from each other: a card's settings do.
-LATER = {
-    "2B": ("0.9.5", "0.9.6-dev", "0.9.6-distilled", "0.9.8-distilled"),
-    "13B": ("0.9.7-dev", "0.9.7-distilled", "0.9.8-dev", "0.9.8-distilled"),
-}
 
 
 def usual(source: str, **fields: Any) -> Defaults:
@@ -66,7 +60,7 @@ def published(size: str, version: str) -> Defaults:
 
 PUBLISHED: Mapping[str, Defaults] = {
     f"LTX-Video {size} {version}": published(size, version)
-    for size, versions in {**LATER, "2B": ("0.9.0", "0.9.1", *LATER["2B"])}.items()
+    for size, versions in VERSIONS.items()
     for version in versions
 }
 
