@@ -7,6 +7,7 @@ from numbers import Integral, Real
 from typing import Any, no_type_check
 
 from chorus_jax.audio_video import AudioVideoGuidance
+from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -31,8 +32,9 @@ class Request:
         steps: the number of denoising steps, spaced as the solver spaces them, or the
             list of sigmas themselves, from 1 down, as distilled models want them; both
             are shifted by `shift`.
-        solver: `euler`, `unipc` or `dpmpp`, spaced as in diffusers; `wan_unipc` or
-            `wan_dpmpp`, spaced as in Wan's own code.
+        solver: `euler`, `unipc` or `dpmpp`, spaced as in diffusers; `renoise`, which
+            adds fresh noise of the seed's in every step; `wan_unipc` or `wan_dpmpp`,
+            spaced as in Wan's own code.
         shift: how much of the schedule is spent at high noise; 1 changes nothing.
         guidance_scale: the weight of the prompt against the negative prompt; up to 1
             only the prompt is evaluated.
@@ -40,13 +42,17 @@ class Request:
         guidance_scale_high: that of the high-noise steps of a model with two
             transformers; None for `guidance_scale`.
         guidance_scale_low: that of its low-noise steps; None for `guidance_scale`.
-        inputs: the images that an image-to-video model begins with.
+        inputs: the images that an image-to-video model begins with, and keyframes.
         fps: the frames per second that the video is made for, of models that read it
             (LTX); None for the model's usual ones.
         perturbed: spatio-temporal guidance, of models that have it (LTX); None for
             none.
         joint: further scales of guidance, of models that make audio too (LTX-2); None
             for none.
+
+
+        guidance_schedule: guidance of both kinds by noise level, in place of
+            `guidance_scale` and `perturbed`, of models that have it (LTX).
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -68,6 +74,7 @@ class Request:
     fps: float | None = None
     perturbed: SpatioTemporalGuidance | None = None
     joint: AudioVideoGuidance | None = None
+    guidance_schedule: GuidanceSchedule | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -97,6 +104,16 @@ class Request:
             raise ValueError(
                 f"joint must be AudioVideoGuidance, got {self.joint!r:.80}"
             )
+        if not isinstance(self.guidance_schedule, GuidanceSchedule | None):
+            raise ValueError(
+                "guidance_schedule must be a GuidanceSchedule, got "
+                f"{self.guidance_schedule!r:.80}"
+            )
+        if self.guidance_schedule is not None and self.perturbed is not None:
+            raise ValueError(
+                "a guidance_schedule has spatio-temporal guidance of its own: leave "
+                "perturbed out"
+            )
         # Comparisons with NaN are false, hence the form of these three.
         if self.fps is not None:
             object.__setattr__(self, "fps", number("fps", self.fps))
@@ -123,7 +140,16 @@ class Request:
     @property
     def guided(self) -> bool:
         """Whether the negative prompt is evaluated beside the prompt."""
+        if self.guidance_schedule is not None:
+            return self.guidance_schedule.guided
         return max(self.guidance_scales) > 1
+
+    @property
+    def passes(self) -> int:
+        """Passes per step: of the prompt, of the negative prompt, perturbed."""
+        schedule = self.guidance_schedule
+        own = schedule is not None and schedule.perturbed
+        return 1 + self.guided + (self.perturbed is not None or own)
 
     @property
     def guidance_scales(self) -> tuple[float, float]:
@@ -160,6 +186,8 @@ class Request:
             **{name: getattr(self, name) for name in (*names, "guided")},
             "perturbed layers": layers,
             "isolated": self.joint is not None and self.joint.isolates,
+            "guidance schedule": self.guidance_schedule,
+            "given frames": None if self.inputs is None else self.inputs.layout,
         }
 
 

@@ -1,30 +1,19 @@
 """LTX-Video 2B 0.9.1 as its authors run it: 121 frames of 704 x 1216, 40 steps.
 
-    python -m convert ltx SRC weights/ltx-2b-0.9.1
-    chorus generate "PROMPT" --weights weights/ltx-2b-0.9.1 --config ltx_2b_091
+    chorus convert ltx-video-2b-v0.9.1.safetensors \\
+        weights/ltx_2b_091 --text-encoder T5 --tokenizer T5TOKENIZER
+    chorus generate "PROMPT" --weights weights/ltx_2b_091 --config ltx_2b_091
 
-The schedule is shifted by the number of tokens, which `shift` multiplies.
+Guidance 3 and spatio-temporal guidance of layer 19. The schedule is shifted by the
+number of tokens, which `shift` multiplies.
 
-Source: Lightricks/LTX-Video, configs/ltxv-2b-0.9.1.yaml and inference.py, but for its
-spatio-temporal guidance, which is not supported yet.
+Source: Lightricks/LTX-Video, configs/ltxv-2b-0.9.1.yaml and inference.py.
 """
 
+from chorus_jax.families.registry import published
 from chorus_jax.request import Request
-
-NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
 
 
 def get_config() -> Request:
     """The request that `chorus generate` fills with a prompt."""
-    return Request(
-        prompt="",
-        negative_prompt=NEGATIVE_PROMPT,
-        frames=121,
-        height=704,
-        width=1216,
-        steps=40,
-        solver="euler",
-        shift=1.0,
-        guidance_scale=3.0,
-        fps=30.0,
-    )
+    return published("LTX-Video 2B 0.9.1").request

@@ -4,7 +4,7 @@
     chorus generate "PROMPT" --weights weights/ltx-2b-0.9.8 \\
         --config ltx_2b_098_distilled
 
-Its authors enlarge the latents then and run a second pass, which is not supported yet.
+Its authors enlarge the latents then and run a second pass (`Pipeline.refine`).
 
 Source: Lightricks/LTX-Video, configs/ltxv-2b-0.9.8-distilled.yaml (sigmas, guidance).
 """
@@ -23,4 +23,5 @@ def get_config() -> Request:
         solver="euler",
         shift=1.0,
         guidance_scale=1.0,
+        fps=30.0,
     )

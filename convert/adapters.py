@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from convert import wan
+from convert.family import WAN, Kind
 from convert.lora import Change, aliases, changes
+from convert.ltx_family import LTX
 from convert.rules import indices
-from convert.source import DIFFUSERS, Component, Source
+from convert.source import DIFFUSERS, ORIGINAL, Component, Source
 from convert.tensors import SourceTensor
 
 PARTS = {"high": "transformer", "low": "transformer_2"}
+# By family: what its LoRAs change.
+KINDS: Mapping[str, Kind] = {"wan": WAN["transformer"], "ltx": LTX["transformer"]}
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def merged(
         adapter = replace(adapter, file=adapter.file.absolute())
         adapter = replace(adapter, part=_part(adapter, source))
         part = str(adapter.part)
-        parts[part] = _changed(parts[part], adapter, skip_missing)
+        kind = KINDS[source.family]
+        parts[part] = _changed(parts[part], kind, adapter, skip_missing)
         files.append(adapter.file)
         words.append(str(adapter))
     if not adapters:
@@ -136,9 +140,11 @@ def _part(adapter: Adapter, source: Source) -> str:
     )
 
 
-def _changed(part: Component, adapter: Adapter, skip_missing: bool) -> Component:
+def _changed(
+    part: Component, kind: Kind, adapter: Adapter, skip_missing: bool
+) -> Component:
     result = changes(adapter.file, adapter.strength)
-    known = aliases(part.tensors, translated(part))
+    known = aliases(part.tensors, translated(part, kind))
     lacking = [f"{name} ({what})" for name, what in result if (name, what) not in known]
     if len(lacking) == len(result):
         raise ValueError(
@@ -172,15 +178,16 @@ def _merged(base: SourceTensor, change: Change, adapter: Adapter) -> MergedTenso
     return MergedTensor(below, (*before, change))
 
 
-def translated(part: Component) -> Mapping[str, str]:
-    """The names of a transformer's tensors in the other of Wan's two layouts."""
-    own, other = ("diffusers", "original")
-    if part.layout != DIFFUSERS:
-        own, other = other, own
+def translated(part: Component, kind: Kind) -> Mapping[str, str]:
+    """The names of a transformer's tensors in the other of its two layouts."""
+    own, other = (
+        {rule.target: rule.source for rule in kind.layouts[name].rules(None)}
+        for name in (part.layout, ORIGINAL if part.layout == DIFFUSERS else DIFFUSERS)
+    )
     result = {}
     for name in part.tensors:
-        for row in wan.ROWS:
-            index = indices(getattr(row, own), name)
+        for target, source in own.items():
+            index = indices(source, name)
             if index is not None:
-                result[name] = getattr(row, other).format(**index)
+                result[name] = other[target].format(**index)
     return result

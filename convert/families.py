@@ -71,6 +71,7 @@ FAMILIES: Mapping[str, Convertible] = {
         "LTX-Video",
         ltx_source.pipeline,
         ltx_source.SCHEDULER,
+        adapters=True,
     ),
     "wan": Convertible(
         WAN, open_source, lambda _: True, "Wan", wan_pipeline, WAN_SCHEDULER, True

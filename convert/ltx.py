@@ -1,9 +1,11 @@
-"""Rules for the LTX-Video transformer in diffusers' layout.
+"""Rules for the LTX-Video transformer: diffusers' layout and the makers' single files.
 
-Source: huggingface/diffusers, models/transformers/transformer_ltx.py.
+Source: huggingface/diffusers, models/transformers/transformer_ltx.py;
+Lightricks/LTX-Video, ltx_video/models/transformers/transformer3d.py.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from chorus_jax.families.ltx.config import LTXConfig
 from convert.rules import LINEAR, Rule
@@ -49,10 +51,35 @@ DIFFUSERS: tuple[Rule, ...] = (
     *_linear("proj_out", "out.linear"),
 )
 
+# The makers' names of what diffusers renames.
+MAKERS = {
+    **{"proj_in": "patchify_proj", "time_embed": "adaln_single"},
+    **{"norm_q": "q_norm", "norm_k": "k_norm"},
+}
+
+
+def makers_name(name: str) -> str:
+    """The makers' name of a tensor, from diffusers'."""
+    return ".".join(MAKERS.get(part, part) for part in name.split("."))
+
+
+ORIGINAL: tuple[Rule, ...] = tuple(
+    replace(rule, source=makers_name(rule.source)) for rule in DIFFUSERS
+)
+
 REQUIRED = {
     **{"norm_elementwise_affine": False, "qk_norm": "rms_norm_across_heads"},
     **{"activation_fn": "gelu-approximate", "patch_size": 1, "patch_size_t": 1},
     **{"attention_bias": True, "attention_out_bias": True},
+}
+REQUIRED_ORIGINAL = {
+    **{"norm_elementwise_affine": False, "qk_norm": "rms_norm"},
+    **{"activation_fn": "gelu-approximate", "attention_bias": True},
+    **{"positional_embedding_type": "rope", "positional_embedding_theta": 10000.0},
+    **{"positional_embedding_max_pos": [20, 2048, 2048]},
+    **{"timestep_scale_multiplier": 1000, "standardization_norm": "rms_norm"},
+    **{"adaptive_norm": "single_scale_shift", "only_cross_attention": False},
+    **{"double_self_attention": False},
 }
 
 
@@ -62,8 +89,20 @@ def config(source: dict, dtype: str) -> LTXConfig:
     `causal_temporal_positioning` is not in it: `ltx_source` adds it. Raises ValueError
     for a transformer of another make.
     """
+    return _sizes(source, REQUIRED, dtype)
+
+
+def original_config(source: dict, dtype: str) -> LTXConfig:
+    """The sizes in the metadata of a single file (`config`, `transformer`).
+
+    Raises ValueError for a transformer of another make.
+    """
+    return _sizes(source, REQUIRED_ORIGINAL, dtype)
+
+
+def _sizes(source: dict, required: dict, dtype: str) -> LTXConfig:
     width = source["num_attention_heads"] * source["attention_head_dim"]
-    fixed = {**REQUIRED, "cross_attention_dim": width}
+    fixed = {**required, "cross_attention_dim": width}
     for key, expected in fixed.items():
         value = source.get(key, expected)
         if value != expected:
@@ -75,9 +114,9 @@ def config(source: dict, dtype: str) -> LTXConfig:
         depth=source["num_layers"],
         head_width=source["attention_head_dim"],
         in_channels=source["in_channels"],
-        out_channels=source["out_channels"] or source["in_channels"],
+        out_channels=source.get("out_channels") or source["in_channels"],
         text_width=source["caption_channels"],
         causal_positions=source.get("causal_temporal_positioning", False),
-        block_epsilon=source["norm_eps"],
+        block_epsilon=source.get("norm_eps", 1e-6),
         dtype=dtype,
     )

@@ -4,12 +4,21 @@ from collections.abc import Mapping
 
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.upsampler import LTXUpsampler, UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder
-from convert import diffusers_configs, ltx, ltx_configs, ltx_vae, t5
+from convert import (
+    diffusers_configs,
+    ltx,
+    ltx_configs,
+    ltx_upsampler,
+    ltx_vae,
+    ltx_vae_config,
+    t5,
+)
 from convert.family import Kind, Layout
-from convert.source import DIFFUSERS
+from convert.source import DIFFUSERS, ORIGINAL
 
 LTX: Mapping[str, Kind] = {
     "transformer": Kind(
@@ -18,7 +27,10 @@ LTX: Mapping[str, Kind] = {
         {
             DIFFUSERS: Layout(
                 lambda _: ltx.DIFFUSERS, ltx.config, "LTXVideoTransformer3DModel"
-            )
+            ),
+            ORIGINAL: Layout(
+                lambda _: ltx.ORIGINAL, ltx.original_config, "Transformer3DModel"
+            ),
         },
         library="diffusers",
         name="LTXVideoTransformer3DModel",
@@ -28,11 +40,37 @@ LTX: Mapping[str, Kind] = {
     "vae": Kind(
         LTXVAE,
         LTXVAEConfig,
-        {DIFFUSERS: Layout(ltx_vae.diffusers, ltx_vae.config, "AutoencoderKLLTXVideo")},
+        {
+            DIFFUSERS: Layout(
+                ltx_vae.diffusers, ltx_vae_config.config, "AutoencoderKLLTXVideo"
+            ),
+            ORIGINAL: Layout(
+                ltx_vae.original,
+                ltx_vae_config.original_config,
+                "CausalVideoAutoencoder",
+            ),
+        },
         library="diffusers",
         name="AutoencoderKLLTXVideo",
         stem="diffusion_pytorch_model",
         export=ltx_configs.vae,
+    ),
+    # What enlarges latents for a second pass.
+    "latent_upsampler": Kind(
+        LTXUpsampler,
+        UpsamplerConfig,
+        {
+            DIFFUSERS: Layout(
+                ltx_upsampler.rules, ltx_upsampler.config, "LTXLatentUpsamplerModel"
+            ),
+            ORIGINAL: Layout(
+                ltx_upsampler.rules, ltx_upsampler.config, "LatentUpsampler"
+            ),
+        },
+        library="diffusers",
+        name="LTXLatentUpsamplerModel",
+        stem="diffusion_pytorch_model",
+        export=ltx_upsampler.exported,
     ),
     "text_encoder": Kind(
         T5Encoder,

@@ -1,11 +1,20 @@
-"""Source folders of LTX-Video in diffusers' layout."""
+"""Sources of LTX-Video: folders in diffusers' layout, and the makers' single files."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from chorus_jax.families.ltx.config import LTXConfig
+from convert.hub import resolved
+from convert.ltx_single import (
+    UPSAMPLER,
+    is_single,
+    open_single,
+    read_upsampler,
+)
+from convert.ltx_versions import POSITIONS, Signs, version_of
 from convert.opening import PartsApart
 from convert.source import (
     PARTS,
@@ -15,11 +24,15 @@ from convert.source import (
     read_json,
 )
 from convert.tokenizer_files import open_tokenizer
+from convert.weight_files import READERS, read_weights
 
 INDEX = "model_index.json"
 # The pipeline of a folder is all that tells the versions' positions apart.
-PIPELINES = {"LTXPipeline": False, "LTXConditionPipeline": True}
-POSITIONS = "causal_temporal_positioning"  # its name in the makers' own files
+PIPELINES = {
+    "LTXPipeline": False,
+    "LTXConditionPipeline": True,
+    "LTXImageToVideoPipeline": False,
+}
 
 # The scheduler of diffusers' folder of 0.9.0 and 0.9.1.
 SCHEDULER = {
@@ -32,6 +45,12 @@ SCHEDULER = {
     "max_image_seq_len": 4096,
     "shift_terminal": 0.1,
 }
+# That of 0.9.5 and later, whose pipeline makes the levels itself.
+LATER_SCHEDULER = {
+    "_class_name": "FlowMatchEulerDiscreteScheduler",
+    "num_train_timesteps": 1000,
+    "use_dynamic_shifting": False,
+}
 
 
 def pipeline(config: LTXConfig) -> str:
@@ -43,27 +62,100 @@ def pipeline(config: LTXConfig) -> str:
 
 def is_ltx(source: Path) -> bool:
     """Whether a source says that it is an LTX-Video."""
-    file = source / INDEX
+    if source.is_file() and source.suffix.lower() in READERS:
+        try:
+            return is_single(read_weights([source]))
+        except ValueError:
+            return False
+    file = resolved(source) / INDEX
     if not file.is_file():
         return False
-    return str(read_json(file).get("_class_name")).startswith("LTX")
+    name = str(read_json(file).get("_class_name"))
+    return name.startswith("LTX") and not name.startswith("LTX2")
 
 
-def open_ltx(folder: Path, given: PartsApart = PartsApart()) -> Source:
-    """Reads the headers of a folder in diffusers' layout.
-
-    Folders of 0.9.5 and later name LTXConditionPipeline: their models were trained with
-    other positions in time, which the transformer's config then says.
+def open_ltx(path: Path, given: PartsApart = PartsApart()) -> Source:
+    """Reads the headers of a folder in diffusers' layout, or of a single file and the
+    parts that are given beside it.
 
     Raises:
         ValueError: if it is no LTX-Video (saying what was looked for), if a file is
-            damaged, or if parts are given apart, which are read for Wan only.
+            damaged, or if a part is missing.
     """
-    if given != PartsApart():
+    if path.is_file():
+        return _single(path, given)
+    upsampler = given.parts.get(UPSAMPLER)
+    alone = {UPSAMPLER: upsampler} if upsampler is not None else {}
+    if given != PartsApart(alone):
         raise ValueError(
-            f"{folder} is an LTX-Video: its parts, variants and state dicts cannot be "
-            "given apart; give the folder alone"
+            f"{path} is a folder of a whole LTX-Video: its parts, variants and state "
+            "dicts cannot be given apart, but for a latent upsampler; give the folder "
+            "alone, or a single file"
         )
+    source = _folder(path)
+    if upsampler is None:
+        return source
+    parts = {**source.components, UPSAMPLER: read_upsampler(upsampler.absolute())}
+    source = replace(source, components=parts)
+    return replace(source, folder=_common(source))
+
+
+def _single(path: Path, given: PartsApart) -> Source:
+    source, metadata = open_single(path, given)
+    model, vae = (source.components[name] for name in ("transformer", "vae"))
+    # Without metadata the VAE tells the positions: it folds pixels from 0.9.5 on.
+    folds = "compress_space_res" in str(vae.config.get("encoder_blocks"))
+    told = metadata.get("transformer", {})
+    causal = model.config.get(POSITIONS, folds if not told else False)
+    model = replace(model, config={**model.config, POSITIONS: causal})
+    signs = Signs.of(model.config, vae.config, metadata or None)
+    scheduler = source.scheduler or _scheduler(path, metadata, causal)
+    return replace(
+        source,
+        folder=_common(source),
+        components={**source.components, "transformer": model},
+        scheduler=scheduler,
+        settings=_settings(signs, [path.name]),
+    )
+
+
+def _settings(signs: Signs, names: list[str]) -> dict[str, Any]:
+    version = version_of(signs, names)
+    return {} if version is None else {"version": version}
+
+
+def _common(source: Source) -> Path:
+    """The folder that all files of a source are in."""
+    files = [str(Path(file).absolute().parent) for file in source.files()]
+    return Path(os.path.commonpath(files))
+
+
+def _scheduler(
+    path: Path, metadata: Mapping[str, Any], causal: bool
+) -> Mapping[str, Any]:
+    """The scheduler of a file's metadata in diffusers' words.
+
+    Raises ValueError for one that is not run here.
+    """
+    told = metadata.get("scheduler")
+    if told is None:
+        return LATER_SCHEDULER if causal else SCHEDULER
+    sampler, shifting = told.get("sampler") or "Uniform", told.get("shifting")
+    terminal = told.get("target_shift_terminal")
+    if (sampler, shifting) == ("Uniform", "SD3"):
+        return {**SCHEDULER, "shift_terminal": terminal}
+    if (sampler, shifting) == ("LinearQuadratic", None):
+        return LATER_SCHEDULER
+    raise ValueError(
+        f"{path} has a scheduler with sampler={sampler!r} and shifting={shifting!r}; "
+        "supported are Uniform with SD3, and LinearQuadratic without"
+    )
+
+
+def _folder(path: Path) -> Source:
+    """Folders of 0.9.5 and later name LTXConditionPipeline: their models were trained
+    with other positions in time, which the transformer's config then says."""
+    folder = resolved(path)
     file = folder / INDEX
     if not file.is_file():
         raise ValueError(
@@ -83,11 +175,13 @@ def open_ltx(folder: Path, given: PartsApart = PartsApart()) -> Source:
     config = {POSITIONS: PIPELINES[name], **model.config}
     parts["transformer"] = replace(model, config=config)
     scheduler = folder / "scheduler" / "scheduler_config.json"
+    told = [str(index.get("version", "")), path.name, *(x.name for x in path.parents)]
     return Source(
         folder,
         parts,
         open_tokenizer(folder / "tokenizer"),
         read_json(scheduler) if scheduler.is_file() else None,
+        _settings(Signs.of(config, parts["vae"].config), told),
         others=[scheduler] if scheduler.is_file() else [],
         family="ltx",
     )

@@ -1,9 +1,14 @@
-"""Rules for the LTX-Video VAE in diffusers' layout, which follow from its sizes.
+"""Rules for the LTX-Video VAE, which follow from its sizes: diffusers' layout, and the
+makers' single files.
 
-Source: huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx.py.
+The makers number blocks, changes of size and of width in one list. Sources:
+huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx.py; Lightricks/LTX-Video,
+ltx_video/models/autoencoders/causal_video_autoencoder.py.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count
 
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from convert.rules import CONV3D, LINEAR, Fix, Rule
@@ -15,133 +20,155 @@ STRENGTH = Fix(lambda x: x.reshape(-1), lambda x: x.reshape(-1, 1, 1))
 # torch [] <-> ours [1]
 SCALAR = Fix(lambda x: x.reshape(1), lambda x: x.reshape(()))
 
-DOWN = {
-    "LTXVideoDownBlock3D": ("conv",),
-    "LTXVideo095DownBlock3D": ("spatial", "temporal", "spatiotemporal"),
-}
+
+@dataclass(frozen=True)
+class StageNames:
+    """The names of a stage's parts in a source: blocks, change of size, of width."""
+
+    blocks: str
+    resize: str = ""
+    change: str = ""
+
+
+@dataclass(frozen=True)
+class VAENames:
+    """The names of a layout.
+
+    Attributes:
+        residuals: of a stage's residual blocks.
+        shortcut: of the convolution beside a block.
+        norm: of the norm before it.
+        mean: of the means of the latents' channels.
+        std: of their deviations.
+        last: what stands before the decoder's last timestep embedding and table.
+        encoder: of the encoder's stages, the middle last.
+        decoder: of the decoder's stages, the middle first.
+    """
+
+    residuals: str
+    shortcut: str
+    norm: str
+    mean: str
+    std: str
+    last: str
+    encoder: tuple[StageNames, ...]
+    decoder: tuple[StageNames, ...]
 
 
 def diffusers(sizes: LTXVAEConfig) -> tuple[Rule, ...]:
     """Rules for the names of diffusers' AutoencoderKLLTXVideo."""
-    return (*_ends(), *_encoder(sizes), *_decoder(sizes))
-
-
-def config(source: dict, dtype: str) -> LTXVAEConfig:
-    """The sizes in diffusers' vae/config.json.
-
-    Raises ValueError for a VAE of another make.
-    """
-    _check(source)
-    down = _down(source)
-    widths, count = list(source["block_out_channels"]), len(down)
-    decoder = source["decoder_block_out_channels"][::-1]
-    scaled = source["decoder_spatio_temporal_scaling"][::-1]
-    factors = source["upsample_factor"][::-1]
-    stages = list(zip(decoder, scaled, factors, strict=True))
-    return LTXVAEConfig(
-        encoder_widths=tuple(widths + widths[-1:] * (count + 1 - len(widths))),
-        encoder_depths=tuple(source["layers_per_block"]),
-        down=down,
-        decoder_widths=(decoder[0], *(width // by for width, _, by in stages)),
-        decoder_depths=tuple(source["decoder_layers_per_block"][::-1]),
-        up=tuple(factor if on else 0 for _, on, factor in stages),
-        up_residual=bool(source["upsample_residual"][0]),
-        decoder_noise=tuple(source["decoder_inject_noise"][::-1]),
-        timestep=source["timestep_conditioning"],
-        decoder_causal=source["decoder_causal"],
-        latent_channels=source["latent_channels"],
-        patch=source["patch_size"],
-        dtype=dtype,
+    down = (f"encoder.down_blocks.{i}" for i in range(len(sizes.down)))
+    up = (f"decoder.up_blocks.{i}" for i in range(len(sizes.up)))
+    return _rules(
+        sizes,
+        VAENames(
+            *("resnets", "conv_shortcut.conv", "norm3", "latents_mean", "latents_std"),
+            last="",
+            encoder=(
+                *(StageNames(x, f"{x}.downsamplers.0", f"{x}.conv_out") for x in down),
+                StageNames("encoder.mid_block"),
+            ),
+            decoder=(
+                StageNames("decoder.mid_block"),
+                *(StageNames(x, f"{x}.upsamplers.0", f"{x}.conv_in") for x in up),
+            ),
+        ),
     )
 
 
-def _check(source: dict) -> None:
-    fixed = {
-        **{"in_channels": 3, "out_channels": 3, "patch_size_t": 1},
-        **{"scaling_factor": 1.0, "encoder_causal": True, "resnet_norm_eps": 1e-6},
-    }
-    for key, expected in fixed.items():
-        value = source.get(key, expected)
-        if value != expected:
-            raise ValueError(f"the VAE has {key}={value!r}; supported is {expected!r}")
-    if len(set(source["upsample_residual"])) > 1:
-        raise ValueError(
-            "the VAE adds what it doubles in some stages of its decoder, got "
-            f"upsample_residual={source['upsample_residual']}; supported is all or none"
+def original(sizes: LTXVAEConfig) -> tuple[Rule, ...]:
+    """Rules for the names in the makers' single files, without their prefix."""
+    means = "per_channel_statistics.{}-of-means"
+    return _rules(
+        sizes,
+        VAENames(
+            *("res_blocks", "conv_shortcut", "norm3.norm"),
+            *(means.format("mean"), means.format("std")),
+            last="last_",
+            encoder=tuple(_numbered_encoder(sizes)),
+            decoder=tuple(_numbered_decoder(sizes)),
+        ),
+    )
+
+
+def _numbered_encoder(sizes: LTXVAEConfig) -> Iterator[StageNames]:
+    numbers = (f"encoder.down_blocks.{i}" for i in count())
+    widths = zip(sizes.encoder_widths, sizes.encoder_widths[1:])
+    for down, (before, after) in zip(sizes.down, widths):
+        changes = down in ("conv", "none") and before != after
+        yield StageNames(
+            next(numbers),
+            "" if down == "none" else next(numbers),
+            next(numbers) if changes else "",
         )
+    yield StageNames(next(numbers))
 
 
-def _down(source: dict) -> tuple[str, ...]:
-    kinds = source.get("down_block_types") or ["LTXVideoDownBlock3D"]
-    kind = kinds[-1]
-    if kind not in DOWN or len(set(kinds)) > 1:
-        raise ValueError(
-            f"the VAE has down_block_types={kinds}; supported is one of "
-            f"{', '.join(DOWN)} in all stages"
-        )
-    names = source["downsample_type"] if "095" in kind else ["conv"] * 99
-    names = [
-        name if on else "none"
-        for name, on in zip(names, source["spatio_temporal_scaling"])
-    ]
-    if not set(names) <= {*DOWN[kind], "none"}:
-        raise ValueError(f"the VAE shrinks by {names}; supported is {DOWN[kind]}")
-    return tuple(names)
+def _numbered_decoder(sizes: LTXVAEConfig) -> Iterator[StageNames]:
+    numbers = (f"decoder.up_blocks.{i}" for i in count())
+    yield StageNames(next(numbers))
+    for changes, factor in zip(sizes.changes, sizes.up):
+        change = next(numbers) if changes else ""
+        resize = next(numbers) if factor else ""
+        yield StageNames(next(numbers), resize, change)
 
 
-def _ends() -> Iterator[Rule]:
-    yield Rule("latents_mean", "mean")
-    yield Rule("latents_std", "std")
+def _rules(sizes: LTXVAEConfig, names: VAENames) -> tuple[Rule, ...]:
+    return (*_ends(names), *_encoder(sizes, names), *_decoder(sizes, names))
+
+
+def _ends(names: VAENames) -> Iterator[Rule]:
+    yield Rule(names.mean, "mean")
+    yield Rule(names.std, "std")
     for half in ("encoder", "decoder"):
         yield from _conv(f"{half}.conv_in.conv", f"{half}.input")
         yield from _conv(f"{half}.conv_out.conv", f"{half}.output")
-    yield from _time("decoder", "decoder")
-    yield Rule("decoder.scale_shift_table", "decoder.table")
+    yield from _time(f"decoder.{names.last}time_embedder", "decoder")
+    yield Rule(f"decoder.{names.last}scale_shift_table", "decoder.table")
     yield Rule("decoder.timestep_scale_multiplier", "decoder.time_scale", SCALAR)
 
 
-def _encoder(sizes: LTXVAEConfig) -> Iterator[Rule]:
-    yield from _blocks("encoder.mid_block", "encoder.middle")
-    for stage, down in enumerate(sizes.down):
-        published, here = f"encoder.down_blocks.{stage}", f"encoder.stages.{stage}"
-        yield from _blocks(published, here)
+def _encoder(sizes: LTXVAEConfig, names: VAENames) -> Iterator[Rule]:
+    *stages, middle = names.encoder
+    yield from _blocks(names, middle, "encoder.middle")
+    for i, (stage, down) in enumerate(zip(stages, sizes.down)):
+        here = f"encoder.stages.{i}"
+        yield from _blocks(names, stage, here)
         changed = 0 if down == "none" else 1
-        yield from _residual(f"{published}.conv_out", f"{here}.after.{changed}")
+        yield from _residual(names, stage.change, f"{here}.after.{changed}")
         if down == "conv":
-            yield from _conv(f"{published}.downsamplers.0.conv", f"{here}.after.0")
+            yield from _conv(f"{stage.resize}.conv", f"{here}.after.0")
         else:
-            source = f"{published}.downsamplers.0.conv.conv"
-            yield from _conv(source, f"{here}.after.0.conv")
+            yield from _conv(f"{stage.resize}.conv.conv", f"{here}.after.0.conv")
 
 
-def _decoder(sizes: LTXVAEConfig) -> Iterator[Rule]:
-    yield from _blocks("decoder.mid_block", "decoder.stages.0")
-    yield from _time("decoder.mid_block", "decoder.stages.0")
-    for stage, changes in enumerate(sizes.changes):
-        published, here = f"decoder.up_blocks.{stage}", f"decoder.stages.{stage + 1}"
-        yield from _blocks(published, here)
-        yield from _time(published, here)
-        yield from _residual(f"{published}.conv_in", f"{here}.before.0")
-        place = f"{here}.before.{int(changes)}.conv"
-        yield from _conv(f"{published}.upsamplers.0.conv.conv", place)
+def _decoder(sizes: LTXVAEConfig, names: VAENames) -> Iterator[Rule]:
+    changes = (False, *sizes.changes)
+    for i, (stage, changed) in enumerate(zip(names.decoder, changes)):
+        here = f"decoder.stages.{i}"
+        yield from _blocks(names, stage, here)
+        yield from _time(f"{stage.blocks}.time_embedder", here)
+        yield from _residual(names, stage.change, f"{here}.before.0")
+        place = f"{here}.before.{int(changed)}.conv"
+        yield from _conv(f"{stage.resize}.conv.conv", place)
 
 
-def _blocks(published: str, here: str) -> Iterator[Rule]:
-    yield from _residual(f"{published}.resnets.{{j}}", f"{here}.blocks.{{j}}")
+def _blocks(names: VAENames, stage: StageNames, here: str) -> Iterator[Rule]:
+    source = f"{stage.blocks}.{names.residuals}.{{j}}"
+    yield from _residual(names, source, f"{here}.blocks.{{j}}")
 
 
-def _residual(published: str, here: str) -> Iterator[Rule]:
+def _residual(names: VAENames, published: str, here: str) -> Iterator[Rule]:
     for number in (1, 2):
         yield from _conv(f"{published}.conv{number}.conv", f"{here}.conv{number}")
         source = f"{published}.per_channel_scale{number}"
         yield Rule(source, f"{here}.noise{number}.scale", STRENGTH)
     yield Rule(f"{published}.scale_shift_table", f"{here}.table")
-    yield Rule(f"{published}.norm3.weight", f"{here}.shortcut_norm.scale")
-    yield Rule(f"{published}.norm3.bias", f"{here}.shortcut_norm.bias")
-    yield Rule(
-        f"{published}.conv_shortcut.conv.weight", f"{here}.shortcut.kernel", POINT
-    )
-    yield Rule(f"{published}.conv_shortcut.conv.bias", f"{here}.shortcut.bias")
+    yield Rule(f"{published}.{names.norm}.weight", f"{here}.shortcut_norm.scale")
+    yield Rule(f"{published}.{names.norm}.bias", f"{here}.shortcut_norm.bias")
+    shortcut = f"{published}.{names.shortcut}"
+    yield Rule(f"{shortcut}.weight", f"{here}.shortcut.kernel", POINT)
+    yield Rule(f"{shortcut}.bias", f"{here}.shortcut.bias")
 
 
 def _conv(published: str, here: str) -> Iterator[Rule]:
@@ -151,6 +178,6 @@ def _conv(published: str, here: str) -> Iterator[Rule]:
 
 def _time(published: str, here: str) -> Iterator[Rule]:
     for number, name in ((1, "inner"), (2, "outer")):
-        source = f"{published}.time_embedder.timestep_embedder.linear_{number}"
+        source = f"{published}.timestep_embedder.linear_{number}"
         yield Rule(f"{source}.weight", f"{here}.time.mlp.{name}.kernel", LINEAR)
         yield Rule(f"{source}.bias", f"{here}.time.mlp.{name}.bias")

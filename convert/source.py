@@ -14,7 +14,11 @@ from convert.weight_files import check_present, read_weights
 
 DIFFUSERS, ORIGINAL = "diffusers", "original"
 PARTS = ("transformer", "vae", "text_encoder")
-OPTIONAL = ("transformer_2", "image_encoder")  # parts that only some models have
+OPTIONAL = (
+    "transformer_2",
+    "image_encoder",
+    "latent_upsampler",
+)  # parts that only some models have
 # What a model_index.json says of the model as a whole.
 SETTINGS = ("boundary_ratio", "expand_timesteps")
 

@@ -70,7 +70,7 @@ def opened(options: argparse.Namespace, family: Convertible) -> Source:
     )
     source = family.open(options.source, given)
     if options.lora and not family.adapters:
-        raise ValueError(f"LoRAs are merged into Wan only, not into {family.title}")
+        raise ValueError(f"LoRAs are not merged into {family.title}")
     adapters = [Adapter.parse(text) for text in options.lora]
     return merged(source, adapters, options.lora_skip_missing)
 

@@ -123,8 +123,10 @@ def lowered(case: Placement, mesh: Mesh) -> Any:
     return traced.lower(lowering_platforms=("tpu",))
 
 
-def compile_step(case: Placement) -> dict[str, Any]:
-    """Compiles the denoising loop; returns the row of what a chip holds, in GiB."""
+def compile_step(
+    case: Placement, lower: Callable[[Placement, Mesh], Any] = lowered
+) -> dict[str, Any]:
+    """Compiles the denoising loop; the row of what a chip holds, in GiB."""
     os.environ.update(ENVIRONMENT)
     topology = topologies.get_topology_desc(case.topology, platform="tpu")
     mesh = sharding.make_mesh(
@@ -132,7 +134,7 @@ def compile_step(case: Placement) -> dict[str, Any]:
     )
     began = time.perf_counter()
     with jax.set_mesh(mesh):
-        step = lowered(case, mesh)
+        step = lower(case, mesh)
         compiled = step.compile()
     memory = compiled.memory_analysis()
     held = memory.argument_size_in_bytes / GIB

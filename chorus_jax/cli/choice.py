@@ -126,6 +126,19 @@ def untrained(config: Config, request: Request) -> Iterator[str]:
         )
 
 
+def with_fps(choice: CommandSettings, fps: int | None) -> CommandSettings:
+    """The choice with these frames per second, in the request too if the model's
+    positions stand for seconds; None for those that it has."""
+    defaults = family_of(choice.folder).defaults(choice.folder, choice.transformer)
+    reads = defaults.request.fps is not None
+    if fps is not None:
+        request = choice.request.changed(fps=fps) if reads else choice.request
+        return replace(choice, fps=fps, request=request)
+    if choice.request.fps is not None:
+        return replace(choice, fps=round(choice.request.fps))
+    return choice
+
+
 def with_prompt(choice: CommandSettings, prompt: str, seed: int | None) -> Request:
     """The choice's request for a prompt."""
     return replace(choice.request, prompt=prompt, seed=seed)

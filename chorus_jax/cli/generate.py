@@ -2,12 +2,17 @@
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from chorus_jax.cli import caching, cleanups, outputs, report
 from chorus_jax.cli.cache_notes import note
-from chorus_jax.cli.choice import CommandSettings, choose, with_prompt
+from chorus_jax.cli.choice import (
+    CommandSettings,
+    choose,
+    with_fps,
+    with_prompt,
+)
 from chorus_jax.cli.given import given
 from chorus_jax.cli.interruption import Interruption
 from chorus_jax.cli.jobs import PromptWithSeed, jobs_of
@@ -42,8 +47,7 @@ class GenerateRun:
         jobs = jobs_of(options)
         files = outputs.outputs_of(options.out, jobs, options.json)
         choice = choose(options.weights, options.config, given(options))
-        if options.fps is not None:
-            choice = replace(choice, fps=options.fps)
+        choice = with_fps(choice, options.fps)
         outputs.check(files, choice.fps)
         for job in jobs:
             with_prompt(choice, job.prompt, job.seed)

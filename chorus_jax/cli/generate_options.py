@@ -6,7 +6,7 @@ from typing import Any
 
 from chorus_jax.cli.one_line import path
 
-SOLVERS = ("euler", "unipc", "dpmpp", "wan_unipc", "wan_dpmpp")
+SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "wan_unipc", "wan_dpmpp")
 WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
 MODES = ("both", "read", "write", "off")
 EXAMPLES = """examples:

@@ -9,7 +9,8 @@ from chorus_jax.request import Request
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a request that were given, without prompt and seed.
+    """The fields of a request that were given, without prompt, seed and frames per
+    second, which some models do not read (`choice.with_fps`).
 
     Reads the images of `--image` and `--last-image`, if the command has them.
 
@@ -18,7 +19,7 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
         OSError: for an image that cannot be read.
     """
     fields = {field.name for field in dataclasses.fields(Request)}
-    fields -= {"prompt", "seed"}
+    fields -= {"prompt", "seed", "fps"}
     values = vars(options)
     chosen = {k: v for k, v in values.items() if k in fields and v is not None}
     image, last_image = values.get("image"), values.get("last_image")

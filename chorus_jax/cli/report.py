@@ -43,6 +43,8 @@ def images(request: Request) -> dict[str, str]:
         return {}
     pictures = (request.inputs.image, request.inputs.last_image)
     sizes = [f"{x.shape[1]}x{x.shape[0]}" for x in pictures if x is not None]
+    keyframes = request.inputs.keyframes
+    sizes += [f"{x.frames.shape[2]}x{x.frames.shape[1]}" for x in keyframes]
     return {"images": f"{' and '.join(sizes)} pixels, fitted to the video's size"}
 
 
@@ -56,6 +58,8 @@ def sampling(request: Request) -> str:
 
 def guidance(request: Request) -> str:
     """The scales of guidance in words."""
+    if request.guidance_schedule is not None:
+        return "guidance by noise level"
     if not request.guided:
         return "no guidance"
     high, low = request.guidance_scales

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Int, Integer
 
 from chorus_jax.denoise import solving
+from chorus_jax.denoise.noise import initial
 from chorus_jax.denoise.program import Program, Run, slots
 from chorus_jax.denoise.region_steps import RegionSteps
 from chorus_jax.denoise.segments import segments
@@ -36,17 +37,7 @@ AHEAD = 1  # a call that waits while one runs: enough to keep the device busy
 
 def noise(seeds: Integer[Array, " b"], geometry: Geometry) -> Latents:
     """Standard normal latents; those of a request depend on its own seed only."""
-    arrays = {}
-    for place, (name, shape) in enumerate(geometry.streams):
-
-        def draw(seed: Array, place: int = place, shape: tuple = shape) -> Array:
-            key = jax.random.key(seed)
-            # The first stream's noise is that of a model with one stream.
-            key = jax.random.fold_in(key, place) if place else key
-            return jax.random.normal(key, shape)
-
-        arrays[name] = jax.vmap(draw)(seeds)
-    return geometry.latents(arrays)
+    return initial(seeds, geometry)
 
 
 @partial(jax.jit, static_argnames="program")
@@ -203,6 +194,8 @@ def check(inputs: Inputs, latents: Latents, program: Program) -> None:
     geometry, mask = program.geometry, inputs.mask
     if program.plan.region is not None and inputs.source is None:
         raise ValueError("a plan with a region needs a source's latents, got none")
+    if program.solver.stochastic and inputs.seeds is None:
+        raise ValueError("a solver that adds noise needs the requests' seeds, got none")
     wanted = (*geometry.named(latents)[geometry.video].shape[:-1], 1)
     if mask is not None and mask.shape != wanted:
         raise ValueError(

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from chorus_jax.denoise import noise
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import Inputs
 from chorus_jax.families.forward import (
@@ -86,6 +87,13 @@ class Run:
         """The pass of a transformer at step `i` of each request."""
         model, given = self.inputs.models[expert], self.inputs.conditions[expert]
         return model.forward(given, latents, i, self.gains(i), tokens)
+
+    def noise(self, i: Int[Array, " b"]) -> Latents | None:
+        """The noise that a stochastic solver adds in these steps; None of others."""
+        seeds = self.inputs.seeds
+        if not self.solver.stochastic or seeds is None:
+            return None
+        return noise.of_step(seeds, i, self.geometry)
 
     def gains(self, i: Int[Array, " b"]) -> TextGains | None:
         """The gains of these steps."""

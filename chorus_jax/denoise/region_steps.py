@@ -81,7 +81,13 @@ class OpeningStep:
         )
         region = self.choose(run, velocity, held)
         latents, solver = solving.step(
-            run.solver, i, state.latents, velocity, state.solver
+            run.solver,
+            i,
+            state.latents,
+            velocity,
+            state.solver,
+            run.noise(i),
+            forward.moves(),
         )
         caches = list(state.caches)
         caches[slots(run.plan).index((self.cache, self.expert))] = cache
@@ -194,8 +200,15 @@ class RegionSteps:
         velocity, held, cache, work = self.cache.step(
             i, run.solver.schedule, forward, Held(region.keys), part.cache
         )
+        noise = run.noise(i)
         latents, solver = solving.step(
-            run.solver, i, part.latents, velocity, part.solver
+            run.solver,
+            i,
+            part.latents,
+            velocity,
+            part.solver,
+            None if noise is None else self.active(run, region.chosen, noise),
+            forward.moves(),
         )
         share = self.tiles(region.chosen).shape[1] / run.geometry.tiling.count
         parts = list(region.parts)
@@ -209,11 +222,16 @@ class RegionSteps:
     def begin(self, run: Run, state: RunState, latents: Latents) -> RunState:
         """The state with this part begun at the run's latents of all tokens."""
         assert state.region is not None
+        active = self.active(run, state.region.chosen, latents)
+        return self.with_part(run, state, active)
+
+    def active(self, run: Run, region: Chosen, latents: Latents) -> Latents:
+        """Of the video's latents the patches of the tiles that are run."""
         geometry = run.geometry
         video = geometry.named(latents)[geometry.video]
         tiles = geometry.tiling.tiles(to_patches(video, geometry.patch))
-        active = tiles[jnp.arange(len(tiles))[:, None], self.tiles(state.region.chosen)]
-        return self.with_part(run, state, geometry.replaced(latents, active))
+        rows = jnp.arange(len(tiles))[:, None]
+        return geometry.replaced(latents, tiles[rows, self.tiles(region)])
 
     def with_part(self, run: Run, state: RunState, latents: Latents) -> RunState:
         """The state with this part at these latents: no history, nothing cached."""

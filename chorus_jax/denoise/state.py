@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from jaxtyping import Array, Bool, Float32, Int, Int32
+from jaxtyping import Array, Bool, Float32, Int, Int32, Integer
 
 from chorus_jax.families.forward import Conditions, Latents, Transformer
 
@@ -46,6 +46,7 @@ class Inputs(NamedTuple):
             in place of the velocities' disagreement.
         words: 1 for each token of the prompt that the source's lacks, for regions that
             are found by attention.
+        seeds: of the requests' noise; needed by stochastic solvers.
     """
 
     models: Mapping[str, Transformer]
@@ -54,6 +55,7 @@ class Inputs(NamedTuple):
     gains: GainTables | None = None
     mask: Float32[Array, "b f h w 1"] | None = None
     words: Float32[Array, "b m"] | None = None
+    seeds: Integer[Array, " b"] | None = None
 
 
 class Chosen(NamedTuple):

@@ -66,7 +66,13 @@ class WholeSteps:
             before = when(begins.any(), restarted, before)
         velocity, _, cache, work = self.cache.step(i, schedule, forward, Held(), before)
         latents, solver = solving.step(
-            run.solver, i, state.latents, velocity, state.solver
+            run.solver,
+            i,
+            state.latents,
+            velocity,
+            state.solver,
+            run.noise(i),
+            forward.moves(),
         )
         latents = moved(on, latents, state.latents)
         caches = list(state.caches)

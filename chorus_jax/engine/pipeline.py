@@ -30,6 +30,7 @@ from chorus_jax.families import registry
 from chorus_jax.families.forward import TRANSFORMER, Conditions, Geometry, Latents
 from chorus_jax.families.protocols import (
     Defaults,
+    EnlargingModel,
     LoadOptions,
     SoundModel,
     VideoModel,
@@ -38,6 +39,7 @@ from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.media.sound import Sound
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request, same_program
+from chorus_jax.schedulers.flow import add_noise
 from chorus_jax.text.prompts import Tokens
 
 log = logging.getLogger(__name__)
@@ -178,6 +180,35 @@ class Pipeline:
                 return
             yield progress
 
+    def refine(self, video: Video, request: Request) -> Video:
+        """A second pass over a video at the size that the model enlarges it to.
+
+        Args:
+            video: of a first pass.
+            request: of the larger size, with sigmas of its own (`steps`) from below 1
+                on: as much noise as the first of them says is put over the latents.
+
+        Raises:
+            ValueError: for a model without a second pass, another size than that of the
+                enlarged video, and what `stream` raises.
+        """
+        if not isinstance(self.model, EnlargingModel):
+            raise ValueError("this model has no second pass")
+        self.check(request)
+        with self.computing():
+            larger = self.model.enlarge(jax.tree.map(lambda x: x[None], video.latents))
+            geometry = self.model.geometry(request)
+            wanted = dict(geometry.streams)[geometry.video]
+            if larger.shape[1:] != wanted:
+                raise ValueError(
+                    f"the enlarged video has latents of {larger.shape[1:]}, the "
+                    f"request is of {wanted}: ask for twice the height and width of "
+                    "the first"
+                )
+            run = self.steps([with_seed(request)], None, EveryStep(), larger)
+            *_, last = run
+        return last.videos[0]
+
     def computing(self) -> AbstractContextManager:
         """The context of computing on this pipeline's mesh."""
         mesh = self.model.mesh
@@ -194,17 +225,24 @@ class Pipeline:
         return jax.device_put(x, *devices) if len(devices) == 1 else jnp.asarray(x)
 
     def steps(
-        self, requests: Sequence[Request], every: int | None, cache: StepCache
+        self,
+        requests: Sequence[Request],
+        every: int | None,
+        cache: StepCache,
+        begun: Array | None = None,
     ) -> Iterator[Progress]:
-        """`stream` for requests that have seeds and agree."""
+        """`stream` for requests that have seeds and agree; `begun` are latents of the
+        video to put the noise of the first step over."""
         seconds: dict[str, float] = {}
         yield Progress("encode", 0, 1)
         with timed(seconds, "encode"):
             conditions, cut = self.condition(requests)
         yield Progress("encode", 1, 1)
         plan = StepPlan.plain(len(self.model.experts(requests[0])), cache=cache)
-        program, inputs = self.program(requests[0], plan), self.inputs(conditions)
-        noise = self.noise(requests, program.geometry, conditions)
+        program = self.program(requests[0], plan)
+        inputs = self.inputs(conditions, seeds=self.seeds(requests, conditions))
+        geometry, level = program.geometry, program.solver.schedule.sigmas[0]
+        noise = self.noise(requests, geometry, conditions, begun, level)
         with timed(seconds, "denoise"):
             state = yield from self.denoise(program, inputs, noise, every)
         frames = yield from self.decode(state.latents, requests, seconds)
@@ -253,10 +291,23 @@ class Pipeline:
         requests: Sequence[Request],
         geometry: Geometry,
         conditions: Mapping[str, Conditions],
+        begun: Array | None = None,
+        level: float = 1.0,
     ) -> Latents:
-        """The noise of the requests' seeds."""
+        """The noise of the requests' seeds, with what they give of their videos; as
+        much of it as `level` says if it lies over latents that are `begun`."""
+        noise = loop.noise(self.seeds(requests, conditions), geometry)
+        if begun is not None:
+            own = geometry.named(noise)[geometry.video]
+            noise = geometry.replaced(noise, add_noise(begun, own, level))
+        return self.model.begin(noise, requests)
+
+    def seeds(
+        self, requests: Sequence[Request], conditions: Mapping[str, Conditions]
+    ) -> Array:
+        """The requests' seeds, where the conditions are."""
         seeds = np.array([request.seed for request in requests], np.uint32)
-        return loop.noise(self.placed(seeds, conditions), geometry)
+        return self.placed(seeds, conditions)
 
     def denoise(
         self, program: Program, inputs: Inputs, latents: Latents, every: int | None

@@ -52,7 +52,10 @@ def step_cache_of(policy: Policy) -> str:
 
 
 def perturbed_of(request: Request) -> tuple[float, ...]:
-    """The numbers of a request's spatio-temporal guidance; () without."""
+    """The numbers of a request's spatio-temporal guidance, or of its schedule of both
+    kinds; () without."""
+    if request.guidance_schedule is not None:
+        return request.guidance_schedule.flat
     guidance = request.perturbed
     return (
         () if guidance is None else (guidance.scale, guidance.rescale, *guidance.layers)

@@ -1,7 +1,7 @@
 """The run of a request: from noise, or from what its source holds."""
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +16,7 @@ from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import padded, renoised, trajectory
 from chorus_jax.engine.prompt import PromptReading
-from chorus_jax.engine.task import Task
+from chorus_jax.engine.task import Task, seed_of
 from chorus_jax.families.forward import Conditions
 from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
@@ -77,7 +77,8 @@ class Runner:
             plan = StepPlan.plain(policy.steps, policy.keep, policy.miss_cache)
             program = pipeline.program(request, plan)
             latents = pipeline.noise([request], program.geometry, conditions)
-            inputs = pipeline.inputs(conditions)
+            seeds = pipeline.seeds([request], conditions)
+            inputs = pipeline.inputs(conditions, seeds=seeds)
         else:
             program = pipeline.program(request, hit.plan)
             source = self.source(task, hit, program, conditions)
@@ -85,8 +86,16 @@ class Runner:
             words = jnp.asarray(differing, jnp.float32)[None]
             gains = self.gains(task, hit, differing)
             latents = source.start
+            # All noise of a hit is its source's, whatever the request's own seed.
+            like = replace(request, seed=seed_of(hit.entry.id))
+            seeds = pipeline.seeds([like], conditions)
             inputs = pipeline.inputs(
-                conditions, source=source, gains=gains, mask=hit.mask, words=words
+                conditions,
+                source=source,
+                gains=gains,
+                mask=hit.mask,
+                words=words,
+                seeds=seeds,
             )
         state = yield from pipeline.denoise(program, inputs, latents, self.every)
         chosen = None if state.region is None else state.region.chosen

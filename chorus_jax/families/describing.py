@@ -1,7 +1,8 @@
 """Lines that tell a person what a checkpoint folder holds and what runs it here."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 
 from chorus_jax import checkpoints
 from chorus_jax.devices import sharding
+from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.nets.attention import ImplementationChoice, choose
 from chorus_jax.nets.kernel_choice import REGION, TEXT, region_choice, text_choice
 from chorus_jax.nets.tokens import Size
@@ -59,6 +61,38 @@ def attention_lines(config: DescribedSizes) -> Iterator[tuple[str, str]]:
         taken = f"{kernel} {choice.name!r}" if choice.name else plain.name
         why = choice.reason or plain.reason
         yield f"{name}-attention", f"{taken} ({here}, {kind}; {why})"
+
+
+def others_of(folder: Path, model: type, usual: Sequence[str]) -> tuple[str, ...]:
+    """The parts of a folder, of the class of a transformer, that can be run in place
+    of the `usual` ones."""
+    return tuple(
+        name
+        for name, part in checkpoints.Card.read(folder).parts.items()
+        if part.model == model.__name__ and name not in usual
+    )
+
+
+def part_lines(
+    sizes: Any, parts: Mapping[str, tuple[type, type]], others: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Each part's size, the memory of all, and what attends here.
+
+    Args:
+        sizes: the configs of the parts by name.
+        parts: the class of each part, and that of its config.
+        others: configs of parts that can be run in place of the transformer.
+    """
+    total = 0
+    for name, (model, _) in parts.items():
+        text, size = described(model, getattr(sizes, name))
+        total += size
+        yield name, text
+    for name, config in others.items():
+        text, _ = described(parts[TRANSFORMER][0], config)
+        yield name, f"{text} (in place of {TRANSFORMER})"
+    yield "memory, weights only", f"{total / GIB:.3f} GiB"
+    yield from attention_lines(sizes.transformer)
 
 
 def described(model: type, config: Any) -> tuple[str, int]:

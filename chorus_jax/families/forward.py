@@ -109,6 +109,10 @@ class Forward(Protocol):
     def latents(self) -> Latents:
         """The noisy latents."""
 
+    def moves(self) -> Latents | None:
+        """Where this step may move the latents, in a shape that broadcasts against
+        them: given images stay as they are. None if everywhere."""
+
     def signal(self, name: str) -> Float[Array, "r ..."]:
         """A cheap quantity from which step caches foresee how much a step changes:
         `embedding` (of the timestep) or `modulation` (of the first layer's input).

@@ -86,6 +86,9 @@ class VideoModel(Protocol):
         the prompts, None to make them.
         """
 
+    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
+        """The latents that runs begin with: the noise, but where frames are given."""
+
     def forget_prompts(self, tenant: str | None = None) -> None:
         """Forgets what it remembers of a tenant's prompts (None: of all)."""
 
@@ -117,6 +120,15 @@ class SoundModel(Protocol):
 
     def sound(self, latents: Latents) -> Array:
         """The sound of latents in [-1, 1], [b samples channels]."""
+
+
+@runtime_checkable
+class EnlargingModel(Protocol):
+    """A model whose videos have a second pass at a larger size."""
+
+    def enlarge(self, latents: Latents) -> Latents:
+        """The latents of a video at the size of a second pass, without noise.
+        ValueError if the model came without what enlarges them."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, UnidentifiedImageError
 
+from chorus_jax.media.keyframes import Keyframe, check_keyframes
+
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 
@@ -20,19 +22,21 @@ class InputMedia:
     """Images that a video is to show; equal if their pixels are.
 
     Attributes:
-        image: the first frame, of any size.
+        image: the first frame, of any size; None for any.
         last_image: the last frame; None for any.
+        keyframes: pictures and clips at any place, of models that read them (LTX).
 
     Raises:
-        ValueError: for an image that is not [h, w, 3] in uint8.
+        ValueError: for an image that is not [h, w, 3] in uint8, and for none at all.
     """
 
-    image: Pixels
+    image: Pixels | None
     last_image: Pixels | None = None
+    keyframes: tuple[Keyframe, ...] = ()
 
     def __post_init__(self) -> None:
         for name, pixels in (("image", self.image), ("last_image", self.last_image)):
-            if pixels is None and name == "last_image":
+            if pixels is None:
                 continue
             shape: tuple[int, ...] = tuple(getattr(pixels, "shape", ()))
             dtype = getattr(pixels, "dtype", None)
@@ -41,6 +45,17 @@ class InputMedia:
                     f"{name} must be pixels as [height, width, 3] in uint8, got "
                     f"{list(shape)} in {dtype}: convert it to RGB"
                 )
+
+        check_keyframes(self.keyframes)
+        object.__setattr__(self, "keyframes", tuple(self.keyframes))
+        if self.image is None and self.last_image is None and not self.keyframes:
+            raise ValueError("inputs have no image: leave them out, or give one")
+
+    @property
+    def layout(self) -> tuple[object, ...]:
+        """Which frames are given, and how strongly."""
+        pictures = (self.image is not None, self.last_image is not None)
+        return (*pictures, *(keyframe.layout for keyframe in self.keyframes))
 
     @classmethod
     def read(
@@ -57,6 +72,8 @@ class InputMedia:
             shape = () if array is None else array.shape
             sha.update(repr(shape).encode())
             sha.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        for keyframe in self.keyframes:
+            sha.update(keyframe.digest.encode())
         return sha.hexdigest()
 
     def __eq__(self, other: object) -> bool:

@@ -1,11 +1,12 @@
 """Modulation by the timestep (adaptive norms, arXiv 2212.09748): mlp and head too."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from chorus_jax.nets.layers import LayerNorm, Linear, RMSNorm
 
@@ -22,10 +23,33 @@ def leave(x: Array, update: Array, gate: Array) -> Array:
     return y.astype(x.dtype)
 
 
+class TokenTimes(NamedTuple):
+    """Modulation inputs of tokens of few timesteps: one row for each timestep.
+
+    Attributes:
+        rows: of each timestep.
+        kinds: the timestep of each token, a place among the rows.
+    """
+
+    rows: Float[Array, "b k *s c"]
+    kinds: Int[Array, " *b n"]
+
+    def of_tokens(self, x: Float[Array, "b k c"]) -> Float[Array, "b n c"]:
+        """A row per timestep as one per token."""
+        if self.kinds.ndim == 1:
+            return x[:, self.kinds]
+        return jnp.take_along_axis(x, self.kinds[..., None], axis=1)
+
+
 def modulate(
-    table: Float[Array, "s c"], times: Float[Array, " b *n #s c"]
+    table: Float[Array, "s c"], times: Float[Array, " b *n #s c"] | TokenTimes
 ) -> list[Array]:
     """The s rows of `table + times`, each [b, 1 or n, c]."""
+    if isinstance(times, TokenTimes):
+        # Timesteps are few: tokens take theirs where they need it.
+        total = table[None, None] + times.rows
+        rows = [total[:, :, row] for row in range(table.shape[0])]
+        return [times.of_tokens(row) for row in rows]
     times = times if times.ndim == 4 else times[:, None]
     total = table[None, None] + times
     return [total[:, :, row] for row in range(table.shape[0])]
@@ -75,9 +99,13 @@ class Head(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "b n c"],
-        times: Float[Array, " b *n c"],
+        times: Float[Array, " b *n c"] | TokenTimes,
     ) -> Float[Array, "b n p"]:
-        shift, scale = modulate(self.modulation[...], times[..., None, :])
+        if isinstance(times, TokenTimes):
+            times = times._replace(rows=times.rows[..., None, :])
+        else:
+            times = times[..., None, :]
+        shift, scale = modulate(self.modulation[...], times)
         return self.linear(enter(self.norm, x, shift, scale)).astype(jnp.float32)
 
 

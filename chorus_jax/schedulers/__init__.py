@@ -4,24 +4,27 @@ A solver is a frozen, hashable dataclass around a `Schedule`. `init(latents)` gi
 state, a pytree of fixed shapes; `step(i, latents, velocity, state)` gives the next
 latents and state, with `i` a number or traced. `Solver.spaced(steps, shift)` has the
 sigmas of that method in diffusers (or in Wan's code), `Solver(explicit(sigmas))` any
-others. To begin anew at a later step, call `init` again.
+others. To begin anew at a later step, call `init` again. Of a `stochastic` solver
+`step` takes the noise of the step last (see `Renoise`).
 """
 
 from chorus_jax.schedulers.dpmpp import DPMpp
 from chorus_jax.schedulers.euler import Euler
 from chorus_jax.schedulers.flow import Schedule, explicit, shift_sigmas
+from chorus_jax.schedulers.renoise import Renoise
 from chorus_jax.schedulers.unipc import UniPC
 from chorus_jax.schedulers.wan_flow import FlowDPMpp, FlowUniPC
 
 __all__ = ["SOLVERS", "DPMpp", "Euler", "Schedule", "Solver", "UniPC", "explicit"]
-__all__ += ["FlowDPMpp", "FlowUniPC", "named", "shift_sigmas"]
+__all__ += ["FlowDPMpp", "FlowUniPC", "Renoise", "named", "shift_sigmas"]
 
-Solver = Euler | UniPC | DPMpp
+Solver = Euler | UniPC | DPMpp | Renoise
 
 SOLVERS: dict[str, type[Solver]] = {
     "euler": Euler,
     "unipc": UniPC,
     "dpmpp": DPMpp,
+    "renoise": Renoise,
     "wan_unipc": FlowUniPC,
     "wan_dpmpp": FlowDPMpp,
 }

@@ -11,7 +11,7 @@ makes those Euler steps.
 
 import functools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -50,6 +50,7 @@ class DPMpp:
     """
 
     schedule: Schedule
+    stochastic: ClassVar[bool] = False
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "DPMpp":

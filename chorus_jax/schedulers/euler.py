@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +25,7 @@ class Euler:
     """
 
     schedule: Schedule
+    stochastic: ClassVar[bool] = False
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "Euler":

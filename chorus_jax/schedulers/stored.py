@@ -14,7 +14,13 @@ SOLVERS = {
     "UniPCMultistepScheduler": "unipc",
     "DPMSolverMultistepScheduler": "dpmpp",
 }
-SHIFTS = {"euler": "shift", "unipc": "flow_shift", "dpmpp": "flow_shift"}
+STOCHASTIC = "stochastic_sampling"  # of Euler's class: another solver here
+SHIFTS = {
+    "euler": "shift",
+    "renoise": "shift",
+    "unipc": "flow_shift",
+    "dpmpp": "flow_shift",
+}
 
 # Field: diffusers' default, and the value that is run here.
 _EVERY = {
@@ -34,8 +40,8 @@ _MULTISTEP = _EVERY | {
     "final_sigmas_type": ("zero", "zero"),
 }
 FIELDS: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
-    "euler": _EVERY
-    | {"stochastic_sampling": (False, False), "invert_sigmas": (False, False)},
+    "euler": _EVERY | {STOCHASTIC: (False, False), "invert_sigmas": (False, False)},
+    "renoise": _EVERY | {STOCHASTIC: (False, True), "invert_sigmas": (False, False)},
     "unipc": _MULTISTEP
     | {
         "solver_type": ("bh2", "bh2"),
@@ -84,6 +90,8 @@ def read(config: Mapping[str, Any]) -> dict[str, Any]:
             f"the scheduler file says {name}, which is not run here: supported are "
             f"{', '.join(SOLVERS)}. {ADVICE}"
         )
+    if solver == "euler" and config.get(STOCHASTIC):
+        solver = "renoise"
     wrong = [*_differing(solver, config), *_unknown(solver, config)]
     if wrong:
         raise ValueError(

@@ -7,7 +7,7 @@ call of its own: the velocity at step i also improves the latents that step i - 
 import functools
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -52,6 +52,7 @@ class UniPC:
     """
 
     schedule: Schedule
+    stochastic: ClassVar[bool] = False
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "UniPC":

@@ -53,10 +53,15 @@ def state(part, layout, config, seed=0):
 
     A seed gives the same parameters whatever the layout: they are drawn as ours.
     """
-    kind, rng = kind_of(part, config), np.random.default_rng(seed)
-    table = [r for r in kind.layouts[layout].rules(config) if isinstance(r, Rule)]
-    made = {}
-    for target, leaf in sorted(names(abstract(kind.model, config)).items()):
+    kind = kind_of(part, config)
+    return drawn(kind.model, kind.layouts[layout].rules(config), config, seed)
+
+
+def drawn(model, rules, config, seed=0):
+    """Random tensors of a model under the names that rules have for its parameters."""
+    rng = np.random.default_rng(seed)
+    table, made = [r for r in rules if isinstance(r, Rule)], {}
+    for target, leaf in sorted(names(abstract(model, config)).items()):
         value = rng.standard_normal(leaf.shape, np.float32) * 0.05
         rule, theirs = next(
             (rule, found)
@@ -67,7 +72,7 @@ def state(part, layout, config, seed=0):
         if "{layer}" in rule.target:
             rows = [value]
         for name, row in zip(theirs, rows, strict=True):
-            made[name] = np.ascontiguousarray(rule.fix.back(row))
+            made[name] = np.array(rule.fix.back(row), order="C")
             assert made[name].shape == source_shape(rule, leaf.shape)
     return made
 

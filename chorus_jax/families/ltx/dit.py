@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from chorus_jax.families.forward import ALL, TextGains, TokenSet, evaluate
+from chorus_jax.families.forward import ALL, Latents, TextGains, TokenSet, evaluate
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.positions import PixelScale, position_table
 from chorus_jax.families.single_stream.block import ModulatedBlock
@@ -29,6 +29,9 @@ from chorus_jax.nets.token_attention import (
     Keys,
     SelfAttention,
 )
+from chorus_jax.nets.tokens import from_patches, to_patches
+
+VIDEO, GIVEN = "video", "given"  # streams of latents
 
 
 class LTXBlock(ModulatedBlock):
@@ -100,7 +103,7 @@ class LTXDiT(SingleStreamTransformer):
     def forward(
         self,
         conditions: StreamConditions,
-        latents: Float[Array, "b ..."],
+        latents: Latents,
         i: Int[Array, " b"],
         gains: TextGains | None = None,
         tokens: TokenSet = ALL,
@@ -126,7 +129,25 @@ class LTXDiT(SingleStreamTransformer):
 
 
 class LTXForward(SingleStreamForward):
-    """One pass through `LTXDiT` (see `families.forward.Forward`)."""
+    """One pass through `LTXDiT` (see `families.forward.Forward`).
+
+    Its latents are the video's, or, with given frames beside it, those of two streams.
+    """
+
+    def patches(self) -> Float[Array, "b n p"]:
+        """The patches of all tokens: given ones beside the video's come first."""
+        if not isinstance(self.latents, dict):
+            return super().patches()
+        video = to_patches(self.latents[VIDEO], self.model.config.patch)
+        return jnp.concatenate([self.latents[GIVEN], video], axis=1)
+
+    def arranged(self, patches: Array) -> Latents:
+        """The reverse of `patches`, of any number of channels."""
+        if not isinstance(self.latents, dict):
+            return super().arranged(patches)
+        extra, grid = self.latents[GIVEN].shape[1], self.model.grid(self.latents[VIDEO])
+        video = from_patches(patches[:, extra:], grid, self.model.config.patch)
+        return {GIVEN: patches[:, :extra], VIDEO: video}
 
     def signal(self, name: str) -> Float[Array, "r ..."]:
         """The time embedding of each row, or the modulated input of the first layer,
@@ -142,5 +163,5 @@ class LTXForward(SingleStreamForward):
     def first_input(self) -> Float[Array, "r n c"]:
         """The modulated input of the first layer's self-attention."""
         table = self.model.layers.modulation[...][0]
-        shift, scale, *_ = modulate(table, self.times.blocks)
+        shift, scale, *_ = modulate(table, self.of_tokens(self.times.blocks))
         return enter(self.model.layers.norm, self.stem(), shift, scale)

@@ -6,11 +6,13 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax import checkpoints
-from chorus_jax.families.describing import GIB, attention_lines, described
+from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.model import LTXModel
-from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes
+from chorus_jax.families.ltx.sizes import FPS, LTXSizes, parts_of, stored_names
 from chorus_jax.families.ltx.variants import PUBLISHED, defaults_of
+from chorus_jax.families.memory import check_request_memory, least_memory
 from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.request import Request
 
@@ -29,11 +31,22 @@ class LTXFamily:
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
     ) -> None:
-        """ValueError for what cannot run together (see `LTXSizes.check`)."""
+        """ValueError for what cannot run together (see `LTXSizes.check`), or for which
+        there is too little memory."""
         sizes = LTXSizes.read(folder, transformer)
         sizes.check(request)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
+        card, names = checkpoints.Card.read(folder), stored_names(transformer)
+        grid = sizes.grid(request)
+        needed = least_memory(
+            [card.part(names[name]) for name in parts_of(card)],
+            sizes.transformer,
+            grid,
+            (*grid, sizes.transformer.in_channels),
+            request,
+        )
+        check_request_memory(needed, request)
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
@@ -42,19 +55,13 @@ class LTXFamily:
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""
-        model = PARTS[TRANSFORMER][0].__name__
-        return tuple(
-            name
-            for name, part in checkpoints.Card.read(folder).parts.items()
-            if part.model == model and name != TRANSFORMER
-        )
+        return others_of(folder, LTXDiT, (TRANSFORMER,))
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Each part's size, the memory of all, and what attends here."""
-        sizes, total = LTXSizes.read(folder), 0
-        for name, (model, _) in PARTS.items():
-            text, size = described(model, getattr(sizes, name))
-            total += size
-            yield name, text
-        yield "memory, weights only", f"{total / GIB:.3f} GiB"
-        yield from attention_lines(sizes.transformer)
+        parts = parts_of(checkpoints.Card.read(folder))
+        others = {
+            name: LTXSizes.read(folder, name).transformer
+            for name in self.distilled(folder)
+        }
+        yield from part_lines(LTXSizes.read(folder), parts, others)

@@ -10,11 +10,20 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.families.forward import TRANSFORMER, Geometry
-from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.ltx.preparing import perturbation, prepare
+from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
+from chorus_jax.families.ltx.dit import GIVEN, VIDEO, LTXDiT
+from chorus_jax.families.ltx.encoding import with_given
+from chorus_jax.families.ltx.preparing import perturbation, prepare, scales
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
-from chorus_jax.families.ltx.sizes import FPS, PARTS, LTXSizes, stored_names
+from chorus_jax.families.ltx.sizes import (
+    FPS,
+    PARTS,
+    UPSAMPLER,
+    LTXSizes,
+    parts_of,
+    stored_names,
+)
+from chorus_jax.families.ltx.upsampler import LTXUpsampler, enlarged
 from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
@@ -42,7 +51,10 @@ class LTXModel(SingleStreamModel):
         fingerprints: Mapping[str, str] | None = None,
     ):
         self.sizes = LTXSizes(**{name: part.config for name, part in parts.items()})
-        super().__init__(parts, tokenizer, mesh, keep_text_encoder, fingerprints)
+        # Of no part in a first pass: recipes need not know it.
+        first = {name: part for name, part in parts.items() if name != UPSAMPLER}
+        super().__init__(first, tokenizer, mesh, keep_text_encoder, fingerprints)
+        self.upsampler: LTXUpsampler | None = parts.get(UPSAMPLER)
         self.transformer: LTXDiT = parts[TRANSFORMER]
         self.vae: LTXVAE = parts["vae"]
         self.schedule = schedule
@@ -60,7 +72,7 @@ class LTXModel(SingleStreamModel):
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
         stored = stored_names(options.transformer)
         card = Card.read(folder)
-        parts = load_parts(Path(folder), card, PARTS, stored, options)
+        parts = load_parts(Path(folder), card, parts_of(card), stored, options)
         return cls(
             parts,
             tokenizer,
@@ -87,9 +99,14 @@ class LTXModel(SingleStreamModel):
         `LTXSizes.check`)."""
         self.sizes.check(request)
         config, grid = self.sizes.transformer, self.sizes.grid(request)
-        shape = (*grid, config.in_channels)
+        video = (VIDEO, (*grid, config.in_channels))
+        extra = self.sizes.extra(request)
+        if extra:
+            # One tile: regions are not run beside tokens that are of no tile.
+            streams = (video, (GIVEN, (extra, config.in_channels)))
+            return Geometry(streams, grid, config.patch, grid)
         tile = Tiling.fitting(grid, config.tile).tile
-        return Geometry((("video", shape),), grid, config.patch, tile)
+        return Geometry((video,), grid, config.patch, tile)
 
     def solver(self, request: Request) -> Solver:
         """The request's solver over the levels of its video's number of tokens, or over
@@ -118,22 +135,47 @@ class LTXModel(SingleStreamModel):
         """Inputs of every step, and the cut end of each prompt."""
         first = requests[0]
         text = self.encode(requests, tenant, tokens)
-        scales = jnp.array([request.guidance_scale for request in requests])
+        solver, schedule = self.solver(first), first.guidance_schedule
+        star = schedule is not None and schedule.star
         conditions = prepare(
             self.transformer,
             text.embeddings,
             text.lengths,
-            scales if first.guided else None,
-            perturbation(requests, self.sizes.transformer.depth),
-            solver=self.solver(first),
+            scales(requests, solver),
+            perturbation(requests, solver, self.sizes.transformer.depth),
+            jnp.array(True) if star else None,
+            solver=solver,
             grid=self.sizes.grid(first),
             scale=self.sizes.scale(self.fps(first)),
+            layout=self.sizes.layout(first),
         )
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
+    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
+        """Noise with the latents of given frames in their places."""
+        layout = self.sizes.layout(requests[0])
+        if layout is None:
+            return noise
+        return with_given(self.vae, noise, requests, layout)
+
+    def enlarge(self, latents: Latents) -> Latents:
+        """The video's latents at twice the height and width, for a second pass.
+
+        Raises:
+            ValueError: if the checkpoint has no latent upsampler.
+        """
+        if self.upsampler is None:
+            raise ValueError(
+                "this LTX-Video came without a latent upsampler: convert it with "
+                "--latent-upsampler FILE"
+            )
+        video = latents[VIDEO] if isinstance(latents, dict) else latents
+        return enlarged(self.upsampler, self.vae, jnp.asarray(video))
+
     def decode(
-        self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
+        self, latents: Latents, requests: Sequence[Request]
     ) -> Iterator[Float[Array, "b t y x 3"]]:
         """Frames of latents, a group per latent frame; all are decoded at once."""
+        latents = latents[VIDEO] if isinstance(latents, dict) else latents
         seeds = np.array([request.seed for request in requests], np.uint32)
         return decode_groups(self.vae, latents, jnp.asarray(seeds))

@@ -36,13 +36,16 @@ class PixelScale:
     fps: float
     causal: bool = False
 
-    def places(self, grid: Size) -> Float32[np.ndarray, "n 3"]:
-        """Seconds, rows and columns of all tokens as shares of `EXTENT`."""
+    def places(self, grid: Size, first: int = 0) -> Float32[np.ndarray, "n 3"]:
+        """Seconds, rows and columns of all tokens as shares of `EXTENT`; `first` is
+        the frame of the video that they begin at."""
         one, (f, h, w) = np.float32, grid
         steps = np.arange(f, dtype=one)
         if self.causal:
             frames = np.maximum(self.frames * steps + 1 - self.frames, 0)
-            seconds = frames * one(1 / self.fps)
+            seconds = (frames + one(first)) * one(1 / self.fps)
+        elif first:
+            seconds = (self.frames * steps + one(first)) * one(1 / self.fps)
         else:
             seconds = steps * one(self.frames / self.fps)
         sides = (np.arange(size, dtype=one) * one(self.pixels) for size in (h, w))
@@ -63,7 +66,9 @@ def frequencies(count: int) -> Float32[np.ndarray, " k"]:
     return powers * one(np.pi) / one(2)
 
 
-def position_table(grid: Size, width: int, scale: PixelScale) -> Float[Array, "2 n r"]:
+def position_table(
+    grid: Size, width: int, scale: PixelScale, places: np.ndarray | None = None
+) -> Float[Array, "2 n r"]:
     """Cosines and sines of every token for the pairs of all heads side by side.
 
     Pair 3k + axis turns with frequency k along that axis; what `width` has beyond a
@@ -73,8 +78,10 @@ def position_table(grid: Size, width: int, scale: PixelScale) -> Float[Array, "2
         grid: tokens along frames, height and width.
         width: the width of all heads, 2 r.
         scale: from tokens to seconds and pixels.
+        places: of other tokens than those of the grid (`PixelScale.places`).
     """
-    turns = scale.places(grid) * np.float32(2) - np.float32(1)
+    places = scale.places(grid) if places is None else places
+    turns = places * np.float32(2) - np.float32(1)
     rates = frequencies(width // 6)
     angles = (rates[None, :, None] * turns[:, None, :]).reshape(len(turns), -1)
     still = np.zeros((len(turns), width % 6 // 2), np.float32)

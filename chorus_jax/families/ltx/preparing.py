@@ -5,28 +5,36 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.given_frames import FrameLayout
 from chorus_jax.families.ltx.positions import PixelScale, position_table
-from chorus_jax.families.single_stream.conditions import StreamConditions
+from chorus_jax.families.single_stream.conditions import (
+    FrozenTokens,
+    StreamConditions,
+)
+from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.nets.guidance import Perturbation
 from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 
 
-@partial(jax.jit, static_argnames=("solver", "grid", "scale"))
+@partial(jax.jit, static_argnames=("solver", "grid", "scale", "layout"))
 def prepare(
     model: LTXDiT,
     text: Float[Array, "r m t"],
     lengths: Int[Array, " r"],
-    guidance: Float32[Array, " b"] | None,
+    guidance: Float32[Array, " *steps b"] | None,
     perturbation: Perturbation | None = None,
+    star: Bool[Array, ""] | None = None,
     *,
     solver: Solver,
     grid: Size,
     scale: PixelScale,
+    layout: FrameLayout | None = None,
 ) -> StreamConditions:
     """Text keys and values, modulation of all steps, rotary positions.
 
@@ -34,30 +42,96 @@ def prepare(
         model: the transformer.
         text: b rows, or, with guidance, b prompts and then b negative prompts.
         lengths: the number of tokens of each row.
-        guidance: the scale of each request, None for none.
+        guidance: the scale of each request, or of each step and request; None for none.
         perturbation: spatio-temporal guidance, None for none; its pass reads the
             prompts again.
+        star: there for CFG-Zero*.
         solver: the one whose schedule is followed.
         grid: the video's tokens along frames, height and width.
         scale: from tokens to seconds and pixels.
+        layout: of the given frames; None without any.
     """
-    times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
+    times, frozen, places = step_times(solver, layout), None, None
+    if layout is not None:
+        frozen = frozen_tokens(solver, layout, grid)
+        places = layout.positions(grid, scale)
     if perturbation is not None:
-        b = len(perturbation.scale)
+        b = perturbation.scale.shape[-1]
         text = jnp.concatenate([text, text[:b]])
         lengths = jnp.concatenate([lengths, lengths[:b]])
     return StreamConditions(
         context=model.context(text, lengths),
         times=model.times(times),
-        rotary=position_table(grid, model.config.width, scale),
+        rotary=position_table(grid, model.config.width, scale, places),
         guidance=guidance,
         perturbation=perturbation,
+        frozen=frozen,
+        star=star,
     )
 
 
-def perturbation(requests: Sequence[Request], depth: int) -> Perturbation | None:
+def step_times(
+    solver: Solver, layout: FrameLayout | None
+) -> Float32[Array, " steps *kinds"]:
+    """The timestep of each step, or of each step and kind of token: that of a given
+    frame is never above what its strength leaves."""
+    times = np.array(solver.schedule.timesteps, np.float32)
+    if layout is None:
+        return jnp.asarray(times)
+    least = 1000 * (1 - np.array(layout.strengths, np.float32))
+    return jnp.asarray(np.minimum(times[:, None], least))
+
+
+def frozen_tokens(solver: Solver, layout: FrameLayout, grid: Size) -> FrozenTokens:
+    """The kinds of all tokens, and the steps that move each."""
+    times = np.array(solver.schedule.timesteps, np.float32)
+    left = 1 - np.array(layout.strengths, np.float32)
+    moves = times[:, None] / 1000 - 1e-6 < left
+    return FrozenTokens(jnp.asarray(layout.kinds(grid)), jnp.asarray(moves))
+
+
+def scales(requests: Sequence[Request], solver: Solver) -> Array | None:
+    """The guidance scale of each request, or of each step and request by a schedule;
+    None without guidance."""
+    first, schedule = requests[0], requests[0].guidance_schedule
+    if not first.guided:
+        return None
+    if schedule is None:
+        return jnp.array([request.guidance_scale for request in requests], jnp.float32)
+    rows = np.array(schedule.scales, np.float32)[entries(schedule, solver)]
+    return jnp.asarray(np.repeat(rows[:, None], len(requests), axis=1))
+
+
+def entries(schedule: GuidanceSchedule, solver: Solver) -> list[int]:
+    """The entry of each step of a solver."""
+    return schedule.entries([t / 1000 for t in solver.schedule.timesteps])
+
+
+def scheduled(
+    schedule: GuidanceSchedule, solver: Solver, count: int, depth: int
+) -> Perturbation | None:
+    """The spatio-temporal guidance of `count` requests by a schedule; None without."""
+    if not schedule.perturbed:
+        return None
+    places = entries(schedule, solver)
+    layers = np.zeros((len(schedule.layers), depth), bool)
+    for row, own in enumerate(schedule.layers):
+        layers[row, list(own)] = True
+    tables = (
+        np.repeat(np.array(x, np.float32)[places][:, None], count, axis=1)
+        for x in (schedule.perturbed_scales, schedule.rescales)
+    )
+    return Perturbation(*map(jnp.asarray, tables), jnp.asarray(layers[places]))
+
+
+def perturbation(
+    requests: Sequence[Request], solver: Solver, depth: int
+) -> Perturbation | None:
     """The spatio-temporal guidance of requests to a transformer of `depth` layers; all
     of them have the layers of the first. None without."""
+    schedule = requests[0].guidance_schedule
+    if schedule is not None:
+        return scheduled(schedule, solver, len(requests), depth)
     guidance = [x.perturbed for x in requests if x.perturbed is not None]
     if not guidance:
         return None

@@ -11,7 +11,9 @@ from chorus_jax.families.fitting import must_divide, must_fit, must_match
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
+from chorus_jax.families.ltx.given_frames import FrameLayout, layout_of
 from chorus_jax.families.ltx.positions import PixelScale
+from chorus_jax.families.ltx.upsampler import LTXUpsampler, UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder
@@ -27,9 +29,19 @@ PARTS = {
 }
 
 
+UPSAMPLER = "latent_upsampler"
+
+
+def parts_of(card: Card) -> dict[str, tuple[type, type]]:
+    """The parts of a folder that are loaded, and the classes of each."""
+    upsampler = {UPSAMPLER: (LTXUpsampler, UpsamplerConfig)}
+    return {**PARTS, **(upsampler if UPSAMPLER in card.parts else {})}
+
+
 def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
-    """The part of a checkpoint folder that each of `PARTS` is read from."""
-    return {**{name: name for name in PARTS}, TRANSFORMER: transformer}
+    """The part of a checkpoint folder that each part is read from."""
+    names = {name: name for name in (*PARTS, UPSAMPLER)}
+    return {**names, TRANSFORMER: transformer}
 
 
 @dataclass(frozen=True)
@@ -48,12 +60,16 @@ class LTXSizes:
     transformer: LTXConfig
     vae: LTXVAEConfig
     text_encoder: T5Config
+    latent_upsampler: UpsamplerConfig | None = None
 
     def __post_init__(self) -> None:
         model, channels = self.transformer, self.vae.latent_channels
         width = self.text_encoder.width
         must_match("in_channels", model.in_channels, "latent channels", channels)
         must_match("out_channels", model.out_channels, "latent channels", channels)
+        if self.latent_upsampler is not None:
+            reads = self.latent_upsampler.channels
+            must_match("in_channels", model.in_channels, "upsampler's channels", reads)
         must_match("text_width", model.text_width, "text encoder's width", width)
 
     @classmethod
@@ -67,7 +83,7 @@ class LTXSizes:
         return cls(
             **{
                 name: config_from(config, card.part(stored[name]).config)
-                for name, (_, config) in PARTS.items()
+                for name, (_, config) in parts_of(card).items()
             }
         )
 
@@ -75,12 +91,11 @@ class LTXSizes:
         """ValueError for a request whose sizes do not divide, or that asks for what
         this family does not run."""
         self.grid(request)
-        if request.inputs is not None:
-            raise ValueError(
-                "LTX-Video is run here from words alone: leave the image out"
-            )
+        self.layout(request)
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
+        if request.guidance_schedule is not None:
+            request.guidance_schedule.check_depth(self.transformer.depth)
         named = (request.guidance_scale_high, request.guidance_scale_low)
         if named != (None, None):
             raise ValueError(
@@ -100,6 +115,17 @@ class LTXSizes:
         frames = 1 + (request.frames - 1) // time
         return frames, request.height // space, request.width // space
 
+    def layout(self, request: Request) -> FrameLayout | None:
+        """The given frames of a request; None without any. ValueError for frames that
+        do not fit (see `layout_of`)."""
+        group = self.vae.time_compression
+        return layout_of(request.inputs, request.frames, group)
+
+    def extra(self, request: Request) -> int:
+        """The tokens of given frames beside those of a request's video."""
+        layout = self.layout(request)
+        return 0 if layout is None else layout.extra(self.grid(request))
+
     def token_count(self, request: Request) -> int:
         """The tokens of a request's video."""
         return math.prod(self.grid(request))
@@ -113,6 +139,6 @@ class LTXSizes:
 
     def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None:
         """ValueError unless the mesh divides a batch of `count` such requests."""
-        branches = 1 + request.guided + (request.perturbed is not None)
-        rows = count * branches
-        must_divide(mesh, rows, self.token_count(request), self.transformer.heads)
+        rows = count * request.passes
+        tokens = self.token_count(request) + self.extra(request)
+        must_divide(mesh, rows, tokens, self.transformer.heads)

@@ -7,19 +7,25 @@ as far as this library runs them.
 from collections.abc import Mapping
 from typing import Any
 
+from chorus_jax.families.ltx.schedule import LinearQuadratic
 from chorus_jax.families.ltx.sizes import FPS, LTXSizes
+from chorus_jax.families.ltx.versions import SIZES, VERSIONS
 from chorus_jax.families.protocols import Defaults
+from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.request import Request
+from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 
 NEGATIVE_PROMPT = "worst quality, inconsistent motion, blurry, jittery, distorted"
 DISTILLED = (1.0, 0.9937, 0.9875, 0.9812, 0.975, 0.9094, 0.725)
-# Heads, head width and layers of the published transformers.
-SIZES = {(32, 64, 28): "2B", (32, 128, 48): "13B"}
-# Their sizes do not tell these from each other: a card's settings do.
-LATER = {
-    "2B": ("0.9.5", "0.9.6-dev", "0.9.6-distilled", "0.9.8-distilled"),
-    "13B": ("0.9.7-dev", "0.9.7-distilled", "0.9.8-dev", "0.9.8-distilled"),
-}
+# Of the 13B versions that are not distilled. Their configs write 1 for no rescaling.
+FIRST_PASS = GuidanceSchedule(
+    levels=(1.0, 0.996, 0.9933, 0.985, 0.9767, 0.9008, 0.618),
+    scales=(1.0, 1.0, 6.0, 8.0, 6.0, 1.0, 1.0),
+    perturbed_scales=(0.0, 0.0, 4.0, 4.0, 4.0, 2.0, 1.0),
+    rescales=(0.0, 0.0, 0.5, 0.5, 0.0, 0.0, 0.0),
+    layers=((), (11, 25, 35, 39), (22, 35, 39), (28,), (28,), (28,), (28,)),
+    star=True,
+)
 
 
 def usual(source: str, **fields: Any) -> Defaults:
@@ -33,6 +39,7 @@ def usual(source: str, **fields: Any) -> Defaults:
         "solver": "euler",
         "shift": 1.0,
         "guidance_scale": 3.0,
+        "fps": float(FPS),
     }
     return Defaults(Request("", **(settings | fields)), FPS, source)
 
@@ -40,15 +47,20 @@ def usual(source: str, **fields: Any) -> Defaults:
 def published(size: str, version: str) -> Defaults:
     """The settings of a published model."""
     source = f"published for LTX-Video {size} {version} (Lightricks/LTX-Video, configs)"
+    if not version.endswith("distilled") and size == "13B":
+        levels = LinearQuadratic().sigmas(30, 0)[:27].tolist()
+        return usual(source, steps=tuple(levels), guidance_schedule=FIRST_PASS)
     if not version.endswith("distilled"):
-        return usual(source)
-    steps = 8 if version.startswith("0.9.6") else DISTILLED
-    return usual(source, steps=steps, guidance_scale=1.0)
+        perturbed = SpatioTemporalGuidance((19,), 1.0, 0.7)
+        return usual(source, perturbed=perturbed)
+    if version.startswith("0.9.6"):
+        return usual(source, steps=8, guidance_scale=1.0, solver="renoise")
+    return usual(source, steps=DISTILLED, guidance_scale=1.0)
 
 
 PUBLISHED: Mapping[str, Defaults] = {
     f"LTX-Video {size} {version}": published(size, version)
-    for size, versions in {**LATER, "2B": ("0.9.0", "0.9.1", *LATER["2B"])}.items()
+    for size, versions in VERSIONS.items()
     for version in versions
 }
 

@@ -10,7 +10,7 @@ from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import BranchReuse
 from chorus_jax.nets.control import when
 from chorus_jax.nets.layers import LayerNorm, RMSNorm
-from chorus_jax.nets.modulation import Mlp, enter, leave, modulate
+from chorus_jax.nets.modulation import Mlp, TokenTimes, enter, leave, modulate
 from chorus_jax.nets.token_attention import (
     Alone,
     Around,
@@ -49,7 +49,7 @@ class ModulatedBlock(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "b n c"],
-        times: Float[Array, " b *n 6 c"],
+        times: Float[Array, " b *n 6 c"] | TokenTimes,
         rotary: Float[Array, "2 *b n r"],
         context: Context,
         around: Around = Alone(),

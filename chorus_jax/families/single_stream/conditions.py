@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 from chorus_jax.families.forward import TextGains
 from chorus_jax.nets.guidance import Perturbation, branch_count
@@ -28,6 +28,21 @@ class Times(NamedTuple):
         return jax.tree.map(lambda x: x[i], self)
 
 
+class FrozenTokens(NamedTuple):
+    """Tokens of given frames: those with less noise than a step's stay as they are.
+
+    With it the `times` of a run have one more axis: the kinds.
+
+    Attributes:
+        kinds: of each token: 0 for those that are made, then by the strength of what is
+            given.
+        moves: whether each step moves the tokens of each kind.
+    """
+
+    kinds: Int[Array, " n"]
+    moves: Bool[Array, "t k"]
+
+
 class StreamConditions(NamedTuple):
     """Inputs of all passes of a run.
 
@@ -36,19 +51,24 @@ class StreamConditions(NamedTuple):
             then of all negative prompts.
         times: modulation of all steps.
         rotary: positions of all tokens.
-        guidance: the scale of each request; None without guidance.
+        guidance: the scale of each request, or of each step and request; None without
+            guidance.
         images: patches of the channels that stand beside those of the noisy latents,
             of all tokens; None in models without.
         perturbation: spatio-temporal guidance, whose rows of the context come last;
             None without.
+        frozen: the tokens with timesteps of their own; None where all have the step's.
+        star: there if guidance is CFG-Zero*'s (see `nets.guidance.guided`).
     """
 
     context: Context
     times: Times
     rotary: Float32[Array, "2 n r"]
-    guidance: Float32[Array, " b"] | None
+    guidance: Float32[Array, " *steps b"] | None
     images: Float32[Array, "b n p"] | None = None
     perturbation: Perturbation | None = None
+    frozen: FrozenTokens | None = None
+    star: Bool[Array, ""] | None = None
 
     @property
     def branches(self) -> int:

@@ -13,6 +13,7 @@ from chorus_jax.families.forward import (
     ALL,
     BranchReuse,
     Held,
+    Latents,
     TextGains,
     TileTokens,
     TokenSet,
@@ -20,6 +21,7 @@ from chorus_jax.families.forward import (
 from chorus_jax.families.single_stream.conditions import StreamConditions, Times
 from chorus_jax.families.single_stream.transformer import SingleStreamTransformer
 from chorus_jax.nets.guidance import guided
+from chorus_jax.nets.modulation import TokenTimes
 from chorus_jax.nets.token_attention import (
     Alone,
     Around,
@@ -58,20 +60,54 @@ class SingleStreamForward:
         """The modulation of each row."""
         return self.conditions.times.at(self.rows(self.i))
 
+    def of_tokens(self, rows: Float[Array, "r *k c"]) -> Array | TokenTimes:
+        """Modulation inputs of each row as those of its tokens."""
+        kinds = self.kinds()
+        return rows if kinds is None else TokenTimes(rows, self.rows(kinds))
+
+    def kinds(self) -> Int[Array, "b n"] | None:
+        """The kinds of the tokens that are run (see `FrozenTokens`)."""
+        frozen, tokens = self.conditions.frozen, self.tokens
+        if frozen is None:
+            return None
+        if not isinstance(tokens, TileTokens):
+            return jnp.broadcast_to(frozen.kinds, (len(self.i), len(frozen.kinds)))
+        active = tokens.tiling.tiles(frozen.kinds, axis=0)[tokens.tiles]
+        return active.reshape(len(self.i), -1)
+
+    def moves(self) -> Latents | None:
+        """Where this step may move the latents."""
+        kinds, frozen = self.kinds(), self.conditions.frozen
+        if kinds is None or frozen is None:
+            return None
+        moving = jnp.take_along_axis(frozen.moves[self.i], kinds, axis=1)
+        size = (*kinds.shape, math.prod(self.model.config.patch))
+        flags = jnp.broadcast_to(moving[..., None].astype(jnp.float32), size)
+        return jax.tree.map(lambda x: x > 0, self.arranged(flags))
+
     def rows(self, x: Array) -> Array:
         """A row per request as a row per branch and request."""
         return jnp.concatenate([x] * self.conditions.branches)
 
     def stem(self) -> Float[Array, "r n c"]:
         """The patches as tokens: the same in all branches."""
-        patches = self.latents
-        if isinstance(self.tokens, TileTokens):
-            patches = patches.reshape(len(patches), -1, patches.shape[-1])
-        else:
-            patches = to_patches(patches, self.model.config.patch)
-        patches = self.with_images(patches)
+        patches = self.with_images(self.patches())
         tokens = constrain(self.model.patch(patches), "batch", "tokens", None)
         return self.rows(tokens)
+
+    def patches(self) -> Float[Array, "b n p"]:
+        """The patches of the latents, in the order of the tokens."""
+        latents = self.latents
+        if isinstance(self.tokens, TileTokens):
+            return latents.reshape(len(latents), -1, latents.shape[-1])
+        return to_patches(latents, self.model.config.patch)
+
+    def arranged(self, patches: Array) -> Latents:
+        """The reverse of `patches`, of any number of channels."""
+        if isinstance(self.tokens, TileTokens):
+            return patches.reshape(*self.latents.shape[:3], -1)
+        grid = self.model.grid(self.latents)
+        return from_patches(patches, grid, self.model.config.patch)
 
     def with_images(self, patches: Float[Array, "b n p"]) -> Float[Array, "b n q"]:
         """The patches with the channels of the images behind their own, pixel by pixel
@@ -106,7 +142,8 @@ class SingleStreamForward:
                 "run it without reuse where a region needs them"
             )
         context = self.conditions.amplified(self.gains, words)
-        rotary, times, around = self.rotary(), self.times.blocks, self.around()
+        rotary, around = self.rotary(), self.around()
+        times = self.of_tokens(self.times.blocks)
 
         def layer(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
             block, text, image, keys, branches, passive = scanned
@@ -122,19 +159,22 @@ class SingleStreamForward:
         keys = around.keys if isinstance(around, HeldKeys) else None
         perturbed = self.conditions.perturbation
         layers = None if perturbed is None else perturbed.layers
+        if layers is not None and layers.ndim == 2:
+            layers = layers[self.i].T
         stacked = (self.model.layers, context.text, context.image, keys)
         if (first, last) != (0, None):
             stacked, layers = jax.tree.map(lambda x: x[first:last], (stacked, layers))
         scanned = (*stacked, reuse, layers)
         return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
 
-    def passive(self, layer: Bool[Array, ""] | None) -> Bool[Array, " r"] | None:
+    def passive(self, layer: Bool[Array, " *b"] | None) -> Bool[Array, " r"] | None:
         """The rows whose tokens see only themselves in a layer: of the perturbed
         branch, if the layer is one of its own."""
         if layer is None:
             return None
         branch = jnp.arange(self.conditions.branches) == self.conditions.branches - 1
-        return jnp.repeat(branch & layer, len(self.i))
+        here = jnp.broadcast_to(layer, len(self.i))
+        return (branch[:, None] & here[None]).reshape(-1)
 
     def kept(self, keys: Keys | None) -> Keys | TileKeys | None:
         """The keys of a layer as they are held; None if they are not.
@@ -191,17 +231,24 @@ class SingleStreamForward:
         bias = jnp.broadcast_to(tokens.bias, (count, len(tokens.bias)))
         return Alone(bias, tokens.tiling.size)
 
-    def head(self, tokens: Float[Array, "r n c"]) -> Float[Array, "b ..."]:
+    def head(self, tokens: Float[Array, "r n c"]) -> Latents:
         """The guided velocity, in float32."""
-        out = self.guided(self.model.out(tokens, self.times.head))
-        if isinstance(self.tokens, TileTokens):
-            return out.reshape(*self.latents.shape[:3], -1)
-        grid = self.model.grid(self.latents)
-        return from_patches(out, grid, self.model.config.patch)
+        times = self.of_tokens(self.times.head)
+        return self.arranged(self.guided(self.model.out(tokens, times)))
 
     def guided(self, out: Float[Array, "r n p"]) -> Float[Array, "b n p"]:
         """The velocity that the passes of all branches give together."""
-        return guided(out, self.conditions.guidance, self.conditions.perturbation)
+        given, perturbed, rows = (
+            self.conditions.guidance,
+            self.conditions.perturbation,
+            jnp.arange(len(self.i)),
+        )
+        if given is not None and given.ndim == 2:
+            given = given[self.i, rows]
+        if perturbed is not None and perturbed.scale.ndim == 2:
+            scales = (perturbed.scale[self.i, rows], perturbed.rescale[self.i, rows])
+            perturbed = perturbed._replace(scale=scales[0], rescale=scales[1])
+        return guided(out, given, perturbed, self.conditions.star is not None)
 
     def hold(self, held: Held, *sides: Observed) -> Held:
         """The keys and values of all tiles, and the attention to the words asked for,
@@ -216,4 +263,4 @@ class SingleStreamForward:
         if layers.share is None:
             return Held(keys)
         # The rows of other branches come last and have no such words.
-        return Held(keys, layers.share[:, : len(self.latents)].mean(axis=0))
+        return Held(keys, layers.share[:, : len(self.i)].mean(axis=0))

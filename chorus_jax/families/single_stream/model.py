@@ -11,7 +11,7 @@ from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.checkpoints.unchanged import WeightsFingerprint
 from chorus_jax.devices import sharding
-from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.forward import TRANSFORMER, Latents
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.request import Request
@@ -98,6 +98,10 @@ class SingleStreamModel:
     def tokens(self, prompts: Sequence[str]) -> Tokens:
         """The tokens of prompts, without encoding them."""
         return self.prompts.tokenizer(prompts)
+
+    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
+        """The latents that runs begin with: the noise."""
+        return noise
 
     def encode(
         self, requests: Sequence[Request], tenant: str, tokens: Tokens | None

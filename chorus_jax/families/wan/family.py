@@ -6,9 +6,9 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax import checkpoints
-from chorus_jax.devices.memory import check_memory
-from chorus_jax.families.describing import GIB, attention_lines, described
+from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.memory import check_request_memory
 from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import LOW
@@ -41,11 +41,7 @@ class WanFamily:
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
         card = checkpoints.Card.read(folder)
-        check_memory(
-            least_memory(sizes, card, transformer, request),
-            f"{request.frames} frames of {request.width}x{request.height} pixels",
-            "give a smaller width and height, or fewer frames",
-        )
+        check_request_memory(least_memory(sizes, card, transformer, request), request)
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
@@ -55,23 +51,13 @@ class WanFamily:
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""
-        return tuple(
-            name
-            for name, part in checkpoints.Card.read(folder).parts.items()
-            if part.model == WanDiT.__name__ and name not in (TRANSFORMER, LOW)
-        )
+        return others_of(folder, WanDiT, (TRANSFORMER, LOW))
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """The size of each part, the memory of all, and the attention implementations
-        used here."""
-        sizes, total = Sizes.read(folder), 0
-        for name, (model, _) in parts_of(checkpoints.Card.read(folder)).items():
-            text, size = described(model, getattr(sizes, name))
-            total += size
-            yield name, text
-        for name in self.distilled(folder):
-            other = Sizes.read(folder, name).transformer
-            text, _ = described(WanDiT, other)
-            yield name, f"{text} (in place of {TRANSFORMER})"
-        yield "memory, weights only", f"{total / GIB:.3f} GiB"
-        yield from attention_lines(sizes.transformer)
+        """Each part's size, the memory of all, and what attends here."""
+        sizes, parts = Sizes.read(folder), parts_of(checkpoints.Card.read(folder))
+        others = {
+            name: Sizes.read(folder, name).transformer
+            for name in self.distilled(folder)
+        }
+        yield from part_lines(sizes, parts, others)

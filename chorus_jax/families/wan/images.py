@@ -66,6 +66,7 @@ def given_clip(inputs: InputMedia, request: Request) -> Float32[np.ndarray, "f h
     """The given frames at the video's size in [-1, 1], and grey (0) between them."""
     size = (request.height, request.width)
     clip = np.zeros((request.frames, *size, 3), np.float32)
+    assert inputs.image is not None
     clip[0] = 2 * resized(inputs.image, *size, Resampling.LANCZOS) - 1
     if inputs.last_image is not None:
         clip[-1] = 2 * resized(inputs.last_image, *size, Resampling.LANCZOS) - 1
@@ -97,7 +98,7 @@ def picture_tokens(
     """
     side, rows = tower.config.side, []
     for request in requests:
-        assert request.inputs is not None
+        assert request.inputs is not None and request.inputs.image is not None
         rows.append(resized(request.inputs.image, side, side, Resampling.BICUBIC))
     return read(tower, jnp.asarray(np.stack(rows)))
 

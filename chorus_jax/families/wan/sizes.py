@@ -83,10 +83,10 @@ class Sizes:
         that the model has not, that has images where the model reads none, or frames
         per second, which Wan never reads."""
         self.latent_shape(request)
-        if request.perturbed is not None:
+        if request.perturbed is not None or request.guidance_schedule is not None:
             raise ValueError(
-                "Wan has no spatio-temporal guidance here: leave perturbed out of the "
-                "request"
+                "Wan has no spatio-temporal guidance here, and none by noise level: "
+                "leave perturbed and guidance_schedule out of the request"
             )
         if request.fps is not None:
             raise ValueError(
@@ -111,6 +111,11 @@ class Sizes:
                 if self.conditioned
                 else "the model makes videos of words alone: leave the image out, or "
                 "take the weights of an image-to-video model"
+            )
+        if inputs is not None and (inputs.image is None or inputs.keyframes):
+            raise ValueError(
+                "Wan reads the first image, and some models the last one: give image, "
+                "and leave keyframes out"
             )
         last = inputs is not None and inputs.last_image is not None
         if last and self.transformer.image_width is not None:

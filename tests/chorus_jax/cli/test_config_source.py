@@ -57,7 +57,8 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["wan", "missing.py", ".", "README.md"])
 def test_an_unknown_name_lists_the_known_ones(name):
-    known = ["ltx_2b_091", "ltx_2b_098_distilled"]
+    known = ["ltx_13b_098_dev", "ltx_2b_091", "ltx_2b_096_distilled"]
+    known += ["ltx_2b_098_distilled"]
     known += ["shapes", "shapes_4step", "wan21_14b", "wan21_14b_4step", "wan21_1p3b"]
     known += ["wan21_i2v_480p", "wan21_i2v_720p"]
     known += ["wan22_i2v_a14b", "wan22_t2v_a14b", "wan22_ti2v_5b"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from chorus_jax.denoise import loop
+from chorus_jax.denoise.noise import of_step
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import SourceLatents
@@ -54,7 +55,10 @@ def test_equals_a_loop_in_python(model, solver):
     want, state = latents, solver.init(latents)
     for i in range(solver.schedule.steps):
         now = velocity(model, given, want, at(i, 2))
-        want, state = solver.step(i, want, now, state)
+        fresh = (
+            (of_step(jnp.arange(2), at(i, 2), GEOMETRY),) if solver.stochastic else ()
+        )
+        want, state = solver.step(i, want, now, state, *fresh)
     plan = StepPlan.plain(solver.schedule.steps)
     got = run(model, given, latents, plan, solver=solver)
     np.testing.assert_allclose(got.latents, want, rtol=1e-5, atol=1e-5)
@@ -103,7 +107,7 @@ def test_one_call_and_pieces_give_the_same_bytes_by_one_program(model, name):
     assert loop.advance._cache_size() == programs + 1
 
 
-@pytest.mark.parametrize("name", ["euler", "dpmpp", "unipc"])
+@pytest.mark.parametrize("name", ["euler", "dpmpp", "unipc", "renoise"])
 def test_pieces_are_one_call_for_every_solver(model, name):
     solver = SOLVERS[name].spaced(STEPS, 3.0)
     plan = StepPlan.staged(STEPS, 1, 4, region(3), keep=(4, 5))

@@ -78,6 +78,8 @@ def noise(*seeds):
 def begun(model, given, latents, plan, source=None, solver=SOLVER, **arrays):
     """The program of a run, its inputs and its first state."""
     program = Program(plan, solver, GEOMETRY)
+    if solver.stochastic:
+        arrays = {"seeds": jnp.arange(len(latents)), **arrays}
     inputs = Inputs({TRANSFORMER: model}, {TRANSFORMER: given}, source, **arrays)
     return program, inputs, loop.start(inputs, latents, program=program)
 

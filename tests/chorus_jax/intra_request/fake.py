@@ -31,6 +31,9 @@ class FakeForward:
     def rows(self, x):
         return jnp.concatenate([x] * self.passes)
 
+    def moves(self):
+        return None
+
     def signal(self, name):
         if name not in ("embedding", "modulation"):
             raise ValueError(f"no signal {name!r}")

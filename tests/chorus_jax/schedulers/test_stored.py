@@ -27,6 +27,10 @@ def test_whole_files_of_diffusers_are_read(config, solver, shift):
     assert stored.read(config) == {"solver": solver, "shift": shift}
 
 
+def test_stochastic_sampling_is_a_solver_of_its_own():
+    assert stored.read(EULER | {"stochastic_sampling": True})["solver"] == "renoise"
+
+
 def test_a_file_without_a_shift_leaves_it_open():
     config = {"_class_name": "UniPCMultistepScheduler", **FLOW}
     assert stored.read(config) == {"solver": "unipc"}
@@ -46,7 +50,6 @@ def test_a_file_without_a_shift_leaves_it_open():
         (UNIPC | {"final_sigmas_type": "sigma_min"}, "final_sigmas_type 'sigma_min'"),
         (EULER | {"use_dynamic_shifting": True}, "use_dynamic_shifting True"),
         (EULER | {"shift_terminal": 0.1}, "shift_terminal 0.1, run is None"),
-        (EULER | {"stochastic_sampling": True}, "stochastic_sampling True"),
         (DPMPP | {"algorithm_type": "sde-dpmsolver++"}, "'sde-dpmsolver\\+\\+'"),
         (DPMPP | {"solver_type": "heun"}, "solver_type 'heun', run is 'midpoint'"),
         (EULER | {"something_new": 2}, "something_new 2, which is not known"),

@@ -107,6 +107,9 @@ class ToyForward:
         speeds = jnp.arange(1, WIDTH + 1, dtype=jnp.float32)
         return jnp.sin(jnp.multiply.outer(times / 1000, speeds))
 
+    def moves(self):
+        return None
+
     def signal(self, name):
         if name != "embedding":
             raise ValueError(f"the toy has the signal embedding, got {name!r}")

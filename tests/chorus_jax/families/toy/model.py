@@ -107,6 +107,9 @@ class ToyModel:
         )
         return {"high": given, "low": given}, prompts.cut
 
+    def begin(self, noise, requests):
+        return noise
+
     def text_values(self, conditions):
         given, weights = conditions["high"], self.transformers["high"].layers
         return jnp.einsum("mc,lcd->lmd", given.text[0], weights["text_value"])

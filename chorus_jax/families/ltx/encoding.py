@@ -1,0 +1,72 @@
+"""Given frames as latents in their places of a video's noise."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32
+from PIL.Image import Resampling
+
+from chorus_jax.families.forward import Latents
+from chorus_jax.families.ltx.dit import GIVEN, VIDEO
+from chorus_jax.families.ltx.given_frames import FrameLayout, keyframes
+from chorus_jax.families.ltx_vae.vae import LTXVAE
+from chorus_jax.media.inputs import resized
+from chorus_jax.media.keyframes import Keyframe
+from chorus_jax.request import Request
+
+
+def with_given(
+    vae: LTXVAE, noise: Latents, requests: Sequence[Request], layout: FrameLayout
+) -> Latents:
+    """The noise of requests of one layout with the latents of their given frames, as
+    much of each as its strength says."""
+    video = noise[VIDEO] if isinstance(noise, dict) else noise
+    rows = [encoded(vae, request) for request in requests]
+    items = [jnp.concatenate(latents) for latents in zip(*rows, strict=True)]
+    extra, done = [], 0
+    plane = video.shape[2] * video.shape[3]
+    for item, first, last, at in layout.places:
+        strength, latents = layout.items[item][2], items[item][:, first:last]
+        if at is not None:
+            here = slice(at, at + last - first)
+            video = video.at[:, here].set(mixed(video[:, here], latents, strength))
+            continue
+        tokens = latents.reshape(len(latents), -1, latents.shape[-1])
+        here = slice(done, done + (last - first) * plane)
+        extra.append(mixed(noise[GIVEN][:, here], tokens, strength))
+        done = here.stop
+    if not extra:
+        return video
+    return {VIDEO: video, GIVEN: jnp.concatenate(extra, axis=1)}
+
+
+def mixed(noise: Array, latents: Array, strength: float) -> Array:
+    """Noise with this share of latents."""
+    return noise + strength * (latents - noise)
+
+
+def encoded(vae: LTXVAE, request: Request) -> list[Float[Array, "1 f h w c"]]:
+    """The normalised latents of each given frame or clip: the posterior's mean."""
+    size = (request.height, request.width)
+    return [
+        encode(vae, jnp.asarray(fitted(keyframe, *size))[None])
+        for keyframe in keyframes(request.inputs, request.frames)
+    ]
+
+
+def fitted(
+    keyframe: Keyframe, height: int, width: int
+) -> Float32[np.ndarray, "f h w 3"]:
+    """The frames at the video's size, not cropped, in [-1, 1]."""
+    frames = [
+        resized(frame, height, width, Resampling.LANCZOS) for frame in keyframe.frames
+    ]
+    return 2 * np.stack(frames) - 1
+
+
+@jax.jit
+def encode(vae: LTXVAE, clip: Float[Array, "b f h w 3"]) -> Float[Array, "b t y x c"]:
+    """Normalised latents of a clip."""
+    return vae.encode(clip)

@@ -1,0 +1,147 @@
+"""The places of given frames: among an LTX-Video's own latents, and beside them.
+
+Frames from the first one on, and clips but for their beginning, take the place of the
+video's latents. Pictures further on, and the first latents of clips there (which the
+VAE encodes as the first ones of a video), are tokens of their own, at the positions of
+those frames.
+
+Source: Lightricks/LTX-Video, ltx_video/pipelines/pipeline_ltx_video.py
+(prepare_conditioning); diffusers' LTXConditionPipeline.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int
+
+from chorus_jax.families.ltx.positions import PixelScale
+from chorus_jax.media.inputs import InputMedia
+from chorus_jax.media.keyframes import Keyframe
+from chorus_jax.nets.tokens import Size
+
+PREFIX = 2  # latents of a clip's beginning
+
+
+class Place(NamedTuple):
+    """Latents of a keyframe: those from `first` to `last` of its own.
+
+    Attributes:
+        item: the keyframe's place in the list.
+        first: of its latent frames.
+        last: the one after them.
+        at: the latent frame of the video that the first of them is; None for tokens
+            beside the video's.
+    """
+
+    item: int
+    first: int
+    last: int
+    at: int | None
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """The given frames of a video: hashable, and the same for a batch.
+
+    Attributes:
+        items: first frame, number of frames and strength of each keyframe.
+        group: frames of a latent frame.
+    """
+
+    items: tuple[tuple[int, int, float], ...]
+    group: int
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The places of all latents that are given."""
+        return tuple(
+            place
+            for i, item in enumerate(self.items)
+            for place in self._of_item(i, *item)
+        )
+
+    def _of_item(
+        self, i: int, first: int, frames: int, strength: float
+    ) -> Iterator[Place]:
+        count = 1 + (frames - 1) // self.group
+        if first == 0:
+            yield Place(i, 0, count, 0)
+            return
+        yield Place(i, 0, min(count, PREFIX), None)
+        if count > PREFIX:
+            yield Place(i, PREFIX, count, first // self.group + PREFIX)
+
+    @property
+    def beside(self) -> tuple[Place, ...]:
+        """The places of tokens beside the video's."""
+        return tuple(place for place in self.places if place.at is None)
+
+    def extra(self, grid: Size) -> int:
+        """The number of tokens beside the video's."""
+        return sum(x.last - x.first for x in self.beside) * grid[1] * grid[2]
+
+    @property
+    def strengths(self) -> tuple[float, ...]:
+        """The strengths by kind: 0 for what is made, then those of what is given."""
+        return tuple(sorted({0.0, *(strength for *_, strength in self.items)}))
+
+    def kinds(self, grid: Size) -> Int[np.ndarray, " n"]:
+        """The kind of every token, those beside the video's first."""
+        plane, places = grid[1] * grid[2], self.places
+        kind = [self.strengths.index(strength) for *_, strength in self.items]
+        video = np.zeros(grid[0], np.int32)
+        for item, first, last, at in places:
+            if at is not None:
+                video[at : at + last - first] = kind[item]
+        extra = [np.full(x.last - x.first, kind[x.item]) for x in self.beside]
+        return np.repeat(np.concatenate([*extra, video]), plane).astype(np.int32)
+
+    def positions(self, grid: Size, scale: PixelScale) -> Float32[np.ndarray, "n 3"]:
+        """`PixelScale.places` of every token, those beside the video's first."""
+        extra = [
+            scale.places((x.last - x.first, *grid[1:]), self.items[x.item][0])
+            for x in self.beside
+        ]
+        return np.concatenate([*extra, scale.places(grid)])
+
+
+def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
+    """All given frames of a video of so many frames: the first image, the keyframes in
+    their order, the last image."""
+    if inputs is None:
+        return ()
+    ends = {0: inputs.image, frames - 1: inputs.last_image}
+    first, last = (
+        [] if image is None else [Keyframe(image[None], at)]
+        for at, image in ends.items()
+    )
+    return (*first, *inputs.keyframes, *last)
+
+
+def layout_of(inputs: InputMedia | None, frames: int, group: int) -> FrameLayout | None:
+    """The layout of the given frames; None without any.
+
+    Raises:
+        ValueError: for frames beyond the video's end, and for clips that do not divide
+            into latent frames.
+    """
+    items = tuple(x.layout for x in keyframes(inputs, frames))
+    if not items:
+        return None
+    for first, count, _ in items:
+        if first + count > frames:
+            raise ValueError(
+                f"a keyframe from frame {first} on has {count} frames, but the video "
+                f"has {frames}: give fewer, or place it earlier"
+            )
+        if count % group != 1 % group:
+            raise ValueError(
+                f"a clip has 1 + a multiple of {group} frames, got {count}: cut it"
+            )
+        if first and count > 1 and first % group:
+            raise ValueError(
+                f"a clip begins at frame 0 or a multiple of {group}, got {first}"
+            )
+    return FrameLayout(items, group)

@@ -1,0 +1,107 @@
+"""Guidance whose scales change with the timestep, as a request asks for it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+
+
+@dataclass(frozen=True)
+class GuidanceSchedule:
+    """Classifier-free and spatio-temporal guidance by noise level.
+
+    A step takes the first entry whose level is at or below its own, the last entry if
+    none is. Every step runs the passes that any step needs.
+
+    Attributes:
+        levels: noise levels, falling, from 0 to 1.
+        scales: of classifier-free guidance; 1 is none.
+        perturbed_scales: of spatio-temporal guidance; 0 is none.
+        rescales: how much of the deviation of the guided output is brought back to
+            that of the prompt's own, where there is spatio-temporal guidance.
+        layers: those without attention in the perturbed pass.
+        star: whether the negative prompt's output is first scaled to the projection of
+            the prompt's onto it (CFG-Zero*, arXiv 2503.18886).
+
+    Raises:
+        ValueError: for other values, and entries of different numbers.
+    """
+
+    levels: tuple[float, ...]
+    scales: tuple[float, ...]
+    perturbed_scales: tuple[float, ...]
+    rescales: tuple[float, ...]
+    layers: tuple[tuple[int, ...], ...]
+    star: bool = False
+
+    def __post_init__(self) -> None:
+        counts = {len(x) for x in (*self.numbers, self.layers)}
+        if len(counts) != 1 or 0 in counts:
+            raise ValueError(
+                "a guidance schedule has one entry per level everywhere, got "
+                f"{[len(x) for x in (*self.numbers, self.layers)]}"
+            )
+        for name, values, most in zip(
+            ("levels", "scales", "perturbed_scales", "rescales"),
+            self.numbers,
+            (1.0, math.inf, math.inf, 1.0),
+        ):
+            if not all(valid(value, most) for value in values):
+                raise ValueError(
+                    f"{name} are finite numbers from 0 to {most:g}, got {values}"
+                )
+        if any(low >= high for high, low in zip(self.levels, self.levels[1:])):
+            raise ValueError(f"levels fall, got {self.levels}")
+        for scale, layers in zip(self.perturbed_scales, self.layers):
+            whole = all(type(layer) is int and layer >= 0 for layer in layers)
+            if not whole or (scale > 0 and not layers):
+                raise ValueError(
+                    "layers are whole numbers from 0, one or more where there is "
+                    f"spatio-temporal guidance, got {self.layers}"
+                )
+
+    @property
+    def numbers(self) -> tuple[tuple[float, ...], ...]:
+        """Levels, and the three kinds of scales."""
+        return (self.levels, self.scales, self.perturbed_scales, self.rescales)
+
+    @property
+    def guided(self) -> bool:
+        """Whether some step reads the negative prompt."""
+        return max(self.scales) > 1
+
+    @property
+    def perturbed(self) -> bool:
+        """Whether some step has a perturbed pass."""
+        return max(self.perturbed_scales) > 0
+
+    @property
+    def flat(self) -> tuple[float, ...]:
+        """All of it as numbers, for a recipe."""
+        layers = [x for row in self.layers for x in (len(row), *row)]
+        rows = [x for row in self.numbers for x in row]
+        return (float(len(self.levels)), *rows, *map(float, layers), float(self.star))
+
+    def entry(self, level: float) -> int:
+        """The entry of a step at this noise level."""
+        below = [i for i, own in enumerate(self.levels) if own <= level]
+        return below[0] if below else len(self.levels) - 1
+
+    def entries(self, levels: Sequence[float]) -> list[int]:
+        """The entries of all steps."""
+        return [self.entry(level) for level in levels]
+
+    def check_depth(self, depth: int) -> None:
+        """ValueError for layers that a transformer of `depth` layers has not."""
+        most = max((layer for row in self.layers for layer in row), default=0)
+        if most >= depth:
+            raise ValueError(
+                f"the transformer has layers 0 to {depth - 1}, got layers={self.layers}"
+            )
+
+
+def valid(value: object, most: float) -> bool:
+    """Whether a value is a finite number from 0 to this."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return 0 <= float(value) <= most and math.isfinite(float(value))

@@ -1,0 +1,77 @@
+"""Given frames at any place of a video: a picture, or a clip."""
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import UInt8
+
+
+# Not type-checked in tests, because it refuses wrong types itself.
+@no_type_check
+@dataclass(frozen=True, eq=False)
+class Keyframe:
+    """Frames that a video is to show from some frame on; equal if their pixels are.
+
+    Attributes:
+        frames: one or several, of any size.
+        first: the video's frame that the first of them is.
+        strength: 1 for frames that stay as they are; less for those that are begun
+            from, with as much noise as is missing to 1.
+
+    Raises:
+        ValueError: for frames that are not [f, h, w, 3] in uint8, a place below 0, or a
+            strength outside 0 and 1.
+    """
+
+    frames: UInt8[np.ndarray, "f h w 3"]
+    first: int = 0
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        shape: tuple[int, ...] = tuple(getattr(self.frames, "shape", ()))
+        dtype = getattr(self.frames, "dtype", None)
+        if len(shape) != 4 or shape[-1] != 3 or 0 in shape or dtype != np.uint8:
+            raise ValueError(
+                "frames must be pixels as [frames, height, width, 3] in uint8, got "
+                f"{list(shape)} in {dtype}: convert them to RGB"
+            )
+        if type(self.first) is not int or self.first < 0:
+            raise ValueError(
+                f"first must be a whole number from 0 on, got {self.first!r}"
+            )
+        valid = isinstance(self.strength, Real) and 0 < float(self.strength) <= 1
+        if isinstance(self.strength, bool) or not valid:
+            raise ValueError(
+                f"strength must be above 0, up to 1, got {self.strength!r}"
+            )
+
+    @property
+    def layout(self) -> tuple[int, int, float]:
+        """Where its frames are, how many, and their strength."""
+        return self.first, len(self.frames), float(self.strength)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the pixels, their sizes, place and strength."""
+        sha = hashlib.sha256(repr((self.frames.shape, self.layout)).encode())
+        sha.update(np.ascontiguousarray(self.frames).tobytes())
+        return sha.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Keyframe) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+def check_keyframes(keyframes: object) -> None:
+    """ValueError unless these are keyframes."""
+    if not isinstance(keyframes, Sequence) or not all(
+        isinstance(x, Keyframe) for x in keyframes
+    ):
+        raise ValueError(f"keyframes must be Keyframes, got {keyframes!r:.80}")

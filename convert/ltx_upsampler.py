@@ -1,0 +1,72 @@
+"""Rules for LTX-Video's latent upsampler: the same names in diffusers and in the
+makers' single file (`ltxv-spatial-upscaler-0.9.8.safetensors`)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from chorus_jax.families.ltx.upsampler import UpsamplerConfig
+from convert.rules import CONV3D, Fix, Rule
+
+# torch [out, in, h, w] <-> ours [1, h, w, in, out]
+PLANE = Fix(
+    lambda x: np.transpose(x, (2, 3, 1, 0))[None], lambda x: x[0].transpose(3, 2, 0, 1)
+)
+FIXED = {"dims": 3, "spatial_upsample": True, "temporal_upsample": False}
+
+
+def rules(sizes: UpsamplerConfig) -> tuple[Rule, ...]:
+    """Rules for its names."""
+    return (
+        *_conv("initial_conv", "input"),
+        *_norm("initial_norm", "norm"),
+        *_blocks("res_blocks", "before"),
+        *_conv("upsampler.0", "wide", PLANE),
+        *_blocks("post_upsample_res_blocks", "after"),
+        *_conv("final_conv", "output"),
+    )
+
+
+def config(source: dict, dtype: str) -> UpsamplerConfig:
+    """The sizes in its config.json or metadata. ValueError for one of another make."""
+    for key, expected in FIXED.items():
+        value = source.get(key, expected)
+        if value != expected:
+            raise ValueError(
+                f"the latent upsampler has {key}={value!r}; supported is {expected!r}"
+            )
+    return UpsamplerConfig(
+        channels=source["in_channels"],
+        width=source["mid_channels"],
+        depth=source["num_blocks_per_stage"],
+        dtype=dtype,
+    )
+
+
+def exported(sizes: UpsamplerConfig) -> dict[str, Any]:
+    """The config.json for diffusers' LTXLatentUpsamplerModel."""
+    return {
+        "_class_name": "LTXLatentUpsamplerModel",
+        "in_channels": sizes.channels,
+        "mid_channels": sizes.width,
+        "num_blocks_per_stage": sizes.depth,
+        **FIXED,
+    }
+
+
+def _blocks(source: str, target: str) -> Iterator[Rule]:
+    for number in (1, 2):
+        for kind, make in (("conv", _conv), ("norm", _norm)):
+            name = f"{{j}}.{kind}{number}"
+            yield from make(f"{source}.{name}", f"{target}.{name}")
+
+
+def _conv(source: str, target: str, fix: Fix = CONV3D) -> Iterator[Rule]:
+    yield Rule(f"{source}.weight", f"{target}.kernel", fix)
+    yield Rule(f"{source}.bias", f"{target}.bias")
+
+
+def _norm(source: str, target: str) -> Iterator[Rule]:
+    yield Rule(f"{source}.weight", f"{target}.scale")
+    yield Rule(f"{source}.bias", f"{target}.bias")

@@ -1,0 +1,36 @@
+"""LTX-Video as the registry lists it: what is refused before anything runs."""
+
+import pytest
+
+from chorus_jax.cli.choice import choose, with_fps
+from chorus_jax.devices import memory
+from chorus_jax.families.ltx.variants import PUBLISHED
+from chorus_jax.families.registry import family_of
+from chorus_jax.request import Request
+
+
+def test_what_does_not_fit_in_memory_is_refused(ltx_weights, monkeypatch):
+    monkeypatch.setattr(memory, "total_memory", lambda: 2**30)
+    request = Request("", frames=121, height=70400, width=70400, solver="euler")
+    check = family_of(ltx_weights).check
+    with pytest.raises(ValueError, match="121 frames of 70400x70400 pixels need at"):
+        check(ltx_weights, "transformer", request, None)
+    check(ltx_weights, "transformer", request.changed(height=64, width=64), None)
+
+
+def test_frames_per_second_reach_the_positions(ltx_weights, weights):
+    ours, wan = (choose(folder, None, {}) for folder in (ltx_weights, weights))
+    given, usual = with_fps(ours, 12), with_fps(ours, None)
+    assert (given.fps, given.request.fps) == (12, 12.0)
+    assert (usual.fps, usual.request.fps) == (30, 30.0)
+    # Wan's positions count frames.
+    other = with_fps(wan, 12)
+    assert (other.fps, other.request.fps) == (12, None)
+
+
+def test_distilled_versions_run_as_their_makers_run_them():
+    stochastic = PUBLISHED["LTX-Video 2B 0.9.6-distilled"].request
+    assert (stochastic.solver, stochastic.steps) == ("renoise", 8)
+    assert not stochastic.guided
+    for version in ("13B 0.9.7-distilled", "2B 0.9.8-distilled"):
+        assert PUBLISHED[f"LTX-Video {version}"].request.step_count == 7

@@ -1,0 +1,193 @@
+"""Given frames: their places, against diffusers, and what reuse makes of them."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from chorus_jax.denoise import loop
+from chorus_jax.engine import Cache, Engine
+from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.ltx.given_frames import FrameLayout, Place, layout_of
+from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+from chorus_jax.intra_request import SkipSteps
+from chorus_jax.media.inputs import InputMedia
+from chorus_jax.media.keyframes import Keyframe
+from chorus_jax.request import Request
+from tests.chorus_jax.families.ltx.test_model import run
+
+RED = "a red circle moves left on a gray background"
+BLUE = "a blue circle moves left on a gray background"
+HEIGHT, WIDTH = 64, 96
+
+
+def clip(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8)
+
+
+def small(prompt=RED, inputs=None, **changes):
+    fields = dict(frames=25, height=HEIGHT, width=WIDTH, steps=4, solver="euler")
+    more = dict(guidance_scale=3.0, negative_prompt="blue square", seed=7, fps=25)
+    return Request(
+        prompt, **{**fields, "shift": 1.0, **more, **changes, "inputs": inputs}
+    )
+
+
+@pytest.fixture(scope="module")
+def theirs(ltx_pipeline):
+    """diffusers' LTXConditionPipeline, which encodes to the mean."""
+    from diffusers import FlowMatchEulerDiscreteScheduler, LTXConditionPipeline
+    from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+    parts = {**ltx_pipeline.components, "scheduler": FlowMatchEulerDiscreteScheduler()}
+    with pytest.MonkeyPatch.context() as patch:
+        sample = DiagonalGaussianDistribution.mode
+        patch.setattr(
+            DiagonalGaussianDistribution, "sample", lambda self, _=None: sample(self)
+        )
+        yield LTXConditionPipeline(**parts)
+
+
+@pytest.fixture(scope="module")
+def ours(theirs, convert_ltx, tmp_path_factory):
+    return Pipeline.load(convert_ltx(theirs, tmp_path_factory.mktemp("condition")))
+
+
+CASES = {
+    "first image": (InputMedia(clip(1)[0]), [(clip(1), 0, 1.0)]),
+    "extension": (
+        InputMedia(None, keyframes=(Keyframe(clip(9)),)),
+        [(clip(9), 0, 1.0)],
+    ),
+    "soft": (
+        InputMedia(None, keyframes=(Keyframe(clip(9), 0, 0.2),)),
+        [(clip(9), 0, 0.2)],
+    ),
+    "ends": (
+        InputMedia(clip(1)[0], clip(1, 1)[0]),
+        [(clip(1), 0, 1.0), (clip(1, 1), 24, 1.0)],
+    ),
+    "clip within": (
+        InputMedia(clip(1)[0], keyframes=(Keyframe(clip(17, 2), 8, 0.8),)),
+        [(clip(1), 0, 1.0), (clip(17, 2), 8, 0.8)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_equals_diffusers(case, theirs, ours, monkeypatch):
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+
+    inputs, items = CASES[case]
+    request = small(inputs=inputs)
+    geometry = ours.model.geometry(request)
+    noise = geometry.named(loop.noise(jnp.array([7], jnp.uint32), geometry))
+    draws = [np.moveaxis(np.array(noise["video"]), -1, 1)]
+    _, _, h, w, _ = noise["video"].shape
+    given = np.array(noise.get("given", np.zeros((1, 0, 4))))
+    done = 0
+    for frames, first, _ in items:
+        if first:
+            count = min(1 + (len(frames) - 1) // 8, 2)
+            rows = given[:, done : done + count * h * w]
+            rows = rows.reshape(1, count, h, w, -1)
+            draws.append(np.moveaxis(rows, -1, 1))
+            done += count * h * w
+    drawn = iter(torch.from_numpy(x.copy()) for x in draws)
+    module = "diffusers.pipelines.ltx.pipeline_ltx_condition.randn_tensor"
+    monkeypatch.setattr(module, lambda *_, **__: next(drawn))
+    conditions = [
+        LTXVideoCondition(
+            image=Image.fromarray(frames[0]) if len(frames) == 1 else None,
+            video=[Image.fromarray(x) for x in frames] if len(frames) > 1 else None,
+            frame_index=first,
+            strength=strength,
+        )
+        for frames, first, strength in items
+    ]
+    want = run(
+        theirs,
+        request,
+        conditions=conditions,
+        output_type="np",
+        image_cond_noise_scale=0.0,
+    )
+    [video] = ours(request)
+    assert video.frames.shape == want.shape
+    assert np.abs(video.frames.astype(float) - 255 * want).max() <= 1
+
+
+def test_given_tokens_stay_and_soft_ones_move(ours):
+    hard, soft = (
+        small(inputs=InputMedia(None, keyframes=(Keyframe(clip(9), 0, strength),)))
+        for strength in (1.0, 0.2)
+    )
+    for request, moved in ((hard, False), (soft, True)):
+        geometry = ours.model.geometry(request)
+        noise = loop.noise(jnp.array([7], jnp.uint32), geometry)
+        first = ours.model.begin(noise, [request])
+        [video] = ours(request)
+        apart = np.abs(video.latents[:2] - first[0, :2])
+        assert apart.min() > 0 if moved else apart.max() == 0
+        assert np.abs(video.latents[2:] - first[0, 2:]).min() > 0
+
+
+def test_reuse_with_given_frames(ours):
+    """Pieces, a step cache without skips, misses, repeats and hits."""
+    ends, other = (CASES["ends"][0], InputMedia(clip(1, 5)[0], clip(1, 1)[0]))
+    request = small(inputs=ends)
+    [plain] = ours(request)
+    *_, last = ours.stream(request, every=1, cache=SkipSteps(()))
+    np.testing.assert_array_equal(last.videos[0].frames, plain.frames)
+    tiers = (Tier(0.3, 1, 3, active=0.5),)
+    cache = Cache.in_memory()
+    engine = Engine(ours, cache, Policy(4, tiers, (1, 2, 3), Regions(reach=0)))
+    miss, again = engine.generate(request), engine.generate(request)
+    hit = engine.generate(small(BLUE, ends, seed=8))
+    elsewhere = engine.generate(small(BLUE, other, seed=9))
+    cache.close()
+    np.testing.assert_array_equal(miss.video.frames, plain.frames)
+    assert (miss.ledger.kind, again.ledger.kind) == ("miss", "exact")
+    np.testing.assert_array_equal(again.video.frames, miss.video.frames)
+    assert hit.ledger.kind == "semantic" and hit.ledger.active == 1
+    assert elsewhere.ledger.kind == "miss"  # other images are another recipe
+    # The first image stands in the hit's latents as in its source's, but for their
+    # bfloat16 in the store.
+    video, first = (x.video.latents["video"] for x in (hit, miss))
+    np.testing.assert_allclose(video[:1], first[:1], rtol=2**-7)
+
+
+def test_a_batch_is_its_requests(ours):
+    one, two = small(inputs=CASES["ends"][0]), small(BLUE, CASES["ends"][0], seed=8)
+    for together, alone in zip(ours(one, two), (*ours(one), *ours(two))):
+        apart = together.frames.astype(int) - alone.frames
+        assert np.abs(apart).max() <= 1
+
+
+def test_places_of_a_clip():
+    layout = FrameLayout(((0, 1, 1.0), (8, 25, 0.5), (40, 1, 1.0)), 8)
+    assert layout.places == (
+        Place(0, 0, 1, 0),
+        Place(1, 0, 2, None),
+        Place(1, 2, 4, 3),
+        Place(2, 0, 1, None),
+    )
+    assert layout.strengths == (0.0, 0.5, 1.0)
+    kinds = layout.kinds((6, 1, 2)).reshape(-1, 2)[:, 0]
+    assert kinds.tolist() == [1, 1, 2, 2, 0, 0, 1, 1, 0]
+    assert layout.extra((6, 1, 2)) == 6
+
+
+@pytest.mark.parametrize(
+    "keyframe, message",
+    [
+        (Keyframe(clip(1), 25), "the video has 25"),
+        (Keyframe(clip(8)), "1 \\+ a multiple of 8 frames, got 8"),
+        (Keyframe(clip(9), 4), "frame 0 or a multiple of 8, got 4"),
+    ],
+)
+def test_frames_that_do_not_fit_are_refused(keyframe, message):
+    with pytest.raises(ValueError, match=message):
+        layout_of(InputMedia(None, keyframes=(keyframe,)), 25, 8)
