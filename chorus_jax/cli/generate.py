@@ -14,6 +14,8 @@ from chorus_jax.cli.jobs import PromptWithSeed, jobs_of
 from chorus_jax.cli.outputs import OutputFiles
 from chorus_jax.cli.progress import Bars
 from chorus_jax.engine import Engine, Pipeline
+from chorus_jax.engine.loading import located
+from chorus_jax.engine.source_files import SourceFiles, folder_of
 from chorus_jax.families.registry import family_of
 
 
@@ -41,7 +43,8 @@ class GenerateRun:
         caching.check(options)
         jobs = jobs_of(options)
         files = outputs.outputs_of(options.out, jobs, options.json)
-        choice = choose(options.weights, options.config, given(options))
+        weights = weights_of(options)
+        choice = choose(weights, options.config, given(options))
         if options.fps is not None:
             choice = replace(choice, fps=options.fps)
         outputs.check(files, choice.fps)
@@ -104,6 +107,19 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
             run.make(engine, job, files)
     finally:
         cache.close()
+
+
+def weights_of(options: argparse.Namespace) -> str | Path | None:
+    """The weights that are given, converted if they are not."""
+    adapters, parts = options.lora, dict(options.part)
+    skip = options.lora_skip_missing
+    files = SourceFiles(parts, adapters, skip, options.variant, options.state)
+    if options.weights is None and not files.given:
+        return None
+    if options.weights is None:
+        raise ValueError("--part, --lora, --variant and --state go with --model PATH")
+    say = (lambda _: None) if options.quiet else lambda line: print(line, flush=True)
+    return folder_of(located(options.weights), files, options.dtype, say)
 
 
 def cleanups_of(run: GenerateRun) -> list[Callable[[], None]]:
