@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-
 # Ends the name of what stands beside a complete part in a folder that is not yet.
 FINISHED = ".finished.json"
 
