@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,9 @@ def weights_of(options: argparse.Namespace) -> str | Path | None:
         return None
     if options.weights is None:
         raise ValueError("--part, --lora, --variant and --state go with --model PATH")
-    say = (lambda _: None) if options.quiet else lambda line: print(line, flush=True)
+    say: Callable[[str], object] = partial(print, flush=True)
+    if options.quiet:
+        say = lambda line: None
     return folder_of(located(options.weights), files, options.dtype, say)
 
 

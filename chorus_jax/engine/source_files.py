@@ -4,7 +4,7 @@ import importlib
 import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chorus_jax.checkpoints import card
@@ -95,7 +95,5 @@ def folder_of(
         given, tuple(map(str, files.adapters)), files.skip_missing
     )
     if dtype is not None:
-        options = cached.SourceOptions(
-            given, options.adapters, options.skip_missing, dtype
-        )
+        options = replace(options, dtype=dtype)
     return cached.converted(model, options, files.cache or converted_folder(), say)

@@ -1,7 +1,7 @@
 """Seconds and memory of converting a synthetic transformer of the size of Wan 2.1 14B.
 
-    nice -n 10 python -m benchmarks.model.conversion
-    nice -n 10 python -m benchmarks.model.conversion --layers 10
+    nice -n 10 python -m benchmarks.speed.conversion
+    nice -n 10 python -m benchmarks.speed.conversion --layers 10
 
 The source has the real names and shapes in bfloat16, as one sparse file: its values
 are zeros that take no room, so reading costs less than of a real one. What is written
