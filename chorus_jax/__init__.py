@@ -16,6 +16,7 @@ TYPE_CHECKING = False  # as typing's, which takes longer to import than the rest
 if TYPE_CHECKING:
     from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
     from chorus_jax.engine.loading import load
+    from chorus_jax.engine.source_files import SourceFiles
     from chorus_jax.inter_request.policy.policy import Policy
     from chorus_jax.inter_request.policy.policy_file import read_policy
     from chorus_jax.media.video import write as write_video
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Cache", "Engine", "Pipeline", "Policy", "Request", "Reuse"]
+__all__ = ["Cache", "Engine", "Pipeline", "Policy", "Request", "Reuse", "SourceFiles"]
 __all__ += ["__version__", "load", "read_policy", "write_video"]
 
 _PLACES = {
@@ -33,6 +34,7 @@ _PLACES = {
     "Policy": ("chorus_jax.inter_request.policy.policy", "Policy"),
     "Request": ("chorus_jax.request", "Request"),
     "Reuse": ("chorus_jax.engine", "Reuse"),
+    "SourceFiles": ("chorus_jax.engine.source_files", "SourceFiles"),
     "load": ("chorus_jax.engine.loading", "load"),
     "read_policy": ("chorus_jax.inter_request.policy.policy_file", "read_policy"),
     "write_video": ("chorus_jax.media.video", "write"),

@@ -6,12 +6,9 @@ Installed they are `chorus convert SRC DST` and `chorus export SRC DST`.
 import argparse
 import logging
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-from tqdm import tqdm
 
 from chorus_jax.checkpoints import Card, shipped
 from convert import dtypes
@@ -19,6 +16,7 @@ from convert.conversion import Order, Prepared, check, convert, prepare, work
 from convert.export import TRANSFORMER, export, left_out, open_parts
 from convert.families import FAMILIES, Convertible, family_of
 from convert.fit import check_fit
+from convert.progress import counting, shown
 from convert.source_options import add_sources, opened
 from convert.trial import trial
 
@@ -137,8 +135,8 @@ def _convert(options: argparse.Namespace) -> None:
         return
     total = work(source, parts, 3 if options.verify else 1)
     tried: list[str] = []
-    with _bar(total) as bar:
-        order = Order(options.verify, _counting(bar))
+    with shown(total) as bar:
+        order = Order(options.verify, counting(bar))
         if options.verify:
             order = replace(order, trial=lambda folder: tried.append(trial(folder)))
         card = convert(source, parts, options.folder, order)
@@ -153,28 +151,13 @@ def _export(options: argparse.Namespace) -> None:
     kinds = FAMILIES[Card.read(source).family].kinds
     parts = open_parts(source, kinds, options.transformer)
     passes = 2 if options.verify else 1
-    with _bar(passes * sum(part.nbytes for part in parts.values())) as bar:
-        order = Order(options.verify, _counting(bar))
-        export(source, parts, options.folder, order)
+    with shown(passes * sum(part.nbytes for part in parts.values())) as bar:
+        export(source, parts, options.folder, Order(options.verify, counting(bar)))
     arrays = sum(len(part.arrays) for part in parts.values())
     done = f", {arrays} arrays verified" if options.verify else ""
     print(f"{options.folder}: {', '.join(parts)} in diffusers' layout{done}")
     for name in left_out(source, parts):
         print(f"left out: {name} (see --transformer)")
-
-
-def _bar(total: int) -> tqdm:
-    return tqdm(total=total, unit="B", unit_scale=True, mininterval=0.5, disable=None)
-
-
-def _counting(bar: tqdm) -> Callable[[int], None]:
-    lock = threading.Lock()
-
-    def update(count: int) -> None:
-        with lock:
-            bar.update(count)
-
-    return update
 
 
 def _count(parts: Mapping[str, Prepared]) -> int:

@@ -1,10 +1,7 @@
 """Conversion: a source folder becomes a checkpoint folder, block by block."""
 
-import threading
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,25 +12,27 @@ from chorus_jax.checkpoints import (
     Card,
     StreamedArray,
     abstract,
-    aside,
     check_space,
     describe,
     names,
+    resumed,
     write_arrays,
 )
 from chorus_jax.checkpoints.fields import checked
 from chorus_jax.checkpoints.stored import Box
+from convert.digests import Progress, TakeDigest, checked_digest, file_digests
 from convert.family import Kind
+from convert.finished import FinishedParts
 from convert.fit import check_fit
-from convert.pickled import check_checksums
+from convert.identity import identity
 from convert.plan import ConversionPlan, Fill, make_plan, raise_problems
-from convert.source import Component, Source, sha256
+from convert.source import Component, Source
 from convert.tensors import SourceTensor
 from convert.verify import compare
 
-ROWS = 4096
+log = logging.getLogger(__name__)
 
-Progress = Callable[[int], object]
+ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -124,11 +123,13 @@ class Order:
         progress: is told of the bytes that pass.
         trial: is called with the written folder before it takes its name; what it
             raises ends the conversion.
+        digest: takes the digest of a source file.
     """
 
     verify: bool = False
     progress: Progress = lambda _: None
     trial: Callable[[Path], object] = lambda _: None
+    digest: TakeDigest = checked_digest
 
 
 def convert(
@@ -136,38 +137,60 @@ def convert(
 ) -> Card:
     """Writes the checkpoint folder and returns its card; a few blocks are in memory.
 
-    Raises ValueError, and leaves no folder, if something does not fit, if a tensor
-    holds NaN or infinite values, if the folder exists or cannot be written.
+    A killed conversion leaves nothing that loads; the next one to this folder keeps the
+    parts that are complete. Raises ValueError, and leaves no folder, if something does
+    not fit, if a tensor holds NaN or infinite values, if the folder exists or cannot be
+    written.
     """
     check(parts)
     check_place(source, folder)
-
     check_fit(source, parts)
-    with aside(folder) as partial, _digests(source, order.progress) as digests:
-        check_space(folder, sum(part.nbytes for part in parts.values()))
+    with (
+        resumed(folder) as partial,
+        file_digests(source, order.digest, order.progress) as digests,
+    ):
+        finished = FinishedParts(partial)
+        finished.keep_only(parts)
+        missing = [part for name, part in parts.items() if name not in finished.names()]
+        check_space(folder, sum(part.nbytes for part in missing))
         stream = _Stream(order.progress)
         entries = {}
         for name, part in parts.items():
-            written = write_arrays(partial / name, stream.arrays(part.plan))
+            made_of = lambda: identity(part.plan, part.module.config, digests)
+            written = _kept(finished, name, part, made_of, order.progress)
+            if written is None:
+                written = write_arrays(partial / name, stream.arrays(part.plan))
+                if not stream.problems():
+                    finished.add(name, made_of(), written)
             entries[name] = describe(part.module, part.module.config, written)
         raise_problems(stream.problems())
         if order.verify:
             for name, part in parts.items():
                 compare(part.plan.fills, partial / name, order.progress)
         source.tokenizer.write(partial / "tokenizer")
-        digested, settings = digests.result(), dict(source.settings)
+        digested, settings = digests.named(), dict(source.settings)
         card = Card(source.family, entries, source.scheduler, digested, settings)
+        finished.clear()
         card.write(partial)
         order.trial(partial)
     return card
 
 
-def checked_digest(file: Path, progress: Progress) -> str:
-    """The digest of a file, whose own checksums are right if it has any."""
-    digest = sha256(file, progress)
-    if zipfile.is_zipfile(file):
-        check_checksums(file)
-    return digest
+def _kept(
+    finished: FinishedParts,
+    name: str,
+    part: Prepared,
+    made_of: Callable[[], str],
+    progress: Progress,
+) -> dict[str, str] | None:
+    """The digests of a part's arrays if an earlier conversion completed it."""
+    if name not in finished.names():
+        return None
+    written = finished.digests(name, made_of())
+    if written is not None:
+        progress(part.nbytes)
+        log.warning("%s: complete from a conversion that was stopped", name)
+    return written
 
 
 def check_place(source: Source, folder: Path) -> None:
@@ -181,30 +204,6 @@ def check_place(source: Source, folder: Path) -> None:
             raise ValueError(
                 f"{folder} lies within the source {place}: choose another folder"
             )
-
-
-@contextmanager
-def _digests(source: Source, progress: Progress) -> Iterator[Future[dict[str, str]]]:
-    """The digests of all files, taken meanwhile; an error in the block ends them."""
-    ended = threading.Event()
-
-    def told(count: int) -> None:
-        if ended.is_set():
-            raise CancelledError
-        progress(count)
-
-    def digests() -> dict[str, str]:
-        return {
-            str(file.relative_to(source.folder)): checked_digest(file, told)
-            for file in source.files()
-        }
-
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            yield pool.submit(digests)
-        except BaseException:
-            ended.set()
-            raise
 
 
 class _Stream:

@@ -9,7 +9,7 @@ models.
 """
 
 from chorus_jax.checkpoints.card import Card, Part, config_from, fingerprint
-from chorus_jax.checkpoints.folder import aside, check_space
+from chorus_jax.checkpoints.folder import FolderInUse, aside, check_space, resumed
 from chorus_jax.checkpoints.models import (
     abstract,
     describe,
@@ -30,6 +30,7 @@ from chorus_jax.checkpoints.stored import (
 
 __all__ = [
     "Card",
+    "FolderInUse",
     "Part",
     "StreamedArray",
     "abstract",
@@ -46,6 +47,7 @@ __all__ = [
     "names",
     "open_arrays",
     "restore",
+    "resumed",
     "save",
     "write_arrays",
 ]

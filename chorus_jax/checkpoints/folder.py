@@ -7,6 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Ends the name of what stands beside a complete part in a folder that is not yet.
+FINISHED = ".finished.json"
+
+
+class FolderInUse(ValueError):
+    """Another process is writing the folder just now."""
+
 
 @contextmanager
 def aside(folder: Path) -> Iterator[Path]:
@@ -15,6 +22,22 @@ def aside(folder: Path) -> Iterator[Path]:
     It is a hidden sibling, so that the last rename is atomic. If the block raises it is
     removed; if the process is killed, the next one that writes to `folder` removes it.
     Raises ValueError if `folder` exists, cannot be made, or is being written just now.
+    """
+    with resumed(folder) as partial:
+        try:
+            for path in partial.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            yield partial
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def resumed(folder: Path) -> Iterator[Path]:
+    """As `aside`, with all that a killed or interrupted process left in it.
+
+    An error removes it; Ctrl-C, as a kill, leaves it to the next process.
     """
     folder = folder.absolute()
     # A link that leads nowhere exists too.
@@ -27,7 +50,7 @@ def aside(folder: Path) -> Iterator[Path]:
         _flush(partial)
         partial.rename(folder)
         _flush_directory(folder.parent)
-    except BaseException:
+    except Exception:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     finally:
@@ -37,6 +60,17 @@ def aside(folder: Path) -> Iterator[Path]:
 def partial_folder(folder: Path) -> Path:
     """The folder in which `aside` writes until `folder` is complete."""
     return folder.absolute().with_name(f".{folder.absolute().name}.partial")
+
+
+def in_use(folder: Path) -> bool:
+    """Whether a process is writing `folder` just now."""
+    try:
+        os.close(_locked(partial_folder(folder)))
+    except FolderInUse:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -53,13 +87,11 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def _claim(partial: Path) -> int:
-    """Makes the folder anew and locks it; the lock ends with the process."""
+    """Makes the folder if it is not there and locks it; the lock ends with the
+    process."""
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
-        if partial.exists():
-            os.close(_locked(partial))
-            shutil.rmtree(partial)
-        partial.mkdir()
+        partial.mkdir(exist_ok=True)
     except OSError as error:
         raise ValueError(
             f"cannot write beside {partial.parent / partial.name[1:-8]}: {error}; "
@@ -74,9 +106,12 @@ def _locked(partial: Path) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
-        raise ValueError(
+        raise FolderInUse(
             f"another process is writing {partial}: wait for it"
         ) from error
+    if not partial.exists() or not os.path.samestat(os.fstat(handle), partial.stat()):
+        os.close(handle)
+        raise FolderInUse(f"another process has just written {partial}: try again")
     return handle
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from chorus_jax.checkpoints.folder import partial_folder
+from chorus_jax.checkpoints.folder import FINISHED, partial_folder
 from chorus_jax.devices.compilation import cache_folder
 from chorus_jax.inter_request.store.folder import LOCK, PARTIAL
 from chorus_jax.media import video
@@ -27,8 +27,15 @@ def half_written_videos(folder: Path) -> Callable[[], None]:
 
 
 def half_written_checkpoint(folder: Path) -> Callable[[], None]:
-    """Removes a checkpoint folder that is not complete."""
-    return lambda: shutil.rmtree(partial_folder(folder), ignore_errors=True)
+    """Removes a checkpoint folder that is not complete, unless some of its parts are:
+    the next conversion goes on from them."""
+    partial = partial_folder(folder)
+
+    def remove() -> None:
+        if not any(partial.glob(f"*{FINISHED}")):
+            shutil.rmtree(partial, ignore_errors=True)
+
+    return remove
 
 
 def half_written_records(folder: Path) -> Callable[[], None]:

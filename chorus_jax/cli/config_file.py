@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from chorus_jax.cli.config_source import ConfigSource
-from chorus_jax.cli.ours import folder_of
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.ours import folder_of
 from chorus_jax.request import Request
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from chorus_jax.cli import cleanups
 from chorus_jax.cli.interruption import Interruption
 from chorus_jax.cli.one_line import OneLineParser
-from chorus_jax.cli.ours import package
+from chorus_jax.ours import package
 
 NEEDED = "safetensors"
 

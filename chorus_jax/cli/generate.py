@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from chorus_jax.cli import caching, cleanups, outputs, report
@@ -19,6 +21,8 @@ from chorus_jax.cli.jobs import PromptWithSeed, jobs_of
 from chorus_jax.cli.outputs import OutputFiles
 from chorus_jax.cli.progress import Bars
 from chorus_jax.engine import Engine, Pipeline
+from chorus_jax.engine.loading import located
+from chorus_jax.engine.source_files import SourceFiles, folder_of
 from chorus_jax.families.registry import family_of
 
 
@@ -46,7 +50,7 @@ class GenerateRun:
         caching.check(options)
         jobs = jobs_of(options)
         files = outputs.outputs_of(options.out, jobs, options.json)
-        choice = choose(options.weights, options.config, given(options))
+        choice = choose(weights_of(options), options.config, given(options))
         choice = with_fps(choice, options.fps)
         outputs.check(files, choice.fps)
         for job in jobs:
@@ -109,6 +113,21 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
             run.make(engine, job, files)
     finally:
         cache.close()
+
+
+def weights_of(options: argparse.Namespace) -> str | Path | None:
+    """The weights that are given, converted if they are not."""
+    adapters, parts = options.lora, dict(options.part)
+    skip = options.lora_skip_missing
+    files = SourceFiles(parts, adapters, skip, options.variant, options.state)
+    if options.weights is None and not files.given:
+        return None
+    if options.weights is None:
+        raise ValueError("--part, --lora, --variant and --state go with --model PATH")
+    say: Callable[[str], object] = partial(print, flush=True)
+    if options.quiet:
+        say = lambda line: None
+    return folder_of(located(options.weights), files, options.dtype, say)
 
 
 def cleanups_of(run: GenerateRun) -> list[Callable[[], None]]:

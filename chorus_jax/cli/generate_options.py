@@ -66,7 +66,37 @@ def add_what(make: argparse.ArgumentParser) -> None:
 def add_model(make: argparse.ArgumentParser) -> None:
     """Weights, config and where they compute."""
     group = make.add_argument_group("model (settings not given are the weights' own)")
-    group.add_argument("--weights", metavar="DIR", help=WEIGHTS)
+    group.add_argument(
+        "--weights",
+        "--model",
+        metavar="PATH",
+        help=WEIGHTS + "; or a model as published, which is converted once",
+    )
+    group.add_argument(
+        "--part",
+        metavar="NAME=FILE",
+        action="append",
+        type=named_file,
+        default=[],
+        help="beside a model as published, such as vae=FILE, text_encoder=FILE or "
+        "tokenizer=PATH; may be given several times",
+    )
+    group.add_argument(
+        "--lora",
+        metavar="[high=|low=]FILE[:STRENGTH]",
+        action="append",
+        default=[],
+        help="merged into a model as published; may be given several times",
+    )
+    group.add_argument(
+        "--lora-skip-missing",
+        action="store_true",
+        help="leave out what a LoRA has and the model lacks",
+    )
+    group.add_argument("--variant", help="of a model as published, such as fp16")
+    group.add_argument(
+        "--state", help="of several state dicts in a .pt, such as generator_ema"
+    )
     group.add_argument(
         "--config", metavar="NAME", help="settings: a name in configs, or a Python file"
     )
@@ -180,6 +210,16 @@ def steps(text: str) -> int | tuple[float, ...]:
         raise argparse.ArgumentTypeError(
             f"expected a number of steps, or sigmas such as 1,0.75,0.5; got {text!r}"
         ) from None
+
+
+def named_file(text: str) -> tuple[str, Path]:
+    """A part and its file."""
+    name, equals, file = text.partition("=")
+    if not (name and equals and file):
+        raise argparse.ArgumentTypeError(
+            f"expected a part and its file, such as vae=vae.safetensors; got {text!r}"
+        )
+    return name.replace("-", "_"), Path(file)
 
 
 def seeds(text: str) -> tuple[int, ...]:

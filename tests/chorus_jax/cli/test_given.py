@@ -2,9 +2,12 @@
 
 from argparse import Namespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from chorus_jax.cli.given import given
+from chorus_jax.cli.options import parser
 
 
 def test_what_is_not_given_is_left_to_the_weights():
@@ -15,3 +18,25 @@ def test_what_is_not_given_is_left_to_the_weights():
 def test_a_last_image_needs_a_first():
     with pytest.raises(ValueError, match="give the first one too"):
         given(Namespace(image=None, last_image="last.png"))
+
+
+def test_images_and_both_guidance_scales(tmp_path):
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, 6, 8, 3), np.uint8)
+    paths = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for picture, path in zip(pictures, paths):
+        Image.fromarray(picture).save(path)
+    words = ["generate", "a", "--image", paths[0], "--last-image", paths[1]]
+    scales = ["--guidance-scale-high", "4", "--guidance-scale-low", "3"]
+    fields = given(parser().parse_args([*words, *scales]))
+    assert (fields["inputs"].image == pictures[0]).all()
+    assert (fields["inputs"].last_image == pictures[1]).all()
+    assert fields["guidance_scale_high"] == 4 and fields["guidance_scale_low"] == 3
+    first = given(parser().parse_args(words[:4]))["inputs"]
+    assert first.last_image is None and first != fields["inputs"]
+
+
+def test_a_file_that_is_no_image(tmp_path):
+    (tmp_path / "a.png").write_text("words")
+    with pytest.raises(ValueError, match="is not an image that can be read"):
+        given(Namespace(image=tmp_path / "a.png", last_image=None))

@@ -8,7 +8,7 @@ import pytest
 LOAD = """
 from chorus_jax.cli.config_file import load_config
 print(load_config("shapes_4step").transformer, load_config("wan21_1p3b").request.shift)
-from chorus_jax.cli.ours import package
+from chorus_jax.ours import package
 print(package("convert").__file__)
 from convert.rules import Rule
 assert package("convert") is package("convert")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-BESIDE = Path(__file__).parents[2]
+BESIDE = Path(__file__).parents[1]
 
 
 def folder_of(package: str) -> Path:

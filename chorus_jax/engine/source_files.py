@@ -1,0 +1,99 @@
+"""Models given as the files that people have: converted once, then loaded."""
+
+import importlib
+import importlib.util
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from chorus_jax.checkpoints import card
+from chorus_jax.devices.compilation import cache_folder
+from chorus_jax.ours import package
+
+log = logging.getLogger(__name__)
+
+NEEDED = "safetensors"
+BESIDE = ("tokenizer", "scheduler")  # of `parts`, what is no model
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """Files and choices beside a model's path, for one that is not yet converted.
+
+    Attributes:
+        parts: files or folders by the part they are, such as `vae`, `text_encoder`,
+            `tokenizer` or `scheduler`; a single file is a transformer alone.
+        adapters: LoRA files, as `FILE`, `FILE:0.8`, or for one of two transformers
+            `high=FILE` and `low=FILE:0.8`.
+        skip_missing: whether what a LoRA has and the model lacks is left out.
+        variant: that of the files in a folder of diffusers' layout, such as `fp16`.
+        state: of several state dicts in a `.pt`, which one.
+        cache: where converted models are kept; None for `converted_folder()`.
+    """
+
+    parts: Mapping[str, str | Path] = field(default_factory=dict)
+    adapters: Sequence[str | Path] = ()
+    skip_missing: bool = False
+    variant: str | None = None
+    state: str | None = None
+    cache: Path | None = None
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is given that only a conversion reads."""
+        choices = (self.parts, self.adapters, self.variant, self.state)
+        return any(choices)
+
+
+def converted_folder() -> Path:
+    """The folder of converted models, within the user's cache folder."""
+    return cache_folder().parent / "converted"
+
+
+def folder_of(
+    model: Path,
+    files: SourceFiles = SourceFiles(),
+    dtype: str | None = None,
+    say: Callable[[str], object] = log.warning,
+) -> Path:
+    """The converted folder of a model: the path itself, or the one it is converted to.
+
+    Args:
+        model: a converted folder, or a model as it is published: a single file, a
+            folder in diffusers' or the original layout, a hub cache folder.
+        files: what is given beside it.
+        dtype: that of all parts; None for `chorus convert`'s default.
+        say: is told in one line of a conversion that begins.
+
+    Raises:
+        ValueError: if it is neither, for files beside one that is converted already,
+            and as `chorus convert`.
+    """
+    if (model / card.NAME).is_file():
+        if files.given:
+            raise ValueError(
+                f"{model} is converted already: parts and LoRAs are read at "
+                "conversion, so give the model as published"
+            )
+        return model
+    if not model.exists() or model.is_dir() and not any(model.iterdir()):
+        card.Card.read(model)  # says what is wrong
+    if importlib.util.find_spec(NEEDED) is None:
+        raise ValueError(
+            f"{model} is not converted, and to do so needs {NEEDED}: pip install "
+            "'chorus_jax[convert]'"
+        )
+    package("convert")
+    cached = importlib.import_module("convert.cached")
+    opening = importlib.import_module("convert.opening")
+    paths = {name: Path(path) for name, path in files.parts.items()}
+    models = {name: path for name, path in paths.items() if name not in BESIDE}
+    others = (paths.get(name) for name in BESIDE)
+    given = opening.PartsApart(models, *others, files.variant, files.state)
+    options = cached.SourceOptions(
+        given, tuple(map(str, files.adapters)), files.skip_missing
+    )
+    if dtype is not None:
+        options = replace(options, dtype=dtype)
+    return cached.converted(model, options, files.cache or converted_folder(), say)

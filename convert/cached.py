@@ -1,0 +1,134 @@
+"""Files as published, converted once into a cache folder and found there again."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chorus_jax.checkpoints import FolderInUse
+from chorus_jax.checkpoints.folder import in_use
+from convert import dtypes
+from convert.adapters import Adapter, merged
+from convert.conversion import Order, Prepared, check, convert, prepare, work
+from convert.digests import Progress, checked_digest
+from convert.families import family_of
+from convert.identity import digested, identity
+from convert.opening import PartsApart
+from convert.progress import counting, shown
+from convert.source import Source
+
+DIGESTS = "digests.json"  # of source files, so that a large one is read once
+POLL = 1.0  # seconds between looks at a conversion of another process
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What is given beside a model's path.
+
+    Attributes:
+        given: files of single parts.
+        adapters: LoRAs, as `FILE`, `FILE:0.8` or `low=FILE:0.8`.
+        skip_missing: whether what a LoRA has and the model lacks is left out.
+        dtype: as `convert.dtypes.parse` reads it.
+    """
+
+    given: PartsApart = field(default_factory=PartsApart)
+    adapters: Sequence[str] = ()
+    skip_missing: bool = False
+    dtype: str = dtypes.DEFAULT
+
+
+def converted(
+    path: Path, options: SourceOptions, cache: Path, say: Callable[[str], object]
+) -> Path:
+    """The converted folder of a model's files in the cache, made if it is not there.
+
+    The same files with the same options give the same folder, wherever they lie.
+
+    Args:
+        path: a folder as published, a hub cache folder, or a single file.
+        options: what is given beside it.
+        cache: a folder, made if it is not there.
+        say: is told in one line of a conversion that begins.
+
+    Raises:
+        ValueError: as `chorus convert`, before anything is written.
+    """
+    family = family_of(path)
+    source = family.open(path, options.given)
+    if options.adapters and not family.adapters:
+        raise ValueError(f"LoRAs are merged into Wan only, not into {family.title}")
+    adapters = [Adapter.parse(text) for text in options.adapters]
+    source = merged(source, adapters, options.skip_missing)
+    parts = prepare(source, family.kinds, dtypes.parse(options.dtype, family.kinds))
+    check(parts)
+    digests = KnownDigests(cache / DIGESTS)
+    folder = cache / f"{path.stem}-{key(source, parts, digests)[:16]}"
+    while not folder.exists():
+        size = sum(part.nbytes for part in parts.values())
+        say(f"{path} is converted, once, into {folder} ({size / 1e9:.2f} GB)")
+        try:
+            with shown(work(source, parts, 1)) as bar:
+                convert(
+                    source, parts, folder, Order(False, counting(bar), digest=digests)
+                )
+        except FolderInUse:
+            say(f"another process is converting {path}: waiting for it")
+            wait(folder)
+    return folder
+
+
+def key(source: Source, parts: Mapping[str, Prepared], digests: "KnownDigests") -> str:
+    """A digest of all that decides what is in the converted folder."""
+    return digested(
+        [
+            {
+                name: identity(part.plan, part.module.config, digests)
+                for name, part in parts.items()
+            },
+            sorted(digests(file) for file in source.tokenizer.files()),
+            source.scheduler,
+            dict(source.settings),
+            source.family,
+        ]
+    )
+
+
+def wait(folder: Path) -> None:
+    """Until another process has written the folder, or has ended without."""
+    while in_use(folder):
+        time.sleep(POLL)
+
+
+class KnownDigests:
+    """Digests of source files, remembered by path, size and time of change."""
+
+    def __init__(self, file: Path):
+        self._file = file
+
+    def __call__(self, file: Path, progress: Progress = lambda _: None) -> str:
+        """The digest of a file; `progress` is told the bytes, read or remembered."""
+        stat, known = file.stat(), self._read()
+        state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        name = str(file.resolve())
+        entry = known.get(name)
+        if isinstance(entry, list) and entry[:-1] == state:
+            progress(stat.st_size)
+            return str(entry[-1])
+        digest = checked_digest(file, progress)
+        self._write(self._read() | {name: [*state, digest]})
+        return digest
+
+    def _read(self) -> dict:
+        try:
+            return dict(json.loads(self._file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _write(self, known: Mapping[str, list]) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        aside.write_text(json.dumps(known))
+        os.replace(aside, self._file)

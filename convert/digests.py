@@ -1,0 +1,68 @@
+"""Digests of a source's files, taken in another thread while they are converted."""
+
+import threading
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from convert.pickled import check_checksums
+from convert.source import Source, sha256
+
+Progress = Callable[[int], object]
+TakeDigest = Callable[[Path, Progress], str]  # of a file, telling the bytes that pass
+
+
+def checked_digest(file: Path, progress: Progress) -> str:
+    """The digest of a file, whose own checksums are right if it has any."""
+    digest = sha256(file, progress)
+    if zipfile.is_zipfile(file):
+        check_checksums(file)
+    return digest
+
+
+class FileDigests:
+    """The digests of a source's files; each is waited for when it is asked for."""
+
+    def __init__(self, source: Source, pending: dict[Path, "Future[str]"]):
+        self._source, self._pending = source, pending
+
+    def __call__(self, file: Path) -> str:
+        """The digest of a file of the source."""
+        return self._pending[file].result()
+
+    def named(self) -> dict[str, str]:
+        """All digests, by the path within the source's folder."""
+        return {
+            str(file.relative_to(self._source.folder)): self(file)
+            for file in self._source.files()
+        }
+
+
+@contextmanager
+def file_digests(
+    source: Source, take: TakeDigest, progress: Progress
+) -> Iterator[FileDigests]:
+    """Takes the digests of all files meanwhile; an error in the block ends that."""
+    ended = threading.Event()
+
+    def passed(count: int) -> None:
+        if ended.is_set():
+            raise CancelledError
+        progress(count)
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            pending = {file: pool.submit(take, file, passed) for file in order(source)}
+            yield FileDigests(source, pending)
+        except BaseException:
+            ended.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def order(source: Source) -> Sequence[Path]:
+    """All files, those of a part together: a part's are needed when it is written."""
+    parts = [file for part in source.components.values() for file in part.files]
+    return list(dict.fromkeys([*source.others, *parts, *source.files()]))
