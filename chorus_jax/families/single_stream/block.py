@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import BranchReuse
-from chorus_jax.nets.control import when
+from chorus_jax.nets.control import select, when
 from chorus_jax.nets.layers import LayerNorm, RMSNorm
 from chorus_jax.nets.modulation import Mlp, enter, leave, modulate
 from chorus_jax.nets.token_attention import (
@@ -28,7 +28,8 @@ class ModulatedBlock(nnx.Module):
     """Self-attention, cross-attention and feed-forward, modulated by the timestep.
 
     Returns the tokens and the layer's side outputs. If `around` is `HeldKeys`, tokens
-    attend to cached keys and values of all tiles. A family's block makes the parts.
+    attend to cached keys and values of all tiles. A family's block makes the parts. Of
+    branches that are `needed` the side outputs are there with `reuse` too.
 
     Attributes:
         modulation: what is added to the timestep's six rows.
@@ -55,6 +56,7 @@ class ModulatedBlock(nnx.Module):
         around: Around = Alone(),
         reuse: BranchReuse | None = None,
         passive: Bool[Array, " b"] | None = None,
+        needed: tuple[bool, bool, bool] = (False, False, False),
     ) -> tuple[Float[Array, "b n c"], Observed]:
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulate(
             self.modulation[...], times
@@ -71,9 +73,9 @@ class ModulatedBlock(nnx.Module):
         def feed() -> Array:
             return self.mlp(enter(self.norm, x, mlp_shift, mlp_scale))
 
-        attended, keys = taken(reuse, 0, attend)
+        attended, keys = taken(reuse, 0, attend, needed[0])
         x = leave(x, attended, gate)
-        words, share = taken(reuse, 1, read)
+        words, share = taken(reuse, 1, read, needed[1])
         x = x + words
         fed, _ = taken(reuse, 2, lambda: (feed(), None))
         x = leave(x, fed, mlp_gate)
@@ -83,11 +85,15 @@ class ModulatedBlock(nnx.Module):
 
 
 def taken(
-    reuse: BranchReuse | None, branch: int, compute: Callable[[], tuple[Array, T]]
+    reuse: BranchReuse | None,
+    branch: int,
+    compute: Callable[[], tuple[Array, T]],
+    needed: bool = False,
 ) -> tuple[Array, T | None]:
     """The output of a branch of one layer, computed or an earlier one, and its side
-    output, which is there only without `reuse`."""
-    if reuse is None:
+    output, which is there without `reuse` or where it is needed."""
+    if reuse is None or needed:
         return compute()
     wanted, earlier = reuse.compute[branch], reuse.outputs[branch]
-    return when(wanted, lambda _: compute()[0], earlier), None
+    output = when(wanted.any(), lambda _: compute()[0], earlier)
+    return select(wanted, output, earlier), None

@@ -1,7 +1,7 @@
 """One pass of a transformer with a single stream of video tokens, in pieces."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -94,17 +94,10 @@ class SingleStreamForward:
         last: int | None = None,
         reuse: BranchReuse | None = None,
     ) -> tuple[Float[Array, "r n c"], Observed]:
-        """The tokens after these layers, which are scanned, and their side outputs.
-
-        Raises:
-            ValueError: with `reuse` for a pass whose keys or shares are asked for.
-        """
+        """The tokens after these layers, which are scanned, and their side outputs."""
         words = getattr(self.tokens, "words", None)
-        if reuse is not None and (self.keeps_keys or words is not None):
-            raise ValueError(
-                "a pass that reuses branches leaves no keys and no attention shares: "
-                "run it without reuse where a region needs them"
-            )
+        # Of these branches more than the output is asked for.
+        needed = (self.keeps_keys, words is not None, False)
         context = self.conditions.amplified(self.gains, words)
         rotary, times, around = self.rotary(), self.times.blocks, self.around()
 
@@ -114,8 +107,9 @@ class SingleStreamForward:
             attended = around
             if isinstance(around, HeldKeys):
                 attended = around._replace(keys=keys)
+            rows = self.passive(passive)
             tokens, observed = block(
-                tokens, times, rotary, given, attended, branches, self.passive(passive)
+                tokens, times, rotary, given, attended, branches, rows, needed
             )
             return tokens, observed._replace(keys=self.kept(observed.keys))
 
@@ -123,10 +117,18 @@ class SingleStreamForward:
         perturbed = self.conditions.perturbation
         layers = None if perturbed is None else perturbed.layers
         stacked = (self.model.layers, context.text, context.image, keys)
-        if (first, last) != (0, None):
-            stacked, layers = jax.tree.map(lambda x: x[first:last], (stacked, layers))
-        scanned = (*stacked, reuse, layers)
-        return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
+        if (first, last) == (0, None):
+            scanned = (*stacked, reuse, layers)
+            return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
+
+        def placed(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
+            place, branches = scanned
+            # Indexed one by one: a slice of the layers would be a copy of weights.
+            *given, passive = jax.tree.map(lambda x: x[place], (*stacked, layers))
+            return layer(tokens, (*given, branches, passive))
+
+        places = jnp.arange(self.model.config.depth)[first:last]
+        return jax.lax.scan(placed, tokens, (places, reuse), unroll=self.unroll)
 
     def passive(self, layer: Bool[Array, ""] | None) -> Bool[Array, " r"] | None:
         """The rows whose tokens see only themselves in a layer: of the perturbed
@@ -193,15 +195,29 @@ class SingleStreamForward:
 
     def head(self, tokens: Float[Array, "r n c"]) -> Float[Array, "b ..."]:
         """The guided velocity, in float32."""
-        out = self.guided(self.model.out(tokens, self.times.head))
+        return self.guide(self.velocities(tokens))
+
+    def velocities(self, tokens: Float[Array, "r n c"]) -> Float[Array, "r ..."]:
+        """The velocity of each row, in the layout of the latents, in float32."""
+        out = self.model.out(tokens, self.times.head)
         if isinstance(self.tokens, TileTokens):
-            return out.reshape(*self.latents.shape[:3], -1)
+            return out.reshape(len(out), *self.latents.shape[1:3], -1)
         grid = self.model.grid(self.latents)
         return from_patches(out, grid, self.model.config.patch)
 
-    def guided(self, out: Float[Array, "r n p"]) -> Float[Array, "b n p"]:
+    def guide(self, velocities: Float[Array, "r ..."]) -> Float[Array, "b ..."]:
         """The velocity that the passes of all branches give together."""
-        return guided(out, self.conditions.guidance, self.conditions.perturbation)
+        return guided(
+            velocities, self.conditions.guidance, self.conditions.perturbation
+        )
+
+    def prompt(self) -> "SingleStreamForward":
+        """The pass of the prompt's branch alone."""
+        count, tokens = len(self.latents), self.tokens
+        if isinstance(tokens, TileTokens):
+            keys = jax.tree.map(lambda x: x[:, :count], tokens.keys)
+            tokens = replace(tokens, keys=keys)
+        return replace(self, conditions=self.conditions.prompt(count), tokens=tokens)
 
     def hold(self, held: Held, *sides: Observed) -> Held:
         """The keys and values of all tiles, and the attention to the words asked for,
