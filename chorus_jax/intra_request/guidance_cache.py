@@ -172,7 +172,9 @@ def low_frequencies(x: Array) -> Array:
     rows, columns = (jnp.fft.fftfreq(n, 1 / n) for n in (h, w))
     near = rows[:, None] ** 2 + columns[None, :] ** 2 <= (min(h, w) // 5) ** 2
     spectrum = jnp.fft.fft2(x.astype(jnp.float32), axes=(2, 3))
-    return jnp.fft.ifft2(spectrum * near[None, None, :, :, None], axes=(2, 3)).real
+    return jnp.fft.ifft2(
+        spectrum * near[None, None, :, :, None].astype(spectrum.dtype), axes=(2, 3)
+    ).real
 
 
 def rows(gain: Float[Array, " b"], x: Array) -> Array:

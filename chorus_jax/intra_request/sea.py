@@ -131,7 +131,9 @@ def filtered(latents: Latents, sigma: Float[Array, " b"]) -> Latents:
             return x
         gain = jax.vmap(lambda level: response(x.shape[1:4], level))(sigma)
         spectrum = jnp.fft.fftn(x.astype(jnp.float32), axes=(1, 2, 3))
-        return jnp.fft.ifftn(spectrum * gain[..., None], axes=(1, 2, 3)).real
+        return jnp.fft.ifftn(
+            spectrum * gain[..., None].astype(spectrum.dtype), axes=(1, 2, 3)
+        ).real
 
     return jax.tree.map(leaf, latents)
 
