@@ -26,8 +26,9 @@ class BranchState(NamedTuple):
 class BranchTable:
     """A step cache that takes over outputs of branches of layers, by a fixed table.
 
-    Gates and residual connections always run. A member gives the table. The work that
-    it reports counts every branch of a layer alike.
+    Gates and residual connections always run, and so do attentions whose keys a region
+    needs. A member gives the table. The work that it reports is the table's share,
+    every branch of a layer counted alike.
     """
 
     def table(

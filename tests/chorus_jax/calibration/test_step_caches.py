@@ -8,8 +8,10 @@ from chorus_jax.calibration.step_caches import (
     ChosenCache,
     Recorded,
 )
+from chorus_jax.engine import Pipeline
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.request import Request
+from tests.chorus_jax.families.toy.model import ToyModel
 
 RECORDED = Recorded((1.0,) * 50, 0, 5.0)
 
@@ -28,7 +30,7 @@ class Figures(CacheCalibration):
 
 @pytest.fixture
 def calibration():
-    return Figures(None, [Request(f"{n}") for n in range(4)])
+    return Figures(Pipeline(ToyModel()), [Request(f"{n}") for n in range(4)])
 
 
 @pytest.mark.parametrize(
