@@ -89,13 +89,13 @@ class DiCache:
         probe, sides = forward.blocks(stem, 0, self.depth)
         computed, total = self.decide(here, schedule.steps, probe, state)
 
-        def run(before: tuple[Any, Held]) -> tuple[Any, Held]:
+        def run(before: tuple[Any, Held], probe: Any) -> tuple[Any, Held]:
             tokens, others = forward.blocks(probe, self.depth)
             return tokens, forward.hold(before[1], sides, others)
 
         added = jax.tree.map(jnp.subtract, probe, stem)
         reused = jax.tree.map(jnp.add, stem, aligned(added, state.past))
-        tokens, held = when(computed.any(), run, (reused, held))
+        tokens, held = when(computed.any(), run, (reused, held), probe)
         tokens = select(computed, tokens, reused)
         residual = jax.tree.map(jnp.subtract, tokens, stem)
         past = state.past.pushed(computed, here, (added, residual))

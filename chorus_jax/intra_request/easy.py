@@ -2,7 +2,7 @@
 
 arXiv 2507.02860, H-EmbodVis/EasyCache. Between two computed steps the output changes in
 proportion to the latents, so the next change is foreseen from that of the latents. What
-is reused is the output's difference from the latents; nothing of the model runs.
+is reused is the output's difference from the latents; of the model the stem runs.
 
 The authors watch the branch of the prompt and reuse the difference in each branch. Here
 the guided velocity is watched, which is the same to reuse, as guidance is a weighted
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from chorus_jax.families.forward import Forward, Held, Latents, evaluate
+from chorus_jax.families.forward import Forward, Held, Latents
 from chorus_jax.intra_request.changes import (
     TINY,
     check_threshold,
@@ -24,7 +24,8 @@ from chorus_jax.intra_request.changes import (
     forced,
     size,
 )
-from chorus_jax.nets.control import select, when, zeros
+from chorus_jax.intra_request.grains import whole
+from chorus_jax.nets.control import select, zeros
 from chorus_jax.schedulers.flow import Schedule
 
 
@@ -91,9 +92,7 @@ class EasyCache:
         reused = jax.tree.map(
             lambda x, y, z: x + (y - z), latents, state.velocity, state.start
         )
-        velocity, held = when(
-            computed.any(), lambda before: evaluate(forward, before[1]), (reused, held)
-        )
+        velocity, held = whole(forward, held, computed.any(), reused)
         velocity = select(computed, velocity, reused)
         after = EasyState(
             latents,

@@ -89,12 +89,12 @@ class FirstBlock:
         here = forward.rows(i)
         computed = self.decide(here, schedule.steps, front, state)
 
-        def run(before: tuple[Any, Held]) -> tuple[Any, Held]:
+        def run(before: tuple[Any, Held], tokens: Any) -> tuple[Any, Held]:
             after, more = forward.blocks(tokens, self.front)
             return after, forward.hold(before[1], sides, more)
 
         reused = jax.tree.map(jnp.add, tokens, state.others)
-        after, held = when(computed.any(), run, (reused, held))
+        after, held = when(computed.any(), run, (reused, held), tokens)
         after = select(computed, after, reused)
         others = jax.tree.map(jnp.subtract, after, tokens)
         known = jnp.ones_like(computed)

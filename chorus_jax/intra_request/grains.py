@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from chorus_jax.families.forward import Forward, Held, Latents, evaluate
+from chorus_jax.families.forward import Forward, Held, Latents
 from chorus_jax.nets.control import select, when
 
 
@@ -39,7 +39,7 @@ class Grain(Protocol):
 
 
 class VelocityGrain:
-    """The guided velocity: nothing of the model runs in a step that takes it over."""
+    """The guided velocity: only the stem runs in a step that takes it over."""
 
     def shapes(self, forward: Forward) -> Any:
         """Those of the latents."""
@@ -53,11 +53,7 @@ class VelocityGrain:
         self, forward: Forward, held: Held, computed: Bool[Array, " b"], forecast: Any
     ) -> tuple[Latents, Held, Any]:
         """See `Grain.step`."""
-        velocity, held = when(
-            computed.any(),
-            lambda before: evaluate(forward, before[1]),
-            (forecast, held),
-        )
+        velocity, held = whole(forward, held, computed.any(), forecast)
         velocity = select(computed, velocity, forecast)
         return velocity, held, velocity
 
@@ -83,18 +79,31 @@ class ResidualGrain:
         return forward.head(tokens), held, residual
 
 
+def whole(
+    forward: Forward, held: Held, wanted: Bool[Array, ""], otherwise: Latents
+) -> tuple[Latents, Held]:
+    """The guided velocity of the whole pass if it is wanted, and what is held after it;
+    else another one, and only the stem runs."""
+
+    def run(before: tuple[Latents, Held], stem: Any) -> tuple[Latents, Held]:
+        tokens, sides = forward.blocks(stem)
+        return forward.head(tokens), forward.hold(before[1], sides)
+
+    return when(wanted, run, (otherwise, held), forward.stem())
+
+
 def layers(
     forward: Forward, held: Held, computed: Bool[Array, " r"], stem: Any, residual: Any
 ) -> tuple[Any, Held]:
     """The tokens after all layers, which are run in the rows that are computed and add
     a given residual in the others; and what is held after it."""
 
-    def run(before: tuple[Any, Held]) -> tuple[Any, Held]:
+    def run(before: tuple[Any, Held], stem: Any) -> tuple[Any, Held]:
         tokens, sides = forward.blocks(stem)
         return tokens, forward.hold(before[1], sides)
 
     reused = jax.tree.map(jnp.add, stem, residual)
-    tokens, held = when(computed.any(), run, (reused, held))
+    tokens, held = when(computed.any(), run, (reused, held), stem)
     return select(computed, tokens, reused), held
 
 

@@ -146,19 +146,19 @@ def passes(
     """The velocities of all rows if any request wants them, else those of the prompt's
     rows before zeros; and what is held after it."""
 
-    def everything(before: tuple[Latents, Held]) -> tuple[Latents, Held]:
-        tokens, sides = forward.blocks(forward.stem())
+    def everything(before: tuple[Latents, Held], stem: Any) -> tuple[Latents, Held]:
+        tokens, sides = forward.blocks(stem)
         return forward.velocities(tokens), forward.hold(before[1], sides)
 
-    def prompts(before: tuple[Latents, Held]) -> tuple[Latents, Held]:
-        alone = forward.prompt()
-        tokens, _ = alone.blocks(alone.stem())
+    def prompts(before: tuple[Latents, Held], stem: Any) -> tuple[Latents, Held]:
+        tokens, _ = alone.blocks(stem)
         put = lambda x, own: x.at[: len(full)].set(own)
         return jax.tree.map(put, before[0], alone.velocities(tokens)), before[1]
 
-    shapes = jax.eval_shape(lambda: forward.velocities(forward.stem()))
-    after = when(full.any(), everything, (zeros(shapes), held))
-    return when(~full.any(), prompts, after)
+    alone, stem = forward.prompt(), forward.stem()
+    shapes = jax.eval_shape(lambda: forward.velocities(stem))
+    after = when(full.any(), everything, (zeros(shapes), held), stem)
+    return when(~full.any(), prompts, after, alone.stem())
 
 
 def low_frequencies(x: Array) -> Array:

@@ -11,13 +11,26 @@ from jaxtyping import Array, Bool
 T = TypeVar("T")
 
 
-def when(wanted: Bool[Array, ""], change: Callable[[T], T], value: T) -> T:
-    """`change(value)` if wanted, else the value.
+def when(wanted: Bool[Array, ""], change: Callable[..., T], value: T, *reads: Any) -> T:
+    """`change(value, *reads)` if wanted, else the value.
 
     A loop of one turn or none: it changes the value in place, where a conditional would
     copy whatever passes through it unchanged.
+
+    Args:
+        wanted: whether the change is made.
+        change: what is computed.
+        value: what is changed.
+        reads: other arrays that the change is computed from. A compiler takes what does
+            not depend on the value or on these out of the loop, and computes it whether
+            it is wanted or not.
     """
-    return jax.lax.fori_loop(0, wanted.astype(jnp.int32), lambda _, x: change(x), value)
+
+    def turn(count: Array, value: T) -> T:
+        tied, _ = jax.lax.optimization_barrier((reads, count))
+        return change(value, *tied)
+
+    return jax.lax.fori_loop(0, wanted.astype(jnp.int32), turn, value)
 
 
 class PerLayer(NamedTuple):

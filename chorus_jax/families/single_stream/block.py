@@ -62,22 +62,22 @@ class ModulatedBlock(nnx.Module):
             self.modulation[...], times
         )
 
-        def attend() -> tuple[Array, Keys]:
+        def attend(x: Array) -> tuple[Array, Keys]:
             return self.attn(enter(self.norm, x, shift, scale), rotary, around, passive)
 
-        def read() -> tuple[Array, Array | None]:
+        def read(x: Array) -> tuple[Array, Array | None]:
             return self.cross(
                 x if self.cross_norm is None else self.cross_norm(x), context
             )
 
-        def feed() -> Array:
-            return self.mlp(enter(self.norm, x, mlp_shift, mlp_scale))
+        def feed(x: Array) -> tuple[Array, None]:
+            return self.mlp(enter(self.norm, x, mlp_shift, mlp_scale)), None
 
-        attended, keys = taken(reuse, 0, attend, needed[0])
+        attended, keys = taken(reuse, 0, attend, x, needed[0])
         x = leave(x, attended, gate)
-        words, share = taken(reuse, 1, read, needed[1])
+        words, share = taken(reuse, 1, read, x, needed[1])
         x = x + words
-        fed, _ = taken(reuse, 2, lambda: (feed(), None))
+        fed, _ = taken(reuse, 2, feed, x)
         x = leave(x, fed, mlp_gate)
         outputs = None if reuse is None else (attended, words, fed)
         observed = Observed(keys, share, outputs)
@@ -87,13 +87,14 @@ class ModulatedBlock(nnx.Module):
 def taken(
     reuse: BranchReuse | None,
     branch: int,
-    compute: Callable[[], tuple[Array, T]],
+    compute: Callable[[Array], tuple[Array, T]],
+    x: Array,
     needed: bool = False,
 ) -> tuple[Array, T | None]:
     """The output of a branch of one layer, computed or an earlier one, and its side
     output, which is there without `reuse` or where it is needed."""
     if reuse is None or needed:
-        return compute()
+        return compute(x)
     wanted, earlier = reuse.compute[branch], reuse.outputs[branch]
-    output = when(wanted.any(), lambda _: compute()[0], earlier)
+    output = when(wanted.any(), lambda _, x: compute(x)[0], earlier, x)
     return select(wanted, output, earlier), None
