@@ -5,16 +5,18 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from chorus_jax.cli.run_settings import run_of
 from chorus_jax.engine import Cache, Pipeline, Policies, Reuse, policies_for
 from chorus_jax.inter_request.policy import policy_file
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy
-from chorus_jax.intra_request import EveryStep, StepCache, registry
+from chorus_jax.intra_request import EveryStep, StepCache, cache_file, registry
 from chorus_jax.request import Request
 
 log = logging.getLogger(__name__)
 
 GIB = 2**30
+FILE = ".json"  # a step cache that was measured
 NEED_CACHE = ("namespace", "least_score", "cache_mode", "policy")
 
 
@@ -56,7 +58,11 @@ def open_cache(options: argparse.Namespace) -> Cache:
 def step_cache_of(options: argparse.Namespace) -> StepCache:
     """The step cache of videos that are made in full."""
     text = options.step_cache
-    return EveryStep() if text is None else registry.parse(text)
+    if text is None:
+        return EveryStep()
+    if text.endswith(FILE):
+        return cache_file.read(Path(text)).cache
+    return registry.parse(text)
 
 
 def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
@@ -72,8 +78,13 @@ def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
     cache = step_cache_of(options)
     if isinstance(cache, EveryStep):
         return base
+    measured = None
+    if options.step_cache.endswith(FILE):
+        measured = cache_file.read(Path(options.step_cache))
 
     def policies(request: Request) -> Policy:
+        if measured is not None:
+            measured.check(pipeline.fingerprints, run_of(request))
         return replace(base(request), miss_cache=cache)
 
     return policies

@@ -19,6 +19,54 @@ the minutes end early, the same command goes on where it was.
 """
 
 
+CACHE_DESCRIPTION = """Measures a step cache on prompts, and writes it with what it was
+measured on: a JSON file for --step-cache.
+
+Each prompt is made in full, and then with one setting after another, the boldest first.
+The first that is, on average, as near to the full videos as --least-psnr and
+--least-ssim say is written; if none is, nothing is. 20 to 50 different prompts are
+good.
+"""
+
+
+def add_calibrate_cache(commands: Any) -> None:
+    """`chorus calibrate-cache`."""
+    command = commands.add_parser(
+        "calibrate-cache",
+        help="measure a step cache of a model",
+        usage="chorus calibrate-cache MODEL --method NAME --prompts FILE [options]   "
+        "(--help lists them)",
+        description=CACHE_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    command.add_argument("weights", metavar="MODEL", help=WEIGHTS)
+    command.add_argument(
+        "--method", metavar="NAME", required=True, help="mag, taylor, easy and others"
+    )
+    command.add_argument(
+        "--prompts", metavar="FILE", type=Path, required=True, help="one per line"
+    )
+    command.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="the step cache (default: step_cache_NAME.json beside the weights)",
+    )
+    for name, default, what in (("psnr", 30.0, "dB"), ("ssim", 0.9, "0 to 1")):
+        command.add_argument(
+            f"--least-{name}",
+            metavar="X",
+            type=float,
+            default=default,
+            help=f"to full videos, on average, {what} (default: {default:g})",
+        )
+    command.add_argument("--config", metavar="NAME", help="as of chorus generate")
+    command.add_argument("--dtype", choices=["bfloat16", "float32"])
+    command.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
+    add_sampling(command)
+
+
 def add_calibrate(commands: Any) -> None:
     """`chorus calibrate`."""
     command = commands.add_parser(

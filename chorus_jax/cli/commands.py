@@ -71,6 +71,10 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
         from chorus_jax.cli.calibrate import calibrate
 
         calibrate(options, interruption)
+    elif options.name == "calibrate-cache":
+        from chorus_jax.cli.calibrate_cache import calibrate_cache
+
+        calibrate_cache(options)
     elif options.name == "demo":
         from chorus_jax.cli.demo.command import demo
 

@@ -146,8 +146,9 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     steps_group.add_argument(
         "--step-cache",
         metavar="CACHE",
-        help="of videos made in full, such as skip:steps=(3,5) "
-        "or tea:variant=wan21_t2v_1_3b,threshold=.08 (default: none)",
+        help="of videos made in full, such as taylor:interval=2, "
+        "mag:variant=wan21_t2v_1_3b,threshold=.12, or a file of `chorus "
+        "calibrate-cache` (default: none)",
     )
     group = make.add_argument_group("reuse of earlier requests (with --cache)")
     group.add_argument(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.cli.calibrate_options import add_calibrate
+from chorus_jax.cli.calibrate_options import add_calibrate, add_calibrate_cache
 from chorus_jax.cli.generate_options import WEIGHTS, add_generate
 from chorus_jax.cli.one_line import OneLineParser, path
 
@@ -30,6 +30,7 @@ def parser() -> OneLineParser:
     add_generate(commands)
     add_cache(commands)
     add_calibrate(commands)
+    add_calibrate_cache(commands)
     add_demo(commands)
     add_info(commands)
     commands.add_parser("convert", help="PyTorch weights to a checkpoint folder")

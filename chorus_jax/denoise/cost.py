@@ -3,7 +3,7 @@
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region_steps import OpeningStep, RegionSteps
 from chorus_jax.denoise.segments import Segment, segments
-from chorus_jax.intra_request import SkipSteps
+from chorus_jax.intra_request.scheduled import ScheduledCache
 
 
 def equivalents(plan: StepPlan, tiles: int) -> float:
@@ -13,7 +13,10 @@ def equivalents(plan: StepPlan, tiles: int) -> float:
     beyond the region, less where a step cache looks at data.
     """
     return sum(
-        (len(computed(segment)) * share(segment, tiles) for segment in segments(plan)),
+        (
+            len(computed(segment, plan.steps)) * share(segment, tiles)
+            for segment in segments(plan)
+        ),
         0.0,
     )
 
@@ -26,11 +29,13 @@ def share(segment: Segment, tiles: int) -> float:
     return (region.tiles if segment.halo else region.closed_tiles) / tiles
 
 
-def computed(segment: Segment) -> range | list[int]:
-    """The steps of a segment that a fixed list does not skip; its first never is."""
+def computed(segment: Segment, count: int) -> range | list[int]:
+    """The steps of a segment that a step cache is known to compute, in a run of so many
+    steps; the first always is."""
     if isinstance(segment, OpeningStep):
         return range(segment.first, segment.first + 1)
     steps = range(segment.first, segment.last)
-    if not isinstance(segment.cache, SkipSteps):
+    if not isinstance(segment.cache, ScheduledCache):
         return steps
-    return [i for i in steps if i == segment.first or i not in segment.cache.steps]
+    table = segment.cache.computes(count)
+    return [i for i in steps if i == segment.first or table[i]]

@@ -7,6 +7,7 @@ from typing import no_type_check
 
 from jax.sharding import Mesh
 
+from chorus_jax.checkpoints import shipped
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.source_files import SourceFiles, folder_of
 from chorus_jax.families.forward import TRANSFORMER

@@ -54,11 +54,12 @@ class BranchReuse(NamedTuple):
     Attributes:
         outputs: one array per branch of a layer (`Forward.branch_names`), before its
             gate, stacked over the layers.
-        compute: which branches of each layer are computed all the same.
+        compute: which branches of each layer are computed all the same, per row. A
+            branch whose side outputs are asked for (the keys of a region) always is.
     """
 
     outputs: tuple[Float[Array, "l r n c"], ...]
-    compute: Bool[Array, "l branches"]
+    compute: Bool[Array, "l branches r"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +162,20 @@ class Forward(Protocol):
 
     def rows(self, x: Array) -> Array:
         """An array with a row per request as one with a row per row of the pass."""
+
+
+@runtime_checkable
+class GuidedForward(Forward, Protocol):
+    """A pass whose guidance branches can be run and brought together apart."""
+
+    def velocities(self, tokens: Activations) -> Latents:
+        """The velocity of each row before guidance, laid out as the latents are."""
+
+    def guide(self, velocities: Latents) -> Latents:
+        """The guided velocity of the velocities of all rows."""
+
+    def prompt(self) -> "GuidedForward":
+        """The pass of the prompt's branch alone: a row per request."""
 
 
 @runtime_checkable

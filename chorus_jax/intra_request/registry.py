@@ -5,12 +5,49 @@ from collections.abc import Callable
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
+from chorus_jax.intra_request.bac import BAC
+from chorus_jax.intra_request.dicache import DiCache
+from chorus_jax.intra_request.easy import EasyCache
+from chorus_jax.intra_request.erta import ERTACache
+from chorus_jax.intra_request.first_block import FirstBlock
+from chorus_jax.intra_request.foca import FoCa
+from chorus_jax.intra_request.guidance_cache import GuidanceCache
+from chorus_jax.intra_request.hicache import HiCache
+from chorus_jax.intra_request.mag import MagCache
+from chorus_jax.intra_request.pab import PAB
+from chorus_jax.intra_request.profiling import ProfilingDiT
 from chorus_jax.intra_request.protocol import StepCache
+from chorus_jax.intra_request.sea import SeaCache
+from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.skipping import EveryStep, SkipSteps
+from chorus_jax.intra_request.spectrum import Spectrum
+from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.intra_request.tea import TeaCache
 
-CACHES: dict[str, type] = {"every": EveryStep, "skip": SkipSteps, "tea": TeaCache}
-PUBLISHED: dict[str, Callable[..., StepCache]] = {"tea": TeaCache.published}
+CACHES: dict[str, type] = {
+    "every": EveryStep,
+    "skip": SkipSteps,
+    "tea": TeaCache,
+    "mag": MagCache,
+    "easy": EasyCache,
+    "first-block": FirstBlock,
+    "taylor": TaylorSeer,
+    "hicache": HiCache,
+    "foca": FoCa,
+    "spectrum": Spectrum,
+    "dicache": DiCache,
+    "sea": SeaCache,
+    "sen": SenCache,
+    "erta": ERTACache,
+    "guidance": GuidanceCache,
+    "pab": PAB,
+    "profiling": ProfilingDiT,
+    "bac": BAC,
+}
+PUBLISHED: dict[str, Callable[..., StepCache]] = {
+    "tea": TeaCache.published,
+    "mag": MagCache.published,
+}
 
 
 def make(name: str, options: dict[str, Any]) -> StepCache:
@@ -75,8 +112,9 @@ def _split(text: str) -> list[str]:
 
 
 def _value(text: str) -> Any:
-    if text in ("true", "false"):
-        return text == "true"
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError):
@@ -84,4 +122,6 @@ def _value(text: str) -> Any:
 
 
 def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    if isinstance(value, list | tuple):
+        return tuple(_hashable(item) for item in value)
+    return value

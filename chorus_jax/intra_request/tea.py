@@ -123,12 +123,12 @@ class TeaCache:
         signal, stem = forward.signal(self.signal), forward.stem()
         computed, total = self.decide(forward.rows(i), schedule.steps, signal, state)
 
-        def run(before: tuple[Any, Held]) -> tuple[Any, Held]:
+        def run(before: tuple[Any, Held], stem: Any) -> tuple[Any, Held]:
             tokens, sides = forward.blocks(stem)
             return tokens, forward.hold(before[1], sides)
 
         reused = jax.tree.map(jnp.add, stem, state.residual)
-        tokens, held = when(computed.any(), run, (reused, held))
+        tokens, held = when(computed.any(), run, (reused, held), stem)
         tokens = select(computed, tokens, reused)
         residual = jax.tree.map(jnp.subtract, tokens, stem)
         residual = select(computed, residual, state.residual)

@@ -134,12 +134,12 @@ class LTXForward(SingleStreamForward):
     Its latents are the video's, or, with given frames beside it, those of two streams.
     """
 
-    def patches(self) -> Float[Array, "b n p"]:
+    def patches(self, latents: Latents) -> Float[Array, "r n p"]:
         """The patches of all tokens: given ones beside the video's come first."""
-        if not isinstance(self.latents, dict):
-            return super().patches()
-        video = to_patches(self.latents[VIDEO], self.model.config.patch)
-        return jnp.concatenate([self.latents[GIVEN], video], axis=1)
+        if not isinstance(latents, dict):
+            return super().patches(latents)
+        video = to_patches(latents[VIDEO], self.model.config.patch)
+        return jnp.concatenate([latents[GIVEN], video], axis=1)
 
     def arranged(self, patches: Array) -> Latents:
         """The reverse of `patches`, of any number of channels."""

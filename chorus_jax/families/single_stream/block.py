@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float
 
 from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import BranchReuse
-from chorus_jax.nets.control import when
+from chorus_jax.nets.control import select, when
 from chorus_jax.nets.layers import LayerNorm, RMSNorm
 from chorus_jax.nets.modulation import Mlp, TokenTimes, enter, leave, modulate
 from chorus_jax.nets.token_attention import (
@@ -28,7 +28,8 @@ class ModulatedBlock(nnx.Module):
     """Self-attention, cross-attention and feed-forward, modulated by the timestep.
 
     Returns the tokens and the layer's side outputs. If `around` is `HeldKeys`, tokens
-    attend to cached keys and values of all tiles. A family's block makes the parts.
+    attend to cached keys and values of all tiles. A family's block makes the parts. Of
+    branches that are `needed` the side outputs are there with `reuse` too.
 
     Attributes:
         modulation: what is added to the timestep's six rows.
@@ -55,27 +56,28 @@ class ModulatedBlock(nnx.Module):
         around: Around = Alone(),
         reuse: BranchReuse | None = None,
         passive: Bool[Array, " b"] | None = None,
+        needed: tuple[bool, bool, bool] = (False, False, False),
     ) -> tuple[Float[Array, "b n c"], Observed]:
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulate(
             self.modulation[...], times
         )
 
-        def attend() -> tuple[Array, Keys]:
+        def attend(x: Array) -> tuple[Array, Keys]:
             return self.attn(enter(self.norm, x, shift, scale), rotary, around, passive)
 
-        def read() -> tuple[Array, Array | None]:
+        def read(x: Array) -> tuple[Array, Array | None]:
             return self.cross(
                 x if self.cross_norm is None else self.cross_norm(x), context
             )
 
-        def feed() -> Array:
-            return self.mlp(enter(self.norm, x, mlp_shift, mlp_scale))
+        def feed(x: Array) -> tuple[Array, None]:
+            return self.mlp(enter(self.norm, x, mlp_shift, mlp_scale)), None
 
-        attended, keys = taken(reuse, 0, attend)
+        attended, keys = taken(reuse, 0, attend, x, needed[0])
         x = leave(x, attended, gate)
-        words, share = taken(reuse, 1, read)
+        words, share = taken(reuse, 1, read, x, needed[1])
         x = x + words
-        fed, _ = taken(reuse, 2, lambda: (feed(), None))
+        fed, _ = taken(reuse, 2, feed, x)
         x = leave(x, fed, mlp_gate)
         outputs = None if reuse is None else (attended, words, fed)
         observed = Observed(keys, share, outputs)
@@ -83,13 +85,16 @@ class ModulatedBlock(nnx.Module):
 
 
 def taken(
-    reuse: BranchReuse | None, branch: int, compute: Callable[[], tuple[Array, T]]
+    reuse: BranchReuse | None,
+    branch: int,
+    compute: Callable[[Array], tuple[Array, T]],
+    x: Array,
+    needed: bool = False,
 ) -> tuple[Array, T | None]:
-    """A branch's output in one layer, computed or reused, and its side output.
-
-    With `reuse` there is no side output.
-    """
-    if reuse is None:
-        return compute()
+    """The output of a branch of one layer, computed or an earlier one, and its side
+    output, which is there without `reuse` or where it is needed."""
+    if reuse is None or needed:
+        return compute(x)
     wanted, earlier = reuse.compute[branch], reuse.outputs[branch]
-    return when(wanted, lambda _: compute()[0], earlier), None
+    output = when(wanted.any(), lambda _, x: compute(x)[0], earlier, x)
+    return select(wanted, output, earlier), None

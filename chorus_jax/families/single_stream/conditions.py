@@ -75,6 +75,15 @@ class StreamConditions(NamedTuple):
         """Passes per request: the prompt's, and with guidance the negative prompt's."""
         return branch_count(self.guidance, self.perturbation)
 
+    def prompt(self, count: int) -> "StreamConditions":
+        """Those of the prompt's branch alone, of so many requests."""
+        context = self.context
+        cut = lambda x: jax.tree.map(lambda array: array[:, :count], x)
+        context = context._replace(
+            text=cut(context.text), bias=context.bias[:count], image=cut(context.image)
+        )
+        return self._replace(context=context, guidance=None, perturbation=None)
+
     def amplified(
         self, gains: TextGains | None, words: Float[Array, "b m"] | None
     ) -> Context:

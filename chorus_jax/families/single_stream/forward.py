@@ -1,7 +1,7 @@
 """One pass of a transformer with a single stream of video tokens, in pieces."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -91,13 +91,12 @@ class SingleStreamForward:
 
     def stem(self) -> Float[Array, "r n c"]:
         """The patches as tokens: the same in all branches."""
-        patches = self.with_images(self.patches())
+        patches = self.with_images(self.patches(self.latents))
         tokens = constrain(self.model.patch(patches), "batch", "tokens", None)
         return self.rows(tokens)
 
-    def patches(self) -> Float[Array, "b n p"]:
-        """The patches of the latents, in the order of the tokens."""
-        latents = self.latents
+    def patches(self, latents: Latents) -> Float[Array, "r n p"]:
+        """The patches of latents, or of velocities, in the order of the tokens."""
         if isinstance(self.tokens, TileTokens):
             return latents.reshape(len(latents), -1, latents.shape[-1])
         return to_patches(latents, self.model.config.patch)
@@ -105,7 +104,7 @@ class SingleStreamForward:
     def arranged(self, patches: Array) -> Latents:
         """The reverse of `patches`, of any number of channels."""
         if isinstance(self.tokens, TileTokens):
-            return patches.reshape(*self.latents.shape[:3], -1)
+            return patches.reshape(len(patches), *self.latents.shape[1:3], -1)
         grid = self.model.grid(self.latents)
         return from_patches(patches, grid, self.model.config.patch)
 
@@ -130,17 +129,10 @@ class SingleStreamForward:
         last: int | None = None,
         reuse: BranchReuse | None = None,
     ) -> tuple[Float[Array, "r n c"], Observed]:
-        """The tokens after these layers, which are scanned, and their side outputs.
-
-        Raises:
-            ValueError: with `reuse` for a pass whose keys or shares are asked for.
-        """
+        """The tokens after these layers, which are scanned, and their side outputs."""
         words = getattr(self.tokens, "words", None)
-        if reuse is not None and (self.keeps_keys or words is not None):
-            raise ValueError(
-                "a pass that reuses branches leaves no keys and no attention shares: "
-                "run it without reuse where a region needs them"
-            )
+        # Of these branches more than the output is asked for.
+        needed = (self.keeps_keys, words is not None, False)
         context = self.conditions.amplified(self.gains, words)
         rotary, around = self.rotary(), self.around()
         times = self.of_tokens(self.times.blocks)
@@ -151,8 +143,9 @@ class SingleStreamForward:
             attended = around
             if isinstance(around, HeldKeys):
                 attended = around._replace(keys=keys)
+            rows = self.passive(passive)
             tokens, observed = block(
-                tokens, times, rotary, given, attended, branches, self.passive(passive)
+                tokens, times, rotary, given, attended, branches, rows, needed
             )
             return tokens, observed._replace(keys=self.kept(observed.keys))
 
@@ -162,10 +155,18 @@ class SingleStreamForward:
         if layers is not None and layers.ndim == 2:
             layers = layers[self.i].T
         stacked = (self.model.layers, context.text, context.image, keys)
-        if (first, last) != (0, None):
-            stacked, layers = jax.tree.map(lambda x: x[first:last], (stacked, layers))
-        scanned = (*stacked, reuse, layers)
-        return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
+        if (first, last) == (0, None):
+            scanned = (*stacked, reuse, layers)
+            return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
+
+        def placed(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
+            place, branches = scanned
+            # Indexed one by one: a slice of the layers would be a copy of weights.
+            *given, passive = jax.tree.map(lambda x: x[place], (*stacked, layers))
+            return layer(tokens, (*given, branches, passive))
+
+        places = jnp.arange(self.model.config.depth)[first:last]
+        return jax.lax.scan(placed, tokens, (places, reuse), unroll=self.unroll)
 
     def passive(self, layer: Bool[Array, " *b"] | None) -> Bool[Array, " r"] | None:
         """The rows whose tokens see only themselves in a layer: of the perturbed
@@ -233,11 +234,22 @@ class SingleStreamForward:
 
     def head(self, tokens: Float[Array, "r n c"]) -> Latents:
         """The guided velocity, in float32."""
-        times = self.of_tokens(self.times.head)
-        return self.arranged(self.guided(self.model.out(tokens, times)))
+        return self.arranged(self.guided(self.velocity_patches(tokens)))
+
+    def velocity_patches(self, tokens: Float[Array, "r n c"]) -> Float[Array, "r n p"]:
+        """The patches of each row's velocity, before guidance."""
+        return self.model.out(tokens, self.of_tokens(self.times.head))
+
+    def velocities(self, tokens: Float[Array, "r n c"]) -> Latents:
+        """The velocity of each row, in the layout of the latents, in float32."""
+        return self.arranged(self.velocity_patches(tokens))
+
+    def guide(self, velocities: Latents) -> Latents:
+        """The velocity that the passes of all branches give together."""
+        return self.arranged(self.guided(self.patches(velocities)))
 
     def guided(self, out: Float[Array, "r n p"]) -> Float[Array, "b n p"]:
-        """The velocity that the passes of all branches give together."""
+        """The patches of the velocity that the passes of all branches give together."""
         given, perturbed, rows = (
             self.conditions.guidance,
             self.conditions.perturbation,
@@ -249,6 +261,14 @@ class SingleStreamForward:
             scales = (perturbed.scale[self.i, rows], perturbed.rescale[self.i, rows])
             perturbed = perturbed._replace(scale=scales[0], rescale=scales[1])
         return guided(out, given, perturbed, self.conditions.star is not None)
+
+    def prompt(self) -> "SingleStreamForward":
+        """The pass of the prompt's branch alone."""
+        count, tokens = len(self.latents), self.tokens
+        if isinstance(tokens, TileTokens):
+            keys = jax.tree.map(lambda x: x[:, :count], tokens.keys)
+            tokens = replace(tokens, keys=keys)
+        return replace(self, conditions=self.conditions.prompt(count), tokens=tokens)
 
     def hold(self, held: Held, *sides: Observed) -> Held:
         """The keys and values of all tiles, and the attention to the words asked for,

@@ -63,9 +63,9 @@ class FakeForward:
         return ()
 
 
-def run(cache, first, last, steps=None, table=None, passes=1, rows=1):
+def run(cache, first, last, steps=None, table=None, passes=1, rows=1, schedule=None):
     """Velocities, what is held, and the work of these steps, each [steps rows]."""
-    schedule = Euler.spaced(steps or last).schedule
+    schedule = schedule or Euler.spaced(steps or last).schedule
     table = None if table is None else jnp.asarray(table, jnp.float32)
 
     def forward(i):

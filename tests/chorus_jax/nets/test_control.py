@@ -37,3 +37,22 @@ def test_zeros_have_the_shapes_and_types():
     first, second = zeros(shapes)
     assert (first.shape, first.dtype) == ((2, 3), jnp.bfloat16)
     assert second.tolist() == [0] * 4
+
+
+def test_what_is_not_wanted_is_not_computed():
+    """A product of arrays that the loop does not change stays in the loop: otherwise
+    the compiler computes it in every turn of the loop around it."""
+    weights, tokens = jnp.ones((64, 64)), jnp.ones((32, 64))
+
+    def step(_, total):
+        multiply = lambda total, tokens: total + tokens @ weights
+        return when(total[0, 0] > 2, multiply, total, 2.0 * tokens)
+
+    def steps(weights, tokens):
+        return jax.lax.fori_loop(0, 5, step, tokens)
+
+    text = jax.jit(steps).lower(weights, tokens).compile().as_text()
+    blocks = text.split("\n\n")
+    [multiplying] = [block for block in blocks if " dot(" in block]
+    # The loop of the steps holds the loop of one turn or none; this is the inner one.
+    assert " while(" not in multiplying and "ENTRY" not in multiplying

@@ -119,7 +119,7 @@ def test_branches_of_an_earlier_pass_stand_in_for_it(run):
     model, conditions, latents, _ = run
     forward = model.forward(conditions, latents, jnp.array([2, 3]))
     stem, count = forward.stem(), len(forward.branch_names)
-    every = jnp.ones((model.config.depth, count), bool)
+    every = jnp.ones((model.config.depth, count, 4), bool)
     first = BranchReuse(forward.unknown_branches(), every)
     tokens, sides = forward.blocks(stem, reuse=first)
     plain, _ = forward.blocks(stem)

@@ -5,7 +5,7 @@ stream, and without self-attention in the first layer. Tokens of the first laten
 are clean: their timestep and their velocity are 0.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -90,17 +90,19 @@ class ToyForward:
     i: Array
     gains: TextGains | None
     tokens: TokenSet
+    passes: int = PASSES
 
     @property
     def regional(self) -> bool:
         return isinstance(self.tokens, TileTokens)
 
     def rows(self, x):
-        return jnp.concatenate([x] * PASSES)
+        return jnp.concatenate([x] * self.passes)
 
     def in_passes(self, *values):
         """A number for each pass, as one for each row."""
-        return jnp.repeat(jnp.array(values, jnp.float32), len(self.i))[:, None, None]
+        values = jnp.array(values[: self.passes], jnp.float32)
+        return jnp.repeat(values, len(self.i))[:, None, None]
 
     def embedded(self, times):
         """Sines of timesteps of any shape."""
@@ -220,21 +222,39 @@ class ToyForward:
     def unknown_branches(self):
         return ()
 
-    def guided(self, out):
+    def guide(self, velocities):
         """The four passes brought together."""
+        if self.passes == 1:
+            return velocities
+        return jax.tree.map(self.guided, velocities)
+
+    def prompt(self):
+        b, tokens = len(self.i), self.tokens
+        given = self.conditions
+        given = given._replace(text=given.text[:b], known=given.known[:b])
+        if self.regional:
+            tokens = replace(tokens, keys=tuple(x[:, :b] for x in tokens.keys))
+        return replace(self, conditions=given, tokens=tokens, passes=1)
+
+    def guided(self, out):
         prompt, *others = jnp.split(out, PASSES)
-        scales = self.conditions.scales.T[:, :, None, None]
+        shape = (3, len(prompt), *(1,) * (prompt.ndim - 1))
+        scales = self.conditions.scales.T.reshape(shape)
         return prompt + sum(w * (prompt - x) for w, x in zip(scales, others))
 
-    def head(self, tokens):
-        video = self.guided(tokens["video"] @ self.model.video_out)
-        video = video * self.noisy[..., None]
-        sound = self.guided(tokens["sound"] @ self.model.sound_out)
+    def velocities(self, tokens):
+        video = tokens["video"] @ self.model.video_out
+        video = video * self.rows(self.noisy)[..., None]
+        sound = tokens["sound"] @ self.model.sound_out
         if self.regional:
-            return {"video": video.reshape(self.latents["video"].shape), "sound": sound}
-        b, f, h, w, _ = self.latents["video"].shape
+            shape = self.latents["video"].shape[1:]
+            return {"video": video.reshape(-1, *shape), "sound": sound}
+        _, f, h, w, _ = self.latents["video"].shape
         grid = (f // PATCH[0], h // PATCH[1], w // PATCH[2])
         return {"video": from_patches(video, grid, PATCH), "sound": sound}
+
+    def head(self, tokens):
+        return self.guide(self.velocities(tokens))
 
     def hold(self, held, *sides):
         whole = jax.tree.map(lambda *x: jnp.concatenate(x), *sides)

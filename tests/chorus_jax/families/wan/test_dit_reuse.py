@@ -10,6 +10,7 @@ from chorus_jax.families.forward import (
     AllTokens,
     BranchReuse,
     Forward,
+    Held,
     TileTokens,
     evaluate,
 )
@@ -53,7 +54,7 @@ def reusing(model, given, step, compute, outputs):
 
 
 def which(value):
-    return jnp.full((CONFIG.depth, BRANCHES), value)
+    return jnp.full((CONFIG.depth, BRANCHES, 2), value)  # both guidance branches
 
 
 def test_computing_all_is_the_plain_pass_bit_for_bit(model, given):
@@ -82,14 +83,35 @@ def test_each_branch_is_chosen_by_itself(model, given, branch):
         assert (np.asarray(now) == np.asarray(before)).all() == (i == branch)
 
 
-@pytest.mark.parametrize(
-    "tokens", [AllTokens(Tiling(GRID, TILE)), AllTokens(words=jnp.ones((1, 8)))]
-)
-def test_a_pass_that_leaves_keys_or_shares_refuses(model, given, tokens):
-    forward = model.forward(given, noise(), at(1), tokens=tokens)
-    reuse = BranchReuse(forward.unknown_branches(), which(True))
-    with pytest.raises(ValueError, match="leaves no keys and no attention shares"):
-        forward.blocks(forward.stem(), reuse=reuse)
+def test_a_pass_whose_keys_are_asked_for_computes_its_attentions(model, given):
+    """With nothing to compute by itself it still leaves the keys of a full pass."""
+    tokens = AllTokens(Tiling(GRID, TILE))
+
+    @jax.jit
+    def both(model, given):
+        forward = model.forward(given, noise(), at(1), tokens=tokens)
+        full, sides = forward.blocks(
+            forward.stem(), reuse=BranchReuse(forward.unknown_branches(), which(True))
+        )
+        reuse = BranchReuse(forward.branches(sides), which(False))
+        again, kept = forward.blocks(forward.stem(), reuse=reuse)
+        return forward.hold(Held(), sides), forward.hold(Held(), kept), full, again
+
+    held, kept, full, again = both(model, given)
+    assert held.keys.key.shape[0] == CONFIG.depth
+    jax.tree.map(np.testing.assert_array_equal, kept, held)
+    np.testing.assert_allclose(again, full, rtol=2e-5, atol=2e-6)
+
+
+def test_each_row_chooses_by_itself(model, given):
+    """One guidance branch computes, the other takes over."""
+    _, earlier = reusing(model, given, at(1), which(True), None)
+    compute = which(True).at[:, :, 1].set(False)
+    _, outputs = reusing(model, given, at(4), compute, earlier)
+    _, full = reusing(model, given, at(4), which(True), None)
+    for now, before, fresh in zip(outputs, earlier, full, strict=True):
+        np.testing.assert_array_equal(now[:, 1], before[:, 1])
+        np.testing.assert_array_equal(now[0, 0], fresh[0, 0])
 
 
 def test_a_region_without_held_keys_reuses_its_own_branches(model, given):

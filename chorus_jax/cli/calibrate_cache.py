@@ -1,0 +1,59 @@
+"""`chorus calibrate-cache`: measures a step cache on prompts, and writes it."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from chorus_jax.calibration.step_caches import CacheCalibration
+from chorus_jax.cli import report
+from chorus_jax.cli.calibrate import requests_of
+from chorus_jax.cli.choice import choose
+from chorus_jax.cli.given import given
+from chorus_jax.cli.run_settings import run_of
+from chorus_jax.engine import Pipeline
+from chorus_jax.families.registry import family_of
+from chorus_jax.intra_request import cache_file
+from chorus_jax.intra_request.cache_file import MeasuredCache
+
+
+def calibrate_cache(options: argparse.Namespace) -> None:
+    """Measures the step cache that the options ask for, writes it and says what it does.
+
+    Raises:
+        ValueError: for what cannot be measured, and if no setting is near enough.
+        OSError: for a file that cannot be read or written.
+    """
+    choice = choose(options.weights, options.config, given(options))
+    out = output_of(options, choice.folder)
+    requests = [
+        replace(request, seed=seed if request.seed is None else request.seed)
+        for seed, request in enumerate(requests_of(choice, options.prompts))
+    ]
+    family_of(choice.folder).check(
+        choice.folder, choice.transformer, choice.request, None
+    )
+    for line in report.chosen(choice, f"{len(requests)} prompts", options.method):
+        print(line, flush=True)
+    pipeline = Pipeline.load(
+        choice.folder, transformer=choice.transformer, dtype=options.dtype
+    )
+    calibration = CacheCalibration(pipeline, requests)
+    chosen = calibration.choose(options.method, options.least_psnr, options.least_ssim)
+    figures = {name: round(value, 4) for name, value in chosen.figures.items()}
+    run = run_of(requests[0])
+    cache_file.write(
+        out, MeasuredCache(chosen.cache, pipeline.fingerprints, run, figures)
+    )
+    print(
+        f"{out}: computes {figures['computed']:.0%} of the steps; on {len(requests)} "
+        f"prompts {figures['psnr']:.1f} dB PSNR and {figures['ssim']:.3f} SSIM to full "
+        f"runs\nuse it with: chorus generate --step-cache {out} ..."
+    )
+
+
+def output_of(options: argparse.Namespace, folder: Path) -> Path:
+    """The file that is written. ValueError for a folder, or one that is not there."""
+    out: Path = options.out or folder / f"step_cache_{options.method}.json"
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise ValueError(f"--out {out}: give a file in a folder that is there")
+    return out

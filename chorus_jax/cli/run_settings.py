@@ -1,0 +1,14 @@
+"""The settings of a run that a measurement depends on."""
+
+from typing import Any
+
+from chorus_jax.request import Request
+
+
+def run_of(request: Request) -> dict[str, Any]:
+    """The settings that a step cache was measured with, by name."""
+    fields = ("solver", "shift", "height", "width", "frames", "guided")
+    return {
+        "steps": request.step_count,
+        **{name: getattr(request, name) for name in fields},
+    }

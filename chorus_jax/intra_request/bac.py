@@ -1,0 +1,109 @@
+"""Block-wise adaptive caching: each layer's branches have update steps of their own.
+
+arXiv 2506.13456 (BAC). For each branch, dynamic programming places a number of updates
+so that cached and skipped outputs are most alike. Then a "bubbling union": the most
+volatile feed-forward parts pass their update steps on to those of all later layers,
+because an error that an early one has left surges where a later one is renewed. The
+similarities are measured by `chorus calibrate-cache`. The authors' program was not
+read; the form of the sum over pairs of steps is ours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from chorus_jax.intra_request.branch_table import BranchTable, layered
+from chorus_jax.schedulers.flow import Schedule
+
+Updates = tuple[tuple[tuple[int, ...], ...], ...]  # by layer and branch
+
+
+@dataclass(frozen=True)
+class BAC(BranchTable):
+    """Computes each branch of each layer at steps of its own.
+
+    Attributes:
+        updates: the steps by layer and branch; none compute everything.
+        of: the number of steps of the runs that they were measured on; 0 for any.
+    """
+
+    updates: Updates = ()
+    of: int = 0
+
+    def table(
+        self, schedule: Schedule, layers: int, names: tuple[str, ...]
+    ) -> Bool[np.ndarray, "steps layers branches"]:
+        """The update steps.
+
+        Raises:
+            ValueError: for another number of steps, layers or branches.
+        """
+        table = layered(schedule.steps, layers, names)
+        if not self.updates:
+            return table
+        counts = {len(branches) for branches in self.updates}
+        if self.of not in (0, schedule.steps) or len(self.updates) != layers:
+            raise ValueError(
+                f"BAC's updates are of {self.of} steps and {len(self.updates)} layers, "
+                f"the run has {schedule.steps} and {layers}: measure them for it with "
+                "`chorus calibrate-cache`"
+            )
+        if counts != {len(names)}:
+            raise ValueError(f"a layer has {len(names)} branches, got {counts}")
+        steps = np.arange(schedule.steps)
+        for layer, branches in enumerate(self.updates):
+            for branch, updates in enumerate(branches):
+                table[:, layer, branch] = np.isin(steps, updates)
+        return table
+
+
+def best_updates(
+    similarity: Float[np.ndarray, "steps steps"], count: int
+) -> tuple[int, ...]:
+    """The steps, 0 among them, at which to compute so that the sum of similarities of
+    skipped outputs to the last computed one is largest.
+
+    Args:
+        similarity: of the output at one step (row) to that at a later one (column).
+        count: of the updates, 1 to the number of steps.
+    """
+    steps = len(similarity)
+    if not 1 <= count <= steps:
+        raise ValueError(f"expected 1 to {steps} updates, got {count}")
+    # gain[i, j]: steps i + 1 to j take over what step i computed.
+    gain = np.cumsum(np.triu(similarity, 1), axis=1)
+    best = np.full((count + 1, steps + 1), -np.inf)
+    before = np.zeros((count + 1, steps + 1), int)
+    best[0, 0] = 0.0
+    for number in range(1, count + 1):
+        for end in range(number, steps + 1):
+            starts = np.arange(number - 1, end)
+            sums = best[number - 1, starts] + gain[starts, end - 1]
+            before[number, end] = starts[np.argmax(sums)]
+            best[number, end] = sums.max()
+    end, found = steps, []
+    for number in range(count, 0, -1):
+        end = int(before[number, end])
+        found.append(end)
+    return tuple(found[::-1])
+
+
+def bubbled(updates: Updates, volatile: Sequence[int], branch: int) -> Updates:
+    """The updates with those of volatile layers added to all later layers' of a branch.
+
+    Args:
+        updates: by layer and branch.
+        volatile: layers.
+        branch: that of the feed-forward part.
+    """
+    passed: set[int] = set()
+    layers = []
+    for layer, branches in enumerate(updates):
+        own = set(branches[branch]) | passed
+        if layer in volatile:
+            passed |= set(branches[branch])
+        united = (*branches[:branch], tuple(sorted(own)), *branches[branch + 1 :])
+        layers.append(united)
+    return tuple(layers)

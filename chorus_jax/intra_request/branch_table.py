@@ -1,0 +1,84 @@
+"""The common part of caches that are a table: which branch of which layer when."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from chorus_jax.families.forward import BranchReuse, Forward, Held, Latents
+from chorus_jax.nets.control import PerLayer
+from chorus_jax.schedulers.flow import Schedule
+
+
+class BranchState(NamedTuple):
+    """State of the branches of all layers.
+
+    Attributes:
+        outputs: the last computed output of each.
+        known: whether there is one, per row of the pass.
+    """
+
+    outputs: PerLayer
+    known: Bool[Array, " r"]
+
+
+class BranchTable:
+    """A step cache that takes over outputs of branches of layers, by a fixed table.
+
+    Gates and residual connections always run, and so do attentions whose keys a region
+    needs. A member gives the table. The work that it reports is the table's share,
+    every branch of a layer counted alike.
+    """
+
+    def table(
+        self, schedule: Schedule, layers: int, names: tuple[str, ...]
+    ) -> Bool[np.ndarray, "steps layers branches"]:
+        """Whether each branch of each layer is computed in each step.
+
+        Raises:
+            ValueError: for a run or a model that the table is not for.
+        """
+        raise NotImplementedError
+
+    def init(self, forward: Forward) -> BranchState:
+        """The state before the first step.
+
+        Raises:
+            ValueError: for a family whose layers have no branches to reuse.
+        """
+        if not forward.branch_names:
+            raise ValueError(
+                "this family's layers have no branches to reuse: choose a step cache "
+                "that reuses whole passes"
+            )
+        outputs = forward.unknown_branches()
+        return BranchState(PerLayer(outputs), jnp.zeros(outputs[0].shape[1], bool))
+
+    def step(
+        self,
+        i: Int[Array, " b"],
+        schedule: Schedule,
+        forward: Forward,
+        held: Held,
+        state: BranchState,
+    ) -> tuple[Latents, Held, BranchState, Float[Array, " b"]]:
+        """The pass with the branches of this step's table (see `StepCache.step`)."""
+        earlier, here = state.outputs.arrays, forward.rows(i)
+        layers, names = earlier[0].shape[0], forward.branch_names
+        table = jnp.array(self.table(schedule, layers, names))
+        compute = table[here] | ~state.known[:, None, None]
+        reuse = BranchReuse(earlier, jnp.moveaxis(compute, 0, -1))
+        tokens, sides = forward.blocks(forward.stem(), reuse=reuse)
+        outputs = PerLayer(forward.branches(sides))
+        after = BranchState(outputs, jnp.ones_like(state.known))
+        share = compute.astype(jnp.float32).mean(axis=(1, 2))
+        work = share.reshape(-1, len(i)).mean(axis=0)
+        return forward.head(tokens), forward.hold(held, sides), after, work
+
+
+def layered(
+    steps: int, layers: int, names: tuple[str, ...]
+) -> Bool[np.ndarray, "steps layers branches"]:
+    """A table that computes everything."""
+    return np.ones((steps, layers, len(names)), bool)

@@ -1,0 +1,128 @@
+"""DiCache: the first layers probe each step, and place the residual between two.
+
+Bujiazi/DiCache (arXiv 2508.17356). The first layers run in every step; the relative
+change of the tokens after them adds up, and at a threshold the other layers run. A step
+that skips them adds a residual on the line through those of the last two computed
+steps, at the place where the probe's own residual lies on its line.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from chorus_jax.families.forward import Forward, Held, Latents
+from chorus_jax.intra_request.changes import (
+    TINY,
+    check_threshold,
+    distance,
+    forced,
+    relative,
+)
+from chorus_jax.intra_request.history import NONE, History
+from chorus_jax.intra_request.scheduled import share
+from chorus_jax.nets.control import select, when
+from chorus_jax.schedulers.flow import Schedule
+
+
+class DiState(NamedTuple):
+    """State of each row of the pass.
+
+    Attributes:
+        probe: the tokens after the first layers in the step before.
+        past: of the last two computed steps, what the first layers added and what all
+            layers added.
+        total: the change since the last computed step.
+    """
+
+    probe: Any
+    past: History
+    total: Float[Array, " r"]
+
+
+@dataclass(frozen=True)
+class DiCache:
+    """Skips all but the first layers until their tokens have changed enough.
+
+    Attributes:
+        threshold: the relative change that may add up; at 0 every step is computed.
+            The authors run Wan 2.1 at .08.
+        depth: the number of first layers.
+        retention: the share of the steps at the start that is computed.
+        last: steps at the end that are computed.
+
+    Raises:
+        ValueError: for numbers out of range.
+    """
+
+    threshold: float = 0.08
+    depth: int = 1
+    retention: float = 0.2
+    last: int = 0
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold, 0, self.last)
+        if self.depth < 1 or not 0 <= self.retention <= 1:
+            raise ValueError(
+                "expected 1 or more layers and a retention from 0 to 1, got "
+                f"{self.depth} and {self.retention}"
+            )
+
+    def init(self, forward: Forward) -> DiState:
+        """The state before the first step."""
+        tokens = jax.eval_shape(forward.stem)
+        past = History.empty((tokens, tokens), 2)
+        return DiState(past.values[0][0], past, jnp.zeros(len(past.steps)))
+
+    def step(
+        self,
+        i: Int[Array, " b"],
+        schedule: Schedule,
+        forward: Forward,
+        held: Held,
+        state: DiState,
+    ) -> tuple[Latents, Held, DiState, Float[Array, " b"]]:
+        """All layers, or the first ones (see `StepCache.step`)."""
+        stem, here = forward.stem(), forward.rows(i)
+        probe, sides = forward.blocks(stem, 0, self.depth)
+        computed, total = self.decide(here, schedule.steps, probe, state)
+
+        def run(before: tuple[Any, Held], probe: Any) -> tuple[Any, Held]:
+            tokens, others = forward.blocks(probe, self.depth)
+            return tokens, forward.hold(before[1], sides, others)
+
+        added = jax.tree.map(jnp.subtract, probe, stem)
+        reused = jax.tree.map(jnp.add, stem, aligned(added, state.past))
+        tokens, held = when(computed.any(), run, (reused, held), probe)
+        tokens = select(computed, tokens, reused)
+        residual = jax.tree.map(jnp.subtract, tokens, stem)
+        past = state.past.pushed(computed, here, (added, residual))
+        after = DiState(probe, past, total)
+        return forward.head(tokens), held, after, share(computed, i)
+
+    def decide(
+        self, i: Int[Array, " r"], steps: int, probe: Any, state: DiState
+    ) -> tuple[Bool[Array, " r"], Float[Array, " r"]]:
+        """Whether each row's layers run in step `i`, and its total after it."""
+        total = state.total + relative(probe, state.probe)
+        first = int(steps * self.retention)
+        computed = forced(i, steps, first, self.last) | ~state.past.known
+        computed |= total >= self.threshold
+        return computed, jnp.where(computed, 0.0, total)
+
+
+def aligned(added: Any, past: History) -> Any:
+    """The residual on the line through the last two, or the last one if there is one.
+
+    Args:
+        added: what the first layers add now.
+        past: what they and all layers added.
+    """
+    (newest, _), (older, _) = past.values
+    span = jnp.maximum(distance(newest, older), TINY)
+    place = jnp.clip(distance(added, older) / span, 1.0, 2.0)
+    place = jnp.where(past.steps[:, 1] > NONE, place, 1.0)
+    weights = jnp.stack([place, 1 - place], axis=1)
+    return past.combined(weights)[1]

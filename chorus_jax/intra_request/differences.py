@@ -1,0 +1,29 @@
+"""Finite differences over computed steps, as weights of their values."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.intra_request.history import NONE
+
+
+def differences(steps: Int[Array, "r k"], order: int) -> list[Float[Array, "r k"]]:
+    """Weights of the finite differences of orders 0 to `order` at the newest step.
+
+    D_0 = F and D_q = (D_(q-1) now - D_(q-1) at the step before) / (steps between the
+    two), as in TaylorSeer (arXiv 2503.06923). A difference for which there are too few
+    values is 0. Order `order` needs `order + 1` values.
+    """
+    k = steps.shape[1]
+    known, gaps = steps > NONE, steps[:, :-1] - steps[:, 1:]
+    unit = jnp.broadcast_to(jnp.eye(k, dtype=jnp.float32), (len(steps), k, k))
+    level, found = unit, [unit[:, 0]]  # level: [rows, step, weights]
+    for q in range(1, order + 1):
+        between = jnp.maximum(gaps[:, : k - q], 1).astype(jnp.float32)
+        level = (level[:, :-1] - level[:, 1:]) / between[..., None]
+        found.append(jnp.where(known[:, q, None], level[:, 0], 0.0))
+    return found
+
+
+def elapsed(i: Int[Array, " r"], steps: Int[Array, "r k"]) -> Float[Array, "r 1"]:
+    """Steps since the newest value."""
+    return (i - steps[:, 0])[:, None].astype(jnp.float32)

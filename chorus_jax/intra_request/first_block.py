@@ -1,0 +1,113 @@
+"""FirstBlock and DBCache: the first layers say whether the others must run.
+
+vipshop/cache-dit (DBCache), after ParaAttention's first-block cache. The first layers
+run in every step; where what they add to the tokens is nearly what it was in the last
+computed step, the residual that the other layers had then is added. With 1 layer it is
+the first-block cache; DBCache's further layers at the end of the model are not here.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from chorus_jax.families.forward import Forward, Held, Latents
+from chorus_jax.intra_request.changes import check_threshold, forced, relative
+from chorus_jax.intra_request.scheduled import share
+from chorus_jax.nets.control import select, when, zeros
+from chorus_jax.schedulers.flow import Schedule
+
+
+class FirstBlockState(NamedTuple):
+    """State of each row of the pass.
+
+    Attributes:
+        front: what the first layers added in the last computed step.
+        others: what the other layers added then.
+        reused: steps since then.
+        known: whether there was one.
+    """
+
+    front: Any
+    others: Any
+    reused: Int[Array, " r"]
+    known: Bool[Array, " r"]
+
+
+@dataclass(frozen=True)
+class FirstBlock:
+    """Skips all but the first layers while those add nearly what they did.
+
+    Attributes:
+        threshold: the relative change of what the first layers add, from which on all
+            layers run; at 0 they always do. cache-dit's default is .08, with 8 layers
+            and 8 steps at the start; for Wan 2.2 .24, with 1 layer and 4 steps.
+        front: the number of first layers.
+        first: steps at the start that are computed.
+        last: steps at the end that are computed.
+        longest: the most steps in a row that are not computed; None for no limit.
+
+    Raises:
+        ValueError: for numbers out of range.
+    """
+
+    threshold: float = 0.08
+    front: int = 1
+    first: int = 8
+    last: int = 0
+    longest: int | None = None
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold, self.first, self.last)
+        if self.front < 1 or (self.longest or 0) < 0:
+            raise ValueError(
+                "expected 1 or more layers at the front and 0 or more steps in a row, "
+                f"got {self.front} and {self.longest}"
+            )
+
+    def init(self, forward: Forward) -> FirstBlockState:
+        """The state before the first step."""
+        tokens = zeros(jax.eval_shape(forward.stem))
+        rows = len(jax.tree.leaves(tokens)[0])
+        count, known = jnp.zeros(rows, jnp.int32), jnp.zeros(rows, bool)
+        return FirstBlockState(tokens, tokens, count, known)
+
+    def step(
+        self,
+        i: Int[Array, " b"],
+        schedule: Schedule,
+        forward: Forward,
+        held: Held,
+        state: FirstBlockState,
+    ) -> tuple[Latents, Held, FirstBlockState, Float[Array, " b"]]:
+        """All layers, or the first ones (see `StepCache.step`)."""
+        stem = forward.stem()
+        tokens, sides = forward.blocks(stem, 0, self.front)
+        front = jax.tree.map(jnp.subtract, tokens, stem)
+        here = forward.rows(i)
+        computed = self.decide(here, schedule.steps, front, state)
+
+        def run(before: tuple[Any, Held], tokens: Any) -> tuple[Any, Held]:
+            after, more = forward.blocks(tokens, self.front)
+            return after, forward.hold(before[1], sides, more)
+
+        reused = jax.tree.map(jnp.add, tokens, state.others)
+        after, held = when(computed.any(), run, (reused, held), tokens)
+        after = select(computed, after, reused)
+        others = jax.tree.map(jnp.subtract, after, tokens)
+        known = jnp.ones_like(computed)
+        fresh = FirstBlockState(front, others, jnp.zeros_like(here), known)
+        kept = state._replace(reused=state.reused + 1)
+        state = select(computed, fresh, kept)
+        return forward.head(after), held, state, share(computed, i)
+
+    def decide(
+        self, i: Int[Array, " r"], steps: int, front: Any, state: FirstBlockState
+    ) -> Bool[Array, " r"]:
+        """Whether each row's other layers run in step `i`."""
+        computed = forced(i, steps, self.first, self.last) | ~state.known
+        if self.longest is not None:
+            computed |= state.reused >= self.longest
+        return computed | (relative(front, state.front) >= self.threshold)

@@ -1,0 +1,187 @@
+"""FasterCache's guidance cache: the negative prompt's pass follows the prompt's.
+
+arXiv 2410.19355, Vchitect/FasterCache. In most steps only the prompt's branch runs; the
+others are its velocity plus their last known difference from it, whose low and high
+spatial frequencies grow by a factor per step: the low ones in the first part of the
+run, the high ones in the last. Windows and factors are those of its script for
+CogVideoX at 50 steps.
+"""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from chorus_jax.families.forward import Forward, GuidedForward, Held, Latents
+from chorus_jax.nets.control import select, when, zeros
+from chorus_jax.schedulers.flow import Schedule
+
+
+class GuidanceState(NamedTuple):
+    """State of the branches besides the prompt's.
+
+    Attributes:
+        low: the low frequencies of their difference from the prompt's velocity, a row
+            per branch and request.
+        high: its high frequencies.
+        low_gain: the factor of the low ones, per request.
+        high_gain: the factor of the high ones, per request.
+        known: whether there is a difference, per request.
+    """
+
+    low: Latents
+    high: Latents
+    low_gain: Float[Array, " b"]
+    high_gain: Float[Array, " b"]
+    known: Bool[Array, " b"]
+
+
+@dataclass(frozen=True)
+class GuidanceCache:
+    """Runs all guidance branches in every `interval`-th step, else the prompt's alone.
+
+    Without guidance every step is computed.
+
+    Attributes:
+        interval: 1 runs all branches in every step.
+        first: steps at the start that run all branches.
+        low_until: the low frequencies grow before this step.
+        high_from: the high ones grow from this step on.
+        growth: the factor per step.
+
+    Raises:
+        ValueError: for an interval below 1, or a negative number.
+    """
+
+    interval: int = 5
+    first: int = 17
+    low_until: int = 40
+    high_from: int = 29
+    growth: float = 1.1
+
+    def __post_init__(self) -> None:
+        if self.interval < 1 or min(self.first, self.growth) < 0:
+            raise ValueError(
+                "expected an interval of 1 step or more and no negative number, got "
+                f"{self}"
+            )
+
+    def init(self, forward: Forward) -> GuidanceState:
+        """The state before the first step.
+
+        Raises:
+            ValueError: for a family whose branches cannot be run apart.
+        """
+        apart = guided_forward(forward)
+        b = len(jax.tree.leaves(forward.latents)[0])
+        shapes = jax.eval_shape(lambda: apart.velocities(apart.stem()))
+        others = jax.tree.map(lambda x: x[b:], zeros(shapes))
+        one = jnp.ones(b, jnp.float32)
+        return GuidanceState(others, others, one, one, jnp.zeros(b, bool))
+
+    def step(
+        self,
+        i: Int[Array, " b"],
+        schedule: Schedule,
+        forward: Forward,
+        held: Held,
+        state: GuidanceState,
+    ) -> tuple[Latents, Held, GuidanceState, Float[Array, " b"]]:
+        """All branches, or the prompt's (see `StepCache.step`)."""
+        apart, b = guided_forward(forward), len(i)
+        # The authors count steps from 1.
+        full = ((i + 1) % self.interval == 0) | (i < self.first) | ~state.known
+        velocities, held = passes(apart, held, full)
+        own = jax.tree.map(lambda x: x[:b], velocities)
+        others = jax.tree.map(lambda x: x[b:], velocities)
+        count = len(jax.tree.leaves(others)[0]) // b
+        base = jax.tree.map(lambda x: jnp.concatenate([x] * count or [x[:0]]), own)
+        grown = self.grown(i, state)
+        kept = jax.tree.map(
+            lambda x, low, high: (
+                x + rows(grown.low_gain, low) * low + rows(grown.high_gain, high) * high
+            ),
+            *(base, state.low, state.high),
+        )
+        fresh = self.differing(others, base, state)
+        others = select(full, others, kept)
+        velocity = apart.guide(jax.tree.map(joined, own, others))
+        work = jnp.where(full, 1.0, 1.0 / (1 + count))
+        return velocity, held, select(full, fresh, grown), work
+
+    def grown(self, i: Int[Array, " b"], state: GuidanceState) -> GuidanceState:
+        """The state with the factors of a step that runs the prompt's branch."""
+        low = jnp.where(i < self.low_until, self.growth, 1.0)
+        high = jnp.where(i >= self.high_from, self.growth, 1.0)
+        return state._replace(
+            low_gain=state.low_gain * low, high_gain=state.high_gain * high
+        )
+
+    def differing(
+        self, others: Latents, base: Latents, state: GuidanceState
+    ) -> GuidanceState:
+        """The state after a step that runs all branches."""
+        apart = jax.tree.map(jnp.subtract, others, base)
+        low = jax.tree.map(low_frequencies, apart)
+        high = jax.tree.map(jnp.subtract, apart, low)
+        one = jnp.ones_like(state.low_gain)
+        return GuidanceState(low, high, one, one, jnp.ones_like(state.known))
+
+
+def guided_forward(forward: Forward) -> GuidedForward:
+    """The pass, if its branches can be run apart. ValueError for another."""
+    if not isinstance(forward, GuidedForward):
+        raise ValueError(
+            "this family's guidance branches cannot be run apart: choose a step cache "
+            "that reuses whole passes"
+        )
+    return forward
+
+
+def passes(
+    forward: GuidedForward, held: Held, full: Bool[Array, " b"]
+) -> tuple[Latents, Held]:
+    """The velocities of all rows if any request wants them, else those of the prompt's
+    rows before zeros; and what is held after it."""
+
+    def everything(before: tuple[Latents, Held], stem: Any) -> tuple[Latents, Held]:
+        tokens, sides = forward.blocks(stem)
+        return forward.velocities(tokens), forward.hold(before[1], sides)
+
+    def prompts(before: tuple[Latents, Held], stem: Any) -> tuple[Latents, Held]:
+        tokens, _ = alone.blocks(stem)
+        put = lambda x, own: x.at[: len(full)].set(own)
+        return jax.tree.map(put, before[0], alone.velocities(tokens)), before[1]
+
+    alone, stem = forward.prompt(), forward.stem()
+    shapes = jax.eval_shape(lambda: forward.velocities(stem))
+    after = when(full.any(), everything, (zeros(shapes), held), stem)
+    return when(~full.any(), prompts, after, alone.stem())
+
+
+def low_frequencies(x: Array) -> Array:
+    """The spatial frequencies up to a fifth of the shorter side.
+
+    Streams of another layout, and the patches of a region, are all low.
+    """
+    if x.ndim != 5:
+        return x
+    h, w = x.shape[2:4]
+    rows, columns = (jnp.fft.fftfreq(n, 1 / n) for n in (h, w))
+    near = rows[:, None] ** 2 + columns[None, :] ** 2 <= (min(h, w) // 5) ** 2
+    spectrum = jnp.fft.fft2(x.astype(jnp.float32), axes=(2, 3))
+    return jnp.fft.ifft2(
+        spectrum * near[None, None, :, :, None].astype(spectrum.dtype), axes=(2, 3)
+    ).real
+
+
+def rows(gain: Float[Array, " b"], x: Array) -> Array:
+    """A number per request against the rows of its branches."""
+    return jnp.tile(gain, len(x) // len(gain)).reshape(-1, *(1,) * (x.ndim - 1))
+
+
+def joined(*parts: Any) -> Array:
+    """The rows of several arrays."""
+    return jnp.concatenate(parts)

@@ -1,0 +1,69 @@
+"""HiCache: forecasts in scaled Hermite polynomials in place of powers.
+
+arXiv 2508.16984. The n-th term of a Taylor series' x^n becomes s^n H_n(s x), with the
+physicists' Hermite polynomials H_n and a contraction s, which bounds high orders. The
+polynomials are evaluated at +x, the steps since the last computed one: the authors'
+first release evaluated at -x, which turns the sign of odd orders (found by
+Archerkattri/hicache-plus-plus, whose contraction and forced steps are the defaults).
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.intra_request.differences import differences, elapsed
+from chorus_jax.intra_request.interval import IntervalCache
+from chorus_jax.schedulers.flow import Schedule
+
+
+@dataclass(frozen=True)
+class HiCache(IntervalCache):
+    """Computes every `interval`-th step and forecasts those between.
+
+    Attributes:
+        order: the highest order of the differences, 1 or more.
+        contraction: s, above 0 and below 1.
+
+    Raises:
+        ValueError: as `IntervalCache`, and for an order or contraction out of range.
+    """
+
+    first: int = 2
+    order: int = 2
+    contraction: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.order < 1 or not 0 < self.contraction < 1:
+            raise ValueError(
+                "expected an order of 1 or more and a contraction between 0 and 1, got "
+                f"order {self.order}, contraction {self.contraction}"
+            )
+
+    @property
+    def depth(self) -> int:  # type: ignore[override]
+        """An order needs one value more."""
+        return self.order + 1
+
+    def weights(
+        self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
+    ) -> Float[Array, "r k"]:
+        """Those of the series in Hermite polynomials."""
+        bases = hermite(elapsed(i, past), self.order, self.contraction)
+        total = jnp.zeros(past.shape, jnp.float32)
+        for q, weight in enumerate(differences(past, self.order)):
+            total = total + bases[q] / math.factorial(q) * weight
+        return total
+
+
+def hermite(x: Array, order: int, contraction: float) -> list[Array]:
+    """s^n H_n(s x) of orders 0 to `order`, by H_(n+1) = 2 x H_n - 2 n H_(n-1)."""
+    y, found = contraction * x, [jnp.ones_like(x)]
+    below = jnp.zeros_like(x)
+    for n in range(order):
+        now = 2 * y * found[-1] - 2 * n * below
+        below = found[-1]
+        found.append(now)
+    return [contraction**n * value for n, value in enumerate(found)]

@@ -1,0 +1,51 @@
+"""The common part of forecasters that compute every n-th step."""
+
+from dataclasses import dataclass
+
+from chorus_jax.intra_request.grains import Grain, named_grain
+from chorus_jax.intra_request.scheduled import ScheduledCache
+
+
+@dataclass(frozen=True)
+class IntervalCache(ScheduledCache):
+    """Computes every `interval`-th step; a member says how those between are forecast.
+
+    Attributes:
+        interval: 1 computes every step.
+        first: steps at the start that are computed.
+        last: steps at the end that are computed.
+        grain: what is forecast: `velocity` or `residual`.
+
+    Raises:
+        ValueError: for an interval below 1, negative numbers, or another grain.
+    """
+
+    interval: int = 5
+    first: int = 1
+    last: int = 0
+    grain: str = "velocity"
+
+    def __post_init__(self) -> None:
+        if self.interval < 1 or min(self.first, self.last) < 0:
+            raise ValueError(
+                "expected an interval of 1 step or more and 0 or more forced steps, "
+                f"got interval {self.interval}, first {self.first}, last {self.last}"
+            )
+        named_grain(self.grain)
+
+    @property
+    def taken(self) -> Grain:
+        """What is forecast."""
+        return named_grain(self.grain)
+
+    def computes(self, steps: int) -> tuple[bool, ...]:
+        """The first steps, from then on every `interval`-th, and the last ones.
+
+        Counted as TaylorSeer does: the first step after the forced ones is step
+        `first - 1 + interval`.
+        """
+        before = max(self.first, 1) - 1
+        return tuple(
+            i <= before or i >= steps - self.last or (i - before) % self.interval == 0
+            for i in range(steps)
+        )

@@ -1,0 +1,170 @@
+"""MagCache: layers are skipped while their residual keeps its magnitude.
+
+Ma et al., arXiv 2506.09045. The mean ratio of the magnitudes of the residual of all
+layers, this step's over the last one's, hardly depends on the prompt: it is measured
+once. Its product since the last computed step says how far a reused residual would be
+off; how far adds up. So which steps are computed is known before a run.
+
+The curve of the prompt's branch decides for all branches (the authors decide for each
+by its own; the curves agree but for the first steps, which are computed anyway). With
+two experts each has its own first steps, as in AI-Hypercomputer/maxdiffusion.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.families.forward import Forward, Held, Latents
+from chorus_jax.intra_request.grains import Grain, named_grain
+from chorus_jax.intra_request.history import History
+from chorus_jax.intra_request.mag_curves import CURVES
+from chorus_jax.intra_request.scheduled import ScheduledCache
+from chorus_jax.intra_request.shifts import check_shift
+from chorus_jax.schedulers.flow import Schedule
+
+
+@dataclass(frozen=True)
+class MagCache(ScheduledCache):
+    """Reuses the residual of all layers until the foreseen error reaches a threshold.
+
+    Attributes:
+        threshold: the error that may add up before the layers run again; at 0 every
+            step is computed.
+        ratios: of the magnitudes, one per step.
+        longest: the most steps in a row that are not computed.
+        retention: the share of the steps at the start (of each expert) that is
+            computed.
+        switch: the first step of a second expert; 0 for one transformer.
+        shift: of the schedule that the ratios were measured on; None takes any.
+        resampled: whether other numbers of steps take the nearest ratio, as the authors
+            do, instead of being refused.
+
+    Raises:
+        ValueError: for numbers out of range, or no ratios.
+    """
+
+    threshold: float
+    ratios: tuple[float, ...]
+    longest: int = 2
+    retention: float = 0.2
+    switch: int = 0
+    shift: float | None = None
+    resampled: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < math.inf or self.longest < 0:
+            raise ValueError(
+                "a threshold is 0 or more, and so is the number of steps in a row, got "
+                f"{self.threshold} and {self.longest}"
+            )
+        if not self.ratios or not 0 <= self.retention <= 1:
+            raise ValueError(
+                "expected one ratio per step and a retention from 0 to 1, got "
+                f"{len(self.ratios)} ratios, retention {self.retention}"
+            )
+        if not 0 <= self.switch < len(self.ratios):
+            raise ValueError(
+                f"the second expert begins at a step below {len(self.ratios)}, got "
+                f"{self.switch}"
+            )
+
+    @classmethod
+    def published(
+        cls,
+        variant: str,
+        threshold: float,
+        *,
+        longest: int = 2,
+        retention: float = 0.2,
+        anywhere: bool = False,
+    ) -> "MagCache":
+        """The published ratios of a model.
+
+        Args:
+            variant: one of `CURVES`; they hold for its own weights only.
+            threshold: published ones are .12 for wan21_t2v_1_3b (with 2 or 4 steps in a
+                row), .24 with 6 for wan21_t2v_14b, .04 for wan22_t2v_a14b, .06 for
+                wan22_i2v_a14b and for the 5B model.
+            longest: the most steps in a row that are not computed.
+            retention: the share of the first steps that is computed.
+            anywhere: whether the ratios are used at other numbers of steps and shifts
+                than they were measured at too.
+
+        Raises:
+            ValueError: for another variant.
+        """
+        if variant not in CURVES:
+            raise ValueError(
+                f"no ratios are published for {variant!r}: choose one of "
+                f"{', '.join(CURVES)}, or measure them with `chorus calibrate-cache`"
+            )
+        curve = CURVES[variant]
+        strict = cls(
+            threshold, curve.ratios, longest, retention, curve.switch, curve.shift
+        )
+        return replace(strict, shift=None, resampled=True) if anywhere else strict
+
+    @property
+    def taken(self) -> Grain:
+        """The residual of all layers."""
+        return named_grain("residual")
+
+    def computes(self, steps: int) -> tuple[bool, ...]:
+        """The steps at which the foreseen error is too large, and the forced ones."""
+        ratios, switch = self.at(steps)
+        table, product, error, skipped = [], 1.0, 0.0, 0
+        for i, ratio in enumerate(ratios):
+            begins, phase = (
+                (0, switch or steps)
+                if i < switch or not switch
+                else (
+                    switch,
+                    steps - switch,
+                )
+            )
+            computed = i == 0 or i < begins + int(phase * self.retention)
+            if not computed:
+                product, skipped = product * ratio, skipped + 1
+                error += abs(1 - product)
+                computed = not (error < self.threshold and skipped <= self.longest)
+            if computed:
+                product, error, skipped = 1.0, 0.0, 0
+            table.append(computed)
+        return tuple(table)
+
+    def at(self, steps: int) -> tuple[tuple[float, ...], int]:
+        """The ratios of a run of so many steps, and the first one of its second expert.
+
+        Raises:
+            ValueError: for another number than the ratios are of, unless `resampled`.
+        """
+        known = len(self.ratios)
+        if steps == known:
+            return self.ratios, self.switch
+        if not self.resampled:
+            raise ValueError(
+                f"MagCache's ratios are of {known} steps, the run has {steps}: run "
+                f"{known} steps, measure ratios with `chorus calibrate-cache`, or take "
+                "the nearest ones with resampled=true (anywhere=true of published ones)"
+            )
+        places = np.round(np.linspace(0, known - 1, steps)).astype(int)
+        ratios = tuple(self.ratios[place] for place in places)
+        return ratios, round(self.switch * steps / known)
+
+    def step(
+        self,
+        i: Int[Array, " b"],
+        schedule: Schedule,
+        forward: Forward,
+        held: Held,
+        state: History,
+    ) -> tuple[Latents, Held, History, Float[Array, " b"]]:
+        """The whole pass, or its ends around the last residual (see `StepCache`).
+
+        Raises:
+            ValueError: for a schedule of another shift or number of steps.
+        """
+        check_shift("MagCache's ratios", self.shift, schedule)
+        return super().step(i, schedule, forward, held, state)

@@ -1,0 +1,76 @@
+"""The common part of step caches that know before a run which steps they compute."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from chorus_jax.families.forward import Forward, Held, Latents
+from chorus_jax.intra_request.grains import Grain, named_grain
+from chorus_jax.intra_request.history import History
+from chorus_jax.schedulers.flow import Schedule
+
+
+class ScheduledCache:
+    """A step cache whose computed steps follow from their numbers alone.
+
+    The others are a weighted sum of the last computed values; a member says which steps
+    and which weights. The first step of a run is always computed, as there is nothing
+    to take over yet.
+
+    Attributes:
+        depth: the number of computed values that are kept.
+    """
+
+    depth: int = 1
+
+    @property
+    def taken(self) -> Grain:
+        """What is taken over."""
+        return named_grain("velocity")
+
+    def computes(self, steps: int) -> tuple[bool, ...]:
+        """Whether each step of a run of so many is computed.
+
+        Raises:
+            ValueError: for a number of steps that the cache is not for.
+        """
+        raise NotImplementedError
+
+    def weights(
+        self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
+    ) -> Float[Array, "r k"]:
+        """The weight of each kept value in the forecast of step `i`.
+
+        Args:
+            past: the steps of the values, the newest first (`History.steps`).
+            i: the step of each row.
+            schedule: that of the run.
+
+        Returns:
+            By default the newest value as it is.
+        """
+        return jnp.zeros(past.shape, jnp.float32).at[:, 0].set(1.0)
+
+    def init(self, forward: Forward) -> History:
+        """The state before the first step, without a value."""
+        return History.empty(self.taken.shapes(forward), self.depth)
+
+    def step(
+        self,
+        i: Int[Array, " b"],
+        schedule: Schedule,
+        forward: Forward,
+        held: Held,
+        state: History,
+    ) -> tuple[Latents, Held, History, Float[Array, " b"]]:
+        """The whole pass, or a forecast (see `StepCache.step`)."""
+        here = self.taken.rows(forward, i)
+        table = jnp.array(self.computes(schedule.steps))
+        computed = table[here] | ~state.known
+        forecast = state.combined(self.weights(state.steps, here, schedule))
+        velocity, held, value = self.taken.step(forward, held, computed, forecast)
+        return velocity, held, state.pushed(computed, here, value), share(computed, i)
+
+
+def share(computed: Bool[Array, " r"], i: Int[Array, " b"]) -> Float[Array, " b"]:
+    """The share of each request's rows that is computed."""
+    return computed.astype(jnp.float32).reshape(-1, len(i)).mean(axis=0)

@@ -1,0 +1,104 @@
+"""Spectrum: a forecast over all of a run, by least squares in Chebyshev polynomials.
+
+arXiv 2603.01623, hanjq17/Spectrum. The computed values are fitted over the steps of the
+whole run with a ridge, which follows slow changes that a series around the last step
+does not; the fit is mixed with the line through the last two values. The distance
+between computed steps grows with each.
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.intra_request.differences import differences, elapsed
+from chorus_jax.intra_request.grains import Grain, named_grain
+from chorus_jax.intra_request.history import NONE
+from chorus_jax.intra_request.scheduled import ScheduledCache
+from chorus_jax.schedulers.flow import Schedule
+
+
+@dataclass(frozen=True)
+class Spectrum(ScheduledCache):
+    """Computes steps at growing distances and forecasts those between.
+
+    Attributes:
+        window: the first distance between computed steps; 1 without growth computes
+            every step.
+        growth: what each computed step adds to the distance.
+        first: steps at the start that are computed.
+        degree: of the polynomials.
+        ridge: of the least squares.
+        mix: the fit's share, 0 to 1; the line has the rest.
+        depth: the number of computed values that are fitted.
+        grain: what is forecast: `velocity` or `residual`.
+
+    Raises:
+        ValueError: for numbers out of range, or another grain.
+    """
+
+    window: float = 2.0
+    growth: float = 0.75
+    first: int = 5
+    degree: int = 4
+    ridge: float = 0.1
+    mix: float = 0.5
+    depth: int = 10
+    grain: str = "velocity"
+
+    def __post_init__(self) -> None:
+        if self.window < 1 or min(self.growth, self.first, self.degree) < 0:
+            raise ValueError(
+                "expected a window of 1 step or more and no negative numbers, got "
+                f"{self}"
+            )
+        if not self.ridge > 0 or not 0 <= self.mix <= 1 or self.depth < 2:
+            raise ValueError(
+                "expected a ridge above 0, a mix from 0 to 1 and a depth of 2 or more, "
+                f"got ridge {self.ridge}, mix {self.mix}, depth {self.depth}"
+            )
+        named_grain(self.grain)
+
+    @property
+    def taken(self) -> Grain:
+        """What is forecast."""
+        return named_grain(self.grain)
+
+    def computes(self, steps: int) -> tuple[bool, ...]:
+        """The first steps, then steps at distances that grow."""
+        table, window, skipped = [], self.window, 0
+        for i in range(steps):
+            computed = i < self.first or (skipped + 1) % math.floor(window) == 0
+            if computed and i >= self.first:
+                window = round(window + self.growth, 3)
+            skipped = 0 if computed else skipped + 1
+            table.append(computed)
+        return tuple(table)
+
+    def weights(
+        self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
+    ) -> Float[Array, "r k"]:
+        """Those of the fit and of the line, mixed."""
+        last, slope = differences(past, 1)
+        line = last + elapsed(i, past) * slope
+        return self.mix * self.fit(past, i, schedule.steps) + (1 - self.mix) * line
+
+    def fit(
+        self, past: Int[Array, "r k"], i: Int[Array, " r"], steps: int
+    ) -> Float[Array, "r k"]:
+        """The weights of the values in the fitted polynomial at step `i`."""
+        known = (past > NONE)[..., None]
+        design = jnp.where(known, self.basis(past, steps), 0.0)
+        gram = jnp.einsum("rkp,rkq->rpq", design, design)
+        gram = gram + self.ridge * jnp.eye(self.degree + 1)[None]
+        here = self.basis(i, steps)[..., None]
+        return (design @ jnp.linalg.solve(gram, here))[..., 0]
+
+    def basis(self, i: Int[Array, "*r"], steps: int) -> Float[Array, "*r p"]:
+        """Chebyshev polynomials of a run's steps, which are mapped to [-1, 1]."""
+        t = 2.0 * i.astype(jnp.float32) / steps - 1.0
+        found = [jnp.ones_like(t), t]
+        for _ in range(self.degree - 1):
+            found.append(2 * t * found[-1] - found[-2])
+        return jnp.stack(found[: self.degree + 1], axis=-1)

@@ -1,0 +1,51 @@
+"""TaylorSeer: steps between computed ones are forecast by a Taylor series.
+
+Liu et al., arXiv 2503.06923. Derivatives are finite differences over the last computed
+steps. Shenyi-Z/TaylorSeer runs Wan 2.1 with an interval of 5, order 1 and 1 step at the
+start, and forecasts the branches of every layer; here the guided velocity or the
+residual of all layers is forecast, which needs a few latents of memory instead of three
+activations per layer and order (`branch_taylor` has those).
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.intra_request.differences import differences, elapsed
+from chorus_jax.intra_request.interval import IntervalCache
+from chorus_jax.schedulers.flow import Schedule
+
+
+@dataclass(frozen=True)
+class TaylorSeer(IntervalCache):
+    """Computes every `interval`-th step and forecasts those between.
+
+    Attributes:
+        order: of the series; 0 takes the last value over.
+
+    Raises:
+        ValueError: as `IntervalCache`, and for an order below 0.
+    """
+
+    order: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.order < 0:
+            raise ValueError(f"the order of a series is 0 or more, got {self.order}")
+
+    @property
+    def depth(self) -> int:  # type: ignore[override]
+        """An order needs one value more."""
+        return self.order + 1
+
+    def weights(
+        self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
+    ) -> Float[Array, "r k"]:
+        """Those of the Taylor series around the last computed step."""
+        x, total = elapsed(i, past), jnp.zeros(past.shape, jnp.float32)
+        for q, weight in enumerate(differences(past, self.order)):
+            total = total + x**q / math.factorial(q) * weight
+        return total

@@ -1,0 +1,89 @@
+"""`chorus calibrate-cache` of a tiny Wan: a step cache that generate reads, errors."""
+
+import json
+
+import pytest
+
+from chorus_jax.cli.commands import main
+from chorus_jax.intra_request import cache_file
+from chorus_jax.intra_request.mag import MagCache
+
+SIZE = ["--frames", "5", "--height", "32", "--width", "32", "--steps", "5"]
+PROMPTS = [f"a {colour} circle" for colour in ("red", "blue", "gray", "on")]
+
+
+@pytest.fixture(scope="module")
+def prompts(tmp_path_factory):
+    file = tmp_path_factory.mktemp("prompts") / "prompts.txt"
+    file.write_text("\n".join(PROMPTS) + "\n")
+    return file
+
+
+@pytest.fixture(scope="module")
+def made(weights, prompts):
+    """A measured step cache; random weights lose much, so nearly nothing is asked."""
+    out = prompts.parent / "mag.json"
+    gate = ["--least-psnr", "1", "--least-ssim", "0.01", "--method", "mag"]
+    command = ["calibrate-cache", str(weights), "--prompts", str(prompts)]
+    assert main([*command, "--out", str(out), *SIZE, *gate]) == 0
+    return out
+
+
+def test_it_says_what_it_was_measured_on(made):
+    measured = cache_file.read(made)
+    assert isinstance(measured.cache, MagCache) and len(measured.cache.ratios) == 5
+    assert measured.cache.ratios[0] == 1 and measured.cache.shift == 5.0
+    assert set(measured.weights) == {"transformer", "vae", "text_encoder"}
+    assert measured.run["steps"] == 5 and measured.run["height"] == 32
+    assert measured.measured["prompts"] == 4 and measured.measured["psnr"] > 1
+
+
+def test_generate_reads_it_and_refuses_other_runs(made, weights, tmp_path, capsys):
+    command = ["generate", PROMPTS[0], "--weights", str(weights), *SIZE]
+    out = ["--out", str(tmp_path / "video.gif"), "--step-cache", str(made)]
+    assert main([*command, *out]) == 0
+    said = capsys.readouterr().out
+    computed = cache_file.read(made).measured["computed"] * 5
+    assert f"{computed:g} of 5 steps computed" in said
+    assert main([*command, "--height", "48", *out]) == 1
+    assert "measured with other settings" in capsys.readouterr().err
+
+
+def test_other_weights_are_refused(made, weights, tmp_path, capsys):
+    content = json.loads(made.read_text())
+    content["weights"]["transformer"] = "0"
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(content))
+    command = ["generate", PROMPTS[0], "--weights", str(weights), *SIZE]
+    out = ["--out", str(tmp_path / "video.gif"), "--step-cache", str(other)]
+    assert main([*command, *out]) == 1
+    assert "measured on other weights" in capsys.readouterr().err
+
+
+def test_methods_without_settings_and_few_prompts_are_refused(
+    weights, prompts, tmp_path, capsys
+):
+    few = tmp_path / "few.txt"
+    few.write_text("a red circle\n")
+    command = ["calibrate-cache", str(weights), *SIZE, "--out", str(tmp_path / "x")]
+    assert main([*command, "--prompts", str(prompts), "--method", "no"]) == 1
+    assert "no settings of 'no' are measured: choose one of mag" in (
+        capsys.readouterr().err
+    )
+    assert main([*command, "--prompts", str(few), "--method", "mag"]) == 1
+    assert "4 different prompts or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("no", "it is not JSON"),
+        ("{}", "expected the fields format, cache"),
+        ('{"format": 2}', "no step cache of format 1"),
+    ],
+)
+def test_files_that_are_no_step_cache_are_refused(text, message, tmp_path, capsys):
+    file = tmp_path / "cache.json"
+    file.write_text(text)
+    assert main(["generate", "a red circle", "--step-cache", str(file)]) == 1
+    assert message in capsys.readouterr().err

@@ -1,0 +1,130 @@
+"""What holds of every step cache, over a tiny model of every family.
+
+A family's runs of all members are one compiled program: what costs time is to compile.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from chorus_jax.families.forward import Held
+from chorus_jax.intra_request import StepCache, registry
+from chorus_jax.intra_request.branch_table import BranchTable
+from tests.chorus_jax.intra_request.families import FAMILIES, SOLVER
+from tests.chorus_jax.intra_request.members import MEMBERS, STEPS
+
+SCHEDULE = SOLVER.schedule
+
+
+def denoised(cache, model, conditions, latents):
+    """The latents after all steps by Euler's rule, and the work of each step.
+
+    The scan refuses a state whose tree, shapes or dtypes change.
+    """
+    sigmas = jnp.array(SCHEDULE.sigmas)
+
+    def step(carry, i):
+        latents, state = carry
+        here = jnp.full(1, i)
+        forward = model.forward(conditions, latents, here)
+        velocity, _, state, work = cache.step(here, SCHEDULE, forward, Held(), state)
+        move = sigmas[i + 1] - sigmas[i]
+        latents = jax.tree.map(lambda x, v: x + move * v, latents, velocity)
+        return (latents, state), work[0]
+
+    first = model.forward(conditions, latents, jnp.zeros(1, jnp.int32))
+    start = (latents, cache.init(first))
+    (latents, _), work = jax.lax.scan(step, start, jnp.arange(STEPS))
+    return latents, work
+
+
+# Code that is compiled fast, and runs a little slower.
+@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+def every(*given):
+    """The runs of all members, neutral and active."""
+    return {
+        name: tuple(
+            denoised(cache, *given) for cache in (member.neutral, member.active)
+        )
+        for name, member in MEMBERS.items()
+        if not (isinstance(member.active, BranchTable) and is_toy(given[2]))
+    }
+
+
+def is_toy(latents):
+    """The toy's layers have no branches to reuse."""
+    return isinstance(latents, dict)
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """A function: the runs of all members on a family, neutral and active."""
+    known = {}
+
+    def of(family):
+        if family not in known:
+            given = FAMILIES[family]()
+
+            known[family] = jax.tree.map(np.asarray, every(*given))
+        return known[family]
+
+    return of
+
+
+def test_every_member_is_in_the_registry():
+    kinds = {type(member.active) for member in MEMBERS.values()}
+    assert kinds == set(registry.CACHES.values())
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_member_is_a_step_cache(name):
+    for cache in (MEMBERS[name].neutral, MEMBERS[name].active):
+        assert isinstance(cache, StepCache) and hash(cache) == hash(cache)
+        described = registry.describe(cache)
+        assert registry.make(described.pop("name"), described) == cache
+
+
+CASES = [
+    (name, family)
+    for name, member in MEMBERS.items()
+    for family in FAMILIES
+    if not (isinstance(member.active, BranchTable) and family == "toy")
+]
+
+
+@pytest.mark.parametrize(("name", "family"), CASES)
+def test_the_neutral_setting_is_the_uncached_run(name, family, runs):
+    (latents, work), _ = runs(family)[name]
+    (plain, _), _ = runs(family)["every"]
+    assert work.tolist() == [1.0] * STEPS
+    if family == "toy":  # without a loop over layers, which XLA fuses with the rest
+        close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5)
+        jax.tree.map(close, latents, plain)
+    else:
+        jax.tree.map(np.testing.assert_array_equal, latents, plain)
+
+
+@pytest.mark.parametrize(("name", "family"), CASES)
+def test_steps_are_computed_and_reused_as_foretold(name, family, runs):
+    _, (latents, work) = runs(family)[name]
+    (plain, _), _ = runs(family)["every"]
+    computed = MEMBERS[name].computed
+    assert np.flatnonzero(work == 1).tolist() == list(computed)
+    assert np.isfinite(np.concatenate([x.ravel() for x in leaves(latents)])).all()
+    if len(computed) < STEPS:
+        apart = [np.abs(x - y).max() for x, y in zip(leaves(latents), leaves(plain))]
+        assert max(apart) > 1e-4
+
+
+def leaves(latents):
+    return jax.tree.leaves(latents)
+
+
+def test_a_family_without_branches_is_refused():
+    model, conditions, latents = FAMILIES["toy"]()
+    forward = model.forward(conditions, latents, jnp.zeros(1, jnp.int32))
+    with pytest.raises(ValueError, match="layers have no branches to reuse"):
+        MEMBERS["pab"].active.init(forward)
