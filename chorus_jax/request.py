@@ -9,6 +9,7 @@ from typing import Any, no_type_check
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
+from chorus_jax.token_budgets import TokenBudgets, presets
 
 
 # Not type-checked in tests, because it refuses wrong types itself.
@@ -44,6 +45,9 @@ class Request:
             (LTX); None for the model's usual ones.
         perturbed: spatio-temporal guidance, of models that have it (LTX); None for
             none.
+        tokens: in which steps the tokens of the video are run: the name of a preset
+            (`hsa-75`, `hsa-50`, `hsa-25`) or `TokenBudgets` for as many steps; None
+            runs all in all steps.
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -64,6 +68,7 @@ class Request:
     inputs: InputMedia | None = None
     fps: float | None = None
     perturbed: SpatioTemporalGuidance | None = None
+    tokens: str | TokenBudgets | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -107,6 +112,19 @@ class Request:
                     f"{scale}"
                 )
         self.make_solver()
+        self._check_tokens()
+
+    def _check_tokens(self) -> None:
+        tokens, budgets = self.tokens, self.token_budgets
+        if not isinstance(budgets, TokenBudgets | None):
+            raise ValueError(
+                f"tokens must be the name of a preset or TokenBudgets, got {tokens!r}"
+            )
+        if budgets is not None and budgets.steps != self.step_count:
+            raise ValueError(
+                f"the token budgets are for {budgets.steps} steps, but the schedule "
+                f"has {self.step_count}: make them for as many"
+            )
 
     def _whole(self, name: str, least: int, most: int) -> None:
         value = whole(name, getattr(self, name), least, most)
@@ -123,6 +141,13 @@ class Request:
         high, low = self.guidance_scale_high, self.guidance_scale_low
         usual = self.guidance_scale
         return usual if high is None else high, usual if low is None else low
+
+    @property
+    def token_budgets(self) -> TokenBudgets | None:
+        """The token budgets for its number of steps."""
+        if isinstance(self.tokens, str):
+            return presets.named(self.tokens, self.step_count)
+        return self.tokens
 
     @property
     def step_count(self) -> int:
@@ -151,6 +176,7 @@ class Request:
         return {
             **{name: getattr(self, name) for name in (*names, "guided")},
             "perturbed layers": layers,
+            "tokens": self.token_budgets,
         }
 
 

@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from chorus_jax.denoise import solving
-from chorus_jax.denoise.budgeted import BudgetedTokens
+from chorus_jax.denoise.budgeted import BudgetedRun, BudgetedTokens
 from chorus_jax.denoise.program import Run
 from chorus_jax.denoise.state import RunState
 from chorus_jax.denoise.token_scope import WholeVideo
@@ -71,17 +70,22 @@ class BudgetSteps:
         assert state.budgets is not None
         i, budgeted = state.step, self.budgeted(run.geometry.tiling.count)
         ours = budgeted(
-            WholeVideo(run, self.expert), state.latents, i, state.keys, state.budgets
-        )
-        latents, solver = solving.step(
-            run.solver, i, state.latents, ours.state.velocity, state.solver
+            WholeVideo(run, self.expert),
+            i,
+            BudgetedRun(
+                state.latents,
+                state.solver,
+                state.keys,
+                state.budgets,
+                jnp.zeros((), jnp.float32),
+            ),
         )
         every = jnp.ones(i.shape, bool)
         return state._replace(
             step=i + 1,
-            latents=latents,
-            solver=solver,
-            kept=run.keeping(state.kept, latents, i + 1, every),
+            latents=ours.latents,
+            solver=ours.solver,
+            kept=run.keeping(state.kept, ours.latents, i + 1, every),
             work=state.work + ours.share,
             keys=ours.keys,
             budgets=ours.state,

@@ -5,7 +5,7 @@ only: they attend to all keys, and write their own. What a token's velocity was 
 was last run stays its velocity until it is run again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Int32
 
+from chorus_jax.denoise import solving
 from chorus_jax.denoise.state import BudgetState
 from chorus_jax.denoise.token_scope import TokenScope
 from chorus_jax.families.forward import Held, Latents, evaluate
@@ -23,16 +24,22 @@ from chorus_jax.token_budgets import TokenBudgets
 
 TINY = 1e-9  # a velocity of zeros
 
+Pass = Callable[..., tuple[Any, BudgetState, float]]
 
-class Evaluation(NamedTuple):
-    """What a step leaves: the next one's keys and state, and the work of this one.
+
+class BudgetedRun(NamedTuple):
+    """What a step changes, and the work of the last one.
 
     Attributes:
+        latents: of the tokens that have budgets.
+        solver: the solver's state for them.
         keys: keys and values of all tiles of the video.
         state: velocities, and the order of the tiles.
         share: of the tiles that were run.
     """
 
+    latents: Latents
+    solver: Any
     keys: Any
     state: BudgetState
     share: Float32[Array, ""]
@@ -59,11 +66,6 @@ class BudgetedTokens:
         """The ranks of the active tiles in each step."""
         return self.budgets.sets(self.first, self.last, self.tiles, self.ranking)
 
-    @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        """The numbers of active tiles that there are, none left out: a body each."""
-        return tuple(sorted({len(ranks) for ranks in self.sets} - {0}, reverse=True))
-
     @property
     def equivalents(self) -> float:
         """The full steps' worth of all of them."""
@@ -77,34 +79,48 @@ class BudgetedTokens:
         return np.array(rows, np.int32)
 
     def __call__(
-        self,
-        scope: TokenScope,
-        latents: Latents,
-        i: Int[Array, " b"],
-        keys: Any,
-        state: BudgetState,
-    ) -> Evaluation:
-        """The velocities after the pass at step `i`, the same one of all requests."""
-        now = i[0] - self.first
-        counts = jnp.asarray([len(ranks) for ranks in self.sets], jnp.int32)[now]
-        done = Evaluation(keys, state, jnp.zeros((), jnp.float32))
-        for size, body in self.bodies():
-            run = partial(body, scope, latents, i)
-            done = when(counts == size, run, done)
-        return done
+        self, scope: TokenScope, i: Int[Array, " b"], now: BudgetedRun
+    ) -> BudgetedRun:
+        """The run after step `i`, the same one of all requests."""
+        lengths = [len(ranks) for ranks in self.sets]
+        count = jnp.asarray(lengths, jnp.int32)[i[0] - self.first]
+        for size, velocity in self.passes():
+            now = when(count == size, partial(self.step, velocity, scope, i), now)
+        return now
 
-    def bodies(self) -> Iterator[tuple[int, Any]]:
+    def step(
+        self,
+        velocity: Pass,
+        scope: TokenScope,
+        i: Int[Array, " b"],
+        now: BudgetedRun,
+    ) -> BudgetedRun:
+        """One step. All of it is inside the choice of its pass: a pass that reads
+        nothing which the step changes would be computed ahead of the choice, and so
+        always (XLA moves what is invariant out of a loop)."""
+        keys, state, share = velocity(scope, i, now)
+        latents, solver = solving.step(
+            scope.run.solver, i, now.latents, state.velocity, now.solver
+        )
+        return BudgetedRun(latents, solver, keys, state, jnp.float32(share))
+
+    def passes(self) -> Iterator[tuple[int, Pass]]:
         """The passes of a step by the number of active tiles."""
-        for size in self.sizes:
-            whole = size == self.tiles
-            yield size, self.every if whole else partial(self.some, self.table(size))
+        for size in sorted({len(ranks) for ranks in self.sets}, reverse=True):
+            if size == self.tiles:
+                yield size, self.every
+            elif size:
+                yield size, partial(self.some, self.table(size))
+            else:
+                yield size, lambda scope, i, now: (now.keys, now.state, 0.0)
 
     def every(
-        self, scope: TokenScope, latents: Latents, i: Int[Array, " b"], now: Evaluation
-    ) -> Evaluation:
-        """The pass of all tokens."""
+        self, scope: TokenScope, i: Int[Array, " b"], now: BudgetedRun
+    ) -> tuple[Any, BudgetState, float]:
+        """The pass of all tokens: keys, state and the share that was run."""
         before = now.state
-        velocity, held = evaluate(scope.every(latents, i, now.keys), Held(now.keys))
+        forward = scope.every(now.latents, i, now.keys)
+        velocity, held = evaluate(forward, Held(now.keys))
         order, change = before.order, before.change
         if self.ranking:
             tiles = scope.tiles(velocity), scope.tiles(before.velocity)
@@ -112,26 +128,23 @@ class BudgetedTokens:
             change = change + jnp.where(begun[:, None], relative_change(*tiles), 0)
             ranked = jnp.argsort(-change, axis=1, stable=True).astype(jnp.int32)
             order = jnp.where((i < self.first + self.ranking)[:, None], ranked, order)
-        return Evaluation(
-            held.keys, BudgetState(velocity, change, order), jnp.ones((), jnp.float32)
-        )
+        return held.keys, BudgetState(velocity, change, order), 1.0
 
     def some(
         self,
         table: Int32[np.ndarray, "steps k"],
         scope: TokenScope,
-        latents: Latents,
         i: Int[Array, " b"],
-        now: Evaluation,
-    ) -> Evaluation:
-        """The pass of the active tokens."""
+        now: BudgetedRun,
+    ) -> tuple[Any, BudgetState, float]:
+        """The pass of the active tokens: keys, state and the share that was run."""
         before = now.state
         rows = before.order[:, jnp.asarray(table)[i[0] - self.first]]
-        forward = scope.some(latents, i, now.keys, rows)
+        forward = scope.some(now.latents, i, now.keys, rows)
         fresh, held = evaluate(forward, Held(now.keys))
         velocity = scope.merged(before.velocity, fresh, rows)
-        share = jnp.float32(rows.shape[1] / self.tiles)
-        return Evaluation(held.keys, before._replace(velocity=velocity), share)
+        state = before._replace(velocity=velocity)
+        return held.keys, state, rows.shape[1] / self.tiles
 
     def init(self, latents: Latents) -> BudgetState:
         """The state before the first step, for latents of these tokens."""

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from chorus_jax.denoise import solving
-from chorus_jax.denoise.budgeted import BudgetedTokens
+from chorus_jax.denoise.budgeted import BudgetedRun, BudgetedTokens
 from chorus_jax.denoise.program import Run, slots
 from chorus_jax.denoise.region import (
     Region,
@@ -194,38 +194,40 @@ class RegionSteps:
     def step(self, run: Run, state: RunState) -> RunState:
         """One step of the region."""
         assert state.region is not None
-        region = state.region
-        part, i = region.parts[self.part], state.step
-        velocity, keys, cache, work = self.velocity(run, state, part)
-        latents, solver = solving.step(
-            run.solver, i, part.latents, velocity, part.solver
-        )
-        share = self.tiles(region.chosen).shape[1] / run.geometry.tiling.count
-        parts = list(region.parts)
-        parts[self.part] = RegionPart(latents, solver, cache)
+        part, keys, work = self.moved(run, state, state.region.parts[self.part])
+        tiles = self.tiles(state.region.chosen).shape[1]
+        parts = list(state.region.parts)
+        parts[self.part] = part
         return state._replace(
             step=state.step + 1,
-            work=state.work + share * work,
-            region=RegionState(region.chosen, tuple(parts)),
+            work=state.work + tiles / run.geometry.tiling.count * work,
+            region=state.region._replace(parts=tuple(parts)),
             keys=keys,
         )
 
-    def velocity(
+    def moved(
         self, run: Run, state: RunState, part: RegionPart
-    ) -> tuple[Latents, Any, Any, Array]:
-        """The velocity of the region's tokens, the keys and the cache's state after
-        this step, and the share of the tokens that was run."""
+    ) -> tuple[RegionPart, Any, Array]:
+        """The region's tokens and the keys after this step, and the share of these
+        tokens that was run."""
         tokens, i = self.tokens(run, state), state.step
         if self.budgeted is not None:
-            scope = RegionOfVideo(run, self.expert, tokens)
-            ours = self.budgeted(scope, part.latents, i, state.keys, part.cache)
-            return ours.state.velocity, ours.keys, ours.state, ours.share
+            scope, none = RegionOfVideo(run, self.expert, tokens), jnp.float32(0)
+            before = BudgetedRun(
+                part.latents, part.solver, state.keys, part.cache, none
+            )
+            ours = self.budgeted(scope, i, before)
+            part = RegionPart(ours.latents, ours.solver, ours.state)
+            return part, ours.keys, ours.share
         forward = run.forward(self.expert, part.latents, i, tokens)
         velocity, held, cache, work = self.cache.step(
             i, run.solver.schedule, forward, Held(tokens.keys), part.cache
         )
         keys = state.keys if tokens.keys == () else held.keys
-        return velocity, keys, cache, work
+        latents, solver = solving.step(
+            run.solver, i, part.latents, velocity, part.solver
+        )
+        return RegionPart(latents, solver, cache), keys, work
 
     def begin(self, run: Run, state: RunState, latents: Latents) -> RunState:
         """The state with this part begun at the run's latents of all tokens."""

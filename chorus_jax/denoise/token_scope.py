@@ -17,7 +17,13 @@ from chorus_jax.nets.tokens import Tiling
 
 @runtime_checkable
 class TokenScope(Protocol):
-    """The tokens that budgets are given to: those of a video, or of a region of it."""
+    """The tokens that budgets are given to: those of a video, or of a region of it.
+
+    Attributes:
+        run: that they are of.
+    """
+
+    run: Run
 
     def every(self, latents: Latents, i: Int[Array, " b"], keys: Any) -> Forward:
         """The pass of all of them at step `i`; it leaves their keys and values."""

@@ -192,7 +192,11 @@ class Pipeline:
         with timed(seconds, "encode"):
             conditions, cut = self.condition(requests)
         yield Progress("encode", 1, 1)
-        plan = StepPlan.plain(len(self.model.experts(requests[0])), cache=cache)
+        plan = StepPlan.plain(
+            len(self.model.experts(requests[0])),
+            cache=cache,
+            budgets=requests[0].token_budgets,
+        )
         program, inputs = self.program(requests[0], plan), self.inputs(conditions)
         noise = self.noise(requests, program.geometry, conditions)
         with timed(seconds, "denoise"):

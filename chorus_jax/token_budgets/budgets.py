@@ -14,7 +14,6 @@ for ours.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -133,17 +132,6 @@ class TokenBudgets:
         return tuple(
             every if forced(i) else self.active(i, tiles) for i in range(first, last)
         )
-
-    def described(self) -> dict[str, Any]:
-        """The fields in plain values, for a recipe or a file."""
-        groups = [[group.share, group.budget] for group in self.groups]
-        return {
-            "steps": self.steps,
-            "groups": groups,
-            "early": self.early,
-            "late": self.late,
-            "staggered": self.staggered,
-        }
 
 
 def divisors(steps: int) -> Sequence[int]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 # Fields that are left out of the digest where they say nothing.
 OPTIONAL = (
     *("step_caches", "inputs", "experts", "guidance_scales"),
-    *("fps", "perturbed"),
+    *("fps", "perturbed", "tokens"),
 )
 
 
@@ -40,6 +40,7 @@ class Recipe:
         fps: the frames per second that positions stand for; None if the model does not
             read them.
         perturbed: scale, rescaling and layers of spatio-temporal guidance; () without.
+        tokens: the token budgets; "" if all tokens are run in all steps.
     """
 
     vae: str
@@ -62,6 +63,7 @@ class Recipe:
     guidance_scales: tuple[float, ...] = ()
     fps: float | None = None
     perturbed: tuple[float, ...] = ()
+    tokens: str = ""
 
     @property
     def digest(self) -> str:

@@ -8,10 +8,8 @@ import pytest
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.cost import equivalents
 from chorus_jax.denoise.plan import StepPlan
-from chorus_jax.denoise.program import Program
-from chorus_jax.denoise.state import Inputs
 from chorus_jax.denoise.tiles import tiles_of
-from chorus_jax.families.forward import AllTokens, Held, TileTokens, evaluate
+from chorus_jax.families.forward import AllTokens, TileTokens, evaluate
 from chorus_jax.schedulers import Euler
 from chorus_jax.schedulers.flow import Schedule
 from chorus_jax.token_budgets import TokenBudgets, TokenGroup
@@ -20,7 +18,6 @@ from tests.chorus_jax.denoise.tiny import (
     SOLVER,
     STEPS,
     at,
-    begun,
     conditions,
     noise,
     run,
