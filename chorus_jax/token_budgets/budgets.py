@@ -66,8 +66,6 @@ class TokenBudgets:
     staggered: bool = False
 
     def __post_init__(self) -> None:
-        # Plans are hashed: a list becomes a tuple.
-        object.__setattr__(self, "groups", tuple(self.groups))
         shares = [group.share for group in self.groups]
         if not math.isclose(sum(shares), 1, abs_tol=1e-6):
             raise ValueError(f"the shares of token groups add up to 1, got {shares}")
