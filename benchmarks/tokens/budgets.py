@@ -74,8 +74,8 @@ class TokenArm:
     def frames(self, state: RunState) -> list[np.ndarray]:
         """The videos, 8 bits."""
         groups = self.pipeline.model.decode(state.latents, self.requests)
-        made = [to_uint8(np.asarray(group)) for group in groups]
-        return list(np.concatenate(made, axis=1))
+        made = np.concatenate([np.asarray(group) for group in groups], axis=1)
+        return [to_uint8(video) for video in made]
 
 
 def tea(pipeline: Pipeline, request: Request, steps: int) -> TeaCache:
