@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Array, Bool
 
 T = TypeVar("T")
@@ -14,9 +15,23 @@ def when(wanted: Bool[Array, ""], change: Callable[[T], T], value: T) -> T:
     """`change(value)` if wanted, else the value.
 
     A loop of one turn or none: it changes the value in place, where a conditional would
-    copy whatever passes through it unchanged.
+    copy whatever passes through it unchanged. What `change` closes over is tied to the
+    loop's counter: XLA moves out of a loop what depends on nothing that the loop
+    changes, and would compute a whole pass whether it is wanted or not.
     """
-    return jax.lax.fori_loop(0, wanted.astype(jnp.int32), lambda _, x: change(x), value)
+    leaves, tree = jax.tree.flatten(value)
+
+    def flat(*leaves: Array) -> list[Array]:
+        return jax.tree.leaves(change(jax.tree.unflatten(tree, leaves)))
+
+    traced = jax.make_jaxpr(flat)(*leaves)
+
+    def body(turn: Array, leaves: list[Array]) -> list[Array]:
+        _, consts = jax.lax.optimization_barrier((turn, traced.consts))
+        return jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, consts))(*leaves)
+
+    leaves = jax.lax.fori_loop(0, wanted.astype(jnp.int32), body, leaves)
+    return jax.tree.unflatten(tree, leaves)
 
 
 def select(on: Bool[Array, " b"], new: T, old: T) -> T:

@@ -37,3 +37,19 @@ def test_zeros_have_the_shapes_and_types():
     first, second = zeros(shapes)
     assert (first.shape, first.dtype) == ((2, 3), jnp.bfloat16)
     assert second.tolist() == [0] * 4
+
+
+def test_nothing_is_computed_ahead_of_the_choice():
+    """Though it depends on nothing that changes: XLA would move it out of the loop."""
+    x = jnp.ones((8, 8))
+
+    @jax.jit
+    def run(wanted, x):
+        return when(wanted, lambda _: x @ x, jnp.zeros((8, 8)))
+
+    compiled = run.lower(jnp.array(False), x).compile().as_text()
+    entry = compiled[compiled.index("ENTRY") :]
+    assert "while" in entry
+    assert "dot" not in entry and "matmul" not in entry
+    np.testing.assert_array_equal(run(jnp.array(True), x), x @ x)
+    np.testing.assert_array_equal(run(jnp.array(False), x), 0 * x)
