@@ -11,6 +11,7 @@ from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
+from chorus_jax.token_budgets import TokenBudgets, presets
 
 
 # Not type-checked in tests, because it refuses wrong types itself.
@@ -49,10 +50,11 @@ class Request:
             none.
         joint: further scales of guidance, of models that make audio too (LTX-2); None
             for none.
-
-
         guidance_schedule: guidance of both kinds by noise level, in place of
             `guidance_scale` and `perturbed`, of models that have it (LTX).
+        tokens: in which steps the tokens of the video are run: the name of a preset
+            (`hsa-75`, `hsa-50`, `hsa-25`) or `TokenBudgets` for as many steps; None
+            runs all in all steps.
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -75,6 +77,7 @@ class Request:
     perturbed: SpatioTemporalGuidance | None = None
     joint: AudioVideoGuidance | None = None
     guidance_schedule: GuidanceSchedule | None = None
+    tokens: str | TokenBudgets | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -132,6 +135,19 @@ class Request:
                     f"{scale}"
                 )
         self.make_solver()
+        self._check_tokens()
+
+    def _check_tokens(self) -> None:
+        tokens, budgets = self.tokens, self.token_budgets
+        if not isinstance(budgets, TokenBudgets | None):
+            raise ValueError(
+                f"tokens must be the name of a preset or TokenBudgets, got {tokens!r}"
+            )
+        if budgets is not None and budgets.steps != self.step_count:
+            raise ValueError(
+                f"the token budgets are for {budgets.steps} steps, but the schedule "
+                f"has {self.step_count}: make them for as many"
+            )
 
     def _whole(self, name: str, least: int, most: int) -> None:
         value = whole(name, getattr(self, name), least, most)
@@ -157,6 +173,13 @@ class Request:
         high, low = self.guidance_scale_high, self.guidance_scale_low
         usual = self.guidance_scale
         return usual if high is None else high, usual if low is None else low
+
+    @property
+    def token_budgets(self) -> TokenBudgets | None:
+        """The token budgets for its number of steps."""
+        if isinstance(self.tokens, str):
+            return presets.named(self.tokens, self.step_count)
+        return self.tokens
 
     @property
     def step_count(self) -> int:
@@ -188,6 +211,7 @@ class Request:
             "isolated": self.joint is not None and self.joint.isolates,
             "guidance schedule": self.guidance_schedule,
             "given frames": None if self.inputs is None else self.inputs.layout,
+            "tokens": self.token_budgets,
         }
 
 

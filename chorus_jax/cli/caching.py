@@ -32,6 +32,8 @@ def check(options: argparse.Namespace) -> None:
     if options.policy is not None:
         read_policy(options.policy)
     step_cache_of(options)
+    if options.step_cache is not None and options.tokens is not None:
+        raise ValueError("--step-cache and --tokens do not go together: leave one out")
     reuse_of(options)
     if not 0 < options.cache_size < 2**30:
         raise ValueError(f"--cache-size must be above 0 GiB, got {options.cache_size}")

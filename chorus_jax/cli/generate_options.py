@@ -150,6 +150,12 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
         "mag:variant=wan21_t2v_1_3b,threshold=.12, or a file of `chorus "
         "calibrate-cache` (default: none)",
     )
+    steps_group.add_argument(
+        "--tokens",
+        metavar="NAME",
+        help="gives the tokens that change least fewer steps: hsa-75, hsa-50 or "
+        "hsa-25, which computes 75 %% and so on (default: all tokens in all steps)",
+    )
     group = make.add_argument_group("reuse of earlier requests (with --cache)")
     group.add_argument(
         "--cache", metavar="DIR", type=path, help="folder of earlier requests' work"

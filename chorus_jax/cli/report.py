@@ -11,6 +11,7 @@ from chorus_jax.cli.choice import CommandSettings
 from chorus_jax.engine import Ledger, Result
 from chorus_jax.media import video
 from chorus_jax.request import Request
+from chorus_jax.token_budgets import TokenBudgets
 
 SHORT = 60  # characters of a negative prompt that are shown
 
@@ -53,7 +54,8 @@ def sampling(request: Request) -> str:
     steps = f"{request.step_count} steps"
     if isinstance(request.steps, tuple):
         steps += f" at {', '.join(f'{sigma:g}' for sigma in request.steps)}"
-    return f"{request.solver}, shift {request.shift:g}, {steps}, {guidance(request)}"
+    words = f"{request.solver}, shift {request.shift:g}, {steps}, {guidance(request)}"
+    return words if request.tokens is None else f"{words}, tokens {request.tokens}"
 
 
 def guidance(request: Request) -> str:
@@ -145,6 +147,8 @@ def fields_of(request: Request) -> dict[str, Any]:
             fields[name] = dataclasses.asdict(fields[name])
     if request.inputs is not None:
         fields["inputs"] = request.inputs.digest
+    if isinstance(request.tokens, TokenBudgets):
+        fields["tokens"] = dataclasses.asdict(request.tokens)
     return fields
 
 

@@ -1,8 +1,10 @@
 """The cost of a plan, as far as it is known before a run."""
 
+from chorus_jax.denoise.budget_steps import BudgetSteps
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region_steps import OpeningStep, RegionSteps
 from chorus_jax.denoise.segments import Segment, segments
+from chorus_jax.denoise.whole_steps import WholeSteps
 from chorus_jax.intra_request.scheduled import ScheduledCache
 
 
@@ -12,13 +14,16 @@ def equivalents(plan: StepPlan, tiles: int) -> float:
     The loop counts what it really computes (`RunState.work`): more where videos differ
     beyond the region, less where a step cache looks at data.
     """
-    return sum(
-        (
-            len(computed(segment, plan.steps)) * share(segment, tiles)
-            for segment in segments(plan)
-        ),
-        0.0,
-    )
+    return sum((work(segment, plan.steps, tiles) for segment in segments(plan)), 0.0)
+
+
+def work(segment: Segment, steps: int, tiles: int) -> float:
+    """The full steps' worth of work of a segment, in a run of so many steps."""
+    if isinstance(segment, BudgetSteps):
+        return segment.budgeted(tiles).equivalents
+    if isinstance(segment, RegionSteps) and segment.budgeted is not None:
+        return segment.budgeted.equivalents * share(segment, tiles)
+    return len(computed(segment, steps)) * share(segment, tiles)
 
 
 def share(segment: Segment, tiles: int) -> float:
@@ -29,7 +34,9 @@ def share(segment: Segment, tiles: int) -> float:
     return (region.tiles if segment.halo else region.closed_tiles) / tiles
 
 
-def computed(segment: Segment, count: int) -> range | list[int]:
+def computed(
+    segment: OpeningStep | RegionSteps | WholeSteps, count: int
+) -> range | list[int]:
     """The steps of a segment that a step cache is known to compute, in a run of so many
     steps; the first always is."""
     if isinstance(segment, OpeningStep):

@@ -7,7 +7,7 @@
     stage 3  steps [K2, T)   all tokens
 
 (Chorus, arXiv 2604.04451.) Without a source all steps are run with all tokens. In every
-stage a step cache decides how much of the model runs.
+stage a step cache decides how much of the model runs, or tokens have budgets of steps.
 
 `advance` is one program per plan, whatever the number of steps of a call: how far each
 request goes is data. So a run in pieces gives the same bytes as one call.
@@ -16,6 +16,7 @@ request goes is data. So a run in pieces gives the same bytes as one call.
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +24,19 @@ import numpy as np
 from jaxtyping import Array, Int, Integer
 
 from chorus_jax.denoise import solving
+from chorus_jax.denoise.budget_steps import BudgetSteps
 from chorus_jax.denoise.noise import initial
 from chorus_jax.denoise.program import Program, Run, slots
 from chorus_jax.denoise.region_steps import RegionSteps
-from chorus_jax.denoise.segments import segments
-from chorus_jax.denoise.state import Chosen, Inputs, RegionPart, RegionState, RunState
+from chorus_jax.denoise.segments import Segment, segments
+from chorus_jax.denoise.state import (
+    BudgetState,
+    Chosen,
+    Inputs,
+    RegionPart,
+    RegionState,
+    RunState,
+)
 from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import AllTokens, Geometry, Latents, evaluate
 from chorus_jax.nets.control import zeros
@@ -70,6 +79,8 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
         key_steps,
         jnp.zeros(b, jnp.float32),
         initial_region(run, latents, step),
+        initial_keys(run, latents, step),
+        initial_budgets(run, latents),
     )
 
 
@@ -81,6 +92,32 @@ def initial_caches(run: Run, latents: Latents, step: Int[Array, " b"]) -> tuple:
     )
 
 
+def initial_keys(run: Run, latents: Latents, step: Int[Array, " b"]) -> Any:
+    """Room for keys and values of all tiles, in zeros; () if the plan holds none."""
+    holding = [piece for piece in segments(run.plan) if holds(piece)]
+    if not holding:
+        return ()
+    every = AllTokens(run.geometry.tiling)
+    first = partial(run.forward, holding[0].expert, latents, step, every)
+    return zeros(jax.eval_shape(lambda: evaluate(first())[1].keys))
+
+
+def holds(piece: Segment) -> bool:
+    """Whether tokens of these steps attend to held ones."""
+    if isinstance(piece, RegionSteps):
+        return piece.region.context == "held"
+    return isinstance(piece, BudgetSteps)
+
+
+def initial_budgets(run: Run, latents: Latents) -> BudgetState | None:
+    """The state of tokens with budgets before a run."""
+    count = run.geometry.tiling.count
+    for piece in segments(run.plan):
+        if isinstance(piece, BudgetSteps):
+            return piece.budgeted(count).init(latents)
+    return None
+
+
 def initial_region(
     run: Run, latents: Latents, step: Int[Array, " b"]
 ) -> RegionState | None:
@@ -89,16 +126,13 @@ def initial_region(
     if not parts:
         return None
     region, tiling, b = parts[0].region, run.geometry.tiling, len(step)
-    every = AllTokens(tiling if region.context == "held" else None)
-    first = partial(run.forward, parts[0].expert, latents, step, every)
-    keys = zeros(jax.eval_shape(lambda: evaluate(first())[1].keys))
     chosen = Chosen(
         tiles=jnp.zeros((b, region.tiles), jnp.int32),
         scores=jnp.zeros((b, tiling.count), jnp.float32),
         beyond=jnp.zeros(b, jnp.float32),
         whole=jnp.array(False),
     )
-    state = RegionState(chosen, keys, (RegionPart(None, None, None),) * len(parts))
+    state = RegionState(chosen, (RegionPart(None, None, None),) * len(parts))
     return initial_parts(run, parts, latents, step, state)
 
 
@@ -110,7 +144,8 @@ def initial_parts(
     region: RegionState,
 ) -> RegionState:
     """The region's state with all its parts, in zeros."""
-    empty = RunState(step, latents, None, (), None, step, region)
+    keys = initial_keys(run, latents, step)
+    empty = RunState(step, latents, None, (), None, step, region, keys)
 
     def region_part(part: RegionSteps) -> RegionPart:
         after = part.begin(run, empty, latents).region
@@ -128,7 +163,8 @@ def advance(
     """Runs each request from its step up to step `until` (exclusive).
 
     Requests of a plan without a region may stand at steps of their own; the bytes of
-    one do not depend on the others. With a region all stand at the same step.
+    one do not depend on the others. With a region or token budgets all stand at the
+    same step.
 
     Args:
         inputs: the arrays of the run.

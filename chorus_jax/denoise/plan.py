@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from chorus_jax.denoise.region import Region
 from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.token_budgets import TokenBudgets
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,12 @@ class Stretch:
         region: the tokens that are run; None for all.
         cache: decides how much of the model runs in each step.
         expert: the transformer, by its name in the model.
+        budgets: in which steps its tokens are run, those of the region if there is
+            one; None runs them in all. Not beside a step cache.
+
+    Raises:
+        ValueError: for budgets beside a step cache, or in a region whose tokens do not
+            attend to held ones.
     """
 
     first: int
@@ -28,6 +35,21 @@ class Stretch:
     region: Region | None = None
     cache: StepCache = EveryStep()
     expert: str = "transformer"
+    budgets: TokenBudgets | None = None
+
+    def __post_init__(self) -> None:
+        if self.budgets is None:
+            return
+        if self.cache != EveryStep():
+            raise ValueError(
+                "token budgets and a step cache both say what a step runs, and do not "
+                f"go together: leave one out, got {self.cache}"
+            )
+        if self.region is not None and self.region.context != "held":
+            raise ValueError(
+                "tokens with budgets attend to held keys: give the region the context "
+                f"'held', got {self.region.context!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -45,7 +67,8 @@ class StepPlan:
 
     Raises:
         ValueError: for stretches that do not follow each other to the last step, for a
-            region without a step before it, and for other key steps.
+            region without a step before it, for token budgets of another number of
+            steps, and for other key steps.
     """
 
     steps: int
@@ -69,6 +92,12 @@ class StepPlan:
                 "a region is shown by a step with all tokens before it: begin with a "
                 f"stretch without one, got {ends}"
             )
+        for stretch in self.stretches:
+            if stretch.budgets is not None and stretch.budgets.steps != self.steps:
+                raise ValueError(
+                    f"token budgets for {stretch.budgets.steps} steps do not fit a run "
+                    f"of {self.steps}: make them for as many"
+                )
         _check_keep(self.keep, self.steps)
 
     @classmethod
@@ -78,10 +107,13 @@ class StepPlan:
         keep: tuple[int, ...] = (),
         cache: StepCache = EveryStep(),
         first: int = 0,
+        budgets: TokenBudgets | None = None,
     ) -> "StepPlan":
-        """All tokens in all steps from `first` on."""
-        stretches = (Stretch(first, steps, cache=cache),) if first < steps else ()
-        return cls(steps, stretches, keep)
+        """All tokens in all steps from `first` on, or by their budgets."""
+        if first == steps:
+            return cls(steps, (), keep)
+        stretch = Stretch(first, steps, cache=cache, budgets=budgets)
+        return cls(steps, (stretch,), keep)
 
     @classmethod
     def staged(
@@ -94,6 +126,7 @@ class StepPlan:
         opening: int = 1,
         keep: tuple[int, ...] = (),
         cache: StepCache = EveryStep(),
+        budgets: TokenBudgets | None = None,
     ) -> "StepPlan":
         """Chorus's three stages (arXiv 2604.04451; K1 and K2 are the two numbers here).
 
@@ -107,6 +140,7 @@ class StepPlan:
                 region.
             keep: key steps.
             cache: of all stretches.
+            budgets: of the tokens of all stretches.
 
         Raises:
             ValueError: unless 0 <= reuse_until <= region_until <= steps, and the
@@ -119,13 +153,14 @@ class StepPlan:
             )
         opened = min(reuse_until + opening, region_until)
         if region is None or opened == region_until:
-            return cls.plain(steps, keep, cache, reuse_until)
+            return cls.plain(steps, keep, cache, reuse_until, budgets)
+        alike = {"cache": cache, "budgets": budgets}
         stretches = [
-            Stretch(reuse_until, opened, cache=cache),
-            Stretch(opened, region_until, region, cache),
+            Stretch(reuse_until, opened, **alike),
+            Stretch(opened, region_until, region, **alike),
         ]
         if region_until < steps:
-            stretches.append(Stretch(region_until, steps, cache=cache))
+            stretches.append(Stretch(region_until, steps, **alike))
         return cls(steps, tuple(stretches), keep)
 
     @property

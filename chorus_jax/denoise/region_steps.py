@@ -7,12 +7,14 @@ differ beyond the region too, its steps are run with all tokens instead.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from chorus_jax.denoise import solving
+from chorus_jax.denoise.budgeted import BudgetedRun, BudgetedTokens
 from chorus_jax.denoise.program import Run, slots
 from chorus_jax.denoise.region import (
     Region,
@@ -26,12 +28,14 @@ from chorus_jax.denoise.region import (
     token_bias,
 )
 from chorus_jax.denoise.state import Chosen, RegionPart, RegionState, RunState
+from chorus_jax.denoise.tiles import taken, tiles_of, with_tiles, written
+from chorus_jax.denoise.token_scope import RegionOfVideo
 from chorus_jax.denoise.whole_steps import WholeSteps
 from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import AllTokens, Held, Latents, TileTokens
 from chorus_jax.intra_request import StepCache
 from chorus_jax.nets.control import when
-from chorus_jax.nets.tokens import from_patches, to_patches
+from chorus_jax.token_budgets import TokenBudgets
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class OpeningStep:
         # Begun anew: a step cache computes its first step.
         fresh = self.cache.init(forward)
         velocity, held, cache, work = self.cache.step(
-            i, run.solver.schedule, forward, self.held(run, before), fresh
+            i, run.solver.schedule, forward, self.held(run, state), fresh
         )
         region = self.choose(run, velocity, held)
         latents, solver = solving.step(
@@ -100,15 +104,17 @@ class OpeningStep:
             kept=run.keeping(state.kept, latents, i + 1, every),
             work=state.work + work,
         )
-        shown = RegionState(region, held.keys, before.parts)
-        return self.following.begin(run, state._replace(region=shown), latents)
+        shown = RegionState(region, before.parts)
+        keys = held.keys if self.region.context == "held" else state.keys
+        state = state._replace(region=shown, keys=keys)
+        return self.following.begin(run, state, latents)
 
-    def held(self, run: Run, before: RegionState) -> Held:
+    def held(self, run: Run, state: RunState) -> Held:
         """Room for what the pass leaves."""
         if self.tokens(run).words is None:
-            return Held(before.keys)
-        b, n = len(before.chosen.tiles), math.prod(run.geometry.grid)
-        return Held(before.keys, jnp.zeros((b, n), jnp.float32))
+            return Held(state.keys)
+        b, n = len(state.step), math.prod(run.geometry.grid)
+        return Held(state.keys, jnp.zeros((b, n), jnp.float32))
 
     def choose(self, run: Run, velocity: Latents, held: Held) -> Chosen:
         """The region of each request, and whether all tokens are run instead.
@@ -147,6 +153,7 @@ class RegionSteps:
         part: the place of their state among the parts of the run's region state.
         halo: whether the halo is open.
         following: the steps without the halo, if these are followed by some.
+        budgets: of the region's tokens, ranked as the region's tiles are.
     """
 
     first: int
@@ -157,6 +164,15 @@ class RegionSteps:
     part: int
     halo: bool
     following: "RegionSteps | None" = None
+    budgets: TokenBudgets | None = None
+
+    @property
+    def budgeted(self) -> BudgetedTokens | None:
+        """The passes of these steps if their tokens have budgets."""
+        if self.budgets is None:
+            return None
+        tiles = self.region.tiles if self.halo else self.region.closed_tiles
+        return BudgetedTokens(self.budgets, self.first, self.last, tiles, 0)
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
         """The state after these steps, if one of them is the next one."""
@@ -177,13 +193,14 @@ class RegionSteps:
         steps = WholeSteps(self.first, self.last, self.cache, self.expert)
         return steps(run, state, jnp.broadcast_to(until, state.step.shape))
 
-    def tokens(self, run: Run, region: RegionState) -> TileTokens:
+    def tokens(self, run: Run, state: RunState) -> TileTokens:
         """The active tokens and what they attend to."""
-        tiling, bias = (
-            run.geometry.tiling,
-            token_bias(self.region, run.geometry.tiling, self.halo),
-        )
-        return TileTokens(tiling, self.tiles(region.chosen), region.keys, bias)
+        assert state.region is not None
+        tiling, keys = run.geometry.tiling, state.keys
+        bias = token_bias(self.region, tiling, self.halo)
+        if self.region.context != "held":
+            keys = ()
+        return TileTokens(tiling, self.tiles(state.region.chosen), keys, bias)
 
     def tiles(self, region: Chosen) -> Array:
         """The tiles that are run."""
@@ -194,30 +211,49 @@ class RegionSteps:
     def step(self, run: Run, state: RunState) -> RunState:
         """One step of the region."""
         assert state.region is not None
-        region = state.region
-        part, i = region.parts[self.part], state.step
-        forward = run.forward(self.expert, part.latents, i, self.tokens(run, region))
-        velocity, held, cache, work = self.cache.step(
-            i, run.solver.schedule, forward, Held(region.keys), part.cache
+        part, keys, work = self.moved(run, state, state.region.parts[self.part])
+        tiles = self.tiles(state.region.chosen).shape[1]
+        parts = list(state.region.parts)
+        parts[self.part] = part
+        return state._replace(
+            step=state.step + 1,
+            work=state.work + tiles / run.geometry.tiling.count * work,
+            region=state.region._replace(parts=tuple(parts)),
+            keys=keys,
         )
-        noise = run.noise(i)
+
+    def moved(
+        self, run: Run, state: RunState, part: RegionPart
+    ) -> tuple[RegionPart, Any, Array]:
+        """The region's tokens and the keys after this step, and the share of these
+        tokens that was run."""
+        tokens, i = self.tokens(run, state), state.step
+        if self.budgeted is not None:
+            scope, none = RegionOfVideo(run, self.expert, tokens), jnp.float32(0)
+            before = BudgetedRun(
+                part.latents, part.solver, state.keys, part.cache, none
+            )
+            ours = self.budgeted(scope, i, before)
+            part = RegionPart(ours.latents, ours.solver, ours.state)
+            return part, ours.keys, ours.share
+        forward = run.forward(self.expert, part.latents, i, tokens)
+        velocity, held, cache, work = self.cache.step(
+            i, run.solver.schedule, forward, Held(tokens.keys), part.cache
+        )
+        keys, noise = state.keys if tokens.keys == () else held.keys, run.noise(i)
+        if noise is not None:
+            assert state.region is not None
+            noise = self.active(run, state.region.chosen, noise)
         latents, solver = solving.step(
             run.solver,
             i,
             part.latents,
             velocity,
             part.solver,
-            None if noise is None else self.active(run, region.chosen, noise),
+            noise,
             forward.moves(),
         )
-        share = self.tiles(region.chosen).shape[1] / run.geometry.tiling.count
-        parts = list(region.parts)
-        parts[self.part] = RegionPart(latents, solver, cache)
-        return state._replace(
-            step=state.step + 1,
-            work=state.work + share * work,
-            region=RegionState(region.chosen, held.keys, tuple(parts)),
-        )
+        return RegionPart(latents, solver, cache), keys, work
 
     def begin(self, run: Run, state: RunState, latents: Latents) -> RunState:
         """The state with this part begun at the run's latents of all tokens."""
@@ -228,21 +264,23 @@ class RegionSteps:
     def active(self, run: Run, region: Chosen, latents: Latents) -> Latents:
         """Of the video's latents the patches of the tiles that are run."""
         geometry = run.geometry
-        video = geometry.named(latents)[geometry.video]
-        tiles = geometry.tiling.tiles(to_patches(video, geometry.patch))
-        rows = jnp.arange(len(tiles))[:, None]
-        return geometry.replaced(latents, tiles[rows, self.tiles(region)])
+        active = taken(tiles_of(geometry, latents), self.tiles(region))
+        return geometry.replaced(latents, active)
 
     def with_part(self, run: Run, state: RunState, latents: Latents) -> RunState:
         """The state with this part at these latents: no history, nothing cached."""
         assert state.region is not None
         region = state.region
-        tokens = self.tokens(run, region)
-        forward = run.forward(self.expert, latents, state.step, tokens)
+        if self.budgeted is not None:
+            cache: Any = self.budgeted.init(latents)
+        else:
+            tokens = self.tokens(run, state)
+            cache = self.cache.init(
+                run.forward(self.expert, latents, state.step, tokens)
+            )
         parts = list(region.parts)
-        parts[self.part] = RegionPart(
-            latents, solving.init(run.solver, latents), self.cache.init(forward)
-        )
+        solver = solving.init(run.solver, latents)
+        parts[self.part] = RegionPart(latents, solver, cache)
         return state._replace(region=region._replace(parts=tuple(parts)))
 
     def end(self, run: Run, state: RunState) -> RunState:
@@ -265,13 +303,9 @@ class RegionSteps:
         geometry, core = run.geometry, self.region.core
         part = state.region.parts[self.part]
         patches = geometry.named(part.latents)[geometry.video][:, :core]
-        end = geometry.named(run.inputs.source.end)[geometry.video]
-        tiles = geometry.tiling.tiles(to_patches(end, geometry.patch))
-        rows = jnp.arange(len(tiles))[:, None]
-        tiles = tiles.at[rows, state.region.chosen.tiles[:, :core]].set(patches)
-        tokens = geometry.tiling.tokens(tiles)
-        video = from_patches(tokens, geometry.grid, geometry.patch)
-        latents = geometry.replaced(part.latents, video)
+        tiles = tiles_of(geometry, run.inputs.source.end)
+        tiles = written(tiles, state.region.chosen.tiles[:, :core], patches)
+        latents = with_tiles(geometry, part.latents, tiles)
         every = jnp.ones(state.step.shape, bool)
         return state._replace(
             latents=latents,

@@ -1,10 +1,11 @@
 """A plan as the pieces that the loop runs one after another."""
 
+from chorus_jax.denoise.budget_steps import BudgetSteps
 from chorus_jax.denoise.plan import StepPlan, Stretch
 from chorus_jax.denoise.region_steps import OpeningStep, RegionSteps
 from chorus_jax.denoise.whole_steps import WholeSteps
 
-Segment = WholeSteps | OpeningStep | RegionSteps
+Segment = WholeSteps | BudgetSteps | OpeningStep | RegionSteps
 
 
 def segments(plan: StepPlan) -> tuple[Segment, ...]:
@@ -15,22 +16,35 @@ def segments(plan: StepPlan) -> tuple[Segment, ...]:
         if stretch.region is not None:
             pieces += region_steps(stretch)
             continue
-        # After a region the caches' states are of before it, or of another expert.
-        resets = bool(pieces)
+        before = pieces[-1] if pieces else None
         if following is None or following.region is None:
-            pieces.append(whole_steps(stretch, stretch.last, resets))
+            pieces.append(whole_steps(stretch, stretch.last, before))
             continue
         if stretch.last - stretch.first > 1:
-            pieces.append(whole_steps(stretch, stretch.last - 1, resets))
+            pieces.append(whole_steps(stretch, stretch.last - 1, before))
         first, *_ = region_steps(following)
         last = stretch.last - 1
         pieces.append(OpeningStep(last, stretch.cache, stretch.expert, first))
     return tuple(pieces)
 
 
-def whole_steps(stretch: Stretch, last: int, resets: bool) -> WholeSteps:
-    """The steps of a stretch up to `last` with all tokens."""
-    return WholeSteps(stretch.first, last, stretch.cache, stretch.expert, resets)
+def whole_steps(
+    stretch: Stretch, last: int, before: Segment | None
+) -> WholeSteps | BudgetSteps:
+    """The steps of a stretch up to `last` with all tokens.
+
+    Args:
+        stretch: one without a region.
+        last: the step after the last one.
+        before: the piece before these.
+    """
+    first, expert = stretch.first, stretch.expert
+    if stretch.budgets is not None:
+        # Of another expert: what is known of the tokens stays known.
+        ranked = isinstance(before, BudgetSteps) and before.ranks
+        return BudgetSteps(first, last, expert, stretch.budgets, ranked)
+    # After a region the caches' states are of before it, or of another expert.
+    return WholeSteps(first, last, stretch.cache, expert, before is not None)
 
 
 def region_steps(stretch: Stretch) -> list[RegionSteps]:
@@ -38,11 +52,14 @@ def region_steps(stretch: Stretch) -> list[RegionSteps]:
     region = stretch.region
     assert region is not None
     first, last = stretch.first, stretch.last
-    closing, cache, expert = region.closing(first, last), stretch.cache, stretch.expert
-    if closing == first:
-        return [RegionSteps(first, last, cache, expert, region, 0, False)]
-    if closing == last:
-        return [RegionSteps(first, last, cache, expert, region, 0, True)]
-    closed = RegionSteps(closing, last, cache, expert, region, 1, False)
-    opened = RegionSteps(first, closing, cache, expert, region, 0, True, closed)
+    closing, alike = (
+        region.closing(first, last),
+        (stretch.cache, stretch.expert, region),
+    )
+    budgets = stretch.budgets
+    if closing in (first, last):
+        halo = closing == last
+        return [RegionSteps(first, last, *alike, 0, halo, budgets=budgets)]
+    closed = RegionSteps(closing, last, *alike, 1, False, budgets=budgets)
+    opened = RegionSteps(first, closing, *alike, 0, True, closed, budgets)
     return [opened, closed]

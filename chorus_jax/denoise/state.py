@@ -80,7 +80,7 @@ class RegionPart(NamedTuple):
     Attributes:
         latents: as of the run, but of the video the patches of active tiles, [b k s p].
         solver: the solver's state for them.
-        cache: the step cache's state for them.
+        cache: the step cache's state for them; a `BudgetState` if they have budgets.
     """
 
     latents: Latents
@@ -93,13 +93,25 @@ class RegionState(NamedTuple):
 
     Attributes:
         chosen: the region.
-        keys: keys and values of all tiles that active tokens attend to.
         parts: one per stretch of region steps, with and without the halo.
     """
 
     chosen: Chosen
-    keys: Any
     parts: tuple[RegionPart, ...]
+
+
+class BudgetState(NamedTuple):
+    """State of tokens with budgets (see `TokenBudgets`).
+
+    Attributes:
+        velocity: that of each token when it was last run.
+        change: the relative changes of each tile's velocity so far, their sum.
+        order: the tiles, those that change most first.
+    """
+
+    velocity: Latents
+    change: Float32[Array, "b t"]
+    order: Int32[Array, "b t"]
 
 
 class RunState(NamedTuple):
@@ -113,6 +125,9 @@ class RunState(NamedTuple):
         kept: latents at the key steps, one more axis in front.
         work: what was computed for each request, in full steps.
         region: that of a plan with one, else None.
+        keys: keys and values of all tiles, of the last pass that ran each; () if the
+            plan holds none.
+        budgets: of a plan with token budgets for all tokens, else None.
     """
 
     step: Int32[Array, " b"]
@@ -122,3 +137,5 @@ class RunState(NamedTuple):
     kept: Latents
     work: Float32[Array, " b"]
     region: RegionState | None
+    keys: Any = ()
+    budgets: BudgetState | None = None

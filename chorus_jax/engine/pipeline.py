@@ -238,7 +238,11 @@ class Pipeline:
         with timed(seconds, "encode"):
             conditions, cut = self.condition(requests)
         yield Progress("encode", 1, 1)
-        plan = StepPlan.plain(len(self.model.experts(requests[0])), cache=cache)
+        plan = StepPlan.plain(
+            len(self.model.experts(requests[0])),
+            cache=cache,
+            budgets=requests[0].token_budgets,
+        )
         program = self.program(requests[0], plan)
         inputs = self.inputs(conditions, seeds=self.seeds(requests, conditions))
         geometry, level = program.geometry, program.solver.schedule.sigmas[0]

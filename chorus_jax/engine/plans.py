@@ -14,10 +14,18 @@ from chorus_jax.denoise.state import SourceLatents
 from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.store import Entry, EntryHeader
+from chorus_jax.intra_request import EveryStep
 from chorus_jax.nets.tokens import Tiling
+from chorus_jax.token_budgets import TokenBudgets
 
 
-def planned(policy: Policy, tier: Tier, tiling: Tiling, split: int = 1) -> StepPlan:
+def planned(
+    policy: Policy,
+    tier: Tier,
+    tiling: Tiling,
+    split: int = 1,
+    budgets: TokenBudgets | None = None,
+) -> StepPlan:
     """The plan of a tier.
 
     Args:
@@ -25,12 +33,21 @@ def planned(policy: Policy, tier: Tier, tiling: Tiling, split: int = 1) -> StepP
         tier: one of its tiers.
         tiling: the tiles of the video.
         split: the devices that the tokens of a video are split over.
+        budgets: of the tokens, in place of the policy's step cache.
     """
     first, last = tier.reuse_until, tier.region_until
     opened = range(min(first + 1, last), last)
     region = region_plan(policy.regions, tier.active, tiling, opened, split)
+    if budgets is not None and region is not None and region.context != "held":
+        region = None  # its tokens see no others, whose keys would be held
     return StepPlan.staged(
-        policy.steps, first, last, region, keep=policy.keep, cache=policy.cache
+        policy.steps,
+        first,
+        last,
+        region,
+        keep=policy.keep,
+        cache=policy.cache if budgets is None else EveryStep(),
+        budgets=budgets,
     )
 
 
@@ -48,7 +65,8 @@ def within_expert(plan: StepPlan, experts: Sequence[str]) -> StepPlan:
     runs = [experts[stretch.first - 1 : stretch.last] for stretch in regional]
     if all(len(set(names)) == 1 for names in runs):
         return plan
-    return StepPlan.plain(plan.steps, plan.keep, plan.stretches[0].cache, plan.start)
+    first = plan.stretches[0]
+    return StepPlan.plain(plan.steps, plan.keep, first.cache, plan.start, first.budgets)
 
 
 def region_plan(

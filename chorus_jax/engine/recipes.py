@@ -1,6 +1,7 @@
 """A request's recipe: all that decides its video besides prompt and seed."""
 
 import json
+from dataclasses import asdict
 
 from chorus_jax.engine.numerics import run_by
 from chorus_jax.families.protocols import VideoModel
@@ -24,7 +25,8 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
         text_encoder=f"{text} {model.tokenizer_fingerprint}",
         dtype=model.numerics,
         run_by=run_by(model.mesh),
-        step_caches=step_cache_of(policy),
+        # Token budgets take the place of the policy's step caches.
+        step_caches="" if request.tokens else step_cache_of(policy),
         solver=request.solver,
         sigmas=schedule.sigmas,
         timesteps=schedule.timesteps,
@@ -40,6 +42,7 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
         fps=model.fps(request),
         perturbed=perturbed_of(request),
         joint=() if request.joint is None else request.joint.numbers,
+        tokens=tokens_of(request),
     )
 
 
@@ -49,6 +52,13 @@ def step_cache_of(policy: Policy) -> str:
     if policy.miss_cache == EveryStep():
         return ""
     return json.dumps(describe(policy.miss_cache), sort_keys=True)
+
+
+def tokens_of(request: Request) -> str:
+    """A description of a request's token budgets; "" if all tokens are run in all
+    steps."""
+    budgets = request.token_budgets
+    return "" if budgets is None else json.dumps(asdict(budgets), sort_keys=True)
 
 
 def perturbed_of(request: Request) -> tuple[float, ...]:

@@ -21,6 +21,7 @@ from chorus_jax.families.forward import Conditions
 from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
+from chorus_jax.intra_request import EveryStep
 
 BEYOND = "all tokens were run: the videos differ beyond the region too"
 
@@ -73,8 +74,9 @@ class Runner:
         """
         pipeline, request = self.pipeline, task.request
         if isinstance(hit, Rejection):
-            policy = task.policy
-            plan = StepPlan.plain(policy.steps, policy.keep, policy.miss_cache)
+            policy, budgets = task.policy, request.token_budgets
+            cache = policy.miss_cache if budgets is None else EveryStep()
+            plan = StepPlan.plain(policy.steps, policy.keep, cache, budgets=budgets)
             program = pipeline.program(request, plan)
             latents = pipeline.noise([request], program.geometry, conditions)
             seeds = pipeline.seeds([request], conditions)

@@ -104,7 +104,7 @@ class Sources:
             reason = "" if given is None else UNUSED
         else:
             policy, mask, reason = given.policy(task.policy), given.mask, ""
-        wanted = planned(policy, tier, tiling, split)
+        wanted = planned(policy, tier, tiling, split, task.request.token_budgets)
         plan = within_expert(wanted, model.experts(task.request))
         if plan != wanted:
             mask, reason = None, SWITCHED

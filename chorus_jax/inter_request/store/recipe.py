@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 # Fields that are left out of the digest where they say nothing.
 OPTIONAL = (
     *("step_caches", "inputs", "experts", "guidance_scales"),
-    *("fps", "perturbed", "joint"),
+    *("fps", "perturbed", "joint", "tokens"),
 )
 
 
@@ -41,6 +41,7 @@ class Recipe:
             read them.
         perturbed: scale, rescaling and layers of spatio-temporal guidance; () without.
         joint: the numbers of guidance of video and audio together; () without.
+        tokens: the token budgets; "" if all tokens are run in all steps.
     """
 
     vae: str
@@ -64,6 +65,7 @@ class Recipe:
     fps: float | None = None
     perturbed: tuple[float, ...] = ()
     joint: tuple[float, ...] = ()
+    tokens: str = ""
 
     @property
     def digest(self) -> str:

@@ -39,7 +39,7 @@ def test_zeros_have_the_shapes_and_types():
     assert second.tolist() == [0] * 4
 
 
-def test_what_is_not_wanted_is_not_computed():
+def test_a_product_of_what_does_not_change_is_computed_only_if_wanted():
     """A product of arrays that the loop does not change stays in the loop: otherwise
     the compiler computes it in every turn of the loop around it."""
     weights, tokens = jnp.ones((64, 64)), jnp.ones((32, 64))

@@ -1,6 +1,6 @@
 """Denoising steps of full-size LTX-Video compiled for real TPUs, without one.
 
-    JAX_PLATFORMS=cpu python -m benchmarks.model.aot_ltx
+    JAX_PLATFORMS=cpu python -m benchmarks.speed.aot_ltx
 
 At the makers' 704 x 1216 and 121 frames (13 376 tokens): with a first image, whose
 tokens have a timestep of their own, both guidance branches and the perturbed one.
@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.model.aot import Placement, abstract, compile_step
+from benchmarks.speed.aot import Placement, abstract, compile_step
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 

@@ -1,0 +1,208 @@
+"""Token budgets beside fewer steps and TeaCache: wall-clock and quality.
+
+    python -m benchmarks.tokens.budgets --rows time       # 1296 tokens, one video
+    python -m benchmarks.tokens.budgets --rows quality    # 256 tokens, the oracle
+
+The shapes model at 50 steps. `time`: videos of 144 x 144 pixels (1296 tokens), larger
+than those of its training; arms in turns, seconds of denoising alone, `ratio` over all
+tokens in all steps. `quality`: videos of its own size (256 tokens), so that the oracle
+can read them. `psnr` and `ssim` are to the full run's video of the same prompt and
+seed. `fewer` runs as many steps as the preset's share, and `tea` is TeaCache with the
+threshold that computes that share; none are published for these weights, so the change
+of the embedding is taken as it is. `equivalents` are full steps computed.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.lib import rows
+from benchmarks.lib.judged import judge, means
+from benchmarks.lib.timing import interleaved
+from chorus_jax.checkpoints import shipped
+from chorus_jax.denoise import loop
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.state import RunState
+from chorus_jax.engine import Pipeline
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.intra_request.tea import TeaCache
+from chorus_jax.media.metrics import psnr, ssim
+from chorus_jax.media.video import to_uint8
+from chorus_jax.request import Request
+from chorus_jax.token_budgets.presets import PRESETS
+from chorus_jax.training.world.attributes import held_out_combinations
+from chorus_jax.training.world.examples import prompts
+
+STEPS, LARGE = 50, 144
+KEY = ("row", "tokens")
+COLUMNS = ("row", "tokens", "equivalents", "seconds", "ratio", "psnr", "ssim")
+MORE = ("accuracy", "accuracy_motion", "detail")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenArm:
+    """A way to run requests."""
+
+    pipeline: Pipeline
+    requests: tuple[Request, ...]
+    cache: StepCache = EveryStep()
+
+    def __post_init__(self) -> None:
+        conditions, _ = self.pipeline.condition(self.requests)
+        object.__setattr__(self, "conditions", conditions)
+
+    def __call__(self) -> RunState:
+        """The last state."""
+        first, conditions = self.requests[0], getattr(self, "conditions")
+        plan = StepPlan.plain(
+            first.step_count, cache=self.cache, budgets=first.token_budgets
+        )
+        program = self.pipeline.program(first, plan)
+        inputs = self.pipeline.inputs(conditions)
+        noise = self.pipeline.noise(self.requests, program.geometry, conditions)
+        state = loop.start(inputs, noise, program=program)
+        for _, state in loop.in_pieces(inputs, state, program, None):
+            pass
+        return jax.block_until_ready(state)
+
+    def frames(self, state: RunState) -> list[np.ndarray]:
+        """The videos, 8 bits."""
+        groups = self.pipeline.model.decode(state.latents, self.requests)
+        made = np.concatenate([np.asarray(group) for group in groups], axis=1)
+        return [to_uint8(video) for video in made]
+
+
+def tea(pipeline: Pipeline, request: Request, steps: int) -> TeaCache:
+    """TeaCache with the threshold that computes at most so many steps, nearest.
+
+    Its signal is a function of the timestep alone.
+    """
+    conditions, _ = pipeline.condition([request])
+    signals = np.asarray(conditions[TRANSFORMER].times.head)
+    change = np.abs(np.diff(signals, axis=0)).mean(1) / np.abs(signals[:-1]).mean(1)
+
+    def computed(threshold: float) -> int:
+        count, total = 2, 0.0  # the first and the last
+        for value in change[:-1]:
+            total += value
+            if total >= threshold:
+                count, total = count + 1, 0.0
+        return count
+
+    low, high = 0.0, float(change.sum())
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if computed(middle) > steps else (low, middle)
+    return TeaCache(high, (1.0, 0.0))
+
+
+def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]:
+    """All tokens in all steps, each preset, and its baselines of equal work."""
+    every = tuple(requests)
+    made = {"full": TokenArm(pipeline, every)}
+    for name, preset in PRESETS.items():
+        given = tuple(x.changed(tokens=name) for x in every)
+        share, count = name.removeprefix("hsa-"), round(preset.work * STEPS)
+        made[name] = TokenArm(pipeline, given)
+        fewer = tuple(x.changed(steps=count) for x in every)
+        made[f"fewer-{share}"] = TokenArm(pipeline, fewer)
+        made[f"tea-{share}"] = TokenArm(pipeline, every, tea(pipeline, every[0], count))
+    return made
+
+
+def scores(ours: np.ndarray, full: np.ndarray) -> dict[str, float]:
+    """How near a video is to the full run's."""
+    return {"psnr": psnr(ours, full), "ssim": ssim(ours, full)}
+
+
+def timed(pipeline: Pipeline, rounds: int) -> Iterator[Row]:
+    """Rows of one large video, in turns."""
+    request = pipeline.request(
+        "a red circle moves left on a gray background",
+        height=LARGE,
+        width=LARGE,
+        seed=1,
+    )
+    ways = arms(pipeline, [request])
+    states: dict[str, RunState] = {}
+
+    def keeping(name: str) -> Callable[[], object]:
+        def run() -> None:
+            states[name] = ways[name]()
+
+        return run
+
+    times = interleaved({name: keeping(name) for name in ways}, rounds, "tokens")
+    videos = {name: ways[name].frames(state)[0] for name, state in states.items()}
+    full = times["full"].median
+    for name, state in states.items():
+        near = {} if name == "full" else scores(videos[name], videos["full"])
+        yield {
+            "row": name,
+            "steps": STEPS,
+            "tokens": tokens_of(pipeline, request),
+            "equivalents": float(state.work[0]),
+            "seconds": times[name].median,
+            "spread": times[name].spread,
+            "ratio": times[name].median / full,
+            **near,
+        }
+
+
+def judged(pipeline: Pipeline, count: int) -> Iterator[Row]:
+    """Rows of held-out prompts at the model's own size, read by the oracle."""
+    asked = prompts(held_out_combinations(), count, seed=0)
+    requests = [pipeline.request(x.caption, seed=n) for n, x in enumerate(asked)]
+    full: list[np.ndarray] = []
+    for name, arm in arms(pipeline, requests).items():
+        state = arm()
+        videos = arm.frames(state)
+        full = full or videos
+        judgements = [judge(*pair) for pair in zip(asked, videos, strict=True)]
+        near = [] if name == "full" else list(map(scores, videos, full))
+        yield {
+            "row": name,
+            "steps": STEPS,
+            "tokens": tokens_of(pipeline, requests[0]),
+            "prompts": count,
+            "equivalents": float(state.work.mean()),
+            **means(judgements),
+            **means(near),
+        }
+
+
+def tokens_of(pipeline: Pipeline, request: Request) -> int:
+    """The tokens of a request's video."""
+    return int(np.prod(pipeline.model.geometry(request).grid))
+
+
+def main() -> None:
+    """Measures, prints the table, writes the rows."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = ("time", "quality")
+    parser.add_argument("--rows", nargs="+", choices=names, default=names)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--prompts", type=int, default=32)
+    options = parser.parse_args()
+    rows.commit()  # rows name it: better to fail here than after the rounds
+    pipeline = Pipeline.load(shipped.folder("shapes"))
+    if "time" in options.rows:
+        measured = list(timed(pipeline, options.rounds))
+        rows.update("tokens", measured, KEY)
+        print(rows.table(measured, COLUMNS))
+    if "quality" in options.rows:
+        measured = list(judged(pipeline, options.prompts))
+        rows.update("tokens", measured, KEY)
+        print(rows.table(measured, (*COLUMNS, *MORE)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""The tables of token budgets."""
+
+from benchmarks.lib.tables import PageTable, columns
+
+SCRIPT = "benchmarks.tokens.budgets"
+
+TABLES = {
+    "token_seconds": PageTable(
+        SCRIPT,
+        "tokens",
+        columns("equivalents", "ratio", "psnr", "ssim"),
+        lambda row: "ratio" in row,
+    ),
+    "token_quality": PageTable(
+        SCRIPT,
+        "tokens",
+        columns("equivalents", "accuracy", "detail", "psnr"),
+        lambda row: "accuracy" in row,
+    ),
+}

@@ -1,0 +1,140 @@
+"""The tokens that budgets are given to: those of a whole video, or of a region of it.
+
+Both are passes of some tiles over keys and values that are held per layer.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.denoise.program import Run
+from chorus_jax.denoise.tiles import taken, tiles_of, with_tiles, written
+from chorus_jax.families.forward import AllTokens, Forward, Latents, TileTokens
+from chorus_jax.nets.tokens import Tiling
+
+
+@runtime_checkable
+class TokenScope(Protocol):
+    """The tokens that budgets are given to: those of a video, or of a region of it.
+
+    Attributes:
+        run: that they are of.
+    """
+
+    run: Run
+
+    def every(self, latents: Latents, i: Int[Array, " b"], keys: Any) -> Forward:
+        """The pass of all of them at step `i`; it leaves their keys and values."""
+
+    def some(
+        self, latents: Latents, i: Int[Array, " b"], keys: Any, rows: Int[Array, "b k"]
+    ) -> Forward:
+        """The pass of the tiles in these places, which attend to all keys."""
+
+    def noise(self, i: Int[Array, " b"]) -> Latents | None:
+        """The noise of all of them in step `i`; None unless the solver adds some."""
+
+    def tiles(self, latents: Latents) -> Float[Array, "b t s p"]:
+        """The patches of their tiles."""
+
+    def merged(
+        self, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
+    ) -> Latents:
+        """The velocity of all of them with that of a pass of `some`."""
+
+
+@dataclass(frozen=True, eq=False)
+class WholeVideo:
+    """All tokens of a video (see `TokenScope`)."""
+
+    run: Run
+    expert: str
+
+    def every(self, latents: Latents, i: Int[Array, " b"], keys: Any) -> Forward:
+        """The pass of all tokens."""
+        every = AllTokens(self.run.geometry.tiling)
+        return self.run.forward(self.expert, latents, i, every)
+
+    def some(
+        self, latents: Latents, i: Int[Array, " b"], keys: Any, rows: Int[Array, "b k"]
+    ) -> Forward:
+        """The pass of these tiles of the video."""
+        geometry = self.run.geometry
+        patches = taken(self.tiles(latents), rows)
+        active = TileTokens(
+            geometry.tiling, rows, keys, no_bias(rows.shape[1], geometry.tiling)
+        )
+        latents = geometry.replaced(latents, patches)
+        return self.run.forward(self.expert, latents, i, active)
+
+    def noise(self, i: Int[Array, " b"]) -> Latents | None:
+        """The noise of all tokens."""
+        return self.run.noise(i)
+
+    def tiles(self, latents: Latents) -> Float[Array, "b t s p"]:
+        """The patches of all tiles."""
+        return tiles_of(self.run.geometry, latents)
+
+    def merged(
+        self, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
+    ) -> Latents:
+        """The velocity with the patches of these tiles replaced; other streams are
+        those of the pass."""
+        geometry = self.run.geometry
+        patches = geometry.named(fresh)[geometry.video]
+        tiles = written(self.tiles(velocity), rows, patches)
+        return with_tiles(geometry, fresh, tiles)
+
+
+@dataclass(frozen=True, eq=False)
+class RegionOfVideo:
+    """The tokens of a region (see `TokenScope`); latents are the patches of its tiles.
+
+    Attributes:
+        region: its tiles, in the order of their ranks.
+    """
+
+    run: Run
+    expert: str
+    region: TileTokens
+
+    def every(self, latents: Latents, i: Int[Array, " b"], keys: Any) -> Forward:
+        """The pass of all tokens of the region."""
+        tokens = replace(self.region, keys=keys)
+        return self.run.forward(self.expert, latents, i, tokens)
+
+    def some(
+        self, latents: Latents, i: Int[Array, " b"], keys: Any, rows: Int[Array, "b k"]
+    ) -> Forward:
+        """The pass of the tiles in these places of the region."""
+        geometry, tiling = self.run.geometry, self.region.tiling
+        ids = jnp.take_along_axis(self.region.tiles, rows, axis=1)
+        active = TileTokens(tiling, ids, keys, no_bias(rows.shape[1], tiling))
+        latents = geometry.replaced(latents, taken(self.tiles(latents), rows))
+        return self.run.forward(self.expert, latents, i, active)
+
+    def noise(self, i: Int[Array, " b"]) -> Latents | None:
+        """The noise of the region's tokens."""
+        noise, geometry = self.run.noise(i), self.run.geometry
+        if noise is None:
+            return None
+        active = taken(tiles_of(geometry, noise), self.region.tiles)
+        return geometry.replaced(noise, active)
+
+    def tiles(self, latents: Latents) -> Float[Array, "b t s p"]:
+        """The patches of the region."""
+        return self.run.geometry.named(latents)[self.run.geometry.video]
+
+    def merged(
+        self, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
+    ) -> Latents:
+        """The velocity with the patches of these tiles replaced."""
+        tiles = written(self.tiles(velocity), rows, self.tiles(fresh))
+        return self.run.geometry.replaced(fresh, tiles)
+
+
+def no_bias(tiles: int, tiling: Tiling) -> Float[Array, " n"]:
+    """Every token stands for itself."""
+    return jnp.zeros(tiles * tiling.size, jnp.float32)

@@ -1,0 +1,137 @@
+"""Token budgets: in which steps the tokens of a video are run, known before a run.
+
+Heterogeneous step allocation (HSA, arXiv 2605.06892): tokens are split into groups, and
+group k is run in `s_k` of the T steps, a divisor of T. At step i the active tokens are
+
+    A_i = union of the groups k with i mod (T / s_k) = 0
+
+Only these are run. They attend to the keys and values of all tokens, those of the
+others as they were left, and every token moves on with its latest velocity. Shares,
+budgets and forced full steps of the paper's settings are not published: see `presets`
+for ours.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TokenGroup:
+    """Tokens with one budget.
+
+    Attributes:
+        share: of the video's tiles, above 0 and up to 1.
+        budget: the steps, of all steps of the schedule, in which they are run.
+
+    Raises:
+        ValueError: for other values.
+    """
+
+    share: float
+    budget: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1 or self.budget < 1:
+            raise ValueError(
+                "a group has a share above 0, up to 1, and a budget of 1 step or more, "
+                f"got {self}"
+            )
+
+
+@dataclass(frozen=True)
+class TokenBudgets:
+    """Groups of tokens with budgets of steps: static and hashable.
+
+    Attributes:
+        steps: those of the schedule that the budgets are for (T).
+        groups: the tokens whose velocity changes most come first; their shares add up
+            to 1. Budgets divide `steps`.
+        early: steps at the start of the run (or where another stage begins) that run
+            all tokens; over them the changes of the velocity are measured. 2 or more if
+            there are several groups.
+        late: steps at the end of the run that run all tokens.
+        staggered: the tokens of a group take turns, each its own steps, so that all
+            steps cost the same; a variant of ours. The paper's rule has all groups meet
+            in the same steps.
+
+    Raises:
+        ValueError: for other values.
+    """
+
+    steps: int
+    groups: tuple[TokenGroup, ...]
+    early: int = 2
+    late: int = 0
+    staggered: bool = False
+
+    def __post_init__(self) -> None:
+        shares = [group.share for group in self.groups]
+        if not math.isclose(sum(shares), 1, abs_tol=1e-6):
+            raise ValueError(f"the shares of token groups add up to 1, got {shares}")
+        for group in self.groups:
+            if self.steps % group.budget:
+                raise ValueError(
+                    f"the budget of a token group divides the {self.steps} steps, got "
+                    f"{group.budget}: choose one of {divisors(self.steps)}"
+                )
+        least = 1 if len(self.groups) == 1 else 2
+        if self.early < least or self.late < 0:
+            raise ValueError(
+                f"{len(self.groups)} token groups need {least} early full steps or "
+                f"more, and no negative number of late ones, got {self}"
+            )
+
+    def periods(self) -> list[int]:
+        """The steps from one run of a group's tokens to the next, by group."""
+        return [self.steps // group.budget for group in self.groups]
+
+    def sizes(self, tiles: int) -> list[int]:
+        """The tiles of each group of a video (or region) of so many.
+
+        Staggered groups have a multiple of their period, so that all steps have as many
+        active tiles; the first group has the rest.
+        """
+        ends = [
+            round(tiles * sum(x.share for x in self.groups[: k + 1]))
+            for k in range(len(self.groups))
+        ]
+        sizes = [end - start for start, end in zip([0, *ends], ends)]
+        if self.staggered:
+            sizes = [n // p * p for n, p in zip(sizes, self.periods())]
+            sizes[0] += tiles - sum(sizes)
+        return sizes
+
+    def active(self, i: int, tiles: int) -> tuple[int, ...]:
+        """The ranks of the tiles that are run at step `i` by budgets alone; rank 0 is
+        the tile whose velocity changes most."""
+        ranks, first = [], 0
+        for size, period in zip(self.sizes(tiles), self.periods()):
+            turns = range(size) if self.staggered else [0] * size
+            ranks += [
+                first + j for j, turn in enumerate(turns) if (i + turn) % period == 0
+            ]
+            first += size
+        return tuple(ranks)
+
+    def sets(
+        self, first: int, last: int, tiles: int, early: int
+    ) -> tuple[tuple[int, ...], ...]:
+        """The ranks of the tiles that are run in each of these steps.
+
+        Args:
+            first: the first step; its tokens are all run.
+            last: the step after the last one.
+            tiles: of the video or region.
+            early: steps from `first` on that run all tokens.
+        """
+        every = tuple(range(tiles))
+        forced = lambda i: i < first + max(early, 1) or i >= self.steps - self.late
+        return tuple(
+            every if forced(i) else self.active(i, tiles) for i in range(first, last)
+        )
+
+
+def divisors(steps: int) -> Sequence[int]:
+    """The budgets that divide so many steps, rising."""
+    return [budget for budget in range(1, steps + 1) if steps % budget == 0]

@@ -1,0 +1,130 @@
+"""Token budgets: their equalities, their active sets, pieces, experts, streams."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from chorus_jax.denoise import loop
+from chorus_jax.denoise.cost import equivalents
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.tiles import tiles_of
+from chorus_jax.families.forward import AllTokens, TileTokens, evaluate
+from chorus_jax.schedulers import Euler
+from chorus_jax.schedulers.flow import Schedule
+from chorus_jax.token_budgets import TokenBudgets, TokenGroup
+from tests.chorus_jax.denoise.tiny import (
+    GEOMETRY,
+    SOLVER,
+    STEPS,
+    at,
+    conditions,
+    noise,
+    run,
+)
+
+TILES = GEOMETRY.tiling.count
+KEEP = (2, 5)
+
+
+def budgets(*groups, **fields):
+    return TokenBudgets(STEPS, tuple(TokenGroup(*group) for group in groups), **fields)
+
+
+def plan(ours, keep=KEEP, **more):
+    return StepPlan.plain(STEPS, keep, budgets=ours, **more)
+
+
+# Ranks 0 and 1 in each step, 2 and 3 in every second, the others in every third.
+THREE = budgets((0.25, 6), (0.25, 3), (0.5, 2))
+TURNS = budgets((0.25, 6), (0.75, 3), staggered=True)
+LATE = budgets((0.25, 6), (0.75, 2), late=1)
+
+
+@pytest.fixture(scope="module")
+def plain(model):
+    return run(model, conditions(model), noise(), StepPlan.plain(STEPS, KEEP))
+
+
+@pytest.fixture(scope="module")
+def three(model):
+    return run(model, conditions(model), noise(), plan(THREE))
+
+
+def test_budgets_of_all_steps_are_plain_sampling_bit_for_bit(model, plain):
+    """Though keys are held and tokens ranked."""
+    ours = run(model, conditions(model), noise(), plan(budgets((0.5, 6), (0.5, 6))))
+    for name in ("latents", "kept", "work", "step"):
+        np.testing.assert_array_equal(getattr(ours, name), getattr(plain, name))
+    assert sorted(ours.budgets.order[0].tolist()) == list(range(TILES))
+    assert np.abs(jax.tree.leaves(ours.keys)[0]).max() > 0
+
+
+def test_a_held_velocity_is_one_longer_step_of_euler(model):
+    """All tokens in every second step are all tokens in half the steps."""
+    ours = run(model, conditions(model), noise(), plan(budgets((1.0, 3), early=1)))
+    sigmas, times = SOLVER.schedule.sigmas, SOLVER.schedule.timesteps
+    half = Euler(Schedule((*sigmas[:-1:2], 0.0), times[::2]))
+    longer = run(
+        model,
+        conditions(model, half),
+        noise(),
+        StepPlan.plain(STEPS // 2),
+        solver=half,
+    )
+    np.testing.assert_allclose(ours.latents, longer.latents, rtol=1e-5, atol=1e-5)
+    assert ours.work.tolist() == longer.work.tolist() == [STEPS // 2]
+
+
+@pytest.mark.parametrize("ours", [THREE, TURNS, LATE], ids=["three", "turns", "late"])
+def test_equals_a_loop_in_python(model, ours):
+    """Keys are held, active tiles write theirs, all tokens move on."""
+    given, latents = conditions(model), noise()
+    velocity, change, tiling = None, np.zeros(TILES), GEOMETRY.tiling
+    for i, ranks in enumerate(ours.sets(0, STEPS, TILES, ours.early)):
+        if len(ranks) == TILES:
+            forward = model.forward(given, latents, at(i), None, AllTokens(tiling))
+            before, (now, held) = velocity, evaluate(forward)
+            velocity = tiles_of(GEOMETRY, now)
+            if 0 < i < ours.early:
+                sums = [np.abs(x).sum(3) for x in (velocity - before, before)]
+                change += (sums[0] / sums[1]).mean(2)[0]
+        else:
+            tiles = jnp.argsort(-change, stable=True)[jnp.array(ranks)][None]
+            patches = tiles_of(GEOMETRY, latents)[:, tiles[0]]
+            some = TileTokens(tiling, tiles, held.keys, jnp.zeros(4 * len(ranks)))
+            forward = model.forward(given, patches, at(i), None, some)
+            fresh, held = evaluate(forward, held)
+            velocity = velocity.at[:, tiles[0]].set(fresh)
+        moves = SOLVER.table[i] * velocity
+        latents = latents + moves_of(moves)
+    got = run(model, given, noise(), plan(ours))
+    np.testing.assert_allclose(got.latents, latents, rtol=1e-4, atol=1e-4)
+    want = np.argsort(-change, stable=True)
+    np.testing.assert_array_equal(got.budgets.order[0], want)
+    assert got.work.tolist() == pytest.approx([equivalents(plan(ours), TILES)])
+
+
+def moves_of(tiles):
+    zeros = jnp.zeros((1, *GEOMETRY.streams[0][1]))
+    from chorus_jax.denoise.tiles import with_tiles
+
+    return with_tiles(GEOMETRY, zeros, tiles)
+
+
+def test_tokens_with_small_budgets_change_the_video_a_little(plain, three):
+    error = np.abs(three.latents - plain.latents).max()
+    assert 1e-4 < error < 0.5 * np.abs(plain.latents).max()
+    assert three.work[0] < STEPS
+
+
+@pytest.mark.parametrize("ours", [THREE, TURNS], ids=["three", "turns"])
+def test_pieces_give_the_same_bytes_by_one_program(model, ours):
+    given = conditions(model)
+    once = run(model, given, noise(), plan(ours))
+    programs = loop.advance._cache_size()
+    for every in (1, 4):
+        pieces = run(model, given, noise(), plan(ours), every=every)
+        jax.tree.map(np.testing.assert_array_equal, pieces, once)
+    run(model, conditions(model, seed=3), noise(5), plan(ours))
+    assert loop.advance._cache_size() == programs
