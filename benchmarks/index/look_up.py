@@ -34,14 +34,12 @@ from chorus_jax.inter_request.store import Entry, Store
 PUBLISHED = 240.0 / 50 / 2 * 4  # seconds of a 4-step request, see above
 
 
-def drop_pages(folder: Path) -> None:
-    """Empties the page cache of all large files in a folder, where the system can."""
-    for path in folder.rglob("*"):
-        if path.is_file() and path.stat().st_size > 2**20:
-            handle = os.open(path, os.O_RDONLY)
-            os.fsync(handle)
-            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-            os.close(handle)
+def drop_pages(file: Path) -> None:
+    """Empties the page cache of a file, where the system can."""
+    handle = os.open(file, os.O_RDONLY)
+    os.fsync(handle)
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(handle)
 
 
 def requests(
@@ -56,7 +54,7 @@ def requests(
         vector /= np.linalg.norm(vector)
         query = Query(RECIPE, "default", vector, like.words, like.meanings)
         if cold is not None:
-            drop_pages(cold)
+            drop_pages(cold / f"{like.id}.record")
         began = time.perf_counter()
         match = matcher(query, SecondLook(), 0.5)
         between = time.perf_counter()

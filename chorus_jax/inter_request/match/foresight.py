@@ -61,13 +61,13 @@ class Foresight:
             shelf, gone = self._places.pop(id, (None, ()))
             if shelf is None:
                 return
-            words = self._entries[shelf]
+            words = self._entries.get(shelf, {})
             for word in set(gone):
                 words[word].discard(id)
                 if not words[word]:
                     del words[word]
-            if not words:
-                del self._entries[shelf]
+            if not words:  # recipes and namespaces come and go without end
+                self._entries.pop(shelf, None)
 
     def guess(self, recipe: str, namespace: str, words: Sequence[bytes]) -> str | None:
         """The entry of a recipe that shares most words, None if none shares any."""

@@ -17,8 +17,8 @@ from chorus_jax.inter_request.store.secret import Secret
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": BFLOAT16}
-PLAIN = ("id", "recipe", "exact", "made", "policy", "namespace", "score", "shared")
-PLAIN += ("prompt",)
+PLAIN: tuple[str, ...] = ("id", "recipe", "exact", "made", "policy", "namespace")
+PLAIN += ("score", "shared", "prompt")
 LENGTH, WORD = struct.Struct("<I"), 8
 
 

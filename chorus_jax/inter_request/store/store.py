@@ -152,8 +152,8 @@ class Store:
         """Counts a use that saved so many seconds.
 
         Eviction knows of uses by this alone. When it was outlives this process, how
-        often does not. An entry that is gone is no error, nor is
-        one that the namespace may not use (None: any may).
+        often does not. An entry that is gone is no error, nor is one that the namespace
+        may not use (None: any may).
         """
         tiers, now = self._tiers, self._tiers.clock()
         with tiers.lock:

@@ -112,3 +112,11 @@ def test_what_is_guessed_is_loaded(store, found):
     found.prefetch("ours", "us", [b"cat"])
     found.prefetch("ours", "us", [b"dog"])
     assert store.loaded == [(CAT, "us")]
+
+
+def test_entries_without_words_come_and_go(store, found):
+    for id in (CAT, DOG):
+        store.admit(id, "")
+    for id in (CAT, DOG):
+        found.removed(id)
+    assert not found._entries and not found._places
