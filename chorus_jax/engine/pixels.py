@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "74d57cc6720e3f72"
+DIGEST: Final = "5b4d32a24be9d8e5"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (
