@@ -70,7 +70,7 @@ class AudioVAEConfig:
         return self.latent_channels * self.mel_bins // self.compression
 
 
-class TimeConv(nnx.Module):
+class MelConv(nnx.Module):
     """3x3 convolution over time and mel bins; it sees no later time."""
 
     def __init__(
@@ -106,8 +106,8 @@ class AudioResidual(nnx.Module):
     def __init__(self, inputs: int, outputs: int, **options: Any):
         """`options` are dtype and rngs."""
         self.norm = RMSNorm(inputs, affine=False, epsilon=EPSILON)
-        self.conv1 = TimeConv(inputs, outputs, **options)
-        self.conv2 = TimeConv(outputs, outputs, **options)
+        self.conv1 = MelConv(inputs, outputs, **options)
+        self.conv2 = MelConv(outputs, outputs, **options)
         changes = inputs != outputs
         self.shortcut = Linear(inputs, outputs, **options) if changes else None
 
@@ -135,7 +135,7 @@ class AudioStage(nnx.Module):
             AudioResidual(*pair, **options) for pair in zip(widths, widths[1:])
         )
         stride = 2 if resize == "down" else 1
-        conv = partial(TimeConv, width, width, stride=stride, **options)
+        conv = partial(MelConv, width, width, stride=stride, **options)
         self.resize, self.grows = conv() if resize else None, resize == "up"
 
     def __call__(self, x: Float[Array, "b t m i"]) -> Float[Array, "b t2 m2 o"]:
@@ -163,11 +163,11 @@ class AudioCoder(nnx.Module):
         **options: Any,
     ):
         """`widths` are those after the first convolution and before the last one."""
-        self.input = TimeConv(inputs, widths[0], **options)
+        self.input = MelConv(inputs, widths[0], **options)
         self.stages, self.middle = nnx.List(stages), middle
         self.middle_first = middle_first
         self.norm = RMSNorm(widths[1], affine=False, epsilon=EPSILON)
-        self.output = TimeConv(widths[1], outputs, **options)
+        self.output = MelConv(widths[1], outputs, **options)
 
     def __call__(self, x: Float[Array, "b t m i"]) -> Float[Array, "b t2 m2 o"]:
         x = self.input(x)
