@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "71d3e615e7913259"
+DIGEST: Final = "4fee0efa23168264"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (
