@@ -9,7 +9,7 @@ import numpy as np
 from convert.family import WAN, Kind
 from convert.lora import Change, aliases, changes
 from convert.ltx_family import LTX
-from convert.rules import indices
+from convert.rules import Rule, indices
 from convert.source import DIFFUSERS, ORIGINAL, Component, Source
 from convert.tensors import SourceTensor
 
@@ -181,7 +181,11 @@ def _merged(base: SourceTensor, change: Change, adapter: Adapter) -> MergedTenso
 def translated(part: Component, kind: Kind) -> Mapping[str, str]:
     """The names of a transformer's tensors in the other of its two layouts."""
     own, other = (
-        {rule.target: rule.source for rule in kind.layouts[name].rules(None)}
+        {
+            rule.target: rule.source
+            for rule in kind.layouts[name].rules(None)
+            if isinstance(rule, Rule)
+        }
         for name in (part.layout, ORIGINAL if part.layout == DIFFUSERS else DIFFUSERS)
     )
     result = {}

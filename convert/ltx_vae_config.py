@@ -128,7 +128,9 @@ def _blocks(listed: Any) -> Blocks:
 
 
 def _encoder(blocks: Blocks, width: int) -> dict[str, Any]:
-    widths, depths, down = [width], [], []
+    widths = [width]
+    depths: list[int] = []
+    down: list[str] = []
     for name, settings in blocks:
         if name == "res_x":
             if len(depths) > len(down):
@@ -139,7 +141,7 @@ def _encoder(blocks: Blocks, width: int) -> dict[str, Any]:
             factor = 1 if name == "compress_all" else settings.get("multiplier", 2)
             widths.append(widths[-1] * factor)
             down.append(SHRINKS[name])
-        elif name == "res_x_y" and len(depths) == len(down) and down[-1] == "conv":
+        elif name == "res_x_y" and len(depths) == len(down) and down[-1:] == ["conv"]:
             widths[-1] *= settings.get("multiplier", 2)
         else:
             raise _unknown("encoder", name, blocks)
@@ -158,7 +160,11 @@ def _decoder(blocks: Blocks, last: int) -> dict[str, Any]:
     width = last
     for name, settings in blocks:
         width *= settings.get("multiplier", narrowing.get(name, 1))
-    widths, depths, noise, up, residual = [], [], [], [], set()
+    widths: list[int] = []
+    depths: list[int] = []
+    noise: list[bool] = []
+    up: list[int] = []
+    residual: set[bool] = set()
     factor = 0
     for place, (name, settings) in enumerate(blocks):
         if name == "res_x":

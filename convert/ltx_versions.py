@@ -43,9 +43,9 @@ class Signs:
     ) -> "Signs":
         """Those of the configs of a transformer and a VAE, in either layout."""
         names = ("num_attention_heads", "attention_head_dim", "num_layers")
-        heads, width, depth = (transformer.get(name) for name in names)
+        sizes: Any = tuple(transformer.get(name) for name in names)
         return cls(
-            SIZES.get((heads, width, depth)),
+            SIZES.get(sizes),
             bool(transformer.get(POSITIONS, False)),
             bool(vae.get("timestep_conditioning", False)),
             None if metadata is None else bool(metadata.get(STEPS)),

@@ -15,6 +15,7 @@ PLACED_BY_QUESTION = {
     "tests/test_house.py",
     "tests/test_house_counts.py",
     "tests/configs/test_configs.py",
+    "tests/chorus_jax/families/ltx/test_makers.py",
     "tests/chorus_jax/families/ltx/test_reuse.py",
     "tests/chorus_jax/families/ltx2/test_reuse.py",
     "tests/chorus_jax/families/toy/test_seams.py",

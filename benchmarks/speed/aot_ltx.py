@@ -56,8 +56,8 @@ def lowered(case: Placement, mesh: Mesh) -> Any:
     solver = Euler(Schedule.of(levels, levels * np.float32(1000)))
     text = jax.ShapeDtypeStruct((2, TEXT_ROWS, config.text_width), jnp.bfloat16)
     lengths = jax.ShapeDtypeStruct((2,), jnp.int32)
-    scale = jax.ShapeDtypeStruct((1,), jnp.float32)
-    layers = jax.ShapeDtypeStruct((config.depth,), jnp.bool_)
+    scale: Any = jax.ShapeDtypeStruct((1,), jnp.float32)
+    layers: Any = jax.ShapeDtypeStruct((config.depth,), jnp.bool_)
     options = dict(solver=solver, grid=GRID, layout=FIRST_IMAGE)
     options["scale"] = PixelScale(8, 32, 30.0, config.causal_positions)
     conditions = abstract(

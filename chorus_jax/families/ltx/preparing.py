@@ -117,11 +117,11 @@ def scheduled(
     layers = np.zeros((len(schedule.layers), depth), bool)
     for row, own in enumerate(schedule.layers):
         layers[row, list(own)] = True
-    tables = (
-        np.repeat(np.array(x, np.float32)[places][:, None], count, axis=1)
+    scale, rescale = (
+        jnp.asarray(np.repeat(np.array(x, np.float32)[places][:, None], count, axis=1))
         for x in (schedule.perturbed_scales, schedule.rescales)
     )
-    return Perturbation(*map(jnp.asarray, tables), jnp.asarray(layers[places]))
+    return Perturbation(scale, rescale, jnp.asarray(layers[places]))
 
 
 def perturbation(

@@ -25,7 +25,9 @@ def test_equals_diffusers_with_the_same_noise(monkeypatch):
         monkeypatch.setattr(torch, "randn_like", lambda _, fresh=fresh: fresh)
         speed = torch.from_numpy(velocity[i])
         want = theirs.step(speed, timestep, want).prev_sample
-        got, state = solver.step(i, got, velocity[i], state, noise[i])
+        got, state = solver.step(
+            i, got, jnp.asarray(velocity[i]), state, jnp.asarray(noise[i])
+        )
         np.testing.assert_allclose(got, want.numpy(), rtol=1e-5, atol=1e-5)
 
 

@@ -4,6 +4,7 @@ Files of every kind, read by their code and by ours; positions; schedules; the s
 pass. Needs `pip install --no-deps ltx-video einops`.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -27,7 +28,6 @@ pytest.importorskip("einops")
 
 def loaded(part, component):
     """A part of a file as a module."""
-    import jax
     from flax import nnx
 
     prepared = prepare_part(part, LTX[part], component, "float32")
@@ -77,7 +77,8 @@ def test_a_file_gives_the_makers_transformer(file):
                 (np.arange(6) < lengths[:, None]).astype(np.int64)
             ),
         ).sample.numpy()
-    got = ours(latents, 1000 * level, text, jnp.asarray(lengths), scale)
+    arrays = map(jnp.asarray, (latents, 1000 * level, text, lengths))
+    got = ours(*arrays, scale)
     assert relative(got.reshape(2, 24, 4), want) < 1e-4
 
 
@@ -95,7 +96,7 @@ def test_a_file_gives_the_makers_vae(file):
     with torch.no_grad():
         moments = theirs.encode(back(video)).latent_dist
         mean = np.moveaxis(moments.mode().numpy(), 1, -1)
-    raw = ours.denormalise(ours.encode(video))
+    raw = ours.denormalise(ours.encode(jnp.asarray(video)))
     assert relative(raw, mean) < 1e-4
     if any(ours.config.decoder_noise):
         return  # it draws noise as it decodes
@@ -103,14 +104,14 @@ def test_a_file_gives_the_makers_vae(file):
     latents = rng.standard_normal((1, 2, 2, 2, 4)).astype(np.float32)
     with torch.no_grad():
         want = theirs.decode(
-            back(ours.denormalise(latents)),
+            back(ours.denormalise(jnp.asarray(latents))),
             target_shape=(1, 3, 9, 64, 64),
             timestep=torch.tensor([0.05]) if timed else None,
         ).sample
     from chorus_jax.families.ltx_vae.vae_blocks import Cue
 
-    cue = Cue(jnp.array([0.05]), jnp.zeros((1,), jnp.uint32))
-    got, _ = ours.decode_step(latents, None, cue)
+    cue = Cue(jnp.array([0.05]), jax.random.split(jax.random.key(0), 1))
+    got, _ = ours.decode_step(jnp.asarray(latents), None, cue)
     want = np.moveaxis(want.numpy(), 1, -1).clip(-1, 1)
     assert relative(got, want) < 1e-4
 
@@ -165,7 +166,8 @@ def test_stochastic_steps_are_the_makers(monkeypatch):
             torch.from_numpy(latents),
             stochastic_sampling=True,
         ).prev_sample
-        got, _ = ours.step(i, latents, velocity, (), noise)
+        arrays = map(jnp.asarray, (latents, velocity))
+        got, _ = ours.step(i, *arrays, (), jnp.asarray(noise))
         np.testing.assert_allclose(got, want.numpy(), rtol=1e-5, atol=1e-6)
 
 

@@ -1,5 +1,6 @@
 """The latent upsampler against diffusers', converted, and the second pass with it."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -47,7 +48,7 @@ def test_equals_diffusers(theirs, ours, ltx_pipeline):
     latents = rng.standard_normal((1, 2, 2, 3, 4)).astype(np.float32)
     pipeline = LTXLatentUpsamplePipeline(vae, theirs)
     normal = torch.from_numpy(np.moveaxis(latents, -1, 1).copy())
-    raw = ours.model.vae.denormalise(latents)
+    raw = ours.model.vae.denormalise(jnp.asarray(latents))
     raw = torch.from_numpy(np.moveaxis(np.asarray(raw), -1, 1).copy())
     with torch.no_grad():
         want = pipeline._normalize_latents(
@@ -70,7 +71,7 @@ def test_a_second_pass_from_pure_noise_is_the_plain_run(ours):
 def test_a_second_pass_begins_at_its_first_level(ours):
     [first] = ours(small())
     larger = small(height=128, width=192, steps=(0.001,))
-    enlarged = ours.model.enlarge(first.latents[None])[0]
+    enlarged = ours.model.enlarge(jnp.asarray(first.latents)[None])[0]
     again = ours.refine(first, larger)
     apart = np.abs(again.latents - enlarged).max()
     assert 0 < apart < 0.02 * np.abs(enlarged).max()
