@@ -46,7 +46,7 @@ def test_both_have_a_name_of_their_own():
 
 
 # The last latents of Wan's own FlowUniPCMultistepScheduler and
-# FlowDPMSolverMultistepScheduler (wan/utils/fm_solvers*.py of the package wan22 2.2.11),
+# FlowDPMSolverMultistepScheduler (wan/utils/fm_solvers*.py, package wan22 2.2.11),
 # set up as in its text2video.py: from cos(k), with the velocity sin(k + 0.7 i) in step
 # i, k from 0 to 3. Run with the package's files, in float32.
 MAKERS = (
