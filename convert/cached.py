@@ -1,9 +1,11 @@
 """Files as published, converted once into a cache folder and found there again."""
 
 import json
+import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,7 +72,7 @@ def converted(
         size = sum(part.nbytes for part in parts.values())
         say(f"{path} is converted, once, into {folder} ({size / 1e9:.2f} GB)")
         try:
-            with shown(work(source, parts, 1)) as bar:
+            with quiet("absl"), shown(work(source, parts, 1)) as bar:
                 convert(
                     source, parts, folder, Order(False, counting(bar), digest=digests)
                 )
@@ -78,6 +80,19 @@ def converted(
             say(f"another process is converting {path}: waiting for it")
             wait(folder)
     return folder
+
+
+@contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Without the warnings of a logger: Orbax warns that there is nothing to merge,
+    which is what we ask for."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def key(source: Source, parts: Mapping[str, Prepared], digests: "KnownDigests") -> str:

@@ -33,11 +33,18 @@ class FileDigests:
         return self._pending[file].result()
 
     def named(self) -> dict[str, str]:
-        """All digests, by the path within the source's folder."""
-        return {
-            str(file.relative_to(self._source.folder)): self(file)
-            for file in self._source.files()
-        }
+        """All digests, by the path within the source's folder.
+
+        A file that lies elsewhere, as a LoRA may, goes by its name alone, or by its
+        digest and name where that is taken.
+        """
+        named: dict[str, str] = {}
+        for file in self._source.files():
+            name, digest = file.name, self(file)
+            if file.is_relative_to(self._source.folder):
+                name = str(file.relative_to(self._source.folder))
+            named[f"{digest[:8]}-{name}" if name in named else name] = digest
+        return named
 
 
 @contextmanager
