@@ -95,7 +95,7 @@ class Spectrum(ScheduledCache):
         here = self.basis(i, steps)[..., None]
         return (design @ jnp.linalg.solve(gram, here))[..., 0]
 
-    def basis(self, i: Int[Array, "*r"], steps: int) -> Float[Array, "*r p"]:
+    def basis(self, i: Int[Array, " *r"], steps: int) -> Float[Array, "*r p"]:
         """Chebyshev polynomials of a run's steps, which are mapped to [-1, 1]."""
         t = 2.0 * i.astype(jnp.float32) / steps - 1.0
         found = [jnp.ones_like(t), t]
