@@ -17,7 +17,7 @@ from chorus_jax.intra_request.cache_file import MeasuredCache
 
 
 def calibrate_cache(options: argparse.Namespace) -> None:
-    """Measures the step cache that the options ask for, writes it and says so.
+    """Measures the step cache that is asked for, writes it and says what it does.
 
     Raises:
         ValueError: for what cannot be measured, and if no setting is near enough.

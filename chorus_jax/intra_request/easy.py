@@ -39,7 +39,7 @@ class EasyState(NamedTuple):
         rate: the change of the output per change of the latents, between the last two
             computed steps.
         total: the change foreseen since the last one.
-        count: computed steps, up to 2.
+        passes: computed steps, up to 2.
     """
 
     latents: Latents
@@ -47,7 +47,7 @@ class EasyState(NamedTuple):
     velocity: Latents
     rate: Float[Array, " b"]
     total: Float[Array, " b"]
-    count: Int[Array, " b"]
+    passes: Int[Array, " b"]
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class EasyCache:
         """The state before the first step."""
         empty = zeros(jax.eval_shape(lambda: forward.latents))
         numbers = jnp.zeros(len(jax.tree.leaves(empty)[0]), jnp.float32)
-        count = numbers.astype(jnp.int32)
-        return EasyState(empty, empty, empty, numbers, numbers, count)
+        passes = numbers.astype(jnp.int32)
+        return EasyState(empty, empty, empty, numbers, numbers, passes)
 
     def step(
         self,
@@ -100,7 +100,7 @@ class EasyCache:
             velocity,
             rate(latents, velocity, state),
             total,
-            jnp.minimum(state.count + 1, 2),
+            jnp.minimum(state.passes + 1, 2),
         )
         kept = state._replace(latents=latents, total=total)
         work = computed.astype(jnp.float32)
@@ -114,7 +114,7 @@ class EasyCache:
         change = state.rate * moved / jnp.maximum(size(state.velocity), TINY)
         total = state.total + change
         # The rate is known once two steps were computed.
-        computed = forced(i, steps, self.first, self.last) | (state.count < 2)
+        computed = forced(i, steps, self.first, self.last) | (state.passes < 2)
         computed |= total >= self.threshold
         return computed, jnp.where(computed, 0.0, total)
 

@@ -1,9 +1,9 @@
 """Published magnitude ratios of Wan models (MagCache).
 
 Facts of Zehong-Ma/MagCache (df81cb1), MagCache4Wan2.1 and MagCache4Wan2.2, measured by
-its authors in the branch of the prompt over the default schedule of each model; the
-ratios of the other branch are within 0.02 of them in the first steps and 0.001 later.
-The shift of the Wan 2.2 experts and their retention per phase are those that
+its authors in the branch of the prompt over the default schedule of each model. Those
+of the other branch differ by up to 0.02 in the first steps and 0.001 later. The shift
+of the Wan 2.2 experts and their retention per phase are those that
 AI-Hypercomputer/maxdiffusion (7cfb880) states for these curves. The dips are where the
 expert changes.
 """

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax.nets.control import select, when, zeros
+from chorus_jax.nets.control import PerLayer, select, when, zeros
 
 
 @pytest.mark.parametrize("wanted", [False, True])
@@ -32,6 +32,14 @@ def test_rows_are_selected_in_all_branches():
     np.testing.assert_array_equal(found["y"], [1, 0])
 
 
+def test_rows_of_arrays_per_layer_are_on_the_second_axis():
+    on = jnp.array([True, False])
+    new, old = PerLayer((jnp.ones((3, 4, 2)),)), PerLayer((jnp.zeros((3, 4, 2)),))
+    found = select(on, (new, jnp.ones(2)), (old, jnp.zeros(2)))
+    np.testing.assert_array_equal(found[0].arrays[0][:, :, 0], [[1, 0, 1, 0]] * 3)
+    np.testing.assert_array_equal(found[1], [1, 0])
+
+
 def test_zeros_have_the_shapes_and_types():
     shapes = jax.eval_shape(lambda: (jnp.ones((2, 3), jnp.bfloat16), jnp.arange(4)))
     first, second = zeros(shapes)
@@ -39,7 +47,7 @@ def test_zeros_have_the_shapes_and_types():
     assert second.tolist() == [0] * 4
 
 
-def test_a_product_of_what_does_not_change_is_computed_only_if_wanted():
+def test_what_is_read_is_not_computed_before_it_is_wanted():
     """A product of arrays that the loop does not change stays in the loop: otherwise
     the compiler computes it in every turn of the loop around it."""
     weights, tokens = jnp.ones((64, 64)), jnp.ones((32, 64))
