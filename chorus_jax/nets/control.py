@@ -21,12 +21,12 @@ def when(wanted: Bool[Array, ""], change: Callable[[T], T], value: T) -> T:
     """
     leaves, tree = jax.tree.flatten(value)
 
-    def flat(*leaves: Array) -> list[Array]:
+    def flat(*leaves: Any) -> list[Any]:
         return jax.tree.leaves(change(jax.tree.unflatten(tree, leaves)))
 
     traced = jax.make_jaxpr(flat)(*leaves)
 
-    def body(turn: Array, leaves: list[Array]) -> list[Array]:
+    def body(turn: Any, leaves: list[Any]) -> list[Any]:
         _, consts = jax.lax.optimization_barrier((turn, traced.consts))
         return jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, consts))(*leaves)
 
