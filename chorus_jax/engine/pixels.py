@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "74d57cc6720e3f72"
+DIGEST: Final = "aa062482a6f7affd"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (
