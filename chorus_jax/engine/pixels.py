@@ -21,5 +21,6 @@ FILES: Final = (
     "chorus_jax/nets",
     "chorus_jax/schedulers",
     "chorus_jax/text",
+    "chorus_jax/token_budgets",
     "kernels_pallas",
 )
