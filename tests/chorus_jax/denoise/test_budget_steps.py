@@ -8,7 +8,9 @@ import pytest
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.cost import equivalents
 from chorus_jax.denoise.plan import StepPlan
-from chorus_jax.denoise.tiles import tiles_of
+from chorus_jax.denoise.program import Program
+from chorus_jax.denoise.state import Inputs
+from chorus_jax.denoise.tiles import tiles_of, with_tiles
 from chorus_jax.families.forward import AllTokens, TileTokens, evaluate
 from chorus_jax.schedulers import Euler
 from chorus_jax.schedulers.flow import Schedule
@@ -107,8 +109,6 @@ def test_equals_a_loop_in_python(model, ours):
 
 def moves_of(tiles):
     zeros = jnp.zeros((1, *GEOMETRY.streams[0][1]))
-    from chorus_jax.denoise.tiles import with_tiles
-
     return with_tiles(GEOMETRY, zeros, tiles)
 
 
@@ -128,3 +128,17 @@ def test_pieces_give_the_same_bytes_by_one_program(model, ours):
         jax.tree.map(np.testing.assert_array_equal, pieces, once)
     run(model, conditions(model, seed=3), noise(5), plan(ours))
     assert loop.advance._cache_size() == programs
+
+
+def test_a_second_expert_keeps_the_order_and_makes_its_own_keys(model):
+    experts = {"high": model, "low": jax.tree.map(lambda x: 1.2 * x, model)}
+    given = {name: conditions(x) for name, x in experts.items()}
+    names = ("high",) * 2 + ("low",) * 4
+    ours = plan(budgets((0.25, 6), (0.75, 2))).with_experts(names)
+    program = Program(ours, SOLVER, GEOMETRY)
+    state = loop.start(Inputs(experts, given), noise(), program=program)
+    for _, state in loop.in_pieces(Inputs(experts, given), state, program, 1):
+        pass
+    # Steps 0, 1 (early), 2 (another expert) and 3 (due) run all tokens.
+    assert state.work.tolist() == [4 + 2 * 0.25] == [equivalents(ours, TILES)]
+    assert sorted(state.budgets.order[0].tolist()) == list(range(TILES))
