@@ -14,8 +14,10 @@ from convert.rules import LINEAR, Fix, Rule
 ONE_MORE = Fix(lambda x: x.astype(np.float32) + 1, lambda x: x - 1)
 
 # The language model alone, and within the model that sees pictures too.
-PREFIXES = ("", "model.", "language_model.", "model.language_model.")
-PREFIXES += ("language_model.model.",)
+PREFIXES = (
+    *("", "model.", "language_model.", "model.language_model."),
+    "language_model.model.",
+)
 
 _NORMS = {
     "input_layernorm": "attn_norm",

@@ -177,8 +177,10 @@ def band_vocoder_config(source: dict, dtype: str) -> BandVocoderConfig:
 
     Raises ValueError for a vocoder of another make.
     """
-    names = ("in_channels", "out_channels", "resnet_kernel_sizes")
-    names += ("resnet_dilations", "antialias_kernel_size")
+    names = (
+        *("in_channels", "out_channels", "resnet_kernel_sizes"),
+        *("resnet_dilations", "antialias_kernel_size"),
+    )
     alike = {f"bwe_{name}": source[name] for name in names}
     mel = source["in_channels"] // source["out_channels"]
     sizes = {"num_mel_channels": mel, "window_length": source["filter_length"]}

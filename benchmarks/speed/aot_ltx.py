@@ -11,11 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from benchmarks.speed.aot import Placement, abstract, compile_step
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
 from benchmarks.lib import rows
+from benchmarks.speed.aot import Placement, abstract, compile_step
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from chorus_jax.denoise.budget_steps import BudgetSteps
 from chorus_jax.denoise.cost import computed
 from chorus_jax.denoise.segments import segments
 from chorus_jax.engine import planned
@@ -35,7 +36,12 @@ def effective(policy: Policy) -> Policy:
 def skipped_by(policy: Policy, tier: Tier) -> set[int]:
     """The steps that a run of a tier does not compute, of those that a list skips."""
     plan = planned(policy, tier, TILING)
-    ran = {step for segment in segments(plan) for step in computed(segment)}
+    ran = {
+        step
+        for segment in segments(plan)
+        if not isinstance(segment, BudgetSteps)
+        for step in computed(segment, plan.steps)
+    }
     return {*range(plan.start, plan.steps)} - ran
 
 

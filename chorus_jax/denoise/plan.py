@@ -154,13 +154,13 @@ class StepPlan:
         opened = min(reuse_until + opening, region_until)
         if region is None or opened == region_until:
             return cls.plain(steps, keep, cache, reuse_until, budgets)
-        alike = {"cache": cache, "budgets": budgets}
+        every = Stretch(reuse_until, opened, cache=cache, budgets=budgets)
         stretches = [
-            Stretch(reuse_until, opened, **alike),
-            Stretch(opened, region_until, region, **alike),
+            every,
+            replace(every, first=opened, last=region_until, region=region),
         ]
         if region_until < steps:
-            stretches.append(Stretch(region_until, steps, **alike))
+            stretches.append(replace(every, first=region_until, last=steps))
         return cls(steps, tuple(stretches), keep)
 
     @property

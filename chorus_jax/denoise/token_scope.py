@@ -23,7 +23,8 @@ class TokenScope(Protocol):
         run: that they are of.
     """
 
-    run: Run
+    @property
+    def run(self) -> Run: ...
 
     def every(self, latents: Latents, i: Int[Array, " b"], keys: Any) -> Forward:
         """The pass of all of them at step `i`; it leaves their keys and values."""

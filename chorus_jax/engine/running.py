@@ -22,6 +22,7 @@ from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
 from chorus_jax.intra_request import EveryStep
+from chorus_jax.request import Request
 
 BEYOND = "all tokens were run: the videos differ beyond the region too"
 
@@ -88,8 +89,7 @@ class Runner:
             words = jnp.asarray(differing, jnp.float32)[None]
             gains = self.gains(task, hit, differing)
             latents = source.start
-            # All noise of a hit is its source's, whatever the request's own seed.
-            like = replace(request, seed=seed_of(hit.entry.id))
+            like = self.noise_of(task, hit)
             seeds = pipeline.seeds([like], conditions)
             inputs = pipeline.inputs(
                 conditions,
@@ -103,6 +103,13 @@ class Runner:
         chosen = None if state.region is None else state.region.chosen
         yield Denoised(program.plan, chosen, np.asarray(state.work))
         return state, program.plan
+
+    def noise_of(self, task: Task, hit: Hit) -> Request:
+        """The request whose seed gives all noise of a hit: itself if its policy
+        renoises the source, else one with the seed that stands for the source."""
+        if task.policy.own_noise:
+            return task.request
+        return replace(task.request, seed=seed_of(hit.entry.id))
 
     def source(
         self,

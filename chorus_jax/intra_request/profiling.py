@@ -64,5 +64,5 @@ class ProfilingDiT(BranchTable):
             )
         table, i = layered(steps, layers, names), np.arange(steps)
         resting = (i >= self.first) & ~np.isin(i, self.full)
-        table[np.ix_(resting, self.background)] = False
+        table[np.ix_(resting, np.array(self.background, int))] = False
         return table

@@ -61,9 +61,13 @@ class Tokens:
 
     def joined(self, other: "Tokens") -> "Tokens":
         """Both, one after the other."""
-        pairs = list(zip(self._columns, other._columns, strict=True))
-        arrays = (np.concatenate(pair) for pair in pairs[:3])
-        return Tokens(*arrays, *(first + then for first, then in pairs[3:]))
+        return Tokens(
+            np.concatenate([self.ids, other.ids]),
+            np.concatenate([self.mask, other.mask]),
+            np.concatenate([self.spans, other.spans]),
+            self.cut + other.cut,
+            self.texts + other.texts,
+        )
 
     @property
     def _columns(self) -> tuple[Any, ...]:

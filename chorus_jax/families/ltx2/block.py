@@ -221,13 +221,13 @@ class AudioVideoBlock(nnx.Module):
             (shift, scale, gate), *_ = part.rows(given.times.blocks[branch])
             turned, beside = given.positions.own[branch], around[branch]
 
-            def attend() -> tuple[Array, Keys]:
+            def attend(x: Array) -> tuple[Array, Keys]:
                 y = enter(self.norm, x, shift, scale)
                 return among_themselves(
                     part.attn, y, turned, beside, given.apart.passive
                 )
 
-            out, keys = taken(reuse, branch, attend)
+            out, keys = taken(reuse, branch, attend, x)
             video_keys = keys if branch == 0 else video_keys
             outputs.append(out)
             moved.append(leave(x, out, gate))
@@ -247,12 +247,12 @@ class AudioVideoBlock(nnx.Module):
             # The audio's share of attention is not asked for.
             words = given.words if place == 0 else given.words._replace(watched=None)
 
-            def read() -> tuple[Array, Array | None]:
+            def read(x: Array) -> tuple[Array, Array | None]:
                 y = enter(self.norm, x, *rows[:2]) if rows else self.norm(x)
                 keys = part.text_keys(given.text[place], times)
                 return over_words(part.cross, y, keys, words)
 
-            out, share = taken(reuse, 2 + place, read)
+            out, share = taken(reuse, 2 + place, read, x)
             shares.append(share)
             outputs.append(out)
             moved.append(leave(x, out, rows[2]) if rows else x + out)
@@ -275,7 +275,7 @@ class AudioVideoBlock(nnx.Module):
             # Rows 0 and 1 are of the video's listening, 2 and 3 of the audio's looking.
             first, other = 2 * place, 1 - place
 
-            def attend() -> tuple[Array, Keys]:
+            def attend(tokens: Streams) -> tuple[Array, Keys]:
                 entered = [
                     enter(self.norm, x, rows[first + 1], rows[first])
                     for x, rows in zip(tokens, modulations)
@@ -287,7 +287,7 @@ class AudioVideoBlock(nnx.Module):
                 )
                 return out, memory
 
-            out, memory = taken(reuse, 4 + place, attend)
+            out, memory = taken(reuse, 4 + place, attend, tokens)
             seen = memory if place == 1 else seen
             outputs.append(out)
             gate = modulations[place][4]
@@ -305,10 +305,10 @@ class AudioVideoBlock(nnx.Module):
         for place, (part, x) in enumerate(zip(self.streams, tokens)):
             _, (shift, scale, gate), _ = part.rows(given.times.blocks[place])
 
-            def compute() -> tuple[Array, None]:
+            def compute(x: Array) -> tuple[Array, None]:
                 return part.mlp(enter(self.norm, x, shift, scale)), None
 
-            out, _ = taken(reuse, 6 + place, compute)
+            out, _ = taken(reuse, 6 + place, compute, x)
             outputs.append(out)
             moved.append(leave(x, out, gate))
         return Streams(*moved), Streams(*outputs)

@@ -116,6 +116,9 @@ class AudioVideoForward:
             video = to_patches(video, self.model.config.patch)
         return Streams(video, self.latents["audio"])
 
+    def moves(self) -> None:
+        """All latents move in every step."""
+
     def stem(self) -> Streams:
         """The latents as tokens: the same in all branches."""
         video, audio = (

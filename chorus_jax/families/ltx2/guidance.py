@@ -67,8 +67,10 @@ class JointGuidance(NamedTuple):
         """
         return Streams(
             *(
-                guided_stream(scales, self.branches, *stream, sigma)
-                for scales, *stream in zip(self.scales, out, latents, strict=True)
+                guided_stream(scales, self.branches, velocities, noisy, sigma)
+                for scales, velocities, noisy in zip(
+                    self.scales, out, latents, strict=True
+                )
             )
         )
 

@@ -38,7 +38,7 @@ from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Schedule, Solver, named
 from chorus_jax.schedulers.token_shift import TokenShift
-from chorus_jax.text.prompts import PromptEncoder, Tokenizer
+from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
 
 
 class LTX2Model(SingleStreamModel):
@@ -141,11 +141,14 @@ class LTX2Model(SingleStreamModel):
         return fps_of(request)
 
     def condition(
-        self, requests: Sequence[Request], tenant: str = ""
+        self,
+        requests: Sequence[Request],
+        tenant: str = "",
+        tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, AudioVideoConditions], tuple[str, ...]]:
         """Inputs of every step, and the cut end of each prompt."""
         first = requests[0]
-        text = self.encode(requests, tenant)
+        text = self.encode(requests, tenant, tokens)
         conditions = prepare(
             self.transformer,
             self.connectors,
@@ -159,9 +162,7 @@ class LTX2Model(SingleStreamModel):
         )
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
-    def text_values(
-        self, conditions: Mapping[str, AudioVideoConditions]
-    ) -> Float[Array, "l m c"]:
+    def text_values(self, conditions: Mapping[str, Any]) -> Float[Array, "l m c"]:
         """The values of the video's cross-attention that the first prompt's tokens
         have."""
         return conditions[TRANSFORMER].values

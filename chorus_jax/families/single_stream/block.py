@@ -1,7 +1,7 @@
 """One block of a transformer with a stream of video tokens that attends to text."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flax import nnx
 from jaxtyping import Array, Bool, Float
@@ -87,8 +87,8 @@ class ModulatedBlock(nnx.Module):
 def taken(
     reuse: BranchReuse | None,
     branch: int,
-    compute: Callable[[Array], tuple[Array, T]],
-    x: Array,
+    compute: Callable[[Any], tuple[Array, T]],
+    x: Any,
     needed: bool = False,
 ) -> tuple[Array, T | None]:
     """The output of a branch of one layer, computed or an earlier one, and its side

@@ -13,7 +13,6 @@ from chorus_jax.checkpoints.unchanged import WeightsFingerprint
 from chorus_jax.devices import sharding
 from chorus_jax.families.forward import TRANSFORMER, Latents
 from chorus_jax.families.protocols import LoadOptions
-from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.request import Request
 from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Tokens
 
@@ -118,9 +117,7 @@ class SingleStreamModel:
             self.free_text_encoder()
         return text
 
-    def text_values(
-        self, conditions: Mapping[str, StreamConditions]
-    ) -> Float[Array, "l m c"]:
+    def text_values(self, conditions: Mapping[str, Any]) -> Float[Array, "l m c"]:
         """The values of cross-attention that the first prompt's tokens have."""
         values = conditions[TRANSFORMER].context.text.value[:, 0]
         return values.reshape(*values.shape[:2], -1)
