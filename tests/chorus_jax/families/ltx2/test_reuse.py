@@ -113,8 +113,10 @@ def test_positions_travel_with_the_tiles_and_sound_hears_the_whole(run, full):
     tiling, (velocity, held) = geometry.tiling, full
     tiles = jnp.array([[4, 1], [0, 5]])
     some = TileTokens(tiling, tiles, held.keys, jnp.zeros(8))
-    step = jax.jit(lambda x: evaluate(plain.forward(unrescaled, x, AT, None, some)))
-    plain, unrescaled = model, without_rescale(conditions)
+    step = jax.jit(
+        lambda x: evaluate(model.forward(unrescaled, x, AT, None, some), held)
+    )
+    unrescaled = without_rescale(conditions)
     got, _ = step(with_tiles(latents, geometry, tiles))
     whole = AllTokens(tiling)
     want, _ = jax.jit(
