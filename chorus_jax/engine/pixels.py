@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "632e67fda400e409"
+DIGEST: Final = "b069c8922b71c772"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (
