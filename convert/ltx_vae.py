@@ -23,7 +23,13 @@ SCALAR = Fix(lambda x: x.reshape(1), lambda x: x.reshape(()))
 
 @dataclass(frozen=True)
 class StageNames:
-    """The names of a stage's parts in a source: blocks, change of size, of width."""
+    """The names of a stage's parts in a source.
+
+    Attributes:
+        blocks: its residual blocks.
+        resize: what changes the size; "" without.
+        change: what changes the width; "" without.
+    """
 
     blocks: str
     resize: str = ""

@@ -47,7 +47,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class TokenArm:
-    """A way to run requests."""
+    """A way to run requests.
+
+    Attributes:
+        pipeline: runs them.
+        requests: of one size and schedule.
+        cache: the step cache.
+    """
 
     pipeline: Pipeline
     requests: tuple[Request, ...]

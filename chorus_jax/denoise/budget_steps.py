@@ -25,6 +25,10 @@ class BudgetSteps:
     """Steps `first` to `last` (exclusive) of all tokens, by their budgets.
 
     Attributes:
+        first: the first step.
+        last: the step after the last one.
+        expert: the name of the transformer.
+        budgets: how many steps the tokens are run in.
         ranked: whether the order of the tokens is known from steps before, of another
             transformer: only the first step is run whole then, since keys are a
             transformer's own.

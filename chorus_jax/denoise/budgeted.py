@@ -50,7 +50,10 @@ class BudgetedTokens:
     """Steps `first` to `last` (exclusive) of tokens by budgets.
 
     Attributes:
-        tiles: of the video or region.
+        budgets: how many steps the tokens are run in.
+        first: the first step.
+        last: the step after the last one.
+        tiles: the number of tiles of the video or region.
         ranking: the steps at the beginning whose changes of the velocity decide the
             order of the tiles; 0 where it is known.
     """

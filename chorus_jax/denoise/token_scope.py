@@ -48,7 +48,12 @@ class TokenScope(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class WholeVideo:
-    """All tokens of a video (see `TokenScope`)."""
+    """All tokens of a video (see `TokenScope`).
+
+    Attributes:
+        run: the run that they are of.
+        expert: the name of the transformer.
+    """
 
     run: Run
     expert: str
@@ -94,6 +99,8 @@ class RegionOfVideo:
     """The tokens of a region (see `TokenScope`); latents are the patches of its tiles.
 
     Attributes:
+        run: the run that they are of.
+        expert: the name of the transformer.
         region: its tiles, in the order of their ranks.
     """
 

@@ -4,8 +4,8 @@ arXiv 2506.13456 (BAC). For each branch, dynamic programming places a number of 
 so that cached and skipped outputs are most alike. Then a "bubbling union": the most
 volatile feed-forward parts pass their update steps on to those of all later layers,
 because an error that an early one has left surges where a later one is renewed. The
-similarities are measured by `chorus calibrate-cache`. The authors' program was not
-read; the form of the sum over pairs of steps is ours.
+similarities are the caller's to measure. The authors' program was not read; the form
+of the sum over pairs of steps is ours.
 """
 
 from collections.abc import Sequence
@@ -47,8 +47,8 @@ class BAC(BranchTable):
         if self.of not in (0, schedule.steps) or len(self.updates) != layers:
             raise ValueError(
                 f"BAC's updates are of {self.of} steps and {len(self.updates)} layers, "
-                f"the run has {schedule.steps} and {layers}: measure them for it with "
-                "`chorus calibrate-cache`"
+                f"the run has {schedule.steps} and {layers}: give updates that were "
+                "measured for it"
             )
         if counts != {len(names)}:
             raise ValueError(f"a layer has {len(names)} branches, got {counts}")

@@ -5,7 +5,7 @@ that a reused step goes, and corrects the reused output by a linear model in clo
 form. Its formulas and constants are not known to us. Ours, derived: under Euler's rule
 a factor of the distance is a factor of the velocity, so both corrections are one number
 per step, the least-squares factor from the last computed velocity to the true one.
-`chorus calibrate-cache` measures list and factors.
+List and factors are the caller's to measure.
 """
 
 from dataclasses import dataclass
@@ -48,8 +48,8 @@ class ERTACache(ScheduledCache):
         if self.of and steps != self.of:
             raise ValueError(
                 f"ERTACache's steps were measured on runs of {self.of} steps, this one "
-                f"has {steps}: run {self.of}, or measure it with `chorus "
-                "calibrate-cache`"
+                f"has {steps}: run {self.of}, or give steps that were measured on "
+                f"{steps}"
             )
         return tuple(i not in self.steps for i in range(steps))
 

@@ -24,6 +24,7 @@ class FoCa(IntervalCache):
     """Computes every `interval`-th step and forecasts those between.
 
     Attributes:
+        first: steps at the start that are computed.
         horizon: steps after the last computed one up to which a forecast is not damped.
 
     Raises:

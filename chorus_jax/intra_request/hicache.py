@@ -23,6 +23,7 @@ class HiCache(IntervalCache):
     """Computes every `interval`-th step and forecasts those between.
 
     Attributes:
+        first: steps at the start that are computed.
         order: the highest order of the differences, 1 or more.
         contraction: s, above 0 and below 1.
 

@@ -2,9 +2,9 @@
 
 vita-epfl/SenCache. The output's change since the last computed step is bounded by the
 norms of its derivatives by latents and by timestep, times how far those have gone. The
-norms are measured once (`chorus calibrate-cache`). The authors' factor of the threshold
-(1447.978 for Wan) is the root of the number of latents, so here distances are root mean
-squares and thresholds are theirs for any size. Without norms of one's own the cache is
+norms are the caller's to measure. The authors' factor of the threshold (1447.978 for
+Wan) is the root of the number of latents, so here distances are root mean squares and
+thresholds are theirs for any size. Without norms of one's own the cache is
 that of AI-Hypercomputer/maxdiffusion, where both are 1.
 """
 

@@ -4,7 +4,7 @@ Liu et al., arXiv 2503.06923. Derivatives are finite differences over the last c
 steps. Shenyi-Z/TaylorSeer runs Wan 2.1 with an interval of 5, order 1 and 1 step at the
 start, and forecasts the branches of every layer; here the guided velocity or the
 residual of all layers is forecast, which needs a few latents of memory instead of three
-activations per layer and order (`branch_taylor` has those).
+activations per layer and order.
 """
 
 import math

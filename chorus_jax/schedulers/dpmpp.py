@@ -47,6 +47,7 @@ class DPMpp:
 
     Attributes:
         schedule: noise levels and timesteps.
+        stochastic: False: a step adds no noise.
     """
 
     schedule: Schedule

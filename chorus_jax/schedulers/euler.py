@@ -22,6 +22,7 @@ class Euler:
 
     Attributes:
         schedule: noise levels and timesteps.
+        stochastic: False: a step adds no noise.
     """
 
     schedule: Schedule

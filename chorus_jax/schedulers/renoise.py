@@ -23,6 +23,10 @@ class Renoise:
 
     The noise is the run's to give (`denoise.solving`): that of a step depends on the
     request's seed and the step alone, whatever is run beside it.
+
+    Attributes:
+        schedule: noise levels and timesteps.
+        stochastic: True: a step adds noise.
     """
 
     schedule: Schedule

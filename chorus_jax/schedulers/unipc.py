@@ -49,6 +49,7 @@ class UniPC:
 
     Attributes:
         schedule: noise levels and timesteps.
+        stochastic: False: a step adds no noise.
     """
 
     schedule: Schedule

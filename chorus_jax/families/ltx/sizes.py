@@ -52,6 +52,8 @@ class LTXSizes:
         transformer: config of the denoising network.
         vae: config of the video autoencoder.
         text_encoder: config of the T5 encoder.
+        latent_upsampler: config of what enlarges latents for a second pass; None
+            without one.
 
     Raises:
         ValueError: if the parts cannot work together.

@@ -231,8 +231,14 @@ class LTX2Connectors(nnx.Module):
 
 
 class FeatureEncoder(NamedTuple):
-    """The text encoder with the norm and projection of its states: what is remembered
-    of a prompt is its features (see `text.prompts.TextEncoder`)."""
+    """The text encoder with the norm and projection of its states.
+
+    What is remembered of a prompt is its features (see `text.prompts.TextEncoder`).
+
+    Attributes:
+        gemma: the text encoder.
+        features: norm and projection.
+    """
 
     gemma: GemmaEncoder
     features: TextFeatures

@@ -24,6 +24,9 @@ class FixedShift:
 
     The makers' one- and two-stage pipelines shift so; diffusers counts the tokens, as
     `TokenShift` does.
+
+    Attributes:
+        shift: the shift by the number of tokens.
     """
 
     shift: TokenShift = TokenShift()

@@ -56,7 +56,19 @@ def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class LTX2Sizes:
-    """The configs of a model's parts. ValueError if they cannot work together."""
+    """The configs of a model's parts.
+
+    Attributes:
+        transformer: config of the joint denoising network.
+        vae: config of the video autoencoder.
+        text_encoder: config of Gemma.
+        connectors: config of what makes the text of both streams.
+        audio_vae: config of the audio autoencoder.
+        vocoder: config of what makes sound of spectrograms.
+
+    Raises:
+        ValueError: if the parts cannot work together.
+    """
 
     transformer: LTX2Config
     vae: LTXVAEConfig

@@ -4,9 +4,13 @@ from typing import Any, NamedTuple
 
 
 class Streams(NamedTuple):
-    """What the video's tokens have, and what the audio's have.
+    """A value for the video's tokens and one for the audio's.
 
-    Where this stands for arrays their shapes may differ in all but the rows.
+    Where these are arrays their shapes may differ in all but the rows.
+
+    Attributes:
+        video: that of the video.
+        audio: that of the audio.
     """
 
     video: Any

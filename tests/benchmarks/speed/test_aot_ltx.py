@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("libtpu", reason="needs libtpu: Linux on x86-64")
 
-from benchmarks.model.aot import compile_step  # noqa: E402
-from benchmarks.model.aot_ltx import CASES, lowered  # noqa: E402
+from benchmarks.speed.aot import compile_step  # noqa: E402
+from benchmarks.speed.aot_ltx import CASES, lowered  # noqa: E402
 
 
 @pytest.mark.slow
