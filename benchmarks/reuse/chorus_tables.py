@@ -59,13 +59,19 @@ def by_kind(*names: str) -> Draw:
         for over in ("changed", "reworded"):
             same = [row for row in rows if row["over"] == over]
             same.sort(key=lambda row: (-row["steps"], ARMS.index(row["row"])))
-            for row in same:
+            # What is said of rewordings is 1 without reuse.
+            for row in same if over == "changed" else same_but_full(same):
                 arm = f"{over}, {row['steps']} steps, {row['row']}"
                 lines.append({"hits": arm, **{name: row.get(name) for name in names}})
             counts.append(f"{over}: {counted(same)}")
         return f"{table(lines, ['hits', *names])}\n\n{' '.join(counts)}"
 
     return draw
+
+
+def same_but_full(rows: Rows) -> Rows:
+    """The rows of arms that reuse something."""
+    return [row for row in rows if row["row"] != FULL]
 
 
 def counted(rows: Rows) -> str:
