@@ -38,7 +38,6 @@ def add_calibrate_cache(commands: Any) -> None:
         "(--help lists them)",
         description=CACHE_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     command.add_argument("weights", metavar="MODEL", help=WEIGHTS)
     command.add_argument(

@@ -12,6 +12,7 @@ SIGMAS = (1.0, 0.9937, 0.975, 0.725, 0.4219)
 def test_equals_diffusers_with_the_same_noise(monkeypatch):
     import torch
     from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers.schedulers import scheduling_flow_match_euler_discrete as module
 
     rng = np.random.default_rng(0)
     draw = lambda count: rng.standard_normal((count, 2, 3, 4)).astype(np.float32)
@@ -22,7 +23,8 @@ def test_equals_diffusers_with_the_same_noise(monkeypatch):
     want, got, state = torch.from_numpy(latents), jnp.asarray(latents), ()
     for i, timestep in enumerate(theirs.timesteps):
         fresh = torch.from_numpy(noise[i])
-        monkeypatch.setattr(torch, "randn_like", lambda _, fresh=fresh: fresh)
+        drawn = lambda *shape, fresh=fresh, **options: fresh
+        monkeypatch.setattr(module, "randn_tensor", drawn)
         speed = torch.from_numpy(velocity[i])
         want = theirs.step(speed, timestep, want).prev_sample
         got, state = solver.step(
