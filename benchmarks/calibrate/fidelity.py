@@ -28,7 +28,7 @@ from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.training.world.examples import ScenePrompt
 
 KEY = ("row", "steps")
-COLUMNS = ("row", "steps", "pairs", "equivalents", "psnr", "ssim")
+COLUMNS: tuple[str, ...] = ("row", "steps", "pairs", "equivalents", "psnr", "ssim")
 COLUMNS += ("accuracy_changed", "accuracy_changed_loss", "error")
 
 
@@ -57,7 +57,10 @@ def measure(loaded: Loaded, count: int) -> Iterator[dict[str, object]]:
     policies, cache = ladder(loaded.steps), Cache.in_memory(MEMORY)
     engines = [Engine(loaded.pipeline, cache, policy) for policy in policies.values()]
     pairs = tqdm(zip(cases.targets, cases.sources, strict=True), total=count)
-    outcomes = [pair(engines, loaded, *both, seed) for seed, both in enumerate(pairs)]
+    outcomes = [
+        pair(engines, loaded, target, source, seed)
+        for seed, (target, source) in enumerate(pairs)
+    ]
     for name, column in zip(policies, zip(*outcomes, strict=True), strict=True):
         yield {"row": name, "steps": loaded.steps, **row(column), **loaded.facts}
 

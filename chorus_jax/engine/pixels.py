@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "e788f1e6a2446166"
+DIGEST: Final = "71bd7a0160fe9afb"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (
