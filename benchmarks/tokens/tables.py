@@ -11,10 +11,4 @@ TABLES = {
         columns("equivalents", "ratio", "psnr", "ssim"),
         lambda row: "ratio" in row,
     ),
-    "token_quality": PageTable(
-        SCRIPT,
-        "tokens",
-        columns("equivalents", "accuracy", "detail", "psnr"),
-        lambda row: "accuracy" in row,
-    ),
 }
