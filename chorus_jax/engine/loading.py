@@ -76,5 +76,12 @@ def load(
 
 
 def located(model: str | Path) -> Path:
-    """The path of a model: of shipped weights by their name, else as it is given."""
-    return shipped.folder(str(model)) if model in shipped.names() else Path(model)
+    """The path of a model: of shipped weights by their name, else as it is given.
+
+    Raises:
+        ValueError: if there is neither.
+    """
+    path = Path(model)
+    if str(model) in shipped.names() or not str(model) or not path.exists():
+        return shipped.locate(model)
+    return path

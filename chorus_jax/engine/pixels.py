@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "b069c8922b71c772"
+DIGEST: Final = "fb88cf57922d6d5d"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (

@@ -158,7 +158,8 @@ def test_branches_of_an_earlier_pass_stand_in_for_it(run):
     def both():
         forward = model.forward(conditions, latents, AT)
         stem, count = forward.stem(), len(forward.branch_names)
-        every = jnp.ones((model.config.depth, count), bool)
+        rows = len(jax.tree.leaves(stem)[0])
+        every = jnp.ones((model.config.depth, count, rows), bool)
         first = BranchReuse(forward.unknown_branches(), every)
         tokens, sides = forward.blocks(stem, reuse=first)
         later = BranchReuse(forward.branches(sides), ~every)

@@ -12,7 +12,7 @@ from chorus_jax import checkpoints
 from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups, decoding_key
 from chorus_jax.families.ltx_vae.vae_blocks import Cue, plane
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
-from convert import ltx_vae
+from convert import ltx_vae, ltx_vae_config
 from convert.plan import make_plan
 
 V090 = {
@@ -77,7 +77,7 @@ def reference(**sizes):
 @pytest.fixture
 def pair(request, converted):
     theirs = reference(**request.param)
-    config = ltx_vae.config(dict(theirs.config), "float32")
+    config = ltx_vae_config.config(dict(theirs.config), "float32")
     return converted(LTXVAE, config, ltx_vae.diffusers(config), theirs), theirs
 
 
@@ -184,7 +184,7 @@ def test_full_size_conversion_accounts_for_every_tensor(make):
     config = getattr(LTXVAEConfig, make)()
     with torch.device("meta"):
         theirs = AutoencoderKLLTXVideo(**FULL[make])
-    assert ltx_vae.config(dict(theirs.config), "bfloat16") == config
+    assert ltx_vae_config.config(dict(theirs.config), "bfloat16") == config
     tensors = {k: Named(k, tuple(v.shape)) for k, v in theirs.state_dict().items()}
     targets = checkpoints.names(checkpoints.abstract(LTXVAE, config))
     assert not make_plan("vae", ltx_vae.diffusers(config), tensors, targets).problems

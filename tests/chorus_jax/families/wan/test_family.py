@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from chorus_jax.devices import sharding
+from chorus_jax.families.describing import attention_lines
 from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.families.wan.family import attention_lines
 from kernels_pallas import dispatch
 
 WAN = WanConfig.t2v_1_3b()

@@ -71,7 +71,7 @@ def test_other_recipes_and_namespaces_are_not_guessed(store, found):
     store.admit(CAT, "a cat")
     store.admit(OTHER, "a cat sleeps", recipe="theirs")
     store.admit(AWAY, "a cat sleeps", namespace="them")
-    store.admit(BARE, "a cat sleeps", steps=())
+    store.admit(BARE, "a cat sleeps", steps=(), made="e" * 64)
     assert guess(found, "a cat sleeps") == CAT
 
 

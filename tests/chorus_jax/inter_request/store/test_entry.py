@@ -34,6 +34,7 @@ OTHERS = {
     "guidance_scales": (4.0, 3.0),
     "fps": 25.0,
     "perturbed": (1.0, 0.7, 14.0),
+    "joint": (7.0, 3.0),
 }
 
 
