@@ -82,6 +82,6 @@ def located(model: str | Path) -> Path:
         ValueError: if there is neither.
     """
     path = Path(model)
-    if str(model) in shipped.names() or not str(model) or not path.exists():
+    if model in shipped.names() or not str(model) or not path.exists():
         return shipped.locate(model)
     return path
