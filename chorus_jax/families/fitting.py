@@ -2,6 +2,9 @@
 
 from jax.sharding import Mesh
 
+from chorus_jax.nets.tokens import Size
+from chorus_jax.request import Request
+
 
 def must_fit(name: str, size: int, step: int, remainder: int) -> None:
     """`size` must be `remainder` plus a multiple of `step`, and not zero."""
@@ -14,6 +17,34 @@ def must_fit(name: str, size: int, step: int, remainder: int) -> None:
         f"{remainder} + a multiple of {step}" if remainder else f"a multiple of {step}"
     )
     raise ValueError(f"{name} must be {law}, got {size}; the nearest: {nearest}")
+
+
+def latent_grid(request: Request, time: int, space: int) -> Size:
+    """The latents of a video along frames, height and width.
+
+    Args:
+        request: gives the size in pixels.
+        time: frames per latent, but for the first, which is one frame.
+        space: pixels per latent along height and width.
+
+    Raises:
+        ValueError: for sizes that do not divide, naming the nearest that do.
+    """
+    must_fit("frames", request.frames, time, 1)
+    must_fit("height", request.height, space, 0)
+    must_fit("width", request.width, space, 0)
+    frames = 1 + (request.frames - 1) // time
+    return frames, request.height // space, request.width // space
+
+
+def must_have_one_scale(request: Request) -> None:
+    """ValueError for guidance scales by expert, in a request to a model with one."""
+    high, low = request.guidance_scale_high, request.guidance_scale_low
+    if (high, low) != (None, None):
+        raise ValueError(
+            "guidance_scale_high and guidance_scale_low are for models with two "
+            f"experts, got {high} and {low} for a model with one: give guidance_scale"
+        )
 
 
 def must_match(name: str, size: int | None, other: str, needed: int | None) -> None:

@@ -7,7 +7,12 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import Card, config_from
-from chorus_jax.families.fitting import must_divide, must_fit, must_match
+from chorus_jax.families.fitting import (
+    latent_grid,
+    must_divide,
+    must_have_one_scale,
+    must_match,
+)
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
@@ -98,24 +103,15 @@ class LTXSizes:
             request.perturbed.check_depth(self.transformer.depth)
         if request.guidance_schedule is not None:
             request.guidance_schedule.check_depth(self.transformer.depth)
-        named = (request.guidance_scale_high, request.guidance_scale_low)
-        if named != (None, None):
-            raise ValueError(
-                "guidance_scale_high and guidance_scale_low are for models with two "
-                f"experts, got {named[0]} and {named[1]}: give guidance_scale"
-            )
+        must_have_one_scale(request)
 
     def grid(self, request: Request) -> Size:
         """Latents, which are the tokens, along frames, height and width.
 
         ValueError for sizes that do not divide, naming the nearest that do.
         """
-        time, space = self.vae.time_compression, self.vae.space_compression
-        must_fit("frames", request.frames, time, 1)
-        must_fit("height", request.height, space, 0)
-        must_fit("width", request.width, space, 0)
-        frames = 1 + (request.frames - 1) // time
-        return frames, request.height // space, request.width // space
+        vae = self.vae
+        return latent_grid(request, vae.time_compression, vae.space_compression)
 
     def layout(self, request: Request) -> FrameLayout | None:
         """The given frames of a request; None without any. ValueError for frames that

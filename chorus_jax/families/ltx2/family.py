@@ -6,11 +6,12 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax import checkpoints
-from chorus_jax.families.describing import GIB, attention_lines, described
+from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx2.model import LTX2Model
-from chorus_jax.families.ltx2.sizes import FPS, PARTS, LTX2Sizes, parts_of
+from chorus_jax.families.ltx2.sizes import FPS, PARTS, LTX2Sizes, parts_of, stored_names
 from chorus_jax.families.ltx2.variants import PUBLISHED, defaults_of
+from chorus_jax.families.memory import check_request_memory, least_memory
 from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.request import Request
 
@@ -31,11 +32,22 @@ class LTX2Family:
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
     ) -> None:
-        """ValueError for what cannot run together (see `LTX2Sizes.check`)."""
+        """ValueError for what cannot run together (see `LTX2Sizes.check`), or for which
+        there is too little memory."""
         sizes = LTX2Sizes.read(folder, transformer)
         sizes.check(request)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
+        card, names = checkpoints.Card.read(folder), stored_names(transformer)
+        grid = sizes.grid(request)
+        needed = least_memory(
+            [card.part(names[name]) for name in parts_of(card)],
+            sizes.transformer,
+            grid,
+            (*grid, sizes.transformer.in_channels),
+            request,
+        )
+        check_request_memory(needed, request)
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
@@ -44,20 +56,14 @@ class LTX2Family:
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""
-        model = PARTS[TRANSFORMER][0].__name__
-        return tuple(
-            name
-            for name, part in checkpoints.Card.read(folder).parts.items()
-            if part.model == model and name != TRANSFORMER
-        )
+        return others_of(folder, PARTS[TRANSFORMER][0], (TRANSFORMER,))
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Each part's size, the memory of all, what attends here, and the licence."""
-        sizes, total = LTX2Sizes.read(folder), 0
-        for name, (model, _) in parts_of(checkpoints.Card.read(folder)).items():
-            text, size = described(model, getattr(sizes, name))
-            total += size
-            yield name, text
-        yield "memory, weights only", f"{total / GIB:.3f} GiB"
-        yield from attention_lines(sizes.transformer)
+        parts = parts_of(checkpoints.Card.read(folder))
+        others = {
+            name: LTX2Sizes.read(folder, name).transformer
+            for name in self.distilled(folder)
+        }
+        yield from part_lines(LTX2Sizes.read(folder), parts, others)
         yield "licence", LICENCE

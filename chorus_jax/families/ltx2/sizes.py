@@ -7,7 +7,12 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import Card, config_from
-from chorus_jax.families.fitting import must_divide, must_fit, must_match
+from chorus_jax.families.fitting import (
+    latent_grid,
+    must_divide,
+    must_have_one_scale,
+    must_match,
+)
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx2.audio_vae import AudioVAE, AudioVAEConfig
 from chorus_jax.families.ltx2.band_vocoder import BandVocoder, BandVocoderConfig
@@ -133,12 +138,7 @@ class LTX2Sizes:
             raise ValueError("LTX-2 is run here from words alone: leave the image out")
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
-        named = (request.guidance_scale_high, request.guidance_scale_low)
-        if named != (None, None):
-            raise ValueError(
-                "guidance_scale_high and guidance_scale_low are for models with two "
-                f"experts, got {named[0]} and {named[1]}: give guidance_scale"
-            )
+        must_have_one_scale(request)
         if self.audio_tokens(request) < 1:
             raise ValueError(
                 f"{request.frames} frames at {fps_of(request):g} per second are too "
@@ -150,12 +150,8 @@ class LTX2Sizes:
 
         ValueError for sizes that do not divide, naming the nearest that do.
         """
-        time, space = self.vae.time_compression, self.vae.space_compression
-        must_fit("frames", request.frames, time, 1)
-        must_fit("height", request.height, space, 0)
-        must_fit("width", request.width, space, 0)
-        frames = 1 + (request.frames - 1) // time
-        return frames, request.height // space, request.width // space
+        vae = self.vae
+        return latent_grid(request, vae.time_compression, vae.space_compression)
 
     def token_count(self, request: Request) -> int:
         """The tokens of a request's video."""
@@ -167,7 +163,7 @@ class LTX2Sizes:
         return round(seconds * self.scale(request).audio_rate)
 
     def scale(self, request: Request) -> AudioVideoScale:
-        """What a step along the latent grids is, in seconds and pixels."""
+        """The extent of a step along the latent grids, in seconds and pixels."""
         return AudioVideoScale(
             self.vae.time_compression,
             self.vae.space_compression,

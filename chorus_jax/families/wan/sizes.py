@@ -6,7 +6,12 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import Card, config_from
-from chorus_jax.families.fitting import must_divide, must_fit, must_match
+from chorus_jax.families.fitting import (
+    must_divide,
+    must_fit,
+    must_have_one_scale,
+    must_match,
+)
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.experts import HIGH, LOW
@@ -94,13 +99,8 @@ class Sizes:
                 "out of the request, and give it where the file is written"
             )
         self.check_inputs(request)
-        named = (request.guidance_scale_high, request.guidance_scale_low)
-        if self.transformer_2 is None and named != (None, None):
-            raise ValueError(
-                "guidance_scale_high and guidance_scale_low are for models with two "
-                f"experts, got {named[0]} and {named[1]} for a model with one: give "
-                "guidance_scale"
-            )
+        if self.transformer_2 is None:
+            must_have_one_scale(request)
 
     def check_inputs(self, request: Request) -> None:
         """ValueError unless the request has the images that the model reads."""
