@@ -27,7 +27,7 @@ POLL = 1.0  # seconds between looks at a conversion of another process
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What is given beside a model's path.
+    """Files and options that are given beside a model's path.
 
     Attributes:
         given: files of single parts.

@@ -98,7 +98,7 @@ def config(source: dict, dtype: str) -> GemmaConfig:
 
 
 def _positions(text: dict) -> tuple[dict, dict]:
-    """What the config says of the positions of local layers and of the others, in the
+    """The config's fields of the positions of local layers and of the others, in the
     words of newer files or of older ones."""
     newer = text.get("rope_parameters")
     if newer is not None and "full_attention" in newer:

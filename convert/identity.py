@@ -1,4 +1,4 @@
-"""What decides the bytes of a converted part: source tensors, config, and this code."""
+"""Digests of all that decides the bytes of a converted part: source, config, code."""
 
 import dataclasses
 import functools

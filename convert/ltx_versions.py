@@ -19,7 +19,7 @@ NUMBER = re.compile(r"(?<![\d.])0\.9(?:\.\d)?(?!\d)")
 
 @dataclass(frozen=True)
 class Signs:
-    """What the files of a model say of their version.
+    """Signs of a model's version in its files.
 
     Attributes:
         size: `2B` or `13B`; None for a model of other sizes.
@@ -41,7 +41,7 @@ class Signs:
         vae: Mapping[str, Any],
         metadata: Mapping[str, Any] | None = None,
     ) -> "Signs":
-        """Those of the configs of a transformer and a VAE, in either layout."""
+        """The signs in the configs of a transformer and a VAE, in either layout."""
         names = ("num_attention_heads", "attention_head_dim", "num_layers")
         sizes: Any = tuple(transformer.get(name) for name in names)
         return cls(

@@ -123,7 +123,7 @@ def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]
 
 
 def scores(ours: np.ndarray, full: np.ndarray) -> dict[str, float]:
-    """How near a video is to the full run's."""
+    """PSNR and SSIM of a video to the full run's."""
     return {"psnr": psnr(ours, full), "ssim": ssim(ours, full)}
 
 

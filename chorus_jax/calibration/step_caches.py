@@ -35,7 +35,7 @@ LEAST_PROMPTS = 4
 
 @dataclass(frozen=True)
 class Recorded:
-    """What full runs leave for the fit of a step cache.
+    """Measurements of full runs for the fit of a step cache.
 
     Attributes:
         ratios: MagCache's magnitude ratios, the mean over prompts.
@@ -138,7 +138,7 @@ class CacheCalibration:
         )
 
     def record(self) -> Recorded:
-        """What full runs leave; keeps their frames."""
+        """Measures full runs and keeps their frames."""
         recorder = MagnitudeRecorder(self.requests[0].step_count)
         found = []
         for request in tqdm(self.requests, desc="full runs", unit="video"):

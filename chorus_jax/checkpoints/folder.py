@@ -35,7 +35,7 @@ def aside(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def resumed(folder: Path) -> Iterator[Path]:
-    """As `aside`, with all that a killed or interrupted process left in it.
+    """A folder like `aside`'s, with what a killed or interrupted process wrote in it.
 
     An error removes it; Ctrl-C, as a kill, leaves it to the next process.
     """

@@ -14,7 +14,7 @@ from chorus_jax.checkpoints.stored import StreamedArray, boxes, raw
 
 @runtime_checkable
 class Hash(Protocol):
-    """What takes a digest, as hashlib's objects do."""
+    """A digest in the making, such as hashlib's objects are."""
 
     def update(self, data: memoryview, /) -> None: ...
 

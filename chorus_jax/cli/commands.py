@@ -44,7 +44,7 @@ def main(
 
 
 def in_words(error: Exception) -> str:
-    """What an error says, without the number that the system has for it."""
+    """The text of an error, without the number that the system has for it."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     place = "" if error.filename is None else f"{error.filename}: "

@@ -28,7 +28,7 @@ Pass = Callable[..., tuple[Any, BudgetState, float]]
 
 
 class BudgetedRun(NamedTuple):
-    """What a step changes, and the work of the last one.
+    """State that a step changes, and the work of the last one.
 
     Attributes:
         latents: of the tokens that have budgets.

@@ -262,7 +262,7 @@ class RegionSteps:
         return self.with_part(run, state, active)
 
     def active(self, run: Run, region: Chosen, latents: Latents) -> Latents:
-        """Of the video's latents the patches of the tiles that are run."""
+        """The patches of the tiles that are run, of the latents of the whole video."""
         geometry = run.geometry
         active = taken(tiles_of(geometry, latents), self.tiles(region))
         return geometry.replaced(latents, active)

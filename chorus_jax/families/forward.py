@@ -111,8 +111,8 @@ class Forward(Protocol):
         """The noisy latents."""
 
     def moves(self) -> Latents | None:
-        """Where this step may move the latents, in a shape that broadcasts against
-        them: given images stay as they are. None if everywhere."""
+        """True where this step may move the latents, in a shape that broadcasts
+        against them: given images stay as they are. None if everywhere."""
 
     def signal(self, name: str) -> Float[Array, "r ..."]:
         """A cheap quantity from which step caches foresee how much a step changes:

@@ -44,7 +44,7 @@ class FoCa(IntervalCache):
     def weights(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
-        """Those of the calibrated forecast."""
+        """The weights of the calibrated forecast."""
         slope, bend, gap = parabola(past)
         x = elapsed(i, past)
         here = jnp.minimum(x, self.horizon)

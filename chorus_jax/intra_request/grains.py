@@ -1,4 +1,4 @@
-"""What a step cache takes over: the guided velocity, or what the layers add."""
+"""Outputs that a step cache takes over: guided velocity, or the layers' residual."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -42,11 +42,11 @@ class VelocityGrain:
     """The guided velocity: only the stem runs in a step that takes it over."""
 
     def shapes(self, forward: Forward) -> Any:
-        """Those of the latents."""
+        """The shapes of the latents."""
         return jax.eval_shape(lambda: forward.latents)
 
     def rows(self, forward: Forward, x: Array) -> Array:
-        """As they are: guidance leaves a row per request."""
+        """An array unchanged: guidance leaves a row per request."""
         return x
 
     def step(
@@ -59,10 +59,10 @@ class VelocityGrain:
 
 
 class ResidualGrain:
-    """What all layers together add to the tokens; stem and head always run."""
+    """The residual of all layers together; stem and head always run."""
 
     def shapes(self, forward: Forward) -> Any:
-        """Those of the tokens."""
+        """The shapes of the tokens."""
         return jax.eval_shape(forward.stem)
 
     def rows(self, forward: Forward, x: Array) -> Array:

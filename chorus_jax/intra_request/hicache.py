@@ -51,7 +51,7 @@ class HiCache(IntervalCache):
     def weights(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
-        """Those of the series in Hermite polynomials."""
+        """The weights of the series in Hermite polynomials."""
         bases = hermite(elapsed(i, past), self.order, self.contraction)
         total = jnp.zeros(past.shape, jnp.float32)
         for q, weight in enumerate(differences(past, self.order)):

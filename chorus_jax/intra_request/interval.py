@@ -35,7 +35,7 @@ class IntervalCache(ScheduledCache):
 
     @property
     def taken(self) -> Grain:
-        """What is forecast."""
+        """The grain that is forecast."""
         return named_grain(self.grain)
 
     def computes(self, steps: int) -> tuple[bool, ...]:

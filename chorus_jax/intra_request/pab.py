@@ -45,7 +45,7 @@ class PAB(BranchTable):
     def table(
         self, schedule: Schedule, layers: int, names: tuple[str, ...]
     ) -> Bool[np.ndarray, "steps layers branches"]:
-        """The same for all layers; branches of other names are always computed."""
+        """One schedule for all layers; branches of other names are always computed."""
         table = layered(schedule.steps, layers, names)
         times = np.array(schedule.timesteps)
         within = (times > self.above) & (times < self.below)

@@ -24,7 +24,7 @@ class ScheduledCache:
 
     @property
     def taken(self) -> Grain:
-        """What is taken over."""
+        """The grain that is taken over."""
         return named_grain("velocity")
 
     def computes(self, steps: int) -> tuple[bool, ...]:

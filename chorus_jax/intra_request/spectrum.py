@@ -62,7 +62,7 @@ class Spectrum(ScheduledCache):
 
     @property
     def taken(self) -> Grain:
-        """What is forecast."""
+        """The grain that is forecast."""
         return named_grain(self.grain)
 
     def computes(self, steps: int) -> tuple[bool, ...]:
@@ -79,7 +79,7 @@ class Spectrum(ScheduledCache):
     def weights(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
-        """Those of the fit and of the line, mixed."""
+        """The weights of the fit and of the line, mixed."""
         last, slope = differences(past, 1)
         line = last + elapsed(i, past) * slope
         return self.mix * self.fit(past, i, schedule.steps) + (1 - self.mix) * line

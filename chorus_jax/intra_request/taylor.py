@@ -44,7 +44,7 @@ class TaylorSeer(IntervalCache):
     def weights(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
-        """Those of the Taylor series around the last computed step."""
+        """The weights of the Taylor series around the last computed step."""
         x, total = elapsed(i, past), jnp.zeros(past.shape, jnp.float32)
         for q, weight in enumerate(differences(past, self.order)):
             total = total + x**q / math.factorial(q) * weight

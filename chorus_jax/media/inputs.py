@@ -53,7 +53,7 @@ class InputMedia:
 
     @property
     def layout(self) -> tuple[object, ...]:
-        """Which frames are given, and how strongly."""
+        """The places and strengths of the given frames."""
         pictures = (self.image is not None, self.last_image is not None)
         return (*pictures, *(keyframe.layout for keyframe in self.keyframes))
 

@@ -52,7 +52,7 @@ class Keyframe:
 
     @property
     def layout(self) -> tuple[int, int, float]:
-        """Where its frames are, how many, and their strength."""
+        """The place of its frames, their number and their strength."""
         return self.first, len(self.frames), float(self.strength)
 
     @functools.cached_property

@@ -65,8 +65,8 @@ def guided(
 
 
 def projection(prompt: Float[Array, " b *shape"], negative: Array) -> Array:
-    """How long the projection of each request's prompt onto its negative prompt is,
-    against that one."""
+    """The length of the projection of each request's prompt onto its negative prompt,
+    over the length of that one."""
     axes = tuple(range(1, prompt.ndim))
     inner = (prompt * negative).sum(axis=axes, keepdims=True)
     return inner / ((negative**2).sum(axis=axes, keepdims=True) + 1e-8)

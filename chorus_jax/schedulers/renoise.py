@@ -19,7 +19,7 @@ from chorus_jax.schedulers.flow import Schedule, add_noise, check_latents, to_cl
 
 @dataclass(frozen=True)
 class Renoise:
-    """Of the first order, with noise of its own in every step; its state is empty.
+    """First order, with fresh noise in every step; its state is empty.
 
     The noise is the run's to give (`denoise.solving`): that of a step depends on the
     request's seed and the step alone, whatever is run beside it.

@@ -130,7 +130,7 @@ def over_stream(
 
 
 class Words(NamedTuple):
-    """What the tokens of all rows read of the text.
+    """Inputs of cross-attention to the text, for the tokens of all rows.
 
     Attributes:
         gains: factors of keys and output; None for none.

@@ -84,7 +84,7 @@ class AudioVideoSides(NamedTuple):
 
 
 class LayerInputs(NamedTuple):
-    """What a layer reads besides its tokens.
+    """Inputs of a layer besides its tokens.
 
     Attributes:
         times: modulation of each row.

@@ -59,8 +59,8 @@ class AudioVideoScale:
 
 
 def ends(count: int, group: int) -> Float32[np.ndarray, " n"]:
-    """Where each group of frames begins, and where the last one ends; the first group
-    is a single frame."""
+    """The first frame of each group, and the end of the last; the first group is a
+    single frame."""
     first = np.arange(count + 1, dtype=np.float32) * np.float32(group)
     return np.maximum(first + np.float32(1 - group), np.float32(0))
 

@@ -28,7 +28,7 @@ from chorus_jax.nets.tokens import Size
 
 
 class StreamEnds(nnx.Module):
-    """What one stream has outside its layers.
+    """The parts of one stream outside its layers.
 
     Attributes:
         patch: latents to tokens.
@@ -75,7 +75,7 @@ class LTX2DiT(nnx.Module):
 
     @property
     def ends(self) -> Streams:
-        """What each stream has outside the layers."""
+        """The parts of each stream outside the layers."""
         return Streams(self.video, self.audio)
 
     def __call__(
@@ -117,7 +117,7 @@ class LTX2DiT(nnx.Module):
         return AudioVideoForward(self, conditions, latents, i, gains, tokens)
 
     def text(self, embeddings: Streams) -> AudioVideoText:
-        """What all layers read of the text: made once per request."""
+        """The text as all layers read it: made once per request."""
         tokens = Streams(
             *(
                 x.astype(self.config.dtype) if end.text is None else end.text(x)

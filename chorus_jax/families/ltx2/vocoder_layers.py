@@ -123,7 +123,7 @@ def filtered(
     dilation: int = 1,
     sides: tuple[int, int] = (0, 0),
 ) -> Float[Array, "b s c"]:
-    """The same filter along each channel; `dilation` zeros the input in between."""
+    """One filter along each channel; `dilation` puts zeros between the samples."""
     b, t, c = x.shape
     y = jax.lax.conv_general_dilated(
         x.swapaxes(1, 2).reshape(b * c, t, 1),

@@ -76,7 +76,7 @@ class StreamConditions(NamedTuple):
         return branch_count(self.guidance, self.perturbation)
 
     def prompt(self, count: int) -> "StreamConditions":
-        """Those of the prompt's branch alone, of so many requests."""
+        """The conditions of the prompt's branch alone, of so many requests."""
         context = self.context
         cut = lambda x: jax.tree.map(lambda array: array[:, :count], x)
         context = context._replace(

@@ -76,7 +76,7 @@ class SingleStreamForward:
         return active.reshape(len(self.i), -1)
 
     def moves(self) -> Latents | None:
-        """Where this step may move the latents."""
+        """True where this step may move the latents; None if everywhere."""
         kinds, frozen = self.kinds(), self.conditions.frozen
         if kinds is None or frozen is None:
             return None
