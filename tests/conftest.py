@@ -38,7 +38,18 @@ def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the slow tests too")
 
 
+# Files that take long are begun first, or a worker is left alone with one at the end.
+LONG = ("benchmarks/accelerator", "chorus_jax/training", "kernels_pallas", "convert")
+
+
+def is_short(item):
+    """Whether a test lies in none of these folders."""
+    path = item.path.relative_to(Path(__file__).parent).as_posix()
+    return not path.startswith(LONG)
+
+
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=is_short)
     platform = jax.default_backend()
     reasons = {
         "slow": None if config.getoption("--slow") else "needs --slow",

@@ -142,9 +142,12 @@ def often_built(width):
     return ScannIndex(width, Rebuilds(least=20, growth=0.5))
 
 
-def test_ten_thousand_admissions_keep_index_and_store_in_step():
+@pytest.mark.parametrize(
+    "admissions", [2_000, pytest.param(10_000, marks=pytest.mark.slow)]
+)
+def test_index_and_store_stay_in_step(admissions):
     with Store(64 * 140) as store:
-        change_often(store, ExactIndex, 10_000)
+        change_often(store, ExactIndex, admissions)
 
 
 @pytest.mark.parametrize(
