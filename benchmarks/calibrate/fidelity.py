@@ -3,12 +3,12 @@
     python -m benchmarks.calibrate.fidelity
     python -m benchmarks.calibrate.fidelity --steps 4 --pairs 64
 
-`chorus calibrate` has no oracle: a policy is allowed if its hits are, on average, as
-near to full videos as --least-psnr and --least-ssim say. Here pairs of prompts that
-differ in one attribute are run at each rung of a ladder of reuse, from the source's
-noise, and both are measured: the nearness, and the share of the attributes that differ
-which is right in full and no longer right with reuse. From the rungs that lose little
-come the defaults of the command.
+`chorus calibrate` has no oracle: a policy is allowed if the hits of each tier are, on
+average, as near to full videos as --least-psnr and --least-ssim say. Here pairs of
+prompts that differ in one attribute are run at each rung of a ladder of reuse, from the
+source's noise, and both are measured: the nearness, and the share of the attributes
+that differ which is right in full and no longer right with reuse. From the rungs that
+lose little come the defaults of the command.
 """
 
 import argparse

@@ -27,7 +27,7 @@ Frames = UInt8[np.ndarray, "f y x 3"]
 
 
 def limits_of(least_psnr: float, least_ssim: float) -> LossLimits:
-    """Limits of hits' mean fidelity.
+    """Limits of the mean fidelity of the hits of each tier.
 
     Args:
         least_psnr: dB, above 0 and below 60, where PSNR is cut off.

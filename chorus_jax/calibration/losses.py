@@ -27,7 +27,7 @@ class LossLimits:
     """The figures that a policy is judged by.
 
     Attributes:
-        allowed: the most that hits may lose on average, above 0, by figure.
+        allowed: the most that a tier's hits may lose on average, above 0, by figure.
         relative: the figures whose loss is a share of the full runs' mean.
     """
 

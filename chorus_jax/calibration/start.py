@@ -3,9 +3,9 @@
 What a hit loses depends on its target and its plan alone. So every plan of `PLANS` is
 run on the targets once, the best scores first, until it has lost too much for good;
 then all ways to give up to `MOST` of these plans to scores, those that reuse more to
-better ones, are looked up in the table. The one that computes least of those that lose
-no more than is allowed is where the search begins; since the best of so many was also
-lucky, those that lose less are there beside it.
+better ones, are looked up in the table. The one that computes least of those whose
+tiers each lose no more than is allowed is where the search begins; since the best of so
+many was also lucky, those that lose less are there beside it.
 """
 
 import itertools
@@ -153,7 +153,8 @@ def best(
     allowed: Mapping[str, float],
     share: float = 1.0,
 ) -> tuple[Tier, ...]:
-    """The tiers that compute least and lose no more than a share of what is allowed.
+    """The tiers that compute least of those that each lose no more than a share of what
+    is allowed.
 
     They are by rising threshold, over targets with these falling scores; there are none
     if none is allowed.
@@ -204,15 +205,16 @@ def _cheapest(
     ends = ends[(ends <= known).all(axis=1)]
     begins = np.concatenate([np.zeros((len(ends), 1), int), ends[:, :-1]], axis=1)
 
-    def total(name: str) -> np.ndarray:
+    def of_tiers(name: str) -> list[np.ndarray]:
         sums = [getattr(column, name) for column in chain]
-        return sum(x[ends[:, i]] - x[begins[:, i]] for i, x in enumerate(sums))
+        return [x[ends[:, i]] - x[begins[:, i]] for i, x in enumerate(sums)]
 
     if not len(ends):
         return None
-    cost = total("cost") + steps * (len(scores) - ends[:, -1])
-    lost = total("lost") / np.maximum(total("of"), 1e-9)
-    cost = np.where((lost <= limits).all(axis=1), cost, np.inf)
+    cost = sum(of_tiers("cost")) + steps * (len(scores) - ends[:, -1])
+    for lost, of in zip(of_tiers("lost"), of_tiers("of"), strict=True):
+        kept = (lost / np.maximum(of, 1e-9) <= limits).all(axis=1)
+        cost = np.where(kept, cost, np.inf)
     way = int(cost.argmin())
     if not np.isfinite(cost[way]):
         return None

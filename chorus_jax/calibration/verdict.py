@@ -1,10 +1,12 @@
 """Whether a policy's videos are as good as full ones, and which of two is better.
 
-A policy may lose what its limits allow: means over its hits, against the full runs of
-the same targets. Of two policies the better is that which exceeds this less; then that
-which computes less, over hits and misses. Where that is equal too, the new one must be
-better by more than chance: its loss, in units of what is allowed, less by more than the
-standard error of the difference over the targets that both hit.
+A policy may lose what its limits allow, in every tier: means over the tier's hits,
+against the full runs of the same targets. A mean over all hits would let a tier that
+reuses much lose too much, as long as there are enough hits that lose nothing. Of two
+policies the better is that which exceeds this less; then that which computes less, over
+hits and misses. Where that is equal too, the new one must be better by more than
+chance: its loss, in units of what is allowed, less by more than the standard error of
+the difference over the targets that both hit.
 """
 
 import math
@@ -23,7 +25,7 @@ class Verdict:
 
     Attributes:
         equivalents: full steps' worth computed, the mean over the targets.
-        lost: what hits lose, by figure.
+        lost: what the hits of a tier lose, by figure: of the tier that loses most.
         per_target: the loss of each hit by its target's number, in units of what is
             allowed.
         targets: how many were run.
@@ -83,7 +85,7 @@ def verdict(
     ours = [record.scores for record in hits]
     reference = [full[record.number].scores for record in hits]
     per_target = dict.fromkeys((hit.number for hit in hits), 0.0)
-    lost = losses(ours, reference, limits)
+    lost = most_lost(hits, full, limits)
     values = loss_per_target(ours, reference, limits)
     for name in lost:
         having = [hit.number for hit in hits if name in hit.scores]
@@ -92,3 +94,29 @@ def verdict(
     computed = float(np.mean([record.ledger.equivalents for record in records]))
     count = len(records)
     return Verdict(computed, lost, per_target, count, allowed=limits.allowed)
+
+
+def most_lost(
+    hits: Sequence[TargetRecord],
+    full: Mapping[int, TargetRecord],
+    limits: LossLimits,
+) -> dict[str, Loss]:
+    """By figure, the loss of the tier whose hits lose most on average.
+
+    Args:
+        hits: records of a policy's hits.
+        full: the full runs of their targets, by number.
+        limits: names the figures.
+    """
+    tiers: dict[tuple[int, int], list[TargetRecord]] = {}
+    for hit in hits:
+        steps = (hit.ledger.reuse_until, hit.ledger.region_until)
+        tiers.setdefault(steps, []).append(hit)
+    most: dict[str, Loss] = {}
+    for records in tiers.values():
+        reference = [full[record.number].scores for record in records]
+        found = losses([record.scores for record in records], reference, limits)
+        for name, loss in found.items():
+            if name not in most or loss.mean > most[name].mean:
+                most[name] = loss
+    return most

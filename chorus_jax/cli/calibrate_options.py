@@ -11,10 +11,11 @@ DESCRIPTION = """Measures how much of an earlier video a model may reuse, and wr
 policy: a JSON file for --policy, or for Engine.
 
 Every other prompt of the file is made in full and kept as a source; the others are made
-in full and with ever more of their source. A policy is allowed if its videos are, on
-average, as near to the full ones as --least-psnr and --least-ssim say; the one that
-computes least is written. The defaults come from the shipped weights, where hits that
-are less near lose what differs from their source (benchmarks/fidelity/RESULTS.md).
+in full and with ever more of their source. A policy is allowed if the hits of each of
+its tiers are, on average, as near to the full videos as --least-psnr and --least-ssim
+say; the one that computes least is written. The defaults come from the shipped weights,
+where hits that are less near lose what differs from their source
+(benchmarks/fidelity/RESULTS.md).
 
 Prompts should be like those that will be asked, similar ones side by side: 16 at least,
 better 100. All work is kept in --work: after Ctrl-C, or when the minutes end early, the
@@ -107,14 +108,14 @@ def add_calibrate(commands: Any) -> None:
         metavar="DB",
         type=float,
         default=27.0,
-        help="of hits to full videos, on average (default: 27 dB)",
+        help="of hits to full videos, the mean in each tier (default: 27 dB)",
     )
     command.add_argument(
         "--least-ssim",
         metavar="X",
         type=float,
         default=0.9,
-        help="of hits to full videos, on average, 0 to 1 (default: 0.9)",
+        help="of hits to full videos, the mean in each tier, 0 to 1 (default: 0.9)",
     )
     command.add_argument("--config", metavar="NAME", help="as of chorus generate")
     command.add_argument("--dtype", choices=["bfloat16", "float32"])

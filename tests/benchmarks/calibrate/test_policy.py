@@ -204,6 +204,19 @@ def test_a_verdict_is_of_hits_and_its_cost_of_all():
     assert found.per_target == {0: 0.0, 1: pytest.approx(100 + 25)}
 
 
+def test_hits_that_lose_nothing_do_not_make_up_for_a_tier_that_does():
+    def hit(number, begin, right):
+        ledger = Ledger("semantic", begin, 5.0, reuse_until=begin, region_until=begin)
+        return TargetRecord(number, ledger, {"accuracy_reliable": right})
+
+    full = {n: record(n, "miss", 10.0, accuracy_reliable=1.0) for n in range(200)}
+    well = [hit(n, 5, 1.0) for n in range(190)]
+    badly = [hit(n, 8, float(n != 190)) for n in range(190, 200)]
+    found = verdict([*well, *badly], full, LIMITS)
+    assert found.lost["accuracy_reliable"].mean == pytest.approx(0.1)
+    assert found.excess > 0 == verdict(well, full, LIMITS).excess
+
+
 @pytest.mark.parametrize(
     "name, most",
     [
