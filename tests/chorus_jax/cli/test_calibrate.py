@@ -8,7 +8,7 @@ import pytest
 from chorus_jax.cli.commands import main
 from chorus_jax.inter_request.policy import policy_file
 
-SIZE = ["--frames", "5", "--height", "32", "--width", "32", "--steps", "2"]
+SIZE = ["--frames", "5", "--height", "32", "--width", "32", "--steps", "3"]
 PROMPTS = [
     f"a {colour} {shape} {motion}"
     for colour, shape, motion in itertools.product(
@@ -36,7 +36,7 @@ def policy(weights, prompts):
 
 def test_the_policy_is_of_these_weights_and_is_read(policy, weights, tmp_path, capsys):
     measured = policy_file.read(policy)
-    assert measured.policy.tiers and measured.policy.steps == 2
+    assert measured.policy.tiers and measured.policy.steps == 3
     assert set(measured.weights) == {"transformer", "vae", "text_encoder"}
     cached = ["--cache", str(tmp_path / "cache"), "--policy", str(policy)]
     out = ["--out", str(tmp_path / "{number}.gif"), "--weights", str(weights)]
