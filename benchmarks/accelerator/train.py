@@ -121,6 +121,7 @@ def main() -> int:
     top.add_argument("--work", type=Path, help="the recipe's folder")
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     scale = rehearsed() if options.rehearse else real()
     time_left = TimeLeft(15.0) if options.rehearse else TimeLeft.of_part(360.0)
     work = options.work or Path(tempfile.mkdtemp(prefix="chorus"))
