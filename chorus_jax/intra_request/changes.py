@@ -22,7 +22,8 @@ def size(x: Any) -> Float[Array, " r"]:
 
 def distance(new: Any, old: Any) -> Float[Array, " r"]:
     """The mean magnitude of the difference of each row."""
-    return size(jax.tree.map(lambda x, y: x.astype(jnp.float32) - y, new, old))
+    wide = lambda x: x.astype(jnp.float32)
+    return size(jax.tree.map(lambda x, y: wide(x) - wide(y), new, old))
 
 
 def relative(new: Any, old: Any) -> Float[Array, " r"]:

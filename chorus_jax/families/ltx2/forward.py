@@ -277,4 +277,4 @@ class AudioVideoForward:
         if layers.share is None:
             return Held(keys)
         # The rows of other branches come last and have no such words.
-        return Held(keys, layers.share[:, : len(self.i)].mean(axis=0))
+        return Held(keys, layers.share[:, : len(self.i)].mean(0, jnp.float32))
