@@ -17,7 +17,7 @@ LAYERS = f"{TRANSFORMER}.layers."
 
 
 def deepened(params: Params, depth: int, config: WanConfig, seed: int) -> Params:
-    """The parameters of a model of `depth` layers, deepened to `config.depth` layers."""
+    """The parameters of a model of `depth` layers, deepened to `config.depth`."""
     if depth == config.depth:
         return params
     fresh = initial_transformer(config, seed, sides(config))

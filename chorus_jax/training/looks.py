@@ -38,12 +38,12 @@ def looks(config: WanConfig) -> tuple[Look, ...]:
 
 
 def sides(config: WanConfig) -> tuple[Look, ...]:
-    """The offsets that the first heads of layers added to a trained model attend to."""
+    """The offsets for the first heads of layers added to a trained model."""
     return (*SIDES, *looks(config))
 
 
 def with_looks(params: Params, config: WanConfig, seen: tuple[Look, ...]) -> Params:
-    """The parameters with positional heads for `seen`, or as many as there are heads."""
+    """The parameters with positional heads for `seen`, as far as there are heads."""
     looking = np.arange(config.width) < config.head_width * len(seen)
     changed = dict(params)
     for name, constant in zip(("q", "k"), constants(config, seen), strict=True):
