@@ -77,7 +77,7 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 def check_same(
     stored: Mapping[str, Any], targets: Mapping[str, Any], folder: Path
 ) -> None:
-    """Raises a ValueError that lists differing names and shapes of two sets of arrays."""
+    """Raises a ValueError that lists the names and shapes in which arrays differ."""
     if not stored:
         raise ValueError(f"{folder} holds no weights: it is no part of a checkpoint")
     differences = [f"missing {name}" for name in targets.keys() - stored.keys()]

@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 class WeightsFingerprint:
     """The fingerprint of a module's weights.
 
-    It stays as it is while the module has the same array objects. If they were replaced,
-    as by merging an adapter, it is computed anew from the arrays.
+    It stays the same while the module has the same array objects. If they were
+    replaced, as by merging an adapter, it is computed anew from the arrays.
     """
 
     def __init__(self, module: Any, fingerprint: str | None = None):

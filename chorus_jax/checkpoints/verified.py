@@ -1,11 +1,11 @@
 """Remembers parts of checkpoints whose digests were verified, to load them faster.
 
-A part need not be verified again while its files are unchanged. For each part, a file in
-the user's cache folder has a digest of its entry in the card and of each of its files'
-size, modification and change times, inode and device. This relies on the inode change
-time, which no system call can set back. The file is used only if it belongs to this user
-and nobody else may write to it; anyone who may write to that folder could as well
-replace the compiled programs beside it.
+A part need not be verified again while its files are unchanged. For each part, a file
+in the user's cache folder has a digest of its entry in the card and of each of its
+files' size, modification and change times, inode and device. This relies on the inode
+change time, which no system call can set back. The file is used only if it belongs to
+this user and nobody else may write to it; anyone who may write to that folder could as
+well replace the compiled programs beside it.
 """
 
 import hashlib

@@ -289,7 +289,7 @@ def _checked(fps: int | float, at_most: int | float) -> int | float:
 
 @contextlib.contextmanager
 def aside(path: str | Path, keep: bool = True) -> Iterator[Path]:
-    """A temporary path in the same folder, which replaces `path` at the end if `keep`."""
+    """A temporary path in the same folder; replaces `path` at the end if `keep`."""
     path = Path(path)
     try:
         folder = tempfile.TemporaryDirectory(prefix=_prefix(), dir=path.parent)

@@ -153,7 +153,7 @@ class Tokenizer:
         )
 
     def spans(self, text: str, encoding: Encoding) -> list[tuple[int, int]]:
-        """Each token's range in a text: its first character, and the one after its last.
+        """Each token's range in a text: its first character, and the one after it.
 
         Special tokens have (0, 0): those that the tokenizer adds, and those that the
         text spells out, such as "</s>". An unknown word is no special token here, since

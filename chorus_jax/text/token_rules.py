@@ -7,8 +7,8 @@ from typing import Any
 
 from tokenizers import Tokenizer as Rules
 
-# Rules in this file are taken as they are: transformers' classes would rebuild them from
-# the vocabulary, and T5's class omits the bytes that stand for unknown characters.
+# Rules in this file are taken as they are: transformers' classes would rebuild them
+# from the vocabulary, and T5's class omits the bytes that stand for unknown characters.
 RULES = "tokenizer.json"
 
 
