@@ -128,7 +128,7 @@ def record(
     policies: Mapping[str, Policy],
     what: Mapping[str, Any],
 ) -> None:
-    """Measures these policies and writes their rows, each with its policy and `what`."""
+    """Measures these policies; writes their rows, each with its policy and `what`."""
     described = {
         name: asdict(with_needed_steps(policy)) for name, policy in policies.items()
     }

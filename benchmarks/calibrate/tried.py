@@ -101,7 +101,7 @@ def table(rows: Rows) -> str:
 
 
 def summary(rows: Rows) -> str:
-    """Draws, per coordinate and number of steps, how many changes were tried and taken."""
+    """Draws, per coordinate and number of steps, the changes tried and taken."""
     check_one_model(rows)
     lines: dict[str, Row] = {}
     for (steps, _, name), same in grouped(rows).items():

@@ -5,8 +5,8 @@
 
 The distances between vectors are like those of prompts' embeddings (see `vectors`);
 queries are further vectors of the same kind. The indexes search in turns, 20 queries at
-a time, for the ten nearest each. The widths are those of the small model's text (96)
-and of what Wan 1.3B's cross-attention reads (1536).
+a time, for the ten nearest each. The widths are those of a small model (96) and of what
+Wan 1.3B's cross-attention reads (1536).
 
 `exact` compares with every entry. `scann` has a searcher over all entries,
 `scann_changed` the same one after 5% more were added: halfway to its next rebuild, like

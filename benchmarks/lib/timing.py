@@ -1,4 +1,4 @@
-"""Fair timing: what is compared runs in turns, and the median and spread are kept."""
+"""Fair timing: functions to compare run in turns; median and spread are recorded."""
 
 import statistics
 import time
@@ -13,7 +13,7 @@ class Timing:
     """The time of one thing over the rounds of a comparison.
 
     Attributes:
-        seconds: by round.
+        seconds: the seconds of each round.
     """
 
     seconds: tuple[float, ...]
