@@ -1,4 +1,4 @@
-"""Counts compilations during a run, so that runs with any can be left out of timings."""
+"""Counts compilations during a run, so that it can be left out of timings."""
 
 import jax.monitoring
 

@@ -107,7 +107,7 @@ def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
 
 
 def cold_start() -> None:
-    """Draws hit rate and mean time as the cache fills, and users' prompts' hit rates."""
+    """Draws hit rates and mean time as the cache fills, also with users' prompts."""
     shown: dict[str, panels.Lines] = {}
     if measured := latest("cold_start"):
         counts = sorted({row["steps"] for row in measured})

@@ -2,15 +2,15 @@
 
     python -m benchmarks.reuse.regions
 
-A Wan of random weights, float32, guidance, 1280 video tokens (5 x 16 x 16) in tiles of
-1x2x2. In turns: one opening step and then steps of all tokens, or of the `active` share
-of the tiles with the keys and values of the others held; of half of them also with a
-quarter of these as a halo, which is open for half of the region steps, and with the
-background sampled or dropped. `computed` is the share of the tiles that is run, the
-mean over the region steps: the core, the halo while it is open, and sampled tiles,
-which are run too. `ratio` is a region step's seconds over a full step's, `over_share`
-that over `computed` (the goal is 1.2 at most). First checked: with all tiles active,
-held and dropped contexts give the latents of full steps.
+The model is a Wan of random weights in float32, with guidance and 1280 video tokens
+(5 x 16 x 16) in tiles of 1x2x2. Compared in turns are runs of one full step and then
+steps of all tokens, or of the `active` share of the tiles with held keys and values of
+the others. Half of the tiles also run with a quarter of them as a halo, which is active
+for half of the region steps, and with a sampled or dropped context. `computed` is the
+share of the tiles that is run, the mean over the region steps: the core, the halo while
+it is active, and sampled tiles. `ratio` is a region step's seconds over a full step's,
+`over_share` is `ratio` over `computed` (goal: at most 1.2). It is checked first that
+with all tiles active, held and dropped contexts give the latents of full steps.
 """
 
 import argparse
