@@ -74,7 +74,7 @@ class QualityBench:
         yield sampling_row(split, self.full, scene_prompts, self.batch)
 
     def accuracy4(self, split: str) -> Rows:
-        """The row of a split's prompts with the distilled transformer, if there is one."""
+        """The row of a split's prompts with the distilled transformer, if any."""
         if self.distilled is None:
             print(f"no {DISTILLED} in these weights: its rows are left out")
             return

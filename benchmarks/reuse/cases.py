@@ -1,4 +1,4 @@
-"""Target prompts, and prompts of earlier requests that differ from them as specified."""
+"""Target prompts, and prompts of earlier requests that differ from them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

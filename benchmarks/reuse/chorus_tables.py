@@ -59,7 +59,7 @@ def by_kind(*names: str) -> Draw:
         for over in ("changed", "reworded"):
             same = [row for row in rows if row["over"] == over]
             same.sort(key=lambda row: (-row["steps"], ARMS.index(row["row"])))
-            # For rewordings, full runs are left out: their figures here are 1.
+            # For rewordings, full runs are left out: their speed-ups are 1.
             for row in same if over == "changed" else same_but_full(same):
                 arm = f"{over}, {row['steps']} steps, {row['row']}"
                 lines.append({"hits": arm, **{name: row.get(name) for name in names}})

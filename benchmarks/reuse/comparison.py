@@ -39,7 +39,7 @@ class ArmComparison:
     origin: str
 
     def check_plain(self, cases: Cases) -> None:
-        """Raises SystemExit unless an engine without reuse makes the pipeline's video."""
+        """Raises SystemExit if an engine without reuse differs from the pipeline."""
         pipeline, caption = self.loaded.pipeline, cases.targets[0].caption
         request = replace(self.loaded.request, prompt=caption, seed=0)
         plain = chorus_arms.policies(self.base)[FULL]

@@ -24,7 +24,7 @@ def even(
 
 
 def shared_out(costs: Iterable[float], options: Sequence[int]) -> list[int]:
-    """Chooses an option for each cost, so that the running sums stay as near as possible.
+    """Chooses an option for each cost, so that the running sums stay nearest.
 
     Of two equally near options, the first is taken.
     """

@@ -56,7 +56,7 @@ GRID = (5, 16, 16)
 GEOMETRY = geometry(CONFIG, GRID)
 TILING = GEOMETRY.tiling
 FULL_STEPS, REGION_STEPS = 1, 4
-FIRST = 1  # steps before it are the source's
+FIRST = 1  # the step at which runs begin, from the source's latents
 STEPS = FIRST + FULL_STEPS + REGION_STEPS
 SOLVER = Euler.spaced(STEPS, 3.0)
 TOLERANCE = 1e-4
@@ -72,7 +72,7 @@ class RegionCase:
     """A region and how it is run.
 
     Attributes:
-        active: the share of the tiles that is run, core and halo, 0 to 1.
+        active: the share of the tiles that is active, core and halo, 0 to 1.
         halo: the share of the active tiles that is active only in the first region
             steps, 0 to 1.
         context: what the region attends to (see `Regions`).
@@ -84,7 +84,7 @@ class RegionCase:
 
     @property
     def plan(self) -> StepPlan:
-        """The plan that a policy would have; its region never gives way."""
+        """The plan that a policy would make, with no limit on the region."""
         regions = Regions(halo=self.halo, context=self.context, limit=math.inf)
         policy, tier = (
             Policy(STEPS, (), (), regions),
@@ -115,14 +115,14 @@ class RegionBench:
     """The runs of all regions.
 
     Attributes:
-        inputs: the arrays of all runs, and the latents that they begin from.
+        inputs: the arrays of all runs, with the latents that they begin from.
     """
 
     inputs: Inputs
 
     @classmethod
     def ready(cls) -> "RegionBench":
-        """Random weights and latents."""
+        """A bench with random weights and latents."""
         model = jax.jit(lambda: WanDiT(CONFIG, rngs=nnx.Rngs(0)))()
         text = jax.random.normal(jax.random.key(1), (2, 32, CONFIG.text_width))
         lengths = jnp.array([32, 32])
@@ -142,7 +142,9 @@ class RegionBench:
 
     def error(self) -> float:
         """The relative error of runs with all tiles active against full steps.
-        SystemExit if it is more than rounding."""
+
+        SystemExit if it is larger than rounding.
+        """
         want, worst = self.run(WHOLE_PLAN)(), 0.0
         for context in ("held", "dropped"):
             region = Region(GEOMETRY.tile, TILING.count, reach=0, context=context)
@@ -159,7 +161,7 @@ class RegionBench:
 def row(
     name: str, case: RegionCase, times: Mapping[str, timing.Timing]
 ) -> dict[str, Any]:
-    """A case's row. Each run has one more full step, which is taken off."""
+    """A case's row, without the time of the full step that each run begins with."""
     all_tokens, part = times[WHOLE], times[name]
     step = all_tokens.median / (REGION_STEPS + FULL_STEPS)
     region = (part.median - step) / REGION_STEPS
@@ -186,7 +188,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    rows.commit()  # rows name it: better to fail here than after the rounds
+    rows.commit()  # rows need it: better to fail here than after the rounds
     bench = RegionBench.ready()
     error = bench.error()
     things = {WHOLE: bench.run(WHOLE_PLAN)}
