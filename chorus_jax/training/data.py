@@ -26,7 +26,7 @@ class Clips:
     """An endless list of captioned videos.
 
     Attributes:
-        world: the size of the videos and of what they show.
+        world: the size of the videos and of their objects.
         pairs: the share of them with two objects, 0 to 1.
         seed: equal seeds give equal videos.
     """
@@ -36,7 +36,7 @@ class Clips:
     seed: int
 
     def __call__(self, number: int) -> Example:
-        """Clip `number`, the same whenever it is asked for."""
+        """Clip `number`, always the same for a number."""
         rng = np.random.default_rng((self.seed, number))
         pair = rng.random() < self.pairs
         return (training_pair if pair else training_example)(rng, self.world)

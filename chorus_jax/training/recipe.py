@@ -89,7 +89,7 @@ class TrainingRecipe:
     """A small Wan and its training.
 
     Attributes:
-        world: the size of its videos and of what they show.
+        world: the size of its videos and of their objects.
         vae: the VAE's config; its latents' statistics are placeholders, measured once
             it is trained.
         text_encoder: its config; the vocabulary is set from the world's words.

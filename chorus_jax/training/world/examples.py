@@ -36,7 +36,7 @@ class Example:
     """A caption with a video that shows it.
 
     Attributes:
-        prompt: the caption and what it says.
+        prompt: the caption and the attributes that it names.
         video: its frames, 0 to 255.
         scene: how it was drawn.
     """

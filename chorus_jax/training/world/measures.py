@@ -1,4 +1,4 @@
-"""Quality of a video: PSNR to a rendering of what was read from it, and texture."""
+"""Quality of a video: PSNR against a rendering of the oracle's reading, and texture."""
 
 from typing import Final
 
@@ -48,7 +48,7 @@ def smoothness(reading: Reading) -> float:
 
 
 def detail(video: Video) -> float:
-    """Energy of the ground's texture, over that of the world's: 1 is right, 0 is none.
+    """Energy of the ground's texture over the world's: 1 is right, 0 is no texture.
 
     It is computed from the product of neighbouring frames: a texture changes slowly, so
     that noise, which is new in every frame, does not count as detail. 0 if no ground is
