@@ -1,4 +1,4 @@
-"""Chooses how much is reused, by what reuse costs on the shapes world.
+"""Calibrates a policy on the shapes world: how much is reused at which score.
 
     python -m benchmarks.calibrate --steps 50
     python -m benchmarks.calibrate --steps 4 --minutes 30

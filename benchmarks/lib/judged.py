@@ -120,7 +120,7 @@ def judge(
 
 
 def means(scores: Sequence[Scores]) -> Scores:
-    """The mean of each score over those that have it."""
+    """The mean of each score over the videos that have it."""
     names = dict.fromkeys(name for scored in scores for name in scored)
     return {
         name: float(np.mean([scored[name] for scored in scores if name in scored]))

@@ -131,7 +131,7 @@ def figures(
 
 
 def _best(ways: Sequence[tuple[float, ...]], values: Sequence[float]) -> float:
-    """The largest of the ways' medians."""
+    """The largest median over groups of targets with the same way."""
     groups = defaultdict(list)
     for way, value in zip(ways, values, strict=True):
         groups[way].append(value)

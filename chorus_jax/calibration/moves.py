@@ -189,7 +189,7 @@ class Moves:
             yield changed
 
     def _regions(self, name: str, values: Callable[[Any], Sequence[Any]]) -> Neighbours:
-        """Moves a field of the regions to the values that its own value leads to."""
+        """Moves a field of the regions; `values` gives its candidates for a value."""
 
         def neighbours(policy: Policy) -> Iterator[Policy]:
             now = getattr(policy.regions, name)

@@ -198,7 +198,7 @@ def cuts(scores: Sequence[float]) -> list[int]:
 
 
 def _rises(tiers: Sequence[Tier]) -> bool:
-    """Whether reuse and regions end no earlier in any tier than in the one before it."""
+    """Whether reuse and regions end no earlier in a tier than in the one before it."""
     return all(
         low.reuse_until <= high.reuse_until and low.region_until <= high.region_until
         for low, high in itertools.pairwise(tiers)

@@ -1,4 +1,4 @@
-"""The card of a checkpoint folder, `model.json`: what the weights are."""
+"""The card of a checkpoint folder, `model.json`, which describes its weights."""
 
 import dataclasses
 import hashlib

@@ -79,7 +79,7 @@ def remember(folder: Path, part: Part, before: str | None) -> None:
 
 
 def memory_file(folder: Path) -> Path:
-    """The file that remembers a part."""
+    """The file in the cache folder that remembers a part."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()
     return Path(home) / "chorus_jax" / "verified" / name

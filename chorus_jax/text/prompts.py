@@ -128,7 +128,7 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """The number of tokens that it knows."""
+        """The size of the vocabulary."""
         return self.rules.get_vocab_size()
 
     def __call__(self, prompts: Sequence[str]) -> Tokens:
@@ -153,7 +153,7 @@ class Tokenizer:
         )
 
     def spans(self, text: str, encoding: Encoding) -> list[tuple[int, int]]:
-        """Each token's range in a text: its first character, and the one after it.
+        """Each token's range of characters in a text: first, and one after the last.
 
         Special tokens have (0, 0): those that the tokenizer adds, and those that the
         text spells out, such as "</s>". An unknown word is no special token here, since
@@ -256,9 +256,10 @@ def encode(encoder: TextEncoder, tokens: Tokens) -> Conditioning:
 
 
 def bucket(longest: int, limit: int) -> int:
-    """The number of rows for `longest` tokens and one row of padding, if not `limit`.
+    """The number of rows to encode: the least bucket above `longest`, else `limit`.
 
-    That one row stands for all padding when the padded tail is collapsed.
+    A bucket has at least one row of padding, which stands for all padding when the
+    padded tail is collapsed.
     """
     return next((size for size in BUCKETS if longest < size < limit), limit)
 

@@ -54,7 +54,7 @@ class State(NamedTuple):
 
 @runtime_checkable
 class TrainingJob(Protocol):
-    """A trained model: its start, its batches, its loss."""
+    """A model to train: its initial parameters, its batches and its loss."""
 
     @property
     def batch(self) -> Callable[[int], Batch]:

@@ -28,7 +28,7 @@ FLOW = {TRANSFORMER: (WanDiT, WanConfig), TEXT: (T5Encoder, T5Config)}
 
 
 def check_sizes(weights: Path, transformer: WanConfig, encoder: T5Config) -> None:
-    """ValueError unless a checkpoint folder's models are of these sizes.
+    """Raises a ValueError unless a checkpoint folder's models have these configs.
 
     Its transformer may have fewer layers: see `deepen.py`.
     """

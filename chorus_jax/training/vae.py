@@ -109,7 +109,7 @@ def blur(x: Float[Array, "b f h w 3"]) -> Float[Array, "b f y x 3"]:
 def reconstructed(
     vae: WanVAE, video: UInt8[Array, "b f h w 3"]
 ) -> Float[Array, "b f h w 3"]:
-    """Videos through encoder and decoder, in float32; latents need no statistics."""
+    """Videos encoded and decoded, in float32; the latents' statistics cancel."""
     mean = vae.posterior_at_once(to_float(video)).mean
     raw = vae.decode_at_once(vae.normalise(mean))
     return raw.astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""Block sizes of masked region attention: whole tiles, near a number of rows."""
+"""Block sizes of masked region attention, in whole tiles."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Captions of everything that a clip can be asked to show, as arrays of tokens."""
+"""Captions of all combinations of attributes in training, as arrays of tokens."""
 
 from typing import Any, NamedTuple
 
