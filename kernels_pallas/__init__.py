@@ -1,4 +1,4 @@
-"""Pallas kernels: they know jax and nothing of ours.
+"""Pallas kernels, which depend on jax only and not on chorus_jax.
 
     masked_region_attention    queries of some tiles over the keys of all, some fresh
     amplified_cross_attention  video queries over a short text, keys and output scaled

@@ -1,13 +1,14 @@
-"""Chooses the implementation of a kernel: the platform's own, or the one that is named.
+"""Chooses the implementation of a kernel: the one that is named, or the platform's own.
 
     reference        plain jnp: the definition
     tpu              Pallas, Mosaic TPU
     gpu              Pallas, Triton
-    tpu_interpreted  those two run op by op on a CPU, for tests
-    gpu_interpreted
+    tpu_interpreted  the kernel for TPUs, run op by op on a CPU, for tests
+    gpu_interpreted  the kernel for GPUs, the same
 
-Nothing falls back in silence: an implementation that cannot do what is asked raises
-NotImplementedError and says why. `refusal` tells it beforehand, `choose` which runs.
+There are no silent fallbacks: an implementation that does not support the arrays raises
+NotImplementedError with the reason. `refusal` gives the reason beforehand, `choose` the
+implementation that will run.
 """
 
 import importlib
@@ -20,16 +21,16 @@ NAMES = ("reference", "tpu", "gpu", "tpu_interpreted", "gpu_interpreted")
 Query = jax.Array | jax.ShapeDtypeStruct
 PLATFORMS = {"cpu": "reference", "gpu": "gpu", "tpu": "tpu"}
 
-# `with forced("reference"):` is as naming it in every call. It is part of jax's cache
-# keys: what was compiled outside is compiled again.
+# `with forced("reference"):` is like naming it in every call. It is part of jax's cache
+# keys, so functions compiled outside are compiled again.
 forced = jax.make_user_context(default_value=None)
 
 
 def device() -> tuple[str, str]:
     """Platform (`cpu`, `gpu`, `tpu`) and kind of the device that is compiled for.
 
-    That of the mesh in `jax.set_mesh`, else the default one: a program compiled ahead
-    of time on a CPU host takes the kernels of its own device.
+    This is the device of the mesh in `jax.set_mesh`, else the default device: so a
+    program compiled ahead of time on a CPU host uses the kernels of its target.
     """
     mesh = jax.sharding.get_abstract_mesh()
     mesh_device = None if mesh.empty else mesh.abstract_device
@@ -44,8 +45,8 @@ def device() -> tuple[str, str]:
 def choose(implementation: str | None = None) -> str:
     """The implementation that runs: the one named, else forced, else the platform's.
 
-    Raises ValueError for a name that there is not, NotImplementedError for one that the
-    platform cannot run.
+    Raises ValueError for an unknown name, NotImplementedError for one that the platform
+    cannot run.
     """
     platform = device()[0]
     name = implementation or forced.value or PLATFORMS.get(platform, "reference")
@@ -60,8 +61,10 @@ def choose(implementation: str | None = None) -> str:
 
 
 def refusal(kernel: str, name: str, query: Query, *keys: Query) -> str | None:
-    """Why an implementation of a kernel does not take these queries and keys, laid out
-    as the kernel's own are; None if it does."""
+    """Why an implementation refuses these queries and keys; None if it takes them.
+
+    They have the layout of the kernel's own arguments.
+    """
     if name == "reference":
         return None
     return module(kernel, name).refusal(query, *keys)
@@ -79,7 +82,7 @@ def variant(
 
 
 def module(kernel: str, name: str) -> Any:
-    """The file of an implementation, imported when it is needed: Pallas takes long."""
+    """The module of an implementation, imported when needed, as Pallas loads slowly."""
     return importlib.import_module(
         f"kernels_pallas.{kernel}.{name.removesuffix('_interpreted')}"
     )

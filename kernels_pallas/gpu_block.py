@@ -1,4 +1,4 @@
-"""The block of a Triton kernel; apart from Triton, which takes long to import."""
+"""The block of a Triton kernel, without importing Triton, which takes long."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ class GpuBlock(NamedTuple):
         query: rows of queries.
         key: rows of keys.
         warps: warps of a program.
-        stages: loads that are under way at once.
+        stages: pipeline stages of loads.
     """
 
     query: int
@@ -19,17 +19,17 @@ class GpuBlock(NamedTuple):
     stages: int
 
 
-# Queries, and keys and values of all stages, of heads of 128 in bfloat16: 128 KiB of
-# shared memory, of 163 and more that these have for a program, by how a kind begins.
+# Device kinds (prefixes) with 163 KiB or more of shared memory per program. Queries,
+# and keys and values of all stages, take 128 KiB with heads of 128 in bfloat16.
 LARGE = ("NVIDIA A100", "NVIDIA H100", "NVIDIA H200", "NVIDIA GH200", "NVIDIA B200")
 LARGE_BLOCK = GpuBlock(query=128, key=64, warps=4, stages=3)
-# 80 KiB of the 99 that an L4 or a GeForce has.
+# Takes 80 KiB of the 99 that an L4 or a GeForce has.
 DEFAULT = GpuBlock(query=64, key=64, warps=4, stages=2)
 WIDEST = 128
 
 
 def fitted(table: dict[str, GpuBlock], kind: str, itemsize: int) -> GpuBlock:
-    """The block of a GPU kind; of float32 numbers half as many fit on the chip."""
+    """The block for a GPU kind, with half as many keys in float32."""
     block = table.get(kind, LARGE_BLOCK if kind.startswith(LARGE) else DEFAULT)
     if itemsize < 4:
         return block

@@ -1,4 +1,4 @@
-"""Ids of tiles: checked where they are known, bounded where they are not."""
+"""Checks ids of tiles if they are known, and replaces those out of range."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,11 @@ from jaxtyping import Array, Int
 def bounded(name: str, tiles: Int[Array, "b k"], count: int) -> Int[Array, "b k"]:
     """The ids of `count` tiles, with those out of range turned into padding (-1).
 
-    A kernel reads and writes where an id says. A traced program does not know its ids,
-    so that there an id out of range must not reach the kernel.
+    A kernel reads and writes wherever an id points. Traced ids cannot be checked, so
+    that ids out of range must be kept from the kernel.
 
     Raises:
-        ValueError: ids that are known, and beyond the last tile or twice in a row.
+        ValueError: for known ids that are beyond the last tile or twice in a row.
     """
     if not isinstance(tiles, jax.core.Tracer):
         check(name, np.asarray(tiles), count)
@@ -21,8 +21,10 @@ def bounded(name: str, tiles: Int[Array, "b k"], count: int) -> Int[Array, "b k"
 
 
 def check(name: str, tiles: Int[np.ndarray, "b k"], count: int) -> None:
-    """ValueError unless each row has ids of `count` tiles, each at most once, or
-    negative ones, which are padding."""
+    """Raises a ValueError for ids beyond `count` tiles or twice in a row.
+
+    Negative ids are padding.
+    """
     for row in tiles:
         ids = row[row >= 0]
         if ids.size and ids.max() >= count:

@@ -1,7 +1,7 @@
 """Online softmax (arXiv 2205.14135) over blocks, shared by the Triton kernels.
 
-Memory is read by rows of indices, so a tile is wherever its id says, and no gather is
-separate.
+Rows are read by their indices, so tiles are read from where their ids point, without a
+separate gather.
 """
 
 import math
@@ -24,13 +24,13 @@ MOST_NUMBERS = 2**31
 
 
 class KeyBlock(NamedTuple):
-    """A block of keys and values, and what their logits are changed by.
+    """A block of keys and values, with a factor and an offset of their logits.
 
     Attributes:
         key: the keys.
         value: the values.
-        factor: what the logits are multiplied by; it makes them logits in base 2.
-        offset: what is then added to them, in base 2.
+        factor: multiplies the logits; includes the conversion to base 2.
+        offset: added to the logits after that, in base 2.
     """
 
     key: Array
@@ -60,7 +60,11 @@ def refusal(query: Query, *keys: Query) -> str | None:
 def attend(
     query: Array, keys: Callable[[Any], KeyBlock], steps: Any
 ) -> tuple[Array, Array]:
-    """Outputs [r, d] in float32, and natural logarithms of the sums of weights [r]."""
+    """Online softmax of a block of queries over `steps` blocks of keys.
+
+    Returns:
+        Outputs [r, d] in float32, and natural logarithms of the sums of weights [r].
+    """
     single = query.dtype == jnp.float32
     product = partial(
         jnp.dot,
@@ -91,8 +95,12 @@ def attend(
 
 
 def tile_rows(ids: Any, row: Any, place: Array, size: int) -> tuple[Array, Array]:
-    """Buffer positions of rows `place` of a list of tiles, and whether they exist: rows
-    behind the list or at padding do not. Their position is 0."""
+    """Positions in the buffer of rows `place` of a list of tiles.
+
+    Returns:
+        The positions, and whether the rows exist: rows after the list or at padding do
+        not, and have position 0.
+    """
     inside = place < ids.shape[1] * size
     tile = plgpu.load(ids.at[row, place // size], mask=inside, other=-1)
     there = inside & (tile >= 0)
@@ -100,14 +108,14 @@ def tile_rows(ids: Any, row: Any, place: Array, size: int) -> tuple[Array, Array
 
 
 def read(ref: Any, row: Any, place: Array, head: Any, there: Array) -> Array:
-    """Rows [r, d] of a head of [b, n, a, d]; zeros where there is none."""
+    """Reads rows [r, d] of a head from [b, n, a, d]; zeros where `there` is false."""
     columns = jnp.arange(ref.shape[-1])
     at = ref.at[row, place[:, None], head, columns[None, :]]
     return plgpu.load(at, mask=there[:, None], other=0)
 
 
 def write(ref: Any, row: Any, place: Array, head: Any, there: Array, x: Array) -> None:
-    """The reverse of `read`."""
+    """Writes rows [r, d] of a head into [b, n, a, d] where `there` is true."""
     columns = jnp.arange(ref.shape[-1])
     at = ref.at[row, place[:, None], head, columns[None, :]]
     plgpu.store(at, x.astype(ref.dtype), mask=there[:, None])
@@ -119,5 +127,5 @@ def parameters(block: GpuBlock) -> plgpu.CompilerParams:
 
 
 def grid(rows: int, block: GpuBlock, heads: int, batch: int) -> tuple[int, int, int]:
-    """Programs: one for a block of queries of a head of a row."""
+    """The grid: one program per block of queries, head and row of the batch."""
     return pl.cdiv(rows, block.query), heads, batch

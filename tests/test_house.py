@@ -1,4 +1,4 @@
-"""The house: what the wheel holds, that it runs elsewhere, and who may import whom."""
+"""Rules of the house: the wheel's content, a fresh installation, and imports."""
 
 import ast
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""What the house promises in numbers: passes written out, loops, imports, places."""
+"""Numbers that the design promises: passes written out, loops, imports, places."""
 
 import ast
 import re

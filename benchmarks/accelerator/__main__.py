@@ -1,4 +1,4 @@
-"""Runs what needs a GPU or TPU, in order of worth, within the time there is.
+"""Runs the parts that need a GPU or TPU, the most important first, in a given time.
 
     python -m benchmarks.accelerator                         # 9 minutes, into $OUT
     python -m benchmarks.accelerator --out DIR --minutes 14
@@ -8,11 +8,11 @@
     kernel_tests  the tests of the device's own kernels
     loop_tests    the equalities of the denoising loop
     kernels       both kernels at the shapes of Wan 1.3B, beside cuDNN and XLA
-    train         the small model, from nothing, in bfloat16, on clips that are drawn on
+    train         the small model, from scratch, in bfloat16, on clips that are drawn on
                   the device; then distillation, samples and their reading
 
-Every part is a process of its own that is ended when its time is up; what it saved
-stays, and the next part begins. In the folder are at most eight files of at most 15
+Every part is a process of its own that is ended when its time is up; the files that it
+saved stay, and the next part begins. The folder has at most eight files of at most 15
 MiB: log.txt, parts.jsonl, kernels.jsonl, quality.jsonl, samples.png and the trained
 model in pieces (`cat model.tar.* | tar x`). Needs neither .git nor a network, nor PyAV,
 ftfy, ScaNN or beartype. With 15 minutes in two calls: first `--parts kernel_tests
@@ -29,7 +29,7 @@ from benchmarks.accelerator.running import run_all
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The parser of the command line."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Runs the parts; 0 if all of them ended well."""
+    """Runs the parts; returns 0 if all succeeded."""
     options = parser().parse_args()
     out = options.out or os.environ.get("OUT")
     if out is None:

@@ -1,4 +1,4 @@
-"""Attention as it is compared in `benchmarks.accelerator`: operands, rivals, errors."""
+"""The attention benchmarks of `benchmarks.accelerator`: operands, rivals, errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,8 +56,11 @@ class Shape:
 
 
 def operands(shape: Shape, key: Array) -> dict[str, Any]:
-    """Random operands in bfloat16 as the library calls the kernels: queries of the
-    active tiles next to each other, keys and values of all tokens, and a key gain."""
+    """Random bfloat16 operands, in the layout in which the library calls the kernels.
+
+    These are queries of the active tiles only, keys and values of all tokens, and a key
+    gain.
+    """
     keys = jax.random.split(key, 4)
     tiling = shape.tiling
     count = tiling.count * tiling.size
@@ -72,7 +75,7 @@ def operands(shape: Shape, key: Array) -> dict[str, Any]:
 
 
 def ours(shape: Shape) -> Callable[..., Tokens]:
-    """The kernel."""
+    """Our kernel, as a function of the operands."""
     size = shape.tiling.size
 
     def region(query: Tokens, key: Tokens, value: Tokens, gain: Any):
@@ -113,7 +116,7 @@ def rival(shape: Shape, implementation: Rival) -> Callable[..., Tokens]:
 
 
 def exact(shape: Shape, given: dict[str, Any]) -> tuple[Array, Float32[Array, "n a d"]]:
-    """Some of the queries' places and outputs, computed in float32 by plain jnp."""
+    """Indices of some queries, and their outputs computed in float32 by plain jnp."""
     count = given["query"].shape[1]
     rows = jnp.arange(count)[:: max(1, count // CHECKED)][:CHECKED]
     query, key, value = (
@@ -130,7 +133,7 @@ def exact(shape: Shape, given: dict[str, Any]) -> tuple[Array, Float32[Array, "n
 def error(
     function: Callable[..., Tokens], given: dict[str, Any], want: tuple[Array, Array]
 ) -> float:
-    """The largest difference of a function's output, over the largest output."""
+    """The largest error of a function's output, over the largest right output."""
     rows, right = want
     difference = function(**given)[0, rows].astype(jnp.float32) - right
     return float(abs(difference).max() / abs(right).max())

@@ -1,10 +1,11 @@
-"""Both kernels at the shapes of Wan 1.3B, beside cuDNN and XLA, error first.
+"""Both kernels at the shapes of Wan 1.3B, beside cuDNN and XLA: errors, then times.
 
     python -m benchmarks.accelerator.kernels --out DIR [--rehearse]
 
-480p first, then 720p; a row is written to DIR/kernels.jsonl as soon as it is measured,
-with the device's product of two large matrices as the peak. What fails or is wrong is
-written too, and the rest goes on. Operands are random: constant ones run faster.
+480p comes first, then 720p. A row is written to DIR/kernels.jsonl as soon as it is
+measured; its `peak` is the speed of a product of two large matrices on the device.
+Failures and wrong results are written too, and the others go on. Operands are random,
+since constant ones run faster.
 """
 
 import argparse
@@ -32,12 +33,12 @@ from chorus_jax.families.wan.config import WanConfig
 GRIDS: Final = {"480p": (21, 30, 52), "720p": (21, 45, 80)}
 CASES: Final = ((0.25, 0), (1.0, 0), (0.25, 512), (1.0, 512), (0.5, 0), (0.1, 0))
 ROUNDS: Final = 5
-TOLERANCE: Final = 0.03  # of bfloat16 outputs of attention, over their largest
-LEAST: Final = 20.0  # seconds that a row may take
+TOLERANCE: Final = 0.03  # largest error of bfloat16 outputs, over the largest output
+LEAST: Final = 20.0  # seconds that must be left for another row
 
 
 def shapes(rehearse: bool) -> Iterator[tuple[str, Shape]]:
-    """The problems by name, those that matter most first."""
+    """The problems by name, the most important first."""
     if rehearse:
         for text in (0, 8):
             yield f"tiny {text}", Shape((2, 4, 4), (1, 2, 2), 2, 16, 0.5, text)
@@ -62,7 +63,7 @@ def candidates(shape: Shape) -> dict[str, Callable[..., Any]]:
 
 
 def measured(name: str, shape: Shape) -> dict[str, Any]:
-    """A row: the errors, then the seconds of those that are right."""
+    """A row: the errors of all functions, and the seconds of the correct ones."""
     given = operands(shape, jax.random.key(0))
     want = exact(shape, given)
     row: dict[str, Any] = {"row": name, "operations": shape.operations}
@@ -86,7 +87,7 @@ def blocked(function: Callable[..., Any], given: dict[str, Any]) -> Callable[[],
 
 
 def peak(size: int) -> float:
-    """Operations per second of a product of random bfloat16 matrices, at best."""
+    """The most operations per second of a product of random bfloat16 matrices."""
     x = jax.random.normal(jax.random.key(0), (size, size), jnp.bfloat16)
     product = jax.jit(lambda x: x @ x)
     run = lambda: jax.block_until_ready(product(x))
@@ -95,7 +96,7 @@ def peak(size: int) -> float:
 
 
 def main() -> None:
-    """Measures until all is measured or time is up."""
+    """Measures all rows, or as many as there is time for."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

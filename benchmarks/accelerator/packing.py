@@ -1,7 +1,7 @@
-"""A folder of many small files as a few files of a bounded size.
+"""Packs a folder of many small files into a few files of a bounded size.
 
-Where a machine is lent, few files come back from it, and none that is large. Unpack
-with `cat model.tar.* | tar x`.
+A lent machine may return only few files, and no large ones. Unpack with
+`cat model.tar.* | tar x`.
 """
 
 import tarfile
@@ -13,7 +13,7 @@ PIECE: Final = 15 * 2**20  # bytes
 
 
 def pack(sources: Mapping[str, Path], target: Path, piece: int = PIECE) -> list[Path]:
-    """Writes `target`.0, `target`.1 and so on: a tar of what there is of the sources.
+    """Writes `target`.0, `target`.1 and so on: a tar of the sources that exist.
 
     Args:
       sources: files and folders by their names in the tar.

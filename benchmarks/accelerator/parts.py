@@ -19,7 +19,8 @@ LOOP_TESTS: Final = (
     "tests/chorus_jax/denoise/test_loop.py",
 )
 REHEARSED: Final = ("tests/chorus_jax/training/test_deadline.py",)
-# Options of ours that need packages which may be missing, and a warning of jax's own.
+# Drops options of setup.cfg that need packages which may be missing, and ignores a
+# warning of jax's own.
 PYTEST: Final = (
     *("-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"),
     *("-o", "addopts=", "-W", "ignore:The Pallas Triton:DeprecationWarning"),
@@ -31,11 +32,11 @@ class TimedPart:
     """A process of the accelerator's benchmark, with its share of the time.
 
     Attributes:
-        name: as it is reported.
-        arguments: those to Python.
+        name: the name in reports.
+        arguments: the arguments to Python.
         seconds: the time that it may take.
-        environment: variables that are added.
-        takes_rest: whether it may also take what the parts before it left over.
+        environment: additional environment variables.
+        takes_rest: whether it may also take the time that earlier parts did not use.
     """
 
     name: str
@@ -52,14 +53,14 @@ def parts(
     rehearse: bool,
     names: Sequence[str] = NAMES,
 ) -> tuple[TimedPart, ...]:
-    """The parts in order of worth.
+    """The parts, the most important first.
 
     Args:
-      folder: where results go.
-      seconds: for all parts; at most 2 minutes are the tests', 3 the kernels'.
+      folder: the folder of results.
+      seconds: for all parts; the tests take at most 2 minutes of it, the kernels 3.
       platform: jax's name of the backend: "gpu", "tpu" or "cpu".
-      rehearse: whether every part is as small as it can be.
-      names: which parts; the training has the time that the others do not take.
+      rehearse: whether every part is as small as possible.
+      names: the parts to run; the training has the time that the others do not take.
     """
     limits = dict(zip(NAMES, (seconds / 9, seconds / 9, seconds / 3)))
     limits = {name: min(LONGEST[name], limit) for name, limit in limits.items()}
@@ -89,9 +90,9 @@ def parts(
 
 
 def backend() -> str:
-    """The platform of jax's default backend, asked of another process.
+    """The platform of jax's default backend, determined in another process.
 
-    A process that asks for itself takes the device's memory and keeps it.
+    A process that initialises the backend takes the device's memory and keeps it.
     """
     code = "import jax; print(jax.default_backend())"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -18,15 +18,15 @@ from chorus_jax.training.world.scene import World
 
 @dataclass(frozen=True)
 class DeviceScale:
-    """A recipe and how much is drawn, worded, sampled with it.
+    """A recipe, and the amounts of clips, captions and samples.
 
     Attributes:
-        recipe: what is trained.
-        shipped_vae: whether the VAE of the shipped weights is taken, which the recipe
-            makes too.
-        wordings: captions of everything that a clip can show.
-        at_once: clips that are drawn and encoded in one program.
-        prompts: held-out prompts that are sampled.
+        recipe: the models and their training.
+        shipped_vae: whether to use the VAE of the shipped weights instead of training
+            the recipe's, which has the same config.
+        wordings: captions for each combination of attributes.
+        at_once: clips that are drawn and encoded in one call.
+        prompts: number of held-out prompts that are sampled.
         batch: videos that are sampled at once.
         steps: denoising steps of the transformer that is not distilled.
     """
@@ -57,7 +57,7 @@ def real() -> DeviceScale:
 
 
 def rehearsed() -> DeviceScale:
-    """Models of a few thousand parameters, seconds of training."""
+    """Models of a few thousand parameters, trained for seconds."""
     recipe = TrainingRecipe(
         world=World(48, 48, 5),
         vae=WanVAEConfig(4, (1, 1), 1, (True,), (0.0,) * 3, (1.0,) * 3),

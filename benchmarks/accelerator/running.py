@@ -1,4 +1,4 @@
-"""Runs parts one after the other, each within its time, whatever becomes of it."""
+"""Runs parts one after the other, each within its time, and goes on after failures."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from benchmarks.accelerator.parts import TimedPart
 ROOT: Final = Path(__file__).parents[2]
 SECONDS: Final = "CHORUS_PART_SECONDS"  # tells a part how long it may take
 LOG: Final = "log.txt"  # what all parts print
-GRACE: Final = 10.0  # seconds between asking a process to end and ending it
+GRACE: Final = 10.0  # seconds between SIGTERM and SIGKILL
 
 
 def run_all(parts: Sequence[TimedPart], folder: Path) -> bool:
-    """Runs the parts; whether all of them ended well."""
+    """Runs the parts; returns whether all succeeded."""
     spare, well = 0.0, True
     for part in parts:
         seconds = part.seconds + (spare if part.takes_rest else 0.0)
@@ -38,7 +38,7 @@ def run_all(parts: Sequence[TimedPart], folder: Path) -> bool:
 
 
 def run(part: TimedPart, seconds: float, folder: Path) -> int | None:
-    """A part's exit code; None if its time was up."""
+    """Runs a part; returns its exit code, or None if its time was up."""
     environment = {**os.environ, **part.environment, SECONDS: f"{seconds}"}
     environment["PYTHONUNBUFFERED"] = "1"
     with (folder / LOG).open("a") as log:
@@ -60,7 +60,7 @@ def run(part: TimedPart, seconds: float, folder: Path) -> int | None:
 
 
 def end(process: subprocess.Popen) -> None:
-    """Asks a process and what it started to end, then ends them."""
+    """Ends a process and its children, by SIGTERM and then by SIGKILL."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -74,7 +74,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def tail(path: Path, lines: int = 12) -> str:
-    """The last lines of a log, and of a progress bar its last state."""
+    """The last lines of a log, with only the last state of a progress bar."""
     text = path.read_text(errors="replace")
     shown = [line.rsplit("\r", 1)[-1] for line in text.splitlines()]
     return "\n".join(f"  {line}" for line in shown[-lines:])

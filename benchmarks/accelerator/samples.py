@@ -22,7 +22,7 @@ SHEET = 6  # prompts in the picture
 
 
 def quality(runs: Runs, scale: DeviceScale, folder: Path) -> Iterator[dict[str, Any]]:
-    """A row of every transformer in the folder `model`, and a picture of samples."""
+    """Yields a row per transformer in the folder `model`, and draws samples."""
     scene_prompts = prompts(held_out_combinations(), scale.prompts, seed=0)
     device, shown = jax.devices()[0].device_kind, []
     for name, request in requests(runs, scale).items():

@@ -9,7 +9,7 @@ from benchmarks.accelerator.running import SECONDS
 
 @dataclass(frozen=True)
 class TimeLeft:
-    """The time of a part, which began when this was made.
+    """The time of a part, counted from the creation of this object.
 
     Attributes:
         seconds: how long the part may take.
@@ -21,10 +21,12 @@ class TimeLeft:
 
     @classmethod
     def of_part(cls, default: float) -> "TimeLeft":
-        """The time left to the part that this process is; `default` if it was started
-        alone."""
+        """The time of the part that this process runs.
+
+        `default` seconds if the process was not started as a part.
+        """
         return cls(float(os.environ.get(SECONDS, default)))
 
     def now(self) -> float:
-        """Seconds that are left."""
+        """The remaining seconds."""
         return self.seconds - (time.monotonic() - self.began)

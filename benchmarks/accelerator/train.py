@@ -1,13 +1,13 @@
-"""The small model trained from nothing on the device at hand, in the time there is.
+"""Trains the small model from scratch on this machine's device, in a given time.
 
     python -m benchmarks.accelerator.train --out DIR [--rehearse]
 
-Clips are drawn, encoded and chosen on the device; the models are trained in bfloat16
-off a CPU. DIR/model.tar.* holds the model as `Pipeline.load` reads it, its losses and
-probes; it is written anew after every stage. DIR/quality.jsonl is what
-the oracle reads in samples of held-out prompts. The recipe's own folder is a temporary
-one unless --work names it. A stage that fails is written down, and those that can do
-without it follow.
+Clips are drawn, encoded and batched on the device; the models are trained in bfloat16,
+or in float32 on a CPU. DIR/model.tar.* holds the model as `Pipeline.load` reads it, its
+losses and probes; it is written anew after every stage. DIR/quality.jsonl has what the
+oracle reads in samples of held-out prompts. The recipe's own folder is a temporary one
+unless --work names it. If a stage fails, its error is printed and the next ones are
+tried.
 """
 
 import argparse
@@ -30,10 +30,10 @@ from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.device.runs import DeviceRuns
 from chorus_jax.training.unpack import unpack_vae
 
-FLOW: Final = 0.65  # share of the time after the bank is filled
-DISTILL: Final = 0.4  # of what is left once trajectories are there
-MINUTES: Final = 1.0  # between states
-LEAST: Final = 5.0  # seconds of a training, also where time is up
+FLOW: Final = 0.65  # share of the time left after the bank is filled
+DISTILL: Final = 0.4  # share of the time left once the trajectories are made
+MINUTES: Final = 1.0  # minutes between saved states
+LEAST: Final = 5.0  # seconds of a training, also if time is up
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Session:
         )
 
     def train(self) -> None:
-        """VAE, clips, transformer and text encoder; then all in one folder."""
+        """Makes VAE and clips, trains transformer and text encoder, and packs them."""
         runs = self.runs
         if self.scale.shipped_vae:
             unpack_vae(shipped.folder(), runs.folder / "vae_model")
@@ -81,14 +81,14 @@ class Session:
         self.assemble()
 
     def distill(self) -> None:
-        """The transformer of few steps, beside the other in the folder."""
+        """Distils the few-step transformer, and packs it with the others."""
         runs = self.runs
         runs.teach()
         runs.distill(Deadline(max(LEAST, DISTILL * self.time_left.now())))
         self.assemble()
 
     def assemble(self) -> None:
-        """Writes the model of the newest parameters, and packs it."""
+        """Writes the model with the newest parameters, and packs it."""
         self.runs.assemble()
         names = ("model", *(f"flow/{name}.jsonl" for name in ("loss", "probe")))
         pack({name: self.work / name for name in names}, self.folder / "model.tar")
@@ -102,7 +102,7 @@ class Session:
 
 
 def attempted(stage: Callable[[], Any], time_left: TimeLeft) -> bool:
-    """Runs a stage; whether it ended well. What went wrong is printed."""
+    """Runs a stage; returns whether it succeeded. Errors are printed."""
     print(f"{stage.__name__}: {time_left.now():.0f} s left", flush=True)
     try:
         stage()
@@ -113,7 +113,7 @@ def attempted(stage: Callable[[], Any], time_left: TimeLeft) -> bool:
 
 
 def main() -> int:
-    """Trains, distils, samples; 0 if all stages ended well."""
+    """Trains, distils and samples; returns 0 if all stages succeeded."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -3,11 +3,11 @@
     python -m benchmarks.caches --steps 50
     python -m benchmarks.caches --steps 4
 
-A row per method and setting: `computed` is the full steps' worth of work over the full
-run's, as the loop counts it (for branch-level caches every branch counts alike), `psnr`
-and `ssim` are to the full run from the same noise. `--time METHOD...` times these
-methods instead: `share` is the seconds of the loop over the full run's, in the same
-process; run it alone on the machine.
+There is a row per method and setting: `computed` is the full steps' worth of work over
+the full run's, as the loop counts it (for branch-level caches every branch counts the
+same), `psnr` and `ssim` compare with the full run from the same noise. `--time
+--methods METHOD...` times these methods instead: `share` is the seconds of the loop
+over the full run's, in the same process; run it alone on the machine.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def setting(arm: CacheArm) -> str:
 def measured(
     bench: CacheBench, arms: Sequence[CacheArm], facts: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """A row per arm; each is written as soon as it is measured."""
+    """A row per arm, written as soon as it is measured."""
     steps, full = bench.request.step_count, bench.run(arms[0].cache)
     found = []
     for arm in tqdm(arms, desc="caches", unit="arm"):

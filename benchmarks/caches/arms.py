@@ -27,7 +27,7 @@ class CacheArm:
     Attributes:
         method: its name in the tables.
         cache: the step cache.
-        steps: those of the run; 0 for the model's own number.
+        steps: the run's number of steps; 0 for the request's.
     """
 
     method: str
@@ -47,7 +47,7 @@ def interval_arms(interval: int) -> list[CacheArm]:
 
 
 def arms_of(steps: int, ratios: tuple[float, ...]) -> list[CacheArm]:
-    """All arms at so many steps; `ratios` are those of the model's residuals."""
+    """All arms at this number of steps; `ratios` are MagCache's, of the model."""
     arms = [CacheArm(FULL, EveryStep())]
     for share in (0.75, 0.5, 0.35, 0.25):
         arms.append(CacheArm(FEWER, EveryStep(), max(1, round(share * steps))))

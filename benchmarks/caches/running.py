@@ -1,4 +1,4 @@
-"""Runs of one batch of prompts under a step cache, and what they are worth."""
+"""Runs one batch of prompts with a step cache, and scores the videos."""
 
 import time
 from collections.abc import Sequence
@@ -26,9 +26,10 @@ class CachedRun:
     """A run of the batch.
 
     Attributes:
-        state: the last one.
-        frames: of each video, 8 bits.
-        seconds: of the loop, the shortest of the repeats; without compilation.
+        state: the loop's last state.
+        frames: the frames of each video, 8 bits.
+        seconds: the time of the loop, the shortest of the repeats. Without repeats it
+            includes compilation.
     """
 
     state: RunState
@@ -37,7 +38,7 @@ class CachedRun:
 
     @property
     def work(self) -> float:
-        """Full steps' worth that was computed, the mean over the batch."""
+        """The full steps' worth of work, the mean over the batch."""
         return float(np.mean(self.state.work))
 
 
@@ -46,9 +47,9 @@ class CacheBench:
     """A pipeline and a batch of requests.
 
     Attributes:
-        pipeline: of the model.
-        request: what all have but prompt and seed.
-        prompts: of the batch; a video's seed is its prompt's number.
+        pipeline: the model's pipeline.
+        request: the request of all videos, but for prompt and seed.
+        prompts: the batch's prompts; a video's seed is its prompt's number.
     """
 
     pipeline: Pipeline
@@ -56,12 +57,12 @@ class CacheBench:
     prompts: Sequence[ScenePrompt]
 
     def run(self, cache: StepCache, steps: int = 0, repeats: int = 0) -> CachedRun:
-        """The batch under a step cache.
+        """Runs the batch with a step cache.
 
         Args:
-            cache: of all steps.
-            steps: of the schedule; 0 for the request's.
-            repeats: runs after the first one, which compiles, that are timed.
+            cache: the step cache of all steps.
+            steps: the schedule's number of steps; 0 for the request's.
+            repeats: number of timed runs after the first one, which compiles.
         """
         pipeline = self.pipeline
         base = with_fewer(self.request, steps or self.request.step_count)
@@ -86,7 +87,7 @@ class CacheBench:
         return CachedRun(state, frames, min(times[1:] or times))
 
     def scores(self, run: CachedRun, full: CachedRun) -> dict[str, Any]:
-        """Fidelity to the full run (dB, at most 60), and what the oracle says."""
+        """Fidelity to the full run (PSNR at most 60 dB), and the oracle's figures."""
         judged = [judge(*pair) for pair in zip(self.prompts, run.frames)]
         names = ("accuracy", "detail", "render_db", "smoothness")
         pairs = list(zip(run.frames, full.frames))

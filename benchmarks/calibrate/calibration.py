@@ -1,34 +1,32 @@
-"""Chooses how much is reused, by what reuse costs on the shapes world.
+"""Calibrates a policy on the shapes world: how much is reused at which score.
 
     python -m benchmarks.calibrate --steps 50
     python -m benchmarks.calibrate --steps 4 --minutes 30
     python -m benchmarks.calibrate --weights DIR --config FILE --name NAME
 
-First is measured which words matter (see `look`): that makes the scores.
-Then from which difference on a region is not enough (see `limit`). Then a
-few plans are run on all targets, and the best way to give them to scores is where the
-search begins (see `start`). From there one thing after another is changed by
-one place on its grid, what saves most and what tells most for little first: skipped
-steps, thresholds, one more tier, what finds the region, halo, context, dilation, gains,
-when a region gives way, active share, boundaries (see `moves`). A change that
-computes less is taken if hits lose no more than a point of the accuracy of what the
-model does well, three of what differs from the source, and two per cent of detail
-(of attributes that the model does well: a point of another takes a thousand hits to
-see);
-of policies that compute the same, another is taken only if it is better by more than
-chance (see `verdict`). What was run once is not run again, and what is
-hopeless after a part of the targets is given up. What was tried, what it lost and why
-it was taken or not are the rows of `calibrate_tried`; if the minutes end before one
-whole round they say what was not tried.
+First it measures which words matter (see `look`), which gives the scores, and then at
+which difference beyond a region all tokens must run (see `limit`). Then a few plans are
+run on all targets; the search begins with the best way to assign them to scores (see
+`start`). From there, one setting after another is changed by one place on its grid, the
+most saving and cheapest to measure first: skipped steps, thresholds, one more tier, how
+regions are found, halo, context, dilation, gains, the limit of regions, active share,
+boundaries (see `moves`). A change that computes less is taken if hits lose no more than
+a point of accuracy, three of what differs from the source, and two per cent of detail.
+Accuracy is of the attributes that the model does well: a point of another attribute
+would take a thousand hits to see. Of policies that compute the same, a new one is taken
+only if it is better by more than chance (see `verdict`). No run is repeated, and a
+policy that is hopeless after a part of the targets is given up. The rows of
+`calibrate_tried` say what was tried, what it lost and why it was taken or not; if the
+minutes end before one whole round, they also say what was not tried.
 
-Targets and sources are of combinations that training saw, nothing that is held out. A
-sixth of the sources is far from its target, or no threshold would be too low. All
-policies make the same targets from the same noise, so that losses are paired. Still a
-point is one target in a hundred, and the best of many policies was also lucky: so those
-that were the best for a time, and these with ever higher thresholds, are measured on
-fresh targets, what computes least first, and the first one that holds there is written.
-There a loss may exceed what is allowed by its standard error, or a policy that loses
-nothing would often fail.
+Targets and sources are of combinations that training saw, never of held-out ones. A
+sixth of the sources is far from its target, since otherwise no threshold would be too
+low. All policies make the same targets from the same noise, so that losses are paired.
+Still a point is one target in a hundred, and the best of many policies is partly lucky.
+So the policies that were the best at some time, and the same with higher thresholds,
+are measured on fresh targets, and the cheapest one that holds there is written. There,
+a loss may exceed its limit by its standard error, since otherwise even a policy that
+loses nothing would often fail.
 """
 
 import argparse
@@ -54,8 +52,8 @@ from chorus_jax.inter_request.policy.policies import calibrated_file, default_po
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.policy.policy_file import Measured
 
-WEIGHT = 1.0  # the score is the cosine, less the chance that a word is lost
-KEY = ("row", "name", "steps")  # the kinds of hits of another run may be others
+WEIGHT = 1.0  # the score is the cosine, minus the chance that a word is lost
+KEY = ("row", "name", "steps")  # without `over`, whose values may differ between runs
 LOST = tuple(f"{name}_loss" for name in ALLOWED)
 COLUMNS = (
     *("name", "steps", "split", "row", "over", "targets", "hit_rate", "equivalents"),
@@ -83,7 +81,7 @@ def calibrate(options: argparse.Namespace) -> None:
     if options.policy is None:
         begin = limiting(calibration, begin, what | loaded.facts)
         starts = calibrate_start.starts(calibration.runs, calibration.moves, begin)
-    # First, so that what reuse costs is on record even if no policy holds.
+    # Before the search, so that there are rows on the cost of reuse even if it fails.
     first = {"full": Policy(steps, (), ()), "start": starts[-1]}
     record(calibration, first, what | loaded.facts)
     search = calibration.search(60 * options.minutes)
@@ -101,7 +99,7 @@ def calibrate(options: argparse.Namespace) -> None:
 def looking(
     loaded: Loaded, policy: Policy, count: int
 ) -> tuple[Policy, list[dict[str, Any]]]:
-    """The policy with a look that was measured on so many pairs, and rows of these."""
+    """The policy with a second look measured on `count` pairs, and its rows."""
     pairs = list(calibrate_look.pairs(loaded, count))
     sensitivity = calibrate_look.fitted(pairs)
     look = SecondLook(WEIGHT, sensitivity)
@@ -117,7 +115,7 @@ def looking(
 def limiting(
     calibration: SceneCalibration, policy: Policy, what: Mapping[str, Any]
 ) -> Policy:
-    """The policy with the limit of its regions that was measured, and rows of that."""
+    """The policy with the measured limit of its regions; writes the rows."""
     tried = calibrate_limit.limits(calibration.runs, calibration.moves, policy)
     measured = [{**row, **what} for row in calibrate_limit.rows_of(tried, policy)]
     rows.update("calibrate", measured, KEY)
@@ -130,7 +128,7 @@ def record(
     policies: Mapping[str, Policy],
     what: Mapping[str, Any],
 ) -> None:
-    """Writes the rows of these policies, each with what it is."""
+    """Measures these policies; writes their rows, each with its policy and `what`."""
     described = {
         name: asdict(with_needed_steps(policy)) for name, policy in policies.items()
     }
@@ -143,8 +141,10 @@ def record(
 
 
 def record_tried(search: Search, what: Mapping[str, Any]) -> None:
-    """Writes the rows of what was tried, each with what it is of; prints their table,
-    and what there was no time for."""
+    """Writes the rows of a search's trials, each with `what`, and prints their table.
+
+    Also prints what there was no time for.
+    """
     measured = [{**row, **what} for row in calibrate_tried.rows_of(search)]
     rows.update("calibrate_tried", measured, calibrate_tried.KEY)
     print(calibrate_tried.table(measured))
@@ -153,7 +153,7 @@ def record_tried(search: Search, what: Mapping[str, Any]) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The parser of the command line."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -175,9 +175,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Chooses, writes the policy and the rows, prints the table."""
+    """Calibrates, writes the policy and the rows, prints the table."""
     options = parser().parse_args()
-    rows.commit()  # rows name it: better to fail here than after an hour
+    rows.commit()  # rows need it: better to fail here than after an hour
     try:
         calibrate(options)
     except ValueError as error:

@@ -1,14 +1,14 @@
-"""Compares the nearness to full videos with what an oracle reads, over a ladder.
+"""Compares fidelity to full runs with the oracle's readings, over a ladder of reuse.
 
     python -m benchmarks.calibrate.fidelity
     python -m benchmarks.calibrate.fidelity --steps 4 --pairs 64
 
 `chorus calibrate` has no oracle: a policy is allowed if the hits of each tier are, on
-average, as near to full videos as --least-psnr and --least-ssim say. Here pairs of
+average, as near to full runs as --least-psnr and --least-ssim say. Here, pairs of
 prompts that differ in one attribute are run at each rung of a ladder of reuse, from the
-source's noise, and both are measured: the nearness, and the share of the attributes
-that differ which is right in full and no longer right with reuse. From the rungs that
-lose little come the defaults of the command.
+source's noise, and two things are measured: the fidelity to the full run, and how often
+the differing attribute is right in the full run and wrong with reuse. The defaults of
+the command come from the rungs that lose little.
 """
 
 import argparse
@@ -39,7 +39,7 @@ class RungOutcome:
     """One pair at one rung.
 
     Attributes:
-        equivalents: full steps' worth that was computed.
+        equivalents: the full steps' worth that was computed.
         psnr: to the full video, in dB, at most 60.
         ssim: to the full video.
         right: 1 if the attribute that differs is right, else 0.
@@ -54,7 +54,7 @@ class RungOutcome:
 
 
 def measure(loaded: Loaded, count: int) -> Iterator[dict[str, object]]:
-    """A row per rung, over so many pairs."""
+    """A row per rung, over `count` pairs."""
     cases = replace(training(), changes=(1,)).cases(count, count, SEED)
     policies, cache = ladder(loaded.steps), Cache.in_memory(MEMORY)
     engines = [Engine(loaded.pipeline, cache, policy) for policy in policies.values()]

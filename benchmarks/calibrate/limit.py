@@ -1,11 +1,12 @@
-"""The greatest difference beyond a region at which only the region is run.
+"""Measures the limit of regions: the largest difference beyond them that is accepted.
 
-A limit cannot be searched for like the rest: while it is too high, low scores lose too
-much, so thresholds rise until few videos differ at all; from there a lower limit only
-computes more. So it is found first. One regional plan is run, with one limit after the
-other, on the targets that differ from their source, whatever their score. What it loses
-is taken against the same stages with all tokens run, not against full runs: that is
-the region's share. The highest limit at which this is allowed is the one.
+Beyond this limit, all tokens are run. It cannot be searched for like other settings:
+while it is too high, low scores lose too much, so thresholds rise until few videos
+differ at all; from there, a lower limit only computes more. So it is measured first. A
+plan with a region is run, with one limit after the other, on all targets that differ
+from their source. Its loss is measured against the same plan with all tokens run, not
+against full runs, so that it is the region's part of the loss. The highest limit whose
+loss is allowed is chosen.
 """
 
 from collections.abc import Iterator
@@ -27,14 +28,14 @@ class Limited:
 
     Attributes:
         limit: the disagreement beyond the region above which all tokens are run.
-        verdict: the loss, and what was computed.
+        verdict: the loss, and the cost.
     """
 
     limit: float
     verdict: Verdict
 
     def row(self) -> dict[str, Any]:
-        """The row of the measurement."""
+        """The measurement as a row."""
         lost = {f"{name}_loss": loss.mean for name, loss in self.verdict.lost.items()}
         what = {"limit": self.limit, "targets": self.verdict.targets}
         computed = {
@@ -45,8 +46,11 @@ class Limited:
 
 
 def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
-    """From the highest limit on down to the first that is allowed, or to the lowest;
-    none if no step of so few is regional, or nothing differs from its source."""
+    """Measures limits from the highest one down to the first whose loss is allowed.
+
+    Empty if no plan has a region at this number of steps, or if no target that differs
+    from its source reaches it.
+    """
     tier = regional(policy.steps)
     if tier is None:
         return []
@@ -66,14 +70,16 @@ def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
 
 
 def regional(steps: int) -> Tier | None:
-    """The plan that takes over least of those that run fewest tokens, so that little
-    but the region is to blame for what is lost; None if none has a region."""
+    """The plan with a region that takes over the fewest steps, with the fewest tokens.
+
+    So mainly the region causes its loss. None if no plan has a region.
+    """
     tiers = [tier for tier in plans(steps) if tier.active < 1]
     return min(tiers, key=lambda x: (x.reuse_until, x.active), default=None)
 
 
 def limited(policy: Policy, tried: list[Limited]) -> Policy:
-    """The policy with the last of these limits, or its own if there are none."""
+    """The policy with the last limit that was tried, if there is any."""
     if not tried:
         return policy
     return replace(policy, regions=replace(policy.regions, limit=tried[-1].limit))

@@ -1,13 +1,14 @@
 """Measures which words matter to reuse, on pairs that differ in one attribute.
 
-Every target is made from its source's noise in full, and with ever more of its source
-(`LADDER`). If the attribute is right in full and wrong then, it is lost to reuse; if it
-is the other way round, it is won, or what a model does badly anyway would seem lost.
-How much is lost of what is right in full, the mean over the ladder, orders words by how
-early the model decides what they say: it tells how far up the ladder a source is good
-for. The words in which the two prompts differ said it. A linear regression of this on
-what these words mean to the model tells words that matter from others, with a ridge,
-since they are few beside the numbers of a meaning.
+Every target is made from its source's noise in full, and then with more and more reuse
+of its source (`LADDER`). If the differing attribute is right in full and wrong with
+reuse, it is lost; if it is the other way round, it is won, which counts as a negative
+loss: otherwise attributes that the model often gets wrong would seem lost. The mean
+loss over the ladder, as a share of what is right in full, orders attributes by how
+early the model decides them, and so by how far up the ladder a source can be reused. A
+linear regression of this loss on the model's meanings of the words in which the two
+prompts differ gives each word's sensitivity. It has a ridge penalty, since there are
+few pairs for the numbers of a meaning.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,27 +30,27 @@ from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.training.world.examples import ScenePrompt
 
 SEED = 1  # other prompts than those that the policy is searched on
-# Shares of the steps that are taken over, and up to which a share of the tokens is run:
-# from what loses little to what a rewording bears, evenly, with regions and without.
+# `reuse_until` and `region_until` as shares of the steps, and the active share of the
+# tokens: evenly from plans that lose little to plans that only rewordings can bear.
 LADDER = (
     *((0.1, 0.1, 1.0), (0.2, 0.2, 1.0), (0.4, 0.4, 1.0), (0.4, 0.8, 0.5)),
     *((0.6, 0.6, 1.0), (0.7, 0.9, 0.375)),
 )
-RIDGE = 1.0  # pairs' worth, for words of the usual length
+RIDGE = 1.0  # the penalty, as much as one pair with words of the usual norm
 MEMORY = 2**30
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A pair of prompts that differ in one attribute, and what reuse loses of it.
+    """A pair of prompts that differ in one attribute, and whether reuse loses it.
 
     Attributes:
-        attribute: its name.
-        meanings: those of the words that only one of the two has.
+        attribute: the attribute's name.
+        meanings: the meanings of the words that only one of the prompts has.
         right: 1 if the attribute is right in the full run, else 0.
-        lost: at each rung of the ladder: 1 if reuse lost it, 0 if nothing changed, -1
+        lost: at each rung of the ladder, 1 if reuse lost it, 0 if nothing changed, -1
             if reuse won it.
-        beyond: how far the videos differ beyond each region (see `Chosen`).
+        beyond: the difference of the videos beyond each region (see `Chosen`).
     """
 
     attribute: str
@@ -60,10 +61,10 @@ class Lost:
 
 
 def ladder(steps: int) -> dict[str, Policy]:
-    """Policies of one tier each, by name: ever more is reused.
+    """Policies of one tier each, by name, with more and more reuse.
 
-    Tiers that are the same at this number of steps are one policy. All keep the key
-    steps of all.
+    Tiers that are the same at this number of steps are one policy. Every policy stores
+    the key steps of all.
     """
     tiers = dict[str, Tier]()
     for shares in LADDER:
@@ -77,7 +78,7 @@ def ladder(steps: int) -> dict[str, Policy]:
 
 
 def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
-    """Runs so many pairs of prompts, and yields the loss of each."""
+    """Runs `count` pairs of prompts, and yields the loss of each."""
     cases = replace(training(), changes=(1,)).cases(count, count, SEED)
     cache = Cache.in_memory(MEMORY)
     engines = [
@@ -96,8 +97,7 @@ def pair(
     source: ScenePrompt,
     seed: int,
 ) -> Lost:
-    """A pair's, from each of these engines: the source is all that their cache
-    holds."""
+    """Runs a pair in full and with each engine, whose cache has only the source."""
     [attribute] = changed(target, source)
     request = replace(loaded.request, prompt=target.caption, seed=seed)
     space = f"pair {seed}"
@@ -131,11 +131,11 @@ def differing_words(target: Query, source: Query) -> Float[np.ndarray, "u e"]:
 
 
 def fitted(pairs: Sequence[Lost]) -> Sensitivity:
-    """The sensitivity with the least squared error. ValueError without pairs.
+    """Fits the sensitivity by least squares with a ridge. ValueError without pairs.
 
-    A pair has weight 1, however many words it differs in. What it lost counts for more
-    where its attribute is seldom right in full: of that as much may be lost as of
-    another. The mean is not pulled to 0.
+    A pair has weight 1, however many words it differs in. Losses are shares of what is
+    right in full, so that attributes that are seldom right count as much as others. The
+    ridge does not apply to the mean.
     """
     if not pairs:
         raise ValueError("without pairs there is nothing to fit")
@@ -154,8 +154,10 @@ def fitted(pairs: Sequence[Lost]) -> Sensitivity:
 
 
 def rates(pairs: Sequence[Lost]) -> dict[str, float]:
-    """The share of full runs that have each attribute right; counted once at least,
-    since nothing can be said of what never is."""
+    """By attribute, the share of full runs that have it right.
+
+    It counts as right once at least, since losses are divided by the share.
+    """
     names = dict.fromkeys(pair.attribute for pair in pairs)
     right = {k: [x.right for x in pairs if x.attribute == k] for k in names}
     return {k: max(sum(flags), 1) / len(flags) for k, flags in right.items()}
@@ -164,9 +166,12 @@ def rates(pairs: Sequence[Lost]) -> dict[str, float]:
 def rows_of(
     pairs: Sequence[Lost], sensitivity: Sensitivity, rungs: Sequence[str]
 ) -> Iterator[dict[str, object]]:
-    """A row for each attribute: pairs, the share right in full, the share lost, in all
-    and at each rung, the mean of what the sensitivity says of their words, and how far
-    the videos differ beyond each region, from the least to the most."""
+    """A row for each attribute.
+
+    It has the number of pairs, the share right in full, the share lost (in all and at
+    each rung), the mean sensitivity to the most sensitive of the differing words, and
+    the sorted differences of the videos beyond each region.
+    """
     regional = [rung for rung in rungs if "-" in rung]
     for name in dict.fromkeys(pair.attribute for pair in pairs):
         of = [pair for pair in pairs if pair.attribute == name]

@@ -1,4 +1,4 @@
-"""The calibration of a model of the shapes world, and rows of what policies do."""
+"""The calibration of a model of the shapes world, and rows of measured policies."""
 
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from chorus_jax.calibration.calibration import Calibration
 from chorus_jax.calibration.moves import Moves
 from chorus_jax.inter_request.policy.policy import Policy
 
-TIMES = ("speedup", "seconds", "spread")  # programs were compiled in between
+TIMES = ("speedup", "seconds", "spread")  # left out, as they include compilation
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +33,12 @@ class SceneCalibration(Calibration):
     def of(
         cls, loaded: Loaded, begin: Policy, options: Namespace
     ) -> "SceneCalibration":
-        """Fills a cache with all that any policy may need, and makes the full runs.
+        """Fills a cache with all key steps that any policy may need; makes full runs.
 
         Args:
             loaded: the model.
-            begin: gives the scores.
-            options: of the command.
+            begin: the policy whose second look gives the scores.
+            options: the command's options.
 
         Raises:
             SystemExit: if no target has a source.
@@ -59,7 +59,7 @@ class SceneCalibration(Calibration):
         return cls(runs, fresh, Moves(loaded.steps, scores))
 
     def rows(self, policies: Mapping[str, Policy]) -> Iterator[dict[str, Any]]:
-        """Rows of these policies on both kinds of targets, without times."""
+        """Rows of these policies on searched and on fresh targets, without times."""
         for split, runs in (("search", self.runs), ("fresh", self.fresh)):
             for name, policy in policies.items():
                 records = runs.records(policy, runs.targets)

@@ -16,11 +16,11 @@ from chorus_jax.calibration.runs import PolicyRuns
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.training.world.attributes import VALUES
 
-WELL = 0.8  # of the full runs have an attribute right
+WELL = 0.8  # share of full runs that have an attribute right which the model does well
 
 
 class SceneRuns(PolicyRuns[Target]):
-    """Records of policies on targets of the shapes world.
+    """Runs of policies on targets of the shapes world, judged by its oracle.
 
     Attributes:
         bench: the pipeline and the filled cache.
@@ -49,7 +49,7 @@ class SceneRuns(PolicyRuns[Target]):
         """Makes the full runs, which show what the model does well.
 
         Args:
-            steps: of each run.
+            steps: number of steps of each run.
 
         Raises:
             SystemExit: if the model does nothing well.

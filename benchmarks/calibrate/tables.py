@@ -1,4 +1,4 @@
-"""The tables of what policies were measured by."""
+"""The tables of calibrations."""
 
 from collections.abc import Callable
 from statistics import median
@@ -22,8 +22,10 @@ def of_pairs(row: Row) -> bool:
 
 
 def lost(*steps: int) -> Draw:
-    """Draws what is lost of each attribute where the first so many steps are taken over
-    and all tokens are run."""
+    """Draws the loss of each attribute for these numbers of steps taken over.
+
+    After them, all tokens are run.
+    """
 
     def draw(rows: Rows) -> str:
         check_one_model(rows)
@@ -40,8 +42,10 @@ def lost(*steps: int) -> Draw:
 
 
 def beyond(rows: Rows) -> str:
-    """For each region: the loss of an attribute, and the difference of the videos
-    beyond the region (least, median, most)."""
+    """Draws, for each rung with a region, the loss of every attribute.
+
+    Beside it is the difference of the videos beyond the region (least, median, most).
+    """
     check_one_model(rows)
     lines = []
     for row in rows:
@@ -60,7 +64,7 @@ def limit(row: Row) -> str:
 
 
 def split(row: Row) -> str:
-    """The steps and the targets that a row is over."""
+    """The steps of a row, and which targets it is over."""
     return f"{row['steps']} steps, {row['split']}"
 
 

@@ -10,20 +10,20 @@ from chorus_jax.calibration.search import MORE, NOTHING, Search, Trial
 from chorus_jax.calibration.tiers import skip_list
 from chorus_jax.inter_request.policy.policy import Policy, Regions
 
-NO_TIME = "no time"  # the minutes ended in the first round, before all of these
-NONE = "nothing new"  # whatever it could be changed to was tried otherwise
+NO_TIME = "no time"  # the minutes ended before all changes of the first round
+NONE = "nothing new"  # all its changes had been tried for other coordinates
 NOT_RUN = (MORE, NOTHING, NO_TIME, NONE)
 KEY = ("name", "steps")  # a run's rows replace those of the run before
 REGIONS = {field.name for field in fields(Regions)}
 
 
 def rows_of(search: Search) -> Rows:
-    """A row for each policy that was run, named after the coordinate in which it
-    differs from the best one by then; and for each coordinate and reason one of how
-    many `policies` were not run. In the coordinates' order.
+    """Rows of a search, in the order of its coordinates.
 
-    `rounds` are those that were finished. Of what was given up `equivalents` and losses
-    are over the first `targets` only.
+    There is a row for each policy that was run, named after the coordinate in which it
+    differs from the best policy until then, and a row for each coordinate and reason
+    with the number of `policies` that were not run. `rounds` are the finished rounds.
+    If a policy was given up, `equivalents` and losses are over its first `targets`.
     """
     names = list(search.coordinates)
     rows = sorted(_rows(search), key=lambda row: names.index(row["row"]))
@@ -64,7 +64,7 @@ def figures(trial: Trial) -> Row:
 
 
 def value(policy: Policy, coordinate: str) -> Any:
-    """A policy's value of a coordinate: a list over its tiers where each has its own.
+    """A policy's value of a coordinate; a list if each tier has its own.
 
     The value of `tiers` is the list of their thresholds.
     """
@@ -77,7 +77,7 @@ def value(policy: Policy, coordinate: str) -> Any:
 
 
 def unfinished(search: Search) -> str:
-    """A sentence on a search that had no time for one whole round; otherwise empty."""
+    """A sentence about the untried coordinates of a search; "" if there are none."""
     if not search.untried:
         return ""
     first, *others = search.untried
@@ -91,15 +91,17 @@ def unfinished(search: Search) -> str:
 
 
 def table(rows: Rows) -> str:
-    """By what was changed: how much of it was tried and taken, the most that a change
-    saved, and why others were not taken or not run."""
+    """Draws a line per coordinate: how many changes were tried and taken.
+
+    It also has the most that a change saved, and why others were not taken or not run.
+    """
     check_one_model(rows)
     lines = [of_coordinate(same) for same in grouped(rows).values()]
     return measured.table(lines, list(lines[0]))
 
 
 def summary(rows: Rows) -> str:
-    """By what was changed, for each number of steps: how much was tried and taken."""
+    """Draws, per coordinate and number of steps, the changes tried and taken."""
     check_one_model(rows)
     lines: dict[str, Row] = {}
     for (steps, _, name), same in grouped(rows).items():

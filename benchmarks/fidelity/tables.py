@@ -1,4 +1,4 @@
-"""The table of how near hits are to full videos, and what they lose."""
+"""The table of the fidelity of hits to full runs, and of what they lose."""
 
 from benchmarks.lib.tables import PageTable, columns, with_steps
 

@@ -1,4 +1,4 @@
-"""The time of one add: alone, and while a searcher is built in a thread."""
+"""Times adding a vector to an index: alone, and while a searcher is built."""
 
 import math
 import statistics
@@ -9,8 +9,8 @@ from dataclasses import replace
 from benchmarks.index.vectors import Vectors
 from chorus_jax.inter_request.index import Index, ScannIndex
 
-PAUSE = 1e-3  # seconds between two adds beside a build: a busy server, no flood
-NEVER = math.inf  # the growth after which a searcher is built anew
+PAUSE = 1e-3  # seconds between two adds during a build, as on a busy server
+NEVER = math.inf  # a growth at which a searcher is never rebuilt
 
 
 def adds(index: Index, extra: Vectors) -> list[float]:
@@ -19,11 +19,10 @@ def adds(index: Index, extra: Vectors) -> list[float]:
 
 
 def adds_while_building(index: ScannIndex, extra: Vectors) -> dict[str, float]:
-    """Adds, or replacements, of these vectors again and again until a searcher is
-    built.
+    """Adds these vectors, and then replaces them, until a searcher is built.
 
-    `add_seconds_building` is the median, `add_seconds_worst` the longest; the first one
-    begins the build, which copies all vectors, and is among them.
+    `add_seconds_building` is the median of an add's time, `add_seconds_worst` the
+    longest. The first add begins the build, which copies all vectors, and counts too.
     """
     began = time.perf_counter()
     index.rebuilds = replace(index.rebuilds, growth=0.0)

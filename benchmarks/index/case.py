@@ -16,7 +16,7 @@ from chorus_jax.inter_request.index import ExactIndex, Index, Rebuilds, ScannInd
 
 QUERIES = 400
 LEAST_ADDS = 50
-COPIES = 8  # of all vectors that a case holds at its peak
+COPIES = 8  # copies of all vectors that a case holds at its peak
 PERFECT = {"recall_1": 1.0, "recall_10": 1.0, "hits_kept": 1.0}
 
 Row = dict[str, Any]
@@ -29,7 +29,7 @@ class IndexCase:
     Attributes:
         width: numbers per vector.
         entries: vectors in it.
-        rounds: how often searches are timed.
+        rounds: number of timed rounds of searches.
     """
 
     width: int
@@ -43,15 +43,17 @@ class IndexCase:
 
 
 class IndexPair:
-    """Exact search and ScaNN. The latter's searcher is built once all entries are
-    there, and again only when asked for."""
+    """An exact index and a ScaNN index with the same entries.
+
+    ScaNN's searcher is built when all entries are added, and then only on request.
+    """
 
     def __init__(self, case: IndexCase):
         self.case, self.exact = case, ExactIndex(case.width)
         self.scann = ScannIndex(case.width, Rebuilds(case.entries, NEVER))
 
     def built(self, drawn: Vectors) -> tuple[Row, Row]:
-        """Rows of the time that each index takes from empty to searching."""
+        """Fills both indexes; returns rows of the time until they can search."""
         return _built(self.exact, drawn), _built(self.scann, drawn)
 
     def searched(self, queries: Vectors) -> tuple[Row, Row]:
@@ -76,11 +78,11 @@ class IndexPair:
 
 
 def measured(case: IndexCase) -> list[Row]:
-    """Three rows: `exact`; `scann` as it was built; `scann_changed` halfway to the
-    rebuild that the default `Rebuilds` asks for. Ratios are to exact search of the same
-    entries in the same turns.
+    """Three rows: `exact`, `scann` after its build, and `scann_changed`.
 
-    Run it in a process of its own: memory is what that process holds more.
+    The last is halfway to the rebuild of the default `Rebuilds`. Ratios are to exact
+    search of the same entries in the same turns. Run this in a process of its own:
+    memory is measured as the growth of the process.
     """
     rng = np.random.default_rng(0)
     drawn = vectors(case.entries, case.width, rng)
@@ -119,8 +121,8 @@ def _built(index: ExactIndex | ScannIndex, drawn: Vectors) -> Row:
 
 
 def resident_bytes() -> int:
-    """The memory that this process holds now and has not freed. Linux, as ScaNN is."""
-    # What was freed before would be taken again, and not count as more.
+    """The memory that this process holds and has not freed. Linux only, like ScaNN."""
+    # Freed memory is returned first: its reuse would not count as growth.
     ctypes.CDLL(None).malloc_trim(0)
     lines = Path("/proc/self/status").read_text().splitlines()
     [resident] = [line for line in lines if line.startswith("VmRSS")]

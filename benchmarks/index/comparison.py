@@ -3,23 +3,24 @@
     python -m benchmarks.index
     python -m benchmarks.index --widths 96 --sizes 1000000
 
-Vectors lie to each other as embeddings of prompts do (see `vectors`); queries are
-further ones of the same kind. Both indexes search in turns, 20 queries at a time, ten
-nearest each. Widths are those of a small CLIP-less model (96) and of what Wan 1.3B's
-cross-attention reads (1536).
+The distances between vectors are like those of prompts' embeddings (see `vectors`);
+queries are further vectors of the same kind. The indexes search in turns, 20 queries at
+a time, for the ten nearest each. The widths are those of a small model (96) and of what
+Wan 1.3B's cross-attention reads (1536).
 
 `exact` compares with every entry. `scann` has a searcher over all entries,
-`scann_changed` the same one after 5% more were added: halfway to its next rebuild, as
-an index in use is on average. `build_seconds` are from an empty index to one that
-searches so, `searcher_seconds` ScaNN's share, `memory_bytes` what the process holds
-more then. `recall_1` and `recall_10` are shares of the exact answers, `hits_kept` is
-the share of answers from cosine 0.8 on for queries that have one. `add_seconds` is the
-median of an add, `add_seconds_building` and `add_seconds_worst` those while a searcher
-is built, an add every millisecond or less often.
+`scann_changed` the same one after 5% more were added: halfway to its next rebuild, like
+an index in use on average. `build_seconds` is the time from an empty index to one that
+can search, `searcher_seconds` the part of it that ScaNN's build takes, `memory_bytes`
+the growth of the process. `recall_1` and `recall_10` are shares of the exact answers.
+`hits_kept` is, of the queries with an entry of cosine 0.8 or more, the share for which
+such an entry is found. `add_seconds` is the median time of an add,
+`add_seconds_building` and `add_seconds_worst` are the median and the longest while a
+searcher is built, with at most one add per millisecond.
 
-Where `scann_changed` begins to be faster is what `Rebuilds.least` claims to know. Each
-case runs in a process of its own and takes about 32 bytes for each number of its
-vectors; those that do not fit are refused before the first one begins.
+`Rebuilds.least` should be the number of entries at which `scann_changed` begins to be
+faster. Each case runs in a process of its own and takes about 32 bytes for each number
+of its vectors; if one does not fit, an error is raised before the first one begins.
 """
 
 import argparse
@@ -38,12 +39,12 @@ KEY = ("row", "width", "entries")
 
 
 def memory() -> int:
-    """The bytes of this machine."""
+    """The bytes of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def check(cases: list[IndexCase], available: int) -> None:
-    """SystemExit for cases that take more memory than there is."""
+    """Raises SystemExit if a case takes more memory than there is."""
     large = [case for case in cases if case.peak_bytes > available]
     if large:
         needed = max(case.peak_bytes for case in large)
@@ -54,7 +55,7 @@ def check(cases: list[IndexCase], available: int) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The parser of the command line."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -67,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Measures, writes the rows, prints the table and what it says of `Rebuilds`."""
+    """Measures, writes the rows, prints the table and the present `Rebuilds.least`."""
     options = parser().parse_args()
     cases = [
         IndexCase(width, entries, options.rounds)
@@ -75,7 +76,7 @@ def main() -> None:
         for entries in options.sizes
     ]
     check(cases, memory())
-    rows.commit()  # rows name it: better to fail here than after minutes
+    rows.commit()  # rows need it: better to fail here than after minutes
     context = get_context("spawn")
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         for measurements in tqdm(

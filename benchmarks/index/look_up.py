@@ -1,17 +1,18 @@
-"""The time of finding and loading a source at the size of Wan 1.3B.
+"""Times finding and loading a source, at the sizes of Wan 1.3B.
 
     python -m benchmarks.index.look_up
 
-A store on disk with nothing in memory and 50 000 entries: heads as Wan 1.3B's are
-(embeddings of width 1536, prompts of 12 words), found by ScaNN once its searcher is
-built, and of some the latents as it leaves them at 480p and 81 frames (21x60x104x16 at
-three key steps in bfloat16 and the clean ones in float32: 21 MB). Timed for a request
-each: `look_up` (the nearest, and the second look at the best eight; goal: 0.5 ms),
-`load` (the record read, its checksum verified). `share` is both over a 4-step
-request's denoising by the time that Wan's authors publish for 50 steps with guidance on
-one consumer GPU (RTX 4090: 4 minutes; Wan-Video/Wan2.1, README): 240 s / 50 steps / 2
-branches x 4 steps = 9.6 s for a model that was distilled with its guidance folded in.
-Goal: 0.02. Records come from the page cache where memory allows; `cold` has it emptied.
+The store is on disk, with nothing in memory, and has 50 000 entries. Their heads are
+like Wan 1.3B's (embeddings of width 1536, prompts of 12 words) and are found by ScaNN
+after its searcher is built. Some have latents as at 480p and 81 frames (21x60x104x16
+at three key steps in bfloat16 and the clean ones in float32: 21 MB). Timed per request
+are `look_up` (the nearest entries, and the second look at the best eight; goal: 0.5 ms)
+and `load` (reading the record and verifying its checksum). `share` is their sum over a
+4-step request's denoising (goal: 0.02). That time follows from the one that Wan's
+authors publish for 50 steps with guidance on one consumer GPU (RTX 4090: 4 minutes;
+Wan-Video/Wan2.1, README): 240 s / 50 steps / 2 branches x 4 steps = 9.6 s for a model
+that was distilled with guidance. Records come from the page cache if memory allows; for
+`cold` they are dropped from it.
 """
 
 import argparse
@@ -35,7 +36,7 @@ PUBLISHED = 240.0 / 50 / 2 * 4  # seconds of a 4-step request, see above
 
 
 def drop_pages(file: Path) -> None:
-    """Empties the page cache of a file, where the system can."""
+    """Drops a file from the page cache, if the system can."""
     handle = os.open(file, os.O_RDONLY)
     os.fsync(handle)
     os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -45,7 +46,7 @@ def drop_pages(file: Path) -> None:
 def requests(
     store: Store, matcher: Matcher, heads: list[Entry], rounds: int, cold: Path | None
 ) -> dict[str, Timing]:
-    """The times of so many requests, each like an entry on disk."""
+    """The times of `rounds` requests, each similar to an entry on disk."""
     rng = np.random.default_rng(1)
     spent: dict[str, list[float]] = {"look_up": [], "load": []}
     for _ in range(rounds):

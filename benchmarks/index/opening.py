@@ -1,12 +1,12 @@
-"""The time of opening a cache folder.
+"""Times opening a cache folder.
 
     python -m benchmarks.index.opening
 
-A folder of 10 000 records whose heads are as Wan 1.3B leaves them (embeddings of width
-1536, prompts of 12 words) and whose latents are small, since those are not read. Timed:
+The folder has 10 000 records with heads like Wan 1.3B's (embeddings of width 1536,
+prompts of 12 words) and small latents, since those are not read. Timed is
 `Cache.in_folder`, after which all entries can be found: every head is read, checked,
-and given to the index and to what foresees sources. Goal: 2 s. `thread_seconds` are
-those of a core: what is over is the disk's, and that of others on the machine.
+and given to the index and to the prediction of sources. Goal: 2 s. `thread_seconds` is
+the thread's own computing time; the rest is the disk's and other processes'.
 """
 
 import argparse
@@ -23,8 +23,10 @@ from chorus_jax.engine import Cache
 
 
 def opened(folder: Path, entries: int) -> tuple[float, float]:
-    """The seconds of opening once, and of them a core's. SystemExit if an entry is
-    missing."""
+    """Opens the folder once; returns the seconds, and the thread's computing time.
+
+    SystemExit if an entry is missing.
+    """
     began, computing = time.perf_counter(), time.thread_time()
     cache = Cache.in_folder(folder, disk_bytes=2**40)
     seconds = time.perf_counter() - began, time.thread_time() - computing

@@ -1,4 +1,4 @@
-"""Records of a cache whose heads are as Wan 1.3B's, written without a store."""
+"""Records of a cache with heads like Wan 1.3B's, written without a store."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def entry(rng: np.random.Generator, number: int, shape: tuple[int, ...]) -> Entr
 
 
 def fill(folder: Path, count: int, rng: np.random.Generator) -> None:
-    """Writes so many records with small latents into a folder."""
+    """Writes `count` records with small latents into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in tqdm(range(count), unit="record"):
         made = entry(rng, number, SMALL)

@@ -7,15 +7,15 @@ from benchmarks.index.vectors import Vectors
 from benchmarks.lib.timing import Timing, interleaved
 from chorus_jax.inter_request.index import Index, Neighbor
 
-COUNT = 10  # nearest ones that are asked for; the matcher asks for 8
+COUNT = 10  # number of nearest entries to search for; the matcher searches for 8
 BLOCK = 20  # searches of one index in a row, so that its data are in the CPU's cache
-NEAR = 0.8  # a nearest one from this cosine on is a hit that must not get lost
+NEAR = 0.8  # a nearest entry of at least this cosine is a hit that must not get lost
 
 
 def search_times(
     indexes: Mapping[str, Index], queries: Vectors, rounds: int, label: str
 ) -> dict[str, Timing]:
-    """Seconds of one search, over rounds of BLOCK searches of each index."""
+    """The seconds of one search, from rounds of BLOCK searches of each index."""
     blocks = {name: _block(index, queries) for name, index in indexes.items()}
     timed = interleaved(blocks, rounds, label)
     return {
@@ -37,9 +37,10 @@ def _block(index: Index, queries: Vectors) -> Callable[[], None]:
 def recall(exact: Index, other: Index, queries: Vectors) -> dict[str, float]:
     """Shares of the exact answers that another index has, over all queries.
 
-    `recall_1` and `recall_10` are of the nearest and of the ten nearest, `hits_kept` of
-    the nearest ones from the cosine NEAR on: the other's need only be as near as that.
-    It is left out if there are none.
+    `recall_1` and `recall_10` are for the nearest entry and for the ten nearest.
+    `hits_kept` is for queries whose nearest entry has a cosine of NEAR or more: the
+    share for which the other index also finds one that near. It is left out if there
+    are no such queries.
     """
     pairs = [(exact.search(q, COUNT), other.search(q, COUNT)) for q in queries]
     return {

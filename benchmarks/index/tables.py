@@ -8,12 +8,11 @@ from benchmarks.lib.rows import scaled, table
 from benchmarks.lib.tables import Draw, PageTable, Row, Rows, columns
 
 ORDER = ("exact", "scann", "scann_changed")
-CHANGED = "scann_changed"  # as an index in use is on average
+CHANGED = "scann_changed"  # like an index in use on average
 
 
 def indexes(rows: Rows) -> str:
-    """Everything measured of all cases, by width and size; times of a search in
-    milliseconds, of an add in microseconds."""
+    """Draws all figures of all cases, and the sizes from which ScaNN is faster."""
     shown = [
         {
             "width": row["width"],
@@ -43,8 +42,7 @@ def in_order(rows: Rows) -> Rows:
 
 
 def by_case(**shown: tuple[str, str]) -> Draw:
-    """Draws a line per width and size; a column, by its title, is a figure of the index
-    of a name."""
+    """Draws a line per width and size; `shown` has an index and a figure per column."""
 
     def draw(rows: Rows) -> str:
         lines: dict[tuple[int, int], Row] = {}
@@ -61,7 +59,7 @@ def by_case(**shown: tuple[str, str]) -> Draw:
 
 
 def searches(rows: Rows) -> str:
-    """Search time and recall, and the size from which ScaNN is faster."""
+    """Draws search times and recall, and the sizes from which ScaNN is faster."""
     draw = by_case(
         seconds_exact=("exact", "seconds"),
         ratio_scann=("scann", "ratio"),
@@ -74,9 +72,10 @@ def searches(rows: Rows) -> str:
 def switch(ratios: Sequence[tuple[int, float]]) -> float | None:
     """The number of entries from which on ScaNN's search takes less than the exact one.
 
-    `ratios` are its times over the exact ones by number of entries. Between two sizes
-    the ratio is taken for a power of the size. None if it is not less at the largest
-    size; the smallest size if it is less at all of them: the switch may be below.
+    `ratios` are pairs of a number of entries and ScaNN's time over the exact one's.
+    Between two sizes, the ratio is interpolated as a power of the size. None if ScaNN
+    is not faster at the largest size; the smallest size if it is faster at all sizes,
+    though the switch may be below.
     """
     points = sorted(ratios)
     if not points or points[-1][1] >= 1:

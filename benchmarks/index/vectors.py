@@ -1,11 +1,12 @@
-"""Vectors that lie to each other as the embeddings of prompts do, one after another.
+"""Random vectors whose cosines are like those between the embeddings of users' prompts.
 
-Prompts come in families: most are near to one before them, some the same again. Among
-106 910 public prompts of several sources in the order in which they came, embedded by
-all-MiniLM-L6-v2, the cosine with the nearest earlier one had the quantiles below, and
-two prompts taken at random one of about .12. So a vector here is drawn near to a random
-earlier one, at a cosine of that distribution, and all have a direction in common. The
-least cosine is ours. In few dimensions others come nearer by chance.
+Prompts come in families: most are near to an earlier one, and some are repeated. Among
+106 910 public prompts of several sources in their order of arrival, embedded by
+all-MiniLM-L6-v2, the cosine with the nearest earlier prompt had the quantiles below,
+and two random prompts had a cosine of about .12. So a vector here is drawn near to a
+random earlier one, at a cosine of that distribution, and all have a common direction.
+The least cosine (0.4) is our choice. In few dimensions, other vectors come nearer by
+chance.
 """
 
 import numpy as np
@@ -13,14 +14,14 @@ from jaxtyping import Float32
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 COSINES = (0.4, 0.52, 0.59, 0.67, 0.81, 0.96, 1.0)
-COMMON = 0.12  # cosine of two vectors that have nothing to do with each other
-FIRST, BLOCK = 16, 8192  # vectors near to none; vectors drawn at once
+COMMON = 0.12  # cosine of two unrelated vectors
+FIRST, BLOCK = 16, 8192  # unrelated vectors at the start; vectors drawn at once
 
 Vectors = Float32[np.ndarray, "n d"]
 
 
 def vectors(count: int, width: int, rng: np.random.Generator) -> Vectors:
-    """Unit vectors, each of which but the first few is near to an earlier one."""
+    """Unit vectors, of which all but the first few are near to an earlier one."""
     drawn = np.empty((count, width), np.float32)
     done = min(FIRST, count)
     drawn[:done] = _with_common(_apart(done, width, rng))
@@ -32,7 +33,7 @@ def vectors(count: int, width: int, rng: np.random.Generator) -> Vectors:
 
 
 def followers(earlier: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-    """Unit vectors, each near to one of these, at a cosine of COSINES."""
+    """Unit vectors, each near to a random one of these, at a cosine from COSINES."""
     like = earlier[rng.integers(len(earlier), size=count)]
     own = (like - np.sqrt(COMMON) * _common(like.shape[1])) / np.sqrt(1 - COMMON)
     cosines = np.interp(rng.random(count), SHARES, COSINES).astype(np.float32)

@@ -1,11 +1,11 @@
-"""The kernels compiled for real TPUs, on a machine without one, and what is known then.
+"""Compiles the kernels for real TPUs on a machine without one, and estimates cycles.
 
-`cycles` are those of the compiler's own schedule: a kernel's instruction bundles, all
-branches taken, times its grid steps, plus the compiler's estimate of what XLA runs
-around it, a loop's body as often as the loop runs. Branches that only the
-first or last block of keys takes are counted for all, so it is an upper bound;
-`body_cycles` is a lower one, the longest stretch without a branch times the grid steps.
-Waits for memory are in neither, nor are some of XLA's changes of layout.
+`cycles` come from the compiler's own schedule: a kernel's instruction bundles, with all
+branches taken, times its grid steps, plus the compiler's estimate for what XLA runs
+around it, where a loop's body counts as often as the loop runs. Branches that only the
+first or last block of keys takes are counted for all blocks, so it is an upper bound.
+`body_cycles` is a lower bound: the longest stretch without a branch, times the grid
+steps. Neither includes waits for memory, nor some of XLA's changes of layout.
 """
 
 import math
@@ -38,14 +38,14 @@ TOPOLOGIES = {
     "tpu7x": "tpu7x:2x2x1",
 }
 DUMP = Path(tempfile.gettempdir()) / f"kernels_{os.getpid()}"
-# Read when libtpu is loaded: keep the schedule of every compiled kernel.
+# Flags, read when libtpu is loaded, that dump the schedule of every compiled kernel.
 SCHEDULES = (
     f"--xla_jf_dump_to={DUMP} --xla_jf_dump_llo_text=true "
     "--xla_jf_dump_llo_pass_label_regex=.*final_bundles.*"
 )
 MIB = 2**20
-UNKNOWN = 2**62  # cycles: 2**63 - 1 is what the compiler writes then
-# A bundle of a kernel, and how many loops it is in: the outermost is the grid.
+UNKNOWN = 2**62  # for unknown cycles, the compiler writes 2**63 - 1
+# A bundle of a kernel, and the number of loops around it; the outermost is the grid.
 BUNDLE = re.compile(r"^ *(?:0x)?[0-9a-f]+ *([A-Z]{2})?: *(>*) \{(.*)", re.MULTILINE)
 LOOP = re.compile(r" while\(.*condition=%([\w.-]+), body=%([\w.-]+)")
 # A loop of lax counts from 0 up to a constant of its condition.
@@ -55,7 +55,7 @@ CALL = re.compile(r"%(\S+) = .*custom_call_target=\"tpu_custom_call\"")
 
 @contextmanager
 def device_mesh(generation: str) -> Iterator[Mesh]:
-    """A mesh of one chip of a TPU generation, set."""
+    """A mesh of one chip of a TPU generation, in a context that sets it."""
     os.environ.update({**ENVIRONMENT, "LIBTPU_INIT_ARGS": SCHEDULES})
     topology = topologies.get_topology_desc(TOPOLOGIES[generation], platform="tpu")
     devices: np.ndarray = np.array(topology.devices[:1]).reshape(1, 1, 1)
@@ -64,20 +64,20 @@ def device_mesh(generation: str) -> Iterator[Mesh]:
         yield mesh
 
 
-# Where an array of a shape is, and how it lies there.
+# Gives the sharding of an abstract array, perhaps with a layout.
 Place = Callable[[Any], NamedSharding | Format]
 
 
 def replicated(mesh: Mesh) -> Place:
-    """On every chip, laid out as the compiler does unless it is told."""
+    """Arrays replicated on every chip, in the compiler's own layout."""
     return lambda x: NamedSharding(mesh, PartitionSpec())
 
 
 def row_major(mesh: Mesh) -> Place:
-    """On every chip, the last axis in a row, as our kernels read and write arrays.
+    """Arrays replicated on every chip, in row-major layout, which our kernels use.
 
-    The compiler itself would have tiles of 195 tokens lie otherwise, to fill up less,
-    and then copy all of a buffer that a kernel writes a few tiles of.
+    The compiler itself would choose another layout for tiles of 195 tokens, with less
+    padding, and then copy a whole buffer of which a kernel writes a few tiles.
     """
     everywhere = NamedSharding(mesh, PartitionSpec())
     return lambda x: Format(Layout(tuple(range(x.ndim))), everywhere)
@@ -86,13 +86,13 @@ def row_major(mesh: Mesh) -> Place:
 def compiled(
     function: Callable[..., Any], place: Place, *operands: Any, donate: tuple = ()
 ) -> tuple[Any, dict[str, Any]]:
-    """The program, and what its compiler says of it.
+    """Compiles a function; returns the program and the compiler's figures.
 
     Args:
-        function: what is compiled.
-        place: where operands and results are, and how they lie there.
+        function: the function.
+        place: gives sharding and layout of operands and results.
         *operands: abstract arrays.
-        donate: operands that the program may write over.
+        donate: numbers of the operands that the program may overwrite.
     """
     operands = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)), operands
@@ -129,8 +129,11 @@ def kernel_grids(jaxpr: Any) -> dict[str, int]:
 
 
 def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
-    """Cycles of a program, and of its kernels' bodies alone; None if a schedule is
-    missing, or if the compiler does not know an operation's cycles."""
+    """The `cycles` of a program and its `body_cycles` (see the module's docstring).
+
+    None if a schedule is missing, or if the compiler does not know an operation's
+    cycles.
+    """
     total, bodies = 0, 0
     for part, times in computations(text):
         known = [int(x) for x in re.findall(r'"estimated_cycles":"(\d+)"', part)]
@@ -149,10 +152,10 @@ def cycles(text: str, grids: dict[str, int]) -> tuple[int, int] | None:
 
 
 def computations(text: str) -> list[tuple[str, int]]:
-    """The computations of a program, and how often each runs: the body of a loop as
-    often as its condition says, all others once.
+    """The computations of a program, and how often each runs.
 
-    Raises ValueError for a loop whose condition does not say.
+    A loop's body runs as often as the constant in its condition; others run once.
+    ValueError for a loop without such a constant.
     """
     parts: dict[str, str] = {}
     for part in re.split(r"\n(?=(?:ENTRY )?%\S+ \()", text):
@@ -175,7 +178,7 @@ def computations(text: str) -> list[tuple[str, int]]:
 
 
 def stretches(schedule: str) -> tuple[int, int]:
-    """Bundles of one grid step, and the most of them in a row without a branch."""
+    """The bundles of one grid step, and the most of them in a row without a branch."""
     bundles, run, longest = 0, 0, 0
     for label, depth, instructions in BUNDLE.findall(schedule):
         if depth == ">":
@@ -193,10 +196,10 @@ def vmem(text: str) -> int:
 
 
 def row(case: Case, generation: str) -> dict[str, Any]:
-    """A case on a TPU generation, ours beside the door's plain path.
+    """The row of a case on a TPU generation: our kernel beside the plain path.
 
-    That is compiled for both ways to lay heads out, in the compiler's own layouts, and
-    the faster one counts.
+    The plain path is compiled with heads side by side and with an axis of heads, in the
+    compiler's own layouts, and the faster one counts.
     """
     operands, heads = shapes(case), MODELS[case.model].heads
     apart = jax.eval_shape(partial(split, heads=heads), operands)

@@ -1,13 +1,13 @@
 """The real shapes of the kernels: Wan 1.3B and 14B at 480p and 720p, 81 frames.
 
-The calls are those that the transformer makes, through its own doors: queries of the
-active tokens only; `region` with all keys and values held, of which the active tiles
-are fresh; `own` with a bias, over the active tokens themselves, as a sampled context
-has it; `cross` over the text. What each is compared with is the door's plain path, on
-the same arrays. These have heads side by side, as the model's products leave them: a
-TPU lays an axis of heads out in another way, and what is then counted of our kernels is
-mostly copies. Of what they are compared with it is the other way round, so that is
-compiled for both.
+The calls are those of the transformer, through the same functions, with queries of the
+active tokens only: `region` attends to held keys and values of all tiles, of which the
+active ones are fresh; `own` to the active tokens themselves, with a bias, as with a
+sampled context; `cross` to the text. Each is compared with the function's plain path on
+the same arrays. These have heads side by side, as the model's matrix products leave
+them. With an axis of heads, a TPU uses another layout, and our kernels' cycles are
+mostly copies; for the plain path it is the other way round, so that it is compiled for
+both.
 """
 
 from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The row's name, without its device."""
+        """The row's name, without the device."""
         words = [self.kernel, self.model, self.size, f"{self.share:g}"]
         return " ".join(words + ([f"{self.text} words"] if self.text else []))
 
@@ -92,7 +92,7 @@ class Case:
 
     @property
     def bytes(self) -> int:
-        """Bytes that must at least be read and written, in bfloat16."""
+        """The least bytes to be read and written, in bfloat16."""
         return 2 * (2 * self.tokens + 2 * self.keys) * MODELS[self.model].width
 
 
@@ -125,7 +125,7 @@ def shapes(case: Case) -> tuple[Any, ...]:
 
 
 def functions(case: Case) -> dict[str, Callable[..., Any]]:
-    """Ours, the door's plain path, and XLA's, of the same operands."""
+    """Our kernel, the plain path and XLA's attention, as functions of `shapes`."""
     heads = MODELS[case.model].heads
 
     def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,7 +139,7 @@ def functions(case: Case) -> dict[str, Callable[..., Any]]:
 
 
 def in_heads(case: Case) -> dict[str, Callable[..., Any]]:
-    """These functions, of operands that are `split` into heads."""
+    """The same functions, for operands that are `split` into heads."""
     if case.kernel == "cross":
         return {"ours": cross, "plain": plain_cross, "xla": plain_cross}
     call: Callable[..., Array] = region if case.kernel == "region" else own
@@ -150,7 +150,7 @@ def in_heads(case: Case) -> dict[str, Callable[..., Any]]:
 
 
 def split(operands: Sequence[Array], heads: int) -> list[Array]:
-    """Operands with an axis of heads: all those of three axes or more have heads."""
+    """Operands with an axis of heads; operands of fewer than three axes have none."""
     return [x if x.ndim < 3 else x.reshape(*x.shape[:-1], heads, -1) for x in operands]
 
 
@@ -163,24 +163,24 @@ def region(
     new_value: Array,
     active: Array,
 ) -> Array:
-    """Over held keys and values, those of the active tiles fresh."""
+    """Attention over held keys and values, with fresh ones of the active tiles."""
     return attend(query, key, value, Fresh(new_key, new_value, active), None)
 
 
 def own(
     attend: Callable[..., Array], query: Array, key: Array, value: Array, bias: Array
 ) -> Array:
-    """Over the active tokens themselves, with a bias per key."""
+    """Attention over the active tokens themselves, with a bias per key."""
     return attend(query, key, value, None, bias.reshape(query.shape[:3]))
 
 
 def kernel(*operands: Any) -> Array:
-    """The kernel's output, whatever the library would choose."""
+    """The kernel's output, even where the library would not choose it."""
     return over_tiles(*operands, implementation=dispatch.choose())
 
 
 def xla(query: Array, key: Array, value: Array, fresh: Any, bias: Any) -> Array:
-    """The output of XLA alone, a block of queries at a time."""
+    """The output of plain XLA attention, computed in blocks of queries."""
     if fresh is not None:
         key = written(key, fresh.tiles, fresh.key)
         value = written(value, fresh.tiles, fresh.value)
@@ -192,7 +192,7 @@ def xla(query: Array, key: Array, value: Array, fresh: Any, bias: Any) -> Array:
 def cross(
     query: Array, key: Array, value: Array, bias: Array, gain: Array, output: Array
 ) -> Array:
-    """Over the text, by the kernel."""
+    """Attention over the text, by the kernel."""
     name, gains = dispatch.choose(), (gain, output)
     return over_text(query, key, value, bias, gains, None, implementation=name)
 
@@ -200,5 +200,5 @@ def cross(
 def plain_cross(
     query: Array, key: Array, value: Array, bias: Array, gain: Array, output: Array
 ) -> Array:
-    """Over the text, by the plain path."""
+    """Attention over the text, by the plain path."""
     return plain_text(query, key, value, bias, (gain, output), None)

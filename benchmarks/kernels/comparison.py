@@ -3,9 +3,9 @@
     JAX_PLATFORMS=cpu python -m benchmarks.kernels --aot
     python -m benchmarks.kernels                            # on a TPU or GPU
 
-`--rows WORD ...` takes the rows whose name has all these words, `--missing` those that
-have no row yet; a row is written as soon as it is there. Without words all rows are
-compiled, but only those of Wan 1.3B are timed.
+`--rows WORD ...` selects the rows whose name has all these words, `--missing` those
+that are not in the results yet; a row is written as soon as it is measured. Without
+words, all rows are compiled, but only those of Wan 1.3B are timed.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TIMED = ("1.3b",)
 
 
 def selected(names: Sequence[str], words: Sequence[str], missing: bool) -> list[str]:
-    """The rows that are asked for. SystemExit if none has these words."""
+    """The names selected by the options. SystemExit if none has these words."""
     chosen = [name for name in names if all(word in name.split() for word in words)]
     if not chosen:
         known = sorted({word for name in names for word in name.split()})
@@ -73,7 +73,7 @@ def compile_all(words: Sequence[str], missing: bool) -> None:
 
 
 def main() -> None:
-    """Compiles or times the rows that are asked for."""
+    """Compiles or times the selected rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--aot", action="store_true")
     parser.add_argument("--rows", nargs="*", default=[])
@@ -82,7 +82,7 @@ def main() -> None:
     if options.aot:
         compile_all(options.rows, options.missing)
         return
-    # Late: it looks for the accelerator.
+    # Imported here, since it initialises the accelerator.
     from benchmarks.kernels import timing as kernel_timing
 
     enable_cache()

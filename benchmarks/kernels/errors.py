@@ -18,7 +18,7 @@ def maker(case: Case) -> Callable[[Array], Any]:
 
 
 def operands(case: Case, key: jax.Array) -> tuple[jax.Array, ...]:
-    """Random operands of a case; the fresh tiles are spread over the video."""
+    """Random operands of a case; the active tiles are spread over the video."""
     operands = []
     for i, shape in enumerate(shapes(case)):
         if shape.dtype == jnp.int32:
@@ -31,20 +31,20 @@ def operands(case: Case, key: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def reference(case: Case) -> Any:
-    """XLA's results in float32, of the operands that errors are of."""
+    """XLA's results in float32, for the operands that `error` uses."""
     given = maker(case)(jax.random.key(0))
     single = [x if x.dtype == jnp.int32 else x.astype(jnp.float32) for x in given]
     return jax.jit(functions(case)["xla"])(*single)
 
 
 def error(case: Case, function: Callable[..., Any], want: Array) -> float:
-    """The largest difference from the reference, over its largest number."""
+    """The largest error of a function, over the reference's largest value."""
     got = function(*maker(case)(jax.random.key(0)))
     return float(apart(got, want))
 
 
 @jax.jit
 def apart(got: Float[Array, " *n"], want: Float[Array, " *n"]) -> Float[Array, ""]:
-    """The largest difference, over the largest number."""
+    """The largest difference, over the largest wanted value."""
     difference = got.astype(jnp.float32) - want.astype(jnp.float32)
     return jnp.abs(difference).max() / jnp.abs(want).max().astype(jnp.float32)

@@ -1,10 +1,10 @@
-"""A region step of the whole transformer beside a full one, compiled for real TPUs.
+"""Region steps of the transformer beside full steps, compiled for real TPUs.
 
-One layer stands for the step's time: embedding and head are well under a hundredth. It
-is compiled as the doors choose (`cycles`, over a full layer's: `ratio`), and with the
-region kernel taken (`kernel_cycles`) and not taken (`plain_cycles`): what the doors
-choose should be the lesser. The memory is that of all layers, 75 600 tokens and
-guidance on one chip, with the region kernel and with the plain path.
+One layer stands for a step's time, since embedding and head take well under a hundredth
+of it. It is compiled with the attention that the library chooses (`cycles`; `ratio` is
+over a full layer's), with the region kernel (`kernel_cycles`) and without it
+(`plain_cycles`): the library should choose the lesser. Memory is of all layers, with
+75 600 tokens and guidance on one chip, with the region kernel and with the plain path.
 """
 
 import re
@@ -39,7 +39,7 @@ from kernels_pallas import dispatch
 WORDS = 128
 BRANCHES = 2
 SHARES = (0.1, 0.25, 0.5)
-# Some of all combinations: a layer takes up to minutes to compile.
+# A selection, since a layer takes up to minutes to compile.
 SETTINGS = (
     ("1.3b", "480p", "v5e"),
     ("1.3b", "480p", "v5p"),
@@ -55,7 +55,7 @@ STEPS = {
     for model, size, generation in SETTINGS
     for case in [Case("dit", model, size, share) for share in SHARES]
 }
-# Held keys and values of all layers are 28 GB at 720p: chips that can have them.
+# For chips that can hold 28 GB, the keys and values of all layers at 720p.
 MEMORY = {
     f"memory {case.name} {kind} v5p": (case, kind == "kernels")
     for case in [Case("dit", "1.3b", "720p", share) for share in (0.25, 0.5)]
@@ -82,7 +82,7 @@ def row(name: str) -> dict[str, Any]:
 
 
 def step(name: str) -> dict[str, Any]:
-    """A layer of a region step over a layer of a full one."""
+    """The figures of a layer of a region step, beside a layer of a full step."""
     case, generation = STEPS[name]
     choice = chosen(case, generation)
     of_layer = partial(layer, case.model, case.size)
@@ -118,7 +118,7 @@ def chosen(case: Case, generation: str) -> ImplementationChoice:
 
 
 def taken(kernel: bool) -> Any:
-    """A context in which the region kernel is taken, or is not."""
+    """A context with or without the region kernel."""
     return dispatch.forced("tpu") if kernel else enabled((TEXT,))
 
 
@@ -126,7 +126,7 @@ def taken(kernel: bool) -> Any:
 def layer(
     model: str, size: str, active: int | None, generation: str, kernel: bool = False
 ) -> dict[str, Any]:
-    """The compiler's figures of a layer with so many active tiles, None for all."""
+    """The compiler's figures of a layer with `active` tiles (None: all)."""
     config, tiling = MODELS[model], Case("dit", model, size, 1.0).tiling
     a, d = config.heads, config.width // config.heads
     n = tiling.size * (tiling.count if active is None else active)
@@ -168,7 +168,7 @@ def layer(
 
 
 def memory(name: str) -> dict[str, Any]:
-    """Memory of two region steps of all layers, held keys and values let go of."""
+    """The memory of two region steps of all layers, with their state donated."""
     case, kernels = MEMORY[name]
     with kernel_aot.device_mesh("v5p") as mesh, taken(kernels):
         function, operands = region_steps(case, mesh)

@@ -27,9 +27,9 @@ def in_memory(name: str) -> bool:
 
 
 def cases(rows: Rows) -> str:
-    """Our kernels' cycles over those of what they replace, by TPU.
+    """Draws our kernels' cycles over the plain path's, by TPU.
 
-    The most on-chip memory that a kernel asks for on any of them stands last.
+    The last column is the most on-chip memory of a kernel on any of them.
     """
     ratios: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -53,7 +53,10 @@ def cases(rows: Rows) -> str:
 
 
 def steps(rows: Rows) -> str:
-    """A layer of a region step over one of a full step, as the door chooses."""
+    """Draws cycles of a layer of a region step over those of a full step.
+
+    Both have the attention that the library chooses.
+    """
     shown = [
         {
             "Wan, TPU": _of(row, (2, 3, 5)),
@@ -68,7 +71,7 @@ def steps(rows: Rows) -> str:
 
 
 def _over_other(row: dict[str, Any]) -> float | None:
-    """Cycles of what the door took over those of what it did not take."""
+    """Cycles of the attention that the library chooses over those of the other."""
     kernel, plain = row["kernel_cycles"], row["plain_cycles"]
     if not kernel or not plain:
         return None
@@ -76,7 +79,7 @@ def _over_other(row: dict[str, Any]) -> float | None:
 
 
 def memory(rows: Rows) -> str:
-    """Temporary memory of region steps with and without our kernels."""
+    """Draws temporary memory of region steps with and without our kernels."""
     shown = [
         {
             "Wan, TPU": _of(row, (2, 3, 6)),
@@ -92,7 +95,7 @@ def memory(rows: Rows) -> str:
 
 
 def variants(rows: Rows) -> str:
-    """Chorus with the kernels forced to each implementation."""
+    """Draws results of Chorus with the kernels forced to each implementation."""
     shown = [
         {
             "implementation": row["row"],

@@ -1,9 +1,10 @@
-"""The kernels timed on the accelerator at hand, beside the library's and XLA's.
+"""Times the kernels on this machine's accelerator, beside the plain path and XLA.
 
-First the error of each against float32 is printed and kept; what is too far off, or
-fails, is not timed, its row says so, and the next row follows. Operands are random,
-fresh in every round, and what is compared runs in turns. The peaks of the device are
-measured, not read from a sheet: a large matrix product, and a copy of a large array.
+First, the error of each function against float32 is printed and recorded. A function
+that fails or has too large an error is not timed, its row says so, and the next row
+follows. Operands are random, fresh in every round, and functions run in turns. The
+peaks of the device are measured, not taken from a data sheet: a large matrix product,
+and a copy of a large array.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +19,9 @@ from benchmarks.lib import rows, timing
 from kernels_pallas import dispatch
 
 ROUNDS = 7
-# A call of a few hundred microseconds is repeated to be well above a clock's.
+# Calls of a few hundred microseconds are repeated, to be well above the clock's error.
 REPEATED = 5
-# Of bfloat16 outputs of attention, over their largest.
+# The largest error of bfloat16 outputs, over the largest output.
 TOLERANCE = 0.03
 COLUMNS = (
     "row",
@@ -72,8 +73,7 @@ class Peak(NamedTuple):
 
 
 def measured_or_error(case: Case, peak: Peak) -> dict[str, Any]:
-    """The figures of a case, or why there are none: device time is short, and one row
-    must not cost the others."""
+    """The figures of a case, or its error, so that the other cases go on."""
     try:
         return measured(case, peak)
     except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
@@ -84,7 +84,7 @@ def measured(case: Case, peak: Peak) -> dict[str, Any]:
     """The figures of a case."""
     made = {name: jax.jit(function) for name, function in functions(case).items()}
     if case.kernel == "cross":
-        del made["plain"]  # XLA's itself
+        del made["plain"]  # the same as XLA's
     want = reference(case)
     errors = {name: error(case, function, want) for name, function in made.items()}
     print(case.name, {name: f"{x:.2g}" for name, x in errors.items()})
@@ -100,7 +100,7 @@ def measured(case: Case, peak: Peak) -> dict[str, Any]:
 def compared(
     case: Case, times: Mapping[str, timing.Timing], peak: Peak
 ) -> dict[str, Any]:
-    """Our seconds beside the peaks and beside those of the others."""
+    """Our seconds, compared with the peaks and with the other functions."""
     seconds = {name: time.median / REPEATED for name, time in times.items()}
     ours = seconds["ours"]
     figures: dict[str, Any] = {
@@ -121,7 +121,7 @@ def compared(
 
 
 class Repeated:
-    """Calls of a function, each on operands that it has not seen."""
+    """Repeated calls of a function, each on new operands."""
 
     def __init__(self, function: Callable[..., Any], case: Case):
         self.function, self.make, self.round = function, maker(case), 0
@@ -140,22 +140,22 @@ class Repeated:
 
 
 def timed(things: Mapping[str, Repeated], case: Case) -> dict[str, timing.Timing]:
-    """Seconds of each thing's repeated calls, in turns."""
+    """The seconds of each function's repeated calls, in turns."""
     prepare = lambda name: things[name].prepare()
     return timing.interleaved(things, ROUNDS, case.name, prepare)
 
 
 def matrix_peak(size: int = 8192) -> float:
-    """Operations per second of a large product in bfloat16, the best of some.
+    """The most operations per second of a large matrix product in bfloat16.
 
-    Of random numbers: a chip draws less power on constant ones, and runs faster.
+    Its numbers are random: with constant ones a chip draws less power and runs faster.
     """
     x = jax.random.normal(jax.random.key(0), (size, size), jnp.bfloat16)
     return 2 * size**3 / best(jax.jit(jnp.matmul), x, x)
 
 
 def memory_peak(size: int = 2**28) -> float:
-    """Bytes per second read and written, the best of some copies."""
+    """The most bytes per second read and written by a copy."""
     x = jax.random.normal(jax.random.key(0), (size,), jnp.bfloat16)
     return 2 * x.nbytes / best(jax.jit(lambda x: x + 1), x)
 

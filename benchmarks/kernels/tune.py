@@ -1,9 +1,9 @@
-"""Block sizes of the kernels, tried on the accelerator at hand.
+"""Tries block sizes of the kernels on this machine's accelerator.
 
     python -m benchmarks.kernels.tune
 
-At Wan 1.3B, 480p, a quarter active. Nothing is written: the fastest go into the
-`blocks.py` of the kernels, by device kind.
+The shapes are Wan 1.3B's at 480p, with a quarter of the tiles active. Nothing is
+written: enter the fastest sizes into the `blocks.py` of the kernels, by device kind.
 """
 
 import itertools
@@ -23,8 +23,8 @@ CASES = (
     Case("region", "1.3b", "480p", 0.25),
     Case("cross", "1.3b", "480p", 1.0, 128),
 )
-# Two programs on a multiprocessor first, whose products hide the other's exponentials;
-# with three stages of 128 x 64 there is room for one.
+# The first leaves room for two programs on a multiprocessor, each of whose products
+# hide the other's exponentials; three stages of 128 x 64 leave room for one.
 GPU_BLOCKS = (
     (128, 64, 4, 2),
     (128, 128, 8, 2),
@@ -33,7 +33,7 @@ GPU_BLOCKS = (
 
 
 def candidates(case: Case, platform: str) -> Iterator[tuple[dict, Any]]:
-    """Tables of block sizes by device kind, and what to put in them."""
+    """Yields tables of block sizes by device kind, each with a size to try."""
     blocks = region if case.kernel == "region" else cross
     if platform == "gpu":
         for block in GPU_BLOCKS:

@@ -1,4 +1,4 @@
-"""Counts what is compiled while something runs, so that its time can be left out."""
+"""Counts compilations during a run, so that it can be left out of timings."""
 
 import jax.monitoring
 
@@ -6,9 +6,9 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 class Compilations:
-    """Counts the programs that jax compiled, or read compiled, since it was made.
+    """Counts the programs that jax compiles, or loads compiled, after its creation.
 
-    Listeners of jax stay for good: make one, not one for each request.
+    jax cannot remove its listeners, so make one counter, not one per request.
     """
 
     def __init__(self) -> None:

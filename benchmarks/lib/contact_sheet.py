@@ -7,7 +7,7 @@ import numpy as np
 
 from chorus_jax.media.video import write_contact_sheet
 
-FRAMES = 5  # of each model
+FRAMES = 5  # frames of each video
 
 
 def draw(
@@ -15,13 +15,13 @@ def draw(
     captions: Sequence[str],
     models: Sequence[tuple[str, Sequence[np.ndarray]]],
 ) -> None:
-    """Writes a png: under each caption that prompt's video by each model in turn.
+    """Writes a PNG with a row per caption: its video by each model, side by side.
 
-    `models` are names and videos, one for every caption; the names stand on top.
+    `models` are names and videos, one video per caption; the names are the heading.
     """
     rows = [_beside(videos) for videos in zip(*(v for _, v in models), strict=True)]
     heading = ", beside it ".join(name for name, _ in models)
-    # The sheet's own way to draw text is a label, which needs a row under it.
+    # Text can be drawn only as a row's label, so the heading gets an empty row.
     line = np.full((1, 1, rows[0].shape[2], 3), 255, np.uint8)
     write_contact_sheet(path, [line, *rows], [heading, *captions], len(rows[0]))
 

@@ -1,4 +1,4 @@
-"""Videos of prompts, and what the oracle and the measures say of them."""
+"""Videos of prompts, and their scores by the oracle and by quality measures."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,8 +34,8 @@ class Model:
         pipeline: a `Pipeline`, or another function of requests that returns videos.
         request: all settings but prompt and seed.
         weights: the fingerprints of its parts.
-        dtype: of the computation.
-        sizes: those of the objects that it was trained on.
+        dtype: the dtype of the computation.
+        sizes: the sizes of the objects that the model was trained on.
     """
 
     pipeline: Callable[..., Sequence[Any]]
@@ -62,7 +62,7 @@ class Batch:
 
     Attributes:
         prompts: one per video.
-        frames: those of each video, [f h w 3] in 8 bits.
+        frames: the frames of each video, [f h w 3] in 8 bits.
         seconds: time per video.
     """
 
@@ -72,9 +72,9 @@ class Batch:
 
 
 def filled(count: int, size: int) -> Iterator[list[int]]:
-    """The numbers below `count` in batches of one size, so that there is one program.
+    """The numbers below `count` in batches of one size, so that one program suffices.
 
-    The last one is filled up with the first numbers: drop what they give.
+    The last batch is padded with the first numbers, whose results are to be dropped.
     """
     size = min(size, count)
     for first in range(0, count, size):
@@ -101,10 +101,10 @@ def sampled(model: Model, prompts: Sequence[ScenePrompt], size: int) -> Iterator
 def judge(
     prompt: ScenePrompt, frames: np.ndarray, sizes: ObjectSizes = ObjectSizes()
 ) -> Scores:
-    """Scores of a video of one object: its attributes (1 if as asked, else 0) and its
-    quality.
+    """Scores of a video of one object: accuracy by attribute (1 or 0), and quality.
 
-    What the oracle finds unclear is wrong; what the prompt leaves unsaid is left out.
+    Attributes that are unclear to the oracle are wrong; attributes that the prompt does
+    not name are left out.
     """
     [attributes] = prompt.attributes
     reading = read(frames, sizes)
@@ -120,7 +120,7 @@ def judge(
 
 
 def means(scores: Sequence[Scores]) -> Scores:
-    """The mean of each score over those that have it."""
+    """The mean of each score over the videos that have it."""
     names = dict.fromkeys(name for scored in scores for name in scored)
     return {
         name: float(np.mean([scored[name] for scored in scores if name in scored]))
@@ -131,9 +131,10 @@ def means(scores: Sequence[Scores]) -> Scores:
 def sampling_row(
     name: str, model: Model, prompts: Sequence[ScenePrompt], size: int
 ) -> dict[str, Any]:
-    """One row: the mean scores of the prompts' videos.
+    """Makes the prompts' videos; returns a row of their mean scores.
 
-    Timed from three batches on: the first one, which compiles, does not count.
+    The row has times if there are three batches or more; the first one, which compiles,
+    does not count.
     """
     scores: list[Scores] = []
     seconds: list[float] = []
@@ -164,9 +165,9 @@ def reconstruction_scores(
     world: World,
     size: int,
 ) -> Scores:
-    """Mean `psnr` and `ssim` of the prompts' rendered videos, sent through a VAE.
+    """Mean `psnr` and `ssim` of a VAE's reconstructions of rendered videos.
 
-    `detail` is that of the reconstructions over that of the rendered videos.
+    `detail` is the reconstructions' over the rendered videos'.
     """
     scores: list[Scores] = []
     with tqdm(total=len(prompts), desc="vae", unit="video") as bar:

@@ -1,4 +1,4 @@
-"""Small plots side by side: figures over one logarithmic axis, as a png."""
+"""Small plots side by side, each over a logarithmic axis, as a PNG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +15,10 @@ Lines = Mapping[str, Line]
 
 
 def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
-    """Draws a picture with one panel per figure; an empty name is not written.
+    """Draws a picture with one panel per figure.
 
-    Each panel has up to four lines by name, of points at positive places that rise.
+    Each panel has up to four lines by name, of points with rising positive x. A line
+    with an empty name has no title.
     """
     image = Image.new("RGB", (WIDTH * len(panels), HEIGHT), "white")
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
@@ -35,7 +36,7 @@ def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
 
 
 class Scale:
-    """Pixels of points, their extremes a little inside of the frame."""
+    """Maps points to pixels, with the extremes a little inside of the frame."""
 
     def __init__(self, x0: float, points: Line):
         at, values = np.array(points, float).T
@@ -71,7 +72,7 @@ def _axes(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     scale: Scale,
 ) -> None:
-    """The frame, numbers under the points, the least and the most value beside."""
+    """Draws the frame, the points' x below it, and the extreme values beside it."""
     x0, bottom, last = scale.x0, HEIGHT - EDGE, -np.inf
     pen.rectangle((x0, EDGE, x0 + WIDTH - 1.5 * EDGE, bottom), outline="gray")
     first = float(scale.values[0])

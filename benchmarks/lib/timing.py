@@ -1,4 +1,4 @@
-"""Fair timing: what is compared runs in turns, and the median and spread are kept."""
+"""Fair timing: functions to compare run in turns; median and spread are recorded."""
 
 import statistics
 import time
@@ -13,14 +13,14 @@ class Timing:
     """The time of one thing over the rounds of a comparison.
 
     Attributes:
-        seconds: by round.
+        seconds: the seconds of each round.
     """
 
     seconds: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median of the rounds' seconds."""
         return statistics.median(self.seconds)
 
     @property
@@ -36,10 +36,10 @@ def interleaved(
     label: str,
     before: Callable[[str], object] = lambda name: None,
 ) -> dict[str, Timing]:
-    """Times every thing once a round, after one round that does not count.
+    """Times every function once per round, after one round that does not count.
 
-    Each must return only when its work is done. `before` is called with its name first,
-    and is not timed.
+    A function must return only when its work is done. Before each call, `before` is
+    called with the function's name, which is not timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in things}
     for counted in tqdm([False] + [True] * rounds, desc=label, leave=False):

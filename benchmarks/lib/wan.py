@@ -1,4 +1,4 @@
-"""Wan in the product's loop, with what only this family has."""
+"""Wan models in the library's denoising loop, for benchmarks of this family only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ def inputs(
 
 @dataclass(frozen=True, eq=False)
 class LoopRun:
-    """A run of the product's loop before its first step.
+    """A run of the library's loop, to be started.
 
     Attributes:
-        program: what is static about it.
+        program: the static description of the run.
         inputs: the arrays that it reads.
-        latents: those that it begins from.
+        latents: the latents that it starts from.
     """
 
     program: Program
@@ -57,7 +57,7 @@ class LoopRun:
     def __call__(
         self, every: int | None = None, after: Callable[[], object] = lambda: None
     ) -> np.ndarray:
-        """The latents after the last step.
+        """Runs the loop; returns the latents after the last step.
 
         Args:
             every: steps per call of the loop (None: all).

@@ -4,11 +4,11 @@
     python -m benchmarks.model.quality --rows vae curve     # only these
     python -m benchmarks.model.quality --weights DIR --dtype float32
 
-Prompts of combinations that training never saw (`held_out`) and of those that it saw
-(`seen`), with the config's 50 steps and guidance and with the distilled transformer;
-the same held-out prompts over fewer and fewer steps; the VAE alone on rendered videos;
-and a picture, results/quality.png. A prompt's number is its video's seed. A row is
-written as soon as it is measured; the others stay.
+Measured are prompts of combinations that training never saw (`held_out`) and of those
+that it saw (`seen`), with the config's 50 steps and guidance and with the distilled
+transformer; held-out prompts with fewer and fewer steps; and the VAE alone on rendered
+videos. Samples are drawn to results/quality.png. A prompt's number is its video's seed.
+A row is written as soon as it is measured; other rows stay.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from configs import shapes, shapes_4step
 
 DISTILLED = shapes_4step.TRANSFORMER
 CURVE = (2, 4, 8, 12, 16, 25, 50)
-SHEET = 6  # prompts
+SHEET = 6  # prompts in the picture
 SPLITS = {"held_out": held_out_combinations, "seen": training_combinations}
 COLUMNS = (
     *("row", "steps", "prompts", "accuracy", "accuracy_colour", "accuracy_shape"),
@@ -49,15 +49,15 @@ Rows = Iterator[dict[str, Any]]
 
 @dataclass(frozen=True)
 class QualityBench:
-    """The models that are judged, and on how many prompts.
+    """The models to judge, and the numbers of prompts.
 
     Attributes:
         full: the model with the steps of its config.
         distilled: the model of few steps; None if the weights have none.
         reconstruct: sends videos through the VAE, [b f h w 3] in 8 bits to floats in
             [-1, 1].
-        prompts: how many per split.
-        curve_prompts: how many per number of steps of the curve.
+        prompts: number of prompts per split.
+        curve_prompts: number of prompts per number of steps of the curve.
         batch: prompts per batch.
     """
 
@@ -69,12 +69,12 @@ class QualityBench:
     batch: int = 16
 
     def accuracy(self, split: str) -> Rows:
-        """Prompts of a split, with the steps that the config asks for."""
+        """The row of a split's prompts, with the config's steps."""
         scene_prompts = prompts(SPLITS[split](), self.prompts, seed=0)
         yield sampling_row(split, self.full, scene_prompts, self.batch)
 
     def accuracy4(self, split: str) -> Rows:
-        """Rows of these prompts with the distilled transformer."""
+        """The row of a split's prompts with the distilled transformer, if any."""
         if self.distilled is None:
             print(f"no {DISTILLED} in these weights: its rows are left out")
             return
@@ -83,14 +83,14 @@ class QualityBench:
         yield sampling_row(name, self.distilled, scene_prompts, self.batch)
 
     def curve(self) -> Rows:
-        """Rows of one set of held-out prompts and seeds at every number of steps."""
+        """A row per number of steps, with the same held-out prompts and seeds."""
         scene_prompts = prompts(held_out_combinations(), self.curve_prompts, seed=0)
         for steps in CURVE:
             model = replace(self.full, request=replace(self.full.request, steps=steps))
             yield sampling_row(f"steps {steps}", model, scene_prompts, self.batch)
 
     def vae(self) -> Rows:
-        """Held-out rendered videos through the VAE."""
+        """The row of the VAE's reconstructions of held-out rendered videos."""
         scene_prompts = prompts(held_out_combinations(), self.curve_prompts, seed=0)
         scores = reconstruction_scores(
             self.reconstruct, scene_prompts, self.full.world, self.batch
@@ -104,7 +104,7 @@ class QualityBench:
         }
 
     def sheet(self) -> Rows:
-        """Draws the picture; gives no rows."""
+        """Draws the picture; yields no rows."""
         scene_prompts = prompts(held_out_combinations(), SHEET, seed=0)
         shown = [
             (
@@ -134,7 +134,7 @@ GROUPS: dict[str, Callable[[QualityBench], Rows]] = {
 
 
 def load(options: argparse.Namespace) -> QualityBench:
-    """The models of a weights folder, the shipped one if none is named."""
+    """Loads the models of the weights that the options name."""
     folder = shipped.locate(options.weights)
     card = Card.read(folder)
 
@@ -161,7 +161,7 @@ def load(options: argparse.Namespace) -> QualityBench:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The parser of the command line."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -185,7 +185,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Measures, writes every row, prints the table."""
     options = parser().parse_args()
-    rows.commit()  # rows name it: better to fail here than after an hour
+    rows.commit()  # rows need it: better to fail here than after an hour
     bench = load(options)
     for group in options.rows:
         for row in GROUPS[group](bench):

@@ -39,33 +39,32 @@ def in_order(rows: Rows) -> Rows:
 
 
 def quality(rows: Rows) -> str:
-    """The table of samples' quality and time; the row of the VAE is of one model with
-    them."""
+    """Draws samples' quality and time; checks that the VAE's row is of their model."""
     check_one_model(rows)
     names = ("accuracy", "render_db", "detail", "seconds")
     return columns(*names, row=split_and_steps)(in_order(rows))
 
 
 def attributes(rows: Rows) -> str:
-    """The table of each attribute's share of right samples."""
+    """Draws the share of samples that have each attribute right."""
     names = [f"accuracy_{name}" for name in ATTRIBUTES]
     return transposed(in_order(rows), names, split_and_steps)
 
 
 def steps(rows: Rows) -> str:
-    """The table of one set of prompts over fewer and fewer steps."""
+    """Draws the quality of one set of prompts over the number of steps."""
     rising = sorted(rows, key=lambda row: row["steps"])
     return columns("accuracy", "detail", "render_db")(rising)
 
 
 def training(rows: Rows) -> str:
-    """Held-out samples as the model sees more clips."""
+    """Draws the quality of held-out samples over the clips seen in training."""
     rising = sorted(rows, key=lambda row: row["clips"])
     return columns("accuracy", "accuracy_motion", "render_db", "excess")(rising)
 
 
 def with_detail_of_vae(rows: Sequence[Row]) -> Rows:
-    """The rows, those of samples with their detail over that of the same VAE alone."""
+    """The rows, where samples also have their detail over that of their VAE alone."""
     alone = {row["weights"]["vae"]: row["detail"] for row in rows if of_vae(row["row"])}
 
     def joined(row: Row) -> Row:

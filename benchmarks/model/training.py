@@ -4,10 +4,10 @@
     python -m benchmarks.model.training --run DIR --before 188000  # clips before it
 
 Call it whenever `python -m chorus_jax.training flow --out DIR` has saved a state: each
-call adds a row of held-out prompts at that many clips, guided, with the config's steps.
-`excess` is the error of the velocity at the noise level 0.9 averaged over squares of
-4 x 4 latents, over what it is latent by latent, times 16: of an error that is nothing
-but the texture, which cannot be foretold, it is 1.
+call adds a row of held-out prompts at that number of clips, with guidance and the
+config's steps. `excess` is, at the noise level 0.9, 16 times the mean square of the
+velocity's error averaged over squares of 4 x 4 latents, over the mean square of the
+plain error. It is 1 if the error is only texture, which cannot be predicted.
 """
 
 import argparse
@@ -42,8 +42,7 @@ COLUMNS = (
 
 
 def excess(job: FlowJob, params: Params) -> float:
-    """The excess (see the module) over clips of the training with their own
-    captions."""
+    """The excess (see the module) of training clips with their own captions."""
     numbers = np.arange(CLIPS) % len(job.batch.attributes)
     rng = np.random.default_rng(0)
     captions = [job.batch.caption(number, rng) for number in numbers.tolist()]
@@ -71,7 +70,7 @@ def measured(runs: Runs, before: int, count: int, batch: int) -> dict[str, Any]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The parser of the command line."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -86,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Measures, adds the row, prints the table."""
     options = parser().parse_args()
-    rows.commit()  # rows name it: better to fail here than after minutes
+    rows.commit()  # rows need it: better to fail here than after minutes
     enable_cache()
     runs = Runs(RECIPES[options.recipe](), options.run)
     row = measured(runs, options.before, options.prompts, options.batch)

@@ -24,7 +24,7 @@ Attack = Callable[[Path, float], AttackOutcome]
 
 
 def scaled(number: int, scale: float) -> int:
-    """A number made smaller, at least 1."""
+    """A number times a scale, rounded, at least 1."""
     return max(1, round(number * scale))
 
 

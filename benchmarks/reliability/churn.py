@@ -1,4 +1,4 @@
-"""Many admissions and deletions: index, store and folder stay in step."""
+"""Many admissions and deletions: do index, store and folder agree?"""
 
 import random
 from pathlib import Path
@@ -13,7 +13,7 @@ from chorus_jax.inter_request.store import Store
 
 
 def admissions(folder: Path, count: int) -> AttackOutcome:
-    """Admits so many entries, deletes every third, and looks at all that is left."""
+    """Admits `count` entries, deletes one in three, and checks the remaining ones."""
     outcome, chance = AttackOutcome(count), random.Random(0)
     there: set[int] = set()
     with Store(0, folder=folder, disk_bytes=2**34) as store:

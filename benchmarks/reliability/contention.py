@@ -16,7 +16,7 @@ BUDGET = 60_000  # bytes: about ten records
 
 
 def busy(store: Store, first: int, rounds: int, chance: random.Random) -> int:
-    """Admits, reads, uses and deletes; returns what was wrong."""
+    """Admits, reads, uses and deletes entries; returns the number of errors."""
     wrong = 0
     for number in range(first, first + rounds):
         store.admit(made(number))
@@ -32,7 +32,7 @@ def busy(store: Store, first: int, rounds: int, chance: random.Random) -> int:
 
 
 def threads(folder: Path, count: int, rounds: int) -> AttackOutcome:
-    """Threads of one process; some stop in the midst, by an error of their own."""
+    """Runs threads on one store; some turns end with an error of the caller."""
     outcome, wrong = AttackOutcome(count * rounds), [0] * count
 
     def work(number: int, store: Store) -> None:
@@ -61,7 +61,7 @@ def threads(folder: Path, count: int, rounds: int) -> AttackOutcome:
 
 
 def processes(folder: Path, count: int, rounds: int) -> AttackOutcome:
-    """Processes on one folder."""
+    """Runs processes on one folder."""
     outcome = AttackOutcome(count * rounds)
     running = [
         subprocess.Popen(
@@ -82,7 +82,7 @@ def processes(folder: Path, count: int, rounds: int) -> AttackOutcome:
 
 
 def alone(folder: str, number: str, rounds: str) -> None:
-    """Runs one of the processes, and prints what went wrong."""
+    """Runs one of the processes, and prints its number of errors."""
     with Store(20_000, folder=folder, disk_bytes=BUDGET) as store:
         chance = random.Random(int(number))
         print(busy(store, 10_000 * int(number), int(rounds), chance))

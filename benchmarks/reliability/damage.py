@@ -1,4 +1,4 @@
-"""Files of a store that are changed: every byte flipped, files cut at every length."""
+"""Damages files of a store: flips a bit of every byte, cuts files at every length."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ ROOM = 2**24
 
 
 def small_store(folder: Path) -> Path:
-    """A small store, each entry used once."""
+    """Makes a small store, each of whose entries was used once."""
     with Store(0, folder=folder, disk_bytes=ROOM) as store:
         for number in range(COUNT):
             store.admit(made(number))
@@ -24,7 +24,7 @@ def small_store(folder: Path) -> Path:
 
 
 def looked_at(folder: Path, changed: str, outcome: AttackOutcome) -> None:
-    """Counts what a store gives after one of its files was changed."""
+    """Opens a store after the file `changed` was damaged, and counts errors."""
     outcome.tries += 1
     try:
         with Store(0, folder=folder, disk_bytes=ROOM) as store:
@@ -60,7 +60,7 @@ def cuts(folder: Path, stride: int) -> AttackOutcome:
 def attacked(
     folder: Path, change: Callable[[bytes], Iterator[bytes]], name: str
 ) -> AttackOutcome:
-    """The outcome of changes of every file of a small store."""
+    """The outcome of applying all changes to every file of a small store."""
     outcome, good, place = (
         AttackOutcome(),
         small_store(folder / "whole"),

@@ -1,4 +1,4 @@
-"""Entries that a number decides, so that any process knows what must be in them."""
+"""Entries that follow from a number, so that any process can check their content."""
 
 import hashlib
 
@@ -33,7 +33,7 @@ def made(number: int, side: int = 4) -> Entry:
 
 
 def right(entry: Entry, side: int = 4) -> bool:
-    """Whether an entry is what its number says, in every bit."""
+    """Whether an entry is the one of its number, in every bit."""
     wanted = made(int(entry.id, 16), side)
     arrays = ("latents", "final", "embedding", "meanings")
     plain = ("recipe", "exact", "namespace", "steps", "words", "score", "shared")

@@ -1,4 +1,4 @@
-"""Processes that are killed while they admit."""
+"""Kills processes while they admit entries."""
 
 import random
 import subprocess
@@ -29,7 +29,7 @@ def admit_for_ever(folder: str, first: int) -> None:
 
 
 def killed(folder: Path, first: int, admissions: int, delay: float) -> set[int]:
-    """Numbers that were safe before their process was killed."""
+    """Kills a process that admits entries; returns the numbers that were safe."""
     command = [sys.executable, "-m", ALONE, str(folder), str(first)]
     safe = set()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -43,7 +43,7 @@ def killed(folder: Path, first: int, admissions: int, delay: float) -> set[int]:
 
 
 def kills(folder: Path, times: int) -> AttackOutcome:
-    """Kills a process so many times, at random moments of an admission."""
+    """Kills processes `times` times, at random moments of an admission."""
     outcome, chance = AttackOutcome(times), random.Random(0)
     safe: set[int] = set()
     first = halves = 0

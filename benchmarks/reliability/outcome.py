@@ -6,14 +6,14 @@ from typing import Any
 
 @dataclass
 class AttackOutcome:
-    """Counts of an attack on a store; all but `tries` are to be 0.
+    """Counts of an attack on a store; all but `tries` should be 0.
 
     Attributes:
-        tries: how often it was attacked: kills, changed files, admissions, requests.
-        lost: entries that were safely admitted, were not attacked, and are gone.
-        wrong: entries or videos that are not what they must be.
-        stuck: what did not end in its time.
-        figures: further ones of this attack.
+        tries: the number of kills, changed files, admissions or requests.
+        lost: entries that were safely admitted, were not damaged, and are gone.
+        wrong: wrong entries or videos.
+        stuck: threads or processes that did not end in their time.
+        figures: further figures of this attack.
     """
 
     tries: int = 0
@@ -23,7 +23,7 @@ class AttackOutcome:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def row(self, name: str, seconds: float) -> dict[str, Any]:
-        """The row of results."""
+        """The outcome as a row of results."""
         counts = (self.tries, self.lost, self.wrong, self.stuck)
         names = ("tries", "lost", "wrong", "stuck")
         measured = dict(zip(names, counts, strict=True))

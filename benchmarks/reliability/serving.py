@@ -1,4 +1,4 @@
-"""Many requests to one engine: memory and file handles do not grow."""
+"""Many requests to one engine: do memory and file handles grow?"""
 
 import gc
 import os
@@ -34,9 +34,10 @@ def prompt(number: int) -> str:
 
 
 def requests(folder: Path, count: int, model: str = "shapes") -> AttackOutcome:
-    """So many requests to a small engine: repeats, hits, misses, stops and errors.
+    """Makes `count` requests to a small engine: repeats, hits, misses and stops.
 
-    The first half is not counted: programs are compiled in it and caches fill up.
+    Growth is counted over the second half only, after programs are compiled and caches
+    are full.
     """
     outcome = AttackOutcome(count)
     pipeline = cj.load(model)

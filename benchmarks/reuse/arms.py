@@ -1,4 +1,4 @@
-"""The compared policies: a base policy, and the same with parts taken away.
+"""The compared policies (arms): a base policy, and the same with parts removed.
 
     chorus_skip  the base policy
     chorus       without its step cache
@@ -6,12 +6,11 @@
     output_gain  ... without the gain of keys
     stage1       ... without the gain of the output: its stage 2 is like its stage 3
 
-Of arms that compute alike (see `tiers.effective`) one runs for all: where gains are
-1, say, or no step is regional, there is nothing to take away. Beside them are NIRVANA's
-table (see `policies.nirvana`), `full`, which reuses nothing, and two that compute as
-much as `chorus` does (see `costs`): `fewer`, as many full steps without any
-reuse, and `nirvana_equal`, as many after NIRVANA's one stage, from a later key step on
-than its table says.
+If arms compute the same (see `tiers.effective`), one runs for all: for example, if
+gains are 1 or no step is regional. Further arms are NIRVANA's table (see
+`policies.nirvana`), `full`, which reuses nothing, and two that cost as much as `chorus`
+(see `costs`): `fewer`, with fewer full steps and no reuse, and `nirvana_equal`, with
+NIRVANA's one stage up to a key step that leaves as many full steps.
 """
 
 import itertools
@@ -30,8 +29,8 @@ LADDER = ("stage1", "output_gain", "key_gain", WHOLE, SKIPPING)
 ARMS = (FULL, FEWER, "nirvana", EQUAL, *LADDER)
 
 # Points of the curve, as shares of the steps: K1 of stage 1 alone; K1, K2 and the
-# active share; steps without reuse. Then gains of keys and of the output from K1 to K2
-# of `GAINS_AT`, all tokens run, beside stage 1 alone from there.
+# active share; steps without reuse. Then K1 and K2 of the points with gains, which run
+# all tokens, and their gains of keys and of the output.
 CURVE_STAGE1 = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9)
 CURVE_CHORUS = (
     *((0.2, 0.8, 0.5), (0.2, 0.8, 0.25), (0.4, 0.8, 0.5), (0.4, 0.9, 0.5)),
@@ -57,17 +56,17 @@ def policies(base: Policy) -> dict[str, Policy]:
 
 
 def stage1_at(base: Policy, first: int) -> Policy:
-    """Stage 1 alone, up to this step, for every score; no reuse at step 0."""
+    """The policy of stage 1 alone, up to this step, for every score; 0: no reuse."""
     return with_only(base, *([Tier(0.0, first, first)] if first else []))
 
 
 def with_only(base: Policy, *tiers: Tier) -> Policy:
-    """The base with these tiers, the key steps that they need, and no step cache."""
+    """The base policy with these tiers, their key steps, and no step cache."""
     return Policy(base.steps, tiers, needed(*tiers), base.regions, look=base.look)
 
 
 def curve(base: Policy) -> dict[str, Policy]:
-    """Policies of one tier each, for every score. Points that fall together are one."""
+    """The curve's policies, of one tier each, for every score; equal points are one."""
     if not base.tiers:
         return {}
     points = itertools.chain(_stage1(base), _chorus(base), _gains(base))
@@ -103,19 +102,18 @@ def _gains(base: Policy) -> Iterator[tuple[str, Tier]]:
 
 
 def scaled(share: float, steps: int) -> int:
-    """The nearest step, from 1 on."""
+    """The step nearest to a share of the steps, at least 1."""
     return max(1, round(share * steps))
 
 
 def curve_steps(steps: int) -> dict[str, int]:
-    """Numbers of full steps, fewer than these."""
+    """The curve's points without reuse: numbers of full steps below `steps`."""
     counts = sorted({scaled(share, steps) for share in CURVE_FEWER})
     return {f"curve_fewer_{count}": count for count in counts if count < steps}
 
 
 def with_fewer(request: Request, steps: int) -> Request:
-    """The request over so many steps. Sigmas that were given become as many, evenly
-    spaced."""
+    """The request with this number of steps; given sigmas become evenly spaced ones."""
     if request.step_count == steps:
         return request
     if isinstance(request.steps, int):

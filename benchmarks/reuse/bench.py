@@ -1,4 +1,4 @@
-"""A cache full of earlier requests, and targets with what the cache has for them."""
+"""A cache filled with sources, and targets with the source that it has for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,23 +14,23 @@ from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
 from chorus_jax.training.world.examples import ScenePrompt
 
-OWN_SEEDS = 1_000_000  # those of targets without a source; sources have smaller ones
+OWN_SEEDS = 1_000_000  # first seed of targets without a source; sources have lower ones
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target with the source that the matcher gives it whatever the policy.
+    """A target with the source that the matcher finds for it under any policy.
 
     Attributes:
-        number: tells targets apart.
+        number: identifies the target.
         prompt: the caption and what it asks for.
-        request: has the source's seed, so that the full run starts from the same noise
-            as one that reuses.
-        rows: rows of text; they decide, with the policy, which program runs.
+        request: has the source's seed, so that full runs and runs that reuse start from
+            the same noise.
+        rows: rows of text, which decide, with the policy, which program runs.
         source: the id of the source's entry; None if there is none.
         score: of the match, 0 to 1; None without a source.
-        changed: the attributes in which the two differ and of which the target says
-            something; none without a source.
+        changed: the attributes named by the target in which the source differs; empty
+            without a source.
     """
 
     number: int
@@ -42,18 +42,18 @@ class Target:
     changed: tuple[str, ...] = ()
 
     def tier(self, policy: Policy) -> Tier | None:
-        """The tier of a policy that it reaches, None if everything is computed."""
+        """The tier of a policy that this target reaches, None for a miss."""
         return None if self.score is None else policy.plan(self.score)
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """All that the arms of a comparison share.
+    """The model, the filled cache and the targets that all arms share.
 
     Attributes:
         pipeline: the model.
         cache: holds the sources.
-        targets: what is run.
+        targets: the targets to run.
     """
 
     pipeline: Pipeline
@@ -69,8 +69,15 @@ class Bench:
         keep: Sequence[int],
         look: SecondLook,
     ) -> "Bench":
-        """The cache with a full run of every source, which keeps these key steps; and
-        what the look finds in it."""
+        """Fills a cache with full runs of all sources, and looks the targets up.
+
+        Args:
+            pipeline: the model.
+            request: all settings but prompt and seed.
+            cases: sources and targets.
+            keep: the key steps to store.
+            look: the second look, which scores matches.
+        """
         cache = Cache.in_memory()
         policy = Policy(request.step_count, (), tuple(keep))
         engine = Engine(pipeline, cache, policy)
@@ -93,7 +100,7 @@ class Bench:
         sources: Sequence[ScenePrompt],
         look: SecondLook,
     ) -> Target:
-        """A target, looked up before anything is timed."""
+        """Looks up a target's source, before anything is timed."""
         seeded = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
         rows, match = (
             self.text_rows(seeded),
@@ -120,12 +127,14 @@ class Bench:
             return self.pipeline.model.text_values(conditions).shape[1]
 
     def tiling(self, request: Request) -> Tiling:
-        """The tiles of its videos."""
+        """The tiles of a request's video."""
         return self.pipeline.model.geometry(request).tiling
 
     def forget(self, request: Request) -> None:
-        """Forgets all prompts but the negative one, which a server knows: every arm
-        pays for its own."""
+        """Forgets all prompts but the negative one, which a server would know.
+
+        So every arm encodes the prompt itself.
+        """
         self.pipeline.model.forget_prompts()
         if request.guided:
             with self.pipeline.computing():

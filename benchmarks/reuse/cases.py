@@ -1,4 +1,4 @@
-"""Target prompts, and those of earlier requests that differ from them as was asked."""
+"""Target prompts, and prompts of earlier requests that differ from them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from chorus_jax.training.world.examples import ScenePrompt
 
 WORDING = 0  # no attribute differs
 STUBBORN = 100  # draws after which a source may differ in its wording too
-LAST = 10_000
+LAST = 10_000  # draws after which none is possible
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Cases:
     """Prompts of one object; all captions are different.
 
     Attributes:
-        targets: what is run.
-        sources: the earlier requests; source j was made for target j modulo the number
+        targets: the prompts to run.
+        sources: the earlier prompts; source j is drawn for target j modulo the number
             of targets.
     """
 
@@ -50,7 +50,8 @@ class Worded(NamedTuple):
 
     @classmethod
     def of(cls, attributes: Attributes, wording: int) -> "Worded":
-        """The caption of a seed: of two attributes the same words, as far as can be."""
+        """The caption with the words of a seed, so that captions of one seed differ in
+        as few words as possible."""
         caption = paraphrase(attributes, np.random.default_rng(wording))
         return cls(ScenePrompt(caption, (attributes,)), wording)
 
@@ -59,13 +60,14 @@ class Worded(NamedTuple):
 class CaseKinds:
     """The kinds of cases that are drawn.
 
-    The sources of a target differ from it in no other word if they need not.
+    If possible, a source differs from its target only in the words of the changed
+    attributes.
 
     Attributes:
-        pool: what targets may show.
-        allowed: whether a source may show this.
-        changes: in how many attributes sources differ from their target, taken in
-            turns; `WORDING` says the same in other words.
+        pool: the attributes that targets may show.
+        allowed: whether a source may show these attributes.
+        changes: numbers of attributes in which sources differ from their target, taken
+            in turns; `WORDING` has the same attributes in other words.
     """
 
     pool: Sequence[Attributes]
@@ -92,7 +94,7 @@ class CaseKinds:
         )
 
     def targets(self, rng: np.random.Generator) -> Iterator[Worded]:
-        """Prompts of the pool, every second one silent about the size."""
+        """Random prompts of the pool; half of them do not name the size."""
         while True:
             drawn = self.pool[int(rng.integers(len(self.pool)))]
             named = drawn.unsized() if rng.integers(2) else drawn
@@ -101,7 +103,7 @@ class CaseKinds:
     def sources(
         self, target: Worded, change: int, rng: np.random.Generator
     ) -> Iterator[Worded]:
-        """Prompts that differ from the target's in so many attributes."""
+        """Random prompts that differ from the target's in `change` attributes."""
         [attributes] = target.prompt.attributes
         for attempt in count():
             if attempt == LAST:
@@ -116,21 +118,24 @@ class CaseKinds:
 
 
 def held_out() -> CaseKinds:
-    """Targets that training never saw; earlier requests may be of anything."""
+    """Cases with targets that training never saw; sources may show anything."""
     return CaseKinds(held_out_combinations(), lambda _: True, (1, 2, WORDING))
 
 
 def training() -> CaseKinds:
-    """Targets and sources that training saw, some of them far apart: without those a
-    threshold would never see a bad match. Few are other wordings: where there is one it
-    is found before all others, and teaches nothing of them."""
+    """Cases with targets and sources that training saw.
+
+    Some sources are far from their target, since otherwise there were no bad matches to
+    set a threshold by. Few are rewordings: where there is one, it is always the best
+    match, and other sources are not measured.
+    """
     return CaseKinds(
         training_combinations(), lambda x: not is_held_out(x), (1, 2, 1, 3, 1, WORDING)
     )
 
 
 def new(draws: Iterator[Worded], taken: set[str]) -> Worded:
-    """The first whose caption is not taken, which it then is."""
+    """The first draw with a new caption, which is added to `taken`."""
     fresh = next(draw for draw in draws if draw.prompt.caption not in taken)
     taken.add(fresh.prompt.caption)
     return fresh
@@ -146,7 +151,7 @@ def changed(target: ScenePrompt, source: ScenePrompt) -> tuple[str, ...]:
 def with_changes(
     attributes: Attributes, change: int, rng: np.random.Generator
 ) -> Attributes:
-    """Attributes with so many values changed, but for those that are unsaid."""
+    """Attributes with `change` of the named values changed at random."""
     named = [name for name in VALUES if getattr(attributes, name) is not None]
     names = [named[int(i)] for i in rng.permutation(len(named))[:change]]
     others = {

@@ -5,21 +5,21 @@
     python -m benchmarks.reuse.chorus --rows --curve        # only the curve
     python -m benchmarks.reuse.chorus --policy FILE         # another base policy
 
-Targets of combinations that training never saw are asked of an engine whose cache holds
-a full run of every source: earlier requests that differ from a target in one attribute,
-in two, or in wording only. All arms (see `arms`) make each target in turns, from
-the noise of its source. `fewer` and `nirvana_equal` compute as many steps as `chorus`
-does (see `costs`). At 4 steps the distilled transformer runs.
+Targets are of combinations that training never saw. The engine's cache holds a full run
+of every source: earlier requests that differ from a target in one attribute, in two, or
+in wording only. All arms (see `arms`) make each target in turns, from the noise of its
+source. `fewer` and `nirvana_equal` compute as many steps as `chorus` (see `costs`). At
+4 steps the distilled transformer runs.
 
-A row is over the `hits`, over those of them that differ from their source in what they
-show (`changed`) or in wording only (`reworded`), or over `all` targets, hits and
-misses; a replayed request would be an error. Rows of `full`, `fewer` and
-`nirvana_equal` over hits are over those of `chorus`. `accuracy_changed` is of the
-attributes in which a target differs from its source, `seam` see `seams`, losses are
-against the full runs of the same targets, in the figure itself, but detail's as a
-share. The curve's points are policies of one tier, over the targets whose source shows
-something else, whatever its score. Before all else an engine without reuse must make
-the pipeline's very video.
+A row is over the `hits`, over the hits that differ from their source in what they show
+(`changed`) or in wording only (`reworded`), or over `all` targets, hits and misses; a
+replayed request would be an error. Rows of `full`, `fewer` and `nirvana_equal` over
+hits are over the hits of `chorus`. `accuracy_changed` is of the attributes in which a
+target differs from its source; for `seam` see `seams`. Losses are against the full runs
+of the same targets, in the unit of the figure, but as a share for detail. The curve's
+points are policies of one tier, over targets whose source shows something else, with
+any score above 0. First it is checked that an engine without reuse makes exactly the
+pipeline's video.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from benchmarks.reuse.cases import held_out
 from benchmarks.reuse.comparison import ArmComparison
 from benchmarks.reuse.models import add_options, base_policy, load_model
 
-KEY = ("row", "steps")  # the kinds of hits of another run may be others
+KEY = ("row", "steps")  # without `over`, whose values may differ between runs
 COLUMNS = (
     *("row", "steps", "over", "targets", "hit_rate", "equivalents", "speedup_denoise"),
     *("speedup_denoise_best", "speedup_total", "speedup_best", "seconds", "spread"),
@@ -58,7 +58,7 @@ def measure(options: argparse.Namespace, steps: int) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The parser of the command line."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Measures, writes the rows, prints the table."""
     options = parser().parse_args()
-    rows.commit()  # rows name it: better to fail here than after an hour
+    rows.commit()  # rows need it: better to fail here than after an hour
     for steps in options.steps:
         measure(options, steps)
     here = rows.device()

@@ -9,7 +9,7 @@ from benchmarks.reuse.arms import ARMS, EQUAL, FEWER, FULL, SKIPPING, WHOLE
 CURVE = "curve_"
 MAIN = (FULL, FEWER, EQUAL, WHOLE, SKIPPING)
 SHORT = (FULL, WHOLE, SKIPPING)
-IDLE = {  # why an arm of the ladder does nothing else than the one before it
+IDLE = {  # why an arm of the ladder may compute the same as the one before it
     "output_gain": "output gain 1",
     "key_gain": "key gain 1",
     WHOLE: "no region step",
@@ -18,12 +18,12 @@ IDLE = {  # why an arm of the ladder does nothing else than the one before it
 
 
 def of_arms(*names: str) -> "Selection":
-    """The rows of these arms that were run for themselves."""
+    """A test for rows of these arms that are not copies of another arm's."""
     return Selection(names)
 
 
 class Selection:
-    """A test of rows: whether they are of these arms, and no copies of others'."""
+    """A test of rows: whether they are of these arms and not copies of another's."""
 
     def __init__(self, names: Sequence[str]):
         self.names = names
@@ -59,7 +59,7 @@ def by_kind(*names: str) -> Draw:
         for over in ("changed", "reworded"):
             same = [row for row in rows if row["over"] == over]
             same.sort(key=lambda row: (-row["steps"], ARMS.index(row["row"])))
-            # What is said of rewordings is 1 without reuse.
+            # For rewordings, full runs are left out: their speed-ups are 1.
             for row in same if over == "changed" else same_but_full(same):
                 arm = f"{over}, {row['steps']} steps, {row['row']}"
                 lines.append({"hits": arm, **{name: row.get(name) for name in names}})
@@ -75,15 +75,18 @@ def same_but_full(rows: Rows) -> Rows:
 
 
 def counted(rows: Rows) -> str:
-    """Over how many targets the rows are."""
+    """The number of targets of the rows, in words."""
     counts = {row["steps"]: row["targets"] for row in rows}
     parts = [f"{count} targets at {steps} steps" for steps, count in counts.items()]
     return f"means over {', '.join(parts)}."
 
 
 def without_copies(rows: Rows) -> Iterator[tuple[str, Row]]:
-    """Each row's arm and its figures: none if the arm was not run and those of the arm
-    that was are drawn already; the name says so."""
+    """Each row's label and figures.
+
+    If an arm was not run itself and the figures of the arm run for it are drawn
+    already, the figures are left out and the label names that arm.
+    """
     drawn: dict[tuple[int, str], str] = {}
     for row in rows:
         name = str(row["row"])
@@ -94,7 +97,7 @@ def without_copies(rows: Rows) -> Iterator[tuple[str, Row]]:
 
 
 def with_reason(name: str, same: str) -> str:
-    """An arm's name; if it is the same as another, which one and why."""
+    """An arm's name and, if it computes the same as another arm, which and why."""
     if name == same:
         return name
     between = ARMS[ARMS.index(same) + 1 : ARMS.index(name) + 1]
@@ -103,13 +106,15 @@ def with_reason(name: str, same: str) -> str:
 
 
 def of_gains(name: str) -> bool:
-    """Whether a row may be of the table of gains: their points, stage 1 alone, full."""
+    """Whether a row may be in the table of gains: gains, stage 1 alone, or full."""
     return name.startswith(tuple(f"{CURVE}{way}" for way in ("gains", "stage1", FULL)))
 
 
 def gains(rows: Rows) -> str:
-    """The figures of gains, beside none from the same step on and full runs: a line per
-    gain, two figures per number of steps."""
+    """Draws the figures of gains, of no gain from the same step on, and of full runs.
+
+    There is a line per gain, with two figures per number of steps.
+    """
     gained = [row for row in rows if row["row"].startswith(f"{CURVE}gains")]
     places = {(row["steps"], row["reuse_until"]) for row in gained}
     counts = sorted({steps for steps, _ in places}, reverse=True)

@@ -1,17 +1,18 @@
-"""Hits and times of a stream of requests from an empty cache on.
+"""Hit rates and times of a stream of requests that starts with an empty cache.
 
     python -m benchmarks.reuse.cold_start
     python -m benchmarks.reuse.cold_start --steps 4 --requests 400
 
-Requests to the shipped model, one after another: meanings of the shapes world with a
-Zipf popularity, each time in other words and from other noise, so that none is an exact
-repeat. Figure 9 of the Chorus paper (arXiv 2604.04451) shows the same of its traffic.
-Every tenth request is also made without a cache, in turns; a request during which
-something was compiled is made again, and the first time does not count.
+Requests go to the shipped model one after another. Their meanings, of the shapes world,
+have a Zipf popularity; words and noise are new each time, so that no request is an
+exact repeat. Figure 9 of the Chorus paper (arXiv 2604.04451) shows the same for its
+traffic. Every tenth request is also made without the cache. A request during which
+something was compiled is made again, and only the last time counts.
 
-A row is of one window of requests: `hit_rate`, mean `seconds` (admission included) and
-`equivalents`, `accuracy` of the videos; `baseline_seconds` and `baseline_accuracy` are
-of the requests made without a cache in all windows, `ratio` is seconds over that.
+A row is of one window of requests: `hit_rate`, mean `seconds` (with admission) and
+`equivalents`, `accuracy` of the videos. `baseline_seconds` and `baseline_accuracy` are
+of the requests made without the cache in all windows, `ratio` is `seconds` over
+`baseline_seconds`.
 `benchmarks.reuse.cold_start_prompts` has the hit rates on prompts of real users.
 """
 
@@ -40,24 +41,24 @@ COLUMNS = (
     *("row", "steps", "until", "hit_rate", "equivalents", "seconds"),
     *("baseline_seconds", "ratio", "accuracy", "baseline_accuracy"),
 )
-BESIDE = 10  # one of so many requests is made without a cache too
+BESIDE = 10  # every n-th request is also made without the cache
 MEMORY = 4 * 2**30
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests of which some are asked for more often than others.
+    """Random requests whose meanings have a Zipf popularity.
 
     Attributes:
-        meanings: what is asked for, the most popular first.
-        exponent: the r-th is asked for as often as 1 / r^exponent says.
+        meanings: the requested attributes, the most popular first.
+        exponent: the frequency of the r-th is proportional to 1 / r^exponent.
     """
 
     meanings: Sequence[Attributes]
     exponent: float
 
     def prompts(self, count: int, seed: int) -> Iterator[ScenePrompt]:
-        """Draws so many prompts; equal seeds give equal prompts."""
+        """Draws `count` prompts; equal seeds give equal prompts."""
         rng = np.random.default_rng(seed)
         ranks = np.arange(1, len(self.meanings) + 1)
         shares = ranks**-self.exponent
@@ -67,19 +68,19 @@ class Traffic:
 
     @classmethod
     def of(cls, pool: Sequence[Attributes], count: int, exponent: float) -> "Traffic":
-        """Draws so many meanings of the pool, in a random order of popularity."""
+        """Draws `count` meanings of the pool, in a random order of popularity."""
         order = np.random.default_rng(1).permutation(len(pool))[:count]
         return cls([pool[i] for i in order], exponent)
 
 
 @dataclass(frozen=True)
 class ServedRequest:
-    """A request that was served.
+    """The figures of a request that was served.
 
     Attributes:
-        ledger: what was reused and computed.
-        seconds: time by the clock.
-        accuracy: the share of what was asked that its video shows.
+        ledger: the request's ledger.
+        seconds: wall-clock time.
+        accuracy: the share of the named attributes that the video has right.
     """
 
     ledger: Ledger
@@ -88,7 +89,7 @@ class ServedRequest:
 
 
 class Server:
-    """An engine that is asked one request after another."""
+    """Serves requests by an engine, and times them without compilation."""
 
     def __init__(self, engine: Engine):
         self.engine, self.compilations = engine, Compilations()
@@ -114,7 +115,10 @@ class Server:
 def served(
     loaded: Loaded, engine: Engine, scene_prompts: Sequence[ScenePrompt]
 ) -> tuple[list[ServedRequest], list[ServedRequest]]:
-    """Serves all requests; returns them, and those served again without the cache."""
+    """Serves all requests; returns their figures, with and without the cache.
+
+    Only every `BESIDE`-th request is also made without the cache.
+    """
     server, cached, plain = Server(engine), [], []
     for seed, prompt in enumerate(tqdm(scene_prompts, unit="request")):
         request = replace(loaded.request, prompt=prompt.caption, seed=seed)
@@ -129,7 +133,7 @@ def served(
 def windows(
     cached: Sequence[ServedRequest], plain: Sequence[ServedRequest], size: int
 ) -> Iterator[dict[str, Any]]:
-    """A row for each window of so many requests; the last one may be shorter."""
+    """A row for each window of `size` requests; the last one may be shorter."""
     base = float(np.mean([request.seconds for request in plain]))
     right = float(np.mean([request.accuracy for request in plain]))
     for first in range(0, len(cached), size):
@@ -170,7 +174,7 @@ def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The parser of the command line."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -187,7 +191,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Measures, writes the rows, prints the table."""
     options = parser().parse_args()
-    rows.commit()  # rows name it: better to fail here than after minutes
+    rows.commit()  # rows need it: better to fail here than after minutes
     measured = [row for steps in options.steps for row in measure(options, steps)]
     rows.update("cold_start", measured, KEY)
     print(rows.table(measured, COLUMNS))

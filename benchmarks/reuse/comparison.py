@@ -1,4 +1,4 @@
-"""The arms and the curve of one model: which are run, on what, and their rows."""
+"""Runs the arms and the curve of one model, and makes their rows."""
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -30,8 +30,8 @@ class ArmComparison:
 
     Attributes:
         loaded: the model.
-        base: the policy that the arms are made of.
-        origin: where that policy comes from, for the rows.
+        base: the policy that the arms are derived from.
+        origin: the origin of that policy, for the rows.
     """
 
     loaded: Loaded
@@ -39,7 +39,7 @@ class ArmComparison:
     origin: str
 
     def check_plain(self, cases: Cases) -> None:
-        """SystemExit unless an engine without reuse makes the pipeline's video."""
+        """Raises SystemExit if an engine without reuse differs from the pipeline."""
         pipeline, caption = self.loaded.pipeline, cases.targets[0].caption
         request = replace(self.loaded.request, prompt=caption, seed=0)
         plain = chorus_arms.policies(self.base)[FULL]
@@ -54,7 +54,7 @@ class ArmComparison:
                 )
 
     def filled(self, cases: Cases) -> Bench:
-        """The cache with the key steps that any arm or point needs."""
+        """A bench whose cache has the key steps that any arm or point needs."""
         pipeline, request = self.loaded.pipeline, self.loaded.request
         return Bench.filled(pipeline, request, cases, self.keep(), self.base.look)
 
@@ -64,7 +64,7 @@ class ArmComparison:
         return sorted({step for policy in policies.values() for step in policy.keep})
 
     def arms(self, bench: Bench, names: Sequence[str]) -> Iterator[Row]:
-        """The rows of these arms; those that compute alike run once."""
+        """Runs these arms; yields their rows. Arms that compute the same run once."""
         policies = chorus_arms.policies(self.base)
         alike = first_alike(policies)
         wanted = {FULL} | {alike.get(name, name) for name in names}
@@ -86,8 +86,7 @@ class ArmComparison:
     def as_costly(
         self, bench: Bench, chorus: Reusing, wanted: Container[str]
     ) -> Iterator[tuple[str, Arm]]:
-        """The requested equal-cost arms, which compute as much as `chorus`; misses run
-        all steps."""
+        """The wanted arms that cost as much as `chorus`; their misses run all steps."""
         steps, starts = self.loaded.steps, (0, *self.keep())
         hits = [target for target in bench.targets if target.tier(chorus.policy)]
         counts = {target.number: steps for target in bench.targets}
@@ -99,8 +98,11 @@ class ArmComparison:
             yield EQUAL, Equal(bench, self.base, counts | remaining)
 
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
-        """The points of the curve, over the first so many targets whose source shows
-        something else, whatever its score, if that is above 0."""
+        """The rows of the curve's points.
+
+        They are over the first `targets` targets whose source shows something else and
+        has a score above 0.
+        """
         differing = (x for x in bench.targets if x.changed and (x.score or 0.0) > 0)
         hits = list(islice(differing, targets))
         name, policies = f"curve_{FULL}", chorus_arms.policies(self.base)
@@ -117,13 +119,13 @@ class ArmComparison:
             yield self.row(point, rows_of(made, full, full)[0] | tier)
 
     def row(self, name: str, figures: Row) -> Row:
-        """A row with what it is of."""
+        """A row with its name, steps and the model's facts."""
         what = {"row": name, "steps": self.loaded.steps}
         return {**what, **figures, "base": self.origin, **self.loaded.facts}
 
 
 def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
-    """For each name, the first whose policy computes alike."""
+    """For each name, the first one whose policy computes the same."""
     first: dict[Policy, str] = {}
     return {
         name: first.setdefault(effective(policy), name)

@@ -1,9 +1,9 @@
 """Arms of equal cost in whole steps: on average, not for each target.
 
-A region's half steps have no equal in whole ones. If all were rounded up, or down, one
-of two arms that are said to cost the same would compute more. So what one hit gets too
-much or too little, later ones of its kind make up (error diffusion): of those whose
-source shows something else, and of those whose source does not.
+Region steps cost fractions of a step, which whole steps cannot match. If all costs were
+rounded up, or down, one of two arms of equal cost would compute more. So a rounding
+error is carried over to the next hits of the same kind (error diffusion): hits whose
+source shows something else, and hits whose source does not.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ from benchmarks.reuse.bench import Target
 def even(
     hits: Sequence[Target], cost: Callable[[Target], float], options: Iterable[int]
 ) -> dict[int, int]:
-    """A number of steps for each hit, from these numbers, by the hit's number."""
+    """Chooses one of the `options` as the steps of each hit, by the hit's number."""
     steps_of, allowed = dict[int, int](), sorted(options, reverse=True)
     for differing in (True, False):
         kind = [hit for hit in hits if bool(hit.changed) == differing]
@@ -24,14 +24,13 @@ def even(
 
 
 def shared_out(costs: Iterable[float], options: Sequence[int]) -> list[int]:
-    """For each cost an option, so that their sum so far stays nearest to that of the
-    costs.
+    """Chooses an option for each cost, so that the running sums stay nearest.
 
-    Of two options that are as near the first is taken.
+    Of two equally near options, the first is taken.
     """
     owed, chosen = 0.0, list[int]()
     for cost in costs:
-        owed = round(owed + cost, 6)  # tenths add up to halves that are none
+        owed = round(owed + cost, 6)  # sums of tenths are not exact
         chosen.append(min(options, key=lambda steps: abs(steps - owed)))
         owed -= chosen[-1]
     return chosen

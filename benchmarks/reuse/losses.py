@@ -3,8 +3,8 @@
 from chorus_jax.calibration.losses import LossLimits
 
 RELIABLE = ("accuracy_reliable", "changed_reliable")  # see `scores.of_reliable`
-# What a calibrated policy may lose (see `benchmarks.calibrate`): a share of detail, of
-# accuracy a difference.
+# The most that a calibrated policy may lose (see `benchmarks.calibrate`): for detail a
+# share, for accuracy a difference.
 ALLOWED = {
     "accuracy_reliable": 0.01,
     "changed_reliable": 0.03,
@@ -13,5 +13,5 @@ ALLOWED = {
 }
 RELATIVE = frozenset({"detail"})
 LIMITS = LossLimits(ALLOWED, RELATIVE)
-# In rows the accuracy of all attributes too: nothing limits it.
+# Rows also have the accuracy of all attributes, which has no limit.
 REPORTED = LossLimits({"accuracy": 1.0, **ALLOWED}, RELATIVE)

@@ -1,17 +1,17 @@
-"""The cost of a request that finds nothing, compared with one without a cache.
+"""The cost of a miss, compared with a request without a cache.
 
     python -m benchmarks.reuse.miss                  # the 50-step model
     python -m benchmarks.reuse.miss --steps 4
 
-The shipped model. In turns the same request is made by the pipeline (`plain`), and by
-engines whose caches hold so many entries of its recipe that are all too far, and which
-leave its latents there: a cache in memory (`miss`), and one in a temporary folder,
-where it is safely on disk before `generate` returns (`miss_folder`; TMPDIR says on
-which disk, a folder in memory would cost nothing). Each round begins with another, and
-all embed the prompt anew. `ratio` is the median over the rounds of a miss over plain,
-each pair from one round (the goal is 1.03 at most); `admit_seconds` are those beside
-all parts of the ledger, mostly of admission. Checked in every round: all make the same
-frames.
+The model is the shipped one. In turns, the same request is made by the pipeline
+(`plain`), and by engines whose caches hold entries of its recipe that are all too far,
+and which admit its latents: with a cache in memory (`miss`), and with one in a
+temporary folder, where the entry is safely on disk before `generate` returns
+(`miss_folder`; TMPDIR chooses the disk, a folder in memory would cost nothing). Each
+round begins with another of them, and all embed the prompt anew. `ratio` is the median
+over the rounds of a miss over plain in the same round (goal: at most 1.03);
+`admit_seconds` is the time that is in no part of the ledger, mostly admission. It is
+checked in every round that all make the same frames.
 """
 
 import argparse
@@ -44,8 +44,8 @@ class Taken(NamedTuple):
     """The time of a request.
 
     Attributes:
-        seconds: time by the clock.
-        other_seconds: the part of it that is in none of the ledger's parts.
+        seconds: wall-clock time.
+        other_seconds: the part of it that is in no part of the ledger.
     """
 
     seconds: float
@@ -56,13 +56,13 @@ Round = dict[str, Taken]
 
 
 def never(request: Request) -> Policy:
-    """Our key steps, and a threshold that no request reaches here."""
+    """The default policy, with a threshold that no request reaches here."""
     ours = default_for(request)
     return replace(ours, tiers=(replace(ours.tiers[-1], least=0.99),))
 
 
 def filled(loaded: Loaded, cache: Cache, entries: int) -> Engine:
-    """An engine whose cache has so many entries of its recipe in random directions."""
+    """An engine whose cache has entries of its recipe with random embeddings."""
     engine, store = Engine(loaded.pipeline, cache, never), cache.store
     first = engine.generate(replace(loaded.request, prompt=PROMPT, seed=0)).entry
     like = None if first is None else store.get(first, "default")
@@ -76,7 +76,7 @@ def filled(loaded: Loaded, cache: Cache, entries: int) -> Engine:
 
 
 def other(like: Entry, number: int, rng: np.random.Generator) -> Entry:
-    """An entry as large, of another prompt."""
+    """An entry of the same size, of another prompt."""
     vector = rng.standard_normal(like.embedding.shape).astype(np.float32)
     return replace(
         like,
@@ -89,8 +89,7 @@ def other(like: Entry, number: int, rng: np.random.Generator) -> Entry:
 def rounds(
     loaded: Loaded, engines: Mapping[str, Engine], count: int
 ) -> Iterator[Round]:
-    """So many rounds of plain and of each engine's miss, after one that compiles and
-    does not count."""
+    """Runs plain and each engine's miss for `count` rounds, after one that compiles."""
     ways: dict[str, Callable[[Request], Any]] = {
         PLAIN: lambda request: loaded.pipeline(request)[0],
         **{name: engine.generate for name, engine in engines.items()},
@@ -115,10 +114,9 @@ def in_turn(
     turn: int,
     forget: Callable[[], None],
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Runs a request in each way, with a prompt that is new to it; results and seconds
-    by way.
+    """Runs a request in each way, with a forgotten prompt; returns results and seconds.
 
-    Each turn begins with another: what one leaves the disk to do may fall to all.
+    Each turn begins with another way, so that delayed work of the disk falls on all.
     """
     names = list(ways)
     first = turn % len(names)
@@ -132,7 +130,7 @@ def in_turn(
 
 
 def check(plain: Video, miss: Result) -> None:
-    """SystemExit unless it is a miss, and both are the same video."""
+    """Raises SystemExit unless it is a miss and both videos are the same."""
     if miss.ledger.kind != "miss" or miss.entry is None:
         raise SystemExit(f"expected a miss that leaves an entry, got {miss.ledger}")
     if not np.array_equal(plain.frames, miss.video.frames):
@@ -186,7 +184,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=21)
     options = parser.parse_args()
-    rows.commit()  # rows name it: better to fail here than after the rounds
+    rows.commit()  # rows need it: better to fail here than after the rounds
     measured = [row for steps in options.steps for row in measure(options, steps)]
     rows.update("miss", measured, KEY)
     columns = ["row", "steps", "entries", "seconds", "spread", "baseline_seconds"]

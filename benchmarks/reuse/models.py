@@ -1,4 +1,4 @@
-"""The model of a config, and the policy that reuse on it begins with."""
+"""Loads the model of a config, and its base policy."""
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass, replace
@@ -20,14 +20,14 @@ from chorus_jax.request import Request
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A model and its request over so many steps.
+    """A model and its request with a number of steps.
 
     Attributes:
         name: the name of the weights.
         steps: denoising steps.
         pipeline: the model.
         request: all settings but prompt and seed.
-        facts: what rows say of both.
+        facts: the fields of rows that describe the model.
     """
 
     name: str
@@ -55,8 +55,13 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def load_model(options: Namespace, config: str | None, steps: int | None) -> Loaded:
-    """Loads the model of a config (by default the shipped one for these steps; without
-    steps the config's). ValueError for one that does not exist."""
+    """Loads the model of a config. ValueError if there is none.
+
+    Args:
+        options: see `add_options`.
+        config: a name or a file; None for the shipped config of these steps.
+        steps: number of steps; None for the config's.
+    """
     settings = load_config(config or BY_STEPS.get(steps or 0, OTHERWISE))
     if options.weights is None and settings.weights is None:
         raise ValueError(
@@ -89,8 +94,11 @@ def load_model(options: Namespace, config: str | None, steps: int | None) -> Loa
 
 
 def base_policy(file: Path | None, loaded: Loaded) -> tuple[Policy, str]:
-    """The policy of a file, else that calibrated on these weights at these steps, else
-    the default one; and which it is."""
+    """The base policy, and its origin in words.
+
+    It is the file's, or else the one calibrated for these weights and steps, or else
+    the default.
+    """
     steps = loaded.steps
     if file is not None:
         return policy_file.read(file).policy.for_steps(steps), str(file)

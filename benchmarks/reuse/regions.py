@@ -2,15 +2,15 @@
 
     python -m benchmarks.reuse.regions
 
-A Wan of random weights, float32, guidance, 1280 video tokens (5 x 16 x 16) in tiles of
-1x2x2. In turns: one opening step and then steps of all tokens, or of the `active` share
-of the tiles with the keys and values of the others held; of half of them also with a
-quarter of these as a halo, which is open for half of the region steps, and with the
-background sampled or dropped. `computed` is the share of the tiles that is run, the
-mean over the region steps: the core, the halo while it is open, and sampled tiles,
-which are run too. `ratio` is a region step's seconds over a full step's, `over_share`
-that over `computed` (the goal is 1.2 at most). First checked: with all tiles active,
-held and dropped contexts give the latents of full steps.
+The model is a Wan of random weights in float32, with guidance and 1280 video tokens
+(5 x 16 x 16) in tiles of 1x2x2. Compared in turns are runs of one full step and then
+steps of all tokens, or of the `active` share of the tiles with held keys and values of
+the others. Half of the tiles also run with a quarter of them as a halo, which is active
+for half of the region steps, and with a sampled or dropped context. `computed` is the
+share of the tiles that is run, the mean over the region steps: the core, the halo while
+it is active, and sampled tiles. `ratio` is a region step's seconds over a full step's,
+`over_share` is `ratio` over `computed` (goal: at most 1.2). It is checked first that
+with all tiles active, held and dropped contexts give the latents of full steps.
 """
 
 import argparse
@@ -56,7 +56,7 @@ GRID = (5, 16, 16)
 GEOMETRY = geometry(CONFIG, GRID)
 TILING = GEOMETRY.tiling
 FULL_STEPS, REGION_STEPS = 1, 4
-FIRST = 1  # steps before it are the source's
+FIRST = 1  # the step at which runs begin, from the source's latents
 STEPS = FIRST + FULL_STEPS + REGION_STEPS
 SOLVER = Euler.spaced(STEPS, 3.0)
 TOLERANCE = 1e-4
@@ -72,7 +72,7 @@ class RegionCase:
     """A region and how it is run.
 
     Attributes:
-        active: the share of the tiles that is run, core and halo, 0 to 1.
+        active: the share of the tiles that is active, core and halo, 0 to 1.
         halo: the share of the active tiles that is active only in the first region
             steps, 0 to 1.
         context: what the region attends to (see `Regions`).
@@ -84,7 +84,7 @@ class RegionCase:
 
     @property
     def plan(self) -> StepPlan:
-        """The plan that a policy would have; its region never gives way."""
+        """The plan that a policy would make, with no limit on the region."""
         regions = Regions(halo=self.halo, context=self.context, limit=math.inf)
         policy, tier = (
             Policy(STEPS, (), (), regions),
@@ -115,14 +115,14 @@ class RegionBench:
     """The runs of all regions.
 
     Attributes:
-        inputs: the arrays of all runs, and the latents that they begin from.
+        inputs: the arrays of all runs, with the latents that they begin from.
     """
 
     inputs: Inputs
 
     @classmethod
     def ready(cls) -> "RegionBench":
-        """Random weights and latents."""
+        """A bench with random weights and latents."""
         model = jax.jit(lambda: WanDiT(CONFIG, rngs=nnx.Rngs(0)))()
         text = jax.random.normal(jax.random.key(1), (2, 32, CONFIG.text_width))
         lengths = jnp.array([32, 32])
@@ -142,7 +142,9 @@ class RegionBench:
 
     def error(self) -> float:
         """The relative error of runs with all tiles active against full steps.
-        SystemExit if it is more than rounding."""
+
+        SystemExit if it is larger than rounding.
+        """
         want, worst = self.run(WHOLE_PLAN)(), 0.0
         for context in ("held", "dropped"):
             region = Region(GEOMETRY.tile, TILING.count, reach=0, context=context)
@@ -159,7 +161,7 @@ class RegionBench:
 def row(
     name: str, case: RegionCase, times: Mapping[str, timing.Timing]
 ) -> dict[str, Any]:
-    """A case's row. Each run has one more full step, which is taken off."""
+    """A case's row, without the time of the full step that each run begins with."""
     all_tokens, part = times[WHOLE], times[name]
     step = all_tokens.median / (REGION_STEPS + FULL_STEPS)
     region = (part.median - step) / REGION_STEPS
@@ -186,7 +188,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    rows.commit()  # rows name it: better to fail here than after the rounds
+    rows.commit()  # rows need it: better to fail here than after the rounds
     bench = RegionBench.ready()
     error = bench.error()
     things = {WHOLE: bench.run(WHOLE_PLAN)}

@@ -1,4 +1,4 @@
-"""Arms: ways to make a target's video, and what is known of each run."""
+"""Arms: ways to make a target's video, and records of their runs."""
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class ArmRun:
 
     Attributes:
         frames: [f h w 3] in 8 bits.
-        ledger: what was reused and computed.
-        region: the region that was run; None if all tokens were.
+        ledger: the request's ledger.
+        region: the core of the region that was run; None if all tokens were.
     """
 
     frames: np.ndarray
@@ -33,18 +33,14 @@ class Arm(Protocol):
     """A way to make a target's video."""
 
     def program(self, target: Target) -> Hashable:
-        """A key, equal for two targets if one program makes both."""
+        """A key that is equal for targets that the same compiled program makes."""
 
     def __call__(self, target: Target) -> ArmRun:
-        """The video."""
+        """Makes the target's video."""
 
 
 class Reusing(PolicyArm):
-    """An arm: the engine with a policy, on the bench's cache, leaving nothing in it.
-
-    It is asked for events, as by a caller with a progress bar: a call of the loop runs
-    one step.
-    """
+    """An arm: the engine with a policy, on the bench's cache, without writing to it."""
 
     def __init__(self, bench: Bench, policy: Policy):
         super().__init__(bench.pipeline, bench.cache, policy)
@@ -52,8 +48,10 @@ class Reusing(PolicyArm):
         self.known: dict[int, float] = {}
 
     def computed(self, target: Target) -> float:
-        """The full steps' worth that it computes of a target; it runs, if only a run
-        can tell and it has not yet."""
+        """The full steps' worth that is computed for a target.
+
+        If its plan has a region, the target is run to find out, once.
+        """
         plan = self.plan(target)
         if plan is None or plan.region is None:
             return self.equivalents(target)
@@ -62,7 +60,7 @@ class Reusing(PolicyArm):
         return self.known[target.number]
 
     def program(self, target: Target) -> Hashable:
-        """Text rows, plan, and whether there are gains."""
+        """A key of text rows, plan, and whether there are gains."""
         tier = tier_of(target, self.policy)
         if tier is None:
             return target.rows, self.policy.keep
@@ -70,18 +68,17 @@ class Reusing(PolicyArm):
         return target.rows, self.plan(target), gains
 
     def __call__(self, target: Target) -> ArmRun:
-        """The video.
-
-        RuntimeError for what `run` refuses.
-        """
+        """Makes the target's video. RuntimeError as in `run`."""
         self.bench.forget(target.request)
         result, run = self.run(target)
         self.known[target.number] = result.ledger.equivalents
         return ArmRun(result.video.frames, result.ledger, self.region(target, run))
 
     def region(self, target: Target, run: Denoised) -> Region | None:
-        """The core of a run's region: what is not the source's again at its end. None
-        if all tokens were run."""
+        """The core of a run's region, which is not the source's again at its end.
+
+        None if all tokens were run.
+        """
         region, chosen = run.plan.region, run.chosen
         if region is None or chosen is None or chosen.whole:
             return None
@@ -91,8 +88,7 @@ class Reusing(PolicyArm):
 
 
 class Equal:
-    """An arm: stage 1 alone, each target started so that this many steps are left to
-    run."""
+    """An arm: stage 1 alone, up to a step that leaves `steps` steps to each target."""
 
     def __init__(self, bench: Bench, base: Policy, steps: Mapping[int, int]):
         self.first = {number: base.steps - count for number, count in steps.items()}
@@ -104,11 +100,11 @@ class Equal:
         return self.arms[self.first[target.number]]
 
     def program(self, target: Target) -> Hashable:
-        """The program of the arm of the target."""
+        """The program of the target's arm."""
         return self.arm(target).program(target)
 
     def __call__(self, target: Target) -> ArmRun:
-        """The video of the arm of the target."""
+        """Makes the video by the target's arm."""
         return self.arm(target)(target)
 
 
@@ -117,19 +113,19 @@ class Fewer:
     """An arm: the pipeline without reuse, over fewer steps.
 
     Attributes:
-        bench: what the arms share.
-        steps: by the target's number.
+        bench: the model, the cache and the targets.
+        steps: the number of steps, by the target's number.
     """
 
     bench: Bench
     steps: Mapping[int, int]
 
     def program(self, target: Target) -> Hashable:
-        """Text rows and steps; the pipeline's programs are not the engine's."""
+        """A key of text rows and steps; its programs are not the engine's."""
         return target.rows, "fewer", self.steps[target.number]
 
     def __call__(self, target: Target) -> ArmRun:
-        """The video, with a ledger of a run that reuses nothing."""
+        """Makes the video, with the ledger of a run that reuses nothing."""
         self.bench.forget(target.request)
         steps = self.steps[target.number]
         [video] = self.bench.pipeline(with_fewer(target.request, steps))

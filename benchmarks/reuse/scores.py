@@ -20,11 +20,12 @@ from chorus_jax.media.metrics import psnr, ssim
 
 
 def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
-    """The oracle's scores of a video, and its likeness to the full run.
+    """The oracle's scores of a video, and its fidelity to the full run.
 
-    `changed_NAME` is 1 if an attribute that differs from the source is right,
-    `accuracy_changed` if all such are. `psnr` and `ssim` are to the full run, which has
-    the same noise, unless they are equal. `seam` is there if a region was run.
+    `changed_NAME` is 1 if the attribute differs from the source's and is right,
+    `accuracy_changed` if all such attributes are right. `psnr` and `ssim` compare with
+    the full run, which has the same noise; they are left out if both are equal. `seam`
+    is there if a region was run.
     """
     scores = judge(target.prompt, run.frames)
     changed = {f"changed_{x}": scores[f"accuracy_{x}"] for x in target.changed}
@@ -40,11 +41,11 @@ def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
 
 
 def of_reliable(scores: Scores, names: Collection[str]) -> Scores:
-    """The scores, with the share of these attributes that are right, and 1 if those of
-    them that differ from the source are; without attributes nothing more.
+    """The scores, with two more figures over the attributes that the model does well.
 
-    What a model does badly anyway is right or wrong by chance, with reuse and without:
-    a hundred hits say nothing of it but noise.
+    These are the share of these attributes that are right, and 1 or 0 for whether all
+    of them that differ from the source are right. Other attributes are right or wrong
+    by chance, with reuse and without, so that over a hundred hits they are only noise.
     """
     right, changed = (
         [scores[f"{kind}_{x}"] for x in names if f"{kind}_{x}" in scores]
@@ -64,12 +65,18 @@ def rows_of(
     full: Mapping[int, TargetRecord],
     hits: Collection[int],
 ) -> list[dict[str, Any]]:
-    """Rows over the hits, over those of them whose source shows something else
-    (`changed`) and those whose source says the same in other words (`reworded`), if
-    there are any, and over all targets.
+    """Rows over the hits, over kinds of hits, and over all targets.
 
-    `full` are the same targets' full runs. ValueError for a replayed request: that is
-    neither a hit nor a miss.
+    The kinds are hits whose source shows something else (`changed`) and hits whose
+    source says the same in other words (`reworded`). Empty groups have no row.
+
+    Args:
+        records: of one arm.
+        full: the same targets' full runs, by number.
+        hits: numbers of the targets that count as hits.
+
+    Raises:
+        ValueError: for a replayed request, which is neither a hit nor a miss.
     """
     replayed = [record.number for record in records if record.ledger.kind == "exact"]
     if replayed:
@@ -99,10 +106,10 @@ def figures(
 ) -> dict[str, Any]:
     """Means over these targets, and paired losses against their full runs.
 
-    A speed-up is the ratio to the same target's full run in the same turn; that of
-    denoising has look-up and load in it. `speedup_denoise_best` and `speedup_best`, of
-    whole requests, are those of the fastest way to compute, the median over the targets
-    that went it. `seconds` are of a whole request, and of each part of it.
+    A speed-up is relative to the same target's full run in the same turn; the one of
+    denoising includes look-up and load. `speedup_denoise_best` and `speedup_best` (of
+    whole requests) are the highest medians over targets with the same
+    `TargetRecord.way`. `seconds` are of a whole request, and of each part of it.
     """
     scores = [record.scores for record in records]
     reference = [full[record.number].scores for record in records]
@@ -124,7 +131,7 @@ def figures(
 
 
 def _best(ways: Sequence[tuple[float, ...]], values: Sequence[float]) -> float:
-    """The largest of the ways' medians."""
+    """The largest median over groups of targets with the same way."""
     groups = defaultdict(list)
     for way, value in zip(ways, values, strict=True):
         groups[way].append(value)
@@ -138,7 +145,7 @@ def _speedups(ours: TargetRecord, full: TargetRecord) -> Scores:
 
 
 def _denoising(ledger: Ledger) -> float:
-    """Seconds until there are latents, but for the text encoder's."""
+    """Seconds until there are latents, without the text encoder's."""
     return sum(ledger.seconds.get(part, 0.0) for part in ("look_up", "load", "denoise"))
 
 

@@ -1,4 +1,4 @@
-"""Whether the border of a region shows in the video."""
+"""Measures whether the border of a region is visible in the video."""
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -9,12 +9,11 @@ from chorus_jax.nets.tokens import Size, Tiling
 Region = Bool[np.ndarray, "f h w"]
 Frames = UInt8[np.ndarray, "g y x 3"]
 
-FLOOR = 1e-3  # of a mean step between pixels: what has no steps at all has no seam
+FLOOR = 1e-3  # added to mean steps between pixels, so that flat videos have no seam
 
 
 def region_of(tiles: Int[np.ndarray, " k"], tiling: Tiling, patch: Size) -> Region:
-    """The cells that these tiles cover: one per token, latent frames along the first
-    axis."""
+    """The cells that these tiles cover: one per latent frame and token in it."""
     active = np.zeros(tiling.count, bool)
     active[tiles] = True
     tokens = np.repeat(active, tiling.size)[tiling.place].reshape(tiling.grid)
@@ -24,10 +23,10 @@ def region_of(tiles: Int[np.ndarray, " k"], tiling: Tiling, patch: Size) -> Regi
 def seam(frames: Frames, full: Frames, region: Region) -> float | None:
     """The visibility of the region's border relative to the full run: 1 is not visible.
 
-    On the lines between tokens, the mean absolute step from pixel to pixel where the
-    line borders the region, over that on the lines that do not; and this over the same
-    of the full run's video on the same lines, since regions end where objects do. Only
-    borders within a frame; None where the region has none, or no other line is left.
+    Measured is the mean absolute difference of neighbouring pixels across the lines
+    between tokens: where the line borders the region, over other lines. This ratio is
+    divided by the full run's on the same lines, since regions end where objects do.
+    Only borders within a frame count; None if there are none, or no other lines.
     """
     mask = _by_frame(region, len(frames))
     ours, reference = (_contrast(to_planes(video), mask) for video in (frames, full))
@@ -35,8 +34,10 @@ def seam(frames: Frames, full: Frames, region: Region) -> float | None:
 
 
 def _by_frame(region: Region, frames: int) -> Region:
-    """The region in each frame: of latents, the first is of one frame, each other one
-    of as many as the VAE makes of it."""
+    """The region in each video frame.
+
+    The first latent frame is one video frame; the others are equally many each.
+    """
     latents = len(region)
     if latents == 1:
         return np.repeat(region, frames, axis=0)
@@ -44,10 +45,10 @@ def _by_frame(region: Region, frames: int) -> Region:
 
 
 def _contrast(planes: Planes, mask: Region) -> float | None:
-    """Mean step across the region's border, over that across the other lines."""
+    """The mean difference of pixels across the border, over that across other lines."""
     border, other = [], []
     for axis in (1, 2):
-        # Columns become rows.
+        # For columns, the arrays are transposed.
         video = planes if axis == 1 else planes.swapaxes(2, 3)
         cells = mask if axis == 1 else mask.swapaxes(1, 2)
         height, width = (a // b for a, b in zip(video.shape[2:], cells.shape[1:]))

@@ -1,4 +1,4 @@
-"""The tables of what reusing earlier requests saves and costs."""
+"""The tables of the savings and costs of reusing earlier requests."""
 
 from benchmarks.lib.rows import table
 from benchmarks.lib.tables import (
@@ -39,7 +39,7 @@ def cache(row: Row) -> str:
 
 
 def windows(rows: Rows) -> str:
-    """The table of the first and the last window of requests."""
+    """Draws the first and the last window of requests."""
     shown = []
     for steps in dict.fromkeys(row["steps"] for row in rows):
         same = [row for row in rows if row["steps"] == steps]
@@ -50,14 +50,14 @@ def windows(rows: Rows) -> str:
 
 
 def prompts(rows: Rows) -> str:
-    """The table of the last window of each file and order."""
+    """Draws the last window of each file and order."""
     last = [row for row in rows if row["until"] == row["prompts"]]
     name = lambda row: f"{row['row']}, {row['order']}, {row['prompts']}"
     return columns("repeats", "cosine_80", "score_80", "score_90", row=name)(last)
 
 
 def wrong_sources(rows: Rows) -> str:
-    """Counts of harmful hits, by source and by what finds it."""
+    """Draws counts of harmful hits, by kind of source and by look."""
     check_one_model(rows)
     looks = list(dict.fromkeys(row["look"] for row in rows))
     lines: dict[str, Row] = {}

@@ -1,4 +1,4 @@
-"""All arms on every target in turns, so that their times can be compared."""
+"""Runs all arms on every target in turns, so that their times can be compared."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,17 @@ Records = dict[str, list[TargetRecord]]
 def in_turns(
     targets: Sequence[Target], arms: Mapping[str, Arm], full: str, label: str
 ) -> Records:
-    """Runs the arms in turns and returns their records. `full` names the arm that the
-    others are compared with.
+    """Runs the arms in turns and returns their records.
 
-    Every target is made by all arms before the next one is, and each time another arm
-    begins. Where an arm meets a program for the first time it runs twice: the first
-    run, which compiles, does not count.
+    All arms make a target before the next one, and each time another arm begins. When
+    a program is needed for the first time, the arm runs twice: the first run, which
+    compiles, does not count.
+
+    Args:
+        targets: the targets.
+        arms: by name.
+        full: the name of the arm that the others are compared with.
+        label: of the progress bar.
     """
     names, warm = list(arms), set()
     records: Records = defaultdict(list)

@@ -2,11 +2,11 @@
 
     python -m benchmarks.reuse.variants
 
-A few targets at 4 steps from sources that differ from them, by a policy with a step of
-a region and amplified cross-attention: once as the platform runs it (on a CPU the plain
-path), once by each implementation. The ledgers must be equal and the videos near each
-other, or it stops. `psnr` is that of the two videos, the least over the targets (none
-if all are equal), and the accuracies are those of the oracle. On a CPU the kernels for
+A few targets are made in 4 steps from sources that differ from them, by a policy with a
+region step and amplified cross-attention: once with the platform's own choice (on a CPU
+the plain path), and once with each implementation. If ledgers differ or videos are not
+near each other, this is an error. `psnr` compares both videos, the least over the
+targets (none if all are equal); accuracies are the oracle's. On a CPU, the kernels for
 TPUs and GPUs are run op by op, so nothing is timed.
 """
 
@@ -32,7 +32,7 @@ from kernels_pallas import dispatch
 
 TIER = Tier(0.0, 1, 3, active=0.5, key_gain=1.5, output_gain=1.1)
 POLICY = Policy(4, (TIER,), (1, 3), Regions(halo=0.25, limit=math.inf))
-# Decibels that videos are beyond which differ by rounding alone.
+# The least PSNR in dB of videos that differ by rounding only.
 LEAST = 30.0
 COLUMNS = ("row", "targets", "psnr", "accuracy", "accuracy_own", "refused")
 
@@ -71,7 +71,7 @@ def compared(
 
 
 def check_same(own: Ledger, forced: Ledger) -> None:
-    """SystemExit unless both did the same work, from the same source, with a region."""
+    """Raises SystemExit unless both are the same hit, with a region."""
     ledgers = [replace(x, seconds={}) for x in (own, forced)]
     if ledgers[0] != ledgers[1] or own.kind != "semantic" or own.active == 1:
         raise SystemExit(f"expected two equal hits with a region, got {ledgers}")
@@ -102,7 +102,7 @@ def main() -> None:
     add_options(top)
     top.add_argument("--targets", type=int, default=10)
     options = top.parse_args()
-    rows.commit()  # rows name it: better to fail here than after minutes
+    rows.commit()  # rows need it: better to fail here than after minutes
     measured = list(measure(options))
     rows.save("chorus_variants", measured)
     print(rows.table(measured, COLUMNS))

@@ -1,11 +1,12 @@
-"""Pairs of a target and a source that misleads.
+"""Pairs of a target and a misleading source, of four kinds.
 
-    word       differs in one attribute, and is worded alike
-    near       differs in three attributes or more, but is worded alike
-    unrelated  differs in everything, and is worded differently
+    word       differs in one attribute, with a similar wording
+    near       differs in three attributes or more, with a similar wording
+    unrelated  differs in everything, with another wording
     wording    says the same in other words: the control
 
-Of those worded alike it is that of many with the highest cosine to the target's.
+Sources with a similar wording are the best of many draws: the one whose embedding has
+the highest cosine with the target's.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from chorus_jax.engine import Engine
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import VALUES, held_out_combinations
 
-# The least and the most attributes in which sources of a kind differ.
+# By kind, the least and the most attributes in which a source differs.
 CHANGES = {
     "word": (1, 1),
     "near": (3, len(VALUES)),
@@ -27,18 +28,18 @@ CHANGES = {
     "wording": (WORDING, WORDING),
 }
 KINDS = tuple(CHANGES)
-ALIKE = ("word", "near")  # in their wording
+ALIKE = ("word", "near")  # kinds with a similar wording
 
 
 @dataclass(frozen=True)
 class MisleadingPair:
-    """A target with the only source that there is.
+    """A target with the only source in its cache.
 
     Attributes:
-        kind: how the source misleads.
-        target: what is asked for.
-        source: the earlier request.
-        cosine: of the two prompts' embeddings.
+        kind: the kind of source.
+        target: the target's prompt.
+        source: the source's prompt.
+        cosine: the cosine of the two prompts' embeddings.
     """
 
     kind: str
@@ -52,19 +53,19 @@ class MisleadingPair:
         return changed(self.target.prompt, self.source.prompt)
 
     def harmed(self, made: Scores, full: Scores) -> bool:
-        """Whether something that differs is wrong, and was right in the full run."""
+        """Whether a differing attribute is wrong that is right in the full run."""
         names = [f"accuracy_{name}" for name in self.changed]
         return any(made[name] < full[name] for name in names)
 
 
 class Misleading:
-    """Pairs for a model: its engine embeds prompts."""
+    """Draws pairs for a model, whose engine embeds the prompts."""
 
     def __init__(self, engine: Engine, request: Request, draws: int):
         self.engine, self.request, self.draws = engine, request, draws
 
     def pairs(self, count: int, seed: int) -> Iterator[MisleadingPair]:
-        """Draws so many pairs of each kind."""
+        """Draws `count` pairs of each kind."""
         rng, pool = np.random.default_rng(seed), held_out_combinations()
         for number in range(count * len(KINDS)):
             attributes = pool[int(rng.integers(len(pool)))]
@@ -79,7 +80,7 @@ class Misleading:
     def sources(
         self, kind: str, target: Worded, rng: np.random.Generator
     ) -> Iterator[Worded]:
-        """Prompts of a kind."""
+        """Draws sources of a kind."""
         [attributes], (least, most) = target.prompt.attributes, CHANGES[kind]
         for _ in range(self.draws if kind in ALIKE else 1):
             changes = int(rng.integers(least, most + 1))
@@ -87,6 +88,6 @@ class Misleading:
             yield Worded.of(with_changes(attributes, changes, rng), wording)
 
     def embedding(self, prompt: Worded) -> np.ndarray:
-        """The embedding by which the engine matches a prompt."""
+        """The embedding with which the engine looks a prompt up."""
         request = replace(self.request, prompt=prompt.prompt.caption, seed=0)
         return self.engine.query(request).embedding

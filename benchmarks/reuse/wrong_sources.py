@@ -1,25 +1,24 @@
-"""Requests whose nearest source is a wrong one: how many are harmed by reusing it.
+"""Requests whose only source is misleading: how many are harmed by reusing it.
 
     python -m benchmarks.reuse.wrong_sources              # the 50-step model
     python -m benchmarks.reuse.wrong_sources --steps 4
 
-Every target meets a cache with one source, chosen to mislead (see `wrong_pairs`): a
-word apart, near, unrelated, or the same in other words, the control, which should be a
-hit. Each is asked by two tables of tiers, each with two looks:
+Every target has a cache with one source, chosen to mislead (see `wrong_pairs`): one
+that differs in a word, is near or unrelated, or, as the control, says the same in other
+words and should be a hit. Each is run with two tables of tiers and two looks:
 
     cosine, second_look                  our policy's tiers
-    nirvana_cosine, nirvana_second_look  NIRVANA's table as it is
+    nirvana_cosine, nirvana_second_look  NIRVANA's own table
 
-Chorus takes sources by the cosine alone (arXiv 2604.04451), the second look is at
-words (see `SecondLook`). Of the two looks at one table nothing differs but the look:
-both have the table's thresholds and what it reuses from each of them on, so that a
-difference in harm is the look's. Our own thresholds were chosen for scores with it, and
-may be far too low or too high for a cosine. What a cache by the cosine alone would do
-is `nirvana_cosine`: thresholds that were made for one, from .65 on, with what NIRVANA
-reuses there, not with our plans, which begin later.
+Chorus matches sources by the cosine only (arXiv 2604.04451); the second look compares
+words (see `SecondLook`). The two rows of a table differ in the look only, and have the
+same thresholds and plans, so that a difference in harm is due to the look. But our
+thresholds were chosen for scores of the second look, and may be far too low or too high
+for cosines. So `nirvana_cosine` shows what a cache with the cosine only would do: with
+NIRVANA's thresholds, which are made for cosines, and with its plans.
 
-A hit is `harmful` if the video is wrong in an attribute in which target and source
-differ, but right in the full run from the same noise. `least` is the table's lowest
+A hit is `harmful` if an attribute in which target and source differ is wrong in the
+video, but right in the full run from the same noise. `least` is the table's lowest
 threshold.
 """
 
@@ -52,12 +51,12 @@ MEMORY = 2**30
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a pair under one way to look.
+    """The outcome of a pair with one table and look.
 
     Attributes:
         pair: the target and its source.
-        ledger: what was reused.
-        made: the oracle's scores of the video that was made.
+        ledger: the request's ledger.
+        made: the oracle's scores of the video.
         full: the oracle's scores of the full run.
     """
 
@@ -73,8 +72,10 @@ def outcomes(
     loaded: Loaded,
     pairs: Sequence[MisleadingPair],
 ) -> Iterator[tuple[str, Outcome]]:
-    """Runs each pair in each way, all from the source's noise; `plain` makes the
-    sources, and the full runs."""
+    """Runs each pair with each engine, all from the source's noise.
+
+    The engine `plain` makes the sources and the full runs.
+    """
     for seed, pair in enumerate(tqdm(pairs, unit="pair")):
         source, target = (
             replace(loaded.request, prompt=worded.prompt.caption, seed=seed)
@@ -93,7 +94,7 @@ def outcomes(
 def row(
     kind: str, look: str, outcomes: Sequence[Outcome], policy: Policy
 ) -> dict[str, Any]:
-    """Counts and means over the pairs of a kind."""
+    """The row of a kind and a look: counts and means over the pairs."""
     hits = [outcome for outcome in outcomes if outcome.ledger.kind == "semantic"]
     harmful = [
         outcome for outcome in hits if outcome.pair.harmed(outcome.made, outcome.full)
@@ -118,7 +119,7 @@ def row(
 
 
 def right(outcomes: Sequence[Outcome], scores: Sequence[Scores]) -> float | None:
-    """The share of the attributes in which pairs differ that the videos show."""
+    """The share of the differing attributes that are right in the videos."""
     shown = [
         shown[f"accuracy_{name}"]
         for outcome, shown in zip(outcomes, scores, strict=True)
@@ -128,7 +129,7 @@ def right(outcomes: Sequence[Outcome], scores: Sequence[Scores]) -> float | None
 
 
 def ways(policy: Policy) -> dict[str, Policy]:
-    """Our tiers and NIRVANA's, each by the cosine alone and with our look."""
+    """Our tiers and NIRVANA's, each with the cosine only and with our second look."""
     baseline = NIRVANA.for_steps(policy.steps)
     return {
         name + look: replace(tiers, look=how)
@@ -141,7 +142,7 @@ def ways(policy: Policy) -> dict[str, Policy]:
 
 
 def keeping(policies: Mapping[str, Policy], steps: int) -> Policy:
-    """A policy that reuses nothing and keeps all key steps that these need."""
+    """A policy that reuses nothing and stores all key steps of these policies."""
     keep = sorted({step for policy in policies.values() for step in policy.keep})
     return Policy(steps, (), tuple(keep))
 
@@ -177,7 +178,7 @@ def main() -> None:
     top.add_argument("--draws", type=int, default=32, help="of sources worded alike")
     top.add_argument("--policy", type=Path, help="a JSON file; calibrated if unset")
     options = top.parse_args()
-    rows.commit()  # rows name it: better to fail here than after an hour
+    rows.commit()  # rows need it: better to fail here than after an hour
     measured = [row for steps in options.steps for row in measure(options, steps)]
     rows.update("wrong_sources", measured, KEY)
     print(rows.table(measured, COLUMNS))

@@ -1,10 +1,10 @@
-"""Denoising steps of full-size Wan compiled for real TPUs, on a machine without one.
+"""Compiles denoising steps of full-size Wan for real TPUs, on a machine without one.
 
     JAX_PLATFORMS=cpu python -m benchmarks.speed.aot
 
-Wan 2.1 at 480 x 832 and 81 frames (32 760 tokens), both guidance branches, UniPC; the
-TPU compiler runs for the named topology and says what each chip holds. XLA's estimate
-of the time counts a scanned layer once, so it is not reported.
+The model is Wan 2.1 at 480 x 832 and 81 frames (32 760 tokens), with both guidance
+branches and UniPC. The TPU compiler runs for the named topology and reports the memory
+of each chip. XLA's estimate of the time counts a scanned layer once, so it is left out.
 """
 
 import os
@@ -34,13 +34,13 @@ from chorus_jax.schedulers import Solver, UniPC
 GRID = (21, 30, 52)
 TEXT_ROWS = 128
 GIB = 2**30
-# Read when libtpu is loaded: compile for a topology, look for no TPU around.
+# Read when libtpu is loaded: compile for a topology without looking for a TPU.
 ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
-    # Nothing is run, so that processes need not wait for each other.
+    # Nothing is run, so processes need not wait for each other.
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 
@@ -51,9 +51,9 @@ class Placement:
 
     Attributes:
         model: its name.
-        topology: that of the TPUs, such as `v5e:2x4`.
-        context: chips that tokens are divided over.
-        tensor: chips that weights are divided over.
+        topology: the topology of the TPUs, such as `v5e:2x4`.
+        context: the number of chips that tokens are divided over.
+        tensor: the number of chips that weights are divided over.
         chip_gib: the memory of one chip in GiB.
     """
 
@@ -72,7 +72,7 @@ CASES = (
 
 
 def abstract(make: Callable[..., Any], mesh: Mesh, *arguments: Any) -> Any:
-    """Shapes of what a function returns, replicated over the mesh."""
+    """The abstract results of a function, replicated over the mesh."""
     everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
@@ -126,7 +126,7 @@ def lowered(case: Placement, mesh: Mesh) -> Any:
 def compile_step(
     case: Placement, lower: Callable[[Placement, Mesh], Any] = lowered
 ) -> dict[str, Any]:
-    """Compiles the denoising loop; the row of what a chip holds, in GiB."""
+    """Compiles the denoising loop; returns a row with a chip's memory in GiB."""
     os.environ.update(ENVIRONMENT)
     topology = topologies.get_topology_desc(case.topology, platform="tpu")
     mesh = sharding.make_mesh(

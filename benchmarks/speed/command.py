@@ -1,11 +1,11 @@
-"""Seconds of `chorus generate` and `chorus demo`, each as a process of its own.
+"""Times `chorus generate` and `chorus demo`, each as a process of its own.
 
     python -m benchmarks.speed.command
     python -m benchmarks.speed.command --rows demo
 
-The shipped weights. Cold: the compilation cache is an empty folder. Warm: the same
-command again. The demo runs once, cold (the goal is under 180 seconds). Nothing else
-may run beside it.
+They run with the shipped weights. A cold run has an empty compilation cache, a warm run
+repeats the same command. The demo runs once, cold (goal: under 180 seconds). Run this
+alone on the machine.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def seconds(arguments: Sequence[str], folder: Path) -> float:
 
 
 def generate(steps: int, warm: int) -> dict[str, Any]:
-    """The row of a number of steps: a cold run and warm ones."""
+    """Times `chorus generate` with this number of steps, once cold and then warm."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         command = ["generate", PROMPT, "--steps", f"{steps}"]
@@ -54,7 +54,7 @@ def generate(steps: int, warm: int) -> dict[str, Any]:
 
 
 def demo() -> dict[str, Any]:
-    """The row of a cold run of the demo."""
+    """Times a cold run of the demo."""
     with tempfile.TemporaryDirectory() as name:
         command = ["demo", "--out", str(Path(name) / "demo")]
         return {"row": "demo", "cold_seconds": seconds(command, Path(name))}
@@ -78,7 +78,7 @@ def main() -> None:
     top.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     top.add_argument("--warm", type=int, default=5, help="runs with a full cache")
     options = top.parse_args()
-    rows.commit()  # rows name it: better to fail here than after a minute
+    rows.commit()  # rows need it: better to fail here than after a minute
     made = measured(options.rows, options.warm)
     rows.update("command", made)
     print(rows.table(made, COLUMNS))

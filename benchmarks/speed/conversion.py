@@ -1,12 +1,11 @@
-"""Seconds and memory of converting a synthetic transformer of the size of Wan 2.1 14B.
+"""Time and memory of converting a synthetic transformer of the size of Wan 2.1 14B.
 
     nice -n 10 python -m benchmarks.speed.conversion
     nice -n 10 python -m benchmarks.speed.conversion --layers 10
 
-The source has the real names and shapes in bfloat16, as one sparse file: its values
-are zeros that take no room, so reading costs less than of a real one. What is written
-takes as much room as a real one. The goal: a peak of at most 1.25 times the largest
-array plus 1 GiB.
+The source has the real names and shapes in bfloat16, as one sparse file of zeros that
+takes no disk space, so reading it costs less than a real one. The output takes as much
+space as a real one. Goal: a peak of at most 1.25 times the largest array plus 1 GiB.
 """
 
 import argparse
@@ -54,7 +53,7 @@ def shapes(config: WanConfig) -> dict[str, tuple[int, ...]]:
 
 
 def write_sparse(file: Path, tensors: dict[str, tuple[int, ...]]) -> None:
-    """A safetensors file in bfloat16 of these shapes, of zeros that take no room."""
+    """Writes a sparse safetensors file of bfloat16 zeros with these shapes."""
     header, end = {}, 0
     for name, shape in tensors.items():
         size = 2 * int(np.prod(shape))
@@ -68,7 +67,7 @@ def write_sparse(file: Path, tensors: dict[str, tuple[int, ...]]) -> None:
 
 
 def opened(folder: Path, layers: int) -> Source:
-    """The synthetic source: a transformer alone, and a tokenizer that is not read."""
+    """Makes the synthetic source: a transformer, and a tokenizer that is not read."""
     fields = {**COMMON, **SIZES, "num_layers": layers}
     file = folder / "diffusion_pytorch_model.safetensors"
     write_sparse(file, shapes(wan.original_config(fields, "bfloat16")))
@@ -80,7 +79,7 @@ def opened(folder: Path, layers: int) -> Source:
 
 
 def peak_gib() -> float:
-    """The most memory that this process has had."""
+    """The peak memory of this process in GiB."""
     status = Path("/proc/self/status").read_text()
     match = re.search(r"VmHWM:\s+(\d+)", status)
     assert match is not None
@@ -88,7 +87,7 @@ def peak_gib() -> float:
 
 
 def measured(layers: int) -> dict[str, Any]:
-    """Converts once; the row."""
+    """Converts once; returns the row."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
         source = opened(Path(name), layers)
         kinds = {"transformer": TRANSFORMER}

@@ -1,15 +1,16 @@
-"""One forward of the Wan transformer and one whole denoising run, beside diffusers'.
+"""Times a forward pass of the Wan transformer and a denoising run, beside diffusers.
 
     python -m benchmarks.speed.denoise
 
-Same weights and inputs on the CPU, float32, in turns; the relative error is checked
-before anything is timed. 1280 video tokens, 4 layers, 512 text positions of which a
-prompt fills some (as Wan is used). `ratio` is our median over theirs; rows `forward`
-and `run` repeat the worst size. Compile time is apart.
+Both have the same weights and inputs, on the CPU in float32, and run in turns; the
+relative error is checked before anything is timed. There are 1280 video tokens, 4
+layers, and 512 text positions of which a prompt fills some (as Wan is used). `ratio` is
+our median over theirs; the rows `forward` and `run` repeat the size with the worst
+ratio. Compile time is reported separately.
 
-Row `progress`: `seconds` is what a progress bar adds per step (a model of almost no
-work, a step per call with a bar, less the same run in one call), `share` its share of a
-step of the smallest size.
+In the row `progress`, `seconds` is the time that a progress bar adds per step (a tiny
+model with a bar and one step per call, minus the same run in one call), and `share` is
+its share of a step of the smallest size.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from chorus_jax.schedulers import UniPC
 # (heads, head width, feed-forward width); the last is Wan 1.3B's block.
 SIZES = ((4, 64, 1024), (8, 64, 2048), (12, 128, 8960))
 SHIFT, GUIDANCE = 3.0, 5.0
-# Guidance and several steps let float32 rounding grow.
+# Guidance and several steps amplify float32 rounding.
 TOLERANCE = {"forward": 1e-5, "run": 1e-3}
 
 Things = dict[str, Callable[[], np.ndarray]]
@@ -97,7 +98,7 @@ def run(pair: WanPair, steps: int) -> Things:
 
 
 def prepared(pair: WanPair, solver: UniPC) -> LoopRun:
-    """Our run before its first step, with the text rows the pipeline would take."""
+    """Our run, ready to start, with as many text rows as the pipeline would use."""
     f, h, w = pair.grid
     grid = f, h // 2, w // 2
     conditions = prepare(
@@ -120,14 +121,17 @@ def whole_run(pair: WanPair, solver: UniPC) -> np.ndarray:
 
 
 def with_bar(pair: WanPair, solver: UniPC) -> np.ndarray:
-    """Our run with a progress bar, a step per call."""
+    """Our run with a progress bar and one step per call."""
     run = prepared(pair, solver)
     with tqdm(total=solver.schedule.steps, leave=False) as bar:
         return run(every=1, after=bar.update)
 
 
 def compare(label: str, pair: WanPair, things: Things, rounds: int) -> dict[str, Any]:
-    """One row: the error first, then the times; the second thing is the baseline."""
+    """Checks the error, then times both functions, of which the second is the baseline.
+
+    Returns a row.
+    """
     (ours, operands), (_, baseline) = things.items()
     began = time.perf_counter()
     first = operands()
@@ -153,7 +157,7 @@ def compare(label: str, pair: WanPair, things: Things, rounds: int) -> dict[str,
 
 
 def progress(step: float) -> dict[str, Any]:
-    """The row of what a progress bar costs, beside a step of so many seconds."""
+    """The row of the cost of a progress bar; `step` is the seconds of a step."""
     pair, solver = WanPair.of((1, 12, 16), (1, 4, 4)), UniPC.spaced(100, SHIFT)
     things = {
         "bar": lambda: with_bar(pair, solver),

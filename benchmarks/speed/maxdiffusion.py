@@ -1,13 +1,14 @@
-"""One forward of the Wan transformer beside MaxDiffusion's, the other one in JAX.
+"""Times a forward pass of the Wan transformer beside MaxDiffusion's, also in JAX.
 
     git clone https://github.com/AI-Hypercomputer/maxdiffusion
     python -m benchmarks.speed.maxdiffusion maxdiffusion/src
 
-Its requirements must be installed (of them it imports aqtp, chex, einops,
-google-cloud-storage, ml_collections, qwix, tensorboardX and tokamax). Same weights and
-inputs as in `benchmarks.speed.denoise`, on the CPU in float32, in turns; the relative
-error is checked before anything is timed. Attention is its `dot_product`, layers are
-scanned as its configurations have it. `ratio` is our median over theirs.
+MaxDiffusion's requirements must be installed (it imports aqtp, chex, einops,
+google-cloud-storage, ml_collections, qwix, tensorboardX and tokamax). Weights and
+inputs are those of `benchmarks.speed.denoise`, on the CPU in float32, in turns; the
+relative error is checked before anything is timed. MaxDiffusion's attention is
+`dot_product`, and its layers are scanned as in its configurations. `ratio` is our
+median over theirs.
 """
 
 import argparse
@@ -35,7 +36,7 @@ SHARD = "diffusion_pytorch_model-00001-of-00001.safetensors"
 
 
 def network(size: tuple[int, int, int], weights: dict[str, Any]) -> Any:
-    """Its transformer of one size with the weights of a state of diffusers."""
+    """MaxDiffusion's transformer of this size, with weights of diffusers."""
     from maxdiffusion.models.wan.transformers.transformer_wan import WanModel
     from maxdiffusion.models.wan.wan_utils import load_wan_transformer
 
@@ -65,7 +66,7 @@ def network(size: tuple[int, int, int], weights: dict[str, Any]) -> Any:
 
 
 def mesh() -> Mesh:
-    """A mesh of one device with its axes."""
+    """A mesh of one device with MaxDiffusion's axes."""
     return Mesh(np.array(jax.devices()[:1]).reshape(1, 1, 1, 1), AXES)
 
 
@@ -96,7 +97,7 @@ def main() -> None:
     top.add_argument("source", type=Path, help="the src folder of a checkout")
     top.add_argument("--rounds", type=int, default=5)
     options = top.parse_args()
-    rows.commit()  # rows name it: better to fail here than after minutes
+    rows.commit()  # rows need it: better to fail here than after minutes
     sys.path.insert(0, str(options.source))
     made = []
     for size in denoise.SIZES:

@@ -16,7 +16,7 @@ from convert.modules import module_from
 
 LAYERS, TEXT, LIMIT = 4, 512, 512
 GRID = (5, 32, 32)  # latents; 5 x 16 x 16 = 1280 tokens
-PROMPT, NEGATIVE = 40, 20  # tokens that are no padding
+PROMPT, NEGATIVE = 40, 20  # tokens without padding
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class WanPair:
     def of(
         cls, size: tuple[int, int, int], grid: tuple[int, int, int] = GRID
     ) -> "WanPair":
-        """Random weights of one size: heads, head width, feed-forward width."""
+        """A pair of random weights; `size` is heads, head width, mlp width."""
         heads, head_width, mlp = size
         torch.manual_seed(0)
         model: Any = WanTransformer3DModel(

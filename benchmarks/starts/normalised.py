@@ -1,21 +1,20 @@
-"""Counts the hits that text normalisation alone would find, of rewordings and of
-changed requests.
+"""Counts the hits that text normalisation alone would find.
 
     python -m benchmarks.starts.normalised
 
-The simplest cache answers a prompt with the video of an earlier one that is the same
-text once both are normalised. Here targets and sources are pairs of captions of the
-shapes world, `reworded` (the same video in other words) and `changed` (one or two
-attributes differ). `equal` is the share of pairs whose normal forms are equal: for
-rewordings what such a cache answers, for changed requests what it answers wrongly.
+The simplest cache answers a prompt with the video of an earlier prompt that is the same
+text after normalisation. Here targets and sources are pairs of captions of the shapes
+world, `reworded` (the same video in other words) and `changed` (one or two attributes
+differ). `equal` is the share of pairs whose normal forms are equal: for rewordings
+these are right answers of such a cache, for changed requests wrong ones.
 
     text        as typed
     words       case, punctuation, spaces and Unicode forms folded
     content     the set of words without function words, in any order
-    thesaurus   the same with each synonym of this world replaced by one word for all
+    thesaurus   the same with all synonyms of this world replaced by one word each
 
-The thesaurus is complete for this world because its captions are drawn from it: no list
-for free text is, so that row is a limit, not a method.
+The thesaurus is complete for this world because its captions are drawn from it. No list
+is complete for free text, so that row is an upper limit, not a method.
 """
 
 import argparse
@@ -41,13 +40,15 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def content(text: str) -> frozenset[str]:
-    """The words of a text that are no function words."""
+    """The words of a text without function words."""
     return frozenset(words(text)) - FUNCTION_WORDS
 
 
 def with_thesaurus(text: str) -> frozenset[str]:
-    """The words of a text with one word for all synonyms. Phrases come first, so that
-    "gets bigger" is one word."""
+    """The words of a text with one word for all synonyms.
+
+    Phrases are replaced first, so that "gets bigger" is one word.
+    """
     joined = f" {' '.join(words(text))} "
     for phrase, meaning in SYNONYMS:
         joined = joined.replace(f" {phrase} ", f" {meaning} ")
@@ -55,7 +56,7 @@ def with_thesaurus(text: str) -> frozenset[str]:
 
 
 def synonyms() -> list[tuple[str, str]]:
-    """Each wording of the captions with the one that stands for it, long ones first."""
+    """Pairs of a wording in captions and the one that replaces it, long ones first."""
     pairs = [
         (word, name)
         for table in (ADJECTIVES, NOUNS, WAYS)

@@ -1,5 +1,4 @@
-"""Compares what a hit may begin from: its source's own latents, or the clean ones with
-other noise.
+"""Compares starts of hits: the source's latents, or its clean ones with other noise.
 
     python -m benchmarks.starts.starts
     python -m benchmarks.starts.starts --steps 50 --targets 64 --at 10 20
@@ -13,11 +12,11 @@ the tiles from there to a later step K2.
     trajectory  the source's latents at K1
     renoised    the source's clean latents with the target's own noise at K1
 
-`variety` is the distance of the videos of two seeds of the same words, as the root mean
-square of their pixels, over that of the two full runs: 1 if a seed means as much as
-without reuse, 0 if it means nothing. From the source's own latents it is 0 by
-construction. Times are not compared here (see `benchmarks.reuse.chorus`): both starts
-compute the same steps.
+`variety` is the distance between the videos of two seeds of the same prompt (root mean
+square difference of pixels), over that of the two full runs: 1 if a seed has as much
+effect as without reuse, 0 if it has none. From the source's own latents it is 0 by
+construction. Times are not compared here (see `benchmarks.reuse.chorus`), since both
+starts compute the same steps.
 """
 
 import argparse
@@ -44,7 +43,7 @@ COLUMNS = (
     *("row", "steps", "over", "targets", "equivalents", "accuracy_changed"),
     *("accuracy_changed_loss_error", "accuracy", "detail", "render_db", "variety"),
 )
-# K1 of each number of steps, and K2 of regions that begin there.
+# By number of steps: the steps K1, and K2 of regions.
 FIRST = {50: (10, 15, 20, 25), 4: (1, 2)}
 REGION_UNTIL = {50: 40, 4: 3}
 OTHER_SEEDS = 2 * OWN_SEEDS
@@ -78,7 +77,7 @@ class StartPoints:
 
 
 def started(policy: Policy, start: str) -> Policy:
-    """The policy with hits that begin so; the key steps are for trajectories."""
+    """The policy with this kind of start of its hits."""
     return replace(policy, start=start)
 
 
@@ -92,7 +91,7 @@ def with_own_seeds(bench: Bench, seeds: int = OWN_SEEDS) -> tuple[Target, ...]:
 
 
 def variety(bench: Bench, arm: Reusing, plain: Reusing, count: int) -> float:
-    """The distance of two seeds' videos over that of the full runs', a mean."""
+    """The distance of two seeds' videos over the full runs', the mean over targets."""
     ratios = []
     pairs = zip(with_own_seeds(bench), with_own_seeds(bench, OTHER_SEEDS))
     for one, other in list(pairs)[:count]:
@@ -130,7 +129,7 @@ def measured(
 
 
 def untimed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a row that are no times."""
+    """The figures of a row without times."""
     return {k: v for k, v in row.items() if not k.startswith(("seconds", "speedup"))}
 
 
@@ -146,7 +145,7 @@ def main() -> None:
     top.add_argument("--at", type=int, nargs="+", help="steps K1")
     top.add_argument("--regions", action="store_true", help="regions after K1 too")
     options = top.parse_args()
-    rows.commit()  # rows name it: better to fail here than after an hour
+    rows.commit()  # rows need it: better to fail here than after an hour
     for steps in options.steps:
         loaded = load_model(options, None, steps)
         until = REGION_UNTIL.get(steps, 0) if options.regions else 0

@@ -1,4 +1,4 @@
-"""The tables of what hits begin from, and of caches of equal texts."""
+"""The tables of starts of hits, and of caches by normalised text."""
 
 from benchmarks.lib.rows import table
 from benchmarks.lib.tables import PageTable, Row, Rows, columns, with_steps
@@ -10,7 +10,7 @@ def changed(row: Row) -> bool:
 
 
 def normalised(rows: Rows) -> str:
-    """The share of equal pairs, a line per normal form."""
+    """Draws the share of equal pairs, with a line per normal form."""
     lines: dict[str, Row] = {}
     for row in rows:
         line = lines.setdefault(row["row"], {"normal form": row["row"]})

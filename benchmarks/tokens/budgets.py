@@ -1,15 +1,16 @@
-"""Token budgets beside fewer steps and TeaCache: wall-clock and quality.
+"""Token budgets beside fewer steps and TeaCache: wall-clock time and quality.
 
     python -m benchmarks.tokens.budgets --rows time       # 1296 tokens, one video
     python -m benchmarks.tokens.budgets --rows quality    # 256 tokens, the oracle
 
-The shapes model at 50 steps. `time`: videos of 144 x 144 pixels (1296 tokens), larger
-than those of its training; arms in turns, seconds of denoising alone, `ratio` over all
-tokens in all steps. `quality`: videos of its own size (256 tokens), so that the oracle
-can read them. `psnr` and `ssim` are to the full run's video of the same prompt and
-seed. `fewer` runs as many steps as the preset's share, and `tea` is TeaCache with the
-threshold that computes that share; none are published for these weights, so the change
-of the embedding is taken as it is. `equivalents` are full steps computed.
+The model is the shapes model with 50 steps. For `time`, videos have 144 x 144 pixels
+(1296 tokens), more than in its training; arms run in turns, `seconds` are of denoising
+only, and `ratio` is over running all tokens in all steps. For `quality`, videos have
+the model's own size (256 tokens), so that the oracle can read them. `psnr` and `ssim`
+compare with the full run's video of the same prompt and seed. `fewer` runs the preset's
+share of the steps, and `tea` is TeaCache with the threshold at which it computes this
+share. No coefficients are published for these weights, so TeaCache takes the change of
+the embedding as it is. `equivalents` is the full steps' worth computed.
 """
 
 import argparse
@@ -50,8 +51,8 @@ class TokenArm:
     """A way to run requests.
 
     Attributes:
-        pipeline: runs them.
-        requests: of one size and schedule.
+        pipeline: the model's pipeline.
+        requests: requests of one size and schedule.
         cache: the step cache.
     """
 
@@ -64,7 +65,7 @@ class TokenArm:
         object.__setattr__(self, "conditions", conditions)
 
     def __call__(self) -> RunState:
-        """The last state."""
+        """Runs the requests; returns the loop's last state."""
         first, conditions = self.requests[0], getattr(self, "conditions")
         plan = StepPlan.plain(
             first.step_count, cache=self.cache, budgets=first.token_budgets
@@ -78,23 +79,23 @@ class TokenArm:
         return jax.block_until_ready(state)
 
     def frames(self, state: RunState) -> list[np.ndarray]:
-        """The videos, 8 bits."""
+        """The videos of a last state, in 8 bits."""
         groups = self.pipeline.model.decode(state.latents, self.requests)
         made = np.concatenate([np.asarray(group) for group in groups], axis=1)
         return [to_uint8(video) for video in made]
 
 
 def tea(pipeline: Pipeline, request: Request, steps: int) -> TeaCache:
-    """TeaCache with the threshold that computes at most so many steps, nearest.
+    """TeaCache with the lowest threshold at which it computes at most `steps` steps.
 
-    Its signal is a function of the timestep alone.
+    Which steps it computes depends on the timesteps only.
     """
     conditions, _ = pipeline.condition([request])
     signals = np.asarray(conditions[TRANSFORMER].times.head)
     change = np.abs(np.diff(signals, axis=0)).mean(1) / np.abs(signals[:-1]).mean(1)
 
     def computed(threshold: float) -> int:
-        count, total = 2, 0.0  # the first and the last
+        count, total = 2, 0.0  # the first and the last step
         for value in change[:-1]:
             total += value
             if total >= threshold:
@@ -109,7 +110,7 @@ def tea(pipeline: Pipeline, request: Request, steps: int) -> TeaCache:
 
 
 def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]:
-    """All tokens in all steps, each preset, and its baselines of equal work."""
+    """The full run, each preset, and its baselines of equal work."""
     every = tuple(requests)
     made = {"full": TokenArm(pipeline, every)}
     for name, preset in PRESETS.items():
@@ -123,12 +124,12 @@ def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]
 
 
 def scores(ours: np.ndarray, full: np.ndarray) -> dict[str, float]:
-    """PSNR and SSIM of a video to the full run's."""
+    """PSNR and SSIM of a video against the full run's."""
     return {"psnr": psnr(ours, full), "ssim": ssim(ours, full)}
 
 
 def timed(pipeline: Pipeline, rounds: int) -> Iterator[Row]:
-    """Rows of one large video, in turns."""
+    """Rows of times for one large video, made by all arms in turns."""
     request = pipeline.request(
         "a red circle moves left on a gray background",
         height=LARGE,
@@ -198,7 +199,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompts", type=int, default=32)
     options = parser.parse_args()
-    rows.commit()  # rows name it: better to fail here than after the rounds
+    rows.commit()  # rows need it: better to fail here than after the rounds
     pipeline = Pipeline.load(shipped.folder("shapes"))
     if "time" in options.rows:
         measured = list(timed(pipeline, options.rounds))

@@ -11,11 +11,11 @@ from chorus_jax.inter_request.policy.policy import Policy
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Searches a policy, and confirms it.
+    """Searches a policy for one model and confirms it on fresh targets.
 
     Attributes:
-        runs: those that are searched on.
-        fresh: those that confirm the result.
+        runs: runs of the targets that the search measures policies on.
+        fresh: runs of other targets, which confirm the result.
         moves: what can be changed in a policy.
     """
 
@@ -24,24 +24,24 @@ class Calibration:
     moves: Moves
 
     def search(self, seconds: float) -> Search:
-        """A search over these runs that ends after so many seconds."""
+        """A search measured on `runs` that ends after `seconds`."""
         return Search(
             self.moves.coordinates(), self.runs.cost, self.runs.measure, seconds
         )
 
     def chosen(self, starts: Sequence[Policy], accepted: Sequence[Policy]) -> Policy:
-        """The policy that computes least of those that are allowed and hold on fresh
-        targets.
+        """The cheapest policy within the limits that also holds on the fresh targets.
 
-        Candidates are what the search accepted, the starts beside the one it began
-        from, and these with the lowest scores missed.
+        Candidates are the policies that the search accepted, the starts that it did not
+        begin from, and all of these with a higher lowest threshold. On the fresh
+        targets, losses may exceed the limits by one standard error.
 
         Args:
-            starts: where the search could begin; it began from the last.
-            accepted: by the search.
+            starts: policies to start from; the search began from the last.
+            accepted: policies that the search accepted.
 
         Raises:
-            ValueError: if none holds.
+            ValueError: if no candidate holds.
         """
         policies = [*reversed([*starts[:-1], *accepted])]
         policies += [

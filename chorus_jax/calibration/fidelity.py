@@ -20,18 +20,18 @@ from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.media.metrics import psnr, ssim
 
-MOST_PSNR = 60.0  # dB; that of equal videos is infinite
+MOST_PSNR = 60.0  # dB; equal videos would have an infinite PSNR
 EQUAL: Scores = {"psnr": MOST_PSNR, "ssim": 1.0}
 
 Frames = UInt8[np.ndarray, "f y x 3"]
 
 
 def limits_of(least_psnr: float, least_ssim: float) -> LossLimits:
-    """Limits of the mean fidelity of the hits of each tier.
+    """Limits on what the hits of each tier may lose in mean fidelity.
 
     Args:
-        least_psnr: dB, above 0 and below 60, where PSNR is cut off.
-        least_ssim: above 0 and below 1.
+        least_psnr: the least mean PSNR in dB, between 0 and 60 (where it is cut off).
+        least_ssim: the least mean SSIM, between 0 and 1.
 
     Raises:
         ValueError: for other values.
@@ -49,14 +49,14 @@ def limits_of(least_psnr: float, least_ssim: float) -> LossLimits:
 
 
 def fidelity(frames: Frames, reference: Frames) -> Scores:
-    """The PSNR (dB, at most 60) and SSIM of a video to its full run."""
+    """The PSNR (dB, at most 60) and SSIM of a video against its full run's."""
     ratio = psnr(frames, reference)
     bounded = ratio if math.isfinite(ratio) else MOST_PSNR
     return {"psnr": min(bounded, MOST_PSNR), "ssim": ssim(frames, reference)}
 
 
 class FidelityRuns(PolicyRuns[PromptTarget]):
-    """Records of policies on targets of a user's prompts.
+    """Runs of policies on targets from a user's prompts, judged by fidelity.
 
     Attributes:
         filled: the pipeline and the cache with the sources.
@@ -84,7 +84,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
         """Makes the full runs that the folder does not hold yet.
 
         Args:
-            steps: of each run.
+            steps: number of steps of each run.
 
         Raises:
             TimeOverError: if the time is over; what was made is in the folder.
@@ -110,7 +110,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
         return recipe_of(request, model, full).digest, request.prompt, request.seed
 
     def made(self, arm: PolicyArm, target: PromptTarget) -> TargetRecord:
-        """Runs a target that hits, unless the journal has its record."""
+        """The record of a target that hits: the journal's, or a new run's."""
         ways = way(arm.policy, arm.plan(target), target)
         key = (*self.identity(target), target.source, *ways)
         record = self.journal.get(key, target.number)
@@ -125,7 +125,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
 
 
 def save(path: Path, frames: Frames) -> None:
-    """Writes frames whole or not at all."""
+    """Writes frames to a file, which is complete or absent."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.save(file, frames)

@@ -20,8 +20,8 @@ from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.request import Request
 
 LEAST = 16  # prompts: half are targets, of which five at least must share a tier
-FRESH = 3  # one in so many targets confirms the result
-TABLE, SEARCH = 0.5, 0.6  # shares of the time that is left
+FRESH = 3  # one in this many targets is kept back to confirm the result
+TABLE, SEARCH = 0.5, 0.6  # shares of the time left: for the start, then the search
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +45,18 @@ class FidelityCalibration(Calibration):
         folder: Path,
         deadline: TimeLimit,
     ) -> "FidelityCalibration":
-        """Makes sources and full runs, as far as the folder lacks them.
+        """Prepares a calibration: makes the sources and full runs the folder lacks.
 
         Args:
             pipeline: the model.
-            requests: alike but for their prompts, 16 at least; sources and targets
-                alternate.
+            requests: at least 16 that differ in their prompts only; they are sources
+                and targets in turn.
             limits: what may be lost (see `limits_of`).
-            folder: keeps all work.
+            folder: keeps sources, full runs and records.
             deadline: no run begins after it.
 
         Raises:
-            ValueError: if there are too few requests or steps, or matches.
+            ValueError: if there are too few requests, steps, frames or matches.
             TimeOverError: if the time is over; what was made is in the folder.
         """
         check(requests)
@@ -66,7 +66,7 @@ class FidelityCalibration(Calibration):
         sources = seeded[::2]
         filled = FilledCache.of(pipeline, sources, base, folder / "cache", deadline)
         targets = [filled.target(int(x.seed or 0), x) for x in seeded[1::2]]
-        # By chance: a file may have kinds of prompts in turns.
+        # At random, since a file may list kinds of prompts in turns.
         order = np.random.default_rng(0).permutation(len(targets))
         fresh = [targets[i] for i in sorted(order[: len(targets) // FRESH])]
         searched = [target for target in targets if target not in fresh]
@@ -85,12 +85,11 @@ class FidelityCalibration(Calibration):
         return cls(parts[0], parts[1], Moves(begin.steps, scores))
 
     def policy(self, deadline: TimeLimit) -> Policy:
-        """The policy that computes least of those that are allowed and hold on fresh
-        targets, as far as there was time to look for it.
+        """Searches until the deadline for the cheapest policy that holds.
 
         Raises:
-            ValueError: if none holds.
-            TimeOverError: if the time is over before one is confirmed.
+            ValueError: if no policy is within the limits, also on fresh targets.
+            TimeOverError: if the time is over before a policy is confirmed.
         """
         begin = self.moves.keeping(default_policy(self.moves.steps))
         self.runs.deadline = deadline.part(TABLE)
@@ -120,7 +119,7 @@ class FidelityCalibration(Calibration):
 
 
 def check(requests: Sequence[Request]) -> None:
-    """ValueError unless a policy can be measured with these."""
+    """Raises a ValueError unless a policy can be measured with these requests."""
     if len(requests) < LEAST:
         raise ValueError(
             f"{len(requests)} different prompts are too few to measure a policy: give "

@@ -12,7 +12,7 @@ from chorus_jax.engine import Ledger
 
 
 class Journal:
-    """Records in a file, one line per record, by what decides them."""
+    """Records in a file, one line per record, by a key of what decides the run."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -26,14 +26,14 @@ class Journal:
                 self.lines[stored["key"]] = stored
 
     def get(self, key: Hashable, number: int) -> TargetRecord | None:
-        """The record of a key as that of target `number`, None if there is none."""
+        """The stored record of a key, for target `number`; None if there is none."""
         stored = self.lines.get(digest_of(key))
         if stored is None:
             return None
         return TargetRecord(number, Ledger(**stored["ledger"]), stored["scores"])
 
     def add(self, key: Hashable, record: TargetRecord) -> None:
-        """Writes a record at once."""
+        """Adds a record and writes it to the file immediately."""
         name = digest_of(key)
         stored = {"key": name, "ledger": asdict(record.ledger)}
         stored["scores"] = record.scores
@@ -43,6 +43,8 @@ class Journal:
 
 
 def digest_of(key: Hashable) -> str:
-    """A digest that is equal for equal keys in any process; their parts have a `repr`
-    by value."""
+    """A digest of a key's `repr`, the same in any process.
+
+    Every part of the key must have a `repr` that depends on its value only.
+    """
     return hashlib.sha256(repr(key).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Losses of figures against the full runs of the same targets, with their errors."""
+"""Mean losses of quality figures against the targets' full runs, with errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float
 
-Scores = dict[str, float]  # figures of one video by name: more is better
+Scores = dict[str, float]  # one video's figures by name; higher is better
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,7 @@ class Loss:
     """A mean loss over targets; negative where it is a gain.
 
     Attributes:
-        mean: of the figure's unit, or a share of the full runs' mean.
+        mean: in the figure's unit, or as a share of the full runs' mean.
         error: the standard error of the mean.
     """
 
@@ -24,7 +24,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class LossLimits:
-    """The figures that a policy is judged by.
+    """The figures that a policy is judged by, and their limits.
 
     Attributes:
         allowed: the most that a tier's hits may lose on average, above 0, by figure.
@@ -38,12 +38,12 @@ class LossLimits:
 def losses(
     ours: Sequence[Scores], full: Sequence[Scores], limits: LossLimits
 ) -> dict[str, Loss]:
-    """The losses by figure; figures that no target has are left out.
+    """The mean loss of each figure; figures that no target has are left out.
 
     Args:
         ours: scores of each target.
-        full: those of the targets' full runs, in the same order.
-        limits: names the figures.
+        full: scores of the targets' full runs, in the same order.
+        limits: names the figures to compare.
     """
     return {
         name: Loss(float(lost.mean()), _error(lost))
@@ -54,7 +54,7 @@ def losses(
 def loss_per_target(
     ours: Sequence[Scores], full: Sequence[Scores], limits: LossLimits
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    """The losses of each target that has the figure, in the targets' order."""
+    """By figure, the loss of each target that has it, in the targets' order."""
     losses_by_name = {}
     for name in limits.allowed:
         pairs = [

@@ -1,4 +1,4 @@
-"""The policies next to a policy: one thing changed, by one place on its grid."""
+"""Moves of a search: policies with one setting changed by one place on its grid."""
 
 import itertools
 import math
@@ -17,9 +17,9 @@ OUTPUT_GAINS = (1.0, 1.1, 1.25, 1.5)
 REACH = (0, 1, 2)
 HALO = (0.0, 0.25, 0.5)
 LIMITS = (0.15, 0.3, 0.6, 1.2)
-EVERY = (5, 4, 3, 2)  # one in so many steps is skipped
-MORE = (1, 2, 4)  # twentieths of the targets for a new tier
-FEWEST = 5  # targets that tell something of a tier
+EVERY = (5, 4, 3, 2)  # every n-th step is skipped
+MORE = (1, 2, 4)  # sizes of a new tier, in twentieths of the targets
+FEWEST = 5  # targets that a tier needs to be measured
 
 Neighbours = Callable[[Policy], Iterator[Policy]]
 
@@ -29,8 +29,8 @@ class Moves:
     """The changes of policies that a search tries.
 
     Attributes:
-        steps: of the policies.
-        scores: of the targets.
+        steps: the policies' number of steps.
+        scores: the targets' match scores.
     """
 
     steps: int
@@ -44,7 +44,7 @@ class Moves:
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Scores, a twentieth of the targets between each and the next."""
+        """Candidate thresholds: the score at every twentieth of the targets."""
         scores = np.quantile(self.scores, np.linspace(0, 0.95, 20))
         return tuple(sorted({threshold(value) for value in scores.tolist()}))
 
@@ -55,13 +55,16 @@ class Moves:
         return tuple(sorted({(), *lists}, key=lambda steps: (len(steps), steps)))
 
     def keeping(self, policy: Policy) -> Policy:
-        """The policy with all key steps that any move may need."""
+        """The policy with all key steps stored that any move may need."""
         keep = sorted({*self.key_steps, *needed(*policy.tiers)})
         return replace(policy, keep=tuple(keep))
 
     def cautious(self, policy: Policy) -> Policy:
-        """The start of a search if no better one is allowed: tiers for the best of the
-        targets that take over as little as possible and run everything else."""
+        """The start of a search when no better one is allowed.
+
+        Its tiers take over as few steps as possible, have no region, and serve the
+        targets with the best scores only.
+        """
         first = self.key_steps[0]
         tiers = tuple(
             replace(tier, reuse_until=first, region_until=first)
@@ -70,9 +73,12 @@ class Moves:
         return self.spread(replace(policy, tiers=tiers), 0.75)
 
     def spread(self, policy: Policy, above: float = 0.0) -> Policy:
-        """With thresholds that part these targets, but for a share that has the lowest
-        scores, evenly: those that it came with may be for another encoder's scores. Of
-        tiers that fall together the lowest."""
+        """The policy with new thresholds that divide the targets evenly by score.
+
+        Its own thresholds may be for the scores of another text encoder. A share
+        `above` of the targets, with the lowest scores, is left out and misses. Of tiers
+        with equal thresholds, the lowest is kept.
+        """
         count, even = len(policy.tiers), dict[float, Tier]()
         shares = above + (1 - above) * np.arange(1, count + 1) / (count + 1)
         for share, tier in zip(shares.tolist(), policy.tiers, strict=True):
@@ -82,8 +88,10 @@ class Moves:
         return self.measured(replace(self.keeping(policy), tiers=tiers))
 
     def raised(self, policy: Policy) -> Iterator[Policy]:
-        """The policy with its lowest threshold a place higher, and higher, up to the
-        last few targets: what scored lowest is missed."""
+        """The policies with the lowest threshold raised place by place.
+
+        The lowest scores then miss. Ends when too few targets are left for a tier.
+        """
         for place in self.thresholds:
             if policy.tiers and place > policy.tiers[0].least:
                 lowest, *others = policy.tiers
@@ -108,10 +116,11 @@ class Moves:
     def coordinates(self) -> dict[str, Neighbours]:
         """The coordinates of a search: by name, the policies with one thing changed.
 
-        In the order in which they tell most for what must be run. Skipped steps save
-        most, and what runs after them runs faster; thresholds run few targets anew;
-        what all tiers share has one neighbour or two. What each tier has for itself is
-        last: it runs most, and a search begins with tiers that were compared already.
+        Their order is by expected gain per run. Skipped steps are first: they save
+        most, and make all later runs faster. Thresholds run few targets anew. Settings
+        shared by all tiers have one or two neighbours. Settings of single tiers are
+        last: they need most runs, and a search begins with tiers that were compared
+        already.
         """
         return {
             "cache": self._skipped,
@@ -130,7 +139,7 @@ class Moves:
         }
 
     def _tiers(self, name: str, grid: Sequence[Any], alone: bool) -> Neighbours:
-        """A field of all tiers, each one place down or up, and of each tier alone."""
+        """Moves a field one place down or up: in all tiers and, if `alone`, in one."""
 
         def neighbours(policy: Policy) -> Iterator[Policy]:
             places = [adjacent(grid, getattr(tier, name)) for tier in policy.tiers]
@@ -142,8 +151,10 @@ class Moves:
         return neighbours
 
     def _below(self, policy: Policy) -> Iterator[Policy]:
-        """Adds a tier of the next targets below, that takes over as little as possible;
-        none if the lowest does that."""
+        """Adds a tier below the lowest one that takes over as little as possible.
+
+        Yields nothing if the lowest tier takes over as little already.
+        """
         lowest, first = policy.tiers[0], self.key_steps[0]
         if lowest.region_until == first:
             return
@@ -159,11 +170,12 @@ class Moves:
     def _with(
         self, policy: Policy, name: str, values: dict[int, Any]
     ) -> Iterator[Policy]:
-        """The policy with these values of some of its tiers, unless it is not allowed.
+        """Yields the policy with a field of some of its tiers changed, if it is valid.
 
-        None leaves a tier as it is.
+        A value of None leaves a tier as it is.
 
-        One that reuses nothing is none: it loses nothing, and no move leads back.
+        A policy without tiers is not yielded: it loses nothing, and no move leads back
+        from it.
         """
         try:
             tiers = [
@@ -172,12 +184,12 @@ class Moves:
             ]
             changed = self.measured(replace(policy, tiers=tuple(tiers)))
         except ValueError:
-            return  # tiers that do not rise, say
+            return  # for example, tiers that do not rise
         if changed.tiers and changed != policy:
             yield changed
 
     def _regions(self, name: str, values: Callable[[Any], Sequence[Any]]) -> Neighbours:
-        """A field of the regions with these values, given its own."""
+        """Moves a field of the regions; `values` gives its candidates for a value."""
 
         def neighbours(policy: Policy) -> Iterator[Policy]:
             now = getattr(policy.regions, name)
@@ -200,12 +212,12 @@ class Moves:
 
 
 def adjacent(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:
-    """The next lower and the next higher value of a rising grid, None for none."""
+    """The next lower and next higher values of a rising grid; None for none."""
     lower = [x for x in grid if x < value]
     higher = [x for x in grid if x > value]
     return (lower[-1] if lower else None), (higher[0] if higher else None)
 
 
 def threshold(score: float) -> float:
-    """A threshold that this score reaches, with few digits."""
+    """A score rounded down to three decimals, at least 0, as a threshold."""
     return max(0.0, math.floor(score * 1000) / 1000)

@@ -14,17 +14,17 @@ from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.request import Request
 
-DISK = 2**40  # bytes: the caller's folder, which only holds what is asked for
+DISK = 2**40  # bytes, in effect no limit: the folder holds the given sources only
 ALONE = Reuse(read=False)
 
 
 @dataclass(frozen=True)
 class PromptTarget:
-    """A request, and the source that the matcher gives it (see `RunTarget`).
+    """A request, and the source that the matcher finds for it (see `RunTarget`).
 
     Attributes:
         number: tells targets apart.
-        request: with the source's seed.
+        request: the request, with the source's seed.
         source: the id of the source's entry; None if there is none.
         score: of the match; None without a source.
     """
@@ -35,7 +35,7 @@ class PromptTarget:
     score: float | None = None
 
     def tier(self, policy: Policy) -> Tier | None:
-        """The tier of a policy that it reaches, None if everything is computed."""
+        """The tier of a policy that this target reaches, None for a miss."""
         return None if self.score is None else policy.plan(self.score)
 
 
@@ -45,9 +45,9 @@ class FilledCache:
 
     Attributes:
         pipeline: makes the videos.
-        cache: in a folder, so that none is made twice.
+        cache: holds the sources in a folder, so that none is made twice.
         seeds: the seed of each source, by its entry's id.
-        look: gives the scores.
+        look: the second look, which scores matches.
     """
 
     pipeline: Pipeline
@@ -69,9 +69,9 @@ class FilledCache:
         Args:
             pipeline: makes them.
             sources: requests with seeds.
-            base: its key steps are kept.
-            folder: of the cache.
-            deadline: ends it between two sources.
+            base: a policy, whose key steps are stored and whose second look is used.
+            folder: the cache's folder.
+            deadline: no source begins after it.
 
         Raises:
             TimeOverError: if the time is over; what was made is in the folder.

@@ -11,9 +11,9 @@ class TargetRecord:
     """The run of one target under one policy.
 
     Attributes:
-        number: of the target.
-        ledger: of the run.
-        scores: figures of the video.
+        number: the target's number.
+        ledger: the run's ledger.
+        scores: the video's figures.
     """
 
     number: int
@@ -22,7 +22,7 @@ class TargetRecord:
 
     @property
     def way(self) -> tuple[int | float, ...]:
-        """Equal for runs that compute alike."""
+        """A key that is equal for runs with the same steps and tokens computed."""
         ledger = self.ledger
         steps = (ledger.reuse_until, ledger.region_until)
         return *steps, ledger.active, ledger.equivalents

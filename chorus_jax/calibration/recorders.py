@@ -1,7 +1,7 @@
-"""Full runs that leave what step caches are fitted from.
+"""Recorders: full runs that measure what step caches are fitted to.
 
 A recorder is itself a step cache: it computes every step, and its state is the record.
-So what is measured is the loop that is run, with any family.
+So the measurements are of the loop that requests run, with any family.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Magnitudes(NamedTuple):
     """The record of a run's residuals.
 
     Attributes:
-        residual: that of the step before, a row per row of the pass.
-        ratios: the mean over the tokens of the residual's magnitude over that of the
-            step before, per row and step; 1 where there was none.
+        residual: the previous step's residual, for each row of the pass.
+        ratios: the residual's magnitude over the previous step's, the mean over the
+            tokens, per row and step; 1 where there is no previous step.
     """
 
     residual: Any
@@ -36,7 +36,7 @@ class MagnitudeRecorder:
     """Computes every step and records the magnitude ratios of MagCache.
 
     Attributes:
-        steps: those of the run.
+        steps: the run's number of steps.
     """
 
     steps: int
@@ -55,21 +55,21 @@ class MagnitudeRecorder:
         held: Held,
         state: Magnitudes,
     ) -> tuple[Latents, Held, Magnitudes, Float[Array, " b"]]:
-        """The whole pass (see `StepCache.step`)."""
+        """Computes the whole pass and records its ratios (see `StepCache.step`)."""
         here = forward.rows(i)
         computed = jnp.ones(here.shape, bool)
         velocity, held, residual = named_grain("residual").step(
             forward, held, computed, state.residual
         )
         ratio = jnp.where(here > 0, magnitude_ratio(residual, state.residual), 1.0)
-        # The first step of an expert has none: its record begins with zeros.
+        # The first step of an expert has no ratio: its residual before is zeros.
         ratio = jnp.where(jnp.isfinite(ratio) & (ratio < 1 / TINY), ratio, 1.0)
         ratios = state.ratios.at[jnp.arange(len(here)), here].set(ratio)
         return velocity, held, Magnitudes(residual, ratios), jnp.ones(i.shape)
 
 
 def magnitude_ratio(new: Any, old: Any) -> Float[Array, " r"]:
-    """The mean over the tokens of their magnitudes' ratio, per row."""
+    """The tokens' magnitudes, new over old, averaged over the tokens, per row."""
     size = lambda x: jnp.linalg.norm(x.astype(jnp.float32), axis=-1)
     pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old))
     ratios = [size(x) / size(y) for x, y in pairs]

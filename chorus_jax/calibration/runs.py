@@ -1,4 +1,4 @@
-"""Runs of policies on targets, none of them twice."""
+"""Runs of policies on targets; no run is repeated."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
@@ -13,8 +13,8 @@ from chorus_jax.calibration.target import RunTarget, tier_of, way
 from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.inter_request.policy.policy import Policy
 
-LOOKS = 4  # times that a hopeless policy can be given up before its end
-HOPELESS = 2.0  # standard errors
+LOOKS = 4  # parts of the targets; a hopeless policy can be given up after any
+HOPELESS = 2.0  # standard errors that a hopeless policy exceeds the limits by
 
 T = TypeVar("T", bound=RunTarget)
 
@@ -24,10 +24,10 @@ class PolicyRuns(ABC, Generic[T]):
     """Records of policies on some targets.
 
     Attributes:
-        targets: all that are run.
+        targets: the targets that policies are run on.
         limits: what a policy may lose.
         full: the records of full runs, by the target's number.
-        known: the records of hits, by number and `way`.
+        known: the records of hits, by the target's number and `way`.
     """
 
     targets: Sequence[T]
@@ -44,13 +44,15 @@ class PolicyRuns(ABC, Generic[T]):
         """Runs a target that hits, and judges its video."""
 
     def cost(self, policy: Policy) -> float:
-        """The mean full steps' worth over all targets, without a run: the least, since
-        regions may give way."""
+        """The least mean cost in full steps' worth per target, without a run.
+
+        A run may cost more, where videos differ beyond its region and all tokens run.
+        """
         arm = self.arm(policy)
         return sum(map(arm.equivalents, self.targets)) / len(self.targets)
 
     def measure(self, policy: Policy, may_give_up: bool = False) -> Verdict:
-        """The verdict over all targets, or over those at which it was given up."""
+        """The verdict on a policy over all targets, or fewer if it is given up."""
         part = -(-len(self.targets) // LOOKS) if may_give_up else len(self.targets)
         records: list[TargetRecord] = []
         result = Verdict(float(policy.steps), allowed=self.limits.allowed)
@@ -72,7 +74,7 @@ class PolicyRuns(ABC, Generic[T]):
         return [self.record(arm, target) for target in bar]
 
     def record(self, arm: Any, target: T) -> TargetRecord:
-        """The record of one target; that of a miss is its full run's."""
+        """The record of one target; for a miss, its full run's."""
         if tier_of(target, arm.policy) is None:
             return self.full[target.number]
         key = (target.number, *way(arm.policy, arm.plan(target), target))

@@ -1,4 +1,4 @@
-"""Coordinate by coordinate to the policy that computes least and loses little."""
+"""Coordinate search for the cheapest policy within the limits."""
 
 import time
 from collections import Counter
@@ -17,11 +17,11 @@ MORE, NOTHING = "computes more", "does nothing"  # why a policy is not run
 
 @dataclass(frozen=True)
 class Trial:
-    """One policy that was measured, compared with the best one by then.
+    """One policy that was measured, compared with the best one until then.
 
     Attributes:
         coordinate: the name of what was changed.
-        before: the best policy by then.
+        before: the best policy until then.
         after: the policy that was measured.
         best: the verdict on `before`.
         verdict: the verdict on `after`.
@@ -37,7 +37,7 @@ class Trial:
 
     @property
     def why(self) -> str:
-        """Why it was taken, or why not."""
+        """Why the policy was taken, or why not."""
         if self.verdict.given_up:
             return "given up"
         if self.taken:
@@ -55,13 +55,13 @@ class Search:
     It ends when a whole round changes nothing, or after `seconds`.
 
     Attributes:
-        coordinates: by name, a function that yields the policies next to one.
+        coordinates: by name, a function that yields the neighbours of a policy.
         cost: the least full steps' worth of a policy, known without a run.
         measure: runs a policy. If its second argument is True, an acceptable best
             exists: then it may stop early with a failing verdict on a hopeless policy.
         seconds: the time of the search.
-        accepted: all policies that were the best for a time and are allowed.
-        trials: all that were measured, in order.
+        accepted: all policies within the limits that were the best at some time.
+        trials: the trials of all policies that were measured, in order.
         passed: the number of policies that were not run, by coordinate and reason.
         rounds: whole rounds that were finished.
         untried: coordinates that the first round had no time for.
@@ -80,8 +80,7 @@ class Search:
     seen: set[Policy] = field(default_factory=set)
 
     def run(self, start: Policy) -> list[Policy]:
-        """The policies that were the best for a time and are allowed; the last is the
-        best."""
+        """Searches from a policy; returns `accepted`, whose last is the best."""
         deadline = time.monotonic() + self.seconds
         self.best, self.verdict = start, self.measure(start, False)
         self.seen |= {start, effective(start)}
@@ -128,10 +127,10 @@ class Search:
                     break
 
     def worth(self, name: str, candidate: Policy) -> bool:
-        """Whether it is new and could take the best one's place.
+        """Whether a candidate is new and could replace the best policy.
 
-        What computes more than the best one never will again: that one's verdict only
-        gets better.
+        Once the best policy is within the limits, a candidate that computes more cannot
+        replace it, nor any later best one, which computes no more.
         """
         if candidate in self.seen:
             return False
@@ -149,7 +148,7 @@ class Search:
         return True
 
     def tried(self, name: str, candidate: Policy) -> bool:
-        """Measures a policy; whether it is the best now."""
+        """Measures a policy; returns whether it is the new best."""
         verdict = self.measure(candidate, self.verdict.excess == 0)
         taken = verdict.better(self.verdict)
         self.trials.append(
@@ -161,6 +160,6 @@ class Search:
         return taken
 
     def note(self) -> None:
-        """Remembers the best one, if it is allowed and reuses anything."""
+        """Accepts the best policy, if it is within the limits and has any hit."""
         if self.verdict.excess == 0 and self.verdict.per_target:
             self.accepted.append(self.best)

@@ -1,11 +1,11 @@
-"""The start of a search: the tiers that would have been best, of a table of plans.
+"""The start of a search: the best tiers according to a table of measured plans.
 
-What a hit loses depends on its target and its plan alone. So every plan of `PLANS` is
-run on the targets once, the best scores first, until it has lost too much for good;
-then all ways to give up to `MOST` of these plans to scores, those that reuse more to
-better ones, are looked up in the table. The one that computes least of those whose
-tiers each lose no more than is allowed is where the search begins; since the best of so
-many was also lucky, those that lose less are there beside it.
+A hit's loss depends on its target and its plan only. So every plan of `PLANS` is run
+once on the targets, best scores first, until it is hopeless. From this table follow
+the cost and losses of every way to assign up to `MOST` plans to ranges of scores, where
+better scores reuse more. The search begins with the cheapest way whose tiers are each
+within the limits. As the best of so many is partly luck, ways that lose less (`STRICT`)
+are returned beside it.
 """
 
 import itertools
@@ -25,32 +25,33 @@ from chorus_jax.calibration.tiers import tier_at
 from chorus_jax.calibration.time_limit import TimeOverError
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
-# Shares of the steps taken over, and up to which a share of the tokens is run. The
-# first has no region: over few steps a region may lose what taking over one does not.
+# `reuse_until` and `region_until` as shares of the steps, and the active share of the
+# tokens. The first plan has no region: over few steps, a region may lose more than
+# taking over a step does.
 PLANS = (
     *((0.2, 0.2, 1.0), (0.1, 0.8, 0.75), (0.1, 0.8, 0.5), (0.2, 0.8, 0.5)),
     (0.4, 0.8, 0.5),
     *((0.4, 0.9, 0.375), (0.6, 0.9, 0.375), (0.7, 0.9, 0.25), (0.8, 0.9, 0.125)),
 )
-# Plans from this share of the steps on begin with a gain: a late start leaves few steps
-# to what differs from the source. A value to start with only, the search may change it.
+# Plans that take over this share of the steps or more have a key gain, since few steps
+# are left for what differs from the source. The search may change its value.
 GAIN_FROM, KEY_GAIN = 0.4, 2.0
 MOST = 3
-BLOCK = 10  # targets between two looks at what a plan has lost
-PLACES = 20  # thresholds, at most
-STRICT = (0.0, 0.5, 1.0)  # shares of what may be lost
+BLOCK = 10  # targets between two checks of a plan's losses
+PLACES = 20  # the most thresholds
+STRICT = (0.0, 0.5, 1.0)  # shares of the limits that starts keep to
 
 
 @dataclass(frozen=True)
 class Column:
-    """The cost and losses of a tier, summed over the first n targets, from none on.
+    """The cost and losses of a tier: entry n is the sum over the first n targets.
 
     Attributes:
         tier: the tier.
         cost: full steps' worth.
         lost: the loss of each figure; its mean is `lost` over `of`.
-        of: the number of targets that have the figure; of relative losses the sum of
-            the full runs' figure.
+        of: the number of targets that have the figure; for relative losses, the sum of
+            the full runs' values.
     """
 
     tier: Tier
@@ -60,13 +61,13 @@ class Column:
 
     @property
     def targets(self) -> int:
-        """The number of targets that it was run on."""
+        """The number of targets that the tier was run on."""
         return len(self.cost) - 1
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to give tiers to scores.
+    """One way to assign tiers to ranges of scores.
 
     Attributes:
         cost: full steps' worth over all targets.
@@ -78,9 +79,11 @@ class Way:
 
 
 def starts(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Policy]:
-    """The policy with the best tiers, last, after those that lose less; with cautious
-    ones if all lose too much."""
-    # A threshold is 0 or more: what scores less is a miss, whatever the tiers.
+    """Policies to start a search from, the best one last, after those that lose less.
+
+    If all plans lose too much, there is one start, with cautious tiers.
+    """
+    # Thresholds are never negative, so negative scores are misses.
     scored = [(x.score, x) for x in runs.targets if x.score is not None]
     scored = [pair for pair in scored if pair[0] >= 0]
     scored.sort(key=lambda pair: -pair[0])
@@ -105,7 +108,7 @@ def plans(steps: int) -> Iterator[Tier]:
 def columns(
     runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy
 ) -> list[Column]:
-    """The columns of all plans, or of those that there was time for."""
+    """The columns of all plans that there was time for."""
     made = list[Column]()
     for tier in tqdm([*plans(policy.steps)], "plans", unit="plan", disable=None):
         try:
@@ -136,7 +139,7 @@ def column(
 def _parts(
     ours: TargetRecord, full: TargetRecord, limits: LossLimits
 ) -> list[list[float]]:
-    """For each limited figure: what is lost, and of how much."""
+    """One target's terms of `Column.lost` and `Column.of`, by figure."""
     lost, of = [], []
     for name in limits.allowed:
         there = name in ours.scores
@@ -153,11 +156,17 @@ def best(
     allowed: Mapping[str, float],
     share: float = 1.0,
 ) -> tuple[Tier, ...]:
-    """The tiers that compute least of those that each lose no more than a share of what
-    is allowed.
+    """The cheapest tiers that each lose no more than a share of the limits.
 
-    They are by rising threshold, over targets with these falling scores; there are none
-    if none is allowed.
+    Args:
+        table: one column per plan, by rising reuse.
+        scores: the targets' scores, falling.
+        steps: of a full run.
+        allowed: the limits by figure.
+        share: the share of the limits that may be lost.
+
+    Returns:
+        The tiers by rising threshold; empty if no plan is within the limits.
     """
     places, cheapest = cuts(scores), Way(float(steps * len(scores)))
     limits = share * np.array([*allowed.values()]) + 1e-9  # sums are not exact
@@ -171,8 +180,11 @@ def best(
 
 
 def cuts(scores: Sequence[float]) -> list[int]:
-    """Numbers of the best targets that a threshold can part from the others, a few
-    targets between each and the next; the last is all."""
+    """The places where a threshold can be: the number of targets that reach it.
+
+    There are a few targets between each place and the next; the last place is below all
+    targets.
+    """
     step = max(FEWEST, -(-len(scores) // PLACES))
     counts, last = list[int](), 0
     for count in range(1, len(scores) + 1):
@@ -181,12 +193,12 @@ def cuts(scores: Sequence[float]) -> list[int]:
             counts.append(count)
             last = count
     if counts:
-        counts[-1] = len(scores)  # too few are left for a place of their own
+        counts[-1] = len(scores)  # too few targets remain for another place
     return counts
 
 
 def _rises(tiers: Sequence[Tier]) -> bool:
-    """Whether each reuses no less than the one before it."""
+    """Whether reuse and regions end no earlier in a tier than in the one before it."""
     return all(
         low.reuse_until <= high.reuse_until and low.region_until <= high.region_until
         for low, high in itertools.pairwise(tiers)
@@ -200,7 +212,15 @@ def _cheapest(
     steps: int,
     limits: Float[np.ndarray, " figures"],
 ) -> Way | None:
-    """The best way to end each column of a chain, the highest tier first."""
+    """The cheapest way within the limits to divide the targets among these tiers.
+
+    Args:
+        chain: a column per tier, the highest tier first.
+        ends: per way, the number of targets that reach each tier or a higher one.
+        scores: the targets' scores, falling.
+        steps: of a full run.
+        limits: by figure.
+    """
     known = np.array([column.targets for column in chain])
     ends = ends[(ends <= known).all(axis=1)]
     begins = np.concatenate([np.zeros((len(ends), 1), int), ends[:, :-1]], axis=1)

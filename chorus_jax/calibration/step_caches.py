@@ -1,8 +1,8 @@
 """Chooses the setting of a step cache that computes least within a given fidelity.
 
-Each prompt is made in full, which also gives what the method is fitted from, and then
-with one setting after another, the boldest first. The first whose videos are near
-enough to the full ones is taken; where none is, nothing is.
+Each prompt is run in full, which also measures what the method is fitted to, and then
+with one setting after another, the boldest first. The first setting whose videos are
+near enough to the full ones is chosen; if there is none, it is an error.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ class Recorded:
     Attributes:
         ratios: MagCache's magnitude ratios, the mean over prompts.
         switch: the first step of a second expert; 0 with one transformer.
-        shift: of the schedule.
+        shift: the schedule's shift.
     """
 
     ratios: tuple[float, ...]
@@ -81,7 +81,8 @@ class ChosenCache:
 
     Attributes:
         cache: the step cache.
-        figures: `computed` (of the full steps), `psnr`, `ssim` and `prompts`.
+        figures: `computed` (share of the full steps), mean `psnr` (dB) and `ssim`, and
+            the number of `prompts`.
     """
 
     cache: StepCache
@@ -90,10 +91,10 @@ class ChosenCache:
 
 @dataclass(eq=False)
 class CacheCalibration:
-    """Runs of one model on prompts.
+    """Measures settings of step caches for one model, on prompts.
 
     Attributes:
-        pipeline: of the model.
+        pipeline: the model's pipeline.
         requests: with seeds, of one size and schedule.
         full: the frames of each request's full run, once it was made.
     """
@@ -113,8 +114,8 @@ class CacheCalibration:
         """The boldest setting of a method that is near enough to full runs.
 
         Raises:
-            ValueError: for a method that is not measured, or if no setting is near
-                enough, with the figures of the best one.
+            ValueError: for a method without settings to try, or if no setting is near
+                enough; the message has the figures of the best one.
         """
         if method not in LADDERS:
             raise ValueError(
@@ -164,7 +165,7 @@ class CacheCalibration:
         return ChosenCache(cache, {**figures, "prompts": len(self.requests)})
 
     def run(self, request: Request, cache: StepCache) -> tuple[RunState, Any]:
-        """The last state of a run, and its frames."""
+        """Runs a request; returns the loop's last state and the frames."""
         pipeline = self.pipeline
         with pipeline.computing():
             conditions, _ = pipeline.condition([request])
@@ -189,7 +190,7 @@ def finished(run: Any) -> Any:
 def ratios_of(state: RunState) -> Ratios:
     """The magnitude ratios of a run's only request, in the prompt's branch.
 
-    Each expert has a record, 1 at the steps of the other.
+    Each expert has a record, which is 1 at the other's steps: so they are multiplied.
     """
     records = [np.asarray(record.ratios)[0] for record in state.caches]
     return np.prod(records, axis=0)

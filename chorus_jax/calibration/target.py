@@ -1,4 +1,4 @@
-"""Targets: requests with the source that a filled cache has for each."""
+"""Targets: requests, each with its source in a filled cache."""
 
 import math
 from collections.abc import Hashable
@@ -26,12 +26,12 @@ from chorus_jax.request import Request
 
 @runtime_checkable
 class RunTarget(Protocol):
-    """A request, and the source that the matcher gives it whatever the policy.
+    """A request, and the source that the matcher finds for it under any policy.
 
     Attributes:
         number: tells targets apart.
-        request: with the source's seed, so that the full run starts from the same noise
-            as one that reuses.
+        request: the request, with the source's seed, so that full runs and runs that
+            reuse start from the same noise.
         source: the id of the source's entry; None if there is none.
         score: of the match, None without a source.
     """
@@ -65,7 +65,7 @@ def nearest(
 
 
 class PolicyArm:
-    """Makes targets' videos with one policy, leaving nothing in the cache."""
+    """Makes targets' videos with one policy, without writing to the cache."""
 
     def __init__(
         self,
@@ -86,17 +86,19 @@ class PolicyArm:
         return planned(self.policy, tier, self._geometry(target).tiling)
 
     def equivalents(self, target: RunTarget) -> float:
-        """The full steps' worth of work, known before the run; the least, as a run
-        whose videos differ beyond its region computes all tokens."""
+        """The least cost of a target's run in full steps' worth, before the run.
+
+        It costs more if the videos differ beyond its region: then all tokens run.
+        """
         plan, tiles = self.plan(target), self._geometry(target).tiling.count
         return float(self.policy.steps) if plan is None else equivalents(plan, tiles)
 
     def run(self, target: RunTarget) -> tuple[Result, Denoised]:
-        """The result, and what the loop ran.
+        """Runs a target; returns the result and the event of its denoising.
 
         Raises:
-            RuntimeError: if the engine took another source than was looked up, or
-                replayed a request: then figures would be of something else.
+            RuntimeError: if the engine took another source or tier than expected, or
+                replayed a request, so that the figures would be of another run.
         """
         runs: list[Denoised] = []
 
@@ -111,7 +113,7 @@ class PolicyArm:
         return result, runs[-1]
 
     def check(self, target: RunTarget, ledger: Ledger) -> None:
-        """RuntimeError unless the engine did what was known before."""
+        """Raises a RuntimeError unless the engine used the expected source and tier."""
         tier = tier_of(target, self.policy)
         expected: tuple[object, ...] = ("miss", None, 0, 0)
         if tier is not None:
@@ -128,8 +130,10 @@ class PolicyArm:
 def way(
     policy: Policy, plan: StepPlan | None, target: RunTarget
 ) -> tuple[Hashable, ...]:
-    """A key of all that decides a hit's video besides its target: plan and gains, which
-    act in stage 2 only. Empty for a miss."""
+    """A key of what decides a hit's video besides its target: the plan and the gains.
+
+    Gains count only if there is a stage 2. Empty for a miss.
+    """
     tier = tier_of(target, policy)
     if tier is None or plan is None or target.score is None:
         return ()
@@ -137,5 +141,5 @@ def way(
     gains = (tier.key_gain, tier.output_gain)
     if tier.region_until == tier.reuse_until or gains == (1, 1):
         return plan, (1, 1)
-    # They fall over stage 2, whose end is no part of a plan without a region.
+    # Gains fall until the end of stage 2, which a plan without a region does not have.
     return plan, gains, target.score, tier.region_until

@@ -1,4 +1,4 @@
-"""Policies taken apart: what their tiers need and run, and step lists as caches."""
+"""Helpers for policies: which steps their tiers need and run, and lists of skips."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,15 +11,15 @@ from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
 from chorus_jax.nets.tokens import Tiling
 
-TILING = Tiling((1, 16, 16), (1, 1, 1))  # of any video: which steps are computed
+TILING = Tiling((1, 16, 16), (1, 1, 1))  # any will do: the steps do not depend on it
 
 
 def effective(policy: Policy) -> Policy:
-    """The policy without what does nothing: equal for policies that compute alike.
+    """The policy with settings that have no effect reset to their defaults.
 
-    The active share does nothing in a tier without a region step, nor how regions are
-    chosen if no tier has one; gains do nothing in one without a stage 2, and skipped
-    steps that every tier computes all the same are not skipped.
+    So it is equal for policies that compute the same. Reset are the active share of a
+    tier without a region step, the choice of regions if no tier has one, the gains of a
+    tier without a stage 2, and skipped steps that every tier computes nevertheless.
     """
     skipped = {x for tier in policy.tiers for x in skipped_by(policy, tier)}
     tiers = tuple(map(_effective, policy.tiers))
@@ -34,7 +34,7 @@ def effective(policy: Policy) -> Policy:
 
 
 def skipped_by(policy: Policy, tier: Tier) -> set[int]:
-    """The steps that a run of a tier does not compute, of those that a list skips."""
+    """The steps from a tier's start on that its runs do not compute."""
     plan = planned(policy, tier, TILING)
     ran = {
         step
@@ -46,7 +46,7 @@ def skipped_by(policy: Policy, tier: Tier) -> set[int]:
 
 
 def skip_list(cache: StepCache) -> tuple[int, ...]:
-    """The steps that a step cache skips by a fixed list."""
+    """The steps that a step cache skips by a fixed list; none for other caches."""
     return cache.steps if isinstance(cache, SkipSteps) else ()
 
 
@@ -71,22 +71,31 @@ def with_tiers(policy: Policy, **changes: Any) -> Policy:
 
 
 def tier_at(steps: int, first: float, last: float, active: float) -> Tier:
-    """A tier for every score, from shares of the steps; without a region if no step
-    would be regional."""
-    # 0.7 * 45 is not 31.5: rounded twice, as 45 * 7 / 10 is.
+    """A tier with threshold 0, from shares of the steps.
+
+    Args:
+        steps: number of steps.
+        first: `reuse_until` as a share of the steps.
+        last: `region_until` as a share of the steps.
+        active: active share of the tokens; 1 if no step would be a region step.
+    """
+    # Rounded twice, since 0.7 * 45 is not exactly 31.5, as 45 * 7 / 10 is.
     step = lambda share: min(max(1, round(round(share * steps, 6))), steps - 1)
     start, end = step(first), step(last)
     return Tier(0.0, start, end, active if end > start + 1 else 1.0)
 
 
 def needed(*tiers: Tier) -> tuple[int, ...]:
-    """The key steps whose latents these tiers start from and fill up with."""
+    """The key steps of these tiers: those where reuse ends and where regions end."""
     return tuple(sorted({k for t in tiers for k in (t.reuse_until, t.region_until)}))
 
 
 def with_needed_steps(policy: Policy) -> Policy:
-    """The policy with no more key steps than its tiers need: where each begins and
-    ends, and, if it has a region, the next one, which the source's velocity is of."""
+    """The policy with no more key steps than its tiers need.
+
+    These are the steps where reuse and regions end and, for a tier with a region, the
+    next key step after its start, from which the source's velocity is computed.
+    """
     keep = {*needed(*policy.tiers)}
     for tier in policy.tiers:
         later = [step for step in policy.keep if step > tier.reuse_until]

@@ -8,21 +8,21 @@ class TimeOverError(Exception):
 
 
 class TimeLimit:
-    """Ends after so many seconds."""
+    """A point in time, given by the seconds from now."""
 
     def __init__(self, seconds: float):
         self.end = time.monotonic() + seconds
 
     @property
     def seconds_left(self) -> float:
-        """Seconds, negative if it is over."""
+        """Seconds until the limit; negative after it."""
         return self.end - time.monotonic()
 
     def part(self, share: float) -> "TimeLimit":
-        """The time limit at which this share of the time that is left has passed."""
+        """A limit at which this share of the remaining time has passed."""
         return TimeLimit(share * max(self.seconds_left, 0.0))
 
     def check(self) -> None:
-        """TimeOverError if the time is over."""
+        """Raises a TimeOverError if the time is over."""
         if self.seconds_left <= 0:
             raise TimeOverError

@@ -1,12 +1,12 @@
 """Whether a policy's videos are as good as full ones, and which of two is better.
 
-A policy may lose what its limits allow, in every tier: means over the tier's hits,
-against the full runs of the same targets. A mean over all hits would let a tier that
-reuses much lose too much, as long as there are enough hits that lose nothing. Of two
-policies the better is that which exceeds this less; then that which computes less, over
-hits and misses. Where that is equal too, the new one must be better by more than
-chance: its loss, in units of what is allowed, less by more than the standard error of
-the difference over the targets that both hit.
+The limits hold for the mean loss of each tier's hits, against the full runs of the same
+targets. (A mean over all hits would let a tier that reuses much lose too much, as long
+as enough other hits lose nothing.) Of two policies, the better one exceeds the limits
+by less or, if they are equal in this, computes less over hits and misses. If this is
+equal too, the new one must be better by more than chance: its loss, in units of the
+limits, must be lower by more than the standard error of the difference, over the
+targets that both hit.
 """
 
 import math
@@ -25,11 +25,10 @@ class Verdict:
 
     Attributes:
         equivalents: full steps' worth computed, the mean over the targets.
-        lost: what the hits of a tier lose, by figure: of the tier that loses most.
-        per_target: the loss of each hit by its target's number, in units of what is
-            allowed.
-        targets: how many were run.
-        given_up: whether that is not all of them, since the policy was hopeless.
+        lost: by figure, the mean loss of the tier whose hits lose most.
+        per_target: the loss of each hit by its target's number, in units of the limits.
+        targets: the number of targets that were run.
+        given_up: whether not all targets were run, since the policy was hopeless.
         allowed: the most that may be lost, by figure.
     """
 
@@ -42,22 +41,22 @@ class Verdict:
 
     @property
     def excess(self) -> float:
-        """The sum of its losses beyond what is allowed, in units of that; 0 if all are
-        within it."""
+        """The sum of the losses beyond their limits, in units of these; 0 if there are
+        none."""
         return self.excess_within(0.0)
 
     def excess_within(self, errors: float) -> float:
-        """The excess if each loss is less by so many standard errors than it seems."""
+        """The excess if every loss were lower by this many standard errors."""
         excess = 0.0
         for name, loss in self.lost.items():
-            # One target's error is infinite, and no times that is no number.
+            # With one target the error is infinite, and 0 times that is NaN.
             mean = loss.mean - errors * loss.error if errors else loss.mean
             limit = self.allowed[name]
             excess += max(0.0, (mean - limit - 1e-9) / limit)
         return excess
 
     def better(self, other: "Verdict") -> bool:
-        """Whether it takes the other's place."""
+        """Whether this policy replaces the other (see the module's docstring)."""
         if not math.isclose(self.excess, other.excess, abs_tol=1e-9):
             return self.excess < other.excess
         if not math.isclose(self.equivalents, other.equivalents):
@@ -77,7 +76,7 @@ def verdict(
     """The verdict on a policy.
 
     Args:
-        records: what the policy made of some targets.
+        records: the policy's runs of some targets.
         full: the full runs of these targets, by number.
         limits: what may be lost.
     """

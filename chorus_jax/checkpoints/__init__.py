@@ -1,11 +1,11 @@
 """Checkpoints: a folder that holds the parts of one model and a card that describes it.
 
     model.json       the card: family, config, dtype and fingerprint of every part
-    transformer/     Orbax, one folder a part; readable by any Orbax restore
+    transformer/     Orbax, one folder per part; readable by any Orbax restore
     tokenizer/       files copied as they are
 
-A folder appears under its name only when it is complete. Nothing here knows a family of
-models.
+A folder appears under its name only when it is complete. This package is independent of
+the families of models.
 """
 
 from chorus_jax.checkpoints.card import Card, Part, config_from, fingerprint

@@ -1,4 +1,4 @@
-"""The card of a checkpoint folder, `model.json`: what the weights are."""
+"""The card of a checkpoint folder, `model.json`, which describes its weights."""
 
 import dataclasses
 import hashlib
@@ -23,7 +23,7 @@ class Part:
     Attributes:
         model: the name of its class.
         config: the fields of its config.
-        dtype: that of its weights, such as `bfloat16`.
+        dtype: the dtype of its weights, such as `bfloat16`.
         parameters: the number of its weights.
         fingerprint: SHA-256 of its config and weights.
     """
@@ -44,8 +44,8 @@ class Card:
         parts: its models by name.
         scheduler: the source's scheduler_config.json; None if it had none.
         sources: SHA-256 digests of the files that the weights came from, by path.
-        settings: those of the whole model that belong to no part, such as the boundary
-            between two experts.
+        settings: settings of the whole model that belong to no part, such as the
+            boundary between two experts.
     """
 
     family: str
@@ -56,7 +56,7 @@ class Card:
 
     @property
     def fingerprint(self) -> str:
-        """One digest of all weights, the same from whichever source they came."""
+        """One digest of all weights, independent of the source they came from."""
         return fingerprint(
             (name, part.fingerprint) for name, part in self.parts.items()
         )
@@ -82,7 +82,7 @@ class Card:
     def read(cls, folder: str | Path) -> "Card":
         """The card of a folder.
 
-        ValueError if there is none, if it is not a card, or of a newer format.
+        ValueError if there is none, if it is not a card, or if its format is newer.
         """
         path = Path(folder) / NAME
         if not path.is_file():
@@ -130,7 +130,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 def config_from(config: type[C], fields: Mapping[str, Any]) -> C:
     """A config dataclass from the fields in a card.
 
-    ValueError if the fields are not those of the dataclass, or of other types.
+    ValueError if the dataclass has other fields or other types.
     """
     try:
         return checked(config(**fields))

@@ -1,4 +1,4 @@
-"""The fields of a dataclass that was read from JSON, against their annotations."""
+"""Checks the fields of a dataclass read from JSON against their annotations."""
 
 import dataclasses
 import types
@@ -10,7 +10,7 @@ C = TypeVar("C")
 
 
 def checked(record: C) -> C:
-    """The dataclass instance. ValueError naming fields whose values are of other types.
+    """Returns the dataclass instance. ValueError if fields have values of other types.
 
     A field called `dtype` must name a dtype.
     """

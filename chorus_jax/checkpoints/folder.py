@@ -7,21 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Ends the name of what stands beside a complete part in a folder that is not yet.
+# Suffix of the file beside each complete part in a folder that is not yet complete.
 FINISHED = ".finished.json"
 
 
 class FolderInUse(ValueError):
-    """Another process is writing the folder just now."""
+    """Another process is writing the folder."""
 
 
 @contextmanager
 def aside(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which takes the name `folder` when the block ends well.
+    """A folder to write into, renamed to `folder` when the block ends without an error.
 
-    It is a hidden sibling, so that the last rename is atomic. If the block raises it is
-    removed; if the process is killed, the next one that writes to `folder` removes it.
-    Raises ValueError if `folder` exists, cannot be made, or is being written just now.
+    It is a hidden sibling, so that the final rename is atomic. If the block raises, it
+    is removed; if the process is killed, the next one that writes to `folder` removes
+    its content. ValueError if `folder` exists, cannot be made, or is being written by
+    another process.
     """
     with resumed(folder) as partial:
         try:
@@ -35,12 +36,12 @@ def aside(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def resumed(folder: Path) -> Iterator[Path]:
-    """A folder like `aside`'s, with what a killed or interrupted process wrote in it.
+    """Like `aside`, but keeps what a killed or interrupted process wrote.
 
-    An error removes it; Ctrl-C, as a kill, leaves it to the next process.
+    An error removes the folder; Ctrl-C, like a kill, leaves it to the next process.
     """
     folder = folder.absolute()
-    # A link that leads nowhere exists too.
+    # A dangling link also counts as existing.
     if os.path.lexists(folder):
         raise ValueError(f"{folder} exists: remove it, or give a path that does not")
     partial = partial_folder(folder)
@@ -63,7 +64,7 @@ def partial_folder(folder: Path) -> Path:
 
 
 def in_use(folder: Path) -> bool:
-    """Whether a process is writing `folder` just now."""
+    """Whether a process is writing `folder`."""
     try:
         os.close(_locked(partial_folder(folder)))
     except FolderInUse:
@@ -74,7 +75,7 @@ def in_use(folder: Path) -> bool:
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """ValueError if the disk that `folder` goes to has not `needed` bytes free."""
+    """Raises a ValueError if the disk of `folder` has less than `needed` bytes free."""
     parent = folder.absolute().parent
     while not parent.exists():
         parent = parent.parent
@@ -87,8 +88,7 @@ def check_space(folder: Path, needed: int) -> None:
 
 
 def _claim(partial: Path) -> int:
-    """Makes the folder if it is not there and locks it; the lock ends with the
-    process."""
+    """Makes the folder if needed, and locks it until its handle is closed."""
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir(exist_ok=True)

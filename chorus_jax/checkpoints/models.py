@@ -1,4 +1,4 @@
-"""Flax NNX modules to and from a checkpoint folder."""
+"""Saves Flax NNX modules to a checkpoint folder and loads them."""
 
 import dataclasses
 import hashlib
@@ -50,25 +50,25 @@ def load(
     card: Card | None = None,
     verify: bool = False,
 ) -> M:
-    """The part of a checkpoint folder as a module `model(config, rngs=...)`.
+    """Loads a part of a checkpoint folder as a module `model(config, rngs=...)`.
 
     Args:
         folder: the checkpoint.
         part: the name of the part.
         model: the module's class.
         config: the class of its config.
-        dtype: replaces the stored one: the weights are cast while they are read.
+        dtype: replaces the stored dtype: the weights are cast while they are read.
         place: maps the abstract module to one with a sharding in place of each
             parameter, such as `lambda m: sharding.shardings(m, mesh)`; every device
-            then reads its own share. None: all goes to the first device.
-        card: the folder's, as it was read; None to read it. With one card for all
-            parts no other weights can take their place meanwhile.
-        verify: whether digests of all blocks are taken even if they were before, and
-            the files are the same since (see `verified`).
+            then gets its own share. None puts all on the first device.
+        card: the folder's card, if it was read already. With one card for all parts,
+            weights that are replaced in between are noticed.
+        verify: whether to compute the digests of all weights even if they were verified
+            before and the files are unchanged since (see `verified`).
 
     Raises:
         ValueError: if the folder holds another model, or if the weights or their config
-            are not those of the card, to the bit.
+            differ from the card's in any bit.
     """
     entry = (Card.read(folder) if card is None else card).part(part)
     if entry.model != model.__name__:
@@ -82,7 +82,7 @@ def load(
     module, path = abstract(model, settings), Path(folder) / part
     if not verify and verified.is_known(path, entry):
         loaded = _restored(path, module, place, Untaken)[0]
-        if verified.is_known(path, entry):  # it was, all the while
+        if verified.is_known(path, entry):  # unchanged while it was read
             return loaded
     before = verified.state_of(path, entry)
     loaded, digests = _restored(path, module, place)
@@ -96,11 +96,11 @@ def load(
 
 
 class Zeros(nnx.Rngs):
-    """Zeros in place of random numbers, which take long to trace, for shapes only."""
+    """An `nnx.Rngs` that gives zeros, for shapes only: random numbers trace slowly."""
 
     @property
     def params(self) -> "Zeros":
-        """Stands for the stream of parameters."""
+        """The stream of parameters."""
         return self
 
     def normal(self, shape: tuple[int, ...]) -> jax.Array:
@@ -115,7 +115,7 @@ class Zeros(nnx.Rngs):
 def abstract(model: Callable[..., M], config: Any) -> M:
     """The module `model(config, rngs=...)` with shapes in place of arrays.
 
-    Raises ValueError if the config's values make no model.
+    Raises ValueError if there is no model with the config's values.
     """
     try:
         return nnx.eval_shape(lambda: model(config, rngs=Zeros(0)))
@@ -125,10 +125,10 @@ def abstract(model: Callable[..., M], config: Any) -> M:
 
 
 def restore(folder: Path, module: M, place: Callable[[M], M] | None = None) -> M:
-    """A checkpoint of named arrays as the abstract module given; see `load`.
+    """Loads a checkpoint of named arrays into an abstract module (see `load`).
 
     Arrays pass through host memory one by one. Orbax's own restore reads such a folder
-    too, but reads every block once a device and holds twice the model meanwhile.
+    too, but reads every block once per device and meanwhile holds the model twice.
     """
     return _restored(folder, module, place)[0]
 
@@ -139,7 +139,7 @@ def _restored(
     place: Callable[[M], M] | None,
     make: Callable[[], Hash] = hashlib.sha256,
 ) -> tuple[M, dict[str, str]]:
-    """The module and the digests of its stored arrays, each taken by a new hash."""
+    """The module, and the digests of its stored arrays by hashes from `make`."""
     targets, stored = names(module), open_arrays(folder.absolute())
     check_same(stored, targets, folder)
     here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -157,9 +157,9 @@ def _restored(
 def write_arrays(folder: Path, arrays: Mapping[str, StreamedArray]) -> dict[str, str]:
     """Writes an Orbax checkpoint of named arrays; returns the digest of each.
 
-    `folder` must be absolute and not exist. Memory needed: a few blocks.
+    `folder` must be absolute and not exist. Only a few blocks are in memory at once.
     """
-    # Late, for Orbax takes long to import, and whoever only reads does not need it.
+    # Imported here: Orbax takes long to import, and reading does not need it.
     from chorus_jax.checkpoints.writing import write
 
     return write(folder, arrays)
@@ -195,7 +195,7 @@ def save(
 
 
 def describe(module: nnx.Module, config: Any, digests: Mapping[str, str]) -> Part:
-    """The entry in the card of a module (abstract or not) with these digests."""
+    """The card's entry of a module (abstract or not) with these digests."""
     arrays, fields = names(module), dataclasses.asdict(config)
     return Part(
         model=type(module).__name__,
@@ -209,8 +209,7 @@ def describe(module: nnx.Module, config: Any, digests: Mapping[str, str]) -> Par
 
 
 def digested(module: Any) -> str:
-    """The fingerprint of a module in memory (with a `config` dataclass): what `save`
-    would write into the card."""
+    """The fingerprint that `save` would write for a module with a `config`."""
     digests = {name: digest(_streamed(x)) for name, x in names(module).items()}
     return describe(module, module.config, digests).fingerprint
 
@@ -220,8 +219,8 @@ def _described(name: str, array: Any) -> str:
 
 
 def _fingerprint(config: Mapping[str, Any], digests: Mapping[str, str]) -> str:
-    """One digest of a part: its config and its arrays, described and digested."""
-    # Through JSON a config is the same before it is written and after.
+    """One digest of a part: of its config and its arrays' descriptions and digests."""
+    # As JSON, a config is the same before it is written and after it was read.
     settings = json.dumps(config, sort_keys=True)
     return fingerprint([("config", settings), *digests.items()])
 

@@ -1,4 +1,4 @@
-"""Arrays from disk to devices, with their digests taken on the way."""
+"""Reads arrays from disk to devices, and computes their digests on the way."""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from chorus_jax.checkpoints.stored import StreamedArray, boxes, raw
 
 @runtime_checkable
 class Hash(Protocol):
-    """A digest in the making, such as hashlib's objects are."""
+    """A hash object like those of hashlib."""
 
     def update(self, data: memoryview, /) -> None: ...
 
@@ -22,13 +22,13 @@ class Hash(Protocol):
 
 
 class Untaken:
-    """Stands for a hash where the digest is known: it takes none."""
+    """A hash that computes nothing, for arrays whose digest is known."""
 
     def update(self, data: memoryview, /) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def hexdigest(self) -> str:
-        """No digest."""
+        """An empty string."""
         return ""
 
 
@@ -38,10 +38,18 @@ def read_array(
     sharding: jax.sharding.Sharding,
     sha: Hash,
 ) -> tuple[jax.Array, str]:
-    """A stored array on devices, cast to `dtype`, and the digest of its stored bytes,
-    which a new hash takes.
+    """Reads a stored array to devices, cast to `dtype`.
 
-    It passes whole through host memory.
+    The whole array passes through host memory.
+
+    Args:
+        array: the stored array.
+        dtype: of the array on devices.
+        sharding: of the array on devices.
+        sha: a new hash, which digests the stored bytes.
+
+    Returns:
+        The array and its digest.
     """
     value = _aligned(array.shape, dtype)
     with ThreadPoolExecutor(1) as pool:
@@ -49,7 +57,7 @@ def read_array(
         for box in boxes(array.shape, array.dtype):
             block = array.read(box)
             hashed.result()
-            # It is hashed while it is cast and the next one is read.
+            # The block is hashed while it is cast and the next one is read.
             hashed = pool.submit(sha.update, raw(block))
             value[box] = block.astype(dtype, copy=False)
         placed = jax.make_array_from_callback(
@@ -59,7 +67,7 @@ def read_array(
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """An empty array at a multiple of 64 bytes: a CPU device takes it uncopied."""
+    """An empty array aligned to 64 bytes, which a CPU device takes without a copy."""
     size = math.prod(shape) * dtype.itemsize
     room = np.empty(size + 64, np.uint8)
     start = -room.ctypes.data % 64
@@ -69,7 +77,7 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 def check_same(
     stored: Mapping[str, Any], targets: Mapping[str, Any], folder: Path
 ) -> None:
-    """ValueError listing the names and shapes in which two sets of arrays differ."""
+    """Raises a ValueError that lists the names and shapes in which arrays differ."""
     if not stored:
         raise ValueError(f"{folder} holds no weights: it is no part of a checkpoint")
     differences = [f"missing {name}" for name in targets.keys() - stored.keys()]

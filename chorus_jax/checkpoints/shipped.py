@@ -6,16 +6,16 @@ ROOT = Path(__file__).parents[1] / "weights"
 
 
 def names() -> list[str]:
-    """The shipped weights; none if the package was installed without them."""
+    """The names of shipped weights; none if the package was installed without them."""
     return sorted(path.name for path in ROOT.glob("*") if path.is_dir())
 
 
 def locate(model: str | Path) -> Path:
-    """The folder of a model, whether it is named or lies somewhere.
+    """The folder of a model, given by name or by path.
 
     Args:
-        model: the name of shipped weights, or the path of a checkpoint folder. A folder
-            that has such a name is `./shapes`.
+        model: the name of shipped weights, or the path of a checkpoint folder. A name
+            comes first: a folder with the same name is given as `./shapes`.
 
     Raises:
         ValueError: if there is neither.

@@ -1,8 +1,8 @@
 """Arrays on disk: written block by block through Orbax, read back in the same blocks.
 
-An array is stored as zarr without compression (weights barely compress), one file a
+An array is stored as zarr without compression (weights barely compress), one file per
 block. Blocks are whole trailing axes of at most `BLOCK` bytes, so that the blocks of an
-array in order are its bytes in C order: a digest can be taken while they pass by.
+array in order are its bytes in C order: so a digest can be computed block by block.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ Box = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class StreamedArray:
-    """An array that is never whole in memory.
+    """An array that is read block by block, and need not be in memory.
 
     Attributes:
-        shape: of the whole array.
-        dtype: of its values.
-        read: gives the block inside a box, which is a slice per axis.
+        shape: the shape of the whole array.
+        dtype: the dtype of its values.
+        read: reads the block inside a box, which is a slice per axis.
     """
 
     shape: tuple[int, ...]
@@ -39,8 +39,8 @@ class StreamedArray:
 def block_shape(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """The shape of the largest block.
 
-    A worked case: [40, 5120, 13824] in bfloat16 has layers of 135 MiB, so a block is
-    half a layer, [1, 2560, 13824].
+    For example, [40, 5120, 13824] in bfloat16 has layers of 135 MiB, so a block is half
+    a layer, [1, 2560, 13824].
     """
     room, block = BLOCK // itemsize, list(shape)
     for axis, size in enumerate(shape):
@@ -79,9 +79,9 @@ def digest(array: Any) -> str:
 
 
 def open_arrays(folder: Path) -> dict[str, StreamedArray]:
-    """The arrays of a checkpoint written here, read from disk block by block.
+    """The arrays of a checkpoint of ours, read from disk block by block.
 
-    Raises ValueError if an array is missing or its file is not as long as it must be.
+    Raises ValueError, at once or when a block is read, if files are damaged.
     """
     folders = sorted(path.parent for path in folder.glob("*/.zarray"))
     return {path.name: _open(path) for path in folders}

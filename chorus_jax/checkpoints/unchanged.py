@@ -1,4 +1,4 @@
-"""The fingerprint of weights in memory, which may have been changed since they came."""
+"""The fingerprint of weights in memory, which may have been changed after loading."""
 
 import logging
 import weakref
@@ -14,24 +14,23 @@ log = logging.getLogger(__name__)
 class WeightsFingerprint:
     """The fingerprint of a module's weights.
 
-    As long as the module has the very arrays that it had, that is what it was; with
-    others, as after an adapter was merged into them, it is made anew from the arrays.
+    It stays the same while the module has the same array objects. If they were
+    replaced, as by merging an adapter, it is computed anew from the arrays.
     """
 
     def __init__(self, module: Any, fingerprint: str | None = None):
-        """`fingerprint` is that of the arrays as they are now; None if it has to be
-        made."""
+        """`fingerprint` is that of the module's present arrays; None to compute it."""
         self._remember(module)
         self._known = fingerprint
 
     def __call__(self, module: Any) -> str:
-        """The fingerprint of the module, or of one with other weights.
+        """The fingerprint of the module's present weights.
 
         Args:
-            module: None if it was freed: it is what it was then.
+            module: the module; None if it was freed, for its last fingerprint.
 
         Raises:
-            ValueError: if it was freed before its fingerprint was made.
+            ValueError: if it was freed before its fingerprint was computed.
         """
         if module is None:
             if self._known is None:
@@ -57,5 +56,5 @@ class WeightsFingerprint:
         return self._known
 
     def _remember(self, module: Any) -> None:
-        # Weakly: weights that were replaced must not stay in memory.
+        # Weak references, so that replaced weights do not stay in memory.
         self._arrays = [weakref.ref(array) for array in jax.tree.leaves(module)]

@@ -1,11 +1,11 @@
-"""Parts of checkpoints whose weights were read whole before, and whose files are still
-those: their digests need not be taken again.
+"""Remembers parts of checkpoints whose digests were verified, to load them faster.
 
-A file of the user's cache folder remembers, for each part, its entry in the card and of
-each of its files the size, times of change, inode and device. It trusts the system's
-inode change time, which no call sets back, and whoever may write to that folder, who
-could as well replace the compiled programs beside it: it is taken only if it is this
-user's, and nobody else may write to it.
+A part need not be verified again while its files are unchanged. For each part, a file
+in the user's cache folder has a digest of its entry in the card and of each of its
+files' size, modification and change times, inode and device. This relies on the inode
+change time, which no system call can set back. The file is used only if it belongs to
+this user and nobody else may write to it; anyone who may write to that folder could as
+well replace the compiled programs beside it.
 """
 
 import hashlib
@@ -18,16 +18,17 @@ from pathlib import Path
 
 from chorus_jax.checkpoints.card import Part
 
-# Files that changed so short a time ago may change again within one tick of the clock.
+# Seconds: files that changed more recently might change again without a new time.
 SETTLED = 2.0
 
 log = logging.getLogger(__name__)
 
 
 def state_of(folder: Path, part: Part) -> str | None:
-    """A digest of a part's entry in the card and of its files as they are.
+    """A digest of a part's entry in the card and of the present state of its files.
 
-    None if there are none, if one changed just now, or is no plain file.
+    None if there are no files, if one changed a moment ago, or if one is not a regular
+    file.
     """
     files, newest = [], 0.0
     for at, _, names in sorted(os.walk(folder.absolute())):
@@ -46,7 +47,7 @@ def state_of(folder: Path, part: Part) -> str | None:
 
 
 def is_known(folder: Path, part: Part) -> bool:
-    """Whether the weights were verified, and their files are the same since."""
+    """Whether the weights were verified and their files have not changed since."""
     try:
         handle = os.open(memory_file(folder), os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
@@ -61,7 +62,7 @@ def is_known(folder: Path, part: Part) -> bool:
 
 
 def remember(folder: Path, part: Part, before: str | None) -> None:
-    """Notes that the weights were verified, if the files are as they were `before`."""
+    """Notes that the weights were verified, if the files' state is still `before`."""
     if before is None or before != state_of(folder, part):
         return
     path = memory_file(folder)
@@ -78,7 +79,7 @@ def remember(folder: Path, part: Part, before: str | None) -> None:
 
 
 def memory_file(folder: Path) -> Path:
-    """The file that remembers a part."""
+    """The file in the cache folder that remembers a part."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()
     return Path(home) / "chorus_jax" / "verified" / name

@@ -27,7 +27,7 @@ def write(folder: Path, arrays: Mapping[str, StreamedArray]) -> dict[str, str]:
 
 
 class _StreamHandler(ocp.type_handlers.NumpyHandler):
-    """Orbax's way in for StreamedArray: what it writes is restored as a jax.Array."""
+    """Orbax's handler of StreamedArray; what it writes is restored as a jax.Array."""
 
     def __init__(self) -> None:
         super().__init__()

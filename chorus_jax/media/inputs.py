@@ -1,4 +1,4 @@
-"""Images that a request comes with."""
+"""Images that a request gives as input."""
 
 import functools
 import hashlib
@@ -22,12 +22,12 @@ class InputMedia:
     """Images that a video is to show; equal if their pixels are.
 
     Attributes:
-        image: the first frame, of any size; None for any.
-        last_image: the last frame; None for any.
-        keyframes: pictures and clips at any place, of models that read them (LTX).
+        image: the first frame, of any size; None leaves it open.
+        last_image: the last frame; None leaves it open.
+        keyframes: pictures and clips at any place, for models that read them (LTX).
 
     Raises:
-        ValueError: for an image that is not [h, w, 3] in uint8, and for none at all.
+        ValueError: for an image that is not [h, w, 3] in uint8, or if nothing is given.
     """
 
     image: Pixels | None
@@ -61,7 +61,7 @@ class InputMedia:
     def read(
         cls, image: str | Path, last_image: str | Path | None = None
     ) -> "InputMedia":
-        """The images of these files. ValueError for files that are none."""
+        """The images in these files. ValueError for a file that is no image."""
         return cls(pixels(image), None if last_image is None else pixels(last_image))
 
     @functools.cached_property
@@ -84,7 +84,7 @@ class InputMedia:
 
 
 def pixels(file: str | Path) -> Pixels:
-    """The pixels of an image file. ValueError if it is none."""
+    """The pixels of an image file. ValueError if it is no image."""
     try:
         with Image.open(file) as image:
             return np.array(image.convert("RGB"))

@@ -19,9 +19,9 @@ class Keyframe:
 
     Attributes:
         frames: one or several, of any size.
-        first: the video's frame that the first of them is.
-        strength: 1 for frames that stay as they are; less for those that are begun
-            from, with as much noise as is missing to 1.
+        first: the number of the video's frame where they begin.
+        strength: 1 for frames that stay as they are; with less, they are a start for
+            denoising, with a noise level of 1 - strength.
 
     Raises:
         ValueError: for frames that are not [f, h, w, 3] in uint8, a place below 0, or a
@@ -70,7 +70,7 @@ class Keyframe:
 
 
 def check_keyframes(keyframes: object) -> None:
-    """ValueError unless these are keyframes."""
+    """Raises a ValueError unless these are keyframes."""
     if not isinstance(keyframes, Sequence) or not all(
         isinstance(x, Keyframe) for x in keyframes
     ):

@@ -9,7 +9,7 @@ from chorus_jax.media.pixels import Planes, Video, to_planes
 
 WINDOW: Final = 1.5  # pixels, the spread of SSIM's window
 SMALL: Final = (0.01**2, 0.03**2)
-FRAMES: Final = 8  # at a time: the planes of a long video fill the memory
+FRAMES: Final = 8  # frames at a time, to save memory with long videos
 
 
 def psnr(video: Video, reference: Video) -> float:

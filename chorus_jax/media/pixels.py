@@ -1,4 +1,4 @@
-"""Videos as they are kept, and as planes to reckon with."""
+"""Videos as pixels, and as planes of floats to compute with."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ Planes = Float32[np.ndarray, "f 3 height width"]
 
 
 def to_planes(video: Video) -> Planes:
-    """Channels first, in [0, 1]."""
+    """A video as planes, channels first, in [0, 1]. ValueError for other arrays."""
     if video.ndim != 4 or video.shape[-1] != 3 or len(video) < 5:
         raise ValueError(
             "expected a video as [frames, height, width, 3] of at least 5 frames, got "
@@ -33,6 +33,6 @@ def to_planes(video: Video) -> Planes:
 
 
 def to_pixels(planes: Planes) -> UInt8[np.ndarray, "f height width 3"]:
-    """Channels last, eight bits."""
+    """Planes in [0, 1] as a video of eight bits, channels last."""
     levels = np.clip(planes * np.float32(255) + np.float32(0.5), 0, 255)
     return np.ascontiguousarray(levels.astype(np.uint8).transpose(0, 2, 3, 1))

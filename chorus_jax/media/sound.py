@@ -1,4 +1,4 @@
-"""Sound that belongs to a video, and its files."""
+"""The sound of a video, and its files."""
 
 import wave
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ class Sound:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length of the sound in seconds."""
         return len(self.samples) / self.rate
 
     @property
     def layout(self) -> str:
-        """ffmpeg's name of its channels."""
+        """ffmpeg's name of the channel layout."""
         return LAYOUTS[self.samples.shape[1]]
 
 
@@ -75,7 +75,7 @@ def mux_sound(
 
 
 def read_sound(path: str | Path) -> Sound | None:
-    """The sound of a video file, None if it has none; of what aac keeps of it."""
+    """The sound of a video file, as decoded; None if it has none."""
     import av
 
     with av.open(str(path)) as container:

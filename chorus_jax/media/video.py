@@ -32,7 +32,7 @@ BT709, LIMITED = 1, 1  # ISO/IEC 23091-2's number, and ffmpeg's for a range of 1
 CELL, GAP, LABEL = 256, 4, 20  # pixels in a contact sheet
 
 
-# Frames a second that each kind of file can say; a sheet says none.
+# The highest frames per second of each kind of file; a sheet has no rate.
 FASTEST = {".mp4": 1000, ".gif": 50, ".png": float("inf")}
 
 
@@ -71,11 +71,11 @@ def write(
     """Writes a video.
 
     Args:
-        path: its suffix says what is written: .mp4, .gif or .png (a sheet of frames).
+        path: the suffix chooses the format: .mp4, .gif or .png (a sheet of frames).
         frames: [f, h, w, 3], uint8 or floats in [-1, 1].
         fps: frames per second.
-        comment: goes into an mp4's metadata; other files take none.
-        sound: goes into an mp4 as aac; other files take none.
+        comment: written to an mp4's metadata, ignored for other files.
+        sound: written to an mp4 as aac, ignored for other files.
 
     Raises:
         ValueError: for another suffix, rate or shape.
@@ -91,7 +91,7 @@ def write(
 
 
 def check(path: str | Path, fps: int | float = 16) -> None:
-    """Raises what `write` would for this path and rate, before there is a video."""
+    """Raises the errors that `write` would raise for this path and rate."""
     _kind(path, fps)
     with aside(path, keep=False):
         pass
@@ -107,7 +107,7 @@ def _prefix() -> str:
 
 
 def _kind(path: str | Path, fps: int | float) -> str:
-    """The path's suffix, if it is one that we write at this rate."""
+    """The path's suffix. ValueError if it cannot be written at this rate."""
     if not isinstance(path, str | Path):
         raise ValueError(f"expected the path of a video file, got {path!r}")
     suffix = Path(path).suffix.lower()
@@ -125,12 +125,21 @@ def write_mp4(
     comment: str = "",
     sound: Sound | None = None,
 ) -> None:
-    """H.264, 4:2:0 in BT.709, playable while it loads.
+    """Writes an mp4: H.264, 4:2:0 in BT.709, playable while it loads.
 
     4:2:0 needs even sizes: an odd height or width is padded by its last row or column.
-    `crf` is x264's quality: 0 the best, 18 hard to tell from the source, 51 the worst.
-    `comment` goes into the metadata (see `read_comment`), `sound` beside the frames.
-    RuntimeError if the installed PyAV was built without x264 (its wheels are with it).
+
+    Args:
+        path: the file.
+        frames: [f, h, w, 3], uint8 or floats in [-1, 1].
+        fps: frames per second.
+        crf: x264's quality: 0 is the best, 18 hard to tell from the source, 51 the
+            worst.
+        comment: written to the metadata (see `read_comment`).
+        sound: written as a second stream.
+
+    Raises:
+        RuntimeError: if PyAV was built without x264 (its wheels have it).
     """
     import av
     from av.video.reformatter import Colorspace
@@ -189,7 +198,7 @@ def read_comment(path: str | Path) -> str:
 def _rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
     from av.video.reformatter import ColorRange, Colorspace
 
-    # All is named: older PyAV (seen in 16.1) does not heed the range of the file.
+    # All are given: older PyAV (seen in 16.1) ignores the colour range in the file.
     return frame.reformat(
         format="rgb24",
         src_colorspace=Colorspace.ITU709,
@@ -199,10 +208,10 @@ def _rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
 
 
 def write_gif(path: str | Path, frames: Frames, fps: int | float = 16) -> None:
-    """An endless gif, its 256 colours chosen once for the whole video.
+    """Writes a gif that repeats forever, with 256 colours for the whole video.
 
-    A palette a frame would flicker. Times are in hundredths of a second, as the format
-    has them; equal neighbours become one longer frame.
+    A palette per frame would flicker. Times are in hundredths of a second, as the
+    format has them; equal neighbours become one longer frame.
     """
     pixels = to_uint8(frames)
     # Viewers slow down frames shorter than 2 hundredths.
@@ -235,7 +244,7 @@ def write_contact_sheet(
     labels: Sequence[str] = (),
     columns: int = 6,
 ) -> None:
-    """A png with a row a video: evenly spaced frames from the first to the last.
+    """Writes a PNG with one row per video: evenly spaced frames, first to last.
 
     Frames wider than 256 pixels are made smaller. A label stands above its row.
     """
@@ -280,7 +289,7 @@ def _checked(fps: int | float, at_most: int | float) -> int | float:
 
 @contextlib.contextmanager
 def aside(path: str | Path, keep: bool = True) -> Iterator[Path]:
-    """A path in a passing folder beside `path`; moved there at the end if to `keep`."""
+    """A temporary path in the same folder; replaces `path` at the end if `keep`."""
     path = Path(path)
     try:
         folder = tempfile.TemporaryDirectory(prefix=_prefix(), dir=path.parent)

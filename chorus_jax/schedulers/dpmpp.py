@@ -31,8 +31,8 @@ class DPMppState(NamedTuple):
     """The state of DPM-Solver++ between two steps.
 
     Attributes:
-        clean: the clean latents as estimated in the step before.
-        age: steps since `init`, 0 or 1; counted no further.
+        clean: the clean latents estimated in the previous step.
+        age: steps since `init`, at most 1.
     """
 
     clean: Float32[Array, "..."]
@@ -41,13 +41,13 @@ class DPMppState(NamedTuple):
 
 @dataclass(frozen=True)
 class DPMpp:
-    """DPM-Solver++ 2M as DPMSolverMultistepScheduler of diffusers, for flow matching.
+    """DPM-Solver++ 2M as in diffusers' DPMSolverMultistepScheduler, for flow matching.
 
-    Its history starts at `init`, so a run may begin, or begin anew, at any step.
+    Its history starts at `init`, so a run can begin or restart at any step.
 
     Attributes:
         schedule: noise levels and timesteps.
-        stochastic: False: a step adds no noise.
+        stochastic: False, since a step adds no noise.
     """
 
     schedule: Schedule
@@ -55,9 +55,9 @@ class DPMpp:
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "DPMpp":
-        """Over `steps` sigmas as diffusers has them with `use_flow_sigmas`.
+        """The solver over `steps` sigmas like diffusers' with `use_flow_sigmas`.
 
-        They start at 0.999 (then shifted); timesteps are cut to whole numbers.
+        They start at 0.999 (then shifted); timesteps are truncated to whole numbers.
         """
         spacing = 1 - np.linspace(1, 1 / TRAIN_STEPS, steps + 1)
         sigmas = shift_sigmas(spacing, shift)[:0:-1]
@@ -65,7 +65,7 @@ class DPMpp:
 
     @functools.cached_property
     def table(self) -> Float32[np.ndarray, "2 steps 4"]:
-        """By age and step: the sigma, and the weights of `weights`."""
+        """By age and step: the sigma, and the three `weights`."""
         sigmas, steps = self.schedule.sigmas, range(self.schedule.steps)
         rows = [
             [(sigmas[i], *weights(sigmas, i, min(age, i))) for i in steps]
@@ -74,7 +74,7 @@ class DPMpp:
         return np.array(rows, np.float32)
 
     def init(self, latents: Float[Array, " *shape"]) -> DPMppState:
-        """The state of a run that starts with these latents, at any step."""
+        """The state at the start of a run with these latents, at any step."""
         check_latents(latents)
         return DPMppState(jnp.zeros_like(latents), jnp.int32(0))
 
@@ -93,7 +93,7 @@ class DPMpp:
 
 
 def weights(sigmas: tuple[float, ...], i: int, age: int) -> tuple[float, float, float]:
-    """Weights in step `i` of the latents, the clean estimate, and the one before it."""
+    """Weights in step `i` of the latents, the clean estimate and the previous one."""
     keep = sigmas[i + 1] / sigmas[i]
     if age == 0 or sigmas[i + 1] == 0:
         return keep, 1 - keep, 0.0

@@ -18,11 +18,11 @@ from chorus_jax.schedulers.flow import (
 
 @dataclass(frozen=True)
 class Euler:
-    """First order, without memory: its state is empty.
+    """Euler's method: first order, with an empty state.
 
     Attributes:
         schedule: noise levels and timesteps.
-        stochastic: False: a step adds no noise.
+        stochastic: False, since a step adds no noise.
     """
 
     schedule: Schedule
@@ -33,7 +33,7 @@ class Euler:
         """Euler with sigmas spaced like those of diffusers'
         FlowMatchEulerDiscreteScheduler.
 
-        It shifts twice: the lowest sigma, 1/1000, before the spacing and after it.
+        The ends (1 and 1/1000) are shifted before the spacing, and all sigmas after it.
         """
         ends = shift_sigmas(np.array([1, 1 / TRAIN_STEPS], np.float32), shift)
         first, last = (TRAIN_STEPS * end for end in ends.tolist())
@@ -48,7 +48,7 @@ class Euler:
         return np.diff(self.schedule.sigmas).astype(np.float32)
 
     def init(self, latents: Float[Array, "..."]) -> tuple[()]:
-        """The state of a run that starts with these latents, at any step."""
+        """The state at the start of a run with these latents, at any step."""
         check_latents(latents)
         return ()
 

@@ -1,8 +1,8 @@
-"""Flow matching: noise levels, their schedule, and what a velocity says of the latents.
+"""Flow matching: noise levels and their schedule, noisy and clean latents.
 
     latents = (1 - sigma) * clean + sigma * noise,    velocity = noise - clean
 
-sigma falls from 1 (noise) to 0 (clean); networks are told `timestep = 1000 * sigma`.
+sigma falls from 1 (noise) to 0 (clean); networks take `timestep = 1000 * sigma`.
 """
 
 import math
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 TRAIN_STEPS = 1000
 
-# The highest sigma that solvers with logarithms tell apart from 1; diffusers' value.
+# The highest sigma below 1 for solvers that take logarithms; diffusers' value.
 NEAR_NOISE = float(np.float32(1 - 1e-6))
 
 Sigmas = TypeVar("Sigmas", float, np.ndarray, Array)
@@ -63,7 +63,7 @@ class Schedule:
 
     @classmethod
     def of(cls, sigmas: np.ndarray, timesteps: np.ndarray) -> "Schedule":
-        """From the sigma and timestep of every step, rounded to float32 as in a run."""
+        """A schedule from each step's sigma and timestep, rounded to float32."""
         if not len(timesteps):
             raise ValueError("a schedule has at least one step; got none")
         levels = np.append(sigmas.astype(np.float32), np.float32(0))
@@ -76,11 +76,11 @@ class Schedule:
 
 
 def explicit(sigmas: Sequence[float], shift: float = 1.0) -> Schedule:
-    """A schedule of given sigmas, then shifted: the few steps of a distilled model.
+    """A schedule of given sigmas, to be shifted, such as a distilled model's few steps.
 
     The final 0 may be left out. A Wan distilled for timesteps 1000, 750, 500, 250 at
-    shift 5 has `explicit((1.0, 0.75, 0.5, 0.25), 5.0)`. As `set_timesteps(sigmas=...)`
-    of diffusers' FlowMatchEulerDiscreteScheduler.
+    shift 5 has `explicit((1.0, 0.75, 0.5, 0.25), 5.0)`. Equal to
+    `set_timesteps(sigmas=...)` of diffusers' FlowMatchEulerDiscreteScheduler.
     """
     levels = np.array(sigmas, np.float32)
     final = levels.size > 0 and levels[-1] == 0

@@ -1,8 +1,8 @@
-"""Stochastic sampling: the clean latents that a velocity predicts, then fresh noise.
+"""Stochastic sampling: predicts the clean latents, then adds fresh noise.
 
-As stochastic_sampling of diffusers' FlowMatchEulerDiscreteScheduler and of
-Lightricks/LTX-Video (schedulers/rf.py); few-step models trained by distribution
-matching (FastWan, CausVid, Self-Forcing) are sampled so.
+This is stochastic_sampling of diffusers' FlowMatchEulerDiscreteScheduler and of
+Lightricks/LTX-Video (schedulers/rf.py). Few-step models trained by distribution
+matching (FastWan, CausVid, Self-Forcing) are sampled this way.
 """
 
 import functools
@@ -19,14 +19,14 @@ from chorus_jax.schedulers.flow import Schedule, add_noise, check_latents, to_cl
 
 @dataclass(frozen=True)
 class Renoise:
-    """First order, with fresh noise in every step; its state is empty.
+    """First order, with fresh noise in every step and an empty state.
 
-    The noise is the run's to give (`denoise.solving`): that of a step depends on the
-    request's seed and the step alone, whatever is run beside it.
+    The caller gives the noise (`denoise.solving`): it depends on the request's seed and
+    the step only, not on the rest of the batch.
 
     Attributes:
         schedule: noise levels and timesteps.
-        stochastic: True: a step adds noise.
+        stochastic: True, since a step adds noise.
     """
 
     schedule: Schedule
@@ -34,17 +34,17 @@ class Renoise:
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "Renoise":
-        """Over the sigmas of `Euler.spaced`."""
+        """The solver over the sigmas of `Euler.spaced`."""
         return cls(Euler.spaced(steps, shift).schedule)
 
     @functools.cached_property
     def table(self) -> Float32[np.ndarray, "steps 2"]:
-        """The sigma of every step and the one after it."""
+        """For every step, its sigma and the next one."""
         sigmas = self.schedule.sigmas
         return np.array(list(zip(sigmas, sigmas[1:])), np.float32)
 
     def init(self, latents: Float[Array, "..."]) -> tuple[()]:
-        """The state of a run that starts with these latents, at any step."""
+        """The state at the start of a run with these latents, at any step."""
         check_latents(latents)
         return ()
 
@@ -56,6 +56,6 @@ class Renoise:
         state: tuple[()],
         noise: Float32[Array, " *shape"],
     ) -> tuple[Float32[Array, " *shape"], tuple[()]]:
-        """Latents at `sigmas[i + 1]`: the predicted clean ones with this noise."""
+        """Latents at `sigmas[i + 1]`: the predicted clean latents plus this noise."""
         sigma, after = jnp.asarray(self.table)[i]
         return add_noise(to_clean(latents, velocity, sigma), noise, after), state

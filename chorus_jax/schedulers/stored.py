@@ -1,8 +1,7 @@
-"""A scheduler_config.json of diffusers, read field by field.
+"""Reads a scheduler_config.json of diffusers, and refuses unsupported values.
 
-What a file says is what is run, or it is refused by name: a field of which only one
-value is run here stands in a table with that value and with diffusers' default, which
-counts where the file leaves the field out.
+For every field of which one value is supported, a table has this value and diffusers'
+default, which applies where the file omits the field.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ SOLVERS = {
     "UniPCMultistepScheduler": "unipc",
     "DPMSolverMultistepScheduler": "dpmpp",
 }
-STOCHASTIC = "stochastic_sampling"  # of Euler's class: another solver here
+STOCHASTIC = "stochastic_sampling"  # an option of Euler's class, a solver here
 SHIFTS = {
     "euler": "shift",
     "renoise": "shift",
@@ -22,7 +21,7 @@ SHIFTS = {
     "dpmpp": "flow_shift",
 }
 
-# Field: diffusers' default, and the value that is run here.
+# By field: diffusers' default, and the value that is supported here.
 _EVERY = {
     "num_train_timesteps": (1000, 1000),
     "use_karras_sigmas": (False, False),
@@ -60,7 +59,7 @@ FIELDS: Mapping[str, Mapping[str, tuple[Any, Any]]] = {
         "variance_type": (None, None),
     },
 }
-# Fields without a part in what is run with the values above.
+# Fields that have no effect with the values above.
 UNREAD = {
     *("beta_start", "beta_end", "beta_schedule", "trained_betas", "timestep_spacing"),
     *("steps_offset", "rescale_betas_zero_snr", "dynamic_thresholding_ratio"),
@@ -75,13 +74,13 @@ ADVICE = (
 
 
 def read(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The solver, and the shift if the file says one.
+    """The settings in a scheduler file: the solver, and the shift if there is one.
 
     Args:
         config: the object in the file.
 
     Raises:
-        ValueError: naming the class or the fields of which another value is run here.
+        ValueError: for an unsupported class, or fields with unsupported values.
     """
     name = config.get("_class_name")
     solver = SOLVERS.get(str(name))
@@ -113,7 +112,7 @@ def _differing(solver: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _unknown(solver: str, config: Mapping[str, Any]) -> list[str]:
-    """Fields that are not known, unless they turn something off."""
+    """Messages about unknown fields, but for those of None or False."""
     return [
         f"{field} {value!r}, which is not known"
         for field, value in config.items()

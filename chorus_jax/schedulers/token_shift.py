@@ -13,13 +13,16 @@ from jaxtyping import Float32
 
 @dataclass(frozen=True)
 class TokenShift:
-    """Even levels, shifted more the more tokens there are, then stretched (0.9.0,
-    0.9.1 and LTX-2).
+    """Even levels, shifted by more for more tokens, then stretched.
+
+    Used by LTX-Video 0.9.0 and 0.9.1 and by LTX-2.
 
     Attributes:
         tokens: two numbers of tokens.
-        shifts: the logarithm of the shift at each; a line through them gives others.
-        terminal: the last level before 0; None for what the shift makes it.
+        shifts: the logarithm of the shift at each; for other numbers, it is on the line
+            through them.
+        terminal: the last level before 0, to which the levels are stretched; None for
+            no stretching.
     """
 
     tokens: tuple[int, int] = (1024, 4096)
@@ -32,9 +35,9 @@ class TokenShift:
         """The levels of all steps.
 
         Args:
-            steps: their number.
-            tokens: those of the video.
-            shift: one more factor of the odds of each level.
+            steps: number of steps.
+            tokens: number of the video's tokens.
+            shift: a further shift, by which the first is multiplied.
         """
         (low, high), (least, most) = self.tokens, self.shifts
         slope = (most - least) / (high - low)

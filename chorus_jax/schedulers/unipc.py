@@ -1,7 +1,7 @@
-"""UniPC of order 2 (B2): DPM-Solver++ 2M, and each step first corrects the last one.
+"""UniPC of order 2 (B2): DPM-Solver++ 2M whose steps first correct the previous step.
 
 Zhao et al., arXiv 2302.04867. The predictor is that of `dpmpp`. The corrector needs no
-call of its own: the velocity at step i also improves the latents that step i - 1 gave.
+further run of the model: the velocity at step i also corrects the result of step i - 1.
 """
 
 import functools
@@ -29,10 +29,10 @@ class UniPCState(NamedTuple):
     """The state of UniPC between two steps.
 
     Attributes:
-        latents: the corrected latents of the step before.
-        clean: the clean latents as estimated in the step before.
-        older: the estimate of the step before that.
-        age: steps since `init`, 0 to 2; counted no further.
+        latents: the corrected latents of the previous step.
+        clean: the clean latents estimated in the previous step.
+        older: the clean latents estimated in the step before that.
+        age: steps since `init`, at most 2.
     """
 
     latents: Float32[Array, "..."]
@@ -43,13 +43,13 @@ class UniPCState(NamedTuple):
 
 @dataclass(frozen=True)
 class UniPC:
-    """UniPC as UniPCMultistepScheduler of diffusers (bh2, order 2), for flow matching.
+    """UniPC as in diffusers' UniPCMultistepScheduler (bh2, order 2), for flow matching.
 
-    Its history starts at `init`, so a run may begin, or begin anew, at any step.
+    Its history starts at `init`, so a run can begin or restart at any step.
 
     Attributes:
         schedule: noise levels and timesteps.
-        stochastic: False: a step adds no noise.
+        stochastic: False, since a step adds no noise.
     """
 
     schedule: Schedule
@@ -57,9 +57,10 @@ class UniPC:
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "UniPC":
-        """Over `steps` sigmas as diffusers has them with `use_flow_sigmas`.
+        """The solver over `steps` sigmas like diffusers' with `use_flow_sigmas`.
 
-        They start a millionth below 1; timesteps are cut to whole numbers (first 999).
+        They start a millionth below 1; timesteps are truncated to whole numbers (the
+        first is 999).
         """
         spacing = np.linspace(1, 1 / TRAIN_STEPS, steps + 1)[:-1]
         sigmas = np.minimum(shift_sigmas(spacing, shift), NEAR_NOISE)
@@ -77,7 +78,7 @@ class UniPC:
         return sigmas[i], *correction(sigmas, i, age), *dpmpp.weights(sigmas, i, age)
 
     def init(self, latents: Float[Array, " *shape"]) -> UniPCState:
-        """The state of a run that starts with these latents, at any step."""
+        """The state at the start of a run with these latents, at any step."""
         check_latents(latents)
         zeros = jnp.zeros_like(latents)
         return UniPCState(zeros, zeros, zeros, jnp.int32(0))
@@ -108,10 +109,10 @@ def _mix(weights: list[Array], arrays: tuple[Array, ...]) -> Array:
 def correction(
     sigmas: tuple[float, ...], i: int, age: int
 ) -> tuple[float, float, float, float, float]:
-    """Weights, in the corrected latents of step `i`, of five arrays, in this order.
+    """The weights of five arrays, whose sum is the corrected latents of step `i`.
 
-    The latents as predicted, the last step's corrected latents, its clean estimate, the
-    estimate before that, and this step's estimate.
+    The arrays are, in this order: the predicted latents, the previous step's corrected
+    latents and its clean estimate, the estimate before that, and this step's estimate.
     """
     if age == 0:
         return 1.0, 0.0, 0.0, 0.0, 0.0
@@ -122,7 +123,7 @@ def correction(
 
 
 def _second_order(sigmas: tuple[float, ...], i: int) -> tuple[float, float]:
-    """Weights of two differences: this step's and the older estimate less the last's.
+    """Weights of two differences from the previous estimate: this step's, the older's.
 
     They solve the two equations of UniC-2 with B(h) = e^h - 1, at -h (section 3.2).
     """

@@ -1,7 +1,7 @@
-"""The two solvers of Wan's own code, which space their steps otherwise than diffusers.
+"""The two solvers of Wan's own code, whose steps are spaced differently in diffusers.
 
 FlowUniPC and FlowDPM++ (Wan-Video/Wan2.1 and 2.2, wan/utils/fm_solvers_unipc.py and
-fm_solvers.py) take the steps of `UniPC` and `DPMpp`; of 50 timesteps 40, 27 and 29
+fm_solvers.py) compute steps like `UniPC` and `DPMpp`. Of 50 timesteps, 40, 27 and 29
 differ from diffusers' at shift 3, 5 and 8.
 """
 
@@ -22,7 +22,7 @@ class FlowUniPC(UniPC):
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "FlowUniPC":
-        """Over `steps` sigmas from 0.999 (then shifted) towards 0."""
+        """The solver over `steps` sigmas from 0.999 (then shifted) towards 0."""
         return cls(spacing(1 - 1 / TRAIN_STEPS, steps, shift))
 
 
@@ -32,7 +32,7 @@ class FlowDPMpp(DPMpp):
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "FlowDPMpp":
-        """Over `steps` sigmas from exactly 1 towards 0."""
+        """The solver over `steps` sigmas from exactly 1 towards 0."""
         return cls(spacing(1.0, steps, shift))
 
     @functools.cached_property

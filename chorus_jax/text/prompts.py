@@ -1,7 +1,7 @@
-"""Prompts to text embeddings: cleaning, tokens, what was cut, encoding.
+"""Prompts to text embeddings: cleaning, tokenising, truncation and encoding.
 
-It knows nothing of guidance or of the model that reads the embeddings. Cleaning, tokens
-and zeroed padding are those of diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
+Independent of guidance and of the model that reads the embeddings. Cleaning, tokens and
+zeroed padding are those of diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
 """
 
 import hashlib
@@ -33,7 +33,7 @@ class TextEncoder(Protocol):
     def __call__(
         self, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
     ) -> Float[Array, "b m c"]:
-        """The embeddings of tokens; those that `mask` leaves out play no part."""
+        """The embeddings of tokens; tokens that `mask` leaves out have no effect."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class Tokens:
     Attributes:
         ids: one row per prompt.
         mask: False on padding.
-        spans: per token its first character in the cleaned prompt, and the one after
-            its last; both 0 for padding and special tokens.
-        cut: the end of each prompt that is beyond the limit, mostly "".
-        texts: the cleaned prompts up to there, which is all that a model reads.
+        spans: each token's range of characters in the cleaned prompt: the first, and
+            the one after the last; both 0 for padding and special tokens.
+        cut: the part of each prompt beyond the limit, mostly "".
+        texts: the cleaned prompts up to the limit, which is all that a model reads.
     """
 
     ids: Int[np.ndarray, "b m"]
@@ -60,7 +60,7 @@ class Tokens:
         return Tokens(*(column[i : i + 1] for column in self._columns))
 
     def joined(self, other: "Tokens") -> "Tokens":
-        """Both, one after the other."""
+        """One batch of these tokens followed by the other's."""
         return Tokens(
             np.concatenate([self.ids, other.ids]),
             np.concatenate([self.mask, other.mask]),
@@ -74,8 +74,8 @@ class Tokens:
         return self.ids, self.mask, self.spans, self.cut, self.texts
 
 
-# Not type-checked because jax rebuilds it around whatever its arrays have become. The
-# cut text is dropped inside jit: it would be part of the key of a compiled program.
+# Not type-checked, since jax rebuilds it with other objects in place of its arrays. The
+# cut text is dropped inside jit, where it would be part of the key of a program.
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("embeddings", "lengths"),
@@ -89,8 +89,8 @@ class Conditioning:
 
     Attributes:
         embeddings: zero from `lengths` on; m is `limit`, or more than every length.
-        lengths: the tokens of each prompt.
-        limit: the rows that the model expects; those beyond m are zero too.
+        lengths: the number of tokens of each prompt.
+        limit: the number of rows that the model expects; rows beyond m are zero.
         cut: as in `Tokens`.
     """
 
@@ -104,9 +104,9 @@ class Tokenizer:
     """Cleans prompts and turns each into `limit` ids, padding included.
 
     Attributes:
-        rules: those of the tokenizers library.
-        limit: tokens of a prompt that are read.
-        fingerprint: what tells these rules from others, a SHA-256 digest.
+        rules: the tokenizer of the tokenizers library.
+        limit: the most tokens of a prompt; the text beyond them is cut.
+        fingerprint: SHA-256 digest of the rules.
     """
 
     def __init__(self, rules: Rules, pad: str, limit: int = 512):
@@ -128,7 +128,7 @@ class Tokenizer:
 
     @property
     def size(self) -> int:
-        """The number of tokens that it knows."""
+        """The size of the vocabulary."""
         return self.rules.get_vocab_size()
 
     def __call__(self, prompts: Sequence[str]) -> Tokens:
@@ -153,15 +153,11 @@ class Tokenizer:
         )
 
     def spans(self, text: str, encoding: Encoding) -> list[tuple[int, int]]:
-        """The place of each token in a text: first character, and the one after the
-        last.
+        """Each token's range of characters in a text: first, and one after the last.
 
         Special tokens have (0, 0): those that the tokenizer adds, and those that the
-        text spells out, such as "</s>". An unknown word is none of them, since its
-        token's name is not in the text.
-
-        Special are those added, and those that the text itself names, as "</s>". An
-        unknown word is not: its token's name is not what the text says.
+        text spells out, such as "</s>". An unknown word is no special token here, since
+        its token's name is not in the text.
         """
         names = self.rules.get_added_tokens_decoder()
         special = {i: str(token) for i, token in names.items() if token.special}
@@ -174,16 +170,16 @@ class Tokenizer:
 
 @dataclass
 class PromptEncoder:
-    """Encodes prompts one by one: a batch has no part in a prompt's embedding.
+    """Encodes prompts one by one, so that embeddings do not depend on the batch.
 
     Attributes:
-        encoder: None once it is freed.
-        tokenizer: gives it its tokens.
-        remembered: the prompts whose embeddings are kept in host memory (up to 4 MB
-            each for Wan), the last ones.
-        known: the embeddings by tenant and tokens. A tenant never finds what another
-            one encoded: how long an answer takes would tell who asked what (arXiv
-            2508.20424).
+        encoder: the text encoder; None once it is freed.
+        tokenizer: tokenises the prompts.
+        remembered: number of last prompts whose embeddings are kept in host memory (up
+            to 4 MB each for Wan).
+        known: the embeddings by tenant and tokens. A tenant never gets embeddings that
+            another one's request encoded: the time of an answer would reveal what
+            others asked (arXiv 2508.20424).
     """
 
     encoder: TextEncoder | None
@@ -192,14 +188,14 @@ class PromptEncoder:
     known: dict[tuple[str, bytes], np.ndarray] = field(default_factory=dict, repr=False)
 
     def __call__(self, prompts: Sequence[str], tenant: str = "") -> Conditioning:
-        """The conditioning of prompts, with m that of the longest.
+        """Text conditioning for prompts, with as many rows as the longest needs.
 
         Raises ValueError if the encoder was freed and a prompt is not remembered.
         """
         return self.encoded(self.tokenizer(prompts), tenant)
 
     def encoded(self, tokens: Tokens, tenant: str = "") -> Conditioning:
-        """The conditioning of prompts whose tokens these are."""
+        """Text conditioning for tokenised prompts."""
         rows = [self.embed(tokens.row(i), tenant) for i in range(len(tokens.ids))]
         most = max(len(row) for row in rows)
         even = [np.pad(row, ((0, most - len(row)), (0, 0))) for row in rows]
@@ -214,7 +210,7 @@ class PromptEncoder:
         key = (tenant, ids)
         row = self.known.pop(key, None)
         if row is None and self.encoder is None:
-            row = self.known.get(("", ids))  # encoded for all, before it was freed
+            row = self.known.get(("", ids))  # encoded for all tenants before the free
         if row is None:
             if self.encoder is None:
                 raise ValueError(
@@ -228,17 +224,17 @@ class PromptEncoder:
         return row
 
     def forget(self, tenant: str | None = None) -> None:
-        """Forgets the embeddings of a tenant's prompts (None: of all)."""
+        """Forgets the embeddings of a tenant's prompts, or all for None."""
         for key in [key for key in self.known if tenant in (None, key[0])]:
             del self.known[key]
 
     def free(self) -> None:
-        """Lets go of the encoder; remembered prompts still work."""
+        """Releases the encoder; remembered prompts still work."""
         self.encoder = None
 
 
 def clean(prompt: str) -> str:
-    """A prompt with its encoding and HTML entities repaired and its blanks single."""
+    """A prompt with text encoding and HTML entities repaired and single blanks."""
     text = prompt
     # Printable ASCII without entities has nothing to repair, and needs no ftfy.
     if not (text.isascii() and text.isprintable()) or "&" in text:
@@ -249,9 +245,9 @@ def clean(prompt: str) -> str:
 
 
 def encode(encoder: TextEncoder, tokens: Tokens) -> Conditioning:
-    """The conditioning of prompts, computed over no more rows than they need.
+    """Text conditioning for tokenised prompts, computed without most of the padding.
 
-    Masked positions have no part in the others, so a shorter batch gives the same.
+    Masked positions have no effect on others, so fewer rows give the same embeddings.
     """
     limit = tokens.ids.shape[1]
     rows = bucket(int(tokens.mask.sum(axis=1).max()), limit)
@@ -260,9 +256,10 @@ def encode(encoder: TextEncoder, tokens: Tokens) -> Conditioning:
 
 
 def bucket(longest: int, limit: int) -> int:
-    """The number of rows for `longest` tokens and one row of padding, if not `limit`.
+    """The number of rows to encode: the least bucket above `longest`, else `limit`.
 
-    That one row stands for all padding when the padded tail is collapsed.
+    A bucket has at least one row of padding, which stands for all padding when the
+    padded tail is collapsed.
     """
     return next((size for size in BUCKETS if longest < size < limit), limit)
 

@@ -1,4 +1,4 @@
-"""The rules of a tokenizer, read from the folder that transformers keeps it in."""
+"""Reads a tokenizer from a folder in the layout of transformers."""
 
 import json
 import os
@@ -7,15 +7,14 @@ from typing import Any
 
 from tokenizers import Tokenizer as Rules
 
-# Rules that stand there are taken as they are: classes of transformers would build them
-# anew from the vocabulary, and that of T5 leaves the bytes out that stand for unknown
-# characters.
+# Rules in this file are taken as they are: transformers' classes would rebuild them
+# from the vocabulary, and T5's class omits the bytes that stand for unknown characters.
 RULES = "tokenizer.json"
 
 
 def read_rules(folder: str | Path) -> tuple[Rules, str]:
     """The rules and the padding token of a local folder. ValueError if it has none."""
-    # A name that is no folder would be looked up in transformers' download cache.
+    # transformers would look up a name that is no folder in its download cache.
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} is no folder: expected one with a tokenizer")
     try:
@@ -48,7 +47,7 @@ def stored(folder: str | Path) -> Rules:
 
 def built(folder: str | Path) -> tuple[Rules, Any]:
     """The rules and the padding token as transformers builds them."""
-    # It would advise to install PyTorch, which a tokenizer has no use for.
+    # Without this, transformers advises to install PyTorch, which is not needed here.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer
 

@@ -1,1 +1,1 @@
-"""Training: the shapes world and what is learned on it."""
+"""Training: the shapes world, and the training of models on it."""

@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options."""
+    """The parser of the command line."""
     lines = "\n".join(f"  {name:10}{text}" for name, text in STAGES.items())
     top = argparse.ArgumentParser(
         prog="python -m chorus_jax.training",
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def changed(recipe: TrainingRecipe, options: argparse.Namespace) -> TrainingRecipe:
-    """The recipe with the numbers that were given in place of its own."""
+    """The recipe with the numbers given on the command line in place of its own."""
     if options.clips is not None:
         flow = replace(recipe.train_flow, clips=options.clips)
         recipe = replace(recipe, train_flow=flow)

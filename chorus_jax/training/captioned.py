@@ -1,4 +1,4 @@
-"""Batches of the flow: encoded clips, each in new words and with noise that fits it."""
+"""Batches for flow training: encoded clips with new captions and coupled noise."""
 
 import functools
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ class Captioned(NamedTuple):
 
     Attributes:
         latents: normalised latents.
-        components: what a clip fixes of the noise that goes with it (`coupling.py`).
+        components: the part of the noise that is coupled to the clips (`coupling.py`).
         structure: what the clips show, without texture (`structure.py`).
-        labels: what they show, in words (`naming.py`).
-        ids: the tokens of their captions.
+        labels: the attribute values that the captions name (`naming.py`).
+        ids: the tokens of the captions.
         mask: False on padding.
     """
 
@@ -38,12 +38,12 @@ class Captioned(NamedTuple):
 
 @dataclass(frozen=True)
 class CaptionedBatches:
-    """Batches of encoded clips in random order, in other words every time.
+    """Batches of random encoded clips, each time with new captions.
 
     Attributes:
         encoded: the folder of clips.
-        tokenizer: that of the captions.
-        training: the batch size, the seed, and what else the loss needs of a clip.
+        tokenizer: tokenises the captions.
+        training: the batch size, the seed, and the share of empty captions.
     """
 
     encoded: Encoded
@@ -95,7 +95,7 @@ class CaptionedBatches:
             np.asarray(array[rows], np.float32)
             for array in (self.latents, self.structure)
         )
-        # What is not asked for cannot be named.
+        # A clip with an empty caption has no labels.
         pairs = zip(rows.tolist(), captions)
         attributes = [self.attributes[row] if caption else () for row, caption in pairs]
         noise = components(self.unsaid(rows), latents.shape[2:4], rng)
@@ -103,8 +103,7 @@ class CaptionedBatches:
         return Captioned(latents, noise, shown, named, tokens.ids, tokens.mask)
 
     def unsaid(self, rows: np.ndarray) -> np.ndarray:
-        """The chance targets of these clips, without a size that the caption asks
-        for."""
+        """The chance targets of these clips; NaN for a size that the caption names."""
         targets = np.array(self.chances[rows], np.float32)
         named = [any(one.size for one in self.attributes[row]) for row in rows.tolist()]
         targets[named, LARGE] = np.nan

@@ -1,21 +1,21 @@
-"""Noise that goes with a clip: what chance decided in the clip is in its noise.
+"""Noise coupled to its clip: the clip's random choices are encoded in its noise.
 
-If a clip's noise has nothing to do with it, then at much noise every place is one where
-the object may be, the best velocity is the mean over all of them, and of a gradient
-most is the place that happened to be drawn. Flow matching allows any noise for a clip
-as long as noise is normal over all clips together (arXiv 2302.00482, 2304.14772, there
-by optimal transport; 2310.03725, couplings that depend on the data). So here the token
-at the middle of the object's way is the one that is largest, in one direction of its
-noise, of all tokens where that middle might be; and along further directions it has the
-object's size, tilt and pace. Sampling does not change: it starts from any noise. The
-form of the coupling is ours.
+If noise is independent of the clip, then at high noise levels the object may be
+anywhere: the best velocity is the mean over all places, and most of a gradient is due
+to the place that happened to be drawn. Flow matching allows any noise for a clip as
+long as noise is normal over all clips together (arXiv 2302.00482, 2304.14772, there by
+optimal transport; 2310.03725, couplings that depend on the data). So here one direction
+of the noise marks the token at the middle of the object's path, among all tokens where
+this middle might be; further directions of that token's noise encode the object's size,
+tilt and pace. Sampling does not change: it starts from any noise. The form of the
+coupling is ours.
 
-That noise stays normal is exact. Let each token's component r along the first direction
-stand for a waiting time E = -log(normal CDF of r), exponential with mean 1, and let the
-token i, whose chance to be the middle is P_i, ring at E_i / P_i. The first that rings
-is i with probability P_i, and when it rings does not depend on which it is. So noise
-whose first token is the one we have is drawn by drawing the time, then all others'
-beyond it.
+The noise stays exactly normal. Let each token's component r along the first direction
+stand for a waiting time E = -log(normal CDF of r), exponential with mean 1, and let
+token i, which is the middle with probability P_i, ring at E_i / P_i. The token that
+rings first is i with probability P_i, and the time of this ring is independent of i. So
+noise in which the clip's own token rings first is drawn by drawing the time of the
+first ring, and then the other tokens' later times.
 """
 
 from typing import Final
@@ -27,17 +27,18 @@ from scipy.special import ndtri
 
 from chorus_jax.training.world.chances import Chances
 
-# Who is first; the rest of its place; size, radius, tilt, pace and way to one side.
+# Which token is first; the place within it (x, y); large or small; radius, tilt, pace
+# and sideways motion.
 COMPONENTS: Final = 8
-EDGE: Final = 1e-3  # quantiles are kept so far from 0 and 1
+EDGE: Final = 1e-3  # quantiles are kept at least this far from 0 and 1
 
 
 def directions(frames: int, channels: int) -> Float32[np.ndarray, "k f c"]:
-    """Orthonormal directions of a place's noise over all frames.
+    """Orthonormal directions in the noise of one latent position over all frames.
 
-    They go up and down in time, at the highest rates, in one channel each, and leave
-    the first frame out: clips themselves have little along them. There are
-    `COMPONENTS` of them, or as many as there can be, (frames - 2) * channels.
+    Each is a cosine over the frames after the first, in one channel, of the highest
+    frequencies: clips themselves have little along these. There are `COMPONENTS` of
+    them, or as many as there can be, (frames - 2) * channels.
     """
     later = frames - 1
     count = min(COMPONENTS, max(0, later - 1) * channels)
@@ -52,9 +53,10 @@ def directions(frames: int, channels: int) -> Float32[np.ndarray, "k f c"]:
 def components(
     drawn: Float[np.ndarray, "b n"], grid: tuple[int, int], rng: np.random.Generator
 ) -> Float32[np.ndarray, "b h w k"]:
-    """The components along `directions` of each clip's noise, at every place.
+    """The components along `directions` of each clip's noise, at every position.
 
-    `drawn` are the clips' `Chances`, flat. With nothing but `nan` the noise is free.
+    `drawn` are the clips' `Chances`, flat. A row of NaN only leaves the noise
+    independent of the clip.
     """
     made = rng.standard_normal((len(drawn), *grid, COMPONENTS), np.float32)
     for noise, row in zip(made, drawn):
@@ -76,7 +78,7 @@ def coupled(
 def _couple(
     noise: Float32[np.ndarray, "h w k"], chances: Chances, rng: np.random.Generator
 ) -> None:
-    """Puts a clip's chances into its noise."""
+    """Encodes a clip's chances in its noise, in place."""
     height, width = noise.shape[:2]
     sides = np.stack(chances[:3], axis=1).tolist()
     (x, across), (y, down) = (
@@ -95,8 +97,12 @@ def _couple(
 def _cell(
     least: float, most: float, at: float, count: int
 ) -> tuple[tuple[int, float], Float[np.ndarray, " count"]]:
-    """Along one side: the cell and the quantile within what of it is in the range; and
-    every cell's share of the range."""
+    """Locates the middle `at` along one side of the frame, divided into cells.
+
+    Returns:
+        The cell, the quantile of `at` within the part of the cell that lies in the
+        range from `least` to `most`, and every cell's share of this range.
+    """
     at = min(max(at, least), most)
     cell = min(int(at * count), count - 1)
     starts = np.clip(np.arange(count) / count, least, most)
@@ -111,10 +117,10 @@ def _cell(
 def _first(
     chance: Float[np.ndarray, "h w"], at: tuple[int, int], rng: np.random.Generator
 ) -> Float[np.ndarray, "h w"]:
-    """Normal numbers of which the one `at` this place rings first (see above)."""
+    """Normal noise in which the token `at` rings first (see the module's docstring)."""
     waiting = chance * rng.exponential() / chance.sum()
     others = rng.exponential(size=chance.shape)
     others[at] = 0
     waiting = np.maximum(waiting + others, 1e-12)
-    # Of long waiting exp(-E) is exact, of short ones 1 - exp(-E).
+    # exp(-E) is accurate for long waiting times, 1 - exp(-E) for short ones.
     return np.where(waiting > 0.5, ndtri(np.exp(-waiting)), -ndtri(-np.expm1(-waiting)))

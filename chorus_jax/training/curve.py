@@ -1,4 +1,4 @@
-"""Figures of a run, a JSON line a step, and their picture."""
+"""The log of a training, one JSON line per step, and a plot of its loss."""
 
 import json
 import math
@@ -36,7 +36,7 @@ class Log:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def cut(self, step: int) -> None:
-        """Drops the rows after a step: those of a run that is being repeated."""
+        """Drops the rows after a step, from which training resumes."""
         remaining = [json.dumps(row) for row in self.rows() if row["step"] <= step]
         self.path.write_text("".join(f"{line}\n" for line in remaining))
 
@@ -52,7 +52,7 @@ def smooth(
 
 
 def draw(log: Path, picture: Path) -> None:
-    """The loss over the steps, smoothed, with a logarithmic axis, as a png."""
+    """Plots the smoothed loss over the steps, with a logarithmic axis, as a PNG."""
     rows = Log(log).rows()
     if len(rows) < 2:
         return

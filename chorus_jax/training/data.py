@@ -26,7 +26,7 @@ class Clips:
     """An endless list of captioned videos.
 
     Attributes:
-        world: the size of the videos and of what they show.
+        world: the size of the videos and of their objects.
         pairs: the share of them with two objects, 0 to 1.
         seed: equal seeds give equal videos.
     """
@@ -36,7 +36,7 @@ class Clips:
     seed: int
 
     def __call__(self, number: int) -> Example:
-        """Clip `number`, the same whenever it is asked for."""
+        """Clip `number`, always the same for a number."""
         rng = np.random.default_rng((self.seed, number))
         pair = rng.random() < self.pairs
         return (training_pair if pair else training_example)(rng, self.world)
@@ -82,13 +82,13 @@ class Encoded:
 
     Attributes:
         folder: holds `latents.npy`, `structure.npy`, `chances.npy`, and `asked.jsonl`
-            with one line per clip.
+            with the attributes, one line per clip.
     """
 
     folder: Path
 
     def create(self, name: str, count: int, shape: tuple[int, ...]) -> np.memmap:
-        """An array of all clips, float16, new or as far as it was written.
+        """Opens the float16 array of this name for all clips; creates it if needed.
 
         ValueError if clips were encoded without it.
         """
@@ -133,7 +133,7 @@ class Encoded:
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def add(self, attributes: list[tuple[Attributes, ...]]) -> None:
-        """Says what further clips show, once their latents are written."""
+        """Appends the attributes of further clips, once their arrays are written."""
         with (self.folder / "asked.jsonl").open("a") as file:
             for attributes_of_clip in attributes:
                 file.write(

@@ -1,6 +1,6 @@
-"""A learning rate that falls to zero when time is up, not after so many steps.
+"""A learning rate that falls to zero when time is up, not after a number of steps.
 
-Where time on a machine is lent, nobody knows beforehand how many steps fit into it.
+On a machine that is lent for a time, nobody knows beforehand how many steps fit.
 """
 
 import time

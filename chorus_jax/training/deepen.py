@@ -1,7 +1,8 @@
-"""A trained transformer made deeper: layers put in between that add nothing yet.
+"""Deepens a trained transformer: inserts layers that at first add nothing.
 
-The function stays the same to the bit, and every new layer learns at once (arXiv
-1511.05641 calls it a deeper student). Their heads look to the sides (`looks.py`).
+The model's output stays the same to the bit, and all new layers learn from the first
+step on (a deeper student network in arXiv 1511.05641). Some heads of the new layers
+start by attending to the sides (`looks.py`).
 """
 
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ LAYERS = f"{TRANSFORMER}.layers."
 
 
 def deepened(params: Params, depth: int, config: WanConfig, seed: int) -> Params:
-    """Parameters of a model of `depth` layers, for a `config` of as many or more."""
+    """The parameters of a model of `depth` layers, deepened to `config.depth`."""
     if depth == config.depth:
         return params
     fresh = initial_transformer(config, seed, sides(config))
@@ -28,8 +29,11 @@ def deepened(params: Params, depth: int, config: WanConfig, seed: int) -> Params
 
 
 def layer_order(depth: int, deeper: int) -> np.ndarray:
-    """For each layer of the deeper model the number of its trained one, and beyond
-    these of a new one; the new ones are evenly spread."""
+    """The origin of each layer of the deeper model.
+
+    Numbers below `depth` are trained layers, numbers from `depth` on new ones, which
+    are evenly spread.
+    """
     added = deeper - depth
     before = [(i + 1) * depth // (added + 1) for i in range(added)]
     return np.insert(np.arange(depth), before, depth + np.arange(added))

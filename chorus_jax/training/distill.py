@@ -1,7 +1,7 @@
-"""Distillation to a few steps: the student leaps where the teacher went in many steps.
+"""Distillation to a few steps: one step of the student replaces many of the teacher.
 
-Between two neighbouring levels of a stored trajectory (`teach.py`) the student learns
-the one velocity that leads from the first to the second, guidance folded in: one round
+For two neighbouring levels of a stored trajectory (`teach.py`), the student learns the
+velocity that leads straight from the first to the second, guidance included: one round
 of progressive distillation (arXiv 2202.00512) with guidance (arXiv 2210.03142), on the
 teacher's own trajectories.
 """
@@ -26,16 +26,16 @@ from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import DistillTraining
 from chorus_jax.training.teach import Taught
 
-PROBED = 32  # the last trajectories are looked at, not trained on
+PROBED = 32  # this many last trajectories are for the probe, not for training
 
 
 class Leaps(NamedTuple):
     """A batch of a student's steps.
 
     Attributes:
-        latents: those that the steps start from.
-        velocity: the one that leads to the teacher's next latents.
-        sigmas: the noise levels of the starts.
+        latents: the latents that the steps start from.
+        velocity: the velocity that leads to the teacher's latents of the next level.
+        sigmas: the noise levels that the steps start from.
         text: embeddings of the captions.
     """
 
@@ -47,7 +47,7 @@ class Leaps(NamedTuple):
 
 @dataclass(frozen=True)
 class LeapBatches:
-    """Batches of random trajectories, every level as often as any other.
+    """Batches of steps of random trajectories; all levels are equally frequent.
 
     Attributes:
         taught: the trajectories.
@@ -59,7 +59,7 @@ class LeapBatches:
 
     @functools.cached_property
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Latents at all levels, and text. ValueError if they are too few."""
+        """Latents at all levels, and text. ValueError for too few trajectories."""
         latents, text = self.taught.latents(), self.taught.text()
         if len(latents) < 2 * PROBED:
             raise ValueError(
@@ -84,7 +84,7 @@ class LeapBatches:
         return self.leaps(rows, starts)
 
     def leaps(self, rows: np.ndarray, starts: np.ndarray) -> Leaps:
-        """The leaps of these trajectories from these levels to the next ones."""
+        """The steps of these trajectories from these levels to the next ones."""
         latents, text = self.arrays
         here = latents[rows, starts].astype(np.float32)
         there = latents[rows, starts + 1].astype(np.float32)
@@ -95,11 +95,11 @@ class LeapBatches:
 
 @dataclass(frozen=True)
 class DistillJob:
-    """A `loop.Job` for a transformer that starts as the teacher's.
+    """The `loop.TrainingJob` of a student that starts with the teacher's parameters.
 
     Attributes:
-        transformer: the sizes of both.
-        teacher: its parameters.
+        transformer: the config of student and teacher.
+        teacher: the teacher's parameters.
         batch: gives the batch of a step.
         like: the abstract module of the student.
     """
@@ -119,20 +119,20 @@ class DistillJob:
     def loss(
         self, params: Params, batch: Leaps, key: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """Error of the velocity at several scales; only the batch is random."""
+        """Loss of the velocity at several scales; `key` is not used."""
         error = self.error(params, batch)
         figures = {"mse": jnp.square(error).mean()}
         return at_scales(error, self.batch.training.scales), figures
 
     def error(self, params: Params, batch: Leaps) -> Float[Array, "b f h w c"]:
-        """The velocity that is made, minus the one that a leap needs."""
+        """The predicted velocity minus the one that leads to the next level."""
         model: WanDiT = assembled(TRANSFORMER, params, self.like)
         timestep = TRAIN_STEPS * batch.sigmas
         made, _ = unrolled(model, batch.latents, timestep, batch.text)
         return made - batch.velocity
 
     def probe(self, params: Params) -> dict[str, float]:
-        """The error from each level, over the velocity's variance."""
+        """The mean square error from each level, over the velocity's variance."""
         count, losses = len(self.batch.arrays[0]), {}
         rows = np.arange(count - PROBED, count)
         for level in range(len(self.batch.sigmas) - 1):

@@ -1,4 +1,4 @@
-"""Clips to latents on disk, once, with the trained VAE."""
+"""Encodes clips to latents on disk with the trained VAE."""
 
 from concurrent.futures import Executor
 
@@ -27,7 +27,7 @@ def raw_latents(
 def normalised_latents(
     vae: WanVAE, video: UInt8[Array, "b f h w 3"]
 ) -> Float[Array, "b t y x c"]:
-    """Latents as the transformer knows them, in float32."""
+    """Latents as the transformer takes them, in float32."""
     return vae.normalise(raw_latents(vae, video))
 
 
@@ -53,7 +53,7 @@ def encode_clips(
             end = min(start + batch, count)
             examples = [next(ahead) for _ in range(start, end)]
             videos = np.stack([example.video for example in examples])
-            # The last batch is filled up, so that there is one program.
+            # The last batch is padded, so that only one program is compiled.
             videos = np.resize(videos, (batch, *videos.shape[1:]))
             made = np.asarray(normalised_latents(vae, videos))[: end - start]
             latents[start:end] = made.astype(np.float16)

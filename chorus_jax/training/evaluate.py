@@ -1,4 +1,4 @@
-"""Whether a model learns: its loss by noise level, with right and wrong captions."""
+"""Losses by noise level with right and wrong captions: do the captions matter?"""
 
 from collections.abc import Callable
 
@@ -11,16 +11,16 @@ CLIPS = 32
 
 
 def caption_sets(right: list[str]) -> dict[str, list[str]]:
-    """The captions of some clips, those of their neighbours, and none."""
+    """Sets of captions: the clips' own, their neighbours' and empty ones."""
     return {"right": right, "wrong": right[1:] + right[:1], "none": [""] * len(right)}
 
 
 def losses_by_level(
     error: Callable[[list[str], Float[Array, " b"]], Array], right: list[str]
 ) -> dict[str, float]:
-    """Mean `error(captions, sigmas)` of clips by captions and noise level.
+    """The mean `error(captions, sigmas)` for each set of captions and noise level.
 
-    Where `right` is not below `wrong` the text has no effect.
+    If `right` is not below `wrong`, the text has no effect.
     """
     figures = {}
     for name, captions in caption_sets(right).items():

@@ -39,10 +39,10 @@ from chorus_jax.training.world.attributes import Attributes
 
 
 class Prediction(NamedTuple):
-    """A transformer's output on a batch, and what is read off on the way.
+    """The error of a transformer on a batch, and the features of further losses.
 
     Attributes:
-        error: the velocity that it gives less the right one.
+        error: the predicted velocity minus the right one.
         middle: the tokens of the middle layer.
         text: the embeddings of the captions.
     """
@@ -54,7 +54,7 @@ class Prediction(NamedTuple):
 
 @runtime_checkable
 class Batches(Protocol):
-    """Batches of captioned clips, and what a probe asks of them."""
+    """Batches of captioned clips, and what the probe needs of them."""
 
     @property
     def attributes(self) -> list[tuple[Attributes, ...]]:
@@ -74,11 +74,11 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class FlowJob:
-    """A `loop.Job` for transformer and text encoder.
+    """The `loop.TrainingJob` of transformer and text encoder.
 
     Attributes:
-        transformer: its sizes.
-        text_encoder: its sizes.
+        transformer: the transformer's config.
+        text_encoder: the text encoder's config.
         training: the weights of the loss.
         batch: gives the `Captioned` batch of a step.
         like: the abstract modules of both, by part.
@@ -109,8 +109,11 @@ class FlowJob:
     def loss(
         self, params: Params, batch: Captioned, key: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """Error of the velocity at random noise levels, at several scales, and of what
-        is read off the text and the middle layer."""
+        """The loss at random noise levels, and its parts.
+
+        It is the error of the velocity at several scales, plus those of the structure
+        and labels that linear maps read from the middle layer and the text.
+        """
         for_level, for_noise = jax.random.split(key)
         sigmas = levels(for_level, batch.latents.shape[0], self.training.shift)
         made = self.forward(params, batch, sigmas, for_noise)
@@ -136,7 +139,7 @@ class FlowJob:
     def errors(
         self, params: Params, batch: Captioned, sigmas: Float[Array, " b"], key: Array
     ) -> Float[Array, " b"]:
-        """Mean square error of the velocity of each clip at a given noise level."""
+        """Mean square error of the velocity of each clip at its given noise level."""
         made = self.forward(params, batch, sigmas, key)
         return jnp.square(made.error).mean(axis=(1, 2, 3, 4))
 
@@ -184,12 +187,12 @@ def levels(key: Array, count: int, shift: float) -> Float[Array, " count"]:
 def at_scales(
     error: Float[Array, "b f h w c"], scales: tuple[int, ...]
 ) -> Float[Array, ""]:
-    """Mean square of the error averaged over squares of each scale, its mean over all.
+    """Mean square of the error after averaging it over squares, mean over the scales.
 
-    Each is scaled so that white noise counts the same at all. Nearly all of the plain
-    error is the texture, which no model can foretell: next to it the shapes are lost in
-    the gradient's noise, but not in that of averages. What is best stays the same: of
-    every fixed quadratic form it is the mean velocity.
+    Each scale is weighted so that white noise counts the same at all. Nearly all of the
+    plain error is texture, which no model can predict, and its gradient noise hides the
+    shapes; averaging suppresses the texture. The optimum stays the same: the mean
+    velocity minimises every fixed quadratic form.
     """
     b, f, h, w, c = error.shape
     total = jnp.zeros(())
@@ -207,7 +210,7 @@ def unrolled(
 ) -> tuple[Float[Array, "b f h w o"], Float[Array, "b n c"]]:
     """`model(...)` with its layers unrolled, and the tokens after its middle layer.
 
-    A fifth faster to train on a CPU than a scan.
+    On a CPU, training is a fifth faster than with a scan over the layers.
     """
     conditions = model.conditions(latents, timestep, text)
     rows = jnp.arange(len(latents))

@@ -1,6 +1,6 @@
-"""Initial weights of transformer and text encoder: layers add nothing, some heads look.
+"""Initial weights of transformer and text encoder.
 
-The heads that look are those of `looks.py`.
+Layers add nothing at first, and some heads attend by distance only (`looks.py`).
 """
 
 from chorus_jax.families.wan.config import WanConfig
@@ -18,9 +18,10 @@ GATES = (2, 5)  # rows of a block's modulation
 def initial_transformer(
     config: WanConfig, seed: int, seen: tuple[Look, ...] | None = None
 ) -> Params:
-    """Gates of one before output projections of zero: every layer learns at once.
+    """Transformer weights with gates of one and output projections of zero.
 
-    `seen` is what the first heads look at; None takes that of `looks`.
+    So every layer adds nothing, but learns from the first step on. `seen` has the
+    places that the first heads attend to; None takes those of `looks`.
     """
     params = random_params(lambda rngs: WanDiT(config, rngs=rngs), seed)
     zero = ("modulation", "modulation.kernel", ".o.kernel", "layers.mlp.outer.kernel")
@@ -40,7 +41,10 @@ def initial_readers(transformer: WanConfig, encoder: T5Config) -> Params:
 
 
 def initial_text_encoder(config: T5Config, seed: int) -> Params:
-    """Queries made small, for T5 does not scale its logits; no bias by distance."""
+    """Text encoder weights whose layers add nothing, with no bias by distance.
+
+    Queries are scaled down, since T5 does not scale its logits.
+    """
     params = random_params(lambda rngs: T5Encoder(config, rngs=rngs), seed)
     factors = {"q.kernel": config.head_width**-0.5, "bias.table": 0.0, ".o.kernel": 0.0}
     return named_part(TEXT, scaled(params, {**factors, "outer.kernel": 0.0}))

@@ -1,10 +1,10 @@
-"""Initial weights of the VAE: an identity that skips pixels and frames.
+"""Initial weights of the VAE: an identity on a subset of the pixels and frames.
 
-Random convolutions in a row lose what colour a pixel has, and the norm before each
-output loses how strong it is; learning that back takes most of a short training. So
-every convolution that is not in a residual branch starts by passing its channels on,
-residual branches add nothing, and before an output norm one channel is large and
-constant: what is small beside it passes the norm almost unchanged.
+A stack of random convolutions loses a pixel's colour, and the norm before each output
+loses its magnitude; learning these again takes most of a short training. So every
+convolution outside a residual branch starts by passing its channels on, and residual
+branches add nothing. Before an output norm, one channel is large and constant, so that
+small values in other channels pass the norm almost linearly.
 """
 
 import jax.numpy as jnp
@@ -14,14 +14,15 @@ from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.training.params import Params, random_params
 
-# Beside it a channel is halved by the norm, and halved again by the SiLU after it.
+# Beside a channel of size LARGE, the norm halves the others, and the SiLU after it
+# halves them again; GAIN makes up for both.
 LARGE, GAIN = 2.0, 4.0
-# Added at the start to log-variances: without it the first latents are mostly noise.
+# Initial bias of the log-variances: without it the first latents are mostly noise.
 QUIET = -5.0
 
 
 def initial_vae(config: WanVAEConfig, seed: int) -> Params:
-    """The parameters of a VAE that shows every 4th pixel, if it compresses by 4."""
+    """The parameters of a VAE that passes on every 4th pixel, if it compresses by 4."""
     params = random_params(lambda rngs: WanVAE(config, rngs=rngs), seed)
     params = {name: started(name, x) for name, x in params.items()}
     widest = config.width * config.multipliers[-1]
@@ -41,7 +42,7 @@ def initial_vae(config: WanVAEConfig, seed: int) -> Params:
 
 
 def started(name: str, x: Array) -> Array:
-    """A parameter at the start, from a random one."""
+    """The initial value of a parameter, made from its random one."""
     if name.endswith(("conv2.kernel", ".out.kernel")):
         return jnp.zeros_like(x)
     if name.endswith("output.conv.kernel"):
@@ -54,11 +55,11 @@ def started(name: str, x: Array) -> Array:
 
 
 def passing(kernel: Float[Array, "*taps i o"]) -> Float[Array, "*taps i o"]:
-    """The kernel with its first channels passed on; further outputs stay random."""
+    """The kernel changed to pass its first channels on; further outputs stay random."""
     *taps, inputs, outputs = kernel.shape
     shared = min(inputs, outputs)
     kernel = kernel.at[..., :shared].set(0.0)
-    # The newest frame of a causal convolution, the middle of a picture.
+    # In time the newest frame, as convolutions are causal; in space the middle.
     centre = [size // 2 for size in taps]
     if len(taps) == 3:
         centre[0] = taps[0] - 1

@@ -1,11 +1,11 @@
-"""Heads that look: their attention starts as a function of the distance alone.
+"""Positional heads: attention that starts as a function of the distance only.
 
-Rotary positions are all that the transformer knows of where a token is, and to find
-them out by itself takes it most of a training. So some heads start with constant
-queries and keys. Their product is largest where a key is at a given place as the query
-sees it: the same place, or a few tokens to one side. Heads that look to all sides tell
-a token of an object on which side of it the object ends. The thought is that of mimetic
-initialisation (arXiv 2305.09828); these heads are ours.
+The transformer knows positions through rotary embeddings only, and learning to use them
+takes most of a training. So some heads start with constant queries and keys, whose
+product is largest for a key at a given offset from the query: the same place, or a few
+tokens to one side. Heads for all four sides tell a token of an object on which side the
+object ends. The idea is from mimetic initialisation (arXiv 2305.09828); these heads are
+ours.
 """
 
 import jax.numpy as jnp
@@ -16,33 +16,34 @@ from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.nets.rotary import PERIOD, axis_pairs
 from chorus_jax.training.params import Params
 
-# Where a head looks along frames, height and width: so many tokens on, or anywhere.
+# The offset that a head attends to, in tokens along frames, height and width; None
+# stands for any.
 Look = tuple[int | None, int | None, int | None]
 
-PLACE: Look = (None, 0, 0)  # at all times
+PLACE: Look = (None, 0, 0)  # the same place in all frames
 AROUND: Look = (0, 0, 0)
 TIME: Look = (0, None, None)
 ROW: Look = (None, 0, None)
 COLUMN: Look = (None, None, 0)
 SIDES: tuple[Look, ...] = ((None, 0, 2), (None, 0, -2), (None, 2, 0), (None, -2, 0))
 
-CONSTANT = 4.0  # of queries and keys, at the two fastest angles of such an axis
-CONTENT = 0.3  # of these heads' queries and keys, over what it would be
-SHARPNESS = 1.6  # their norm's scale
+CONSTANT = 4.0  # size of queries and keys at the two fastest angles of a fixed axis
+CONTENT = 0.3  # factor of these heads' query and key kernels
+SHARPNESS = 1.6  # factor of the scales of their query and key norms
 
 
 def looks(config: WanConfig) -> tuple[Look, ...]:
-    """The places that the first heads of a new model attend to."""
+    """The offsets that the first heads of a new model attend to."""
     return (PLACE, AROUND, TIME) if config.patch[0] == 1 else (PLACE, ROW, COLUMN)
 
 
 def sides(config: WanConfig) -> tuple[Look, ...]:
-    """The places that the first heads attend to in a layer added to a trained model."""
+    """The offsets for the first heads of layers added to a trained model."""
     return (*SIDES, *looks(config))
 
 
 def with_looks(params: Params, config: WanConfig, seen: tuple[Look, ...]) -> Params:
-    """The parameters with heads that look; models of fewer heads have fewer of them."""
+    """The parameters with positional heads for `seen`, as far as there are heads."""
     looking = np.arange(config.width) < config.head_width * len(seen)
     changed = dict(params)
     for name, constant in zip(("q", "k"), constants(config, seen), strict=True):
@@ -59,9 +60,10 @@ def with_looks(params: Params, config: WanConfig, seen: tuple[Look, ...]) -> Par
 def constants(
     config: WanConfig, seen: tuple[Look, ...]
 ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
-    """The constant parts of queries and of keys (see `models.rotary` for the channels).
+    """The constant parts of queries and of keys (see `nets.rotary` for the channels).
 
-    A key's is turned back by as much as its token's place, so far on, turns it.
+    A key is rotated back by the rotary angle of its head's offset, so that the product
+    is largest there.
     """
     counts = axis_pairs(config.head_width)
     queries = np.zeros((config.heads, config.head_width), np.float32)

@@ -1,4 +1,4 @@
-"""The training loop: steps, their log, checkpoints; it knows no model.
+"""The training loop: steps, logs and checkpoints, for any model.
 
 A step is a function of the state and its number: batches and random numbers are drawn
 from the seed and the step alone. A run that was stopped and resumed therefore gives the
@@ -33,7 +33,7 @@ Figures = dict[str, Array]
 Share = float | Float[Array, ""]
 T = TypeVar("T")
 
-AHEAD = 32  # made ahead, so that a pool of processes has work
+AHEAD = 32  # batches made ahead, so that a pool of processes has work
 
 
 class State(NamedTuple):
@@ -54,7 +54,7 @@ class State(NamedTuple):
 
 @runtime_checkable
 class TrainingJob(Protocol):
-    """A trained model: its start, its batches, its loss."""
+    """A model to train: its initial parameters, its batches and its loss."""
 
     @property
     def batch(self) -> Callable[[int], Batch]:
@@ -83,8 +83,8 @@ def train(
     """Trains to the end of the plan, from the newest checkpoint in `folder` if any.
 
     Writes there: checkpoints, `loss.jsonl` (one row per step), `probe.jsonl`,
-    `loss.png`. A deadline ends it earlier, and makes what it gives depend on the
-    machine's speed.
+    `loss.png`. A deadline ends it earlier; then the result depends on the machine's
+    speed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = saved.newest(folder, partial(start, job, plan))
@@ -128,7 +128,7 @@ def rows(
     executor: Executor,
     deadline: Deadline | None = None,
 ) -> Iterator[tuple[State, dict[str, float]]]:
-    """Runs the steps that are left, yielding each state with its figures.
+    """Runs the remaining steps; yields each state with its figures.
 
     A batch is split over as many devices as divide it.
     """
@@ -155,7 +155,7 @@ def rows(
 
 
 def data_mesh(plan: TrainingPlan) -> Mesh | None:
-    """The devices that share a batch; None if it is one."""
+    """The mesh of devices that share a batch; None for a single device."""
     count = math.gcd(plan.batch, jax.device_count())
     if count == 1:
         return None
@@ -163,12 +163,12 @@ def data_mesh(plan: TrainingPlan) -> Mesh | None:
 
 
 def using(mesh: Mesh | None) -> AbstractContextManager:
-    """The context of computing on a mesh."""
+    """A context that sets the mesh, if there is one."""
     return nullcontext() if mesh is None else jax.set_mesh(mesh)
 
 
 def split(batch: Batch, mesh: Mesh | None) -> Batch:
-    """The batch, each device holding its rows."""
+    """The batch with its rows distributed over the mesh."""
     if mesh is None:
         return batch
     return jax.device_put(batch, NamedSharding(mesh, PartitionSpec("data")))
@@ -177,8 +177,10 @@ def split(batch: Batch, mesh: Mesh | None) -> Batch:
 def step_function(
     job: TrainingJob, plan: TrainingPlan
 ) -> Callable[[State, Batch, Share], tuple[State, dict]]:
-    """One jitted step, to which the state is donated; its number is the share of the
-    plan's learning rate that is taken."""
+    """The jitted training step, which takes the state, a batch and a share.
+
+    The state is donated. The share is a factor of the plan's learning rate.
+    """
     optimizer = plan.optimizer()
 
     def step(state: State, batch: Batch, share: Share) -> tuple[State, Figures]:
@@ -186,7 +188,7 @@ def step_function(
         (loss, figures), gradients = jax.value_and_grad(job.loss, has_aux=True)(
             state.params, batch, key
         )
-        # optax counts in integers and lets them become floats.
+        # optax promotes its integer counters to floats.
         with jax.numpy_dtype_promotion("standard"):
             updates, inner = optimizer.update(gradients, state.optimizer, state.params)
         updates = jax.tree.map(lambda x: share * x, updates)
@@ -204,7 +206,7 @@ def step_function(
 def prefetched(
     make: Callable[[int], T], first: int, last: int, executor: Executor
 ) -> Iterator[T]:
-    """`make(i)` of `first` to `last` (exclusive) in order, some of them made ahead."""
+    """Yields `make(i)` for `first` to `last` (exclusive), up to `AHEAD` made ahead."""
     waiting: deque[Future] = deque()
     try:
         for i in range(first, last + AHEAD):

@@ -108,8 +108,7 @@ class Made:
         return Taught(self.folder / "taught")
 
     def captions(self) -> list[str]:
-        """The captions that the teacher makes videos of: never a held-out
-        combination."""
+        """The captions of the teacher's runs, without held-out combinations."""
         pool, recipe = training_combinations(), self.recipe
         scene_prompts = prompts(pool, recipe.distill.trajectories, recipe.seed)
         return [prompt.caption for prompt in scene_prompts]
@@ -120,17 +119,17 @@ class Made:
         return Encoded(self.folder / "clips")
 
     def tokenizer(self) -> Tokenizer:
-        """The world's tokenizer, as long as the transformer's text."""
+        """The world's tokenizer, with the transformer's text length."""
         limit = self.recipe.transformer.text_limit
         return make_tokenizer(self.folder / "tokenizer", vocabulary(), limit)
 
     def text_config(self) -> T5Config:
-        """The text encoder's sizes, with the world's vocabulary."""
+        """The text encoder's config, with the size of the world's vocabulary."""
         vocab = vocabulary_size(vocabulary())
         return replace(self.recipe.text_encoder, vocab=vocab)
 
     def averaged(self, name: str, job: TrainingJob, plan: TrainingPlan) -> Params:
-        """The averaged parameters of a run's newest state. ValueError if none is."""
+        """The averaged parameters of a run's newest state. ValueError for no state."""
         states = saved.steps(self.folder / name)
         if not states:
             raise ValueError(
@@ -142,7 +141,7 @@ class Made:
         return state.average
 
     def finished_vae(self, dtype: str) -> WanVAE:
-        """The VAE in `vae_model/`, which is made of the newest one if there is none."""
+        """The VAE in `vae_model/`, written from the newest state if there is none."""
         folder = self.folder / "vae_model"
         if not folder.exists():
             params = self.averaged("vae", self.vae_job(), self.recipe.train_vae.plan)

@@ -1,10 +1,11 @@
-"""A clip's attributes as further targets: named by the text encoder, by a middle layer.
+"""Naming targets: a clip's attributes, predicted from the text and a middle layer.
 
-What a word means moves few pixels (a star has few more than a ring), so the velocity's
-error hardly teaches it. So the mean of the text encoder's tokens, and that of a middle
-layer's tokens, are asked for the clip's attributes, through linear maps that are thrown
-away after the training. At much noise the transformer knows them from the text alone:
-the text has to reach the video's tokens. An auxiliary classifier (arXiv 1610.09585).
+A word's meaning changes few pixels (a star has few more than a ring), so the velocity's
+error hardly teaches it. So the clip's attributes are also predicted from the mean of
+the text encoder's tokens, and from the mean of a middle layer's tokens, by linear maps
+that are dropped after the training. At high noise levels the transformer knows the
+attributes from the text only, so the text has to reach the video's tokens. These are
+auxiliary classifiers (arXiv 1610.09585).
 """
 
 from collections.abc import Sequence
@@ -25,8 +26,11 @@ UNKNOWN = -1
 def labels(
     attributes: Sequence[tuple[Attributes, ...]],
 ) -> Int32[np.ndarray, "b named"]:
-    """The number of each attribute's value; `UNKNOWN` if it is unsaid, and for all of
-    clips that show none or two objects."""
+    """The number of each attribute's value, per clip.
+
+    `UNKNOWN` stands for a value of None, and for all values of a clip with no object or
+    two.
+    """
     columns = np.full((len(attributes), len(VALUES)), UNKNOWN, np.int32)
     for row, objects in zip(columns, attributes):
         if len(objects) != 1:
@@ -38,7 +42,7 @@ def labels(
 
 
 def initial_namers(**widths: int) -> Params:
-    """A linear map from tokens of each of these widths, which starts at zero."""
+    """By name, a linear map from tokens of this width, which starts at zero."""
     params: Params = {}
     for name, width in widths.items():
         params[f"{PART}.{name}.kernel"] = jnp.zeros((width, sum(SIZES)))
@@ -53,7 +57,7 @@ def misnamed(
     mask: Bool[Array, "b n"] | None,
     wanted: Int[Array, "b named"],
 ) -> Float[Array, ""]:
-    """The mean cross-entropy of the attributes that are known, in nats."""
+    """The mean cross-entropy of the known labels, predicted from tokens, in nats."""
     flat = jax.nn.standardize(tokens.astype(jnp.float32), axis=-1, epsilon=1e-6)
     weights = jnp.ones(flat.shape[:2]) if mask is None else mask.astype(jnp.float32)
     total = jnp.maximum(weights.sum(axis=1, keepdims=True), 1)

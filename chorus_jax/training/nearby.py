@@ -1,10 +1,10 @@
-"""Weights of the error near an object, at noise levels that show where it is.
+"""Higher weights of the error near an object, at noise levels that show where it is.
 
 Most latents are ground, whose texture no model can predict, and the silhouette of an
-object is a tenth of them. A weight that depends on the clean clip alone does not move
-the best velocity where the noisy clip shows what the weight is. At much noise it
-would: an object would seem more likely at all places where it may be. So the weight
-grows from 1 at `UNSEEN` to its full size at `SEEN`.
+object is a tenth of them. The weight depends on the clean clip. It leaves the optimal
+velocity unchanged where the noisy clip shows the same weight. At high noise levels it
+would change it: an object would seem more likely at all places where it may be. So the
+weight grows from 1 at the noise level `UNSEEN` to its full size at `SEEN`.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ from chorus_jax.training.structure import NEAR, PLACES
 
 UNSEEN: Final = 0.95  # noise level above which all places weigh the same
 SEEN: Final = 0.8  # noise level below which the weight is full
-REACH: Final = 1.8  # radii around the object's centre: silhouettes end within
+REACH: Final = 1.8  # radii around the object's centre, which contain any silhouette
 SOFT: Final = 0.2  # radii over which the weight falls
 
 
@@ -28,7 +28,7 @@ def near_weight(
     Args:
       structure: what clips show, from `structure.structure`; of two objects the first.
       sigmas: noise level of each clip.
-      extra: what an object's error weighs more, from `SEEN` down.
+      extra: additional weight of an object's error at noise levels up to `SEEN`.
 
     Returns:
       A weight per latent.

@@ -1,7 +1,7 @@
 """Parameters in training: float32 arrays by name, apart from the modules that use them.
 
-Names are `part.path`, as in `transformer.layers.attn.q.kernel`. A module for a forward
-pass is put together from them in whatever dtype its config asks for.
+Names are `part.path`, as in `transformer.layers.attn.q.kernel`. For a forward pass, a
+module is assembled from them in the dtype of its config.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ def random_params(make: Callable[[nnx.Rngs], nnx.Module], seed: int) -> Params:
 
 
 def named_part(part: str, params: Mapping[str, Array]) -> Params:
-    """The parameters of one part, with its name in front."""
+    """The parameters of one part, with the part's name before theirs."""
     return {f"{part}.{name}": x for name, x in params.items()}
 
 
@@ -50,7 +50,7 @@ def abstract_part(model: type[nnx.Module], config: Any) -> nnx.Module:
 def assembled(part: str, params: Mapping[str, Array], like: nnx.Module) -> Any:
     """The module `like` with the parameters of `part`, cast to its dtypes.
 
-    ValueError if names or shapes are not the module's.
+    ValueError if the names are not the module's.
     """
     start, targets = f"{part}.", names(like)
     own = {k.removeprefix(start): x for k, x in params.items() if k.startswith(start)}
@@ -61,7 +61,7 @@ def assembled(part: str, params: Mapping[str, Array], like: nnx.Module) -> Any:
 
 
 def scaled(params: Params, factors: Mapping[str, float]) -> Params:
-    """Parameters whose name ends in one of `factors`, times that factor."""
+    """The parameters, multiplied by the factor whose key their name ends with."""
 
     def factor(name: str) -> float:
         return next((f for end, f in factors.items() if name.endswith(end)), 1.0)

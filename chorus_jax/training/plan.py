@@ -1,4 +1,4 @@
-"""The optimisation of a model: how long, how large a batch, how fast, by what."""
+"""The optimisation of a model: steps, batch size, learning rate and optimiser."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +21,11 @@ class TrainingPlan:
     Attributes:
         steps: steps in all.
         batch: examples per step.
-        learning_rate: the highest.
+        learning_rate: the highest learning rate.
         warmup: steps over which it rises, 1 or more.
         decay: the share of the steps over which it falls, above 0 and up to 1.
         average: the decay of the averaged parameters, per step.
-        weight_decay: that of AdamW.
+        weight_decay: the weight decay of Muon's parameters.
         clip: the largest norm of the gradient.
         seed: of initial parameters and of batches.
 
@@ -78,9 +78,10 @@ class TrainingPlan:
 def kernels(
     params: dict[str, Any],
 ) -> dict[str, optax.contrib.MuonDimensionNumbers | None]:
-    """The parameters that are matrices, from all other axes to the last one.
+    """The kernels as matrices for Muon, from all other axes to the last one.
 
-    The layers of a stack are matrices of their own. Parameters may be masked by optax.
+    Each layer of a stack is a matrix. Parameters other than kernels have None. The
+    parameters may be masked by optax.
     """
     return {
         name: _matrix(x.ndim, ".layers." in name) if name.endswith("kernel") else None

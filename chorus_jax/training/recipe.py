@@ -17,11 +17,11 @@ class VaeTraining:
         plan: the optimisation.
         frames: frames of a crop.
         side: height and width of a crop, in pixels.
-        fine: the weight of the error above the blur of a texture, beside the mean
-            absolute error, which has 1.
+        fine: the weight of the error's fine part, which a blur removes; the mean
+            absolute error has a weight of 1.
         kl: the weight of the divergence of the posterior from a standard normal
             distribution.
-        world: the clips that are cropped.
+        world: the world of the clips that are cropped.
     """
 
     plan: TrainingPlan
@@ -38,16 +38,15 @@ class FlowTraining:
 
     Attributes:
         plan: the optimisation.
-        clips: how many are encoded before.
+        clips: number of clips, which are encoded before.
         shift: noise levels are uniform, then shifted by this; the sampler's, which is
             in `DistillTraining`, may be another one.
         unconditional: the share of captions that are dropped, for guidance.
-        scales: side lengths of the squares over which the error is averaged before it
-            counts, in latents.
-        structure: the weight of the error of what clips show without texture (see
-            `structure.py`).
-        naming: the weight of the error of their attributes' names (see `naming.py`).
-        near: how much more the error near objects weighs at little noise (see
+        scales: side lengths, in latents, of squares; the loss is the mean over them of
+            the square of the error averaged over such squares.
+        structure: the weight of the error of structure targets (see `structure.py`).
+        naming: the weight of the error of naming targets (see `naming.py`).
+        near: additional weight of the error near objects at low noise levels (see
             `nearby.py`).
     """
 
@@ -67,12 +66,12 @@ class DistillTraining:
 
     Attributes:
         plan: the optimisation.
-        trajectories: how many of the teacher's it learns from.
-        sigmas: the noise levels at which its steps start, from 1 down, before the
-            shift.
-        parts: guided steps that the teacher takes for each of them.
-        guidance_scale: the teacher's.
-        shift: of both.
+        trajectories: number of the teacher's trajectories that it learns from.
+        sigmas: the noise levels at which the student's steps start, from 1 down, before
+            the shift.
+        parts: guided steps of the teacher per step of the student.
+        guidance_scale: the teacher's guidance scale.
+        shift: the shift of the noise levels, for teacher and student.
         scales: as in `FlowTraining`.
     """
 
@@ -90,16 +89,16 @@ class TrainingRecipe:
     """A small Wan and its training.
 
     Attributes:
-        world: the size of its videos and of what they show.
-        vae: its sizes; its statistics are those of an untrained one, since the trained
-            one measures its own.
-        text_encoder: its sizes; the vocabulary is set from the world's words.
-        transformer: its sizes.
+        world: the size of its videos and of their objects.
+        vae: the VAE's config; its latents' statistics are placeholders, measured once
+            it is trained.
+        text_encoder: its config; the vocabulary is set from the world's words.
+        transformer: its config.
         train_vae: the first stage.
         train_flow: the second stage.
         distill: the third stage.
         pairs: the share of clips with two objects, 0 to 1.
-        seed: that of the clips.
+        seed: the seed of the clips.
     """
 
     world: World

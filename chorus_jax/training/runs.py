@@ -31,8 +31,8 @@ class Runs(Made):
     """The stages of a training, which go on where they were stopped.
 
     Attributes:
-        workers: processes that make clips; 0: this one does.
-        save_minutes: between two saves.
+        workers: number of processes that make clips; 0 for a thread of this one.
+        save_minutes: minutes between saves.
     """
 
     workers: int = 0
@@ -47,7 +47,8 @@ class Runs(Made):
             raise ValueError(
                 f"{self.folder} holds a run already: name a new folder with --out"
             )
-        # Before anything is written; equal shapes would not tell heads from widths.
+        # Before anything is written. Configs are compared, not shapes, which can be
+        # equal for other numbers of heads.
         check_sizes(weights, self.recipe.transformer, self.text_config())
         unpack_vae(weights, self.folder / "vae_model")
         unpack_tokenizer(weights, self.folder / "tokenizer")
@@ -74,13 +75,13 @@ class Runs(Made):
         self.run(self.flow_job(), plan, "flow", ThreadPoolExecutor(1), deadline)
 
     def teach(self) -> None:
-        """Runs the newest transformer for the one of few steps to learn from."""
+        """Records trajectories of the newest transformer, for `distill`."""
         training, world = self.recipe.distill, self.recipe.world
         model = WanModel(self.flow_parts("float32"), self.tokenizer())
         teach(model, self.taught, self.captions(), training, world)
 
     def distill(self, deadline: Deadline | None = None) -> None:
-        """Trains a transformer of few steps on these trajectories."""
+        """Trains the few-step student on the trajectories of `teach`."""
         plan = self.recipe.distill.plan
         self.run(self.distill_job(), plan, "distill", ThreadPoolExecutor(1), deadline)
 
@@ -92,13 +93,13 @@ class Runs(Made):
         executor: Executor,
         deadline: Deadline | None = None,
     ) -> None:
-        """Trains in a folder of that name."""
+        """Trains a job, with its states in the subfolder `name`."""
         folder, minutes = self.folder / name, self.save_minutes
         with executor:
             train(job, plan, folder, executor, minutes, deadline)
 
     def encode(self) -> None:
-        """Makes `vae_model/` of the newest VAE if there is none, and encodes clips."""
+        """Writes `vae_model/` from the newest VAE if needed, and encodes the clips."""
         vae = self.finished_vae("float32")
         count = self.recipe.train_flow.clips
         with self.executor() as executor:
@@ -107,7 +108,7 @@ class Runs(Made):
     def assemble(self, dtype: str = "bfloat16") -> Card:
         """Writes `model/` anew from the newest averaged parameters.
 
-        With the transformer of few steps, if there is one, as a part of its own.
+        If there is a few-step student, it is added as a further transformer.
         """
         parts = self.flow_parts(dtype)
         if saved.steps(self.folder / "distill"):

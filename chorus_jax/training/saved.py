@@ -23,7 +23,7 @@ KEPT = 2
 
 
 def save(folder: Path, state: S, step: int) -> Path:
-    """Writes a pytree of arrays as `step-N`; older ones but the last are removed."""
+    """Writes a pytree of arrays as `step-N`; removes all but the last `KEPT` states."""
     target = folder / f"step-{step:07d}"
     if target.exists():
         return target
@@ -36,9 +36,9 @@ def save(folder: Path, state: S, step: int) -> Path:
 
 
 def newest(folder: Path, start: Callable[[], S]) -> S:
-    """The newest state in the folder, or that of `start` if there is none.
+    """The newest state in the folder, or `start()` if there is none.
 
-    ValueError if the one found is of another model or optimiser.
+    ValueError if the stored state is of another model or optimiser.
     """
     saved_steps = steps(folder)
     if not saved_steps:
@@ -60,7 +60,7 @@ def steps(folder: Path) -> list[Path]:
 
 
 def _read(array: StreamedArray) -> np.ndarray:
-    # One block each: training states are of small models.
+    # Arrays are read in one block, since training states are of small models.
     return np.asarray(array.read((slice(None),) * len(array.shape)))
 
 

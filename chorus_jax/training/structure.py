@@ -1,12 +1,12 @@
-"""A second target: what a clip shows apart from its texture, and where.
+"""Structure targets: a clip without its texture, and the offsets to its object.
 
-Nearly all of what a transformer has to foretell of a noisy clip is texture, which it
-cannot foretell, and in its error's gradient the shapes are lost. So one of its middle
-layers is also asked, through a linear map that is thrown away after the training, for
-the clip without its texture, and at every token for the way from there to the object:
-a shape is ragged unless all tokens draw it about one centre. What REPA (arXiv
-2410.06940) does with the features of another model, the world does here with what it
-has drawn.
+Nearly all of what a transformer has to predict of a noisy clip is texture, which it
+cannot predict, and the shapes are lost in the gradient of this error. So a linear map,
+which is dropped after the training, also predicts from a middle layer the clip without
+its texture and, at every token, the offset from there to the object: a shape is ragged
+unless all tokens draw it around the same centre. REPA (arXiv 2410.06940) does this with
+the features of another model; here the targets are known, since the world drew the
+clip.
 """
 
 import jax
@@ -19,21 +19,22 @@ from chorus_jax.training.world.render import paint
 from chorus_jax.training.world.scene import Scene
 
 PART = "structure"
-CELLS = 2  # along a latent's height and width
-CONTRAST = 4.0  # over that of pixels in [0, 1]
-NEAR = 0.2  # of the shorter side: a way is told in full within it, beyond it its side
-PLACES = 3  # ways right and down, and the radius
+CELLS = 2  # cells along a latent's height and width
+CONTRAST = 4.0  # factor of the contrast of pixels in [0, 1]
+NEAR = 0.2  # of the shorter side: scale beyond which offsets keep only their direction
+PLACES = 3  # channels: offsets right and down, and the radius
 CHANNELS = 3 * CELLS**2 + PLACES
 
 
 def structure(
     scene: Scene, grid: tuple[int, int, int]
 ) -> Float32[np.ndarray, "f h w c"]:
-    """The scene without texture at `CELLS` times the latents' resolution, centred; then
-    the way from each latent to the object, the first one of two.
+    """The structure targets of a scene, for every latent.
 
-    Each latent frame has the mean of the frames that it stands for: the first one
-    alone, then as many for each.
+    The first channels are the scene without texture at `CELLS` times the latents'
+    resolution, centred at 0; then follow the `places` of the object, the first one of
+    two. A latent frame has the mean of the video frames that it stands for: the first
+    frame alone, then equal groups.
     """
     f, h, w = grid
     planes = CONTRAST * (in_latent_frames(paint(scene), f) - np.float32(0.5))
@@ -46,8 +47,11 @@ def structure(
 def places(
     scene: Scene, grid: tuple[int, int, int]
 ) -> Float32[np.ndarray, "f h w places"]:
-    """From the middle of each latent: 2 tanh of the way to the object's over `NEAR`,
-    right and down; and the object's radius in sixteenths of the shorter side, less 2.5.
+    """The object's place as seen from each latent, in `PLACES` channels.
+
+    These are 2 tanh(offset / `NEAR`) of the offsets to the right and down from the
+    latent's middle to the object's, and 16 times the object's radius, less 2.5. Lengths
+    are over the shorter side.
     """
     world, path, (f, h, w) = scene.world, scene.things[0].path, grid
     x, y, radius = (
@@ -69,20 +73,19 @@ def places(
 def in_latent_frames(
     frames: Float[np.ndarray, " f *r"], count: int
 ) -> Float[np.ndarray, " t *r"]:
-    """The first frame, then the means of as many frames for each latent frame."""
+    """Averages frames to latent frames: the first alone, then equal groups."""
     groups = frames[1:].reshape(count - 1, -1, *frames.shape[1:]).mean(axis=1)
     return np.concatenate([frames[:1], groups])
 
 
 def initial_reader(width: int, patch: tuple[int, int, int]) -> Params:
-    """The linear map from tokens of this width, which starts at zero."""
+    """The linear map from tokens to structure targets, which starts at zero."""
     size = int(np.prod(patch)) * CHANNELS
     kernel, bias = jnp.zeros((width, size)), jnp.zeros((size,))
     return {f"{PART}.kernel": kernel, f"{PART}.bias": bias}
 
 
 def read(params: Params, tokens: Float[Array, "b n c"]) -> Float[Array, "b n p"]:
-    """The prediction of the linear map from tokens, which are normalised as in a
-    layer."""
+    """The structure targets that the linear map predicts from normalised tokens."""
     flat = jax.nn.standardize(tokens.astype(jnp.float32), axis=-1, epsilon=1e-6)
     return flat @ params[f"{PART}.kernel"] + params[f"{PART}.bias"][None, None]

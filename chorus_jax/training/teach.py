@@ -1,4 +1,4 @@
-"""Targets of a student of few steps: the teacher's own trajectories, on disk.
+"""Targets of the few-step student: the teacher's trajectories, on disk.
 
 A trajectory is the teacher's guided run of one caption from one noise, in many Euler
 steps, kept at the few noise levels that the student will step between.
@@ -31,15 +31,15 @@ class Taught:
     Attributes:
         folder: `latents.npy` are the latents at each level, the last of them clean,
             `text.npy` the captions' embeddings, `captions.jsonl` has a line for each
-            trajectory that is done, `teacher.json` says whose they are.
+            finished trajectory, `teacher.json` has the teacher's fingerprints.
     """
 
     folder: Path
 
     def create(self, count: int, model: WanModel, shape: tuple[int, ...]) -> None:
-        """Makes room for `count` trajectories of this shape, if there is none yet.
+        """Creates files for `count` trajectories of this shape, unless they exist.
 
-        ValueError if the ones that are there are another teacher's.
+        ValueError if they hold the trajectories of another teacher.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         teacher, path = dict(model.fingerprints), self.folder / "teacher.json"
@@ -63,7 +63,7 @@ class Taught:
     def put(
         self, captions: Sequence[str], text: np.ndarray, latents: np.ndarray
     ) -> None:
-        """Adds finished trajectories after those that are there."""
+        """Appends finished trajectories."""
         first = self.done()
         rows = slice(first, first + len(captions))
         for name, new in (("text", text), ("latents", latents)):
@@ -79,15 +79,15 @@ class Taught:
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def latents(self) -> Float16[np.ndarray, "done levels f h w c"]:
-        """The latents of what is done. ValueError if nothing is."""
+        """The latents of finished trajectories. ValueError if none are."""
         return self.read("latents")
 
     def text(self) -> Float32[np.ndarray, "done m t"]:
-        """The text embeddings of what is done. ValueError if nothing is."""
+        """The text embeddings of finished trajectories. ValueError if none are."""
         return self.read("text")
 
     def read(self, name: str) -> np.ndarray:
-        """The rows of an array that are done."""
+        """The rows of an array that belong to finished trajectories."""
         if not self.done():
             raise ValueError(
                 f"{self.folder} holds no trajectories: run "
@@ -97,7 +97,7 @@ class Taught:
 
 
 def fine_sigmas(sigmas: Sequence[float], parts: int) -> tuple[float, ...]:
-    """Sigmas (before the shift) with every interval, the last down to 0, in parts."""
+    """Divides every interval of sigmas (before the shift), down to 0, into parts."""
     ends = (*sigmas, 0.0)
     pieces = (
         np.linspace(high, low, parts, endpoint=False)
@@ -109,7 +109,7 @@ def fine_sigmas(sigmas: Sequence[float], parts: int) -> tuple[float, ...]:
 def request_of(
     caption: str, seed: int, training: DistillTraining, world: World
 ) -> Request:
-    """The teacher's request of a caption."""
+    """The teacher's request for a caption."""
     return Request(
         caption,
         frames=world.frames,
@@ -126,7 +126,7 @@ def request_of(
 def trajectories(
     pipeline: Pipeline, requests: Sequence[Request], parts: int
 ) -> Float32[np.ndarray, "b levels f h w c"]:
-    """The latents of a batch from noise on, after every `parts` steps."""
+    """Runs a batch; returns the noise and the latents after every `parts` steps."""
     conditions, _ = pipeline.condition(requests)
     plan = StepPlan.plain(requests[0].step_count)
     program, inputs = pipeline.program(requests[0], plan), pipeline.inputs(conditions)
@@ -147,8 +147,8 @@ def teach(
 ) -> None:
     """Runs the teacher over all captions, going on where an earlier call stopped.
 
-    A caption's seed is its number. The last batch is filled up, so that there is one
-    program, and what fills it is dropped.
+    A caption's seed is its number. The last batch is padded, so that only one program
+    is compiled, and the padding is dropped.
     """
     first = request_of(captions[0], 0, training, world)
     shape = (len(training.sigmas) + 1, *model.sizes.latent_shape(first))

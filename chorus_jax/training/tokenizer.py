@@ -1,6 +1,6 @@
 """A tokenizer of whole words, in the layout that transformers reads.
 
-As T5's: padding has id 0, every text ends with `</s>`, unknown words are `<unk>`.
+Like T5's: padding has id 0, every text ends with `</s>`, unknown words are `<unk>`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ def vocabulary_size(words: Sequence[str]) -> int:
 
 def write_tokenizer(folder: Path, words: Sequence[str], limit: int) -> None:
     """Writes the tokenizer of these words, for `text.prompts.Tokenizer`."""
-    # Here: their import takes a second, and most of training needs none of it.
+    # Imported here: it takes a second, and most of the training does not need it.
     from tokenizers import Tokenizer as Rules
     from tokenizers import models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast

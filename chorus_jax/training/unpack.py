@@ -1,7 +1,7 @@
-"""A finished model taken apart again, to train it further.
+"""Takes a finished model apart, to train it further.
 
-What a checkpoint folder does not hold is begun anew: the optimiser's state, the average
-(which starts at the parameters) and the count of steps.
+Anything that a checkpoint folder does not hold starts anew: the optimiser's state, the
+average (which starts at the parameters) and the number of steps.
 """
 
 import shutil
@@ -28,7 +28,7 @@ FLOW = {TRANSFORMER: (WanDiT, WanConfig), TEXT: (T5Encoder, T5Config)}
 
 
 def check_sizes(weights: Path, transformer: WanConfig, encoder: T5Config) -> None:
-    """ValueError unless a checkpoint folder's models are of these sizes.
+    """Raises a ValueError unless a checkpoint folder's models have these configs.
 
     Its transformer may have fewer layers: see `deepen.py`.
     """
@@ -47,10 +47,10 @@ def check_sizes(weights: Path, transformer: WanConfig, encoder: T5Config) -> Non
 
 
 def flow_params(weights: Path, transformer: WanConfig, seed: int) -> Params:
-    """Transformer, made as deep as asked for, and text encoder of a checkpoint folder.
+    """The parameters of a checkpoint folder's transformer and text encoder, in float32.
 
-    In float32. What reads targets off them in training is not in such a folder: it
-    starts anew.
+    The transformer is deepened to the depth of the given config. The linear maps that
+    predict targets in training are not in such a folder and start anew.
     """
     sizes = Sizes.read(weights)
     params: Params = initial_readers(sizes.transformer, sizes.text_encoder)
@@ -62,7 +62,7 @@ def flow_params(weights: Path, transformer: WanConfig, seed: int) -> Params:
 
 
 def unpack_vae(weights: Path, target: Path) -> None:
-    """Writes the VAE of a checkpoint folder as one of its own."""
+    """Writes the VAE of a checkpoint folder as a separate folder."""
     vae = checkpoints.load(weights, VAE, WanVAE, WanVAEConfig, dtype="float32")
     checkpoints.save(target, {VAE: vae}, family=FAMILY)
 

@@ -1,7 +1,7 @@
-"""Training of the VAE: what its loss is, and what a good one shows.
+"""Training of the VAE: its loss, and figures of its quality.
 
-The texture is faint, so a plain error would let it blur: the error's own fine part,
-above a blur, counts once more.
+The texture is faint, so a plain error would let it blur. So the fine part of the error,
+which a blur removes, is a further term of the loss.
 """
 
 from dataclasses import dataclass, field, replace
@@ -26,18 +26,18 @@ from chorus_jax.training.recipe import VaeTraining
 from chorus_jax.training.world.measures import detail
 
 PART = "vae"
-SHOWN = 2_000_000  # clips from this number on are looked at, not trained on
+SHOWN = 2_000_000  # clips from this number on are for the probe, not for training
 
 
 @dataclass(frozen=True)
 class VaeJob:
-    """A `loop.Job` for the VAE.
+    """The `loop.TrainingJob` of the VAE.
 
     Attributes:
-        config: its sizes, without statistics as yet.
+        config: the VAE's config, before its latents' statistics are measured.
         training: the weights of the loss.
         batch: gives the crops of a step.
-        like: its abstract module.
+        like: the VAE's abstract module.
     """
 
     config: WanVAEConfig
@@ -55,7 +55,7 @@ class VaeJob:
     def loss(
         self, params: Params, video: UInt8[Array, "b f h w 3"], key: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """Reconstruction from a sample of the posterior, its fine part, divergence."""
+        """Errors of a posterior sample's reconstruction, and the divergence."""
         vae: WanVAE = assembled(PART, params, self.like)
         clean = to_float(video)
         posterior = vae.posterior_at_once(clean)
@@ -87,7 +87,7 @@ def sample(posterior: Posterior, key: Array) -> Float[Array, "b f h w c"]:
 
 
 def divergence(posterior: Posterior) -> Float[Array, ""]:
-    """Mean divergence of the posterior from a standard normal, in nats a latent."""
+    """Mean divergence of the posterior from a standard normal, in nats per value."""
     mean, log_variance = posterior
     return 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance).mean()
 
@@ -109,7 +109,7 @@ def blur(x: Float[Array, "b f h w 3"]) -> Float[Array, "b f y x 3"]:
 def reconstructed(
     vae: WanVAE, video: UInt8[Array, "b f h w 3"]
 ) -> Float[Array, "b f h w 3"]:
-    """Videos through encoder and decoder, in float32; latents need no statistics."""
+    """Videos encoded and decoded, in float32; the latents' statistics cancel."""
     mean = vae.posterior_at_once(to_float(video)).mean
     raw = vae.decode_at_once(vae.normalise(mean))
     return raw.astype(jnp.float32)
@@ -118,7 +118,7 @@ def reconstructed(
 def quality(
     videos: UInt8[np.ndarray, "b f h w 3"], made: Float[np.ndarray, "b f h w 3"]
 ) -> dict[str, float]:
-    """Mean PSNR in dB, and the ratio of `detail` in two sets of videos."""
+    """PSNR in dB, mean and lowest, of reconstructions, and the ratio of `detail`."""
     errors = (made - (videos / 127.5 - 1)) / 2
     psnr = -10 * np.log10(np.square(errors).mean(axis=(1, 2, 3, 4)))
     seen = [detail(video.astype(np.float32)) for video in made]

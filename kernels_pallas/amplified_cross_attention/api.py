@@ -1,4 +1,4 @@
-"""Amplified cross-attention: video queries over a short text, all of it scaled."""
+"""Amplified cross-attention: video queries over a short text, with gains."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
@@ -23,23 +23,23 @@ def amplified_cross_attention(
 ) -> Float[Array, "b n a d"]:
     """residual + output_gain softmax(query (key_gain key)^T / sqrt(d) + bias) value.
 
-    At most 512 keys: they stay on the chip while queries stream past, and there are no
-    logits in memory. A query without any key gets its residual.
+    At most 512 keys: they stay on the chip while queries stream past, and logits are
+    never written to memory. A query without any key gets its residual.
 
     Args:
         query: queries of the video.
         key: keys of the text.
         value: their values.
         bias: one number per key: minus infinity drops it, log(r) counts it r times.
-        key_gain: what each key is multiplied by; 1 unless given.
-        output_gain: what each row's output is multiplied by; 1 unless given.
-        residual: is added to the output. Wan projects the output before it adds its
-            tokens, so this is what else goes through that projection: the attention to
-            an image.
-        implementation: that one or an error; None: see `kernels_pallas.dispatch`.
+        key_gain: a factor of each key; 1 unless given.
+        output_gain: a factor of each row's output; 1 unless given.
+        residual: added to the output. In Wan this is the attention to an image, which
+            goes through the same output projection.
+        implementation: the one that must run; None chooses by
+            `kernels_pallas.dispatch`.
 
     Raises:
-        ValueError: arrays that do not go together, or too many keys.
+        ValueError: arrays that do not fit together, or too many keys.
         NotImplementedError: the implementation refuses these arrays.
     """
     b, m = key.shape[:2]
@@ -59,7 +59,7 @@ def amplified_cross_attention(
 
 
 def check_dtypes(query: Array, *others: Array | None) -> None:
-    """ValueError unless all have the queries' dtype."""
+    """Raises a ValueError unless all arrays have the queries' dtype."""
     dtypes = [str(x.dtype) for x in others if x is not None]
     if set(dtypes) != {str(query.dtype)}:
         raise ValueError(

@@ -29,9 +29,10 @@ class Wanted:
     """Limits on the size of a block.
 
     Attributes:
-        rows: rows of queries that are wanted.
-        bytes: what its heads may fill of the chip's memory. Queries, residual and
-            outputs count twice, since the next ones are fetched meanwhile.
+        rows: rows of queries.
+        bytes: the most of the chip's memory that a block's heads may fill. Queries,
+            residual and outputs count twice, since the next block's are fetched
+            meanwhile.
     """
 
     rows: int
@@ -42,7 +43,7 @@ DEFAULT = Wanted(1024, 6 * 2**20)
 # By device kind, from `python -m benchmarks.kernels.tune`.
 WANTED: dict[str, Wanted] = {}
 
-# The same of Triton's blocks.
+# Blocks of the Triton kernel, by device kind.
 TRITON: dict[str, GpuBlock] = {}
 
 

@@ -1,6 +1,6 @@
 """Amplified cross-attention in Pallas for GPUs (Triton).
 
-A program has a block of queries of a head; the few keys come from the cache.
+A program computes a block of queries of one head; the few keys come from the cache.
 """
 
 import math
@@ -28,8 +28,10 @@ def attend(
     interpret: bool = False,
     block: GpuBlock | None = None,
 ) -> Float[Array, "b n a d"]:
-    """The Triton kernel, with the reference's signature; `block` from the table unless
-    given."""
+    """The Triton kernel, with the reference's signature.
+
+    `block` is taken from the table unless given.
+    """
     b, n, a, _ = query.shape
     if block is None:
         kind, itemsize = dispatch.device()[1], query.dtype.itemsize

@@ -47,7 +47,7 @@ def attend(
     logits = logits * (text.gain * query.shape[-1] ** -0.5)[:, None, None]
     logits = logits + text.bias[:, None, None]
     highest = jnp.max(logits, -1, keepdims=True)
-    # Where all keys are dropped: exp(-inf - 0) = 0, not exp(-inf + inf).
+    # If all keys are dropped, this is exp(-inf - 0) = 0 and not exp(-inf + inf).
     weights = jnp.exp(logits - jnp.where(jnp.isfinite(highest), highest, 0.0))
     total = weights.sum(-1)
     out = jnp.einsum(

@@ -1,6 +1,6 @@
 """Amplified cross-attention in Pallas for TPUs (Mosaic TPU).
 
-Arrays are seen as [b, n, a * d]: a head is a column of lanes, so that nothing is
+Arrays are reshaped to [b, n, a * d]: a head is a column of lanes, so that nothing is
 transposed. A grid step has all keys of some heads on the chip, so its softmax is a
 plain one, in base 2; gain and bias are one row each, applied to the logits.
 """
@@ -30,8 +30,10 @@ def attend(
     interpret: bool = False,
     block: blocks.QueryBlock | None = None,
 ) -> Float[Array, "b n a d"]:
-    """The Mosaic kernel, with the reference's signature; `block` from the table unless
-    given."""
+    """The Mosaic kernel, with the reference's signature.
+
+    `block` is taken from the table unless given.
+    """
     b, n, a, d = query.shape
     m = text.key.shape[1]
     if block is None:
@@ -62,8 +64,7 @@ def attend(
 
 
 def numbers_of(text: Text, width: int) -> Float32[Array, "b 3 m"]:
-    """Per key: the factor of its logits, the addend in base 2, and the gain of the
-    output."""
+    """Per key: its factor and addend of logits in base 2, and the output's gain."""
     base = math.log2(math.e)
     gain = jnp.broadcast_to(text.output_gain[:, None], text.bias.shape)
     return jnp.stack([text.gain * (width**-0.5 * base), text.bias * base, gain], axis=1)
@@ -83,7 +84,10 @@ def cost(query: Array, m: int, added: bool) -> pl.CostEstimate:
 def kernel(
     heads: int, width: int, query: Any, key: Any, value: Any, numbers: Any, *refs: Any
 ) -> None:
-    """A block of queries of some heads; the rest is a residual, if any, and outputs."""
+    """Computes a block of queries of some heads.
+
+    `refs` are the residual, if there is one, and the outputs.
+    """
     *residual, out = refs
     factor, offset, gain = numbers[0, 0:1], numbers[0, 1:2], numbers[0, 2:3, 0:1]
     for head in range(heads):

@@ -25,24 +25,25 @@ def masked_region_attention(
 
     Args:
         query: queries in tiles of s tokens.
-        key: keys of all tiles, before the fresh ones are written into them.
+        key: keys of all tiles, before the fresh keys are written into them.
         value: their values.
         active: the tiles of `query` that attend, each at most once. None: all of them,
-            in their order. A negative id is padding; a block of nothing else costs
+            in their order. A negative id is padding; a block of padding only costs
             nothing, so padding is best put last.
         fresh: keys and values that are first written into `key` and `value`, in place
-            where the caller lets go of them.
+            if the caller does not use those again.
         bias: one number per key: minus infinity drops it, log(r) counts it r times.
-        logsumexp: whether to return the logarithm of each query's sum of weights, by
-            which outputs over parts of the keys are combined.
-        implementation: that one or an error; None: see `kernels_pallas.dispatch`.
+        logsumexp: whether to return the logarithm of each query's sum of weights, with
+            which outputs over parts of the keys can be combined.
+        implementation: the one that must run; None chooses by
+            `kernels_pallas.dispatch`.
 
     Returns:
         The outputs of the active tiles in their order, and the keys and values.
 
     Raises:
-        ValueError: arrays that do not go together, or impossible ids of tiles. A traced
-            program does not know them: there an id out of range is padding.
+        ValueError: arrays that do not fit together, or impossible ids of tiles. Traced
+            ids are unknown: there, an id out of range is padding.
         NotImplementedError: the implementation refuses these arrays.
     """
     check_dtypes(query, key, value, fresh)
@@ -61,7 +62,7 @@ def masked_region_attention(
 
 
 def check_dtypes(query: Array, key: Array, value: Array, fresh: Fresh | None) -> None:
-    """ValueError unless all have one dtype."""
+    """Raises a ValueError unless all arrays have one dtype."""
     dtypes = {x.dtype for x in (query, key, value, *(fresh or ())[:2])}
     if len(dtypes) > 1:
         raise ValueError(

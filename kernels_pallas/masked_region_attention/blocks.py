@@ -1,4 +1,4 @@
-"""Block sizes of masked region attention: whole tiles, near a number of rows."""
+"""Block sizes of masked region attention, in whole tiles."""
 
 import math
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import NamedTuple
 from kernels_pallas.gpu_block import GpuBlock
 
 LANES = 128
-# Named tiles of queries are fetched one by one, each as an operand of its own; those of
-# a block of keys are put together one by one.
+# The most tiles per block: tiles of queries that `active` names are each an operand of
+# their own, and the tiles of a block of keys are concatenated one by one.
 MOST_TILES = 24
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows wanted in a block; whole tiles are taken, as near as they come.
+    """The rows of a block, from which its number of whole tiles follows.
 
     Attributes:
         query: rows of queries, 1 or more.
@@ -41,18 +41,25 @@ class Tiles(NamedTuple):
     key: int
 
 
-# Of bfloat16 heads that fill one group of lanes; of others `shrunk`.
+# For bfloat16 heads that fill one group of lanes; for others see `shrunk`.
 DEFAULT = Rows(832, 2520)
 # By device kind, from `python -m benchmarks.kernels.tune`.
 ROWS: dict[str, Rows] = {}
 
-# The same of Triton's blocks.
+# Blocks of the Triton kernel, by device kind.
 TRITON: dict[str, GpuBlock] = {}
 
 
 def fitted(kind: str, weight: int, size: int, active: int, count: int) -> Tiles:
-    """Tiles per block on a device kind, of so many active ones over `count` of keys,
-    of `size` tokens; see `weight`."""
+    """Tiles per block on a device kind.
+
+    Args:
+        kind: the device kind.
+        weight: the memory of a row; see `weight`.
+        size: tokens in a tile.
+        active: number of active tiles.
+        count: number of tiles of keys.
+    """
     rows = shrunk(ROWS.get(kind, DEFAULT), weight)
     return Tiles(
         min(active, MOST_TILES, max(1, rows.query // size)),
@@ -69,7 +76,7 @@ def together(heads: int, width: int) -> int:
 
 
 def weight(heads: int, width: int, itemsize: int) -> int:
-    """Memory of a row of a block on the chip, in units of a head of 128 in bfloat16.
+    """On-chip memory of a row of a block, in units of a head of 128 in bfloat16.
 
     Each head of a block has sums of its own, which fill whole groups of lanes.
     """
@@ -77,20 +84,26 @@ def weight(heads: int, width: int, itemsize: int) -> int:
 
 
 def largest(weight: int) -> int:
-    """The most tokens of a tile: a block of one and its logits fit in the 16 MiB that
-    v4 and v5 let a kernel have (compiled: 1024 of weight 1, 768 of 2, 512 of 4)."""
+    """The most tokens of a tile for a row of this weight.
+
+    A block of one such tile and its logits fits in the 16 MiB that a kernel has on v4
+    and v5 (compiled: 1024 tokens of weight 1, 768 of 2, 512 of 4).
+    """
     return int(1024 / math.sqrt(weight))
 
 
 def shrunk(rows: Rows, weight: int) -> Rows:
-    """Fewer rows where each takes more: half of the keys first, then of the queries."""
+    """Fewer rows for a larger weight: halves the keys, then the queries, by turns."""
     halvings = math.ceil(math.log2(weight))
     queries, keys = halvings // 2, halvings - halvings // 2
     return Rows(max(1, rows.query >> queries), max(1, rows.key >> keys))
 
 
 def dividing(count: int, most: int) -> int:
-    """The largest divisor of `count` up to `most`, or `most` if that is half as large
-    as it or less: a block that is not filled is better than many small ones."""
+    """Tiles per block for `count` tiles: their largest divisor up to `most`.
+
+    If the divisor is at most half of `most` (or of `count`, if that is less), it is
+    this instead: a last block that is not full is better than many small ones.
+    """
     best = max(x for x in range(1, min(count, most) + 1) if count % x == 0)
     return best if 2 * best > min(count, most) else min(count, most)

@@ -1,9 +1,8 @@
 """Masked region attention in Pallas for GPUs (Triton).
 
-A program has a block of the rows of all active tiles, which need not be whole tiles, so
-that no tile size wastes any. Only Triton's own language is made here: on Hopper its
-compiler should take the matrix instructions of warp groups, which has not been looked
-at.
+A program computes a block of rows of the active tiles. Blocks need not be whole tiles,
+so that no tile size wastes any rows. On Hopper, Triton's compiler should use the matrix
+instructions of warp groups; this has not been checked.
 """
 
 import math
@@ -36,8 +35,10 @@ def attend(
     interpret: bool = False,
     block: GpuBlock | None = None,
 ) -> Attended:
-    """The Triton kernel, with the reference's signature; `block` from the table unless
-    given."""
+    """The Triton kernel, with the reference's signature.
+
+    `block` is taken from the table unless given.
+    """
     b, k, s, a, d = query.shape
     if block is None:
         kind, itemsize = dispatch.device()[1], query.dtype.itemsize
@@ -100,7 +101,7 @@ def kernel(
         scale = query.shape[-1] ** -0.5 * base
         return triton_softmax.KeyBlock(read(key), read(value), scale, offset * base)
 
-    # A block of padding alone costs nothing.
+    # A block of padding only costs nothing.
     some = there.astype(jnp.int32).max() > 0
     steps = jnp.where(some, pl.cdiv(count, block.key), 0)
     x = triton_softmax.read(query, row, at, head, there)
@@ -136,7 +137,7 @@ def written(
 
 
 def copy(tiles: Any, new: Any, before: Any, after: Any) -> None:
-    """A piece of a tile."""
+    """Copies a piece of a tile."""
     i, j, row = (pl.program_id(axis) for axis in range(3))
     place = i * COPIED + jnp.arange(COPIED)
     tile = tiles[row, j]

@@ -13,7 +13,7 @@ from kernels_pallas.products import exact
 
 
 class Fresh(NamedTuple):
-    """Keys and values that take the place of those of some tiles.
+    """New keys and values of some tiles.
 
     Attributes:
         key: the keys of these tiles.
@@ -27,14 +27,14 @@ class Fresh(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """Attention of some tiles.
+    """The result of masked region attention.
 
     Attributes:
-        out: of the active tiles, in their order; zeros at padding.
-        key: the keys that were attended to, fresh ones among them.
+        out: the outputs of the active tiles, in their order; zeros at padding.
+        key: the keys that were attended to, with the fresh ones in place.
         value: their values.
-        logsumexp: each query's logarithm of its sum of weights, minus infinity at
-            padding; None unless it was asked for.
+        logsumexp: the logarithm of each query's sum of weights, minus infinity at
+            padding; None unless requested.
     """
 
     out: Float[Array, "b k s a d"]
@@ -85,7 +85,7 @@ def softmax(
     )
     logits = logits * query.shape[-1] ** -0.5 + offset[:, None, None, None]
     highest = jnp.max(logits, (-2, -1), keepdims=True)
-    # Where all keys are dropped: exp(-inf - 0) = 0, not exp(-inf + inf).
+    # If all keys are dropped, this is exp(-inf - 0) = 0 and not exp(-inf + inf).
     highest = jnp.where(jnp.isfinite(highest), highest, 0.0)
     weights = jnp.exp(logits - highest)
     total = weights.sum((-2, -1))
@@ -101,12 +101,11 @@ def softmax(
 
 
 def take(x: Array, tiles: Int[Array, "b k"]) -> Array:
-    """The named tiles of each row of the batch. Where a name is padding, the first tile
-    is taken."""
+    """The tiles with these ids in each row of the batch; the first one for padding."""
     return x[jnp.arange(len(x))[:, None], jnp.maximum(tiles, 0)]
 
 
 def put(x: Array, tiles: Int[Array, "b k"], new: Array) -> Array:
-    """`x` with these tiles replaced; padding goes nowhere."""
+    """`x` with these tiles replaced; padding is ignored."""
     place = jnp.where(tiles < 0, x.shape[1], tiles)
     return x.at[jnp.arange(len(x))[:, None], place].set(new, mode="drop")

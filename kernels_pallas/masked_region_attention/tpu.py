@@ -1,9 +1,9 @@
 """Masked region attention in Pallas for TPUs (Mosaic TPU).
 
-Arrays are seen as [b, t, s, a * d]: a head is a column of lanes, so neither queries nor
-keys are transposed to bring heads forward. A block of queries is some tiles, held while
-blocks of keys stream past; where `active` names them, its ids are prefetched scalars by
-which the blocks are fetched. The softmax is online (arXiv 2205.14135), in base 2.
+Arrays are reshaped to [b, t, s, a * d]: a head is a column of lanes, so neither queries
+nor keys are transposed. A block of queries is some tiles, which stay on the chip while
+blocks of keys stream past. If `active` names the tiles, its ids are prefetched scalars,
+by which they are fetched. The softmax is online (arXiv 2205.14135), in base 2.
 """
 
 import math
@@ -24,7 +24,7 @@ from kernels_pallas.masked_region_attention.blocks import LANES, together
 from kernels_pallas.masked_region_attention.reference import Attended, Fresh
 from kernels_pallas.products import LOWEST, exact
 
-# Copies of fresh tiles that are under way at once.
+# Copies of fresh tiles that run at once.
 ABREAST = 8
 
 
@@ -38,11 +38,11 @@ class CallSizes(NamedTuple):
         key_blocks: blocks of tiles of keys.
         tiles: tiles of queries and of keys per block.
         heads: heads per block.
-        width: of a head.
+        width: the width of a head.
         size: tokens of a tile.
-        rows: those of a tile, filled up to whole `unit`s.
+        rows: rows of a tile, rounded up to whole `unit`s.
         unit: rows of a register of this dtype.
-        key_tiles: tiles of keys, all of them.
+        key_tiles: the number of all tiles of keys.
         named: whether `active` names the tiles of queries.
         ragged: whether the last block of keys is not full.
         masked: whether an offset is added to the logits.
@@ -70,7 +70,7 @@ class CallSizes(NamedTuple):
 
     @property
     def grid(self) -> tuple[int, int, int, int]:
-        """Rows of the batch, blocks of heads, of queries, of keys."""
+        """Rows of the batch, blocks of heads, blocks of queries and blocks of keys."""
         return self.batch, self.columns, self.query_blocks, self.key_blocks
 
 
@@ -113,8 +113,10 @@ def attend(
     interpret: bool = False,
     tiles: blocks.Tiles | None = None,
 ) -> Attended:
-    """The Mosaic kernel, with the reference's signature; `tiles` per block from the
-    table unless given."""
+    """The Mosaic kernel, with the reference's signature.
+
+    The `tiles` per block are taken from the table unless given.
+    """
     b, t, s, a, d = key.shape
     k = query.shape[1] if active is None else active.shape[1]
     if tiles is None:
@@ -134,7 +136,7 @@ def attend(
 def planned(
     query: Array, key: Array, k: int, named: bool, biased: bool, tiles: blocks.Tiles
 ) -> CallSizes:
-    """The sizes of a call of k tiles of queries with so many tiles per block."""
+    """The sizes of a call with k active tiles of queries and these tiles per block."""
     b, count, s, a, d = key.shape
     unit = 32 // query.dtype.itemsize
     rows, heads = s + -s % unit, together(a, d)
@@ -158,7 +160,7 @@ def planned(
 
 
 def merged(x: Float[Array, "b t s a d"]) -> Float[Array, "b t s c"]:
-    """Heads side by side."""
+    """The array with its heads side by side in one axis."""
     return x.reshape(*x.shape[:3], -1)
 
 
@@ -197,7 +199,7 @@ def write(
     value_after: Any,
     done: Any,
 ) -> None:
-    """Copies some tiles of keys and values, all under way at once."""
+    """Copies `ABREAST` tiles of keys and values, all at once."""
     row, block = pl.program_id(0), pl.program_id(1)
 
     def copies(i: int) -> list:
@@ -222,7 +224,7 @@ def write(
 
 
 def filled(ids: Int[Array, "b k"], block: int) -> Int[Array, "b i"]:
-    """The ids of each row, filled up to whole blocks with padding."""
+    """The ids of each row, padded to whole blocks."""
     fill = ((0, 0), (0, -ids.shape[1] % block))
     return jnp.pad(ids.astype(jnp.int32), fill, constant_values=-1)
 
@@ -236,7 +238,12 @@ def call(
     logsumexp: bool,
     interpret: bool,
 ) -> tuple[Array, Array | None]:
-    """The outputs of k tiles, and the logarithms of the sums per tile and head."""
+    """Calls the kernel for k tiles of queries.
+
+    Returns:
+        The outputs, and the logarithms of the sums of weights per tile and head; None
+        without `logsumexp`.
+    """
     query, key, value = arrays
     few, many = plan.tiles
     key_spec = pl.BlockSpec((1, many, plan.rows, plan.lanes), partial(key_block, plan))
@@ -272,7 +279,7 @@ def call(
             out_specs=out_specs,
             scratch_shapes=scratch,
         ),
-        # Blocks of queries are independent: a chip with two cores shares them out.
+        # Blocks of queries are independent, so two cores of a chip can share them.
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "parallel", "parallel", "arbitrary")
         ),
@@ -286,7 +293,7 @@ def call(
 def scalars(
     plan: CallSizes, active: Int[Array, "b k"] | None
 ) -> tuple[Int[Array, " i"], Int[Array, " j"]]:
-    """The ids of the tiles of queries, and of each block whether it has any."""
+    """The ids of the active tiles, and for each block of them whether it has any."""
     if active is None:
         blocks_of_all = plan.batch * plan.query_blocks
         return jnp.zeros(1, jnp.int32), jnp.ones(blocks_of_all, jnp.int32)
@@ -296,7 +303,10 @@ def scalars(
 
 
 def specs_of_queries(plan: CallSizes) -> list[pl.BlockSpec]:
-    """One block of neighbouring tiles, or as many blocks as there are named tiles."""
+    """The specs of queries: one for a block of neighbouring tiles, or one per tile.
+
+    There is one per tile if `active` names the tiles.
+    """
     few = plan.tiles.query
     if plan.named:
         tile = (1, 1, plan.rows, plan.lanes)
@@ -318,7 +328,7 @@ def key_block(
 ) -> tuple:
     """The index of the j-th block of keys.
 
-    For a block of queries that is all padding it stays where it is, so that nothing is
+    For a block of queries that is all padding, it does not change, so that nothing is
     copied.
     """
     some = alive[b * plan.query_blocks + i] > 0
@@ -338,7 +348,7 @@ def offsets(
 
 
 def cost(plan: CallSizes, active: int, dtype: jnp.dtype) -> pl.CostEstimate:
-    """Operations and bytes when no tile is padding."""
+    """The cost estimate, in operations and bytes, if no tile is padding."""
     pairs = plan.batch * plan.columns * plan.heads
     pairs *= active * plan.key_tiles * plan.size**2
     size = plan.batch * plan.columns * plan.lanes * plan.size * dtype.itemsize
@@ -352,7 +362,7 @@ def cost(plan: CallSizes, active: int, dtype: jnp.dtype) -> pl.CostEstimate:
 def kernel(
     plan: CallSizes, logsumexp: bool, active: Any, alive: Any, *refs: Any
 ) -> None:
-    """The kernel over one block of queries and one of keys."""
+    """Computes one block of queries over one block of keys."""
     copies = plan.tiles.query if plan.named else 1
     queries, (key, value, *others) = refs[:copies], refs[copies:]
     offset = others.pop(0) if plan.masked else None
@@ -388,9 +398,10 @@ def rows_of(plan: CallSizes, r: int) -> slice:
 
 
 def begin(plan: CallSizes, scratch: Scratch, queries: Sequence[Any]) -> None:
-    """Queries, scaled and for base 2 (a product fewer per logit), and empty sums.
+    """Stores the queries, scaled for a softmax in base 2, and clears the sums.
 
-    Rows behind a tile's last may hold anything: no other row's output depends on them.
+    Scaling queries saves a product per logit. Rows after a tile's last may hold any
+    values, since no other row's output depends on them.
     """
     factor = plan.width**-0.5 * math.log2(math.e)
     for r in range(plan.tiles.query):
@@ -403,9 +414,10 @@ def begin(plan: CallSizes, scratch: Scratch, queries: Sequence[Any]) -> None:
 
 
 def stacked(plan: CallSizes, block: Any, j: Any) -> Array:
-    """The tiles of the j-th block one below the other, zeros where padding is.
+    """The tiles of the j-th block, concatenated, with zeros for padding.
 
-    What lies behind a tile's last row or behind the last tile may be anything, nan too.
+    The padding after a tile's last row and after the last tile may hold anything before
+    this, also NaN.
     """
     aligned, parts = plan.size - plan.size % plan.unit, []
     for i in range(plan.tiles.key):
@@ -451,8 +463,10 @@ def accumulate(
 
 
 def finish(plan: CallSizes, scratch: Scratch, out: Any, r: int, there: Any) -> None:
-    """The outputs of the r-th tile of queries from its sums, zeros if it is not there
-    (None: it always is)."""
+    """Writes the outputs of the r-th tile of queries.
+
+    They are zeros if `there` is false; None stands for true.
+    """
     rows = rows_of(plan, r)
     for head in range(plan.heads):
         total = scratch.total[head, rows][:, :1]
@@ -466,9 +480,9 @@ def finish(plan: CallSizes, scratch: Scratch, out: Any, r: int, there: Any) -> N
 def log_total(
     plan: CallSizes, scratch: Scratch, totals: Any, r: int, there: Any
 ) -> None:
-    """The natural logarithm of the r-th tile's sums of weights, along the lanes.
+    """Writes the natural logarithm of the r-th tile's sums of weights, along the lanes.
 
-    A product with ones in one column turns the column of numbers into a row.
+    A matrix product with ones in one column turns the column of numbers into a row.
     """
     one = (jax.lax.broadcasted_iota(jnp.int32, (8, LANES), 1) == 0).astype(jnp.float32)
     rows = slice(r * plan.rows, r * plan.rows + plan.size)

@@ -1,4 +1,4 @@
-"""What is no LTX-2 folder that is run here, and what of one is not read."""
+"""LTX-2 folders: which are refused, and which of their files are ignored."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Single files of every LTX-Video version: converted, told from their own metadata."""
+"""Single files of every LTX-Video version, recognised by their metadata, converted."""
 
 import json
 from argparse import ArgumentParser

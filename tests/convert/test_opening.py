@@ -1,4 +1,4 @@
-"""Checkpoints in every form that people have them in: what is read, what is refused."""
+"""Checkpoints in all common forms: what is read, and what is refused."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Attention in float64, one head of one row at a time: what the kernels are held to."""
+"""Attention in float64, one head of one row at a time, as the kernels' reference."""
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, settings

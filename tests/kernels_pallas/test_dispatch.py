@@ -1,4 +1,4 @@
-"""Which implementation runs is said, can be forced, and is refused aloud."""
+"""The implementation that runs is reported, can be forced, and can refuse loudly."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Blocks fit into the shared memory that a program of a kind of GPU can have."""
+"""Blocks fit into the shared memory that a program has on each kind of GPU."""
 
 import pytest
 

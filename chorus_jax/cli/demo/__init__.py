@@ -1,4 +1,4 @@
-"""`chorus demo`: a cold cache, a dozen prompts as users would send them, then hits."""
+"""`chorus demo`: serves a dozen prompts from an empty cache, some of them as hits."""
 
 from chorus_jax.cli.demo.run import run
 from chorus_jax.cli.demo.stream import ASKED, Asked

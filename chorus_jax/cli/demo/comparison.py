@@ -13,7 +13,7 @@ from chorus_jax.media import video
 from chorus_jax.request import Request
 
 ROUNDS = 3
-FRAMES = 6  # of each video in the picture
+FRAMES = 6  # frames of each video in the picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Shown:
 
     Attributes:
         name: the way it was made.
-        result: the engine's.
+        result: the engine's result.
         seconds: the median over the timed rounds.
     """
 
@@ -42,7 +42,7 @@ class Comparison:
 
     Attributes:
         pipeline: the model.
-        policies: those of the engine, by request.
+        policies: the engine's policies, by request.
         source: the earlier request.
         target: the request that reuses it.
     """
@@ -55,8 +55,8 @@ class Comparison:
     def __call__(self) -> list[Shown]:
         """Source, full computation, NIRVANA (see `nirvana`) and Chorus.
 
-        All have the source's noise, as a hit has. The three take turns, after one round
-        that is not timed, in which programs are compiled; none leaves anything behind.
+        All start from the source's noise, as a hit does. The three take turns, after an
+        untimed round in which programs are compiled; none writes to the cache.
         """
         ours = self.policies(self.target)
         baseline = nirvana(ours)
@@ -77,7 +77,7 @@ class Comparison:
         ]
 
     def made(self, cache: Cache, policy: Policy) -> Result:
-        """The target by a policy, as if its prompt were new."""
+        """Makes the target's video with a policy, as if its prompt were new."""
         self.pipeline.model.forget_prompts()
         engine = Engine(self.pipeline, cache, policy)
         request = replace(self.target, seed=self.source.seed)
@@ -85,7 +85,7 @@ class Comparison:
 
 
 def draw(path: Path, groups: Sequence[Sequence[Shown]]) -> None:
-    """The videos of all comparisons below each other with their times, as a png."""
+    """Draws the videos of all comparisons with their times as one PNG."""
     labels = [label(row, shown) for shown in groups for row in shown]
     frames = [row.result.video.frames for shown in groups for row in shown]
     video.write_contact_sheet(path, frames, labels, columns=FRAMES)

@@ -24,8 +24,8 @@ def run(
     """Serves the requests from an empty cache, prints their ledgers, and writes their
     videos and a picture of up to two hits into the folder.
 
-    All are served twice, the first time to compile what they run, so that the seconds
-    are those of a server that is up. The cache is empty both times.
+    All are served twice, the first time to compile the programs, so that the seconds
+    are those of a running server. The cache is empty at the start of both.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first = Cache.in_memory()
@@ -53,7 +53,7 @@ def picture(
     served: list[Served],
     folder: Path,
 ) -> None:
-    """Draws hits beside their sources, if there were any; says what it drew."""
+    """Draws hits beside their sources, if there are any, and prints what it drew."""
     pairs = compared(served)
     if not pairs:
         print("no request was a hit on another prompt: there is nothing to compare")
@@ -67,8 +67,10 @@ def picture(
 
 
 def compared(served: list[Served]) -> list[tuple[Request, Request]]:
-    """The hit on other words that reused most, and the one that reused
-    least, each after its source; fewer if there are not as many."""
+    """The hits on other prompts that reused most and least, as (source, target).
+
+    Fewer if there are fewer such hits.
+    """
     sources = {answer.result.entry: answer.request for answer in served}
     pairs = [
         (

@@ -1,4 +1,4 @@
-"""A dozen requests of the shapes world, in the order in which they come."""
+"""A dozen requests of the shapes world in the order of serving, and their results."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ class Asked:
     """A prompt with its seed.
 
     Attributes:
-        prompt: its text.
-        seed: that of the noise.
+        prompt: the text.
+        seed: the seed of the noise.
     """
 
     prompt: str
     seed: int
 
 
-# Four that are new, then wordings and variations of them, one of them asked twice.
+# Four new prompts, then rewordings, changes and new ones; one request comes twice.
 ASKED = (
     Asked("a red circle moves left on a gray background", 1),
     Asked("a large blue square grows on a white background", 2),
@@ -42,8 +42,8 @@ class Served:
     """A request with its result.
 
     Attributes:
-        request: as it was made.
-        result: the engine's.
+        request: the request.
+        result: the engine's result.
     """
 
     request: Request
@@ -51,7 +51,7 @@ class Served:
 
 
 def serve(engine: Engine, base: Request, prompts: Iterable[Asked]) -> Iterator[Served]:
-    """The requests one after another, each over the steps and the size of `base`."""
+    """Serves the requests in order, each with the steps and size of `base`."""
     for one in prompts:
         request = replace(base, prompt=one.prompt, seed=one.seed)
         yield Served(request, engine.generate(request))

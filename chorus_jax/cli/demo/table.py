@@ -13,7 +13,7 @@ HEAD = (
 
 
 def line(number: int, served: Served) -> str:
-    """A request's line: what was reused of its steps, what was computed, how long."""
+    """A request's line: reused steps, computed steps' worth, seconds and prompt."""
     ledger = served.result.ledger
     score = "" if ledger.score is None else f"{ledger.score:.2f}"
     return (
@@ -24,21 +24,21 @@ def line(number: int, served: Served) -> str:
 
 
 def reused(ledger: Ledger) -> str:
-    """The steps that the source saved."""
+    """The step up to which the source was reused; "" for none."""
     if ledger.kind == "exact":
         return "all"
     return f"step {ledger.reuse_until}" if ledger.reuse_until else ""
 
 
 def regions(ledger: Ledger) -> str:
-    """The steps in which a part of the tokens was run, and which part."""
+    """The end of the steps with a region, and its share of the tokens; "" for none."""
     if ledger.active == 1:
         return ""
     return f"{ledger.region_until} ({ledger.active:.0%})"
 
 
 def summary(served: Sequence[Served]) -> list[str]:
-    """A line for each kind of request: how many, and the mean of their seconds."""
+    """A line for each kind of result: the number of requests and their mean seconds."""
     ledgers = [answer.result.ledger for answer in served]
     misses = [ledger.total for ledger in ledgers if ledger.kind == "miss"]
     lines = []

@@ -1,5 +1,5 @@
 """The shapes world on an accelerator: drawn, encoded and coupled with noise by jax.
 
 What `world/` and `coupling.py` do with numpy, clip by clip, is done here for thousands
-of clips at once; tests hold the two to the same pictures and numbers.
+of clips at once; tests check that both give the same pictures and numbers.
 """

@@ -1,4 +1,4 @@
-"""Encoded clips in the device's memory: drawn there, encoded there, chosen there."""
+"""Encoded clips in the device's memory: drawn, encoded and put into batches there."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -23,13 +23,13 @@ from chorus_jax.training.world.scene import World
 
 
 class Bank(NamedTuple):
-    """Clips as a training needs them, all on the device.
+    """Encoded clips with their training targets, all on the device.
 
     Attributes:
         latents: normalised, float16.
         structure: what the clips show, float16 (see `training/structure.py`).
-        chances: what chance decided in them (see `world/chances.py`).
-        attributes: their row in the `Wordings`.
+        chances: the clips' random choices (see `world/chances.py`).
+        attributes: the clips' rows in the `Wordings`.
     """
 
     latents: Float[Any, "n f h w c"]
@@ -41,7 +41,7 @@ class Bank(NamedTuple):
 def fill(
     vae: WanVAE, wordings: Wordings, world: World, count: int, at_once: int, seed: int
 ) -> Bank:
-    """At least `count` new clips, `at_once` of them in one program."""
+    """A bank of at least `count` new clips, made in chunks of `at_once`."""
     key = jax.random.fold_in(jax.random.key(seed), 1)
     chunks = range(-(-count // at_once))
     bar = tqdm(chunks, unit="chunk", mininterval=2, desc=f"{at_once} clips a chunk")
@@ -56,7 +56,7 @@ def fill(
 def encoded(
     vae: WanVAE, labels: Int[Array, "a named"], key: Array, count: int, world: World
 ) -> Bank:
-    """`count` random clips of random rows of the labels."""
+    """A bank of `count` random clips, each of a random row of the labels."""
     for_row, for_scene, for_grain = jax.random.split(key, 3)
     rows = jax.random.randint(for_row, (count,), 0, len(labels))
     scenes = random_scenes(for_scene, labels[rows], world)
@@ -78,17 +78,17 @@ def chosen(
     count: int,
     unconditional: float | Float[Array, ""],
 ) -> Captioned:
-    """A batch of `count` clips of the bank, each in words of its own.
+    """A batch of `count` random clips of the bank, each with a random caption.
 
     Args:
       bank: the clips.
       wordings: their captions.
-      key: decides which, in which words, and with what noise.
+      key: draws the clips, the captions and the noise.
       count: the size of the batch.
       unconditional: the share of captions that are empty.
 
     Returns:
-      The batch. What is not asked for cannot be named, nor is it in the noise.
+      The batch. A clip with an empty caption has no labels.
     """
     for_row, for_words, for_drop, for_noise = jax.random.split(key, 4)
     rows = jax.random.randint(for_row, (count,), 0, len(bank.attributes))
@@ -110,7 +110,7 @@ def chosen(
 def free_noise(
     bank: Bank, rows: Int[Array, " b"], named: Int[Array, "b named"], key: Array
 ) -> Float[Array, "b h w k"]:
-    """The noise components that go with clips whose words are these."""
+    """The noise components of these clips; a size that is named is not encoded."""
     chances = bank.chances[rows]
     sized = named[:, COLUMNS["size"]] != UNKNOWN
     chances = chances.at[:, LARGE].set(jnp.where(sized, jnp.nan, chances[:, LARGE]))

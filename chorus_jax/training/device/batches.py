@@ -1,4 +1,4 @@
-"""Batches of the flow out of a bank of clips on the device."""
+"""Batches for flow training from a bank of clips on the device."""
 
 import functools
 from collections.abc import Callable
@@ -21,14 +21,13 @@ from chorus_jax.training.world.attributes import Attributes
 
 @dataclass(frozen=True)
 class DeviceBatches:
-    """Random clips of a bank in random words, all on the device.
+    """Batches of random clips of a bank with random captions, all on the device.
 
-    They are what `CaptionedBatches` are on disk.
+    The counterpart of `CaptionedBatches`, whose clips are on disk.
 
     Attributes:
-        source: fills the bank and words the captions; called when the first batch is
-            needed.
-        tokenizer: that of the captions.
+        source: makes the bank and the captions; called when the first batch is needed.
+        tokenizer: tokenises the captions.
         training: the batch size and the seed.
     """
 
@@ -43,7 +42,7 @@ class DeviceBatches:
 
     @functools.cached_property
     def attributes(self) -> list[tuple[Attributes, ...]]:
-        """The attributes of the first clips, which a probe looks at."""
+        """The attributes of the first clips, which the probe uses."""
         pool = askable()
         return [(pool[row],) for row in np.asarray(self.filled[0].attributes[:CLIPS])]
 

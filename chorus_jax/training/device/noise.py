@@ -1,4 +1,4 @@
-"""Noise that goes with clips, drawn by jax: see `training/coupling.py`."""
+"""Noise coupled to clips, drawn by jax: see `training/coupling.py`."""
 
 from typing import Final
 
@@ -17,10 +17,10 @@ SHORTEST: Final = 1e-12  # waiting time; shorter ones have no normal number in f
 def components(
     key: Array, chances: Float[Array, "b n"], grid: tuple[int, int]
 ) -> Float[Array, "b h w k"]:
-    """The components along `coupling.directions` of each clip's noise, at every place.
+    """The components of each clip's noise along `coupling.directions`, everywhere.
 
     Args:
-      key: decides what clips leave free.
+      key: draws what the clips leave open.
       chances: the clips' `Chances`, flat, of one object each.
       grid: height and width in latents.
 
@@ -47,8 +47,16 @@ def components(
 def _cells(
     side: Float[Array, "b 3"], count: int
 ) -> tuple[Int[Array, " b"], Float[Array, " b"], Float[Array, "b count"]]:
-    """Along one side, of the least, the most and the middle there: the cell, the
-    quantile within what of it is in the range, and every cell's share of the range."""
+    """Locates objects' middles along one side of the frame (see `coupling._cell`).
+
+    Args:
+      side: the least, the greatest and the actual position of the middle.
+      count: number of cells.
+
+    Returns:
+      The cell, the quantile of the middle within the part of the cell that lies in the
+      range, and every cell's share of the range.
+    """
     least, most, at = side.T
     at = jnp.clip(at, least, most)
     cell = jnp.clip((at * count).astype(jnp.int32), 0, count - 1)
@@ -69,13 +77,13 @@ def _cells(
 def _first(
     key: Array, chance: Float[Array, "b h w"], at: Array
 ) -> Float[Array, "b h w"]:
-    """Normal numbers of which the one `at` this place rings first."""
+    """Normal noise in which the token `at` rings first (see `coupling.py`)."""
     for_time, for_others = jax.random.split(key)
     time = jax.random.exponential(for_time, (len(chance), 1, 1))
     waiting = chance * time / chance.sum(axis=(1, 2), keepdims=True)
     others = jax.random.exponential(for_others, chance.shape)
     waiting = jnp.maximum(waiting + jnp.where(at, 0, others), SHORTEST)
-    # Of long waiting exp(-E) is exact, of short ones 1 - exp(-E).
+    # exp(-E) is accurate for long waiting times, 1 - exp(-E) for short ones.
     return jnp.where(
         waiting > 0.5, ndtri(jnp.exp(-waiting)), -ndtri(-jnp.expm1(-waiting))
     )

@@ -14,8 +14,8 @@ class DeviceRuns(Runs):
     """`Runs` whose clips never leave the device.
 
     Attributes:
-        wordings: captions that are drawn of everything that a clip can show.
-        at_once: clips that are drawn and encoded in one program.
+        wordings: number of captions drawn for each combination of attributes.
+        at_once: number of clips drawn and encoded in one call.
 
     Raises:
         ValueError: if the recipe has clips of two objects.

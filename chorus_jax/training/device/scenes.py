@@ -73,10 +73,10 @@ def stacked(scenes: Sequence[Scene]) -> Scenes:
 def random_scenes(
     key: Array, attributes: Int[Array, "b named"], world: World
 ) -> Scenes:
-    """Scenes that show these attributes; all that they leave open is random.
+    """Random scenes that show these attributes.
 
     Args:
-      key: decides what the attributes leave open.
+      key: draws what the attributes leave open.
       attributes: numbers of attribute values, in the order of `VALUES`; a size may
         be `UNKNOWN`, which is either.
       world: how large frames and objects are.
@@ -125,7 +125,7 @@ def _radius(
 def _centre(
     key: Array, motion: Int[Array, " b"], reach: Float[Array, " b"], world: World
 ) -> tuple[Float[Array, "b f"], Float[Array, "b f"]]:
-    """Straight paths, wholly within the frame for objects of this reach."""
+    """Random straight paths that keep objects of this reach within the frame."""
     keys = iter(jax.random.split(key, 3))
     ways = [WAYS.get(name, (0, 0)) for name in VALUES["motion"]]
     way = jnp.asarray(ways, jnp.float32)[motion]

@@ -1,7 +1,7 @@
 """Structure and chance targets of a batch of scenes, computed by jax.
 
-`shown` is `training/structure.py`'s `structure`, `decided` is `world/chances.py`'s
-`chances`, each of a batch of scenes.
+`shown` is the batched form of `structure` in `training/structure.py`, and `decided` of
+`chances` in `world/chances.py`.
 """
 
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ Numbers = Float[Array, " b"]
 def shown(
     scenes: Scenes, world: World, grid: tuple[int, int, int]
 ) -> Float[Array, "b f h w c"]:
-    """The scenes without texture, and the way from each latent to the object."""
+    """The scenes without texture, and the offset from each latent to the object."""
     f, h, w = grid
     planes = CONTRAST * (in_latent_frames(painted(scenes, world), f) - 0.5)
     y, x = world.height // (CELLS * h), world.width // (CELLS * w)
@@ -41,7 +41,7 @@ def shown(
 def ways(
     scenes: Scenes, world: World, grid: tuple[int, int, int]
 ) -> Float[Array, "b f h w places"]:
-    """The way right and down to the object, and its radius: see `structure.places`."""
+    """The object's offset to the right and down, and radius: see `structure.places`."""
     f, h, w = grid
     x, y, radius = (
         in_latent_frames(at, f)[:, :, None, None] / world.unit
@@ -61,7 +61,7 @@ def ways(
 
 
 def in_latent_frames(frames: Float[Array, "b f *r"], count: int) -> Array:
-    """The first frame, then the means of as many frames for each latent frame."""
+    """Averages frames to latent frames: the first alone, then equal groups."""
     size, _, *inner = frames.shape
     means = frames[:, 1:].reshape(size, count - 1, -1, *inner).mean(axis=2)
     return jnp.concatenate([frames[:, :1], means], axis=1)
@@ -99,7 +99,7 @@ def _size(size: Numbers, world: World) -> tuple[Numbers, Numbers]:
 def _moving(
     step: Float[Array, "b 2"], room: Float[Array, "b 2"], world: World
 ) -> tuple[Numbers, Numbers]:
-    """Quantiles of the way's length, and of how far to one side it leads."""
+    """Quantiles of the path's length and of its sideways motion; NaN for none."""
     across = abs(step[:, 0]) >= abs(step[:, 1])
     along = jnp.where(across, abs(step[:, 0]), abs(step[:, 1]))
     beside = jnp.where(across, step[:, 1], step[:, 0])

@@ -1,4 +1,4 @@
-"""Captions of everything that a clip can be asked to show, as arrays of tokens."""
+"""Captions of all combinations of attributes in training, as arrays of tokens."""
 
 from typing import Any, NamedTuple
 
@@ -13,14 +13,14 @@ from chorus_jax.training.world.attributes import Attributes, training_combinatio
 
 
 class Wordings(NamedTuple):
-    """Captions of each of `askable()`, `v` of each, and the empty caption.
+    """`v` captions of each combination in `askable()`, and the empty caption.
 
     Attributes:
         labels: numbers of the attributes' values, in the order of `VALUES`.
         ids: tokens of the captions.
-        mask: which of them are not padding.
+        mask: False on padding.
         empty_ids: tokens of the empty caption.
-        empty_mask: which of them are not padding.
+        empty_mask: False on its padding.
     """
 
     labels: Int[Any, "a named"]
@@ -33,7 +33,7 @@ class Wordings(NamedTuple):
 def askable() -> tuple[Attributes, ...]:
     """All combinations that training captions name: with their sizes, then without.
 
-    So a row drawn evenly says the size in every second caption.
+    So a row drawn uniformly names the size in half of all cases.
     """
     pool = training_combinations()
     return pool + tuple(attributes.unsized() for attributes in pool)

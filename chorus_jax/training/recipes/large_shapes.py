@@ -2,10 +2,10 @@
 
     python -m chorus_jax.training all --recipe large_shapes --out DIR
 
-A token is 8x8 pixels at all times, so a clip has 64 of them: a quarter of those of
-`small_shapes`, through a transformer nearly twice as wide. A silhouette then lies in
-few tokens of much capacity, a clip costs half as much to train on, and the regions that
-are reused keep their size, which was four of the finer tokens.
+A token is 8x8 pixels of all frames, so a clip has 64 tokens: a quarter as many as in
+`small_shapes`, and the transformer is nearly twice as wide. A silhouette then lies in
+few tokens of high capacity, a clip costs half as much to train on, and the tiles of
+regions keep their size, which was four of the finer tokens.
 
 The VAE is that of `small_shapes`, trained on its smaller objects, whose edges are the
 harder ones.
@@ -45,7 +45,7 @@ def large_shapes() -> TrainingRecipe:
                 average=0.998,
             ),
             clips=8000,
-            # Beyond the sampler's: at much noise it is decided where all is.
+            # Larger than the sampler's: high noise levels decide where things are.
             shift=4.5,
             near=1.5,
         ),

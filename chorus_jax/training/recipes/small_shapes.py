@@ -1,10 +1,10 @@
 """The recipe of the weights that are shipped: objects of a sixth of the frame.
 
-Videos of 17 frames and 64x64 pixels; latents 5x16x16x8; 256 tokens of one latent at all
-times. The shipped weights were trained in parts, each from the averaged parameters of
-the one before, 504 000 clips in all, with seed 0 on 2 cores of an Intel Xeon with AMX,
-all but vae and encode with `--products bfloat16`, flow and distill on two devices: vae
-1450 steps in 20 minutes, then flow:
+Videos of 17 frames and 64x64 pixels; latents 5x16x16x8; 256 tokens, each of one latent
+position in all frames. The shipped weights were trained in parts, each from the
+averaged parameters of the one before, 504 000 clips in all, with seed 0 on 2 cores of
+an Intel Xeon with AMX, all but vae and encode with `--products bfloat16`, flow and
+distill on two devices: vae 1450 steps in 20 minutes, then flow:
 
     5 layers, 8000 clips of shapes up to a sixth smaller, batches of 16, no places in
     `structure`: 5568 steps (of 6500, rate 2e-2, warm-up 50, average 0.998, no `naming`)
@@ -12,7 +12,7 @@ all but vae and encode with `--products bfloat16`, flow and distill on two devic
     unpack, encode 9000 clips in 9 minutes, then batches of 32 at a rate of 1.5e-2,
     levels of noise as the sampler's: 418 steps in 10 minutes without places, 3450 in 95
     unpack, the same clips, then the plan below: 4500 steps in 78 minutes
-    unpack, the same clips, from here on with noise that goes with them (`coupling.py`):
+    unpack, the same clips, from here on with noise coupled to them (`coupling.py`):
     the plan below with --steps 1500, in 64 minutes
 
 then teach in 2 minutes and distill in 3. `unpack` began each part but the first. They
@@ -60,11 +60,11 @@ def small_shapes() -> TrainingRecipe:
             out_channels=CHANNELS,
             text_width=96,
             text_limit=32,
-            # A token is a place at all times: what moves then moves within tokens.
+            # A token is a position in all frames: so it sees the motion there.
             patch=(5, 1, 1),
             tile=(1, 2, 2),
         ),
-        # Whole clips in time: beyond the frames that it was trained on it is wrong.
+        # All frames of a clip: the VAE is wrong beyond the number it was trained on.
         train_vae=VaeTraining(
             TrainingPlan(steps=1450, batch=3, learning_rate=1e-2), frames=17, side=32
         ),
@@ -78,7 +78,8 @@ def small_shapes() -> TrainingRecipe:
                 average=0.998,
             ),
             clips=9000,
-            # Beyond the sampler's: begun with less noise, most shapes come out right.
+            # Larger than the sampler's, as shapes go wrong at high noise levels: runs
+            # that begin with less noise get most of them right.
             shift=2 * SHIFT,
         ),
         distill=DistillTraining(

@@ -22,7 +22,7 @@ class Attributes:
     Attributes:
         colour: the object's.
         shape: the object's.
-        size: the object's; None: unsaid, either will do.
+        size: the object's; None leaves it open.
         motion: the object's.
         background: the name of the ground.
 
@@ -77,8 +77,8 @@ def held_out_combinations() -> tuple[Attributes, ...]:
 
 @functools.cache
 def _held_out() -> frozenset[tuple[str, ...]]:
-    # The size takes no part: a caption may leave it unsaid, and would then be known
-    # from training if the other size of the same combination were.
+    # Sizes are held out together: a caption may omit the size, and would be known from
+    # training if one size of its combination were.
     every = sorted(set(map(_unsized, combinations())), key=_digest)
     return frozenset(every[: len(every) // 10])
 

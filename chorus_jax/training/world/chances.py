@@ -1,7 +1,7 @@
-"""Chance targets: what was drawn at random in a scene of one object, read back from it.
+"""Chance targets: the random choices in a scene of one object, read back from it.
 
-Each is told as a quantile: how much of the range that it was drawn from, evenly, lies
-below it. Of the middle of the way the range itself is told too.
+Most are quantiles: the share, below the value, of the range that it was drawn from
+uniformly. The middle of the path is a position, and comes with the ends of its range.
 """
 
 from typing import Final, NamedTuple
@@ -22,19 +22,19 @@ STILL: Final = 1e-3  # pixels: what moves less does not move
 
 
 class Chances(NamedTuple):
-    """Random choices that made one object; NaN where nothing of them could be seen.
+    """The random choices of one object; NaN for those that do not show in the scene.
 
-    Places are right and down, as fractions of the frame.
+    Positions are (right, down), as fractions of the frame.
 
     Attributes:
-        least: the least that the middle of its way could be.
-        most: the most that it could be.
-        middle: the middle of its way.
-        large: 1 if it is large, 0 if small.
-        radius: where its size lies in what its size could be, 0 to 1.
-        tilt: where its tilt lies, 0 to 1.
-        pace: where the length of its way, or its growth, lies, 0 to 1.
-        sideways: where its way to the side lies, 0 to 1.
+        least: the least possible position of the path's middle.
+        most: the greatest possible position of the path's middle.
+        middle: the middle of the object's path.
+        large: 1 for a large object, 0 for a small one.
+        radius: quantile of the radius among those of this size.
+        tilt: quantile of the tilt.
+        pace: quantile of the path's length or, for an object that grows, of the growth.
+        sideways: quantile of the path's sideways part.
     """
 
     least: Float32[np.ndarray, "2"]
@@ -47,7 +47,7 @@ class Chances(NamedTuple):
     sideways: float
 
     def flat(self) -> Float32[np.ndarray, " n"]:
-        """The numbers in a row, `COUNT` of them."""
+        """All `COUNT` numbers as one row."""
         return np.hstack(self).astype(np.float32)
 
     @classmethod
@@ -59,7 +59,7 @@ class Chances(NamedTuple):
 
 
 COUNT: Final = 11  # numbers in `Chances`, in a row
-LARGE: Final = 6  # the place of that one
+LARGE: Final = 6  # index of `large` in the row
 
 
 def chances(scene: Scene) -> Chances:
@@ -94,7 +94,7 @@ def chances(scene: Scene) -> Chances:
 
 
 def _moving(step: np.ndarray, room: np.ndarray, unit: int) -> tuple[float, float]:
-    """Quantiles of the way's length, and of how far to one side it leads."""
+    """Quantiles of the path's length and of its sideways part; NaN if still."""
     main = int(abs(step).argmax())
     along, beside = float(abs(step[main])), float(step[1 - main])
     if along < STILL:

@@ -24,7 +24,7 @@ class ScenePrompt:
 
     Attributes:
         caption: its text.
-        attributes: those of one object, or of two.
+        attributes: the attributes of one object, or of two.
     """
 
     caption: str
@@ -36,7 +36,7 @@ class Example:
     """A caption with a video that shows it.
 
     Attributes:
-        prompt: the caption and what it says.
+        prompt: the caption and the attributes that it names.
         video: its frames, 0 to 255.
         scene: how it was drawn.
     """
@@ -47,7 +47,7 @@ class Example:
 
 
 def training_example(seed: int | np.random.Generator, world: World) -> Example:
-    """A combination that is not held out, its size unsaid in every second caption."""
+    """A random example that is not held out; half of the captions omit the size."""
     rng = np.random.default_rng(seed)
     attributes = _draw(rng, training_combinations())
     prompt = ScenePrompt(paraphrase(attributes, rng), (attributes,))
@@ -56,8 +56,10 @@ def training_example(seed: int | np.random.Generator, world: World) -> Example:
 
 
 def training_pair(seed: int | np.random.Generator, world: World) -> Example:
-    """Two small objects of different colours, neither of a held-out combination;
-    their size is left unsaid."""
+    """An example of two small objects of different colours, neither of them held out.
+
+    The caption omits their sizes.
+    """
     rng = np.random.default_rng(seed)
     pool = training_combinations()
     first = _draw(rng, pool).unsized()
@@ -73,7 +75,7 @@ def training_pair(seed: int | np.random.Generator, world: World) -> Example:
 def prompts(
     pool: Sequence[Attributes], count: int, seed: int
 ) -> tuple[ScenePrompt, ...]:
-    """Prompts of one object: every combination of the pool as often as any other."""
+    """Prompts of one object, with the pool's combinations equally frequent."""
     rng = np.random.default_rng(seed)
     order = np.concatenate(
         [rng.permutation(len(pool)) for _ in range(-(-count // len(pool)))]

@@ -1,4 +1,4 @@
-"""Reads the ground of a video: which background it is, and where its pattern lies."""
+"""Reads the ground of a video: its background, and the phases of its pattern."""
 
 import dataclasses
 import functools
@@ -16,8 +16,8 @@ Parts = Float[np.ndarray, "7 3"]  # a mean, two stripe waves, four check waves; 
 
 NEAR: Final = 0.25  # pixels farther from the ground in colour than this are not ground
 ROUNDS: Final = 3
-COARSE: Final = 2  # every second pixel along each axis tells the ground well enough
-# What each of the 7 waves adds to the mean square.
+COARSE: Final = 2  # every second pixel along each axis is enough to fit the ground
+# The mean square of each of the 7 waves.
 POWER: Final = np.array([1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25])
 
 
@@ -37,13 +37,13 @@ class GroundFit:
     grounds: dict[str, Ground]
 
     def planes(self, height: int, width: int) -> Still:
-        """The ground as found: of no background's exact colours."""
+        """The ground as fitted, not with the exact colours of a background."""
         waves = _waves(height, width).reshape(7, -1)
         return (self.parts.T.astype(np.float32) @ waves).reshape(3, height, width)
 
 
 def fit_ground(planes: Planes) -> GroundFit:
-    """Least squares over the pixels that belong to the ground, found by turns."""
+    """Fits the waves by least squares, in turns with selecting the ground's pixels."""
     seen = np.ascontiguousarray(planes[:, :, ::COARSE, ::COARSE])
     waves = _waves(*planes.shape[-2:])[:, ::COARSE, ::COARSE]
     waves = np.ascontiguousarray(waves).reshape(7, -1)
@@ -91,7 +91,7 @@ def _compare(parts: Parts, background: str) -> tuple[float, Ground]:
 
 
 def _check_phases(products: Float[np.ndarray, "2 2"]) -> tuple[float, float]:
-    """Phases of the one product of two waves that is nearest to a sum of four."""
+    """The phases of the product of two waves nearest to a sum of four products."""
     basis, _, right = np.linalg.svd(products)
     (sine, cosine), (other_sine, other_cosine) = basis[:, 0], right[0]
     down = float(np.arctan2(cosine, sine))

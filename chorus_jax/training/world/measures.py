@@ -1,4 +1,4 @@
-"""Quality of a video: PSNR to a rendering of what was read from it, and texture."""
+"""Quality of a video: PSNR against a rendering of the oracle's reading, and texture."""
 
 from typing import Final
 
@@ -22,11 +22,11 @@ NO_ERROR: Final = 1e-6  # mean square; 60 dB is as good as equal in eight bits
 
 
 def render_db(video: Video, *readings: Reading) -> float:
-    """PSNR in dB of the video's structure against what the oracle reads, drawn anew.
+    """PSNR in dB of the video's structure against a rendering of what the oracle reads.
 
     Drawn videos reach 45 to 50 dB; ghosts, seams, flicker, wrong tints and motion that
-    is not steady lower it. Readings default to that of one object. A video on which no
-    object is found is drawn back without one: look at the attributes too.
+    is not steady lower it. By default, one object is read. If no object is found, there
+    is none in the rendering either: so look at the attributes too.
     """
     off = _off_structure(video, readings)
     return float(-10 * np.log10(np.mean(off**2) + NO_ERROR))
@@ -35,8 +35,8 @@ def render_db(video: Video, *readings: Reading) -> float:
 def flicker(video: Video, *readings: Reading) -> float:
     """Root mean square of the structure's jumps from frame to frame, in [0, 1].
 
-    The second difference in time of what `render_db` sees, scaled to be the spread of
-    an error that is new in every frame. Drawn videos have about 0.001.
+    This is the second difference in time of the error that `render_db` measures, scaled
+    to the spread of an error that is new in every frame. Drawn videos have about 0.001.
     """
     jumps = np.diff(_off_structure(video, readings), 2, axis=0)
     return float(np.sqrt(np.mean(jumps**2) / 6))
@@ -48,11 +48,11 @@ def smoothness(reading: Reading) -> float:
 
 
 def detail(video: Video) -> float:
-    """Energy of the ground's texture, over that of the world's: 1 is right, 0 is none.
+    """Energy of the ground's texture over the world's: 1 is right, 0 is no texture.
 
-    Taken from the product of neighbouring frames: a texture changes slowly, so that
-    noise, which is new in every frame, does not count as detail. 0 where no ground is
-    seen.
+    It is computed from the product of neighbouring frames: a texture changes slowly, so
+    that noise, which is new in every frame, does not count as detail. 0 if no ground is
+    visible.
     """
     planes = to_planes(video)
     above = planes - fit_ground(planes).planes(*planes.shape[-2:])

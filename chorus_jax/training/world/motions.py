@@ -1,4 +1,4 @@
-"""Tells a motion from a path, and fits the steady path that it should have been."""
+"""Recognises the motion of a path, and fits the steady path nearest to it."""
 
 import dataclasses
 
@@ -40,9 +40,9 @@ def fit_trend(path: Path, good: Bool[np.ndarray, " f"]) -> Trend:
 
 
 def compare_motions(trend: Trend, unit: int, least_growth: float) -> dict[str, float]:
-    """The distance of a trend from each motion; 1 is as far as from standing still.
+    """The distance of a trend from each motion.
 
-    One unit is the shortest way, or the least growth, that the world draws.
+    The unit is the shortest path, or the least growth, that the world draws.
     """
     x, y = (value / (TRAVEL[0] * unit) for value in trend.change[:2])
     growth = trend.change[2] / (2 * least_growth * max(trend.middle[2], 1e-6))
@@ -70,5 +70,5 @@ def steady_path(trend: Trend, motion: str, frames: int) -> Path:
 
 
 def _short(amount: float) -> float:
-    """The shortfall of an amount below the least that counts."""
+    """The shortfall of an amount below 1, the least that the world draws."""
     return max(0.0, 1.0 - amount)

@@ -16,11 +16,11 @@ Masks = Float32[np.ndarray, "f height width"]
 Colour = Float[np.ndarray, "3"]
 
 FAR: Final = 0.25  # a pixel this far from the ground in colour may be an object's
-SMOOTH: Final = 0.7  # pixels, against noise, before colours are told
-VICINITY: Final = 1.5  # pixels
+SMOOTH: Final = 0.7  # pixels of blur, against noise, before colours are recognised
+VICINITY: Final = 1.5  # pixels of blur, before pixels are assigned to two objects
 TURNS: Final = 4
-REACH: Final = 1.65  # of the radius: no shape goes farther
-LEAST: Final = 0.06  # radius of what still counts as an object, of the shorter side
+REACH: Final = 1.65  # radii; no shape goes farther
+LEAST: Final = 0.06  # least radius of an object, over the shorter side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Object:
     """An object as seen in a video.
 
     Attributes:
-        colour: as found, in [0, 1].
+        colour: its colour in the video, in [0, 1].
         masks: its share of each pixel, about 0 to 1.
         path: its place and radius in each frame, in pixels.
         there: whether it is seen, by frame.
@@ -52,7 +52,7 @@ def find_objects(planes: Planes, still: Still, count: int) -> tuple[Object, ...]
 
 
 def _colours(planes: Planes, still: Still, count: int) -> tuple[Colour, ...]:
-    """The colours most seen off the ground, named by the palette's, taken as found."""
+    """The most frequent colours off the ground, grouped by the palette's nearest."""
     smooth = low_pass(planes, SMOOTH)
     square = ((smooth - still) ** 2).sum(axis=1)
     off = square > FAR**2
@@ -73,20 +73,23 @@ def _inner(
     colours_seen: Float32[np.ndarray, "pixels 3"],
     square: Float32[np.ndarray, " pixels"],
 ) -> Colour:
-    """The middle of the better half of the colours: edges are mixed with the ground."""
+    """The median of the half of the colours nearest to the palette's.
+
+    The other half may be edges, mixed with the ground.
+    """
     better = square <= np.median(square)
     return np.median(colours_seen[better], axis=0).astype(float)
 
 
 def _masks(planes: Planes, still: Still, colours: tuple[Colour, ...]) -> list[Masks]:
-    """The share of each colour over the ground, if each pixel is of one object."""
+    """Each object's share of every pixel, where no pixel belongs to two objects."""
     above = planes - still
     masks = []
     for colour in colours:
         towards = colour.astype(np.float32)[:, None, None] - still
         shares = np.einsum("fchw,chw->fhw", above, towards)
         shares /= np.maximum((towards**2).sum(axis=0), np.float32(1e-2))
-        # Noise may well be negative, or its mean would not be zero; spikes are cut.
+        # Negative noise is kept, so that its mean is zero; only spikes are cut.
         masks.append(np.clip(shares, -0.25, 1.25))
     if len(colours) == 1:
         return masks
@@ -97,9 +100,10 @@ def _masks(planes: Planes, still: Still, colours: tuple[Colour, ...]) -> list[Ma
 def _nearer_first(
     planes: Planes, above: Planes, colours: tuple[Colour, ...]
 ) -> Bool[np.ndarray, "f height width"]:
-    """Whether a pixel and those around it are rather of the first colour.
+    """Whether a pixel and its neighbours are nearer to the first colour.
 
-    Weighted by the distance from the ground: an edge belongs to what it is the edge of.
+    They are weighted by their distance from the ground, so that edges follow the inner
+    pixels of their object.
     """
     one, other = (c.astype(np.float32) for c in colours)
     towards = np.einsum("fchw,c->fhw", planes, one - other)
@@ -108,7 +112,7 @@ def _nearer_first(
 
 
 def _tracked(colour: Colour, masks: Masks) -> Object:
-    """Centre and area by moments within a disc that moves with the object."""
+    """Finds centre and area by moments within a disc that moves with the object."""
     frames, height, width = masks.shape
     unit = min(height, width)
     solid = np.where(masks > 0.5, masks, 0).sum(axis=(1, 2))

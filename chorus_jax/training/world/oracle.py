@@ -21,7 +21,7 @@ from chorus_jax.training.world.silhouettes import compare_shapes, silhouette
 
 Distances = dict[str, float]
 
-# The farthest that a value may be, in the measure of its own comparison.
+# The greatest distance at which a value is accepted, in its comparison's own measure.
 LIMITS: Final = {
     "colour": 0.3,
     "shape": 0.35,
@@ -35,16 +35,17 @@ THERE: Final = 0.8  # share of the frames in which an object must be seen
 
 
 def read(video: Video, sizes: ObjectSizes = ObjectSizes()) -> Reading:
-    """The object that takes most of the video; uint8, or floats in [-1, 1]."""
+    """Reads the largest object of a video (uint8, or floats in [-1, 1])."""
     return read_all(video, 1, sizes)[0]
 
 
 def read_all(
     video: Video, count: int, sizes: ObjectSizes = ObjectSizes()
 ) -> tuple[Reading, ...]:
-    """The readings of up to `count` objects, largest first; two at most.
+    """Reads one object or two, the largest first.
 
-    Objects are told apart by colour: what is not found is unclear.
+    Objects are distinguished by colour. An object that is not found has unclear
+    attributes.
     """
     if count not in (1, 2):
         raise ValueError(f"the oracle reads one object or two, not {count}")

@@ -22,8 +22,8 @@ class Paint:
     """The colours of a ground, in [0, 1].
 
     Attributes:
-        colour: their mean.
-        swing: how far the pattern goes to either side of it.
+        colour: the mean colour.
+        swing: the pattern's amplitude around the mean.
     """
 
     colour: tuple[float, float, float]
@@ -48,7 +48,7 @@ CHECKS_ACROSS: Final = 2.0  # pairs of a dark and a light square
 def stripe_waves(
     height: int, width: int, phase: float
 ) -> Float[np.ndarray, "2 height width"]:
-    """The diagonal stripes' wave and the same a quarter period later."""
+    """The wave of the diagonal stripes, and the same shifted by a quarter period."""
     y, x = _angles(height, width, STRIPES_ACROSS)
     angle = y[:, None] + x[None] + np.float32(phase)
     return np.stack([np.sin(angle), np.cos(angle)])
@@ -57,7 +57,7 @@ def stripe_waves(
 def check_waves(
     height: int, width: int, phases: tuple[float, float]
 ) -> Float[np.ndarray, "2 2 height width"]:
-    """Products of a wave down and a wave across, each also a quarter period later."""
+    """Products of a wave down and one across, each also shifted by a quarter period."""
     y, x = _angles(height, width, CHECKS_ACROSS)
     y, x = y + np.float32(phases[0]), x + np.float32(phases[1])
     down = np.stack([np.sin(y), np.cos(y)])
@@ -68,7 +68,7 @@ def check_waves(
 def ground_planes(
     background: str, phases: tuple[float, float], height: int, width: int
 ) -> Float[np.ndarray, "3 height width"]:
-    """The ground without its texture; plain ones take no notice of the phases."""
+    """The ground without its texture; plain grounds ignore the phases."""
     paint = GROUNDS[background]
     planes = np.empty((3, height, width), np.float32)
     planes[:] = np.asarray(paint.colour, np.float32)[:, None, None]

@@ -11,7 +11,7 @@ from chorus_jax.training.world.scene import Ground, Path, Scene, Thing, World
 from chorus_jax.training.world.shapes import REACH, TILT
 
 # All lengths are fractions of the shorter side of a frame.
-PAIRED: Final = 0.125 / 0.15  # of a radius, where two objects have to find room
+PAIRED: Final = 0.125 / 0.15  # factor of the radii of two objects, so that they fit
 RADIUS_SPREAD: Final = 0.05  # of the radius, to either side
 TRAVEL: Final = (0.2, 0.45)  # from the first frame to the last
 SIDEWAYS: Final = 0.1  # of the travel, at most, to either side
@@ -25,7 +25,7 @@ def place(
     world: World,
     second: Attributes | None = None,
 ) -> Scene:
-    """A scene that shows the attributes, all that they leave open drawn at random.
+    """A random scene that shows the attributes.
 
     Two objects are both small and never touch.
     """
@@ -86,11 +86,11 @@ def _radius(
 def _centre(
     motion: str, reach: float, rng: np.random.Generator, world: World
 ) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " f"]]:
-    """The straight path, wholly within the frame for an object of this reach."""
+    """A random straight path that keeps an object of this reach within the frame."""
     way = np.array(WAYS.get(motion, (0, 0)), float)
     room = np.array([world.width, world.height]) - 2 * reach
     least, most = (fraction * world.unit for fraction in TRAVEL)
-    # Where the frame has no room for the longest way, the way ends at its border.
+    # If the frame has no room for the longest path, paths end at its border.
     longest = float(np.clip(abs(way) @ room, least, most))
     travel = rng.uniform(least, longest)
     step = travel * (way + abs(way[::-1]) * SIDEWAYS * rng.uniform(-1, 1))

@@ -21,9 +21,9 @@ class Reading:
         background: its name, or "unclear".
         confidence: by attribute: 0 where two values are equally near, 1 where the video
             is exactly what the world draws.
-        nearest: the nearest values, unclear or not; None without an object.
-        ground: the ground as drawn back.
-        thing: the object as drawn back, on its steady path; None without one.
+        nearest: the nearest values, also of unclear ones; None without an object.
+        ground: the ground for a rendering of the reading.
+        thing: the object for such a rendering, on its steady path; None without one.
         seen: the object's path frame by frame; None without one.
         unsteady: how far the path is from straight lines (see `Trend`).
     """
@@ -41,7 +41,7 @@ class Reading:
     unsteady: float
 
     def agrees(self, attributes: Attributes) -> dict[str, bool]:
-        """Attribute by attribute, those left unsaid excepted."""
+        """By attribute, whether the reading agrees; a size of None is left out."""
         stated = dataclasses.asdict(attributes)
         return {k: getattr(self, k) == v for k, v in stated.items() if v is not None}
 

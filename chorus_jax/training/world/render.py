@@ -18,7 +18,7 @@ def render(
     world: World = World(),
     second: Attributes | None = None,
 ) -> UInt8[np.ndarray, "f height width 3"]:
-    """A video of these attributes, all else drawn from the seed; same seed, same video.
+    """A video of these attributes; everything else is drawn from the seed.
 
     With `second` there are two objects, small, apart, and of different colours.
     """

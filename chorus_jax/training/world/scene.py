@@ -16,8 +16,8 @@ class ObjectSizes:
     Attributes:
         small: mean radius of a small object.
         large: mean radius of a large one.
-        growth: least and most growth of an object that grows, over its mean radius; it
-            begins so far below that radius and ends so far above it.
+        growth: least and greatest growth of an object that grows, over its mean radius;
+            it begins this far below its mean radius and ends this far above it.
     """
 
     small: float = 0.15
@@ -66,9 +66,9 @@ class Path:
     """The place and size of an object in each frame, in pixels.
 
     Attributes:
-        x: of its middle, from the left edge.
-        y: of its middle, from the top edge.
-        radius: that of the circle of the same area.
+        x: its middle's distance from the left edge.
+        y: its middle's distance from the top edge.
+        radius: the radius of a circle of the same area.
     """
 
     x: Float[np.ndarray, " f"]

@@ -1,7 +1,7 @@
 """Signed distances of the shapes, all of the same area as a circle of radius one.
 
-Sizes can then be compared between shapes, and an area tells a radius. Points may be
-arrays of numpy or of jax.
+So sizes can be compared between shapes, and a radius computed from an area. Points may
+be arrays of numpy or of jax.
 """
 
 from collections.abc import Callable
@@ -27,12 +27,15 @@ REACH: Final[dict[str, float]] = {
     "star": STAR_OUTER,
     "ring": RING_OUTER,
 }
-# How far a shape may be turned, in radians: a square on its corner has another name.
+# The largest tilt in radians: a square on its corner would be a diamond.
 TILT: Final = 0.2
 
 
 def signed_distance(shape: str, x: Points, y: Points) -> Points:
-    """Negative within the shape; true near its edges, y pointing down."""
+    """The distance to the shape's edge, negative inside; y points down.
+
+    It is exact near edges only.
+    """
     return _DISTANCES[shape](x, y)
 
 
@@ -54,7 +57,7 @@ def _star(x: Any, y: Any) -> Any:
     x, y, maximum = abs(x), -y, x.__array_namespace__().maximum
     cos, sin = np.float32(np.cos(np.pi / 5)), np.float32(np.sin(np.pi / 5))
     for side in (cos, -cos):
-        # Mirrors what lies beyond the line from the centre to a notch.
+        # Mirrors points beyond the line from the centre to a notch.
         beyond = 2 * maximum(side * x - sin * y, 0)
         x, y = x - beyond * side, y + beyond * sin
     x = abs(x)

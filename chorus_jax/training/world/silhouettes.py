@@ -1,4 +1,4 @@
-"""Tells a shape by its silhouette: brought to one place and size, beside templates."""
+"""Recognises a shape: compares its silhouette, centred and scaled, with templates."""
 
 import functools
 from typing import Final
@@ -20,7 +20,7 @@ EDGES: Final = (0.08, 0.2, 0.4)  # widths of a template's edge in radii, sharp f
 
 
 def silhouette(masks: Masks, path: Path, good: Bool[np.ndarray, " f"]) -> Silhouette:
-    """The mean over the good frames of the object, centred and of unit radius."""
+    """The object's silhouette, centred, of unit radius, averaged over good frames."""
     x, y, radius = (values[good, None] for values in (path.x, path.y, path.radius))
     offsets = _offsets()[None]
     rows, down = _neighbours(y + radius * offsets, masks.shape[1])
@@ -73,7 +73,7 @@ def _offsets() -> Float32[np.ndarray, " grid"]:
 
 
 def _neighbours(at, length: int):
-    """The pixel before each point, and how far the point is on the way to the next."""
+    """The pixel before each point, and the point's fraction of the step to the next."""
     at = np.clip(at - np.float32(0.5), 0, length - 1.001)
     before = at.astype(np.int32)
     return before, at - before.astype(np.float32)

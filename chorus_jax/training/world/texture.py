@@ -1,4 +1,4 @@
-"""The fine texture of the ground: band-limited noise that slowly becomes other noise.
+"""The fine texture of the ground: band-limited noise that changes slowly.
 
 Every wave of a band of wavelengths turns at a speed of its own, so that the texture
 changes everywhere, repeats nowhere and keeps its energy.
@@ -13,7 +13,7 @@ from chorus_jax.training.world.scene import World
 
 WAVELENGTHS: Final = (4.0, 8.0)  # pixels
 CONTRAST: Final = 0.035  # root mean square, where black is 0 and white is 1
-DRIFT: Final = 0.08  # spread of the waves' speeds, radians a frame
+DRIFT: Final = 0.08  # spread of the waves' speeds, radians per frame
 
 
 def texture(

@@ -1,4 +1,4 @@
-"""The rivals of the kernels do the same work, and an error is seen."""
+"""The kernels' rivals compute the same, and errors are detected."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Folders in pieces, and together again."""
+"""A folder is packed into pieces, and unpacked again."""
 
 import io
 import tarfile

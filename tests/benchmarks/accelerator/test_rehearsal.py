@@ -1,4 +1,4 @@
-"""All of it, tiny, without the packages that a machine with a GPU may not have."""
+"""All parts in tiny sizes, without packages that a machine with a GPU may lack."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Parts run within their time, one after the other, whatever becomes of them."""
+"""Parts run one after the other within their time, also after failures."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Which words matter: the fit tells words that were lost from words that were not."""
+"""The fit of which words matter: words that were lost against words that were not."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Moves, verdicts and runs of a calibration, on figures made by hand."""
+"""Moves, verdicts and runs of a calibration, on made-up figures."""
 
 from collections import Counter
 from dataclasses import asdict, replace

@@ -1,4 +1,4 @@
-"""What was tried is on record: rows, their table, and what there was no time for."""
+"""Rows of a search's trials, their table, and what there was no time for."""
 
 import sys
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The benchmark of indexes: its vectors, its cases, what its table says."""
+"""The benchmark of indexes: its vectors, its cases and its table."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""Folders that are opened: all entries are found, or it is no measurement."""
+"""The benchmark of opening folders: all entries are found, or it is an error."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Both kernels compile for real TPUs at real shapes; which rows there are."""
+"""Both kernels compile for real TPUs at real shapes; the selection of rows."""
 
 import subprocess
 from types import SimpleNamespace

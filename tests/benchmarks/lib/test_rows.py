@@ -1,4 +1,4 @@
-"""Rows name the device they are of, and replace those of the same device."""
+"""Rows name their device, and replace earlier rows of the same device."""
 
 import pytest
 

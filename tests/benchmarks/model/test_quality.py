@@ -1,4 +1,4 @@
-"""The quality benchmark on stand-ins whose videos are known."""
+"""The quality benchmark on stand-ins with known videos."""
 
 import json
 import sys

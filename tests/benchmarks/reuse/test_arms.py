@@ -1,4 +1,4 @@
-"""Each arm takes away exactly one thing."""
+"""Each arm removes exactly one part of the policy."""
 
 from dataclasses import fields, replace
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""The cases differ as was asked, and calibration sees nothing that is held out."""
+"""Cases differ as specified, and calibration sees nothing that is held out."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Cold starts: who asks for what, what a window tells, which prompts are near."""
+"""Cold starts: the traffic, rows of windows, and which prompts are near."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Which regions are timed, how much each runs, and its row."""
+"""The regions that are timed, the share of tiles that each runs, and its row."""
 
 import pytest
 

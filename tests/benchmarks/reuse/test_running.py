@@ -1,4 +1,4 @@
-"""Arms do what is known before, or stop; without reuse the engine is the pipeline."""
+"""Arms run as expected or raise; without reuse the engine equals the pipeline."""
 
 from dataclasses import replace
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Rows and losses of ledgers and videos that are made by hand."""
+"""Rows and losses of made-up ledgers and videos."""
 
 from dataclasses import replace
 

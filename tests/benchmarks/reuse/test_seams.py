@@ -1,4 +1,4 @@
-"""A seam is what a region's border adds, and nothing else."""
+"""A seam measures what a region's border adds, and nothing else."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Videos by forced kernels are compared with the platform's own, or it stops."""
+"""Videos by forced kernels are compared with the platform's own; errors stop it."""
 
 from types import SimpleNamespace
 

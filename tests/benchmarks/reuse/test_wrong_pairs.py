@@ -1,4 +1,4 @@
-"""Pairs that mislead: what differs, what counts as harm."""
+"""Misleading pairs: how they differ, and what counts as harm."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What wrong sources are asked by, what a row of them counts."""
+"""The policies that wrong sources are run with, and the counts in a row."""
 
 from dataclasses import replace
 from types import SimpleNamespace

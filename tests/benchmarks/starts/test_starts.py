@@ -1,4 +1,4 @@
-"""What hits begin from: the compared policies, and what a seed means."""
+"""Starts of hits: the compared policies, and the effect of seeds."""
 
 from types import SimpleNamespace
 

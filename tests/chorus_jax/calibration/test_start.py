@@ -1,4 +1,4 @@
-"""Where a search begins: the best tiers of a table are those that enumeration finds."""
+"""The start of a search: the best tiers of a table equal those of an enumeration."""
 
 import itertools
 

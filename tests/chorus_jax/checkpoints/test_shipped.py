@@ -1,4 +1,4 @@
-"""The shipped weights: what was recorded of them, what they are, and their size."""
+"""The shipped weights: their records, their parts and their size."""
 
 import shutil
 from dataclasses import asdict

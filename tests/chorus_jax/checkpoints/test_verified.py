@@ -1,4 +1,4 @@
-"""What was verified is not hashed again while its files are the same; all else is."""
+"""Verified parts are not hashed again while their files are unchanged; others are."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a command line leaves open: which weights, which transformer, which settings."""
+"""Defaults of a command line: weights, transformer and settings."""
 
 import logging
 

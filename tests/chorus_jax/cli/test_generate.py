@@ -1,4 +1,4 @@
-"""`chorus generate` for several videos, with a cache, and what it says and writes."""
+"""`chorus generate` for several videos, with a cache: its output and its files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Options that are not understood: one line with what, and where they are listed."""
+"""Errors for unknown options: one line that says where options are listed."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is said of a request: guidance of two transformers, and its images."""
+"""The report of a request: guidance of two transformers, and its images."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Noise of runs: by seed and step, whatever is beside it."""
+"""Noise of runs by seed and step, independent of the batch."""
 
 import jax.numpy as jnp
 import numpy as np

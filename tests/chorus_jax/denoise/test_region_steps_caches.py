@@ -1,4 +1,4 @@
-"""Step caches in all stages of a hit: their states begin anew in each."""
+"""Step caches in all stages of a hit: their states start anew in each."""
 
 import jax
 import jax.numpy as jnp

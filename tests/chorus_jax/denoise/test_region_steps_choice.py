@@ -1,4 +1,4 @@
-"""Where a region is, and whether it is enough: all tokens are run where it is not."""
+"""The choice of a region, and when all tokens are run instead."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Regions with the kernels: the same videos."""
+"""Regions with the kernels give the same videos."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A tiny Wan transformer, its runs, and what an earlier run leaves for them."""
+"""A tiny Wan transformer, its runs, and source latents for them."""
 
 from functools import partial
 

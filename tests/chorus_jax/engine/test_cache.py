@@ -1,4 +1,4 @@
-"""A cache by itself: what finds its entries, and what closing it ends."""
+"""A cache by itself: finding its entries, and the effects of closing it."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""The engine: hits, misses and replays, what they leave, and what they must not."""
+"""The engine: hits, misses and replays, and which entries they leave."""
 
 import copy
 from dataclasses import replace

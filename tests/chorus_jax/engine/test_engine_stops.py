@@ -1,4 +1,4 @@
-"""Requests that are watched and stopped: what is seen, and what is not left."""
+"""Requests that are observed and stopped: their events, and what they leave."""
 
 import threading
 

@@ -1,4 +1,4 @@
-"""What a video of the cache may stand for, and what it may not."""
+"""Which requests a cached video may answer, and which not."""
 
 import json
 import shutil

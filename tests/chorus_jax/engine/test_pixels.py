@@ -1,4 +1,4 @@
-"""A change of the code that decides pixels is noticed."""
+"""Changes of the code that decides pixels are noticed."""
 
 import ast
 import hashlib

@@ -1,4 +1,4 @@
-"""Which policy serves a request, and what the log says of it."""
+"""Which policy serves a request, and what is logged about it."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a prompt is matched with, asked of an engine."""
+"""Queries of an engine, with which a prompt is matched."""
 
 import math
 

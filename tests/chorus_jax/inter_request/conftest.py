@@ -1,4 +1,4 @@
-"""What tests of the store and of what stands on it share."""
+"""Fixtures for tests of the store and of packages above it."""
 
 import pytest
 

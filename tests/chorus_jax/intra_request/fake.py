@@ -1,4 +1,4 @@
-"""A forward pass whose outputs say in which step they were computed."""
+"""A fake forward pass, whose outputs tell the step in which they were computed."""
 
 from dataclasses import dataclass
 from typing import Any

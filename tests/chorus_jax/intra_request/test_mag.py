@@ -1,4 +1,4 @@
-"""MagCache: published skip lists, and runs that its curves are not for."""
+"""MagCache: published skip lists, and runs for which its ratios are not valid."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What holds of every step cache, over a tiny model of every family.
+"""Properties of every step cache, with a tiny model of every family.
 
 A family's runs of all members are one compiled program: what costs time is to compile.
 """

@@ -1,4 +1,4 @@
-"""A fixed list of steps: what is computed, and what is taken over."""
+"""A fixed list of skipped steps: which steps are computed, and which reused."""
 
 import jax.numpy as jnp
 import pytest

@@ -1,4 +1,4 @@
-"""Images that requests come with."""
+"""Images that requests give as input."""
 
 import numpy as np
 import pytest

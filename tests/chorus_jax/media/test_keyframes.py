@@ -1,4 +1,4 @@
-"""Keyframes: what is refused, and what tells one from another."""
+"""Keyframes: what is refused, and which ones are equal."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tests of video files: what is written reads back, and a failure leaves nothing."""
+"""Video files: they read back as written, and a failure leaves nothing."""
 
 import errno
 import os

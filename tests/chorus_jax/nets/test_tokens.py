@@ -1,4 +1,4 @@
-"""Patches and tiles: there and back, and what lies together."""
+"""Patches and tiles: round trips, and which tokens share a tile."""
 
 import jax.numpy as jnp
 import numpy as np

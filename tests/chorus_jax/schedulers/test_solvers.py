@@ -1,4 +1,4 @@
-"""Tests that every solver passes: a newcomer enters the table first."""
+"""Tests for every solver; enter a new solver in the table first."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""A scheduler file says what is run, or is refused by name."""
+"""A scheduler file is run as it says, or its fields are refused by name."""
 
 import diffusers
 import pytest

@@ -1,4 +1,4 @@
-"""A recipe of the smallest sizes, and its stages run once."""
+"""A recipe of the smallest sizes, whose stages are run once."""
 
 import pytest
 

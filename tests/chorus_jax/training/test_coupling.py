@@ -1,4 +1,4 @@
-"""Noise that goes with a clip is normal over all clips, and tells its chances."""
+"""Coupled noise is normal over all clips, and encodes its clip's chances."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Distillation: what is stored of the teacher, and what the student is asked for."""
+"""Distillation: stored trajectories of the teacher, and the student's targets."""
 
 import jax
 import jax.numpy as jnp

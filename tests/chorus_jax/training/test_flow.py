@@ -1,4 +1,4 @@
-"""The flow's loss: noise levels, the start, and layers written out."""
+"""The flow's loss: noise levels, scales, unrolled layers, and the probe."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Heads that look: attention starts where it should, whatever the tokens hold."""
+"""Positional heads: attention starts at the given offset, for any tokens."""
 
 from dataclasses import replace
 

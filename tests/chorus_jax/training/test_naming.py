@@ -1,4 +1,4 @@
-"""Attributes as targets: their numbers, what is unknown, and the error's value."""
+"""Naming targets: numbers of attributes, unknown ones, and the loss's value."""
 
 import jax
 import jax.numpy as jnp

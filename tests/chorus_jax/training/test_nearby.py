@@ -1,4 +1,4 @@
-"""The weight of errors near an object: where, how much, at what noise."""
+"""The weight of errors near an object: where, how much, at which noise levels."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Every stage at the smallest size, from nothing to a video."""
+"""Every stage in the smallest size, from scratch to a video."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What a clip shows apart from its texture, and how it is read off tokens."""
+"""Structure targets of a clip, and their prediction from tokens."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""The VAE at the start, and the parts of its loss."""
+"""The VAE's initial weights, and the parts of its loss."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""LTX-Video as the registry lists it: what is refused before anything runs."""
+"""LTX-Video in the registry: what is refused before anything runs."""
 
 import pytest
 

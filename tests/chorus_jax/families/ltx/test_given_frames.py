@@ -1,4 +1,4 @@
-"""Given frames: their places, against diffusers, and what reuse makes of them."""
+"""Given frames: their places, parity with diffusers, and reuse with them."""
 
 import jax.numpy as jnp
 import numpy as np

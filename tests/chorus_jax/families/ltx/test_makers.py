@@ -1,4 +1,4 @@
-"""Against the makers' own package, `ltx-video` on PyPI: skipped without it.
+"""Parity with the makers' own package, `ltx-video` on PyPI; skipped without it.
 
 Files of every kind, read by their code and by ours; positions; schedules; the second
 pass. Needs `pip install --no-deps ltx-video einops`.

@@ -1,4 +1,4 @@
-"""Reuse on LTX-2: the equalities that hold for every family, with sound beside."""
+"""Reuse on LTX-2, with sound: the equalities that hold for every family."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What the passes of a run read: rows of branches, gains, modulation per step."""
+"""Conditions of passes: rows of branches, gains, modulation per step."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""A second family through everything that is the library's, and none of it knows it.
+"""A second family runs through the whole library, which does not know it.
 
 Two experts, two streams of latents, clean tokens, four guidance passes.
 """

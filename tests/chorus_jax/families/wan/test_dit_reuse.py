@@ -1,4 +1,4 @@
-"""Branch outputs of an earlier pass in place of computed ones, as data."""
+"""Branch outputs of an earlier pass replace computed ones, as data."""
 
 import jax
 import jax.numpy as jnp

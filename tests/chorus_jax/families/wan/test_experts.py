@@ -1,4 +1,4 @@
-"""Two experts: which runs a step, and the whole model against diffusers' pipeline."""
+"""Two experts: which one runs in a step; the whole model against diffusers."""
 
 import json
 import math

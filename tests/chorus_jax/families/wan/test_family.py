@@ -1,4 +1,4 @@
-"""Wan as the registry lists it; what is said of attention is what would run."""
+"""Wan in the registry; the attention that is reported is the one that runs."""
 
 from dataclasses import replace
 

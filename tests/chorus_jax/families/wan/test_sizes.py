@@ -1,4 +1,4 @@
-"""What must fit of a Wan checkpoint: parts, requests, meshes."""
+"""The parts, requests and meshes that fit a Wan checkpoint."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Guesses of the source by words: of its recipe and namespace, gone when it goes."""
+"""Guesses of a source by words, within recipe and namespace, until it is gone."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What words mean: tokens into words, and how far two prompts are apart."""
+"""Meanings of words from tokens, and the distance of two prompts."""
 
 import hypothesis.extra.numpy as hnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""The policies to begin with."""
+"""The default policies."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Entries that a number decides, so that any process knows what must be in them."""
+"""Entries that follow from a number, so that any process can check their content."""
 
 import hashlib
 

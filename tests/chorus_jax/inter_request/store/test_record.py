@@ -1,4 +1,4 @@
-"""The record: round trips, and what is no record."""
+"""The record: round trips, and files that are no records."""
 
 import os
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The store: what is admitted, found, restarted with, deleted, and who sees it."""
+"""The store: admission, look-up, restarts, deletion, and namespaces."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Damaged files are dropped and never served, and a full disk is no end."""
+"""Damaged files are dropped and never served; a full disk is not fatal."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Stores on one folder, as several processes have it: what one does the others see."""
+"""Stores of several processes on one folder see each other's changes."""
 
 import errno
 import os

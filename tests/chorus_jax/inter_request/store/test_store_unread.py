@@ -1,4 +1,4 @@
-"""Records that cannot be read for a while: a miss each, counted, and found again."""
+"""Records that cannot be read for a while: counted as misses, and found again."""
 
 import errno
 import os

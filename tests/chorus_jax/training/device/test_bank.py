@@ -1,4 +1,4 @@
-"""Clips in a bank: what is asked for, its words, and what is dropped."""
+"""Clips in a bank: their attributes, captions, and dropped captions."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Noise that goes with clips: the same distribution as numpy's, and normal in all."""
+"""Coupled noise by jax: the same distribution as numpy's, and normal over all clips."""
 
 import jax
 import jax.numpy as jnp

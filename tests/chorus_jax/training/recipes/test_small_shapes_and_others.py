@@ -1,4 +1,4 @@
-"""The recipes: their tokens are narrower than their models, their VAE is one."""
+"""The recipes: tokens are narrower than the model, and they share one VAE."""
 
 import math
 

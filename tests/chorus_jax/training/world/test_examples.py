@@ -1,4 +1,4 @@
-"""Examples and prompts: nothing held out in training, all of it in evaluation."""
+"""Examples and prompts: held-out combinations are in evaluation only."""
 
 import collections
 

@@ -1,4 +1,4 @@
-"""Each defect of a video lowers the measure that is there to see it."""
+"""Each defect of a video lowers the measure that should detect it."""
 
 import numpy as np
 import pytest

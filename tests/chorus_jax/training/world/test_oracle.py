@@ -1,4 +1,4 @@
-"""The oracle: right on what the world draws, blurred and noisy too, else unclear."""
+"""The oracle: right on what the world draws, also blurred and noisy, else unclear."""
 
 import jax.numpy as jnp
 import numpy as np

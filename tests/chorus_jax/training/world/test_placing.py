@@ -1,4 +1,4 @@
-"""Random scenes: what the attributes ask for, within the frame, else free."""
+"""Random scenes: they show their attributes, and stay within the frame."""
 
 import dataclasses
 
