@@ -50,12 +50,11 @@ def abstract_part(model: type[nnx.Module], config: Any) -> nnx.Module:
 def assembled(part: str, params: Mapping[str, Array], like: nnx.Module) -> Any:
     """The module `like` with the parameters of `part`, cast to its dtypes.
 
-    ValueError if the names are not the module's.
+    ValueError if names or shapes are not the module's.
     """
     start, targets = f"{part}.", names(like)
     own = {k.removeprefix(start): x for k, x in params.items() if k.startswith(start)}
-    if own.keys() != targets.keys():
-        check_same(own, targets, Path(part))
+    check_same(own, targets, Path(part))
     leaves = [own[name].astype(x.dtype) for name, x in targets.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 

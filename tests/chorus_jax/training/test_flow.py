@@ -57,3 +57,12 @@ def test_losses_by_level_tell_captions_apart():
     assert found["right_0.5"] == pytest.approx(1.0)
     assert found["wrong_0.5"] == pytest.approx(1.0)
     assert found["none_0.1"] == pytest.approx(1.1)
+
+
+def test_weights_of_another_shape_are_refused(recipe):
+    config = recipe.transformer
+    params = initial_transformer(config, 0)
+    [name, *_] = params
+    wrong = {**params, name: params[name][..., None]}
+    with pytest.raises(ValueError, match="1 differences"):
+        assembled(TRANSFORMER, wrong, abstract_part(WanDiT, config))
