@@ -101,10 +101,16 @@ class SharedLTXModel(SingleStreamModel):
     def geometry_with(
         self, request: Request, *others: tuple[str, tuple[int, ...]]
     ) -> Geometry:
-        """The shapes of a request's latents; `others` are streams beside the video."""
+        """The shapes of a request's latents; `others` are streams beside the video.
+        ValueError for token budgets with given frames beside the video."""
         config, grid = self.sizes.transformer, self.sizes.grid(request)
         streams = ((VIDEO, (*grid, config.in_channels)), *others)
         extra = self.sizes.extra(request)
+        if extra and request.token_budgets is not None:
+            raise ValueError(
+                "token budgets are not run beside keyframes that are tokens of their "
+                "own: give only frames from the first one on, or leave tokens out"
+            )
         if extra:
             # One tile: regions are not run beside tokens that are of no tile.
             streams = (*streams, (GIVEN, (extra, config.in_channels)))

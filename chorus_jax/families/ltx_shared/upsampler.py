@@ -106,7 +106,7 @@ def blurred(x: Float[Array, "b f h w c"], stride: int) -> Float[Array, "b f y x 
     if stride == 1:
         return x
     weights = jnp.array([math.comb(4, k) / 16 for k in range(5)], x.dtype)
-    kernel = (weights[:, None] * weights)[None, :, :, None, None]
+    kernel = (weights[:, None] * weights[None])[None, :, :, None, None]
     return jax.lax.conv_general_dilated(
         x,
         jnp.broadcast_to(kernel, (1, 5, 5, 1, x.shape[-1])),

@@ -1,4 +1,4 @@
-"""The latent upsampler of LTX-Video against diffusers', converted, and the second pass with it."""
+"""The latent upsampler of LTX-Video against diffusers', and the second pass with it."""
 
 import jax.numpy as jnp
 import numpy as np

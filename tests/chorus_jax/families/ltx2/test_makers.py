@@ -7,6 +7,7 @@ Single files, read by their code and by ours; given frames; levels. Needs `pip i
 import importlib.util
 import sys
 import types
+from importlib.machinery import ModuleSpec
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,7 @@ from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import times_of
 from chorus_jax.families.ltx_shared.given_frames import FrameLayout
 from convert.conversion import prepare_part
+from convert.ltx2_audio import UNUSED
 from convert.ltx2_family import LTX2
 from convert.ltx2_single import read_single
 from tests.convert import made_ltx2
@@ -37,7 +39,9 @@ GRID, FPS, WORDS, SOUND = (3, 2, 3), 24.0, 128, 5
 def without_torchaudio():
     with pytest.MonkeyPatch.context() as patch:
         if importlib.util.find_spec("torchaudio") is None:
-            patch.setitem(sys.modules, "torchaudio", types.ModuleType("torchaudio"))
+            empty = types.ModuleType("torchaudio")
+            empty.__spec__ = ModuleSpec("torchaudio", None)
+            patch.setitem(sys.modules, "torchaudio", empty)
         yield
 
 
@@ -71,9 +75,11 @@ def theirs(file, module, *prefixes):
         for name, value in load_file(file).items():
             if name.startswith(prefix):
                 tensors[name.removeprefix(prefix)] = value
-    wanted = module.state_dict()
+    wanted = [name for name in module.state_dict() if not name.endswith(UNUSED)]
     assert set(wanted) <= set(tensors)
-    module.load_state_dict({name: tensors[name] for name in wanted}, assign=True)
+    own = {name: tensors[name] for name in wanted}
+    left, _ = module.load_state_dict(own, strict=False, assign=True)
+    assert all(name.endswith(UNUSED) for name in left)
     return module.eval()
 
 
@@ -131,21 +137,18 @@ def test_a_step_with_given_frames_is_the_makers(networks):
     video = Modality(
         latent=noisy,
         sigma=level,
-        timesteps=state.denoise_mask[..., 0] * sigma,
+        timesteps=state.denoise_mask * sigma,
         positions=state.positions,
         context=text[0],
     )
     audio = Modality(
         latent=sound,
         sigma=level,
-        timesteps=level[:, None].expand(1, SOUND),
+        timesteps=level[:, None, None].expand(1, SOUND, 1),
         # Theirs are intervals, whose middle is taken.
         positions=seconds.expand(1, 1, SOUND, 2),
         context=text[1],
     )
-    # Of a timestep per token, which theirs are multiplied with.
-    video.timesteps = video.timesteps[..., None]
-    audio.timesteps = audio.timesteps[..., None]
     with torch.no_grad():
         estimate, heard = X0Model(model)(video, audio, None)
     mask, clean = state.denoise_mask, state.clean_latent
@@ -221,13 +224,13 @@ def test_the_video_vae_is_the_makers(file):
     config = made_ltx2.metadata(version_of(file))
     encoder = theirs(
         file,
-        Latent4(VideoEncoderConfigurator.from_config(config)),
+        VideoEncoderConfigurator.from_config(config),
         "vae.encoder.",
         "vae.",
     )
     decoder = theirs(
         file,
-        Latent4(VideoDecoderConfigurator.from_config(config)),
+        VideoDecoderConfigurator.from_config(config),
         "vae.decoder.",
         "vae.",
     )
@@ -246,11 +249,6 @@ def test_the_video_vae_is_the_makers(file):
     assert np.abs(np.asarray(made(ours, latents)) - want.numpy()).max() <= 1e-4
 
 
-def Latent4(module):
-    """Statistics of as many channels as the tiny files have."""
-    return module
-
-
 def test_the_vocoder_is_the_makers(file):
     from ltx_core.model.audio_vae.model_configurator import VocoderConfigurator
 
@@ -259,6 +257,13 @@ def test_the_vocoder_is_the_makers(file):
     ours = loaded("vocoder", read_single(file)["vocoder"])
     torch.manual_seed(0)
     mel = torch.randn(1, 2, 8, 64)
+    if version_of(file) == "2.3":
+        # Loud enough for what cuts the first sound.
+        vocoder.vocoder.conv_post.weight.data *= 300
+        kernel = ours.base.output.kernel
+        kernel[...] = 300 * kernel[...]
+        with torch.no_grad():
+            assert (vocoder.vocoder(mel).abs() == 1).any()
     with torch.no_grad():
         want = vocoder(mel)
     got = jax.jit(lambda model, x: model(x))(ours, jnp.asarray(mel.permute(0, 2, 3, 1)))
@@ -268,6 +273,6 @@ def test_the_vocoder_is_the_makers(file):
 def test_levels_are_the_makers():
     from ltx_core.components.schedulers import LTX2Scheduler
 
-    for steps in (1, 8, 40):
+    for steps in (8, 40):
         want = LTX2Scheduler().execute(steps=steps).numpy()[:-1]
         np.testing.assert_allclose(FixedShift().sigmas(steps, 99), want, atol=1e-6)
