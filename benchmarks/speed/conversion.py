@@ -53,9 +53,14 @@ def shapes(config: WanConfig) -> dict[str, tuple[int, ...]]:
     return made
 
 
-def write_sparse(file: Path, tensors: dict[str, tuple[int, ...]]) -> None:
+def write_sparse(
+    file: Path,
+    tensors: dict[str, tuple[int, ...]],
+    metadata: dict[str, str] | None = None,
+) -> None:
     """A safetensors file in bfloat16 of these shapes, of zeros that take no room."""
-    header, end = {}, 0
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    end = 0
     for name, shape in tensors.items():
         size = 2 * int(np.prod(shape))
         offsets = [end, end + size]
