@@ -8,14 +8,20 @@ import numpy as np
 
 from convert.family import WAN, Kind
 from convert.lora import Change, aliases, changes
+from convert.ltx2_family import LTX2
 from convert.ltx_family import LTX
-from convert.rules import Rule, indices
+from convert.rules import Alias, Rule, indices
 from convert.source import DIFFUSERS, ORIGINAL, Component, Source
 from convert.tensors import SourceTensor
 
 PARTS = {"high": "transformer", "low": "transformer_2"}
-# By family: what its LoRAs change.
-KINDS: Mapping[str, Kind] = {"wan": WAN["transformer"], "ltx": LTX["transformer"]}
+# By family: its transformer.
+KINDS: Mapping[str, Kind] = {
+    name: kinds["transformer"]
+    for name, kinds in (("wan", WAN), ("ltx", LTX), ("ltx2", LTX2))
+}
+# What LoRAs change beside the transformer.
+BESIDE: Mapping[str, Mapping[str, Kind]] = {"ltx2": {"connectors": LTX2["connectors"]}}
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,8 @@ def merged(
         adapter = replace(adapter, file=adapter.file.absolute())
         adapter = replace(adapter, part=_part(adapter, source))
         part = str(adapter.part)
-        kind = KINDS[source.family]
-        parts[part] = _changed(parts[part], kind, adapter, skip_missing)
+        kinds = {part: KINDS[source.family], **BESIDE.get(source.family, {})}
+        parts |= _changed(parts, kinds, adapter, skip_missing)
         files.append(adapter.file)
         words.append(str(adapter))
     if not adapters:
@@ -141,10 +147,20 @@ def _part(adapter: Adapter, source: Source) -> str:
 
 
 def _changed(
-    part: Component, kind: Kind, adapter: Adapter, skip_missing: bool
-) -> Component:
+    parts: Mapping[str, Component],
+    kinds: Mapping[str, Kind],
+    adapter: Adapter,
+    skip_missing: bool,
+) -> dict[str, Component]:
+    """The parts of these kinds as an adapter changes them."""
     result = changes(adapter.file, adapter.strength)
-    known = aliases(part.tensors, translated(part, kind))
+    known = {
+        key: (part, name)
+        for part, kind in kinds.items()
+        for key, name in aliases(
+            parts[part].tensors, translated(parts[part], kind)
+        ).items()
+    }
     lacking = [f"{name} ({what})" for name, what in result if (name, what) not in known]
     if len(lacking) == len(result):
         raise ValueError(
@@ -159,12 +175,12 @@ def _changed(
             f"model lacks:\n  {shown}{more}\nIf they may be left out (as those of "
             "images in the LoRAs of Wan 2.2 I2V), give --lora-skip-missing"
         )
-    tensors = dict(part.tensors)
+    tensors = {part: dict(parts[part].tensors) for part in kinds}
     for key, change in result.items():
         if key in known:
-            name = known[key]
-            tensors[name] = _merged(tensors[name], change, adapter)
-    return replace(part, tensors=tensors)
+            part, name = known[key]
+            tensors[part][name] = _merged(tensors[part][name], change, adapter)
+    return {part: replace(parts[part], tensors=own) for part, own in tensors.items()}
 
 
 def _merged(base: SourceTensor, change: Change, adapter: Adapter) -> MergedTensor:
@@ -181,17 +197,24 @@ def _merged(base: SourceTensor, change: Change, adapter: Adapter) -> MergedTenso
 def translated(part: Component, kind: Kind) -> Mapping[str, str]:
     """The names of a transformer's tensors in the other of its two layouts."""
     own, other = (
-        {
-            rule.target: rule.source
-            for rule in kind.layouts[name].rules(None)
-            if isinstance(rule, Rule)
-        }
+        _by_target(kind.layouts[name].rules(None))
         for name in (part.layout, ORIGINAL if part.layout == DIFFUSERS else DIFFUSERS)
     )
+    # Of one parameter two tensors may be the source, in both layouts in one order.
+    pairs = [pair for target in own for pair in zip(own[target], other.get(target, ()))]
     result = {}
     for name in part.tensors:
-        for target, source in own.items():
+        for source, renamed in pairs:
             index = indices(source, name)
             if index is not None:
-                result[name] = other[target].format(**index)
+                result[name] = renamed.format(**index)
     return result
+
+
+def _by_target(rules: Sequence[Rule | Alias]) -> dict[str, list[str]]:
+    """The tensors of each parameter."""
+    names: dict[str, list[str]] = {}
+    for rule in rules:
+        if isinstance(rule, Rule):
+            names.setdefault(rule.target, []).append(rule.source)
+    return names

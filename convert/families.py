@@ -63,6 +63,7 @@ FAMILIES: Mapping[str, Convertible] = {
         "LTX-2",
         lambda _: ltx2_source.PIPELINE,
         ltx2_source.SCHEDULER,
+        adapters=True,
     ),
     "ltx": Convertible(
         LTX,

@@ -20,6 +20,7 @@ from convert.weight_files import read_weights
 PREFIXES = (
     *("base_model.model.", "model.diffusion_model.", "diffusion_model."),
     *("transformer.", "transformer_2.", "lora_unet_", "lora_transformer_"),
+    "connectors.",
 )
 DOWN, UP, ALPHA = "down", "up", "alpha"
 ENDS = {

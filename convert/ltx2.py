@@ -1,9 +1,11 @@
-"""Rules for the LTX-2 transformer in diffusers' layout.
+"""Rules for the LTX-2 transformer: diffusers' layout and the makers' single files.
 
-Source: huggingface/diffusers, models/transformers/transformer_ltx2.py.
+Source: huggingface/diffusers, models/transformers/transformer_ltx2.py and
+scripts/convert_ltx2_to_diffusers.py; Lightricks/LTX-2, packages/ltx-core.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from chorus_jax.families.ltx2.config import LTX2Config
 from convert.rules import LINEAR, Rule
@@ -76,6 +78,32 @@ DIFFUSERS: tuple[Rule, ...] = (
     *_block("audio_", "audio", "video_to_audio"),
 )
 
+# The makers' names of what diffusers renames.
+MAKERS = {
+    **{"proj_in": "patchify_proj", "audio_proj_in": "audio_patchify_proj"},
+    **{"time_embed": "adaln_single", "audio_time_embed": "audio_adaln_single"},
+    **{f"{x}prompt_adaln": f"{x}prompt_adaln_single" for x in ("", "audio_")},
+    "av_cross_attn_video_scale_shift": "av_ca_video_scale_shift_adaln_single",
+    "av_cross_attn_audio_scale_shift": "av_ca_audio_scale_shift_adaln_single",
+    "av_cross_attn_video_a2v_gate": "av_ca_a2v_gate_adaln_single",
+    "av_cross_attn_audio_v2a_gate": "av_ca_v2a_gate_adaln_single",
+    "video_a2v_cross_attn_scale_shift_table": "scale_shift_table_a2v_ca_video",
+    "audio_a2v_cross_attn_scale_shift_table": "scale_shift_table_a2v_ca_audio",
+    **{"norm_q": "q_norm", "norm_k": "k_norm"},
+}
+
+
+def renamed(rules: Sequence[Rule], names: Mapping[str, str]) -> tuple[Rule, ...]:
+    """Rules with other names for parts of their tensors' names."""
+
+    def makers(name: str) -> str:
+        return ".".join(names.get(part, part) for part in name.split("."))
+
+    return tuple(replace(rule, source=makers(rule.source)) for rule in rules)
+
+
+ORIGINAL: tuple[Rule, ...] = renamed(DIFFUSERS, MAKERS)
+
 REQUIRED = {
     **{"norm_elementwise_affine": False, "qk_norm": "rms_norm_across_heads"},
     **{"activation_fn": "gelu-approximate", "patch_size": 1, "patch_size_t": 1},
@@ -86,6 +114,24 @@ REQUIRED = {
     **{"audio_scale_factor": 4, "audio_sampling_rate": 16000},
     **{"audio_hop_length": 160, "ff_bias": True, "audio_ff_bias": True},
     **{"use_prompt_adaln_single": True, "use_keyframes_abs_pos_embedding": False},
+}
+REQUIRED_ORIGINAL = {
+    **{"attention_bias": True, "activation_fn": "gelu-approximate"},
+    **{"use_linear_projection": False, "only_cross_attention": False},
+    **{"cross_attention_norm": True, "double_self_attention": False},
+    **{"standardization_norm": "rms_norm", "norm_elementwise_affine": False},
+    **{"qk_norm": "rms_norm", "positional_embedding_type": "rope"},
+    **{"positional_embedding_theta": 10000.0, "use_middle_indices_grid": True},
+    **{"use_audio_video_cross_attention": True, "av_cross_ada_norm": True},
+    **{"share_ff": False, "timestep_scale_multiplier": 1000},
+}
+# What makes positions; a file that says nothing has others, which are not run.
+POSITIONS = {"rope_type": "interleaved", "frequencies_precision": False}
+RUN = {"rope_type": "split", "frequencies_precision": "float64"}
+# Of 2.3, whose text comes at the width of each stream.
+PROJECTED = {
+    **{"caption_projection_first_linear": False, "caption_proj_input_norm": False},
+    "caption_projection_second_linear": False,
 }
 # Fields that are of both streams or of none.
 SHARED = {"gated_attn": "audio_gated_attn", "cross_attn_mod": "audio_cross_attn_mod"}
@@ -139,5 +185,43 @@ def config(source: dict, dtype: str) -> LTX2Config:
         ),
         audio_extent=source["audio_pos_embed_max_pos"],
         block_epsilon=source["norm_eps"],
+        dtype=dtype,
+    )
+
+
+def original_config(source: dict, dtype: str) -> LTX2Config:
+    """The sizes in the metadata of a single file (`config`, `transformer`).
+
+    Raises ValueError for a transformer of another make.
+    """
+    heads, width = source["num_attention_heads"], source["attention_head_dim"]
+    audio_heads = source["audio_num_attention_heads"]
+    audio_width = source["audio_attention_head_dim"]
+    widths = {
+        "cross_attention_dim": heads * width,
+        "audio_cross_attention_dim": audio_heads * audio_width,
+        "audio_out_channels": source["audio_in_channels"],
+    }
+    apart = source.get("caption_proj_before_connector", False)
+    fixed = REQUIRED_ORIGINAL | widths | (PROJECTED if apart else {})
+    check(source, fixed, "the transformer")
+    check({**POSITIONS, **source}, RUN, "the transformer")
+    extent = source.get("positional_embedding_max_pos", [20, 2048, 2048])
+    return LTX2Config(
+        heads=heads,
+        head_width=width,
+        audio_heads=audio_heads,
+        audio_head_width=audio_width,
+        depth=source["num_layers"],
+        in_channels=source["in_channels"],
+        out_channels=source.get("out_channels") or source["in_channels"],
+        audio_channels=source["audio_in_channels"],
+        text_width=None if apart else source["caption_channels"],
+        gated=source.get("apply_gated_attention", False),
+        text_modulated=source.get("cross_attention_adaln", False),
+        gate_rate=source.get("av_ca_timestep_scale_multiplier", 1) / 1000,
+        extent=tuple(extent),
+        audio_extent=source.get("audio_positional_embedding_max_pos", [20])[0],
+        block_epsilon=source.get("norm_eps", 1e-6),
         dtype=dtype,
     )

@@ -1,7 +1,8 @@
-"""Rules for LTX-2's audio VAE and vocoder in diffusers' layout.
+"""Rules for LTX-2's audio VAE and vocoder: diffusers' layout and the makers' files.
 
 Source: huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx2_audio.py and
-pipelines/ltx2/vocoder.py.
+pipelines/ltx2/vocoder.py; Lightricks/LTX-2, packages/ltx-core,
+ltx_core/model/audio_vae.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,16 @@ WIDER = Fix(lambda x: x.transpose(2, 0, 1), lambda x: x.transpose(1, 2, 0))
 TAPS = Fix(lambda x: x.reshape(-1), lambda x: x.reshape(1, 1, -1))
 WAVES = Fix(lambda x: x[:, 0].T, lambda x: x.T[:, None])
 
+BAND_MARKER = "bwe_hidden_channels"  # a field of the vocoder of 2.3 alone
+MAKERS_VAE = {
+    "latents_mean": "per_channel_statistics.mean-of-means",
+    "latents_std": "per_channel_statistics.std-of-means",
+}
+MAKERS_VOCODER = {
+    **{"upsamplers": "ups", "resnets": "resblocks", "act_out": "act_post"},
+    **{"conv_in": "conv_pre", "conv_out": "conv_post"},
+    "downsample": "downsample.lowpass",
+}
 VAE_REQUIRED = {
     **{"causality_axis": "height", "norm_type": "pixel", "attn_resolutions": None},
     **{"mid_block_add_attention": False, "is_causal": True, "double_z": True},

@@ -1,12 +1,13 @@
-"""Rules for LTX-2's connectors in diffusers' layout.
+"""Rules for LTX-2's connectors: diffusers' layout and the makers' single files.
 
-Source: huggingface/diffusers, pipelines/ltx2/connectors.py.
+Source: huggingface/diffusers, pipelines/ltx2/connectors.py; Lightricks/LTX-2,
+packages/ltx-core, ltx_core/text_encoders/gemma.
 """
 
 from collections.abc import Iterator
 
 from chorus_jax.families.ltx2.connectors import ConnectorsConfig
-from convert.ltx2 import attention, check, linear, mlp
+from convert.ltx2 import POSITIONS, RUN, attention, check, linear, mlp, renamed
 from convert.rules import Rule
 
 _STREAMS = ("video", "audio")
@@ -27,6 +28,16 @@ DIFFUSERS: tuple[Rule, ...] = (
     *_connector("video"),
     *_connector("audio"),
 )
+
+_PROJECTION = "text_embedding_projection"
+MAKERS = {
+    "text_proj_in": f"{_PROJECTION}.aggregate_embed",
+    **{f"{x}_text_proj_in": f"{_PROJECTION}.{x}_aggregate_embed" for x in _STREAMS},
+    **{f"{x}_connector": f"{x}_embeddings_connector" for x in _STREAMS},
+    **{"transformer_blocks": "transformer_1d_blocks"},
+    **{"norm_q": "q_norm", "norm_k": "k_norm"},
+}
+ORIGINAL: tuple[Rule, ...] = renamed(DIFFUSERS, MAKERS)
 
 REQUIRED = {
     **{"rope_theta": 10000.0, "rope_double_precision": True, "rope_type": "split"},
@@ -64,5 +75,32 @@ def config(source: dict, dtype: str) -> ConnectorsConfig:
         apart=apart,
         gated=gated,
         extent=source["connector_rope_base_seq_len"],
+        dtype=dtype,
+    )
+
+
+def original_config(source: dict, dtype: str) -> ConnectorsConfig:
+    """The sizes in the metadata of a single file (`config`, `transformer`), with
+    `states` and `registers` from its tensors.
+
+    Raises ValueError for connectors of another make.
+    """
+    check({**POSITIONS, **source}, RUN, "the connectors")
+    usual = {"num_attention_heads": 30, "attention_head_dim": 128, "num_layers": 2}
+
+    def both(name: str) -> tuple[int, int]:
+        video = source.get(f"connector_{name}", usual[name])
+        return video, source.get(f"audio_connector_{name}", video)
+
+    return ConnectorsConfig(
+        state_width=source["caption_channels"],
+        states=source["states"],
+        heads=both("num_attention_heads"),
+        head_widths=both("attention_head_dim"),
+        depth=both("num_layers"),
+        registers=tuple(source["registers"]),
+        apart=source.get("caption_proj_before_connector", False),
+        gated=source.get("connector_apply_gated_attention", False),
+        extent=source.get("connector_positional_embedding_max_pos", [1])[0],
         dtype=dtype,
     )

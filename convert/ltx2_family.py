@@ -9,6 +9,7 @@ from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.connectors import ConnectorsConfig, LTX2Connectors
 from chorus_jax.families.ltx2.transformer import LTX2DiT
 from chorus_jax.families.ltx2.vocoder import Vocoder, VocoderConfig
+from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.gemma import GemmaConfig, GemmaEncoder
@@ -16,12 +17,14 @@ from convert import (
     gemma,
     ltx2,
     ltx2_audio,
+    ltx2_audio_configs,
     ltx2_connectors,
     ltx2_vae,
+    ltx_upsampler,
     ltx_vae,
 )
 from convert.family import Kind, Layout
-from convert.source import DIFFUSERS
+from convert.source import DIFFUSERS, ORIGINAL
 
 
 def refuse(config: Any) -> dict[str, Any]:
@@ -35,12 +38,13 @@ def _kind(
     model: type,
     config: type,
     layout: Layout,
+    original: Layout | None = None,
     library: str = "diffusers",
     name: str = "",
     **others: Any,
 ) -> Kind:
     stem = "model" if library == "transformers" else "diffusion_pytorch_model"
-    layouts = {DIFFUSERS: layout}
+    layouts = {DIFFUSERS: layout, **({ORIGINAL: original} if original else {})}
     return Kind(
         model,
         config,
@@ -58,18 +62,20 @@ LTX2: Mapping[str, Kind] = {
         LTX2DiT,
         LTX2Config,
         Layout(lambda _: ltx2.DIFFUSERS, ltx2.config, "LTX2VideoTransformer3DModel"),
+        Layout(lambda _: ltx2.ORIGINAL, ltx2.original_config),
     ),
     "vae": _kind(
         LTXVAE,
         LTXVAEConfig,
         Layout(ltx_vae.diffusers, ltx2_vae.config, "AutoencoderKLLTX2Video"),
+        Layout(ltx_vae.original, ltx2_vae.original_config),
     ),
     "text_encoder": _kind(
         GemmaEncoder,
         GemmaConfig,
         Layout(lambda _: gemma.RULES, gemma.config),
-        "transformers",
-        "Gemma3ForConditionalGeneration",
+        library="transformers",
+        name="Gemma3ForConditionalGeneration",
     ),
     "connectors": _kind(
         LTX2Connectors,
@@ -79,7 +85,11 @@ LTX2: Mapping[str, Kind] = {
             ltx2_connectors.config,
             "LTX2TextConnectors",
         ),
-        "ltx2",
+        Layout(
+            lambda _: ltx2_connectors.ORIGINAL,
+            ltx2_connectors.original_config,
+        ),
+        library="ltx2",
     ),
     "audio_vae": _kind(
         AudioVAE,
@@ -87,13 +97,14 @@ LTX2: Mapping[str, Kind] = {
         Layout(
             ltx2_audio.audio_vae, ltx2_audio.audio_vae_config, "AutoencoderKLLTX2Audio"
         ),
+        Layout(ltx2_audio_configs.audio_vae, ltx2_audio_configs.audio_vae_config),
     ),
     "vocoder": _kind(
         Vocoder,
         VocoderConfig,
         Layout(ltx2_audio.vocoder, ltx2_audio.vocoder_config, "LTX2Vocoder"),
-        "ltx2",
-        marker="bwe_hidden_channels",
+        Layout(ltx2_audio_configs.vocoder, ltx2_audio_configs.vocoder_config),
+        library="ltx2",
         others=(
             _kind(
                 BandVocoder,
@@ -103,8 +114,21 @@ LTX2: Mapping[str, Kind] = {
                     ltx2_audio.band_vocoder_config,
                     "LTX2VocoderWithBWE",
                 ),
-                "ltx2",
+                Layout(
+                    ltx2_audio_configs.band_vocoder,
+                    ltx2_audio_configs.band_vocoder_config,
+                ),
+                library="ltx2",
+                marker=ltx2_audio.BAND_MARKER,
             ),
         ),
+    ),
+    # What enlarges latents for a second pass.
+    "latent_upsampler": _kind(
+        LTXUpsampler,
+        UpsamplerConfig,
+        Layout(ltx_upsampler.rules, ltx_upsampler.config, "LTX2LatentUpsamplerModel"),
+        Layout(ltx_upsampler.rules, ltx_upsampler.config, "LatentUpsampler"),
+        library="ltx2",
     ),
 }

@@ -1,14 +1,17 @@
-"""Source folders of LTX-2 in diffusers' layout."""
+"""Sources of LTX-2: folders in diffusers' layout, and the makers' single files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from convert import gemma, ltx2_audio
+from convert.ltx2_single import is_single, open_single, without
+from convert.ltx_single import UPSAMPLER, read_upsampler
 from convert.opening import PartsApart
-from convert.source import Component, Source, listing, open_component, read_json
+from convert.source import Source, common_folder, listing, open_component, read_json
 from convert.tokenizer_files import open_tokenizer
+from convert.weight_files import READERS, read_weights
 
 INDEX, PIPELINE = "model_index.json", "LTX2Pipeline"
 PARTS = ("transformer", "vae", "text_encoder", "connectors", "audio_vae", "vocoder")
@@ -28,31 +31,67 @@ SCHEDULER = {
 }
 
 
+# The one of the distilled model, whose levels are given.
+DISTILLED_SCHEDULER = {
+    "_class_name": "FlowMatchEulerDiscreteScheduler",
+    "num_train_timesteps": 1000,
+    "use_dynamic_shifting": False,
+}
+
+
 def is_ltx2(source: Path) -> bool:
     """Whether a source says that it is an LTX-2."""
+    if source.is_file() and source.suffix.lower() in READERS:
+        try:
+            return is_single(read_weights([source]))
+        except ValueError:
+            return False
     file = source / INDEX
     if not file.is_file():
         return False
     return str(read_json(file).get("_class_name")).startswith("LTX2")
 
 
-def open_ltx2(folder: Path, given: PartsApart = PartsApart()) -> Source:
-    """Reads the headers of a folder in diffusers' layout.
+def open_ltx2(path: Path, given: PartsApart = PartsApart()) -> Source:
+    """Reads the headers of a folder in diffusers' layout, or of a single file and the
+    parts that are given beside it.
 
     Raises:
         ValueError: if it is no LTX-2 (saying what was looked for), if a file is
-            damaged, or if parts are given apart, which are read for Wan only.
+            damaged, or if a part is missing.
     """
-    if given != PartsApart():
+    if path.is_file():
+        return _single(path, given)
+    upsampler = given.parts.get(UPSAMPLER)
+    alone = {UPSAMPLER: upsampler} if upsampler is not None else {}
+    if given != PartsApart(alone):
         raise ValueError(
-            f"{folder} is an LTX-2: its parts, variants and state dicts cannot be "
-            "given apart; give the folder alone"
+            f"{path} is a folder of a whole LTX-2: its parts, variants and state dicts "
+            "cannot be given apart, but for a latent upsampler; give the folder alone, "
+            "or a single file"
         )
+    source = _folder(path)
+    if upsampler is None:
+        return source
+    added = {UPSAMPLER: read_upsampler(upsampler.absolute())}
+    source = replace(source, components={**source.components, **added})
+    return replace(source, folder=common_folder(source))
+
+
+def _single(path: Path, given: PartsApart) -> Source:
+    """The distilled model is told by its file's name: nothing in it says so."""
+    source = open_single(path, given)
+    usual = DISTILLED_SCHEDULER if "distilled" in path.name.lower() else SCHEDULER
+    source = replace(source, scheduler=source.scheduler or usual)
+    return replace(source, folder=common_folder(source))
+
+
+def _folder(folder: Path) -> Source:
     file = folder / INDEX
     if not file.is_file():
         raise ValueError(
-            f"{folder} is no LTX-2: looked for {INDEX} (diffusers' layout; the makers' "
-            f"single files are not read), found {listing(folder)}"
+            f"{folder} is no LTX-2: looked for {INDEX} (diffusers' layout), found "
+            f"{listing(folder)}"
         )
     index = read_json(file)
     name = index.get("_class_name")
@@ -74,16 +113,6 @@ def open_ltx2(folder: Path, given: PartsApart = PartsApart()) -> Source:
         others=[scheduler] if scheduler.is_file() else [],
         family="ltx2",
     )
-
-
-def without(component: Component, names: Sequence[str]) -> Component:
-    """A part without the tensors that have one of these in their name."""
-    kept = {
-        name: tensor
-        for name, tensor in component.tensors.items()
-        if not any(part in f".{name}" for part in names)
-    }
-    return replace(component, tensors=kept)
 
 
 def check_parts(folder: Path, index: Mapping[str, Any]) -> None:

@@ -1,9 +1,14 @@
-"""Sizes of the LTX-2 video VAE in diffusers' layout; its names are LTX-Video's.
+"""Sizes of the LTX-2 video VAE in diffusers' layout and in the makers' metadata; its
+names are LTX-Video's.
 
-Source: huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx2.py.
+Source: huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx2.py;
+Lightricks/LTX-2, packages/ltx-core, ltx_core/model/video_vae.
 """
 
+from dataclasses import replace
+
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
+from convert import ltx_vae_config
 from convert.ltx2 import check
 
 REQUIRED = {
@@ -34,7 +39,8 @@ def config(source: dict, dtype: str) -> LTXVAEConfig:
         "spatio_temporal_scaling": (True, scaled),
         "decoder_spatio_temporal_scaling": (True, decoder_scaled),
         "decoder_inject_noise": (False, noise),
-        "upsample_residual": (True, residual),
+        # All of 2.0, none of 2.3.
+        "upsample_residual": (residual[0], residual),
     }
     for name, (expected, values) in fixed.items():
         if set(values) != {expected}:
@@ -50,7 +56,7 @@ def config(source: dict, dtype: str) -> LTXVAEConfig:
         decoder_widths=(decoder[0], *(w // f for w, f in zip(decoder, factors))),
         decoder_depths=tuple(source["decoder_layers_per_block"])[::-1],
         up=factors,
-        up_residual=True,
+        up_residual=residual[0],
         decoder_noise=noise,
         timestep=False,
         decoder_causal=source["decoder_causal"],
@@ -62,3 +68,29 @@ def config(source: dict, dtype: str) -> LTXVAEConfig:
         decoder_padding=source["decoder_spatial_padding_mode"],
         dtype=dtype,
     )
+
+
+def original_config(source: dict, dtype: str) -> LTXVAEConfig:
+    """The sizes in the metadata of a single file (`config`, `vae`).
+
+    Raises ValueError for a VAE of another make.
+    """
+    padding = source.get("spatial_padding_mode")
+    # Without a field the makers have one kind of padding in each half.
+    usual = {"encoder": padding or "zeros", "decoder": padding or "reflect"}
+    paddings = {
+        f"{half}_padding": source.get(f"{half}_spatial_padding_mode", kind)
+        for half, kind in usual.items()
+    }
+    plain = {
+        key: value for key, value in source.items() if "spatial_padding" not in key
+    }
+    made = ltx_vae_config.original_config(
+        {"encoder_base_channels": source["latent_channels"], **plain}, dtype
+    )
+    if made.timestep:
+        raise ValueError(
+            "the VAE has timestep_conditioning=True; supported is False for LTX-2"
+        )
+    boxes = made.up_by or ("spatiotemporal",) * len(made.up)
+    return replace(made, **paddings, up_by=boxes)

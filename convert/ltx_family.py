@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.ltx.upsampler import LTXUpsampler, UpsamplerConfig
+from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder

@@ -7,11 +7,11 @@ A file without metadata (GGUF, repacked ones) is told by its tensors.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convert import ltx_inferred
+from convert import ltx_inferred, ltx_upsampler
 from convert.forms import open_part
 from convert.opening import PartsApart
 from convert.source import ORIGINAL, PARTS, Component, Source, open_component, read_json
@@ -32,8 +32,8 @@ MARKERS = {
 }
 UPSAMPLER = "latent_upsampler"
 STATISTICS = "per_channel_statistics."
-READ = ("mean-of-means", "std-of-means")  # of the statistics; others are not used
 HEADER_LIMIT = 100_000_000  # bytes, as in `tensors`
+READ = ("mean-of-means", "std-of-means")  # of the statistics; others are not used
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,22 @@ class SingleFile:
     config: Mapping[str, Any]
 
 
-def metadata_config(file: Path) -> dict[str, Any]:
-    """The `config` in a safetensors file's metadata; {} if there is none.
-
-    Raises ValueError if it is no JSON object.
-    """
+def metadata(file: Path) -> dict[str, str]:
+    """The metadata in a safetensors file's header; {} if there is none."""
     if file.suffix.lower() not in (".safetensors", ".sft"):
         return {}
     with open(file, "rb") as stream:
         length = min(int.from_bytes(stream.read(8), "little"), HEADER_LIMIT)
         header = json.loads(stream.read(length))
-    text = (header.get("__metadata__") or {}).get("config")
+    return header.get("__metadata__") or {}
+
+
+def metadata_config(file: Path) -> dict[str, Any]:
+    """The `config` in a safetensors file's metadata; {} if there is none.
+
+    Raises ValueError if it is no JSON object.
+    """
+    text = metadata(file).get("config")
     if text is None:
         return {}
     try:
@@ -166,7 +171,8 @@ def read_upsampler(path: Path) -> Component:
     Raises ValueError if its file says no sizes.
     """
     if path.is_dir():
-        return open_component(path)
+        made = open_component(path)
+        return replace(made, tensors=_learnt(made.tensors))
     check_present(path)
     config = metadata_config(path)
     if not config:
@@ -174,7 +180,12 @@ def read_upsampler(path: Path) -> Component:
             f"{path} has no config in its metadata, which a latent upsampler's file "
             "has: give the one that its makers publish"
         )
-    return Component(read_weights([path]), config, [path], ORIGINAL)
+    return Component(_learnt(read_weights([path])), config, [path], ORIGINAL)
+
+
+def _learnt(tensors: Tensors) -> Tensors:
+    """The tensors of an upsampler without those that are the same in all."""
+    return {name: x for name, x in tensors.items() if name not in ltx_upsampler.UNUSED}
 
 
 def _tokenizer(given: PartsApart) -> TokenizerSource | None:

@@ -1,6 +1,5 @@
 """Sources of LTX-Video: folders in diffusers' layout, and the makers' single files."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from convert.opening import PartsApart
 from convert.source import (
     PARTS,
     Source,
+    common_folder,
     listing,
     open_component,
     read_json,
@@ -97,7 +97,7 @@ def open_ltx(path: Path, given: PartsApart = PartsApart()) -> Source:
         return source
     parts = {**source.components, UPSAMPLER: read_upsampler(upsampler.absolute())}
     source = replace(source, components=parts)
-    return replace(source, folder=_common(source))
+    return replace(source, folder=common_folder(source))
 
 
 def _single(path: Path, given: PartsApart) -> Source:
@@ -112,7 +112,7 @@ def _single(path: Path, given: PartsApart) -> Source:
     scheduler = source.scheduler or _scheduler(path, metadata, causal)
     return replace(
         source,
-        folder=_common(source),
+        folder=common_folder(source),
         components={**source.components, "transformer": model},
         scheduler=scheduler,
         settings=_settings(signs, [path.name]),
@@ -122,12 +122,6 @@ def _single(path: Path, given: PartsApart) -> Source:
 def _settings(signs: Signs, names: list[str]) -> dict[str, Any]:
     version = version_of(signs, names)
     return {} if version is None else {"version": version}
-
-
-def _common(source: Source) -> Path:
-    """The folder that all files of a source are in."""
-    files = [str(Path(file).absolute().parent) for file in source.files()]
-    return Path(os.path.commonpath(files))
 
 
 def _scheduler(

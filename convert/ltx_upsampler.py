@@ -1,12 +1,12 @@
-"""Rules for LTX-Video's latent upsampler: the same names in diffusers and in the
-makers' single file (`ltxv-spatial-upscaler-0.9.8.safetensors`)."""
+"""Rules for the latent upsamplers of LTX-Video and LTX-2: the same names in diffusers
+and in the makers' single files (`ltxv-spatial-upscaler-0.9.8.safetensors`)."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from chorus_jax.families.ltx.upsampler import UpsamplerConfig
+from chorus_jax.families.ltx_shared.upsampler import UpsamplerConfig
 from convert.rules import CONV3D, Fix, Rule
 
 # torch [out, in, h, w] <-> ours [1, h, w, in, out]
@@ -14,6 +14,11 @@ PLANE = Fix(
     lambda x: np.transpose(x, (2, 3, 1, 0))[None], lambda x: x[0].transpose(3, 2, 0, 1)
 )
 FIXED = {"dims": 3, "spatial_upsample": True, "temporal_upsample": False}
+# The makers' and diffusers' names of the same two fields of LTX-2.
+RATIONAL = ("rational_resampler", "use_rational_resampler")
+SCALE = ("spatial_scale", "rational_spatial_scale")
+SCALES = {1.5: (3, 2), 2.0: (2, 1), 4.0: (4, 1)}
+UNUSED = ("upsampler.blur_down.kernel",)  # the same in all files
 
 
 def rules(sizes: UpsamplerConfig) -> tuple[Rule, ...]:
@@ -23,6 +28,7 @@ def rules(sizes: UpsamplerConfig) -> tuple[Rule, ...]:
         *_norm("initial_norm", "norm"),
         *_blocks("res_blocks", "before"),
         *_conv("upsampler.0", "wide", PLANE),
+        *_conv("upsampler.conv", "wide", PLANE),
         *_blocks("post_upsample_res_blocks", "after"),
         *_conv("final_conv", "output"),
     )
@@ -36,10 +42,21 @@ def config(source: dict, dtype: str) -> UpsamplerConfig:
             raise ValueError(
                 f"the latent upsampler has {key}={value!r}; supported is {expected!r}"
             )
+    scale = next((float(source[name]) for name in SCALE if name in source), 2.0)
+    if not any(source.get(name) for name in RATIONAL):
+        scale = 2.0  # others are for the rational resampler alone
+    if scale not in SCALES:
+        raise ValueError(
+            f"the latent upsampler has a scale of {scale}; supported are "
+            f"{', '.join(map(str, SCALES))}"
+        )
+    up, down = SCALES[scale]
     return UpsamplerConfig(
         channels=source["in_channels"],
         width=source["mid_channels"],
         depth=source["num_blocks_per_stage"],
+        up=up,
+        down=down,
         dtype=dtype,
     )
 

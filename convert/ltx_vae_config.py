@@ -20,6 +20,12 @@ SHRINKS = {
     "compress_time_res": "temporal",
     "compress_all_res": "spatiotemporal",
 }
+# Those of what enlarges one.
+GROWS = {
+    "compress_all": "spatiotemporal",
+    "compress_space": "spatial",
+    "compress_time": "temporal",
+}
 FIXED = {
     **{"in_channels": 3, "out_channels": 3, "patch_size_t": 1},
     **{"scaling_factor": 1.0, "encoder_causal": True, "resnet_norm_eps": 1e-6},
@@ -156,7 +162,7 @@ def _encoder(blocks: Blocks, width: int) -> dict[str, Any]:
 
 def _decoder(blocks: Blocks, last: int) -> dict[str, Any]:
     """`blocks` in the order in which they run."""
-    narrowing = {"res_x_y": 2, "compress_all": 1}
+    narrowing = {"res_x_y": 2, **dict.fromkeys(GROWS, 1)}
     width = last
     for name, settings in blocks:
         width *= settings.get("multiplier", narrowing.get(name, 1))
@@ -164,18 +170,22 @@ def _decoder(blocks: Blocks, last: int) -> dict[str, Any]:
     depths: list[int] = []
     noise: list[bool] = []
     up: list[int] = []
+    up_by: list[str] = []
     residual: set[bool] = set()
-    factor = 0
+    factor, box = 0, "none"
     for place, (name, settings) in enumerate(blocks):
         if name == "res_x":
             widths.append(width)
             depths.append(settings["num_layers"])
             noise.append(bool(settings.get("inject_noise", False)))
             up += [factor] * (place > 0)
-            factor = 0
-        elif name == "compress_all" and widths and not factor:
-            factor = settings.get("multiplier", 1)
-            residual.add(bool(settings.get("residual", False)))
+            up_by += [box] * (place > 0)
+            factor, box = 0, "none"
+        elif name in GROWS and widths and not factor:
+            factor, box = settings.get("multiplier", 1), GROWS[name]
+            # The others have no residual, whatever is said.
+            adds = name == "compress_all" and settings.get("residual", False)
+            residual.add(bool(adds))
             width //= factor
         elif name == "res_x_y" and widths and not factor:
             width //= settings.get("multiplier", 2)
@@ -189,6 +199,7 @@ def _decoder(blocks: Blocks, last: int) -> dict[str, Any]:
         "decoder_noise": tuple(noise),
         "up": tuple(up),
         "up_residual": residual == {True},
+        "up_by": () if set(up_by) <= {"none", "spatiotemporal"} else tuple(up_by),
     }
 
 
@@ -196,5 +207,5 @@ def _unknown(half: str, name: str, blocks: Blocks) -> ValueError:
     names = ", ".join(name for name, _ in blocks)
     return ValueError(
         f"the VAE's {half} has blocks in an order that is not run here ({name}): "
-        f"{names}; supported are those of LTX-Video 0.9.0 to 0.9.8"
+        f"{names}; supported are those of LTX-Video 0.9.0 to 0.9.8, LTX-2 and 2.3"
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,12 @@ class Source:
         """All files that are read, the tokenizer's too."""
         paths = [file for part in self.components.values() for file in part.files]
         return sorted({*paths, *self.tokenizer.files(), *self.others})
+
+
+def common_folder(source: Source) -> Path:
+    """The folder that all files of a source are in."""
+    files = [str(Path(file).absolute().parent) for file in source.files()]
+    return Path(os.path.commonpath(files))
 
 
 def sha256(file: Path, progress: Callable[[int], object]) -> str:

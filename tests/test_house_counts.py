@@ -17,6 +17,7 @@ PLACED_BY_QUESTION = {
     "tests/configs/test_configs.py",
     "tests/chorus_jax/families/ltx/test_makers.py",
     "tests/chorus_jax/families/ltx/test_reuse.py",
+    "tests/chorus_jax/families/ltx2/test_makers.py",
     "tests/chorus_jax/families/ltx2/test_reuse.py",
     "tests/chorus_jax/families/toy/test_seams.py",
     "tests/chorus_jax/families/wan/test_i2v.py",

@@ -52,9 +52,14 @@ def shapes(config: WanConfig) -> dict[str, tuple[int, ...]]:
     return made
 
 
-def write_sparse(file: Path, tensors: dict[str, tuple[int, ...]]) -> None:
+def write_sparse(
+    file: Path,
+    tensors: dict[str, tuple[int, ...]],
+    metadata: dict[str, str] | None = None,
+) -> None:
     """Writes a sparse safetensors file of bfloat16 zeros with these shapes."""
-    header, end = {}, 0
+    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    end = 0
     for name, shape in tensors.items():
         size = 2 * int(np.prod(shape))
         offsets = [end, end + size]

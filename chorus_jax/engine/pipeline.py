@@ -32,6 +32,7 @@ from chorus_jax.families.protocols import (
     Defaults,
     EnlargingModel,
     LoadOptions,
+    RunStart,
     SoundModel,
     VideoModel,
 )
@@ -39,7 +40,6 @@ from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.media.sound import Sound
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request, same_program
-from chorus_jax.schedulers.flow import add_noise
 from chorus_jax.text.prompts import Tokens
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,8 @@ class Pipeline:
         Args:
             video: of a first pass.
             request: of the larger size, with sigmas of its own (`steps`) from below 1
-                on: as much noise as the first of them says is put over the latents.
+                on: as much noise as the first of them says is put over the latents,
+                those of a sound too.
 
         Raises:
             ValueError: for a model without a second pass, another size than that of the
@@ -198,12 +199,14 @@ class Pipeline:
         with self.computing():
             larger = self.model.enlarge(jax.tree.map(lambda x: x[None], video.latents))
             geometry = self.model.geometry(request)
-            wanted = dict(geometry.streams)[geometry.video]
-            if larger.shape[1:] != wanted:
+            wanted, shapes = dict(geometry.streams), larger.items()
+            made = {name: array.shape[1:] for name, array in shapes}
+            asked = {name: wanted[name] for name in made}
+            if made != asked:
                 raise ValueError(
-                    f"the enlarged video has latents of {larger.shape[1:]}, the "
-                    f"request is of {wanted}: ask for twice the height and width of "
-                    "the first"
+                    f"the enlarged video has latents of {made}, the request is of "
+                    f"{asked}: ask for twice the height and width of the first, and "
+                    "as many frames"
                 )
             run = self.steps([with_seed(request)], None, EveryStep(), larger)
             *_, last = run
@@ -229,10 +232,10 @@ class Pipeline:
         requests: Sequence[Request],
         every: int | None,
         cache: StepCache,
-        begun: Array | None = None,
+        begun: Mapping[str, Array] | None = None,
     ) -> Iterator[Progress]:
-        """`stream` for requests that have seeds and agree; `begun` are latents of the
-        video to put the noise of the first step over."""
+        """`stream` for requests that have seeds and agree; `begun` are streams to put
+        the noise of the first step over."""
         seconds: dict[str, float] = {}
         yield Progress("encode", 0, 1)
         with timed(seconds, "encode"):
@@ -295,16 +298,14 @@ class Pipeline:
         requests: Sequence[Request],
         geometry: Geometry,
         conditions: Mapping[str, Conditions],
-        begun: Array | None = None,
+        begun: Mapping[str, Array] | None = None,
         level: float = 1.0,
     ) -> Latents:
         """The noise of the requests' seeds, with what they give of their videos; as
-        much of it as `level` says if it lies over latents that are `begun`."""
+        much of it as `level` says over the streams that are `begun`."""
         noise = loop.noise(self.seeds(requests, conditions), geometry)
-        if begun is not None:
-            own = geometry.named(noise)[geometry.video]
-            noise = geometry.replaced(noise, add_noise(begun, own, level))
-        return self.model.begin(noise, requests)
+        start = RunStart(conditions, begun or {}, level)
+        return self.model.begin(noise, requests, start)
 
     def seeds(
         self, requests: Sequence[Request], conditions: Mapping[str, Conditions]

@@ -68,7 +68,9 @@ def perturbed_of(request: Request) -> tuple[float, ...]:
         return request.guidance_schedule.flat
     guidance = request.perturbed
     return (
-        () if guidance is None else (guidance.scale, guidance.rescale, *guidance.layers)
+        ()
+        if guidance is None
+        else (guidance.scale, guidance.rescale, *map(float, guidance.layers))
     )
 
 

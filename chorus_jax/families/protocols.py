@@ -7,7 +7,7 @@ knows its types.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -24,6 +24,21 @@ from chorus_jax.families.forward import (
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 from chorus_jax.text.prompts import Tokens
+
+
+@dataclass(frozen=True, eq=False)
+class RunStart:
+    """The inputs of a run's first latents besides noise.
+
+    Attributes:
+        conditions: of each transformer.
+        begun: latents that the noise lies over, of some streams; none for pure noise.
+        level: how much of the noise lies over them, 0 to 1.
+    """
+
+    conditions: Mapping[str, Conditions]
+    begun: Mapping[str, Array] = field(default_factory=dict)
+    level: float = 1.0
 
 
 @runtime_checkable
@@ -86,7 +101,9 @@ class VideoModel(Protocol):
         the prompts, None to make them.
         """
 
-    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
+    def begin(
+        self, noise: Latents, requests: Sequence[Request], start: "RunStart"
+    ) -> Latents:
         """The latents that runs begin with: the noise, but where frames are given."""
 
     def forget_prompts(self, tenant: str | None = None) -> None:
@@ -126,9 +143,10 @@ class SoundModel(Protocol):
 class EnlargingModel(Protocol):
     """A model whose videos have a second pass at a larger size."""
 
-    def enlarge(self, latents: Latents) -> Latents:
-        """The latents of a video at the size of a second pass, without noise.
-        ValueError if the model came without what enlarges them."""
+    def enlarge(self, latents: Latents) -> dict[str, Array]:
+        """The streams that a second pass begins from, without noise: the video's
+        latents at its size. ValueError if the model came without what enlarges
+        them."""
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,8 @@ def test_another_pipeline_is_refused(tmp_path, index, message):
         ltx2_source.open_ltx2(folder(tmp_path, **index))
 
 
-def test_a_single_file_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="the makers' single files are not read"):
+def test_a_folder_without_an_index_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="looked for model_index.json"):
         ltx2_source.open_ltx2(tmp_path)
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from chorus_jax.families.forward import ALL, Latents, TextGains, TokenSet, evaluate
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.positions import PixelScale, position_table
+from chorus_jax.families.ltx_shared.given_frames import GIVEN, VIDEO
 from chorus_jax.families.single_stream.block import ModulatedBlock
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.families.single_stream.forward import SingleStreamForward
@@ -30,8 +31,6 @@ from chorus_jax.nets.token_attention import (
     SelfAttention,
 )
 from chorus_jax.nets.tokens import from_patches, to_patches
-
-VIDEO, GIVEN = "video", "given"  # streams of latents
 
 
 class LTXBlock(ModulatedBlock):

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 from PIL.Image import Resampling
 
 from chorus_jax.families.forward import Latents
-from chorus_jax.families.ltx.dit import GIVEN, VIDEO
-from chorus_jax.families.ltx.given_frames import FrameLayout, keyframes
+from chorus_jax.families.ltx_shared.encoding import encode
+from chorus_jax.families.ltx_shared.given_frames import (
+    GIVEN,
+    VIDEO,
+    FrameLayout,
+    keyframes,
+)
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.media.inputs import resized
 from chorus_jax.media.keyframes import Keyframe
@@ -64,9 +68,3 @@ def fitted(
         resized(frame, height, width, Resampling.LANCZOS) for frame in keyframe.frames
     ]
     return 2 * np.stack(frames) - 1
-
-
-@jax.jit
-def encode(vae: LTXVAE, clip: Float[Array, "b f h w 3"]) -> Float[Array, "b t y x c"]:
-    """Normalised latents of a clip."""
-    return vae.encode(clip)

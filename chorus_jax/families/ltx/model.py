@@ -1,91 +1,42 @@
 """A loaded LTX-Video model: prompts to conditions, latents to frames."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from chorus_jax.checkpoints import Card
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
-from chorus_jax.families.ltx.dit import GIVEN, VIDEO, LTXDiT
 from chorus_jax.families.ltx.encoding import with_given
 from chorus_jax.families.ltx.preparing import perturbation, prepare, scales
-from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
-from chorus_jax.families.ltx.sizes import (
-    FPS,
-    PARTS,
-    UPSAMPLER,
-    LTXSizes,
-    parts_of,
-    stored_names,
-)
-from chorus_jax.families.ltx.upsampler import LTXUpsampler, enlarged
-from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups
-from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.ltx.schedule import TokenShift, schedule_of
+from chorus_jax.families.ltx.sizes import FPS, LTXSizes, parts_of, stored_names
+from chorus_jax.families.ltx_shared.folder import LevelSchedule, LTXFolder
+from chorus_jax.families.ltx_shared.given_frames import VIDEO
+from chorus_jax.families.ltx_shared.model import SharedLTXModel
+from chorus_jax.families.ltx_shared.upsampler import with_statistics
+from chorus_jax.families.protocols import RunStart
 from chorus_jax.families.single_stream.conditions import StreamConditions
-from chorus_jax.families.single_stream.model import SingleStreamModel, load_parts
-from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
-from chorus_jax.schedulers import Schedule, Solver, named
 from chorus_jax.text.prompts import Tokenizer, Tokens
 
 
-class LTXModel(SingleStreamModel):
+class LTXModel(SharedLTXModel):
     """The parts of one LTX-Video model (see `protocols.VideoModel`)."""
 
     family = "ltx"
     sizes: LTXSizes
+    folder = LTXFolder(LTXSizes, parts_of, stored_names, schedule_of)
 
     def __init__(
         self,
         parts: Mapping[str, Any],
         tokenizer: Tokenizer,
-        schedule: TokenShift | LinearQuadratic = TokenShift(),
-        *,
-        mesh: Mesh | None = None,
-        keep_text_encoder: bool = True,
-        fingerprints: Mapping[str, str] | None = None,
+        schedule: LevelSchedule = TokenShift(),
+        **options: Any,
     ):
-        self.sizes = LTXSizes(**{name: part.config for name, part in parts.items()})
-        # Of no part in a first pass: recipes need not know it.
-        first = {name: part for name, part in parts.items() if name != UPSAMPLER}
-        super().__init__(first, tokenizer, mesh, keep_text_encoder, fingerprints)
-        self.upsampler: LTXUpsampler | None = parts.get(UPSAMPLER)
-        self.transformer: LTXDiT = parts[TRANSFORMER]
-        self.vae: LTXVAE = parts["vae"]
-        self.schedule = schedule
-
-    @classmethod
-    def load(
-        cls, folder: str | Path, options: LoadOptions = LoadOptions()
-    ) -> "LTXModel":
-        """The model of a converted checkpoint folder.
-
-        Raises:
-            ValueError: for a folder that holds something else (see `checkpoints.load`).
-        """
-        limit = LTXSizes.read(folder, options.transformer).transformer.text_limit
-        tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
-        stored = stored_names(options.transformer)
-        card = Card.read(folder)
-        parts = load_parts(Path(folder), card, parts_of(card), stored, options)
-        return cls(
-            parts,
-            tokenizer,
-            schedule_of(card.scheduler),
-            mesh=options.mesh,
-            keep_text_encoder=options.keep_text_encoder,
-            fingerprints={name: card.part(stored[name]).fingerprint for name in PARTS},
-        )
-
-    @property
-    def transformers(self) -> Mapping[str, LTXDiT]:
-        """The one transformer."""
-        return {TRANSFORMER: self.transformer}
+        """`options` are those of `SharedLTXModel`."""
+        super().__init__(parts, tokenizer, schedule, **options)
 
     @property
     def numerics(self) -> str:
@@ -98,28 +49,7 @@ class LTXModel(SingleStreamModel):
         """The shapes of a request's latents. ValueError for what does not fit (see
         `LTXSizes.check`)."""
         self.sizes.check(request)
-        config, grid = self.sizes.transformer, self.sizes.grid(request)
-        video = (VIDEO, (*grid, config.in_channels))
-        extra = self.sizes.extra(request)
-        if extra:
-            # One tile: regions are not run beside tokens that are of no tile.
-            streams = (video, (GIVEN, (extra, config.in_channels)))
-            return Geometry(streams, grid, config.patch, grid)
-        tile = Tiling.fitting(grid, config.tile).tile
-        return Geometry((video,), grid, config.patch, tile)
-
-    def solver(self, request: Request) -> Solver:
-        """The request's solver over the levels of its video's number of tokens, or over
-        those that it gives itself, as distilled models want them."""
-        if not isinstance(request.steps, int):
-            return request.make_solver()
-        tokens = self.sizes.token_count(request)
-        levels = self.schedule.sigmas(request.steps, tokens, request.shift)
-        return named(request.solver)(Schedule.of(levels, levels * np.float32(1000)))
-
-    def experts(self, request: Request) -> tuple[str, ...]:
-        """The one transformer in every step."""
-        return (TRANSFORMER,) * request.step_count
+        return self.geometry_with(request)
 
     def fps(self, request: Request) -> float:
         """The frames per second of a request's positions, the makers' usual ones if it
@@ -151,31 +81,19 @@ class LTXModel(SingleStreamModel):
         )
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
-    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
+    def begin(
+        self, noise: Latents, requests: Sequence[Request], start: RunStart
+    ) -> Latents:
         """Noise with the latents of given frames in their places."""
+        noise = super().begin(noise, requests, start)
         layout = self.sizes.layout(requests[0])
         if layout is None:
             return noise
         return with_given(self.vae, noise, requests, layout)
 
-    def enlarge(self, latents: Latents) -> Latents:
-        """The video's latents at twice the height and width, for a second pass.
-
-        Raises:
-            ValueError: if the checkpoint has no latent upsampler.
-        """
-        if self.upsampler is None:
-            raise ValueError(
-                "this LTX-Video came without a latent upsampler: convert it with "
-                "--latent-upsampler FILE"
-            )
-        video = latents[VIDEO] if isinstance(latents, dict) else latents
-        return enlarged(self.upsampler, self.vae, jnp.asarray(video))
-
-    def decode(
-        self, latents: Latents, requests: Sequence[Request]
-    ) -> Iterator[Float[Array, "b t y x 3"]]:
-        """Frames of latents, a group per latent frame; all are decoded at once."""
-        latents = latents[VIDEO] if isinstance(latents, dict) else latents
-        seeds = np.array([request.seed for request in requests], np.uint32)
-        return decode_groups(self.vae, latents, jnp.asarray(seeds))
+    def enlarge(self, latents: Latents) -> dict[str, Array]:
+        """The video's latents at twice the height and width, with the means and
+        deviations of the given ones (AdaIN), for a second pass. ValueError without a
+        latent upsampler."""
+        video = jnp.asarray(latents[VIDEO] if isinstance(latents, dict) else latents)
+        return {VIDEO: with_statistics(self.larger(video), video)}

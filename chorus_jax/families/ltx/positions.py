@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
+from chorus_jax.families.ltx_shared.given_frames import FrameLayout
 from chorus_jax.nets.tokens import Size
 
 PERIOD = 10000.0
@@ -51,6 +52,15 @@ class PixelScale:
         sides = (np.arange(size, dtype=one) * one(self.pixels) for size in (h, w))
         shares = [x / one(end) for x, end in zip((seconds, *sides), EXTENT)]
         return np.stack(np.meshgrid(*shares, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def places_of(
+    layout: FrameLayout, grid: Size, scale: PixelScale
+) -> Float32[np.ndarray, "n 3"]:
+    """`PixelScale.places` of every token, those of given frames beside the video
+    first."""
+    extra = [scale.places(size, first) for size, first, _ in layout.beside_sizes(grid)]
+    return np.concatenate([*extra, scale.places(grid)])
 
 
 def frequencies(count: int) -> Float32[np.ndarray, " k"]:

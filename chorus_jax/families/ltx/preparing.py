@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int
 
 from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.ltx.given_frames import FrameLayout
-from chorus_jax.families.ltx.positions import PixelScale, position_table
+from chorus_jax.families.ltx.positions import PixelScale, places_of, position_table
+from chorus_jax.families.ltx_shared.given_frames import FrameLayout
 from chorus_jax.families.single_stream.conditions import (
     FrozenTokens,
     StreamConditions,
@@ -54,7 +54,7 @@ def prepare(
     times, frozen, places = step_times(solver, layout), None, None
     if layout is not None:
         frozen = frozen_tokens(solver, layout, grid)
-        places = layout.positions(grid, scale)
+        places = places_of(layout, grid, scale)
     if perturbation is not None:
         b = perturbation.scale.shape[-1]
         text = jnp.concatenate([text, text[:b]])

@@ -1,6 +1,7 @@
 """The parts of an LTX-Video checkpoint, and what must fit: parts, requests, meshes."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from chorus_jax.families.fitting import (
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.ltx.given_frames import FrameLayout, layout_of
 from chorus_jax.families.ltx.positions import PixelScale
-from chorus_jax.families.ltx.upsampler import LTXUpsampler, UpsamplerConfig
+from chorus_jax.families.ltx_shared.folder import UPSAMPLER, with_upsampler
+from chorus_jax.families.ltx_shared.given_frames import FrameLayout, layout_of
+from chorus_jax.families.ltx_shared.upsampler import UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.t5 import T5Config, T5Encoder
@@ -34,13 +36,12 @@ PARTS = {
 }
 
 
-UPSAMPLER = "latent_upsampler"
+PREFIX = 2  # latents of a clip's beginning that stand beside the video's
 
 
-def parts_of(card: Card) -> dict[str, tuple[type, type]]:
+def parts_of(card: Card) -> Mapping[str, tuple[type, type]]:
     """The parts of a folder that are loaded, and the classes of each."""
-    upsampler = {UPSAMPLER: (LTXUpsampler, UpsamplerConfig)}
-    return {**PARTS, **(upsampler if UPSAMPLER in card.parts else {})}
+    return with_upsampler(PARTS, card)
 
 
 def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
@@ -117,7 +118,7 @@ class LTXSizes:
         """The given frames of a request; None without any. ValueError for frames that
         do not fit (see `layout_of`)."""
         group = self.vae.time_compression
-        return layout_of(request.inputs, request.frames, group)
+        return layout_of(request.inputs, request.frames, group, PREFIX)
 
     def extra(self, request: Request) -> int:
         """The tokens of given frames beside those of a request's video."""

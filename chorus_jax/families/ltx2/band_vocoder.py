@@ -130,7 +130,8 @@ class BandVocoder(nnx.Module):
 
     def __call__(self, mel: Float[Array, "b t m ch"]) -> Float[Array, "b s ch"]:
         """Samples in [-1, 1], float32."""
-        sound = self.base(mel)
+        # The makers cut the first sound too; diffusers does not.
+        sound = jnp.clip(self.base(mel), -1, 1)
         added = self.band(self.spectrogram(sound))
         taps = jnp.asarray(raising_filter(self.config.ratio))
         pad = half_width()

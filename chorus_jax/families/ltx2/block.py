@@ -21,7 +21,14 @@ from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import AudioVideoTimes
 from chorus_jax.families.single_stream.block import taken
 from chorus_jax.nets.layers import RMSNorm
-from chorus_jax.nets.modulation import Mlp, enter, gelu_tanh, leave, modulate
+from chorus_jax.nets.modulation import (
+    Mlp,
+    TokenTimes,
+    enter,
+    gelu_tanh,
+    leave,
+    modulate,
+)
 from chorus_jax.nets.token_attention import Alone, Keys
 
 BRANCHES = (
@@ -141,7 +148,9 @@ class StreamParts(nnx.Module):
         self.other = GatedAttention(widths, dtype, rngs)
         self.mlp = Mlp(width, 4 * width, width, gelu_tanh, dtype, rngs)
 
-    def rows(self, times: Float[Array, "b s c"]) -> tuple[list[Array], ...]:
+    def rows(
+        self, times: Float[Array, "b s c"] | TokenTimes
+    ) -> tuple[list[Array], ...]:
         """Shift, scale and gate of self-attention, of the feed-forward part and, if
         they are modulated, of queries of the text."""
         rows = modulate(self.modulation[...], times)

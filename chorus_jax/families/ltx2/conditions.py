@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Float32
 from chorus_jax.families.forward import TextGains
 from chorus_jax.families.ltx2.attention import Words
 from chorus_jax.families.ltx2.block import Positions
+from chorus_jax.families.ltx2.given_tokens import GivenTokens
 from chorus_jax.families.ltx2.guidance import JointGuidance
 from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import AudioVideoTimes
@@ -40,6 +41,7 @@ class AudioVideoConditions(NamedTuple):
         sigmas: the noise level of each step.
         positions: rotary tables of all tokens.
         guidance: scales of the passes besides the prompt's.
+        given: the tokens of given frames; None without any.
     """
 
     text: AudioVideoText
@@ -48,6 +50,7 @@ class AudioVideoConditions(NamedTuple):
     sigmas: Float32[Array, " steps"]
     positions: Positions
     guidance: JointGuidance = JointGuidance()
+    given: GivenTokens | None = None
 
     @property
     def branches(self) -> tuple[str, ...]:

@@ -29,9 +29,12 @@ from chorus_jax.families.ltx2.block import (
 )
 from chorus_jax.families.ltx2.conditions import AudioVideoConditions
 from chorus_jax.families.ltx2.config import LTX2Config
+from chorus_jax.families.ltx2.given_tokens import TokenBlend
 from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import AudioVideoTimes
-from chorus_jax.nets.modulation import enter
+from chorus_jax.families.ltx_shared.given_frames import GIVEN
+from chorus_jax.families.single_stream.forward import of_run
+from chorus_jax.nets.modulation import TokenTimes, enter
 from chorus_jax.nets.token_attention import Alone, HeldKeys, TileKeys
 from chorus_jax.nets.tokens import from_patches, to_patches
 
@@ -55,7 +58,8 @@ class AudioVideoForward:
         model: the transformer.
         conditions: what all passes of the run read.
         latents: noisy latents, `video` and `audio`; of the video all, or patches of the
-            active tiles. The audio is always run whole.
+            active tiles. The audio is always run whole. With frames that stand beside
+            the video there are those of `given` too.
         i: the step of each request.
         gains: of cross-attention to the prompt.
         tokens: those of the video that are run.
@@ -103,7 +107,8 @@ class AudioVideoForward:
     def first_input(self) -> Float[Array, "r n c"]:
         """The modulated input of the first layer's self-attention over the video."""
         first: AudioVideoBlock = jax.tree.map(lambda x: x[0], self.model.layers)
-        (shift, scale, _), *_ = first.streams.video.rows(self.times.blocks.video)
+        times = self.of_kinds(self.times.blocks.video)
+        (shift, scale, _), *_ = first.streams.video.rows(times)
         return enter(first.norm, self.stem().video, shift, scale)
 
     @property
@@ -114,10 +119,55 @@ class AudioVideoForward:
             video = video.reshape(len(video), -1, video.shape[-1])
         else:
             video = to_patches(video, self.model.config.patch)
+        if GIVEN in self.latents:
+            video = jnp.concatenate([self.latents[GIVEN], video], axis=1)
         return Streams(video, self.latents["audio"])
 
-    def moves(self) -> None:
-        """All latents move in every step."""
+    def arranged(self, patches: Streams) -> Latents:
+        """The reverse of `patches`, of any number of channels."""
+        video, extra = patches.video, {}
+        if GIVEN in self.latents:
+            count = self.latents[GIVEN].shape[1]
+            extra, video = {GIVEN: video[:, :count]}, video[:, count:]
+        if self.regional:
+            video = video.reshape(*self.latents["video"].shape[:3], -1)
+        else:
+            grid = self.latents["video"].shape[1:4]
+            video = from_patches(video, grid, self.model.config.patch)
+        return {"video": video, "audio": patches.audio, **extra}
+
+    def kinds(self) -> Int[Array, "b n"] | None:
+        """The kinds of the video's tokens that are run; None if all are of one."""
+        given = self.conditions.given
+        return None if given is None else of_run(given.kinds, self.tokens, len(self.i))
+
+    def of_kinds(self, rows: Float[Array, "r *k c"]) -> Array | TokenTimes:
+        """Modulation inputs of each row as those of the video's tokens."""
+        kinds = self.kinds()
+        return rows if kinds is None else TokenTimes(rows, self.rows(kinds))
+
+    def moves(self) -> Latents | None:
+        """False for given tokens without noise; None if all latents move."""
+        kinds, given = self.kinds(), self.conditions.given
+        if kinds is None or given is None:
+            return None
+        moving = (given.strengths < 1)[kinds][..., None].astype(jnp.float32)
+        audio = jnp.ones((len(kinds), 1, 1), jnp.float32)
+        flags = self.arranged(Streams(moving, audio))
+        return jax.tree.map(lambda x: x > 0, flags)
+
+    def blend(self) -> TokenBlend | None:
+        """What given latents make of the velocity; None without any."""
+        kinds, given, tokens = self.kinds(), self.conditions.given, self.tokens
+        if kinds is None or given is None:
+            return None
+        clean = given.clean
+        if isinstance(tokens, TileTokens):
+            rows = jnp.arange(len(clean))[:, None]
+            active = tokens.tiling.tiles(clean)[rows, tokens.tiles]
+            clean = active.reshape(len(clean), -1, clean.shape[-1])
+        strength, level = (x[kinds][..., None] for x in (given.strengths, given.levels))
+        return TokenBlend(strength, level, clean)
 
     def stem(self) -> Streams:
         """The latents as tokens: the same in all branches."""
@@ -147,6 +197,8 @@ class AudioVideoForward:
             )
         conditions, b = self.conditions, len(self.i)
         times, positions = self.times, self.positions()
+        own = times.blocks._replace(video=self.of_kinds(times.blocks.video))
+        times = times._replace(blocks=own)
         words = conditions.words(self.gains, watched)
 
         def layer(tokens: Streams, scanned: tuple) -> tuple[Streams, AudioVideoSides]:
@@ -248,20 +300,13 @@ class AudioVideoForward:
 
     def head(self, tokens: Streams) -> Latents:
         """The guided velocities, in float32."""
+        head = self.times.head
+        head = head._replace(video=self.of_kinds(head.video))
         out = Streams(
-            *(
-                end.out(x, times)
-                for end, x, times in zip(self.model.ends, tokens, self.times.head)
-            )
+            *(end.out(x, times) for end, x, times in zip(self.model.ends, tokens, head))
         )
-        sigma = self.conditions.sigmas[self.i]
-        video, audio = self.conditions.guidance.guided(out, self.patches, sigma)
-        if self.regional:
-            video = video.reshape(*self.latents["video"].shape[:3], -1)
-        else:
-            grid = self.latents["video"].shape[1:4]
-            video = from_patches(video, grid, self.model.config.patch)
-        return {"video": video, "audio": audio}
+        sigma, guidance = self.conditions.sigmas[self.i], self.conditions.guidance
+        return self.arranged(guidance.guided(out, self.patches, sigma, self.blend()))
 
     def hold(self, held: Held, *sides: AudioVideoSides) -> Held:
         """The keys and values of all tiles, and the attention to the words asked for,

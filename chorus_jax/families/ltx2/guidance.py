@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32
 
+from chorus_jax.families.ltx2.given_tokens import TokenBlend
 from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.nets.guidance import along, deviation
 
@@ -57,6 +58,7 @@ class JointGuidance(NamedTuple):
         out: Streams,
         latents: Streams,
         sigma: Float32[Array, " b"],
+        blend: TokenBlend | None = None,
     ) -> Streams:
         """The velocities that all passes give together.
 
@@ -64,15 +66,13 @@ class JointGuidance(NamedTuple):
             out: velocities of all rows.
             latents: the noisy latents, in the same layout.
             sigma: the noise level of each request.
+            blend: of the video's tokens with given latents; None without any.
         """
-        return Streams(
-            *(
-                guided_stream(scales, self.branches, velocities, noisy, sigma)
-                for scales, velocities, noisy in zip(
-                    self.scales, out, latents, strict=True
-                )
-            )
+        video, audio = (
+            (scales, self.branches, velocities, noisy, sigma)
+            for scales, velocities, noisy in zip(self.scales, out, latents, strict=True)
         )
+        return Streams(guided_stream(*video, blend), guided_stream(*audio))
 
 
 def guided_stream(
@@ -81,6 +81,7 @@ def guided_stream(
     out: Float[Array, " r *shape"],
     latents: Float[Array, " b *shape"],
     sigma: Float32[Array, " b"],
+    blend: TokenBlend | None = None,
 ) -> Float[Array, " b *shape"]:
     """The velocity of one stream (see `JointGuidance.guided`)."""
     prompt, *others = jnp.split(out, len(branches))
@@ -89,9 +90,13 @@ def guided_stream(
         scale = getattr(scales, name)
         weight = scale if name == "perturbed" else scale - 1
         mixed = mixed + along(weight, out) * (prompt - other)
+    step = along(sigma, out)
     if scales.rescale is None:
-        return mixed
-    level, share = along(sigma, out), along(scales.rescale, out)
+        return mixed if blend is None else blend.velocity(mixed, latents, step)
+    level = step if blend is None else step * blend.level
+    share = along(scales.rescale, out)
     clean, ours = latents - level * mixed, latents - level * prompt
     clean = clean * (share * deviation(ours) / deviation(clean) + (1 - share))
+    if blend is not None:
+        return blend.towards(clean, latents, step)
     return (latents - clean) / level

@@ -1,21 +1,19 @@
 """A loaded LTX-2 model: prompts to conditions, latents to frames and sound."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from chorus_jax.checkpoints import Card
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
 from chorus_jax.families.ltx2.audio_vae import AudioVAE
 from chorus_jax.families.ltx2.band_vocoder import BandVocoder
 from chorus_jax.families.ltx2.conditions import AudioVideoConditions
 from chorus_jax.families.ltx2.connectors import FeatureEncoder
+from chorus_jax.families.ltx2.encoding import clean_tokens
+from chorus_jax.families.ltx2.given_tokens import TOKEN, begun
 from chorus_jax.families.ltx2.preparing import guidance_of, prepare
 from chorus_jax.families.ltx2.schedule import FixedShift, schedule_of
 from chorus_jax.families.ltx2.sizes import (
@@ -25,23 +23,17 @@ from chorus_jax.families.ltx2.sizes import (
     parts_of,
     stored_names,
 )
-from chorus_jax.families.ltx2.transformer import LTX2DiT
 from chorus_jax.families.ltx2.vocoder import Vocoder
-from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups
-from chorus_jax.families.protocols import LoadOptions
-from chorus_jax.families.single_stream.model import (
-    TEXT_ENCODER,
-    SingleStreamModel,
-    load_parts,
-)
-from chorus_jax.nets.tokens import Tiling
+from chorus_jax.families.ltx_shared.folder import LevelSchedule, LTXFolder
+from chorus_jax.families.ltx_shared.given_frames import VIDEO
+from chorus_jax.families.ltx_shared.model import SharedLTXModel
+from chorus_jax.families.protocols import RunStart
+from chorus_jax.families.single_stream.model import TEXT_ENCODER
 from chorus_jax.request import Request
-from chorus_jax.schedulers import Schedule, Solver, named
-from chorus_jax.schedulers.token_shift import TokenShift
 from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
 
 
-class LTX2Model(SingleStreamModel):
+class LTX2Model(SharedLTXModel):
     """The parts of one LTX-2 model (see `protocols.VideoModel`).
 
     What is remembered of a prompt is its features: the text encoder's states of all
@@ -51,48 +43,25 @@ class LTX2Model(SingleStreamModel):
     family = "ltx2"
     sizes: LTX2Sizes
 
+    folder = LTXFolder(LTX2Sizes, parts_of, stored_names, schedule_of)
+
     def __init__(
         self,
         parts: Mapping[str, Any],
         tokenizer: Tokenizer,
-        schedule: FixedShift | TokenShift = FixedShift(),
+        schedule: LevelSchedule = FixedShift(),
         *,
-        mesh: Mesh | None = None,
-        keep_text_encoder: bool = True,
-        fingerprints: Mapping[str, str] | None = None,
+        clean_levels: str = TOKEN,
+        **options: Any,
     ):
-        self.sizes = LTX2Sizes(**{name: part.config for name, part in parts.items()})
-        super().__init__(parts, tokenizer, mesh, keep_text_encoder, fingerprints)
+        """`clean_levels` is by which noise level clean estimates of given tokens are
+        made, `TOKEN` or diffusers' `STEP`; `options` are those of `SharedLTXModel`."""
+        super().__init__(parts, tokenizer, schedule, **options)
+        self.clean_levels = clean_levels
         self.connectors = parts["connectors"]
         encoder = FeatureEncoder(parts[TEXT_ENCODER], self.connectors.features)
         self.prompts = PromptEncoder(encoder, tokenizer)
-        self.transformer: LTX2DiT = parts[TRANSFORMER]
-        self.vae: LTXVAE = parts["vae"]
         self.audio_vae, self.vocoder = parts["audio_vae"], parts["vocoder"]
-        self.schedule = schedule
-
-    @classmethod
-    def load(
-        cls, folder: str | Path, options: LoadOptions = LoadOptions()
-    ) -> "LTX2Model":
-        """The model of a converted checkpoint folder.
-
-        Raises:
-            ValueError: for a folder that holds something else (see `checkpoints.load`).
-        """
-        limit = LTX2Sizes.read(folder, options.transformer).transformer.text_limit
-        tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
-        stored = stored_names(options.transformer)
-        card = Card.read(folder)
-        parts = load_parts(Path(folder), card, parts_of(card), stored, options)
-        return cls(
-            parts,
-            tokenizer,
-            schedule_of(card.scheduler),
-            mesh=options.mesh,
-            keep_text_encoder=options.keep_text_encoder,
-            fingerprints={name: card.part(stored[name]).fingerprint for name in PARTS},
-        )
 
     @property
     def parts(self) -> Mapping[str, Any]:
@@ -104,37 +73,21 @@ class LTX2Model(SingleStreamModel):
         return {TEXT_ENCODER: gemma, **{name: getattr(self, name) for name in names}}
 
     @property
-    def transformers(self) -> Mapping[str, LTX2DiT]:
-        """The one transformer."""
-        return {TRANSFORMER: self.transformer}
-
-    @property
     def numerics(self) -> str:
-        """The dtypes of all parts."""
-        return " ".join(getattr(self.sizes, name).dtype for name in PARTS)
+        """The dtypes of all parts, and how given tokens are estimated if not as the
+        makers do."""
+        dtypes = [getattr(self.sizes, name).dtype for name in PARTS]
+        others = [] if self.clean_levels == TOKEN else [self.clean_levels]
+        return " ".join([*dtypes, *others])
 
     def geometry(self, request: Request) -> Geometry:
         """The shapes of a request's latents, video and audio. ValueError for what does
         not fit (see `LTX2Sizes.check`)."""
         self.sizes.check(request)
-        config, grid = self.sizes.transformer, self.sizes.grid(request)
-        tile = Tiling.fitting(grid, config.tile).tile
-        sound = (self.sizes.audio_tokens(request), config.audio_channels)
-        streams = (("video", (*grid, config.in_channels)), ("audio", sound))
-        return Geometry(streams, grid, config.patch, tile)
-
-    def solver(self, request: Request) -> Solver:
-        """The request's solver over the schedule's levels, or over those that it gives
-        itself, as distilled models want them."""
-        if not isinstance(request.steps, int):
-            return request.make_solver()
-        tokens = self.sizes.token_count(request)
-        levels = self.schedule.sigmas(request.steps, tokens, request.shift)
-        return named(request.solver)(Schedule.of(levels, levels * np.float32(1000)))
-
-    def experts(self, request: Request) -> tuple[str, ...]:
-        """The one transformer in every step."""
-        return (TRANSFORMER,) * request.step_count
+        channels = self.sizes.transformer.audio_channels
+        return self.geometry_with(
+            request, ("audio", (self.sizes.audio_tokens(request), channels))
+        )
 
     def fps(self, request: Request) -> float:
         """The frames per second of a request: of its positions, and of its sound."""
@@ -149,16 +102,23 @@ class LTX2Model(SingleStreamModel):
         """Inputs of every step, and the cut end of each prompt."""
         first = requests[0]
         text = self.encode(requests, tenant, tokens)
+        layout, grid = self.sizes.layout(first), self.sizes.grid(first)
+        clean = (
+            None if layout is None else clean_tokens(self.vae, requests, layout, grid)
+        )
         conditions = prepare(
             self.transformer,
             self.connectors,
             text.embeddings,
             text.lengths,
             guidance_of(requests, self.sizes.transformer.depth),
+            clean,
             solver=self.solver(first),
-            grid=self.sizes.grid(first),
+            grid=grid,
             audio_tokens=self.sizes.audio_tokens(first),
             scale=self.sizes.scale(first),
+            layout=layout,
+            levels=self.clean_levels,
         )
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
@@ -167,12 +127,23 @@ class LTX2Model(SingleStreamModel):
         have."""
         return conditions[TRANSFORMER].values
 
-    def decode(
-        self, latents: Latents, requests: Sequence[Request]
-    ) -> Iterator[Float[Array, "b t y x 3"]]:
-        """Frames of latents, a group per latent frame; all are decoded at once."""
-        seeds = np.array([request.seed for request in requests], np.uint32)
-        return decode_groups(self.vae, latents["video"], jnp.asarray(seeds))
+    def begin(
+        self, noise: Latents, requests: Sequence[Request], start: RunStart
+    ) -> Latents:
+        """Noise, over what is begun, with the latents of given frames in their
+        places."""
+        made = super().begin(noise, requests, start)
+        given = start.conditions[TRANSFORMER].given
+        if given is None:
+            return made
+        own = {**made, VIDEO: noise[VIDEO]}
+        return begun(own, given, start.begun.get(VIDEO), start.level)
+
+    def enlarge(self, latents: Latents) -> dict[str, Array]:
+        """The video's latents at the size of a second pass, and the audio's. ValueError
+        without a latent upsampler."""
+        video, audio = (jnp.asarray(latents[name]) for name in (VIDEO, "audio"))
+        return {VIDEO: self.larger(video), "audio": audio}
 
     @property
     def sound_rate(self) -> int:

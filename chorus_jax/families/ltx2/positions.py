@@ -47,6 +47,19 @@ class AudioVideoScale:
             axes.append(middles(np.arange(size + 1, dtype=np.float32) * self.pixels))
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
+    def beside(
+        self, size: Size, first: int, single: bool
+    ) -> Float32[np.ndarray, "n 3"]:
+        """The same of tokens beside the video, from its frame `first` on; `single` is
+        whether they are of one picture."""
+        starts = np.arange(size[0], dtype=np.float32) * self.frames + first
+        lasting = np.float32(1 if single else self.frames)
+        times = (x / np.float32(self.fps) for x in (starts, starts + lasting))
+        seconds = sum(times) / np.float32(2)
+        sides = (np.arange(x + 1, dtype=np.float32) * self.pixels for x in size[1:])
+        axes = [seconds, *map(middles, sides)]
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
     def audio(self, tokens: int) -> Float32[np.ndarray, "n 1"]:
         """Seconds of the middle of each audio token."""
         samples = ends(tokens, self.mel_frames) * np.float32(self.hop)

@@ -5,33 +5,40 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Float32, Int
 
 from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.families.ltx2.conditions import AudioVideoConditions
 from chorus_jax.families.ltx2.connectors import LTX2Connectors
+from chorus_jax.families.ltx2.given_tokens import TOKEN, GivenTokens
 from chorus_jax.families.ltx2.guidance import JointGuidance, StreamScales
 from chorus_jax.families.ltx2.positions import AudioVideoScale
 from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import times_of
 from chorus_jax.families.ltx2.transformer import LTX2DiT
+from chorus_jax.families.ltx_shared.given_frames import FrameLayout
 from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 
+STATIC = ("solver", "grid", "audio_tokens", "scale", "layout", "levels")
 
-@partial(jax.jit, static_argnames=("solver", "grid", "audio_tokens", "scale"))
+
+@partial(jax.jit, static_argnames=STATIC)
 def prepare(
     model: LTX2DiT,
     connectors: LTX2Connectors,
     features: Float[Array, "r m k"],
     lengths: Int[Array, " r"],
     guidance: JointGuidance,
+    clean: Float32[Array, "b n c"] | None = None,
     *,
     solver: Solver,
     grid: Size,
     audio_tokens: int,
     scale: AudioVideoScale,
+    layout: FrameLayout | None = None,
+    levels: str = TOKEN,
 ) -> AudioVideoConditions:
     """Text, modulation of all steps, rotary positions.
 
@@ -42,22 +49,30 @@ def prepare(
             prompts and then b negative prompts.
         lengths: the number of tokens of each row.
         guidance: scales of the passes besides the prompt's.
+        clean: the latents of given frames (see `clean_tokens`); None without any.
         solver: the one whose schedule is followed.
         grid: the video's tokens along frames, height and width.
         audio_tokens: those of the audio.
         scale: from tokens to seconds and pixels.
+        layout: of the given frames; None without any.
+        levels: of their clean estimates, `TOKEN` or `STEP`.
     """
     more = model.config.text_limit - features.shape[1]
     padded = jnp.pad(features, ((0, 0), (0, more), (0, 0)))
     text = model.text(connectors(padded, lengths))
     times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
+    kinds, given = None, None
+    if layout is not None and clean is not None:
+        given = GivenTokens.of(layout, grid, clean, levels)
+        kinds = times[:, None] * (1 - given.strengths)[None]
     return AudioVideoConditions(
         text=text,
         values=model.values(text),
-        times=times_of(Streams(*(end.times for end in model.ends)), times),
+        times=times_of(Streams(*(end.times for end in model.ends)), times, kinds),
         sigmas=jnp.asarray(solver.schedule.sigmas[: len(times)], jnp.float32),
-        positions=model.positions(grid, audio_tokens, scale),
+        positions=model.positions(grid, audio_tokens, scale, layout),
         guidance=guidance,
+        given=given,
     )
 
 

@@ -18,6 +18,10 @@ from chorus_jax.schedulers.token_shift import TokenShift
 DISTILLED = (1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875)
 
 
+# Of its second pass, over a video that a latent upsampler enlarged.
+SECOND_PASS = DISTILLED[5:]
+
+
 @dataclass(frozen=True)
 class FixedShift:
     """The levels of a video of the most tokens, whatever its own number.

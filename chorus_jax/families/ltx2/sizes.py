@@ -1,6 +1,7 @@
 """The parts of an LTX-2 checkpoint, and what must fit: parts, requests, meshes."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from chorus_jax.families.ltx2.connectors import ConnectorsConfig, LTX2Connectors
 from chorus_jax.families.ltx2.positions import AudioVideoScale
 from chorus_jax.families.ltx2.transformer import LTX2DiT
 from chorus_jax.families.ltx2.vocoder import Vocoder, VocoderConfig
+from chorus_jax.families.ltx_shared.folder import UPSAMPLER, with_upsampler
+from chorus_jax.families.ltx_shared.given_frames import FrameLayout, layout_of
+from chorus_jax.families.ltx_shared.upsampler import UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.gemma import GemmaConfig, GemmaEncoder
@@ -43,7 +47,7 @@ PARTS = {
 VOCODERS = (PARTS["vocoder"], (BandVocoder, BandVocoderConfig))
 
 
-def parts_of(card: Card) -> dict[str, tuple[type, type]]:
+def parts_of(card: Card) -> Mapping[str, tuple[type, type]]:
     """The classes of a folder's parts, the module's and the config's.
 
     ValueError if it lacks the vocoder.
@@ -51,12 +55,14 @@ def parts_of(card: Card) -> dict[str, tuple[type, type]]:
     model = card.part("vocoder").model
     fitting = (classes for classes in VOCODERS if classes[0].__name__ == model)
     # For one of another class `checkpoints.load` says what is wrong.
-    return {**PARTS, "vocoder": next(fitting, VOCODERS[0])}
+    parts = {**PARTS, "vocoder": next(fitting, VOCODERS[0])}
+    return with_upsampler(parts, card)
 
 
 def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
-    """The part of a checkpoint folder that each of `PARTS` is read from."""
-    return {**{name: name for name in PARTS}, TRANSFORMER: transformer}
+    """The part of a checkpoint folder that each part is read from."""
+    names = {name: name for name in (*PARTS, UPSAMPLER)}
+    return {**names, TRANSFORMER: transformer}
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ class LTX2Sizes:
         connectors: config of what makes the text of both streams.
         audio_vae: config of the audio autoencoder.
         vocoder: config of what makes sound of spectrograms.
+        latent_upsampler: config of what enlarges latents for a second pass; None
+            without one.
 
     Raises:
         ValueError: if the parts cannot work together.
@@ -81,12 +89,16 @@ class LTX2Sizes:
     connectors: ConnectorsConfig
     audio_vae: AudioVAEConfig
     vocoder: VocoderConfig | BandVocoderConfig
+    latent_upsampler: UpsamplerConfig | None = None
 
     def __post_init__(self) -> None:
         model, text = self.transformer, self.connectors
         channels, sound = self.vae.latent_channels, self.audio_vae
         must_match("in_channels", model.in_channels, "latent channels", channels)
         must_match("out_channels", model.out_channels, "latent channels", channels)
+        if self.latent_upsampler is not None:
+            reads = self.latent_upsampler.channels
+            must_match("in_channels", model.in_channels, "upsampler's channels", reads)
         must_match(
             "audio_channels",
             model.audio_channels,
@@ -134,8 +146,7 @@ class LTX2Sizes:
         """ValueError for a request whose sizes do not divide, or that asks for what
         this family does not run."""
         self.grid(request)
-        if request.inputs is not None:
-            raise ValueError("LTX-2 is run here from words alone: leave the image out")
+        self.layout(request)
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
         must_have_one_scale(request)
@@ -152,6 +163,17 @@ class LTX2Sizes:
         """
         vae = self.vae
         return latent_grid(request, vae.time_compression, vae.space_compression)
+
+    def layout(self, request: Request) -> FrameLayout | None:
+        """The given frames of a request; None without any. ValueError for frames that
+        do not fit (see `layout_of`)."""
+        group = self.vae.time_compression
+        return layout_of(request.inputs, request.frames, group, None)
+
+    def extra(self, request: Request) -> int:
+        """The tokens of given frames beside those of a request's video."""
+        layout = self.layout(request)
+        return 0 if layout is None else layout.extra(self.grid(request))
 
     def token_count(self, request: Request) -> int:
         """The tokens of a request's video."""
@@ -178,7 +200,8 @@ class LTX2Sizes:
         joint = request.joint is not None and request.joint.isolates
         branches = 1 + request.guided + (request.perturbed is not None) + joint
         heads = math.gcd(self.transformer.heads, self.transformer.audio_heads)
-        must_divide(mesh, count * branches, self.token_count(request), heads)
+        tokens = self.token_count(request) + self.extra(request)
+        must_divide(mesh, count * branches, tokens, heads)
 
 
 def fps_of(request: Request) -> float:

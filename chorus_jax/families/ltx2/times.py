@@ -18,7 +18,8 @@ class AudioVideoTimes(NamedTuple):
 
     Attributes:
         blocks: of self-attention, feed-forward and, if modulated, queries of the text:
-            shift, scale and gate each.
+            shift, scale and gate each. With given frames those of the video, and of
+            its head, have one more axis: the kinds of its tokens.
         across: of attention between the streams: scale and shift where the video
             listens to the audio, the same where the audio looks at the video, a gate.
         text: shift and scale of the text's tokens; None if they are not modulated.
@@ -52,12 +53,12 @@ class TimeTable(nnx.Module):
         self.modulation = Linear(width, rows * width, dtype=dtype, rngs=rngs)
 
     def __call__(
-        self, timestep: Float32[Array, " t"]
-    ) -> tuple[Float32[Array, "t rows c"], Float32[Array, "t c"]]:
+        self, timestep: Float32[Array, " *t"]
+    ) -> tuple[Float32[Array, "*t rows c"], Float32[Array, "*t c"]]:
         dtype = self.modulation.kernel[...].dtype
         embedding = self.time(sinusoidal(timestep, self.features)).astype(dtype)
         rows = self.modulation(jax.nn.silu(embedding)).astype(jnp.float32)
-        shape = (len(timestep), self.rows, -1)
+        shape = (*timestep.shape, self.rows, -1)
         return rows.reshape(shape), embedding.astype(jnp.float32)
 
 
@@ -78,18 +79,37 @@ class StreamTimes(nnx.Module):
         self.gate = TimeTable(1, width, config, rngs)
         self.text = TimeTable(2, width, config, rngs) if config.text_modulated else None
 
-    def __call__(self, timestep: Float32[Array, " t"]) -> tuple[Array | None, ...]:
-        """The stream's fields of `AudioVideoTimes`."""
-        blocks, head = self.blocks(timestep)
+    def __call__(
+        self, timestep: Float32[Array, " t"], own: Float32[Array, " t *k"]
+    ) -> tuple[Array | None, ...]:
+        """The stream's fields of `AudioVideoTimes`.
+
+        Args:
+            timestep: of each step, for what attends to the other stream and the text.
+            own: those of the stream's tokens: of each step, or of each step and kind.
+        """
+        blocks, head = self.blocks(own)
         gate = self.gate(timestep * self.gate_rate)[0]
         across = jnp.concatenate([self.across(timestep)[0], gate], axis=-2)
         text = None if self.text is None else self.text(timestep)[0]
         return blocks, across, text, head
 
 
-def times_of(modules: Streams, timestep: Float[Array, " t"]) -> AudioVideoTimes:
-    """Modulation inputs of timesteps, 0 to 1000."""
+def times_of(
+    modules: Streams,
+    timestep: Float[Array, " t"],
+    kinds: Float[Array, "t k"] | None = None,
+) -> AudioVideoTimes:
+    """Modulation inputs of timesteps, 0 to 1000.
+
+    Args:
+        modules: of both streams.
+        timestep: of each step.
+        kinds: of each step and kind of the video's tokens; None if all have the step's.
+    """
     single = timestep.astype(jnp.float32)
-    pairs = zip(*(module(single) for module in modules), strict=True)
+    own = Streams(single if kinds is None else kinds.astype(jnp.float32), single)
+    made = (module(single, times) for module, times in zip(modules, own, strict=True))
+    pairs = zip(*made, strict=True)
     blocks, across, text, head = (Streams(*pair) for pair in pairs)
     return AudioVideoTimes(blocks, across, None if text.video is None else text, head)

@@ -11,6 +11,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -22,6 +23,7 @@ from chorus_jax.families.ltx2.forward import AudioVideoForward
 from chorus_jax.families.ltx2.positions import AudioVideoScale, position_table
 from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import StreamTimes, times_of
+from chorus_jax.families.ltx_shared.given_frames import FrameLayout
 from chorus_jax.nets.layers import Linear, stack
 from chorus_jax.nets.modulation import Head, Mlp, gelu_tanh
 from chorus_jax.nets.tokens import Size
@@ -148,11 +150,19 @@ class LTX2DiT(nnx.Module):
         return jax.lax.scan(project, None, self.layers)[1]
 
     def positions(
-        self, grid: Size, audio_tokens: int, scale: AudioVideoScale
+        self,
+        grid: Size,
+        audio_tokens: int,
+        scale: AudioVideoScale,
+        layout: FrameLayout | None = None,
     ) -> Positions:
-        """Rotary tables of all tokens; between the streams only time turns them."""
+        """Rotary tables of all tokens, of given frames beside the video first; between
+        the streams only time turns them."""
         config = self.config
         video, audio = scale.video(grid), scale.audio(audio_tokens)
+        if layout is not None:
+            beside = [scale.beside(*size) for size in layout.beside_sizes(grid)]
+            video = np.concatenate([*beside, video])
         seconds = (max(config.extent[0], config.audio_extent),)
         width = config.audio_width
         return Positions(

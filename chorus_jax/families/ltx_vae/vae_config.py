@@ -205,7 +205,7 @@ class LTXVAEConfig:
             decoder_widths=(1024, 512, 512, 256, 128),
             decoder_depths=(2, 2, 4, 6, 4),
             up=(2, 1, 2, 2),
-            up_residual=True,
+            up_residual=False,
             decoder_noise=(False,) * 5,
             timestep=False,
             up_by=("spatiotemporal", "spatiotemporal", "temporal", "spatial"),

@@ -33,6 +33,14 @@ from chorus_jax.nets.token_attention import (
 from chorus_jax.nets.tokens import from_patches, to_patches
 
 
+def of_run(values: Int[Array, " n"], tokens: TokenSet, count: int) -> Int[Array, "b k"]:
+    """A number per token of the video as those of the tokens that are run, for each of
+    `count` requests."""
+    if not isinstance(tokens, TileTokens):
+        return jnp.broadcast_to(values, (count, len(values)))
+    return tokens.tiling.tiles(values, axis=0)[tokens.tiles].reshape(count, -1)
+
+
 @dataclass(frozen=True, eq=False)
 class SingleStreamForward:
     """One pass in pieces (see `families.forward.Forward`), but for `signal`.
@@ -67,13 +75,10 @@ class SingleStreamForward:
 
     def kinds(self) -> Int[Array, "b n"] | None:
         """The kinds of the tokens that are run (see `FrozenTokens`)."""
-        frozen, tokens = self.conditions.frozen, self.tokens
-        if frozen is None:
-            return None
-        if not isinstance(tokens, TileTokens):
-            return jnp.broadcast_to(frozen.kinds, (len(self.i), len(frozen.kinds)))
-        active = tokens.tiling.tiles(frozen.kinds, axis=0)[tokens.tiles]
-        return active.reshape(len(self.i), -1)
+        frozen = self.conditions.frozen
+        return (
+            None if frozen is None else of_run(frozen.kinds, self.tokens, len(self.i))
+        )
 
     def moves(self) -> Latents | None:
         """True where this step may move the latents; None if everywhere."""

@@ -12,11 +12,12 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.checkpoints.unchanged import WeightsFingerprint
 from chorus_jax.devices import sharding
 from chorus_jax.families.forward import TRANSFORMER, Latents
-from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.protocols import LoadOptions, RunStart
 from chorus_jax.request import Request
+from chorus_jax.schedulers.flow import add_noise
 from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Tokens
 
-TEXT_ENCODER = "text_encoder"
+TEXT_ENCODER, VIDEO = "text_encoder", "video"
 
 
 class ModelSizes(Protocol):
@@ -98,9 +99,16 @@ class SingleStreamModel:
         """The tokens of prompts, without encoding them."""
         return self.prompts.tokenizer(prompts)
 
-    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
-        """The latents that runs begin with: the noise."""
-        return noise
+    def begin(
+        self, noise: Latents, requests: Sequence[Request], start: RunStart
+    ) -> Latents:
+        """The latents that runs begin with: the noise, alone or over what is begun."""
+        streams = noise if isinstance(noise, dict) else {VIDEO: noise}
+        over = {
+            name: add_noise(latents, streams[name], start.level)
+            for name, latents in start.begun.items()
+        }
+        return {**noise, **over} if isinstance(noise, dict) else over.get(VIDEO, noise)
 
     def encode(
         self, requests: Sequence[Request], tenant: str, tokens: Tokens | None

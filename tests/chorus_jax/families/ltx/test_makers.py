@@ -14,7 +14,7 @@ from chorus_jax.checkpoints import abstract, names
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.positions import PixelScale, position_table
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift
-from chorus_jax.families.ltx.upsampler import with_statistics
+from chorus_jax.families.ltx_shared.upsampler import with_statistics
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.schedulers import Renoise, explicit
 from convert.conversion import prepare_part

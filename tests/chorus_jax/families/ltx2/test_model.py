@@ -18,7 +18,6 @@ from chorus_jax.families.ltx2.sizes import PARTS, LTX2Sizes
 from chorus_jax.families.ltx2.variants import defaults_of
 from chorus_jax.families.protocols import SoundModel, VideoModel
 from chorus_jax.families.registry import family_of
-from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
 from chorus_jax.schedulers.token_shift import TokenShift
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -152,7 +151,6 @@ def test_published_models_have_their_makers_settings(ltx2_weights):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"inputs": InputMedia(np.zeros((8, 8, 3), np.uint8))}, "from words alone"),
         ({"guidance_scale_low": 2.0}, "two experts"),
         ({"perturbed": SpatioTemporalGuidance((2,))}, "layers 0 to 1"),
         ({"frames": 16}, "frames must be 1"),

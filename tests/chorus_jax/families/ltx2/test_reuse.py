@@ -1,6 +1,7 @@
 """Reuse on LTX-2, with sound: the equalities that hold for every family."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +25,10 @@ from chorus_jax.families.forward import (
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import SkipSteps
 from chorus_jax.intra_request.tea import TeaCache
+from chorus_jax.media.inputs import InputMedia
 from chorus_jax.nets.tokens import from_patches, to_patches
 from chorus_jax.request import Request
+from chorus_jax.token_budgets import TokenBudgets, TokenGroup
 
 STEPS = 6
 RED = "a red circle moves left on a gray background"
@@ -197,3 +200,19 @@ def test_the_engine_misses_hits_and_repeats(pipeline):
     np.testing.assert_array_equal(*sounds)
     assert hit.ledger.kind == "semantic" and hit.ledger.equivalents < STEPS - 1
     assert np.abs(hit.video.sound.samples - sounds[0]).max() > 0
+
+
+def test_token_budgets(pipeline):
+    """All in all steps is the plain run; with fewer, given frames stay all the same."""
+    every = TokenBudgets(STEPS, (TokenGroup(0.5, STEPS), TokenGroup(0.5, STEPS)))
+    some = TokenBudgets(STEPS, (TokenGroup(0.5, STEPS), TokenGroup(0.5, STEPS // 3)))
+    image = np.random.default_rng(0).integers(0, 256, (64, 128, 3), np.uint8)
+    asked = partial(small, inputs=InputMedia(image))
+    [plain], [whole], [fewer] = (pipeline(asked(tokens=x)) for x in (None, every, some))
+    jax.tree.map(np.testing.assert_array_equal, whole.latents, plain.latents)
+    videos = [x.latents["video"] for x in (plain, fewer)]
+    np.testing.assert_array_equal(videos[1][0], videos[0][0])
+    assert 0 < np.abs(videos[1] - videos[0]).max() < 10
+    beside = InputMedia(image, last_image=image)
+    with pytest.raises(ValueError, match="not run beside keyframes"):
+        pipeline.check(small(inputs=beside, tokens=some))

@@ -107,7 +107,7 @@ class ToyModel:
         )
         return {"high": given, "low": given}, prompts.cut
 
-    def begin(self, noise, requests):
+    def begin(self, noise, requests, start):
         return noise
 
     def text_values(self, conditions):

@@ -1,4 +1,4 @@
-"""The latent upsampler against diffusers', converted, and the second pass with it."""
+"""The latent upsampler of LTX-Video against diffusers', and the second pass with it."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -55,7 +55,7 @@ def test_equals_diffusers(theirs, ours, ltx_pipeline):
             theirs(raw), vae.latents_mean, vae.latents_std
         )
         want = pipeline.adain_filter_latent(want, normal, 1.0)
-    got = ours.model.enlarge(latents)
+    got = ours.model.enlarge(latents)["video"]
     assert got.shape == (1, 2, 4, 6, 4)
     np.testing.assert_allclose(got, np.moveaxis(want.numpy(), 1, -1), atol=1e-4)
 
@@ -71,7 +71,7 @@ def test_a_second_pass_from_pure_noise_is_the_plain_run(ours):
 def test_a_second_pass_begins_at_its_first_level(ours):
     [first] = ours(small())
     larger = small(height=128, width=192, steps=(0.001,))
-    enlarged = ours.model.enlarge(jnp.asarray(first.latents)[None])[0]
+    [enlarged] = ours.model.enlarge(jnp.asarray(first.latents)[None])["video"]
     again = ours.refine(first, larger)
     apart = np.abs(again.latents - enlarged).max()
     assert 0 < apart < 0.02 * np.abs(enlarged).max()

@@ -1,12 +1,13 @@
-"""The places of given frames: among an LTX-Video's own latents, and beside them.
+"""The places of given frames: among a video's own latents, and beside them.
 
-Frames from the first one on, and clips but for their beginning, take the place of the
-video's latents. Pictures further on, and the first latents of clips there (which the
-VAE encodes as the first ones of a video), are tokens of their own, at the positions of
-those frames.
+Frames from the first one on take the place of the video's latents. Pictures further on
+are tokens of their own, at the positions of those frames. Of clips there LTX-Video
+makes such tokens of the first latents only, which the VAE encodes as the first ones of
+a video; LTX-2 makes them of all.
 
 Source: Lightricks/LTX-Video, ltx_video/pipelines/pipeline_ltx_video.py
-(prepare_conditioning); diffusers' LTXConditionPipeline.
+(prepare_conditioning); Lightricks/LTX-2, packages/ltx-core, ltx_core/conditioning;
+diffusers' LTXConditionPipeline and LTX2ConditionPipeline.
 """
 
 from collections.abc import Iterator
@@ -14,14 +15,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int
+from jaxtyping import Int
 
-from chorus_jax.families.ltx.positions import PixelScale
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.media.keyframes import Keyframe
 from chorus_jax.nets.tokens import Size
 
-PREFIX = 2  # latents of a clip's beginning
+VIDEO, GIVEN = "video", "given"  # streams of latents
 
 
 class Place(NamedTuple):
@@ -48,10 +48,13 @@ class FrameLayout:
     Attributes:
         items: first frame, number of frames and strength of each keyframe.
         group: frames of a latent frame.
+        prefix: latents of a clip's beginning that stand beside the video's, the others
+            among them; None if all stand beside.
     """
 
     items: tuple[tuple[int, int, float], ...]
     group: int
+    prefix: int | None = None
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -69,9 +72,10 @@ class FrameLayout:
         if first == 0:
             yield Place(i, 0, count, 0)
             return
-        yield Place(i, 0, min(count, PREFIX), None)
-        if count > PREFIX:
-            yield Place(i, PREFIX, count, first // self.group + PREFIX)
+        beside = count if self.prefix is None else min(count, self.prefix)
+        yield Place(i, 0, beside, None)
+        if count > beside:
+            yield Place(i, beside, count, first // self.group + beside)
 
     @property
     def beside(self) -> tuple[Place, ...]:
@@ -98,13 +102,12 @@ class FrameLayout:
         extra = [np.full(x.last - x.first, kind[x.item]) for x in self.beside]
         return np.repeat(np.concatenate([*extra, video]), plane).astype(np.int32)
 
-    def positions(self, grid: Size, scale: PixelScale) -> Float32[np.ndarray, "n 3"]:
-        """`PixelScale.places` of every token, those beside the video's first."""
-        extra = [
-            scale.places((x.last - x.first, *grid[1:]), self.items[x.item][0])
-            for x in self.beside
-        ]
-        return np.concatenate([*extra, scale.places(grid)])
+    def beside_sizes(self, grid: Size) -> Iterator[tuple[Size, int, bool]]:
+        """Size, first frame, and whether it is a single picture, of what stands beside
+        the video."""
+        for place in self.beside:
+            first, frames, _ = self.items[place.item]
+            yield (place.last - place.first, *grid[1:]), first, frames == 1
 
 
 def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
@@ -120,12 +123,20 @@ def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
     return (*first, *inputs.keyframes, *last)
 
 
-def layout_of(inputs: InputMedia | None, frames: int, group: int) -> FrameLayout | None:
+def layout_of(
+    inputs: InputMedia | None, frames: int, group: int, prefix: int | None
+) -> FrameLayout | None:
     """The layout of the given frames; None without any.
 
+    Args:
+        inputs: of the request.
+        frames: of the video.
+        group: frames of a latent frame.
+        prefix: see `FrameLayout`.
+
     Raises:
-        ValueError: for frames beyond the video's end, and for clips that do not divide
-            into latent frames.
+        ValueError: for frames beyond the video's end, for clips that do not divide into
+            latent frames, and for those that stand between two of the video's.
     """
     items = tuple(x.layout for x in keyframes(inputs, frames))
     if not items:
@@ -140,8 +151,8 @@ def layout_of(inputs: InputMedia | None, frames: int, group: int) -> FrameLayout
             raise ValueError(
                 f"a clip has 1 + a multiple of {group} frames, got {count}: cut it"
             )
-        if first and count > 1 and first % group:
+        if prefix is not None and first and count > 1 and first % group:
             raise ValueError(
                 f"a clip begins at frame 0 or a multiple of {group}, got {first}"
             )
-    return FrameLayout(items, group)
+    return FrameLayout(items, group, prefix)

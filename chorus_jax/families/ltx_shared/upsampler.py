@@ -1,9 +1,11 @@
-"""Latents of an LTX-Video at twice the height and width, for a second pass.
+"""Latents of a video at a larger height and width, for a second pass.
 
 Source: Lightricks/LTX-Video, ltx_video/models/autoencoders/latent_upsampler.py and
-pipelines/pipeline_ltx_video.py (LTXMultiScalePipeline, adain_filter_latent).
+pipelines/pipeline_ltx_video.py (LTXMultiScalePipeline, adain_filter_latent);
+Lightricks/LTX-2, packages/ltx-core, ltx_core/model/upsampler.
 """
 
+import math
 from dataclasses import dataclass
 
 import jax
@@ -29,6 +31,8 @@ class UpsamplerConfig:
         width: of its layers.
         depth: residual blocks before the change of size, and after it.
         groups: of its norms.
+        up: by how much height and width are multiplied.
+        down: by how much they are divided after that.
         dtype: of weights and activations.
     """
 
@@ -36,6 +40,8 @@ class UpsamplerConfig:
     width: int = 512
     depth: int = 4
     groups: int = 32
+    up: int = 2
+    down: int = 1
     dtype: str = "bfloat16"
 
 
@@ -95,8 +101,25 @@ class UpsamplerResidual(nnx.Module):
         return jax.nn.silu(self.norm2(self.conv2(y)) + x)
 
 
+def blurred(x: Float[Array, "b f h w c"], stride: int) -> Float[Array, "b f y x c"]:
+    """Every `stride`-th pixel of frames that are smoothed by binomial weights."""
+    if stride == 1:
+        return x
+    weights = jnp.array([math.comb(4, k) / 16 for k in range(5)], x.dtype)
+    kernel = (weights[:, None] * weights[None])[None, :, :, None, None]
+    return jax.lax.conv_general_dilated(
+        x,
+        jnp.broadcast_to(kernel, (1, 5, 5, 1, x.shape[-1])),
+        window_strides=(1, stride, stride),
+        padding=((0, 0), (2, 2), (2, 2)),
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+        feature_group_count=x.shape[-1],
+        precision=exact(x.dtype),
+    )
+
+
 class LTXUpsampler(nnx.Module):
-    """Raw latents to raw latents of twice the height and width."""
+    """Raw latents to raw latents of `up / down` times the height and width."""
 
     def __init__(self, config: UpsamplerConfig, *, rngs: nnx.Rngs):
         self.config = config
@@ -107,7 +130,7 @@ class LTXUpsampler(nnx.Module):
             UpsamplerResidual(config, rngs) for _ in range(config.depth)
         )
         self.before = blocks()
-        self.wide = ZeroConv(c, 4 * c, 1, dtype, rngs)
+        self.wide = ZeroConv(c, config.up**2 * c, 1, dtype, rngs)
         self.after = blocks()
         self.output = ZeroConv(c, config.channels, 3, dtype, rngs)
 
@@ -116,7 +139,8 @@ class LTXUpsampler(nnx.Module):
         x = jax.nn.silu(self.norm(self.input(x)))
         for block in self.before:
             x = block(x)
-        x = unfold(self.wide(x), (1, 2, 2))
+        up = self.config.up
+        x = blurred(unfold(self.wide(x), (1, up, up)), self.config.down)
         for block in self.after:
             x = block(x)
         return self.output(x).astype(jnp.float32)
@@ -126,10 +150,8 @@ class LTXUpsampler(nnx.Module):
 def enlarged(
     upsampler: LTXUpsampler, vae: LTXVAE, latents: Float[Array, "b f h w c"]
 ) -> Float[Array, "b f y x c"]:
-    """Normalised latents at twice the height and width, with the means and deviations
-    of the given ones (AdaIN)."""
-    larger = vae.normalise(upsampler(vae.denormalise(latents)))
-    return with_statistics(larger, latents)
+    """Normalised latents at the larger height and width."""
+    return vae.normalise(upsampler(vae.denormalise(latents)))
 
 
 def with_statistics(

@@ -1,4 +1,4 @@
-"""Given frames: their places, parity with diffusers, and reuse with them."""
+"""Given frames of LTX-Video: against diffusers, and what reuse makes of them."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +9,7 @@ from PIL import Image
 from chorus_jax.denoise import loop
 from chorus_jax.engine import Cache, Engine
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.families.ltx.given_frames import FrameLayout, Place, layout_of
+from chorus_jax.families.protocols import RunStart
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import SkipSteps
 from chorus_jax.media.inputs import InputMedia
@@ -127,7 +127,7 @@ def test_given_tokens_stay_and_soft_ones_move(ours):
     for request, moved in ((hard, False), (soft, True)):
         geometry = ours.model.geometry(request)
         noise = loop.noise(jnp.array([7], jnp.uint32), geometry)
-        first = ours.model.begin(noise, [request])
+        first = ours.model.begin(noise, [request], RunStart({}))
         [video] = ours(request)
         apart = np.abs(video.latents[:2] - first[0, :2])
         assert apart.min() > 0 if moved else apart.max() == 0
@@ -164,30 +164,3 @@ def test_a_batch_is_its_requests(ours):
     for together, alone in zip(ours(one, two), (*ours(one), *ours(two))):
         apart = together.frames.astype(int) - alone.frames
         assert np.abs(apart).max() <= 1
-
-
-def test_places_of_a_clip():
-    layout = FrameLayout(((0, 1, 1.0), (8, 25, 0.5), (40, 1, 1.0)), 8)
-    assert layout.places == (
-        Place(0, 0, 1, 0),
-        Place(1, 0, 2, None),
-        Place(1, 2, 4, 3),
-        Place(2, 0, 1, None),
-    )
-    assert layout.strengths == (0.0, 0.5, 1.0)
-    kinds = layout.kinds((6, 1, 2)).reshape(-1, 2)[:, 0]
-    assert kinds.tolist() == [1, 1, 2, 2, 0, 0, 1, 1, 0]
-    assert layout.extra((6, 1, 2)) == 6
-
-
-@pytest.mark.parametrize(
-    "keyframe, message",
-    [
-        (Keyframe(clip(1), 25), "the video has 25"),
-        (Keyframe(clip(8)), "1 \\+ a multiple of 8 frames, got 8"),
-        (Keyframe(clip(9), 4), "frame 0 or a multiple of 8, got 4"),
-    ],
-)
-def test_frames_that_do_not_fit_are_refused(keyframe, message):
-    with pytest.raises(ValueError, match=message):
-        layout_of(InputMedia(None, keyframes=(keyframe,)), 25, 8)

@@ -1,0 +1,153 @@
+"""The common part of loaded LTX-Video and LTX-2 models."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from chorus_jax.checkpoints import Card
+from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
+from chorus_jax.families.ltx_shared.folder import UPSAMPLER, LevelSchedule, LTXFolder
+from chorus_jax.families.ltx_shared.given_frames import GIVEN, VIDEO
+from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, enlarged
+from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups
+from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.single_stream.model import SingleStreamModel, load_parts
+from chorus_jax.nets.tokens import Tiling
+from chorus_jax.request import Request
+from chorus_jax.schedulers import Schedule, Solver, named
+from chorus_jax.text.prompts import Tokenizer
+
+T = TypeVar("T", bound="SharedLTXModel")
+
+
+class SharedLTXModel(SingleStreamModel):
+    """Loading, schedule, geometry and decoding of one LTX model; its family adds what
+    its steps read.
+
+    Args:
+        parts: the modules by name.
+        tokenizer: that of the text encoder.
+        schedule: the noise levels by the number of steps.
+        mesh: the devices that its weights are spread over; None for jax's choice.
+        keep_text_encoder: False gives its memory back once prompts are encoded.
+        fingerprints: of the parts; None to make them from the arrays.
+
+    Attributes:
+        folder: what is read of its folders.
+        upsampler: enlarges latents for a second pass; None without.
+    """
+
+    folder: ClassVar[LTXFolder]
+    sizes: Any
+
+    def __init__(
+        self,
+        parts: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        schedule: LevelSchedule,
+        *,
+        mesh: Mesh | None = None,
+        keep_text_encoder: bool = True,
+        fingerprints: Mapping[str, str] | None = None,
+    ):
+        configs = {name: part.config for name, part in parts.items()}
+        self.sizes = self.folder.sizes(**configs)
+        # Of no part in a first pass: recipes need not know it.
+        first = {name: part for name, part in parts.items() if name != UPSAMPLER}
+        super().__init__(first, tokenizer, mesh, keep_text_encoder, fingerprints)
+        self.upsampler: LTXUpsampler | None = parts.get(UPSAMPLER)
+        self.transformer: Any = parts[TRANSFORMER]
+        self.vae: LTXVAE = parts["vae"]
+        self.schedule = schedule
+
+    @classmethod
+    def load(
+        cls: type[T], folder: str | Path, options: LoadOptions = LoadOptions()
+    ) -> T:
+        """The model of a converted checkpoint folder.
+
+        Raises:
+            ValueError: for a folder that holds something else (see `checkpoints.load`).
+        """
+        sizes = cls.folder.sizes.read(folder, options.transformer)
+        limit = sizes.transformer.text_limit
+        tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
+        stored = cls.folder.names(options.transformer)
+        card = Card.read(folder)
+        classes = cls.folder.parts(card)
+        return cls(
+            load_parts(Path(folder), card, classes, stored, options),
+            tokenizer,
+            cls.folder.schedule(card.scheduler),
+            mesh=options.mesh,
+            keep_text_encoder=options.keep_text_encoder,
+            fingerprints={
+                name: card.part(stored[name]).fingerprint
+                for name in classes
+                if name != UPSAMPLER
+            },
+        )
+
+    @property
+    def transformers(self) -> Mapping[str, Any]:
+        """The one transformer."""
+        return {TRANSFORMER: self.transformer}
+
+    def geometry_with(
+        self, request: Request, *others: tuple[str, tuple[int, ...]]
+    ) -> Geometry:
+        """The shapes of a request's latents; `others` are streams beside the video.
+        ValueError for token budgets with given frames beside the video."""
+        config, grid = self.sizes.transformer, self.sizes.grid(request)
+        streams = ((VIDEO, (*grid, config.in_channels)), *others)
+        extra = self.sizes.extra(request)
+        if extra and request.token_budgets is not None:
+            raise ValueError(
+                "token budgets are not run beside keyframes that are tokens of their "
+                "own: give only frames from the first one on, or leave tokens out"
+            )
+        if extra:
+            # One tile: regions are not run beside tokens that are of no tile.
+            streams = (*streams, (GIVEN, (extra, config.in_channels)))
+            return Geometry(streams, grid, config.patch, grid)
+        tile = Tiling.fitting(grid, config.tile).tile
+        return Geometry(streams, grid, config.patch, tile)
+
+    def solver(self, request: Request) -> Solver:
+        """The request's solver over the schedule's levels, or over those that it gives
+        itself, as distilled models want them."""
+        if not isinstance(request.steps, int):
+            return request.make_solver()
+        tokens = self.sizes.token_count(request)
+        levels = self.schedule.sigmas(request.steps, tokens, request.shift)
+        return named(request.solver)(Schedule.of(levels, levels * np.float32(1000)))
+
+    def experts(self, request: Request) -> tuple[str, ...]:
+        """The one transformer in every step."""
+        return (TRANSFORMER,) * request.step_count
+
+    def larger(self, video: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:
+        """The video's latents at the size of a second pass.
+
+        Raises:
+            ValueError: if the checkpoint has no latent upsampler.
+        """
+        if self.upsampler is None:
+            raise ValueError(
+                "this model came without a latent upsampler: convert it with "
+                "--latent-upsampler FILE"
+            )
+        return enlarged(self.upsampler, self.vae, video)
+
+    def decode(
+        self, latents: Latents, requests: Sequence[Request]
+    ) -> Iterator[Float[Array, "b t y x 3"]]:
+        """Frames of latents, a group per latent frame; all are decoded at once."""
+        latents = latents[VIDEO] if isinstance(latents, dict) else latents
+        seeds = np.array([request.seed for request in requests], np.uint32)
+        return decode_groups(self.vae, latents, jnp.asarray(seeds))

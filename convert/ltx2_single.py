@@ -1,0 +1,205 @@
+"""LTX-2 in single safetensors files, as its makers publish it.
+
+One file holds all parts but the text encoder, under prefixes, and in its header's
+metadata the configs of all as JSON and the version.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from convert import gemma, ltx2_audio, ltx2_audio_configs
+from convert.ltx_single import (
+    READ,
+    STATISTICS,
+    UPSAMPLER,
+    metadata,
+    metadata_config,
+    read_upsampler,
+)
+from convert.opening import PartsApart
+from convert.source import ORIGINAL, Component, Source, open_component, read_json
+from convert.tensors import SourceTensor
+from convert.tokenizer_files import TokenizerSource, open_tokenizer
+from convert.weight_files import check_present, read_weights
+
+Tensors = Mapping[str, SourceTensor]
+
+TRANSFORMER = ("model.diffusion_model.", "diffusion_model.", "transformer.", "")
+MARKER = "av_ca_a2v_gate_adaln_single.emb.timestep_embedder.linear_1.weight"
+CONNECTORS = ("video_embeddings_connector.", "audio_embeddings_connector.")
+PROJECTION = "text_embedding_projection."
+OTHERS = ("vae", "audio_vae", "vocoder")
+VERSIONS = ("2.0", "2.3")
+LATER = ("2.4", "2.5")
+
+
+def is_single(tensors: Tensors) -> bool:
+    """Whether tensors are of an LTX-2 transformer."""
+    return _prefix(tensors) is not None
+
+
+def _prefix(tensors: Tensors) -> str | None:
+    return next((x for x in TRANSFORMER if x + MARKER in tensors), None)
+
+
+def model_version(file: Path) -> str | None:
+    """The version in a safetensors file's metadata; None if it says none."""
+    return metadata(file).get("model_version")
+
+
+def read_single(file: Path) -> dict[str, Component]:
+    """The parts of an LTX-2 file, headers only.
+
+    Raises ValueError if it is none, says no sizes, or is of a version that is not run.
+    """
+    check_present(file)
+    tensors = read_weights([file])
+    prefix = _prefix(tensors)
+    if prefix is None:
+        some = ", ".join(list(tensors)[:3]) or "no tensors"
+        raise ValueError(f"{file} is no LTX-2: it has {some}")
+    version, config = model_version(file), metadata_config(file)
+    if version is not None and version.startswith(LATER):
+        raise ValueError(
+            f"{file} is LTX-{version}, which is not run here: supported are "
+            f"{' and '.join(VERSIONS)}"
+        )
+    if "transformer" not in config:
+        raise ValueError(
+            f"{file} has no config in its metadata, which its makers' files have: get "
+            "the one that they publish"
+        )
+    parts = _network(tensors, prefix)
+    parts |= {name: _under(tensors, f"{name}.") for name in OTHERS}
+    told = {**config, "connectors": _connectors(config, parts["connectors"])}
+    told["vocoder"] = _vocoder(config.get("vocoder") or {})
+    return {
+        name: Component(_read(own), _unnamed(told.get(name) or {}), [file], ORIGINAL)
+        for name, own in parts.items()
+        if own
+    }
+
+
+def _unnamed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config without its class: the tensors have told what it is of."""
+    return {key: value for key, value in config.items() if key != "_class_name"}
+
+
+def _under(tensors: Tensors, prefix: str) -> dict[str, SourceTensor]:
+    """The tensors under a prefix, without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _network(tensors: Tensors, prefix: str) -> dict[str, dict[str, SourceTensor]]:
+    """The tensors of the transformer, and those of the connectors, which lie in it; of
+    their projection inside or outside."""
+    own = _under(tensors, prefix) if prefix else dict(tensors)
+    inside = {
+        name: x for name, x in own.items() if name.startswith((*CONNECTORS, PROJECTION))
+    }
+    beside = {name: x for name, x in tensors.items() if name.startswith(PROJECTION)}
+    others = tuple(f"{name}." for name in OTHERS)
+    transformer = {
+        name: x
+        for name, x in own.items()
+        if name not in inside and not (prefix == "" and name.startswith(others))
+    }
+    return {"transformer": transformer, "connectors": {**inside, **beside}}
+
+
+def _read(tensors: Tensors) -> dict[str, SourceTensor]:
+    """The tensors of a part that are read."""
+    return {
+        name: tensor
+        for name, tensor in tensors.items()
+        if ltx2_audio.UNUSED not in f".{name}"
+        and (not name.startswith(STATISTICS) or name.removeprefix(STATISTICS) in READ)
+    }
+
+
+def _connectors(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
+    """The config of the connectors, with what only their tensors say."""
+    told = dict(config["transformer"])
+    registers = [tensors.get(f"{x}learnable_registers") for x in CONNECTORS]
+    told["registers"] = [0 if x is None else x.shape[0] for x in registers]
+    projections = (x for name, x in tensors.items() if name.startswith(PROJECTION))
+    wide = max((x.shape[-1] for x in projections if len(x.shape) == 2), default=0)
+    told["states"] = wide // told.get("caption_channels", 1)
+    return told
+
+
+def _vocoder(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config of the vocoder; that of 2.3 has the field that tells it apart."""
+    band = config.get(ltx2_audio_configs.BAND)
+    if band is None:
+        return dict(config)
+    marker = ltx2_audio.BAND_MARKER
+    return {**config, marker: band.get("upsample_initial_channel", True)}
+
+
+def open_single(file: Path, given: PartsApart) -> Source:
+    """Reads the headers of a single file and of what is given beside it, without its
+    scheduler.
+
+    Raises:
+        ValueError: for parts that are missing, naming the options that give them.
+    """
+    parts = read_single(file.absolute())
+    for name, path in given.parts.items():
+        parts[name] = _part(name, path.absolute(), given)
+    missing = [name for name in (*parts_needed(), "text_encoder") if name not in parts]
+    tokenizer = _tokenizer(given)
+    if missing or tokenizer is None:
+        names = [*missing, *["tokenizer"] * (tokenizer is None)]
+        options = " ".join(f"--{name.replace('_', '-')} PATH" for name in names)
+        raise ValueError(
+            f"{file} holds {', '.join(read_single(file.absolute()))} of an LTX-2: give "
+            f"the others too, {options} (the text encoder is a folder of Gemma 3 12B)"
+        )
+    scheduler = None if given.scheduler is None else read_json(given.scheduler)
+    others = [] if given.scheduler is None else [given.scheduler.absolute()]
+    return Source(Path("/"), parts, tokenizer, scheduler, others=others, family="ltx2")
+
+
+def parts_needed() -> tuple[str, ...]:
+    """The parts that a whole file has."""
+    return ("transformer", "connectors", *OTHERS)
+
+
+def _part(name: str, path: Path, given: PartsApart) -> Component:
+    if name == UPSAMPLER:
+        return read_upsampler(path)
+    if path.is_dir():
+        made = open_component(path, given.variant)
+        return without(made, gemma.UNUSED) if name == "text_encoder" else made
+    parts = read_single(path) if name != "text_encoder" else {}
+    if name not in parts:
+        held = ", ".join(parts) or "no folder of Gemma 3"
+        raise ValueError(f"{path} holds no {name} of an LTX-2, but {held}")
+    return parts[name]
+
+
+def without(component: Component, names: tuple[str, ...]) -> Component:
+    """A part without the tensors that have one of these in their name."""
+    kept = {
+        name: tensor
+        for name, tensor in component.tensors.items()
+        if not any(part in f".{name}" for part in names)
+    }
+    return replace(component, tensors=kept)
+
+
+def _tokenizer(given: PartsApart) -> TokenizerSource | None:
+    """The tokenizer given, or the one in the text encoder's folder."""
+    if given.tokenizer is not None:
+        return open_tokenizer(given.tokenizer.absolute())
+    text = given.parts.get("text_encoder")
+    if text is None or not (text / "tokenizer.json").is_file():
+        return None
+    return open_tokenizer(text.absolute())
