@@ -63,13 +63,8 @@ def attention(
         ValueError: for an implementation that there is not or that cannot run, and for
             heads that the mesh does not divide.
     """
-    name = implementation
-    if name is None:
-        name = choose(sharding.platform(), query.dtype, bias is not None).name
-    if name not in IMPLEMENTATIONS:
-        raise ValueError(f"{implementation=} is none of {', '.join(IMPLEMENTATIONS)}")
-    attend = {"chunked": chunked, "cudnn": cudnn, "splash": splash}[name]
     mesh = jax.sharding.get_abstract_mesh()
+    attend = partial(attend_here, implementation=implementation)
     if mesh.empty:
         return attend(query, key, value, bias)
     check_heads(query.shape[2])
@@ -78,8 +73,56 @@ def attention(
     split = ContextSplit.of(query.shape[2])
     if not split.ring:
         return over_exchange(split, attend, query, key, value, bias)
-    part = partial(over_part, part_choice(name).name)
+    part = partial(part_here, implementation=implementation)
     return over_ring(split, part, query, key, value, bias)
+
+
+def attend_here(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None,
+    *,
+    implementation: str | None = None,
+) -> Array:
+    """Attention on one device."""
+    name = named(implementation, query, bias)
+    attend = {"chunked": chunked, "cudnn": cudnn, "splash": splash}[name]
+    return attend(query, key, value, bias)
+
+
+def part_here(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None = None,
+    *,
+    implementation: str | None = None,
+) -> PartialAttention:
+    """Attention to some of the keys, on one device. `splash` has no gradient here.
+
+    `chunked` stands for cuDNN, whose sums jax gives in 16 bits only. ValueError if
+    cuDNN is named.
+    """
+    name = named(implementation, query, bias)
+    if implementation == "cudnn":
+        raise ValueError("attention 'cudnn' does not go round a ring; use 'chunked'")
+    if name == "splash" and bias is None:
+        from chorus_jax.nets.splash import attend_part
+
+        return PartialAttention(*attend_part(query, key, value))
+    return PartialAttention(*chunked_part(query, key, value, bias))
+
+
+def named(implementation: str | None, query: Array, bias: Array | None) -> str:
+    """The implementation that is named, else chosen. ValueError for another name."""
+    if implementation is None:
+        name = choose(sharding.platform(), query.dtype, bias is not None).name
+        assert name is not None
+        return name
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"{implementation=} is none of {', '.join(IMPLEMENTATIONS)}")
+    return implementation
 
 
 def check_heads(heads: int) -> None:
@@ -127,28 +170,3 @@ def splash(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
     from chorus_jax.nets.splash import attend
 
     return attend(query, key, value)
-
-
-def part_choice(whole: str) -> ImplementationChoice:
-    """The implementation over parts of the keys, for a ring, by that over all of them.
-
-    They are joined by the logarithms of their sums, in float32.
-    """
-    if whole == "cudnn":
-        return ImplementationChoice("chunked", "cudnn gives its sums in 16 bits")
-    return ImplementationChoice(whole, "gives its sums in float32")
-
-
-def over_part(
-    implementation: str | None,
-    query: Array,
-    key: Array,
-    value: Array,
-    bias: Array | None = None,
-) -> PartialAttention:
-    """Attention to some of the keys, with its sums."""
-    if implementation == "splash" and bias is None:
-        from chorus_jax.nets.splash import attend_part
-
-        return PartialAttention(*attend_part(query, key, value))
-    return PartialAttention(*chunked_part(query, key, value, bias))

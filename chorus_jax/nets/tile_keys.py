@@ -44,13 +44,14 @@ class TileKeys:
     are tiles of zeros at the end, where devices do not divide the tiles.
 
     Attributes:
-        key: one vector per token, all heads in it.
-        value: one vector per token, all heads in it.
+        key: one vector per token, all heads in it, [*l b t s c].
+        value: one vector per token, all heads in it, [*l b t s c].
         heads: their number.
     """
 
-    key: Float[Array, "*l b t s c"]
-    value: Float[Array, "*l b t s c"]
+    # No types of arrays: jax puts shapes and shardings into the same tree.
+    key: Any
+    value: Any
     heads: int
 
     @classmethod
@@ -59,27 +60,31 @@ class TileKeys:
         heads = keys.key.shape[-2]
 
         def tiles(x: Array) -> Array:
-            # By heads before the tokens are put in order: no device has all of them.
-            x = constrained(_flat(x), heads, tokens_axes=1)
+            x = x.reshape(*x.shape[:-2], -1)
+            # Split by heads before it is put in order: else each device would get all.
+            x = placed(x, held_spec(heads, x.ndim - 3, tiles=False))
             x = tiling.tiles(x, axis=-2)
             return sharding.whole_shares(x, x.ndim - 3, ring_size(heads))
 
         return cls(tiles(keys.key), tiles(keys.value), heads).spread()
 
     def spread(self) -> "TileKeys":
-        """The same, placed on the devices that hold them."""
-        held = partial(constrained, heads=self.heads)
-        return TileKeys(held(self.key), held(self.value), self.heads)
+        """The same, on the devices that are to hold them."""
+        where = held_spec(self.heads, self.key.ndim - 4)
+        return TileKeys(placed(self.key, where), placed(self.value, where), self.heads)
+
+    def by_head(self) -> tuple[Float[Array, "*l b t s a d"], ...]:
+        """Keys and values with an axis of heads."""
+        split = lambda x: x.reshape(*x.shape[:-1], self.heads, -1)
+        return split(self.key), split(self.value)
 
     def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
         """These keys and values with those of the active tiles replaced.
 
         Stacked layers are replaced together.
         """
-        put = partial(_put, heads=self.heads)
-        key, value = put(self.key, active, fresh.key), put(
-            self.value, active, fresh.value
-        )
+        put = partial(written, active=active, heads=self.heads)
+        key, value = put(self.key, fresh.key), put(self.value, fresh.value)
         return TileKeys(key, value, self.heads)
 
 
@@ -89,12 +94,72 @@ def spread(state: Any) -> Any:
     Does nothing outside `jax.set_mesh`.
     """
     held = lambda x: isinstance(x, TileKeys)
-    placed = lambda x: x.spread() if held(x) else sharding.constrain(x)
-    return jax.tree.map(placed, state, is_leaf=held)
+    on = lambda x: x.spread() if held(x) else sharding.constrain(x)
+    return jax.tree.map(on, state, is_leaf=held)
 
 
-def held_spec(heads: int, before: int) -> PartitionSpec:
-    """The partition of held keys, of some axes and then rows, tiles, tokens, heads."""
-    split = ContextSplit.of(heads)
+def ring_size(heads: int) -> int:
+    """The devices that held tiles are split over, of so many heads."""
+    split = held_split(heads)
+    return 1 if split is None else split.size
+
+
+def held_split(heads: int) -> ContextSplit | None:
+    """How held keys of so many heads are split; None outside `jax.set_mesh`."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return None if mesh.empty else ContextSplit.of(heads)
+
+
+def held_spec(heads: int, before: int, tiles: bool = True) -> PartitionSpec | None:
+    """The partition of held keys: some axes before, then rows, tiles, tokens, heads.
+
+    None outside `jax.set_mesh`. Without `tiles` that of keys before they are in tiles.
+    """
+    split = held_split(heads)
+    if split is None:
+        return None
     rows = sharding.spec(("batch",))[0]
-    return PartitionSpec(*(None,) * before, rows, split.ring or None, None, split.heads)
+    middle = (split.ring or None, None) if tiles else (None,)
+    return PartitionSpec(*(None,) * before, rows, *middle, split.heads)
+
+
+def placed(x: Array, where: PartitionSpec | None) -> Array:
+    """The array in this partition."""
+    return x if where is None else jax.lax.with_sharding_constraint(x, where)
+
+
+def written(
+    tiles: Float[Array, "*l b t s c"],
+    fresh: Float[Array, "*l b n a d"],
+    active: Int[Array, "b k"],
+    heads: int,
+) -> Float[Array, "*l b t s c"]:
+    """The tiles with the active ones replaced, each on the device that holds it."""
+    (*layers, b, _, s, c), split = tiles.shape, held_split(heads)
+    fresh = fresh.reshape(*layers, b, -1, s, c)
+    if split is None:
+        return put(tiles, fresh, active, jnp.int32(0))
+    spec = held_spec(heads, len(layers))
+    assert spec is not None
+    whole = PartitionSpec(*spec[:-3], None, None, spec[-1])
+    return jax.shard_map(
+        lambda tiles, fresh, active: put(tiles, fresh, active, split.place()),
+        in_specs=(spec, whole, PartitionSpec(spec[-4], None)),
+        out_specs=spec,
+        check_vma=False,
+    )(tiles, fresh, active)
+
+
+def put(
+    tiles: Float[Array, "*l b t s c"],
+    fresh: Float[Array, "*l b k s c"],
+    active: Int[Array, "b k"],
+    place: Int[Array, ""],
+) -> Float[Array, "*l b t s c"]:
+    """`written` on one device, the tiles of which are those of a place in the ring."""
+    count = tiles.shape[-3]
+    own = active - place * count
+    # Not below 0, which would count from the end.
+    own = jnp.where(own < 0, count, own)
+    rows = jnp.arange(active.shape[0])[:, None]
+    return tiles.at[..., rows, own, :, :].set(fresh, mode="drop")

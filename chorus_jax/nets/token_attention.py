@@ -11,7 +11,7 @@ from chorus_jax.nets.attention import attention
 from chorus_jax.nets.kernel_attention import over_text, over_tiles
 from chorus_jax.nets.layers import Linear, RMSNorm
 from chorus_jax.nets.rotary import rotate
-from chorus_jax.nets.tokens import Tiling
+from chorus_jax.nets.tile_keys import Keys, TileKeys
 from kernels_pallas.masked_region_attention.reference import Fresh
 
 
@@ -37,45 +37,6 @@ class AttentionSizes(Protocol):
 
     @property
     def dtype(self) -> str: ...
-
-
-class Keys(NamedTuple):
-    """Keys and values, with a leading axis of layers where they are stacked.
-
-    Attributes:
-        key: one vector per token and head.
-        value: one vector per token and head.
-    """
-
-    key: Float[Array, "*l b m a d"]
-    value: Float[Array, "*l b m a d"]
-
-
-class TileKeys(NamedTuple):
-    """Keys and values of all tiles (s tokens each), stacked as `Keys` are.
-
-    The heads lie side by side, as projections leave them and kernels read them: a TPU
-    would fill up an axis of few heads, and copy to change the layout.
-
-    Attributes:
-        key: one vector per token, all heads in it.
-        value: one vector per token, all heads in it.
-    """
-
-    key: Float[Array, "*l b t s c"]
-    value: Float[Array, "*l b t s c"]
-
-    @classmethod
-    def of(cls, keys: Keys, tiling: Tiling) -> "TileKeys":
-        """The keys and values of all tokens, in tiles."""
-        return cls(*(tiling.tiles(_flat(x), axis=-2) for x in keys))
-
-    def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
-        """These keys and values with those of the active tiles replaced.
-
-        Stacked layers are replaced together.
-        """
-        return TileKeys(*(_written(x, active, y) for x, y in zip(self, fresh)))
 
 
 class Gains(NamedTuple):
@@ -142,7 +103,7 @@ class Alone(NamedTuple):
         """Attention of these queries."""
         # Without a bias the vendor's kernel runs, which takes none.
         if self.bias is None or self.size is None:
-            return attention(query, *own, self.bias)
+            return attention(query, *own, self.bias, keys="tokens")
         tiles, key, value = (_tiled(x, self.size) for x in (query, *own))
         bias = self.bias.reshape(*tiles.shape[:3]).astype(jnp.float32)
         return over_tiles(tiles, key, value, bias=bias).reshape(query.shape)
@@ -154,18 +115,21 @@ class HeldKeys(NamedTuple):
     Attributes:
         keys: keys and values of all tiles, as an earlier full step left them.
         active: the tiles that are run, whose own keys and values are computed anew.
+        count: the tiles of the video, after which others fill up the keys; None if
+            there are no others.
     """
 
     keys: TileKeys
     active: Int[Array, "b k"]
+    count: int | None = None
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
-        size, heads = self.keys.key.shape[2], query.shape[2:]
+        size = self.keys.key.shape[2]
         tiles, *new = (_tiled(x, size) for x in (query, *own))
-        key, value = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
         fresh = Fresh(new[0], new[1], self.active)
-        return over_tiles(tiles, key, value, fresh).reshape(query.shape)
+        out = over_tiles(tiles, *self.keys.by_head(), fresh, count=self.count)
+        return out.reshape(query.shape)
 
 
 Around = Alone | HeldKeys
@@ -270,16 +234,6 @@ class CrossAttention(Attention):
         ones = context.watched.astype(value.dtype)[..., None, None]
         out = attention(query, key, jnp.broadcast_to(ones, value.shape), context.bias)
         return out[..., 0].mean(axis=-1)
-
-
-def _written(tiles: Array, active: Int[Array, "b k"], fresh: Array) -> Array:
-    *layers, b, _, s, c = tiles.shape
-    rows = jnp.arange(b)[:, None]
-    return tiles.at[..., rows, active, :, :].set(fresh.reshape(*layers, b, -1, s, c))
-
-
-def _flat(x: Float[Array, "*l n a d"]) -> Float[Array, "*l n c"]:
-    return x.reshape(*x.shape[:-2], -1)
 
 
 def _tiled(x: Float[Array, "b n a d"], size: int) -> Float[Array, "b k s a d"]:

@@ -110,6 +110,7 @@ def over_stream(
     rotary: Float[Array, "2 *b n r"],
     memory: Keys,
     around: Around = Alone(),
+    keys: str | None = None,
 ) -> Float[Array, "b n c"]:
     """Attention to the other stream's tokens.
 
@@ -119,14 +120,15 @@ def over_stream(
         rotary: their positions.
         memory: keys and values of the tokens at hand of the other stream.
         around: what else of that stream there is.
+        keys: `tokens` for those of the video, which are split over devices.
     """
     query = attn.queries(x, rotary)
     if isinstance(around, HeldKeys):
         held = around.keys.written(around.active, memory)
-        heads = memory.key.shape[2:]
-        key, value = (y.reshape(y.shape[0], -1, *heads) for y in held)
-        return attn.merge(attention(query, key, value), x)
-    return attn.merge(attention(query, *memory, around.bias), x)
+        there = lambda y: y[:, : around.count].reshape(len(y), -1, *y.shape[3:])
+        key, value = (there(y) for y in held.by_head())
+        return attn.merge(attention(query, key, value, keys=keys), x)
+    return attn.merge(attention(query, *memory, around.bias, keys=keys), x)
 
 
 class Words(NamedTuple):

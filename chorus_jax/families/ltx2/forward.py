@@ -32,7 +32,8 @@ from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import AudioVideoTimes
 from chorus_jax.nets.modulation import enter
-from chorus_jax.nets.token_attention import Alone, HeldKeys, TileKeys
+from chorus_jax.nets.token_attention import Alone, HeldKeys
+from chorus_jax.nets.tile_keys import TileKeys
 from chorus_jax.nets.tokens import from_patches, to_patches
 
 
@@ -208,9 +209,10 @@ class AudioVideoForward:
             return VideoKeys(Alone(), Alone())
         if held is not None:
             active = self.rows(tokens.tiles)
-            return VideoKeys(*(HeldKeys(keys, active) for keys in held))
-        count = len(tokens.tiles) * len(self.conditions.branches)
-        bias = jnp.broadcast_to(tokens.bias, (count, len(tokens.bias)))
+            count = tokens.tiling.count
+            return VideoKeys(*(HeldKeys(keys, active, count) for keys in held))
+        rows = len(tokens.tiles) * len(self.conditions.branches)
+        bias = jnp.broadcast_to(tokens.bias, (rows, len(tokens.bias)))
         alone = Alone(bias, tokens.tiling.size)
         return VideoKeys(alone, alone)
 

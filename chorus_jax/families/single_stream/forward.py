@@ -26,10 +26,9 @@ from chorus_jax.nets.token_attention import (
     Alone,
     Around,
     HeldKeys,
-    Keys,
     Observed,
-    TileKeys,
 )
+from chorus_jax.nets.tile_keys import Keys, TileKeys
 from chorus_jax.nets.tokens import from_patches, to_patches
 
 
@@ -227,9 +226,10 @@ class SingleStreamForward:
         if not isinstance(tokens, TileTokens):
             return Alone()
         if self.keeps_keys:
-            return HeldKeys(tokens.keys, self.rows(tokens.tiles))
-        count = len(tokens.tiles) * self.conditions.branches
-        bias = jnp.broadcast_to(tokens.bias, (count, len(tokens.bias)))
+            count = tokens.tiling.count
+            return HeldKeys(tokens.keys, self.rows(tokens.tiles), count)
+        rows = len(tokens.tiles) * self.conditions.branches
+        bias = jnp.broadcast_to(tokens.bias, (rows, len(tokens.bias)))
         return Alone(bias, tokens.tiling.size)
 
     def head(self, tokens: Float[Array, "r n c"]) -> Latents:

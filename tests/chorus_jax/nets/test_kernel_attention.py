@@ -52,16 +52,19 @@ def test_the_kernel_over_tiles_is_the_plain_path(biased):
     np.testing.assert_allclose(found, over_tiles(*operands), atol=1e-5)
 
 
-@pytest.mark.parametrize("k, context, wanted", [(3, 8, 1), (3, 2, 2), (2, 2, 1)])
+@pytest.mark.parametrize(
+    "k, context, wanted", [(3, 8, (8, 1, 4)), (3, 2, (4, 5, 2)), (2, 2, (2, 5, 2))]
+)
 def test_a_mesh_shares_tiles_out_that_it_does_not_divide(
     k, context, wanted, monkeypatch
 ):
-    """Not all of them to all devices, which would be that many times the work."""
+    """Not all of them to all devices, which would be that many times the work: a ring
+    shares out the tiles of keys, an exchange the heads."""
     kernel, run = kernel_attention.masked_region_attention, []
 
-    def spy(query, *operands, **options):
-        run.append(query.shape[1])
-        return kernel(query, *operands, **options)
+    def spy(query, key, *operands, **options):
+        run.append((query.shape[1], key.shape[1], query.shape[3]))
+        return kernel(query, key, *operands, **options)
 
     monkeypatch.setattr(kernel_attention, "masked_region_attention", spy)
     alone = over_tiles(*tiles(k), implementation="reference")
@@ -69,7 +72,7 @@ def test_a_mesh_shares_tiles_out_that_it_does_not_divide(
     with jax.set_mesh(sharding.make_mesh(context=context, devices=devices)):
         split = jax.jit(partial(over_tiles, implementation="reference"))(*tiles(k))
     np.testing.assert_allclose(split, alone, atol=1e-5)
-    assert run == [k, wanted]
+    assert run == [(k, 5, 4), wanted]
 
 
 @pytest.mark.parametrize("door, operands", [(over_tiles, 2), (over_text, True)])
