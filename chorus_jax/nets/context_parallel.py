@@ -8,8 +8,7 @@ Two ways, which go together; the mesh in `jax.set_mesh` says which (`ContextSpli
              (arXiv 2310.01889); partial outputs are joined by the logarithms of their
              sums of weights
 
-Arrays here are the shares of one device, inside `jax.shard_map`; tokens, or tiles of
-them, are axis 1 and heads are the last but one.
+Arrays here are the shares of one device, inside `jax.shard_map`.
 """
 
 import logging
@@ -36,12 +35,12 @@ class PartialAttention(NamedTuple):
     """Attention over some of the keys.
 
     Attributes:
-        out: the outputs, with heads before their width.
+        out: the outputs.
         total: the logarithm of each query's sum of weights.
     """
 
-    out: Float[Array, "b *n a d"]
-    total: Float32[Array, "b *n a"]
+    out: Float[Array, "b n a d"]
+    total: Float32[Array, "b n a"]
 
 
 class ContextSplit(NamedTuple):
@@ -93,17 +92,19 @@ class ContextSplit(NamedTuple):
         mesh = jax.sharding.get_abstract_mesh()
         return math.prod(mesh.shape[axis] for axis in self.ring)
 
-    def to_heads(self, x: Float[Array, "b n *s a d"]) -> Array:
+    def to_heads(self, x: Float[Array, "*l b n a d"]) -> Array:
         """More tokens of fewer heads."""
         if self.exchange is None:
             return x
-        return jax.lax.all_to_all(x, self.exchange, x.ndim - 2, 1, tiled=True)
+        tokens, heads = x.ndim - 3, x.ndim - 2
+        return jax.lax.all_to_all(x, self.exchange, heads, tokens, tiled=True)
 
-    def to_tokens(self, x: Float[Array, "b n *s a d"]) -> Array:
+    def to_tokens(self, x: Float[Array, "*l b n a d"]) -> Array:
         """The reverse of `to_heads`."""
         if self.exchange is None:
             return x
-        return jax.lax.all_to_all(x, self.exchange, 1, x.ndim - 2, tiled=True)
+        tokens, heads = x.ndim - 3, x.ndim - 2
+        return jax.lax.all_to_all(x, self.exchange, tokens, heads, tiled=True)
 
     def place(self) -> Int[Array, ""]:
         """This device's number in the ring."""
@@ -183,7 +184,7 @@ def joined(first: PartialAttention, second: PartialAttention) -> PartialAttentio
 
 def joined_shares(
     part: PartialAttention, axes: tuple[str, ...]
-) -> Float32[Array, "b n *s a d"]:
+) -> Float32[Array, "b n a d"]:
     """Attention over the keys of all devices, of this one's share of the queries.
 
     Args:

@@ -17,28 +17,28 @@ from chorus_jax.devices import sharding
 from chorus_jax.nets.attention import attend_here, attention, check_heads, part_here
 from chorus_jax.nets.kernel_choice import region_choice, text_choice
 from chorus_jax.nets.split_attention import in_shares, shared
-from chorus_jax.nets.split_tiles import split_tiles
+from chorus_jax.nets.split_tiles import FreshTokens, split_tiles, tiled
 from kernels_pallas.amplified_cross_attention.api import amplified_cross_attention
 from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh, put
 
 
 def over_tiles(
-    query: Float[Array, "b k s a d"],
+    query: Float[Array, "b n a d"],
     key: Float[Array, "b t s a d"],
     value: Float[Array, "b t s a d"],
-    fresh: Fresh | None = None,
+    fresh: FreshTokens | None = None,
     bias: Float32[Array, "b t s"] | None = None,
     *,
     count: int | None = None,
     implementation: str | None = None,
-) -> Float[Array, "b k s a d"]:
-    """Attention of whole tiles over others, of which some are replaced first.
+) -> Float[Array, "b n a d"]:
+    """Attention of the tokens of some tiles over all tiles, some replaced first.
 
-    Under `jax.set_mesh` heads are split, and the tiles of queries.
+    Under `jax.set_mesh` heads are split, and the queries.
 
     Args:
-        query: queries of some tiles.
+        query: queries of whole tiles, tile by tile.
         key: keys of all tiles, laid out as `TileKeys` are over a mesh.
         value: their values.
         fresh: keys and values that take the place of those of some tiles.
@@ -47,12 +47,18 @@ def over_tiles(
         implementation: the name of one of the kernel's; None takes what
             `region_choice` says.
     """
-    name = implementation or region_choice(query, key, bias is not None).name
+    size = key.shape[2]
+    tiles = jax.eval_shape(lambda x: tiled(x, size), query)
+    name = implementation or region_choice(tiles, key, bias is not None).name
     attend = plain_part if name is None else partial(kernel_part, name)
-    if jax.sharding.get_abstract_mesh().empty:
-        return attend(query, key, value, fresh, bias, False)[0]
-    check_heads(query.shape[3])
-    return split_tiles(attend, query, key, value, fresh, bias, count)
+    if not jax.sharding.get_abstract_mesh().empty:
+        check_heads(query.shape[2])
+        return split_tiles(attend, query, key, value, fresh, bias, count)
+    written = fresh and Fresh(
+        tiled(fresh.key, size), tiled(fresh.value, size), fresh.tiles
+    )
+    out, _ = attend(tiled(query, size), key, value, written, bias, False)
+    return out.reshape(query.shape)
 
 
 def kernel_part(

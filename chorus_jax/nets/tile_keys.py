@@ -60,10 +60,8 @@ class TileKeys:
         heads = keys.key.shape[-2]
 
         def tiles(x: Array) -> Array:
-            x = x.reshape(*x.shape[:-2], -1)
-            # Split by heads before it is put in order: else each device would get all.
-            x = placed(x, held_spec(heads, x.ndim - 3, tiles=False))
-            x = tiling.tiles(x, axis=-2)
+            x = by_heads(x)
+            x = tiling.tiles(x.reshape(*x.shape[:-2], -1), axis=-2)
             return sharding.whole_shares(x, x.ndim - 3, ring_size(heads))
 
         return cls(tiles(keys.key), tiles(keys.value), heads).spread()
@@ -110,17 +108,35 @@ def held_split(heads: int) -> ContextSplit | None:
     return None if mesh.empty else ContextSplit.of(heads)
 
 
-def held_spec(heads: int, before: int, tiles: bool = True) -> PartitionSpec | None:
+def held_spec(heads: int, before: int) -> PartitionSpec | None:
     """The partition of held keys: some axes before, then rows, tiles, tokens, heads.
 
-    None outside `jax.set_mesh`. Without `tiles` that of keys before they are in tiles.
+    None outside `jax.set_mesh`.
     """
     split = held_split(heads)
     if split is None:
         return None
     rows = sharding.spec(("batch",))[0]
-    middle = (split.ring or None, None) if tiles else (None,)
-    return PartitionSpec(*(None,) * before, rows, *middle, split.heads)
+    return PartitionSpec(*(None,) * before, rows, split.ring or None, None, split.heads)
+
+
+def by_heads(x: Float[Array, "*l b n a d"]) -> Float[Array, "*l b n a d"]:
+    """Keys or values of split tokens, exchanged for heads if these are."""
+    split = held_split(x.shape[-2])
+    if split is None or split.exchange is None:
+        return x
+    (rows, tokens, heads), before = (
+        sharding.spec(("batch", "tokens", "heads")),
+        (None,) * (x.ndim - 4),
+    )
+    count = sharding.token_split(jax.sharding.get_abstract_mesh())
+    out = jax.shard_map(
+        split.to_heads,
+        in_specs=PartitionSpec(*before, rows, tokens, heads, None),
+        out_specs=PartitionSpec(*before, rows, split.ring or None, split.heads, None),
+        check_vma=False,
+    )(sharding.whole_shares(x, x.ndim - 3, count))
+    return out[..., : x.shape[-3], :, :]
 
 
 def placed(x: Array, where: PartitionSpec | None) -> Array:
@@ -136,7 +152,7 @@ def written(
 ) -> Float[Array, "*l b t s c"]:
     """The tiles with the active ones replaced, each on the device that holds it."""
     (*layers, b, _, s, c), split = tiles.shape, held_split(heads)
-    fresh = fresh.reshape(*layers, b, -1, s, c)
+    fresh = by_heads(fresh).reshape(*layers, b, -1, s, c)
     if split is None:
         return put(tiles, fresh, active, jnp.int32(0))
     spec = held_spec(heads, len(layers))

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from chorus_jax.devices.sharding import constrain
 from chorus_jax.nets.attention import attention
 from chorus_jax.nets.kernel_attention import over_text, over_tiles
 from chorus_jax.nets.layers import Linear, RMSNorm
 from chorus_jax.nets.rotary import rotate
+from chorus_jax.nets.split_tiles import FreshTokens, tiled
 from chorus_jax.nets.tile_keys import Keys, TileKeys
-from kernels_pallas.masked_region_attention.reference import Fresh
 
 
 @runtime_checkable
@@ -104,9 +105,9 @@ class Alone(NamedTuple):
         # Without a bias the vendor's kernel runs, which takes none.
         if self.bias is None or self.size is None:
             return attention(query, *own, self.bias, keys="tokens")
-        tiles, key, value = (_tiled(x, self.size) for x in (query, *own))
-        bias = self.bias.reshape(*tiles.shape[:3]).astype(jnp.float32)
-        return over_tiles(tiles, key, value, bias=bias).reshape(query.shape)
+        key, value = (tiled(x, self.size) for x in own)
+        bias = self.bias.reshape(*key.shape[:3]).astype(jnp.float32)
+        return over_tiles(query, key, value, bias=bias)
 
 
 class HeldKeys(NamedTuple):
@@ -125,11 +126,8 @@ class HeldKeys(NamedTuple):
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
-        size = self.keys.key.shape[2]
-        tiles, *new = (_tiled(x, size) for x in (query, *own))
-        fresh = Fresh(new[0], new[1], self.active)
-        out = over_tiles(tiles, *self.keys.by_head(), fresh, count=self.count)
-        return out.reshape(query.shape)
+        fresh = FreshTokens(*own, self.active)
+        return over_tiles(query, *self.keys.by_head(), fresh, count=self.count)
 
 
 Around = Alone | HeldKeys
@@ -190,7 +188,9 @@ class SelfAttention(Attention):
         """The output, and the keys and values of these tokens. In rows that are
         `passive` each token gets its own value instead of the attention's."""
         key, value = self.keys(x)
-        query, own = rotate(self.queries(x), rotary), Keys(rotate(key, rotary), value)
+        turned = rotate(self.queries(x), rotary), rotate(key, rotary), value
+        query, *pair = (split_tokens(y) for y in turned)
+        own = Keys(*pair)
         attended = around.attend(query, own)
         if passive is not None:
             attended = jnp.where(passive[:, None, None, None], value, attended)
@@ -236,5 +236,7 @@ class CrossAttention(Attention):
         return out[..., 0].mean(axis=-1)
 
 
-def _tiled(x: Float[Array, "b n a d"], size: int) -> Float[Array, "b k s a d"]:
-    return x.reshape(x.shape[0], -1, size, *x.shape[2:])
+def split_tokens(x: Float[Array, "b n a d"]) -> Float[Array, "b n a d"]:
+    """Queries, keys or values of a video's tokens on the devices that have these: else
+    a compiler may bring all tokens to each device, to compute a share of the heads."""
+    return constrain(x, "batch", "tokens", "heads", None)

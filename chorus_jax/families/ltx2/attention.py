@@ -12,7 +12,14 @@ from chorus_jax.nets.attention import attention
 from chorus_jax.nets.kernel_attention import over_text
 from chorus_jax.nets.layers import Linear, RMSNorm
 from chorus_jax.nets.rotary import rotate_halves
-from chorus_jax.nets.token_attention import Alone, Around, Gains, HeldKeys, Keys
+from chorus_jax.nets.token_attention import (
+    Alone,
+    Around,
+    Gains,
+    HeldKeys,
+    Keys,
+    split_tokens,
+)
 
 
 class AttentionWidths(NamedTuple):
@@ -97,8 +104,8 @@ def among_themselves(
 
     In rows that are `passive` each token gets its own value instead of the attention's.
     """
-    own = attn.keys(x, rotary)
-    attended = around.attend(attn.queries(x, rotary), own)
+    own = Keys(*(split_tokens(y) for y in attn.keys(x, rotary)))
+    attended = around.attend(split_tokens(attn.queries(x, rotary)), own)
     if passive is not None:
         attended = jnp.where(passive[:, None, None, None], own.value, attended)
     return attn.merge(attended, x), own

@@ -10,8 +10,8 @@ import pytest
 from chorus_jax.devices import sharding
 from chorus_jax.nets import kernel_attention
 from chorus_jax.nets.kernel_attention import over_text, over_tiles
+from chorus_jax.nets.split_tiles import FreshTokens
 from kernels_pallas import dispatch
-from kernels_pallas.masked_region_attention.reference import Fresh
 
 # Of the last, neither the tiles nor the 12 queries are a multiple.
 MESHES = [
@@ -34,11 +34,11 @@ def text(residual=True):
 
 
 def tiles(k):
-    query, key, value = (random(2, x, 3, 4, 16, seed=x) for x in (k, 5, 6))
-    key = key[:, :5]
-    fresh = Fresh(
-        random(2, k, 3, 4, 16, seed=8),
-        random(2, k, 3, 4, 16, seed=9),
+    key, value = (random(2, x, 3, 4, 16, seed=x) for x in (5, 6))
+    query = random(2, 3 * k, 4, 16, seed=k)
+    fresh = FreshTokens(
+        random(2, 3 * k, 4, 16, seed=8),
+        random(2, 3 * k, 4, 16, seed=9),
         jnp.array([[4, 0, 2][:k], [1, 3, 0][:k]]),
     )
     return query, key, value[:, :5], fresh, random(2, 5, 3, seed=7)
@@ -53,7 +53,7 @@ def test_the_kernel_over_tiles_is_the_plain_path(biased):
 
 
 @pytest.mark.parametrize(
-    "k, context, wanted", [(3, 8, (8, 1, 4)), (3, 2, (4, 5, 2)), (2, 2, (2, 5, 2))]
+    "k, context, wanted", [(3, 8, (3, 1, 4)), (3, 2, (3, 5, 2)), (2, 2, (2, 5, 2))]
 )
 def test_a_mesh_shares_tiles_out_that_it_does_not_divide(
     k, context, wanted, monkeypatch
