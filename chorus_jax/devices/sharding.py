@@ -70,6 +70,16 @@ def make_mesh(
     return Mesh(grid, tuple(sizes), axis_types=(AxisType.Auto,) * len(sizes))
 
 
+def check_axes(mesh: Mesh) -> None:
+    """ValueError unless the mesh has the axes that `make_mesh` makes."""
+    names = {"data", "context", "tensor"}
+    if not names <= {*mesh.axis_names} <= names | {"ring"}:
+        raise ValueError(
+            "a mesh has the axes data, context, tensor and perhaps ring, got "
+            f"{', '.join(mesh.axis_names)}: make one with chorus_jax.make_mesh"
+        )
+
+
 def token_axes(mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
     """The axes of a mesh that split the video's tokens."""
     return tuple(axis for axis in TOKENS if axis in mesh.shape)

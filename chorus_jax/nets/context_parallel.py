@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AbstractMesh
+from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float, Float32, Int
 
 from chorus_jax.devices import sharding
@@ -111,7 +111,7 @@ class ContextSplit(NamedTuple):
         return jax.lax.axis_index(self.ring) if self.ring else jnp.int32(0)
 
 
-def split_of(mesh: AbstractMesh, heads: int) -> ContextSplit:
+def split_of(mesh: Mesh | AbstractMesh, heads: int) -> ContextSplit:
     """`ContextSplit.of` for a mesh."""
     context, ring = mesh.shape["context"], mesh.shape.get("ring", 1)
     own = heads // mesh.shape["tensor"]

@@ -125,8 +125,12 @@ class AudioVideoForward:
         video, audio = (
             end.patch(x) for end, x in zip(self.model.ends, self.patches, strict=True)
         )
-        video = constrain(video, "batch", "tokens", None)
-        return Streams(self.rows(video), self.rows(audio))
+        video = constrain(video, None, "tokens", None)
+        # One request has a row per branch: only these are many enough to be split.
+        return Streams(
+            constrain(self.rows(video), "batch", "tokens", None),
+            constrain(self.rows(audio), "batch", None, None),
+        )
 
     def blocks(
         self,

@@ -91,8 +91,9 @@ class SingleStreamForward:
     def stem(self) -> Float[Array, "r n c"]:
         """The patches as tokens: the same in all branches."""
         patches = self.with_images(self.patches(self.latents))
-        tokens = constrain(self.model.patch(patches), "batch", "tokens", None)
-        return self.rows(tokens)
+        tokens = constrain(self.model.patch(patches), None, "tokens", None)
+        # One request has a row per branch: only these are many enough to be split.
+        return constrain(self.rows(tokens), "batch", "tokens", None)
 
     def patches(self, latents: Latents) -> Float[Array, "r n p"]:
         """The patches of latents, or of velocities, in the order of the tokens."""
