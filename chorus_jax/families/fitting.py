@@ -4,7 +4,6 @@ from jax.sharding import Mesh
 
 from chorus_jax.devices import sharding
 from chorus_jax.nets.context_parallel import split_of
-
 from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request
 

@@ -34,9 +34,7 @@ class SpaceSplit(NamedTuple):
     along: int
 
     @classmethod
-    def of(
-        cls, mesh: AbstractMesh, height: int, width: int
-    ) -> "SpaceSplit | None":
+    def of(cls, mesh: AbstractMesh, height: int, width: int) -> "SpaceSplit | None":
         """The split over most devices that divides rows, else columns; None if one
         device has whole pictures."""
         best = cls((), 1, 2)

@@ -18,5 +18,7 @@ def largest(compiled, name):
     for match in OPERATION.finditer(compiled.as_text()):
         if match["name"] == name:
             shapes = re.findall(r"\w+\[([\d,]*)\]", match["shapes"])
-            sizes.append(sum(math.prod(map(int, x.split(",") if x else [])) for x in shapes))
+            sizes.append(
+                sum(math.prod(map(int, x.split(",") if x else [])) for x in shapes)
+            )
     return max(sizes)

@@ -32,8 +32,8 @@ from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import AudioVideoTimes
 from chorus_jax.nets.modulation import enter
-from chorus_jax.nets.token_attention import Alone, HeldKeys
 from chorus_jax.nets.tile_keys import TileKeys
+from chorus_jax.nets.token_attention import Alone, HeldKeys
 from chorus_jax.nets.tokens import from_patches, to_patches
 
 

@@ -22,13 +22,13 @@ from chorus_jax.families.single_stream.conditions import StreamConditions, Times
 from chorus_jax.families.single_stream.transformer import SingleStreamTransformer
 from chorus_jax.nets.guidance import guided
 from chorus_jax.nets.modulation import TokenTimes
+from chorus_jax.nets.tile_keys import Keys, TileKeys
 from chorus_jax.nets.token_attention import (
     Alone,
     Around,
     HeldKeys,
     Observed,
 )
-from chorus_jax.nets.tile_keys import Keys, TileKeys
 from chorus_jax.nets.tokens import from_patches, to_patches
 
 

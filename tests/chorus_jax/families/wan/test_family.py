@@ -45,9 +45,7 @@ def test_a_gpu_has_its_kernels(on):
 
 
 def test_a_cpu_has_the_plain_path():
-    lines = {
-        line for name, line in attention_lines(WAN) if name.endswith("attention")
-    }
+    lines = {line for name, line in attention_lines(WAN) if name.endswith("attention")}
     assert lines == {"chunked (cpu, bfloat16; no kernel runs on a cpu)"}
 
 
