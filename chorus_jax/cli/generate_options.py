@@ -110,8 +110,8 @@ def add_model(make: argparse.ArgumentParser) -> None:
         "--mesh",
         metavar="AXIS=N,...",
         type=mesh_sizes,
-        help="devices along data, context, tensor and ring, such as context=4,tensor=2, "
-        "or those of the first three, such as 1,4,2 (default: one device)",
+        help="devices along data, context, tensor and ring, such as "
+        "context=4,tensor=2, or of the first three, such as 1,4,2 (default: one)",
     )
 
 

@@ -66,7 +66,7 @@ def must_match(name: str, size: int | None, other: str, needed: int | None) -> N
 
 
 def must_divide(mesh: Mesh, rows: int, tokens: int, heads: int) -> None:
-    """ValueError unless the mesh divides a pass, heads over `context` beside a ring too.
+    """ValueError unless the mesh divides a pass, and heads where there is a ring.
 
     Args:
         mesh: the devices.

@@ -1,4 +1,4 @@
-"""The Wan VAEs over several devices: one device's video, of which each makes a share."""
+"""The Wan VAEs over several devices: one device's video, each makes a share."""
 
 import jax
 import jax.numpy as jnp
