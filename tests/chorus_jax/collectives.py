@@ -4,7 +4,7 @@ import math
 import re
 
 NAMES = "all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter"
-OPERATION = re.compile(rf"= (?P<shapes>[^=]*?) (?P<name>{NAMES})(-start)?\(")
+OPERATION = re.compile(rf"= (?P<shapes>.*?) (?P<name>{NAMES})(-start)?\(")
 
 
 def collectives(compiled):
