@@ -22,3 +22,10 @@ def largest(compiled, name):
                 sum(math.prod(map(int, x.split(",") if x else [])) for x in shapes)
             )
     return max(sizes)
+
+
+def gathered_widths(compiled):
+    """The last axes of the arrays that are brought together on all devices: none of a
+    layer's if each device computes its own tokens."""
+    shapes = re.findall(r"\w+\[([\d,]+)\]\S* all-gather\(", compiled.as_text())
+    return {int(shape.split(",")[-1]) for shape in shapes}

@@ -11,10 +11,9 @@ from chorus_jax import checkpoints
 from chorus_jax.devices import sharding
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
-from tests.chorus_jax.collectives import largest
+from tests.chorus_jax.collectives import gathered_widths
 from tests.chorus_jax.denoise import tiny
 
-EXCHANGES = ("all-gather", "all-to-all", "collective-permute")
 CONFIG = WanConfig(
     heads=4, head_width=12, depth=2, mlp_width=64, text_width=16, dtype="float32"
 )
@@ -44,9 +43,7 @@ def test_sharded_forward_equals_one_device(model, sizes):
         out = compiled(split, latents, timestep, text)
     scale = np.abs(alone).max()
     assert np.abs(np.asarray(out) - np.asarray(alone)).max() / scale < 1e-5
-    # No tokens are brought together but the latents': each device computes its own.
-    tokens = 8 * 16 * CONFIG.width
-    assert max(largest(compiled, x) for x in EXCHANGES) <= tokens / 2
+    assert not gathered_widths(compiled) & {CONFIG.width, CONFIG.mlp_width}
 
 
 def test_guidance_branches_of_one_request_are_split_over_data():
