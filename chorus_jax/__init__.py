@@ -14,6 +14,7 @@ import importlib
 
 TYPE_CHECKING = False  # as typing's, which takes longer to import than the rest
 if TYPE_CHECKING:
+    from chorus_jax.devices.sharding import make_mesh
     from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
     from chorus_jax.engine.loading import load
     from chorus_jax.engine.source_files import SourceFiles
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["Cache", "Engine", "Pipeline", "Policy", "Request", "Reuse", "SourceFiles"]
-__all__ += ["__version__", "load", "read_policy", "write_video"]
+__all__ += ["__version__", "load", "make_mesh", "read_policy", "write_video"]
 
 _PLACES = {
     "Cache": ("chorus_jax.engine", "Cache"),
@@ -36,6 +37,7 @@ _PLACES = {
     "Reuse": ("chorus_jax.engine", "Reuse"),
     "SourceFiles": ("chorus_jax.engine.source_files", "SourceFiles"),
     "load": ("chorus_jax.engine.loading", "load"),
+    "make_mesh": ("chorus_jax.devices.sharding", "make_mesh"),
     "read_policy": ("chorus_jax.inter_request.policy.policy_file", "read_policy"),
     "write_video": ("chorus_jax.media.video", "write"),
 }

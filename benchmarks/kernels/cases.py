@@ -22,8 +22,8 @@ from jaxtyping import Array
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.nets.chunked_attention import chunked
 from chorus_jax.nets.kernel_attention import (
+    kernel_part,
     over_text,
-    over_tiles,
     plain_text,
     plain_tiles,
     written,
@@ -176,7 +176,7 @@ def own(
 
 def kernel(*operands: Any) -> Array:
     """The kernel's output, even where the library would not choose it."""
-    return over_tiles(*operands, implementation=dispatch.choose())
+    return kernel_part(dispatch.choose(), *operands, False)[0]
 
 
 def xla(query: Array, key: Array, value: Array, fresh: Any, bias: Any) -> Array:

@@ -160,7 +160,7 @@ def layer(
         rotary,
         text,
         single(WORDS),
-        TileKeys(held, held),
+        TileKeys(held, held, a),
         ids,
     )
     with kernel_aot.device_mesh(generation) as mesh, taken(kernel):

@@ -141,11 +141,8 @@ def cleanups_of(run: GenerateRun) -> list[Callable[[], None]]:
     return [cleanups.half_written_programs, *videos, *records]
 
 
-def make_mesh(sizes: tuple[int, int, int] | None) -> Any:
+def make_mesh(sizes: dict[str, int] | None) -> Any:
     """The mesh of `--mesh` over all devices, None without it."""
     from chorus_jax.devices import sharding
 
-    if sizes is None:
-        return None
-    data, context, tensor = sizes
-    return sharding.make_mesh(data=data, context=context, tensor=tensor)
+    return None if sizes is None else sharding.make_mesh(**sizes)

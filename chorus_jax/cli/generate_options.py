@@ -8,6 +8,7 @@ from chorus_jax.cli.one_line import path
 
 SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "wan_unipc", "wan_dpmpp")
 WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
+AXES = ("data", "context", "tensor", "ring")  # of a mesh
 MODES = ("both", "read", "write", "off")
 EXAMPLES = """examples:
   chorus generate "a red circle moves left on a gray background"
@@ -107,9 +108,10 @@ def add_model(make: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--mesh",
-        metavar="D,C,T",
+        metavar="AXIS=N,...",
         type=mesh_sizes,
-        help="devices along data, context and tensor, such as 1,4,2 (default: one)",
+        help="devices along data, context, tensor and ring, such as "
+        "context=4,tensor=2, or of the first three, such as 1,4,2 (default: one)",
     )
 
 
@@ -239,12 +241,20 @@ def seeds(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def mesh_sizes(text: str) -> tuple[int, int, int]:
-    """Sizes of the axes data, context and tensor."""
+def mesh_sizes(text: str) -> dict[str, int]:
+    """Sizes of the axes of a mesh, by name or of data, context and tensor in a row."""
+    parts, sizes = text.split(","), {}
     try:
-        data, context, tensor = map(int, text.split(","))
+        if "=" in text:
+            pairs = [part.split("=") for part in parts]
+        else:
+            pairs = [[*pair] for pair in zip(AXES[:3], parts, strict=True)]
+        sizes = {name: int(size) for name, size in pairs}
     except ValueError:
+        sizes = {}
+    if len(sizes) != len(parts) or not {*sizes} <= {*AXES}:
         raise argparse.ArgumentTypeError(
-            f"expected data,context,tensor such as 1,4,2; got {text!r}"
-        ) from None
-    return data, context, tensor
+            "expected sizes of data, context, tensor or ring such as "
+            f"context=4,tensor=2, or data,context,tensor such as 1,4,2; got {text!r}"
+        )
+    return sizes

@@ -37,9 +37,9 @@ from chorus_jax.denoise.state import (
     RegionState,
     RunState,
 )
-from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import AllTokens, Geometry, Latents, evaluate
 from chorus_jax.nets.control import zeros
+from chorus_jax.nets.tile_keys import spread
 
 AHEAD = 1  # a call that waits while one runs: enough to keep the device busy
 
@@ -71,16 +71,18 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
     key_steps = jax.tree.map(
         lambda x: jnp.zeros((len(program.plan.kept), *x.shape), x.dtype), latents
     )
-    return RunState(
-        step,
-        latents,
-        solving.init(program.solver, latents),
-        initial_caches(run, latents, step),
-        key_steps,
-        jnp.zeros(b, jnp.float32),
-        initial_region(run, latents, step),
-        initial_keys(run, latents, step),
-        initial_budgets(run, latents),
+    return spread(
+        RunState(
+            step,
+            latents,
+            solving.init(program.solver, latents),
+            initial_caches(run, latents, step),
+            key_steps,
+            jnp.zeros(b, jnp.float32),
+            initial_region(run, latents, step),
+            initial_keys(run, latents, step),
+            initial_budgets(run, latents),
+        )
     )
 
 
@@ -179,7 +181,7 @@ def advance(
     for segment in segments(program.plan):
         state = segment(run, state, until)
     # Over a mesh each call's state is spread as the next one's is: one program for all.
-    state = jax.tree.map(constrain, state)
+    state = spread(state)
     return state, state.step.min()
 
 

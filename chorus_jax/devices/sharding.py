@@ -1,23 +1,28 @@
 """Sharding: a mesh of named axes and the rules from logical names to mesh axes.
 
 `data` splits requests and guidance branches, `context` splits video tokens, `tensor`
-splits heads and feed-forward. Nothing here knows a model: a parameter says its logical
-axes itself (`nets/layers.py`).
+splits heads and feed-forward. A mesh may have a fourth axis, `ring`: it splits tokens
+too, and says how attention among them is shared out (`nets/context_parallel.py`).
+Nothing here knows a model: a parameter says its logical axes itself (`nets/layers.py`).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
-RULES: Mapping[str, str | None] = MappingProxyType(
+TOKENS = ("ring", "context")  # the axes that split tokens, as far as a mesh has them
+
+RULES: Mapping[str, str | tuple[str, ...] | None] = MappingProxyType(
     {
         "batch": "data",
-        "tokens": "context",
+        "tokens": TOKENS,
         "heads": "tensor",
         "mlp": "tensor",
         "vocab": "tensor",
@@ -29,35 +34,76 @@ M = TypeVar("M", bound=nnx.Module)
 
 
 def make_mesh(
-    *, data: int = 1, context: int = 1, tensor: int = 1, devices: Sequence | None = None
+    *,
+    data: int = 1,
+    context: int = 1,
+    tensor: int = 1,
+    ring: int = 1,
+    devices: Sequence | None = None,
 ) -> Mesh:
     """A mesh with axes `data`, `context`, `tensor` over devices (default: all).
 
-    Raises ValueError for sizes below 1, or that do not use every device.
+    Args:
+        data: devices along requests and guidance branches.
+        context: devices along the video's tokens.
+        tensor: devices along heads and feed-forward.
+        ring: devices along the video's tokens too, among which attention passes keys
+            round; with more than one the mesh has an axis `ring` after `data`.
+        devices: those that are used.
+
+    Raises:
+        ValueError: for sizes below 1, or that do not use every device.
     """
     devices = jax.devices() if devices is None else devices
-    if min(data, context, tensor) < 1 or data * context * tensor != len(devices):
+    count = data * ring * context * tensor
+    if min(data, ring, context, tensor) < 1 or count != len(devices):
+        around = f" x {ring=}" if ring != 1 else ""
         raise ValueError(
-            f"a mesh of {data=} x {context=} x {tensor=} needs "
-            f"{data * context * tensor} devices, but {len(devices)} are given: change "
+            f"a mesh of {data=}{around} x {context=} x {tensor=} needs "
+            f"{count} devices, but {len(devices)} are given: change "
             "the sizes, each 1 or more, or the devices"
         )
-    grid = np.asarray(devices).reshape(data, context, tensor)
-    return Mesh(grid, ("data", "context", "tensor"), axis_types=(AxisType.Auto,) * 3)
+    sizes = {"data": data, "ring": ring, "context": context, "tensor": tensor}
+    if ring == 1:
+        del sizes["ring"]
+    grid = np.asarray(devices).reshape(*sizes.values())
+    return Mesh(grid, tuple(sizes), axis_types=(AxisType.Auto,) * len(sizes))
+
+
+def check_axes(mesh: Mesh) -> None:
+    """ValueError unless the mesh has the axes that `make_mesh` makes."""
+    names = {"data", "context", "tensor"}
+    if not names <= {*mesh.axis_names} <= names | {"ring"}:
+        raise ValueError(
+            "a mesh has the axes data, context, tensor and perhaps ring, got "
+            f"{', '.join(mesh.axis_names)}: make one with chorus_jax.make_mesh"
+        )
+
+
+def token_axes(mesh: Mesh | AbstractMesh) -> tuple[str, ...]:
+    """The axes of a mesh that split the video's tokens."""
+    return tuple(axis for axis in TOKENS if axis in mesh.shape)
+
+
+def token_split(mesh: Mesh | AbstractMesh) -> int:
+    """The number of devices that a video's tokens are split over."""
+    return math.prod(mesh.shape[axis] for axis in token_axes(mesh))
 
 
 def spec(axes: Sequence[str | None]) -> PartitionSpec:
-    """The partition of an array whose dimensions have these logical names."""
-    return PartitionSpec(*(None if axis is None else RULES[axis] for axis in axes))
+    """The partition of an array whose dimensions have these logical names, over the
+    mesh in `jax.set_mesh`."""
+    tokens = token_axes(jax.sharding.get_abstract_mesh()) or "context"
+    rules = {None: None, **RULES, "tokens": tokens}
+    return PartitionSpec(*(rules[axis] for axis in axes))
 
 
-def token_spec(axes: Sequence[str | None], shape: Sequence[int]) -> PartitionSpec:
-    """`spec`, but tokens are not split where the mesh does not divide them."""
-    size = jax.sharding.get_abstract_mesh().shape[RULES["tokens"]]
-    replicated = [
-        axis == "tokens" and count % size > 0 for axis, count in zip(axes, shape)
-    ]
-    return spec([None if alone else axis for axis, alone in zip(axes, replicated)])
+def whole_shares(x: jax.Array, axis: int, count: int) -> jax.Array:
+    """The array with zeros after the end of an axis, so that `count` devices have equal
+    shares of it."""
+    pads = [(0, 0)] * x.ndim
+    pads[axis] = (0, -x.shape[axis] % count)
+    return jnp.pad(x, pads) if pads[axis][1] else x
 
 
 def constrain(x: jax.Array, *axes: str | None) -> jax.Array:

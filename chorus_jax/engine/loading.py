@@ -8,6 +8,7 @@ from typing import no_type_check
 from jax.sharding import Mesh
 
 from chorus_jax.checkpoints import shipped
+from chorus_jax.devices.sharding import check_axes
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.source_files import SourceFiles, folder_of
 from chorus_jax.families.forward import TRANSFORMER
@@ -39,7 +40,8 @@ def load(
         transformer: the part of the folder that is run as the transformer, such as
             `transformer_4step` of the shipped weights.
         dtype: `bfloat16` or `float32`, in place of the stored one.
-        mesh: with it every device reads its own share of the weights.
+        mesh: the devices, as `chorus_jax.make_mesh` lays them out: every device reads
+            its own share of the weights, and computes its share of the video.
         keep_text_encoder: False gives its memory back once the first prompts are
             encoded.
         verify: True to take the digests of all weights, though they were taken before
@@ -60,6 +62,8 @@ def load(
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}")
     if not isinstance(mesh, Mesh | None):
         raise ValueError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
+    if mesh is not None:
+        check_axes(mesh)
     if not isinstance(files, SourceFiles):
         raise ValueError(f"files must be SourceFiles, got {files!r:.80}")
     if isinstance(adapters, str | Path):

@@ -2,6 +2,7 @@
 
 import logging
 
+from chorus_jax.devices.sharding import token_split
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.claims import Claims
 from chorus_jax.engine.given import Given
@@ -95,7 +96,7 @@ class Sources:
         """The run of the best of these tiers, or of the caller's region."""
         model, region = self.pipeline.model, task.reuse.region
         geometry, mesh = model.geometry(task.request), model.mesh
-        split = 1 if mesh is None else mesh.shape["context"]
+        split = 1 if mesh is None else token_split(mesh)
         tiling, patch = geometry.tiling, geometry.patch
         given = None if region is None else Given.of(region, tiling, patch)
         tier = None if given is None else given.tier(tiers, entry.steps)

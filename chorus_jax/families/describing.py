@@ -61,6 +61,12 @@ def attention_lines(config: DescribedSizes) -> Iterator[tuple[str, str]]:
         taken = f"{kernel} {choice.name!r}" if choice.name else plain.name
         why = choice.reason or plain.reason
         yield f"{name}-attention", f"{taken} ({here}, {kind}; {why})"
+    fitting = [n for n in range(2, config.heads + 1) if config.heads % n == 0]
+    yield (
+        "over a mesh",
+        f"Ulysses where context x tensor is {', '.join(map(str, fitting)) or 'none'}, "
+        "else ring attention",
+    )
 
 
 def others_of(folder: Path, model: type, usual: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from jax.sharding import Mesh
 
+from chorus_jax.devices import sharding
+from chorus_jax.nets.context_parallel import split_of
 from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request
 
@@ -64,7 +66,7 @@ def must_match(name: str, size: int | None, other: str, needed: int | None) -> N
 
 
 def must_divide(mesh: Mesh, rows: int, tokens: int, heads: int) -> None:
-    """ValueError unless the mesh divides a pass.
+    """ValueError unless the mesh divides a pass, and heads where there is a ring.
 
     Args:
         mesh: the devices.
@@ -72,15 +74,21 @@ def must_divide(mesh: Mesh, rows: int, tokens: int, heads: int) -> None:
         tokens: of the video.
         heads: of the transformer.
     """
-    for axis, what, size in (
-        ("data", "guidance branches x requests", rows),
-        ("context", "video tokens", tokens),
-        ("tensor", "heads", heads),
+    ring = sharding.token_split(mesh) > mesh.shape["context"]
+    for axis, over, what, size in (
+        ("data", mesh.shape["data"], "guidance branches x requests", rows),
+        (
+            "ring x context" if ring else "context",
+            sharding.token_split(mesh),
+            "video tokens",
+            tokens,
+        ),
+        ("tensor", mesh.shape["tensor"], "heads", heads),
     ):
-        over = mesh.shape[axis]
         if size % over:
             fitting = [n for n in range(1, mesh.size + 1) if size % n == 0]
             raise ValueError(
                 f"the mesh has {axis}={over}, which does not divide {size} {what}; "
                 f"{', '.join(map(str, fitting))} would"
             )
+    split_of(mesh, heads)

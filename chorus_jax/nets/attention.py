@@ -10,15 +10,17 @@ own files.
     splash   Pallas splash attention of the jax library (TPUs)
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float
 
 from chorus_jax.devices import sharding
-from chorus_jax.nets.chunked_attention import chunked
+from chorus_jax.nets.chunked_attention import chunked, chunked_part
+from chorus_jax.nets.context_parallel import ContextSplit, PartialAttention
+from chorus_jax.nets.split_attention import over_exchange, over_ring, over_whole_keys
 
 IMPLEMENTATIONS = ("chunked", "cudnn", "splash")
 
@@ -41,42 +43,94 @@ def attention(
     value: Float[Array, "b m a d"],
     bias: Float[Array, "b m"] | None = None,
     *,
+    keys: str | None = None,
     implementation: str | None = None,
 ) -> Float[Array, "b n a d"]:
     """softmax(query key^T / sqrt(d) + bias) value, with float32 logits and softmax.
 
-    `bias` is one number per key: minus infinity drops it, log(r) counts it r times.
-    Under `jax.set_mesh` queries are split over heads, and over tokens if they divide;
-    keys over heads.
+    Under `jax.set_mesh` queries are split over heads and tokens.
+
+    Args:
+        query: the queries.
+        key: the keys.
+        value: their values.
+        bias: one number per key: minus infinity drops it, log(r) counts it r times.
+        keys: `tokens` where the keys are a video's, which are split over devices as the
+            queries are (see `context_parallel`); None where each device has all.
+        implementation: the name of one; None takes what `choose` names.
+
+    Raises:
+        ValueError: for an implementation that there is not or that cannot run, and for
+            heads that the mesh does not divide.
     """
-    name = implementation
-    if name is None:
-        name = choose(sharding.platform(), query.dtype, bias is not None).name
-    if name not in IMPLEMENTATIONS:
-        raise ValueError(f"{implementation=} is none of {', '.join(IMPLEMENTATIONS)}")
-    attend = {"chunked": chunked, "cudnn": cudnn, "splash": splash}[name]
-    if jax.sharding.get_abstract_mesh().empty:
+    mesh = jax.sharding.get_abstract_mesh()
+    attend = partial(attend_here, implementation=implementation)
+    if mesh.empty:
         return attend(query, key, value, bias)
     check_heads(query.shape[2])
-    rows = sharding.token_spec(("batch", "tokens", "heads", None), query.shape)
-    columns = sharding.spec(("batch", None, "heads", None))
-    bias_spec = None if bias is None else PartitionSpec(columns[0], None)
-    # check_vma: the library's kernels do not say how their outputs vary over the mesh.
-    return jax.shard_map(
-        attend,
-        in_specs=(rows, columns, columns, bias_spec),
-        out_specs=rows,
-        check_vma=False,
-    )(query, key, value, bias)
+    if keys is None or sharding.token_split(mesh) == 1:
+        return over_whole_keys(attend, query, key, value, bias)
+    split = ContextSplit.of(query.shape[2])
+    if not split.ring:
+        return over_exchange(split, attend, query, key, value, bias)
+    part = partial(part_here, implementation=implementation)
+    return over_ring(split, part, query, key, value, bias)
+
+
+def attend_here(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None,
+    *,
+    implementation: str | None = None,
+) -> Array:
+    """Attention on one device."""
+    name = named(implementation, query, bias)
+    attend = {"chunked": chunked, "cudnn": cudnn, "splash": splash}[name]
+    return attend(query, key, value, bias)
+
+
+def part_here(
+    query: Array,
+    key: Array,
+    value: Array,
+    bias: Array | None = None,
+    *,
+    implementation: str | None = None,
+) -> PartialAttention:
+    """Attention to some of the keys, on one device. `splash` has no gradient here.
+
+    `chunked` stands for cuDNN, whose sums jax gives in 16 bits only. ValueError if
+    cuDNN is named.
+    """
+    name = named(implementation, query, bias)
+    if implementation == "cudnn":
+        raise ValueError("attention 'cudnn' does not go round a ring; use 'chunked'")
+    if name == "splash" and bias is None:
+        from chorus_jax.nets.splash import attend_part
+
+        return PartialAttention(*attend_part(query, key, value))
+    return PartialAttention(*chunked_part(query, key, value, bias))
+
+
+def named(implementation: str | None, query: Array, bias: Array | None) -> str:
+    """The implementation that is named, else chosen. ValueError for another name."""
+    if implementation is None:
+        name = choose(sharding.platform(), query.dtype, bias is not None).name
+        assert name is not None
+        return name
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"{implementation=} is none of {', '.join(IMPLEMENTATIONS)}")
+    return implementation
 
 
 def check_heads(heads: int) -> None:
     """ValueError unless the mesh in `jax.set_mesh` divides the heads."""
-    axis = sharding.RULES["heads"]
-    size = jax.sharding.get_abstract_mesh().shape[axis]
+    size = jax.sharding.get_abstract_mesh().shape["tensor"]
     if heads % size:
         raise ValueError(
-            f"attention of {heads} heads over {axis}={size} devices: each has whole "
+            f"attention of {heads} heads over tensor={size} devices: each has whole "
             "heads, so make a mesh whose size there divides them"
         )
 

@@ -9,6 +9,7 @@ the same after every call; a layer without memory keeps `()`.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,9 +19,14 @@ from jaxtyping import Array, Float
 
 from chorus_jax.nets.layers import along_last
 from chorus_jax.nets.products import exact
+from chorus_jax.nets.space_split import padding_beside, with_halo
 
 # None, or any pytree of arrays.
 Past = Any
+
+# Zeros before and after the height, and before and after the width.
+Padding = tuple[tuple[int, int], tuple[int, int]]
+AROUND: Padding = ((1, 1), (1, 1))
 
 
 def through(layers: Sequence[Any], x: Array, past: Past) -> tuple[Array, Past]:
@@ -43,14 +49,18 @@ class CausalConv(nnx.Module):
     def __call__(
         self, x: Float[Array, "b f h w i"], past: Past
     ) -> tuple[Float[Array, "b f h w o"], Past]:
-        kernel = self.kernel[...]
+        kernel, padding = self.kernel[...], padding_beside(1, 1)
+        x = with_halo(x, 1, 1)
         frames = with_past(x, past)
         if past is None and x.shape[1] == 1:
             # A first frame has only zeros behind it: two of three taps give nothing.
-            y = conv_plane(x, kernel[2])
+            y = conv_plane(x, kernel[2], padding=padding)
         else:
             y = jax.lax.platform_dependent(
-                frames, kernel, cpu=conv_by_taps, default=conv_volume
+                frames,
+                kernel,
+                cpu=partial(conv_by_taps, padding=padding),
+                default=partial(conv_volume, padding=padding),
             )
         return y + along_last(self.bias[...], y), frames[:, -2:]
 
@@ -85,7 +95,8 @@ class PlaneConv(nnx.Module):
         stride: int = 1,
         padding: tuple[int, int] = (1, 1),
     ) -> Float[Array, "b f y x o"]:
-        y = conv_plane(x, self.kernel[...], stride, padding)
+        x, beside = with_halo(x, *padding), padding_beside(*padding)
+        y = conv_plane(x, self.kernel[...], stride, beside)
         return y + along_last(self.bias[...], y)
 
 
@@ -103,22 +114,26 @@ def with_past(x: Float[Array, "b f h w c"], past: Past) -> Float[Array, "b n h w
 
 
 def conv_volume(
-    x: Float[Array, "b n h w i"], kernel: Float[Array, "t y x i o"]
-) -> Float[Array, "b f h w o"]:
+    x: Float[Array, "b n h w i"],
+    kernel: Float[Array, "t y x i o"],
+    padding: Padding = AROUND,
+) -> Float[Array, "b f h2 w2 o"]:
     """One 3-D convolution, zeros around the picture only."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(1, 1, 1),
-        padding=((0, 0), (1, 1), (1, 1)),
+        padding=((0, 0), *padding),
         dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
         precision=exact(x.dtype),
     )
 
 
 def conv_by_taps(
-    x: Float[Array, "b n h w i"], kernel: Float[Array, "3 y x i o"]
-) -> Float[Array, "b f h w o"]:
+    x: Float[Array, "b n h w i"],
+    kernel: Float[Array, "3 y x i o"],
+    padding: Padding = AROUND,
+) -> Float[Array, "b f h2 w2 o"]:
     """`conv_volume` as a sum of 2-D ones: two to eight times as fast in XLA's CPU code.
 
     Summed in float32, as a single convolution would.
@@ -126,7 +141,8 @@ def conv_by_taps(
     frames = x.shape[1] - 2
     wide, kernel = x.astype(jnp.float32), kernel.astype(jnp.float32)
     first, second, third = (
-        conv_plane(wide[:, tap : tap + frames], kernel[tap]) for tap in range(3)
+        conv_plane(wide[:, tap : tap + frames], kernel[tap], padding=padding)
+        for tap in range(3)
     )
     return (first + second + third).astype(x.dtype)
 
@@ -135,14 +151,14 @@ def conv_plane(
     x: Float[Array, "b f h w i"],
     kernel: Float[Array, "y x i o"],
     stride: int = 1,
-    padding: tuple[int, int] = (1, 1),
+    padding: Padding = AROUND,
 ) -> Float[Array, "b f h2 w2 o"]:
     """A 2-D convolution of each frame."""
     y = jax.lax.conv_general_dilated(
         x.reshape(-1, *x.shape[2:]),
         kernel,
         window_strides=(stride, stride),
-        padding=(padding, padding),
+        padding=padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         precision=exact(x.dtype),
     )

@@ -6,7 +6,7 @@ from the logarithm of their sum (FlashAttention's, arXiv 2205.14135).
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 from chorus_jax.devices import sharding
 from chorus_jax.nets.products import product
@@ -26,15 +26,39 @@ def chunked(
 ) -> Float[Array, "b n a d"]:
     """softmax(query key^T / sqrt(d) + bias) value over blocks of heads and queries."""
     b, n, a, d = query.shape
-    m = key.shape[1]
+    out = attend(*by_head(query, key, value, bias))
+    return out.reshape(b, a, n, d).transpose(0, 2, 1, 3)
+
+
+def chunked_part(
+    query: Float[Array, "b n a d"],
+    key: Float[Array, "b m a d"],
+    value: Float[Array, "b m a d"],
+    bias: Float[Array, "b m"] | None,
+) -> tuple[Float32[Array, "b n a d"], Float32[Array, "b n a"]]:
+    """`chunked` over some of the keys, and the logarithm of each query's sum of
+    weights."""
+    b, n, a, d = query.shape
+    out, total = forward(*by_head(query, key, value, bias))
+    out = out.reshape(b, a, n, d).transpose(0, 2, 1, 3).astype(jnp.float32)
+    return out, total.reshape(b, a, n).transpose(0, 2, 1)
+
+
+def by_head(
+    query: Float[Array, "b n a d"],
+    key: Float[Array, "b m a d"],
+    value: Float[Array, "b m a d"],
+    bias: Float[Array, "b m"] | None,
+) -> tuple[Array, Array, Array, Array]:
+    """Queries, keys and values of each head, and an offset a key."""
+    (b, _, a, d), m = query.shape, key.shape[1]
     q, k, v = (
         x.transpose(0, 2, 1, 3).reshape(b * a, -1, d) for x in (query, key, value)
     )
     offset = (
         jnp.zeros((b, m), jnp.float32) if bias is None else bias.astype(jnp.float32)
     )
-    out = attend(q, k, v, jnp.repeat(offset, a, axis=0))
-    return out.reshape(b, a, n, d).transpose(0, 2, 1, 3)
+    return q, k, v, jnp.repeat(offset, a, axis=0)
 
 
 @jax.custom_vjp

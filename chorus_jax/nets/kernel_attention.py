@@ -14,69 +14,73 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Float32
 
 from chorus_jax.devices import sharding
-from chorus_jax.nets.attention import attention, check_heads
+from chorus_jax.nets.attention import attend_here, attention, check_heads, part_here
 from chorus_jax.nets.kernel_choice import region_choice, text_choice
+from chorus_jax.nets.split_attention import in_shares, shared
+from chorus_jax.nets.split_tiles import FreshTokens, split_tiles, tiled
 from kernels_pallas.amplified_cross_attention.api import amplified_cross_attention
 from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh, put
 
 
 def over_tiles(
-    query: Float[Array, "b k s a d"],
+    query: Float[Array, "b n a d"],
     key: Float[Array, "b t s a d"],
     value: Float[Array, "b t s a d"],
-    fresh: Fresh | None = None,
+    fresh: FreshTokens | None = None,
     bias: Float32[Array, "b t s"] | None = None,
     *,
+    count: int | None = None,
     implementation: str | None = None,
-) -> Float[Array, "b k s a d"]:
-    """Attention of whole tiles over others, of which some are replaced first.
+) -> Float[Array, "b n a d"]:
+    """Attention of the tokens of some tiles over all tiles, some replaced first.
 
-    `implementation` names one of the kernel's; None takes what `region_choice` says.
-    Under `jax.set_mesh` heads are split, and the tiles of queries.
+    Under `jax.set_mesh` heads are split, and the queries.
+
+    Args:
+        query: queries of whole tiles, tile by tile.
+        key: keys of all tiles, laid out as `TileKeys` are over a mesh.
+        value: their values.
+        fresh: keys and values that take the place of those of some tiles.
+        bias: one number per key.
+        count: the tiles of keys that there are, before others; None for all.
+        implementation: the name of one of the kernel's; None takes what
+            `region_choice` says.
     """
-    name = implementation or region_choice(query, key, bias is not None).name
-    if name is None:
-        return plain_tiles(query, key, value, fresh, bias)
+    size = key.shape[2]
+    tiles = jax.eval_shape(lambda x: tiled(x, size), query)
+    name = implementation or region_choice(tiles, key, bias is not None).name
+    attend = plain_part if name is None else partial(kernel_part, name)
+    if not jax.sharding.get_abstract_mesh().empty:
+        check_heads(query.shape[2])
+        return split_tiles(attend, query, key, value, fresh, bias, count)
+    written = fresh and Fresh(
+        tiled(fresh.key, size), tiled(fresh.value, size), fresh.tiles
+    )
+    out, _ = attend(tiled(query, size), key, value, written, bias, False)
+    return out.reshape(query.shape)
 
-    def attend(*operands: Any) -> Array:
-        query, key, value, fresh, bias = operands
-        options = {"fresh": fresh, "bias": bias, "implementation": name}
-        return masked_region_attention(query, key, value, **options).out
 
-    if jax.sharding.get_abstract_mesh().empty:
-        return attend(query, key, value, fresh, bias)
-    return split_tiles(attend, query, key, value, fresh, bias)
-
-
-def split_tiles(
-    attend: Any,
+def kernel_part(
+    implementation: str,
     query: Array,
     key: Array,
     value: Array,
     fresh: Fresh | None,
     bias: Array | None,
-) -> Array:
-    """Heads and tiles of queries split over the mesh.
-
-    Tiles of zeros fill up what does not divide: else all devices would compute all.
-    """
-    check_heads(query.shape[3])
-    k = query.shape[1]
-    split = jax.sharding.get_abstract_mesh().shape[sharding.RULES["tokens"]]
-    query = jnp.pad(query, ((0, 0), (0, -k % split), (0, 0), (0, 0), (0, 0)))
-    rows = sharding.spec(("batch", "tokens", None, "heads", None))
-    columns = sharding.spec(("batch", None, None, "heads", None))
-    batch = columns[0]
-    new: Any = (columns, columns, PartitionSpec(batch, None))
-    biases = None if bias is None else PartitionSpec(batch, None, None)
-    out = jax.shard_map(
-        attend,
-        in_specs=(rows, columns, columns, fresh and Fresh(*new), biases),
-        out_specs=rows,
-        check_vma=False,
-    )(query, key, value, fresh, bias)
-    return out[:, :k]
+    sums: bool,
+) -> tuple[Array, Array | None]:
+    """The kernel's output and, if asked for, the logarithm of each sum of weights."""
+    attended = masked_region_attention(
+        query,
+        key,
+        value,
+        fresh=fresh,
+        bias=bias,
+        logsumexp=sums,
+        implementation=implementation,
+    )
+    return attended.out, attended.logsumexp
 
 
 def plain_tiles(
@@ -86,14 +90,29 @@ def plain_tiles(
     fresh: Fresh | None,
     bias: Array | None,
 ) -> Array:
-    """Through the door of `attention`: the fresh tiles are written first."""
+    """Attention by the plain path, on one device."""
+    return plain_part(query, key, value, fresh, bias, False)[0]
+
+
+def plain_part(
+    query: Array,
+    key: Array,
+    value: Array,
+    fresh: Fresh | None,
+    bias: Array | None,
+    sums: bool,
+) -> tuple[Array, Array | None]:
+    """`kernel_part` by the plain path: the fresh tiles are written first."""
     if fresh is not None:
         write = partial(written, tiles=fresh.tiles)
         key, value = write(key, new=fresh.key), write(value, new=fresh.value)
     b, *_, a, d = query.shape
-    q, k, v = (x.reshape(b, -1, a, d) for x in (query, key, value))
+    flat = [x.reshape(b, -1, a, d) for x in (query, key, value)]
     offset = None if bias is None else bias.reshape(b, -1)
-    return attention(q, k, v, offset).reshape(query.shape)
+    if not sums:
+        return attend_here(*flat, offset).reshape(query.shape), None
+    part = part_here(*flat, offset)
+    return part.out.reshape(query.shape), part.total.reshape(query.shape[:-1])
 
 
 def written(x: Array, tiles: Array, new: Array) -> Array:
@@ -116,27 +135,26 @@ def over_text(
     """Attention over the text, its keys and output amplified, plus the residual.
 
     `implementation` names one of the kernel's; None takes what `text_choice` says.
-    Under `jax.set_mesh` heads are split, and the queries if they divide.
+    Under `jax.set_mesh` heads and queries are split.
     """
     operands = (query, key, value, bias, gains, residual)
     name = implementation or text_choice(query, key).name
     if name is None:
         return plain_text(*operands)
     attend = partial(amplified, name)
-    if jax.sharding.get_abstract_mesh().empty:
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
         return attend(*operands)
     check_heads(query.shape[2])
-    rows = sharding.token_spec(("batch", "tokens", "heads", None), query.shape)
+    rows = sharding.spec(("batch", "tokens", "heads", None))
     columns = sharding.spec(("batch", None, "heads", None))
     flat = PartitionSpec(columns[0], None)
     scales = None if gains is None else (flat, PartitionSpec(columns[0]))
-    more = None if residual is None else rows
-    return jax.shard_map(
-        attend,
-        in_specs=(rows, columns, columns, flat, scales, more),
-        out_specs=rows,
-        check_vma=False,
-    )(*operands)
+    if residual is not None:
+        residual = in_shares(residual)
+    specs = (columns, columns, flat, scales, None if residual is None else rows)
+    gains = None if gains is None else tuple(gains)  # as `scales`
+    return shared(attend, query, (key, value, bias, gains, residual), specs)
 
 
 def plain_text(

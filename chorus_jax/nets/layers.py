@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from chorus_jax.devices import sharding
 from chorus_jax.nets.products import matmul
 
 
@@ -51,12 +52,27 @@ class Linear(nnx.Module):
 
     def __call__(self, x: Float[Array, "*r i"]) -> Float[Array, "*r o"]:
         kernel = self.kernel[...]
-        # Rows are flattened: a batched product has a gradient half as fast on a CPU.
-        rows = x.reshape(-1, x.shape[-1]).astype(kernel.dtype)
-        y = matmul(rows, kernel)
-        if self.bias is not None:
-            y = y + self.bias[...][None, :]
-        return y.reshape(*x.shape[:-1], kernel.shape[-1])
+        y = by_rows(x.astype(kernel.dtype), kernel)
+        return y if self.bias is None else y + along_last(self.bias[...], y)
+
+
+def by_rows(
+    x: Float[Array, "*r i"],
+    kernel: Float[Array, "i o"],
+    multiply: Callable[[Array, Array], Array] = matmul,
+) -> Float[Array, "*r o"]:
+    """The product of each row with the kernel; `multiply` is that of two matrices.
+
+    Rows are flattened: a batched product has a gradient half as fast on a CPU. But
+    where tokens are split over devices, flattened rows of several requests could not
+    be, and each device would compute all of them.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or sharding.token_split(mesh) == 1 or x.ndim < 3:
+        return multiply(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], -1)
+    for _ in x.shape[:-2]:
+        multiply = jax.vmap(multiply, in_axes=(0, None))
+    return multiply(x, kernel)
 
 
 class LayerNorm(nnx.Module):

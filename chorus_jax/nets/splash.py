@@ -1,5 +1,7 @@
 """Splash attention of the jax library, for TPUs."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu.splash_attention import (
@@ -8,7 +10,7 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
 from jax.experimental.pallas.ops.tpu.splash_attention import (
     splash_attention_mask as splash_mask,
 )
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 # Rows of queries and of keys per block, and keys that are computed at a time. By the
 # compiler's schedules (cycles, Wan 1.3B, 720p, a quarter of the queries) that is 14 to
@@ -23,6 +25,24 @@ def attend(
     value: Float[Array, "b m a d"],
 ) -> Float[Array, "b n a d"]:
     """Attention with a full mask; odd lengths are padded and masked."""
+    return run(query, key, value, False)
+
+
+def attend_part(
+    query: Float[Array, "b n a d"],
+    key: Float[Array, "b m a d"],
+    value: Float[Array, "b m a d"],
+) -> tuple[Float32[Array, "b n a d"], Float32[Array, "b n a"]]:
+    """`attend` over some of the keys, and the logarithm of each query's sum of weights.
+
+    It has no gradient.
+    """
+    out, total = run(query, key, value, True)
+    return out.astype(jnp.float32), total
+
+
+def run(query: Array, key: Array, value: Array, totals: bool) -> Any:
+    """The library's kernel: outputs and, of parts, the logarithms of the sums."""
     b, n, a, d = query.shape
     m = key.shape[1]
     computed = min(COMPUTED, m + -m % LANES)
@@ -37,6 +57,7 @@ def attend(
         block_sizes=splash_kernel.BlockSizes(
             block_q=block_q, block_kv=block_kv, block_kv_compute=computed
         ),
+        save_residuals=totals,
         head_shards=1,
         q_seq_shards=1,
     )
@@ -45,4 +66,6 @@ def attend(
         kv=(jnp.arange(m + pad_kv) >= m).astype(jnp.int32),
     )
     out = jax.vmap(kernel, in_axes=(0, 0, 0, None))(q, k, v, segments)
-    return out[:, :, :n].transpose(0, 2, 1, 3).astype(query.dtype)
+    out, sums = out if totals else (out, ())
+    out = out[:, :, :n].transpose(0, 2, 1, 3).astype(query.dtype)
+    return (out, sums[0][:, :, :n].transpose(0, 2, 1)) if totals else out

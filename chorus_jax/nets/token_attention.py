@@ -7,12 +7,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
+from chorus_jax.devices.sharding import constrain
 from chorus_jax.nets.attention import attention
 from chorus_jax.nets.kernel_attention import over_text, over_tiles
 from chorus_jax.nets.layers import Linear, RMSNorm
 from chorus_jax.nets.rotary import rotate
-from chorus_jax.nets.tokens import Tiling
-from kernels_pallas.masked_region_attention.reference import Fresh
+from chorus_jax.nets.split_tiles import FreshTokens, tiled
+from chorus_jax.nets.tile_keys import Keys, TileKeys
 
 
 @runtime_checkable
@@ -37,45 +38,6 @@ class AttentionSizes(Protocol):
 
     @property
     def dtype(self) -> str: ...
-
-
-class Keys(NamedTuple):
-    """Keys and values, with a leading axis of layers where they are stacked.
-
-    Attributes:
-        key: one vector per token and head.
-        value: one vector per token and head.
-    """
-
-    key: Float[Array, "*l b m a d"]
-    value: Float[Array, "*l b m a d"]
-
-
-class TileKeys(NamedTuple):
-    """Keys and values of all tiles (s tokens each), stacked as `Keys` are.
-
-    The heads lie side by side, as projections leave them and kernels read them: a TPU
-    would fill up an axis of few heads, and copy to change the layout.
-
-    Attributes:
-        key: one vector per token, all heads in it.
-        value: one vector per token, all heads in it.
-    """
-
-    key: Float[Array, "*l b t s c"]
-    value: Float[Array, "*l b t s c"]
-
-    @classmethod
-    def of(cls, keys: Keys, tiling: Tiling) -> "TileKeys":
-        """The keys and values of all tokens, in tiles."""
-        return cls(*(tiling.tiles(_flat(x), axis=-2) for x in keys))
-
-    def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
-        """These keys and values with those of the active tiles replaced.
-
-        Stacked layers are replaced together.
-        """
-        return TileKeys(*(_written(x, active, y) for x, y in zip(self, fresh)))
 
 
 class Gains(NamedTuple):
@@ -142,10 +104,10 @@ class Alone(NamedTuple):
         """Attention of these queries."""
         # Without a bias the vendor's kernel runs, which takes none.
         if self.bias is None or self.size is None:
-            return attention(query, *own, self.bias)
-        tiles, key, value = (_tiled(x, self.size) for x in (query, *own))
-        bias = self.bias.reshape(*tiles.shape[:3]).astype(jnp.float32)
-        return over_tiles(tiles, key, value, bias=bias).reshape(query.shape)
+            return attention(query, *own, self.bias, keys="tokens")
+        key, value = (tiled(x, self.size) for x in own)
+        bias = self.bias.reshape(*key.shape[:3]).astype(jnp.float32)
+        return over_tiles(query, key, value, bias=bias)
 
 
 class HeldKeys(NamedTuple):
@@ -154,18 +116,18 @@ class HeldKeys(NamedTuple):
     Attributes:
         keys: keys and values of all tiles, as an earlier full step left them.
         active: the tiles that are run, whose own keys and values are computed anew.
+        count: the tiles of the video, after which others fill up the keys; None if
+            there are no others.
     """
 
     keys: TileKeys
     active: Int[Array, "b k"]
+    count: int | None = None
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
-        size, heads = self.keys.key.shape[2], query.shape[2:]
-        tiles, *new = (_tiled(x, size) for x in (query, *own))
-        key, value = (x.reshape(*x.shape[:3], *heads) for x in self.keys)
-        fresh = Fresh(new[0], new[1], self.active)
-        return over_tiles(tiles, key, value, fresh).reshape(query.shape)
+        fresh = FreshTokens(*own, self.active)
+        return over_tiles(query, *self.keys.by_head(), fresh, count=self.count)
 
 
 Around = Alone | HeldKeys
@@ -226,7 +188,9 @@ class SelfAttention(Attention):
         """The output, and the keys and values of these tokens. In rows that are
         `passive` each token gets its own value instead of the attention's."""
         key, value = self.keys(x)
-        query, own = rotate(self.queries(x), rotary), Keys(rotate(key, rotary), value)
+        turned = rotate(self.queries(x), rotary), rotate(key, rotary), value
+        query, *pair = (split_tokens(y) for y in turned)
+        own = Keys(*pair)
         attended = around.attend(query, own)
         if passive is not None:
             attended = jnp.where(passive[:, None, None, None], value, attended)
@@ -272,15 +236,7 @@ class CrossAttention(Attention):
         return out[..., 0].mean(axis=-1)
 
 
-def _written(tiles: Array, active: Int[Array, "b k"], fresh: Array) -> Array:
-    *layers, b, _, s, c = tiles.shape
-    rows = jnp.arange(b)[:, None]
-    return tiles.at[..., rows, active, :, :].set(fresh.reshape(*layers, b, -1, s, c))
-
-
-def _flat(x: Float[Array, "*l n a d"]) -> Float[Array, "*l n c"]:
-    return x.reshape(*x.shape[:-2], -1)
-
-
-def _tiled(x: Float[Array, "b n a d"], size: int) -> Float[Array, "b k s a d"]:
-    return x.reshape(x.shape[0], -1, size, *x.shape[2:])
+def split_tokens(x: Float[Array, "b n a d"]) -> Float[Array, "b n a d"]:
+    """Queries, keys or values of a video's tokens on the devices that have these: else
+    a compiler may bring all tokens to each device, to compute a share of the heads."""
+    return constrain(x, "batch", "tokens", "heads", None)

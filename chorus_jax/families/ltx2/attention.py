@@ -12,7 +12,14 @@ from chorus_jax.nets.attention import attention
 from chorus_jax.nets.kernel_attention import over_text
 from chorus_jax.nets.layers import Linear, RMSNorm
 from chorus_jax.nets.rotary import rotate_halves
-from chorus_jax.nets.token_attention import Alone, Around, Gains, HeldKeys, Keys
+from chorus_jax.nets.token_attention import (
+    Alone,
+    Around,
+    Gains,
+    HeldKeys,
+    Keys,
+    split_tokens,
+)
 
 
 class AttentionWidths(NamedTuple):
@@ -97,8 +104,8 @@ def among_themselves(
 
     In rows that are `passive` each token gets its own value instead of the attention's.
     """
-    own = attn.keys(x, rotary)
-    attended = around.attend(attn.queries(x, rotary), own)
+    own = Keys(*(split_tokens(y) for y in attn.keys(x, rotary)))
+    attended = around.attend(split_tokens(attn.queries(x, rotary)), own)
     if passive is not None:
         attended = jnp.where(passive[:, None, None, None], own.value, attended)
     return attn.merge(attended, x), own
@@ -110,6 +117,7 @@ def over_stream(
     rotary: Float[Array, "2 *b n r"],
     memory: Keys,
     around: Around = Alone(),
+    keys: str | None = None,
 ) -> Float[Array, "b n c"]:
     """Attention to the other stream's tokens.
 
@@ -119,14 +127,15 @@ def over_stream(
         rotary: their positions.
         memory: keys and values of the tokens at hand of the other stream.
         around: what else of that stream there is.
+        keys: `tokens` for those of the video, which are split over devices.
     """
     query = attn.queries(x, rotary)
     if isinstance(around, HeldKeys):
         held = around.keys.written(around.active, memory)
-        heads = memory.key.shape[2:]
-        key, value = (y.reshape(y.shape[0], -1, *heads) for y in held)
-        return attn.merge(attention(query, key, value), x)
-    return attn.merge(attention(query, *memory, around.bias), x)
+        there = lambda y: y[:, : around.count].reshape(len(y), -1, *y.shape[3:])
+        key, value = (there(y) for y in held.by_head())
+        return attn.merge(attention(query, key, value, keys=keys), x)
+    return attn.merge(attention(query, *memory, around.bias, keys=keys), x)
 
 
 class Words(NamedTuple):

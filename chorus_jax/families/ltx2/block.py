@@ -292,7 +292,12 @@ class AudioVideoBlock(nnx.Module):
                 turned = given.positions.across
                 memory = part.other.keys(entered[other], turned[other])
                 out = over_stream(
-                    part.other, entered[place], turned[place], memory, around[place]
+                    part.other,
+                    entered[place],
+                    turned[place],
+                    memory,
+                    around[place],
+                    "tokens" if place == 1 else None,
                 )
                 return out, memory
 

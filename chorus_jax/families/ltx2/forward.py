@@ -35,7 +35,8 @@ from chorus_jax.families.ltx2.times import AudioVideoTimes
 from chorus_jax.families.ltx_shared.given_frames import GIVEN
 from chorus_jax.families.single_stream.forward import of_run
 from chorus_jax.nets.modulation import TokenTimes, enter
-from chorus_jax.nets.token_attention import Alone, HeldKeys, TileKeys
+from chorus_jax.nets.tile_keys import TileKeys
+from chorus_jax.nets.token_attention import Alone, HeldKeys
 from chorus_jax.nets.tokens import from_patches, to_patches
 
 
@@ -174,8 +175,12 @@ class AudioVideoForward:
         video, audio = (
             end.patch(x) for end, x in zip(self.model.ends, self.patches, strict=True)
         )
-        video = constrain(video, "batch", "tokens", None)
-        return Streams(self.rows(video), self.rows(audio))
+        video = constrain(video, None, "tokens", None)
+        # One request has a row per branch: only these are many enough to be split.
+        return Streams(
+            constrain(self.rows(video), "batch", "tokens", None),
+            constrain(self.rows(audio), "batch", None, None),
+        )
 
     def blocks(
         self,
@@ -260,9 +265,10 @@ class AudioVideoForward:
             return VideoKeys(Alone(), Alone())
         if held is not None:
             active = self.rows(tokens.tiles)
-            return VideoKeys(*(HeldKeys(keys, active) for keys in held))
-        count = len(tokens.tiles) * len(self.conditions.branches)
-        bias = jnp.broadcast_to(tokens.bias, (count, len(tokens.bias)))
+            count = tokens.tiling.count
+            return VideoKeys(*(HeldKeys(keys, active, count) for keys in held))
+        rows = len(tokens.tiles) * len(self.conditions.branches)
+        bias = jnp.broadcast_to(tokens.bias, (rows, len(tokens.bias)))
         alone = Alone(bias, tokens.tiling.size)
         return VideoKeys(alone, alone)
 

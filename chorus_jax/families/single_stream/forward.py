@@ -22,13 +22,12 @@ from chorus_jax.families.single_stream.conditions import StreamConditions, Times
 from chorus_jax.families.single_stream.transformer import SingleStreamTransformer
 from chorus_jax.nets.guidance import guided
 from chorus_jax.nets.modulation import TokenTimes
+from chorus_jax.nets.tile_keys import Keys, TileKeys
 from chorus_jax.nets.token_attention import (
     Alone,
     Around,
     HeldKeys,
-    Keys,
     Observed,
-    TileKeys,
 )
 from chorus_jax.nets.tokens import from_patches, to_patches
 
@@ -97,8 +96,9 @@ class SingleStreamForward:
     def stem(self) -> Float[Array, "r n c"]:
         """The patches as tokens: the same in all branches."""
         patches = self.with_images(self.patches(self.latents))
-        tokens = constrain(self.model.patch(patches), "batch", "tokens", None)
-        return self.rows(tokens)
+        tokens = constrain(self.model.patch(patches), None, "tokens", None)
+        # One request has a row per branch: only these are many enough to be split.
+        return constrain(self.rows(tokens), "batch", "tokens", None)
 
     def patches(self, latents: Latents) -> Float[Array, "r n p"]:
         """The patches of latents, or of velocities, in the order of the tokens."""
@@ -232,9 +232,10 @@ class SingleStreamForward:
         if not isinstance(tokens, TileTokens):
             return Alone()
         if self.keeps_keys:
-            return HeldKeys(tokens.keys, self.rows(tokens.tiles))
-        count = len(tokens.tiles) * self.conditions.branches
-        bias = jnp.broadcast_to(tokens.bias, (count, len(tokens.bias)))
+            count = tokens.tiling.count
+            return HeldKeys(tokens.keys, self.rows(tokens.tiles), count)
+        rows = len(tokens.tiles) * self.conditions.branches
+        bias = jnp.broadcast_to(tokens.bias, (rows, len(tokens.bias)))
         return Alone(bias, tokens.tiling.size)
 
     def head(self, tokens: Float[Array, "r n c"]) -> Latents:

@@ -3,6 +3,8 @@
 Source of the architecture: Wan-Video/Wan2.1, wan/modules/model.py.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,7 +12,7 @@ from jaxtyping import Array, Float
 
 from chorus_jax.families.single_stream.block import ModulatedBlock
 from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.nets.layers import LayerNorm
+from chorus_jax.nets.layers import LayerNorm, along_last, by_rows
 from chorus_jax.nets.modulation import Mlp, gelu_tanh
 from chorus_jax.nets.products import exact
 from chorus_jax.nets.token_attention import CrossAttention, SelfAttention
@@ -36,10 +38,9 @@ class PatchEmbed(nnx.Module):
 
     def __call__(self, patches: Float[Array, "b n p"]) -> Float[Array, "b n c"]:
         kernel = self.kernel[...].reshape(-1, self.kernel[...].shape[-1])
-        x = patches.reshape(-1, patches.shape[-1]).astype(kernel.dtype)
-        y = jnp.matmul(x, kernel, precision=exact(kernel.dtype))
-        y = y + self.bias[...][None, :]
-        return y.reshape(*patches.shape[:2], -1)
+        multiply = partial(jnp.matmul, precision=exact(kernel.dtype))
+        y = by_rows(patches.astype(kernel.dtype), kernel, multiply)
+        return y + along_last(self.bias[...], y)
 
 
 class Block(ModulatedBlock):

@@ -21,6 +21,7 @@ from chorus_jax.families.wan.vae_coders import Decoder, Encoder
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.causal_conv import Past
 from chorus_jax.nets.layers import Linear, along_last
+from chorus_jax.nets.space_split import over_space
 from chorus_jax.nets.video_stream import stream
 
 
@@ -62,7 +63,11 @@ class WanVAE(nnx.Module):
 
         Raises ValueError for sizes that do not divide, naming the nearest that do.
         """
-        self.config.latent_shape(*video.shape[1:4])
+        _, height, width = self.config.latent_shape(*video.shape[1:4])
+        return over_space(WanVAE.encode_share, self, height, width, video)
+
+    def encode_share(self, video: Float[Array, "b f h w 3"]) -> Array:
+        """`encode` on one device, of its share of the pictures."""
 
         def step(video: Array, past: Past) -> tuple[Array, Past]:
             moments, past = self.encode_step(video, past)
@@ -148,4 +153,5 @@ def _posterior(moments: Float[Array, "b f h w c2"]) -> Posterior:
 def _decode_step(
     vae: WanVAE, latents: Float[Array, "b f h w c"], past: Past
 ) -> tuple[Float[Array, "b t y x 3"], Past]:
-    return vae.decode_step(latents, past)
+    height, width = latents.shape[2:4]
+    return over_space(WanVAE.decode_step, vae, height, width, latents, past)

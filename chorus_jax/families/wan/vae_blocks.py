@@ -22,6 +22,7 @@ from chorus_jax.nets.causal_conv import (
     with_past,
 )
 from chorus_jax.nets.layers import Linear, along_last
+from chorus_jax.nets.space_split import gathered
 
 
 class ChannelNorm(nnx.Module):
@@ -72,11 +73,11 @@ class Attention(nnx.Module):
     def __call__(
         self, x: Float[Array, "b f h w c"], past: Past
     ) -> tuple[Float[Array, "b f h w c"], Past]:
-        b, f, h, w, c = x.shape
-        qkv = self.qkv(self.norm(x)).reshape(b * f, h * w, 1, 3 * c)
+        b, f, _, _, c = x.shape
+        query, *keys = jnp.split(self.qkv(self.norm(x)), 3, axis=-1)
         # One head as wide as the model: fused kernels do not take it.
-        query, key, value = jnp.split(qkv, 3, axis=-1)
-        y = chunked(query, key, value, None)
+        flat = (y.reshape(b * f, -1, 1, c) for y in (query, *map(gathered, keys)))
+        y = chunked(*flat, None)
         return x + self.out(y.reshape(x.shape)), ()
 
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from chorus_jax.denoise import loop
 from chorus_jax.denoise.cost import equivalents
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import GainTables
@@ -15,12 +16,14 @@ from chorus_jax.intra_request import SkipSteps
 from chorus_jax.schedulers import Euler
 from chorus_jax.schedulers.flow import Schedule
 from kernels_pallas import dispatch
+from tests.chorus_jax.collectives import collectives, largest
 from tests.chorus_jax.denoise.tiny import (
     GEOMETRY,
     SHAPE,
     SOLVER,
     STEPS,
     TILES,
+    begun,
     conditions,
     earlier,
     gains,
@@ -230,3 +233,27 @@ def test_steps_on_other_tokens_than_before_are_computed_though_skipped(model):
     ours = hit(model, target, source, staged(1, 5, few, cache=cache))
     np.testing.assert_allclose(ours.latents, every.latents, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(ours.work, every.work)
+
+
+@pytest.mark.parametrize("sizes", [{"context": 2}, {"ring": 2, "context": 2}], ids=str)
+def test_held_keys_stay_on_the_devices_that_hold_them(model, sizes):
+    plan = staged(1, 4, region(3, halo=2, open_until=3))
+    _, source = earlier(model, 1, 4)
+    target, count = conditions(model, seed=1), int(np.prod(list(sizes.values())))
+    want = hit(model, target, source, plan)
+    mesh = sharding.make_mesh(**sizes, devices=jax.devices()[:count])
+    with jax.set_mesh(mesh):
+        split = jax.device_put(model, sharding.shardings(model, mesh))
+        program, inputs, state = begun(split, target, source.start, plan, source)
+        until = np.full(1, STEPS, np.int32)
+        run = loop.advance.lower(inputs, state, until, program=program).compile()
+        before = state.keys.key.sharding
+        ours, _ = run(inputs, state, until)
+    np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
+    keys = ours.keys.key
+    assert keys.sharding == before
+    assert keys.addressable_shards[0].data.size == keys.size // count
+    assert {"all-to-all"} <= collectives(run)
+    # Those of a layer are put in the order of tiles in a ring; nothing larger moves.
+    layer = keys.size // keys.shape[0] // (1 if "ring" in sizes else 2)
+    assert largest(run, "all-gather") <= layer

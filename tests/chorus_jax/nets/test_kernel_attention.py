@@ -10,8 +10,8 @@ import pytest
 from chorus_jax.devices import sharding
 from chorus_jax.nets import kernel_attention
 from chorus_jax.nets.kernel_attention import over_text, over_tiles
+from chorus_jax.nets.split_tiles import FreshTokens
 from kernels_pallas import dispatch
-from kernels_pallas.masked_region_attention.reference import Fresh
 
 # Of the last, neither the tiles nor the 12 queries are a multiple.
 MESHES = [
@@ -34,11 +34,11 @@ def text(residual=True):
 
 
 def tiles(k):
-    query, key, value = (random(2, x, 3, 4, 16, seed=x) for x in (k, 5, 6))
-    key = key[:, :5]
-    fresh = Fresh(
-        random(2, k, 3, 4, 16, seed=8),
-        random(2, k, 3, 4, 16, seed=9),
+    key, value = (random(2, x, 3, 4, 16, seed=x) for x in (5, 6))
+    query = random(2, 3 * k, 4, 16, seed=k)
+    fresh = FreshTokens(
+        random(2, 3 * k, 4, 16, seed=8),
+        random(2, 3 * k, 4, 16, seed=9),
         jnp.array([[4, 0, 2][:k], [1, 3, 0][:k]]),
     )
     return query, key, value[:, :5], fresh, random(2, 5, 3, seed=7)
@@ -52,16 +52,19 @@ def test_the_kernel_over_tiles_is_the_plain_path(biased):
     np.testing.assert_allclose(found, over_tiles(*operands), atol=1e-5)
 
 
-@pytest.mark.parametrize("k, context, wanted", [(3, 8, 1), (3, 2, 2), (2, 2, 1)])
+@pytest.mark.parametrize(
+    "k, context, wanted", [(3, 8, (3, 1, 4)), (3, 2, (3, 5, 2)), (2, 2, (2, 5, 2))]
+)
 def test_a_mesh_shares_tiles_out_that_it_does_not_divide(
     k, context, wanted, monkeypatch
 ):
-    """Not all of them to all devices, which would be that many times the work."""
+    """Not all of them to all devices, which would be that many times the work: a ring
+    shares out the tiles of keys, an exchange the heads."""
     kernel, run = kernel_attention.masked_region_attention, []
 
-    def spy(query, *operands, **options):
-        run.append(query.shape[1])
-        return kernel(query, *operands, **options)
+    def spy(query, key, *operands, **options):
+        run.append((query.shape[1], key.shape[1], query.shape[3]))
+        return kernel(query, key, *operands, **options)
 
     monkeypatch.setattr(kernel_attention, "masked_region_attention", spy)
     alone = over_tiles(*tiles(k), implementation="reference")
@@ -69,7 +72,7 @@ def test_a_mesh_shares_tiles_out_that_it_does_not_divide(
     with jax.set_mesh(sharding.make_mesh(context=context, devices=devices)):
         split = jax.jit(partial(over_tiles, implementation="reference"))(*tiles(k))
     np.testing.assert_allclose(split, alone, atol=1e-5)
-    assert run == [k, wanted]
+    assert run == [(k, 5, 4), wanted]
 
 
 @pytest.mark.parametrize("door, operands", [(over_tiles, 2), (over_text, True)])

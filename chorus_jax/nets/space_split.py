@@ -1,0 +1,130 @@
+"""Pictures that are split over devices along their height or width.
+
+Each device has some of the rows (or columns) of every frame; a convolution asks its
+neighbours for those beside them, which is exact. The split is chosen by the mesh in
+`jax.set_mesh`, all of whose axes may take part: decoding has no other use for them.
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AbstractMesh, PartitionSpec
+from jaxtyping import Array, Float
+
+from chorus_jax.nets.context_parallel import say_once
+
+T = TypeVar("T")
+
+
+class SpaceSplit(NamedTuple):
+    """Devices that share out pictures.
+
+    Attributes:
+        axes: those of the mesh.
+        size: the number of devices along them.
+        along: the axis of [b f h w c] that is split: 2 or 3.
+    """
+
+    axes: tuple[str, ...]
+    size: int
+    along: int
+
+    @classmethod
+    def of(cls, mesh: AbstractMesh, height: int, width: int) -> "SpaceSplit | None":
+        """The split over most devices that divides rows, else columns; None if one
+        device has whole pictures."""
+        best = cls((), 1, 2)
+        axes = mesh.axis_names
+        subsets = [
+            chosen
+            for count in range(len(axes) + 1)
+            for chosen in itertools.combinations(axes, count)
+        ]
+        for (along, rows), chosen in itertools.product(
+            ((2, height), (3, width)), subsets
+        ):
+            size = math.prod(mesh.shape[axis] for axis in chosen)
+            if rows % size == 0 and size > best.size:
+                best = cls(chosen, size, along)
+        return None if best.size == 1 else best
+
+    @property
+    def spec(self) -> PartitionSpec:
+        """The partition of frames [b f h w c]."""
+        return PartitionSpec(*(None,) * self.along, self.axes)
+
+
+# The split of the pictures at hand, inside `over_space`. Part of jax's cache keys.
+current = jax.make_user_context(default_value=None)
+
+
+def over_space(
+    step: Callable[..., T], module: Any, height: int, width: int, *operands: Any
+) -> T:
+    """`step(module, *operands)`, each device on its share of the pictures.
+
+    Args:
+        step: returns arrays of frames [b f h w c]. Its convolutions go through
+            `with_halo`, and what else looks across pixels through `gathered`.
+        module: the weights, whole on each device.
+        height: rows of the smallest pictures that are met, and
+        width: columns of these: the split divides one of them.
+        operands: arrays of frames, or pytrees of them.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    split = None if mesh.empty else SpaceSplit.of(mesh, height, width)
+    if split is None:
+        if mesh.size > 1:
+            say_once(f"{height} x {width} latents: whole pictures on each device")
+        return step(module, *operands)
+    what = {2: "rows", 3: "columns"}[split.along]
+    say_once(f"{height} x {width} latents: {what} over {split.size} devices")
+
+    def local(module: Any, *operands: Any) -> T:
+        with current(split):
+            return step(module, *operands)
+
+    return jax.shard_map(
+        local,
+        in_specs=(PartitionSpec(), *(split.spec for _ in operands)),
+        out_specs=split.spec,
+        check_vma=False,
+    )(module, *operands)
+
+
+def with_halo(x: Float[Array, "b f h w c"], before: int, after: int) -> Array:
+    """The frames with rows (or columns) of both neighbours; zeros at the border."""
+    split: SpaceSplit | None = current.value
+    if split is None:
+        return x
+    count, along = x.shape[split.along], split.along
+    parts = [x]
+    if before:
+        last = jax.lax.slice_in_dim(x, count - before, count, axis=along)
+        onward = [(i, i + 1) for i in range(split.size - 1)]
+        parts.insert(0, jax.lax.ppermute(last, split.axes, onward))
+    if after:
+        first = jax.lax.slice_in_dim(x, 0, after, axis=along)
+        back = [(i + 1, i) for i in range(split.size - 1)]
+        parts.append(jax.lax.ppermute(first, split.axes, back))
+    return jnp.concatenate(parts, axis=along)
+
+
+def padding_beside(before: int, after: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Zero padding of height and width after `with_halo`."""
+    split: SpaceSplit | None = current.value
+    both, none = (before, after), (0, 0)
+    along = None if split is None else split.along
+    return (none if along == 2 else both, none if along == 3 else both)
+
+
+def gathered(x: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:
+    """The whole pictures, on each device."""
+    split: SpaceSplit | None = current.value
+    if split is None:
+        return x
+    return jax.lax.all_gather(x, split.axes, axis=split.along, tiled=True)
