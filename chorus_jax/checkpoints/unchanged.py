@@ -58,4 +58,9 @@ class WeightsFingerprint:
 
     def _remember(self, module: Any) -> None:
         # Weakly: weights that were replaced must not stay in memory.
-        self._arrays = [weakref.ref(array) for array in jax.tree.leaves(module)]
+        # Shapes in place of arrays, as memory is planned with, are nothing to compare.
+        self._arrays = [
+            weakref.ref(array)
+            for array in jax.tree.leaves(module)
+            if isinstance(array, jax.Array)
+        ]

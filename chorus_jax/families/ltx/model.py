@@ -73,6 +73,18 @@ class LTXModel(SingleStreamModel):
         stored = stored_names(options.transformer)
         card = Card.read(folder)
         parts = load_parts(Path(folder), card, parts_of(card), stored, options)
+        return cls.assembled(card, parts, tokenizer, options)
+
+    @classmethod
+    def assembled(
+        cls,
+        card: Card,
+        parts: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        options: LoadOptions,
+    ) -> "LTXModel":
+        """The model of parts that are those of a card."""
+        stored = stored_names(options.transformer)
         return cls(
             parts,
             tokenizer,
