@@ -65,7 +65,9 @@ def made_card(
                 model.__name__,
                 dataclasses.asdict(config),
                 config.dtype,
-                sum(x.size for x in jax.tree.leaves(checkpoints.abstract(model, config))),
+                sum(
+                    x.size for x in jax.tree.leaves(checkpoints.abstract(model, config))
+                ),
                 "",
             )
             for name, (model, config) in parts.items()
@@ -95,5 +97,7 @@ def abstract_parts(
 def named(cards: Mapping[str, Callable[[], Card]], name: str) -> Card:
     """The card of this name. ValueError for another, listing those there are."""
     if name not in cards:
-        raise ValueError(f"no published model is {name!r}: known are {', '.join(cards)}")
+        raise ValueError(
+            f"no published model is {name!r}: known are {', '.join(cards)}"
+        )
     return cards[name]()

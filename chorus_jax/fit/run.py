@@ -135,7 +135,9 @@ def assembled(
 
 
 def with_inputs(request: Request, outline: Outline, image: bool) -> Request:
-    """The request with a small grey image, if it is of one or the model reads one."""
+    """The request with a seed, and with a small grey image if it is of one or the model
+    reads one."""
+    request = replace(request, seed=0)
     if request.inputs is not None or not (image or outline.reads_image):
         return request
     grey = np.full((8, 8, 3), 128, np.uint8)

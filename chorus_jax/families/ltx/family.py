@@ -8,9 +8,9 @@ from jax.sharding import Mesh
 from chorus_jax import checkpoints
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx import outlines
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.model import LTXModel
-from chorus_jax.families.ltx import outlines
 from chorus_jax.families.ltx.sizes import FPS, LTXSizes, parts_of, stored_names
 from chorus_jax.families.ltx.variants import PUBLISHED, defaults_of
 from chorus_jax.families.memory import check_request_memory, least_memory

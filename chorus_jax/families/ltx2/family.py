@@ -8,8 +8,8 @@ from jax.sharding import Mesh
 from chorus_jax import checkpoints
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
-from chorus_jax.families.ltx2.model import LTX2Model
 from chorus_jax.families.ltx2 import outlines
+from chorus_jax.families.ltx2.model import LTX2Model
 from chorus_jax.families.ltx2.sizes import FPS, PARTS, LTX2Sizes, parts_of, stored_names
 from chorus_jax.families.ltx2.variants import PUBLISHED, defaults_of
 from chorus_jax.families.memory import check_request_memory, least_memory

@@ -11,9 +11,9 @@ from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.memory import check_request_memory
 from chorus_jax.families.outlines import Outline, named
 from chorus_jax.families.protocols import Defaults, LoadOptions
+from chorus_jax.families.wan import outlines
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import LOW
-from chorus_jax.families.wan import outlines
 from chorus_jax.families.wan.memory import least_memory
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.parts import parts_of
