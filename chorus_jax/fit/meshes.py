@@ -78,7 +78,8 @@ def remedies(
         except ValueError:  # of a size that does not divide
             continue
         if best(small, topology, keeping).fits:
-            yield f"{smaller.height}x{smaller.width}x{smaller.frames} on {topology.name}"
+            size = f"{smaller.height}x{smaller.width}x{smaller.frames}"
+            yield f"{size} on {topology.name}"
             break
     if keeping.text_encoder:
         answer = best(run, topology, replace(keeping, text_encoder=False))

@@ -195,7 +195,8 @@ def outlined_run(
     model: Any = assembled(outline, outline.parts, options)
     geometry, solver = model.geometry(request), model.solver(request)
     program = Program(plan_of(model, request, reuse, split), solver, geometry)
-    run = OutlinedRun(outline, request, options, program, None, None, None)  # type: ignore[arg-type]
+    nothing: Any = None
+    run = OutlinedRun(outline, request, options, program, nothing, nothing, nothing)
     text = jax.eval_shape(run.encode, model.prompts.encoder, *run.tokens())
     conditions = jax.eval_shape(run.condition, outline.parts, text)
     single = lambda shape: jax.ShapeDtypeStruct((1, *shape), jnp.float32)

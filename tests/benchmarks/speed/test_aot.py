@@ -8,7 +8,7 @@ from benchmarks.speed.aot import CASES, compile_step  # noqa: E402
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.model} on {c.topology}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_step_compiles_and_fits(case, capsys):
     row = compile_step(case)
     with capsys.disabled():
