@@ -3,8 +3,14 @@
 import argparse
 from collections.abc import Iterator
 
-from chorus_jax.fit.answer import GIB, FitAnswer, Keeping, Phase
-from chorus_jax.fit.answering import Question, compiled_answer, quick_answer
+from chorus_jax.fit.answer import GIB, FitAnswer, Phase
+from chorus_jax.fit.answering import (
+    ALL,
+    PROGRAMS,
+    Question,
+    compiled_answer,
+    quick_answer,
+)
 from chorus_jax.fit.meshes import remedies
 from chorus_jax.fit.models import PlannedModel, planned_model
 from chorus_jax.fit.run import ReuseOptions
@@ -29,8 +35,11 @@ def fit(options: argparse.Namespace) -> int:
     topology = Topology.named(options.topology)  # before anything that takes time
     model = planned_model(options.model)
     question = question_of(options, model, topology)
-    answer = (quick_answer if options.quick else compiled_answer)(question)
-    for line in lines(model, question, answer, options.quick):
+    if options.quick:
+        answer = quick_answer(question)
+    else:
+        answer = compiled_answer(question, ALL if options.decoder else PROGRAMS)
+    for line in lines(model, question, answer):
         print(line, flush=True)
     return 0 if answer.fits else 1
 
@@ -58,15 +67,13 @@ def question_of(
         request,
         topology,
         ReuseOptions(options.active, cache),
-        Keeping(text_encoder=not options.free_text_encoder),
+        not options.free_text_encoder,
         options.image,
         sizes,
     )
 
 
-def lines(
-    model: PlannedModel, question: Question, answer: FitAnswer, quick: bool
-) -> Iterator[str]:
+def lines(model: PlannedModel, question: Question, answer: FitAnswer) -> Iterator[str]:
     """The answer in words."""
     request, sizes = question.request, answer.sizes
     yield (
@@ -81,22 +88,22 @@ def lines(
     yield f"{'':16}{'weights':>9}{'arrays':>9}{'working':>9}{'total':>9}"
     for phase in answer.phases:
         yield phase_line(phase, answer.limit)
-    how = "estimated, not compiled" if quick else "compiled for the TPU"
     peak = answer.peak
+    how = "estimated" if peak.estimated else "compiled for the TPU"
     if answer.fits:
         free = (answer.limit - peak.total) / GIB
-        yield f"fits ({how}): {free:.2f} GiB are free in its largest phase"
+        yield f"fits: {free:.2f} GiB are free in {PHASES[peak.name]} ({how})"
         return
     over = (peak.total - answer.limit) / GIB
     least = "at least " if not peak.exact else ""
-    yield f"does not fit ({how}): {PHASES[peak.name]} needs {least}{over:.2f} GiB more"
+    yield f"does not fit: {PHASES[peak.name]} needs {least}{over:.2f} GiB more ({how})"
     others = list(
         remedies(
             question.outline,
             question.request_with_image,
             question.reuse,
             question.topology,
-            question.keeping,
+            question.keep_text_encoder,
         )
     )
     if others:
@@ -107,5 +114,6 @@ def phase_line(phase: Phase, limit: int) -> str:
     """A phase as a row of the table, in GiB."""
     figures = (phase.weights, phase.arrays, phase.working, phase.total)
     row = "".join(f"{x / GIB:9.2f}" for x in figures)
+    how = "  estimated" if phase.estimated else ""
     beyond = "" if phase.total <= limit else "  does not fit"
-    return f"{PHASES[phase.name]:16}{row}{beyond}"
+    return f"{PHASES[phase.name]:16}{row}{how}{beyond}"

@@ -12,19 +12,6 @@ GIB = 2**30
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """Weights that are not on the chips all the time.
-
-    Attributes:
-        text_encoder: whether it stays on the chips once prompts are encoded.
-        idle_expert: whether the expert that does not run a step stays on the chips.
-    """
-
-    text_encoder: bool = True
-    idle_expert: bool = True
-
-
-@dataclass(frozen=True)
 class Phase:
     """What is on a chip in one phase of a run, in bytes.
 
@@ -34,6 +21,7 @@ class Phase:
         arrays: what its program reads beside them, and what other phases will read.
         working: what its program needs while it runs, and what it leaves.
         exact: False where the compiler says no more than a lower bound.
+        estimated: whether its program was not compiled.
     """
 
     name: str
@@ -41,6 +29,7 @@ class Phase:
     arrays: int
     working: int
     exact: bool = True
+    estimated: bool = False
 
     @property
     def total(self) -> int:
@@ -80,7 +69,7 @@ def answered(
     sizes: placing.Sizes,
     limit: int,
     memory: Mapping[str, ProgramMemory],
-    keeping: Keeping,
+    keep_text_encoder: bool = True,
 ) -> FitAnswer:
     """The answer from the memory of a run's programs.
 
@@ -89,21 +78,19 @@ def answered(
         sizes: those of the mesh's axes.
         limit: the memory of a chip in bytes.
         memory: of each program, compiled or estimated.
-        keeping: the weights that are not there all the time.
+        keep_text_encoder: False if its memory is given back once prompts are encoded.
     """
     parts = run.outline.parts
     weights = {name: placing.weight_bytes(x, sizes) for name, x in parts.items()}
-    everything, experts = sum(weights.values()), list(run.inputs.models)
-    transformers = sum(weights[name] for name in experts)
+    everything = sum(weights.values())
+    transformers = sum(weights[name] for name in run.inputs.models)
     step = memory["step"]
     arrays = step.arguments - transformers
     if not step.arguments:
         read = run.inputs._replace(models={})
         arrays = placing.array_bytes((read, run.state), sizes)
     alive = {"step": arrays, "decode": arrays}
-    if not keeping.idle_expert:
-        everything -= transformers - weights[experts[0]]
-    freed = 0 if keeping.text_encoder else weights[TEXT_ENCODER]
+    freed = 0 if keep_text_encoder else weights[TEXT_ENCODER]
     phases = [
         Phase(
             name,
@@ -111,6 +98,7 @@ def answered(
             alive.get(name, 0),
             one.temporary + one.outputs,
             one.compiled,
+            one.estimated,
         )
         for name, one in memory.items()
     ]

@@ -8,7 +8,7 @@ import jax
 from chorus_jax.devices import sharding
 from chorus_jax.families.outlines import Outline
 from chorus_jax.families.protocols import LoadOptions
-from chorus_jax.fit.answer import FitAnswer, Keeping, answered
+from chorus_jax.fit.answer import FitAnswer, answered
 from chorus_jax.fit.compiled import ProgramMemory, compile_program, programs
 from chorus_jax.fit.estimate import LargestOperations, estimated
 from chorus_jax.fit.meshes import best
@@ -17,7 +17,9 @@ from chorus_jax.fit.run import OutlinedRun, ReuseOptions, outlined_run, with_inp
 from chorus_jax.fit.topologies import Topology
 from chorus_jax.request import Request
 
-PROGRAMS = ("text", "conditions", "step", "decode")
+# Compiled by default; the decoder takes minutes.
+PROGRAMS = ("text", "step")
+ALL = ("text", "conditions", "step", "decode")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class Question:
         request: what is asked for.
         topology: the TPU.
         reuse: parts of the run that change its memory.
-        keeping: weights that are not on the chips all the time.
+        keep_text_encoder: False if its memory is given back once prompts are encoded.
         image: whether the video begins with an image.
         sizes: those of the mesh's axes; None for the mesh that needs least.
     """
@@ -38,7 +40,7 @@ class Question:
     request: Request
     topology: Topology
     reuse: ReuseOptions = ReuseOptions()
-    keeping: Keeping = Keeping()
+    keep_text_encoder: bool = True
     image: bool = False
     sizes: Sizes | None = None
 
@@ -56,7 +58,7 @@ class Question:
         """The sizes of the mesh that is asked for, or of the one that needs least.
         ValueError for other than all devices."""
         if self.sizes is None:
-            return best(self.run(), self.topology, self.keeping).sizes
+            return best(self.run(), self.topology, self.keep_text_encoder).sizes
         count = 1
         for size in self.sizes.values():
             count *= size
@@ -73,18 +75,23 @@ def quick_answer(question: Question) -> FitAnswer:
     sizes = question.mesh_sizes()
     run = question.run(split=sizes["context"])
     memory = estimated(run, sizes, LargestOperations.of(run))
-    return answered(run, sizes, question.topology.bytes, memory, question.keeping)
+    return answered(
+        run, sizes, question.topology.bytes, memory, question.keep_text_encoder
+    )
 
 
 def compiled_answer(question: Question, names: Iterable[str] = PROGRAMS) -> FitAnswer:
-    """The answer by compiling the programs of these names, all by default.
+    """The answer by compiling the programs of these names; others are estimated.
 
     Raises:
         ValueError: if libtpu is not there, or the mesh does not divide the run.
     """
     devices, sizes = question.topology.described(), question.mesh_sizes()
-    run, memory = compiled_memory(question, names, sizes, devices)
-    return answered(run, sizes, question.topology.bytes, memory, question.keeping)
+    run, compiled = compiled_memory(question, names, sizes, devices)
+    memory = estimated(run, sizes, LargestOperations.of(run)) | compiled
+    return answered(
+        run, sizes, question.topology.bytes, memory, question.keep_text_encoder
+    )
 
 
 def compiled_memory(

@@ -30,6 +30,7 @@ class ProgramMemory:
         outputs: what it leaves, but for what it writes over its arguments.
         compiled: False if it is too large for a chip: then the compiler says no more
             than what it needs at the least.
+        estimated: whether this is an estimate, and nothing was compiled.
         kernels: calls of Pallas kernels.
         seconds: the time to compile it.
     """
@@ -38,6 +39,7 @@ class ProgramMemory:
     temporary: int
     outputs: int
     compiled: bool = True
+    estimated: bool = False
     kernels: int = 0
     seconds: float = 0.0
 

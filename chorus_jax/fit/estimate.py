@@ -59,11 +59,13 @@ def estimated(
     transformers = sum(placing.weight_bytes(parts[x], sizes) for x in read.models)
     beside = read._replace(models={})
     arrays = placing.array_bytes((beside, run.state), sizes)
-    program = lambda size: ProgramMemory(0, LARGEST * size, 0)
+    program = lambda size: ProgramMemory(0, LARGEST * size, 0, estimated=True)
     return {
         "text": program(operations.text // sizes["tensor"]),
         "conditions": program(operations.conditions),
-        "step": ProgramMemory(transformers + arrays, step_bytes(run, sizes), 0),
+        "step": ProgramMemory(
+            transformers + arrays, step_bytes(run, sizes), 0, estimated=True
+        ),
         "decode": program(operations.decode),
     }
 

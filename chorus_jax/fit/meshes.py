@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.outlines import Outline
-from chorus_jax.fit.answer import FitAnswer, Keeping, answered
+from chorus_jax.fit.answer import FitAnswer, answered
 from chorus_jax.fit.estimate import LargestOperations, estimated
 from chorus_jax.fit.placing import Sizes
 from chorus_jax.fit.run import OutlinedRun, ReuseOptions, outlined_run
@@ -37,7 +36,7 @@ def divides(run: OutlinedRun, sizes: Sizes) -> bool:
     return all(count % sizes[axis] == 0 for count, axis in pairs)
 
 
-def best(run: OutlinedRun, topology: Topology, keeping: Keeping) -> FitAnswer:
+def best(run: OutlinedRun, topology: Topology, keep_text_encoder: bool) -> FitAnswer:
     """The estimate for the mesh of a topology that needs the least memory.
 
     Raises:
@@ -47,7 +46,9 @@ def best(run: OutlinedRun, topology: Topology, keeping: Keeping) -> FitAnswer:
     for sizes in filter(lambda x: divides(run, x), sizes_of(topology.count)):
         try:
             memory = estimated(run, sizes, operations)
-            answers.append(answered(run, sizes, topology.bytes, memory, keeping))
+            answers.append(
+                answered(run, sizes, topology.bytes, memory, keep_text_encoder)
+            )
         except ValueError:  # weights that do not divide
             continue
     if not answers:
@@ -63,12 +64,12 @@ def remedies(
     request: Request,
     reuse: ReuseOptions,
     topology: Topology,
-    keeping: Keeping,
+    keep_text_encoder: bool,
 ) -> Iterator[str]:
     """What would fit, by estimates: more chips, or a smaller video."""
     run = outlined_run(outline, request, reuse)
     for larger in topology.larger:
-        answer = best(run, larger, keeping)
+        answer = best(run, larger, keep_text_encoder)
         if answer.fits:
             yield f"{larger.name} ({larger.count} devices)"
             break
@@ -77,12 +78,12 @@ def remedies(
             small = outlined_run(outline, smaller, reuse)
         except ValueError:  # of a size that does not divide
             continue
-        if best(small, topology, keeping).fits:
+        if best(small, topology, keep_text_encoder).fits:
             size = f"{smaller.height}x{smaller.width}x{smaller.frames}"
             yield f"{size} on {topology.name}"
             break
-    if keeping.text_encoder:
-        answer = best(run, topology, replace(keeping, text_encoder=False))
+    if keep_text_encoder:
+        answer = best(run, topology, False)
         if answer.fits:
             yield "the text encoder freed once prompts are encoded"
 
