@@ -18,7 +18,7 @@ def add_fit(commands: Any) -> None:
         "fit",
         help="whether a model and a video fit a TPU, answered without one",
         description="Says what each chip of a TPU holds in each phase of a run, by "
-        "compiling its programs for that TPU ahead of time. No weights are read or made. The exit "
+        "compiling its programs for that TPU. No weights are read or made. The exit "
         "status is 1 if it does not fit.",
         usage="chorus fit MODEL [SIZE] [options]   (--help lists them)",
         epilog=EXAMPLES,

@@ -1,7 +1,8 @@
 """The memory of a run's programs, estimated without compiling them.
 
-What a program reads is counted; what it needs while it runs is estimated by rules that
-were fitted to compiled programs (benchmarks/speed has both, side by side).
+What a program reads is counted; what it needs while it runs is estimated. The rule for
+denoising steps was fitted to compiled ones (benchmarks/speed has both, side by side);
+that for decoders was not: compiling one takes long.
 """
 
 from collections.abc import Iterator
@@ -99,6 +100,7 @@ def _operations(jaxpr: Any) -> Iterator[int]:
         inner = list(jaxprs_in_params(equation.params))
         for one in inner:
             yield from _operations(one)
-        if not inner:
+        # A look-up reads a few rows of its table.
+        if not inner and equation.primitive.name != "gather":
             shapes = [x.aval for x in (*equation.invars, *equation.outvars)]
             yield sum(x.size * x.dtype.itemsize for x in shapes if hasattr(x, "size"))
