@@ -1,6 +1,6 @@
 """Answers whether a run fits: by compiling its programs, or by an estimate."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import jax
@@ -95,7 +95,7 @@ def compiled_answer(question: Question, names: Iterable[str] = PROGRAMS) -> FitA
 
 
 def compiled_memory(
-    question: Question, names: Iterable[str], sizes: Sizes, devices: list
+    question: Question, names: Iterable[str], sizes: Sizes, devices: Sequence
 ) -> tuple[OutlinedRun, dict[str, ProgramMemory]]:
     """The run, and the memory of its programs of these names."""
     mesh = sharding.make_mesh(**sizes, devices=devices)

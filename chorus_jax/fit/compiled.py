@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from chorus_jax.fit import placing
-from chorus_jax.fit.run import OutlinedRun
+from chorus_jax.fit.run import OutlinedRun, encode, tokens_of
 
 GIB = 2**30
 # What the compiler says of a program that is too large: its temporaries alone, or all.
@@ -64,7 +64,7 @@ def programs(run: OutlinedRun, mesh: Mesh) -> Programs:
     encoder = model.prompts.encoder
     until = spread(jax.ShapeDtypeStruct((1,), jnp.int32))
     return {
-        "text": (run.encode, (encoder, *spread(run.tokens()))),
+        "text": (encode, (encoder, *spread(tokens_of(run.outline)))),
         "conditions": (run.condition, (parts, spread(run.text))),
         "step": (run.step, (inputs, spread(run.state), until)),
         "decode": (run.decode, (parts, spread(run.latents))),

@@ -15,7 +15,7 @@ from jax.extend.core import jaxprs_in_params
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.fit import placing
 from chorus_jax.fit.compiled import ProgramMemory
-from chorus_jax.fit.run import OutlinedRun
+from chorus_jax.fit.run import OutlinedRun, encode, tokens_of
 
 # Of a denoising step: copies of the keys and values that a chip attends to, and arrays
 # as wide as the model over the chip's own tokens.
@@ -46,7 +46,7 @@ class LargestOperations:
         """Those of a run, traced."""
         parts = run.outline.parts
         return cls(
-            largest(jax.make_jaxpr(run.encode)(encoder_of(run), *run.tokens())),
+            largest(jax.make_jaxpr(encode)(encoder_of(run), *tokens_of(run.outline))),
             largest(jax.make_jaxpr(run.condition)(parts, run.text)),
             largest(jax.make_jaxpr(run.decode)(parts, run.latents)),
         )

@@ -57,14 +57,18 @@ def weight_bytes(module: nnx.Module, sizes: Sizes) -> int:
     for path, param in leaves:
         value = param.get_value()
         axes = param.get_metadata().get("axes", (None,) * value.ndim)
-        split = math.prod(sizes[RULES[a]] for a in axes if a and RULES[a])
-        for size, axis in zip(value.shape[value.ndim - len(axes) :], axes):
-            over = sizes[RULES[axis]] if axis and RULES[axis] else 1
-            if size % over:
-                name = jax.tree_util.keystr(path, simple=True, separator=".")
-                raise ValueError(f"{name} {value.shape} does not divide by {over}")
-        total += value.size * value.dtype.itemsize // split
+        over = [split_over(axis, sizes) for axis in axes]
+        if any(n % k for n, k in zip(value.shape[value.ndim - len(axes) :], over)):
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise ValueError(f"{name} {value.shape} does not divide over {over}")
+        total += value.size * value.dtype.itemsize // math.prod(over)
     return total
+
+
+def split_over(axis: str | None, sizes: Sizes) -> int:
+    """The devices that a logical axis of weights is split over."""
+    rule: Any = None if axis is None else RULES[axis]
+    return 1 if rule is None else sizes[rule]
 
 
 def array_bytes(tree: Any, sizes: Sizes) -> int:

@@ -18,7 +18,7 @@ from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import GainTables, Inputs, RunState, SourceLatents
 from chorus_jax.engine.plans import planned, within_expert
 from chorus_jax.families.outlines import Outline
-from chorus_jax.families.protocols import LoadOptions, VideoModel
+from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.media.inputs import InputMedia
@@ -79,7 +79,7 @@ class OutlinedRun:
     inputs: Inputs
     state: RunState
 
-    def model(self, parts: Mapping[str, Any]) -> VideoModel:
+    def model(self, parts: Mapping[str, Any]) -> Any:
         """The model of such parts."""
         return assembled(self.outline, parts, self.options)
 
@@ -99,23 +99,9 @@ class OutlinedRun:
 
         return len(jax.eval_shape(rows, self.inputs, self.latents))
 
-    def encode(self, encoder: Any, ids: Array, mask: Array) -> Array:
-        """Program of the text encoder."""
-        return encoder(ids, mask)
-
-    def tokens(self) -> tuple[Any, Any]:
-        """What the text encoder reads: the longest prompt."""
-        shape = (1, self.outline.text_limit)
-        return (
-            jax.ShapeDtypeStruct(shape, jnp.int32),
-            jax.ShapeDtypeStruct(shape, jnp.bool_),
-        )
-
     def condition(self, parts: Mapping[str, Any], text: Array) -> Any:
         """Program of what all steps read, images included."""
-        model: Any = self.model(parts)
-        model.prompts = GivenText(model.prompts.tokenizer, text)
-        return model.condition([self.request])[0]
+        return conditioned(self.model(parts), self.request, text)
 
     def step(self, inputs: Inputs, state: RunState, until: Array) -> Any:
         """Program of the denoising loop."""
@@ -126,10 +112,31 @@ class OutlinedRun:
         return list(islice(self.model(parts).decode(latents, [self.request]), GROUPS))
 
 
-def assembled(
-    outline: Outline, parts: Mapping[str, Any], options: LoadOptions
-) -> VideoModel:
-    """The model of an outline with such parts, and the least tokenizer."""
+def encode(encoder: Any, ids: Array, mask: Array) -> Array:
+    """Program of the text encoder."""
+    return encoder(ids, mask)
+
+
+def tokens_of(outline: Outline) -> tuple[Any, Any]:
+    """What the text encoder reads: the longest prompt."""
+    shape = (1, outline.text_limit)
+    return (
+        jax.ShapeDtypeStruct(shape, jnp.int32),
+        jax.ShapeDtypeStruct(shape, jnp.bool_),
+    )
+
+
+def conditioned(model: Any, request: Request, text: Array) -> Any:
+    """The conditions of a request whose prompts have this embedding."""
+    model.prompts = GivenText(model.prompts.tokenizer, text)
+    return model.condition([request])[0]
+
+
+def assembled(outline: Outline, parts: Mapping[str, Any], options: LoadOptions) -> Any:
+    """The model of an outline with such parts, and the least tokenizer.
+
+    A `VideoModel`, but for fingerprints, which shapes have none of.
+    """
     rules = Rules(WordLevel({PAD: 0}, unk_token=PAD))
     return outline.assemble(parts, Tokenizer(rules, PAD, outline.text_limit), options)
 
@@ -144,13 +151,11 @@ def with_inputs(request: Request, outline: Outline, image: bool) -> Request:
     return replace(request, inputs=InputMedia(image=grey))
 
 
-def plan_of(
-    model: VideoModel, request: Request, reuse: ReuseOptions, split: int
-) -> StepPlan:
+def plan_of(model: Any, request: Request, reuse: ReuseOptions, split: int) -> StepPlan:
     """The plan of a miss, or of a hit whose region is a share of the tokens.
 
     Args:
-        model: gives experts and tiles.
+        model: gives experts and tiles (see `assembled`).
         request: gives the steps and the tokens' budgets.
         reuse: says which of the two.
         split: devices that the tokens are split over.
@@ -195,22 +200,30 @@ def outlined_run(
     model: Any = assembled(outline, outline.parts, options)
     geometry, solver = model.geometry(request), model.solver(request)
     program = Program(plan_of(model, request, reuse, split), solver, geometry)
-    nothing: Any = None
-    run = OutlinedRun(outline, request, options, program, nothing, nothing, nothing)
-    text = jax.eval_shape(run.encode, model.prompts.encoder, *run.tokens())
-    conditions = jax.eval_shape(run.condition, outline.parts, text)
-    single = lambda shape: jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    text = jax.eval_shape(encode, model.prompts.encoder, *tokens_of(outline))
+    condition = lambda parts, text: conditioned(
+        assembled(outline, parts, options), request, text
+    )
+    conditions = jax.eval_shape(condition, outline.parts, text)
+    single: Any = lambda shape: jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     latents = geometry.latents({name: single(x) for name, x in geometry.streams})
     inputs = Inputs(model.transformers, conditions)
     if solver.stochastic:
-        inputs = inputs._replace(seeds=jax.ShapeDtypeStruct((1,), jnp.uint32))
+        seeds: Any = jax.ShapeDtypeStruct((1,), jnp.uint32)
+        inputs = inputs._replace(seeds=seeds)
     if reuse.active is not None:
         words = jax.eval_shape(model.text_values, conditions).shape[1]
-        steps = program.plan.steps
-        table = jax.ShapeDtypeStruct((steps, 1, words), jnp.float32)
-        gains = GainTables(table, jax.ShapeDtypeStruct((steps, 1), jnp.float32))
-        source = SourceLatents(latents, latents, latents)
-        inputs = inputs._replace(source=source, gains=gains, words=single((words,)))
+        inputs = of_a_hit(inputs, latents, program.plan.steps, words)
     begin = lambda inputs, latents: loop.start(inputs, latents, program=program)
     state = jax.eval_shape(begin, inputs, latents)
-    return replace(run, text=text, inputs=inputs, state=state)
+    return OutlinedRun(outline, request, options, program, text, inputs, state)
+
+
+def of_a_hit(inputs: Inputs, latents: Any, steps: int, words: int) -> Inputs:
+    """The inputs with what a hit reads beside them: a source, gains, other words."""
+    single: Any = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
+    return inputs._replace(
+        source=SourceLatents(latents, latents, latents),
+        gains=GainTables(single(steps, 1, words), single(steps, 1)),
+        words=single(1, words),
+    )

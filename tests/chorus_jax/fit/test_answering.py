@@ -87,7 +87,7 @@ def test_what_would_fit_is_said(question, quick):
 )
 def test_a_compilers_refusal_says_how_much(message, size):
     error = RuntimeError(message)
-    assert beyond(message, error) == ProgramMemory(0, size * GIB, 0, compiled=False)
+    assert beyond(message, error) == ProgramMemory(0, int(size * GIB), 0, False)
     with pytest.raises(RuntimeError, match="other"):
         beyond("other", RuntimeError("other"))
 
