@@ -28,7 +28,7 @@ from jax.extend.core import jaxprs_in_params
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.kernels.cases import MODELS, Case, functions, in_heads, shapes, split
-from benchmarks.speed.aot import ENVIRONMENT
+from chorus_jax.fit.topologies import ENVIRONMENT
 
 TOPOLOGIES = {
     "v4": "v4:2x2x1",

@@ -15,13 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import Mesh
 from jaxtyping import Array
 
 from benchmarks.kernels import aot as kernel_aot
-from benchmarks.kernels.cases import GRIDS, MODELS, Case
-from benchmarks.lib import wan
-from benchmarks.speed import aot
+from benchmarks.kernels.cases import MODELS, Case
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program, Run
@@ -29,11 +26,12 @@ from chorus_jax.denoise.region import Region
 from chorus_jax.denoise.segments import RegionSteps, segments
 from chorus_jax.denoise.state import Inputs, RunState, SourceLatents
 from chorus_jax.families.wan.block import Block
+from chorus_jax.fit.models import planned_model
+from chorus_jax.fit.run import outlined_run, with_inputs
 from chorus_jax.nets.attention import ImplementationChoice
 from chorus_jax.nets.kernel_choice import TEXT, enabled, region_choice
 from chorus_jax.nets.rotary import rotary_table
 from chorus_jax.nets.token_attention import Alone, Context, HeldKeys, Keys, TileKeys
-from chorus_jax.schedulers import Euler
 from kernels_pallas import dispatch
 
 WORDS = 128
@@ -73,7 +71,8 @@ COLUMNS = (
     "arguments_mib",
     "fits",
 )
-SOLVER = Euler.spaced(6, 3.0)
+# Height and width in pixels.
+PIXELS = {"480p": (480, 832), "720p": (720, 1280)}
 
 
 def row(name: str) -> dict[str, Any]:
@@ -171,7 +170,7 @@ def memory(name: str) -> dict[str, Any]:
     """The memory of two region steps of all layers, with their state donated."""
     case, kernels = MEMORY[name]
     with kernel_aot.device_mesh("v5p") as mesh, taken(kernels):
-        function, operands = region_steps(case, mesh)
+        function, operands = region_steps(case)
         place = kernel_aot.replicated(mesh)
         try:
             program, figures = kernel_aot.compiled(
@@ -196,18 +195,20 @@ def memory(name: str) -> dict[str, Any]:
     }
 
 
-def region_steps(case: Case, mesh: Mesh) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def region_steps(case: Case) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """Two region steps of a case, and abstract operands."""
-    where = aot.Placement(f"t2v_{case.model.replace('.', '_')}", "", 1, 1, 0)
-    grid = GRIDS[case.size]
-    model, conditions = aot.arguments(where, SOLVER, mesh, grid)
-    geometry = wan.geometry(MODELS[case.model], grid)
+    model = planned_model(f"Wan 2.1 T2V-{case.model.upper()}")
+    height, width = PIXELS[case.size]
+    request = model.defaults.request.changed(
+        height=height, width=width, steps=6, solver="euler", shift=3.0
+    )
+    miss = outlined_run(model.outline, with_inputs(request, model.outline, False))
+    geometry, latents = miss.program.geometry, miss.latents
     plan = StepPlan.staged(6, 1, 6, Region(geometry.tile, case.active, reach=0))
-    program, stage = Program(plan, SOLVER, geometry), segments(plan)[-1]
+    program, stage = Program(plan, miss.program.solver, geometry), segments(plan)[-1]
     assert isinstance(stage, RegionSteps)
-    [(_, shape)] = geometry.streams
-    latents = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    inputs = wan.inputs(model, conditions, SourceLatents(latents, latents, latents))
+    source = SourceLatents(latents, latents, latents)
+    inputs = miss.inputs._replace(source=source)
     state = jax.eval_shape(lambda *x: loop.start(*x, program=program), inputs, latents)
 
     def run(inputs: Inputs, state: RunState) -> RunState:

@@ -1,48 +1,30 @@
-"""Compiles denoising steps of full-size Wan for real TPUs, on a machine without one.
+"""Denoising steps of full-size models compiled for real TPUs, on a machine without one.
 
-    JAX_PLATFORMS=cpu python -m benchmarks.speed.aot
+    JAX_PLATFORMS=cpu python -m benchmarks.speed.aot [--missing] [--rows WORD ...]
 
-The model is Wan 2.1 at 480 x 832 and 81 frames (32 760 tokens), with both guidance
-branches and UniPC. The TPU compiler runs for the named topology and reports the memory
-of each chip. XLA's estimate of the time counts a scanned layer once, so it is left out.
+Every published variant at its own size on topologies that fit it, with all branches of
+its guidance: the TPU compiler says what each chip holds, beside the estimate of `chorus
+fit --quick`. XLA's estimate of the time counts a scanned layer once, so it is not
+reported. `--rows` takes the rows whose name has all these words, `--missing` those that
+have no row yet; a row is written as soon as it is there.
 """
 
-import os
-import time
-from collections.abc import Callable
+import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-from flax import nnx
-from jax.experimental import topologies
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from tqdm import tqdm
 
 from benchmarks.lib import rows
-from benchmarks.lib.wan import geometry, inputs
-from chorus_jax.denoise import loop
-from chorus_jax.denoise.plan import StepPlan
-from chorus_jax.denoise.program import Program
-from chorus_jax.devices import sharding
-from chorus_jax.families.wan.config import WanConfig
-from chorus_jax.families.wan.dit import WanDiT
-from chorus_jax.families.wan.model import prepare
-from chorus_jax.nets.tokens import Size
-from chorus_jax.schedulers import Solver, UniPC
+from chorus_jax.fit.answering import Question, compiled_memory
+from chorus_jax.fit.estimate import LargestOperations, estimated
+from chorus_jax.fit.models import planned_model
+from chorus_jax.fit.run import ReuseOptions
+from chorus_jax.fit.topologies import Topology
+from chorus_jax.intra_request import registry
 
-GRID = (21, 30, 52)
-TEXT_ROWS = 128
 GIB = 2**30
-# Read when libtpu is loaded: compile for a topology without looking for a TPU.
-ENVIRONMENT = {
-    "TPU_SKIP_MDS_QUERY": "1",
-    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-    "TPU_WORKER_HOSTNAMES": "localhost",
-    "TPU_WORKER_ID": "0",
-    # Nothing is run, so processes need not wait for each other.
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -50,114 +32,119 @@ class Placement:
     """A model on a topology.
 
     Attributes:
-        model: its name.
-        topology: the topology of the TPUs, such as `v5e:2x4`.
-        context: the number of chips that tokens are divided over.
-        tensor: the number of chips that weights are divided over.
-        chip_gib: the memory of one chip in GiB.
+        model: its published name.
+        topology: that of the TPUs, such as `v5e:2x4`.
+        context: chips that tokens are divided over.
+        tensor: chips that weights are divided over.
+        reuse: what of a run changes its memory: `tokens NAME`, `cache NAME` or `active
+            SHARE`; "" for a plain run.
+        size: height, width and frames; None for the model's own.
     """
 
     model: str
     topology: str
     context: int
     tensor: int
-    chip_gib: float
+    reuse: str = ""
+    size: tuple[int, int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The row's name."""
+        size = "x".join(map(str, self.size)) if self.size else ""
+        words = (self.model, size, self.topology, self.reuse)
+        return " ".join(word for word in words if word)
+
+    def question(self) -> Question:
+        """What is asked: does the step fit?"""
+        model = planned_model(self.model)
+        kind, _, value = self.reuse.partition(" ")
+        names = ("height", "width", "frames")
+        fields: dict[str, Any] = dict(zip(names, self.size or ()))
+        if kind == "tokens":
+            fields["tokens"] = value
+        reuse = ReuseOptions()
+        if kind == "cache":
+            reuse = ReuseOptions(cache=registry.parse(value))
+        if kind == "active":
+            reuse = ReuseOptions(active=float(value))
+        return Question(
+            model.outline,
+            model.defaults.request.changed(**fields),
+            Topology.named(self.topology),
+            reuse,
+            sizes={"data": 1, "context": self.context, "tensor": self.tensor},
+        )
 
 
 CASES = (
-    Placement("t2v_1_3b", "v5e:2x4", 8, 1, 16),
-    Placement("t2v_1_3b", "v6e:2x2", 4, 1, 32),
-    Placement("t2v_14b", "v5p:2x2x2", 2, 4, 95),
+    Placement("Wan 2.1 T2V-1.3B", "v5e:2x4", 8, 1),
+    Placement("Wan 2.1 T2V-1.3B", "v6e:2x2", 4, 1),
+    Placement("Wan 2.1 T2V-14B", "v5p:2x2x2", 2, 4),
+    Placement("Wan 2.1 T2V-14B", "v6e:2x4", 2, 4),
+    Placement("Wan 2.1 I2V-14B-480P", "v6e:2x4", 2, 4),
+    Placement("Wan 2.1 I2V-14B-720P", "v5p:2x2x2", 2, 4),
+    Placement("Wan 2.2 T2V-A14B", "v5p:2x2x2", 2, 4),
+    Placement("Wan 2.2 T2V-A14B", "v6e:2x4", 2, 4),
+    Placement("Wan 2.2 I2V-A14B", "v5p:2x2x2", 2, 4),
+    Placement("Wan 2.2 TI2V-5B", "v6e:2x2", 4, 1),
+    Placement("LTX-Video 2B 0.9.1", "v5e:2x2", 4, 1),
+    Placement("LTX-Video 13B 0.9.8-dev", "v6e:2x4", 2, 4),
+    Placement("LTX-2 19B dev", "v6e:2x4", 2, 4),
+    Placement("LTX-2 19B dev", "v5p:2x2x1", 1, 4),
 )
 
 
-def abstract(make: Callable[..., Any], mesh: Mesh, *arguments: Any) -> Any:
-    """The abstract results of a function, replicated over the mesh."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=everywhere),
-        jax.eval_shape(make, *arguments),
-    )
-
-
-def arguments(case: Placement, solver: Solver, mesh: Mesh, grid: Size = GRID) -> tuple:
-    """The abstract model and conditions of a case, sharded over the mesh."""
-    config = getattr(WanConfig, case.model)()
-    model = nnx.eval_shape(lambda: WanDiT(config, rngs=nnx.Rngs(0)))
-    model = jax.tree.map(
-        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-        model,
-        sharding.shardings(model, mesh),
-    )
-    text = jax.ShapeDtypeStruct((2, TEXT_ROWS, config.text_width), jnp.bfloat16)
-    lengths = jax.ShapeDtypeStruct((2,), jnp.int32)
-    guidance = jax.ShapeDtypeStruct((1,), jnp.float32)
-    conditions = abstract(
-        lambda m, *x: prepare(m, *x, solver=solver, grid=grid),
-        mesh,
-        *(model, text, lengths, guidance),
-    )
-    split = sharding.spec((None, "batch", None, "heads", None))
-    text_keys = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(
-            x.shape, x.dtype, sharding=NamedSharding(mesh, split)
-        ),
-        conditions.context.text,
-    )
-    context = conditions.context._replace(text=text_keys)
-    return model, conditions._replace(context=context)
-
-
-def lowered(case: Placement, mesh: Mesh) -> Any:
-    """A call of the denoising loop, lowered for a TPU."""
-    solver = UniPC.spaced(50, 5.0)
-    model, conditions = arguments(case, solver, mesh)
-    shapes = geometry(model.config, GRID)
-    program = Program(StepPlan.plain(50), solver, shapes)
-    [(_, shape)] = shapes.streams
-    latents = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    arrays = inputs(model, conditions)
-    state = abstract(lambda *x: loop.start(*x, program=program), mesh, arrays, latents)
-    until = abstract(lambda: jnp.zeros(1, jnp.int32), mesh)
-    traced = loop.advance.trace(arrays, state, until, program=program)
-    return traced.lower(lowering_platforms=("tpu",))
-
-
-def compile_step(
-    case: Placement, lower: Callable[[Placement, Mesh], Any] = lowered
-) -> dict[str, Any]:
-    """Compiles the denoising loop; returns a row with a chip's memory in GiB."""
-    os.environ.update(ENVIRONMENT)
-    topology = topologies.get_topology_desc(case.topology, platform="tpu")
-    mesh = sharding.make_mesh(
-        context=case.context, tensor=case.tensor, devices=topology.devices
-    )
-    began = time.perf_counter()
-    with jax.set_mesh(mesh):
-        step = lower(case, mesh)
-        compiled = step.compile()
-    memory = compiled.memory_analysis()
-    held = memory.argument_size_in_bytes / GIB
-    scratch = memory.temp_size_in_bytes / GIB
+def compile_step(case: Placement) -> dict[str, Any]:
+    """Compiles the denoising loop; the row of what a chip holds, in GiB."""
+    question = case.question()
+    assert question.sizes is not None
+    devices = question.topology.described()
+    run, memory = compiled_memory(question, ("step",), question.sizes, devices)
+    step = memory["step"]
+    # The other programs' operations play no part in a step.
+    quick = estimated(run, question.sizes, LargestOperations(0, 0, 0))["step"]
     return {
-        "row": f"{case.model} {case.topology}",
-        "chips": len(topology.devices),
+        "row": case.name,
+        "chips": question.topology.count,
         "mesh": f"context {case.context} x tensor {case.tensor}",
-        "arguments_gib": held,
-        "temporary_gib": scratch,
-        "total_gib": held + scratch,
-        "chip_gib": case.chip_gib,
-        "kernels": step.as_text().count("tpu_custom_call"),
-        "compile_seconds": time.perf_counter() - began,
+        "size": "{0.height}x{0.width}x{0.frames}".format(run.request),
+        "fits": step.compiled and step.total <= question.topology.bytes,
+        "arguments_gib": step.arguments / GIB,
+        "temporary_gib": (step.temporary + step.outputs) / GIB,
+        "total_gib": step.total / GIB,
+        "estimate_gib": quick.total / GIB,
+        "chip_gib": question.topology.generation.gib,
+        "kernels": step.kernels,
+        "compile_seconds": step.seconds,
     }
 
 
-def main() -> None:
-    """Compiles every case, prints the table, writes the rows."""
-    measured = [compile_step(case) for case in CASES]
+def compile_rows(
+    benchmark: str, cases: Sequence[Placement], words: Sequence[str], missing: bool
+) -> None:
+    """Compiles the cases whose names have these words; prints and writes the rows."""
+    there = {row["row"] for row in rows.load(benchmark)} if missing else set()
+    chosen = [
+        case
+        for case in cases
+        if all(word in case.name for word in words) and case.name not in there
+    ]
+    made = []
+    for case in tqdm(chosen, desc=benchmark, leave=False):
+        made.append(compile_step(case))
+        rows.update(benchmark, made[-1:])
     columns = ("row", "chips", "mesh", "arguments_gib", "temporary_gib", "total_gib")
-    print(rows.table(measured, (*columns, "chip_gib", "compile_seconds")))
-    print(rows.save("aot", measured))
+    print(rows.table(made, (*columns, "estimate_gib", "chip_gib", "compile_seconds")))
+
+
+def main() -> None:
+    """Compiles the rows that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", nargs="*", default=[])
+    parser.add_argument("--missing", action="store_true")
+    options = parser.parse_args()
+    compile_rows("aot", CASES, options.rows, options.missing)
 
 
 if __name__ == "__main__":

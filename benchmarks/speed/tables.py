@@ -19,6 +19,6 @@ TABLES = {
     "aot": PageTable(
         "benchmarks.speed.aot",
         "aot",
-        columns("mesh", "total_gib", "chip_gib", "compile_seconds"),
+        columns("mesh", "total_gib", "estimate_gib", "chip_gib"),
     ),
 }

@@ -56,5 +56,10 @@ class WeightsFingerprint:
         return self._known
 
     def _remember(self, module: Any) -> None:
-        # Weak references, so that replaced weights do not stay in memory.
-        self._arrays = [weakref.ref(array) for array in jax.tree.leaves(module)]
+        # Weakly: weights that were replaced must not stay in memory.
+        # Shapes in place of arrays, as memory is planned with, are nothing to compare.
+        self._arrays = [
+            weakref.ref(array)
+            for array in jax.tree.leaves(module)
+            if isinstance(array, jax.Array)
+        ]

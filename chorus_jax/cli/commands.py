@@ -79,6 +79,10 @@ def run(arguments: Sequence[str], interruption: Interruption) -> int:
         from chorus_jax.cli.demo.command import demo
 
         demo(options, interruption)
+    elif options.name == "fit":
+        from chorus_jax.cli.fit import fit
+
+        return fit(options)
     else:
         from chorus_jax.cli.info import show_info
 

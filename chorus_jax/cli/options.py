@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chorus_jax.cli.calibrate_options import add_calibrate, add_calibrate_cache
+from chorus_jax.cli.fit_options import add_fit
 from chorus_jax.cli.generate_options import WEIGHTS, add_generate
 from chorus_jax.cli.one_line import OneLineParser, path
 
@@ -33,6 +34,7 @@ def parser() -> OneLineParser:
     add_calibrate_cache(commands)
     add_demo(commands)
     add_info(commands)
+    add_fit(commands)
     commands.add_parser("convert", help="PyTorch weights to a checkpoint folder")
     commands.add_parser("export", help="a checkpoint folder to diffusers' layout")
     return top

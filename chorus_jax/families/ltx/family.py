@@ -8,11 +8,13 @@ from jax.sharding import Mesh
 from chorus_jax import checkpoints
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx import outlines
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.model import LTXModel
 from chorus_jax.families.ltx.sizes import FPS, LTXSizes, parts_of, stored_names
 from chorus_jax.families.ltx.variants import PUBLISHED, defaults_of
 from chorus_jax.families.memory import check_request_memory, least_memory
+from chorus_jax.families.outlines import Outline, named
 from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.request import Request
 
@@ -47,6 +49,17 @@ class LTXFamily:
             request,
         )
         check_request_memory(needed, request)
+
+    def card(self, name: str) -> checkpoints.Card:
+        """The card of a published model, as it is converted by default. ValueError for
+        another name."""
+        return named(outlines.CARDS, name)
+
+    def outline(
+        self, card: checkpoints.Card, transformer: str = TRANSFORMER
+    ) -> Outline:
+        """The model that a card describes, without weights."""
+        return outlines.outline(card, transformer)
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""

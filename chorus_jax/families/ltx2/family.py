@@ -8,10 +8,12 @@ from jax.sharding import Mesh
 from chorus_jax import checkpoints
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx2 import outlines
 from chorus_jax.families.ltx2.model import LTX2Model
 from chorus_jax.families.ltx2.sizes import FPS, PARTS, LTX2Sizes, parts_of, stored_names
 from chorus_jax.families.ltx2.variants import PUBLISHED, defaults_of
 from chorus_jax.families.memory import check_request_memory, least_memory
+from chorus_jax.families.outlines import Outline, named
 from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.request import Request
 
@@ -48,6 +50,17 @@ class LTX2Family:
             request,
         )
         check_request_memory(needed, request)
+
+    def card(self, name: str) -> checkpoints.Card:
+        """The card of a published model, as it is converted by default. ValueError for
+        another name."""
+        return named(outlines.CARDS, name)
+
+    def outline(
+        self, card: checkpoints.Card, transformer: str = TRANSFORMER
+    ) -> Outline:
+        """The model that a card describes, without weights."""
+        return outlines.outline(card, transformer)
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""

@@ -80,15 +80,28 @@ class SharedLTXModel(SingleStreamModel):
         stored = cls.folder.names(options.transformer)
         card = Card.read(folder)
         classes = cls.folder.parts(card)
+        parts = load_parts(Path(folder), card, classes, stored, options)
+        return cls.assembled(card, parts, tokenizer, options)
+
+    @classmethod
+    def assembled(
+        cls: type[T],
+        card: Card,
+        parts: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        options: LoadOptions,
+    ) -> T:
+        """The model of parts that are those of a card."""
+        stored = cls.folder.names(options.transformer)
         return cls(
-            load_parts(Path(folder), card, classes, stored, options),
+            parts,
             tokenizer,
             cls.folder.schedule(card.scheduler),
             mesh=options.mesh,
             keep_text_encoder=options.keep_text_encoder,
             fingerprints={
                 name: card.part(stored[name]).fingerprint
-                for name in classes
+                for name in cls.folder.parts(card)
                 if name != UPSAMPLER
             },
         )

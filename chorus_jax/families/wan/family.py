@@ -9,7 +9,9 @@ from chorus_jax import checkpoints
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.memory import check_request_memory
+from chorus_jax.families.outlines import Outline, named
 from chorus_jax.families.protocols import Defaults, LoadOptions
+from chorus_jax.families.wan import outlines
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.memory import least_memory
@@ -42,6 +44,17 @@ class WanFamily:
             sizes.check_mesh(mesh, request, 1)
         card = checkpoints.Card.read(folder)
         check_request_memory(least_memory(sizes, card, transformer, request), request)
+
+    def card(self, name: str) -> checkpoints.Card:
+        """The card of a published model, as it is converted by default. ValueError for
+        another name."""
+        return named(outlines.CARDS, name)
+
+    def outline(
+        self, card: checkpoints.Card, transformer: str = TRANSFORMER
+    ) -> Outline:
+        """The model that a card describes, without weights."""
+        return outlines.outline(card, transformer)
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""

@@ -83,6 +83,18 @@ class WanModel(SingleStreamModel):
         parts = load_parts(
             Path(folder), card, parts_of(card, options.transformer), stored, options
         )
+        return cls.assembled(card, parts, tokenizer, options)
+
+    @classmethod
+    def assembled(
+        cls,
+        card: Card,
+        parts: Mapping[str, Any],
+        tokenizer: Tokenizer,
+        options: LoadOptions,
+    ) -> "WanModel":
+        """The model of parts that are those of a card."""
+        stored = stored_names(options.transformer)
         return cls(
             parts,
             tokenizer,

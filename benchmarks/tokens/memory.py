@@ -1,0 +1,41 @@
+"""Memory of denoising steps with token budgets and with step caches, on real TPUs.
+
+    JAX_PLATFORMS=cpu python -m benchmarks.tokens.memory [--missing] [--rows WORD ...]
+
+Compiled ahead of time as `benchmarks.speed.aot` compiles plain steps. Token budgets
+hold the keys and values of all tokens in all layers; block-level caches hold the
+outputs of all layers' branches, forecasts of velocities a few latents.
+"""
+
+import argparse
+
+from benchmarks.speed.aot import Placement, compile_rows
+
+SMALL, LARGE = "Wan 2.1 T2V-1.3B", "Wan 2.2 T2V-A14B"
+ON_SMALL, ON_LARGE = ("v6e:2x2", 4, 1), ("v5p:2x2x2", 2, 4)
+CASES = (
+    Placement(SMALL, *ON_SMALL),
+    Placement(SMALL, *ON_SMALL, "tokens hsa-50"),
+    Placement(SMALL, *ON_SMALL, "cache taylor"),
+    Placement(SMALL, *ON_SMALL, "cache first-block"),
+    Placement(SMALL, *ON_SMALL, "cache pab"),
+    Placement(SMALL, *ON_SMALL, "active 0.25"),
+    Placement(LARGE, *ON_LARGE),
+    Placement(LARGE, *ON_LARGE, "tokens hsa-50"),
+    Placement(LARGE, *ON_LARGE, "cache taylor"),
+    Placement(LARGE, *ON_LARGE, "cache first-block"),
+    Placement(LARGE, *ON_LARGE, "cache pab"),
+)
+
+
+def main() -> None:
+    """Compiles the rows that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", nargs="*", default=[])
+    parser.add_argument("--missing", action="store_true")
+    options = parser.parse_args()
+    compile_rows("reuse_memory", CASES, options.rows, options.missing)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""`chorus fit`: whether a model and a video fit a TPU, answered without one."""
+
+import argparse
+from collections.abc import Iterator
+
+from chorus_jax.fit.answer import GIB, FitAnswer, Phase
+from chorus_jax.fit.answering import (
+    ALL,
+    PROGRAMS,
+    Question,
+    compiled_answer,
+    quick_answer,
+)
+from chorus_jax.fit.meshes import remedies
+from chorus_jax.fit.models import PlannedModel, planned_model
+from chorus_jax.fit.run import ReuseOptions
+from chorus_jax.fit.topologies import Topology
+from chorus_jax.intra_request import EveryStep, registry
+
+PHASES = {
+    "text": "text encoding",
+    "conditions": "conditions",
+    "step": "denoising",
+    "decode": "decoding",
+}
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Prints the answer; returns the exit status, 1 if it does not fit.
+
+    Raises:
+        ValueError: for an unknown model or topology, for what the model refuses, and
+            if libtpu is needed and not there.
+    """
+    topology = Topology.named(options.topology)  # before anything that takes time
+    model = planned_model(options.model)
+    question = question_of(options, model, topology)
+    if options.quick:
+        answer = quick_answer(question)
+    else:
+        answer = compiled_answer(question, ALL if options.decoder else PROGRAMS)
+    for line in lines(model, question, answer):
+        print(line, flush=True)
+    return 0 if answer.fits else 1
+
+
+def question_of(
+    options: argparse.Namespace, model: PlannedModel, topology: Topology
+) -> Question:
+    """The question that a command asks."""
+    names = ("steps", "guidance_scale", "tokens")
+    given = {name: getattr(options, name) for name in names}
+    fields = {name: value for name, value in given.items() if value is not None}
+    request = model.defaults.request.changed(**fields, **(options.size or {}))
+    if options.active is not None and not 0 < options.active < 1:
+        raise ValueError(
+            f"--active is a share above 0 and below 1, got {options.active:g}"
+        )
+    cache = registry.parse(options.step_cache) if options.step_cache else EveryStep()
+    if options.active is not None and options.step_cache:
+        raise ValueError("--step-cache is of a miss: leave it or --active out")
+    sizes = None
+    if options.mesh is not None:
+        sizes = dict(zip(("data", "context", "tensor"), options.mesh))
+    return Question(
+        model.outline,
+        request,
+        topology,
+        ReuseOptions(options.active, cache),
+        not options.free_text_encoder,
+        options.image,
+        sizes,
+    )
+
+
+def lines(model: PlannedModel, question: Question, answer: FitAnswer) -> Iterator[str]:
+    """The answer in words."""
+    request, sizes = question.request, answer.sizes
+    yield (
+        f"{model.name}, {request.height}x{request.width}x{request.frames}, "
+        f"{request.step_count} steps, on {question.topology.name} "
+        f"({question.topology.count} devices of {answer.limit / GIB:.2f} GiB)"
+    )
+    mesh = " x ".join(f"{axis} {size}" for axis, size in sizes.items())
+    parts = ", ".join(f"{k} {v / GIB:.2f}" for k, v in answer.weights.items())
+    yield f"{'mesh':16}{mesh}"
+    yield f"{'weights':16}{parts} (GiB per device)"
+    yield f"{'':16}{'weights':>9}{'arrays':>9}{'working':>9}{'total':>9}"
+    for phase in answer.phases:
+        yield phase_line(phase, answer.limit)
+    peak = answer.peak
+    how = "estimated" if peak.estimated else "compiled for the TPU"
+    if answer.fits:
+        free = (answer.limit - peak.total) / GIB
+        yield f"fits: {free:.2f} GiB are free in {PHASES[peak.name]} ({how})"
+        return
+    over = (peak.total - answer.limit) / GIB
+    least = "at least " if not peak.exact else ""
+    yield f"does not fit: {PHASES[peak.name]} needs {least}{over:.2f} GiB more ({how})"
+    others = list(
+        remedies(
+            question.outline,
+            question.request_with_image,
+            question.reuse,
+            question.topology,
+            question.keep_text_encoder,
+        )
+    )
+    if others:
+        yield f"would fit, by estimate: {'; or '.join(others)}"
+
+
+def phase_line(phase: Phase, limit: int) -> str:
+    """A phase as a row of the table, in GiB."""
+    figures = (phase.weights, phase.arrays, phase.working, phase.total)
+    row = "".join(f"{x / GIB:9.2f}" for x in figures)
+    how = "  estimated" if phase.estimated else ""
+    beyond = "" if phase.total <= limit else "  does not fit"
+    return f"{PHASES[phase.name]:16}{row}{how}{beyond}"

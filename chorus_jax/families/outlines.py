@@ -1,0 +1,103 @@
+"""Models without weights: shapes alone, as memory is planned with."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+from flax import nnx
+
+from chorus_jax import checkpoints
+from chorus_jax.checkpoints import Card, config_from
+from chorus_jax.checkpoints.card import Part
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.protocols import LoadOptions, VideoModel
+from chorus_jax.text.prompts import Tokenizer
+
+# Makes the model of parts, abstract ones or traced ones too.
+Assemble = Callable[[Mapping[str, Any], Tokenizer, LoadOptions], VideoModel]
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A model without weights.
+
+    Attributes:
+        parts: its modules by name, with shapes in place of arrays.
+        text_limit: tokens of a prompt, padding included.
+        assemble: makes the model of such parts.
+        reads_image: whether it makes videos of an image only.
+    """
+
+    parts: Mapping[str, nnx.Module]
+    text_limit: int
+    assemble: Assemble
+    reads_image: bool = False
+
+
+@runtime_checkable
+class OutlinedFamily(Protocol):
+    """A family whose models can be outlined: of folders, and published ones by name."""
+
+    def card(self, name: str) -> Card:
+        """The card of a published model, as it is converted by default. ValueError for
+        another name."""
+
+    def outline(self, card: Card, transformer: str = TRANSFORMER) -> Outline:
+        """The outline of the model that a card describes; reads no weights."""
+
+
+def made_card(
+    family: str, parts: Mapping[str, tuple[type, Any]], settings: Mapping[str, Any]
+) -> Card:
+    """The card of a model that there is no folder of.
+
+    Args:
+        family: its name.
+        parts: class and config of each part.
+        settings: of the whole model (see `Card`).
+    """
+    return Card(
+        family,
+        {
+            name: Part(
+                model.__name__,
+                dataclasses.asdict(config),
+                config.dtype,
+                sum(
+                    x.size for x in jax.tree.leaves(checkpoints.abstract(model, config))
+                ),
+                "",
+            )
+            for name, (model, config) in parts.items()
+        },
+        settings=settings,
+    )
+
+
+def abstract_parts(
+    card: Card, classes: Mapping[str, tuple[type, type]], stored: Mapping[str, str]
+) -> dict[str, nnx.Module]:
+    """The parts of a card with shapes in place of arrays.
+
+    Args:
+        card: that of the model.
+        classes: the module's and the config's class of each part.
+        stored: the name of each part in the card.
+    """
+    return {
+        name: checkpoints.abstract(
+            model, config_from(config, card.part(stored[name]).config)
+        )
+        for name, (model, config) in classes.items()
+    }
+
+
+def named(cards: Mapping[str, Callable[[], Card]], name: str) -> Card:
+    """The card of this name. ValueError for another, listing those there are."""
+    if name not in cards:
+        raise ValueError(
+            f"no published model is {name!r}: known are {', '.join(cards)}"
+        )
+    return cards[name]()

@@ -1,0 +1,109 @@
+"""The programs of a run compiled for a topology, and the memory that each takes."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from chorus_jax.fit import placing
+from chorus_jax.fit.run import OutlinedRun, encode, tokens_of
+
+GIB = 2**30
+# What the compiler says of a program that is too large: its temporaries alone, or all.
+TEMPORARIES = re.compile(r"HLO temporaries \(([\d.]+)([KMG])\)")
+USED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
+UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
+
+
+@dataclass(frozen=True)
+class ProgramMemory:
+    """The memory of a program on one chip, in bytes.
+
+    Attributes:
+        arguments: what it reads; 0 if it is not known.
+        temporary: what it needs while it runs.
+        outputs: what it leaves, but for what it writes over its arguments.
+        compiled: False if it is too large for a chip: then the compiler says no more
+            than what it needs at the least.
+        estimated: whether this is an estimate, and nothing was compiled.
+        kernels: calls of Pallas kernels.
+        seconds: the time to compile it.
+    """
+
+    arguments: int
+    temporary: int
+    outputs: int
+    compiled: bool = True
+    estimated: bool = False
+    kernels: int = 0
+    seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.arguments + self.temporary + self.outputs
+
+
+Programs = dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
+
+
+def programs(run: OutlinedRun, mesh: Mesh) -> Programs:
+    """The programs of a run with their abstract arguments, spread over a mesh.
+
+    The mesh must be set while they are traced.
+    """
+    parts = {name: placing.weights(x, mesh) for name, x in run.outline.parts.items()}
+    model: Any = run.model(parts)
+    spread = lambda tree: placing.arrays(tree, mesh)
+    inputs = spread(run.inputs)._replace(models=model.transformers)
+    encoder = model.prompts.encoder
+    until = spread(jax.ShapeDtypeStruct((1,), jnp.int32))
+    return {
+        "text": (encode, (encoder, *spread(tokens_of(run.outline)))),
+        "conditions": (run.condition, (parts, spread(run.text))),
+        "step": (run.step, (inputs, spread(run.state), until)),
+        "decode": (run.decode, (parts, spread(run.latents))),
+    }
+
+
+def compile_program(
+    function: Callable[..., Any], arguments: tuple[Any, ...], mesh: Mesh
+) -> ProgramMemory:
+    """Compiles a program for the devices of a mesh; the memory that it takes."""
+    began = time.perf_counter()
+    with jax.set_mesh(mesh):
+        traced = jax.jit(function).trace(*arguments)
+        lowered = traced.lower(lowering_platforms=("tpu",))
+        kernels = lowered.as_text().count("tpu_custom_call")
+        try:
+            memory = lowered.compile().memory_analysis()
+        except jax.errors.JaxRuntimeError as error:
+            return replace(
+                beyond(str(error), error),
+                kernels=kernels,
+                seconds=time.perf_counter() - began,
+            )
+    return ProgramMemory(
+        memory.argument_size_in_bytes,
+        memory.temp_size_in_bytes,
+        memory.output_size_in_bytes - memory.alias_size_in_bytes,
+        kernels=kernels,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def beyond(message: str, error: Exception) -> ProgramMemory:
+    """What the compiler says of a program that is too large. Raises `error` for
+    anything else."""
+    temporaries, used = TEMPORARIES.search(message), USED.search(message)
+    if used is not None:
+        return ProgramMemory(0, round(float(used[1]) * UNITS[used[2]]), 0, False)
+    if temporaries is not None:
+        size = float(temporaries[1]) * UNITS[temporaries[2]]
+        return ProgramMemory(0, round(size), 0, False)
+    raise error

@@ -1,0 +1,106 @@
+"""The memory of a run's programs, estimated without compiling them.
+
+What a program reads is counted; what it needs while it runs is estimated. The rule for
+denoising steps was fitted to compiled ones (benchmarks/speed has both, side by side);
+that for decoders was not: compiling one takes long.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from jax.extend.core import jaxprs_in_params
+
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.fit import placing
+from chorus_jax.fit.compiled import ProgramMemory
+from chorus_jax.fit.run import OutlinedRun, encode, tokens_of
+
+# Of a denoising step: copies of the keys and values that a chip attends to, and arrays
+# as wide as the model over the chip's own tokens.
+KEY_COPIES, STREAMS = 5, 6
+# Of region steps and token budgets: the share of the held keys that is copied.
+HELD_COPIES = 0.5
+# Of a program of convolutions or of the text encoder: arrays as large as the operands
+# and the result of its largest operation.
+LARGEST = 2
+
+
+@dataclass(frozen=True)
+class LargestOperations:
+    """Bytes of the largest operation of each program that no mesh divides well.
+
+    Attributes:
+        text: of the text encoder.
+        conditions: of what all steps read.
+        decode: of the frames.
+    """
+
+    text: int
+    conditions: int
+    decode: int
+
+    @classmethod
+    def of(cls, run: OutlinedRun) -> "LargestOperations":
+        """Those of a run, traced."""
+        parts = run.outline.parts
+        return cls(
+            largest(jax.make_jaxpr(encode)(encoder_of(run), *tokens_of(run.outline))),
+            largest(jax.make_jaxpr(run.condition)(parts, run.text)),
+            largest(jax.make_jaxpr(run.decode)(parts, run.latents)),
+        )
+
+
+def estimated(
+    run: OutlinedRun, sizes: placing.Sizes, operations: LargestOperations
+) -> dict[str, ProgramMemory]:
+    """The memory of each of a run's programs on one chip of a mesh of these sizes."""
+    parts, read = run.outline.parts, run.inputs
+    transformers = sum(placing.weight_bytes(parts[x], sizes) for x in read.models)
+    beside = read._replace(models={})
+    arrays = placing.array_bytes((beside, run.state), sizes)
+    program = lambda size: ProgramMemory(0, LARGEST * size, 0, estimated=True)
+    return {
+        "text": program(operations.text // sizes["tensor"]),
+        "conditions": program(operations.conditions),
+        "step": ProgramMemory(
+            transformers + arrays, step_bytes(run, sizes), 0, estimated=True
+        ),
+        "decode": program(operations.decode),
+    }
+
+
+def encoder_of(run: OutlinedRun) -> Any:
+    """The text encoder of a run's model."""
+    model: Any = run.model(run.outline.parts)
+    return model.prompts.encoder
+
+
+def step_bytes(run: OutlinedRun, sizes: placing.Sizes) -> int:
+    """What a denoising step needs while it runs, on one chip."""
+    config: Any = run.outline.parts[TRANSFORMER]
+    config = config.config
+    f, h, w = run.program.geometry.grid
+    width = config.heads * config.head_width
+    wide = f * h * w * run.rows // sizes["data"] * width * 2
+    keys = 2 * wide // sizes["tensor"]
+    held = placing.array_bytes(run.state.keys, sizes)
+    own = STREAMS * wide // sizes["context"]
+    return KEY_COPIES * keys + own + round(HELD_COPIES * held)
+
+
+def largest(jaxpr: Any) -> int:
+    """Bytes of the operands and the result of the largest operation of a program."""
+    return max(_operations(jaxpr.jaxpr), default=0)
+
+
+def _operations(jaxpr: Any) -> Iterator[int]:
+    for equation in jaxpr.eqns:
+        inner = list(jaxprs_in_params(equation.params))
+        for one in inner:
+            yield from _operations(one)
+        # A look-up reads a few rows of its table.
+        if not inner and equation.primitive.name != "gather":
+            shapes = [x.aval for x in (*equation.invars, *equation.outvars)]
+            yield sum(x.size * x.dtype.itemsize for x in shapes if hasattr(x, "size"))

@@ -1,0 +1,101 @@
+"""Meshes that a topology's devices can form, and what would fit where this does not."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.outlines import Outline
+from chorus_jax.fit.answer import FitAnswer, answered
+from chorus_jax.fit.estimate import LargestOperations, estimated
+from chorus_jax.fit.placing import Sizes
+from chorus_jax.fit.run import OutlinedRun, ReuseOptions, outlined_run
+from chorus_jax.fit.topologies import Topology
+from chorus_jax.request import Request
+
+# Heights and widths to fall back to, in pixels: all families' sizes divide them.
+SMALLER = ((704, 1280), (480, 832), (320, 576), (256, 448))
+FEWER = (121, 81, 49, 25)
+
+
+def sizes_of(count: int) -> Iterator[Sizes]:
+    """The sizes of all meshes of so many devices, those that split tokens first."""
+    for tensor in range(1, count + 1):
+        for data in (1, 2):
+            if count % (tensor * data) == 0:
+                context = count // (tensor * data)
+                yield {"data": data, "context": context, "tensor": tensor}
+
+
+def divides(run: OutlinedRun, sizes: Sizes) -> bool:
+    """Whether a mesh divides the rows, tokens and heads of a run's passes."""
+    config: Any = run.outline.parts[TRANSFORMER]
+    tokens = math.prod(run.program.geometry.grid)
+    heads = config.config.heads
+    pairs = ((run.rows, "data"), (tokens, "context"), (heads, "tensor"))
+    return all(count % sizes[axis] == 0 for count, axis in pairs)
+
+
+def best(run: OutlinedRun, topology: Topology, keep_text_encoder: bool) -> FitAnswer:
+    """The estimate for the mesh of a topology that needs the least memory.
+
+    Raises:
+        ValueError: if no mesh of so many devices divides the run.
+    """
+    answers, operations = [], LargestOperations.of(run)
+    for sizes in filter(lambda x: divides(run, x), sizes_of(topology.count)):
+        try:
+            memory = estimated(run, sizes, operations)
+            answers.append(
+                answered(run, sizes, topology.bytes, memory, keep_text_encoder)
+            )
+        except ValueError:  # weights that do not divide
+            continue
+    if not answers:
+        raise ValueError(
+            f"no mesh of the {topology.count} devices of {topology.name} divides this "
+            "model and size: choose another topology or size"
+        )
+    return min(answers, key=lambda answer: answer.peak.total)
+
+
+def remedies(
+    outline: Outline,
+    request: Request,
+    reuse: ReuseOptions,
+    topology: Topology,
+    keep_text_encoder: bool,
+) -> Iterator[str]:
+    """What would fit, by estimates: more chips, or a smaller video."""
+    run = outlined_run(outline, request, reuse)
+    for larger in topology.larger:
+        answer = best(run, larger, keep_text_encoder)
+        if answer.fits:
+            yield f"{larger.name} ({larger.count} devices)"
+            break
+    for smaller in smaller_requests(request):
+        try:
+            small = outlined_run(outline, smaller, reuse)
+        except ValueError:  # of a size that does not divide
+            continue
+        if best(small, topology, keep_text_encoder).fits:
+            size = f"{smaller.height}x{smaller.width}x{smaller.frames}"
+            yield f"{size} on {topology.name}"
+            break
+    if keep_text_encoder:
+        answer = best(run, topology, False)
+        if answer.fits:
+            yield "the text encoder freed once prompts are encoded"
+
+
+def smaller_requests(request: Request) -> Iterator[Request]:
+    """Requests of fewer pixels, the largest first."""
+    for height, width in SMALLER:
+        if height * width < request.height * request.width:
+            yield request.changed(height=height, width=width)
+    for frames in FEWER:
+        if frames < request.frames:
+            height, width = SMALLER[-1]
+            if height * width >= request.height * request.width:
+                height, width = request.height, request.width
+            yield request.changed(height=height, width=width, frames=frames)

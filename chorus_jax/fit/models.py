@@ -1,0 +1,96 @@
+"""Models to plan for: converted folders, shipped weights, published ones by name."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from chorus_jax.checkpoints import Card, shipped
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.outlines import Outline, OutlinedFamily
+from chorus_jax.families.protocols import Defaults, Family
+from chorus_jax.families.registry import FAMILIES, family_of
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedModel:
+    """A model to plan for.
+
+    Attributes:
+        name: of the model, or its folder.
+        outline: its parts without weights.
+        defaults: its settings where a request gives none.
+    """
+
+    name: str
+    outline: Outline
+    defaults: Defaults
+
+
+def planned_model(model: str) -> PlannedModel:
+    """The model of a converted folder, or a published one.
+
+    Args:
+        model: the path of a folder, the name of shipped weights or of a published
+            model, or of one of our configs; a part of such a name is enough if no
+            other model has it.
+
+    Raises:
+        ValueError: for an unknown name, listing the known ones, and for a folder that
+            holds something else.
+    """
+    if model in shipped.names() or Path(model).is_dir():
+        folder = shipped.locate(model)
+        family = family_of(folder)
+        outlined = outlining(family).outline(Card.read(folder), TRANSFORMER)
+        return PlannedModel(str(model), outlined, family.defaults(folder))
+    family, name = published_name(model)
+    outlined = outlining(family).outline(outlining(family).card(name))
+    return PlannedModel(name, outlined, family.published[name])
+
+
+def outlining(family: Family) -> OutlinedFamily:
+    """The family, as one that outlines its models. ValueError for another."""
+    if not isinstance(family, OutlinedFamily):
+        raise ValueError(f"models of the family {family.name} cannot be planned for")
+    return family
+
+
+def published_name(words: str) -> tuple[Family, str]:
+    """The family and the name of the published model that is meant.
+
+    Raises:
+        ValueError: if it is none, or may be several.
+    """
+    names = {name: family for family in FAMILIES.values() for name in family.published}
+    asked = [_squeezed(word) for word in re.split(r"[\s_]+", words) if _squeezed(word)]
+    meant = [name for name in names if _meant(asked, _squeezed(name))]
+    same = [name for name in meant if _squeezed(name) == "".join(asked)]
+    # Of `wan21_14b` text-to-video, whose name has the fewest other letters.
+    shortest = [x for x in meant if len(x) == min(map(len, meant))]
+    most = len("".join(asked)) * 2 > len(_squeezed(shortest[0])) if meant else False
+    chosen = same or (shortest if most else meant)
+    if len(chosen) == 1:
+        return names[chosen[0]], chosen[0]
+    known = ", ".join(chosen or names)
+    raise ValueError(
+        f"{words!r} may be one of several: say which of {known}"
+        if chosen
+        else f"{words!r} is neither a folder nor a published model: known are {known}"
+    )
+
+
+def _squeezed(text: str) -> str:
+    # Of `wan21_1p3b` and `Wan 2.1 T2V-1.3B` the same letters and digits.
+    text = re.sub(r"(?<=\d)p(?=\d)", "", text.lower())
+    return re.sub(r"[^a-z0-9]", "", text)
+
+
+def _meant(asked: list[str], name: str) -> bool:
+    """Whether a name has all words that are asked for, in their order."""
+    place = 0
+    for word in asked:
+        found = name.find(word, place)
+        if found < 0:
+            return False
+        place = found + len(word)
+    return bool(asked)

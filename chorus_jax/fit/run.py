@@ -1,0 +1,229 @@
+"""The run of a request as shapes: what its programs read, and what they leave."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from tokenizers import Tokenizer as Rules
+from tokenizers.models import WordLevel
+
+from chorus_jax.denoise import loop
+from chorus_jax.denoise.plan import StepPlan
+from chorus_jax.denoise.program import Program
+from chorus_jax.denoise.state import GainTables, Inputs, RunState, SourceLatents
+from chorus_jax.engine.plans import planned, within_expert
+from chorus_jax.families.outlines import Outline
+from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.inter_request.policy.policies import default_policy
+from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.media.inputs import InputMedia
+from chorus_jax.request import Request
+from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Tokens
+from chorus_jax.text.prompts import lengths as token_counts
+
+PAD = "<pad>"
+GROUPS = 2  # of frames that are decoded: the second has all that a stream carries on
+
+
+@dataclass(frozen=True)
+class ReuseOptions:
+    """Parts of a run that change its memory.
+
+    Attributes:
+        active: the share of the tokens in the region steps of a hit; None for a miss.
+        cache: the step cache of a miss.
+    """
+
+    active: float | None = None
+    cache: StepCache = EveryStep()
+
+
+class GivenText(PromptEncoder):
+    """Prompts whose embeddings are at hand, whatever their words."""
+
+    def __init__(self, tokenizer: Tokenizer, row: Array):
+        super().__init__(None, tokenizer)
+        self.row = row
+
+    def encoded(self, tokens: Tokens, tenant: str = "") -> Conditioning:
+        """The same row for each prompt."""
+        rows = jnp.concatenate([self.row] * len(tokens.ids))
+        limit = self.tokenizer.limit
+        return Conditioning(rows, token_counts(tokens), limit, tokens.cut)
+
+
+@dataclass(frozen=True, eq=False)
+class OutlinedRun:
+    """The programs of a request's run, and the abstract arrays between them.
+
+    Attributes:
+        outline: the model.
+        request: what is asked for.
+        options: of loading the model.
+        program: what is static about its denoising.
+        text: the embeddings of a prompt.
+        inputs: what the denoising loop reads.
+        state: that between two steps.
+    """
+
+    outline: Outline
+    request: Request
+    options: LoadOptions
+    program: Program
+    text: Any
+    inputs: Inputs
+    state: RunState
+
+    def model(self, parts: Mapping[str, Any]) -> Any:
+        """The model of such parts."""
+        return assembled(self.outline, parts, self.options)
+
+    @property
+    def latents(self) -> Any:
+        """The latents of the request."""
+        return self.state.latents
+
+    @property
+    def rows(self) -> int:
+        """Rows of a pass: one per guidance branch."""
+        first = self.program.plan.stretches[0].expert
+
+        def rows(inputs: Inputs, latents: Any) -> Array:
+            given, step = inputs.conditions[first], jnp.zeros(1, jnp.int32)
+            return inputs.models[first].forward(given, latents, step).rows(step)
+
+        return len(jax.eval_shape(rows, self.inputs, self.latents))
+
+    def condition(self, parts: Mapping[str, Any], text: Array) -> Any:
+        """Program of what all steps read, images included."""
+        return conditioned(self.model(parts), self.request, text)
+
+    def step(self, inputs: Inputs, state: RunState, until: Array) -> Any:
+        """Program of the denoising loop."""
+        return loop.advance(inputs, state, until, program=self.program)
+
+    def decode(self, parts: Mapping[str, Any], latents: Any) -> list[Array]:
+        """Program of the frames: the first groups of a stream, or all at once."""
+        return list(islice(self.model(parts).decode(latents, [self.request]), GROUPS))
+
+
+def encode(encoder: Any, ids: Array, mask: Array) -> Array:
+    """Program of the text encoder."""
+    return encoder(ids, mask)
+
+
+def tokens_of(outline: Outline) -> tuple[Any, Any]:
+    """What the text encoder reads: the longest prompt."""
+    shape = (1, outline.text_limit)
+    return (
+        jax.ShapeDtypeStruct(shape, jnp.int32),
+        jax.ShapeDtypeStruct(shape, jnp.bool_),
+    )
+
+
+def conditioned(model: Any, request: Request, text: Array) -> Any:
+    """The conditions of a request whose prompts have this embedding."""
+    model.prompts = GivenText(model.prompts.tokenizer, text)
+    return model.condition([request])[0]
+
+
+def assembled(outline: Outline, parts: Mapping[str, Any], options: LoadOptions) -> Any:
+    """The model of an outline with such parts, and the least tokenizer.
+
+    A `VideoModel`, but for fingerprints, which shapes have none of.
+    """
+    rules = Rules(WordLevel({PAD: 0}, unk_token=PAD))
+    return outline.assemble(parts, Tokenizer(rules, PAD, outline.text_limit), options)
+
+
+def with_inputs(request: Request, outline: Outline, image: bool) -> Request:
+    """The request with a seed, and with a small grey image if it is of one or the model
+    reads one."""
+    request = replace(request, seed=0)
+    if request.inputs is not None or not (image or outline.reads_image):
+        return request
+    grey = np.full((8, 8, 3), 128, np.uint8)
+    return replace(request, inputs=InputMedia(image=grey))
+
+
+def plan_of(model: Any, request: Request, reuse: ReuseOptions, split: int) -> StepPlan:
+    """The plan of a miss, or of a hit whose region is a share of the tokens.
+
+    Args:
+        model: gives experts and tiles (see `assembled`).
+        request: gives the steps and the tokens' budgets.
+        reuse: says which of the two.
+        split: devices that the tokens are split over.
+    """
+    budgets, experts = request.token_budgets, model.experts(request)
+    if reuse.active is None:
+        cache = reuse.cache if budgets is None else EveryStep()
+        plan = StepPlan.plain(len(experts), cache=cache, budgets=budgets)
+        return plan.with_experts(experts)
+    policy = default_policy(len(experts))
+    tiers = [tier for tier in policy.tiers if tier.region_until > tier.reuse_until + 1]
+    if not tiers:
+        raise ValueError(
+            f"at {len(experts)} steps the default policy has no region steps: ask for "
+            "more steps, or leave the share of active tokens out"
+        )
+    tier = replace(tiers[0], active=reuse.active)
+    tiling = model.geometry(request).tiling
+    plan = planned(policy, tier, tiling, split, budgets)
+    return within_expert(plan, experts).with_experts(experts)
+
+
+def outlined_run(
+    outline: Outline,
+    request: Request,
+    reuse: ReuseOptions = ReuseOptions(),
+    options: LoadOptions = LoadOptions(),
+    split: int = 1,
+) -> OutlinedRun:
+    """The run of a request; nothing is computed.
+
+    Args:
+        outline: the model.
+        request: what is asked for.
+        reuse: parts of the plan that change its memory.
+        options: of loading: the mesh is that of the model.
+        split: devices that tokens are split over.
+
+    Raises:
+        ValueError: for what the model refuses, and steps without a region.
+    """
+    model: Any = assembled(outline, outline.parts, options)
+    geometry, solver = model.geometry(request), model.solver(request)
+    program = Program(plan_of(model, request, reuse, split), solver, geometry)
+    text = jax.eval_shape(encode, model.prompts.encoder, *tokens_of(outline))
+    condition = lambda parts, text: conditioned(
+        assembled(outline, parts, options), request, text
+    )
+    conditions = jax.eval_shape(condition, outline.parts, text)
+    single: Any = lambda shape: jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    latents = geometry.latents({name: single(x) for name, x in geometry.streams})
+    inputs = Inputs(model.transformers, conditions)
+    if solver.stochastic:
+        seeds: Any = jax.ShapeDtypeStruct((1,), jnp.uint32)
+        inputs = inputs._replace(seeds=seeds)
+    if reuse.active is not None:
+        words = jax.eval_shape(model.text_values, conditions).shape[1]
+        inputs = of_a_hit(inputs, latents, program.plan.steps, words)
+    begin = lambda inputs, latents: loop.start(inputs, latents, program=program)
+    state = jax.eval_shape(begin, inputs, latents)
+    return OutlinedRun(outline, request, options, program, text, inputs, state)
+
+
+def of_a_hit(inputs: Inputs, latents: Any, steps: int, words: int) -> Inputs:
+    """The inputs with what a hit reads beside them: a source, gains, other words."""
+    single: Any = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
+    return inputs._replace(
+        source=SourceLatents(latents, latents, latents),
+        gains=GainTables(single(steps, 1, words), single(steps, 1)),
+        words=single(1, words),
+    )

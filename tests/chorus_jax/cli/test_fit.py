@@ -1,0 +1,47 @@
+"""`chorus fit`: its answer, its exit status, its errors."""
+
+from dataclasses import replace
+
+import pytest
+
+from chorus_jax.cli.commands import main
+from chorus_jax.fit import topologies
+
+
+def test_a_small_model_fits(capsys):
+    assert main(["fit", "shapes", "64x64x17", "--quick"]) == 0
+    out = capsys.readouterr().out
+    for words in ("shapes, 64x64x17, 50 steps, on v6e:2x2", "mesh", "denoising"):
+        assert words in out
+    assert "\nfits: " in out and "(estimated)" in out
+
+
+def test_a_large_video_does_not(capsys, monkeypatch):
+    small = replace(topologies.GENERATIONS["v6e"], gib=0.01)
+    monkeypatch.setitem(topologies.GENERATIONS, "v6e", small)
+    assert main(["fit", "shapes", "256x256x17", "--quick", "--active", "0.5"]) == 1
+    out = capsys.readouterr().out
+    assert "\ndoes not fit: " in out and "GiB more" in out
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["shapes", "--topology", "v6e"], "no topology 'v6e' is known"),
+        (["sora"], "neither a folder nor a published model"),
+        (["shapes", "65x64x17"], "height must be a multiple of"),
+        (["shapes", "--active", "2"], "a share above 0 and below 1"),
+        (["shapes", "--active", ".5", "--step-cache", "pab"], "is of a miss"),
+        (["shapes", "--mesh", "1,1,1"], "--mesh has 1 devices, but v6e:2x2 has 4"),
+        (["shapes", "--step-cache", "sora"], "no step cache is named"),
+    ],
+)
+def test_errors_are_one_line(arguments, message, capsys):
+    assert main(["fit", *arguments, "--quick"]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_size_is_three_numbers(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "shapes", "big"])
+    assert "such as 480x832x81" in capsys.readouterr().err

@@ -1,0 +1,61 @@
+"""A run as shapes: those of a real run, and nothing is computed."""
+
+from dataclasses import replace
+
+import jax
+import pytest
+
+import chorus_jax
+from chorus_jax.denoise import loop
+from chorus_jax.fit.models import planned_model
+from chorus_jax.fit.run import ReuseOptions, outlined_run, with_inputs
+from chorus_jax.intra_request import registry
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    return planned_model("shapes")
+
+
+def shape_of(tree):
+    return jax.tree.map(lambda x: (x.shape, str(x.dtype)), tree)
+
+
+def test_shapes_are_those_of_a_real_run(shapes):
+    outline = shapes.outline
+    request = with_inputs(shapes.defaults.request, outline, False)
+    run = outlined_run(outline, request)
+    pipeline = chorus_jax.load("shapes")
+    long = "a red circle " * outline.text_limit
+    real = replace(request, prompt=long, seed=1)
+    conditions, _ = pipeline.model.condition([real])
+    assert shape_of(run.inputs.conditions) == shape_of(conditions)
+    inputs = pipeline.inputs(conditions)
+    start = lambda *x: loop.start(*x, program=run.program)
+    assert shape_of(run.state) == shape_of(jax.eval_shape(start, inputs, run.latents))
+    assert run.rows == 2  # with guidance
+
+
+@pytest.mark.parametrize(
+    "reuse, fields",
+    [
+        (ReuseOptions(active=0.25), {}),
+        (ReuseOptions(), {"tokens": "hsa-50"}),
+        (ReuseOptions(cache=registry.parse("pab")), {}),
+    ],
+    ids=["region", "token budgets", "step cache"],
+)
+def test_reuse_adds_to_the_state(shapes, reuse, fields):
+    request = with_inputs(shapes.defaults.request, shapes.outline, False)
+    plain = outlined_run(shapes.outline, request)
+    other = outlined_run(shapes.outline, request.changed(**fields), reuse)
+    size = lambda run: sum(x.size for x in jax.tree.leaves(run.state))
+    assert size(other) > 2 * size(plain)
+
+
+def test_too_few_steps_have_no_region(shapes):
+    request = with_inputs(
+        shapes.defaults.request.changed(steps=1), shapes.outline, False
+    )
+    with pytest.raises(ValueError, match="no region steps: ask for more steps"):
+        outlined_run(shapes.outline, request, ReuseOptions(active=0.25))
