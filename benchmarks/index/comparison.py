@@ -12,8 +12,9 @@ cross-attention reads (1536).
 `scann_changed` the same one after 5% more were added: halfway to its next rebuild, as
 an index in use is on average. `build_seconds` are from an empty index to one that
 searches so, `searcher_seconds` ScaNN's share, `memory_bytes` what the process holds
-more then. `recall_1` and `recall_10` are shares of the exact answers, `hits_kept` is
-the share of answers from cosine 0.8 on for queries that have one. `add_seconds` is the
+more then. `recall_1` and `recall_10` are shares of the exact answers, `recall_near` of
+those of the ten from cosine 0.5 on (others are no sources), `hits_kept` is the share of
+answers from cosine 0.8 on for queries that have one. `add_seconds` is the
 median of an add, `add_seconds_building` and `add_seconds_worst` those while a searcher
 is built, an add every millisecond or less often.
 

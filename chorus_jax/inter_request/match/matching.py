@@ -134,15 +134,18 @@ class Shelves:
         for index in indexes:
             index.close()
 
-    def near(self, query: Query, count: int) -> list[tuple[str, float]]:
-        """The ids and cosines of the nearest entries that the namespace may see."""
+    def near(
+        self, query: Query, count: int, least: float = -1.0
+    ) -> list[tuple[str, float]]:
+        """The ids and cosines of the nearest entries that the namespace may see; of
+        those below `least` the nearest at least."""
         shelves = ((query.recipe, name) for name in (query.namespace, None))
         with self.lock:
             indexes = [self.indexes[one] for one in shelves if one in self.indexes]
         neighbors = [
             (neighbor.id, neighbor.similarity)
             for index in indexes
-            for neighbor in index.search(query.embedding, count)
+            for neighbor in index.search(query.embedding, count, least)
         ]
         return sorted(neighbors, key=lambda one: (-one[1], one[0]))[:count]
 
@@ -188,7 +191,7 @@ class Matcher:
         looked: dict[str, Match | None] = {}
         count = self.candidates
         while True:
-            neighbors = self.shelves.near(query, count)
+            neighbors = self.shelves.near(query, count, least)
             if not neighbors:
                 return Rejection("no entry of this recipe that this namespace may see")
             # No score is above its cosine: of those that are too far the nearest will

@@ -104,7 +104,7 @@ class DiskTier:
     def size(self, id: str) -> int:
         """The bytes of the record of this id, 0 if there is none."""
         try:
-            return self._path(id).stat().st_size
+            return os.stat(self._path(id)).st_size
         except OSError:
             return 0
 
@@ -141,5 +141,5 @@ class DiskTier:
         ids = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
         return set(filter(ID.fullmatch, ids))
 
-    def _path(self, id: str) -> Path:
-        return self.folder.path / (id + SUFFIX)
+    def _path(self, id: str) -> str:
+        return f"{self.folder.path}/{id}{SUFFIX}"

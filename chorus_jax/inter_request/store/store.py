@@ -105,8 +105,13 @@ class Store:
         return self._placing.add(entry.owned())
 
     def head(self, id: str, namespace: str) -> EntryHeader | None:
-        """The header of an entry, without its latents; None as for `get`."""
-        item = self._item(id, namespace)
+        """The header of an entry, without its latents; None as for `get`.
+
+        It reads no file: whether the record is still there is seen by `get`.
+        """
+        self.refresh()
+        with self._tiers.lock:
+            item = self._tiers.catalogue.get(id, namespace)
         return None if item is None else item.head
 
     def get(self, id: str, namespace: str) -> Entry | None:
