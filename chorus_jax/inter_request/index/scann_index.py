@@ -135,7 +135,8 @@ class ScannIndex:
         if wanted > REORDER and len(built.ids) > REORDER:
             wanted = REORDER
         rows, products = built.searcher.rows(unit, wanted)
-        near = np.count_nonzero(products >= min(least, products[0]) - MARGIN)
+        limit = min(least, products[0]) - MARGIN
+        near = sum(product >= limit for product in products)
         ids = [built.ids[row] for row in rows[:near]]
         valid = [id for id in ids if id not in built.changed]
         # The nearest is wanted in any case, and as many others as are near enough.

@@ -45,8 +45,8 @@ class Searcher:
 
     def rows(
         self, unit: Float32[np.ndarray, " d"], count: int
-    ) -> tuple[list[int], Float32[np.ndarray, " k"]]:
+    ) -> tuple[list[int], list[float]]:
         """About the nearest rows, at most so many and at most `REORDER`, and their
         products with the vector, which fall."""
         ids, products = self._scann.search(unit, min(count, REORDER))
-        return ids.tolist(), products
+        return ids.tolist(), products.tolist()

@@ -59,9 +59,10 @@ def gaps(
             "be compared: they are of two models"
         )
     ours, others = target.astype(np.float32), source.astype(np.float32)
-    own, their = (ours**2).sum(-1), (others**2).sum(-1)
+    own, their = (np.add.reduce(x * x, axis=-1) for x in (ours, others))
     squared = own[:, None] + their[..., None, :] - 2 * ours @ others.swapaxes(-1, -2)
-    nearest = lambda axis: np.sqrt(np.maximum(squared.min(axis, initial=1), 0))
+    least = lambda axis: np.minimum.reduce(squared, axis=axis, initial=1)
+    nearest = lambda axis: np.sqrt(np.maximum(least(axis), 0))
     if own.all() and their.all():
         return nearest(-1), nearest(-2)
     # What has no tokens is no word to be near to.

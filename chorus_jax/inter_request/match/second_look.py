@@ -95,7 +95,8 @@ class SecondLook:
         if self.sensitivity is not None:
             ours = ours * self.sensitivity(target)
             theirs = theirs * self.sensitivity(padded)
-        return np.maximum(*(x.max(axis=-1, initial=0.0) for x in (ours, theirs)))
+        worst = [np.maximum.reduce(x, axis=-1, initial=0.0) for x in (ours, theirs)]
+        return np.maximum(*worst)
 
     def score(self, cosine: float, risk: float) -> float:
         """The score, at most 1."""
