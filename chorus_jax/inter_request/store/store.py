@@ -27,9 +27,10 @@ class Store:
     """Entries by id. Any number of threads may use it, and processes one folder.
 
     At most `memory_bytes` of entries stay in memory and `disk_bytes` in `folder`;
-    without a folder nothing is written. Heads of records, some kilobytes each, are read
-    at the start and stay in memory beside that budget; latents are read when they are
-    asked for. `secret` is 16 to 64 random bytes for the digests of prompts and words,
+    without a folder nothing is written. Headers of records are read at the start and
+    stay in memory, latents are read when they are asked for and stay if there is room
+    beside the headers. These may take 64 MiB of a smaller budget; what is admitted
+    beyond that evicts entries from the disk. `secret` is 16 to 64 random bytes for the digests of prompts and words,
     which without them whoever reads the folder can try out; records made with another
     one are left alone (see `unknown`). `clock` gives seconds since the epoch.
 
@@ -74,7 +75,7 @@ class Store:
 
     @property
     def memory_used(self) -> int:
-        """Bytes of entries in memory."""
+        """Bytes of entries in memory, and of the headers of those on disk."""
         return self._tiers.catalogue.memory
 
     @property

@@ -143,7 +143,7 @@ def often_built(width):
 
 
 def test_ten_thousand_admissions_keep_index_and_store_in_step():
-    with Store(64 * 140) as store:
+    with Store(64 * 2500) as store:
         change_often(store, ExactIndex, 10_000)
 
 
