@@ -8,6 +8,7 @@ not whole, stays and is counted. It knows no budget.
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -51,6 +52,7 @@ class DiskTier:
 
     def __init__(self, path: Path, secret: Secret):
         self.folder, self.secret = Folder(path), secret
+        self._syncs = ThreadPoolExecutor(1, "chorus-sync")
         with self.folder.locked():
             self.folder.sweep()
 
@@ -80,6 +82,9 @@ class DiskTier:
         """Writes a record; OSError if it cannot be. Only while the lock is held."""
         used = entry.statistics.last_used
         self.folder.write(entry.id + SUFFIX, packed.pieces, used)
+        # Apart: no request waits for the disk. Nothing is begun while Python ends.
+        with suppress(RuntimeError):
+            self._syncs.submit(self._sync, entry.id)
 
     def load(self, id: str) -> Entry | None:
         """The entry of a record, None if it is gone or no good. OSError if it cannot be
@@ -113,8 +118,17 @@ class DiskTier:
         self.folder.remove(id + SUFFIX)
 
     def close(self) -> None:
-        """Gives the folder back."""
+        """Gives the folder back, once all records would survive a loss of power."""
+        self._syncs.shutdown()
         self.folder.close()
+
+    def _sync(self, id: str) -> None:
+        try:
+            self.folder.sync(id + SUFFIX)
+        except FileNotFoundError:
+            pass  # it was evicted meanwhile
+        except OSError as error:
+            log.warning("a loss of power may lose the record %s: %s", id, error)
 
     def _read(self, id: str, use: Callable[[int, Opened], T]) -> T | None:
         """The result of `use` on the open file and its record; None if there is none.

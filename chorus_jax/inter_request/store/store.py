@@ -100,8 +100,9 @@ class Store:
         """Takes a copy of an entry; False if neither budget has room for it, or only
         that of a disk that cannot be written to.
 
-        It replaces entries of its namespace with the same exact request. Returns when
-        it is safely on disk.
+        It replaces entries of its namespace with the same exact request. From then on
+        no end of this process loses it; a loss of power may until a thread has made it
+        safe, moments later, but what is half there is never served.
         """
         return self._placing.add(entry.owned())
 
@@ -264,7 +265,7 @@ class Store:
                 for id in chosen:
                     tiers.forget(id)
             if chosen and tiers.disk is not None:
-                tiers.disk.folder.flush()
+                tiers.disk.folder.sync()
         return len(chosen)
 
 

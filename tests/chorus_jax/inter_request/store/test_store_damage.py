@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import shutil
+import time
 
 import hypothesis.strategies as st
 import pytest
@@ -246,7 +247,7 @@ def test_what_was_half_written_is_removed_and_told(whole, make, same, tmp_path, 
     assert names == {*NAMES, "notes.txt", "notes.record"}
 
 
-@pytest.mark.parametrize("call", ["open", "fsync", "rename"])
+@pytest.mark.parametrize("call", ["open", "utime", "rename"])
 def test_a_full_disk_degrades_to_memory(
     open_store, make, same, tmp_path, monkeypatch, caplog, call
 ):
@@ -281,11 +282,44 @@ def test_a_disk_that_is_full_from_the_start(make, same, tmp_path, monkeypatch, c
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("os.rename", full)
     with Store(2**24, folder=tmp_path / "s", disk_bytes=2**24) as store:
         store.admit(make(1))
         assert same(store.get(make(1).id, "us"), make(1))
     assert len(caplog.records) == 1
+
+
+def test_closing_waits_until_a_loss_of_power_loses_nothing(open_store, make, tmp_path):
+    synced = []
+
+    def slow(handle):
+        time.sleep(0.02)
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", slow)
+        with open_store() as store:
+            for i in range(3):
+                store.admit(make(i))
+    assert {str(tmp_path / "s" / name) for name in NAMES[:3]} < {*synced}
+    assert synced.count(str(tmp_path / "s")) == 3
+
+
+@pytest.mark.parametrize("kept", [0, 64, 1000, -100])
+def test_what_a_loss_of_power_tears_is_never_served(
+    open_store, make, same, tmp_path, kept
+):
+    """The name and the length of a file may be on disk before what it holds."""
+    with open_store() as store:
+        for i in range(2):
+            store.admit(make(i))
+    torn = tmp_path / "s" / NAMES[1]
+    whole = torn.read_bytes()
+    for rest in (b"", bytes(len(whole) - len(whole[:kept]))):
+        torn.write_bytes(whole[:kept] + rest)
+        with open_store() as store:
+            assert store.get(make(1).id, "us") is None
+            assert same(store.get(make(0).id, "us"), make(0))
 
 
 def test_a_folder_that_vanishes(open_store, make, same, tmp_path):
