@@ -31,8 +31,9 @@ class VectorTable:
         self.width = width
         self.ids: list[str] = []
         self.rows: dict[str, int] = {}
-        self._data = np.empty((16, width), np.float32)
-        self._lengths = np.empty(16)  # 1 but for rounding
+        # Small: every recipe and namespace has a table.
+        self._data = np.empty((1, width), np.float32)
+        self._lengths = np.empty(1)  # 1 but for rounding
 
     @property
     def vectors(self) -> Float32[np.ndarray, "n d"]:

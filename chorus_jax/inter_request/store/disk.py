@@ -136,8 +136,9 @@ class DiskTier:
         One that is damaged is removed. OSError if it cannot be read, or not be removed,
         UnknownError if it is not this store's to judge.
         """
+        path = self._path(id)
         try:
-            handle = os.open(self._path(id), os.O_RDONLY | FLAGS)
+            handle = os.open(path, os.O_RDONLY | FLAGS)
             try:
                 check_regular(handle)
                 return use(handle, record.opened(handle, id, self.secret))
@@ -145,6 +146,10 @@ class DiskTier:
                 os.close(handle)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if not os.path.isfile(path) or os.path.islink(path):
+                raise UnknownError("it is no plain file") from error
+            raise
         except ValueError as error:
             self.remove(id)
             log.warning("dropped the record %s: %s", id, error)

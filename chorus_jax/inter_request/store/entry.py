@@ -102,7 +102,7 @@ class EntryHeader:
     @property
     def nbytes(self) -> int:
         """The bytes that it takes in memory, and in what finds its entry there."""
-        text = WORD_BYTES * len(self.words) + len((self.prompt or "").encode())
+        text = WORD_BYTES * len(self.words) + 4 * len(self.prompt or "")
         arrays = COPIES * self.embedding.nbytes + self.meanings.nbytes
         return arrays + text + OBJECT_BYTES
 

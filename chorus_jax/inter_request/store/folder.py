@@ -138,8 +138,9 @@ class Folder:
     def sweep(self) -> None:
         """Removes what killed processes left behind. Only while the lock is held."""
         for path in self.path.glob(f".*{PARTIAL}"):
-            path.unlink(missing_ok=True)
-            log.warning("dropped %s, which was half written", path)
+            if path.is_file() or path.is_symlink():
+                path.unlink(missing_ok=True)
+                log.warning("dropped %s, which was half written", path)
 
     def remove(self, name: str) -> None:
         """Removes a file; one that is gone already is no error."""
