@@ -7,11 +7,11 @@ The shipped model. In turns the same request is made by the pipeline (`plain`), 
 engines whose caches hold so many entries of its recipe that are all too far, and which
 leave its latents there: a cache in memory (`miss`), and one in a temporary folder,
 where it is written before `generate` returns, and safe from a loss of power moments
-later (`miss_folder`; TMPDIR says on which disk, a folder in memory costs nothing). Each round begins with another, and
-all embed the prompt anew. `ratio` is the median over the rounds of a miss over plain,
-each pair from one round (the goal is 1.03 at most); `admit_seconds` are those beside
-all parts of the ledger, mostly of admission. Checked in every round: all make the same
-frames.
+later (`miss_folder`; TMPDIR says on which disk, a folder in memory costs nothing). Each
+round begins with another, and all embed the prompt anew. `ratio` is the median over the
+rounds of a miss over plain, each pair from one round (the goal is 1.03 at most);
+`admit_seconds` are those beside all parts of the ledger, mostly of admission. Checked
+in every round: all make the same frames.
 """
 
 import argparse

@@ -30,9 +30,10 @@ class Store:
     without a folder nothing is written. Headers of records are read at the start and
     stay in memory, latents are read when they are asked for and stay if there is room
     beside the headers. These may take 64 MiB of a smaller budget; what is admitted
-    beyond that evicts entries from the disk. `secret` is 16 to 64 random bytes for the digests of prompts and words,
-    which without them whoever reads the folder can try out; records made with another
-    one are left alone (see `unknown`). `clock` gives seconds since the epoch.
+    beyond that evicts entries from the disk. `secret` is 16 to 64 random bytes for the
+    digests of prompts and words, which without them whoever reads the folder can try
+    out; records made with another one are left alone (see `unknown`). `clock` gives
+    seconds since the epoch.
 
     On a full disk new entries stay in memory, with a log line (see `degraded`). Damage
     to one file of the folder loses at most the one record in it. Raises ValueError if
