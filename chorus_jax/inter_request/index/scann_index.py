@@ -147,7 +147,13 @@ class ScannIndex:
 
     @property
     def _building(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        thread = self._thread
+        # The one that builds is done when it asks.
+        return (
+            thread is not None
+            and thread.is_alive()
+            and thread is not threading.current_thread()
+        )
 
     def _changed(self, id: str) -> None:
         # Ids are new for ever: what nobody waits for is not written down.
@@ -188,5 +194,5 @@ class ScannIndex:
             for id in self._meanwhile & self._table.rows.keys():
                 fresh.put(id, self._table.vectors[self._table.rows[id]])
             self._built = Built(searcher, ids, fresh, self._meanwhile)
-            self._meanwhile, self._thread = set(), None
+            self._meanwhile = set()
             self._rebuild_if_due()  # much may have changed, and nothing may again
