@@ -13,6 +13,8 @@ from chorus_jax.schedulers import Solver, explicit, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 from chorus_jax.token_budgets import TokenBudgets, presets
 
+MOST_STEPS = 1000
+
 
 # Not type-checked in tests, because it refuses wrong types itself.
 @no_type_check
@@ -83,14 +85,20 @@ class Request:
         for name in ("prompt", "negative_prompt", "solver"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"{name} must be text, got {getattr(self, name)!r}")
+            check_text(name, getattr(self, name))
         for name in ("frames", "height", "width"):
             self._whole(name, 1, 2**31 - 1)
         if self.seed is not None:
             self._whole("seed", 0, 2**32 - 1)
         if isinstance(self.steps, str) or not isinstance(self.steps, Iterable):
-            self._whole("steps", 1, 1000)
+            self._whole("steps", 1, MOST_STEPS)
         else:
             sigmas = tuple(number("a sigma", x) for x in self.steps)
+            if len(sigmas) > MOST_STEPS + 1:
+                raise ValueError(
+                    f"a schedule has at most {MOST_STEPS} steps, got {len(sigmas)} "
+                    "sigmas"
+                )
             object.__setattr__(self, "steps", sigmas)
         scales = ["guidance_scale"]
         for name in ("guidance_scale_high", "guidance_scale_low"):
@@ -213,6 +221,18 @@ class Request:
             "given frames": None if self.inputs is None else self.inputs.layout,
             "tokens": self.token_budgets,
         }
+
+
+def check_text(name: str, text: str) -> None:
+    """ValueError for text that no file or tokenizer takes: half of a character that
+    UTF-16 writes in two, as a cut JSON string has."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} is no valid text: character {error.start} is half of one "
+            f"({text[error.start]!r}); cut it at whole characters"
+        ) from None
 
 
 def whole(name: str, value: object, least: int, most: int) -> int:

@@ -9,14 +9,14 @@ a time, for the ten nearest each. The widths are those of a small model (96) and
 Wan 1.3B's cross-attention reads (1536).
 
 `exact` compares with every entry. `scann` has a searcher over all entries,
-`scann_changed` the same one after 5% more were added: halfway to its next rebuild, like
-an index in use on average. `build_seconds` is the time from an empty index to one that
-can search, `searcher_seconds` the part of it that ScaNN's build takes, `memory_bytes`
-the growth of the process. `recall_1` and `recall_10` are shares of the exact answers.
-`hits_kept` is, of the queries with an entry of cosine 0.8 or more, the share for which
-such an entry is found. `add_seconds` is the median time of an add,
-`add_seconds_building` and `add_seconds_worst` are the median and the longest while a
-searcher is built, with at most one add per millisecond.
+`scann_changed` the same one after 5% more were added: halfway to its next rebuild, as
+an index in use is on average. `build_seconds` are from an empty index to one that
+searches so, `searcher_seconds` ScaNN's share, `memory_bytes` what the process holds
+more then. `recall_1` and `recall_10` are shares of the exact answers, `recall_near` of
+those of the ten from cosine 0.5 on (others are no sources), `hits_kept` is the share of
+answers from cosine 0.8 on for queries that have one. `add_seconds` is the
+median of an add, `add_seconds_building` and `add_seconds_worst` those while a searcher
+is built, an add every millisecond or less often.
 
 `Rebuilds.least` should be the number of entries at which `scann_changed` begins to be
 faster. Each case runs in a process of its own and takes about 32 bytes for each number

@@ -2,17 +2,16 @@
 
     python -m benchmarks.index.look_up
 
-The store is on disk, with nothing in memory, and has 50 000 entries. Their heads are
-like Wan 1.3B's (embeddings of width 1536, prompts of 12 words) and are found by ScaNN
-after its searcher is built. Some have latents as at 480p and 81 frames (21x60x104x16
-at three key steps in bfloat16 and the clean ones in float32: 21 MB). Timed per request
-are `look_up` (the nearest entries, and the second look at the best eight; goal: 0.5 ms)
-and `load` (reading the record and verifying its checksum). `share` is their sum over a
-4-step request's denoising (goal: 0.02). That time follows from the one that Wan's
-authors publish for 50 steps with guidance on one consumer GPU (RTX 4090: 4 minutes;
-Wan-Video/Wan2.1, README): 240 s / 50 steps / 2 branches x 4 steps = 9.6 s for a model
-that was distilled with guidance. Records come from the page cache if memory allows; for
-`cold` they are dropped from it.
+A store on disk with no latents in memory and 50 000 entries: heads as Wan 1.3B's are
+(embeddings of width 1536, prompts of 12 words), found by ScaNN once its searcher is
+built, and of some the latents as it leaves them at 480p and 81 frames (21x60x104x16 at
+three key steps in bfloat16 and the clean ones in float32: 21 MB). Timed for a request
+each: `look_up` (the nearest, and the second look at the best eight; goal: 0.5 ms),
+`load` (the record read, its checksum verified). `share` is both over a 4-step
+request's denoising by the time that Wan's authors publish for 50 steps with guidance on
+one consumer GPU (RTX 4090: 4 minutes; Wan-Video/Wan2.1, README): 240 s / 50 steps / 2
+branches x 4 steps = 9.6 s for a model that was distilled with its guidance folded in.
+Goal: 0.02. Records come from the page cache where memory allows; `cold` has it emptied.
 """
 
 import argparse
@@ -94,9 +93,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder), options.entries - options.records, rng)
-        with Store(0, folder=folder, disk_bytes=2**40) as store:
+        made = [entry(rng, -1 - i, LATENTS) for i in tqdm(range(options.records))]
+        headers = options.entries * made[0].head.nbytes  # and no latents in memory
+        with Store(headers, folder=folder, disk_bytes=2**40) as store:
             matcher = Matcher(store, ScannIndex)
-            made = [entry(rng, -1 - i, LATENTS) for i in tqdm(range(options.records))]
             for record in made:
                 store.admit(record)
             [index] = matcher.shelves.indexes.values()

@@ -9,7 +9,8 @@ from chorus_jax.inter_request.index import Index, Neighbor
 
 COUNT = 10  # number of nearest entries to search for; the matcher searches for 8
 BLOCK = 20  # searches of one index in a row, so that its data are in the CPU's cache
-NEAR = 0.8  # a nearest entry of at least this cosine is a hit that must not get lost
+NEAR = 0.8  # a nearest one from this cosine on is a hit that must not get lost
+USABLE = 0.5  # one from this cosine on may be a source, others are none
 
 
 def search_times(
@@ -37,15 +38,16 @@ def _block(index: Index, queries: Vectors) -> Callable[[], None]:
 def recall(exact: Index, other: Index, queries: Vectors) -> dict[str, float]:
     """Shares of the exact answers that another index has, over all queries.
 
-    `recall_1` and `recall_10` are for the nearest entry and for the ten nearest.
-    `hits_kept` is for queries whose nearest entry has a cosine of NEAR or more: the
-    share for which the other index also finds one that near. It is left out if there
-    are no such queries.
+    `recall_1` and `recall_10` are of the nearest and of the ten nearest, `recall_near`
+    of those of the ten from the cosine USABLE on, `hits_kept` of the nearest ones from
+    the cosine NEAR on: the other's need only be as near as that. Both are left out if
+    there are none.
     """
     pairs = [(exact.search(q, COUNT), other.search(q, COUNT)) for q in queries]
     return {
         "recall_1": _shared(pairs, 1),
         "recall_10": _shared(pairs, COUNT),
+        **_usable(pairs),
         **_kept(pairs),
     }
 
@@ -57,6 +59,18 @@ def _shared(pairs: list[tuple[list[Neighbor], list[Neighbor]]], count: int) -> f
         got = {match.id for match in answers[:count]}
         shares.append(len(wanted & got) / len(wanted))
     return sum(shares) / len(shares)
+
+
+def _usable(pairs: list[tuple[list[Neighbor], list[Neighbor]]]) -> dict[str, float]:
+    wanted = [
+        (match.id, {one.id for one in answers})
+        for true, answers in pairs
+        for match in true
+        if match.similarity >= USABLE
+    ]
+    if not wanted:
+        return {}
+    return {"recall_near": sum(id in ids for id, ids in wanted) / len(wanted)}
 
 
 def _kept(pairs: list[tuple[list[Neighbor], list[Neighbor]]]) -> dict[str, float]:

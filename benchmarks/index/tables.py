@@ -22,6 +22,7 @@ def indexes(rows: Rows) -> str:
             "over exact": row["ratio"],
             "recall@1": row["recall_1"],
             "recall@10": row["recall_10"],
+            "of near ones": row.get("recall_near"),
             "hits kept": row.get("hits_kept"),
             "build (s)": row.get("build_seconds"),
             "memory (MB)": scaled(row, "memory_bytes", 1e-6),
@@ -64,7 +65,7 @@ def searches(rows: Rows) -> str:
         seconds_exact=("exact", "seconds"),
         ratio_scann=("scann", "ratio"),
         ratio_scann_changed=(CHANGED, "ratio"),
-        recall_10=("scann", "recall_10"),
+        recall_near=("scann", "recall_near"),
     )
     return f"{draw(rows)}\n\n{switches(rows)}"
 

@@ -6,7 +6,8 @@
 The model is the shipped one. In turns, the same request is made by the pipeline
 (`plain`), and by engines whose caches hold entries of its recipe that are all too far,
 and which admit its latents: with a cache in memory (`miss`), and with one in a
-temporary folder, where the entry is safely on disk before `generate` returns
+temporary folder, where the entry is written before `generate` returns and is safe
+from a loss of power moments later
 (`miss_folder`; TMPDIR chooses the disk, a folder in memory would cost nothing). Each
 round begins with another of them, and all embed the prompt anew. `ratio` is the median
 over the rounds of a miss over plain in the same round (goal: at most 1.03);

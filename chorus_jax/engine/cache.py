@@ -48,7 +48,7 @@ class Cache:
         """A cache that ends with the process.
 
         Args:
-            memory_bytes: the most bytes of entries.
+            memory_bytes: the most bytes of entries, with what finds them.
         """
         return cls(Store(whole("memory_bytes", memory_bytes, 0, MOST)))
 
@@ -61,7 +61,9 @@ class Cache:
         Args:
             folder: is made if it is not there.
             disk_bytes: the most bytes of entries in it.
-            memory_bytes: the most bytes of entries in memory.
+            memory_bytes: the most bytes of entries in memory, and of what finds those
+                on disk (some 30 KB each at the width of Wan 1.3B). It may be 64 MiB in
+                any case.
 
         Raises:
             ValueError: if the folder cannot be used.

@@ -291,11 +291,11 @@ class Engine:
         geometry = self.pipeline.model.geometry(task.request)
         try:
             entry = task.entry(prompt, state, steps, source, geometry)
+            if store.admit(entry):
+                return entry.id
         except ValueError as error:  # such as key steps that are not finite
             log.warning("a video was not kept: %s", error)
             return None
-        if store.admit(entry):
-            return entry.id
         log.warning("a video was not kept: the cache has room for it nowhere")
         return None
 

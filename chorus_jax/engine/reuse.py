@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float32
 
 from chorus_jax.engine.events import Event, Observer
-from chorus_jax.request import number
+from chorus_jax.request import check_text, number
+
+LONGEST = 256  # characters of a namespace, which every entry has
 
 
 class StoppedError(Exception):
@@ -54,8 +56,12 @@ class Reuse:
                 raise ValueError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"
                 )
-        if not isinstance(self.namespace, str):
-            raise ValueError(f"namespace must be text, got {self.namespace!r}")
+        if not isinstance(self.namespace, str) or len(self.namespace) > LONGEST:
+            raise ValueError(
+                f"namespace must be text of at most {LONGEST} characters, got "
+                f"{self.namespace!r:.80}"
+            )
+        check_text("namespace", self.namespace)
         least = number("least_score", self.least_score)
         if not 0 <= least <= 1:
             raise ValueError(f"least_score must be from 0 to 1, got {least}")
@@ -97,15 +103,17 @@ def check_reuse(reuse: object) -> None:
 
 
 def region_array(region: object) -> Float32[np.ndarray, "f h w"]:
-    """A region as an array. ValueError unless it is numbers along three axes."""
+    """A region as an array of its own, which nobody can write to. ValueError unless it
+    is numbers along three axes."""
     try:
-        array = np.asarray(region, np.float32)
+        array = np.array(region, np.float32)
     except (TypeError, ValueError) as error:
         raise ValueError(f"region must be an array of numbers: {error}") from error
     if array.ndim != 3:
         raise ValueError(
             f"region must have the axes frames, height and width, got {array.shape}"
         )
+    array.flags.writeable = False
     return array
 
 

@@ -46,10 +46,13 @@ class Sources:
             )
         if isinstance(match, Rejection):
             return match
-        with timed(task.seconds, "load"):
-            hit = self.loaded(task, match)
-        if isinstance(hit, Rejection):
-            self.give_back(task, match.head.id)
+        hit: Hit | Rejection | None = None
+        try:
+            with timed(task.seconds, "load"):
+                hit = self.loaded(task, match)
+        finally:
+            if not isinstance(hit, Hit):  # errors too
+                self.give_back(task, match.head.id)
         return hit
 
     def refusal(self, task: Task, match: Match) -> str:

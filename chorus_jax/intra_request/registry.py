@@ -93,10 +93,19 @@ def parse(text: str) -> StepCache:
 
 
 def describe(cache: StepCache) -> dict[str, Any]:
-    """The name and fields of a step cache for a file; `make` makes it from them."""
-    name = next(name for name, kind in CACHES.items() if type(cache) is kind)
-    assert is_dataclass(cache) and not isinstance(cache, type)
-    return {"name": name, **asdict(cache)}
+    """The name and fields of a step cache for a file; `make` makes it from them.
+
+    Raises:
+        ValueError: for one that is not listed here: by what it computes it could not
+            be told from others.
+    """
+    for name, kind in CACHES.items():
+        if type(cache) is kind and is_dataclass(cache):
+            return {"name": name, **asdict(cache)}
+    raise ValueError(
+        f"the step cache {cache!r:.80} has no name: list its class in CACHES of "
+        "chorus_jax/intra_request/registry.py"
+    )
 
 
 def _split(text: str) -> list[str]:

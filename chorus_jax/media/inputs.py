@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, UnidentifiedImageError
 
-from chorus_jax.media.keyframes import Keyframe, check_keyframes
+from chorus_jax.media.keyframes import Keyframe, check_keyframes, own
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 
@@ -45,6 +45,7 @@ class InputMedia:
                     f"{name} must be pixels as [height, width, 3] in uint8, got "
                     f"{list(shape)} in {dtype}: convert it to RGB"
                 )
+            object.__setattr__(self, name, own(pixels))
 
         check_keyframes(self.keyframes)
         object.__setattr__(self, "keyframes", tuple(self.keyframes))

@@ -40,6 +40,7 @@ class Keyframe:
                 "frames must be pixels as [frames, height, width, 3] in uint8, got "
                 f"{list(shape)} in {dtype}: convert them to RGB"
             )
+        object.__setattr__(self, "frames", own(self.frames))
         if type(self.first) is not int or self.first < 0:
             raise ValueError(
                 f"first must be a whole number from 0 on, got {self.first!r}"
@@ -67,6 +68,13 @@ class Keyframe:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+
+def own(pixels: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
+    """A copy that nobody can write to: its digest stays true."""
+    copy = np.array(pixels)
+    copy.flags.writeable = False
+    return copy
 
 
 def check_keyframes(keyframes: object) -> None:

@@ -33,11 +33,16 @@ class ExactIndex:
         with self._lock:
             return self._table.remove(id)
 
-    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Neighbor]:
-        """The nearest by cosine, at most so many, best first, equal ones by id."""
+    def search(
+        self, vector: Float[np.ndarray, " d"], count: int, least: float = -1.0
+    ) -> list[Neighbor]:
+        """The nearest by cosine, at most so many, best first, equal ones by id.
+
+        Those of a cosine below `least` may be left out, but the nearest never is.
+        """
         unit = unit_vector(vector, self._table.width)
         with self._lock:
-            return self._table.nearest(unit, count)
+            return self._table.nearest(unit, count, least)
 
     def close(self) -> None:
         """Nothing to end."""

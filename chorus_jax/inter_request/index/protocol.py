@@ -25,8 +25,13 @@ class Index(Protocol):
     def remove(self, id: str) -> bool:
         """Removes a vector; False if there is none of this id."""
 
-    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Neighbor]:
-        """The nearest by cosine, at most so many, best first, equal ones by id."""
+    def search(
+        self, vector: Float[np.ndarray, " d"], count: int, least: float = -1.0
+    ) -> list[Neighbor]:
+        """The nearest by cosine, at most so many, best first, equal ones by id.
+
+        Those of a cosine below `least` may be left out, but the nearest never is.
+        """
 
     def close(self) -> None:
         """Ends its threads."""

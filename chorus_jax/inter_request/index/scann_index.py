@@ -13,7 +13,12 @@ import numpy as np
 from jaxtyping import Float, Float32
 
 from chorus_jax.inter_request.index.searcher import REORDER, Searcher
-from chorus_jax.inter_request.index.table import Neighbor, VectorTable, unit_vector
+from chorus_jax.inter_request.index.table import (
+    MARGIN,
+    Neighbor,
+    VectorTable,
+    unit_vector,
+)
 
 log = logging.getLogger(__name__)
 
@@ -93,17 +98,20 @@ class ScannIndex:
                 self._changed(id)
             return known
 
-    def search(self, vector: Float[np.ndarray, " d"], count: int) -> list[Neighbor]:
+    def search(
+        self, vector: Float[np.ndarray, " d"], count: int, least: float = -1.0
+    ) -> list[Neighbor]:
         """About the nearest by cosine, at most so many, best first, equal ones by id.
 
+        Those of a cosine below `least` may be left out, but the nearest never is.
         Cosines are exact.
         """
         unit = unit_vector(vector, self._table.width)
         with self._lock:
-            neighbours = None if self._built is None else self._searched(unit, count)
-            return (
-                self._table.nearest(unit, count) if neighbours is None else neighbours
-            )
+            ids = None if self._built is None else self._near(unit, count, least)
+            if ids is None:
+                return self._table.nearest(unit, count, least)
+            return self._table.scored(ids, unit)[:count]
 
     def wait(self) -> None:
         """Returns when no searcher is being built."""
@@ -116,9 +124,9 @@ class ScannIndex:
             self._broken = True
         self.wait()
 
-    def _searched(
-        self, unit: Float32[np.ndarray, " d"], count: int
-    ) -> list[Neighbor] | None:
+    def _near(
+        self, unit: Float32[np.ndarray, " d"], count: int, least: float
+    ) -> list[str] | None:
         """The nearest by the searcher and of what is fresh; None where exact search is
         needed, because too many of its answers are out of date."""
         built = self._built
@@ -126,17 +134,26 @@ class ScannIndex:
         wanted = count + len(built.changed)
         if wanted > REORDER and len(built.ids) > REORDER:
             wanted = REORDER
-        rows = built.searcher.rows(unit, wanted)
-        ids = [built.ids[row] for row in rows]
+        rows, products = built.searcher.rows(unit, wanted)
+        limit = min(least, products[0]) - MARGIN
+        near = sum(product >= limit for product in products)
+        ids = [built.ids[row] for row in rows[:near]]
         valid = [id for id in ids if id not in built.changed]
-        if len(valid) < count and len(rows) < len(built.ids):
+        # The nearest is wanted in any case, and as many others as are near enough.
+        missing = len(valid) < (1 if near < len(rows) else count)
+        if missing and len(rows) < len(built.ids):
             return None
-        fresh = [one.id for one in built.fresh.nearest(unit, count)]
-        return self._table.scored([*valid, *fresh], unit)[:count]
+        return [*valid, *built.fresh.candidates(unit, count, least)]
 
     @property
     def _building(self) -> bool:
-        return self._thread is not None and self._thread.is_alive()
+        thread = self._thread
+        # The one that builds is done when it asks.
+        return (
+            thread is not None
+            and thread.is_alive()
+            and thread is not threading.current_thread()
+        )
 
     def _changed(self, id: str) -> None:
         # Ids are new for ever: what nobody waits for is not written down.
@@ -178,3 +195,4 @@ class ScannIndex:
                 fresh.put(id, self._table.vectors[self._table.rows[id]])
             self._built = Built(searcher, ids, fresh, self._meanwhile)
             self._meanwhile = set()
+            self._rebuild_if_due()  # much may have changed, and nothing may again

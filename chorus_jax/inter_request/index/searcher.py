@@ -12,8 +12,9 @@ from jaxtyping import Float32
 # Product quantisation of two dimensions a block, then the best few exactly; the
 # library's advice (docs/algorithms.md) without a tree, which loses near matches. Wide
 # vectors have more dimensions a block, about BLOCKS blocks in all: a search of 50 000
-# of width 1536 takes a third of the time, and finds the same nearest ones.
-DIMENSIONS_A_BLOCK, BLOCKS, THRESHOLD, REORDER = 2, 192, 0.2, 100
+# of width 1536 takes a sixth of the time, and finds the same ones of cosines from 0.5
+# on (`recall_near` of benchmarks/index); of farther ones, which are no sources, fewer.
+DIMENSIONS_A_BLOCK, BLOCKS, THRESHOLD, REORDER = 2, 48, 0.2, 100
 
 
 def dimensions_a_block(width: int) -> int:
@@ -42,7 +43,10 @@ class Searcher:
         )
         self._scann: Any = builder.reorder(REORDER).build()
 
-    def rows(self, unit: Float32[np.ndarray, " d"], count: int) -> list[int]:
-        """About the nearest rows, at most so many and at most `REORDER`."""
-        ids, _ = self._scann.search(unit, final_num_neighbors=min(count, REORDER))
-        return [int(row) for row in ids]
+    def rows(
+        self, unit: Float32[np.ndarray, " d"], count: int
+    ) -> tuple[list[int], list[float]]:
+        """About the nearest rows, at most so many and at most `REORDER`, and their
+        products with the vector, which fall."""
+        ids, products = self._scann.search(unit, min(count, REORDER))
+        return ids.tolist(), products.tolist()

@@ -1,6 +1,7 @@
 """Vectors in one growing array, by id. Not for two threads at once."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,9 @@ class VectorTable:
         self.width = width
         self.ids: list[str] = []
         self.rows: dict[str, int] = {}
-        self._data = np.empty((16, width), np.float32)
+        # Small: every recipe and namespace has a table.
+        self._data = np.empty((1, width), np.float32)
+        self._lengths = np.empty(1)  # 1 but for rounding
 
     @property
     def vectors(self) -> Float32[np.ndarray, "n d"]:
@@ -45,7 +48,9 @@ class VectorTable:
             self.ids.append(id)
             if row == len(self._data):
                 self._data = np.concatenate([self._data, np.empty_like(self._data)])
+                self._lengths = np.resize(self._lengths, 2 * row)
         self._data[row] = unit
+        self._lengths[row] = np.linalg.norm(unit.astype(np.float64))
 
     def remove(self, id: str) -> bool:
         """Removes a vector; False if there is none of this id."""
@@ -57,27 +62,37 @@ class VectorTable:
             self.ids[row] = last
             self.rows[last] = row
             self._data[row] = self._data[len(self.ids)]
+            self._lengths[row] = self._lengths[len(self.ids)]
         return True
 
-    def nearest(self, unit: Float32[np.ndarray, " d"], count: int) -> list[Neighbor]:
-        """The nearest of all, best first, equal ones by id."""
+    def nearest(
+        self, unit: Float32[np.ndarray, " d"], count: int, least: float = -1.0
+    ) -> list[Neighbor]:
+        """The nearest of all, best first, equal ones by id (see `Index.search`)."""
+        return self.scored(self.candidates(unit, count, least), unit)[:count]
+
+    def candidates(
+        self, unit: Float32[np.ndarray, " d"], count: int, least: float
+    ) -> list[str]:
+        """Ids among which are those that `nearest` gives, and few others."""
         if not self.ids or count < 1:
             return []
         scores = self.vectors @ unit
-        worst = np.partition(scores, -min(count, len(scores)))[-min(count, len(scores))]
-        rows = np.flatnonzero(scores >= worst - MARGIN)
-        return self.scored((self.ids[row] for row in rows), unit)[:count]
+        (rows,) = (scores >= min(least, scores.max()) - MARGIN).nonzero()
+        if len(rows) > count:
+            near = scores[rows]
+            rows = rows[near >= np.partition(near, -count)[-count] - MARGIN]
+        return [self.ids[row] for row in rows.tolist()]
 
     def scored(
-        self, ids: Iterable[str], unit: Float32[np.ndarray, " d"]
+        self, ids: Sequence[str], unit: Float32[np.ndarray, " d"]
     ) -> list[Neighbor]:
         """These entries with their exact cosines, best first, equal ones by id."""
-        wanted = list(ids)
-        vectors = self.vectors[[self.rows[id] for id in wanted]].astype(np.float64)
-        products = vectors @ unit.astype(np.float64)
-        cosines = np.clip(products / np.linalg.norm(vectors, axis=1), -1, 1)
-        neighbors = [Neighbor(id, float(x)) for id, x in zip(wanted, cosines)]
-        return sorted(neighbors, key=lambda one: (-one.similarity, one.id))
+        rows = [self.rows[id] for id in ids]
+        products = self._data[rows].astype(np.float64) @ unit.astype(np.float64)
+        cosines = (products / self._lengths[rows]).tolist()
+        ranked = sorted(zip([-min(max(x, -1.0), 1.0) for x in cosines], ids))
+        return [Neighbor(id, -negative) for negative, id in ranked]
 
 
 def unit_vector(
@@ -87,7 +102,7 @@ def unit_vector(
     array = np.asarray(vector, np.float64)
     if array.shape != (width,):
         raise ValueError(f"expected a vector of {width} numbers, got {array.shape}")
-    norm = float(np.linalg.norm(array))
-    if not np.isfinite(norm) or norm == 0:
+    norm = math.sqrt(array @ array)
+    if not math.isfinite(norm) or norm == 0:
         raise ValueError(f"a vector is finite and not zero, got one of norm {norm}")
     return (array / norm).astype(np.float32)

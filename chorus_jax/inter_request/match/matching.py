@@ -6,6 +6,7 @@ word by word, and the score says so. Chorus takes the top one (arXiv 2604.04451)
 is ours.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from chorus_jax.inter_request.index import Index
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.match.token_diff import Difference, difference
 from chorus_jax.inter_request.store import EntryHeader, Store
+
+log = logging.getLogger(__name__)
 
 # A recipe and a namespace, None for what all namespaces may see.
 Shelf = tuple[str, str | None]
@@ -110,10 +113,15 @@ class Shelves:
             return
         shelf = (head.recipe, None if head.shared else head.namespace)
         with self.lock:
-            if shelf not in self.indexes:
-                self.indexes[shelf] = self.make(len(head.embedding))
-            self.indexes[shelf].add(head.id, head.embedding)
-            self.places[head.id] = shelf
+            index = self.indexes.get(shelf)
+            if index is None:
+                index = self.make(len(head.embedding))
+            try:
+                index.add(head.id, head.embedding)
+            except ValueError as error:  # no reason not to find all others
+                log.warning("the entry %s is no source: %s", head.id, error)
+                return
+            self.indexes[shelf], self.places[head.id] = index, shelf
 
     def removed(self, id: str) -> None:
         """An entry went."""
@@ -134,15 +142,18 @@ class Shelves:
         for index in indexes:
             index.close()
 
-    def near(self, query: Query, count: int) -> list[tuple[str, float]]:
-        """The ids and cosines of the nearest entries that the namespace may see."""
+    def near(
+        self, query: Query, count: int, least: float = -1.0
+    ) -> list[tuple[str, float]]:
+        """The ids and cosines of the nearest entries that the namespace may see; of
+        those below `least` the nearest at least."""
         shelves = ((query.recipe, name) for name in (query.namespace, None))
         with self.lock:
             indexes = [self.indexes[one] for one in shelves if one in self.indexes]
         neighbors = [
             (neighbor.id, neighbor.similarity)
             for index in indexes
-            for neighbor in index.search(query.embedding, count)
+            for neighbor in index.search(query.embedding, count, least)
         ]
         return sorted(neighbors, key=lambda one: (-one[1], one[0]))[:count]
 
@@ -188,7 +199,7 @@ class Matcher:
         looked: dict[str, Match | None] = {}
         count = self.candidates
         while True:
-            neighbors = self.shelves.near(query, count)
+            neighbors = self.shelves.near(query, count, least)
             if not neighbors:
                 return Rejection("no entry of this recipe that this namespace may see")
             # No score is above its cosine: of those that are too far the nearest will
@@ -213,6 +224,7 @@ class Matcher:
             (head, cosine)
             for head, cosine in heads
             if head is not None
+            and head.meanings.shape[1:] == query.meanings.shape[1:]
             and not (query.own_only and head.namespace != query.namespace)
         ]
         if not kept:

@@ -59,13 +59,12 @@ def gaps(
             "be compared: they are of two models"
         )
     ours, others = target.astype(np.float32), source.astype(np.float32)
-    own, their = (ours**2).sum(-1), (others**2).sum(-1)
+    own, their = (np.add.reduce(x * x, axis=-1) for x in (ours, others))
     squared = own[:, None] + their[..., None, :] - 2 * ours @ others.swapaxes(-1, -2)
+    least = lambda axis: np.minimum.reduce(squared, axis=axis, initial=1)
+    nearest = lambda axis: np.sqrt(np.maximum(least(axis), 0))
+    if own.all() and their.all():
+        return nearest(-1), nearest(-2)
     # What has no tokens is no word to be near to.
-    known = (own > 0)[:, None] & (their > 0)[..., None, :]
-    squared = np.where(known, np.maximum(squared, 0), 1)
-    nearest = (
-        np.sqrt(squared.min(-1, initial=1)),
-        np.sqrt(squared.min(-2, initial=1)),
-    )
-    return np.where(own > 0, nearest[0], 0), np.where(their > 0, nearest[1], 0)
+    squared = np.where((own > 0)[:, None] & (their > 0)[..., None, :], squared, 1)
+    return np.where(own > 0, nearest(-1), 0), np.where(their > 0, nearest(-2), 0)

@@ -92,23 +92,21 @@ class SecondLook:
         more than their numbers."""
         padded = filled(sources)
         ours, theirs = gaps(target, padded)
-        risks = ours * self._sensitivity(target), theirs * self._sensitivity(padded)
-        return np.maximum(*(risk.max(axis=-1, initial=0.0) for risk in risks))
+        if self.sensitivity is not None:
+            ours = ours * self.sensitivity(target)
+            theirs = theirs * self.sensitivity(padded)
+        worst = [np.maximum.reduce(x, axis=-1, initial=0.0) for x in (ours, theirs)]
+        return np.maximum(*worst)
 
     def score(self, cosine: float, risk: float) -> float:
         """The score, at most 1."""
         return min(1.0, cosine - self.weight * risk)
 
-    def _sensitivity(
-        self, words: Float16[np.ndarray, "*k u _"]
-    ) -> Float32[np.ndarray, "*k u"]:
-        if self.sensitivity is None:
-            return np.ones(words.shape[:-1], np.float32)
-        return self.sensitivity(words)
-
 
 def filled(sources: Sequence[np.ndarray]) -> Float16[np.ndarray, "k v e"]:
     """Meanings of several prompts as one array, filled up with zeros: no words."""
+    if len(sources) == 1:
+        return sources[0][None]
     size = len(sources), max(map(len, sources)), max(x.shape[1] for x in sources)
     padded = np.zeros(size, np.float16)
     for row, source in zip(padded, sources, strict=True):

@@ -1,14 +1,16 @@
 """Policies: how much of a source is reused, by the score of the match."""
 
 import hashlib
+import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from numbers import Integral
 from typing import no_type_check
 
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.intra_request.registry import describe
 
 FINDERS = ("velocity", "attention")
 CONTEXTS = ("held", "sampled", "dropped")
@@ -177,9 +179,15 @@ class Policy:
 
     @property
     def digest(self) -> str:
-        """Tells policies apart that may give other hits."""
-        of_hits = replace(self, miss_cache=EveryStep())
-        return hashlib.sha256(repr(of_hits).encode()).hexdigest()
+        """Tells policies apart that may give other hits: of all fields but
+        `miss_cache`, which is of recipes.
+
+        ValueError for a step cache that the registry does not know.
+        """
+        content = asdict(self) | {"cache": describe(self.cache)}
+        del content["miss_cache"]
+        text = json.dumps(content, sort_keys=True, default=lambda number: number.item())
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def own_noise(self) -> bool:

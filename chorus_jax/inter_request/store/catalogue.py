@@ -36,8 +36,13 @@ class Item:
 
     @property
     def memory(self) -> int:
-        """The bytes of the entry in memory, 0 if it is not there."""
-        return 0 if self.entry is None else self.entry.nbytes
+        """The bytes in memory: of the entry if it is there, else of its header."""
+        return self.head.nbytes if self.entry is None else self.entry.nbytes
+
+    @property
+    def header(self) -> int:
+        """The bytes of its header if it is on disk: they stay in memory; else 0."""
+        return self.head.nbytes if self.disk else 0
 
     @property
     def digests(self) -> set[str]:
@@ -54,10 +59,16 @@ class Item:
 
 
 class Catalogue:
-    """Items by id, and the bytes of each tier. `gone` hears of ids that leave."""
+    """Items by id, and the bytes of each tier. `gone` hears of ids that leave.
+
+    Attributes:
+        memory: bytes in memory, of entries and of headers.
+        headers: of them those that stay as long as what is on disk does.
+        disk: bytes of records.
+    """
 
     def __init__(self, gone: Callable[[str], None]):
-        self.memory = self.disk = 0
+        self.memory = self.headers = self.disk = 0
         self._items: dict[str, Item] = {}
         self._exact: dict[str, set[str]] = {}
         self._gone = gone
@@ -109,6 +120,7 @@ class Catalogue:
             self._gone(item.id)
             return
         self.memory += item.memory
+        self.headers += item.header
         self.disk += item.disk
         self._items[item.id] = item
         for digest in item.digests:
@@ -129,6 +141,11 @@ class Catalogue:
         self._settle(now)
         return [item.stored(item.disk) for item in self if item.disk]
 
+    def by_header(self, now: float) -> list[StoredItem]:
+        """The items on disk, by the bytes of their headers in memory."""
+        self._settle(now)
+        return [item.stored(item.header) for item in self if item.header]
+
     def _settle(self, now: float) -> None:
         """Items from the future are as old as now from now on, lest they stay."""
         late = (item for item in self if item.head.statistics.last_used > now)
@@ -141,6 +158,7 @@ class Catalogue:
         if item is None:
             return False
         self.memory -= item.memory
+        self.headers -= item.header
         self.disk -= item.disk
         for digest in item.digests:
             self._exact[digest].discard(id)

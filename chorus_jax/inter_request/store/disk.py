@@ -8,6 +8,7 @@ not whole, stays and is counted. It knows no budget.
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -51,6 +52,7 @@ class DiskTier:
 
     def __init__(self, path: Path, secret: Secret):
         self.folder, self.secret = Folder(path), secret
+        self._syncs = ThreadPoolExecutor(1, "chorus-sync")
         with self.folder.locked():
             self.folder.sweep()
 
@@ -80,6 +82,9 @@ class DiskTier:
         """Writes a record; OSError if it cannot be. Only while the lock is held."""
         used = entry.statistics.last_used
         self.folder.write(entry.id + SUFFIX, packed.pieces, used)
+        # Apart: no request waits for the disk. Nothing is begun while Python ends.
+        with suppress(RuntimeError):
+            self._syncs.submit(self._sync, entry.id)
 
     def load(self, id: str) -> Entry | None:
         """The entry of a record, None if it is gone or no good. OSError if it cannot be
@@ -104,7 +109,7 @@ class DiskTier:
     def size(self, id: str) -> int:
         """The bytes of the record of this id, 0 if there is none."""
         try:
-            return self._path(id).stat().st_size
+            return os.stat(self._path(id)).st_size
         except OSError:
             return 0
 
@@ -113,8 +118,17 @@ class DiskTier:
         self.folder.remove(id + SUFFIX)
 
     def close(self) -> None:
-        """Gives the folder back."""
+        """Gives the folder back, once all records would survive a loss of power."""
+        self._syncs.shutdown()
         self.folder.close()
+
+    def _sync(self, id: str) -> None:
+        try:
+            self.folder.sync(id + SUFFIX)
+        except FileNotFoundError:
+            pass  # it was evicted meanwhile
+        except OSError as error:
+            log.warning("a loss of power may lose the record %s: %s", id, error)
 
     def _read(self, id: str, use: Callable[[int, Opened], T]) -> T | None:
         """The result of `use` on the open file and its record; None if there is none.
@@ -122,8 +136,9 @@ class DiskTier:
         One that is damaged is removed. OSError if it cannot be read, or not be removed,
         UnknownError if it is not this store's to judge.
         """
+        path = self._path(id)
         try:
-            handle = os.open(self._path(id), os.O_RDONLY | FLAGS)
+            handle = os.open(path, os.O_RDONLY | FLAGS)
             try:
                 check_regular(handle)
                 return use(handle, record.opened(handle, id, self.secret))
@@ -131,6 +146,10 @@ class DiskTier:
                 os.close(handle)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if not os.path.isfile(path) or os.path.islink(path):
+                raise UnknownError("it is no plain file") from error
+            raise
         except ValueError as error:
             self.remove(id)
             log.warning("dropped the record %s: %s", id, error)
@@ -141,5 +160,5 @@ class DiskTier:
         ids = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
         return set(filter(ID.fullmatch, ids))
 
-    def _path(self, id: str) -> Path:
-        return self.folder.path / (id + SUFFIX)
+    def _path(self, id: str) -> str:
+        return f"{self.folder.path}/{id}{SUFFIX}"

@@ -13,6 +13,9 @@ from jaxtyping import BFloat16, Float, Float16, Float32
 
 ID = re.compile("[0-9a-f]{32}")
 ROUNDING = 1e-3
+# What a header takes beside its arrays, measured with all that finds its entry: the
+# copies of its embedding (its own, an index's, a searcher's), a word's, its objects'.
+COPIES, WORD_BYTES, OBJECT_BYTES = 4, 64, 2048
 
 
 def new_id() -> str:
@@ -97,6 +100,13 @@ class EntryHeader:
     id: str = field(default_factory=new_id)
 
     @property
+    def nbytes(self) -> int:
+        """The bytes that it takes in memory, and in what finds its entry there."""
+        text = WORD_BYTES * len(self.words) + 4 * len(self.prompt or "")
+        arrays = COPIES * self.embedding.nbytes + self.meanings.nbytes
+        return arrays + text + OBJECT_BYTES
+
+    @property
     def source(self) -> bool:
         """Whether later requests may begin from it: with key steps, or with clean
         latents that have noise of their own. Else it is good for exact repeats only."""
@@ -162,10 +172,8 @@ class Entry(EntryHeader):
 
     @property
     def nbytes(self) -> int:
-        """The bytes of its arrays, its words and its prompt."""
-        arrays = (self.latents, self.final, self.embedding, self.meanings)
-        text = sum(map(len, self.words)) + len((self.prompt or "").encode())
-        return sum(array.nbytes for array in arrays) + text
+        """The bytes of its header and its latents."""
+        return super().nbytes + self.latents.nbytes + self.final.nbytes
 
     def at(self, step: int) -> BFloat16[np.ndarray, "f h w c"]:
         """The latents before a key step. ValueError if it is none of them."""

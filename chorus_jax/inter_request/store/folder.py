@@ -116,7 +116,8 @@ class Folder:
     def write(
         self, name: str, pieces: Iterable[bytes | memoryview], changed: float
     ) -> None:
-        """Writes a file that appears, or replaces another, only when it is complete.
+        """Writes a file that appears, or replaces another, only when it is complete;
+        a loss of power may lose or damage it until `sync`.
 
         `changed` is its time of change, in seconds since the epoch. Only while the lock
         is held: `sweep` would remove it otherwise.
@@ -129,30 +130,30 @@ class Folder:
                     file.write(piece)
                 file.flush()
                 os.utime(handle, (changed, changed))
-                os.fsync(file.fileno())
             os.rename(aside, self.path / name)
         except BaseException:
             aside.unlink(missing_ok=True)
             raise
-        self.flush()
 
     def sweep(self) -> None:
         """Removes what killed processes left behind. Only while the lock is held."""
         for path in self.path.glob(f".*{PARTIAL}"):
-            path.unlink(missing_ok=True)
-            log.warning("dropped %s, which was half written", path)
+            if path.is_file() or path.is_symlink():
+                path.unlink(missing_ok=True)
+                log.warning("dropped %s, which was half written", path)
 
     def remove(self, name: str) -> None:
         """Removes a file; one that is gone already is no error."""
         (self.path / name).unlink(missing_ok=True)
 
-    def flush(self) -> None:
-        """Makes what the folder holds survive a loss of power."""
-        handle = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    def sync(self, name: str = ".") -> None:
+        """Makes a file, and what the folder lists, survive a loss of power."""
+        for path in {self.path / name, self.path}:
+            handle = os.open(path, os.O_RDONLY | FLAGS)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
     def close(self) -> None:
         """Gives the lock's file back."""

@@ -93,13 +93,18 @@ def read(data: bytes, id: str, secret: Secret, used: float) -> Described:
         if content["id"] != id:
             raise ForeignError("it is of another id")
         return _described(content, data[end:], used)
-    except (KeyError, TypeError, AttributeError, struct.error) as error:
+    except (
+        *(KeyError, TypeError, AttributeError, struct.error),
+        *(ArithmeticError, RecursionError),  # of numbers and depths beyond all sense
+    ) as error:
         raise ValueError(f"not the head of an entry: {error!r}") from error
 
 
 def _described(content: dict[str, Any], traces: bytes, used: float) -> Described:
     words = content["width"] * 4
     end = words + content["words"] * WORD
+    if len(traces) != end + 2 * math.prod(content["meanings"]):
+        raise ValueError("its traces are not of the size that it tells")
     head = EntryHeader(
         **{name: content[name] for name in PLAIN},
         steps=tuple(content["steps"]),

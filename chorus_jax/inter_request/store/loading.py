@@ -1,5 +1,6 @@
 """Loads in threads: nothing is loaded twice at once, and a caller may ask ahead."""
 
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,13 +13,22 @@ class Loads(Generic[T]):
     """Runs `load(id)` at most once at a time for each id."""
 
     def __init__(self, load: Callable[[str], T], threads: int = 2):
-        self._load = load
-        self._lock = threading.Lock()
+        self._load, self._threads = load, threads
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._process, self._lock = os.getpid(), threading.Lock()
         self._running: dict[str, Future] = {}
-        self._pool = ThreadPoolExecutor(threads, "chorus-load")
+        self._pool = ThreadPoolExecutor(self._threads, "chorus-load")
+
+    def _after_fork(self) -> None:
+        """What a parent's threads are at would be waited for without end."""
+        if self._process != os.getpid():
+            self._begin_anew()
 
     def prefetch(self, id: str) -> None:
         """Begins to load in another thread, unless that is under way."""
+        self._after_fork()
         with self._lock:
             if id in self._running:
                 return
@@ -27,6 +37,7 @@ class Loads(Generic[T]):
 
     def __call__(self, id: str) -> T:
         """The loaded value; raises what `load` raises."""
+        self._after_fork()
         with self._lock:
             running = self._running.get(id)
             # A load that still waits for a thread is quicker done here.

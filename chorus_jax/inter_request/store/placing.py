@@ -43,6 +43,7 @@ class Placing:
                 if not (fits or size):
                     return False
                 tiers.put(Item(entry.head, entry if fits else None, size))
+                self.shrink_memory(tiers.budgets.memory)  # its header came too
                 # A repeat that stays on disk is no more than a waste.
                 with suppress(OSError):
                     for id in tiers.catalogue.repeats(entry):
@@ -66,10 +67,12 @@ class Placing:
 
     def shrink_memory(self, limit: int, coming: StoredItem | None = None) -> None:
         """Evicts from memory until it holds at most `limit` bytes, and `coming` has
-        room. Under `lock`."""
+        room; the headers of what is on disk stay. Under `lock`."""
         tiers, limit = self.tiers, limit - (0 if coming is None else coming.size)
         while tiers.catalogue.memory > limit:
             items = tiers.catalogue.in_memory(tiers.clock())
+            if not items:
+                return
             id = tiers.eviction.victim(items, coming)
             tiers.catalogue.put(replace(tiers.catalogue[id], entry=None))
 
@@ -90,19 +93,40 @@ class Placing:
                 items = tiers.catalogue.on_disk(tiers.clock())
                 unread = list(tiers.unread)
             id = tiers.eviction.victim(items, coming) if items else unread[0]
+            self._take_from(disk, id)
+
+    def shrink_headers(self, disk: DiskTier, coming: StoredItem) -> None:
+        """Evicts from the disk until the headers of its entries, and `coming`, take no
+        more memory than they may.
+
+        With the folder to itself (`StorageTiers.alone`).
+        """
+        tiers, limit = self.tiers, self.tiers.budgets.headers - coming.size
+        while True:
             with tiers.lock:
-                disk.remove(id)
-                tiers.unread.pop(id, None)
-                item = tiers.catalogue.get(id)
-                if item is not None:
-                    tiers.catalogue.put(replace(item, disk=0))
+                if tiers.catalogue.headers <= limit:
+                    return
+                items = tiers.catalogue.by_header(tiers.clock())
+            if not items:
+                return  # the one that comes takes more alone
+            self._take_from(disk, tiers.eviction.victim(items, coming))
+
+    def _take_from(self, disk: DiskTier, id: str) -> None:
+        tiers = self.tiers
+        with tiers.lock:
+            disk.remove(id)
+            tiers.unread.pop(id, None)
+            item = tiers.catalogue.get(id)
+            if item is not None:
+                tiers.catalogue.put(replace(item, disk=0))
 
     def _write(self, disk: DiskTier, entry: Entry, packed: Record) -> int:
         """Writes a record; returns its bytes, 0 if the disk does not take it."""
-        coming = Item(entry).stored(packed.size)
+        coming, head = Item(entry).stored(packed.size), Item(entry.head)
         try:
             with self.tiers.alone():
                 self.shrink_disk(disk, self.tiers.budgets.disk, coming)
+                self.shrink_headers(disk, head.stored(head.memory))
                 disk.write(entry, packed)
         except OSError as error:
             if not self.degraded:
@@ -114,9 +138,12 @@ class Placing:
         return packed.size
 
     def _has_room(self, entry: Entry) -> bool:
-        """Makes room in memory, unless the entry is larger than the budget."""
-        budget = self.tiers.budgets.memory
-        if entry.nbytes > budget:
+        """Makes room in memory, unless there is too little beside the headers of what
+        is on disk."""
+        budget, catalogue = self.tiers.budgets.memory, self.tiers.catalogue
+        listed = catalogue.get(entry.id)
+        others = catalogue.headers - (0 if listed is None else listed.header)
+        if entry.nbytes + others > budget:
             return False
         self.shrink_memory(budget, Item(entry).stored(entry.nbytes))
         return True

@@ -26,6 +26,7 @@ PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
 ALIGN = 64
 FIRST = 2**14  # bytes that are read at once: most heads
+LONGEST = 2**24  # bytes of a head
 
 
 class DamagedError(ValueError):
@@ -74,6 +75,11 @@ def packed(entry: Entry, secret: Secret) -> Record:
     for array in arrays:
         check.update(array)
     described = head.written(entry, check.digest(), secret)
+    if len(described) > LONGEST:
+        raise ValueError(
+            f"the head of an entry has at most {LONGEST} bytes, got {len(described)}: "
+            "keep no prompt as long"
+        )
     begin = PREFIX.pack(MAGIC, VERSION, len(described), sum(map(len, arrays)))
     begin += described
     begin += _check(begin)
@@ -97,6 +103,8 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
         )
     if length + payload > file.st_size:
         raise UnknownError("it is not whole")
+    if length > LONGEST:
+        raise UnknownError(f"its head would have {length} bytes")
     end = PREFIX.size + length
     if end + CHECK > len(begin):
         begin += os.pread(handle, end + CHECK - len(begin), len(begin))

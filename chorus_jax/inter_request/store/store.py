@@ -27,11 +27,13 @@ class Store:
     """Entries by id. Any number of threads may use it, and processes one folder.
 
     At most `memory_bytes` of entries stay in memory and `disk_bytes` in `folder`;
-    without a folder nothing is written. Heads of records, some kilobytes each, are read
-    at the start and stay in memory beside that budget; latents are read when they are
-    asked for. `secret` is 16 to 64 random bytes for the digests of prompts and words,
-    which without them whoever reads the folder can try out; records made with another
-    one are left alone (see `unknown`). `clock` gives seconds since the epoch.
+    without a folder nothing is written. Headers of records are read at the start and
+    stay in memory, latents are read when they are asked for and stay if there is room
+    beside the headers. These may take 64 MiB of a smaller budget; what is admitted
+    beyond that evicts entries from the disk. `secret` is 16 to 64 random bytes for the
+    digests of prompts and words, which without them whoever reads the folder can try
+    out; records made with another one are left alone (see `unknown`). `clock` gives
+    seconds since the epoch.
 
     On a full disk new entries stay in memory, with a log line (see `degraded`). Damage
     to one file of the folder loses at most the one record in it. Raises ValueError if
@@ -74,7 +76,7 @@ class Store:
 
     @property
     def memory_used(self) -> int:
-        """Bytes of entries in memory."""
+        """Bytes of entries in memory, and of the headers of those on disk."""
         return self._tiers.catalogue.memory
 
     @property
@@ -99,14 +101,20 @@ class Store:
         """Takes a copy of an entry; False if neither budget has room for it, or only
         that of a disk that cannot be written to.
 
-        It replaces entries of its namespace with the same exact request. Returns when
-        it is safely on disk.
+        It replaces entries of its namespace with the same exact request. From then on
+        no end of this process loses it; a loss of power may until a thread has made it
+        safe, moments later, but what is half there is never served.
         """
         return self._placing.add(entry.owned())
 
     def head(self, id: str, namespace: str) -> EntryHeader | None:
-        """The header of an entry, without its latents; None as for `get`."""
-        item = self._item(id, namespace)
+        """The header of an entry, without its latents; None as for `get`.
+
+        It reads no file: whether the record is still there is seen by `get`.
+        """
+        self.refresh()
+        with self._tiers.lock:
+            item = self._tiers.catalogue.get(id, namespace)
         return None if item is None else item.head
 
     def get(self, id: str, namespace: str) -> Entry | None:
@@ -258,7 +266,7 @@ class Store:
                 for id in chosen:
                     tiers.forget(id)
             if chosen and tiers.disk is not None:
-                tiers.disk.folder.flush()
+                tiers.disk.folder.sync()
         return len(chosen)
 
 

@@ -17,6 +17,8 @@ from chorus_jax.inter_request.store.entry import EntryHeader
 from chorus_jax.inter_request.store.eviction import Eviction
 from chorus_jax.inter_request.store.record import UnknownError
 
+HEADERS = 2**26
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -41,7 +43,7 @@ class Budgets:
     """The most that memory and disk may hold.
 
     Attributes:
-        memory: bytes of the entries in memory, 0 or more.
+        memory: bytes of entries in memory, and of headers, 0 or more.
         disk: bytes of the records on disk, 0 or more.
 
     Raises:
@@ -50,6 +52,11 @@ class Budgets:
 
     memory: int
     disk: int
+
+    @property
+    def headers(self) -> int:
+        """The most bytes of headers, which may take `HEADERS` of a smaller memory."""
+        return max(self.memory, HEADERS)
 
     def __post_init__(self) -> None:
         if min(self.memory, self.disk) < 0:

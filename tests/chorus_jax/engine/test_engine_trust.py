@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import jax
 import ml_dtypes
@@ -13,16 +13,22 @@ import numpy as np
 import pytest
 
 from chorus_jax import checkpoints
+from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.claims import Claims
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Watch
 from chorus_jax.engine.task import Task
+from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.inter_request.store.entry import Entry
 from chorus_jax.intra_request import SkipSteps
+from chorus_jax.media.inputs import InputMedia
+from chorus_jax.request import Request
+from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 from chorus_jax.text.prompts import encode
+from chorus_jax.token_budgets.budgets import TokenBudgets, TokenGroup
 from tests.chorus_jax.engine.tiny import BLUE, OTHERS, RED, STEPS, policy, small
 
 CHAIN = [RED, *OTHERS[:4]]
@@ -242,6 +248,39 @@ def test_a_least_score_is_a_number_from_0_to_1(value):
         Reuse(least_score=value)
 
 
+@pytest.mark.parametrize(
+    "namespace, message",
+    [
+        (("org", "user"), "must be text"),
+        ("x" * 257, "at most 256 characters"),
+        ("\ud800", "namespace is no valid text"),
+    ],
+)
+def test_a_namespace_is_short_text(namespace, message):
+    with pytest.raises(ValueError, match=message):
+        Reuse(namespace=namespace)
+
+
+def test_a_region_that_is_written_to_later_is_the_same():
+    buffer = np.ones((2, 4, 4), np.float32)
+    reuse = Reuse(region=buffer)
+    before = reuse.region_digest
+    buffer[:] = 0
+    assert reuse.region_digest == before and reuse.region.all()
+    assert not reuse.region.flags.writeable
+
+
+def test_a_source_whose_load_fails_is_left_to_others(engine, monkeypatch):
+    """Its video is nobody's then: the next request of these words may have it."""
+    engine.generate(small(seed=0))
+    with monkeypatch.context() as patch:
+        broken = lambda *_: (_ for _ in ()).throw(MemoryError)
+        patch.setattr(engine.cache.store, "get", broken)
+        with pytest.raises(MemoryError):
+            engine.generate(small(BLUE))
+    assert engine.generate(small(BLUE)).ledger.kind == "semantic"
+
+
 def test_the_step_cache_of_misses_is_of_the_recipe(engine):
     plain = policy()
     lossy = SkipSteps((1, 3))
@@ -300,6 +339,60 @@ def test_many_entries_that_are_refused_do_not_hide_one_that_is_not(engine):
         engine.cache.store.admit(same)
     ledger = engine.generate(small(BLUE, seed=4)).ledger
     assert ledger.kind == "semantic" and ledger.source == other.id
+
+
+class EveryFamily:
+    """A model of several transformers that reads all that any family reads."""
+
+    transformers = {"high": None, "low": None}
+
+    def __init__(self, model):
+        self.model = model
+
+    def __getattr__(self, name):
+        return getattr(self.model, name)
+
+    def fps(self, request):
+        return request.fps
+
+
+def changes_of(request):
+    """Another value for each field of a request."""
+    image = np.zeros((4, 4, 3), np.uint8)
+    levels = (1.0, 0.5), (3.0, 2.0), (1.0, 0.0), (0.5, 0.0), ((0,), (0,))
+    return {
+        "prompt": BLUE,
+        "negative_prompt": "blurred",
+        "frames": request.frames + 4,
+        "height": request.height * 2,
+        "width": request.width * 2,
+        "steps": request.steps + 1,
+        "solver": "dpmpp",
+        "shift": request.shift + 1,
+        "guidance_scale": request.guidance_scale + 1,
+        "seed": 9,
+        "guidance_scale_high": 4.0,
+        "guidance_scale_low": 4.5,
+        "inputs": InputMedia(image),
+        "fps": 12.0,
+        "perturbed": SpatioTemporalGuidance((0,), 1.0),
+        "joint": AudioVideoGuidance(joint=2.0),
+        "guidance_schedule": GuidanceSchedule(*levels),
+        "tokens": TokenBudgets(request.steps, (TokenGroup(1.0, request.steps),)),
+    }
+
+
+def test_every_field_of_a_request_is_of_its_digest(engine):
+    request, model = small(seed=3), EveryFamily(engine.pipeline.model)
+    secret, changes, digests = engine.cache.store.secret, changes_of(request), set()
+    assert changes.keys() == {field.name for field in fields(Request)}, (
+        "a new field of requests: recipe_of must tell its values apart"
+    )
+    for other in ({}, *({name: value} for name, value in changes.items())):
+        changed = replace(request, **other)
+        policy = Policy(changed.step_count, (), ())
+        digests.add(Task.of(changed, Reuse(), policy, model, secret).exact)
+    assert len(digests) == 1 + len(changes)
 
 
 def test_latents_that_are_not_finite_are_not_admitted(engine):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from chorus_jax.media.inputs import InputMedia
+from chorus_jax.media.keyframes import Keyframe
 
 
 def test_equal_pixels_are_equal_inputs():
@@ -37,3 +38,22 @@ def test_files_are_read_as_rgb(tmp_path):
 def test_other_arrays_are_refused(image):
     with pytest.raises(ValueError, match="image must be pixels"):
         InputMedia(image)
+
+
+def test_an_array_that_is_written_to_later_changes_no_inputs():
+    """Else its digest would be that of other pixels: a wrong video from the cache."""
+    buffer = np.zeros((1, 4, 6, 3), np.uint8)
+    inputs = InputMedia(buffer[0], keyframes=(Keyframe(buffer, first=2),))
+    before = inputs.digest
+    buffer[:] = 9
+    assert (
+        inputs.digest
+        == before
+        == InputMedia(
+            np.zeros((4, 6, 3), np.uint8),
+            keyframes=(Keyframe(np.zeros((1, 4, 6, 3), np.uint8), first=2),),
+        ).digest
+    )
+    assert not inputs.image.any() and not inputs.keyframes[0].frames.any()
+    with pytest.raises(ValueError, match="read-only"):
+        inputs.image[0] = 1

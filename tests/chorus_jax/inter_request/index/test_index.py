@@ -64,6 +64,50 @@ def test_equal_vectors_come_by_id(groups, count):
     assert [match.id for match in found][: len(want)] == want
 
 
+@given(st.integers(0, 9), st.floats(-1, 1), st.integers(1, 40), st.integers(0, 30))
+def test_a_least_cosine_leaves_out_what_is_below_it_and_nothing_else(
+    settled, seed, least, count, changes
+):
+    index = settled
+    for id in range(changes):  # some of the searcher's answers are out of date
+        index.add(str(id), vectors(60, seed=id % 3)[id])
+    query = vectors(1, seed=100 + seed)[0]
+    every, some = index.search(query, count), index.search(query, count, least)
+    assert some[0] == every[0]
+    near = lambda answer: [one for one in answer if one.similarity >= least]
+    assert near(some) == near(every)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def settled(request):
+    """An index of each kind, its searcher built."""
+    made = KINDS[request.param](WIDTH)
+    for i, vector in enumerate(vectors(60)):
+        made.add(str(i), vector)
+    if isinstance(made, ScannIndex):
+        made.wait()
+    yield made
+    made.close()
+
+
+def test_what_changed_while_a_searcher_was_built_is_in_the_next(monkeypatch):
+    go = threading.Event()
+
+    class Slow(scann_index.Searcher):
+        def __init__(self, array):
+            go.wait(10)
+            super().__init__(array)
+
+    monkeypatch.setattr(scann_index, "Searcher", Slow)
+    index = ScannIndex(WIDTH, OFTEN)
+    for i, vector in enumerate(vectors(60)):
+        index.add(str(i), vector)
+    go.set()
+    index.wait()
+    assert not index._built.changed and len(index._built.ids) == 60
+    index.close()
+
+
 @pytest.mark.parametrize(
     "vector, message",
     [

@@ -50,12 +50,12 @@ class Watched(ScannIndex):
     def __init__(self, width, rebuilds=OFTEN):
         super().__init__(width, rebuilds)
 
-    def search(self, vector, count):
+    def search(self, vector, count, least=-1.0):
         self.changed = None
-        return super().search(vector, count)
+        return super().search(vector, count, least)
 
-    def _searched(self, unit, count):
-        near = super()._searched(unit, count)
+    def _near(self, unit, count, least):
+        near = super()._near(unit, count, least)
         if near is not None:
             self.changed = set(self._built.changed)
         return near

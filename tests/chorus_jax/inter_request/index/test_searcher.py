@@ -13,4 +13,4 @@ def test_blocks_are_powers_of_two_and_not_many(width):
 
 
 def test_narrow_vectors_have_two_dimensions_a_block():
-    assert dimensions_a_block(96) == 2 and dimensions_a_block(1536) == 8
+    assert dimensions_a_block(96) == 2 and dimensions_a_block(1536) == 32

@@ -1,6 +1,7 @@
 """Matching: the second look, what a namespace sees, and why there is no source."""
 
 import random
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
@@ -11,7 +12,7 @@ from chorus_jax.inter_request.match.foresight import Foresight
 from chorus_jax.inter_request.match.matching import Match, Matcher, Query, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.match.words import word_keys
-from chorus_jax.inter_request.store import Entry, Statistics, Store
+from chorus_jax.inter_request.store import Entry, Statistics, Store, new_id
 
 LOOK = SecondLook()
 RECIPE, OTHER = "a" * 64, "b" * 64
@@ -146,7 +147,7 @@ def often_built(width):
     "admissions", [2_000, pytest.param(10_000, marks=pytest.mark.slow)]
 )
 def test_index_and_store_stay_in_step(admissions):
-    with Store(64 * 140) as store:
+    with Store(64 * 2500) as store:
         change_often(store, ExactIndex, admissions)
 
 
@@ -244,3 +245,16 @@ def test_closing_ends_the_threads_of_all_indexes(store):
         admit(store, "a cat", unit(1, 0), recipe=recipe)
     shelves.close()
     assert closed == list(shelves.indexes.values())
+
+
+def test_an_entry_of_other_widths_is_no_source_and_hides_none(store, caplog):
+    """As a record that was made by hand: the cache opens, others are found."""
+    good = admit(store, "a cat sprints", unit(1, 0.1, 0))
+    admit(store, "a cat sprints", unit(1, 0))
+    like = store.get(good, "us")
+    odd = np.zeros((3, 4), np.float16)
+    store.admit(replace(like, id=new_id(), exact="cd" * 32, meanings=odd))
+    matcher = Matcher(store, ExactIndex)
+    assert "is no source: expected a vector of 3 numbers" in caplog.text
+    match = matcher(query(store, "a cat sprints", unit(1, 0, 0)), LOOK, 0.5)
+    assert match.head.id == good

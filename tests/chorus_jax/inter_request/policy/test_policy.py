@@ -1,16 +1,21 @@
 """Policies: tables from scores to plans."""
 
 import math
+from copy import copy
+from dataclasses import fields, is_dataclass, replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region import Region
+from chorus_jax.inter_request.match.meaning import WIDTH
+from chorus_jax.inter_request.match.second_look import SecondLook, Sensitivity
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
-from chorus_jax.intra_request import EveryStep, SkipSteps
+from chorus_jax.intra_request import EveryStep, SkipSteps, registry
 from chorus_jax.intra_request.tea import TeaCache
 
 TWO = Policy(
@@ -149,3 +154,49 @@ LOW, HIGH = Tier(0.5, 2, 6), Tier(0.7, 3, 6)
 def test_impossible_policies_are_refused(steps, tiers, keep, message):
     with pytest.raises(ValueError, match=message):
         Policy(steps, tiers, keep)
+
+
+def changed(value):
+    """Copies of a tree of dataclasses and tuples, each with one field changed; not
+    checked anew, so that any other value will do."""
+    if is_dataclass(value):
+        for entry in fields(value):
+            for other in changed(getattr(value, entry.name)):
+                one = copy(value)
+                object.__setattr__(one, entry.name, other)
+                yield one
+    elif isinstance(value, tuple) and any(map(is_dataclass, value)):
+        for at, item in enumerate(value):
+            for other in changed(item):
+                yield (*value[:at], other, *value[at + 1 :])
+    else:
+        yield ["another value"]
+
+
+@pytest.mark.parametrize("cache", registry.CACHES)
+def test_every_field_that_decides_a_hit_is_of_the_digest(cache):
+    """Fields to come too: whatever they are."""
+    look = SecondLook(0.1, Sensitivity((0.5,) * WIDTH, 0.25))
+    cached = object.__new__(registry.CACHES[cache])
+    for entry in fields(cached):
+        object.__setattr__(cached, entry.name, "a value")
+    tiers = (Tier(0.5, 1, 2), Tier(0.9, 1, 3))
+    whole = Policy(5, tiers, (1, 2, 3), Regions(), cached, EveryStep(), look)
+    others = [one for one in changed(whole) if one.miss_cache == whole.miss_cache]
+    digests = {one.digest for one in others} | {whole.digest}
+    assert len(digests) == len(others) + 1 > 20
+    assert replace(whole, miss_cache=SkipSteps((1,))).digest == whole.digest
+    assert replace(whole).digest == whole.digest
+
+
+def test_step_caches_that_cannot_be_told_apart_have_no_digest():
+    class Own(EveryStep):
+        pass
+
+    with pytest.raises(ValueError, match="has no name: list its class"):
+        Policy(5, (), (), cache=Own()).digest
+    tier = Tier(0.5, 1, 2)
+    whole = Policy(5, (tier,), (1, 2))
+    before = whole.digest
+    object.__setattr__(tier, "least", np.float32(0.5))  # as numpy's users give it
+    assert whole.digest == before

@@ -1,5 +1,6 @@
 """Loads in threads."""
 
+import os
 import threading
 
 import pytest
@@ -80,4 +81,18 @@ def test_errors_reach_the_caller_and_are_not_kept(slow):
         with pytest.raises(KeyError, match="bad"):
             slow.loads("bad")
     assert slow.calls == ["bad", "bad"]
+    assert slow.loads("a") == "A"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+def test_a_fork_while_a_thread_loads_waits_for_nothing(slow):
+    slow.loads.prefetch("a")
+    assert slow.begun.acquire(timeout=WAIT)
+    child = os.fork()
+    if not child:  # the parent's thread is not here
+        slow.free.set()
+        os._exit(0 if slow.loads("a") == "A" else 1)
+    slow.free.set()
+    assert os.waitpid(child, 0)[1] == 0
     assert slow.loads("a") == "A"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from chorus_jax.inter_request.store import Recipe, Secret, Store
+from chorus_jax.inter_request.store import Recipe, Secret, Store, tiers
 from chorus_jax.inter_request.store.record import packed
 
 
@@ -73,7 +73,8 @@ def test_a_restart_finds_everything(open_store, make, same):
         store.hit(entries[3].id, 1.5)
         used = store.head(entries[3].id, "n1").statistics
     with open_store() as store:
-        assert (len(store), store.memory_used) == (5, 0)
+        headers = sum(entry.head.nbytes for entry in entries)
+        assert (len(store), store.memory_used) == (5, headers)
         for entry in entries:
             assert same(store.get(entry.id, entry.namespace), entry)
         found = store.get(entries[3].id, "n1").statistics
@@ -233,8 +234,9 @@ def test_deletions(open_store, make, tmp_path):
 
 def test_budgets_and_what_goes_first(open_store, make, same):
     now = [1000.0]
-    size = make(0).nbytes
-    store = open_store(2 * size, disk_bytes=4 * size, clock=lambda: now[0])
+    size, header = make(0).nbytes, make(0).head.nbytes
+    disk = 4 * packed(make(0), Secret(bytes(32))).size - 1
+    store = open_store(2 * size + header, disk_bytes=disk, clock=lambda: now[0])
     watcher = Seen()
     store.watch(watcher)
     for i in range(3):
@@ -242,10 +244,9 @@ def test_budgets_and_what_goes_first(open_store, make, same):
     now[0] += 1
     store.hit(make(0).id, 1.0)
     store.admit(make(3))
-    # A record is larger than its arrays: four do not fit.
     assert watcher.ids == {make(i).id for i in (0, 2, 3)}
-    assert store.memory_used == 2 * size
-    assert store.disk_used <= 4 * size
+    assert store.memory_used == 2 * size + header
+    assert store.disk_used <= disk
     assert same(store.get(make(2).id, "us"), make(2))
 
 
@@ -260,16 +261,50 @@ def test_budgets_hold_at_all_times(open_store, make, tmp_path, memory, disk):
         store.get(make(max(0, i - 5)).id, "us")
         records = list((tmp_path / "s").glob("*.record"))
         assert sum(p.stat().st_size for p in records) == store.disk_used
-        assert store.memory_used <= memory * size
+        headers = len(records) * make(0).head.nbytes
+        assert store.memory_used <= max(memory * size, headers)
         assert store.disk_used <= disk * record
         assert len(store) == len(watcher.ids) >= min(max(memory, disk), i + 1)
         for id in watcher.ids:
             assert store.get(id, "us").id == id
 
 
+def test_headers_of_what_is_on_disk_are_in_the_memory_budget(open_store, make):
+    header, size = make(0).head.nbytes, make(0).nbytes
+    store = open_store(5 * header + size, disk_bytes=2**24)
+    for i in range(5):
+        store.admit(make(i))
+    # Five headers, the latents of those of them that there is room for.
+    latents = size - header
+    assert store.memory_used == 5 * header + (size // latents) * latents
+    for i in range(5, 9):
+        store.admit(make(i))
+        assert store.memory_used <= max(5 * header + size, len(store) * header)
+    assert len(store) == 9, "64 MiB of headers are allowed in any case"
+
+
+def test_headers_beyond_the_memory_budget_evict_from_the_disk(
+    open_store, make, monkeypatch, tmp_path
+):
+    header = make(0).head.nbytes
+    monkeypatch.setattr(tiers, "HEADERS", 6 * header)
+    store = open_store(0, disk_bytes=2**24)
+    store.admit(make(99, namespace="them"))
+    for i in range(20):  # however small, one tenant's do not evict another's
+        store.admit(make(i, side=1))
+        assert store.memory_used <= 6 * header
+    assert {head.namespace for head in store} == {"us", "them"}
+    names = {path.stem for path in (tmp_path / "s").glob("*.record")}
+    assert names == {head.id for head in store}
+    store.close()
+    # What only reads a folder evicts nothing from it.
+    monkeypatch.setattr(tiers, "HEADERS", 1)
+    assert len(open_store(0, disk_bytes=2**24)) == 6
+
+
 def test_an_entry_that_fits_nowhere_is_refused(open_store, make):
-    size = make(0).nbytes
-    store = open_store(size - 1, disk_bytes=size)
+    record = packed(make(0), Secret(bytes(32))).size
+    store = open_store(make(0).nbytes - 1, disk_bytes=record - 1)
     store.admit(make(1, side=2))
     assert not store.admit(make(0))
     assert len(store) == 1

@@ -1,15 +1,18 @@
 """Damaged files are dropped and never served; a full disk is not fatal."""
 
 import errno
+import hashlib
 import json
 import os
 import shutil
+import time
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from chorus_jax.inter_request.store import Store, record
+from chorus_jax.inter_request.store import Secret, Store, record
+from chorus_jax.inter_request.store.head import LENGTH
 
 COUNT = 3
 
@@ -246,7 +249,7 @@ def test_what_was_half_written_is_removed_and_told(whole, make, same, tmp_path, 
     assert names == {*NAMES, "notes.txt", "notes.record"}
 
 
-@pytest.mark.parametrize("call", ["open", "fsync", "rename"])
+@pytest.mark.parametrize("call", ["open", "utime", "rename"])
 def test_a_full_disk_degrades_to_memory(
     open_store, make, same, tmp_path, monkeypatch, caplog, call
 ):
@@ -281,11 +284,44 @@ def test_a_disk_that_is_full_from_the_start(make, same, tmp_path, monkeypatch, c
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("os.rename", full)
     with Store(2**24, folder=tmp_path / "s", disk_bytes=2**24) as store:
         store.admit(make(1))
         assert same(store.get(make(1).id, "us"), make(1))
     assert len(caplog.records) == 1
+
+
+def test_closing_waits_until_a_loss_of_power_loses_nothing(open_store, make, tmp_path):
+    synced = []
+
+    def slow(handle):
+        time.sleep(0.02)
+        synced.append(os.readlink(f"/proc/self/fd/{handle}"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", slow)
+        with open_store() as store:
+            for i in range(3):
+                store.admit(make(i))
+    assert {str(tmp_path / "s" / name) for name in NAMES[:3]} < {*synced}
+    assert synced.count(str(tmp_path / "s")) == 3
+
+
+@pytest.mark.parametrize("kept", [0, 64, 1000, -100])
+def test_what_a_loss_of_power_tears_is_never_served(
+    open_store, make, same, tmp_path, kept
+):
+    """The name and the length of a file may be on disk before what it holds."""
+    with open_store() as store:
+        for i in range(2):
+            store.admit(make(i))
+    torn = tmp_path / "s" / NAMES[1]
+    whole = torn.read_bytes()
+    for rest in (b"", bytes(len(whole) - len(whole[:kept]))):
+        torn.write_bytes(whole[:kept] + rest)
+        with open_store() as store:
+            assert store.get(make(1).id, "us") is None
+            assert same(store.get(make(0).id, "us"), make(0))
 
 
 def test_a_folder_that_vanishes(open_store, make, same, tmp_path):
@@ -296,3 +332,85 @@ def test_a_folder_that_vanishes(open_store, make, same, tmp_path):
     assert store.admit(make(1))
     assert store.degraded
     assert same(store.get(make(1).id, "us"), make(1))
+
+
+def crafted(entry, **changes):
+    """A record with right checksums whose head says something else; of the version of
+    this store, made by who knows its format."""
+    packed = record.packed(entry, Secret())
+    whole = b"".join(packed.pieces)
+    magic, version, length, payload = record.PREFIX.unpack_from(whole)
+    head = whole[record.PREFIX.size :][:length]
+    size = LENGTH.unpack_from(head)[0]
+    text = head[LENGTH.size : LENGTH.size + size].decode()
+    for name, value in changes.items():
+        old = json.dumps({name: json.loads(text)[name]})[1:-1]
+        assert old in text
+        text = text.replace(old, f'"{name}": {value}')
+    new = LENGTH.pack(len(text)) + text.encode() + head[LENGTH.size + size :]
+    begin = record.PREFIX.pack(magic, version, len(new), payload) + new
+    begin += hashlib.blake2b(begin, digest_size=record.CHECK).digest()
+    return begin + bytes(-len(begin) % record.ALIGN) + whole[-payload:]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("created", "1" + "0" * 400),
+        ("created", "1e999"),
+        ("cost", "NaN"),
+        ("score", "NaN"),
+        ("width", "-1"),
+        ("width", "1e3"),
+        ("words", "1" + "0" * 12),
+        ("words", "-1"),
+        ("meanings", "[3, -4]"),
+        ("meanings", "[1000000000000, 4]"),
+        ("meanings", "{}"),
+        ("shape", "[1, 1, 1, 1000000000000]"),
+        ("steps", "[" * 100_000 + "]" * 100_000),
+        ("steps", "[[1], 2, 3]"),
+        ("namespace", '["org", "user"]'),
+        ("id", "null"),
+        ("dtype", "[]"),
+        ("secret", "1"),
+    ],
+)
+def test_a_crafted_head_costs_one_record(open_store, make, same, tmp_path, name, value):
+    with open_store() as store:
+        store.admit(make(0))
+    (tmp_path / "s" / NAMES[1]).write_bytes(crafted(make(1), **{name: value}))
+    began = time.monotonic()
+    with open_store() as store:
+        assert same(store.get(make(0).id, "us"), make(0))
+        assert store.get(make(1).id, "us") is None
+        store.admit(make(2))
+        assert {head.id for head in store} == {make(0).id, make(2).id}
+    assert time.monotonic() - began < 5
+
+
+def test_a_head_as_long_as_a_disk_is_not_read(open_store, make, tmp_path):
+    begin = record.PREFIX.pack(record.MAGIC, record.VERSION, 2**32 - 1, 0)
+    (tmp_path / "s").mkdir()
+    with (tmp_path / "s" / NAMES[1]).open("xb") as file:
+        file.write(begin)
+        file.truncate(2**33)  # holes take no room
+    store = open_store()
+    assert (len(store), store.unknown) == (0, 1)
+    with pytest.raises(ValueError, match="keep no prompt as long"):
+        store.admit(make(0, prompt="x" * record.LONGEST))
+
+
+def test_what_is_no_plain_file_is_nobodys_and_stops_nothing(open_store, make, tmp_path):
+    """Neither the opening nor a deletion, which it cannot be part of."""
+    folder = tmp_path / "s"
+    with open_store() as store:
+        store.admit(make(0))
+    (folder / NAMES[1]).mkdir()
+    (folder / NAMES[2]).symlink_to(folder / NAMES[0])
+    os.mkfifo(folder / f"{make(3).id}.record")
+    (folder / ".odd.partial").mkdir()
+    with open_store() as store:
+        assert (len(store), store.unknown) == (1, 3)
+        assert store.delete_namespace("us") == 1
+    assert (folder / NAMES[2]).is_symlink() and (folder / ".odd.partial").is_dir()
