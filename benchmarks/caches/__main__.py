@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from benchmarks.caches.arms import FULL, CacheArm, arms_of
 from benchmarks.caches.running import CacheBench, CachedRun
+from benchmarks.caches.thresholds import Foreseen, embedding_changes
 from benchmarks.lib import rows
 from benchmarks.reuse.models import add_options, load_model
 from chorus_jax.calibration.recorders import MagnitudeRecorder
@@ -31,7 +32,7 @@ KEY = ("row", "steps", "setting")
 
 def ratios_of(bench: CacheBench, steps: int) -> tuple[float, ...]:
     """The magnitude ratios of the prompt's branch, the mean over the batch."""
-    run = bench.run(MagnitudeRecorder(steps))
+    run = bench.run(CacheArm("record", MagnitudeRecorder(steps)))
     [record] = run.state.caches
     rows_of_prompt = np.asarray(record.ratios)[: len(bench.prompts)]
     return tuple(round(float(x), 5) for x in rows_of_prompt.mean(axis=0))
@@ -43,17 +44,20 @@ def setting(arm: CacheArm) -> str:
     del fields["name"]
     fields.pop("ratios", None)
     words = [f"{name}={value}" for name, value in fields.items()]
-    return ", ".join([f"steps={arm.steps}"] * bool(arm.steps) + words)
+    of_run = [f"steps={arm.steps}"] * bool(arm.steps)
+    of_run += [f"shift={arm.shift:g}"] * bool(arm.shift)
+    of_run += [f"solver={arm.solver}"] * bool(arm.solver)
+    return ", ".join([*of_run, *words])
 
 
 def measured(
     bench: CacheBench, arms: Sequence[CacheArm], facts: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """A row per arm; each is written as soon as it is measured."""
-    steps, full = bench.request.step_count, bench.run(arms[0].cache)
+    steps, full = bench.request.step_count, bench.run(arms[0])
     found = []
     for arm in tqdm(arms, desc="caches", unit="arm"):
-        run = full if arm.method == FULL else bench.run(arm.cache, arm.steps)
+        run = full if arm.method == FULL else bench.run(arm)
         row = {
             **{"row": arm.method, "steps": steps, "setting": setting(arm)},
             "prompts": len(bench.prompts),
@@ -71,7 +75,7 @@ def timed(
 ) -> list[dict[str, Any]]:
     """A row per arm with its seconds over the full run's."""
     runs: list[tuple[CacheArm, CachedRun]] = [
-        (arm, bench.run(arm.cache, arm.steps, repeats=2)) for arm in arms
+        (arm, bench.run(arm, repeats=2)) for arm in arms
     ]
     full = runs[0][1]
     found = [
@@ -102,7 +106,8 @@ def main() -> None:
     wanted = options.methods
     needs = not wanted or "mag" in wanted
     ratios = ratios_of(bench, options.steps) if needs else (1.0,) * options.steps
-    arms = arms_of(options.steps, ratios)
+    changes = embedding_changes(loaded.pipeline, bench.requests()[0])
+    arms = arms_of(options.steps, Foreseen(changes, ratios))
     if wanted:
         arms = [arm for arm in arms if arm.method in (FULL, *wanted)]
     found = (timed if options.time else measured)(bench, arms, loaded.facts)

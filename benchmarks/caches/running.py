@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.caches.arms import CacheArm
 from benchmarks.lib.judged import judge, means
 from benchmarks.reuse.arms import with_fewer
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine import Pipeline
-from chorus_jax.intra_request import StepCache
 from chorus_jax.media.metrics import psnr, ssim
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request
@@ -55,23 +55,28 @@ class CacheBench:
     request: Request
     prompts: Sequence[ScenePrompt]
 
-    def run(self, cache: StepCache, steps: int = 0, repeats: int = 0) -> CachedRun:
-        """The batch under a step cache.
-
-        Args:
-            cache: of all steps.
-            steps: of the schedule; 0 for the request's.
-            repeats: runs after the first one, which compiles, that are timed.
-        """
-        pipeline = self.pipeline
-        base = with_fewer(self.request, steps or self.request.step_count)
-        requests = [
+    def requests(self, arm: CacheArm = CacheArm("full")) -> list[Request]:
+        """The batch as an arm runs it."""
+        base = with_fewer(self.request, arm.steps or self.request.step_count)
+        base = base.changed(
+            shift=arm.shift or base.shift, solver=arm.solver or base.solver
+        )
+        return [
             base.changed(prompt=prompt.caption, seed=seed)
             for seed, prompt in enumerate(self.prompts)
         ]
+
+    def run(self, arm: CacheArm, repeats: int = 0) -> CachedRun:
+        """The batch as an arm runs it.
+
+        Args:
+            arm: steps, schedule and step cache.
+            repeats: runs after the first one, which compiles, that are timed.
+        """
+        pipeline, requests = self.pipeline, self.requests(arm)
         conditions, _ = pipeline.condition(requests)
-        plan = StepPlan.plain(base.step_count, cache=cache)
-        program = pipeline.program(base, plan)
+        plan = StepPlan.plain(requests[0].step_count, cache=arm.cache)
+        program = pipeline.program(requests[0], plan)
         noise = pipeline.noise(requests, program.geometry, conditions)
         inputs, times = pipeline.inputs(conditions), []
         for _ in range(1 + repeats):
