@@ -22,12 +22,40 @@ from benchmarks.caches.running import CacheBench, CachedRun
 from benchmarks.caches.thresholds import Foreseen, embedding_changes
 from benchmarks.lib import rows
 from benchmarks.reuse.models import add_options, load_model
-from chorus_jax.calibration.recorders import MagnitudeRecorder
+from chorus_jax.calibration.recorders import (
+    MagnitudeRecorder,
+    VelocityRecorder,
+    velocity_products,
+)
+from chorus_jax.calibration.step_plans import StepPlanner
 from chorus_jax.intra_request import registry
-from chorus_jax.training.world.attributes import held_out_combinations
+from chorus_jax.intra_request.planned import PlannedCache
+from chorus_jax.training.world.attributes import (
+    held_out_combinations,
+    training_combinations,
+)
 from chorus_jax.training.world.examples import prompts
 
 KEY = ("row", "steps", "setting")
+FITTED = 8  # prompts that ratios and plans are measured on
+
+
+def foreseen(
+    bench: CacheBench, fitted: CacheBench, steps: int, wanted: Sequence[str]
+) -> Foreseen:
+    """What is known before a run; measured as far as a method that is wanted needs it.
+
+    Args:
+        bench: the batch that is measured.
+        fitted: another one, of prompts that were trained on, for what is fitted.
+        steps: those of a run.
+        wanted: names of methods; none are all.
+    """
+    changes = embedding_changes(bench.pipeline, bench.requests()[0])
+    asked = lambda name: not wanted or any(x.startswith(name) for x in wanted)
+    ratios = ratios_of(fitted, steps) if asked("mag") else (1.0,) * steps
+    planner = planner_of(fitted, steps) if asked("planned") else None
+    return Foreseen(changes, ratios, planner)
 
 
 def ratios_of(bench: CacheBench, steps: int) -> tuple[float, ...]:
@@ -38,11 +66,21 @@ def ratios_of(bench: CacheBench, steps: int) -> tuple[float, ...]:
     return tuple(round(float(x), 5) for x in rows_of_prompt.mean(axis=0))
 
 
+def planner_of(bench: CacheBench, steps: int) -> StepPlanner:
+    """The planner of the batch's velocities."""
+    run = bench.run(CacheArm("record", VelocityRecorder(steps)))
+    [record] = run.state.caches
+    sigmas = bench.requests()[0].make_solver().schedule.sigmas
+    return StepPlanner(velocity_products(record).mean(axis=0), np.diff(sigmas))
+
+
 def setting(arm: CacheArm) -> str:
     """The setting of an arm in words."""
     fields = registry.describe(arm.cache)
-    del fields["name"]
-    fields.pop("ratios", None)
+    if isinstance(arm.cache, PlannedCache):
+        fields["steps"] = f"{fields['of'] - len(arm.cache.steps)} of {fields['of']}"
+    for name in ("name", "ratios", "forecasts", "of"):
+        fields.pop(name, None)
     words = [f"{name}={value}" for name, value in fields.items()]
     of_run = [f"steps={arm.steps}"] * bool(arm.steps)
     of_run += [f"shift={arm.shift:g}"] * bool(arm.shift)
@@ -103,11 +141,10 @@ def main() -> None:
     loaded = load_model(options, None, options.steps)
     chosen = tuple(prompts(held_out_combinations(), options.prompts, seed=0))
     bench = CacheBench(loaded.pipeline, loaded.request, chosen)
-    wanted = options.methods
-    needs = not wanted or "mag" in wanted
-    ratios = ratios_of(bench, options.steps) if needs else (1.0,) * options.steps
-    changes = embedding_changes(loaded.pipeline, bench.requests()[0])
-    arms = arms_of(options.steps, Foreseen(changes, ratios))
+    trained = tuple(prompts(training_combinations(), FITTED, seed=5))
+    fitted = CacheBench(loaded.pipeline, loaded.request, trained, first_seed=1000)
+    wanted = options.methods or ()
+    arms = arms_of(options.steps, foreseen(bench, fitted, options.steps, wanted))
     if wanted:
         arms = [arm for arm in arms if arm.method in (FULL, *wanted)]
     found = (timed if options.time else measured)(bench, arms, loaded.facts)

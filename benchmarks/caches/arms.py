@@ -50,8 +50,11 @@ def arms_of(steps: int, foreseen: Foreseen) -> list[CacheArm]:
     """All arms at so many steps, the full run first."""
     arms = [CacheArm(FULL), *fewer(steps)]
     if steps < FEW:
-        return arms + few(steps)
-    return [*arms, *known(steps, foreseen), *forecasters(), *watchers(), *branches()]
+        return [*arms, *few(steps), *planned(steps, foreseen)]
+    return [
+        *(*arms, *planned(steps, foreseen), *known(steps, foreseen)),
+        *(*forecasters(), *watchers(), *branches()),
+    ]
 
 
 def fewer(steps: int) -> Iterator[CacheArm]:
@@ -85,6 +88,19 @@ def known(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
         yield CacheArm("mag", foreseen.mag(count))
     for growth in (0.0, 0.1, 0.75):
         yield CacheArm("spectrum", Spectrum(growth=growth))
+
+
+def planned(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
+    """Plans that were measured on the model: where steps are placed for the last
+    velocity as it is, times a factor, and for a sum of the last ones."""
+    planner = foreseen.planner
+    if planner is None:
+        return
+    counts = {min(round(share * steps), steps - 1) for share in SHARES}
+    for count in sorted(counts, reverse=True):
+        yield CacheArm("planned, held", planner.held(count))
+        yield CacheArm("planned, scaled", planner.scaled(count))
+        yield CacheArm("planned", planner.planned(count))
 
 
 def forecasters() -> Iterator[CacheArm]:

@@ -49,11 +49,13 @@ class CacheBench:
         pipeline: of the model.
         request: what all have but prompt and seed.
         prompts: of the batch; a video's seed is its prompt's number.
+        first_seed: that of the first prompt.
     """
 
     pipeline: Pipeline
     request: Request
     prompts: Sequence[ScenePrompt]
+    first_seed: int = 0
 
     def requests(self, arm: CacheArm = CacheArm("full")) -> list[Request]:
         """The batch as an arm runs it."""
@@ -63,7 +65,7 @@ class CacheBench:
         )
         return [
             base.changed(prompt=prompt.caption, seed=seed)
-            for seed, prompt in enumerate(self.prompts)
+            for seed, prompt in enumerate(self.prompts, self.first_seed)
         ]
 
     def run(self, arm: CacheArm, repeats: int = 0) -> CachedRun:

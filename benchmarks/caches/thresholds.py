@@ -1,10 +1,11 @@
-"""Thresholds that compute a wanted number of steps, found before a run."""
+"""Settings that compute a wanted number of steps, found before a run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from chorus_jax.calibration.step_plans import StepPlanner
 from chorus_jax.engine import Pipeline
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.intra_request.mag import MagCache
@@ -22,10 +23,12 @@ class Foreseen:
         changes: the relative change of the timestep's embedding at each step from the
             second on.
         ratios: MagCache's magnitude ratios, one per step.
+        planner: of full runs' velocities; None if they were not asked for.
     """
 
     changes: np.ndarray
     ratios: tuple[float, ...]
+    planner: StepPlanner | None = None
 
     def tea(self, steps: int) -> TeaCache:
         """TeaCache that computes so many steps. None of its coefficients are published
