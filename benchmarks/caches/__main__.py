@@ -12,6 +12,7 @@ process; run it alone on the machine.
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,16 @@ from benchmarks.caches.thresholds import Foreseen, embedding_changes
 from benchmarks.lib import rows
 from benchmarks.reuse.models import add_options, load_model
 from chorus_jax.calibration.recorders import (
+    HeldOnce,
     MagnitudeRecorder,
     VelocityRecorder,
     velocity_products,
 )
-from chorus_jax.calibration.step_plans import StepPlanner
+from chorus_jax.calibration.step_plans import (
+    StepPlanner,
+    growth_of,
+    scaled_products,
+)
 from chorus_jax.intra_request import registry
 from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.training.world.attributes import (
@@ -37,6 +43,7 @@ from chorus_jax.training.world.attributes import (
 from chorus_jax.training.world.examples import prompts
 
 KEY = ("row", "steps", "setting")
+PROBES, PROBED = 12, 3  # steps and prompts in which a velocity is held once
 FITTED = 8  # prompts that ratios and plans are measured on
 
 
@@ -67,11 +74,28 @@ def ratios_of(bench: CacheBench, steps: int) -> tuple[float, ...]:
 
 
 def planner_of(bench: CacheBench, steps: int) -> StepPlanner:
-    """The planner of the batch's velocities."""
-    run = bench.run(CacheArm("record", VelocityRecorder(steps)))
-    [record] = run.state.caches
-    sigmas = bench.requests()[0].make_solver().schedule.sigmas
-    return StepPlanner(velocity_products(record).mean(axis=0), np.diff(sigmas))
+    """The planner of the batch's velocities, and of errors in one step of its first
+    prompts."""
+    full = bench.run(CacheArm("record", VelocityRecorder(steps)))
+    [record] = full.state.caches
+    products, moves = velocity_products(record), moves_of(bench)
+    probed = tuple(sorted({*np.geomspace(1, steps - 1, PROBES).round().astype(int)}))
+    growths = []
+    for number in range(min(PROBED, len(bench.prompts))):
+        prompt = (bench.prompts[number],) * len(probed)
+        alike = (bench.seeds[number],) * len(probed)
+        runs = replace(bench, prompts=prompt, seeds=alike)
+        held = np.asarray(runs.run(CacheArm("record", HeldOnce(probed))).state.latents)
+        off = held - np.asarray(full.state.latents)[number]
+        errors = dict(zip(probed, np.square(off).reshape(len(off), -1).sum(axis=1)))
+        growths.append(growth_of(products[number], moves, errors))
+    growth = np.exp(np.log(growths).mean(axis=0))
+    return StepPlanner(scaled_products(products), moves, growth)
+
+
+def moves_of(bench: CacheBench) -> np.ndarray:
+    """The change of the noise level in each step."""
+    return np.diff(bench.requests()[0].make_solver().schedule.sigmas)
 
 
 def setting(arm: CacheArm) -> str:
@@ -140,9 +164,11 @@ def main() -> None:
     options = parser.parse_args()
     loaded = load_model(options, None, options.steps)
     chosen = tuple(prompts(held_out_combinations(), options.prompts, seed=0))
-    bench = CacheBench(loaded.pipeline, loaded.request, chosen)
+    bench = CacheBench(loaded.pipeline, loaded.request, chosen, range(len(chosen)))
     trained = tuple(prompts(training_combinations(), FITTED, seed=5))
-    fitted = CacheBench(loaded.pipeline, loaded.request, trained, first_seed=1000)
+    fitted = CacheBench(
+        loaded.pipeline, loaded.request, trained, range(1000, 1000 + FITTED)
+    )
     wanted = options.methods or ()
     arms = arms_of(options.steps, foreseen(bench, fitted, options.steps, wanted))
     if wanted:

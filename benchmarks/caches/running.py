@@ -48,14 +48,14 @@ class CacheBench:
     Attributes:
         pipeline: of the model.
         request: what all have but prompt and seed.
-        prompts: of the batch; a video's seed is its prompt's number.
-        first_seed: that of the first prompt.
+        prompts: of the batch.
+        seeds: of each prompt.
     """
 
     pipeline: Pipeline
     request: Request
     prompts: Sequence[ScenePrompt]
-    first_seed: int = 0
+    seeds: Sequence[int]
 
     def requests(self, arm: CacheArm = CacheArm("full")) -> list[Request]:
         """The batch as an arm runs it."""
@@ -65,7 +65,7 @@ class CacheBench:
         )
         return [
             base.changed(prompt=prompt.caption, seed=seed)
-            for seed, prompt in enumerate(self.prompts, self.first_seed)
+            for seed, prompt in zip(self.seeds, self.prompts, strict=True)
         ]
 
     def run(self, arm: CacheArm, repeats: int = 0) -> CachedRun:

@@ -1,14 +1,16 @@
 """Chooses which steps are computed, and how the others follow from them.
 
-The measure is the move of the latents over a run of skipped steps: the sum of their
-velocities times the steps' changes of the noise level. A forecast is a weighted sum of
-the last computed velocities, so its weights, by least squares, and its error follow
-from the products of full runs' velocities alone. Dynamic programming then places a
-number of computed steps such that the sum of squared errors is least.
+The measure is how far the latents are off at the end. How far they are off after some
+skipped steps is a sum of velocities times the steps' changes of the noise level; how
+much that grows until the end is measured, by a velocity that is held for one step early
+or late in a run. A forecast is a weighted sum of the last computed velocities, so its
+weights, by least squares, and its error follow from the products of full runs'
+velocities alone. Dynamic programming then places a number of computed steps such that
+the sum of squared errors is least.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,12 +33,15 @@ class StepPlanner:
         products: inner products of the velocities of each two steps, the mean over
             runs, each run's scaled to 1 on the mean diagonal.
         moves: the change of the noise level in each step.
+        growth: by how much the square of an error that is made in each step has grown
+            at the end of a run.
         begins: the steps at which nothing is known of those before: 0, and the first
             one of a second expert.
     """
 
     products: Products
     moves: Float[np.ndarray, " steps"]
+    growth: Float[np.ndarray, " steps"]
     begins: tuple[int, ...] = (0,)
 
     @property
@@ -94,19 +99,54 @@ class StepPlanner:
         weights = self.weights(past, steps)
         move[list(past)] -= self.moves[list(steps)] @ weights
         noise = NOISE * float(np.square(move[list(past)]).sum())
-        return float(move @ self.products @ move) + noise
+        return self.grown(steps, float(move @ self.products @ move) + noise)
 
     def held_error(self, before: int, last: int, following: int) -> float:
         """The squared error of the move with the last velocity."""
+        steps = range(last + 1, following)
         move = np.zeros(self.steps)
         move[last + 1 : following] = self.moves[last + 1 : following]
         move[last] -= move.sum()
-        return float(move @ self.products @ move)
+        return self.grown(steps, float(move @ self.products @ move))
+
+    def grown(self, steps: range, error: float) -> float:
+        """A squared error that is made over these steps, at the end of the run."""
+        return error * float(self.growth[list(steps)].mean()) if steps else 0.0
 
     def pair_error(self, before: int, last: int, following: int) -> float:
         """The squared error of the move with the last two velocities."""
         past = (last,) if before == NEVER else (last, before)
         return self.error(past, following)
+
+
+def scaled_products(
+    products: Float[np.ndarray, "b steps steps"],
+) -> Products:
+    """The mean over runs, each one's products scaled to 1 on the mean diagonal."""
+    diagonal = np.einsum("bss->b", products) / products.shape[1]
+    return (products / diagonal[:, None, None]).mean(axis=0)
+
+
+def growth_of(
+    products: Products,
+    moves: Float[np.ndarray, " steps"],
+    errors: Mapping[int, float],
+) -> Float[np.ndarray, " steps"]:
+    """The growth of squared errors until the end of a run, by step.
+
+    Args:
+        products: those of a run's velocities.
+        moves: the change of the noise level in each step.
+        errors: the squared error at the end of the run where the last velocity was held
+            in one step, by that step; growths between these are interpolated.
+    """
+    steps = sorted(errors)
+    made = [
+        moves[i] ** 2 * (products[i, i] + products[j, j] - 2 * products[i, j])
+        for i, j in ((i, i - 1) for i in steps)
+    ]
+    growths = np.log([errors[i] / x for i, x in zip(steps, made)])
+    return np.exp(np.interp(np.arange(len(moves)), steps, growths))
 
 
 def best_steps(

@@ -1,11 +1,17 @@
 """Plans of steps from the products of velocities."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from chorus_jax.calibration.step_plans import NEVER, StepPlanner, best_steps
+from chorus_jax.calibration.step_plans import (
+    NEVER,
+    StepPlanner,
+    best_steps,
+    growth_of,
+)
 
 STEPS = 8
 MOVES = -np.full(STEPS, 1 / STEPS)
@@ -14,7 +20,8 @@ MOVES = -np.full(STEPS, 1 / STEPS)
 def planner(velocities, **more):
     flat = np.asarray(velocities, float)
     products = flat @ flat.T
-    return StepPlanner(products / products.diagonal().mean(), MOVES, **more)
+    products = products / products.diagonal().mean()
+    return StepPlanner(products, MOVES, np.ones(STEPS), **more)
 
 
 def test_the_plan_is_the_best_of_all():
@@ -57,6 +64,20 @@ def test_nothing_is_forecast_from_before_a_second_expert():
     assert not {0, 3} & set(plan.steps)
     first = min(i for i in plan.steps if i > 3)
     assert first != 4 or len(plan.forecasts[plan.steps.index(4)]) == 1
+
+
+def test_growth_is_the_error_at_the_end_over_that_of_the_step():
+    flat = np.random.default_rng(2).normal(size=(STEPS, 5))
+    made = lambda i: np.square(MOVES[i] * (flat[i] - flat[i - 1])).sum()
+    errors = {2: 4 * made(2), 6: 1 * made(6)}
+    growth = growth_of(flat @ flat.T, MOVES, errors)
+    np.testing.assert_allclose(growth[[0, 2, 4, 6, 7]], [4, 4, 2, 1, 1])
+
+
+def test_steps_are_computed_where_errors_grow():
+    flat = np.random.default_rng(3).normal(size=(STEPS, 5))
+    early = replace(planner(flat), growth=np.geomspace(1e6, 1, STEPS))
+    assert early.held(4).steps[0] > 2
 
 
 @pytest.mark.parametrize("count", [0, STEPS + 1])
