@@ -12,7 +12,7 @@ process; run it alone on the machine.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,19 @@ from benchmarks.caches.running import CacheBench, CachedRun
 from benchmarks.caches.thresholds import Foreseen, embedding_changes
 from benchmarks.lib import rows
 from benchmarks.reuse.models import add_options, load_model
-from chorus_jax.calibration.recorders import (
-    HeldOnce,
-    MagnitudeRecorder,
-    VelocityRecorder,
-    velocity_products,
-)
+from chorus_jax.calibration.recorders import MagnitudeRecorder
 from chorus_jax.calibration.step_plans import (
     StepPlanner,
     growth_of,
+    probed_steps,
     scaled_products,
+)
+from chorus_jax.calibration.velocity_runs import (
+    HeldOnce,
+    VelocityRecorder,
+    holding,
+    velocities_of,
+    velocity_products,
 )
 from chorus_jax.intra_request import registry
 from chorus_jax.intra_request.planned import PlannedCache
@@ -43,7 +46,7 @@ from chorus_jax.training.world.attributes import (
 from chorus_jax.training.world.examples import prompts
 
 KEY = ("row", "steps", "setting")
-PROBES, PROBED = 12, 3  # steps and prompts in which a velocity is held once
+PROBED = 3  # prompts in which a velocity is held once
 FITTED = 8  # prompts that ratios and plans are measured on
 
 
@@ -76,17 +79,16 @@ def ratios_of(bench: CacheBench, steps: int) -> tuple[float, ...]:
 def planner_of(bench: CacheBench, steps: int) -> StepPlanner:
     """The planner of the batch's velocities, and of errors in one step of its first
     prompts."""
-    full = bench.run(CacheArm("record", VelocityRecorder(steps)))
-    [record] = full.state.caches
-    products, moves = velocity_products(record), moves_of(bench)
-    probed = tuple(sorted({*np.geomspace(1, steps - 1, PROBES).round().astype(int)}))
+    full = bench.run(CacheArm("record", VelocityRecorder(steps))).state
+    products, moves = velocity_products(velocities_of(full)), moves_of(bench)
+    probed = probed_steps(steps)
     growths = []
     for number in range(min(PROBED, len(bench.prompts))):
-        prompt = (bench.prompts[number],) * len(probed)
-        alike = (bench.seeds[number],) * len(probed)
-        runs = replace(bench, prompts=prompt, seeds=alike)
-        held = np.asarray(runs.run(CacheArm("record", HeldOnce(probed))).state.latents)
-        off = held - np.asarray(full.state.latents)[number]
+        alike = [(row[number],) * len(probed) for row in (bench.prompts, bench.seeds)]
+        runs = CacheBench(bench.pipeline, bench.request, *alike)
+        begin = partial(holding, steps=probed)
+        held = runs.run(CacheArm("record", HeldOnce()), begin=begin).state
+        off = np.asarray(held.latents) - np.asarray(full.latents)[number]
         errors = dict(zip(probed, np.square(off).reshape(len(off), -1).sum(axis=1)))
         growths.append(growth_of(products[number], moves, errors))
     growth = np.exp(np.log(growths).mean(axis=0))
@@ -165,9 +167,11 @@ def main() -> None:
     loaded = load_model(options, None, options.steps)
     chosen = tuple(prompts(held_out_combinations(), options.prompts, seed=0))
     bench = CacheBench(loaded.pipeline, loaded.request, chosen, range(len(chosen)))
-    trained = tuple(prompts(training_combinations(), FITTED, seed=5))
+    # How long a plan takes does not depend on what it was fitted to.
+    count = 1 if options.time else FITTED
+    trained = tuple(prompts(training_combinations(), count, seed=5))
     fitted = CacheBench(
-        loaded.pipeline, loaded.request, trained, range(1000, 1000 + FITTED)
+        loaded.pipeline, loaded.request, trained, range(1000, 1000 + count)
     )
     wanted = options.methods or ()
     arms = arms_of(options.steps, foreseen(bench, fitted, options.steps, wanted))

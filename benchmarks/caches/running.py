@@ -1,7 +1,7 @@
 """Runs of one batch of prompts under a step cache, and what they are worth."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,12 +68,18 @@ class CacheBench:
             for seed, prompt in zip(self.seeds, self.prompts, strict=True)
         ]
 
-    def run(self, arm: CacheArm, repeats: int = 0) -> CachedRun:
+    def run(
+        self,
+        arm: CacheArm,
+        repeats: int = 0,
+        begin: Callable[[RunState], RunState] = lambda state: state,
+    ) -> CachedRun:
         """The batch as an arm runs it.
 
         Args:
             arm: steps, schedule and step cache.
             repeats: runs after the first one, which compiles, that are timed.
+            begin: makes the first state of the one that the loop gives.
         """
         pipeline, requests = self.pipeline, self.requests(arm)
         conditions, _ = pipeline.condition(requests)
@@ -82,7 +88,7 @@ class CacheBench:
         noise = pipeline.noise(requests, program.geometry, conditions)
         inputs, times = pipeline.inputs(conditions), []
         for _ in range(1 + repeats):
-            state = loop.start(inputs, noise, program=program)
+            state = begin(loop.start(inputs, noise, program=program))
             jax.block_until_ready(state)
             began = time.perf_counter()
             *_, (_, state) = loop.in_pieces(inputs, state, program, every=None)

@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
-from chorus_jax.families.forward import Forward, Held, Latents, evaluate
+from chorus_jax.families.forward import Forward, Held, Latents
 from chorus_jax.intra_request.changes import TINY
 from chorus_jax.intra_request.grains import named_grain
-from chorus_jax.nets.control import select, zeros
+from chorus_jax.nets.control import zeros
 from chorus_jax.schedulers.flow import Schedule
 
 
@@ -67,74 +66,6 @@ class MagnitudeRecorder:
         ratio = jnp.where(jnp.isfinite(ratio) & (ratio < 1 / TINY), ratio, 1.0)
         ratios = state.ratios.at[jnp.arange(len(here)), here].set(ratio)
         return velocity, held, Magnitudes(residual, ratios), jnp.ones(i.shape)
-
-
-@dataclass(frozen=True)
-class VelocityRecorder:
-    """Computes every step and records its guided velocity.
-
-    Attributes:
-        steps: those of the run.
-    """
-
-    steps: int
-
-    def init(self, forward: Forward) -> Latents:
-        """Room for the velocities of all steps, in zeros."""
-        b = len(jax.tree.leaves(forward.latents)[0])
-        return jax.tree.map(
-            lambda x: jnp.zeros((b, self.steps, *x.shape[1:]), x.dtype),
-            forward.latents,
-        )
-
-    def step(
-        self,
-        i: Int[Array, " b"],
-        schedule: Schedule,
-        forward: Forward,
-        held: Held,
-        state: Latents,
-    ) -> tuple[Latents, Held, Latents, Float[Array, " b"]]:
-        """The whole pass (see `StepCache.step`)."""
-        velocity, held = evaluate(forward, held)
-        rows = jnp.arange(len(i))
-        put = lambda all, now: all.at[rows, i].set(now)
-        return velocity, held, jax.tree.map(put, state, velocity), jnp.ones(i.shape)
-
-
-@dataclass(frozen=True)
-class HeldOnce:
-    """Takes over the last velocity in one step of each request.
-
-    Attributes:
-        steps: that of each request of the batch, 1 or more.
-    """
-
-    steps: tuple[int, ...]
-
-    def init(self, forward: Forward) -> Latents:
-        """Room for the velocity of the step before."""
-        return jax.tree.map(jnp.zeros_like, forward.latents)
-
-    def step(
-        self,
-        i: Int[Array, " b"],
-        schedule: Schedule,
-        forward: Forward,
-        held: Held,
-        state: Latents,
-    ) -> tuple[Latents, Held, Latents, Float[Array, " b"]]:
-        """The whole pass, or the last velocity (see `StepCache.step`)."""
-        velocity, held = evaluate(forward, held)
-        velocity = select(i != jnp.array(self.steps), velocity, state)
-        return velocity, held, velocity, jnp.ones(i.shape)
-
-
-def velocity_products(record: Latents) -> Float[np.ndarray, "b steps steps"]:
-    """The inner products of each two steps' velocities, of each request."""
-    arrays = [np.asarray(x, np.float32) for x in jax.tree.leaves(record)]
-    flat = [x.reshape(*x.shape[:2], -1) for x in arrays]
-    return sum((x @ x.transpose(0, 2, 1) for x in flat), np.zeros(()))
 
 
 def magnitude_ratio(new: Any, old: Any) -> Float[Array, " r"]:

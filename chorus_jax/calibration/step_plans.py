@@ -127,6 +127,11 @@ def scaled_products(
     return (products / diagonal[:, None, None]).mean(axis=0)
 
 
+def probed_steps(steps: int, count: int = 12) -> tuple[int, ...]:
+    """The steps of a run in which a velocity is held once, the closer the earlier."""
+    return tuple(sorted({*np.geomspace(1, steps - 1, count).round().astype(int)}))
+
+
 def growth_of(
     products: Products,
     moves: Float[np.ndarray, " steps"],
