@@ -19,7 +19,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.caches.arms import FULL, CacheArm, arms_of
-from benchmarks.caches.running import CacheBench, CachedRun
+from benchmarks.caches.running import CacheBench
 from benchmarks.caches.thresholds import Foreseen, embedding_changes
 from benchmarks.lib import rows
 from benchmarks.reuse.models import add_options, load_model
@@ -137,21 +137,19 @@ def measured(
 def timed(
     bench: CacheBench, arms: Sequence[CacheArm], facts: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """A row per arm with its seconds over the full run's."""
-    runs: list[tuple[CacheArm, CachedRun]] = [
-        (arm, bench.run(arm, repeats=2)) for arm in arms
-    ]
-    full = runs[0][1]
-    found = [
-        {
+    """A row per arm with its seconds over the full run's; each is written as soon as it
+    is measured."""
+    full, found = bench.run(arms[0], repeats=3), []
+    for arm in tqdm(arms, desc="caches", unit="arm"):
+        run = full if arm.method == FULL else bench.run(arm, repeats=2)
+        row = {
             **{"row": arm.method, "steps": bench.request.step_count},
             **{"setting": setting(arm), "computed": run.work / full.work},
             **{"seconds": run.seconds, "share": run.seconds / full.seconds},
             **facts,
         }
-        for arm, run in runs
-    ]
-    rows.update("caches_time", found, KEY)
+        rows.update("caches_time", [row], KEY)
+        found.append(row)
     return found
 
 
