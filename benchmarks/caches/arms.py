@@ -119,7 +119,7 @@ LADDERS: dict[str, tuple[Callable[[float], StepCache], tuple[float, ...]]] = {
     "first block": (lambda x: FirstBlock(x, first=3), (0.03, 0.06, 0.12)),
     "easy": (lambda x: EasyCache(x, first=3), (0.03, 0.08, 0.2)),
     "dicache": (lambda x: DiCache(x, retention=0.1), (0.04, 0.1, 0.2)),
-    "sea": (lambda x: SeaCache(x, longest=4), (0.1, 0.25, 0.5)),
+    "sea": (lambda x: SeaCache(x, longest=4), (0.1, 0.25, 0.5, 0.8)),
     "sen": (lambda x: SenCache(x, first=3, longest=4), (0.05, 0.1, 0.2)),
 }
 
