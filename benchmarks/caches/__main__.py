@@ -139,7 +139,8 @@ def timed(
 ) -> list[dict[str, Any]]:
     """A row per arm with its seconds over the full run's; each is written as soon as it
     is measured."""
-    full, found = bench.run(arms[0], repeats=3), []
+    bench.run(arms[0], repeats=2)  # a machine that has just become quiet is slow
+    full, found = bench.run(arms[0], repeats=4), []
     for arm in tqdm(arms, desc="caches", unit="arm"):
         run = full if arm.method == FULL else bench.run(arm, repeats=2)
         row = {
