@@ -46,15 +46,26 @@ def named(row: Row) -> Row:
 
 
 def timed(row: Row) -> float | None:
-    """A row's share of the full run's time; None if that was not measured."""
-    return shares().get(tuple(row[name] for name in KEY))
+    """A row's share of the full run's time; None if that was not measured.
+
+    Thresholds that are fitted to other prompts differ: a row of the same method and
+    work takes as long.
+    """
+    known, like = shares(), lambda x: (*x[:2], round(row["computed"], 2), x[3])
+    key = tuple(row[name] for name in KEY)
+    return known.get(key, known.get(like(key)))
 
 
 @functools.cache
 def shares() -> dict[tuple[Any, ...], float]:
-    """The shares of time by method, steps, setting and device."""
-    measured = load("caches_time")
-    return {tuple(row[name] for name in KEY): row["share"] for row in measured}
+    """The shares of time by method, steps, setting or share that is computed, and
+    device."""
+    known = {}
+    for row in load("caches_time"):
+        method, steps, setting, device = (row[name] for name in KEY)
+        for what in (setting, round(row["computed"], 2)):
+            known[method, steps, what, device] = row["share"]
+    return known
 
 
 def short(setting: str) -> str:
