@@ -75,17 +75,8 @@ def short(setting: str) -> str:
     return ", ".join([*fields[:1], *own])
 
 
-def few(rows: Rows) -> str:
-    """All rows of few steps, the nearest to the full run first."""
-    order = sorted(rows, key=lambda row: -row["psnr"])
-    return table([named(row) for row in order], ["row", "computed", "psnr", "detail"])
-
-
 TABLES = {
     **{f"caches_{share}": band(share) for share in BANDS},
-    "caches_few": PageTable(
-        "benchmarks.caches --steps 4", "caches", few, lambda row: row["steps"] == 4
-    ),
     "caches_hits": PageTable(
         "benchmarks.caches.hits",
         "caches_hits",
