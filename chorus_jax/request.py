@@ -8,6 +8,7 @@ from typing import Any, no_type_check
 
 from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.guidance_schedule import GuidanceSchedule
+from chorus_jax.intra_request import StepCache, qualities, registry
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, explicit, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -57,6 +58,10 @@ class Request:
         tokens: in which steps the tokens of the video are run: the name of a preset
             (`hsa-75`, `hsa-50`, `hsa-25`) or `TokenBudgets` for as many steps; None
             runs all in all steps.
+        step_cache: what is reused across the steps of the video, of hits and misses
+            alike: a quality (`lossless`, `high`, `balanced`, `fast`), a line such as
+            `taylor:interval=2` (`intra_request.registry`), or a `StepCache`; None
+            leaves it to the engine's policy. Not beside `tokens`.
 
     Raises:
         ValueError: for a value of another type, or one that is impossible.
@@ -80,6 +85,7 @@ class Request:
     joint: AudioVideoGuidance | None = None
     guidance_schedule: GuidanceSchedule | None = None
     tokens: str | TokenBudgets | None = None
+    step_cache: str | StepCache | None = None
 
     def __post_init__(self) -> None:
         for name in ("prompt", "negative_prompt", "solver"):
@@ -144,6 +150,7 @@ class Request:
                 )
         self.make_solver()
         self._check_tokens()
+        self._check_step_cache()
 
     def _check_tokens(self) -> None:
         tokens, budgets = self.tokens, self.token_budgets
@@ -155,6 +162,18 @@ class Request:
             raise ValueError(
                 f"the token budgets are for {budgets.steps} steps, but the schedule "
                 f"has {self.step_count}: make them for as many"
+            )
+
+    def _check_step_cache(self) -> None:
+        if not isinstance(self.own_cache, StepCache | None):
+            raise ValueError(
+                "step_cache must be a quality, a line such as 'taylor:interval=2' or a "
+                f"StepCache, got {self.step_cache!r:.80}"
+            )
+        if self.step_cache is not None and self.tokens is not None:
+            raise ValueError(
+                "a step_cache and tokens both say what a step runs, and do not go "
+                "together: leave one out"
             )
 
     def _whole(self, name: str, least: int, most: int) -> None:
@@ -190,6 +209,15 @@ class Request:
         return self.tokens
 
     @property
+    def own_cache(self) -> StepCache | None:
+        """The step cache that it asks for; None if it leaves that to a policy."""
+        if not isinstance(self.step_cache, str):
+            return self.step_cache
+        if self.step_cache in qualities.QUALITIES:
+            return qualities.named(self.step_cache, self.step_count)
+        return registry.parse(self.step_cache)
+
+    @property
     def step_count(self) -> int:
         """The number of steps of its schedule."""
         return self.make_solver().schedule.steps
@@ -220,6 +248,7 @@ class Request:
             "guidance schedule": self.guidance_schedule,
             "given frames": None if self.inputs is None else self.inputs.layout,
             "tokens": self.token_budgets,
+            "step cache": self.own_cache,
         }
 
 

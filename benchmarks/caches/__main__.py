@@ -3,57 +3,125 @@
     python -m benchmarks.caches --steps 50
     python -m benchmarks.caches --steps 4
 
-There is a row per method and setting: `computed` is the full steps' worth of work over
-the full run's, as the loop counts it (for branch-level caches every branch counts the
-same), `psnr` and `ssim` compare with the full run from the same noise. `--time
---methods METHOD...` times these methods instead: `share` is the seconds of the loop
-over the full run's, in the same process; run it alone on the machine.
+A row per method and setting: `computed` is the full steps' worth of work over the full
+run's, as the loop counts it (for branch-level caches every branch counts alike), `psnr`
+and `ssim` are to the full run from the same noise. `--time METHOD...` times these
+methods instead: `share` is the seconds of the loop over the full run's, in the same
+process; run it alone on the machine.
 """
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from benchmarks.caches.arms import FULL, CacheArm, arms_of
-from benchmarks.caches.running import CacheBench, CachedRun
+from benchmarks.caches.running import CacheBench
+from benchmarks.caches.thresholds import Foreseen, embedding_changes
 from benchmarks.lib import rows
 from benchmarks.reuse.models import add_options, load_model
 from chorus_jax.calibration.recorders import MagnitudeRecorder
+from chorus_jax.calibration.step_plans import (
+    StepPlanner,
+    growth_of,
+    probed_steps,
+    scaled_products,
+)
+from chorus_jax.calibration.velocity_runs import (
+    HeldOnce,
+    VelocityRecorder,
+    holding,
+    velocities_of,
+    velocity_products,
+)
 from chorus_jax.intra_request import registry
-from chorus_jax.training.world.attributes import held_out_combinations
+from chorus_jax.intra_request.planned import PlannedCache
+from chorus_jax.training.world.attributes import (
+    held_out_combinations,
+    training_combinations,
+)
 from chorus_jax.training.world.examples import prompts
 
 KEY = ("row", "steps", "setting")
+PROBED = 3  # prompts in which a velocity is held once
+FITTED = 8  # prompts that ratios and plans are measured on
+
+
+def foreseen(
+    bench: CacheBench, fitted: CacheBench, steps: int, wanted: Sequence[str]
+) -> Foreseen:
+    """What is known before a run; measured as far as a method that is wanted needs it.
+
+    Args:
+        bench: the batch that is measured.
+        fitted: another one, of prompts that were trained on, for what is fitted.
+        steps: those of a run.
+        wanted: names of methods; none are all.
+    """
+    changes = embedding_changes(bench.pipeline, bench.requests()[0])
+    asked = lambda name: not wanted or any(x.startswith(name) for x in wanted)
+    ratios = ratios_of(fitted, steps) if asked("mag") else (1.0,) * steps
+    planner = planner_of(fitted, steps) if asked("planned") else None
+    return Foreseen(changes, ratios, planner)
 
 
 def ratios_of(bench: CacheBench, steps: int) -> tuple[float, ...]:
     """The magnitude ratios of the prompt's branch, the mean over the batch."""
-    run = bench.run(MagnitudeRecorder(steps))
+    run = bench.run(CacheArm("record", MagnitudeRecorder(steps)))
     [record] = run.state.caches
     rows_of_prompt = np.asarray(record.ratios)[: len(bench.prompts)]
     return tuple(round(float(x), 5) for x in rows_of_prompt.mean(axis=0))
 
 
+def planner_of(bench: CacheBench, steps: int) -> StepPlanner:
+    """The planner of the batch's velocities, and of errors in one step of its first
+    prompts."""
+    full = bench.run(CacheArm("record", VelocityRecorder(steps))).state
+    products, moves = velocity_products(velocities_of(full)), moves_of(bench)
+    probed = probed_steps(steps)
+    growths = []
+    for number in range(min(PROBED, len(bench.prompts))):
+        alike = [(row[number],) * len(probed) for row in (bench.prompts, bench.seeds)]
+        runs = CacheBench(bench.pipeline, bench.request, *alike)
+        begin = partial(holding, steps=probed)
+        held = runs.run(CacheArm("record", HeldOnce()), begin=begin).state
+        off = np.asarray(held.latents) - np.asarray(full.latents)[number]
+        errors = dict(zip(probed, np.square(off).reshape(len(off), -1).sum(axis=1)))
+        growths.append(growth_of(products[number], moves, errors))
+    growth = np.exp(np.log(growths).mean(axis=0))
+    return StepPlanner(scaled_products(products), moves, growth)
+
+
+def moves_of(bench: CacheBench) -> np.ndarray:
+    """The change of the noise level in each step."""
+    return np.diff(bench.requests()[0].make_solver().schedule.sigmas)
+
+
 def setting(arm: CacheArm) -> str:
     """The setting of an arm in words."""
     fields = registry.describe(arm.cache)
-    del fields["name"]
-    fields.pop("ratios", None)
+    if isinstance(arm.cache, PlannedCache):
+        fields["steps"] = f"{fields['of'] - len(arm.cache.steps)} of {fields['of']}"
+    for name in ("name", "ratios", "forecasts", "of"):
+        fields.pop(name, None)
     words = [f"{name}={value}" for name, value in fields.items()]
-    return ", ".join([f"steps={arm.steps}"] * bool(arm.steps) + words)
+    of_run = [f"steps={arm.steps}"] * bool(arm.steps)
+    of_run += [f"shift={arm.shift:g}"] * bool(arm.shift)
+    of_run += [f"solver={arm.solver}"] * bool(arm.solver)
+    return ", ".join([*of_run, *words])
 
 
 def measured(
     bench: CacheBench, arms: Sequence[CacheArm], facts: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """A row per arm, written as soon as it is measured."""
-    steps, full = bench.request.step_count, bench.run(arms[0].cache)
+    """A row per arm; each is written as soon as it is measured."""
+    steps, full = bench.request.step_count, bench.run(arms[0])
     found = []
     for arm in tqdm(arms, desc="caches", unit="arm"):
-        run = full if arm.method == FULL else bench.run(arm.cache, arm.steps)
+        run = full if arm.method == FULL else bench.run(arm)
         row = {
             **{"row": arm.method, "steps": steps, "setting": setting(arm)},
             "prompts": len(bench.prompts),
@@ -69,21 +137,20 @@ def measured(
 def timed(
     bench: CacheBench, arms: Sequence[CacheArm], facts: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """A row per arm with its seconds over the full run's."""
-    runs: list[tuple[CacheArm, CachedRun]] = [
-        (arm, bench.run(arm.cache, arm.steps, repeats=2)) for arm in arms
-    ]
-    full = runs[0][1]
-    found = [
-        {
+    """A row per arm with its seconds over the full run's; each is written as soon as it
+    is measured."""
+    bench.run(arms[0], repeats=2)  # a machine that has just become quiet is slow
+    full, found = bench.run(arms[0], repeats=4), []
+    for arm in tqdm(arms, desc="caches", unit="arm"):
+        run = full if arm.method == FULL else bench.run(arm, repeats=2)
+        row = {
             **{"row": arm.method, "steps": bench.request.step_count},
             **{"setting": setting(arm), "computed": run.work / full.work},
             **{"seconds": run.seconds, "share": run.seconds / full.seconds},
             **facts,
         }
-        for arm, run in runs
-    ]
-    rows.update("caches_time", found, KEY)
+        rows.update("caches_time", [row], KEY)
+        found.append(row)
     return found
 
 
@@ -98,11 +165,15 @@ def main() -> None:
     options = parser.parse_args()
     loaded = load_model(options, None, options.steps)
     chosen = tuple(prompts(held_out_combinations(), options.prompts, seed=0))
-    bench = CacheBench(loaded.pipeline, loaded.request, chosen)
-    wanted = options.methods
-    needs = not wanted or "mag" in wanted
-    ratios = ratios_of(bench, options.steps) if needs else (1.0,) * options.steps
-    arms = arms_of(options.steps, ratios)
+    bench = CacheBench(loaded.pipeline, loaded.request, chosen, range(len(chosen)))
+    # How long a plan takes does not depend on what it was fitted to.
+    count = 1 if options.time else FITTED
+    trained = tuple(prompts(training_combinations(), count, seed=5))
+    fitted = CacheBench(
+        loaded.pipeline, loaded.request, trained, range(1000, 1000 + count)
+    )
+    wanted = options.methods or ()
+    arms = arms_of(options.steps, foreseen(bench, fitted, options.steps, wanted))
     if wanted:
         arms = [arm for arm in arms if arm.method in (FULL, *wanted)]
     found = (timed if options.time else measured)(bench, arms, loaded.facts)

@@ -1,7 +1,13 @@
-"""The step caches that are compared, each at some settings."""
+"""The step caches that are compared, each at some settings.
 
+A setting is chosen by the share of the steps that it computes, where that follows from
+numbers known before the run; thresholds of caches that look at data are a ladder.
+"""
+
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from benchmarks.caches.thresholds import Foreseen
 from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
 from chorus_jax.intra_request.dicache import DiCache
 from chorus_jax.intra_request.easy import EasyCache
@@ -9,15 +15,16 @@ from chorus_jax.intra_request.first_block import FirstBlock
 from chorus_jax.intra_request.foca import FoCa
 from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.hicache import HiCache
-from chorus_jax.intra_request.mag import MagCache
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.spectrum import Spectrum
 from chorus_jax.intra_request.taylor import TaylorSeer
-from chorus_jax.intra_request.tea import TeaCache
 
 FULL, FEWER = "full", "fewer steps"
+SHARES = (0.75, 0.5, 0.35, 0.25)
+INTERVALS = (2, 3, 5)
+FEW = 10  # steps below which there is little to skip
 
 
 @dataclass(frozen=True)
@@ -27,51 +34,105 @@ class CacheArm:
     Attributes:
         method: its name in the tables.
         cache: the step cache.
-        steps: the run's number of steps; 0 for the request's.
+        steps: those of the run; 0 for the request's own number.
+        shift: of the schedule; 0 for the request's own.
+        solver: "" for the request's own.
     """
 
     method: str
-    cache: StepCache
+    cache: StepCache = EveryStep()
     steps: int = 0
+    shift: float = 0.0
+    solver: str = ""
 
 
-def interval_arms(interval: int) -> list[CacheArm]:
-    """The forecasters that compute every n-th step."""
+def arms_of(steps: int, foreseen: Foreseen) -> list[CacheArm]:
+    """All arms at so many steps, the full run first."""
+    arms = [CacheArm(FULL), *fewer(steps)]
+    if steps < FEW:
+        return [*arms, *few(steps), *planned(steps, foreseen)]
     return [
-        CacheArm("last velocity", TaylorSeer(interval, order=0)),
-        CacheArm("taylor 1", TaylorSeer(interval)),
-        CacheArm("taylor 2", TaylorSeer(interval, first=3, order=2)),
-        CacheArm("hicache", HiCache(interval)),
-        CacheArm("foca", FoCa(interval)),
+        *(*arms, *planned(steps, foreseen), *known(steps, foreseen)),
+        *(*forecasters(), *watchers(), *branches()),
     ]
 
 
-def arms_of(steps: int, ratios: tuple[float, ...]) -> list[CacheArm]:
-    """All arms at this number of steps; `ratios` are MagCache's, of the model."""
-    arms = [CacheArm(FULL, EveryStep())]
-    for share in (0.75, 0.5, 0.35, 0.25):
-        arms.append(CacheArm(FEWER, EveryStep(), max(1, round(share * steps))))
-    if steps < 10:
-        arms.append(CacheArm("last velocity", SkipSteps((steps - 2,))))
-        arms.append(CacheArm("taylor 1", TaylorSeer(2, first=2)))
-        arms.append(CacheArm("first block", FirstBlock(0.24, first=1)))
-        return arms
-    for interval in (2, 3, 4):
-        arms += interval_arms(interval)
-    for threshold, longest in ((0.03, 1), (0.12, 2), (0.3, 4)):
-        mag = MagCache(threshold, ratios, longest, 0.1)
-        arms.append(CacheArm("mag", mag))
-    for growth in (0.1, 0.75):
-        arms.append(CacheArm("spectrum", Spectrum(growth=growth)))
-    for threshold in (0.05, 0.15):
-        arms += [
-            CacheArm("easy", EasyCache(threshold, first=3)),
-            CacheArm("tea", TeaCache(threshold, (1.0, 0.0))),
-            CacheArm("sea", SeaCache(2 * threshold, longest=4)),
-            CacheArm("sen", SenCache(threshold, first=3, longest=4)),
-            CacheArm("dicache", DiCache(2 * threshold, retention=0.1)),
-            CacheArm("first block", FirstBlock(2 * threshold, first=3)),
-        ]
-    arms.append(CacheArm("guidance", GuidanceCache(first=3)))
-    arms.append(CacheArm("pab", PAB(2, 6)))
-    return arms
+def fewer(steps: int) -> Iterator[CacheArm]:
+    """The baseline: fewer steps, spaced as the request's, otherwise, and by another
+    solver."""
+    counts = sorted({max(1, round(share * steps)) for share in SHARES}, reverse=True)
+    for count in counts:
+        yield CacheArm(FEWER, steps=count)
+    if steps < FEW:
+        return
+    for count in (counts[1], counts[-1]):
+        for shift in (2.0, 5.0):
+            yield CacheArm(f"{FEWER}, shift", steps=count, shift=shift)
+        yield CacheArm(f"{FEWER}, unipc", steps=count, solver="unipc")
+
+
+def few(steps: int) -> list[CacheArm]:
+    """What can be skipped of few steps."""
+    return [
+        CacheArm("last velocity", SkipSteps((steps - 2,))),
+        CacheArm("taylor 1", TaylorSeer(2, first=2)),
+        CacheArm("first block", FirstBlock(0.24, first=1)),
+    ]
+
+
+def known(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
+    """Caches whose computed steps are known before a run."""
+    for share in SHARES:
+        count = round(share * steps)
+        yield CacheArm("tea", foreseen.tea(count))
+        yield CacheArm("mag", foreseen.mag(count))
+    for growth in (0.0, 0.1, 0.75):
+        yield CacheArm("spectrum", Spectrum(growth=growth))
+
+
+def planned(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
+    """Plans that were measured on the model: where steps are placed for the last
+    velocity as it is, times a factor, and for a sum of the last ones."""
+    planner = foreseen.planner
+    if planner is None:
+        return
+    counts = {min(round(share * steps), steps - 1) for share in SHARES}
+    for count in sorted(counts, reverse=True):
+        yield CacheArm("planned, held", planner.held(count))
+        yield CacheArm("planned, scaled", planner.scaled(count))
+        yield CacheArm("planned", planner.planned(count))
+
+
+def forecasters() -> Iterator[CacheArm]:
+    """Those that compute every n-th step."""
+    for interval in INTERVALS:
+        yield CacheArm("taylor 1", TaylorSeer(interval, first=3))
+        yield CacheArm("foca", FoCa(interval))
+        yield CacheArm("hicache", HiCache(interval, first=3))
+        yield CacheArm("last velocity", TaylorSeer(interval, first=3, order=0))
+        yield CacheArm("taylor 2", TaylorSeer(interval, first=3, order=2))
+        residual = TaylorSeer(interval, first=3, grain="residual")
+        yield CacheArm("taylor 1, residual", residual)
+
+
+LADDERS: dict[str, tuple[Callable[[float], StepCache], tuple[float, ...]]] = {
+    "first block": (lambda x: FirstBlock(x, first=3), (0.03, 0.06, 0.12)),
+    "easy": (lambda x: EasyCache(x, first=3), (0.03, 0.08, 0.2)),
+    "dicache": (lambda x: DiCache(x, retention=0.1), (0.04, 0.1, 0.2)),
+    "sea": (lambda x: SeaCache(x, longest=4), (0.1, 0.25, 0.5, 0.8)),
+    "sen": (lambda x: SenCache(x, first=3, longest=4), (0.05, 0.1, 0.2)),
+}
+
+
+def watchers() -> Iterator[CacheArm]:
+    """Caches that look at data, from careful to bold."""
+    for name, (make, thresholds) in LADDERS.items():
+        for threshold in thresholds:
+            yield CacheArm(name, make(threshold))
+
+
+def branches() -> Iterator[CacheArm]:
+    """Caches of guidance branches, and of the branches of layers."""
+    for interval in (2, 5):
+        yield CacheArm("guidance", GuidanceCache(interval, first=3))
+    yield CacheArm("pab", PAB(2, 6))

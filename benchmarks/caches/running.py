@@ -1,20 +1,20 @@
-"""Runs one batch of prompts with a step cache, and scores the videos."""
+"""Runs of one batch of prompts under a step cache, and what they are worth."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
+from benchmarks.caches.arms import CacheArm
 from benchmarks.lib.judged import judge, means
 from benchmarks.reuse.arms import with_fewer
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine import Pipeline
-from chorus_jax.intra_request import StepCache
 from chorus_jax.media.metrics import psnr, ssim
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request
@@ -26,10 +26,9 @@ class CachedRun:
     """A run of the batch.
 
     Attributes:
-        state: the loop's last state.
-        frames: the frames of each video, 8 bits.
-        seconds: the time of the loop, the shortest of the repeats. Without repeats it
-            includes compilation.
+        state: the last one.
+        frames: of each video, 8 bits.
+        seconds: of the loop, the shortest of the repeats; without compilation.
     """
 
     state: RunState
@@ -38,7 +37,7 @@ class CachedRun:
 
     @property
     def work(self) -> float:
-        """The full steps' worth of work, the mean over the batch."""
+        """Full steps' worth that was computed, the mean over the batch."""
         return float(np.mean(self.state.work))
 
 
@@ -47,36 +46,49 @@ class CacheBench:
     """A pipeline and a batch of requests.
 
     Attributes:
-        pipeline: the model's pipeline.
-        request: the request of all videos, but for prompt and seed.
-        prompts: the batch's prompts; a video's seed is its prompt's number.
+        pipeline: of the model.
+        request: what all have but prompt and seed.
+        prompts: of the batch.
+        seeds: of each prompt.
     """
 
     pipeline: Pipeline
     request: Request
     prompts: Sequence[ScenePrompt]
+    seeds: Sequence[int]
 
-    def run(self, cache: StepCache, steps: int = 0, repeats: int = 0) -> CachedRun:
-        """Runs the batch with a step cache.
+    def requests(self, arm: CacheArm = CacheArm("full")) -> list[Request]:
+        """The batch as an arm runs it."""
+        base = with_fewer(self.request, arm.steps or self.request.step_count)
+        base = base.changed(
+            shift=arm.shift or base.shift, solver=arm.solver or base.solver
+        )
+        return [
+            base.changed(prompt=prompt.caption, seed=seed)
+            for seed, prompt in zip(self.seeds, self.prompts, strict=True)
+        ]
+
+    def run(
+        self,
+        arm: CacheArm,
+        repeats: int = 0,
+        begin: Callable[[RunState], RunState] = lambda state: state,
+    ) -> CachedRun:
+        """The batch as an arm runs it.
 
         Args:
-            cache: the step cache of all steps.
-            steps: the schedule's number of steps; 0 for the request's.
-            repeats: number of timed runs after the first one, which compiles.
+            arm: steps, schedule and step cache.
+            repeats: runs after the first one, which compiles, that are timed.
+            begin: makes the first state of the one that the loop gives.
         """
-        pipeline = self.pipeline
-        base = with_fewer(self.request, steps or self.request.step_count)
-        requests = [
-            base.changed(prompt=prompt.caption, seed=seed)
-            for seed, prompt in enumerate(self.prompts)
-        ]
+        pipeline, requests = self.pipeline, self.requests(arm)
         conditions, _ = pipeline.condition(requests)
-        plan = StepPlan.plain(base.step_count, cache=cache)
-        program = pipeline.program(base, plan)
+        plan = StepPlan.plain(requests[0].step_count, cache=arm.cache)
+        program = pipeline.program(requests[0], plan)
         noise = pipeline.noise(requests, program.geometry, conditions)
         inputs, times = pipeline.inputs(conditions), []
         for _ in range(1 + repeats):
-            state = loop.start(inputs, noise, program=program)
+            state = begin(loop.start(inputs, noise, program=program))
             jax.block_until_ready(state)
             began = time.perf_counter()
             *_, (_, state) = loop.in_pieces(inputs, state, program, every=None)
@@ -87,7 +99,7 @@ class CacheBench:
         return CachedRun(state, frames, min(times[1:] or times))
 
     def scores(self, run: CachedRun, full: CachedRun) -> dict[str, Any]:
-        """Fidelity to the full run (PSNR at most 60 dB), and the oracle's figures."""
+        """Fidelity to the full run (dB, at most 60), and what the oracle says."""
         judged = [judge(*pair) for pair in zip(self.prompts, run.frames)]
         names = ("accuracy", "detail", "render_db", "smoothness")
         pairs = list(zip(run.frames, full.frames))

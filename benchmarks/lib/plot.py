@@ -7,6 +7,7 @@
 
 from typing import Any
 
+from benchmarks.caches.tables import timed
 from benchmarks.lib import panels, rows
 from benchmarks.lib.rows import RESULTS
 from benchmarks.reuse.arms import SKIPPING, WHOLE
@@ -19,6 +20,7 @@ from chorus_jax.training.world.render import render
 from chorus_jax.training.world.scene import World
 
 FIGURES = ("accuracy", "detail", "render_db")
+DRAWN = ("fewer steps", "tea", "taylor 1", "sea")  # of the step caches
 CURVE_FIGURES = ("accuracy_changed", "detail")
 
 
@@ -132,6 +134,29 @@ def cold_start() -> None:
     panels.draw(RESULTS / "cold_start.png", "requests", shown)
 
 
+def caches() -> None:
+    """Draws quality over the share of the full run's time, of the best step caches and
+    of fewer steps."""
+    measured = [row for row in latest("caches") if row["steps"] == 50]
+    points = [(timed(row), row) for row in measured]
+    if not any(time for time, _ in points):
+        print("no caches.png: run `python -m benchmarks.caches`, then with --time")
+        return
+    panels.draw(
+        RESULTS / "caches.png",
+        "share of the full run's time",
+        {
+            name: {
+                method: sorted(
+                    (x, row[name]) for x, row in points if x and row["row"] == method
+                )
+                for method in DRAWN
+            }
+            for name in ("psnr", "ssim", "accuracy", "detail")
+        },
+    )
+
+
 def latest(benchmark: str) -> list[dict[str, Any]]:
     """The rows of the device that was measured last."""
     measured = rows.load(benchmark)
@@ -144,3 +169,4 @@ if __name__ == "__main__":
     training()
     chorus()
     cold_start()
+    caches()

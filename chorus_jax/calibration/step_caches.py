@@ -9,70 +9,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from tqdm import tqdm
 
+from chorus_jax.calibration.cache_methods import METHODS, FullRuns
 from chorus_jax.calibration.fidelity import fidelity
-from chorus_jax.calibration.recorders import MagnitudeRecorder
+from chorus_jax.calibration.step_plans import (
+    StepPlanner,
+    growth_of,
+    probed_steps,
+    scaled_products,
+)
+from chorus_jax.calibration.velocity_runs import (
+    HeldOnce,
+    holding,
+    velocities_of,
+    velocity_products,
+)
+from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine import Pipeline
 from chorus_jax.intra_request import StepCache
-from chorus_jax.intra_request.dicache import DiCache
-from chorus_jax.intra_request.easy import EasyCache
-from chorus_jax.intra_request.first_block import FirstBlock
-from chorus_jax.intra_request.foca import FoCa
-from chorus_jax.intra_request.hicache import HiCache
-from chorus_jax.intra_request.mag import MagCache
-from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.request import Request
 
-Ratios = Float[np.ndarray, " steps"]
-INTERVALS = (6, 5, 4, 3, 2)
 LEAST_PROMPTS = 4
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """Measurements of full runs for the fit of a step cache.
-
-    Attributes:
-        ratios: MagCache's magnitude ratios, the mean over prompts.
-        switch: the first step of a second expert; 0 with one transformer.
-        shift: the schedule's shift.
-    """
-
-    ratios: tuple[float, ...]
-    switch: int
-    shift: float
-
-
-def mag_ladder(recorded: Recorded) -> list[StepCache]:
-    """MagCache with these ratios, from bold to careful."""
-    settings = ((0.24, 6), (0.12, 4), (0.12, 2), (0.06, 2), (0.03, 1), (0.01, 1))
-    return [
-        MagCache(
-            threshold,
-            recorded.ratios,
-            longest,
-            switch=recorded.switch,
-            shift=recorded.shift,
-        )
-        for threshold, longest in settings
-    ]
-
-
-# Settings by method, from bold to careful.
-LADDERS: dict[str, Callable[[Recorded], list[StepCache]]] = {
-    "mag": mag_ladder,
-    "taylor": lambda _: [TaylorSeer(n, first=3) for n in INTERVALS],
-    "hicache": lambda _: [HiCache(n, first=3) for n in INTERVALS],
-    "foca": lambda _: [FoCa(n) for n in INTERVALS],
-    "easy": lambda _: [EasyCache(x) for x in (0.2, 0.1, 0.05, 0.025)],
-    "dicache": lambda _: [DiCache(x) for x in (0.2, 0.08, 0.04, 0.02)],
-    "first-block": lambda _: [FirstBlock(x, first=4) for x in (0.24, 0.16, 0.08, 0.04)],
-}
+PROBED = 2  # prompts in which a velocity is held once
 
 
 @dataclass(frozen=True)
@@ -117,13 +82,13 @@ class CacheCalibration:
             ValueError: for a method without settings to try, or if no setting is near
                 enough; the message has the figures of the best one.
         """
-        if method not in LADDERS:
+        if method not in METHODS:
             raise ValueError(
                 f"no settings of {method!r} are measured: choose one of "
-                f"{', '.join(LADDERS)}"
+                f"{', '.join(METHODS)}"
             )
         best: ChosenCache | None = None
-        for cache in LADDERS[method](self.record()):
+        for cache in METHODS[method].settings(self.record(method)):
             tried = self.measured(cache)
             if best is None or tried.figures["psnr"] > best.figures["psnr"]:
                 best = tried
@@ -138,18 +103,39 @@ class CacheCalibration:
             "written"
         )
 
-    def record(self) -> Recorded:
-        """Measures full runs and keeps their frames."""
-        recorder = MagnitudeRecorder(self.requests[0].step_count)
-        found = []
+    def record(self, method: str) -> FullRuns:
+        """Makes the full runs that a method is fitted from, and keeps their frames."""
+        first, states = self.requests[0], []
+        recorder = METHODS[method].recorder(first.step_count)
         for request in tqdm(self.requests, desc="full runs", unit="video"):
             state, frames = self.run(request, recorder)
             self.full.append(frames)
-            found.append(ratios_of(state))
-        experts = self.pipeline.model.experts(self.requests[0])
+            states.append(jax.tree.map(np.asarray, state))
+        experts = self.pipeline.model.experts(first)
         switch = next((i for i, x in enumerate(experts) if x != experts[0]), 0)
-        ratios = tuple(round(float(x), 5) for x in np.mean(found, axis=0))
-        return Recorded(ratios, switch, self.requests[0].shift)
+        planner = lambda: self.planner(states, switch)
+        return FullRuns(states, first.step_count, switch, first.shift, planner)
+
+    def planner(self, states: Sequence[RunState], switch: int) -> StepPlanner:
+        """The planner of the runs' velocities; errors in single steps are measured on
+        the first prompts."""
+        sigmas = self.pipeline.model.solver(self.requests[0]).schedule.sigmas
+        moves, begins = np.diff(sigmas), (0, *([switch] if switch else []))
+        products = [velocity_products(velocities_of(x))[0] for x in states]
+        probed = [x for x in probed_steps(len(moves)) if x not in begins]
+        growths = []
+        for request, state, own in zip(self.requests[:PROBED], states, products):
+            errors = {step: self.error(request, state, step) for step in probed}
+            growths.append(growth_of(own, moves, errors))
+        growth = np.exp(np.log(growths).mean(axis=0))
+        return StepPlanner(scaled_products(np.stack(products)), moves, growth, begins)
+
+    def error(self, request: Request, full: RunState, step: int) -> float:
+        """The squared error of the latents if one step takes over the last velocity."""
+        begin = lambda state: holding(state, [step])
+        state, _ = self.run(request, HeldOnce(), begin)
+        off = jax.tree.map(jnp.subtract, state.latents, full.latents)
+        return sum(float(jnp.square(x).sum()) for x in jax.tree.leaves(off))
 
     def measured(self, cache: StepCache) -> ChosenCache:
         """The figures of a setting, the mean over the requests."""
@@ -164,16 +150,24 @@ class CacheCalibration:
         figures = {"computed": float(np.mean(work)), **means}
         return ChosenCache(cache, {**figures, "prompts": len(self.requests)})
 
-    def run(self, request: Request, cache: StepCache) -> tuple[RunState, Any]:
-        """Runs a request; returns the loop's last state and the frames."""
+    def run(
+        self,
+        request: Request,
+        cache: StepCache,
+        begin: Callable[[RunState], RunState] = lambda state: state,
+    ) -> tuple[RunState, Any]:
+        """The last state of a run, and its frames; `begin` makes the first state of the
+        one that the loop gives."""
         pipeline = self.pipeline
         with pipeline.computing():
             conditions, _ = pipeline.condition([request])
             plan = StepPlan.plain(request.step_count, cache=cache)
             program = pipeline.program(request, plan)
             noise = pipeline.noise([request], program.geometry, conditions)
-            inputs = pipeline.inputs(conditions)
-            state = finished(pipeline.denoise(program, inputs, noise, None))
+            seeds = pipeline.seeds([request], conditions)
+            inputs = pipeline.inputs(conditions, seeds=seeds)
+            state = begin(loop.start(inputs, noise, program=program))
+            *_, (_, state) = loop.in_pieces(inputs, state, program, every=None)
             frames = finished(pipeline.decode(state.latents, [request], {}))
         return state, frames[0]
 
@@ -185,12 +179,3 @@ def finished(run: Any) -> Any:
             next(run)
         except StopIteration as stop:
             return stop.value
-
-
-def ratios_of(state: RunState) -> Ratios:
-    """The magnitude ratios of a run's only request, in the prompt's branch.
-
-    Each expert has a record, which is 1 at the other's steps: so they are multiplied.
-    """
-    records = [np.asarray(record.ratios)[0] for record in state.caches]
-    return np.prod(records, axis=0)

@@ -2,27 +2,26 @@
 
 import argparse
 import logging
-from dataclasses import replace
 from pathlib import Path
 
+from chorus_jax.cli.given import MEASURED
 from chorus_jax.cli.run_settings import run_of
 from chorus_jax.engine import Cache, Pipeline, Policies, Reuse, policies_for
 from chorus_jax.inter_request.policy import policy_file
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy
-from chorus_jax.intra_request import EveryStep, StepCache, cache_file, registry
+from chorus_jax.intra_request import cache_file
 from chorus_jax.request import Request
 
 log = logging.getLogger(__name__)
 
 GIB = 2**30
-FILE = ".json"  # a step cache that was measured
 NEED_CACHE = ("namespace", "least_score", "cache_mode", "policy")
 
 
 def check(options: argparse.Namespace) -> None:
-    """ValueError for options that do not go together, or name what is no cache, step
-    cache or policy."""
+    """ValueError for options that do not go together, or name what is no cache or
+    policy."""
     if options.cache is None:
         for name in NEED_CACHE:
             if getattr(options, name) is not None:
@@ -31,9 +30,6 @@ def check(options: argparse.Namespace) -> None:
         raise ValueError(f"--cache {options.cache} is a file: give a folder")
     if options.policy is not None:
         read_policy(options.policy)
-    step_cache_of(options)
-    if options.step_cache is not None and options.tokens is not None:
-        raise ValueError("--step-cache and --tokens do not go together: leave one out")
     reuse_of(options)
     if not 0 < options.cache_size < 2**30:
         raise ValueError(f"--cache-size must be above 0 GiB, got {options.cache_size}")
@@ -57,39 +53,23 @@ def open_cache(options: argparse.Namespace) -> Cache:
     return Cache.in_folder(options.cache, disk_bytes=int(options.cache_size * GIB))
 
 
-def step_cache_of(options: argparse.Namespace) -> StepCache:
-    """The step cache of videos that are made in full."""
-    text = options.step_cache
-    if text is None:
-        return EveryStep()
-    if text.endswith(FILE):
-        return cache_file.read(Path(text)).cache
-    return registry.parse(text)
-
-
 def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
     """The policy of a request: that of `--policy`, or one measured on the weights."""
     if options.cache is None:
-        base: Policies = lambda request: default_policy(request.step_count)
-    elif options.policy is None:
-        base = policies_for(pipeline.fingerprints)
-    else:
-        policy = read_policy(options.policy)
-        warn_foreign(options.policy, pipeline)
-        base = lambda request: policy.for_steps(request.step_count)
-    cache = step_cache_of(options)
-    if isinstance(cache, EveryStep):
-        return base
-    measured = None
-    if options.step_cache.endswith(FILE):
-        measured = cache_file.read(Path(options.step_cache))
+        return lambda request: default_policy(request.step_count)
+    if options.policy is None:
+        return policies_for(pipeline.fingerprints)
+    policy = read_policy(options.policy)
+    warn_foreign(options.policy, pipeline)
+    return lambda request: policy.for_steps(request.step_count)
 
-    def policies(request: Request) -> Policy:
-        if measured is not None:
-            measured.check(pipeline.fingerprints, run_of(request))
-        return replace(base(request), miss_cache=cache)
 
-    return policies
+def check_measured(file: str | None, pipeline: Pipeline, request: Request) -> None:
+    """ValueError if the step cache of `--step-cache FILE` was measured on other weights
+    or settings."""
+    if file is not None and file.endswith(MEASURED):
+        measured = cache_file.read(Path(file))
+        measured.check(pipeline.fingerprints, run_of(request))
 
 
 def warn_foreign(file: Path, pipeline: Pipeline) -> None:

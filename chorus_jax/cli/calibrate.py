@@ -44,7 +44,7 @@ def calibrate(options: argparse.Namespace, interruption: Interruption) -> None:
         cleanups.half_written_records(work / "cache"),
     ]
     words = f"{work}, {len(requests)} prompts"
-    for line in report.chosen(choice, words, None):
+    for line in report.chosen(choice, words):
         print(line, flush=True)
     pipeline = Pipeline.load(
         choice.folder, transformer=choice.transformer, dtype=options.dtype

@@ -32,7 +32,7 @@ def calibrate_cache(options: argparse.Namespace) -> None:
     family_of(choice.folder).check(
         choice.folder, choice.transformer, choice.request, None
     )
-    for line in report.chosen(choice, f"{len(requests)} prompts", options.method):
+    for line in report.chosen(choice, f"{len(requests)} prompts, {options.method}"):
         print(line, flush=True)
     pipeline = Pipeline.load(
         choice.folder, transformer=choice.transformer, dtype=options.dtype

@@ -100,12 +100,12 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
     run = GenerateRun.of(options)
     run.choice.warn()
     interruption.cleanups += cleanups_of(run)
-    step_cache, words = options.step_cache, caching.described(options)
-    for line in report.chosen(run.choice, words, step_cache):
+    for line in report.chosen(run.choice, caching.described(options)):
         run.say(line)
     cache = caching.open_cache(options)
     try:
         pipeline = run.load()
+        caching.check_measured(options.step_cache, pipeline, run.choice.request)
         engine = Engine(pipeline, cache, caching.policies_of(options, pipeline))
         if caching.reuse_of(options).write:
             note(options.cache, run.choice, engine)

@@ -9,6 +9,7 @@ from chorus_jax.cli.one_line import path
 SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "wan_unipc", "wan_dpmpp")
 WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
 AXES = ("data", "context", "tensor", "ring")  # of a mesh
+QUALITIES = ("lossless", "high", "balanced", "fast")
 MODES = ("both", "read", "write", "off")
 EXAMPLES = """examples:
   chorus generate "a red circle moves left on a gray background"
@@ -148,9 +149,14 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     steps_group.add_argument(
         "--step-cache",
         metavar="CACHE",
-        help="of videos made in full, such as taylor:interval=2, "
-        "mag:variant=wan21_t2v_1_3b,threshold=.12, or a file of `chorus "
-        "calibrate-cache` (default: none)",
+        help="such as taylor:interval=2, mag:variant=wan21_t2v_1_3b,threshold=.12, or "
+        "a file of `chorus calibrate-cache` (default: the policy's, of hits)",
+    )
+    steps_group.add_argument(
+        "--quality",
+        choices=QUALITIES,
+        help="a step cache by how near to a full run it stays on the shipped weights; "
+        "calibrate one for others",
     )
     steps_group.add_argument(
         "--tokens",

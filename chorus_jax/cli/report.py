@@ -9,6 +9,7 @@ from typing import Any
 from chorus_jax.checkpoints import Card
 from chorus_jax.cli.choice import CommandSettings
 from chorus_jax.engine import Ledger, Result
+from chorus_jax.intra_request.registry import describe
 from chorus_jax.media import video
 from chorus_jax.request import Request
 from chorus_jax.token_budgets import TokenBudgets
@@ -16,9 +17,7 @@ from chorus_jax.token_budgets import TokenBudgets
 SHORT = 60  # characters of a negative prompt that are shown
 
 
-def chosen(
-    choice: CommandSettings, cache: str, step_cache: str | None
-) -> Iterator[str]:
+def chosen(choice: CommandSettings, cache: str) -> Iterator[str]:
     """Model, settings, size and cache, one per line, for before the run."""
     request, card = choice.request, Card.read(choice.folder)
     size = f"{request.frames} frames of {request.width}x{request.height} pixels"
@@ -32,10 +31,16 @@ def chosen(
         **images(request),
         "cache": cache,
     }
-    if step_cache is not None:
-        rows["step cache"] = step_cache
+    if request.step_cache is not None:
+        rows["step cache"] = cache_line(request)
     for name, value in rows.items():
         yield f"{name:16}{value}"
+
+
+def cache_line(request: Request) -> str:
+    """A request's step cache in words: what it was called, and what that means."""
+    own = request.own_cache
+    return str(own) if request.step_cache == own else f"{request.step_cache}: {own}"
 
 
 def images(request: Request) -> dict[str, str]:
@@ -93,7 +98,9 @@ def ledger_line(path: Path, result: Result, reading: bool) -> str:
 
 def computed(ledger: Ledger) -> str:
     """The computed steps in words."""
-    return f"{ledger.equivalents:g} of {ledger.steps} steps computed"
+    words = f"{ledger.equivalents:g} of {ledger.steps} steps computed"
+    over = ledger.taken_over
+    return f"{words}, {over:g} taken over by the step cache" if over else words
 
 
 def outcome(ledger: Ledger) -> str:
@@ -149,6 +156,8 @@ def fields_of(request: Request) -> dict[str, Any]:
         fields["inputs"] = request.inputs.digest
     if isinstance(request.tokens, TokenBudgets):
         fields["tokens"] = dataclasses.asdict(request.tokens)
+    if request.own_cache is not None:
+        fields["step_cache"] = describe(request.own_cache)
     return fields
 
 

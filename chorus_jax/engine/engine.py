@@ -20,7 +20,7 @@ from chorus_jax.engine.events import Event, Observer, Video
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import NotFiniteError, Pipeline, timed, unstacked
 from chorus_jax.engine.plans import batch_of_one, usable
-from chorus_jax.engine.policies import Policies, policies_for, scaled
+from chorus_jax.engine.policies import Policies, policies_for, requested, scaled
 from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse, Watch, check_reuse
@@ -78,7 +78,9 @@ class Engine:
         check_parts(pipeline, cache, policies)
         if policies is None:
             policies = policies_for(pipeline.fingerprints)
-        self.policies = scaled(policies) if isinstance(policies, Policy) else policies
+        if isinstance(policies, Policy):
+            policies = scaled(policies)
+        self.policies = requested(policies)
         self.pipeline, self.cache = pipeline, cache
         self.sources = Sources(pipeline, cache)
         self.device_lock = threading.Lock()

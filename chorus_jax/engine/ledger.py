@@ -27,6 +27,10 @@ class Ledger:
         reason: why it is a miss, why a stored video of the very request was not the
             result, or why a hit ran all tokens (the videos differ beyond the region, or
             the caller's region was not used); "" if there is nothing to say.
+        step_cache: the step cache that ran, as a policy file describes it; "" if every
+            step was computed.
+        taken_over: the full steps' worth that it took over from other steps, as they
+            were or forecast, as the cache does.
         own_noise: False where the video has the noise of a source, whatever the
             request's seed.
         seconds: time by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
@@ -41,6 +45,8 @@ class Ledger:
     region_until: int = 0
     active: float = 1.0
     reason: str = ""
+    step_cache: str = ""
+    taken_over: float = 0.0
     own_noise: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
 

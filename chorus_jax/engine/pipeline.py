@@ -36,7 +36,7 @@ from chorus_jax.families.protocols import (
     SoundModel,
     VideoModel,
 )
-from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.intra_request import EveryStep
 from chorus_jax.media.sound import Sound
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request, same_program
@@ -141,28 +141,20 @@ class Pipeline:
         """Fingerprints of the weights, by part."""
         return self.model.fingerprints
 
-    def __call__(
-        self, *requests: Request, cache: StepCache = EveryStep()
-    ) -> list[Video]:
+    def __call__(self, *requests: Request) -> list[Video]:
         """The videos of requests of one size and schedule, run as one batch.
 
         All steps are one jitted call. Raises as `stream` does.
         """
-        *_, last = self.stream(*requests, every=None, cache=cache)
+        *_, last = self.stream(*requests, every=None)
         return list(last.videos)
 
-    def stream(
-        self,
-        *requests: Request,
-        every: int | None = 1,
-        cache: StepCache = EveryStep(),
-    ) -> Iterator[Progress]:
+    def stream(self, *requests: Request, every: int | None = 1) -> Iterator[Progress]:
         """Runs a batch, yielding progress; a caller that stops iterating stops the run.
 
         Args:
             requests: of one size and schedule.
             every: steps per call of the compiled loop (None: all).
-            cache: decides how much of the model runs in each step.
 
         Raises:
             ValueError: for sizes that do not divide, over the mesh too, for requests
@@ -171,7 +163,7 @@ class Pipeline:
         """
         same_program(requests)
         self.check(requests[0], len(requests))
-        run = self.steps([with_seed(request) for request in requests], every, cache)
+        run = self.steps([with_seed(request) for request in requests], every)
         while True:
             # The mesh is set while we compute, not while the caller does.
             with self.computing():
@@ -208,7 +200,7 @@ class Pipeline:
                     f"{asked}: ask for twice the height and width of the first, and "
                     "as many frames"
                 )
-            run = self.steps([with_seed(request)], None, EveryStep(), larger)
+            run = self.steps([with_seed(request)], None, larger)
             *_, last = run
         return last.videos[0]
 
@@ -231,7 +223,6 @@ class Pipeline:
         self,
         requests: Sequence[Request],
         every: int | None,
-        cache: StepCache,
         begun: Mapping[str, Array] | None = None,
     ) -> Iterator[Progress]:
         """`stream` for requests that have seeds and agree; `begun` are streams to put
@@ -243,7 +234,7 @@ class Pipeline:
         yield Progress("encode", 1, 1)
         plan = StepPlan.plain(
             len(self.model.experts(requests[0])),
-            cache=cache,
+            cache=requests[0].own_cache or EveryStep(),
             budgets=requests[0].token_budgets,
         )
         program = self.program(requests[0], plan)

@@ -3,6 +3,7 @@
 import functools
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from chorus_jax.inter_request.policy.policies import calibrated, default_policy
 from chorus_jax.inter_request.policy.policy import Policy
@@ -22,6 +23,16 @@ def default_for(request: Request) -> Policy:
 def scaled(policy: Policy) -> Policies:
     """One policy, scaled to a request's number of steps."""
     return lambda request: policy.for_steps(request.step_count)
+
+
+def requested(policies: Policies) -> Policies:
+    """These policies, with a request's own step cache in place of theirs."""
+
+    def policy(request: Request) -> Policy:
+        chosen, own = policies(request), request.own_cache
+        return chosen if own is None else replace(chosen, cache=own, miss_cache=own)
+
+    return policy
 
 
 def sampler_of(request: Request) -> Sampler:

@@ -7,7 +7,7 @@ from chorus_jax.engine.numerics import run_by
 from chorus_jax.families.protocols import VideoModel
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.store import Recipe
-from chorus_jax.intra_request import EveryStep
+from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.intra_request.registry import describe
 from chorus_jax.request import Request
 
@@ -47,11 +47,16 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
 
 
 def step_cache_of(policy: Policy) -> str:
-    """A description of the step cache of misses; "" if every step is computed. What
-    decides hits besides is of their policies (`Policy.digest`)."""
-    if policy.miss_cache == EveryStep():
+    """A description of the step cache of misses. What decides hits besides is of their
+    policies (`Policy.digest`)."""
+    return described(policy.miss_cache)
+
+
+def described(cache: StepCache) -> str:
+    """A description of a step cache; "" if every step is computed."""
+    if cache == EveryStep():
         return ""
-    return json.dumps(describe(policy.miss_cache), sort_keys=True)
+    return json.dumps(describe(cache), sort_keys=True)
 
 
 def tokens_of(request: Request) -> str:

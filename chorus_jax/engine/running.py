@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32
 
+from chorus_jax.denoise.cost import equivalents
 from chorus_jax.denoise.gains import gain_tables
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
@@ -16,6 +17,7 @@ from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import padded, renoised, trajectory
 from chorus_jax.engine.prompt import PromptReading
+from chorus_jax.engine.recipes import described
 from chorus_jax.engine.task import Task, seed_of
 from chorus_jax.families.forward import Conditions
 from chorus_jax.inter_request.match.matching import Match, Rejection
@@ -144,9 +146,18 @@ class Runner:
 def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> Ledger:
     """The ledger of a run of a video of so many tiles."""
     steps, work = task.policy.steps, round(float(state.work[0]), 4)
+    cache, over = taken_over(task, hit, work, tiles)
     if isinstance(hit, Rejection):
         why = reasons(task.not_replayed, hit.reason)
-        return Ledger("miss", steps, work, hit.score, reason=why)
+        return Ledger(
+            "miss",
+            steps,
+            work,
+            hit.score,
+            reason=why,
+            step_cache=cache,
+            taken_over=over,
+        )
     region, reason = hit.plan.region, hit.reason
     if state.region is None:  # another transformer may have taken its steps
         region = None
@@ -162,8 +173,25 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
         region_until=hit.tier.region_until,
         active=1.0 if region is None else region.tiles / tiles,
         reason=reasons(task.not_replayed, reason),
+        step_cache=cache,
+        taken_over=over,
         own_noise=task.policy.own_noise,
     )
+
+
+def taken_over(
+    task: Task, hit: Hit | Rejection, work: float, tiles: int
+) -> tuple[str, float]:
+    """The step cache of a run of so much work, described, and the full steps' worth
+    that it took over."""
+    policy, missed = task.policy, isinstance(hit, Rejection)
+    cache = described(policy.miss_cache if missed else policy.cache)
+    if not cache or task.request.tokens is not None:
+        return "", 0.0
+    plan = StepPlan.plain(policy.steps) if isinstance(hit, Rejection) else hit.plan
+    every = (replace(x, cache=EveryStep()) for x in plan.stretches)
+    whole = equivalents(replace(plan, stretches=tuple(every)), tiles)
+    return cache, round(max(whole - work, 0.0), 4)
 
 
 def reasons(*lines: str) -> str:

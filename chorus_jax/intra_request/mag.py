@@ -22,6 +22,7 @@ from chorus_jax.intra_request.history import History
 from chorus_jax.intra_request.mag_curves import CURVES
 from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.intra_request.shifts import check_shift
+from chorus_jax.intra_request.sizes import Size, check_size
 from chorus_jax.schedulers.flow import Schedule
 
 
@@ -38,6 +39,8 @@ class MagCache(ScheduledCache):
             computed.
         switch: the first step of a second expert; 0 for one transformer.
         shift: of the schedule that the ratios were measured on; None takes any.
+        size: height and width of the latents that they were measured on, either way
+            round; None takes any.
         resampled: whether other numbers of steps take the nearest ratio, as the authors
             do, instead of being refused.
 
@@ -51,6 +54,7 @@ class MagCache(ScheduledCache):
     retention: float = 0.2
     switch: int = 0
     shift: float | None = None
+    size: Size | None = None
     resampled: bool = False
 
     def __post_init__(self) -> None:
@@ -89,8 +93,8 @@ class MagCache(ScheduledCache):
                 wan22_i2v_a14b and for the 5B model.
             longest: the most steps in a row that are not computed.
             retention: the share of the first steps that is computed.
-            anywhere: whether the ratios are used at other numbers of steps and shifts
-                than they were measured at too.
+            anywhere: whether the ratios are used at other numbers of steps, shifts and
+                sizes than they were measured at too.
 
         Raises:
             ValueError: for another variant.
@@ -102,9 +106,11 @@ class MagCache(ScheduledCache):
             )
         curve = CURVES[variant]
         strict = cls(
-            threshold, curve.ratios, longest, retention, curve.switch, curve.shift
+            *(threshold, curve.ratios, longest, retention),
+            *(curve.switch, curve.shift, curve.size),
         )
-        return replace(strict, shift=None, resampled=True) if anywhere else strict
+        free = replace(strict, shift=None, size=None, resampled=True)
+        return free if anywhere else strict
 
     @property
     def taken(self) -> Grain:
@@ -152,6 +158,11 @@ class MagCache(ScheduledCache):
         places = np.round(np.linspace(0, known - 1, steps)).astype(int)
         ratios = tuple(self.ratios[place] for place in places)
         return ratios, round(self.switch * steps / known)
+
+    def init(self, forward: Forward) -> History:
+        """The state before the first step. ValueError for latents of another size."""
+        check_size("MagCache's ratios", self.size, forward.latents)
+        return super().init(forward)
 
     def step(
         self,

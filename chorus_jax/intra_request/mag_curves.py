@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+# Latents of 832 x 480, 1280 x 720 and, 16 pixels to a latent, 1280 x 704 pixels.
+P480, P720, P704 = (60, 104), (90, 160), (44, 80)
+
 
 @dataclass(frozen=True)
 class MagnitudeCurve:
@@ -20,11 +23,13 @@ class MagnitudeCurve:
     Attributes:
         ratios: one per step.
         shift: of the schedule.
+        size: height and width of its latents, those of the model's default size.
         switch: the first step of the second expert; 0 with one transformer.
     """
 
     ratios: tuple[float, ...]
     shift: float
+    size: tuple[int, int]
     switch: int = 0
 
 
@@ -94,13 +99,13 @@ WAN22_TI2V_5B_IMAGE = (
 
 CURVES: Mapping[str, MagnitudeCurve] = MappingProxyType(
     {
-        "wan21_t2v_1_3b": MagnitudeCurve(WAN21_T2V_1_3B, 5.0),
-        "wan21_t2v_14b": MagnitudeCurve(WAN21_T2V_14B, 5.0),
-        "wan21_i2v_480p": MagnitudeCurve(WAN21_I2V_480P, 3.0),
-        "wan21_i2v_720p": MagnitudeCurve(WAN21_I2V_720P, 5.0),
-        "wan22_t2v_a14b": MagnitudeCurve(WAN22_T2V_A14B, 12.0, switch=26),
-        "wan22_i2v_a14b": MagnitudeCurve(WAN22_I2V_A14B, 5.0, switch=15),
-        "wan22_ti2v_5b_text": MagnitudeCurve(WAN22_TI2V_5B_TEXT, 5.0),
-        "wan22_ti2v_5b_image": MagnitudeCurve(WAN22_TI2V_5B_IMAGE, 5.0),
+        "wan21_t2v_1_3b": MagnitudeCurve(WAN21_T2V_1_3B, 5.0, P480),
+        "wan21_t2v_14b": MagnitudeCurve(WAN21_T2V_14B, 5.0, P720),
+        "wan21_i2v_480p": MagnitudeCurve(WAN21_I2V_480P, 3.0, P480),
+        "wan21_i2v_720p": MagnitudeCurve(WAN21_I2V_720P, 5.0, P720),
+        "wan22_t2v_a14b": MagnitudeCurve(WAN22_T2V_A14B, 12.0, P720, switch=26),
+        "wan22_i2v_a14b": MagnitudeCurve(WAN22_I2V_A14B, 5.0, P720, switch=15),
+        "wan22_ti2v_5b_text": MagnitudeCurve(WAN22_TI2V_5B_TEXT, 5.0, P704),
+        "wan22_ti2v_5b_image": MagnitudeCurve(WAN22_TI2V_5B_IMAGE, 5.0, P704),
     }
 )

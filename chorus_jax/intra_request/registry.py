@@ -15,6 +15,7 @@ from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
 from chorus_jax.intra_request.pab import PAB
+from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.profiling import ProfilingDiT
 from chorus_jax.intra_request.protocol import StepCache
 from chorus_jax.intra_request.sea import SeaCache
@@ -39,6 +40,7 @@ CACHES: dict[str, type] = {
     "sea": SeaCache,
     "sen": SenCache,
     "erta": ERTACache,
+    "planned": PlannedCache,
     "guidance": GuidanceCache,
     "pab": PAB,
     "profiling": ProfilingDiT,

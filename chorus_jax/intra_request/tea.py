@@ -2,12 +2,11 @@
 
 Liu et al., arXiv 2411.19108. What is reused is the change that all layers together made
 to the tokens in the last computed step; the first projection and the head always run.
-Coefficients, thresholds and forced steps are those of LiewFeng/TeaCache, of its folders
-TeaCache4Wan2.1 and TeaCache4LTX-Video.
+Published settings are in `tea_coefficients`.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +14,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
+from chorus_jax.intra_request.shifts import check_shift
+from chorus_jax.intra_request.sizes import Size, check_size
+from chorus_jax.intra_request.tea_coefficients import PUBLISHED
 from chorus_jax.nets.control import select, when
 from chorus_jax.schedulers.flow import Schedule
 
@@ -49,6 +51,9 @@ class TeaCache:
         signal: the embedding that is watched (`Forward.signal`).
         first: steps at the start of a run that are always computed.
         last: steps at its end that are always computed.
+        steps: of the runs that the coefficients were measured on; 0 takes any.
+        shift: of their schedule; None takes any.
+        size: height and width of their latents, either way round; None takes any.
 
     Raises:
         ValueError: for a threshold below 0 or not finite, no coefficients, or negative
@@ -60,6 +65,9 @@ class TeaCache:
     signal: str = "embedding"
     first: int = 1
     last: int = 1
+    steps: int = 0
+    shift: float | None = None
+    size: Size | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < math.inf:
@@ -72,7 +80,12 @@ class TeaCache:
 
     @classmethod
     def published(
-        cls, variant: str, threshold: float, *, retention: bool = False
+        cls,
+        variant: str,
+        threshold: float,
+        *,
+        retention: bool = False,
+        anywhere: bool = False,
     ) -> "TeaCache":
         """The published coefficients of a model.
 
@@ -82,6 +95,8 @@ class TeaCache:
                 .05 and .1), .14 to .2 for wan21_t2v_14b, .03 and .05 for ltx_091.
             retention: the variant that computes the first five steps and watches the
                 modulation instead of the embedding.
+            anywhere: whether the coefficients are used at other numbers of steps,
+                shifts and sizes than those of the model's default run too.
 
         Raises:
             ValueError: for another variant, or one without retention.
@@ -96,10 +111,13 @@ class TeaCache:
             raise ValueError(
                 f"{variant!r} is not published with retention: leave retention out"
             )
-        return cls(threshold, **asdict(settings[retention]))
+        strict = cls(threshold, **asdict(settings[retention]))
+        free = replace(strict, steps=0, shift=None, size=None)
+        return free if anywhere else strict
 
     def init(self, forward: Forward) -> TeaState:
-        """The state before the first step."""
+        """The state before the first step. ValueError for latents of another size."""
+        check_size("TeaCache's coefficients", self.size, forward.latents)
         signal = jax.eval_shape(lambda: forward.signal(self.signal))
         tokens = jax.eval_shape(forward.stem)
         rows = signal.shape[0]
@@ -119,7 +137,12 @@ class TeaCache:
         held: Held,
         state: TeaState,
     ) -> tuple[Latents, Held, TeaState, Float[Array, " b"]]:
-        """The whole pass, or its ends around the last residual (see `StepCache`)."""
+        """The whole pass, or its ends around the last residual (see `StepCache`).
+
+        Raises:
+            ValueError: for a schedule of another shift or number of steps.
+        """
+        self.check(schedule)
         signal, stem = forward.signal(self.signal), forward.stem()
         computed, total = self.decide(forward.rows(i), schedule.steps, signal, state)
 
@@ -136,6 +159,16 @@ class TeaCache:
         work = computed.astype(jnp.float32).reshape(-1, len(i)).mean(axis=0)
         return forward.head(tokens), held, after, work
 
+    def check(self, schedule: Schedule) -> None:
+        """ValueError for a schedule of another shift or number of steps."""
+        if self.steps not in (0, schedule.steps):
+            raise ValueError(
+                f"TeaCache's coefficients were measured over {self.steps} steps, the "
+                f"run has {schedule.steps}: run {self.steps}, or take them all the "
+                "same with steps=0 (anywhere=true of published ones)"
+            )
+        check_shift("TeaCache's coefficients", self.shift, schedule)
+
     def decide(
         self, i: Int[Array, " r"], steps: int, signal: Array, state: TeaState
     ) -> tuple[Bool[Array, " r"], Float[Array, " r"]]:
@@ -151,56 +184,3 @@ class TeaCache:
         forced |= self.threshold == 0
         computed = forced | (total >= self.threshold)
         return computed, jnp.where(computed, 0.0, total)
-
-
-@dataclass(frozen=True)
-class PublishedTea:
-    """Published settings of a model besides thresholds (the fields of `TeaCache`).
-
-    Attributes:
-        coefficients: of the polynomial, the highest power first.
-        signal: the embedding that is watched.
-        first: steps at the start that are always computed.
-        last: steps at the end that are always computed.
-    """
-
-    coefficients: tuple[float, ...]
-    signal: str = "embedding"
-    first: int = 1
-    last: int = 1
-
-
-def by_retention(plain: tuple[float, ...], retained: tuple[float, ...]) -> dict:
-    """The settings without and with retention steps."""
-    return {
-        False: PublishedTea(plain),
-        True: PublishedTea(retained, "modulation", first=5, last=0),
-    }
-
-
-# By model, without and with retention steps; the highest power first.
-PUBLISHED: dict[str, dict[bool, PublishedTea]] = {
-    "wan21_t2v_1_3b": by_retention(
-        (2.39676752e03, -1.31110545e03, 2.01331979e02, -8.29855975, 1.37887774e-01),
-        (-5.21862437e04, 9.23041404e03, -5.28275948e02, 1.36987616e01, -4.99875664e-02),
-    ),
-    "wan21_t2v_14b": by_retention(
-        (-5784.54975374, 5449.50911966, -1811.16591783, 256.27178429, -13.02252404),
-        (-3.03318725e05, 4.90537029e04, -2.65530556e03, 5.87365115e01, -3.15583525e-01),
-    ),
-    "wan21_i2v_480p": by_retention(
-        (-3.02331670e02, 2.23948934e02, -5.25463970e01, 5.87348440, -2.01973289e-01),
-        (2.57151496e05, -3.54229917e04, 1.40286849e03, -1.35890334e01, 1.32517977e-01),
-    ),
-    "wan21_i2v_720p": by_retention(
-        (-114.36346466, 65.26524496, -18.82220707, 4.91518089, -0.23412683),
-        (8.10705460e03, 2.13393892e03, -3.72934672e02, 1.66203073e01, -4.17769401e-02),
-    ),
-    # Its signal is the input of the first layer, which depends on the latents.
-    "ltx_091": {
-        False: PublishedTea(
-            (2.14700694e1, -1.28016453e1, 2.31279151, 7.92487521e-1, 9.69274326e-3),
-            "modulation",
-        )
-    },
-}

@@ -2,25 +2,21 @@
 
 import pytest
 
-from chorus_jax.calibration.step_caches import (
-    LADDERS,
-    CacheCalibration,
-    ChosenCache,
-    Recorded,
-)
+from chorus_jax.calibration.cache_methods import METHODS, FullRuns
+from chorus_jax.calibration.step_caches import CacheCalibration, ChosenCache
 from chorus_jax.engine import Pipeline
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.request import Request
 from tests.chorus_jax.families.toy.model import ToyModel
 
-RECORDED = Recorded((1.0,) * 50, 0, 5.0)
+FULL = FullRuns((), 50, 0, 5.0, lambda: None)
 
 
 class Figures(CacheCalibration):
     """Settings of an interval n have 40 - 4 n dB and an SSIM of 1 - n / 10."""
 
-    def record(self):
-        return RECORDED
+    def record(self, method):
+        return FULL
 
     def measured(self, cache):
         n = cache.interval
@@ -54,6 +50,6 @@ def test_a_method_that_is_not_measured_is_refused(calibration):
 
 
 def test_ladders_go_from_bold_to_careful():
-    for name in ("mag", "taylor", "hicache", "foca"):
-        counts = [sum(x.computes(50)) for x in LADDERS[name](RECORDED)]
+    for name in ("taylor", "hicache", "foca", "spectrum"):
+        counts = [sum(x.computes(50)) for x in METHODS[name].settings(FULL)]
         assert counts == sorted(counts)

@@ -45,10 +45,12 @@ def test_what_was_chosen_is_said_before_the_run(generate, capsys):
         "negative prompt blur\n",
         "size            5 frames of 32x32 pixels, 16 per second\n",
         "cache           c, read and write\n",
-        "step cache      skip:steps=(1,)\n",
+        "step cache      skip:steps=(1,): SkipSteps(steps=(1,))\n",
     ):
         assert line in out
-    assert "video-1.mp4: seed 1, miss (" in out and "1 of 2 steps computed" in out
+    assert (
+        "video-1.mp4: seed 1, miss (" in out and "1 of 2 steps computed, 1 taken" in out
+    )
 
 
 def test_request_model_and_ledger_go_with_the_video(generate, tmp_path, weights):
@@ -98,6 +100,9 @@ def test_modes_and_namespaces(generate, tmp_path, capsys):
         (["--cache", "c", "--policy", "FILE"], "FILE"),
         (["--cache", "c", "--policy", "none.json"], "none.json"),
         (["--step-cache", "tee"], "no step cache is named 'tee'"),
+        (["--quality", "high"], "'high' is for 16 steps or more, this schedule has 2"),
+        (["--step-cache", "every", "--quality", "high"], "--quality: leave one out"),
+        (["--step-cache", "every", "--tokens", "hsa-50"], "for 16 steps or more"),
         (["--out", "."], "--out . is a folder: give a file"),
         (["--prompts", "none.txt"], "none.txt"),
         (["--height", "64000", "--width", "64000"], "64000x64000 pixels need at least"),

@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from chorus_jax.engine.policies import default_for, policies_for
+from chorus_jax.engine.policies import default_for, policies_for, requested, scaled
 from chorus_jax.inter_request.policy import policies, policy_file
 from chorus_jax.inter_request.policy.policies import NIRVANA, default_policy
+from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.policy.policy_file import Measured, Sampler
+from chorus_jax.intra_request import EveryStep, SkipSteps
 from chorus_jax.request import Request
 
 WEIGHTS = {"vae": "a"}
@@ -45,3 +47,11 @@ def test_another_sampler_than_was_measured_is_told_once(change, chosen, caplog):
         assert chosen(replace(REQUEST, **change)) == MEASURED
     [said] = [each.getMessage() for each in caplog.records]
     assert "was measured with Sampler(solver='euler', shift=3.0" in said
+
+
+def test_a_request_s_own_step_cache_takes_the_place_of_the_policy_s():
+    measured = Policy(20, (), (), cache=SkipSteps((1,)), miss_cache=SkipSteps((2,)))
+    policies = requested(scaled(measured))
+    assert policies(Request("a", steps=20)) == measured
+    every = policies(Request("a", steps=20, step_cache="every"))
+    assert every.cache == every.miss_cache == EveryStep()

@@ -14,6 +14,7 @@ from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
 from chorus_jax.intra_request.pab import PAB
+from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.profiling import ProfilingDiT
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.sen import SenCache
@@ -77,5 +78,10 @@ MEMBERS = {
         ProfilingDiT((), of=0), ProfilingDiT((1,), full=(3,), first=1, of=0), (0, 3)
     ),
     "bac": Member(BAC(), BAC((((0, 2), (0,), (0, 3)),) * 4), (0,)),
+    "planned": Member(
+        PlannedCache(()),
+        PlannedCache((1, 3, 4), ((1.0,), (1.5, -0.5), (2.0, -1.0)), 6),
+        (0, 2, 5),
+    ),
     "erta": Member(ERTACache(()), ERTACache((1, 2, 4), (0.9, 0.8, 1.1)), (0, 3, 5)),
 }

@@ -1,12 +1,13 @@
 """MagCache: published skip lists, and runs for which its ratios are not valid."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from chorus_jax.intra_request.mag import MagCache
 from chorus_jax.intra_request.mag_curves import CURVES
 from chorus_jax.schedulers import Euler, named
-from tests.chorus_jax.intra_request.fake import run
+from tests.chorus_jax.intra_request.fake import FakeForward, run
 
 
 def computed(variant, threshold, **more):
@@ -55,6 +56,22 @@ def test_other_runs_are_refused_unless_asked(change, message):
         run(strict, 0, 2, schedule=solver.schedule)
     free = MagCache.published("wan21_t2v_1_3b", 0.12, anywhere=True)
     assert run(free, 0, 2, schedule=solver.schedule)[2].tolist() == [[1], [1]]
+
+
+class Sized(FakeForward):
+    """A pass of 480p latents."""
+
+    @property
+    def latents(self):
+        return jnp.zeros((1, 1, 60, 104, 1))
+
+
+def test_another_size_is_refused_unless_asked():
+    forward = Sized(jnp.zeros(1, jnp.int32))
+    MagCache.published("wan21_t2v_1_3b", 0.12).init(forward)
+    with pytest.raises(ValueError, match="on latents of 90 x 160, the run's are 60 x"):
+        MagCache.published("wan21_t2v_14b", 0.24).init(forward)
+    MagCache.published("wan21_t2v_14b", 0.24, anywhere=True).init(forward)
 
 
 def test_a_reused_residual_is_added_unchanged():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from chorus_jax.families.forward import Held
 from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.intra_request.sizes import check_size
 from chorus_jax.intra_request.tea import PUBLISHED, TeaCache, TeaState
 from chorus_jax.schedulers import Euler
 from tests.chorus_jax.intra_request.fake import FakeForward, run
@@ -137,9 +138,29 @@ def test_each_branch_has_its_own_state():
 @pytest.mark.parametrize(("variant", "retention"), VARIANTS)
 def test_at_threshold_0_every_step_is_computed(variant, retention):
     """Though the polynomials fall below 0."""
-    cache = TeaCache.published(variant, 0.0, retention=retention)
+    cache = TeaCache.published(variant, 0.0, retention=retention, anywhere=True)
     table = 1 + 0.001 * np.arange(12.0)
     assert steps_computed(cache, 0, 12, table) == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("steps", "shift", "message"),
+    [(20, 5.0, "measured over 50 steps, the run has 20"), (50, 1.0, "at shift 5")],
+)
+def test_other_runs_than_the_published_are_refused(steps, shift, message):
+    cache = TeaCache.published("wan21_t2v_1_3b", 0.08)
+    schedule = Euler.spaced(steps, shift).schedule
+    with pytest.raises(ValueError, match=message):
+        run(cache, 0, 2, table=np.ones((2, 1)), schedule=schedule)
+
+
+def test_other_sizes_than_the_published_are_refused():
+    cache = TeaCache.published("wan21_i2v_720p", 0.2)
+    for size in ((90, 160), (160, 90)):
+        check_size("They", cache.size, jnp.zeros((1, 21, *size, 16)))
+    with pytest.raises(ValueError, match="on latents of 90 x 160, the run's are 60 x"):
+        check_size("They", cache.size, jnp.zeros((1, 21, 60, 104, 16)))
+    check_size("They", cache.size, jnp.zeros((1, 8, 4, 64)))  # tiles of a region
 
 
 def test_equal_caches_are_one_program():

@@ -163,7 +163,7 @@ def test_teacache_watches_the_first_layers_input(run):
 
 def test_a_step_cache_skips(pipeline):
     [plain], [skipped] = (
-        pipeline(small(), **options) for options in ({}, {"cache": SkipSteps((2, 4))})
+        pipeline(small(step_cache=cache)) for cache in (None, SkipSteps((2, 4)))
     )
     assert np.abs(plain.latents - skipped.latents).max() > 0
 

@@ -176,7 +176,7 @@ def test_branches_of_an_earlier_pass_stand_in_for_it(run):
 def test_pieces_and_caches_that_reuse_nothing_give_the_same_bytes(pipeline):
     [whole] = pipeline(small())
     *_, last = pipeline.stream(small(), every=1)
-    [tea] = pipeline(small(), cache=TeaCache(0.0, (1.0, 0.0), "modulation"))
+    [tea] = pipeline(small(step_cache=TeaCache(0.0, (1.0, 0.0), "modulation")))
     for video in (last.videos[0], tea):
         for stream, latents in whole.latents.items():
             np.testing.assert_array_equal(video.latents[stream], latents)

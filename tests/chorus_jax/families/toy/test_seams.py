@@ -197,7 +197,7 @@ def test_with_all_tiles_active_a_region_is_the_whole(pipeline, source, first):
 @pytest.mark.parametrize("cache", [SkipSteps(()), TEA], ids=["skip", "tea"])
 def test_a_step_cache_that_never_reuses_changes_no_byte(pipeline, cache):
     [plain] = pipeline(asked())
-    [cached] = pipeline(asked(), cache=cache)
+    [cached] = pipeline(asked(step_cache=cache))
     same(cached.latents, plain.latents)
     np.testing.assert_array_equal(cached.frames, plain.frames)
 

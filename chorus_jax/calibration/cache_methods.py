@@ -1,0 +1,132 @@
+"""The settings of each step cache that are measured on a model, from bold to careful.
+
+A line per method: the recorder of the full runs that it is fitted from, and its
+settings as a function of what was recorded.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float
+
+from chorus_jax.calibration.recorders import MagnitudeRecorder
+from chorus_jax.calibration.step_plans import StepPlanner
+from chorus_jax.calibration.tea_fit import ChangeRecorder, coefficients_of
+from chorus_jax.calibration.velocity_runs import VelocityRecorder
+from chorus_jax.denoise.state import RunState
+from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.intra_request.dicache import DiCache
+from chorus_jax.intra_request.easy import EasyCache
+from chorus_jax.intra_request.erta import ERTACache
+from chorus_jax.intra_request.first_block import FirstBlock
+from chorus_jax.intra_request.foca import FoCa
+from chorus_jax.intra_request.hicache import HiCache
+from chorus_jax.intra_request.mag import MagCache
+from chorus_jax.intra_request.spectrum import Spectrum
+from chorus_jax.intra_request.taylor import TaylorSeer
+from chorus_jax.intra_request.tea import TeaCache
+
+INTERVALS = (6, 5, 4, 3, 2)
+SHARES = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.75, 0.9)
+
+
+@dataclass(frozen=True, eq=False)
+class FullRuns:
+    """The full runs of all prompts.
+
+    Attributes:
+        states: the last state of each, with what its recorder left.
+        steps: those of a run.
+        switch: the first step of a second expert; 0 with one transformer.
+        shift: of the schedule.
+        planner: makes the planner of the steps, which takes further runs.
+    """
+
+    states: Sequence[RunState]
+    steps: int
+    switch: int
+    shift: float
+    planner: Callable[[], StepPlanner]
+
+
+@dataclass(frozen=True)
+class CacheMethod:
+    """A step cache that can be measured.
+
+    Attributes:
+        settings: from bold to careful.
+        recorder: the step cache of the full runs, for so many steps.
+    """
+
+    settings: Callable[[FullRuns], Sequence[StepCache]]
+    recorder: Callable[[int], StepCache] = lambda steps: EveryStep()
+
+
+def mag_settings(full: FullRuns) -> list[StepCache]:
+    """MagCache with the runs' ratios."""
+    ratios = np.mean([ratios_of(state) for state in full.states], axis=0)
+    rounded = tuple(round(float(x), 5) for x in ratios)
+    settings = ((0.24, 6), (0.12, 4), (0.12, 2), (0.06, 2), (0.03, 1), (0.01, 1))
+    return [
+        MagCache(x, rounded, longest, switch=full.switch, shift=full.shift)
+        for x, longest in settings
+    ]
+
+
+def ratios_of(state: RunState) -> Float[np.ndarray, " steps"]:
+    """The magnitude ratios of a run's only request, in the prompt's branch.
+
+    Each expert has a record, 1 at the steps of the other.
+    """
+    records = [np.asarray(record.ratios)[0] for record in state.caches]
+    return np.prod(records, axis=0)
+
+
+def tea_settings(full: FullRuns) -> list[StepCache]:
+    """TeaCache with coefficients that are fitted to the runs."""
+    coefficients = coefficients_of(list(full.states))
+    run = dict(steps=full.steps, shift=full.shift)
+    thresholds = (0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
+    return [TeaCache(x, coefficients, **run) for x in thresholds]
+
+
+def plans(full: FullRuns, scaled: bool) -> list[StepCache]:
+    """Plans of the steps, by the share that is computed; `scaled` ones take over the
+    last velocity times a factor."""
+    planner, made = full.planner(), list[StepCache]()
+    counts = {max(round(x * full.steps), len(planner.begins)) for x in SHARES}
+    for count in sorted(counts - {full.steps}):
+        if scaled:
+            plan = planner.scaled(count)
+            gains = tuple(gain for (gain,) in plan.forecasts)
+            made.append(ERTACache(plan.steps, gains, plan.of))
+        else:
+            made.append(planner.planned(count))
+    return made
+
+
+METHODS: Mapping[str, CacheMethod] = MappingProxyType(
+    {
+        "mag": CacheMethod(mag_settings, MagnitudeRecorder),
+        "tea": CacheMethod(tea_settings, ChangeRecorder),
+        "planned": CacheMethod(lambda full: plans(full, False), VelocityRecorder),
+        "erta": CacheMethod(lambda full: plans(full, True), VelocityRecorder),
+        "taylor": CacheMethod(lambda _: [TaylorSeer(n, first=3) for n in INTERVALS]),
+        "hicache": CacheMethod(lambda _: [HiCache(n, first=3) for n in INTERVALS]),
+        "foca": CacheMethod(lambda _: [FoCa(n) for n in INTERVALS]),
+        "spectrum": CacheMethod(
+            lambda _: [Spectrum(growth=x) for x in (3.0, 1.5, 0.75, 0.3, 0.1, 0.0)]
+        ),
+        "easy": CacheMethod(
+            lambda _: [EasyCache(x, first=3) for x in (0.2, 0.1, 0.05, 0.025)]
+        ),
+        "dicache": CacheMethod(
+            lambda _: [DiCache(x, retention=0.1) for x in (0.2, 0.1, 0.05, 0.02)]
+        ),
+        "first-block": CacheMethod(
+            lambda _: [FirstBlock(x, first=4) for x in (0.24, 0.12, 0.06, 0.03)]
+        ),
+    }
+)

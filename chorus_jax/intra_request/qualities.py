@@ -1,0 +1,42 @@
+"""Step caches by how near to a full run the video is to be.
+
+Measured on the shapes model at 50 steps (benchmarks/caches), whose figures say nothing
+of other models: calibrate those with `chorus calibrate-cache`. It was best at all three
+shares of the steps there, and needs nothing to be measured on a model.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from chorus_jax.intra_request.protocol import StepCache
+from chorus_jax.intra_request.sea import SeaCache
+from chorus_jax.intra_request.skipping import EveryStep
+
+LEAST_STEPS = 16  # fewer leave too little between two steps to forecast
+
+QUALITIES: Mapping[str, StepCache] = MappingProxyType(
+    {
+        "lossless": EveryStep(),
+        "high": SeaCache(0.1, longest=4),
+        "balanced": SeaCache(0.25, longest=4),
+        "fast": SeaCache(0.5, longest=4),
+    }
+)
+
+
+def named(name: str, steps: int) -> StepCache:
+    """The step cache of a quality, for a run of so many steps.
+
+    Raises:
+        ValueError: for another name, or too few steps to reuse any.
+    """
+    if name not in QUALITIES:
+        raise ValueError(
+            f"no quality is named {name!r}: choose one of {', '.join(QUALITIES)}"
+        )
+    if steps < LEAST_STEPS and name != "lossless":
+        raise ValueError(
+            f"the quality {name!r} is for {LEAST_STEPS} steps or more, this schedule "
+            f"has {steps}, all of which are needed: ask for lossless"
+        )
+    return QUALITIES[name]

@@ -1,0 +1,28 @@
+"""The size of a video, for coefficients that were measured at one."""
+
+import jax
+
+from chorus_jax.families.forward import Latents
+
+Size = tuple[int, int]  # height and width of the latents
+
+
+def check_size(what: str, size: Size | None, latents: Latents) -> None:
+    """ValueError for latents of another height and width, either way round.
+
+    Args:
+        what: the coefficients in words.
+        size: that they were measured at; None takes any.
+        latents: of the run, or their shapes; those on no grid, such as a region's, are
+            not judged.
+    """
+    if size is None:
+        return
+    for leaf in jax.tree.leaves(latents):
+        if leaf.ndim == 5 and sorted(leaf.shape[2:4]) != sorted(size):
+            raise ValueError(
+                f"{what} were measured on latents of {size[0]} x {size[1]}, the run's "
+                f"are {leaf.shape[2]} x {leaf.shape[3]}: make videos of that size, or "
+                "take them all the same with size=none (anywhere=true of published "
+                "ones)"
+            )
