@@ -43,7 +43,8 @@ class Request:
         guidance_scale_high: that of the high-noise steps of a model with two
             transformers; None for `guidance_scale`.
         guidance_scale_low: that of its low-noise steps; None for `guidance_scale`.
-        inputs: the images that an image-to-video model begins with, and keyframes.
+        inputs: the images that an image-to-video model begins with, keyframes, or a
+            video to begin from.
         fps: the frames per second that the video is made for, of models that read it
             (LTX); None for the model's usual ones.
         perturbed: spatio-temporal guidance, of models that have it (LTX); None for
@@ -195,11 +196,17 @@ class Request:
         return replace(self, **fields)
 
     def make_solver(self) -> Solver:
-        """The solver over this request's schedule."""
+        """The solver over this request's schedule; with a video, over its last steps."""
         method = named(self.solver)
         if isinstance(self.steps, int):
-            return method.spaced(self.steps, self.shift)
-        return method(explicit(self.steps, self.shift))
+            solver = method.spaced(self.steps, self.shift)
+        else:
+            solver = method(explicit(self.steps, self.shift))
+        video = None if self.inputs is None else self.inputs.video
+        if video is None:
+            return solver
+        schedule = solver.schedule
+        return replace(solver, schedule=schedule.last(video.steps(schedule.steps)))
 
     def program(self) -> dict[str, object]:
         """The fields that decide the compiled program; a batch must agree on them."""

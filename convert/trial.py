@@ -30,11 +30,12 @@ def trial(folder: Path) -> str:
         return f"nothing was run: {error}"
     [video] = Pipeline.load(folder)(request)
     frames, height, width, _ = video.frames.shape
-    return f"{frames} frame of {width}x{height} pixels was made in one step"
+    made = "frame was" if frames == 1 else "frames were"
+    return f"{frames} {made} made of {width}x{height} pixels in one step"
 
 
 def _request(folder: Path) -> Request:
-    """The smallest request, with an image if the model makes videos of one."""
+    """The smallest request, with the images that the model makes videos of."""
     words = Request(
         "a",
         frames=1,
@@ -45,10 +46,14 @@ def _request(folder: Path) -> Request:
         guidance_scale=1.0,
         seed=0,
     )
-    try:
-        registry.family_of(folder).check(folder, TRANSFORMER, words, None)
-    except ValueError as error:
-        if "of an image" in str(error):
-            gray = np.full((SIDE, SIDE, 3), 128, np.uint8)
-            return replace(words, inputs=InputMedia(gray))
-    return words
+    gray = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    framed = replace(words, inputs=InputMedia(gray))
+    between = replace(words, inputs=InputMedia(gray, gray), frames=5)
+    for request, reads_more in ((words, "of an image"), (framed, "between two images")):
+        try:
+            registry.family_of(folder).check(folder, TRANSFORMER, request, None)
+        except ValueError as error:
+            if reads_more in str(error):
+                continue
+        return request
+    return between

@@ -170,7 +170,7 @@ class CacheCalibration:
             conditions, _ = pipeline.condition([request])
             plan = StepPlan.plain(request.step_count, cache=cache)
             program = pipeline.program(request, plan)
-            noise = pipeline.noise([request], program.geometry, conditions)
+            noise = pipeline.beginning([request], program, conditions)
             inputs = pipeline.inputs(conditions)
             state = finished(pipeline.denoise(program, inputs, noise, None))
             frames = finished(pipeline.decode(state.latents, [request], {}))

@@ -61,6 +61,15 @@ def add_what(make: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--last-image", metavar="FILE", type=path, help="last frame (default: any)"
     )
+    group.add_argument(
+        "--video", metavar="FILE", type=path, help="begins from its first frames"
+    )
+    group.add_argument(
+        "--strength",
+        metavar="X",
+        type=float,
+        help="the share of the steps that are run on --video, 0 to 1 (default: 0.8)",
+    )
 
 
 def add_model(make: argparse.ArgumentParser) -> None:

@@ -79,7 +79,8 @@ class Runner:
             cache = policy.miss_cache if budgets is None else EveryStep()
             plan = StepPlan.plain(policy.steps, policy.keep, cache, budgets=budgets)
             program = pipeline.program(request, plan)
-            latents = pipeline.noise([request], program.geometry, conditions)
+            tenant = task.reuse.namespace
+            latents = pipeline.beginning([request], program, conditions, tenant)
             seeds = pipeline.seeds([request], conditions)
             inputs = pipeline.inputs(conditions, seeds=seeds)
         else:
@@ -122,7 +123,8 @@ class Runner:
         geometry, sigmas = program.geometry, program.solver.schedule.sigmas
         if not task.policy.own_noise:
             return trajectory(hit.entry, hit.plan, hit.tier, sigmas, geometry)
-        noise = self.pipeline.noise([task.request], geometry, conditions)
+        tenant = task.reuse.namespace
+        noise = self.pipeline.noise([task.request], geometry, conditions, tenant)
         return renoised(hit.entry, hit.tier, sigmas, geometry, noise)
 
     def differing(

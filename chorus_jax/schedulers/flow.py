@@ -74,6 +74,10 @@ class Schedule:
     def steps(self) -> int:
         return len(self.timesteps)
 
+    def last(self, count: int) -> "Schedule":
+        """The last `count` steps: the schedule of a run that begins at one of them."""
+        return Schedule(self.sigmas[-count - 1 :], self.timesteps[-count:])
+
 
 def explicit(sigmas: Sequence[float], shift: float = 1.0) -> Schedule:
     """A schedule of given sigmas, then shifted: the few steps of a distilled model.

@@ -127,6 +127,11 @@ def layout_of(inputs: InputMedia | None, frames: int, group: int) -> FrameLayout
         ValueError: for frames beyond the video's end, and for clips that do not divide
             into latent frames.
     """
+    if inputs is not None and inputs.video is not None:
+        raise ValueError(
+            "LTX-Video begins from clips as keyframes, with a strength of their own: "
+            "give keyframes in place of video"
+        )
     items = tuple(x.layout for x in keyframes(inputs, frames))
     if not items:
         return None

@@ -151,7 +151,9 @@ class LTXModel(SingleStreamModel):
         )
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
-    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
+    def begin(
+        self, noise: Latents, requests: Sequence[Request], tenant: str = ""
+    ) -> Latents:
         """Noise with the latents of given frames in their places."""
         layout = self.sizes.layout(requests[0])
         if layout is None:

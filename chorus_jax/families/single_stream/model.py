@@ -98,9 +98,15 @@ class SingleStreamModel:
         """The tokens of prompts, without encoding them."""
         return self.prompts.tokenizer(prompts)
 
-    def begin(self, noise: Latents, requests: Sequence[Request]) -> Latents:
+    def begin(
+        self, noise: Latents, requests: Sequence[Request], tenant: str = ""
+    ) -> Latents:
         """The latents that runs begin with: the noise."""
         return noise
+
+    def begun(self, requests: Sequence[Request], tenant: str = "") -> Latents | None:
+        """None: requests begin from noise alone."""
+        return None
 
     def encode(
         self, requests: Sequence[Request], tenant: str, tokens: Tokens | None

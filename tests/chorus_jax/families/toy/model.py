@@ -107,8 +107,11 @@ class ToyModel:
         )
         return {"high": given, "low": given}, prompts.cut
 
-    def begin(self, noise, requests):
+    def begin(self, noise, requests, tenant=""):
         return noise
+
+    def begun(self, requests, tenant=""):
+        return None
 
     def text_values(self, conditions):
         given, weights = conditions["high"], self.transformers["high"].layers
