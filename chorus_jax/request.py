@@ -9,7 +9,7 @@ from typing import Any, no_type_check
 from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.media.inputs import InputMedia
-from chorus_jax.schedulers import Solver, explicit, named
+from chorus_jax.schedulers import Solver, listed, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 from chorus_jax.token_budgets import TokenBudgets, presets
 
@@ -31,8 +31,9 @@ class Request:
         height: in pixels; for Wan a multiple of 16.
         width: in pixels; for Wan a multiple of 16.
         steps: the number of denoising steps, spaced as the solver spaces them, or the
-            list of sigmas themselves, from 1 down, as distilled models want them; both
-            are shifted by `shift`.
+            list of sigmas themselves, from 1 down, as distilled models want them, both
+            shifted by `shift`; or, from 1000 down, the timesteps that the network is
+            told, at those noise levels of a shifted schedule that are nearest.
         solver: `euler`, `unipc` or `dpmpp`, spaced as in diffusers; `renoise`, which
             adds fresh noise of the seed's in every step; `wan_unipc` or `wan_dpmpp`,
             spaced as in Wan's own code.
@@ -91,7 +92,7 @@ class Request:
         if isinstance(self.steps, str) or not isinstance(self.steps, Iterable):
             self._whole("steps", 1, 1000)
         else:
-            sigmas = tuple(number("a sigma", x) for x in self.steps)
+            sigmas = tuple(number("a sigma or timestep", x) for x in self.steps)
             object.__setattr__(self, "steps", sigmas)
         scales = ["guidance_scale"]
         for name in ("guidance_scale_high", "guidance_scale_low"):
@@ -196,12 +197,12 @@ class Request:
         return replace(self, **fields)
 
     def make_solver(self) -> Solver:
-        """The solver over this request's schedule; with a video, over its last steps."""
+        """The solver over this request's schedule, of a video over its last steps."""
         method = named(self.solver)
         if isinstance(self.steps, int):
             solver = method.spaced(self.steps, self.shift)
         else:
-            solver = method(explicit(self.steps, self.shift))
+            solver = method(listed(self.steps, self.shift))
         video = None if self.inputs is None else self.inputs.video
         if video is None:
             return solver

@@ -129,8 +129,8 @@ def add_sampling(make: argparse.ArgumentParser) -> None:
         "--steps",
         metavar="N",
         type=steps,
-        help="denoising steps, or sigmas from 1 down such as 1,0.75,0.5; of the "
-        "shipped weights 4 runs the distilled transformer",
+        help="denoising steps, or sigmas from 1 down such as 1,0.75,0.5, or timesteps "
+        "such as 1000,757,522; of the shipped weights 4 runs the distilled transformer",
     )
     group.add_argument("--solver", choices=SOLVERS)
     group.add_argument("--shift", metavar="X", type=float, help="of the schedule")

@@ -23,6 +23,8 @@ def test_a_file_of_ours_gives_its_frames(file):
 def test_a_gif_gives_its_colours(tmp_path):
     frames = np.zeros((3, 16, 16, 3), np.uint8)
     frames[..., 0] = 200
+    for i, frame in enumerate(frames):  # equal ones would be written as one
+        frame[:, 4 * i : 4 * i + 4, 1] = 90
     write(tmp_path / "a.gif", frames, 8)
     made = read_frames(tmp_path / "a.gif", 100)
     assert made.shape == frames.shape
