@@ -191,7 +191,8 @@ def measured(
         experts = dict.fromkeys(EXPERTS, expert)
         killed(Path(name), experts)
         made = finished(Path(name), experts)
-        row = f"two experts of {expert['num_layers']} layers, after a kill in the second"
+        count = expert["num_layers"]
+        row = f"two experts of {count} layers, after a kill in the second"
         return {"row": row, **made}
 
 
