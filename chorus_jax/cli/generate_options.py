@@ -185,6 +185,11 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
         "--namespace", metavar="NAME", help="whose entries are seen (default: default)"
     )
     group.add_argument(
+        "--other-images",
+        action="store_true",
+        help="sources may be made of other images too, by requests that asked so",
+    )
+    group.add_argument(
         "--least-score",
         metavar="X",
         type=float,

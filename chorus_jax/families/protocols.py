@@ -91,6 +91,12 @@ class VideoModel(Protocol):
     ) -> Latents:
         """The latents that runs begin with: the noise, but where frames are given."""
 
+    def with_given(
+        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
+    ) -> Latents:
+        """Latents of an earlier run, with those given frames of these requests that no
+        step moves in their places."""
+
     def begun(self, requests: Sequence[Request], tenant: str = "") -> Latents | None:
         """The latents of the videos that requests begin from, which the noise of the
         first step lies over; None for requests that begin from noise alone."""

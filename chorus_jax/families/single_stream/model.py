@@ -104,6 +104,12 @@ class SingleStreamModel:
         """The latents that runs begin with: the noise."""
         return noise
 
+    def with_given(
+        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
+    ) -> Latents:
+        """The latents as they are: no frame is given."""
+        return latents
+
     def begun(self, requests: Sequence[Request], tenant: str = "") -> Latents | None:
         """None: requests begin from noise alone."""
         return None

@@ -186,6 +186,12 @@ class WanModel(SingleStreamModel):
         first = self.inputs("vae", first_latents, self.vae, requests, tenant)
         return noise.at[:, :1].set(first)
 
+    def with_given(
+        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
+    ) -> Latents:
+        """Latents of an earlier run, of TI2V-5B with first frames that are given."""
+        return self.begin(latents, requests, tenant)
+
     def begun(self, requests: Sequence[Request], tenant: str = "") -> Latents | None:
         """The latents of the videos that requests begin from; None without."""
         inputs = requests[0].inputs

@@ -110,6 +110,9 @@ class ToyModel:
     def begin(self, noise, requests, tenant=""):
         return noise
 
+    def with_given(self, latents, requests, tenant=""):
+        return latents
+
     def begun(self, requests, tenant=""):
         return None
 

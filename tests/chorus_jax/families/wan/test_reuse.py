@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from chorus_jax.engine import Cache, Engine
+from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.forward import (
     AllTokens,
@@ -157,6 +157,27 @@ def test_misses_hits_and_repeats(variant, model_of):
         first = pipeline.model.begin(jnp.zeros((1, 3, 8, 12, 4)), [small(variant)])[0]
         for video in (plain, hit.video):
             np.testing.assert_array_equal(video.latents[0], first[0])
+
+
+@pytest.mark.parametrize("start", ["renoised", "trajectory"])
+def test_another_image_is_a_miss_unless_asked(start, model_of):
+    """A hit shows its own image, whatever its source was made of."""
+    pipeline = Pipeline(model_of("ti2v"))
+    tiers, regions = (Tier(0.0, 1, 3, active=0.5),), Regions(reach=0, limit=math.inf)
+    policy = Policy(STEPS, tiers, (1, 3), regions, start=start)
+    cache = Cache.in_memory()
+    engine = Engine(pipeline, cache, policy)
+    elsewhere = small("ti2v", BLUE, seed=4, inputs=InputMedia(PIXELS[5]))
+    asked = Reuse(other_inputs=True)
+    engine.generate(small("ti2v"), asked)
+    miss = engine.generate(elsewhere, Reuse(write=False))
+    hit = engine.generate(elsewhere, replace(asked, write=False))
+    again = engine.generate(small("ti2v"), Reuse(write=False))
+    cache.close()
+    assert miss.ledger.kind == "miss" and hit.ledger.kind == "semantic"
+    assert again.ledger.kind == "exact"
+    first = pipeline.model.begin(jnp.zeros((1, 3, 8, 12, 4)), [elsewhere])[0]
+    np.testing.assert_array_equal(hit.video.latents[0], first[0])
 
 
 def test_encoded_images_are_remembered_by_tenant(model_of):
