@@ -44,8 +44,6 @@ def causes(folder: Path) -> Iterator[str]:
         yield from of_class(folder, str(made))
     if any((folder / name).is_file() for name in LORA):
         yield "holds a LoRA, which is no model: give it as --lora FILE beside its model"
-    if sum(name.startswith("models--") for name in names) > 1:
-        yield "is a hub cache of several models: give one, FOLDER/models--OWNER--NAME"
     below = [name for name in names if (folder / name / INDEX).is_file()]
     if below:
         yield f"holds models in folders of their own: give {folder / below[0]}"

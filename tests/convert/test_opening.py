@@ -79,7 +79,9 @@ def test_single_files_have_the_weights_that_were_made(single):
 def test_verification_runs_what_was_converted(files, tmp_path, capsys):
     words = [files / "wan.safetensors", *options(files), "--verify"]
     assert run(tmp_path / "x", *words) == 0
-    assert "tried: 1 frame of 64x64 pixels was made" in capsys.readouterr().out
+    assert (
+        "tried: 1 frame was made of 64x64 pixels in one step" in capsys.readouterr().out
+    )
 
 
 def test_what_does_not_run_is_not_left(files, tmp_path, capsys, monkeypatch):

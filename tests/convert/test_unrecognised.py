@@ -49,12 +49,6 @@ def several_models(folder):
     return folder
 
 
-def a_cache_of_several(folder):
-    for name in ("models--a--b", "models--a--c"):
-        (folder / name).mkdir()
-    return folder
-
-
 @pytest.mark.parametrize(
     "make, said",
     [
@@ -65,7 +59,6 @@ def a_cache_of_several(folder):
         (a_lora, "holds a LoRA, which is no model: give it as --lora FILE"),
         (single_files, r"holds single files \(wan2.1_t2v.*: give the transformer's"),
         (several_models, "in folders of their own: give .*Wan2.1-T2V-14B-Diffusers"),
-        (a_cache_of_several, "a hub cache of several models: give one"),
     ],
 )
 def test_the_cause_comes_first(make, said, tmp_path):

@@ -87,6 +87,18 @@ def test_the_authors_settings(name, size, frames, steps, shift, guidance, fps):
     assert request.negative_prompt.endswith(NEGATIVE_PROMPT)
 
 
+@pytest.mark.parametrize("name", KNOWN)
+def test_512_rows_of_text_are_read(name):
+    """diffusers' encode_prompt by itself gives 226."""
+    assert KNOWN[name].transformer.text_limit == 512
+
+
+def test_the_5b_is_not_for_720_rows():
+    request = replace(BY_NAME["Wan 2.2 TI2V-5B"].defaults.request, height=720)
+    with pytest.raises(ValueError, match="multiple of 32, got 720.*: 704 or 736"):
+        KNOWN["Wan 2.2 TI2V-5B"].latent_shape(request)
+
+
 def test_the_authors_boundaries():
     t2v, i2v = BY_NAME["Wan 2.2 T2V-A14B"], BY_NAME["Wan 2.2 I2V-A14B"]
     assert (t2v.boundary, i2v.boundary) == (0.875, 0.9)
