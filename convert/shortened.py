@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from chorus_jax.checkpoints import (
     Card,
@@ -80,6 +81,6 @@ def written(
     """Writes the arrays of a part; its entry in the card."""
     depth = {"depth": LAYERS} if is_cut(part) else {}
     kind = kind.stored_as(part.model)
-    config = config_from(kind.config, {**part.config, **depth})
+    config: Any = config_from(kind.config, {**part.config, **depth})
     digests = write_arrays(folder.absolute(), arrays)
     return describe(abstract(kind.model, config), config, digests)
