@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "67c94af5c8533886"
+DIGEST: Final = "248a8417026d6d50"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (
