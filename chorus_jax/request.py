@@ -10,7 +10,7 @@ from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.intra_request import StepCache, qualities, registry
 from chorus_jax.media.inputs import InputMedia
-from chorus_jax.schedulers import Solver, explicit, named
+from chorus_jax.schedulers import Solver, listed, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 from chorus_jax.token_budgets import TokenBudgets, presets
 
@@ -34,8 +34,9 @@ class Request:
         height: in pixels; for Wan a multiple of 16.
         width: in pixels; for Wan a multiple of 16.
         steps: the number of denoising steps, spaced as the solver spaces them, or the
-            list of sigmas themselves, from 1 down, as distilled models want them; both
-            are shifted by `shift`.
+            list of sigmas themselves, from 1 down, as distilled models want them, both
+            shifted by `shift`; or, from 1000 down, the timesteps that the network is
+            told, at those noise levels of a shifted schedule that are nearest.
         solver: `euler`, `unipc` or `dpmpp`, spaced as in diffusers; `renoise`, which
             adds fresh noise of the seed's in every step; `wan_unipc` or `wan_dpmpp`,
             spaced as in Wan's own code.
@@ -46,7 +47,8 @@ class Request:
         guidance_scale_high: that of the high-noise steps of a model with two
             transformers; None for `guidance_scale`.
         guidance_scale_low: that of its low-noise steps; None for `guidance_scale`.
-        inputs: the images that an image-to-video model begins with, and keyframes.
+        inputs: the images that an image-to-video model begins with, keyframes, or a
+            video to begin from.
         fps: the frames per second that the video is made for, of models that read it
             (LTX); None for the model's usual ones.
         perturbed: spatio-temporal guidance, of models that have it (LTX); None for
@@ -99,11 +101,11 @@ class Request:
         if isinstance(self.steps, str) or not isinstance(self.steps, Iterable):
             self._whole("steps", 1, MOST_STEPS)
         else:
-            sigmas = tuple(number("a sigma", x) for x in self.steps)
+            sigmas = tuple(number("a sigma or timestep", x) for x in self.steps)
             if len(sigmas) > MOST_STEPS + 1:
                 raise ValueError(
                     f"a schedule has at most {MOST_STEPS} steps, got {len(sigmas)} "
-                    "sigmas"
+                    "sigmas or timesteps"
                 )
             object.__setattr__(self, "steps", sigmas)
         scales = ["guidance_scale"]
@@ -231,11 +233,17 @@ class Request:
         return replace(self, **fields)
 
     def make_solver(self) -> Solver:
-        """The solver over this request's schedule."""
+        """The solver over this request's schedule, of a video over its last steps."""
         method = named(self.solver)
         if isinstance(self.steps, int):
-            return method.spaced(self.steps, self.shift)
-        return method(explicit(self.steps, self.shift))
+            solver = method.spaced(self.steps, self.shift)
+        else:
+            solver = method(listed(self.steps, self.shift))
+        video = None if self.inputs is None else self.inputs.video
+        if video is None:
+            return solver
+        schedule = solver.schedule
+        return replace(solver, schedule=schedule.last(video.steps(schedule.steps)))
 
     def program(self) -> dict[str, object]:
         """The fields that decide the compiled program; a batch must agree on them."""

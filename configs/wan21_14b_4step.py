@@ -4,8 +4,11 @@
     chorus generate "PROMPT" --weights weights/wan21-14b-4step \\
         --config wan21_14b_4step
 
-DISTILLED is any step-distilled checkpoint in one of Wan's two layouts. The sigmas are
-evenly spaced, then shifted by 5, with Euler steps.
+DISTILLED is lightx2v's Wan2.1-Distill-Models, or a Wan2.1-T2V-14B with its LoRA
+(`--lora FILE`). Sigmas 1, .9375, .8333, .625 (evenly spaced, then shifted by 5) with
+Euler steps, which is how these weights were distilled: others want fresh noise after
+each step (see `fastwan21_14b_480p`), or other levels. Source: ModelTC/LightX2V,
+configs/distill/wan21.
 """
 
 from chorus_jax.request import Request

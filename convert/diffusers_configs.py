@@ -28,6 +28,7 @@ def transformer(config: WanConfig) -> dict[str, Any]:
         "eps": config.epsilon,
         "image_dim": config.image_width,
         "added_kv_proj_dim": config.width if pictures else None,
+        "pos_embed_seq_len": config.image_positions,
         "rope_max_seq_len": 1024,
     }
 

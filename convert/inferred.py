@@ -21,6 +21,7 @@ def transformer(tensors: Tensors) -> dict[str, Any]:
     patch = _shape(tensors, "patch_embedding.weight")
     width = patch[0]
     picture = tensors.get("img_emb.proj.0.weight")
+    places = tensors.get("img_emb.emb_pos")
     cells = patch[2] * patch[3] * patch[4]
     return {
         "dim": width,
@@ -33,6 +34,7 @@ def transformer(tensors: Tensors) -> dict[str, Any]:
         "text_dim": _shape(tensors, "text_embedding.0.weight")[1],
         "text_len": 512,
         "image_dim": None if picture is None else picture.shape[0],
+        "image_positions": None if places is None else places.shape[1],
         "eps": 1e-6,
     }
 
@@ -42,6 +44,7 @@ def diffusers_transformer(tensors: Tensors) -> dict[str, Any]:
     patch = _shape(tensors, "patch_embedding.weight")
     embedder = "condition_embedder"
     picture = tensors.get(f"{embedder}.image_embedder.norm1.weight")
+    places = tensors.get(f"{embedder}.image_embedder.pos_embed")
     cells = patch[2] * patch[3] * patch[4]
     return {
         "num_attention_heads": patch[0] // HEAD_WIDTH,
@@ -53,6 +56,7 @@ def diffusers_transformer(tensors: Tensors) -> dict[str, Any]:
         "out_channels": _shape(tensors, "proj_out.weight")[0] // cells,
         "text_dim": _shape(tensors, f"{embedder}.text_embedder.linear_1.weight")[1],
         "image_dim": None if picture is None else picture.shape[0],
+        "pos_embed_seq_len": None if places is None else places.shape[1],
         "patch_size": patch[2:],
         "cross_attn_norm": "blocks.0.norm2.weight" in tensors,
         "eps": 1e-6,

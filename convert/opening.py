@@ -7,17 +7,17 @@ from pathlib import Path
 
 from convert.forms import open_part
 from convert.hub import resolved
-from convert.original_folder import MARKERS, is_original, open_original, settings_of
+from convert.original_folder import is_original, open_original, settings_of
 from convert.source import (
     PARTS,
     Component,
     Source,
-    listing,
     open_component,
     open_diffusers,
     read_json,
 )
 from convert.tokenizer_files import TokenizerSource, open_tokenizer, tokenizer_in
+from convert.unrecognised import refusal
 from convert.weight_files import check_present, read_weights
 
 
@@ -49,7 +49,7 @@ def open_source(path: Path, given: PartsApart = PartsApart()) -> Source:
         given: what is given beside it.
 
     Raises:
-        ValueError: if it is no Wan (saying what was looked for), if a part is missing,
+        ValueError: if it is no Wan (saying what it is taken for), if a part is missing,
             or if a file is damaged.
     """
     if path.is_file() or path.is_symlink() and not path.is_dir():
@@ -72,10 +72,7 @@ def _folder(folder: Path, given: PartsApart) -> Source:
         return open_diffusers(folder, given.variant)
     if is_original(folder):
         return open_original(folder)
-    raise ValueError(
-        f"{folder} is no Wan: looked for model_index.json (diffusers' layout) and for "
-        f"{', '.join(MARKERS)} (the original releases), found {listing(folder)}"
-    )
+    raise ValueError(refusal(folder))
 
 
 def _assembled(

@@ -20,6 +20,8 @@ MARKERS = (*VAES, TEXT, *EXPERTS.values())
 # Where the experts change, by whether they read images: Wan-Video/Wan2.2, wan/configs,
 # for no file of the release says it.
 BOUNDARIES = {False: 0.875, True: 0.9}
+# Sizes that the config.json of a release leaves out.
+WIDTHS = ("text_dim", "image_dim", "image_positions")
 # Channels of the latents of Wan 2.2's VAE, whose transformer has a timestep per token.
 NEWER_CHANNELS = 48
 
@@ -87,4 +89,4 @@ def _widths(part: Component) -> dict[str, Any]:
         settings_found = inferred.transformer(part.tensors)
     except (ValueError, IndexError):
         return {}  # The plan says what is missing.
-    return {name: settings_found[name] for name in ("text_dim", "image_dim")}
+    return {name: settings_found[name] for name in WIDTHS}

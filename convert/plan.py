@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from chorus_jax.checkpoints.stored import Box
+from convert.other_makes import make_of
 from convert.rules import SAME, Alias, Rule, indices
 from convert.tensors import SourceTensor
 
@@ -209,8 +210,10 @@ def raise_problems(problems: Sequence[str]) -> None:
     shown += extra[: SHOWN - len(shown)]
     more = len(problems) - len(shown)
     end = f"\n  and {more} more" if more else ""
+    make = make_of(extra)
+    cause = f"this is of {make}: " if make else ""
     raise ValueError(
-        f"the source does not fit the model, {len(problems)} problems:\n  "
+        f"{cause}the source does not fit the model, {len(problems)} problems:\n  "
         + "\n  ".join(shown)
         + end
     )

@@ -95,8 +95,9 @@ def open_diffusers(folder: Path, variant: str | None = None) -> Source:
     name = index.get("_class_name")
     if not str(name).startswith("Wan"):
         raise ValueError(
-            f"{folder} is no Wan: its model_index.json describes a {name}, expected a "
-            "WanPipeline"
+            f"{folder} is a model of another family, which is not converted here: its "
+            f"model_index.json describes a {name}, expected a WanPipeline, an "
+            "LTXPipeline or an LTX2Pipeline"
         )
     present = [
         name

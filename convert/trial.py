@@ -1,5 +1,6 @@
 """Whether a converted folder runs: one step of a small video."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from chorus_jax.families import registry
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
+from convert import shortened
 
 SIDE = 64  # in pixels; what every family's sizes divide
 
@@ -17,24 +19,47 @@ SIDE = 64  # in pixels; what every family's sizes divide
 def trial(folder: Path) -> str:
     """Makes one frame in one step from a converted folder; says what was made.
 
-    All weights are in memory meanwhile: where there is too little for them, nothing is
-    run, and that is said. Raises ValueError if the tokenizer cannot be opened, the
-    parts do not fit together, or what is made is not finite.
+    All weights are in memory meanwhile. Where there is too little for them, the first
+    layers of each network are run; where there is too little for those, nothing is.
+    Raises ValueError if the tokenizer cannot be opened, the parts do not fit together,
+    or what is made is not finite.
     """
     request = _request(folder)
+    too_large = _beyond_memory(folder, request)
+    if not too_large:
+        return _made(folder, request)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        short = Path(name) / "short"
+        try:
+            shortened.shorten(folder, short)
+        except ValueError as error:
+            return f"nothing was run: {too_large}; {error}"
+        if _beyond_memory(short, request):
+            return f"nothing was run: {too_large}"
+        layers = f"the first {shortened.LAYERS} layers of each network"
+        return f"{_made(short, request)} by {layers}, for all {too_large}"
+
+
+def _beyond_memory(folder: Path, request: Request) -> str:
+    """Why a request cannot be run in this memory; "" if it can."""
     try:
         registry.family_of(folder).check(folder, TRANSFORMER, request, None)
     except ValueError as error:
         if "of memory" not in str(error):
             raise
-        return f"nothing was run: {error}"
+        return str(error)
+    return ""
+
+
+def _made(folder: Path, request: Request) -> str:
     [video] = Pipeline.load(folder)(request)
     frames, height, width, _ = video.frames.shape
-    return f"{frames} frame of {width}x{height} pixels was made in one step"
+    made = "frame was" if frames == 1 else "frames were"
+    return f"{frames} {made} made of {width}x{height} pixels in one step"
 
 
 def _request(folder: Path) -> Request:
-    """The smallest request, with an image if the model makes videos of one."""
+    """The smallest request, with the images that the model makes videos of."""
     words = Request(
         "a",
         frames=1,
@@ -45,10 +70,14 @@ def _request(folder: Path) -> Request:
         guidance_scale=1.0,
         seed=0,
     )
-    try:
-        registry.family_of(folder).check(folder, TRANSFORMER, words, None)
-    except ValueError as error:
-        if "of an image" in str(error):
-            gray = np.full((SIDE, SIDE, 3), 128, np.uint8)
-            return replace(words, inputs=InputMedia(gray))
-    return words
+    gray = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    framed = replace(words, inputs=InputMedia(gray))
+    between = replace(words, inputs=InputMedia(gray, gray), frames=5)
+    for request, reads_more in ((words, "of an image"), (framed, "between two images")):
+        try:
+            registry.family_of(folder).check(folder, TRANSFORMER, request, None)
+        except ValueError as error:
+            if reads_more in str(error):
+                continue
+        return request
+    return between

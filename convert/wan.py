@@ -9,7 +9,7 @@ from typing import NamedTuple
 from chorus_jax.families.wan.config import WanConfig
 from convert.rules import CONV3D, LINEAR, SAME, Fix, Rule
 
-# torch keeps modulation tables as [1, rows, c].
+# torch keeps modulation tables, and places of image tokens, as [1, rows, c].
 TABLE = Fix(lambda x: x[0], lambda x: x[None])
 
 
@@ -69,6 +69,7 @@ ROWS: tuple[TensorNames, ...] = (
     *_linear(f"{_EMBEDDER}.time_proj", "time_projection.1", "modulation"),
     *_linear(f"{_EMBEDDER}.text_embedder.linear_1", "text_embedding.0", "text.inner"),
     *_linear(f"{_EMBEDDER}.text_embedder.linear_2", "text_embedding.2", "text.outer"),
+    TensorNames(f"{_PICTURE}.pos_embed", "img_emb.emb_pos", "image.positions", TABLE),
     *_norm(f"{_PICTURE}.norm1", "img_emb.proj.0", "image.norm_in"),
     *_linear(f"{_PICTURE}.ff.net.0.proj", "img_emb.proj.1", "image.mlp.inner"),
     *_linear(f"{_PICTURE}.ff.net.2", "img_emb.proj.3", "image.mlp.outer"),
@@ -119,6 +120,7 @@ def config(source: dict, dtype: str) -> WanConfig:
         text_width=source["text_dim"],
         time_width=source["freq_dim"],
         image_width=source.get("image_dim"),
+        image_positions=source.get("pos_embed_seq_len"),
         patch=tuple(source["patch_size"]),
         cross_norm=source["cross_attn_norm"],
         epsilon=source["eps"],
@@ -139,6 +141,7 @@ def original_config(source: dict, dtype: str) -> WanConfig:
         out_channels=source["out_dim"],
         text_width=source.get("text_dim", 4096),
         image_width=source.get("image_dim"),
+        image_positions=source.get("image_positions"),
         text_limit=source["text_len"],
         time_width=source["freq_dim"],
         epsilon=source["eps"],

@@ -1,4 +1,4 @@
-"""The tables of speed beside other libraries, of the command line, and on TPUs."""
+"""The tables of speed beside other libraries, of commands, and on TPUs."""
 
 from benchmarks.lib.tables import PageTable, columns, named
 
@@ -20,5 +20,10 @@ TABLES = {
         "benchmarks.speed.aot",
         "aot",
         columns("mesh", "total_gib", "estimate_gib", "chip_gib"),
+    ),
+    "conversion": PageTable(
+        "benchmarks.speed.conversion",
+        "conversion",
+        columns("seconds", "written_gb", "peak_gib", "limit_gib"),
     ),
 }

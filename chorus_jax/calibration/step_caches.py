@@ -163,7 +163,7 @@ class CacheCalibration:
             conditions, _ = pipeline.condition([request])
             plan = StepPlan.plain(request.step_count, cache=cache)
             program = pipeline.program(request, plan)
-            noise = pipeline.noise([request], program.geometry, conditions)
+            noise = pipeline.beginning([request], program, conditions)
             seeds = pipeline.seeds([request], conditions)
             inputs = pipeline.inputs(conditions, seeds=seeds)
             state = begin(loop.start(inputs, noise, program=program))

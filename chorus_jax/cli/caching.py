@@ -43,6 +43,7 @@ def reuse_of(options: argparse.Namespace) -> Reuse:
         write=mode in ("both", "write"),
         least_score=options.least_score or 0.0,
         namespace=options.namespace or "default",
+        other_inputs=bool(getattr(options, "other_images", False)),
     )
 
 

@@ -65,7 +65,7 @@ def choose(
         return of_shipped(given)
     folder = shipped.locate(weights)
     defaults = family_of(folder).defaults(folder)
-    request = defaults.request.changed(**given)
+    request = defaults.changed(**given)
     return CommandSettings(folder, TRANSFORMER, request, defaults.fps, defaults.source)
 
 
@@ -96,8 +96,10 @@ def of_config(
         if weights is None
         else shipped.locate(weights)
     )
-    request = config.changed(given)
-    fps = config.fps or family_of(folder).fps
+    family = family_of(folder)
+    defaults = family.defaults(folder, config.transformer)
+    request = defaults.fitted(config.changed(given), given)
+    fps = config.fps or family.fps
     return CommandSettings(
         folder,
         config.transformer,

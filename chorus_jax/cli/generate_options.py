@@ -63,6 +63,15 @@ def add_what(make: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--last-image", metavar="FILE", type=path, help="last frame (default: any)"
     )
+    group.add_argument(
+        "--video", metavar="FILE", type=path, help="begins from its first frames"
+    )
+    group.add_argument(
+        "--strength",
+        metavar="X",
+        type=float,
+        help="the share of the steps that are run on --video, 0 to 1 (default: 0.8)",
+    )
 
 
 def add_model(make: argparse.ArgumentParser) -> None:
@@ -123,8 +132,8 @@ def add_sampling(make: argparse.ArgumentParser) -> None:
         "--steps",
         metavar="N",
         type=steps,
-        help="denoising steps, or sigmas from 1 down such as 1,0.75,0.5; of the "
-        "shipped weights 4 runs the distilled transformer",
+        help="denoising steps, or sigmas from 1 down such as 1,0.75,0.5, or timesteps "
+        "such as 1000,757,522; of the shipped weights 4 runs the distilled transformer",
     )
     group.add_argument("--solver", choices=SOLVERS)
     group.add_argument("--shift", metavar="X", type=float, help="of the schedule")
@@ -182,6 +191,11 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--namespace", metavar="NAME", help="whose entries are seen (default: default)"
+    )
+    group.add_argument(
+        "--other-images",
+        action="store_true",
+        help="sources may be made of other images too, by requests that asked so",
     )
     group.add_argument(
         "--least-score",

@@ -2,25 +2,31 @@
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from chorus_jax.intra_request import StepCache, cache_file
+from chorus_jax.media.input_video import InputVideo
 from chorus_jax.media.inputs import InputMedia
+from chorus_jax.media.reading import read_frames
 from chorus_jax.request import Request
 
 MEASURED = ".json"  # a step cache in a file
+INPUTS = ("image", "last_image", "video", "strength")
+MOST = 241  # frames of a video that are read where their number is not given
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a request that were given, without prompt, seed and frames per
     second, which some models do not read (`choice.with_fps`).
 
-    Reads the images of `--image` and `--last-image`, if the command has them.
+    Reads the files of `--image`, `--last-image` and `--video`, if the command has them.
 
     Raises:
-        ValueError: for a last image without a first, a step cache beside a quality, or
-            a file that is no step cache.
+        ValueError: for a last image without a first, a strength without a video, an
+            image beside a video, a step cache beside a quality, and a file that is no
+            picture, no video or no step cache.
         OSError: for a file that cannot be read.
     """
     fields = {field.name for field in dataclasses.fields(Request)}
@@ -29,12 +35,26 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
     chosen = {k: v for k, v in values.items() if k in fields and v is not None}
     if "step_cache" in chosen or values.get("quality") is not None:
         chosen["step_cache"] = step_cache(values.get("step_cache"), values["quality"])
-    image, last_image = values.get("image"), values.get("last_image")
+    inputs = inputs_of(values)
+    return chosen if inputs is None else {**chosen, "inputs": inputs}
+
+
+def inputs_of(values: Mapping[str, Any]) -> InputMedia | None:
+    """The images or the video among the options of a command; None without."""
+    image, last_image, video, strength = map(values.get, INPUTS)
+    if video is None and strength is not None:
+        raise ValueError("--strength goes with --video: give the video too")
+    if video is not None:
+        if image is not None or last_image is not None:
+            raise ValueError("--image and --video do not go together: give one of them")
+        frames = read_frames(video, values.get("frames") or MOST)
+        given = {} if strength is None else {"strength": strength}
+        return InputMedia(video=InputVideo(frames, **given))
     if image is not None:
-        chosen["inputs"] = InputMedia.read(image, last_image)
-    elif last_image is not None:
+        return InputMedia.read(image, last_image)
+    if last_image is not None:
         raise ValueError("--last-image goes with --image: give the first one too")
-    return chosen
+    return None
 
 
 def step_cache(text: str | None, quality: str | None) -> str | StepCache | None:

@@ -47,6 +47,11 @@ def images(request: Request) -> dict[str, str]:
     """A row on the images that the request came with, if any."""
     if request.inputs is None:
         return {}
+    video = request.inputs.video
+    if video is not None:
+        f, h, w, _ = video.frames.shape
+        read = f"{request.frames} of {f} frames of {w}x{h} pixels"
+        return {"begins from": f"{read}, strength {video.strength:g}"}
     pictures = (request.inputs.image, request.inputs.last_image)
     sizes = [f"{x.shape[1]}x{x.shape[0]}" for x in pictures if x is not None]
     keyframes = request.inputs.keyframes

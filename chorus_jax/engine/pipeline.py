@@ -120,6 +120,8 @@ class Pipeline:
     def request(self, prompt: str, **fields: Any) -> Request:
         """A request with this model's defaults.
 
+        Of a Wan its size is the usual area at the aspect of its image or video.
+
         Args:
             prompt: what the video shows.
             fields: other fields of `Request`, such as `seed=1` or `steps=20`.
@@ -128,7 +130,7 @@ class Pipeline:
             ValueError: for a field that there is not, or an impossible value.
         """
         try:
-            return self.defaults.request.changed(prompt=prompt, **fields)
+            return self.defaults.changed(prompt=prompt, **fields)
         except TypeError as error:
             known = ", ".join(field.name for field in dataclasses.fields(Request))
             unknown = ", ".join(fields)
@@ -239,8 +241,7 @@ class Pipeline:
         )
         program = self.program(requests[0], plan)
         inputs = self.inputs(conditions, seeds=self.seeds(requests, conditions))
-        geometry, level = program.geometry, program.solver.schedule.sigmas[0]
-        noise = self.noise(requests, geometry, conditions, begun, level)
+        noise = self.beginning(requests, program, conditions, begun=begun)
         with timed(seconds, "denoise"):
             state = yield from self.denoise(program, inputs, noise, every)
         frames = yield from self.decode(state.latents, requests, seconds)
@@ -289,14 +290,38 @@ class Pipeline:
         requests: Sequence[Request],
         geometry: Geometry,
         conditions: Mapping[str, Conditions],
+        tenant: str = "",
         begun: Mapping[str, Array] | None = None,
         level: float = 1.0,
     ) -> Latents:
-        """The noise of the requests' seeds, with what they give of their videos; as
-        much of it as `level` says over the streams that are `begun`."""
+        """The noise of the requests' seeds, with the frames that they give in their
+        places; `level` says how much of it lies over the streams that are `begun`."""
         noise = loop.noise(self.seeds(requests, conditions), geometry)
-        start = RunStart(conditions, begun or {}, level)
+        start = RunStart(conditions, begun or {}, level, tenant)
         return self.model.begin(noise, requests, start)
+
+    def beginning(
+        self,
+        requests: Sequence[Request],
+        program: Program,
+        conditions: Mapping[str, Conditions],
+        tenant: str = "",
+        begun: Mapping[str, Array] | None = None,
+    ) -> Latents:
+        """The latents before the first step of a run: noise, or as much of it as the
+        schedule says over latents to begin from.
+
+        Args:
+            requests: of one program.
+            program: what is run.
+            conditions: of the run.
+            tenant: whose requests they are.
+            begun: latents to begin from, by stream; None for those of the requests'
+                videos.
+        """
+        begun = self.model.begun(requests, tenant) if begun is None else begun
+        level = program.solver.schedule.sigmas[0]
+        return self.noise(requests, program.geometry, conditions, tenant, begun, level)
 
     def seeds(
         self, requests: Sequence[Request], conditions: Mapping[str, Conditions]

@@ -129,8 +129,9 @@ def renoised(
     clean = batch_of_one(np.asarray(entry.final, np.float32), geometry)
 
     def at(step: int) -> Latents:
-        sigma = sigmas[step]
-        return jax.tree.map(lambda x, n: (1 - sigma) * x + sigma * n, clean, noise)
+        kept = 1 - sigmas[step]
+        # In this form given frames, which are in both, stay as they are to the bit.
+        return jax.tree.map(lambda x, n: n + kept * (x - n), clean, noise)
 
     velocity = jax.tree.map(jnp.subtract, noise, clean)
     return SourceLatents(at(tier.reuse_until), velocity, at(tier.region_until))

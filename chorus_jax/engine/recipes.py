@@ -1,7 +1,7 @@
 """A request's recipe: all that decides its video besides prompt and seed."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from chorus_jax.engine.numerics import run_by
 from chorus_jax.families.protocols import VideoModel
@@ -44,6 +44,14 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
         joint=() if request.joint is None else request.joint.numbers,
         tokens=tokens_of(request),
     )
+
+
+def of_sources(recipe: Recipe) -> Recipe:
+    """The recipe of the sources of a request that takes those made of other inputs."""
+    if not recipe.inputs:
+        return recipe
+    _, *encoder = recipe.inputs.split()
+    return replace(recipe, inputs=" ".join(["any", *encoder]))
 
 
 def step_cache_of(policy: Policy) -> str:

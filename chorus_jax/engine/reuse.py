@@ -30,6 +30,9 @@ class Reuse:
         least_score: the least score of a source, 0 to 1, beyond what the policy asks;
             also that of the source of a stored video of the same request.
         namespace: whose entries it sees beside the shared ones; its own go there.
+        other_inputs: whether its source may have been made of other images, or from
+            another video, of the same sizes: a look-up among requests that ask so too.
+            Scores say how near the prompts are, not the images.
         own_only: whether entries that other namespaces share are left out.
         shared: whether all namespaces see what it leaves.
         keep_prompt: whether the prompt is stored in clear.
@@ -45,13 +48,15 @@ class Reuse:
     write: bool = True
     least_score: float = 0.0
     namespace: str = "default"
+    other_inputs: bool = False
     own_only: bool = False
     shared: bool = False
     keep_prompt: bool = False
     region: Float32[np.ndarray, "f h w"] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("read", "write", "own_only", "shared", "keep_prompt"):
+        flags = ("read", "write", "other_inputs", "own_only", "shared", "keep_prompt")
+        for name in flags:
             if not isinstance(getattr(self, name), bool | np.bool_):
                 raise ValueError(
                     f"{name} must be True or False, got {getattr(self, name)!r}"

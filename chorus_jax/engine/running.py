@@ -81,7 +81,8 @@ class Runner:
             cache = policy.miss_cache if budgets is None else EveryStep()
             plan = StepPlan.plain(policy.steps, policy.keep, cache, budgets=budgets)
             program = pipeline.program(request, plan)
-            latents = pipeline.noise([request], program.geometry, conditions)
+            tenant = task.reuse.namespace
+            latents = pipeline.beginning([request], program, conditions, tenant)
             seeds = pipeline.seeds([request], conditions)
             inputs = pipeline.inputs(conditions, seeds=seeds)
         else:
@@ -120,12 +121,20 @@ class Runner:
         program: Program,
         conditions: Mapping[str, Conditions],
     ) -> SourceLatents:
-        """The latents that the run takes over, as the policy says."""
+        """The latents that the run takes over, as the policy says.
+
+        Given frames are the request's own: those of the source are of another image, or
+        rounded as they were stored.
+        """
         geometry, sigmas = program.geometry, program.solver.schedule.sigmas
+        pipeline, tenant = self.pipeline, task.reuse.namespace
         if not task.policy.own_noise:
-            return trajectory(hit.entry, hit.plan, hit.tier, sigmas, geometry)
-        noise = self.pipeline.noise([task.request], geometry, conditions)
-        return renoised(hit.entry, hit.tier, sigmas, geometry, noise)
+            source = trajectory(hit.entry, hit.plan, hit.tier, sigmas, geometry)
+        else:
+            noise = pipeline.noise([task.request], geometry, conditions, tenant)
+            source = renoised(hit.entry, hit.tier, sigmas, geometry, noise)
+        own = lambda x: pipeline.model.with_given(x, [task.request], tenant)
+        return source._replace(start=own(source.start), end=own(source.end))
 
     def differing(
         self, prompt: PromptReading, conditions: Mapping[str, Conditions], hit: Hit

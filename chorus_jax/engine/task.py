@@ -10,7 +10,7 @@ import numpy as np
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine.pipeline import with_seed
 from chorus_jax.engine.prompt import PromptReading
-from chorus_jax.engine.recipes import recipe_of
+from chorus_jax.engine.recipes import of_sources, recipe_of
 from chorus_jax.engine.reuse import Reuse
 from chorus_jax.families.forward import Geometry
 from chorus_jax.families.protocols import VideoModel
@@ -30,7 +30,8 @@ class Task:
         request: with the seed that it runs with.
         seeded: whether its caller gave that seed.
         reuse: what the cache may do for it.
-        recipe: the digest of its recipe.
+        recipe: the digest of the recipe that its source must have.
+        whole_recipe: that of its own, inputs included.
         policy: the one for its steps.
         secret: the store's.
         began: seconds since the epoch.
@@ -43,6 +44,7 @@ class Task:
     seeded: bool
     reuse: Reuse
     recipe: str
+    whole_recipe: str
     policy: Policy
     secret: Secret
     began: float = field(default_factory=time.time)
@@ -60,9 +62,10 @@ class Task:
         secret: Secret,
     ) -> "Task":
         """A request that runs with its own seed, or with one that is drawn."""
-        recipe = recipe_of(request, model, policy).digest
-        seeded = request.seed is not None
-        task = cls(with_seed(request), seeded, reuse, recipe, policy, secret)
+        recipe = recipe_of(request, model, policy)
+        sources = of_sources(recipe) if reuse.other_inputs else recipe
+        seeded, digests = request.seed is not None, (sources.digest, recipe.digest)
+        task = cls(with_seed(request), seeded, reuse, *digests, policy, secret)
         if seeded:
             task.holder = request.seed
         return task
@@ -105,7 +108,7 @@ class Task:
     def exact_with(self, seed: int | None) -> str:
         """The digest of all of it, with another seed."""
         prompt, region = self.request.prompt, self.reuse.region_digest
-        return self.secret.exact(self.recipe, prompt, int(seed or 0), region)
+        return self.secret.exact(self.whole_recipe, prompt, int(seed or 0), region)
 
     def shown(self, head: EntryHeader) -> str | None:
         """The id of an entry as the caller may know it: None of another namespace's."""

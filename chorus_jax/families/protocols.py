@@ -6,10 +6,10 @@ into frames. Nothing outside a family's folder, its conversion table and the reg
 knows its types.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jax.sharding import Mesh
 from jaxtyping import Array
@@ -34,11 +34,14 @@ class RunStart:
         conditions: of each transformer.
         begun: latents that the noise lies over, of some streams; none for pure noise.
         level: how much of the noise lies over them, 0 to 1.
+        tenant: whose requests they are; what is remembered of their inputs is the
+            tenant's only.
     """
 
     conditions: Mapping[str, Conditions]
     begun: Mapping[str, Array] = field(default_factory=dict)
     level: float = 1.0
+    tenant: str = ""
 
 
 @runtime_checkable
@@ -106,6 +109,16 @@ class VideoModel(Protocol):
     ) -> Latents:
         """The latents that runs begin with: the noise, but where frames are given."""
 
+    def with_given(
+        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
+    ) -> Latents:
+        """Latents of an earlier run, with those given frames of these requests that no
+        step moves in their places."""
+
+    def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
+        """The latents of the videos that requests begin from, by stream, which the
+        noise of the first step lies over; none for requests that begin from noise."""
+
     def forget_prompts(self, tenant: str | None = None) -> None:
         """Forgets what it remembers of a tenant's prompts (None: of all)."""
 
@@ -157,11 +170,22 @@ class Defaults:
         request: a request without its prompt.
         fps: frames per second at which its videos are shown.
         source: where these values come from, in words.
+        fit: gives a request the size that follows from the image or video it is made
+            of, but for the fields that its caller gave; None where none does.
     """
 
     request: Request
     fps: int
     source: str
+    fit: Callable[[Request, Collection[str]], Request] | None = None
+
+    def changed(self, **fields: Any) -> Request:
+        """A request with these fields in place of the defaults."""
+        return self.fitted(self.request.changed(**fields), fields)
+
+    def fitted(self, request: Request, given: Collection[str]) -> Request:
+        """A request at the size that follows from its inputs; `given` fields stay."""
+        return request if self.fit is None else self.fit(request, given)
 
 
 @runtime_checkable

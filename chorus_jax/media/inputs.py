@@ -1,4 +1,4 @@
-"""Images that a request gives as input."""
+"""Images and videos that a request comes with."""
 
 import functools
 import hashlib
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, UnidentifiedImageError
 
+from chorus_jax.media.input_video import InputVideo
 from chorus_jax.media.keyframes import Keyframe, check_keyframes, own
 
 Pixels = UInt8[np.ndarray, "h w 3"]
@@ -19,20 +20,22 @@ Pixels = UInt8[np.ndarray, "h w 3"]
 @no_type_check
 @dataclass(frozen=True, eq=False)
 class InputMedia:
-    """Images that a video is to show; equal if their pixels are.
+    """Images that a video is to show, or one to begin from; equal if their pixels are.
 
     Attributes:
         image: the first frame, of any size; None leaves it open.
         last_image: the last frame; None leaves it open.
         keyframes: pictures and clips at any place, for models that read them (LTX).
+        video: what the request begins from in place of noise alone; None for nothing.
 
     Raises:
         ValueError: for an image that is not [h, w, 3] in uint8, or if nothing is given.
     """
 
-    image: Pixels | None
+    image: Pixels | None = None
     last_image: Pixels | None = None
     keyframes: tuple[Keyframe, ...] = ()
+    video: InputVideo | None = None
 
     def __post_init__(self) -> None:
         for name, pixels in (("image", self.image), ("last_image", self.last_image)):
@@ -49,14 +52,19 @@ class InputMedia:
 
         check_keyframes(self.keyframes)
         object.__setattr__(self, "keyframes", tuple(self.keyframes))
-        if self.image is None and self.last_image is None and not self.keyframes:
+        if not isinstance(self.video, InputVideo | None):
+            raise ValueError(f"video must be an InputVideo, got {self.video!r:.80}")
+        given = (self.image, self.last_image, self.video)
+        if all(one is None for one in given) and not self.keyframes:
             raise ValueError("inputs have no image: leave them out, or give one")
 
     @property
     def layout(self) -> tuple[object, ...]:
-        """The places and strengths of the given frames."""
+        """The places and strengths of the given frames, and a video's strength."""
         pictures = (self.image is not None, self.last_image is not None)
-        return (*pictures, *(keyframe.layout for keyframe in self.keyframes))
+        strength = () if self.video is None else (float(self.video.strength),)
+        keyframes = (keyframe.layout for keyframe in self.keyframes)
+        return (*pictures, *keyframes, *strength)
 
     @classmethod
     def read(
@@ -75,6 +83,8 @@ class InputMedia:
             sha.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
         for keyframe in self.keyframes:
             sha.update(keyframe.digest.encode())
+        if self.video is not None:
+            sha.update(b"video " + self.video.digest.encode())
         return sha.hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -100,3 +110,15 @@ def resized(
     """The whole image at this size, not cropped, in [0, 1]."""
     made = Image.fromarray(image).resize((width, height), filter)
     return np.asarray(made, np.float32) / 255
+
+
+def covering(
+    image: Pixels, height: int, width: int, filter: Image.Resampling
+) -> UInt8[np.ndarray, "y x 3"]:
+    """The image at a size that covers this one, and its middle cut out of that."""
+    h, w, _ = image.shape
+    scale = max(height / h, width / w)
+    size = (max(round(w * scale), width), max(round(h * scale), height))
+    made = np.asarray(Image.fromarray(image).resize(size, filter))
+    top, left = ((made.shape[0] - height) // 2, (made.shape[1] - width) // 2)
+    return made[top : top + height, left : left + width]

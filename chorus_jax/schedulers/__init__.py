@@ -10,13 +10,13 @@ others. To restart the history at a later step, call `init` again. The `step` of
 
 from chorus_jax.schedulers.dpmpp import DPMpp
 from chorus_jax.schedulers.euler import Euler
-from chorus_jax.schedulers.flow import Schedule, explicit, shift_sigmas
+from chorus_jax.schedulers.flow import Schedule, explicit, listed, shift_sigmas
 from chorus_jax.schedulers.renoise import Renoise
 from chorus_jax.schedulers.unipc import UniPC
 from chorus_jax.schedulers.wan_flow import FlowDPMpp, FlowUniPC
 
 __all__ = ["SOLVERS", "DPMpp", "Euler", "Schedule", "Solver", "UniPC", "explicit"]
-__all__ += ["FlowDPMpp", "FlowUniPC", "Renoise", "named", "shift_sigmas"]
+__all__ += ["FlowDPMpp", "FlowUniPC", "Renoise", "listed", "named", "shift_sigmas"]
 
 Solver = Euler | UniPC | DPMpp | Renoise
 

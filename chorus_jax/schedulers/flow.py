@@ -74,6 +74,10 @@ class Schedule:
     def steps(self) -> int:
         return len(self.timesteps)
 
+    def last(self, count: int) -> "Schedule":
+        """The last `count` steps: the schedule of a run that begins at one of them."""
+        return Schedule(self.sigmas[-count - 1 :], self.timesteps[-count:])
+
 
 def explicit(sigmas: Sequence[float], shift: float = 1.0) -> Schedule:
     """A schedule of given sigmas, to be shifted, such as a distilled model's few steps.
@@ -86,6 +90,26 @@ def explicit(sigmas: Sequence[float], shift: float = 1.0) -> Schedule:
     final = levels.size > 0 and levels[-1] == 0
     levels = shift_sigmas(levels[:-1] if final else levels, shift)
     return Schedule.of(levels, levels * TRAIN_STEPS)
+
+
+def at_timesteps(timesteps: Sequence[float], shift: float = 1.0) -> Schedule:
+    """A schedule of given timesteps, which the network is told as they are.
+
+    Each has the nearest noise level of the `TRAIN_STEPS` levels shifted by `shift`: a
+    Wan trained with shift 8 at 1000, 757, 522 has sigmas 1, .756757, .521739. As
+    FastVideo's and CausVid's samplers look them up. The final 0 may be left out.
+    """
+    times = np.array(timesteps, np.float64)
+    times = times[:-1] if times[-1] == 0 else times
+    levels = shift_sigmas(np.arange(1, TRAIN_STEPS + 1) / TRAIN_STEPS, shift)
+    nearest = np.abs(levels * TRAIN_STEPS - times[:, None]).argmin(axis=1)
+    return Schedule.of(levels[nearest], times)
+
+
+def listed(steps: Sequence[float], shift: float = 1.0) -> Schedule:
+    """The schedule of listed steps: of sigmas, or, from above 1 on, of timesteps."""
+    rule = at_timesteps if steps and steps[0] > 1 else explicit
+    return rule(steps, shift)
 
 
 def shift_sigmas(sigmas: Sigmas, shift: float) -> Sigmas:

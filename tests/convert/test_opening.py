@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,7 +79,9 @@ def test_single_files_have_the_weights_that_were_made(single):
 def test_verification_runs_what_was_converted(files, tmp_path, capsys):
     words = [files / "wan.safetensors", *options(files), "--verify"]
     assert run(tmp_path / "x", *words) == 0
-    assert "tried: 1 frame of 64x64 pixels was made" in capsys.readouterr().out
+    assert (
+        "tried: 1 frame was made of 64x64 pixels in one step" in capsys.readouterr().out
+    )
 
 
 def test_what_does_not_run_is_not_left(files, tmp_path, capsys, monkeypatch):
@@ -350,21 +353,24 @@ def original_clip(state):
     return found
 
 
-def test_originals_with_an_image_tower(files, tmp_path):
+@pytest.mark.parametrize("positions", [None, 10], ids=["I2V", "FLF2V"])
+def test_originals_with_an_image_tower(positions, files, tmp_path):
     from chorus_jax.nets.clip_image import CLIPImageConfig, CLIPImageEncoder
 
     tower = CLIPImageConfig(160, 2, 2, 64, side=28, dtype="float32")
     state = made.state("image_encoder", DIFFUSERS, tower)
     state = {name.removeprefix("vision_model."): x for name, x in state.items()}
+    config = replace(made.I2V21, image_positions=positions)
     folder = original(
-        files, tmp_path / "x", False, made.I2V21, made.OLD_VAE, "Wan2.1_VAE.pth"
+        files, tmp_path / "x", False, config, made.OLD_VAE, "Wan2.1_VAE.pth"
     )
     assert run(tmp_path / "out", folder) == 1
     name = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
     torch_file(folder / name, original_clip(state))
     assert run(tmp_path / "out", folder) == 0
     card = Card.read(tmp_path / "out")
-    assert card.part("transformer").config["image_width"] == 160
+    made_of = card.part("transformer").config
+    assert (made_of["image_width"], made_of["image_positions"]) == (160, positions)
     ours = checkpoints.load(
         tmp_path / "out", "image_encoder", CLIPImageEncoder, CLIPImageConfig
     )

@@ -32,7 +32,8 @@ def test_original(original_folder):
 
 def test_no_wan(tmp_path):
     (tmp_path / "notes.txt").write_text("")
-    with pytest.raises(ValueError, match="is no Wan: looked for model_index.json") as e:
+    said = "is no model of Wan, LTX-Video and LTX-2: looked for model_index.json"
+    with pytest.raises(ValueError, match=said) as e:
         open_source(tmp_path)
     assert "Wan2.1_VAE.pth, Wan2.2_VAE.pth, models_t5_umt5" in str(e.value)
     assert str(e.value).endswith("found notes.txt")

@@ -22,10 +22,14 @@ from chorus_jax.request import Request
 
 
 def with_given(
-    vae: LTXVAE, noise: Latents, requests: Sequence[Request], layout: FrameLayout
+    vae: LTXVAE,
+    noise: Latents,
+    requests: Sequence[Request],
+    layout: FrameLayout,
+    least: float = 0.0,
 ) -> Latents:
     """The noise of requests of one layout with the latents of their given frames, as
-    much of each as its strength says."""
+    much of each as its strength says; those below the `least` strength are left."""
     video = noise[VIDEO] if isinstance(noise, dict) else noise
     rows = [encoded(vae, request) for request in requests]
     items = [jnp.concatenate(latents) for latents in zip(*rows, strict=True)]
@@ -33,6 +37,7 @@ def with_given(
     plane = video.shape[2] * video.shape[3]
     for item, first, last, at in layout.places:
         strength, latents = layout.items[item][2], items[item][:, first:last]
+        strength = 0.0 if strength < least else strength
         if at is not None:
             here = slice(at, at + last - first)
             video = video.at[:, here].set(mixed(video[:, here], latents, strength))

@@ -138,6 +138,11 @@ def layout_of(
         ValueError: for frames beyond the video's end, for clips that do not divide into
             latent frames, and for those that stand between two of the video's.
     """
+    if inputs is not None and inputs.video is not None:
+        raise ValueError(
+            "LTX-Video begins from clips as keyframes, with a strength of their own: "
+            "give keyframes in place of video"
+        )
     items = tuple(x.layout for x in keyframes(inputs, frames))
     if not items:
         return None

@@ -85,6 +85,8 @@ class SingleStreamForward:
         if kinds is None or frozen is None:
             return None
         moving = jnp.take_along_axis(frozen.moves[self.i], kinds, axis=1)
+        if isinstance(self.tokens, TileTokens):
+            return moving.reshape(*self.latents.shape[:3], 1)  # all of a token's patch
         size = (*kinds.shape, math.prod(self.model.config.patch))
         flags = jnp.broadcast_to(moving[..., None].astype(jnp.float32), size)
         return jax.tree.map(lambda x: x > 0, self.arranged(flags))

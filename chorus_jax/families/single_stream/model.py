@@ -110,6 +110,16 @@ class SingleStreamModel:
         }
         return {**noise, **over} if isinstance(noise, dict) else over.get(VIDEO, noise)
 
+    def with_given(
+        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
+    ) -> Latents:
+        """The latents as they are: no frame is given."""
+        return latents
+
+    def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
+        """No latents: requests begin from noise alone."""
+        return {}
+
     def encode(
         self, requests: Sequence[Request], tenant: str, tokens: Tokens | None
     ) -> Conditioning:

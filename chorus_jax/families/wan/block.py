@@ -60,14 +60,30 @@ class Block(ModulatedBlock):
 
 
 class ImageEmbedding(nnx.Module):
-    """Image features brought to the model's width (image-to-video)."""
+    """Image features brought to the model's width (image-to-video).
 
-    def __init__(self, inputs: int, width: int, dtype: jnp.dtype, rngs: nnx.Rngs):
+    With `positions` those of several images, side by side, have learnt places.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        positions: int | None,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
+        places = None if positions is None else jnp.zeros((positions, inputs))
+        self.positions = (
+            None if places is None else nnx.Param(places, axes=(None, None))
+        )
         self.norm_in = LayerNorm(inputs, epsilon=1e-5)
         self.mlp = Mlp(inputs, inputs, width, exact_gelu, dtype, rngs)
         self.norm_out = LayerNorm(width, epsilon=1e-5)
 
     def __call__(self, image: Float[Array, "b e x"]) -> Float[Array, "b e c"]:
+        if self.positions is not None:
+            image = image + self.positions[...][None]
         return self.norm_out(self.mlp(self.norm_in(image)))
 
 

@@ -21,6 +21,8 @@ class WanConfig:
         time_width: of the sinusoidal embedding of a timestep.
         image_width: of image embeddings that are attended beside the text (Wan 2.1
             image-to-video); None without them.
+        image_positions: image tokens that have learnt positions: those of the first and
+            the last frame (Wan 2.1 FLF2V); None without positions.
         patch: latent frames, rows and columns of a token.
         tile: tokens of a region's tile, cut to the nearest divisors of a video's grid
             (`Tiling.fitting`).
@@ -39,6 +41,7 @@ class WanConfig:
     text_limit: int = 512
     time_width: int = 256
     image_width: int | None = None
+    image_positions: int | None = None
     patch: tuple[int, int, int] = (1, 2, 2)
     tile: tuple[int, int, int] = (4, 4, 8)
     cross_norm: bool = True
@@ -50,6 +53,11 @@ class WanConfig:
             raise ValueError(
                 f"{self.head_width=} must be even and at least 6: rotary positions "
                 "turn pairs of channels, some for each of frames, height and width"
+            )
+        if self.image_positions is not None and self.image_width is None:
+            raise ValueError(
+                f"{self.image_positions=} are positions of image tokens, but without "
+                "image_width none are read"
             )
 
     @property

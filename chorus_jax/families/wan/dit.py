@@ -44,7 +44,9 @@ class WanDiT(SingleStreamTransformer):
         self.image = (
             None
             if config.image_width is None
-            else ImageEmbedding(config.image_width, c, dtype, rngs)
+            else ImageEmbedding(
+                config.image_width, c, config.image_positions, dtype, rngs
+            )
         )
         self.layers = stack(lambda rngs: Block(config, rngs=rngs), config.depth, rngs)
         patch = config.out_channels * math.prod(config.patch)
@@ -134,4 +136,6 @@ class WanForward(SingleStreamForward):
         signals = {"embedding": self.times.head, "modulation": self.times.blocks}
         if name not in signals:
             raise ValueError(f"Wan has the signals {', '.join(signals)}, got {name!r}")
-        return signals[name]
+        # A given frame has the same timestep in all steps: it says nothing.
+        given = self.conditions.frozen is not None
+        return signals[name][:, 0] if given else signals[name]

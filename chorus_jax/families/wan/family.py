@@ -1,6 +1,8 @@
 """Wan as the registry lists it: how its folders are loaded, checked and described."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from jax.sharding import Mesh
@@ -12,6 +14,7 @@ from chorus_jax.families.memory import check_request_memory
 from chorus_jax.families.outlines import Outline, named
 from chorus_jax.families.protocols import Defaults, LoadOptions
 from chorus_jax.families.wan import outlines
+from chorus_jax.families.wan.area import fitted
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.memory import least_memory
@@ -60,7 +63,8 @@ class WanFamily:
         """The settings of a folder's model, as published if it is recognised."""
         card = checkpoints.Card.read(folder)
         sizes = Sizes.read(folder, transformer)
-        return defaults_of(sizes, transformer, card.scheduler)
+        defaults = defaults_of(sizes, transformer, card.scheduler)
+        return replace(defaults, fit=partial(fitted, sizes))
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""

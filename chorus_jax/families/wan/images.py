@@ -1,23 +1,24 @@
 """Images as Wan's image-to-video transformers read them: latents, mask, tokens.
 
 Beside the channels of the noisy latents stand a mask of which frames are given, and the
-latents of a clip of the given frames and grey.
+latents of a clip of the given frames and grey. TI2V-5B reads no channels: its first
+latent frame is that of the image.
 
-Source: Wan-Video/Wan2.1, wan/image2video.py and first_last_frame2video.py; diffusers'
-WanImageToVideoPipeline, whose filter for the clip this is.
+Source: Wan-Video/Wan2.1, wan/image2video.py and first_last_frame2video.py; Wan2.2,
+wan/textimage2video.py; diffusers' WanImageToVideoPipeline, whose filter for the clip
+this is.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float, Float32, UInt8
 from PIL.Image import Resampling
 
 from chorus_jax.families.wan.vae import WanVAE
-from chorus_jax.media.inputs import InputMedia, resized
+from chorus_jax.media.inputs import InputMedia, Pixels, covering, resized
 from chorus_jax.nets.clip_image import CLIPImageEncoder
 from chorus_jax.request import Request
 
@@ -35,24 +36,15 @@ class Images(NamedTuple):
     tokens: Float[Array, "b e c"] | None = None
 
 
-def condition_channels(
-    vae: WanVAE, requests: Sequence[Request]
-) -> Float[Array, "b f h w c"]:
-    """The mask and the latents of the given frames of each request."""
-    rows = [channels(vae, request) for request in requests]
-    return jnp.concatenate(rows)
-
-
-def channels(vae: WanVAE, request: Request) -> Float[Array, "1 f h w c"]:
+def channels(vae: WanVAE, request: Request) -> Float[Array, "f h w c"]:
     """The mask and the latents of the given frames of a request."""
     assert request.inputs is not None
-    clip = jnp.asarray(given_clip(request.inputs, request))[None]
-    latents = encode(vae, clip)
+    latents = encode(vae, jnp.asarray(given_clip(request.inputs, request))[None])[0]
     last = request.inputs.last_image is not None
     mask = given_mask(request.frames, vae.config.time_compression, last)
-    b, f, h, w, _ = latents.shape
-    wide = jnp.asarray(mask)[None, :, None, None]
-    wide = jnp.broadcast_to(wide, (b, f, h, w, wide.shape[-1]))
+    f, h, w, _ = latents.shape
+    wide = jnp.asarray(mask)[:, None, None]
+    wide = jnp.broadcast_to(wide, (f, h, w, wide.shape[-1]))
     return jnp.concatenate([wide, latents], axis=-1)
 
 
@@ -63,14 +55,47 @@ def encode(vae: WanVAE, clip: Float[Array, "b f h w 3"]) -> Float[Array, "b t y 
 
 
 def given_clip(inputs: InputMedia, request: Request) -> Float32[np.ndarray, "f h w 3"]:
-    """The given frames at the video's size in [-1, 1], and grey (0) between them."""
+    """The given frames at the video's size in [-1, 1], and grey (0) between them.
+
+    The first one is squeezed to that size, the last one cut to it (see `last_frame`).
+    """
     size = (request.height, request.width)
     clip = np.zeros((request.frames, *size, 3), np.float32)
     assert inputs.image is not None
     clip[0] = 2 * resized(inputs.image, *size, Resampling.LANCZOS) - 1
     if inputs.last_image is not None:
-        clip[-1] = 2 * resized(inputs.last_image, *size, Resampling.LANCZOS) - 1
+        clip[-1] = signed(last_frame(inputs.last_image, request))
     return clip
+
+
+def last_frame(image: Pixels, request: Request) -> UInt8[np.ndarray, "y x 3"]:
+    """The last image at the video's size: what reaches beyond the first is cut off."""
+    return covering(image, request.height, request.width, Resampling.LANCZOS)
+
+
+def first_latents(vae: WanVAE, request: Request) -> Float[Array, "1 h w c"]:
+    """The first latent frame of a request of TI2V-5B: that of its image alone, which
+    is cut to the video's aspect."""
+    assert request.inputs is not None and request.inputs.image is not None
+    size = (request.height, request.width)
+    image = covering(request.inputs.image, *size, Resampling.LANCZOS)
+    return encode(vae, jnp.asarray(signed(image))[None, None])[0]
+
+
+def video_latents(vae: WanVAE, request: Request) -> Float[Array, "f h w c"]:
+    """The latents of the video that a request begins from, squeezed to its size."""
+    assert request.inputs is not None and request.inputs.video is not None
+    size, frames = (request.height, request.width), request.inputs.video.frames
+    clip = [
+        2 * resized(frame, *size, Resampling.LANCZOS) - 1
+        for frame in frames[: request.frames]
+    ]
+    return encode(vae, jnp.asarray(np.stack(clip))[None])[0]
+
+
+def signed(image: Pixels) -> Float32[np.ndarray, "h w 3"]:
+    """Pixels in [-1, 1]."""
+    return 2 * (np.asarray(image, np.float32) / 255) - 1
 
 
 def given_mask(frames: int, group: int, last: bool) -> Float32[np.ndarray, "f g"]:
@@ -88,19 +113,21 @@ def given_mask(frames: int, group: int, last: bool) -> Float32[np.ndarray, "f g"
     return filled.reshape(-1, group)
 
 
-def picture_tokens(
-    tower: CLIPImageEncoder, requests: Sequence[Request]
-) -> Float[Array, "b e c"]:
-    """The image tower's tokens of the first frame of each request.
+def picture_tokens(tower: CLIPImageEncoder, request: Request) -> Float[Array, "e c"]:
+    """The image tower's tokens of the first frame of a request, and behind them those
+    of the last one if it is given.
 
-    The picture is squeezed to a square, as in the original code; diffusers' image
-    processor may crop it instead.
+    Pictures are squeezed to a square, as in the original code; diffusers' image
+    processor may crop them instead.
     """
-    side, rows = tower.config.side, []
-    for request in requests:
-        assert request.inputs is not None and request.inputs.image is not None
-        rows.append(resized(request.inputs.image, side, side, Resampling.BICUBIC))
-    return read(tower, jnp.asarray(np.stack(rows)))
+    inputs, side = request.inputs, tower.config.side
+    assert inputs is not None and inputs.image is not None
+    pictures = [inputs.image]
+    if inputs.last_image is not None:
+        pictures.append(last_frame(inputs.last_image, request))
+    rows = [resized(picture, side, side, Resampling.BICUBIC) for picture in pictures]
+    tokens = read(tower, jnp.asarray(np.stack(rows)))
+    return tokens.reshape(-1, tokens.shape[-1])
 
 
 @jax.jit

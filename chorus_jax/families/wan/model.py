@@ -1,20 +1,29 @@
 """A loaded Wan model: prompts to conditions, latents to frames."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float32, Int
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.families.forward import Geometry
-from chorus_jax.families.protocols import LoadOptions
-from chorus_jax.families.single_stream.conditions import StreamConditions
-from chorus_jax.families.single_stream.model import SingleStreamModel, load_parts
+from chorus_jax.families.forward import Geometry, Latents
+from chorus_jax.families.protocols import LoadOptions, RunStart
+from chorus_jax.families.remembering import EncodedInputs
+from chorus_jax.families.single_stream.conditions import (
+    FrozenTokens,
+    StreamConditions,
+)
+from chorus_jax.families.single_stream.model import (
+    VIDEO,
+    SingleStreamModel,
+    load_parts,
+)
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import (
     HIGH,
@@ -25,11 +34,13 @@ from chorus_jax.families.wan.experts import (
 )
 from chorus_jax.families.wan.images import (
     Images,
-    condition_channels,
+    channels,
+    first_latents,
     picture_tokens,
+    video_latents,
 )
 from chorus_jax.families.wan.parts import IMAGE, parts_of, stored_names
-from chorus_jax.families.wan.sizes import Sizes
+from chorus_jax.families.wan.sizes import EXPANDED, Sizes
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.nets.clip_image import CLIPImageEncoder
 from chorus_jax.nets.rotary import rotary_table
@@ -43,6 +54,7 @@ class WanModel(SingleStreamModel):
     """The parts of one Wan model (see `protocols.VideoModel`).
 
     With two transformers, Wan 2.2's experts, `boundary` says which of them runs a step.
+    With `expand_timesteps` a given first frame has a timestep of its own (TI2V-5B).
     """
 
     family = "wan"
@@ -57,8 +69,10 @@ class WanModel(SingleStreamModel):
         keep_text_encoder: bool = True,
         fingerprints: Mapping[str, str] | None = None,
         boundary: float | None = None,
+        expand_timesteps: bool = False,
     ):
-        self.sizes = Sizes(**{name: part.config for name, part in parts.items()})
+        configs = {name: part.config for name, part in parts.items()}
+        self.sizes = Sizes(**configs, expand_timesteps=expand_timesteps)
         super().__init__(parts, tokenizer, mesh, keep_text_encoder, fingerprints)
         self.transformer: WanDiT = parts[HIGH]
         self.low: WanDiT | None = parts.get(LOW)
@@ -66,6 +80,7 @@ class WanModel(SingleStreamModel):
         self.boundary = boundary
         self.vae: WanVAE = parts["vae"]
         self.tower: CLIPImageEncoder | None = parts.get(IMAGE)
+        self.encoded = EncodedInputs()
 
     @classmethod
     def load(
@@ -102,6 +117,7 @@ class WanModel(SingleStreamModel):
             keep_text_encoder=options.keep_text_encoder,
             fingerprints={name: card.part(stored[name]).fingerprint for name in parts},
             boundary=card.settings.get("boundary_ratio") if LOW in parts else None,
+            expand_timesteps=bool(card.settings.get(EXPANDED)),
         )
 
     @property
@@ -152,7 +168,7 @@ class WanModel(SingleStreamModel):
         """The conditions of all steps, and the cut end of each prompt."""
         first = requests[0]
         text = self.encode(requests, tenant, tokens)
-        images = self.images(requests)
+        images = self.images(requests, tenant)
         conditions = {
             name: prepare(
                 transformer,
@@ -162,19 +178,71 @@ class WanModel(SingleStreamModel):
                 images,
                 solver=self.solver(first),
                 grid=self.sizes.grid(first),
+                first_given=self.sizes.first_given(first),
             )
             for name, transformer in self.transformers.items()
         }
         return conditions, tuple(text.cut[: len(requests)])
 
-    def images(self, requests: Sequence[Request]) -> Images:
+    def images(self, requests: Sequence[Request], tenant: str = "") -> Images:
         """The images of requests as all steps read them."""
-        channels = tokens = None
+        beside = tokens = None
         if self.sizes.conditioned:
-            channels = condition_channels(self.vae, requests)
+            beside = self.inputs("vae", channels, self.vae, requests, tenant)
         if self.tower is not None:
-            tokens = picture_tokens(self.tower, requests)
-        return Images(channels, tokens)
+            tokens = self.inputs(IMAGE, picture_tokens, self.tower, requests, tenant)
+        return Images(beside, tokens)
+
+    def begin(
+        self, noise: Latents, requests: Sequence[Request], start: RunStart
+    ) -> Latents:
+        """The noise, alone or over what is begun, of TI2V-5B with the first frames that
+        are given."""
+        made = super().begin(noise, requests, start)
+        return self.with_given(made, requests, start.tenant)
+
+    def with_given(
+        self, latents: Latents, requests: Sequence[Request], tenant: str = ""
+    ) -> Latents:
+        """Latents of an earlier run, of TI2V-5B with first frames that are given."""
+        if not self.sizes.first_given(requests[0]):
+            return latents
+        first = self.inputs("vae", first_latents, self.vae, requests, tenant)
+        return latents.at[:, :1].set(first)
+
+    def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
+        """The latents of the videos that requests begin from."""
+        inputs = requests[0].inputs
+        if inputs is None or inputs.video is None:
+            return {}
+        return {VIDEO: self.inputs("vae", video_latents, self.vae, requests, tenant)}
+
+    def inputs(
+        self,
+        part: str,
+        encode: Callable[[Any, Request], Array],
+        module: Any,
+        requests: Sequence[Request],
+        tenant: str,
+    ) -> Array:
+        """What `encode` makes of the inputs of requests by a part of the model;
+        remembered by all that decides it."""
+        made_by = (encode.__name__, self.fingerprints[part])
+
+        def row(request: Request) -> np.ndarray:
+            inputs, size = request.inputs, (request.height, request.width)
+            assert inputs is not None
+            key = (*made_by, inputs.digest, request.frames, *size)
+            make = lambda: np.asarray(encode(module, request))
+            return self.encoded(tenant, key, make)
+
+        return jnp.asarray(np.stack([row(request) for request in requests]))
+
+    def forget_prompts(self, tenant: str | None = None) -> None:
+        """Forgets what is remembered of a tenant's prompts and images (None: of
+        all)."""
+        super().forget_prompts(tenant)
+        self.encoded.forget(tenant)
 
     def decode(
         self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
@@ -190,7 +258,7 @@ def scales(requests: Sequence[Request], expert: str) -> Float32[Array, " b"] | N
     return jnp.array([guidance_of(request, expert) for request in requests])
 
 
-@partial(jax.jit, static_argnames=("solver", "grid"))
+@partial(jax.jit, static_argnames=("solver", "grid", "first_given"))
 def prepare(
     model: WanDiT,
     text: Float[Array, "r m t"],
@@ -200,6 +268,7 @@ def prepare(
     *,
     solver: Solver,
     grid: Size,
+    first_given: bool = False,
 ) -> StreamConditions:
     """Text keys and values, modulation of all steps, rotary positions.
 
@@ -211,8 +280,13 @@ def prepare(
         images: those of the requests; all branches read them.
         solver: the one whose schedule is followed.
         grid: the video's tokens along frames, height and width.
+        first_given: whether the tokens of the first frame stay as they are, at timestep
+            0 in all steps.
     """
     times = jnp.asarray(solver.schedule.timesteps, jnp.float32)
+    frozen = first_frame_frozen(solver.schedule.steps, grid) if first_given else None
+    if frozen is not None:
+        times = jnp.stack([times, jnp.zeros_like(times)], axis=1)
     channels, pictures = images
     if pictures is not None:
         pictures = jnp.concatenate([pictures] * (len(text) // len(pictures)))
@@ -224,4 +298,12 @@ def prepare(
         rotary=rotary_table(grid, model.config.head_width),
         guidance=guidance,
         images=channels,
+        frozen=frozen,
     )
+
+
+def first_frame_frozen(steps: int, grid: Size) -> FrozenTokens:
+    """The tokens of a given first frame, which no step moves."""
+    f, h, w = grid
+    kinds = jnp.repeat(jnp.arange(f) == 0, h * w).astype(jnp.int32)
+    return FrozenTokens(kinds, jnp.tile(jnp.array([True, False]), (steps, 1)))

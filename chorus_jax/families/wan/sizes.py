@@ -15,11 +15,14 @@ from chorus_jax.families.fitting import (
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.experts import HIGH, LOW
+from chorus_jax.families.wan.given_inputs import check_inputs
 from chorus_jax.families.wan.parts import parts_of, stored_names
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.clip_image import CLIPImageConfig
 from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import Request
+
+EXPANDED = "expand_timesteps"  # diffusers' name of a setting of the whole model
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Sizes:
         transformer_2: config of the low-noise expert, equal to the other; None if
             there is one network.
         image_encoder: config of the CLIP vision tower; None in models without.
+        expand_timesteps: whether each token may have a timestep of its own: that of a
+            given first frame is 0 (TI2V-5B).
 
     Raises:
         ValueError: if the parts cannot work together.
@@ -44,6 +49,7 @@ class Sizes:
     text_encoder: T5Config
     transformer_2: WanConfig | None = None
     image_encoder: CLIPImageConfig | None = None
+    expand_timesteps: bool = False
 
     def __post_init__(self) -> None:
         wan = self.transformer
@@ -53,6 +59,10 @@ class Sizes:
         tower = self.image_encoder
         reads = None if tower is None else tower.width
         must_match("image_width", wan.image_width, "image encoder's width", reads)
+        if tower is not None and wan.image_positions is not None:
+            tokens = 2 * tower.tokens
+            name = "tokens of the image encoder for two images"
+            must_match("image_positions", wan.image_positions, name, tokens)
         must_match("out_channels", wan.out_channels, "latent channels", channels)
         width = self.text_encoder.width
         must_match("text_width", wan.text_width, "text encoder's width", width)
@@ -80,7 +90,8 @@ class Sizes:
             **{
                 name: config_from(config, card.part(stored[name]).config)
                 for name, (_, config) in parts_of(card, transformer).items()
-            }
+            },
+            expand_timesteps=bool(card.settings.get(EXPANDED)),
         )
 
     def check(self, request: Request) -> None:
@@ -98,34 +109,15 @@ class Sizes:
                 f"Wan's positions count frames, not seconds: leave fps={request.fps:g} "
                 "out of the request, and give it where the file is written"
             )
-        self.check_inputs(request)
+        check_inputs(self, request)
         if self.transformer_2 is None:
             must_have_one_scale(request)
 
-    def check_inputs(self, request: Request) -> None:
-        """ValueError unless the request has the images that the model reads."""
+    def first_given(self, request: Request) -> bool:
+        """Whether a request's first latent frame is that of its image, clean in all
+        steps."""
         inputs = request.inputs
-        if (inputs is None) == self.conditioned:
-            raise ValueError(
-                "the model makes videos of an image: give one (inputs, --image)"
-                if self.conditioned
-                else "the model makes videos of words alone: leave the image out, or "
-                "take the weights of an image-to-video model"
-            )
-        if inputs is not None and (inputs.image is None or inputs.keyframes):
-            raise ValueError(
-                "Wan reads the first image, and some models the last one: give image, "
-                "and leave keyframes out"
-            )
-        last = inputs is not None and inputs.last_image is not None
-        if last and self.transformer.image_width is not None:
-            raise ValueError(
-                "this transformer reads the tokens of one image: leave the last one out"
-            )
-        if last and request.frames == 1:
-            raise ValueError(
-                "one frame has no last image beside the first: leave it out"
-            )
+        return self.expand_timesteps and inputs is not None and inputs.image is not None
 
     def latent_shape(self, request: Request) -> tuple[int, int, int, int]:
         """The latents' shape (f, h, w, channels) of a request.

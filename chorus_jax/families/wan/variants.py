@@ -17,8 +17,9 @@ NEGATIVE_PROMPT = (
     "画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，"
     "杂乱的背景，三条腿，背景人很多，倒着走"
 )
-# What they add for image-to-video of Wan 2.1 (wan_i2v_14B.py).
+# What they add for image-to-video of Wan 2.1 (wan_i2v_14B.py), and between two images.
 SHAKING = "镜头晃动，"
+CUTTING = "镜头切换，"
 FPS = 16  # Wan's, and of what is not recognised
 
 # What diffusers' converter writes for most Wans, whatever their authors run them with
@@ -55,7 +56,12 @@ class Variant:
 
 
 def telling(
-    heads: int, depth: int, mlp_width: int, channels: int, read: int | None = None
+    heads: int,
+    depth: int,
+    mlp_width: int,
+    channels: int,
+    read: int | None = None,
+    **images: int,
 ) -> dict[str, Any]:
     """The sizes that tell a Wan from others.
 
@@ -65,6 +71,7 @@ def telling(
         mlp_width: that of a layer.
         channels: those of the latents.
         read: the channels that the transformer reads, if it reads images too.
+        images: sizes of what it reads of an image tower.
     """
     return {
         "heads": heads,
@@ -73,6 +80,8 @@ def telling(
         "in_channels": channels if read is None else read,
         "out_channels": channels,
         "image_width": None,
+        "image_positions": None,
+        **images,
     }
 
 
@@ -106,12 +115,14 @@ T2V_14B = Variant(
     # 50 steps, shift 5, guidance 5: Wan-Video/Wan2.1, generate.py.
     settings("Wan 2.1 T2V-14B (Wan-Video/Wan2.1, generate.py)"),
 )
-# These two have the same sizes, so neither is recognised.
+# The 480P and the 720P have the same sizes: those are taken for the first, and the
+# words of its settings name the other.
 I2V_480P = Variant(
     "Wan 2.1 I2V-14B-480P",
-    {},
+    telling(40, 40, 13824, 16, read=36, image_width=1280),
     settings(
-        "Wan 2.1 I2V-14B-480P (Wan-Video/Wan2.1, generate.py)",
+        "Wan 2.1 I2V-14B-480P (Wan-Video/Wan2.1, generate.py; the 720P weights, of the "
+        "same sizes, want --config wan21_i2v_720p)",
         negative_prompt=SHAKING + NEGATIVE_PROMPT,
         height=480,
         width=832,
@@ -126,6 +137,16 @@ I2V_720P = Variant(
         "Wan 2.1 I2V-14B-720P (Wan-Video/Wan2.1, generate.py)",
         negative_prompt=SHAKING + NEGATIVE_PROMPT,
         steps=40,
+    ),
+)
+FLF2V_720P = Variant(
+    "Wan 2.1 FLF2V-14B-720P",
+    telling(40, 40, 13824, 16, read=36, image_width=1280, image_positions=514),
+    # Guidance 5: generate.py's; the default of first_last_frame2video.py is 5.5.
+    settings(
+        "Wan 2.1 FLF2V-14B-720P (Wan-Video/Wan2.1, generate.py)",
+        negative_prompt=CUTTING + SHAKING + NEGATIVE_PROMPT,
+        shift=16.0,
     ),
 )
 T2V_A14B = Variant(
@@ -180,7 +201,10 @@ SHAPES_4STEP = Variant(
     ),
     "transformer_4step",
 )
-RELEASED = (T2V_1_3B, T2V_14B, I2V_480P, I2V_720P, T2V_A14B, I2V_A14B, TI2V_5B)
+RELEASED = (
+    *(T2V_1_3B, T2V_14B, I2V_480P, I2V_720P, FLF2V_720P),
+    *(T2V_A14B, I2V_A14B, TI2V_5B),
+)
 VARIANTS = (*RELEASED, SHAPES, SHAPES_4STEP)
 PUBLISHED = {variant.name: variant.defaults for variant in RELEASED}
 

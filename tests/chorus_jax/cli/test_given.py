@@ -8,6 +8,7 @@ from PIL import Image
 
 from chorus_jax.cli.given import given
 from chorus_jax.cli.options import parser
+from chorus_jax.media.video import write
 
 
 def test_what_is_not_given_is_left_to_the_weights():
@@ -40,3 +41,26 @@ def test_a_file_that_is_no_image(tmp_path):
     (tmp_path / "a.png").write_text("words")
     with pytest.raises(ValueError, match="is not an image that can be read"):
         given(Namespace(image=tmp_path / "a.png", last_image=None))
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "a.mp4"
+    write(path, np.zeros((6, 16, 16, 3), np.uint8), 8)
+    return path
+
+
+def test_a_video_and_its_strength(video):
+    words = ["generate", "a", "--video", str(video)]
+    inputs = given(parser().parse_args(words))["inputs"]
+    assert len(inputs.video.frames) == 6 and inputs.video.strength == 0.8
+    more = ["--strength", "0.5", "--frames", "5"]
+    inputs = given(parser().parse_args([*words, *more]))["inputs"]
+    assert len(inputs.video.frames) == 5 and inputs.video.strength == 0.5
+
+
+def test_videos_images_and_strengths_that_do_not_go_together(video):
+    with pytest.raises(ValueError, match="--image and --video do not go together"):
+        given(Namespace(image="a.png", video=video))
+    with pytest.raises(ValueError, match="--strength goes with --video"):
+        given(Namespace(strength=0.5))

@@ -110,6 +110,12 @@ class ToyModel:
     def begin(self, noise, requests, start):
         return noise
 
+    def with_given(self, latents, requests, tenant=""):
+        return latents
+
+    def begun(self, requests, tenant=""):
+        return {}
+
     def text_values(self, conditions):
         given, weights = conditions["high"], self.transformers["high"].layers
         return jnp.einsum("mc,lcd->lmd", given.text[0], weights["text_value"])

@@ -20,7 +20,7 @@ def another(diffusers_pipeline):
         theirs = type(diffusers_pipeline.transformer)
         fields = dict(diffusers_pipeline.transformer.config)
         # diffusers would put the defaults back in the place of these changes.
-        del fields["_use_default_values"]
+        fields.pop("_use_default_values", None)
         model = theirs.from_config(fields | changes).eval()
         for parameter in model.parameters():
             parameter.data += 0.05 * torch.randn_like(parameter)

@@ -91,6 +91,24 @@ def test_equals_diffusers(variant, per_token, converted):
     assert relative(got, channels_last(want)) <= 1e-5
 
 
+def test_the_places_of_two_images_equal_diffusers(converted):
+    """FLF2V: the tokens of the first and the last image have learnt positions."""
+    theirs = reference(**VARIANTS["image"], pos_embed_seq_len=14)
+    config = wan.config(theirs.config, "float32")
+    model = converted(WanDiT, config, wan.DIFFUSERS, theirs)
+    latents, timestep, text, _ = inputs(theirs)
+    pictures = torch.randn(2 * 2, 7, 18)  # theirs: the images of all rows, one by one
+    want = theirs(latents, timestep, text, pictures, return_dict=False)[0]
+    got = jax.jit(lambda m, *x: m(*x))(
+        model,
+        channels_last(latents),
+        ours(timestep),
+        ours(text),
+        ours(pictures.reshape(2, 14, 18)),
+    )
+    assert relative(got, channels_last(want)) <= 1e-5
+
+
 def test_each_block_equals_diffusers(converted):
     theirs = reference()
     model = converted(

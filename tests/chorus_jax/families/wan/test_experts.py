@@ -20,7 +20,7 @@ from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.sources import SWITCHED
 from chorus_jax.families import registry
 from chorus_jax.families.wan.experts import HIGH, LOW, experts
-from chorus_jax.families.wan.model import WanModel
+from chorus_jax.families.wan.model import WanModel, scales
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import EveryStep
 from chorus_jax.intra_request.tea import TeaCache
@@ -103,6 +103,15 @@ def test_in_pieces_it_gives_the_same_bytes(pipeline):
 def test_the_boundary_itself_is_the_high_expert(boundary, high):
     names = experts((999.0, 900.0, 875.0, 874.9, 0.0), boundary)
     assert names == (HIGH,) * high + (LOW,) * (5 - high)
+
+
+@pytest.mark.parametrize("high, low", [(4.0, 1.0), (1.0, 3.0)])
+def test_an_expert_without_guidance_does_not_take_it_from_the_other(high, low):
+    """A server dropped the negative pass of one stage with the other's scale."""
+    request = small(guidance_scale_high=high, guidance_scale_low=low)
+    assert request.guided and request.passes == 2
+    for expert, scale in ((HIGH, high), (LOW, low)):
+        np.testing.assert_array_equal(scales([request], expert), [scale])
 
 
 def test_the_card_keeps_the_boundary_and_the_parts_are_no_alternatives(folder):

@@ -54,10 +54,9 @@ def parts(diffusers_pipeline):
 
 
 @pytest.fixture(scope="module")
-def first(parts, another):
-    """Wan 2.1 I2V: with the image tower."""
+def pictures(parts):
+    """The parts with an image tower and its processor."""
     import torch
-    from diffusers import WanImageToVideoPipeline
     from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
 
     torch.manual_seed(5)
@@ -77,12 +76,28 @@ def first(parts, another):
     # As the original code: squeezed to a square, not cropped.
     squeezed = {"height": 12, "width": 12}
     processor = CLIPImageProcessor(size=squeezed, do_center_crop=False)
-    shape = {"in_channels": CHANNELS, "image_dim": 18, "added_kv_proj_dim": 24}
-    return WanImageToVideoPipeline(
-        **parts | {"transformer": another(6, **shape), "transformer_2": None},
-        image_encoder=tower,
-        image_processor=processor,
-    )
+    both = {"image_encoder": tower, "image_processor": processor}
+    return parts | both | {"transformer_2": None}
+
+
+READING = {"in_channels": CHANNELS, "image_dim": 18, "added_kv_proj_dim": 24}
+
+
+@pytest.fixture(scope="module")
+def first(pictures, another):
+    """Wan 2.1 I2V: with the image tower."""
+    from diffusers import WanImageToVideoPipeline
+
+    return WanImageToVideoPipeline(**pictures | {"transformer": another(6, **READING)})
+
+
+@pytest.fixture(scope="module")
+def between(pictures, another):
+    """Wan 2.1 FLF2V: the tokens of two images have learnt places."""
+    from diffusers import WanImageToVideoPipeline
+
+    transformer = another(9, **READING, pos_embed_seq_len=2 * (3 * 3 + 1))
+    return WanImageToVideoPipeline(**pictures | {"transformer": transformer})
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +118,11 @@ def folder(first, convert):
 @pytest.fixture(scope="module")
 def ours_first(folder):
     return Pipeline.load(folder)
+
+
+@pytest.fixture(scope="module")
+def ours_between(between, convert):
+    return Pipeline.load(convert(between, "flf2v"))
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +151,27 @@ def test_wan22_experts_equal_diffusers(last, second, ours_second, frames_of):
     assert len(set(ours_second.model.experts(request))) == 2
     scales = {"guidance_scale": 4.0, "guidance_scale_2": 3.0}
     assert compared(second, ours_second, frames_of, request, **scales) <= 0.51
+
+
+def test_first_and_last_image_equal_diffusers(between, ours_between, frames_of):
+    request = small(last=picture(2), guidance_scale=2.0)
+    assert compared(between, ours_between, frames_of, request, guidance_scale=2.0) < 0.6
+    places = ours_between.model.transformer.image.positions[...]
+    assert places.shape == (20, 18) and np.abs(places).max() > 0
+
+
+def test_a_model_between_two_images_wants_both(ours_between):
+    with pytest.raises(ValueError, match="between two images: give the last one too"):
+        ours_between(small())
+
+
+def test_a_last_image_of_another_size_is_cut_to_the_first(between, ours_between):
+    """diffusers squeezes it, but for its example, which cuts it before."""
+    wide = picture(2, 64, 120)
+    cut, whole = small(last=wide[:, 12:-12]), small(last=wide)
+    images = [ours_between.model.images([request]) for request in (cut, whole)]
+    for ours, want in zip(*images, strict=True):
+        np.testing.assert_array_equal(ours, want)
 
 
 def test_the_image_moves_the_video(ours_first):

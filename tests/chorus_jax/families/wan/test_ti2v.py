@@ -1,13 +1,21 @@
-"""Wan 2.2 TI2V-5B, text-to-video: the whole model against diffusers' pipeline."""
+"""Wan 2.2 TI2V-5B, of words and of an image, against diffusers' pipelines."""
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.families.wan.images import first_latents
 from chorus_jax.families.wan.residual_vae import WanResidualVAE
+from chorus_jax.media.inputs import InputMedia, covering
 from chorus_jax.request import Request
 from convert.__main__ import main
+
+
+def picture(seed, height=64, width=96):
+    draw = np.random.default_rng(seed)
+    return draw.integers(0, 256, (height, width, 3), np.uint8)
 
 
 def small(**changes):
@@ -87,3 +95,38 @@ def test_export_gives_the_vae_back(folder, theirs, tmp_path):
     ours, want = (x.vae.state_dict() for x in (again, theirs))
     assert ours.keys() == want.keys()
     assert all((ours[key] == want[key]).all() for key in want)
+
+
+@pytest.fixture(scope="module")
+def theirs_of_image(theirs):
+    """diffusers' WanPipeline takes no image: this one does."""
+    from diffusers import WanImageToVideoPipeline
+
+    return WanImageToVideoPipeline(**theirs.components, expand_timesteps=True)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (128, 192)], ids=["its size", "larger"])
+def test_an_image_equals_diffusers(size, pipeline, theirs_of_image, frames_of):
+    request = small(inputs=InputMedia(picture(0, *size)), guidance_scale=3.0)
+    image = Image.fromarray(request.inputs.image)
+    given = {"guidance_scale": 3.0, "image": image}
+    want = frames_of(theirs_of_image, pipeline.model, request, **given)
+    [video] = pipeline(request)
+    assert np.abs(video.frames.astype(float) - 255 * want).max() <= 0.51
+    first = first_latents(pipeline.model.vae, request)
+    np.testing.assert_array_equal(video.latents[:1], first)
+
+
+def test_an_image_of_another_aspect_is_cut_to_the_video():
+    """As Wan's own code does: covered and cut, not squeezed."""
+    image = np.zeros((4, 12, 3), np.uint8)
+    image[:, 4:8] = 200
+    cut = covering(image, 4, 4, Image.Resampling.LANCZOS)
+    assert cut.shape == (4, 4, 3) and (cut == 200).all()
+    assert covering(image, 8, 8, Image.Resampling.LANCZOS).shape == (8, 8, 3)
+
+
+def test_a_last_image_is_refused(pipeline):
+    inputs = InputMedia(picture(0), picture(1))
+    with pytest.raises(ValueError, match="reads the first image alone"):
+        pipeline(small(inputs=inputs))

@@ -33,12 +33,16 @@ TEXT = T5Config.umt5_xxl("bfloat16")
 WAN14 = WanConfig.t2v_14b()
 I2V = replace(WAN14, in_channels=36)
 I2V_TOWER = replace(I2V, image_width=1280)
+FLF2V = replace(I2V_TOWER, image_positions=514)
+TOWER = CLIPImageConfig.vit_h_14()
 WAN5 = WanConfig(heads=24, depth=30, mlp_width=14336, in_channels=48, out_channels=48)
 OLD, NEW = WanVAEConfig.wan21(), WanResidualVAEConfig.wan22()
 BY_NAME = {variant.name: variant for variant in RELEASED}
 KNOWN = {
     "Wan 2.1 T2V-1.3B": Sizes(WanConfig.t2v_1_3b(), OLD, TEXT),
     "Wan 2.1 T2V-14B": Sizes(WanConfig.t2v_14b("float32"), OLD, TEXT),
+    "Wan 2.1 I2V-14B-480P": Sizes(I2V_TOWER, OLD, TEXT, image_encoder=TOWER),
+    "Wan 2.1 FLF2V-14B-720P": Sizes(FLF2V, OLD, TEXT, image_encoder=TOWER),
     "Wan 2.2 T2V-A14B": Sizes(WAN14, OLD, TEXT, transformer_2=WAN14),
     "Wan 2.2 I2V-A14B": Sizes(I2V, OLD, TEXT, transformer_2=I2V),
     "Wan 2.2 TI2V-5B": Sizes(WAN5, NEW, TEXT),
@@ -68,6 +72,7 @@ def test_the_published_ones_run_as_published(name):
         ("Wan 2.1 T2V-14B", (720, 1280), 81, 50, 5, (5, 5), 16),
         ("Wan 2.1 I2V-14B-480P", (480, 832), 81, 40, 3, (5, 5), 16),
         ("Wan 2.1 I2V-14B-720P", (720, 1280), 81, 40, 5, (5, 5), 16),
+        ("Wan 2.1 FLF2V-14B-720P", (720, 1280), 81, 50, 16, (5, 5), 16),
         ("Wan 2.2 T2V-A14B", (720, 1280), 81, 40, 12, (4, 3), 16),
         ("Wan 2.2 I2V-A14B", (720, 1280), 81, 40, 5, (3.5, 3.5), 16),
         ("Wan 2.2 TI2V-5B", (704, 1280), 121, 50, 5, (5, 5), 24),
@@ -80,6 +85,18 @@ def test_the_authors_settings(name, size, frames, steps, shift, guidance, fps):
     assert (request.steps, request.shift, defaults.fps) == (steps, shift, fps)
     assert request.guidance_scales == guidance and request.solver == "unipc"
     assert request.negative_prompt.endswith(NEGATIVE_PROMPT)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_512_rows_of_text_are_read(name):
+    """diffusers' encode_prompt by itself gives 226."""
+    assert KNOWN[name].transformer.text_limit == 512
+
+
+def test_the_5b_is_not_for_720_rows():
+    request = replace(BY_NAME["Wan 2.2 TI2V-5B"].defaults.request, height=720)
+    with pytest.raises(ValueError, match="multiple of 32, got 720.*: 704 or 736"):
+        KNOWN["Wan 2.2 TI2V-5B"].latent_shape(request)
 
 
 def test_the_authors_boundaries():
@@ -116,11 +133,6 @@ def test_one_scale_that_is_given_is_that_of_both_experts():
         (text_only(depth=39), "transformer"),
         (text_only(), "transformer_fast"),
         (Sizes(I2V, OLD, TEXT), "transformer"),
-        # Those of 480p and 720p have the same sizes.
-        (
-            Sizes(I2V_TOWER, OLD, TEXT, image_encoder=CLIPImageConfig.vit_h_14()),
-            "transformer",
-        ),
     ],
 )
 def test_other_models_are_not_recognised(sizes, part):
@@ -160,6 +172,19 @@ def test_a_scheduler_that_is_not_run_is_refused():
 def test_parts_of_different_models_are_refused(vae, wan, message):
     with pytest.raises(ValueError, match=message):
         Sizes(wan, vae, TEXT)
+
+
+def test_an_image_tower_of_other_tokens_is_refused():
+    tower = replace(TOWER, side=112)
+    with pytest.raises(ValueError, match="image_positions=514, but the tokens"):
+        Sizes(FLF2V, OLD, TEXT, image_encoder=tower)
+
+
+def test_the_image_to_video_models_of_one_size_name_each_other():
+    source = defaults_of(KNOWN["Wan 2.1 I2V-14B-480P"], "transformer", STAMPED).source
+    assert "the 720P weights, of the same sizes, want --config wan21_i2v_720p" in source
+    negative = BY_NAME["Wan 2.1 FLF2V-14B-720P"].defaults.request.negative_prompt
+    assert negative.startswith("镜头切换，镜头晃动，色调艳丽")
 
 
 def test_experts_of_different_sizes_are_refused():

@@ -1,0 +1,75 @@
+"""A video that a request begins from: noised to a step of its schedule, and denoised
+by another prompt."""
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from numbers import Real
+from typing import no_type_check
+
+import numpy as np
+from jaxtyping import UInt8
+
+from chorus_jax.media.keyframes import own
+
+
+# Not type-checked in tests, because it refuses wrong types itself.
+@no_type_check
+@dataclass(frozen=True, eq=False)
+class InputVideo:
+    """A video and how much of the schedule is run on it; equal if its pixels are.
+
+    Attributes:
+        frames: of any size; a request of fewer frames reads the first ones.
+        strength: the share of the steps that are run, the last ones: 1 runs all, from
+            nearly pure noise; less keeps more of the video.
+
+    Raises:
+        ValueError: for frames that are not [f, h, w, 3] in uint8, or a strength that is
+            not above 0, up to 1.
+    """
+
+    frames: UInt8[np.ndarray, "f h w 3"]
+    strength: float = 0.8
+
+    def __post_init__(self) -> None:
+        shape: tuple[int, ...] = tuple(getattr(self.frames, "shape", ()))
+        dtype = getattr(self.frames, "dtype", None)
+        if len(shape) != 4 or shape[-1] != 3 or 0 in shape or dtype != np.uint8:
+            raise ValueError(
+                "a video must be pixels as [frames, height, width, 3] in uint8, got "
+                f"{list(shape)} in {dtype}: convert it to RGB"
+            )
+        valid = isinstance(self.strength, Real) and 0 < float(self.strength) <= 1
+        if isinstance(self.strength, bool) or not valid:
+            raise ValueError(
+                f"strength must be above 0, up to 1, got {self.strength!r}"
+            )
+        object.__setattr__(self, "frames", own(self.frames))
+
+    def steps(self, count: int) -> int:
+        """How many of `count` steps are run, as diffusers rounds them.
+
+        ValueError if none is.
+        """
+        steps = int(count * self.strength)
+        if steps:
+            return steps
+        raise ValueError(
+            f"strength {self.strength:g} of {count} steps leaves none to run: give "
+            f"{1 / count:.2g} or more, or more steps"
+        )
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of the pixels, their sizes and the strength."""
+        said = repr((self.frames.shape, float(self.strength)))
+        sha = hashlib.sha256(said.encode())
+        sha.update(np.ascontiguousarray(self.frames).tobytes())
+        return sha.hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InputVideo) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)

@@ -1,0 +1,28 @@
+"""CausVid 1.3B: its three steps, no guidance, 81 frames of 480 x 832.
+
+    chorus convert CAUSVID weights/causvid_1p3b
+    chorus generate "PROMPT" --weights weights/causvid_1p3b \\
+        --config causvid_1p3b
+
+These weights were trained to make a video in chunks of three latent frames, each
+attending to those before it alone. Here all frames are run at once and attend to each
+other, as the weights' teacher does: the steps are theirs, the attention is not, so
+videos differ from those of their own code.
+
+CAUSVID is a single file with the other parts beside it (`--vae`, `--text-encoder`,
+`--tokenizer`). Source of the steps: tianweiy/CausVid, configs/wan_causal_dmd.yaml
+(1000, 757, 522 at shift 8, fresh noise after each step).
+"""
+
+from chorus_jax.request import Request
+
+
+def get_config() -> Request:
+    """The request that `chorus generate` fills with a prompt."""
+    return Request(
+        prompt="",
+        steps=(1000, 757, 522),
+        solver="renoise",
+        shift=8.0,
+        guidance_scale=1.0,
+    )

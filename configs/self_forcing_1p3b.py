@@ -1,0 +1,29 @@
+"""Self-Forcing 1.3B: its four steps, no guidance, 81 frames of 480 x 832.
+
+    chorus convert self_forcing_dmd.pt weights/self_forcing_1p3b
+    chorus generate "PROMPT" --weights weights/self_forcing_1p3b \\
+        --config self_forcing_1p3b
+
+These weights were trained to make a video in chunks of three latent frames, each
+attending to those before it alone. Here all frames are run at once and attend to each
+other, as the weights' teacher does: the steps are theirs, the attention is not, so
+videos differ from those of their own code.
+
+Convert with `--state generator_ema`, which its code runs, and the other parts beside it
+(`--vae`, `--text-encoder`, `--tokenizer`). Source of the steps: guandeh17/Self-Forcing,
+configs/self_forcing_dmd.yaml (1000, 750, 500, 250 warped by shift 5, fresh noise after
+each step).
+"""
+
+from chorus_jax.request import Request
+
+
+def get_config() -> Request:
+    """The request that `chorus generate` fills with a prompt."""
+    return Request(
+        prompt="",
+        steps=(1.0, 0.75, 0.5, 0.25),
+        solver="renoise",
+        shift=5.0,
+        guidance_scale=1.0,
+    )

@@ -1,0 +1,86 @@
+"""A model with the first layers of each of its stacks: for a trial in little memory."""
+
+import math
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from chorus_jax.checkpoints import (
+    Card,
+    StreamedArray,
+    abstract,
+    check_space,
+    describe,
+    open_arrays,
+    write_arrays,
+)
+from chorus_jax.checkpoints.card import Part, config_from
+from convert.families import FAMILIES
+from convert.family import Kind
+
+LAYERS = 2  # CLIP gives the output of the layer before its last one
+STACK = "layers."
+# Networks that are whole with fewer layers; of others all are read.
+CUT = ("WanDiT", "LTXDiT", "LTX2DiT", "T5Encoder", "CLIPImageEncoder")
+MAIN = "transformer"  # the kind of parts that stand in for it
+
+
+def shorten(folder: Path, out: Path) -> None:
+    """Writes a converted folder again with `LAYERS` layers where it has more.
+
+    Args:
+        folder: the checkpoint.
+        out: a folder that does not exist.
+
+    Raises:
+        ValueError: if the disk has no room for it.
+    """
+    card = Card.read(folder)
+    parts = {name: arrays_of(folder / name, part) for name, part in card.parts.items()}
+    check_space(out, sum(nbytes(arrays) for arrays in parts.values()))
+    out.mkdir()
+    kinds = FAMILIES[card.family].kinds
+    entries = {
+        name: written(
+            out / name, card.parts[name], kinds.get(name, kinds[MAIN]), arrays
+        )
+        for name, arrays in parts.items()
+    }
+    shutil.copytree(folder / "tokenizer", out / "tokenizer")
+    replace(card, parts=entries).write(out)
+
+
+def arrays_of(folder: Path, part: Part) -> dict[str, StreamedArray]:
+    """The arrays of a part, of stacks the first layers."""
+    arrays = open_arrays(folder.absolute())
+    if not is_cut(part):
+        return arrays
+    return {
+        name: replace(array, shape=(LAYERS, *array.shape[1:]))
+        if name.startswith(STACK)
+        else array
+        for name, array in arrays.items()
+    }
+
+
+def is_cut(part: Part) -> bool:
+    """Whether a part is run with fewer layers than it has."""
+    return part.model in CUT and part.config["depth"] > LAYERS
+
+
+def nbytes(arrays: Mapping[str, StreamedArray]) -> int:
+    """The size of arrays in bytes."""
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in arrays.values())
+
+
+def written(
+    folder: Path, part: Part, kind: Kind, arrays: Mapping[str, StreamedArray]
+) -> Part:
+    """Writes the arrays of a part; its entry in the card."""
+    depth = {"depth": LAYERS} if is_cut(part) else {}
+    kind = kind.stored_as(part.model)
+    config: Any = config_from(kind.config, {**part.config, **depth})
+    digests = write_arrays(folder.absolute(), arrays)
+    return describe(abstract(kind.model, config), config, digests)

@@ -1,0 +1,38 @@
+"""Video files are read as frames, those of others too."""
+
+import numpy as np
+import pytest
+
+from chorus_jax.media.reading import read_frames
+from chorus_jax.media.video import read_mp4, write
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "a.mp4"
+    ramp = np.linspace(0, 255, 32 * 48 * 3).reshape(32, 48, 3).astype(np.uint8)
+    write(path, np.stack([np.roll(ramp, i, axis=1) for i in range(6)]), 8)
+    return path
+
+
+def test_a_file_of_ours_gives_its_frames(file):
+    np.testing.assert_array_equal(read_frames(file, 100), read_mp4(file))
+    np.testing.assert_array_equal(read_frames(file, 2), read_mp4(file)[:2])
+
+
+def test_a_gif_gives_its_colours(tmp_path):
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+    frames[..., 0] = 200
+    for i, frame in enumerate(frames):  # equal ones would be written as one
+        frame[:, 4 * i : 4 * i + 4, 1] = 90
+    write(tmp_path / "a.gif", frames, 8)
+    made = read_frames(tmp_path / "a.gif", 100)
+    assert made.shape == frames.shape
+    assert np.abs(made.astype(int) - frames).max() <= 2
+
+
+def test_files_that_are_no_videos(tmp_path):
+    (tmp_path / "a.mp4").write_text("words")
+    for name in ("a.mp4", "none.mp4"):
+        with pytest.raises(ValueError, match=f"{name} is not a video that can be read"):
+            read_frames(tmp_path / name, 5)
