@@ -137,7 +137,7 @@ PROJECTED = {
 SHARED = {"gated_attn": "audio_gated_attn", "cross_attn_mod": "audio_cross_attn_mod"}
 
 
-def check(source: dict, fixed: dict, what: str) -> None:
+def check(source: Mapping[str, Any], fixed: Mapping[str, Any], what: str) -> None:
     """ValueError for a field that is not what is run here."""
     for key, expected in fixed.items():
         value = source.get(key, expected)

@@ -174,9 +174,10 @@ def own(
     return attend(query, key, value, None, bias.reshape(query.shape[:3]))
 
 
-def kernel(*operands: Any) -> Array:
+def kernel(query: Array, key: Array, value: Array, fresh: Any, bias: Any) -> Array:
     """The kernel's output, even where the library would not choose it."""
-    return kernel_part(dispatch.choose(), *operands, False)[0]
+    name = dispatch.choose()
+    return kernel_part(name, query, key, value, fresh, bias, False)[0]
 
 
 def xla(query: Array, key: Array, value: Array, fresh: Any, bias: Any) -> Array:

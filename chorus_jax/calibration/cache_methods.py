@@ -87,9 +87,11 @@ def ratios_of(state: RunState) -> Float[np.ndarray, " steps"]:
 def tea_settings(full: FullRuns) -> list[StepCache]:
     """TeaCache with coefficients that are fitted to the runs."""
     coefficients = coefficients_of(list(full.states))
-    run = dict(steps=full.steps, shift=full.shift)
     thresholds = (0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
-    return [TeaCache(x, coefficients, **run) for x in thresholds]
+    return [
+        TeaCache(x, coefficients, steps=full.steps, shift=full.shift)
+        for x in thresholds
+    ]
 
 
 def plans(full: FullRuns, scaled: bool) -> list[StepCache]:

@@ -179,7 +179,9 @@ def best_steps(
             known[key] = cost(*key)
         return known[key]
 
-    best = {(NEVER, 0): (0.0, (0,))}
+    best: dict[tuple[int, int], tuple[float, tuple[int, ...]]] = {
+        (NEVER, 0): (0.0, (0,))
+    }
     for _ in range(count - 1):
         longer: dict[tuple[int, int], tuple[float, tuple[int, ...]]] = {}
         for (before, last), (total, chain) in best.items():

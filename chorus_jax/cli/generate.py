@@ -141,7 +141,7 @@ def cleanups_of(run: GenerateRun) -> list[Callable[[], None]]:
     return [cleanups.half_written_programs, *videos, *records]
 
 
-def make_mesh(sizes: dict[str, int] | None) -> Any:
+def make_mesh(sizes: dict[str, Any] | None) -> Any:
     """The mesh of `--mesh` over all devices, None without it."""
     from chorus_jax.devices import sharding
 

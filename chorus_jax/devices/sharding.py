@@ -9,7 +9,7 @@ Nothing here knows a model: a parameter says its logical axes itself (`nets/laye
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +94,7 @@ def spec(axes: Sequence[str | None]) -> PartitionSpec:
     """The partition of an array whose dimensions have these logical names, over the
     mesh in `jax.set_mesh`."""
     tokens = token_axes(jax.sharding.get_abstract_mesh()) or "context"
-    rules = {None: None, **RULES, "tokens": tokens}
+    rules: dict[str | None, Any] = {None: None, **RULES, "tokens": tokens}
     return PartitionSpec(*(rules[axis] for axis in axes))
 
 

@@ -177,9 +177,8 @@ def round_ring(
 def joined(first: PartialAttention, second: PartialAttention) -> PartialAttention:
     """Attention over the keys of both."""
     total = jnp.logaddexp(first.total, second.total)
-    return PartialAttention(
-        sum(jnp.exp(x.total - total)[..., None] * x.out for x in (first, second)), total
-    )
+    weighed = lambda x: jnp.exp(x.total - total)[..., None] * x.out
+    return PartialAttention(weighed(first) + weighed(second), total)
 
 
 def joined_shares(

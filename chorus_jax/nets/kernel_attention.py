@@ -107,11 +107,11 @@ def plain_part(
         write = partial(written, tiles=fresh.tiles)
         key, value = write(key, new=fresh.key), write(value, new=fresh.value)
     b, *_, a, d = query.shape
-    flat = [x.reshape(b, -1, a, d) for x in (query, key, value)]
+    q, k, v = (x.reshape(b, -1, a, d) for x in (query, key, value))
     offset = None if bias is None else bias.reshape(b, -1)
     if not sums:
-        return attend_here(*flat, offset).reshape(query.shape), None
-    part = part_here(*flat, offset)
+        return attend_here(q, k, v, offset).reshape(query.shape), None
+    part = part_here(q, k, v, offset)
     return part.out.reshape(query.shape), part.total.reshape(query.shape[:-1])
 
 

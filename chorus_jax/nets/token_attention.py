@@ -116,18 +116,18 @@ class HeldKeys(NamedTuple):
     Attributes:
         keys: keys and values of all tiles, as an earlier full step left them.
         active: the tiles that are run, whose own keys and values are computed anew.
-        count: the tiles of the video, after which others fill up the keys; None if
+        tile_count: tiles of the video, after which others fill up the keys; None if
             there are no others.
     """
 
     keys: TileKeys
     active: Int[Array, "b k"]
-    count: int | None = None
+    tile_count: int | None = None
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
-        fresh = FreshTokens(*own, self.active)
-        return over_tiles(query, *self.keys.by_head(), fresh, count=self.count)
+        fresh, (key, value) = FreshTokens(*own, self.active), self.keys.by_head()
+        return over_tiles(query, key, value, fresh, count=self.tile_count)
 
 
 Around = Alone | HeldKeys

@@ -76,8 +76,10 @@ class Attention(nnx.Module):
         b, f, _, _, c = x.shape
         query, *keys = jnp.split(self.qkv(self.norm(x)), 3, axis=-1)
         # One head as wide as the model: fused kernels do not take it.
-        flat = (y.reshape(b * f, -1, 1, c) for y in (query, *map(gathered, keys)))
-        y = chunked(*flat, None)
+        query, key, value = (
+            y.reshape(b * f, -1, 1, c) for y in (query, *map(gathered, keys))
+        )
+        y = chunked(query, key, value, None)
         return x + self.out(y.reshape(x.shape)), ()
 
 
