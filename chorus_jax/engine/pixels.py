@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "995303b9c59c04f2"
+DIGEST: Final = "0110148db6150d4a"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (
