@@ -58,19 +58,23 @@ PUBLISHED: dict[str, dict[bool, PublishedTea]] = {
     "wan21_i2v_480p": by_retention(
         (-3.02331670e02, 2.23948934e02, -5.25463970e01, 5.87348440, -2.01973289e-01),
         (2.57151496e05, -3.54229917e04, 1.40286849e03, -1.35890334e01, 1.32517977e-01),
-        **{"steps": 40, "shift": 3.0, "size": (60, 104)},
+        steps=40,
+        shift=3.0,
+        size=(60, 104),
     ),
     "wan21_i2v_720p": by_retention(
         (-114.36346466, 65.26524496, -18.82220707, 4.91518089, -0.23412683),
         (8.10705460e03, 2.13393892e03, -3.72934672e02, 1.66203073e01, -4.17769401e-02),
-        **{"steps": 40, "size": (90, 160)},
+        steps=40,
+        size=(90, 160),
     ),
     # Its signal is the input of the first layer, which depends on the latents.
     "ltx_091": {
         False: PublishedTea(
             (2.14700694e1, -1.28016453e1, 2.31279151, 7.92487521e-1, 9.69274326e-3),
             "modulation",
-            **{"steps": 0, "shift": None},  # its authors' run is not known to us
+            steps=0,
+            shift=None,  # its authors' run is not known to us
         )
     },
 }
