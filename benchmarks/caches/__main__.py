@@ -84,8 +84,9 @@ def planner_of(bench: CacheBench, steps: int) -> StepPlanner:
     probed = probed_steps(steps)
     growths = []
     for number in range(min(PROBED, len(bench.prompts))):
-        alike = [(row[number],) * len(probed) for row in (bench.prompts, bench.seeds)]
-        runs = CacheBench(bench.pipeline, bench.request, *alike)
+        alike = (bench.prompts[number],) * len(probed)
+        seeds = (bench.seeds[number],) * len(probed)
+        runs = CacheBench(bench.pipeline, bench.request, alike, seeds)
         begin = partial(holding, steps=probed)
         held = runs.run(CacheArm("record", HeldOnce()), begin=begin).state
         off = np.asarray(held.latents) - np.asarray(full.latents)[number]

@@ -94,8 +94,8 @@ def spec(axes: Sequence[str | None]) -> PartitionSpec:
     """The partition of an array whose dimensions have these logical names, over the
     mesh in `jax.set_mesh`."""
     tokens = token_axes(jax.sharding.get_abstract_mesh()) or "context"
-    rules: dict[str | None, Any] = {None: None, **RULES, "tokens": tokens}
-    return PartitionSpec(*(rules[axis] for axis in axes))
+    rules: dict[str, Any] = {**RULES, "tokens": tokens}
+    return PartitionSpec(*(axis if axis is None else rules[axis] for axis in axes))
 
 
 def whole_shares(x: jax.Array, axis: int, count: int) -> jax.Array:

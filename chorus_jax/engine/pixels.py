@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "05c0a4eeecd544dd"
+DIGEST: Final = "9b9bc109e4adbaf0"
 
 # What decides pixels, relative to the repository.
 FILES: Final = (

@@ -153,7 +153,7 @@ def over_text(
     if residual is not None:
         residual = in_shares(residual)
     specs = (columns, columns, flat, scales, None if residual is None else rows)
-    gains = None if gains is None else tuple(gains)  # as `scales`
+    gains = None if gains is None else (gains[0], gains[1])  # as `scales`
     return shared(attend, query, (key, value, bias, gains, residual), specs)
 
 

@@ -66,6 +66,6 @@ def run(query: Array, key: Array, value: Array, totals: bool) -> Any:
         kv=(jnp.arange(m + pad_kv) >= m).astype(jnp.int32),
     )
     out = jax.vmap(kernel, in_axes=(0, 0, 0, None))(q, k, v, segments)
-    out, sums = out if totals else (out, ())
+    out, sums = out if totals else (out, [])
     out = out[:, :, :n].transpose(0, 2, 1, 3).astype(query.dtype)
     return (out, sums[0][:, :, :n].transpose(0, 2, 1)) if totals else out
