@@ -5,8 +5,8 @@ scripts/convert_ltx2_to_diffusers.py; Lightricks/LTX-2, packages/ltx-core.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 from dataclasses import replace
+from typing import Any
 
 from chorus_jax.families.ltx2.config import LTX2Config
 from convert.rules import LINEAR, Rule

@@ -1,5 +1,6 @@
 """`import chorus_jax`: light, lazy, and its types are checked at the door."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -35,10 +36,10 @@ def test_every_name_is_there_and_listed():
 
 @pytest.mark.parametrize("name", ["Request", "Engine", "Cache", "Reuse", "Policy"])
 def test_public_classes_list_their_fields(name):
-    text = getattr(cj, name).__doc__
+    text = inspect.getdoc(getattr(cj, name))
     assert "Attributes:" in text
     for field in getattr(getattr(cj, name), "__dataclass_fields__", ()):
-        assert f"\n        {field}: " in text
+        assert f"\n    {field}: " in text
 
 
 def test_the_readmes_example_is_short_and_runs(tmp_path):
@@ -73,13 +74,16 @@ def test_numpy_integers_and_lists_are_taken():
         (lambda: cj.Request("a", height="480"), "height must be a whole.*got '480'"),
         (lambda: cj.Request("a", frames=True), "frames must be a whole.*got True"),
         (lambda: cj.Request("a", steps="5"), "steps must be a whole number.*'5'"),
-        (lambda: cj.Request("a", steps=["x"]), "a sigma must be a number, got 'x'"),
+        (
+            lambda: cj.Request("a", steps=["x"]),
+            "a sigma or timestep must be a number, got",
+        ),
         (lambda: cj.Request("a", shift="3"), "shift must be a number, got '3'"),
         (lambda: cj.Request("a", guidance_scale=float("nan")), "guidance_scale.*nan"),
         (lambda: cj.Request("a", solver=3), "solver must be text, got 3"),
         (lambda: cj.Reuse(read=1), "read must be True or False, got 1"),
         (lambda: cj.Reuse(least_score="1"), "least_score must be a number, got '1'"),
-        (lambda: cj.Reuse(namespace=3), "namespace must be text, got 3"),
+        (lambda: cj.Reuse(namespace=3), "namespace must be text of at most 256.*got 3"),
         (lambda: cj.Reuse(region="left"), "region must be an array of numbers"),
         (lambda: cj.Reuse(region=[1]), "axes frames, height and width"),
         (lambda: cj.Policy("4", (), ()), "steps must be a whole number, got '4'"),
