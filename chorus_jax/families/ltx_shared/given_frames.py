@@ -140,7 +140,7 @@ def layout_of(
     """
     if inputs is not None and inputs.video is not None:
         raise ValueError(
-            "LTX-Video begins from clips as keyframes, with a strength of their own: "
+            "LTX begins from clips as keyframes, with a strength of their own: "
             "give keyframes in place of video"
         )
     items = tuple(x.layout for x in keyframes(inputs, frames))
