@@ -8,6 +8,22 @@ import jax.numpy as jnp
 
 C = TypeVar("C")
 
+# The metadata of a config's field that was added once weights had been published.
+ADDED = types.MappingProxyType({"added": True})
+
+
+def described(config: Any) -> dict[str, Any]:
+    """The fields of a config as a card and a fingerprint have them.
+
+    A field that is `ADDED` is left out at its default, so that weights which were
+    converted before it was there keep their fingerprint.
+    """
+    fields = dataclasses.asdict(config)
+    for field in dataclasses.fields(config):
+        if "added" in field.metadata and getattr(config, field.name) == field.default:
+            del fields[field.name]
+    return fields
+
 
 def checked(record: C) -> C:
     """Returns the dataclass instance. ValueError if fields have values of other types.

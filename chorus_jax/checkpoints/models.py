@@ -15,7 +15,7 @@ from flax import nnx
 
 from chorus_jax.checkpoints import verified
 from chorus_jax.checkpoints.card import Card, Part, config_from, fingerprint
-from chorus_jax.checkpoints.fields import checked
+from chorus_jax.checkpoints.fields import checked, described
 from chorus_jax.checkpoints.folder import aside, check_space
 from chorus_jax.checkpoints.reading import Hash, Untaken, check_same, read_array
 from chorus_jax.checkpoints.stored import (
@@ -196,7 +196,7 @@ def save(
 
 def describe(module: nnx.Module, config: Any, digests: Mapping[str, str]) -> Part:
     """The card's entry of a module (abstract or not) with these digests."""
-    arrays, fields = names(module), dataclasses.asdict(config)
+    arrays, fields = names(module), described(config)
     return Part(
         model=type(module).__name__,
         config=fields,

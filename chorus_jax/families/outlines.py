@@ -1,6 +1,5 @@
 """Models without weights: shapes alone, as memory is planned with."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -11,6 +10,7 @@ from flax import nnx
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.checkpoints.card import Part
+from chorus_jax.checkpoints.fields import described
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.protocols import LoadOptions, VideoModel
 from chorus_jax.text.prompts import Tokenizer
@@ -63,7 +63,7 @@ def made_card(
         {
             name: Part(
                 model.__name__,
-                dataclasses.asdict(config),
+                described(config),
                 config.dtype,
                 sum(
                     x.size for x in jax.tree.leaves(checkpoints.abstract(model, config))

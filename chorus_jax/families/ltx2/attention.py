@@ -132,7 +132,7 @@ def over_stream(
     query = attn.queries(x, rotary)
     if isinstance(around, HeldKeys):
         held = around.keys.written(around.active, memory)
-        there = lambda y: y[:, : around.count].reshape(len(y), -1, *y.shape[3:])
+        there = lambda y: y[:, : around.tile_count].reshape(len(y), -1, *y.shape[3:])
         key, value = (there(y) for y in held.by_head())
         return attn.merge(attention(query, key, value, keys=keys), x)
     return attn.merge(attention(query, *memory, around.bias, keys=keys), x)

@@ -1,6 +1,8 @@
 """Sizes of the Wan transformer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from chorus_jax.checkpoints.fields import ADDED
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class WanConfig:
     text_limit: int = 512
     time_width: int = 256
     image_width: int | None = None
-    image_positions: int | None = None
+    image_positions: int | None = field(default=None, metadata=ADDED)
     patch: tuple[int, int, int] = (1, 2, 2)
     tile: tuple[int, int, int] = (4, 4, 8)
     cross_norm: bool = True

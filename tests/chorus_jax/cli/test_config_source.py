@@ -57,11 +57,13 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["wan", "missing.py", ".", "README.md"])
 def test_an_unknown_name_lists_the_known_ones(name):
-    known = ["ltx_13b_098_dev", "ltx_2b_091", "ltx_2b_096_distilled"]
-    known += ["ltx_2b_098_distilled"]
+    known = ["causvid_1p3b", "fastwan21_14b_480p", "fastwan21_1p3b"]
+    known += ["fastwan22_ti2v_5b", "ltx_13b_098_dev", "ltx_2b_091"]
+    known += ["ltx_2b_096_distilled", "ltx_2b_098_distilled", "self_forcing_1p3b"]
     known += ["shapes", "shapes_4step", "wan21_14b", "wan21_14b_4step", "wan21_1p3b"]
-    known += ["wan21_i2v_480p", "wan21_i2v_720p"]
-    known += ["wan22_i2v_a14b", "wan22_t2v_a14b", "wan22_ti2v_5b"]
+    known += ["wan21_flf2v_720p", "wan21_i2v_480p", "wan21_i2v_480p_4step"]
+    known += ["wan21_i2v_720p", "wan22_i2v_a14b", "wan22_i2v_a14b_4step"]
+    known += ["wan22_t2v_a14b", "wan22_t2v_a14b_4step", "wan22_ti2v_5b"]
     assert config_names() == known
     with pytest.raises(ValueError, match=f"the names are {', '.join(known)}"):
         load_config(name)

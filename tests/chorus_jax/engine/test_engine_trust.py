@@ -17,6 +17,7 @@ from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.claims import Claims
 from chorus_jax.engine.pipeline import Pipeline
+from chorus_jax.engine.policies import requested
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Watch
 from chorus_jax.engine.task import Task
@@ -378,6 +379,7 @@ def changes_of(request):
         "perturbed": SpatioTemporalGuidance((0,), 1.0),
         "joint": AudioVideoGuidance(joint=2.0),
         "guidance_schedule": GuidanceSchedule(*levels),
+        "step_cache": "taylor:interval=2",
         "tokens": TokenBudgets(request.steps, (TokenGroup(1.0, request.steps),)),
     }
 
@@ -390,7 +392,7 @@ def test_every_field_of_a_request_is_of_its_digest(engine):
     )
     for other in ({}, *({name: value} for name, value in changes.items())):
         changed = replace(request, **other)
-        policy = Policy(changed.step_count, (), ())
+        policy = requested(lambda given: Policy(given.step_count, (), ()))(changed)
         digests.add(Task.of(changed, Reuse(), policy, model, secret).exact)
     assert len(digests) == 1 + len(changes)
 

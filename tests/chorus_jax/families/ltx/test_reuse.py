@@ -22,7 +22,6 @@ from chorus_jax.families.forward import (
 )
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import SkipSteps
-from chorus_jax.intra_request.registry import parse
 from chorus_jax.intra_request.tea import TeaCache
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.nets.tokens import from_patches, to_patches
@@ -141,8 +140,8 @@ def test_pieces_give_the_same_bytes_as_one_call(pipeline):
 
 def test_teacache_with_threshold_0_is_the_plain_run(pipeline):
     [plain], [tea] = (
-        pipeline(small(), **options)
-        for options in ({}, {"cache": parse("tea:variant=ltx_091,threshold=0.0")})
+        pipeline(small(step_cache=cache))
+        for cache in (None, "tea:variant=ltx_091,threshold=0.0")
     )
     np.testing.assert_array_equal(tea.latents, plain.latents)
 
