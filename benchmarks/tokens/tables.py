@@ -11,9 +11,4 @@ TABLES = {
         columns("equivalents", "ratio", "psnr", "ssim"),
         lambda row: "ratio" in row,
     ),
-    "reuse_memory": PageTable(
-        "benchmarks.tokens.memory",
-        "reuse_memory",
-        columns("arguments_gib", "temporary_gib", "total_gib", "chip_gib"),
-    ),
 }

@@ -55,6 +55,19 @@ def outlining(family: Family) -> OutlinedFamily:
     return family
 
 
+# The models that configs of other releases run.
+RELEASES = {
+    "causvid_1p3b": "Wan 2.1 T2V-1.3B",
+    "fastwan21_1p3b": "Wan 2.1 T2V-1.3B",
+    "self_forcing_1p3b": "Wan 2.1 T2V-1.3B",
+    "fastwan21_14b_480p": "Wan 2.1 T2V-14B",
+    "fastwan22_ti2v_5b": "Wan 2.2 TI2V-5B",
+    "wan21_i2v_480p_4step": "Wan 2.1 I2V-14B-480P",
+    "wan22_i2v_a14b_4step": "Wan 2.2 I2V-A14B",
+    "wan22_t2v_a14b_4step": "Wan 2.2 T2V-A14B",
+}
+
+
 def published_name(words: str) -> tuple[Family, str]:
     """The family and the name of the published model that is meant.
 
@@ -62,6 +75,7 @@ def published_name(words: str) -> tuple[Family, str]:
         ValueError: if it is none, or may be several.
     """
     names = {name: family for family in FAMILIES.values() for name in family.published}
+    words = RELEASES.get(words, words)
     asked = [_squeezed(word) for word in re.split(r"[\s_]+", words) if _squeezed(word)]
     meant = [name for name in names if _meant(asked, _squeezed(name))]
     same = [name for name in meant if _squeezed(name) == "".join(asked)]

@@ -146,7 +146,7 @@ def test_misses_hits_and_repeats(variant, model_of):
     cache.close()
     tea = TeaCache(0.0, (1.0,))
     [plain], [skipping] = (
-        pipeline(small(variant), **options) for options in ({}, {"cache": tea})
+        pipeline(replace(small(variant), step_cache=cache)) for cache in (None, tea)
     )
     assert (miss.ledger.kind, miss.ledger.equivalents) == ("miss", STEPS)
     np.testing.assert_array_equal(miss.video.frames, plain.frames)

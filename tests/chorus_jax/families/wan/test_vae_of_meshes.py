@@ -24,7 +24,10 @@ SIZES = dict(
 )
 VAES = {
     "2.1": (WanVAE, WanVAEConfig(**SIZES)),
-    "2.2": (WanResidualVAE, WanResidualVAEConfig(**SIZES, decoder_width=4)),
+    "2.2": (
+        WanResidualVAE,
+        WanResidualVAEConfig(**{**SIZES, "multipliers": (1, 1)}, decoder_width=4),
+    ),
 }
 
 

@@ -225,14 +225,6 @@ def test_a_shelf_that_is_empty_is_gone(store):
     assert not matcher.shelves.indexes and not matcher.shelves.places
 
 
-def test_an_index_that_refuses_a_vector_leaves_no_trace(store):
-    shelves = Matcher(store, ExactIndex).shelves
-    admit(store, "a cat", unit(1, 0))
-    with pytest.raises(ValueError, match="a vector of 2 numbers"):
-        admit(store, "a cat", unit(1, 0, 0))
-    assert len(shelves.places) == 1
-
-
 def test_closing_ends_the_threads_of_all_indexes(store):
     closed = []
 
