@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 # Much of a test's time is compilation: without LLVM's optimisations it takes half as
-# long, and without XLA's newer code for fusions a quarter less. What is given comes last
-# and wins: to compile as users do,
-# XLA_FLAGS="--xla_backend_optimization_level=3
-# --xla_cpu_use_fusion_emitters=true" pytest
+# long, and without XLA's newer code for fusions a quarter less. What is given comes
+# last and wins; to compile as users do, XLA_FLAGS are
+# --xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true
 QUICK = (
     "--xla_force_host_platform_device_count=8",
     "--xla_backend_optimization_level=0",
