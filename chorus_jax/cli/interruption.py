@@ -40,8 +40,11 @@ class Interruption:
         signal.signal(signal.SIGINT, lambda *_: None)
 
     def park(self) -> None:
-        """Does not return if the process is ending: what follows would be said by a
-        main thread whose files were removed under it."""
+        """Never returns if the process is ending.
+
+        Otherwise the main thread might print errors about files that the cleanups have
+        removed.
+        """
         while self._ending.is_set():
             time.sleep(1)
 
@@ -51,7 +54,7 @@ class Interruption:
         for cleanup in reversed(self.cleanups):
             with suppress(Exception):
                 cleanup()
-        # A bar may stand on the line, but only on a terminal.
+        # On a terminal, a progress bar may occupy the current line.
         line = "\n" + LINE if sys.stderr is not None and sys.stderr.isatty() else LINE
         with suppress(OSError):
             os.write(2, line.encode())
