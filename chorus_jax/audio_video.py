@@ -9,7 +9,7 @@ from typing import no_type_check
 @no_type_check
 @dataclass(frozen=True)
 class AudioVideoGuidance:
-    """Guidance scales of the audio, and of video and audio for each other.
+    """Guidance settings of audio and video, beyond those of a video alone.
 
     Attributes:
         audio_scale: the classifier-free guidance scale of the audio; None for the

@@ -45,7 +45,7 @@ def show_cache(options: argparse.Namespace) -> None:
     """
     folder = options.folder
     check_folder(folder)
-    if not any(folder.iterdir()):  # opening it would make it a cache
+    if not any(folder.iterdir()):  # a Store would write its own files into it
         print(f"{folder} is empty: no request has left anything in it")
         return
     before = records(folder)

@@ -17,7 +17,7 @@ RECENT = 1.0  # seconds within which a compiled program may be half-written
 
 
 def half_written_videos(folder: Path) -> Callable[[], None]:
-    """A cleanup that removes files of a folder that this process has half-written."""
+    """A cleanup that removes this process's half-written files from a folder."""
 
     def remove() -> None:
         for path in video.half_written(folder):

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from chorus_jax.cli.interruption import LINE, STATUS, Interruption
 from chorus_jax.cli.options import parse
 
-UNREAD = 128 + 13  # as shells report SIGPIPE
+UNREAD = 128 + 13  # the exit status that shells report for SIGPIPE
 FORWARDED = ("convert", "export")
 
 
 def main(
     arguments: Sequence[str] | None = None, interruption: Interruption | None = None
 ) -> int:
-    """Runs a command; an error in its input is printed in one line, not as a traceback.
+    """Runs a command; prints errors in its input as one line, without a traceback.
 
     Args:
         arguments: the command line's arguments; None for those of the process.
@@ -45,7 +45,7 @@ def main(
 
 
 def in_words(error: Exception) -> str:
-    """The text of an error; without the error number if it is the system's."""
+    """The text of an error; of a system error the file and the reason, no number."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     place = "" if error.filename is None else f"{error.filename}: "

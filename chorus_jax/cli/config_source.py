@@ -1,4 +1,4 @@
-"""Source files of configs, with errors that name file and line in one line of text."""
+"""Reads and runs source files of configs; errors name file and line in one line."""
 
 import ast
 import dataclasses

@@ -8,7 +8,7 @@ from chorus_jax.cli.one_line import path
 
 SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "wan_unipc", "wan_dpmpp")
 WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
-AXES = ("data", "context", "tensor", "ring")  # of a mesh
+AXES = ("data", "context", "tensor", "ring")  # the axes of a mesh
 QUALITIES = ("lossless", "high", "balanced", "fast")
 MODES = ("both", "read", "write", "off")
 EXAMPLES = """examples:

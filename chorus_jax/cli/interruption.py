@@ -35,7 +35,8 @@ class Interruption:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         threading.Thread(target=self._wait, args=(reading,), daemon=True).start()
-        # The C handler writes to the pipe at once, whatever the main thread does.
+        # The C-level handler writes to the pipe at once, even if the main thread is
+        # busy.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, lambda *_: None)
 

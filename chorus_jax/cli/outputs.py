@@ -44,7 +44,7 @@ def outputs_of(
 
 
 def named(out: Path, number: int, job: PromptWithSeed, count: int) -> Path:
-    """The file of the video with a number, from 1, among `count` videos."""
+    """The file of video `number`, counted from 1, of `count` videos."""
     digits = f"{number:0{len(str(count))}}"
     name = out.name
     if SEED in name and job.seed is None:

@@ -9,7 +9,7 @@ Holder = int | object
 
 @dataclass(eq=False)
 class Claims:
-    """Which request made, or is making, each video from a source, in this process.
+    """Claims of this process's requests on the videos that they make from sources.
 
     A run that begins from a source takes its noise, so one source and one prompt give
     one video, whatever the seed. At most one seed may claim that video: two requests at

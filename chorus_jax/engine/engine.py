@@ -100,11 +100,11 @@ class Engine:
         """Makes the video of a request.
 
         On a semantic hit the noise is that of the source, whatever the seed (unless the
-        policy renoises sources). A request without a seed asks for a new video, so it
-        is never an exact repeat, and never takes a source with the same prompt or a
-        source from which its prompt has been made before. Its video comes with a seed
-        that stands for the source; the same request with this seed asks for the
-        same video. A request that fails or is stopped leaves nothing in the cache.
+        policy renoises sources). A request without a seed asks for a new video: it is
+        never an exact repeat, and takes neither a source with the same prompt nor one
+        that served this prompt before. Its video comes with a seed that stands for the
+        source; the same request with this seed asks for the same video. A request that
+        fails or is stopped leaves nothing in the cache.
 
         Args:
             request: the request.
@@ -177,7 +177,7 @@ class Engine:
 
     def replayed(self, task: Task, watch: Watch) -> Result | None:
         """The stored result of the same request; None if there is none that it may take
-        (see `Task.takes`), or if it is gone meanwhile."""
+        (see `Task.takes`), or if it was evicted or damaged meanwhile."""
         store, seen_by = self.cache.store, task.reuse.namespace
         with timed(task.seconds, "look_up"):
             id = store.find(task.exact, seen_by, task.takes)

@@ -51,7 +51,7 @@ GENERAL = Defaults(Request(""), 16, "those of a Request: the model came without 
 
 
 class Pipeline:
-    """A loaded model, and the run from requests to videos.
+    """Makes videos of requests with a loaded model.
 
     Attributes:
         model: the loaded model.
@@ -213,7 +213,7 @@ class Pipeline:
         return last.videos[0]
 
     def computing(self) -> AbstractContextManager:
-        """The context of computing on this pipeline's mesh."""
+        """Context that sets this pipeline's mesh, if it has one."""
         mesh = self.model.mesh
         return nullcontext() if mesh is None else jax.set_mesh(mesh)
 

@@ -9,7 +9,7 @@ from typing import Final
 VERSION: Final = 1
 DIGEST: Final = "c04d85251ed236af"
 
-# What decides pixels, relative to the repository.
+# Paths of the code that decides pixels, relative to the repository.
 FILES: Final = (
     "chorus_jax/denoise",
     "chorus_jax/engine/pipeline.py",

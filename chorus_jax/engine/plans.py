@@ -118,8 +118,8 @@ def reached(policy: Policy, score: float, head: EntryHeader) -> list[Tier]:
 def usable(policy: Policy, steps: tuple[int, ...]) -> tuple[int, ...]:
     """The key steps, if they are enough for some tier of the policy; else none.
 
-    The entry of a hit mostly has too few for a source. With none it serves exact
-    repeats only, and is not found before sources that can be used.
+    A hit mostly keeps too few key steps to be a source. Stored without any, its entry
+    serves exact repeats only, and does not hide usable sources from the search.
     """
     needs = map(policy.needs, policy.tiers)
     return steps if any(need <= set(steps) for need in needs) else ()

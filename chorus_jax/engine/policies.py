@@ -43,9 +43,9 @@ def sampler_of(request: Request) -> Sampler:
 def policies_for(weights: Mapping[str, str]) -> Policies:
     """The policies that were measured on these weights, by number of steps.
 
-    A number of steps without a measured policy has the default one. The log warns once
-    per number of steps and sampler settings if there is no measured policy, or if it
-    was measured with another solver, shift or guidance.
+    For a number of steps without a measured policy the default one is taken. Once for
+    each number of steps and sampler, the log warns if there is no measured policy, or
+    if it was measured with another solver, shift or guidance.
 
     Args:
         weights: fingerprints by part (`Pipeline.fingerprints`).

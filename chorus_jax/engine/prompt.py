@@ -23,7 +23,7 @@ class PromptReading:
         tokens: the tokens that the text encoder reads.
         words: the words of the part of the prompt that the model reads.
         keys: the keyed digest of each word.
-        meanings: what the model reads of each word, one row per word.
+        meanings: a vector of what the model reads of each word (see `word_meanings`).
     """
 
     text: str
@@ -74,8 +74,8 @@ def read(
 
     The text encoder's own output, averaged, hardly tells prompts apart: between prompts
     of the shapes world that have nothing in common its cosine is .95, that of these
-    values .2. Nor do the values hold anything that moves no pixel. (The Chorus paper
-    embeds prompts by CLIP.)
+    values .2. The values also hold nothing but what can affect pixels. (The Chorus
+    paper embeds prompts by CLIP.)
 
     Args:
         values: the values of the prompt's tokens in each layer.

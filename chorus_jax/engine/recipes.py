@@ -13,7 +13,7 @@ from chorus_jax.request import Request
 
 
 def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
-    """The recipe of a request that a model runs under a policy."""
+    """The recipe of a request, run by this model under this policy."""
     prints, schedule = dict(model.fingerprints), model.solver(request).schedule
     vae, text = prints.pop("vae"), prints.pop("text_encoder")
     images = prints.pop("image_encoder", "")
@@ -56,8 +56,8 @@ def of_sources(recipe: Recipe) -> Recipe:
 
 
 def step_cache_of(policy: Policy) -> str:
-    """A description of a policy's step cache of misses. Whatever else decides a hit is
-    covered by `Policy.digest`."""
+    """A description of a policy's step cache of misses. The rest of the policy, which
+    decides hits, is not part of a recipe: see `Policy.digest`."""
     return described(policy.miss_cache)
 
 

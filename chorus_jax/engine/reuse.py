@@ -125,7 +125,7 @@ def region_array(region: object) -> Float32[np.ndarray, "f h w"]:
 
 @dataclass(frozen=True, eq=False)
 class Watch:
-    """How a request is observed and stopped.
+    """Observes a request, and stops it when its caller asks.
 
     Attributes:
         event: stops the request once it is set; None if it cannot be stopped.

@@ -67,7 +67,7 @@ class Sources:
         A source brings its noise, but another seed, or none, asks for another video. So
         a source must have another prompt, and one prompt takes a given source under one
         seed only, as far as the cache remembers. An entry that is not refused is
-        claimed. Of a policy that renoises its sources only another prompt is asked.
+        claimed. Where the policy renoises sources, only the first of these rules holds.
         """
         if not reached(task.policy, match.score, match.head):
             return UNKEPT

@@ -85,8 +85,9 @@ class Task:
     def takes(self, head: EntryHeader) -> bool:
         """Whether a stored video of the same request may be returned as its result.
 
-        It may if it was computed in full, or made from a source under the same policy,
-        and its score is high enough. Otherwise sets `not_replayed` to the reason.
+        It may if `owns` allows it, if it was computed in full or made from a source
+        under the same policy, and if its score is high enough. Sets `not_replayed` if
+        policy or score forbid it.
         """
         if not self.owns(head):
             return False

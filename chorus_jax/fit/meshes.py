@@ -91,7 +91,7 @@ def remedies(
 
 
 def smaller_requests(request: Request) -> Iterator[Request]:
-    """Requests to try instead: smaller frames, the largest first, then fewer frames."""
+    """Smaller requests to try: with smaller frames first, then with fewer frames."""
     for height, width in SMALLER:
         if height * width < request.height * request.width:
             yield request.changed(height=height, width=width)

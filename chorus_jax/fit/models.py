@@ -18,7 +18,7 @@ class PlannedModel:
     Attributes:
         name: the name of the model, or its folder.
         outline: its parts without weights.
-        defaults: the settings of its requests that are not given.
+        defaults: the model's settings for fields that a request does not give.
     """
 
     name: str
@@ -49,15 +49,15 @@ def planned_model(model: str) -> PlannedModel:
 
 
 def outlining(family: Family) -> OutlinedFamily:
-    """The family, checked to outline models without weights. ValueError if it does
-    not."""
+    """The family as an OutlinedFamily. ValueError if it cannot outline its models
+    without weights."""
     if not isinstance(family, OutlinedFamily):
         raise ValueError(f"models of the family {family.name} cannot be planned for")
     return family
 
 
 def published_name(words: str) -> tuple[Family, str]:
-    """The family and the full name of the published model that some words name.
+    """The family and the full name of the published model that `words` refer to.
 
     Raises:
         ValueError: if no model has such a name, or several do.
