@@ -12,7 +12,8 @@ A name is imported when it is first used: `import chorus_jax` alone loads no jax
 
 import importlib
 
-TYPE_CHECKING = False  # as typing's, which takes longer to import than the rest
+# Stands for `typing.TYPE_CHECKING`: importing typing takes longer than all else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chorus_jax.devices.sharding import make_mesh
     from chorus_jax.engine import Cache, Engine, Pipeline, Reuse

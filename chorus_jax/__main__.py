@@ -1,18 +1,19 @@
-"""The command line as a process: `chorus`, or `python -m chorus_jax`."""
+"""Entry point of the command line: `chorus`, or `python -m chorus_jax`."""
 
 import gc
 import os
 import signal
 
-OBJECTS = 100_000  # made since the last collection; 700 is usual
+OBJECTS = 100_000  # allocations between garbage collections; 700 is usual
 
 
 def start() -> int:
     """Runs the command of this process; returns the exit status.
 
-    Ctrl-C ends the process from here on, so nothing heavy is imported before. Tracing
-    makes many objects and hardly any garbage: to look for it as often as usual takes a
-    tenth of a short command's time, and so does a last look at its end.
+    The handler of Ctrl-C is installed first, before anything heavy is imported. The
+    garbage collector is then made to run rarely: tracing makes many objects and hardly
+    any garbage, so that collecting as often as usual takes a tenth of a short command's
+    time, and one last collection at its end as much again.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, stop)

@@ -1,4 +1,4 @@
-"""Guidance of video and audio that are made together, as a request asks for it."""
+"""Settings of guidance for models that make video and audio together."""
 
 from dataclasses import dataclass, fields
 from numbers import Real
@@ -9,19 +9,18 @@ from typing import no_type_check
 @no_type_check
 @dataclass(frozen=True)
 class AudioVideoGuidance:
-    """Scales of guidance beyond those of a video alone.
+    """Guidance settings of audio and video, beyond those of a video alone.
 
     Attributes:
-        audio_scale: the weight of the prompt against the negative prompt for the audio;
-            None for the request's `guidance_scale`. Read only if that is above 1.
-        audio_perturbed: the scale of spatio-temporal guidance for the audio; None for
-            the video's. Read only if there is such guidance.
-        joint: the weight of the video against one made without hearing the audio, which
-            takes one more pass in each step; 1 for none.
-        audio_joint: that of the audio against one made without seeing the video; None
-            for `joint`.
-        rescale: how much of the deviation of the guided video is brought back to that
-            of the prompt's own, 0 to 1.
+        audio_scale: the classifier-free guidance scale of the audio; None for the
+            request's `guidance_scale`. Used only if `guidance_scale` is above 1.
+        audio_perturbed: the scale of spatio-temporal guidance of the audio; None for
+            the video's. Used only if the request has such guidance.
+        joint: the guidance scale of the video against a pass without attention between
+            video and audio, which is one more pass per step; 1 for none.
+        audio_joint: the same for the audio; None for `joint`.
+        rescale: how far the standard deviation of the guided video is rescaled to that
+            of the prompt's pass alone: 0 for not at all, 1 for fully.
         audio_rescale: the same for the audio; None for `rescale`.
 
     Raises:
@@ -49,11 +48,11 @@ class AudioVideoGuidance:
 
     @property
     def isolates(self) -> bool:
-        """Whether there is a pass without the streams' attention to each other."""
+        """Whether there is a pass without attention between video and audio."""
         return any(x not in (None, 1.0) for x in (self.joint, self.audio_joint))
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        """All fields, -1 for None."""
+        """The values of all fields, with -1 for None."""
         values = (getattr(self, field.name) for field in fields(self))
         return tuple(-1.0 if value is None else float(value) for value in values)

@@ -1,4 +1,4 @@
-"""Guidance whose scales change with the timestep, as a request asks for it."""
+"""Settings of guidance whose scales change with the noise level."""
 
 import math
 from collections.abc import Sequence
@@ -10,18 +10,20 @@ from numbers import Real
 class GuidanceSchedule:
     """Classifier-free and spatio-temporal guidance by noise level.
 
-    A step takes the first entry whose level is at or below its own, the last entry if
-    none is. Every step runs the passes that any step needs.
+    Every field but `star` has one entry per noise level. A step uses the first entry
+    whose level is at or below the step's own noise level, or the last entry if there is
+    none. Every step runs all the passes that any of the steps needs.
 
     Attributes:
-        levels: noise levels, falling, from 0 to 1.
-        scales: of classifier-free guidance; 1 is none.
-        perturbed_scales: of spatio-temporal guidance; 0 is none.
-        rescales: how much of the deviation of the guided output is brought back to
-            that of the prompt's own, where there is spatio-temporal guidance.
-        layers: those without attention in the perturbed pass.
-        star: whether the negative prompt's output is first scaled to the projection of
-            the prompt's onto it (CFG-Zero*, arXiv 2503.18886).
+        levels: noise levels between 0 and 1, falling.
+        scales: scales of classifier-free guidance; 1 for none.
+        perturbed_scales: scales of spatio-temporal guidance; 0 for none.
+        rescales: how far the standard deviation of the guided output is rescaled to
+            that of the prompt's output, 0 to 1, where there is spatio-temporal
+            guidance.
+        layers: the layers that are without attention in the perturbed pass.
+        star: whether the negative prompt's output is first scaled so that it is the
+            projection of the prompt's output onto it (CFG-Zero*, arXiv 2503.18886).
 
     Raises:
         ValueError: for other values, and entries of different numbers.
@@ -62,7 +64,7 @@ class GuidanceSchedule:
 
     @property
     def numbers(self) -> tuple[tuple[float, ...], ...]:
-        """Levels, and the three kinds of scales."""
+        """Levels, scales, perturbed scales and rescales."""
         return (self.levels, self.scales, self.perturbed_scales, self.rescales)
 
     @property
@@ -77,22 +79,22 @@ class GuidanceSchedule:
 
     @property
     def flat(self) -> tuple[float, ...]:
-        """All of it as numbers, for a recipe."""
+        """All fields as one list of numbers, for a recipe."""
         layers = [x for row in self.layers for x in (len(row), *row)]
         rows = [x for row in self.numbers for x in row]
         return (float(len(self.levels)), *rows, *map(float, layers), float(self.star))
 
     def entry(self, level: float) -> int:
-        """The entry of a step at this noise level."""
+        """The index of the entry that a step at this noise level uses."""
         below = [i for i, own in enumerate(self.levels) if own <= level]
         return below[0] if below else len(self.levels) - 1
 
     def entries(self, levels: Sequence[float]) -> list[int]:
-        """The entries of all steps."""
+        """The index of the entry of each step, given the steps' noise levels."""
         return [self.entry(level) for level in levels]
 
     def check_depth(self, depth: int) -> None:
-        """ValueError for layers that a transformer of `depth` layers has not."""
+        """ValueError if a transformer of `depth` layers lacks some of these layers."""
         most = max((layer for row in self.layers for layer in row), default=0)
         if most >= depth:
             raise ValueError(
@@ -101,7 +103,7 @@ class GuidanceSchedule:
 
 
 def valid(value: object, most: float) -> bool:
-    """Whether a value is a finite number from 0 to this."""
+    """Whether a value is a finite number from 0 to `most`."""
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
     return 0 <= float(value) <= most and math.isfinite(float(value))

@@ -1,7 +1,7 @@
-"""The packages installed beside chorus_jax, found by their place.
+"""Imports the packages that are installed beside chorus_jax, by their path.
 
-`configs` and `convert` are names that a user's own files have too. Found on `sys.path`,
-a `configs` folder or a `convert.py` in the working folder would run in their place.
+A user's own files may be called `configs` or `convert` as well. An ordinary import
+would take a `configs` folder or a `convert.py` in the working folder instead of ours.
 """
 
 import importlib.util
@@ -13,14 +13,15 @@ BESIDE = Path(__file__).parents[1]
 
 
 def folder_of(package: str) -> Path:
-    """The folder of a package of this distribution."""
+    """The folder of a top-level package of this distribution."""
     return BESIDE / package
 
 
 def package(name: str) -> ModuleType:
-    """A package of this distribution, whatever else has its name.
+    """Imports a package of this distribution, even if another one has its name.
 
-    It takes the name in `sys.modules`, so that its own imports are of itself.
+    It replaces any other package of this name in `sys.modules`, so that its own imports
+    find it.
 
     Raises:
         ValueError: if it is not installed.

@@ -1,4 +1,4 @@
-"""A request: what a caller asks for, and the solver that follows from it."""
+"""Requests: what a caller asks for, and the solver that runs it."""
 
 import math
 from collections.abc import Iterable
@@ -23,50 +23,53 @@ MOST_STEPS = 1000
 class Request:
     """One video to make.
 
-    The defaults are those of Wan 2.1 (its generate.py), at 480p, but for the negative
-    prompt, which is empty; `Pipeline.request` fills in those of the loaded model.
+    The defaults are those of Wan 2.1 (its generate.py) at 480p, except for the negative
+    prompt, which is empty; `Pipeline.request` uses the defaults of the loaded model.
     Numbers may be numpy's, and `steps` any sequence of numbers.
 
     Attributes:
         prompt: what the video shows, in words.
-        negative_prompt: what it is to avoid; read only if there is guidance.
+        negative_prompt: what the video should avoid; used only with guidance.
         frames: the number of frames; for Wan 4n + 1.
-        height: in pixels; for Wan a multiple of 16.
-        width: in pixels; for Wan a multiple of 16.
-        steps: the number of denoising steps, spaced as the solver spaces them, or the
-            list of sigmas themselves, from 1 down, as distilled models want them, both
-            shifted by `shift`; or, from 1000 down, the timesteps that the network is
-            told, at those noise levels of a shifted schedule that are nearest.
-        solver: `euler`, `unipc` or `dpmpp`, spaced as in diffusers; `renoise`, which
-            adds fresh noise of the seed's in every step; `wan_unipc` or `wan_dpmpp`,
-            spaced as in Wan's own code.
-        shift: how much of the schedule is spent at high noise; 1 changes nothing.
-        guidance_scale: the weight of the prompt against the negative prompt; up to 1
-            only the prompt is evaluated.
-        seed: of the noise, 0 to 2**32 - 1; None for one that is drawn.
-        guidance_scale_high: that of the high-noise steps of a model with two
-            transformers; None for `guidance_scale`.
-        guidance_scale_low: that of its low-noise steps; None for `guidance_scale`.
+        height: the height in pixels; for Wan a multiple of 16.
+        width: the width in pixels; for Wan a multiple of 16.
+        steps: the number of denoising steps, which the solver spaces; or a list of
+            sigmas from 1 down, as distilled models need them; both are shifted by
+            `shift`. Or a list of timesteps from 1000 down: the network gets them as
+            they are, and each step has the nearest noise level of a schedule shifted by
+            `shift`.
+        solver: `euler`, `unipc` or `dpmpp`, with steps spaced as in diffusers;
+            `renoise`, which adds fresh noise drawn from the seed in every step;
+            `wan_unipc` or `wan_dpmpp`, with steps spaced as in Wan's own code.
+        shift: how far the noise levels of the schedule are moved up; 1 changes nothing.
+        guidance_scale: the classifier-free guidance scale; up to 1 the negative prompt
+            is not evaluated.
+        seed: the seed of the noise, 0 to 2**32 - 1; None for a random one.
+        guidance_scale_high: the guidance scale of the high-noise steps of a model with
+            two transformers; None for `guidance_scale`.
+        guidance_scale_low: the guidance scale of its low-noise steps; None for
+            `guidance_scale`.
         inputs: the images that an image-to-video model begins with, keyframes, or a
             video to begin from.
-        fps: the frames per second that the video is made for, of models that read it
-            (LTX); None for the model's usual ones.
-        perturbed: spatio-temporal guidance, of models that have it (LTX); None for
+        fps: the frames per second that the video is made for, for models that read it
+            (LTX); None for the model's default.
+        perturbed: spatio-temporal guidance, for models that have it (LTX); None for
             none.
-        joint: further scales of guidance, of models that make audio too (LTX-2); None
-            for none.
-        guidance_schedule: guidance of both kinds by noise level, in place of
-            `guidance_scale` and `perturbed`, of models that have it (LTX).
-        tokens: in which steps the tokens of the video are run: the name of a preset
-            (`hsa-75`, `hsa-50`, `hsa-25`) or `TokenBudgets` for as many steps; None
-            runs all in all steps.
-        step_cache: what is reused across the steps of the video, of hits and misses
-            alike: a quality (`lossless`, `high`, `balanced`, `fast`), a line such as
-            `taylor:interval=2` (`intra_request.registry`), or a `StepCache`; None
-            leaves it to the engine's policy. Not beside `tokens`.
+        joint: further guidance scales, for models that make audio too (LTX-2); None for
+            none.
+        guidance_schedule: classifier-free and spatio-temporal guidance by noise level,
+            in place of `guidance_scale` and `perturbed`, for models that have it (LTX).
+        tokens: which tokens are run in which steps: the name of a preset (`hsa-75`,
+            `hsa-50`, `hsa-25`), or `TokenBudgets` for the same number of steps; None
+            runs all tokens in all steps.
+        step_cache: what is reused across the steps of the video, on hits and misses
+            alike: a quality (`lossless`, `high`, `balanced`, `fast`), a description
+            such as `taylor:interval=2` (see `intra_request.registry`), or a
+            `StepCache`; None leaves it to the engine's policy. Not together with
+            `tokens`.
 
     Raises:
-        ValueError: for a value of another type, or one that is impossible.
+        ValueError: for a value of a wrong type or out of range.
     """
 
     prompt: str
@@ -133,7 +136,7 @@ class Request:
                 "a guidance_schedule has spatio-temporal guidance of its own: leave "
                 "perturbed out"
             )
-        # Comparisons with NaN are false, hence the form of these three.
+        # Comparisons with NaN are false, so these three checks are negated.
         if self.fps is not None:
             object.__setattr__(self, "fps", number("fps", self.fps))
             if not 0 < self.fps <= 1000:
@@ -191,7 +194,7 @@ class Request:
 
     @property
     def passes(self) -> int:
-        """Passes per step: of the prompt, of the negative prompt, perturbed."""
+        """Forward passes per step: prompt, negative prompt, perturbed pass."""
         schedule = self.guidance_schedule
         own = schedule is not None and schedule.perturbed
         return 1 + self.guided + (self.perturbed is not None or own)
@@ -205,14 +208,14 @@ class Request:
 
     @property
     def token_budgets(self) -> TokenBudgets | None:
-        """The token budgets for its number of steps."""
+        """The token budgets for its number of steps; None runs all tokens."""
         if isinstance(self.tokens, str):
             return presets.named(self.tokens, self.step_count)
         return self.tokens
 
     @property
     def own_cache(self) -> StepCache | None:
-        """The step cache that it asks for; None if it leaves that to a policy."""
+        """The request's step cache; None if it leaves that to the engine's policy."""
         if not isinstance(self.step_cache, str):
             return self.step_cache
         if self.step_cache in qualities.QUALITIES:
@@ -221,19 +224,20 @@ class Request:
 
     @property
     def step_count(self) -> int:
-        """The number of steps of its schedule."""
+        """The number of steps of its schedule that are run."""
         return self.make_solver().schedule.steps
 
     def changed(self, **fields: Any) -> "Request":
-        """This request with other fields; a `guidance_scale` that is given alone is
-        that of all transformers."""
+        """This request with other fields. A `guidance_scale` given without
+        `guidance_scale_high` and `_low` applies to all transformers."""
         if "guidance_scale" in fields:
             every = {"guidance_scale_high": None, "guidance_scale_low": None}
             fields = every | fields
         return replace(self, **fields)
 
     def make_solver(self) -> Solver:
-        """The solver over this request's schedule, of a video over its last steps."""
+        """The solver on this request's schedule; only on the last steps of it, by the
+        video's strength, for a request that begins from a video."""
         method = named(self.solver)
         if isinstance(self.steps, int):
             solver = method.spaced(self.steps, self.shift)
@@ -261,8 +265,8 @@ class Request:
 
 
 def check_text(name: str, text: str) -> None:
-    """ValueError for text that no file or tokenizer takes: half of a character that
-    UTF-16 writes in two, as a cut JSON string has."""
+    """ValueError for text that cannot be encoded in UTF-8: it has half of a surrogate
+    pair, as a JSON string may that was cut in two."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -273,10 +277,10 @@ def check_text(name: str, text: str) -> None:
 
 
 def whole(name: str, value: object, least: int, most: int) -> int:
-    """The value as an integer of Python's.
+    """The value as a Python int.
 
     Raises:
-        ValueError: unless it is a whole number within these bounds.
+        ValueError: unless it is a whole number from `least` to `most`.
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
         if least <= int(value) <= most:
@@ -287,14 +291,14 @@ def whole(name: str, value: object, least: int, most: int) -> int:
 
 
 def number(name: str, value: object) -> float:
-    """The value as a float of Python's. ValueError for anything else."""
+    """The value as a Python float. ValueError unless it is a real number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{name} must be a number, got {value!r}")
     return float(value)
 
 
 def check_request(request: object) -> None:
-    """ValueError unless this is one request."""
+    """ValueError unless this is a single Request."""
     if isinstance(request, Request):
         return
     if isinstance(request, list | tuple):
@@ -309,8 +313,8 @@ def check_request(request: object) -> None:
 
 
 def same_program(requests: tuple[Request, ...]) -> None:
-    """ValueError for what is no request, or naming what differs if these requests
-    cannot share a batch."""
+    """ValueError unless these are requests that can share a batch, naming the fields
+    that differ."""
     if not requests:
         raise ValueError("no request is given: give at least one")
     for request in requests:

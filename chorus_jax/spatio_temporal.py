@@ -1,4 +1,4 @@
-"""Spatio-temporal guidance (arXiv 2411.18664), as a request asks for it."""
+"""Settings of spatio-temporal guidance (arXiv 2411.18664)."""
 
 import math
 from dataclasses import dataclass
@@ -7,15 +7,16 @@ from numbers import Real
 
 @dataclass(frozen=True)
 class SpatioTemporalGuidance:
-    """Guidance away from a video that is made with some attention left out.
+    """Guidance away from a perturbed pass, in which some layers have no attention.
 
-    It takes one more pass in each step.
+    The perturbed pass is one more forward pass per step.
 
     Attributes:
-        layers: those of the transformer whose tokens see only themselves in that pass.
-        scale: the weight of the difference, above 0.
-        rescale: how much of the deviation of the guided output is brought back to that
-            of the prompt's own, 0 to 1.
+        layers: the layers in which tokens attend only to themselves in the perturbed
+            pass.
+        scale: the weight of the difference to the perturbed pass, above 0.
+        rescale: how far the standard deviation of the guided output is rescaled to that
+            of the prompt's output: 0 for not at all, 1 for fully.
 
     Raises:
         ValueError: for other values.
@@ -42,7 +43,7 @@ class SpatioTemporalGuidance:
             )
 
     def check_depth(self, depth: int) -> None:
-        """ValueError for layers that a transformer of `depth` layers has not."""
+        """ValueError if a transformer of `depth` layers lacks some of these layers."""
         if max(self.layers) >= depth:
             raise ValueError(
                 f"the transformer has layers 0 to {depth - 1}, got layers={self.layers}"

@@ -1,1 +1,1 @@
-"""Requests as Python files: each has `get_config()` and says what to expect of it."""
+"""Requests as Python files: `get_config()` returns one, the docstring describes it."""

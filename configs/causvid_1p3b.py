@@ -4,10 +4,10 @@
     chorus generate "PROMPT" --weights weights/causvid_1p3b \\
         --config causvid_1p3b
 
-These weights were trained to make a video in chunks of three latent frames, each
-attending to those before it alone. Here all frames are run at once and attend to each
-other, as the weights' teacher does: the steps are theirs, the attention is not, so
-videos differ from those of their own code.
+These weights were trained to make a video in chunks of three latent frames, none of
+which attends to later chunks. Here all frames are run at once and attend to each other,
+as in the model that they were distilled from. So videos differ from those of CausVid's
+own code, although the steps are the same.
 
 CAUSVID is a single file with the other parts beside it (`--vae`, `--text-encoder`,
 `--tokenizer`). Source of the steps: tianweiy/CausVid, configs/wan_causal_dmd.yaml

@@ -5,10 +5,10 @@
         --config fastwan21_1p3b
 
 FASTWAN is a folder in diffusers' layout.
-Timesteps 1000, 757, 522, and fresh noise of the seed's after each step. Source:
+Timesteps 1000, 757, 522, with fresh noise from the seed after each step. Source:
 hao-ai-lab/FastVideo, fastvideo/configs/pipelines/wan.py, pipelines/stages/denoising.py.
 Releases with weights of sparse attention (VSA, `to_gate_compress`) are refused at
-conversion: that attention is not run here.
+conversion: sparse attention is not implemented here.
 """
 
 from chorus_jax.request import Request

@@ -4,7 +4,7 @@
     chorus generate "PROMPT" --weights weights/ltx-2b-0.9.8 \\
         --config ltx_2b_098_distilled
 
-Its authors enlarge the latents then and run a second pass (`Pipeline.refine`).
+The authors then enlarge the latents and run a second pass (`Pipeline.refine`).
 
 Source: Lightricks/LTX-Video, configs/ltxv-2b-0.9.8-distilled.yaml (sigmas, guidance).
 """

@@ -4,13 +4,13 @@
     chorus generate "PROMPT" --weights weights/self_forcing_1p3b \\
         --config self_forcing_1p3b
 
-These weights were trained to make a video in chunks of three latent frames, each
-attending to those before it alone. Here all frames are run at once and attend to each
-other, as the weights' teacher does: the steps are theirs, the attention is not, so
-videos differ from those of their own code.
+These weights were trained to make a video in chunks of three latent frames, none of
+which attends to later chunks. Here all frames are run at once and attend to each other,
+as in the model that they were distilled from. So videos differ from those of
+Self-Forcing's own code, although the steps are the same.
 
-Convert with `--state generator_ema`, which its code runs, and the other parts beside it
-(`--vae`, `--text-encoder`, `--tokenizer`). Source of the steps: guandeh17/Self-Forcing,
+Convert with `--state generator_ema`, the weights that its own code runs, and with the
+other parts (`--vae`, `--text-encoder`, `--tokenizer`). Source: guandeh17/Self-Forcing,
 configs/self_forcing_dmd.yaml (1000, 750, 500, 250 warped by shift 5, fresh noise after
 each step).
 """

@@ -1,17 +1,17 @@
-"""A small Wan of our own, trained on the shapes world from nothing.
+"""A small Wan of our own, trained from scratch on the shapes world.
 
     chorus generate "a red circle moves left on a gray background"
     chorus generate "PROMPT" --weights DIR/model --config shapes
 
-The first runs the shipped weights, the second those of a training of one's own: see
-`chorus_jax.training.recipes`, where the recipes are.
+The first command runs the shipped weights, the second weights that you have trained
+yourself: see `chorus_jax.training.recipes`.
 """
 
 from chorus_jax.request import Request
 
-FPS = 8  # the speed at which the world moves
-WEIGHTS = "shapes"  # what `chorus generate` ships, see chorus_jax.checkpoints.shipped
-# Of the weights that are shipped; a test compares it with theirs.
+FPS = 8  # the frame rate of the shapes world
+WEIGHTS = "shapes"  # shipped weights, see chorus_jax.checkpoints.shipped
+# The fingerprint of the shipped weights; a test compares them.
 FINGERPRINT = "17e7d5f6c5904ef5811b1d5cf2d8f248d27e280fe3cda7fb7b0fdbd2c8de8ba0"
 SHIFT = 3.0
 GUIDANCE = 3.0

@@ -1,11 +1,11 @@
-"""The small Wan of `shapes`, distilled: four forwards, no guidance.
+"""The small Wan of `shapes`, distilled: four steps, no guidance.
 
     chorus generate "a red circle moves left on a gray background" --steps 4
     chorus generate "PROMPT" --weights DIR/model --config shapes_4step
 
-The first runs the shipped weights, the second those of a training of one's own (see
-`shapes`). The guidance of the undistilled transformer is folded in. The sigmas are
-evenly spaced, then shifted as in training, with Euler steps.
+The first command runs the shipped weights, the second weights that you have trained
+yourself (see `shapes`). Guidance is folded into the distilled transformer. The sigmas
+are evenly spaced, then shifted as in training; the steps are Euler steps.
 """
 
 from chorus_jax.request import Request

@@ -3,7 +3,7 @@
     chorus convert Wan2.1-T2V-14B weights/wan21-14b
     chorus generate "PROMPT" --weights weights/wan21-14b --config wan21_14b
 
-Converted weights of these sizes run so without --config too.
+Converted weights of this model size have these settings without --config too.
 Source: Wan-Video/Wan2.1, generate.py (unipc, 50 steps, guidance 5, shift 5).
 """
 

@@ -3,7 +3,7 @@
     chorus convert Wan2.1-T2V-1.3B weights/wan21-1.3b
     chorus generate "PROMPT" --weights weights/wan21-1.3b --config wan21_1p3b
 
-Converted weights of these sizes run so without --config too.
+Converted weights of this model size have these settings without --config too.
 Source: Wan-Video/Wan2.1, README (guidance 6 and shift 8 to 12 for the 1.3B model).
 """
 

@@ -4,7 +4,7 @@
     chorus generate "PROMPT" --image FIRST --last-image LAST \\
         --weights weights/wan21_flf2v_720p --config wan21_flf2v_720p
 
-Converted weights of these sizes run so without --config too.
+Converted weights of this model size have these settings without --config too.
 Source: Wan-Video/Wan2.1, generate.py (shift 16, guidance 5; the default of
 wan/first_last_frame2video.py, which generate.py overrides, is 5.5).
 """

@@ -4,7 +4,7 @@
     chorus generate "PROMPT" --image FILE --weights weights/wan22_i2v_a14b \\
         --config wan22_i2v_a14b
 
-Converted weights of these sizes run so without --config too.
+Converted weights of this model size have these settings without --config too.
 Source: Wan-Video/Wan2.2, wan/configs/wan_i2v_A14B.py (shift 5, guidance 3.5). The
 scheduler file of the repository says shift 3.
 """

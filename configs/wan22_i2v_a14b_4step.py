@@ -7,9 +7,9 @@
 
 LORA are the two LoRAs of Wan2.2-Lightning, or of lightx2v's Wan2.2-Distill-Loras, one
 for each expert: `--lora high=FILE --lora low=FILE`. Sigmas 1, .9375, .8333, .625 with
-Euler steps: two in each expert, whose boundary stays.
-The keys of an image tower in the I2V LoRAs, which this model lacks, are left out with
-`--lora-skip-missing`.
+Euler steps, two per expert; the boundary between the experts is unchanged.
+I2V LoRAs with keys for an image tower, which this model lacks, need
+`--lora-skip-missing`, which leaves these keys out.
 Source: ModelTC/Wan2.2-Lightning, README; ModelTC/LightX2V, configs/distill/wan22.
 """
 

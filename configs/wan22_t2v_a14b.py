@@ -3,7 +3,7 @@
     chorus convert Wan2.2-T2V-A14B-Diffusers weights/wan22_t2v_a14b
     chorus generate "PROMPT" --weights weights/wan22_t2v_a14b --config wan22_t2v_a14b
 
-Converted weights of these sizes run so without --config too.
+Converted weights of this model size have these settings without --config too.
 Source: Wan-Video/Wan2.2, wan/configs/wan_t2v_A14B.py (shift 12, guidance 4 above the
 boundary and 3 below it). The scheduler file of the repository says shift 3.
 """

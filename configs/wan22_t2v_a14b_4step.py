@@ -7,7 +7,7 @@
 
 LORA are the two LoRAs of Wan2.2-Lightning, or of lightx2v's Wan2.2-Distill-Loras, one
 for each expert: `--lora high=FILE --lora low=FILE`. Sigmas 1, .9375, .8333, .625 with
-Euler steps: two in each expert, whose boundary stays.
+Euler steps, two per expert; the boundary between the experts is unchanged.
 Source: ModelTC/Wan2.2-Lightning, README; ModelTC/LightX2V, configs/distill/wan22.
 """
 

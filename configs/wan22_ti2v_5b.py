@@ -3,7 +3,7 @@
     chorus convert Wan2.2-TI2V-5B-Diffusers weights/wan22_ti2v_5b
     chorus generate "PROMPT" --weights weights/wan22_ti2v_5b --config wan22_ti2v_5b
 
-Converted weights of these sizes run so without --config too.
+Converted weights of this model size have these settings without --config too.
 Source: Wan-Video/Wan2.2, wan/configs/wan_ti2v_5B.py (50 steps, shift 5, guidance 5, 24
 frames per second).
 """

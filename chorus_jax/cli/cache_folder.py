@@ -22,8 +22,8 @@ class EntryRow:
 
     Attributes:
         id: its 32 hex digits.
-        recipe: the digest of the recipe that its latents need, in hex.
-        namespace: whose it is.
+        recipe: the digest of its recipe, in hex.
+        namespace: the namespace it belongs to.
         nbytes: bytes of its record on disk.
         created: when it was made, in seconds since the epoch.
         last_used: when it last was a hit, in seconds since the epoch.
@@ -38,14 +38,14 @@ class EntryRow:
 
 
 def show_cache(options: argparse.Namespace) -> None:
-    """Runs the command.
+    """Runs `chorus cache` with these options.
 
     Raises:
         ValueError: if the folder is no cache.
     """
     folder = options.folder
     check_folder(folder)
-    if not any(folder.iterdir()):  # opening it would make it a cache
+    if not any(folder.iterdir()):  # a Store would write its own files into it
         print(f"{folder} is empty: no request has left anything in it")
         return
     before = records(folder)
@@ -78,7 +78,7 @@ def records(folder: Path) -> int:
 
 
 def rows_of(store: Store, folder: Path) -> Iterator[EntryRow]:
-    """The entries of a store in a folder."""
+    """The entries of a store as rows; `folder` is the store's."""
     entry: Any
     for entry in store:
         uses = entry.statistics
@@ -88,14 +88,14 @@ def rows_of(store: Store, folder: Path) -> Iterator[EntryRow]:
 
 
 def wanted(row: EntryRow, options: argparse.Namespace) -> bool:
-    """Whether the options ask for an entry."""
+    """Whether an entry has the namespace and the age that the options ask for."""
     if options.namespace is not None and row.namespace != options.namespace:
         return False
     return options.older_than is None or row.created < time.time() - options.older_than
 
 
 def table(rows: Sequence[EntryRow], folder: Path) -> Iterator[str]:
-    """The entries by recipe and namespace, and their sum."""
+    """The lines of the listing: one per recipe and namespace, and the total."""
     groups: dict[tuple[str, str], list[EntryRow]] = {}
     for row in rows:
         groups.setdefault((row.recipe, row.namespace), []).append(row)
@@ -117,12 +117,12 @@ def table(rows: Sequence[EntryRow], folder: Path) -> Iterator[str]:
 
 
 def mib(rows: Sequence[EntryRow]) -> str:
-    """The size of entries."""
+    """The total size of entries in MiB."""
     return f"{sum(row.nbytes for row in rows) / MIB:.1f}"
 
 
 def ago(when: float) -> str:
-    """The age of a time, in its largest unit."""
+    """The time since `when`, in its largest unit, such as "3 h"."""
     seconds = max(time.time() - when, 0.0)
     size, unit = next((unit for unit in UNITS if seconds >= unit[0]), UNITS[-1])
     return f"{seconds / size:.0f} {unit}"

@@ -1,6 +1,6 @@
 """Notes in a cache folder that say in words what each recipe's digest stands for.
 
-Entries name their recipe by its digest only. Without a note a listing has no more.
+Entries name their recipe by its digest only; a listing shows the note in its place.
 """
 
 import json
@@ -21,9 +21,9 @@ class Note:
     """A recipe in words.
 
     Attributes:
-        model: the name of the weights and of the transformer.
-        size: frames, width and height in words.
-        sampling: solver and steps in words.
+        model: the names of the weights and of the transformer.
+        size: frames, width and height, such as "81x832x480".
+        sampling: the solver and the number of steps.
     """
 
     model: str
@@ -32,7 +32,7 @@ class Note:
 
 
 def note(folder: Path, choice: CommandSettings, engine: Engine) -> None:
-    """Writes the note of a choice into a cache folder, if it is not there."""
+    """Writes the note of a command's recipe into a cache folder, unless it exists."""
     request, model = choice.request, engine.pipeline.model
     recipe = recipe_of(request, model, engine.policies(request))
     path = folder / (recipe.digest + SUFFIX)
@@ -55,7 +55,7 @@ def drop_notes(folder: Path, needed: set[str]) -> None:
 
 
 def read_note(folder: Path, recipe: str) -> Note:
-    """The note of a recipe; the digest's beginning if there is none."""
+    """Reads the note of a recipe; without one, a note with the digest's beginning."""
     try:
         content: dict[str, Any] = json.loads((folder / (recipe + SUFFIX)).read_text())
         return Note(**{name: str(value) for name, value in content.items()})

@@ -20,8 +20,8 @@ NEED_CACHE = ("namespace", "least_score", "cache_mode", "policy")
 
 
 def check(options: argparse.Namespace) -> None:
-    """ValueError for options that do not go together, or name what is no cache or
-    policy."""
+    """ValueError for options that do not go together, a cache that is no folder, or a
+    file that holds no policy."""
     if options.cache is None:
         for name in NEED_CACHE:
             if getattr(options, name) is not None:
@@ -48,14 +48,16 @@ def reuse_of(options: argparse.Namespace) -> Reuse:
 
 
 def open_cache(options: argparse.Namespace) -> Cache:
-    """The cache of `--cache`; without it one that holds nothing."""
+    """Opens the cache of `--cache`; without it, or if it is off, an empty cache that
+    keeps nothing."""
     if options.cache is None or options.cache_mode == "off":
         return Cache.in_memory(0)
     return Cache.in_folder(options.cache, disk_bytes=int(options.cache_size * GIB))
 
 
 def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
-    """The policy of a request: that of `--policy`, or one measured on the weights."""
+    """The requests' policies: that of `--policy`, or those measured on the weights; the
+    default ones without a cache."""
     if options.cache is None:
         return lambda request: default_policy(request.step_count)
     if options.policy is None:
@@ -90,7 +92,7 @@ def read_policy(file: Path) -> Policy:
 
 
 def described(options: argparse.Namespace) -> str:
-    """The cache in words."""
+    """The cache of the options in words, for the lines before a run."""
     if options.cache is None:
         return "none"
     mode = {"both": "read and write"}.get(options.cache_mode or "both")

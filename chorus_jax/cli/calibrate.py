@@ -1,4 +1,4 @@
-"""`chorus calibrate`: measures a policy of a model on prompts, and writes it."""
+"""`chorus calibrate`: measures a policy for a model on prompts, and writes it."""
 
 import argparse
 from dataclasses import replace
@@ -22,11 +22,11 @@ from chorus_jax.request import Request
 
 
 def calibrate(options: argparse.Namespace, interruption: Interruption) -> None:
-    """Measures the policy that the options ask for, writes it and says what it does.
+    """Measures a policy, writes it to a file and prints its figures.
 
     Raises:
-        ValueError: for what cannot be measured, if no policy holds, and if the time
-            ended before one did.
+        ValueError: for options that cannot be measured, if no policy is as near to full
+            videos as asked, and if the time ended before one was confirmed.
         OSError: for a file that cannot be read or written.
     """
     deadline = TimeLimit(60 * positive("--minutes", options.minutes))
@@ -62,14 +62,17 @@ def calibrate(options: argparse.Namespace, interruption: Interruption) -> None:
 
 
 def requests_of(choice: CommandSettings, prompts: Path) -> list[Request]:
-    """A request for each different prompt of a file."""
+    """One request per different prompt of a file."""
     lines = dict.fromkeys(lines_of(prompts))
     return [replace(choice.request, prompt=line) for line in lines]
 
 
 def work_folder(options: argparse.Namespace) -> Path:
-    """The folder of all work, made if it is not there. Checks that the policy can be
-    written."""
+    """The folder that keeps sources and full videos, created if it is missing.
+
+    Raises:
+        ValueError: if it is a file, or if the policy's file cannot be written.
+    """
     out: Path = options.out
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder: give a file, such as policy.json")
@@ -83,14 +86,14 @@ def work_folder(options: argparse.Namespace) -> Path:
 
 
 def write(out: Path, policy: Policy, pipeline: Pipeline, request: Request) -> None:
-    """Writes a policy with what it was measured on."""
+    """Writes a policy with the weights and sampler that it was measured on."""
     sampler = sampler_of(request)
     measured = Measured(with_needed_steps(policy), pipeline.fingerprints, sampler)
     policy_file.write(out, measured)
 
 
 def summary(out: Path, made: FidelityCalibration, policy: Policy) -> str:
-    """The policy's figures on fresh prompts, and the command that uses it."""
+    """The policy's figures on prompts not used before, and the command that uses it."""
     figures = made.figures(policy)
     return (
         f"{out}: on {figures['targets']} fresh prompts {figures['hit_rate']:.0%} hits, "
@@ -101,7 +104,7 @@ def summary(out: Path, made: FidelityCalibration, policy: Policy) -> str:
 
 
 def positive(name: str, value: float) -> float:
-    """A number above 0. ValueError for another."""
+    """The value of an option. ValueError unless it is finite and above 0."""
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} must be above 0, got {value:g}")
     return value

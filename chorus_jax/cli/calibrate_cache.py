@@ -17,10 +17,11 @@ from chorus_jax.intra_request.cache_file import MeasuredCache
 
 
 def calibrate_cache(options: argparse.Namespace) -> None:
-    """Measures the step cache that is asked for, writes it and says what it does.
+    """Measures a step cache, writes it to a file and prints its figures.
 
     Raises:
-        ValueError: for what cannot be measured, and if no setting is near enough.
+        ValueError: for options that cannot be measured, and if no setting of the cache
+            gives videos near enough to full runs.
         OSError: for a file that cannot be read or written.
     """
     choice = choose(options.weights, options.config, given(options))
@@ -52,7 +53,7 @@ def calibrate_cache(options: argparse.Namespace) -> None:
 
 
 def output_of(options: argparse.Namespace, folder: Path) -> Path:
-    """The file that is written. ValueError for a folder, or one that is not there."""
+    """The file to write. ValueError if it is a folder, or if its folder is missing."""
     out: Path = options.out or folder / f"step_cache_{options.method}.json"
     if out.is_dir() or not out.absolute().parent.is_dir():
         raise ValueError(f"--out {out}: give a file in a folder that is there")

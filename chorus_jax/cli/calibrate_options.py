@@ -1,4 +1,4 @@
-"""The options of `chorus calibrate`. Nothing heavy is imported here."""
+"""The options of the calibrating commands. Nothing heavy is imported here."""
 
 import argparse
 from pathlib import Path
@@ -34,7 +34,7 @@ good.
 
 
 def add_calibrate_cache(commands: Any) -> None:
-    """`chorus calibrate-cache`."""
+    """Adds the command `chorus calibrate-cache`."""
     command = commands.add_parser(
         "calibrate-cache",
         help="measure a step cache of a model",
@@ -71,7 +71,7 @@ def add_calibrate_cache(commands: Any) -> None:
 
 
 def add_calibrate(commands: Any) -> None:
-    """`chorus calibrate`."""
+    """Adds the command `chorus calibrate`."""
     command = commands.add_parser(
         "calibrate",
         help="measure how much a model may reuse: a policy",

@@ -14,7 +14,7 @@ from chorus_jax.request import Request
 
 log = logging.getLogger(__name__)
 
-# The configs of the shipped weights: by steps, and otherwise.
+# The configs of the shipped weights: by number of steps, and for any other number.
 BY_STEPS, OTHERWISE = {4: "shapes_4step"}, "shapes"
 
 
@@ -23,12 +23,12 @@ class CommandSettings:
     """The model and the settings of a command.
 
     Attributes:
-        folder: the weights.
-        transformer: the part of the folder that is the transformer.
-        request: with all that was given.
-        fps: frames per second.
+        folder: the checkpoint folder of the weights.
+        transformer: the part of the folder that is run as the transformer.
+        request: the request with all given fields, without its prompt.
+        fps: frames per second of the videos.
         source: where the settings that were not given come from, in words.
-        warnings: what the weights were not trained on, a sentence each.
+        warnings: settings that the weights were not trained on, one sentence each.
     """
 
     folder: Path
@@ -39,7 +39,7 @@ class CommandSettings:
     warnings: tuple[str, ...] = ()
 
     def warn(self) -> None:
-        """Logs the warnings; for when everything else is known to be right."""
+        """Logs the warnings. Called after all checks, so that an error comes alone."""
         for warning in self.warnings:
             log.warning(warning)
 
@@ -47,14 +47,14 @@ class CommandSettings:
 def choose(
     weights: str | Path | None, config: str | None, given: Mapping[str, Any]
 ) -> CommandSettings:
-    """Resolves weights, config and given fields; without a config the weights'
-    defaults are taken.
+    """Resolves weights, config and given fields to the settings of a command.
 
     Args:
-        weights: a converted folder, or the name of shipped weights; None for those of
-            the config, or the shipped ones.
-        config: a name or the path of a Python file.
-        given: fields of the request.
+        weights: a converted folder, or the name of shipped weights; None for the
+            weights that the config names, or the shipped ones.
+        config: the name of a config or the path of a Python file; None for the defaults
+            of the weights.
+        given: fields of the request that were given.
 
     Raises:
         ValueError: if config, weights and fields do not go together.
@@ -70,10 +70,10 @@ def choose(
 
 
 def of_shipped(given: Mapping[str, Any]) -> CommandSettings:
-    """The choice for the shipped weights, by the number of steps."""
+    """The settings for the shipped weights, by the number of steps."""
     name = BY_STEPS.get(given.get("steps", 0))
     if name is not None:
-        # Its sigmas are its own: a solver would space as many steps differently.
+        # The config lists its own sigmas, which a number of steps would replace.
         given = {field: value for field, value in given.items() if field != "steps"}
     choice = of_config(load_config(name or OTHERWISE), None, given)
     return replace(
@@ -84,7 +84,7 @@ def of_shipped(given: Mapping[str, Any]) -> CommandSettings:
 def of_config(
     config: Config, weights: str | Path | None, given: Mapping[str, Any]
 ) -> CommandSettings:
-    """The choice of a config, with the weights given or named by it."""
+    """The settings of a config, with the given weights or those that it names."""
     if weights is None and config.weights is None:
         raise ValueError(
             f"--config {config.name} is for weights that are not shipped: give "
@@ -113,8 +113,8 @@ def of_config(
 def untrained(config: Config, request: Request) -> Iterator[str]:
     """Warnings of settings that the shipped weights of a config were not trained on.
 
-    They were trained for the config that has their name, and a distilled transformer
-    for the schedule of its own.
+    The weights were trained for the size of the config that has their name, a distilled
+    transformer also for the schedule of its own config.
     """
     trained = load_config(config.weights or OTHERWISE).request
     for name in ("frames", "height", "width"):
@@ -129,8 +129,13 @@ def untrained(config: Config, request: Request) -> Iterator[str]:
 
 
 def with_fps(choice: CommandSettings, fps: int | None) -> CommandSettings:
-    """The choice with these frames per second, in the request too if the model's
-    positions stand for seconds; None for those that it has."""
+    """The settings with other frames per second.
+
+    Args:
+        choice: the settings.
+        fps: the frames per second, set in the request too if the model reads them; None
+            keeps those of the request, or else those of the settings.
+    """
     defaults = family_of(choice.folder).defaults(choice.folder, choice.transformer)
     reads = defaults.request.fps is not None
     if fps is not None:
@@ -142,5 +147,5 @@ def with_fps(choice: CommandSettings, fps: int | None) -> CommandSettings:
 
 
 def with_prompt(choice: CommandSettings, prompt: str, seed: int | None) -> Request:
-    """The choice's request for a prompt."""
+    """The request of the settings, with a prompt and a seed."""
     return replace(choice.request, prompt=prompt, seed=seed)

@@ -17,7 +17,7 @@ RECENT = 1.0  # seconds within which a compiled program may be half-written
 
 
 def half_written_videos(folder: Path) -> Callable[[], None]:
-    """Removes what this process has begun to write in a folder."""
+    """A cleanup that removes this process's half-written files from a folder."""
 
     def remove() -> None:
         for path in video.half_written(folder):
@@ -27,8 +27,8 @@ def half_written_videos(folder: Path) -> Callable[[], None]:
 
 
 def half_written_checkpoint(folder: Path) -> Callable[[], None]:
-    """Removes a checkpoint folder that is not complete, unless some of its parts are:
-    the next conversion goes on from them."""
+    """A cleanup that removes a half-written checkpoint folder, unless some of its parts
+    are complete: the next conversion goes on from them."""
     partial = partial_folder(folder)
 
     def remove() -> None:
@@ -39,8 +39,11 @@ def half_written_checkpoint(folder: Path) -> Callable[[], None]:
 
 
 def half_written_records(folder: Path) -> Callable[[], None]:
-    """Waits until nobody writes to a cache folder, and removes what killed processes
-    left; the lock is held to the end of the process."""
+    """A cleanup that takes a cache folder's lock and removes half-written records.
+
+    It waits up to `PATIENCE` seconds for the lock, and removes nothing without it. The
+    lock is held until the process ends.
+    """
 
     def remove() -> None:
         handle = os.open(folder / LOCK, os.O_RDWR)
@@ -61,7 +64,7 @@ def half_written_records(folder: Path) -> Callable[[], None]:
 def half_written_programs() -> None:
     """Removes the programs that jax has just put into our compilation cache.
 
-    It writes them in place and never replaces one, so half of one would stay.
+    Jax writes them in place and never replaces one, so a half-written one would stay.
     """
     since = time.time() - RECENT
     for path in cache_folder().glob("*-cache"):

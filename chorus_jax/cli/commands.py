@@ -1,4 +1,4 @@
-"""The command line: reads the options, runs the command, says errors in one line."""
+"""The command line: reads options, runs the command, prints errors in one line."""
 
 import logging
 import os
@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from chorus_jax.cli.interruption import LINE, STATUS, Interruption
 from chorus_jax.cli.options import parse
 
-UNREAD = 128 + 13  # as shells report SIGPIPE
+UNREAD = 128 + 13  # the exit status that shells report for SIGPIPE
 FORWARDED = ("convert", "export")
 
 
 def main(
     arguments: Sequence[str] | None = None, interruption: Interruption | None = None
 ) -> int:
-    """Runs a command. Bad input is one line, no traceback.
+    """Runs a command; prints errors in its input as one line, without a traceback.
 
     Args:
-        arguments: those of the process by default.
+        arguments: the command line's arguments; None for those of the process.
         interruption: cleans up if the process is interrupted.
 
     Returns:
-        The exit status; that of a signal if the reader of what is printed leaves.
+        The exit status; that of SIGPIPE if the reader of the output closes it.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     interruption = interruption or Interruption()
@@ -30,7 +30,8 @@ def main(
     try:
         return run(arguments, interruption)
     except BrokenPipeError:
-        # Nobody reads on, as in `chorus info | head`; Python flushes again as it ends.
+        # The reader has closed the pipe, as in `chorus info | head`. Python flushes
+        # once more at exit, which must not fail again.
         for stream in (sys.stdout, sys.stderr):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return UNREAD
@@ -44,7 +45,7 @@ def main(
 
 
 def in_words(error: Exception) -> str:
-    """The text of an error, without the number that the system has for it."""
+    """The text of an error; of a system error the file and the reason, no number."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     place = "" if error.filename is None else f"{error.filename}: "

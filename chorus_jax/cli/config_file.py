@@ -1,7 +1,7 @@
 """Configs: Python files with `get_config()`, by path or by their name in `configs`.
 
-A config may also say which weights it is for: `WEIGHTS` are shipped ones by name,
-`TRANSFORMER` is the part of a checkpoint folder that is run, `FPS` the frames per
+A config may also set three globals: `WEIGHTS`, the name of shipped weights,
+`TRANSFORMER`, the part of a checkpoint folder that is run, and `FPS`, the frames per
 second at which its videos are shown.
 """
 
@@ -21,12 +21,12 @@ class Config:
     """A request without its prompt, and the weights that it is for.
 
     Attributes:
-        name: as it was asked for.
+        name: the name or path by which it was loaded.
         request: a request without its prompt.
-        weights: the name of shipped weights; None if they are not shipped.
-        transformer: the part that is run; another than the usual one is distilled, its
-            guidance folded in.
-        fps: frames per second; None for the family's.
+        weights: the name of shipped weights; None if it is for other weights.
+        transformer: the part of a checkpoint folder that is run. Any but the usual one
+            counts as distilled, with its guidance folded in.
+        fps: frames per second; None for those of the family.
     """
 
     name: str
@@ -37,11 +37,12 @@ class Config:
 
     @property
     def distilled(self) -> bool:
-        """Whether the transformer is another than the usual one."""
+        """Whether the transformer is distilled, that is, not the usual one."""
         return self.transformer != TRANSFORMER
 
     def changed(self, given: Mapping[str, Any]) -> Request:
-        """The request with the fields given. ValueError if its guidance is fixed."""
+        """The request with the given fields. ValueError for another guidance scale
+        where guidance is folded into the transformer."""
         request, fixed = self.request.changed(**given), self.request.guidance_scale
         if self.distilled and request.guidance_scale != fixed:
             raise ValueError(
@@ -53,11 +54,11 @@ class Config:
 
 
 def load_config(name: str) -> Config:
-    """A config by the path of its file, or one of ours by its name.
+    """Loads a config by the path of its file, or one of ours by its name.
 
     Raises:
-        ValueError: if there is no such config, or, naming file and line, if it does not
-            run or says something else than a config does.
+        ValueError: if there is no such config; naming file and line, if it does not run
+            or sets something to a value of a wrong type.
     """
     source = ConfigSource.read(config_path(name))
     module = source.run()
@@ -77,7 +78,7 @@ def load_config(name: str) -> Config:
 
 
 def config_names() -> list[str]:
-    """The names of our configs."""
+    """The names of the configs in `configs`."""
     files = folder_of("configs").glob("*.py")
     return sorted(file.stem for file in files if file.stem != "__init__")
 

@@ -1,4 +1,4 @@
-"""A config's file: its errors in one line that names file and line."""
+"""Reads and runs source files of configs; errors name file and line in one line."""
 
 import ast
 import dataclasses
@@ -14,16 +14,16 @@ from chorus_jax.request import Request
 FUNCTION = "get_config"
 GLOBALS = ("WEIGHTS", "TRANSFORMER", "FPS")
 FIELDS = tuple(field.name for field in dataclasses.fields(Request))
-ALIKE = 0.75  # difflib's ratio from which a name is taken for a misspelt one
+ALIKE = 0.75  # difflib ratio from which a name counts as a misspelling
 
 
 @dataclass(frozen=True)
 class ConfigSource:
-    """The source of a config.
+    """The source code of a config.
 
     Attributes:
-        path: its file.
-        text: what the file holds.
+        path: the path of the file.
+        text: the text of the file.
         lines: the line of each name that is bound at the top level.
     """
 
@@ -33,7 +33,7 @@ class ConfigSource:
 
     @classmethod
     def read(cls, path: Path) -> "ConfigSource":
-        """The source of a file. ValueError if it is not Python, or misspells a name."""
+        """Reads a config. ValueError if it is not Python, or misspells a name."""
         try:
             text = path.read_text()
             tree = ast.parse(text, str(path))
@@ -46,12 +46,12 @@ class ConfigSource:
         return source
 
     def place(self, name: str = "") -> str:
-        """The file, and the line that binds a name."""
+        """The file and, if the name is bound in it, the line, for error messages."""
         line = self.lines.get(name)
         return f"{self.path}" if line is None else f"{self.path}, line {line}"
 
     def check_names(self) -> None:
-        """ValueError for a global that is nearly one of a config's."""
+        """ValueError for a name that looks like a misspelt global of a config."""
         for name in self.lines:
             field = name.lower() in FIELDS and name.upper() not in GLOBALS
             if name in GLOBALS or field:
@@ -66,7 +66,7 @@ class ConfigSource:
                 )
 
     def run(self) -> ModuleType:
-        """The module. ValueError for any error in it."""
+        """Runs the source as a module. ValueError for any error in it."""
         module = ModuleType("config")
         module.__file__ = str(self.path)
         try:
@@ -97,7 +97,7 @@ class ConfigSource:
         return value
 
     def message(self, error: BaseException) -> str:
-        """An error in one line, with the last line of this file that led to it."""
+        """An error's text in one line, with the line of this file that led to it."""
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame.lineno for frame in frames if frame.filename == str(self.path)]
         place = f"{self.path}, line {own[-1]}" if own else str(self.path)
@@ -112,7 +112,7 @@ class ConfigSource:
 
 
 def bound(tree: ast.Module) -> list[tuple[str, int]]:
-    """The names that are bound at the top level, with their lines."""
+    """The names that a module binds at the top level, with their lines."""
     names = []
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):

@@ -1,4 +1,4 @@
-"""`chorus convert` and `chorus export`: the commands of the installed `convert`."""
+"""`chorus convert` and `chorus export`: run the commands of the package `convert`."""
 
 import importlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def forward(name: str, arguments: Sequence[str], interruption: Interruption) -> 
     """Runs a command of `convert`.
 
     Raises:
-        ValueError: if what it needs is not installed, or for a source that is refused.
+        ValueError: if safetensors is not installed, or for a source that is refused.
         OSError: for a file that cannot be read or written.
     """
     if importlib.util.find_spec(NEEDED) is None:

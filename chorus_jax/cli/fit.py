@@ -1,4 +1,4 @@
-"""`chorus fit`: whether a model and a video fit a TPU, answered without one."""
+"""`chorus fit`: tells, without a TPU, whether a model and a video fit one."""
 
 import argparse
 from collections.abc import Iterator
@@ -26,11 +26,11 @@ PHASES = {
 
 
 def fit(options: argparse.Namespace) -> int:
-    """Prints the answer; returns the exit status, 1 if it does not fit.
+    """Prints whether a run fits a TPU; returns the exit status, 1 if it does not.
 
     Raises:
         ValueError: for an unknown model or topology, for what the model refuses, and
-            if libtpu is needed and not there.
+            if libtpu is needed but not installed.
     """
     topology = Topology.named(options.topology)  # before anything that takes time
     model = planned_model(options.model)
@@ -47,7 +47,7 @@ def fit(options: argparse.Namespace) -> int:
 def question_of(
     options: argparse.Namespace, model: PlannedModel, topology: Topology
 ) -> Question:
-    """The question that a command asks."""
+    """The run and the topology that the options describe."""
     names = ("steps", "guidance_scale", "tokens")
     given = {name: getattr(options, name) for name in names}
     fields = {name: value for name, value in given.items() if value is not None}
@@ -75,7 +75,7 @@ def question_of(
 
 
 def lines(model: PlannedModel, question: Question, answer: FitAnswer) -> Iterator[str]:
-    """The answer in words."""
+    """The lines that are printed: the run, its memory by phase, and what would fit."""
     request, sizes = question.request, answer.sizes
     yield (
         f"{model.name}, {request.height}x{request.width}x{request.frames}, "
@@ -112,7 +112,7 @@ def lines(model: PlannedModel, question: Question, answer: FitAnswer) -> Iterato
 
 
 def phase_line(phase: Phase, limit: int) -> str:
-    """A phase as a row of the table, in GiB."""
+    """The memory of a phase as a row of the table, in GiB."""
     figures = (phase.weights, phase.arrays, phase.working, phase.total)
     row = "".join(f"{x / GIB:9.2f}" for x in figures)
     how = "  estimated" if phase.estimated else ""

@@ -13,7 +13,7 @@ EXAMPLES = """examples:
 
 
 def add_fit(commands: Any) -> None:
-    """`chorus fit`."""
+    """Adds the command `chorus fit`."""
     fit = commands.add_parser(
         "fit",
         help="whether a model and a video fit a TPU, answered without one",
@@ -67,7 +67,7 @@ def add_fit(commands: Any) -> None:
 
 
 def add_run(fit: argparse.ArgumentParser) -> None:
-    """What changes the memory of a run."""
+    """Adds the options that change the memory of a run."""
     group = fit.add_argument_group("the run (settings not given are the model's own)")
     group.add_argument("--steps", metavar="N", type=steps, help="denoising steps")
     group.add_argument(
@@ -91,7 +91,7 @@ def add_run(fit: argparse.ArgumentParser) -> None:
 
 
 def video_size(text: str) -> dict[str, int]:
-    """Height, width and, if given, frames."""
+    """Parses a size such as 480x832x81: height, width and, if given, frames."""
     try:
         numbers = list(map(int, text.lower().split("x")))
     except ValueError:

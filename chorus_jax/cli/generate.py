@@ -1,4 +1,4 @@
-"""`chorus generate`: checks everything, loads once, makes and writes each video."""
+"""`chorus generate`: checks all options, loads the model, makes and writes videos."""
 
 import argparse
 from collections.abc import Callable
@@ -31,11 +31,11 @@ class GenerateRun:
     """A command's options, resolved and checked.
 
     Attributes:
-        options: as they were given.
-        jobs: prompts and seeds.
-        files: the files of each job.
-        choice: the model and the settings of all of them.
-        mesh: the devices, None for jax's choice.
+        options: the options as they were given.
+        jobs: the prompt and the seed of each video.
+        files: the files of each video.
+        choice: the model and the settings of all videos.
+        mesh: the mesh of devices; None for jax's default device.
     """
 
     options: argparse.Namespace
@@ -46,7 +46,7 @@ class GenerateRun:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "GenerateRun":
-        """Resolves options. ValueError or OSError for what cannot be done."""
+        """Resolves and checks options. ValueError or OSError if they cannot be run."""
         caching.check(options)
         jobs = jobs_of(options)
         files = outputs.outputs_of(options.out, jobs, options.json)
@@ -61,7 +61,8 @@ class GenerateRun:
         return cls(options, jobs, files, choice, mesh)
 
     def load(self) -> Pipeline:
-        """The pipeline. The text encoder is let go of if it has one prompt to read."""
+        """Loads the pipeline. With a single prompt the text encoder's memory is freed
+        once it is encoded."""
         return Pipeline.load(
             self.choice.folder,
             transformer=self.choice.transformer,
@@ -71,7 +72,7 @@ class GenerateRun:
         )
 
     def say(self, line: str) -> None:
-        """Prints a line at once, unless `--quiet`."""
+        """Prints a line and flushes; prints nothing with `--quiet`."""
         if not self.options.quiet:
             print(line, flush=True)
 
@@ -116,7 +117,8 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
 
 
 def weights_of(options: argparse.Namespace) -> str | Path | None:
-    """The weights that are given, converted if they are not."""
+    """The weights of `--model` as a converted folder, converting them if needed; None
+    if none are given."""
     adapters, parts = options.lora, dict(options.part)
     skip = options.lora_skip_missing
     files = SourceFiles(parts, adapters, skip, options.variant, options.state)
@@ -131,7 +133,7 @@ def weights_of(options: argparse.Namespace) -> str | Path | None:
 
 
 def cleanups_of(run: GenerateRun) -> list[Callable[[], None]]:
-    """The cleanups of an interrupted run; the last is called first."""
+    """The cleanups to call if the run is interrupted; the last is called first."""
     folders = {files.video.parent for files in run.files}
     cache = run.options.cache
     records = [] if cache is None else [cleanups.half_written_records(cache)]
@@ -142,7 +144,7 @@ def cleanups_of(run: GenerateRun) -> list[Callable[[], None]]:
 
 
 def make_mesh(sizes: dict[str, Any] | None) -> Any:
-    """The mesh of `--mesh` over all devices, None without it."""
+    """The mesh of `--mesh` over all devices; None without the option."""
     from chorus_jax.devices import sharding
 
     return None if sizes is None else sharding.make_mesh(**sizes)

@@ -8,7 +8,7 @@ from chorus_jax.cli.one_line import path
 
 SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "wan_unipc", "wan_dpmpp")
 WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
-AXES = ("data", "context", "tensor", "ring")  # of a mesh
+AXES = ("data", "context", "tensor", "ring")  # the axes of a mesh
 QUALITIES = ("lossless", "high", "balanced", "fast")
 MODES = ("both", "read", "write", "off")
 EXAMPLES = """examples:
@@ -19,7 +19,7 @@ EXAMPLES = """examples:
 
 
 def add_generate(commands: Any) -> None:
-    """`chorus generate`."""
+    """Adds the command `chorus generate`."""
     make = commands.add_parser(
         "generate",
         help="make videos of prompts",
@@ -36,7 +36,7 @@ def add_generate(commands: Any) -> None:
 
 
 def add_what(make: argparse.ArgumentParser) -> None:
-    """Prompts, seeds and images."""
+    """Adds the options of prompts, seeds and images."""
     group = make.add_argument_group("what to make")
     group.add_argument("prompt", metavar="PROMPT", nargs="*", help="one video per seed")
     group.add_argument(
@@ -75,7 +75,7 @@ def add_what(make: argparse.ArgumentParser) -> None:
 
 
 def add_model(make: argparse.ArgumentParser) -> None:
-    """Weights, config and where they compute."""
+    """Adds the options of weights, config, dtype and devices."""
     group = make.add_argument_group("model (settings not given are the weights' own)")
     group.add_argument(
         "--weights",
@@ -126,7 +126,7 @@ def add_model(make: argparse.ArgumentParser) -> None:
 
 
 def add_sampling(make: argparse.ArgumentParser) -> None:
-    """Steps, solver and size."""
+    """Adds the options of steps, solver and size."""
     group = make.add_argument_group("sampling")
     group.add_argument(
         "--steps",
@@ -153,7 +153,7 @@ def add_sampling(make: argparse.ArgumentParser) -> None:
 
 
 def add_reuse(make: argparse.ArgumentParser) -> None:
-    """The cache and what may be reused."""
+    """Adds the options of the cache and of what may be reused."""
     steps_group = make.add_argument_group("reuse across the steps of one video")
     steps_group.add_argument(
         "--step-cache",
@@ -212,7 +212,7 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
 
 
 def add_output(make: argparse.ArgumentParser) -> None:
-    """Files and what is said."""
+    """Adds the options of output files and messages."""
     group = make.add_argument_group("output")
     group.add_argument(
         "--out",
@@ -232,7 +232,7 @@ def add_output(make: argparse.ArgumentParser) -> None:
 
 
 def steps(text: str) -> int | tuple[float, ...]:
-    """A number of steps, or a list of sigmas."""
+    """Parses a number of steps, or a list of sigmas."""
     try:
         return tuple(map(float, text.split(","))) if "," in text else int(text)
     except ValueError:
@@ -242,7 +242,7 @@ def steps(text: str) -> int | tuple[float, ...]:
 
 
 def named_file(text: str) -> tuple[str, Path]:
-    """A part and its file."""
+    """Parses the name of a part and its file, as PART=FILE."""
     name, equals, file = text.partition("=")
     if not (name and equals and file):
         raise argparse.ArgumentTypeError(
@@ -252,7 +252,7 @@ def named_file(text: str) -> tuple[str, Path]:
 
 
 def seeds(text: str) -> tuple[int, ...]:
-    """One seed or several."""
+    """Parses one seed or several."""
     try:
         return tuple(map(int, text.split(",")))
     except ValueError:
@@ -262,7 +262,7 @@ def seeds(text: str) -> tuple[int, ...]:
 
 
 def mesh_sizes(text: str) -> dict[str, int]:
-    """Sizes of the axes of a mesh, by name or of data, context and tensor in a row."""
+    """Parses a mesh's axis sizes: by name, or as three for data, context and tensor."""
     parts, sizes = text.split(","), {}
     try:
         if "=" in text:

@@ -1,4 +1,4 @@
-"""The fields of a request among the options of a command."""
+"""Fields of a request that were given as options of a command."""
 
 import argparse
 import dataclasses
@@ -12,16 +12,17 @@ from chorus_jax.media.inputs import InputMedia
 from chorus_jax.media.reading import read_frames
 from chorus_jax.request import Request
 
-MEASURED = ".json"  # a step cache in a file
+MEASURED = ".json"  # suffix of a file with a measured step cache
 INPUTS = ("image", "last_image", "video", "strength")
-MOST = 241  # frames of a video that are read where their number is not given
+MOST = 241  # frames that are read from a video if their number is not given
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
-    """The fields of a request that were given, without prompt, seed and frames per
-    second, which some models do not read (`choice.with_fps`).
+    """The fields of a request that were given as options.
 
-    Reads the files of `--image`, `--last-image` and `--video`, if the command has them.
+    Prompt and seed are left out, and the frames per second, which some models do not
+    read (see `choice.with_fps`). Reads the files of `--image`, `--last-image` and
+    `--video`, if the command has these options.
 
     Raises:
         ValueError: for a last image without a first, a strength without a video, an
@@ -40,7 +41,7 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def inputs_of(values: Mapping[str, Any]) -> InputMedia | None:
-    """The images or the video among the options of a command; None without."""
+    """The input images or video of a command, read from files; None without any."""
     image, last_image, video, strength = map(values.get, INPUTS)
     if video is None and strength is not None:
         raise ValueError("--strength goes with --video: give the video too")
@@ -58,7 +59,7 @@ def inputs_of(values: Mapping[str, Any]) -> InputMedia | None:
 
 
 def step_cache(text: str | None, quality: str | None) -> str | StepCache | None:
-    """The step cache of `--step-cache` or `--quality`; a file's is read."""
+    """The step cache of `--step-cache` or `--quality`; reads it if it is in a file."""
     if text is None or quality is not None:
         if text is not None:
             raise ValueError("--step-cache and --quality: leave one out")

@@ -18,18 +18,22 @@ GIB = 2**30
 
 
 def show_info(options: argparse.Namespace) -> None:
-    """Prints all lines."""
+    """Runs `chorus info`: prints all lines."""
     weights = None if options.weights is None else shipped.locate(options.weights)
     if weights is not None:
         checkpoints.Card.read(weights)  # before anything that takes time
-    for name, value in list(lines(weights)):  # whole, or an error alone
+    for name, value in list(lines(weights)):  # all lines, or nothing but an error
         print(f"{name:22}{value}")
 
 
 def lines(weights: Path | None) -> Iterator[tuple[str, str]]:
-    """Names and values to print; without `weights`, of all that are shipped.
+    """Names and values to print, for the weights in a folder.
 
-    ValueError if `weights` holds no checkpoint.
+    Args:
+        weights: a checkpoint folder; None for all shipped weights.
+
+    Raises:
+        ValueError: if the folder holds no checkpoint.
     """
     yield "python", platform.python_version()
     for package in PACKAGES:
@@ -47,7 +51,7 @@ def lines(weights: Path | None) -> Iterator[tuple[str, str]]:
 
 
 def weight_lines(folder: Path) -> Iterator[tuple[str, str]]:
-    """The parts of a checkpoint folder and how they are computed here."""
+    """Names and values for one checkpoint folder, such as its fingerprint."""
     card = checkpoints.Card.read(folder)
     yield "weights", f"{folder} ({card.family})"
     yield "fingerprint", card.fingerprint

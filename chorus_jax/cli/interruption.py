@@ -35,13 +35,17 @@ class Interruption:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         threading.Thread(target=self._wait, args=(reading,), daemon=True).start()
-        # The C handler writes to the pipe at once, whatever the main thread does.
+        # The C-level handler writes to the pipe at once, even if the main thread is
+        # busy.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         signal.signal(signal.SIGINT, lambda *_: None)
 
     def park(self) -> None:
-        """Does not return if the process is ending: what follows would be said by a
-        main thread whose files were removed under it."""
+        """Never returns if the process is ending.
+
+        Otherwise the main thread might print errors about files that the cleanups have
+        removed.
+        """
         while self._ending.is_set():
             time.sleep(1)
 
@@ -51,7 +55,7 @@ class Interruption:
         for cleanup in reversed(self.cleanups):
             with suppress(Exception):
                 cleanup()
-        # A bar may stand on the line, but only on a terminal.
+        # On a terminal, a progress bar may occupy the current line.
         line = "\n" + LINE if sys.stderr is not None and sys.stderr.isatty() else LINE
         with suppress(OSError):
             os.write(2, line.encode())

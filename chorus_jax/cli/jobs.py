@@ -10,8 +10,8 @@ class PromptWithSeed:
     """One video of `chorus generate`.
 
     Attributes:
-        prompt: what it shows.
-        seed: of its noise; None for one that is drawn.
+        prompt: what the video shows.
+        seed: the seed of its noise; None for a random one.
     """
 
     prompt: str
@@ -19,10 +19,11 @@ class PromptWithSeed:
 
 
 def jobs_of(options: argparse.Namespace) -> list[PromptWithSeed]:
-    """All jobs of a command: for each prompt one per seed.
+    """The videos of a command: one for each prompt and seed.
 
     Raises:
-        ValueError: if there is no prompt, or no whole number of videos.
+        ValueError: if there is no prompt or an empty one, or for a `--count` below 1 or
+            beside several seeds.
     """
     prompts = [*options.prompt, *lines_of(options.prompts)]
     if not prompts:
@@ -55,10 +56,10 @@ def lines_of(file: Path | None) -> list[str]:
 
 
 def seeds_of(options: argparse.Namespace) -> list[int | None]:
-    """The seeds of each prompt.
+    """The seeds of every prompt.
 
-    With a cache to read they begin at 0 rather than being drawn: a request without a
-    seed asks for a video that is not there yet.
+    If none is given and a cache is read, they count up from 0 rather than being random:
+    a request without a seed always asks for a new video, never for a stored one.
     """
     count, given = options.count, options.seed
     if count < 1:

@@ -1,4 +1,4 @@
-"""A parser of options that says an error in one line."""
+"""An option parser that prints errors in one line."""
 
 import argparse
 from pathlib import Path
@@ -6,22 +6,22 @@ from typing import Any, NoReturn
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong and where the options are listed, without the usage.
+    """An argument parser whose errors are one line, without the usage.
 
-    No option is abbreviated: a misspelt one is not taken for another.
+    Options cannot be abbreviated, so that a misspelt one is not taken for another.
     """
 
     def __init__(self, **options: Any):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Ends the process with status 2."""
+        """Prints the error and ends the process with status 2."""
         words = " ".join(message.removeprefix("argument ").split())
         self.exit(2, f"{self.prog}: {words}; see {self.prog} --help\n")
 
 
 def path(text: str) -> Path:
-    """The path of an option. An empty one would be the working folder."""
+    """Parses a path. Refuses "", which `Path` reads as the working folder."""
     if not text:
         raise argparse.ArgumentTypeError("expected a path, got an empty text")
     return Path(text)

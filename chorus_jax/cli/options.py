@@ -12,7 +12,7 @@ from chorus_jax.cli.one_line import OneLineParser, path
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options of a command. Ends the process if they are not understood."""
+    """Parses a command and its options. Ends the process if they are not understood."""
     top = parser()
     options, unknown = top.parse_known_args(arguments)
     if unknown:
@@ -22,7 +22,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def parser() -> OneLineParser:
-    """The commands and their options."""
+    """The parser of all commands and their options."""
     top = OneLineParser(
         prog="chorus", description="Text to video, reusing earlier requests."
     )
@@ -41,7 +41,7 @@ def parser() -> OneLineParser:
 
 
 class Version(argparse.Action):
-    """`--version`: reads the version only when it is asked for."""
+    """The option `--version`, which imports the version only when it is given."""
 
     def __init__(self, option_strings: list[str], dest: str, help: str):
         super().__init__(option_strings, dest, nargs=0, help=help)
@@ -54,7 +54,7 @@ class Version(argparse.Action):
 
 
 def add_cache(commands: Any) -> None:
-    """`chorus cache`."""
+    """Adds the command `chorus cache`."""
     cache = commands.add_parser(
         "cache",
         help="what a cache folder holds",
@@ -79,7 +79,7 @@ def add_cache(commands: Any) -> None:
 
 
 def add_demo(commands: Any) -> None:
-    """`chorus demo`."""
+    """Adds the command `chorus demo`."""
     demo = commands.add_parser("demo", help="serve a dozen prompts, reusing their work")
     demo.add_argument(
         "--out", metavar="DIR", type=path, default=Path("demo"), help="(default: demo)"
@@ -90,7 +90,7 @@ def add_demo(commands: Any) -> None:
 
 
 def add_info(commands: Any) -> None:
-    """`chorus info`."""
+    """Adds the command `chorus info`."""
     info = commands.add_parser("info", help="versions, devices, weights, cache folder")
     info.add_argument("--weights", metavar="DIR", help=WEIGHTS)
 
@@ -99,7 +99,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def age(text: str) -> float:
-    """Seconds of an age such as 7d."""
+    """Parses an age such as 7d to seconds."""
     try:
         seconds = float(text[:-1]) * SECONDS[text[-1:]]
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""The files of videos, named and checked before the run."""
+"""Names and checks the output files of a command before the run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ class OutputFiles:
 
     Attributes:
         video: the path of the video.
-        json: the path of its description; None if none is written.
+        json: the path of the JSON file that describes it; None if none is written.
     """
 
     video: Path
@@ -25,7 +25,8 @@ class OutputFiles:
 def outputs_of(
     out: Path, jobs: list[PromptWithSeed], with_json: bool
 ) -> list[OutputFiles]:
-    """The files of all videos. ValueError if two would be one, or one is a folder."""
+    """The files of all videos. ValueError if two have the same name, or if `--out` is a
+    folder."""
     if out.is_dir():
         raise ValueError(
             f"--out {out} is a folder: give a file, such as {out / 'video.mp4'}"
@@ -43,7 +44,7 @@ def outputs_of(
 
 
 def named(out: Path, number: int, job: PromptWithSeed, count: int) -> Path:
-    """The file of one of so many videos."""
+    """The file of video `number`, counted from 1, of `count` videos."""
     digits = f"{number:0{len(str(count))}}"
     name = out.name
     if SEED in name and job.seed is None:
@@ -56,7 +57,7 @@ def named(out: Path, number: int, job: PromptWithSeed, count: int) -> Path:
 
 
 def check(outputs: list[OutputFiles], fps: int) -> None:
-    """Raises the errors of writing before there is a video.
+    """Raises the errors that writing the videos would raise, before the run.
 
     Raises:
         ValueError: for a folder, an unknown suffix or an impossible rate.

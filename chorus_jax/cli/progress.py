@@ -8,18 +8,18 @@ UNITS = {"encode": "prompt", "denoise": "step", "decode": "group"}
 
 
 class Bars:
-    """One bar per stage on the standard error, nothing without a terminal.
+    """An observer of events that draws one progress bar per stage.
 
-    An observer of events. `shown` False draws nothing anywhere.
+    Bars are drawn on the standard error if it is a terminal; with `shown` False never.
     """
 
     def __init__(self, shown: bool = True):
-        # None: tqdm looks for a terminal.
+        # With None tqdm draws on a terminal only.
         self.disable = None if shown else True
         self.stage, self.bar = "", None
 
     def __call__(self, event: Event) -> None:
-        """Draws how far a stage is."""
+        """Draws the progress of a stage; ignores other events."""
         if not isinstance(event, Progress):
             return
         if event.stage != self.stage:
@@ -32,7 +32,7 @@ class Bars:
             self.bar.update(event.done - self.bar.n)
 
     def close(self) -> None:
-        """Ends the bar that is drawn."""
+        """Closes the current bar, if there is one."""
         if self.bar is not None:
             self.bar.close()
         self.stage, self.bar = "", None

@@ -1,4 +1,4 @@
-"""The lines, metadata and JSON files of `chorus generate`."""
+"""Printed lines, video metadata and JSON files of `chorus generate`."""
 
 import dataclasses
 import json
@@ -18,7 +18,12 @@ SHORT = 60  # characters of a negative prompt that are shown
 
 
 def chosen(choice: CommandSettings, cache: str) -> Iterator[str]:
-    """Model, settings, size and cache, one per line, for before the run."""
+    """The lines printed before a run: model, settings, size and cache, one per line.
+
+    Args:
+        choice: the settings of the command.
+        cache: the cache in words.
+    """
     request, card = choice.request, Card.read(choice.folder)
     size = f"{request.frames} frames of {request.width}x{request.height} pixels"
     rows = {
@@ -38,13 +43,13 @@ def chosen(choice: CommandSettings, cache: str) -> Iterator[str]:
 
 
 def cache_line(request: Request) -> str:
-    """A request's step cache in words: what it was called, and what that means."""
+    """A request's step cache in words: the name it was given by, and its settings."""
     own = request.own_cache
     return str(own) if request.step_cache == own else f"{request.step_cache}: {own}"
 
 
 def images(request: Request) -> dict[str, str]:
-    """A row on the images that the request came with, if any."""
+    """The row that describes the request's input images or video; empty without any."""
     if request.inputs is None:
         return {}
     video = request.inputs.video
@@ -81,18 +86,18 @@ def guidance(request: Request) -> str:
 
 
 def shortened(text: str) -> str:
-    """A text in one line of so many characters."""
+    """A text in one line, cut to `SHORT` characters."""
     line = " ".join(text.split())
     return line if len(line) <= SHORT else line[: SHORT - 3] + "..."
 
 
 def ledger_line(path: Path, result: Result, reading: bool) -> str:
-    """Seed, outcome and seconds of a request in one line.
+    """The line printed for a video: its seed, what was reused, and the seconds taken.
 
     Args:
-        path: of its video.
-        result: of the engine.
-        reading: whether a cache was looked into.
+        path: the path of the video.
+        result: the engine's result.
+        reading: whether the cache was read.
     """
     ledger = result.ledger
     seconds = ", ".join(f"{part} {took:.1f} s" for part, took in ledger.seconds.items())
@@ -102,14 +107,14 @@ def ledger_line(path: Path, result: Result, reading: bool) -> str:
 
 
 def computed(ledger: Ledger) -> str:
-    """The computed steps in words."""
+    """The amount of computation in words, in full steps."""
     words = f"{ledger.equivalents:g} of {ledger.steps} steps computed"
     over = ledger.taken_over
     return f"{words}, {over:g} taken over by the step cache" if over else words
 
 
 def outcome(ledger: Ledger) -> str:
-    """Reuse and computation of a request in words."""
+    """The kind of hit or miss and the amount of computation in words."""
     if ledger.kind == "exact":
         return "exact repeat, no step computed"
     score = "" if ledger.score is None else f" (score {ledger.score:.2f})"
@@ -122,12 +127,12 @@ def outcome(ledger: Ledger) -> str:
 def described(
     choice: CommandSettings, result: Result, *, seconds: bool
 ) -> dict[str, Any]:
-    """Request, model and ledger of a video, for a file.
+    """The request, model and ledger of a video as a JSON object.
 
     Args:
-        choice: what was run.
-        result: what became of it.
-        seconds: whether times are among it, which differ between equal runs.
+        choice: the settings of the command.
+        result: the engine's result.
+        seconds: whether to include the times, which differ between equal runs.
     """
     import chorus_jax
 
@@ -150,8 +155,8 @@ def described(
 
 
 def fields_of(request: Request) -> dict[str, Any]:
-    """The fields of a request for a file, with the digest of its images in their
-    place."""
+    """The fields of a request as JSON values; input images are replaced by their
+    digest."""
     names = [field.name for field in dataclasses.fields(request)]
     fields = {name: getattr(request, name) for name in names}
     for name in ("perturbed", "joint"):
@@ -167,14 +172,14 @@ def fields_of(request: Request) -> dict[str, Any]:
 
 
 def write(path: Path, choice: CommandSettings, result: Result) -> None:
-    """Writes a video with its description in the metadata."""
+    """Writes a video, with its description in the file's metadata."""
     content = described(choice, result, seconds=False)
     text = json.dumps(content, ensure_ascii=False)
     video.write(path, result.video.frames, choice.fps, text, sound=result.video.sound)
 
 
 def write_json(path: Path, choice: CommandSettings, result: Result) -> None:
-    """Writes the description of a video as a file of its own."""
+    """Writes the description of a video to a JSON file of its own."""
     content = described(choice, result, seconds=True)
     text = json.dumps(content, ensure_ascii=False, indent=2) + "\n"
     with video.aside(path) as part:

@@ -1,4 +1,4 @@
-"""The settings of a run that a measurement depends on."""
+"""The settings of a request that a measured step cache depends on."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from chorus_jax.request import Request
 
 
 def run_of(request: Request) -> dict[str, Any]:
-    """The settings that a step cache was measured with, by name."""
+    """The settings of a request that a measured step cache depends on, by name."""
     fields = ("solver", "shift", "height", "width", "frames", "guided")
     return {
         "steps": request.step_count,

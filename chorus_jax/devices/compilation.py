@@ -10,20 +10,21 @@ log = logging.getLogger(__name__)
 
 
 def cache_folder() -> Path:
-    """The folder of compiled programs, unless JAX_COMPILATION_CACHE_DIR names
+    """The default folder of compiled programs; JAX_COMPILATION_CACHE_DIR names
     another."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "chorus_jax" / "compiled"
 
 
 def enable_cache() -> str | None:
-    """Turns the cache on in `cache_folder`, unless jax has been given a place already.
+    """Turns jax's compilation cache on, in `cache_folder` unless jax has a folder set.
 
-    Returns the place; None, with a warning in the log, if it cannot be written.
+    Returns:
+        The folder; None, with a warning in the log, if it cannot be written.
     """
     given = getattr(jax.config, "jax_compilation_cache_dir")
     if given:
-        # It may be a bucket, and its other settings are the user's too.
+        # It may be a bucket; its other settings are left to the user as well.
         return given
     folder = cache_folder()
     try:
@@ -33,6 +34,6 @@ def enable_cache() -> str | None:
         log.warning("programs are compiled anew in every process: %s", error)
         return None
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    # A run has many small programs beside the large one; together they are seconds.
+    # A run has many small programs, which together take seconds to compile.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     return str(folder)

@@ -8,8 +8,8 @@ GIB = 2**30
 
 
 def total_memory() -> int | None:
-    """Bytes of memory of all devices, of the host if they are its cores; None if the
-    devices do not say."""
+    """Bytes of memory of all devices together; of the host if the device is the CPU.
+    None if not all devices report theirs."""
     devices = jax.devices()
     if devices[0].platform == "cpu":
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -22,9 +22,9 @@ def check_memory(needed: int, what: str, advice: str) -> None:
     """ValueError if more is needed than there is.
 
     Args:
-        needed: the least bytes that are needed.
+        needed: a lower bound of the bytes that are needed.
         what: the subject of the message, such as "41 frames".
-        advice: what the caller may do, the end of the message.
+        advice: the end of the message, which says what the caller may do.
     """
     total = total_memory()
     if total is not None and needed > total:

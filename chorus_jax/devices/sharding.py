@@ -2,8 +2,9 @@
 
 `data` splits requests and guidance branches, `context` splits video tokens, `tensor`
 splits heads and feed-forward. A mesh may have a fourth axis, `ring`: it splits tokens
-too, and says how attention among them is shared out (`nets/context_parallel.py`).
-Nothing here knows a model: a parameter says its logical axes itself (`nets/layers.py`).
+too, with another algorithm for attention among them (`nets/context_parallel.py`).
+Nothing here depends on a model: each parameter names its logical axes itself
+(`nets/layers.py`).
 """
 
 import math
@@ -49,10 +50,10 @@ def make_mesh(
         tensor: devices along heads and feed-forward.
         ring: devices along the video's tokens too, among which attention passes keys
             round; with more than one the mesh has an axis `ring` after `data`.
-        devices: those that are used.
+        devices: the devices of the mesh; None for all devices.
 
     Raises:
-        ValueError: for sizes below 1, or that do not use every device.
+        ValueError: for sizes below 1, or whose product is not the number of devices.
     """
     devices = jax.devices() if devices is None else devices
     count = data * ring * context * tensor
@@ -91,7 +92,7 @@ def token_split(mesh: Mesh | AbstractMesh) -> int:
 
 
 def spec(axes: Sequence[str | None]) -> PartitionSpec:
-    """The partition of an array whose dimensions have these logical names, over the
+    """The PartitionSpec of an array whose dimensions have these logical names, over the
     mesh in `jax.set_mesh`."""
     tokens = token_axes(jax.sharding.get_abstract_mesh()) or "context"
     rules: dict[str, Any] = {**RULES, "tokens": tokens}
@@ -99,8 +100,7 @@ def spec(axes: Sequence[str | None]) -> PartitionSpec:
 
 
 def whole_shares(x: jax.Array, axis: int, count: int) -> jax.Array:
-    """The array with zeros after the end of an axis, so that `count` devices have equal
-    shares of it."""
+    """Pads the end of an axis with zeros, so that `count` devices get equal shares."""
     pads = [(0, 0)] * x.ndim
     pads[axis] = (0, -x.shape[axis] % count)
     return jnp.pad(x, pads) if pads[axis][1] else x
@@ -115,10 +115,16 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
 
 
 def shardings(module: M, mesh: Mesh) -> M:
-    """The module with a NamedSharding in place of each parameter.
+    """The module with a NamedSharding in place of each parameter's array.
 
-    A leading dimension beyond the names (a stack of layers) is not split. Raises
-    ValueError naming every parameter that the mesh does not divide.
+    Leading dimensions without a logical name (a stack of layers) are not split.
+
+    Args:
+        module: the module, whose arrays may be abstract.
+        mesh: the mesh to shard over.
+
+    Raises:
+        ValueError: if the mesh does not divide a parameter, naming the first few.
     """
     refusals: list[str] = []
 
@@ -144,10 +150,13 @@ def shardings(module: M, mesh: Mesh) -> M:
 
 
 def platform() -> str:
-    """`cpu`, `gpu` or `tpu`: that of the mesh in `jax.set_mesh`, else the default.
+    """The platform of the mesh in `jax.set_mesh`, else of jax's default device.
 
-    The mesh is asked first so that a program compiled ahead of time on a CPU host takes
-    the paths of the device that it is compiled for.
+    The mesh comes first so that a program compiled ahead of time on a CPU host takes
+    the code paths of the devices that it is compiled for.
+
+    Returns:
+        A name such as `cpu`, `gpu` or `tpu`.
     """
     mesh = jax.sharding.get_abstract_mesh()
     device = None if mesh.empty else mesh.abstract_device

@@ -1,4 +1,4 @@
-"""The cache of an engine: the store of entries, and what finds and foresees them."""
+"""An engine's cache: the store of entries, the search for sources, and prefetching."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,14 +19,15 @@ MOST = 2**62
 @no_type_check
 @dataclass
 class Cache:
-    """The work of earlier requests, and the search for it.
+    """The stored results of earlier requests, and the search among them.
 
     Attributes:
         store: the entries, in memory and on disk.
-        make_index: an empty index of a width, one per recipe and namespace; by default
-            (`default_index`) search is exact up to `Rebuilds.least` entries.
+        make_index: makes an empty index for embeddings of a given width; called for
+            each recipe and namespace. By default (`default_index`) search is exact up
+            to `Rebuilds.least` entries.
         matcher: finds the source of a request.
-        foresight: loads a likely source early.
+        foresight: loads the likely source of a request before it is matched.
     """
 
     store: Store
@@ -45,10 +46,10 @@ class Cache:
 
     @classmethod
     def in_memory(cls, memory_bytes: int = MEMORY) -> "Cache":
-        """A cache that ends with the process.
+        """A cache in memory alone, lost when the process ends.
 
         Args:
-            memory_bytes: the most bytes of entries, with what finds them.
+            memory_bytes: the most bytes of memory for entries, headers included.
         """
         return cls(Store(whole("memory_bytes", memory_bytes, 0, MOST)))
 
@@ -59,11 +60,11 @@ class Cache:
         """A cache in a folder, which any number of processes may share.
 
         Args:
-            folder: is made if it is not there.
-            disk_bytes: the most bytes of entries in it.
-            memory_bytes: the most bytes of entries in memory, and of what finds those
-                on disk (some 30 KB each at the width of Wan 1.3B). It may be 64 MiB in
-                any case.
+            folder: the folder, created if it is missing.
+            disk_bytes: the most bytes of entries in the folder.
+            memory_bytes: the most bytes of memory for entries, and for the headers of
+                entries on disk (some 30 KB per header at the width of Wan 1.3B).
+                Headers may take 64 MiB even if this is less.
 
         Raises:
             ValueError: if the folder cannot be used.
@@ -75,6 +76,6 @@ class Cache:
         return cls(Store(memory, folder=folder, disk_bytes=disk))
 
     def close(self) -> None:
-        """Ends its threads and gives the folder back."""
+        """Ends the cache's threads and releases its folder."""
         self.matcher.shelves.close()
         self.store.close()

@@ -1,4 +1,4 @@
-"""Claims of requests on the videos that sources give, while and after they are made."""
+"""Claims: which request of this process may make a given video from a given source."""
 
 import threading
 from collections import OrderedDict
@@ -9,15 +9,16 @@ Holder = int | object
 
 @dataclass(eq=False)
 class Claims:
-    """Who makes, or made, the video of some words from a source, in this process.
+    """Claims of this process's requests on the videos that they make from sources.
 
-    From one source the same words give one video, whatever the seed. So at most one
-    request may take it over: two at once, or two that leave nothing in the cache, must
-    not get the same bytes under different seeds.
+    A run that begins from a source takes its noise, so one source and one prompt give
+    one video, whatever the seed. At most one seed may claim that video: two requests at
+    once, or two that write nothing to the cache, must not get the same bytes under
+    different seeds.
 
     Attributes:
-        most: how many are remembered; the oldest go first.
-        holders: who has each video, by namespace and digest of the request.
+        most: the number of claims that are remembered; the oldest are dropped first.
+        holders: the holder of each video, by namespace and digest of the request.
         lock: guards `holders`.
     """
 
@@ -26,12 +27,12 @@ class Claims:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def claim(self, namespace: str, made: str, holder: Holder) -> bool:
-        """Takes the video for a holder; False if another one has it.
+        """Claims a video for a holder; False if another holder has claimed it.
 
         Args:
-            namespace: the request's.
+            namespace: the request's namespace.
             made: the request's digest with the seed that stands for the source.
-            holder: the request's seed, or an object of its own for one without.
+            holder: the request's seed, or an object of its own if it has no seed.
         """
         with self.lock:
             had = self.holders.setdefault((namespace, made), holder)
@@ -40,13 +41,13 @@ class Claims:
             return had == holder
 
     def forget(self, namespace: str) -> None:
-        """Forgets all of a namespace."""
+        """Drops all claims of a namespace."""
         with self.lock:
             for key in [key for key in self.holders if key[0] == namespace]:
                 del self.holders[key]
 
     def release(self, namespace: str, made: str, holder: Holder) -> None:
-        """Gives a video back that was not made after all."""
+        """Drops a holder's claim on a video that was not made after all."""
         with self.lock:
             if self.holders.get((namespace, made)) == holder:
                 del self.holders[namespace, made]

@@ -1,7 +1,8 @@
-"""The engine: one request after another, each with what earlier ones left.
+"""The engine: serves requests one after another, reusing the results of earlier ones.
 
-The look-up is outside the lock that the device's work holds, so threads may share one
-engine. What a request leaves is admitted when all of it went well.
+Threads may share one engine: a lock serialises work on the device, and look-ups in the
+cache run outside it. A request's result is admitted to the cache only after the whole
+request has succeeded.
 """
 
 import logging
@@ -47,9 +48,9 @@ class Result:
     """The result of a request.
 
     Attributes:
-        video: its video.
+        video: the video.
         ledger: what was reused and computed.
-        entry: the id of the entry that it left in the cache, None if it left none.
+        entry: the id of the entry that was stored in the cache; None if none was.
     """
 
     video: Video
@@ -62,11 +63,13 @@ class Engine:
 
     Attributes:
         pipeline: makes the videos.
-        cache: holds what earlier requests left.
-        policies: a request's policy, for its number of steps: how good a match must
-            be, and what is reused of it. One policy is scaled to other numbers of
-            steps (`Policy.for_steps`); None takes those that were measured on the
-            weights (`policies_for`).
+        cache: the stored results of earlier requests.
+        policies: gives each request its policy: how good a match must be, and what is
+            reused of it. Given a single policy, the engine scales it to a request's
+            number of steps (`Policy.for_steps`); given None, it takes the policies
+            measured on the weights (`policies_for`).
+        sources: finds and loads the sources of requests.
+        device_lock: held while the device computes.
     """
 
     def __init__(
@@ -94,26 +97,28 @@ class Engine:
         stop: threading.Event | None = None,
         every: int | None = 1,
     ) -> Result:
-        """The video of a request.
+        """Makes the video of a request.
 
-        On a semantic hit the noise is the source's, whatever the seed. So a request
-        without a seed is never an exact repeat, and has no source of the same words,
-        nor one that they had before; the seed that its video comes with stands for the
-        source, and asks for the same video again. A request that fails or is stopped
-        leaves nothing in the cache.
+        On a semantic hit the noise is that of the source, whatever the seed (unless the
+        policy renoises sources). A request without a seed asks for a new video: it is
+        never an exact repeat, and takes neither a source with the same prompt nor one
+        that served this prompt before. Its video comes with a seed that stands for the
+        source; the same request with this seed asks for the same video. A request that
+        fails or is stopped leaves nothing in the cache.
 
         Args:
-            request: what is asked.
-            reuse: what the cache may do for it.
-            observer: is called with each event, such as the progress of a stage.
-            stop: ends the request, within two calls of the loop, once it is set.
-            every: denoising steps per call of the loop, between which the request is
-                watched and stopped (None: all in one call). Without observer and stop
-                it is one call.
+            request: the request.
+            reuse: its permissions on the cache.
+            observer: called with each event, such as the progress of a stage.
+            stop: once set, the request ends within two calls of the loop.
+            every: denoising steps per call of the compiled loop; events are reported
+                and `stop` is checked between calls. None runs all steps in one call, as
+                does leaving out both `observer` and `stop`.
 
         Raises:
-            StoppedError: if it was stopped.
-            ValueError: what the pipeline raises, and for a region on another grid.
+            StoppedError: if the request was stopped.
+            ValueError: for what the pipeline refuses, and for a region that is not on
+                the request's latent grid.
         """
         check_request(request)
         check_reuse(reuse)
@@ -153,7 +158,8 @@ class Engine:
         return Result(video, replace(ledger, seconds=task.seconds), entry)
 
     def computing(self, watch: Watch) -> AbstractContextManager:
-        """The device's lock and mesh. StoppedError if the wait for it was too long."""
+        """Context that holds the device's lock and sets the mesh. StoppedError if the
+        request was stopped while it waited for the lock."""
         stack = ExitStack()
         stack.enter_context(self.device_lock)
         with stack:
@@ -162,15 +168,16 @@ class Engine:
             return stack.pop_all()
 
     def check(self, request: Request, reuse: Reuse, watch: Watch) -> None:
-        """ValueError for what cannot be run, StoppedError for what need not be."""
+        """ValueError for a request that cannot be run, StoppedError for one that was
+        stopped already."""
         watch.check()
         geometry = self.pipeline.model.geometry(request)
         reuse.check_region(dict(geometry.streams)[geometry.video][:3])
         self.pipeline.check(request)
 
     def replayed(self, task: Task, watch: Watch) -> Result | None:
-        """The stored result of the same request, None if there is none, or if it was
-        made from a source that this request would not take, or otherwise from it."""
+        """The stored result of the same request; None if there is none that it may take
+        (see `Task.takes`), or if it was evicted or damaged meanwhile."""
         store, seen_by = self.cache.store, task.reuse.namespace
         with timed(task.seconds, "look_up"):
             id = store.find(task.exact, seen_by, task.takes)
@@ -202,7 +209,7 @@ class Engine:
         return Result(video, replace(ledger, seconds=task.seconds))
 
     def foresee(self, task: Task, tokens: Tokens) -> None:
-        """Has the likely source read from disk while the text encoder runs."""
+        """Starts reading the likely source from disk, while the text encoder runs."""
         if not task.reuse.read or not task.policy.tiers:
             return
         with timed(task.seconds, "look_up"):
@@ -212,7 +219,8 @@ class Engine:
     def prepared(
         self, request: Request, tokens: Tokens, namespace: str
     ) -> tuple[PromptReading, Mapping[str, Conditions], str]:
-        """The prompt as it is matched, what the loop conditions on, and its cut end."""
+        """The prompt as it is matched, the conditions of the denoising loop, and the
+        end of the prompt that is beyond the text limit."""
         model, secret = self.pipeline.model, self.cache.store.secret.for_words
         conditions, [cut] = self.pipeline.condition([request], namespace, tokens)
         values = model.text_values(conditions)
@@ -236,11 +244,14 @@ class Engine:
         hit: Hit | Rejection,
         watch: Watch,
     ) -> tuple[Hit | Rejection, RunState, StepPlan]:
-        """The run from noise or from the source's latents: what it began from, its last
-        state, and what was run.
+        """Denoises from noise, or from the source's latents on a hit.
 
-        A source whose run gives numbers that are not finite is forgotten, and all is
-        computed in its place.
+        A source whose run gives numbers that are not finite is removed from the cache,
+        and the request runs again as a miss.
+
+        Returns:
+            The hit or the reason for the miss, the loop's last state, and the plan that
+            was run.
         """
         runner = Runner(self.pipeline, watch.steps)
         if isinstance(hit, Hit):
@@ -255,17 +266,17 @@ class Engine:
         return hit, *watched(runner(task, prompt, conditions, hit), watch)
 
     def decoded(self, task: Task, latents: Latents, watch: Watch) -> np.ndarray:
-        """The frames of latents."""
+        """The frames of latents, 8 bits, [b f h w 3]."""
         made = self.pipeline.decode(latents, [task.request], task.seconds)
         return watched(made, watch)
 
     def forget(self, namespace: str) -> int:
-        """Removes all that is kept of a namespace: its entries, shared ones too, and
-        what is remembered of its prompts. Returns the number of entries.
+        """Removes everything of a namespace: its entries, shared ones too, its claims,
+        and its remembered prompts. Returns the number of entries removed.
 
         Raises:
-            OSError: if a record cannot be removed, or not be judged because it cannot
-                be read: it may be of this namespace.
+            OSError: if a record cannot be removed, or cannot be read and so may belong
+                to this namespace.
         """
         with self.device_lock:
             self.pipeline.model.forget_prompts(namespace)
@@ -280,8 +291,10 @@ class Engine:
         hit: Hit | Rejection,
         plan: StepPlan,
     ) -> str | None:
-        """Admits what the request made, as this id, and tells the store what its source
-        saved."""
+        """Stores the request's result, and records the seconds that its source saved.
+
+        Returns the new entry's id; None if nothing was stored.
+        """
         store, steps, source = self.cache.store, plan.kept, None
         if isinstance(hit, Hit):
             saved = hit.entry.statistics.cost - sum(task.seconds.values())
@@ -303,7 +316,7 @@ class Engine:
 
 
 def check_parts(pipeline: object, cache: object, policies: object) -> None:
-    """ValueError unless these are what an engine is made of."""
+    """ValueError unless these are of the types that `Engine` takes."""
     if not isinstance(pipeline, Pipeline):
         raise ValueError(
             f"pipeline must be a Pipeline, got {pipeline!r:.80}: load one with "
@@ -322,10 +335,11 @@ def check_parts(pipeline: object, cache: object, policies: object) -> None:
 
 
 def watched(run: Generator[Event, None, T], watch: Watch) -> T:
-    """Runs a generator to its end, with its events shown; returns what it returns.
+    """Runs a generator to its end, shows its events to the observer, and returns its
+    return value.
 
     Raises:
-        StoppedError: if it was stopped; nothing further is run then.
+        StoppedError: once the request is stopped; the generator is not resumed.
     """
     while True:
         try:

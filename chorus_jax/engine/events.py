@@ -1,4 +1,4 @@
-"""Events of pipeline and engine: progress, and results of stages."""
+"""Events that the pipeline and the engine report: progress, and results of stages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Video:
         latents: the denoised latents, [f h w c], or a dictionary of several streams.
         request: the request with the seed that was used.
         cut: the end of the prompt that was beyond the text limit, mostly "".
-        seconds: by part, of the whole batch.
-        sound: the video's; None of models that make none.
+        seconds: the time that each part of the run took, for the whole batch.
+        sound: the video's sound; None for models without sound.
     """
 
     frames: np.ndarray
@@ -39,9 +39,10 @@ class Progress:
 
     Attributes:
         stage: `encode`, `denoise` or `decode`.
-        done: how much of it is done; steps of a hit count from the schedule's first.
-        total: how much there is.
-        videos: what was made, in the last event of a run.
+        done: units of the stage that are done; steps of a hit count from the first step
+            of the schedule.
+        total: units of the stage in all.
+        videos: the videos made, in the last event of a run; empty before.
     """
 
     stage: str
@@ -52,12 +53,12 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Denoised:
-    """A run of the denoising loop that has ended.
+    """The denoising loop of a run has ended.
 
     Attributes:
-        plan: what was run.
-        chosen: the region, if the plan has one.
-        work: what was computed for each request, in full steps.
+        plan: the plan that was run.
+        chosen: the region that was chosen; None if the plan has no region.
+        work: the work computed for each request, in full steps.
     """
 
     plan: StepPlan

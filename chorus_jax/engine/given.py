@@ -1,4 +1,4 @@
-"""A region that the caller gives: the tiles it takes, and the steps that run it."""
+"""Regions given by the caller: the tiles that are run, and the steps that run them."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from chorus_jax.denoise.region import by_tile
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.nets.tokens import Size, Tiling, from_patches
 
-BUCKETS = 8  # sizes of given regions: a program each
+BUCKETS = 8  # given regions run a multiple of 1/8 of the tiles: one program per share
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +22,7 @@ class Given:
     Attributes:
         tiles: True for each tile that the region touches.
         tiling: how tokens are divided into tiles.
-        patch: latents of a token along frames, height and width.
+        patch: latents per token along frames, height and width.
     """
 
     tiles: Bool[np.ndarray, " t"]
@@ -33,13 +33,13 @@ class Given:
     def of(
         cls, region: Float32[np.ndarray, "f h w"], tiling: Tiling, patch: Size
     ) -> "Given":
-        """The tiles with a part of the region, that is with anything above 0."""
+        """The tiles that a region touches: those in which it is above 0 anywhere."""
         inside = jnp.asarray(region > 0, jnp.float32)[None, ..., None]
         return cls(np.asarray(by_tile(inside, patch, tiling)[0] > 0), tiling, patch)
 
     @property
     def mask(self) -> Float32[Array, "1 f h w 1"]:
-        """1 on all of these tiles, on the grid of latents."""
+        """The tiles as a mask on the latent grid: 1 inside, 0 outside."""
         size = (1, self.tiling.count, self.tiling.size, math.prod(self.patch))
         flags = jnp.asarray(self.tiles, jnp.float32)[None, :, None, None]
         patches = self.tiling.tokens(jnp.broadcast_to(flags, size))
@@ -47,21 +47,25 @@ class Given:
 
     @property
     def active(self) -> float:
-        """The share of tiles that is run: at least the region's, one of few sizes."""
+        """The share of tiles to run: the region's share, rounded up to an eighth."""
         return math.ceil(self.tiles.mean() * BUCKETS) / BUCKETS
 
     def policy(self, policy: Policy) -> Policy:
-        """A policy that takes the region for the whole truth: no halo, no limit."""
+        """The policy changed to run the region as given: without halo or limit."""
         regions = replace(policy.regions, halo=0.0, limit=math.inf)
         return replace(policy, regions=regions)
 
     def tier(self, tiers: Sequence[Tier], steps: Sequence[int]) -> Tier | None:
-        """The highest of rising tiers that runs the region, None if none can.
+        """The highest tier that can run the region, with its region steps; None if none
+        can.
 
-        One without steps for it has them up to the last of a source's key steps.
+        Args:
+            tiers: a policy's tiers, rising.
+            steps: the source's key steps. The region steps of a tier that has none end
+                at the last of these.
         """
         for tier in reversed(tiers):
-            first = tier.reuse_until + 2  # the step before shows all tokens
+            first = tier.reuse_until + 2  # the step before it runs all tokens
             end = tier.region_until if tier.region_until >= first else max(steps)
             if end >= first:
                 return replace(tier, region_until=end, active=self.active)

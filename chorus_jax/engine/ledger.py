@@ -1,4 +1,4 @@
-"""The ledger of a request: what was reused, what was computed, and what it took."""
+"""The ledger of a request: what was reused, what was computed, and the time it took."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,25 +14,26 @@ class Ledger:
         kind: `exact`: the final latents of the same request were stored. `semantic`:
             the run began from another request's latents. `miss`: everything was
             computed.
-        steps: those of the schedule.
-        equivalents: the full steps' worth that was computed; a step of half the tokens
-            is about half a step.
-        score: that of the best source, 0 to 1; None if there was none to look at. Of an
-            exact repeat the score with which the stored video was made, 1 if from none.
-        source: the id of the entry that was reused; None on a miss, and if the entry is
-            another namespace's.
-        reuse_until: the step K1 at which a semantic hit began; 0 else.
+        steps: the number of steps of the schedule.
+        equivalents: the work that was computed, in full steps; a step of half the
+            tokens is about half a step.
+        score: the score of the best source, 0 to 1; None if there was no candidate. For
+            an exact repeat, the score with which the stored video was made: 1 if it was
+            made without a source.
+        source: the id of the entry that was reused; None on a miss, and if the entry
+            belongs to another namespace.
+        reuse_until: the step K1 at which a semantic hit began; 0 otherwise.
         region_until: the step K2 up to which only part of the tokens was run.
         active: the share of the tokens that was run up to K2, 0 to 1.
-        reason: why it is a miss, why a stored video of the very request was not the
-            result, or why a hit ran all tokens (the videos differ beyond the region, or
-            the caller's region was not used); "" if there is nothing to say.
+        reason: why the request was a miss, why the stored video of the same request was
+            not returned, or why a hit ran all tokens (the videos differ beyond the
+            region, or the caller's region was not used); "" otherwise.
         step_cache: the step cache that ran, as a policy file describes it; "" if every
             step was computed.
-        taken_over: the full steps' worth that it took over from other steps, as they
-            were or forecast, as the cache does.
-        own_noise: False where the video has the noise of a source, whatever the
-            request's seed.
+        taken_over: the work that the step cache spared, in full steps, by reusing or
+            forecasting the results of other steps.
+        own_noise: False if the video has the noise of a source, whatever the request's
+            seed.
         seconds: time by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
     """
 
@@ -52,5 +53,5 @@ class Ledger:
 
     @property
     def total(self) -> float:
-        """All seconds."""
+        """The seconds of all parts together."""
         return sum(self.seconds.values())

@@ -1,4 +1,4 @@
-"""`chorus_jax.load`: a pipeline by the name of shipped weights, or from a folder."""
+"""`chorus_jax.load`: loads a pipeline from shipped weights, a folder or a file."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,29 +30,29 @@ def load(
 ) -> Pipeline:
     """Loads a pipeline; turns jax's compilation cache on.
 
-    A model that is not converted is converted once, into the user's cache folder, by
-    the digests of its files: the next call finds it there.
+    A published model is converted at its first use. The result is kept in the user's
+    cache folder under the digests of the model's files, where later calls find it.
 
     Args:
-        model: a converted checkpoint folder, or the name of shipped weights (a folder
-            of that name is `./shapes`), or a model as published: a single file, a
-            folder in diffusers' or the original layout, or one of a hub cache.
+        model: a converted checkpoint folder, the name of shipped weights (write
+            `./shapes` for a folder of the same name), or a model as published: a single
+            file, a folder in diffusers' or the original layout, or a hub cache folder.
         transformer: the part of the folder that is run as the transformer, such as
             `transformer_4step` of the shipped weights.
-        dtype: `bfloat16` or `float32`, in place of the stored one.
+        dtype: `bfloat16` or `float32`; None for the dtype of the stored weights.
         mesh: the devices, as `chorus_jax.make_mesh` lays them out: every device reads
             its own share of the weights, and computes its share of the video.
-        keep_text_encoder: False gives its memory back once the first prompts are
-            encoded.
-        verify: True to take the digests of all weights, though they were taken before
-            and the files are the same since.
-        adapters: LoRA files that are merged into a model as published, such as
+        keep_text_encoder: False frees the text encoder's memory once the first prompts
+            are encoded.
+        verify: True computes the digests of all weights again, even if the files have
+            not changed since they were last computed.
+        adapters: LoRA files to merge into a published model, such as
             `style.safetensors:0.8`.
-        files: what else is given beside a model as published.
+        files: further files and choices for converting a published model.
 
     Raises:
-        ValueError: for a folder that holds something else, or a value of another type;
-            for a model that cannot be converted, before anything is written.
+        ValueError: for a folder that is no model, or a value of a wrong type; for a
+            model that cannot be converted, before anything is written.
     """
     if not isinstance(model, str | Path):
         raise ValueError(f"expected the path of a checkpoint folder, got {model!r}")
@@ -80,7 +80,7 @@ def load(
 
 
 def located(model: str | Path) -> Path:
-    """The path of a model: of shipped weights by their name, else as it is given.
+    """The path of a model: that of the shipped weights of this name, or the given path.
 
     Raises:
         ValueError: if there is neither.

@@ -19,11 +19,14 @@ SETTINGS = (
 
 
 def run_by(mesh: Mesh | None) -> str:
-    """Versions, device and settings that run a model over this mesh; part of recipes.
+    """The versions, device kind and jax settings of this process; part of recipes.
 
-    Latents of another version, device or generator of random numbers are not those that
-    this process would compute. The number of devices is left out: a mesh changes the
-    last bits only, and what one mesh left is to serve another.
+    Another version, device kind or random number generator would compute other latents.
+    The number of devices is left out: a mesh changes the last bits only, and entries
+    made on one mesh should serve requests on another.
+
+    Args:
+        mesh: the mesh that the model runs on; None for jax's first device.
     """
     device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
     settings = [f"{name}={getattr(jax.config, name, None)}" for name in SETTINGS]
@@ -33,6 +36,6 @@ def run_by(mesh: Mesh | None) -> str:
 
 @functools.cache
 def versions() -> str:
-    """The versions of the libraries that compute."""
+    """The versions of jax and jaxlib."""
     names = ("jax", "jaxlib")
     return " ".join(f"{name}={metadata.version(name)}" for name in names)

@@ -1,7 +1,8 @@
-"""The pipeline: requests to videos, with no serving policy.
+"""The pipeline: makes videos of requests, without reusing earlier ones.
 
-Text encoder, denoising loop and decoder in a row. `stream` yields progress as it goes
-and stops when its caller stops; calling the pipeline runs it through.
+It runs the text encoder, the denoising loop and the decoder in turn. `stream` yields
+progress and stops when its caller stops iterating; calling the pipeline runs to the
+end.
 """
 
 import dataclasses
@@ -50,11 +51,11 @@ GENERAL = Defaults(Request(""), 16, "those of a Request: the model came without 
 
 
 class Pipeline:
-    """A model that makes videos.
+    """Makes videos of requests with a loaded model.
 
     Attributes:
         model: the loaded model.
-        defaults: what it runs with where a request does not say (see `request`).
+        defaults: the settings of requests that are made by `request`.
         check_memory: raises ValueError for a request that needs more memory than the
             devices have; refuses nothing by default.
     """
@@ -79,7 +80,7 @@ class Pipeline:
         keep_text_encoder: bool = True,
         verify: bool = False,
     ) -> "Pipeline":
-        """The pipeline of a converted checkpoint folder of any family.
+        """Loads a converted checkpoint folder of any family.
 
         Turns jax's compilation cache on.
 
@@ -87,15 +88,16 @@ class Pipeline:
             folder: the checkpoint.
             transformer: the part that is run as the transformer: a folder may hold
                 several, such as a distilled one.
-            dtype: in place of the stored one.
-            mesh: with it every device reads its own share of the weights.
-            keep_text_encoder: False gives its memory back once the first prompts are
-                encoded.
-            verify: whether the digests of all weights are taken, though they were
-                before and the files are the same since.
+            dtype: `bfloat16` or `float32`; None for the dtype of the stored weights.
+            mesh: the devices; every device reads its own share of the weights. None
+                runs on jax's default device.
+            keep_text_encoder: False frees the text encoder's memory once the first
+                prompts are encoded.
+            verify: True computes the digests of all weights again, even if the files
+                have not changed since they were last computed.
 
         Raises:
-            ValueError: for a folder that holds something else.
+            ValueError: for a folder that is no checkpoint.
         """
         enable_cache()
         options = LoadOptions(transformer, dtype, mesh, keep_text_encoder, verify)
@@ -106,28 +108,32 @@ class Pipeline:
         return cls(family.load(folder, options), defaults, check)
 
     def check(self, request: Request, batch: int = 1) -> None:
-        """ValueError for a size that does not divide, over the mesh too, or for which
-        there is too little memory; before anything is run.
+        """Checks, before anything is run, that the devices can run a request.
 
         Args:
-            request: is asked for.
-            batch: requests that are run at once.
+            request: the request.
+            batch: the number of requests that run at once.
+
+        Raises:
+            ValueError: for a size that the model or the mesh does not divide, and for
+                one that needs more memory than there is.
         """
         self.model.geometry(request)
         self.model.check_mesh(request, batch)
         self.check_memory(request)
 
     def request(self, prompt: str, **fields: Any) -> Request:
-        """A request with this model's defaults.
+        """Makes a request with this model's defaults.
 
-        Of a Wan its size is the usual area at the aspect of its image or video.
+        For Wan models, a request with an image or video has the model's usual area at
+        the aspect ratio of that image or video.
 
         Args:
             prompt: what the video shows.
             fields: other fields of `Request`, such as `seed=1` or `steps=20`.
 
         Raises:
-            ValueError: for a field that there is not, or an impossible value.
+            ValueError: for an unknown field, or an impossible value.
         """
         try:
             return self.defaults.changed(prompt=prompt, **fields)
@@ -144,9 +150,9 @@ class Pipeline:
         return self.model.fingerprints
 
     def __call__(self, *requests: Request) -> list[Video]:
-        """The videos of requests of one size and schedule, run as one batch.
+        """Makes the videos of requests of one size and schedule, as one batch.
 
-        All steps are one jitted call. Raises as `stream` does.
+        All denoising steps are one jitted call. Raises what `stream` raises.
         """
         *_, last = self.stream(*requests, every=None)
         return list(last.videos)
@@ -155,13 +161,13 @@ class Pipeline:
         """Runs a batch, yielding progress; a caller that stops iterating stops the run.
 
         Args:
-            requests: of one size and schedule.
-            every: steps per call of the compiled loop (None: all).
+            requests: requests of one size and schedule.
+            every: denoising steps per call of the compiled loop; None for all.
 
         Raises:
-            ValueError: for sizes that do not divide, over the mesh too, for requests
-                that differ in size or schedule, and if the model gives numbers that are
-                not finite.
+            ValueError: for a size that the model or the mesh does not divide, for
+                requests that differ in size or schedule, and if the model gives numbers
+                that are not finite.
         """
         same_program(requests)
         self.check(requests[0], len(requests))
@@ -175,17 +181,17 @@ class Pipeline:
             yield progress
 
     def refine(self, video: Video, request: Request) -> Video:
-        """A second pass over a video at the size that the model enlarges it to.
+        """Runs a second pass over a video, at the size that the model enlarges it to.
 
         Args:
-            video: of a first pass.
-            request: of the larger size, with sigmas of its own (`steps`) from below 1
-                on: as much noise as the first of them says is put over the latents,
-                those of a sound too.
+            video: the video of a first pass.
+            request: a request of the larger size, whose `steps` are a list of sigmas
+                that begins below 1. The first sigma is the level of the noise that is
+                added to the enlarged latents, and to those of a sound.
 
         Raises:
-            ValueError: for a model without a second pass, another size than that of the
-                enlarged video, and what `stream` raises.
+            ValueError: for a model without a second pass, for another size than that of
+                the enlarged video, and what `stream` raises.
         """
         if not isinstance(self.model, EnlargingModel):
             raise ValueError("this model has no second pass")
@@ -207,18 +213,24 @@ class Pipeline:
         return last.videos[0]
 
     def computing(self) -> AbstractContextManager:
-        """The context of computing on this pipeline's mesh."""
+        """Context that sets this pipeline's mesh, if it has one."""
         mesh = self.model.mesh
         return nullcontext() if mesh is None else jax.set_mesh(mesh)
 
     def placed(self, x: np.ndarray, like: Any) -> Array:
-        """An array bound to where this pipeline computes, which is where the arrays of
-        `like` are: what a step returns is, and steps that start from anything else are
-        compiled once more."""
+        """Places an array on the devices that this pipeline computes on.
+
+        The results of a step are placed there; a step whose inputs are placed
+        differently would be compiled again.
+
+        Args:
+            x: the array.
+            like: arrays that are on these devices already.
+        """
         if self.model.mesh is not None:
             return jax.device_put(x, NamedSharding(self.model.mesh, PartitionSpec()))
         devices = jax.tree.leaves(like)[0].devices()
-        # Parts that are spread without a mesh of ours are jax's to place.
+        # With several devices but no mesh, jax decides the placement.
         return jax.device_put(x, *devices) if len(devices) == 1 else jnp.asarray(x)
 
     def steps(
@@ -227,8 +239,13 @@ class Pipeline:
         every: int | None,
         begun: Mapping[str, Array] | None = None,
     ) -> Iterator[Progress]:
-        """`stream` for requests that have seeds and agree; `begun` are streams to put
-        the noise of the first step over."""
+        """`stream` for requests that have seeds and are already checked.
+
+        Args:
+            requests: requests of one program.
+            every: denoising steps per call of the compiled loop; None for all.
+            begun: latents to begin from, by stream (see `beginning`).
+        """
         seconds: dict[str, float] = {}
         yield Progress("encode", 0, 1)
         with timed(seconds, "encode"):
@@ -260,8 +277,17 @@ class Pipeline:
         tenant: str = "",
         tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
-        """The conditions of the loop, and the cut end of each prompt; `tokens` are
-        those of the prompts, None to make them."""
+        """Encodes the requests' prompts and images.
+
+        Args:
+            requests: the requests of a batch.
+            tenant: the namespace whose remembered prompts may be used.
+            tokens: the prompts' tokens; None to tokenise them here.
+
+        Returns:
+            The conditions of the denoising loop by transformer, and for each prompt the
+            end that is beyond the text limit, mostly "".
+        """
         conditions, cut = self.model.condition(requests, tenant, tokens)
         for request, end in zip(requests, cut, strict=True):
             if end:  # in numbers only: a log is no place for prompts
@@ -274,7 +300,7 @@ class Pipeline:
         return conditions, cut
 
     def program(self, request: Request, plan: StepPlan) -> Program:
-        """The program of a plan for such a request."""
+        """The program that runs a plan for a request."""
         return Program(
             plan.with_experts(self.model.experts(request)),
             self.model.solver(request),
@@ -282,7 +308,7 @@ class Pipeline:
         )
 
     def inputs(self, conditions: Mapping[str, Conditions], **arrays: Any) -> Inputs:
-        """The arrays of a run; `arrays` are further fields of `Inputs`."""
+        """The loop's input arrays; `arrays` are further fields of `Inputs`."""
         return Inputs(self.model.transformers, conditions, **arrays)
 
     def noise(
@@ -294,8 +320,16 @@ class Pipeline:
         begun: Mapping[str, Array] | None = None,
         level: float = 1.0,
     ) -> Latents:
-        """The noise of the requests' seeds, with the frames that they give in their
-        places; `level` says how much of it lies over the streams that are `begun`."""
+        """The noise of the requests' seeds, with given frames in their places.
+
+        Args:
+            requests: requests of one program.
+            geometry: the shapes of their latents.
+            conditions: the conditions of the run.
+            tenant: the namespace of the requests.
+            begun: latents to begin from, by stream; None for none.
+            level: the noise level at which the `begun` streams are mixed with noise.
+        """
         noise = loop.noise(self.seeds(requests, conditions), geometry)
         start = RunStart(conditions, begun or {}, level, tenant)
         return self.model.begin(noise, requests, start)
@@ -308,16 +342,16 @@ class Pipeline:
         tenant: str = "",
         begun: Mapping[str, Array] | None = None,
     ) -> Latents:
-        """The latents before the first step of a run: noise, or as much of it as the
-        schedule says over latents to begin from.
+        """The latents before the first step: noise, or latents to begin from with noise
+        at the level of the first sigma.
 
         Args:
-            requests: of one program.
-            program: what is run.
-            conditions: of the run.
-            tenant: whose requests they are.
+            requests: requests of one program.
+            program: the program that is run.
+            conditions: the conditions of the run.
+            tenant: the namespace of the requests.
             begun: latents to begin from, by stream; None for those of the requests'
-                videos.
+                input videos, if they have any.
         """
         begun = self.model.begun(requests, tenant) if begun is None else begun
         level = program.solver.schedule.sigmas[0]
@@ -326,14 +360,14 @@ class Pipeline:
     def seeds(
         self, requests: Sequence[Request], conditions: Mapping[str, Conditions]
     ) -> Array:
-        """The requests' seeds, where the conditions are."""
+        """The requests' seeds as an array, on the devices of the conditions."""
         seeds = np.array([request.seed for request in requests], np.uint32)
         return self.placed(seeds, conditions)
 
     def denoise(
         self, program: Program, inputs: Inputs, latents: Latents, every: int | None
     ) -> Generator[Progress, None, RunState]:
-        """Runs a program to its end (the generator's return value is the state).
+        """Runs a program to its end; the generator's return value is the last state.
 
         Raises:
             NotFiniteError: if the model gives numbers that are not finite.
@@ -347,7 +381,7 @@ class Pipeline:
     def decode(
         self, latents: Latents, requests: Sequence[Request], seconds: dict[str, float]
     ) -> Generator[Progress, None, UInt8[np.ndarray, "b f y x 3"]]:
-        """Latents to frames, 8 bits (the generator's return value)."""
+        """Decodes latents; the generator's return value is the frames, 8 bits."""
         made, total = [], groups(self.model.geometry(requests[0]))
         with timed(seconds, "decode"):
             for group in self.model.decode(latents, requests):
@@ -358,7 +392,7 @@ class Pipeline:
     def sound(
         self, latents: Latents, seconds: dict[str, float]
     ) -> list[Sound] | list[None]:
-        """The sound of each request's latents; None of a model that makes none."""
+        """The sound of each request's latents; None for each if the model has none."""
         if not isinstance(self.model, SoundModel):
             return [None] * len(jax.tree.leaves(latents)[0])
         with timed(seconds, "sound"):
@@ -367,12 +401,12 @@ class Pipeline:
 
 
 def groups(geometry: Geometry) -> int:
-    """The groups of frames that a video is decoded in: one per latent frame."""
+    """The number of groups of frames that are decoded: one per latent frame."""
     return dict(geometry.streams)[geometry.video][0]
 
 
 def unstacked(latents: Latents) -> list[Latents]:
-    """The latents of each request of a batch, on the host."""
+    """Splits a batch's latents into one pytree per request, on the host."""
     leaves, tree = jax.tree.flatten(latents)
     host = [np.asarray(leaf) for leaf in leaves]
     return [jax.tree.unflatten(tree, row) for row in zip(*host, strict=True)]
@@ -392,7 +426,7 @@ def check_finite(latents: Latents) -> None:
 
 
 class timed:
-    """Adds the seconds that a block took to an entry of a dictionary."""
+    """Context that adds the seconds its block took to an entry of a dictionary."""
 
     def __init__(self, seconds: dict[str, float], name: str):
         self.seconds, self.name = seconds, name
@@ -406,7 +440,7 @@ class timed:
 
 
 def with_seed(request: Request) -> Request:
-    """The request with a seed: its own, or one drawn anew."""
+    """The request with a seed: its own, or a random one if it has none."""
     if request.seed is not None:
         return request
     return replace(request, seed=secrets.randbits(32))

@@ -1,4 +1,4 @@
-"""From a tier of a policy to what the loop runs, and from an entry to its source."""
+"""Step plans from policy tiers, and source latents from cache entries."""
 
 import math
 from collections.abc import Sequence
@@ -26,20 +26,20 @@ def planned(
     split: int = 1,
     budgets: TokenBudgets | None = None,
 ) -> StepPlan:
-    """The plan of a tier.
+    """The step plan of a tier.
 
     Args:
-        policy: gives steps, regions, key steps and the step cache.
-        tier: one of its tiers.
+        policy: gives the steps, regions, key steps and step cache.
+        tier: one of the policy's tiers.
         tiling: the tiles of the video.
-        split: the devices that the tokens of a video are split over.
-        budgets: of the tokens, in place of the policy's step cache.
+        split: the number of devices that a video's tokens are split over.
+        budgets: token budgets, which replace the policy's step cache; None for none.
     """
     first, last = tier.reuse_until, tier.region_until
     opened = range(min(first + 1, last), last)
     region = region_plan(policy.regions, tier.active, tiling, opened, split)
     if budgets is not None and region is not None and region.context != "held":
-        region = None  # its tokens see no others, whose keys would be held
+        region = None  # budgets need a region whose context is held keys
     return StepPlan.staged(
         policy.steps,
         first,
@@ -52,13 +52,14 @@ def planned(
 
 
 def within_expert(plan: StepPlan, experts: Sequence[str]) -> StepPlan:
-    """The plan, or its steps with all tokens if its region outlasts a transformer.
+    """The plan; without its region if the transformer changes during the region steps.
 
-    What the region's tokens attend to is held by one transformer's layers, and what
-    shows the region, the source's velocity, is that at K1.
+    A region needs one transformer throughout: its tokens attend to keys and values that
+    this transformer's layers hold, and the region is found by the source's velocity at
+    K1.
 
     Args:
-        plan: what a tier runs.
+        plan: the plan of a tier.
         experts: the transformer of each step.
     """
     regional = [stretch for stretch in plan.stretches if stretch.region is not None]
@@ -72,10 +73,17 @@ def within_expert(plan: StepPlan, experts: Sequence[str]) -> StepPlan:
 def region_plan(
     regions: Regions, active: float, tiling: Tiling, regional: range, split: int = 1
 ) -> Region | None:
-    """The region of a share of the tiles; None if no step has one, or if it is all.
+    """The region of a share of the tiles; None without region steps, or for all tiles.
 
-    Core, halo and sample each have tokens that divide over `split` devices, as those of
-    the whole video do.
+    The numbers of core, halo and sampled tiles are such that the tokens of each divide
+    over the devices.
+
+    Args:
+        regions: the policy's settings of regions.
+        active: the share of the tiles that is run.
+        tiling: the tiles of the video.
+        regional: the region steps.
+        split: the number of devices that a video's tokens are split over.
     """
     unit = split // math.gcd(split, tiling.size)
     even = lambda tiles: max(-(-round(tiles) // unit), 1) * unit
@@ -98,7 +106,7 @@ def region_plan(
 
 
 def reached(policy: Policy, score: float, head: EntryHeader) -> list[Tier]:
-    """The tiers that a score reaches and an entry has latents for, rising."""
+    """The tiers that a score reaches and whose key steps an entry has, rising."""
     present = set(head.steps)
     return [
         tier
@@ -108,10 +116,10 @@ def reached(policy: Policy, score: float, head: EntryHeader) -> list[Tier]:
 
 
 def usable(policy: Policy, steps: tuple[int, ...]) -> tuple[int, ...]:
-    """These key steps, if some tier could begin and fill up with them; else none.
+    """The key steps, if they are enough for some tier of the policy; else none.
 
-    What a hit leaves is mostly good for exact repeats only; among the sources it would
-    stand before those that can be used.
+    A hit mostly keeps too few key steps to be a source. Stored without any, its entry
+    serves exact repeats only, and does not hide usable sources from the search.
     """
     needs = map(policy.needs, policy.tiers)
     return steps if any(need <= set(steps) for need in needs) else ()
@@ -124,13 +132,23 @@ def renoised(
     geometry: Geometry,
     noise: Latents,
 ) -> SourceLatents:
-    """An entry's clean latents x0 with other noise, on the straight path of flow
-    matching: (1 - sigma) x0 + sigma noise, whose velocity is noise - x0 everywhere."""
+    """Source latents made of an entry's clean latents x0 and given noise.
+
+    They lie on the straight path of flow matching, (1 - sigma) x0 + sigma noise, whose
+    velocity is noise - x0 everywhere.
+
+    Args:
+        entry: the source.
+        tier: gives the steps K1 and K2.
+        sigmas: the noise level before each step.
+        geometry: the shapes of the latents.
+        noise: the noise, of a batch of one.
+    """
     clean = batch_of_one(np.asarray(entry.final, np.float32), geometry)
 
     def at(step: int) -> Latents:
         kept = 1 - sigmas[step]
-        # In this form given frames, which are in both, stay as they are to the bit.
+        # In this form given frames, equal in both, are kept bit for bit.
         return jax.tree.map(lambda x, n: n + kept * (x - n), clean, noise)
 
     velocity = jax.tree.map(jnp.subtract, noise, clean)
@@ -144,11 +162,11 @@ def trajectory(
     sigmas: tuple[float, ...],
     geometry: Geometry,
 ) -> SourceLatents:
-    """An entry's own latents at K1 and K2; the velocity at K1 is that of the straight
-    line to its next key step, or to its end.
+    """Source latents stored in an entry: its latents at K1 and K2, and a velocity.
 
-    Of the key steps those that the plan keeps: what else an entry happens to have must
-    not change the video.
+    The velocity at K1 is the slope of the straight line to the next key step, or to the
+    final latents if there is none. Only key steps that the plan keeps count: further
+    ones that an entry happens to have must not change the video.
     """
     first = tier.reuse_until
     start = entry.at(first).astype(np.float32)
@@ -161,11 +179,11 @@ def trajectory(
 
 
 def batch_of_one(array: np.ndarray, geometry: Geometry) -> Latents:
-    """Stored latents as those of a batch."""
+    """Stored latents as a float32 batch of one."""
     latents = geometry.unpacked(array)
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32)[None], latents)
 
 
 def padded(mask: Bool[np.ndarray, " m"], rows: int) -> Bool[np.ndarray, " r"]:
-    """The mask cut or filled up to so many tokens."""
+    """The mask cut, or filled with False, to `rows` tokens."""
     return np.pad(mask[:rows], (0, max(0, rows - len(mask))))

@@ -21,12 +21,12 @@ def default_for(request: Request) -> Policy:
 
 
 def scaled(policy: Policy) -> Policies:
-    """One policy, scaled to a request's number of steps."""
+    """Policies that scale one policy to each request's number of steps."""
     return lambda request: policy.for_steps(request.step_count)
 
 
 def requested(policies: Policies) -> Policies:
-    """These policies, with a request's own step cache in place of theirs."""
+    """The policies, changed to use a request's own step cache if it names one."""
 
     def policy(request: Request) -> Policy:
         chosen, own = policies(request), request.own_cache
@@ -36,16 +36,16 @@ def requested(policies: Policies) -> Policies:
 
 
 def sampler_of(request: Request) -> Sampler:
-    """The sampler settings of a request that measurements depend on."""
+    """The sampler settings of a request that a policy's measurement depends on."""
     return Sampler(request.solver, float(request.shift), float(request.guidance_scale))
 
 
 def policies_for(weights: Mapping[str, str]) -> Policies:
-    """The policies that were measured on these weights, by a request's steps.
+    """The policies that were measured on these weights, by number of steps.
 
-    Where none was measured it is the default one. The log warns of that, and of a
-    request with another solver, shift or guidance than the policy was measured with,
-    once each.
+    For a number of steps without a measured policy the default one is taken. Once for
+    each number of steps and sampler, the log warns if there is no measured policy, or
+    if it was measured with another solver, shift or guidance.
 
     Args:
         weights: fingerprints by part (`Pipeline.fingerprints`).

@@ -1,4 +1,4 @@
-"""The engine's view of a prompt: its embedding, its tokens, its words."""
+"""The engine's view of a prompt: its embedding, its tokens and its words."""
 
 from dataclasses import dataclass
 
@@ -19,11 +19,11 @@ class PromptReading:
 
     Attributes:
         text: the prompt as it was given.
-        embedding: that of the prompt, of norm 1.
-        tokens: what the text encoder reads.
-        words: its words, as far as the model reads the prompt.
-        keys: their keyed digests, one per word.
-        meanings: what the model reads of each word, one row per word.
+        embedding: the embedding of the whole prompt, of norm 1.
+        tokens: the tokens that the text encoder reads.
+        words: the words of the part of the prompt that the model reads.
+        keys: the keyed digest of each word.
+        meanings: a vector of what the model reads of each word (see `word_meanings`).
     """
 
     text: str
@@ -37,9 +37,15 @@ class PromptReading:
     def of(
         cls, text: str, values: Array, tokens: Tokens, secret: bytes
     ) -> "PromptReading":
-        """The prompt with what the model reads of it (`VideoModel.text_values`); the
-        secret is that for words."""
-        # What the model does not read is not compared: the work is bounded.
+        """Builds the reading of one prompt.
+
+        Args:
+            text: the prompt as it was given.
+            values: cross-attention values of its tokens (`VideoModel.text_values`).
+            tokens: its tokens.
+            secret: the key of the words' digests (`Secret.for_words`).
+        """
+        # Text beyond the model's limit is not compared, which bounds the work.
         [cleaned] = tokens.texts
         length = jnp.int32(tokens.mask[0].sum())
         words = split_words(cleaned)
@@ -55,7 +61,7 @@ class PromptReading:
         )
 
     def query(self, recipe: str, namespace: str, own_only: bool = False) -> Query:
-        """The query by which a source of this prompt is looked for."""
+        """The query that looks for a source of this prompt in the cache."""
         return Query(
             recipe, namespace, self.embedding, self.keys, self.meanings, own_only
         )
@@ -64,15 +70,20 @@ class PromptReading:
 def read(
     values: Float[Array, "l m c"], length: Int[Array, ""]
 ) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, "m e"]]:
-    """The first prompt as the video model reads it: one vector of all, and one per
-    token.
+    """Embeds a prompt by the values of the video model's cross-attention.
 
-    The values of cross-attention: their mean over the prompt's tokens and all layers,
-    made of norm 1, and of each token their mean over the layers, projected to a few
-    numbers (see `meaning`). The text encoder's own output, averaged, hardly tells
-    prompts apart (cosines of .95 between prompts of the shapes world that have nothing
-    in common, where these have .2); what moves no pixel is not in these values. Chorus
-    embeds by CLIP.
+    The text encoder's own output, averaged, hardly tells prompts apart: between prompts
+    of the shapes world that have nothing in common its cosine is .95, that of these
+    values .2. The values also hold nothing but what can affect pixels. (The Chorus
+    paper embeds prompts by CLIP.)
+
+    Args:
+        values: the values of the prompt's tokens in each layer.
+        length: the number of tokens, without padding.
+
+    Returns:
+        The mean over tokens and layers, scaled to norm 1; and for each token the mean
+        over layers, projected to a few numbers (see `meaning`).
     """
     mean, tokens = (np.asarray(x) for x in _read(values, length))
     return mean / np.float32(max(float(np.linalg.norm(mean)), 1e-12)), tokens
@@ -86,5 +97,5 @@ def _read(
     mask = (jnp.arange(own.shape[1]) < length)[None, :, None]
     own = jnp.where(mask, own, 0)
     per_token = own.mean(axis=0)
-    # A constant of the program: it is not sent to the device for every request.
+    # The projection is a constant of the program, not sent to the device per request.
     return own.sum(axis=(0, 1)), per_token @ projection(per_token.shape[1])

@@ -1,4 +1,4 @@
-"""A request's recipe: all that decides its video besides prompt and seed."""
+"""A request's recipe: everything that decides its video besides prompt and seed."""
 
 import json
 from dataclasses import asdict, replace
@@ -13,14 +13,14 @@ from chorus_jax.request import Request
 
 
 def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
-    """The recipe of a request to a model that is run by a policy."""
+    """The recipe of a request, run by this model under this policy."""
     prints, schedule = dict(model.fingerprints), model.solver(request).schedule
     vae, text = prints.pop("vae"), prints.pop("text_encoder")
     images = prints.pop("image_encoder", "")
     several = len(model.transformers) > 1
     return Recipe(
         vae=vae,
-        # One transformer or several: all that is none of these.
+        # What is left are the transformers, one or several.
         transformer=" ".join(prints[name] for name in sorted(prints)),
         text_encoder=f"{text} {model.tokenizer_fingerprint}",
         dtype=model.numerics,
@@ -47,7 +47,8 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
 
 
 def of_sources(recipe: Recipe) -> Recipe:
-    """The recipe of the sources of a request that takes those made of other inputs."""
+    """The recipe for look-ups that disregard the input images: the images' digest is
+    replaced by "any"."""
     if not recipe.inputs:
         return recipe
     _, *encoder = recipe.inputs.split()
@@ -55,8 +56,8 @@ def of_sources(recipe: Recipe) -> Recipe:
 
 
 def step_cache_of(policy: Policy) -> str:
-    """A description of the step cache of misses. What decides hits besides is of their
-    policies (`Policy.digest`)."""
+    """A description of a policy's step cache of misses. The rest of the policy, which
+    decides hits, is not part of a recipe: see `Policy.digest`."""
     return described(policy.miss_cache)
 
 
@@ -68,15 +69,14 @@ def described(cache: StepCache) -> str:
 
 
 def tokens_of(request: Request) -> str:
-    """A description of a request's token budgets; "" if all tokens are run in all
-    steps."""
+    """A description of a request's token budgets; "" if every step runs all tokens."""
     budgets = request.token_budgets
     return "" if budgets is None else json.dumps(asdict(budgets), sort_keys=True)
 
 
 def perturbed_of(request: Request) -> tuple[float, ...]:
-    """The numbers of a request's spatio-temporal guidance, or of its schedule of both
-    kinds; () without."""
+    """The numbers of a request's guidance schedule, or of its spatio-temporal guidance;
+    () if it has neither."""
     if request.guidance_schedule is not None:
         return request.guidance_schedule.flat
     guidance = request.perturbed
@@ -88,8 +88,8 @@ def perturbed_of(request: Request) -> tuple[float, ...]:
 
 
 def inputs_of(request: Request, encoder: str) -> str:
-    """The digest of a request's images and of the encoder that reads them; "" without
-    images."""
+    """The digest of a request's input images or video, and the fingerprint of the image
+    encoder; "" without inputs."""
     if request.inputs is None:
         return ""
     return f"{request.inputs.digest} {encoder}".rstrip()

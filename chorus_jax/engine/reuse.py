@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from chorus_jax.engine.events import Event, Observer
 from chorus_jax.request import check_text, number
 
-LONGEST = 256  # characters of a namespace, which every entry has
+LONGEST = 256  # characters of a namespace, which every entry stores
 
 
 class StoppedError(Exception):
@@ -25,23 +25,24 @@ class Reuse:
     """A request's permissions on the cache.
 
     Attributes:
-        read: whether it may begin from an earlier request's latents.
-        write: whether it leaves its own for later requests.
-        least_score: the least score of a source, 0 to 1, beyond what the policy asks;
-            also that of the source of a stored video of the same request.
-        namespace: whose entries it sees beside the shared ones; its own go there.
-        other_inputs: whether its source may have been made of other images, or from
-            another video, of the same sizes: a look-up among requests that ask so too.
-            Scores say how near the prompts are, not the images.
-        own_only: whether entries that other namespaces share are left out.
-        shared: whether all namespaces see what it leaves.
-        keep_prompt: whether the prompt is stored in clear.
-        region: on the latent grid, above 0 where the video may differ from the
-            source's. The tiles that it touches are run, and a few more if there is no
-            program for their number. None: the velocities decide.
+        read: whether the request may use stored results of earlier requests.
+        write: whether its result is stored for later requests.
+        least_score: the least score of its source, 0 to 1, if that is more than the
+            policy asks; a stored video of the same request must meet it too.
+        namespace: the namespace whose entries it sees, beside shared ones; its own
+            entry is stored there.
+        other_inputs: whether its source may have been made with other input images, or
+            from another video, of the same sizes. Only entries of requests that set
+            this too are looked at. Scores compare prompts, not images.
+        own_only: whether entries shared by other namespaces are left out.
+        shared: whether all namespaces see its entry.
+        keep_prompt: whether its prompt is stored in clear text.
+        region: above 0 where the video may differ from its source's, on the latent
+            grid. The tiles that it touches are run, rounded up to one of a few numbers
+            of tiles. None finds the region from the velocities.
 
     Raises:
-        ValueError: for a value of another type.
+        ValueError: for a value of a wrong type or out of range.
     """
 
     read: bool = True
@@ -76,14 +77,14 @@ class Reuse:
 
     @property
     def region_digest(self) -> str:
-        """Tells regions of one shape apart; "" without one."""
+        """A digest of the region's values (not its shape); "" without a region."""
         if self.region is None:
             return ""
         return hashlib.sha256(self.region.astype("<f4").tobytes()).hexdigest()
 
     def check_region(self, grid: tuple[int, ...]) -> None:
-        """ValueError unless the region is finite, on this grid of latents, and above 0
-        somewhere."""
+        """ValueError unless the region, if there is one, is finite, on this latent grid
+        and above 0 somewhere."""
         region = self.region
         if region is None:
             return
@@ -108,8 +109,8 @@ def check_reuse(reuse: object) -> None:
 
 
 def region_array(region: object) -> Float32[np.ndarray, "f h w"]:
-    """A region as an array of its own, which nobody can write to. ValueError unless it
-    is numbers along three axes."""
+    """A read-only copy of a region. ValueError unless it is an array of numbers with
+    three axes."""
     try:
         array = np.array(region, np.float32)
     except (TypeError, ValueError) as error:
@@ -124,12 +125,13 @@ def region_array(region: object) -> Float32[np.ndarray, "f h w"]:
 
 @dataclass(frozen=True, eq=False)
 class Watch:
-    """Who watches a request, and whether it is to end.
+    """Observes a request, and stops it when its caller asks.
 
     Attributes:
-        event: ends the request once it is set; None for no way to end it.
-        observer: sees its events; None for nobody.
-        every: denoising steps after which both are asked; None for all.
+        event: stops the request once it is set; None if it cannot be stopped.
+        observer: called with each event; None for no observer.
+        every: denoising steps per call of the loop, between which events are shown and
+            `event` is checked; None for all steps in one call.
     """
 
     event: threading.Event | None = None
@@ -138,7 +140,8 @@ class Watch:
 
     @property
     def steps(self) -> int | None:
-        """The steps per call of the loop: all in one if nobody is to be asked."""
+        """Denoising steps per call of the loop; None, for all, without event and
+        observer."""
         return None if self.event is None and self.observer is None else self.every
 
     def see(self, event: Event) -> None:

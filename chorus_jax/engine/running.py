@@ -1,4 +1,4 @@
-"""The run of a request: from noise, or from what its source holds."""
+"""The denoising run of a request: from noise, or from its source's latents."""
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
@@ -31,15 +31,15 @@ BEYOND = "all tokens were run: the videos differ beyond the region too"
 
 @dataclass(frozen=True, eq=False)
 class Hit:
-    """A source that is loaded, and the run that follows.
+    """A loaded source, and the plan of the run that begins from it.
 
     Attributes:
         match: the source as it was matched.
-        entry: what it holds.
-        tier: the policy's tier that its score reached.
-        plan: what is run.
-        mask: 1 on the tiles of the caller's region; None without one.
-        reason: why the caller's region is not run; "" if it is, or if there is none.
+        entry: the source's entry with its latents.
+        tier: the policy's tier that is run.
+        plan: the plan that is run.
+        mask: 1 on the tiles of the caller's region; None if no such region is run.
+        reason: why the region is not run, the caller's or the tier's; "" otherwise.
     """
 
     match: Match
@@ -55,9 +55,9 @@ class Runner:
     """Runs tasks on a pipeline.
 
     Attributes:
-        pipeline: the model.
-        every: denoising steps per call of the loop, between which it reports and may be
-            stopped; None for all in one call.
+        pipeline: the pipeline with the model.
+        every: denoising steps per call of the loop, between which it reports progress
+            and may be stopped; None for all in one call.
     """
 
     pipeline: Pipeline
@@ -70,10 +70,10 @@ class Runner:
         conditions: Mapping[str, Conditions],
         hit: Hit | Rejection,
     ) -> Generator[Event, None, tuple[RunState, StepPlan]]:
-        """The run of a task, from noise or from its source's latents.
+        """Runs a task, from noise or from its source's latents.
 
-        Yields its progress; the generator's return value is the last state and the plan
-        that was run.
+        Yields events; the generator's return value is the last state and the plan that
+        was run.
         """
         pipeline, request = self.pipeline, task.request
         if isinstance(hit, Rejection):
@@ -108,7 +108,7 @@ class Runner:
         return state, program.plan
 
     def noise_of(self, task: Task, hit: Hit) -> Request:
-        """The request whose seed gives all noise of a hit: itself if its policy
+        """The request whose seed gives all noise of a hit: the task's own if its policy
         renoises the source, else one with the seed that stands for the source."""
         if task.policy.own_noise:
             return task.request
@@ -121,10 +121,10 @@ class Runner:
         program: Program,
         conditions: Mapping[str, Conditions],
     ) -> SourceLatents:
-        """The latents that the run takes over, as the policy says.
+        """The latents that the run takes over from its source, renoised or as stored.
 
-        Given frames are the request's own: those of the source are of another image, or
-        rounded as they were stored.
+        Given frames are replaced by the request's own: those of the source are of
+        another image, or were rounded when they were stored.
         """
         geometry, sigmas = program.geometry, program.solver.schedule.sigmas
         pipeline, tenant = self.pipeline, task.reuse.namespace
@@ -139,13 +139,13 @@ class Runner:
     def differing(
         self, prompt: PromptReading, conditions: Mapping[str, Conditions], hit: Hit
     ) -> np.ndarray:
-        """The text tokens that the source's prompt lacks, a flag for each row."""
+        """A flag for each text token: True if the source's prompt lacks it."""
         rows = self.pipeline.model.text_values(conditions).shape[1]
         spans = prompt.tokens.spans[0]
         return padded(hit.match.difference.tokens(prompt.words, spans), rows)
 
     def gains(self, task: Task, hit: Hit, differing: np.ndarray) -> GainTables | None:
-        """The gains of the tier in all steps."""
+        """The tier's gains on the prompt in every step."""
         tier = hit.tier
         stage = (task.policy.steps, tier.reuse_until, tier.region_until)
         score = hit.match.similarity
@@ -153,7 +153,7 @@ class Runner:
 
 
 def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> Ledger:
-    """The ledger of a run of a video of so many tiles."""
+    """The ledger of a run; `tiles` is the number of tiles of the video."""
     steps, work = task.policy.steps, round(float(state.work[0]), 4)
     cache, over = taken_over(task, hit, work, tiles)
     if isinstance(hit, Rejection):
@@ -168,7 +168,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
             taken_over=over,
         )
     region, reason = hit.plan.region, hit.reason
-    if state.region is None:  # another transformer may have taken its steps
+    if state.region is None:  # dropped if the transformer changes within its steps
         region = None
     elif state.region.chosen.whole:
         region, reason = None, BEYOND
@@ -191,8 +191,14 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
 def taken_over(
     task: Task, hit: Hit | Rejection, work: float, tiles: int
 ) -> tuple[str, float]:
-    """The step cache of a run of so much work, described, and the full steps' worth
-    that it took over."""
+    """The step cache of a run, described, and the work that it spared, in full steps.
+
+    Args:
+        task: the request.
+        hit: its source; a miss otherwise.
+        work: the work that was computed, in full steps.
+        tiles: the number of tiles of the video.
+    """
     policy, missed = task.policy, isinstance(hit, Rejection)
     cache = described(policy.miss_cache if missed else policy.cache)
     if not cache or task.request.tokens is not None:
@@ -204,5 +210,5 @@ def taken_over(
 
 
 def reasons(*lines: str) -> str:
-    """The lines that are not empty, joined by "; "."""
+    """Joins the lines that are not empty with "; "."""
     return "; ".join(line for line in lines if line)

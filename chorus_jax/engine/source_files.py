@@ -1,4 +1,4 @@
-"""Models given as the files that people have: converted once, then loaded."""
+"""Published models: converted at first use, into a folder that later loads find."""
 
 import importlib
 import importlib.util
@@ -14,22 +14,24 @@ from chorus_jax.ours import package
 log = logging.getLogger(__name__)
 
 NEEDED = "safetensors"
-BESIDE = ("tokenizer", "scheduler")  # of `parts`, what is no model
+BESIDE = ("tokenizer", "scheduler")  # names in `parts` that are no models
 
 
 @dataclass(frozen=True)
 class SourceFiles:
-    """Files and choices beside a model's path, for one that is not yet converted.
+    """Files and choices for converting a model, beside the path of the model itself.
 
     Attributes:
-        parts: files or folders by the part they are, such as `vae`, `text_encoder`,
-            `tokenizer` or `scheduler`; a single file is a transformer alone.
+        parts: files or folders by the name of the part, such as `vae`, `text_encoder`,
+            `tokenizer` or `scheduler`; needed where the model is a single file that
+            holds only the transformer.
         adapters: LoRA files, as `FILE`, `FILE:0.8`, or for one of two transformers
             `high=FILE` and `low=FILE:0.8`.
-        skip_missing: whether what a LoRA has and the model lacks is left out.
-        variant: that of the files in a folder of diffusers' layout, such as `fp16`.
-        state: of several state dicts in a `.pt`, which one.
-        cache: where converted models are kept; None for `converted_folder()`.
+        skip_missing: whether LoRA weights for layers that the model lacks are left out.
+        variant: the variant of the files in a folder of diffusers' layout, such as
+            `fp16`.
+        state: the name of the state dict to read in a `.pt` file that holds several.
+        cache: the folder of converted models; None for `converted_folder()`.
     """
 
     parts: Mapping[str, str | Path] = field(default_factory=dict)
@@ -41,13 +43,13 @@ class SourceFiles:
 
     @property
     def given(self) -> bool:
-        """Whether anything is given that only a conversion reads."""
+        """Whether anything but `skip_missing` and `cache` is given."""
         choices = (self.parts, self.adapters, self.variant, self.state)
         return any(choices)
 
 
 def converted_folder() -> Path:
-    """The folder of converted models, within the user's cache folder."""
+    """The default folder of converted models, within the user's cache folder."""
     return cache_folder().parent / "converted"
 
 
@@ -61,14 +63,14 @@ def folder_of(
 
     Args:
         model: a converted folder, or a model as it is published: a single file, a
-            folder in diffusers' or the original layout, a hub cache folder.
-        files: what is given beside it.
-        dtype: that of all parts; None for `chorus convert`'s default.
-        say: is told in one line of a conversion that begins.
+            folder in diffusers' or the original layout, or a hub cache folder.
+        files: further files and choices for the conversion.
+        dtype: the dtype of all parts; None for the default of `chorus convert`.
+        say: called with one line of text when a conversion begins.
 
     Raises:
-        ValueError: if it is neither, for files beside one that is converted already,
-            and as `chorus convert`.
+        ValueError: if `model` is neither, if `files` are given for a folder that is
+            already converted, and for what `chorus convert` refuses.
     """
     if (model / card.NAME).is_file():
         if files.given:

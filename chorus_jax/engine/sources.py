@@ -1,4 +1,4 @@
-"""The source of a request: found in the cache, loaded, and what is run from it."""
+"""Sources of requests: finds them in the cache, loads them and plans the run."""
 
 import logging
 
@@ -26,14 +26,20 @@ SWITCHED = "all tokens were run: the transformer changes within the region's ste
 
 
 class Sources:
-    """Finds and loads the sources of requests to a pipeline in a cache."""
+    """Finds and loads requests' sources.
+
+    Attributes:
+        pipeline: the pipeline that runs the requests.
+        cache: the cache that is searched.
+        claims: the videos that requests of this process make from sources.
+    """
 
     def __init__(self, pipeline: Pipeline, cache: Cache):
         self.pipeline, self.cache = pipeline, cache
         self.claims = Claims()
 
     def __call__(self, task: Task, prompt: PromptReading) -> Hit | Rejection:
-        """The source of a request with its latents, or why there is none."""
+        """The loaded source of a request, or the reason why there is none."""
         policy, reuse = task.policy, task.reuse
         if not reuse.read:
             return Rejection("the request asked for no reading")
@@ -56,11 +62,12 @@ class Sources:
         return hit
 
     def refusal(self, task: Task, match: Match) -> str:
-        """Why an entry is no source for this request whatever its score, else "".
+        """Why an entry may not be the request's source despite its score; "" if it may.
 
-        A source brings its noise, and another seed, or none, asks for another video. So
-        a request begins from an entry of other words, and the same words but once from
-        each, as far as the cache remembers. What is not refused is claimed.
+        A source brings its noise, but another seed, or none, asks for another video. So
+        a source must have another prompt, and one prompt takes a given source under one
+        seed only, as far as the cache remembers. An entry that is not refused is
+        claimed. Where the policy renoises sources, only the first of these rules holds.
         """
         if not reached(task.policy, match.score, match.head):
             return UNKEPT
@@ -77,18 +84,18 @@ class Sources:
         return "" if claimed else TAKEN
 
     def forget(self, task: Task, hit: Hit) -> None:
-        """Removes a source that no run can begin from."""
+        """Deletes a source whose run gave numbers that are not finite."""
         log.warning("a source gave numbers that are not finite: %s", hit.entry.id)
         self.cache.store.delete(hit.entry.id)
         self.give_back(task, hit.entry.id)
 
     def give_back(self, task: Task, source: str) -> None:
-        """Lets other requests have the video that this one did not make of a source."""
+        """Drops the request's claim on the video that it did not make from a source."""
         made = task.made_from(source)
         self.claims.release(task.reuse.namespace, made, task.holder)
 
     def loaded(self, task: Task, match: Match) -> Hit | Rejection:
-        """The source's latents, and what is run from them."""
+        """Loads a matched source and plans the run from it."""
         entry = self.cache.store.get(match.head.id, task.reuse.namespace)
         tiers = entry and reached(task.policy, match.score, entry)
         if not entry or not tiers:
@@ -96,7 +103,14 @@ class Sources:
         return self.hit(task, match, entry, tiers)
 
     def hit(self, task: Task, match: Match, entry: Entry, tiers: list[Tier]) -> Hit:
-        """The run of the best of these tiers, or of the caller's region."""
+        """Plans the run of the highest of the tiers, or of the caller's region.
+
+        Args:
+            task: the request.
+            match: the source as it was matched.
+            entry: the source.
+            tiers: the tiers that the source reaches, rising.
+        """
         model, region = self.pipeline.model, task.reuse.region
         geometry, mesh = model.geometry(task.request), model.mesh
         split = 1 if mesh is None else token_split(mesh)

@@ -1,4 +1,4 @@
-"""A request on its way through the engine."""
+"""The state of a request on its way through the engine."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -24,20 +24,21 @@ OTHER = "the stored video was made from a source by another policy"
 
 @dataclass(eq=False)
 class Task:
-    """A request on its way.
+    """A request on its way through the engine.
 
     Attributes:
-        request: with the seed that it runs with.
-        seeded: whether its caller gave that seed.
-        reuse: what the cache may do for it.
+        request: the request, with the seed that it runs with.
+        seeded: whether the caller gave that seed.
+        reuse: the request's permissions on the cache.
         recipe: the digest of the recipe that its source must have.
-        whole_recipe: that of its own, inputs included.
-        policy: the one for its steps.
-        secret: the store's.
-        began: seconds since the epoch.
-        seconds: what it took, by part.
-        not_replayed: why a stored video of the same request was not its result.
-        holder: tells it from other requests of the same words (see `Claims`).
+        whole_recipe: the digest of its own recipe, inputs included.
+        policy: the policy for its number of steps.
+        secret: the key of the store's digests.
+        began: when it began, in seconds since the epoch.
+        seconds: the seconds that each part took.
+        not_replayed: why a stored video of the same request was not returned; "" if it
+            was, or if there was none.
+        holder: identifies the request among others of the same prompt (see `Claims`).
     """
 
     request: Request
@@ -61,7 +62,7 @@ class Task:
         model: VideoModel,
         secret: Secret,
     ) -> "Task":
-        """A request that runs with its own seed, or with one that is drawn."""
+        """The task of a request, with a random seed if the request has none."""
         recipe = recipe_of(request, model, policy)
         sources = of_sources(recipe) if reuse.other_inputs else recipe
         seeded, digests = request.seed is not None, (sources.digest, recipe.digest)
@@ -72,21 +73,21 @@ class Task:
 
     @property
     def least(self) -> float:
-        """The least score of its video: the policy's and its caller's. A policy that
-        reuses nothing asks for one that was computed in full."""
+        """The least score of its video: the larger of the policy's and the caller's; 1,
+        a video computed in full, for a policy that reuses nothing."""
         tiers = self.policy.tiers
         return max(tiers[0].least if tiers else 1.0, self.reuse.least_score)
 
     def owns(self, head: EntryHeader) -> bool:
-        """Whether its caller may take an entry, if it asked for its own only."""
+        """Whether an entry is not excluded by `Reuse.own_only`."""
         return not self.reuse.own_only or head.namespace == self.reuse.namespace
 
     def takes(self, head: EntryHeader) -> bool:
-        """Whether a stored video of the same request is its result; `not_replayed` says
-        why it is not.
+        """Whether a stored video of the same request may be returned as its result.
 
-        It is if it was computed in full, or made from a source as this request's policy
-        would, and is as good as its caller asks.
+        It may if `owns` allows it, if it was computed in full or made from a source
+        under the same policy, and if its score is high enough. Sets `not_replayed` if
+        policy or score forbid it.
         """
         if not self.owns(head):
             return False
@@ -97,25 +98,26 @@ class Task:
         return False
 
     def made_from(self, source: str) -> str:
-        """The digest of all of it, with the seed that stands for a source's noise."""
+        """The request's digest, with the seed that stands for a source's noise."""
         return self.exact_with(seed_of(source))
 
     @property
     def exact(self) -> str:
-        """The digest of all of it."""
+        """The digest of the request: recipe, prompt, seed and region."""
         return self.exact_with(self.request.seed)
 
     def exact_with(self, seed: int | None) -> str:
-        """The digest of all of it, with another seed."""
+        """The request's digest, with another seed."""
         prompt, region = self.request.prompt, self.reuse.region_digest
         return self.secret.exact(self.whole_recipe, prompt, int(seed or 0), region)
 
     def shown(self, head: EntryHeader) -> str | None:
-        """The id of an entry as the caller may know it: None of another namespace's."""
+        """An entry's id, or None if it belongs to another namespace."""
         return head.id if head.namespace == self.reuse.namespace else None
 
     def begins_from(self, source: str) -> None:
-        """Without a seed of its own it has its source's from now on."""
+        """Sets the seed that stands for the source, if the caller gave none and the
+        policy does not renoise sources."""
         if not self.seeded and not self.policy.own_noise:
             self.request = replace(self.request, seed=seed_of(source))
 
@@ -127,12 +129,12 @@ class Task:
         source: tuple[str, float] | None,
         geometry: Geometry,
     ) -> Entry:
-        """The entry that the request leaves in the cache.
+        """The entry to store for this request.
 
         Args:
-            prompt: as it is matched.
-            state: the last one of its run.
-            steps: the key steps that the run kept, or none.
+            prompt: the prompt as it is matched.
+            state: the last state of the run.
+            steps: the key steps to store, or none.
             source: the id of its source, and the score of the match; None without one.
             geometry: the shapes of its latents.
         """

@@ -1,1 +1,1 @@
-"""Whether a model fits a TPU topology, answered without one."""
+"""Tells whether a model fits a TPU topology, without a TPU."""

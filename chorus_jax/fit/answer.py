@@ -1,4 +1,4 @@
-"""The answer: what each phase of a run needs on one chip, and whether it fits."""
+"""Memory of a run on one chip, phase by phase, and whether it fits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,15 +13,16 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Phase:
-    """What is on a chip in one phase of a run, in bytes.
+    """Memory on a chip in one phase of a run, in bytes.
 
     Attributes:
-        name: of the phase.
-        weights: those of all parts that are there.
-        arrays: what its program reads beside them, and what other phases will read.
-        working: what its program needs while it runs, and what it leaves.
-        exact: False where the compiler says no more than a lower bound.
-        estimated: whether its program was not compiled.
+        name: the name of the phase's program.
+        weights: bytes of the weights of all parts that are loaded.
+        arrays: bytes of the run's arrays (conditions, latents and other state), which
+            are counted in denoising and decoding.
+        working: bytes of the program's temporaries and outputs.
+        exact: False if the compiler gave no more than a lower bound.
+        estimated: True if the program was not compiled.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Phase:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes in all."""
         return self.weights + self.arrays + self.working
 
 
@@ -42,10 +43,10 @@ class FitAnswer:
     """The memory of a run on one chip of a mesh.
 
     Attributes:
-        sizes: those of the mesh's axes.
+        sizes: the sizes of the mesh's axes.
         limit: the memory of a chip in bytes.
-        weights: bytes of each part's weights.
-        phases: what each phase of the run needs.
+        weights: the bytes of each part's weights on a chip.
+        phases: the memory of each phase of the run.
     """
 
     sizes: Mapping[str, int]
@@ -55,7 +56,7 @@ class FitAnswer:
 
     @property
     def peak(self) -> Phase:
-        """The phase that needs most."""
+        """The phase that needs the most memory."""
         return max(self.phases, key=lambda phase: phase.total)
 
     @property
@@ -71,14 +72,15 @@ def answered(
     memory: Mapping[str, ProgramMemory],
     keep_text_encoder: bool = True,
 ) -> FitAnswer:
-    """The answer from the memory of a run's programs.
+    """Builds the answer from the memory of a run's programs.
 
     Args:
-        run: whose programs they are.
-        sizes: those of the mesh's axes.
+        run: the run.
+        sizes: the sizes of the mesh's axes.
         limit: the memory of a chip in bytes.
-        memory: of each program, compiled or estimated.
-        keep_text_encoder: False if its memory is given back once prompts are encoded.
+        memory: the memory of each program by name, compiled or estimated.
+        keep_text_encoder: False if the text encoder's memory is freed once prompts are
+            encoded.
     """
     parts = run.outline.parts
     weights = {name: placing.weight_bytes(x, sizes) for name, x in parts.items()}

@@ -1,4 +1,4 @@
-"""Answers whether a run fits: by compiling its programs, or by an estimate."""
+"""Answers whether a run fits a TPU: by compiling its programs, or by an estimate."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from chorus_jax.fit.run import OutlinedRun, ReuseOptions, outlined_run, with_inp
 from chorus_jax.fit.topologies import Topology
 from chorus_jax.request import Request
 
-# Compiled by default; the decoder takes minutes.
+# Programs compiled by default, and all of them; the decoder takes minutes.
 PROGRAMS = ("text", "step")
 ALL = ("text", "conditions", "step", "decode")
 
@@ -27,13 +27,15 @@ class Question:
     """A run on a topology.
 
     Attributes:
-        outline: the model.
-        request: what is asked for.
-        topology: the TPU.
-        reuse: parts of the run that change its memory.
-        keep_text_encoder: False if its memory is given back once prompts are encoded.
+        outline: the model without weights.
+        request: the request.
+        topology: the arrangement of TPU chips.
+        reuse: options of reuse that change the run's memory.
+        keep_text_encoder: False if the text encoder's memory is freed once prompts are
+            encoded.
         image: whether the video begins with an image.
-        sizes: those of the mesh's axes; None for the mesh that needs least.
+        sizes: the sizes of the mesh's axes; None for the mesh that needs the least
+            memory.
     """
 
     outline: Outline
@@ -46,7 +48,7 @@ class Question:
 
     @property
     def request_with_image(self) -> Request:
-        """The request, with an image if it begins with one."""
+        """The request with a seed, and with a stand-in image if it needs one."""
         return with_inputs(self.request, self.outline, self.image)
 
     def run(self, options: LoadOptions = LoadOptions(), split: int = 1) -> OutlinedRun:
@@ -55,8 +57,8 @@ class Question:
         return outlined_run(self.outline, request, self.reuse, options, split)
 
     def mesh_sizes(self) -> Sizes:
-        """The sizes of the mesh that is asked for, or of the one that needs least.
-        ValueError for other than all devices."""
+        """The sizes of the mesh that is asked for, or of the one that needs the least
+        memory. ValueError unless they use all devices."""
         if self.sizes is None:
             return best(self.run(), self.topology, self.keep_text_encoder).sizes
         count = 1
@@ -81,10 +83,10 @@ def quick_answer(question: Question) -> FitAnswer:
 
 
 def compiled_answer(question: Question, names: Iterable[str] = PROGRAMS) -> FitAnswer:
-    """The answer by compiling the programs of these names; others are estimated.
+    """The answer by compiling the named programs; the others are estimated.
 
     Raises:
-        ValueError: if libtpu is not there, or the mesh does not divide the run.
+        ValueError: if libtpu is not installed, or the mesh does not divide the run.
     """
     devices, sizes = question.topology.described(), question.mesh_sizes()
     run, compiled = compiled_memory(question, names, sizes, devices)
@@ -97,7 +99,7 @@ def compiled_answer(question: Question, names: Iterable[str] = PROGRAMS) -> FitA
 def compiled_memory(
     question: Question, names: Iterable[str], sizes: Sizes, devices: Sequence
 ) -> tuple[OutlinedRun, dict[str, ProgramMemory]]:
-    """The run, and the memory of its programs of these names."""
+    """Compiles the named programs of a run; returns the run and their memory."""
     mesh = sharding.make_mesh(**sizes, devices=devices)
     with jax.set_mesh(mesh):
         run = question.run(LoadOptions(mesh=mesh), sizes["context"])

@@ -1,4 +1,4 @@
-"""The programs of a run compiled for a topology, and the memory that each takes."""
+"""Compiles the programs of a run for a topology, and reads the memory each takes."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from chorus_jax.fit import placing
 from chorus_jax.fit.run import OutlinedRun, encode, tokens_of
 
 GIB = 2**30
-# What the compiler says of a program that is too large: its temporaries alone, or all.
+# The compiler's messages on a program that is too large: temporaries alone, or all.
 TEMPORARIES = re.compile(r"HLO temporaries \(([\d.]+)([KMG])\)")
 USED = re.compile(r"Used ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm")
 UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -25,14 +25,14 @@ class ProgramMemory:
     """The memory of a program on one chip, in bytes.
 
     Attributes:
-        arguments: what it reads; 0 if it is not known.
-        temporary: what it needs while it runs.
-        outputs: what it leaves, but for what it writes over its arguments.
-        compiled: False if it is too large for a chip: then the compiler says no more
-            than what it needs at the least.
-        estimated: whether this is an estimate, and nothing was compiled.
-        kernels: calls of Pallas kernels.
-        seconds: the time to compile it.
+        arguments: bytes of its arguments; 0 if unknown.
+        temporary: bytes of its temporaries.
+        outputs: bytes of its outputs, except those that reuse its arguments' memory.
+        compiled: False if it is too large for a chip: the compiler then gives a lower
+            bound only.
+        estimated: whether this is an estimate, without compiling.
+        kernels: the number of calls of Pallas kernels.
+        seconds: the seconds that compiling took.
     """
 
     arguments: int
@@ -45,7 +45,7 @@ class ProgramMemory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """Bytes in all."""
         return self.arguments + self.temporary + self.outputs
 
 
@@ -53,9 +53,9 @@ Programs = dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
 
 
 def programs(run: OutlinedRun, mesh: Mesh) -> Programs:
-    """The programs of a run with their abstract arguments, spread over a mesh.
+    """The programs of a run, with abstract arguments that are sharded over a mesh.
 
-    The mesh must be set while they are traced.
+    The mesh must be set (`jax.set_mesh`) while they are traced.
     """
     parts = {name: placing.weights(x, mesh) for name, x in run.outline.parts.items()}
     model: Any = run.model(parts)
@@ -74,7 +74,7 @@ def programs(run: OutlinedRun, mesh: Mesh) -> Programs:
 def compile_program(
     function: Callable[..., Any], arguments: tuple[Any, ...], mesh: Mesh
 ) -> ProgramMemory:
-    """Compiles a program for the devices of a mesh; the memory that it takes."""
+    """Compiles a program for the devices of a mesh; returns the memory it takes."""
     began = time.perf_counter()
     with jax.set_mesh(mesh):
         traced = jax.jit(function).trace(*arguments)
@@ -98,8 +98,12 @@ def compile_program(
 
 
 def beyond(message: str, error: Exception) -> ProgramMemory:
-    """What the compiler says of a program that is too large. Raises `error` for
-    anything else."""
+    """Reads a lower bound of a program's memory from the compiler's error message.
+
+    Args:
+        message: the message.
+        error: the exception, raised again if the message is about anything else.
+    """
     temporaries, used = TEMPORARIES.search(message), USED.search(message)
     if used is not None:
         return ProgramMemory(0, round(float(used[1]) * UNITS[used[2]]), 0, False)

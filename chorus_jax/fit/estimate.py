@@ -1,8 +1,8 @@
 """The memory of a run's programs, estimated without compiling them.
 
-What a program reads is counted; what it needs while it runs is estimated. The rule for
-denoising steps was fitted to compiled ones (benchmarks/speed has both, side by side);
-that for decoders was not: compiling one takes long.
+The arguments of the denoising step are counted; temporaries are estimated. The rule for
+the step was fitted to compiled steps (benchmarks/speed compares both); the rule for
+decoders was not, because compiling a decoder takes long.
 """
 
 from collections.abc import Iterator
@@ -17,24 +17,24 @@ from chorus_jax.fit import placing
 from chorus_jax.fit.compiled import ProgramMemory
 from chorus_jax.fit.run import OutlinedRun, encode, tokens_of
 
-# Of a denoising step: copies of the keys and values that a chip attends to, and arrays
-# as wide as the model over the chip's own tokens.
+# Temporaries of a denoising step: copies of the keys and values that a chip attends to,
+# and arrays [tokens, width] over the chip's own tokens.
 KEY_COPIES, STREAMS = 5, 6
-# Of region steps and token budgets: the share of the held keys that is copied.
+# Region steps and token budgets also copy this share of the held keys and values.
 HELD_COPIES = 0.5
-# Of a program of convolutions or of the text encoder: arrays as large as the operands
-# and the result of its largest operation.
+# Temporaries of any other program, in units of the operands and result of its largest
+# operation.
 LARGEST = 2
 
 
 @dataclass(frozen=True)
 class LargestOperations:
-    """Bytes of the largest operation of each program that no mesh divides well.
+    """Bytes of the largest operation of each program besides the denoising step.
 
     Attributes:
-        text: of the text encoder.
-        conditions: of what all steps read.
-        decode: of the frames.
+        text: bytes for the text encoder.
+        conditions: bytes for the program that makes the steps' conditions.
+        decode: bytes for the decoder.
     """
 
     text: int
@@ -43,7 +43,7 @@ class LargestOperations:
 
     @classmethod
     def of(cls, run: OutlinedRun) -> "LargestOperations":
-        """Those of a run, traced."""
+        """Traces the programs of a run and finds their largest operations."""
         parts = run.outline.parts
         return cls(
             largest(jax.make_jaxpr(encode)(encoder_of(run), *tokens_of(run.outline))),
@@ -78,7 +78,7 @@ def encoder_of(run: OutlinedRun) -> Any:
 
 
 def step_bytes(run: OutlinedRun, sizes: placing.Sizes) -> int:
-    """What a denoising step needs while it runs, on one chip."""
+    """Bytes of a denoising step's temporaries on one chip."""
     config: Any = run.outline.parts[TRANSFORMER]
     config = config.config
     f, h, w = run.program.geometry.grid
@@ -100,7 +100,7 @@ def _operations(jaxpr: Any) -> Iterator[int]:
         inner = list(jaxprs_in_params(equation.params))
         for one in inner:
             yield from _operations(one)
-        # A look-up reads a few rows of its table.
+        # A gather reads only a few rows of its table.
         if not inner and equation.primitive.name != "gather":
             shapes = [x.aval for x in (*equation.invars, *equation.outvars)]
             yield sum(x.size * x.dtype.itemsize for x in shapes if hasattr(x, "size"))

@@ -1,4 +1,4 @@
-"""Meshes that a topology's devices can form, and what would fit where this does not."""
+"""Meshes that a topology's devices can form, and remedies for runs that do not fit."""
 
 import math
 from collections.abc import Iterator
@@ -13,13 +13,14 @@ from chorus_jax.fit.run import OutlinedRun, ReuseOptions, outlined_run
 from chorus_jax.fit.topologies import Topology
 from chorus_jax.request import Request
 
-# Heights and widths to fall back to, in pixels: all families' sizes divide them.
+# Smaller heights and widths to try, in pixels; they suit all families.
 SMALLER = ((704, 1280), (480, 832), (320, 576), (256, 448))
 FEWER = (121, 81, 49, 25)
 
 
 def sizes_of(count: int) -> Iterator[Sizes]:
-    """The sizes of all meshes of so many devices, those that split tokens first."""
+    """The axis sizes of all meshes of `count` devices, those that split tokens most
+    first."""
     for tensor in range(1, count + 1):
         for data in (1, 2):
             if count % (tensor * data) == 0:
@@ -37,10 +38,10 @@ def divides(run: OutlinedRun, sizes: Sizes) -> bool:
 
 
 def best(run: OutlinedRun, topology: Topology, keep_text_encoder: bool) -> FitAnswer:
-    """The estimate for the mesh of a topology that needs the least memory.
+    """The estimate for the topology's mesh that needs the least memory per chip.
 
     Raises:
-        ValueError: if no mesh of so many devices divides the run.
+        ValueError: if no mesh of all its devices divides the run.
     """
     answers, operations = [], LargestOperations.of(run)
     for sizes in filter(lambda x: divides(run, x), sizes_of(topology.count)):
@@ -66,7 +67,8 @@ def remedies(
     topology: Topology,
     keep_text_encoder: bool,
 ) -> Iterator[str]:
-    """What would fit, by estimates: more chips, or a smaller video."""
+    """Changes with which the run would fit, by estimates: more chips, a smaller video,
+    or a text encoder that is freed."""
     run = outlined_run(outline, request, reuse)
     for larger in topology.larger:
         answer = best(run, larger, keep_text_encoder)
@@ -89,7 +91,7 @@ def remedies(
 
 
 def smaller_requests(request: Request) -> Iterator[Request]:
-    """Requests of fewer pixels, the largest first."""
+    """Smaller requests to try: with smaller frames first, then with fewer frames."""
     for height, width in SMALLER:
         if height * width < request.height * request.width:
             yield request.changed(height=height, width=width)

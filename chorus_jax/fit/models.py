@@ -1,4 +1,4 @@
-"""Models to plan for: converted folders, shipped weights, published ones by name."""
+"""Models without their weights: of converted folders, or published ones by name."""
 
 import re
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from chorus_jax.families.registry import FAMILIES, family_of
 
 @dataclass(frozen=True, eq=False)
 class PlannedModel:
-    """A model to plan for.
+    """A model whose memory is planned.
 
     Attributes:
-        name: of the model, or its folder.
+        name: the name of the model, or its folder.
         outline: its parts without weights.
-        defaults: its settings where a request gives none.
+        defaults: the model's settings for fields that a request does not give.
     """
 
     name: str
@@ -27,16 +27,16 @@ class PlannedModel:
 
 
 def planned_model(model: str) -> PlannedModel:
-    """The model of a converted folder, or a published one.
+    """Finds the model of a converted folder, or a published model.
 
     Args:
-        model: the path of a folder, the name of shipped weights or of a published
-            model, or of one of our configs; a part of such a name is enough if no
-            other model has it.
+        model: the path of a folder, the name of shipped weights, or a name like that of
+            a published model, such as `wan21_14b`; part of such a name is enough if it
+            is unambiguous.
 
     Raises:
         ValueError: for an unknown name, listing the known ones, and for a folder that
-            holds something else.
+            holds no checkpoint.
     """
     if model in shipped.names() or Path(model).is_dir():
         folder = shipped.locate(model)
@@ -49,7 +49,8 @@ def planned_model(model: str) -> PlannedModel:
 
 
 def outlining(family: Family) -> OutlinedFamily:
-    """The family, as one that outlines its models. ValueError for another."""
+    """The family as an OutlinedFamily. ValueError if it cannot outline its models
+    without weights."""
     if not isinstance(family, OutlinedFamily):
         raise ValueError(f"models of the family {family.name} cannot be planned for")
     return family
@@ -69,17 +70,17 @@ RELEASES = {
 
 
 def published_name(words: str) -> tuple[Family, str]:
-    """The family and the name of the published model that is meant.
+    """The family and the full name of the published model that `words` refer to.
 
     Raises:
-        ValueError: if it is none, or may be several.
+        ValueError: if no model has such a name, or several do.
     """
     names = {name: family for family in FAMILIES.values() for name in family.published}
     words = RELEASES.get(words, words)
     asked = [_squeezed(word) for word in re.split(r"[\s_]+", words) if _squeezed(word)]
     meant = [name for name in names if _meant(asked, _squeezed(name))]
     same = [name for name in meant if _squeezed(name) == "".join(asked)]
-    # Of `wan21_14b` text-to-video, whose name has the fewest other letters.
+    # `wan21_14b` means the T2V model, whose name has the fewest other letters.
     shortest = [x for x in meant if len(x) == min(map(len, meant))]
     most = len("".join(asked)) * 2 > len(_squeezed(shortest[0])) if meant else False
     chosen = same or (shortest if most else meant)
@@ -94,13 +95,13 @@ def published_name(words: str) -> tuple[Family, str]:
 
 
 def _squeezed(text: str) -> str:
-    # Of `wan21_1p3b` and `Wan 2.1 T2V-1.3B` the same letters and digits.
+    # Keeps letters and digits; `1p3` becomes `13`, as `1.3` does.
     text = re.sub(r"(?<=\d)p(?=\d)", "", text.lower())
     return re.sub(r"[^a-z0-9]", "", text)
 
 
 def _meant(asked: list[str], name: str) -> bool:
-    """Whether a name has all words that are asked for, in their order."""
+    """Whether a name contains all the words, in their order."""
     place = 0
     for word in asked:
         found = name.find(word, place)

@@ -1,4 +1,4 @@
-"""Abstract arrays over a mesh: where they lie, and the bytes of each chip's share."""
+"""Abstract arrays over a mesh: their shardings, and the bytes of each chip's share."""
 
 import math
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from chorus_jax.nets.token_attention import Keys
 
 Sizes = Mapping[str, int]  # of the axes of a mesh
 
-# Keys and values of the text, stacked over layers: as the products that make them.
+# Logical axes of the text's keys and values, stacked over layers.
 TEXT_KEYS = (None, "batch", None, "heads", None)
 
 
 def weights(module: Any, mesh: Mesh) -> Any:
-    """An abstract module, spread over a mesh as a loaded one is."""
+    """An abstract module, sharded over a mesh as a loaded one is."""
     return jax.tree.map(
         lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
         module,
@@ -28,8 +28,8 @@ def weights(module: Any, mesh: Mesh) -> Any:
 
 
 def arrays(tree: Any, mesh: Mesh) -> Any:
-    """Abstract arrays of a run over a mesh: all of them on every chip, but for the
-    heads of keys and values of the text."""
+    """Abstract arrays of a run with shardings: the text's keys and values are split
+    over batch and heads, all other arrays are whole on every chip."""
     everywhere = NamedSharding(mesh, PartitionSpec())
     heads = NamedSharding(mesh, sharding.spec(TEXT_KEYS))
 
@@ -48,7 +48,8 @@ def arrays(tree: Any, mesh: Mesh) -> Any:
 def weight_bytes(module: nnx.Module, sizes: Sizes) -> int:
     """The bytes of a module's weights on one chip.
 
-    ValueError naming a parameter that the mesh does not divide.
+    Raises:
+        ValueError: naming a parameter that the mesh does not divide.
     """
     total = 0
     leaves = jax.tree_util.tree_leaves_with_path(
@@ -66,7 +67,7 @@ def weight_bytes(module: nnx.Module, sizes: Sizes) -> int:
 
 
 def split_over(axis: str | None, sizes: Sizes) -> int:
-    """The devices that a logical axis of weights is split over."""
+    """The number of devices that a logical axis of weights is split over."""
     rule: Any = None if axis is None else RULES[axis]
     return 1 if rule is None else sizes[rule]
 

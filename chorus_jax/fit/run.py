@@ -1,4 +1,4 @@
-"""The run of a request as shapes: what its programs read, and what they leave."""
+"""The run of a request as shapes: its programs with abstract inputs and outputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,12 +27,12 @@ from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Toke
 from chorus_jax.text.prompts import lengths as token_counts
 
 PAD = "<pad>"
-GROUPS = 2  # of frames that are decoded: the second has all that a stream carries on
+GROUPS = 2  # frame groups to decode: the second already has the stream's full state
 
 
 @dataclass(frozen=True)
 class ReuseOptions:
-    """Parts of a run that change its memory.
+    """Options of reuse that change the memory of a run.
 
     Attributes:
         active: the share of the tokens in the region steps of a hit; None for a miss.
@@ -44,14 +44,14 @@ class ReuseOptions:
 
 
 class GivenText(PromptEncoder):
-    """Prompts whose embeddings are at hand, whatever their words."""
+    """A prompt encoder that gives every prompt the same, given embedding."""
 
     def __init__(self, tokenizer: Tokenizer, row: Array):
         super().__init__(None, tokenizer)
         self.row = row
 
     def encoded(self, tokens: Tokens, tenant: str = "") -> Conditioning:
-        """The same row for each prompt."""
+        """The given embedding for each prompt."""
         rows = jnp.concatenate([self.row] * len(tokens.ids))
         limit = self.tokenizer.limit
         return Conditioning(rows, token_counts(tokens), limit, tokens.cut)
@@ -62,13 +62,13 @@ class OutlinedRun:
     """The programs of a request's run, and the abstract arrays between them.
 
     Attributes:
-        outline: the model.
-        request: what is asked for.
-        options: of loading the model.
-        program: what is static about its denoising.
-        text: the embeddings of a prompt.
-        inputs: what the denoising loop reads.
-        state: that between two steps.
+        outline: the model without weights.
+        request: the request.
+        options: the options of loading the model.
+        program: the static part of the denoising loop.
+        text: the embedding of a prompt.
+        inputs: the arrays that the denoising loop reads.
+        state: the loop's state between two steps.
     """
 
     outline: Outline
@@ -80,7 +80,7 @@ class OutlinedRun:
     state: RunState
 
     def model(self, parts: Mapping[str, Any]) -> Any:
-        """The model of such parts."""
+        """The model made of the given parts."""
         return assembled(self.outline, parts, self.options)
 
     @property
@@ -90,7 +90,7 @@ class OutlinedRun:
 
     @property
     def rows(self) -> int:
-        """Rows of a pass: one per guidance branch."""
+        """The number of rows of a forward pass: one per guidance branch."""
         first = self.program.plan.stretches[0].expert
 
         def rows(inputs: Inputs, latents: Any) -> Array:
@@ -100,25 +100,25 @@ class OutlinedRun:
         return len(jax.eval_shape(rows, self.inputs, self.latents))
 
     def condition(self, parts: Mapping[str, Any], text: Array) -> Any:
-        """Program of what all steps read, images included."""
+        """The program that makes the conditions of all steps, from text and images."""
         return conditioned(self.model(parts), self.request, text)
 
     def step(self, inputs: Inputs, state: RunState, until: Array) -> Any:
-        """Program of the denoising loop."""
+        """The program of the denoising loop."""
         return loop.advance(inputs, state, until, program=self.program)
 
     def decode(self, parts: Mapping[str, Any], latents: Any) -> list[Array]:
-        """Program of the frames: the first groups of a stream, or all at once."""
+        """The program of the decoder: up to `GROUPS` groups of frames."""
         return list(islice(self.model(parts).decode(latents, [self.request]), GROUPS))
 
 
 def encode(encoder: Any, ids: Array, mask: Array) -> Array:
-    """Program of the text encoder."""
+    """The program of the text encoder."""
     return encoder(ids, mask)
 
 
 def tokens_of(outline: Outline) -> tuple[Any, Any]:
-    """What the text encoder reads: the longest prompt."""
+    """Abstract token ids and mask of the longest prompt."""
     shape = (1, outline.text_limit)
     return (
         jax.ShapeDtypeStruct(shape, jnp.int32),
@@ -127,23 +127,28 @@ def tokens_of(outline: Outline) -> tuple[Any, Any]:
 
 
 def conditioned(model: Any, request: Request, text: Array) -> Any:
-    """The conditions of a request whose prompts have this embedding."""
+    """The conditions of a request, with a given embedding for its prompts."""
     model.prompts = GivenText(model.prompts.tokenizer, text)
     return model.condition([request])[0]
 
 
 def assembled(outline: Outline, parts: Mapping[str, Any], options: LoadOptions) -> Any:
-    """The model of an outline with such parts, and the least tokenizer.
+    """The model of an outline with the given parts and a minimal tokenizer.
 
-    A `VideoModel`, but for fingerprints, which shapes have none of.
+    A `VideoModel` without fingerprints, which abstract weights do not have.
     """
     rules = Rules(WordLevel({PAD: 0}, unk_token=PAD))
     return outline.assemble(parts, Tokenizer(rules, PAD, outline.text_limit), options)
 
 
 def with_inputs(request: Request, outline: Outline, image: bool) -> Request:
-    """The request with a seed, and with a small grey image if it is of one or the model
-    reads one."""
+    """The request with a seed, and with a small grey image if one is needed.
+
+    Args:
+        request: the request.
+        outline: the model, which may always read an image.
+        image: whether the video begins with an image.
+    """
     request = replace(request, seed=0)
     if request.inputs is not None or not (image or outline.reads_image):
         return request
@@ -155,10 +160,13 @@ def plan_of(model: Any, request: Request, reuse: ReuseOptions, split: int) -> St
     """The plan of a miss, or of a hit whose region is a share of the tokens.
 
     Args:
-        model: gives experts and tiles (see `assembled`).
-        request: gives the steps and the tokens' budgets.
-        reuse: says which of the two.
-        split: devices that the tokens are split over.
+        model: gives the experts and the tiles (see `assembled`).
+        request: gives the steps and the token budgets.
+        reuse: a hit if `reuse.active` is set, else a miss.
+        split: the number of devices that the tokens are split over.
+
+    Raises:
+        ValueError: for a hit if the default policy has no region steps.
     """
     budgets, experts = request.token_budgets, model.experts(request)
     if reuse.active is None:
@@ -185,17 +193,18 @@ def outlined_run(
     options: LoadOptions = LoadOptions(),
     split: int = 1,
 ) -> OutlinedRun:
-    """The run of a request; nothing is computed.
+    """The run of a request, in shapes only: nothing is computed.
 
     Args:
-        outline: the model.
-        request: what is asked for.
-        reuse: parts of the plan that change its memory.
-        options: of loading: the mesh is that of the model.
-        split: devices that tokens are split over.
+        outline: the model without weights.
+        request: the request.
+        reuse: options of reuse that change the run's memory.
+        options: the options of loading the model, such as its mesh.
+        split: the number of devices that tokens are split over.
 
     Raises:
-        ValueError: for what the model refuses, and steps without a region.
+        ValueError: for what the model refuses, and for a hit if the default policy has
+            no region steps.
     """
     model: Any = assembled(outline, outline.parts, options)
     geometry, solver = model.geometry(request), model.solver(request)
@@ -220,7 +229,14 @@ def outlined_run(
 
 
 def of_a_hit(inputs: Inputs, latents: Any, steps: int, words: int) -> Inputs:
-    """The inputs with what a hit reads beside them: a source, gains, other words."""
+    """The inputs with the further arrays of a hit: source latents, gains, words.
+
+    Args:
+        inputs: the inputs of a miss.
+        latents: the abstract latents of the request.
+        steps: the number of steps.
+        words: the number of text tokens.
+    """
     single: Any = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
     return inputs._replace(
         source=SourceLatents(latents, latents, latents),

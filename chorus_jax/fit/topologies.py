@@ -1,4 +1,4 @@
-"""TPU topologies that programs are compiled for on a machine without a TPU."""
+"""TPU topologies to compile for on a machine without a TPU."""
 
 import importlib.util
 import math
@@ -10,13 +10,13 @@ from typing import Any
 from jax.experimental import topologies
 
 GIB = 2**30
-# Read when libtpu is loaded: compile for a topology, look for no TPU around.
+# Environment that libtpu reads when it is loaded, so that it does not look for a TPU.
 ENVIRONMENT = {
     "TPU_SKIP_MDS_QUERY": "1",
     "TPU_ACCELERATOR_TYPE": "v5litepod-4",
     "TPU_WORKER_HOSTNAMES": "localhost",
     "TPU_WORKER_ID": "0",
-    # Nothing is run, so that processes need not wait for each other.
+    # Nothing is run, so processes need not wait for each other.
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
 }
 
@@ -26,9 +26,9 @@ class Generation:
     """A TPU generation.
 
     Attributes:
-        gib: the memory of a device that a program may use, as its compiler counts it.
-        layouts: the arrangements of chips that are known, from few to many.
-        devices: those of a chip, as jax counts them.
+        gib: GiB of a device's memory that a program may use, by the compiler's count.
+        layouts: the known arrangements of chips, from few to many.
+        devices: the number of devices per chip, as jax counts them.
     """
 
     gib: float
@@ -38,8 +38,8 @@ class Generation:
 
 FLAT = ("2x2", "2x4", "4x4", "4x8", "8x8")
 CUBES = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4")
-# Older ones are left out: their compiler counts the two cores of a chip apart, as no
-# program of theirs has been run since.
+# Older generations are left out: the compiler counts the two cores of their chips as
+# separate devices, which is no longer how their programs run.
 GENERATIONS = {
     "v5e": Generation(15.75, FLAT),
     "v5p": Generation(95.74, CUBES),
@@ -53,8 +53,8 @@ class Topology:
     """An arrangement of TPU chips.
 
     Attributes:
-        name: such as `v6e:2x2`.
-        generation: that of its chips.
+        name: generation and layout, such as `v6e:2x2`.
+        generation: the generation of its chips.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Topology:
 
     @classmethod
     def named(cls, name: str) -> "Topology":
-        """The topology of a name. ValueError for an unknown one, listing the known."""
+        """The topology of this name. ValueError for an unknown name."""
         kind, _, layout = name.partition(":")
         generation = GENERATIONS.get(kind)
         if generation is None or layout not in generation.layouts:
@@ -79,20 +79,20 @@ class Topology:
 
     @property
     def bytes(self) -> int:
-        """The memory of a device that a program may use."""
+        """Bytes of a device's memory that a program may use."""
         return round(self.generation.gib * GIB)
 
     @property
     def larger(self) -> tuple["Topology", ...]:
-        """Those of more chips of the same generation."""
+        """The topologies of the same generation with more chips."""
         kind, _, layout = self.name.partition(":")
         layouts = self.generation.layouts
         later = layouts[layouts.index(layout) + 1 :]
         return tuple(Topology(f"{kind}:{x}", self.generation) for x in later)
 
     def described(self) -> Sequence[Any]:
-        """The devices to compile for. ValueError if libtpu is not installed, or does
-        not know this topology."""
+        """Descriptions of the devices, to compile for. ValueError if libtpu is not
+        installed, or does not know this topology."""
         if importlib.util.find_spec("libtpu") is None:
             raise ValueError(
                 "compiling for a TPU needs libtpu, which is not installed (it exists "
