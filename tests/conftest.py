@@ -17,6 +17,8 @@ QUICK = (
     "--xla_cpu_use_fusion_emitters=false",
 )
 
+USERS = "--xla_cpu_use_fusion_emitters=true"
+
 # All are read once, when jax and huggingface_hub are first imported.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = " ".join([*QUICK, os.environ.get("XLA_FLAGS", "")])
@@ -53,7 +55,9 @@ def is_short(item):
 def pytest_collection_modifyitems(config, items):
     items.sort(key=is_short)
     platform = jax.default_backend()
+    fused = USERS in os.environ["XLA_FLAGS"].split()
     reasons = {
+        "as_users": None if fused else "is run by tests/test_as_users.py",
         "slow": None if config.getoption("--slow") else "needs --slow",
         "tpu": None if platform == "tpu" else f"needs a TPU, this is a {platform}",
         "gpu": None if platform == "gpu" else f"needs a GPU, this is a {platform}",

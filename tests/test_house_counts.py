@@ -12,6 +12,7 @@ PACKAGES = ("chorus_jax", "kernels_pallas", "convert", "configs", "benchmarks")
 
 # Tests of more than one module, by what they are about.
 PLACED_BY_QUESTION = {
+    "tests/test_as_users.py",
     "tests/test_house.py",
     "tests/test_house_counts.py",
     "tests/configs/test_configs.py",

@@ -370,7 +370,8 @@ def test_originals_with_an_image_tower(positions, files, tmp_path):
     assert run(tmp_path / "out", folder) == 0
     card = Card.read(tmp_path / "out")
     made_of = card.part("transformer").config
-    assert (made_of["image_width"], made_of["image_positions"]) == (160, positions)
+    assert made_of["image_width"] == 160
+    assert made_of.get("image_positions") == positions
     ours = checkpoints.load(
         tmp_path / "out", "image_encoder", CLIPImageEncoder, CLIPImageConfig
     )

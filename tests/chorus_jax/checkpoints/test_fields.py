@@ -1,12 +1,12 @@
 """Values from JSON against the annotations of a dataclass."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from chorus_jax.checkpoints.fields import checked
+from chorus_jax.checkpoints.fields import ADDED, checked, described
 
 
 @dataclass(frozen=True)
@@ -56,3 +56,21 @@ def test_wrong(field, value, needed):
     with pytest.raises(ValueError) as caught:
         checked(replace(Record(), **{field: value}))
     assert str(caught.value) == f"in a Record, {field} is {value!r}, needs {needed}"
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A config that gained a field.
+
+    Attributes:
+        width: there from the start.
+        places: added.
+    """
+
+    width: int
+    places: int | None = field(default=None, metadata=ADDED)
+
+
+def test_a_field_that_was_added_counts_where_it_is_given():
+    assert described(Grown(2)) == {"width": 2}
+    assert described(Grown(2, 3)) == {"width": 2, "places": 3}

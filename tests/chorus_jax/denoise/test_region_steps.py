@@ -146,6 +146,7 @@ def test_sampled_tiles_take_part_and_stay_the_sources(model):
     assert untouched(sampled, source).sum() == TILES - core
 
 
+@pytest.mark.as_users
 def test_unit_gains_are_plain_cross_attention_bit_for_bit(model):
     _, source = earlier(model, 2, 4)
     target = conditions(model, seed=1)

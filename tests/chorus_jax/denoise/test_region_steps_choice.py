@@ -141,6 +141,7 @@ def test_the_region_is_where_the_new_words_are_attended_to(model):
     np.testing.assert_array_equal(chosen.tiles[0], np.argsort(-want[0])[:2])
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("words", [None, jnp.zeros((1, 8))], ids=["none", "no new"])
 def test_without_new_words_attention_gives_way_to_velocities(model, words):
     given, source = earlier(model, 1, 4)
