@@ -31,6 +31,7 @@ def empty(engine):
         engine.cache.store.delete(head.id)
 
 
+@pytest.mark.as_users
 def test_at_threshold_0_nothing_changes_bit_for_bit(engine):
     plain = miss_and_hit(engine)
     empty(engine)

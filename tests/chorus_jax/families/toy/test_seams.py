@@ -194,6 +194,7 @@ def test_with_all_tiles_active_a_region_is_the_whole(pipeline, source, first):
     same(ours.latents, whole.latents, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.as_users
 @pytest.mark.parametrize("cache", [SkipSteps(()), TEA], ids=["skip", "tea"])
 def test_a_step_cache_that_never_reuses_changes_no_byte(pipeline, cache):
     [plain] = pipeline(asked())

@@ -57,6 +57,7 @@ def which(value):
     return jnp.full((CONFIG.depth, BRANCHES, 2), value)  # both guidance branches
 
 
+@pytest.mark.as_users
 def test_computing_all_is_the_plain_pass_bit_for_bit(model, given):
     velocity, outputs = reusing(model, given, at(1), which(True), None)
     np.testing.assert_array_equal(velocity, plain(model, given, at(1)))
@@ -83,6 +84,7 @@ def test_each_branch_is_chosen_by_itself(model, given, branch):
         assert (np.asarray(now) == np.asarray(before)).all() == (i == branch)
 
 
+@pytest.mark.as_users
 def test_a_pass_whose_keys_are_asked_for_computes_its_attentions(model, given):
     """With nothing to compute by itself it still leaves the keys of a full pass."""
     tokens = AllTokens(Tiling(GRID, TILE))
