@@ -1,1 +1,1 @@
-"""Model families, one folder each. The rest of the library knows none by name."""
+"""Model families, one folder each; `registry` lists them."""

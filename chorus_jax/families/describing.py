@@ -1,4 +1,4 @@
-"""Lines that tell a person what a checkpoint folder holds and what runs it here."""
+"""Describes a checkpoint folder and its attention to a person, line by line."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,14 +20,14 @@ GIB = 2**30
 
 @runtime_checkable
 class DescribedSizes(Protocol):
-    """A description of a transformer's attentions.
+    """The fields of a transformer's config that decide its attention kernels.
 
     Attributes:
-        heads: their number.
+        heads: the number of attention heads.
         head_width: the width of a head.
         tile: the box of tokens that regions are made of.
         text_limit: tokens of a prompt, padding included.
-        dtype: of weights and activations.
+        dtype: the dtype of weights and activations.
     """
 
     @property
@@ -47,7 +47,8 @@ class DescribedSizes(Protocol):
 
 
 def attention_lines(config: DescribedSizes) -> Iterator[tuple[str, str]]:
-    """Lines on the chosen attention: over all tokens, of a region, over the text."""
+    """Yields (name, text) lines on the attention implementations chosen on this
+    platform for self-, region and cross-attention, and over a mesh."""
     here, kind = sharding.platform(), jnp.dtype(config.dtype)
     heads = (config.heads, config.head_width)
     rows = lambda *shape: jax.ShapeDtypeStruct((1, *shape, *heads), kind)
@@ -70,8 +71,8 @@ def attention_lines(config: DescribedSizes) -> Iterator[tuple[str, str]]:
 
 
 def others_of(folder: Path, model: type, usual: Sequence[str]) -> tuple[str, ...]:
-    """The parts of a folder, of the class of a transformer, that can be run in place
-    of the `usual` ones."""
+    """Names of the folder's other transformers: the parts of class `model` that are not
+    among the `usual` ones."""
     return tuple(
         name
         for name, part in checkpoints.Card.read(folder).parts.items()
@@ -82,11 +83,12 @@ def others_of(folder: Path, model: type, usual: Sequence[str]) -> tuple[str, ...
 def part_lines(
     sizes: Any, parts: Mapping[str, tuple[type, type]], others: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Each part's size, the memory of all, and what attends here.
+    """Yields (name, text) lines: each part's size, the memory of all weights, and the
+    attention implementations.
 
     Args:
-        sizes: the configs of the parts by name.
-        parts: the class of each part, and that of its config.
+        sizes: an object with the config of each part as an attribute.
+        parts: the class of each part and the class of its config, by name.
         others: configs of parts that can be run in place of the transformer.
     """
     total = 0
@@ -102,7 +104,7 @@ def part_lines(
 
 
 def described(model: type, config: Any) -> tuple[str, int]:
-    """A part in words, and its size in bytes."""
+    """A description of one part, and its size in bytes."""
     leaves = jax.tree.leaves(checkpoints.abstract(model, config))
     size = sum(x.size * x.dtype.itemsize for x in leaves)
     count = sum(x.size for x in leaves)

@@ -1,4 +1,4 @@
-"""Checks of the sizes of videos against a model, and of a batch against a mesh."""
+"""Checks that a video's size suits a model, and that a mesh divides a batch."""
 
 from jax.sharding import Mesh
 
@@ -9,7 +9,7 @@ from chorus_jax.request import Request
 
 
 def must_fit(name: str, size: int, step: int, remainder: int) -> None:
-    """`size` must be `remainder` plus a multiple of `step`, and not zero."""
+    """ValueError unless `size` is positive and equals `remainder` modulo `step`."""
     if size > 0 and size % step == remainder % step:
         return
     smallest = remainder or step
@@ -22,15 +22,15 @@ def must_fit(name: str, size: int, step: int, remainder: int) -> None:
 
 
 def latent_grid(request: Request, time: int, space: int) -> Size:
-    """The latents of a video along frames, height and width.
+    """The number of latents of a video along frames, height and width.
 
     Args:
         request: gives the size in pixels.
-        time: frames per latent, but for the first, which is one frame.
+        time: frames per latent; the first latent stands for a single frame.
         space: pixels per latent along height and width.
 
     Raises:
-        ValueError: for sizes that do not divide, naming the nearest that do.
+        ValueError: if a size does not divide; the message names the nearest that do.
     """
     must_fit("frames", request.frames, time, 1)
     must_fit("height", request.height, space, 0)
@@ -40,7 +40,8 @@ def latent_grid(request: Request, time: int, space: int) -> Size:
 
 
 def must_have_one_scale(request: Request) -> None:
-    """ValueError for guidance scales by expert, in a request to a model with one."""
+    """ValueError if a request to a model with one transformer sets a guidance scale per
+    expert."""
     high, low = request.guidance_scale_high, request.guidance_scale_low
     if (high, low) != (None, None):
         raise ValueError(
@@ -50,13 +51,13 @@ def must_have_one_scale(request: Request) -> None:
 
 
 def must_match(name: str, size: int | None, other: str, needed: int | None) -> None:
-    """ValueError unless a size of the transformer is that of another part.
+    """ValueError unless a size of the transformer equals that of another part.
 
     Args:
         name: the field of the transformer's config.
         size: its value.
-        other: the size of the other part, in words.
-        needed: the value of that.
+        other: the other part's size in words, for the message.
+        needed: the value of the other part's size.
     """
     if size != needed:
         raise ValueError(
@@ -66,13 +67,13 @@ def must_match(name: str, size: int | None, other: str, needed: int | None) -> N
 
 
 def must_divide(mesh: Mesh, rows: int, tokens: int, heads: int) -> None:
-    """ValueError unless the mesh divides a pass, and heads where there is a ring.
+    """ValueError unless the mesh divides the rows, tokens and heads of a pass.
 
     Args:
         mesh: the devices.
         rows: requests times guidance branches.
-        tokens: of the video.
-        heads: of the transformer.
+        tokens: the number of video tokens.
+        heads: the number of the transformer's attention heads.
     """
     ring = sharding.token_split(mesh) > mesh.shape["context"]
     for axis, over, what, size in (

@@ -1,7 +1,7 @@
-"""The seam between a transformer and the denoising loop: a pass in pieces.
+"""The interface between a transformer and the denoising loop: a pass in pieces.
 
-Nothing here knows requests, prompts or schedules; `protocols` has the seam of a whole
-model.
+Nothing here depends on requests, prompts or schedules; `protocols` has the interface of
+a whole model.
 """
 
 import math
@@ -15,10 +15,10 @@ from jaxtyping import Array, Bool, Float, Int
 from chorus_jax.nets.tokens import Size, Tiling
 
 Latents = Any  # a pytree of float32 arrays, one per stream, each [b f h w c] or [b n c]
-Activations = Any  # a pytree of the model's own, a row per row of the pass
-Conditions = Any  # a pytree: what all steps of a run read
+Activations = Any  # a pytree that the model defines; one row per row of the pass
+Conditions = Any  # a pytree of inputs that all steps of a run share
 
-TRANSFORMER = "transformer"  # the name of the usual one
+TRANSFORMER = "transformer"  # the name of the default transformer
 
 
 class Held(NamedTuple):
@@ -26,8 +26,8 @@ class Held(NamedTuple):
 
     Attributes:
         keys: keys and values of the tokens of all tiles, a pytree; () if none are held.
-        share: each video token's share of attention to the words asked for; () if none
-            were.
+        share: per video token, the share of its cross-attention that goes to the
+            requested words (`AllTokens.words`); () if no words were requested.
     """
 
     keys: Any = ()
@@ -35,13 +35,13 @@ class Held(NamedTuple):
 
 
 class TextGains(NamedTuple):
-    """Factors of cross-attention to the prompt in one step (arXiv 2604.04451, TGAA).
+    """Gains of cross-attention to the prompt in one step (arXiv 2604.04451, TGAA).
 
-    They act on the branch of the prompt, not on that of the negative prompt.
+    They act on the guidance branch of the prompt, not on the negative prompt's.
 
     Attributes:
-        key: a factor of each text token's keys.
-        output: a factor of the attention's output.
+        key: factor on the keys, per text token.
+        output: factor on the attention's output, per request.
     """
 
     key: Float[Array, "b m"]
@@ -49,13 +49,14 @@ class TextGains(NamedTuple):
 
 
 class BranchReuse(NamedTuple):
-    """The outputs of an earlier pass, taken in place of computing, as data.
+    """Branch outputs of an earlier pass to reuse, and which branches to recompute.
 
     Attributes:
         outputs: one array per branch of a layer (`Forward.branch_names`), before its
             gate, stacked over the layers.
-        compute: which branches of each layer are computed all the same, per row. A
-            branch whose side outputs are asked for (the keys of a region) always is.
+        compute: True where a branch is computed instead of reused, per layer and row.
+            A branch whose side outputs are needed (the keys of a region) is always
+            computed.
     """
 
     outputs: tuple[Float[Array, "l r n c"], ...]
@@ -64,12 +65,13 @@ class BranchReuse(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class AllTokens:
-    """All tokens of the video.
+    """The token set of a pass over the whole video.
 
     Attributes:
-        tiling: with it the pass leaves the keys and values of all tiles for later
-            passes of a region to attend to.
-        words: 1 for each text token whose share of the attention is asked for.
+        tiling: if given, the pass returns the keys and values of all tiles, which
+            later passes over a region attend to.
+        words: 1 for each text token whose share of the cross-attention is to be
+            measured.
     """
 
     tiling: Tiling | None = None
@@ -78,14 +80,15 @@ class AllTokens:
 
 @dataclass(frozen=True, eq=False)
 class TileTokens:
-    """The tokens of some tiles of the video; other streams are run whole.
+    """The token set of a pass over some tiles of the video; other streams run whole.
 
     Attributes:
         tiling: the tiles of the whole video.
         tiles: the tiles that are run, per request.
-        keys: those of all tiles (`Held.keys`), which these tokens attend to; with ()
-            they attend to each other only.
-        bias: log(r) per token that stands for r tokens, where nothing is held.
+        keys: keys and values of all tiles (`Held.keys`), which the active tokens attend
+            to; with () the active tokens attend only to each other.
+        bias: attention bias per token, log(r) for a token that represents r tokens;
+            used if `keys` is ().
     """
 
     tiling: Tiling
@@ -102,7 +105,7 @@ TokenSet = AllTokens | TileTokens
 class Forward(Protocol):
     """One pass of a transformer at one step, in pieces; a piece runs when it is called.
 
-    Its rows are those of all guidance branches: `r` is the number of branches times b.
+    The rows cover all guidance branches: `r` is the number of branches times b.
     With `TileTokens` the video's latents are patches of the active tiles, [b k s p].
     """
 
@@ -111,16 +114,16 @@ class Forward(Protocol):
         """The noisy latents."""
 
     def moves(self) -> Latents | None:
-        """True where this step may move the latents, in a shape that broadcasts
-        against them: given images stay as they are. None if everywhere."""
+        """Mask of the latents that this step may change, broadcastable against them:
+        False where latents are given (an image to animate). None if all may change."""
 
     def signal(self, name: str) -> Float[Array, "r ..."]:
-        """A cheap quantity from which step caches foresee how much a step changes:
-        `embedding` (of the timestep) or `modulation` (of the first layer's input).
-        ValueError for one that the family does not have."""
+        """A cheap quantity by which step caches predict how much a step changes the
+        velocity: `embedding` (of the timestep) or `modulation` (of the first layer's
+        input). ValueError for a name that the family does not support."""
 
     def stem(self) -> Activations:
-        """The tokens before the first layer."""
+        """The embedded tokens, as the first layer reads them."""
 
     def blocks(
         self,
@@ -132,10 +135,10 @@ class Forward(Protocol):
         """Layers `first` to `last` (exclusive; None: all that follow).
 
         Args:
-            tokens: those before layer `first`.
-            first: the first layer.
-            last: the layer after the last one.
-            reuse: outputs to take in place of computing, of these layers.
+            tokens: the input of layer `first`.
+            first: the first layer to run.
+            last: the layer to stop before.
+            reuse: branch outputs of these layers to use instead of computing them.
 
         Returns:
             The tokens after these layers, and their side outputs, for `hold` and
@@ -147,40 +150,44 @@ class Forward(Protocol):
         """The branches of a layer, in the order of `BranchReuse`."""
 
     def branches(self, *sides: Any) -> tuple[Array, ...]:
-        """The outputs of the branches of all layers that ran with `reuse`, computed or
-        taken over: those of the next step's `BranchReuse`."""
+        """The branch outputs, computed or reused, of all layers that ran with `reuse`:
+        `BranchReuse.outputs` of the next step."""
 
     def unknown_branches(self) -> tuple[Array, ...]:
-        """Outputs of the shapes of `branches` of all layers, in zeros."""
+        """Zeros in the shapes that `branches` returns for all layers."""
 
     def head(self, tokens: Activations) -> Latents:
         """The guided velocity, in the layout of the latents."""
 
     def hold(self, held: Held, *sides: Any) -> Held:
-        """The state after this pass: `held` with the side outputs of all layers, in
-        their order, of one call of `blocks` or of several."""
+        """The state after the pass: `held` updated with the side outputs of all layers.
+
+        Args:
+            held: the state before the pass.
+            sides: the side outputs of each call of `blocks`, in the order of layers.
+        """
 
     def rows(self, x: Array) -> Array:
-        """An array with a row per request as one with a row per row of the pass."""
+        """Repeats an array with one row per request to one row per row of the pass."""
 
 
 @runtime_checkable
 class GuidedForward(Forward, Protocol):
-    """A pass whose guidance branches can be run and brought together apart."""
+    """A pass whose guidance branches can be run separately and combined afterwards."""
 
     def velocities(self, tokens: Activations) -> Latents:
         """The velocity of each row before guidance, laid out as the latents are."""
 
     def guide(self, velocities: Latents) -> Latents:
-        """The guided velocity of the velocities of all rows."""
+        """Combines the velocities of all rows into the guided velocity."""
 
     def prompt(self) -> "GuidedForward":
-        """The pass of the prompt's branch alone: a row per request."""
+        """The same pass with the prompt's guidance branch only: a row per request."""
 
 
 @runtime_checkable
 class Transformer(Protocol):
-    """A transformer: a pytree of weights that gives the pass of a step."""
+    """A transformer: a pytree of weights that makes the `Forward` of each step."""
 
     def forward(
         self,
@@ -194,7 +201,7 @@ class Transformer(Protocol):
 
 
 def evaluate(forward: Forward, held: Held = Held()) -> tuple[Latents, Held]:
-    """The whole pass: the guided velocity, and what is held after it."""
+    """Runs the whole pass; returns the guided velocity and the state after it."""
     tokens, sides = forward.blocks(forward.stem())
     return forward.head(tokens), forward.hold(held, sides)
 
@@ -203,12 +210,12 @@ def evaluate(forward: Forward, held: Held = Held()) -> tuple[Latents, Held]:
 class Geometry:
     """The shapes of one request's latents, and the tokens of its video.
 
-    Latents of one stream are an array, those of several a dictionary by name.
+    Latents are an array if there is one stream, else a dictionary by stream name.
 
     Attributes:
         streams: name and shape (without batch) of each stream of latents.
         grid: the video's tokens along frames, height and width.
-        patch: the latents of a token along the same axes.
+        patch: the number of latents per token along the same axes.
         tile: the box of tokens that regions are made of; it divides the grid.
         video: the stream that is cut into tiles.
     """
@@ -225,18 +232,18 @@ class Geometry:
         return Tiling(self.grid, self.tile)
 
     def latents(self, arrays: Mapping[str, Any]) -> Latents:
-        """The latents of these streams."""
+        """Latents in the model's layout, from arrays by stream name."""
         if len(self.streams) == 1:
             return arrays[self.video]
         return {name: arrays[name] for name, _ in self.streams}
 
     def named(self, latents: Latents) -> dict[str, Any]:
-        """The streams of latents by name."""
+        """The array of each stream by name: the reverse of `latents`."""
         return {self.video: latents} if len(self.streams) == 1 else dict(latents)
 
     def packed(self, latents: Latents) -> Any:
-        """One request's latents as one array of four axes, for the store: streams are
-        laid end to end."""
+        """One request's latents as one array of four axes, for the store: several
+        streams are flattened and concatenated."""
         if len(self.streams) == 1:
             return latents
         rows = [np.ravel(latents[name]) for name, _ in self.streams]

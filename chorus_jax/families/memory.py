@@ -1,4 +1,4 @@
-"""The least memory that a request needs, to refuse what cannot run before it does."""
+"""A lower bound of a request's memory, to refuse one that cannot fit before it runs."""
 
 import math
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request
 
 BYTES = {"bfloat16": 2, "float32": 4}
-STREAMS = 4  # arrays as wide as the tokens that a layer holds at the least
+STREAMS = 4  # least number of arrays of the tokens' size that a layer holds at once
 LATENTS = 3  # noise, the state and the velocity, in float32
 
 
@@ -21,14 +21,14 @@ def least_memory(
     latents: tuple[int, ...],
     request: Request,
 ) -> int:
-    """A lower bound of the bytes that a request needs, with the weights.
+    """A lower bound of the bytes that a request needs, weights included.
 
     Args:
         stored: the parts that are loaded.
-        config: of the transformer.
+        config: the transformer's config.
         grid: the video's tokens along frames, height and width.
-        latents: their shape.
-        request: is asked for.
+        latents: the shape of the latents.
+        request: the request to run.
     """
     weights = sum(part.parameters * BYTES[part.dtype] for part in stored)
     tokens = math.prod(grid) * request.passes * config.heads * config.head_width

@@ -1,4 +1,4 @@
-"""Models without weights: shapes alone, as memory is planned with."""
+"""Models without weights (shapes only), for planning memory."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.protocols import LoadOptions, VideoModel
 from chorus_jax.text.prompts import Tokenizer
 
-# Makes the model of parts, abstract ones or traced ones too.
+# Makes a model from its parts, which may also be abstract or traced.
 Assemble = Callable[[Mapping[str, Any], Tokenizer, LoadOptions], VideoModel]
 
 
@@ -24,10 +24,10 @@ class Outline:
     """A model without weights.
 
     Attributes:
-        parts: its modules by name, with shapes in place of arrays.
+        parts: the model's modules by name, with shapes in place of arrays.
         text_limit: tokens of a prompt, padding included.
-        assemble: makes the model of such parts.
-        reads_image: whether it makes videos of an image only.
+        assemble: makes a model from such parts.
+        reads_image: whether the model needs an image to make a video of.
     """
 
     parts: Mapping[str, nnx.Module]
@@ -38,7 +38,7 @@ class Outline:
 
 @runtime_checkable
 class OutlinedFamily(Protocol):
-    """A family whose models can be outlined: of folders, and published ones by name."""
+    """A family that can outline its models, from a card or by published name."""
 
     def card(self, name: str) -> Card:
         """The card of a published model, as it is converted by default. ValueError for
@@ -51,12 +51,12 @@ class OutlinedFamily(Protocol):
 def made_card(
     family: str, parts: Mapping[str, tuple[type, Any]], settings: Mapping[str, Any]
 ) -> Card:
-    """The card of a model that there is no folder of.
+    """A card for a model without a checkpoint folder.
 
     Args:
-        family: its name.
-        parts: class and config of each part.
-        settings: of the whole model (see `Card`).
+        family: the family's name.
+        parts: class and config of each part, by name.
+        settings: settings of the whole model (see `Card`).
     """
     return Card(
         family,
@@ -82,9 +82,9 @@ def abstract_parts(
     """The parts of a card with shapes in place of arrays.
 
     Args:
-        card: that of the model.
-        classes: the module's and the config's class of each part.
-        stored: the name of each part in the card.
+        card: the model's card.
+        classes: the class of each part's module and of its config, by part.
+        stored: the name that each part has in the card.
     """
     return {
         name: checkpoints.abstract(
@@ -95,7 +95,7 @@ def abstract_parts(
 
 
 def named(cards: Mapping[str, Callable[[], Card]], name: str) -> Card:
-    """The card of this name. ValueError for another, listing those there are."""
+    """The card of this name. ValueError for an unknown name, listing the known ones."""
     if name not in cards:
         raise ValueError(
             f"no published model is {name!r}: known are {', '.join(cards)}"

@@ -1,7 +1,7 @@
-"""The seams between model families and the rest of the library.
+"""The interfaces between model families and the rest of the library.
 
-A family is a folder of this package: its transformer gives a `Forward` for each step
-(`families.forward`), and its `VideoModel` turns requests into conditions and latents
+A family is a folder of this package: its transformer makes a `Forward` for each step
+(`families.forward`), and its `VideoModel` turns requests into conditions, and latents
 into frames. Nothing outside a family's folder, its conversion table and the registry
 knows its types.
 """
@@ -28,14 +28,13 @@ from chorus_jax.text.prompts import Tokens
 
 @dataclass(frozen=True, eq=False)
 class RunStart:
-    """The inputs of a run's first latents besides noise.
+    """The inputs, besides noise, from which a run's first latents are made.
 
     Attributes:
-        conditions: of each transformer.
-        begun: latents that the noise lies over, of some streams; none for pure noise.
-        level: how much of the noise lies over them, 0 to 1.
-        tenant: whose requests they are; what is remembered of their inputs is the
-            tenant's only.
+        conditions: the conditions of each transformer, by name.
+        begun: latents to add noise to, by stream; empty to start from pure noise.
+        level: the noise level of `begun`, 0 to 1.
+        tenant: the owner of the requests; encoded inputs are remembered per tenant.
     """
 
     conditions: Mapping[str, Conditions]
@@ -46,15 +45,15 @@ class RunStart:
 
 @runtime_checkable
 class VideoModel(Protocol):
-    """A loaded model with all its parts: requests to conditions, latents to frames.
+    """A loaded model: turns requests into conditions, and latents into frames.
 
     Attributes:
-        family: its name in the registry.
-        mesh: the devices that its weights are spread over; None for jax's choice.
-        transformers: by name; `experts` says which of them runs a step.
-        fingerprints: what tells the weights of each part from others.
-        tokenizer_fingerprint: what tells the tokenizer's rules from others.
-        numerics: the dtypes that it computes in.
+        family: the family's name in the registry.
+        mesh: the devices that the weights are spread over; None for jax's choice.
+        transformers: the transformers by name; `experts` says which one runs each step.
+        fingerprints: an identifier of each part's weights, by part.
+        tokenizer_fingerprint: an identifier of the tokenizer's rules.
+        numerics: the dtypes that the model computes in.
     """
 
     family: str
@@ -79,14 +78,14 @@ class VideoModel(Protocol):
         """ValueError unless the mesh divides a batch of `count` such requests."""
 
     def solver(self, request: Request) -> Solver:
-        """The solver over the schedule of a request."""
+        """The solver for a request, with its schedule."""
 
     def experts(self, request: Request) -> tuple[str, ...]:
-        """The transformer of each step of a request's schedule."""
+        """The name of the transformer that runs each step of a request's schedule."""
 
     def fps(self, request: Request) -> float | None:
-        """The frames per second that a request's positions stand for; None if the model
-        does not read them."""
+        """The frame rate that a request's positions are computed with; None if the
+        model does not use one."""
 
     def tokens(self, prompts: Sequence[str]) -> Tokens:
         """The tokens of prompts, without encoding them."""
@@ -97,49 +96,56 @@ class VideoModel(Protocol):
         tenant: str = "",
         tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, Conditions], tuple[str, ...]]:
-        """The conditions of each transformer's steps, and the end of each prompt that
-        is beyond the text limit, mostly "".
+        """Encodes the inputs of requests.
 
-        What is remembered of the prompts is the tenant's only. `tokens` are those of
-        the prompts, None to make them.
+        Args:
+            requests: the requests of a batch.
+            tenant: their owner; encoded prompts are remembered per tenant.
+            tokens: the tokens of the prompts, if known; None to tokenise them here.
+
+        Returns:
+            The conditions of each transformer, by name, and for each prompt the text
+            cut off at the text limit ("" if all of it fits).
         """
 
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: "RunStart"
     ) -> Latents:
-        """The latents that runs begin with: the noise, but where frames are given."""
+        """The first latents of a run: noise, except where the requests give frames."""
 
     def with_given(
         self, latents: Latents, requests: Sequence[Request], tenant: str = ""
     ) -> Latents:
-        """Latents of an earlier run, with those given frames of these requests that no
-        step moves in their places."""
+        """Latents of an earlier run with these requests' given frames written into
+        them, as far as no step changes those frames."""
 
     def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
-        """The latents of the videos that requests begin from, by stream, which the
-        noise of the first step lies over; none for requests that begin from noise."""
+        """The encoded videos that the requests start from, by stream, to which noise is
+        added for the first step; empty for requests that start from pure noise."""
 
     def forget_prompts(self, tenant: str | None = None) -> None:
-        """Forgets what it remembers of a tenant's prompts (None: of all)."""
+        """Drops the remembered prompts of a tenant (None: of all tenants)."""
 
     def text_values(self, conditions: Mapping[str, Conditions]) -> Array:
-        """The values of the first prompt's text tokens in each layer of cross-
-        attention, [l m c]."""
+        """The cross-attention values of the first prompt's text tokens in each layer,
+        [l m c]."""
 
     def decode(self, latents: Latents, requests: Sequence[Request]) -> Iterator[Array]:
-        """Frames of latents in [-1, 1], a group [b f h w 3] per latent frame.
+        """Decodes latents to frames in [-1, 1], one group [b f h w 3] per latent frame.
 
-        The requests are those that the latents were made for, with their seeds: a
-        decoder may add noise of its own.
+        Args:
+            latents: the final latents of a batch.
+            requests: the requests of these latents; a decoder that adds noise uses
+                their seeds.
         """
 
     def free_text_encoder(self) -> None:
-        """Gives the text encoder's memory back; remembered prompts still work."""
+        """Frees the text encoder's memory; remembered prompts still work."""
 
 
 @runtime_checkable
 class SoundModel(Protocol):
-    """A video model whose latents hold a sound too.
+    """A video model whose latents include sound.
 
     Attributes:
         sound_rate: samples per second.
@@ -149,29 +155,28 @@ class SoundModel(Protocol):
     def sound_rate(self) -> int: ...
 
     def sound(self, latents: Latents) -> Array:
-        """The sound of latents in [-1, 1], [b samples channels]."""
+        """Decodes the sound of latents: samples in [-1, 1], [b samples channels]."""
 
 
 @runtime_checkable
 class EnlargingModel(Protocol):
-    """A model whose videos have a second pass at a larger size."""
+    """A model that can refine a video in a second run at a larger size."""
 
     def enlarge(self, latents: Latents) -> dict[str, Array]:
-        """The streams that a second pass begins from, without noise: the video's
-        latents at its size. ValueError if the model came without what enlarges
-        them."""
+        """The latents that the second run starts from, by stream and without noise: the
+        video's enlarged, any others as they are. ValueError without an upsampler."""
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """The settings of a model where a request gives no others.
+    """The default settings of a model's requests.
 
     Attributes:
-        request: a request without its prompt.
-        fps: frames per second at which its videos are shown.
+        request: a request with the default settings and no prompt.
+        fps: frames per second at which the videos are shown.
         source: where these values come from, in words.
-        fit: gives a request the size that follows from the image or video it is made
-            of, but for the fields that its caller gave; None where none does.
+        fit: sets a request's size from its image or video, except for the fields that
+            the caller gave; None if the size does not depend on the inputs.
     """
 
     request: Request
@@ -180,11 +185,11 @@ class Defaults:
     fit: Callable[[Request, Collection[str]], Request] | None = None
 
     def changed(self, **fields: Any) -> Request:
-        """A request with these fields in place of the defaults."""
+        """A request with these fields; the others have their defaults."""
         return self.fitted(self.request.changed(**fields), fields)
 
     def fitted(self, request: Request, given: Collection[str]) -> Request:
-        """A request at the size that follows from its inputs; `given` fields stay."""
+        """The request with its size set from its inputs; `given` fields are kept."""
         return request if self.fit is None else self.fit(request, given)
 
 
@@ -193,9 +198,9 @@ class Family(Protocol):
     """A model family, as the registry lists it.
 
     Attributes:
-        name: that of checkpoints' cards.
-        fps: the frames per second of its videos.
-        published: the settings of its published models, by name.
+        name: the family's name in checkpoint cards.
+        fps: the frames per second of the family's videos.
+        published: the settings of the family's published models, by name.
     """
 
     name: str
@@ -203,25 +208,25 @@ class Family(Protocol):
     published: Mapping[str, Defaults]
 
     def load(self, folder: Path, options: "LoadOptions") -> VideoModel:
-        """The model of a converted checkpoint folder.
+        """Loads the model of a converted checkpoint folder.
 
-        ValueError for that of another family.
+        ValueError for a folder of another family.
         """
 
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
     ) -> None:
-        """ValueError for what cannot run together, or not in this machine's memory;
-        reads no weights."""
+        """ValueError if the folder, transformer, request and mesh cannot run together
+        or do not fit in this machine's memory; reads no weights."""
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
-        """The settings of a folder's model, as published if it is recognised."""
+        """A folder's default settings: the published ones if its model is known."""
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
-        """The parts of a folder that can be run in place of the usual transformer."""
+        """Names of the parts of a folder that can replace the default transformer."""
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """Names and values that tell a person what a folder holds."""
+        """Yields (name, text) lines that describe a folder's contents to a person."""
 
 
 @dataclass(frozen=True)
@@ -229,13 +234,13 @@ class LoadOptions:
     """Options of loading a checkpoint folder.
 
     Attributes:
-        transformer: the part that is run as the transformer.
-        dtype: in place of the stored one.
-        mesh: with it every device reads its own share of the weights.
-        keep_text_encoder: False gives its memory back once the first prompts are
-            encoded.
-        verify: whether the digests of all weights are taken, though they were before
-            and the files are the same since.
+        transformer: the name of the part to run as the transformer.
+        dtype: the dtype to load; None for the stored one.
+        mesh: the devices to spread the weights over; each reads its own share.
+        keep_text_encoder: False frees the text encoder's memory once the first prompts
+            are encoded.
+        verify: whether to check the digests of all weights again, even if the files
+            have not changed since the last check.
     """
 
     transformer: str = TRANSFORMER

@@ -29,9 +29,9 @@ def family_of(folder: str | Path) -> Family:
 
 
 def load(folder: str | Path, options: LoadOptions = LoadOptions()) -> VideoModel:
-    """The model of a checkpoint folder.
+    """Loads the model of a checkpoint folder.
 
-    ValueError for what `family_of` or `Family.load` refuses.
+    ValueError if `family_of` or `Family.load` refuses the folder.
     """
     return family_of(folder).load(Path(folder), options)
 
@@ -40,7 +40,7 @@ def published(name: str) -> Defaults:
     """The settings of a published model, such as `Wan 2.1 T2V-14B`.
 
     Raises:
-        ValueError: for a name that there is not, listing those there are.
+        ValueError: for an unknown name; the message lists the known ones.
     """
     known = {
         key: row

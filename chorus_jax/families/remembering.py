@@ -1,4 +1,4 @@
-"""Encoded images and videos of earlier requests, by digest."""
+"""A small cache of encoded images and videos of earlier requests, by digest."""
 
 from collections.abc import Callable, Hashable
 
@@ -6,13 +6,13 @@ import numpy as np
 
 
 class EncodedInputs:
-    """The last encodings of given images and videos, in host memory.
+    """An LRU cache, in host memory, of the encodings of given images and videos.
 
-    A tenant never finds what another one encoded: how long an answer takes would tell
-    who showed what (see `PromptEncoder`).
+    Tenants do not share entries: the response time would reveal that another tenant had
+    sent the same input (see `PromptEncoder`).
 
     Args:
-        most: the number that is kept.
+        most: the number of encodings to keep, over all tenants.
     """
 
     def __init__(self, most: int = 4):
@@ -22,12 +22,13 @@ class EncodedInputs:
     def __call__(
         self, tenant: str, key: Hashable, encode: Callable[[], np.ndarray]
     ) -> np.ndarray:
-        """The encoding of a tenant's input.
+        """Returns the encoding of a tenant's input, from the cache if it is there.
 
         Args:
-            tenant: whose it is.
-            key: all that decides it: digests of pixels and of weights, sizes.
-            encode: makes it if it is not known.
+            tenant: the owner of the input.
+            key: everything the encoding depends on: digests of pixels and of weights,
+                sizes.
+            encode: computes the encoding if it is not in the cache.
         """
         full = (tenant, key)
         row = self.known.pop(full, None)
@@ -39,6 +40,6 @@ class EncodedInputs:
         return row
 
     def forget(self, tenant: str | None = None) -> None:
-        """Forgets a tenant's (None: of all)."""
+        """Drops the encodings of a tenant (None: of all tenants)."""
         for full in [full for full in self.known if tenant in (None, full[0])]:
             del self.known[full]
