@@ -28,12 +28,14 @@ class Outline:
         text_limit: tokens of a prompt, padding included.
         assemble: makes a model from such parts.
         reads_image: whether the model needs an image to make a video of.
+        reads_last_image: whether the model needs a last image too.
     """
 
     parts: Mapping[str, nnx.Module]
     text_limit: int
     assemble: Assemble
     reads_image: bool = False
+    reads_last_image: bool = False
 
 
 @runtime_checkable

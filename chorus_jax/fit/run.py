@@ -153,7 +153,8 @@ def with_inputs(request: Request, outline: Outline, image: bool) -> Request:
     if request.inputs is not None or not (image or outline.reads_image):
         return request
     grey = np.full((8, 8, 3), 128, np.uint8)
-    return replace(request, inputs=InputMedia(image=grey))
+    last = grey if outline.reads_last_image else None
+    return replace(request, inputs=InputMedia(image=grey, last_image=last))
 
 
 def plan_of(model: Any, request: Request, reuse: ReuseOptions, split: int) -> StepPlan:

@@ -83,7 +83,8 @@ class ImageEmbedding(nnx.Module):
 
     def __call__(self, image: Float[Array, "b e x"]) -> Float[Array, "b e c"]:
         if self.positions is not None:
-            image = image + self.positions[...][None]
+            positions = self.positions[...][None]
+            image = image + positions.astype(image.dtype)
         return self.norm_out(self.mlp(self.norm_in(image)))
 
 

@@ -227,6 +227,9 @@ class WanModel(SingleStreamModel):
     ) -> Array:
         """What `encode` makes of the inputs of requests by a part of the model;
         remembered by all that decides it."""
+        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(module)):
+            # Within a program there are no values to remember.
+            return jnp.stack([encode(module, request) for request in requests])
         made_by = (encode.__name__, self.fingerprints[part])
 
         def row(request: Request) -> np.ndarray:

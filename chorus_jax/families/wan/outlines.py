@@ -16,7 +16,7 @@ from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.parts import IMAGE, parts_of, stored_names
 from chorus_jax.families.wan.residual_vae import WanResidualVAE
 from chorus_jax.families.wan.residual_vae_config import WanResidualVAEConfig
-from chorus_jax.families.wan.sizes import Sizes
+from chorus_jax.families.wan.sizes import EXPANDED, Sizes
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.families.wan.variants import RELEASED, Variant
@@ -31,6 +31,8 @@ TRANSFORMERS: Mapping[str, WanConfig] = {
     "Wan 2.1 T2V-14B": BIG,
     "Wan 2.1 I2V-14B-480P": I2V,
     "Wan 2.1 I2V-14B-720P": I2V,
+    # Two images of 257 tokens.
+    "Wan 2.1 FLF2V-14B-720P": replace(I2V, image_positions=514),
     "Wan 2.2 T2V-A14B": BIG,
     "Wan 2.2 I2V-A14B": replace(BIG, in_channels=36),
     "Wan 2.2 TI2V-5B": WanConfig(24, 30, 14336, in_channels=48, out_channels=48),
@@ -51,7 +53,9 @@ def card_of(variant: Variant) -> Card:
         parts[LOW] = (WanDiT, config)
     if config.image_width is not None:
         parts[IMAGE] = (CLIPImageEncoder, CLIPImageConfig.vit_h_14())
-    return made_card("wan", parts, {"boundary_ratio": variant.boundary})
+    expanded = variant.name == "Wan 2.2 TI2V-5B"
+    settings = {"boundary_ratio": variant.boundary, EXPANDED: expanded}
+    return made_card("wan", parts, settings)
 
 
 CARDS: Mapping[str, Callable[[], Card]] = {
@@ -70,5 +74,6 @@ def outline(card: Card, transformer: str = TRANSFORMER) -> Outline:
         return WanModel.assembled(card, parts, tokenizer, options)
 
     sizes = Sizes(**{name: part.config for name, part in parts.items()})
-    limit = sizes.transformer.text_limit
-    return Outline(parts, limit, assemble, sizes.conditioned)
+    config = sizes.transformer
+    two = config.image_positions is not None
+    return Outline(parts, config.text_limit, assemble, sizes.conditioned, two)

@@ -45,3 +45,19 @@ def test_a_size_is_three_numbers(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "shapes", "big"])
     assert "such as 480x832x81" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("wan21_i2v_480p", "480x832x81"),
+        ("wan21_flf2v_720p", "720x1280x81"),
+        ("wan22_i2v_a14b", "720x1280x81"),
+        ("wan22_ti2v_5b", "704x1280x121", "--image"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_models_that_read_images_are_answered_for(arguments, capsys):
+    options = ("--quick", "--topology", "v5p:2x2x2")
+    assert main(["fit", *arguments, *options]) == 0
+    assert "denoising" in capsys.readouterr().out
