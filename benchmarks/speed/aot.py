@@ -90,8 +90,8 @@ CASES = (
     Placement("Wan 2.2 TI2V-5B", "v6e:2x2", 4, 1),
     Placement("LTX-Video 2B 0.9.1", "v5e:2x2", 4, 1),
     Placement("LTX-Video 13B 0.9.8-dev", "v6e:2x4", 2, 4),
-    Placement("LTX-2 19B dev", "v6e:2x4", 2, 4),
-    Placement("LTX-2 19B dev", "v5p:2x2x1", 1, 4),
+    Placement("LTX-2 19B dev", "v6e:2x4", 4, 2),
+    Placement("LTX-2 19B dev", "v5p:2x2x1", 2, 2),
 )
 
 
