@@ -1,1 +1,1 @@
-"""PyTorch weights to Orbax and back: the only place that may read them."""
+"""Conversion of PyTorch weights to Orbax and back; the only package that reads them."""

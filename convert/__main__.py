@@ -20,7 +20,7 @@ from convert.progress import counting, shown
 from convert.source_options import add_sources, opened
 from convert.trial import trial
 
-OnStart = Callable[[Path], None]  # is called with a folder before it is written
+OnStart = Callable[[Path], None]  # called with the target folder before it is written
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +46,9 @@ def command(
 
     Args:
         name: `convert` or `export`.
-        arguments: those after the name.
-        on_start: is called with the folder that will be written.
-        make_parser: the class that reads the options.
+        arguments: the arguments after the name.
+        on_start: called with the target folder before it is written.
+        make_parser: the class of the argument parser.
 
     Raises:
         ValueError: for a source that cannot be converted.
@@ -61,7 +61,7 @@ def command(
 
 
 def _run(options: argparse.Namespace, on_start: OnStart) -> None:
-    # Orbax warns that there is nothing to merge, which is what we ask for.
+    # Hides Orbax's warning that there is nothing to merge, which is intended here.
     logging.getLogger("absl").setLevel(logging.ERROR)
     on_start(options.folder)
     options.run(options)
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_convert(
     reader: argparse.ArgumentParser, family: Convertible | None = None
 ) -> None:
-    """`family` is that of the weights; None to see it from the source."""
+    """Adds the options of `convert`; without a family the source decides it."""
     reader.add_argument(
         "source",
         metavar="SRC",

@@ -15,22 +15,22 @@ from convert.source import DIFFUSERS, ORIGINAL, Component, Source
 from convert.tensors import SourceTensor
 
 PARTS = {"high": "transformer", "low": "transformer_2"}
-# By family: its transformer.
+# The transformer's kind by family.
 KINDS: Mapping[str, Kind] = {
     name: kinds["transformer"]
     for name, kinds in (("wan", WAN), ("ltx", LTX), ("ltx2", LTX2))
 }
-# What LoRAs change beside the transformer.
+# Other parts that LoRAs change, by family.
 BESIDE: Mapping[str, Mapping[str, Kind]] = {"ltx2": {"connectors": LTX2["connectors"]}}
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA file, how strongly it is taken, and which transformer it changes.
+    """A LoRA file, its strength, and the transformer that it changes.
 
     Attributes:
         file: the weights.
-        strength: a finite factor on the change; 1 is as trained.
+        strength: a finite factor on the change; 1 applies it as trained.
         part: `transformer` or `transformer_2`; None if the model has only one.
     """
 
@@ -40,9 +40,10 @@ class Adapter:
 
     @classmethod
     def parse(cls, text: str) -> "Adapter":
-        """`FILE`, `FILE:0.8`, `low=FILE:0.8` or `transformer_2=FILE`.
+        """Parses `FILE`, `FILE:0.8`, `low=FILE:0.8` or `transformer_2=FILE`.
 
-        Raises ValueError for a strength that is not finite.
+        Raises:
+            ValueError: for a strength that is not finite.
         """
         part, equals, remaining = text.partition("=")
         if not equals or Path(text).exists():
@@ -62,12 +63,12 @@ class Adapter:
 
 @dataclass(frozen=True)
 class MergedTensor:
-    """A tensor of a model with changes added in float32.
+    """A tensor of a model with the changes of LoRAs added in float32.
 
     Attributes:
         base: the model's tensor.
-        changes: what is added, in this order.
-        dtype: of the sum.
+        changes: the changes, added in this order.
+        dtype: the dtype of the sum.
     """
 
     base: SourceTensor
@@ -86,7 +87,7 @@ class MergedTensor:
 
     @property
     def file(self) -> Path:
-        """The file that the model's tensor is in."""
+        """The file that contains the model's tensor."""
         return self.base.file
 
     def read(self, rows: slice = slice(None)) -> np.ndarray:
@@ -100,17 +101,17 @@ class MergedTensor:
 def merged(
     source: Source, adapters: Sequence[Adapter], skip_missing: bool = False
 ) -> Source:
-    """A source whose transformers are changed by LoRA files.
+    """Merges LoRA files into the transformers of a source.
 
     Args:
         source: the model.
-        adapters: the files, in any order; several may change one transformer.
-        skip_missing: whether what a file has and the model lacks is left out.
+        adapters: the LoRAs, in any order; several may change one transformer.
+        skip_missing: whether to skip changes to modules that the model lacks.
 
     Raises:
-        ValueError: for a file that is no LoRA or one of another model, that has keys
-            which the model lacks (listing them), or that does not say which of two
-            transformers it changes.
+        ValueError: for a file that is no LoRA, or a LoRA of another model; for changes
+            to modules that the model lacks (listing them); for an adapter without a
+            part if the model has two transformers.
     """
     parts = dict(source.components)
     files, words = [], []
@@ -152,7 +153,7 @@ def _changed(
     adapter: Adapter,
     skip_missing: bool,
 ) -> dict[str, Component]:
-    """The parts of these kinds as an adapter changes them."""
+    """The parts that an adapter may change, by name, after its changes."""
     result = changes(adapter.file, adapter.strength)
     known = {
         key: (part, name)
@@ -195,12 +196,12 @@ def _merged(base: SourceTensor, change: Change, adapter: Adapter) -> MergedTenso
 
 
 def translated(part: Component, kind: Kind) -> Mapping[str, str]:
-    """The names of a transformer's tensors in the other of its two layouts."""
+    """The name of each tensor of a part in the other layout (diffusers or original)."""
     own, other = (
         _by_target(kind.layouts[name].rules(None))
         for name in (part.layout, ORIGINAL if part.layout == DIFFUSERS else DIFFUSERS)
     )
-    # Of one parameter two tensors may be the source, in both layouts in one order.
+    # A parameter may have two source tensors; both layouts list them in the same order.
     pairs = [pair for target in own for pair in zip(own[target], other.get(target, ()))]
     result = {}
     for name in part.tensors:
@@ -212,7 +213,7 @@ def translated(part: Component, kind: Kind) -> Mapping[str, str]:
 
 
 def _by_target(rules: Sequence[Rule | Alias]) -> dict[str, list[str]]:
-    """The tensors of each parameter."""
+    """The names of the source tensors, by the path of the parameter they fill."""
     names: dict[str, list[str]] = {}
     for rule in rules:
         if isinstance(rule, Rule):

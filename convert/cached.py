@@ -1,4 +1,4 @@
-"""Files as published, converted once into a cache folder and found there again."""
+"""A cache of conversions: published files are converted once and then reused."""
 
 import json
 import logging
@@ -21,19 +21,19 @@ from convert.opening import PartsApart
 from convert.progress import counting, shown
 from convert.source import Source
 
-DIGESTS = "digests.json"  # of source files, so that a large one is read once
+DIGESTS = "digests.json"  # digests of source files, so that large ones are read once
 POLL = 1.0  # seconds between looks at a conversion of another process
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Files and options that are given beside a model's path.
+    """Files and options that are given in addition to a model's path.
 
     Attributes:
         given: files of single parts.
         adapters: LoRAs, as `FILE`, `FILE:0.8` or `low=FILE:0.8`.
-        skip_missing: whether what a LoRA has and the model lacks is left out.
-        dtype: as `convert.dtypes.parse` reads it.
+        skip_missing: whether to skip a LoRA's changes to modules that the model lacks.
+        dtype: the dtypes, in the format of `convert.dtypes.parse`.
     """
 
     given: PartsApart = field(default_factory=PartsApart)
@@ -45,18 +45,21 @@ class SourceOptions:
 def converted(
     path: Path, options: SourceOptions, cache: Path, say: Callable[[str], object]
 ) -> Path:
-    """The converted folder of a model's files in the cache, made if it is not there.
+    """Converts a model's files into the cache, unless they are there already.
 
-    The same files with the same options give the same folder, wherever they lie.
+    The same files with the same options give the same folder, wherever they are.
 
     Args:
         path: a folder as published, a hub cache folder, or a single file.
-        options: what is given beside it.
-        cache: a folder, made if it is not there.
-        say: is told in one line of a conversion that begins.
+        options: further files and options.
+        cache: the cache folder; made if missing.
+        say: called with a line of text when a conversion begins or is waited for.
+
+    Returns:
+        The folder of the converted model.
 
     Raises:
-        ValueError: as `chorus convert`, before anything is written.
+        ValueError: for a source that cannot be converted, before anything is written.
     """
     family = family_of(path)
     source = family.open(path, options.given)
@@ -84,8 +87,10 @@ def converted(
 
 @contextmanager
 def quiet(name: str) -> Iterator[None]:
-    """Without the warnings of a logger: Orbax warns that there is nothing to merge,
-    which is what we ask for."""
+    """Context in which a logger logs only errors.
+
+    Used to hide Orbax's warning that there is nothing to merge, which is intended.
+    """
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -96,7 +101,7 @@ def quiet(name: str) -> Iterator[None]:
 
 
 def key(source: Source, parts: Mapping[str, Prepared], digests: "KnownDigests") -> str:
-    """A digest of all that decides what is in the converted folder."""
+    """A digest of everything that determines the content of the converted folder."""
     return digested(
         [
             {
@@ -112,19 +117,22 @@ def key(source: Source, parts: Mapping[str, Prepared], digests: "KnownDigests") 
 
 
 def wait(folder: Path) -> None:
-    """Until another process has written the folder, or has ended without."""
+    """Waits until another process has written the folder, or has ended."""
     while in_use(folder):
         time.sleep(POLL)
 
 
 class KnownDigests:
-    """Digests of source files, remembered by path, size and time of change."""
+    """Digests of source files, cached in a file by path, size, time and inode."""
 
     def __init__(self, file: Path):
         self._file = file
 
     def __call__(self, file: Path, progress: Progress = lambda _: None) -> str:
-        """The digest of a file; `progress` is told the bytes, read or remembered."""
+        """The digest of a file.
+
+        `progress` is called with the number of bytes, also if the digest is cached.
+        """
         stat, known = file.stat(), self._read()
         state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
         name = str(file.resolve())

@@ -1,4 +1,4 @@
-"""Rules for the CLIP text tower: the names in transformers.
+"""Rules for the CLIP text encoder, with the names of transformers.
 
 Source: huggingface/transformers, models/clip/modeling_clip.py,
 CLIPTextModelWithProjection.
@@ -41,9 +41,10 @@ DIFFUSERS = (
 
 
 def config(source: dict, dtype: str) -> CLIPTextConfig:
-    """The sizes in the config.json of a CLIPTextModelWithProjection.
+    """Our config from the config.json of a CLIPTextModelWithProjection.
 
-    Raises ValueError if it is another model or has more than one end token.
+    Raises:
+        ValueError: for another model, or more than one end token.
     """
     kind, eos = source.get("model_type"), source["eos_token_id"]
     if kind != "clip_text_model":

@@ -1,7 +1,7 @@
-"""Rules for the CLIP image tower: the names in transformers.
+"""Rules for the CLIP image encoder, with the names of transformers.
 
 Source: huggingface/transformers, models/clip/modeling_clip.py, CLIPVisionModel. From
-version 5 on it saves the names without their first part.
+version 5 on transformers saves the names without the prefix `vision_model.`.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ PREFIXES = ("vision_model.", "")
 
 
 def rules(config: CLIPImageConfig) -> tuple[Rule, ...]:
-    """Rules for the names with their first part, then for those without."""
+    """Rules for the names with the prefix `vision_model.`, then for those without."""
     patch = config.patch
 
     # torch [c, 3, y, x] <-> ours [(y, x, 3), c]
@@ -56,7 +56,11 @@ def _rules(prefix: str, patches: Fix) -> list[Rule]:
 
 
 def config(source: dict, dtype: str) -> CLIPImageConfig:
-    """The sizes in the config.json of a CLIPVisionModel. ValueError for another."""
+    """Our config from the config.json of a CLIPVisionModel.
+
+    Raises:
+        ValueError: for another model.
+    """
     kind = source.get("model_type")
     if kind != "clip_vision_model":
         raise ValueError(f"the model is a {kind!r}; supported is 'clip_vision_model'")

@@ -1,7 +1,7 @@
-"""The CLIP file of Wan 2.1 I2V under transformers' names.
+"""Translates the CLIP file of Wan 2.1 I2V to the names of transformers.
 
 `models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth` keeps queries, keys and values
-of its image tower (`visual`) as one tensor, and a text tower that Wan does not read.
+of its image encoder (`visual`) in one tensor, and has a text encoder that Wan ignores.
 Source: Wan-Video/Wan2.1, wan/modules/clip.py.
 """
 
@@ -36,10 +36,10 @@ _TABLES = {
 
 @dataclass(frozen=True)
 class SlicedTensor:
-    """Some rows of the first axis of a tensor, under a name of their own.
+    """A range of rows of a tensor (on its first axis), as a tensor of its own.
 
     Attributes:
-        name: of these rows.
+        name: the name of the slice.
         full: the whole tensor.
         start: the first row.
         stop: the row after the last.
@@ -52,7 +52,7 @@ class SlicedTensor:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of these rows."""
+        """The shape of the slice."""
         return (self.stop - self.start, *self.full.shape[1:])
 
     @property
@@ -62,17 +62,17 @@ class SlicedTensor:
 
     @property
     def file(self) -> Path:
-        """The file that the whole is in."""
+        """The file that contains the whole tensor."""
         return self.full.file
 
     def read(self, rows: slice = slice(None)) -> np.ndarray:
-        """These rows, or some of them."""
+        """The slice, or some of its rows."""
         start, stop, _ = rows.indices(self.stop - self.start)
         return self.full.read(slice(self.start + start, self.start + stop))
 
 
 def renamed(tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
-    """The image tower's tensors under the names of transformers' CLIPVisionModel."""
+    """The image encoder's tensors under the names of transformers' CLIPVisionModel."""
     return {
         tensor.name: tensor
         for name, full in tensors.items()

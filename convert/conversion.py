@@ -1,4 +1,4 @@
-"""Conversion: a source folder becomes a checkpoint folder, block by block."""
+"""Conversion of a source folder into a checkpoint folder, block by block."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +40,9 @@ class Prepared:
     """One part of a model, ready to be converted; nothing is written yet.
 
     Attributes:
-        module: its module with abstract parameters: shapes and dtypes, no values.
-        plan: which tensors of the source fill which parameters.
+        module: the part's module with abstract parameters: shapes and dtypes, no
+            values.
+        plan: the source tensors that fill each parameter.
     """
 
     module: Any
@@ -61,10 +62,17 @@ class Prepared:
 def prepare(
     source: Source, kinds: Mapping[str, Kind], dtype: str | Mapping[str, str]
 ) -> dict[str, Prepared]:
-    """The plans of all parts, with the problems that prevent their conversion.
+    """Plans the conversion of all parts of a source.
 
-    `dtype` is that of all parts, or that of each. Raises ValueError if a config of the
-    source cannot be read.
+    Mismatches are not raised; they are listed in each plan's `problems`.
+
+    Args:
+        source: the model.
+        kinds: the kind of each part.
+        dtype: one dtype for all parts, or a dtype per part.
+
+    Raises:
+        ValueError: if a config of the source cannot be read.
     """
     dtypes = dict.fromkeys(kinds, dtype) if isinstance(dtype, str) else dtype
     return {
@@ -75,9 +83,10 @@ def prepare(
 
 
 def prepare_part(part: str, kind: Kind, component: Component, dtype: str) -> Prepared:
-    """The plan of one part.
+    """Plans the conversion of one part.
 
-    Raises ValueError naming the file if its config is of another model or damaged.
+    Raises:
+        ValueError: naming the file, if its config is damaged or of another model.
     """
     kind = kind.read_from(component.config)
     read = kind.layouts.get(component.layout)
@@ -104,26 +113,29 @@ def prepare_part(part: str, kind: Kind, component: Component, dtype: str) -> Pre
 
 
 def check(parts: Mapping[str, Prepared]) -> None:
-    """ValueError with the mismatches of all parts, if there are any."""
+    """Raises ValueError if the plans have problems, listing those of all parts."""
     raise_problems([line for part in parts.values() for line in part.plan.problems])
 
 
 def work(source: Source, parts: Mapping[str, Prepared], passes: int) -> int:
-    """Bytes that pass by in a conversion: the files digested and the arrays written."""
+    """The bytes that a conversion reports as progress.
+
+    Every source file counts once, every array `passes` times.
+    """
     files = sum(file.stat().st_size for file in source.files())
     return files + passes * sum(part.nbytes for part in parts.values())
 
 
 @dataclass(frozen=True)
 class Order:
-    """Options of a conversion besides writing.
+    """Options of a conversion.
 
     Attributes:
-        verify: whether all is read again and compared.
-        progress: is told of the bytes that pass.
-        trial: is called with the written folder before it takes its name; what it
-            raises ends the conversion.
-        digest: takes the digest of a source file.
+        verify: whether to read source and result again and compare them.
+        progress: called with the number of bytes processed since the last call.
+        trial: called with the complete folder before it is renamed to its final name;
+            an error that it raises ends the conversion.
+        digest: computes the digest of a source file.
     """
 
     verify: bool = False
@@ -135,12 +147,21 @@ class Order:
 def convert(
     source: Source, parts: Mapping[str, Prepared], folder: Path, order: Order = Order()
 ) -> Card:
-    """Writes the checkpoint folder and returns its card; a few blocks are in memory.
+    """Writes the checkpoint folder and returns its card.
 
-    A killed conversion leaves nothing that loads; the next one to this folder keeps the
-    parts that are complete. Raises ValueError, and leaves no folder, if something does
-    not fit, if a tensor holds NaN or infinite values, if the folder exists or cannot be
-    written.
+    Only a few blocks of tensors are in memory at a time. A killed conversion leaves no
+    folder that could be loaded; the next conversion to the same folder keeps the parts
+    that are complete.
+
+    Args:
+        source: the model.
+        parts: the plans from `prepare`.
+        folder: the folder to write; it must not exist.
+        order: further options.
+
+    Raises:
+        ValueError: if parts do not fit, if a tensor holds NaN or infinite values, or if
+            the folder exists or cannot be written. No folder is left then.
     """
     check(parts)
     check_place(source, folder)
@@ -183,7 +204,7 @@ def _kept(
     made_of: Callable[[], str],
     progress: Progress,
 ) -> dict[str, str] | None:
-    """The digests of a part's arrays if an earlier conversion completed it."""
+    """The digests of a part's arrays; None unless an earlier run completed it."""
     if name not in finished.names():
         return None
     written = finished.digests(name, made_of())
@@ -194,8 +215,10 @@ def _kept(
 
 
 def check_place(source: Source, folder: Path) -> None:
-    """ValueError for a folder within a model's or a tokenizer's folder, of which it
-    would be taken for a part, or into which it would be copied."""
+    """Raises ValueError for a target inside the source's model or tokenizer folder.
+
+    It would be taken for a part of the model, or copied into itself.
+    """
     whole = [source.folder] * (source.folder / "model_index.json").is_file()
     for place in (*whole, source.tokenizer.place):
         if not isinstance(place, Path) or not place.is_dir():
@@ -207,7 +230,7 @@ def check_place(source: Source, folder: Path) -> None:
 
 
 class _Stream:
-    """The blocks of a plan on their way to disk, watched for NaN and infinity."""
+    """Streams the parameters of plans to disk, and checks them for NaN and infinity."""
 
     def __init__(self, progress: Progress):
         self._progress = progress
@@ -215,7 +238,7 @@ class _Stream:
         self._unequal: list[str] = []
 
     def arrays(self, plan: ConversionPlan) -> dict[str, StreamedArray]:
-        """The parameters of a part, read when they are written."""
+        """The parameters of a part as arrays that are read when they are written."""
         self._unequal += [
             f"{plan.part}: {one.name} differs from {other.name}, which it must repeat"
             for one, other in plan.repeats
@@ -227,7 +250,7 @@ class _Stream:
         }
 
     def problems(self) -> list[str]:
-        """Problems in the values, a line per tensor."""
+        """Problems found in the values so far, a line per tensor."""
         bad = [
             f"{name} holds {count} values that are NaN or infinite"
             for name, count in self._bad.items()

@@ -50,7 +50,7 @@ def vae(config: WanVAEConfig) -> dict[str, Any]:
 
 
 def residual_vae(config: WanResidualVAEConfig) -> dict[str, Any]:
-    """The config.json of diffusers' AutoencoderKLWan as Wan 2.2 TI2V-5B has it."""
+    """The config.json of diffusers' AutoencoderKLWan for Wan 2.2 TI2V-5B."""
     return {
         **vae(config),
         "is_residual": True,

@@ -1,4 +1,4 @@
-"""Digests of a source's files, taken in another thread while they are converted."""
+"""Digests of a source's files, computed in a thread during the conversion."""
 
 import threading
 import zipfile
@@ -11,11 +11,11 @@ from convert.pickled import check_checksums
 from convert.source import Source, sha256
 
 Progress = Callable[[int], object]
-TakeDigest = Callable[[Path, Progress], str]  # of a file, telling the bytes that pass
+TakeDigest = Callable[[Path, Progress], str]  # digests a file and reports progress
 
 
 def checked_digest(file: Path, progress: Progress) -> str:
-    """The digest of a file, whose own checksums are right if it has any."""
+    """The SHA-256 of a file. ValueError if a checksum inside a zip file is wrong."""
     digest = sha256(file, progress)
     if zipfile.is_zipfile(file):
         check_checksums(file)
@@ -23,7 +23,7 @@ def checked_digest(file: Path, progress: Progress) -> str:
 
 
 class FileDigests:
-    """The digests of a source's files; each is waited for when it is asked for."""
+    """The digests of a source's files; a call waits until the digest is computed."""
 
     def __init__(self, source: Source, pending: dict[Path, "Future[str]"]):
         self._source, self._pending = source, pending
@@ -35,8 +35,8 @@ class FileDigests:
     def named(self) -> dict[str, str]:
         """All digests, by the path within the source's folder.
 
-        A file that lies elsewhere, as a LoRA may, goes by its name alone, or by its
-        digest and name where that is taken.
+        A file outside that folder, such as a LoRA, is listed by its name alone, with a
+        prefix of its digest if the name is taken.
         """
         named: dict[str, str] = {}
         for file in self._source.files():
@@ -51,7 +51,10 @@ class FileDigests:
 def file_digests(
     source: Source, take: TakeDigest, progress: Progress
 ) -> Iterator[FileDigests]:
-    """Takes the digests of all files meanwhile; an error in the block ends that."""
+    """Computes the digests of all files in a thread while the block runs.
+
+    An error in the block stops the thread.
+    """
     ended = threading.Event()
 
     def passed(count: int) -> None:
@@ -70,6 +73,6 @@ def file_digests(
 
 
 def order(source: Source) -> Sequence[Path]:
-    """All files, those of a part together: a part's are needed when it is written."""
+    """All files in the order in which their digests are needed, part by part."""
     parts = [file for part in source.components.values() for file in part.files]
     return list(dict.fromkeys([*source.others, *parts, *source.files()]))

@@ -3,21 +3,22 @@
 from collections.abc import Iterable
 
 DTYPES = ("bfloat16", "float32")
-# The VAE is small, and its rounding is seen in every frame.
+# The VAE is small, and its rounding errors would be visible in every frame.
 DEFAULT = "bfloat16,vae=float32"
 
 
 def parse(text: str, parts: Iterable[str]) -> dict[str, str]:
-    """The dtype of each part.
+    """Parses a list of dtypes into a dtype per part.
 
     Args:
-        text: as `transformer=bfloat16,vae=float32`; one without a part is that of all
-            others, by default those of `DEFAULT`. The low-noise expert has that of
-            `transformer` unless it is named.
-        parts: the names that there are.
+        text: such as `transformer=bfloat16,vae=float32`. A dtype without a part applies
+            to all parts that are not named; by default these have the dtypes of
+            `DEFAULT`. The low-noise expert has the dtype of `transformer` unless it is
+            named itself.
+        parts: the names of the parts.
 
     Raises:
-        ValueError: for another dtype, or a part that no model has.
+        ValueError: for an unsupported dtype or an unknown part.
     """
     names = list(parts)
     chosen = _named(DEFAULT, names) | _named(text, names)
@@ -32,7 +33,7 @@ def _keys(text: str) -> list[str]:
 
 def _named(text: str, names: list[str]) -> dict[str, str]:
     chosen: dict[str, str] = {}
-    # Those of single parts come after the one of all.
+    # Dtypes of single parts come last, so that they override the one for all.
     for item in sorted(text.split(","), key=lambda item: "=" in item):
         part, _, dtype = item.rpartition("=")
         part, dtype = part.strip(), dtype.strip()

@@ -1,4 +1,4 @@
-"""Export: a checkpoint folder becomes one in diffusers' layout, tensor by tensor."""
+"""Export of a checkpoint folder to diffusers' layout, tensor by tensor."""
 
 import json
 import shutil
@@ -35,12 +35,12 @@ TRANSFORMER = "transformer"
 
 @dataclass(frozen=True)
 class Stored:
-    """One part of a checkpoint folder: its arrays on disk and what they are.
+    """One part of a checkpoint folder: its arrays on disk and its config.
 
     Attributes:
         kind: the class of the part and its layouts.
-        source: the folder that the arrays are in.
-        config: the sizes of the part, of the class `kind.config`.
+        source: the folder that contains the arrays.
+        config: the part's config, an instance of `kind.config`.
         arrays: the arrays by the dotted path of the parameter.
     """
 
@@ -59,10 +59,16 @@ class Stored:
 def open_parts(
     folder: Path, kinds: Mapping[str, Kind], transformer: str = TRANSFORMER
 ) -> dict[str, Stored]:
-    """The parts of a checkpoint folder, headers only.
+    """Opens the parts of a checkpoint folder; reads headers only.
 
-    `transformer` is the part that is exported as the transformer. Raises ValueError if
-    the folder is no checkpoint, has no such part, or holds another model's weights.
+    Args:
+        folder: the checkpoint.
+        kinds: the kind of each part.
+        transformer: the part to export as the transformer, if there are several.
+
+    Raises:
+        ValueError: if the folder is no checkpoint, lacks a part, or holds another
+            model's weights.
     """
     card, parts = Card.read(folder), {}
     for name, kind in kinds.items():
@@ -79,7 +85,7 @@ def open_parts(
 
 
 def left_out(folder: Path, parts: Mapping[str, Stored]) -> list[str]:
-    """The parts of a checkpoint folder that are not among those to be exported."""
+    """The names of the parts of a checkpoint folder that are not exported."""
     taken = {part.source.name for part in parts.values()}
     return [name for name in Card.read(folder).parts if name not in taken]
 
@@ -89,7 +95,8 @@ def export(
 ) -> None:
     """Writes the parts of the checkpoint `source` as a folder that diffusers loads.
 
-    Raises ValueError, and leaves no folder, if it exists or cannot be written.
+    Raises:
+        ValueError: if the folder exists or cannot be written. No folder is left then.
     """
     with aside(folder) as partial:
         check_space(folder, sum(part.nbytes for part in parts.values()))
@@ -137,7 +144,7 @@ def _index(
 
 
 def _settings(card: Card, parts: Mapping[str, Stored]) -> dict[str, Any]:
-    """The settings of the whole model, as far as they are of these parts."""
+    """The settings of the whole model that apply to the exported parts."""
     alone = "transformer_2" not in parts
     return {
         name: value
@@ -147,10 +154,10 @@ def _settings(card: Card, parts: Mapping[str, Stored]) -> dict[str, Any]:
 
 
 def _image_processor(parts: Mapping[str, Stored], folder: Path) -> dict[str, Any]:
-    """Writes the settings by which pictures are prepared for the image encoder.
+    """Writes the preprocessing settings of the image encoder, if there is one.
 
     Returns the entry for model_index.json; {} if the model has no image encoder. As in
-    the original code, pictures are squeezed to a square and not cropped.
+    the original code, images are resized to a square and not cropped.
     """
     if "image_encoder" not in parts:
         return {}
@@ -171,7 +178,7 @@ def write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def _outgoing(part: Stored, progress: Callable[[int], object]) -> list[Outgoing]:
-    """The tensors that a part's arrays become."""
+    """The tensors to write for the arrays of a part."""
     rules = part.kind.layouts[DIFFUSERS].rules(part.config)
     table = [rule for rule in rules if isinstance(rule, Rule)]
     tensors = []
@@ -191,7 +198,7 @@ def _blocks(
     layer: int | None,
     progress: Callable[[int], object],
 ) -> Callable[[], Any]:
-    """The values of one tensor in its own order, in one or several blocks."""
+    """A function that yields the values of one tensor in C order, as blocks."""
 
     def full() -> Any:
         everything = tuple(slice(0, size) for size in array.shape)

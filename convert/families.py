@@ -1,4 +1,4 @@
-"""The families that the command line converts, and which one a source is of."""
+"""The families that the command line converts, and how a source's is recognised."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from convert.source import Source
 
 @dataclass(frozen=True)
 class Convertible:
-    """A family as the command line converts it.
+    """A family of models that can be converted.
 
     Attributes:
-        kinds: its parts.
-        open: reads the headers of a source, and of what is given beside it.
-        adapters: whether LoRAs are merged into it.
-        recognises: whether a source is of this family, as far as a glance tells.
-        title: the name that people know it by.
-        pipeline: diffusers' class for a folder, from the transformer's config.
+        kinds: the kind of each part.
+        open: reads the headers of a source and of parts given separately.
+        adapters: whether LoRAs can be merged into the model.
+        recognises: a quick check whether a source is of this family.
+        title: the public name of the family.
+        pipeline: the name of diffusers' pipeline class, from the transformer's config.
         scheduler: diffusers' scheduler_config.json for weights that came without one.
     """
 
@@ -37,8 +37,10 @@ class Convertible:
 
 
 def wan_pipeline(config: Any) -> str:
-    """diffusers' pipeline: only image-to-video transformers read more channels than
-    they give."""
+    """The name of diffusers' pipeline class for a Wan transformer.
+
+    Only image-to-video transformers have more input channels than output channels.
+    """
     conditioned = config.in_channels != config.out_channels
     return "WanImageToVideoPipeline" if conditioned else "WanPipeline"
 
@@ -54,7 +56,7 @@ WAN_SCHEDULER = {
     "flow_shift": 3.0,
 }
 
-# The last one is of what no other recognises: its opener says what was looked for.
+# The last one accepts every source; its opener reports an unknown one.
 FAMILIES: Mapping[str, Convertible] = {
     "ltx2": Convertible(
         LTX2,
@@ -81,5 +83,5 @@ FAMILIES: Mapping[str, Convertible] = {
 
 
 def family_of(source: Path) -> Convertible:
-    """The family that a source is of."""
+    """The first family that recognises a source; Wan if no other does."""
     return next(family for family in FAMILIES.values() if family.recognises(source))

@@ -1,4 +1,4 @@
-"""The families that can be converted: for each part its class and its tables."""
+"""The kinds of model parts and their layouts, with the parts of Wan."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from convert.source import DIFFUSERS, ORIGINAL
 
 @dataclass(frozen=True)
 class Layout:
-    """The names of a model's tensors and sizes in one layout of the source.
+    """The names of tensors and config fields of a model in one source layout.
 
     Attributes:
-        rules: the table of names for a config.
-        config: our config from the source's config.json ({} if it has none) and a
+        rules: makes the table of names for a config of ours.
+        config: makes our config from the source's config.json ({} if it has none) and a
             dtype.
-        name: the `_class_name` in that file, where it has one.
+        name: the `_class_name` in that config.json, if it has one.
     """
 
     rules: Callable[[Any], Sequence[Rule | Alias]]
@@ -35,19 +35,19 @@ class Layout:
 
 @dataclass(frozen=True)
 class Kind:
-    """One part of a model: our class, the layouts that it is read from, its export.
+    """One kind of model part: our class, the layouts it is read from, and its export.
 
     Attributes:
-        model: the class of the network.
-        config: the class of its sizes.
-        layouts: those that it is read from, by name (see `convert.source`).
-        library: the Python package of its class in diffusers' model_index.json.
-        name: the name of that class.
-        stem: the name of its weights' file without an ending.
-        export: the content of its config.json, made from our config.
-        marker: a field of the source's config.json which is true for this kind alone;
-            "" for the kind that is meant without one.
-        others: further kinds that the part may be of, each with a marker.
+        model: our class of the network.
+        config: our class of its config.
+        layouts: the source layouts that can be read, by name (see `convert.source`).
+        library: the package of the published class, in diffusers' model_index.json.
+        name: the name of the published class.
+        stem: the file name of the weights on export, without its ending.
+        export: makes the content of the published config.json from our config.
+        marker: a field of the source's config.json which is true for this kind only; ""
+            for the default kind.
+        others: alternative kinds of the same part, each with a marker.
     """
 
     model: type
@@ -65,7 +65,7 @@ class Kind:
         return next((kind for kind in self.others if config.get(kind.marker)), self)
 
     def stored_as(self, model: str) -> "Kind":
-        """The kind whose class has this name; this one if none has."""
+        """The alternative kind whose class has this name, else this kind."""
         named = (kind for kind in self.others if kind.model.__name__ == model)
         return next(named, self)
 
@@ -128,7 +128,7 @@ WAN: Mapping[str, Kind] = {
     ),
     # The low-noise expert of Wan 2.2 A14B.
     "transformer_2": TRANSFORMER,
-    # What Wan 2.1 image-to-video reads of the first frame beside its latents.
+    # Encodes the first frame for Wan 2.1 image-to-video, in addition to its latents.
     "image_encoder": Kind(
         CLIPImageEncoder,
         CLIPImageConfig,

@@ -1,4 +1,4 @@
-"""Parts of a killed conversion that are complete, from which the next one goes on."""
+"""Resuming a killed conversion: the parts that it completed are kept."""
 
 import json
 import os
@@ -13,9 +13,9 @@ from chorus_jax.checkpoints.folder import FINISHED
 class FinishedParts:
     """Records of the complete parts in a folder that is being written.
 
-    A record stands beside its part and is written after it: what has none is
-    half-written. With it stand the identity of what the part was made of and the
-    digests of its arrays, which are taken again before the part is kept.
+    A record is a file beside its part, written after it; a part without a record is
+    incomplete. It contains the identity of the part's sources and the digests of its
+    arrays, which are computed again before the part is kept.
     """
 
     def __init__(self, folder: Path):
@@ -27,7 +27,7 @@ class FinishedParts:
         return sorted(path.name.removesuffix(FINISHED) for path in paths)
 
     def keep_only(self, parts: Mapping[str, object]) -> None:
-        """Removes all else: half-written parts and those of another model."""
+        """Removes everything but these parts, if complete, and their records."""
         known = set(self.names()) & set(parts)
         kept = known | {f"{name}{FINISHED}" for name in known}
         for path in self.folder.iterdir():
@@ -35,8 +35,11 @@ class FinishedParts:
                 remove(path)
 
     def digests(self, part: str, identity: str) -> dict[str, str] | None:
-        """The digests of a part's arrays if it is complete, made of the same, and on
-        disk as it was written; None, and nothing of it is left, if not."""
+        """The digests of a part's arrays, if the part can be kept.
+
+        It can if it is complete, has the same identity, and its arrays are unchanged on
+        disk. Otherwise the part and its record are removed, and the result is None.
+        """
         record = self._record(part)
         path = self.folder / part
         if record.get("identity") == identity:
@@ -59,7 +62,7 @@ class FinishedParts:
         os.replace(aside, path)
 
     def clear(self) -> None:
-        """Removes the records: the folder is complete."""
+        """Removes all records, once the folder is complete."""
         for name in self.names():
             self._path(name).unlink()
 
@@ -74,7 +77,7 @@ class FinishedParts:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, or a folder with all in it, if it is there."""
+    """Removes a file or a folder with its content, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

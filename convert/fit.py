@@ -1,5 +1,7 @@
-"""Whether a Wan's parts are of one model, and what it says of its solver is run here:
-told before anything is written."""
+"""Checks, before anything is written, that a model's parts belong together.
+
+Its scheduler must also be one that this library can run.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +14,8 @@ from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.schedulers import stored
 from convert.source import PARTS, Source
 
-# By family: the sizes of a model's parts, which refuse those that do not fit, and the
-# reader of its scheduler, which refuses what is not run here.
+# By family: the class of a model's sizes, which raises if parts do not fit together,
+# and the reader of scheduler configs, which raises for unsupported ones.
 SIZES: Mapping[str, Any] = {"wan": Sizes, "ltx": LTXSizes, "ltx2": LTX2Sizes}
 SCHEDULES: Mapping[str, Any] = {
     "wan": stored.read,
@@ -23,12 +25,12 @@ SCHEDULES: Mapping[str, Any] = {
 
 
 def check_fit(source: Source, parts: Mapping[str, Any]) -> None:
-    """ValueError unless the parts, and the tokenizer, are of one model, and its
-    scheduler is one that is run here.
+    """Raises ValueError if a model's parts do not fit, or its scheduler cannot be run.
 
     Args:
-        source: where they come from.
-        parts: each with its abstract `module`; what is checked needs all of `PARTS`.
+        source: the model.
+        parts: its parts, each with its abstract `module`. Unless all of `PARTS` are
+            there, only the scheduler is checked.
     """
     if source.scheduler is not None:
         SCHEDULES[source.family](source.scheduler)

@@ -1,7 +1,7 @@
-"""The form of a file of weights, by the names of its tensors.
+"""Recognises which part of a Wan a file holds, by the names of its tensors.
 
-People keep one part of a model in a file of its own, under its original names or those
-of diffusers, often with a prefix that says where it was in a larger model.
+Parts are often published in files of their own, with the original names or those of
+diffusers, and often with a prefix from a larger model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,22 +17,22 @@ from convert.weight_files import read_weights
 
 Tensors = Mapping[str, SourceTensor]
 WRAPPED = "_fsdp_wrapped_module."
-# Tensors beside a part that are not of the model: a tokenizer, CLIP's other heads.
+# Tensors in such files that the model does not use: a tokenizer, CLIP's other heads.
 BESIDE = (BYTES, "visual_projection.weight", "embeddings.position_ids")
-# Ends of names that only adapters have.
+# Name endings that only adapters have.
 ADAPTER = (".lora_down.weight", ".lora_up.weight", ".lora_A.weight", ".lora_B.weight")
 
 
 @dataclass(frozen=True)
 class Form:
-    """A part under the names of a layout.
+    """A part of a model in one layout, as found in a single file.
 
     Attributes:
-        part: the part of a model.
-        layout: whose names its tensors have.
-        markers: names that it has and others have not.
-        config: its config.json from its tensors.
-        words: what it is, for a message.
+        part: the part of the model.
+        layout: the layout that its tensor names follow.
+        markers: names of tensors that only files of this form have.
+        config: infers the part's config.json from its tensors.
+        words: a description for messages.
     """
 
     part: str
@@ -42,7 +42,7 @@ class Form:
     words: str
 
     def prefix(self, names: Sequence[str]) -> str | None:
-        """The prefix of all names of this form; None if it is another."""
+        """The prefix before the markers in these names; None for another form."""
         first, *others = self.markers
         for name in names:
             if name.endswith(first):
@@ -99,15 +99,15 @@ FORMS = (
 
 
 def open_part(part: str, path: Path, state: str | None = None) -> Component:
-    """One part from a file of its own.
+    """Opens one part from a file of its own.
 
     Args:
-        part: what it is to be; `transformer_2` has the forms of `transformer`.
+        part: the expected part; `transformer_2` has the forms of `transformer`.
         path: the file.
-        state: of several state dicts in a file of torch's, which one.
+        state: the name of a state dict, for a torch file with several.
 
     Raises:
-        ValueError: saying what the file holds, if that is something else.
+        ValueError: if the file holds something else, saying what.
     """
     tensors = read_weights([path], state)
     plain = {name.replace(WRAPPED, ""): tensor for name, tensor in tensors.items()}
@@ -116,9 +116,10 @@ def open_part(part: str, path: Path, state: str | None = None) -> Component:
 
 
 def recognised(path: Path, part: str, tensors: Tensors) -> tuple[Form, Tensors]:
-    """The form in which a file has a part, and its tensors without their prefix.
+    """The form of a part in a file, and its tensors without their prefix.
 
-    Raises ValueError naming what the file is, if that can be told.
+    Raises:
+        ValueError: if the file does not hold this part, saying what it seems to hold.
     """
     kind = part.removesuffix("_2")
     if clip_original.MARKER in tensors:
@@ -139,7 +140,7 @@ def recognised(path: Path, part: str, tensors: Tensors) -> tuple[Form, Tensors]:
 
 
 def described(tensors: Tensors) -> str:
-    """A description of a file of weights in words."""
+    """A description of a file of weights, for messages."""
     names = list(tensors)
     if any(name.endswith(ADAPTER) for name in names):
         return "a LoRA, which changes a model and is none"

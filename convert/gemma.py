@@ -1,7 +1,7 @@
 """Rules for Gemma 3's language model in transformers' layout.
 
-Source: huggingface/transformers, models/gemma3/modeling_gemma3.py. Its norms multiply
-by 1 plus their weight, ours by the weight.
+Source: huggingface/transformers, models/gemma3/modeling_gemma3.py. Its norms scale by
+1 + weight, ours by the weight.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from convert.rules import LINEAR, Fix, Rule
 
 ONE_MORE = Fix(lambda x: x.astype(np.float32) + 1, lambda x: x - 1)
 
-# The language model alone, and within the model that sees pictures too.
+# Prefixes of the language model alone, and within the multimodal model.
 PREFIXES = (
     *("", "model.", "language_model.", "model.language_model."),
     "language_model.model.",
@@ -45,7 +45,7 @@ def _rules(prefix: str) -> Iterator[Rule]:
 
 
 RULES: Sequence[Rule] = tuple(rule for prefix in PREFIXES for rule in _rules(prefix))
-# What the encoder of words has no use for.
+# Tensors of the multimodal model that the text encoder does not use.
 UNUSED = (".vision_tower.", ".multi_modal_projector.", ".lm_head.")
 REQUIRED = {
     **{"hidden_activation": "gelu_pytorch_tanh", "attention_bias": False},
@@ -54,9 +54,10 @@ REQUIRED = {
 
 
 def config(source: dict, dtype: str) -> GemmaConfig:
-    """The sizes in transformers' text_encoder/config.json.
+    """Our config from transformers' text_encoder/config.json.
 
-    Raises ValueError if it is no Gemma 3.
+    Raises:
+        ValueError: for a model that is no supported Gemma 3.
     """
     text = source.get("text_config", source)
     kind = text.get("model_type")
@@ -98,8 +99,10 @@ def config(source: dict, dtype: str) -> GemmaConfig:
 
 
 def _positions(text: dict) -> tuple[dict, dict]:
-    """The config's fields of the positions of local layers and of the others, in the
-    words of newer files or of older ones."""
+    """The settings of rotary positions for local layers and for global layers.
+
+    Newer and older config files name these fields differently.
+    """
     newer = text.get("rope_parameters")
     if newer is not None and "full_attention" in newer:
         local, whole = newer["sliding_attention"], newer["full_attention"]

@@ -1,7 +1,7 @@
-"""GGUF files: their header, and the block formats that are turned back into numbers.
+"""GGUF files: reads the header and dequantizes the block formats.
 
-Formats: ggml-org/ggml, docs/gguf.md and src/ggml-quants.h. A block stands for 32 or 256
-numbers of a row: whole numbers of few bits, a scale, and in some formats a least value.
+Formats: ggml-org/ggml, docs/gguf.md and src/ggml-quants.h. A block encodes 32 or 256
+numbers of a row as integers of few bits with scales, and in some formats with minima.
 """
 
 import math
@@ -23,14 +23,14 @@ PLAIN: Mapping[int, np.dtype] = {
     1: np.dtype(np.float16),
     30: np.dtype(ml_dtypes.bfloat16),
 }
-# Formats of the values in the header, by their number: struct's letters.
+# The struct letters of the value types in the header, by type number.
 SCALARS = dict(enumerate(("B", "b", "H", "h", "I", "i", "f", "?"))) | {
     10: "Q",
     11: "q",
     12: "d",
 }
 TEXT, LIST = 8, 9
-# Where ComfyUI-GGUF keeps the shape of a tensor with more axes than the format has.
+# ComfyUI-GGUF's key for the shape of a tensor with more axes than GGUF supports.
 SHAPE_KEY = "comfy.gguf.orig_shape."
 
 
@@ -39,10 +39,10 @@ class Blocks:
     """A block format of GGUF.
 
     Attributes:
-        name: as llama.cpp calls it, such as `Q8_0`.
-        size: the numbers in a block.
+        name: llama.cpp's name, such as `Q8_0`.
+        size: the count of numbers in a block.
         nbytes: the bytes of a block.
-        values: the float32 numbers of blocks, a row of bytes per block.
+        values: dequantizes blocks to float32, from a row of bytes per block.
     """
 
     name: str
@@ -53,15 +53,15 @@ class Blocks:
 
 @dataclass(frozen=True)
 class BlockTensor:
-    """A tensor in blocks; read, it is float32.
+    """A tensor in a block format, which is read as float32.
 
     Attributes:
         name: the name in the file.
-        shape: of the numbers, not of the bytes.
+        shape: the shape of the dequantized tensor.
         raw: the bytes of the blocks, as a tensor of uint8 whose first axis is
             `shape[0]`.
-        blocks: their format.
-        dtype: of what `read` gives.
+        blocks: the block format.
+        dtype: the dtype of the values that `read` returns.
     """
 
     name: str
@@ -72,7 +72,7 @@ class BlockTensor:
 
     @property
     def file(self) -> Path:
-        """The file that the blocks are in."""
+        """The file that contains the blocks."""
         return self.raw.file
 
     def read(self, rows: slice = slice(None)) -> np.ndarray:
@@ -84,8 +84,9 @@ class BlockTensor:
 def read_gguf(file: Path) -> list[SourceTensor]:
     """The tensors of a GGUF file; reads only its header.
 
-    Raises ValueError if it is none, is truncated, or has a tensor in a format that is
-    not read.
+    Raises:
+        ValueError: if it is no GGUF file, is truncated, or has a tensor in an
+            unsupported format.
     """
     with open(file, "rb") as stream:
         try:
@@ -173,7 +174,7 @@ def _placed(
 def _raw(
     file: Path, name: str, shape: tuple[int, ...], blocks: Blocks, offset: int
 ) -> Tensor:
-    """The bytes of a tensor in blocks, a row for each of its own."""
+    """The bytes of a tensor in blocks, as a uint8 tensor with the same rows."""
     rows, count = shape[0] if shape else 1, math.prod(shape)
     row = count // max(rows, 1)
     if row % blocks.size:
@@ -186,12 +187,12 @@ def _raw(
 
 
 def _half(data: np.ndarray) -> np.ndarray:
-    """The float16 numbers of two bytes each, as float32."""
+    """Pairs of bytes read as little-endian float16, converted to float32."""
     return np.ascontiguousarray(data).view("<f2").astype(np.float32)
 
 
 def _nibbles(data: np.ndarray) -> np.ndarray:
-    """[..., n] bytes to [..., 2, n]: the low halves, then the high ones."""
+    """Splits [..., n] bytes into [..., 2, n]: low four bits, then high four bits."""
     return np.stack([data & 15, data >> 4], axis=-2)
 
 
@@ -206,7 +207,7 @@ def _q4_0(data: np.ndarray) -> np.ndarray:
 
 
 def _scales_and_least(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 8 scales and 8 least values of 6 bits each in 12 bytes [n 12]."""
+    """Unpacks the 8 scales and 8 minima of 6 bits each from 12 bytes per block."""
     first, second, third = packed[:, :4], packed[:, 4:8], packed[:, 8:]
     scales = [first & 63, (third & 15) | (first >> 6 << 4)]
     least = [second & 63, (third >> 4) | (second >> 6 << 4)]
@@ -214,7 +215,7 @@ def _scales_and_least(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _k_values(data: np.ndarray, full_tensor: np.ndarray) -> np.ndarray:
-    """Blocks of 256 with 8 scales and least values: `whole` is [n 8 32]."""
+    """Scales blocks of 256 with 8 scales and minima; `full_tensor` is [n 8 32]."""
     scales, least = _scales_and_least(data[:, 4:16])
     scale = _half(data[:, :2]) * scales
     lowest = _half(data[:, 2:4]) * least

@@ -1,17 +1,17 @@
-"""Folders as the Hugging Face hub's client keeps them: a cache with snapshots in it."""
+"""Cache folders of the Hugging Face hub's client, which contain snapshots."""
 
 from pathlib import Path
 
 
 def resolved(path: Path) -> Path:
-    """The folder of files that a path leads to: the snapshot, for a cache folder.
+    """The snapshot folder for a model's cache folder; other paths are returned as is.
 
     A model's cache folder is `models--OWNER--NAME`, with `snapshots/COMMIT` and
-    `refs/main`, which names one of them; the files in a snapshot are links.
+    `refs/main`, which names one of the snapshots; the files in a snapshot are links.
 
     Raises:
-        ValueError: for a cache of several models, or a model of several snapshots of
-            which none is the main one.
+        ValueError: for a cache of models instead of one model's folder, or if it is
+            unclear which of a model's snapshots is meant.
     """
     models = sorted(path.glob("models--*")) if path.is_dir() else []
     if models:

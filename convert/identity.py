@@ -1,4 +1,4 @@
-"""Digests of all that decides the bytes of a converted part: source, config, code."""
+"""Digests of everything that determines a converted part: source, config and code."""
 
 import dataclasses
 import functools
@@ -14,13 +14,15 @@ DigestOf = Callable[[Path], str]
 
 
 def identity(plan: ConversionPlan, config: Any, digest_of: DigestOf) -> str:
-    """A digest of the places, shapes and dtypes of all tensors that a plan reads, of
-    the files that they lie in, of the config, and of the code of this package.
+    """A digest of everything that determines the bytes of a converted part.
+
+    It covers the position, shape and dtype of every tensor that the plan reads, the
+    files with these tensors, the config, and the code of this package.
 
     Args:
-        plan: of a part.
-        config: the part's.
-        digest_of: gives the digest of a source file.
+        plan: the plan of the part.
+        config: the config of the part.
+        digest_of: returns the digest of a source file.
     """
     fills = [
         [fill.target, list(fill.shape), fill.dtype.name, fill.rule.source]
@@ -31,9 +33,9 @@ def identity(plan: ConversionPlan, config: Any, digest_of: DigestOf) -> str:
 
 
 def described(value: Any, digest_of: DigestOf) -> Any:
-    """A tensor, or what it is made of, as JSON; files by their digests.
+    """A tensor, or a field of one, as JSON, with digests in place of files.
 
-    Functions are left out: `code` covers them.
+    Functions are left out, because `code` covers them.
     """
     if dataclasses.is_dataclass(value):
         fields = [field.name for field in dataclasses.fields(value)]
@@ -49,13 +51,13 @@ def described(value: Any, digest_of: DigestOf) -> Any:
 
 
 def digested(content: Any) -> str:
-    """SHA-256 of JSON."""
+    """The SHA-256 of a value's JSON, in hex."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @functools.cache
 def code() -> str:
-    """A digest of this package's source: rules may change between versions."""
+    """A digest of this package's source files, since rules change between versions."""
     sha = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
         sha.update(file.read_bytes())

@@ -1,7 +1,7 @@
-"""The config.json that a single file lacks, from the names and shapes of its tensors.
+"""Infers the config.json that a single file lacks from its tensors' names and shapes.
 
-Each function takes the tensors of a part under the names of one layout and returns what
-that layout's `config` reads.
+Each function takes the tensors of a part with the names of one layout, and returns the
+fields that this layout's `config` function reads.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from convert.tensors import SourceTensor
 
 Tensors = Mapping[str, SourceTensor]
 
-# Of every published Wan; no shape tells it.
+# The head width of every published Wan; no tensor shape reveals it.
 HEAD_WIDTH = 128
 
 
@@ -64,7 +64,7 @@ def diffusers_transformer(tensors: Tensors) -> dict[str, Any]:
 
 
 def vae(tensors: Tensors) -> dict[str, Any]:
-    """The widths and kind of a VAE of Wan 2.1 or 2.2 under its original names."""
+    """The widths of a Wan VAE under its original names, and whether it is Wan 2.2's."""
     widths = {
         "base_dim": _shape(tensors, "encoder.conv1.weight")[0],
         "decoder_base_dim": _shape(tensors, "decoder.head.0.gamma")[0],
@@ -94,7 +94,7 @@ def transformers_text_encoder(tensors: Tensors) -> dict[str, Any]:
     table = _shape(tensors, "shared.weight")
     buckets, heads = _shape(tensors, f"{block}.0.{bias}")
     query = f"{block}.0.{attention}.q.weight"
-    # T5 has one bias for all layers. One layer alone is taken for UMT5's.
+    # T5 has one bias for all layers. A model of one layer counts as UMT5.
     depth = count(tensors, "encoder.block.{layer}.layer.0.layer_norm.weight")
     every = depth == 1 or f"encoder.block.1.layer.0.{bias}" in tensors
     return {
@@ -113,7 +113,7 @@ def transformers_text_encoder(tensors: Tensors) -> dict[str, Any]:
 
 
 def image_encoder(tensors: Tensors) -> dict[str, Any]:
-    """The config of the CLIP tower of Wan 2.1 I2V: ViT-H's heads are 80 wide."""
+    """The config of the CLIP image encoder of Wan 2.1 I2V (ViT-H, 80 wide heads)."""
     width, _, patch, _ = _shape(tensors, "embeddings.patch_embedding.weight")
     tokens = _shape(tensors, "embeddings.position_embedding.weight")[0]
     return {
@@ -130,7 +130,7 @@ def image_encoder(tensors: Tensors) -> dict[str, Any]:
 
 
 def count(tensors: Tensors, template: str) -> int:
-    """The number of layers that have such a tensor."""
+    """The number of tensors whose names fit a template, which is one per layer."""
     return sum(indices(template, name) is not None for name in tensors)
 
 

@@ -1,9 +1,9 @@
-"""LoRA files: whose tensors they change, and by how much.
+"""Reads LoRA files: the tensors that they change, and the changes.
 
-Read are the keys of diffusers and of Wan's own names, `lora_down`/`lora_up` and
-`lora_A`/`lora_B` with `.alpha`, the dotted names or those with underscores, and the
-differences that distilled Wans come with: `.diff` (of a weight), `.diff_b` (of a bias),
-`.diff_m` (of a block's modulation).
+Supported are module names of diffusers and the original ones, with dots or underscores;
+`lora_down`/`lora_up` and `lora_A`/`lora_B` with `.alpha`; and the differences in LoRAs
+of distilled Wans: `.diff` (of a weight), `.diff_b` (of a bias) and `.diff_m` (of a
+block's modulation).
 """
 
 import json
@@ -30,9 +30,9 @@ ENDS = {
     **dict.fromkeys((".lora_B.weight", ".lora_B.default.weight"), UP),
     ".alpha": ALPHA,
 }
-# What a difference is of.
+# The tensor of a module that each kind of difference changes.
 DIFFERENCES = {".diff_b": "bias", ".diff_m": "modulation", ".diff": "weight"}
-METADATA = "lora_adapter_metadata"  # of the header of diffusers' files
+METADATA = "lora_adapter_metadata"  # in the header of diffusers' files
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class LowRank:
 
     Attributes:
         up: [out r], with further axes of size 1 for a convolution.
-        down: [r in], with a convolution's further axes.
-        scale: the strength, times alpha over the rank r.
+        down: [r in], with the further axes of a convolution.
+        scale: the strength times alpha divided by the rank r.
     """
 
     up: SourceTensor
@@ -50,7 +50,7 @@ class LowRank:
     scale: float
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether it is of a weight of this shape."""
+        """Whether the change applies to a weight of this shape."""
         up, down = self.up.shape, self.down.shape
         same = bool(shape) and up[0] == shape[0] and up[1] == down[0]
         return same and math.prod(down[1:]) == math.prod(shape[1:])
@@ -76,7 +76,7 @@ class Addition:
     scale: float
 
     def fits(self, shape: tuple[int, ...]) -> bool:
-        """Whether it is of a tensor of this shape."""
+        """Whether the change applies to a tensor of this shape."""
         return self.values.shape == shape
 
     def read(self, rows: slice) -> np.ndarray:
@@ -89,17 +89,25 @@ Change = LowRank | Addition
 
 @dataclass
 class _Module:
-    """The entry of a file for one module."""
+    """The tensors of a LoRA file that belong to one module."""
 
     tensors: dict[str, SourceTensor] = field(default_factory=dict)
     differences: dict[str, SourceTensor] = field(default_factory=dict)
 
 
 def changes(file: Path, strength: float) -> dict[tuple[str, str], Change]:
-    """The changes in a LoRA file by module and what of it they change.
+    """The changes in a LoRA file.
 
-    The modules' names are as in the file without a prefix. Raises ValueError if the
-    file is no LoRA, is damaged, or has keys of a kind that is not read.
+    Args:
+        file: the LoRA.
+        strength: a factor on all changes.
+
+    Returns:
+        The changes by the module's name in the file, without a prefix, and the name of
+        its tensor, such as `weight`.
+
+    Raises:
+        ValueError: if the file is no LoRA, is damaged, or has unsupported keys.
     """
     modules = _modules(file)
     scales = _header_scale(file)
@@ -161,7 +169,10 @@ def _plain(name: str) -> str:
 
 
 def _header_scale(file: Path) -> float:
-    """Alpha over rank where no tensor says it: what diffusers wrote, or 1."""
+    """Alpha divided by rank for modules without an alpha tensor.
+
+    It is read from diffusers' metadata; 1 if there is none.
+    """
     if file.suffix != ".safetensors":
         return 1.0
     with open(file, "rb") as stream:
@@ -185,11 +196,14 @@ def _header_scale(file: Path) -> float:
 def aliases(
     names: Mapping[str, SourceTensor], translated: Mapping[str, str]
 ) -> dict[tuple[str, str], str]:
-    """The tensor of a model by module and what of it: under all names it may have.
+    """The tensors of a model under all names that LoRA files may use for them.
 
     Args:
-        names: the model's tensors.
+        names: the model's tensors by name.
         translated: the names of some of them in the other layout.
+
+    Returns:
+        The name in the model, by module and tensor (such as `weight`).
     """
     entries = {}
     for name in names:

@@ -1,4 +1,4 @@
-"""Rules for the LTX-Video transformer: diffusers' layout and the makers' single files.
+"""Rules for the LTX-Video transformer in diffusers' layout and original single files.
 
 Source: huggingface/diffusers, models/transformers/transformer_ltx.py;
 Lightricks/LTX-Video, ltx_video/models/transformers/transformer3d.py.
@@ -51,7 +51,7 @@ DIFFUSERS: tuple[Rule, ...] = (
     *_linear("proj_out", "out.linear"),
 )
 
-# The makers' names of what diffusers renames.
+# The original names of modules that diffusers renames.
 MAKERS = {
     **{"proj_in": "patchify_proj", "time_embed": "adaln_single"},
     **{"norm_q": "q_norm", "norm_k": "k_norm"},
@@ -59,7 +59,7 @@ MAKERS = {
 
 
 def makers_name(name: str) -> str:
-    """The makers' name of a tensor, from diffusers'."""
+    """Translates a tensor's name in diffusers to its original name."""
     return ".".join(MAKERS.get(part, part) for part in name.split("."))
 
 
@@ -84,18 +84,21 @@ REQUIRED_ORIGINAL = {
 
 
 def config(source: dict, dtype: str) -> LTXConfig:
-    """The sizes in diffusers' transformer/config.json.
+    """Our config from diffusers' transformer/config.json.
 
-    `causal_temporal_positioning` is not in it: `ltx_source` adds it. Raises ValueError
-    for a transformer of another make.
+    That file lacks `causal_temporal_positioning`, which `ltx_source` adds.
+
+    Raises:
+        ValueError: for an unsupported transformer.
     """
     return _sizes(source, REQUIRED, dtype)
 
 
 def original_config(source: dict, dtype: str) -> LTXConfig:
-    """The sizes in the metadata of a single file (`config`, `transformer`).
+    """Our config from the metadata of a single file (`config`, `transformer`).
 
-    Raises ValueError for a transformer of another make.
+    Raises:
+        ValueError: for an unsupported transformer.
     """
     return _sizes(source, REQUIRED_ORIGINAL, dtype)
 

@@ -1,4 +1,4 @@
-"""Rules for the LTX-2 transformer: diffusers' layout and the makers' single files.
+"""Rules for the LTX-2 transformer in diffusers' layout and original single files.
 
 Source: huggingface/diffusers, models/transformers/transformer_ltx2.py and
 scripts/convert_ltx2_to_diffusers.py; Lightricks/LTX-2, packages/ltx-core.
@@ -15,7 +15,7 @@ _BLOCK = "transformer_blocks.{layer}"
 
 
 def linear(source: str, target: str) -> tuple[Rule, Rule]:
-    """Rules of a linear map."""
+    """Rules for a linear layer with a bias."""
     return (
         Rule(f"{source}.weight", f"{target}.kernel", LINEAR),
         Rule(f"{source}.bias", f"{target}.bias"),
@@ -23,7 +23,7 @@ def linear(source: str, target: str) -> tuple[Rule, Rule]:
 
 
 def attention(source: str, target: str) -> Iterator[Rule]:
-    """Rules of one of diffusers' LTX2Attention."""
+    """Rules for an LTX2Attention module of diffusers."""
     names = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "o"}
     for published, here in (names | {"to_gate_logits": "gate"}).items():
         yield from linear(f"{source}.{published}", f"{target}.{here}")
@@ -32,7 +32,7 @@ def attention(source: str, target: str) -> Iterator[Rule]:
 
 
 def mlp(source: str, target: str) -> Iterator[Rule]:
-    """Rules of one of diffusers' FeedForward."""
+    """Rules for a FeedForward module of diffusers."""
     yield from linear(f"{source}.net.0.proj", f"{target}.inner")
     yield from linear(f"{source}.net.2", f"{target}.outer")
 
@@ -79,7 +79,7 @@ DIFFUSERS: tuple[Rule, ...] = (
     *_block("audio_", "audio", "video_to_audio"),
 )
 
-# The makers' names of what diffusers renames.
+# The original names of modules that diffusers renames.
 MAKERS = {
     **{"proj_in": "patchify_proj", "audio_proj_in": "audio_patchify_proj"},
     **{"time_embed": "adaln_single", "audio_time_embed": "audio_adaln_single"},
@@ -95,7 +95,7 @@ MAKERS = {
 
 
 def renamed(rules: Sequence[Rule], names: Mapping[str, str]) -> tuple[Rule, ...]:
-    """Rules with other names for parts of their tensors' names."""
+    """Rules whose source names have some dot-separated parts replaced."""
 
     def makers(name: str) -> str:
         return ".".join(names.get(part, part) for part in name.split("."))
@@ -126,20 +126,27 @@ REQUIRED_ORIGINAL = {
     **{"use_audio_video_cross_attention": True, "av_cross_ada_norm": True},
     **{"share_ff": False, "timestep_scale_multiplier": 1000},
 }
-# What makes positions; a file that says nothing has others, which are not run.
+# Defaults of single files for rotary positions (not supported here), and the supported
+# values.
 POSITIONS = {"rope_type": "interleaved", "frequencies_precision": False}
 RUN = {"rope_type": "split", "frequencies_precision": "float64"}
-# Of 2.3, whose text comes at the width of each stream.
+# Required of 2.3, whose connectors already project text to the width of each stream.
 PROJECTED = {
     **{"caption_projection_first_linear": False, "caption_proj_input_norm": False},
     "caption_projection_second_linear": False,
 }
-# Fields that are of both streams or of none.
+# Pairs of fields, of video and audio, which must be equal.
 SHARED = {"gated_attn": "audio_gated_attn", "cross_attn_mod": "audio_cross_attn_mod"}
 
 
 def check(source: Mapping[str, Any], fixed: Mapping[str, Any], what: str) -> None:
-    """ValueError for a field that is not what is run here."""
+    """Raises ValueError if a field of a config has an unsupported value.
+
+    Args:
+        source: the config; fields that it lacks are not checked.
+        fixed: the only supported value of each field.
+        what: the name of the part, for the message.
+    """
     for key, expected in fixed.items():
         value = source.get(key, expected)
         value = list(value) if isinstance(value, tuple) else value
@@ -148,9 +155,10 @@ def check(source: Mapping[str, Any], fixed: Mapping[str, Any], what: str) -> Non
 
 
 def config(source: dict, dtype: str) -> LTX2Config:
-    """The sizes in diffusers' transformer/config.json.
+    """Our config from diffusers' transformer/config.json.
 
-    Raises ValueError for a transformer of another make, such as that of LTX-2.5.
+    Raises:
+        ValueError: for an unsupported transformer, such as LTX-2.5's.
     """
     heads, width = source["num_attention_heads"], source["attention_head_dim"]
     audio_heads = source["audio_num_attention_heads"]
@@ -161,7 +169,7 @@ def config(source: dict, dtype: str) -> LTX2Config:
         "audio_out_channels": source["audio_in_channels"],
     }
     shared = {b: source.get(a, False) for a, b in SHARED.items()}
-    # A file without a kind of positions has diffusers' default, which is not run.
+    # Without `rope_type` diffusers' default applies, which is not supported.
     check({"rope_type": "interleaved", **source}, REQUIRED, "the transformer")
     check(source, {**widths, **shared}, "the transformer")
     multiplier = source.get("cross_attn_timestep_scale_multiplier", 1000)
@@ -191,9 +199,10 @@ def config(source: dict, dtype: str) -> LTX2Config:
 
 
 def original_config(source: dict, dtype: str) -> LTX2Config:
-    """The sizes in the metadata of a single file (`config`, `transformer`).
+    """Our config from the metadata of a single file (`config`, `transformer`).
 
-    Raises ValueError for a transformer of another make.
+    Raises:
+        ValueError: for an unsupported transformer.
     """
     heads, width = source["num_attention_heads"], source["attention_head_dim"]
     audio_heads = source["audio_num_attention_heads"]

@@ -1,4 +1,4 @@
-"""Rules for LTX-2's audio VAE and vocoder: diffusers' layout and the makers' files.
+"""Rules for LTX-2's audio VAE and vocoders in diffusers' layout.
 
 Source: huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx2_audio.py and
 pipelines/ltx2/vocoder.py; Lightricks/LTX-2, packages/ltx-core,
@@ -23,7 +23,7 @@ WIDER = Fix(lambda x: x.transpose(2, 0, 1), lambda x: x.transpose(1, 2, 0))
 TAPS = Fix(lambda x: x.reshape(-1), lambda x: x.reshape(1, 1, -1))
 WAVES = Fix(lambda x: x[:, 0].T, lambda x: x.T[:, None])
 
-BAND_MARKER = "bwe_hidden_channels"  # a field of the vocoder of 2.3 alone
+BAND_MARKER = "bwe_hidden_channels"  # a config field that only 2.3's vocoder has
 MAKERS_VAE = {
     "latents_mean": "per_channel_statistics.mean-of-means",
     "latents_std": "per_channel_statistics.std-of-means",
@@ -52,7 +52,7 @@ BAND_REQUIRED = {
         "final_bias": False,
     }.items()
 }
-UNUSED = "mel_stft.stft_fn.inverse_basis"  # of sound from a spectrum
+UNUSED = "mel_stft.stft_fn.inverse_basis"  # turns a spectrum into sound
 
 
 def audio_vae(sizes: AudioVAEConfig) -> tuple[Rule, ...]:
@@ -72,11 +72,11 @@ def _audio_vae(sizes: AudioVAEConfig) -> Iterator[Rule]:
             block = f"{half}.middle.blocks.{number - 1}"
             yield from _residual(f"{half}.mid.block_{number}", block)
         for level in range(last + 1):
-            # The decoder's stages count from the one that is run last.
+            # The published decoder counts its stages from the last one that is run.
             stage = level if step == 1 else last - level
             source, here = f"{half}.{published}.{level}", f"{half}.stages.{stage}"
             yield from _residual(f"{source}.block.{{j}}", f"{here}.blocks.{{j}}")
-            # Only those that make a picture larger are wrapped.
+            # Upsampling convolutions are wrapped in a module, downsampling ones not.
             resize = "downsample.conv" if step == 1 else "upsample.conv.conv"
             yield from _conv(f"{source}.{resize}", f"{here}.resize")
 
@@ -95,9 +95,10 @@ def _conv(published: str, here: str) -> Iterator[Rule]:
 
 
 def audio_vae_config(source: dict, dtype: str) -> AudioVAEConfig:
-    """The sizes in diffusers' audio_vae/config.json.
+    """Our config from diffusers' audio_vae/config.json.
 
-    Raises ValueError for a VAE of another make.
+    Raises:
+        ValueError: for an unsupported VAE.
     """
     fixed = VAE_REQUIRED | {"in_channels": source["output_channels"]}
     check(source, fixed, "the audio VAE")
@@ -112,7 +113,7 @@ def audio_vae_config(source: dict, dtype: str) -> AudioVAEConfig:
         hop=source["mel_hop_length"],
         dtype=dtype,
     )
-    # diffusers keeps a mean per channel of the first stage: as many as a token has.
+    # diffusers stores `base_channels` means; they must be as many as a token is wide.
     check(source, {"base_channels": made.token_width}, "the audio VAE")
     return made
 
@@ -164,9 +165,10 @@ def _sound(published: str, here: str) -> Iterator[Rule]:
 
 
 def vocoder_config(source: dict, dtype: str) -> VocoderConfig:
-    """The sizes in diffusers' vocoder/config.json, of an LTX2Vocoder.
+    """Our config from diffusers' vocoder/config.json for an LTX2Vocoder.
 
-    Raises ValueError for a vocoder of another make.
+    Raises:
+        ValueError: for an unsupported vocoder.
     """
     check(source, VOCODER_REQUIRED, "the vocoder")
     return VocoderConfig(
@@ -184,9 +186,10 @@ def vocoder_config(source: dict, dtype: str) -> VocoderConfig:
 
 
 def band_vocoder_config(source: dict, dtype: str) -> BandVocoderConfig:
-    """The sizes in diffusers' vocoder/config.json, of an LTX2VocoderWithBWE.
+    """Our config from diffusers' vocoder/config.json for an LTX2VocoderWithBWE.
 
-    Raises ValueError for a vocoder of another make.
+    Raises:
+        ValueError: for an unsupported vocoder.
     """
     names = (
         *("in_channels", "out_channels", "resnet_kernel_sizes"),

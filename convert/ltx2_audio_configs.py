@@ -1,7 +1,7 @@
-"""Sizes of LTX-2's audio VAE and vocoder in the metadata of single files.
+"""Rules and configs for LTX-2's audio VAE and vocoders in original single files.
 
-Source: Lightricks/LTX-2, packages/ltx-core, ltx_core/model/audio_vae/
-model_configurator.py, whose defaults are these.
+Source of the defaults: Lightricks/LTX-2, packages/ltx-core, ltx_core/model/audio_vae/
+model_configurator.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,26 +27,30 @@ BAND_REQUIRED = {
     **{"use_tanh_at_final": False, "use_bias_at_final": False},
 }
 CHANNELS, MEL_BINS, TAPS, SLOPE = 2, 64, 12, 0.1
-BAND = "bwe"  # the field of what widens the band
+BAND = "bwe"  # the config field of the bandwidth extension
 
 
 def audio_vae(sizes: AudioVAEConfig) -> tuple[Rule, ...]:
-    """Rules for the names in a single file."""
+    """Rules for the audio VAE's names in a single file."""
     return renamed(ltx2_audio.audio_vae(sizes), ltx2_audio.MAKERS_VAE)
 
 
 def vocoder(sizes: VocoderConfig) -> tuple[Rule, ...]:
-    """The same of a vocoder."""
+    """Rules for the vocoder's names in a single file."""
     return renamed(ltx2_audio.vocoder(sizes), ltx2_audio.MAKERS_VOCODER)
 
 
 def band_vocoder(sizes: BandVocoderConfig) -> tuple[Rule, ...]:
-    """The same of one that widens the band (2.3)."""
+    """Rules for the names of 2.3's vocoder, which extends the bandwidth."""
     return renamed(ltx2_audio.band_vocoder(sizes), ltx2_audio.MAKERS_VOCODER)
 
 
 def audio_vae_config(source: Mapping[str, Any], dtype: str) -> AudioVAEConfig:
-    """The sizes in `config`, `audio_vae`. ValueError for a VAE of another make."""
+    """Our config from the metadata of a single file (`config`, `audio_vae`).
+
+    Raises:
+        ValueError: for an unsupported VAE.
+    """
     params = source["model"]["params"]
     sizes, preparing = params["ddconfig"], source.get("preprocessing", {})
     check(sizes, VAE_REQUIRED, "the audio VAE")
@@ -66,7 +70,11 @@ def audio_vae_config(source: Mapping[str, Any], dtype: str) -> AudioVAEConfig:
 
 
 def vocoder_config(source: Mapping[str, Any], dtype: str) -> VocoderConfig:
-    """The sizes in `config`, `vocoder`. ValueError for one of another make."""
+    """Our config from the metadata of a single file (`config`, `vocoder`).
+
+    Raises:
+        ValueError: for an unsupported vocoder.
+    """
     check(source, VOCODER_REQUIRED, "the vocoder")
     return VocoderConfig(
         **_shared(source),
@@ -79,12 +87,15 @@ def vocoder_config(source: Mapping[str, Any], dtype: str) -> VocoderConfig:
 
 
 def band_vocoder_config(source: Mapping[str, Any], dtype: str) -> BandVocoderConfig:
-    """The sizes of a vocoder that widens the band. ValueError for one of another
-    make."""
+    """Our config of 2.3's vocoder, from the same place in the metadata.
+
+    Raises:
+        ValueError: for an unsupported vocoder.
+    """
     base, band = source["vocoder"], source[BAND]
     shared = _shared(base)
     for half in (base, band):
-        # What is not said of the end does not matter: both are added and cut.
+        # A missing field about the last layer is no problem: the sum is clipped anyway.
         check(half, {**BAND_REQUIRED, **_named(shared)}, "the vocoder")
     check(band, {"num_mels": MEL_BINS}, "the vocoder")
     return BandVocoderConfig(

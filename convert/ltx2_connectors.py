@@ -1,4 +1,4 @@
-"""Rules for LTX-2's connectors: diffusers' layout and the makers' single files.
+"""Rules for LTX-2's connectors in diffusers' layout and original single files.
 
 Source: huggingface/diffusers, pipelines/ltx2/connectors.py; Lightricks/LTX-2,
 packages/ltx-core, ltx_core/text_encoders/gemma.
@@ -46,9 +46,10 @@ REQUIRED = {
 
 
 def config(source: dict, dtype: str) -> ConnectorsConfig:
-    """The sizes in diffusers' connectors/config.json.
+    """Our config from diffusers' connectors/config.json.
 
-    Raises ValueError for connectors of another make.
+    Raises:
+        ValueError: for unsupported connectors.
     """
     check({"rope_type": "interleaved", **source}, REQUIRED, "the connectors")
     apart = source.get("per_modality_projections", False)
@@ -80,10 +81,13 @@ def config(source: dict, dtype: str) -> ConnectorsConfig:
 
 
 def original_config(source: dict, dtype: str) -> ConnectorsConfig:
-    """The sizes in the metadata of a single file (`config`, `transformer`), with
-    `states` and `registers` from its tensors.
+    """Our config from the metadata of a single file (`config`, `transformer`).
 
-    Raises ValueError for connectors of another make.
+    `source` must also have `states` and `registers`, which `ltx2_single` infers from
+    the tensors.
+
+    Raises:
+        ValueError: for unsupported connectors.
     """
     check({**POSITIONS, **source}, RUN, "the connectors")
     usual = {"num_attention_heads": 30, "attention_head_dim": 128, "num_layers": 2}

@@ -1,4 +1,4 @@
-"""The parts of LTX-2: what each is, which tables fit it."""
+"""The parts of LTX-2: the class, layouts and rules of each."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,7 +28,7 @@ from convert.source import DIFFUSERS, ORIGINAL
 
 
 def refuse(config: Any) -> dict[str, Any]:
-    """ValueError: there is no way back to diffusers' layout."""
+    """Raises ValueError, because LTX-2 cannot be exported to diffusers' layout."""
     raise ValueError(
         "LTX-2 is not exported: keep the folder that it was converted from"
     )
@@ -123,7 +123,7 @@ LTX2: Mapping[str, Kind] = {
             ),
         ),
     ),
-    # What enlarges latents for a second pass.
+    # Upsamples latents for a second pass.
     "latent_upsampler": _kind(
         LTXUpsampler,
         UpsamplerConfig,

@@ -1,7 +1,7 @@
-"""LTX-2 in single safetensors files, as its makers publish it.
+"""Reads LTX-2 from the single safetensors files of its original release.
 
-One file holds all parts but the text encoder, under prefixes, and in its header's
-metadata the configs of all as JSON and the version.
+A file holds all parts except the text encoder, each with a prefix. The metadata of its
+header contains the configs of all parts as JSON, and the version.
 """
 
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ LATER = ("2.4", "2.5")
 
 
 def is_single(tensors: Tensors) -> bool:
-    """Whether tensors are of an LTX-2 transformer."""
+    """Whether these tensors include an LTX-2 transformer."""
     return _prefix(tensors) is not None
 
 
@@ -45,14 +45,16 @@ def _prefix(tensors: Tensors) -> str | None:
 
 
 def model_version(file: Path) -> str | None:
-    """The version in a safetensors file's metadata; None if it says none."""
+    """The version in a safetensors file's metadata, or None."""
     return metadata(file).get("model_version")
 
 
 def read_single(file: Path) -> dict[str, Component]:
-    """The parts of an LTX-2 file, headers only.
+    """Opens the parts of an LTX-2 file; reads headers only.
 
-    Raises ValueError if it is none, says no sizes, or is of a version that is not run.
+    Raises:
+        ValueError: for a file that is no LTX-2, has no config, or is of an unsupported
+            version.
     """
     check_present(file)
     tensors = read_weights([file])
@@ -83,12 +85,12 @@ def read_single(file: Path) -> dict[str, Component]:
 
 
 def _unnamed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A config without its class: the tensors have told what it is of."""
+    """A config without its class name, because the tensors decide the class."""
     return {key: value for key, value in config.items() if key != "_class_name"}
 
 
 def _under(tensors: Tensors, prefix: str) -> dict[str, SourceTensor]:
-    """The tensors under a prefix, without it."""
+    """The tensors whose names have a prefix, with the prefix removed."""
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()
@@ -97,8 +99,11 @@ def _under(tensors: Tensors, prefix: str) -> dict[str, SourceTensor]:
 
 
 def _network(tensors: Tensors, prefix: str) -> dict[str, dict[str, SourceTensor]]:
-    """The tensors of the transformer, and those of the connectors, which lie in it; of
-    their projection inside or outside."""
+    """The tensors of the transformer and of the connectors.
+
+    The connectors' tensors have the transformer's prefix, except that their projection
+    may be without it.
+    """
     own = _under(tensors, prefix) if prefix else dict(tensors)
     inside = {
         name: x for name, x in own.items() if name.startswith((*CONNECTORS, PROJECTION))
@@ -114,7 +119,7 @@ def _network(tensors: Tensors, prefix: str) -> dict[str, dict[str, SourceTensor]
 
 
 def _read(tensors: Tensors) -> dict[str, SourceTensor]:
-    """The tensors of a part that are read."""
+    """The tensors of a part without those that are not used."""
     return {
         name: tensor
         for name, tensor in tensors.items()
@@ -124,7 +129,7 @@ def _read(tensors: Tensors) -> dict[str, SourceTensor]:
 
 
 def _connectors(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
-    """The config of the connectors, with what only their tensors say."""
+    """The config of the connectors, completed by sizes inferred from their tensors."""
     told = dict(config["transformer"])
     registers = [tensors.get(f"{x}learnable_registers") for x in CONNECTORS]
     told["registers"] = [0 if x is None else x.shape[0] for x in registers]
@@ -135,7 +140,7 @@ def _connectors(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
 
 
 def _vocoder(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of the vocoder; that of 2.3 has the field that tells it apart."""
+    """The config of the vocoder, with the marker field added for 2.3's."""
     band = config.get(ltx2_audio_configs.BAND)
     if band is None:
         return dict(config)
@@ -144,11 +149,17 @@ def _vocoder(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def open_single(file: Path, given: PartsApart) -> Source:
-    """Reads the headers of a single file and of what is given beside it, without its
-    scheduler.
+    """Opens a single file and the parts given separately; reads headers only.
+
+    Args:
+        file: the single file.
+        given: parts, tokenizer and scheduler in other files.
+
+    Returns:
+        The source; its scheduler is None unless one is given.
 
     Raises:
-        ValueError: for parts that are missing, naming the options that give them.
+        ValueError: for missing parts, naming the options for them.
     """
     parts = read_single(file.absolute())
     for name, path in given.parts.items():
@@ -168,7 +179,7 @@ def open_single(file: Path, given: PartsApart) -> Source:
 
 
 def parts_needed() -> tuple[str, ...]:
-    """The parts that a whole file has."""
+    """The parts that a complete single file has."""
     return ("transformer", "connectors", *OTHERS)
 
 
@@ -186,7 +197,7 @@ def _part(name: str, path: Path, given: PartsApart) -> Component:
 
 
 def without(component: Component, names: tuple[str, ...]) -> Component:
-    """A part without the tensors that have one of these in their name."""
+    """A part without the tensors whose names contain one of these strings."""
     kept = {
         name: tensor
         for name, tensor in component.tensors.items()
@@ -196,7 +207,7 @@ def without(component: Component, names: tuple[str, ...]) -> Component:
 
 
 def _tokenizer(given: PartsApart) -> TokenizerSource | None:
-    """The tokenizer given, or the one in the text encoder's folder."""
+    """The given tokenizer, else the one in the text encoder's folder, if any."""
     if given.tokenizer is not None:
         return open_tokenizer(given.tokenizer.absolute())
     text = given.parts.get("text_encoder")

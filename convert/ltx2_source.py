@@ -1,4 +1,4 @@
-"""Sources of LTX-2: folders in diffusers' layout, and the makers' single files."""
+"""Opens LTX-2: folders in diffusers' layout and original single files."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +15,8 @@ from convert.weight_files import READERS, read_weights
 
 INDEX, PIPELINE = "model_index.json", "LTX2Pipeline"
 PARTS = ("transformer", "vae", "text_encoder", "connectors", "audio_vae", "vocoder")
-# Parts of which nothing is read: a prompt is not rewritten here.
+# Entries of a model_index.json that are no model parts for us. The processor is for
+# rewriting prompts, which is not done here.
 UNREAD = {"tokenizer", "scheduler", "processor"}
 
 # The scheduler of diffusers' folder of LTX-2.
@@ -31,7 +32,7 @@ SCHEDULER = {
 }
 
 
-# The one of the distilled model, whose levels are given.
+# The scheduler of the distilled model, whose noise levels are fixed.
 DISTILLED_SCHEDULER = {
     "_class_name": "FlowMatchEulerDiscreteScheduler",
     "num_train_timesteps": 1000,
@@ -40,7 +41,7 @@ DISTILLED_SCHEDULER = {
 
 
 def is_ltx2(source: Path) -> bool:
-    """Whether a source says that it is an LTX-2."""
+    """Whether a file or folder is recognised as LTX-2."""
     if source.is_file() and source.suffix.lower() in READERS:
         try:
             return is_single(read_weights([source]))
@@ -53,8 +54,11 @@ def is_ltx2(source: Path) -> bool:
 
 
 def open_ltx2(path: Path, given: PartsApart = PartsApart()) -> Source:
-    """Reads the headers of a folder in diffusers' layout, or of a single file and the
-    parts that are given beside it.
+    """Opens a folder in diffusers' layout or a single file; reads headers only.
+
+    Args:
+        path: the folder, or the single file.
+        given: parts in other files. For a folder only a latent upsampler is accepted.
 
     Raises:
         ValueError: if it is no LTX-2 (saying what was looked for), if a file is
@@ -79,7 +83,10 @@ def open_ltx2(path: Path, given: PartsApart = PartsApart()) -> Source:
 
 
 def _single(path: Path, given: PartsApart) -> Source:
-    """The distilled model is told by its file's name: nothing in it says so."""
+    """Opens a single file.
+
+    A distilled model is recognised by its file name, since nothing in the file tells.
+    """
     source = open_single(path, given)
     usual = DISTILLED_SCHEDULER if "distilled" in path.name.lower() else SCHEDULER
     source = replace(source, scheduler=source.scheduler or usual)
@@ -116,7 +123,7 @@ def _folder(folder: Path) -> Source:
 
 
 def check_parts(folder: Path, index: Mapping[str, Any]) -> None:
-    """ValueError if a model_index.json lists parts that LTX-2 has not."""
+    """Raises ValueError if a model_index.json lists parts that LTX-2 does not have."""
     others = [
         name
         for name, value in index.items()

@@ -1,5 +1,6 @@
-"""Sizes of the LTX-2 video VAE in diffusers' layout and in the makers' metadata; its
-names are LTX-Video's.
+"""Configs of the LTX-2 video VAE from diffusers' layout and original metadata.
+
+The names of its tensors are the same as LTX-Video's (`ltx_vae`).
 
 Source: huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx2.py;
 Lightricks/LTX-2, packages/ltx-core, ltx_core/model/video_vae.
@@ -19,13 +20,14 @@ REQUIRED = {
 
 
 def config(source: dict, dtype: str) -> LTXVAEConfig:
-    """The sizes in diffusers' vae/config.json.
+    """Our config from diffusers' vae/config.json.
 
-    Raises ValueError for a VAE of another make, such as one with a diffusion decoder.
+    Raises:
+        ValueError: for an unsupported VAE, such as one with a diffusion decoder.
     """
     check(source, REQUIRED, "the VAE")
     down, up = tuple(source["downsample_type"]), tuple(source["upsample_type"])
-    # What is said of all stages at once may be one value.
+    # A field may have one value for all stages.
     every = lambda name, count: (
         tuple(value)
         if isinstance(value := source[name], list | tuple)
@@ -39,7 +41,7 @@ def config(source: dict, dtype: str) -> LTXVAEConfig:
         "spatio_temporal_scaling": (True, scaled),
         "decoder_spatio_temporal_scaling": (True, decoder_scaled),
         "decoder_inject_noise": (False, noise),
-        # All of 2.0, none of 2.3.
+        # True in all stages of 2.0, False in all stages of 2.3.
         "upsample_residual": (residual[0], residual),
     }
     for name, (expected, values) in fixed.items():
@@ -62,7 +64,7 @@ def config(source: dict, dtype: str) -> LTXVAEConfig:
         decoder_causal=source["decoder_causal"],
         latent_channels=source["latent_channels"],
         patch=source["patch_size"],
-        # diffusers turns all of the decoder's lists around but this one.
+        # diffusers lists all of the decoder's stages in reverse, except in this field.
         up_by=up,
         encoder_padding=source["encoder_spatial_padding_mode"],
         decoder_padding=source["decoder_spatial_padding_mode"],
@@ -71,12 +73,13 @@ def config(source: dict, dtype: str) -> LTXVAEConfig:
 
 
 def original_config(source: dict, dtype: str) -> LTXVAEConfig:
-    """The sizes in the metadata of a single file (`config`, `vae`).
+    """Our config from the metadata of a single file (`config`, `vae`).
 
-    Raises ValueError for a VAE of another make.
+    Raises:
+        ValueError: for an unsupported VAE.
     """
     padding = source.get("spatial_padding_mode")
-    # Without a field the makers have one kind of padding in each half.
+    # The original code's defaults for encoder and decoder differ.
     usual = {"encoder": padding or "zeros", "decoder": padding or "reflect"}
     paddings = {
         f"{half}_padding": source.get(f"{half}_spatial_padding_mode", kind)

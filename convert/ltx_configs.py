@@ -1,4 +1,4 @@
-"""The config.json that diffusers expects of LTX-Video, from our configs."""
+"""The config.json files that diffusers expects for LTX-Video, from our configs."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 
 
 def transformer(config: LTXConfig) -> dict[str, Any]:
-    """For diffusers' LTXVideoTransformer3DModel."""
+    """The config.json of diffusers' LTXVideoTransformer3DModel."""
     return {
         "_class_name": "LTXVideoTransformer3DModel",
         "in_channels": config.in_channels,
@@ -29,7 +29,7 @@ def transformer(config: LTXConfig) -> dict[str, Any]:
 
 
 def vae(config: LTXVAEConfig) -> dict[str, Any]:
-    """For diffusers' AutoencoderKLLTXVideo."""
+    """The config.json of diffusers' AutoencoderKLLTXVideo."""
     folds = any(name not in ("conv", "none") for name in config.down)
     kind = "LTXVideo095DownBlock3D" if folds else "LTXVideoDownBlock3D"
     names = [name if name != "none" else "conv" for name in config.down]

@@ -1,4 +1,4 @@
-"""The parts of LTX-Video: what each is, which tables fit it."""
+"""The parts of LTX-Video: the class, layouts and rules of each."""
 
 from collections.abc import Mapping
 
@@ -55,7 +55,7 @@ LTX: Mapping[str, Kind] = {
         stem="diffusion_pytorch_model",
         export=ltx_configs.vae,
     ),
-    # What enlarges latents for a second pass.
+    # Upsamples latents for a second pass.
     "latent_upsampler": Kind(
         LTXUpsampler,
         UpsamplerConfig,

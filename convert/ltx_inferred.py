@@ -1,5 +1,4 @@
-"""The config of an LTX-Video's part that a file without metadata lacks, from its
-tensors."""
+"""Infers configs of LTX-Video's parts from tensors, for files without metadata."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from convert.tensors import SourceTensor
 
 Tensors = Mapping[str, SourceTensor]
 
-# The blocks of published VAEs, for files without metadata.
+# The blocks of published VAEs.
 BLOCKS_090 = [
     *(["res_x", 4], ["compress_all", 1], ["res_x_y", 1], ["res_x", 3]),
     *(["compress_all", 1], ["res_x_y", 1], ["res_x", 3], ["compress_all", 1]),
@@ -25,9 +24,10 @@ ENCODER_095 = [
 
 
 def config(part: str, tensors: Tensors, file: Path) -> dict[str, Any]:
-    """The config of a part, as the makers' metadata would have it.
+    """The config of a part, in the form of the original metadata.
 
-    Raises ValueError if a tensor is missing that tells a size.
+    Raises:
+        ValueError: if a tensor is missing from whose shape a size is inferred.
     """
     try:
         return (_transformer if part == "transformer" else _vae)(tensors)
@@ -39,8 +39,11 @@ def config(part: str, tensors: Tensors, file: Path) -> dict[str, Any]:
 
 
 def _transformer(tensors: Tensors) -> dict[str, Any]:
-    """Published ones have 32 heads. The positions in time no tensor tells: of 48
-    layers they are the later ones, else the VAE says it."""
+    """The config of a transformer with 32 heads, as all published ones have.
+
+    No tensor shows which positions in time are used. With 48 layers they are those of
+    0.9.5 and later; otherwise `ltx_source` infers them from the VAE.
+    """
     width, channels = tensors["patchify_proj.weight"].shape
     depth = count(tensors, "transformer_blocks.{layer}.scale_shift_table")
     config = {

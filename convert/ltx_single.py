@@ -1,8 +1,9 @@
-"""LTX-Video in single safetensors files, as its makers publish it.
+"""Reads LTX-Video from the single safetensors files of its original release.
 
-One file holds transformer and VAE under prefixes, and in its header's metadata the
-configs of both and of the scheduler as JSON. Text encoder and tokenizer lie elsewhere.
-A file without metadata (GGUF, repacked ones) is told by its tensors.
+A file holds transformer and VAE, each with a prefix. The metadata of its header
+contains the configs of both and of the scheduler as JSON. Text encoder and tokenizer
+are in other files. For files without metadata (GGUF, repacked files) the configs are
+inferred from the tensors.
 """
 
 import json
@@ -25,7 +26,7 @@ PREFIXES = {
     "transformer": ("model.diffusion_model.", "diffusion_model.", "transformer.", ""),
     "vae": ("vae.", ""),
 }
-# A name that each part has in every version.
+# For each part, the name of a tensor that every version has.
 MARKERS = {
     "transformer": "patchify_proj.weight",
     "vae": "encoder.down_blocks.0.res_blocks.0.conv1.conv.weight",
@@ -33,16 +34,16 @@ MARKERS = {
 UPSAMPLER = "latent_upsampler"
 STATISTICS = "per_channel_statistics."
 HEADER_LIMIT = 100_000_000  # bytes, as in `tensors`
-READ = ("mean-of-means", "std-of-means")  # of the statistics; others are not used
+READ = ("mean-of-means", "std-of-means")  # the only statistics that are used
 
 
 @dataclass(frozen=True)
 class SingleFile:
-    """The parts of one file.
+    """The content of a single file.
 
     Attributes:
-        parts: those that it has, without their prefixes.
-        config: the JSON in its metadata; {} without one.
+        parts: the parts in the file, with tensor names without prefixes.
+        config: the `config` in its metadata; {} if there is none.
     """
 
     parts: Mapping[str, Component]
@@ -62,7 +63,8 @@ def metadata(file: Path) -> dict[str, str]:
 def metadata_config(file: Path) -> dict[str, Any]:
     """The `config` in a safetensors file's metadata; {} if there is none.
 
-    Raises ValueError if it is no JSON object.
+    Raises:
+        ValueError: if it is no JSON object.
     """
     text = metadata(file).get("config")
     if text is None:
@@ -77,16 +79,17 @@ def metadata_config(file: Path) -> dict[str, Any]:
 
 
 def is_single(tensors: Tensors) -> bool:
-    """Whether tensors are of an LTX-Video transformer; LTX-2 has sound too."""
+    """Whether these tensors include an LTX-Video transformer, and no audio (LTX-2)."""
     names = list(tensors)
     sound = any("audio" in name for name in names)
     return not sound and _prefix("transformer", names) is not None
 
 
 def read_single(file: Path) -> SingleFile:
-    """The parts of an LTX-Video file, headers only.
+    """Opens the parts of an LTX-Video file; reads headers only.
 
-    Raises ValueError if it has none, or is damaged.
+    Raises:
+        ValueError: if the file has no such parts, or is damaged.
     """
     check_present(file)
     tensors, parts = read_weights([file]), {}
@@ -124,14 +127,18 @@ def _of_part(part: str, tensors: Tensors) -> dict[str, SourceTensor]:
 
 
 def open_single(file: Path, given: PartsApart) -> tuple[Source, Mapping[str, Any]]:
-    """Reads the headers of a single file and of what is given beside it.
+    """Opens a single file and the parts given separately; reads headers only.
+
+    Args:
+        file: the single file.
+        given: parts, tokenizer and scheduler in other files.
 
     Returns:
-        The source, without settings and without the scheduler of its metadata, and the
-        config in its metadata.
+        The source, and the config in the file's metadata. The source has no settings,
+        and no scheduler unless one is given.
 
     Raises:
-        ValueError: for parts that are missing, naming the options that give them.
+        ValueError: for missing parts, naming the options for them.
     """
     single = read_single(file.absolute())
     parts = dict(single.parts)
@@ -166,9 +173,10 @@ def _part(name: str, path: Path, given: PartsApart) -> Component:
 
 
 def read_upsampler(path: Path) -> Component:
-    """A latent upsampler from its makers' file or a folder of diffusers' layout.
+    """Opens a latent upsampler: an original file or a folder in diffusers' layout.
 
-    Raises ValueError if its file says no sizes.
+    Raises:
+        ValueError: if the file has no config in its metadata.
     """
     if path.is_dir():
         made = open_component(path)
@@ -184,12 +192,12 @@ def read_upsampler(path: Path) -> Component:
 
 
 def _learnt(tensors: Tensors) -> Tensors:
-    """The tensors of an upsampler without those that are the same in all."""
+    """The tensors of an upsampler without constants that all upsamplers share."""
     return {name: x for name, x in tensors.items() if name not in ltx_upsampler.UNUSED}
 
 
 def _tokenizer(given: PartsApart) -> TokenizerSource | None:
-    """The tokenizer given, or the one in the text encoder's file."""
+    """The given tokenizer, else the one in the text encoder's file, if any."""
     if given.tokenizer is not None:
         return open_tokenizer(given.tokenizer.absolute())
     text = given.parts.get("text_encoder")

@@ -1,4 +1,4 @@
-"""Sources of LTX-Video: folders in diffusers' layout, and the makers' single files."""
+"""Opens LTX-Video: folders in diffusers' layout and original single files."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,7 +27,8 @@ from convert.tokenizer_files import open_tokenizer
 from convert.weight_files import READERS, read_weights
 
 INDEX = "model_index.json"
-# The pipeline of a folder is all that tells the versions' positions apart.
+# The pipeline classes in a model_index.json, with whether the model has causal
+# positions in time (0.9.5 and later). Nothing else in a folder shows that.
 PIPELINES = {
     "LTXPipeline": False,
     "LTXConditionPipeline": True,
@@ -45,7 +46,7 @@ SCHEDULER = {
     "max_image_seq_len": 4096,
     "shift_terminal": 0.1,
 }
-# That of 0.9.5 and later, whose pipeline makes the levels itself.
+# The scheduler of 0.9.5 and later, whose pipeline computes the noise levels itself.
 LATER_SCHEDULER = {
     "_class_name": "FlowMatchEulerDiscreteScheduler",
     "num_train_timesteps": 1000,
@@ -54,14 +55,14 @@ LATER_SCHEDULER = {
 
 
 def pipeline(config: LTXConfig) -> str:
-    """diffusers' pipeline for a transformer with these positions."""
+    """The name of diffusers' pipeline class for a transformer, by its positions."""
     return next(
         x for x, causal in PIPELINES.items() if causal == config.causal_positions
     )
 
 
 def is_ltx(source: Path) -> bool:
-    """Whether a source says that it is an LTX-Video."""
+    """Whether a file or folder is recognised as LTX-Video."""
     if source.is_file() and source.suffix.lower() in READERS:
         try:
             return is_single(read_weights([source]))
@@ -75,8 +76,11 @@ def is_ltx(source: Path) -> bool:
 
 
 def open_ltx(path: Path, given: PartsApart = PartsApart()) -> Source:
-    """Reads the headers of a folder in diffusers' layout, or of a single file and the
-    parts that are given beside it.
+    """Opens a folder in diffusers' layout or a single file; reads headers only.
+
+    Args:
+        path: the folder, or the single file.
+        given: parts in other files. For a folder only a latent upsampler is accepted.
 
     Raises:
         ValueError: if it is no LTX-Video (saying what was looked for), if a file is
@@ -103,7 +107,8 @@ def open_ltx(path: Path, given: PartsApart = PartsApart()) -> Source:
 def _single(path: Path, given: PartsApart) -> Source:
     source, metadata = open_single(path, given)
     model, vae = (source.components[name] for name in ("transformer", "vae"))
-    # Without metadata the VAE tells the positions: it folds pixels from 0.9.5 on.
+    # Without metadata the VAE shows the positions: since 0.9.5 its encoder folds pixels
+    # into channels.
     folds = "compress_space_res" in str(vae.config.get("encoder_blocks"))
     told = metadata.get("transformer", {})
     causal = model.config.get(POSITIONS, folds if not told else False)
@@ -127,9 +132,10 @@ def _settings(signs: Signs, names: list[str]) -> dict[str, Any]:
 def _scheduler(
     path: Path, metadata: Mapping[str, Any], causal: bool
 ) -> Mapping[str, Any]:
-    """The scheduler of a file's metadata in diffusers' words.
+    """The scheduler in a file's metadata, as a diffusers config.
 
-    Raises ValueError for one that is not run here.
+    Raises:
+        ValueError: for an unsupported scheduler.
     """
     told = metadata.get("scheduler")
     if told is None:
@@ -147,8 +153,11 @@ def _scheduler(
 
 
 def _folder(path: Path) -> Source:
-    """Folders of 0.9.5 and later name LTXConditionPipeline: their models were trained
-    with other positions in time, which the transformer's config then says."""
+    """Opens a folder in diffusers' layout.
+
+    Folders of 0.9.5 and later name LTXConditionPipeline. Their models were trained with
+    other positions in time, so this is added to the transformer's config.
+    """
     folder = resolved(path)
     file = folder / INDEX
     if not file.is_file():
@@ -182,7 +191,7 @@ def _folder(path: Path) -> Source:
 
 
 def check_parts(folder: Path, index: Mapping[str, Any]) -> None:
-    """ValueError if a model_index.json lists parts that LTX-Video has not."""
+    """Raises ValueError if a model_index.json lists parts that LTX-Video lacks."""
     known = {*PARTS, "tokenizer", "scheduler"}
     others = [
         name

@@ -1,5 +1,8 @@
-"""Rules for the latent upsamplers of LTX-Video and LTX-2: the same names in diffusers
-and in the makers' single files (`ltxv-spatial-upscaler-0.9.8.safetensors`)."""
+"""Rules for the latent upsamplers of LTX-Video and LTX-2.
+
+Tensor names are the same in diffusers and in original single files, such as
+`ltxv-spatial-upscaler-0.9.8.safetensors`.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +17,7 @@ PLANE = Fix(
     lambda x: np.transpose(x, (2, 3, 1, 0))[None], lambda x: x[0].transpose(3, 2, 0, 1)
 )
 FIXED = {"dims": 3, "spatial_upsample": True, "temporal_upsample": False}
-# The makers' and diffusers' names of the same two fields of LTX-2.
+# The original and diffusers' names of two config fields of LTX-2.
 RATIONAL = ("rational_resampler", "use_rational_resampler")
 SCALE = ("spatial_scale", "rational_spatial_scale")
 SCALES = {1.5: (3, 2), 2.0: (2, 1), 4.0: (4, 1)}
@@ -22,7 +25,7 @@ UNUSED = ("upsampler.blur_down.kernel",)  # the same in all files
 
 
 def rules(sizes: UpsamplerConfig) -> tuple[Rule, ...]:
-    """Rules for its names."""
+    """Rules for the tensor names of a latent upsampler."""
     return (
         *_conv("initial_conv", "input"),
         *_norm("initial_norm", "norm"),
@@ -35,7 +38,11 @@ def rules(sizes: UpsamplerConfig) -> tuple[Rule, ...]:
 
 
 def config(source: dict, dtype: str) -> UpsamplerConfig:
-    """The sizes in its config.json or metadata. ValueError for one of another make."""
+    """Our config from a latent upsampler's config.json or metadata.
+
+    Raises:
+        ValueError: for an unsupported latent upsampler.
+    """
     for key, expected in FIXED.items():
         value = source.get(key, expected)
         if value != expected:
@@ -44,7 +51,7 @@ def config(source: dict, dtype: str) -> UpsamplerConfig:
             )
     scale = next((float(source[name]) for name in SCALE if name in source), 2.0)
     if not any(source.get(name) for name in RATIONAL):
-        scale = 2.0  # others are for the rational resampler alone
+        scale = 2.0  # only the rational resampler supports other scales
     if scale not in SCALES:
         raise ValueError(
             f"the latent upsampler has a scale of {scale}; supported are "
@@ -62,7 +69,7 @@ def config(source: dict, dtype: str) -> UpsamplerConfig:
 
 
 def exported(sizes: UpsamplerConfig) -> dict[str, Any]:
-    """The config.json for diffusers' LTXLatentUpsamplerModel."""
+    """The config.json of diffusers' LTXLatentUpsamplerModel."""
     return {
         "_class_name": "LTXLatentUpsamplerModel",
         "in_channels": sizes.channels,

@@ -1,8 +1,8 @@
-"""Rules for the LTX-Video VAE, which follow from its sizes: diffusers' layout, and the
-makers' single files.
+"""Rules for the LTX-Video VAE in diffusers' layout and original single files.
 
-The makers number blocks, changes of size and of width in one list. Sources:
-huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx.py; Lightricks/LTX-Video,
+The original release numbers residual blocks, resizing layers and changes of width in
+one list, so the rules depend on the sizes. Sources: huggingface/diffusers,
+models/autoencoders/autoencoder_kl_ltx.py; Lightricks/LTX-Video,
 ltx_video/models/autoencoders/causal_video_autoencoder.py.
 """
 
@@ -23,12 +23,12 @@ SCALAR = Fix(lambda x: x.reshape(1), lambda x: x.reshape(()))
 
 @dataclass(frozen=True)
 class StageNames:
-    """The names of a stage's parts in a source.
+    """The source names of a stage's modules.
 
     Attributes:
-        blocks: its residual blocks.
-        resize: what changes the size; "" without.
-        change: what changes the width; "" without.
+        blocks: the module that contains the residual blocks.
+        resize: the layer that changes the size; "" if there is none.
+        change: the block that changes the width; "" if there is none.
     """
 
     blocks: str
@@ -38,17 +38,17 @@ class StageNames:
 
 @dataclass(frozen=True)
 class VAENames:
-    """The names of a layout.
+    """The names that a source layout uses.
 
     Attributes:
-        residuals: of a stage's residual blocks.
-        shortcut: of the convolution beside a block.
-        norm: of the norm before it.
-        mean: of the means of the latents' channels.
-        std: of their deviations.
-        last: what stands before the decoder's last timestep embedding and table.
-        encoder: of the encoder's stages, the middle last.
-        decoder: of the decoder's stages, the middle first.
+        residuals: the list of residual blocks in a stage.
+        shortcut: the convolution on the shortcut of a residual block.
+        norm: the norm before the shortcut.
+        mean: the means of the latent channels.
+        std: the standard deviations of the latent channels.
+        last: the prefix of the timestep embedding and table at the decoder's end.
+        encoder: the encoder's stages; the middle one comes last.
+        decoder: the decoder's stages; the middle one comes first.
     """
 
     residuals: str
@@ -83,7 +83,7 @@ def diffusers(sizes: LTXVAEConfig) -> tuple[Rule, ...]:
 
 
 def original(sizes: LTXVAEConfig) -> tuple[Rule, ...]:
-    """Rules for the names in the makers' single files, without their prefix."""
+    """Rules for the names in original single files, without their prefix."""
     means = "per_channel_statistics.{}-of-means"
     return _rules(
         sizes,

@@ -1,4 +1,4 @@
-"""Sizes of the LTX-Video VAE from diffusers' config.json or from the makers' metadata.
+"""Configs of the LTX-Video VAE from diffusers' config.json or original metadata.
 
 Source: huggingface/diffusers, models/autoencoders/autoencoder_kl_ltx.py;
 Lightricks/LTX-Video, ltx_video/models/autoencoders/causal_video_autoencoder.py.
@@ -13,14 +13,14 @@ DOWN = {
     "LTXVideoDownBlock3D": ("conv",),
     "LTXVideo095DownBlock3D": ("spatial", "temporal", "spatiotemporal"),
 }
-# The makers' names of what shrinks a video, and ours.
+# The original names of downsampling layers, and ours.
 SHRINKS = {
     "compress_all": "conv",
     "compress_space_res": "spatial",
     "compress_time_res": "temporal",
     "compress_all_res": "spatiotemporal",
 }
-# Those of what enlarges one.
+# The original names of upsampling layers, and ours.
 GROWS = {
     "compress_all": "spatiotemporal",
     "compress_space": "spatial",
@@ -41,9 +41,10 @@ Blocks = Sequence[tuple[str, Mapping[str, Any]]]
 
 
 def config(source: dict, dtype: str) -> LTXVAEConfig:
-    """The sizes in diffusers' vae/config.json.
+    """Our config from diffusers' vae/config.json.
 
-    Raises ValueError for a VAE of another make.
+    Raises:
+        ValueError: for an unsupported VAE.
     """
     _check(source, FIXED)
     if len(set(source["upsample_residual"])) > 1:
@@ -75,9 +76,10 @@ def config(source: dict, dtype: str) -> LTXVAEConfig:
 
 
 def original_config(source: dict, dtype: str) -> LTXVAEConfig:
-    """The sizes in the metadata of a single file (`config`, `vae`).
+    """Our config from the metadata of a single file (`config`, `vae`).
 
-    Raises ValueError for a VAE of another make.
+    Raises:
+        ValueError: for an unsupported VAE.
     """
     _check(source, FIXED_ORIGINAL)
     blocks = source.get("blocks")
@@ -124,7 +126,7 @@ def _down(source: dict) -> tuple[str, ...]:
 
 
 def _blocks(listed: Any) -> Blocks:
-    """The makers' list of blocks: a name and its settings each."""
+    """The original list of blocks, normalised to a name and settings for each."""
     if not listed:
         raise ValueError("the VAE's config lists no blocks of its encoder or decoder")
     return [
@@ -161,7 +163,7 @@ def _encoder(blocks: Blocks, width: int) -> dict[str, Any]:
 
 
 def _decoder(blocks: Blocks, last: int) -> dict[str, Any]:
-    """`blocks` in the order in which they run."""
+    """The decoder's sizes, from its blocks in the order in which they run."""
     narrowing = {"res_x_y": 2, **dict.fromkeys(GROWS, 1)}
     width = last
     for name, settings in blocks:
@@ -183,7 +185,7 @@ def _decoder(blocks: Blocks, last: int) -> dict[str, Any]:
             factor, box = 0, "none"
         elif name in GROWS and widths and not factor:
             factor, box = settings.get("multiplier", 1), GROWS[name]
-            # The others have no residual, whatever is said.
+            # The other layers never have a residual; their setting is ignored.
             adds = name == "compress_all" and settings.get("residual", False)
             residual.add(bool(adds))
             width //= factor

@@ -1,8 +1,8 @@
-"""The version of an LTX-Video: what its files say of themselves, and what a name adds.
+"""Detects the version of an LTX-Video from its configs and its file name.
 
-A file's own config tells the sizes, the positions in time, the kind of VAE and, of
-distilled models, the timesteps that may be run; it gives no number. So the number comes
-from the name of the file or folder, and counts only if what the file says is of it.
+The configs contain the sizes, the positions in time, the kind of VAE and, for some
+distilled models, the timesteps that may be run, but no version number. So the number is
+taken from the name of the file or folder, if it is consistent with the configs.
 """
 
 import re
@@ -13,20 +13,20 @@ from typing import Any
 from chorus_jax.families.ltx.versions import SIZES, VERSIONS
 
 POSITIONS = "causal_temporal_positioning"
-STEPS = "allowed_inference_steps"  # of distilled models, in the metadata's config
+STEPS = "allowed_inference_steps"  # a metadata field of distilled models
 NUMBER = re.compile(r"(?<![\d.])0\.9(?:\.\d)?(?!\d)")
 
 
 @dataclass(frozen=True)
 class Signs:
-    """Signs of a model's version in its files.
+    """Properties of a model that depend on its version.
 
     Attributes:
         size: `2B` or `13B`; None for a model of other sizes.
-        causal: whether its positions are those of 0.9.5 and later.
-        timestep: whether its VAE's decoder is conditioned on a timestep.
-        distilled: whether it names the timesteps that may be run; None if nothing is
-            said of them.
+        causal: whether its positions in time are those of 0.9.5 and later.
+        timestep: whether the VAE's decoder is conditioned on a timestep.
+        distilled: whether its metadata lists the timesteps that may be run; None
+            without metadata.
     """
 
     size: str | None
@@ -41,7 +41,13 @@ class Signs:
         vae: Mapping[str, Any],
         metadata: Mapping[str, Any] | None = None,
     ) -> "Signs":
-        """The signs in the configs of a transformer and a VAE, in either layout."""
+        """Reads the properties from the configs of a transformer and a VAE.
+
+        Args:
+            transformer: the transformer's config, in either layout.
+            vae: the VAE's config, in either layout.
+            metadata: the config in a single file's metadata, if there is one.
+        """
         names = ("num_attention_heads", "attention_head_dim", "num_layers")
         sizes: Any = tuple(transformer.get(name) for name in names)
         return cls(
@@ -52,10 +58,10 @@ class Signs:
         )
 
     def fit(self, size: str, version: str) -> bool:
-        """Whether a published version may say this of itself."""
+        """Whether a published version has these properties."""
         number = version.partition("-")[0]
         later = number not in ("0.9.0", "0.9.1")
-        # Only 0.9.7 and 0.9.8 name their timesteps.
+        # Only the distilled 0.9.7 and 0.9.8 list their timesteps.
         named = version.endswith("distilled") and number in ("0.9.7", "0.9.8")
         return (
             size == self.size
@@ -66,11 +72,11 @@ class Signs:
 
 
 def version_of(signs: Signs, names: Sequence[str]) -> str | None:
-    """The version of a model as `variants` names it; None if that cannot be told.
+    """The version of a model, such as `0.9.8-dev`; None if it is ambiguous.
 
     Args:
-        signs: what its files say.
-        names: of its file or folder, the nearest first, such as
+        signs: the model's properties.
+        names: the names of its file and folders, the nearest first, such as
             `ltxv-13b-0.9.8-dev.safetensors`.
     """
     known = [(size, version) for size in VERSIONS for version in VERSIONS[size]]
@@ -83,7 +89,7 @@ def version_of(signs: Signs, names: Sequence[str]) -> str | None:
 
 
 def _names(name: str, version: str) -> bool:
-    """Whether a file's name is one of this version's."""
+    """Whether a file name, in lower case, fits this version."""
     number, _, kind = version.partition("-")
     numbers = [x if x.count(".") == 2 else f"{x}.0" for x in NUMBER.findall(name)]
     told = "distilled" if "distilled" in name else "dev"

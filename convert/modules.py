@@ -1,4 +1,4 @@
-"""Modules straight from safetensors, with no checkpoint between: for comparisons."""
+"""Loads modules directly from safetensors, without a checkpoint, for comparisons."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,16 +22,25 @@ def module_from(
     model: Callable[..., M],
     config: Any,
 ) -> M:
-    """The module `model(config, rngs=...)` with the tensors of safetensors files.
+    """The module `model(config, rngs=...)` filled from safetensors files.
 
-    All arrays are whole in memory. Raises ValueError listing what does not fit.
+    All arrays are read into memory completely.
+
+    Args:
+        files: the safetensors files.
+        rules: the table of names.
+        model: the class of the module.
+        config: the module's config.
+
+    Raises:
+        ValueError: if tensors and parameters do not match, listing the mismatches.
     """
     module = abstract(model, config)
     targets = names(module)
     tensors = by_name([tensor for file in files for tensor in read_safetensors(file)])
     plan = make_plan(model.__name__, rules, tensors, targets)
     raise_problems(plan.problems)
-    # Copies: on a CPU an array would share memory with what was read.
+    # Copies, because on a CPU the arrays would share memory with the buffers read.
     leaves = [
         jnp.array(plan.fills[name].read((slice(None),) * len(x.shape)))
         for name, x in targets.items()

@@ -1,4 +1,4 @@
-"""Weights as people have them: folders, hub caches, single files, parts apart."""
+"""Opens a Wan from a folder, a hub cache, a single file, or files of single parts."""
 
 import os
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ from convert.weight_files import check_present, read_weights
 
 @dataclass(frozen=True)
 class PartsApart:
-    """Parts that are given beside the source, or in place of one.
+    """Files and options given in addition to a source, or to override its parts.
 
     Attributes:
-        parts: files or folders of single parts, in place of those of the source.
+        parts: files or folders of single parts, which replace those of the source.
         tokenizer: the folder or file of a tokenizer.
         scheduler: a scheduler_config.json.
-        variant: that of the files in a folder of diffusers' layout, as `fp16`.
-        state: of several state dicts in a file of torch's, which one.
+        variant: the variant of the files in a diffusers folder, such as `fp16`.
+        state: the name of a state dict, for a torch file with several.
     """
 
     parts: Mapping[str, Path] = field(default_factory=dict)
@@ -41,15 +41,15 @@ class PartsApart:
 
 
 def open_source(path: Path, given: PartsApart = PartsApart()) -> Source:
-    """Reads the headers of a model's files.
+    """Opens a Wan; reads headers only.
 
     Args:
-        path: a folder in diffusers' or the original layout, one in a hub cache, or the
-            single file of a transformer.
-        given: what is given beside it.
+        path: a folder in diffusers' or the original layout, a folder of a hub cache, or
+            the single file of a transformer.
+        given: further files and options.
 
     Raises:
-        ValueError: if it is no Wan (saying what it is taken for), if a part is missing,
+        ValueError: if it is no Wan (saying what it seems to be), if a part is missing,
             or if a file is damaged.
     """
     if path.is_file() or path.is_symlink() and not path.is_dir():
@@ -78,7 +78,7 @@ def _folder(folder: Path, given: PartsApart) -> Source:
 def _assembled(
     given: PartsApart, there: Mapping[str, Component], base: Source | None
 ) -> Source:
-    """A source of the parts given and of those that are there already."""
+    """A source of the given parts, completed by those that are there already."""
     parts = {
         name: _part(name, path.absolute(), given) for name, path in given.parts.items()
     }
@@ -108,7 +108,7 @@ def _part(name: str, path: Path, given: PartsApart) -> Component:
 
 
 def _tokenizer(given: PartsApart, base: Source | None) -> TokenizerSource | None:
-    """The tokenizer given, the one in the text encoder's file, or the source's."""
+    """The given tokenizer, else the text encoder file's own, else the source's."""
     if given.tokenizer is not None:
         return open_tokenizer(given.tokenizer.absolute())
     text = given.parts.get("text_encoder")
@@ -130,6 +130,6 @@ def _what_is_missing(given: PartsApart, parts: list[str], tokenizer: bool) -> st
 
 
 def _common(source: Source) -> Path:
-    """The folder that all files of a source are in."""
+    """The deepest folder that contains all files of a source."""
     files = [str(file.absolute()) for file in source.files()]
     return Path(os.path.commonpath([str(Path(file).parent) for file in files]))

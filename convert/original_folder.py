@@ -1,4 +1,4 @@
-"""Folders of the original releases: Wan 2.1, with or without images, and Wan 2.2."""
+"""Opens folders of Wan's original releases: Wan 2.1 (also I2V) and Wan 2.2."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,24 +17,25 @@ IMAGE = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
 TOKENIZER = "google/umt5-xxl"
 EXPERTS = {"transformer": "high_noise_model", "transformer_2": "low_noise_model"}
 MARKERS = (*VAES, TEXT, *EXPERTS.values())
-# Where the experts change, by whether they read images: Wan-Video/Wan2.2, wan/configs,
-# for no file of the release says it.
+# The noise level at which the experts switch, by whether they read images. No file of
+# the release contains it; source: Wan-Video/Wan2.2, wan/configs.
 BOUNDARIES = {False: 0.875, True: 0.9}
-# Sizes that the config.json of a release leaves out.
+# Sizes that the config.json of a release lacks.
 WIDTHS = ("text_dim", "image_dim", "image_positions")
-# Channels of the latents of Wan 2.2's VAE, whose transformer has a timestep per token.
+# Latent channels of TI2V-5B, whose transformer has a timestep per token.
 NEWER_CHANNELS = 48
 
 
 def is_original(folder: Path) -> bool:
-    """Whether a folder has a file that only the original releases have."""
+    """Whether a folder contains a file that only the original releases have."""
     return any((folder / name).exists() for name in MARKERS)
 
 
 def open_original(folder: Path) -> Source:
-    """Reads the headers of a folder of an original release.
+    """Opens a folder of an original release; reads headers only.
 
-    Raises ValueError if it is incomplete, damaged, or of a Wan that is not supported.
+    Raises:
+        ValueError: if it is incomplete, damaged, or an unsupported Wan.
     """
     vaes = [folder / name for name in VAES if (folder / name).exists()]
     if not vaes:
@@ -54,7 +55,7 @@ def open_original(folder: Path) -> Source:
 
 
 def settings_of(parts: Mapping[str, Component]) -> dict[str, Any]:
-    """The settings of a whole model that its parts tell (see `Source`)."""
+    """The settings of a whole model (`Source.settings`), inferred from its parts."""
     sizes = parts["transformer"].config
     read = sizes.get("in_dim", sizes.get("in_channels"))
     made = sizes.get("out_dim", sizes.get("out_channels"))
@@ -84,7 +85,7 @@ def _transformer(folder: Path) -> Component:
 
 
 def _widths(part: Component) -> dict[str, Any]:
-    """Settings that the config.json of an original release leaves out."""
+    """Sizes that the config.json of an original release lacks, from the tensors."""
     try:
         settings_found = inferred.transformer(part.tensors)
     except (ValueError, IndexError):

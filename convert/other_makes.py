@@ -1,4 +1,4 @@
-"""Relatives of Wan that are not run here, by tensors that only they have."""
+"""Unsupported relatives of Wan, recognised by tensors that only they have."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,11 @@ MAKES = {
 
 
 def make_of(names: Iterable[str]) -> str:
-    """What these names of tensors, or lines with them, are of; "" if not known."""
+    """The unsupported model that these tensor names belong to; "" if unknown.
+
+    Args:
+        names: names of tensors, or lines of text that contain such names.
+    """
     for name in names:
         for marker, make in MAKES.items():
             if marker in name:

@@ -1,10 +1,9 @@
-"""State dicts in torch's zip format (.pth), read without running any of their code.
+"""Reads state dicts in torch's zip format (.pth) without running code from the file.
 
-The pickle inside may only name the few constructors below, each of which stands for an
-inert record; every other name is refused before anything is called. What results is a
-list of tensors and where their bytes lie in the zip. Format: pytorch,
-torch/serialization.py, `_save`; refusing names is Python's own recipe (pickle,
-"Restricting Globals").
+The pickle inside may name only the few constructors below, which make inert records;
+any other name is refused before anything is called. The result is a list of tensors
+with the positions of their bytes in the zip. Format: pytorch, torch/serialization.py,
+`_save`. Refusing names follows Python's documentation (pickle, "Restricting Globals").
 """
 
 import io
@@ -34,14 +33,14 @@ STORAGES: Mapping[str, str] = {
 }
 
 
-# Names, shapes and places of tensors take some hundred bytes each.
+# In bytes. The name, shape and position of a tensor take a few hundred.
 LARGEST_PICKLE = 2**26
 
 
 class _Sealed:
-    """An object that a pickle cannot change once it is made.
+    """An object that a pickle cannot change after it is made.
 
-    A pickle's BUILD calls `__setstate__` of any object, after it was checked.
+    The BUILD instruction of a pickle calls `__setstate__`, even on checked objects.
     """
 
     __slots__ = ()
@@ -51,7 +50,7 @@ class _Sealed:
 
 
 class _Constructor(_Sealed):
-    """A function that a pickle may call, and do nothing else with."""
+    """A function that a pickle may only call."""
 
     __slots__ = ("make",)
 
@@ -63,7 +62,7 @@ class _Constructor(_Sealed):
 
 
 class _Storage(_Sealed):
-    """A block of numbers in the archive; `key` names its file there."""
+    """A block of numbers in the archive; `key` is its file name there."""
 
     __slots__ = ("dtype", "key")
 
@@ -72,7 +71,7 @@ class _Storage(_Sealed):
 
 
 class _View(_Sealed):
-    """A tensor as a view of a storage, in elements."""
+    """A tensor as a view of a storage; offset and strides are in elements."""
 
     __slots__ = ("offset", "shape", "storage", "strides")
 
@@ -109,7 +108,7 @@ ALLOWED: Mapping[tuple[str, str], Callable[..., Any]] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Refuses every name that is not allowed."""
+    """An unpickler that refuses every name that is not allowed."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in ALLOWED:
@@ -125,22 +124,22 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(DTYPES[dtype], str(key))
 
 
-# State dicts within a file, the first that is there is taken: few-step Wans are
-# published with the averaged weights beside those that training ended with.
+# Names of nested state dicts; the first that a file has is read. Few-step Wans are
+# published with both averaged weights (EMA) and the last weights of training.
 STATES = ("generator_ema", "generator", "state_dict", "model", "module")
 
 
 def read_pickle(file: Path, state: str | None = None) -> list[Tensor]:
-    """The tensors of a state dict saved by `torch.save`; runs nothing that is in it.
+    """The tensors of a state dict saved by `torch.save`; runs no code from the file.
 
     Args:
         file: a file in torch's zip format.
-        state: of several state dicts in the file, which one; by default the first of
-            `STATES` that it has.
+        state: the name of a state dict, for a file with several; by default the first
+            of `STATES` that it has.
 
     Raises:
-        ValueError: if the file is truncated, not in that format, or holds anything but
-            named tensors.
+        ValueError: if the file is truncated, not in that format, or contains anything
+            but named tensors.
     """
     try:
         archive = zipfile.ZipFile(file)
@@ -161,7 +160,7 @@ def read_pickle(file: Path, state: str | None = None) -> list[Tensor]:
 
 
 def check_checksums(file: Path) -> None:
-    """ValueError if the bytes of a tensor are not those that its file was made with."""
+    """Raises ValueError if a checksum inside a zip file is wrong."""
     with zipfile.ZipFile(file) as archive:
         damaged = archive.testzip()
     if damaged is not None:
@@ -200,7 +199,7 @@ def _unpickled(file: Path, archive: zipfile.ZipFile) -> Any:
 
 
 def _chosen(file: Path, content: Any, name: str | None) -> Any:
-    """The state dict of this name in what was unpickled, or all of it."""
+    """The state dict of this name in the unpickled content, or the whole content."""
     nested = isinstance(content, dict) and [
         key for key, value in content.items() if isinstance(value, dict) and value
     ]

@@ -1,4 +1,4 @@
-"""The plan: which source tensors fill which parameter, and every mismatch."""
+"""Conversion plans: the source tensors of each parameter, and all mismatches."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from convert.other_makes import make_of
 from convert.rules import SAME, Alias, Rule, indices
 from convert.tensors import SourceTensor
 
-SHOWN = 10  # problems, of however many
+SHOWN = 10  # the most problems that a message lists
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -22,10 +22,10 @@ class Fill:
 
     Attributes:
         target: the dotted path of the parameter.
-        shape: of the parameter.
-        dtype: of the parameter.
-        rule: the line of the table that applies.
-        tensors: one, or one per layer if the parameter is stacked.
+        shape: the shape of the parameter.
+        dtype: the dtype of the parameter.
+        rule: the rule that applies.
+        tensors: one tensor, or one per layer if the parameter is stacked.
     """
 
     target: str
@@ -50,12 +50,12 @@ class Fill:
         if self.rule.fix is SAME and box:
             value = self._cast(tensor.read(box[0]))
             return value[(slice(None), *box[1:])]
-        # A layer cut into several blocks is read again for each: layers are small.
+        # The whole tensor is read for every block of it; a layer's tensors are small.
         value = self.rule.fix.there(self._cast(tensor.read()))
         return np.array(value[box], order="C", copy=None)
 
     def _cast(self, value: np.ndarray) -> np.ndarray:
-        # A number too large for the dtype becomes infinite, and is then found.
+        # A number too large for the dtype becomes infinite, which is reported later.
         with np.errstate(over="ignore"):
             return value.astype(self.dtype, copy=False)
 
@@ -66,11 +66,11 @@ class ConversionPlan:
 
     Attributes:
         part: the name of the part, such as `vae`.
-        fills: what fills each parameter, by its dotted path.
-        problems: a line for each tensor or parameter that does not fit; none if the
+        fills: the sources of each parameter, by its dotted path.
+        problems: a line for each tensor or parameter that does not fit; empty if the
             part can be converted.
-        repeats: pairs of tensors that must be equal: one that is left out, and the one
-            that is read in its place.
+        repeats: pairs of tensors that must be equal: a duplicate that is not converted,
+            and the tensor that is.
     """
 
     part: str
@@ -85,7 +85,10 @@ def is_stacked(rule: Rule) -> bool:
 
 
 def sources(rule: Rule, target: str, shape: Sequence[int]) -> list[str] | None:
-    """The names of the tensors that fill a parameter by a rule; None if none do."""
+    """The names of the tensors from which a rule fills a parameter.
+
+    One name per layer if the parameter is stacked; None if the rule does not apply.
+    """
     index = indices(rule.target, target)
     if index is None:
         return None
@@ -95,9 +98,9 @@ def sources(rule: Rule, target: str, shape: Sequence[int]) -> list[str] | None:
 
 
 def source_shape(rule: Rule, shape: Sequence[int]) -> tuple[int, ...]:
-    """The shape of each tensor that fills a parameter of this shape by a rule."""
+    """The shape of each source tensor if a rule fills a parameter of this shape."""
     inner = tuple(shape[1:] if is_stacked(rule) else shape)
-    # A view of one number: no memory, whatever the shape.
+    # A broadcast view of one number takes no memory.
     return rule.fix.back(np.broadcast_to(np.uint8(0), inner)).shape
 
 
@@ -107,9 +110,15 @@ def make_plan(
     tensors: Mapping[str, SourceTensor],
     targets: Mapping[str, Any],
 ) -> ConversionPlan:
-    """Matches tensors with parameters (anything with `shape` and `dtype`) by a table.
+    """Matches source tensors with parameters by a table of rules.
 
-    Nothing is raised: everything that does not fit is in `problems`, one line each.
+    Mismatches are not raised; they are listed in the plan's `problems`.
+
+    Args:
+        part: the name of the part.
+        rules: the table.
+        tensors: the source tensors by name.
+        targets: the parameters by dotted path; anything with `shape` and `dtype`.
     """
     aliases = {rule.source: rule.of for rule in rules if isinstance(rule, Alias)}
     table = [rule for rule in rules if isinstance(rule, Rule)]
@@ -155,7 +164,7 @@ def make_plan(
 def _rule_for(
     target: str, shape: Sequence[int], table: Sequence[Rule], present: Mapping[str, Any]
 ) -> Rule | None:
-    """The rule whose tensors are there, else the first that names the parameter."""
+    """The first rule for a parameter whose tensors all exist, else the first rule."""
     rules = [rule for rule in table if indices(rule.target, target) is not None]
     for rule in rules:
         if all(name in present for name in sources(rule, target, shape) or []):
@@ -164,7 +173,7 @@ def _rule_for(
 
 
 def _unfit(fill: Fill) -> list[str]:
-    """Tensors of a wrong dtype or shape."""
+    """Lines about tensors with a wrong dtype or shape."""
     expected = source_shape(fill.rule, fill.shape)
     problems = []
     for tensor in fill.tensors:
@@ -182,8 +191,10 @@ def _unfit(fill: Fill) -> list[str]:
 
 
 def _unmatched(missing: Mapping[str, str], extra: Sequence[SourceTensor]) -> list[str]:
-    """Tensors that are missing or extra. With a missing one, the extra one whose name
-    is most like it."""
+    """Lines about missing and extra tensors.
+
+    For a missing tensor the extra tensor with the most similar name is suggested.
+    """
     names = [tensor.name for tensor in extra]
     problems = []
     for name, target in missing.items():
@@ -197,10 +208,10 @@ def _unmatched(missing: Mapping[str, str], extra: Sequence[SourceTensor]) -> lis
 
 
 def raise_problems(problems: Sequence[str]) -> None:
-    """ValueError with the problems in it, if there are any.
+    """Raises ValueError with a list of the problems, if there are any.
 
-    Of many it shows `SHOWN`, from both sides: what the model needs, and what the source
-    has beside it.
+    It lists at most `SHOWN`, with a share for tensors that the model lacks and for
+    extra tensors in the source.
     """
     if not problems:
         return

@@ -7,12 +7,12 @@ from tqdm import tqdm
 
 
 def shown(total: int) -> tqdm:
-    """A bar of so many bytes, if there is a terminal."""
+    """A progress bar for `total` bytes, shown only in a terminal."""
     return tqdm(total=total, unit="B", unit_scale=True, mininterval=0.5, disable=None)
 
 
 def counting(bar: tqdm) -> Callable[[int], None]:
-    """A function that moves the bar by bytes that have passed."""
+    """A thread-safe function that advances the bar by a number of bytes."""
     lock = threading.Lock()
 
     def update(count: int) -> None:

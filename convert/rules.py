@@ -1,8 +1,8 @@
 """Rules: which source tensor fills which parameter, and how its layout changes.
 
-A model's converter is a table of rules and nothing else. `{layer}` stands for the index
-in a stacked parameter's leading axis; any other `{name}` stands for an index that
-occurs in both names.
+The conversion of a model is defined by a table of rules. `{layer}` is the index on the
+leading axis of a stacked parameter; any other `{name}` is an index that occurs in both
+names.
 """
 
 import functools
@@ -18,8 +18,8 @@ class Fix:
     """A change of layout and its inverse.
 
     Attributes:
-        there: from the source's layout to ours.
-        back: from ours to the source's, on export.
+        there: converts an array from the source's layout to ours.
+        back: converts an array from our layout to the source's, on export.
     """
 
     there: Callable[[np.ndarray], np.ndarray]
@@ -28,7 +28,7 @@ class Fix:
 
 SAME = Fix(lambda x: x, lambda x: x)
 LINEAR = Fix(lambda x: x.T, lambda x: x.T)
-# torch [out, in, t, h, w] <-> ours [t, h, w, in, out], and the same without t
+# torch [out, in, t, h, w] <-> ours [t, h, w, in, out]; CONV2D is the same without t
 CONV3D = Fix(lambda x: x.transpose(2, 3, 4, 1, 0), lambda x: x.transpose(4, 3, 0, 1, 2))
 CONV2D = Fix(lambda x: x.transpose(2, 3, 1, 0), lambda x: x.transpose(3, 2, 0, 1))
 
@@ -38,7 +38,7 @@ class Rule:
     """A line of a table: which tensor fills which parameter.
 
     Names are templates: `Rule("blocks.{layer}.ffn.0.weight", "layers.mlp.inner.kernel",
-    LINEAR)`. A rule may match nothing, where a model has no such parameter.
+    LINEAR)`. A rule may match nothing if a model has no such parameter.
 
     Attributes:
         source: the name of the tensor.
@@ -56,8 +56,8 @@ class Alias:
     """A tensor of the source that repeats another one and must be equal to it.
 
     Attributes:
-        source: its name.
-        of: the name of the other one.
+        source: the name of the duplicate.
+        of: the name of the tensor that it repeats.
     """
 
     source: str
@@ -65,9 +65,9 @@ class Alias:
 
 
 def indices(template: str, name: str) -> dict[str, str] | None:
-    """The indices in a name that fits a template, None if it does not fit.
+    """The indices in a name that fits a template; None if it does not fit.
 
-    A worked case: `blocks.{layer}.bias` and `blocks.7.bias` give {"layer": "7"}.
+    Example: `blocks.{layer}.bias` and `blocks.7.bias` give {"layer": "7"}.
     """
     match = _pattern(template).fullmatch(name)
     return match.groupdict() if match else None

@@ -1,6 +1,7 @@
-"""Safetensors files written tensor by tensor: a header, then the bytes.
+"""Writes safetensors files tensor by tensor: a header, then the bytes.
 
-The library's own writer takes all tensors of a file at once, up to 5 GB here.
+The writer of the safetensors library needs all tensors of a file in memory at once,
+which would be up to 5 GB here.
 Format: huggingface/safetensors, README.md.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from convert.tensors import DTYPES
 
-SHARD = 5 * 10**9
+SHARD = 5 * 10**9  # the most bytes of a file
 CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
@@ -24,9 +25,9 @@ class Outgoing:
 
     Attributes:
         name: the name in the file.
-        shape: of the whole tensor.
-        dtype: of its values.
-        blocks: gives its values in C order, in one block or several.
+        shape: the shape of the whole tensor.
+        dtype: the dtype of its values.
+        blocks: yields its values in C order, in one or several blocks.
     """
 
     name: str
@@ -63,7 +64,7 @@ def write_shards(folder: Path, stem: str, tensors: Sequence[Outgoing]) -> None:
 
 
 def write_file(file: Path, tensors: Sequence[Outgoing]) -> None:
-    """Writes one file."""
+    """Writes one safetensors file."""
     header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
     end = 0
     for tensor in tensors:

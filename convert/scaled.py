@@ -1,8 +1,8 @@
-"""Weights in 8-bit floats with a scale beside them: read, they are float32.
+"""Weights in 8-bit floats with separate scales, which are read as float32.
 
-ComfyUI keeps `X.weight` in float8 and one number in `X.scale_weight`; newer files and
-lightx2v's call it `X.weight_scale`, one number or one for each row. What a file says
-beside that of activations or of itself (`scale_input`, `scaled_fp8`) changes no weight.
+ComfyUI keeps `X.weight` in float8 and one number in `X.scale_weight`. Newer files and
+lightx2v's have `X.weight_scale` instead, with one number or one per row. Scales of
+activations and markers (`scale_input`, `scaled_fp8`) do not affect weights.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ class ScaledTensor:
 
     Attributes:
         values: the tensor as stored, mostly float8.
-        scale: one number, or one per row; None for 1.
-        dtype: of the product.
+        scale: one number, or one per row; None means 1.
+        dtype: the dtype of the product.
     """
 
     values: SourceTensor
@@ -35,17 +35,17 @@ class ScaledTensor:
 
     @property
     def name(self) -> str:
-        """The name of the values."""
+        """The name of the stored tensor."""
         return self.values.name
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of the values."""
+        """The shape of the stored tensor."""
         return self.values.shape
 
     @property
     def file(self) -> Path:
-        """The file that the values are in."""
+        """The file that contains the stored tensor."""
         return self.values.file
 
     def read(self, rows: slice = slice(None)) -> np.ndarray:
@@ -60,10 +60,13 @@ class ScaledTensor:
 
 
 def unscaled(tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
-    """The tensors of a file with its 8-bit floats, and their scales, turned back.
+    """The tensors of a file, with 8-bit tensors multiplied by their scales.
 
-    Whole numbers of 8 bits without a scale stay as they are, and fit no model. Raises
-    ValueError for a scale that is not of one number or of one for each row.
+    Tensors of scales and markers are dropped. 8-bit integers without a scale stay as
+    they are; no model accepts them.
+
+    Raises:
+        ValueError: for a scale that has neither one number nor one per row.
     """
     scaled: dict[str, SourceTensor] = {}
     for name, tensor in tensors.items():

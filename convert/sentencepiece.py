@@ -1,8 +1,9 @@
-"""A `spiece.model` as the rules of the tokenizers library.
+"""Converts a `spiece.model` to a tokenizer of the tokenizers library.
 
-The file is a protocol buffer: google/sentencepiece, src/sentencepiece_model.proto.
-Tokens are put together as T5's are (transformers, convert_slow_tokenizer.py): blanks
-are marks before words, bytes stand for characters without a token, and `</s>` ends.
+The file is a protocol buffer: google/sentencepiece, src/sentencepiece_model.proto. The
+tokenizer works as T5's (transformers, convert_slow_tokenizer.py): spaces become marks
+before words, characters without a token are encoded as bytes if the file has pieces for
+bytes, and `</s>` ends a text.
 """
 
 import struct
@@ -29,12 +30,12 @@ PAD, END = "<pad>", "</s>"
 
 @dataclass(frozen=True)
 class Pieces:
-    """The vocabulary in a file: texts, scores, kinds, and what is done before.
+    """The vocabulary and normalisation in a `spiece.model`.
 
     Attributes:
         rows: text, score and kind of each piece.
-        model: which algorithm it is of (`UNIGRAM`).
-        charsmap: how characters are replaced first, compiled.
+        model: the number of the algorithm (`UNIGRAM`).
+        charsmap: the compiled map by which characters are normalised first.
     """
 
     rows: tuple[tuple[str, float, int], ...]
@@ -43,7 +44,7 @@ class Pieces:
 
     @classmethod
     def read(cls, data: bytes) -> "Pieces":
-        """The rules in the bytes of a file. ValueError if it is no such file."""
+        """Parses the bytes of a file. ValueError if it is no sentencepiece model."""
         rows, model, charsmap = [], UNIGRAM, b""
         try:
             for number, value in _fields(data):
@@ -61,10 +62,11 @@ class Pieces:
 
 
 def rules(data: bytes) -> Tokenizer:
-    """The rules in the bytes of a `spiece.model`.
+    """The tokenizer in the bytes of a `spiece.model`.
 
-    Raises ValueError if they are no such file, are of another algorithm than unigram,
-    or lack the tokens for padding, the end and what is unknown.
+    Raises:
+        ValueError: if it is no such file, does not use the unigram algorithm, or lacks
+            the token for padding, the end, or unknown text.
     """
     pieces = Pieces.read(data)
     texts = [text for text, _, _ in pieces.rows]
@@ -109,7 +111,7 @@ def _piece(data: bytes) -> tuple[str, float, int]:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a message, by number: whole numbers, or bytes."""
+    """The fields of a protocol buffer message: numbers with integers or bytes."""
     at = 0
     while at < len(data):
         key, at = _whole(data, at)

@@ -1,4 +1,4 @@
-"""A model with the first layers of each of its stacks: for a trial in little memory."""
+"""Cuts a model to the first layers of each stack, for a trial run in little memory."""
 
 import math
 import shutil
@@ -20,19 +20,19 @@ from chorus_jax.checkpoints.card import Part, config_from
 from convert.families import FAMILIES
 from convert.family import Kind
 
-LAYERS = 2  # CLIP gives the output of the layer before its last one
+LAYERS = 2  # at least 2, since CLIP returns the output of its second to last layer
 STACK = "layers."
-# Networks that are whole with fewer layers; of others all are read.
+# Networks that still run with fewer layers; others keep all.
 CUT = ("WanDiT", "LTXDiT", "LTX2DiT", "T5Encoder", "CLIPImageEncoder")
-MAIN = "transformer"  # the kind of parts that stand in for it
+MAIN = "transformer"  # the kind of parts with other names, such as further transformers
 
 
 def shorten(folder: Path, out: Path) -> None:
-    """Writes a converted folder again with `LAYERS` layers where it has more.
+    """Writes a copy of a checkpoint folder with at most `LAYERS` layers per stack.
 
     Args:
         folder: the checkpoint.
-        out: a folder that does not exist.
+        out: the folder to write; it must not exist.
 
     Raises:
         ValueError: if the disk has no room for it.
@@ -53,7 +53,7 @@ def shorten(folder: Path, out: Path) -> None:
 
 
 def arrays_of(folder: Path, part: Part) -> dict[str, StreamedArray]:
-    """The arrays of a part, of stacks the first layers."""
+    """The arrays of a part; stacked ones are cut to the first layers."""
     arrays = open_arrays(folder.absolute())
     if not is_cut(part):
         return arrays
@@ -66,7 +66,7 @@ def arrays_of(folder: Path, part: Part) -> dict[str, StreamedArray]:
 
 
 def is_cut(part: Part) -> bool:
-    """Whether a part is run with fewer layers than it has."""
+    """Whether a part is cut to fewer layers than it has."""
     return part.model in CUT and part.config["depth"] > LAYERS
 
 
@@ -78,7 +78,7 @@ def nbytes(arrays: Mapping[str, StreamedArray]) -> int:
 def written(
     folder: Path, part: Part, kind: Kind, arrays: Mapping[str, StreamedArray]
 ) -> Part:
-    """Writes the arrays of a part; its entry in the card."""
+    """Writes the arrays of a part; returns its entry in the card."""
     depth = {"depth": LAYERS} if is_cut(part) else {}
     kind = kind.stored_as(part.model)
     config: Any = config_from(kind.config, {**part.config, **depth})

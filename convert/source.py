@@ -20,19 +20,19 @@ OPTIONAL = (
     "image_encoder",
     "latent_upsampler",
 )  # parts that only some models have
-# What a model_index.json says of the model as a whole.
+# Fields of a model_index.json that apply to the whole model.
 SETTINGS = ("boundary_ratio", "expand_timesteps")
 
 
 @dataclass(frozen=True)
 class Component:
-    """One model in the source.
+    """One part of a source, such as the VAE.
 
     Attributes:
-        tensors: its tensors by name.
-        config: its config.json; {} if it has none.
-        files: the files that it was read from.
-        layout: whose names the tensors have (see the constants of this module).
+        tensors: the part's tensors by name.
+        config: the part's config.json; {} if it has none.
+        files: the files that the part was read from.
+        layout: the layout of the tensors' names: `DIFFUSERS` or `ORIGINAL`.
     """
 
     tensors: Mapping[str, SourceTensor]
@@ -43,16 +43,16 @@ class Component:
 
 @dataclass(frozen=True)
 class Source:
-    """The weights of a model, wherever they lie.
+    """The published weights of a model.
 
     Attributes:
-        folder: a folder that all files are in.
-        components: its parts.
-        tokenizer: where its tokenizer comes from.
-        scheduler: its scheduler_config.json, None if it came with none.
-        settings: those of the whole model that belong to no part (see `Card`).
-        others: further files that it is made of.
-        family: the name of its family in the registry.
+        folder: a folder that contains all files.
+        components: the model's parts by name.
+        tokenizer: the source of the tokenizer.
+        scheduler: the scheduler_config.json; None if there is none.
+        settings: settings of the whole model that belong to no part (see `Card`).
+        others: further files that are read, such as LoRAs.
+        family: the name of the model's family in the registry.
     """
 
     folder: Path
@@ -64,19 +64,19 @@ class Source:
     family: str = "wan"
 
     def files(self) -> list[Path]:
-        """All files that are read, the tokenizer's too."""
+        """All files that are read, including the tokenizer's."""
         paths = [file for part in self.components.values() for file in part.files]
         return sorted({*paths, *self.tokenizer.files(), *self.others})
 
 
 def common_folder(source: Source) -> Path:
-    """The folder that all files of a source are in."""
+    """The deepest folder that contains all files of a source."""
     files = [str(Path(file).absolute().parent) for file in source.files()]
     return Path(os.path.commonpath(files))
 
 
 def sha256(file: Path, progress: Callable[[int], object]) -> str:
-    """The digest of a file; `progress` is told the bytes as they pass."""
+    """The SHA-256 of a file; `progress` is called with the size of each block read."""
     digest = hashlib.sha256()
     with open(file, "rb", buffering=0) as stream:
         while block := stream.read(2**22):
@@ -86,10 +86,14 @@ def sha256(file: Path, progress: Callable[[int], object]) -> str:
 
 
 def open_diffusers(folder: Path, variant: str | None = None) -> Source:
-    """Reads the headers of a folder in diffusers' layout.
+    """Opens a Wan folder in diffusers' layout; reads headers only.
 
-    `variant` is that of its files, as `fp16`. Raises ValueError if it is no Wan, is
-    incomplete or damaged.
+    Args:
+        folder: the folder.
+        variant: the variant of its files, such as `fp16`.
+
+    Raises:
+        ValueError: if it is no Wan, or is incomplete or damaged.
     """
     index = read_json(folder / "model_index.json")
     name = index.get("_class_name")
@@ -132,7 +136,7 @@ def open_diffusers(folder: Path, variant: str | None = None) -> Source:
 
 
 def open_component(folder: Path, variant: str | None = None) -> Component:
-    """The tensors and the config of one folder in diffusers' layout."""
+    """Opens the folder of one part in diffusers' layout; reads headers only."""
     check_present(folder)
     config = folder / "config.json"
     check_present(config)
@@ -141,9 +145,11 @@ def open_component(folder: Path, variant: str | None = None) -> Component:
 
 
 def shards(folder: Path, variant: str | None = None) -> list[Path]:
-    """The files that hold a model's tensors: those of its index, or the single one.
+    """The files with a part's tensors: those that its index lists, or a single file.
 
-    Raises ValueError if there are others, or if a file of the index is missing.
+    Raises:
+        ValueError: if the folder has several files without an index, none, or a damaged
+            index.
     """
     there = chosen(folder, variant)
     indices = [file for file in there if file.suffix == ".json"]
@@ -171,7 +177,7 @@ def shards(folder: Path, variant: str | None = None) -> list[Path]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """The object in a JSON file. ValueError if it is not one."""
+    """Reads a JSON file. ValueError if its content is no JSON object."""
     try:
         content = json.loads(file.read_text())
     except ValueError as error:
@@ -182,7 +188,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def listing(folder: Path) -> str:
-    """The first names in a folder, for a message."""
+    """The first file names in a folder, for messages."""
     if not folder.is_dir():
         return "no such folder"
     names = sorted(path.name for path in folder.iterdir())

@@ -1,4 +1,4 @@
-"""Options of the command line that say where weights come from."""
+"""Command-line options for the source of weights."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ from convert.source import OPTIONAL, PARTS, Source
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
-    """Adds options for parts in files of their own, variants, LoRAs and dtypes."""
+    """Adds options for separate files of parts, variants, LoRAs and dtypes."""
     for name in (*PARTS, *OPTIONAL):
         parser.add_argument(
             f"--{name.replace('_', '-')}",
@@ -53,11 +53,11 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
 
 
 def opened(options: argparse.Namespace, family: Convertible) -> Source:
-    """The source that the options name.
+    """Opens the source that the options describe.
 
     Raises:
-        ValueError: as `open` of the family and `merged`, for a model that is converted
-            already, and for LoRAs of a family that takes none.
+        ValueError: for a source that the family cannot open, LoRAs that do not fit or
+            are not supported by the family, or a model that is already converted.
     """
     check_published(options.source)
     parts = {name: getattr(options, name) for name in (*PARTS, *OPTIONAL)}
@@ -76,7 +76,7 @@ def opened(options: argparse.Namespace, family: Convertible) -> Source:
 
 
 def check_published(source: Path) -> None:
-    """ValueError for a model that is converted already, by its folder or its name."""
+    """Raises ValueError for a source that is a checkpoint folder or shipped weights."""
     named = not source.exists() and str(source) in shipped.names()
     if named or (source / card.NAME).is_file():
         raise ValueError(

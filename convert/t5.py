@@ -1,4 +1,4 @@
-"""Rules for T5 and UMT5 encoders: transformers' names and those of the Wan release.
+"""Rules for T5 and UMT5 encoders, with transformers' names and Wan's original names.
 
 Sources: huggingface/transformers, models/umt5/modeling_umt5.py and
 models/t5/modeling_t5.py; Wan-Video/Wan2.1, wan/modules/t5.py.
@@ -21,7 +21,7 @@ DIFFUSERS: tuple[Rule | Alias, ...] = (
     Rule(f"{_ATTENTION}.SelfAttention.k.weight", "layers.attn.k.kernel", LINEAR),
     Rule(f"{_ATTENTION}.SelfAttention.v.weight", "layers.attn.v.kernel", LINEAR),
     Rule(f"{_ATTENTION}.SelfAttention.o.weight", "layers.attn.o.kernel", LINEAR),
-    # UMT5 has a bias in each layer, T5 in the first one for all.
+    # UMT5 has a bias per layer, T5 one bias for all layers, stored in the first one.
     Rule(f"encoder.block.{{layer}}.{_BIAS}", "layers.bias.table"),
     Rule(f"encoder.block.0.{_BIAS}", "bias.table"),
     Rule(f"{_MLP}.layer_norm.weight", "layers.mlp_norm.scale"),
@@ -48,9 +48,10 @@ ORIGINAL: tuple[Rule | Alias, ...] = (
 
 
 def config(source: dict, dtype: str) -> T5Config:
-    """The sizes in transformers' text_encoder/config.json.
+    """Our config from transformers' text_encoder/config.json.
 
-    Raises ValueError if it is no T5 or UMT5 with a gated GELU.
+    Raises:
+        ValueError: for a model that is no T5 or UMT5 with a gated GELU.
     """
     kind = source.get("model_type")
     if kind not in ("t5", "umt5"):
@@ -74,6 +75,9 @@ def config(source: dict, dtype: str) -> T5Config:
 
 
 def original_config(source: dict, dtype: str) -> T5Config:
-    """The sizes of the original release, which come with no file but for those that its
-    tensors tell (see `inferred.text_encoder`)."""
+    """Our config of the original release, which has no config file.
+
+    `source` holds the sizes inferred from its tensors (`inferred.text_encoder`); the
+    others are umT5-XXL's.
+    """
     return dataclasses.replace(T5Config.umt5_xxl(dtype), **source)

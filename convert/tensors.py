@@ -1,7 +1,7 @@
-"""Source tensors: where each lies in which file, read with plain reads when needed.
+"""Source tensors: positions of tensors in files, which are read when needed.
 
-Nothing is mapped into memory: the pages of a mapped file count as memory of the process
-once they are read.
+Files are not memory-mapped, because the pages of a mapped file count as memory of the
+process once they are read.
 """
 
 import json
@@ -32,7 +32,7 @@ DTYPES: Mapping[str, np.dtype] = {
 
 
 class SourceTensor(Protocol):
-    """A tensor of a source: one that lies in a file, or is made of such ones."""
+    """A tensor of a source: stored in a file, or computed from such tensors."""
 
     @property
     def name(self) -> str: ...
@@ -52,14 +52,14 @@ class SourceTensor(Protocol):
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor in a file.
+    """A tensor stored in a file.
 
     Attributes:
         name: the name in the file.
-        shape: its lengths by axis.
-        dtype: of its values.
+        shape: the shape.
+        dtype: the dtype of its values.
         file: the file.
-        offset: the byte at which its values begin.
+        offset: the position of its values in the file, in bytes.
         strides: the distance between neighbours on each axis, in elements as in torch;
             None for C order.
     """
@@ -100,7 +100,7 @@ class Tensor:
         buffer = np.empty(count, np.uint8)
         with open(self.file, "rb", buffering=0) as file:
             file.seek(offset)
-            # One read gives at most 2 GiB.
+            # A single read returns at most 2 GiB.
             view, done = buffer.data, 0
             while done < count and (got := file.readinto(view[done:])):
                 done += got
@@ -120,8 +120,10 @@ def truncated(file: Path, expected: int, actual: int) -> ValueError:
 def read_safetensors(file: Path) -> list[Tensor]:
     """The tensors of a safetensors file; reads only its header.
 
-    Raises ValueError if the file is not one, or is shorter than its header says.
     Format: huggingface/safetensors, README.md.
+
+    Raises:
+        ValueError: if it is no safetensors file, or is damaged or truncated.
     """
     size = os.path.getsize(file)
     with open(file, "rb") as stream:
@@ -144,7 +146,7 @@ def read_safetensors(file: Path) -> list[Tensor]:
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these pairs. ValueError if a name is there twice."""
+    """A dict of these pairs. ValueError if a name occurs twice."""
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
@@ -154,7 +156,7 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_cover(file: Path, tensors: Sequence[Tensor], base: int, size: int) -> None:
-    """ValueError unless the tensors cover the file from `base` on, each byte once."""
+    """Raises ValueError unless tensors cover each byte from `base` on exactly once."""
     end = base
     for tensor in sorted(tensors, key=lambda x: (x.offset, x.nbytes)):
         if tensor.offset != end:

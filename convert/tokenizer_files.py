@@ -1,7 +1,7 @@
-"""Tokenizers as people have them, and the folder that one is written to.
+"""Opens published tokenizers, and writes them to the folder of a checkpoint.
 
-A folder is copied as it is. A file is a `tokenizer.json` or a `spiece.model`; ComfyUI
-keeps the latter as a tensor of bytes beside the text encoder's weights.
+A folder is copied as it is. A single file is a `tokenizer.json` or a `spiece.model`;
+ComfyUI stores the latter as a tensor of bytes in the text encoder's file.
 """
 
 import json
@@ -24,7 +24,7 @@ SETTINGS = "tokenizer_config.json"
 
 @dataclass(frozen=True)
 class TokenizerSource:
-    """The place of a tokenizer.
+    """A published tokenizer.
 
     Attributes:
         place: a folder, a file, or a tensor of bytes in a single-file checkpoint.
@@ -41,9 +41,10 @@ class TokenizerSource:
         return [path for path in self.place.rglob("*") if path.is_file()]
 
     def write(self, folder: Path) -> None:
-        """Writes it as a folder with a tokenizer.json.
+        """Writes the tokenizer as a new folder with a tokenizer.json.
 
-        Raises ValueError if what it is made of is no tokenizer.
+        Raises:
+            ValueError: if the source contains no tokenizer.
         """
         if isinstance(self.place, Path) and self.place.is_dir():
             shutil.copytree(self.place, folder)
@@ -54,7 +55,7 @@ class TokenizerSource:
         _write_rules(self.rules(), folder)
 
     def rules(self) -> Tokenizer:
-        """The rules of the tokenizer. ValueError if its source holds none."""
+        """The tokenizer itself. ValueError if the source contains none."""
         place = self.place
         if not isinstance(place, Path):
             name = f"{place.name} in {place.file}"
@@ -68,7 +69,7 @@ class TokenizerSource:
 
 
 def open_tokenizer(path: Path) -> TokenizerSource:
-    """The tokenizer of a folder or file. ValueError if there is none."""
+    """Opens the tokenizer in a folder or file. ValueError if there is none."""
     check_present(path)
     if path.is_dir():
         there = [path / name for name in VOCABULARIES if (path / name).exists()]
@@ -89,8 +90,10 @@ def open_tokenizer(path: Path) -> TokenizerSource:
 
 
 def check_links(folder: Path) -> None:
-    """ValueError for a link out of a folder, or out of the hub cache that it is in:
-    what it names would be copied as a part of the tokenizer."""
+    """Raises ValueError for a link that leaves a folder, or the hub cache around it.
+
+    The file that it points to would be copied as a part of the tokenizer.
+    """
     hub = [x for x in folder.absolute().parents if x.name.startswith("models--")]
     root = (hub or [folder])[0].resolve()
     for path in folder.rglob("*"):
@@ -102,7 +105,7 @@ def check_links(folder: Path) -> None:
 
 
 def tokenizer_in(tensors: Mapping[str, SourceTensor]) -> TokenizerSource | None:
-    """The tokenizer among the tensors of a text encoder's file, if it has one."""
+    """The tokenizer stored among the tensors of a text encoder's file, or None."""
     return TokenizerSource(tensors[BYTES]) if BYTES in tensors else None
 
 

@@ -1,4 +1,4 @@
-"""Whether a converted folder runs: one step of a small video."""
+"""Trial run of a converted folder: one step of a small video."""
 
 import tempfile
 from dataclasses import replace
@@ -13,16 +13,21 @@ from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
 from convert import shortened
 
-SIDE = 64  # in pixels; what every family's sizes divide
+SIDE = 64  # pixels; a multiple of what every family's sizes must be divisible by
 
 
 def trial(folder: Path) -> str:
-    """Makes one frame in one step from a converted folder; says what was made.
+    """Runs a converted folder once, for the smallest video in one step.
 
-    All weights are in memory meanwhile. Where there is too little for them, the first
-    layers of each network are run; where there is too little for those, nothing is.
-    Raises ValueError if the tokenizer cannot be opened, the parts do not fit together,
-    or what is made is not finite.
+    All weights are in memory meanwhile. If memory is too small for that, only the first
+    layers of each network are run, and if it is too small even for them, nothing is.
+
+    Returns:
+        A sentence that describes what was run.
+
+    Raises:
+        ValueError: if the tokenizer cannot be opened, the parts do not fit together, or
+            the result is not finite.
     """
     request = _request(folder)
     too_large = _beyond_memory(folder, request)
@@ -41,7 +46,7 @@ def trial(folder: Path) -> str:
 
 
 def _beyond_memory(folder: Path, request: Request) -> str:
-    """Why a request cannot be run in this memory; "" if it can."""
+    """The reason why memory is too small for a request; "" if it is not."""
     try:
         registry.family_of(folder).check(folder, TRANSFORMER, request, None)
     except ValueError as error:
@@ -59,7 +64,7 @@ def _made(folder: Path, request: Request) -> str:
 
 
 def _request(folder: Path) -> Request:
-    """The smallest request, with the images that the model makes videos of."""
+    """The smallest request, with gray input images if the model needs any."""
     words = Request(
         "a",
         frames=1,

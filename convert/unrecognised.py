@@ -1,4 +1,4 @@
-"""Why a folder cannot be converted: the likeliest cause first, then what was found."""
+"""Explains why a folder cannot be converted."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ from convert.source import listing, read_json
 
 SUPPORTED = "Wan, LTX-Video and LTX-2"
 INDEX = "model_index.json"
-# Classes of single parts, as their config.json names them, and the options they go by.
+# Classes of single parts in their config.json, and the option that gives each part.
 PARTS = {
     "WanTransformer3DModel": "transformer",
     "WanModel": "transformer",
@@ -22,7 +22,7 @@ LORA = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 
 
 def refusal(folder: Path) -> str:
-    """The message for a folder that is in no layout that is read."""
+    """The error message for a folder in no supported layout."""
     if not folder.exists():
         return f"{folder} is not there: found no such folder"
     cause = next(causes(folder), None)
@@ -36,7 +36,7 @@ def refusal(folder: Path) -> str:
 
 
 def causes(folder: Path) -> Iterator[str]:
-    """What a folder is taken for, likeliest first."""
+    """Possible explanations of what a folder is, the likeliest first."""
     names = sorted(path.name for path in folder.iterdir())
     if (folder / "config.json").is_file():
         config = read_json(folder / "config.json")
@@ -57,7 +57,7 @@ def causes(folder: Path) -> Iterator[str]:
 
 
 def of_class(folder: Path, name: str) -> Iterator[str]:
-    """Causes by the class that a folder's own config.json names."""
+    """Explanations based on the class that the folder's config.json names."""
     if name in PARTS:
         above = folder.parent
         whole = (above / INDEX).is_file()

@@ -1,4 +1,4 @@
-"""The files of one model in a folder that has it in several precisions."""
+"""Selects the files of one variant, such as `fp16`, in a folder with several."""
 
 import re
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ _NAME = re.compile(
 
 
 def variant_of(file: Path) -> str:
-    """The variant that a file's name says, such as `fp16`; "" for none.
+    """The variant in a file's name, such as `fp16`; "" for none.
 
-    As in `model.fp16.safetensors`, `model.fp16-00001-of-00002.safetensors`,
+    Examples: `model.fp16.safetensors`, `model.fp16-00001-of-00002.safetensors`,
     `model-00001-of-00002.fp16.safetensors`, `model.safetensors.index.fp16.json`.
     """
     match = _NAME.fullmatch(file.name)
@@ -26,15 +26,16 @@ def variant_of(file: Path) -> str:
 
 
 def chosen(folder: Path, variant: str | None) -> list[Path]:
-    """The files of a folder that are of one variant, with its index if it has one.
+    """The files of one variant in a folder, with its index if there is one.
 
     Args:
-        folder: that of one part.
-        variant: the one asked for; None for the files without one, or the only one.
+        folder: the folder of one part.
+        variant: the wanted variant; None for the files without a variant, or else the
+            only variant. If the folder has only files without a variant, they are used
+            in any case.
 
     Raises:
-        ValueError: if what is asked for is not there, or if nothing is asked for and
-            there are several.
+        ValueError: if the folder lacks the variant, or has several and none is wanted.
     """
     files = [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index*.json")]
     there = sorted({variant_of(file) for file in files})
@@ -53,7 +54,7 @@ def _taken(folder: Path, there: Sequence[str], variant: str | None) -> str:
             f"{folder} has the model in several variants ({names}): say which, with "
             f"--variant {there[0]}"
         )
-    # A pipeline may have one of its parts in one precision only.
+    # Some parts of a pipeline may exist in one precision only.
     if variant in there:
         return variant
     if there == [""]:

@@ -1,4 +1,4 @@
-"""Verification: what is on disk against where it came from, block by block."""
+"""Verification: compares stored arrays with their source, block by block."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +14,15 @@ def compare(
 ) -> None:
     """Reads source tensors and stored arrays again and compares every value.
 
-    Equal means equal bits after the cast. Raises ValueError naming all that differ.
+    Values must have equal bits after the cast to the stored dtype.
+
+    Args:
+        fills: the sources of each array, by its name.
+        folder: the folder with the stored arrays.
+        progress: called with the bytes of each compared block.
+
+    Raises:
+        ValueError: if arrays differ, with their names.
     """
     stored = open_arrays(folder)
     check_same(stored, fills, folder)
@@ -38,5 +46,5 @@ def compare(
 
 
 def _bits(block: np.ndarray) -> np.ndarray:
-    """The values as whole numbers: -0.0 is not 0.0, and NaN is itself."""
+    """The bits of the values as integers, so that -0.0 != 0.0 and NaN equals NaN."""
     return block.view(f"u{block.dtype.itemsize}")

@@ -1,4 +1,4 @@
-"""Rules for the Wan transformer: diffusers' names and those of the original release.
+"""Rules for the Wan transformer, with diffusers' names and the original names.
 
 Sources: huggingface/diffusers, models/transformers/transformer_wan.py;
 Wan-Video/Wan2.1, wan/modules/model.py.
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from chorus_jax.families.wan.config import WanConfig
 from convert.rules import CONV3D, LINEAR, SAME, Fix, Rule
 
-# torch keeps modulation tables, and places of image tokens, as [1, rows, c].
+# torch keeps modulation tables and position tables of images as [1, rows, c].
 TABLE = Fix(lambda x: x[0], lambda x: x[None])
 
 
@@ -109,7 +109,7 @@ ORIGINAL = tuple(Rule(row.original, row.target, row.fix) for row in ROWS)
 
 
 def config(source: dict, dtype: str) -> WanConfig:
-    """The sizes in diffusers' transformer/config.json."""
+    """Our config from diffusers' transformer/config.json."""
     return WanConfig(
         heads=source["num_attention_heads"],
         depth=source["num_layers"],
@@ -129,8 +129,11 @@ def config(source: dict, dtype: str) -> WanConfig:
 
 
 def original_config(source: dict, dtype: str) -> WanConfig:
-    """The sizes in the config.json of an original release, and those that its tensors
-    tell: the widths of the text and of images (see `inferred.transformer`)."""
+    """Our config from the config.json of an original release.
+
+    That file lacks the widths of text and images, which `source` holds as inferred from
+    the tensors (see `inferred.transformer`).
+    """
     heads = source["num_heads"]
     return WanConfig(
         heads=heads,

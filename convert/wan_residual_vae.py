@@ -1,5 +1,8 @@
-"""Rules for the VAE of Wan 2.2: diffusers' `vae` folder with `is_residual`, and the
-original `Wan2.2_VAE.pth` (Wan-Video/Wan2.2, wan/modules/vae2_2.py)."""
+"""Rules for the VAE of Wan 2.2 TI2V-5B in diffusers' layout and the original file.
+
+In diffusers it has `is_residual` in its config; the original file is `Wan2.2_VAE.pth`
+(Wan-Video/Wan2.2, wan/modules/vae2_2.py).
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,15 +36,21 @@ def original(sizes: WanResidualVAEConfig) -> tuple[Rule, ...]:
 
 
 def original_config(source: dict, dtype: str) -> WanResidualVAEConfig:
-    """The sizes of the original release, which come with no file but for the widths
-    that its tensors tell (see `inferred.vae`)."""
+    """Our config of the original release, which has no config file.
+
+    `source` holds the widths inferred from its tensors (`inferred.vae`).
+    """
     widths = {"width": source["base_dim"], "decoder_width": source["decoder_base_dim"]}
     return replace(WanResidualVAEConfig.wan22(dtype), **widths)
 
 
 def config(source: dict, dtype: str) -> WanResidualVAEConfig:
-    """The sizes in diffusers' vae/config.json. ValueError if one is missing, or if the
-    channels are not those of patches of pixels."""
+    """Our config from diffusers' vae/config.json.
+
+    Raises:
+        ValueError: if a field is missing or has an unsupported value; channels must be
+            those of RGB patches.
+    """
     missing = [key for key in REQUIRED if source.get(key) is None]
     if missing:
         raise ValueError(f"the VAE's config lacks {', '.join(missing)}")

@@ -1,7 +1,7 @@
-"""Rules for the Wan VAE: diffusers' `vae` folder and the original `Wan2.1_VAE.pth`.
+"""Rules for the Wan VAE in diffusers' layout and the original `Wan2.1_VAE.pth`.
 
-The sources number the encoder's blocks (the original the decoder's too) in one list
-across the stages, so the tables follow from the sizes. Sources: diffusers'
+Both sources number the encoder's blocks in one list across the stages, and the original
+also the decoder's, so the rules depend on the sizes. Sources: diffusers'
 AutoencoderKLWan, wan/modules/vae.py of Wan 2.1.
 """
 
@@ -69,13 +69,13 @@ REQUIRED = (
 
 
 class BlockNames(NamedTuple):
-    """The layers of one block and its name in the same three places.
+    """The layers of one block, and the block's name here and in both sources.
 
     Attributes:
-        layers: the names of its layers.
+        layers: the names of the block's layers.
         target: the path of the block here.
-        diffusers: its name in diffusers.
-        original: its name in the original file.
+        diffusers: the block's name in diffusers.
+        original: the block's name in the original file.
     """
 
     layers: tuple[Layer, ...]
@@ -90,33 +90,36 @@ def diffusers(sizes: WanVAEConfig) -> tuple[Rule, ...]:
 
 
 def rules_of(blocks: Iterable[BlockNames]) -> tuple[Rule, ...]:
-    """Rules for diffusers' names of the ends and of these blocks."""
+    """Rules with diffusers' names for these blocks, and for layers outside blocks."""
     layers = _layers(blocks)
     return tuple(rule for x in layers for rule in _rules(x, x.diffusers))
 
 
 def original_rules_of(blocks: Iterable[BlockNames]) -> tuple[Rule, ...]:
-    """Rules for the original names of the ends and of these blocks."""
+    """Rules with the original names for these blocks, and for layers outside blocks."""
     layers = _layers(blocks)
     return tuple(rule for x in layers for rule in _rules(x, x.original))
 
 
 def original(sizes: WanVAEConfig) -> tuple[Rule, ...]:
-    """Rules for the names in `Wan2.1_VAE.pth`, whose sizes are `WanVAEConfig.wan21`."""
+    """Rules for the names in `Wan2.1_VAE.pth` (usual sizes: `WanVAEConfig.wan21`)."""
     return original_rules_of(_blocks(sizes))
 
 
 def original_config(source: dict, dtype: str) -> WanVAEConfig:
-    """The sizes of the original release, which come with no file but for the width that
-    its tensors tell (see `inferred.vae`)."""
+    """Our config of the original release, which has no config file.
+
+    `source` holds the width inferred from its tensors (`inferred.vae`).
+    """
     usual = WanVAEConfig.wan21(dtype)
     return replace(usual, width=source.get("base_dim", usual.width))
 
 
 def config(source: dict, dtype: str) -> WanVAEConfig:
-    """The sizes in diffusers' vae/config.json.
+    """Our config from diffusers' vae/config.json.
 
-    Raises ValueError if one is missing, or if it is a VAE of another make (Wan 2.2's).
+    Raises:
+        ValueError: if a field is missing, or for an unsupported VAE, such as Wan 2.2's.
     """
     missing = [key for key in REQUIRED if key not in source]
     if missing:
@@ -169,7 +172,7 @@ def _layers(blocks: Iterable[BlockNames]) -> Iterator[Layer]:
 
 
 def middle(half: str) -> Iterator[BlockNames]:
-    """The blocks at the lowest resolution of one half."""
+    """The blocks at the lowest resolution of the encoder or decoder (`half`)."""
     names = ("resnets.0", "attentions.0", "resnets.1")
     for i, layers in enumerate((RESIDUAL, ATTENTION, RESIDUAL)):
         here = f"{half}.middle.{i}"
@@ -204,7 +207,7 @@ def _up(sizes: WanVAEConfig) -> Iterator[BlockNames]:
 
 
 def _stage(depth: int, time: bool | None) -> dict[str, tuple[Layer, ...]]:
-    """The parts of a stage under our names, in the order of the sources' numbers."""
+    """The blocks of a stage by our names, in the order of the sources' numbering."""
     parts = {f"blocks.{j}": RESIDUAL for j in range(depth)}
     if time is not None:
         parts["resample"] = PLANE_AND_TIME if time else PLANE

@@ -1,4 +1,4 @@
-"""A file of weights of any kind: safetensors, torch's, GGUF."""
+"""Reads files of weights in any supported format: safetensors, torch and GGUF."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,15 +20,17 @@ POINTER = b"version https://git-lfs"
 def read_weights(
     files: Sequence[Path], state: str | None = None
 ) -> dict[str, SourceTensor]:
-    """The tensors of one model by name, float8 turned back; reads headers only.
+    """The tensors of one model by name; reads headers only.
+
+    Tensors in float8 are read as float32, with their scales applied.
 
     Args:
-        files: one, or the shards of one model.
-        state: of several state dicts in a file of torch's, which one.
+        files: a single file, or the shards of one model.
+        state: the name of a state dict, for a torch file with several.
 
     Raises:
-        ValueError: for a git-lfs pointer in place of a file, a kind of file that is not
-            read, or one that is damaged.
+        ValueError: for a git-lfs pointer in place of a file, an unsupported format, or
+            a damaged file.
     """
     tensors: list[SourceTensor] = []
     for file in files:
@@ -38,10 +40,11 @@ def read_weights(
 
 
 def check_present(path: Path) -> None:
-    """ValueError if a file or folder is missing, or is not what its name says.
+    """Raises ValueError if a file or folder is missing or not completely downloaded.
 
-    The links of a hub cache lead nowhere if the download did not end; a repository
-    cloned without git-lfs has pointers of three lines in place of its large files.
+    In a hub cache the links of an unfinished download point to missing files. A
+    repository cloned without git-lfs has pointers of three lines in place of its large
+    files.
     """
     if path.is_symlink() and not path.exists():
         raise ValueError(

@@ -46,20 +46,21 @@ from chorus_jax.training.world.attributes import (
 from chorus_jax.training.world.examples import prompts
 
 KEY = ("row", "steps", "setting")
-PROBED = 3  # prompts in which a velocity is held once
-FITTED = 8  # prompts that ratios and plans are measured on
+PROBED = 3  # prompts for which errors in single steps are measured
+FITTED = 8  # prompts that ratios and plans are fitted to
 
 
 def foreseen(
     bench: CacheBench, fitted: CacheBench, steps: int, wanted: Sequence[str]
 ) -> Foreseen:
-    """What is known before a run; measured as far as a method that is wanted needs it.
+    """Measures what step caches need to know before a run, if a wanted method needs it.
 
     Args:
-        bench: the batch that is measured.
-        fitted: another one, of prompts that were trained on, for what is fitted.
-        steps: those of a run.
-        wanted: names of methods; none are all.
+        bench: the batch that caches are compared on.
+        fitted: another batch, of prompts from training, that ratios and plans are
+            fitted to.
+        steps: number of steps of a run.
+        wanted: names of methods; empty for all.
     """
     changes = embedding_changes(bench.pipeline, bench.requests()[0])
     asked = lambda name: not wanted or any(x.startswith(name) for x in wanted)
@@ -69,7 +70,10 @@ def foreseen(
 
 
 def ratios_of(bench: CacheBench, steps: int) -> tuple[float, ...]:
-    """The magnitude ratios of the prompt's branch, the mean over the batch."""
+    """MagCache's magnitude ratio per step, in the prompt's branch of guidance.
+
+    The mean over the batch.
+    """
     run = bench.run(CacheArm("record", MagnitudeRecorder(steps)))
     [record] = run.state.caches
     rows_of_prompt = np.asarray(record.ratios)[: len(bench.prompts)]
@@ -77,8 +81,10 @@ def ratios_of(bench: CacheBench, steps: int) -> tuple[float, ...]:
 
 
 def planner_of(bench: CacheBench, steps: int) -> StepPlanner:
-    """The planner of the batch's velocities, and of errors in one step of its first
-    prompts."""
+    """A planner fitted to the velocities of the batch.
+
+    The growth of errors is measured on its first prompts, by an error in one step.
+    """
     full = bench.run(CacheArm("record", VelocityRecorder(steps))).state
     products, moves = velocity_products(velocities_of(full)), moves_of(bench)
     probed = probed_steps(steps)
@@ -102,7 +108,7 @@ def moves_of(bench: CacheBench) -> np.ndarray:
 
 
 def setting(arm: CacheArm) -> str:
-    """The setting of an arm in words."""
+    """The setting of an arm as text, such as `steps=20, shift=5`."""
     fields = registry.describe(arm.cache)
     if isinstance(arm.cache, PlannedCache):
         fields["steps"] = f"{fields['of'] - len(arm.cache.steps)} of {fields['of']}"
@@ -118,7 +124,10 @@ def setting(arm: CacheArm) -> str:
 def measured(
     bench: CacheBench, arms: Sequence[CacheArm], facts: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """A row per arm; each is written as soon as it is measured."""
+    """Measures work and fidelity of each arm; writes and returns a row per arm.
+
+    A row is written as soon as it is measured.
+    """
     steps, full = bench.request.step_count, bench.run(arms[0])
     found = []
     for arm in tqdm(arms, desc="caches", unit="arm"):
@@ -138,9 +147,11 @@ def measured(
 def timed(
     bench: CacheBench, arms: Sequence[CacheArm], facts: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """A row per arm with its seconds over the full run's; each is written as soon as it
-    is measured."""
-    bench.run(arms[0], repeats=2)  # a machine that has just become quiet is slow
+    """Times each arm relative to the full run; writes and returns a row per arm.
+
+    A row is written as soon as it is measured.
+    """
+    bench.run(arms[0], repeats=2)  # warms the machine up; the first runs are slower
     full, found = bench.run(arms[0], repeats=4), []
     for arm in tqdm(arms, desc="caches", unit="arm"):
         run = full if arm.method == FULL else bench.run(arm, repeats=2)
@@ -167,7 +178,7 @@ def main() -> None:
     loaded = load_model(options, None, options.steps)
     chosen = tuple(prompts(held_out_combinations(), options.prompts, seed=0))
     bench = CacheBench(loaded.pipeline, loaded.request, chosen, range(len(chosen)))
-    # How long a plan takes does not depend on what it was fitted to.
+    # The time of a plan does not depend on the prompts that it was fitted to.
     count = 1 if options.time else FITTED
     trained = tuple(prompts(training_combinations(), count, seed=5))
     fitted = CacheBench(

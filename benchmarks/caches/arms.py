@@ -1,7 +1,7 @@
-"""The step caches that are compared, each at some settings.
+"""The step caches that are compared, each with several settings.
 
-A setting is chosen by the share of the steps that it computes, where that follows from
-numbers known before the run; thresholds of caches that look at data are a ladder.
+Settings are chosen by the share of steps that they compute, if that is known before the
+run. Caches that depend on data during the run have a list of thresholds instead.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,19 +24,19 @@ from chorus_jax.intra_request.taylor import TaylorSeer
 FULL, FEWER = "full", "fewer steps"
 SHARES = (0.75, 0.5, 0.35, 0.25)
 INTERVALS = (2, 3, 5)
-FEW = 10  # steps below which there is little to skip
+FEW = 10  # with fewer steps than this there is little to skip
 
 
 @dataclass(frozen=True)
 class CacheArm:
-    """A way to run a request.
+    """One way to run requests: a step cache, or changed sampling settings.
 
     Attributes:
-        method: its name in the tables.
+        method: the name of the method in tables.
         cache: the step cache.
-        steps: those of the run; 0 for the request's own number.
-        shift: of the schedule; 0 for the request's own.
-        solver: "" for the request's own.
+        steps: number of steps; 0 for the request's own.
+        shift: the shift of the schedule; 0 for the request's own.
+        solver: the name of the solver; "" for the request's own.
     """
 
     method: str
@@ -47,7 +47,7 @@ class CacheArm:
 
 
 def arms_of(steps: int, foreseen: Foreseen) -> list[CacheArm]:
-    """All arms at so many steps, the full run first."""
+    """All arms for runs of this number of steps, the full run first."""
     arms = [CacheArm(FULL), *fewer(steps)]
     if steps < FEW:
         return [*arms, *few(steps), *planned(steps, foreseen)]
@@ -58,8 +58,10 @@ def arms_of(steps: int, foreseen: Foreseen) -> list[CacheArm]:
 
 
 def fewer(steps: int) -> Iterator[CacheArm]:
-    """The baseline: fewer steps, spaced as the request's, otherwise, and by another
-    solver."""
+    """The baselines: runs of fewer steps.
+
+    They use the request's schedule, other shifts, or another solver.
+    """
     counts = sorted({max(1, round(share * steps)) for share in SHARES}, reverse=True)
     for count in counts:
         yield CacheArm(FEWER, steps=count)
@@ -72,7 +74,7 @@ def fewer(steps: int) -> Iterator[CacheArm]:
 
 
 def few(steps: int) -> list[CacheArm]:
-    """What can be skipped of few steps."""
+    """Caches for runs of few steps."""
     return [
         CacheArm("last velocity", SkipSteps((steps - 2,))),
         CacheArm("taylor 1", TaylorSeer(2, first=2)),
@@ -91,8 +93,11 @@ def known(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
 
 
 def planned(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
-    """Plans that were measured on the model: where steps are placed for the last
-    velocity as it is, times a factor, and for a sum of the last ones."""
+    """Plans fitted to the model, with three ways to forecast skipped velocities.
+
+    The forecast is the last velocity, the last velocity times a factor, or a weighted
+    sum of the last velocities.
+    """
     planner = foreseen.planner
     if planner is None:
         return
@@ -104,7 +109,7 @@ def planned(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
 
 
 def forecasters() -> Iterator[CacheArm]:
-    """Those that compute every n-th step."""
+    """Caches that compute every n-th step and forecast the others."""
     for interval in INTERVALS:
         yield CacheArm("taylor 1", TaylorSeer(interval, first=3))
         yield CacheArm("foca", FoCa(interval))
@@ -125,7 +130,7 @@ LADDERS: dict[str, tuple[Callable[[float], StepCache], tuple[float, ...]]] = {
 
 
 def watchers() -> Iterator[CacheArm]:
-    """Caches that look at data, from careful to bold."""
+    """Caches that decide from data during the run, from careful to bold."""
     for name, (make, thresholds) in LADDERS.items():
         for threshold in thresholds:
             yield CacheArm(name, make(threshold))

@@ -36,7 +36,10 @@ FIGURES = ("equivalents", "speedup_denoise", "accuracy", "accuracy_changed", "ps
 
 
 def policies_of(base: Policy) -> dict[str, Policy]:
-    """The policies by arm: one tier for every score, and each cache with it."""
+    """The policies by arm.
+
+    A full run, one tier for all scores, and the same tier with each step cache.
+    """
     like = base.tiers[len(base.tiers) // 2]
     tier = replace(tier_at(STEPS, 0.4, 0.9, like.active), key_gain=like.key_gain)
     alone = chorus_arms.with_only(base, tier)

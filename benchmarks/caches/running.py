@@ -1,4 +1,4 @@
-"""Runs of one batch of prompts under a step cache, and what they are worth."""
+"""Runs a batch of prompts with a step cache, and scores the videos."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,12 +23,13 @@ from chorus_jax.training.world.examples import ScenePrompt
 
 @dataclass(frozen=True)
 class CachedRun:
-    """A run of the batch.
+    """The result of running the batch.
 
     Attributes:
-        state: the last one.
-        frames: of each video, 8 bits.
-        seconds: of the loop, the shortest of the repeats; without compilation.
+        state: the last state of the denoising loop.
+        frames: the frames of each video, in 8 bits.
+        seconds: the shortest time of the loop over all repeats; without repeats it
+            includes compilation.
     """
 
     state: RunState
@@ -37,19 +38,19 @@ class CachedRun:
 
     @property
     def work(self) -> float:
-        """Full steps' worth that was computed, the mean over the batch."""
+        """The mean work per video, in full steps' worth."""
         return float(np.mean(self.state.work))
 
 
 @dataclass(frozen=True, eq=False)
 class CacheBench:
-    """A pipeline and a batch of requests.
+    """A pipeline and a batch of requests to run with step caches.
 
     Attributes:
-        pipeline: of the model.
-        request: what all have but prompt and seed.
-        prompts: of the batch.
-        seeds: of each prompt.
+        pipeline: the model's pipeline.
+        request: the settings that all requests share.
+        prompts: the prompts of the batch.
+        seeds: the seed of each prompt.
     """
 
     pipeline: Pipeline
@@ -58,7 +59,7 @@ class CacheBench:
     seeds: Sequence[int]
 
     def requests(self, arm: CacheArm = CacheArm("full")) -> list[Request]:
-        """The batch as an arm runs it."""
+        """The requests of the batch with an arm's sampling settings."""
         base = with_fewer(self.request, arm.steps or self.request.step_count)
         base = base.changed(
             shift=arm.shift or base.shift, solver=arm.solver or base.solver
@@ -74,12 +75,12 @@ class CacheBench:
         repeats: int = 0,
         begin: Callable[[RunState], RunState] = lambda state: state,
     ) -> CachedRun:
-        """The batch as an arm runs it.
+        """Runs the batch with an arm.
 
         Args:
             arm: steps, schedule and step cache.
-            repeats: runs after the first one, which compiles, that are timed.
-            begin: makes the first state of the one that the loop gives.
+            repeats: number of timed runs after the first one, which compiles.
+            begin: changes the loop's initial state before the run.
         """
         pipeline, requests = self.pipeline, self.requests(arm)
         conditions, _ = pipeline.condition(requests)
@@ -99,7 +100,7 @@ class CacheBench:
         return CachedRun(state, frames, min(times[1:] or times))
 
     def scores(self, run: CachedRun, full: CachedRun) -> dict[str, Any]:
-        """Fidelity to the full run (dB, at most 60), and what the oracle says."""
+        """Mean PSNR (dB, at most 60) and SSIM to the full run, and oracle scores."""
         judged = [judge(*pair) for pair in zip(self.prompts, run.frames)]
         names = ("accuracy", "detail", "render_db", "smoothness")
         pairs = list(zip(run.frames, full.frames))

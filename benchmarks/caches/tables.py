@@ -1,4 +1,4 @@
-"""Tables and lines of step caches side by side, by their share of the full time."""
+"""Tables that compare step caches of similar run time."""
 
 import functools
 from typing import Any
@@ -8,15 +8,17 @@ from benchmarks.lib.tables import PageTable, Row, Rows, check_one_model, columns
 
 BASELINE = "fewer"
 KEY = ("row", "steps", "setting", "device")
-MOST = 8  # methods that are shown beside the baselines
-# From which share of the full run's time to which a setting is under a heading.
+MOST = 8  # the most methods in a table, not counting baselines
+# The range of run times of each table, as shares of the full run's time.
 BANDS = {"75": (0.62, 0.9), "50": (0.43, 0.62), "35": (0.3, 0.43), "25": (0.15, 0.3)}
 SHOWN = ("time", "psnr", "ssim", "detail")
 
 
 def band(share: str) -> PageTable:
-    """The best setting of each method that takes about this share of the time of 50
-    steps."""
+    """A table of the best setting of each method at a similar run time.
+
+    `share` is a key of BANDS; runs have 50 steps.
+    """
     low, high = BANDS[share]
 
     def shows(row: Row) -> bool:
@@ -27,7 +29,10 @@ def band(share: str) -> PageTable:
 
 
 def best(rows: Rows) -> str:
-    """The nearest to the full run, and all baselines; a setting a method."""
+    """Draws the best setting of each method, by PSNR to the full run.
+
+    All baseline methods are listed, and the `MOST` best other methods.
+    """
     check_one_model(rows)
     nearest: dict[str, Row] = {}
     for row in sorted(rows, key=lambda row: row["psnr"]):
@@ -40,16 +45,16 @@ def best(rows: Rows) -> str:
 
 
 def named(row: Row) -> Row:
-    """A row with its setting in its name, and its share of the full run's time."""
+    """The row with its setting added to its name, and with its time (see `timed`)."""
     name = f"{row['row']} {short(row['setting'])}".strip()
     return {**row, "row": name, "time": timed(row)}
 
 
 def timed(row: Row) -> float | None:
-    """A row's share of the full run's time; None if that was not measured.
+    """A row's share of the full run's time; None if it was not measured.
 
-    Thresholds that are fitted to other prompts differ: a row of the same method and
-    work takes as long.
+    Settings fitted to other prompts may differ slightly from the timed ones. Then the
+    time of a setting of the same method with the same work is used.
     """
     known, like = shares(), lambda x: (*x[:2], round(row["computed"], 2), x[3])
     key = tuple(row[name] for name in KEY)
@@ -58,8 +63,11 @@ def timed(row: Row) -> float | None:
 
 @functools.cache
 def shares() -> dict[tuple[Any, ...], float]:
-    """The shares of time by method, steps, setting or share that is computed, and
-    device."""
+    """Measured shares of the full run's time.
+
+    The keys are method, steps, setting and device; each row is listed a second time
+    with its share of computed steps in place of the setting.
+    """
     known = {}
     for row in load("caches_time"):
         method, steps, setting, device = (row[name] for name in KEY)
@@ -69,7 +77,7 @@ def shares() -> dict[tuple[Any, ...], float]:
 
 
 def short(setting: str) -> str:
-    """The fields of a setting that tell it from its method's others."""
+    """The fields of a setting that distinguish it from others of its method."""
     fields = [x for x in setting.split(", ") if not x.startswith("window=")]
     own = [x for x in fields[1:] if x[-1] != "e" and x.startswith("shift=")]
     return ", ".join([*fields[:1], *own])

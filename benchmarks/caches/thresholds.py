@@ -1,4 +1,4 @@
-"""Settings that compute a wanted number of steps, found before a run."""
+"""Finds thresholds with which a step cache computes a wanted number of steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ HALVINGS = 40
 
 @dataclass(frozen=True, eq=False)
 class Foreseen:
-    """What is known of a model's steps before a run.
+    """Data about a model's steps that are known before a run.
 
     Attributes:
         changes: the relative change of the timestep's embedding at each step from the
             second on.
         ratios: MagCache's magnitude ratios, one per step.
-        planner: of full runs' velocities; None if they were not asked for.
+        planner: a planner fitted to the velocities of full runs; None if it was not
+            needed.
     """
 
     changes: np.ndarray
@@ -31,13 +32,16 @@ class Foreseen:
     planner: StepPlanner | None = None
 
     def tea(self, steps: int) -> TeaCache:
-        """TeaCache that computes so many steps. None of its coefficients are published
-        for these weights, so the change of the embedding is taken as it is."""
+        """The TeaCache that computes at most `steps` steps.
+
+        No coefficients are published for these weights, so the polynomial is the
+        identity.
+        """
         threshold = lowest(self.by_tea, float(self.changes.sum()), steps)
         return TeaCache(threshold, (1.0, 0.0))
 
     def by_tea(self, threshold: float) -> int:
-        """The steps that TeaCache computes."""
+        """The number of steps that TeaCache computes with a threshold."""
         count, total = 2, 0.0  # the first and the last
         for value in self.changes[:-1]:
             total += value
@@ -46,7 +50,10 @@ class Foreseen:
         return count
 
     def mag(self, steps: int) -> MagCache:
-        """MagCache that computes so many steps, 6 in a row reused at most."""
+        """The MagCache that computes at most `steps` steps.
+
+        It reuses at most 6 steps in a row.
+        """
         make = lambda threshold: MagCache(threshold, self.ratios, 6, 0.1)
         by_mag = lambda threshold: sum(make(threshold).computes(len(self.ratios)))
         return make(lowest(by_mag, 4.0, steps))
@@ -60,8 +67,16 @@ def embedding_changes(pipeline: Pipeline, request: Request) -> np.ndarray:
 
 
 def lowest(computed: Callable[[float], int], high: float, steps: int) -> float:
-    """The lowest threshold that computes at most so many steps, rounded up to four
-    digits."""
+    """The lowest threshold with which at most `steps` steps are computed.
+
+    Args:
+        computed: returns the number of computed steps for a threshold.
+        high: an upper bound of the threshold.
+        steps: the wanted number of computed steps.
+
+    Returns:
+        The threshold, increased slightly and rounded to four digits.
+    """
     low = 0.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -14,15 +14,16 @@ NEVER = math.inf  # a growth at which a searcher is never rebuilt
 
 
 def adds(index: Index, extra: Vectors) -> list[float]:
-    """The seconds of each add of these vectors, under ids of their own."""
+    """Adds these vectors under new ids; returns the seconds of each add."""
     return [_add(index, f"extra {i}", vector) for i, vector in enumerate(extra)]
 
 
 def adds_while_building(index: ScannIndex, extra: Vectors) -> dict[str, float]:
-    """Adds these vectors, and then replaces them, until a searcher is built.
+    """Adds these vectors, and replaces them again and again, while a searcher is built.
 
-    `add_seconds_building` is the median of an add's time, `add_seconds_worst` the
-    longest. The first add begins the build, which copies all vectors, and counts too.
+    Returns the number of adds, the seconds of the build, and the median and the longest
+    time of an add. The first add starts the build by copying all vectors; it is counted
+    too.
     """
     began = time.perf_counter()
     index.rebuilds = replace(index.rebuilds, growth=0.0)

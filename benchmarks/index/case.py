@@ -16,7 +16,7 @@ from chorus_jax.inter_request.index import ExactIndex, Index, Rebuilds, ScannInd
 
 QUERIES = 400
 LEAST_ADDS = 50
-COPIES = 8  # copies of all vectors that a case holds at its peak
+COPIES = 8  # copies of all vectors in memory at the peak of a case
 PERFECT = {"recall_1": 1.0, "recall_10": 1.0, "recall_near": 1.0, "hits_kept": 1.0}
 
 Row = dict[str, Any]
@@ -24,11 +24,11 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class IndexCase:
-    """An index in which searches are timed.
+    """The size of the indexes that are measured.
 
     Attributes:
         width: numbers per vector.
-        entries: vectors in it.
+        entries: vectors in an index.
         rounds: number of timed rounds of searches.
     """
 
@@ -38,14 +38,15 @@ class IndexCase:
 
     @property
     def peak_bytes(self) -> int:
-        """The memory that it takes, approximately."""
+        """The approximate peak memory of the case, in bytes."""
         return COPIES * self.entries * self.width * 4
 
 
 class IndexPair:
     """An exact index and a ScaNN index with the same entries.
 
-    ScaNN's searcher is built when all entries are added, and then only on request.
+    ScaNN's searcher is built when all entries are added; after that only by
+    `adds_while_building`.
     """
 
     def __init__(self, case: IndexCase):
@@ -53,11 +54,11 @@ class IndexPair:
         self.scann = ScannIndex(case.width, Rebuilds(case.entries, NEVER))
 
     def built(self, drawn: Vectors) -> tuple[Row, Row]:
-        """Fills both indexes; returns rows of the time until they can search."""
+        """Fills both indexes; returns a row of build times and memory for each."""
         return _built(self.exact, drawn), _built(self.scann, drawn)
 
     def searched(self, queries: Vectors) -> tuple[Row, Row]:
-        """Rows of each index's search time and recall."""
+        """Searches both indexes; returns a row of search times and recall for each."""
         indexes: dict[str, Index] = {"exact": self.exact, "scann": self.scann}
         label = f"{self.case.entries} of width {self.case.width}"
         times = search_times(indexes, queries, self.case.rounds, label)
@@ -69,7 +70,7 @@ class IndexPair:
         return exact | PERFECT, scann | recall(self.exact, self.scann, queries)
 
     def added(self, extra: Vectors) -> tuple[Row, Row]:
-        """Rows of the time of one add."""
+        """Adds vectors to both indexes; returns a row of the median time for each."""
         exact, scann = (
             {"add_seconds": statistics.median(adds(index, extra))}
             for index in (self.exact, self.scann)
@@ -78,11 +79,12 @@ class IndexPair:
 
 
 def measured(case: IndexCase) -> list[Row]:
-    """Three rows: `exact`, `scann` after its build, and `scann_changed`.
+    """Measures a case; returns the rows `exact`, `scann` and `scann_changed`.
 
-    The last is halfway to the rebuild of the default `Rebuilds`. Ratios are to exact
-    search of the same entries in the same turns. Run this in a process of its own:
-    memory is measured as the growth of the process.
+    For `scann_changed` as many vectors were added after the build as half of what
+    triggers a rebuild with the default `Rebuilds`. Ratios are to exact search of the
+    same entries, timed in turns. Run this in a process of its own, because memory is
+    measured as the growth of the process.
     """
     rng = np.random.default_rng(0)
     drawn = vectors(case.entries, case.width, rng)
@@ -122,7 +124,7 @@ def _built(index: ExactIndex | ScannIndex, drawn: Vectors) -> Row:
 
 def resident_bytes() -> int:
     """The memory that this process holds and has not freed. Linux only, like ScaNN."""
-    # Freed memory is returned first: its reuse would not count as growth.
+    # Freed memory is returned first, since reusing it would not count as growth.
     ctypes.CDLL(None).malloc_trim(0)
     lines = Path("/proc/self/status").read_text().splitlines()
     [resident] = [line for line in lines if line.startswith("VmRSS")]

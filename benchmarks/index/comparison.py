@@ -39,7 +39,7 @@ KEY = ("row", "width", "entries")
 
 
 def memory() -> int:
-    """The bytes of memory of this machine."""
+    """The memory of this machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

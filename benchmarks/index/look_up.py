@@ -45,7 +45,19 @@ def drop_pages(file: Path) -> None:
 def requests(
     store: Store, matcher: Matcher, heads: list[Entry], rounds: int, cold: Path | None
 ) -> dict[str, Timing]:
-    """The times of `rounds` requests, each similar to an entry on disk."""
+    """Times `rounds` requests, each similar to an entry on disk.
+
+    Args:
+        store: the store with the entries.
+        matcher: finds a request's source.
+        heads: entries with full-size latents, which requests imitate.
+        rounds: number of requests.
+        cold: the store's folder, to drop each record from the page cache before it is
+            loaded; None to keep them.
+
+    Returns:
+        The times of `look_up` and `load`.
+    """
     rng = np.random.default_rng(1)
     spent: dict[str, list[float]] = {"look_up": [], "load": []}
     for _ in range(rounds):
@@ -69,7 +81,7 @@ def requests(
 
 
 def row(name: str, times: dict[str, Timing], entries: int) -> dict[str, object]:
-    """The row of warm or cold records."""
+    """The row for warm or cold records (`name`)."""
     look_up, load = times["look_up"], times["load"]
     return {
         "row": name,
@@ -94,7 +106,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         fill(Path(folder), options.entries - options.records, rng)
         made = [entry(rng, -1 - i, LATENTS) for i in tqdm(range(options.records))]
-        headers = options.entries * made[0].head.nbytes  # and no latents in memory
+        # A budget for headers only, so that no latents stay in memory.
+        headers = options.entries * made[0].head.nbytes
         with Store(headers, folder=folder, disk_bytes=2**40) as store:
             matcher = Matcher(store, ScannIndex)
             for record in made:

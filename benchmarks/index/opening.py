@@ -23,9 +23,10 @@ from chorus_jax.engine import Cache
 
 
 def opened(folder: Path, entries: int) -> tuple[float, float]:
-    """Opens the folder once; returns the seconds, and the thread's computing time.
+    """Opens the folder once; returns wall-clock seconds and the thread's CPU seconds.
 
-    SystemExit if an entry is missing.
+    Raises:
+        SystemExit: if an entry is missing.
     """
     began, computing = time.perf_counter(), time.thread_time()
     cache = Cache.in_folder(folder, disk_bytes=2**40)

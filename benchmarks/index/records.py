@@ -1,4 +1,4 @@
-"""Records of a cache with heads like Wan 1.3B's, written without a store."""
+"""Random records with heads like Wan 1.3B's, written to a folder without a store."""
 
 from pathlib import Path
 
@@ -11,14 +11,20 @@ from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.store import Entry, Secret, Statistics, record
 
 LATENTS, WIDTH, STEPS = (21, 60, 104, 16), 1536, (1, 2, 3)
-SMALL = (1, 1, 1, 1)  # latents of records that are looked up and not loaded
+SMALL = (1, 1, 1, 1)  # shape of latents in records that are never loaded
 WORDS = "a red blue green small large circle star cat dog runs on snow sand".split()
 RECIPE, LENGTH, COST = "0" * 64, 12, 9.6
 CREATED = 1.7e9
 
 
 def entry(rng: np.random.Generator, number: int, shape: tuple[int, ...]) -> Entry:
-    """An entry of a prompt of twelve words, with random latents."""
+    """A random entry with a prompt of twelve words.
+
+    Args:
+        rng: the random number generator.
+        number: determines the digest of the request and the time of creation.
+        shape: the shape of the final latents.
+    """
     vector = rng.standard_normal(WIDTH).astype(np.float32)
     final = rng.standard_normal(shape, np.float32)
     meanings = rng.standard_normal((LENGTH, meaning.WIDTH))

@@ -1,4 +1,4 @@
-"""Search times of two indexes in turns, and the recall of the second."""
+"""Search times of two indexes measured in turns, and the recall of one of them."""
 
 from collections.abc import Callable, Mapping
 from itertools import cycle
@@ -9,14 +9,14 @@ from chorus_jax.inter_request.index import Index, Neighbor
 
 COUNT = 10  # number of nearest entries to search for; the matcher searches for 8
 BLOCK = 20  # searches of one index in a row, so that its data are in the CPU's cache
-NEAR = 0.8  # a nearest one from this cosine on is a hit that must not get lost
-USABLE = 0.5  # one from this cosine on may be a source, others are none
+NEAR = 0.8  # a nearest entry with at least this cosine is a hit that must be found
+USABLE = 0.5  # only an entry with at least this cosine may be a source
 
 
 def search_times(
     indexes: Mapping[str, Index], queries: Vectors, rounds: int, label: str
 ) -> dict[str, Timing]:
-    """The seconds of one search, from rounds of BLOCK searches of each index."""
+    """The seconds per search of each index, from rounds of BLOCK searches."""
     blocks = {name: _block(index, queries) for name, index in indexes.items()}
     timed = interleaved(blocks, rounds, label)
     return {
@@ -36,12 +36,14 @@ def _block(index: Index, queries: Vectors) -> Callable[[], None]:
 
 
 def recall(exact: Index, other: Index, queries: Vectors) -> dict[str, float]:
-    """Shares of the exact answers that another index has, over all queries.
+    """The recall of another index, over all queries.
 
-    `recall_1` and `recall_10` are of the nearest and of the ten nearest, `recall_near`
-    of those of the ten from the cosine USABLE on, `hits_kept` of the nearest ones from
-    the cosine NEAR on: the other's need only be as near as that. Both are left out if
-    there are none.
+    Returns:
+        `recall_1` and `recall_10`: the shares of the nearest and of the ten nearest
+        entries that it finds. `recall_near`: the same for those of the ten nearest
+        whose cosine is at least USABLE. `hits_kept`: among queries whose nearest entry
+        has at least the cosine NEAR, the share for which its first answer has too. The
+        last two are left out if there are no such entries or queries.
     """
     pairs = [(exact.search(q, COUNT), other.search(q, COUNT)) for q in queries]
     return {

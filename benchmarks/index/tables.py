@@ -1,4 +1,4 @@
-"""The tables of indexes, and the size from which on ScaNN is faster."""
+"""Tables of the index benchmarks, and the index size above which ScaNN is faster."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ CHANGED = "scann_changed"  # like an index in use on average
 
 
 def indexes(rows: Rows) -> str:
-    """Draws all figures of all cases, and the sizes from which ScaNN is faster."""
+    """Draws a table of all figures, and the sizes above which ScaNN is faster."""
     shown = [
         {
             "width": row["width"],
@@ -36,14 +36,18 @@ def indexes(rows: Rows) -> str:
 
 
 def in_order(rows: Rows) -> Rows:
-    """Rows by width, size and index."""
+    """Rows sorted by width, size and index."""
     return sorted(
         rows, key=lambda row: (row["width"], row["entries"], ORDER.index(row["row"]))
     )
 
 
 def by_case(**shown: tuple[str, str]) -> Draw:
-    """Draws a line per width and size; `shown` has an index and a figure per column."""
+    """A function that draws a line per width and size.
+
+    Args:
+        shown: an index and a figure for each column, by the column's title.
+    """
 
     def draw(rows: Rows) -> str:
         lines: dict[tuple[int, int], Row] = {}
@@ -60,7 +64,7 @@ def by_case(**shown: tuple[str, str]) -> Draw:
 
 
 def searches(rows: Rows) -> str:
-    """Draws search times and recall, and the sizes from which ScaNN is faster."""
+    """Draws search times and recall, and the sizes above which ScaNN is faster."""
     draw = by_case(
         seconds_exact=("exact", "seconds"),
         ratio_scann=("scann", "ratio"),
@@ -71,12 +75,17 @@ def searches(rows: Rows) -> str:
 
 
 def switch(ratios: Sequence[tuple[int, float]]) -> float | None:
-    """The number of entries from which on ScaNN's search takes less than the exact one.
+    """The number of entries above which ScaNN's search is faster than exact search.
 
-    `ratios` are pairs of a number of entries and ScaNN's time over the exact one's.
-    Between two sizes, the ratio is interpolated as a power of the size. None if ScaNN
-    is not faster at the largest size; the smallest size if it is faster at all sizes,
-    though the switch may be below.
+    Between two measured sizes the ratio is interpolated as a power of the size.
+
+    Args:
+        ratios: pairs of a number of entries and the ratio of ScaNN's time to the time
+            of exact search.
+
+    Returns:
+        None if ScaNN is not faster at the largest size; the smallest size if it is
+        faster at all sizes, though the true number may be lower.
     """
     points = sorted(ratios)
     if not points or points[-1][1] >= 1:
@@ -89,14 +98,14 @@ def switch(ratios: Sequence[tuple[int, float]]) -> float | None:
 
 
 def switches(rows: Rows) -> str:
-    """The sizes from which ScaNN is faster, in words."""
+    """Sentences about the sizes above which ScaNN is faster, one per width."""
     return " ".join(
         sentence(rows, width) for width in sorted({x["width"] for x in rows})
     )
 
 
 def sentence(rows: Rows, width: int) -> str:
-    """The size from which ScaNN is faster at a width, in words."""
+    """A sentence about the size above which ScaNN is faster at one width."""
     points = {
         row["entries"]: row["ratio"]
         for row in rows

@@ -1,12 +1,12 @@
-"""Random vectors whose cosines are like those between the embeddings of users' prompts.
+"""Random vectors whose cosines are distributed like those of users' prompt embeddings.
 
 Prompts come in families: most are near to an earlier one, and some are repeated. Among
 106 910 public prompts of several sources in their order of arrival, embedded by
 all-MiniLM-L6-v2, the cosine with the nearest earlier prompt had the quantiles below,
-and two random prompts had a cosine of about .12. So a vector here is drawn near to a
-random earlier one, at a cosine of that distribution, and all have a common direction.
-The least cosine (0.4) is our choice. In few dimensions, other vectors come nearer by
-chance.
+and two random prompts had a cosine of about 0.12. So each vector here is drawn near to
+a random earlier one, at a cosine from that distribution, and all share a common
+direction. The lowest cosine (0.4) is our choice. In few dimensions another vector may
+be nearer by chance.
 """
 
 import numpy as np
@@ -21,7 +21,10 @@ Vectors = Float32[np.ndarray, "n d"]
 
 
 def vectors(count: int, width: int, rng: np.random.Generator) -> Vectors:
-    """Unit vectors, of which all but the first few are near to an earlier one."""
+    """Random unit vectors [count, width].
+
+    All but the first few are near to an earlier one.
+    """
     drawn = np.empty((count, width), np.float32)
     done = min(FIRST, count)
     drawn[:done] = _with_common(_apart(done, width, rng))
@@ -33,7 +36,10 @@ def vectors(count: int, width: int, rng: np.random.Generator) -> Vectors:
 
 
 def followers(earlier: Vectors, count: int, rng: np.random.Generator) -> Vectors:
-    """Unit vectors, each near to a random one of these, at a cosine from COSINES."""
+    """Random unit vectors, each near to a random one of `earlier`.
+
+    Their cosines have the distribution of SHARES and COSINES.
+    """
     like = earlier[rng.integers(len(earlier), size=count)]
     own = (like - np.sqrt(COMMON) * _common(like.shape[1])) / np.sqrt(1 - COMMON)
     cosines = np.interp(rng.random(count), SHARES, COSINES).astype(np.float32)
@@ -49,7 +55,7 @@ def _common(width: int) -> Float32[np.ndarray, " d"]:
 
 
 def _apart(count: int, width: int, rng: np.random.Generator) -> Vectors:
-    """Random unit vectors at right angles to the common direction."""
+    """Random unit vectors orthogonal to the common direction."""
     drawn = rng.standard_normal((count, width), np.float32)
     drawn -= drawn.mean(axis=1, keepdims=True)
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)

@@ -46,7 +46,7 @@ class Taken(NamedTuple):
 
     Attributes:
         seconds: wall-clock time.
-        other_seconds: the part of it that is in no part of the ledger.
+        other_seconds: the part of this time that the ledger does not account for.
     """
 
     seconds: float
@@ -57,13 +57,16 @@ Round = dict[str, Taken]
 
 
 def never(request: Request) -> Policy:
-    """The default policy, with a threshold that no request reaches here."""
+    """The default policy with a threshold that no request of this benchmark reaches."""
     ours = default_for(request)
     return replace(ours, tiers=(replace(ours.tiers[-1], least=0.99),))
 
 
 def filled(loaded: Loaded, cache: Cache, entries: int) -> Engine:
-    """An engine whose cache has entries of its recipe with random embeddings."""
+    """An engine with a cache of `entries` entries with random embeddings.
+
+    They have the recipe of the requests that are timed.
+    """
     engine, store = Engine(loaded.pipeline, cache, never), cache.store
     first = engine.generate(replace(loaded.request, prompt=PROMPT, seed=0)).entry
     like = None if first is None else store.get(first, "default")
@@ -77,7 +80,7 @@ def filled(loaded: Loaded, cache: Cache, entries: int) -> Engine:
 
 
 def other(like: Entry, number: int, rng: np.random.Generator) -> Entry:
-    """An entry of the same size, of another prompt."""
+    """A copy of an entry with another id, request digest and random embedding."""
     vector = rng.standard_normal(like.embedding.shape).astype(np.float32)
     return replace(
         like,
@@ -90,7 +93,10 @@ def other(like: Entry, number: int, rng: np.random.Generator) -> Entry:
 def rounds(
     loaded: Loaded, engines: Mapping[str, Engine], count: int
 ) -> Iterator[Round]:
-    """Runs plain and each engine's miss for `count` rounds, after one that compiles."""
+    """Times a plain request and a miss of each engine, for `count` rounds.
+
+    A first round, which compiles, is left out.
+    """
     ways: dict[str, Callable[[Request], Any]] = {
         PLAIN: lambda request: loaded.pipeline(request)[0],
         **{name: engine.generate for name, engine in engines.items()},
@@ -115,9 +121,15 @@ def in_turn(
     turn: int,
     forget: Callable[[], None],
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Runs a request in each way, with a forgotten prompt; returns results and seconds.
+    """Runs a request in each way; returns results and seconds by the way's name.
 
-    Each turn begins with another way, so that delayed work of the disk falls on all.
+    Each turn begins with another way, so that delayed disk writes affect all alike.
+
+    Args:
+        ways: functions that run a request, by name.
+        request: the request.
+        turn: the number of the turn.
+        forget: clears the memory of embedded prompts; called before each run.
     """
     names = list(ways)
     first = turn % len(names)
@@ -131,7 +143,7 @@ def in_turn(
 
 
 def check(plain: Video, miss: Result) -> None:
-    """Raises SystemExit unless it is a miss and both videos are the same."""
+    """Raises SystemExit unless the result is a miss and both videos are equal."""
     if miss.ledger.kind != "miss" or miss.entry is None:
         raise SystemExit(f"expected a miss that leaves an entry, got {miss.ledger}")
     if not np.array_equal(plain.frames, miss.video.frames):
@@ -139,7 +151,7 @@ def check(plain: Video, miss: Result) -> None:
 
 
 def row(name: str, loaded: Loaded, entries: int, rounds: Sequence[Round]) -> Row:
-    """The row of an engine's misses in these rounds."""
+    """The row of one engine's misses, over all rounds."""
     pairs = [(turn[PLAIN], turn[name]) for turn in rounds]
     plain = Timing(tuple(ours.seconds for ours, _ in pairs))
     miss = Timing(tuple(ours.seconds for _, ours in pairs))
@@ -158,7 +170,7 @@ def row(name: str, loaded: Loaded, entries: int, rounds: Sequence[Round]) -> Row
 
 
 def measure(options: argparse.Namespace, steps: int) -> list[Row]:
-    """The rows of one model."""
+    """Measures the model for this number of steps; returns its rows."""
     loaded = load_model(options, None, steps)
     with tempfile.TemporaryDirectory() as folder:
         caches = {

@@ -29,16 +29,16 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Placement:
-    """A model on a topology.
+    """A model to compile for a TPU topology.
 
     Attributes:
-        model: its published name.
-        topology: that of the TPUs, such as `v5e:2x4`.
-        context: chips that tokens are divided over.
-        tensor: chips that weights are divided over.
-        reuse: what of a run changes its memory: `tokens NAME`, `cache NAME` or `active
+        model: the model's published name.
+        topology: the TPU topology, such as `v5e:2x4`.
+        context: the number of chips that share the tokens.
+        tensor: the number of chips that share the weights.
+        reuse: an option that changes memory: `tokens NAME`, `cache NAME` or `active
             SHARE`; "" for a plain run.
-        size: height, width and frames; None for the model's own.
+        size: height, width and frames; None for the model's default.
     """
 
     model: str
@@ -56,7 +56,7 @@ class Placement:
         return " ".join(word for word in words if word)
 
     def question(self) -> Question:
-        """What is asked: does the step fit?"""
+        """The question to `chorus_jax.fit`: does a denoising step fit in memory?"""
         model = planned_model(self.model)
         kind, _, value = self.reuse.partition(" ")
         names = ("height", "width", "frames")
@@ -96,13 +96,13 @@ CASES = (
 
 
 def compile_step(case: Placement) -> dict[str, Any]:
-    """Compiles the denoising loop; the row of what a chip holds, in GiB."""
+    """Compiles the denoising step; returns a row of the memory per chip, in GiB."""
     question = case.question()
     assert question.sizes is not None
     devices = question.topology.described()
     run, memory = compiled_memory(question, ("step",), question.sizes, devices)
     step = memory["step"]
-    # The other programs' operations play no part in a step.
+    # The largest operations of other programs do not matter for a step.
     quick = estimated(run, question.sizes, LargestOperations(0, 0, 0))["step"]
     return {
         "row": case.name,
@@ -123,7 +123,14 @@ def compile_step(case: Placement) -> dict[str, Any]:
 def compile_rows(
     benchmark: str, cases: Sequence[Placement], words: Sequence[str], missing: bool
 ) -> None:
-    """Compiles the cases whose names have these words; prints and writes the rows."""
+    """Compiles the selected cases; writes and prints a row for each.
+
+    Args:
+        benchmark: the name of the results file.
+        cases: the cases to select from.
+        words: words that a case's name must contain.
+        missing: whether to skip cases that already have a row.
+    """
     there = {row["row"] for row in rows.load(benchmark)} if missing else set()
     chosen = [
         case
@@ -139,7 +146,7 @@ def compile_rows(
 
 
 def main() -> None:
-    """Compiles the rows that are asked for."""
+    """Compiles the cases that the command line selects."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", nargs="*", default=[])
     parser.add_argument("--missing", action="store_true")

@@ -27,7 +27,10 @@ PROMPT = "a red circle moves left on a gray background"
 
 
 def seconds(arguments: Sequence[str], folder: Path) -> float:
-    """The seconds of one command whose compilation cache is in this folder."""
+    """Runs `chorus` with these arguments; returns the seconds.
+
+    The compilation cache is in `folder`.
+    """
     command = [sys.executable, "-m", "chorus_jax", *arguments]
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
@@ -37,7 +40,7 @@ def seconds(arguments: Sequence[str], folder: Path) -> float:
 
 
 def generate(steps: int, warm: int) -> dict[str, Any]:
-    """Times `chorus generate` with this number of steps, once cold and then warm."""
+    """Times `chorus generate` with this number of steps: a cold run, then warm ones."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         command = ["generate", PROMPT, "--steps", f"{steps}"]
@@ -61,7 +64,7 @@ def demo() -> dict[str, Any]:
 
 
 def measured(names: Sequence[str], warm: int) -> list[dict[str, Any]]:
-    """The rows of these commands."""
+    """Times these commands; returns their rows."""
     made = []
     if "generate" in names:
         made += [generate(steps, warm) for steps in (50, 4)]

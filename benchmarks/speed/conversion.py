@@ -38,7 +38,7 @@ from convert.tensors import by_name, read_safetensors
 from convert.tokenizer_files import TokenizerSource
 
 GIB = 2**30
-POLL = 0.01  # seconds between looks at what is written
+POLL = 0.01  # seconds between checks of the bytes written
 COLUMNS = ("row", "seconds", "written_gb", "peak_gib", "limit_gib")
 COMMON = {"freq_dim": 256, "eps": 1e-6, "text_len": 512, "model_type": "t2v"}
 SIZES = {"dim": 5120, "ffn_dim": 13824, "num_heads": 40, "in_dim": 16, "out_dim": 16}
@@ -49,7 +49,7 @@ ROWS = ("whole", "killed")
 
 
 def shapes(config: WanConfig) -> dict[str, tuple[int, ...]]:
-    """The source's tensors under their original names."""
+    """The shape of each source tensor of a Wan transformer, by its original name."""
     table = [rule for rule in wan.ORIGINAL if isinstance(rule, Rule)]
     made: dict[str, tuple[int, ...]] = {}
     for target, leaf in names(abstract(WanDiT, config)).items():
@@ -82,8 +82,15 @@ def write_sparse(
 
 
 def opened(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> Source:
-    """The synthetic source: transformers of these sizes, and a tokenizer that is not
-    read."""
+    """The synthetic source, with sparse files written as needed.
+
+    Args:
+        folder: where the files are.
+        experts: the fields of each transformer's config, by the part's name.
+
+    Returns:
+        A source of these transformers, with a tokenizer that is never read.
+    """
     parts = {}
     for name, fields in experts.items():
         file = folder / name / "diffusion_pytorch_model.safetensors"
@@ -109,7 +116,10 @@ def peak_gib() -> float:
 def run(
     folder: Path, experts: Mapping[str, Mapping[str, Any]], pipe: Any = None
 ) -> None:
-    """Converts in a process of its own, and sends the row's figures."""
+    """Converts the source and sends the figures of its row to a pipe.
+
+    Runs in a process of its own, so that peak memory is the conversion's.
+    """
     source = opened(folder, experts)
     parts = prepare(source, dict.fromkeys(experts, TRANSFORMER), "bfloat16")
     arrays = [x for part in parts.values() for x in names(part.module).values()]
@@ -126,7 +136,7 @@ def run(
 
 
 def started(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> tuple[Any, Any]:
-    """A conversion in a process of its own, and the end of its pipe."""
+    """Starts a conversion in a new process; returns the process and a pipe from it."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=run, args=(folder, experts, there))
@@ -136,7 +146,7 @@ def started(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> tuple[Any
 
 
 def finished(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The figures of a conversion that runs to its end."""
+    """Runs a conversion to its end; returns its figures."""
     process, pipe = started(folder, experts)
     try:
         figures = pipe.recv()
@@ -148,10 +158,10 @@ def finished(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> dict[str
 
 
 def killed(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> None:
-    """A conversion that is killed when half of its last part is written.
+    """Starts a conversion and kills it when half of its last part is written.
 
     Raises:
-        SystemExit: if it ended before, or if what it leaves loads.
+        SystemExit: if the conversion ended before, or left a folder that loads.
     """
     source = opened(folder, experts)
     [file] = source.components[list(experts)[-1]].files
@@ -173,7 +183,7 @@ def killed(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def written(folder: Path) -> int:
-    """Bytes of a part so far, wherever its writer keeps them."""
+    """Bytes written so far for a part, including temporary files beside its folder."""
     total = 0
     for place in folder.parent.glob(f"{folder.name}*"):
         for path in (place, *place.rglob("*")):
@@ -187,7 +197,13 @@ def written(folder: Path) -> int:
 def measured(
     which: str, scratch: Path, layers: tuple[Mapping[str, Any], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """One row: of a whole model, or of the run after a killed one."""
+    """Measures one row: a whole model, or the run after a killed conversion.
+
+    Args:
+        which: `whole` or `killed`.
+        scratch: a folder for temporary files.
+        layers: the config fields of the whole transformer, and those of an expert.
+    """
     whole, expert = layers
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         if which == "whole":

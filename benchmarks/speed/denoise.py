@@ -43,12 +43,12 @@ Things = dict[str, Callable[[], np.ndarray]]
 
 
 def channels_last(latents: np.ndarray) -> np.ndarray:
-    """Latents in our layout."""
+    """Latents of diffusers [b c f h w] in our layout [b f h w c]."""
     return latents.transpose(0, 2, 3, 4, 1)
 
 
 def forward(pair: WanPair) -> Things:
-    """One forward pass in each library, without guidance."""
+    """Functions that run one forward pass in each library, without guidance."""
     latents = torch.from_numpy(pair.latents)
     text, moment = torch.from_numpy(pair.text[:1]), torch.tensor([500.0])
     arguments = (
@@ -67,8 +67,10 @@ def forward(pair: WanPair) -> Things:
 
 
 def run(pair: WanPair, steps: int) -> Things:
-    """One denoising run with guidance in each library, from text embeddings to
-    latents."""
+    """Functions that run denoising with guidance in each library.
+
+    They go from text embeddings to latents.
+    """
     scheduler = UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SHIFT
     )
@@ -98,7 +100,7 @@ def run(pair: WanPair, steps: int) -> Things:
 
 
 def prepared(pair: WanPair, solver: UniPC) -> LoopRun:
-    """Our run, ready to start, with as many text rows as the pipeline would use."""
+    """Our denoising run, ready to start, with the pipeline's number of text tokens."""
     f, h, w = pair.grid
     grid = f, h // 2, w // 2
     conditions = prepare(
@@ -116,21 +118,25 @@ def prepared(pair: WanPair, solver: UniPC) -> LoopRun:
 
 
 def whole_run(pair: WanPair, solver: UniPC) -> np.ndarray:
-    """Our run in one call."""
+    """Runs our denoising in one call; returns the latents."""
     return prepared(pair, solver)()
 
 
 def with_bar(pair: WanPair, solver: UniPC) -> np.ndarray:
-    """Our run with a progress bar and one step per call."""
+    """Runs our denoising with a progress bar, one step per call."""
     run = prepared(pair, solver)
     with tqdm(total=solver.schedule.steps, leave=False) as bar:
         return run(every=1, after=bar.update)
 
 
 def compare(label: str, pair: WanPair, things: Things, rounds: int) -> dict[str, Any]:
-    """Checks the error, then times both functions, of which the second is the baseline.
+    """Checks the relative error, then times both functions in turns; returns a row.
 
-    Returns a row.
+    Args:
+        label: the name of the row; its first word selects the tolerance.
+        pair: the networks that are compared.
+        things: our function, then the baseline.
+        rounds: number of timed rounds.
     """
     (ours, operands), (_, baseline) = things.items()
     began = time.perf_counter()
@@ -157,7 +163,7 @@ def compare(label: str, pair: WanPair, things: Things, rounds: int) -> dict[str,
 
 
 def progress(step: float) -> dict[str, Any]:
-    """The row of the cost of a progress bar; `step` is the seconds of a step."""
+    """Measures the cost of a progress bar per step; `step` is the seconds of a step."""
     pair, solver = WanPair.of((1, 12, 16), (1, 4, 4)), UniPC.spaced(100, SHIFT)
     things = {
         "bar": lambda: with_bar(pair, solver),

@@ -36,7 +36,12 @@ SHARD = "diffusion_pytorch_model-00001-of-00001.safetensors"
 
 
 def network(size: tuple[int, int, int], weights: dict[str, Any]) -> Any:
-    """MaxDiffusion's transformer of this size, with weights of diffusers."""
+    """MaxDiffusion's transformer with weights of diffusers.
+
+    Args:
+        size: heads, head width and MLP width.
+        weights: the state dict of diffusers' transformer.
+    """
     from maxdiffusion.models.wan.transformers.transformer_wan import WanModel
     from maxdiffusion.models.wan.wan_utils import load_wan_transformer
 
@@ -71,7 +76,7 @@ def mesh() -> Mesh:
 
 
 def forward(pair: WanPair, model: Any) -> denoise.Things:
-    """One forward pass in each library, without guidance."""
+    """Functions that run one forward pass in each library, without guidance."""
     ours = denoise.forward(pair)["ours"]
     operands = (
         jnp.asarray(pair.latents),

@@ -24,10 +24,10 @@ class WanPair:
     """One transformer and its inputs, in diffusers and in this library.
 
     Attributes:
-        theirs: the network of diffusers.
-        ours: this library's, with the same weights.
-        latents: [b c f h w], as diffusers has them.
-        text: embeddings of the text, [b m t].
+        theirs: the network in diffusers.
+        ours: the network in this library, with the same weights.
+        latents: [b c f h w], in diffusers' layout.
+        text: embeddings of prompt and negative prompt, [b m t].
     """
 
     theirs: Any
@@ -45,7 +45,12 @@ class WanPair:
     def of(
         cls, size: tuple[int, int, int], grid: tuple[int, int, int] = GRID
     ) -> "WanPair":
-        """A pair of random weights; `size` is heads, head width, mlp width."""
+        """A pair with random weights and inputs.
+
+        Args:
+            size: heads, head width and MLP width.
+            grid: frames, height and width of the latents.
+        """
         heads, head_width, mlp = size
         torch.manual_seed(0)
         model: Any = WanTransformer3DModel(
@@ -64,7 +69,7 @@ class WanPair:
 
 
 def converted(model: Any) -> WanDiT:
-    """Our transformer with their weights."""
+    """Our transformer with the weights of diffusers' transformer."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "weights.safetensors"
         safetensors.torch.save_file(model.state_dict(), file)

@@ -1,4 +1,4 @@
-"""The tables of speed beside other libraries, of commands, and on TPUs."""
+"""Tables of speed: other libraries, commands, conversion, and compilation for TPUs."""
 
 from benchmarks.lib.tables import PageTable, columns, named
 

@@ -48,7 +48,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class TokenArm:
-    """A way to run requests.
+    """One way to run requests: with token budgets, fewer steps, or a step cache.
 
     Attributes:
         pipeline: the model's pipeline.
@@ -79,7 +79,7 @@ class TokenArm:
         return jax.block_until_ready(state)
 
     def frames(self, state: RunState) -> list[np.ndarray]:
-        """The videos of a last state, in 8 bits."""
+        """Decodes the latents of a run's last state into 8-bit videos."""
         groups = self.pipeline.model.decode(state.latents, self.requests)
         made = np.concatenate([np.asarray(group) for group in groups], axis=1)
         return [to_uint8(video) for video in made]
@@ -110,7 +110,7 @@ def tea(pipeline: Pipeline, request: Request, steps: int) -> TeaCache:
 
 
 def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]:
-    """The full run, each preset, and its baselines of equal work."""
+    """The arms by name: the full run, and each preset with baselines of equal work."""
     every = tuple(requests)
     made = {"full": TokenArm(pipeline, every)}
     for name, preset in PRESETS.items():
@@ -129,7 +129,7 @@ def scores(ours: np.ndarray, full: np.ndarray) -> dict[str, float]:
 
 
 def timed(pipeline: Pipeline, rounds: int) -> Iterator[Row]:
-    """Rows of times for one large video, made by all arms in turns."""
+    """Times all arms in turns for one large video; yields a row per arm."""
     request = pipeline.request(
         "a red circle moves left on a gray background",
         height=LARGE,
@@ -163,7 +163,10 @@ def timed(pipeline: Pipeline, rounds: int) -> Iterator[Row]:
 
 
 def judged(pipeline: Pipeline, count: int) -> Iterator[Row]:
-    """Rows of held-out prompts at the model's own size, read by the oracle."""
+    """Scores all arms on held-out prompts at the model's own size; a row per arm.
+
+    Scores are the oracle's, and PSNR and SSIM to the full run.
+    """
     asked = prompts(held_out_combinations(), count, seed=0)
     requests = [pipeline.request(x.caption, seed=n) for n, x in enumerate(asked)]
     full: list[np.ndarray] = []
@@ -185,7 +188,7 @@ def judged(pipeline: Pipeline, count: int) -> Iterator[Row]:
 
 
 def tokens_of(pipeline: Pipeline, request: Request) -> int:
-    """The tokens of a request's video."""
+    """The number of tokens of a request's video."""
     return int(np.prod(pipeline.model.geometry(request).grid))
 
 

@@ -29,7 +29,7 @@ CASES = (
 
 
 def main() -> None:
-    """Compiles the rows that are asked for."""
+    """Compiles the cases that the command line selects."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", nargs="*", default=[])
     parser.add_argument("--missing", action="store_true")

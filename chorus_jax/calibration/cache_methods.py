@@ -1,7 +1,7 @@
-"""The settings of each step cache that are measured on a model, from bold to careful.
+"""The settings of each step cache that a calibration tries, from bold to careful.
 
-A line per method: the recorder of the full runs that it is fitted from, and its
-settings as a function of what was recorded.
+`METHODS` has a line per method: its settings, as a function of full runs, and the
+recorder that must observe these full runs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,11 +37,11 @@ class FullRuns:
     """The full runs of all prompts.
 
     Attributes:
-        states: the last state of each, with what its recorder left.
-        steps: those of a run.
+        states: the last state of each run, with its recorder's record.
+        steps: the number of steps of a run.
         switch: the first step of a second expert; 0 with one transformer.
-        shift: of the schedule.
-        planner: makes the planner of the steps, which takes further runs.
+        shift: the shift of the schedule.
+        planner: makes a step planner, which takes further runs.
     """
 
     states: Sequence[RunState]
@@ -53,11 +53,11 @@ class FullRuns:
 
 @dataclass(frozen=True)
 class CacheMethod:
-    """A step cache that can be measured.
+    """A step cache that can be calibrated.
 
     Attributes:
-        settings: from bold to careful.
-        recorder: the step cache of the full runs, for so many steps.
+        settings: the settings to try, from bold to careful, given the full runs.
+        recorder: the step cache used for the full runs, given the number of steps.
     """
 
     settings: Callable[[FullRuns], Sequence[StepCache]]
@@ -65,7 +65,7 @@ class CacheMethod:
 
 
 def mag_settings(full: FullRuns) -> list[StepCache]:
-    """MagCache with the runs' ratios."""
+    """MagCache settings with the mean magnitude ratios of the runs."""
     ratios = np.mean([ratios_of(state) for state in full.states], axis=0)
     rounded = tuple(round(float(x), 5) for x in ratios)
     settings = ((0.24, 6), (0.12, 4), (0.12, 2), (0.06, 2), (0.03, 1), (0.01, 1))
@@ -76,16 +76,16 @@ def mag_settings(full: FullRuns) -> list[StepCache]:
 
 
 def ratios_of(state: RunState) -> Float[np.ndarray, " steps"]:
-    """The magnitude ratios of a run's only request, in the prompt's branch.
+    """The magnitude ratios of a run with one request, in the prompt's branch.
 
-    Each expert has a record, 1 at the steps of the other.
+    There is a record per expert, which is 1 at the steps of the other expert.
     """
     records = [np.asarray(record.ratios)[0] for record in state.caches]
     return np.prod(records, axis=0)
 
 
 def tea_settings(full: FullRuns) -> list[StepCache]:
-    """TeaCache with coefficients that are fitted to the runs."""
+    """TeaCache settings with coefficients fitted to the runs."""
     coefficients = coefficients_of(list(full.states))
     thresholds = (0.4, 0.3, 0.2, 0.15, 0.1, 0.05)
     return [
@@ -95,8 +95,13 @@ def tea_settings(full: FullRuns) -> list[StepCache]:
 
 
 def plans(full: FullRuns, scaled: bool) -> list[StepCache]:
-    """Plans of the steps, by the share that is computed; `scaled` ones take over the
-    last velocity times a factor."""
+    """Planned step caches, by rising share of computed steps.
+
+    Args:
+        full: the full runs.
+        scaled: whether skipped steps use the last velocity times a factor, instead of a
+            weighted sum of the last velocities.
+    """
     planner, made = full.planner(), list[StepCache]()
     counts = {max(round(x * full.steps), len(planner.begins)) for x in SHARES}
     for count in sorted(counts - {full.steps}):

@@ -1,4 +1,4 @@
-"""A policy for one model: searched on some targets, confirmed on fresh ones."""
+"""Calibration of a policy for one model: search on some targets, check on others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Calibration:
     Attributes:
         runs: runs of the targets that the search measures policies on.
         fresh: runs of other targets, which confirm the result.
-        moves: what can be changed in a policy.
+        moves: the changes of a policy that the search tries.
     """
 
     runs: PolicyRuns

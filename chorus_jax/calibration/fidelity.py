@@ -1,4 +1,4 @@
-"""Runs judged without an oracle: PSNR and SSIM to the full run from the same noise."""
+"""Runs scored by fidelity: PSNR and SSIM to the full run from the same noise."""
 
 import math
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ def limits_of(least_psnr: float, least_ssim: float) -> LossLimits:
     """Limits on what the hits of each tier may lose in mean fidelity.
 
     Args:
-        least_psnr: the least mean PSNR in dB, between 0 and 60 (where it is cut off).
+        least_psnr: the least mean PSNR in dB, between 0 and 60 (PSNR is cut at 60).
         least_ssim: the least mean SSIM, between 0 and 1.
 
     Raises:
-        ValueError: for other values.
+        ValueError: for values out of range.
     """
     if not 0 < least_psnr < MOST_PSNR:
         raise ValueError(
@@ -61,7 +61,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
     Attributes:
         filled: the pipeline and the cache with the sources.
         folder: keeps the full runs and the journal.
-        deadline: no run begins after it; may be set anew for each phase.
+        deadline: no run begins after it; may be changed for each phase.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
         self.journal = Journal(folder / "runs.jsonl")
 
     def arm(self, policy: Policy) -> PolicyArm:
-        """The engine with a policy."""
+        """An arm that runs the engine with this policy."""
         return PolicyArm(self.filled.pipeline, self.filled.cache, policy)
 
     def fill(self, steps: int) -> None:
@@ -104,13 +104,13 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
         return self.folder / f"{digest_of(self.identity(target))[:32]}.npy"
 
     def identity(self, target: PromptTarget) -> tuple[str, str, int | None]:
-        """Recipe, prompt and seed: what decides a full run."""
+        """Recipe, prompt and seed, which determine a full run."""
         request = target.request
         model, full = self.filled.pipeline.model, Policy(request.step_count, (), ())
         return recipe_of(request, model, full).digest, request.prompt, request.seed
 
     def made(self, arm: PolicyArm, target: PromptTarget) -> TargetRecord:
-        """The record of a target that hits: the journal's, or a new run's."""
+        """The record of a target that hits, from the journal or a new run."""
         ways = way(arm.policy, arm.plan(target), target)
         key = (*self.identity(target), target.source, *ways)
         record = self.journal.get(key, target.number)
@@ -125,7 +125,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
 
 
 def save(path: Path, frames: Frames) -> None:
-    """Writes frames to a file, which is complete or absent."""
+    """Writes frames to a file, atomically."""
     part = path.with_suffix(".part")
     with part.open("wb") as file:
         np.save(file, frames)

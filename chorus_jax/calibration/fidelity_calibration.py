@@ -1,4 +1,4 @@
-"""Calibrates a model on prompts, by fidelity to full runs, within a time."""
+"""Calibrates a model on prompts, by fidelity to full runs, within a time limit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,8 +29,8 @@ class FidelityCalibration(Calibration):
     """A calibration on a user's prompts (see `Calibration`).
 
     Attributes:
-        runs: runs of the prompts that the search is measured on.
-        fresh: runs of the prompts that are kept back, to check its result.
+        runs: runs of the prompts on which the search measures policies.
+        fresh: runs of further prompts, which are kept back to check the result.
     """
 
     runs: FidelityRuns
@@ -66,7 +66,7 @@ class FidelityCalibration(Calibration):
         sources = seeded[::2]
         filled = FilledCache.of(pipeline, sources, base, folder / "cache", deadline)
         targets = [filled.target(int(x.seed or 0), x) for x in seeded[1::2]]
-        # At random, since a file may list kinds of prompts in turns.
+        # In random order, since a file may alternate between kinds of prompts.
         order = np.random.default_rng(0).permutation(len(targets))
         fresh = [targets[i] for i in sorted(order[: len(targets) // FRESH])]
         searched = [target for target in targets if target not in fresh]

@@ -1,4 +1,4 @@
-"""Records of runs on file, so that a calibration goes on where it was stopped."""
+"""Stores records of runs in a file, so that a stopped calibration can continue."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from chorus_jax.engine import Ledger
 
 
 class Journal:
-    """Records in a file, one line per record, by a key of what decides the run."""
+    """Records in a file, one line per record, by a key that determines the run."""
 
     def __init__(self, path: Path):
         self.path = path

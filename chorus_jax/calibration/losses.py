@@ -1,4 +1,4 @@
-"""Mean losses of quality figures against the targets' full runs, with errors."""
+"""Mean losses of quality figures compared with full runs, with standard errors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ Scores = dict[str, float]  # one video's figures by name; higher is better
 
 @dataclass(frozen=True)
 class Loss:
-    """A mean loss over targets; negative where it is a gain.
+    """A mean loss over targets; negative if quality rose.
 
     Attributes:
         mean: in the figure's unit, or as a share of the full runs' mean.

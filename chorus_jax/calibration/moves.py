@@ -1,4 +1,4 @@
-"""Moves of a search: policies with one setting changed by one place on its grid."""
+"""The moves of a search: policies with one setting moved to another grid value."""
 
 import itertools
 import math
@@ -55,15 +55,15 @@ class Moves:
         return tuple(sorted({(), *lists}, key=lambda steps: (len(steps), steps)))
 
     def keeping(self, policy: Policy) -> Policy:
-        """The policy with all key steps stored that any move may need."""
+        """The policy with all key steps in `keep` that any move may need."""
         keep = sorted({*self.key_steps, *needed(*policy.tiers)})
         return replace(policy, keep=tuple(keep))
 
     def cautious(self, policy: Policy) -> Policy:
         """The start of a search when no better one is allowed.
 
-        Its tiers take over as few steps as possible, have no region, and serve the
-        targets with the best scores only.
+        Its tiers reuse as few steps as possible, have no region, and serve only the
+        targets with the best scores.
         """
         first = self.key_steps[0]
         tiers = tuple(
@@ -88,9 +88,10 @@ class Moves:
         return self.measured(replace(self.keeping(policy), tiers=tiers))
 
     def raised(self, policy: Policy) -> Iterator[Policy]:
-        """The policies with the lowest threshold raised place by place.
+        """Policies whose lowest threshold is raised to ever higher values of the grid.
 
-        The lowest scores then miss. Ends when too few targets are left for a tier.
+        More and more of the lowest scores miss. Ends when too few targets are left for
+        a tier.
         """
         for place in self.thresholds:
             if policy.tiers and place > policy.tiers[0].least:
@@ -102,8 +103,10 @@ class Moves:
                     yield policy
 
     def measured(self, policy: Policy) -> Policy:
-        """The policy without the tiers that too few targets reach: their targets fall
-        to the tier below, or miss."""
+        """The policy without tiers that too few targets reach.
+
+        The targets of a dropped tier fall to the tier below it, or miss.
+        """
         while policy.tiers:
             reached = [policy.plan(score) for score in self.scores]
             few = [x for x in policy.tiers if reached.count(x) < FEWEST]
@@ -114,13 +117,13 @@ class Moves:
         return policy
 
     def coordinates(self) -> dict[str, Neighbours]:
-        """The coordinates of a search: by name, the policies with one thing changed.
+        """The coordinates of a search: by name, the policies with one setting changed.
 
-        Their order is by expected gain per run. Skipped steps are first: they save
-        most, and make all later runs faster. Thresholds run few targets anew. Settings
-        shared by all tiers have one or two neighbours. Settings of single tiers are
-        last: they need most runs, and a search begins with tiers that were compared
-        already.
+        They are ordered by expected gain per run. Skipped steps come first: they save
+        most, and make all later runs faster. A changed threshold needs new runs of few
+        targets only. Settings shared by all tiers have one or two neighbours. Settings
+        of single tiers come last: they need most runs, and a search begins with tiers
+        that have been compared already.
         """
         return {
             "cache": self._skipped,
@@ -139,7 +142,10 @@ class Moves:
         }
 
     def _tiers(self, name: str, grid: Sequence[Any], alone: bool) -> Neighbours:
-        """Moves a field one place down or up: in all tiers and, if `alone`, in one."""
+        """Moves a field one grid value down or up in all tiers.
+
+        If `alone`, it is also moved in each tier by itself.
+        """
 
         def neighbours(policy: Policy) -> Iterator[Policy]:
             places = [adjacent(grid, getattr(tier, name)) for tier in policy.tiers]
@@ -151,9 +157,9 @@ class Moves:
         return neighbours
 
     def _below(self, policy: Policy) -> Iterator[Policy]:
-        """Adds a tier below the lowest one that takes over as little as possible.
+        """Adds a tier below the lowest one, with as little reuse as possible.
 
-        Yields nothing if the lowest tier takes over as little already.
+        Yields nothing if the lowest tier already reuses as little.
         """
         lowest, first = policy.tiers[0], self.key_steps[0]
         if lowest.region_until == first:
@@ -189,7 +195,7 @@ class Moves:
             yield changed
 
     def _regions(self, name: str, values: Callable[[Any], Sequence[Any]]) -> Neighbours:
-        """Moves a field of the regions; `values` gives its candidates for a value."""
+        """Moves a field of the regions; `values` returns candidates for its value."""
 
         def neighbours(policy: Policy) -> Iterator[Policy]:
             now = getattr(policy.regions, name)
@@ -201,8 +207,11 @@ class Moves:
         return neighbours
 
     def _skipped(self, policy: Policy) -> Iterator[Policy]:
-        """Longer lists of skipped steps, the longest first, since it saves most; then
-        the next shorter one."""
+        """Policies with other lists of skipped steps.
+
+        First come longer lists, the longest first, since it saves most, and then the
+        next shorter one.
+        """
         order = lambda steps: (len(steps), steps)
         now = order(skip_list(policy.cache))
         shorter = [x for x in self.skips if order(x) < now]
@@ -212,7 +221,7 @@ class Moves:
 
 
 def adjacent(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:
-    """The next lower and next higher values of a rising grid; None for none."""
+    """The next lower and the next higher value on a rising grid, each None if none."""
     lower = [x for x in grid if x < value]
     higher = [x for x in grid if x > value]
     return (lower[-1] if lower else None), (higher[0] if higher else None)

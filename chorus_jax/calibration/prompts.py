@@ -14,7 +14,7 @@ from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.request import Request
 
-DISK = 2**40  # bytes, in effect no limit: the folder holds the given sources only
+DISK = 2**40  # bytes; in effect no limit, since the folder holds only the sources
 ALONE = Reuse(read=False)
 
 
@@ -23,10 +23,10 @@ class PromptTarget:
     """A request, and the source that the matcher finds for it (see `RunTarget`).
 
     Attributes:
-        number: tells targets apart.
+        number: identifies the target.
         request: the request, with the source's seed.
-        source: the id of the source's entry; None if there is none.
-        score: of the match; None without a source.
+        source: the id of the source's entry; None without a source.
+        score: the score of the match; None without a source.
     """
 
     number: int
@@ -44,8 +44,8 @@ class FilledCache:
     """A cache with a full run of every source.
 
     Attributes:
-        pipeline: makes the videos.
-        cache: holds the sources in a folder, so that none is made twice.
+        pipeline: the model's pipeline.
+        cache: the cache, which keeps the sources in a folder, so none is made twice.
         seeds: the seed of each source, by its entry's id.
         look: the second look, which scores matches.
     """
@@ -67,9 +67,9 @@ class FilledCache:
         """Makes the sources that the folder does not hold yet.
 
         Args:
-            pipeline: makes them.
-            sources: requests with seeds.
-            base: a policy, whose key steps are stored and whose second look is used.
+            pipeline: the model's pipeline.
+            sources: the requests to run, with seeds.
+            base: a policy; its key steps are stored and its second look is used.
             folder: the cache's folder.
             deadline: no source begins after it.
 

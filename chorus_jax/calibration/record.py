@@ -22,7 +22,7 @@ class TargetRecord:
 
     @property
     def way(self) -> tuple[int | float, ...]:
-        """A key that is equal for runs with the same steps and tokens computed."""
+        """A key that is equal for runs that computed the same steps and tokens."""
         ledger = self.ledger
         steps = (ledger.reuse_until, ledger.region_until)
         return *steps, ledger.active, ledger.equivalents

@@ -1,7 +1,7 @@
-"""Recorders: full runs that measure what step caches are fitted to.
+"""Recorders: observe full runs for data that step caches are fitted to.
 
 A recorder is itself a step cache: it computes every step, and its state is the record.
-So the measurements are of the loop that requests run, with any family.
+So it observes the same loop that serves requests, and works with any family.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Magnitudes(NamedTuple):
 
     Attributes:
         residual: the previous step's residual, for each row of the pass.
-        ratios: the residual's magnitude over the previous step's, the mean over the
-            tokens, per row and step; 1 where there is no previous step.
+        ratios: the residual's magnitude divided by the previous step's, averaged over
+            tokens, per row and step; 1 if there is no previous step.
     """
 
     residual: Any
@@ -62,14 +62,14 @@ class MagnitudeRecorder:
             forward, held, computed, state.residual
         )
         ratio = jnp.where(here > 0, magnitude_ratio(residual, state.residual), 1.0)
-        # The first step of an expert has no ratio: its residual before is zeros.
+        # The first step of an expert has no ratio: its previous residual is zeros.
         ratio = jnp.where(jnp.isfinite(ratio) & (ratio < 1 / TINY), ratio, 1.0)
         ratios = state.ratios.at[jnp.arange(len(here)), here].set(ratio)
         return velocity, held, Magnitudes(residual, ratios), jnp.ones(i.shape)
 
 
 def magnitude_ratio(new: Any, old: Any) -> Float[Array, " r"]:
-    """The tokens' magnitudes, new over old, averaged over the tokens, per row."""
+    """The ratio of new to old magnitude, averaged over tokens, per row."""
     size = lambda x: jnp.linalg.norm(x.astype(jnp.float32), axis=-1)
     pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old))
     ratios = [size(x) / size(y) for x, y in pairs]

@@ -1,4 +1,4 @@
-"""Runs of policies on targets; no run is repeated."""
+"""Runs policies on targets, and keeps the records so that no run is repeated."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
@@ -13,19 +13,19 @@ from chorus_jax.calibration.target import RunTarget, tier_of, way
 from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.inter_request.policy.policy import Policy
 
-LOOKS = 4  # parts of the targets; a hopeless policy can be given up after any
-HOPELESS = 2.0  # standard errors that a hopeless policy exceeds the limits by
+LOOKS = 4  # parts of the targets; after each one a hopeless policy can be given up
+HOPELESS = 2.0  # a hopeless policy exceeds the limits by this many standard errors
 
 T = TypeVar("T", bound=RunTarget)
 
 
 @dataclass
 class PolicyRuns(ABC, Generic[T]):
-    """Records of policies on some targets.
+    """Runs and records of policies on some targets.
 
     Attributes:
         targets: the targets that policies are run on.
-        limits: what a policy may lose.
+        limits: the most that a policy may lose.
         full: the records of full runs, by the target's number.
         known: the records of hits, by the target's number and `way`.
     """
@@ -44,15 +44,15 @@ class PolicyRuns(ABC, Generic[T]):
         """Runs a target that hits, and judges its video."""
 
     def cost(self, policy: Policy) -> float:
-        """The least mean cost in full steps' worth per target, without a run.
+        """The least mean cost per target in full steps' worth, known without a run.
 
-        A run may cost more, where videos differ beyond its region and all tokens run.
+        A run costs more if videos differ beyond its region, since all tokens run then.
         """
         arm = self.arm(policy)
         return sum(map(arm.equivalents, self.targets)) / len(self.targets)
 
     def measure(self, policy: Policy, may_give_up: bool = False) -> Verdict:
-        """The verdict on a policy over all targets, or fewer if it is given up."""
+        """Runs a policy on all targets, or fewer if given up; returns the verdict."""
         part = -(-len(self.targets) // LOOKS) if may_give_up else len(self.targets)
         records: list[TargetRecord] = []
         result = Verdict(float(policy.steps), allowed=self.limits.allowed)
@@ -68,13 +68,13 @@ class PolicyRuns(ABC, Generic[T]):
         return verdict(records, self.full, self.limits)
 
     def records(self, policy: Policy, targets: Sequence[T]) -> list[TargetRecord]:
-        """A policy's records of these targets."""
+        """The records of a policy on these targets; runs those that are missing."""
         arm = self.arm(policy)
         bar = tqdm(targets, "targets", unit="video", leave=False, disable=None)
         return [self.record(arm, target) for target in bar]
 
     def record(self, arm: Any, target: T) -> TargetRecord:
-        """The record of one target; for a miss, its full run's."""
+        """The record of one target; for a miss, the record of its full run."""
         if tier_of(target, arm.policy) is None:
             return self.full[target.number]
         key = (target.number, *way(arm.policy, arm.plan(target), target))

@@ -12,20 +12,20 @@ from chorus_jax.calibration.tiers import effective
 from chorus_jax.calibration.verdict import Verdict
 from chorus_jax.inter_request.policy.policy import Policy
 
-MORE, NOTHING = "computes more", "does nothing"  # why a policy is not run
+MORE, NOTHING = "computes more", "does nothing"  # reasons not to run a policy
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One policy that was measured, compared with the best one until then.
+    """A measured policy, compared with the best one so far.
 
     Attributes:
-        coordinate: the name of what was changed.
-        before: the best policy until then.
+        coordinate: the name of the setting that was changed.
+        before: the best policy so far.
         after: the policy that was measured.
         best: the verdict on `before`.
         verdict: the verdict on `after`.
-        taken: whether `after` took the place of `before`.
+        taken: whether `after` replaced `before`.
     """
 
     coordinate: str
@@ -37,7 +37,7 @@ class Trial:
 
     @property
     def why(self) -> str:
-        """Why the policy was taken, or why not."""
+        """The reason why the policy was or was not taken."""
         if self.verdict.given_up:
             return "given up"
         if self.taken:
@@ -50,20 +50,21 @@ class Trial:
 
 @dataclass
 class Search:
-    """A search, coordinate by coordinate, from a policy to better ones.
+    """A search for better policies that changes one coordinate at a time.
 
     It ends when a whole round changes nothing, or after `seconds`.
 
     Attributes:
         coordinates: by name, a function that yields the neighbours of a policy.
-        cost: the least full steps' worth of a policy, known without a run.
-        measure: runs a policy. If its second argument is True, an acceptable best
-            exists: then it may stop early with a failing verdict on a hopeless policy.
-        seconds: the time of the search.
+        cost: the least cost of a policy in full steps' worth, known without a run.
+        measure: runs a policy. Its second argument is True if the best policy so far is
+            within the limits; then a hopeless policy may be given up early, with a
+            failing verdict.
+        seconds: the time limit of the search.
         accepted: all policies within the limits that were the best at some time.
         trials: the trials of all policies that were measured, in order.
         passed: the number of policies that were not run, by coordinate and reason.
-        rounds: whole rounds that were finished.
+        rounds: the number of complete rounds.
         untried: coordinates that the first round had no time for.
         seen: policies that are not tried again.
     """
@@ -103,7 +104,7 @@ class Search:
         return self.accepted
 
     def end(self, name: str) -> None:
-        """Remembers that time ended at this coordinate."""
+        """Records in `untried` that time ran out at this coordinate."""
         names = list(self.coordinates)
         if not self.rounds:
             self.untried = tuple(names[names.index(name) :])
@@ -111,8 +112,9 @@ class Search:
     def candidates(self) -> Iterator[tuple[str, Policy]]:
         """The policies to try in a round: new neighbours of the best one so far.
 
-        A coordinate is tried again as long as it helps; but in the first round it is
-        left once it has helped, so that all are tried before one is followed far.
+        A coordinate is tried again as long as it brings improvements. In the first
+        round the search goes on to the next coordinate after one improvement, so that
+        all coordinates are tried.
         """
         for name, neighbours in self.coordinates.items():
             before = None
@@ -129,8 +131,8 @@ class Search:
     def worth(self, name: str, candidate: Policy) -> bool:
         """Whether a candidate is new and could replace the best policy.
 
-        Once the best policy is within the limits, a candidate that computes more cannot
-        replace it, nor any later best one, which computes no more.
+        Once the best policy is within the limits, a candidate that computes more can
+        replace neither it nor a later best policy, since costs only fall.
         """
         if candidate in self.seen:
             return False

@@ -1,11 +1,11 @@
 """The start of a search: the best tiers according to a table of measured plans.
 
-A hit's loss depends on its target and its plan only. So every plan of `PLANS` is run
-once on the targets, best scores first, until it is hopeless. From this table follow
-the cost and losses of every way to assign up to `MOST` plans to ranges of scores, where
-better scores reuse more. The search begins with the cheapest way whose tiers are each
-within the limits. As the best of so many is partly luck, ways that lose less (`STRICT`)
-are returned beside it.
+The loss of a hit depends only on its target and its plan. So every plan of `PLANS` is
+run once on the targets, best scores first, until it is hopeless. The cost and losses of
+every way to assign up to `MOST` plans to ranges of scores, with more reuse for better
+scores, can be computed from this table. The search begins with the cheapest way whose
+tiers are each within the limits. Since the best of so many ways is partly luck, cheap
+ways under stricter limits (`STRICT`) are returned too.
 """
 
 import itertools
@@ -26,20 +26,20 @@ from chorus_jax.calibration.time_limit import TimeOverError
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 # `reuse_until` and `region_until` as shares of the steps, and the active share of the
-# tokens. The first plan has no region: over few steps, a region may lose more than
-# taking over a step does.
+# tokens. The first plan has no region: with few steps, a region may lose more than
+# reusing a step does.
 PLANS = (
     *((0.2, 0.2, 1.0), (0.1, 0.8, 0.75), (0.1, 0.8, 0.5), (0.2, 0.8, 0.5)),
     (0.4, 0.8, 0.5),
     *((0.4, 0.9, 0.375), (0.6, 0.9, 0.375), (0.7, 0.9, 0.25), (0.8, 0.9, 0.125)),
 )
-# Plans that take over this share of the steps or more have a key gain, since few steps
-# are left for what differs from the source. The search may change its value.
+# Plans that reuse this share of the steps or more have a key gain, since few steps are
+# left to draw what differs from the source. The search may change the gain.
 GAIN_FROM, KEY_GAIN = 0.4, 2.0
 MOST = 3
 BLOCK = 10  # targets between two checks of a plan's losses
 PLACES = 20  # the most thresholds
-STRICT = (0.0, 0.5, 1.0)  # shares of the limits that starts keep to
+STRICT = (0.0, 0.5, 1.0)  # a start for each of these shares of the limits
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Column:
 
     Attributes:
         tier: the tier.
-        cost: full steps' worth.
-        lost: the loss of each figure; its mean is `lost` over `of`.
+        cost: the cost in full steps' worth.
+        lost: the loss of each figure; the mean loss is `lost` divided by `of`.
         of: the number of targets that have the figure; for relative losses, the sum of
             the full runs' values.
     """
@@ -70,8 +70,8 @@ class Way:
     """One way to assign tiers to ranges of scores.
 
     Attributes:
-        cost: full steps' worth over all targets.
-        tiers: by rising threshold.
+        cost: the cost of all targets in full steps' worth.
+        tiers: the tiers by rising threshold.
     """
 
     cost: float
@@ -79,9 +79,9 @@ class Way:
 
 
 def starts(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Policy]:
-    """Policies to start a search from, the best one last, after those that lose less.
+    """Policies to start a search from: stricter ones first, the cheapest one last.
 
-    If all plans lose too much, there is one start, with cautious tiers.
+    If all plans lose too much, the only start has cautious tiers.
     """
     # Thresholds are never negative, so negative scores are misses.
     scored = [(x.score, x) for x in runs.targets if x.score is not None]
@@ -97,8 +97,10 @@ def starts(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Policy]:
 
 
 def plans(steps: int) -> Iterator[Tier]:
-    """The distinct plans of `PLANS` at this number of steps, with a key gain where they
-    begin late and have a stage 2."""
+    """The distinct plans of `PLANS` for this number of steps, as tiers.
+
+    Those that begin late and have region steps get a key gain.
+    """
     for tier in dict.fromkeys(tier_at(steps, *shares) for shares in PLANS):
         late = tier.reuse_until >= GAIN_FROM * steps
         gained = late and tier.region_until > tier.reuse_until
@@ -108,7 +110,7 @@ def plans(steps: int) -> Iterator[Tier]:
 def columns(
     runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy
 ) -> list[Column]:
-    """The columns of all plans that there was time for."""
+    """Runs all plans on the targets, as far as there is time; returns their columns."""
     made = list[Column]()
     for tier in tqdm([*plans(policy.steps)], "plans", unit="plan", disable=None):
         try:
@@ -180,10 +182,10 @@ def best(
 
 
 def cuts(scores: Sequence[float]) -> list[int]:
-    """The places where a threshold can be: the number of targets that reach it.
+    """The possible thresholds, each as the number of targets that reach it.
 
-    There are a few targets between each place and the next; the last place is below all
-    targets.
+    At least `FEWEST` targets lie between two thresholds, and all targets reach the
+    lowest one.
     """
     step = max(FEWEST, -(-len(scores) // PLACES))
     counts, last = list[int](), 0
@@ -198,7 +200,7 @@ def cuts(scores: Sequence[float]) -> list[int]:
 
 
 def _rises(tiers: Sequence[Tier]) -> bool:
-    """Whether reuse and regions end no earlier in a tier than in the one before it."""
+    """Whether reuse and regions in each tier end no earlier than in the tier before."""
     return all(
         low.reuse_until <= high.reuse_until and low.region_until <= high.region_until
         for low, high in itertools.pairwise(tiers)

@@ -1,8 +1,9 @@
-"""Chooses the setting of a step cache that computes least within a given fidelity.
+"""Chooses the boldest setting of a step cache that keeps a given fidelity.
 
-Each prompt is run in full, which also measures what the method is fitted to, and then
-with one setting after another, the boldest first. The first setting whose videos are
-near enough to the full ones is chosen; if there is none, it is an error.
+Each prompt is run in full, while a recorder collects the data that the method is fitted
+to, and then with one setting after another, the boldest first. The first setting whose
+videos are near enough to those of the full runs is chosen; it is an error if there is
+none.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,12 +38,12 @@ from chorus_jax.intra_request import StepCache
 from chorus_jax.request import Request
 
 LEAST_PROMPTS = 4
-PROBED = 2  # prompts in which a velocity is held once
+PROBED = 2  # prompts for which errors in single steps are measured
 
 
 @dataclass(frozen=True)
 class ChosenCache:
-    """The setting that was chosen.
+    """A setting of a step cache, and its measured figures.
 
     Attributes:
         cache: the step cache.
@@ -60,8 +61,8 @@ class CacheCalibration:
 
     Attributes:
         pipeline: the model's pipeline.
-        requests: with seeds, of one size and schedule.
-        full: the frames of each request's full run, once it was made.
+        requests: requests with seeds, of one size and schedule.
+        full: the frames of each request's full run, filled by `record`.
     """
 
     pipeline: Pipeline
@@ -117,8 +118,15 @@ class CacheCalibration:
         return FullRuns(states, first.step_count, switch, first.shift, planner)
 
     def planner(self, states: Sequence[RunState], switch: int) -> StepPlanner:
-        """The planner of the runs' velocities; errors in single steps are measured on
-        the first prompts."""
+        """A planner fitted to the velocities of full runs.
+
+        The growth of errors in single steps is measured by further runs of the first
+        prompts.
+
+        Args:
+            states: the last states of the full runs.
+            switch: the first step of a second expert; 0 with one transformer.
+        """
         sigmas = self.pipeline.model.solver(self.requests[0]).schedule.sigmas
         moves, begins = np.diff(sigmas), (0, *([switch] if switch else []))
         products = [velocity_products(velocities_of(x))[0] for x in states]
@@ -131,14 +139,14 @@ class CacheCalibration:
         return StepPlanner(scaled_products(np.stack(products)), moves, growth, begins)
 
     def error(self, request: Request, full: RunState, step: int) -> float:
-        """The squared error of the latents if one step takes over the last velocity."""
+        """The squared error of final latents if one step reuses the last velocity."""
         begin = lambda state: holding(state, [step])
         state, _ = self.run(request, HeldOnce(), begin)
         off = jax.tree.map(jnp.subtract, state.latents, full.latents)
         return sum(float(jnp.square(x).sum()) for x in jax.tree.leaves(off))
 
     def measured(self, cache: StepCache) -> ChosenCache:
-        """The figures of a setting, the mean over the requests."""
+        """Runs all requests with a setting; returns its mean figures."""
         scores, work = [], []
         for request, full in zip(self.requests, self.full):
             state, frames = self.run(request, cache)
@@ -156,8 +164,10 @@ class CacheCalibration:
         cache: StepCache,
         begin: Callable[[RunState], RunState] = lambda state: state,
     ) -> tuple[RunState, Any]:
-        """The last state of a run, and its frames; `begin` makes the first state of the
-        one that the loop gives."""
+        """Runs a request with a step cache; returns the last state and the frames.
+
+        `begin` may change the loop's initial state before the run.
+        """
         pipeline = self.pipeline
         with pipeline.computing():
             conditions, _ = pipeline.condition([request])
@@ -173,7 +183,7 @@ class CacheCalibration:
 
 
 def finished(run: Any) -> Any:
-    """The return value of a generator."""
+    """Runs a generator to its end; returns its return value."""
     while True:
         try:
             next(run)

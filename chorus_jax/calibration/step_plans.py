@@ -1,12 +1,12 @@
-"""Chooses which steps are computed, and how the others follow from them.
+"""Chooses which steps to compute, and how to forecast the velocities of the others.
 
-The measure is how far the latents are off at the end. How far they are off after some
-skipped steps is a sum of velocities times the steps' changes of the noise level; how
-much that grows until the end is measured, by a velocity that is held for one step early
-or late in a run. A forecast is a weighted sum of the last computed velocities, so its
-weights, by least squares, and its error follow from the products of full runs'
-velocities alone. Dynamic programming then places a number of computed steps such that
-the sum of squared errors is least.
+The aim is a small error of the final latents. The error after some skipped steps is a
+sum of velocity errors times the steps' changes of the noise level. How much it grows
+until the end is measured by runs in which one step, early or late, reuses the last
+velocity. A forecast is a weighted sum of the last computed velocities, so both its
+least-squares weights and its error follow from inner products of the velocities of full
+runs. Dynamic programming then places a given number of computed steps such that the sum
+of squared errors is minimal.
 """
 
 import math
@@ -18,8 +18,10 @@ from jaxtyping import Float
 
 from chorus_jax.intra_request.planned import PlannedCache
 
-NOISE = 1e-4  # of a velocity's square: what a run's velocities are off full runs'
-NEVER = -1  # there was no computed step before
+# The variance, relative to a velocity's square, by which velocities in a run with
+# skipped steps differ from those of full runs.
+NOISE = 1e-4
+NEVER = -1  # stands for a computed step that does not exist
 
 Products = Float[np.ndarray, "steps steps"]
 Cost = Callable[[int, int, int], float]
@@ -27,16 +29,16 @@ Cost = Callable[[int, int, int], float]
 
 @dataclass(frozen=True, eq=False)
 class StepPlanner:
-    """Plans of step caches for a model.
+    """Makes planned step caches for a model.
 
     Attributes:
-        products: inner products of the velocities of each two steps, the mean over
-            runs, each run's scaled to 1 on the mean diagonal.
+        products: inner products of the velocities of every two steps, averaged over
+            runs; each run is scaled to a mean diagonal of 1.
         moves: the change of the noise level in each step.
-        growth: by how much the square of an error that is made in each step has grown
-            at the end of a run.
-        begins: the steps at which nothing is known of those before: 0, and the first
-            one of a second expert.
+        growth: for each step, the factor by which the square of an error made in it
+            grows until the end of a run.
+        begins: steps that cannot use earlier velocities: 0, and the first step of a
+            second expert.
     """
 
     products: Products
@@ -46,32 +48,41 @@ class StepPlanner:
 
     @property
     def steps(self) -> int:
-        """Those of a run."""
+        """The number of steps of a run."""
         return len(self.moves)
 
     def held(self, count: int) -> PlannedCache:
-        """The last velocity is taken over in all steps but `count`."""
+        """A plan that computes `count` steps and else reuses the last velocity."""
         computed = best_steps(self.held_error, self.steps, count, self.begins)
         return PlannedCache(self.skipped(computed), (), self.steps)
 
     def scaled(self, count: int) -> PlannedCache:
-        """The last velocity times a factor."""
+        """A plan that computes `count` steps and else scales the last velocity."""
         error = lambda before, last, following: self.error((last,), following)
         computed = best_steps(error, self.steps, count, self.begins)
         return self.fitted(computed, 1)
 
     def planned(self, count: int, depth: int = 3) -> PlannedCache:
-        """A weighted sum of the last velocities, `depth` at most; the steps are placed
-        for sums of two."""
+        """A plan that forecasts by weighted sums of the last velocities.
+
+        The computed steps are placed as for sums of two velocities.
+
+        Args:
+            count: the number of computed steps.
+            depth: the most velocities in a sum.
+        """
         computed = best_steps(self.pair_error, self.steps, count, self.begins)
         return self.fitted(computed, depth)
 
     def skipped(self, computed: Sequence[int]) -> tuple[int, ...]:
-        """All other steps."""
+        """All steps but the computed ones."""
         return tuple(i for i in range(self.steps) if i not in computed)
 
     def fitted(self, computed: Sequence[int], depth: int) -> PlannedCache:
-        """The cache that computes these steps and forecasts the others."""
+        """The cache that computes these steps and forecasts the others.
+
+        A forecast is a weighted sum of at most `depth` velocities.
+        """
         skipped, forecasts = self.skipped(computed), []
         for step in skipped:
             begin = max(i for i in self.begins if i <= step)
@@ -83,14 +94,26 @@ class StepPlanner:
     def weights(
         self, past: tuple[int, ...], steps: Sequence[int]
     ) -> Float[np.ndarray, "s k"]:
-        """The least-squares weights of the velocities at `past` in each step's."""
+        """The least-squares weights with which velocities forecast those of `steps`.
+
+        Args:
+            past: the steps whose velocities are known.
+            steps: the steps to forecast.
+
+        Returns:
+            A row per forecast step, with a weight per known step.
+        """
         known, rows = list(past), list(steps)
         gram = self.products[np.ix_(known, known)] + NOISE * np.eye(len(known))
         return np.linalg.solve(gram, self.products[np.ix_(known, rows)]).T
 
     def error(self, past: tuple[int, ...], following: int) -> float:
-        """The squared error of the move from step `past[0]` to the next computed one,
-        forecast by the velocities at `past`, the newest first."""
+        """The squared error of the steps between two computed ones, at the run's end.
+
+        Args:
+            past: the computed steps whose velocities forecast, the newest first.
+            following: the next computed step.
+        """
         steps = range(past[0] + 1, following)
         if not steps:
             return 0.0
@@ -102,7 +125,10 @@ class StepPlanner:
         return self.grown(steps, float(move @ self.products @ move) + noise)
 
     def held_error(self, before: int, last: int, following: int) -> float:
-        """The squared error of the move with the last velocity."""
+        """The squared error at the run's end if skipped steps reuse the last velocity.
+
+        They are the steps between the computed ones `last` and `following`.
+        """
         steps = range(last + 1, following)
         move = np.zeros(self.steps)
         move[last + 1 : following] = self.moves[last + 1 : following]
@@ -110,11 +136,14 @@ class StepPlanner:
         return self.grown(steps, float(move @ self.products @ move))
 
     def grown(self, steps: range, error: float) -> float:
-        """A squared error that is made over these steps, at the end of the run."""
+        """The value at the end of a run of a squared error made over these steps."""
         return error * float(self.growth[list(steps)].mean()) if steps else 0.0
 
     def pair_error(self, before: int, last: int, following: int) -> float:
-        """The squared error of the move with the last two velocities."""
+        """The squared error (see `error`) of forecasts from the last two velocities.
+
+        From the last one only if `before` is `NEVER`.
+        """
         past = (last,) if before == NEVER else (last, before)
         return self.error(past, following)
 
@@ -122,13 +151,13 @@ class StepPlanner:
 def scaled_products(
     products: Float[np.ndarray, "b steps steps"],
 ) -> Products:
-    """The mean over runs, each one's products scaled to 1 on the mean diagonal."""
+    """The mean of the runs' products, each scaled to a mean diagonal of 1."""
     diagonal = np.einsum("bss->b", products) / products.shape[1]
     return (products / diagonal[:, None, None]).mean(axis=0)
 
 
 def probed_steps(steps: int, count: int = 12) -> tuple[int, ...]:
-    """The steps of a run in which a velocity is held once, the closer the earlier."""
+    """The steps in which the growth of errors is measured; early steps lie closer."""
     return tuple(sorted({*np.geomspace(1, steps - 1, count).round().astype(int)}))
 
 
@@ -140,10 +169,10 @@ def growth_of(
     """The growth of squared errors until the end of a run, by step.
 
     Args:
-        products: those of a run's velocities.
+        products: inner products of the velocities of every two steps of a run.
         moves: the change of the noise level in each step.
-        errors: the squared error at the end of the run where the last velocity was held
-            in one step, by that step; growths between these are interpolated.
+        errors: the squared error at the end of a run in which one step reused the last
+            velocity, by that step. Growths at other steps are interpolated.
     """
     steps = sorted(errors)
     made = [
@@ -157,17 +186,18 @@ def growth_of(
 def best_steps(
     cost: Cost, steps: int, count: int, begins: tuple[int, ...] = (0,)
 ) -> tuple[int, ...]:
-    """The computed steps whose costs add up to least, by dynamic programming.
+    """The computed steps with the lowest total cost, by dynamic programming.
 
     Args:
-        cost: of the steps skipped between two computed ones, by the computed step
-            before them both (`NEVER` if there is none), the last one and the next one.
-        steps: of a run.
-        count: of the computed steps.
-        begins: steps that are computed and know none before.
+        cost: the cost of skipping all steps between two computed ones. Its arguments
+            are the computed step before those two (`NEVER` if there is none), the
+            earlier and the later of the two.
+        steps: the number of steps of a run.
+        count: the number of computed steps.
+        begins: steps that must be computed and cannot use earlier ones.
 
     Raises:
-        ValueError: for fewer steps than begin, or more than there are.
+        ValueError: for a count below the number of `begins` or above `steps`.
     """
     if not len(begins) <= count <= steps:
         raise ValueError(f"expected {len(begins)} to {steps} steps, got {count}")

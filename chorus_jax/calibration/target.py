@@ -1,4 +1,4 @@
-"""Targets: requests, each with its source in a filled cache."""
+"""Targets: requests, each with the source that a filled cache has for it."""
 
 import math
 from collections.abc import Hashable
@@ -29,11 +29,11 @@ class RunTarget(Protocol):
     """A request, and the source that the matcher finds for it under any policy.
 
     Attributes:
-        number: tells targets apart.
+        number: identifies the target.
         request: the request, with the source's seed, so that full runs and runs that
             reuse start from the same noise.
-        source: the id of the source's entry; None if there is none.
-        score: of the match, None without a source.
+        source: the id of the source's entry; None without a source.
+        score: the score of the match; None without a source.
     """
 
     @property
@@ -47,7 +47,7 @@ class RunTarget(Protocol):
 
 
 def tier_of(target: RunTarget, policy: Policy) -> Tier | None:
-    """The tier of a policy that a target reaches, None if everything is computed."""
+    """The tier of a policy that a target reaches; None for a miss."""
     return None if target.score is None else policy.plan(target.score)
 
 
@@ -79,7 +79,7 @@ class PolicyArm:
         self.reuse = Reuse(write=False, namespace=namespace)
 
     def plan(self, target: RunTarget) -> StepPlan | None:
-        """The plan of a target, None if everything is computed."""
+        """The step plan of a target; None for a miss."""
         tier = tier_of(target, self.policy)
         if tier is None:
             return None
@@ -88,7 +88,8 @@ class PolicyArm:
     def equivalents(self, target: RunTarget) -> float:
         """The least cost of a target's run in full steps' worth, before the run.
 
-        It costs more if the videos differ beyond its region: then all tokens run.
+        The run costs more if videos differ beyond its region, since all tokens run
+        then.
         """
         plan, tiles = self.plan(target), self._geometry(target).tiling.count
         return float(self.policy.steps) if plan is None else equivalents(plan, tiles)
@@ -97,8 +98,8 @@ class PolicyArm:
         """Runs a target; returns the result and the event of its denoising.
 
         Raises:
-            RuntimeError: if the engine took another source or tier than expected, or
-                replayed a request, so that the figures would be of another run.
+            RuntimeError: if the engine used another source or tier than expected, or
+                replayed a stored video, so that figures would describe another run.
         """
         runs: list[Denoised] = []
 
@@ -130,9 +131,9 @@ class PolicyArm:
 def way(
     policy: Policy, plan: StepPlan | None, target: RunTarget
 ) -> tuple[Hashable, ...]:
-    """A key of what decides a hit's video besides its target: the plan and the gains.
+    """A key of everything but the target that determines a hit: plan and gains.
 
-    Gains count only if there is a stage 2. Empty for a miss.
+    Gains count only if there are region steps. The key is empty for a miss.
     """
     tier = tier_of(target, policy)
     if tier is None or plan is None or target.score is None:
@@ -141,5 +142,5 @@ def way(
     gains = (tier.key_gain, tier.output_gain)
     if tier.region_until == tier.reuse_until or gains == (1, 1):
         return plan, (1, 1)
-    # Gains fall until the end of stage 2, which a plan without a region does not have.
+    # Gains fall until `region_until`, which a plan without a region does not contain.
     return plan, gains, target.score, tier.region_until

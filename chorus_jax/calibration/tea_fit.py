@@ -1,4 +1,4 @@
-"""Runs that TeaCache's coefficients are fitted from."""
+"""Fits TeaCache's coefficients to full runs."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,17 +14,17 @@ from chorus_jax.intra_request.grains import named_grain
 from chorus_jax.nets.control import zeros
 from chorus_jax.schedulers.flow import Schedule
 
-DEGREE = 4  # the authors'
+DEGREE = 4  # as TeaCache's authors chose
 
 
 class ChangeRecord(NamedTuple):
     """The record of a run's changes.
 
     Attributes:
-        signal: the embedding of the step before.
-        residual: that of all layers in the step before.
-        changes: the relative change of the embedding and of the residual, per row of
-            the pass and step; 0 at the first.
+        signal: the embedding at the previous step.
+        residual: the residual of all layers at the previous step.
+        changes: the relative changes of embedding and residual, per row of the pass and
+            per step; 0 at the first step.
     """
 
     signal: Array
@@ -34,11 +34,13 @@ class ChangeRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class ChangeRecorder:
-    """Computes every step and records what TeaCache foresees, and by what.
+    """Computes every step and records changes of TeaCache's signal and of the residual.
+
+    TeaCache predicts the change of the residual from that of the signal.
 
     Attributes:
-        steps: those of the run.
-        signal: the embedding that is watched (`Forward.signal`).
+        steps: the number of steps of the run.
+        signal: the name of the embedding that is observed (`Forward.signal`).
     """
 
     steps: int
@@ -58,7 +60,7 @@ class ChangeRecorder:
         held: Held,
         state: ChangeRecord,
     ) -> tuple[Latents, Held, ChangeRecord, Float[Array, " b"]]:
-        """The whole pass (see `StepCache.step`)."""
+        """Computes the whole pass and records its changes (see `StepCache.step`)."""
         here, signal = forward.rows(i), forward.signal(self.signal)
         velocity, held, residual = named_grain("residual").step(
             forward, held, jnp.ones(here.shape, bool), state.residual
@@ -71,11 +73,12 @@ class ChangeRecorder:
 
 
 def coefficients_of(states: list[RunState]) -> tuple[float, ...]:
-    """The polynomial from changes of the signal to those of the residual over all runs,
-    the highest power first.
+    """The polynomial that predicts changes of the residual from those of the signal.
+
+    It is fitted to all runs; the highest power comes first.
 
     Raises:
-        ValueError: for a model with two experts, which need a polynomial each.
+        ValueError: for a model with two experts, which would need two polynomials.
     """
     if len(states[0].caches) > 1:
         raise ValueError(

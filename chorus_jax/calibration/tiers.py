@@ -1,4 +1,4 @@
-"""Helpers for policies: which steps their tiers need and run, and lists of skips."""
+"""Helpers for policies: key steps, computed steps and skipped steps of their tiers."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,15 +11,16 @@ from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
 from chorus_jax.nets.tokens import Tiling
 
-TILING = Tiling((1, 16, 16), (1, 1, 1))  # any will do: the steps do not depend on it
+TILING = Tiling((1, 16, 16), (1, 1, 1))  # arbitrary: the steps do not depend on it
 
 
 def effective(policy: Policy) -> Policy:
     """The policy with settings that have no effect reset to their defaults.
 
-    So it is equal for policies that compute the same. Reset are the active share of a
-    tier without a region step, the choice of regions if no tier has one, the gains of a
-    tier without a stage 2, and skipped steps that every tier computes nevertheless.
+    So the results are equal for policies that compute the same. It resets the active
+    share of a tier without a region step, the settings of regions if no tier has any,
+    the gains of a tier whose reuse and regions end together, and skipped steps that
+    every tier computes anyway.
     """
     skipped = {x for tier in policy.tiers for x in skipped_by(policy, tier)}
     tiers = tuple(map(_effective, policy.tiers))
@@ -34,7 +35,7 @@ def effective(policy: Policy) -> Policy:
 
 
 def skipped_by(policy: Policy, tier: Tier) -> set[int]:
-    """The steps from a tier's start on that its runs do not compute."""
+    """The steps after a tier's start that its step cache skips."""
     plan = planned(policy, tier, TILING)
     ran = {
         step

@@ -1,4 +1,4 @@
-"""Runs that say how velocities change over a run, and how errors in them grow."""
+"""Runs that measure how velocities change between steps, and how errors grow."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,13 +19,13 @@ class VelocityRecorder:
     """Computes every step and records its guided velocity.
 
     Attributes:
-        steps: those of the run.
+        steps: the number of steps of the run.
     """
 
     steps: int
 
     def init(self, forward: Forward) -> Latents:
-        """Room for the velocities of all steps, in zeros."""
+        """Zeros with room for the velocities of all steps."""
         b = len(jax.tree.leaves(forward.latents)[0])
         return jax.tree.map(
             lambda x: jnp.zeros((b, self.steps, *x.shape[1:]), x.dtype),
@@ -40,7 +40,7 @@ class VelocityRecorder:
         held: Held,
         state: Latents,
     ) -> tuple[Latents, Held, Latents, Float[Array, " b"]]:
-        """The whole pass (see `StepCache.step`)."""
+        """Computes the whole pass and records its velocity (see `StepCache.step`)."""
         velocity, held = evaluate(forward, held)
         rows = jnp.arange(len(i))
         put = lambda all, now: all.at[rows, i].set(now)
@@ -48,7 +48,7 @@ class VelocityRecorder:
 
 
 def velocity_products(record: Latents) -> Float[np.ndarray, "b steps steps"]:
-    """The inner products of each two steps' velocities, of each request."""
+    """The inner products of the velocities of every two steps, per request."""
     arrays = [np.asarray(x, np.float32) for x in jax.tree.leaves(record)]
     flat = [x.reshape(*x.shape[:2], -1) for x in arrays]
     return sum((x @ x.transpose(0, 2, 1) for x in flat), np.zeros(()))
@@ -58,8 +58,8 @@ class HeldOnceState(NamedTuple):
     """State of `HeldOnce`.
 
     Attributes:
-        velocity: that of the step before.
-        at: the step of each request whose velocity is not computed; 0 for none.
+        velocity: the velocity of the previous step.
+        at: the step of each request in which this velocity is reused; 0 for none.
     """
 
     velocity: Latents
@@ -68,10 +68,10 @@ class HeldOnceState(NamedTuple):
 
 @dataclass(frozen=True)
 class HeldOnce:
-    """Takes over the last velocity in one step of each request (see `holding`)."""
+    """Reuses the previous velocity in one step of each request (see `holding`)."""
 
     def init(self, forward: Forward) -> HeldOnceState:
-        """The state before the first step; every step is computed."""
+        """The state before the first step, with no step that reuses a velocity."""
         velocity = jax.tree.map(jnp.zeros_like, forward.latents)
         count = len(jax.tree.leaves(velocity)[0])
         return HeldOnceState(velocity, jnp.zeros(count, jnp.int32))
@@ -84,7 +84,7 @@ class HeldOnce:
         held: Held,
         state: HeldOnceState,
     ) -> tuple[Latents, Held, HeldOnceState, Float[Array, " b"]]:
-        """The whole pass, or the last velocity (see `StepCache.step`)."""
+        """Returns the computed or the previous velocity (see `StepCache.step`)."""
         velocity, held = evaluate(forward, held)
         computed = (i != state.at) | (i == 0)
         velocity = select(computed, velocity, state.velocity)
@@ -93,8 +93,10 @@ class HeldOnce:
 
 
 def holding(state: RunState, steps: Any) -> RunState:
-    """The state before a run of `HeldOnce`, with the step of each request. The program
-    is one whatever the steps."""
+    """The initial state of a run of `HeldOnce`, with the step to hold per request.
+
+    The steps are data, so that one compiled program serves them all.
+    """
     caches = tuple(
         cache._replace(at=jnp.asarray(steps, jnp.int32)) for cache in state.caches
     )
@@ -102,5 +104,5 @@ def holding(state: RunState, steps: Any) -> RunState:
 
 
 def velocities_of(state: RunState) -> Latents:
-    """The record of a run of `VelocityRecorder`; each expert has its own steps."""
+    """The velocities that a run of `VelocityRecorder` recorded, over all experts."""
     return jax.tree.map(lambda *records: sum(map(np.asarray, records)), *state.caches)

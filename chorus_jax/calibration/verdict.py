@@ -1,12 +1,12 @@
-"""Whether a policy's videos are as good as full ones, and which of two is better.
+"""Verdicts: whether a policy is within its limits, and which of two is better.
 
-The limits hold for the mean loss of each tier's hits, against the full runs of the same
-targets. (A mean over all hits would let a tier that reuses much lose too much, as long
-as enough other hits lose nothing.) Of two policies, the better one exceeds the limits
-by less or, if they are equal in this, computes less over hits and misses. If this is
-equal too, the new one must be better by more than chance: its loss, in units of the
-limits, must be lower by more than the standard error of the difference, over the
-targets that both hit.
+The limits hold for the mean loss of each tier's hits, compared with the full runs of
+the same targets. (With a mean over all hits, a tier with much reuse could lose too much
+as long as enough other hits lose nothing.) Of two policies, the better one exceeds the
+limits by less or, if they are equal in this, computes less over hits and misses. If
+this is equal too, a new policy must be better by more than chance: its loss, in units
+of the limits, must be lower by more than the standard error of the difference, over the
+targets that are hits of both.
 """
 
 import math
@@ -24,11 +24,11 @@ class Verdict:
     """The cost and the losses of a policy.
 
     Attributes:
-        equivalents: full steps' worth computed, the mean over the targets.
+        equivalents: the mean cost per target in full steps' worth.
         lost: by figure, the mean loss of the tier whose hits lose most.
         per_target: the loss of each hit by its target's number, in units of the limits.
         targets: the number of targets that were run.
-        given_up: whether not all targets were run, since the policy was hopeless.
+        given_up: whether only some targets were run, since the policy was hopeless.
         allowed: the most that may be lost, by figure.
     """
 
@@ -41,8 +41,7 @@ class Verdict:
 
     @property
     def excess(self) -> float:
-        """The sum of the losses beyond their limits, in units of these; 0 if there are
-        none."""
+        """The sum of all losses beyond their limits, in units of the limits, or 0."""
         return self.excess_within(0.0)
 
     def excess_within(self, errors: float) -> float:

@@ -1,8 +1,8 @@
 """Similarity search over the embeddings of earlier requests.
 
-`ExactIndex` compares with every entry; `ScannIndex` (ScaNN, arXiv 1908.10396) with a
-few of them and finds the same up to its recall. Both are for any number of threads;
-`default_index` chooses.
+`ExactIndex` compares a query with every entry. `ScannIndex` (ScaNN, arXiv 1908.10396)
+scores few entries exactly and may miss some of the nearest. Both are thread-safe.
+`default_index` chooses between them.
 """
 
 from chorus_jax.inter_request.index.default import default_index

@@ -1,4 +1,4 @@
-"""The default index of a cache: ScaNN's where it is installed, else an exact one."""
+"""The default index of a cache: ScaNN if it is installed, else exact search."""
 
 import logging
 from collections.abc import Callable
@@ -13,11 +13,14 @@ log = logging.getLogger(__name__)
 
 
 def default_index(rebuilds: Rebuilds = Rebuilds()) -> Callable[[int], Index]:
-    """A function that makes an empty index of a width: a `ScannIndex`, which is exact
-    until it has many entries, or an `ExactIndex` where ScaNN is missing, which the log
-    says.
+    """A function that makes an empty index for vectors of a given width.
 
-    ScaNN is looked for, not imported: its index does that when it first builds.
+    It makes a `ScannIndex` (exact until it has many entries) if ScaNN is installed,
+    else an `ExactIndex`, with a log line. ScaNN is not imported here; `ScannIndex`
+    imports it when it first builds a searcher.
+
+    Args:
+        rebuilds: when a `ScannIndex` builds a searcher.
     """
     if find_spec("scann") is not None:
         return partial(ScannIndex, rebuilds=rebuilds)

@@ -1,4 +1,4 @@
-"""The index that compares with every entry: as fast as any up to tens of thousands."""
+"""Exact similarity search: as fast as ScaNN up to thousands of entries."""
 
 import threading
 
@@ -9,7 +9,7 @@ from chorus_jax.inter_request.index.table import Neighbor, VectorTable, unit_vec
 
 
 class ExactIndex:
-    """All vectors of one width; a search is one product with all of them."""
+    """Exact index: a search is one matrix product with all vectors."""
 
     def __init__(self, width: int):
         self._table, self._lock = VectorTable(width), threading.Lock()
@@ -23,26 +23,23 @@ class ExactIndex:
             return id in self._table.rows
 
     def add(self, id: str, vector: Float[np.ndarray, " d"]) -> None:
-        """Adds a vector, or replaces that of the same id."""
+        """Adds a vector, or replaces the vector of the same id."""
         unit = unit_vector(vector, self._table.width)
         with self._lock:
             self._table.put(id, unit)
 
     def remove(self, id: str) -> bool:
-        """Removes a vector; False if there is none of this id."""
+        """Removes a vector; False if the index has none of this id."""
         with self._lock:
             return self._table.remove(id)
 
     def search(
         self, vector: Float[np.ndarray, " d"], count: int, least: float = -1.0
     ) -> list[Neighbor]:
-        """The nearest by cosine, at most so many, best first, equal ones by id.
-
-        Those of a cosine below `least` may be left out, but the nearest never is.
-        """
+        """The nearest vectors by cosine (see `Index.search`)."""
         unit = unit_vector(vector, self._table.width)
         with self._lock:
             return self._table.nearest(unit, count, least)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Does nothing: this index has no threads."""

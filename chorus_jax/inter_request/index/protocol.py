@@ -1,4 +1,4 @@
-"""The protocol of indexes."""
+"""The protocol that every similarity index implements."""
 
 from typing import Protocol, runtime_checkable
 
@@ -10,9 +10,10 @@ from chorus_jax.inter_request.index.table import Neighbor
 
 @runtime_checkable
 class Index(Protocol):
-    """Vectors of one width by id; their length does not matter, only their direction.
+    """Vectors of one width by id, compared by cosine.
 
-    Vectors of another width, that are not finite, or zero are a ValueError.
+    Methods that take a vector raise ValueError if it has another width, is not finite
+    or is zero.
     """
 
     def __len__(self) -> int: ...
@@ -20,18 +21,22 @@ class Index(Protocol):
     def __contains__(self, id: str) -> bool: ...
 
     def add(self, id: str, vector: Float[np.ndarray, " d"]) -> None:
-        """Adds a vector, or replaces that of the same id."""
+        """Adds a vector, or replaces the vector of the same id."""
 
     def remove(self, id: str) -> bool:
-        """Removes a vector; False if there is none of this id."""
+        """Removes a vector; False if the index has none of this id."""
 
     def search(
         self, vector: Float[np.ndarray, " d"], count: int, least: float = -1.0
     ) -> list[Neighbor]:
-        """The nearest by cosine, at most so many, best first, equal ones by id.
+        """The nearest vectors by cosine, best first, ties in order of their ids.
 
-        Those of a cosine below `least` may be left out, but the nearest never is.
+        Args:
+            vector: the query.
+            count: the most neighbors to return.
+            least: the index may leave out neighbors whose cosine is below this, but
+                never the nearest one.
         """
 
     def close(self) -> None:
-        """Ends its threads."""
+        """Ends the threads of the index."""

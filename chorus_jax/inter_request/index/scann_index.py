@@ -1,8 +1,8 @@
 """The index for many entries: ScaNN over most of them, exact search over the rest.
 
-ScaNN's searcher is of a moment. What was added since is searched exactly, what was
-removed or replaced since is left out of its answers. When that is too much, a new one
-is built in a thread, while the old one serves.
+A ScaNN searcher never changes once it is built. Vectors added later are searched
+exactly beside it; vectors removed or replaced later are dropped from its answers. When
+too many have changed, a thread builds a new searcher while the old one serves.
 """
 
 import logging
@@ -25,16 +25,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rebuilds:
-    """When an index makes a searcher, and when it makes a new one.
+    """When an index builds its first searcher, and when it builds a new one.
 
-    Measured by benchmarks/index on 2 cores: exact search is as fast up to 6500 entries
-    of width 1536 and 44 000 of width 96. Between them the choice costs less than half a
-    millisecond per search.
+    Measured by benchmarks/index on 2 cores: exact search is as fast as ScaNN up to 6500
+    entries of width 1536, and up to 44 000 of width 96. Between 6500 and 44 000 entries
+    the choice costs less than half a millisecond per search.
 
     Attributes:
-        least: below this many entries all search is exact.
-        growth: a searcher is made anew when more than this share of what it holds has
-            changed.
+        least: with fewer entries than this every search is exact.
+        growth: a new searcher is built when the number of changed entries exceeds this
+            share of the entries in the old one.
     """
 
     least: int = 10_000
@@ -43,13 +43,14 @@ class Rebuilds:
 
 @dataclass(eq=False)
 class Built:
-    """A searcher and what changed since it was made.
+    """A searcher and what has changed since it was built.
 
     Attributes:
-        searcher: ScaNN's; it does not change.
-        ids: the id of each of its rows.
-        fresh: vectors that came since, searched beside it.
-        changed: ids that came, changed or went since; its rows of these do not count.
+        searcher: the ScaNN searcher; it never changes.
+        ids: the id of each row of the searcher.
+        fresh: vectors added or replaced since, searched exactly.
+        changed: ids added, replaced or removed since; the searcher's rows with these
+            ids are ignored.
     """
 
     searcher: Searcher
@@ -59,8 +60,10 @@ class Built:
 
 
 class ScannIndex:
-    """An index that is faster than `ExactIndex` for many entries, and nearly as
-    exact."""
+    """Approximate index: faster than `ExactIndex` for many entries.
+
+    It may miss some of the nearest vectors; the cosines it returns are exact.
+    """
 
     def __init__(self, width: int, rebuilds: Rebuilds = Rebuilds()):
         self.rebuilds = rebuilds
@@ -80,7 +83,7 @@ class ScannIndex:
             return id in self._table.rows
 
     def add(self, id: str, vector: Float[np.ndarray, " d"]) -> None:
-        """Adds a vector, or replaces that of the same id."""
+        """Adds a vector, or replaces the vector of the same id."""
         unit = unit_vector(vector, self._table.width)
         with self._lock:
             self._table.put(id, unit)
@@ -89,7 +92,7 @@ class ScannIndex:
             self._changed(id)
 
     def remove(self, id: str) -> bool:
-        """Removes a vector; False if there is none of this id."""
+        """Removes a vector; False if the index has none of this id."""
         with self._lock:
             known = self._table.remove(id)
             if known:
@@ -101,10 +104,9 @@ class ScannIndex:
     def search(
         self, vector: Float[np.ndarray, " d"], count: int, least: float = -1.0
     ) -> list[Neighbor]:
-        """About the nearest by cosine, at most so many, best first, equal ones by id.
+        """The nearest vectors by cosine (see `Index.search`), approximately.
 
-        Those of a cosine below `least` may be left out, but the nearest never is.
-        Cosines are exact.
+        Some of the nearest may be missing; the returned cosines are exact.
         """
         unit = unit_vector(vector, self._table.width)
         with self._lock:
@@ -114,12 +116,12 @@ class ScannIndex:
             return self._table.scored(ids, unit)[:count]
 
     def wait(self) -> None:
-        """Returns when no searcher is being built."""
+        """Blocks until no searcher is being built."""
         while (thread := self._thread) is not None and thread.is_alive():
             thread.join()
 
     def close(self) -> None:
-        """Waits for the thread that builds, and begins no other."""
+        """Waits for the thread that builds a searcher, and starts no other."""
         with self._lock:
             self._broken = True
         self.wait()
@@ -127,8 +129,11 @@ class ScannIndex:
     def _near(
         self, unit: Float32[np.ndarray, " d"], count: int, least: float
     ) -> list[str] | None:
-        """The nearest by the searcher and of what is fresh; None where exact search is
-        needed, because too many of its answers are out of date."""
+        """Ids of the nearest vectors, from the searcher and from `Built.fresh`.
+
+        None if exact search is needed, because too many of the searcher's answers are
+        out of date.
+        """
         built = self._built
         assert built is not None
         wanted = count + len(built.changed)
@@ -139,7 +144,7 @@ class ScannIndex:
         near = sum(product >= limit for product in products)
         ids = [built.ids[row] for row in rows[:near]]
         valid = [id for id in ids if id not in built.changed]
-        # The nearest is wanted in any case, and as many others as are near enough.
+        # The nearest vector is needed in any case, the others only if near enough.
         missing = len(valid) < (1 if near < len(rows) else count)
         if missing and len(rows) < len(built.ids):
             return None
@@ -148,7 +153,7 @@ class ScannIndex:
     @property
     def _building(self) -> bool:
         thread = self._thread
-        # The one that builds is done when it asks.
+        # When the building thread itself asks, its searcher is already in place.
         return (
             thread is not None
             and thread.is_alive()
@@ -156,7 +161,7 @@ class ScannIndex:
         )
 
     def _changed(self, id: str) -> None:
-        # Ids are new for ever: what nobody waits for is not written down.
+        # Ids never repeat, so this set would grow without end if it were kept always.
         if self._building:
             self._meanwhile.add(id)
         if self._built is not None:
@@ -195,4 +200,5 @@ class ScannIndex:
                 fresh.put(id, self._table.vectors[self._table.rows[id]])
             self._built = Built(searcher, ids, fresh, self._meanwhile)
             self._meanwhile = set()
-            self._rebuild_if_due()  # much may have changed, and nothing may again
+            # Much may have changed during the build, and no later change may come.
+            self._rebuild_if_due()

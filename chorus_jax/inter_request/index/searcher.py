@@ -1,7 +1,8 @@
-"""ScaNN over vectors that never change: the one place that knows its library.
+"""ScaNN search over a fixed array: the only module that uses the library.
 
-Its searcher crashes when it is changed while others search, and a failed change leaves
-wrong ids behind. So a searcher is built whole and never changed; ids stay outside.
+ScaNN's searcher crashes when it is changed during a search, and a failed change leaves
+wrong ids behind. So a searcher is built once and never changed, and it returns row
+numbers instead of ids.
 """
 
 from typing import Any
@@ -9,22 +10,27 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-# Product quantisation of two dimensions a block, then the best few exactly; the
-# library's advice (docs/algorithms.md) without a tree, which loses near matches. Wide
-# vectors have more dimensions a block, about BLOCKS blocks in all: a search of 50 000
-# of width 1536 takes a sixth of the time, and finds the same ones of cosines from 0.5
-# on (`recall_near` of benchmarks/index); of farther ones, which are no sources, fewer.
+# Product quantisation with two dimensions per block, then exact scores for the best
+# REORDER rows, as the library advises (docs/algorithms.md), but without its tree, which
+# loses near matches. Wide vectors have more dimensions per block, about BLOCKS blocks
+# in all: searching 50 000 vectors of width 1536 then takes a sixth of the time. It
+# still finds the same neighbors of cosine 0.5 or more (`recall_near` of
+# benchmarks/index); it finds fewer of those below 0.5, which are no sources.
 DIMENSIONS_A_BLOCK, BLOCKS, THRESHOLD, REORDER = 2, 48, 0.2, 100
 
 
 def dimensions_a_block(width: int) -> int:
-    """The dimensions of a block of vectors of a width, a power of two."""
+    """Dimensions per block for vectors of this width, a power of two."""
     most = max(DIMENSIONS_A_BLOCK, width // BLOCKS)
     return 2 ** (most.bit_length() - 1)
 
 
 class Searcher:
-    """The nearest rows of an array by dot product. ImportError without ScaNN."""
+    """Finds the nearest rows of a fixed array by dot product.
+
+    Raises:
+        ImportError: if ScaNN is not installed.
+    """
 
     def __init__(self, vectors: Float32[np.ndarray, "n d"]):
         try:
@@ -46,7 +52,9 @@ class Searcher:
     def rows(
         self, unit: Float32[np.ndarray, " d"], count: int
     ) -> tuple[list[int], list[float]]:
-        """About the nearest rows, at most so many and at most `REORDER`, and their
-        products with the vector, which fall."""
+        """The nearest rows, approximately, and their products with the vector.
+
+        At most `count` and at most `REORDER` rows, by falling product.
+        """
         ids, products = self._scann.search(unit, min(count, REORDER))
         return ids.tolist(), products.tolist()

@@ -1,4 +1,4 @@
-"""Vectors in one growing array, by id. Not for two threads at once."""
+"""A growing array of vectors with an id per row. Not thread-safe."""
 
 import math
 from collections.abc import Sequence
@@ -7,15 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 
-MARGIN = 1e-5  # more than float32 may err in a cosine
+MARGIN = 1e-5  # more than the float32 rounding error of a cosine
 
 
 class Neighbor(NamedTuple):
-    """A vector near to one that was searched with.
+    """A search result: a stored vector and its similarity to the query.
 
     Attributes:
-        id: its own.
-        similarity: the cosine of both.
+        id: the id of the stored vector.
+        similarity: its cosine with the query.
     """
 
     id: str
@@ -23,7 +23,10 @@ class Neighbor(NamedTuple):
 
 
 class VectorTable:
-    """Unit vectors of one width, by id; removing one puts the last in its place."""
+    """Unit vectors of one width, by id.
+
+    The rows stay contiguous: removing a vector moves the last row into its place.
+    """
 
     def __init__(self, width: int):
         if width < 1:
@@ -31,17 +34,17 @@ class VectorTable:
         self.width = width
         self.ids: list[str] = []
         self.rows: dict[str, int] = {}
-        # Small: every recipe and namespace has a table.
+        # Starts small, because there is a table per recipe and namespace.
         self._data = np.empty((1, width), np.float32)
         self._lengths = np.empty(1)  # 1 but for rounding
 
     @property
     def vectors(self) -> Float32[np.ndarray, "n d"]:
-        """All vectors, in the order of `ids`; a view."""
+        """A view of all vectors, in the order of `ids`."""
         return self._data[: len(self.ids)]
 
     def put(self, id: str, unit: Float32[np.ndarray, " d"]) -> None:
-        """Adds a unit vector, or replaces that of the same id."""
+        """Adds a unit vector, or replaces the vector of the same id."""
         row = self.rows.get(id)
         if row is None:
             row = self.rows[id] = len(self.ids)
@@ -53,7 +56,7 @@ class VectorTable:
         self._lengths[row] = np.linalg.norm(unit.astype(np.float64))
 
     def remove(self, id: str) -> bool:
-        """Removes a vector; False if there is none of this id."""
+        """Removes a vector; False if the table has none of this id."""
         row = self.rows.pop(id, None)
         if row is None:
             return False
@@ -68,13 +71,13 @@ class VectorTable:
     def nearest(
         self, unit: Float32[np.ndarray, " d"], count: int, least: float = -1.0
     ) -> list[Neighbor]:
-        """The nearest of all, best first, equal ones by id (see `Index.search`)."""
+        """The nearest vectors by exact search (see `Index.search`)."""
         return self.scored(self.candidates(unit, count, least), unit)[:count]
 
     def candidates(
         self, unit: Float32[np.ndarray, " d"], count: int, least: float
     ) -> list[str]:
-        """Ids among which are those that `nearest` gives, and few others."""
+        """A superset of the ids that `nearest` returns, with few others."""
         if not self.ids or count < 1:
             return []
         scores = self.vectors @ unit
@@ -87,7 +90,7 @@ class VectorTable:
     def scored(
         self, ids: Sequence[str], unit: Float32[np.ndarray, " d"]
     ) -> list[Neighbor]:
-        """These entries with their exact cosines, best first, equal ones by id."""
+        """These ids with their exact cosines, best first, ties in order of ids."""
         rows = [self.rows[id] for id in ids]
         products = self._data[rows].astype(np.float64) @ unit.astype(np.float64)
         cosines = (products / self._lengths[rows]).tolist()
@@ -98,7 +101,11 @@ class VectorTable:
 def unit_vector(
     vector: Float[np.ndarray, "..."], width: int
 ) -> Float32[np.ndarray, " d"]:
-    """The vector with norm 1. ValueError for one that is not what a table holds."""
+    """The vector scaled to norm 1.
+
+    Raises:
+        ValueError: if it has another width, is not finite or is zero.
+    """
     array = np.asarray(vector, np.float64)
     if array.shape != (width,):
         raise ValueError(f"expected a vector of {width} numbers, got {array.shape}")

@@ -1,1 +1,1 @@
-"""Matching: which earlier request is a source for a prompt."""
+"""Matching: finds an earlier request whose latents a new request can start from."""

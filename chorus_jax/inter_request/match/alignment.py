@@ -6,10 +6,11 @@ from collections.abc import Hashable, Sequence
 def aligned(
     first: Sequence[Hashable], second: Sequence[Hashable]
 ) -> list[tuple[int, int]]:
-    """Pairs of positions of equal items, rising in both, as many as there can be.
+    """A longest common subsequence, as pairs of positions that rise in both.
 
-    Bit-parallel (Hyyrö, "Bit-Parallel LCS-length Computation Revisited", 2004): a row
-    of the usual table is one number, so long prompts of few words take no seconds.
+    Bit-parallel (Hyyrö, "Bit-Parallel LCS-length Computation Revisited", 2004): each
+    row of the dynamic-programming table is one integer, so that long prompts which
+    repeat few words do not take seconds.
     """
     rows = _rows(first, second)
     pairs = []
@@ -26,8 +27,8 @@ def aligned(
 
 
 def _rows(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[int]:
-    # Bit i of row j is 0 where item i of `first` adds to the longest subsequence that
-    # the items up to it have in common with the first j items of `second`.
+    # Bit i of row j is 0 if including item i of `first` lengthens the longest common
+    # subsequence of first[: i + 1] and second[:j], compared with first[:i].
     where: dict[Hashable, int] = {}
     for i, item in enumerate(first):
         where[item] = where.get(item, 0) | 1 << i

@@ -1,7 +1,7 @@
-"""Guesses from its words which entry will be the source, before there is an embedding.
+"""Guesses the source of a prompt from its words, before its embedding is computed.
 
-So its record can be read from disk while the text encoder runs. A wrong guess costs
-that read, and nothing else: what is taken is decided by the matcher.
+So the source's record can be read from disk while the text encoder runs. A wrong guess
+costs only that read: the matcher decides which entry is used.
 """
 
 import threading
@@ -11,30 +11,30 @@ from typing import Any, Protocol, runtime_checkable
 
 from chorus_jax.inter_request.store import EntryHeader
 
-COMMON = 512  # entries with a word; one of more entries tells little, and takes long
+COMMON = 512  # words in more entries than this are ignored: slow, and they tell little
 
-# A recipe, and a namespace, None for what all may see.
+# A recipe's digest and a namespace, None for entries that all namespaces may see.
 Shelf = tuple[str, str | None]
 
 
 @runtime_checkable
 class Heads(Protocol):
-    """The part of a store that is needed here."""
+    """The methods of a store that `Foresight` uses."""
 
     def watch(self, watcher: Any) -> None:
-        """Tells of entries that are there, that come and that go."""
+        """Reports all present entries to a watcher, and every later change."""
 
     def refresh(self) -> None:
-        """Tells of what other processes did."""
+        """Reports changes made by other processes to the watchers."""
 
     def prefetch(self, id: str, namespace: str) -> None:
-        """Begins to load an entry."""
+        """Starts to load an entry in another thread."""
 
 
 class Foresight:
-    """The words of all entries that can be a source; hears of entries from the store.
+    """An inverted index from words to the entries that can be a source.
 
-    It may be asked and told by any number of threads.
+    It watches the store for admitted and removed entries. Thread-safe.
     """
 
     def __init__(self, store: Heads):
@@ -45,7 +45,7 @@ class Foresight:
         store.watch(self)
 
     def admitted(self, head: EntryHeader) -> None:
-        """An entry came; one that is no source is not counted."""
+        """Adds an admitted entry, unless it cannot be a source."""
         if not head.source:
             return
         shelf = (head.recipe, None if head.shared else head.namespace)
@@ -56,7 +56,7 @@ class Foresight:
                 words.setdefault(word, set()).add(head.id)
 
     def removed(self, id: str) -> None:
-        """An entry went."""
+        """Drops a removed entry."""
         with self._lock:
             shelf, gone = self._places.pop(id, (None, ()))
             if shelf is None:
@@ -66,11 +66,17 @@ class Foresight:
                 words[word].discard(id)
                 if not words[word]:
                     del words[word]
-            if not words:  # recipes and namespaces come and go without end
+            if not words:  # else shelves of old recipes and namespaces would pile up
                 self._entries.pop(shelf, None)
 
     def guess(self, recipe: str, namespace: str, words: Sequence[bytes]) -> str | None:
-        """The entry of a recipe that shares most words, None if none shares any."""
+        """The id of the entry of this recipe that shares most words, or None.
+
+        Args:
+            recipe: the recipe's digest.
+            namespace: the namespace whose entries are searched beside the shared ones.
+            words: the keys of the prompt's words.
+        """
         self._store.refresh()
         with self._lock:
             counts = Counter(self._sharing(recipe, namespace, set(words)))
@@ -85,7 +91,7 @@ class Foresight:
                     yield from candidates
 
     def prefetch(self, recipe: str, namespace: str, words: Sequence[bytes]) -> None:
-        """Begins to load the entry that `guess` names, if there is one."""
+        """Starts to load the entry that `guess` returns, if any."""
         id = self.guess(recipe, namespace, words)
         if id is not None:
             self._store.prefetch(id, namespace)

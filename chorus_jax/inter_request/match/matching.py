@@ -1,9 +1,9 @@
-"""Finds a near earlier request: embeddings first, then a second look at words.
+"""Finds a similar earlier request: by embeddings first, then word by word.
 
-Text-only top-1 matching by cosine hands over wrong videos: prompts that share a noun,
-or differ in the very word that matters, are near. So the best few are looked at again,
-word by word, and the score says so. Chorus takes the top one (arXiv 2604.04451); this
-is ours.
+Taking the nearest prompt by cosine leads to wrong videos, because prompts that share a
+noun, or differ only in the word that matters, are near. So the nearest few are compared
+again word by word, and the score falls with the largest difference. Chorus takes the
+nearest one (arXiv 2604.04451); the second look is our addition.
 """
 
 import logging
@@ -23,20 +23,20 @@ from chorus_jax.inter_request.store import EntryHeader, Store
 
 log = logging.getLogger(__name__)
 
-# A recipe and a namespace, None for what all namespaces may see.
+# A recipe's digest and a namespace, None for entries that all namespaces may see.
 Shelf = tuple[str, str | None]
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A query for a source.
+    """The properties of a request from which the matcher finds its source.
 
     Attributes:
         recipe: the recipe's digest.
-        namespace: whose entries are looked at, beside the shared ones.
-        embedding: the prompt's, of norm 1.
-        words: the keys of its words.
-        meanings: what the model reads of each word (see `EntryHeader`).
+        namespace: the namespace whose entries are searched beside the shared ones.
+        embedding: the prompt's embedding, of norm 1.
+        words: the keys of the prompt's words (`word_keys`).
+        meanings: the model's representation of each word (see `meaning`).
         own_only: whether entries that other namespaces share are left out.
     """
 
@@ -50,16 +50,17 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """An entry that was given a second look, as a source of a request.
+    """An entry that was compared word by word with a request.
 
     Attributes:
         head: the entry's header.
-        score: how near a video from this source is to what its prompt asks: the
-            similarity of the prompts times the score of the source itself, which may
-            have been made from another one.
-        similarity: what the second look makes of cosine and risk.
-        cosine: that of both prompts' embeddings.
-        risk: that of the word which differs most (see `SecondLook`).
+        score: how well a video made from this source would follow the request's prompt:
+            `similarity` times the score of the source, which may itself have been made
+            from another source.
+        similarity: the similarity of the prompts, from `cosine` and `risk` (see
+            `SecondLook.score`).
+        cosine: the cosine of the prompts' embeddings.
+        risk: the risk of the word that differs most (see `SecondLook`).
         words: the keys of the request's words.
     """
 
@@ -72,7 +73,7 @@ class Match:
 
     @cached_property
     def difference(self) -> Difference:
-        """The words that differ; most matches are never asked for it."""
+        """The words that differ, computed on first use: most matches never need it."""
         return difference(self.words, self.head.words)
 
 
@@ -82,7 +83,7 @@ class Rejection:
 
     Attributes:
         reason: a short sentence, for the ledger.
-        score: the best score, 0 to 1, if any entry was looked at.
+        score: the best score, 0 to 1; None if no entry was compared.
     """
 
     reason: str
@@ -91,13 +92,13 @@ class Rejection:
 
 @dataclass
 class Shelves:
-    """An index per recipe and namespace; it hears of entries from the store.
+    """One index per recipe and namespace; watches the store for changes.
 
     Attributes:
-        make: makes an empty index for embeddings of this width.
-        indexes: those that have entries, by recipe and namespace (None: shared).
-        places: in which index each entry is, by its id.
-        emptied: indexes without entries whose threads are still at work.
+        make: makes an empty index for embeddings of a given width.
+        indexes: the indexes that have entries, by recipe and namespace (None: shared).
+        places: the shelf of each entry, by its id.
+        emptied: indexes that lost all entries; their threads may still run.
         lock: guards the fields above.
     """
 
@@ -108,7 +109,7 @@ class Shelves:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def admitted(self, head: EntryHeader) -> None:
-        """An entry came; one that is no source is not indexed."""
+        """Indexes an admitted entry, unless it cannot be a source."""
         if not head.source:
             return
         shelf = (head.recipe, None if head.shared else head.namespace)
@@ -118,20 +119,20 @@ class Shelves:
                 index = self.make(len(head.embedding))
             try:
                 index.add(head.id, head.embedding)
-            except ValueError as error:  # no reason not to find all others
+            except ValueError as error:  # the other entries are still found
                 log.warning("the entry %s is no source: %s", head.id, error)
                 return
             self.indexes[shelf], self.places[head.id] = index, shelf
 
     def removed(self, id: str) -> None:
-        """An entry went."""
+        """Drops a removed entry, and its index if that becomes empty."""
         with self.lock:
             shelf = self.places.pop(id, None)
             if shelf is None:
                 return
             index = self.indexes[shelf]
             index.remove(id)
-            # Recipes and namespaces come and go without end.
+            # Else indexes of old recipes and namespaces would pile up.
             if not len(index):
                 self.emptied.add(self.indexes.pop(shelf))
 
@@ -145,8 +146,14 @@ class Shelves:
     def near(
         self, query: Query, count: int, least: float = -1.0
     ) -> list[tuple[str, float]]:
-        """The ids and cosines of the nearest entries that the namespace may see; of
-        those below `least` the nearest at least."""
+        """The nearest entries that the namespace may see, as ids and cosines.
+
+        Args:
+            query: the request.
+            count: the most entries to return.
+            least: entries whose cosine is below this may be left out, but the nearest
+                one never is.
+        """
         shelves = ((query.recipe, name) for name in (query.namespace, None))
         with self.lock:
             indexes = [self.indexes[one] for one in shelves if one in self.indexes]
@@ -162,10 +169,11 @@ class Matcher:
     """Finds the source of a request among a store's entries.
 
     Attributes:
-        store: the entries.
-        candidates: how many are looked at twice at first; twice as many again as long
-            as all that are near enough are refused.
-        most: the number at which that ends; it bounds the work of a miss.
+        store: the store whose entries are searched.
+        candidates: how many of the nearest entries are compared word by word at first.
+            The number doubles as long as no compared entry can be used and farther ones
+            may be near enough.
+        most: the largest number of compared entries; it bounds the work of a miss.
     """
 
     def __init__(
@@ -175,7 +183,7 @@ class Matcher:
         candidates: int = 8,
         most: int = 256,
     ):
-        """`make_index` gives an empty index of a width."""
+        """`make_index` makes an empty index for embeddings of a given width."""
         self.store, self.candidates, self.most = store, candidates, most
         self.shelves = Shelves(make_index)
         store.watch(self.shelves)
@@ -187,13 +195,14 @@ class Matcher:
         least: float,
         refusal: Callable[[Match], str] = lambda match: "",
     ) -> Match | Rejection:
-        """The source with the highest score from `least` on, or why there is none.
+        """The source with the highest score, or the reason why there is none.
 
         Args:
-            query: what is looked for.
-            look: gives the similarity of two prompts.
-            least: the least score.
-            refusal: says why an entry is not taken whatever its score, "" if it may be.
+            query: the request.
+            look: computes the similarity of two prompts.
+            least: the lowest score that a source may have.
+            refusal: gives the reason why an entry may not be used in spite of its
+                score, or "" if it may.
         """
         self.store.refresh()
         looked: dict[str, Match | None] = {}
@@ -202,8 +211,8 @@ class Matcher:
             neighbors = self.shelves.near(query, count, least)
             if not neighbors:
                 return Rejection("no entry of this recipe that this namespace may see")
-            # No score is above its cosine: of those that are too far the nearest will
-            # do.
+            # No score exceeds its cosine. If every cosine is too low, one comparison,
+            # with the nearest entry, is enough to report why.
             enough = sum(cosine >= least for _, cosine in neighbors)
             near = [one for one in neighbors[: max(1, enough)] if one[0] not in looked]
             for at in range(0, len(near), self.candidates):  # bounds the memory
@@ -211,13 +220,22 @@ class Matcher:
             result = best_of(looked.values(), least, refusal)
             if isinstance(result, Match) or enough < count or count >= self.most:
                 return result
-            # All that were looked at are refused; a farther one may not be.
+            # No compared entry can be used, but one farther away may be.
             count = min(2 * count, self.most)
 
     def _looked(
         self, query: Query, look: SecondLook, near: Sequence[tuple[str, float]]
     ) -> dict[str, Match | None]:
-        """The matches of these ids and cosines, None for what may not be used."""
+        """Compares these candidates word by word; returns their matches by id.
+
+        None for an entry that is gone, whose meanings have another width, or that
+        `Query.own_only` excludes.
+
+        Args:
+            query: the request.
+            look: computes the similarity of two prompts.
+            near: ids and cosines of the candidates.
+        """
         looked: dict[str, Match | None] = dict.fromkeys(id for id, _ in near)
         heads = [(self.store.head(id, query.namespace), cosine) for id, cosine in near]
         kept = [
@@ -240,7 +258,7 @@ class Matcher:
 def best_of(
     looked: Iterable[Match | None], least: float, refusal: Callable[[Match], str]
 ) -> Match | Rejection:
-    """The match with the highest score that is not refused, or why there is none."""
+    """The match with the highest score that is not refused, or the reason for none."""
     matches = [match for match in looked if match is not None]
     if not matches:
         return Rejection("the nearest entries were evicted meanwhile")

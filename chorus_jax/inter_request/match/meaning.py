@@ -1,9 +1,9 @@
-"""Meanings of a prompt's words to the model, and the distance of two prompts.
+"""Meanings: the text encoder's vectors of a prompt's words, and distances between them.
 
-A mean over a prompt hides the one word that matters, the more the longer the prompt is;
-counting words holds a synonym against a prompt as it holds an opposite. So each word is
-compared by itself, by what the model makes of it where it stands. This is ours; Chorus
-takes the nearest embedding (arXiv 2604.04451).
+An embedding averaged over a prompt hides the one word that matters, the more the longer
+the prompt is; counting differing words treats a synonym like an opposite. So words are
+compared one by one, by the vectors that the model computes for them in their context.
+This is our addition; Chorus takes the nearest embedding (arXiv 2604.04451).
 """
 
 import functools
@@ -14,14 +14,17 @@ from jaxtyping import Float, Float16, Float32, Int32
 
 from chorus_jax.inter_request.match.words import Word, touching
 
-WIDTH = 64  # squared distances keep their size to within a fifth, mostly
+WIDTH = 64  # enough for most squared distances to change by less than a fifth
 
 
 @functools.cache
 def projection(width: int) -> Float32[np.ndarray, "c e"]:
-    """A fixed random projection of vectors of a width to `WIDTH` numbers, which keeps
-    distances nearly (Johnson and Lindenstrauss; signs as in Achlioptas, 2003)."""
-    # RandomState's stream is frozen: what is stored must be comparable for good.
+    """A fixed random projection from `width` to `WIDTH` dimensions.
+
+    It nearly preserves distances (Johnson and Lindenstrauss; random signs as in
+    Achlioptas, 2003).
+    """
+    # RandomState never changes its stream, so stored meanings stay comparable.
     signs = np.random.RandomState(0).randint(0, 2, (width, WIDTH))
     return ((2 * signs - 1) / WIDTH**0.5).astype(np.float32)
 
@@ -31,10 +34,16 @@ def word_meanings(
     spans: Int32[np.ndarray, "m 2"],
     tokens: Float[np.ndarray, "m e"],
 ) -> Float16[np.ndarray, "u e"]:
-    """The mean of each word's tokens, the root of the mean squared norm being 1.
+    """The mean token vector of each word, scaled to a root-mean-square norm of 1.
 
-    `spans` are the characters of each token in the text that was split into words. A
-    word without a token (it was cut off) is 0.
+    Args:
+        words: the words of a text.
+        spans: the first character of each token in that text, and the one after its
+            last.
+        tokens: a vector per token.
+
+    Returns:
+        A vector per word; zeros for a word without tokens (the text was truncated).
     """
     touch = touching(words, spans).astype(np.float32)
     count = touch.sum(axis=1, keepdims=True)
@@ -47,11 +56,21 @@ def word_meanings(
 def gaps(
     target: Float16[np.ndarray, "u _"], source: Float16[np.ndarray, "*k v _"]
 ) -> tuple[Float32[np.ndarray, "*k u"], Float32[np.ndarray, "*k v"]]:
-    """The distance of each word from all words of the other prompt, 0 to 1.
+    """The distance of each word to the nearest word of the other prompt, 0 to 1.
 
-    1 is the length of a word's meaning, or more. Words without tokens have none, 0, so
-    sources of several lengths are filled up with zeros. ValueError for meanings of
-    other widths.
+    Distances of meanings are clipped at 1, the root-mean-square norm of a prompt's
+    meanings. Words without tokens (zeros) have the distance 0 and are not compared with
+    others, so sources with fewer words can be padded with zeros.
+
+    Args:
+        target: the meanings of the target's words.
+        source: the meanings of the source's words, of one source or several.
+
+    Returns:
+        The distances of the target's words, and those of the source's words.
+
+    Raises:
+        ValueError: for meanings of different widths.
     """
     if target.shape[-1] != source.shape[-1]:
         raise ValueError(
@@ -65,6 +84,6 @@ def gaps(
     nearest = lambda axis: np.sqrt(np.maximum(least(axis), 0))
     if own.all() and their.all():
         return nearest(-1), nearest(-2)
-    # What has no tokens is no word to be near to.
+    # Words without tokens must not count as near to any word.
     squared = np.where((own > 0)[:, None] & (their > 0)[..., None, :], squared, 1)
     return np.where(own > 0, nearest(-1), 0), np.where(their > 0, nearest(-2), 0)

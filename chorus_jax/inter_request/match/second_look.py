@@ -1,4 +1,4 @@
-"""The second look at a candidate: how far do its words differ, and does that matter?"""
+"""The second look at a candidate: how far its words differ from the prompt's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ class Sensitivity:
 
         sensitivity = direction . meaning + offset, clipped to [0, 1]
 
-    A model decides early what some words say (the ground, the size), and late what
-    others do: those can still be put right by a run that begins from the source's
-    latents. So it is measured, for a model and its steps (`benchmarks.calibrate.look`),
-    as the mean over ever more reuse, and predicted from what a word means, so that it
-    holds for words that were not measured.
+    A model settles some parts of a prompt early (the ground, the size) and others late.
+    A run that begins from the source's latents can still correct the late ones. So the
+    sensitivity is measured for a model and its number of steps
+    (`benchmarks.calibrate.look`), as a mean over increasing reuse. It is a linear
+    function of a word's meaning, so that it applies to words that were not measured.
 
     Attributes:
-        direction: `meaning.WIDTH` numbers.
-        offset: the sensitivity of a word without meaning.
+        direction: `meaning.WIDTH` coefficients.
+        offset: the sensitivity of a word whose meaning is zero.
 
     Raises:
-        ValueError: for another count of numbers, or if one is not finite.
+        ValueError: for another number of coefficients, or a value that is not finite.
     """
 
     direction: tuple[float, ...]
@@ -38,7 +38,7 @@ class Sensitivity:
                 f"a direction has {WIDTH} numbers, as meanings of words have, got "
                 f"{len(self.direction)}"
             )
-        # A score that is not a number would pass for a perfect one.
+        # A NaN score would count as a perfect one.
         if not np.isfinite([*self.direction, self.offset]).all():
             raise ValueError("a sensitivity has finite numbers: measure it anew")
 
@@ -52,19 +52,19 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class SecondLook:
-    """The score of a candidate: its cosine, less for the word that is lacked most.
+    """The score of a candidate: its cosine, minus a penalty for the worst word.
 
         score = cosine - weight * max over the words of both (gap * sensitivity)
 
-    The gap (see `meaning`) of a word says how far the other prompt is from what the
-    model reads of it: little for a synonym, all for an opposite, in a short prompt and
-    in a long one. Words that only change places are told apart as far as the model
-    reads them otherwise there; a model that does not makes the same video of both
-    orders. The form is ours, the default weight too: no measurement chose it.
+    The gap of a word (`meaning.gaps`) is its distance to the nearest word of the other
+    prompt: small for a synonym and large for an opposite, however long the prompts are.
+    Words in another order differ only as far as the model gives them other meanings
+    there; a model that does not would make the same video of both orders. The formula
+    and the default weight are our own choice, not calibrated.
 
     Attributes:
         weight: 0 or more; at 0 the score is the cosine alone.
-        sensitivity: how much each word matters; None: all alike, 1.
+        sensitivity: how much each word matters; None: 1 for every word.
 
     Raises:
         ValueError: for a weight below 0 or not finite.
@@ -82,14 +82,17 @@ class SecondLook:
         target: Float16[np.ndarray, "u _"],
         source: Float16[np.ndarray, "v _"],
     ) -> float:
-        """The largest gap times sensitivity of both prompts' words, 0 to 1."""
+        """The largest gap times sensitivity over the words of both prompts, 0 to 1."""
         return float(self.risks(target, [source])[0])
 
     def risks(
         self, target: Float16[np.ndarray, "u _"], sources: Sequence[np.ndarray]
     ) -> Float32[np.ndarray, " k"]:
-        """The risk of each source: as many products as one takes, whose calls cost
-        more than their numbers."""
+        """The risk of each source, see `risk`.
+
+        One batched computation for all sources, because a call costs more than its
+        arithmetic.
+        """
         padded = filled(sources)
         ours, theirs = gaps(target, padded)
         if self.sensitivity is not None:
@@ -104,7 +107,7 @@ class SecondLook:
 
 
 def filled(sources: Sequence[np.ndarray]) -> Float16[np.ndarray, "k v e"]:
-    """Meanings of several prompts as one array, filled up with zeros: no words."""
+    """Meanings of several prompts as one array, padded with zeros (no words)."""
     if len(sources) == 1:
         return sources[0][None]
     size = len(sources), max(map(len, sources)), max(x.shape[1] for x in sources)

@@ -1,7 +1,7 @@
-"""Differences of two prompts: in words, and so in tokens of the target's.
+"""The words, and so the tokens, by which a target prompt differs from its source.
 
-Chorus amplifies the keys of these tokens (arXiv 2604.04451, "differential tokens"). How
-the paper finds them is not known to us; aligning words is ours.
+Chorus amplifies the attention keys of these tokens (arXiv 2604.04451, "differential
+tokens"). The paper does not say how it finds them; aligning words is our choice.
 """
 
 from collections import defaultdict
@@ -17,17 +17,16 @@ from chorus_jax.inter_request.match.words import Word, touching
 
 @dataclass(frozen=True)
 class Difference:
-    """The differences of a target's words from a source's.
+    """The word-level difference between a target prompt and a source prompt.
 
-    Words that only changed places do not count as differing, though "a red cat, a blue
-    dog" and "a blue cat, a red dog" differ in nothing else.
+    Words that only changed places do not count as added or missing, though "a red cat,
+    a blue dog" and "a blue cat, a red dog" differ in nothing else. All positions rise.
 
     Attributes:
-        added: positions of the target's words that the source lacks, rising.
-        missing: positions of the source's words that the target lacks, rising.
-        moved: positions of the target's words that the source has in another order,
-            rising.
-        same: the share of all words of both that the two have in common, 0 to 1.
+        added: positions of the target's words that the source lacks.
+        missing: positions of the source's words that the target lacks.
+        moved: positions of the target's words that the source has in another order.
+        same: the share of the words of both prompts that they have in common, 0 to 1.
         ordered: the share that they have in common in the same order, 0 to 1.
     """
 
@@ -40,11 +39,16 @@ class Difference:
     def tokens(
         self, words: Sequence[Word], spans: Int32[np.ndarray, "m 2"]
     ) -> Bool[np.ndarray, " m"]:
-        """True for the tokens of the target that touch a word which the source lacks.
+        """True for the target's tokens that overlap a word which the source lacks.
 
-        `words` are the target's, of the text that the spans are in: a cleaned prompt's
-        (`Tokens.spans`). Tokens without characters (padding, special ones) never do.
-        ValueError for fewer words than were compared.
+        Args:
+            words: the target's words, split from the cleaned prompt.
+            spans: the first character of each token in that prompt, and the one after
+                its last (`Tokens.spans`). Tokens without characters (padding, special
+                tokens) are never True.
+
+        Raises:
+            ValueError: if there are fewer words than were compared.
         """
         if self.added and self.added[-1] >= len(words):
             raise ValueError(
@@ -57,12 +61,17 @@ class Difference:
 def difference(
     target: Sequence[str] | Sequence[bytes], source: Sequence[str] | Sequence[bytes]
 ) -> Difference:
-    """Compares the target's words with the source's.
+    """Compares the words of a target prompt with those of its source.
 
-    Both are words in clear or both their keys (`word_keys`) of one secret. Words are
-    aligned first, which decides where a repeated word is new; what is left is matched
-    wherever it stands. ValueError for texts that are not split and for words beside
-    keys.
+    Words are aligned first, which decides which copy of a repeated word is new; the
+    remaining words are matched regardless of position.
+
+    Args:
+        target: the target's words in clear, or their keys (`word_keys`).
+        source: the source's words in the same form, with keys of the same secret.
+
+    Raises:
+        ValueError: for a text that is not split, or a mixture of words and keys.
     """
     _check(target, source)
     pairs = aligned(target, source)

@@ -1,8 +1,8 @@
-"""The words of a prompt, and digests of them for a store that keeps no prompts.
+"""Splits a prompt into words, and digests them for a store that keeps no prompts.
 
-Words are told apart by Unicode's classes, not by a list of languages. Where a script
-sets no spaces between words, each letter stands for itself, with what is written on it,
-before it and below it: less than a word, so that one changed does not mark a phrase.
+Words are split by Unicode character classes, not per language. In scripts without
+spaces between words each letter is a word, together with its vowels and marks: shorter
+than a real word, so that one changed letter does not mark a whole phrase as changed.
 """
 
 import hashlib
@@ -13,21 +13,22 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int32
 
-# Beginnings of the Unicode names of signs that are words of their own. Tibetan is not
-# among them: a dot ends each of its syllables.
+# Prefixes of the Unicode names of characters that are words of their own. Tibetan is
+# not among them, because it ends each syllable with a dot.
 ALONE = (
     *("CJK ", "HENTAIGANA", "HIRAGANA", "IDEOGRAPHIC", "KATAKANA", "YI "),
     *("THAI ", "LAO ", "KHMER ", "MYANMAR ", "TAI ", "NEW TAI LUE ", "AHOM "),
     *("BALINESE ", "JAVANESE "),
 )
-# Vowels that Thai and Lao write as letters, before the consonant and after it.
+# Vowels that Thai and Lao write as separate letters before or after the consonant.
 BEFORE, AFTER = frozenset("เแโใไເແໂໃໄ"), frozenset("ะาๅະາຽ")
 # Marks that write the next consonant below the last one.
 STACKING = {
     *("KHMER SIGN COENG", "MYANMAR SIGN VIRAMA", "TAI THAM SIGN SAKOT"),
     *("BALINESE ADEG ADEG", "JAVANESE PANGKON"),
 }
-# What goes on with the word that ends in a kind, but for marks, which always do.
+# The kinds of character that continue a word whose last character has the kind of the
+# key. Marks always continue it.
 JOINED = {
     "letter": {"letter"},
     "before": {"alone"},
@@ -40,12 +41,12 @@ SECRETS = range(16, 65)
 
 @dataclass(frozen=True)
 class Word:
-    """A word as it is compared, and where it stands.
+    """A normalised word and its position in the text.
 
     Attributes:
-        text: the word, case-folded, in Unicode's form NFKC.
-        start: its first character in the text.
-        end: the character after its last.
+        text: the word, case-folded and in Unicode's form NFKC.
+        start: the position of its first character in the text.
+        end: the position after its last character.
     """
 
     text: str
@@ -54,13 +55,13 @@ class Word:
 
 
 def split_words(text: str) -> tuple[Word, ...]:
-    """The words of a text: case-folded, in Unicode's form NFKC.
+    """The words of a text, case-folded and in Unicode's form NFKC.
 
-    Letters and digits in a row are a word, with the marks on them; every ideograph,
-    kana and pictograph is one of its own, and so is every letter of a script without
-    spaces (Thai, Lao, Khmer, Burmese and others), with its vowels and what is stacked
-    below it. All else only parts words, but for invisible signs (joiners, soft
-    hyphens), which do not even that.
+    A run of letters and digits is one word, with the marks on them. Every ideograph,
+    kana and pictograph is a word of its own, and so is every letter of a script without
+    spaces (Thai, Lao, Khmer, Burmese and others), with its vowels and the consonants
+    stacked below it. Invisible characters (joiners, soft hyphens) are ignored; all
+    other characters separate words.
     """
     words_of_runs: list[list[tuple[int, str]]] = []
     last = "gap"
@@ -81,9 +82,12 @@ def split_words(text: str) -> tuple[Word, ...]:
 def touching(
     words: Sequence[Word], spans: Int32[np.ndarray, "m 2"]
 ) -> Bool[np.ndarray, "u m"]:
-    """True where a token touches a word, given their characters in the text.
+    """True where a token overlaps a word.
 
-    Tokens without characters (padding, special ones) touch none.
+    Args:
+        words: the words of a text.
+        spans: the first character of each token in that text, and the one after its
+            last. Tokens without characters (padding, special tokens) overlap no word.
     """
     starts, ends = (
         np.array([getattr(word, side) for word in words], np.int32)[:, None]
@@ -94,10 +98,17 @@ def touching(
 
 
 def word_keys(text: str, secret: bytes) -> tuple[bytes, ...]:
-    """The digests of a text's words in their order, 8 bytes each.
+    """Keyed digests of a text's words in their order, 8 bytes each.
 
-    Without the secret (16 to 64 bytes, else a ValueError) nobody can try words out;
-    keys of one secret can be compared with each other.
+    Nobody can guess words from them without the secret. Only keys of the same secret
+    can be compared.
+
+    Args:
+        text: the text.
+        secret: the secret of the store (`Secret.for_words`), 16 to 64 bytes.
+
+    Raises:
+        ValueError: for a secret of another length.
     """
     if len(secret) not in SECRETS:
         raise ValueError(
@@ -109,8 +120,8 @@ def word_keys(text: str, secret: bytes) -> tuple[bytes, ...]:
 
 
 def _folded(text: str) -> Iterator[tuple[int, str]]:
-    # Sign by sign, so that each is known by its place in the text. That is exact: only
-    # the composing in NFKC, done last, looks at neighbours.
+    # Character by character, to keep the position of each in the text. The result is
+    # exact: only the composition of NFKC, done in `_word`, looks at neighbours.
     for at, char in enumerate(text):
         apart = unicodedata.normalize("NFKD", char).casefold()
         yield from ((at, part) for part in unicodedata.normalize("NFKD", apart))

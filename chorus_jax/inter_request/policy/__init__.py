@@ -1,1 +1,1 @@
-"""Policies: how much of a source is reused at which score."""
+"""Policies: how many steps are reused from a source, by the score of the match."""

@@ -1,4 +1,4 @@
-"""Policies: NIRVANA's, as a baseline, one of our own, and those that were measured."""
+"""Policies: NIRVANA's (a baseline), an uncalibrated default, and calibrated ones."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,10 +25,11 @@ No stage 2. The table is as others report it, the paper's text was not at hand. 
 score must exceed a threshold, here it may equal it.
 """
 
-# Least scores from NIRVANA, with less of stage 1, since videos bear less of it. Stage 2
-# and gains from a trial on a small model of moving shapes: half of the tokens in 20
-# region steps cost no accuracy, a key gain of 1.5 helped (with which the lowest tier
-# begins here), output gains of 1.3 and more took detail away.
+# Least scores from NIRVANA, with fewer reused steps, since videos tolerate less reuse
+# than images. Region steps and gains come from a trial on a small model of moving
+# shapes: half of the tokens in 20 region steps cost no accuracy, a key gain of 1.5
+# helped (the gain at which the lowest tier begins here), and output gains of 1.3 and
+# more removed detail.
 OURS = Policy(
     steps=50,
     tiers=(
@@ -42,19 +43,22 @@ OURS = Policy(
 
 
 def default_policy(steps: int) -> Policy:
-    """A starting point of our own, not the paper's, and not calibrated for any model.
+    """The uncalibrated default policy, scaled from 50 steps to `steps`.
 
-    Made for 50 steps and scaled to others.
+    It is our own choice, not the paper's, and not calibrated for any model.
     """
     return OURS.for_steps(steps)
 
 
 def nirvana(beside: Policy) -> Policy:
-    """NIRVANA's steps at the scores of another policy, to be compared with that.
+    """NIRVANA's policy with thresholds for the scores of another policy.
 
-    Its thresholds are for CLIP's cosine: here the lowest is the other policy's, and the
-    others lie between that and 1 as they do in its table. So both policies meet the
-    same hits. Beside one without tiers it has its table's thresholds.
+    NIRVANA's own thresholds are for CLIP's cosine. Here they are rescaled linearly, so
+    that the lowest equals the lowest threshold of `beside` and 1 stays 1. Both policies
+    then have the same hits and can be compared.
+
+    Args:
+        beside: the other policy; if it has no tiers, thresholds are not rescaled.
     """
     table = replace(NIRVANA.for_steps(beside.steps), look=beside.look)
     if not beside.tiers:
@@ -68,15 +72,21 @@ def nirvana(beside: Policy) -> Policy:
 
 
 def calibrated_file(name: str, steps: int) -> Path:
-    """The file in which `benchmarks.calibrate` writes the policy of these weights and
-    steps."""
+    """The file to which `benchmarks.calibrate` writes a policy.
+
+    Args:
+        name: the name of the weights.
+        steps: the number of steps.
+    """
     return Path(__file__).parent / "calibrated" / f"{name}_{steps}.json"
 
 
 def calibrated(weights: Mapping[str, str], steps: int) -> Measured | None:
-    """The policy that was measured on weights with these fingerprints, else None.
+    """The calibrated policy for these weights and steps, or None if there is none.
 
-    `weights` are those of `Pipeline.fingerprints`.
+    Args:
+        weights: fingerprints by part (`Pipeline.fingerprints`).
+        steps: the number of steps.
     """
     of_any = calibrated_file("*", steps)
     for file in sorted(of_any.parent.glob(of_any.name)):

@@ -1,4 +1,4 @@
-"""Policies: how much of a source is reused, by the score of the match."""
+"""Policies: how many steps are reused from a source, by the score of the match."""
 
 import hashlib
 import json
@@ -19,19 +19,21 @@ STARTS = ("trajectory", "renoised")
 
 @dataclass(frozen=True)
 class Tier:
-    """The reuse from a score on, in steps of its policy.
+    """The amount of reuse from a given score upwards, in steps of its policy.
 
     Attributes:
-        least: the score from which the tier is taken, 0 to 1.
-        reuse_until: the step whose latents are taken from the source (K1), 1 or more.
+        least: the lowest score for which the tier is used, 0 to 1.
+        reuse_until: the first step that is run (K1), 1 or more; the source's latents
+            before it are reused.
         region_until: the step up to which only a region is run (K2).
         active: the share of tiles run in region steps, above 0 and up to 1.
-        key_gain: the factor of the differing words' keys at step K1 and a score of 0;
-            it falls to 1. 1 or more.
-        output_gain: the same of the attention's output. 1 or more.
+        key_gain: the factor on the attention keys of differing words at step K1 and a
+            score of 0; it falls to 1. 1 or more.
+        output_gain: the factor on the attention output, which falls likewise. 1 or
+            more.
 
     Raises:
-        ValueError: for other values.
+        ValueError: for values out of range.
     """
 
     least: float
@@ -59,23 +61,24 @@ class Tier:
 
 @dataclass(frozen=True)
 class Regions:
-    """Choice and run of the regions of all tiers. Shares are 0 to 1.
+    """Settings for choosing and running the regions of all tiers. Shares are 0 to 1.
 
     Attributes:
-        halo: the share of the active tiles that is active only in the first region
-            steps; then it is the source's again.
-        open: that part of the region steps, a share.
+        halo: the share of the active tiles that is active in the first region steps
+            only; afterwards these tiles take the source's latents again.
+        open: the share of the region steps in which the halo is active.
         reach: tiles by which a region is dilated, 0 or more.
         context: what active tokens attend to: `held` (keys and values of all tokens
             from the last full step), `dropped`, or `sampled`.
         sampled: the share of the background that is run beside a `sampled` region.
-        found_by: what shows where the videos differ: `velocity` or `attention`.
+        found_by: the signal that shows where the videos differ: `velocity` or
+            `attention`.
         limit: the relative disagreement of the first velocities outside the region
             above which all tokens are run (`inf`: never); 0.3 was tuned on the shapes
             world only.
 
     Raises:
-        ValueError: for other values.
+        ValueError: for values out of range.
     """
 
     halo: float = 0.0
@@ -98,31 +101,31 @@ class Regions:
             raise ValueError(f"found_by is one of {FINDERS}, got {self.found_by!r}")
 
 
-# Not type-checked in tests, because it refuses wrong types itself.
+# Exempt from the tests' runtime type checks, because it checks types itself.
 @no_type_check
 @dataclass(frozen=True)
 class Policy:
     """A table of how much of a source is reused, by the score of the match.
 
-    A higher score never means a smaller `reuse_until` or `region_until`, and at least
-    one whole step ends every run.
+    A higher score never means a smaller `reuse_until` or `region_until`, and the last
+    step of a run is never a region step.
 
     Attributes:
-        steps: the number of steps of the runs that it is for.
-        tiers: by rising `least`; without any there is never a hit.
-        keep: the key steps whose latents a run leaves for later ones; those that the
-            tiers start from and fill up with are among them.
+        steps: the number of steps of the runs that the policy is for.
+        tiers: by rising `least`; without tiers every request is a miss.
+        keep: the key steps: a run stores its latents before each of them for later
+            requests. Must include the steps that `needs` returns for each tier.
         regions: how regions are chosen and run.
         cache: the step cache of hits.
         miss_cache: the step cache of misses.
-        look: gives the scores that the tiers are for.
+        look: computes the scores that the tiers refer to.
         start: what a hit begins from. `trajectory`: the source's own latents at step
             K1, with the source's noise in them. `renoised`: the source's clean latents
             with the request's own noise at the level of step K1; no key steps are
             needed then.
 
     Raises:
-        ValueError: for other tables, or a value of another type.
+        ValueError: for inconsistent tiers or steps, or a value of another type.
     """
 
     steps: int
@@ -172,17 +175,19 @@ class Policy:
                 raise ValueError(f"{name} must be a tuple of {what}, got {values!r}")
         if isinstance(self.steps, bool) or not isinstance(self.steps, Integral):
             raise ValueError(f"steps must be a whole number, got {self.steps!r}")
-        # Plans are hashed: lists and numpy's integers become tuples and Python's.
+        # Plans are hashed, so lists become tuples and NumPy integers become int.
         object.__setattr__(self, "steps", int(self.steps))
         object.__setattr__(self, "tiers", tuple(self.tiers))
         object.__setattr__(self, "keep", tuple(map(int, self.keep)))
 
     @property
     def digest(self) -> str:
-        """Tells policies apart that may give other hits: of all fields but
-        `miss_cache`, which is of recipes.
+        """A digest of all fields that affect hits, in hex.
 
-        ValueError for a step cache that the registry does not know.
+        `miss_cache` is left out, because it is part of the recipe.
+
+        Raises:
+            ValueError: for a step cache that the registry does not know.
         """
         content = asdict(self) | {"cache": describe(self.cache)}
         del content["miss_cache"]
@@ -191,26 +196,26 @@ class Policy:
 
     @property
     def own_noise(self) -> bool:
-        """Whether the video of a hit has the noise of its own seed."""
+        """Whether hits use the noise of the request's own seed, not the source's."""
         return self.start == "renoised"
 
     def needs(self, tier: Tier) -> frozenset[int]:
-        """The key steps that a tier takes from a source."""
+        """The key steps at which a tier needs latents of the source."""
         if self.own_noise:
             return frozenset()
         return frozenset((tier.reuse_until, tier.region_until))
 
     def plan(self, score: float) -> Tier | None:
-        """The highest tier that the score reaches, None below the lowest: a miss."""
+        """The highest tier that the score reaches; None (a miss) if it reaches none."""
         reached = [tier for tier in self.tiers if score >= tier.least]
         return reached[-1] if reached else None
 
     def for_steps(self, steps: int) -> "Policy":
         """This policy for runs of another number of steps.
 
-        Numbers of steps are scaled and rounded down, but to 1 at least and to one less
-        than the steps at most. With 1 step there is nothing to reuse. Step caches are
-        for these steps only: others run every step.
+        Step numbers are scaled, rounded down and clipped to 1 ... `steps` - 1. With a
+        single step there are no tiers. For another number of steps the step caches are
+        dropped, because they fit this one only: every step is run.
         """
         if steps == self.steps:
             return self

@@ -1,4 +1,4 @@
-"""Policies as JSON files, with what tells the weights that they were measured on."""
+"""Policies as JSON files, with fingerprints of the weights they were calibrated on."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Sampler:
-    """Settings of sampling that a policy was measured with.
+    """Sampling settings with which a policy was calibrated.
 
     Attributes:
-        solver: its name.
-        shift: of the schedule.
-        guidance_scale: up to 1 is none.
+        solver: the solver's name.
+        shift: the shift of the schedule.
+        guidance_scale: values up to 1 mean no guidance.
     """
 
     solver: str
@@ -30,12 +30,12 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Measured:
-    """A policy and what it was measured on, as far as that is known.
+    """A policy with the weights and settings that it was calibrated on.
 
     Attributes:
         policy: the policy.
-        weights: fingerprints of the weights, by part.
-        sampler: the settings of sampling.
+        weights: fingerprints of the weights, by part; empty if unknown.
+        sampler: the sampling settings; None if unknown.
     """
 
     policy: Policy
@@ -44,7 +44,7 @@ class Measured:
 
 
 def write(path: str | Path, measured: Measured) -> None:
-    """Writes what `read` reads."""
+    """Writes a policy to a JSON file that `read` reads."""
     content = asdict(measured)
     policy = content.pop("policy")
     for name in ("cache", "miss_cache"):
@@ -53,7 +53,12 @@ def write(path: str | Path, measured: Measured) -> None:
 
 
 def read(path: str | Path) -> Measured:
-    """The policy in a file. ValueError for wrong fields."""
+    """Reads a policy from a JSON file.
+
+    Raises:
+        ValueError: for a file that holds no policy.
+        OSError: for a file that cannot be read.
+    """
     try:
         content = json.loads(Path(path).read_text())
         weights, sampler = ({}, None)
@@ -152,7 +157,7 @@ def _fields(kind: type[T], what: str, content: Any) -> T:
 
 
 def _number(name: str, kind: Any, value: Any) -> Any:
-    # 1 may stand for 1.0, but not 1.0 for 1, and a bool for neither.
+    # Accepts 1 for a float, but not 1.0 for an int, nor a bool for either.
     if type(value) not in {kind, int if kind is float else kind}:
         what = "text" if kind is str else f"a number ({kind.__name__})"
         raise ValueError(f"{name} is {what}, got {value!r}")

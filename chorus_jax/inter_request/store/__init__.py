@@ -1,9 +1,9 @@
-"""The store: what earlier requests leave for later ones, in memory and on disk.
+"""The store: keeps latents of earlier requests for later ones, in memory and on disk.
 
-`Store.admit` takes an `Entry`, `get` gives it back. A record on disk is one packed file
-with checksums; prompts are kept as digests and an embedding, not in clear. Whoever can
-read the folder can try prompts out, unless the store has a secret of its own. Nothing
-here knows a model.
+`Store.admit` takes an `Entry`, and `Store.get` returns it. A record on disk is one
+packed file with checksums. Prompts are kept as digests and an embedding, not in clear;
+unless the store has a secret of its own, anyone who can read the folder can test
+guessed prompts against the digests. The store is independent of any model.
 """
 
 from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics, new_id

@@ -1,7 +1,7 @@
 """The catalogue of a store: its entries in memory, on disk, or both.
 
-All heads are in memory: looking an entry up reads no file. It knows no files and no
-budgets. Not for two threads at once.
+All headers are in memory, so that looking up an entry reads no file. The catalogue
+handles no files and no budgets. Not thread-safe.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ class Item:
     """One entry as the store lists it, in memory, on disk, or both.
 
     Attributes:
-        head: all but its latents.
-        entry: the entry itself, if it is in memory.
+        head: the entry's header.
+        entry: the entry with its latents if it is in memory, else None.
         disk: the bytes of its record on disk; 0 if it has none.
     """
 
@@ -31,26 +31,29 @@ class Item:
 
     @property
     def id(self) -> str:
-        """The entry's."""
+        """The id of the entry."""
         return self.head.id
 
     @property
     def memory(self) -> int:
-        """The bytes in memory: of the entry if it is there, else of its header."""
+        """Its bytes in memory: of the entry if that is there, else of the header."""
         return self.head.nbytes if self.entry is None else self.entry.nbytes
 
     @property
     def header(self) -> int:
-        """The bytes of its header if it is on disk: they stay in memory; else 0."""
+        """The bytes of its header in memory if its record is on disk, else 0.
+
+        Such a header stays in memory for as long as the record stays on disk.
+        """
         return self.head.nbytes if self.disk else 0
 
     @property
     def digests(self) -> set[str]:
-        """The digests of requests that find it."""
+        """The digests of requests by which the entry can be found."""
         return {self.head.exact, self.head.made} - {""}
 
     def stored(self, size: int) -> StoredItem:
-        """This item as a policy of eviction sees it."""
+        """This item as an eviction policy sees it, with `size` bytes in its tier."""
         return StoredItem(self.id, self.head.namespace, size, self.head.statistics)
 
     def seen_by(self, namespace: str) -> bool:
@@ -59,12 +62,12 @@ class Item:
 
 
 class Catalogue:
-    """Items by id, and the bytes of each tier. `gone` hears of ids that leave.
+    """Items by id, and the bytes of each tier.
 
     Attributes:
-        memory: bytes in memory, of entries and of headers.
-        headers: of them those that stay as long as what is on disk does.
-        disk: bytes of records.
+        memory: bytes of entries and headers in memory.
+        headers: the part of `memory` that headers of records on disk take.
+        disk: bytes of records on disk.
     """
 
     def __init__(self, gone: Callable[[str], None]):
@@ -83,15 +86,22 @@ class Catalogue:
         return self._items[id]
 
     def get(self, id: str, namespace: str | None = None) -> Item | None:
-        """The item, None if there is none or if this namespace may not use it."""
+        """The item, or None if it is not listed or this namespace may not use it.
+
+        Without a namespace every item may be used.
+        """
         item = self._items.get(id)
         if item is None or namespace is None or item.seen_by(namespace):
             return item
         return None
 
     def repeats(self, head: EntryHeader) -> list[str]:
-        """Ids of other items of this namespace and exact request with no better score,
-        made in full or by its policy, and if they are shared no more than this one."""
+        """Ids of items that the entry with this header makes superfluous.
+
+        They are of the same namespace and exact request and have no higher score. None
+        is shared unless this entry is. If this entry was made from a source, they were
+        made with the same policy.
+        """
         others = (self._items[id].head for id in self._exact.get(head.exact, ()))
         return [
             other.id
@@ -106,15 +116,22 @@ class Catalogue:
     def find(
         self, exact: str, namespace: str, wanted: Callable[[EntryHeader], bool]
     ) -> EntryHeader | None:
-        """The head of a wanted item of this exact request, or made as this request
-        would be from its source, that the namespace may use; best its own."""
+        """The header of an item with this digest, or None.
+
+        The namespace's own items come before shared ones, then higher scores first.
+
+        Args:
+            exact: the digest of a request, compared with `exact` and `made` of headers.
+            namespace: the namespace that must be allowed to use the item.
+            wanted: says whether an item will do.
+        """
         items = (self._items[id] for id in self._exact.get(exact, ()))
         seen = [item.head for item in items if item.seen_by(namespace)]
         order = lambda head: (head.namespace != namespace, -head.score, head.id)
         return min(filter(wanted, seen), key=order, default=None)
 
     def put(self, item: Item) -> None:
-        """Adds or replaces an item; one that is in no tier leaves."""
+        """Adds or replaces an item; an item that is in neither tier is removed."""
         self._take(item.id)
         if item.entry is None and not item.disk:
             self._gone(item.id)
@@ -132,22 +149,25 @@ class Catalogue:
             self._gone(id)
 
     def in_memory(self, now: float) -> list[StoredItem]:
-        """The items in memory, among which eviction chooses."""
+        """The items in memory, for eviction to choose from; `now` is in seconds."""
         self._settle(now)
         return [item.stored(item.memory) for item in self if item.entry is not None]
 
     def on_disk(self, now: float) -> list[StoredItem]:
-        """The items on disk, among which eviction chooses."""
+        """The items on disk, for eviction to choose from; `now` is in seconds."""
         self._settle(now)
         return [item.stored(item.disk) for item in self if item.disk]
 
     def by_header(self, now: float) -> list[StoredItem]:
-        """The items on disk, by the bytes of their headers in memory."""
+        """The items on disk, with the bytes of their headers in memory as sizes."""
         self._settle(now)
         return [item.stored(item.header) for item in self if item.header]
 
     def _settle(self, now: float) -> None:
-        """Items from the future are as old as now from now on, lest they stay."""
+        """Sets times of last use that lie in the future to now.
+
+        Otherwise such items would never be the least recently used ones.
+        """
         late = (item for item in self if item.head.statistics.last_used > now)
         for item in list(late):
             used = replace(item.head.statistics, last_used=now)

@@ -1,8 +1,9 @@
-"""The tier on disk: one record a file, in a folder that several processes may share.
+"""The disk tier: one file per record, in a folder that several processes may share.
 
-What is damaged is dropped with a log line and never served. What cannot be read, as
-when too many files are open, is neither: it is an OSError. What is not this store's, or
-not whole, stays and is counted. It knows no budget.
+Damaged records are removed with a log line and never served. Records that cannot be
+read, as when too many files are open, raise OSError and stay. Files that are not
+complete, or belong to another store or version, stay and are counted. This module
+handles no budgets.
 """
 
 import logging
@@ -28,13 +29,14 @@ T = TypeVar("T")
 
 
 class Scan(NamedTuple):
-    """The difference between a folder and the known records.
+    """The difference between the files in a folder and the known records.
 
     Attributes:
-        records: those that are not known yet.
-        gone: ids of known ones that are not there any more.
-        unread: the bytes of those that cannot be read, by id.
-        unknown: the bytes of those that are not this store's, by id (`UnknownError`).
+        records: new records.
+        gone: ids of known records whose files are gone.
+        unread: bytes of new records that cannot be read, by id.
+        unknown: bytes of new files that this store cannot judge, by id (see
+            `UnknownError`).
     """
 
     records: list[Item]
@@ -46,8 +48,10 @@ class Scan(NamedTuple):
 class DiskTier:
     """The records in a folder. Any number of threads may read at once.
 
-    OSError if the folder cannot be made or written to. What killed processes left
-    half-written is removed.
+    At the start, files that killed processes left half-written are removed.
+
+    Raises:
+        OSError: if the folder cannot be made or written to.
     """
 
     def __init__(self, path: Path, secret: Secret):
@@ -57,13 +61,16 @@ class DiskTier:
             self.folder.sweep()
 
     def scan(self, known: set[str]) -> Scan:
-        """Compares the folder with the known records. OSError if it cannot be read.
+        """Compares the folder with the ids of known records.
 
-        Others may write and remove records meanwhile.
+        Other threads and processes may write and remove records meanwhile.
+
+        Raises:
+            OSError: if the folder cannot be read.
         """
         ids = self._ids()
         see = lambda _, one: Item(one.described.head, disk=one.size)
-        # A listing may miss what is replaced under it.
+        # A listing may miss a file that is replaced at the same time.
         gone = {id for id in known - ids if not self.exists(id)}
         scan = Scan([], gone, {}, {})
         for id in sorted(ids - known):
@@ -79,25 +86,38 @@ class DiskTier:
         return scan
 
     def write(self, entry: Entry, packed: Record) -> None:
-        """Writes a record; OSError if it cannot be. Only while the lock is held."""
+        """Writes a record. The caller must hold the folder's lock.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
         used = entry.statistics.last_used
         self.folder.write(entry.id + SUFFIX, packed.pieces, used)
-        # Apart: no request waits for the disk. Nothing is begun while Python ends.
+        # In a thread, so that no request waits for the disk. While Python exits no
+        # thread can be started.
         with suppress(RuntimeError):
             self._syncs.submit(self._sync, entry.id)
 
     def load(self, id: str) -> Entry | None:
-        """The entry of a record, None if it is gone or no good. OSError if it cannot be
-        read."""
+        """The entry of a record; None if the record is gone or damaged.
+
+        Raises:
+            OSError: if it cannot be read.
+            UnknownError: if this store cannot judge the file.
+        """
         return self._read(id, record.entry)
 
     def used(self, id: str, when: float) -> None:
-        """Notes when an entry was last used. OSError if it cannot be."""
+        """Stores when an entry was last used, in seconds since the epoch.
+
+        Raises:
+            OSError: if it cannot be stored.
+        """
         with suppress(FileNotFoundError):
             os.utime(self._path(id), (when, when), follow_symlinks=False)
 
     def exists(self, id: str) -> bool:
-        """Whether there is a record of this id, as far as one can look."""
+        """Whether there is a record of this id; True if that cannot be determined."""
         try:
             os.stat(self._path(id))
         except FileNotFoundError:
@@ -118,7 +138,7 @@ class DiskTier:
         self.folder.remove(id + SUFFIX)
 
     def close(self) -> None:
-        """Gives the folder back, once all records would survive a loss of power."""
+        """Closes the folder after all records are synced to disk."""
         self._syncs.shutdown()
         self.folder.close()
 
@@ -131,10 +151,13 @@ class DiskTier:
             log.warning("a loss of power may lose the record %s: %s", id, error)
 
     def _read(self, id: str, use: Callable[[int, Opened], T]) -> T | None:
-        """The result of `use` on the open file and its record; None if there is none.
+        """Calls `use` with the open file and its record, and returns the result.
 
-        One that is damaged is removed. OSError if it cannot be read, or not be removed,
-        UnknownError if it is not this store's to judge.
+        None if there is no such record, or if it was damaged, and so is removed.
+
+        Raises:
+            OSError: if the record cannot be read, or cannot be removed.
+            UnknownError: if this store cannot judge the file.
         """
         path = self._path(id)
         try:

@@ -1,4 +1,4 @@
-"""Entries of the store: a request's latents, its prompt's traces, its use."""
+"""Entries of the store: latents, digests of the prompt, and statistics of use."""
 
 import math
 import re
@@ -13,26 +13,26 @@ from jaxtyping import BFloat16, Float, Float16, Float32
 
 ID = re.compile("[0-9a-f]{32}")
 ROUNDING = 1e-3
-# What a header takes beside its arrays, measured with all that finds its entry: the
-# copies of its embedding (its own, an index's, a searcher's), a word's, its objects'.
+# Memory per header, including the structures that find its entry: copies of its
+# embedding (its own, the index's, the searcher's), bytes per word, bytes of objects.
 COPIES, WORD_BYTES, OBJECT_BYTES = 4, 64, 2048
 
 
 def new_id() -> str:
-    """A random id, which no other entry has: 32 hex digits."""
+    """A new random id of 32 hex digits."""
     return secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Making and use of an entry; times in seconds since the epoch.
+    """When an entry was made and how it was used; times in seconds since the epoch.
 
     Attributes:
-        created: when it was made.
-        cost: the seconds that making it took.
-        last_used: when it last was a hit; `created` before the first one.
-        hits: how often it was one, exact repeats included.
-        saved: the seconds that its hits saved in all.
+        created: when the entry was made.
+        cost: how long making it took, in seconds.
+        last_used: the time of its last hit; `created` before the first hit.
+        hits: the number of hits, including exact repeats.
+        saved: the total time that its hits saved, in seconds.
     """
 
     created: float
@@ -47,7 +47,7 @@ class Statistics:
         return cls(created, cost, last_used=created)
 
     def hit(self, now: float, saved: float) -> "Statistics":
-        """With one more hit."""
+        """These statistics after one more hit, at `now`, that saved `saved` seconds."""
         return replace(
             self,
             last_used=max(self.last_used, now),
@@ -58,30 +58,31 @@ class Statistics:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EntryHeader:
-    """An entry without its latents: what finding and judging it needs.
+    """An entry without its latents: all that is needed to find and judge it.
 
     Attributes:
-        recipe: a recipe's digest, in hex.
-        exact: the digest of a whole request (`Secret.exact`), in hex.
-        made: that of the same request with the seed which stands for its source's
-            noise; "" if it was computed from noise of its own.
-        policy: the digest of the policy by which it was made from a source; "" if it
-            was computed in full.
-        namespace: the one that sees the entry, unless it is shared.
+        recipe: the recipe's digest, in hex.
+        exact: the digest of the whole request (`Secret.exact`), in hex.
+        made: for a video that begins from its source's noise, the digest of the same
+            request with the seed that stands for this noise; "" if the video has noise
+            of its own.
+        policy: the digest of the policy by which the video was made from a source; ""
+            if it was computed in full.
+        namespace: the only namespace that may use the entry, unless it is shared.
         steps: the key steps, rising.
-        embedding: that of the prompt, of norm 1.
-        words: the prompt's `word_keys`.
-        meanings: what the model reads of each word, one row per word (see `meaning`).
-        statistics: how it was made and used.
-        score: how near it is to what its prompt asks, 0 to 1: 1 if it was computed in
+        embedding: the prompt's embedding, of norm 1.
+        words: the keys of the prompt's words (`word_keys`).
+        meanings: the model's representation of each word, a row per word (see
+            `meaning`).
+        statistics: when the entry was made and how it was used.
+        score: how well the video follows its prompt, 0 to 1: 1 if it was computed in
             full, else the similarity to its source's prompt times the source's score.
-        shared: whether all namespaces see it.
-        prompt: the prompt in clear, None unless it was asked for: it goes to disk as
-            it is.
-        id: its own, random.
+        shared: whether all namespaces may use it.
+        prompt: the prompt in clear, or None. It is written to disk unencrypted.
+        id: the entry's id, random.
 
     Raises:
-        ValueError: for impossible values.
+        ValueError: for invalid values.
     """
 
     recipe: str
@@ -101,15 +102,18 @@ class EntryHeader:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that it takes in memory, and in what finds its entry there."""
+        """Its bytes in memory, with its share of indexes and look-up tables."""
         text = WORD_BYTES * len(self.words) + 4 * len(self.prompt or "")
         arrays = COPIES * self.embedding.nbytes + self.meanings.nbytes
         return arrays + text + OBJECT_BYTES
 
     @property
     def source(self) -> bool:
-        """Whether later requests may begin from it: with key steps, or with clean
-        latents that have noise of their own. Else it is good for exact repeats only."""
+        """Whether later requests may begin from this entry.
+
+        It needs key steps, or clean latents of a video with noise of its own. Any other
+        entry serves exact repeats only.
+        """
         return bool(self.steps) or not self.made
 
     def __post_init__(self) -> None:
@@ -143,11 +147,11 @@ class Entry(EntryHeader):
     """The record that one request leaves for later ones: a header and latents.
 
     Attributes:
-        latents: row i are those before step `steps[i]`.
-        final: the clean ones, in float32 or bfloat16.
+        latents: the latents at the key steps; row i holds those before `steps[i]`.
+        final: the clean latents, in float32 or bfloat16.
 
     Raises:
-        ValueError: for impossible values.
+        ValueError: for invalid values.
     """
 
     latents: BFloat16[np.ndarray, "k f h w c"]
@@ -172,11 +176,15 @@ class Entry(EntryHeader):
 
     @property
     def nbytes(self) -> int:
-        """The bytes of its header and its latents."""
+        """The bytes of its header (see `EntryHeader.nbytes`) and its latents."""
         return super().nbytes + self.latents.nbytes + self.final.nbytes
 
     def at(self, step: int) -> BFloat16[np.ndarray, "f h w c"]:
-        """The latents before a key step. ValueError if it is none of them."""
+        """The latents before a key step.
+
+        Raises:
+            ValueError: if `step` is no key step of this entry.
+        """
         if step not in self.steps:
             raise ValueError(
                 f"step {step} is not kept: this entry has {self.steps}; plan with the "
@@ -189,12 +197,12 @@ class Entry(EntryHeader):
         return self._with(statistics=statistics)
 
     def owned(self) -> "Entry":
-        """This entry with arrays that nobody else has and nobody can write."""
+        """This entry with read-only copies of its arrays."""
         names = ("latents", "final", "embedding", "meanings")
         return self._with(**{name: _owned(getattr(self, name)) for name in names})
 
     def _with(self, **values: Any) -> "Entry":
-        # Not checked anew, as `replace` would: latents are large.
+        # Unlike `replace` this skips the checks, which are slow for large latents.
         other = copy(self)
         for name, value in values.items():
             object.__setattr__(other, name, value)

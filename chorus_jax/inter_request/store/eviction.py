@@ -1,6 +1,7 @@
-"""Eviction when there is no room: policies as small frozen objects.
+"""Eviction policies, as small frozen objects.
 
-A policy sees what is stored and names the victim. It knows nothing of tiers or files.
+A policy is given the stored items and names the victim. It is independent of tiers and
+files.
 """
 
 from collections.abc import Sequence
@@ -11,13 +12,13 @@ from chorus_jax.inter_request.store.entry import Statistics
 
 
 class StoredItem(NamedTuple):
-    """An entry as a policy sees it.
+    """An entry as an eviction policy sees it.
 
     Attributes:
-        id: the entry's.
-        namespace: whose it is.
+        id: the id of the entry.
+        namespace: the namespace that it belongs to.
         size: its bytes in the tier that needs room.
-        statistics: how it was made and used.
+        statistics: when it was made and how it was used.
     """
 
     id: str
@@ -28,22 +29,22 @@ class StoredItem(NamedTuple):
 
 @runtime_checkable
 class Eviction(Protocol):
-    """A policy of eviction: frozen, without memory of its own."""
+    """An eviction policy: frozen and stateless."""
 
     def victim(
         self, items: Sequence[StoredItem], coming: StoredItem | None = None
     ) -> str:
-        """The id of the entry to evict first, of one or more.
+        """The id of the entry to evict first.
 
         Args:
-            items: what is stored.
-            coming: the entry that room is made for; None if there is none.
+            items: the stored entries, at least one.
+            coming: the new entry that needs room, if there is one.
         """
 
 
 @dataclass(frozen=True)
 class LRU:
-    """Evicts the least recently used entry; of several used at once, the oldest."""
+    """Evicts the least recently used entry; of equally recent ones, the oldest."""
 
     def victim(
         self, items: Sequence[StoredItem], coming: StoredItem | None = None
@@ -54,10 +55,10 @@ class LRU:
 
 @dataclass(frozen=True)
 class FairShare:
-    """Least recently used first, of the namespace with the most bytes.
+    """Evicts the least recently used entry of the namespace with the most bytes.
 
-    So one namespace cannot evict what others have within an equal share, nor tell from
-    its own entries how much others admit. With one namespace this is `LRU`.
+    So a namespace cannot evict entries of others within their equal share, nor learn
+    from its own evictions how much others admit. With one namespace this is `LRU`.
     """
 
     def victim(

@@ -1,6 +1,6 @@
-"""A folder that several processes change: one at a time, files whole or not at all.
+"""A folder shared by processes: one writer at a time, and files appear only complete.
 
-It knows nothing of what the files hold.
+This module does not interpret the content of the files.
 """
 
 import errno
@@ -20,16 +20,17 @@ log = logging.getLogger(__name__)
 PARTIAL = ".partial"
 LOCK = "lock"
 COUNT_BYTES = 8
-# No link is followed, and a pipe is not waited for.
+# Do not follow links, and do not block on pipes.
 FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-PATIENCE = 10.0  # seconds that another process may hold the lock
-PAUSE = 0.01
+PATIENCE = 10.0  # seconds to wait for a lock that another process holds
+PAUSE = 0.01  # seconds between attempts
 
 
 class Folder:
-    """A folder (made if it is not there) whose files only their owner can read.
+    """A folder, made if missing, whose files only their owner can read.
 
-    OSError if it cannot be made or written to.
+    Raises:
+        OSError: if the folder cannot be made or written to.
     """
 
     def __init__(self, path: Path):
@@ -45,17 +46,20 @@ class Folder:
 
     @property
     def changed(self) -> bool:
-        """Whether another process may have changed the folder since we last looked, or
-        locked it. One small read."""
+        """Whether another process may have changed the folder.
+
+        That is, since this process last looked at it (`looking`) or locked it. Costs
+        one small read.
+        """
         return self._count() != self._seen
 
     @contextmanager
     def looking(self) -> Iterator[None]:
-        """For a look at the folder that keeps nobody out and waits for nobody.
+        """Context in which the folder is read without a lock and without waiting.
 
-        Afterwards `changed` tells of what came since, of what a process was in the
-        midst of, and of all again after an error. Not while another thread is in here
-        or has the lock.
+        Afterwards `changed` is True if changes came after the start, if another process
+        was in the middle of a change, or if the block raised an error. No other thread
+        of this process may be in here or hold the lock.
         """
         settled = self._settled()
         yield
@@ -63,17 +67,22 @@ class Folder:
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
-        """Keeps other processes from changing the folder, and waits for one that does.
+        """Locks the folder against other processes, waiting if one holds the lock.
 
-        Yields whether one may have changed it since we last held the lock and no error
-        came of it. Not for two threads at once: flock would let both in. TimeoutError
-        (an OSError) if another process holds the lock for `PATIENCE` seconds.
+        Yields whether another process may have changed the folder since this process
+        last looked at it or locked it without an error. Only one thread may be in here
+        at a time, because flock would let both in.
+
+        Raises:
+            TimeoutError: (an OSError) if another process holds the lock for longer than
+                `PATIENCE` seconds.
         """
         self._take()
         try:
             count = self._count()
             ours = (count + 1) % 2**63
-            # Counted before any change: nobody misses those of a killed process.
+            # Counted before any change, so that others notice even the changes of a
+            # process that is killed midway.
             os.pwrite(self._lock, ours.to_bytes(COUNT_BYTES, "little"), 0)
             yield count != self._seen
             self._seen = ours
@@ -81,10 +90,10 @@ class Folder:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _take(self) -> None:
-        """Takes the lock of the file that has the lock's name now.
+        """Takes the lock on the file that currently has the lock's name.
 
-        After a fork the file is opened again, since flock would let parent and child
-        in; so it is where the file was removed or replaced under us.
+        The file is opened again after a fork, since flock would let both parent and
+        child in, and if the file was removed or replaced meanwhile.
         """
         end = time.monotonic() + PATIENCE
         while True:
@@ -106,7 +115,7 @@ class Folder:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _same(self) -> bool:
-        """Whether the open file is the one that has the lock's name."""
+        """Whether the open lock file is still the file of that name."""
         try:
             named = os.stat(self.path / LOCK, follow_symlinks=False)
         except FileNotFoundError:
@@ -116,11 +125,15 @@ class Folder:
     def write(
         self, name: str, pieces: Iterable[bytes | memoryview], changed: float
     ) -> None:
-        """Writes a file that appears, or replaces another, only when it is complete;
-        a loss of power may lose or damage it until `sync`.
+        """Writes a file under a temporary name and renames it when it is complete.
 
-        `changed` is its time of change, in seconds since the epoch. Only while the lock
-        is held: `sweep` would remove it otherwise.
+        Until `sync` a loss of power may lose or damage it. The caller must hold the
+        lock, since otherwise `sweep` might remove the temporary file.
+
+        Args:
+            name: the file's name; an existing file is replaced.
+            pieces: the content.
+            changed: the file's modification time, in seconds since the epoch.
         """
         aside = self.path / f".{name}.{secrets.token_hex(8)}{PARTIAL}"
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -136,7 +149,7 @@ class Folder:
             raise
 
     def sweep(self) -> None:
-        """Removes what killed processes left behind. Only while the lock is held."""
+        """Removes files of killed processes. The caller must hold the lock."""
         for path in self.path.glob(f".*{PARTIAL}"):
             if path.is_file() or path.is_symlink():
                 path.unlink(missing_ok=True)
@@ -147,7 +160,7 @@ class Folder:
         (self.path / name).unlink(missing_ok=True)
 
     def sync(self, name: str = ".") -> None:
-        """Makes a file, and what the folder lists, survive a loss of power."""
+        """Syncs a file and the folder's listing to disk (fsync)."""
         for path in {self.path / name, self.path}:
             handle = os.open(path, os.O_RDONLY | FLAGS)
             try:
@@ -156,16 +169,16 @@ class Folder:
                 os.close(handle)
 
     def close(self) -> None:
-        """Gives the lock's file back."""
+        """Closes the lock file."""
         self._closed()
-        # The number may soon be another file's.
+        # The descriptor's number may soon be reused for another file.
         self._lock = -1
 
     def _count(self) -> int:
         return int.from_bytes(os.pread(self._lock, COUNT_BYTES, 0), "little")
 
     def _settled(self) -> int | None:
-        """The count of changes, None while a process makes the last of them."""
+        """The number of changes so far, or None while the folder is locked."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -177,6 +190,6 @@ class Folder:
 
 
 def check_regular(handle: int) -> None:
-    """OSError unless the open file is a plain one: no pipe, device or folder."""
+    """Raises OSError if an open file is a pipe, device or folder."""
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         raise OSError(errno.EINVAL, "it is not a plain file")

@@ -1,6 +1,7 @@
-"""The head of an entry as bytes, and back: JSON, then the traces of its prompt.
+"""The head of a record: an entry's header as bytes.
 
-It knows nothing of files.
+JSON comes first, then the arrays: embedding, keys of words, and meanings. This module
+handles no files.
 """
 
 import json
@@ -23,18 +24,18 @@ LENGTH, WORD = struct.Struct("<I"), 8
 
 
 class ForeignError(ValueError):
-    """The head of another entry, or of one of another store."""
+    """The head belongs to another entry, or to a store with another secret."""
 
 
 @dataclass(frozen=True)
 class Described:
-    """A header, and what the latents that belong to it must be.
+    """A header, with shape, dtype and checksum of the latents that belong to it.
 
     Attributes:
         head: the header.
-        shape: of the final latents: frames, height, width, channels.
-        dtype: of the final latents.
-        check: the checksum of the payload that holds all latents.
+        shape: the shape of the final latents: frames, height, width, channels.
+        dtype: the dtype of the final latents.
+        check: the checksum of the payload, which holds all latents.
     """
 
     head: EntryHeader
@@ -55,8 +56,17 @@ class Described:
 
 
 def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
-    """The bytes of a head. ValueError for final latents of a dtype that is not kept,
-    and for words of another size."""
+    """The head of an entry as bytes.
+
+    Args:
+        entry: the entry.
+        check: the checksum of the payload.
+        secret: the secret of the store.
+
+    Raises:
+        ValueError: for final latents of an unsupported dtype, or keys of words that
+            have another size than `WORD` bytes.
+    """
     dtype = entry.final.dtype.name
     if dtype not in DTYPES:
         raise ValueError(f"final latents are kept as {list(DTYPES)}, got {dtype}")
@@ -81,9 +91,17 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
 
 
 def read(data: bytes, id: str, secret: Secret, used: float) -> Described:
-    """Parses the bytes of a head; `used` is when its entry last was a hit.
+    """Parses the bytes of a head.
 
-    ForeignError if it is of another id or secret, ValueError if it is no head.
+    Args:
+        data: the bytes.
+        id: the id that the entry must have.
+        secret: the secret of the store.
+        used: the time of the entry's last hit, in seconds since the epoch.
+
+    Raises:
+        ForeignError: if the head has another id or secret.
+        ValueError: if the bytes are no head.
     """
     try:
         end = LENGTH.size + LENGTH.unpack_from(data)[0]
@@ -95,7 +113,7 @@ def read(data: bytes, id: str, secret: Secret, used: float) -> Described:
         return _described(content, data[end:], used)
     except (
         *(KeyError, TypeError, AttributeError, struct.error),
-        *(ArithmeticError, RecursionError),  # of numbers and depths beyond all sense
+        *(ArithmeticError, RecursionError),  # absurdly large numbers, deep nesting
     ) as error:
         raise ValueError(f"not the head of an entry: {error!r}") from error
 

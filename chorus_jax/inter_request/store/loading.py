@@ -1,4 +1,4 @@
-"""Loads in threads: nothing is loaded twice at once, and a caller may ask ahead."""
+"""Deduplicated loading: concurrent calls share one load, which can be prefetched."""
 
 import os
 import threading
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Loads(Generic[T]):
-    """Runs `load(id)` at most once at a time for each id."""
+    """Calls `load(id)` at most once at a time per id."""
 
     def __init__(self, load: Callable[[str], T], threads: int = 2):
         self._load, self._threads = load, threads
@@ -22,12 +22,15 @@ class Loads(Generic[T]):
         self._pool = ThreadPoolExecutor(self._threads, "chorus-load")
 
     def _after_fork(self) -> None:
-        """What a parent's threads are at would be waited for without end."""
+        """Starts afresh in a forked child, where the parent's threads do not exist.
+
+        The child would wait for their loads without end.
+        """
         if self._process != os.getpid():
             self._begin_anew()
 
     def prefetch(self, id: str) -> None:
-        """Begins to load in another thread, unless that is under way."""
+        """Starts to load in another thread, unless a load of this id is running."""
         self._after_fork()
         with self._lock:
             if id in self._running:
@@ -40,7 +43,7 @@ class Loads(Generic[T]):
         self._after_fork()
         with self._lock:
             running = self._running.get(id)
-            # A load that still waits for a thread is quicker done here.
+            # A load that still waits for a free thread is done here, which is quicker.
             if running is not None and not running.cancel():
                 starts, future = False, running
             else:
@@ -52,7 +55,7 @@ class Loads(Generic[T]):
         return future.result()
 
     def close(self) -> None:
-        """Ends the threads; what is under way is finished."""
+        """Ends the threads; running loads are finished, waiting ones are cancelled."""
         self._pool.shutdown(cancel_futures=True)
 
     def _begin(self, id: str, future: Future) -> None:

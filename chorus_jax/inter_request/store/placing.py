@@ -1,4 +1,4 @@
-"""Entries into the tiers, from disk into memory, and out of both for want of room."""
+"""Moves entries: into both tiers, from disk to memory, and out when room is needed."""
 
 import logging
 from contextlib import suppress
@@ -20,8 +20,8 @@ class Placing:
     """Places new entries in memory and on disk.
 
     Attributes:
-        tiers: the memory, the disk and what they may hold.
-        degraded: whether the disk takes no writes at present, and entries stay in
+        tiers: memory, disk and their budgets.
+        degraded: whether the last write to disk failed, so that new entries stay in
             memory.
     """
 
@@ -29,11 +29,14 @@ class Placing:
     degraded: bool = False
 
     def add(self, entry: Entry) -> bool:
-        """Places a new entry, removes its repeats; False if neither tier has room."""
+        """Places a new entry and removes entries that it makes superfluous.
+
+        Returns False if neither tier has room (see `Catalogue.repeats`).
+        """
         tiers, disk = self.tiers, self.tiers.disk
         packed = None if disk is None else record.packed(entry, disk.secret)
         with tiers.writing:
-            # Both or neither.
+            # Both are None or neither is; this tells mypy.
             if disk is None or packed is None or packed.size > tiers.budgets.disk:
                 size = 0
             else:
@@ -43,15 +46,16 @@ class Placing:
                 if not (fits or size):
                     return False
                 tiers.put(Item(entry.head, entry if fits else None, size))
-                self.shrink_memory(tiers.budgets.memory)  # its header came too
-                # A repeat that stays on disk is no more than a waste.
+                # Its header takes memory too.
+                self.shrink_memory(tiers.budgets.memory)
+                # A repeat that cannot be removed from disk only wastes space.
                 with suppress(OSError):
                     for id in tiers.catalogue.repeats(entry):
                         tiers.forget(id)
         return True
 
     def load(self, id: str) -> Entry | None:
-        """An entry from disk, which then is in memory too if there is room."""
+        """Reads an entry from disk, and keeps it in memory if there is room."""
         tiers, disk = self.tiers, self.tiers.disk
         entry = None if disk is None else tiers.read(id, disk.load)
         if entry is None:
@@ -66,8 +70,10 @@ class Placing:
         return entry.used(item.head.statistics)
 
     def shrink_memory(self, limit: int, coming: StoredItem | None = None) -> None:
-        """Evicts from memory until it holds at most `limit` bytes, and `coming` has
-        room; the headers of what is on disk stay. Under `lock`."""
+        """Evicts entries until memory holds at most `limit` bytes, including `coming`.
+
+        Headers of records on disk stay. The caller must hold `lock`.
+        """
         tiers, limit = self.tiers, limit - (0 if coming is None else coming.size)
         while tiers.catalogue.memory > limit:
             items = tiers.catalogue.in_memory(tiers.clock())
@@ -79,14 +85,14 @@ class Placing:
     def shrink_disk(
         self, disk: DiskTier, limit: int, coming: StoredItem | None = None
     ) -> None:
-        """Evicts from the disk until it holds at most `limit` bytes, and `coming` has
-        room. What cannot be read, and so not be judged, goes last.
+        """Evicts records until the disk holds `limit` bytes or less, with `coming`.
 
-        With the folder to itself (`StorageTiers.alone`).
+        Records that cannot be read are evicted last. The caller must hold the folder's
+        lock (`StorageTiers.alone`).
         """
         tiers, limit = self.tiers, limit - (0 if coming is None else coming.size)
         while True:
-            # Together: readers may drop what is damaged meanwhile.
+            # Under one lock, because readers may drop damaged records meanwhile.
             with tiers.lock:
                 if tiers.disk_used <= limit:
                     return
@@ -96,10 +102,10 @@ class Placing:
             self._take_from(disk, id)
 
     def shrink_headers(self, disk: DiskTier, coming: StoredItem) -> None:
-        """Evicts from the disk until the headers of its entries, and `coming`, take no
-        more memory than they may.
+        """Evicts records until all headers fit their share of memory (with `coming`).
 
-        With the folder to itself (`StorageTiers.alone`).
+        The share is `Budgets.headers`. The caller must hold the folder's lock
+        (`StorageTiers.alone`).
         """
         tiers, limit = self.tiers, self.tiers.budgets.headers - coming.size
         while True:
@@ -108,7 +114,7 @@ class Placing:
                     return
                 items = tiers.catalogue.by_header(tiers.clock())
             if not items:
-                return  # the one that comes takes more alone
+                return  # `coming` alone exceeds the limit
             self._take_from(disk, tiers.eviction.victim(items, coming))
 
     def _take_from(self, disk: DiskTier, id: str) -> None:
@@ -121,7 +127,7 @@ class Placing:
                 tiers.catalogue.put(replace(item, disk=0))
 
     def _write(self, disk: DiskTier, entry: Entry, packed: Record) -> int:
-        """Writes a record; returns its bytes, 0 if the disk does not take it."""
+        """Writes a record; returns its bytes, or 0 if the write failed."""
         coming, head = Item(entry).stored(packed.size), Item(entry.head)
         try:
             with self.tiers.alone():
@@ -138,8 +144,11 @@ class Placing:
         return packed.size
 
     def _has_room(self, entry: Entry) -> bool:
-        """Makes room in memory, unless there is too little beside the headers of what
-        is on disk."""
+        """Makes room for an entry in memory.
+
+        False, with nothing evicted, if it does not fit beside the headers of records on
+        disk.
+        """
         budget, catalogue = self.tiers.budgets.memory, self.tiers.catalogue
         listed = catalogue.get(entry.id)
         others = catalogue.headers - (0 if listed is None else listed.header)

@@ -1,10 +1,10 @@
-"""Recipes: all that decides a video besides its prompt and its seed."""
+"""Recipes: everything that determines a video, except its prompt and its seed."""
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-# Fields that are left out of the digest where they say nothing.
+# Fields that are left out of the digest if they are empty.
 OPTIONAL = (
     *("step_caches", "inputs", "experts", "guidance_scales"),
     *("fps", "perturbed", "joint", "tokens"),
@@ -13,34 +13,34 @@ OPTIONAL = (
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that changes pixels, but for prompt and seed.
+    """Everything that changes pixels, except prompt and seed.
 
-    Latents are reused only where the whole recipe is the same.
+    Latents are reused only between requests with equal recipes.
 
     Attributes:
         vae: the fingerprint of the VAE.
-        transformer: those of the transformers that denoised.
-        text_encoder: those of text encoder and tokenizer.
-        dtype: the dtypes that were computed in.
-        run_by: what computed: versions of code and jax, device, random numbers.
-        step_caches: that of misses; "" if every step is computed.
+        transformer: the fingerprints of the transformers.
+        text_encoder: the fingerprints of text encoder and tokenizer.
+        dtype: the dtypes of the computation.
+        run_by: versions of the code and of jax, the device, and the random number
+            generator.
+        step_caches: the step cache of misses; "" if every step is computed.
         solver: the name of the solver.
-        sigmas: the noise levels of the schedule, from 1 down.
-        timesteps: what the network gets of each level.
-        shift: that of the schedule.
-        guidance_scale: that of the request.
-        negative_prompt: that of the request, "" without guidance.
-        frames: those of the video.
-        height: in pixels.
-        width: in pixels.
-        inputs: the digest of the images that the request came with, and the
-            fingerprint of the encoder that reads them; "" without images.
-        experts: the transformer of each step, of a model with several.
-        guidance_scales: those of the transformers, of a model with several.
-        fps: the frames per second that positions stand for; None if the model does not
-            read them.
+        sigmas: the noise levels of the schedule, falling from 1.
+        timesteps: the network's input for each noise level.
+        shift: the shift of the schedule.
+        guidance_scale: the request's guidance scale.
+        negative_prompt: the request's negative prompt; "" without guidance.
+        frames: the number of frames.
+        height: the height in pixels.
+        width: the width in pixels.
+        inputs: the digest of the request's input images, and the fingerprint of the
+            encoder that reads them; "" without images.
+        experts: the transformer of each step, for a model with several.
+        guidance_scales: a guidance scale per transformer, for a model with several.
+        fps: the frame rate that positions assume; None if the model does not use it.
         perturbed: scale, rescaling and layers of spatio-temporal guidance; () without.
-        joint: the numbers of guidance of video and audio together; () without.
+        joint: the settings of joint guidance of video and audio; () without.
         tokens: the token budgets; "" if all tokens are run in all steps.
     """
 
@@ -69,14 +69,18 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all fields, in hex. ValueError for a number that is not finite."""
+        """SHA-256 of all fields, in hex.
+
+        Raises:
+            ValueError: for a number that is not finite.
+        """
         fields = asdict(self)
-        # 5 and 5.0 are one scale, but not one text.
+        # 5 and 5.0 are the same scale, but not the same text.
         for name in ("sigmas", "timesteps", "guidance_scales", "perturbed", "joint"):
             fields[name] = [float(number) for number in fields[name]]
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])
-        # Text to video with one transformer has the digest of recipes without these.
+        # Recipes without such a field keep the digest from before it existed.
         for name in OPTIONAL:
             if not fields[name]:
                 del fields[name]

@@ -1,4 +1,4 @@
-"""An entry as one packed record, and back: no pickle, nothing served unchecked.
+"""Records: entries packed into bytes, without pickle, and verified when read.
 
     prefix    magic, version, bytes of the head, bytes of the payload
     head      see `head`; with the checksum of the payload
@@ -6,7 +6,7 @@
     payload   latents and final latents, from a multiple of 64 bytes on
 
 Checksums are BLAKE2b of 32 bytes. Numbers are little-endian, arrays in C order. The
-file's time of change is that of the entry's last use.
+file's modification time is the time of the entry's last use.
 """
 
 import hashlib
@@ -25,17 +25,19 @@ VERSION = 5  # to be raised with any change of the head or the payload
 PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
 ALIGN = 64
-FIRST = 2**14  # bytes that are read at once: most heads
-LONGEST = 2**24  # bytes of a head
+FIRST = 2**14  # bytes of the first read, enough for most heads
+LONGEST = 2**24  # the most bytes of a head
 
 
 class DamagedError(ValueError):
-    """A record that is not as it was written."""
+    """The record differs from what was written."""
 
 
 class UnknownError(Exception):
-    """A file that this store cannot judge: of another version or store, or one that is
-    not whole, as while it is copied. It is nobody's to remove."""
+    """A file that this store cannot judge, and so must not remove.
+
+    It belongs to another version or store, or is incomplete, as while it is copied.
+    """
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Record:
     """A record that is ready to be written.
 
     Attributes:
-        pieces: its bytes, to be written one piece after the other.
-        size: the bytes of all pieces.
+        pieces: the content, to be written one piece after the other.
+        size: the total number of bytes.
     """
 
     pieces: tuple[bytes | memoryview, ...]
@@ -53,10 +55,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Opened:
-    """A record whose head is checked, but not its payload.
+    """A record whose head has been verified, but whose payload has not.
 
     Attributes:
-        described: its header, and what its latents are.
+        described: its header, with shape, dtype and checksum of its latents.
         payload: the offset in bytes at which the latents begin.
         size: the bytes of the whole record.
     """
@@ -67,7 +69,12 @@ class Opened:
 
 
 def packed(entry: Entry, secret: Secret) -> Record:
-    """The record of an entry."""
+    """Packs an entry into a record.
+
+    Raises:
+        ValueError: for an entry that cannot be stored (see `head.written`), or a head
+            longer than `LONGEST`.
+    """
     arrays = [_raw(entry.latents), _raw(entry.final)]
     length = sum(map(len, arrays))
     arrays.append(memoryview(bytes(-length % ALIGN)))
@@ -88,9 +95,16 @@ def packed(entry: Entry, secret: Secret) -> Record:
 
 
 def opened(handle: int, id: str, secret: Secret) -> Opened:
-    """The record of this id in an open file, its head checked.
+    """Reads and verifies the head of the record in an open file.
 
-    DamagedError if it was changed, UnknownError if it is not one of this store's.
+    Args:
+        handle: the file descriptor.
+        id: the id that the record must have.
+        secret: the secret of the store.
+
+    Raises:
+        DamagedError: if the record differs from what was written.
+        UnknownError: if this store cannot judge the file.
     """
     file = os.fstat(handle)
     begin = os.pread(handle, FIRST, 0)
@@ -125,10 +139,14 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
 
 
 def entry(handle: int, record: Opened) -> Entry:
-    """The entry of an opened record. DamagedError if the payload's checksum is wrong.
+    """Reads the entry of an opened record.
 
-    It is read and not mapped: what is served cannot change afterwards, and a file that
-    is cut meanwhile is an error, not a signal.
+    The file is read, not memory-mapped, so that the entry cannot change afterwards, and
+    a file that is truncated meanwhile raises an error instead of a signal.
+
+    Raises:
+        DamagedError: if the payload's checksum is wrong.
+        UnknownError: if the file was truncated meanwhile.
     """
     described = record.described
     payload = np.empty(record.size - record.payload, np.uint8)

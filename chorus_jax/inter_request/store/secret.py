@@ -1,7 +1,8 @@
-"""The key of a store's digests: what of a prompt may be kept without the prompt itself.
+"""The secret key of a store's digests of prompts and words.
 
-Whoever has the key can try prompts and words out. It is public unless one is given to
-the store, which then must be kept elsewhere: it is in no file of the store.
+Anyone who has the key can test guessed prompts and words against the digests. Without a
+secret of its own a store uses a public key. No file of the store holds the secret, so
+it must be kept elsewhere.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ PUBLIC = b"a chorus store without a secret."
 
 @dataclass(frozen=True)
 class Secret:
-    """The key of a store, and the digests made with it.
+    """The secret key of a store; computes keyed digests.
 
     Attributes:
         value: 16 to 64 random bytes.
@@ -35,7 +36,7 @@ class Secret:
 
     @property
     def fingerprint(self) -> str:
-        """Tells secrets apart and nothing about them."""
+        """A digest that identifies the secret without revealing it."""
         return self._keyed("fingerprint", b"").hex()[:16]
 
     @property
@@ -44,8 +45,14 @@ class Secret:
         return self._keyed("words", b"")
 
     def exact(self, recipe: str, prompt: str, seed: int, region: str = "") -> str:
-        """The digest of a whole request: its recipe's, its prompt, its seed, and that
-        of the region it came with, if it did."""
+        """The digest of a whole request, in hex.
+
+        Args:
+            recipe: the recipe's digest.
+            prompt: the prompt.
+            seed: the seed.
+            region: the digest of the region that the request came with, if any.
+        """
         described = json.dumps([recipe, prompt, seed] + [region] * bool(region))
         return self._keyed("exact", described.encode()).hex()
 

@@ -1,7 +1,7 @@
 """The store: entries of earlier requests in memory and on disk, within budgets.
 
-It knows nothing of similarity: an index tells which entry is near, and learns by
-watching what is here.
+The store does not measure similarity. Indexes do, and they follow its changes as
+watchers (`Store.watch`).
 """
 
 import errno
@@ -24,20 +24,28 @@ log = logging.getLogger(__name__)
 
 
 class Store:
-    """Entries by id. Any number of threads may use it, and processes one folder.
+    """Entries by id, in memory and in a folder.
 
-    At most `memory_bytes` of entries stay in memory and `disk_bytes` in `folder`;
-    without a folder nothing is written. Headers of records are read at the start and
-    stay in memory, latents are read when they are asked for and stay if there is room
-    beside the headers. These may take 64 MiB of a smaller budget; what is admitted
-    beyond that evicts entries from the disk. `secret` is 16 to 64 random bytes for the
-    digests of prompts and words, which without them whoever reads the folder can try
-    out; records made with another one are left alone (see `unknown`). `clock` gives
-    seconds since the epoch.
+    Thread-safe; several processes may share one folder. Headers of records are read at
+    the start and stay in memory. Latents are read on demand, and stay in memory if
+    there is room beside the headers. Headers may take 64 MiB even if `memory_bytes` is
+    less; when they would exceed their limit, entries are evicted from the disk.
 
-    On a full disk new entries stay in memory, with a log line (see `degraded`). Damage
-    to one file of the folder loses at most the one record in it. Raises ValueError if
-    the folder cannot be used.
+    If the disk is full, new entries stay in memory, with a log line (see `degraded`).
+    Damage to one file of the folder loses at most the record in it.
+
+    Args:
+        memory_bytes: the most bytes in memory.
+        folder: where records are written; None to write nothing.
+        disk_bytes: the most bytes of records in the folder.
+        eviction: the policy that chooses which entries are evicted.
+        secret: 16 to 64 random bytes, the key of the digests of prompts and words.
+            Without it anyone who can read the folder can test guesses against them.
+            Records made with another secret are left alone (see `unknown`).
+        clock: returns the time in seconds since the epoch.
+
+    Raises:
+        ValueError: if the folder cannot be used.
     """
 
     def __init__(
@@ -70,7 +78,7 @@ class Store:
             return len(self._tiers.catalogue)
 
     def __iter__(self) -> Iterator[EntryHeader]:
-        """The heads of all entries of all namespaces, to build an index from."""
+        """The headers of all entries of all namespaces, to build an index from."""
         with self._tiers.lock:
             return iter([item.head for item in self._tiers.catalogue])
 
@@ -81,36 +89,38 @@ class Store:
 
     @property
     def disk_used(self) -> int:
-        """Bytes of records on disk, with those that cannot be read."""
+        """Bytes of records on disk, including those that cannot be read."""
         with self._tiers.lock:
             return self._tiers.disk_used
 
     @property
     def unknown(self) -> int:
-        """Files in the folder that are no records of this store and version, or not
-        whole: they are left as they are."""
+        """The number of files in the folder that this store leaves alone.
+
+        They are incomplete, or belong to another store or version.
+        """
         with self._tiers.lock:
             return len(self._tiers.unknown)
 
     @property
     def degraded(self) -> bool:
-        """Whether the last entry stayed in memory because the disk did not take it."""
+        """Whether the last entry stayed in memory because writing to disk failed."""
         return self._placing.degraded
 
     def admit(self, entry: Entry) -> bool:
-        """Takes a copy of an entry; False if neither budget has room for it, or only
-        that of a disk that cannot be written to.
+        """Stores a copy of an entry; False if neither memory nor disk takes it.
 
-        It replaces entries of its namespace with the same exact request. From then on
-        no end of this process loses it; a loss of power may until a thread has made it
-        safe, moments later, but what is half there is never served.
+        It replaces entries of its namespace with the same exact request (see
+        `Catalogue.repeats`). Once on disk it survives the end of this process. A loss
+        of power may lose it until a thread has synced the file, moments later, but an
+        incomplete record is never served.
         """
         return self._placing.add(entry.owned())
 
     def head(self, id: str, namespace: str) -> EntryHeader | None:
-        """The header of an entry, without its latents; None as for `get`.
+        """The header of an entry, or None if it is not here or not for this namespace.
 
-        It reads no file: whether the record is still there is seen by `get`.
+        It does not read the record: only `get` notices if its file is gone.
         """
         self.refresh()
         with self._tiers.lock:
@@ -118,10 +128,11 @@ class Store:
         return None if item is None else item.head
 
     def get(self, id: str, namespace: str) -> Entry | None:
-        """An entry, None if it is not here or not for this namespace.
+        """An entry, or None if it is not here or not for this namespace.
 
-        From disk its checksum is verified; a damaged record is dropped with a log line.
-        One that cannot be read is a miss with a log line, and stays.
+        Checksums are verified when it is read from disk; a damaged record is dropped
+        with a log line. For a record that cannot be read the result is None, with a log
+        line, and the record stays.
         """
         item = self._item(id, namespace)
         if item is None or item.entry is None:
@@ -129,9 +140,9 @@ class Store:
         return item.entry.used(item.head.statistics)
 
     def prefetch(self, id: str, namespace: str) -> None:
-        """Begins to load an entry in a thread, for a `get` that follows soon.
+        """Starts to load an entry in a thread, for a `get` that follows soon.
 
-        It stays in memory if the budget has room for it.
+        The entry stays in memory if the budget has room for it.
         """
         item = self._item(id, namespace)
         if item is not None and item.entry is None:
@@ -146,10 +157,10 @@ class Store:
         """The id of an entry of this exact request, or None.
 
         Args:
-            exact: the request's digest (see `Secret.exact`), or one with the seed that
-                stands for the noise of a source (`EntryHeader.made`).
-            namespace: whose entries are looked at, beside the shared ones.
-            wanted: says which of them will do; it must not use the store.
+            exact: the request's digest (`Secret.exact`), or its digest with the seed
+                that stands for the noise of a source (`EntryHeader.made`).
+            namespace: the namespace whose entries are searched beside the shared ones.
+            wanted: says whether an entry will do; it must not use the store.
         """
         self.refresh()
         with self._tiers.lock:
@@ -157,11 +168,15 @@ class Store:
         return None if head is None else head.id
 
     def hit(self, id: str, saved: float, namespace: str | None = None) -> None:
-        """Counts a use that saved so many seconds.
+        """Counts a use of an entry; eviction relies on these counts alone.
 
-        Eviction knows of uses by this alone. When it was outlives this process, how
-        often does not. An entry that is gone is no error, nor is one that the namespace
-        may not use (None: any may).
+        The time of the last use is kept on disk, the number of hits only in this
+        process. Does nothing if the entry is gone or the namespace may not use it.
+
+        Args:
+            id: the entry's id.
+            saved: the seconds that the use saved.
+            namespace: the namespace that used it; None to skip this check.
         """
         tiers, now = self._tiers, self._tiers.clock()
         with tiers.lock:
@@ -177,10 +192,13 @@ class Store:
                 log.warning("cannot note the use of the record %s: %s", id, error)
 
     def delete(self, id: str, namespace: str | None = None) -> bool:
-        """Removes an entry from memory and disk; False if it was not here, or belongs
-        to another namespace than the one given (None: to whichever).
+        """Removes an entry from memory and disk.
 
-        This and the other deletions raise OSError if a record cannot be removed.
+        Returns False if it is not here, or if a namespace is given and the entry
+        belongs to another one.
+
+        Raises:
+            OSError: if the record cannot be removed.
         """
 
         def wanted(item: Item) -> bool:
@@ -191,8 +209,11 @@ class Store:
     def delete_namespace(self, namespace: str) -> int:
         """Removes all entries of a namespace, shared ones too; returns how many.
 
-        Other processes drop theirs when they next look. OSError also, after all others
-        are removed, if a record cannot be read now: it may be of this namespace.
+        Other processes drop their copies in memory when they next look at the folder.
+
+        Raises:
+            OSError: if a record cannot be removed; also, after the removal, if some
+                record cannot be read, since it may belong to this namespace.
         """
         removed = self._delete(lambda item: item.head.namespace == namespace)
         with self._tiers.lock:
@@ -206,7 +227,11 @@ class Store:
         return removed
 
     def delete_older(self, seconds: float) -> int:
-        """Removes all entries made more than so many seconds ago; returns how many."""
+        """Removes all entries made more than `seconds` ago; returns how many.
+
+        Raises:
+            OSError: if a record cannot be removed.
+        """
         before = self._tiers.clock() - seconds
         return self._delete(lambda item: item.head.statistics.created < before)
 
@@ -220,21 +245,22 @@ class Store:
                 self._placing.shrink_disk(tiers.disk, limits.disk)
 
     def refresh(self) -> None:
-        """Learns what other processes did in the folder, as all look-ups here do.
+        """Takes in the changes that other processes made to the folder.
 
-        It waits for none of them, and is one small read if they did nothing.
+        All look-ups here do so first. It never waits for other processes, and costs one
+        small read if nothing changed.
         """
         self._tiers.refresh()
 
     def watch(self, watcher: Watcher) -> None:
-        """Tells a watcher of all entries that are here, and from then on of changes."""
+        """Reports all present entries to a watcher, and every later change."""
         with self._tiers.lock:
             for item in self._tiers.catalogue:
                 watcher.admitted(item.head)
             self._tiers.watchers.append(watcher)
 
     def close(self) -> None:
-        """Ends the threads and gives the folder back."""
+        """Ends the threads and closes the folder."""
         self._loads.close()
         if self._tiers.disk is not None:
             self._tiers.disk.close()
@@ -246,7 +272,7 @@ class Store:
         self.close()
 
     def _item(self, id: str, namespace: str) -> Item | None:
-        """An item, unless another process has removed its record."""
+        """An item, or None also if another process has removed its record."""
         self.refresh()
         tiers = self._tiers
         with tiers.lock:
@@ -271,7 +297,7 @@ class Store:
 
 
 def _open(folder: Path, secret: Secret) -> DiskTier | None:
-    """The folder's tier, None, with a log line, if the disk is full."""
+    """The disk tier in a folder; None, with a log line, if the disk is full."""
     try:
         return DiskTier(folder, secret)
     except OSError as error:

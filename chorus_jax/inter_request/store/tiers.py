@@ -1,7 +1,8 @@
-"""The two tiers, memory and disk, and what is in each.
+"""The two tiers of the store, memory and disk, and the catalogue of both.
 
-A new entry goes to both. What is evicted from one stays in the other; in neither, it is
-gone. Order of locks: `looking`, `writing`, the folder's (other processes), `lock`.
+A new entry goes to both tiers. An entry evicted from one stays in the other; it is gone
+when it is in neither. Locks are taken in this order: `looking`, `writing`, the lock of
+the folder (against other processes), `lock`.
 """
 
 import logging
@@ -26,25 +27,25 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Watcher(Protocol):
-    """Hears of every entry that comes and goes, one at a time and in that order.
+    """Is called for every entry that is admitted or removed, one at a time, in order.
 
     It must not use the store, nor wait for a thread that does.
     """
 
     def admitted(self, head: EntryHeader) -> None:
-        """An entry came."""
+        """Called when an entry is admitted."""
 
     def removed(self, id: str) -> None:
-        """An entry went: evicted, deleted, damaged, or removed by another process."""
+        """Called when an entry is evicted, deleted, damaged, or removed elsewhere."""
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """The most that memory and disk may hold.
+    """The most bytes that memory and disk may hold.
 
     Attributes:
-        memory: bytes of entries in memory, and of headers, 0 or more.
-        disk: bytes of the records on disk, 0 or more.
+        memory: bytes of entries and headers in memory, 0 or more.
+        disk: bytes of records on disk, 0 or more.
 
     Raises:
         ValueError: for a budget below 0.
@@ -55,7 +56,7 @@ class Budgets:
 
     @property
     def headers(self) -> int:
-        """The most bytes of headers, which may take `HEADERS` of a smaller memory."""
+        """The most bytes of headers: `memory`, or `HEADERS` if that is more."""
         return max(self.memory, HEADERS)
 
     def __post_init__(self) -> None:
@@ -67,17 +68,17 @@ class Budgets:
 class StorageTiers:
     """Memory, disk and their catalogue.
 
-    The catalogue is read and changed under `lock`; one thread at a time, with
-    `writing`, writes records, and one, with `looking`, looks at what other processes
-    did. `unread` are the bytes of records that could not be read, and so are not in
-    the catalogue; `unknown` those of files that are no records of this store.
+    `lock` guards the catalogue; `writing` is held by the one thread that writes
+    records, `looking` by the one that checks for changes of other processes. `unread`
+    holds the bytes of records that could not be read, and so are not in the catalogue;
+    `unknown` the bytes of files that are no records of this store. Both are by id.
 
     Attributes:
-        disk: the records; None for memory only.
-        budgets: the most bytes of both.
-        eviction: the policy that makes room.
-        clock: gives seconds since the epoch.
-        watchers: hear of every entry that comes and goes.
+        disk: the disk tier; None for memory only.
+        budgets: the most bytes of both tiers.
+        eviction: the policy that chooses which entries are evicted.
+        clock: returns the time in seconds since the epoch.
+        watchers: are called for every entry that is admitted or removed.
     """
 
     disk: DiskTier | None
@@ -95,14 +96,14 @@ class StorageTiers:
 
     @property
     def disk_used(self) -> int:
-        """The bytes of all records, under `lock`."""
+        """The bytes of all records. The caller must hold `lock`."""
         return self.catalogue.disk + sum(self.unread.values())
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps other processes from the disk; what they changed is known then.
+        """Locks the folder against other processes, and takes in their changes first.
 
-        Under `writing` only.
+        The caller must hold `writing`.
         """
         if self.disk is None:
             yield
@@ -113,9 +114,9 @@ class StorageTiers:
             yield
 
     def refresh(self) -> None:
-        """Learns what other processes finished, and waits for none of them.
+        """Takes in finished changes of other processes, without waiting for any.
 
-        If nothing changed that is one small read.
+        Costs one small read if nothing changed.
         """
         try:
             if self.disk is not None and self.disk.folder.changed:
@@ -125,7 +126,7 @@ class StorageTiers:
             log.warning("cannot see what other processes left: %s", error)
 
     def adopt(self, disk: DiskTier) -> None:
-        """Learns what came to the disk and what is gone from it. Under `writing`."""
+        """Updates the catalogue from the folder. The caller must hold `writing`."""
         with self.lock:
             known = {item.id for item in self.catalogue if item.disk}
         scan = disk.scan(known)
@@ -138,11 +139,11 @@ class StorageTiers:
                 self.put(item)
 
     def read(self, id: str, how: Callable[[str], T | None]) -> T | None:
-        """The result of `how` on a record; None, and the record is forgotten, if there
-        is none.
+        """Reads a record with `how(id)`; None if that gives none.
 
-        None also if it cannot be read, with a log line; it is not forgotten then. One
-        that has become no record of this store stays on disk.
+        If `how` returns None or raises UnknownError, the entry is dropped from the
+        catalogue; an unknown file stays on disk. If `how` raises OSError, the entry
+        stays listed. Both errors are logged.
         """
         try:
             value = how(id)
@@ -162,7 +163,7 @@ class StorageTiers:
         return value
 
     def put(self, item: Item) -> None:
-        """Lists an entry, in place of what was known of it. Under `lock`."""
+        """Adds or replaces an item in the catalogue. The caller must hold `lock`."""
         new = self.catalogue.get(item.id) is None
         self.catalogue.put(item)
         if new:
@@ -170,8 +171,8 @@ class StorageTiers:
                 watcher.admitted(item.head)
 
     def forget(self, id: str) -> None:
-        """Removes an entry from both tiers. Under `lock`."""
-        # In this order: a record that cannot be removed is still there.
+        """Removes an entry from both tiers. The caller must hold `lock`."""
+        # The disk first: an entry whose record cannot be removed stays listed.
         if self.disk is not None:
             self.disk.remove(id)
         self.catalogue.remove(id)
@@ -189,7 +190,8 @@ class StorageTiers:
         self.unknown = unknown
 
     def _look(self, disk: DiskTier) -> None:
-        # A thread of ours that writes learns it itself, and may take long.
+        # A thread of this process that is writing takes in changes itself; waiting for
+        # it could take long.
         if disk.folder.changed and self.writing.acquire(blocking=False):
             try:
                 with disk.folder.looking():
