@@ -1,1 +1,1 @@
-"""The denoising loop: what is run in each step, and on which tokens."""
+"""The denoising loop, and the plans that say what it runs in each step."""

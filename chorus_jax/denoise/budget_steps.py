@@ -1,9 +1,10 @@
-"""Steps of a whole video whose tokens have budgets (HSA, arXiv 2605.06892).
+"""Denoising steps of a whole video with token budgets (HSA, arXiv 2605.06892).
 
-The first ones run all tokens and show which change most. Then each step runs the active
-tokens only, and all tokens move on with their latest velocity: the solver steps the
-whole video. With Euler's method a velocity that is held over several steps is one
-longer step. All requests of a batch stand at the same step here.
+The first steps run all tokens and measure whose velocity changes most. After them each
+step runs only the active tokens through the transformer, while the solver moves all
+tokens, each by its latest velocity. (With Euler's method, keeping a velocity over
+several steps is the same as one longer step.) All requests of a batch are at the same
+step.
 """
 
 from dataclasses import dataclass
@@ -22,16 +23,16 @@ from chorus_jax.token_budgets import TokenBudgets
 
 @dataclass(frozen=True)
 class BudgetSteps:
-    """Steps `first` to `last` (exclusive) of all tokens, by their budgets.
+    """A stretch of steps that run the tokens of a whole video by their budgets.
 
     Attributes:
         first: the first step.
         last: the step after the last one.
         expert: the name of the transformer.
-        budgets: how many steps the tokens are run in.
-        ranked: whether the order of the tokens is known from steps before, of another
-            transformer: only the first step is run whole then, since keys are a
-            transformer's own.
+        budgets: in how many steps each group of tokens is run.
+        ranked: whether earlier steps, with another transformer, have ranked the tokens
+            already. If so, only the first step runs all tokens (keys and values cannot
+            be taken over from another transformer).
     """
 
     first: int
@@ -42,16 +43,17 @@ class BudgetSteps:
 
     @property
     def ranks(self) -> bool:
-        """Whether the order of the tokens is known once these steps are done."""
+        """Whether the tokens are ranked once these steps are done."""
         return self.ranked or self.last - self.first >= self.budgets.early
 
     def budgeted(self, tiles: int) -> BudgetedTokens:
-        """The passes of these steps, of a video of so many tiles."""
+        """The token budgets applied to these steps of a video with `tiles` tiles."""
         ranking = 0 if self.ranked else self.budgets.early
         return BudgetedTokens(self.budgets, self.first, self.last, tiles, ranking)
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
-        """The state after these steps, if one of them is the next one."""
+        """Runs these steps up to `until`; unchanged if the next step is not one of
+        them."""
         last, at = jnp.minimum(until[0], self.last), state.step[0]
         begins = (at == self.first) & (last > at)
         state = when(begins, lambda state: self.begin(run, state), state)
@@ -61,8 +63,7 @@ class BudgetSteps:
         )
 
     def begin(self, run: Run, state: RunState) -> RunState:
-        """The state before the first step: nothing is known of the tokens, unless
-        they are ranked."""
+        """The state with its token budgets reset; ranked tokens keep their order."""
         assert state.budgets is not None
         fresh = self.budgeted(run.geometry.tiling.count).init(state.latents)
         if self.ranked:
@@ -70,7 +71,7 @@ class BudgetSteps:
         return state._replace(budgets=fresh)
 
     def step(self, run: Run, state: RunState) -> RunState:
-        """One step."""
+        """Runs one step."""
         assert state.budgets is not None
         i, budgeted = state.step, self.budgeted(run.geometry.tiling.count)
         ours = budgeted(

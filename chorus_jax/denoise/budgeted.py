@@ -1,8 +1,8 @@
-"""Passes by token budgets (HSA, arXiv 2605.06892), of a whole video or of a region.
+"""Steps by token budgets (HSA, arXiv 2605.06892), for a whole video or a region of it.
 
-The keys and values of all tokens are held per layer. A pass runs the active tokens
-only: they attend to all keys, and write their own. What a token's velocity was when it
-was last run stays its velocity until it is run again.
+Every layer holds the keys and values of all tokens. A pass runs only the active tokens:
+they attend to the keys and values of all tokens and replace their own. Every other
+token keeps the velocity of the last pass that ran it.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,20 +22,20 @@ from chorus_jax.families.forward import Held, Latents, evaluate
 from chorus_jax.nets.control import when
 from chorus_jax.token_budgets import TokenBudgets
 
-TINY = 1e-9  # a velocity of zeros
+TINY = 1e-9  # least denominator: a velocity may be all zeros
 
 Pass = Callable[..., tuple[Any, BudgetState, float]]
 
 
 class BudgetedRun(NamedTuple):
-    """State that a step changes, and the work of the last one.
+    """State of tokens with budgets between steps, and the work of the last step.
 
     Attributes:
-        latents: of the tokens that have budgets.
-        solver: the solver's state for them.
+        latents: latents of the tokens that have budgets.
+        solver: the solver's state for these latents.
         keys: keys and values of all tiles of the video.
-        state: velocities, and the order of the tiles.
-        share: of the tiles that were run.
+        state: latest velocities, and the order of the tiles.
+        share: the share of the tiles that the last step ran, 0 to 1.
     """
 
     latents: Latents
@@ -47,15 +47,15 @@ class BudgetedRun(NamedTuple):
 
 @dataclass(frozen=True)
 class BudgetedTokens:
-    """Steps `first` to `last` (exclusive) of tokens by budgets.
+    """Steps `first` to `last` (exclusive) of tokens with budgets.
 
     Attributes:
-        budgets: how many steps the tokens are run in.
+        budgets: in how many steps each group of tokens is run.
         first: the first step.
         last: the step after the last one.
         tiles: the number of tiles of the video or region.
-        ranking: the steps at the beginning whose changes of the velocity decide the
-            order of the tiles; 0 where it is known.
+        ranking: the number of steps at the beginning that run all tokens and rank the
+            tiles by how much their velocity changes; 0 if the tiles are ranked already.
     """
 
     budgets: TokenBudgets
@@ -71,12 +71,12 @@ class BudgetedTokens:
 
     @property
     def equivalents(self) -> float:
-        """The full steps' worth of all of them."""
+        """The work of all these steps, in passes of all tiles."""
         return sum(len(ranks) for ranks in self.sets) / self.tiles
 
     def table(self, size: int) -> Int32[np.ndarray, "steps k"]:
-        """The ranks of each step's active tiles; zeros for steps with another number
-        of them."""
+        """The ranks of the active tiles, one row per step; rows of steps that do not
+        have `size` active tiles are zeros."""
         none = (0,) * size
         rows = [ranks if len(ranks) == size else none for ranks in self.sets]
         return np.array(rows, np.int32)
@@ -84,7 +84,7 @@ class BudgetedTokens:
     def __call__(
         self, scope: TokenScope, i: Int[Array, " b"], now: BudgetedRun
     ) -> BudgetedRun:
-        """The run after step `i`, the same one of all requests."""
+        """Runs step `i`, which is the same for all requests."""
         lengths = [len(ranks) for ranks in self.sets]
         count = jnp.asarray(lengths, jnp.int32)[i[0] - self.first]
         for size, velocity in self.passes():
@@ -98,9 +98,12 @@ class BudgetedTokens:
         i: Int[Array, " b"],
         now: BudgetedRun,
     ) -> BudgetedRun:
-        """One step. All of it is inside the choice of its pass: a pass that reads
-        nothing which the step changes would be computed ahead of the choice, and so
-        always (XLA moves what is invariant out of a loop)."""
+        """Runs one step with the given pass.
+
+        Solver and pass are both inside the branch that `__call__` selects with `when`.
+        A branch that reads nothing the step changes is loop-invariant: XLA would move
+        it out of the loop and always compute it.
+        """
         keys, state, share = velocity(scope, i, now)
         latents, solver = solving.step(
             scope.run.solver,
@@ -114,7 +117,7 @@ class BudgetedTokens:
         return BudgetedRun(latents, solver, keys, state, jnp.float32(share))
 
     def passes(self) -> Iterator[tuple[int, Pass]]:
-        """The passes of a step by the number of active tiles."""
+        """The passes that a step chooses from, each with its number of active tiles."""
         for size in sorted({len(ranks) for ranks in self.sets}, reverse=True):
             if size == self.tiles:
                 yield size, self.every
@@ -126,7 +129,12 @@ class BudgetedTokens:
     def every(
         self, scope: TokenScope, i: Int[Array, " b"], now: BudgetedRun
     ) -> tuple[Any, BudgetState, float]:
-        """The pass of all tokens: keys, state and the share that was run."""
+        """Runs all tokens.
+
+        Returns:
+            The keys and values of all tiles, the new state, and the share of the tiles
+            that were run.
+        """
         before = now.state
         forward = scope.every(now.latents, i, now.keys)
         velocity, held = evaluate(forward, Held(now.keys))
@@ -146,7 +154,12 @@ class BudgetedTokens:
         i: Int[Array, " b"],
         now: BudgetedRun,
     ) -> tuple[Any, BudgetState, float]:
-        """The pass of the active tokens: keys, state and the share that was run."""
+        """Runs the active tokens of step `i`, whose ranks are in `table`.
+
+        Returns:
+            The keys and values of all tiles, the new state, and the share of the tiles
+            that were run.
+        """
         before = now.state
         rows = before.order[:, jnp.asarray(table)[i[0] - self.first]]
         forward = scope.some(now.latents, i, now.keys, rows)
@@ -156,7 +169,7 @@ class BudgetedTokens:
         return held.keys, state, rows.shape[1] / self.tiles
 
     def init(self, latents: Latents) -> BudgetState:
-        """The state before the first step, for latents of these tokens."""
+        """The state before the first step, for latents of this shape."""
         b = jax.tree.leaves(latents)[0].shape[0]
         order = jnp.broadcast_to(
             jnp.arange(self.tiles, dtype=jnp.int32), (b, self.tiles)
@@ -168,7 +181,8 @@ class BudgetedTokens:
 def relative_change(
     now: Float[Array, "b t s p"], before: Float[Array, "b t s p"]
 ) -> Float[Array, "b t"]:
-    """The relative change of the velocity in the L1 norm of each token, its mean over
-    each tile (the metric of arXiv 2312.03209, which HSA takes per token)."""
+    """How much the velocity of each tile has changed: |now - before| / |before| in the
+    L1 norm per token, averaged over the tokens of the tile (the metric of arXiv
+    2312.03209, which HSA applies per token)."""
     change, size = (jnp.abs(x).sum(axis=3) for x in (now - before, before))
     return (change / jnp.maximum(size, TINY)).mean(axis=2)

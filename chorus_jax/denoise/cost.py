@@ -1,4 +1,4 @@
-"""The cost of a plan, as far as it is known before a run."""
+"""The cost of a plan, as far as it is known before the run."""
 
 from chorus_jax.denoise.budget_steps import BudgetSteps
 from chorus_jax.denoise.plan import StepPlan
@@ -9,16 +9,16 @@ from chorus_jax.intra_request.scheduled import ScheduledCache
 
 
 def equivalents(plan: StepPlan, tiles: int) -> float:
-    """The full steps' worth of work of a plan, of a video of so many tiles.
+    """The work of a plan in full steps, for a video with `tiles` tiles.
 
-    The loop counts what it really computes (`RunState.work`): more where videos differ
-    beyond the region, less where a step cache looks at data.
+    The loop counts what it really computes (`RunState.work`): more than this if videos
+    differ outside the region too, less if a step cache decides from data to skip.
     """
     return sum((work(segment, plan.steps, tiles) for segment in segments(plan)), 0.0)
 
 
 def work(segment: Segment, steps: int, tiles: int) -> float:
-    """The full steps' worth of work of a segment, in a run of so many steps."""
+    """The work of a segment in full steps, in a run of `steps` steps."""
     if isinstance(segment, BudgetSteps):
         return segment.budgeted(tiles).equivalents
     if isinstance(segment, RegionSteps) and segment.budgeted is not None:
@@ -37,8 +37,8 @@ def share(segment: Segment, tiles: int) -> float:
 def computed(
     segment: OpeningStep | RegionSteps | WholeSteps, count: int
 ) -> range | list[int]:
-    """The steps of a segment that a step cache is known to compute, in a run of so many
-    steps; the first always is."""
+    """The steps that a segment computes in a run of `count` steps, as far as its step
+    cache decides this before the run; its first step always is."""
     if isinstance(segment, OpeningStep):
         return range(segment.first, segment.first + 1)
     steps = range(segment.first, segment.last)

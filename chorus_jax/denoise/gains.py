@@ -1,9 +1,9 @@
-"""Token-guided attention amplification: how much, at each step and for each token.
+"""Gains of token-guided attention amplification (TGAA), per step and per text token.
 
-Chorus scales in cross-attention the keys of the differing tokens and its whole output
-(arXiv 2604.04451, eq. 4); both fall as denoising proceeds and are smaller for better
-matches. That much is the paper's. Its functions are not known to us: those here, which
-are exactly 1 outside stage 2, are ours.
+In cross-attention Chorus scales the keys of the prompt's differing tokens, and the
+whole output (arXiv 2604.04451, eq. 4). Both gains fall as denoising proceeds and are
+smaller for better matches. The paper does not publish its gain functions; those here,
+which are exactly 1 outside stage 2, are ours.
 """
 
 import math
@@ -18,13 +18,14 @@ from chorus_jax.denoise.state import GainTables
 
 @dataclass(frozen=True)
 class Decay:
-    """A gain that falls evenly to 1.
+    """A gain that falls linearly to 1 over stage 2.
 
     Attributes:
-        gain: its value at the start of stage 2 and a score of 0, 1 or more.
+        gain: the gain at the start of stage 2 for a match with a score of 0; at least
+            1.
 
     Raises:
-        ValueError: for another gain.
+        ValueError: for a gain that is below 1 or not finite.
     """
 
     gain: float
@@ -34,13 +35,14 @@ class Decay:
             raise ValueError(f"a gain is 1 or more and finite, got {self.gain}")
 
     def __call__(self, progress: float, score: float) -> float:
-        """The gain at a progress through stage 2 and for a score, both 0 to 1."""
+        """The gain for a progress through stage 2 and a match's score, both 0 to 1."""
         return 1 + (self.gain - 1) * (1 - progress) * (1 - score)
 
     def table(
         self, steps: int, first: int, last: int, score: float
     ) -> Float32[np.ndarray, " steps"]:
-        """The gains of all steps, 1 outside stage 2, which is `first` to `last`."""
+        """The gains of all steps: 1 outside stage 2, steps `first` to `last`
+        (exclusive)."""
         gains = np.ones(steps, np.float32)
         for step in range(first, last):
             gains[step] = self((step - first) / (last - first), score)
@@ -54,14 +56,15 @@ def gain_tables(
     score: float,
     differing: Bool[np.ndarray, " m"],
 ) -> GainTables | None:
-    """The gains of one request in all steps; None if both are 1.
+    """The gains of one request in all steps; None if both gains are 1.
 
     Args:
         stage: the number of steps, and the first and last (exclusive) of stage 2.
-        key_gain: that of the keys of differing tokens (see `Decay`).
-        output_gain: that of the attention's output.
-        score: of the match, 0 to 1.
-        differing: the tokens that the source's prompt lacks (`Difference.tokens`).
+        key_gain: gain of the keys of differing tokens (`Decay.gain`).
+        output_gain: gain of the attention's output (`Decay.gain`).
+        score: the match's score, 0 to 1.
+        differing: True for the text tokens that the source's prompt lacks
+            (`Difference.tokens`).
 
     Raises:
         ValueError: for a score outside [0, 1], or a gain below 1.

@@ -1,16 +1,19 @@
-"""The denoising loop: any plan, as one jitted call or in pieces of a few steps.
+"""The denoising loop: runs any plan, in one jitted call or a few steps per call.
 
-    stage 1  steps [0, K1)   not run: the source's latents before step K1 are the start
+Chorus (arXiv 2604.04451) has three stages:
+
+    stage 1  steps [0, K1)   not run: the run starts from the source's latents before
+                             step K1
     stage 2  steps [K1, K2)  a step with all tokens shows where the videos differ; then
-                             only those tiles are run, the source's latents before step
-                             K2 are the rest
-    stage 3  steps [K2, T)   all tokens
+                             only the tiles of that region are run; at the end all other
+                             tiles get the source's latents before step K2
+    stage 3  steps [K2, T)   all tokens are run
 
-(Chorus, arXiv 2604.04451.) Without a source all steps are run with all tokens. In every
-stage a step cache decides how much of the model runs, or tokens have budgets of steps.
+Without a source all steps run all tokens. In every stage either a step cache decides
+how much of the model each step runs, or tokens have budgets of steps.
 
-`advance` is one program per plan, whatever the number of steps of a call: how far each
-request goes is data. So a run in pieces gives the same bytes as one call.
+`advance` is compiled once per plan, because how far a call runs each request is data.
+So a run in several calls gives the same bytes as a run in one.
 """
 
 from collections import deque
@@ -41,11 +44,11 @@ from chorus_jax.families.forward import AllTokens, Geometry, Latents, evaluate
 from chorus_jax.nets.control import zeros
 from chorus_jax.nets.tile_keys import spread
 
-AHEAD = 1  # a call that waits while one runs: enough to keep the device busy
+AHEAD = 1  # calls queued behind the one that runs: enough to keep the device busy
 
 
 def noise(seeds: Integer[Array, " b"], geometry: Geometry) -> Latents:
-    """Standard normal latents; those of a request depend on its own seed only."""
+    """Standard normal latents; each request's depend on its own seed only."""
     return initial(seeds, geometry)
 
 
@@ -55,13 +58,13 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
 
     Args:
         inputs: the arrays of the run.
-        latents: noise, or the source's latents before the plan's first step; they
-            stay the caller's.
-        program: what is static about the run.
+        latents: noise, or the source's latents before the plan's first step. They are
+            copied, so the caller may go on using them.
+        program: the static part of the run.
 
     Raises:
-        ValueError: if the mask is not on the grid of the latents, or a plan with a
-            region has no source.
+        ValueError: if the mask is not on the grid of the latents, a plan with a region
+            has no source, or a stochastic solver has no seeds.
     """
     check(inputs, latents, program)
     run, b = Run(program, inputs), jax.tree.leaves(latents)[0].shape[0]
@@ -87,7 +90,7 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
 
 
 def initial_caches(run: Run, latents: Latents, step: Int[Array, " b"]) -> tuple:
-    """The states of the plan's step caches before a run."""
+    """The states of the plan's step caches before the run."""
     return tuple(
         cache.init(run.forward(expert, latents, step))
         for cache, expert in slots(run.plan)
@@ -95,7 +98,7 @@ def initial_caches(run: Run, latents: Latents, step: Int[Array, " b"]) -> tuple:
 
 
 def initial_keys(run: Run, latents: Latents, step: Int[Array, " b"]) -> Any:
-    """Room for keys and values of all tiles, in zeros; () if the plan holds none."""
+    """Zeros in the shapes of the held keys and values; () if the plan holds none."""
     holding = [piece for piece in segments(run.plan) if holds(piece)]
     if not holding:
         return ()
@@ -105,14 +108,14 @@ def initial_keys(run: Run, latents: Latents, step: Int[Array, " b"]) -> Any:
 
 
 def holds(piece: Segment) -> bool:
-    """Whether tokens of these steps attend to held ones."""
+    """Whether tokens in these steps attend to held keys and values."""
     if isinstance(piece, RegionSteps):
         return piece.region.context == "held"
     return isinstance(piece, BudgetSteps)
 
 
 def initial_budgets(run: Run, latents: Latents) -> BudgetState | None:
-    """The state of tokens with budgets before a run."""
+    """The state of token budgets for all tokens before the run; None without any."""
     count = run.geometry.tiling.count
     for piece in segments(run.plan):
         if isinstance(piece, BudgetSteps):
@@ -123,7 +126,8 @@ def initial_budgets(run: Run, latents: Latents) -> BudgetState | None:
 def initial_region(
     run: Run, latents: Latents, step: Int[Array, " b"]
 ) -> RegionState | None:
-    """The shapes of a region that is not chosen yet, in zeros."""
+    """Zeros in the shapes of the region's state, before the region is chosen; None for
+    a plan without a region."""
     parts = [piece for piece in segments(run.plan) if isinstance(piece, RegionSteps)]
     if not parts:
         return None
@@ -145,7 +149,7 @@ def initial_parts(
     step: Int[Array, " b"],
     region: RegionState,
 ) -> RegionState:
-    """The region's state with all its parts, in zeros."""
+    """The region's state with its parts set to zeros of the right shapes."""
     keys = initial_keys(run, latents, step)
     empty = RunState(step, latents, None, (), None, step, region, keys)
 
@@ -164,23 +168,24 @@ def advance(
 ) -> tuple[RunState, Int[Array, ""]]:
     """Runs each request from its step up to step `until` (exclusive).
 
-    Requests of a plan without a region may stand at steps of their own; the bytes of
-    one do not depend on the others. With a region or token budgets all stand at the
+    Without a region or token budgets each request may be at a different step, and its
+    bytes do not depend on the other requests. With them all requests must be at the
     same step.
 
     Args:
         inputs: the arrays of the run.
-        state: it is donated: its arrays are gone after the call.
-        until: a step for each request; those that are there already stay as they are.
-        program: what is static about the run.
+        state: the state before; it is donated, so its arrays are gone after the call.
+        until: a step per request; a request that has reached it is left unchanged.
+        program: the static part of the run.
 
     Returns:
-        The state, and the lowest number of steps done.
+        The new state, and the least number of steps that any request has done.
     """
     run = Run(program, inputs)
     for segment in segments(program.plan):
         state = segment(run, state, until)
-    # Over a mesh each call's state is spread as the next one's is: one program for all.
+    # On a mesh the result is sharded as the argument is, so that the next call reuses
+    # the compiled program.
     state = spread(state)
     return state, state.step.min()
 
@@ -194,16 +199,16 @@ def in_pieces(
 ) -> Iterator[tuple[int, RunState]]:
     """Runs a program to its last step, a few steps per call.
 
-    The device always has a next call waiting, and a caller that stops iterating stops
-    the run, so progress and stopping cost nothing.
+    Calls are queued ahead, so that the device is always busy and reporting progress
+    costs no time. A caller stops the run by no longer iterating.
 
     Args:
         inputs: the arrays of the run.
-        state: what `start` gave; it is donated.
-        program: what is static about the run.
-        every: steps per call (None: all in one).
-        ahead: calls that wait while one runs. With 0 the device idles in between, and
-            every yielded state may be read before the next is asked for.
+        state: the state from `start`; it is donated.
+        program: the static part of the run.
+        every: steps per call; None runs all in one call.
+        ahead: calls queued behind the one that runs. With 0 the device idles between
+            calls, and each yielded state may be read until the next one is requested.
 
     Yields:
         The number of steps done and the state after each call. With calls ahead only
@@ -228,7 +233,8 @@ def in_pieces(
 
 
 def check(inputs: Inputs, latents: Latents, program: Program) -> None:
-    """ValueError for what jax would read beyond its end without a word."""
+    """Raises a ValueError for inputs that do not fit the program, some of which JAX
+    would silently read out of bounds."""
     geometry, mask = program.geometry, inputs.mask
     if program.plan.region is not None and inputs.source is None:
         raise ValueError("a plan with a region needs a source's latents, got none")

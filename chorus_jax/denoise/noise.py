@@ -1,15 +1,15 @@
-"""Noise of runs: that of a request depends on its own seed alone."""
+"""Noise of denoising runs; each request's depends on its own seed alone."""
 
 import jax
 from jaxtyping import Array, Int, Integer, Key
 
 from chorus_jax.families.forward import Geometry, Latents
 
-RENOISING = 2**17  # folded into a seed: noise that the latents did not begin as
+RENOISING = 2**17  # folded into a seed for noise that is added during a run
 
 
 def initial(seeds: Integer[Array, " b"], geometry: Geometry) -> Latents:
-    """Standard normal latents that runs begin with."""
+    """Standard normal latents that runs start from."""
     return drawn(jax.vmap(jax.random.key)(seeds), geometry)
 
 
@@ -27,12 +27,12 @@ def of_step(
 
 
 def drawn(keys: Key[Array, " b"], geometry: Geometry) -> Latents:
-    """Standard normal latents of each key."""
+    """Standard normal latents, one row per key."""
     arrays = {}
     for place, (name, shape) in enumerate(geometry.streams):
 
         def draw(key: Array, place: int = place, shape: tuple = shape) -> Array:
-            # The first stream's noise is that of a model with one stream.
+            # The first stream gets the same noise as in a model with one stream.
             key = jax.random.fold_in(key, place) if place else key
             return jax.random.normal(key, shape)
 

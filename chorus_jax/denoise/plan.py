@@ -1,6 +1,7 @@
-"""Plans of runs: what is computed in each step, known before a run begins.
+"""Step plans: what is computed in each step of a run, decided before the run.
 
-A plan is hashable and part of the key of a compiled program: there should be few.
+A plan is hashable and part of the key of a compiled program, so there should be few
+different ones.
 """
 
 from collections.abc import Sequence
@@ -14,20 +15,20 @@ from chorus_jax.token_budgets import TokenBudgets
 
 @dataclass(frozen=True)
 class Stretch:
-    """Steps that are run alike.
+    """Consecutive steps with the same transformer, tokens and step cache.
 
     Attributes:
-        first: the first of its steps.
-        last: the step after its last one.
-        region: the tokens that are run; None for all.
-        cache: decides how much of the model runs in each step.
+        first: the first step.
+        last: the step after the last one.
+        region: the region whose tokens are run; None runs all tokens.
+        cache: the step cache, which decides how much of the model runs in each step.
         expert: the transformer, by its name in the model.
-        budgets: in which steps its tokens are run, those of the region if there is
-            one; None runs them in all. Not beside a step cache.
+        budgets: in which steps each token is run (of the region's tokens, if there is a
+            region); None runs them in all steps. Cannot be combined with a step cache.
 
     Raises:
-        ValueError: for budgets beside a step cache, or in a region whose tokens do not
-            attend to held ones.
+        ValueError: for budgets together with a step cache, or with a region whose
+            context is not `held`.
     """
 
     first: int
@@ -54,21 +55,21 @@ class Stretch:
 
 @dataclass(frozen=True)
 class StepPlan:
-    """The steps of one run, in stretches without gaps.
+    """The steps of one run, as stretches without gaps.
 
     The run begins at the first step of the first stretch. The last step before a
     stretch with a region runs all tokens and shows where the region is.
 
     Attributes:
-        steps: those of the schedule.
-        stretches: in their order; without any, nothing is run.
-        keep: key steps: numbers of steps done after which the latents are returned,
-            rising, from 1 to `steps`.
+        steps: the number of steps of the schedule.
+        stretches: in the order they are run; without any, nothing is run.
+        keep: the key steps: the latents are returned once these numbers of steps are
+            done. Rising, from 1 to `steps`.
 
     Raises:
-        ValueError: for stretches that do not follow each other to the last step, for a
-            region without a step before it, for token budgets of another number of
-            steps, and for other key steps.
+        ValueError: for stretches that leave gaps or do not end at the last step, for a
+            region without a step of all tokens before it, for token budgets of another
+            number of steps, and for key steps that do not rise from 1 to `steps`.
     """
 
     steps: int
@@ -109,7 +110,16 @@ class StepPlan:
         first: int = 0,
         budgets: TokenBudgets | None = None,
     ) -> "StepPlan":
-        """All tokens in all steps from `first` on, or by their budgets."""
+        """A plan of one stretch: all tokens in all steps from `first` on, or as often
+        as their budgets say.
+
+        Args:
+            steps: the number of steps of the schedule.
+            keep: the key steps.
+            cache: the step cache.
+            first: the first step that is run.
+            budgets: token budgets; None runs all tokens in every step.
+        """
         if first == steps:
             return cls(steps, (), keep)
         stretch = Stretch(first, steps, cache=cache, budgets=budgets)
@@ -128,19 +138,18 @@ class StepPlan:
         cache: StepCache = EveryStep(),
         budgets: TokenBudgets | None = None,
     ) -> "StepPlan":
-        """Chorus's three stages (arXiv 2604.04451; K1 and K2 are the two numbers here).
+        """A plan of Chorus's three stages (arXiv 2604.04451).
 
         Args:
-            steps: those of the schedule.
-            reuse_until: the run begins at this step, from the source's latents.
-            region_until: up to this step the region is run; None as `region` runs all
-                tokens to the end.
-            region: the tokens of stage 2.
-            opening: steps of stage 2 with all tokens, the last of which shows the
-                region.
-            keep: key steps.
-            cache: of all stretches.
-            budgets: of the tokens of all stretches.
+            steps: the number of steps of the schedule.
+            reuse_until: K1, the step at which the run begins from the source's latents.
+            region_until: K2, the step at which stage 2 ends.
+            region: the region that stage 2 runs; None runs all tokens to the end.
+            opening: steps at the start of stage 2 that run all tokens; the last of them
+                shows where the region is.
+            keep: the key steps.
+            cache: the step cache of all stretches.
+            budgets: the token budgets of all stretches.
 
         Raises:
             ValueError: unless 0 <= reuse_until <= region_until <= steps, and the
@@ -170,7 +179,8 @@ class StepPlan:
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """The key steps at which the run has latents of all tokens that are its own."""
+        """The key steps at which the run itself has computed the latents of all tokens:
+        those after its start and outside its region steps."""
         own = set(range(self.start + 1, self.steps + 1))
         for stretch in self.stretches:
             if stretch.region is not None:
@@ -184,11 +194,12 @@ class StepPlan:
         return next((region for region in regions if region is not None), None)
 
     def with_experts(self, experts: Sequence[str]) -> "StepPlan":
-        """The plan with stretches cut where the transformer of a step changes.
+        """This plan, with its stretches cut wherever the transformer changes.
 
-        A region does not outlast its transformer: what it attends to is held by that
-        one's layers. So its steps up to the last change, and the one after it, which
-        shows it anew, run all tokens.
+        A region cannot go on with another transformer, since the keys and values it
+        attends to come from the layers of one transformer. If the transformer changes
+        within a region's steps, all its steps before the last change run all tokens
+        instead, and so does the step after it, which shows the region again.
 
         Args:
             experts: the name of the transformer of each step.
@@ -211,7 +222,7 @@ class StepPlan:
 def _cut(
     stretch: Stretch, edges: Sequence[int], experts: Sequence[str]
 ) -> list[Stretch]:
-    """The parts of a stretch between these steps, with the transformer of each."""
+    """A stretch cut at the steps `edges`, each part with its own transformer."""
     ends = sorted({stretch.first, *edges, stretch.last})
     return [
         replace(stretch, first=i, last=j, expert=experts[i]) for i, j in pairwise(ends)

@@ -1,4 +1,4 @@
-"""A run inside a jitted call: what is static about it, and the arrays that it reads."""
+"""A denoising run inside a jitted call: its static part, and the arrays it reads."""
 
 from dataclasses import dataclass
 
@@ -24,15 +24,16 @@ from chorus_jax.schedulers import Solver
 
 @dataclass(frozen=True)
 class Program:
-    """The static part of a run. There is one compiled program for each.
+    """The static part of a run; the loop is compiled once for each.
 
     Attributes:
         plan: what runs in each step.
-        solver: of as many steps.
+        solver: the solver, for as many steps as the plan.
         geometry: the shapes of latents and tokens.
 
     Raises:
-        ValueError: if the plan is for another number of steps than the solver has.
+        ValueError: if the plan is for another number of steps than the solver has, or
+            its region has more tiles than the video.
     """
 
     plan: StepPlan
@@ -52,10 +53,10 @@ class Program:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A program with its inputs, while a call is traced.
+    """A program together with its inputs, while a call is traced.
 
     Attributes:
-        program: what is static: plan, solver and geometry.
+        program: the static part: plan, solver and geometry.
         inputs: the arrays that the run reads.
     """
 
@@ -74,7 +75,7 @@ class Run:
 
     @property
     def geometry(self) -> Geometry:
-        """The shapes of its latents."""
+        """The shapes of the run's latents and tokens."""
         return self.program.geometry
 
     def forward(
@@ -84,19 +85,20 @@ class Run:
         i: Int[Array, " b"],
         tokens: TokenSet = ALL,
     ) -> Forward:
-        """The pass of a transformer at step `i` of each request."""
+        """The forward pass of the named transformer at step `i` of each request."""
         model, given = self.inputs.models[expert], self.inputs.conditions[expert]
         return model.forward(given, latents, i, self.gains(i), tokens)
 
     def noise(self, i: Int[Array, " b"]) -> Latents | None:
-        """The noise that a stochastic solver adds in these steps; None of others."""
+        """The noise that a stochastic solver adds in step `i` of each request; None for
+        other solvers."""
         seeds = self.inputs.seeds
         if not self.solver.stochastic or seeds is None:
             return None
         return noise.of_step(seeds, i, self.geometry)
 
     def gains(self, i: Int[Array, " b"]) -> TextGains | None:
-        """The gains of these steps."""
+        """The text gains of step `i` of each request; None without amplification."""
         tables = self.inputs.gains
         if tables is None:
             return None
@@ -106,8 +108,18 @@ class Run:
     def keeping(
         self, kept: Latents, latents: Latents, done: Int[Array, " b"], on: Array
     ) -> Latents:
-        """The key steps' latents, with those of requests that are `on` and have done as
-        many steps as one of them asks."""
+        """Stores latents that have reached a key step.
+
+        Args:
+            kept: the latents stored so far, key steps on the first axis.
+            latents: the present latents.
+            done: the number of steps that each request has done.
+            on: True for the requests whose latents may be stored.
+
+        Returns:
+            `kept`, with the latents of each request that is `on` and has done exactly
+            as many steps as one of the key steps.
+        """
         keys = self.plan.kept
         if not keys:
             return kept
@@ -121,10 +133,10 @@ class Run:
 
 
 def slots(plan: StepPlan) -> tuple[tuple[StepCache, str], ...]:
-    """The step caches of the plan with the transformer that each is of.
+    """The distinct pairs of step cache and transformer in a plan, one per cache state.
 
-    Equal ones of one transformer share a state; those of two do not, because the
-    shapes of a state are its transformer's.
+    Equal step caches share a state if they run with the same transformer; the shapes of
+    a state depend on the transformer.
     """
     pairs = ((stretch.cache, stretch.expert) for stretch in plan.stretches)
     return tuple(dict.fromkeys(pairs))

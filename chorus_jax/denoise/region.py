@@ -1,11 +1,11 @@
 """Regions: which tiles of a video are run in stage 2, and what they attend to.
 
-Chorus (arXiv 2604.04451) finds them with a language model and a segmenter. Here the
-first full step with the target's prompt shows them: where its velocity disagrees with
-the source's (`velocity`), or where it attends to the words that the source's prompt
-lacks (`attention`). Or the caller gives them. Where the velocities disagree outside the
-region too, the videos differ everywhere, as on another ground, and all tokens are run:
-the loop decides that itself.
+Chorus (arXiv 2604.04451) finds the region with a language model and a segmenter. Here a
+full step with the target's prompt finds it: where its velocity disagrees with the
+source's (`velocity`), or where it attends to the words that the source's prompt lacks
+(`attention`). Or the caller gives a mask. If the velocities disagree outside the region
+too (for example because the background is another one), the loop runs all tokens
+instead.
 """
 
 import math
@@ -19,32 +19,33 @@ from jaxtyping import Array, Bool, Float, Int
 from chorus_jax.inter_request.policy.policy import CONTEXTS, FINDERS
 from chorus_jax.nets.tokens import Size, Tiling, to_patches
 
-TINY = 1e-9  # a source that does not move at all
+TINY = 1e-9  # least denominator: the source's velocity may be all zeros
 
 
 @dataclass(frozen=True)
 class Region:
-    """Size and choice of a region, static: known before a run.
+    """The size of a region and how its tiles are chosen; static, set before the run.
 
     Attributes:
-        tile: the box of tokens that a tile is.
-        core: tiles that are run through all of stage 2.
-        halo: further tiles that are run up to step `open_until`, and are then the
-            source's again.
-        open_until: the step at which the halo closes, and solver and step cache begin
-            anew.
-        reach: tiles of dilation around where videos differ, before tiles are chosen.
-        context: what active tokens attend to. `held`: all tokens, the keys and values
-            of the others from the last full step (as in HSA, arXiv 2605.06892).
-            `dropped`: each other only. `sampled`: each other and `sampled` tiles of the
-            background, which are run too and stand for all of it.
-        sampled: tiles of the background, 1 or more with that context, else 0.
-        found_by: one of `FINDERS`.
-        limit: disagreement outside the region, in units of the source's velocity (see
+        tile: tokens of a tile along frames, height and width.
+        core: the number of tiles that are run through all of stage 2.
+        halo: the number of further tiles that are run up to step `open_until` and then
+            discarded for the source's.
+        open_until: the step at which the halo closes; solver and step cache are reset
+            there.
+        reach: how many tiles the differences are dilated by before tiles are chosen.
+        context: what active tokens attend to. `held`: all tokens, with the keys and
+            values of inactive ones from the last full step (as in HSA, arXiv
+            2605.06892). `dropped`: each other only. `sampled`: each other and `sampled`
+            tiles of the background, which are run too and represent all of it.
+        sampled: the number of sampled background tiles: 1 or more with the context
+            `sampled`, else 0.
+        found_by: how the region is found, one of `FINDERS`.
+        limit: the disagreement outside the core, relative to the source's velocity (see
             `beyond`), above which all tokens are run.
 
     Raises:
-        ValueError: for other values.
+        ValueError: for values that are out of range or do not go together.
     """
 
     tile: Size
@@ -77,20 +78,21 @@ class Region:
 
     @property
     def tiles(self) -> int:
-        """Tiles that are run while the halo is open."""
+        """The number of tiles that are run while the halo is open."""
         return self.core + self.halo + self.sampled
 
     @property
     def closed_tiles(self) -> int:
-        """Tiles that are run once the halo is closed."""
+        """The number of tiles that are run once the halo is closed."""
         return self.core + self.sampled
 
     def closing(self, first: int, last: int) -> int:
-        """The first step without the halo, of region steps `first` to `last`."""
+        """The first step without the halo, for region steps `first` to `last`
+        (exclusive)."""
         return min(max(self.open_until, first), last)
 
     def check(self, tiling: Tiling) -> None:
-        """ValueError if the video has fewer tiles than the region."""
+        """Raises a ValueError if the video has fewer tiles than the region."""
         if self.tiles > tiling.count:
             raise ValueError(
                 f"the region has {self.core} core, {self.halo} halo and "
@@ -112,8 +114,17 @@ def disagreement(
 def beyond(
     apart: Float[Array, "b t"], tiles: Int[Array, "b k"], source: Float[Array, "b ..."]
 ) -> Float[Array, " b"]:
-    """The relative disagreement outside these tiles: its mean over the mean absolute
-    velocity of the source; 0 if these are all tiles."""
+    """The relative disagreement of two velocities outside a region.
+
+    Args:
+        apart: the disagreement in each tile (see `disagreement`).
+        tiles: the tiles of the region.
+        source: the source's velocity.
+
+    Returns:
+        The mean disagreement of the tiles outside the region, divided by the mean
+        absolute velocity of the source; 0 if the region has all tiles.
+    """
     others = apart.at[jnp.arange(len(apart))[:, None], tiles].set(0.0)
     mean = others.sum(axis=1) / max(apart.shape[1] - tiles.shape[1], 1)
     speed = jnp.abs(source).mean(axis=range(1, source.ndim))
@@ -123,9 +134,13 @@ def beyond(
 def attended(
     share: Float[Array, "b n"], apart: Float[Array, "b t"], tiling: Tiling
 ) -> Float[Array, "b t"]:
-    """The mean attention of each tile to the words that differ.
+    """The mean attention of each tile to the differing words.
 
-    Of a video without such words, how far its velocities are `apart`.
+    Args:
+        share: each token's share of attention to the differing words.
+        apart: the disagreement of the velocities in each tile, returned instead for a
+            video in which no tile attends to such words.
+        tiling: the tiles of the video.
     """
     mean = tiling.tiles(share.astype(jnp.float32)).mean(axis=2)
     return jnp.where(mean.max(axis=1, keepdims=True) > 0, mean, apart)
@@ -139,9 +154,10 @@ def by_tile(
 
 
 def dilated(scores: Float[Array, "b t"], counts: Size, reach: int) -> Array:
-    """Each tile's highest score among the tiles up to `reach` away, [b t].
+    """Each tile's score [b t], raised towards the highest one up to `reach` tiles away.
 
-    Half of what it gained: a neighbour never comes before the tile itself.
+    A score rises by half of the difference only, so that a tile with a high score still
+    ranks before its neighbours.
     """
     if not reach:
         return scores
@@ -154,10 +170,10 @@ def dilated(scores: Float[Array, "b t"], counts: Size, reach: int) -> Array:
 
 
 def chosen(scores: Float[Array, "b t"], region: Region) -> Int[Array, "b k"]:
-    """The tiles that are run: core, halo, and then those sampled of the background.
+    """The tiles that are run: core, then halo, then sampled background tiles.
 
-    The most differing first; the sampled ones are evenly spread over the ranks of all
-    others.
+    Core and halo are the tiles with the highest scores, highest first. The sampled
+    tiles are evenly spread over the ranks of all other tiles.
     """
     ranked = jnp.argsort(-scores, axis=1, stable=True).astype(jnp.int32)
     active, sampled = region.core + region.halo, region.sampled
@@ -167,7 +183,8 @@ def chosen(scores: Float[Array, "b t"], region: Region) -> Int[Array, "b k"]:
 
 
 def token_bias(region: Region, tiling: Tiling, halo: bool) -> Float[Array, " n"]:
-    """One number per token that is run: log(r) for one that stands for r tokens."""
+    """The attention bias of each token that is run: log(r) for a token that represents
+    r tokens, so 0 for all but sampled background tokens."""
     active = region.core + (region.halo if halo else 0)
     counts = [1.0] * active
     if sampled := region.sampled:

@@ -1,8 +1,8 @@
-"""Stage 2: a step with all tokens that shows the region, then steps of the region.
+"""Stage 2: a step with all tokens that chooses the region, then steps of the region.
 
-All requests of a batch stand at the same step here. While the region is run there are
-the patches of its tiles; at its end they are put among the source's. Where the videos
-differ beyond the region too, its steps are run with all tokens instead.
+All requests of a batch are at the same step. The region's steps keep only the patches
+of its tiles; after the last one its core is pasted into the source's latents. If the
+videos differ outside the region too, these steps run all tokens instead.
 """
 
 import math
@@ -40,16 +40,16 @@ from chorus_jax.token_budgets import TokenBudgets
 
 @dataclass(frozen=True)
 class OpeningStep:
-    """The step with all tokens that shows where the region is.
+    """The step with all tokens that chooses the region.
 
-    Its pass is always computed, and leaves the keys and values that the region's tokens
-    attend to.
+    The step cache is reset before it, so its pass is always computed. With the context
+    `held` it leaves the keys and values that the region's tokens attend to.
 
     Attributes:
         first: the number of this step, from 0.
-        cache: the step cache of its stretch; it begins anew here.
-        expert: the name of the transformer that runs it.
-        following: the steps with the region, which come next.
+        cache: the step cache of its stretch, reset at this step.
+        expert: the name of the transformer.
+        following: the steps of the region, which come next.
     """
 
     first: int
@@ -63,12 +63,12 @@ class OpeningStep:
         return self.following.region
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
-        """The state after this step, if it is the next one."""
+        """Runs this step; unchanged if it is not the next one."""
         here = (state.step[0] == self.first) & (until[0] > self.first)
         return when(here, lambda state: self.step(run, state), state)
 
     def tokens(self, run: Run) -> AllTokens:
-        """All tokens, and what the pass is to leave."""
+        """All tokens, with the side outputs that the pass is to leave."""
         words = run.inputs.words if self.region.found_by == "attention" else None
         held = self.region.context == "held"
         return AllTokens(run.geometry.tiling if held else None, words)
@@ -78,7 +78,7 @@ class OpeningStep:
         assert state.region is not None and run.inputs.source is not None
         i, before = jnp.full_like(state.step, self.first), state.region
         forward = run.forward(self.expert, state.latents, i, self.tokens(run))
-        # Begun anew: a step cache computes its first step.
+        # A fresh state makes the step cache compute this step.
         fresh = self.cache.init(forward)
         velocity, held, cache, work = self.cache.step(
             i, run.solver.schedule, forward, self.held(run, state), fresh
@@ -110,17 +110,19 @@ class OpeningStep:
         return self.following.begin(run, state, latents)
 
     def held(self, run: Run, state: RunState) -> Held:
-        """Room for what the pass leaves."""
+        """The state that the pass fills in: held keys, and each token's share of
+        attention if the region is found by attention."""
         if self.tokens(run).words is None:
             return Held(state.keys)
         b, n = len(state.step), math.prod(run.geometry.grid)
         return Held(state.keys, jnp.zeros((b, n), jnp.float32))
 
     def choose(self, run: Run, velocity: Latents, held: Held) -> Chosen:
-        """The region of each request, and whether all tokens are run instead.
+        """Chooses each request's region, and whether all tokens are run instead.
 
-        Of a batch all requests are run whole if one of them differs too far. A mask is
-        the caller's word that the region is enough.
+        If one request of a batch differs too much outside its core, all requests run
+        all tokens. With a mask the caller has chosen the region, and there is no such
+        check.
         """
         mask, geometry = run.inputs.mask, run.geometry
         assert run.inputs.source is not None
@@ -134,7 +136,8 @@ class OpeningStep:
             wanted = attended(held.share, apart, geometry.tiling)
         scores = dilated(wanted, geometry.tiling.counts, self.region.reach)
         tiles = chosen(scores, self.region)
-        # Halo and sampled tiles are the source's again at the end.
+        # Only the core is kept at the end: halo and sampled tiles get the source's
+        # latents again.
         far = beyond(apart, tiles[:, : self.region.core], source_velocity)
         limit = self.region.limit if mask is None else math.inf
         return Chosen(tiles, scores, far, (far > limit).any())
@@ -142,7 +145,7 @@ class OpeningStep:
 
 @dataclass(frozen=True)
 class RegionSteps:
-    """A stretch of steps that run the region's tokens.
+    """Consecutive steps that run the region's tokens, with or without its halo.
 
     Attributes:
         first: the first step.
@@ -150,10 +153,12 @@ class RegionSteps:
         cache: the step cache.
         expert: the name of the transformer.
         region: how the tokens are chosen and run.
-        part: the place of their state among the parts of the run's region state.
+        part: the index of the state of these steps in `RegionState.parts`.
         halo: whether the halo is open.
-        following: the steps without the halo, if these are followed by some.
-        budgets: of the region's tokens, ranked as the region's tiles are.
+        following: the steps without the halo, if these steps have the halo and are
+            followed by such.
+        budgets: token budgets of the region's tokens, ranked in the order of the
+            region's tiles; None without budgets.
     """
 
     first: int
@@ -168,14 +173,15 @@ class RegionSteps:
 
     @property
     def budgeted(self) -> BudgetedTokens | None:
-        """The passes of these steps if their tokens have budgets."""
+        """The token budgets applied to these steps; None without budgets."""
         if self.budgets is None:
             return None
         tiles = self.region.tiles if self.halo else self.region.closed_tiles
         return BudgetedTokens(self.budgets, self.first, self.last, tiles, 0)
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
-        """The state after these steps, if one of them is the next one."""
+        """Runs these steps up to `until`; unchanged if the next step is not one of
+        them."""
         assert state.region is not None
         last, at = jnp.minimum(until[0], self.last), state.step[0]
         here = (at >= self.first) & (at < last)
@@ -189,7 +195,7 @@ class RegionSteps:
         return when(ended, lambda state: self.end(run, state), state)
 
     def run_whole(self, run: Run, state: RunState, until: Array) -> RunState:
-        """These steps with all tokens."""
+        """Runs these steps with all tokens, up to `until`."""
         steps = WholeSteps(self.first, self.last, self.cache, self.expert)
         return steps(run, state, jnp.broadcast_to(until, state.step.shape))
 
@@ -203,13 +209,13 @@ class RegionSteps:
         return TileTokens(tiling, self.tiles(state.region.chosen), keys, bias)
 
     def tiles(self, region: Chosen) -> Array:
-        """The tiles that are run."""
+        """The tiles that these steps run."""
         if self.halo:
             return region.tiles
         return region.tiles[:, core_and_sampled(self.region)]
 
     def step(self, run: Run, state: RunState) -> RunState:
-        """One step of the region."""
+        """Runs one step of the region."""
         assert state.region is not None
         part, keys, work = self.moved(run, state, state.region.parts[self.part])
         tiles = self.tiles(state.region.chosen).shape[1]
@@ -225,8 +231,12 @@ class RegionSteps:
     def moved(
         self, run: Run, state: RunState, part: RegionPart
     ) -> tuple[RegionPart, Any, Array]:
-        """The region's tokens and the keys after this step, and the share of these
-        tokens that was run."""
+        """Runs one step on the region's part of the state.
+
+        Returns:
+            The part after the step, the keys and values of all tiles, and the work of
+            the step relative to a full pass of the region's tokens.
+        """
         tokens, i = self.tokens(run, state), state.step
         if self.budgeted is not None:
             scope, none = RegionOfVideo(run, self.expert, tokens), jnp.float32(0)
@@ -256,19 +266,21 @@ class RegionSteps:
         return RegionPart(latents, solver, cache), keys, work
 
     def begin(self, run: Run, state: RunState, latents: Latents) -> RunState:
-        """The state with this part begun at the run's latents of all tokens."""
+        """The state with this part started from the latents of the whole video."""
         assert state.region is not None
         active = self.active(run, state.region.chosen, latents)
         return self.with_part(run, state, active)
 
     def active(self, run: Run, region: Chosen, latents: Latents) -> Latents:
-        """The patches of the tiles that are run, of the latents of the whole video."""
+        """Latents of the whole video, cut down to the patches of the tiles that these
+        steps run."""
         geometry = run.geometry
         active = taken(tiles_of(geometry, latents), self.tiles(region))
         return geometry.replaced(latents, active)
 
     def with_part(self, run: Run, state: RunState, latents: Latents) -> RunState:
-        """The state with this part at these latents: no history, nothing cached."""
+        """The state with this part at these latents, with solver and step cache (or
+        budgets) reset."""
         assert state.region is not None
         region = state.region
         if self.budgeted is not None:
@@ -284,21 +296,23 @@ class RegionSteps:
         return state._replace(region=region._replace(parts=tuple(parts)))
 
     def end(self, run: Run, state: RunState) -> RunState:
-        """Goes on to the next part, or puts the region among the source's latents."""
+        """Starts the steps without the halo, or pastes the region into the source's
+        latents if these steps are the last of the region."""
         assert state.region is not None
         if self.following is None:
             return self.pasted(run, state)
         latents = state.region.parts[self.part].latents
         video = run.geometry.named(latents)[run.geometry.video]
-        # Whole on every device: patches are few numbers, and a choice among split ones
-        # came out wrong on a mesh of three axes (jax 0.10.2).
+        # Replicated on every device: the patches are small, and indexing sharded ones
+        # gave wrong results on a mesh with three axes (jax 0.10.2).
         video = constrain(video, None, None, None, None)
         video = video[:, core_and_sampled(self.region)]
         latents = run.geometry.replaced(latents, video)
         return self.following.with_part(run, state, latents)
 
     def pasted(self, run: Run, state: RunState) -> RunState:
-        """The core's patches among the source's latents; the solver begins anew."""
+        """The state with the core's patches pasted into the source's latents before
+        step K2, and the solver reset."""
         assert state.region is not None and run.inputs.source is not None
         geometry, core = run.geometry, self.region.core
         part = state.region.parts[self.part]

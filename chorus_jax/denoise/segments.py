@@ -1,4 +1,4 @@
-"""A plan as the pieces that the loop runs one after another."""
+"""Segments: the parts of a plan that the loop runs one after another."""
 
 from chorus_jax.denoise.budget_steps import BudgetSteps
 from chorus_jax.denoise.plan import StepPlan, Stretch
@@ -9,7 +9,7 @@ Segment = WholeSteps | BudgetSteps | OpeningStep | RegionSteps
 
 
 def segments(plan: StepPlan) -> tuple[Segment, ...]:
-    """The pieces of a plan, in their order."""
+    """The segments of a plan, in the order they are run."""
     pieces: list[Segment] = []
     ends = (*plan.stretches[1:], None)
     for stretch, following in zip(plan.stretches, ends):
@@ -31,24 +31,25 @@ def segments(plan: StepPlan) -> tuple[Segment, ...]:
 def whole_steps(
     stretch: Stretch, last: int, before: Segment | None
 ) -> WholeSteps | BudgetSteps:
-    """The steps of a stretch up to `last` with all tokens.
+    """The segment of a stretch whose steps run all tokens, up to `last`.
 
     Args:
-        stretch: one without a region.
-        last: the step after the last one.
-        before: the piece before these.
+        stretch: a stretch without a region.
+        last: the step after the last one of the segment.
+        before: the segment before this one; None for the first.
     """
     first, expert = stretch.first, stretch.expert
     if stretch.budgets is not None:
-        # Of another expert: what is known of the tokens stays known.
+        # The segment before ran another expert; the tokens keep their ranks.
         ranked = isinstance(before, BudgetSteps) and before.ranks
         return BudgetSteps(first, last, expert, stretch.budgets, ranked)
-    # After a region the caches' states are of before it, or of another expert.
+    # Any segment but the first resets its step cache: the cache's state would be from
+    # before a region, or of another expert.
     return WholeSteps(first, last, stretch.cache, expert, before is not None)
 
 
 def region_steps(stretch: Stretch) -> list[RegionSteps]:
-    """The steps of a stretch with a region: with the halo, then without."""
+    """The segments of a stretch with a region: with the halo, then without it."""
     region = stretch.region
     assert region is not None
     first, last = stretch.first, stretch.last

@@ -1,4 +1,4 @@
-"""A solver over latents of several streams, each request at a step of its own."""
+"""Applies a solver to latents of one or more streams, each request at its own step."""
 
 from typing import Any, cast
 
@@ -11,7 +11,8 @@ from chorus_jax.schedulers import Solver
 
 
 def init(solver: Solver, latents: Latents) -> Any:
-    """The solver's state for these latents: one per stream, a row per request."""
+    """The solver's state for these latents: one state per stream, one row per
+    request."""
     return jax.tree.map(jax.vmap(solver.init), latents)
 
 
@@ -24,16 +25,20 @@ def step(
     noise: Latents | None = None,
     moves: Latents | None = None,
 ) -> tuple[Latents, Any]:
-    """The next latents and state, from the velocity at step `i` of each request.
+    """Runs step `i` of each request.
 
     Args:
-        solver: of the run.
+        solver: the solver of the run.
         i: the step of each request.
-        latents: those before the step.
-        velocity: at them.
-        state: what `init` or the step before gave.
-        noise: that of the step (`Run.noise`), of a stochastic solver.
-        moves: what the step may move (`Forward.moves`); None for all.
+        latents: the latents before the step.
+        velocity: the velocity at these latents.
+        state: the state from `init` or the step before.
+        noise: the noise of the step (`Run.noise`), for a stochastic solver.
+        moves: True where the step may change latents (`Forward.moves`); None for
+            everywhere.
+
+    Returns:
+        The latents and the solver's state after the step.
     """
     leaves, tree = jax.tree.flatten(latents)
     below = cast(Any, tree).flatten_up_to

@@ -9,12 +9,12 @@ from chorus_jax.families.forward import Conditions, Latents, Transformer
 
 
 class SourceLatents(NamedTuple):
-    """The latents that a run takes over from an earlier request.
+    """Latents of an earlier request (the source) that a run reuses.
 
     Attributes:
-        start: its latents before step K1.
-        velocity: its velocity at step K1.
-        end: its latents before step K2.
+        start: the source's latents before step K1.
+        velocity: the source's velocity at step K1.
+        end: the source's latents before step K2.
     """
 
     start: Latents
@@ -23,7 +23,8 @@ class SourceLatents(NamedTuple):
 
 
 class GainTables(NamedTuple):
-    """The gains of every step (see `TextGains`), which act on the prompt's branch.
+    """The text gains of every step (see `TextGains`); they act on the guidance branch
+    of the prompt only.
 
     Attributes:
         key: factors on the keys of text tokens; 1 changes nothing.
@@ -39,14 +40,14 @@ class Inputs(NamedTuple):
 
     Attributes:
         models: the transformers of the plan by name.
-        conditions: what the steps of each transformer read, by the same name.
+        conditions: the conditioning of each transformer, by the same names.
         source: an earlier request's latents; needed by plans with a region.
         gains: amplification of the prompt; None for none.
-        mask: larger where the video is to differ from its source, on the latent grid;
-            in place of the velocities' disagreement.
-        words: 1 for each token of the prompt that the source's lacks, for regions that
-            are found by attention.
-        seeds: of the requests' noise; needed by stochastic solvers.
+        mask: weights on the latent grid, larger where the video is to differ from its
+            source; replaces the disagreement of the velocities in choosing the region.
+        words: 1 for each token of the prompt that the source's prompt lacks, for
+            regions that are found by attention.
+        seeds: the seeds of the requests' noise; needed by stochastic solvers.
     """
 
     models: Mapping[str, Transformer]
@@ -59,13 +60,13 @@ class Inputs(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """The region of a run.
+    """The region that a run has chosen for each request.
 
     Attributes:
-        tiles: those that are run: core, halo, sampled.
-        scores: how much each tile of the video is to differ.
-        beyond: how far the videos differ outside the core (see `region.beyond`).
-        whole: whether that is too far, so that all tokens are run.
+        tiles: the tiles that are run: core, then halo, then sampled.
+        scores: how much each tile of the video is expected to differ from the source.
+        beyond: how much the videos differ outside the core (see `region.beyond`).
+        whole: whether they differ too much there, so that all tokens are run.
     """
 
     tiles: Int[Array, "b k"]
@@ -75,12 +76,13 @@ class Chosen(NamedTuple):
 
 
 class RegionPart(NamedTuple):
-    """The active tokens of one stretch of region steps.
+    """The state of the active tokens in one stretch of region steps.
 
     Attributes:
-        latents: as of the run, but of the video the patches of active tiles, [b k s p].
-        solver: the solver's state for them.
-        cache: the step cache's state for them; a `BudgetState` if they have budgets.
+        latents: latents in which the video's stream has only the patches of active
+            tiles, [b k s p].
+        solver: the solver's state for these latents.
+        cache: the step cache's state; a `BudgetState` if the tokens have budgets.
     """
 
     latents: Latents
@@ -92,8 +94,8 @@ class RegionState(NamedTuple):
     """State of region steps.
 
     Attributes:
-        chosen: the region.
-        parts: one per stretch of region steps, with and without the halo.
+        chosen: the chosen region.
+        parts: one part per stretch of region steps (with the halo, and without it).
     """
 
     chosen: Chosen
@@ -104,9 +106,9 @@ class BudgetState(NamedTuple):
     """State of tokens with budgets (see `TokenBudgets`).
 
     Attributes:
-        velocity: that of each token when it was last run.
-        change: the relative changes of each tile's velocity so far, their sum.
-        order: the tiles, those that change most first.
+        velocity: each token's velocity in the last pass that ran it.
+        change: the sum of the relative changes of each tile's velocity so far.
+        order: the indices of the tiles, those whose velocity changes most first.
     """
 
     velocity: Latents
@@ -118,16 +120,16 @@ class RunState(NamedTuple):
     """State carried between denoising steps: a pytree of arrays of fixed shapes.
 
     Attributes:
-        step: the steps that each request has done.
-        latents: those of each request at its step.
+        step: the number of steps that each request has done.
+        latents: the latents of each request at its step.
         solver: the solver's state.
-        caches: the states of the plan's step caches.
-        kept: latents at the key steps, one more axis in front.
-        work: what was computed for each request, in full steps.
-        region: that of a plan with one, else None.
-        keys: keys and values of all tiles, of the last pass that ran each; () if the
-            plan holds none.
-        budgets: of a plan with token budgets for all tokens, else None.
+        caches: the states of the plan's step caches (see `program.slots`).
+        kept: latents at the key steps, which are an additional first axis.
+        work: what was computed for each request so far, in full steps.
+        region: the state of region steps; None for a plan without a region.
+        keys: keys and values of all tiles, each from the last pass that ran the tile;
+            () if the plan holds none.
+        budgets: the state of token budgets for all tokens; None for a plan without.
     """
 
     step: Int32[Array, " b"]

@@ -1,4 +1,4 @@
-"""The video's latents by tiles: the patches that regions and token groups step."""
+"""Conversion between a video's latents and the patches of its tiles."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -8,7 +8,7 @@ from chorus_jax.nets.tokens import from_patches, to_patches
 
 
 def tiles_of(geometry: Geometry, latents: Latents) -> Float[Array, "b t s p"]:
-    """The patches of all tiles of the video."""
+    """The patches of all tiles of the video, from its latents."""
     video = geometry.named(latents)[geometry.video]
     return geometry.tiling.tiles(to_patches(video, geometry.patch))
 
@@ -16,7 +16,7 @@ def tiles_of(geometry: Geometry, latents: Latents) -> Float[Array, "b t s p"]:
 def with_tiles(
     geometry: Geometry, latents: Latents, tiles: Float[Array, "b t s p"]
 ) -> Latents:
-    """These latents with a video of these patches."""
+    """The latents with the video's stream replaced by the patches in `tiles`."""
     tokens = geometry.tiling.tokens(tiles)
     video = from_patches(tokens, geometry.grid, geometry.patch)
     return geometry.replaced(latents, video)
@@ -25,7 +25,7 @@ def with_tiles(
 def taken(
     tiles: Float[Array, "b t s p"], rows: Int[Array, "b k"]
 ) -> Float[Array, "b k s p"]:
-    """Some tiles of each request."""
+    """The tiles with indices `rows` of each request."""
     return tiles[jnp.arange(len(tiles))[:, None], rows]
 
 
@@ -34,5 +34,5 @@ def written(
     rows: Int[Array, "b k"],
     new: Float[Array, "b k s p"],
 ) -> Float[Array, "b t s p"]:
-    """The tiles with some of each request replaced."""
+    """The tiles, with those at indices `rows` of each request replaced by `new`."""
     return tiles.at[jnp.arange(len(tiles))[:, None], rows].set(new)

@@ -1,6 +1,6 @@
-"""The tokens that budgets are given to: those of a whole video, or of a region of it.
+"""Token scopes: the tokens that budgets apply to, a whole video or a region of it.
 
-Both are passes of some tiles over keys and values that are held per layer.
+In both, a pass of some tiles attends to keys and values that every layer holds.
 """
 
 from dataclasses import dataclass, replace
@@ -17,33 +17,37 @@ from chorus_jax.nets.tokens import Tiling
 
 @runtime_checkable
 class TokenScope(Protocol):
-    """The tokens that budgets are given to: those of a video, or of a region of it.
+    """The tokens that budgets apply to: a whole video, or a region of it.
 
     Attributes:
-        run: that they are of.
+        run: the run that the tokens belong to.
     """
 
     @property
     def run(self) -> Run: ...
 
     def every(self, latents: Latents, i: Int[Array, " b"], keys: Any) -> Forward:
-        """The pass of all of them at step `i`; it leaves their keys and values."""
+        """The pass of all tokens of the scope at step `i`; it leaves their keys and
+        values."""
 
     def some(
         self, latents: Latents, i: Int[Array, " b"], keys: Any, rows: Int[Array, "b k"]
     ) -> Forward:
-        """The pass of the tiles in these places, which attend to all keys."""
+        """The pass of the tiles with indices `rows` within the scope; they attend to
+        the keys of all tiles."""
 
     def noise(self, i: Int[Array, " b"]) -> Latents | None:
-        """The noise of all of them in step `i`; None unless the solver adds some."""
+        """The noise of all tokens of the scope in step `i`; None unless the solver adds
+        noise."""
 
     def tiles(self, latents: Latents) -> Float[Array, "b t s p"]:
-        """The patches of their tiles."""
+        """The patches of the scope's tiles."""
 
     def merged(
         self, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
     ) -> Latents:
-        """The velocity of all of them with that of a pass of `some`."""
+        """The velocity of all tokens of the scope, updated with the velocity `fresh`
+        from a pass of `some`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +55,7 @@ class WholeVideo:
     """All tokens of a video (see `TokenScope`).
 
     Attributes:
-        run: the run that they are of.
+        run: the run that the tokens belong to.
         expert: the name of the transformer.
     """
 
@@ -66,7 +70,7 @@ class WholeVideo:
     def some(
         self, latents: Latents, i: Int[Array, " b"], keys: Any, rows: Int[Array, "b k"]
     ) -> Forward:
-        """The pass of these tiles of the video."""
+        """The pass of the tiles with indices `rows`."""
         geometry = self.run.geometry
         patches = taken(self.tiles(latents), rows)
         active = TileTokens(
@@ -86,8 +90,8 @@ class WholeVideo:
     def merged(
         self, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
     ) -> Latents:
-        """The velocity with the patches of these tiles replaced; other streams are
-        those of the pass."""
+        """The velocity with the patches of these tiles replaced; streams other than the
+        video's are taken from `fresh`."""
         geometry = self.run.geometry
         patches = geometry.named(fresh)[geometry.video]
         tiles = written(self.tiles(velocity), rows, patches)
@@ -96,12 +100,14 @@ class WholeVideo:
 
 @dataclass(frozen=True, eq=False)
 class RegionOfVideo:
-    """The tokens of a region (see `TokenScope`); latents are the patches of its tiles.
+    """The tokens of a region (see `TokenScope`).
+
+    The video's stream of latents has only the patches of the region's tiles.
 
     Attributes:
-        run: the run that they are of.
+        run: the run that the tokens belong to.
         expert: the name of the transformer.
-        region: its tiles, in the order of their ranks.
+        region: the region's tiles, in the order of their ranks.
     """
 
     run: Run
@@ -116,7 +122,7 @@ class RegionOfVideo:
     def some(
         self, latents: Latents, i: Int[Array, " b"], keys: Any, rows: Int[Array, "b k"]
     ) -> Forward:
-        """The pass of the tiles in these places of the region."""
+        """The pass of the tiles with indices `rows` within the region."""
         geometry, tiling = self.run.geometry, self.region.tiling
         ids = jnp.take_along_axis(self.region.tiles, rows, axis=1)
         active = TileTokens(tiling, ids, keys, no_bias(rows.shape[1], tiling))
@@ -132,17 +138,19 @@ class RegionOfVideo:
         return geometry.replaced(noise, active)
 
     def tiles(self, latents: Latents) -> Float[Array, "b t s p"]:
-        """The patches of the region."""
+        """The patches of the region's tiles."""
         return self.run.geometry.named(latents)[self.run.geometry.video]
 
     def merged(
         self, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
     ) -> Latents:
-        """The velocity with the patches of these tiles replaced."""
+        """The velocity with the patches of these tiles replaced; streams other than the
+        video's are taken from `fresh`."""
         tiles = written(self.tiles(velocity), rows, self.tiles(fresh))
         return self.run.geometry.replaced(fresh, tiles)
 
 
 def no_bias(tiles: int, tiling: Tiling) -> Float[Array, " n"]:
-    """Every token stands for itself."""
+    """The attention bias of `tiles` tiles whose tokens each represent only themselves:
+    zeros."""
     return jnp.zeros(tiles * tiling.size, jnp.float32)

@@ -1,4 +1,4 @@
-"""Steps with all tokens, each request at a step of its own."""
+"""Denoising steps that run all tokens; each request may be at a different step."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,8 +26,8 @@ class WholeSteps:
         last: the step after the last.
         cache: the step cache.
         expert: the name of the transformer.
-        resets: whether the step cache begins anew at `first`, since its state is of
-            another transformer.
+        resets: whether the step cache is reset at `first`, because its state is from
+            before a region or of another transformer.
     """
 
     first: int
@@ -37,7 +37,8 @@ class WholeSteps:
     resets: bool = False
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
-        """The state after these steps, for requests that are at one of them."""
+        """Runs these steps up to `until`; requests that are at other steps stay
+        unchanged."""
 
         def more(state: RunState) -> Array:
             return self.on(state, until).any()
@@ -48,15 +49,15 @@ class WholeSteps:
         return jax.lax.while_loop(more, body, state)
 
     def on(self, state: RunState, until: Int[Array, " b"]) -> Bool[Array, " b"]:
-        """The requests whose next step is one of these."""
+        """True for the requests whose next step is one of these."""
         last = jnp.minimum(until, self.last)
         return (state.step >= self.first) & (state.step < last)
 
     def step(self, run: Run, state: RunState, on: Bool[Array, " b"]) -> RunState:
-        """One step of the requests that are `on`."""
+        """Runs one step of the requests that are `on`."""
         schedule = run.solver.schedule
         slot = slots(run.plan).index((self.cache, self.expert))
-        # Requests that are done or elsewhere compute along, and nothing of it is taken.
+        # Requests that are done or at other steps are computed too, and discarded.
         i = jnp.clip(state.step, 0, run.plan.steps - 1)
         forward = run.forward(self.expert, state.latents, i)
         before = state.caches[slot]
@@ -88,8 +89,8 @@ class WholeSteps:
 
 
 def moved(on: Bool[Array, " b"], new: T, old: T) -> T:
-    """The rows of `new` that are `on`, else those of `old`.
+    """Takes the rows of `new` that are `on`, and the other rows of `old`.
 
-    A request alone is on in every step that is run.
+    A single request is `on` in every step that is run, so its row needs no choice.
     """
     return new if len(on) == 1 else select(on, new, old)

@@ -1,6 +1,6 @@
 """Reuse across the steps of one request: step caches, one file per cache.
 
-`registry` knows them by name.
+`registry` lists them by name.
 """
 
 from chorus_jax.intra_request.protocol import StepCache

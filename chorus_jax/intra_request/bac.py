@@ -1,11 +1,11 @@
-"""Block-wise adaptive caching: each layer's branches have update steps of their own.
+"""Block-wise adaptive caching (BAC): update steps for each branch of each layer.
 
-arXiv 2506.13456 (BAC). For each branch, dynamic programming places a number of updates
-so that cached and skipped outputs are most alike. Then a "bubbling union": the most
-volatile feed-forward parts pass their update steps on to those of all later layers,
-because an error that an early one has left surges where a later one is renewed. The
-similarities are the caller's to measure. The authors' program was not read; the form
-of the sum over pairs of steps is ours.
+arXiv 2506.13456. For each branch, dynamic programming places a given number of updates
+so that the reused outputs are as similar as possible to those that are skipped. Then
+the "bubbling union": the most volatile feed-forward branches add their update steps to
+the feed-forward branches of all later layers, because errors of an early one surge
+where a later one is updated. The caller measures the similarities. We did not read the
+authors' code; the form of the sum over pairs of steps is ours.
 """
 
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from jaxtyping import Bool, Float
 from chorus_jax.intra_request.branch_table import BranchTable, layered
 from chorus_jax.schedulers.flow import Schedule
 
-Updates = tuple[tuple[tuple[int, ...], ...], ...]  # by layer and branch
+Updates = tuple[tuple[tuple[int, ...], ...], ...]  # steps by layer and branch
 
 
 @dataclass(frozen=True)
 class BAC(BranchTable):
-    """Computes each branch of each layer at steps of its own.
+    """Computes each branch of each layer at its own update steps.
 
     Attributes:
-        updates: the steps by layer and branch; none compute everything.
-        of: the number of steps of the runs that they were measured on; 0 for any.
+        updates: the update steps by layer and branch; () computes everything.
+        of: the number of steps in the runs that they were measured on; 0 for any.
     """
 
     updates: Updates = ()
@@ -35,7 +35,7 @@ class BAC(BranchTable):
     def table(
         self, schedule: Schedule, layers: int, names: tuple[str, ...]
     ) -> Bool[np.ndarray, "steps layers branches"]:
-        """The update steps.
+        """The update steps as a table.
 
         Raises:
             ValueError: for another number of steps, layers or branches.
@@ -62,12 +62,15 @@ class BAC(BranchTable):
 def best_updates(
     similarity: Float[np.ndarray, "steps steps"], count: int
 ) -> tuple[int, ...]:
-    """The steps, 0 among them, at which to compute so that the sum of similarities of
-    skipped outputs to the last computed one is largest.
+    """The steps at which to compute a branch, step 0 always among them.
+
+    They maximise the sum, over all skipped steps, of the similarity of the output to
+    the last computed one.
 
     Args:
-        similarity: of the output at one step (row) to that at a later one (column).
-        count: of the updates, 1 to the number of steps.
+        similarity: similarity of the output at one step (row) to the output at a later
+            step (column).
+        count: the number of updates, 1 to the number of steps.
     """
     steps = len(similarity)
     if not 1 <= count <= steps:
@@ -91,12 +94,13 @@ def best_updates(
 
 
 def bubbled(updates: Updates, volatile: Sequence[int], branch: int) -> Updates:
-    """The updates with those of volatile layers added to all later layers' of a branch.
+    """The updates after the bubbling union: in one branch, every layer also gets the
+    update steps of all volatile layers before it.
 
     Args:
-        updates: by layer and branch.
-        volatile: layers.
-        branch: that of the feed-forward part.
+        updates: update steps by layer and branch.
+        volatile: the numbers of the volatile layers.
+        branch: the number of the feed-forward branch.
     """
     passed: set[int] = set()
     layers = []

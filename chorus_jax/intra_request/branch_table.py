@@ -1,4 +1,4 @@
-"""The common part of caches that are a table: which branch of which layer when."""
+"""Base class of step caches given by a table of computed steps, layers and branches."""
 
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ class BranchState(NamedTuple):
     """State of the branches of all layers.
 
     Attributes:
-        outputs: the last computed output of each.
-        known: whether there is one, per row of the pass.
+        outputs: the last computed output of each branch and layer.
+        known: whether there are such outputs yet, per row of the pass.
     """
 
     outputs: PerLayer
@@ -24,11 +24,11 @@ class BranchState(NamedTuple):
 
 
 class BranchTable:
-    """A step cache that takes over outputs of branches of layers, by a fixed table.
+    """A step cache that reuses the outputs of layers' branches by a fixed table.
 
-    Gates and residual connections always run, and so do attentions whose keys a region
-    needs. A member gives the table. The work that it reports is the table's share,
-    every branch of a layer counted alike.
+    Gates and residual connections always run, and so does attention whose keys a region
+    needs. A subclass gives the table. The reported work is the share of the table that
+    is computed, with all branches of a layer counted equally.
     """
 
     def table(
@@ -37,7 +37,7 @@ class BranchTable:
         """Whether each branch of each layer is computed in each step.
 
         Raises:
-            ValueError: for a run or a model that the table is not for.
+            ValueError: for a run or a model that the table does not fit.
         """
         raise NotImplementedError
 
@@ -63,7 +63,8 @@ class BranchTable:
         held: Held,
         state: BranchState,
     ) -> tuple[Latents, Held, BranchState, Float[Array, " b"]]:
-        """The pass with the branches of this step's table (see `StepCache.step`)."""
+        """The pass with the branches that the table computes in this step (see
+        `StepCache.step`)."""
         earlier, here = state.outputs.arrays, forward.rows(i)
         layers, names = earlier[0].shape[0], forward.branch_names
         table = jnp.array(self.table(schedule, layers, names))

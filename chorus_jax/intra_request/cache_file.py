@@ -1,4 +1,4 @@
-"""A step cache in a JSON file, with what it was measured on."""
+"""JSON files of step caches, with the weights and settings they were measured on."""
 
 import json
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ class MeasuredCache:
 
     Attributes:
         cache: the step cache.
-        weights: fingerprints of the model's parts by name.
-        run: the settings of the runs, by name.
-        measured: figures by name.
+        weights: fingerprints of the model's parts, by name.
+        run: the settings of the runs it was measured on, by name.
+        measured: the measured figures, by name.
     """
 
     cache: StepCache
@@ -30,7 +30,8 @@ class MeasuredCache:
     measured: Mapping[str, Any]
 
     def check(self, weights: Mapping[str, str], run: Mapping[str, Any]) -> None:
-        """ValueError for other weights or other settings than it was measured with."""
+        """Raises a ValueError for other weights or settings than the cache was measured
+        with."""
         if dict(weights) != dict(self.weights):
             raise ValueError(
                 "the step cache was measured on other weights: measure it on these "
@@ -50,7 +51,7 @@ class MeasuredCache:
 
 
 def write(path: Path, measured: MeasuredCache) -> None:
-    """Writes a measured step cache."""
+    """Writes a measured step cache to a file."""
     content = {
         "format": FORMAT,
         "cache": registry.describe(measured.cache),
@@ -64,11 +65,11 @@ def write(path: Path, measured: MeasuredCache) -> None:
 
 
 def read(path: Path) -> MeasuredCache:
-    """The measured step cache of a file.
+    """Reads a measured step cache from a file.
 
     Raises:
-        ValueError: for a file that holds something else.
-        OSError: for one that cannot be read.
+        ValueError: for a file with other content.
+        OSError: for a file that cannot be read.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Measures of change over rows of a pass, for caches that look at data."""
+"""Measures of how much each row changes, for step caches that decide from data."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-TINY = 1e-9  # a size of 0, before the first step
+TINY = 1e-9  # least denominator: sizes are 0 before the first step
 
 
 def size(x: Any) -> Float[Array, " r"]:
@@ -21,23 +21,26 @@ def size(x: Any) -> Float[Array, " r"]:
 
 
 def distance(new: Any, old: Any) -> Float[Array, " r"]:
-    """The mean magnitude of the difference of each row."""
+    """The mean magnitude of the difference of two pytrees, per row."""
     wide = lambda x: x.astype(jnp.float32)
     return size(jax.tree.map(lambda x, y: wide(x) - wide(y), new, old))
 
 
 def relative(new: Any, old: Any) -> Float[Array, " r"]:
-    """The distance of each row over the magnitude of the older one."""
+    """The relative change of each row: its distance over the old value's mean
+    magnitude."""
     return distance(new, old) / jnp.maximum(size(old), TINY)
 
 
 def forced(i: Int[Array, " r"], steps: int, first: int, last: int) -> Bool[Array, " r"]:
-    """Whether each row is at one of the first or last steps of a run of so many."""
+    """Whether each row's step `i` is among the `first` or the `last` steps of a run of
+    `steps` steps."""
     return (i < first) | (i >= steps - last)
 
 
 def check_threshold(threshold: float, first: int, last: int) -> None:
-    """ValueError for a threshold below 0 or not finite, or negative forced steps."""
+    """Raises a ValueError for a threshold that is negative or not finite, or negative
+    numbers of forced steps."""
     if not 0 <= threshold < float("inf") or min(first, last) < 0:
         raise ValueError(
             "expected a threshold of 0 or more and 0 or more forced steps, got "

@@ -1,9 +1,10 @@
-"""DiCache: the first layers probe each step, and place the residual between two.
+"""DiCache: the first layers decide whether the others run, and forecast their residual.
 
-Bujiazi/DiCache (arXiv 2508.17356). The first layers run in every step; the relative
-change of the tokens after them adds up, and at a threshold the other layers run. A step
-that skips them adds a residual on the line through those of the last two computed
-steps, at the place where the probe's own residual lies on its line.
+Bujiazi/DiCache (arXiv 2508.17356). The first layers (the probe) run in every step. The
+relative change of the tokens after them is summed; once the sum reaches a threshold,
+the other layers run. A step that skips them adds a residual of all layers that is
+extrapolated along the line through the residuals of the last two computed steps. How
+far is read off the residuals of the probe, which is known in every step.
 """
 
 from dataclasses import dataclass
@@ -32,9 +33,9 @@ class DiState(NamedTuple):
 
     Attributes:
         probe: the tokens after the first layers in the step before.
-        past: of the last two computed steps, what the first layers added and what all
-            layers added.
-        total: the change since the last computed step.
+        past: for the last two computed steps, a pair of residuals: of the first layers,
+            and of all layers.
+        total: the sum of relative changes since the last computed step.
     """
 
     probe: Any
@@ -47,10 +48,10 @@ class DiCache:
     """Skips all but the first layers until their tokens have changed enough.
 
     Attributes:
-        threshold: the relative change that may add up; at 0 every step is computed.
-            The authors run Wan 2.1 at .08.
+        threshold: the sum of relative changes at which the other layers run; at 0 every
+            step is computed. The authors run Wan 2.1 at .08.
         depth: the number of first layers.
-        retention: the share of the steps at the start that is computed.
+        retention: the share of all steps that is computed at the start.
         last: steps at the end that are computed.
 
     Raises:
@@ -84,7 +85,7 @@ class DiCache:
         held: Held,
         state: DiState,
     ) -> tuple[Latents, Held, DiState, Float[Array, " b"]]:
-        """All layers, or the first ones (see `StepCache.step`)."""
+        """Runs all layers, or only the first ones (see `StepCache.step`)."""
         stem, here = forward.stem(), forward.rows(i)
         probe, sides = forward.blocks(stem, 0, self.depth)
         computed, total = self.decide(here, schedule.steps, probe, state)
@@ -105,7 +106,8 @@ class DiCache:
     def decide(
         self, i: Int[Array, " r"], steps: int, probe: Any, state: DiState
     ) -> tuple[Bool[Array, " r"], Float[Array, " r"]]:
-        """Whether each row's layers run in step `i`, and its total after it."""
+        """Whether each row's other layers run in step `i`, and its sum of changes after
+        the step."""
         total = state.total + relative(probe, state.probe)
         first = int(steps * self.retention)
         computed = forced(i, steps, first, self.last) | ~state.past.known
@@ -114,11 +116,16 @@ class DiCache:
 
 
 def aligned(added: Any, past: History) -> Any:
-    """The residual on the line through the last two, or the last one if there is one.
+    """The forecast residual of all layers.
+
+    It lies on the line through the last two residuals of all layers, at the same
+    relative distance from the older one as the probe's residual has; clipped to lie
+    from the newest residual (1) to as far again beyond it (2). With one computed step
+    it is that step's residual.
 
     Args:
-        added: what the first layers add now.
-        past: what they and all layers added.
+        added: the residual of the first layers in this step.
+        past: the residuals of the first layers and of all layers in computed steps.
     """
     (newest, _), (older, _) = past.values
     span = jnp.maximum(distance(newest, older), TINY)

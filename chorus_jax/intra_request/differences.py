@@ -1,4 +1,4 @@
-"""Finite differences over computed steps, as weights of their values."""
+"""Finite differences over computed steps, as weights of the steps' values."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -9,9 +9,13 @@ from chorus_jax.intra_request.history import NONE
 def differences(steps: Int[Array, "r k"], order: int) -> list[Float[Array, "r k"]]:
     """Weights of the finite differences of orders 0 to `order` at the newest step.
 
-    D_0 = F and D_q = (D_(q-1) now - D_(q-1) at the step before) / (steps between the
-    two), as in TaylorSeer (arXiv 2503.06923). A difference for which there are too few
-    values is 0. Order `order` needs `order + 1` values.
+    D_0 = F and D_q = (D_(q-1) at this computed step - D_(q-1) at the one before) /
+    (steps between the two), as in TaylorSeer (arXiv 2503.06923). Order q needs q + 1
+    values; without them its difference is 0.
+
+    Args:
+        steps: the steps of the values, newest first (`History.steps`).
+        order: the highest order.
     """
     k = steps.shape[1]
     known, gaps = steps > NONE, steps[:, :-1] - steps[:, 1:]
@@ -25,5 +29,5 @@ def differences(steps: Int[Array, "r k"], order: int) -> list[Float[Array, "r k"
 
 
 def elapsed(i: Int[Array, " r"], steps: Int[Array, "r k"]) -> Float[Array, "r 1"]:
-    """Steps since the newest value."""
+    """The number of steps since the newest value, per row."""
     return (i - steps[:, 0])[:, None].astype(jnp.float32)

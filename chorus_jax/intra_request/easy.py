@@ -1,12 +1,13 @@
-"""EasyCache: a pass is reused while the latents foresee little change of its output.
+"""EasyCache: a pass is reused while its output is predicted to change little.
 
-arXiv 2507.02860, H-EmbodVis/EasyCache. Between two computed steps the output changes in
-proportion to the latents, so the next change is foreseen from that of the latents. What
-is reused is the output's difference from the latents; of the model the stem runs.
+arXiv 2507.02860, H-EmbodVis/EasyCache. The output is assumed to change in proportion to
+the latents, at the rate of the last two computed steps, so the change of the latents
+predicts that of the output. A reused step adds the last computed difference between
+output and latents to its latents; of the model only the stem runs.
 
-The authors watch the branch of the prompt and reuse the difference in each branch. Here
-the guided velocity is watched, which is the same to reuse, as guidance is a weighted
-sum with weights of total 1.
+The authors watch the output of the prompt's branch and reuse the difference in each
+branch. Here the guided velocity is watched and reused. For the reuse that is the same,
+because guidance is a weighted sum whose weights add up to 1.
 """
 
 from dataclasses import dataclass
@@ -33,13 +34,13 @@ class EasyState(NamedTuple):
     """State of each request.
 
     Attributes:
-        latents: those of the step before.
-        start: those of the last computed step.
-        velocity: that of the last computed step.
-        rate: the change of the output per change of the latents, between the last two
+        latents: the latents of the step before.
+        start: the latents of the last computed step.
+        velocity: the velocity of the last computed step.
+        rate: the output's change per change of the latents between the last two
             computed steps.
-        total: the change foreseen since the last one.
-        passes: computed steps, up to 2.
+        total: the sum of predicted relative changes since the last computed step.
+        passes: the number of computed steps, at most 2.
     """
 
     latents: Latents
@@ -52,16 +53,18 @@ class EasyState(NamedTuple):
 
 @dataclass(frozen=True)
 class EasyCache:
-    """Reuses the last pass until the foreseen change reaches a threshold.
+    """Reuses the last pass until the predicted change reaches a threshold.
 
     Attributes:
-        threshold: the relative change of the output that may add up; at 0 every step is
-            computed. The authors run Wan 2.1 at .05, .1 and .2.
-        first: steps at the start that are computed; 10 of 50 for Wan, 5 for Hunyuan.
+        threshold: the sum of predicted relative changes of the output at which a step
+            is computed; at 0 every step is. The authors run Wan 2.1 at .05, .1 and .2.
+        first: steps at the start that are computed; the authors use 10 of 50 for Wan, 5
+            for Hunyuan.
         last: steps at the end that are computed.
 
     Raises:
-        ValueError: for a threshold below 0 or not finite, or negative numbers.
+        ValueError: for a threshold that is negative or not finite, or negative numbers
+            of steps.
     """
 
     threshold: float = 0.05
@@ -86,7 +89,7 @@ class EasyCache:
         held: Held,
         state: EasyState,
     ) -> tuple[Latents, Held, EasyState, Float[Array, " b"]]:
-        """The whole pass, or the last one's difference (see `StepCache.step`)."""
+        """Runs the whole pass, or reuses the last difference (see `StepCache.step`)."""
         latents = forward.latents
         computed, total = self.decide(i, schedule.steps, latents, state)
         reused = jax.tree.map(
@@ -109,17 +112,18 @@ class EasyCache:
     def decide(
         self, i: Int[Array, " b"], steps: int, latents: Latents, state: EasyState
     ) -> tuple[Bool[Array, " b"], Float[Array, " b"]]:
-        """Whether each request's step `i` is computed, and its total after it."""
+        """Whether each request's step `i` is computed, and its sum of changes after the
+        step."""
         moved = distance(latents, state.latents)
         change = state.rate * moved / jnp.maximum(size(state.velocity), TINY)
         total = state.total + change
-        # The rate is known once two steps were computed.
+        # The rate is known once two steps have been computed.
         computed = forced(i, steps, self.first, self.last) | (state.passes < 2)
         computed |= total >= self.threshold
         return computed, jnp.where(computed, 0.0, total)
 
 
 def rate(latents: Latents, velocity: Latents, state: EasyState) -> Float[Array, " b"]:
-    """The output's change per change of the latents since the last computed step."""
+    """The output's change per change of the latents, since the last computed step."""
     moved = jnp.maximum(distance(latents, state.start), TINY)
     return distance(velocity, state.velocity) / moved

@@ -1,11 +1,11 @@
-"""ERTACache: a fixed list of reused steps whose reuse is corrected by measurement.
+"""ERTACache: a fixed list of reused steps, each with a measured correction factor.
 
-arXiv 2508.21091 finds by offline profiling which steps to reuse, scales the distance
-that a reused step goes, and corrects the reused output by a linear model in closed
-form. Its formulas and constants are not known to us. Ours, derived: under Euler's rule
-a factor of the distance is a factor of the velocity, so both corrections are one number
-per step, the least-squares factor from the last computed velocity to the true one.
-List and factors are the caller's to measure.
+arXiv 2508.21091 profiles offline which steps to reuse, rescales the length of a reused
+step, and corrects the reused output by a linear model in closed form. We do not know
+its formulas and constants. Ours are derived: under Euler's method rescaling the step is
+rescaling the velocity, so both corrections become one factor per step, the
+least-squares factor from the last computed velocity to the true one. The caller
+measures the list and the factors.
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,16 @@ from chorus_jax.schedulers.flow import Schedule
 
 @dataclass(frozen=True)
 class ERTACache(ScheduledCache):
-    """Takes over the last velocity, times a factor, at a fixed list of steps.
+    """Reuses the last velocity, times a factor, at a fixed list of steps.
 
     Attributes:
-        steps: their numbers, rising from 0.
-        gains: the factor of each; none are 1 each.
-        of: the number of steps of the runs that they were measured on; 0 for any.
+        steps: the numbers of the reused steps, 0 or more and rising.
+        gains: the factor of each of these steps; () for 1 each.
+        of: the number of steps in the runs that they were measured on; 0 for any.
 
     Raises:
-        ValueError: for steps that do not rise from 0, or another number of factors.
+        ValueError: for steps that are negative or do not rise, or if there is not one
+            factor per step.
     """
 
     steps: tuple[int, ...]
@@ -44,7 +45,11 @@ class ERTACache(ScheduledCache):
             )
 
     def computes(self, steps: int) -> tuple[bool, ...]:
-        """All steps but those of the list. ValueError for another number of steps."""
+        """All steps except those on the list.
+
+        Raises:
+            ValueError: for another number of steps than `of`.
+        """
         if self.of and steps != self.of:
             raise ValueError(
                 f"ERTACache's steps were measured on runs of {self.of} steps, this one "
@@ -56,7 +61,7 @@ class ERTACache(ScheduledCache):
     def weights(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
-        """The factor of the last velocity."""
+        """The factor of the last velocity at step `i`."""
         table = dict(zip(self.steps, self.gains))
         gains = jnp.array([table.get(j, 1.0) for j in range(schedule.steps)])
         return gains[i][:, None].astype(jnp.float32)

@@ -1,9 +1,10 @@
-"""FirstBlock and DBCache: the first layers say whether the others must run.
+"""FirstBlock and DBCache: the first layers decide whether the others run.
 
 vipshop/cache-dit (DBCache), after ParaAttention's first-block cache. The first layers
-run in every step; where what they add to the tokens is nearly what it was in the last
-computed step, the residual that the other layers had then is added. With 1 layer it is
-the first-block cache; DBCache's further layers at the end of the model are not here.
+run in every step. If their residual is nearly that of the last computed step, the other
+layers are skipped and their residual of that step is added instead. With 1 layer this
+is the first-block cache; DBCache's additional layers at the end of the model are not
+implemented.
 """
 
 from dataclasses import dataclass
@@ -24,10 +25,10 @@ class FirstBlockState(NamedTuple):
     """State of each row of the pass.
 
     Attributes:
-        front: what the first layers added in the last computed step.
-        others: what the other layers added then.
-        reused: steps since then.
-        known: whether there was one.
+        front: the residual of the first layers in the last computed step.
+        others: the residual of the other layers in the last computed step.
+        reused: the number of steps since the last computed step.
+        known: whether a step has been computed yet.
     """
 
     front: Any
@@ -38,16 +39,17 @@ class FirstBlockState(NamedTuple):
 
 @dataclass(frozen=True)
 class FirstBlock:
-    """Skips all but the first layers while those add nearly what they did.
+    """Skips all but the first layers while the residual of those hardly changes.
 
     Attributes:
-        threshold: the relative change of what the first layers add, from which on all
-            layers run; at 0 they always do. cache-dit's default is .08, with 8 layers
-            and 8 steps at the start; for Wan 2.2 .24, with 1 layer and 4 steps.
+        threshold: the relative change of the first layers' residual at which all layers
+            run; at 0 they always run. cache-dit's default is .08, with 8 layers and 8
+            steps at the start; for Wan 2.2 it is .24, with 1 layer and 4 steps.
         front: the number of first layers.
         first: steps at the start that are computed.
         last: steps at the end that are computed.
-        longest: the most steps in a row that are not computed; None for no limit.
+        longest: the largest number of successive steps that are not computed; None for
+            no limit.
 
     Raises:
         ValueError: for numbers out of range.
@@ -82,7 +84,7 @@ class FirstBlock:
         held: Held,
         state: FirstBlockState,
     ) -> tuple[Latents, Held, FirstBlockState, Float[Array, " b"]]:
-        """All layers, or the first ones (see `StepCache.step`)."""
+        """Runs all layers, or only the first ones (see `StepCache.step`)."""
         stem = forward.stem()
         tokens, sides = forward.blocks(stem, 0, self.front)
         front = jax.tree.map(jnp.subtract, tokens, stem)

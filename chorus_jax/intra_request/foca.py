@@ -1,11 +1,12 @@
-"""FoCa: a forecast by a backward formula, then calibrated by Heun's rule.
+"""FoCa: forecasts by a backward difference formula with a correction by Heun's method.
 
 arXiv 2508.16211 treats a feature over the steps as an ordinary differential equation:
-a predictor of order 2 over computed steps (BDF2), then a trapezoidal corrector. Its
-coefficients over uneven steps are not known to us. Ours: the predictor is the parabola
-through the last three computed values; the corrector goes from the last value along the
-mean of two slopes, that of the last interval and that of the parabola at the forecast.
-Beyond a horizon the forecast is drawn back to the last value (as vipshop/cache-dit).
+it predicts with a formula of order 2 over computed steps (BDF2), then applies a
+trapezoidal corrector. We do not know its coefficients for uneven steps. Ours: the
+predictor is the parabola through the last three computed values; the corrector moves
+from the last value along the mean of two slopes, the slope of the last interval and the
+slope of the parabola at the forecast step. Beyond a horizon the forecast is pulled back
+to the last value (as in vipshop/cache-dit).
 """
 
 from dataclasses import dataclass
@@ -21,14 +22,14 @@ from chorus_jax.schedulers.flow import Schedule
 
 @dataclass(frozen=True)
 class FoCa(IntervalCache):
-    """Computes every `interval`-th step and forecasts those between.
+    """Computes every `interval`-th step and forecasts the steps between.
 
     Attributes:
         first: steps at the start that are computed.
-        horizon: steps after the last computed one up to which a forecast is not damped.
+        horizon: steps after the last computed step from which on forecasts are damped.
 
     Raises:
-        ValueError: as `IntervalCache`, and for a horizon of 0 or below.
+        ValueError: as in `IntervalCache`, and for a horizon that is not above 0.
     """
 
     first: int = 3
@@ -48,7 +49,7 @@ class FoCa(IntervalCache):
         slope, bend, gap = parabola(past)
         x = elapsed(i, past)
         here = jnp.minimum(x, self.horizon)
-        predicted = slope + bend * (2 * here + gap)  # the parabola's slope there
+        predicted = slope + bend * (2 * here + gap)  # the parabola's slope at `here`
         moved = here / 2 * (slope + predicted)
         last = jnp.zeros(past.shape, jnp.float32).at[:, 0].set(1.0)
         return last + moved * (here / jnp.maximum(x, 1))
@@ -57,8 +58,12 @@ class FoCa(IntervalCache):
 def parabola(
     past: Int[Array, "r 3"],
 ) -> tuple[Float[Array, "r 3"], Float[Array, "r 3"], Float[Array, "r 1"]]:
-    """The first and second divided difference as weights of three values, and the steps
-    of the last interval. 0 for which there are too few values."""
+    """Divided differences of the last three computed values.
+
+    Returns:
+        The first and the second divided difference, each as weights of the three values
+        (zeros if there are too few values), and the steps between the last two values.
+    """
     known = past > NONE
     gaps = jnp.maximum(past[:, :-1] - past[:, 1:], 1).astype(jnp.float32)
     unit = jnp.eye(3, dtype=jnp.float32)[:, None]

@@ -1,4 +1,5 @@
-"""Outputs that a step cache takes over: guided velocity, or the layers' residual."""
+"""Grains: the values that a step cache can reuse, either the guided velocity or the
+residual of all layers."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -14,39 +15,39 @@ from chorus_jax.nets.control import select, when
 
 @runtime_checkable
 class Grain(Protocol):
-    """A value inside a pass that can stand in for what computes it."""
+    """A value inside a pass that a step cache reuses instead of computing it."""
 
     def shapes(self, forward: Forward) -> Any:
         """The shapes of the value."""
 
     def rows(self, forward: Forward, x: Array) -> Array:
-        """An array with a row per request as one with a row per row of the value."""
+        """Expands an array with a row per request to a row per row of the value."""
 
     def step(
         self, forward: Forward, held: Held, computed: Bool[Array, " r"], forecast: Any
     ) -> tuple[Latents, Held, Any]:
-        """A pass that computes the value in some rows and takes it over in the others.
+        """Runs a pass that computes the value in some rows and reuses it in the others.
 
         Args:
             forward: the pass.
-            held: what earlier passes hold.
-            computed: the rows of the value that are computed.
-            forecast: what the others take.
+            held: the state that earlier passes have left.
+            computed: True for the rows of the value that are computed.
+            forecast: the value that the other rows use instead.
 
         Returns:
-            The guided velocity, what is held now, and the value.
+            The guided velocity, the new held state, and the value.
         """
 
 
 class VelocityGrain:
-    """The guided velocity: only the stem runs in a step that takes it over."""
+    """The guided velocity: a step that reuses it runs only the stem."""
 
     def shapes(self, forward: Forward) -> Any:
         """The shapes of the latents."""
         return jax.eval_shape(lambda: forward.latents)
 
     def rows(self, forward: Forward, x: Array) -> Array:
-        """An array unchanged: guidance leaves a row per request."""
+        """The array unchanged: guided velocity has one row per request."""
         return x
 
     def step(
@@ -66,7 +67,7 @@ class ResidualGrain:
         return jax.eval_shape(forward.stem)
 
     def rows(self, forward: Forward, x: Array) -> Array:
-        """A row per branch and request."""
+        """Expands the array to a row per guidance branch and request."""
         return forward.rows(x)
 
     def step(
@@ -82,8 +83,12 @@ class ResidualGrain:
 def whole(
     forward: Forward, held: Held, wanted: Bool[Array, ""], otherwise: Latents
 ) -> tuple[Latents, Held]:
-    """The guided velocity of the whole pass if it is wanted, and what is held after it;
-    else another one, and only the stem runs."""
+    """Runs the whole pass if it is wanted, else only the stem.
+
+    Returns:
+        The guided velocity and the held state after the pass; if it is not wanted,
+        `otherwise` and the held state unchanged.
+    """
 
     def run(before: tuple[Latents, Held], stem: Any) -> tuple[Latents, Held]:
         tokens, sides = forward.blocks(stem)
@@ -95,8 +100,12 @@ def whole(
 def layers(
     forward: Forward, held: Held, computed: Bool[Array, " r"], stem: Any, residual: Any
 ) -> tuple[Any, Held]:
-    """The tokens after all layers, which are run in the rows that are computed and add
-    a given residual in the others; and what is held after it."""
+    """Runs all layers if any row is `computed`.
+
+    Returns:
+        The tokens after all layers, which in the other rows are the stem plus the given
+        residual; and the held state after the pass.
+    """
 
     def run(before: tuple[Any, Held], stem: Any) -> tuple[Any, Held]:
         tokens, sides = forward.blocks(stem)
@@ -113,7 +122,7 @@ GRAINS: Mapping[str, Grain] = MappingProxyType(
 
 
 def named_grain(name: str) -> Grain:
-    """The grain of this name. ValueError for another, listing those there are."""
+    """The grain of this name. Raises a ValueError for an unknown name."""
     if name not in GRAINS:
         raise ValueError(
             f"a step cache takes over one of {', '.join(GRAINS)}, got {name!r}"

@@ -1,10 +1,10 @@
-"""FasterCache's guidance cache: the negative prompt's pass follows the prompt's.
+"""FasterCache's guidance cache: most steps run the prompt's guidance branch only.
 
-arXiv 2410.19355, Vchitect/FasterCache. In most steps only the prompt's branch runs; the
-others are its velocity plus their last known difference from it, whose low and high
-spatial frequencies grow by a factor per step: the low ones in the first part of the
-run, the high ones in the last. Windows and factors are those of its script for
-CogVideoX at 50 steps.
+arXiv 2410.19355, Vchitect/FasterCache. In such steps the velocity of another branch is
+the prompt's velocity plus the last known difference between the two. The low and the
+high spatial frequencies of that difference grow by a factor per step: the low ones in
+the first part of the run, the high ones in the last part. The default windows and
+factors are from the authors' script for CogVideoX at 50 steps.
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ from chorus_jax.schedulers.flow import Schedule
 
 
 class GuidanceState(NamedTuple):
-    """State of the branches besides the prompt's.
+    """State of the guidance branches other than the prompt's.
 
     Attributes:
-        low: the low frequencies of their difference from the prompt's velocity, a row
-            per branch and request.
-        high: its high frequencies.
-        low_gain: the factor of the low ones, per request.
-        high_gain: the factor of the high ones, per request.
-        known: whether there is a difference, per request.
+        low: the low frequencies of each branch's difference from the prompt's velocity,
+            one row per branch and request.
+        high: the high frequencies of the same difference.
+        low_gain: the present factor of the low frequencies, per request.
+        high_gain: the present factor of the high frequencies, per request.
+        known: whether there is a difference yet, per request.
     """
 
     low: Latents
@@ -40,19 +40,20 @@ class GuidanceState(NamedTuple):
 
 @dataclass(frozen=True)
 class GuidanceCache:
-    """Runs all guidance branches in every `interval`-th step, else the prompt's alone.
+    """Runs all guidance branches in every `interval`-th step, else only the prompt's.
 
     Without guidance every step is computed.
 
     Attributes:
-        interval: 1 runs all branches in every step.
+        interval: steps from one run of all branches to the next; 1 runs them in every
+            step.
         first: steps at the start that run all branches.
-        low_until: the low frequencies grow before this step.
-        high_from: the high ones grow from this step on.
-        growth: the factor per step.
+        low_until: the step before which low frequencies grow.
+        high_from: the step from which on high frequencies grow.
+        growth: the factor by which they grow per step.
 
     Raises:
-        ValueError: for an interval below 1, or a negative number.
+        ValueError: for an interval below 1, or a negative `first` or `growth`.
     """
 
     interval: int = 5
@@ -72,7 +73,7 @@ class GuidanceCache:
         """The state before the first step.
 
         Raises:
-            ValueError: for a family whose branches cannot be run apart.
+            ValueError: for a family whose branches cannot be run separately.
         """
         apart = guided_forward(forward)
         b = len(jax.tree.leaves(forward.latents)[0])
@@ -89,7 +90,7 @@ class GuidanceCache:
         held: Held,
         state: GuidanceState,
     ) -> tuple[Latents, Held, GuidanceState, Float[Array, " b"]]:
-        """All branches, or the prompt's (see `StepCache.step`)."""
+        """Runs all branches, or only the prompt's (see `StepCache.step`)."""
         apart, b = guided_forward(forward), len(i)
         # The authors count steps from 1.
         full = ((i + 1) % self.interval == 0) | (i < self.first) | ~state.known
@@ -112,7 +113,8 @@ class GuidanceCache:
         return velocity, held, select(full, fresh, grown), work
 
     def grown(self, i: Int[Array, " b"], state: GuidanceState) -> GuidanceState:
-        """The state with the factors of a step that runs the prompt's branch."""
+        """The state with the factors grown for a step that runs the prompt's branch
+        only."""
         low = jnp.where(i < self.low_until, self.growth, 1.0)
         high = jnp.where(i >= self.high_from, self.growth, 1.0)
         return state._replace(
@@ -131,7 +133,8 @@ class GuidanceCache:
 
 
 def guided_forward(forward: Forward) -> GuidedForward:
-    """The pass, if its branches can be run apart. ValueError for another."""
+    """The pass as a `GuidedForward`. Raises a ValueError if its guidance branches
+    cannot be run separately."""
     if not isinstance(forward, GuidedForward):
         raise ValueError(
             "this family's guidance branches cannot be run apart: choose a step cache "
@@ -143,8 +146,12 @@ def guided_forward(forward: Forward) -> GuidedForward:
 def passes(
     forward: GuidedForward, held: Held, full: Bool[Array, " b"]
 ) -> tuple[Latents, Held]:
-    """The velocities of all rows if any request wants them, else those of the prompt's
-    rows before zeros; and what is held after it."""
+    """Runs all branches if any request is `full`, else only the prompt's branch.
+
+    Returns:
+        The velocities of all rows before guidance, with zeros for branches that did not
+        run; and the held state after the pass.
+    """
 
     def everything(before: tuple[Latents, Held], stem: Any) -> tuple[Latents, Held]:
         tokens, sides = forward.blocks(stem)
@@ -162,9 +169,10 @@ def passes(
 
 
 def low_frequencies(x: Array) -> Array:
-    """The spatial frequencies up to a fifth of the shorter side.
+    """Keeps the spatial frequencies up to a fifth of the frame's shorter side.
 
-    Streams of another layout, and the patches of a region, are all low.
+    Arrays that are not on a grid of frames, such as the patches of a region, are
+    returned whole.
     """
     if x.ndim != 5:
         return x
@@ -178,10 +186,10 @@ def low_frequencies(x: Array) -> Array:
 
 
 def rows(gain: Float[Array, " b"], x: Array) -> Array:
-    """A number per request against the rows of its branches."""
+    """Repeats one number per request over its branches, to broadcast against `x`."""
     return jnp.tile(gain, len(x) // len(gain)).reshape(-1, *(1,) * (x.ndim - 1))
 
 
 def joined(*parts: Any) -> Array:
-    """The rows of several arrays."""
+    """Concatenates the rows of several arrays."""
     return jnp.concatenate(parts)

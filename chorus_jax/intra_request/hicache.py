@@ -1,10 +1,11 @@
-"""HiCache: forecasts in scaled Hermite polynomials in place of powers.
+"""HiCache: a Taylor series with scaled Hermite polynomials instead of powers.
 
-arXiv 2508.16984. The n-th term of a Taylor series' x^n becomes s^n H_n(s x), with the
-physicists' Hermite polynomials H_n and a contraction s, which bounds high orders. The
-polynomials are evaluated at +x, the steps since the last computed one: the authors'
-first release evaluated at -x, which turns the sign of odd orders (found by
-Archerkattri/hicache-plus-plus, whose contraction and forced steps are the defaults).
+arXiv 2508.16984. The power x^n in the n-th term of the series becomes s^n H_n(s x),
+with the physicists' Hermite polynomials H_n and a contraction s, which bounds high
+orders. x is the number of steps since the last computed one. The authors' first release
+used -x, which flips the sign of odd orders; that was found by
+Archerkattri/hicache-plus-plus, whose contraction and forced steps are the defaults
+here.
 """
 
 import math
@@ -20,15 +21,15 @@ from chorus_jax.schedulers.flow import Schedule
 
 @dataclass(frozen=True)
 class HiCache(IntervalCache):
-    """Computes every `interval`-th step and forecasts those between.
+    """Computes every `interval`-th step and forecasts the steps between.
 
     Attributes:
         first: steps at the start that are computed.
         order: the highest order of the differences, 1 or more.
-        contraction: s, above 0 and below 1.
+        contraction: the contraction s, above 0 and below 1.
 
     Raises:
-        ValueError: as `IntervalCache`, and for an order or contraction out of range.
+        ValueError: as in `IntervalCache`, and for an order or contraction out of range.
     """
 
     first: int = 2
@@ -45,7 +46,7 @@ class HiCache(IntervalCache):
 
     @property
     def depth(self) -> int:  # type: ignore[override]
-        """An order needs one value more."""
+        """The number of kept values: a difference of order n needs n + 1."""
         return self.order + 1
 
     def weights(

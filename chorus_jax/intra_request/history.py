@@ -1,8 +1,8 @@
 """The last computed values of a step cache, and weighted sums of them.
 
-Forecasts that are linear in the values (Taylor's series, Hermite polynomials, least
-squares over a basis) are one weighted sum each; their weights follow from the numbers
-of the steps alone.
+Forecasts that are linear in the values (Taylor series, Hermite polynomials, least
+squares over a basis) are a single weighted sum, whose weights depend on the step
+numbers only.
 """
 
 from typing import Any, NamedTuple
@@ -13,15 +13,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.nets.control import select, when, zeros
 
-NONE = -1  # the step of a value that is not there
+NONE = -1  # the step number of a missing value
 
 
 class History(NamedTuple):
-    """Values of the last computed steps, the newest first.
+    """Values of the last computed steps, newest first.
 
     Attributes:
-        values: pytrees of arrays, a row per row of what is forecast.
-        steps: the step of each value, `NONE` where there is none.
+        values: one pytree of arrays per step; their rows are those of the forecast
+            value.
+        steps: the step of each row's values, `NONE` where a value is missing.
     """
 
     values: tuple[Any, ...]
@@ -29,18 +30,19 @@ class History(NamedTuple):
 
     @classmethod
     def empty(cls, shapes: Any, depth: int) -> "History":
-        """Room for `depth` values of these shapes, without any."""
+        """A history without values, with room for `depth` values of these shapes."""
         rows = jax.tree.leaves(shapes)[0].shape[0]
         values = tuple(zeros(shapes) for _ in range(depth))
         return cls(values, jnp.full((rows, depth), NONE, jnp.int32))
 
     @property
     def known(self) -> Bool[Array, " r"]:
-        """Whether there is a value in each row."""
+        """Whether each row has a value."""
         return self.steps[:, 0] > NONE
 
     def pushed(self, on: Bool[Array, " r"], i: Int[Array, " r"], value: Any) -> Any:
-        """With the values of step `i` in the rows that are `on`; the oldest go."""
+        """The history with the value of step `i` added in the rows that are `on`; their
+        oldest value is dropped."""
 
         def push(before: History) -> History:
             steps = jnp.concatenate([i[:, None], before.steps[:, :-1]], axis=1)
@@ -50,7 +52,8 @@ class History(NamedTuple):
         return when(on.any(), push, self)
 
     def combined(self, weights: Float[Array, "r k"]) -> Any:
-        """The sum of the values with these weights, in their dtype."""
+        """The weighted sum of the values: computed in float32, returned in their
+        dtype."""
 
         def total(*values: Array) -> Array:
             shape = (-1, *(1,) * (values[0].ndim - 1))

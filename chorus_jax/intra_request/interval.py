@@ -1,4 +1,4 @@
-"""The common part of forecasters that compute every n-th step."""
+"""Base class of step caches that compute every n-th step and forecast the others."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,17 @@ from chorus_jax.intra_request.scheduled import ScheduledCache
 
 @dataclass(frozen=True)
 class IntervalCache(ScheduledCache):
-    """Computes every `interval`-th step; a member says how those between are forecast.
+    """Computes every `interval`-th step; subclasses define the forecast between.
 
     Attributes:
-        interval: 1 computes every step.
+        interval: steps from one computed step to the next; 1 computes every step.
         first: steps at the start that are computed.
         last: steps at the end that are computed.
-        grain: what is forecast: `velocity` or `residual`.
+        grain: the value that is forecast, `velocity` or `residual`.
 
     Raises:
-        ValueError: for an interval below 1, negative numbers, or another grain.
+        ValueError: for an interval below 1, negative numbers of steps, or an unknown
+            grain.
     """
 
     interval: int = 5
@@ -39,10 +40,10 @@ class IntervalCache(ScheduledCache):
         return named_grain(self.grain)
 
     def computes(self, steps: int) -> tuple[bool, ...]:
-        """The first steps, from then on every `interval`-th, and the last ones.
+        """The first steps, then every `interval`-th step, and the last steps.
 
-        Counted as TaylorSeer does: the first step after the forced ones is step
-        `first - 1 + interval`.
+        The interval is counted as in TaylorSeer: after the first steps, step
+        `first - 1 + interval` is the next that is computed.
         """
         before = max(self.first, 1) - 1
         return tuple(

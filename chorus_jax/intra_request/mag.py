@@ -1,13 +1,14 @@
 """MagCache: layers are skipped while their residual keeps its magnitude.
 
-Ma et al., arXiv 2506.09045. The mean ratio of the magnitudes of the residual of all
-layers, this step's over the last one's, hardly depends on the prompt: it is measured
-once. Its product since the last computed step says how far a reused residual would be
-off; how far adds up. So which steps are computed is known before a run.
+Ma et al., arXiv 2506.09045. The residual of all layers has a magnitude whose ratio from
+one step to the next hardly depends on the prompt, so these ratios are measured once.
+Their product since the last computed step estimates the error of the reused residual;
+layers run again once the sum of these errors reaches a threshold. So it is known before
+a run which steps are computed.
 
-The curve of the prompt's branch decides for all branches (the authors decide for each
-by its own; the curves agree but for the first steps, which are computed anyway). With
-two experts each has its own first steps, as in AI-Hypercomputer/maxdiffusion.
+The ratios of the prompt's branch decide for all guidance branches. (The authors use the
+ratios of each branch; they agree except in the first steps, which are computed anyway.)
+With two experts each has its own first steps, as in AI-Hypercomputer/maxdiffusion.
 """
 
 import math
@@ -28,21 +29,22 @@ from chorus_jax.schedulers.flow import Schedule
 
 @dataclass(frozen=True)
 class MagCache(ScheduledCache):
-    """Reuses the residual of all layers until the foreseen error reaches a threshold.
+    """Reuses the residual of all layers until the estimated error reaches a threshold.
 
     Attributes:
-        threshold: the error that may add up before the layers run again; at 0 every
+        threshold: the sum of estimated errors at which the layers run again; at 0 every
             step is computed.
-        ratios: of the magnitudes, one per step.
-        longest: the most steps in a row that are not computed.
-        retention: the share of the steps at the start (of each expert) that is
-            computed.
+        ratios: the ratio of magnitudes at each step, to the step before.
+        longest: the largest number of successive steps that are not computed.
+        retention: the share of the steps (of each expert) that is computed at the
+            start.
         switch: the first step of a second expert; 0 for one transformer.
-        shift: of the schedule that the ratios were measured on; None takes any.
-        size: height and width of the latents that they were measured on, either way
-            round; None takes any.
-        resampled: whether other numbers of steps take the nearest ratio, as the authors
-            do, instead of being refused.
+        shift: the shift of the schedule that the ratios were measured on; None allows
+            any.
+        size: height and width of the latents that the ratios were measured on, or width
+            and height; None allows any.
+        resampled: whether a run with another number of steps uses the nearest ratios,
+            as the authors do; otherwise it is an error.
 
     Raises:
         ValueError: for numbers out of range, or no ratios.
@@ -84,20 +86,21 @@ class MagCache(ScheduledCache):
         retention: float = 0.2,
         anywhere: bool = False,
     ) -> "MagCache":
-        """The published ratios of a model.
+        """MagCache with the published ratios of a model.
 
         Args:
-            variant: one of `CURVES`; they hold for its own weights only.
-            threshold: published ones are .12 for wan21_t2v_1_3b (with 2 or 4 steps in a
-                row), .24 with 6 for wan21_t2v_14b, .04 for wan22_t2v_a14b, .06 for
+            variant: one of `CURVES`; its ratios are valid for that model's weights
+                only.
+            threshold: the authors use .12 for wan21_t2v_1_3b (with `longest` 2 or 4),
+                .24 with `longest` 6 for wan21_t2v_14b, .04 for wan22_t2v_a14b, .06 for
                 wan22_i2v_a14b and for the 5B model.
-            longest: the most steps in a row that are not computed.
-            retention: the share of the first steps that is computed.
-            anywhere: whether the ratios are used at other numbers of steps, shifts and
-                sizes than they were measured at too.
+            longest: the largest number of successive steps that are not computed.
+            retention: the share of the steps that is computed at the start.
+            anywhere: whether the ratios may be used at other numbers of steps, shifts
+                and sizes than they were measured at.
 
         Raises:
-            ValueError: for another variant.
+            ValueError: for an unknown variant.
         """
         if variant not in CURVES:
             raise ValueError(
@@ -114,11 +117,12 @@ class MagCache(ScheduledCache):
 
     @property
     def taken(self) -> Grain:
-        """The residual of all layers."""
+        """The grain that is reused: the residual of all layers."""
         return named_grain("residual")
 
     def computes(self, steps: int) -> tuple[bool, ...]:
-        """The steps at which the foreseen error is too large, and the forced ones."""
+        """The first steps, and those at which the estimated error is too large or
+        `longest` steps have been skipped."""
         ratios, switch = self.at(steps)
         table, product, error, skipped = [], 1.0, 0.0, 0
         for i, ratio in enumerate(ratios):
@@ -141,10 +145,11 @@ class MagCache(ScheduledCache):
         return tuple(table)
 
     def at(self, steps: int) -> tuple[tuple[float, ...], int]:
-        """The ratios of a run of so many steps, and the first one of its second expert.
+        """The ratios for a run of `steps` steps, and the first step of its second
+        expert.
 
         Raises:
-            ValueError: for another number than the ratios are of, unless `resampled`.
+            ValueError: if there are not as many ratios, unless `resampled`.
         """
         known = len(self.ratios)
         if steps == known:
@@ -160,7 +165,8 @@ class MagCache(ScheduledCache):
         return ratios, round(self.switch * steps / known)
 
     def init(self, forward: Forward) -> History:
-        """The state before the first step. ValueError for latents of another size."""
+        """The state before the first step. Raises a ValueError for latents of another
+        size."""
         check_size("MagCache's ratios", self.size, forward.latents)
         return super().init(forward)
 
@@ -172,7 +178,8 @@ class MagCache(ScheduledCache):
         held: Held,
         state: History,
     ) -> tuple[Latents, Held, History, Float[Array, " b"]]:
-        """The whole pass, or its ends around the last residual (see `StepCache`).
+        """Runs the whole pass, or only stem and head with the last residual in between
+        (see `StepCache.step`).
 
         Raises:
             ValueError: for a schedule of another shift or number of steps.

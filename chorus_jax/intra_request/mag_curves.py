@@ -1,18 +1,19 @@
 """Published magnitude ratios of Wan models (MagCache).
 
-Facts of Zehong-Ma/MagCache (df81cb1), MagCache4Wan2.1 and MagCache4Wan2.2, measured by
-its authors in the branch of the prompt over the default schedule of each model. Those
-of the other branch differ by up to 0.02 in the first steps and 0.001 later. The shift
-of the Wan 2.2 experts and their retention per phase are those that
-AI-Hypercomputer/maxdiffusion (7cfb880) states for these curves. The dips are where the
-expert changes.
+The ratios are from Zehong-Ma/MagCache (df81cb1), folders MagCache4Wan2.1 and
+MagCache4Wan2.2. Its authors measured them in the prompt's guidance branch over each
+model's default schedule; those of the other branch differ by up to 0.02 in the first
+steps and 0.001 later. The shift of the Wan 2.2 experts and their retention per expert
+are those that AI-Hypercomputer/maxdiffusion (7cfb880) states for these curves. The
+ratio dips where the expert changes.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-# Latents of 832 x 480, 1280 x 720 and, 16 pixels to a latent, 1280 x 704 pixels.
+# Height and width of the latents of 832 x 480 and 1280 x 720 pixels (8 pixels per
+# latent), and of 1280 x 704 pixels (16 pixels per latent).
 P480, P720, P704 = (60, 104), (90, 160), (44, 80)
 
 
@@ -21,10 +22,10 @@ class MagnitudeCurve:
     """Magnitude ratios of a model, and the run that they were measured on.
 
     Attributes:
-        ratios: one per step.
-        shift: of the schedule.
-        size: height and width of its latents, those of the model's default size.
-        switch: the first step of the second expert; 0 with one transformer.
+        ratios: one ratio per step.
+        shift: the shift of the run's schedule.
+        size: height and width of the run's latents, at the model's default size.
+        switch: the first step of the second expert; 0 for one transformer.
     """
 
     ratios: tuple[float, ...]

@@ -1,9 +1,9 @@
-"""Pyramid attention broadcast: attentions are taken over for a few steps.
+"""Pyramid attention broadcast (PAB): attention outputs are reused for a few steps.
 
 Zhao et al., arXiv 2408.12588 (VideoSys). In the middle of a run attention outputs
-change little, cross-attention's least: each kind is computed in every n-th step while
-the timestep is in a window. Ranges and window are VideoSys's for a model with full
-self-attention (CogVideoX: 2 within 100 to 850), and cross-attention's there (6).
+change little, and those of cross-attention least. So each kind of attention is computed
+only in every n-th step while the timestep is in a window. The default window (100 to
+850) and n are VideoSys's: 2 for full self-attention (CogVideoX), 6 for cross-attention.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,15 @@ from chorus_jax.schedulers.flow import Schedule
 
 @dataclass(frozen=True)
 class PAB(BranchTable):
-    """Computes branches in every n-th step of a window of timesteps, else in all.
+    """Computes each branch in every n-th step within a window of timesteps, and in
+    every step outside it.
 
     Attributes:
-        self_attention: its n; 1 computes every step.
-        cross_attention: its n.
-        mlp: that of the feed-forward part.
-        above: reuse needs a timestep above this one.
-        below: and below this one, of 1000.
+        self_attention: n of self-attention; 1 computes every step.
+        cross_attention: n of cross-attention.
+        mlp: n of the feed-forward branch.
+        above: lower end of the window (exclusive), in timesteps from 0 to 1000.
+        below: upper end of the window (exclusive).
 
     Raises:
         ValueError: for an n below 1.
@@ -45,7 +46,8 @@ class PAB(BranchTable):
     def table(
         self, schedule: Schedule, layers: int, names: tuple[str, ...]
     ) -> Bool[np.ndarray, "steps layers branches"]:
-        """One schedule for all layers; branches of other names are always computed."""
+        """The computed steps, the same for all layers; branches with other names are
+        always computed."""
         table = layered(schedule.steps, layers, names)
         times = np.array(schedule.timesteps)
         within = (times > self.above) & (times < self.below)

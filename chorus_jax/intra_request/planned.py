@@ -1,9 +1,9 @@
-"""A fixed list of skipped steps, each with measured weights of the last velocities.
+"""A fixed list of skipped steps, each forecast by measured weights of past velocities.
 
-Ours: what a learned multistep solver is to a schedule, this is to a step cache. Which
-steps are computed, and how the others follow from them, is chosen together on full runs
-of the model, for a number of computed steps (`calibration.step_plans`). Nothing is left
-to decide in a run, so its cost is known before it.
+This method is ours; it is similar to a learned multistep solver. For a given number of
+computed steps, `calibration.step_plans` chooses from full runs of the model both which
+steps are computed and how the velocities of the others follow from them. Nothing is
+decided during a run, so its cost is known before it.
 """
 
 from dataclasses import dataclass
@@ -22,19 +22,21 @@ Forecasts = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class PlannedCache(ScheduledCache):
-    """Forecasts the velocity at a fixed list of steps by weights of its own for each.
+    """Forecasts the velocity at a fixed list of steps, each with its own weights.
 
-    A run that begins at a later step, or begins anew on the way, lacks some of the
-    velocities that the weights are of: until it has them it takes over the last one.
+    A run that begins at a later step, or whose cache is reset on the way, lacks some of
+    the velocities that the weights apply to. Until it has them, it reuses the last
+    velocity.
 
     Attributes:
-        steps: the steps that are not computed, rising from 0.
-        forecasts: for each of them the weights of the last computed velocities, the
-            newest first; none take the last one over.
-        of: the number of steps of the runs that they were measured on; 0 for any.
+        steps: the steps that are not computed, 0 or more and rising.
+        forecasts: for each of these steps, the weights of the last computed velocities,
+            newest first; () reuses the last velocity at all of them.
+        of: the number of steps in the runs that they were measured on; 0 for any.
 
     Raises:
-        ValueError: for steps that do not rise from 0, or another number of forecasts.
+        ValueError: for steps that are negative or do not rise, if there is not one
+            forecast per step, or for a forecast without weights.
     """
 
     steps: tuple[int, ...] = ()
@@ -53,11 +55,16 @@ class PlannedCache(ScheduledCache):
 
     @property
     def depth(self) -> int:  # type: ignore[override]
-        """The most velocities that a forecast is of."""
+        """The number of kept velocities: as many as the longest forecast has
+        weights."""
         return max([1, *map(len, self.forecasts)])
 
     def computes(self, steps: int) -> tuple[bool, ...]:
-        """All steps but those of the list. ValueError for another number of steps."""
+        """All steps except those on the list.
+
+        Raises:
+            ValueError: for another number of steps than `of`.
+        """
         if self.of and steps != self.of:
             raise ValueError(
                 f"the plan of steps was measured on runs of {self.of} steps, this one "
@@ -69,7 +76,8 @@ class PlannedCache(ScheduledCache):
     def weights(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
-        """The weights of the step, if the velocities are those that they are of."""
+        """The measured weights of step `i` if the kept velocities are from the steps
+        that the weights were measured for; otherwise the last velocity is reused."""
         planned, table = self.tables(schedule.steps)
         held = super().weights(past, i, schedule)
         as_planned = (past == planned[i]) | (table[i] == 0)
@@ -78,7 +86,8 @@ class PlannedCache(ScheduledCache):
     def tables(
         self, steps: int
     ) -> tuple[Int[Array, "steps k"], Float[Array, "steps k"]]:
-        """The steps of the velocities that each forecast is of, and its weights."""
+        """For each step, the steps of the velocities that its forecast uses, and their
+        weights."""
         planned = np.full((steps, self.depth), NONE, np.int32)
         table = np.zeros((steps, self.depth), np.float32)
         table[:, 0] = 1.0

@@ -1,9 +1,10 @@
-"""ProfilingDiT: layers that attend to the background rest between full steps.
+"""ProfilingDiT: layers that attend to the background run in some steps only.
 
-GeekGuru123/ProfilingDiT. Offline, layers are told apart by whether their attention
-falls on the foreground. Between full steps, whose distance shrinks towards the end,
-background layers take over what they computed last. The authors keep a layer's whole
-change; here its branches' outputs, so that gates follow the timestep.
+GeekGuru123/ProfilingDiT. Offline profiling sorts layers by whether they attend to the
+foreground or the background. Full steps run all layers, and become more frequent
+towards the end; between them background layers reuse their last output. The authors
+reuse a layer's whole residual; here the outputs of its branches are reused, so that
+their gates still depend on the timestep.
 """
 
 from dataclasses import dataclass
@@ -15,23 +16,24 @@ from chorus_jax.intra_request.branch_table import BranchTable, layered
 from chorus_jax.intra_request.skipping import check_rising
 from chorus_jax.schedulers.flow import Schedule
 
-# The authors' layers of the 14B model of Wan 2.1 (of 40), and full steps (of 50).
+# The authors' background layers of Wan 2.1 14B (of 40 layers), and full steps (of 50).
 WAN21_T2V_14B = (0, *range(2, 8), *range(10, 21), *range(25, 33), 37, 38)
 FULL = (6, 18, 26, 32, 38, 42, 46, 48)
 
 
 @dataclass(frozen=True)
 class ProfilingDiT(BranchTable):
-    """Runs background layers in the first steps and at a list of full ones.
+    """Runs background layers only in the first steps and at a list of full steps.
 
     Attributes:
-        background: their numbers, rising from 0; none compute everything.
-        full: the full steps, rising.
-        first: steps at the start that are full.
-        of: the number of steps that the list is for; 0 for any.
+        background: the numbers of the background layers, 0 or more and rising; ()
+            computes everything.
+        full: the numbers of the full steps, 0 or more and rising.
+        first: the number of steps at the start that are full too.
+        of: the number of steps in a run that `full` is for; 0 for any.
 
     Raises:
-        ValueError: for numbers that do not rise from 0.
+        ValueError: for layers or steps that are negative or do not rise.
     """
 
     background: tuple[int, ...]
@@ -46,7 +48,8 @@ class ProfilingDiT(BranchTable):
     def table(
         self, schedule: Schedule, layers: int, names: tuple[str, ...]
     ) -> Bool[np.ndarray, "steps layers branches"]:
-        """Foreground layers always, the others in full steps.
+        """Foreground layers are computed in every step, background layers in full
+        steps.
 
         Raises:
             ValueError: for another number of steps, or a model with fewer layers.

@@ -13,17 +13,20 @@ State = Any
 
 @runtime_checkable
 class StepCache(Protocol):
-    """Reuse across the steps of one request, for all its tokens or those of a region.
+    """Decides how much of the model each step runs, and reuses earlier results for the
+    rest.
 
-    A frozen, hashable object: it is part of the key of a compiled program. Its state is
-    a pytree of arrays of fixed shapes, one row per row of the forward pass (a request
-    in one guidance branch), so no row depends on its neighbours.
+    A step cache is frozen and hashable, as it is part of the key of a compiled program.
+    Its state is a pytree of arrays of fixed shapes, with one row per request or per row
+    of the forward pass (a request in one guidance branch); no request depends on the
+    others of its batch.
     """
 
     def init(self, forward: Forward) -> State:
-        """The state before a first step, which is then computed in full.
+        """The state before the first step, which is then computed in full.
 
-        Also called where tokens or the transformer change: nothing may be reused then.
+        It is also called when the tokens or the transformer change, since nothing may
+        be reused across that.
         """
 
     def step(
@@ -34,16 +37,19 @@ class StepCache(Protocol):
         held: Held,
         state: State,
     ) -> tuple[Latents, Held, State, Float[Array, " b"]]:
-        """One step.
+        """Runs one step.
 
         Args:
             i: the step of each request.
-            schedule: that of the run; its `steps` are those of a full run.
-            forward: the pass at this step; nothing runs that is not asked for.
-            held: what earlier passes of this run hold, updated by `Forward.hold`.
-            state: what `init` or the step before gave.
+            schedule: the schedule of the run; its `steps` is the number of steps of a
+                full run.
+            forward: the pass at this step, of which only the pieces that are called
+                run.
+            held: the state that earlier passes of this run have left, to be updated by
+                `Forward.hold`.
+            state: the state from `init` or the step before.
 
         Returns:
-            The guided velocity, what is held now, the next state, and the share of the
+            The guided velocity, the new held state, the new state, and the share of the
             pass that was computed for each request, 0 to 1.
         """

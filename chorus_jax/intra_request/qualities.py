@@ -1,8 +1,9 @@
-"""Step caches by how near to a full run the video is to be.
+"""Named qualities: step caches by how close the video should be to a full run's.
 
-Measured on the shapes model at 50 steps (benchmarks/caches), whose figures say nothing
-of other models: calibrate those with `chorus calibrate-cache`. It was best at all three
-shares of the steps there, and needs nothing to be measured on a model.
+The settings were chosen on the shapes model at 50 steps (benchmarks/caches), whose
+figures do not carry over to other models: for those use `chorus calibrate-cache`.
+SeaCache was the best step cache there at all three shares of computed steps, and needs
+no measurements of the model.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from chorus_jax.intra_request.protocol import StepCache
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.skipping import EveryStep
 
-LEAST_STEPS = 16  # fewer leave too little between two steps to forecast
+LEAST_STEPS = 16  # in shorter schedules all steps are needed
 
 QUALITIES: Mapping[str, StepCache] = MappingProxyType(
     {
@@ -25,10 +26,10 @@ QUALITIES: Mapping[str, StepCache] = MappingProxyType(
 
 
 def named(name: str, steps: int) -> StepCache:
-    """The step cache of a quality, for a run of so many steps.
+    """The step cache of a quality, for a run of `steps` steps.
 
     Raises:
-        ValueError: for another name, or too few steps to reuse any.
+        ValueError: for an unknown name, or too few steps to reuse any.
     """
     if name not in QUALITIES:
         raise ValueError(

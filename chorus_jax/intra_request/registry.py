@@ -1,4 +1,4 @@
-"""Step caches by name, for policies and the command line: one line per cache."""
+"""The step caches by name, for policies and the command line."""
 
 import ast
 from collections.abc import Callable
@@ -53,12 +53,13 @@ PUBLISHED: dict[str, Callable[..., StepCache]] = {
 
 
 def make(name: str, options: dict[str, Any]) -> StepCache:
-    """The step cache of this name with these fields.
+    """Makes the step cache of this name with these fields.
 
-    A cache with published settings is made by its `variant`: the tables are its own.
+    With the option `variant`, a cache in `PUBLISHED` takes the published settings of
+    that model, and the options are the arguments of its `published`.
 
     Raises:
-        ValueError: for a name or fields that there are not, listing those there are.
+        ValueError: for an unknown name or field, listing the known ones.
     """
     if name not in CACHES:
         raise ValueError(
@@ -79,10 +80,10 @@ def make(name: str, options: dict[str, Any]) -> StepCache:
 
 
 def parse(text: str) -> StepCache:
-    """The step cache of a line such as `tea:variant=wan21_t2v_1_3b,threshold=.08`.
+    """Makes a step cache from text such as `tea:variant=wan21_t2v_1_3b,threshold=.08`.
 
     Raises:
-        ValueError: for what `make` refuses, or options that are not name=value.
+        ValueError: as in `make`, and for options that are not name=value.
     """
     name, _, fields_text = text.partition(":")
     options = {}
@@ -95,11 +96,10 @@ def parse(text: str) -> StepCache:
 
 
 def describe(cache: StepCache) -> dict[str, Any]:
-    """The name and fields of a step cache for a file; `make` makes it from them.
+    """The name and fields of a step cache, to be written to a file; `make` takes them.
 
     Raises:
-        ValueError: for one that is not listed here: by what it computes it could not
-            be told from others.
+        ValueError: for a step cache whose class is not in `CACHES`, and so has no name.
     """
     for name, kind in CACHES.items():
         if type(cache) is kind and is_dataclass(cache):
@@ -111,7 +111,7 @@ def describe(cache: StepCache) -> dict[str, Any]:
 
 
 def _split(text: str) -> list[str]:
-    """Options at the commas that are not within parentheses."""
+    """Splits options at the commas that are not within parentheses or brackets."""
     parts, depth = [""], 0
     for letter in text:
         depth += (letter in "([") - (letter in ")]")

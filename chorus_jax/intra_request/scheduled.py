@@ -1,4 +1,4 @@
-"""The common part of step caches that know before a run which steps they compute."""
+"""Base class of step caches whose computed steps are known before a run."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -10,11 +10,11 @@ from chorus_jax.schedulers.flow import Schedule
 
 
 class ScheduledCache:
-    """A step cache whose computed steps follow from their numbers alone.
+    """A step cache that decides from the step numbers alone which steps are computed.
 
-    The others are a weighted sum of the last computed values; a member says which steps
-    and which weights. The first step of a run is always computed, as there is nothing
-    to take over yet.
+    Each other step uses a weighted sum of the last computed values. A subclass defines
+    the computed steps and the weights. The first step of a run is always computed, as
+    there is nothing to reuse yet.
 
     Attributes:
         depth: the number of computed values that are kept.
@@ -24,14 +24,14 @@ class ScheduledCache:
 
     @property
     def taken(self) -> Grain:
-        """The grain that is taken over."""
+        """The grain that is reused."""
         return named_grain("velocity")
 
     def computes(self, steps: int) -> tuple[bool, ...]:
-        """Whether each step of a run of so many is computed.
+        """Whether each step is computed, in a run of `steps` steps.
 
         Raises:
-            ValueError: for a number of steps that the cache is not for.
+            ValueError: for a number of steps that the cache is not made for.
         """
         raise NotImplementedError
 
@@ -40,13 +40,12 @@ class ScheduledCache:
     ) -> Float[Array, "r k"]:
         """The weight of each kept value in the forecast of step `i`.
 
-        Args:
-            past: the steps of the values, the newest first (`History.steps`).
-            i: the step of each row.
-            schedule: that of the run.
+        By default the forecast is the newest value unchanged.
 
-        Returns:
-            By default the newest value as it is.
+        Args:
+            past: the steps of the values, newest first (`History.steps`).
+            i: the step of each row.
+            schedule: the schedule of the run.
         """
         return jnp.zeros(past.shape, jnp.float32).at[:, 0].set(1.0)
 
@@ -62,7 +61,7 @@ class ScheduledCache:
         held: Held,
         state: History,
     ) -> tuple[Latents, Held, History, Float[Array, " b"]]:
-        """The whole pass, or a forecast (see `StepCache.step`)."""
+        """Runs the whole pass, or uses a forecast (see `StepCache.step`)."""
         here = self.taken.rows(forward, i)
         table = jnp.array(self.computes(schedule.steps))
         computed = table[here] | ~state.known
@@ -72,5 +71,5 @@ class ScheduledCache:
 
 
 def share(computed: Bool[Array, " r"], i: Int[Array, " b"]) -> Float[Array, " b"]:
-    """The share of each request's rows that is computed."""
+    """The share of each request's rows (one per guidance branch) that is computed."""
     return computed.astype(jnp.float32).reshape(-1, len(i)).mean(axis=0)

@@ -1,10 +1,11 @@
-"""SeaCache: the latents are watched through a filter of what is settled by now.
+"""SeaCache: decides from the change of the latents after filtering out their noise.
 
-arXiv 2602.18993; constants and form of the filter as in diffusers 0.42. At noise level
-s the filter passes frequencies f by (1 - s) S / ((1 - s)^2 S + s^2) with the prior
-S = 1 / f^3 of video, so that noise is not taken for change. The relative change of the
-filtered latents adds up to a threshold; a step that skips the layers adds a residual on
-the line through the last two computed ones.
+arXiv 2602.18993; constants and form of the filter are those of diffusers 0.42. At noise
+level s the filter's gain at frequency f of an axis is (1 - s) S / ((1 - s)^2 S + s^2),
+with the prior S = 1 / f^3 for video, so that noise does not count as change. The
+relative changes of the filtered latents are summed; once the sum reaches a threshold,
+the layers run. A step that skips them adds a residual that is extrapolated along the
+line through the residuals of the last two computed steps.
 """
 
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from chorus_jax.intra_request.scheduled import share
 from chorus_jax.nets.control import zeros
 from chorus_jax.schedulers.flow import Schedule
 
-FAINT = 1e-16  # the prior at frequency 0, and sums that may vanish
-EDGE = 1e-6  # noise levels stay this far from 0 and 1
+FAINT = 1e-16  # added to f^3, so that the prior is finite at frequency 0
+EDGE = 1e-6  # noise levels are clipped to this distance from 0 and 1
 
 
 class SeaState(NamedTuple):
@@ -32,9 +33,10 @@ class SeaState(NamedTuple):
 
     Attributes:
         indicator: the filtered latents of the step before, per request.
-        past: the residuals of the last two computed steps, per row of the pass.
-        total: the change since the last computed step, per request.
-        reused: steps since then.
+        past: the residuals of the last computed steps (one, or two for order 1), per
+            row of the pass.
+        total: the sum of relative changes since the last computed step, per request.
+        reused: the number of steps since the last computed step, per request.
     """
 
     indicator: Latents
@@ -48,11 +50,14 @@ class SeaCache:
     """Skips the layers until the filtered latents have changed enough.
 
     Attributes:
-        threshold: the relative change that may add up; at 0 every step is computed.
-        order: of the residual's forecast: 0 takes the last one, 1 the line through two.
+        threshold: the sum of relative changes at which the layers run; at 0 every step
+            is computed.
+        order: the order of the residual's forecast: 0 reuses the last residual, 1
+            extrapolates along the line through the last two.
         first: steps at the start that are computed.
         last: steps at the end that are computed.
-        longest: the most steps in a row that are not computed; 0 for no limit.
+        longest: the largest number of successive steps that are not computed; 0 for no
+            limit.
 
     Raises:
         ValueError: for numbers out of range.
@@ -87,7 +92,8 @@ class SeaCache:
         held: Held,
         state: SeaState,
     ) -> tuple[Latents, Held, SeaState, Float[Array, " b"]]:
-        """All layers, or a forecast of their residual (see `StepCache.step`)."""
+        """Runs all layers, or uses a forecast of their residual (see
+        `StepCache.step`)."""
         indicator = filtered(forward.latents, jnp.array(schedule.sigmas)[i])
         known = state.past.known[: len(i)]
         computed, total = self.decide(i, schedule.steps, indicator, known, state)
@@ -110,7 +116,8 @@ class SeaCache:
         known: Bool[Array, " b"],
         state: SeaState,
     ) -> tuple[Bool[Array, " b"], Float[Array, " b"]]:
-        """Whether each request's layers run in step `i`, and its total after it."""
+        """Whether each request's layers run in step `i`, and its sum of changes after
+        the step."""
         total = state.total + relative(indicator, state.indicator)
         computed = forced(i, steps, self.first, self.last) | ~known
         if self.longest:
@@ -120,10 +127,10 @@ class SeaCache:
 
 
 def filtered(latents: Latents, sigma: Float[Array, " b"]) -> Latents:
-    """The latents without what noise hides at these levels.
+    """The latents with the frequencies removed that noise hides at these noise levels.
 
-    Streams of another layout than frames, height and width, and the patches of a
-    region, which lie on no grid, stay as they are.
+    Arrays that are not on a grid of frames, height and width, such as the patches of a
+    region, stay unchanged.
     """
 
     def leaf(x: Array) -> Array:
@@ -139,7 +146,7 @@ def filtered(latents: Latents, sigma: Float[Array, " b"]) -> Latents:
 
 
 def response(shape: tuple[int, ...], sigma: Any) -> Float[Array, "f h w"]:
-    """The filter's gain at the frequencies of a grid, 1 in the mean."""
+    """The filter's gain at each frequency of a grid, scaled to a mean of 1."""
     sigma = jnp.clip(sigma, EDGE, 1 - EDGE)
     total = jnp.ones(shape, jnp.float32)
     for axis, count in enumerate(shape):

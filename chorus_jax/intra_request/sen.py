@@ -1,11 +1,11 @@
-"""SenCache: a pass is reused while its sensitivity bounds how far it can have moved.
+"""SenCache: a pass is reused while a bound on the change of its output is small.
 
-vita-epfl/SenCache. The output's change since the last computed step is bounded by the
-norms of its derivatives by latents and by timestep, times how far those have gone. The
-norms are the caller's to measure. The authors' factor of the threshold (1447.978 for
-Wan) is the root of the number of latents, so here distances are root mean squares and
-thresholds are theirs for any size. Without norms of one's own the cache is
-that of AI-Hypercomputer/maxdiffusion, where both are 1.
+vita-epfl/SenCache. The bound is the norm of the output's derivative by the latents
+times the change of the latents since the last computed step, plus the same for the
+timestep. The caller measures the norms; with the defaults, 1 for both, this is the
+cache of AI-Hypercomputer/maxdiffusion. The authors multiply the threshold by the square
+root of the number of latents (1447.978 for Wan). Here distances are root mean squares
+instead, so their thresholds apply at any size.
 """
 
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ class SenState(NamedTuple):
     """State of a run.
 
     Attributes:
-        latents: those of the last computed step, per request.
-        past: the residual of that step, per row of the pass.
-        reused: steps since then, per request.
+        latents: the latents of the last computed step, per request.
+        past: the residual of the last computed step, per row of the pass.
+        reused: the number of steps since the last computed step, per request.
     """
 
     latents: Latents
@@ -43,13 +43,15 @@ class SenCache:
     """Reuses the residual of all layers while the output cannot have changed much.
 
     Attributes:
-        threshold: the change per latent that is borne; at 0 every step is computed.
-        by_latents: the output's change per change of the latents, of the steps at even
-            distances over a run; one number is that of all.
-        by_time: its change per change of the timestep, which is 0 to 1.
+        threshold: the bound on the output's change (root mean square) at which a step
+            is computed; at 0 every step is.
+        by_latents: norms of the output's derivative by the latents, at steps spread
+            evenly over a run; one number applies to all steps.
+        by_time: norms of the output's derivative by the timestep (from 0 to 1), at
+            steps spread evenly over a run.
         first: steps at the start that are computed.
         last: steps at the end that are computed.
-        longest: the most steps in a row that are not computed.
+        longest: the largest number of successive steps that are not computed.
 
     Raises:
         ValueError: for numbers out of range, or no norms.
@@ -85,7 +87,7 @@ class SenCache:
         held: Held,
         state: SenState,
     ) -> tuple[Latents, Held, SenState, Float[Array, " b"]]:
-        """All layers, or their last residual (see `StepCache.step`)."""
+        """Runs all layers, or reuses their last residual (see `StepCache.step`)."""
         last = state.past.steps[: len(i), 0]
         computed = self.decide(i, schedule, forward.latents, last, state)
         here, rows = forward.rows(i), forward.rows(computed)
@@ -107,7 +109,7 @@ class SenCache:
     ) -> Bool[Array, " b"]:
         """Whether each request's layers run in step `i`.
 
-        The norms are those of the last computed step, `last`.
+        The norms are taken at the last computed step, `last`.
         """
         times = jnp.array(schedule.timesteps) / TRAIN_STEPS
         passed = jnp.abs(times[i] - times[last])
@@ -128,6 +130,6 @@ def moved(new: Latents, old: Latents) -> Float[Array, " b"]:
 
 
 def spread(norms: tuple[float, ...], steps: int) -> list[float]:
-    """The norm nearest to each step of a run."""
+    """Spreads norms evenly over a run: the nearest one for each of its steps."""
     last = len(norms) - 1
     return [norms[round(i * last / max(steps - 1, 1))] for i in range(steps)]

@@ -1,14 +1,16 @@
-"""The shift of a schedule, for coefficients that were measured at one."""
+"""Checks that a run's schedule has the shift that coefficients were measured at."""
 
 from chorus_jax.schedulers.flow import Schedule
 
-NEAR = 0.15  # solvers space steps a little differently; published shifts are far apart
+# Allowed relative difference of shifts: solvers space their steps a little differently,
+# and published shifts are further apart.
+NEAR = 0.15
 
 
 def implied_shift(schedule: Schedule) -> float:
-    """The shift of an evenly spaced schedule, from its middle step.
+    """The shift that a schedule has, judged by the noise level of its middle step.
 
-    A shift s takes an even level u to s u / (1 + (s - 1) u).
+    A shift s maps an evenly spaced noise level u to s u / (1 + (s - 1) u).
     """
     middle = schedule.steps // 2
     level, sigma = 1 - middle / schedule.steps, schedule.sigmas[middle]
@@ -16,12 +18,12 @@ def implied_shift(schedule: Schedule) -> float:
 
 
 def check_shift(what: str, shift: float | None, schedule: Schedule) -> None:
-    """ValueError for a schedule of another shift; None takes any.
+    """Raises a ValueError for a schedule with another shift.
 
     Args:
-        what: the coefficients in words.
-        shift: that they were measured at.
-        schedule: of the run.
+        what: the coefficients in words, for the message.
+        shift: the shift that they were measured at; None allows any.
+        schedule: the schedule of the run.
     """
     if shift is None or schedule.steps < 2:
         return

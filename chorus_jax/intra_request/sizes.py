@@ -1,4 +1,4 @@
-"""The size of a video, for coefficients that were measured at one."""
+"""Checks that a run's latents have the size that coefficients were measured at."""
 
 import jax
 
@@ -8,13 +8,14 @@ Size = tuple[int, int]  # height and width of the latents
 
 
 def check_size(what: str, size: Size | None, latents: Latents) -> None:
-    """ValueError for latents of another height and width, either way round.
+    """Raises a ValueError for latents of another height and width; the two may be
+    swapped.
 
     Args:
-        what: the coefficients in words.
-        size: that they were measured at; None takes any.
-        latents: of the run, or their shapes; those on no grid, such as a region's, are
-            not judged.
+        what: the coefficients in words, for the message.
+        size: the size that they were measured at; None allows any.
+        latents: the latents of the run, or their shapes. Arrays that are not on a grid,
+            such as a region's patches, are not checked.
     """
     if size is None:
         return

@@ -15,7 +15,7 @@ class EveryStep:
     """Computes every step."""
 
     def init(self, forward: Forward) -> tuple[()]:
-        """An empty state: every step runs."""
+        """An empty state."""
         return ()
 
     def step(
@@ -26,22 +26,22 @@ class EveryStep:
         held: Held,
         state: tuple[()],
     ) -> tuple[Latents, Held, tuple[()], Float[Array, " b"]]:
-        """The whole pass (see `StepCache.step`)."""
+        """Runs the whole pass (see `StepCache.step`)."""
         velocity, held = evaluate(forward, held)
         return velocity, held, state, jnp.ones(i.shape, jnp.float32)
 
 
 @dataclass(frozen=True)
 class SkipSteps(ScheduledCache):
-    """Takes over the velocity of the last computed step at a fixed list of steps.
+    """Reuses the velocity of the last computed step at a fixed list of steps.
 
     Attributes:
-        steps: their numbers, rising from 0. One of them is computed all the same where
-            there is no velocity yet: at the first step of a run, and where tokens
-            change.
+        steps: the numbers of these steps, 0 or more and rising. A step on the list is
+            still computed if there is no velocity to reuse yet: at the first step of a
+            run, and where the tokens change.
 
     Raises:
-        ValueError: for steps that do not rise from 0.
+        ValueError: for steps that are negative or do not rise.
     """
 
     steps: tuple[int, ...]
@@ -50,12 +50,12 @@ class SkipSteps(ScheduledCache):
         check_rising(self.steps)
 
     def computes(self, steps: int) -> tuple[bool, ...]:
-        """All steps but those of the list."""
+        """All steps except those on the list."""
         return tuple(i not in self.steps for i in range(steps))
 
 
 def check_rising(steps: tuple[int, ...]) -> None:
-    """ValueError unless these are a tuple of numbers that rise from 0."""
+    """Raises a ValueError unless these are a tuple of rising numbers, 0 or more."""
     if not isinstance(steps, tuple) or not all(
         i < j for i, j in zip((-1, *steps), steps)
     ):

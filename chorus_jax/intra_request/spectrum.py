@@ -1,9 +1,9 @@
-"""Spectrum: a forecast over all of a run, by least squares in Chebyshev polynomials.
+"""Spectrum: forecasts by a least-squares fit of Chebyshev polynomials to past values.
 
-arXiv 2603.01623, hanjq17/Spectrum. The computed values are fitted over the steps of the
-whole run with a ridge, which follows slow changes that a series around the last step
-does not; the fit is mixed with the line through the last two values. The distance
-between computed steps grows with each.
+arXiv 2603.01623, hanjq17/Spectrum. Polynomials over the steps of the whole run are
+fitted to the computed values by ridge regression; unlike a series around the last step,
+they follow slow changes. The forecast is a mix of this fit and the line through the
+last two values. The distance between computed steps grows during the run.
 """
 
 import math
@@ -21,21 +21,21 @@ from chorus_jax.schedulers.flow import Schedule
 
 @dataclass(frozen=True)
 class Spectrum(ScheduledCache):
-    """Computes steps at growing distances and forecasts those between.
+    """Computes steps at growing distances and forecasts the steps between.
 
     Attributes:
-        window: the first distance between computed steps; 1 without growth computes
-            every step.
-        growth: what each computed step adds to the distance.
+        window: the first distance between computed steps, in steps, rounded down when
+            it is used; 1 without growth computes every step.
+        growth: how much each computed step adds to the distance.
         first: steps at the start that are computed.
-        degree: of the polynomials.
-        ridge: of the least squares.
-        mix: the fit's share, 0 to 1; the line has the rest.
-        depth: the number of computed values that are fitted.
-        grain: what is forecast: `velocity` or `residual`.
+        degree: the highest degree of the polynomials.
+        ridge: the ridge penalty of the regression, above 0.
+        mix: the weight of the fit in the forecast, 0 to 1; the line has the rest.
+        depth: the number of computed values that are kept and fitted.
+        grain: the value that is forecast, `velocity` or `residual`.
 
     Raises:
-        ValueError: for numbers out of range, or another grain.
+        ValueError: for numbers out of range, or an unknown grain.
     """
 
     window: float = 2.0
@@ -79,7 +79,7 @@ class Spectrum(ScheduledCache):
     def weights(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
-        """The weights of the fit and of the line, mixed."""
+        """The weights of the kept values in the mix of fit and line."""
         last, slope = differences(past, 1)
         line = last + elapsed(i, past) * slope
         return self.mix * self.fit(past, i, schedule.steps) + (1 - self.mix) * line
@@ -87,7 +87,7 @@ class Spectrum(ScheduledCache):
     def fit(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], steps: int
     ) -> Float[Array, "r k"]:
-        """The weights of the values in the fitted polynomial at step `i`."""
+        """The weights of the kept values in the fitted polynomial at step `i`."""
         known = (past > NONE)[..., None]
         design = jnp.where(known, self.basis(past, steps), 0.0)
         gram = jnp.einsum("rkp,rkq->rpq", design, design)
@@ -96,7 +96,8 @@ class Spectrum(ScheduledCache):
         return (design @ jnp.linalg.solve(gram, here))[..., 0]
 
     def basis(self, i: Int[Array, " *r"], steps: int) -> Float[Array, "*r p"]:
-        """Chebyshev polynomials of a run's steps, which are mapped to [-1, 1]."""
+        """The Chebyshev polynomials at steps `i`; the steps of a run are mapped to
+        [-1, 1]."""
         t = 2.0 * i.astype(jnp.float32) / steps - 1.0
         found = [jnp.ones_like(t), t]
         for _ in range(self.degree - 1):

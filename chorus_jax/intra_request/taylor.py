@@ -1,10 +1,10 @@
 """TaylorSeer: steps between computed ones are forecast by a Taylor series.
 
 Liu et al., arXiv 2503.06923. Derivatives are finite differences over the last computed
-steps. Shenyi-Z/TaylorSeer runs Wan 2.1 with an interval of 5, order 1 and 1 step at the
-start, and forecasts the branches of every layer; here the guided velocity or the
-residual of all layers is forecast, which needs a few latents of memory instead of three
-activations per layer and order.
+steps. Shenyi-Z/TaylorSeer runs Wan 2.1 with an interval of 5, order 1 and 1 computed
+step at the start, and forecasts the branches of every layer. Here the guided velocity
+or the residual of all layers is forecast, which needs the memory of a few latents (or
+residuals) instead of three activations per layer and order.
 """
 
 import math
@@ -20,13 +20,13 @@ from chorus_jax.schedulers.flow import Schedule
 
 @dataclass(frozen=True)
 class TaylorSeer(IntervalCache):
-    """Computes every `interval`-th step and forecasts those between.
+    """Computes every `interval`-th step and forecasts the steps between.
 
     Attributes:
-        order: of the series; 0 takes the last value over.
+        order: the order of the series; 0 reuses the last value.
 
     Raises:
-        ValueError: as `IntervalCache`, and for an order below 0.
+        ValueError: as in `IntervalCache`, and for an order below 0.
     """
 
     order: int = 1
@@ -38,7 +38,7 @@ class TaylorSeer(IntervalCache):
 
     @property
     def depth(self) -> int:  # type: ignore[override]
-        """An order needs one value more."""
+        """The number of kept values: a derivative of order n needs n + 1."""
         return self.order + 1
 
     def weights(

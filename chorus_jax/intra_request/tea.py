@@ -1,8 +1,8 @@
 """TeaCache: layers are skipped while the timestep's embedding has hardly changed.
 
-Liu et al., arXiv 2411.19108. What is reused is the change that all layers together made
-to the tokens in the last computed step; the first projection and the head always run.
-Published settings are in `tea_coefficients`.
+Liu et al., arXiv 2411.19108. A skipped step reuses the residual of all layers from the
+last computed step; stem and head always run. Published settings are in
+`tea_coefficients`.
 """
 
 import math
@@ -20,17 +20,17 @@ from chorus_jax.intra_request.tea_coefficients import PUBLISHED
 from chorus_jax.nets.control import select, when
 from chorus_jax.schedulers.flow import Schedule
 
-TINY = 1e-9  # an embedding of zeros, before the first step
+TINY = 1e-9  # least denominator: the embedding is zeros before the first step
 
 
 class TeaState(NamedTuple):
-    """State of one row of the pass.
+    """State of each row of the pass.
 
     Attributes:
         signal: the embedding of the step before.
-        total: the change foreseen since the last computed step.
-        residual: what the layers added to the tokens in that step.
-        known: whether there was one.
+        total: the sum of predicted changes since the last computed step.
+        residual: the residual of all layers in the last computed step.
+        known: whether a step has been computed yet.
     """
 
     signal: Float[Array, "r ..."]
@@ -41,23 +41,25 @@ class TeaState(NamedTuple):
 
 @dataclass(frozen=True)
 class TeaCache:
-    """Skips the layers until the foreseen change reaches a threshold.
+    """Skips the layers until the predicted change reaches a threshold.
 
     Attributes:
-        threshold: the relative change of a step's output that may add up before the
+        threshold: the sum of predicted relative changes of the output at which the
             layers run again; at 0 every step is computed.
-        coefficients: of the polynomial from the relative change of the signal to that
-            of the output, the highest power first.
+        coefficients: the polynomial that predicts the relative change of the output
+            from that of the signal, highest power first.
         signal: the embedding that is watched (`Forward.signal`).
         first: steps at the start of a run that are always computed.
-        last: steps at its end that are always computed.
-        steps: of the runs that the coefficients were measured on; 0 takes any.
-        shift: of their schedule; None takes any.
-        size: height and width of their latents, either way round; None takes any.
+        last: steps at the end of a run that are always computed.
+        steps: the number of steps in the runs that the coefficients were measured on; 0
+            allows any.
+        shift: the shift of these runs' schedule; None allows any.
+        size: height and width of these runs' latents, or width and height; None allows
+            any.
 
     Raises:
-        ValueError: for a threshold below 0 or not finite, no coefficients, or negative
-            numbers of steps.
+        ValueError: for a threshold that is negative or not finite, no coefficients, or
+            negative numbers of steps.
     """
 
     threshold: float
@@ -87,19 +89,21 @@ class TeaCache:
         retention: bool = False,
         anywhere: bool = False,
     ) -> "TeaCache":
-        """The published coefficients of a model.
+        """TeaCache with the published coefficients of a model.
 
         Args:
-            variant: one of `PUBLISHED`; they hold for its own weights only.
-            threshold: published ones are .05 to .08 for wan21_t2v_1_3b (with retention
-                .05 and .1), .14 to .2 for wan21_t2v_14b, .03 and .05 for ltx_091.
-            retention: the variant that computes the first five steps and watches the
-                modulation instead of the embedding.
-            anywhere: whether the coefficients are used at other numbers of steps,
-                shifts and sizes than those of the model's default run too.
+            variant: one of `PUBLISHED`; its coefficients are valid for that model's
+                weights only.
+            threshold: the authors use .05 to .08 for wan21_t2v_1_3b (with retention .05
+                and .1), .14 to .2 for wan21_t2v_14b, .03 and .05 for ltx_091.
+            retention: whether to use the published settings that compute the first five
+                steps and watch the modulation instead of the embedding.
+            anywhere: whether the coefficients may be used at other numbers of steps,
+                shifts and sizes than the model's default run has.
 
         Raises:
-            ValueError: for another variant, or one without retention.
+            ValueError: for an unknown variant, or one that is not published with
+                retention.
         """
         if variant not in PUBLISHED:
             raise ValueError(
@@ -116,7 +120,8 @@ class TeaCache:
         return free if anywhere else strict
 
     def init(self, forward: Forward) -> TeaState:
-        """The state before the first step. ValueError for latents of another size."""
+        """The state before the first step. Raises a ValueError for latents of another
+        size."""
         check_size("TeaCache's coefficients", self.size, forward.latents)
         signal = jax.eval_shape(lambda: forward.signal(self.signal))
         tokens = jax.eval_shape(forward.stem)
@@ -137,7 +142,8 @@ class TeaCache:
         held: Held,
         state: TeaState,
     ) -> tuple[Latents, Held, TeaState, Float[Array, " b"]]:
-        """The whole pass, or its ends around the last residual (see `StepCache`).
+        """Runs the whole pass, or only stem and head with the last residual in between
+        (see `StepCache.step`).
 
         Raises:
             ValueError: for a schedule of another shift or number of steps.
@@ -160,7 +166,7 @@ class TeaCache:
         return forward.head(tokens), held, after, work
 
     def check(self, schedule: Schedule) -> None:
-        """ValueError for a schedule of another shift or number of steps."""
+        """Raises a ValueError for a schedule of another shift or number of steps."""
         if self.steps not in (0, schedule.steps):
             raise ValueError(
                 f"TeaCache's coefficients were measured over {self.steps} steps, the "
@@ -172,7 +178,8 @@ class TeaCache:
     def decide(
         self, i: Int[Array, " r"], steps: int, signal: Array, state: TeaState
     ) -> tuple[Bool[Array, " r"], Float[Array, " r"]]:
-        """Whether each row's layers run in step `i`, and its total change after it."""
+        """Whether each row's layers run in step `i`, and its sum of changes after the
+        step."""
         axes = range(1, signal.ndim)
         change = jnp.abs(signal - state.signal).mean(axis=axes)
         size = jnp.abs(state.signal).mean(axis=axes)
@@ -180,7 +187,7 @@ class TeaCache:
         weights = jnp.array(self.coefficients, jnp.float32)
         total = state.total + jnp.polyval(weights, relative)
         forced = (i < self.first) | (i >= steps - self.last) | ~state.known
-        # Polynomials fall below 0 too, and so may the total.
+        # A polynomial may give negative changes, so the total may be below 0.
         forced |= self.threshold == 0
         computed = forced | (total >= self.threshold)
         return computed, jnp.where(computed, 0.0, total)

@@ -1,8 +1,8 @@
 """Published coefficients of TeaCache, and the runs that they are for.
 
-Coefficients, thresholds and forced steps are those of LiewFeng/TeaCache, of its folders
-TeaCache4Wan2.1 and TeaCache4LTX-Video; steps, shifts and sizes those of the default run
-of each model.
+Coefficients, forced steps and the thresholds named in `TeaCache.published` are from
+LiewFeng/TeaCache, folders TeaCache4Wan2.1 and TeaCache4LTX-Video. Steps, shifts and
+sizes are those of each model's default run.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from chorus_jax.intra_request.sizes import Size
 
 @dataclass(frozen=True)
 class PublishedTea:
-    """Published settings of a model besides thresholds (the fields of `TeaCache`).
+    """Published settings of a model: the fields of `TeaCache` except the threshold.
 
     Attributes:
-        coefficients: of the polynomial, the highest power first.
+        coefficients: the polynomial's coefficients, highest power first.
         signal: the embedding that is watched.
         first: steps at the start that are always computed.
         last: steps at the end that are always computed.
-        steps: of the model's default run.
-        shift: of its schedule.
-        size: height and width of its latents; None where several are usual.
+        steps: the number of steps of the model's default run; 0 allows any.
+        shift: the shift of that run's schedule; None allows any.
+        size: height and width of that run's latents; None if several are usual.
     """
 
     coefficients: tuple[float, ...]
@@ -37,14 +37,15 @@ class PublishedTea:
 def by_retention(
     plain: tuple[float, ...], retained: tuple[float, ...], **run: Any
 ) -> dict[bool, PublishedTea]:
-    """The settings without and with retention steps; `run` are those of the run."""
+    """The settings of a model without and with retention; `run` has the fields that
+    describe its default run."""
     return {
         False: PublishedTea(plain, **run),
         True: PublishedTea(retained, "modulation", first=5, last=0, **run),
     }
 
 
-# By model, without and with retention steps; the highest power first.
+# By model, then by whether retention is on; coefficients have the highest power first.
 PUBLISHED: dict[str, dict[bool, PublishedTea]] = {
     "wan21_t2v_1_3b": by_retention(
         (2.39676752e03, -1.31110545e03, 2.01331979e02, -8.29855975, 1.37887774e-01),
@@ -68,13 +69,13 @@ PUBLISHED: dict[str, dict[bool, PublishedTea]] = {
         steps=40,
         size=(90, 160),
     ),
-    # Its signal is the input of the first layer, which depends on the latents.
+    # The signal is the input of the first layer, which depends on the latents.
     "ltx_091": {
         False: PublishedTea(
             (2.14700694e1, -1.28016453e1, 2.31279151, 7.92487521e-1, 9.69274326e-3),
             "modulation",
             steps=0,
-            shift=None,  # its authors' run is not known to us
+            shift=None,  # we do not know the authors' run
         )
     },
 }

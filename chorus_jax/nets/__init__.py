@@ -1,1 +1,1 @@
-"""Networks: arrays in, arrays out."""
+"""Networks and layers that the families share."""

@@ -1,9 +1,9 @@
-"""Attention: the one door through which the video models attend.
+"""Attention of the video models, with a choice of implementations.
 
-`implementation=None` takes the one that `choose` names for the platform, with its
-reason; naming one means that one or an error. Nothing falls back in silence. The text
-encoders (short, biased a head or causal) and the VAE (one wide head) attend in their
-own files.
+With `implementation=None` the one runs that `choose` returns for the platform, together
+with the reason. A named implementation runs or raises an error; nothing falls back
+silently. The text encoders (short, causal or with a bias per head) and the VAE (one
+wide head) have attention of their own in their files.
 
     chunked  plain XLA, a block of queries at a time: memory does not grow with n * m
     cudnn    fused attention of cuDNN through jax.nn (NVIDIA GPUs, 16-bit)
@@ -29,8 +29,8 @@ class ImplementationChoice(NamedTuple):
     """The implementation that runs, and why.
 
     Attributes:
-        name: an implementation; None where a kernel of ours is not taken.
-        reason: in words, for a log or a table.
+        name: the implementation; None if our own kernel is not used.
+        reason: why, in words for a log or a table.
     """
 
     name: str | None
@@ -48,20 +48,21 @@ def attention(
 ) -> Float[Array, "b n a d"]:
     """softmax(query key^T / sqrt(d) + bias) value, with float32 logits and softmax.
 
-    Under `jax.set_mesh` queries are split over heads and tokens.
+    Under `jax.set_mesh` heads and query tokens are split over the devices.
 
     Args:
         query: the queries.
         key: the keys.
-        value: their values.
-        bias: one number per key: minus infinity drops it, log(r) counts it r times.
-        keys: `tokens` where the keys are a video's, which are split over devices as the
-            queries are (see `context_parallel`); None where each device has all.
-        implementation: the name of one; None takes what `choose` names.
+        value: the values.
+        bias: one number per key: minus infinity drops the key, log(r) counts it r
+            times.
+        keys: `tokens` for keys of a video's tokens, which are split over devices as the
+            queries are (see `context_parallel`); None if each device has all keys.
+        implementation: one of `IMPLEMENTATIONS`; None takes what `choose` returns.
 
     Raises:
-        ValueError: for an implementation that there is not or that cannot run, and for
-            heads that the mesh does not divide.
+        ValueError: for an implementation that is unknown or cannot run, and if the mesh
+            does not divide the heads.
     """
     mesh = jax.sharding.get_abstract_mesh()
     attend = partial(attend_here, implementation=implementation)
@@ -99,10 +100,10 @@ def part_here(
     *,
     implementation: str | None = None,
 ) -> PartialAttention:
-    """Attention to some of the keys, on one device. `splash` has no gradient here.
+    """Attention to some of the keys, on one device; `splash` has no gradient here.
 
-    `chunked` stands for cuDNN, whose sums jax gives in 16 bits only. ValueError if
-    cuDNN is named.
+    Where `choose` returns cuDNN, `chunked` runs instead, because jax returns cuDNN's
+    sums in 16 bits only. Raises a ValueError if cuDNN is named.
     """
     name = named(implementation, query, bias)
     if implementation == "cudnn":
@@ -115,7 +116,8 @@ def part_here(
 
 
 def named(implementation: str | None, query: Array, bias: Array | None) -> str:
-    """The implementation that is named, else chosen. ValueError for another name."""
+    """The given implementation, or the chosen one for None. Raises a ValueError for an
+    unknown name."""
     if implementation is None:
         name = choose(sharding.platform(), query.dtype, bias is not None).name
         assert name is not None
@@ -126,7 +128,7 @@ def named(implementation: str | None, query: Array, bias: Array | None) -> str:
 
 
 def check_heads(heads: int) -> None:
-    """ValueError unless the mesh in `jax.set_mesh` divides the heads."""
+    """Raises a ValueError unless the `tensor` axis of the mesh divides the heads."""
     size = jax.sharding.get_abstract_mesh().shape["tensor"]
     if heads % size:
         raise ValueError(
@@ -136,10 +138,10 @@ def check_heads(heads: int) -> None:
 
 
 def choose(platform: str, dtype: jnp.dtype, biased: bool) -> ImplementationChoice:
-    """The implementation taken on a platform.
+    """Chooses the implementation for a platform.
 
-    The vendor's kernels take no bias a key (cuDNN would want it as a full n x m array),
-    and cuDNN takes 16-bit numbers only; those calls are `chunked`.
+    The vendors' kernels take no bias per key (cuDNN would need it as a full n x m
+    array), and cuDNN takes 16-bit numbers only; other calls run `chunked`.
     """
     if platform == "cpu":
         return ImplementationChoice("chunked", "no kernel runs on a cpu")
@@ -166,7 +168,7 @@ def splash(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
     """Splash attention with a full mask. Raises ValueError where it cannot run."""
     if bias is not None:
         raise ValueError("attention 'splash' takes no bias; use 'chunked'")
-    # Late, for Pallas takes long to import, and a CPU or a GPU does not need it.
+    # Imported here: Pallas takes long to import, and a CPU or GPU does not need it.
     from chorus_jax.nets.splash import attend
 
     return attend(query, key, value)

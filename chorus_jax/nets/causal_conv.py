@@ -1,10 +1,10 @@
-"""Convolutions over channels-last video that see only the past, whole or as a stream.
+"""Causal convolutions over channels-last video, for whole videos and for streams.
 
-A layer here and in a VAE's blocks is called as `layer(x, past) -> (y, past)`: `x` is
-the next frames, `past` what the layer kept of the frames before them. `past=None` says
-that `x` begins with the video's first frame. A whole video in one call and the same
-video frame by frame therefore run the same code. A past is a pytree whose shapes are
-the same after every call; a layer without memory keeps `()`.
+A layer here and in a VAE's blocks is called as `layer(x, past) -> (y, past)`: `x` has
+the next frames, `past` the state that the layer keeps of the frames before them.
+`past=None` means that `x` begins with the video's first frame. So the same code runs a
+whole video in one call and the same video frame by frame. `past` is a pytree whose
+shapes are the same after every call; a layer without state returns `()`.
 """
 
 import math
@@ -30,7 +30,7 @@ AROUND: Padding = ((1, 1), (1, 1))
 
 
 def through(layers: Sequence[Any], x: Array, past: Past) -> tuple[Array, Past]:
-    """The layers one after another, each with its own past."""
+    """Applies the layers one after another, each with its own past."""
     pasts = [None] * len(layers) if past is None else past
     new_pasts = []
     for layer, own in zip(layers, pasts, strict=True):
@@ -40,7 +40,7 @@ def through(layers: Sequence[Any], x: Array, past: Past) -> tuple[Array, Past]:
 
 
 class CausalConv(nnx.Module):
-    """3x3x3 convolution: zeros around the picture and before the first frame."""
+    """3x3x3 convolution with zeros around each frame and before the first one."""
 
     def __init__(self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         self.kernel = conv_kernel((3, 3, 3, inputs, outputs), dtype, rngs)
@@ -53,7 +53,7 @@ class CausalConv(nnx.Module):
         x = with_halo(x, 1, 1)
         frames = with_past(x, past)
         if past is None and x.shape[1] == 1:
-            # A first frame has only zeros behind it: two of three taps give nothing.
+            # Only zeros precede the first frame, so two of the three taps give zero.
             y = conv_plane(x, kernel[2], padding=padding)
         else:
             y = jax.lax.platform_dependent(
@@ -83,7 +83,8 @@ class TimeConv(nnx.Module):
 
 
 class PlaneConv(nnx.Module):
-    """3x3 convolution of each frame with explicit zero padding of both sides."""
+    """3x3 convolution of each frame; `padding` is the number of zeros before and after
+    both its height and its width."""
 
     def __init__(self, inputs: int, outputs: int, *, dtype: jnp.dtype, rngs: nnx.Rngs):
         self.kernel = conv_kernel((3, 3, inputs, outputs), dtype, rngs)
@@ -101,13 +102,14 @@ class PlaneConv(nnx.Module):
 
 
 def conv_kernel(shape: tuple[int, ...], dtype: jnp.dtype, rngs: nnx.Rngs) -> nnx.Param:
-    """Random kernel [..., inputs, outputs] that keeps the scale of its inputs."""
+    """A random kernel [..., inputs, outputs], scaled so that outputs have the variance
+    of the inputs."""
     kernel = math.prod(shape[:-1]) ** -0.5 * rngs.params.normal(shape)
     return nnx.Param(kernel.astype(dtype), axes=(None,) * len(shape))
 
 
 def with_past(x: Float[Array, "b f h w c"], past: Past) -> Float[Array, "b n h w c"]:
-    """The frames with the two before them; zeros where there are none."""
+    """The frames with the two frames before them; zeros before the first frame."""
     if past is None:
         return jnp.pad(x, ((0, 0), (2, 0), (0, 0), (0, 0), (0, 0)))
     return jnp.concatenate([past, x], axis=1)
@@ -118,7 +120,7 @@ def conv_volume(
     kernel: Float[Array, "t y x i o"],
     padding: Padding = AROUND,
 ) -> Float[Array, "b f h2 w2 o"]:
-    """One 3-D convolution, zeros around the picture only."""
+    """A 3-D convolution with zeros around each frame, but none before or after them."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,
@@ -134,9 +136,10 @@ def conv_by_taps(
     kernel: Float[Array, "3 y x i o"],
     padding: Padding = AROUND,
 ) -> Float[Array, "b f h2 w2 o"]:
-    """`conv_volume` as a sum of 2-D ones: two to eight times as fast in XLA's CPU code.
+    """`conv_volume` as a sum of 2-D convolutions, which is two to eight times as fast
+    in XLA's CPU code.
 
-    Summed in float32, as a single convolution would.
+    The sum is in float32, as within a single convolution.
     """
     frames = x.shape[1] - 2
     wide, kernel = x.astype(jnp.float32), kernel.astype(jnp.float32)

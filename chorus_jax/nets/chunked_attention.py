@@ -1,7 +1,7 @@
-"""Plain attention, a block of queries of a few heads at a time; its gradient likewise.
+"""Attention and its gradient in plain XLA, over blocks of queries and heads.
 
-Neither keeps n x m numbers: the gradient computes the weights again, block by block,
-from the logarithm of their sum (FlashAttention's, arXiv 2205.14135).
+Neither keeps n x m numbers: as in FlashAttention (arXiv 2205.14135), the gradient
+recomputes the weights block by block from the logarithm of their sum.
 """
 
 import jax
@@ -11,9 +11,10 @@ from jaxtyping import Array, Float, Float32
 from chorus_jax.devices import sharding
 from chorus_jax.nets.products import product
 
-# Bytes of logits alive at a time. On a CPU a few of its second-level caches: at 1280 to
-# 4096 tokens this is two to five times as fast as all logits at once, and up to a
-# third faster than half or four times as much. Elsewhere it only bounds memory.
+# Bytes of logits that are computed at a time. On a CPU it is a few times the size of
+# the second-level cache: at 1280 to 4096 tokens that is two to five times as fast as
+# all logits at once, and up to a third faster than half or four times as many bytes.
+# Elsewhere it only bounds memory.
 LOGITS = {"cpu": 2**22}
 LOGITS_DEFAULT = 2**29
 
@@ -36,8 +37,12 @@ def chunked_part(
     value: Float[Array, "b m a d"],
     bias: Float[Array, "b m"] | None,
 ) -> tuple[Float32[Array, "b n a d"], Float32[Array, "b n a"]]:
-    """`chunked` over some of the keys, and the logarithm of each query's sum of
-    weights."""
+    """`chunked` attention to some of the keys.
+
+    Returns:
+        The outputs, and the logarithm of each query's sum of weights, from which
+        attention to further keys can be added.
+    """
     b, n, a, d = query.shape
     out, total = forward(*by_head(query, key, value, bias))
     out = out.reshape(b, a, n, d).transpose(0, 2, 1, 3).astype(jnp.float32)
@@ -50,7 +55,8 @@ def by_head(
     value: Float[Array, "b m a d"],
     bias: Float[Array, "b m"] | None,
 ) -> tuple[Array, Array, Array, Array]:
-    """Queries, keys and values of each head, and an offset a key."""
+    """Queries, keys and values with one row per request and head, and the bias of each
+    row's keys (zeros for None)."""
     (b, _, a, d), m = query.shape, key.shape[1]
     q, k, v = (
         x.transpose(0, 2, 1, 3).reshape(b * a, -1, d) for x in (query, key, value)
@@ -68,7 +74,7 @@ def attend(
     v: Float[Array, "z m d"],
     offset: Float[Array, "z m"],
 ) -> Float[Array, "z n d"]:
-    """Attention of z heads, each with its own keys and an offset a key."""
+    """Attention of z heads, each with its own keys and an offset per key."""
     return forward(q, k, v, offset)[0]
 
 
@@ -87,7 +93,7 @@ def forward(
 
 
 def residuals(q: Array, k: Array, v: Array, offset: Array) -> tuple[Array, tuple]:
-    """The outputs, and what the gradient needs."""
+    """The outputs, and the arrays that the gradient needs."""
     out, total = forward(q, k, v, offset)
     return out, (q, k, v, offset, out, total)
 
@@ -119,9 +125,10 @@ attend.defvjp(residuals, backward)
 
 
 def block_sizes(n: int, m: int) -> tuple[int, int | None]:
-    """Queries a block and heads at a time (None: one), for n queries and m keys.
+    """Queries per block, and heads at a time (None for one), for n queries and m keys.
 
-    Blocks are even: what fills up the last one is computed too.
+    All blocks have about n / blocks queries, because the padding of the last block is
+    computed too.
     """
     budget = LOGITS.get(sharding.platform(), LOGITS_DEFAULT) // 4
     blocks = -(-n // max(128, budget // m))
@@ -131,14 +138,14 @@ def block_sizes(n: int, m: int) -> tuple[int, int | None]:
 
 
 def in_blocks(x: Float[Array, " z n *d"], rows: int) -> Float[Array, " z i r *d"]:
-    """Queries in blocks, the last filled up with zeros."""
+    """Splits queries into blocks, the last one padded with zeros."""
     pad = [(0, 0)] * x.ndim
     pad[1] = (0, -x.shape[1] % rows)
     return jnp.pad(x, pad).reshape(x.shape[0], -1, rows, *x.shape[2:])
 
 
 def joined(x: Float[Array, " z i r *d"], n: int) -> Float[Array, " z n *d"]:
-    """The first n queries of blocks."""
+    """Joins blocks of queries and drops the padding after the first n."""
     return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :n]
 
 
@@ -153,13 +160,14 @@ def softmax_rows(
     v: Float[Array, "m d"],
     offset: Float[Array, " m"],
 ) -> tuple[Float[Array, "r d"], Float[Array, " r"]]:
-    """Attention of a block of queries of one head, and the logarithm of its sums."""
+    """Attention of a block of queries of one head, and the logarithm of each query's
+    sum of weights."""
     logits = logits_of(q, k, offset)
     highest = logits.max(-1, keepdims=True)
     weights = jnp.exp(logits - highest)
     total = weights.sum(-1, keepdims=True)
     out = product("rm,md->rd", weights.astype(v.dtype), v)
-    # Divided after the product: d numbers a row instead of m.
+    # Divided after the product: d numbers per row instead of m.
     return (out / total).astype(q.dtype), (highest + jnp.log(total))[:, 0]
 
 
@@ -172,7 +180,8 @@ def gradient_rows(
     v: Float[Array, "m d"],
     offset: Float[Array, " m"],
 ) -> tuple[Array, Array, Array, Array]:
-    """A block's cotangents: its queries', its shares of keys', values' and offsets'."""
+    """The cotangents of a block's queries, and the block's terms in the sums that are
+    the cotangents of keys, values and offsets."""
     weights = jnp.exp(logits_of(q, k, offset) - total[:, None])
     mean = product("rd,rd->r", cotangent, out)
     change = weights * (product("rd,md->rm", cotangent, v) - mean[:, None])

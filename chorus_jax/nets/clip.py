@@ -1,4 +1,4 @@
-"""The text tower of CLIP with its projection: prompts as points, for retrieval.
+"""The text encoder of CLIP with its projection, which embeds prompts for retrieval.
 
 Source of the architecture: arXiv 2103.00020; huggingface/transformers,
 models/clip/modeling_clip.py (CLIPTextModelWithProjection).
@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from chorus_jax.nets.layers import Embedding, LayerNorm, Linear, stack
 from chorus_jax.nets.products import product
 
-# Finite, so that a row whose words are all masked gives numbers and not NaN.
+# Finite, so that a row whose tokens are all masked gives numbers and not NaN.
 LOWEST = float(np.finfo(np.float32).min)
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
@@ -28,13 +28,14 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
     }
 )
 
-# Configs older than huggingface/transformers#24773 say 2, whatever their end token is.
+# The value of `eos` in configs older than huggingface/transformers#24773, which is not
+# the id of their end token.
 LEGACY_EOS = 2
 
 
 @runtime_checkable
 class CLIPSizes(Protocol):
-    """Sizes of a layer of either tower."""
+    """The sizes that a layer of CLIP's text or image encoder reads from its config."""
 
     @property
     def width(self) -> int: ...
@@ -57,21 +58,21 @@ class CLIPSizes(Protocol):
 
 @dataclass(frozen=True)
 class CLIPTextConfig:
-    """Sizes of a CLIP text tower; `vit_l_14` is OpenAI's.
+    """Sizes of a CLIP text encoder; `vit_l_14` is OpenAI's.
 
     Attributes:
-        width: of the tokens.
+        width: channels of the tokens.
         depth: the number of layers.
-        heads: of self-attention.
-        mlp_width: of the feed-forward network.
-        projection_width: of the pooled embedding.
+        heads: heads of self-attention.
+        mlp_width: channels within the feed-forward network.
+        projection_width: channels of the pooled embedding.
         vocab: the number of token ids.
-        positions: the most tokens of a text.
-        eos: a text is pooled at the first token with this id, or, if it is 2, at its
-            largest id.
-        activation: of the feed-forward network.
-        epsilon: of the norms.
-        dtype: of weights and computation.
+        positions: the largest number of tokens in a text.
+        eos: id of the end token; a text is pooled at the first token with this id. With
+            2 it is pooled at its largest id instead.
+        activation: activation of the feed-forward network, one of `ACTIVATIONS`.
+        epsilon: epsilon of the norms.
+        dtype: dtype of weights and computation.
     """
 
     width: int
@@ -96,7 +97,7 @@ class CLIPTextConfig:
 
     @classmethod
     def vit_l_14(cls, dtype: str = "bfloat16") -> "CLIPTextConfig":
-        """The text tower of OpenAI's ViT-L/14."""
+        """The text encoder of OpenAI's ViT-L/14."""
         return cls(
             width=768,
             depth=12,
@@ -108,7 +109,7 @@ class CLIPTextConfig:
 
 
 class CLIPTextEncoder(nnx.Module):
-    """Token ids to text embeddings; the layers' parameters are stacked and scanned."""
+    """Encodes token ids as text embeddings; the layers are stacked and scanned."""
 
     def __init__(self, config: CLIPTextConfig, *, rngs: nnx.Rngs):
         c, dtype = config.width, jnp.dtype(config.dtype)
@@ -133,9 +134,11 @@ class CLIPTextEncoder(nnx.Module):
     def __call__(
         self, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
     ) -> tuple[Float[Array, "b m c"], Float[Array, "b e"]]:
-        """Embeddings of all tokens, and the projection of the text's end token.
+        """Embeddings of all tokens, and the projected embedding of each text's end
+        token.
 
-        Raises ValueError if the text is longer than the model has positions.
+        Raises:
+            ValueError: if the text has more tokens than the model has positions.
         """
         m, limit = ids.shape[1], self.config.positions
         if m > limit:
@@ -156,13 +159,14 @@ class CLIPTextEncoder(nnx.Module):
     def unit_embedding(
         self, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
     ) -> Float32[Array, "b e"]:
-        """The projected embedding with norm 1: dot products are cosines."""
+        """The projected embedding at norm 1, so that dot products are cosines."""
         projected = self(ids, mask)[1].astype(jnp.float32)
         return projected / jnp.linalg.norm(projected, axis=-1, keepdims=True)
 
 
 class Block(nnx.Module):
-    """Self-attention and feed-forward, each on a normed input and added to it."""
+    """A transformer layer: self-attention and feed-forward network with pre-norms and
+    residual connections."""
 
     def __init__(self, config: CLIPSizes, *, rngs: nnx.Rngs):
         c, hidden, dtype = config.width, config.mlp_width, jnp.dtype(config.dtype)
@@ -181,7 +185,7 @@ class Block(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """Self-attention; `seen` tells for each query which keys it attends to."""
+    """Self-attention; `seen` is True where a query (row) attends to a key (column)."""
 
     def __init__(self, config: CLIPSizes, *, rngs: nnx.Rngs):
         self.heads, c = config.heads, config.width
@@ -204,5 +208,5 @@ class Attention(nnx.Module):
 
 
 def end_of_text(ids: Int[Array, "b m"], eos: int) -> Int[Array, " b"]:
-    """The position at which each text is pooled (0 if it has no token `eos`)."""
+    """The position at which each text is pooled; 0 if it has no token `eos`."""
     return jnp.argmax(ids if eos == LEGACY_EOS else ids == eos, axis=-1)

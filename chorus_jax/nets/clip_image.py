@@ -1,4 +1,4 @@
-"""The image tower of CLIP: pictures as tokens, for image-to-video.
+"""The image encoder of CLIP, whose tokens condition image-to-video models.
 
 Source of the architecture: arXiv 2103.00020; huggingface/transformers,
 models/clip/modeling_clip.py (CLIPVisionModel). Wan 2.1 reads the output of the layer
@@ -16,28 +16,29 @@ from chorus_jax.nets.clip import Block
 from chorus_jax.nets.layers import Embedding, LayerNorm, Linear, along_last, stack
 from chorus_jax.nets.tokens import to_patches
 
-# Of the pixels that CLIP was trained on, by colour, in [0, 1].
+# Mean and standard deviation of red, green and blue in CLIP's training data, in [0, 1].
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True)
 class CLIPImageConfig:
-    """Sizes of a CLIP image tower; `vit_h_14` is the one of Wan 2.1.
+    """Sizes of a CLIP image encoder; `vit_h_14` is the one of Wan 2.1.
 
     Attributes:
-        width: of the tokens.
+        width: channels of the tokens.
         depth: the number of layers, 2 or more.
-        heads: of self-attention.
-        mlp_width: of the feed-forward network.
-        side: of the pictures, in pixels.
-        patch: the side of a patch, in pixels.
-        activation: of the feed-forward network.
-        epsilon: of the norms.
-        dtype: of weights and computation.
+        heads: heads of self-attention.
+        mlp_width: channels within the feed-forward network.
+        side: height and width of the images, in pixels.
+        patch: height and width of a patch, in pixels.
+        activation: activation of the feed-forward network, one of `clip.ACTIVATIONS`.
+        epsilon: epsilon of the norms.
+        dtype: dtype of weights and computation.
 
     Raises:
-        ValueError: for sizes that do not divide, or fewer than 2 layers.
+        ValueError: if `heads` does not divide `width` or `patch` does not divide
+            `side`, or for fewer than 2 layers.
     """
 
     width: int
@@ -63,17 +64,17 @@ class CLIPImageConfig:
 
     @classmethod
     def vit_h_14(cls, dtype: str = "bfloat16") -> "CLIPImageConfig":
-        """ViT-H/14 (XLM-RoBERTa large), of Wan 2.1."""
+        """The image encoder of Wan 2.1: ViT-H/14 (XLM-RoBERTa large)."""
         return cls(width=1280, depth=32, heads=16, mlp_width=5120, dtype=dtype)
 
     @property
     def tokens(self) -> int:
-        """A token per patch, and one for the whole picture."""
+        """The number of tokens: one per patch, and one for the whole image."""
         return 1 + (self.side // self.patch) ** 2
 
 
 class CLIPImageEncoder(nnx.Module):
-    """Pictures to tokens; the layers' parameters are stacked and scanned."""
+    """Encodes images as tokens; the layers are stacked and scanned."""
 
     def __init__(self, config: CLIPImageConfig, *, rngs: nnx.Rngs):
         c, dtype = config.width, jnp.dtype(config.dtype)
@@ -92,10 +93,13 @@ class CLIPImageEncoder(nnx.Module):
         self.norm_out = LayerNorm(c, epsilon=config.epsilon)
 
     def __call__(self, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b e c"]:
-        """Tokens after the layer before the last one, of pictures in [0, 1].
+        """The tokens after the last layer but one.
+
+        Args:
+            pixels: images with values in [0, 1].
 
         Raises:
-            ValueError: for pictures of another size.
+            ValueError: for images of another size.
         """
         side, patch = self.config.side, self.config.patch
         if pixels.shape[1:3] != (side, side):

@@ -1,6 +1,7 @@
 """Context parallelism: attention over tokens that are split over devices.
 
-Two ways, which go together; the mesh in `jax.set_mesh` says which (`ContextSplit.of`):
+There are two methods, which can be combined; the mesh in `jax.set_mesh` selects them
+(`ContextSplit.of`):
 
     Ulysses  the devices along `context` exchange tokens for heads (arXiv 2309.14509):
              each attends to all tokens with a share of the heads, and exchanges back
@@ -8,7 +9,7 @@ Two ways, which go together; the mesh in `jax.set_mesh` says which (`ContextSpli
              (arXiv 2310.01889); partial outputs are joined by the logarithms of their
              sums of weights
 
-Arrays here are the shares of one device, inside `jax.shard_map`.
+Most functions here run inside `jax.shard_map`: their arrays are one device's share.
 """
 
 import logging
@@ -24,8 +25,8 @@ from jaxtyping import Array, Float, Float32, Int
 
 from chorus_jax.devices import sharding
 
-# The logit of a key that is not there. Finite: a block may have no others, and the
-# logarithm of its sum of weights is to be a number that weighs nothing.
+# The logit of a padding key. It is finite because a block may have only such keys: the
+# logarithm of its sum of weights must be a number, so low that it has no weight.
 ABSENT = -1e30
 
 log = logging.getLogger(__name__)
@@ -44,11 +45,12 @@ class PartialAttention(NamedTuple):
 
 
 class ContextSplit(NamedTuple):
-    """The axes of a mesh that share out attention over split tokens.
+    """The mesh axes over which attention to split tokens is distributed.
 
     Attributes:
-        exchange: that along which tokens are exchanged for heads; None for none.
-        ring: those along which keys, or partial outputs, pass.
+        exchange: the axis along which tokens are exchanged for heads; None for none.
+        ring: the axes that form a ring, along which keys or partial outputs are passed
+            on; () for none.
     """
 
     exchange: str | None
@@ -56,14 +58,14 @@ class ContextSplit(NamedTuple):
 
     @classmethod
     def of(cls, heads: int) -> "ContextSplit":
-        """The split over the mesh in `jax.set_mesh`, of attention with so many heads.
+        """The split of attention with `heads` heads over the mesh in `jax.set_mesh`.
 
-        Ulysses along `context` and a ring along `ring`. Where the devices along
-        `context` do not divide the heads, these form a ring.
+        It is Ulysses along `context` and a ring along `ring`. If the size of `context`
+        does not divide the heads, `context` forms a ring instead.
 
         Raises:
-            ValueError: if they do not divide the heads, and the mesh has a ring beside
-                them.
+            ValueError: if the size of `context` does not divide the heads and the mesh
+                has a ring too.
         """
         mesh = jax.sharding.get_abstract_mesh()
         made = split_of(mesh, heads)
@@ -72,12 +74,12 @@ class ContextSplit(NamedTuple):
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The axes that split heads once tokens are exchanged."""
+        """The mesh axes that heads are split over once tokens are exchanged."""
         axis = sharding.spec(("heads",))[0]
         return (axis,) if self.exchange is None else (axis, self.exchange)
 
     def words(self, mesh: AbstractMesh) -> str:
-        """The split in words, for a log or a table."""
+        """Describes the split in words, for a log or a table."""
         parts = []
         if self.exchange is not None:
             parts.append(f"Ulysses over {mesh.shape[self.exchange]} devices")
@@ -88,12 +90,12 @@ class ContextSplit(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The devices of the ring."""
+        """The number of devices in the ring; 1 without a ring."""
         mesh = jax.sharding.get_abstract_mesh()
         return math.prod(mesh.shape[axis] for axis in self.ring)
 
     def to_heads(self, x: Float[Array, "*l b n a d"]) -> Array:
-        """More tokens of fewer heads."""
+        """Exchanges heads for tokens: more tokens of fewer heads on each device."""
         if self.exchange is None:
             return x
         tokens, heads = x.ndim - 3, x.ndim - 2
@@ -107,12 +109,12 @@ class ContextSplit(NamedTuple):
         return jax.lax.all_to_all(x, self.exchange, tokens, heads, tiled=True)
 
     def place(self) -> Int[Array, ""]:
-        """This device's number in the ring."""
+        """This device's index in the ring; 0 without a ring."""
         return jax.lax.axis_index(self.ring) if self.ring else jnp.int32(0)
 
 
 def split_of(mesh: Mesh | AbstractMesh, heads: int) -> ContextSplit:
-    """`ContextSplit.of` for a mesh."""
+    """`ContextSplit.of` for the given mesh."""
     context, ring = mesh.shape["context"], mesh.shape.get("ring", 1)
     own = heads // mesh.shape["tensor"]
     around = ("ring",) if ring > 1 else ()
@@ -137,7 +139,8 @@ def sizes(mesh: AbstractMesh) -> str:
 
 @lru_cache
 def say_once(line: str) -> None:
-    """Logs a line: all layers of all programs ask for a split."""
+    """Logs a line the first time it is given: every layer of every program asks for its
+    split."""
     log.info(line)
 
 
@@ -147,13 +150,13 @@ def round_ring(
     blocks: tuple[Array, ...],
     axes: tuple[str, ...],
 ) -> Float32[Array, "b n a d"]:
-    """Attention to the keys of all devices of a ring, while their blocks pass round.
+    """Ring attention: attends to the keys of all devices while their blocks pass round.
 
     Args:
-        attend: over one block: `attend(query, *blocks)`.
+        attend: partial attention to one block: `attend(query, *blocks)`.
         query: this device's queries.
-        blocks: this device's keys, values and whatever belongs to them.
-        axes: of the mesh.
+        blocks: this device's keys and values, and its bias if there is one.
+        axes: the mesh axes that form the ring.
     """
     mesh = jax.sharding.get_abstract_mesh()
     count = math.prod(mesh.shape[axis] for axis in axes)
@@ -161,7 +164,7 @@ def round_ring(
 
     def turn(carry: tuple, _: None) -> tuple[tuple, None]:
         blocks, before = carry
-        # Sent before they are read: the next ones come while these are computed.
+        # Sent before they are used, so that the next blocks arrive during the compute.
         coming = tuple(jax.lax.ppermute(x, axes, onward) for x in blocks)
         return (coming, joined(before, attend(query, *blocks))), None
 
@@ -175,7 +178,7 @@ def round_ring(
 
 
 def joined(first: PartialAttention, second: PartialAttention) -> PartialAttention:
-    """Attention over the keys of both."""
+    """Combines two partial attentions into the attention over the keys of both."""
     total = jnp.logaddexp(first.total, second.total)
     weighed = lambda x: jnp.exp(x.total - total)[..., None] * x.out
     return PartialAttention(weighed(first) + weighed(second), total)
@@ -184,11 +187,14 @@ def joined(first: PartialAttention, second: PartialAttention) -> PartialAttentio
 def joined_shares(
     part: PartialAttention, axes: tuple[str, ...]
 ) -> Float32[Array, "b n a d"]:
-    """Attention over the keys of all devices, of this one's share of the queries.
+    """Combines the partial attentions of all devices of a ring.
 
     Args:
-        part: of the queries of all devices, over this one's keys.
-        axes: of the mesh.
+        part: attention of all queries to this device's keys.
+        axes: the mesh axes that form the ring.
+
+    Returns:
+        Attention of this device's share of the queries to the keys of all devices.
     """
     weight = jnp.exp(part.total - jax.lax.pmax(part.total, axes))[..., None]
     scatter = lambda x: jax.lax.psum_scatter(x, axes, scatter_dimension=1, tiled=True)

@@ -1,4 +1,4 @@
-"""Choices inside a jitted program, without copies of what is not chosen."""
+"""Conditional updates inside a jitted program, without copies of unchanged arrays."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,18 +12,18 @@ T = TypeVar("T")
 
 
 def when(wanted: Bool[Array, ""], change: Callable[..., T], value: T, *reads: Any) -> T:
-    """`change(value, *reads)` if wanted, else the value.
+    """Returns `change(value, *reads)` if wanted, else the value.
 
-    A loop of one turn or none: it changes the value in place, where a conditional would
-    copy whatever passes through it unchanged.
+    This is a loop of one iteration or none: it changes the value in place, whereas a
+    conditional would copy all arrays that pass through it unchanged.
 
     Args:
         wanted: whether the change is made.
-        change: what is computed.
-        value: what is changed.
-        reads: other arrays that the change is computed from. A compiler takes what does
-            not depend on the value or on these out of the loop, and computes it whether
-            it is wanted or not.
+        change: the function that changes the value.
+        value: the pytree that is changed.
+        reads: other arrays that the change is computed from. Pass all of them here: the
+            compiler moves computations that depend on neither `value` nor `reads` out
+            of the loop, and runs them even if the change is not wanted.
     """
 
     def turn(count: Array, value: T) -> T:
@@ -34,20 +34,21 @@ def when(wanted: Bool[Array, ""], change: Callable[..., T], value: T, *reads: An
 
 
 class PerLayer(NamedTuple):
-    """Arrays of all layers in a state: layers first, then rows.
+    """Marks arrays of a state whose first axis is layers and whose second is rows.
 
     Attributes:
-        arrays: a pytree of them.
+        arrays: a pytree of such arrays.
     """
 
     arrays: Any
 
 
 def select(on: Bool[Array, " b"], new: T, old: T) -> T:
-    """The rows of `new` that are `on`, else those of `old`.
+    """Takes the rows of `new` that are `on`, and the other rows of `old`.
 
-    Arrays may have several rows for each of these: those of all requests in one
-    guidance branch, then in the next. Rows come first, but for those of `PerLayer`.
+    Rows are the first axis of an array, or the second within `PerLayer`. An array may
+    have a multiple of b rows: all requests in one guidance branch, then all requests in
+    the next.
     """
 
     def rows(axis: int, new: Array, old: Array) -> Array:
@@ -64,5 +65,5 @@ def select(on: Bool[Array, " b"], new: T, old: T) -> T:
 
 
 def zeros(shapes: Any) -> Any:
-    """Zeros of these shapes."""
+    """Zeros with the shapes and dtypes of a pytree of arrays or shapes."""
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)

@@ -1,8 +1,8 @@
 """The Gemma 3 language model as a text encoder: the hidden states of all layers.
 
-Prompts are padded on the right here. Tokens attend to earlier ones only and positions
-count as distances, so those of a prompt have the same states as with padding on the
-left, as the makers of LTX-2 pad; what stands on padding is of no use.
+Prompts are padded on the right here, by the makers of LTX-2 on the left. A prompt's
+tokens have the same states either way, since tokens attend to earlier ones only and
+only distances between positions matter. The states of padding are meaningless.
 
 Source of the architecture: arXiv 2503.19786; huggingface/transformers,
 models/gemma3/modeling_gemma3.py.
@@ -28,27 +28,29 @@ LOWEST = float(np.finfo(np.float32).min)
 
 @dataclass(frozen=True)
 class GemmaConfig:
-    """Sizes of a Gemma 3 language model; `b12` is that of LTX-2.
+    """Sizes of a Gemma 3 language model; `b12` is the one of LTX-2.
 
     Attributes:
-        width: of the hidden states.
+        width: channels of the hidden states.
         depth: the number of layers.
-        heads: of queries.
-        key_heads: of keys and values; each serves as many queries.
-        head_width: of a head.
-        mlp_width: of the gated feed-forward network.
+        heads: heads of queries.
+        key_heads: heads of keys and values, each shared by `heads / key_heads` heads of
+            queries.
+        head_width: channels of a head.
+        mlp_width: channels within the gated feed-forward network.
         vocab: the number of token ids.
-        window: tokens that a local layer looks back, itself included.
-        pattern: of so many layers the last one looks back to the beginning.
-        local_period: of the rotary positions of local layers.
-        period: of those of the others.
-        stretch: what the positions of the others are divided by.
-        query_scale: queries are divided by its square root.
-        epsilon: of the norms.
-        dtype: of weights and computation.
+        window: tokens that a token attends to in a local layer, itself included.
+        pattern: every `pattern`-th layer is global: its tokens attend to all earlier
+            tokens. The other layers are local.
+        local_period: base of the rotary frequencies of local layers.
+        period: base of the rotary frequencies of global layers.
+        stretch: positions are divided by this in global layers.
+        query_scale: queries are divided by the square root of this.
+        epsilon: epsilon of the norms.
+        dtype: dtype of weights and computation.
 
     Raises:
-        ValueError: for heads that do not go together.
+        ValueError: if `key_heads` does not divide `heads`, or `head_width` is odd.
     """
 
     width: int
@@ -76,22 +78,22 @@ class GemmaConfig:
 
     @property
     def states(self) -> int:
-        """The hidden states of a token: its embedding, and one per layer."""
+        """The number of hidden states of a token: its embedding, and one per layer."""
         return self.depth + 1
 
     @property
     def is_global(self) -> tuple[bool, ...]:
-        """Whether each layer looks back to the beginning."""
+        """Whether each layer is global: its tokens attend to all earlier ones."""
         return tuple((i + 1) % self.pattern == 0 for i in range(self.depth))
 
     @classmethod
     def b12(cls, dtype: str = "bfloat16") -> "GemmaConfig":
-        """Gemma 3 12B, the text encoder of LTX-2 and 2.3."""
+        """Gemma 3 12B, the text encoder of LTX-2 and LTX-2.3."""
         return cls(3840, 48, 16, 8, 256, 15360, 262_208, dtype=dtype)
 
 
 class GemmaEncoder(nnx.Module):
-    """Token ids to the hidden states of all layers, which are scanned."""
+    """Encodes token ids as the hidden states of all layers; the layers are scanned."""
 
     def __init__(self, config: GemmaConfig, *, rngs: nnx.Rngs):
         self.config, dtype = config, jnp.dtype(config.dtype)
@@ -105,9 +107,15 @@ class GemmaEncoder(nnx.Module):
     def __call__(
         self, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
     ) -> Float[Array, "b m c states"]:
-        """The states of all positions: embeddings first, the last one normed.
+        """The hidden states of all tokens.
 
-        None attends to positions where `mask` is False.
+        Args:
+            ids: token ids.
+            mask: False for padding, which no token attends to.
+
+        Returns:
+            Per token its embedding, then its state after each layer; the last state is
+            normed.
         """
         config, m = self.config, ids.shape[1]
         scale = jnp.asarray(config.width**0.5, self.embedding.table[...].dtype)
@@ -127,13 +135,14 @@ class GemmaEncoder(nnx.Module):
 
 
 def looks_back(m: int, window: int) -> Bool[np.ndarray, "2 m m"]:
-    """The tokens that each one attends to, in local layers and in the others."""
+    """True where a query (row) may attend to a key (column), for local layers and for
+    global layers."""
     back = np.arange(m)[:, None] - np.arange(m)[None, :]
     return np.stack([(back >= 0) & (back < window), back >= 0])
 
 
 def rotary_tables(config: GemmaConfig, m: int) -> Float32[Array, "2 2 m r"]:
-    """Cosines and sines of all positions, in local layers and in the others."""
+    """Cosines and sines of all positions, for local layers and for global layers."""
     half = np.arange(0, config.head_width, 2) / config.head_width
     local = np.float32(1) / np.power(config.local_period, half).astype(np.float32)
     whole = np.float32(1) / np.power(config.period, half).astype(np.float32)
@@ -143,7 +152,8 @@ def rotary_tables(config: GemmaConfig, m: int) -> Float32[Array, "2 2 m r"]:
 
 
 class GemmaBlock(nnx.Module):
-    """Attention and feed-forward, each normed before and after and then added."""
+    """A layer of attention and feed-forward network, each with a norm before and after
+    it and a residual connection."""
 
     def __init__(self, config: GemmaConfig, *, rngs: nnx.Rngs):
         norm = partial(RMSNorm, config.width, axis="width", epsilon=config.epsilon)
@@ -163,7 +173,8 @@ class GemmaBlock(nnx.Module):
 
 
 class GroupedAttention(nnx.Module):
-    """Self-attention with fewer keys than queries, normed head by head."""
+    """Grouped-query self-attention: several heads of queries share a head of keys.
+    Queries and keys are normed per head."""
 
     def __init__(self, config: GemmaConfig, *, rngs: nnx.Rngs):
         self.head_width, self.scale = config.head_width, config.query_scale**-0.5
@@ -194,5 +205,5 @@ class GroupedAttention(nnx.Module):
         return self.o(out.reshape(*x.shape[:2], -1))
 
     def split(self, x: Float[Array, "b m c"]) -> Float[Array, "b m a d"]:
-        """The heads of a projection."""
+        """Splits a projection into heads."""
         return x.reshape(*x.shape[:2], -1, self.head_width)

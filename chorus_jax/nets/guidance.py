@@ -1,7 +1,8 @@
-"""Guidance: the outputs of several passes over the same latents as one output.
+"""Guidance: combines the outputs of several passes over the same latents.
 
-Classifier-free guidance (arXiv 2207.12598) takes a pass with the negative prompt,
-spatio-temporal guidance (arXiv 2411.18664) one in which some layers do not attend.
+Classifier-free guidance (arXiv 2207.12598) needs a pass with the negative prompt,
+spatio-temporal guidance (arXiv 2411.18664) one in which some layers skip their
+self-attention.
 """
 
 from typing import NamedTuple
@@ -11,15 +12,16 @@ from jaxtyping import Array, Bool, Float, Float32
 
 
 class Perturbation(NamedTuple):
-    """Spatio-temporal guidance: away from a pass whose tokens see only themselves.
+    """Spatio-temporal guidance: moves the output away from that of a perturbed pass.
+
+    In some layers of the perturbed pass every token attends to itself only. All three
+    arrays may have an additional first axis, the steps of a schedule.
 
     Attributes:
-        scale: how far, of each request; 0 is none.
-        rescale: how much of the output's deviation is brought back to that of the
-            prompt's pass, 0 to 1, of each request.
-        layers: those whose self-attention gives its values as they are.
-
-    With a schedule all three have one more axis in front: the steps.
+        scale: how far the output moves, per request; 0 for no such guidance.
+        rescale: from 0 (unchanged) to 1: how far the output's standard deviation is
+            returned to that of the prompt's pass, per request.
+        layers: True for the layers whose self-attention returns its values unchanged.
     """
 
     scale: Float32[Array, " *steps b"]
@@ -28,7 +30,8 @@ class Perturbation(NamedTuple):
 
 
 def branch_count(guidance: object | None, perturbation: object | None) -> int:
-    """Passes per request: the prompt's, the negative prompt's, the perturbed one."""
+    """Passes per request: with the prompt, and optionally with the negative prompt and
+    perturbed."""
     return 1 + (guidance is not None) + (perturbation is not None)
 
 
@@ -38,15 +41,15 @@ def guided(
     perturbation: Perturbation | None = None,
     star: bool = False,
 ) -> Float[Array, " b *shape"]:
-    """The guided output of the passes of all branches.
+    """The guided output of each request, from the outputs of all guidance branches.
 
     Args:
         out: rows of all prompts, then of all negative prompts, then of all perturbed
             passes, as far as there are such branches.
-        guidance: the scale of each request; None without negative prompts.
-        perturbation: None without perturbed passes.
-        star: whether the negative prompt's output is scaled to the projection of the
-            prompt's onto it (CFG-Zero*, arXiv 2503.18886).
+        guidance: the guidance scale of each request; None without negative prompts.
+        perturbation: settings of the perturbed passes; None without such passes.
+        star: whether the negative prompt's output is replaced by the projection of the
+            prompt's output onto it (CFG-Zero*, arXiv 2503.18886).
     """
     b = len(out) // branch_count(guidance, perturbation)
     prompt = mixed = out[:b]
@@ -58,22 +61,22 @@ def guided(
     if perturbation is None:
         return mixed
     mixed = mixed + along(perturbation.scale, out) * (prompt - out[-b:])
-    # Where nothing is perturbed the deviation stays as guidance makes it.
+    # Requests without such guidance keep the deviation of their guided output.
     rescale = jnp.where(perturbation.scale > 0, perturbation.rescale, 0.0)
     share = along(rescale, out)
     return mixed * (share * deviation(prompt) / deviation(mixed) + (1 - share))
 
 
 def projection(prompt: Float[Array, " b *shape"], negative: Array) -> Array:
-    """The length of the projection of each request's prompt onto its negative prompt,
-    over the length of that one."""
+    """The factor that turns each request's negative output into the projection of its
+    prompt's output onto it."""
     axes = tuple(range(1, prompt.ndim))
     inner = (prompt * negative).sum(axis=axes, keepdims=True)
     return inner / ((negative**2).sum(axis=axes, keepdims=True) + 1e-8)
 
 
 def along(x: Float32[Array, " b"], out: Float[Array, " r *shape"]) -> Array:
-    """A number per request against outputs."""
+    """Reshapes one number per request so that it broadcasts against outputs."""
     return x.reshape(len(x), *(1,) * (out.ndim - 1))
 
 

@@ -1,8 +1,8 @@
-"""Attention by our own Pallas kernels: of a region over all tiles, and over the text.
+"""Attention by our Pallas kernels: from a region to all tiles, and to the text.
 
-They run where they are faster than what they replace, the plain path of `attention`:
-`kernel_choice` says what runs and why. `implementation=` names one of a kernel's, and
-that one runs or raises. Attention of all tokens over each other is the vendor's.
+The kernels run where they are faster than the plain path, `attention`; `kernel_choice`
+decides and gives the reason. A named `implementation=` of a kernel runs or raises an
+error. Self-attention of all tokens uses the vendors' kernels (see `attention`).
 """
 
 from functools import partial
@@ -33,19 +33,20 @@ def over_tiles(
     count: int | None = None,
     implementation: str | None = None,
 ) -> Float[Array, "b n a d"]:
-    """Attention of the tokens of some tiles over all tiles, some replaced first.
+    """Attention from the tokens of some tiles to all tiles.
 
-    Under `jax.set_mesh` heads are split, and the queries.
+    Under `jax.set_mesh` heads and query tokens are split over the devices.
 
     Args:
         query: queries of whole tiles, tile by tile.
-        key: keys of all tiles, laid out as `TileKeys` are over a mesh.
-        value: their values.
-        fresh: keys and values that take the place of those of some tiles.
-        bias: one number per key.
-        count: the tiles of keys that there are, before others; None for all.
-        implementation: the name of one of the kernel's; None takes what
-            `region_choice` says.
+        key: keys of all tiles, laid out over a mesh as in `TileKeys`.
+        value: values of all tiles.
+        fresh: keys and values that replace those of some tiles before attention.
+        bias: one number per key, added to its logits.
+        count: the number of tiles before the padding tiles at the end of `key`; None if
+            there is no padding.
+        implementation: one of the kernel's implementations; None takes what
+            `region_choice` returns.
     """
     size = key.shape[2]
     tiles = jax.eval_shape(lambda x: tiled(x, size), query)
@@ -70,7 +71,8 @@ def kernel_part(
     bias: Array | None,
     sums: bool,
 ) -> tuple[Array, Array | None]:
-    """The kernel's output and, if asked for, the logarithm of each sum of weights."""
+    """The kernel's output and, if `sums`, the logarithm of each query's sum of
+    weights."""
     attended = masked_region_attention(
         query,
         key,
@@ -102,7 +104,8 @@ def plain_part(
     bias: Array | None,
     sums: bool,
 ) -> tuple[Array, Array | None]:
-    """`kernel_part` by the plain path: the fresh tiles are written first."""
+    """`kernel_part` by the plain path, which writes the fresh tiles into the keys and
+    values first."""
     if fresh is not None:
         write = partial(written, tiles=fresh.tiles)
         key, value = write(key, new=fresh.key), write(value, new=fresh.value)
@@ -116,8 +119,11 @@ def plain_part(
 
 
 def written(x: Array, tiles: Array, new: Array) -> Array:
-    """Tiles replaced, the heads side by side: a TPU would lay out an axis of heads in
-    another way, and copy."""
+    """`x` with some tiles replaced.
+
+    Heads are merged with channels meanwhile: a TPU would choose another layout for an
+    axis of heads, and copy.
+    """
     merged = lambda x: x.reshape(*x.shape[:3], -1)
     return put(merged(x), tiles, merged(new)).reshape(x.shape)
 
@@ -132,10 +138,19 @@ def over_text(
     *,
     implementation: str | None = None,
 ) -> Float[Array, "b n a d"]:
-    """Attention over the text, its keys and output amplified, plus the residual.
+    """Amplified cross-attention to the text, plus the residual.
 
-    `implementation` names one of the kernel's; None takes what `text_choice` says.
-    Under `jax.set_mesh` heads and queries are split.
+    Under `jax.set_mesh` heads and query tokens are split over the devices.
+
+    Args:
+        query: queries of the video's tokens.
+        key: keys of the text.
+        value: values of the text.
+        bias: one number per key, added to its logits.
+        gains: factors of each key, and of each request's output; None for none.
+        residual: added to the output; None for none.
+        implementation: one of the kernel's implementations; None takes what
+            `text_choice` returns.
     """
     operands = (query, key, value, bias, gains, residual)
     name = implementation or text_choice(query, key).name
@@ -153,7 +168,7 @@ def over_text(
     if residual is not None:
         residual = in_shares(residual)
     specs = (columns, columns, flat, scales, None if residual is None else rows)
-    gains = None if gains is None else (gains[0], gains[1])  # as `scales`
+    gains = None if gains is None else (gains[0], gains[1])  # a tuple, like `scales`
     return shared(attend, query, (key, value, bias, gains, residual), specs)
 
 
@@ -165,7 +180,7 @@ def plain_text(
     gains: tuple[Array, Array] | None,
     residual: Array | None,
 ) -> Array:
-    """Through the door of `attention`: the keys multiplied before the product."""
+    """`over_text` by the plain path, with the gains multiplied onto keys and output."""
     if gains is None:
         out = attention(query, key, value, bias)
     else:
@@ -201,7 +216,7 @@ def amplified(
 
 
 def forward(implementation: str, *operands: Any) -> tuple[Array, tuple]:
-    """The output, and what its gradient needs."""
+    """The output, and the operands that its gradient needs."""
     return amplified(implementation, *operands), operands
 
 

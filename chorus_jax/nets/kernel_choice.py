@@ -1,7 +1,7 @@
-"""Chooses Pallas kernels where they are faster than the plain path, and says why.
+"""Chooses our Pallas kernels where they are faster than the plain path, with a reason.
 
-`with kernels_pallas.dispatch.forced(NAME):` names an implementation for both kernels;
-under `with enabled(()):` none runs. A kernel's refusal is logged once.
+`with kernels_pallas.dispatch.forced(NAME):` forces an implementation of both kernels;
+under `with enabled(()):` no kernel runs. Each refusal of a kernel is logged once.
 """
 
 import logging
@@ -17,18 +17,18 @@ from kernels_pallas.amplified_cross_attention.api import MOST_KEYS
 REGION = "masked_region_attention"
 TEXT = "amplified_cross_attention"
 
-# What is faster than REGION on the same queries, the writing of fresh tiles and changes
-# of layout included. Splash by the compiler's schedules, 5 to 20 % fewer cycles on v4
-# to v6e (benchmarks/results/kernels.jsonl), but for the shares of active tiles below.
-# CuDNN by its design, not measured: Triton's kernel does not overlap softmax and
-# products, which keeps it below 55 % of an H100.
+# Implementations that are faster than REGION on the same queries, including the time to
+# write fresh tiles and change layouts. Splash: 5 to 20 % fewer cycles by the compiler's
+# schedules on v4 to v6e (benchmarks/results/kernels.jsonl), except for the small shares
+# of active tiles below. cuDNN: by its design, not measured; Triton's kernel does not
+# overlap softmax and products, which keeps it below 55 % of an H100.
 FASTER = {
     "splash": "splash on the same queries takes fewer cycles",
     "cudnn": "cudnn on the same queries should be faster",
 }
 
-# The largest measured share of active tiles, by the kind of device, of which a layer
-# takes fewer cycles with REGION than with splash: 12 % fewer on v6e at 720p.
+# By kind of device, the largest measured share of active tiles at which a layer takes
+# fewer cycles with REGION than with splash: 12 % fewer on v6e at 720p.
 SMALL_SHARES = {"TPU v6 lite": 0.1}
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ enabled = jax.make_user_context(default_value=(REGION, TEXT))
 def region_choice(
     query: dispatch.Query, key: dispatch.Query, biased: bool = False
 ) -> ImplementationChoice:
-    """The implementation of REGION that attends, None for the plain path, and why.
+    """Chooses the implementation of REGION; its name is None for the plain path.
 
     Args:
         query: queries in tiles [b k s a d], or their shape.
@@ -55,7 +55,7 @@ def region_choice(
 
 
 def text_choice(query: dispatch.Query, key: dispatch.Query) -> ImplementationChoice:
-    """The implementation of TEXT that attends, None for the plain path, and why.
+    """Chooses the implementation of TEXT; its name is None for the plain path.
 
     Args:
         query: queries [b n a d], or their shape.
@@ -72,8 +72,9 @@ def text_choice(query: dispatch.Query, key: dispatch.Query) -> ImplementationCho
 def chosen(
     kernel: str, query: dispatch.Query, key: dispatch.Query, reason: str
 ) -> ImplementationChoice:
-    """The platform's implementation of a kernel, for a reason, if it takes these
-    arrays."""
+    """The platform's implementation of a kernel, with the given reason, if the kernel
+    is enabled and takes these arrays; else None, with the reason for that. A forced
+    implementation is not checked against the arrays."""
     if kernel not in enabled.value:
         return ImplementationChoice(None, "switched off")
     if dispatch.forced.value is not None:
@@ -90,5 +91,6 @@ def chosen(
 
 @lru_cache
 def warn_once(line: str) -> None:
-    """Logs a line: all layers of all programs ask for a choice."""
+    """Logs a line the first time it is given: every layer of every program asks for a
+    choice."""
     log.warning(line)

@@ -6,10 +6,10 @@ Axis letters, the same in every file of the library:
     n  video tokens     m      text tokens      k  active tokens
     a  heads            d      head width       c  model width
 
-The dtype policy lives here. A layer is built with one `dtype`, that of its weights and
-activations (bfloat16 in production, float32 for parity). Norms, softmax, rotary and
-modulation always compute in float32, and norm and modulation weights are stored in it.
-Products are in `chorus_jax.nets.products`.
+The dtype policy: a layer is built with one `dtype`, which its weights and activations
+have (bfloat16 in production, float32 for parity). Norms, softmax, rotary positions and
+modulation always compute in float32, and norm and modulation weights are stored in
+float32. Matrix products are in `chorus_jax.nets.products`.
 
 A parameter carries `axes`, one logical name per dimension, which
 `chorus_jax.devices.sharding` turns into a sharding. A stacked parameter has one more
@@ -61,11 +61,12 @@ def by_rows(
     kernel: Float[Array, "i o"],
     multiply: Callable[[Array, Array], Array] = matmul,
 ) -> Float[Array, "*r o"]:
-    """The product of each row with the kernel; `multiply` is that of two matrices.
+    """The product of each row with the kernel; `multiply` multiplies two matrices.
 
-    Rows are flattened: a batched product has a gradient half as fast on a CPU. But
-    where tokens are split over devices, flattened rows of several requests could not
-    be, and each device would compute all of them.
+    All leading axes are flattened into one, since the gradient of a batched product is
+    half as fast on a CPU. They are not flattened if tokens are split over devices:
+    flattened rows of several requests could not be split, and each device would compute
+    all of them.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or sharding.token_split(mesh) == 1 or x.ndim < 3:
@@ -150,6 +151,6 @@ def sinusoidal(
 
 
 def stack(make: Callable[[nnx.Rngs], nnx.Module], depth: int, rngs: nnx.Rngs):
-    """`depth` modules as one, for `jax.lax.scan`: every parameter has a leading
-    axis."""
+    """Makes `depth` modules and stacks them for `jax.lax.scan`: every parameter has a
+    leading axis of layers."""
     return jax.vmap(make)(rngs.split(depth))

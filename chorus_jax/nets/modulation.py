@@ -1,4 +1,5 @@
-"""Modulation by the timestep (adaptive norms, arXiv 2212.09748): mlp and head too."""
+"""Modulation by the timestep (adaptive norms, arXiv 2212.09748), the modulated output
+head, and the MLP."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,30 +13,30 @@ from chorus_jax.nets.layers import LayerNorm, Linear, RMSNorm
 
 
 def enter(norm: LayerNorm | RMSNorm, x: Array, shift: Array, scale: Array) -> Array:
-    """x normalised, scaled and shifted, in float32 until the end."""
+    """Modulated norm: `norm(x) * (1 + scale) + shift`, computed in float32."""
     y = norm(x.astype(jnp.float32)) * (1 + scale) + shift
     return y.astype(x.dtype)
 
 
 def leave(x: Array, update: Array, gate: Array) -> Array:
-    """x plus the gated update."""
+    """Gated residual connection: `x + update * gate`, computed in float32."""
     y = x.astype(jnp.float32) + update.astype(jnp.float32) * gate
     return y.astype(x.dtype)
 
 
 class TokenTimes(NamedTuple):
-    """Modulation inputs of tokens of few timesteps: one row for each timestep.
+    """Modulation inputs of tokens that have only a few different timesteps.
 
     Attributes:
-        rows: of each timestep.
-        kinds: the timestep of each token, a place among the rows.
+        rows: the inputs of each of the k timesteps.
+        kinds: the index of each token's timestep in `rows`.
     """
 
     rows: Float[Array, "b k *s c"]
     kinds: Int[Array, " *b n"]
 
     def of_tokens(self, x: Float[Array, "b k c"]) -> Float[Array, "b n c"]:
-        """A row per timestep as one per token."""
+        """Expands one row per timestep to one row per token."""
         if self.kinds.ndim == 1:
             return x[:, self.kinds]
         return jnp.take_along_axis(x, self.kinds[..., None], axis=1)
@@ -44,9 +45,18 @@ class TokenTimes(NamedTuple):
 def modulate(
     table: Float[Array, "s c"], times: Float[Array, " b *n #s c"] | TokenTimes
 ) -> list[Array]:
-    """The s rows of `table + times`, each [b, 1 or n, c]."""
+    """The modulation vectors of a layer: its learned table plus the timestep's input.
+
+    Args:
+        table: s learned vectors, such as shifts, scales and gates.
+        times: the projected timestep, per request or per token; for each of the s
+            vectors, or one (`#s`) that is added to all of them.
+
+    Returns:
+        The s sums, each [b 1 c], or [b n c] with timesteps per token.
+    """
     if isinstance(times, TokenTimes):
-        # Timesteps are few: tokens take theirs where they need it.
+        # There are few timesteps: they are added first, then expanded to tokens.
         total = table[None, None] + times.rows
         rows = [total[:, :, row] for row in range(table.shape[0])]
         return [times.of_tokens(row) for row in rows]
@@ -56,7 +66,7 @@ def modulate(
 
 
 class Mlp(nnx.Module):
-    """Two linear maps with an activation between."""
+    """Two linear layers with an activation between them."""
 
     def __init__(
         self,
@@ -80,7 +90,8 @@ class Mlp(nnx.Module):
 
 
 class Head(nnx.Module):
-    """Tokens to patches of velocity, modulated by the timestep."""
+    """The output head: projects tokens to patches of velocity after a norm that is
+    modulated by the timestep."""
 
     def __init__(
         self,
@@ -110,5 +121,5 @@ class Head(nnx.Module):
 
 
 def gelu_tanh(x: Array) -> Array:
-    """The tanh form of GELU, of text and feed-forward."""
+    """GELU in its tanh form, used on text embeddings and in feed-forward networks."""
     return jax.nn.gelu(x, approximate=True)

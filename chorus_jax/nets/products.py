@@ -1,9 +1,9 @@
-"""Matrix products and their precision: float32 means float32, unless told otherwise.
+"""Matrix products and their precision.
 
-Products of float32 numbers are `exact`: TPUs and GPUs would round them by default.
-Under `jax.default_matmul_precision("bfloat16")` the linear layers round their factors
-and sum in float32, on every platform and in gradients too. CPUs with matrix units
-multiply several times faster so.
+Products of float32 numbers are `exact`; TPUs and GPUs would round them by default.
+Under `jax.default_matmul_precision("bfloat16")` linear layers round their factors to
+bfloat16 and sum in float32, on every platform and in gradients too. That is several
+times faster on CPUs with matrix units.
 """
 
 import jax
@@ -14,13 +14,13 @@ from chorus_jax.devices import sharding
 
 
 def exact(dtype: jnp.dtype) -> jax.lax.Precision:
-    """The precision of products of this dtype: float32 means float32."""
+    """The precision argument for products of this dtype: the highest for float32."""
     single = dtype == jnp.float32
     return jax.lax.Precision.HIGHEST if single else jax.lax.Precision.DEFAULT
 
 
 def product(spec: str, one: Array, other: Array) -> Array:
-    """An einsum with a float32 result, `exact` for float32 numbers."""
+    """An einsum with a float32 result, without rounding float32 factors."""
     return jnp.einsum(
         spec,
         one,
@@ -31,8 +31,9 @@ def product(spec: str, one: Array, other: Array) -> Array:
 
 
 def matmul(rows: Float[Array, "r i"], kernel: Float[Array, "i o"]) -> Array:
-    """rows @ kernel: exact, or rounded where the caller asked for that."""
-    # No attribute to mypy: jax makes its settings at run time.
+    """rows @ kernel: exact, or with rounded factors under
+    `jax.default_matmul_precision("bfloat16")`."""
+    # getattr for mypy, which does not see the settings that jax makes at run time.
     precision = getattr(jax.config, "jax_default_matmul_precision")
     if precision == "bfloat16" and kernel.dtype == jnp.float32:
         return rounded(rows, kernel)
@@ -48,7 +49,7 @@ def rounded(
 
 
 def forward(rows: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    """The product, and what its gradient needs."""
+    """The product, and the rounded factors, which its gradient needs."""
     one, other = low(rows, kernel)
     return summed(one, other), (one, other)
 
@@ -61,7 +62,7 @@ def gradient(
     (change,) = low(cotangent)
     if rows.shape[1] <= change.shape[1]:
         return summed(change, transposed(kernel)), summed(transposed(rows), change)
-    # The narrower factor is the one to transpose.
+    # The narrower of the two factors is transposed.
     (turned,) = jax.lax.optimization_barrier((summed(transposed(change), rows),))
     return summed(change, transposed(kernel)), turned.T
 
@@ -70,9 +71,10 @@ rounded.defvjp(forward, gradient)
 
 
 def low(*factors: Array) -> tuple[Array, ...]:
-    """The factors in bfloat16, kept apart from what they are made of.
+    """The factors rounded to bfloat16, behind an optimization barrier.
 
-    Fused into a product the rounding would take it off a CPU's matrix units.
+    Without the barrier XLA would fuse the rounding into the product, which would then
+    not use a CPU's matrix units.
     """
     return jax.lax.optimization_barrier(tuple(x.astype(jnp.bfloat16) for x in factors))
 
@@ -83,10 +85,10 @@ def summed(one: Array, other: Array) -> Float[Array, "r o"]:
 
 
 def transposed(x: Array) -> Array:
-    """The transpose; on a CPU a product with the identity, which is exact.
+    """The transpose; on a CPU computed exactly as a product with the identity.
 
-    A plain transpose would become part of the product that it is for, which then runs
-    without the matrix units.
+    XLA would fuse a plain transpose into the product that uses it, which would then not
+    use the CPU's matrix units.
     """
     if sharding.platform() != "cpu":
         return x.T

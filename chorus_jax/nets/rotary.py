@@ -1,8 +1,8 @@
 """Rotary positions over frames, height and width (RoFormer, arXiv 2104.09864).
 
-The head's channels are split in three: pairs of channels turn with the frame, the row
-or the column of their token. Wan's split: height and width get d // 6 pairs each,
-frames the rest.
+A head's channel pairs are split in three groups, which are rotated by angles that
+depend on the token's frame, row or column. The split is Wan's: rows and columns get
+d // 6 pairs each, frames the rest.
 """
 
 import jax.numpy as jnp
@@ -21,7 +21,8 @@ def axis_pairs(head_width: int) -> tuple[int, int, int]:
 def rotary_table(
     grid: tuple[int, int, int], head_width: int, period: float = PERIOD
 ) -> Float[Array, "2 n r"]:
-    """Cosines and sines of every token (r = d / 2 pairs), computed in float64 once."""
+    """Cosines and sines of the angles of every token (r = d / 2 pairs), computed in
+    float64 and returned in float32."""
     angles = []
     for axis, (size, count) in enumerate(zip(grid, axis_pairs(head_width))):
         frequencies = period ** (-np.arange(count) / count)
@@ -34,13 +35,18 @@ def rotary_table(
 
 
 def rotate(x: Float[Array, "b n a d"], table: Float[Array, "2 *b n r"]) -> Array:
-    """Turns each pair (2i, 2i + 1) by its token's angle, in float32.
+    """Rotates each channel pair (2i, 2i + 1) by its token's angle, in float32.
 
-    The tokens of all rows have the same angles, or each row its own; so have the heads:
-    r is the pairs of one head, or of all heads side by side.
+    Args:
+        x: queries or keys.
+        table: cosines and sines, the same for all rows or per row. r is the number of
+            pairs of one head (the same angles for all heads), or of all heads side by
+            side.
 
-    The result holds all first, then all second members of the pairs. Attention needs
-    only products of a query and a key, which do not change when both are reordered.
+    Returns:
+        The rotated channels: all first, then all second members of the pairs. Attention
+        reads only products of queries and keys, which stay the same if both are
+        reordered.
     """
     angles = table if table.ndim == 4 else table[:, None]
     cos, sin = angles.reshape(*angles.shape[:-1], -1, x.shape[-1] // 2)
@@ -53,10 +59,13 @@ def rotate(x: Float[Array, "b n a d"], table: Float[Array, "2 *b n r"]) -> Array
 def rotate_halves(
     x: Float[Array, "b n a d"], table: Float[Array, "2 *b n r"]
 ) -> Float[Array, "b n a d"]:
-    """Turns each pair (i, i + d/2) of a head by its token's angle, in float32.
+    """Rotates each channel pair (i, i + d/2) of a head by its token's angle, in
+    float32.
 
-    The tokens of all rows have the same angles, or each row its own. The heads have
-    angles of their own: r is the pairs of all heads side by side.
+    Args:
+        x: queries or keys.
+        table: cosines and sines, the same for all rows or per row. r is the number of
+            pairs of all heads side by side: each head has its own angles.
     """
     angles = table if table.ndim == 4 else table[:, None]
     cos, sin = angles.reshape(*angles.shape[:-1], -1, x.shape[-1] // 2)

@@ -1,8 +1,8 @@
-"""Pictures that are split over devices along their height or width.
+"""Frames split over devices along their height or width.
 
-Each device has some of the rows (or columns) of every frame; a convolution asks its
-neighbours for those beside them, which is exact. The split is chosen by the mesh in
-`jax.set_mesh`, all of whose axes may take part: decoding has no other use for them.
+Each device has some of the rows (or columns) of every frame, and fetches the rows next
+to them from its neighbours before a convolution; the result is exact. Frames may be
+split over all axes of the mesh in `jax.set_mesh`: decoding has no other use for them.
 """
 
 import itertools
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 
 class SpaceSplit(NamedTuple):
-    """Devices that share out pictures.
+    """How frames are split over the devices of a mesh.
 
     Attributes:
-        axes: those of the mesh.
-        size: the number of devices along them.
+        axes: the mesh axes that they are split over.
+        size: the number of devices along these axes.
         along: the axis of [b f h w c] that is split: 2 or 3.
     """
 
@@ -35,8 +35,8 @@ class SpaceSplit(NamedTuple):
 
     @classmethod
     def of(cls, mesh: AbstractMesh, height: int, width: int) -> "SpaceSplit | None":
-        """The split over most devices that divides rows, else columns; None if one
-        device has whole pictures."""
+        """The split over the largest number of devices that divides the rows or the
+        columns evenly; of rows, if both allow as many. None if neither can be split."""
         best = cls((), 1, 2)
         axes = mesh.axis_names
         subsets = [
@@ -58,22 +58,23 @@ class SpaceSplit(NamedTuple):
         return PartitionSpec(*(None,) * self.along, self.axes)
 
 
-# The split of the pictures at hand, inside `over_space`. Part of jax's cache keys.
+# The split in effect inside `over_space`. It is part of jax's cache keys.
 current = jax.make_user_context(default_value=None)
 
 
 def over_space(
     step: Callable[..., T], module: Any, height: int, width: int, *operands: Any
 ) -> T:
-    """`step(module, *operands)`, each device on its share of the pictures.
+    """Runs `step(module, *operands)` with each device on its share of the frames.
 
     Args:
-        step: returns arrays of frames [b f h w c]. Its convolutions go through
-            `with_halo`, and what else looks across pixels through `gathered`.
-        module: the weights, whole on each device.
-        height: rows of the smallest pictures that are met, and
-        width: columns of these: the split divides one of them.
-        operands: arrays of frames, or pytrees of them.
+        step: returns arrays of frames [b f h w c]. Its convolutions must use
+            `with_halo`, and other operations across pixels `gathered`.
+        module: the weights, replicated on every device.
+        height: rows of the smallest frames that occur in `step`; the split divides
+            either these rows or the columns.
+        width: columns of the smallest frames.
+        operands: arrays of frames, or pytrees of such arrays.
     """
     mesh = jax.sharding.get_abstract_mesh()
     split = None if mesh.empty else SpaceSplit.of(mesh, height, width)
@@ -97,7 +98,8 @@ def over_space(
 
 
 def with_halo(x: Float[Array, "b f h w c"], before: int, after: int) -> Array:
-    """The frames with rows (or columns) of both neighbours; zeros at the border."""
+    """Adds the neighbouring devices' last `before` and first `after` rows (or columns)
+    to this device's frames, zeros at the border; unchanged if frames are not split."""
     split: SpaceSplit | None = current.value
     if split is None:
         return x
@@ -115,7 +117,8 @@ def with_halo(x: Float[Array, "b f h w c"], before: int, after: int) -> Array:
 
 
 def padding_beside(before: int, after: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Zero padding of height and width after `with_halo`."""
+    """The zero padding of height and width that a convolution needs after `with_halo`:
+    none along the split axis."""
     split: SpaceSplit | None = current.value
     both, none = (before, after), (0, 0)
     along = None if split is None else split.along
@@ -123,7 +126,7 @@ def padding_beside(before: int, after: int) -> tuple[tuple[int, int], tuple[int,
 
 
 def gathered(x: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:
-    """The whole pictures, on each device."""
+    """The whole frames, on every device."""
     split: SpaceSplit | None = current.value
     if split is None:
         return x

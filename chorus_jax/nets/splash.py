@@ -1,4 +1,4 @@
-"""Splash attention of the jax library, for TPUs."""
+"""Attention by the jax library's splash attention kernel, for TPUs."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
 )
 from jaxtyping import Array, Float, Float32
 
-# Rows of queries and of keys per block, and keys that are computed at a time. By the
-# compiler's schedules (cycles, Wan 1.3B, 720p, a quarter of the queries) that is 14 to
-# 19 % less than blocks of 1024 keys on v5p and v6e, and less than other sizes.
+# Queries per block, keys per block, and keys that are computed at a time. By the
+# compiler's schedules (Wan 1.3B, 720p, a quarter of the queries) this takes 14 to 19 %
+# fewer cycles than blocks of 1024 keys on v5p and v6e, and fewer than other sizes.
 QUERIES, KEYS, COMPUTED = 1024, 2048, 512
 LANES = 128
 
@@ -24,7 +24,8 @@ def attend(
     key: Float[Array, "b m a d"],
     value: Float[Array, "b m a d"],
 ) -> Float[Array, "b n a d"]:
-    """Attention with a full mask; odd lengths are padded and masked."""
+    """Attention with a full mask; other lengths than whole blocks are padded and the
+    padding is masked."""
     return run(query, key, value, False)
 
 
@@ -33,16 +34,18 @@ def attend_part(
     key: Float[Array, "b m a d"],
     value: Float[Array, "b m a d"],
 ) -> tuple[Float32[Array, "b n a d"], Float32[Array, "b n a"]]:
-    """`attend` over some of the keys, and the logarithm of each query's sum of weights.
+    """`attend` to some of the keys; it has no gradient.
 
-    It has no gradient.
+    Returns:
+        The outputs, and the logarithm of each query's sum of weights.
     """
     out, total = run(query, key, value, True)
     return out.astype(jnp.float32), total
 
 
 def run(query: Array, key: Array, value: Array, totals: bool) -> Any:
-    """The library's kernel: outputs and, of parts, the logarithms of the sums."""
+    """Runs the library's kernel. Returns the outputs and, if `totals`, the logarithm of
+    each query's sum of weights."""
     b, n, a, d = query.shape
     m = key.shape[1]
     computed = min(COMPUTED, m + -m % LANES)

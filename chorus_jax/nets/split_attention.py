@@ -1,6 +1,7 @@
 """Attention of queries that are split over the mesh in `jax.set_mesh`.
 
-What does not divide is filled up with zeros: else every device would compute all.
+Tokens that the devices do not divide are padded with zeros; otherwise every device
+would compute all of them.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ def over_whole_keys(
     value: Array,
     bias: Array | None,
 ) -> Array:
-    """Attention to keys of which each device has all, of its heads."""
+    """Attention where each device has all keys of its own heads."""
     columns = sharding.spec(("batch", None, "heads", None))
     flat = None if bias is None else PartitionSpec(columns[0], None)
     return shared(attend, query, (key, value, bias), (columns, columns, flat))
@@ -40,7 +41,7 @@ def over_exchange(
     value: Array,
     bias: Array | None,
 ) -> Array:
-    """Attention to split keys, by an exchange of tokens for heads."""
+    """Attention to keys that are split by tokens, which are exchanged for heads."""
     m, rows = key.shape[1], sharding.spec(("batch", "tokens", "heads", None))
     flat = None if bias is None else PartitionSpec(rows[0], None)
 
@@ -60,8 +61,8 @@ def over_ring(
     value: Array,
     bias: Array | None,
 ) -> Array:
-    """Attention to split keys, whose blocks pass round a ring; within it tokens may be
-    exchanged for heads."""
+    """Attention to keys that are split by tokens and pass round a ring in blocks; along
+    another mesh axis tokens may be exchanged for heads."""
     b, m = key.shape[:2]
     key, value = (in_shares(x) for x in (key, value))
     added = key.shape[1] - m
@@ -84,9 +85,10 @@ def over_ring(
 def shared(
     attend: Callable[..., Array], query: Array, others: tuple, specs: tuple
 ) -> Array:
-    """`attend(query, *others)` with the queries shared out over heads and tokens."""
+    """Runs `attend(query, *others)` with the queries split over heads and tokens;
+    `specs` are the partitions of `others`."""
     rows = sharding.spec(("batch", "tokens", "heads", None))
-    # check_vma: the library's kernels do not say how their outputs vary over the mesh.
+    # check_vma: jax's kernels do not declare how their outputs vary over the mesh.
     out = jax.shard_map(
         attend, in_specs=(rows, *specs), out_specs=rows, check_vma=False
     )(in_shares(query), *others)
@@ -94,6 +96,7 @@ def shared(
 
 
 def in_shares(x: Array) -> Array:
-    """The array with as many tokens, or tiles, as devices share equally."""
+    """Pads axis 1 (tokens or tiles) with zeros to a multiple of the devices that share
+    tokens."""
     split = sharding.token_split(jax.sharding.get_abstract_mesh())
     return sharding.whole_shares(x, 1, split)

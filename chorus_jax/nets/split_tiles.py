@@ -1,8 +1,9 @@
-"""Attention of tiles over held ones, split over the mesh in `jax.set_mesh`.
+"""Attention from active tiles to held keys, split over the mesh in `jax.set_mesh`.
 
-Held keys stay where they are (see `tile_keys`): the tiles that are run come to them.
-Where tokens are exchanged for heads, each device attends with its heads to all tiles;
-in a ring, with all queries to its own tiles, and the parts are joined.
+Held keys and values stay on their devices (see `tile_keys`); the active tiles' queries,
+keys and values are sent there. If tokens are exchanged for heads, each device attends
+to all tiles with its own heads. In a ring, each device attends to its own tiles with
+all queries, and the partial results are combined.
 """
 
 from collections.abc import Callable
@@ -27,12 +28,13 @@ Part = Callable[..., tuple[Array, Array | None]]
 
 
 class FreshTokens(NamedTuple):
-    """`Fresh` before its tokens are in tiles.
+    """Keys and values that replace those of some tiles: `Fresh`, not yet split into
+    tiles.
 
     Attributes:
-        key: the keys of these tiles.
-        value: the values of these tiles.
-        tiles: their numbers; a negative one is padding.
+        key: the keys of these tiles' tokens.
+        value: the values of these tiles' tokens.
+        tiles: the indices of the tiles; a negative one is padding.
     """
 
     key: Float[Array, "b n a d"]
@@ -49,18 +51,21 @@ def split_tiles(
     bias: Float32[Array, "b t s"] | None,
     count: int | None,
 ) -> Float[Array, "b n a d"]:
-    """Heads and tokens of queries split over the mesh.
+    """Attention to tiles, with the queries' heads and tokens split over the mesh.
 
-    They are split by tokens, not by tiles: any number of tiles is shared out evenly.
+    Queries are split by tokens, not by tiles, so that the devices share any number of
+    tiles evenly.
 
     Args:
-        attend: on one device: `attend(query, key, value, fresh, bias, sums)`, of tiles.
+        attend: attention on one device, with all tokens in tiles:
+            `attend(query, key, value, fresh, bias, sums)`.
         query: queries of whole tiles.
         key: keys of all tiles.
-        value: their values.
-        fresh: keys and values that take the place of those of some tiles.
-        bias: one number per key.
-        count: the tiles of keys that there are, before others; None for all.
+        value: values of all tiles.
+        fresh: keys and values that replace those of some tiles before attention.
+        bias: one number per key, added to its logits.
+        count: the number of tiles before the padding tiles at the end of `key`; None if
+            there is no padding.
     """
     split, n, size = ContextSplit.of(query.shape[2]), query.shape[1], key.shape[2]
     there = key.shape[1] if count is None else count
@@ -98,7 +103,8 @@ def split_tiles(
 def with_absent(
     bias: Float32[Array, "b t s"] | None, key: Float[Array, "b n s a d"], there: int
 ) -> Float32[Array, "b n s"] | None:
-    """The bias with that of tiles of keys that are not there."""
+    """The bias with `ABSENT` for the padding tiles, which follow the first `there`
+    tiles; unchanged if there are none."""
     b, tiles, size = key.shape[:3]
     if tiles == there:
         return bias
@@ -108,7 +114,7 @@ def with_absent(
 
 
 def together(split: ContextSplit, x: Float[Array, "b n a d"]) -> Array:
-    """The tokens of all devices, of this device's heads."""
+    """Gathers the tokens of all devices, for this device's heads."""
     x = split.to_heads(x)
     if not split.ring:
         return x
@@ -116,11 +122,12 @@ def together(split: ContextSplit, x: Float[Array, "b n a d"]) -> Array:
 
 
 def among(tiles: Int[Array, "b k"], first: Array, count: int) -> Int[Array, "b k"]:
-    """The numbers of tiles among `count` from the first on; -1 for others."""
+    """The indices of tiles relative to tile `first`; -1 for tiles that are not among
+    the `count` tiles from there on."""
     own = tiles - first
     return jnp.where((own >= 0) & (own < count), own, -1)
 
 
 def tiled(x: Float[Array, "b n a d"], size: int) -> Float[Array, "b k s a d"]:
-    """Tokens in tiles."""
+    """Splits the axis of tokens into tiles of `size` tokens."""
     return x.reshape(x.shape[0], -1, size, *x.shape[2:])

@@ -1,4 +1,4 @@
-"""The T5 text encoder, and UMT5, which learns its position bias in every layer.
+"""The T5 text encoder, and UMT5, which has a position bias of its own in every layer.
 
 Source of the architecture: arXiv 1910.10683, 2002.05202 (gated GELU), 2304.09151
 (UMT5); huggingface/transformers, models/umt5/modeling_umt5.py.
@@ -17,27 +17,30 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from chorus_jax.nets.layers import Embedding, Linear, RMSNorm, stack
 from chorus_jax.nets.products import product
 
-# Finite, so that a row whose words are all masked gives numbers and not NaN.
+# Finite, so that a row whose tokens are all masked gives numbers and not NaN.
 LOWEST = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True)
 class T5Config:
-    """Sizes of a T5 encoder; `umt5_xxl` is Wan's, `t5_xxl` that of LTX-Video.
+    """Sizes of a T5 encoder; `umt5_xxl` is Wan's, `t5_xxl` is LTX-Video's.
 
     Attributes:
-        width: of the embeddings.
+        width: channels of the embeddings.
         depth: the number of layers.
-        heads: of self-attention.
-        mlp_width: of the gated feed-forward network.
+        heads: heads of self-attention.
+        mlp_width: channels within the gated feed-forward network.
         vocab: the number of token ids.
-        head_width: of a head.
-        buckets: of relative distances; up to a quarter of them distances have a bias
-            each.
-        max_distance: distances from here on share one bias.
-        relative_bias_every_layer: False (plain T5): all layers share the biases.
-        epsilon: of the norms.
-        dtype: of weights and computation.
+        head_width: channels of a head.
+        buckets: the number of buckets of relative distances (see `bucket`).
+        max_distance: all distances from here on share a bucket.
+        relative_bias_every_layer: whether each layer has its own position bias; False
+            (plain T5) shares one among all layers.
+        epsilon: epsilon of the norms.
+        dtype: dtype of weights and computation.
+
+    Raises:
+        ValueError: if no bucket is left for long distances.
     """
 
     width: int
@@ -82,7 +85,7 @@ class T5Config:
 
 
 class T5Encoder(nnx.Module):
-    """Token ids to text embeddings; the layers' parameters are stacked and scanned."""
+    """Encodes token ids as text embeddings; the layers are stacked and scanned."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
         dtype = jnp.dtype(config.dtype)
@@ -98,7 +101,8 @@ class T5Encoder(nnx.Module):
     def __call__(
         self, ids: Int[Array, "b m"], mask: Bool[Array, "b m"]
     ) -> Float[Array, "b m c"]:
-        """Embeddings of all positions; none attends to those where `mask` is False."""
+        """The embeddings of all tokens. `mask` is False for padding, which no token
+        attends to."""
         shared = None if self.bias is None else self.bias(ids.shape[1])
 
         def layer(x: Array, block: Block) -> tuple[Array, None]:
@@ -108,7 +112,8 @@ class T5Encoder(nnx.Module):
 
 
 class Block(nnx.Module):
-    """Self-attention and feed-forward, each on a normed input and added to it."""
+    """A transformer layer: self-attention and feed-forward network with pre-norms and
+    residual connections."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
         c, epsilon = config.width, config.epsilon
@@ -131,7 +136,7 @@ class Block(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """Self-attention with a position bias and, as in all T5, without scaling."""
+    """Self-attention with a position bias and, as in all T5 models, unscaled logits."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
         self.heads, c = config.heads, config.width
@@ -162,9 +167,9 @@ class GatedMlpSizes(Protocol):
     """The fields of an encoder's config that its feed-forward network reads.
 
     Attributes:
-        width: of the embeddings.
-        mlp_width: within the network.
-        dtype: of weights and computation.
+        width: channels of the embeddings.
+        mlp_width: channels within the network.
+        dtype: dtype of weights and computation.
     """
 
     @property
@@ -178,7 +183,8 @@ class GatedMlpSizes(Protocol):
 
 
 class GatedMlp(nnx.Module):
-    """A linear map gated by the GELU (tanh form) of another, and one back."""
+    """Gated feed-forward network: `outer(gelu(gate(x)) * inner(x))`, with three linear
+    layers and GELU in its tanh form."""
 
     def __init__(self, config: GatedMlpSizes, *, rngs: nnx.Rngs):
         c, hidden, dtype = config.width, config.mlp_width, jnp.dtype(config.dtype)
@@ -193,7 +199,7 @@ class GatedMlp(nnx.Module):
 
 
 class PositionBias(nnx.Module):
-    """A learnt number a head and bucket of distance, added to the logits."""
+    """A learned number per head and bucket of distances, added to the logits."""
 
     def __init__(self, config: T5Config, *, rngs: nnx.Rngs):
         self.max_distance = config.max_distance
@@ -217,9 +223,10 @@ def bucket(
     """The bucket of a distance (key's position minus query's).
 
     The first half of the buckets is for keys before the query, the second for keys
-    after it. In each half, the first buckets hold one distance, the others ever more,
-    by its logarithm up to `max_distance`. With 32 buckets and 128 the distances 0, -1,
-    -7, -8, -12, -16, -200 and 1 are in the buckets 0, 1, 7, 8, 9, 10, 15 and 17.
+    after it. In each half, the first buckets hold one distance each; the others are
+    spaced logarithmically up to `max_distance`. For example, with 32 buckets and a
+    `max_distance` of 128 the distances 0, -1, -7, -8, -12, -16, -200 and 1 are in the
+    buckets 0, 1, 7, 8, 9, 10, 15 and 17.
     """
     half, exact = buckets // 2, buckets // 4
     away = np.abs(distance)

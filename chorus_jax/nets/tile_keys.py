@@ -1,7 +1,8 @@
 """Keys and values of all tiles of a video, held over steps and split over devices.
 
-Where tokens are exchanged for heads, each device holds those of its heads; in a ring,
-those of its tiles. What is held never moves: the tiles that are run come to it.
+If tokens are exchanged for heads, each device holds the keys and values of its heads;
+in a ring, those of its tiles. Held keys never move between devices: the active tiles'
+arrays are sent to them.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from chorus_jax.nets.tokens import Tiling
 
 
 class Keys(NamedTuple):
-    """Keys and values, with a leading axis of layers where they are stacked.
+    """Keys and values of tokens, with a leading axis if several layers are stacked.
 
     Attributes:
         key: one vector per token and head.
@@ -37,26 +38,27 @@ class Keys(NamedTuple):
 )
 @dataclass(frozen=True)
 class TileKeys:
-    """Keys and values of all tiles (s tokens each), stacked as `Keys` are.
+    """Keys and values of all tiles of s tokens, with a leading axis if layers are
+    stacked.
 
-    The heads lie side by side, as projections leave them and kernels read them: a TPU
-    would fill up an axis of few heads, and copy to change the layout. In a ring there
-    are tiles of zeros at the end, where devices do not divide the tiles.
+    A token's heads are side by side in one axis, as projections write and kernels read
+    them: a TPU would pad an axis of few heads, and copy to change the layout. If the
+    devices of a ring do not divide the tiles, there are tiles of zeros at the end.
 
     Attributes:
-        key: one vector per token, all heads in it, [*l b t s c].
-        value: one vector per token, all heads in it, [*l b t s c].
-        heads: their number.
+        key: one vector per token with all its heads, [*l b t s c].
+        value: one vector per token with all its heads, [*l b t s c].
+        heads: the number of heads.
     """
 
-    # No types of arrays: jax puts shapes and shardings into the same tree.
+    # Any, not Array: jax also builds this pytree from shapes and shardings.
     key: Any
     value: Any
     heads: int
 
     @classmethod
     def of(cls, keys: Keys, tiling: Tiling) -> "TileKeys":
-        """The keys and values of all tokens, in tiles."""
+        """Makes held keys from the keys and values of all tokens."""
         heads = keys.key.shape[-2]
 
         def tiles(x: Array) -> Array:
@@ -67,27 +69,25 @@ class TileKeys:
         return cls(tiles(keys.key), tiles(keys.value), heads).spread()
 
     def spread(self) -> "TileKeys":
-        """The same, on the devices that are to hold them."""
+        """These keys and values, placed on the devices that hold them."""
         where = held_spec(self.heads, self.key.ndim - 4)
         return TileKeys(placed(self.key, where), placed(self.value, where), self.heads)
 
     def by_head(self) -> tuple[Float[Array, "*l b t s a d"], ...]:
-        """Keys and values with an axis of heads."""
+        """The keys and the values, with a separate axis of heads."""
         split = lambda x: x.reshape(*x.shape[:-1], self.heads, -1)
         return split(self.key), split(self.value)
 
     def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
-        """These keys and values with those of the active tiles replaced.
-
-        Stacked layers are replaced together.
-        """
+        """These keys and values with those of the active tiles replaced by `fresh`, in
+        all stacked layers."""
         put = partial(written, active=active, heads=self.heads)
         key, value = put(self.key, fresh.key), put(self.value, fresh.value)
         return TileKeys(key, value, self.heads)
 
 
 def spread(state: Any) -> Any:
-    """A state whose arrays each device has whole, but for held keys, which are split.
+    """Places a state on the mesh: held keys are split, all other arrays replicated.
 
     Does nothing outside `jax.set_mesh`.
     """
@@ -97,22 +97,20 @@ def spread(state: Any) -> Any:
 
 
 def ring_size(heads: int) -> int:
-    """The devices that held tiles are split over, of so many heads."""
+    """The number of devices that held tiles with `heads` heads are split over."""
     split = held_split(heads)
     return 1 if split is None else split.size
 
 
 def held_split(heads: int) -> ContextSplit | None:
-    """How held keys of so many heads are split; None outside `jax.set_mesh`."""
+    """How held keys with `heads` heads are split; None outside `jax.set_mesh`."""
     mesh = jax.sharding.get_abstract_mesh()
     return None if mesh.empty else ContextSplit.of(heads)
 
 
 def held_spec(heads: int, before: int) -> PartitionSpec | None:
-    """The partition of held keys: some axes before, then rows, tiles, tokens, heads.
-
-    None outside `jax.set_mesh`.
-    """
+    """The partition of held keys: `before` leading axes, which are not split, then
+    rows, tiles, tokens and heads. None outside `jax.set_mesh`."""
     split = held_split(heads)
     if split is None:
         return None
@@ -121,7 +119,7 @@ def held_spec(heads: int, before: int) -> PartitionSpec | None:
 
 
 def by_heads(x: Float[Array, "*l b n a d"]) -> Float[Array, "*l b n a d"]:
-    """Keys or values of split tokens, exchanged for heads if these are."""
+    """Exchanges tokens for heads in keys or values, if the mesh's split does so."""
     split = held_split(x.shape[-2])
     if split is None or split.exchange is None:
         return x
@@ -140,7 +138,7 @@ def by_heads(x: Float[Array, "*l b n a d"]) -> Float[Array, "*l b n a d"]:
 
 
 def placed(x: Array, where: PartitionSpec | None) -> Array:
-    """The array in this partition."""
+    """Constrains an array to a partition; unchanged for None."""
     return x if where is None else jax.lax.with_sharding_constraint(x, where)
 
 
@@ -150,7 +148,8 @@ def written(
     active: Int[Array, "b k"],
     heads: int,
 ) -> Float[Array, "*l b t s c"]:
-    """The tiles with the active ones replaced, each on the device that holds it."""
+    """The tiles with the active ones replaced by `fresh`, each on the device that holds
+    it."""
     (*layers, b, _, s, c), split = tiles.shape, held_split(heads)
     fresh = by_heads(fresh).reshape(*layers, b, -1, s, c)
     if split is None:
@@ -172,10 +171,11 @@ def put(
     active: Int[Array, "b k"],
     place: Int[Array, ""],
 ) -> Float[Array, "*l b t s c"]:
-    """`written` on one device, the tiles of which are those of a place in the ring."""
+    """`written` on the device with index `place` in the ring, which holds an equal
+    share of the tiles."""
     count = tiles.shape[-3]
     own = active - place * count
-    # Not below 0, which would count from the end.
+    # Negative indices would count from the end; `count` is out of range and dropped.
     own = jnp.where(own < 0, count, own)
     rows = jnp.arange(active.shape[0])[:, None]
     return tiles.at[..., rows, own, :, :].set(fresh, mode="drop")

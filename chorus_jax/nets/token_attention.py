@@ -1,4 +1,5 @@
-"""The attentions of a video transformer: over its own tokens, over text and image."""
+"""The self-attention of a video transformer, and its cross-attention to text and
+image."""
 
 from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -21,10 +22,10 @@ class AttentionSizes(Protocol):
     """The fields of a transformer's config that an attention reads.
 
     Attributes:
-        heads: their number.
+        heads: the number of heads.
         width: the model's width.
-        epsilon: of the norms of queries and keys.
-        dtype: of weights and activations.
+        epsilon: epsilon of the norms of queries and keys.
+        dtype: dtype of weights and activations.
     """
 
     @property
@@ -43,11 +44,11 @@ class AttentionSizes(Protocol):
 class Gains(NamedTuple):
     """Factors that amplify the text in cross-attention; 1 changes nothing.
 
-    TGAA of arXiv 2604.04451; the form is ours.
+    This is TGAA of arXiv 2604.04451; the exact form is ours.
 
     Attributes:
-        key: on each text key, before its product with the queries.
-        output: on the output of the attention, before its projection.
+        key: the factor of each text key before its product with the queries.
+        output: the factor of the attention's output before its projection.
     """
 
     key: Float[Array, "b m"]
@@ -55,15 +56,16 @@ class Gains(NamedTuple):
 
 
 class Context(NamedTuple):
-    """Text keys, values and bias of cross-attention, made once per request.
+    """Keys, values and bias that cross-attention reads, computed once per request.
 
     Attributes:
-        text: those of the prompt's tokens.
+        text: keys and values of the prompt's tokens.
         bias: added to the logits of each text key, the same in all layers.
-        image: those of the first image; None in models without an image stream.
+        image: keys and values of the first image; None in models without an image
+            stream.
         gains: amplification of the text, not of the image; None for none.
-        watched: 1 for each text token whose share of the attention is to be returned, 0
-            for the others; None if none is.
+        watched: 1 for each text token whose share of the attention is returned, 0 for
+            the others; None if no share is returned.
     """
 
     text: Keys
@@ -77,10 +79,10 @@ class Observed(NamedTuple):
     """Side outputs of a layer.
 
     Attributes:
-        keys: keys and values of its self-attention; None where branches are reused.
-        share: the share of its cross-attention that goes to the watched words; None if
-            none are watched, or branches are reused.
-        outputs: those of its three branches, where they may be reused.
+        keys: keys and values of its self-attention; None if branches are reused.
+        share: each token's share of cross-attention to the watched words; None if no
+            words are watched or branches are reused.
+        outputs: the outputs of its three branches, if branches may be reused.
     """
 
     keys: Keys | TileKeys | None
@@ -89,12 +91,12 @@ class Observed(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """Self-attention: tokens attend to each other and to nothing else.
+    """Self-attention in which the tokens of the pass attend to each other only.
 
     Attributes:
-        bias: added to the logits of each token: log(r) for one that stands for r
-            tokens; None for none.
-        size: the tokens of a tile, if the tokens are whole tiles; else None.
+        bias: added to the logits of each token's key: log(r) for a token that
+            represents r tokens; None for none.
+        size: tokens per tile if the tokens are whole tiles, else None.
     """
 
     bias: Float[Array, "b n"] | None = None
@@ -102,7 +104,7 @@ class Alone(NamedTuple):
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of these queries."""
-        # Without a bias the vendor's kernel runs, which takes none.
+        # `attention` can use the vendor's kernel, which takes no bias.
         if self.bias is None or self.size is None:
             return attention(query, *own, self.bias, keys="tokens")
         key, value = (tiled(x, self.size) for x in own)
@@ -111,13 +113,15 @@ class Alone(NamedTuple):
 
 
 class HeldKeys(NamedTuple):
-    """Attention of some tiles to all; what is not run has keys of an earlier step.
+    """Self-attention in which active tiles attend to all tiles, with keys and values
+    from earlier steps for the inactive ones.
 
     Attributes:
-        keys: keys and values of all tiles, as an earlier full step left them.
-        active: the tiles that are run, whose own keys and values are computed anew.
-        tile_count: tiles of the video, after which others fill up the keys; None if
-            there are no others.
+        keys: held keys and values of all tiles.
+        active: the indices of the active tiles, whose own keys and values are computed
+            in this pass.
+        tile_count: the number of tiles of the video, if padding tiles follow them in
+            `keys`; None if there is no padding.
     """
 
     keys: TileKeys
@@ -134,7 +138,7 @@ Around = Alone | HeldKeys
 
 
 class KeyMaker(nnx.Module):
-    """Projections to keys, normed over all heads at once, and to values."""
+    """Projections to values, and to keys, which are normed over all heads together."""
 
     def __init__(self, config: AttentionSizes, *, rngs: nnx.Rngs):
         self.heads, c = config.heads, config.width
@@ -144,7 +148,7 @@ class KeyMaker(nnx.Module):
         self.k_norm = RMSNorm(c, axis="heads", epsilon=config.epsilon)
 
     def split(self, x: Float[Array, "b n c"]) -> Float[Array, "b n a d"]:
-        """The heads of a projection."""
+        """Splits a projection into heads."""
         return x.reshape(*x.shape[:2], self.heads, -1)
 
     def keys(self, x: Float[Array, "b m c"]) -> Keys:
@@ -153,7 +157,8 @@ class KeyMaker(nnx.Module):
 
 
 class Attention(KeyMaker):
-    """The parts of both attentions: queries, keys, values and an output projection."""
+    """What self- and cross-attention share: projections to queries, keys and values,
+    and of the output."""
 
     def __init__(self, config: AttentionSizes, *, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)
@@ -168,15 +173,12 @@ class Attention(KeyMaker):
         return self.split(self.q_norm(self.q(x)))
 
     def merge(self, x: Float[Array, "b n a d"]) -> Float[Array, "b n c"]:
-        """The output projection of the heads."""
+        """Joins the heads and applies the output projection."""
         return self.o(x.reshape(*x.shape[:2], -1))
 
 
 class SelfAttention(Attention):
-    """Attention of the video tokens over each other, with rotary positions.
-
-    Gives also their keys, turned, and values.
-    """
+    """Self-attention of the video tokens, with rotary positions."""
 
     def __call__(
         self,
@@ -185,8 +187,18 @@ class SelfAttention(Attention):
         around: Around = Alone(),
         passive: Bool[Array, " b"] | None = None,
     ) -> tuple[Float[Array, "b n c"], Keys]:
-        """The output, and the keys and values of these tokens. In rows that are
-        `passive` each token gets its own value instead of the attention's."""
+        """Applies self-attention.
+
+        Args:
+            x: tokens.
+            rotary: cosines and sines of their positions (see `rotary.rotate`).
+            around: which tokens they attend to.
+            passive: True for rows without attention, in which each token's output is
+                its own value; None for no such rows.
+
+        Returns:
+            The output, and these tokens' values and (rotated) keys.
+        """
         key, value = self.keys(x)
         turned = rotate(self.queries(x), rotary), rotate(key, rotary), value
         query, *pair = (split_tokens(y) for y in turned)
@@ -198,7 +210,8 @@ class SelfAttention(Attention):
 
 
 class CrossAttention(Attention):
-    """Attention of video tokens over text, and over an image if the model has one."""
+    """Cross-attention from video tokens to text, and to an image if the model has an
+    image stream."""
 
     def __init__(self, config: AttentionSizes, pictures: bool, *, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)
@@ -207,7 +220,7 @@ class CrossAttention(Attention):
     def context(
         self, text: Float[Array, "b m c"], image: Float[Array, "b e c"] | None
     ) -> tuple[Keys, Keys | None]:
-        """Keys and values of text and image tokens."""
+        """Keys and values of the text tokens and of the image tokens, None without."""
         if self.image is None or image is None:
             return self.keys(text), None
         return self.keys(text), self.image.keys(image)
@@ -215,7 +228,8 @@ class CrossAttention(Attention):
     def __call__(
         self, x: Float[Array, "b n c"], context: Context
     ) -> tuple[Float[Array, "b n c"], Float[Array, "b n"] | None]:
-        """The output, and the watched words' share of the attention."""
+        """The output, and each token's share of attention to the watched words; None if
+        no words are watched."""
         query, pictures = self.queries(x), None
         if context.image is not None:
             pictures = attention(query, *context.image)
@@ -225,18 +239,20 @@ class CrossAttention(Attention):
     def share(
         self, query: Float[Array, "b n a d"], context: Context
     ) -> Float[Array, "b n"] | None:
-        """The watched words' share of the text's attention, its mean over the heads,
-        without gains; None if none are watched."""
+        """Each token's share of text attention to the watched words, without gains and
+        averaged over the heads; None if no words are watched."""
         if context.watched is None:
             return None
         key, value = context.text
-        # Attention to values of 1 where a word is watched: through the same door.
+        # Attention to values of 1 for watched words and 0 for others gives their share.
         ones = context.watched.astype(value.dtype)[..., None, None]
         out = attention(query, key, jnp.broadcast_to(ones, value.shape), context.bias)
         return out[..., 0].mean(axis=-1)
 
 
 def split_tokens(x: Float[Array, "b n a d"]) -> Float[Array, "b n a d"]:
-    """Queries, keys or values of a video's tokens on the devices that have these: else
-    a compiler may bring all tokens to each device, to compute a share of the heads."""
+    """Constrains queries, keys or values to stay split by tokens over the devices.
+
+    Otherwise the compiler may gather all tokens on each device to split the heads.
+    """
     return constrain(x, "batch", "tokens", "heads", None)

@@ -1,8 +1,8 @@
 """Video tokens: patches of latents, and tiles of tokens.
 
 A token is a patch of the latents; tokens are ordered frame by frame and row by row. A
-tile is a box of tokens. In tile order the tokens of a tile lie next to each other, so
-that a region is a short list of tiles.
+tile is a box of tokens. In tile order the tokens of a tile are contiguous, so that a
+short list of tiles describes a region.
 """
 
 import functools
@@ -15,7 +15,7 @@ Size = tuple[int, int, int]
 
 
 def to_patches(latents: Float[Array, "b f h w i"], patch: Size) -> Array:
-    """The patch of every token, [b n p] with p = the patch's values."""
+    """The patch of every token, [b n p]; p is the number of values in a patch."""
     b, f, h, w, i = latents.shape
     pf, ph, pw = patch
     x = latents.reshape(b, f // pf, pf, h // ph, ph, w // pw, pw, i)
@@ -25,7 +25,7 @@ def to_patches(latents: Float[Array, "b f h w i"], patch: Size) -> Array:
 def from_patches(
     patches: Float[Array, "b n p"], grid: Size, patch: Size
 ) -> Float[Array, "b f h w i"]:
-    """The latents of these patches; `grid` counts tokens along each axis."""
+    """The latents of these patches; `grid` is the number of tokens along each axis."""
     (f, h, w), (pf, ph, pw) = grid, patch
     x = patches.reshape(-1, f, h, w, pf, ph, pw, patches.shape[-1] // (pf * ph * pw))
     x = x.transpose(0, 1, 4, 2, 5, 3, 6, 7)
@@ -38,7 +38,7 @@ class Tiling:
 
     Attributes:
         grid: tokens along frames, height and width.
-        tile: tokens of a tile along these axes.
+        tile: tokens of a tile along the same axes.
 
     Raises:
         ValueError: if tiles do not divide the grid.
@@ -56,10 +56,11 @@ class Tiling:
 
     @classmethod
     def fitting(cls, grid: Size, tile: Size) -> "Tiling":
-        """The tiles nearest to the wanted ones, axis by axis, that divide the grid.
+        """The tiling of a grid whose tile is nearest to the wanted one.
 
-        The nearest divisor by ratio, the smaller of two that are as near: wanting
-        4x4x8, a grid of 21x30x52 gets 3x5x13.
+        Along each axis that is the divisor of the grid nearest to the wanted side by
+        ratio, the smaller one of two that are equally near. For example, for a grid of
+        21x30x52 a wanted tile of 4x4x8 becomes 3x5x13.
         """
         f, h, w = (_divisor(size, side) for size, side in zip(grid, tile))
         return cls(grid, (f, h, w))
@@ -82,7 +83,7 @@ class Tiling:
 
     @functools.cached_property
     def order(self) -> Int[np.ndarray, " n"]:
-        """The tokens in tile order."""
+        """The indices of the tokens, listed in tile order."""
         sides = [x for pair in zip(self.counts, self.tile) for x in pair]
         tokens = np.arange(int(np.prod(self.grid))).reshape(sides)
         return tokens.transpose(0, 2, 4, 1, 3, 5).reshape(-1)
@@ -93,7 +94,7 @@ class Tiling:
         return np.argsort(self.order)
 
     def tiles(self, x: Array, axis: int = 1) -> Array:
-        """An axis of tokens, split in two: tiles, and the tokens of each."""
+        """Replaces an axis of tokens by two: tiles, and the tokens of each tile."""
         split = (*x.shape[:axis], self.count, self.size, *x.shape[axis + 1 :])
         return x.take(self.order, axis=axis).reshape(split)
 

@@ -1,4 +1,4 @@
-"""A causal network run along the frames of a video inside one loop."""
+"""Runs a causal network along the frames of a video, a few frames at a time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +14,17 @@ def stream(
     group: int,
     yields: int,
 ) -> Float[Array, "b t y x o"]:
-    """`step(frames, past) -> (frames, past)` on the first frame, then group by group.
+    """Runs a causal network on the first frame of a video, then group by group.
 
-    The first frame gives one frame, each group of `group` frames gives `yields`. They
-    are written in place: beside its result the loop needs the memory of one group,
-    whatever the video's length.
+    Outputs are written in place: besides its result the loop needs the memory of one
+    group, for videos of any length.
+
+    Args:
+        step: the network: `step(frames, past) -> (frames, past)`, with a past of None
+            for the first frame.
+        x: the frames of the video.
+        group: frames per group after the first frame.
+        yields: the number of output frames of a group; the first frame gives one.
     """
     steps = (x.shape[1] - 1) // group
     first, past = step(x[:, :1], None)

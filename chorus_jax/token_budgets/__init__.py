@@ -1,7 +1,7 @@
-"""Different numbers of steps for different tokens of a video (HSA, arXiv 2605.06892).
+"""Token budgets: how many steps each token of a video is run in.
 
-`budgets` has the object of a plan, `presets` known ones by name. The loop runs them:
-see `denoise.budget_steps`.
+This is HSA (arXiv 2605.06892). `budgets` defines token budgets, `presets` lists
+settings by name. The denoising loop applies them (see `denoise.budget_steps`).
 """
 
 from chorus_jax.token_budgets.budgets import TokenBudgets, TokenGroup

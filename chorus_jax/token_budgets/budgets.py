@@ -1,13 +1,13 @@
-"""Token budgets: in which steps the tokens of a video are run, known before a run.
+"""Token budgets: in which steps the tokens of a video are run, decided before a run.
 
 Heterogeneous step allocation (HSA, arXiv 2605.06892): tokens are split into groups, and
 group k is run in `s_k` of the T steps, a divisor of T. At step i the active tokens are
 
     A_i = union of the groups k with i mod (T / s_k) = 0
 
-Only these are run. They attend to the keys and values of all tokens, those of the
-others as they were left, and every token moves on with its latest velocity. Shares,
-budgets and forced full steps of the paper's settings are not published: see `presets`
+Only these are run. They attend to the keys and values of all tokens; an inactive token
+keeps those of its last pass, and its latest velocity, by which the solver moves it. The
+paper does not publish its groups' shares, budgets and forced full steps: see `presets`
 for ours.
 """
 
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TokenGroup:
-    """Tokens with one budget.
+    """A group of tokens with the same budget.
 
     Attributes:
-        share: of the video's tiles, above 0 and up to 1.
-        budget: the steps, of all steps of the schedule, in which they are run.
+        share: the group's share of the video's tiles, above 0 and up to 1.
+        budget: the number of the schedule's steps in which the tokens are run.
 
     Raises:
-        ValueError: for other values.
+        ValueError: for a share or budget out of range.
     """
 
     share: float
@@ -41,22 +41,23 @@ class TokenGroup:
 
 @dataclass(frozen=True)
 class TokenBudgets:
-    """Groups of tokens with budgets of steps: static and hashable.
+    """How many steps each group of tokens is run in; static and hashable.
 
     Attributes:
-        steps: those of the schedule that the budgets are for (T).
-        groups: the tokens whose velocity changes most come first; their shares add up
-            to 1. Budgets divide `steps`.
-        early: steps at the start of the run (or where another stage begins) that run
-            all tokens; over them the changes of the velocity are measured. 2 or more if
-            there are several groups.
+        steps: the number of steps of the schedule that the budgets are for (T).
+        groups: the groups; the first has the tokens whose velocity changes most. Their
+            shares add up to 1, and each budget divides `steps`.
+        early: steps at the start of the run (or of another stage) that run all tokens
+            and measure how much their velocities change; 2 or more if there are several
+            groups.
         late: steps at the end of the run that run all tokens.
-        staggered: the tokens of a group take turns, each its own steps, so that all
-            steps cost the same; a variant of ours. The paper's rule has all groups meet
+        staggered: whether the tiles of a group take turns, so that all steps cost the
+            same (our variant). Otherwise, as in the paper, all tiles of a group are run
             in the same steps.
 
     Raises:
-        ValueError: for other values.
+        ValueError: for shares that do not add up to 1, a budget that does not divide
+            `steps`, or numbers of full steps out of range.
     """
 
     steps: int
@@ -83,14 +84,15 @@ class TokenBudgets:
             )
 
     def periods(self) -> list[int]:
-        """The steps from one run of a group's tokens to the next, by group."""
+        """The number of steps from one run of a group's tokens to the next, per
+        group."""
         return [self.steps // group.budget for group in self.groups]
 
     def sizes(self, tiles: int) -> list[int]:
-        """The tiles of each group of a video (or region) of so many.
+        """The number of tiles in each group, for a video (or region) of `tiles` tiles.
 
-        Staggered groups have a multiple of their period, so that all steps have as many
-        active tiles; the first group has the rest.
+        Staggered groups have a multiple of their period, so that all steps have equally
+        many active tiles; the first group gets the remaining tiles.
         """
         ends = [
             round(tiles * sum(x.share for x in self.groups[: k + 1]))
@@ -103,8 +105,8 @@ class TokenBudgets:
         return sizes
 
     def active(self, i: int, tiles: int) -> tuple[int, ...]:
-        """The ranks of the tiles that are run at step `i` by budgets alone; rank 0 is
-        the tile whose velocity changes most."""
+        """The ranks of the tiles that the budgets run at step `i`, without forced full
+        steps; rank 0 is the tile whose velocity changes most."""
         ranks, first = [], 0
         for size, period in zip(self.sizes(tiles), self.periods()):
             turns = range(size) if self.staggered else [0] * size
@@ -117,13 +119,13 @@ class TokenBudgets:
     def sets(
         self, first: int, last: int, tiles: int, early: int
     ) -> tuple[tuple[int, ...], ...]:
-        """The ranks of the tiles that are run in each of these steps.
+        """The ranks of the tiles that are run in each of the steps `first` to `last`.
 
         Args:
-            first: the first step; its tokens are all run.
+            first: the first step; it always runs all tokens.
             last: the step after the last one.
-            tiles: of the video or region.
-            early: steps from `first` on that run all tokens.
+            tiles: the number of tiles of the video or region.
+            early: the number of steps from `first` on that run all tokens.
         """
         every = tuple(range(tiles))
         forced = lambda i: i < first + max(early, 1) or i >= self.steps - self.late
@@ -133,5 +135,5 @@ class TokenBudgets:
 
 
 def divisors(steps: int) -> Sequence[int]:
-    """The budgets that divide so many steps, rising."""
+    """The budgets that divide a number of steps, rising."""
     return [budget for budget in range(1, steps + 1) if steps % budget == 0]

@@ -1,27 +1,30 @@
-"""Token budgets by name: hsa-75, hsa-50 and hsa-25 of a full run's work.
+"""Token budgets by name: hsa-75, hsa-50 and hsa-25, named by their share of the work.
 
 The paper (arXiv 2605.06892) has settings of these names for 75, 50 and 25 % of the
-runtime, whose shares, budgets and forced full steps are not published. These are ours:
-two groups, the share of the first one such that the run computes exactly as much.
+runtime, but does not publish their shares, budgets and forced full steps. These here
+are ours: two groups, with the share of the first chosen so that the run computes the
+wanted amount of work (`TokenPreset.work`).
 """
 
 from dataclasses import dataclass
 
 from chorus_jax.token_budgets.budgets import TokenBudgets, TokenGroup, divisors
 
-LEAST_STEPS = 16  # fewer have too few budgets and no room for full steps
+LEAST_STEPS = 16  # smaller numbers have few divisors, and no room for full steps
 
 
 @dataclass(frozen=True)
 class TokenPreset:
-    """A setting for any number of steps.
+    """Settings from which token budgets are made for any number of steps.
 
     Attributes:
-        work: the share of a full run that is computed, a little below the name's: a
-            step of few tokens costs more than their share.
-        period: the steps from one run of the second group's tokens to the next, about.
-        early: full steps at the start, a share of all steps.
-        late: full steps at the end, a share of all steps.
+        work: the share of a full run that is computed. It is a little below the share
+            in the preset's name, since a step with few tokens costs more than their
+            share.
+        period: the approximate number of steps from one run of the second group's
+            tokens to the next.
+        early: full steps at the start, as a share of all steps.
+        late: full steps at the end, as a share of all steps.
     """
 
     work: float
@@ -30,7 +33,7 @@ class TokenPreset:
     late: float
 
     def budgets(self, steps: int) -> TokenBudgets:
-        """The budgets for so many steps, 16 or more."""
+        """The token budgets for a schedule of `steps` steps, 16 or more."""
         early, late = max(round(self.early * steps), 2), round(self.late * steps)
         others = nearest(self.period, steps)
         between = steps - early - late
@@ -41,8 +44,8 @@ class TokenPreset:
         return TokenBudgets(steps, groups, early, late)
 
 
-# Chosen on the shapes model at 50 steps: of some tens of settings of equal work those
-# whose latents were nearest to the full run's (benchmarks/tokens).
+# Chosen on the shapes model at 50 steps: among some tens of settings of equal work,
+# those whose latents were nearest to the full run's (benchmarks/tokens).
 PRESETS = {
     "hsa-75": TokenPreset(0.72, 2, 0.32, 0.04),
     "hsa-50": TokenPreset(0.47, 5, 0.16, 0.04),
@@ -51,10 +54,11 @@ PRESETS = {
 
 
 def named(name: str, steps: int) -> TokenBudgets:
-    """The token budgets of a name for so many steps.
+    """The token budgets of a preset, for a schedule of `steps` steps.
 
     Raises:
-        ValueError: for another name, listing those there are, or for too few steps.
+        ValueError: for an unknown name, for too few steps, or for a prime number of
+            steps.
     """
     if name not in PRESETS:
         raise ValueError(
@@ -69,11 +73,11 @@ def named(name: str, steps: int) -> TokenBudgets:
 
 
 def nearest(period: int, steps: int) -> int:
-    """The period nearest to the wanted one that divides the steps, 2 or more; the
-    smaller of two that are as near.
+    """The divisor of `steps` (except 1 and `steps`) that is nearest to the wanted
+    period by ratio; the smaller of two that are equally near.
 
     Raises:
-        ValueError: if the steps have no other divisor than 1 and themselves.
+        ValueError: if `steps` is a prime number.
     """
     fitting = [x for x in divisors(steps) if 1 < x < steps]
     if not fitting:
