@@ -1,80 +1,28 @@
 """LTX-Video as the registry lists it: how its folders are loaded and described."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from jax.sharding import Mesh
-
 from chorus_jax import checkpoints
-from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
-from chorus_jax.families.ltx import outlines
-from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.model import LTXModel
-from chorus_jax.families.ltx.sizes import FPS, LTXSizes, parts_of, stored_names
+from chorus_jax.families.ltx.outlines import CARDS
+from chorus_jax.families.ltx.sizes import FPS, LTXSizes
 from chorus_jax.families.ltx.variants import PUBLISHED, defaults_of
-from chorus_jax.families.memory import check_request_memory, least_memory
-from chorus_jax.families.outlines import Outline, named
-from chorus_jax.families.protocols import Defaults, LoadOptions
-from chorus_jax.request import Request
+from chorus_jax.families.ltx_shared.base_family import SharedLTXFamily
+from chorus_jax.families.protocols import Defaults
 
 
-class LTXFamily:
+class LTXFamily(SharedLTXFamily):
     """LTX-Video 0.9.x text-to-video (see `protocols.Family`)."""
 
     name = "ltx"
     fps = FPS
     published: Mapping[str, Defaults] = PUBLISHED
-
-    def load(self, folder: Path, options: LoadOptions) -> LTXModel:
-        """The model of a converted checkpoint folder. ValueError for another's."""
-        return LTXModel.load(folder, options)
-
-    def check(
-        self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
-    ) -> None:
-        """ValueError for what cannot run together (see `LTXSizes.check`), or for which
-        there is too little memory."""
-        sizes = LTXSizes.read(folder, transformer)
-        sizes.check(request)
-        if mesh is not None:
-            sizes.check_mesh(mesh, request, 1)
-        card, names = checkpoints.Card.read(folder), stored_names(transformer)
-        grid = sizes.grid(request)
-        needed = least_memory(
-            [card.part(names[name]) for name in parts_of(card)],
-            sizes.transformer,
-            grid,
-            (*grid, sizes.transformer.in_channels),
-            request,
-        )
-        check_request_memory(needed, request)
-
-    def card(self, name: str) -> checkpoints.Card:
-        """The card of a published model, as it is converted by default. ValueError for
-        another name."""
-        return named(outlines.CARDS, name)
-
-    def outline(
-        self, card: checkpoints.Card, transformer: str = TRANSFORMER
-    ) -> Outline:
-        """The model that a card describes, without weights."""
-        return outlines.outline(card, transformer)
+    model = LTXModel
+    cards = CARDS
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
         version = checkpoints.Card.read(folder).settings.get("version")
         return defaults_of(LTXSizes.read(folder, transformer), version)
-
-    def distilled(self, folder: Path) -> tuple[str, ...]:
-        """The parts that can be run in place of the usual transformer."""
-        return others_of(folder, LTXDiT, (TRANSFORMER,))
-
-    def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """Each part's size, the memory of all, and what attends here."""
-        parts = parts_of(checkpoints.Card.read(folder))
-        others = {
-            name: LTXSizes.read(folder, name).transformer
-            for name in self.distilled(folder)
-        }
-        yield from part_lines(LTXSizes.read(folder), parts, others)

@@ -3,21 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.ltx.model import LTXModel
-from chorus_jax.families.ltx.sizes import parts_of, stored_names
 from chorus_jax.families.ltx.versions import VERSIONS
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
-from chorus_jax.families.outlines import Outline, abstract_parts, made_card
-from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.outlines import made_card
 from chorus_jax.nets.t5 import T5Config, T5Encoder
-from chorus_jax.text.prompts import Tokenizer
 
 EARLY = {"0.9.0": LTXVAEConfig.v090, "0.9.1": LTXVAEConfig.v091}
 
@@ -40,16 +35,3 @@ CARDS: Mapping[str, Callable[[], Card]] = {
     for size, versions in VERSIONS.items()
     for version in versions
 }
-
-
-def outline(card: Card, transformer: str = TRANSFORMER) -> Outline:
-    """The model of a card with shapes in place of weights."""
-    stored, classes = stored_names(transformer), parts_of(card)
-    parts: Mapping[str, Any] = abstract_parts(card, classes, stored)
-
-    def assemble(
-        parts: Mapping[str, Any], tokenizer: Tokenizer, options: LoadOptions
-    ) -> LTXModel:
-        return LTXModel.assembled(card, parts, tokenizer, options)
-
-    return Outline(parts, parts[TRANSFORMER].config.text_limit, assemble)

@@ -10,17 +10,13 @@ from chorus_jax.families.ltx2.audio_vae import AudioVAE, AudioVAEConfig
 from chorus_jax.families.ltx2.band_vocoder import BandVocoder, BandVocoderConfig
 from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.connectors import ConnectorsConfig, LTX2Connectors
-from chorus_jax.families.ltx2.model import LTX2Model
-from chorus_jax.families.ltx2.sizes import parts_of, stored_names
 from chorus_jax.families.ltx2.transformer import LTX2DiT
 from chorus_jax.families.ltx2.variants import PUBLISHED
 from chorus_jax.families.ltx2.vocoder import Vocoder, VocoderConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
-from chorus_jax.families.outlines import Outline, abstract_parts, made_card
-from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.outlines import made_card
 from chorus_jax.nets.gemma import GemmaConfig, GemmaEncoder
-from chorus_jax.text.prompts import Tokenizer
 
 
 def card_of(name: str) -> Card:
@@ -45,16 +41,3 @@ def card_of(name: str) -> Card:
 CARDS: Mapping[str, Callable[[], Card]] = {
     name: partial(card_of, name) for name in PUBLISHED
 }
-
-
-def outline(card: Card, transformer: str = TRANSFORMER) -> Outline:
-    """The model of a card with shapes in place of weights."""
-    stored, classes = stored_names(transformer), parts_of(card)
-    parts: Mapping[str, Any] = abstract_parts(card, classes, stored)
-
-    def assemble(
-        parts: Mapping[str, Any], tokenizer: Tokenizer, options: LoadOptions
-    ) -> LTX2Model:
-        return LTX2Model.assembled(card, parts, tokenizer, options)
-
-    return Outline(parts, parts[TRANSFORMER].config.text_limit, assemble)

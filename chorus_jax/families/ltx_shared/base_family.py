@@ -1,0 +1,81 @@
+"""The common part of LTX-Video and LTX-2 as the registry lists them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jax.sharding import Mesh
+
+from chorus_jax.checkpoints import Card
+from chorus_jax.families.describing import others_of, part_lines
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.memory import check_request_memory, least_memory
+from chorus_jax.families.outlines import Outline, abstract_parts, named
+from chorus_jax.families.protocols import LoadOptions, VideoModel
+from chorus_jax.request import Request
+
+
+class SharedLTXFamily:
+    """Loading, checks and descriptions of one LTX family (see `protocols.Family`).
+
+    Attributes:
+        model: the class of its models, a `SharedLTXModel`.
+        cards: makes the card of each published model, by name.
+    """
+
+    model: ClassVar[Any]
+    cards: ClassVar[Mapping[str, Callable[[], Card]]]
+
+    def load(self, folder: Path, options: LoadOptions) -> VideoModel:
+        """The model of a converted checkpoint folder. ValueError for another's."""
+        return self.model.load(folder, options)
+
+    def check(
+        self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
+    ) -> None:
+        """ValueError for what cannot run together (see the `check` of the family's
+        sizes), or for which there is too little memory."""
+        parts = self.model.folder
+        sizes = parts.sizes.read(folder, transformer)
+        sizes.check(request)
+        if mesh is not None:
+            sizes.check_mesh(mesh, request, 1)
+        card, names = Card.read(folder), parts.names(transformer)
+        grid = sizes.grid(request)
+        needed = least_memory(
+            [card.part(names[name]) for name in parts.parts(card)],
+            sizes.transformer,
+            grid,
+            (*grid, sizes.transformer.in_channels),
+            request,
+        )
+        check_request_memory(needed, request)
+
+    def distilled(self, folder: Path) -> tuple[str, ...]:
+        """The parts that can be run in place of the usual transformer."""
+        kind, _ = self.model.folder.parts(Card.read(folder))[TRANSFORMER]
+        return others_of(folder, kind, (TRANSFORMER,))
+
+    def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """Each part's size, the memory of all, and what attends here."""
+        read = self.model.folder.sizes.read
+        parts = self.model.folder.parts(Card.read(folder))
+        others = {
+            name: read(folder, name).transformer for name in self.distilled(folder)
+        }
+        yield from part_lines(read(folder), parts, others)
+
+    def card(self, name: str) -> Card:
+        """The card of a published model, as it is converted by default. ValueError for
+        another name."""
+        return named(self.cards, name)
+
+    def outline(self, card: Card, transformer: str = TRANSFORMER) -> Outline:
+        """The model that a card describes, without weights."""
+        folder = self.model.folder
+        parts: Mapping[str, Any] = abstract_parts(
+            card, folder.parts(card), folder.names(transformer)
+        )
+        limit = parts[TRANSFORMER].config.text_limit
+        return Outline(parts, limit, partial(self.model.assembled, card))
