@@ -92,7 +92,8 @@ class VectorTable:
     ) -> list[Neighbor]:
         """These ids with their exact cosines, best first, ties in order of ids."""
         rows = [self.rows[id] for id in ids]
-        products = self._data[rows].astype(np.float64) @ unit.astype(np.float64)
+        # A matrix product would round a row differently beside other rows.
+        products = (self._data[rows] * unit.astype(np.float64)).sum(axis=1)
         cosines = (products / self._lengths[rows]).tolist()
         ranked = sorted(zip([-min(max(x, -1.0), 1.0) for x in cosines], ids))
         return [Neighbor(id, -negative) for negative, id in ranked]
