@@ -146,7 +146,7 @@ class ScannIndex:
         valid = [id for id in ids if id not in built.changed]
         # The nearest vector is needed in any case, the others only if near enough.
         missing = len(valid) < (1 if near < len(rows) else count)
-        if missing and len(rows) < len(built.ids):
+        if missing and near < len(built.ids):  # further rows may be valid
             return None
         return [*valid, *built.fresh.candidates(unit, count, least)]
 
