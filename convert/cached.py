@@ -63,8 +63,6 @@ def converted(
     """
     family = family_of(path)
     source = family.open(path, options.given)
-    if options.adapters and not family.adapters:
-        raise ValueError(f"LoRAs are merged into Wan only, not into {family.title}")
     adapters = [Adapter.parse(text) for text in options.adapters]
     source = merged(source, adapters, options.skip_missing)
     parts = prepare(source, family.kinds, dtypes.parse(options.dtype, family.kinds))

@@ -20,7 +20,6 @@ class Convertible:
     Attributes:
         kinds: the kind of each part.
         open: reads the headers of a source and of parts given separately.
-        adapters: whether LoRAs can be merged into the model.
         recognises: a quick check whether a source is of this family.
         title: the public name of the family.
         pipeline: the name of diffusers' pipeline class, from the transformer's config.
@@ -33,7 +32,6 @@ class Convertible:
     title: str
     pipeline: Callable[[Any], str]
     scheduler: Mapping[str, Any]
-    adapters: bool = False
 
 
 def wan_pipeline(config: Any) -> str:
@@ -65,7 +63,6 @@ FAMILIES: Mapping[str, Convertible] = {
         "LTX-2",
         lambda _: ltx2_source.PIPELINE,
         ltx2_source.SCHEDULER,
-        adapters=True,
     ),
     "ltx": Convertible(
         LTX,
@@ -74,10 +71,9 @@ FAMILIES: Mapping[str, Convertible] = {
         "LTX-Video",
         ltx_source.pipeline,
         ltx_source.SCHEDULER,
-        adapters=True,
     ),
     "wan": Convertible(
-        WAN, open_source, lambda _: True, "Wan", wan_pipeline, WAN_SCHEDULER, True
+        WAN, open_source, lambda _: True, "Wan", wan_pipeline, WAN_SCHEDULER
     ),
 }
 

@@ -154,35 +154,44 @@ def check(source: Mapping[str, Any], fixed: Mapping[str, Any], what: str) -> Non
             raise ValueError(f"{what} has {key}={value!r}; supported is {expected!r}")
 
 
+def sizes_of(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The sizes that diffusers' and the original config have under the same names."""
+    return {
+        "heads": source["num_attention_heads"],
+        "head_width": source["attention_head_dim"],
+        "audio_heads": source["audio_num_attention_heads"],
+        "audio_head_width": source["audio_attention_head_dim"],
+        "depth": source["num_layers"],
+        "in_channels": source["in_channels"],
+        "audio_channels": source["audio_in_channels"],
+    }
+
+
+def widths_of(source: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a config that follow from its other sizes."""
+    sizes = sizes_of(source)
+    return {
+        "cross_attention_dim": sizes["heads"] * sizes["head_width"],
+        "audio_cross_attention_dim": sizes["audio_heads"] * sizes["audio_head_width"],
+        "audio_out_channels": sizes["audio_channels"],
+    }
+
+
 def config(source: dict, dtype: str) -> LTX2Config:
     """Our config from diffusers' transformer/config.json.
 
     Raises:
         ValueError: for an unsupported transformer, such as LTX-2.5's.
     """
-    heads, width = source["num_attention_heads"], source["attention_head_dim"]
-    audio_heads = source["audio_num_attention_heads"]
-    audio_width = source["audio_attention_head_dim"]
-    widths = {
-        "cross_attention_dim": heads * width,
-        "audio_cross_attention_dim": audio_heads * audio_width,
-        "audio_out_channels": source["audio_in_channels"],
-    }
     shared = {b: source.get(a, False) for a, b in SHARED.items()}
     # Without `rope_type` diffusers' default applies, which is not supported.
     check({"rope_type": "interleaved", **source}, REQUIRED, "the transformer")
-    check(source, {**widths, **shared}, "the transformer")
+    check(source, {**widths_of(source), **shared}, "the transformer")
     multiplier = source.get("cross_attn_timestep_scale_multiplier", 1000)
     projected = source.get("use_prompt_embeddings", True)
     return LTX2Config(
-        heads=heads,
-        head_width=width,
-        audio_heads=audio_heads,
-        audio_head_width=audio_width,
-        depth=source["num_layers"],
-        in_channels=source["in_channels"],
+        **sizes_of(source),
         out_channels=source["out_channels"] or source["in_channels"],
-        audio_channels=source["audio_in_channels"],
         text_width=source["caption_channels"] if projected else None,
         gated=source.get("gated_attn", False),
         text_modulated=source.get("cross_attn_mod", False),
@@ -204,28 +213,14 @@ def original_config(source: dict, dtype: str) -> LTX2Config:
     Raises:
         ValueError: for an unsupported transformer.
     """
-    heads, width = source["num_attention_heads"], source["attention_head_dim"]
-    audio_heads = source["audio_num_attention_heads"]
-    audio_width = source["audio_attention_head_dim"]
-    widths = {
-        "cross_attention_dim": heads * width,
-        "audio_cross_attention_dim": audio_heads * audio_width,
-        "audio_out_channels": source["audio_in_channels"],
-    }
     apart = source.get("caption_proj_before_connector", False)
-    fixed = REQUIRED_ORIGINAL | widths | (PROJECTED if apart else {})
+    fixed = REQUIRED_ORIGINAL | widths_of(source) | (PROJECTED if apart else {})
     check(source, fixed, "the transformer")
     check({**POSITIONS, **source}, RUN, "the transformer")
     extent = source.get("positional_embedding_max_pos", [20, 2048, 2048])
     return LTX2Config(
-        heads=heads,
-        head_width=width,
-        audio_heads=audio_heads,
-        audio_head_width=audio_width,
-        depth=source["num_layers"],
-        in_channels=source["in_channels"],
+        **sizes_of(source),
         out_channels=source.get("out_channels") or source["in_channels"],
-        audio_channels=source["audio_in_channels"],
         text_width=None if apart else source["caption_channels"],
         gated=source.get("apply_gated_attention", False),
         text_modulated=source.get("cross_attention_adaln", False),

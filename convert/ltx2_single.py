@@ -14,12 +14,13 @@ from convert.ltx_single import (
     READ,
     STATISTICS,
     UPSAMPLER,
+    completed,
     metadata,
     metadata_config,
     read_upsampler,
 )
 from convert.opening import PartsApart
-from convert.source import ORIGINAL, Component, Source, open_component, read_json
+from convert.source import ORIGINAL, Component, Source, open_component
 from convert.tensors import SourceTensor
 from convert.tokenizer_files import TokenizerSource, open_tokenizer
 from convert.weight_files import check_present, read_weights
@@ -161,21 +162,15 @@ def open_single(file: Path, given: PartsApart) -> Source:
     Raises:
         ValueError: for missing parts, naming the options for them.
     """
-    parts = read_single(file.absolute())
+    single = read_single(file.absolute())
+    parts = dict(single)
     for name, path in given.parts.items():
         parts[name] = _part(name, path.absolute(), given)
     missing = [name for name in (*parts_needed(), "text_encoder") if name not in parts]
-    tokenizer = _tokenizer(given)
-    if missing or tokenizer is None:
-        names = [*missing, *["tokenizer"] * (tokenizer is None)]
-        options = " ".join(f"--{name.replace('_', '-')} PATH" for name in names)
-        raise ValueError(
-            f"{file} holds {', '.join(read_single(file.absolute()))} of an LTX-2: give "
-            f"the others too, {options} (the text encoder is a folder of Gemma 3 12B)"
-        )
-    scheduler = None if given.scheduler is None else read_json(given.scheduler)
-    others = [] if given.scheduler is None else [given.scheduler.absolute()]
-    return Source(Path("/"), parts, tokenizer, scheduler, others=others, family="ltx2")
+    held = f"{file} holds {', '.join(single)} of an LTX-2"
+    hint = " (the text encoder is a folder of Gemma 3 12B)"
+    source = completed(held, parts, missing, _tokenizer(given), given, hint)
+    return replace(source, family="ltx2")
 
 
 def parts_needed() -> tuple[str, ...]:

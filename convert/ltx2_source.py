@@ -1,19 +1,17 @@
 """Opens LTX-2: folders in diffusers' layout and original single files."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from convert import gemma, ltx2_audio
+from convert.hub import resolved
 from convert.ltx2_single import is_single, open_single, without
-from convert.ltx_single import UPSAMPLER, read_upsampler
+from convert.ltx_opening import INDEX, check_parts, recognised, with_upsampler
 from convert.opening import PartsApart
 from convert.source import Source, common_folder, listing, open_component, read_json
 from convert.tokenizer_files import open_tokenizer
-from convert.weight_files import READERS, read_weights
 
-INDEX, PIPELINE = "model_index.json", "LTX2Pipeline"
+PIPELINE = "LTX2Pipeline"
 PARTS = ("transformer", "vae", "text_encoder", "connectors", "audio_vae", "vocoder")
 # Entries of a model_index.json that are no model parts for us. The processor is for
 # rewriting prompts, which is not done here.
@@ -42,15 +40,7 @@ DISTILLED_SCHEDULER = {
 
 def is_ltx2(source: Path) -> bool:
     """Whether a file or folder is recognised as LTX-2."""
-    if source.is_file() and source.suffix.lower() in READERS:
-        try:
-            return is_single(read_weights([source]))
-        except ValueError:
-            return False
-    file = source / INDEX
-    if not file.is_file():
-        return False
-    return str(read_json(file).get("_class_name")).startswith("LTX2")
+    return recognised(source, is_single, lambda name: name.startswith("LTX2"))
 
 
 def open_ltx2(path: Path, given: PartsApart = PartsApart()) -> Source:
@@ -66,20 +56,7 @@ def open_ltx2(path: Path, given: PartsApart = PartsApart()) -> Source:
     """
     if path.is_file():
         return _single(path, given)
-    upsampler = given.parts.get(UPSAMPLER)
-    alone = {UPSAMPLER: upsampler} if upsampler is not None else {}
-    if given != PartsApart(alone):
-        raise ValueError(
-            f"{path} is a folder of a whole LTX-2: its parts, variants and state dicts "
-            "cannot be given apart, but for a latent upsampler; give the folder alone, "
-            "or a single file"
-        )
-    source = _folder(path)
-    if upsampler is None:
-        return source
-    added = {UPSAMPLER: read_upsampler(upsampler.absolute())}
-    source = replace(source, components={**source.components, **added})
-    return replace(source, folder=common_folder(source))
+    return with_upsampler(path, given, "LTX-2", _folder)
 
 
 def _single(path: Path, given: PartsApart) -> Source:
@@ -93,7 +70,8 @@ def _single(path: Path, given: PartsApart) -> Source:
     return replace(source, folder=common_folder(source))
 
 
-def _folder(folder: Path) -> Source:
+def _folder(path: Path) -> Source:
+    folder = resolved(path)
     file = folder / INDEX
     if not file.is_file():
         raise ValueError(
@@ -107,7 +85,8 @@ def _folder(folder: Path) -> Source:
             f"{folder} is no LTX-2 that is run here: its {INDEX} describes a {name}, "
             f"expected {PIPELINE}"
         )
-    check_parts(folder, index)
+    supported = "LTX-2 (19B) and 2.3 (22B); LTX-2.5 is not run here"
+    check_parts(folder, index, (*PARTS, *UNREAD), supported)
     parts = {name: open_component(folder / name) for name in PARTS}
     parts["text_encoder"] = without(parts["text_encoder"], gemma.UNUSED)
     parts["vocoder"] = without(parts["vocoder"], (ltx2_audio.UNUSED,))
@@ -120,19 +99,3 @@ def _folder(folder: Path) -> Source:
         others=[scheduler] if scheduler.is_file() else [],
         family="ltx2",
     )
-
-
-def check_parts(folder: Path, index: Mapping[str, Any]) -> None:
-    """Raises ValueError if a model_index.json lists parts that LTX-2 does not have."""
-    others = [
-        name
-        for name, value in index.items()
-        if isinstance(value, list)
-        and value[:1] != [None]
-        and name not in {*PARTS, *UNREAD}
-    ]
-    if others:
-        raise ValueError(
-            f"{folder} has parts that are not known: {', '.join(others)}; supported "
-            "are LTX-2 (19B) and 2.3 (22B); LTX-2.5 is not run here"
-        )

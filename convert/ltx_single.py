@@ -7,7 +7,7 @@ inferred from the tensors.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -144,19 +144,40 @@ def open_single(file: Path, given: PartsApart) -> tuple[Source, Mapping[str, Any
     parts = dict(single.parts)
     for name, path in given.parts.items():
         parts[name] = _part(name, path.absolute(), given)
-    tokenizer = _tokenizer(given)
     missing = [name for name in PARTS if name not in parts]
+    held = f"{file} holds {' and '.join(single.parts)} of an LTX-Video"
+    source = completed(held, parts, missing, _tokenizer(given), given)
+    return replace(source, family="ltx"), single.config
+
+
+def completed(
+    held: str,
+    parts: Mapping[str, Component],
+    missing: Sequence[str],
+    tokenizer: TokenizerSource | None,
+    given: PartsApart,
+    hint: str = "",
+) -> Source:
+    """The source of a single file and of what is given beside it.
+
+    Args:
+        held: what the file holds, for the message.
+        parts: the parts in the file and beside it.
+        missing: the needed parts that are not among them.
+        tokenizer: the tokenizer, None if there is none.
+        given: gives the scheduler.
+        hint: the end of the message.
+
+    Raises:
+        ValueError: for missing parts, naming the options for them.
+    """
     if missing or tokenizer is None:
         names = [*missing, *["tokenizer"] * (tokenizer is None)]
         options = " ".join(f"--{name.replace('_', '-')} PATH" for name in names)
-        raise ValueError(
-            f"{file} holds {' and '.join(single.parts)} of an LTX-Video: give the "
-            f"others too, {options}"
-        )
+        raise ValueError(f"{held}: give the others too, {options}{hint}")
     scheduler = None if given.scheduler is None else read_json(given.scheduler)
     others = [] if given.scheduler is None else [given.scheduler.absolute()]
-    source = Source(Path("/"), parts, tokenizer, scheduler, others=others, family="ltx")
-    return source, single.config
+    return Source(Path("/"), parts, tokenizer, scheduler, others=others)
 
 
 def _part(name: str, path: Path, given: PartsApart) -> Component:

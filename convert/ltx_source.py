@@ -7,12 +7,8 @@ from typing import Any
 
 from chorus_jax.families.ltx.config import LTXConfig
 from convert.hub import resolved
-from convert.ltx_single import (
-    UPSAMPLER,
-    is_single,
-    open_single,
-    read_upsampler,
-)
+from convert.ltx_opening import INDEX, check_parts, recognised, with_upsampler
+from convert.ltx_single import is_single, open_single
 from convert.ltx_versions import POSITIONS, Signs, version_of
 from convert.opening import PartsApart
 from convert.source import (
@@ -24,9 +20,7 @@ from convert.source import (
     read_json,
 )
 from convert.tokenizer_files import open_tokenizer
-from convert.weight_files import READERS, read_weights
 
-INDEX = "model_index.json"
 # The pipeline classes in a model_index.json, with whether the model has causal
 # positions in time (0.9.5 and later). Nothing else in a folder shows that.
 PIPELINES = {
@@ -63,16 +57,8 @@ def pipeline(config: LTXConfig) -> str:
 
 def is_ltx(source: Path) -> bool:
     """Whether a file or folder is recognised as LTX-Video."""
-    if source.is_file() and source.suffix.lower() in READERS:
-        try:
-            return is_single(read_weights([source]))
-        except ValueError:
-            return False
-    file = resolved(source) / INDEX
-    if not file.is_file():
-        return False
-    name = str(read_json(file).get("_class_name"))
-    return name.startswith("LTX") and not name.startswith("LTX2")
+    is_pipeline = lambda x: x.startswith("LTX") and not x.startswith("LTX2")
+    return recognised(source, is_single, is_pipeline)
 
 
 def open_ltx(path: Path, given: PartsApart = PartsApart()) -> Source:
@@ -88,20 +74,7 @@ def open_ltx(path: Path, given: PartsApart = PartsApart()) -> Source:
     """
     if path.is_file():
         return _single(path, given)
-    upsampler = given.parts.get(UPSAMPLER)
-    alone = {UPSAMPLER: upsampler} if upsampler is not None else {}
-    if given != PartsApart(alone):
-        raise ValueError(
-            f"{path} is a folder of a whole LTX-Video: its parts, variants and state "
-            "dicts cannot be given apart, but for a latent upsampler; give the folder "
-            "alone, or a single file"
-        )
-    source = _folder(path)
-    if upsampler is None:
-        return source
-    parts = {**source.components, UPSAMPLER: read_upsampler(upsampler.absolute())}
-    source = replace(source, components=parts)
-    return replace(source, folder=common_folder(source))
+    return with_upsampler(path, given, "LTX-Video", _folder)
 
 
 def _single(path: Path, given: PartsApart) -> Source:
@@ -172,7 +145,8 @@ def _folder(path: Path) -> Source:
             f"{folder} is no LTX-Video: its {INDEX} describes a {name}, expected one "
             f"of {', '.join(PIPELINES)}"
         )
-    check_parts(folder, index)
+    known = (*PARTS, "tokenizer", "scheduler")
+    check_parts(folder, index, known, "the models of LTX-Video 0.9.0 to 0.9.8")
     parts = {name: open_component(folder / name) for name in PARTS}
     model = parts["transformer"]
     config = {POSITIONS: PIPELINES[name], **model.config}
@@ -188,18 +162,3 @@ def _folder(path: Path) -> Source:
         others=[scheduler] if scheduler.is_file() else [],
         family="ltx",
     )
-
-
-def check_parts(folder: Path, index: Mapping[str, Any]) -> None:
-    """Raises ValueError if a model_index.json lists parts that LTX-Video lacks."""
-    known = {*PARTS, "tokenizer", "scheduler"}
-    others = [
-        name
-        for name, value in index.items()
-        if isinstance(value, list) and value[:1] != [None] and name not in known
-    ]
-    if others:
-        raise ValueError(
-            f"{folder} has parts that are not known: {', '.join(others)}; supported "
-            "are the models of LTX-Video 0.9.0 to 0.9.8"
-        )

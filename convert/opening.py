@@ -1,6 +1,5 @@
 """Opens a Wan from a folder, a hub cache, a single file, or files of single parts."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from convert.source import (
     PARTS,
     Component,
     Source,
+    common_folder,
     open_component,
     open_diffusers,
     read_json,
@@ -97,7 +97,7 @@ def _assembled(
         scheduler, others = read_json(file), [file]
     settings = {**settings_of(all_parts), **({} if base is None else base.settings)}
     source = Source(Path("/"), all_parts, tokenizer, scheduler, settings, others)
-    return replace(source, folder=_common(source))
+    return replace(source, folder=common_folder(source))
 
 
 def _part(name: str, path: Path, given: PartsApart) -> Component:
@@ -127,9 +127,3 @@ def _what_is_missing(given: PartsApart, parts: list[str], tokenizer: bool) -> st
         f"{files}: these are single files, as ComfyUI has them, and only a part of a "
         f"model: give the others too, {options}"
     )
-
-
-def _common(source: Source) -> Path:
-    """The deepest folder that contains all files of a source."""
-    files = [str(file.absolute()) for file in source.files()]
-    return Path(os.path.commonpath([str(Path(file).parent) for file in files]))

@@ -69,8 +69,6 @@ def opened(options: argparse.Namespace, family: Convertible) -> Source:
         options.state,
     )
     source = family.open(options.source, given)
-    if options.lora and not family.adapters:
-        raise ValueError(f"LoRAs are not merged into {family.title}")
     adapters = [Adapter.parse(text) for text in options.lora]
     return merged(source, adapters, options.lora_skip_missing)
 

@@ -42,6 +42,16 @@ def test_a_folder_without_an_index_is_refused(tmp_path):
         ltx2_source.open_ltx2(tmp_path)
 
 
+def test_a_folder_of_a_hub_cache_is_seen_too(tmp_path):
+    cache = tmp_path / "models--Lightricks--LTX-2"
+    snapshot = cache / "snapshots" / "0123abc"
+    snapshot.mkdir(parents=True)
+    folder(snapshot)
+    assert family_of(cache) is FAMILIES["ltx2"]
+    with pytest.raises(ValueError, match="0123abc"):
+        ltx2_source.open_ltx2(cache)
+
+
 def test_parts_apart_are_refused(tmp_path):
     given = PartsApart(parts={"vae": Path("vae.safetensors")})
     with pytest.raises(ValueError, match="give the folder alone"):
