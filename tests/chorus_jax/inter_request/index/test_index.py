@@ -64,7 +64,7 @@ def test_equal_vectors_come_by_id(groups, count):
     assert [match.id for match in found][: len(want)] == want
 
 
-@example(4, 1.0, 60, 7)  # all rows are asked for, and the nearest is out of date
+@example(4, 1.0, 60, 8)  # all rows are asked for, and the nearest is out of date
 @given(st.integers(0, 9), st.floats(-1, 1), st.integers(1, 40), st.integers(0, 30))
 def test_a_least_cosine_leaves_out_what_is_below_it_and_nothing_else(
     settled, seed, least, count, changes
