@@ -69,6 +69,7 @@ def wrong_sources(rows: Rows) -> str:
 
 CHORUS = "benchmarks.reuse.chorus"
 SPEED = ("equivalents", "speedup_denoise", "speedup_total")
+REGION_STEP = ("seconds", "baseline_seconds", "ratio", "over_share", "once_seconds")
 RIGHT = ("equivalents", "speedup_denoise", "accuracy_changed")
 TABLES = {
     "hits": PageTable(
@@ -84,7 +85,7 @@ TABLES = {
     "regions": PageTable(
         "benchmarks.reuse.regions",
         "regions",
-        columns("seconds", "baseline_seconds", "ratio", "over_share", row=region),
+        columns(*REGION_STEP, row=region),
     ),
     "miss": PageTable(
         "benchmarks.reuse.miss",
