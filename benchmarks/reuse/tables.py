@@ -69,7 +69,7 @@ def wrong_sources(rows: Rows) -> str:
 
 CHORUS = "benchmarks.reuse.chorus"
 SPEED = ("equivalents", "speedup_denoise", "speedup_total")
-REGION_STEP = ("seconds", "baseline_seconds", "ratio", "over_share", "once_seconds")
+REGION_STEP = ("seconds", "ratio", "over_share", "once_seconds")
 RIGHT = ("equivalents", "speedup_denoise", "accuracy_changed")
 TABLES = {
     "hits": PageTable(
