@@ -3,11 +3,18 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.skipif(
+    not version("jaxlib").startswith("0.10."),
+    reason="all tests compile as users do: this jaxlib has one way only",
+)
 def test_bit_for_bit_as_users_compile():
     marked = [
         str(path.relative_to(ROOT))
