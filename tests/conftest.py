@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 # Much of a test's time is compilation: without LLVM's optimisations it takes half as
-# long, and without XLA's newer code for fusions a quarter less. jaxlib 0.11 has no other
-# code, and ends at a flag that it does not know. What is given comes last and wins; to
-# compile as users do, XLA_FLAGS are
+# long, and without the newer code for fusions a quarter less. jaxlib 0.11 has no other
+# code, and exits at an unknown flag. What is given comes last and wins; to compile as
+# users do, XLA_FLAGS are
 # --xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=true
 OLDER_FUSIONS = "--xla_cpu_use_fusion_emitters=false"
 HAS_OLDER_FUSIONS = version("jaxlib").startswith("0.10.")

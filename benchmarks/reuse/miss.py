@@ -6,13 +6,12 @@
 The model is the shipped one. In turns, the same request is made by the pipeline
 (`plain`), and by engines whose caches hold entries of its recipe that are all too far,
 and which admit its latents: with a cache in memory (`miss`), and with one in a
-temporary folder, where the entry is written before `generate` returns and is safe
-from a loss of power moments later
-(`miss_folder`; TMPDIR chooses the disk, a folder in memory would cost nothing). Each
-round begins with another of them, and all embed the prompt anew. `ratio` is the median
-over the rounds of a miss over plain in the same round (goal: at most 1.03);
-`admit_seconds` is the time that is in no part of the ledger, mostly admission. It is
-checked in every round that all make the same frames.
+temporary folder (`miss_folder`), where the entry is written before `generate` returns
+and is safe from a loss of power moments later; TMPDIR chooses the disk, and a folder in
+memory would cost nothing. Each round begins with another of them, and all embed the
+prompt anew. `ratio` is the median over the rounds of a miss over plain in the same
+round (goal: at most 1.03); `admit_seconds` is the time that is in no part of the
+ledger, mostly admission. It is checked in every round that all make the same frames.
 """
 
 import argparse

@@ -120,22 +120,26 @@ def compile_step(case: Placement) -> dict[str, Any]:
     }
 
 
-def compile_rows(
-    benchmark: str, cases: Sequence[Placement], words: Sequence[str], missing: bool
-) -> None:
-    """Compiles the selected cases; writes and prints a row for each.
+def compile_rows(benchmark: str, cases: Sequence[Placement], about: str | None) -> None:
+    """Compiles the cases that the command line selects; writes and prints a row each.
 
     Args:
         benchmark: the name of the results file.
         cases: the cases to select from.
-        words: words that a case's name must contain.
-        missing: whether to skip cases that already have a row.
+        about: the description of the command.
     """
-    there = {row["row"] for row in rows.load(benchmark)} if missing else set()
+    parser = argparse.ArgumentParser(
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", nargs="*", default=[])
+    parser.add_argument("--missing", action="store_true")
+    options = parser.parse_args()
+    rows.commit()  # rows need it: better to fail here than after a compilation
+    there = {row["row"] for row in rows.load(benchmark)} if options.missing else set()
     chosen = [
         case
         for case in cases
-        if all(word in case.name for word in words) and case.name not in there
+        if all(word in case.name for word in options.rows) and case.name not in there
     ]
     made = []
     for case in tqdm(chosen, desc=benchmark, leave=False):
@@ -145,14 +149,5 @@ def compile_rows(
     print(rows.table(made, (*columns, "estimate_gib", "chip_gib", "compile_seconds")))
 
 
-def main() -> None:
-    """Compiles the cases that the command line selects."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", nargs="*", default=[])
-    parser.add_argument("--missing", action="store_true")
-    options = parser.parse_args()
-    compile_rows("aot", CASES, options.rows, options.missing)
-
-
 if __name__ == "__main__":
-    main()
+    compile_rows("aot", CASES, __doc__)

@@ -21,6 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.caches.thresholds import Foreseen, embedding_changes
 from benchmarks.lib import rows
 from benchmarks.lib.judged import judge, means
 from benchmarks.lib.timing import interleaved
@@ -29,9 +30,7 @@ from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine import Pipeline
-from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.intra_request import EveryStep, StepCache
-from chorus_jax.intra_request.tea import TeaCache
 from chorus_jax.media.metrics import psnr, ssim
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request
@@ -85,41 +84,18 @@ class TokenArm:
         return [to_uint8(video) for video in made]
 
 
-def tea(pipeline: Pipeline, request: Request, steps: int) -> TeaCache:
-    """TeaCache with the lowest threshold at which it computes at most `steps` steps.
-
-    Which steps it computes depends on the timesteps only.
-    """
-    conditions, _ = pipeline.condition([request])
-    signals = np.asarray(conditions[TRANSFORMER].times.head)
-    change = np.abs(np.diff(signals, axis=0)).mean(1) / np.abs(signals[:-1]).mean(1)
-
-    def computed(threshold: float) -> int:
-        count, total = 2, 0.0  # the first and the last step
-        for value in change[:-1]:
-            total += value
-            if total >= threshold:
-                count, total = count + 1, 0.0
-        return count
-
-    low, high = 0.0, float(change.sum())
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if computed(middle) > steps else (low, middle)
-    return TeaCache(high, (1.0, 0.0))
-
-
 def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]:
     """The arms by name: the full run, and each preset with baselines of equal work."""
     every = tuple(requests)
     made = {"full": TokenArm(pipeline, every)}
+    foreseen = Foreseen(embedding_changes(pipeline, every[0]), ratios=())
     for name, preset in PRESETS.items():
         given = tuple(x.changed(tokens=name) for x in every)
         share, count = name.removeprefix("hsa-"), round(preset.work * STEPS)
         made[name] = TokenArm(pipeline, given)
         fewer = tuple(x.changed(steps=count) for x in every)
         made[f"fewer-{share}"] = TokenArm(pipeline, fewer)
-        made[f"tea-{share}"] = TokenArm(pipeline, every, tea(pipeline, every[0], count))
+        made[f"tea-{share}"] = TokenArm(pipeline, every, foreseen.tea(count))
     return made
 
 

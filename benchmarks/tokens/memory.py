@@ -7,8 +7,6 @@ hold the keys and values of all tokens in all layers; block-level caches hold th
 outputs of all layers' branches, forecasts of velocities a few latents.
 """
 
-import argparse
-
 from benchmarks.speed.aot import Placement, compile_rows
 
 SMALL, LARGE = "Wan 2.1 T2V-1.3B", "Wan 2.2 T2V-A14B"
@@ -28,14 +26,5 @@ CASES = (
 )
 
 
-def main() -> None:
-    """Compiles the cases that the command line selects."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", nargs="*", default=[])
-    parser.add_argument("--missing", action="store_true")
-    options = parser.parse_args()
-    compile_rows("reuse_memory", CASES, options.rows, options.missing)
-
-
 if __name__ == "__main__":
-    main()
+    compile_rows("reuse_memory", CASES, __doc__)

@@ -146,6 +146,10 @@ class Forward(Protocol):
         """
 
     @property
+    def layers(self) -> int:
+        """The number of layers."""
+
+    @property
     def branch_names(self) -> tuple[str, ...]:
         """The branches of a layer, in the order of `BranchReuse`."""
 

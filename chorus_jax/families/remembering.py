@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Hashable
 
+import jax
 import numpy as np
+from jaxtyping import Array
 
 
 class EncodedInputs:
@@ -20,9 +22,12 @@ class EncodedInputs:
         self.known: dict[tuple[str, Hashable], np.ndarray] = {}
 
     def __call__(
-        self, tenant: str, key: Hashable, encode: Callable[[], np.ndarray]
-    ) -> np.ndarray:
+        self, tenant: str, key: Hashable, encode: Callable[[], Array]
+    ) -> np.ndarray | Array:
         """Returns the encoding of a tenant's input, from the cache if it is there.
+
+        While a program is traced, encodings have no values yet: they are returned
+        without being kept.
 
         Args:
             tenant: the owner of the input.
@@ -33,7 +38,10 @@ class EncodedInputs:
         full = (tenant, key)
         row = self.known.pop(full, None)
         if row is None:
-            row = encode()
+            made = encode()
+            if isinstance(made, jax.core.Tracer):
+                return made
+            row = np.asarray(made)
         self.known[full] = row
         while len(self.known) > self.most:
             del self.known[next(iter(self.known))]

@@ -101,7 +101,8 @@ class DiCache:
         residual = jax.tree.map(jnp.subtract, tokens, stem)
         past = state.past.pushed(computed, here, (added, residual))
         after = DiState(probe, past, total)
-        return forward.head(tokens), held, after, share(computed, i)
+        work = share(computed, i, always=self.depth / forward.layers)
+        return forward.head(tokens), held, after, work
 
     def decide(
         self, i: Int[Array, " r"], steps: int, probe: Any, state: DiState

@@ -103,7 +103,8 @@ class FirstBlock:
         fresh = FirstBlockState(front, others, jnp.zeros_like(here), known)
         kept = state._replace(reused=state.reused + 1)
         state = select(computed, fresh, kept)
-        return forward.head(after), held, state, share(computed, i)
+        work = share(computed, i, always=self.front / forward.layers)
+        return forward.head(after), held, state, work
 
     def decide(
         self, i: Int[Array, " r"], steps: int, front: Any, state: FirstBlockState

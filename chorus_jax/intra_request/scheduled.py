@@ -70,6 +70,14 @@ class ScheduledCache:
         return velocity, held, state.pushed(computed, here, value), share(computed, i)
 
 
-def share(computed: Bool[Array, " r"], i: Int[Array, " b"]) -> Float[Array, " b"]:
-    """The share of each request's rows (one per guidance branch) that is computed."""
-    return computed.astype(jnp.float32).reshape(-1, len(i)).mean(axis=0)
+def share(
+    computed: Bool[Array, " r"], i: Int[Array, " b"], always: float = 0.0
+) -> Float[Array, " b"]:
+    """The share of the pass that is computed for each request.
+
+    Args:
+        computed: whether each row (one per guidance branch) is computed whole.
+        i: the step of each request.
+        always: the share of the layers that runs for the other rows too.
+    """
+    return jnp.where(computed, 1.0, always).reshape(-1, len(i)).mean(axis=0)

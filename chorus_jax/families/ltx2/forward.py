@@ -289,6 +289,11 @@ class AudioVideoForward:
         return jnp.concatenate([rows] * len(self.conditions.branches), axis=1)
 
     @property
+    def layers(self) -> int:
+        """The number of layers."""
+        return self.model.config.depth
+
+    @property
     def branch_names(self) -> tuple[str, ...]:
         """The branches of a layer."""
         return BRANCHES
@@ -300,8 +305,8 @@ class AudioVideoForward:
 
     def unknown_branches(self) -> tuple[Array, ...]:
         """Zeros of the shapes of `branches`."""
-        tokens, depth = jax.eval_shape(self.stem), self.model.config.depth
-        zeros = [jnp.zeros((depth, *x.shape), x.dtype) for x in tokens]
+        tokens = jax.eval_shape(self.stem)
+        zeros = [jnp.zeros((self.layers, *x.shape), x.dtype) for x in tokens]
         return tuple(zeros * (len(BRANCHES) // 2))
 
     def head(self, tokens: Streams) -> Latents:

@@ -197,6 +197,11 @@ class SingleStreamForward:
         return TileKeys.of(keys, self.tokens.tiling)
 
     @property
+    def layers(self) -> int:
+        """The number of layers."""
+        return self.model.config.depth
+
+    @property
     def branch_names(self) -> tuple[str, ...]:
         """The branches of a layer."""
         return ("self_attention", "cross_attention", "mlp")
@@ -209,7 +214,7 @@ class SingleStreamForward:
     def unknown_branches(self) -> tuple[Array, ...]:
         """Zeros of the shapes of `branches`."""
         tokens = jax.eval_shape(self.stem)
-        shape = (self.model.config.depth, *tokens.shape)
+        shape = (self.layers, *tokens.shape)
         return tuple(jnp.zeros(shape, tokens.dtype) for _ in self.branch_names)
 
     @property

@@ -227,19 +227,15 @@ class WanModel(SingleStreamModel):
     ) -> Array:
         """What `encode` makes of the inputs of requests by a part of the model;
         remembered by all that decides it."""
-        if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(module)):
-            # Within a program there are no values to remember.
-            return jnp.stack([encode(module, request) for request in requests])
         made_by = (encode.__name__, self.fingerprints[part])
 
-        def row(request: Request) -> np.ndarray:
+        def row(request: Request) -> np.ndarray | Array:
             inputs, size = request.inputs, (request.height, request.width)
             assert inputs is not None
             key = (*made_by, inputs.digest, request.frames, *size)
-            make = lambda: np.asarray(encode(module, request))
-            return self.encoded(tenant, key, make)
+            return self.encoded(tenant, key, lambda: encode(module, request))
 
-        return jnp.asarray(np.stack([row(request) for request in requests]))
+        return jnp.stack([row(request) for request in requests])
 
     def forget_prompts(self, tenant: str | None = None) -> None:
         """Forgets what is remembered of a tenant's prompts and images (None: of

@@ -28,7 +28,8 @@ SHARE = CORE / TILES
 # of all tokens. A branch whose keys the region needs is computed all the same.
 CASES = {
     "velocity": (TaylorSeer(3, first=0), [1, SHARE, 0, 1, 0, 0]),
-    "front layers": (FirstBlock(MANY, first=0), [1, SHARE, 0, 1, 0, 0]),
+    # One of the model's two layers always runs.
+    "front layers": (FirstBlock(MANY, first=0), [1, SHARE, SHARE / 2, 1, 0.5, 0.5]),
     "guidance": (GuidanceCache(100, first=0), [1, SHARE, SHARE / 2, 1, 0.5, 0.5]),
     "branches": (
         PAB(100, 100, 100, above=0.0, below=1001.0),

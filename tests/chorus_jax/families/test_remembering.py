@@ -1,5 +1,7 @@
 """Encodings of given images, by digest and tenant."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from chorus_jax.families.remembering import EncodedInputs
@@ -19,3 +21,9 @@ def test_an_input_is_encoded_once_per_tenant_and_the_oldest_goes():
     assert list(known.known) == [("a", 2)]
     known.forget()
     assert not known.known
+
+
+def test_nothing_is_kept_of_a_program_that_is_traced():
+    known = EncodedInputs()
+    encoded = jax.jit(lambda x: known("a", 1, lambda: x + 1))(jnp.zeros(2))
+    assert encoded.tolist() == [1, 1] and not known.known

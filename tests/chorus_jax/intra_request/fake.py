@@ -53,6 +53,10 @@ class FakeForward:
         return Held(sides[0])
 
     @property
+    def layers(self):
+        return 1
+
+    @property
     def branch_names(self):
         return ()
 

@@ -213,6 +213,10 @@ class ToyForward:
         return x + out, share
 
     @property
+    def layers(self):
+        return LAYERS
+
+    @property
     def branch_names(self):
         return ()
 
