@@ -181,8 +181,10 @@ class BudgetedTokens:
 def relative_change(
     now: Float[Array, "b t s p"], before: Float[Array, "b t s p"]
 ) -> Float[Array, "b t"]:
-    """How much the velocity of each tile has changed: |now - before| / |before| in the
-    L1 norm per token, averaged over the tokens of the tile (the metric of arXiv
-    2312.03209, which HSA applies per token)."""
+    """The relative change of the velocity in each tile.
+
+    It is |now - before| / |before| in the L1 norm per token, averaged over the tokens
+    of the tile (the metric of arXiv 2312.03209, which HSA applies per token).
+    """
     change, size = (jnp.abs(x).sum(axis=3) for x in (now - before, before))
     return (change / jnp.maximum(size, TINY)).mean(axis=2)

@@ -186,7 +186,7 @@ class GuidedForward(Forward, Protocol):
         """Combines the velocities of all rows into the guided velocity."""
 
     def prompt(self) -> "GuidedForward":
-        """The same pass with the prompt's guidance branch only: a row per request."""
+        """This pass with the prompt's guidance branch only: a row per request."""
 
 
 @runtime_checkable

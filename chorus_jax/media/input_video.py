@@ -48,7 +48,7 @@ class InputVideo:
         object.__setattr__(self, "frames", own(self.frames))
 
     def steps(self, count: int) -> int:
-        """How many of `count` steps are run, as diffusers rounds them.
+        """The number of `count` steps that are run, rounded as diffusers does.
 
         ValueError if none is.
         """

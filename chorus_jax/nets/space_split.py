@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class SpaceSplit(NamedTuple):
-    """How frames are split over the devices of a mesh.
+    """A split of frames over the devices of a mesh.
 
     Attributes:
         axes: the mesh axes that they are split over.

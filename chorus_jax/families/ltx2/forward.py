@@ -158,7 +158,7 @@ class AudioVideoForward:
         return jax.tree.map(lambda x: x > 0, flags)
 
     def blend(self) -> TokenBlend | None:
-        """What given latents make of the velocity; None without any."""
+        """The change of the velocity by given latents; None if no latents are given."""
         kinds, given, tokens = self.kinds(), self.conditions.given, self.tokens
         if kinds is None or given is None:
             return None

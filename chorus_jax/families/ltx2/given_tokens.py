@@ -42,7 +42,7 @@ class GivenTokens(NamedTuple):
     def of(
         cls, layout: FrameLayout, grid: Size, clean: Float32[Array, "b n c"], by: str
     ) -> "GivenTokens":
-        """Those of a layout; `by` is `TOKEN` or `STEP`."""
+        """The given tokens of a layout; `by` is `TOKEN` or `STEP`."""
         strengths = np.array(layout.strengths, np.float32)
         levels = 1 - strengths if by == TOKEN else np.ones_like(strengths)
         kinds = jnp.asarray(layout.kinds(grid))
@@ -50,7 +50,7 @@ class GivenTokens(NamedTuple):
 
 
 class TokenBlend(NamedTuple):
-    """What given latents make of the velocity of tokens.
+    """The change of the velocity of tokens by given latents.
 
     Attributes:
         strength: of each token, 0 to 1.

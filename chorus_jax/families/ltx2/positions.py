@@ -50,8 +50,13 @@ class AudioVideoScale:
     def beside(
         self, size: Size, first: int, single: bool
     ) -> Float32[np.ndarray, "n 3"]:
-        """The same of tokens beside the video, from its frame `first` on; `single` is
-        whether they are of one picture."""
+        """Positions of the tokens of given frames, which are appended to the video's.
+
+        Args:
+            size: the number of these tokens along frames, height and width.
+            first: the frame of the video at which they begin.
+            single: whether they are of one picture.
+        """
         starts = np.arange(size[0], dtype=np.float32) * self.frames + first
         lasting = np.float32(1 if single else self.frames)
         times = (x / np.float32(self.fps) for x in (starts, starts + lasting))

@@ -55,8 +55,11 @@ def below(area: int, aspect: float, rows: int, columns: int) -> tuple[int, int]:
 
 
 def nearest(area: int, aspect: float, rows: int, columns: int) -> tuple[int, int]:
-    """As `below`, but one is rounded first and the other made as large as the area
-    allows: of both orders the one that is nearer to the aspect."""
+    """Height and width below an area, with an aspect as near as possible.
+
+    One of them is rounded as in `below` and the other made as large as the area allows.
+    Of the two results, the one nearer to the aspect is returned.
+    """
     height, width = below(area, aspect, rows, columns)
     sizes = [
         (max(area // width // rows * rows, rows), width),

@@ -1,4 +1,4 @@
-"""Which images and videos the variants of Wan read."""
+"""Checks of the images and videos that the variants of Wan read."""
 
 from typing import Protocol, runtime_checkable
 
@@ -9,7 +9,7 @@ from chorus_jax.request import Request
 
 @runtime_checkable
 class ReadingSizes(Protocol):
-    """What of a model's sizes says which inputs it reads.
+    """The sizes of a model that determine which inputs it reads.
 
     Attributes:
         transformer: config of the transformer.

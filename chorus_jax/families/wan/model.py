@@ -225,8 +225,16 @@ class WanModel(SingleStreamModel):
         requests: Sequence[Request],
         tenant: str,
     ) -> Array:
-        """What `encode` makes of the inputs of requests by a part of the model;
-        remembered by all that decides it."""
+        """Encodes the inputs of requests, or takes the encodings from the cache.
+
+        Args:
+            part: the name of the model's part that encodes, whose fingerprint is in the
+                cache's key.
+            encode: encodes the inputs of one request by that part.
+            module: the part.
+            requests: requests with inputs, of one size.
+            tenant: their owner.
+        """
         made_by = (encode.__name__, self.fingerprints[part])
 
         def row(request: Request) -> np.ndarray | Array:
