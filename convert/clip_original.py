@@ -87,8 +87,8 @@ def _tensors(name: str, full: Any) -> Iterator[SourceTensor]:
         shape = full.shape[-1:] if name == "cls_embedding" else full.shape[1:]
         yield replace(full, name=_TABLES[name], shape=shape)
         return
-    for theirs, ours in _NAMES:
-        name = name.replace(theirs, ours, 1)
+    for original, ours in _NAMES:
+        name = name.replace(original, ours, 1)
     if ".attn.to_qkv." not in name:
         yield replace(full, name=name)
         return

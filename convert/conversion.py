@@ -219,8 +219,8 @@ def check_place(source: Source, folder: Path) -> None:
 
     It would be taken for a part of the model, or copied into itself.
     """
-    whole = [source.folder] * (source.folder / "model_index.json").is_file()
-    for place in (*whole, source.tokenizer.place):
+    folders = [source.folder] * (source.folder / "model_index.json").is_file()
+    for place in (*folders, source.tokenizer.place):
         if not isinstance(place, Path) or not place.is_dir():
             continue
         if folder.resolve().is_relative_to(place.resolve()):

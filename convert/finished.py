@@ -29,9 +29,9 @@ class FinishedParts:
     def keep_only(self, parts: Mapping[str, object]) -> None:
         """Removes everything but these parts, if complete, and their records."""
         known = set(self.names()) & set(parts)
-        kept = known | {f"{name}{FINISHED}" for name in known}
+        names = known | {f"{name}{FINISHED}" for name in known}
         for path in self.folder.iterdir():
-            if path.name not in kept:
+            if path.name not in names:
                 remove(path)
 
     def digests(self, part: str, identity: str) -> dict[str, str] | None:

@@ -69,7 +69,7 @@ def config(source: dict, dtype: str) -> GemmaConfig:
             raise ValueError(
                 f"the text encoder has {key}={value!r}; supported is {expected!r}"
             )
-    local, whole = _positions(text)
+    local, global_ = _positions(text)
     made = GemmaConfig(
         width=text["hidden_size"],
         depth=text["num_hidden_layers"],
@@ -82,8 +82,8 @@ def config(source: dict, dtype: str) -> GemmaConfig:
         pattern=text.get("_sliding_window_pattern")
         or text.get("sliding_window_pattern", 6),
         local_period=float(local["rope_theta"]),
-        period=float(whole["rope_theta"]),
-        stretch=float(whole.get("factor", 1.0)),
+        period=float(global_["rope_theta"]),
+        stretch=float(global_.get("factor", 1.0)),
         query_scale=float(text["query_pre_attn_scalar"]),
         epsilon=text["rms_norm_eps"],
         dtype=dtype,
@@ -105,16 +105,16 @@ def _positions(text: dict) -> tuple[dict, dict]:
     """
     newer = text.get("rope_parameters")
     if newer is not None and "full_attention" in newer:
-        local, whole = newer["sliding_attention"], newer["full_attention"]
+        local, global_ = newer["sliding_attention"], newer["full_attention"]
     else:
         local = {"rope_theta": text.get("rope_local_base_freq", 10_000.0)}
         scaling = text.get("rope_scaling") or {}
-        whole = {"rope_theta": text.get("rope_theta", 1_000_000.0), **scaling}
-    for entry, kinds in ((local, ("default",)), (whole, ("default", "linear"))):
+        global_ = {"rope_theta": text.get("rope_theta", 1_000_000.0), **scaling}
+    for entry, kinds in ((local, ("default",)), (global_, ("default", "linear"))):
         kind = entry.get("rope_type", "default")
         if kind not in kinds:
             raise ValueError(
                 f"the text encoder has positions of the kind {kind!r}; supported is "
                 f"{' or '.join(kinds)}"
             )
-    return local, whole
+    return local, global_

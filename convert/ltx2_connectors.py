@@ -60,8 +60,8 @@ def config(source: dict, dtype: str) -> ConnectorsConfig:
         width = lambda stream: source[f"{stream}_connector_attention_head_dim"]
         fixed |= {f"{x}_hidden_dim": heads(x) * width(x) for x in _STREAMS}
     check(source, fixed, "the connectors")
-    both = lambda name: tuple(source[f"{x}_connector_{name}"] for x in _STREAMS)
-    registers = both("num_learnable_registers")
+    of_streams = lambda name: tuple(source[f"{x}_connector_{name}"] for x in _STREAMS)
+    registers = of_streams("num_learnable_registers")
     if None in registers:
         raise ValueError(
             "the connectors have no learnable registers; supported are those with them"
@@ -69,9 +69,9 @@ def config(source: dict, dtype: str) -> ConnectorsConfig:
     return ConnectorsConfig(
         state_width=source["caption_channels"],
         states=source["text_proj_in_factor"],
-        heads=both("num_attention_heads"),
-        head_widths=both("attention_head_dim"),
-        depth=both("num_layers"),
+        heads=of_streams("num_attention_heads"),
+        head_widths=of_streams("attention_head_dim"),
+        depth=of_streams("num_layers"),
         registers=registers,
         apart=apart,
         gated=gated,
@@ -92,16 +92,16 @@ def original_config(source: dict, dtype: str) -> ConnectorsConfig:
     check({**POSITIONS, **source}, RUN, "the connectors")
     usual = {"num_attention_heads": 30, "attention_head_dim": 128, "num_layers": 2}
 
-    def both(name: str) -> tuple[int, int]:
+    def of_streams(name: str) -> tuple[int, int]:
         video = source.get(f"connector_{name}", usual[name])
         return video, source.get(f"audio_connector_{name}", video)
 
     return ConnectorsConfig(
         state_width=source["caption_channels"],
         states=source["states"],
-        heads=both("num_attention_heads"),
-        head_widths=both("attention_head_dim"),
-        depth=both("num_layers"),
+        heads=of_streams("num_attention_heads"),
+        head_widths=of_streams("attention_head_dim"),
+        depth=of_streams("num_layers"),
         registers=tuple(source["registers"]),
         apart=source.get("caption_proj_before_connector", False),
         gated=source.get("connector_apply_gated_attention", False),

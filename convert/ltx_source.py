@@ -83,8 +83,8 @@ def _single(path: Path, given: PartsApart) -> Source:
     # Without metadata the VAE shows the positions: since 0.9.5 its encoder folds pixels
     # into channels.
     folds = "compress_space_res" in str(vae.config.get("encoder_blocks"))
-    told = metadata.get("transformer", {})
-    causal = model.config.get(POSITIONS, folds if not told else False)
+    stored = metadata.get("transformer", {})
+    causal = model.config.get(POSITIONS, folds if not stored else False)
     model = replace(model, config={**model.config, POSITIONS: causal})
     signs = Signs.of(model.config, vae.config, metadata or None)
     scheduler = source.scheduler or _scheduler(path, metadata, causal)
@@ -110,11 +110,11 @@ def _scheduler(
     Raises:
         ValueError: for an unsupported scheduler.
     """
-    told = metadata.get("scheduler")
-    if told is None:
+    stored = metadata.get("scheduler")
+    if stored is None:
         return LATER_SCHEDULER if causal else SCHEDULER
-    sampler, shifting = told.get("sampler") or "Uniform", told.get("shifting")
-    terminal = told.get("target_shift_terminal")
+    sampler, shifting = stored.get("sampler") or "Uniform", stored.get("shifting")
+    terminal = stored.get("target_shift_terminal")
     if (sampler, shifting) == ("Uniform", "SD3"):
         return {**SCHEDULER, "shift_terminal": terminal}
     if (sampler, shifting) == ("LinearQuadratic", None):
@@ -152,13 +152,13 @@ def _folder(path: Path) -> Source:
     config = {POSITIONS: PIPELINES[name], **model.config}
     parts["transformer"] = replace(model, config=config)
     scheduler = folder / "scheduler" / "scheduler_config.json"
-    told = [str(index.get("version", "")), path.name, *(x.name for x in path.parents)]
+    hints = [str(index.get("version", "")), path.name, *(x.name for x in path.parents)]
     return Source(
         folder,
         parts,
         open_tokenizer(folder / "tokenizer"),
         read_json(scheduler) if scheduler.is_file() else None,
-        _settings(Signs.of(config, parts["vae"].config), told),
+        _settings(Signs.of(config, parts["vae"].config), hints),
         others=[scheduler] if scheduler.is_file() else [],
         family="ltx",
     )

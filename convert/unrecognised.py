@@ -60,9 +60,9 @@ def of_class(folder: Path, name: str) -> Iterator[str]:
     """Explanations based on the class that the folder's config.json names."""
     if name in PARTS:
         above = folder.parent
-        whole = (above / INDEX).is_file()
+        in_model = (above / INDEX).is_file()
         part = PARTS[name].replace("_", "-")
-        how = f"give {above}" if whole else f"give it as --{part} beside the others"
+        how = f"give {above}" if in_model else f"give it as --{part} beside the others"
         yield f"is one part of a model ({PARTS[name]}, a {name}): {how}"
     elif name != "None":
         yield f"is a {name}, which is not converted here: {SUPPORTED} are"

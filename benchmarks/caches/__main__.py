@@ -63,9 +63,9 @@ def foreseen(
         wanted: names of methods; empty for all.
     """
     changes = embedding_changes(bench.pipeline, bench.requests()[0])
-    asked = lambda name: not wanted or any(x.startswith(name) for x in wanted)
-    ratios = ratios_of(fitted, steps) if asked("mag") else (1.0,) * steps
-    planner = planner_of(fitted, steps) if asked("planned") else None
+    needed = lambda name: not wanted or any(x.startswith(name) for x in wanted)
+    ratios = ratios_of(fitted, steps) if needed("mag") else (1.0,) * steps
+    planner = planner_of(fitted, steps) if needed("planned") else None
     return Foreseen(changes, ratios, planner)
 
 
@@ -129,7 +129,7 @@ def measured(
     A row is written as soon as it is measured.
     """
     steps, full = bench.request.step_count, bench.run(arms[0])
-    found = []
+    made = []
     for arm in tqdm(arms, desc="caches", unit="arm"):
         run = full if arm.method == FULL else bench.run(arm)
         row = {
@@ -140,8 +140,8 @@ def measured(
             **facts,
         }
         rows.update("caches", [row], KEY)
-        found.append(row)
-    return found
+        made.append(row)
+    return made
 
 
 def timed(
@@ -152,7 +152,7 @@ def timed(
     A row is written as soon as it is measured.
     """
     bench.run(arms[0], repeats=2)  # warms the machine up; the first runs are slower
-    full, found = bench.run(arms[0], repeats=4), []
+    full, made = bench.run(arms[0], repeats=4), []
     for arm in tqdm(arms, desc="caches", unit="arm"):
         run = full if arm.method == FULL else bench.run(arm, repeats=2)
         row = {
@@ -162,8 +162,8 @@ def timed(
             **facts,
         }
         rows.update("caches_time", [row], KEY)
-        found.append(row)
-    return found
+        made.append(row)
+    return made
 
 
 def main() -> None:
@@ -188,9 +188,9 @@ def main() -> None:
     arms = arms_of(options.steps, foreseen(bench, fitted, options.steps, wanted))
     if wanted:
         arms = [arm for arm in arms if arm.method in (FULL, *wanted)]
-    found = (timed if options.time else measured)(bench, arms, loaded.facts)
+    made = (timed if options.time else measured)(bench, arms, loaded.facts)
     figures = ("computed", "share", "psnr", "ssim", "accuracy", "detail")
-    print(rows.table(found, ["row", "setting", *figures]))
+    print(rows.table(made, ["row", "setting", *figures]))
 
 
 if __name__ == "__main__":

@@ -31,10 +31,10 @@ def opened(folder: Path, entries: int) -> tuple[float, float]:
     began, computing = time.perf_counter(), time.thread_time()
     cache = Cache.in_folder(folder, disk_bytes=2**40)
     seconds = time.perf_counter() - began, time.thread_time() - computing
-    found = len(cache.store), len(cache.matcher.shelves.places)
+    sizes = len(cache.store), len(cache.matcher.shelves.places)
     cache.close()
-    if found != (entries, entries):
-        raise SystemExit(f"{found} of {entries} entries were found")
+    if sizes != (entries, entries):
+        raise SystemExit(f"{sizes} of {entries} entries were found")
     return seconds
 
 

@@ -87,11 +87,11 @@ def forward(pair: WanPair, model: Any) -> denoise.Things:
         lambda model, latents, moment, text: model(latents, moment, text)
     )
 
-    def theirs() -> np.ndarray:
+    def reference() -> np.ndarray:
         with mesh():
             return denoise.channels_last(np.asarray(call(model, *operands)))
 
-    return {"ours": ours, "theirs": theirs}
+    return {"ours": ours, "theirs": reference}
 
 
 def main() -> None:

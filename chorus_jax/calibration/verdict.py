@@ -113,8 +113,8 @@ def most_lost(
     most: dict[str, Loss] = {}
     for records in tiers.values():
         reference = [full[record.number].scores for record in records]
-        found = losses([record.scores for record in records], reference, limits)
-        for name, loss in found.items():
+        of_tier = losses([record.scores for record in records], reference, limits)
+        for name, loss in of_tier.items():
             if name not in most or loss.mean > most[name].mean:
                 most[name] = loss
     return most

@@ -53,8 +53,8 @@ def is_known(folder: Path, part: Part) -> bool:
     except OSError:
         return False
     with open(handle) as file:
-        mine = os.fstat(handle)
-        if mine.st_uid != os.getuid() or mine.st_mode & 0o022:
+        status = os.fstat(handle)
+        if status.st_uid != os.getuid() or status.st_mode & 0o022:
             log.warning("left %s aside: others may write to it", memory_file(folder))
             return False
         state = state_of(folder, part)

@@ -86,11 +86,11 @@ def best_updates(
             sums = best[number - 1, starts] + gain[starts, end - 1]
             before[number, end] = starts[np.argmax(sums)]
             best[number, end] = sums.max()
-    end, found = steps, []
+    end, updates = steps, []
     for number in range(count, 0, -1):
         end = int(before[number, end])
-        found.append(end)
-    return tuple(found[::-1])
+        updates.append(end)
+    return tuple(updates[::-1])
 
 
 def bubbled(updates: Updates, volatile: Sequence[int], branch: int) -> Updates:

@@ -20,12 +20,12 @@ def differences(steps: Int[Array, "r k"], order: int) -> list[Float[Array, "r k"
     k = steps.shape[1]
     known, gaps = steps > NONE, steps[:, :-1] - steps[:, 1:]
     unit = jnp.broadcast_to(jnp.eye(k, dtype=jnp.float32), (len(steps), k, k))
-    level, found = unit, [unit[:, 0]]  # level: [rows, step, weights]
+    level, differences = unit, [unit[:, 0]]  # level: [rows, step, weights]
     for q in range(1, order + 1):
         between = jnp.maximum(gaps[:, : k - q], 1).astype(jnp.float32)
         level = (level[:, :-1] - level[:, 1:]) / between[..., None]
-        found.append(jnp.where(known[:, q, None], level[:, 0], 0.0))
-    return found
+        differences.append(jnp.where(known[:, q, None], level[:, 0], 0.0))
+    return differences
 
 
 def elapsed(i: Int[Array, " r"], steps: Int[Array, "r k"]) -> Float[Array, "r 1"]:

@@ -105,9 +105,9 @@ class EasyCache:
             total,
             jnp.minimum(state.passes + 1, 2),
         )
-        kept = state._replace(latents=latents, total=total)
+        after_reuse = state._replace(latents=latents, total=total)
         work = computed.astype(jnp.float32)
-        return velocity, held, select(computed, after, kept), work
+        return velocity, held, select(computed, after, after_reuse), work
 
     def decide(
         self, i: Int[Array, " b"], steps: int, latents: Latents, state: EasyState

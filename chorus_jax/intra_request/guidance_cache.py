@@ -100,14 +100,14 @@ class GuidanceCache:
         count = len(jax.tree.leaves(others)[0]) // b
         base = jax.tree.map(lambda x: jnp.concatenate([x] * count or [x[:0]]), own)
         grown = self.grown(i, state)
-        kept = jax.tree.map(
+        extrapolated = jax.tree.map(
             lambda x, low, high: (
                 x + rows(grown.low_gain, low) * low + rows(grown.high_gain, high) * high
             ),
             *(base, state.low, state.high),
         )
         fresh = self.differing(others, base, state)
-        others = select(full, others, kept)
+        others = select(full, others, extrapolated)
         velocity = apart.guide(jax.tree.map(joined, own, others))
         work = jnp.where(full, 1.0, 1.0 / (1 + count))
         return velocity, held, select(full, fresh, grown), work
@@ -178,10 +178,10 @@ def low_frequencies(x: Array) -> Array:
         return x
     h, w = x.shape[2:4]
     rows, columns = (jnp.fft.fftfreq(n, 1 / n) for n in (h, w))
-    near = rows[:, None] ** 2 + columns[None, :] ** 2 <= (min(h, w) // 5) ** 2
+    low = rows[:, None] ** 2 + columns[None, :] ** 2 <= (min(h, w) // 5) ** 2
     spectrum = jnp.fft.fft2(x.astype(jnp.float32), axes=(2, 3))
     return jnp.fft.ifft2(
-        spectrum * near[None, None, :, :, None].astype(spectrum.dtype), axes=(2, 3)
+        spectrum * low[None, None, :, :, None].astype(spectrum.dtype), axes=(2, 3)
     ).real
 
 

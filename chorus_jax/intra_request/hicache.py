@@ -62,10 +62,10 @@ class HiCache(IntervalCache):
 
 def hermite(x: Array, order: int, contraction: float) -> list[Array]:
     """s^n H_n(s x) of orders 0 to `order`, by H_(n+1) = 2 x H_n - 2 n H_(n-1)."""
-    y, found = contraction * x, [jnp.ones_like(x)]
+    y, polynomials = contraction * x, [jnp.ones_like(x)]
     below = jnp.zeros_like(x)
     for n in range(order):
-        now = 2 * y * found[-1] - 2 * n * below
-        below = found[-1]
-        found.append(now)
-    return [contraction**n * value for n, value in enumerate(found)]
+        now = 2 * y * polynomials[-1] - 2 * n * below
+        below = polynomials[-1]
+        polynomials.append(now)
+    return [contraction**n * value for n, value in enumerate(polynomials)]

@@ -99,7 +99,7 @@ class Spectrum(ScheduledCache):
         """The Chebyshev polynomials at steps `i`; the steps of a run are mapped to
         [-1, 1]."""
         t = 2.0 * i.astype(jnp.float32) / steps - 1.0
-        found = [jnp.ones_like(t), t]
+        polynomials = [jnp.ones_like(t), t]
         for _ in range(self.degree - 1):
-            found.append(2 * t * found[-1] - found[-2])
-        return jnp.stack(found[: self.degree + 1], axis=-1)
+            polynomials.append(2 * t * polynomials[-1] - polynomials[-2])
+        return jnp.stack(polynomials[: self.degree + 1], axis=-1)

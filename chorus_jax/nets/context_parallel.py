@@ -117,12 +117,12 @@ def split_of(mesh: Mesh | AbstractMesh, heads: int) -> ContextSplit:
     """`ContextSplit.of` for the given mesh."""
     context, ring = mesh.shape["context"], mesh.shape.get("ring", 1)
     own = heads // mesh.shape["tensor"]
-    around = ("ring",) if ring > 1 else ()
+    ring_axes = ("ring",) if ring > 1 else ()
     if context == 1:
-        return ContextSplit(None, around)
+        return ContextSplit(None, ring_axes)
     if own % context == 0:
-        return ContextSplit("context", around)
-    if not around:
+        return ContextSplit("context", ring_axes)
+    if not ring_axes:
         return ContextSplit(None, ("context",))
     fitting = [n for n in range(1, context * ring + 1) if own % n == 0]
     raise ValueError(

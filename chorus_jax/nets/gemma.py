@@ -145,8 +145,8 @@ def rotary_tables(config: GemmaConfig, m: int) -> Float32[Array, "2 2 m r"]:
     """Cosines and sines of all positions, for local layers and for global layers."""
     half = np.arange(0, config.head_width, 2) / config.head_width
     local = np.float32(1) / np.power(config.local_period, half).astype(np.float32)
-    whole = np.float32(1) / np.power(config.period, half).astype(np.float32)
-    rates = np.stack([local, whole / np.float32(config.stretch)])
+    global_ = np.float32(1) / np.power(config.period, half).astype(np.float32)
+    rates = np.stack([local, global_ / np.float32(config.stretch)])
     angles = np.arange(m, dtype=np.float32)[None, :, None] * rates[:, None, :]
     return jnp.asarray(np.stack([np.cos(angles), np.sin(angles)], 1), jnp.float32)
 

@@ -106,8 +106,8 @@ def _differing(solver: str, config: Mapping[str, Any]) -> list[str]:
     for field, (usual, run) in FIELDS[solver].items():
         value = config.get(field, usual)
         if value != run:
-            said = "" if field in config else " (its default)"
-            wrong.append(f"{field} {value!r}{said}, run is {run!r}")
+            note = "" if field in config else " (its default)"
+            wrong.append(f"{field} {value!r}{note}, run is {run!r}")
     return wrong
 
 

@@ -85,8 +85,8 @@ def step_times(
 def frozen_tokens(solver: Solver, layout: FrameLayout, grid: Size) -> FrozenTokens:
     """The kinds of all tokens, and the steps that move each."""
     times = np.array(solver.schedule.timesteps, np.float32)
-    left = 1 - np.array(layout.strengths, np.float32)
-    moves = times[:, None] / 1000 - 1e-6 < left
+    remaining = 1 - np.array(layout.strengths, np.float32)
+    moves = times[:, None] / 1000 - 1e-6 < remaining
     return FrozenTokens(jnp.asarray(layout.kinds(grid)), jnp.asarray(moves))
 
 

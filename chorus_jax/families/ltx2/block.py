@@ -135,16 +135,16 @@ class StreamParts(nnx.Module):
         of which width the stream's own attentions have."""
         dtype = jnp.dtype(config.dtype)
         across = (config.audio_heads, config.audio_head_width)
-        rest = (config.epsilon, config.gated)
+        options = (config.epsilon, config.gated)
         self.modulation = table(config.rows, width, width**-0.5, rngs)
         self.across_modulation = table(5, width, 1.0, rngs)
         self.text_modulation = (
             table(2, width, 1.0, rngs) if config.text_modulated else None
         )
-        own = AttentionWidths(width, width, *heads, *rest)
+        own = AttentionWidths(width, width, *heads, *options)
         self.attn = GatedAttention(own, dtype, rngs)
         self.cross = GatedAttention(own, dtype, rngs)
-        widths = AttentionWidths(width, other, *across, *rest)
+        widths = AttentionWidths(width, other, *across, *options)
         self.other = GatedAttention(widths, dtype, rngs)
         self.mlp = Mlp(width, 4 * width, width, gelu_tanh, dtype, rngs)
 

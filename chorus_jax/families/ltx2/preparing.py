@@ -80,32 +80,35 @@ def guidance_of(requests: Sequence[Request], depth: int) -> JointGuidance:
     """The guidance of requests to a transformer of `depth` layers; all of them have the
     passes and the perturbed layers of the first."""
     first = requests[0]
-    asked = [request.joint or AudioVideoGuidance() for request in requests]
+    settings = [request.joint or AudioVideoGuidance() for request in requests]
     perturbed = [x.perturbed for x in requests if x.perturbed is not None]
-    each = lambda values: jnp.array(list(values), jnp.float32)
+    column = lambda values: jnp.array(list(values), jnp.float32)
     chosen = lambda own, usual: usual if own is None else own
-    pairs = list(zip(requests, asked))
+    pairs = list(zip(requests, settings))
     texts = [
         [request.guidance_scale for request in requests],
         [chosen(x.audio_scale, request.guidance_scale) for request, x in pairs],
     ]
     strengths = [
         [one.scale for one in perturbed],
-        [chosen(x.audio_perturbed, one.scale) for one, x in zip(perturbed, asked)],
+        [chosen(x.audio_perturbed, one.scale) for one, x in zip(perturbed, settings)],
     ]
-    joints = [[x.joint for x in asked], [chosen(x.audio_joint, x.joint) for x in asked]]
+    joints = [
+        [x.joint for x in settings],
+        [chosen(x.audio_joint, x.joint) for x in settings],
+    ]
     rescales = [
-        [x.rescale for x in asked],
-        [chosen(x.audio_rescale, x.rescale) for x in asked],
+        [x.rescale for x in settings],
+        [chosen(x.audio_rescale, x.rescale) for x in settings],
     ]
     rescaled = any(map(any, rescales))
-    isolates = any(x.isolates for x in asked)
+    isolates = any(x.isolates for x in settings)
     scales = [
         StreamScales(
-            each(texts[place]) if first.guided else None,
-            each(strengths[place]) if perturbed else None,
-            each(joints[place]) if isolates else None,
-            each(rescales[place]) if rescaled else None,
+            column(texts[place]) if first.guided else None,
+            column(strengths[place]) if perturbed else None,
+            column(joints[place]) if isolates else None,
+            column(rescales[place]) if rescaled else None,
         )
         for place in range(2)
     ]

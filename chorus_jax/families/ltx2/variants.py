@@ -68,9 +68,9 @@ def defaults_of(sizes: LTX2Sizes, scheduler: Mapping[str, Any] | None) -> Defaul
         scheduler: its scheduler_config.json, None if it came without one: that of the
             distilled model shifts no levels.
     """
-    told = lambda config: [getattr(config, name) for name in TELLING]
+    values = lambda config: [getattr(config, name) for name in TELLING]
     distilled = scheduler is not None and not scheduler.get("use_dynamic_shifting")
     for name, (config, *_) in MODELS.items():
-        if told(config) == told(sizes.transformer):
+        if values(config) == values(sizes.transformer):
             return PUBLISHED[f"{name} {'distilled' if distilled else 'dev'}"]
     return usual("LTX-2's usual ones: this model is not recognised")

@@ -78,8 +78,8 @@ class SmoothSnake(nnx.Module):
         y = y + jnp.square(jnp.sin(y * a)) / (b + EPSILON)
         taps = self.down[...]
         before = len(taps) // 2 + len(taps) % 2 - 1
-        around = ((0, 0), (before, len(taps) // 2), (0, 0))
-        return filtered(jnp.pad(y, around, mode="edge"), taps, stride=2)
+        padding = ((0, 0), (before, len(taps) // 2), (0, 0))
+        return filtered(jnp.pad(y, padding, mode="edge"), taps, stride=2)
 
 
 class Leaky(nnx.Module):
@@ -110,9 +110,9 @@ def raised_by(
     start: int,
 ) -> Float[Array, "b s c"]:
     """`raised` with the edges repeated `pad` times, from sample `start` on."""
-    around = jnp.pad(x, ((0, 0), (pad, pad), (0, 0)), mode="edge")
+    padded = jnp.pad(x, ((0, 0), (pad, pad), (0, 0)), mode="edge")
     sides = (len(taps) - 1,) * 2
-    y = ratio * filtered(around, taps[::-1], dilation=ratio, sides=sides)
+    y = ratio * filtered(padded, taps[::-1], dilation=ratio, sides=sides)
     return y[:, start : start + ratio * x.shape[1]]
 
 

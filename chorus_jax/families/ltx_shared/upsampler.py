@@ -56,12 +56,12 @@ class ZeroConv(nnx.Module):
 
     def __call__(self, x: Float[Array, "b f h w i"]) -> Float[Array, "b f h w o"]:
         kernel = self.kernel[...]
-        around = kernel.shape[0] // 2
+        padding = kernel.shape[0] // 2
         y = jax.lax.conv_general_dilated(
             x,
             kernel,
             window_strides=(1, 1, 1),
-            padding=((around, around), (1, 1), (1, 1)),
+            padding=((padding, padding), (1, 1), (1, 1)),
             dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
             precision=exact(x.dtype),
         )

@@ -78,8 +78,8 @@ def conv_reflecting(
     x: Float[Array, "b n h w i"], kernel: Float[Array, "3 3 3 i o"]
 ) -> Float[Array, "b f h w o"]:
     """A convolution with the picture's own pixels reflected around it."""
-    around = ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0))
-    return conv(jnp.pad(x, around, mode="reflect"), kernel)[:, :, 1:-1, 1:-1]
+    padding = ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0))
+    return conv(jnp.pad(x, padding, mode="reflect"), kernel)[:, :, 1:-1, 1:-1]
 
 
 def conv_strided(

@@ -141,12 +141,12 @@ class ScannIndex:
             wanted = REORDER
         rows, products = built.searcher.rows(unit, wanted)
         limit = min(least, products[0]) - MARGIN
-        near = sum(product >= limit for product in products)
-        ids = [built.ids[row] for row in rows[:near]]
+        near_count = sum(product >= limit for product in products)
+        ids = [built.ids[row] for row in rows[:near_count]]
         valid = [id for id in ids if id not in built.changed]
         # The nearest vector is needed in any case, the others only if near enough.
-        missing = len(valid) < (1 if near < len(rows) else count)
-        if missing and near < len(built.ids):  # further rows may be valid
+        missing = len(valid) < (1 if near_count < len(rows) else count)
+        if missing and near_count < len(built.ids):  # further rows may be valid
             return None
         return [*valid, *built.fresh.candidates(unit, count, least)]
 

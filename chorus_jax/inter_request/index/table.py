@@ -83,8 +83,10 @@ class VectorTable:
         scores = self.vectors @ unit
         (rows,) = (scores >= min(least, scores.max()) - MARGIN).nonzero()
         if len(rows) > count:
-            near = scores[rows]
-            rows = rows[near >= np.partition(near, -count)[-count] - MARGIN]
+            near_scores = scores[rows]
+            rows = rows[
+                near_scores >= np.partition(near_scores, -count)[-count] - MARGIN
+            ]
         return [self.ids[row] for row in rows.tolist()]
 
     def scored(

@@ -94,11 +94,14 @@ class SecondLook:
         arithmetic.
         """
         padded = filled(sources)
-        ours, theirs = gaps(target, padded)
+        target_gaps, source_gaps = gaps(target, padded)
         if self.sensitivity is not None:
-            ours = ours * self.sensitivity(target)
-            theirs = theirs * self.sensitivity(padded)
-        worst = [np.maximum.reduce(x, axis=-1, initial=0.0) for x in (ours, theirs)]
+            target_gaps = target_gaps * self.sensitivity(target)
+            source_gaps = source_gaps * self.sensitivity(padded)
+        worst = [
+            np.maximum.reduce(x, axis=-1, initial=0.0)
+            for x in (target_gaps, source_gaps)
+        ]
         return np.maximum(*worst)
 
     def score(self, cosine: float, risk: float) -> float:
