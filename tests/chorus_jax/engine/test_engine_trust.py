@@ -22,6 +22,7 @@ from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Watch
 from chorus_jax.engine.task import Task
 from chorus_jax.guidance_schedule import GuidanceSchedule
+from chorus_jax.families.protocols import VideoModel
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.inter_request.store.entry import Entry
 from chorus_jax.intra_request import SkipSteps
@@ -355,6 +356,13 @@ class EveryFamily:
 
     def fps(self, request):
         return request.fps
+
+
+# From Python 3.12 on, an instance of a protocol has its members without `__getattr__`.
+for name in {*dir(VideoModel), *VideoModel.__annotations__} - set(dir(EveryFamily)):
+    if not name.startswith("_"):
+        read = lambda self, name=name: getattr(self.model, name)
+        setattr(EveryFamily, name, property(read))
 
 
 def changes_of(request):
