@@ -212,6 +212,8 @@ def test_loras_change_transformer_and_connectors(names, tmp_path):
 @pytest.fixture(scope="module")
 def ltx2_text(tmp_path_factory):
     """A folder of a tiny Gemma 3 with its tokenizer."""
+    import torch  # noqa: F401  # transformers names no module that it lacks
+
     from tests.chorus_jax.conftest import make_tokenizer
     from tests.chorus_jax.families.ltx2.conftest import text_encoder
 
