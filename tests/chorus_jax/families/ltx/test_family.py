@@ -1,9 +1,12 @@
 """LTX-Video in the registry: what is refused before anything runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from chorus_jax.cli.choice import choose, with_fps
 from chorus_jax.devices import memory
+from chorus_jax.families.ltx.sizes import LTXSizes
 from chorus_jax.families.ltx.variants import PUBLISHED
 from chorus_jax.families.registry import family_of
 from chorus_jax.request import Request
@@ -26,6 +29,20 @@ def test_frames_per_second_reach_the_positions(ltx_weights, weights):
     # Wan's positions count frames.
     other = with_fps(wan, 12)
     assert (other.fps, other.request.fps) == (12, None)
+
+
+def test_published_coefficients_are_for_their_version_only(
+    ltx_weights, ltx_weights_091
+):
+    cache = "tea:variant=ltx_091,threshold=0.05"
+    request = Request("", frames=9, height=64, width=64, solver="euler")
+    own, earlier = (LTXSizes.read(x) for x in (ltx_weights_091, ltx_weights))
+    later = replace(own, transformer=replace(own.transformer, causal_positions=True))
+    own.check(request.changed(step_cache=cache))
+    for sizes in (earlier, later):
+        sizes.check(request)
+        with pytest.raises(ValueError, match="valid for LTX-Video 0.9.1, and this is"):
+            sizes.check(request.changed(step_cache=cache))
 
 
 def test_distilled_versions_run_as_their_makers_run_them():

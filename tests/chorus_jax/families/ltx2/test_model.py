@@ -155,6 +155,7 @@ def test_published_models_have_their_makers_settings(ltx2_weights):
         ({"perturbed": SpatioTemporalGuidance((2,))}, "layers 0 to 1"),
         ({"frames": 16}, "frames must be 1"),
         ({"frames": 1, "fps": 60}, "too short for any sound"),
+        ({"step_cache": "tea:variant=ltx_091,threshold=0.1"}, "for LTX-Video 0.9.1"),
     ],
 )
 def test_what_is_not_run_is_refused(pipeline, changes, message):
