@@ -101,6 +101,8 @@ class LTXSizes:
         this family does not run."""
         self.grid(request)
         self.layout(request)
+        if request.inputs is not None and request.inputs.video is not None:
+            request.inputs.video.check_length(request.frames)
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
         if request.guidance_schedule is not None:

@@ -148,6 +148,12 @@ class LTX2Sizes:
         this family does not run."""
         self.grid(request)
         self.layout(request)
+        if request.inputs is not None and request.inputs.video is not None:
+            raise ValueError(
+                "LTX-2 makes video and sound together, and does not begin from a video "
+                "alone: give its frames as a keyframe (keyframes, --extend), which may "
+                "be soft"
+            )
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
         must_have_one_scale(request)

@@ -138,7 +138,8 @@ class SharedLTXModel(SingleStreamModel):
             return request.make_solver()
         tokens = self.sizes.token_count(request)
         levels = self.schedule.sigmas(request.steps, tokens, request.shift)
-        return named(request.solver)(Schedule.of(levels, levels * np.float32(1000)))
+        schedule = Schedule.of(levels, levels * np.float32(1000))
+        return request.last_steps(named(request.solver)(schedule))
 
     def experts(self, request: Request) -> tuple[str, ...]:
         """The one transformer in every step."""

@@ -50,8 +50,7 @@ def every(*given):
     count = len(branches(*given))
     return {
         name: tuple(
-            denoised(cache, *given)
-            for cache in (member.neutral, active(member, count))
+            denoised(cache, *given) for cache in (member.neutral, active(member, count))
         )
         for name, member in MEMBERS.items()
         if not isinstance(member.active, BranchTable) or branches(*given)
