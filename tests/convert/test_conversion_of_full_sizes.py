@@ -72,6 +72,7 @@ print(card.part("transformer").parameters, peak / 2**30, largest / 2**30)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("size", "least"), [("13B", 12.5e9), ("19B", 18e9)])
 def test_memory_of_published_transformers(size, least, tmp_path):
     command = [sys.executable, "-c", CONVERSION, str(tmp_path), size]
