@@ -16,6 +16,7 @@ from chorus_jax.families.ltx_shared.given_frames import (
     keyframes,
 )
 from chorus_jax.families.ltx_vae.vae import LTXVAE
+from chorus_jax.media.input_video import InputVideo
 from chorus_jax.media.inputs import resized
 from chorus_jax.request import Request
 
@@ -64,11 +65,12 @@ def encoded(vae: LTXVAE, request: Request) -> list[Float[Array, "1 f h w c"]]:
     ]
 
 
-def video_latents(vae: LTXVAE, request: Request) -> Float[Array, "1 f h w c"] | None:
-    """The normalised latents of the video that a request begins from; None without."""
-    if request.inputs is None or request.inputs.video is None:
-        return None
-    clip = request.inputs.video.frames[: request.frames]
+def video_latents(
+    vae: LTXVAE, video: InputVideo, request: Request
+) -> Float[Array, "1 f h w c"]:
+    """The normalised latents of the video that a request begins from, squeezed to its
+    size."""
+    clip = video.frames[: request.frames]
     frames = fitted(clip, request.height, request.width)
     return encode(vae, jnp.asarray(frames)[None])
 

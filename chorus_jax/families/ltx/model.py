@@ -83,8 +83,12 @@ class LTXModel(SharedLTXModel):
 
     def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
         """The latents of the videos that requests begin from."""
-        videos = [video_latents(self.vae, request) for request in requests]
-        return {} if videos[0] is None else {VIDEO: jnp.concatenate(videos)}
+        inputs = [request.inputs for request in requests]
+        videos = [x.video for x in inputs if x is not None and x.video is not None]
+        if not videos:
+            return {}
+        rows = [video_latents(self.vae, *x) for x in zip(videos, requests, strict=True)]
+        return {VIDEO: jnp.concatenate(rows)}
 
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart

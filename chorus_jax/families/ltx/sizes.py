@@ -18,7 +18,6 @@ from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.positions import PixelScale
-from chorus_jax.families.ltx_shared.coefficients import check_coefficients
 from chorus_jax.families.ltx_shared.folder import UPSAMPLER, with_upsampler
 from chorus_jax.families.ltx_shared.given_frames import FrameLayout, layout_of
 from chorus_jax.families.ltx_shared.upsampler import UpsamplerConfig
@@ -108,9 +107,12 @@ class LTXSizes:
         if request.guidance_schedule is not None:
             request.guidance_schedule.check_depth(self.transformer.depth)
         must_have_one_scale(request)
-        # Later versions have causal positions, 0.9.0 a decoder without a timestep.
-        is_091 = self.vae.timestep and not self.transformer.causal_positions
-        check_coefficients(request.own_cache, is_091)
+
+    @property
+    def is_091(self) -> bool:
+        """Whether this is 0.9.1: later versions have causal positions, 0.9.0 has a
+        decoder without a timestep."""
+        return self.vae.timestep and not self.transformer.causal_positions
 
     def grid(self, request: Request) -> Size:
         """Latents, which are the tokens, along frames, height and width.

@@ -22,7 +22,6 @@ from chorus_jax.families.ltx2.connectors import ConnectorsConfig, LTX2Connectors
 from chorus_jax.families.ltx2.positions import AudioVideoScale
 from chorus_jax.families.ltx2.transformer import LTX2DiT
 from chorus_jax.families.ltx2.vocoder import Vocoder, VocoderConfig
-from chorus_jax.families.ltx_shared.coefficients import check_coefficients
 from chorus_jax.families.ltx_shared.folder import UPSAMPLER, with_upsampler
 from chorus_jax.families.ltx_shared.given_frames import FrameLayout, layout_of
 from chorus_jax.families.ltx_shared.upsampler import UpsamplerConfig
@@ -157,12 +156,16 @@ class LTX2Sizes:
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
         must_have_one_scale(request)
-        check_coefficients(request.own_cache, is_091=False)
         if self.audio_tokens(request) < 1:
             raise ValueError(
                 f"{request.frames} frames at {fps_of(request):g} per second are too "
                 "short for any sound: ask for more frames"
             )
+
+    @property
+    def is_091(self) -> bool:
+        """False: it is no LTX-Video."""
+        return False
 
     def grid(self, request: Request) -> Size:
         """Latents, which are the tokens, along frames, height and width.
