@@ -243,6 +243,11 @@ class Request:
             solver = method.spaced(self.steps, self.shift)
         else:
             solver = method(listed(self.steps, self.shift))
+        return self.last_steps(solver)
+
+    def last_steps(self, solver: Solver) -> Solver:
+        """A solver on the last steps of its schedule, by the strength of the video that
+        this request begins from; the same solver without one."""
         video = None if self.inputs is None else self.inputs.video
         if video is None:
             return solver

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convert.plan import ConversionPlan
+from convert.syntax import code_of
 
 DigestOf = Callable[[Path], str]
 
@@ -57,8 +58,11 @@ def digested(content: Any) -> str:
 
 @functools.cache
 def code() -> str:
-    """A digest of this package's source files, since rules change between versions."""
+    """A digest of this package's code, since rules change between versions.
+
+    Comments and docstrings do not count: an edit of them leaves conversions valid.
+    """
     sha = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):
-        sha.update(file.read_bytes())
+        sha.update(f"{file.name}\n{code_of(file.read_text('utf-8'))}\n".encode())
     return sha.hexdigest()

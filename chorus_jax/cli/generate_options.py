@@ -6,7 +6,7 @@ from typing import Any
 
 from chorus_jax.cli.one_line import path
 
-SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "wan_unipc", "wan_dpmpp")
+SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "res_2s", "wan_unipc", "wan_dpmpp")
 WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
 AXES = ("data", "context", "tensor", "ring")  # the axes of a mesh
 QUALITIES = ("lossless", "high", "balanced", "fast")
@@ -64,7 +64,14 @@ def add_what(make: argparse.ArgumentParser) -> None:
         "--last-image", metavar="FILE", type=path, help="last frame (default: any)"
     )
     group.add_argument(
-        "--video", metavar="FILE", type=path, help="begins from its first frames"
+        "--extend",
+        metavar="FILE[:N]",
+        type=clip,
+        help="the video goes on from this clip, or from its first N frames; of LTX "
+        "models, which read 1 + a multiple of 8",
+    )
+    group.add_argument(
+        "--video", metavar="FILE", type=path, help="denoises its first frames anew"
     )
     group.add_argument(
         "--strength",
@@ -249,6 +256,16 @@ def named_file(text: str) -> tuple[str, Path]:
             f"expected a part and its file, such as vae=vae.safetensors; got {text!r}"
         )
     return name.replace("-", "_"), Path(file)
+
+
+def clip(text: str) -> tuple[Path, int | None]:
+    """Parses a video file and how many of its frames are read, as FILE or FILE:N."""
+    name, colon, count = text.rpartition(":")
+    if not (colon and count.isascii() and count.isdecimal()):
+        return path(text), None
+    if int(count) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 frame or more, got {text!r}")
+    return path(name), int(count)
 
 
 def seeds(text: str) -> tuple[int, ...]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from chorus_jax.intra_request import StepCache, cache_file
 from chorus_jax.media.input_video import InputVideo
-from chorus_jax.media.inputs import InputMedia
+from chorus_jax.media.inputs import InputMedia, pixels
+from chorus_jax.media.keyframes import Keyframe
 from chorus_jax.media.reading import read_frames
 from chorus_jax.request import Request
 
 MEASURED = ".json"  # suffix of a file with a measured step cache
-INPUTS = ("image", "last_image", "video", "strength")
+INPUTS = ("image", "last_image", "video", "strength", "extend")
 MOST = 241  # frames that are read from a video if their number is not given
 
 
@@ -21,13 +22,13 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
     """The fields of a request that were given as options.
 
     Prompt and seed are left out, and the frames per second, which some models do not
-    read (see `choice.with_fps`). Reads the files of `--image`, `--last-image` and
-    `--video`, if the command has these options.
+    read (see `choice.with_fps`). Reads the files of `--image`, `--last-image`,
+    `--video` and `--extend`, if the command has these options.
 
     Raises:
         ValueError: for a last image without a first, a strength without a video, an
-            image beside a video, a step cache beside a quality, and a file that is no
-            picture, no video or no step cache.
+            image beside a video or a clip, a step cache beside a quality, and a file
+            that is no picture, no video or no step cache.
         OSError: for a file that cannot be read.
     """
     fields = {field.name for field in dataclasses.fields(Request)}
@@ -41,10 +42,12 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def inputs_of(values: Mapping[str, Any]) -> InputMedia | None:
-    """The input images or video of a command, read from files; None without any."""
-    image, last_image, video, strength = map(values.get, INPUTS)
+    """The input images or videos of a command, read from files; None without any."""
+    image, last_image, video, strength, extend = map(values.get, INPUTS)
     if video is None and strength is not None:
         raise ValueError("--strength goes with --video: give the video too")
+    if extend is not None:
+        return continued(extend, values)
     if video is not None:
         if image is not None or last_image is not None:
             raise ValueError("--image and --video do not go together: give one of them")
@@ -56,6 +59,21 @@ def inputs_of(values: Mapping[str, Any]) -> InputMedia | None:
     if last_image is not None:
         raise ValueError("--last-image goes with --image: give the first one too")
     return None
+
+
+def continued(clip: tuple[Path, int | None], values: Mapping[str, Any]) -> InputMedia:
+    """The clip of `--extend` as a keyframe at the beginning, with a last image if the
+    command has one. ValueError beside a first image or a video."""
+    if values.get("image") is not None or values.get("video") is not None:
+        raise ValueError(
+            "--extend begins with a clip already: leave --image and --video out"
+        )
+    path, frames = clip
+    last = values.get("last_image")
+    return InputMedia(
+        last_image=None if last is None else pixels(last),
+        keyframes=(Keyframe(read_frames(path, frames or MOST)),),
+    )
 
 
 def step_cache(text: str | None, quality: str | None) -> str | StepCache | None:

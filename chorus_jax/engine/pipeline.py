@@ -191,10 +191,16 @@ class Pipeline:
 
         Raises:
             ValueError: for a model without a second pass, for another size than that of
-                the enlarged video, and what `stream` raises.
+                the enlarged video, for another video to begin from, and what `stream`
+                raises.
         """
         if not isinstance(self.model, EnlargingModel):
             raise ValueError("this model has no second pass")
+        if request.inputs is not None and request.inputs.video is not None:
+            raise ValueError(
+                "a second pass begins from the first one's result: leave the video out "
+                "of the inputs"
+            )
         self.check(request)
         with self.computing():
             larger = self.model.enlarge(jax.tree.map(lambda x: x[None], video.latents))

@@ -60,6 +60,14 @@ class InputVideo:
             f"{1 / count:.2g} or more, or more steps"
         )
 
+    def check_length(self, frames: int) -> None:
+        """ValueError for a request of more frames than there are."""
+        if len(self.frames) < frames:
+            raise ValueError(
+                f"the video to begin from has {len(self.frames)} frames, but {frames} "
+                "are asked for: ask for fewer (frames, --frames)"
+            )
+
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the pixels, their sizes and the strength."""

@@ -116,6 +116,45 @@ def with_halo(x: Float[Array, "b f h w c"], before: int, after: int) -> Array:
     return jnp.concatenate(parts, axis=along)
 
 
+def with_reflection(x: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:
+    """Adds one row and one column on each side: the neighbouring devices', and at the
+    border the frames' own, reflected about the outermost."""
+    split: SpaceSplit | None = current.value
+    along = None if split is None else split.along
+    around = [(int(axis in (2, 3) and axis != along),) * 2 for axis in range(5)]
+    x = jnp.pad(x, around, mode="reflect")
+    if split is None:
+        return x
+    wide, at = with_halo(x, 1, 1), jax.lax.axis_index(split.axes)
+    count = wide.shape[split.along]
+    row = lambda i: jax.lax.slice_in_dim(wide, i, i + 1, axis=split.along)
+    first = jnp.where(at == 0, row(2), row(0))
+    last = jnp.where(at == split.size - 1, row(count - 3), row(count - 1))
+    return jnp.concatenate([first, x, last], axis=split.along)
+
+
+def shared_out(plane: Float[Array, "h w"]) -> Float[Array, "y x"]:
+    """This device's share of a plane of whole frames."""
+    split: SpaceSplit | None = current.value
+    if split is None:
+        return plane
+    axis = split.along - 2
+    size = plane.shape[axis] // split.size
+    at = jax.lax.axis_index(split.axes) * size
+    return jax.lax.dynamic_slice_in_dim(plane, at, size, axis=axis)
+
+
+def whole_size(x: Float[Array, "b f h w c"]) -> tuple[int, int]:
+    """Height and width of the whole frames of which `x` is this device's share."""
+    split: SpaceSplit | None = current.value
+    height, width = x.shape[2:4]
+    if split is None:
+        return height, width
+    if split.along == 2:
+        return height * split.size, width
+    return height, width * split.size
+
+
 def padding_beside(before: int, after: int) -> tuple[tuple[int, int], tuple[int, int]]:
     """The zero padding of height and width that a convolution needs after `with_halo`:
     none along the split axis."""

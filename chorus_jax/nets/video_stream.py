@@ -25,8 +25,15 @@ def stream(
         x: the frames of the video.
         group: frames per group after the first frame.
         yields: the number of output frames of a group; the first frame gives one.
+
+    Raises:
+        ValueError: unless the frames are one and whole groups.
     """
-    steps = (x.shape[1] - 1) // group
+    steps, beyond = divmod(x.shape[1] - 1, group)
+    if beyond:
+        raise ValueError(
+            f"a video has 1 + a multiple of {group} frames, got {x.shape[1]}: cut it"
+        )
     first, past = step(x[:, :1], None)
     if not steps:
         return first

@@ -12,19 +12,29 @@ from chorus_jax.schedulers.dpmpp import DPMpp
 from chorus_jax.schedulers.euler import Euler
 from chorus_jax.schedulers.flow import Schedule, explicit, listed, shift_sigmas
 from chorus_jax.schedulers.renoise import Renoise
+from chorus_jax.schedulers.res2s import Res2S
 from chorus_jax.schedulers.unipc import UniPC
 from chorus_jax.schedulers.wan_flow import FlowDPMpp, FlowUniPC
 
 __all__ = ["SOLVERS", "DPMpp", "Euler", "Schedule", "Solver", "UniPC", "explicit"]
-__all__ += ["FlowDPMpp", "FlowUniPC", "Renoise", "listed", "named", "shift_sigmas"]
+__all__ += [
+    "FlowDPMpp",
+    "FlowUniPC",
+    "Renoise",
+    "Res2S",
+    "listed",
+    "named",
+    "shift_sigmas",
+]
 
-Solver = Euler | UniPC | DPMpp | Renoise
+Solver = Euler | UniPC | DPMpp | Renoise | Res2S
 
 SOLVERS: dict[str, type[Solver]] = {
     "euler": Euler,
     "unipc": UniPC,
     "dpmpp": DPMpp,
     "renoise": Renoise,
+    "res_2s": Res2S,
     "wan_unipc": FlowUniPC,
     "wan_dpmpp": FlowDPMpp,
 }

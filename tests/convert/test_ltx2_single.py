@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file as save_torch
 
 from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.connectors import ConnectorsConfig
@@ -111,6 +113,32 @@ def test_published_sizes_are_read_from_the_metadata(version):
         "decoder_blocks": with_depths(config["vae"]["decoder_blocks"], decoder),
     }
     assert ltx2_vae.original_config(blocks, "bfloat16") == vae
+
+
+@pytest.mark.parametrize("version", made_ltx2.FILES)
+def test_float8_is_turned_back(version, tmp_path):
+    """All matrices of the transformer's layers in float8, each with its scale."""
+    prefix = made_ltx2.PREFIXES["transformer"] + "transformer_blocks."
+    state, tensors, rounded = made_ltx2.state(version), {}, {}
+    for number, (name, value) in enumerate(state.items()):
+        tensors[name] = torch.from_numpy(value)
+        if name.startswith(prefix) and value.ndim == 2 and name.endswith(".weight"):
+            scale = 2.0 ** (number % 3)
+            tensors[name] = (tensors[name] / scale).to(torch.float8_e4m3fn)
+            rounded[name] = scale * tensors[name].float().numpy()
+            tensors[f"{name}_scale"] = torch.tensor(scale)
+            input_scale = f"{name.removesuffix('weight')}input_scale"
+            tensors[input_scale] = torch.tensor(3.0)
+    assert len(rounded) > 40
+    file = tmp_path / made_ltx2.FILES[version]
+    config = {"config": json.dumps(made_ltx2.metadata(version))}
+    save_torch(tensors, file, config | {"model_version": version})
+    part = read_single(file)["transformer"]
+    prepared = prepare_part("transformer", LTX2["transformer"], part, "float32")
+    assert not prepared.plan.problems
+    for name, value in rounded.items():
+        own = name.removeprefix(made_ltx2.PREFIXES["transformer"])
+        np.testing.assert_array_equal(part.tensors[own].read(), value)
 
 
 def test_a_file_alone_says_what_is_missing(file):

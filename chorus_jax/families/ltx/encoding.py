@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float, Float32, UInt8
 from PIL.Image import Resampling
 
 from chorus_jax.families.forward import Latents
@@ -16,8 +16,8 @@ from chorus_jax.families.ltx_shared.given_frames import (
     keyframes,
 )
 from chorus_jax.families.ltx_vae.vae import LTXVAE
+from chorus_jax.media.input_video import InputVideo
 from chorus_jax.media.inputs import resized
-from chorus_jax.media.keyframes import Keyframe
 from chorus_jax.request import Request
 
 
@@ -60,16 +60,24 @@ def encoded(vae: LTXVAE, request: Request) -> list[Float[Array, "1 f h w c"]]:
     """The normalised latents of each given frame or clip: the posterior's mean."""
     size = (request.height, request.width)
     return [
-        encode(vae, jnp.asarray(fitted(keyframe, *size))[None])
+        encode(vae, jnp.asarray(fitted(keyframe.frames, *size))[None])
         for keyframe in keyframes(request.inputs, request.frames)
     ]
 
 
+def video_latents(
+    vae: LTXVAE, video: InputVideo, request: Request
+) -> Float[Array, "1 f h w c"]:
+    """The normalised latents of the video that a request begins from, squeezed to its
+    size."""
+    clip = video.frames[: request.frames]
+    frames = fitted(clip, request.height, request.width)
+    return encode(vae, jnp.asarray(frames)[None])
+
+
 def fitted(
-    keyframe: Keyframe, height: int, width: int
+    clip: UInt8[np.ndarray, "f y x 3"], height: int, width: int
 ) -> Float32[np.ndarray, "f h w 3"]:
     """The frames at the video's size, not cropped, in [-1, 1]."""
-    frames = [
-        resized(frame, height, width, Resampling.LANCZOS) for frame in keyframe.frames
-    ]
+    frames = [resized(frame, height, width, Resampling.LANCZOS) for frame in clip]
     return 2 * np.stack(frames) - 1

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
-from chorus_jax.families.ltx.encoding import with_given
+from chorus_jax.families.ltx.encoding import video_latents, with_given
 from chorus_jax.families.ltx.preparing import perturbation, prepare, scales
 from chorus_jax.families.ltx.schedule import TokenShift, schedule_of
 from chorus_jax.families.ltx.sizes import FPS, LTXSizes, parts_of, stored_names
@@ -81,10 +81,20 @@ class LTXModel(SharedLTXModel):
         )
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
+    def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
+        """The latents of the videos that requests begin from."""
+        inputs = [request.inputs for request in requests]
+        videos = [x.video for x in inputs if x is not None and x.video is not None]
+        if not videos:
+            return {}
+        rows = [video_latents(self.vae, *x) for x in zip(videos, requests, strict=True)]
+        return {VIDEO: jnp.concatenate(rows)}
+
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
     ) -> Latents:
-        """Noise with the latents of given frames in their places."""
+        """Noise, alone or over what is begun, with the latents of given frames in
+        their places."""
         noise = super().begin(noise, requests, start)
         layout = self.sizes.layout(requests[0])
         if layout is None:

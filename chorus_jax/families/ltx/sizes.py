@@ -100,11 +100,19 @@ class LTXSizes:
         this family does not run."""
         self.grid(request)
         self.layout(request)
+        if request.inputs is not None and request.inputs.video is not None:
+            request.inputs.video.check_length(request.frames)
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
         if request.guidance_schedule is not None:
             request.guidance_schedule.check_depth(self.transformer.depth)
         must_have_one_scale(request)
+
+    @property
+    def is_091(self) -> bool:
+        """Whether this is 0.9.1: later versions have causal positions, 0.9.0 has a
+        decoder without a timestep."""
+        return self.vae.timestep and not self.transformer.causal_positions
 
     def grid(self, request: Request) -> Size:
         """Latents, which are the tokens, along frames, height and width.

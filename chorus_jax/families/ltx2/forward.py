@@ -1,7 +1,7 @@
 """One pass of the LTX-2 transformer, in pieces."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -30,6 +30,7 @@ from chorus_jax.families.ltx2.block import (
 from chorus_jax.families.ltx2.conditions import AudioVideoConditions
 from chorus_jax.families.ltx2.config import LTX2Config
 from chorus_jax.families.ltx2.given_tokens import TokenBlend
+from chorus_jax.families.ltx2.guidance import JointGuidance
 from chorus_jax.families.ltx2.streams import Streams
 from chorus_jax.families.ltx2.times import AudioVideoTimes
 from chorus_jax.families.ltx_shared.given_frames import GIVEN
@@ -115,14 +116,18 @@ class AudioVideoForward:
     @property
     def patches(self) -> Streams:
         """The noisy latents of the tokens that are run."""
-        video = self.latents["video"]
+        return self.patches_of(self.latents)
+
+    def patches_of(self, latents: Latents) -> Streams:
+        """Latents, or velocities, of the tokens that are run."""
+        video = latents["video"]
         if isinstance(self.tokens, TileTokens):
             video = video.reshape(len(video), -1, video.shape[-1])
         else:
             video = to_patches(video, self.model.config.patch)
-        if GIVEN in self.latents:
-            video = jnp.concatenate([self.latents[GIVEN], video], axis=1)
-        return Streams(video, self.latents["audio"])
+        if GIVEN in latents:
+            video = jnp.concatenate([latents[GIVEN], video], axis=1)
+        return Streams(video, latents["audio"])
 
     def arranged(self, patches: Streams) -> Latents:
         """The reverse of `patches`, of any number of channels."""
@@ -131,7 +136,7 @@ class AudioVideoForward:
             count = self.latents[GIVEN].shape[1]
             extra, video = {GIVEN: video[:, :count]}, video[:, count:]
         if self.regional:
-            video = video.reshape(*self.latents["video"].shape[:3], -1)
+            video = video.reshape(len(video), *self.latents["video"].shape[1:3], -1)
         else:
             grid = self.latents["video"].shape[1:4]
             video = from_patches(video, grid, self.model.config.patch)
@@ -311,13 +316,36 @@ class AudioVideoForward:
 
     def head(self, tokens: Streams) -> Latents:
         """The guided velocities, in float32."""
+        return self.arranged(self.guided(self.velocity_patches(tokens)))
+
+    def velocity_patches(self, tokens: Streams) -> Streams:
+        """The velocities of each row, before guidance."""
         head = self.times.head
         head = head._replace(video=self.of_kinds(head.video))
-        out = Streams(
-            *(end.out(x, times) for end, x, times in zip(self.model.ends, tokens, head))
-        )
+        pairs = zip(self.model.ends, tokens, head)
+        return Streams(*(end.out(x, times) for end, x, times in pairs))
+
+    def guided(self, out: Streams) -> Streams:
+        """The velocities that the passes of all branches give together."""
         sigma, guidance = self.conditions.sigmas[self.i], self.conditions.guidance
-        return self.arranged(guidance.guided(out, self.patches, sigma, self.blend()))
+        return guidance.guided(out, self.patches, sigma, self.blend())
+
+    def velocities(self, tokens: Streams) -> Latents:
+        """The velocities of each row, in the layout of the latents, in float32."""
+        return self.arranged(self.velocity_patches(tokens))
+
+    def guide(self, velocities: Latents) -> Latents:
+        """The velocities that the passes of all branches give together."""
+        return self.arranged(self.guided(self.patches_of(velocities)))
+
+    def prompt(self) -> "AudioVideoForward":
+        """The pass of the prompt's branch alone."""
+        count, tokens = len(self.i), self.tokens
+        if isinstance(tokens, TileTokens):
+            keys = jax.tree.map(lambda x: x[:, :count], tokens.keys)
+            tokens = replace(tokens, keys=keys)
+        conditions = self.conditions._replace(guidance=JointGuidance())
+        return replace(self, conditions=conditions, tokens=tokens)
 
     def hold(self, held: Held, *sides: AudioVideoSides) -> Held:
         """The keys and values of all tiles, and the attention to the words asked for,

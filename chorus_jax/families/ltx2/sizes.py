@@ -147,6 +147,12 @@ class LTX2Sizes:
         this family does not run."""
         self.grid(request)
         self.layout(request)
+        if request.inputs is not None and request.inputs.video is not None:
+            raise ValueError(
+                "LTX-2 makes video and sound together, and does not begin from a video "
+                "alone: give its frames as a keyframe (keyframes, --extend), which may "
+                "be soft"
+            )
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
         must_have_one_scale(request)
@@ -155,6 +161,11 @@ class LTX2Sizes:
                 f"{request.frames} frames at {fps_of(request):g} per second are too "
                 "short for any sound: ask for more frames"
             )
+
+    @property
+    def is_091(self) -> bool:
+        """False: it is no LTX-Video."""
+        return False
 
     def grid(self, request: Request) -> Size:
         """Latents, which are the tokens, along frames, height and width.

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx_shared.coefficients import check_coefficients
 from chorus_jax.families.memory import check_request_memory, least_memory
 from chorus_jax.families.outlines import Outline, abstract_parts, named
 from chorus_jax.families.protocols import LoadOptions, VideoModel
@@ -39,6 +40,7 @@ class SharedLTXFamily:
         parts = self.model.folder
         sizes = parts.sizes.read(folder, transformer)
         sizes.check(request)
+        check_coefficients(request.own_cache, sizes.is_091)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
         card, names = Card.read(folder), parts.names(transformer)

@@ -138,11 +138,6 @@ def layout_of(
         ValueError: for frames beyond the video's end, for clips that do not divide into
             latent frames, and for those that stand between two of the video's.
     """
-    if inputs is not None and inputs.video is not None:
-        raise ValueError(
-            "LTX begins from clips as keyframes, with a strength of their own: "
-            "give keyframes in place of video"
-        )
     items = tuple(x.layout for x in keyframes(inputs, frames))
     if not items:
         return None
@@ -154,7 +149,8 @@ def layout_of(
             )
         if count % group != 1 % group:
             raise ValueError(
-                f"a clip has 1 + a multiple of {group} frames, got {count}: cut it"
+                f"a clip has 1 + a multiple of {group} frames, got {count}: cut it to "
+                f"{1 + (count - 1) // group * group}"
             )
         if prefix is not None and first and count > 1 and first % group:
             raise ValueError(

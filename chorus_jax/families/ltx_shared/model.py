@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
+from chorus_jax.families.ltx_shared.coefficients import check_coefficients
 from chorus_jax.families.ltx_shared.folder import UPSAMPLER, LevelSchedule, LTXFolder
 from chorus_jax.families.ltx_shared.given_frames import GIVEN, VIDEO
 from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, enlarged
@@ -115,7 +116,9 @@ class SharedLTXModel(SingleStreamModel):
         self, request: Request, *others: tuple[str, tuple[int, ...]]
     ) -> Geometry:
         """The shapes of a request's latents; `others` are streams beside the video.
-        ValueError for token budgets with given frames beside the video."""
+        ValueError for token budgets with given frames beside the video, and for a step
+        cache with another version's coefficients."""
+        check_coefficients(request.own_cache, self.sizes.is_091)
         config, grid = self.sizes.transformer, self.sizes.grid(request)
         streams = ((VIDEO, (*grid, config.in_channels)), *others)
         extra = self.sizes.extra(request)
@@ -138,7 +141,8 @@ class SharedLTXModel(SingleStreamModel):
             return request.make_solver()
         tokens = self.sizes.token_count(request)
         levels = self.schedule.sigmas(request.steps, tokens, request.shift)
-        return named(request.solver)(Schedule.of(levels, levels * np.float32(1000)))
+        schedule = Schedule.of(levels, levels * np.float32(1000))
+        return request.last_steps(named(request.solver)(schedule))
 
     def experts(self, request: Request) -> tuple[str, ...]:
         """The one transformer in every step."""

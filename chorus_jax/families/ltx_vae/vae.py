@@ -21,6 +21,7 @@ from chorus_jax.families.ltx_vae.vae_coders import LTXDecoder, LTXEncoder
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
 from chorus_jax.nets.causal_conv import Past
 from chorus_jax.nets.layers import along_last
+from chorus_jax.nets.space_split import over_space
 from chorus_jax.nets.video_stream import stream
 
 DECODING = 2**16  # folded into a seed: noise that the latents did not begin as
@@ -47,6 +48,11 @@ class LTXVAE(nnx.Module):
         The sizes must divide: 1 + a multiple of `time_compression` frames, height and
         width by `space_compression`.
         """
+        height, width = (x // self.config.space_compression for x in video.shape[2:4])
+        return over_space(LTXVAE.encode_share, self, height, width, video)
+
+    def encode_share(self, video: Float[Array, "b f h w 3"]) -> Array:
+        """`encode` on one device, of its share of the pictures."""
 
         def step(video: Array, past: Past) -> tuple[Array, Past]:
             moments, past = self.encode_step(video, past)
@@ -80,7 +86,16 @@ class LTXVAE(nnx.Module):
             noise = jax.vmap(lambda key: jax.random.normal(key, latents.shape[1:]))
             latents = (1 - share) * latents + share * noise(keys)
         time = jnp.full(len(seeds), self.config.decode_timestep, jnp.float32)
-        return self.decode_step(latents, None, Cue(time, keys))[0]
+        given, size = (self, Cue(time, keys)), latents.shape[2:4]
+        return over_space(LTXVAE.decode_share, given, *size, latents)
+
+    @staticmethod
+    def decode_share(
+        given: tuple["LTXVAE", Cue], latents: Float[Array, "b f h w c"]
+    ) -> Float[Array, "b t y x 3"]:
+        """The video on one device, of its share of noisy latents."""
+        vae, cue = given
+        return vae.decode_step(latents, None, cue)[0]
 
     def decode_step(
         self, latents: Float[Array, "b f h w c"], past: Past, cue: Cue

@@ -16,6 +16,7 @@ from chorus_jax.families.ltx_vae.vae_layers import EdgeConv
 from chorus_jax.nets.causal_conv import Past, through
 from chorus_jax.nets.layers import LayerNorm, Linear, RMSNorm, along_last, sinusoidal
 from chorus_jax.nets.modulation import Mlp
+from chorus_jax.nets.space_split import shared_out, whole_size
 
 FEATURES = 256  # of a timestep
 EPSILON = 1e-8
@@ -57,8 +58,11 @@ class PlaneNoise(nnx.Module):
     def __call__(
         self, x: Float[Array, "b f h w c"], keys: Key[Array, " b"]
     ) -> Float[Array, "b f h w c"]:
-        shape = (x.shape[2], x.shape[3])
-        planes = jax.vmap(partial(plane, number=self.number, shape=shape))(keys)
+        # Of whole pictures, so that it does not depend on the devices.
+        shape = whole_size(x)
+        planes = jax.vmap(
+            lambda key: shared_out(plane(key, number=self.number, shape=shape))
+        )(keys)
         noise = planes[:, None, :, :, None] * along_last(self.scale[...], x)
         return x + noise.astype(x.dtype)
 

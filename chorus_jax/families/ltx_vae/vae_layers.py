@@ -5,6 +5,7 @@ future too is for whole videos: its `past` is always None and `()`.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -12,10 +13,19 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from chorus_jax.nets.causal_conv import Past, conv_by_taps, conv_kernel, conv_volume
+from chorus_jax.nets.causal_conv import (
+    Padding,
+    Past,
+    conv_by_taps,
+    conv_kernel,
+    conv_volume,
+)
 from chorus_jax.nets.layers import along_last
 from chorus_jax.nets.products import exact
+from chorus_jax.nets.space_split import padding_beside, with_halo, with_reflection
 from chorus_jax.nets.tokens import Size
+
+NONE: Padding = ((0, 0), (0, 0))
 
 
 class EdgeConv(nnx.Module):
@@ -44,15 +54,15 @@ class EdgeConv(nnx.Module):
     def __call__(
         self, x: Float[Array, "b f h w i"], past: Past
     ) -> tuple[Float[Array, "b t y x o"], Past]:
-        frames, kernel = self.padded(x, past), self.kernel[...]
-        if self.stride > 1:
-            y = conv_strided(frames, kernel, self.stride)
+        kernel, padding = self.kernel[...], NONE
+        if self.reflects:
+            x = with_reflection(x)
         else:
-            y = (
-                conv_reflecting(frames, kernel)
-                if self.reflects
-                else conv(frames, kernel)
-            )
+            after = 2 - self.stride  # the last zeros are beyond what a stride reaches
+            x, padding = with_halo(x, 1, after), padding_beside(1, after)
+        frames = self.padded(x, past)
+        run = conv if self.stride == 1 else partial(conv_strided, stride=self.stride)
+        y = run(frames, kernel, padding=padding)
         past = frames[:, self.stride - 3 :] if self.causal else ()
         return y + along_last(self.bias[...], y), past
 
@@ -68,29 +78,30 @@ class EdgeConv(nnx.Module):
 
 
 def conv(
-    x: Float[Array, "b n h w i"], kernel: Float[Array, "3 3 3 i o"]
-) -> Float[Array, "b f h w o"]:
-    """A convolution with zeros around the picture."""
-    return jax.lax.platform_dependent(x, kernel, cpu=conv_by_taps, default=conv_volume)
-
-
-def conv_reflecting(
-    x: Float[Array, "b n h w i"], kernel: Float[Array, "3 3 3 i o"]
-) -> Float[Array, "b f h w o"]:
-    """A convolution with the picture's own pixels reflected around it."""
-    padding = ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0))
-    return conv(jnp.pad(x, padding, mode="reflect"), kernel)[:, :, 1:-1, 1:-1]
+    x: Float[Array, "b n h w i"], kernel: Float[Array, "3 3 3 i o"], padding: Padding
+) -> Float[Array, "b f y x o"]:
+    """A convolution with this number of zeros around the picture."""
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=partial(conv_by_taps, padding=padding),
+        default=partial(conv_volume, padding=padding),
+    )
 
 
 def conv_strided(
-    x: Float[Array, "b n h w i"], kernel: Float[Array, "3 3 3 i o"], stride: int
-) -> Float[Array, "b f h2 w2 o"]:
-    """A convolution with the same stride along all axes; zeros around the picture."""
+    x: Float[Array, "b n h w i"],
+    kernel: Float[Array, "3 3 3 i o"],
+    padding: Padding,
+    stride: int,
+) -> Float[Array, "b f y x o"]:
+    """A convolution with the same stride along all axes, and this number of zeros
+    around the picture."""
     return jax.lax.conv_general_dilated(
         x,
         kernel,
         window_strides=(stride,) * 3,
-        padding=((0, 0), (1, 1), (1, 1)),
+        padding=((0, 0), *padding),
         dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
         precision=exact(x.dtype),
     )

@@ -277,7 +277,7 @@ class SingleStreamForward:
 
     def prompt(self) -> "SingleStreamForward":
         """The pass of the prompt's branch alone."""
-        count, tokens = len(self.latents), self.tokens
+        count, tokens = len(self.i), self.tokens
         if isinstance(tokens, TileTokens):
             keys = jax.tree.map(lambda x: x[:, :count], tokens.keys)
             tokens = replace(tokens, keys=keys)

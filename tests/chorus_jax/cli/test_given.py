@@ -64,3 +64,28 @@ def test_videos_images_and_strengths_that_do_not_go_together(video):
         given(Namespace(image="a.png", video=video))
     with pytest.raises(ValueError, match="--strength goes with --video"):
         given(Namespace(strength=0.5))
+
+
+@pytest.mark.parametrize("more, count", [("", 6), (":5", 5)])
+def test_a_clip_to_go_on_from(video, more, count):
+    words = ["generate", "a", "--extend", f"{video}{more}"]
+    inputs = given(parser().parse_args(words))["inputs"]
+    [keyframe] = inputs.keyframes
+    assert keyframe.layout == (0, count, 1.0) and inputs.image is None
+
+
+def test_a_clip_stands_beside_a_last_image_only(video, tmp_path):
+    Image.fromarray(np.ones((6, 8, 3), np.uint8)).save(tmp_path / "last.png")
+    words = ["generate", "a", "--extend", str(video)]
+    last = ["--last-image", str(tmp_path / "last.png")]
+    inputs = given(parser().parse_args([*words, *last]))["inputs"]
+    assert inputs.last_image is not None and len(inputs.keyframes) == 1
+    for name in ("image", "video"):
+        with pytest.raises(ValueError, match="leave --image and --video out"):
+            given(Namespace(extend=(video, None), **{name: video}))
+
+
+def test_no_frames_of_a_clip_are_refused(video, capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["generate", "a", "--extend", f"{video}:0"])
+    assert "expected 1 frame or more" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """A pass of each family with tiny random weights, without a checkpoint."""
 
+import math
 from dataclasses import replace
 
 import jax
@@ -9,7 +10,17 @@ from flax import nnx
 
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
-from chorus_jax.families.ltx.positions import PixelScale, position_table
+from chorus_jax.families.ltx.positions import PixelScale, places_of, position_table
+from chorus_jax.families.ltx.preparing import frozen_tokens, step_times
+from chorus_jax.families.ltx2.conditions import AudioVideoConditions
+from chorus_jax.families.ltx2.config import LTX2Config
+from chorus_jax.families.ltx2.given_tokens import TOKEN, GivenTokens
+from chorus_jax.families.ltx2.guidance import JointGuidance, StreamScales
+from chorus_jax.families.ltx2.positions import AudioVideoScale
+from chorus_jax.families.ltx2.streams import Streams
+from chorus_jax.families.ltx2.times import times_of
+from chorus_jax.families.ltx2.transformer import LTX2DiT
+from chorus_jax.families.ltx_shared.given_frames import FrameLayout
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.schedulers import Euler
@@ -19,8 +30,15 @@ from tests.chorus_jax.intra_request.members import STEPS
 
 SOLVER = Euler.spaced(STEPS, 3.0)
 LAYERS = 4  # a loop of one layer is no loop, and may round in its own way
+GRID = (2, 4, 4)
+GIVEN = FrameLayout(((0, 1, 1.0), (8, 1, 0.6)), 8, 2)
 LTX = LTXConfig(
     2, LAYERS, 16, in_channels=4, out_channels=4, text_width=8, dtype="float32"
+)
+LTX2 = LTX2Config(
+    *(2, 8, 2, 4, LAYERS),
+    **{"in_channels": 4, "out_channels": 4, "audio_channels": 8},
+    **{"text_width": 8, "text_limit": 8, "dtype": "float32"},
 )
 
 
@@ -46,18 +64,52 @@ def wan():
 
 
 def ltx():
-    """The same of a tiny LTX-Video with guidance."""
+    """The same of a tiny LTX-Video with guidance, a given first frame and a soft last
+    one, which is tokens of its own."""
     model = jax.jit(lambda: LTXDiT(LTX, rngs=nnx.Rngs(0)))()
-    rng, grid = np.random.default_rng(0), (2, 4, 4)
+    rng = np.random.default_rng(0)
     text = jnp.asarray(rng.normal(size=(2, 8, LTX.text_width)), jnp.float32)
-    times = jnp.asarray(SOLVER.schedule.timesteps, jnp.float32)
+    places = places_of(GIVEN, GRID, PixelScale(8, 32, 25.0))
     conditions = StreamConditions(
         model.context(text, jnp.array([3, 5])),
-        model.times(times),
-        position_table(grid, LTX.width, PixelScale(8, 32, 25.0)),
+        model.times(step_times(SOLVER, GIVEN)),
+        position_table(GRID, LTX.width, PixelScale(8, 32, 25.0), places),
         jnp.array([3.0]),
+        frozen=frozen_tokens(SOLVER, GIVEN, GRID),
     )
-    return model, conditions, jnp.asarray(rng.normal(size=(1, *grid, 4)), jnp.float32)
+    shapes = {"video": (1, *GRID, 4), "given": (1, GIVEN.extra(GRID), 4)}
+    return model, conditions, drawn(rng, shapes)
 
 
-FAMILIES = {"toy": toy, "wan": wan, "ltx": ltx}
+def ltx2():
+    """The same of a tiny LTX-2 with guidance and with frames given as to `ltx`."""
+    model = jax.jit(lambda: LTX2DiT(LTX2, rngs=nnx.Rngs(0)))()
+    rng, extra = np.random.default_rng(0), GIVEN.extra(GRID)
+    text = jnp.asarray(rng.normal(size=(2, 8, LTX2.text_width)), jnp.float32)
+    clean = drawn(rng, {"clean": (1, extra + math.prod(GRID), 4)})["clean"]
+    given = GivenTokens.of(GIVEN, GRID, clean, TOKEN)
+    times = jnp.asarray(SOLVER.schedule.timesteps, jnp.float32)
+    streams, scales = model.text(Streams(text, text)), StreamScales(jnp.array([3.0]))
+    kinds = times[:, None] * (1 - given.strengths)[None]
+    conditions = AudioVideoConditions(
+        streams,
+        model.values(streams),
+        times_of(Streams(*(end.times for end in model.ends)), times, kinds),
+        jnp.asarray(SOLVER.schedule.sigmas[:STEPS], jnp.float32),
+        model.positions(GRID, 3, AudioVideoScale(), GIVEN),
+        JointGuidance(Streams(scales, scales)),
+        given,
+    )
+    shapes = {"video": (1, *GRID, 4), "audio": (1, 3, 8), "given": (1, extra, 4)}
+    return model, conditions, drawn(rng, shapes)
+
+
+def drawn(rng, shapes):
+    """Random latents of these shapes."""
+    return {
+        name: jnp.asarray(rng.normal(size=shape), jnp.float32)
+        for name, shape in shapes.items()
+    }
+
+
+FAMILIES = {"toy": toy, "wan": wan, "ltx": ltx, "ltx2": ltx2}

@@ -3,6 +3,7 @@
 A family's runs of all members are one compiled program: what costs time is to compile.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 
 from chorus_jax.families.forward import Held
 from chorus_jax.intra_request import StepCache, registry
+from chorus_jax.intra_request.bac import BAC
 from chorus_jax.intra_request.branch_table import BranchTable
 from tests.chorus_jax.intra_request.families import FAMILIES, SOLVER
 from tests.chorus_jax.intra_request.members import MEMBERS, STEPS
@@ -45,18 +47,27 @@ def denoised(cache, model, conditions, latents):
 @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 def every(*given):
     """The runs of all members, neutral and active."""
+    count = len(branches(*given))
     return {
         name: tuple(
-            denoised(cache, *given) for cache in (member.neutral, member.active)
+            denoised(cache, *given) for cache in (member.neutral, active(member, count))
         )
         for name, member in MEMBERS.items()
-        if not (isinstance(member.active, BranchTable) and is_toy(given[2]))
+        if not isinstance(member.active, BranchTable) or branches(*given)
     }
 
 
-def is_toy(latents):
-    """The toy's layers have no branches to reuse."""
-    return isinstance(latents, dict)
+def branches(model, conditions, latents):
+    """The branches of the model's layers; the toy's have none to reuse."""
+    return model.forward(conditions, latents, jnp.zeros(1, int)).branch_names
+
+
+def active(member, count):
+    """The setting of a member that reuses much, for layers of `count` branches."""
+    if not isinstance(member.active, BAC):
+        return member.active
+    rows = member.active.updates
+    return replace(member.active, updates=tuple((x * count)[:count] for x in rows))
 
 
 @pytest.fixture(scope="module")

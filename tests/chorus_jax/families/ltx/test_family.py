@@ -1,9 +1,12 @@
 """LTX-Video in the registry: what is refused before anything runs."""
 
+from dataclasses import replace
+
 import pytest
 
 from chorus_jax.cli.choice import choose, with_fps
 from chorus_jax.devices import memory
+from chorus_jax.families.ltx.sizes import LTXSizes
 from chorus_jax.families.ltx.variants import PUBLISHED
 from chorus_jax.families.registry import family_of
 from chorus_jax.request import Request
@@ -26,6 +29,21 @@ def test_frames_per_second_reach_the_positions(ltx_weights, weights):
     # Wan's positions count frames.
     other = with_fps(wan, 12)
     assert (other.fps, other.request.fps) == (12, None)
+
+
+def test_published_coefficients_are_for_their_version_only(
+    ltx_weights, ltx_weights_091
+):
+    cache = "tea:variant=ltx_091,threshold=0.05"
+    request = Request("", frames=9, height=64, width=64, solver="euler")
+    check, name = family_of(ltx_weights).check, "transformer"
+    check(ltx_weights_091, name, request.changed(step_cache=cache), None)
+    check(ltx_weights, name, request, None)
+    with pytest.raises(ValueError, match="valid for LTX-Video 0.9.1, and this is"):
+        check(ltx_weights, name, request.changed(step_cache=cache), None)
+    own = LTXSizes.read(ltx_weights_091)
+    later = replace(own, transformer=replace(own.transformer, causal_positions=True))
+    assert own.is_091 and not later.is_091
 
 
 def test_distilled_versions_run_as_their_makers_run_them():

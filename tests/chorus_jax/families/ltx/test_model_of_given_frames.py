@@ -12,6 +12,7 @@ from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.families.protocols import RunStart
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import SkipSteps
+from chorus_jax.media.input_video import InputVideo
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.media.keyframes import Keyframe
 from chorus_jax.request import Request
@@ -117,6 +118,38 @@ def test_equals_diffusers(case, theirs, ours, monkeypatch):
     [video] = ours(request)
     assert video.frames.shape == want.shape
     assert np.abs(video.frames.astype(float) - 255 * want).max() <= 1
+
+
+def test_a_video_to_begin_from_equals_diffusers(theirs, ours, monkeypatch):
+    """Half of the steps, from its latents with noise, beside a given first frame."""
+    from diffusers.pipelines.ltx.pipeline_ltx_condition import LTXVideoCondition
+
+    first = clip(1)[0]
+    asked = small(inputs=InputMedia(first, video=InputVideo(clip(30, 5), 0.5)))
+    geometry = ours.model.geometry(asked)
+    noise = np.moveaxis(
+        np.array(loop.noise(jnp.array([7], jnp.uint32), geometry)), -1, 1
+    )
+    module = "diffusers.pipelines.ltx.pipeline_ltx_condition.randn_tensor"
+    monkeypatch.setattr(module, lambda *_, **__: torch.from_numpy(noise.copy()))
+    latents = np.moveaxis(np.array(ours.model.begun([asked])["video"]), -1, 1)
+    want = run(
+        theirs,
+        asked,
+        conditions=[LTXVideoCondition(image=Image.fromarray(first), frame_index=0)],
+        num_inference_steps=4,
+        latents=torch.from_numpy(latents.copy()),
+        denoise_strength=0.5,
+        output_type="np",
+        image_cond_noise_scale=0.0,
+    )
+    [video] = ours(asked)
+    assert ours.model.solver(asked).schedule.steps == 2
+    assert np.abs(video.frames.astype(float) - 255 * want).max() <= 1
+    plain = small(inputs=InputMedia(first))
+    with pytest.raises(ValueError, match="has 20 frames, but 25 are asked for"):
+        short = InputMedia(video=InputVideo(clip(20)))
+        ours.check(plain.changed(inputs=short))
 
 
 def test_given_tokens_stay_and_soft_ones_move(ours):

@@ -276,3 +276,16 @@ def test_levels_are_the_makers():
     for steps in (8, 40):
         want = LTX2Scheduler().execute(steps=steps).numpy()[:-1]
         np.testing.assert_allclose(FixedShift().sigmas(steps, 99), want, atol=1e-6)
+
+
+def test_levels_of_the_hq_pipeline_are_the_makers():
+    """It shifts by the number of tokens, and evaluates twice a step."""
+    from ltx_core.components.schedulers import LTX2Scheduler
+
+    from configs import ltx23_hq
+
+    empty = torch.empty(1, 128, 16, 17, 30)
+    want = LTX2Scheduler().execute(latent=empty, steps=15).numpy()[:-1]
+    steps = ltx23_hq.get_config().steps
+    assert len(steps) == 31
+    np.testing.assert_allclose(steps[:-1:2], want, atol=1e-6)

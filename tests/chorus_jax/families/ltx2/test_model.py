@@ -18,6 +18,8 @@ from chorus_jax.families.ltx2.sizes import PARTS, LTX2Sizes
 from chorus_jax.families.ltx2.variants import defaults_of
 from chorus_jax.families.protocols import SoundModel, VideoModel
 from chorus_jax.families.registry import family_of
+from chorus_jax.media.input_video import InputVideo
+from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
 from chorus_jax.schedulers.token_shift import TokenShift
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -26,6 +28,7 @@ from convert.families import family_of as family_of_source
 
 PROMPT = "a red circle moves left on a gray background"
 NEGATIVE = "a blue square"
+VIDEO = InputVideo(np.zeros((17, 64, 96, 3), np.uint8), 1.0)
 
 
 def asked(prompt=PROMPT, **changes):
@@ -155,6 +158,8 @@ def test_published_models_have_their_makers_settings(ltx2_weights):
         ({"perturbed": SpatioTemporalGuidance((2,))}, "layers 0 to 1"),
         ({"frames": 16}, "frames must be 1"),
         ({"frames": 1, "fps": 60}, "too short for any sound"),
+        ({"inputs": InputMedia(video=VIDEO)}, "does not begin from a video"),
+        ({"step_cache": "tea:variant=ltx_091,threshold=0.1"}, "for LTX-Video 0.9.1"),
     ],
 )
 def test_what_is_not_run_is_refused(pipeline, changes, message):

@@ -1,0 +1,140 @@
+"""The res_2s sampler of LTX-2: two evaluations a step, and noise after each.
+
+An exponential Runge-Kutta method of second order. Steps come in pairs: an even one goes
+from `sigmas[i]` to a middle level, and the odd one after it goes on from `sigmas[i]` to
+`sigmas[i + 2]` with the clean estimates of both. After each, half of the level is fresh
+noise. In short steps the latents to go on from are moved to where the noisy middle
+would have come from; the makers find them by 100 iterations, here they are solved for.
+
+Source: Lightricks/LTX-2, packages/ltx-pipelines, ltx_pipelines/utils/samplers.py
+(res2s_audio_video_denoising_loop) and res2s.py; ltx_core/components/diffusion_steps.py.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Int
+
+from chorus_jax.schedulers.euler import Euler
+from chorus_jax.schedulers.flow import Schedule, check_latents, to_clean
+
+LAST = 0.0011  # level of the last evaluation, by the makers
+FRESH = 0.5  # share of a level that is fresh noise
+SHORT, NOISY = 0.5, 0.03  # steps of a smaller logarithm at higher levels are anchored
+
+
+def paired(sigmas: Sequence[float]) -> tuple[float, ...]:
+    """The levels of all evaluations of a run over these levels: each, the geometric
+    mean of it and the next one, and a last evaluation near 0.
+
+    For example, (1, .5) gives (1, .7071, .5, .02345, .0011).
+    """
+    levels = [*sigmas, LAST]
+    middles = [math.sqrt(a * b) for a, b in zip(levels, levels[1:])]
+    pairs = [level for pair in zip(levels, middles) for level in pair]
+    return (*pairs, LAST)
+
+
+class Res2SState(NamedTuple):
+    """What an even step leaves to the odd one after it.
+
+    Attributes:
+        anchor: the latents that the pair goes on from.
+        clean: the clean estimate at them.
+        known: whether there are such.
+    """
+
+    anchor: Float32[Array, "..."]
+    clean: Float32[Array, "..."]
+    known: Bool[Array, ""]
+
+
+@dataclass(frozen=True)
+class Res2S:
+    """Second order with fresh noise, two evaluations per pair of steps.
+
+    A run that begins at an odd step takes it by Euler's rule, and so is the last step.
+    The caller gives the noise, as to `Renoise`.
+
+    Attributes:
+        schedule: noise levels and timesteps of all evaluations (see `paired`).
+        stochastic: True, since a step adds noise.
+    """
+
+    schedule: Schedule
+    stochastic: ClassVar[bool] = True
+
+    @classmethod
+    def spaced(cls, steps: int, shift: float = 1.0) -> "Res2S":
+        """The solver with as many evaluations, at the sigmas of `Euler.spaced`."""
+        return cls(Euler.spaced(steps, shift).schedule)
+
+    @functools.cached_property
+    def table(self) -> Float32[np.ndarray, "steps 7"]:
+        """For every step: the sigma of its own evaluation, the one that it goes on
+        from, the next one, whether it is an odd one, whether its middle moves the
+        anchor, and the weights of both clean estimates in an odd one."""
+        rows = [self.row(i) for i in range(self.schedule.steps)]
+        return np.array(rows, np.float32)
+
+    def row(self, i: int) -> tuple[float, ...]:
+        """The row of a step in `table`."""
+        sigmas = self.schedule.sigmas
+        own, after = sigmas[i], sigmas[i + 1]
+        if i % 2 == 0:
+            end = sigmas[i + 2] if after else 0.0
+            short = end > 0 and math.log(own / end) < SHORT and own > NOISY
+            return (own, own, after, 0.0, float(short), 1.0, 0.0)
+        start = sigmas[i - 1]
+        return (own, start, after, 1.0, 0.0, *weights(start, own, after))
+
+    def init(self, latents: Float[Array, " *shape"]) -> Res2SState:
+        """The state at the start of a run with these latents, at any step."""
+        check_latents(latents)
+        zeros = jnp.zeros_like(latents)
+        return Res2SState(zeros, zeros, jnp.array(False))
+
+    def step(
+        self,
+        i: int | Int[Array, ""],
+        latents: Float32[Array, " *shape"],
+        velocity: Float[Array, " *shape"],
+        state: Res2SState,
+        noise: Float32[Array, " *shape"],
+    ) -> tuple[Float32[Array, " *shape"], Res2SState]:
+        """Latents at `sigmas[i + 1]`, with this noise, whose mean and deviation are
+        made 0 and 1."""
+        own, start, after, odd, short, first, second = jnp.asarray(self.table)[i]
+        clean = to_clean(latents, velocity, own)
+        pair = (odd > 0) & state.known
+        anchor = jnp.where(pair, state.anchor, latents)
+        start = jnp.where(pair, start, own)
+        earlier = jnp.where(pair, state.clean, clean)
+        first, second = jnp.where(pair, first, 1.0), jnp.where(pair, second, 0.0)
+        target = first * earlier + second * clean
+        slope = (anchor - target) / start
+        fresh = (noise - noise.mean()) / noise.std(ddof=1)
+        kept = after * math.sqrt(1 - FRESH**2)
+        moved = (1 - after + kept) * target + kept * slope + FRESH * after * fresh
+        moved = jnp.where(after > 0, moved, clean)
+        share = after / start
+        back = (moved - (1 - share) * clean) / jnp.where(share > 0, share, 1.0)
+        anchor = jnp.where(short > 0, back, anchor)
+        return moved, Res2SState(anchor, clean, odd == 0)
+
+
+def weights(start: float, middle: float, end: float) -> tuple[float, float]:
+    """The shares of the clean estimates at the start and the middle in the one that a
+    pair of steps goes to; with an end of 0 that is the middle's."""
+    if not end:
+        return 0.0, 1.0
+    h = math.log(start / end)
+    place = math.log(start / middle) / h
+    moved = 1 - end / start
+    second = (h - moved) / h / place
+    return (moved - second) / moved, second / moved
