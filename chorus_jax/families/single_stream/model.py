@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
 from chorus_jax import checkpoints
@@ -23,7 +23,9 @@ TEXT_ENCODER, VIDEO = "text_encoder", "video"
 class ModelSizes(Protocol):
     """The configs of a model's parts."""
 
-    def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None: ...
+    def check_mesh(
+        self, mesh: Mesh | AbstractMesh, request: Request, count: int
+    ) -> None: ...
 
 
 class SingleStreamModel:
