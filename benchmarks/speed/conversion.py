@@ -16,6 +16,7 @@ most 1.25 times the largest array plus 1 GiB.
 import argparse
 import json
 import multiprocessing
+import os
 import re
 import shutil
 import subprocess
@@ -192,12 +193,18 @@ def killed(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> None:
 
 def give_back(folder: Path) -> None:
     """Gives the room of zeros in a folder's files back; what they read as stays."""
-    for path in folder.rglob("*") if DIG else ():
-        try:
-            if path.is_file() and path.stat().st_blocks * 512 > SMALL:
-                subprocess.run([DIG, "--dig-holes", path], check=False)
-        except OSError:  # renamed meanwhile
-            continue
+    if DIG is None:
+        return
+    # `os.walk` passes over folders that are renamed meanwhile.
+    for place, _, files in os.walk(folder):
+        for path in (Path(place, name) for name in files):
+            try:
+                large = path.stat().st_blocks * 512 > SMALL
+            except OSError:
+                continue
+            if large:
+                command = [DIG, "--dig-holes", path]
+                subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
 
 
 def written(folder: Path) -> int:

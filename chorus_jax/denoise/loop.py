@@ -29,6 +29,7 @@ from jaxtyping import Array, Int, Integer
 from chorus_jax.denoise import solving
 from chorus_jax.denoise.budget_steps import BudgetSteps
 from chorus_jax.denoise.noise import initial
+from chorus_jax.denoise.placement import placed
 from chorus_jax.denoise.program import Program, Run, slots
 from chorus_jax.denoise.region_steps import RegionSteps
 from chorus_jax.denoise.segments import Segment, segments
@@ -42,7 +43,6 @@ from chorus_jax.denoise.state import (
 )
 from chorus_jax.families.forward import AllTokens, Geometry, Latents, evaluate
 from chorus_jax.nets.control import zeros
-from chorus_jax.nets.tile_keys import spread
 
 AHEAD = 1  # calls queued behind the one that runs: enough to keep the device busy
 
@@ -74,19 +74,18 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
     key_steps = jax.tree.map(
         lambda x: jnp.zeros((len(program.plan.kept), *x.shape), x.dtype), latents
     )
-    return spread(
-        RunState(
-            step,
-            latents,
-            solving.init(program.solver, latents),
-            initial_caches(run, latents, step),
-            key_steps,
-            jnp.zeros(b, jnp.float32),
-            initial_region(run, latents, step),
-            initial_keys(run, latents, step),
-            initial_budgets(run, latents),
-        )
+    state = RunState(
+        step,
+        latents,
+        solving.init(program.solver, latents),
+        initial_caches(run, latents, step),
+        key_steps,
+        jnp.zeros(b, jnp.float32),
+        initial_region(run, latents, step),
+        initial_keys(run, latents, step),
+        initial_budgets(run, latents),
     )
+    return placed(program, inputs, state)
 
 
 def initial_caches(run: Run, latents: Latents, step: Int[Array, " b"]) -> tuple:
@@ -186,7 +185,7 @@ def advance(
         state = segment(run, state, until)
     # On a mesh the result is sharded as the argument is, so that the next call reuses
     # the compiled program.
-    state = spread(state)
+    state = placed(program, inputs, state)
     return state, state.step.min()
 
 

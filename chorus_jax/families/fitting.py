@@ -66,9 +66,7 @@ def must_match(name: str, size: int | None, other: str, needed: int | None) -> N
         )
 
 
-def must_divide(
-    mesh: Mesh | AbstractMesh, rows: int, tokens: int, heads: int
-) -> None:
+def must_divide(mesh: Mesh | AbstractMesh, rows: int, tokens: int, heads: int) -> None:
     """ValueError unless the mesh divides the rows, tokens and heads of a pass.
 
     Args:

@@ -89,8 +89,7 @@ def answered(
     step = memory["step"]
     arrays = step.arguments - transformers
     if not step.arguments:
-        read = run.inputs._replace(models={})
-        arrays = placing.array_bytes((read, run.state), sizes)
+        arrays = run.bytes_over(sizes)[0]
     alive = {"step": arrays, "decode": arrays}
     freed = 0 if keep_text_encoder else weights[TEXT_ENCODER]
     phases = [

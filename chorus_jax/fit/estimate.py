@@ -56,16 +56,15 @@ def estimated(
     run: OutlinedRun, sizes: placing.Sizes, operations: LargestOperations
 ) -> dict[str, ProgramMemory]:
     """The memory of each of a run's programs on one chip of a mesh of these sizes."""
-    parts, read = run.outline.parts, run.inputs
-    transformers = sum(placing.weight_bytes(parts[x], sizes) for x in read.models)
-    beside = read._replace(models={})
-    arrays = placing.array_bytes((beside, run.state), sizes)
+    parts, names = run.outline.parts, run.inputs.models
+    transformers = sum(placing.weight_bytes(parts[x], sizes) for x in names)
+    arrays, held = run.bytes_over(sizes)
     program = lambda size: ProgramMemory(0, LARGEST * size, 0, estimated=True)
     return {
         "text": program(operations.text // sizes["tensor"]),
         "conditions": program(operations.conditions),
         "step": ProgramMemory(
-            transformers + arrays, step_bytes(run, sizes), 0, estimated=True
+            transformers + arrays, step_bytes(run, sizes, held), 0, estimated=True
         ),
         "decode": program(operations.decode),
     }
@@ -77,15 +76,15 @@ def encoder_of(run: OutlinedRun) -> Any:
     return model.prompts.encoder
 
 
-def step_bytes(run: OutlinedRun, sizes: placing.Sizes) -> int:
-    """Bytes of a denoising step's temporaries on one chip."""
+def step_bytes(run: OutlinedRun, sizes: placing.Sizes, held: int) -> int:
+    """Bytes of a denoising step's temporaries on one chip, beside `held` bytes of held
+    keys and values."""
     config: Any = run.outline.parts[TRANSFORMER]
     config = config.config
     f, h, w = run.program.geometry.grid
     width = config.heads * config.head_width
     wide = f * h * w * run.rows // sizes["data"] * width * 2
     keys = 2 * wide // sizes["tensor"]
-    held = placing.array_bytes(run.state.keys, sizes)
     own = STREAMS * wide // sizes["context"]
     return KEY_COPIES * keys + own + round(HELD_COPIES * held)
 

@@ -12,13 +12,14 @@ from jaxtyping import Array
 from tokenizers import Tokenizer as Rules
 from tokenizers.models import WordLevel
 
-from chorus_jax.denoise import loop
+from chorus_jax.denoise import loop, placement
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import GainTables, Inputs, RunState, SourceLatents
 from chorus_jax.engine.plans import planned, within_expert
 from chorus_jax.families.outlines import Outline
 from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.fit import placing
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.media.inputs import InputMedia
@@ -87,6 +88,26 @@ class OutlinedRun:
     def latents(self) -> Any:
         """The latents of the request."""
         return self.state.latents
+
+    def partitions(self) -> tuple[Inputs, RunState]:
+        """The partitions of the inputs beside the transformers and of the state, over
+        the mesh in `jax.set_mesh`."""
+        read = placing.input_partitions(self.beside)
+        return read, placement.partitions(self.program, self.inputs, self.state)
+
+    def bytes_over(self, sizes: placing.Sizes) -> tuple[int, int]:
+        """Bytes on each device of a mesh of these sizes: of inputs and state beside the
+        weights, and of the held keys among them."""
+        with jax.sharding.use_abstract_mesh(placing.abstract_mesh(sizes)):
+            read, kept = self.partitions()
+        state = placing.array_bytes(self.state, kept, sizes)
+        held = placing.array_bytes(self.state.keys, kept.keys, sizes)
+        return placing.array_bytes(self.beside, read, sizes) + state, held
+
+    @property
+    def beside(self) -> Inputs:
+        """The inputs beside the transformers."""
+        return self.inputs._replace(models={})
 
     @property
     def rows(self) -> int:

@@ -201,7 +201,8 @@ class LTX2Sizes:
         """ValueError unless the mesh divides a batch of `count` such requests."""
         joint = request.joint is not None and request.joint.isolates
         branches = 1 + request.guided + (request.perturbed is not None) + joint
-        heads = math.gcd(self.transformer.heads, self.transformer.audio_heads)
+        model = self.transformer
+        heads = math.gcd(model.heads, model.audio_heads, *self.connectors.heads)
         tokens = self.token_count(request) + self.extra(request)
         must_divide(mesh, count * branches, tokens, heads)
 

@@ -53,6 +53,21 @@ def test_reuse_adds_to_the_state(shapes, reuse, fields):
     assert size(other) > 2 * size(plain)
 
 
+def test_held_keys_and_step_caches_are_split_over_chips(shapes):
+    request = with_inputs(shapes.defaults.request, shapes.outline, False)
+    mesh = lambda context: {"data": 1, "context": context, "tensor": 1}
+    region = outlined_run(shapes.outline, request, ReuseOptions(active=0.25))
+    (_, whole), (_, shared) = (region.bytes_over(mesh(n)) for n in (1, 4))
+    assert shared == whole // 4 > 0
+    cached = outlined_run(
+        shapes.outline, request, ReuseOptions(cache=registry.parse("pab"))
+    )
+    arrays = [cached.bytes_over(mesh(n))[0] for n in (1, 4)]
+    states = cached.state.caches[0].outputs.arrays
+    size = sum(x.size * x.dtype.itemsize for x in states)
+    assert arrays[0] - arrays[1] == size * 3 // 4
+
+
 def test_too_few_steps_have_no_region(shapes):
     request = with_inputs(
         shapes.defaults.request.changed(steps=1), shapes.outline, False
