@@ -64,7 +64,7 @@ def token_shapes(program: Program, inputs: Inputs, state: RunState) -> frozenset
         return Run(program, inputs).forward(expert, latents, step).stem()
 
     shapes: set[Shape] = set()
-    for expert in {stretch.expert for stretch in program.plan.stretches}:
+    for expert in {x.expert for x in program.plan.stretches} & inputs.models.keys():
         passed = inputs, state.latents, state.step
         tokens = jax.eval_shape(lambda *x: stem(expert, *x), *passed)
         shapes |= {x.shape for x in jax.tree.leaves(tokens)}

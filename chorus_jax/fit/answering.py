@@ -12,7 +12,7 @@ from chorus_jax.fit.answer import FitAnswer, answered
 from chorus_jax.fit.compiled import ProgramMemory, compile_program, programs
 from chorus_jax.fit.estimate import LargestOperations, estimated
 from chorus_jax.fit.meshes import best
-from chorus_jax.fit.placing import Sizes
+from chorus_jax.fit.placing import Sizes, token_split
 from chorus_jax.fit.run import OutlinedRun, ReuseOptions, outlined_run, with_inputs
 from chorus_jax.fit.topologies import Topology
 from chorus_jax.request import Request
@@ -75,7 +75,7 @@ class Question:
 def quick_answer(question: Question) -> FitAnswer:
     """The answer by an estimate; compiles nothing, and needs no libtpu."""
     sizes = question.mesh_sizes()
-    run = question.run(split=sizes["context"])
+    run = question.run(split=token_split(sizes))
     memory = estimated(run, sizes, LargestOperations.of(run))
     return answered(
         run, sizes, question.topology.bytes, memory, question.keep_text_encoder
@@ -102,7 +102,7 @@ def compiled_memory(
     """Compiles the named programs of a run; returns the run and their memory."""
     mesh = sharding.make_mesh(**sizes, devices=devices)
     with jax.set_mesh(mesh):
-        run = question.run(LoadOptions(mesh=mesh), sizes["context"])
+        run = question.run(LoadOptions(mesh=mesh), token_split(sizes))
         run.model(run.outline.parts).check_mesh(run.request, 1)
         made = programs(run, mesh)
     return run, {name: compile_program(*made[name], mesh) for name in names}

@@ -85,7 +85,7 @@ def step_bytes(run: OutlinedRun, sizes: placing.Sizes, held: int) -> int:
     width = config.heads * config.head_width
     wide = f * h * w * run.rows // sizes["data"] * width * 2
     keys = 2 * wide // sizes["tensor"]
-    own = STREAMS * wide // sizes["context"]
+    own = STREAMS * wide // placing.token_split(sizes)
     return KEY_COPIES * keys + own + round(HELD_COPIES * held)
 
 

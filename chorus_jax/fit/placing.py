@@ -27,6 +27,11 @@ def abstract_mesh(sizes: Sizes) -> AbstractMesh:
     )
 
 
+def token_split(sizes: Sizes) -> int:
+    """The number of devices that tokens are split over."""
+    return sharding.token_split(abstract_mesh(sizes))
+
+
 def weights(module: Any, mesh: Mesh) -> Any:
     """An abstract module, sharded over a mesh as a loaded one is."""
     return jax.tree.map(
