@@ -203,7 +203,7 @@ def give_back(folder: Path) -> None:
             except OSError:
                 continue
             if large:
-                command = [DIG, "--dig-holes", path]
+                command = [DIG, "--dig-holes", str(path)]
                 subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
 
 

@@ -69,6 +69,7 @@ def question_of(
         not options.free_text_encoder,
         options.image,
         sizes,
+        options.idle_expert,
     )
 
 

@@ -25,7 +25,6 @@ from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 from chorus_jax.text.prompts import Tokens
 
-
 # Where an idle expert's weights may be.
 PLACES = DEVICES, HOST = "devices", "host"
 

@@ -84,6 +84,8 @@ def answered(
     """
     parts = run.outline.parts
     weights = {name: placing.weight_bytes(x, sizes) for name, x in parts.items()}
+    idle = run.inputs.models.keys() - set(run.resident)
+    weights |= dict.fromkeys(idle, 0)  # in the host's memory
     everything = sum(weights.values())
     transformers = sum(weights[name] for name in run.inputs.models)
     step = memory["step"]

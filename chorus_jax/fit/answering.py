@@ -1,13 +1,13 @@
 """Answers whether a run fits a TPU: by compiling its programs, or by an estimate."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 
 from chorus_jax.devices import sharding
 from chorus_jax.families.outlines import Outline
-from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.protocols import DEVICES, LoadOptions
 from chorus_jax.fit.answer import FitAnswer, answered
 from chorus_jax.fit.compiled import ProgramMemory, compile_program, programs
 from chorus_jax.fit.estimate import LargestOperations, estimated
@@ -36,6 +36,8 @@ class Question:
         image: whether the video begins with an image.
         sizes: the sizes of the mesh's axes; None for the mesh that needs the least
             memory.
+        idle_expert: where the weights of an expert that does not run are (see
+            `LoadOptions`).
     """
 
     outline: Outline
@@ -45,6 +47,7 @@ class Question:
     keep_text_encoder: bool = True
     image: bool = False
     sizes: Sizes | None = None
+    idle_expert: str = DEVICES
 
     @property
     def request_with_image(self) -> Request:
@@ -53,6 +56,7 @@ class Question:
 
     def run(self, options: LoadOptions = LoadOptions(), split: int = 1) -> OutlinedRun:
         """The run as shapes (see `outlined_run`)."""
+        options = replace(options, idle_expert=self.idle_expert)
         request = self.request_with_image
         return outlined_run(self.outline, request, self.reuse, options, split)
 

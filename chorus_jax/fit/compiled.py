@@ -61,7 +61,8 @@ def programs(run: OutlinedRun, mesh: Mesh) -> Programs:
     model: Any = run.model(parts)
     spread = lambda tree: placing.replicated(tree, mesh)
     read, kept = run.partitions()
-    inputs = placing.arrays(run.beside, read, mesh)._replace(models=model.transformers)
+    there = {name: model.transformers[name] for name in run.resident}
+    inputs = placing.arrays(run.beside, read, mesh)._replace(models=there)
     state = placing.arrays(run.state, kept, mesh)
     encoder = model.prompts.encoder
     until = spread(jax.ShapeDtypeStruct((1,), jnp.int32))

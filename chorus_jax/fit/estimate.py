@@ -56,8 +56,8 @@ def estimated(
     run: OutlinedRun, sizes: placing.Sizes, operations: LargestOperations
 ) -> dict[str, ProgramMemory]:
     """The memory of each of a run's programs on one chip of a mesh of these sizes."""
-    parts, names = run.outline.parts, run.inputs.models
-    transformers = sum(placing.weight_bytes(parts[x], sizes) for x in names)
+    parts = run.outline.parts
+    transformers = sum(placing.weight_bytes(parts[x], sizes) for x in run.resident)
     arrays, held = run.bytes_over(sizes)
     program = lambda size: ProgramMemory(0, LARGEST * size, 0, estimated=True)
     return {

@@ -18,7 +18,7 @@ from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import GainTables, Inputs, RunState, SourceLatents
 from chorus_jax.engine.plans import planned, within_expert
 from chorus_jax.families.outlines import Outline
-from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.protocols import HOST, LoadOptions
 from chorus_jax.fit import placing
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.intra_request import EveryStep, StepCache
@@ -89,6 +89,12 @@ class OutlinedRun:
         """The latents of the request."""
         return self.state.latents
 
+    @property
+    def resident(self) -> tuple[str, ...]:
+        """The transformers that are on the devices at a time."""
+        names = tuple(self.inputs.models)
+        return names[:1] if self.options.idle_expert == HOST else names
+
     def partitions(self) -> tuple[Inputs, RunState]:
         """The partitions of the inputs beside the transformers and of the state, over
         the mesh in `jax.set_mesh`."""
@@ -126,7 +132,8 @@ class OutlinedRun:
 
     def step(self, inputs: Inputs, state: RunState, until: Array) -> Any:
         """The program of the denoising loop."""
-        return loop.advance(inputs, state, until, program=self.program)
+        one = self.resident[0] if self.options.idle_expert == HOST else None
+        return loop.advance(inputs, state, until, program=self.program, expert=one)
 
     def decode(self, parts: Mapping[str, Any], latents: Any) -> list[Array]:
         """The program of the decoder: up to `GROUPS` groups of frames."""
@@ -242,6 +249,8 @@ def outlined_run(
     if solver.stochastic:
         seeds: Any = jax.ShapeDtypeStruct((1,), jnp.uint32)
         inputs = inputs._replace(seeds=seeds)
+    if options.idle_expert == HOST and len(inputs.models) == 1:
+        raise ValueError("this model has one transformer, and no idle expert")
     if reuse.active is not None:
         words = jax.eval_shape(model.text_values, conditions).shape[1]
         inputs = of_a_hit(inputs, latents, program.plan.steps, words)

@@ -67,8 +67,8 @@ class TileKeys:
             return sharding.whole_shares(x, x.ndim - 3, ring_size(heads))
 
         where = held_spec(heads, keys.key.ndim - 4)
-        made = (placed(tiles(x), where) for x in (keys.key, keys.value))
-        return cls(*made, heads)
+        made = lambda x: placed(tiles(x), where)
+        return cls(made(keys.key), made(keys.value), heads)
 
     def partitions(self) -> "TileKeys":
         """The partition of keys and values over the mesh in `jax.set_mesh`."""

@@ -1,4 +1,4 @@
-"""The state of a run over a mesh: split as the tokens are, with one device's results."""
+"""The state of a run over a mesh: split as tokens are, with one device's results."""
 
 import jax
 import numpy as np

@@ -7,8 +7,13 @@ import pytest
 
 import chorus_jax
 from chorus_jax.denoise import loop
+from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.fit.answer import answered
+from chorus_jax.fit.answering import Question
+from chorus_jax.fit.estimate import LargestOperations, estimated
 from chorus_jax.fit.models import planned_model
 from chorus_jax.fit.run import ReuseOptions, outlined_run, with_inputs
+from chorus_jax.fit.topologies import Topology
 from chorus_jax.intra_request import registry
 
 
@@ -74,3 +79,21 @@ def test_too_few_steps_have_no_region(shapes):
     )
     with pytest.raises(ValueError, match="no region steps: ask for more steps"):
         outlined_run(shapes.outline, request, ReuseOptions(active=0.25))
+
+
+def test_an_idle_expert_on_the_host_takes_no_memory_of_a_chip():
+    planned = planned_model("Wan 2.2 T2V-A14B")
+    sizes = {"data": 1, "context": 2, "tensor": 4}
+    topology = Topology.named("v6e:2x4")
+    question = Question(
+        planned.outline, planned.defaults.request, topology, sizes=sizes
+    )
+    run = replace(question, idle_expert="host").run()
+    assert run.resident == ("transformer",)
+    none = LargestOperations(0, 0, 0)
+    step = estimated(run, sizes, none)
+    answer = answered(run, sizes, topology.bytes, step)
+    assert answer.weights["transformer_2"] == 0 < answer.weights["transformer"]
+    both = estimated(replace(run, options=LoadOptions()), sizes, none)["step"]
+    saved = both.arguments - step["step"].arguments
+    assert saved == answer.weights["transformer"]

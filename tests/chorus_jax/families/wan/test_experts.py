@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import chorus_jax
-
 from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
@@ -102,18 +101,19 @@ def test_in_pieces_it_gives_the_same_bytes(pipeline):
     np.testing.assert_array_equal(whole.latents, last.videos[0].latents)
 
 
-def test_an_idle_expert_on_the_host_changes_no_byte(pipeline, folder):
+def test_an_idle_expert_on_the_host_changes_rounding_only(pipeline, folder):
+    """Its experts run in a program each, not in one of both."""
     offloaded = chorus_jax.load(folder, idle_expert="host")
     model = offloaded.model
     kinds = lambda tree: {x.sharding.memory_kind for x in jax.tree.leaves(tree)}
     assert kinds(model.transformers) == {"pinned_host"}
     [want], [ours] = pipeline(small()), offloaded(small())
-    np.testing.assert_array_equal(ours.latents, want.latents)
+    np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
     resident = model.resident
     assert (resident.name, kinds(resident.copy)) == (LOW, {"device"})
-    # A hit begins with the high expert again; calls of a step give the same bytes.
+    # The next run begins with the high expert again; calls of a step change no byte.
     *_, last = offloaded.stream(small(), every=1)
-    np.testing.assert_array_equal(last.videos[0].latents, want.latents)
+    np.testing.assert_array_equal(last.videos[0].latents, ours.latents)
 
 
 def test_one_transformer_has_no_idle_expert(weights):
