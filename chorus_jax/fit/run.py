@@ -103,12 +103,13 @@ class OutlinedRun:
 
     def bytes_over(self, sizes: placing.Sizes) -> tuple[int, int]:
         """Bytes on each device of a mesh of these sizes: of inputs and state beside the
-        weights, and of the held keys among them."""
+        weights, and of the held keys and step caches' states among them."""
         with jax.sharding.use_abstract_mesh(placing.abstract_mesh(sizes)):
             read, kept = self.partitions()
         state = placing.array_bytes(self.state, kept, sizes)
-        held = placing.array_bytes(self.state.keys, kept.keys, sizes)
-        return placing.array_bytes(self.beside, read, sizes) + state, held
+        rewritten = (self.state.keys, self.state.caches), (kept.keys, kept.caches)
+        reads = placing.array_bytes(self.beside, read, sizes)
+        return reads + state, placing.array_bytes(*rewritten, sizes)
 
     @property
     def beside(self) -> Inputs:
