@@ -6,7 +6,7 @@ import jax
 
 GIB = 2**30
 # Kinds of memory that the devices of a platform can read, by jax's names.
-DEVICE, HOST = "device", "pinned_host"
+DEVICE_MEMORY, HOST_MEMORY = "device", "pinned_host"
 
 
 def total_memory() -> int | None:

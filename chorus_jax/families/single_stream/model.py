@@ -11,7 +11,7 @@ from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.checkpoints.unchanged import WeightsFingerprint
 from chorus_jax.devices import sharding
-from chorus_jax.devices.memory import HOST
+from chorus_jax.devices.memory import HOST_MEMORY
 from chorus_jax.families.forward import TRANSFORMER, Latents
 from chorus_jax.families.protocols import LoadOptions, RunStart
 from chorus_jax.request import Request
@@ -176,7 +176,7 @@ def load_parts(
     mesh = options.mesh
     place = None if mesh is None else lambda module: sharding.shardings(module, mesh)
     there = sharding.whole if place is None else place
-    beside = lambda module: sharding.in_memory(there(module), HOST)
+    beside = lambda module: sharding.in_memory(there(module), HOST_MEMORY)
     return {
         name: checkpoints.load(
             folder,

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from chorus_jax.devices.memory import DEVICE
+from chorus_jax.devices.memory import DEVICE_MEMORY
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import HIGH, LOW
 from chorus_jax.families.wan.model import WanModel, prepare
@@ -73,5 +73,5 @@ def prepared(transformer: WanDiT, given: tuple[Any, ...], **shapes: Any) -> Any:
 
 def on_devices(module: WanDiT) -> WanDiT:
     """A module in the host's memory, copied to its devices."""
-    where = jax.tree.map(lambda x: x.sharding.with_memory_kind(DEVICE), module)
+    where = jax.tree.map(lambda x: x.sharding.with_memory_kind(DEVICE_MEMORY), module)
     return jax.device_put(module, where)
