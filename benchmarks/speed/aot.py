@@ -17,12 +17,15 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.lib import rows
+from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.fit.answering import Question, compiled_memory
 from chorus_jax.fit.estimate import LargestOperations, estimated
 from chorus_jax.fit.models import planned_model
-from chorus_jax.fit.run import ReuseOptions
+from chorus_jax.fit.placing import Sizes, abstract_mesh
+from chorus_jax.fit.run import OutlinedRun, ReuseOptions
 from chorus_jax.fit.topologies import Topology
 from chorus_jax.intra_request import registry
+from chorus_jax.nets.context_parallel import split_of
 
 GIB = 2**30
 
@@ -39,6 +42,7 @@ class Placement:
         reuse: an option that changes memory: `tokens NAME`, `cache NAME` or `active
             SHARE`; "" for a plain run.
         size: height, width and frames; None for the model's default.
+        ring: the number of rings' places that tokens are split over beside `context`.
     """
 
     model: str
@@ -47,6 +51,13 @@ class Placement:
     tensor: int
     reuse: str = ""
     size: tuple[int, int, int] | None = None
+    ring: int = 1
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of the mesh's axes."""
+        ring = {"ring": self.ring} if self.ring > 1 else {}
+        return {"data": 1, **ring, "context": self.context, "tensor": self.tensor}
 
     @property
     def name(self) -> str:
@@ -73,13 +84,16 @@ class Placement:
             model.defaults.request.changed(**fields),
             Topology.named(self.topology),
             reuse,
-            sizes={"data": 1, "context": self.context, "tensor": self.tensor},
+            sizes=self.sizes,
         )
 
 
 CASES = (
     Placement("Wan 2.1 T2V-1.3B", "v5e:2x4", 8, 1),
     Placement("Wan 2.1 T2V-1.3B", "v6e:2x2", 4, 1),
+    Placement("Wan 2.1 T2V-1.3B", "v6e:2x4", 4, 1, ring=2),
+    Placement("Wan 2.1 T2V-1.3B", "v6e:2x2", 4, 1, "active 0.25"),
+    Placement("Wan 2.1 T2V-1.3B", "v6e:2x2", 4, 1, "cache pab"),
     Placement("Wan 2.1 T2V-14B", "v5p:2x2x2", 2, 4),
     Placement("Wan 2.1 T2V-14B", "v6e:2x4", 2, 4),
     Placement("Wan 2.1 I2V-14B-480P", "v6e:2x4", 2, 4),
@@ -107,7 +121,8 @@ def compile_step(case: Placement) -> dict[str, Any]:
     return {
         "row": case.name,
         "chips": question.topology.count,
-        "mesh": f"context {case.context} x tensor {case.tensor}",
+        "mesh": " x ".join(f"{k} {n}" for k, n in case.sizes.items() if k != "data"),
+        "attention": attention_of(run, question.sizes),
         "size": "{0.height}x{0.width}x{0.frames}".format(run.request),
         "fits": step.compiled and step.total <= question.topology.bytes,
         "arguments_gib": step.arguments / GIB,
@@ -118,6 +133,13 @@ def compile_step(case: Placement) -> dict[str, Any]:
         "kernels": step.kernels,
         "compile_seconds": step.seconds,
     }
+
+
+def attention_of(run: OutlinedRun, sizes: Sizes) -> str:
+    """How attention is split over the mesh, in words."""
+    transformer: Any = run.outline.parts[TRANSFORMER]
+    mesh = abstract_mesh(sizes)
+    return split_of(mesh, transformer.config.heads).words(mesh)
 
 
 def compile_rows(benchmark: str, cases: Sequence[Placement], about: str | None) -> None:

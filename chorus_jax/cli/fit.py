@@ -59,8 +59,6 @@ def question_of(
     cache = registry.parse(options.step_cache) if options.step_cache else EveryStep()
     if options.active is not None and options.step_cache:
         raise ValueError("--step-cache is of a miss: leave it or --active out")
-    if options.mesh is not None and "ring" in options.mesh:
-        raise ValueError("--mesh with a ring is not planned here: give it to context")
     one = {"data": 1, "context": 1, "tensor": 1}
     sizes = None if options.mesh is None else {**one, **options.mesh}
     return Question(
@@ -71,6 +69,7 @@ def question_of(
         not options.free_text_encoder,
         options.image,
         sizes,
+        options.idle_expert,
     )
 
 

@@ -56,13 +56,21 @@ def add_fit(commands: Any) -> None:
         "--mesh",
         metavar="D,C,T",
         type=mesh_sizes,
-        help="devices along data, context and tensor (default: what needs least)",
+        help="devices along data, context and tensor, or by name with a ring "
+        "(default: what needs least)",
     )
     add_run(fit)
     fit.add_argument(
         "--free-text-encoder",
         action="store_true",
         help="its memory is given back once prompts are encoded",
+    )
+    fit.add_argument(
+        "--idle-expert",
+        choices=["devices", "host"],
+        default="devices",
+        help="of models with two experts: where the weights of the one that does not "
+        "run are (default: devices)",
     )
 
 

@@ -69,6 +69,7 @@ class GenerateRun:
             dtype=self.options.dtype,
             mesh=self.mesh,
             keep_text_encoder=len({job.prompt for job in self.jobs}) > 1,
+            idle_expert=self.options.idle_expert,
         )
 
     def say(self, line: str) -> None:

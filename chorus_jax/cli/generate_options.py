@@ -131,6 +131,14 @@ def add_model(make: argparse.ArgumentParser) -> None:
         "context=4,tensor=2, or of the first three, such as 1,4,2 (default: one)",
     )
 
+    group.add_argument(
+        "--idle-expert",
+        choices=["devices", "host"],
+        default="devices",
+        help="of models with two experts: where the weights of the one that does not "
+        "run are (default: devices)",
+    )
+
 
 def add_sampling(make: argparse.ArgumentParser) -> None:
     """Adds the options of steps, solver and size."""

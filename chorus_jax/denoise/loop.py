@@ -17,7 +17,7 @@ So a run in several calls gives the same bytes as a run in one.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,8 @@ from jaxtyping import Array, Int, Integer
 from chorus_jax.denoise import solving
 from chorus_jax.denoise.budget_steps import BudgetSteps
 from chorus_jax.denoise.noise import initial
+from chorus_jax.denoise.placement import placed
+from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program, Run, slots
 from chorus_jax.denoise.region_steps import RegionSteps
 from chorus_jax.denoise.segments import Segment, segments
@@ -40,9 +42,14 @@ from chorus_jax.denoise.state import (
     RegionState,
     RunState,
 )
-from chorus_jax.families.forward import AllTokens, Geometry, Latents, evaluate
+from chorus_jax.families.forward import (
+    AllTokens,
+    Geometry,
+    Latents,
+    Transformer,
+    evaluate,
+)
 from chorus_jax.nets.control import zeros
-from chorus_jax.nets.tile_keys import spread
 
 AHEAD = 1  # calls queued behind the one that runs: enough to keep the device busy
 
@@ -74,19 +81,18 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
     key_steps = jax.tree.map(
         lambda x: jnp.zeros((len(program.plan.kept), *x.shape), x.dtype), latents
     )
-    return spread(
-        RunState(
-            step,
-            latents,
-            solving.init(program.solver, latents),
-            initial_caches(run, latents, step),
-            key_steps,
-            jnp.zeros(b, jnp.float32),
-            initial_region(run, latents, step),
-            initial_keys(run, latents, step),
-            initial_budgets(run, latents),
-        )
+    state = RunState(
+        step,
+        latents,
+        solving.init(program.solver, latents),
+        initial_caches(run, latents, step),
+        key_steps,
+        jnp.zeros(b, jnp.float32),
+        initial_region(run, latents, step),
+        initial_keys(run, latents, step),
+        initial_budgets(run, latents),
     )
+    return placed(program, inputs, state)
 
 
 def initial_caches(run: Run, latents: Latents, step: Int[Array, " b"]) -> tuple:
@@ -162,9 +168,14 @@ def initial_parts(
     return region._replace(parts=zeros(shapes))
 
 
-@partial(jax.jit, static_argnames="program", donate_argnames="state")
+@partial(jax.jit, static_argnames=("program", "expert"), donate_argnames="state")
 def advance(
-    inputs: Inputs, state: RunState, until: Int[Array, " b"], *, program: Program
+    inputs: Inputs,
+    state: RunState,
+    until: Int[Array, " b"],
+    *,
+    program: Program,
+    expert: str | None = None,
 ) -> tuple[RunState, Int[Array, ""]]:
     """Runs each request from its step up to step `until` (exclusive).
 
@@ -177,16 +188,19 @@ def advance(
         state: the state before; it is donated, so its arrays are gone after the call.
         until: a step per request; a request that has reached it is left unchanged.
         program: the static part of the run.
+        expert: the only transformer that is run and needs to be among the inputs; None
+            for all transformers of the plan.
 
     Returns:
         The new state, and the least number of steps that any request has done.
     """
     run = Run(program, inputs)
     for segment in segments(program.plan):
-        state = segment(run, state, until)
+        if expert in (None, segment.expert):
+            state = segment(run, state, until)
     # On a mesh the result is sharded as the argument is, so that the next call reuses
     # the compiled program.
-    state = spread(state)
+    state = placed(program, inputs, state)
     return state, state.step.min()
 
 
@@ -196,6 +210,7 @@ def in_pieces(
     program: Program,
     every: int | None = 1,
     ahead: int = AHEAD,
+    resident: Callable[[str], Transformer] | None = None,
 ) -> Iterator[tuple[int, RunState]]:
     """Runs a program to its last step, a few steps per call.
 
@@ -209,6 +224,9 @@ def in_pieces(
         every: steps per call; None runs all in one call.
         ahead: calls queued behind the one that runs. With 0 the device idles between
             calls, and each yielded state may be read until the next one is requested.
+        resident: gives each transformer on the devices, in place of the one before (see
+            `OffloadingModel`); each call then runs one transformer. None if those of
+            the inputs are on the devices.
 
     Yields:
         The number of steps done and the state after each call. With calls ahead only
@@ -221,15 +239,44 @@ def in_pieces(
         raise ValueError(f"a call runs 1 step or more, or all (None), got {every}")
     plan, rows = program.plan, len(state.step)
     waiting: deque[Array] = deque()
-    for i in range(plan.start, plan.steps, every or plan.steps):
-        last = min(i + (every or plan.steps), plan.steps)
+    there: str | None = None
+    for last, expert in calls(plan, every, resident is not None):
         until = np.full(rows, last, np.int32)
-        state, done = advance(inputs, state, until, program=program)
+        if resident is not None and expert is not None and expert != there:
+            # The weights before are dropped once no program reads them.
+            inputs, there = inputs._replace(models={}), expert
+            jax.block_until_ready(state)
+            inputs = inputs._replace(models={expert: resident(expert)})
+        state, done = advance(inputs, state, until, program=program, expert=expert)
         waiting.append(done)
         if len(waiting) > ahead:
             yield int(waiting.popleft()), state
     for done in waiting:
         yield int(done), state
+
+
+def calls(
+    plan: StepPlan, every: int | None, apart: bool
+) -> Iterator[tuple[int, str | None]]:
+    """The step that each call of a run ends before, and the transformer it runs.
+
+    Args:
+        plan: the plan of the run.
+        every: steps per call; None for as many as possible.
+        apart: whether each call runs one transformer; else that is None.
+    """
+    first, every = plan.start, every or plan.steps
+    ends = [stretch.last for stretch in plan.stretches]
+    names = [stretch.expert for stretch in plan.stretches]
+    while first < plan.steps:
+        last, expert = min(first + every, plan.steps), None
+        if apart:
+            here = next(i for i, end in enumerate(ends) if first < end)
+            expert, alike = names[here], [name == names[here] for name in names]
+            others = (i for i in range(here, len(ends)) if not alike[i])
+            last = min(last, ends[next(others, len(ends)) - 1])
+        yield last, expert
+        first = last
 
 
 def check(inputs: Inputs, latents: Latents, program: Program) -> None:

@@ -5,6 +5,8 @@ import os
 import jax
 
 GIB = 2**30
+# Kinds of memory that the devices of a platform can read, by jax's names.
+DEVICE_MEMORY, HOST_MEMORY = "device", "pinned_host"
 
 
 def total_memory() -> int | None:

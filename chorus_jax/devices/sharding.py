@@ -16,7 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import (
+    AbstractMesh,
+    AxisType,
+    Mesh,
+    NamedSharding,
+    PartitionSpec,
+    SingleDeviceSharding,
+)
 
 TOKENS = ("ring", "context")  # the axes that split tokens, as far as a mesh has them
 
@@ -147,6 +154,17 @@ def shardings(module: M, mesh: Mesh) -> M:
             f"{', '.join(refusals[:5])}; choose a size that divides"
         )
     return result
+
+
+def whole(module: M) -> M:
+    """The module with a sharding on jax's default device in place of each array."""
+    [device] = jnp.zeros(()).devices()
+    return jax.tree.map(lambda _: SingleDeviceSharding(device), module)
+
+
+def in_memory(places: M, kind: str) -> M:
+    """Shardings of a module's arrays in another kind of the devices' memory."""
+    return jax.tree.map(lambda x: x.with_memory_kind(kind), places)
 
 
 def platform() -> str:

@@ -12,6 +12,7 @@ from chorus_jax.devices.sharding import check_axes
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.source_files import SourceFiles, folder_of
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.protocols import DEVICES, PLACES
 
 DTYPES = ("bfloat16", "float32")
 
@@ -25,6 +26,7 @@ def load(
     mesh: Mesh | None = None,
     keep_text_encoder: bool = True,
     verify: bool = False,
+    idle_expert: str = DEVICES,
     adapters: Sequence[str | Path] = (),
     files: SourceFiles = SourceFiles(),
 ) -> Pipeline:
@@ -46,6 +48,9 @@ def load(
             are encoded.
         verify: True computes the digests of all weights again, even if the files have
             not changed since they were last computed.
+        idle_expert: for models with two experts (Wan 2.2 A14B): `host` keeps both in
+            the host's memory and copies the one that runs to the devices, which then
+            hold one instead of two; `devices` keeps both there.
         adapters: LoRA files to merge into a published model, such as
             `style.safetensors:0.8`.
         files: further files and choices for converting a published model.
@@ -64,6 +69,10 @@ def load(
         raise ValueError(f"mesh must be a jax.sharding.Mesh, got {mesh!r}")
     if mesh is not None:
         check_axes(mesh)
+    if idle_expert not in PLACES:
+        raise ValueError(
+            f"idle_expert must be one of {', '.join(PLACES)}, got {idle_expert!r}"
+        )
     if not isinstance(files, SourceFiles):
         raise ValueError(f"files must be SourceFiles, got {files!r:.80}")
     if isinstance(adapters, str | Path):
@@ -76,6 +85,7 @@ def load(
         mesh=mesh,
         keep_text_encoder=keep_text_encoder,
         verify=verify,
+        idle_expert=idle_expert,
     )
 
 

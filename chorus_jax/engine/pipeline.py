@@ -30,9 +30,12 @@ from chorus_jax.engine.events import Progress, Video
 from chorus_jax.families import registry
 from chorus_jax.families.forward import TRANSFORMER, Conditions, Geometry, Latents
 from chorus_jax.families.protocols import (
+    DEVICES,
+    HOST,
     Defaults,
     EnlargingModel,
     LoadOptions,
+    OffloadingModel,
     RunStart,
     SoundModel,
     VideoModel,
@@ -79,6 +82,7 @@ class Pipeline:
         mesh: Mesh | None = None,
         keep_text_encoder: bool = True,
         verify: bool = False,
+        idle_expert: str = DEVICES,
     ) -> "Pipeline":
         """Loads a converted checkpoint folder of any family.
 
@@ -95,17 +99,28 @@ class Pipeline:
                 prompts are encoded.
             verify: True computes the digests of all weights again, even if the files
                 have not changed since they were last computed.
+            idle_expert: `host` keeps the experts of a model with two in the host's
+                memory, and the one that runs on the devices too; `devices` keeps both
+                there.
 
         Raises:
-            ValueError: for a folder that is no checkpoint.
+            ValueError: for a folder that is no checkpoint, and for an idle expert of a
+                model without one.
         """
         enable_cache()
-        options = LoadOptions(transformer, dtype, mesh, keep_text_encoder, verify)
+        options = LoadOptions(
+            transformer, dtype, mesh, keep_text_encoder, verify, idle_expert
+        )
         family = registry.family_of(folder)
         folder = Path(folder)
         defaults = family.defaults(folder, transformer)
         check = lambda request: family.check(folder, transformer, request, mesh)
-        return cls(family.load(folder, options), defaults, check)
+        model = family.load(folder, options)
+        if idle_expert == HOST and not isinstance(model, OffloadingModel):
+            raise ValueError(
+                "idle_expert='host' is for models with two experts: leave it out"
+            )
+        return cls(model, defaults, check)
 
     def check(self, request: Request, batch: int = 1) -> None:
         """Checks, before anything is run, that the devices can run a request.
@@ -379,7 +394,10 @@ class Pipeline:
             NotFiniteError: if the model gives numbers that are not finite.
         """
         state, steps = loop.start(inputs, latents, program=program), program.plan.steps
-        for done, state in loop.in_pieces(inputs, state, program, every):
+        model = self.model
+        resident = model.resident if isinstance(model, OffloadingModel) else None
+        run = loop.in_pieces(inputs, state, program, every, resident=resident)
+        for done, state in run:
             yield Progress("denoise", done, steps)
         check_finite(state.latents)
         return state

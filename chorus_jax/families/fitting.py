@@ -1,6 +1,6 @@
 """Checks that a video's size suits a model, and that a mesh divides a batch."""
 
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from chorus_jax.devices import sharding
 from chorus_jax.nets.context_parallel import split_of
@@ -66,7 +66,7 @@ def must_match(name: str, size: int | None, other: str, needed: int | None) -> N
         )
 
 
-def must_divide(mesh: Mesh, rows: int, tokens: int, heads: int) -> None:
+def must_divide(mesh: Mesh | AbstractMesh, rows: int, tokens: int, heads: int) -> None:
     """ValueError unless the mesh divides the rows, tokens and heads of a pass.
 
     Args:

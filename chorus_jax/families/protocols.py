@@ -25,6 +25,9 @@ from chorus_jax.request import Request
 from chorus_jax.schedulers import Solver
 from chorus_jax.text.prompts import Tokens
 
+# Where an idle expert's weights may be.
+PLACES = DEVICES, HOST = "devices", "host"
+
 
 @dataclass(frozen=True, eq=False)
 class RunStart:
@@ -167,6 +170,15 @@ class EnlargingModel(Protocol):
         video's enlarged, any others as they are. ValueError without an upsampler."""
 
 
+@runtime_checkable
+class OffloadingModel(Protocol):
+    """A model that keeps its transformers in the host's memory, and one of them at a
+    time on the devices."""
+
+    def resident(self, name: str) -> Transformer:
+        """The named transformer on the devices, in place of the one that was there."""
+
+
 @dataclass(frozen=True)
 class Defaults:
     """The default settings of a model's requests.
@@ -241,6 +253,8 @@ class LoadOptions:
             are encoded.
         verify: whether to check the digests of all weights again, even if the files
             have not changed since the last check.
+        idle_expert: where the weights of an expert that does not run are, one of
+            `PLACES`.
     """
 
     transformer: str = TRANSFORMER
@@ -248,3 +262,4 @@ class LoadOptions:
     mesh: Mesh | None = None
     keep_text_encoder: bool = True
     verify: bool = False
+    idle_expert: str = DEVICES

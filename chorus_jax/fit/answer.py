@@ -84,13 +84,14 @@ def answered(
     """
     parts = run.outline.parts
     weights = {name: placing.weight_bytes(x, sizes) for name, x in parts.items()}
+    idle = run.inputs.models.keys() - set(run.resident)
+    weights |= dict.fromkeys(idle, 0)  # in the host's memory
     everything = sum(weights.values())
     transformers = sum(weights[name] for name in run.inputs.models)
     step = memory["step"]
     arrays = step.arguments - transformers
     if not step.arguments:
-        read = run.inputs._replace(models={})
-        arrays = placing.array_bytes((read, run.state), sizes)
+        arrays = run.bytes_over(sizes)[0]
     alive = {"step": arrays, "decode": arrays}
     freed = 0 if keep_text_encoder else weights[TEXT_ENCODER]
     phases = [

@@ -1,18 +1,18 @@
 """Answers whether a run fits a TPU: by compiling its programs, or by an estimate."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 
 from chorus_jax.devices import sharding
 from chorus_jax.families.outlines import Outline
-from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.protocols import DEVICES, LoadOptions
 from chorus_jax.fit.answer import FitAnswer, answered
 from chorus_jax.fit.compiled import ProgramMemory, compile_program, programs
 from chorus_jax.fit.estimate import LargestOperations, estimated
 from chorus_jax.fit.meshes import best
-from chorus_jax.fit.placing import Sizes
+from chorus_jax.fit.placing import Sizes, token_split
 from chorus_jax.fit.run import OutlinedRun, ReuseOptions, outlined_run, with_inputs
 from chorus_jax.fit.topologies import Topology
 from chorus_jax.request import Request
@@ -36,6 +36,8 @@ class Question:
         image: whether the video begins with an image.
         sizes: the sizes of the mesh's axes; None for the mesh that needs the least
             memory.
+        idle_expert: where the weights of an expert that does not run are (see
+            `LoadOptions`).
     """
 
     outline: Outline
@@ -45,6 +47,7 @@ class Question:
     keep_text_encoder: bool = True
     image: bool = False
     sizes: Sizes | None = None
+    idle_expert: str = DEVICES
 
     @property
     def request_with_image(self) -> Request:
@@ -53,6 +56,7 @@ class Question:
 
     def run(self, options: LoadOptions = LoadOptions(), split: int = 1) -> OutlinedRun:
         """The run as shapes (see `outlined_run`)."""
+        options = replace(options, idle_expert=self.idle_expert)
         request = self.request_with_image
         return outlined_run(self.outline, request, self.reuse, options, split)
 
@@ -75,7 +79,7 @@ class Question:
 def quick_answer(question: Question) -> FitAnswer:
     """The answer by an estimate; compiles nothing, and needs no libtpu."""
     sizes = question.mesh_sizes()
-    run = question.run(split=sizes["context"])
+    run = question.run(split=token_split(sizes))
     memory = estimated(run, sizes, LargestOperations.of(run))
     return answered(
         run, sizes, question.topology.bytes, memory, question.keep_text_encoder
@@ -102,7 +106,7 @@ def compiled_memory(
     """Compiles the named programs of a run; returns the run and their memory."""
     mesh = sharding.make_mesh(**sizes, devices=devices)
     with jax.set_mesh(mesh):
-        run = question.run(LoadOptions(mesh=mesh), sizes["context"])
+        run = question.run(LoadOptions(mesh=mesh), token_split(sizes))
         run.model(run.outline.parts).check_mesh(run.request, 1)
         made = programs(run, mesh)
     return run, {name: compile_program(*made[name], mesh) for name in names}

@@ -59,14 +59,17 @@ def programs(run: OutlinedRun, mesh: Mesh) -> Programs:
     """
     parts = {name: placing.weights(x, mesh) for name, x in run.outline.parts.items()}
     model: Any = run.model(parts)
-    spread = lambda tree: placing.arrays(tree, mesh)
-    inputs = spread(run.inputs)._replace(models=model.transformers)
+    spread = lambda tree: placing.replicated(tree, mesh)
+    read, kept = run.partitions()
+    there = {name: model.transformers[name] for name in run.resident}
+    inputs = placing.arrays(run.beside, read, mesh)._replace(models=there)
+    state = placing.arrays(run.state, kept, mesh)
     encoder = model.prompts.encoder
     until = spread(jax.ShapeDtypeStruct((1,), jnp.int32))
     return {
         "text": (encode, (encoder, *spread(tokens_of(run.outline)))),
         "conditions": (run.condition, (parts, spread(run.text))),
-        "step": (run.step, (inputs, spread(run.state), until)),
+        "step": (run.step, (inputs, state, until)),
         "decode": (run.decode, (parts, spread(run.latents))),
     }
 

@@ -20,8 +20,8 @@ from chorus_jax.fit.run import OutlinedRun, encode, tokens_of
 # Temporaries of a denoising step: copies of the keys and values that a chip attends to,
 # and arrays [tokens, width] over the chip's own tokens.
 KEY_COPIES, STREAMS = 5, 6
-# Region steps and token budgets also copy this share of the held keys and values.
-HELD_COPIES = 0.5
+# Steps that rewrite held keys and values, or a step cache's state, hold copies of them.
+STATE_COPIES = 2.2
 # Temporaries of any other program, in units of the operands and result of its largest
 # operation.
 LARGEST = 2
@@ -56,16 +56,15 @@ def estimated(
     run: OutlinedRun, sizes: placing.Sizes, operations: LargestOperations
 ) -> dict[str, ProgramMemory]:
     """The memory of each of a run's programs on one chip of a mesh of these sizes."""
-    parts, read = run.outline.parts, run.inputs
-    transformers = sum(placing.weight_bytes(parts[x], sizes) for x in read.models)
-    beside = read._replace(models={})
-    arrays = placing.array_bytes((beside, run.state), sizes)
+    parts = run.outline.parts
+    transformers = sum(placing.weight_bytes(parts[x], sizes) for x in run.resident)
+    arrays, rewritten = run.bytes_over(sizes)
     program = lambda size: ProgramMemory(0, LARGEST * size, 0, estimated=True)
     return {
         "text": program(operations.text // sizes["tensor"]),
         "conditions": program(operations.conditions),
         "step": ProgramMemory(
-            transformers + arrays, step_bytes(run, sizes), 0, estimated=True
+            transformers + arrays, step_bytes(run, sizes, rewritten), 0, estimated=True
         ),
         "decode": program(operations.decode),
     }
@@ -77,17 +76,17 @@ def encoder_of(run: OutlinedRun) -> Any:
     return model.prompts.encoder
 
 
-def step_bytes(run: OutlinedRun, sizes: placing.Sizes) -> int:
-    """Bytes of a denoising step's temporaries on one chip."""
+def step_bytes(run: OutlinedRun, sizes: placing.Sizes, rewritten: int) -> int:
+    """Bytes of a denoising step's temporaries on one chip, of which `rewritten` bytes
+    are held keys and states of step caches."""
     config: Any = run.outline.parts[TRANSFORMER]
     config = config.config
     f, h, w = run.program.geometry.grid
     width = config.heads * config.head_width
     wide = f * h * w * run.rows // sizes["data"] * width * 2
     keys = 2 * wide // sizes["tensor"]
-    held = placing.array_bytes(run.state.keys, sizes)
-    own = STREAMS * wide // sizes["context"]
-    return KEY_COPIES * keys + own + round(HELD_COPIES * held)
+    own = STREAMS * wide // placing.token_split(sizes)
+    return KEY_COPIES * keys + own + round(STATE_COPIES * rewritten)
 
 
 def largest(jaxpr: Any) -> int:

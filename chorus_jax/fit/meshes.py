@@ -1,11 +1,10 @@
 """Meshes that a topology's devices can form, and remedies for runs that do not fit."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
-from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.outlines import Outline
+from chorus_jax.fit import placing
 from chorus_jax.fit.answer import FitAnswer, answered
 from chorus_jax.fit.estimate import LargestOperations, estimated
 from chorus_jax.fit.placing import Sizes
@@ -28,13 +27,13 @@ def sizes_of(count: int) -> Iterator[Sizes]:
                 yield {"data": data, "context": context, "tensor": tensor}
 
 
-def divides(run: OutlinedRun, sizes: Sizes) -> bool:
-    """Whether a mesh divides the rows, tokens and heads of a run's passes."""
-    config: Any = run.outline.parts[TRANSFORMER]
-    tokens = math.prod(run.program.geometry.grid)
-    heads = config.config.heads
-    pairs = ((run.rows, "data"), (tokens, "context"), (heads, "tensor"))
-    return all(count % sizes[axis] == 0 for count, axis in pairs)
+def divides(model: Any, request: Request, sizes: Sizes) -> bool:
+    """Whether the model runs the request over a mesh of these sizes."""
+    try:
+        model.sizes.check_mesh(placing.abstract_mesh(sizes), request, 1)
+    except ValueError:
+        return False
+    return True
 
 
 def best(run: OutlinedRun, topology: Topology, keep_text_encoder: bool) -> FitAnswer:
@@ -44,7 +43,9 @@ def best(run: OutlinedRun, topology: Topology, keep_text_encoder: bool) -> FitAn
         ValueError: if no mesh of all its devices divides the run.
     """
     answers, operations = [], LargestOperations.of(run)
-    for sizes in filter(lambda x: divides(run, x), sizes_of(topology.count)):
+    model = run.model(run.outline.parts)
+    fitting = lambda sizes: divides(model, run.request, sizes)
+    for sizes in filter(fitting, sizes_of(topology.count)):
         try:
             memory = estimated(run, sizes, operations)
             answers.append(

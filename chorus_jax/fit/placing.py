@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
 from chorus_jax.devices import sharding
 from chorus_jax.devices.sharding import RULES
@@ -18,6 +18,20 @@ Sizes = Mapping[str, int]  # of the axes of a mesh
 TEXT_KEYS = (None, "batch", None, "heads", None)
 
 
+def abstract_mesh(sizes: Sizes) -> AbstractMesh:
+    """A mesh of these sizes without devices."""
+    return AbstractMesh(
+        tuple(sizes.values()),
+        tuple(sizes),
+        axis_types=(AxisType.Auto,) * len(sizes),
+    )
+
+
+def token_split(sizes: Sizes) -> int:
+    """The number of devices that tokens are split over."""
+    return sharding.token_split(abstract_mesh(sizes))
+
+
 def weights(module: Any, mesh: Mesh) -> Any:
     """An abstract module, sharded over a mesh as a loaded one is."""
     return jax.tree.map(
@@ -27,22 +41,32 @@ def weights(module: Any, mesh: Mesh) -> Any:
     )
 
 
-def arrays(tree: Any, mesh: Mesh) -> Any:
-    """Abstract arrays of a run with shardings: the text's keys and values are split
-    over batch and heads, all other arrays are whole on every chip."""
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    heads = NamedSharding(mesh, sharding.spec(TEXT_KEYS))
+def input_partitions(inputs: Any) -> Any:
+    """The partitions of arrays that a run reads, over the mesh in `jax.set_mesh`: the
+    text's keys and values are split over batch and heads, all others replicated."""
 
-    def placed(node: Any) -> Any:
+    def of(node: Any) -> Any:
         split = isinstance(node, Keys) and node.key.ndim == len(TEXT_KEYS)
-        return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(
-                x.shape, x.dtype, sharding=heads if split else everywhere
-            ),
-            node,
-        )
+        where = sharding.spec(TEXT_KEYS) if split else PartitionSpec()
+        return jax.tree.map(lambda _: where, node)
 
-    return jax.tree.map(placed, tree, is_leaf=lambda x: isinstance(x, Keys))
+    return jax.tree.map(of, inputs, is_leaf=lambda x: isinstance(x, Keys))
+
+
+def replicated(tree: Any, mesh: Mesh) -> Any:
+    """Abstract arrays that are whole on every device of a mesh."""
+    return arrays(tree, jax.tree.map(lambda _: PartitionSpec(), tree), mesh)
+
+
+def arrays(tree: Any, where: Any, mesh: Mesh) -> Any:
+    """Abstract arrays with shardings, from a tree of their partitions."""
+    return jax.tree.map(
+        lambda x, spec: jax.ShapeDtypeStruct(
+            x.shape, x.dtype, sharding=NamedSharding(mesh, spec)
+        ),
+        tree,
+        where,
+    )
 
 
 def weight_bytes(module: nnx.Module, sizes: Sizes) -> int:
@@ -72,11 +96,18 @@ def split_over(axis: str | None, sizes: Sizes) -> int:
     return 1 if rule is None else sizes[rule]
 
 
-def array_bytes(tree: Any, sizes: Sizes) -> int:
-    """The bytes of a run's arrays on one chip (see `arrays`)."""
+def array_bytes(tree: Any, where: Any, sizes: Sizes) -> int:
+    """The bytes of arrays on one chip, from a tree of their partitions."""
     total = 0
-    for node in jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, Keys)):
-        held = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(node))
-        split = isinstance(node, Keys) and node.key.ndim == len(TEXT_KEYS)
-        total += held // (sizes["tensor"] * sizes["data"] if split else 1)
+    for x, spec in zip(jax.tree.leaves(tree), jax.tree.leaves(where), strict=True):
+        shares = [math.prod(sizes[y] for y in named_axes(axis)) for axis in spec]
+        split = [-(-n // k) for n, k in zip(x.shape, shares)]
+        total += math.prod((*split, *x.shape[len(split) :])) * x.dtype.itemsize
     return total
+
+
+def named_axes(entry: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The mesh axes that an entry of a PartitionSpec names."""
+    if entry is None:
+        return ()
+    return (entry,) if isinstance(entry, str) else entry

@@ -12,13 +12,14 @@ from jaxtyping import Array
 from tokenizers import Tokenizer as Rules
 from tokenizers.models import WordLevel
 
-from chorus_jax.denoise import loop
+from chorus_jax.denoise import loop, placement
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import GainTables, Inputs, RunState, SourceLatents
 from chorus_jax.engine.plans import planned, within_expert
 from chorus_jax.families.outlines import Outline
-from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.protocols import HOST, LoadOptions
+from chorus_jax.fit import placing
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.media.inputs import InputMedia
@@ -89,6 +90,33 @@ class OutlinedRun:
         return self.state.latents
 
     @property
+    def resident(self) -> tuple[str, ...]:
+        """The transformers that are on the devices at a time."""
+        names = tuple(self.inputs.models)
+        return names[:1] if self.options.idle_expert == HOST else names
+
+    def partitions(self) -> tuple[Inputs, RunState]:
+        """The partitions of the inputs beside the transformers and of the state, over
+        the mesh in `jax.set_mesh`."""
+        read = placing.input_partitions(self.beside)
+        return read, placement.partitions(self.program, self.inputs, self.state)
+
+    def bytes_over(self, sizes: placing.Sizes) -> tuple[int, int]:
+        """Bytes on each device of a mesh of these sizes: of inputs and state beside the
+        weights, and of the held keys and step caches' states among them."""
+        with jax.sharding.use_abstract_mesh(placing.abstract_mesh(sizes)):
+            read, kept = self.partitions()
+        state = placing.array_bytes(self.state, kept, sizes)
+        rewritten = (self.state.keys, self.state.caches), (kept.keys, kept.caches)
+        reads = placing.array_bytes(self.beside, read, sizes)
+        return reads + state, placing.array_bytes(*rewritten, sizes)
+
+    @property
+    def beside(self) -> Inputs:
+        """The inputs beside the transformers."""
+        return self.inputs._replace(models={})
+
+    @property
     def rows(self) -> int:
         """The number of rows of a forward pass: one per guidance branch."""
         first = self.program.plan.stretches[0].expert
@@ -105,7 +133,8 @@ class OutlinedRun:
 
     def step(self, inputs: Inputs, state: RunState, until: Array) -> Any:
         """The program of the denoising loop."""
-        return loop.advance(inputs, state, until, program=self.program)
+        one = self.resident[0] if self.options.idle_expert == HOST else None
+        return loop.advance(inputs, state, until, program=self.program, expert=one)
 
     def decode(self, parts: Mapping[str, Any], latents: Any) -> list[Array]:
         """The program of the decoder: up to `GROUPS` groups of frames."""
@@ -221,6 +250,8 @@ def outlined_run(
     if solver.stochastic:
         seeds: Any = jax.ShapeDtypeStruct((1,), jnp.uint32)
         inputs = inputs._replace(seeds=seeds)
+    if options.idle_expert == HOST and len(inputs.models) == 1:
+        raise ValueError("this model has one transformer, and no idle expert")
     if reuse.active is not None:
         words = jax.eval_shape(model.text_values, conditions).shape[1]
         inputs = of_a_hit(inputs, latents, program.plan.steps, words)

@@ -17,7 +17,7 @@ from chorus_jax.devices import sharding
 from chorus_jax.nets.attention import attend_here, attention, check_heads, part_here
 from chorus_jax.nets.kernel_choice import region_choice, text_choice
 from chorus_jax.nets.split_attention import in_shares, shared
-from chorus_jax.nets.split_tiles import FreshTokens, split_tiles, tiled
+from chorus_jax.nets.split_tiles import FreshTokens, split_tiles, tiled, with_absent
 from kernels_pallas.amplified_cross_attention.api import amplified_cross_attention
 from kernels_pallas.masked_region_attention.api import masked_region_attention
 from kernels_pallas.masked_region_attention.reference import Fresh, put
@@ -55,6 +55,7 @@ def over_tiles(
     if not jax.sharding.get_abstract_mesh().empty:
         check_heads(query.shape[2])
         return split_tiles(attend, query, key, value, fresh, bias, count)
+    bias = with_absent(bias, key, key.shape[1] if count is None else count)
     written = fresh and Fresh(
         tiled(fresh.key, size), tiled(fresh.value, size), fresh.tiles
     )

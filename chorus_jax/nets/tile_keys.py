@@ -66,12 +66,14 @@ class TileKeys:
             x = tiling.tiles(x.reshape(*x.shape[:-2], -1), axis=-2)
             return sharding.whole_shares(x, x.ndim - 3, ring_size(heads))
 
-        return cls(tiles(keys.key), tiles(keys.value), heads).spread()
+        where = held_spec(heads, keys.key.ndim - 4)
+        made = lambda x: placed(tiles(x), where)
+        return cls(made(keys.key), made(keys.value), heads)
 
-    def spread(self) -> "TileKeys":
-        """These keys and values, placed on the devices that hold them."""
+    def partitions(self) -> "TileKeys":
+        """The partition of keys and values over the mesh in `jax.set_mesh`."""
         where = held_spec(self.heads, self.key.ndim - 4)
-        return TileKeys(placed(self.key, where), placed(self.value, where), self.heads)
+        return TileKeys(where, where, self.heads)
 
     def by_head(self) -> tuple[Float[Array, "*l b t s a d"], ...]:
         """The keys and the values, with a separate axis of heads."""
@@ -84,16 +86,6 @@ class TileKeys:
         put = partial(written, active=active, heads=self.heads)
         key, value = put(self.key, fresh.key), put(self.value, fresh.value)
         return TileKeys(key, value, self.heads)
-
-
-def spread(state: Any) -> Any:
-    """Places a state on the mesh: held keys are split, all other arrays replicated.
-
-    Does nothing outside `jax.set_mesh`.
-    """
-    held = lambda x: isinstance(x, TileKeys)
-    on = lambda x: x.spread() if held(x) else sharding.constrain(x)
-    return jax.tree.map(on, state, is_leaf=held)
 
 
 def ring_size(heads: int) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.families.fitting import (
@@ -144,7 +144,9 @@ class LTXSizes:
         boxes = (vae.time_compression, vae.space_compression)
         return PixelScale(*boxes, fps, causal)
 
-    def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None:
+    def check_mesh(
+        self, mesh: Mesh | AbstractMesh, request: Request, count: int
+    ) -> None:
         """ValueError unless the mesh divides a batch of `count` such requests."""
         rows = count * request.passes
         tokens = self.token_count(request) + self.extra(request)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.families.fitting import (
@@ -206,11 +206,14 @@ class LTX2Sizes:
             self.audio_vae.sample_rate,
         )
 
-    def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None:
+    def check_mesh(
+        self, mesh: Mesh | AbstractMesh, request: Request, count: int
+    ) -> None:
         """ValueError unless the mesh divides a batch of `count` such requests."""
         joint = request.joint is not None and request.joint.isolates
         branches = 1 + request.guided + (request.perturbed is not None) + joint
-        heads = math.gcd(self.transformer.heads, self.transformer.audio_heads)
+        model = self.transformer
+        heads = math.gcd(model.heads, model.audio_heads, *self.connectors.heads)
         tokens = self.token_count(request) + self.extra(request)
         must_divide(mesh, count * branches, tokens, heads)
 

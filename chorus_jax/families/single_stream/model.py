@@ -1,16 +1,17 @@
 """The common part of loaded models with one stream of video tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
 from chorus_jax import checkpoints
 from chorus_jax.checkpoints import Card
 from chorus_jax.checkpoints.unchanged import WeightsFingerprint
 from chorus_jax.devices import sharding
+from chorus_jax.devices.memory import HOST_MEMORY
 from chorus_jax.families.forward import TRANSFORMER, Latents
 from chorus_jax.families.protocols import LoadOptions, RunStart
 from chorus_jax.request import Request
@@ -23,7 +24,9 @@ TEXT_ENCODER, VIDEO = "text_encoder", "video"
 class ModelSizes(Protocol):
     """The configs of a model's parts."""
 
-    def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None: ...
+    def check_mesh(
+        self, mesh: Mesh | AbstractMesh, request: Request, count: int
+    ) -> None: ...
 
 
 class SingleStreamModel:
@@ -155,6 +158,7 @@ def load_parts(
     classes: Mapping[str, tuple[Any, type]],
     stored: Mapping[str, str],
     options: LoadOptions,
+    on_host: Collection[str] = (),
 ) -> dict[str, Any]:
     """The parts of a converted checkpoint folder as modules, by name.
 
@@ -164,19 +168,22 @@ def load_parts(
         classes: the module's and the config's class of each part.
         stored: the name of each part in the folder.
         options: the dtype in place of the stored one, and the mesh.
+        on_host: the parts that are kept in the host's memory.
 
     Raises:
         ValueError: for a folder that holds something else (see `checkpoints.load`).
     """
     mesh = options.mesh
     place = None if mesh is None else lambda module: sharding.shardings(module, mesh)
+    there = sharding.whole if place is None else place
+    beside = lambda module: sharding.in_memory(there(module), HOST_MEMORY)
     return {
         name: checkpoints.load(
             folder,
             stored[name],
             *kinds,
             dtype=options.dtype,
-            place=place,
+            place=beside if name in on_host else place,
             card=card,
             verify=options.verify,
         )

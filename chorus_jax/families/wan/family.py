@@ -12,13 +12,14 @@ from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.memory import check_request_memory
 from chorus_jax.families.outlines import Outline, named
-from chorus_jax.families.protocols import Defaults, LoadOptions
+from chorus_jax.families.protocols import HOST, Defaults, LoadOptions
 from chorus_jax.families.wan import outlines
 from chorus_jax.families.wan.area import fitted
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.memory import least_memory
 from chorus_jax.families.wan.model import WanModel
+from chorus_jax.families.wan.offloaded import OffloadedWanModel
 from chorus_jax.families.wan.parts import parts_of
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.variants import FPS, PUBLISHED, defaults_of
@@ -34,7 +35,8 @@ class WanFamily:
 
     def load(self, folder: Path, options: LoadOptions) -> WanModel:
         """The model of a converted checkpoint folder. ValueError for another's."""
-        return WanModel.load(folder, options)
+        host = options.idle_expert == HOST
+        return (OffloadedWanModel if host else WanModel).load(folder, options)
 
     def check(
         self, folder: Path, transformer: str, request: Request, mesh: Mesh | None

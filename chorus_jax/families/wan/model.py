@@ -59,6 +59,7 @@ class WanModel(SingleStreamModel):
 
     family = "wan"
     sizes: Sizes
+    on_host: tuple[str, ...] = ()  # parts that are kept in the host's memory
 
     def __init__(
         self,
@@ -95,9 +96,8 @@ class WanModel(SingleStreamModel):
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
         stored = stored_names(options.transformer)
         card = Card.read(folder)
-        parts = load_parts(
-            Path(folder), card, parts_of(card, options.transformer), stored, options
-        )
+        classes = parts_of(card, options.transformer)
+        parts = load_parts(Path(folder), card, classes, stored, options, cls.on_host)
         return cls.assembled(card, parts, tokenizer, options)
 
     @classmethod
@@ -170,7 +170,7 @@ class WanModel(SingleStreamModel):
         text = self.encode(requests, tenant, tokens)
         images = self.images(requests, tenant)
         conditions = {
-            name: prepare(
+            name: self.prepared(
                 transformer,
                 text.embeddings,
                 text.lengths,
@@ -183,6 +183,12 @@ class WanModel(SingleStreamModel):
             for name, transformer in self.transformers.items()
         }
         return conditions, tuple(text.cut[: len(requests)])
+
+    def prepared(
+        self, transformer: WanDiT, *given: Any, **shapes: Any
+    ) -> StreamConditions:
+        """The conditions that a transformer makes (see `prepare`)."""
+        return prepare(transformer, *given, **shapes)
 
     def images(self, requests: Sequence[Request], tenant: str = "") -> Images:
         """The images of requests as all steps read them."""

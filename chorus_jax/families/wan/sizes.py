@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from jax.sharding import Mesh
+from jax.sharding import AbstractMesh, Mesh
 
 from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.families.fitting import (
@@ -138,7 +138,9 @@ class Sizes:
         f, h, w = (size // p for size, p in zip(sizes, patch))
         return f, h, w
 
-    def check_mesh(self, mesh: Mesh, request: Request, count: int) -> None:
+    def check_mesh(
+        self, mesh: Mesh | AbstractMesh, request: Request, count: int
+    ) -> None:
         """ValueError unless the mesh divides a batch of `count` such requests."""
         f, h, w = self.grid(request)
         rows = count * (2 if request.guided else 1)

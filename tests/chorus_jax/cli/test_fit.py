@@ -31,6 +31,10 @@ def test_a_large_video_does_not(capsys, monkeypatch):
         (["sora"], "neither a folder nor a published model"),
         (["shapes", "65x64x17"], "height must be a multiple of"),
         (["shapes", "--active", "2"], "a share above 0 and below 1"),
+        (
+            ["shapes", "--idle-expert", "host"],
+            "has one transformer, and no idle expert",
+        ),
         (["shapes", "--active", ".5", "--step-cache", "pab"], "is of a miss"),
         (["shapes", "--mesh", "1,1,1"], "--mesh has 1 devices, but v6e:2x2 has 4"),
         (["shapes", "--step-cache", "sora"], "no step cache is named"),

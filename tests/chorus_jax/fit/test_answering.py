@@ -5,12 +5,15 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.lib import rows
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.families.registry import FAMILIES
 from chorus_jax.fit.answer import answered
 from chorus_jax.fit.answering import Question, compiled_answer, quick_answer
 from chorus_jax.fit.compiled import GIB, ProgramMemory, beyond
-from chorus_jax.fit.meshes import remedies
+from chorus_jax.fit.meshes import divides, remedies, sizes_of
 from chorus_jax.fit.models import planned_model
-from chorus_jax.fit.run import ReuseOptions
+from chorus_jax.fit.run import ReuseOptions, assembled, with_inputs
 from chorus_jax.fit.topologies import Topology
 
 SMALL = {"data": 1, "context": 4, "tensor": 1}
@@ -55,6 +58,37 @@ def test_the_mesh_that_needs_least_uses_all_devices(question, quick):
     for size in quick.sizes.values():
         count *= size
     assert count == question.topology.count and quick.fits
+
+
+def heads_of(config):
+    """All counts of attention heads in a part's config."""
+    values = [value for name, value in vars(config).items() if name.endswith("heads")]
+    return [n for x in values for n in (x if isinstance(x, tuple) else (x,))]
+
+
+QUICK = ("Wan 2.1 T2V-1.3B", "LTX-Video 2B 0.9.8-distilled", "LTX-2 19B dev")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for family in FAMILIES.values()
+        for name in family.published
+    ],
+)
+def test_meshes_that_are_tried_divide_all_heads_of_a_model(name):
+    planned = planned_model(name)
+    outline, request = planned.outline, planned.defaults.request
+    model = assembled(outline, outline.parts, LoadOptions())
+    request = with_inputs(request, outline, False)
+    tried = [sizes for sizes in sizes_of(8) if divides(model, request, sizes)]
+    parts = (
+        outline.parts[x] for x in outline.parts if x in ("connectors", TRANSFORMER)
+    )
+    heads = [n for part in parts for n in heads_of(part.config)]
+    assert tried and heads
+    assert all(n % sizes["tensor"] == 0 for n in heads for sizes in tried)
 
 
 def test_weights_that_do_not_divide_are_named(question):

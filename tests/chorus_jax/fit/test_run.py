@@ -7,8 +7,13 @@ import pytest
 
 import chorus_jax
 from chorus_jax.denoise import loop
+from chorus_jax.families.protocols import LoadOptions
+from chorus_jax.fit.answer import answered
+from chorus_jax.fit.answering import Question
+from chorus_jax.fit.estimate import LargestOperations, estimated
 from chorus_jax.fit.models import planned_model
 from chorus_jax.fit.run import ReuseOptions, outlined_run, with_inputs
+from chorus_jax.fit.topologies import Topology
 from chorus_jax.intra_request import registry
 
 
@@ -53,9 +58,42 @@ def test_reuse_adds_to_the_state(shapes, reuse, fields):
     assert size(other) > 2 * size(plain)
 
 
+def test_held_keys_and_step_caches_are_split_over_chips(shapes):
+    request = with_inputs(shapes.defaults.request, shapes.outline, False)
+    mesh = lambda context: {"data": 1, "context": context, "tensor": 1}
+    region = outlined_run(shapes.outline, request, ReuseOptions(active=0.25))
+    (_, whole), (_, shared) = (region.bytes_over(mesh(n)) for n in (1, 4))
+    assert shared == whole // 4 > 0
+    cached = outlined_run(
+        shapes.outline, request, ReuseOptions(cache=registry.parse("pab"))
+    )
+    arrays = [cached.bytes_over(mesh(n))[0] for n in (1, 4)]
+    states = cached.state.caches[0].outputs.arrays
+    size = sum(x.size * x.dtype.itemsize for x in states)
+    assert arrays[0] - arrays[1] == size * 3 // 4
+
+
 def test_too_few_steps_have_no_region(shapes):
     request = with_inputs(
         shapes.defaults.request.changed(steps=1), shapes.outline, False
     )
     with pytest.raises(ValueError, match="no region steps: ask for more steps"):
         outlined_run(shapes.outline, request, ReuseOptions(active=0.25))
+
+
+def test_an_idle_expert_on_the_host_takes_no_memory_of_a_chip():
+    planned = planned_model("Wan 2.2 T2V-A14B")
+    sizes = {"data": 1, "context": 2, "tensor": 4}
+    topology = Topology.named("v6e:2x4")
+    question = Question(
+        planned.outline, planned.defaults.request, topology, sizes=sizes
+    )
+    run = replace(question, idle_expert="host").run()
+    assert run.resident == ("transformer",)
+    none = LargestOperations(0, 0, 0)
+    step = estimated(run, sizes, none)
+    answer = answered(run, sizes, topology.bytes, step)
+    assert answer.weights["transformer_2"] == 0 < answer.weights["transformer"]
+    both = estimated(replace(run, options=LoadOptions()), sizes, none)["step"]
+    saved = both.arguments - step["step"].arguments
+    assert saved == answer.weights["transformer"]

@@ -23,6 +23,8 @@ from chorus_jax.families.ltx2.transformer import LTX2DiT
 from chorus_jax.families.ltx_shared.given_frames import FrameLayout
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.families.wan.images import Images
+from chorus_jax.families.wan.model import prepare
 from chorus_jax.schedulers import Euler
 from tests.chorus_jax.denoise import tiny
 from tests.chorus_jax.families.toy.model import ToyModel
@@ -112,4 +114,45 @@ def drawn(rng, shapes):
     }
 
 
+
+
+def wan_variant(config, images=Images(), **shapes):
+    """The same of a tiny Wan that reads images or a first frame."""
+    config = replace(config, depth=LAYERS)
+    model = jax.jit(lambda: WanDiT(config, rngs=nnx.Rngs(0)))()
+    text = random(2, tiny.WORDS, config.text_width)
+    given = (text, jnp.full(2, tiny.WORDS), jnp.array([5.0]), images)
+    conditions = prepare(model, *given, solver=SOLVER, grid=tiny.GRID, **shapes)
+    return model, conditions, tiny.noise()
+
+
+def between_images():
+    """Wan FLF2V: an image stream with positions, and channels beside the latents."""
+    config = replace(tiny.CONFIG, in_channels=12, image_width=8, image_positions=6)
+    images = Images(random(1, *tiny.SHAPE[:-1], 8), random(1, 6, 8))
+    return wan_variant(config, images)
+
+
+def beside_image():
+    """Wan 2.2 I2V-A14B: channels beside the latents, without an image stream."""
+    images = Images(random(1, *tiny.SHAPE[:-1], 8))
+    return wan_variant(replace(tiny.CONFIG, in_channels=12), images)
+
+
+def first_frame():
+    """Wan 2.2 TI2V-5B: a given first frame with a timestep of its own."""
+    return wan_variant(tiny.CONFIG, first_given=True)
+
+
+def random(*shape):
+    """Normal numbers."""
+    return jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+
+
+# Variants of Wan by what their passes read; text-to-video is among the families.
+VARIANTS = {
+    "flf2v": between_images,
+    "i2v_a14b": beside_image,
+    "ti2v_5b": first_frame,
+}
 FAMILIES = {"toy": toy, "wan": wan, "ltx": ltx, "ltx2": ltx2}

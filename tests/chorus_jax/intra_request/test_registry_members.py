@@ -15,7 +15,7 @@ from chorus_jax.families.forward import Held
 from chorus_jax.intra_request import StepCache, registry
 from chorus_jax.intra_request.bac import BAC
 from chorus_jax.intra_request.branch_table import BranchTable
-from tests.chorus_jax.intra_request.families import FAMILIES, SOLVER
+from tests.chorus_jax.intra_request.families import FAMILIES, SOLVER, VARIANTS
 from tests.chorus_jax.intra_request.members import MEMBERS, STEPS
 
 SCHEDULE = SOLVER.schedule
@@ -83,6 +83,21 @@ def runs():
         return known[family]
 
     return of
+
+
+@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+def neutral(*given):
+    """The runs of all members that reuse nothing."""
+    return {name: denoised(member.neutral, *given) for name, member in MEMBERS.items()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_neutral_settings_are_the_uncached_run_of_every_variant(variant):
+    ours = jax.tree.map(np.asarray, neutral(*VARIANTS[variant]()))
+    plain, _ = ours["every"]
+    for name, (latents, work) in ours.items():
+        assert work.tolist() == [1.0] * STEPS, name
+        np.testing.assert_array_equal(latents, plain, err_msg=name)
 
 
 def test_every_member_is_in_the_registry():

@@ -52,6 +52,16 @@ def test_the_kernel_over_tiles_is_the_plain_path(biased):
     np.testing.assert_allclose(found, over_tiles(*operands), atol=1e-5)
 
 
+@pytest.mark.parametrize("biased", [True, False])
+def test_padding_tiles_have_no_weight_without_a_mesh_too(biased):
+    query, key, value, fresh, bias = tiles(3)
+    bias = bias if biased else None
+    padded = (jnp.pad(x[:, :5], [(0, 0), (0, 2), *[(0, 0)] * 3]) for x in (key, value))
+    found = over_tiles(query, *padded, fresh, bias, count=5)
+    want = over_tiles(query, key[:, :5], value, fresh, bias)
+    np.testing.assert_allclose(found, want, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "k, context, wanted", [(3, 8, (3, 1, 4)), (3, 2, (3, 5, 2)), (2, 2, (2, 5, 2))]
 )

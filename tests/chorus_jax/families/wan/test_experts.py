@@ -5,9 +5,11 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
+import jax
 import numpy as np
 import pytest
 
+import chorus_jax
 from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
@@ -97,6 +99,28 @@ def test_in_pieces_it_gives_the_same_bytes(pipeline):
     [whole] = pipeline(small())
     *_, last = pipeline.stream(small(), every=1)
     np.testing.assert_array_equal(whole.latents, last.videos[0].latents)
+
+
+def test_an_idle_expert_on_the_host_changes_rounding_only(pipeline, folder):
+    """Its experts run in a program each, not in one of both."""
+    offloaded = chorus_jax.load(folder, idle_expert="host")
+    model = offloaded.model
+    kinds = lambda tree: {x.sharding.memory_kind for x in jax.tree.leaves(tree)}
+    assert kinds(model.transformers) == {"pinned_host"}
+    [want], [ours] = pipeline(small()), offloaded(small())
+    np.testing.assert_allclose(ours.latents, want.latents, atol=1e-4)
+    resident = model.resident
+    assert (resident.name, kinds(resident.copy)) == (LOW, {"device"})
+    # The next run begins with the high expert again; calls of a step change no byte.
+    *_, last = offloaded.stream(small(), every=1)
+    np.testing.assert_array_equal(last.videos[0].latents, ours.latents)
+
+
+def test_one_transformer_has_no_idle_expert(weights):
+    with pytest.raises(ValueError, match="idle_expert='host' is for models with two"):
+        chorus_jax.load(weights, idle_expert="host")
+    with pytest.raises(ValueError, match="one of devices, host, got 'disk'"):
+        chorus_jax.load(weights, idle_expert="disk")
 
 
 @pytest.mark.parametrize("boundary, high", [(0.875, 3), (0.9, 2), (None, 5)])

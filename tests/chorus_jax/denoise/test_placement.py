@@ -1,0 +1,70 @@
+"""The state of a run over a mesh: split as tokens are, with one device's results."""
+
+import jax
+import numpy as np
+import pytest
+
+from chorus_jax.denoise import loop
+from chorus_jax.denoise.placement import cache_partition
+from chorus_jax.denoise.plan import StepPlan, Stretch
+from chorus_jax.devices import sharding
+from chorus_jax.intra_request.pab import PAB
+from chorus_jax.intra_request.taylor import TaylorSeer
+from chorus_jax.token_budgets import TokenBudgets, TokenGroup
+from tests.chorus_jax.denoise.tiny import CONFIG, GRID, STEPS, begun, conditions, noise
+
+# A step cache of layers' branches, one of the residual, and token budgets.
+BRANCHES = PAB(2, 3, 2, above=0.0, below=1001.0)
+RESIDUAL = TaylorSeer(interval=2, grain="residual")
+HALF = TokenBudgets(STEPS, (TokenGroup(0.5, 6), TokenGroup(0.5, 3)))
+PLAN = StepPlan(
+    STEPS,
+    (
+        Stretch(0, 2, cache=BRANCHES),
+        Stretch(2, 4, cache=RESIDUAL),
+        Stretch(4, 6, budgets=HALF),
+    ),
+)
+TOKENS = (2, int(np.prod(GRID)), CONFIG.width)
+
+
+def outcome(model):
+    """The last state of a run in two calls of one compiled program."""
+    program, inputs, state = begun(model, conditions(model), noise(), PLAN)
+    compiled = loop.advance._cache_size()
+    for _, state in loop.in_pieces(inputs, state, program, every=3):
+        pass
+    assert loop.advance._cache_size() == compiled + 1
+    return state
+
+
+def test_a_mesh_changes_nothing_and_splits_what_has_tokens(model):
+    alone = outcome(model)
+    mesh = sharding.make_mesh(data=2, context=2, tensor=2)
+    with jax.set_mesh(mesh):
+        ours = outcome(jax.device_put(model, sharding.shardings(model, mesh)))
+    np.testing.assert_allclose(ours.latents, alone.latents, atol=1e-4)
+    np.testing.assert_array_equal(ours.work, alone.work)
+    branches, residual = ours.caches[0].outputs.arrays[0], ours.caches[1].values[0]
+    for x in (branches, residual):
+        assert x.shape[-3:] == TOKENS
+        assert x.addressable_shards[0].data.size * 4 == x.size
+    whole = ours.latents
+    assert whole.addressable_shards[0].data.size == whole.size
+
+
+@pytest.mark.parametrize(
+    "shape, wanted",
+    [
+        ((3, 2, 32, 8), (None, "data", "context", None)),
+        ((2, 32, 8), ("data", "context", None)),
+        ((2, 31, 8), ()),  # that the mesh does not divide
+        ((2, 30, 8), ()),  # of no pass
+        ((2,), ()),
+    ],
+    ids=str,
+)
+def test_arrays_of_tokens_are_split_where_the_mesh_divides_them(shape, wanted):
+    tokens = frozenset({(2, 32, 8), (2, 31, 8)})
+    with jax.set_mesh(sharding.make_mesh(data=2, context=4)):
+        assert tuple(cache_partition(shape, tokens)) == wanted
