@@ -114,8 +114,6 @@ def drawn(rng, shapes):
     }
 
 
-
-
 def wan_variant(config, images=Images(), **shapes):
     """The same of a tiny Wan that reads images or a first frame."""
     config = replace(config, depth=LAYERS)
