@@ -61,10 +61,10 @@ def shapes(config: WanConfig) -> dict[str, tuple[int, ...]]:
     made: dict[str, tuple[int, ...]] = {}
     for target, leaf in names(abstract(WanDiT, config)).items():
         for rule in table:
-            theirs = sources(rule, target, leaf.shape)
-            if theirs is not None:
+            source_names = sources(rule, target, leaf.shape)
+            if source_names is not None:
                 shape = tuple(source_shape(rule, leaf.shape))
-                made |= dict.fromkeys(theirs, shape)
+                made |= dict.fromkeys(source_names, shape)
                 break
     return made
 
@@ -183,9 +183,9 @@ def killed(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> None:
     process.join()
     if process.exitcode == 0:
         raise SystemExit("the conversion ended before it could be killed")
-    for left in (folder / "converted", partial_folder(folder / "converted")):
+    for leftover in (folder / "converted", partial_folder(folder / "converted")):
         try:
-            Card.read(left)
+            Card.read(leftover)
         except ValueError:
             continue
         raise SystemExit(f"a killed conversion left {left.name}, which loads")
@@ -229,11 +229,11 @@ def measured(
         scratch: a folder for temporary files.
         layers: the config fields of the whole transformer, and those of an expert.
     """
-    whole, expert = layers
+    full, expert = layers
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         if which == "whole":
-            made = finished(Path(name), {EXPERTS[0]: whole})
-            return {"row": f"wan21_14b, {whole['num_layers']} layers", **made}
+            made = finished(Path(name), {EXPERTS[0]: full})
+            return {"row": f"wan21_14b, {full['num_layers']} layers", **made}
         experts = dict.fromkeys(EXPERTS, expert)
         killed(Path(name), experts)
         made = finished(Path(name), experts)

@@ -125,7 +125,7 @@ def timed(pipeline: Pipeline, rounds: int) -> Iterator[Row]:
     videos = {name: ways[name].frames(state)[0] for name, state in states.items()}
     full = times["full"].median
     for name, state in states.items():
-        near = {} if name == "full" else scores(videos[name], videos["full"])
+        fidelity = {} if name == "full" else scores(videos[name], videos["full"])
         yield {
             "row": name,
             "steps": STEPS,
@@ -134,7 +134,7 @@ def timed(pipeline: Pipeline, rounds: int) -> Iterator[Row]:
             "seconds": times[name].median,
             "spread": times[name].spread,
             "ratio": times[name].median / full,
-            **near,
+            **fidelity,
         }
 
 
@@ -143,15 +143,15 @@ def judged(pipeline: Pipeline, count: int) -> Iterator[Row]:
 
     Scores are the oracle's, and PSNR and SSIM to the full run.
     """
-    asked = prompts(held_out_combinations(), count, seed=0)
-    requests = [pipeline.request(x.caption, seed=n) for n, x in enumerate(asked)]
+    drawn = prompts(held_out_combinations(), count, seed=0)
+    requests = [pipeline.request(x.caption, seed=n) for n, x in enumerate(drawn)]
     full: list[np.ndarray] = []
     for name, arm in arms(pipeline, requests).items():
         state = arm()
         videos = arm.frames(state)
         full = full or videos
-        judgements = [judge(*pair) for pair in zip(asked, videos, strict=True)]
-        near = [] if name == "full" else list(map(scores, videos, full))
+        judgements = [judge(*pair) for pair in zip(drawn, videos, strict=True)]
+        fidelity = [] if name == "full" else list(map(scores, videos, full))
         yield {
             "row": name,
             "steps": STEPS,
@@ -159,7 +159,7 @@ def judged(pipeline: Pipeline, count: int) -> Iterator[Row]:
             "prompts": count,
             "equivalents": float(state.work.mean()),
             **means(judgements),
-            **means(near),
+            **means(fidelity),
         }
 
 

@@ -141,8 +141,8 @@ class BudgetedTokens:
         order, change = before.order, before.change
         if self.ranking:
             tiles = scope.tiles(velocity), scope.tiles(before.velocity)
-            begun = (i > self.first) & (i < self.first + self.ranking)
-            change = change + jnp.where(begun[:, None], relative_change(*tiles), 0)
+            measuring = (i > self.first) & (i < self.first + self.ranking)
+            change = change + jnp.where(measuring[:, None], relative_change(*tiles), 0)
             ranked = jnp.argsort(-change, axis=1, stable=True).astype(jnp.int32)
             order = jnp.where((i < self.first + self.ranking)[:, None], ranked, order)
         return held.keys, BudgetState(velocity, change, order), 1.0

@@ -65,9 +65,9 @@ def make_mesh(
     devices = jax.devices() if devices is None else devices
     count = data * ring * context * tensor
     if min(data, ring, context, tensor) < 1 or count != len(devices):
-        around = f" x {ring=}" if ring != 1 else ""
+        ring_size = f" x {ring=}" if ring != 1 else ""
         raise ValueError(
-            f"a mesh of {data=}{around} x {context=} x {tensor=} needs "
+            f"a mesh of {data=}{ring_size} x {context=} x {tensor=} needs "
             f"{count} devices, but {len(devices)} are given: change "
             "the sizes, each 1 or more, or the devices"
         )

@@ -101,8 +101,8 @@ class FirstBlock:
         others = jax.tree.map(jnp.subtract, after, tokens)
         known = jnp.ones_like(computed)
         fresh = FirstBlockState(front, others, jnp.zeros_like(here), known)
-        kept = state._replace(reused=state.reused + 1)
-        state = select(computed, fresh, kept)
+        after_reuse = state._replace(reused=state.reused + 1)
+        state = select(computed, fresh, after_reuse)
         work = share(computed, i, always=self.front / forward.layers)
         return forward.head(after), held, state, work
 

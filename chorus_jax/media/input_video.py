@@ -71,8 +71,8 @@ class InputVideo:
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the pixels, their sizes and the strength."""
-        said = repr((self.frames.shape, float(self.strength)))
-        sha = hashlib.sha256(said.encode())
+        content = repr((self.frames.shape, float(self.strength)))
+        sha = hashlib.sha256(content.encode())
         sha.update(np.ascontiguousarray(self.frames).tobytes())
         return sha.hexdigest()
 

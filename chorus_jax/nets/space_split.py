@@ -121,8 +121,8 @@ def with_reflection(x: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:
     border the frames' own, reflected about the outermost."""
     split: SpaceSplit | None = current.value
     along = None if split is None else split.along
-    around = [(int(axis in (2, 3) and axis != along),) * 2 for axis in range(5)]
-    x = jnp.pad(x, around, mode="reflect")
+    padding = [(int(axis in (2, 3) and axis != along),) * 2 for axis in range(5)]
+    x = jnp.pad(x, padding, mode="reflect")
     if split is None:
         return x
     wide, at = with_halo(x, 1, 1), jax.lax.axis_index(split.axes)
@@ -159,9 +159,9 @@ def padding_beside(before: int, after: int) -> tuple[tuple[int, int], tuple[int,
     """The zero padding of height and width that a convolution needs after `with_halo`:
     none along the split axis."""
     split: SpaceSplit | None = current.value
-    both, none = (before, after), (0, 0)
+    padding, none = (before, after), (0, 0)
     along = None if split is None else split.along
-    return (none if along == 2 else both, none if along == 3 else both)
+    return (none if along == 2 else padding, none if along == 3 else padding)
 
 
 def gathered(x: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:

@@ -148,10 +148,10 @@ def written(
         return put(tiles, fresh, active, jnp.int32(0))
     spec = held_spec(heads, len(layers))
     assert spec is not None
-    whole = PartitionSpec(*spec[:-3], None, None, spec[-1])
+    gathered = PartitionSpec(*spec[:-3], None, None, spec[-1])
     return jax.shard_map(
         lambda tiles, fresh, active: put(tiles, fresh, active, split.place()),
-        in_specs=(spec, whole, PartitionSpec(spec[-4], None)),
+        in_specs=(spec, gathered, PartitionSpec(spec[-4], None)),
         out_specs=spec,
         check_vma=False,
     )(tiles, fresh, active)

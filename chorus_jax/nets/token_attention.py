@@ -134,7 +134,7 @@ class HeldKeys(NamedTuple):
         return over_tiles(query, key, value, fresh, count=self.tile_count)
 
 
-Around = Alone | HeldKeys
+AttendedKeys = Alone | HeldKeys
 
 
 class KeyMaker(nnx.Module):
@@ -184,7 +184,7 @@ class SelfAttention(Attention):
         self,
         x: Float[Array, "b n c"],
         rotary: Float[Array, "2 *b n r"],
-        around: Around = Alone(),
+        attended_keys: AttendedKeys = Alone(),
         passive: Bool[Array, " b"] | None = None,
     ) -> tuple[Float[Array, "b n c"], Keys]:
         """Applies self-attention.
@@ -192,7 +192,7 @@ class SelfAttention(Attention):
         Args:
             x: tokens.
             rotary: cosines and sines of their positions (see `rotary.rotate`).
-            around: which tokens they attend to.
+            attended_keys: the keys that they attend to.
             passive: True for rows without attention, in which each token's output is
                 its own value; None for no such rows.
 
@@ -203,7 +203,7 @@ class SelfAttention(Attention):
         turned = rotate(self.queries(x), rotary), rotate(key, rotary), value
         query, *pair = (split_tokens(y) for y in turned)
         own = Keys(*pair)
-        attended = around.attend(query, own)
+        attended = attended_keys.attend(query, own)
         if passive is not None:
             attended = jnp.where(passive[:, None, None, None], value, attended)
         return self.merge(attended), own

@@ -14,7 +14,7 @@ from chorus_jax.nets.layers import Linear, RMSNorm
 from chorus_jax.nets.rotary import rotate_halves
 from chorus_jax.nets.token_attention import (
     Alone,
-    Around,
+    AttendedKeys,
     Gains,
     HeldKeys,
     Keys,
@@ -97,7 +97,7 @@ def among_themselves(
     attn: GatedAttention,
     x: Float[Array, "b n c"],
     rotary: Float[Array, "2 *b n r"],
-    around: Around = Alone(),
+    attended_keys: AttendedKeys = Alone(),
     passive: Bool[Array, " b"] | None = None,
 ) -> tuple[Float[Array, "b n c"], Keys]:
     """Self-attention, and the keys and values of these tokens.
@@ -105,7 +105,7 @@ def among_themselves(
     In rows that are `passive` each token gets its own value instead of the attention's.
     """
     own = Keys(*(split_tokens(y) for y in attn.keys(x, rotary)))
-    attended = around.attend(split_tokens(attn.queries(x, rotary)), own)
+    attended = attended_keys.attend(split_tokens(attn.queries(x, rotary)), own)
     if passive is not None:
         attended = jnp.where(passive[:, None, None, None], own.value, attended)
     return attn.merge(attended, x), own
@@ -116,7 +116,7 @@ def over_stream(
     x: Float[Array, "b n c"],
     rotary: Float[Array, "2 *b n r"],
     memory: Keys,
-    around: Around = Alone(),
+    attended_keys: AttendedKeys = Alone(),
     keys: str | None = None,
 ) -> Float[Array, "b n c"]:
     """Attention to the other stream's tokens.
@@ -126,16 +126,18 @@ def over_stream(
         x: the tokens that attend.
         rotary: their positions.
         memory: keys and values of the tokens at hand of the other stream.
-        around: what else of that stream there is.
+        attended_keys: the other keys of that stream.
         keys: `tokens` for those of the video, which are split over devices.
     """
     query = attn.queries(x, rotary)
-    if isinstance(around, HeldKeys):
-        held = around.keys.written(around.active, memory)
-        there = lambda y: y[:, : around.tile_count].reshape(len(y), -1, *y.shape[3:])
+    if isinstance(attended_keys, HeldKeys):
+        held = attended_keys.keys.written(attended_keys.active, memory)
+        there = lambda y: y[:, : attended_keys.tile_count].reshape(
+            len(y), -1, *y.shape[3:]
+        )
         key, value = (there(y) for y in held.by_head())
         return attn.merge(attention(query, key, value, keys=keys), x)
-    return attn.merge(attention(query, *memory, around.bias, keys=keys), x)
+    return attn.merge(attention(query, *memory, attended_keys.bias, keys=keys), x)
 
 
 class Words(NamedTuple):

@@ -98,7 +98,7 @@ class LayerInputs(NamedTuple):
         positions: rotary tables.
         text: keys and values of the text; its tokens if the timestep modulates them.
         words: gains, and the words that are watched.
-        around: what the video's tokens at hand are among, for both streams.
+        attended_keys: the keys that tokens of both streams attend to in the video.
         apart: rows in which attention is left out.
     """
 
@@ -106,7 +106,7 @@ class LayerInputs(NamedTuple):
     positions: Positions
     text: Streams
     words: Words
-    around: VideoKeys = VideoKeys(Alone(), Alone())
+    attended_keys: VideoKeys = VideoKeys(Alone(), Alone())
     apart: Apart = Apart()
 
 
@@ -222,13 +222,13 @@ class AudioVideoBlock(nnx.Module):
         self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
     ) -> tuple[Streams, Streams, Keys | None]:
         """Self-attention of both; its outputs, and the video's keys and values."""
-        around = Streams(given.around.own, Alone())
+        attended_keys = Streams(given.attended_keys.own, Alone())
         moved: list[Array] = []
         outputs: list[Array] = []
         video_keys: Keys | None = None
         for branch, (part, x) in enumerate(zip(self.streams, tokens)):
             (shift, scale, gate), *_ = part.rows(given.times.blocks[branch])
-            turned, beside = given.positions.own[branch], around[branch]
+            turned, beside = given.positions.own[branch], attended_keys[branch]
 
             def attend(x: Array) -> tuple[Array, Keys]:
                 y = enter(self.norm, x, shift, scale)
@@ -276,7 +276,7 @@ class AudioVideoBlock(nnx.Module):
             modulate(part.across_modulation[...], times)
             for part, times in zip(self.streams, given.times.across)
         ]
-        around = Streams(Alone(), given.around.seen)
+        attended_keys = Streams(Alone(), given.attended_keys.seen)
         moved: list[Array] = []
         outputs: list[Array] = []
         seen: Keys | None = None
@@ -296,7 +296,7 @@ class AudioVideoBlock(nnx.Module):
                     entered[place],
                     turned[place],
                     memory,
-                    around[place],
+                    attended_keys[place],
                     "tokens" if place == 1 else None,
                 )
                 return out, memory

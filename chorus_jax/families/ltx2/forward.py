@@ -219,7 +219,7 @@ class AudioVideoForward:
                 positions,
                 conditions.of_rows(text, b),
                 words,
-                self.around(held),
+                self.attended_keys(held),
                 self.apart(passive),
             )
             tokens, sides = block(tokens, given, branches)
@@ -263,7 +263,7 @@ class AudioVideoForward:
             return keys
         return VideoKeys(*(TileKeys.of(x, tiling) for x in keys))
 
-    def around(self, held: VideoKeys | None) -> VideoKeys:
+    def attended_keys(self, held: VideoKeys | None) -> VideoKeys:
         """The keys that the video's tokens at hand are among."""
         tokens = self.tokens
         if not isinstance(tokens, TileTokens):

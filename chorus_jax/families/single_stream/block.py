@@ -13,7 +13,7 @@ from chorus_jax.nets.layers import LayerNorm, RMSNorm
 from chorus_jax.nets.modulation import Mlp, TokenTimes, enter, leave, modulate
 from chorus_jax.nets.token_attention import (
     Alone,
-    Around,
+    AttendedKeys,
     Context,
     CrossAttention,
     Keys,
@@ -27,7 +27,7 @@ T = TypeVar("T")
 class ModulatedBlock(nnx.Module):
     """Self-attention, cross-attention and feed-forward, modulated by the timestep.
 
-    Returns the tokens and the layer's side outputs. If `around` is `HeldKeys`, tokens
+    Returns the tokens and the layer's side outputs. If `attended_keys` is `HeldKeys`, tokens
     attend to cached keys and values of all tiles. A family's block makes the parts. Of
     branches that are `needed` the side outputs are there with `reuse` too.
 
@@ -53,7 +53,7 @@ class ModulatedBlock(nnx.Module):
         times: Float[Array, " b *n 6 c"] | TokenTimes,
         rotary: Float[Array, "2 *b n r"],
         context: Context,
-        around: Around = Alone(),
+        attended_keys: AttendedKeys = Alone(),
         reuse: BranchReuse | None = None,
         passive: Bool[Array, " b"] | None = None,
         needed: tuple[bool, bool, bool] = (False, False, False),
@@ -63,7 +63,9 @@ class ModulatedBlock(nnx.Module):
         )
 
         def attend(x: Array) -> tuple[Array, Keys]:
-            return self.attn(enter(self.norm, x, shift, scale), rotary, around, passive)
+            return self.attn(
+                enter(self.norm, x, shift, scale), rotary, attended_keys, passive
+            )
 
         def read(x: Array) -> tuple[Array, Array | None]:
             return self.cross(

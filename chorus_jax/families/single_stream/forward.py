@@ -25,7 +25,7 @@ from chorus_jax.nets.modulation import TokenTimes
 from chorus_jax.nets.tile_keys import Keys, TileKeys
 from chorus_jax.nets.token_attention import (
     Alone,
-    Around,
+    AttendedKeys,
     HeldKeys,
     Observed,
 )
@@ -141,22 +141,22 @@ class SingleStreamForward:
         # Of these branches more than the output is asked for.
         needed = (self.keeps_keys, words is not None, False)
         context = self.conditions.amplified(self.gains, words)
-        rotary, around = self.rotary(), self.around()
+        rotary, attended_keys = self.rotary(), self.attended_keys()
         times = self.of_tokens(self.times.blocks)
 
         def layer(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
             block, text, image, keys, branches, passive = scanned
             given = context._replace(text=text, image=image)
-            attended = around
-            if isinstance(around, HeldKeys):
-                attended = around._replace(keys=keys)
+            attended = attended_keys
+            if isinstance(attended_keys, HeldKeys):
+                attended = attended_keys._replace(keys=keys)
             rows = self.passive(passive)
             tokens, observed = block(
                 tokens, times, rotary, given, attended, branches, rows, needed
             )
             return tokens, observed._replace(keys=self.kept(observed.keys))
 
-        keys = around.keys if isinstance(around, HeldKeys) else None
+        keys = attended_keys.keys if isinstance(attended_keys, HeldKeys) else None
         perturbed = self.conditions.perturbation
         layers = None if perturbed is None else perturbed.layers
         if layers is not None and layers.ndim == 2:
@@ -233,7 +233,7 @@ class SingleStreamForward:
         rows = tiles.reshape(2, len(self.tokens.tiles), -1, table.shape[-1])
         return jnp.concatenate([rows] * self.conditions.branches, axis=1)
 
-    def around(self) -> Around:
+    def attended_keys(self) -> AttendedKeys:
         """The keys that tokens attend to besides the text."""
         tokens = self.tokens
         if not isinstance(tokens, TileTokens):
