@@ -188,7 +188,7 @@ def killed(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> None:
             Card.read(leftover)
         except ValueError:
             continue
-        raise SystemExit(f"a killed conversion left {left.name}, which loads")
+        raise SystemExit(f"a killed conversion left {leftover.name}, which loads")
 
 
 def give_back(folder: Path) -> None:

@@ -258,14 +258,14 @@ class Pipeline:
         self,
         requests: Sequence[Request],
         every: int | None,
-        begun: Mapping[str, Array] | None = None,
+        initial_latents: Mapping[str, Array] | None = None,
     ) -> Iterator[Progress]:
         """`stream` for requests that have seeds and are already checked.
 
         Args:
             requests: requests of one program.
             every: denoising steps per call of the compiled loop; None for all.
-            begun: latents to begin from, by stream (see `beginning`).
+            initial_latents: latents to begin from, by stream (see `beginning`).
         """
         seconds: dict[str, float] = {}
         yield Progress("encode", 0, 1)
@@ -279,7 +279,9 @@ class Pipeline:
         )
         program = self.program(requests[0], plan)
         inputs = self.inputs(conditions, seeds=self.seeds(requests, conditions))
-        noise = self.beginning(requests, program, conditions, begun=begun)
+        noise = self.beginning(
+            requests, program, conditions, initial_latents=initial_latents
+        )
         with timed(seconds, "denoise"):
             state = yield from self.denoise(program, inputs, noise, every)
         frames = yield from self.decode(state.latents, requests, seconds)
@@ -338,7 +340,7 @@ class Pipeline:
         geometry: Geometry,
         conditions: Mapping[str, Conditions],
         tenant: str = "",
-        begun: Mapping[str, Array] | None = None,
+        initial_latents: Mapping[str, Array] | None = None,
         level: float = 1.0,
     ) -> Latents:
         """The noise of the requests' seeds, with given frames in their places.
@@ -348,11 +350,11 @@ class Pipeline:
             geometry: the shapes of their latents.
             conditions: the conditions of the run.
             tenant: the namespace of the requests.
-            begun: latents to begin from, by stream; None for none.
-            level: the noise level at which the `begun` streams are mixed with noise.
+            initial_latents: latents to begin from, by stream; None for none.
+            level: the noise level at which `initial_latents` are mixed with noise.
         """
         noise = loop.noise(self.seeds(requests, conditions), geometry)
-        start = RunStart(conditions, begun or {}, level, tenant)
+        start = RunStart(conditions, initial_latents or {}, level, tenant)
         return self.model.begin(noise, requests, start)
 
     def beginning(
@@ -361,7 +363,7 @@ class Pipeline:
         program: Program,
         conditions: Mapping[str, Conditions],
         tenant: str = "",
-        begun: Mapping[str, Array] | None = None,
+        initial_latents: Mapping[str, Array] | None = None,
     ) -> Latents:
         """The latents before the first step: noise, or latents to begin from with noise
         at the level of the first sigma.
@@ -371,12 +373,15 @@ class Pipeline:
             program: the program that is run.
             conditions: the conditions of the run.
             tenant: the namespace of the requests.
-            begun: latents to begin from, by stream; None for those of the requests'
-                input videos, if they have any.
+            initial_latents: latents to begin from, by stream; None for those of the
+                requests' input videos, if they have any.
         """
-        begun = self.model.begun(requests, tenant) if begun is None else begun
+        if initial_latents is None:
+            initial_latents = self.model.initial_latents(requests, tenant)
         level = program.solver.schedule.sigmas[0]
-        return self.noise(requests, program.geometry, conditions, tenant, begun, level)
+        return self.noise(
+            requests, program.geometry, conditions, tenant, initial_latents, level
+        )
 
     def seeds(
         self, requests: Sequence[Request], conditions: Mapping[str, Conditions]

@@ -35,13 +35,14 @@ class RunStart:
 
     Attributes:
         conditions: the conditions of each transformer, by name.
-        begun: latents to add noise to, by stream; empty to start from pure noise.
-        level: the noise level of `begun`, 0 to 1.
+        initial_latents: latents to add noise to, by stream; empty to start from pure
+            noise.
+        level: the noise level of `initial_latents`, 0 to 1.
         tenant: the owner of the requests; encoded inputs are remembered per tenant.
     """
 
     conditions: Mapping[str, Conditions]
-    begun: Mapping[str, Array] = field(default_factory=dict)
+    initial_latents: Mapping[str, Array] = field(default_factory=dict)
     level: float = 1.0
     tenant: str = ""
 
@@ -122,7 +123,9 @@ class VideoModel(Protocol):
         """Latents of an earlier run with these requests' given frames written into
         them, as far as no step changes those frames."""
 
-    def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
+    def initial_latents(
+        self, requests: Sequence[Request], tenant: str = ""
+    ) -> dict[str, Array]:
         """The encoded videos that the requests start from, by stream, to which noise is
         added for the first step; empty for requests that start from pure noise."""
 

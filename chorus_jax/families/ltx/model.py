@@ -81,7 +81,9 @@ class LTXModel(SharedLTXModel):
         )
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
-    def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
+    def initial_latents(
+        self, requests: Sequence[Request], tenant: str = ""
+    ) -> dict[str, Array]:
         """The latents of the videos that requests begin from."""
         inputs = [request.inputs for request in requests]
         videos = [x.video for x in inputs if x is not None and x.video is not None]
@@ -93,7 +95,7 @@ class LTXModel(SharedLTXModel):
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
     ) -> Latents:
-        """Noise, alone or over what is begun, with the latents of given frames in
+        """Noise, alone or over initial latents, with the latents of given frames in
         their places."""
         noise = super().begin(noise, requests, start)
         layout = self.sizes.layout(requests[0])

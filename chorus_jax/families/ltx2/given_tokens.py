@@ -84,7 +84,7 @@ class TokenBlend(NamedTuple):
         return (latents - mean) / sigma
 
 
-def begun(
+def started_tokens(
     noise: Latents,
     given: GivenTokens,
     video: Float[Array, "b f h w c"] | None,

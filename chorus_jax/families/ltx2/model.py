@@ -13,7 +13,7 @@ from chorus_jax.families.ltx2.band_vocoder import BandVocoder
 from chorus_jax.families.ltx2.conditions import AudioVideoConditions
 from chorus_jax.families.ltx2.connectors import FeatureEncoder
 from chorus_jax.families.ltx2.encoding import clean_tokens
-from chorus_jax.families.ltx2.given_tokens import TOKEN, begun
+from chorus_jax.families.ltx2.given_tokens import TOKEN, started_tokens
 from chorus_jax.families.ltx2.preparing import guidance_of, prepare
 from chorus_jax.families.ltx2.schedule import FixedShift, schedule_of
 from chorus_jax.families.ltx2.sizes import (
@@ -130,14 +130,14 @@ class LTX2Model(SharedLTXModel):
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
     ) -> Latents:
-        """Noise, over what is begun, with the latents of given frames in their
+        """Noise, over initial latents, with the latents of given frames in their
         places."""
         made = super().begin(noise, requests, start)
         given = start.conditions[TRANSFORMER].given
         if given is None:
             return made
         own = {**made, VIDEO: noise[VIDEO]}
-        return begun(own, given, start.begun.get(VIDEO), start.level)
+        return started_tokens(own, given, start.initial_latents.get(VIDEO), start.level)
 
     def enlarge(self, latents: Latents) -> dict[str, Array]:
         """The video's latents at the size of a second pass, and the audio's. ValueError

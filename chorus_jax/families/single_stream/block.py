@@ -27,9 +27,9 @@ T = TypeVar("T")
 class ModulatedBlock(nnx.Module):
     """Self-attention, cross-attention and feed-forward, modulated by the timestep.
 
-    Returns the tokens and the layer's side outputs. If `attended_keys` is `HeldKeys`, tokens
-    attend to cached keys and values of all tiles. A family's block makes the parts. Of
-    branches that are `needed` the side outputs are there with `reuse` too.
+    Returns the tokens and the layer's side outputs. If `attended_keys` is `HeldKeys`,
+    tokens attend to cached keys and values of all tiles. A family's block makes the
+    parts. Of branches that are `needed` the side outputs are there with `reuse` too.
 
     Attributes:
         modulation: what is added to the timestep's six rows.

@@ -105,11 +105,11 @@ class SingleStreamModel:
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
     ) -> Latents:
-        """The latents that runs begin with: the noise, alone or over what is begun."""
+        """The latents that runs begin with: noise, alone or over initial latents."""
         streams = noise if isinstance(noise, dict) else {VIDEO: noise}
         over = {
             name: add_noise(latents, streams[name], start.level)
-            for name, latents in start.begun.items()
+            for name, latents in start.initial_latents.items()
         }
         return {**noise, **over} if isinstance(noise, dict) else over.get(VIDEO, noise)
 
@@ -119,7 +119,9 @@ class SingleStreamModel:
         """The latents as they are: no frame is given."""
         return latents
 
-    def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
+    def initial_latents(
+        self, requests: Sequence[Request], tenant: str = ""
+    ) -> dict[str, Array]:
         """No latents: requests begin from noise alone."""
         return {}
 

@@ -202,8 +202,8 @@ class WanModel(SingleStreamModel):
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
     ) -> Latents:
-        """The noise, alone or over what is begun, of TI2V-5B with the first frames that
-        are given."""
+        """The noise, alone or over initial latents; of TI2V-5B with given first
+        frames."""
         made = super().begin(noise, requests, start)
         return self.with_given(made, requests, start.tenant)
 
@@ -216,7 +216,9 @@ class WanModel(SingleStreamModel):
         first = self.inputs("vae", first_latents, self.vae, requests, tenant)
         return latents.at[:, :1].set(first)
 
-    def begun(self, requests: Sequence[Request], tenant: str = "") -> dict[str, Array]:
+    def initial_latents(
+        self, requests: Sequence[Request], tenant: str = ""
+    ) -> dict[str, Array]:
         """The latents of the videos that requests begin from."""
         inputs = requests[0].inputs
         if inputs is None or inputs.video is None:

@@ -132,7 +132,7 @@ def test_a_video_to_begin_from_equals_diffusers(theirs, ours, monkeypatch):
     )
     module = "diffusers.pipelines.ltx.pipeline_ltx_condition.randn_tensor"
     monkeypatch.setattr(module, lambda *_, **__: torch.from_numpy(noise.copy()))
-    latents = np.moveaxis(np.array(ours.model.begun([asked])["video"]), -1, 1)
+    latents = np.moveaxis(np.array(ours.model.initial_latents([asked])["video"]), -1, 1)
     want = run(
         theirs,
         asked,

@@ -113,7 +113,7 @@ class ToyModel:
     def with_given(self, latents, requests, tenant=""):
         return latents
 
-    def begun(self, requests, tenant=""):
+    def initial_latents(self, requests, tenant=""):
         return {}
 
     def text_values(self, conditions):
