@@ -87,7 +87,7 @@ class RegionCase:
         """The plan that a policy would make, with no limit on the region."""
         regions = Regions(halo=self.halo, context=self.context, limit=math.inf)
         policy, tier = (
-            Policy(STEPS, (), (), regions),
+            Policy(STEPS, (), regions),
             Tier(0.0, FIRST, STEPS, self.active),
         )
         plan = planned(policy, tier, TILING)
