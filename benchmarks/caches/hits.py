@@ -43,7 +43,7 @@ def policies_of(base: Policy) -> dict[str, Policy]:
     like = base.tiers[len(base.tiers) // 2]
     tier = replace(tier_at(STEPS, 0.4, 0.9, like.active), key_gain=like.key_gain)
     alone = chorus_arms.with_only(base, tier)
-    arms = {FULL: Policy(STEPS, (), ()), ALONE: alone}
+    arms = {FULL: Policy(STEPS, ()), ALONE: alone}
     for line in CACHES:
         arms[line] = replace(alone, cache=registry.parse(line))
     return arms

@@ -44,7 +44,6 @@ from benchmarks.reuse.losses import ALLOWED
 from benchmarks.reuse.models import Loaded, add_options, load_model
 from chorus_jax.calibration import start as calibrate_start
 from chorus_jax.calibration.search import Search
-from chorus_jax.calibration.tiers import with_needed_steps
 from chorus_jax.engine import sampler_of
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy import policy_file
@@ -77,12 +76,12 @@ def calibrate(options: argparse.Namespace) -> None:
         begin, measured = looking(loaded, begin, options.pairs)
         rows.update("calibrate", [{**row, **what} for row in measured], KEY)
     calibration = SceneCalibration.of(loaded, begin, options)
-    starts = [calibration.moves.keeping(begin)]
+    starts = [begin]
     if options.policy is None:
         begin = limiting(calibration, begin, what | loaded.facts)
         starts = calibrate_start.starts(calibration.runs, calibration.moves, begin)
     # Before the search, so that there are rows on the cost of reuse even if it fails.
-    first = {"full": Policy(steps, (), ()), "start": starts[-1]}
+    first = {"full": Policy(steps, ()), "start": starts[-1]}
     record(calibration, first, what | loaded.facts)
     search = calibration.search(60 * options.minutes)
     search.run(starts[-1])
@@ -91,7 +90,7 @@ def calibrate(options: argparse.Namespace) -> None:
     path = options.out or calibrated_file(name, steps)
     path.parent.mkdir(exist_ok=True)
     prints, sampler = loaded.pipeline.fingerprints, sampler_of(loaded.request)
-    policy_file.write(path, Measured(with_needed_steps(policy), prints, sampler))
+    policy_file.write(path, Measured(policy, prints, sampler))
     record(calibration, {"chosen": policy}, what | loaded.facts)
     print(path)
 
@@ -129,9 +128,7 @@ def record(
     what: Mapping[str, Any],
 ) -> None:
     """Measures these policies; writes their rows, each with its policy and `what`."""
-    described = {
-        name: asdict(with_needed_steps(policy)) for name, policy in policies.items()
-    }
+    described = {name: asdict(policy) for name, policy in policies.items()}
     measured = calibration.rows(policies)
     rows.update(
         "calibrate",

@@ -5,10 +5,10 @@
 
 `chorus calibrate` has no oracle: a policy is allowed if the hits of each tier are, on
 average, as near to full runs as --least-psnr and --least-ssim say. Here, pairs of
-prompts that differ in one attribute are run at each rung of a ladder of reuse, from the
-source's noise, and two things are measured: the fidelity to the full run, and how often
-the differing attribute is right in the full run and wrong with reuse. The defaults of
-the command come from the rungs that lose little.
+prompts that differ in one attribute, each with a seed of its own, are run at each rung
+of a ladder of reuse, and two things are measured: the fidelity to the full run from the
+same noise, and how often the differing attribute is right in the full run and wrong
+with reuse. The defaults of the command come from the rungs that lose little.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from benchmarks.calibrate.look import MEMORY, SEED, ladder
 from benchmarks.lib import rows
 from benchmarks.lib.judged import judge
+from benchmarks.reuse.bench import OWN_SEEDS
 from benchmarks.reuse.cases import changed, training
 from benchmarks.reuse.models import Loaded, add_options, load_model
 from chorus_jax.calibration.fidelity import fidelity
@@ -80,7 +81,7 @@ def pair(
     right = lambda frames: judge(target, frames)[f"accuracy_{attribute}"]
     namespace = f"pair {seed}"
     made = engines[0].generate(request, Reuse(read=False, write=False))
-    earlier = replace(request, prompt=source.caption)
+    earlier = replace(request, prompt=source.caption, seed=OWN_SEEDS + seed)
     engines[0].generate(earlier, Reuse(read=False, namespace=namespace))
     full, outcomes = made.video.frames, []
     for engine in engines:

@@ -54,7 +54,7 @@ def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
     tier = regional(policy.steps)
     if tier is None:
         return []
-    alone = replace(moves.keeping(policy), tiers=(tier,))
+    alone = replace(policy, tiers=(tier,))
     differing = [x for x in runs.targets if x.changed and x.tier(alone)]
     if not differing:
         return []

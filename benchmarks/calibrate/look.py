@@ -1,6 +1,6 @@
 """Measures which words matter to reuse, on pairs that differ in one attribute.
 
-Every target is made from its source's noise in full, and then with more and more reuse
+Every target is made in full, and from the same noise with more and more reuse
 of its source (`LADDER`). If the differing attribute is right in full and wrong with
 reuse, it is lost; if it is the other way round, it is won, which counts as a negative
 loss: otherwise attributes that the model often gets wrong would seem lost. The mean
@@ -19,9 +19,10 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from benchmarks.lib.judged import judge
+from benchmarks.reuse.bench import OWN_SEEDS
 from benchmarks.reuse.cases import changed, training
 from benchmarks.reuse.models import Loaded
-from chorus_jax.calibration.tiers import needed, tier_at
+from chorus_jax.calibration.tiers import tier_at
 from chorus_jax.engine import Cache, Denoised, Engine, Event, Reuse
 from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.second_look import SecondLook, Sensitivity
@@ -63,8 +64,7 @@ class Lost:
 def ladder(steps: int) -> dict[str, Policy]:
     """Policies of one tier each, by name, with more and more reuse.
 
-    Tiers that are the same at this number of steps are one policy. Every policy stores
-    the key steps of all.
+    Tiers that are the same at this number of steps are one policy.
     """
     tiers = dict[str, Tier]()
     for shares in LADDER:
@@ -73,8 +73,8 @@ def ladder(steps: int) -> dict[str, Policy]:
         if tier.active < 1:
             name += f"-{tier.region_until} {tier.active:g}"
         tiers.setdefault(name, tier)
-    keep, look = needed(*tiers.values()), SecondLook(weight=0.0)
-    return {k: Policy(steps, (tier,), keep, look=look) for k, tier in tiers.items()}
+    look = SecondLook(weight=0.0)
+    return {k: Policy(steps, (tier,), look=look) for k, tier in tiers.items()}
 
 
 def pairs(loaded: Loaded, count: int) -> Iterator[Lost]:
@@ -115,7 +115,7 @@ def pair(
 
     first = engines[0]
     full = right(first, Reuse(read=False, write=False))
-    earlier = replace(request, prompt=source.caption)
+    earlier = replace(request, prompt=source.caption, seed=OWN_SEEDS + seed)
     first.generate(earlier, Reuse(read=False, namespace=space))
     reuse = Reuse(write=False, namespace=space)
     lost = tuple(full - right(engine, reuse) for engine in engines)

@@ -33,7 +33,7 @@ class SceneCalibration(Calibration):
     def of(
         cls, loaded: Loaded, begin: Policy, options: Namespace
     ) -> "SceneCalibration":
-        """Fills a cache with all key steps that any policy may need; makes full runs.
+        """Fills a cache and makes full runs.
 
         Args:
             loaded: the model.
@@ -45,8 +45,7 @@ class SceneCalibration(Calibration):
         """
         count = options.targets + options.fresh
         cases = training().cases(count, max(count, options.sources), seed=0)
-        keep = Moves(loaded.steps, ()).keeping(begin).keep
-        bench = Bench.filled(loaded.pipeline, loaded.request, cases, keep, begin.look)
+        bench = Bench.filled(loaded.pipeline, loaded.request, cases, begin.look)
         targets = bench.targets[: options.targets]
         scores = tuple(x.score for x in targets if x.score is not None)
         if not scores:

@@ -54,7 +54,7 @@ class SceneRuns(PolicyRuns[Target]):
         Raises:
             SystemExit: if the model does nothing well.
         """
-        arm, scores = self.arm(Policy(steps, (), ())), []
+        arm, scores = self.arm(Policy(steps, ())), []
         for target in tqdm(self.targets, desc="full runs", unit="video"):
             run = self.videos[target.number] = arm(target)
             scores.append(scored(target, run, run))

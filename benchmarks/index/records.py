@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 from tqdm import tqdm
 
 from chorus_jax.inter_request.match import meaning
 from chorus_jax.inter_request.match.words import word_keys
-from chorus_jax.inter_request.store import Entry, Secret, Statistics, record
+from chorus_jax.inter_request.store import Entry, Secret, record
 
-LATENTS, WIDTH, STEPS = (21, 60, 104, 16), 1536, (1, 2, 3)
+LATENTS, WIDTH = (21, 60, 104, 16), 1536
 SMALL = (1, 1, 1, 1)  # shape of latents in records that are never loaded
 WORDS = "a red blue green small large circle star cat dog runs on snow sand".split()
-RECIPE, LENGTH, COST = "0" * 64, 12, 9.6
+RECIPE, LENGTH = "0" * 64, 12
 CREATED = 1.7e9
 
 
@@ -23,23 +22,22 @@ def entry(rng: np.random.Generator, number: int, shape: tuple[int, ...]) -> Entr
     Args:
         rng: the random number generator.
         number: determines the digest of the request and the time of creation.
-        shape: the shape of the final latents.
+        shape: the shape of the latents.
     """
     vector = rng.standard_normal(WIDTH).astype(np.float32)
-    final = rng.standard_normal(shape, np.float32)
+    latents = rng.standard_normal(shape, np.float32)
     meanings = rng.standard_normal((LENGTH, meaning.WIDTH))
     prompt = " ".join(rng.choice(WORDS, LENGTH))
     return Entry(
         recipe=RECIPE,
         exact=f"{number % 2**64:064x}",
         namespace="default",
-        steps=STEPS,
+        noises=(number % 2**32,),
         embedding=vector / np.linalg.norm(vector),
         words=word_keys(prompt, Secret().for_words),
         meanings=meanings.astype(np.float16),
-        statistics=Statistics.new(CREATED + number, COST),
-        latents=np.stack([final] * len(STEPS)).astype(ml_dtypes.bfloat16),
-        final=final,
+        created=CREATED + number,
+        latents=latents,
     )
 
 
@@ -48,5 +46,4 @@ def fill(folder: Path, count: int, rng: np.random.Generator) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number in tqdm(range(count), unit="record"):
         made = entry(rng, number, SMALL)
-        pieces = record.packed(made, Secret()).pieces
-        (folder / f"{made.id}.record").write_bytes(b"".join(pieces))
+        (folder / f"{made.id}.record").write_bytes(record.packed(made, Secret()))

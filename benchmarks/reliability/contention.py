@@ -25,7 +25,7 @@ def busy(store: Store, first: int, rounds: int, chance: random.Random) -> int:
             entry = store.get(head.id, NAMESPACE)
             if entry is not None:
                 wrong += not right(entry)
-                store.hit(head.id, 1.0)
+                store.hit(head.id)
             if chance.random() < 0.05:
                 store.delete(head.id)
     return wrong

@@ -19,7 +19,7 @@ def small_store(folder: Path) -> Path:
     with Store(0, folder=folder, disk_bytes=ROOM) as store:
         for number in range(COUNT):
             store.admit(made(number))
-            store.hit(made(number).id, 1.0)
+            store.hit(made(number).id)
     return folder
 
 

@@ -2,12 +2,10 @@
 
 import hashlib
 
-import ml_dtypes
 import numpy as np
 
-from chorus_jax.inter_request.store import Entry, Statistics
+from chorus_jax.inter_request.store import Entry
 
-STEPS = (1, 2, 3)
 NAMESPACE = "default"
 
 
@@ -21,13 +19,12 @@ def made(number: int, side: int = 4) -> Entry:
         recipe="ab" * 32,
         exact=f"{number:064x}",
         namespace=NAMESPACE,
-        steps=STEPS,
-        latents=random.normal(size=(3, *shape)).astype(ml_dtypes.bfloat16),
-        final=random.normal(size=shape).astype(np.float32),
+        noises=(number,),
+        latents=random.normal(size=shape).astype(np.float32),
         embedding=vector / np.linalg.norm(vector),
         words=words,
         meanings=random.normal(size=(1, 4)).astype(np.float16),
-        statistics=Statistics.new(100.0 + number, 8.0),
+        created=100.0 + number,
         id=f"{number:032x}",
     )
 
@@ -35,8 +32,8 @@ def made(number: int, side: int = 4) -> Entry:
 def right(entry: Entry, side: int = 4) -> bool:
     """Whether an entry is the one of its number, in every bit."""
     wanted = made(int(entry.id, 16), side)
-    arrays = ("latents", "final", "embedding", "meanings")
-    plain = ("recipe", "exact", "namespace", "steps", "words", "score", "shared")
+    arrays = ("latents", "embedding", "meanings")
+    plain = ("recipe", "exact", "namespace", "noises", "words", "score", "shared")
     return all(
         getattr(entry, x).tobytes() == getattr(wanted, x).tobytes() for x in arrays
     ) and all(getattr(entry, x) == getattr(wanted, x) for x in plain)

@@ -24,7 +24,7 @@ def admit_for_ever(folder: str, first: int) -> None:
         print("open", flush=True)
         for number in count(first):
             store.admit(made(number, SIDE))
-            store.hit(made(number, SIDE).id, 1.0)
+            store.hit(made(number, SIDE).id)
             print(number, flush=True)
 
 

@@ -10,14 +10,14 @@ If arms compute the same (see `tiers.effective`), one runs for all: for example,
 gains are 1 or no step is regional. Further arms are NIRVANA's table (see
 `policies.nirvana`), `full`, which reuses nothing, and two that cost as much as `chorus`
 (see `costs`): `fewer`, with fewer full steps and no reuse, and `nirvana_equal`, with
-NIRVANA's one stage up to a key step that leaves as many full steps.
+NIRVANA's one stage up to a step that leaves as many full steps.
 """
 
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 
-from chorus_jax.calibration.tiers import needed, tier_at, with_tiers
+from chorus_jax.calibration.tiers import tier_at, with_tiers
 from chorus_jax.inter_request.policy.policies import nirvana
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.intra_request import EveryStep
@@ -49,7 +49,7 @@ def policies(base: Policy) -> dict[str, Policy]:
     stage1 = with_tiers(output_gain, output_gain=1.0)
     ladder = (stage1, output_gain, key_gain, without_skips, base)
     return {
-        FULL: Policy(base.steps, (), ()),
+        FULL: Policy(base.steps, ()),
         "nirvana": nirvana(base),
         **dict(zip(LADDER, ladder, strict=True)),
     }
@@ -61,8 +61,8 @@ def stage1_at(base: Policy, first: int) -> Policy:
 
 
 def with_only(base: Policy, *tiers: Tier) -> Policy:
-    """The base policy with these tiers, their key steps, and no step cache."""
-    return Policy(base.steps, tiers, needed(*tiers), base.regions, look=base.look)
+    """The base policy with these tiers, and no step cache."""
+    return Policy(base.steps, tiers, base.regions, look=base.look)
 
 
 def curve(base: Policy) -> dict[str, Policy]:

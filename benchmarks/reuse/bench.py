@@ -14,7 +14,7 @@ from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
 from chorus_jax.training.world.examples import ScenePrompt
 
-OWN_SEEDS = 1_000_000  # first seed of targets without a source; sources have lower ones
+OWN_SEEDS = 1_000_000  # the first seed of targets; sources have lower ones
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Target:
     Attributes:
         number: identifies the target.
         prompt: the caption and what it asks for.
-        request: has the source's seed, so that full runs and runs that reuse start from
-            the same noise.
+        request: has a seed that no source has: full runs and runs that reuse draw the
+            same noise, and the source is made from another.
         rows: rows of text, which decide, with the policy, which program runs.
         source: the id of the source's entry; None if there is none.
         score: of the match, 0 to 1; None without a source.
@@ -66,7 +66,6 @@ class Bench:
         pipeline: Pipeline,
         request: Request,
         cases: Cases,
-        keep: Sequence[int],
         look: SecondLook,
     ) -> "Bench":
         """Fills a cache with full runs of all sources, and looks the targets up.
@@ -75,12 +74,10 @@ class Bench:
             pipeline: the model.
             request: all settings but prompt and seed.
             cases: sources and targets.
-            keep: the key steps to store.
             look: the second look, which scores matches.
         """
         cache = Cache.in_memory()
-        policy = Policy(request.step_count, (), tuple(keep))
-        engine = Engine(pipeline, cache, policy)
+        engine = Engine(pipeline, cache, Policy(request.step_count, ()))
         alone = Reuse(read=False, keep_prompt=True)
         for seed, prompt in enumerate(tqdm(cases.sources, desc="sources")):
             seeded = replace(request, prompt=prompt.caption, seed=seed)
@@ -108,16 +105,16 @@ class Bench:
         )
         if match is None:
             return Target(number, prompt, seeded, rows)
-        captions = [source.caption for source in sources]
-        seed = captions.index(str(match.head.prompt))
+        captions = [prompt.caption for prompt in sources]
+        source = sources[captions.index(str(match.head.prompt))]
         return Target(
             number,
             prompt,
-            replace(seeded, seed=seed),
+            seeded,
             rows,
             match.head.id,
             match.score,
-            changed(prompt, sources[seed]),
+            changed(prompt, source),
         )
 
     def text_rows(self, request: Request) -> int:

@@ -54,14 +54,15 @@ class ArmComparison:
                 )
 
     def filled(self, cases: Cases) -> Bench:
-        """A bench whose cache has the key steps that any arm or point needs."""
+        """A bench of these cases."""
         pipeline, request = self.loaded.pipeline, self.loaded.request
-        return Bench.filled(pipeline, request, cases, self.keep(), self.base.look)
+        return Bench.filled(pipeline, request, cases, self.base.look)
 
-    def keep(self) -> list[int]:
-        """The key steps of all arms and points."""
+    def stage_ends(self) -> list[int]:
+        """The steps at which the stages of any arm or point end."""
         policies = {**chorus_arms.policies(self.base), **chorus_arms.curve(self.base)}
-        return sorted({step for policy in policies.values() for step in policy.keep})
+        tiers = (tier for policy in policies.values() for tier in policy.tiers)
+        return sorted({k for t in tiers for k in (t.reuse_until, t.region_until)})
 
     def arms(self, bench: Bench, names: Sequence[str]) -> Iterator[Row]:
         """Runs these arms; yields their rows. Arms that compute the same run once."""
@@ -87,7 +88,7 @@ class ArmComparison:
         self, bench: Bench, chorus: Reusing, wanted: Container[str]
     ) -> Iterator[tuple[str, Arm]]:
         """The wanted arms that cost as much as `chorus`; their misses run all steps."""
-        steps, starts = self.loaded.steps, (0, *self.keep())
+        steps, starts = self.loaded.steps, (0, *self.stage_ends())
         hits = [target for target in bench.targets if target.tier(chorus.policy)]
         counts = {target.number: steps for target in bench.targets}
         if FEWER in wanted:

@@ -90,7 +90,7 @@ class RegionCase:
         """The plan that a policy would make from this step, with no limit."""
         regions = Regions(halo=self.halo, context=self.context, limit=math.inf)
         policy, tier = (
-            Policy(STEPS, (), (), regions),
+            Policy(STEPS, (), regions),
             Tier(0.0, first, STEPS, self.active),
         )
         plan = planned(policy, tier, TILING)

@@ -63,7 +63,7 @@ class Reusing(PolicyArm):
         """A key of text rows, plan, and whether there are gains."""
         tier = tier_of(target, self.policy)
         if tier is None:
-            return target.rows, self.policy.keep
+            return target.rows, "miss"
         gains = (tier.key_gain, tier.output_gain) != (1, 1)
         return target.rows, self.plan(target), gains
 

@@ -31,7 +31,7 @@ from chorus_jax.media.metrics import psnr
 from kernels_pallas import dispatch
 
 TIER = Tier(0.0, 1, 3, active=0.5, key_gain=1.5, output_gain=1.1)
-POLICY = Policy(4, (TIER,), (1, 3), Regions(halo=0.25, limit=math.inf))
+POLICY = Policy(4, (TIER,), Regions(halo=0.25, limit=math.inf))
 # The least PSNR in dB of videos that differ by rounding only.
 LEAST = 30.0
 COLUMNS = ("row", "targets", "psnr", "accuracy", "accuracy_own", "refused")
@@ -83,9 +83,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     cases = replace(held_out(), changes=(1,)).cases(
         options.targets, options.targets, seed=0
     )
-    bench = Bench.filled(
-        loaded.pipeline, loaded.request, cases, POLICY.keep, POLICY.look
-    )
+    bench = Bench.filled(loaded.pipeline, loaded.request, cases, POLICY.look)
     targets = [target for target in bench.targets if target.tier(POLICY)]
     arm = Reusing(bench, POLICY)
     own = [arm(target) for target in targets]

@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from benchmarks.lib import rows
 from benchmarks.lib.judged import Scores, judge
+from benchmarks.reuse.bench import OWN_SEEDS
 from benchmarks.reuse.models import Loaded, add_options, base_policy, load_model
 from benchmarks.reuse.wrong_pairs import KINDS, Misleading, MisleadingPair
 from chorus_jax.engine import Cache, Engine, Ledger, Reuse
@@ -72,14 +73,14 @@ def outcomes(
     loaded: Loaded,
     pairs: Sequence[MisleadingPair],
 ) -> Iterator[tuple[str, Outcome]]:
-    """Runs each pair with each engine, all from the source's noise.
+    """Runs each pair with each engine, all from the target's noise.
 
     The engine `plain` makes the sources and the full runs.
     """
     for seed, pair in enumerate(tqdm(pairs, unit="pair")):
         source, target = (
-            replace(loaded.request, prompt=worded.prompt.caption, seed=seed)
-            for worded in (pair.source, pair.target)
+            replace(loaded.request, prompt=worded.prompt.caption, seed=first + seed)
+            for first, worded in ((0, pair.source), (OWN_SEEDS, pair.target))
         )
         alone, reading = f"pair {seed}", Reuse(write=False, namespace=f"pair {seed}")
         plain.generate(source, Reuse(read=False, namespace=alone))
@@ -141,19 +142,13 @@ def ways(policy: Policy) -> dict[str, Policy]:
     }
 
 
-def keeping(policies: Mapping[str, Policy], steps: int) -> Policy:
-    """A policy that reuses nothing and stores all key steps of these policies."""
-    keep = sorted({step for policy in policies.values() for step in policy.keep})
-    return Policy(steps, (), tuple(keep))
-
-
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
     """The rows of one model."""
     loaded = load_model(options, None, steps)
     policy, name = base_policy(options.policy, loaded)
     policies, store = ways(policy), Store(MEMORY)
     make = lambda policy: Engine(loaded.pipeline, Cache(store), policy)
-    plain = make(keeping(policies, steps))
+    plain = make(Policy(steps, ()))
     engines = {name: make(policy) for name, policy in policies.items()}
     misleading = Misleading(plain, loaded.request, options.draws)
     pairs = list(misleading.pairs(options.pairs, seed=0))

@@ -1,4 +1,4 @@
-"""Compares starts of hits: the source's latents, or its clean ones with other noise.
+"""Compares hits that begin from ever later steps with full runs.
 
     python -m benchmarks.starts.starts
     python -m benchmarks.starts.starts --steps 50 --targets 64 --at 10 20
@@ -8,15 +8,16 @@ attribute, or in wording only, and every target has a seed of its own. Each star
 tier for every score: stage 1 up to a step K1, and with `--regions` a region of half of
 the tiles from there to a later step K2.
 
-    full        all steps, from the target's own noise
-    trajectory  the source's latents at K1
-    renoised    the source's clean latents with the target's own noise at K1
+    full      all steps, from the target's own noise
+    renoised  the source's clean latents with the target's own noise at K1
 
 `variety` is the distance between the videos of two seeds of the same prompt (root mean
 square difference of pixels), over that of the two full runs: 1 if a seed has as much
-effect as without reuse, 0 if it has none. From the source's own latents it is 0 by
-construction. Times are not compared here (see `benchmarks.reuse.chorus`), since both
-starts compute the same steps.
+effect as without reuse, 0 if it has none. Times are not measured here (see
+`benchmarks.reuse.chorus`).
+
+The rows `trajectory` (the source's own latents of K1, which a store had to keep for
+every such step) are of earlier commits; c9f6047 is the last one with such starts.
 """
 
 import argparse
@@ -36,7 +37,7 @@ from benchmarks.reuse.running import Reusing
 from benchmarks.reuse.scores import rows_of
 from benchmarks.reuse.turns import in_turns
 from chorus_jax.inter_request.policy.policies import default_policy
-from chorus_jax.inter_request.policy.policy import STARTS, Policy, Tier
+from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 KEY = ("row", "steps", "over")
 COLUMNS = (
@@ -62,27 +63,19 @@ class StartPoints:
     region_until: int = 0
 
     def policies(self, base: Policy) -> dict[str, Policy]:
-        """A policy per start and point, by name."""
-        made = {FULL: Policy(base.steps, (), ())}
-        for start in STARTS:
-            for first in self.first:
-                name = f"{start}_{first}"
-                made[name] = started(stage1_at(base, first), start)
-                last = self.region_until
-                if last > first + 1:
-                    tiers = (Tier(0.0, first, last, active=0.5),)
-                    region = replace(base, tiers=tiers, keep=(first, last))
-                    made[f"{name}_{last}_half"] = started(region, start)
+        """A policy per point, by name."""
+        made, last = {FULL: Policy(base.steps, ())}, self.region_until
+        for first in self.first:
+            made[f"renoised_{first}"] = stage1_at(base, first)
+            if last > first + 1:
+                tiers = (Tier(0.0, first, last, active=0.5),)
+                region = replace(base, tiers=tiers)
+                made[f"renoised_{first}_{last}_half"] = region
         return made
 
 
-def started(policy: Policy, start: str) -> Policy:
-    """The policy with this kind of start of its hits."""
-    return replace(policy, start=start)
-
-
-def with_own_seeds(bench: Bench, seeds: int = OWN_SEEDS) -> tuple[Target, ...]:
-    """The targets of a bench that have a source, with seeds of their own."""
+def with_source(bench: Bench, seeds: int = OWN_SEEDS) -> tuple[Target, ...]:
+    """The targets of a bench that have a source, with seeds from this one on."""
     return tuple(
         replace(x, request=replace(x.request, seed=seeds + x.number))
         for x in bench.targets
@@ -93,7 +86,7 @@ def with_own_seeds(bench: Bench, seeds: int = OWN_SEEDS) -> tuple[Target, ...]:
 def variety(bench: Bench, arm: Reusing, plain: Reusing, count: int) -> float:
     """The distance of two seeds' videos over the full runs', the mean over targets."""
     ratios = []
-    pairs = zip(with_own_seeds(bench), with_own_seeds(bench, OTHER_SEEDS))
+    pairs = zip(with_source(bench), with_source(bench, OTHER_SEEDS))
     for one, other in list(pairs)[:count]:
         apart = [
             distance(made(one).frames, made(other).frames) for made in (arm, plain)
@@ -113,15 +106,14 @@ def measured(
     """The rows of these policies."""
     kinds = CaseKinds(held_out().pool, lambda _: True, (1, 1, 1, WORDING))
     cases, base = kinds.cases(targets, targets, seed=0), default_policy(loaded.steps)
-    keep = sorted({step for policy in policies.values() for step in policy.keep})
-    bench = Bench.filled(loaded.pipeline, loaded.request, cases, keep, base.look)
+    bench = Bench.filled(loaded.pipeline, loaded.request, cases, base.look)
     arms = {name: Reusing(bench, policy) for name, policy in policies.items()}
-    own = with_own_seeds(bench)
+    own = with_source(bench)
     records = in_turns(own, arms, FULL, f"{loaded.steps} steps")
     full, numbers = ({x.number: x for x in records[FULL]}, {x.number for x in own})
     for name in tqdm(arms, desc="seeds"):
         seeds = {}
-        if policies[name].own_noise:
+        if name != FULL:
             seeds = {"variety": variety(bench, arms[name], arms[FULL], varied)}
         for row in rows_of(records[name], full, numbers):
             if row["over"] in ("changed", "reworded"):

@@ -89,7 +89,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
         Raises:
             TimeOverError: if the time is over; what was made is in the folder.
         """
-        arm = self.arm(Policy(steps, (), ()))
+        arm = self.arm(Policy(steps, ()))
         for target in tqdm(self.targets, "full runs", unit="video", disable=None):
             path = self.full_run(target)
             if not path.exists():
@@ -106,7 +106,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
     def identity(self, target: PromptTarget) -> tuple[str, str, int | None]:
         """Recipe, prompt and seed, which determine a full run."""
         request = target.request
-        model, full = self.filled.pipeline.model, Policy(request.step_count, (), ())
+        model, full = self.filled.pipeline.model, Policy(request.step_count, ())
         return recipe_of(request, model, full).digest, request.prompt, request.seed
 
     def made(self, arm: PolicyArm, target: PromptTarget) -> TargetRecord:

@@ -61,10 +61,9 @@ class FidelityCalibration(Calibration):
         """
         check(requests)
         begin = default_policy(requests[0].step_count)
-        base = Moves(begin.steps, ()).keeping(begin)
         seeded = [replace(x, seed=number) for number, x in enumerate(requests)]
         sources = seeded[::2]
-        filled = FilledCache.of(pipeline, sources, base, folder / "cache", deadline)
+        filled = FilledCache.of(pipeline, sources, begin, folder / "cache", deadline)
         targets = [filled.target(int(x.seed or 0), x) for x in seeded[1::2]]
         # In random order, since a file may alternate between kinds of prompts.
         order = np.random.default_rng(0).permutation(len(targets))
@@ -91,7 +90,7 @@ class FidelityCalibration(Calibration):
             ValueError: if no policy is within the limits, also on fresh targets.
             TimeOverError: if the time is over before a policy is confirmed.
         """
-        begin = self.moves.keeping(default_policy(self.moves.steps))
+        begin = default_policy(self.moves.steps)
         self.runs.deadline = deadline.part(TABLE)
         first = starts(self.runs, self.moves, begin)
         self.runs.deadline = deadline.part(SEARCH)

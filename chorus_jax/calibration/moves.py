@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chorus_jax.calibration.tiers import needed, skip_list, skipping
+from chorus_jax.calibration.tiers import skip_list, skipping
 from chorus_jax.inter_request.policy.policy import CONTEXTS, FINDERS, Policy, Tier
 
 ACTIVE = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
@@ -37,7 +37,7 @@ class Moves:
     scores: tuple[float, ...]
 
     @property
-    def key_steps(self) -> tuple[int, ...]:
+    def stage_ends(self) -> tuple[int, ...]:
         """The steps at which a run may begin and a region end."""
         tenths = (round(self.steps * i / 10) for i in range(1, 10))
         return tuple(sorted({min(max(1, step), self.steps - 1) for step in tenths}))
@@ -54,18 +54,13 @@ class Moves:
         lists = {tuple(range(n - 1, self.steps - 1, n)) for n in EVERY}
         return tuple(sorted({(), *lists}, key=lambda steps: (len(steps), steps)))
 
-    def keeping(self, policy: Policy) -> Policy:
-        """The policy with all key steps in `keep` that any move may need."""
-        keep = sorted({*self.key_steps, *needed(*policy.tiers)})
-        return replace(policy, keep=tuple(keep))
-
     def cautious(self, policy: Policy) -> Policy:
         """The start of a search when no better one is allowed.
 
         Its tiers reuse as few steps as possible, have no region, and serve only the
         targets with the best scores.
         """
-        first = self.key_steps[0]
+        first = self.stage_ends[0]
         tiers = tuple(
             replace(tier, reuse_until=first, region_until=first)
             for tier in policy.tiers
@@ -85,7 +80,7 @@ class Moves:
             least = threshold(float(np.quantile(self.scores, share)))
             even.setdefault(least, replace(tier, least=least))
         tiers = tuple(even.values())
-        return self.measured(replace(self.keeping(policy), tiers=tiers))
+        return self.measured(replace(policy, tiers=tiers))
 
     def raised(self, policy: Policy) -> Iterator[Policy]:
         """Policies whose lowest threshold is raised to ever higher values of the grid.
@@ -137,8 +132,8 @@ class Moves:
             "output_gain": self._tiers("output_gain", OUTPUT_GAINS, False),
             "limit": self._regions("limit", lambda now: adjacent(LIMITS, now)),
             "active": self._tiers("active", ACTIVE, True),
-            "reuse_until": self._tiers("reuse_until", self.key_steps, True),
-            "region_until": self._tiers("region_until", self.key_steps, True),
+            "reuse_until": self._tiers("reuse_until", self.stage_ends, True),
+            "region_until": self._tiers("region_until", self.stage_ends, True),
         }
 
     def _tiers(self, name: str, grid: Sequence[Any], alone: bool) -> Neighbours:
@@ -161,7 +156,7 @@ class Moves:
 
         Yields nothing if the lowest tier already reuses as little.
         """
-        lowest, first = policy.tiers[0], self.key_steps[0]
+        lowest, first = policy.tiers[0], self.stage_ends[0]
         if lowest.region_until == first:
             return
         tier = replace(lowest, reuse_until=first, region_until=first)

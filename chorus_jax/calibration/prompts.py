@@ -1,7 +1,7 @@
 """Targets from a user's own prompts: every other prompt is a source in the cache."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,7 +24,7 @@ class PromptTarget:
 
     Attributes:
         number: identifies the target.
-        request: the request, with the source's seed.
+        request: the request, with a seed of its own.
         source: the id of the source's entry; None without a source.
         score: the score of the match; None without a source.
     """
@@ -46,13 +46,13 @@ class FilledCache:
     Attributes:
         pipeline: the model's pipeline.
         cache: the cache, which keeps the sources in a folder, so none is made twice.
-        seeds: the seed of each source, by its entry's id.
+        sources: the ids of the sources' entries.
         look: the second look, which scores matches.
     """
 
     pipeline: Pipeline
     cache: Cache
-    seeds: dict[str, int]
+    sources: frozenset[str]
     look: SecondLook
 
     @classmethod
@@ -69,15 +69,15 @@ class FilledCache:
         Args:
             pipeline: the model's pipeline.
             sources: the requests to run, with seeds.
-            base: a policy; its key steps are stored and its second look is used.
+            base: a policy, of which the second look is used.
             folder: the cache's folder.
             deadline: no source begins after it.
 
         Raises:
             TimeOverError: if the time is over; what was made is in the folder.
         """
-        cache, seeds = Cache.in_folder(folder, disk_bytes=DISK), dict[str, int]()
-        alone = Policy(base.steps, (), base.keep, look=base.look)
+        cache, ids = Cache.in_folder(folder, disk_bytes=DISK), set[str]()
+        alone = Policy(base.steps, (), look=base.look)
         engine = Engine(pipeline, cache, alone)
         for request in tqdm(sources, "sources", unit="video", disable=None):
             task = Task.of(request, ALONE, alone, pipeline.model, cache.store.secret)
@@ -87,14 +87,12 @@ class FilledCache:
                 id = engine.generate(request, ALONE).entry
             if id is None:
                 raise ValueError(f"{folder} has no room for another source")
-            seeds[id] = int(request.seed or 0)
-        return cls(pipeline, cache, seeds, base.look)
+            ids.add(id)
+        return cls(pipeline, cache, frozenset(ids), base.look)
 
     def target(self, number: int, request: Request) -> PromptTarget:
-        """A request as a target, with the seed of its source."""
+        """A request as a target, with the source that the matcher finds for it."""
         match = nearest(self.pipeline, self.cache, request, self.look)
-        if match is None or match.head.id not in self.seeds:
+        if match is None or match.head.id not in self.sources:
             return PromptTarget(number, request)
-        id = match.head.id
-        seeded = replace(request, seed=self.seeds[id])
-        return PromptTarget(number, seeded, id, match.score)
+        return PromptTarget(number, request, match.head.id, match.score)

@@ -88,7 +88,6 @@ def starts(runs: PolicyRuns, moves: Moves, policy: Policy) -> list[Policy]:
     scored = [pair for pair in scored if pair[0] >= 0]
     scored.sort(key=lambda pair: -pair[0])
     scores, ranked = [pair[0] for pair in scored], [pair[1] for pair in scored]
-    policy = moves.keeping(policy)
     table = columns(runs, ranked, policy)
     limits = runs.limits.allowed
     chains = [best(table, scores, policy.steps, limits, share) for share in STRICT]

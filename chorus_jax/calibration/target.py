@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Hashable
-from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from chorus_jax.denoise.cost import equivalents
@@ -30,8 +29,8 @@ class RunTarget(Protocol):
 
     Attributes:
         number: identifies the target.
-        request: the request, with the source's seed, so that full runs and runs that
-            reuse start from the same noise.
+        request: the request, with a seed that no source has: full runs and runs that
+            reuse then draw the same noise, and the source is made from another.
         source: the id of the source's entry; None without a source.
         score: the score of the match; None without a source.
     """
@@ -138,7 +137,6 @@ def way(
     tier = tier_of(target, policy)
     if tier is None or plan is None or target.score is None:
         return ()
-    plan = replace(plan, keep=())
     gains = (tier.key_gain, tier.output_gain)
     if tier.region_until == tier.reuse_until or gains == (1, 1):
         return plan, (1, 1)

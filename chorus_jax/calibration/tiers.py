@@ -1,4 +1,4 @@
-"""Helpers for policies: key steps, computed steps and skipped steps of their tiers."""
+"""Helpers for policies: computed steps and skipped steps of their tiers."""
 
 from dataclasses import replace
 from typing import Any
@@ -84,22 +84,3 @@ def tier_at(steps: int, first: float, last: float, active: float) -> Tier:
     step = lambda share: min(max(1, round(round(share * steps, 6))), steps - 1)
     start, end = step(first), step(last)
     return Tier(0.0, start, end, active if end > start + 1 else 1.0)
-
-
-def needed(*tiers: Tier) -> tuple[int, ...]:
-    """The key steps of these tiers: those where reuse ends and where regions end."""
-    return tuple(sorted({k for t in tiers for k in (t.reuse_until, t.region_until)}))
-
-
-def with_needed_steps(policy: Policy) -> Policy:
-    """The policy with no more key steps than its tiers need.
-
-    These are the steps where reuse and regions end and, for a tier with a region, the
-    next key step after its start, from which the source's velocity is computed.
-    """
-    keep = {*needed(*policy.tiers)}
-    for tier in policy.tiers:
-        later = [step for step in policy.keep if step > tier.reuse_until]
-        if tier.active < 1 and tier.region_until > tier.reuse_until and later:
-            keep.add(later[0])
-    return replace(policy, keep=tuple(sorted(keep)))

@@ -81,9 +81,8 @@ def rows_of(store: Store, folder: Path) -> Iterator[EntryRow]:
     """The entries of a store as rows; `folder` is the store's."""
     entry: Any
     for entry in store:
-        uses = entry.statistics
         size = (folder / f"{entry.id}.record").stat().st_size
-        times = (uses.created, uses.last_used)
+        times = (entry.created, entry.last_used)
         yield EntryRow(entry.id, entry.recipe, entry.namespace, size, *times)
 
 

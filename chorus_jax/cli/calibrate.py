@@ -6,7 +6,6 @@ from pathlib import Path
 
 from chorus_jax.calibration.fidelity import limits_of
 from chorus_jax.calibration.fidelity_calibration import FidelityCalibration, check
-from chorus_jax.calibration.tiers import with_needed_steps
 from chorus_jax.calibration.time_limit import TimeLimit, TimeOverError
 from chorus_jax.cli import cleanups, report
 from chorus_jax.cli.choice import CommandSettings, choose
@@ -88,7 +87,7 @@ def work_folder(options: argparse.Namespace) -> Path:
 def write(out: Path, policy: Policy, pipeline: Pipeline, request: Request) -> None:
     """Writes a policy with the weights and sampler that it was measured on."""
     sampler = sampler_of(request)
-    measured = Measured(with_needed_steps(policy), pipeline.fingerprints, sampler)
+    measured = Measured(policy, pipeline.fingerprints, sampler)
     policy_file.write(out, measured)
 
 

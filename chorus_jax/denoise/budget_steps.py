@@ -85,12 +85,10 @@ class BudgetSteps:
                 jnp.zeros((), jnp.float32),
             ),
         )
-        every = jnp.ones(i.shape, bool)
         return state._replace(
             step=i + 1,
             latents=ours.latents,
             solver=ours.solver,
-            kept=run.keeping(state.kept, ours.latents, i + 1, every),
             work=state.work + ours.share,
             keys=ours.keys,
             budgets=ours.state,

@@ -78,15 +78,11 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
     # Copies: a state is donated, and no array may be donated twice or while in use.
     latents = jax.tree.map(jnp.copy, latents)
     step = jnp.full(b, program.plan.start, jnp.int32)
-    key_steps = jax.tree.map(
-        lambda x: jnp.zeros((len(program.plan.kept), *x.shape), x.dtype), latents
-    )
     state = RunState(
         step,
         latents,
         solving.init(program.solver, latents),
         initial_caches(run, latents, step),
-        key_steps,
         jnp.zeros(b, jnp.float32),
         initial_region(run, latents, step),
         initial_keys(run, latents, step),
@@ -157,7 +153,7 @@ def initial_parts(
 ) -> RegionState:
     """The region's state with its parts set to zeros of the right shapes."""
     keys = initial_keys(run, latents, step)
-    empty = RunState(step, latents, None, (), None, step, region, keys)
+    empty = RunState(step, latents, None, (), step, region, keys)
 
     def region_part(part: RegionSteps) -> RegionPart:
         after = part.begin(run, empty, latents).region

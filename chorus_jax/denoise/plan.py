@@ -63,18 +63,15 @@ class StepPlan:
     Attributes:
         steps: the number of steps of the schedule.
         stretches: in the order they are run; without any, nothing is run.
-        keep: the key steps: the latents are returned once these numbers of steps are
-            done. Rising, from 1 to `steps`.
 
     Raises:
         ValueError: for stretches that leave gaps or do not end at the last step, for a
-            region without a step of all tokens before it, for token budgets of another
-            number of steps, and for key steps that do not rise from 1 to `steps`.
+            region without a step of all tokens before it, and for token budgets of
+            another number of steps.
     """
 
     steps: int
     stretches: tuple[Stretch, ...]
-    keep: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -99,13 +96,11 @@ class StepPlan:
                     f"token budgets for {stretch.budgets.steps} steps do not fit a run "
                     f"of {self.steps}: make them for as many"
                 )
-        _check_keep(self.keep, self.steps)
 
     @classmethod
     def plain(
         cls,
         steps: int,
-        keep: tuple[int, ...] = (),
         cache: StepCache = EveryStep(),
         first: int = 0,
         budgets: TokenBudgets | None = None,
@@ -115,15 +110,14 @@ class StepPlan:
 
         Args:
             steps: the number of steps of the schedule.
-            keep: the key steps.
             cache: the step cache.
             first: the first step that is run.
             budgets: token budgets; None runs all tokens in every step.
         """
         if first == steps:
-            return cls(steps, (), keep)
+            return cls(steps, ())
         stretch = Stretch(first, steps, cache=cache, budgets=budgets)
-        return cls(steps, (stretch,), keep)
+        return cls(steps, (stretch,))
 
     @classmethod
     def staged(
@@ -134,7 +128,6 @@ class StepPlan:
         region: Region | None,
         *,
         opening: int = 1,
-        keep: tuple[int, ...] = (),
         cache: StepCache = EveryStep(),
         budgets: TokenBudgets | None = None,
     ) -> "StepPlan":
@@ -147,7 +140,6 @@ class StepPlan:
             region: the region that stage 2 runs; None runs all tokens to the end.
             opening: steps at the start of stage 2 that run all tokens; the last of them
                 shows where the region is.
-            keep: the key steps.
             cache: the step cache of all stretches.
             budgets: the token budgets of all stretches.
 
@@ -162,7 +154,7 @@ class StepPlan:
             )
         opened = min(reuse_until + opening, region_until)
         if region is None or opened == region_until:
-            return cls.plain(steps, keep, cache, reuse_until, budgets)
+            return cls.plain(steps, cache, reuse_until, budgets)
         every = Stretch(reuse_until, opened, cache=cache, budgets=budgets)
         stretches = [
             every,
@@ -170,22 +162,12 @@ class StepPlan:
         ]
         if region_until < steps:
             stretches.append(replace(every, first=region_until, last=steps))
-        return cls(steps, tuple(stretches), keep)
+        return cls(steps, tuple(stretches))
 
     @property
     def start(self) -> int:
         """The first step that is run."""
         return self.stretches[0].first if self.stretches else self.steps
-
-    @property
-    def kept(self) -> tuple[int, ...]:
-        """The key steps at which the run itself has computed the latents of all tokens:
-        those after its start and outside its region steps."""
-        own = set(range(self.start + 1, self.steps + 1))
-        for stretch in self.stretches:
-            if stretch.region is not None:
-                own -= set(range(stretch.first, stretch.last))
-        return tuple(step for step in self.keep if step in own)
 
     @property
     def region(self) -> Region | None:
@@ -227,11 +209,3 @@ def _cut(
     return [
         replace(stretch, first=i, last=j, expert=experts[i]) for i, j in pairwise(ends)
     ]
-
-
-def _check_keep(keep: tuple[int, ...], steps: int) -> None:
-    rising = all(i < j for i, j in pairwise((0, *keep)))
-    if not isinstance(keep, tuple) or not rising or not all(i <= steps for i in keep):
-        raise ValueError(
-            f"key steps are a tuple of rising numbers from 1 to {steps}, got {keep}"
-        )

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Int
 
 from chorus_jax.denoise import noise
@@ -104,32 +102,6 @@ class Run:
             return None
         rows = jnp.arange(len(i))
         return TextGains(tables.key[i, rows], tables.output[i, rows])
-
-    def keeping(
-        self, kept: Latents, latents: Latents, done: Int[Array, " b"], on: Array
-    ) -> Latents:
-        """Stores latents that have reached a key step.
-
-        Args:
-            kept: the latents stored so far, key steps on the first axis.
-            latents: the present latents.
-            done: the number of steps that each request has done.
-            on: True for the requests whose latents may be stored.
-
-        Returns:
-            `kept`, with the latents of each request that is `on` and has done exactly
-            as many steps as one of the key steps.
-        """
-        keys = self.plan.kept
-        if not keys:
-            return kept
-        table = np.full(self.plan.steps + 1, len(keys), np.int32)
-        table[list(keys)] = np.arange(len(keys))
-        place = jnp.where(on, jnp.asarray(table)[done], len(keys))
-        rows = jnp.arange(len(done))
-        return jax.tree.map(
-            lambda all, now: all.at[place, rows].set(now, mode="drop"), kept, latents
-        )
 
 
 def slots(plan: StepPlan) -> tuple[tuple[StepCache, str], ...]:

@@ -95,13 +95,11 @@ class OpeningStep:
         )
         caches = list(state.caches)
         caches[slots(run.plan).index((self.cache, self.expert))] = cache
-        every = jnp.ones(i.shape, bool)
         state = state._replace(
             step=state.step + 1,
             latents=latents,
             solver=solver,
             caches=tuple(caches),
-            kept=run.keeping(state.kept, latents, i + 1, every),
             work=state.work + work,
         )
         shown = RegionState(region, before.parts)
@@ -320,9 +318,7 @@ class RegionSteps:
         tiles = tiles_of(geometry, run.inputs.source.end)
         tiles = written(tiles, state.region.chosen.tiles[:, :core], patches)
         latents = with_tiles(geometry, part.latents, tiles)
-        every = jnp.ones(state.step.shape, bool)
         return state._replace(
             latents=latents,
             solver=solving.init(run.solver, latents),
-            kept=run.keeping(state.kept, latents, state.step, every),
         )

@@ -124,7 +124,6 @@ class RunState(NamedTuple):
         latents: the latents of each request at its step.
         solver: the solver's state.
         caches: the states of the plan's step caches (see `program.slots`).
-        kept: latents at the key steps, which are an additional first axis.
         work: what was computed for each request so far, in full steps.
         region: the state of region steps; None for a plan without a region.
         keys: keys and values of all tiles, each from the last pass that ran the tile;
@@ -136,7 +135,6 @@ class RunState(NamedTuple):
     latents: Latents
     solver: Any
     caches: tuple[Any, ...]
-    kept: Latents
     work: Float32[Array, " b"]
     region: RegionState | None
     keys: Any = ()

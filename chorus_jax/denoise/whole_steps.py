@@ -83,7 +83,6 @@ class WholeSteps:
             latents=latents,
             solver=moved(on, solver, state.solver),
             caches=tuple(caches),
-            kept=run.keeping(state.kept, latents, i + 1, on),
             work=state.work + jnp.where(on, work, 0),
         )
 

@@ -14,13 +14,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine.cache import Cache
 from chorus_jax.engine.events import Event, Observer, Video
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import NotFiniteError, Pipeline, timed, unstacked
-from chorus_jax.engine.plans import batch_of_one, usable
+from chorus_jax.engine.plans import batch_of_one
 from chorus_jax.engine.policies import Policies, policies_for, requested, scaled
 from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.recipes import recipe_of
@@ -99,12 +98,10 @@ class Engine:
     ) -> Result:
         """Makes the video of a request.
 
-        On a semantic hit the noise is that of the source, whatever the seed (unless the
-        policy renoises sources). A request without a seed asks for a new video: it is
-        never an exact repeat, and takes neither a source with the same prompt nor one
-        that served this prompt before. Its video comes with a seed that stands for the
-        source; the same request with this seed asks for the same video. A request that
-        fails or is stopped leaves nothing in the cache.
+        A request without a seed gets a random one, with which its video comes; the same
+        request with this seed asks for the same video. A source has another prompt than
+        the request, since another seed asks for another video. A request that fails or
+        is stopped leaves nothing in the cache.
 
         Args:
             request: the request.
@@ -138,21 +135,16 @@ class Engine:
                     task.request, tokens, reuse.namespace
                 )
         hit = self.sources(task, prompt)
-        try:
-            with self.computing(watch):
-                with timed(task.seconds, "denoise"):
-                    hit, state, plan = self.run(task, prompt, conditions, hit, watch)
-                watch.check()
-                frames = self.decoded(task, state.latents, watch)
-                [sound] = self.pipeline.sound(state.latents, task.seconds)
+        with self.computing(watch):
+            with timed(task.seconds, "denoise"):
+                hit, state = self.run(task, prompt, conditions, hit, watch)
             watch.check()
-        except BaseException:
-            if isinstance(hit, Hit):
-                self.sources.give_back(task, hit.entry.id)
-            raise
+            frames = self.decoded(task, state.latents, watch)
+            [sound] = self.pipeline.sound(state.latents, task.seconds)
+        watch.check()
         [latents] = unstacked(state.latents)
         video = Video(frames[0], latents, task.request, cut, task.seconds, sound)
-        entry = self.admit(task, prompt, state, hit, plan)
+        entry = self.admit(task, prompt, state, hit)
         tiles = model.geometry(request).tiling.count
         ledger = ledger_of(task, hit, state, tiles)
         return Result(video, replace(ledger, seconds=task.seconds), entry)
@@ -189,23 +181,17 @@ class Engine:
             task.not_replayed = GONE
             return None
         geometry = self.pipeline.model.geometry(task.request)
-        latents = batch_of_one(np.asarray(entry.final, np.float32), geometry)
+        latents = batch_of_one(entry.latents, geometry)
         with self.computing(watch):
             frames = self.decoded(task, latents, watch)
             [sound] = self.pipeline.sound(latents, task.seconds)
             [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
         watch.check()
-        store.hit(entry.id, entry.statistics.cost, seen_by)
+        store.hit(entry.id, seen_by)
         [final] = unstacked(latents)
         video = Video(frames[0], final, task.request, cut, task.seconds, sound)
-        ledger = Ledger(
-            "exact",
-            task.policy.steps,
-            0.0,
-            entry.score,
-            task.shown(entry),
-            own_noise=not entry.made,
-        )
+        steps, source = task.policy.steps, task.shown(entry)
+        ledger = Ledger("exact", steps, 0.0, entry.score, source)
         return Result(video, replace(ledger, seconds=task.seconds))
 
     def foresee(self, task: Task, tokens: Tokens) -> None:
@@ -243,27 +229,23 @@ class Engine:
         conditions: Mapping[str, Conditions],
         hit: Hit | Rejection,
         watch: Watch,
-    ) -> tuple[Hit | Rejection, RunState, StepPlan]:
+    ) -> tuple[Hit | Rejection, RunState]:
         """Denoises from noise, or from the source's latents on a hit.
 
         A source whose run gives numbers that are not finite is removed from the cache,
         and the request runs again as a miss.
 
         Returns:
-            The hit or the reason for the miss, the loop's last state, and the plan that
-            was run.
+            The hit or the reason for the miss, and the loop's last state.
         """
         runner = Runner(self.pipeline, watch.steps)
         if isinstance(hit, Hit):
             try:
-                run = watched(runner(task, prompt, conditions, hit), watch)
+                return hit, watched(runner(task, prompt, conditions, hit), watch)
             except NotFiniteError:
-                self.sources.forget(task, hit)
+                self.sources.forget(hit)
                 hit = Rejection(UNFIT, hit.match.score)
-            else:
-                task.begins_from(hit.entry.id)
-                return hit, *run
-        return hit, *watched(runner(task, prompt, conditions, hit), watch)
+        return hit, watched(runner(task, prompt, conditions, hit), watch)
 
     def decoded(self, task: Task, latents: Latents, watch: Watch) -> np.ndarray:
         """The frames of latents, 8 bits, [b f h w 3]."""
@@ -271,8 +253,8 @@ class Engine:
         return watched(made, watch)
 
     def forget(self, namespace: str) -> int:
-        """Removes everything of a namespace: its entries, shared ones too, its claims,
-        and its remembered prompts. Returns the number of entries removed.
+        """Removes everything of a namespace: its entries, shared ones too, and its
+        remembered prompts. Returns the number of entries removed.
 
         Raises:
             OSError: if a record cannot be removed, or cannot be read and so may belong
@@ -280,7 +262,6 @@ class Engine:
         """
         with self.device_lock:
             self.pipeline.model.forget_prompts(namespace)
-        self.sources.claims.forget(namespace)
         return self.cache.store.delete_namespace(namespace)
 
     def admit(
@@ -289,26 +270,23 @@ class Engine:
         prompt: PromptReading,
         state: RunState,
         hit: Hit | Rejection,
-        plan: StepPlan,
     ) -> str | None:
-        """Stores the request's result, and records the seconds that its source saved.
+        """Stores the request's result, and notes the use of its source.
 
         Returns the new entry's id; None if nothing was stored.
         """
-        store, steps, source = self.cache.store, plan.kept, None
+        store, match = self.cache.store, None
         if isinstance(hit, Hit):
-            saved = hit.entry.statistics.cost - sum(task.seconds.values())
-            store.hit(hit.entry.id, max(saved, 0.0), task.reuse.namespace)
-            steps = usable(task.policy, plan.kept)
-            source = hit.entry.id, hit.match.score
+            store.hit(hit.entry.id, task.reuse.namespace)
+            match = hit.match
         if not task.reuse.write:
             return None
         geometry = self.pipeline.model.geometry(task.request)
         try:
-            entry = task.entry(prompt, state, steps, source, geometry)
+            entry = task.entry(prompt, state, match, geometry)
             if store.admit(entry):
                 return entry.id
-        except ValueError as error:  # such as key steps that are not finite
+        except ValueError as error:  # such as a prompt that is too long to keep
             log.warning("a video was not kept: %s", error)
             return None
         log.warning("a video was not kept: the cache has room for it nowhere")

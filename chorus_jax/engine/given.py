@@ -12,6 +12,7 @@ from chorus_jax.denoise.region import by_tile
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.nets.tokens import Size, Tiling, from_patches
 
+REPAIR = 5  # one step in so many, the last ones, runs all tokens: against seams
 BUCKETS = 8  # given regions run a multiple of 1/8 of the tiles: one program per share
 
 
@@ -55,18 +56,19 @@ class Given:
         regions = replace(policy.regions, halo=0.0, limit=math.inf)
         return replace(policy, regions=regions)
 
-    def tier(self, tiers: Sequence[Tier], steps: Sequence[int]) -> Tier | None:
+    def tier(self, tiers: Sequence[Tier], steps: int) -> Tier | None:
         """The highest tier that can run the region, with its region steps; None if none
         can.
 
         Args:
             tiers: a policy's tiers, rising.
-            steps: the source's key steps. The region steps of a tier that has none end
-                at the last of these.
+            steps: the number of steps. The region steps of a tier that has none end
+                where one in `REPAIR` of these is left.
         """
+        last = steps - math.ceil(steps / REPAIR)
         for tier in reversed(tiers):
             first = tier.reuse_until + 2  # the step before it runs all tokens
-            end = tier.region_until if tier.region_until >= first else max(steps)
+            end = tier.region_until if tier.region_until >= first else last
             if end >= first:
                 return replace(tier, region_until=end, active=self.active)
         return None

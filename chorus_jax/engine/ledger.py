@@ -32,8 +32,6 @@ class Ledger:
             step was computed.
         taken_over: the work that the step cache spared, in full steps, by reusing or
             forecasting the results of other steps.
-        own_noise: False if the video has the noise of a source, whatever the request's
-            seed.
         seconds: time by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
     """
 
@@ -48,7 +46,6 @@ class Ledger:
     reason: str = ""
     step_cache: str = ""
     taken_over: float = 0.0
-    own_noise: bool = True
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property

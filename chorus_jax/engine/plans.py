@@ -13,7 +13,7 @@ from chorus_jax.denoise.region import Region
 from chorus_jax.denoise.state import SourceLatents
 from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
-from chorus_jax.inter_request.store import Entry, EntryHeader
+from chorus_jax.inter_request.store import Entry
 from chorus_jax.intra_request import EveryStep
 from chorus_jax.nets.tokens import Tiling
 from chorus_jax.token_budgets import TokenBudgets
@@ -29,7 +29,7 @@ def planned(
     """The step plan of a tier.
 
     Args:
-        policy: gives the steps, regions, key steps and step cache.
+        policy: gives the steps, regions and step cache.
         tier: one of the policy's tiers.
         tiling: the tiles of the video.
         split: the number of devices that a video's tokens are split over.
@@ -45,7 +45,6 @@ def planned(
         first,
         last,
         region,
-        keep=policy.keep,
         cache=policy.cache if budgets is None else EveryStep(),
         budgets=budgets,
     )
@@ -67,7 +66,7 @@ def within_expert(plan: StepPlan, experts: Sequence[str]) -> StepPlan:
     if all(len(set(names)) == 1 for names in runs):
         return plan
     first = plan.stretches[0]
-    return StepPlan.plain(plan.steps, plan.keep, first.cache, plan.start, first.budgets)
+    return StepPlan.plain(plan.steps, first.cache, plan.start, first.budgets)
 
 
 def region_plan(
@@ -105,26 +104,6 @@ def region_plan(
     )
 
 
-def reached(policy: Policy, score: float, head: EntryHeader) -> list[Tier]:
-    """The tiers that a score reaches and whose key steps an entry has, rising."""
-    present = set(head.steps)
-    return [
-        tier
-        for tier in policy.tiers
-        if score >= tier.least and policy.needs(tier) <= present
-    ]
-
-
-def usable(policy: Policy, steps: tuple[int, ...]) -> tuple[int, ...]:
-    """The key steps, if they are enough for some tier of the policy; else none.
-
-    A hit mostly keeps too few key steps to be a source. Stored without any, its entry
-    serves exact repeats only, and does not hide usable sources from the search.
-    """
-    needs = map(policy.needs, policy.tiers)
-    return steps if any(need <= set(steps) for need in needs) else ()
-
-
 def renoised(
     entry: Entry,
     tier: Tier,
@@ -132,7 +111,7 @@ def renoised(
     geometry: Geometry,
     noise: Latents,
 ) -> SourceLatents:
-    """Source latents made of an entry's clean latents x0 and given noise.
+    """Source latents of a run: an entry's clean latents x0 with given noise.
 
     They lie on the straight path of flow matching, (1 - sigma) x0 + sigma noise, whose
     velocity is noise - x0 everywhere.
@@ -144,7 +123,7 @@ def renoised(
         geometry: the shapes of the latents.
         noise: the noise, of a batch of one.
     """
-    clean = batch_of_one(np.asarray(entry.final, np.float32), geometry)
+    clean = batch_of_one(entry.latents, geometry)
 
     def at(step: int) -> Latents:
         kept = 1 - sigmas[step]
@@ -153,29 +132,6 @@ def renoised(
 
     velocity = jax.tree.map(jnp.subtract, noise, clean)
     return SourceLatents(at(tier.reuse_until), velocity, at(tier.region_until))
-
-
-def trajectory(
-    entry: Entry,
-    plan: StepPlan,
-    tier: Tier,
-    sigmas: tuple[float, ...],
-    geometry: Geometry,
-) -> SourceLatents:
-    """Source latents stored in an entry: its latents at K1 and K2, and a velocity.
-
-    The velocity at K1 is the slope of the straight line to the next key step, or to the
-    final latents if there is none. Only key steps that the plan keeps count: further
-    ones that an entry happens to have must not change the video.
-    """
-    first = tier.reuse_until
-    start = entry.at(first).astype(np.float32)
-    later = [step for step in entry.steps if step > first and step in plan.keep]
-    next_latents = entry.at(later[0]).astype(np.float32) if later else entry.final
-    to = sigmas[later[0]] if later else 0.0
-    velocity = (np.asarray(next_latents, np.float32) - start) / (to - sigmas[first])
-    end = entry.at(tier.region_until).astype(np.float32)
-    return SourceLatents(*(batch_of_one(x, geometry) for x in (start, velocity, end)))
 
 
 def batch_of_one(array: np.ndarray, geometry: Geometry) -> Latents:

@@ -15,16 +15,15 @@ from chorus_jax.denoise.state import GainTables, RunState, SourceLatents
 from chorus_jax.engine.events import Denoised, Event
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
-from chorus_jax.engine.plans import padded, renoised, trajectory
+from chorus_jax.engine.plans import padded, renoised
 from chorus_jax.engine.prompt import PromptReading
 from chorus_jax.engine.recipes import described
-from chorus_jax.engine.task import Task, seed_of
+from chorus_jax.engine.task import Task
 from chorus_jax.families.forward import Conditions
 from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
 from chorus_jax.intra_request import EveryStep
-from chorus_jax.request import Request
 
 BEYOND = "all tokens were run: the videos differ beyond the region too"
 
@@ -69,31 +68,30 @@ class Runner:
         prompt: PromptReading,
         conditions: Mapping[str, Conditions],
         hit: Hit | Rejection,
-    ) -> Generator[Event, None, tuple[RunState, StepPlan]]:
+    ) -> Generator[Event, None, RunState]:
         """Runs a task, from noise or from its source's latents.
 
-        Yields events; the generator's return value is the last state and the plan that
-        was run.
+        Yields events; the generator's return value is the last state.
         """
         pipeline, request = self.pipeline, task.request
         if isinstance(hit, Rejection):
             policy, budgets = task.policy, request.token_budgets
             cache = policy.miss_cache if budgets is None else EveryStep()
-            plan = StepPlan.plain(policy.steps, policy.keep, cache, budgets=budgets)
+            plan = StepPlan.plain(policy.steps, cache, budgets=budgets)
             program = pipeline.program(request, plan)
             tenant = task.reuse.namespace
             latents = pipeline.beginning([request], program, conditions, tenant)
             seeds = pipeline.seeds([request], conditions)
             inputs = pipeline.inputs(conditions, seeds=seeds)
         else:
+            request = task.noise_from(hit.entry)
             program = pipeline.program(request, hit.plan)
             source = self.source(task, hit, program, conditions)
             differing = self.differing(prompt, conditions, hit)
             words = jnp.asarray(differing, jnp.float32)[None]
             gains = self.gains(task, hit, differing)
             latents = source.start
-            like = self.noise_of(task, hit)
-            seeds = pipeline.seeds([like], conditions)
+            seeds = pipeline.seeds([request], conditions)
             inputs = pipeline.inputs(
                 conditions,
                 source=source,
@@ -105,14 +103,7 @@ class Runner:
         state = yield from pipeline.denoise(program, inputs, latents, self.every)
         chosen = None if state.region is None else state.region.chosen
         yield Denoised(program.plan, chosen, np.asarray(state.work))
-        return state, program.plan
-
-    def noise_of(self, task: Task, hit: Hit) -> Request:
-        """The request whose seed gives all noise of a hit: the task's own if its policy
-        renoises the source, else one with the seed that stands for the source."""
-        if task.policy.own_noise:
-            return task.request
-        return replace(task.request, seed=seed_of(hit.entry.id))
+        return state
 
     def source(
         self,
@@ -121,18 +112,16 @@ class Runner:
         program: Program,
         conditions: Mapping[str, Conditions],
     ) -> SourceLatents:
-        """The latents that the run takes over from its source, renoised or as stored.
+        """The latents that the run takes over from its source.
 
         Given frames are replaced by the request's own: those of the source are of
         another image, or were rounded when they were stored.
         """
         geometry, sigmas = program.geometry, program.solver.schedule.sigmas
         pipeline, tenant = self.pipeline, task.reuse.namespace
-        if not task.policy.own_noise:
-            source = trajectory(hit.entry, hit.plan, hit.tier, sigmas, geometry)
-        else:
-            noise = pipeline.noise([task.request], geometry, conditions, tenant)
-            source = renoised(hit.entry, hit.tier, sigmas, geometry, noise)
+        request = task.noise_from(hit.entry)
+        noise = pipeline.noise([request], geometry, conditions, tenant)
+        source = renoised(hit.entry, hit.tier, sigmas, geometry, noise)
         own = lambda x: pipeline.model.with_given(x, [task.request], tenant)
         return source._replace(start=own(source.start), end=own(source.end))
 
@@ -184,7 +173,6 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
         reason=reasons(task.not_replayed, reason),
         step_cache=cache,
         taken_over=over,
-        own_noise=task.policy.own_noise,
     )
 
 

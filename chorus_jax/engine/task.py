@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass, field, replace
 
 import jax
-import ml_dtypes
 import numpy as np
 
 from chorus_jax.denoise.state import RunState
@@ -14,11 +13,13 @@ from chorus_jax.engine.recipes import of_sources, recipe_of
 from chorus_jax.engine.reuse import Reuse
 from chorus_jax.families.forward import Geometry
 from chorus_jax.families.protocols import VideoModel
+from chorus_jax.inter_request.match.matching import Match
 from chorus_jax.inter_request.policy.policy import Policy
-from chorus_jax.inter_request.store import Entry, EntryHeader, Secret, Statistics
+from chorus_jax.inter_request.store import Entry, EntryHeader, Secret
 from chorus_jax.request import Request
 
 POOR = "the stored video was made from a source below the least score"
+OTHER_NOISE = 0x9E3779B9  # from a seed to one that is not near it, modulo 2**32
 OTHER = "the stored video was made from a source by another policy"
 
 
@@ -38,7 +39,6 @@ class Task:
         seconds: the seconds that each part took.
         not_replayed: why a stored video of the same request was not returned; "" if it
             was, or if there was none.
-        holder: identifies the request among others of the same prompt (see `Claims`).
     """
 
     request: Request
@@ -51,7 +51,6 @@ class Task:
     began: float = field(default_factory=time.time)
     seconds: dict[str, float] = field(default_factory=dict)
     not_replayed: str = ""
-    holder: object = field(default_factory=object)
 
     @classmethod
     def of(
@@ -66,10 +65,7 @@ class Task:
         recipe = recipe_of(request, model, policy)
         sources = of_sources(recipe) if reuse.other_inputs else recipe
         seeded, digests = request.seed is not None, (sources.digest, recipe.digest)
-        task = cls(with_seed(request), seeded, reuse, *digests, policy, secret)
-        if seeded:
-            task.holder = request.seed
-        return task
+        return cls(with_seed(request), seeded, reuse, *digests, policy, secret)
 
     @property
     def least(self) -> float:
@@ -97,36 +93,34 @@ class Task:
         self.not_replayed = OTHER if head.score >= self.least else POOR
         return False
 
-    def made_from(self, source: str) -> str:
-        """The request's digest, with the seed that stands for a source's noise."""
-        return self.exact_with(seed_of(source))
-
     @property
     def exact(self) -> str:
         """The digest of the request: recipe, prompt, seed and region."""
-        return self.exact_with(self.request.seed)
-
-    def exact_with(self, seed: int | None) -> str:
-        """The request's digest, with another seed."""
-        prompt, region = self.request.prompt, self.reuse.region_digest
-        return self.secret.exact(self.whole_recipe, prompt, int(seed or 0), region)
+        request, region = self.request, self.reuse.region_digest
+        seed = int(request.seed or 0)
+        return self.secret.exact(self.whole_recipe, request.prompt, seed, region)
 
     def shown(self, head: EntryHeader) -> str | None:
         """An entry's id, or None if it belongs to another namespace."""
         return head.id if head.namespace == self.reuse.namespace else None
 
-    def begins_from(self, source: str) -> None:
-        """Sets the seed that stands for the source, if the caller gave none and the
-        policy does not renoise sources."""
-        if not self.seeded and not self.policy.own_noise:
-            self.request = replace(self.request, seed=seed_of(source))
+    def noise_from(self, source: EntryHeader | None) -> Request:
+        """The request with the seed from which all noise of its run is drawn.
+
+        It is the request's own seed, unless noise of the source or of a source of it
+        was drawn from it too: latents mixed with the noise that they were made from
+        have too much texture.
+        """
+        seed = int(self.request.seed or 0)
+        while source is not None and seed in source.noises:
+            seed = (seed + OTHER_NOISE) % 2**32
+        return replace(self.request, seed=seed)
 
     def entry(
         self,
         prompt: PromptReading,
         state: RunState,
-        steps: tuple[int, ...],
-        source: tuple[str, float] | None,
+        match: Match | None,
         geometry: Geometry,
     ) -> Entry:
         """The entry to store for this request.
@@ -134,41 +128,24 @@ class Task:
         Args:
             prompt: the prompt as it is matched.
             state: the last state of the run.
-            steps: the key steps to store, or none.
-            source: the id of its source, and the score of the match; None without one.
+            match: its source; None without one.
             geometry: the shapes of its latents.
         """
-        cost, own_noise = sum(self.seconds.values()), self.policy.own_noise
-        host = jax.tree.map(np.asarray, (state.kept, state.latents))
-        final = geometry.packed(jax.tree.map(lambda x: x[0], host[1]))
-        key_latents = [
-            geometry.packed(jax.tree.map(lambda x: x[row, 0], host[0]))
-            for row in range(len(steps))
-        ]
-        latents = (
-            np.stack(key_latents)
-            if key_latents
-            else np.zeros((0, *final.shape), final.dtype)
-        )
+        source = None if match is None else match.head
+        noise = int(self.noise_from(source).seed or 0)
+        latents = jax.tree.map(lambda x: np.asarray(x, np.float32)[0], state.latents)
         return Entry(
             recipe=self.recipe,
             exact=self.exact,
             namespace=self.reuse.namespace,
-            score=1.0 if source is None else min(source[1], 1.0),
-            made="" if own_noise or source is None else self.made_from(source[0]),
-            policy="" if source is None else self.policy.digest,
+            noises=(*(() if source is None else source.noises), noise),
+            score=1.0 if match is None else min(match.score, 1.0),
+            policy="" if match is None else self.policy.digest,
             shared=self.reuse.shared,
             prompt=self.request.prompt if self.reuse.keep_prompt else None,
-            steps=steps,
             embedding=prompt.embedding,
             words=prompt.keys,
             meanings=prompt.meanings,
-            statistics=Statistics.new(self.began, cost),
-            latents=latents.astype(ml_dtypes.bfloat16),
-            final=final,
+            created=self.began,
+            latents=geometry.packed(latents),
         )
-
-
-def seed_of(source: str) -> int:
-    """The seed that stands for a source's noise; `source` is an entry's id."""
-    return int(source[:8], 16)

@@ -62,8 +62,8 @@ def test_numpy_integers_and_lists_are_taken():
     assert type(request.height) is int and request.steps == (1.0, 0.5)
     assert type(request.shift) is float
     assert hash(request) == hash(cj.Request("a", height=64, steps=(1.0, 0.5), shift=3))
-    policy = cj.Policy(np.int32(4), [], [np.int64(1)])
-    assert policy.keep == (1,) and hash(policy) == hash(cj.Policy(4, (), (1,)))
+    policy = cj.Policy(np.int32(4), [])
+    assert policy.tiers == () and hash(policy) == hash(cj.Policy(4, ()))
     assert cj.Reuse(region=[[[1]]]).region.dtype == np.float32
 
 
@@ -86,8 +86,8 @@ def test_numpy_integers_and_lists_are_taken():
         (lambda: cj.Reuse(namespace=3), "namespace must be text of at most 256.*got 3"),
         (lambda: cj.Reuse(region="left"), "region must be an array of numbers"),
         (lambda: cj.Reuse(region=[1]), "axes frames, height and width"),
-        (lambda: cj.Policy("4", (), ()), "steps must be a whole number, got '4'"),
-        (lambda: cj.Policy(4, 3, ()), "tiers must be a tuple of tiers, got 3"),
+        (lambda: cj.Policy("4", ()), "steps must be a whole number, got '4'"),
+        (lambda: cj.Policy(4, 3), "tiers must be a tuple of tiers, got 3"),
         (lambda: cj.load(3), "expected the path of a checkpoint folder, got 3"),
         (lambda: cj.load("shapes", dtype="int8"), "dtype must be one of bfloat16, fl"),
         (lambda: cj.Cache("x"), "store must be a Store, got 'x'"),

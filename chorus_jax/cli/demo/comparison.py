@@ -1,7 +1,7 @@
 """One hit made in three ways beside its source, for a picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -55,14 +55,13 @@ class Comparison:
     def __call__(self) -> list[Shown]:
         """Source, full computation, NIRVANA (see `nirvana`) and Chorus.
 
-        All start from the source's noise, as a hit does. The three take turns, after an
-        untimed round in which programs are compiled; none writes to the cache.
+        The three last take turns, after an untimed round in which programs are
+        compiled; none writes to the cache.
         """
         ours = self.policies(self.target)
         baseline = nirvana(ours)
-        keep = tuple(sorted({*ours.keep, *baseline.keep}))
         cache = Cache.in_memory()
-        nothing = Policy(self.target.step_count, (), keep)
+        nothing = Policy(self.target.step_count, ())
         source = Engine(self.pipeline, cache, nothing).generate(self.source)
         arms = {"full": nothing, "NIRVANA": baseline, "Chorus": ours}
         results_by_arm: dict[str, list[Result]] = {name: [] for name in arms}
@@ -80,8 +79,7 @@ class Comparison:
         """Makes the target's video with a policy, as if its prompt were new."""
         self.pipeline.model.forget_prompts()
         engine = Engine(self.pipeline, cache, policy)
-        request = replace(self.target, seed=self.source.seed)
-        return engine.generate(request, Reuse(write=False))
+        return engine.generate(self.target, Reuse(write=False))
 
 
 def draw(path: Path, groups: Sequence[Sequence[Shown]]) -> None:

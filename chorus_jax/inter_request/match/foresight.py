@@ -32,7 +32,7 @@ class Heads(Protocol):
 
 
 class Foresight:
-    """An inverted index from words to the entries that can be a source.
+    """An inverted index from words to entries.
 
     It watches the store for admitted and removed entries. Thread-safe.
     """
@@ -45,9 +45,7 @@ class Foresight:
         store.watch(self)
 
     def admitted(self, head: EntryHeader) -> None:
-        """Adds an admitted entry, unless it cannot be a source."""
-        if not head.source:
-            return
+        """Adds an admitted entry."""
         shelf = (head.recipe, None if head.shared else head.namespace)
         with self._lock:
             self._places[head.id] = (shelf, head.words)

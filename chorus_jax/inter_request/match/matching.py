@@ -109,9 +109,7 @@ class Shelves:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def admitted(self, head: EntryHeader) -> None:
-        """Indexes an admitted entry, unless it cannot be a source."""
-        if not head.source:
-            return
+        """Indexes an admitted entry."""
         shelf = (head.recipe, None if head.shared else head.namespace)
         with self.lock:
             index = self.indexes.get(shelf)

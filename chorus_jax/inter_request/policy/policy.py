@@ -14,7 +14,6 @@ from chorus_jax.intra_request.registry import describe
 
 FINDERS = ("velocity", "attention")
 CONTEXTS = ("held", "sampled", "dropped")
-STARTS = ("trajectory", "renoised")
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,9 @@ class Tier:
 
     Attributes:
         least: the lowest score for which the tier is used, 0 to 1.
-        reuse_until: the first step that is run (K1), 1 or more; the source's latents
-            before it are reused.
+        reuse_until: the first step that is run (K1), 1 or more. The run begins from
+            the source's clean latents with the request's own noise at this step's
+            level.
         region_until: the step up to which only a region is run (K2).
         active: the share of tiles run in region steps, above 0 and up to 1.
         key_gain: the factor on the attention keys of differing words at step K1 and a
@@ -113,16 +113,10 @@ class Policy:
     Attributes:
         steps: the number of steps of the runs that the policy is for.
         tiers: by rising `least`; without tiers every request is a miss.
-        keep: the key steps: a run stores its latents before each of them for later
-            requests. Must include the steps that `needs` returns for each tier.
         regions: how regions are chosen and run.
         cache: the step cache of hits.
         miss_cache: the step cache of misses.
         look: computes the scores that the tiers refer to.
-        start: what a hit begins from. `trajectory`: the source's own latents at step
-            K1, with the source's noise in them. `renoised`: the source's clean latents
-            with the request's own noise at the level of step K1; no key steps are
-            needed then.
 
     Raises:
         ValueError: for inconsistent tiers or steps, or a value of another type.
@@ -130,35 +124,21 @@ class Policy:
 
     steps: int
     tiers: tuple[Tier, ...]
-    keep: tuple[int, ...]
     regions: Regions = Regions()
     cache: StepCache = EveryStep()
     miss_cache: StepCache = EveryStep()
     look: SecondLook = SecondLook()
-    start: str = "trajectory"
 
     def __post_init__(self) -> None:
         self._check_types()
-        if self.start not in STARTS:
-            raise ValueError(f"start is one of {STARTS}, got {self.start!r}")
-        limits = (0, *self.keep, self.steps)
-        if not all(i < j for i, j in pairwise(limits)):
-            raise ValueError(
-                f"key steps rise from 1 to less than the {self.steps} steps (1 or "
-                f"more), got {self.keep}"
-            )
+        if self.steps < 1:
+            raise ValueError(f"a policy is for 1 or more steps, got {self.steps}")
         for low, high in pairwise(self.tiers):
             if low.least >= high.least:
                 raise ValueError(f"tiers rise in `least`, got {low} before {high}")
             ends = (low.reuse_until, low.region_until)
             if ends[0] > high.reuse_until or ends[1] > high.region_until:
                 raise ValueError(f"a higher score reuses no less, got {low} and {high}")
-        needed: set[int] = set().union(*map(self.needs, self.tiers))
-        if not needed <= set(self.keep):
-            raise ValueError(
-                f"tiers need a source's latents at the steps {sorted(needed)}, below "
-                f"{self.steps}: keep them all, got {self.keep}"
-            )
         if any(tier.region_until >= self.steps for tier in self.tiers):
             raise ValueError(
                 f"one whole step or more ends a run of {self.steps} steps, got "
@@ -166,19 +146,16 @@ class Policy:
             )
 
     def _check_types(self) -> None:
-        for name, kind in (("tiers", Tier), ("keep", Integral)):
-            values = getattr(self, name)
-            if not isinstance(values, list | tuple) or not all(
-                isinstance(value, kind) for value in values
-            ):
-                what = "tiers" if kind is Tier else "whole numbers"
-                raise ValueError(f"{name} must be a tuple of {what}, got {values!r}")
+        tiers = self.tiers
+        if not isinstance(tiers, list | tuple) or not all(
+            isinstance(tier, Tier) for tier in tiers
+        ):
+            raise ValueError(f"tiers must be a tuple of tiers, got {tiers!r}")
         if isinstance(self.steps, bool) or not isinstance(self.steps, Integral):
             raise ValueError(f"steps must be a whole number, got {self.steps!r}")
         # Plans are hashed, so lists become tuples and NumPy integers become int.
         object.__setattr__(self, "steps", int(self.steps))
-        object.__setattr__(self, "tiers", tuple(self.tiers))
-        object.__setattr__(self, "keep", tuple(map(int, self.keep)))
+        object.__setattr__(self, "tiers", tuple(tiers))
 
     @property
     def digest(self) -> str:
@@ -193,17 +170,6 @@ class Policy:
         del content["miss_cache"]
         text = json.dumps(content, sort_keys=True, default=lambda number: number.item())
         return hashlib.sha256(text.encode()).hexdigest()
-
-    @property
-    def own_noise(self) -> bool:
-        """Whether hits use the noise of the request's own seed, not the source's."""
-        return self.start == "renoised"
-
-    def needs(self, tier: Tier) -> frozenset[int]:
-        """The key steps at which a tier needs latents of the source."""
-        if self.own_noise:
-            return frozenset()
-        return frozenset((tier.reuse_until, tier.region_until))
 
     def plan(self, score: float) -> Tier | None:
         """The highest tier that the score reaches; None (a miss) if it reaches none."""
@@ -220,7 +186,7 @@ class Policy:
         if steps == self.steps:
             return self
         if steps < 2:
-            return Policy(steps, (), (), look=self.look, start=self.start)
+            return Policy(steps, (), look=self.look)
 
         def scaled(step: int) -> int:
             return min(max(1, step * steps // self.steps), steps - 1)
@@ -233,12 +199,4 @@ class Policy:
             )
             for tier in self.tiers
         )
-        keep = sorted({scaled(step) for step in self.keep})
-        return Policy(
-            steps,
-            tuple(tiers),
-            tuple(keep),
-            self.regions,
-            look=self.look,
-            start=self.start,
-        )
+        return Policy(steps, tuple(tiers), self.regions, look=self.look)

@@ -12,6 +12,8 @@ from chorus_jax.intra_request import StepCache, registry
 
 T = TypeVar("T")
 
+NEEDED = {"steps", "tiers"}
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -92,15 +94,16 @@ def _sampler(content: Any) -> Sampler | None:
 
 
 def _policy(content: Any) -> Policy:
-    steps = lambda name: tuple(_number(name, int, step) for step in content[name])
-    needed, names = (
-        ("steps", "tiers", "keep"),
-        {entry.name for entry in fields(Policy)},
-    )
-    if not isinstance(content, dict) or not set(needed) <= content.keys() <= names:
+    names = {entry.name for entry in fields(Policy)}
+    if isinstance(content, dict) and "keep" in content:
         raise ValueError(
-            f"expected the fields {sorted(names)}, of which regions, caches, look "
-            "and start may be left out, weights and sampler; got "
+            "it was measured by an earlier version, whose hits began from latents of "
+            "key steps (`keep`): measure it again with `chorus calibrate`"
+        )
+    if not isinstance(content, dict) or not NEEDED <= content.keys() <= names:
+        raise ValueError(
+            f"expected the fields {sorted(names)}, of which regions, caches and look "
+            "may be left out, weights and sampler; got "
             f"{sorted(content) if isinstance(content, dict) else content!r:.300}"
         )
     every = {"name": "every"}
@@ -109,18 +112,15 @@ def _policy(content: Any) -> Policy:
         "cache": every,
         "miss_cache": every,
         "look": {},
-        "start": "trajectory",
         **content,
     }
     return Policy(
         steps=_number("steps", int, content["steps"]),
         tiers=tuple(_fields(Tier, "a tier", tier) for tier in content["tiers"]),
-        keep=steps("keep"),
         regions=_fields(Regions, "regions", content["regions"]),
         cache=_cache(content["cache"]),
         miss_cache=_cache(content["miss_cache"]),
         look=_look(content["look"]),
-        start=content["start"],
     )
 
 

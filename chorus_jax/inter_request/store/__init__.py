@@ -6,12 +6,12 @@ unless the store has a secret of its own, anyone who can read the folder can tes
 guessed prompts against the digests. The store is independent of any model.
 """
 
-from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics, new_id
-from chorus_jax.inter_request.store.eviction import LRU, Eviction, StoredItem
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader, new_id
+from chorus_jax.inter_request.store.eviction import Eviction, FairShare, StoredItem
 from chorus_jax.inter_request.store.recipe import Recipe
 from chorus_jax.inter_request.store.secret import Secret
 from chorus_jax.inter_request.store.store import Store
 from chorus_jax.inter_request.store.tiers import Watcher
 
-__all__ = ["LRU", "Entry", "EntryHeader", "Eviction", "Recipe", "Secret", "Statistics"]
-__all__ += ["Store", "StoredItem", "Watcher", "new_id"]
+__all__ = ["Entry", "EntryHeader", "Eviction", "FairShare", "Recipe", "Secret", "Store"]
+__all__ += ["StoredItem", "Watcher", "new_id"]

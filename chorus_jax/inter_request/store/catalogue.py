@@ -7,7 +7,7 @@ handles no files and no budgets. Not thread-safe.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.eviction import StoredItem
 
 
@@ -25,9 +25,9 @@ class Item:
     entry: Entry | None = None
     disk: int = 0
 
-    def used(self, statistics: Statistics) -> "Item":
-        """This item with other statistics."""
-        return replace(self, head=replace(self.head, statistics=statistics))
+    def used(self, when: float) -> "Item":
+        """This item with another time of its last use."""
+        return replace(self, head=replace(self.head, last_used=when))
 
     @property
     def id(self) -> str:
@@ -35,9 +35,14 @@ class Item:
         return self.head.id
 
     @property
+    def loaded(self) -> int:
+        """The bytes of the entry if it is in memory, else 0."""
+        return 0 if self.entry is None else self.entry.nbytes
+
+    @property
     def memory(self) -> int:
         """Its bytes in memory: of the entry if that is there, else of the header."""
-        return self.head.nbytes if self.entry is None else self.entry.nbytes
+        return self.loaded or self.head.nbytes
 
     @property
     def header(self) -> int:
@@ -47,14 +52,10 @@ class Item:
         """
         return self.head.nbytes if self.disk else 0
 
-    @property
-    def digests(self) -> set[str]:
-        """The digests of requests by which the entry can be found."""
-        return {self.head.exact, self.head.made} - {""}
-
     def stored(self, size: int) -> StoredItem:
         """This item as an eviction policy sees it, with `size` bytes in its tier."""
-        return StoredItem(self.id, self.head.namespace, size, self.head.statistics)
+        head = self.head
+        return StoredItem(head.id, head.namespace, size, head.last_used, head.created)
 
     def seen_by(self, namespace: str) -> bool:
         """Whether the namespace may use the entry."""
@@ -106,7 +107,7 @@ class Catalogue:
         return [
             other.id
             for other in others
-            if (other.exact, other.namespace) == (head.exact, head.namespace)
+            if other.namespace == head.namespace
             and other.score <= head.score
             and other.id != head.id
             and other.shared <= head.shared
@@ -116,12 +117,12 @@ class Catalogue:
     def find(
         self, exact: str, namespace: str, wanted: Callable[[EntryHeader], bool]
     ) -> EntryHeader | None:
-        """The header of an item with this digest, or None.
+        """The header of an item of this exact request, or None.
 
         The namespace's own items come before shared ones, then higher scores first.
 
         Args:
-            exact: the digest of a request, compared with `exact` and `made` of headers.
+            exact: the digest of a request.
             namespace: the namespace that must be allowed to use the item.
             wanted: says whether an item will do.
         """
@@ -140,38 +141,24 @@ class Catalogue:
         self.headers += item.header
         self.disk += item.disk
         self._items[item.id] = item
-        for digest in item.digests:
-            self._exact.setdefault(digest, set()).add(item.id)
+        self._exact.setdefault(item.head.exact, set()).add(item.id)
 
     def remove(self, id: str) -> None:
         """Removes an item, if it is listed."""
         if self._take(id):
             self._gone(id)
 
-    def in_memory(self, now: float) -> list[StoredItem]:
-        """The items in memory, for eviction to choose from; `now` is in seconds."""
-        self._settle(now)
-        return [item.stored(item.memory) for item in self if item.entry is not None]
+    def evictable(self, now: float, size: Callable[[Item], int]) -> list[StoredItem]:
+        """The items with a size above 0, for eviction to choose from.
 
-    def on_disk(self, now: float) -> list[StoredItem]:
-        """The items on disk, for eviction to choose from; `now` is in seconds."""
-        self._settle(now)
-        return [item.stored(item.disk) for item in self if item.disk]
-
-    def by_header(self, now: float) -> list[StoredItem]:
-        """The items on disk, with the bytes of their headers in memory as sizes."""
-        self._settle(now)
-        return [item.stored(item.header) for item in self if item.header]
-
-    def _settle(self, now: float) -> None:
-        """Sets times of last use that lie in the future to now.
-
-        Otherwise such items would never be the least recently used ones.
+        Args:
+            now: the time in seconds since the epoch. Later times of last use are set to
+                it, since such items would never be the least recently used ones.
+            size: the bytes of an item in the tier that needs room.
         """
-        late = (item for item in self if item.head.statistics.last_used > now)
-        for item in list(late):
-            used = replace(item.head.statistics, last_used=now)
-            self._items[item.id] = item.used(used)
+        for item in [item for item in self if item.head.last_used > now]:
+            self._items[item.id] = item.used(now)
+        return [item.stored(size(item)) for item in self if size(item)]
 
     def _take(self, id: str) -> bool:
         item = self._items.pop(id, None)
@@ -180,8 +167,8 @@ class Catalogue:
         self.memory -= item.memory
         self.headers -= item.header
         self.disk -= item.disk
-        for digest in item.digests:
-            self._exact[digest].discard(id)
-            if not self._exact[digest]:
-                del self._exact[digest]
+        alike = self._exact[item.head.exact]
+        alike.discard(id)
+        if not alike:
+            del self._exact[item.head.exact]
         return True

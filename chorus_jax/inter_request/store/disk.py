@@ -18,7 +18,8 @@ from chorus_jax.inter_request.store import record
 from chorus_jax.inter_request.store.catalogue import Item
 from chorus_jax.inter_request.store.entry import ID, Entry
 from chorus_jax.inter_request.store.folder import FLAGS, Folder, check_regular
-from chorus_jax.inter_request.store.record import Opened, Record, UnknownError
+from chorus_jax.inter_request.store.head import Described
+from chorus_jax.inter_request.store.record import UnknownError
 from chorus_jax.inter_request.store.secret import Secret
 
 SUFFIX = ".record"
@@ -69,7 +70,7 @@ class DiskTier:
             OSError: if the folder cannot be read.
         """
         ids = self._ids()
-        see = lambda _, one: Item(one.described.head, disk=one.size)
+        see = lambda _, one: Item(one.head, disk=one.size)
         # A listing may miss a file that is replaced at the same time.
         gone = {id for id in known - ids if not self.exists(id)}
         scan = Scan([], gone, {}, {})
@@ -85,14 +86,13 @@ class DiskTier:
                 scan.records.extend([] if one is None else [one])
         return scan
 
-    def write(self, entry: Entry, packed: Record) -> None:
+    def write(self, entry: Entry, packed: bytes) -> None:
         """Writes a record. The caller must hold the folder's lock.
 
         Raises:
             OSError: if it cannot be written.
         """
-        used = entry.statistics.last_used
-        self.folder.write(entry.id + SUFFIX, packed.pieces, used)
+        self.folder.write(entry.id + SUFFIX, [packed], entry.last_used)
         # In a thread, so that no request waits for the disk. While Python exits no
         # thread can be started.
         with suppress(RuntimeError):
@@ -150,7 +150,7 @@ class DiskTier:
         except OSError as error:
             log.warning("a loss of power may lose the record %s: %s", id, error)
 
-    def _read(self, id: str, use: Callable[[int, Opened], T]) -> T | None:
+    def _read(self, id: str, use: Callable[[int, Described], T]) -> T | None:
         """Calls `use` with the open file and its record, and returns the result.
 
         None if there is no such record, or if it was damaged, and so is removed.

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from chorus_jax.inter_request.store.entry import Statistics
-
 
 class StoredItem(NamedTuple):
     """An entry as an eviction policy sees it.
@@ -18,13 +16,15 @@ class StoredItem(NamedTuple):
         id: the id of the entry.
         namespace: the namespace that it belongs to.
         size: its bytes in the tier that needs room.
-        statistics: when it was made and how it was used.
+        last_used: when it was last a hit, in seconds since the epoch.
+        created: when it was made.
     """
 
     id: str
     namespace: str
     size: int
-    statistics: Statistics
+    last_used: float
+    created: float
 
 
 @runtime_checkable
@@ -43,22 +43,11 @@ class Eviction(Protocol):
 
 
 @dataclass(frozen=True)
-class LRU:
-    """Evicts the least recently used entry; of equally recent ones, the oldest."""
-
-    def victim(
-        self, items: Sequence[StoredItem], coming: StoredItem | None = None
-    ) -> str:
-        """The id of the entry to evict first."""
-        return min(items, key=_idle).id
-
-
-@dataclass(frozen=True)
 class FairShare:
     """Evicts the least recently used entry of the namespace with the most bytes.
 
-    So a namespace cannot evict entries of others within their equal share, nor learn
-    from its own evictions how much others admit. With one namespace this is `LRU`.
+    Of equally recent ones, the oldest. So a namespace cannot evict entries of others
+    within their equal share, nor learn from its own evictions how much others admit.
     """
 
     def victim(
@@ -70,8 +59,5 @@ class FairShare:
             if item.namespace in sizes:
                 sizes[item.namespace] += item.size
         largest = max(sizes, key=lambda name: (sizes[name], name))
-        return LRU().victim([item for item in items if item.namespace == largest])
-
-
-def _idle(item: StoredItem) -> tuple[float, float, str]:
-    return item.statistics.last_used, item.statistics.created, item.id
+        theirs = (item for item in items if item.namespace == largest)
+        return min(theirs, key=lambda x: (x.last_used, x.created, x.id)).id

@@ -6,20 +6,18 @@ handles no files.
 
 import json
 import math
+import os
 import struct
 from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
-from chorus_jax.inter_request.store.entry import Entry, EntryHeader, Statistics
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.secret import Secret
 
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-DTYPES = {"float32": np.dtype(np.float32), "bfloat16": BFLOAT16}
-PLAIN: tuple[str, ...] = ("id", "recipe", "exact", "made", "policy", "namespace")
-PLAIN += ("score", "shared", "prompt")
+PLAIN: tuple[str, ...] = ("id", "recipe", "exact", "policy", "namespace")
+PLAIN += ("created", "score", "shared", "prompt")
 LENGTH, WORD = struct.Struct("<I"), 8
 
 
@@ -29,30 +27,24 @@ class ForeignError(ValueError):
 
 @dataclass(frozen=True)
 class Described:
-    """A header, with shape, dtype and checksum of the latents that belong to it.
+    """A record whose head has been verified, but whose latents have not.
 
     Attributes:
         head: the header.
-        shape: the shape of the final latents: frames, height, width, channels.
-        dtype: the dtype of the final latents.
-        check: the checksum of the payload, which holds all latents.
+        shape: the shape of the latents: frames, height, width, channels.
+        check: the checksum of the latents.
+        size: the bytes of the whole record; the latents are at its end.
     """
 
     head: EntryHeader
     shape: tuple[int, ...]
-    dtype: np.dtype
     check: bytes
-
-    @property
-    def kept(self) -> tuple[int, ...]:
-        """The shape of the latents at the key steps."""
-        return (len(self.head.steps), *self.shape)
+    size: int
 
     @property
     def nbytes(self) -> int:
-        """The bytes of all latents."""
-        steps = math.prod(self.kept) * BFLOAT16.itemsize
-        return steps + math.prod(self.shape) * self.dtype.itemsize
+        """The bytes of the latents."""
+        return math.prod(self.shape) * np.dtype(np.float32).itemsize
 
 
 def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
@@ -64,24 +56,17 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
         secret: the secret of the store.
 
     Raises:
-        ValueError: for final latents of an unsupported dtype, or keys of words that
-            have another size than `WORD` bytes.
+        ValueError: for keys of words that have another size than `WORD` bytes.
     """
-    dtype = entry.final.dtype.name
-    if dtype not in DTYPES:
-        raise ValueError(f"final latents are kept as {list(DTYPES)}, got {dtype}")
     if {len(word) for word in entry.words} - {WORD}:
         raise ValueError(f"keys of words have {WORD} bytes: make them with word_keys")
     content = {name: getattr(entry, name) for name in PLAIN} | {
         "secret": secret.fingerprint,
-        "steps": entry.steps,
+        "noises": entry.noises,
         "width": len(entry.embedding),
         "words": len(entry.words),
         "meanings": entry.meanings.shape,
-        "created": entry.statistics.created,
-        "cost": entry.statistics.cost,
-        "shape": entry.final.shape,
-        "dtype": dtype,
+        "shape": entry.latents.shape,
         "check": check.hex(),
     }
     text = json.dumps(content).encode()
@@ -90,14 +75,14 @@ def written(entry: Entry, check: bytes, secret: Secret) -> bytes:
     return LENGTH.pack(len(text)) + text + traces
 
 
-def read(data: bytes, id: str, secret: Secret, used: float) -> Described:
+def read(data: bytes, id: str, secret: Secret, file: os.stat_result) -> Described:
     """Parses the bytes of a head.
 
     Args:
         data: the bytes.
         id: the id that the entry must have.
         secret: the secret of the store.
-        used: the time of the entry's last hit, in seconds since the epoch.
+        file: the record's file; it was changed when the entry was last used.
 
     Raises:
         ForeignError: if the head has another id or secret.
@@ -110,7 +95,7 @@ def read(data: bytes, id: str, secret: Secret, used: float) -> Described:
             raise ForeignError("it is of a store with another secret")
         if content["id"] != id:
             raise ForeignError("it is of another id")
-        return _described(content, data[end:], used)
+        return _described(content, data[end:], file)
     except (
         *(KeyError, TypeError, AttributeError, struct.error),
         *(ArithmeticError, RecursionError),  # absurdly large numbers, deep nesting
@@ -118,18 +103,20 @@ def read(data: bytes, id: str, secret: Secret, used: float) -> Described:
         raise ValueError(f"not the head of an entry: {error!r}") from error
 
 
-def _described(content: dict[str, Any], traces: bytes, used: float) -> Described:
+def _described(
+    content: dict[str, Any], traces: bytes, file: os.stat_result
+) -> Described:
     words = content["width"] * 4
     end = words + content["words"] * WORD
     if len(traces) != end + 2 * math.prod(content["meanings"]):
         raise ValueError("its traces are not of the size that it tells")
     head = EntryHeader(
         **{name: content[name] for name in PLAIN},
-        steps=tuple(content["steps"]),
+        noises=tuple(content["noises"]),
         embedding=np.frombuffer(traces, "<f4", content["width"]),
         words=tuple(traces[at : at + WORD] for at in range(words, end, WORD)),
         meanings=np.frombuffer(traces, "<f2", offset=end).reshape(content["meanings"]),
-        statistics=Statistics(content["created"], content["cost"], used),
+        last_used=file.st_mtime,
     )
-    dtype, check = DTYPES[content["dtype"]], bytes.fromhex(content["check"])
-    return Described(head, tuple(content["shape"]), dtype, check)
+    shape = tuple(map(int, content["shape"]))
+    return Described(head, shape, bytes.fromhex(content["check"]), file.st_size)

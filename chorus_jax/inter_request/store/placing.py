@@ -9,7 +9,6 @@ from chorus_jax.inter_request.store.catalogue import Item
 from chorus_jax.inter_request.store.disk import DiskTier
 from chorus_jax.inter_request.store.entry import Entry
 from chorus_jax.inter_request.store.eviction import StoredItem
-from chorus_jax.inter_request.store.record import Record
 from chorus_jax.inter_request.store.tiers import StorageTiers
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,7 @@ class Placing:
         packed = None if disk is None else record.packed(entry, disk.secret)
         with tiers.writing:
             # Both are None or neither is; this tells mypy.
-            if disk is None or packed is None or packed.size > tiers.budgets.disk:
+            if disk is None or packed is None or len(packed) > tiers.disk_bytes:
                 size = 0
             else:
                 size = self._write(disk, entry, packed)
@@ -47,7 +46,7 @@ class Placing:
                     return False
                 tiers.put(Item(entry.head, entry if fits else None, size))
                 # Its header takes memory too.
-                self.shrink_memory(tiers.budgets.memory)
+                self.shrink_memory()
                 # A repeat that cannot be removed from disk only wastes space.
                 with suppress(OSError):
                     for id in tiers.catalogue.repeats(entry):
@@ -57,7 +56,7 @@ class Placing:
     def load(self, id: str) -> Entry | None:
         """Reads an entry from disk, and keeps it in memory if there is room."""
         tiers, disk = self.tiers, self.tiers.disk
-        entry = None if disk is None else tiers.read(id, disk.load)
+        entry = None if disk is None else tiers.load(disk, id)
         if entry is None:
             return None
         with tiers.lock:
@@ -67,72 +66,57 @@ class Placing:
                 return None
             if self._has_room(entry):
                 tiers.catalogue.put(replace(item, entry=entry))
-        return entry.used(item.head.statistics)
+        return entry.used(item.head.last_used)
 
-    def shrink_memory(self, limit: int, coming: StoredItem | None = None) -> None:
-        """Evicts entries until memory holds at most `limit` bytes, including `coming`.
+    def shrink_memory(self, coming: StoredItem | None = None) -> None:
+        """Evicts entries until memory is within its budget, including `coming`.
 
         Headers of records on disk stay. The caller must hold `lock`.
         """
-        tiers, limit = self.tiers, limit - (0 if coming is None else coming.size)
+        tiers = self.tiers
+        limit = tiers.memory_bytes - (0 if coming is None else coming.size)
         while tiers.catalogue.memory > limit:
-            items = tiers.catalogue.in_memory(tiers.clock())
+            items = tiers.catalogue.evictable(tiers.clock(), lambda x: x.loaded)
             if not items:
                 return
             id = tiers.eviction.victim(items, coming)
             tiers.catalogue.put(replace(tiers.catalogue[id], entry=None))
 
-    def shrink_disk(
-        self, disk: DiskTier, limit: int, coming: StoredItem | None = None
-    ) -> None:
-        """Evicts records until the disk holds `limit` bytes or less, with `coming`.
+    def shrink_disk(self, disk: DiskTier, coming: Item | None = None) -> None:
+        """Evicts records until they fit the budget, and with `coming` their headers.
 
-        Records that cannot be read are evicted last. The caller must hold the folder's
-        lock (`StorageTiers.alone`).
+        Without a new record no headers are counted: who only reads a folder with a
+        small budget of memory evicts nothing from it. Records that cannot be read are
+        evicted last. The caller must hold the folder's lock (`StorageTiers.alone`).
         """
-        tiers, limit = self.tiers, limit - (0 if coming is None else coming.size)
-        while True:
-            # Under one lock, because readers may drop damaged records meanwhile.
-            with tiers.lock:
-                if tiers.disk_used <= limit:
-                    return
-                items = tiers.catalogue.on_disk(tiers.clock())
-                unread = list(tiers.unread)
-            id = tiers.eviction.victim(items, coming) if items else unread[0]
-            self._take_from(disk, id)
-
-    def shrink_headers(self, disk: DiskTier, coming: StoredItem) -> None:
-        """Evicts records until all headers fit their share of memory (with `coming`).
-
-        The share is `Budgets.headers`. The caller must hold the folder's lock
-        (`StorageTiers.alone`).
-        """
-        tiers, limit = self.tiers, self.tiers.budgets.headers - coming.size
-        while True:
-            with tiers.lock:
-                if tiers.catalogue.headers <= limit:
-                    return
-                items = tiers.catalogue.by_header(tiers.clock())
-            if not items:
-                return  # `coming` alone exceeds the limit
-            self._take_from(disk, tiers.eviction.victim(items, coming))
-
-    def _take_from(self, disk: DiskTier, id: str) -> None:
         tiers = self.tiers
-        with tiers.lock:
-            disk.remove(id)
-            tiers.unread.pop(id, None)
-            item = tiers.catalogue.get(id)
-            if item is not None:
-                tiers.catalogue.put(replace(item, disk=0))
+        with tiers.lock:  # readers may drop damaged records meanwhile
+            while (id := self._disk_victim(coming)) is not None:
+                disk.remove(id)
+                tiers.unread.pop(id, None)
+                if (item := tiers.catalogue.get(id)) is not None:
+                    tiers.catalogue.put(replace(item, disk=0))
 
-    def _write(self, disk: DiskTier, entry: Entry, packed: Record) -> int:
+    def _disk_victim(self, coming: Item | None) -> str | None:
+        """The record to evict first; None if all fit. The caller must hold `lock`."""
+        tiers = self.tiers
+        full = tiers.disk_used + (coming.disk if coming else 0) > tiers.disk_bytes
+        headers = tiers.catalogue.headers + (coming.header if coming else 0)
+        if not full and (coming is None or headers <= tiers.header_bytes):
+            return None
+        size = (lambda item: item.disk) if full else (lambda item: item.header)
+        items = tiers.catalogue.evictable(tiers.clock(), size)
+        if items:
+            new = None if coming is None else coming.stored(size(coming))
+            return tiers.eviction.victim(items, new)
+        # Without items it is `coming` alone whose header exceeds the limit.
+        return next(iter(tiers.unread)) if full else None
+
+    def _write(self, disk: DiskTier, entry: Entry, packed: bytes) -> int:
         """Writes a record; returns its bytes, or 0 if the write failed."""
-        coming, head = Item(entry).stored(packed.size), Item(entry.head)
         try:
             with self.tiers.alone():
-                self.shrink_disk(disk, self.tiers.budgets.disk, coming)
-                self.shrink_headers(disk, head.stored(head.memory))
+                self.shrink_disk(disk, Item(entry.head, disk=len(packed)))
                 disk.write(entry, packed)
         except OSError as error:
             if not self.degraded:
@@ -141,7 +125,7 @@ class Placing:
             self.degraded = True
             return 0
         self.degraded = False
-        return packed.size
+        return len(packed)
 
     def _has_room(self, entry: Entry) -> bool:
         """Makes room for an entry in memory.
@@ -149,10 +133,10 @@ class Placing:
         False, with nothing evicted, if it does not fit beside the headers of records on
         disk.
         """
-        budget, catalogue = self.tiers.budgets.memory, self.tiers.catalogue
+        budget, catalogue = self.tiers.memory_bytes, self.tiers.catalogue
         listed = catalogue.get(entry.id)
         others = catalogue.headers - (0 if listed is None else listed.header)
         if entry.nbytes + others > budget:
             return False
-        self.shrink_memory(budget, Item(entry).stored(entry.nbytes))
+        self.shrink_memory(Item(entry).stored(entry.nbytes))
         return True

@@ -4,12 +4,6 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-# Fields that are left out of the digest if they are empty.
-OPTIONAL = (
-    *("step_caches", "inputs", "experts", "guidance_scales"),
-    *("fps", "perturbed", "joint", "tokens"),
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -80,9 +74,5 @@ class Recipe:
             fields[name] = [float(number) for number in fields[name]]
         for name in ("shift", "guidance_scale"):
             fields[name] = float(fields[name])
-        # Recipes without such a field keep the digest from before it existed.
-        for name in OPTIONAL:
-            if not fields[name]:
-                del fields[name]
         text = json.dumps(fields, sort_keys=True, allow_nan=False)
-        return hashlib.sha256(b"chorus recipe 3\n" + text.encode()).hexdigest()
+        return hashlib.sha256(b"chorus recipe 4\n" + text.encode()).hexdigest()

@@ -3,7 +3,7 @@
     prefix    magic, version, bytes of the head, bytes of the payload
     head      see `head`; with the checksum of the payload
     checksum  of prefix and head
-    payload   latents and final latents, from a multiple of 64 bytes on
+    payload   the clean latents
 
 Checksums are BLAKE2b of 32 bytes. Numbers are little-endian, arrays in C order. The
 file's modification time is the time of the entry's last use.
@@ -12,19 +12,17 @@ file's modification time is the time of the entry's last use.
 import hashlib
 import os
 import struct
-from dataclasses import dataclass, fields
 
 import numpy as np
 
 from chorus_jax.inter_request.store import head
-from chorus_jax.inter_request.store.entry import Entry, EntryHeader
+from chorus_jax.inter_request.store.entry import Entry
 from chorus_jax.inter_request.store.secret import Secret
 
 MAGIC = b"chorusEN"
-VERSION = 5  # to be raised with any change of the head or the payload
+VERSION = 6  # to be raised with any change of the head or the payload
 PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
-ALIGN = 64
 FIRST = 2**14  # bytes of the first read, enough for most heads
 LONGEST = 2**24  # the most bytes of a head
 
@@ -40,61 +38,25 @@ class UnknownError(Exception):
     """
 
 
-@dataclass(frozen=True)
-class Record:
-    """A record that is ready to be written.
-
-    Attributes:
-        pieces: the content, to be written one piece after the other.
-        size: the total number of bytes.
-    """
-
-    pieces: tuple[bytes | memoryview, ...]
-    size: int
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A record whose head has been verified, but whose payload has not.
-
-    Attributes:
-        described: its header, with shape, dtype and checksum of its latents.
-        payload: the offset in bytes at which the latents begin.
-        size: the bytes of the whole record.
-    """
-
-    described: head.Described
-    payload: int
-    size: int
-
-
-def packed(entry: Entry, secret: Secret) -> Record:
-    """Packs an entry into a record.
+def packed(entry: Entry, secret: Secret) -> bytes:
+    """The record of an entry.
 
     Raises:
         ValueError: for an entry that cannot be stored (see `head.written`), or a head
             longer than `LONGEST`.
     """
-    arrays = [_raw(entry.latents), _raw(entry.final)]
-    length = sum(map(len, arrays))
-    arrays.append(memoryview(bytes(-length % ALIGN)))
-    check = hashlib.blake2b(digest_size=CHECK)
-    for array in arrays:
-        check.update(array)
-    described = head.written(entry, check.digest(), secret)
+    latents = entry.latents.tobytes()
+    described = head.written(entry, _check(latents), secret)
     if len(described) > LONGEST:
         raise ValueError(
             f"the head of an entry has at most {LONGEST} bytes, got {len(described)}: "
             "keep no prompt as long"
         )
-    begin = PREFIX.pack(MAGIC, VERSION, len(described), sum(map(len, arrays)))
-    begin += described
-    begin += _check(begin)
-    begin += bytes(-len(begin) % ALIGN)
-    return Record((begin, *arrays), len(begin) + sum(map(len, arrays)))
+    begin = PREFIX.pack(MAGIC, VERSION, len(described), len(latents)) + described
+    return b"".join((begin, _check(begin), latents))
 
 
-def opened(handle: int, id: str, secret: Secret) -> Opened:
+def opened(handle: int, id: str, secret: Secret) -> head.Described:
     """Reads and verifies the head of the record in an open file.
 
     Args:
@@ -126,19 +88,18 @@ def opened(handle: int, id: str, secret: Secret) -> Opened:
         raise DamagedError("the checksum of its head is wrong")
     try:
         text = begin[PREFIX.size : end]
-        described = head.read(text, id, secret, file.st_mtime)
+        described = head.read(text, id, secret, file)
     except head.ForeignError as error:
         raise UnknownError(str(error)) from error
     except ValueError as error:
         raise DamagedError(str(error)) from error
-    start = _even(end + CHECK)
-    if file.st_size != start + payload or payload != _even(described.nbytes):
-        size = file.st_size
+    size = file.st_size
+    if size != end + CHECK + payload or payload != described.nbytes:
         raise DamagedError(f"it has {size} bytes, not those that its head tells")
-    return Opened(described, start, file.st_size)
+    return described
 
 
-def entry(handle: int, record: Opened) -> Entry:
+def entry(handle: int, record: head.Described) -> Entry:
     """Reads the entry of an opened record.
 
     The file is read, not memory-mapped, so that the entry cannot change afterwards, and
@@ -148,30 +109,18 @@ def entry(handle: int, record: Opened) -> Entry:
         DamagedError: if the payload's checksum is wrong.
         UnknownError: if the file was truncated meanwhile.
     """
-    described = record.described
-    payload = np.empty(record.size - record.payload, np.uint8)
+    payload = np.empty(record.nbytes, np.uint8)
     buffer = payload.data
     while buffer:
         count = os.preadv(handle, [buffer], record.size - len(buffer))
         if not count:
             raise UnknownError("it was cut while it was read")
         buffer = buffer[count:]
-    if _check(payload.data) != described.check:
+    if _check(payload.data) != record.check:
         raise DamagedError("the checksum of its latents is wrong")
     payload.flags.writeable = False
-    latents = np.ndarray(described.kept, head.BFLOAT16, payload)
-    final = np.ndarray(described.shape, described.dtype, payload, latents.nbytes)
-    header = described.head
-    known = {field.name: getattr(header, field.name) for field in fields(EntryHeader)}
-    return Entry(**known, latents=latents, final=final)
-
-
-def _raw(array: np.ndarray) -> memoryview:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
-
-
-def _even(count: int) -> int:
-    return count + -count % ALIGN
+    latents = np.ndarray(record.shape, np.float32, payload)
+    return Entry(**vars(record.head), latents=latents)
 
 
 def _check(data: bytes | memoryview) -> bytes:

@@ -18,7 +18,7 @@ from chorus_jax.inter_request.store.eviction import Eviction, FairShare
 from chorus_jax.inter_request.store.loading import Loads
 from chorus_jax.inter_request.store.placing import Placing
 from chorus_jax.inter_request.store.secret import Secret
-from chorus_jax.inter_request.store.tiers import Budgets, StorageTiers, Watcher
+from chorus_jax.inter_request.store.tiers import StorageTiers, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +62,18 @@ class Store:
             raise ValueError(
                 f"a folder and its budget go together, got {folder=} and {disk_bytes=}"
             )
-        budgets = Budgets(memory_bytes, disk_bytes or 0)
+        budgets = memory_bytes, disk_bytes or 0
+        if min(budgets) < 0:
+            raise ValueError(f"budgets are bytes, 0 or more; got {budgets}")
         self.secret = Secret() if secret is None else Secret(secret)
         disk = None if folder is None else _open(Path(folder), self.secret)
-        self._tiers = StorageTiers(disk, budgets, eviction, clock)
+        self._tiers = StorageTiers(disk, *budgets, eviction, clock)
         self._placing = Placing(self._tiers)
         self._loads = Loads(self._placing.load)
         if disk is not None:
             with self._tiers.writing, self._tiers.alone():
                 self._tiers.adopt(disk)
-                self._placing.shrink_disk(disk, budgets.disk)
+                self._placing.shrink_disk(disk)
 
     def __len__(self) -> int:
         with self._tiers.lock:
@@ -137,7 +139,7 @@ class Store:
         item = self._item(id, namespace)
         if item is None or item.entry is None:
             return None if item is None else self._loads(id)
-        return item.entry.used(item.head.statistics)
+        return item.entry.used(item.head.last_used)
 
     def prefetch(self, id: str, namespace: str) -> None:
         """Starts to load an entry in a thread, for a `get` that follows soon.
@@ -157,8 +159,7 @@ class Store:
         """The id of an entry of this exact request, or None.
 
         Args:
-            exact: the request's digest (`Secret.exact`), or its digest with the seed
-                that stands for the noise of a source (`EntryHeader.made`).
+            exact: the request's digest (`Secret.exact`).
             namespace: the namespace whose entries are searched beside the shared ones.
             wanted: says whether an entry will do; it must not use the store.
         """
@@ -167,15 +168,13 @@ class Store:
             head = self._tiers.catalogue.find(exact, namespace, wanted)
         return None if head is None else head.id
 
-    def hit(self, id: str, saved: float, namespace: str | None = None) -> None:
-        """Counts a use of an entry; eviction relies on these counts alone.
+    def hit(self, id: str, namespace: str | None = None) -> None:
+        """Notes that an entry was used now, in memory and on disk, for eviction.
 
-        The time of the last use is kept on disk, the number of hits only in this
-        process. Does nothing if the entry is gone or the namespace may not use it.
+        Does nothing if the entry is gone or the namespace may not use it.
 
         Args:
             id: the entry's id.
-            saved: the seconds that the use saved.
             namespace: the namespace that used it; None to skip this check.
         """
         tiers, now = self._tiers, self._tiers.clock()
@@ -183,7 +182,7 @@ class Store:
             item = tiers.catalogue.get(id, namespace)
             if item is None:
                 return
-            tiers.catalogue.put(item.used(item.head.statistics.hit(now, saved)))
+            tiers.catalogue.put(item.used(max(now, item.head.last_used)))
         disk = tiers.disk
         if disk is not None and item.disk:
             try:
@@ -225,24 +224,6 @@ class Store:
                 "cannot be read now and may be its too: ask again",
             )
         return removed
-
-    def delete_older(self, seconds: float) -> int:
-        """Removes all entries made more than `seconds` ago; returns how many.
-
-        Raises:
-            OSError: if a record cannot be removed.
-        """
-        before = self._tiers.clock() - seconds
-        return self._delete(lambda item: item.head.statistics.created < before)
-
-    def evict(self, memory_bytes: int, disk_bytes: int) -> None:
-        """Evicts until the tiers hold at most so many bytes; the budgets stay."""
-        tiers, limits = self._tiers, Budgets(memory_bytes, disk_bytes)
-        with tiers.lock:
-            self._placing.shrink_memory(limits.memory)
-        if tiers.disk is not None:
-            with tiers.writing, tiers.alone():
-                self._placing.shrink_disk(tiers.disk, limits.disk)
 
     def refresh(self) -> None:
         """Takes in the changes that other processes made to the folder.

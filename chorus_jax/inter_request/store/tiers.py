@@ -10,19 +10,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from chorus_jax.inter_request.store.catalogue import Catalogue, Item
 from chorus_jax.inter_request.store.disk import DiskTier
-from chorus_jax.inter_request.store.entry import EntryHeader
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.eviction import Eviction
 from chorus_jax.inter_request.store.record import UnknownError
 
 HEADERS = 2**26
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @runtime_checkable
@@ -39,31 +37,6 @@ class Watcher(Protocol):
         """Called when an entry is evicted, deleted, damaged, or removed elsewhere."""
 
 
-@dataclass(frozen=True)
-class Budgets:
-    """The most bytes that memory and disk may hold.
-
-    Attributes:
-        memory: bytes of entries and headers in memory, 0 or more.
-        disk: bytes of records on disk, 0 or more.
-
-    Raises:
-        ValueError: for a budget below 0.
-    """
-
-    memory: int
-    disk: int
-
-    @property
-    def headers(self) -> int:
-        """The most bytes of headers: `memory`, or `HEADERS` if that is more."""
-        return max(self.memory, HEADERS)
-
-    def __post_init__(self) -> None:
-        if min(self.memory, self.disk) < 0:
-            raise ValueError(f"budgets are bytes, 0 or more; got {self}")
-
-
 @dataclass
 class StorageTiers:
     """Memory, disk and their catalogue.
@@ -75,14 +48,16 @@ class StorageTiers:
 
     Attributes:
         disk: the disk tier; None for memory only.
-        budgets: the most bytes of both tiers.
+        memory_bytes: the most bytes of entries and headers in memory.
+        disk_bytes: the most bytes of records on disk.
         eviction: the policy that chooses which entries are evicted.
         clock: returns the time in seconds since the epoch.
         watchers: are called for every entry that is admitted or removed.
     """
 
     disk: DiskTier | None
-    budgets: Budgets
+    memory_bytes: int
+    disk_bytes: int
     eviction: Eviction
     clock: Callable[[], float]
     watchers: list[Watcher] = field(default_factory=list)
@@ -93,6 +68,11 @@ class StorageTiers:
         self.catalogue = Catalogue(self._gone)
         self.unread: dict[str, int] = {}
         self.unknown: dict[str, int] = {}
+
+    @property
+    def header_bytes(self) -> int:
+        """The most bytes of headers: `memory_bytes`, or `HEADERS` if that is more."""
+        return max(self.memory_bytes, HEADERS)
 
     @property
     def disk_used(self) -> int:
@@ -138,15 +118,14 @@ class StorageTiers:
             for item in scan.records:
                 self.put(item)
 
-    def read(self, id: str, how: Callable[[str], T | None]) -> T | None:
-        """Reads a record with `how(id)`; None if that gives none.
+    def load(self, disk: DiskTier, id: str) -> Entry | None:
+        """Reads an entry from disk; None, with a log line, if that is not possible.
 
-        If `how` returns None or raises UnknownError, the entry is dropped from the
-        catalogue; an unknown file stays on disk. If `how` raises OSError, the entry
-        stays listed. Both errors are logged.
+        What is damaged or unknown is dropped from the catalogue; an unknown file stays
+        on disk. A record that cannot be read stays listed.
         """
         try:
-            value = how(id)
+            entry = disk.load(id)
         except OSError as error:
             log.warning("cannot read the record %s, which stays: %s", id, error)
             return None
@@ -157,10 +136,10 @@ class StorageTiers:
                 self.unknown[id] = 0 if item is None else item.disk
                 self.catalogue.remove(id)
             return None
-        if value is None:
+        if entry is None:
             with self.lock:
                 self.catalogue.remove(id)
-        return value
+        return entry
 
     def put(self, item: Item) -> None:
         """Adds or replaces an item in the catalogue. The caller must hold `lock`."""

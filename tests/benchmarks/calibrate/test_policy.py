@@ -20,7 +20,7 @@ from benchmarks.reuse.scores import TargetRecord
 from chorus_jax.calibration.losses import Loss
 from chorus_jax.calibration.moves import FEWEST, Moves, adjacent
 from chorus_jax.calibration.start import starts
-from chorus_jax.calibration.tiers import skip_list, with_needed_steps
+from chorus_jax.calibration.tiers import skip_list
 from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region import Region
@@ -80,8 +80,8 @@ def test_raised_policies_miss_what_scores_lowest_and_keep_the_rest():
 
 def test_a_policy_that_fails_on_fresh_targets_is_raised_until_it_holds(runs):
     found, _ = runs
-    bold = Policy(50, (Tier(0.5, 5, 5), Tier(0.8, 25, 25)), (5, 25))
-    low = Policy(50, (Tier(0.5, 5, 5),), (5,))
+    bold = Policy(50, (Tier(0.5, 5, 5), Tier(0.8, 25, 25)))
+    low = Policy(50, (Tier(0.5, 5, 5),))
     fresh = SceneRuns(found.bench, found.targets)
     fresh.measure = lambda policy: Verdict(
         25.0,
@@ -106,7 +106,7 @@ def test_whatever_is_moved_stays_a_policy_that_is_measured(data):
             policy = data.draw(st.sampled_from(found))
     reached = Counter(policy.plan(score) for score in SCORES)
     assert all(reached[tier] >= FEWEST for tier in policy.tiers)
-    assert {tier.region_until for tier in policy.tiers} <= set(policy.keep)
+    assert {tier.region_until for tier in policy.tiers} <= set(MOVES.stage_ends)
 
 
 def test_no_move_gives_reuse_up():
@@ -131,18 +131,6 @@ def test_the_start_parts_the_targets_evenly():
 def test_tiers_that_fall_together_are_the_most_careful_one():
     [tier] = Moves(50, (0.8,) * 10).spread(default_policy(50)).tiers
     assert (tier.least, tier.reuse_until) == (0.8, 5)
-
-
-def test_no_more_is_kept_than_tiers_need():
-    tiers = (Tier(0.5, 5, 20), Tier(0.8, 10, 20))
-    assert with_needed_steps(Policy(50, tiers, (5, 10, 15, 20, 45))).keep == (5, 10, 20)
-    # A region is found by the source's velocity, that to its next key step.
-    regional = replace(tiers[1], active=0.5)
-    assert with_needed_steps(Policy(50, (regional,), (5, 10, 15, 20, 45))).keep == (
-        10,
-        15,
-        20,
-    )
 
 
 def test_neighbours_on_a_grid():
@@ -256,8 +244,8 @@ def runs(monkeypatch):
 
         def plan(self, target):
             tier = target.tier(self.policy)
-            steps, keep = (tier.reuse_until, tier.region_until), self.policy.keep
-            return StepPlan.staged(50, *steps, Region((1, 1, 1), 1), keep=keep)
+            steps = (tier.reuse_until, tier.region_until)
+            return StepPlan.staged(50, *steps, Region((1, 1, 1), 1))
 
         def __call__(self, target):
             made.append(target.number)
@@ -281,19 +269,19 @@ def runs(monkeypatch):
 
 def test_nothing_is_run_twice(runs):
     found, made = runs
-    policy = Policy(50, (Tier(0.8, 5, 5), Tier(0.9, 10, 10)), (5, 10, 30))
+    policy = Policy(50, (Tier(0.8, 5, 5), Tier(0.9, 10, 10)))
     first = found.measure(policy)
     assert made == [4, 5, 6, 7] and first.excess == 0
     assert first.equivalents == found.cost(policy) == 37.5
     # A threshold that falls runs what it adds, and what else is kept nothing.
-    lower = replace(policy, tiers=(Tier(0.7, 5, 5), policy.tiers[1]), keep=(5, 10))
+    lower = replace(policy, tiers=(Tier(0.7, 5, 5), policy.tiers[1]))
     found.measure(lower)
     assert made == [4, 5, 6, 7, 2, 3]
 
 
 def test_what_is_hopeless_is_given_up(runs):
     found, made = runs
-    policy = Policy(50, (Tier(0.5, 25, 25),), (25,))
+    policy = Policy(50, (Tier(0.5, 25, 25),))
     hopeless = found.measure(policy, True)
     assert hopeless.excess > 0 and (hopeless.given_up, hopeless.targets) == (True, 2)
     assert made == [0, 1]
@@ -303,7 +291,7 @@ def test_what_is_hopeless_is_given_up(runs):
 
 def test_a_gain_without_a_stage_2_runs_nothing_anew(runs):
     found, made = runs
-    policy = Policy(50, (Tier(0.8, 5, 5),), (5, 10))
+    policy = Policy(50, (Tier(0.8, 5, 5),))
     found.measure(policy)
     gained = replace(policy.tiers[0], key_gain=2.0)
     found.measure(replace(policy, tiers=(gained,)))
@@ -314,7 +302,7 @@ def test_a_gain_without_a_stage_2_runs_nothing_anew(runs):
 
 def test_a_policy_that_fails_on_fresh_targets_gives_way(runs):
     found, _ = runs
-    careful, bold = (Policy(50, (Tier(0.5, k, k),), (k,)) for k in (5, 25))
+    careful, bold = (Policy(50, (Tier(0.5, k, k),)) for k in (5, 25))
     whole = SceneCalibration(found, found, MOVES)
     assert whole.chosen([START], [careful, bold]) == careful
     assert whole.chosen([careful, START], [bold]) == careful
@@ -351,7 +339,7 @@ def test_longer_lists_of_skipped_steps_come_first():
 
 def test_rows_are_of_both_kinds_of_targets_and_without_times(runs):
     found, _ = runs
-    policy = Policy(50, (Tier(0.8, 5, 5),), (5,))
+    policy = Policy(50, (Tier(0.8, 5, 5),))
     took = {"denoise": 1.0}
     for each in found.full.values():
         each.ledger.seconds.update(took)

@@ -16,7 +16,6 @@ from configs import shapes, shapes_4step
 BASE = Policy(
     steps=10,
     tiers=(Tier(0.5, 2, 6, 0.5, 1.5, 1.2), Tier(0.8, 4, 8, 0.25, 2.0, 1.1)),
-    keep=(2, 4, 6, 8),
     cache=SkipSteps((5, 7)),
 )
 
@@ -59,13 +58,13 @@ def test_what_the_base_lacks_makes_arms_alike():
 
 def test_what_does_nothing_makes_no_difference():
     work = effective
-    opening = Policy(50, (Tier(0.5, 20, 21, 0.5, 2.0), Tier(0.8, 45, 45)), (20, 21, 45))
+    opening = Policy(50, (Tier(0.5, 20, 21, 0.5, 2.0), Tier(0.8, 45, 45)))
     whole = with_tiers(opening, active=1.0)
     assert work(opening) == work(whole) != work(with_gain(whole, 1.0))
     # Without a stage 2 gains do nothing either; with one region step the share does.
     late = replace(opening, tiers=(Tier(0.5, 45, 45, 0.5, 2.0, 1.5),))
     assert work(late).tiers == (Tier(0.5, 45, 45),)
-    regional = replace(opening, tiers=(Tier(0.5, 20, 22, 0.5),), keep=(20, 22))
+    regional = replace(opening, tiers=(Tier(0.5, 20, 22, 0.5),))
     other = Regions(reach=2, halo=0.25)
     assert work(regional) == regional != work(replace(regional, regions=other))
     assert work(late) == work(replace(late, regions=other))
@@ -73,7 +72,7 @@ def test_what_does_nothing_makes_no_difference():
 
 def test_steps_that_no_tier_skips_are_not_skipped():
     tiers = (Tier(0.3, 1, 3, 0.5), Tier(0.4, 3, 3))
-    four = Policy(4, tiers, (1, 3), cache=SkipSteps((2,)))
+    four = Policy(4, tiers, cache=SkipSteps((2,)))
     # Step 1 shows the region, 2 is its first step; the other tier begins at 3.
     assert effective(four) == replace(four, cache=EveryStep())
     more = replace(four, tiers=(Tier(0.3, 1, 1), tiers[1]))
@@ -105,7 +104,7 @@ def test_points_that_fall_together_are_one():
     ours = [name for name in found if name.startswith("curve_chorus")]
     assert ours == ["curve_chorus_1_3_0.5", "curve_chorus_1_3_0.25"]
     assert list(curve_steps(4)) == [f"curve_fewer_{n}" for n in (1, 2, 3)]
-    assert not curve(Policy(4, (), ()))
+    assert not curve(Policy(4, ()))
 
 
 def test_fewer_steps_of_sigmas_are_evenly_spaced():

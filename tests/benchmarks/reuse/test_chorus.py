@@ -131,7 +131,7 @@ def test_one_policy_is_measured_once(comparison):
 
 def test_arms_that_compute_alike_are_measured_once(comparison):
     """One step of stage 2, which is never regional, and no gains."""
-    idle = Policy(4, (Tier(0.5, 1, 2, active=0.5),), (1, 2))
+    idle = Policy(4, (Tier(0.5, 1, 2, active=0.5),))
     bench = SimpleNamespace(targets=[target(0)])
     found = list(replace(comparison, base=idle).arms(bench, ARMS))
     same = {row["row"]: row.get("same_as") for row in found}
@@ -263,7 +263,7 @@ def test_arms_at_equal_cost_compute_as_many_steps_of_hits_and_all_of_misses(
     assert names == ["fewer", "nirvana_equal"]
     assert told["fewer"] == {0: 3, 1: 4, 2: 2}  # 2.5 each, and a miss
     starts = {4 - steps for steps in told["equal"].values()}
-    assert starts <= {0, *comparison.keep()} and told["equal"][1] == 4
+    assert starts <= {0, *comparison.stage_ends()} and told["equal"][1] == 4
     assert sum(told["equal"][n] for n in (0, 2)) == 5
 
 

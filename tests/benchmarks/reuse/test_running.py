@@ -22,7 +22,7 @@ from chorus_jax.training.world.examples import ScenePrompt
 from configs import shapes
 
 GEOMETRY = Geometry((("video", (5, 8, 8, 16)),), (5, 8, 8), (1, 1, 1), (1, 2, 2))
-POLICY = Policy(50, (Tier(0.6, 20, 40, active=0.5), Tier(0.9, 20, 40)), (20, 40))
+POLICY = Policy(50, (Tier(0.6, 20, 40, active=0.5), Tier(0.9, 20, 40)))
 ASKED = Attributes("red", "circle", "small", "left", "gray")
 
 

@@ -16,26 +16,23 @@ def target(number, score):
     return Target(number, None, Request("a", seed=7), 16, "id", score)
 
 
-def test_both_starts_compute_the_same_steps():
+def test_a_policy_per_step_and_one_more_with_a_region():
     policies = starts.StartPoints((10, 20), 40).policies(default_policy(50))
-    assert len(policies) == 9 and policies.pop(FULL).tiers == ()
+    assert len(policies) == 5 and policies.pop(FULL).tiers == ()
     for name, policy in policies.items():
-        start, *_ = name.split("_")
-        assert policy.start == start
-        assert policy.tiers == policies[name.replace(start, "renoised")].tiers
+        [tier] = policy.tiers
+        assert name.startswith(f"renoised_{tier.reuse_until}")
+        assert (tier.active < 1) == name.endswith("_40_half")
 
 
 def test_without_room_for_a_region_there_is_none():
     names = starts.StartPoints((1, 2), 3).policies(default_policy(4))
-    assert [name for name in names if "half" in name] == [
-        "trajectory_1_3_half",
-        "renoised_1_3_half",
-    ]
+    assert [name for name in names if "half" in name] == ["renoised_1_3_half"]
 
 
-def test_targets_with_a_source_get_seeds_of_their_own():
+def test_only_targets_with_a_source_are_run():
     bench = SimpleNamespace(targets=(target(0, 0.5), target(1, None), target(2, 0.4)))
-    own = starts.with_own_seeds(bench)
+    own = starts.with_source(bench)
     assert [x.number for x in own] == [0, 2]
     assert len({x.request.seed for x in own}) == 2
 

@@ -88,7 +88,7 @@ def test_every_policy_that_was_run_is_on_record():
 def test_what_would_compute_more_is_counted_once_and_not_run():
     """Only active shares, and a tier that has no region step."""
     tiers = (Tier(0.5, 20, 40, 0.5), Tier(0.8, 40, 40, 0.5))
-    start = replace(START, tiers=tiers, keep=(20, 40))
+    start = replace(START, tiers=tiers)
     active = {"active": MOVES.coordinates()["active"]}
     strict = lambda policy, _: losing(0.5 * (policy != start), cost(policy), {0: 0.0})
     search = Search(active, cost, strict, 1e9)

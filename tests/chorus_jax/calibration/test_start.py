@@ -36,7 +36,7 @@ def table():
 
 def cost(found, columns):
     """What tiers compute, from the table's definition; infinite if they lose more."""
-    policy = Policy(STEPS, found, (5, 10, 20, 40, 45))
+    policy = Policy(STEPS, found)
     total, lost = 0.0, {}
     for place, score in enumerate(SCORES):
         tier = policy.plan(score)
@@ -98,7 +98,7 @@ def test_plans_are_of_the_grid_and_differ(steps, count):
     found = [*plans(steps)]
     assert len(found) == len(set(found)) == count
     for tier in found:
-        assert {tier.reuse_until, tier.region_until} <= {*moves.key_steps}
+        assert {tier.reuse_until, tier.region_until} <= {*moves.stage_ends}
         assert tier.active == 1 or tier.region_until > tier.reuse_until + 1
         if tier.key_gain > 1:
             assert tier.region_until > tier.reuse_until >= 0.4 * steps

@@ -26,15 +26,14 @@ from tests.chorus_jax.denoise.tiny import (
 )
 
 TILES = GEOMETRY.tiling.count
-KEEP = (2, 5)
 
 
 def budgets(*groups, **fields):
     return TokenBudgets(STEPS, tuple(TokenGroup(*group) for group in groups), **fields)
 
 
-def plan(ours, keep=KEEP, **more):
-    return StepPlan.plain(STEPS, keep, budgets=ours, **more)
+def plan(ours, **more):
+    return StepPlan.plain(STEPS, budgets=ours, **more)
 
 
 # Ranks 0 and 1 in each step, 2 and 3 in every second, the others in every third.
@@ -45,7 +44,7 @@ LATE = budgets((0.25, 6), (0.75, 2), late=1)
 
 @pytest.fixture(scope="module")
 def plain(model):
-    return run(model, conditions(model), noise(), StepPlan.plain(STEPS, KEEP))
+    return run(model, conditions(model), noise(), StepPlan.plain(STEPS))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def three(model):
 def test_budgets_of_all_steps_are_plain_sampling_bit_for_bit(model, plain):
     """Though keys are held and tokens ranked."""
     ours = run(model, conditions(model), noise(), plan(budgets((0.5, 6), (0.5, 6))))
-    for name in ("latents", "kept", "work", "step"):
+    for name in ("latents", "work", "step"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(plain, name))
     assert sorted(ours.budgets.order[0].tolist()) == list(range(TILES))
     assert np.abs(jax.tree.leaves(ours.keys)[0]).max() > 0

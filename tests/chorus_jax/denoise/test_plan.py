@@ -13,13 +13,12 @@ REGION = Region((1, 2, 2), 2)
 
 @st.composite
 def staged(draw):
-    """The arguments of `StepPlan.staged`, and its key steps."""
+    """The arguments of `StepPlan.staged`, and its opening."""
     steps = draw(st.integers(1, 12))
     first = draw(st.integers(0, steps))
     last = draw(st.integers(first, steps))
     opening = draw(st.integers(1, max(last - first, 1)))
-    keep = tuple(sorted(draw(st.sets(st.integers(1, steps)))))
-    return (steps, first, last, REGION), {"opening": opening, "keep": keep}
+    return (steps, first, last, REGION), {"opening": opening}
 
 
 def steps_of(stretch):
@@ -36,8 +35,6 @@ def test_stretches_cover_the_run_in_order(arguments):
     regional = [step for stretch in parts for step in steps_of(stretch)]
     assert regional == list(range(first + options["opening"], last))
     assert plan.region == (REGION if regional else None)
-    assert not set(plan.kept) & set(regional)
-    assert set(plan.kept) <= set(options["keep"]) - set(range(first + 1))
 
 
 @given(staged())
@@ -53,7 +50,7 @@ def test_experts_cut_stretches_and_change_no_step(arguments, switch):
     plan = StepPlan.staged(*positions, **options)
     names = ["high" if i < switch else "low" for i in range(plan.steps)]
     cut = plan.with_experts(names)
-    assert (cut.start, cut.steps, cut.keep) == (plan.start, plan.steps, plan.keep)
+    assert (cut.start, cut.steps) == (plan.start, plan.steps)
     for stretch in cut.stretches:
         assert {names[i] for i in steps_of(stretch)} == {stretch.expert}
     _, first, last, _ = positions
@@ -80,19 +77,18 @@ def test_a_region_is_shown_anew_by_the_transformer_that_runs_it():
 
 
 def test_the_plan_of_the_trial():
-    plan = StepPlan.staged(50, 20, 40, REGION, keep=(20, 30, 50))
+    plan = StepPlan.staged(50, 20, 40, REGION)
     assert plan.start == 20
     assert plan.stretches == (
         Stretch(20, 21),
         Stretch(21, 40, REGION),
         Stretch(40, 50),
     )
-    assert plan.kept == (50,)
 
 
 def test_plans_that_reuse_nothing_or_all():
-    plain, replay = StepPlan.plain(4, keep=(1, 2)), StepPlan.plain(4, first=4)
-    assert plain.stretches == (Stretch(0, 4),) and plain.kept == (1, 2)
+    plain, replay = StepPlan.plain(4), StepPlan.plain(4, first=4)
+    assert plain.stretches == (Stretch(0, 4),)
     assert replay.start == 4 and replay.stretches == ()
 
 
@@ -117,9 +113,6 @@ def test_one_step_cache_serves_all_stretches():
         ({"reuse_until": 7}, "expected 0 <= reuse_until .* got 7, 6, 10"),
         ({"region_until": 11}, "expected 0 <= reuse_until .* got 2, 11, 10"),
         ({"opening": 0}, "an opening of 1 or more, got 2, 6, 10, 0"),
-        ({"keep": (0, 1)}, r"rising numbers from 1 to 10, got \(0, 1\)"),
-        ({"keep": (11,)}, "key steps are"),
-        ({"keep": (3, 3)}, "key steps are a tuple of rising numbers"),
     ],
 )
 def test_impossible_stages_are_refused(fields, message):

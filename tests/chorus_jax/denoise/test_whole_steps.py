@@ -1,4 +1,4 @@
-"""Whole steps: key steps, step caches, rows at steps of their own, experts."""
+"""Whole steps: step caches, rows at steps of their own, experts."""
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +23,10 @@ from tests.chorus_jax.denoise.tiny import (
     gains,
     noise,
     run,
+    stepwise,
     velocity,
 )
 
-KEEP = (1, 3, 5, 6)
 CACHES = {
     "every": EveryStep(),
     "skip": SkipSteps((2, 4)),
@@ -56,8 +56,7 @@ def along(path, model, given, latents, plan, solver=SOLVER):
 
 def row(state, index):
     """What a request of a batch has in the end."""
-    kept = state.kept[:, index]
-    return {"latents": state.latents[index], "kept": kept, "work": state.work[index]}
+    return {"latents": state.latents[index], "work": state.work[index]}
 
 
 @pytest.mark.parametrize("name", SOLVERS)
@@ -65,7 +64,7 @@ def row(state, index):
 def test_each_request_may_stand_at_a_step_of_its_own(model, name, cache):
     """Its bytes do not depend on how its neighbours go, nor on who they are."""
     solver = SOLVERS[name].spaced(STEPS, 3.0)
-    plan = StepPlan.plain(STEPS, KEEP, CACHES[cache])
+    plan = StepPlan.plain(STEPS, CACHES[cache])
     given, latents = batch(model, solver), noise(0, 1)
     once = run(model, given, latents, plan, solver=solver)
     for path in PATHS.values():
@@ -87,15 +86,11 @@ def test_each_request_may_stand_at_a_step_of_its_own(model, name, cache):
 
 @pytest.mark.parametrize("cache", CACHES)
 def test_a_request_of_a_batch_is_it_alone(model, cache):
-    plan = StepPlan.plain(STEPS, KEEP, CACHES[cache])
+    plan = StepPlan.plain(STEPS, CACHES[cache])
     both = along(PATHS["in turn"], model, batch(model), noise(0, 1), plan)
     alone = run(model, batch_row(model, 0), noise(0), plan)
     assert both.work[0] == alone.work[0]
-    for ours, want in (
-        (both.latents[0], alone.latents[0]),
-        (both.kept[:, 0], alone.kept[:, 0]),
-    ):
-        np.testing.assert_allclose(ours, want, atol=1e-5)
+    np.testing.assert_allclose(both.latents[0], alone.latents[0], atol=1e-5)
 
 
 def batch_row(model, index):
@@ -120,15 +115,11 @@ def test_same_bytes_whatever_the_position_in_a_batch(model):
     np.testing.assert_array_equal(here, there[::-1])
 
 
-def test_key_steps_are_those_of_the_run_and_change_nothing(model):
-    given, steps = conditions(model), tuple(range(1, STEPS + 1))
-    ours = run(model, given, noise(), StepPlan.plain(STEPS, steps))
-    np.testing.assert_array_equal(ours.kept[-1], ours.latents)
-    plain = run(model, given, noise(), StepPlan.plain(STEPS))
-    np.testing.assert_array_equal(ours.latents, plain.latents)
-    assert plain.kept.shape[0] == 0
-    again = run(model, given, ours.kept[2], StepPlan.plain(STEPS, first=3))
-    np.testing.assert_allclose(again.latents, ours.latents, rtol=1e-5, atol=1e-5)
+def test_a_run_that_begins_later_goes_on_as_it_would_have(model):
+    given = conditions(model)
+    ours = stepwise(model, given, noise(), StepPlan.plain(STEPS))
+    again = run(model, given, ours[2], StepPlan.plain(STEPS, first=3))
+    np.testing.assert_allclose(again.latents, ours[-1], rtol=1e-5, atol=1e-5)
     assert (again.work == 3).all()
 
 
@@ -193,7 +184,7 @@ def of_experts(experts, given, latents, plan, every=None):
 def test_experts_run_their_own_steps(experts, cache):
     """Where they change nothing is taken over from the one before."""
     given = {name: conditions(x, seed=2) for name, x in experts.items()}
-    plan = StepPlan.plain(STEPS, KEEP, cache)
+    plan = StepPlan.plain(STEPS, cache)
     programs = loop.advance._cache_size()
     ours = of_experts(experts, given, noise(), plan)
     for every in (1, 4):
@@ -215,7 +206,7 @@ def test_experts_run_their_own_steps(experts, cache):
 def test_rows_of_two_experts_share_a_call(experts):
     """One request is still at the first expert's steps, the other at the second's."""
     given = {name: batch(x) for name, x in experts.items()}
-    plan = StepPlan.plain(STEPS, KEEP, SkipSteps((1, 2, 4)))
+    plan = StepPlan.plain(STEPS, SkipSteps((1, 2, 4)))
     once = of_experts(experts, given, noise(0, 1), plan)
     program = Program(plan.with_experts(EXPERTS), SOLVER, GEOMETRY)
     inputs = Inputs(experts, given)

@@ -92,6 +92,13 @@ def run(model, given, latents, plan, source=None, *, every=None, **more):
     return state
 
 
+def stepwise(model, given, latents, plan, **more):
+    """The latents after each step of a run."""
+    program, inputs, state = begun(model, given, latents, plan, **more)
+    pieces = loop.in_pieces(inputs, state, program, 1, ahead=0)
+    return [jax.tree.map(jnp.copy, state.latents) for _, state in pieces]
+
+
 def hit(model, given, source, plan, **more):
     """A run from a source's latents."""
     return run(model, given, source.start, plan, source, **more)
@@ -112,11 +119,8 @@ def earlier(model, first, last, seed=7, solver=SOLVER):
     """What a run of another prompt leaves for a plan with stage 2 from `first` to
     `last`, and that run's conditions."""
     given = conditions(model, solver, seed=seed)
-    steps = tuple(range(1, STEPS + 1))
-    kept = run(
-        model, given, noise(seed), StepPlan.plain(STEPS, steps), solver=solver
-    ).kept
-    start, end = kept[first - 1], kept[last - 1]
+    latents = stepwise(model, given, noise(seed), StepPlan.plain(STEPS), solver=solver)
+    start, end = latents[first - 1], latents[last - 1]
     return given, SourceLatents(start, velocity(model, given, start, at(first)), end)
 
 

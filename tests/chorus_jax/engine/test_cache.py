@@ -6,7 +6,6 @@ import threading
 import time
 from importlib.util import find_spec
 
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -19,7 +18,7 @@ from chorus_jax.inter_request.index import (
     scann_index,
 )
 from chorus_jax.inter_request.match.matching import Query
-from chorus_jax.inter_request.store import Entry, Statistics, Store
+from chorus_jax.inter_request.store import Entry, Store
 
 WIDTH, LEAST, RECIPE = 8, 30, "a" * 64
 SMALL = Rebuilds(LEAST)
@@ -43,13 +42,12 @@ def entry(number, embedding):
         namespace="us",
         recipe=RECIPE,
         exact=f"{number:064x}",
-        steps=(1,),
+        noises=(number,),
         embedding=embedding,
         words=(),
         meanings=np.zeros((0, 64), np.float16),
-        statistics=Statistics.new(0.0, 1.0),
-        latents=np.zeros((1, 1, 1, 1, 1), ml_dtypes.bfloat16),
-        final=np.zeros((1, 1, 1, 1), np.float32),
+        created=0.0,
+        latents=np.zeros((1, 1, 1, 1), np.float32),
     )
 
 

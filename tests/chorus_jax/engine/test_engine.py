@@ -9,7 +9,7 @@ import pytest
 from chorus_jax.denoise import loop
 from chorus_jax.engine import Cache, Engine, Reuse
 from chorus_jax.engine.recipes import recipe_of
-from chorus_jax.inter_request.policy.policy import Policy, Tier
+from chorus_jax.inter_request.policy.policy import Policy
 from tests.chorus_jax.engine.tiny import BLUE, OTHERS, RED, STEPS, policy, small
 
 
@@ -33,11 +33,9 @@ def test_requests_without_a_seed_get_different_videos(engine):
     first, again = engine.generate(small()), engine.generate(small())
     assert first.ledger.kind == again.ledger.kind == "miss"
     assert "of the same words" in again.ledger.reason
-    # Two sources now, each good for one more video of other words.
     found = [engine.generate(small(BLUE)) for _ in range(3)]
-    assert [each.ledger.kind for each in found] == ["semantic", "semantic", "miss"]
-    assert "made from this source" in found[2].ledger.reason
-    assert {each.ledger.source for each in found[:2]} == {first.entry, again.entry}
+    assert {each.ledger.kind for each in found} == {"semantic"}
+    assert {each.ledger.source for each in found} <= {first.entry, again.entry}
     videos = [each.video.latents.tobytes() for each in (first, again, *found)]
     assert len(set(videos)) == 5
 
@@ -61,7 +59,7 @@ def test_a_similar_request_starts_from_its_source(engine):
     assert set(ledger.seconds) == {"embed", "look_up", "load", "denoise", "decode"}
     assert np.abs(hit.video.latents - source.video.latents).max() > 0
     [head] = [each for each in engine.cache.store if each.id == ledger.source]
-    assert head.statistics.hits == 1
+    assert head.last_used > head.created
 
 
 def test_a_target_that_differs_beyond_its_region_is_run_whole_and_says_so(engine):
@@ -73,15 +71,6 @@ def test_a_target_that_differs_beyond_its_region_is_run_whole_and_says_so(engine
     assert (ledger.kind, ledger.reuse_until, ledger.region_until) == ("semantic", 2, 4)
     assert ledger.active == 1 and ledger.equivalents == STEPS - 2
     assert "differ beyond the region" in ledger.reason
-
-
-@pytest.mark.parametrize("later, left", [((), ()), ((Tier(0.999, 4, 4),), (4,))])
-def test_a_hit_leaves_key_steps_of_its_own_that_a_tier_can_use(engine, later, left):
-    wanted = policy()
-    engine.policies = lambda _: replace(wanted, tiers=(*wanted.tiers, *later))
-    engine.generate(small(seed=3))
-    assert engine.generate(small(BLUE, seed=4)).ledger.region_until == 4
-    assert {head.steps for head in engine.cache.store} == {left, (2, 3, 4)}
 
 
 def test_what_hits_leave_does_not_hide_the_source_from_later_ones(engine):
@@ -166,18 +155,18 @@ def test_a_least_score_is_asked_of_what_a_stored_video_was_made_from(engine):
 
 
 def test_a_policy_without_tiers_says_that_it_reuses_nothing(engine):
-    engine.policies = lambda _: Policy(STEPS, (), (2,))
+    engine.policies = lambda _: Policy(STEPS, ())
     engine.generate(small(seed=3))
     ledger = engine.generate(small(BLUE, seed=4)).ledger
     assert ledger.kind == "miss" and "reuses nothing at 6 steps" in ledger.reason
 
 
-def test_an_entry_without_the_key_steps_that_a_tier_takes_is_no_source(engine):
-    engine.policies = lambda _: Policy(STEPS, (), (1,))
-    engine.generate(small(seed=3))
+def test_what_a_policy_without_tiers_left_is_a_source_for_every_other(engine):
+    engine.policies = lambda _: Policy(STEPS, ())
+    made = engine.generate(small(seed=3))
     engine.policies = policy
     ledger = engine.generate(small(BLUE, seed=4)).ledger
-    assert ledger.kind == "miss" and "key steps" in ledger.reason
+    assert (ledger.kind, ledger.source) == ("semantic", made.entry)
 
 
 def test_one_policy_serves_any_number_of_steps(tiled_pipeline):

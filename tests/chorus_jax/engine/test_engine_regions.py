@@ -21,8 +21,7 @@ def test_a_given_region_is_what_is_run(engine):
     a step that does nothing, the video's are."""
     wanted = policy()
     tier = replace(wanted.tiers[0], reuse_until=2, region_until=STEPS - 1)
-    keep = (2, 3, STEPS - 1)
-    engine.policies = lambda _: replace(wanted, tiers=(tier,), keep=keep)
+    engine.policies = lambda _: replace(wanted, tiers=(tier,))
     source = engine.generate(small(seed=3))
     hit = engine.generate(small(BLUE, seed=4), Reuse(region=right_part(4)))
     ledger = hit.ledger

@@ -40,15 +40,15 @@ def test_no_tile_is_left_out_and_there_are_few_sizes(count):
 
 def test_the_highest_tier_with_room_runs_it():
     found = given((0, 0, 0))
-    chosen = found.tier([EARLY, LATE], (1, 3))
+    chosen = found.tier([EARLY, LATE], 5)
     assert (chosen.reuse_until, chosen.region_until) == (1, 3)
     assert chosen.active == found.active == 1 / BUCKETS
-    later = found.tier([EARLY, LATE], (1, 3, 5))
+    later = found.tier([EARLY, LATE], 7)
     assert (later.reuse_until, later.region_until) == (3, 5)
-    assert found.tier([LATE], (1, 3, 4)) is None
+    assert found.tier([LATE], 5) is None
 
 
 def test_it_is_the_whole_truth():
-    policy = Policy(6, (EARLY,), (1, 3), Regions(halo=0.5, limit=0.6, reach=1))
+    policy = Policy(6, (EARLY,), Regions(halo=0.5, limit=0.6, reach=1))
     regions = given((0, 0, 0)).policy(policy).regions
     assert (regions.halo, regions.limit, regions.reach) == (0, math.inf, 1)

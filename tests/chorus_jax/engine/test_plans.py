@@ -1,27 +1,23 @@
 """From tiers to plans, from entries to sources, from scores to gains."""
 
 import jax
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chorus_jax.denoise.cost import equivalents
-from chorus_jax.denoise.plan import StepPlan, Stretch
+from chorus_jax.denoise.plan import Stretch
 from chorus_jax.engine.plans import (
     batch_of_one,
     padded,
     planned,
-    reached,
     region_plan,
     renoised,
-    trajectory,
-    usable,
 )
 from chorus_jax.families.forward import Geometry
 from chorus_jax.inter_request.policy.policy import CONTEXTS, Policy, Regions, Tier
-from chorus_jax.inter_request.store import Entry, Statistics
+from chorus_jax.inter_request.store import Entry
 from chorus_jax.intra_request import EveryStep, SkipSteps
 from chorus_jax.nets.tokens import Tiling
 
@@ -31,23 +27,20 @@ SHAPE = (1, 2, 2, 1)
 
 
 def policy(tier=TIER, **fields):
-    keep = (10, 20, 30, 40)
-    return Policy(50, (tier,), keep, **{"regions": Regions(), **fields})
+    return Policy(50, (tier,), **{"regions": Regions(), **fields})
 
 
-def entry(steps=(1, 2, 3), values=(8.0, 6.0, 5.0), final=2.0):
-    latents = np.array(values, ml_dtypes.bfloat16).reshape(-1, 1, 1, 1, 1)
+def entry(latents=2.0):
     return Entry(
         recipe="a" * 64,
         exact="b" * 64,
         namespace="us",
-        steps=steps,
+        noises=(0,),
         embedding=np.array([1.0], np.float32),
         words=(),
         meanings=np.zeros((0, 4), np.float16),
-        statistics=Statistics.new(0.0, 1.0),
-        latents=np.broadcast_to(latents, (len(values), *SHAPE)),
-        final=np.full(SHAPE, final, np.float32),
+        created=0.0,
+        latents=np.full(SHAPE, latents, np.float32),
     )
 
 
@@ -59,7 +52,6 @@ def test_a_tier_becomes_a_plan():
         Stretch(11, 30, plan.region),
         Stretch(30, 50),
     )
-    assert plan.keep == (10, 20, 30, 40) and plan.kept == (30, 40)
     assert equivalents(plan, 64) == 1 + 19 * 0.5 + 20
 
 
@@ -110,43 +102,6 @@ def test_regions_divide_over_the_devices_as_the_video_does(
     assert region.core + region.halo >= active * TILING.count - 0.5
 
 
-def test_tiers_need_their_key_steps():
-    low, high = Tier(0.5, 1, 2), Tier(0.8, 2, 3)
-    both = Policy(4, (low, high), (1, 2, 3))
-    assert reached(both, 0.9, entry()) == [low, high]
-    assert reached(both, 0.6, entry()) == [low]
-    assert reached(both, 0.4, entry()) == []
-    assert reached(both, 0.9, entry((2, 3), (6.0, 5.0))) == [high]
-
-
-def test_key_steps_that_no_tier_begins_and_fills_up_with_are_of_no_use():
-    both = Policy(6, (Tier(0.5, 1, 3), Tier(0.8, 2, 4)), (1, 2, 3, 4))
-    assert usable(both, (3, 4)) == usable(both, (1, 2)) == usable(both, ()) == ()
-    assert usable(both, (2, 3, 4)) == (2, 3, 4) and usable(both, (1, 3)) == (1, 3)
-    assert usable(Policy(6, (), (1, 2)), (1, 2)) == ()
-
-
-def test_a_source_starts_goes_and_ends_as_the_entry_did():
-    sigmas, geometry = (
-        (1.0, 0.9, 0.5, 0.3, 0.0),
-        Geometry((("video", SHAPE),), (1, 2, 2), (1, 1, 1), (1, 1, 1)),
-    )
-
-    def source(first, last, keep):
-        plan = StepPlan.staged(4, first, last, None, keep=keep)
-        return trajectory(entry(), plan, Tier(0.5, first, last), sigmas, geometry)
-
-    usual = source(1, 3, (1, 2, 3))
-    assert usual.start.shape == (1, *SHAPE)
-    assert float(usual.start.mean()) == 8 and float(usual.end.mean()) == 5
-    assert float(usual.velocity.mean()) == pytest.approx((6 - 8) / (0.5 - 0.9))
-    # The velocity is of the key steps of the plan, whatever else there is.
-    other = source(1, 3, (1, 3))
-    assert float(other.velocity.mean()) == pytest.approx((5 - 8) / (0.3 - 0.9))
-    last = source(3, 3, (1, 2, 3))
-    assert float(last.velocity.mean()) == pytest.approx((2 - 5) / (0 - 0.3))
-
-
 def test_stored_latents_of_two_streams_are_those_of_a_batch():
     streams = (("video", SHAPE), ("sound", (3, 2)))
     geometry = Geometry(streams, (1, 2, 2), (1, 1, 1), (1, 1, 1))
@@ -169,19 +124,13 @@ def test_a_renoised_start_lies_between_clean_latents_and_the_noise():
     sigmas = (1.0, 0.9, 0.5, 0.3, 0.0)
     geometry = Geometry((("video", SHAPE),), (1, 2, 2), (1, 1, 1), (1, 1, 1))
     noise = jax.random.normal(jax.random.key(0), (1, *SHAPE))
-    clean = np.asarray(entry().final, np.float32)[None]
+    clean = entry().latents[None]
     source = renoised(entry(), Tier(0.5, 1, 3), sigmas, geometry, noise)
     np.testing.assert_allclose(source.start, 0.1 * clean + 0.9 * noise, atol=1e-6)
     np.testing.assert_allclose(source.end, 0.7 * clean + 0.3 * noise, atol=1e-6)
     # One Euler step of its velocity leads from one to the other.
     led = source.start + (sigmas[3] - sigmas[1]) * source.velocity
     np.testing.assert_allclose(led, source.end, atol=1e-5)
+    # At the first level it is a full run's, bit for bit.
     alone = renoised(entry(), Tier(0.5, 1, 3), (0.0, 1.0, 0.5, 0.0), geometry, noise)
     np.testing.assert_array_equal(alone.start, noise)
-
-
-def test_renoised_starts_need_no_key_steps():
-    tiers = (Tier(0.5, 1, 2), Tier(0.8, 2, 3))
-    policy = Policy(4, tiers, (), start="renoised")
-    assert reached(policy, 0.9, entry((), ())) == list(tiers)
-    assert usable(policy, ()) == () and policy.for_steps(8).start == "renoised"

@@ -50,7 +50,7 @@ def test_another_sampler_than_was_measured_is_told_once(change, chosen, caplog):
 
 
 def test_a_request_s_own_step_cache_takes_the_place_of_the_policy_s():
-    measured = Policy(20, (), (), cache=SkipSteps((1,)), miss_cache=SkipSteps((2,)))
+    measured = Policy(20, (), cache=SkipSteps((1,)), miss_cache=SkipSteps((2,)))
     policies = requested(scaled(measured))
     assert policies(Request("a", steps=20)) == measured
     every = policies(Request("a", steps=20, step_cache="every"))

@@ -15,7 +15,7 @@ from chorus_jax.request import Request
 @pytest.fixture
 def engine(weights):
     cache = Cache.in_memory()
-    yield Engine(Pipeline.load(weights), cache, Policy(2, (), (1,)))
+    yield Engine(Pipeline.load(weights), cache, Policy(2, ()))
     cache.close()
 
 

@@ -183,7 +183,7 @@ def test_weights_of_other_families_are_refused(weights):
 
 def test_recipes_know_the_frames_per_second(ltx_weights):
     model = Pipeline.load(ltx_weights).model
-    policy = Policy(4, (), ())
+    policy = Policy(4, ())
     usual, same, other = (
         recipe_of(small(fps=fps), model, policy).digest for fps in (None, 30, 25)
     )

@@ -1,5 +1,7 @@
 """Given frames of LTX-Video: against diffusers, and what reuse makes of them."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -176,7 +178,7 @@ def test_reuse_with_given_frames(ours):
     np.testing.assert_array_equal(last.videos[0].frames, plain.frames)
     tiers = (Tier(0.3, 1, 3, active=0.5),)
     cache = Cache.in_memory()
-    engine = Engine(ours, cache, Policy(4, tiers, (1, 2, 3), Regions(reach=0)))
+    engine = Engine(ours, cache, Policy(4, tiers, Regions(reach=0, limit=math.inf)))
     miss, again = engine.generate(request), engine.generate(request)
     hit = engine.generate(small(BLUE, ends, seed=8))
     elsewhere = engine.generate(small(BLUE, other, seed=9))

@@ -98,7 +98,6 @@ def test_a_region_of_all_but_one_tile_runs_with_the_perturbed_pass(pipeline):
     conditions, _ = pipeline.condition([request])
     geometry = pipeline.model.geometry(request)
     noise = pipeline.noise([request], geometry, conditions)
-    kept = (1, 3)
 
     def run(plan, latents, source=None, every=None):
         program = pipeline.program(request, plan)
@@ -108,8 +107,12 @@ def test_a_region_of_all_but_one_tile_runs_with_the_perturbed_pass(pipeline):
             pass
         return state
 
-    full = run(StepPlan.plain(STEPS, kept), noise)
-    start, end = full.kept[0], full.kept[1]
+    program = pipeline.program(request, StepPlan.plain(STEPS))
+    inputs = pipeline.inputs(conditions)
+    state, path = loop.start(inputs, noise, program=program), []
+    for _, full in loop.in_pieces(inputs, state, program, 1, ahead=0):
+        path.append(jnp.copy(full.latents))
+    start, end = path[0], path[2]
     step = jnp.array([1])
     velocity, _ = evaluate(
         pipeline.model.transformer.forward(conditions[TRANSFORMER], start, step)

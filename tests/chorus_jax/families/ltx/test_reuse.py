@@ -1,5 +1,6 @@
 """Reuse on LTX-Video: the equalities that hold for every family, and TeaCache."""
 
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -169,7 +170,7 @@ def test_a_step_cache_skips(pipeline):
 
 def test_the_engine_misses_hits_and_repeats(pipeline):
     tiers = (Tier(0.3, 2, 4, active=0.5, key_gain=1.5, output_gain=1.2),)
-    policy = Policy(STEPS, tiers, (2, 3, 4), Regions(reach=0))
+    policy = Policy(STEPS, tiers, Regions(reach=0, limit=math.inf))
     cache = Cache.in_memory()
     engine = Engine(pipeline, cache, policy)
     miss, again = engine.generate(small()), engine.generate(small())

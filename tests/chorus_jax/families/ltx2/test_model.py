@@ -188,9 +188,7 @@ def test_guidance_of_both_streams_is_of_the_recipe(pipeline):
     from chorus_jax.engine.recipes import recipe_of
     from chorus_jax.inter_request.policy.policy import Policy
 
-    digest = lambda request: (
-        recipe_of(request, pipeline.model, Policy(3, (), ())).digest
-    )
+    digest = lambda request: recipe_of(request, pipeline.model, Policy(3, ())).digest
     plain = digest(asked())
     other = digest(asked(joint=AudioVideoGuidance(joint=2.0)))
     assert plain != other

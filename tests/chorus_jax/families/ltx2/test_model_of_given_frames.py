@@ -1,5 +1,7 @@
 """Given frames of LTX-2: against diffusers, and what reuse makes of them."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -156,7 +158,7 @@ def test_reuse_with_given_frames(ours):
     [plain] = ours(request)
     *_, last = ours.stream(request, every=1)
     np.testing.assert_array_equal(last.videos[0].frames, plain.frames)
-    policy = Policy(3, (Tier(0.3, 1, 2, active=0.5),), (1, 2), Regions(reach=0))
+    policy = Policy(3, (Tier(0.3, 1, 2, active=0.5),), Regions(reach=0, limit=math.inf))
     cache = Cache.in_memory()
     engine = Engine(ours, cache, policy)
     miss, again = engine.generate(request), engine.generate(request)
@@ -179,7 +181,7 @@ def test_reuse_with_given_frames(ours):
 def recipe(pipeline, request):
     from chorus_jax.engine.recipes import recipe_of
 
-    return recipe_of(request, pipeline.model, Policy(3, (), ())).digest
+    return recipe_of(request, pipeline.model, Policy(3, ())).digest
 
 
 def test_frames_of_other_sizes_cover_the_video():

@@ -55,6 +55,17 @@ def run(pipeline, plan, requests=(asked(),), source=None, every=None):
     return state, noise
 
 
+def stepwise(pipeline, request):
+    """The latents after each step of a plain run."""
+    conditions, _ = pipeline.model.condition([request])
+    program = pipeline.program(request, StepPlan.plain(STEPS))
+    inputs = pipeline.inputs(conditions)
+    noise = pipeline.noise([request], program.geometry, conditions)
+    state = loop.start(inputs, noise, program=program)
+    pieces = loop.in_pieces(inputs, state, program, 1, ahead=0)
+    return [jax.tree.map(jnp.copy, state.latents) for _, state in pieces]
+
+
 def close(ours, want):
     """Equal within 1e-4 of the largest number."""
     for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(want), strict=True):
@@ -103,19 +114,16 @@ def in_python(pipeline, noise, request):
 
 
 def test_each_expert_runs_its_own_steps(pipeline):
-    state, noise = run(pipeline, StepPlan.plain(STEPS, (2, 4)))
+    state, noise = run(pipeline, StepPlan.plain(STEPS))
     want, names = in_python(pipeline, noise, asked())
     assert names == ["high"] * SWITCH + ["low"] * (STEPS - SWITCH)
     same(state.latents, want, rtol=1e-4, atol=1e-4)
     assert state.work.tolist() == [STEPS]
     other = Pipeline(ToyModel())
     other.model.transformers["low"] = other.model.transformers["high"]
-    without, _ = run(other, StepPlan.plain(STEPS, (2, 4)))
+    without, _ = run(other, StepPlan.plain(STEPS))
     # Up to the change they are one run.
-    same(
-        jax.tree.map(lambda x: x[0], without.kept),
-        jax.tree.map(lambda x: x[0], state.kept),
-    )
+    same(stepwise(other, asked())[1], stepwise(pipeline, asked())[1])
     assert np.abs(without.latents["sound"] - state.latents["sound"]).max() > 0.01
 
 
@@ -137,11 +145,11 @@ def test_the_schedule_knows_the_token_count(pipeline):
 
 REGION = Region((1, 2, 2), 4, reach=0)
 PLANS = {
-    "plain": StepPlan.plain(STEPS, (2, 4)),
+    "plain": StepPlan.plain(STEPS),
     "skip": StepPlan.plain(STEPS, cache=SkipSteps((1, 3, 5))),
     "tea": StepPlan.plain(STEPS, cache=TeaCache(100.0, (1.0, 0.0))),
     "before the change": StepPlan.staged(STEPS, 1, 3, REGION),
-    "over the change": StepPlan.staged(STEPS, 1, 5, REGION, keep=(5,)),
+    "over the change": StepPlan.staged(STEPS, 1, 5, REGION),
     "halo": StepPlan.staged(STEPS, 3, 6, replace(REGION, halo=2, open_until=5)),
     "dropped": StepPlan.staged(STEPS, 3, 5, replace(REGION, context="dropped")),
 }
@@ -150,12 +158,11 @@ PLANS = {
 @pytest.fixture(scope="module")
 def source(pipeline):
     """A run of the other prompt."""
-    steps = tuple(range(1, STEPS + 1))
-    state, _ = run(pipeline, StepPlan.plain(STEPS, steps), (asked(BLUE, seed=9),))
+    latents = stepwise(pipeline, asked(BLUE, seed=9))
 
     def of(first, last):
-        at = lambda step: jax.tree.map(lambda x: x[step - 1], state.kept)
-        zeros = jax.tree.map(jnp.zeros_like, state.latents)
+        at = lambda step: latents[step - 1]
+        zeros = jax.tree.map(jnp.zeros_like, latents[-1])
         return SourceLatents(at(max(first, 1)), zeros, at(max(last, 1)))
 
     return of
@@ -234,7 +241,7 @@ def test_a_mesh_changes_nothing(pipeline, source):
 def policy(**caches):
     tiers = (Tier(0.2, 1, 3, active=0.3, key_gain=1.5),)
     regions = Regions(reach=0, limit=1e9, found_by="attention")
-    return Policy(STEPS, tiers, (1, 3), regions, **caches)
+    return Policy(STEPS, tiers, regions, **caches)
 
 
 @pytest.mark.parametrize("cache", [EveryStep(), SkipSteps((5,))], ids=["every", "skip"])
@@ -269,7 +276,7 @@ def test_the_engine_serves_it(pipeline, cache):
 def test_the_weights_of_each_expert_are_of_the_recipe(pipeline, part, monkeypatch):
     from chorus_jax.engine.recipes import recipe_of
 
-    before = recipe_of(asked(), pipeline.model, Policy(STEPS, (), ())).digest
+    before = recipe_of(asked(), pipeline.model, Policy(STEPS, ())).digest
     prints = {**pipeline.model.fingerprints, part: "other"}
     monkeypatch.setattr(ToyModel, "fingerprints", prints)
-    assert recipe_of(asked(), pipeline.model, Policy(STEPS, (), ())).digest != before
+    assert recipe_of(asked(), pipeline.model, Policy(STEPS, ())).digest != before

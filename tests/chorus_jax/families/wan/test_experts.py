@@ -24,7 +24,6 @@ from chorus_jax.families import registry
 from chorus_jax.families.wan.experts import HIGH, LOW, experts
 from chorus_jax.families.wan.model import WanModel, scales
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
-from chorus_jax.intra_request import EveryStep
 from chorus_jax.intra_request.tea import TeaCache
 from chorus_jax.request import Request
 from convert.__main__ import main
@@ -147,7 +146,7 @@ def test_the_card_keeps_the_boundary_and_the_parts_are_no_alternatives(folder):
 
 
 def test_recipes_know_both_experts_and_both_scales(pipeline, folder):
-    known = lambda request: recipe_of(request, pipeline.model, Policy(4, (), ()))
+    known = lambda request: recipe_of(request, pipeline.model, Policy(4, ()))
     recipe = known(small())
     prints = [Card.read(folder).part(name).fingerprint for name in (HIGH, LOW)]
     assert recipe.transformer.split() == prints
@@ -204,11 +203,11 @@ REGION = Region((1, 2, 2), core=4, halo=0, open_until=0)
 
 @pytest.mark.parametrize("switch, regional", [(1, True), (2, False), (4, False)])
 def test_a_region_stays_within_one_expert(switch, regional):
-    plan = StepPlan.staged(8, 1, 6, REGION, keep=(1, 6))
+    plan = StepPlan.staged(8, 1, 6, REGION)
     names = (HIGH,) * switch + (LOW,) * (8 - switch)
     assert (within_expert(plan, names).region is not None) == regional
     if not regional:
-        assert within_expert(plan, names) == StepPlan.plain(8, (1, 6), EveryStep(), 1)
+        assert within_expert(plan, names) == StepPlan.plain(8, first=1)
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +216,7 @@ def reused(pipeline):
 
     def ledger(first, last):
         tier = Tier(0.0, first, last, 0.25)
-        policy = Policy(8, (tier,), (first, last), Regions(limit=math.inf))
+        policy = Policy(8, (tier,), Regions(limit=math.inf))
         cache = Cache.in_memory()
         engine = Engine(pipeline, cache, policy)
         request = small(height=64, width=96)  # 4 tiles

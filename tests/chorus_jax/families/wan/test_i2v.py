@@ -187,7 +187,7 @@ def test_a_last_frame_is_the_last_of_its_latent_frame():
 
 
 def test_recipes_tell_images_apart(ours_first):
-    model, policy = ours_first.model, Policy(4, (), ())
+    model, policy = ours_first.model, Policy(4, ())
     recipes = [recipe_of(small(picture(i)), model, policy) for i in (0, 0, 3)]
     assert recipes[0].digest == recipes[1].digest != recipes[2].digest
     tower = ours_first.fingerprints["image_encoder"]
@@ -195,7 +195,7 @@ def test_recipes_tell_images_apart(ours_first):
 
 
 def test_reuse_with_the_same_image_and_a_miss_with_another(ours_first):
-    policy = Policy(4, (Tier(0.0, 1, 3, 0.25),), (1, 3), Regions(limit=math.inf))
+    policy = Policy(4, (Tier(0.0, 1, 3, 0.25),), Regions(limit=math.inf))
     cache = Cache.in_memory()
     engine = Engine(ours_first, cache, policy)
     engine.generate(small())

@@ -137,7 +137,7 @@ def test_misses_hits_and_repeats(variant, model_of):
     pipeline = Pipeline(model_of(variant))
     tiers = (Tier(0.0, 1, 3, active=0.5),)
     regions = Regions(reach=0, limit=math.inf)
-    policy = Policy(STEPS, tiers, (1, 3), regions, start="renoised")
+    policy = Policy(STEPS, tiers, regions)
     cache = Cache.in_memory()
     engine = Engine(pipeline, cache, policy)
     miss = engine.generate(small(variant))
@@ -162,12 +162,11 @@ def test_misses_hits_and_repeats(variant, model_of):
             np.testing.assert_array_equal(video.latents[0], first[0])
 
 
-@pytest.mark.parametrize("start", ["renoised", "trajectory"])
-def test_another_image_is_a_miss_unless_asked(start, model_of):
+def test_another_image_is_a_miss_unless_asked(model_of):
     """A hit shows its own image, whatever its source was made of."""
     pipeline = Pipeline(model_of("ti2v"))
     tiers, regions = (Tier(0.0, 1, 3, active=0.5),), Regions(reach=0, limit=math.inf)
-    policy = Policy(STEPS, tiers, (1, 3), regions, start=start)
+    policy = Policy(STEPS, tiers, regions)
     cache = Cache.in_memory()
     engine = Engine(pipeline, cache, policy)
     elsewhere = small("ti2v", BLUE, seed=4, inputs=InputMedia(PIXELS[5]))

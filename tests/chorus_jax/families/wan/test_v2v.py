@@ -86,7 +86,7 @@ def test_equals_diffusers(video, pipeline, theirs, monkeypatch):
 
 
 def test_recipes_tell_videos_and_strengths_apart(pipeline):
-    policy = Policy(3, (), ())
+    policy = Policy(3, ())
     requests = [small(), small(clip(0)), small(clip(2)), small(strength=0.65)]
     first, same, other, weaker = (
         recipe_of(request, pipeline.model, policy).digest for request in requests

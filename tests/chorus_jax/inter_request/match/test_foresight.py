@@ -5,9 +5,9 @@ import pytest
 
 from chorus_jax.inter_request.match import foresight
 from chorus_jax.inter_request.match.foresight import Foresight
-from chorus_jax.inter_request.store import EntryHeader, Statistics
+from chorus_jax.inter_request.store import EntryHeader
 
-CAT, DOG, OTHER, AWAY, BARE = (f"{number:032x}" for number in range(5))
+CAT, DOG, OTHER, AWAY = (f"{number:032x}" for number in range(4))
 
 
 class Heads:
@@ -27,18 +27,17 @@ class Heads:
         self.loaded.append((id, namespace))
 
     def admit(self, id, prompt, recipe="ours", namespace="us", **fields):
-        steps = fields.pop("steps", (1, 2))
         head = EntryHeader(
             **fields,
             id=id,
             recipe=recipe,
             exact=2 * id,
             namespace=namespace,
-            steps=steps,
+            noises=(0,),
             embedding=np.ones(1, np.float32),
             words=tuple(word.encode() for word in prompt.split()),
             meanings=np.ones((len(prompt.split()), 4), np.float16),
-            statistics=Statistics.new(0.0, 1.0),
+            created=0.0,
         )
         for watcher in self.watchers:
             watcher.admitted(head)
@@ -71,7 +70,6 @@ def test_other_recipes_and_namespaces_are_not_guessed(store, found):
     store.admit(CAT, "a cat")
     store.admit(OTHER, "a cat sleeps", recipe="theirs")
     store.admit(AWAY, "a cat sleeps", namespace="them")
-    store.admit(BARE, "a cat sleeps", steps=(), made="e" * 64)
     assert guess(found, "a cat sleeps") == CAT
 
 

@@ -3,7 +3,6 @@
 import random
 from dataclasses import replace
 
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -12,7 +11,7 @@ from chorus_jax.inter_request.match.foresight import Foresight
 from chorus_jax.inter_request.match.matching import Match, Matcher, Query, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.match.words import word_keys
-from chorus_jax.inter_request.store import Entry, Statistics, Store, new_id
+from chorus_jax.inter_request.store import Entry, Store, new_id
 
 LOOK = SecondLook()
 RECIPE, OTHER = "a" * 64, "b" * 64
@@ -39,18 +38,17 @@ def meanings(prompt):
     return np.eye(16, dtype=np.float16)[words]
 
 
-def admit(store, prompt, vector, recipe=RECIPE, steps=(1, 2), **fields):
+def admit(store, prompt, vector, recipe=RECIPE, **fields):
     entry = Entry(
         **{"namespace": "us", **fields},
         recipe=recipe,
         exact=f"{random.getrandbits(256):064x}",
-        steps=steps,
+        noises=(0,),
         embedding=vector,
         words=word_keys(prompt, store.secret.for_words),
         meanings=meanings(prompt),
-        statistics=Statistics.new(0.0, 1.0),
-        latents=np.zeros((len(steps), *SHAPE), ml_dtypes.bfloat16),
-        final=np.zeros(SHAPE, np.float32),
+        created=0.0,
+        latents=np.zeros(SHAPE, np.float32),
     )
     assert store.admit(entry)
     return entry.id
@@ -97,27 +95,19 @@ def test_a_low_score_is_not_told_as_too_few_words(store):
     assert "best score" in refused.reason
 
 
-def test_an_entry_without_the_latents_gives_way_to_one_with(store):
+def test_an_entry_that_is_refused_gives_way_to_one_that_is_not(store):
     matcher = Matcher(store, ExactIndex)
-    admit(store, "a cat runs", unit(1, 0), steps=(2,))
-    other = admit(store, "a cat runs", unit(1, 0.1), steps=(1, 2))
+    near = admit(store, "a cat runs", unit(1, 0))
+    other = admit(store, "a cat runs", unit(1, 0.1))
     asked = query(store, "a cat runs", unit(1, 0))
 
-    def lacking(step):
-        return lambda found: "" if step in found.head.steps else f"no step {step}"
+    def refusing(*ids):
+        return lambda found: "no" if found.head.id in ids else ""
 
-    found = matcher(asked, LOOK, 0.5, lacking(1))
+    found = matcher(asked, LOOK, 0.5, refusing(near))
     assert isinstance(found, Match) and found.head.id == other
-    none = matcher(asked, LOOK, 0.5, lacking(3))
-    assert isinstance(none, Rejection) and none.reason == "no step 3"
-
-
-def test_hits_without_key_steps_are_not_found(store):
-    """They have their source's noise; of a full run the clean latents are a start."""
-    matcher = Matcher(store, ExactIndex)
-    admit(store, "a cat runs", unit(1, 0), steps=(), made="e" * 64)
-    refused = matcher(query(store, "a cat runs", unit(1, 0)), LOOK, 0.1)
-    assert isinstance(refused, Rejection) and "no entry" in refused.reason
+    none = matcher(asked, LOOK, 0.5, refusing(near, other))
+    assert isinstance(none, Rejection) and none.reason == "no"
 
 
 def test_recipes_and_namespaces_are_apart_unless_shared(store):
@@ -171,8 +161,6 @@ def change_often(store, make_index, admissions):
         admit(store, rng.choice(WORDS), vector, namespace=space)
         if rng.random() < 0.2:
             assert store.delete(rng.choice([*matcher.shelves.places]))
-        if rng.random() < 0.01:
-            store.evict(store.memory_used // 2, store.disk_used // 2)
         if count % (admissions // 100) == 0:
             check_in_step(store, matcher, foresight)
             indexes = matcher.shelves.indexes.values()

@@ -11,7 +11,6 @@ import functools
 import hashlib
 import random
 
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -19,7 +18,7 @@ from chorus_jax.inter_request.index import ExactIndex
 from chorus_jax.inter_request.match.matching import Match, Matcher, Query
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.match.words import word_keys
-from chorus_jax.inter_request.store import Entry, Statistics, Store
+from chorus_jax.inter_request.store import Entry, Store
 from tests.chorus_jax.inter_request.match.pairs import (
     PAIRS,
     SAME,
@@ -71,13 +70,12 @@ def admit(store, prompt, score=1.0, shared=False):
         namespace="us",
         recipe=RECIPE,
         exact=f"{random.getrandbits(256):064x}",
-        steps=(1,),
+        noises=(0,),
         embedding=embedding(prompt),
         words=word_keys(prompt, store.secret.for_words),
         meanings=meanings(prompt),
-        statistics=Statistics.new(0.0, 1.0),
-        latents=np.zeros((1, *SHAPE), ml_dtypes.bfloat16),
-        final=np.zeros(SHAPE, np.float32),
+        created=0.0,
+        latents=np.zeros(SHAPE, np.float32),
         score=score,
         shared=shared,
     )

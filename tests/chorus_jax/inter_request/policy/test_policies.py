@@ -48,7 +48,7 @@ def work(policy):
 
 def test_nirvana_beside_another_policy_has_its_steps_at_that_ones_scores():
     tiers = (Tier(0.5, 2, 6, 0.5, 1.5), Tier(0.8, 4, 8, 0.25))
-    other = Policy(10, tiers, (2, 4, 6, 8), look=SecondLook(weight=0.7))
+    other = Policy(10, tiers, look=SecondLook(weight=0.7))
     found, own = nirvana(other), NIRVANA.for_steps(10)
     least = [tier.least for tier in found.tiers]
     assert least == pytest.approx([0.5, 0.6429, 0.7857, 0.8571, 0.9286])

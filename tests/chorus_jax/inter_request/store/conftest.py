@@ -2,16 +2,15 @@
 
 import hashlib
 
-import ml_dtypes
 import numpy as np
 import pytest
 
-from chorus_jax.inter_request.store import LRU, Entry, Statistics, Store
+from chorus_jax.inter_request.store import Entry, FairShare, Store
 
-ARRAYS = ("latents", "final", "embedding", "meanings")
+ARRAYS = ("latents", "embedding", "meanings")
 
 
-def make_entry(number, *, steps=(1, 2, 3), side=4, **fields):
+def make_entry(number, *, side=4, **fields):
     """An entry; the prompt's traces are made with a secret of zeros."""
     random = np.random.default_rng(number)
     shape = (2, side, side, 8)
@@ -20,13 +19,12 @@ def make_entry(number, *, steps=(1, 2, 3), side=4, **fields):
         "recipe": "ab" * 32,
         "exact": f"{number:064x}",
         "namespace": "us",
-        "steps": steps,
-        "latents": random.normal(size=(len(steps), *shape)).astype(ml_dtypes.bfloat16),
-        "final": random.normal(size=shape).astype(np.float32),
+        "noises": (2**31 + number % 2**31,),
+        "latents": random.normal(size=shape).astype(np.float32),
         "embedding": embedding / np.linalg.norm(embedding),
         "words": keys(f"cat number {number}", bytes(32)),
         "meanings": random.normal(size=(3, 4)).astype(np.float16),
-        "statistics": Statistics.new(100.0 + number, 8.0),
+        "created": 100.0 + number,
         "id": f"{number:032x}",
     }
     return Entry(**(given | fields))
@@ -40,12 +38,20 @@ def keys(prompt, secret):
 
 def is_same(found, wanted):
     """Whether all of an entry is right, but for how it was used."""
-    plain = ("id", "recipe", "exact", "namespace", "shared", "steps", "words", "prompt")
+    plain = (
+        "id",
+        "recipe",
+        "exact",
+        "namespace",
+        "shared",
+        "noises",
+        "words",
+        "prompt",
+    )
     return (
         all(getattr(found, name) == getattr(wanted, name) for name in plain)
         and all(_equal(getattr(found, one), getattr(wanted, one)) for one in ARRAYS)
-        and found.statistics.created == wanted.statistics.created
-        and found.statistics.cost == wanted.statistics.cost
+        and found.created == wanted.created
     )
 
 
@@ -89,7 +95,7 @@ def same():
     return is_same
 
 
-@pytest.fixture(params=[LRU, LargestFirst])
+@pytest.fixture(params=[FairShare, LargestFirst])
 def eviction(request):
     return request.param()
 

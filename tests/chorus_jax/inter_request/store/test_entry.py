@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from chorus_jax.inter_request.store import Recipe, Secret, Statistics
+from chorus_jax.inter_request.store import Recipe, Secret
 
 RECIPE = Recipe(
     vae="v",
@@ -62,28 +62,16 @@ def test_a_recipe_of_nan_is_refused():
     "fields, message",
     [
         ({"id": "../secret"}, "32 hex digits"),
-        ({"steps": (1, 1, 2)}, "key steps rise"),
-        ({"steps": (0, 1, 2)}, "key steps rise"),
-        ({"statistics": Statistics.new(float("nan"), 1.0)}, "finite"),
+        ({"created": float("nan")}, "finite"),
         ({"embedding": np.ones(16, np.float32)}, "norm 1, got 4"),
         ({"embedding": np.full(16, np.nan, np.float32)}, "norm 1, got nan"),
-        ({"final": np.full((2, 4, 4, 8), np.inf, np.float32)}, "not finite"),
-        ({"steps": (1, 2)}, "expected latents .2, 2, 4, 4, 8. for"),
+        ({"latents": np.full((2, 4, 4, 8), np.inf, np.float32)}, "not finite"),
     ],
 )
 def test_impossible_entries_are_refused(make, fields, message):
     whole = make(0)
     with pytest.raises(ValueError, match=message):
         replace(whole, **fields)
-
-
-def test_latents_at_a_key_step(make):
-    entry = make(0, steps=(5, 10))
-    assert entry.at(10).tobytes() == entry.latents[1].tobytes()
-    with pytest.raises(
-        ValueError, match=r"step 7 is not kept: this entry has \(5, 10\)"
-    ):
-        entry.at(7)
 
 
 def test_secret_digests():

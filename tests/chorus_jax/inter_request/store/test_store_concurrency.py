@@ -28,7 +28,7 @@ with Store(0, folder=sys.argv[2], disk_bytes=2**30) as store:
     for number in count(int(sys.argv[3])):
         entry = make_entry(number, side=int(sys.argv[4]))
         store.admit(entry)
-        store.hit(entry.id, 1.0)
+        store.hit(entry.id)
         print(number, flush=True)
 """
 
@@ -61,7 +61,7 @@ def kill_often(folder, make, same, rounds):
             for number in found:
                 entry = store.get(f"{number:032x}", "us")
                 assert same(entry, wanted(number))
-                used = entry.statistics.last_used > entry.statistics.created
+                used = entry.last_used > entry.created
                 assert used or number not in safe
         assert not list(folder.glob(".*.partial"))
         first = max(found, default=first) + 1
@@ -97,7 +97,7 @@ with Store(20_000, folder=folder, disk_bytes=budget) as store:
             if found is not None:
                 assert is_same(found, make_entry(number))
                 served += number < first or number >= first + 25
-                store.hit(head.id, 1.0)
+                store.hit(head.id)
             if chance.random() < 0.02:
                 store.delete(head.id)
 print("served", served, flush=True)
@@ -187,7 +187,7 @@ def step(store, chance, entries, same):
         found = store.get(id, wanted.namespace)
         if found is not None:
             assert same(found, wanted)
-            store.hit(id, 1.0)
+            store.hit(id)
         assert store.get(id, "others") is None
 
 
@@ -199,13 +199,13 @@ def check_in_step(store, mirror):
     items = list(store._tiers.catalogue)
     for item in items:
         if item.entry is not None and item.disk:
-            assert item.entry.steps == disk.load(item.id).steps
+            assert item.entry.noises == disk.load(item.id).noises
     assert store.memory_used == sum(item.memory for item in items)
     headers = sum(item.head.nbytes for item in items if item.disk)
-    assert store.memory_used <= max(store._tiers.budgets.memory, headers)
+    assert store.memory_used <= max(store._tiers.memory_bytes, headers)
     sizes = {p.stem: p.stat().st_size for p in disk.folder.path.glob("*.record")}
     assert sizes == {item.id: item.disk for item in items if item.disk}
-    assert store.disk_used == sum(sizes.values()) <= store._tiers.budgets.disk
+    assert store.disk_used == sum(sizes.values()) <= store._tiers.disk_bytes
 
 
 def run_many(store, make, mirror, count):
@@ -216,7 +216,7 @@ def run_many(store, make, mirror, count):
         if i % 7 == 0 and len(store):
             store.delete(chance.choice(mirror.ids))
         if i % 5 == 0 and len(store):
-            store.hit(chance.choice(mirror.ids), 1.0)
+            store.hit(chance.choice(mirror.ids))
     check_in_step(store, mirror)
 
 

@@ -33,7 +33,7 @@ def other(two, tmp_path):
 
 
 def write(folder, store, entry):
-    folder.write(f"{entry.id}.record", packed(entry, store.secret).pieces, 100.0)
+    folder.write(f"{entry.id}.record", [packed(entry, store.secret)], 100.0)
 
 
 @pytest.fixture
