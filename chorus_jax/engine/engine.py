@@ -32,6 +32,7 @@ from chorus_jax.families.forward import Conditions, Latents
 from chorus_jax.inter_request.match.matching import Query, Rejection
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.media.sound import Sound
 from chorus_jax.request import Request, check_request
 from chorus_jax.text.prompts import Tokens
 
@@ -140,11 +141,8 @@ class Engine:
         hit = self.sources(task, prompt)
         try:
             with self.computing(watch):
-                with timed(task.seconds, "denoise"):
-                    hit, state, plan = self.run(task, prompt, conditions, hit, watch)
-                watch.check()
-                frames = self.decoded(task, state.latents, watch)
-                [sound] = self.pipeline.sound(state.latents, task.seconds)
+                made = self.made(task, prompt, conditions, hit, watch)
+                hit, state, plan, frames, sound = made
             watch.check()
         except BaseException:
             if isinstance(hit, Hit):
@@ -177,7 +175,8 @@ class Engine:
 
     def replayed(self, task: Task, watch: Watch) -> Result | None:
         """The stored result of the same request; None if there is none that it may take
-        (see `Task.takes`), or if it was evicted or damaged meanwhile."""
+        (see `Task.takes`), or if it was evicted or damaged meanwhile. One whose frames
+        are not finite is removed."""
         store, seen_by = self.cache.store, task.reuse.namespace
         with timed(task.seconds, "look_up"):
             id = store.find(task.exact, seen_by, task.takes)
@@ -190,10 +189,15 @@ class Engine:
             return None
         geometry = self.pipeline.model.geometry(task.request)
         latents = batch_of_one(np.asarray(entry.final, np.float32), geometry)
-        with self.computing(watch):
-            frames = self.decoded(task, latents, watch)
-            [sound] = self.pipeline.sound(latents, task.seconds)
-            [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
+        try:
+            with self.computing(watch):
+                frames = self.decoded(task, latents, watch)
+                [sound] = self.pipeline.sound(latents, task.seconds)
+                [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
+        except NotFiniteError:
+            store.delete(entry.id)
+            task.not_replayed = UNFIT
+            return None
         watch.check()
         store.hit(entry.id, entry.statistics.cost, seen_by)
         [final] = unstacked(latents)
@@ -235,6 +239,36 @@ class Engine:
         with self.computing(Watch()):
             prompt, _, _ = self.prepared(request, tokens, namespace)
         return prompt.query(recipe, namespace)
+
+    def made(
+        self,
+        task: Task,
+        prompt: PromptReading,
+        conditions: Mapping[str, Conditions],
+        hit: Hit | Rejection,
+        watch: Watch,
+    ) -> tuple[Hit | Rejection, RunState, StepPlan, np.ndarray, Sound | None]:
+        """Denoises and decodes.
+
+        A source that leads to frames which are not finite is removed from the cache,
+        and the request runs again as a miss.
+
+        Returns:
+            What `run` returns, the frames and the sound.
+        """
+        with timed(task.seconds, "denoise"):
+            hit, state, plan = self.run(task, prompt, conditions, hit, watch)
+        watch.check()
+        try:
+            frames = self.decoded(task, state.latents, watch)
+            [sound] = self.pipeline.sound(state.latents, task.seconds)
+        except NotFiniteError:
+            if isinstance(hit, Rejection):
+                raise
+            self.sources.forget(task, hit)
+            anew = Rejection(UNFIT, hit.match.score)
+            return self.made(task, prompt, conditions, anew, watch)
+        return hit, state, plan, frames, sound
 
     def run(
         self,
