@@ -189,11 +189,11 @@ class Engine:
             return None
         geometry = self.pipeline.model.geometry(task.request)
         latents = batch_of_one(np.asarray(entry.final, np.float32), geometry)
+        [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
         try:
             with self.computing(watch):
                 frames = self.decoded(task, latents, watch)
                 [sound] = self.pipeline.sound(latents, task.seconds)
-                [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
         except NotFiniteError:
             store.delete(entry.id)
             task.not_replayed = UNFIT

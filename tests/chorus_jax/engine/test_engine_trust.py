@@ -537,6 +537,22 @@ def test_work_is_bounded_by_what_the_model_reads(engine):
     assert time.process_time() - began < 60
 
 
+def test_a_long_prompt_keeps_nobody_from_the_device(engine, monkeypatch):
+    """A tokenizer takes long for one: on a miss, a hit and a replay it has no lock."""
+    true, locked = engine.pipeline.model.tokens, []
+
+    def tokens(prompts):
+        if prompts != [""]:  # the negative prompt's, which is short
+            locked.append(engine.device_lock.locked())
+        return true(prompts)
+
+    monkeypatch.setattr(engine.pipeline.model, "tokens", tokens)
+    asked = (small(seed=3), small(BLUE, seed=4), small(seed=3))
+    kinds = [engine.generate(request).ledger.kind for request in asked]
+    assert kinds == ["miss", "semantic", "exact"]
+    assert len(locked) >= 3 and not any(locked)
+
+
 def test_a_cut_prompt_is_not_in_the_log(engine, caplog):
     engine.generate(small("secretword " * 2000, seed=1))
     [told] = [x.getMessage() for x in caplog.records if "cut at" in x.getMessage()]
