@@ -7,7 +7,7 @@ numbers of a row as integers of few bits with scales, and in some formats with m
 import math
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,13 +23,14 @@ PLAIN: Mapping[int, np.dtype] = {
     1: np.dtype(np.float16),
     30: np.dtype(ml_dtypes.bfloat16),
 }
-# The struct letters of the value types in the header, by type number.
-SCALARS = dict(enumerate(("B", "b", "H", "h", "I", "i", "f", "?"))) | {
-    10: "Q",
-    11: "q",
-    12: "d",
+# The types of numbers in the header, by type number.
+SCALARS = dict(enumerate(("u1", "i1", "<u2", "<i2", "<u4", "<i4", "<f4", "?"))) | {
+    10: "<u8",
+    11: "<i8",
+    12: "<f8",
 }
 TEXT, LIST = 8, 9
+HEADER_LIMIT = 2**26  # bytes; a vocabulary of 256 000 words has 10 MB
 # ComfyUI-GGUF's key for the shape of a tensor with more axes than GGUF supports.
 SHAPE_KEY = "comfy.gguf.orig_shape."
 
@@ -92,13 +93,31 @@ def read_gguf(file: Path) -> list[SourceTensor]:
         try:
             fields, entries = _header(stream)
             step = fields.get("general.alignment", ALIGNMENT)
+            if type(step) is not int or step < 1:
+                raise ValueError(f"its alignment is {step!r}")
             base = -(-stream.tell() // step) * step
-        except (struct.error, ValueError, TypeError, MemoryError) as error:
+        except (struct.error, ValueError) as error:
             raise ValueError(
                 f"{file} is not a GGUF file or is truncated: {error}; download it again"
             ) from error
     size = os.path.getsize(file)
-    return [_placed(file, base, size, fields, *entry) for entry in entries]
+    tensors = [_placed(file, base, size, fields, *entry) for entry in entries]
+    _check_apart(file, tensors)
+    return tensors
+
+
+def _check_apart(file: Path, tensors: Sequence[SourceTensor]) -> None:
+    """Raises ValueError if two tensors share bytes."""
+    raw = [x.raw if isinstance(x, BlockTensor) else x for x in tensors]
+    plain = (x for x in raw if isinstance(x, Tensor))
+    end = 0
+    for tensor in sorted(plain, key=lambda x: (x.offset, x.nbytes)):
+        if tensor.offset < end:
+            raise ValueError(
+                f"{file} is damaged: {tensor.name} begins at byte {tensor.offset} and "
+                f"overlaps the one before, which ends at {end}; download it again"
+            )
+        end = tensor.offset + tensor.nbytes
 
 
 def _header(stream: BinaryIO) -> tuple[dict[str, Any], list[tuple]]:
@@ -121,27 +140,38 @@ def _header(stream: BinaryIO) -> tuple[dict[str, Any], list[tuple]]:
     return values, entries
 
 
+def _bytes(stream: BinaryIO, count: int) -> bytes:
+    if stream.tell() + count > HEADER_LIMIT:
+        raise ValueError(f"its header has more than {HEADER_LIMIT} bytes")
+    return stream.read(count)
+
+
 def _unpack(stream: BinaryIO, letters: str) -> tuple:
     form = "<" + letters
-    return struct.unpack(form, stream.read(struct.calcsize(form)))
+    return struct.unpack(form, _bytes(stream, struct.calcsize(form)))
 
 
 def _text(stream: BinaryIO) -> str:
-    (count,) = _unpack(stream, "Q")
-    if count > 2**24:
-        raise ValueError(f"a text of {count} bytes")
-    return stream.read(count).decode()
+    return _bytes(stream, *_unpack(stream, "Q")).decode()
 
 
 def _value(stream: BinaryIO, kind: int) -> Any:
+    """A number, a text, a list of texts, or an array of numbers."""
     if kind == TEXT:
         return _text(stream)
-    if kind == LIST:
-        inner, count = _unpack(stream, "IQ")
-        return [_value(stream, inner) for _ in range(count)]
+    if kind != LIST:
+        return _numbers(stream, kind, 1)[0].item()
+    inner, count = _unpack(stream, "IQ")
+    if inner == TEXT:
+        return [_text(stream) for _ in range(count)]
+    return _numbers(stream, inner, count)
+
+
+def _numbers(stream: BinaryIO, kind: int, count: int) -> np.ndarray:
     if kind not in SCALARS:
         raise ValueError(f"a value of the unknown kind {kind}")
-    return _unpack(stream, SCALARS[kind])[0]
+    dtype = np.dtype(SCALARS[kind])
+    return np.frombuffer(_bytes(stream, count * dtype.itemsize), dtype, count)
 
 
 def _placed(
@@ -154,7 +184,7 @@ def _placed(
     kind: int,
     offset: int,
 ) -> SourceTensor:
-    full = tuple(fields.get(SHAPE_KEY + name, shape))
+    full = _shape(file, name, fields.get(SHAPE_KEY + name, shape))
     if math.prod(full) != math.prod(shape):
         raise ValueError(f"{file}: {name} has the shapes {shape} and {full}")
     if kind in PLAIN:
@@ -169,6 +199,16 @@ def _placed(
     if tensor.offset + tensor.nbytes > size:
         raise truncated(file, tensor.offset + tensor.nbytes, size)
     return BlockTensor(name, full, tensor, FORMATS[kind]) if kind in FORMATS else tensor
+
+
+def _shape(file: Path, name: str, told: Any) -> tuple[int, ...]:
+    """A shape as Python integers. ValueError if it is no list of whole numbers."""
+    sizes = told.tolist() if isinstance(told, np.ndarray) else told
+    if not isinstance(sizes, list | tuple) or any(
+        type(size) is not int or size < 0 for size in sizes
+    ):
+        raise ValueError(f"{file}: the shape of {name} is {told!r:.80}")
+    return tuple(sizes)
 
 
 def _raw(

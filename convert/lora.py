@@ -6,7 +6,6 @@ of distilled Wans: `.diff` (of a weight), `.diff_b` (of a bias) and `.diff_m` (o
 block's modulation).
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from convert.tensors import SourceTensor
+from chorus_jax import json_file
+from convert.tensors import SourceTensor, metadata
 from convert.weight_files import read_weights
 
 PREFIXES = (
@@ -128,7 +128,14 @@ def _low_rank(
         raise ValueError(f"{file} is damaged: {name} has not both halves of a LoRA")
     scale, alpha = usual, module.tensors.get(ALPHA)
     if alpha is not None:
-        scale = float(alpha.read().astype(np.float32).reshape(-1)[0]) / down.shape[0]
+        if math.prod(alpha.shape) != 1 or not down.shape[0]:
+            raise ValueError(
+                f"{file} is damaged: {name} has the alpha {list(alpha.shape)} and the "
+                f"rank {down.shape[0]}"
+            )
+        scale = float(alpha.read().astype(np.float32).reshape(())) / down.shape[0]
+    if not math.isfinite(scale):
+        raise ValueError(f"{file} is damaged: the scale of {name} is {scale}")
     return LowRank(up, down, strength * scale)
 
 
@@ -140,11 +147,11 @@ def _modules(file: Path) -> dict[str, _Module]:
         other = next((end for end in DIFFERENCES if key.endswith(end)), None)
         if end is not None:
             module = modules.setdefault(_plain(key.removesuffix(end)), _Module())
-            module.tensors[ENDS[end]] = tensor
+            _put(file, key, module.tensors, ENDS[end], tensor)
             ranked = True
         elif other is not None:
             module = modules.setdefault(_plain(key.removesuffix(other)), _Module())
-            module.differences[DIFFERENCES[other]] = tensor
+            _put(file, key, module.differences, DIFFERENCES[other], tensor)
             ranked = True
         else:
             unread.append(key)
@@ -162,6 +169,15 @@ def _modules(file: Path) -> dict[str, _Module]:
     return modules
 
 
+def _put(
+    file: Path, key: str, of: dict[str, SourceTensor], role: str, tensor: SourceTensor
+) -> None:
+    """Adds a tensor of a module. ValueError if another one has the same role."""
+    if role in of:
+        raise ValueError(f"{file} is damaged: {key} and {of[role].name} are the same")
+    of[role] = tensor
+
+
 def _plain(name: str) -> str:
     for prefix in PREFIXES:
         name = name.removeprefix(prefix)
@@ -173,14 +189,16 @@ def _header_scale(file: Path) -> float:
 
     It is read from diffusers' metadata; 1 if there is none.
     """
-    if file.suffix != ".safetensors":
-        return 1.0
-    with open(file, "rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
-    text = (header.get("__metadata__") or {}).get(METADATA)
+    text = metadata(file).get(METADATA)
     if text is None:
         return 1.0
-    fields = {key.rpartition(".")[2]: value for key, value in json.loads(text).items()}
+    try:
+        content = json_file.parsed(text).items()
+        fields = {key.rpartition(".")[2]: value for key, value in content}
+        alpha = fields.get("lora_alpha", 1)
+        scale = float(alpha / fields.get("r", alpha))
+    except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{file}: its LoRA metadata are damaged: {error}") from error
     strange = [
         name
         for name in ("alpha_pattern", "rank_pattern", "use_dora", "use_rslora")
@@ -190,7 +208,7 @@ def _header_scale(file: Path) -> float:
         raise ValueError(
             f"{file} is a LoRA with {', '.join(strange)}, which is not read"
         )
-    return fields.get("lora_alpha", 1) / fields.get("r", fields.get("lora_alpha", 1))
+    return scale
 
 
 def aliases(

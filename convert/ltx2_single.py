@@ -15,13 +15,13 @@ from convert.ltx_single import (
     STATISTICS,
     UPSAMPLER,
     completed,
-    metadata,
     metadata_config,
+    part_config,
     read_upsampler,
 )
 from convert.opening import PartsApart
 from convert.source import ORIGINAL, Component, Source, open_component
-from convert.tensors import SourceTensor
+from convert.tensors import SourceTensor, metadata
 from convert.tokenizer_files import TokenizerSource, open_tokenizer
 from convert.weight_files import check_present, read_weights
 
@@ -76,10 +76,14 @@ def read_single(file: Path) -> dict[str, Component]:
         )
     parts = _network(tensors, prefix)
     parts |= {name: _under(tensors, f"{name}.") for name in OTHERS}
-    told = {**config, "connectors": _connectors(config, parts["connectors"])}
-    told["vocoder"] = _vocoder(config.get("vocoder") or {})
+    told = {name: part_config(file, config, name) for name in ("transformer", *OTHERS)}
+    try:
+        told["connectors"] = _connectors(told["transformer"], parts["connectors"])
+        told["vocoder"] = _vocoder(told["vocoder"])
+    except (ArithmeticError, AttributeError, IndexError, TypeError) as error:
+        raise ValueError(f"{file}: the config in its metadata: {error}") from error
     return {
-        name: Component(_read(own), _unnamed(told.get(name) or {}), [file], ORIGINAL)
+        name: Component(_read(own), _unnamed(told[name]), [file], ORIGINAL)
         for name, own in parts.items()
         if own
     }
@@ -130,8 +134,8 @@ def _read(tensors: Tensors) -> dict[str, SourceTensor]:
 
 
 def _connectors(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
-    """The config of the connectors, completed by sizes inferred from their tensors."""
-    told = dict(config["transformer"])
+    """The config of the connectors: the transformer's, and sizes of their tensors."""
+    told = dict(config)
     registers = [tensors.get(f"{x}learnable_registers") for x in CONNECTORS]
     told["registers"] = [0 if x is None else x.shape[0] for x in registers]
     projections = (x for name, x in tensors.items() if name.startswith(PROJECTION))

@@ -6,17 +6,17 @@ are in other files. For files without metadata (GGUF, repacked files) the config
 inferred from the tensors.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from chorus_jax import json_file
 from convert import ltx_inferred, ltx_upsampler
 from convert.forms import open_part
 from convert.opening import PartsApart
 from convert.source import ORIGINAL, PARTS, Component, Source, open_component, read_json
-from convert.tensors import SourceTensor
+from convert.tensors import SourceTensor, metadata
 from convert.tokenizer_files import TokenizerSource, open_tokenizer, tokenizer_in
 from convert.weight_files import check_present, read_weights
 
@@ -33,7 +33,6 @@ MARKERS = {
 }
 UPSAMPLER = "latent_upsampler"
 STATISTICS = "per_channel_statistics."
-HEADER_LIMIT = 100_000_000  # bytes, as in `tensors`
 READ = ("mean-of-means", "std-of-means")  # the only statistics that are used
 
 
@@ -50,16 +49,6 @@ class SingleFile:
     config: Mapping[str, Any]
 
 
-def metadata(file: Path) -> dict[str, str]:
-    """The metadata in a safetensors file's header; {} if there is none."""
-    if file.suffix.lower() not in (".safetensors", ".sft"):
-        return {}
-    with open(file, "rb") as stream:
-        length = min(int.from_bytes(stream.read(8), "little"), HEADER_LIMIT)
-        header = json.loads(stream.read(length))
-    return header.get("__metadata__") or {}
-
-
 def metadata_config(file: Path) -> dict[str, Any]:
     """The `config` in a safetensors file's metadata; {} if there is none.
 
@@ -70,12 +59,24 @@ def metadata_config(file: Path) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        config = json.loads(text)
+        config = json_file.parsed(text)
     except ValueError as error:
         raise ValueError(f"{file}: its metadata is damaged: {error}") from error
     if not isinstance(config, dict):
         raise ValueError(f"{file}: its metadata has a config that is no object")
     return config
+
+
+def part_config(file: Path, config: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """The config of a part in that of a single file; {} if there is none.
+
+    Raises:
+        ValueError: if it is no JSON object.
+    """
+    own = config.get(part) or {}
+    if not isinstance(own, dict):
+        raise ValueError(f"{file}: the config of the {part} in its metadata is {own!r}")
+    return own
 
 
 def is_single(tensors: Tensors) -> bool:
@@ -97,7 +98,8 @@ def read_single(file: Path) -> SingleFile:
     for part in MARKERS:
         own = _of_part(part, tensors)
         if own:
-            told = config.get(part) or ltx_inferred.config(part, own, file)
+            told = part_config(file, config, part)
+            told = told or ltx_inferred.config(part, own, file)
             parts[part] = Component(own, told, [file], ORIGINAL)
     if not parts:
         some = ", ".join(list(tensors)[:3]) or "no tensors"

@@ -51,7 +51,7 @@ class Signs:
         names = ("num_attention_heads", "attention_head_dim", "num_layers")
         sizes: Any = tuple(transformer.get(name) for name in names)
         return cls(
-            SIZES.get(sizes),
+            SIZES.get(sizes) if all(type(x) is int for x in sizes) else None,
             bool(transformer.get(POSITIONS, False)),
             bool(vae.get("timestep_conditioning", False)),
             None if metadata is None else bool(metadata.get(STEPS)),

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.pickle_bounds import check_bounds
 from convert.tensors import DTYPES, Tensor, truncated
 
 STORAGES: Mapping[str, str] = {
@@ -35,6 +36,7 @@ STORAGES: Mapping[str, str] = {
 
 # In bytes. The name, shape and position of a tensor take a few hundred.
 LARGEST_PICKLE = 2**26
+ENCRYPTED = 1  # the flag of a zip file's member
 
 
 class _Sealed:
@@ -150,7 +152,9 @@ def read_pickle(file: Path, state: str | None = None) -> list[Tensor]:
             "download it again (or load and save a file from before torch 1.6 anew)"
         ) from error
     with archive:
+        _check_members(file, archive)
         state_dict = _chosen(file, _unpickled(file, archive), state)
+        _check_order(file, archive)
         members = {info.filename: info for info in archive.infolist()}
         prefix = _pickle_name(file, archive)[: -len("data.pkl")]
         return [
@@ -160,12 +164,52 @@ def read_pickle(file: Path, state: str | None = None) -> list[Tensor]:
 
 
 def check_checksums(file: Path) -> None:
-    """Raises ValueError if a checksum inside a zip file is wrong."""
+    """Raises ValueError if a checksum inside a file of `torch.save` is wrong."""
     with zipfile.ZipFile(file) as archive:
+        _check_members(file, archive)
         damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(
             f"{file} is damaged: the checksum of {damaged} is wrong; download it again"
+        )
+
+
+def _check_members(file: Path, archive: zipfile.ZipFile) -> None:
+    """Raises ValueError unless the members of a zip file are as `torch.save` has them.
+
+    Compressed members, or members that share their bytes, could unpack to any size.
+    """
+    members = archive.infolist()
+    names = {info.filename for info in members}
+    pickles = [info for info in members if info.filename.endswith(".pkl")]
+    stored = [
+        info.compress_type == zipfile.ZIP_STORED
+        and info.compress_size == info.file_size
+        for info in members
+        if info not in pickles
+    ]
+    sizes = sum(info.compress_size for info in members)
+    unpacked = sum(info.file_size for info in pickles)
+    plain = all(stored) and not any(info.flag_bits & ENCRYPTED for info in members)
+    if len(names) < len(members) or not plain or sizes > file.stat().st_size:
+        raise ValueError(
+            f"{file} is not a file of torch.save: its members must be stored once, "
+            "uncompressed and unencrypted"
+        )
+    if unpacked > LARGEST_PICKLE:
+        raise ValueError(
+            f"{file} is refused: its pickle unpacks to {unpacked} bytes, that of a "
+            f"state dict has {LARGEST_PICKLE} at most"
+        )
+
+
+def _check_order(file: Path, archive: zipfile.ZipFile) -> None:
+    """Raises ValueError for numbers whose first byte is the most significant."""
+    name = _pickle_name(file, archive)[: -len("data.pkl")] + "byteorder"
+    if name in archive.namelist() and archive.read(name) != b"little":
+        raise ValueError(
+            f"{file} was saved on a machine with another order of bytes: load and save "
+            "it on a little-endian one"
         )
 
 
@@ -178,17 +222,12 @@ def _pickle_name(file: Path, archive: zipfile.ZipFile) -> str:
 
 def _unpickled(file: Path, archive: zipfile.ZipFile) -> Any:
     name = _pickle_name(file, archive)
-    size = archive.getinfo(name).file_size
-    if size > LARGEST_PICKLE:
-        raise ValueError(
-            f"{file} is refused: its pickle unpacks to {size} bytes, that of a state "
-            f"dict has {LARGEST_PICKLE} at most"
-        )
     try:
         data = archive.read(name)
     except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
         raise ValueError(f"{file} is damaged: {error}; download it again") from error
     try:
+        check_bounds(data)
         return _Unpickler(io.BytesIO(data)).load()
     except Exception as error:  # A hostile pickle may fail in any way.
         raise ValueError(
@@ -251,4 +290,9 @@ def _placed(file: Path, name: str, view: _View, info: Any) -> Tensor:
     last = sum((n - 1) * s for n, s in zip(view.shape, view.strides))
     if offset + (last + 1) * tensor.dtype.itemsize > start + info.file_size:
         raise truncated(file, offset + tensor.nbytes, start + info.file_size)
+    if tensor.nbytes > info.file_size:
+        raise ValueError(
+            f"{file}: {name} repeats its values, {info.file_size} bytes as "
+            f"{tensor.nbytes}: save a copy of it"
+        )
     return tensor

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from tokenizers import (
     AddedToken,
     Regex,
@@ -53,8 +54,10 @@ class Pieces:
                 if number == 2:
                     model = dict(_fields(value)).get(3, UNIGRAM)
                 if number == 3:
-                    charsmap = dict(_fields(value)).get(2, b"")
-        except (IndexError, TypeError, ValueError, struct.error) as error:
+                    charsmap = checked_map(dict(_fields(value)).get(2, b""))
+        except (AttributeError, LookupError, TypeError, struct.error) as error:
+            raise ValueError(f"it is no sentencepiece model: {error!r}") from error
+        except ValueError as error:
             raise ValueError(f"it is no sentencepiece model: {error}") from error
         if not rows:
             raise ValueError("it is no sentencepiece model: it has no pieces")
@@ -96,6 +99,34 @@ def rules(data: bytes) -> Tokenizer:
     return tokenizer
 
 
+def checked_map(data: bytes) -> bytes:
+    """Returns a compiled map of characters. ValueError if it is damaged.
+
+    The library that reads it ends the process, or panics at some prompts, if it is. It
+    holds the bytes of a trie, its units, and texts that end in zero. Format:
+    google/sentencepiece, src/normalizer.cc, and s-yata/darts-clone, include/darts.h.
+    """
+    if not data:
+        return data
+    (size,) = struct.unpack_from("<I", data)
+    if size % 4 or not 0 < size <= len(data) - 4:
+        raise ValueError(f"its map of characters has a trie of {size} bytes")
+    units = np.frombuffer(data, "<u4", size // 4, 4).astype(np.int64)
+    data[4 + size :].decode()
+    texts = np.frombuffer(data, np.uint8, offset=4 + size)
+    values = units[units >> 31 == 1] & (2**31 - 1)
+    inner = units >> 31 == 0
+    offsets = (units >> 10) << ((units & 2**9) >> 6)
+    farthest = (np.arange(len(units)) ^ offsets)[inner] | 255
+    whole = not len(values) or (
+        values.max() < len(texts) and (texts[values] & 192 != 128).all()
+    )
+    ends = len(texts) > 0 and texts[-1] == 0
+    if not (whole and ends) or farthest.max(initial=0) >= len(units):
+        raise ValueError("its map of characters leads out of itself")
+    return data
+
+
 def _added(pieces: Pieces, kinds: tuple[int, ...], special: bool) -> list[AddedToken]:
     return [
         AddedToken(text, normalized=False, special=special)
@@ -131,9 +162,10 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
 
 def _whole(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < 70:
         byte = data[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
         if byte < 128:
             return value, at
+    raise ValueError("a number of more than 64 bits")

@@ -1,13 +1,13 @@
 """Sources of weights: their parts, and folders in diffusers' layout."""
 
 import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from chorus_jax import json_file
 from convert.tensors import SourceTensor
 from convert.tokenizer_files import TokenizerSource, open_tokenizer
 from convert.variants import chosen
@@ -179,7 +179,7 @@ def shards(folder: Path, variant: str | None = None) -> list[Path]:
 def read_json(file: Path) -> dict[str, Any]:
     """Reads a JSON file. ValueError if its content is no JSON object."""
     try:
-        content = json.loads(file.read_text())
+        content = json_file.read(file)
     except ValueError as error:
         raise ValueError(f"{file} is damaged: {error}; download it again") from error
     if not isinstance(content, dict):

@@ -4,7 +4,6 @@ Files are not memory-mapped, because the pages of a mapped file count as memory 
 process once they are read.
 """
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,8 @@ from typing import Any, Protocol
 
 import ml_dtypes
 import numpy as np
+
+from chorus_jax import json_file
 
 DTYPES: Mapping[str, np.dtype] = {
     "F64": np.dtype(np.float64),
@@ -29,6 +30,9 @@ DTYPES: Mapping[str, np.dtype] = {
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
+
+
+HEADER_LIMIT = 100_000_000  # bytes, as in the format's own library
 
 
 class SourceTensor(Protocol):
@@ -128,21 +132,45 @@ def read_safetensors(file: Path) -> list[Tensor]:
     size = os.path.getsize(file)
     with open(file, "rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
-        if size < 8 or length > 100_000_000:
+        if size < 8 or length > HEADER_LIMIT:
             raise ValueError(f"{file} is not a safetensors file: its header is damaged")
         if 8 + length > size:
             raise truncated(file, 8 + length, size)
         try:
             text = stream.read(length)
-            header: Any = json.loads(text, object_pairs_hook=_unique)
-        except (ValueError, RecursionError) as error:
+            header: Any = json_file.parsed(text, _unique)
+        except ValueError as error:
             raise ValueError(f"{file} is not a safetensors file: {error}") from error
     if not isinstance(header, dict):
         raise ValueError(f"{file} is not a safetensors file: its header is no object")
-    header.pop("__metadata__", None)
+    _metadata(file, header.pop("__metadata__", None))
     tensors = [_tensor(file, 8 + length, *item) for item in header.items()]
     _check_cover(file, tensors, 8 + length, size)
     return tensors
+
+
+def metadata(file: Path) -> dict[str, str]:
+    """The metadata in a safetensors file's header; {} for none, and for other files."""
+    if file.suffix.lower() not in (".safetensors", ".sft"):
+        return {}
+    with open(file, "rb") as stream:
+        length = min(int.from_bytes(stream.read(8), "little"), HEADER_LIMIT)
+        header = json_file.parsed(stream.read(length))
+    return _metadata(file, header.get("__metadata__"))
+
+
+def _metadata(file: Path, content: Any) -> dict[str, str]:
+    """The metadata of a safetensors header, None if it has none, as a dictionary.
+
+    ValueError if it is not a dictionary of texts.
+    """
+    content = {} if content is None else content
+    texts = isinstance(content, dict) and {type(x) for x in content.values()} <= {str}
+    if not texts:
+        raise ValueError(
+            f"{file} is not a safetensors file: its metadata are not texts by name"
+        )
+    return content
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from chorus_jax import json_file
 from convert import sentencepiece
 from convert.tensors import SourceTensor
 from convert.weight_files import check_present
@@ -65,6 +66,7 @@ class TokenizerSource:
             place = next(file for file in names if file.is_file())
         if place.suffix == ".json":
             return _stored(place)
+        json_file.check_small(place)
         return _built(place.read_bytes(), place)
 
 
@@ -81,7 +83,7 @@ def open_tokenizer(path: Path) -> TokenizerSource:
             )
         for file in there:
             check_present(file)
-        check_links(path)
+        check_files(path)
     elif path.name != JSON and path.suffix not in (".model", ".json"):
         raise ValueError(
             f"{path} is no tokenizer: give a folder, a tokenizer.json or a spiece.model"
@@ -89,10 +91,12 @@ def open_tokenizer(path: Path) -> TokenizerSource:
     return TokenizerSource(path)
 
 
-def check_links(folder: Path) -> None:
-    """Raises ValueError for a link that leaves a folder, or the hub cache around it.
+def check_files(folder: Path) -> None:
+    """Raises ValueError for what is not to be copied as a part of a tokenizer.
 
-    The file that it points to would be copied as a part of the tokenizer.
+    That is a link out of the folder, or out of the hub cache around it; a link to a
+    folder, since two of them may lead around without end; a pipe, a device, and a file
+    longer than any tokenizer's.
     """
     hub = [x for x in folder.absolute().parents if x.name.startswith("models--")]
     root = (hub or [folder])[0].resolve()
@@ -102,6 +106,10 @@ def check_links(folder: Path) -> None:
                 f"{path} is a link to {path.resolve()}, out of its folder: get the "
                 "tokenizer from its publisher"
             )
+        if path.is_symlink() and path.is_dir():
+            raise ValueError(f"{path} is a link to a folder: no tokenizer has one")
+        if path.exists():
+            json_file.check_small(path)
 
 
 def tokenizer_in(tensors: Mapping[str, SourceTensor]) -> TokenizerSource | None:
@@ -118,7 +126,7 @@ def _built(data: bytes, place: object) -> Tokenizer:
 
 def _stored(file: Path) -> Tokenizer:
     try:
-        return Tokenizer.from_str(file.read_text())
+        return Tokenizer.from_str(json_file.text_of(file))
     except Exception as error:  # The library raises no narrower class.
         raise ValueError(f"{file} is damaged or no tokenizer: {error}") from error
 

@@ -53,6 +53,8 @@ def check_present(path: Path) -> None:
         )
     if not path.exists():
         raise ValueError(f"{path} is missing: the source is incomplete; download it")
+    if not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path} is a pipe or a device: expected a file or a folder")
     if path.is_file() and path.stat().st_size < 1024:
         with open(path, "rb") as stream:
             start = stream.read(len(POINTER))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chorus_jax import json_file
 from chorus_jax.checkpoints.fields import checked
 
 NAME = "model.json"
@@ -119,7 +120,7 @@ class Card:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json_file.read(path)
     except ValueError as error:
         raise ValueError(f"{path} is not a model card: {error}") from error
     if not isinstance(content, dict):

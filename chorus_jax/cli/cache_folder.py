@@ -78,10 +78,16 @@ def records(folder: Path) -> int:
 
 
 def rows_of(store: Store, folder: Path) -> Iterator[EntryRow]:
-    """The entries of a store as rows; `folder` is the store's."""
+    """The entries of a store as rows; `folder` is the store's.
+
+    Other processes may remove records meanwhile, which are left out.
+    """
     entry: Any
     for entry in store:
-        size = (folder / f"{entry.id}.record").stat().st_size
+        try:
+            size = (folder / f"{entry.id}.record").stat().st_size
+        except FileNotFoundError:
+            continue
         times = (entry.created, entry.last_used)
         yield EntryRow(entry.id, entry.recipe, entry.namespace, size, *times)
 
@@ -104,7 +110,8 @@ def table(rows: Sequence[EntryRow], folder: Path) -> Iterator[str]:
         ages = (max(row.created for row in group), min(row.created for row in group))
         made = " to ".join(dict.fromkeys(ago(when) for when in ages))
         used = ago(max(row.last_used for row in group))
-        words = (note.model, note.size, note.sampling, namespace)
+        shown = namespace if namespace.isprintable() else repr(namespace)
+        words = (note.model, note.size, note.sampling, shown)
         sums = str(len(group)), mib(group), f"{made} ago", f"{used} ago"
         lines.append((*words, *sums))
     lines[1:] = sorted(lines[1:])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chorus_jax import json_file
 from chorus_jax.cli.choice import CommandSettings
 from chorus_jax.engine import Engine
 from chorus_jax.engine.recipes import recipe_of
@@ -57,7 +58,7 @@ def drop_notes(folder: Path, needed: set[str]) -> None:
 def read_note(folder: Path, recipe: str) -> Note:
     """Reads the note of a recipe; without one, a note with the digest's beginning."""
     try:
-        content: dict[str, Any] = json.loads((folder / (recipe + SUFFIX)).read_text())
+        content: dict[str, Any] = json_file.read(folder / (recipe + SUFFIX))
         return Note(**{name: str(value) for name, value in content.items()})
     except (OSError, ValueError, TypeError, AttributeError):
         return Note(f"recipe {recipe[:12]}", "?", "?")

@@ -35,8 +35,9 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
     fields -= {"prompt", "seed", "fps"}
     values = vars(options)
     chosen = {k: v for k, v in values.items() if k in fields and v is not None}
-    if "step_cache" in chosen or values.get("quality") is not None:
-        chosen["step_cache"] = step_cache(values.get("step_cache"), values["quality"])
+    quality = values.get("quality")
+    if "step_cache" in chosen or quality is not None:
+        chosen["step_cache"] = step_cache(chosen.get("step_cache"), quality)
     inputs = inputs_of(values)
     return chosen if inputs is None else {**chosen, "inputs": inputs}
 

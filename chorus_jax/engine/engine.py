@@ -31,6 +31,7 @@ from chorus_jax.families.forward import Conditions, Latents
 from chorus_jax.inter_request.match.matching import Query, Rejection
 from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.media.sound import Sound
 from chorus_jax.request import Request, check_request
 from chorus_jax.text.prompts import Tokens
 
@@ -136,11 +137,7 @@ class Engine:
                 )
         hit = self.sources(task, prompt)
         with self.computing(watch):
-            with timed(task.seconds, "denoise"):
-                hit, state = self.run(task, prompt, conditions, hit, watch)
-            watch.check()
-            frames = self.decoded(task, state.latents, watch)
-            [sound] = self.pipeline.sound(state.latents, task.seconds)
+            hit, state, frames, sound = self.made(task, prompt, conditions, hit, watch)
         watch.check()
         [latents] = unstacked(state.latents)
         video = Video(frames[0], latents, task.request, cut, task.seconds, sound)
@@ -169,7 +166,8 @@ class Engine:
 
     def replayed(self, task: Task, watch: Watch) -> Result | None:
         """The stored result of the same request; None if there is none that it may take
-        (see `Task.takes`), or if it was evicted or damaged meanwhile."""
+        (see `Task.takes`), or if it was evicted or damaged meanwhile. One whose frames
+        are not finite is removed."""
         store, seen_by = self.cache.store, task.reuse.namespace
         with timed(task.seconds, "look_up"):
             id = store.find(task.exact, seen_by, task.takes)
@@ -182,10 +180,15 @@ class Engine:
             return None
         geometry = self.pipeline.model.geometry(task.request)
         latents = batch_of_one(entry.latents, geometry)
-        with self.computing(watch):
-            frames = self.decoded(task, latents, watch)
-            [sound] = self.pipeline.sound(latents, task.seconds)
-            [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
+        [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
+        try:
+            with self.computing(watch):
+                frames = self.decoded(task, latents, watch)
+                [sound] = self.pipeline.sound(latents, task.seconds)
+        except NotFiniteError:
+            store.delete(entry.id)
+            task.not_replayed = UNFIT
+            return None
         watch.check()
         store.hit(entry.id, seen_by)
         [final] = unstacked(latents)
@@ -222,6 +225,32 @@ class Engine:
             prompt, _, _ = self.prepared(request, tokens, namespace)
         return prompt.query(recipe, namespace)
 
+    def made(
+        self,
+        task: Task,
+        prompt: PromptReading,
+        conditions: Mapping[str, Conditions],
+        hit: Hit | Rejection,
+        watch: Watch,
+    ) -> tuple[Hit | Rejection, RunState, np.ndarray, Sound | None]:
+        """Denoises from noise, or from the source's latents on a hit, and decodes.
+
+        A source that leads to latents or frames which are not finite is removed from
+        the cache, and the request runs again as a miss.
+
+        Returns:
+            The hit or the reason for the miss, the loop's last state, the frames and
+            the sound.
+        """
+        try:
+            return hit, *self.run(task, prompt, conditions, hit, watch)
+        except NotFiniteError:
+            if isinstance(hit, Rejection):
+                raise
+            self.sources.forget(hit)
+            miss = Rejection(UNFIT, hit.match.score)
+            return miss, *self.run(task, prompt, conditions, miss, watch)
+
     def run(
         self,
         task: Task,
@@ -229,23 +258,19 @@ class Engine:
         conditions: Mapping[str, Conditions],
         hit: Hit | Rejection,
         watch: Watch,
-    ) -> tuple[Hit | Rejection, RunState]:
-        """Denoises from noise, or from the source's latents on a hit.
+    ) -> tuple[RunState, np.ndarray, Sound | None]:
+        """Denoises and decodes; returns the loop's last state, frames and sound.
 
-        A source whose run gives numbers that are not finite is removed from the cache,
-        and the request runs again as a miss.
-
-        Returns:
-            The hit or the reason for the miss, and the loop's last state.
+        Raises:
+            NotFiniteError: if latents or frames are not finite.
         """
         runner = Runner(self.pipeline, watch.steps)
-        if isinstance(hit, Hit):
-            try:
-                return hit, watched(runner(task, prompt, conditions, hit), watch)
-            except NotFiniteError:
-                self.sources.forget(hit)
-                hit = Rejection(UNFIT, hit.match.score)
-        return hit, watched(runner(task, prompt, conditions, hit), watch)
+        with timed(task.seconds, "denoise"):
+            state = watched(runner(task, prompt, conditions, hit), watch)
+        watch.check()
+        frames = self.decoded(task, state.latents, watch)
+        [sound] = self.pipeline.sound(state.latents, task.seconds)
+        return state, frames, sound
 
     def decoded(self, task: Task, latents: Latents, watch: Watch) -> np.ndarray:
         """The frames of latents, 8 bits, [b f h w 3]."""

@@ -6,7 +6,7 @@ from importlib import metadata
 import jax
 from jax.sharding import Mesh
 
-from chorus_jax.engine.pixels import VERSION
+from chorus_jax.engine.pixels import DIGEST
 
 # Settings of jax that change numbers.
 SETTINGS = (
@@ -26,12 +26,20 @@ def run_by(mesh: Mesh | None) -> str:
     made on one mesh should serve requests on another.
 
     Args:
-        mesh: the mesh that the model runs on; None for jax's first device.
+        mesh: the mesh that the model runs on; None for jax's default device.
     """
-    device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
+    device = default_device() if mesh is None else mesh.devices.flat[0]
     settings = [f"{name}={getattr(jax.config, name, None)}" for name in SETTINGS]
     kind = f"{device.platform} {device.device_kind}"
-    return " ".join([f"pixels={VERSION}", versions(), kind, *settings])
+    return " ".join([f"pixels={DIGEST}", versions(), kind, *settings])
+
+
+def default_device() -> jax.Device:
+    """The device that jax computes on if nothing else is said."""
+    chosen = getattr(jax.config, "jax_default_device", None)
+    if isinstance(chosen, str):
+        return jax.local_devices(backend=chosen)[0]
+    return jax.devices()[0] if chosen is None else chosen
 
 
 @functools.cache

@@ -410,11 +410,17 @@ class Pipeline:
     def decode(
         self, latents: Latents, requests: Sequence[Request], seconds: dict[str, float]
     ) -> Generator[Progress, None, UInt8[np.ndarray, "b f y x 3"]]:
-        """Decodes latents; the generator's return value is the frames, 8 bits."""
+        """Decodes latents; the generator's return value is the frames, 8 bits.
+
+        Raises:
+            NotFiniteError: if the decoder gives numbers that are not finite.
+        """
         made, total = [], groups(self.model.geometry(requests[0]))
         with timed(seconds, "decode"):
             for group in self.model.decode(latents, requests):
-                made.append(np.stack([to_uint8(video) for video in np.asarray(group)]))
+                videos = np.asarray(group)
+                check_finite(videos, "frames")
+                made.append(np.stack([to_uint8(video) for video in videos]))
                 yield Progress("decode", len(made), total)
         return np.concatenate(made, axis=1)
 
@@ -445,11 +451,11 @@ class NotFiniteError(ValueError):
     """A model gave numbers that are not finite."""
 
 
-def check_finite(latents: Latents) -> None:
-    """NotFiniteError if a model gave numbers that are not finite."""
-    if not all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(latents)):
+def check_finite(arrays: Any, what: str = "latents") -> None:
+    """NotFiniteError if a model gave numbers that are not finite; `what` they are."""
+    if not all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(arrays)):
         raise NotFiniteError(
-            "the model gave latents that are not finite: check the weights with "
+            f"the model gave {what} that are not finite: check the weights with "
             "`chorus convert SRC DST --verify`, or try dtype float32"
         )
 

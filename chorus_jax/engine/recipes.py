@@ -76,9 +76,9 @@ def tokens_of(request: Request) -> str:
 
 def perturbed_of(request: Request) -> tuple[float, ...]:
     """The numbers of a request's guidance schedule, or of its spatio-temporal guidance;
-    () if it has neither."""
+    () if it has neither. A schedule's begin with -1, which is no scale."""
     if request.guidance_schedule is not None:
-        return request.guidance_schedule.flat
+        return (-1.0, *request.guidance_schedule.flat)
     guidance = request.perturbed
     return (
         ()

@@ -21,6 +21,7 @@ from chorus_jax.request import Request
 POOR = "the stored video was made from a source below the least score"
 OTHER_NOISE = 0x9E3779B9  # from a seed to one that is not near it, modulo 2**32
 OTHER = "the stored video was made from a source by another policy"
+INPUTS = "the stored video was made from a source with other inputs"
 
 
 @dataclass(eq=False)
@@ -82,15 +83,21 @@ class Task:
         """Whether a stored video of the same request may be returned as its result.
 
         It may if `owns` allows it, if it was computed in full or made from a source
-        under the same policy, and if its score is high enough. Sets `not_replayed` if
-        policy or score forbid it.
+        under the same policy and with inputs that this request would take, and if its
+        score is high enough. Sets `not_replayed` if one of the latter forbids it.
         """
         if not self.owns(head):
             return False
-        fits = head.policy in ("", self.policy.digest)
-        if head.score >= self.least and fits:
+        # Made under `Reuse.other_inputs`, it is of another recipe than the request's.
+        alike = head.recipe in (self.recipe, self.whole_recipe)
+        if head.score < self.least:
+            self.not_replayed = POOR
+        elif head.policy not in ("", self.policy.digest):
+            self.not_replayed = OTHER
+        elif head.policy and not alike:
+            self.not_replayed = INPUTS
+        else:
             return True
-        self.not_replayed = OTHER if head.score >= self.least else POOR
         return False
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chorus_jax import json_file
 from chorus_jax.intra_request import registry
 from chorus_jax.intra_request.protocol import StepCache
 
@@ -72,7 +73,7 @@ def read(path: Path) -> MeasuredCache:
         OSError: for a file that cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json_file.parsed(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no step cache: it is not JSON") from error
     whole = isinstance(content, dict) and set(content) == set(FIELDS)

@@ -1,11 +1,12 @@
 """Reads a tokenizer from a folder in the layout of transformers."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer as Rules
+
+from chorus_jax import json_file
 
 # Rules in this file are taken as they are: transformers' classes would rebuild them
 # from the vocabulary, and T5's class omits the bytes that stand for unknown characters.
@@ -18,7 +19,7 @@ def read_rules(folder: str | Path) -> tuple[Rules, str]:
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} is no folder: expected one with a tokenizer")
     try:
-        settings = json.loads((Path(folder) / "tokenizer_config.json").read_text())
+        settings = json_file.read(Path(folder) / "tokenizer_config.json")
         if (Path(folder) / RULES).is_file() and "pad_token" in settings:
             rules, pad = stored(folder), settings["pad_token"]
             # Older files write a token with its properties.
@@ -38,7 +39,7 @@ def read_rules(folder: str | Path) -> tuple[Rules, str]:
 def stored(folder: str | Path) -> Rules:
     """The rules in tokenizer.json. ValueError if there are none."""
     file = Path(folder) / RULES
-    text = file.read_text()
+    text = json_file.text_of(file)
     try:
         return Rules.from_str(text)
     except Exception as error:  # The library raises no narrower class.

@@ -6,6 +6,7 @@ from safetensors.numpy import save_file
 
 from convert.adapters import Adapter, merged
 from convert.forms import open_part
+from convert.lora import changes
 from convert.source import DIFFUSERS, ORIGINAL, Source
 from convert.tokenizer_files import TokenizerSource
 from convert.wan import ROWS
@@ -247,3 +248,41 @@ def test_no_name_is_in_both_layouts_for_two_tensors():
     mine = {row.diffusers for row in ROWS} & {row.original for row in ROWS}
     same = {row.diffusers for row in ROWS if row.diffusers == row.original}
     assert mine == same
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ("[1]", "its LoRA metadata are damaged"),
+        ("{", "its LoRA metadata are damaged"),
+        ("[" * 10**5, "its LoRA metadata are damaged"),
+        ('{"r": 0, "lora_alpha": 4}', "its LoRA metadata are damaged"),
+        ('{"r": "a", "lora_alpha": 4}', "its LoRA metadata are damaged"),
+        ('{"r": null}', "its LoRA metadata are damaged"),
+        ('{"r": 4, "lora_alpha": NaN}', "the scale of .* is nan"),
+        ('{"r": 4, "lora_alpha": 1e999}', "the scale of .* is inf"),
+    ],
+)
+def test_crafted_metadata_are_refused(tmp_path, metadata, message):
+    state = keys(".lora_A.weight", ".lora_B.weight")
+    file = tmp_path / "x.safetensors"
+    save_file(state, file, {"lora_adapter_metadata": metadata})
+    with pytest.raises(ValueError, match=message):
+        changes(file, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ({".alpha": np.zeros(0, np.float32)}, "has the alpha .0. and the rank 4"),
+        ({".alpha": np.array(np.nan, np.float32)}, "the scale of .* is nan"),
+        ({".lora_down.weight": DOWN[QUERY]}, "are the same"),
+        ({".lora.up.weight": UP[QUERY]}, "are the same"),
+    ],
+)
+def test_a_module_has_each_tensor_once_and_finite(tmp_path, added, message):
+    state = keys(".lora_A.weight", ".lora_B.weight")
+    state |= {f"transformer.{QUERY}{end}": array for end, array in added.items()}
+    save_file(state, tmp_path / "x.safetensors")
+    with pytest.raises(ValueError, match=message):
+        changes(tmp_path / "x.safetensors", 1.0)

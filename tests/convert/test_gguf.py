@@ -120,3 +120,56 @@ def test_damaged_files(tmp_path, change, message):
 def test_a_format_that_is_not_read(tmp_path):
     with pytest.raises(ValueError, match="format number 10; read are F32, F16, BF16, "):
         read_gguf(written(tmp_path, kinds=10))
+
+
+def field(key, kind, data):
+    """A field of a header."""
+    return len(key).to_bytes(8, "little") + key + kind.to_bytes(4, "little") + data
+
+
+def number(value, size=4):
+    return value.to_bytes(size, "little")
+
+
+SHAPE = b"comfy.gguf.orig_shape.a"
+LONG = number(6) + number(10**9, 8)
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        (field(b"general.alignment", 4, number(0)), "its alignment is 0"),
+        (field(b"general.alignment", 8, number(1, 8) + b"x"), "its alignment is 'x'"),
+        (field(b"general.alignment", 6, bytes(4)), "its alignment is 0.0"),
+        (field(SHAPE, 4, number(64)), "the shape of a is 64"),
+        (field(SHAPE, 8, number(1, 8) + b"x"), "the shape of a is 'x'"),
+        (field(SHAPE, 9, number(6) + number(1, 8) + bytes(4)), "the shape of a is"),
+        (
+            field(SHAPE, 9, number(5) + number(2, 8) + b"\xff" * 4 + b"\xc0" * 4),
+            "the shape of a is",
+        ),
+        (field(b"x", 9, LONG), "its header has more than 67108864 bytes"),
+        (field(b"x", 9, number(9) + number(1, 8)), "of the unknown kind 9"),
+        (field(b"x", 8, number(2**40, 8)), "its header has more than"),
+    ],
+    ids=[
+        *("no alignment", "text", "fraction", "scalar", "text shape", "fractions"),
+        *("below 0", "long list", "list of lists", "long text"),
+    ],
+)
+def test_crafted_fields_are_refused(tmp_path, added, message):
+    def change(data):
+        assert data[16:24] == bytes(8)  # the number of fields
+        return data[:16] + number(1, 8) + added + data[24:]
+
+    with pytest.raises(ValueError, match=message):
+        read_gguf(written(tmp_path, change=change))
+
+
+def test_tensors_that_share_bytes_are_refused(tmp_path):
+    ones = np.ones((2, 32), "f4").tobytes()
+    data = made.gguf({name: ((2, 32), ones) for name in "ab"}, {"a": 0, "b": 0})
+    at = data.rfind((256).to_bytes(8, "little"))
+    (tmp_path / "x.gguf").write_bytes(data[:at] + bytes(8) + data[at + 8 :])
+    with pytest.raises(ValueError, match="overlaps the one before"):
+        read_gguf(tmp_path / "x.gguf")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
 
 from chorus_jax.families.ltx2.config import LTX2Config
@@ -15,6 +16,7 @@ from convert.conversion import prepare_part
 from convert.families import FAMILIES, family_of
 from convert.ltx2_family import LTX2
 from convert.ltx2_single import read_single
+from convert.ltx_single import metadata_config
 from tests.convert import made_ltx2
 
 
@@ -249,3 +251,21 @@ def ltx2_text(tmp_path_factory):
     text_encoder(len(tokenizer)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"transformer": [1]},
+        {"transformer": {"caption_channels": 0}},
+        {"vocoder": "x"},
+        {"vocoder": {"bwe": 3}},
+    ],
+)
+def test_crafted_metadata_are_refused(change, file, tmp_path):
+    crafted, config = tmp_path / file.name, metadata_config(file)
+    metadata = {"config": json.dumps({**config, **change})}
+    save_file(load_file(file), crafted, metadata)
+    with pytest.raises(ValueError):
+        for name, component in read_single(crafted).items():
+            prepare_part(name, LTX2[name], component, "float32")

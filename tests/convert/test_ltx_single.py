@@ -7,12 +7,13 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from chorus_jax.checkpoints import Card, config_from
 from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.schedule import LinearQuadratic, TokenShift, schedule_of
 from convert.__main__ import command, main
+from convert.conversion import prepare
 from convert.families import family_of
 from convert.ltx_single import read_single
 from convert.ltx_source import open_ltx
@@ -223,3 +224,19 @@ def test_other_makes_are_refused(part, changes, message, beside, tmp_path, capsy
     args = ["ltx", str(file), str(tmp_path / "out"), "--dry-run", *options(beside)]
     assert main(args) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        *("[" * 10**5, "{", "[1]", "7", '{"transformer": [1]}', '{"vae": 5}'),
+        '{"transformer": {"num_attention_heads": [1], "attention_head_dim": {}}}',
+    ],
+)
+def test_crafted_metadata_are_refused(config, beside, tmp_path, monkeypatch):
+    name = next(iter(made_ltx.FILES))
+    path = made_ltx.write(tmp_path, name)
+    save_file(load_file(path), path, {"config": config})
+    with pytest.raises(ValueError, match=name):
+        source = open_ltx(path, beside)
+        prepare(source, family_of(path).kinds, "float32")

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from convert.pickled import read_pickle
+from convert.pickled import check_checksums, read_pickle
 from convert.tensors import by_name
 
 torch = pytest.importorskip("torch")
@@ -219,4 +219,92 @@ def test_a_pickle_that_unpacks_to_gigabytes_is_refused(tmp_path):
     crafted(tmp_path / "x.pth", body, compress=zipfile.ZIP_DEFLATED)
     assert (tmp_path / "x.pth").stat().st_size < 2**20
     with pytest.raises(ValueError, match="its pickle unpacks to 134217"):
+        read_pickle(tmp_path / "x.pth")
+
+
+def test_bounds_are_asked_before_it_is_unpickled(tmp_path):
+    """Thirty bytes that make Python's unpickler fill 4 GB."""
+    crafted(tmp_path / "x.pth", b"\x80\x02}r\x00\x00\x00\x10.")
+    with pytest.raises(ValueError, match="its memo has a place 268435456"):
+        read_pickle(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"shape": (10**6, 10**3), "strides": (0, 0)},
+        {"shape": (10, 7), "strides": (1, 1)},
+    ],
+)
+def test_a_tensor_of_more_values_than_it_has_bytes_is_refused(tmp_path, fields):
+    crafted(tmp_path / "x.pth", pickled(view(**fields)))
+    with pytest.raises(ValueError, match="a repeats its values, 64 bytes as"):
+        read_pickle(tmp_path / "x.pth")
+
+
+def member(name, data=b"x", compress=zipfile.ZIP_STORED):
+    return lambda archive: archive.writestr(f"x/{name}", data, compress)
+
+
+def flagged(file):
+    """Marks the last member as encrypted."""
+    data = bytearray(file.read_bytes())
+    data[data.rfind(b"PK\1\2") + 8] |= 1
+    file.write_bytes(data)
+
+
+def longer(file):
+    """The last member seems to be longer than it is."""
+    data = bytearray(file.read_bytes())
+    at = data.rfind(b"PK\1\2") + 24
+    data[at : at + 4] = (4000).to_bytes(4, "little")
+    file.write_bytes(data)
+
+
+def overlapping(file):
+    """A further member has the bytes of the last one."""
+    data = bytearray(file.read_bytes())
+    at, end = data.rfind(b"PK\1\2"), data.rfind(b"PK\5\6")
+    again = data[at:end].replace(b"x/data/0", b"x/data/1")
+    data[end + 8 : end + 12] = b"\3\0\3\0"
+    length = int.from_bytes(data[end + 12 : end + 16], "little") + len(again)
+    data[end + 12 : end + 16] = length.to_bytes(4, "little")
+    file.write_bytes(data[:end] + again + data[end:])
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    "add",
+    [
+        member("data/0"),
+        member("data.pkl"),
+        member("junk", bytes(2**20), zipfile.ZIP_DEFLATED),
+        member("junk", bytes(2**20), zipfile.ZIP_LZMA),
+    ],
+    ids=["storage twice", "pickle twice", "deflated", "lzma"],
+)
+def test_members_are_stored_once(tmp_path, add):
+    """What is not read, such as a bomb beside the tensors, is not unpacked either."""
+    crafted(tmp_path / "x.pth", pickled(view()))
+    with zipfile.ZipFile(tmp_path / "x.pth", "a") as archive:
+        add(archive)
+    for read in (read_pickle, check_checksums):
+        with pytest.raises(ValueError, match="members must be stored once"):
+            read(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("change", [flagged, longer, overlapping])
+def test_members_that_lie_are_refused(tmp_path, change):
+    crafted(tmp_path / "x.pth", pickled(view()), bytes(4096))
+    change(tmp_path / "x.pth")
+    for read in (read_pickle, check_checksums):
+        with pytest.raises(ValueError, match="members must be stored once"):
+            read(tmp_path / "x.pth")
+
+
+def test_another_order_of_bytes_is_refused(tmp_path):
+    crafted(tmp_path / "x.pth", pickled(view()))
+    with zipfile.ZipFile(tmp_path / "x.pth", "a") as archive:
+        archive.writestr("x/byteorder", "big")
+    with pytest.raises(ValueError, match="another order of bytes"):
         read_pickle(tmp_path / "x.pth")

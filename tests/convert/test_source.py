@@ -144,3 +144,36 @@ def test_links_within_a_hub_cache_are_followed(diffusers_folder, tmp_path):
         path.rename(blob)
         path.symlink_to(os.path.relpath(blob, path.parent))
     assert open_source(place).tokenizer.place.name == "tokenizer"
+
+
+def test_links_to_folders_and_pipes_are_no_part_of_a_tokenizer(folder):
+    """Two links to the folder that they are in lead around without end."""
+    (folder / "tokenizer" / "again").symlink_to(".")
+    with pytest.raises(ValueError, match="again is a link to a folder"):
+        open_source(folder)
+    (folder / "tokenizer" / "again").unlink()
+    os.mkfifo(folder / "tokenizer" / "pipe")
+    with pytest.raises(ValueError, match="pipe is a pipe or a device"):
+        open_source(folder)
+
+
+@pytest.mark.parametrize("name", ["vae/config.json", "tokenizer/tokenizer.json"])
+def test_a_file_that_is_a_device_is_refused(folder, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match="pipe or a device|out of its folder"):
+        open_source(folder)
+
+
+def test_weights_that_are_a_pipe_are_refused(folder):
+    [file] = (folder / "vae").glob("*.safetensors")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(ValueError, match="is a pipe or a device"):
+        open_source(folder)
+
+
+def test_json_that_is_nested_deeply(folder):
+    (folder / "vae" / "config.json").write_text("[" * 10**5)
+    with pytest.raises(ValueError, match="config.json is damaged: it is nested too"):
+        open_source(folder)

@@ -86,6 +86,8 @@ GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
     ("entries", "message"),
     [
         ([], "its header is no object"),
+        ({"__metadata__": ["config"]}, "its metadata are not texts by name"),
+        ({"__metadata__": {"config": 7}}, "its metadata are not texts by name"),
         ({"x": 3}, "the entry of x is damaged"),
         ({"x": {"dtype": "F32", "shape": [2]}}, "damaged: KeyError.'data_offsets'"),
         ({"x": GOOD | {"data_offsets": [0]}}, "the entry of x is damaged"),

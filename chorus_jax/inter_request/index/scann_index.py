@@ -181,9 +181,8 @@ class ScannIndex:
                 return
             self._meanwhile = set()
             ids, vectors = list(self._table.ids), self._table.vectors.copy()
-            self._thread = threading.Thread(
-                target=self._build, args=(ids, vectors), daemon=True
-            )
+            # Not a daemon: Python aborts if it ends while ScaNN is at work.
+            self._thread = threading.Thread(target=self._build, args=(ids, vectors))
             self._thread.start()
 
     def _build(self, ids: list[str], vectors: Float32[np.ndarray, "n d"]) -> None:

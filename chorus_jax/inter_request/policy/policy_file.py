@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from chorus_jax import json_file
 from chorus_jax.inter_request.match.second_look import SecondLook, Sensitivity
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import StepCache, registry
@@ -62,7 +63,7 @@ def read(path: str | Path) -> Measured:
         OSError: for a file that cannot be read.
     """
     try:
-        content = json.loads(Path(path).read_text())
+        content = json_file.parsed(Path(path).read_text())
         weights, sampler = ({}, None)
         if isinstance(content, dict):
             weights, sampler = content.pop("weights", {}), content.pop("sampler", None)

@@ -1,7 +1,10 @@
 """`chorus cache`: what is there, checked and deleted."""
 
+from pathlib import Path
+
 import pytest
 
+from chorus_jax.cli import cache_folder
 from chorus_jax.cli.commands import main
 
 SIZE = ["--frames", "1", "--height", "32", "--width", "32", "--steps", "2"]
@@ -50,6 +53,29 @@ def test_damaged_entries_are_dropped(cache, capsys):
     assert main(["cache", str(cache), "--verify"]) == 0
     assert "2 entries are whole, 1 were damaged and dropped" in capsys.readouterr().out
     assert not victim.exists()
+
+
+def test_records_that_go_meanwhile_are_left_out(cache, capsys, monkeypatch):
+    """Another process evicts one after this one has listed it."""
+    true = cache_folder.rows_of
+
+    def going(store, folder):
+        for record in list(folder.glob("*.record"))[:1]:
+            record.unlink()
+        return true(store, folder)
+
+    monkeypatch.setattr(cache_folder, "rows_of", going)
+    assert main(["cache", str(cache)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("2 entries, ")
+    assert main(["cache", str(cache), "--delete"]) == 0
+    assert "deleted 1 entries" in capsys.readouterr().out
+    assert not list(cache.glob("*.json"))
+
+
+def test_a_namespace_writes_nothing_to_the_terminal_but_its_name():
+    row = cache_folder.EntryRow("0" * 32, "1" * 64, "a\x1b[2J\nb", 1, 0.0, 0.0)
+    text = list(cache_folder.table([row], Path("none")))
+    assert len(text) == 3 and all(line.isprintable() for line in text)
 
 
 def test_without_a_note_the_recipe_is_named(cache, capsys):

@@ -16,6 +16,13 @@ def test_what_is_not_given_is_left_to_the_weights():
     assert given(options) == {"steps": 4}
 
 
+def test_a_command_may_have_a_step_cache_and_no_quality():
+    assert given(Namespace(step_cache="every")) == {"step_cache": "every"}
+    assert given(Namespace(quality="high")) == {"step_cache": "high"}
+    with pytest.raises(ValueError, match="leave one out"):
+        given(Namespace(step_cache="every", quality="high"))
+
+
 def test_a_last_image_needs_a_first():
     with pytest.raises(ValueError, match="give the first one too"):
         given(Namespace(image=None, last_image="last.png"))

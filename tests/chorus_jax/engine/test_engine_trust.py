@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -13,16 +14,17 @@ import pytest
 
 from chorus_jax import checkpoints
 from chorus_jax.audio_video import AudioVideoGuidance
-from chorus_jax.engine import Cache, Engine, Reuse
+from chorus_jax.engine import Cache, Engine, Reuse, numerics
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.policies import requested
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Watch
-from chorus_jax.engine.task import Task
+from chorus_jax.engine.task import INPUTS, Task
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.families.protocols import VideoModel
 from chorus_jax.inter_request.policy.policy import Policy, Tier
-from chorus_jax.inter_request.store.entry import Entry
+from chorus_jax.inter_request.store.entry import Entry, EntryHeader
+from chorus_jax.inter_request.store.secret import Secret
 from chorus_jax.intra_request import SkipSteps
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.request import Request
@@ -305,6 +307,64 @@ def test_what_computes_is_of_the_recipe(engine, setting, value):
     assert recipe_of(request, model, policy()).digest == before
 
 
+def test_the_default_device_is_of_the_recipe(monkeypatch):
+    with jax.default_device(jax.devices()[3]):
+        assert numerics.default_device() is jax.devices()[3]
+    with jax.default_device("cpu"):
+        assert numerics.default_device() is jax.devices()[0]
+    gpu = SimpleNamespace(platform="gpu", device_kind="H100")
+    monkeypatch.setattr(numerics, "default_device", lambda: gpu)
+    assert "gpu H100" in numerics.run_by(None)
+
+
+def test_the_code_that_decides_pixels_is_of_the_recipe(engine, monkeypatch):
+    model, request = engine.pipeline.model, small()
+    before = recipe_of(request, model, policy()).digest
+    monkeypatch.setattr(numerics, "DIGEST", "0" * 16)
+    assert recipe_of(request, model, policy()).digest != before
+
+
+def test_two_kinds_of_guidance_are_two_recipes(engine):
+    """Written one after the other, their numbers are the same."""
+    schedule = GuidanceSchedule((0.7,), (3.0,), (1.0,), (0.0,), ((5,),))
+    perturbed = SpatioTemporalGuidance((3, 1, 0, 1, 5, 0), 1.0, 0.7)
+    model = EveryFamily(engine.pipeline.model)
+    digests = {
+        recipe_of(small(**kind), model, policy()).digest
+        for kind in ({"guidance_schedule": schedule}, {"perturbed": perturbed})
+    }
+    assert len(digests) == 2
+
+
+def test_a_video_made_of_other_inputs_is_replayed_if_asked_only(engine):
+    """`Reuse.other_inputs` is asked of the stored video too, as the score is."""
+    model, rules = EveryFamily(engine.pipeline.model), policy()
+    request = small(seed=3, inputs=InputMedia(np.zeros((4, 4, 3), np.uint8)))
+    asked, strict = (
+        Task.of(request, Reuse(other_inputs=any), rules, model, Secret())
+        for any in (True, False)
+    )
+    assert asked.exact == strict.exact and asked.recipe != strict.recipe
+    of_others = EntryHeader(
+        recipe=asked.recipe,
+        exact=asked.exact,
+        namespace="default",
+        noises=(3,),
+        embedding=np.eye(4, dtype=np.float32)[0],
+        words=(),
+        meanings=np.zeros((0, 4), np.float16),
+        created=1.0,
+        policy=rules.digest,
+    )
+    of_own = replace(of_others, recipe=strict.recipe)
+    in_full = replace(of_others, policy="")
+    assert asked.takes(of_others) and not strict.takes(of_others)
+    assert strict.not_replayed == INPUTS
+    assert all(
+        task.takes(head) for task in (asked, strict) for head in (of_own, in_full)
+    )
+
+
 def test_many_entries_that_are_refused_do_not_hide_one_that_is_not(engine):
     """Twenty of the same words are nearer than the one of others."""
     engine.generate(small(seed=0))
@@ -414,6 +474,35 @@ def test_a_source_that_breaks_the_run_is_forgotten(engine, monkeypatch):
     assert isinstance(engine.cache.store.get(made.entry, "default"), Entry)
 
 
+def test_a_stored_video_whose_frames_are_not_finite_is_forgotten(engine):
+    """Its latents are finite, and what the decoder makes of them is not."""
+    made = engine.generate(small(seed=3))
+    entry = engine.cache.store.get(made.entry, "default")
+    engine.cache.store.delete(made.entry)
+    engine.cache.store.admit(replace(entry, latents=np.full_like(entry.latents, 3e38)))
+    again = engine.generate(small(seed=3))
+    assert again.ledger.kind == "miss" and "not finite" in again.ledger.reason
+    assert pixels([again]) == pixels([made])
+    assert made.entry not in {head.id for head in engine.cache.store}
+
+
+def test_a_source_whose_frames_are_not_finite_is_forgotten(engine, monkeypatch):
+    source = engine.generate(small(seed=0)).entry
+    true, broken = engine.pipeline.decode, [True]
+
+    def decode(latents, requests, seconds):
+        if broken and broken.pop():
+            latents = jax.tree.map(lambda x: x + np.float32(3e38), latents)
+        return true(latents, requests, seconds)
+
+    monkeypatch.setattr(engine.pipeline, "decode", decode)
+    made = engine.generate(small(BLUE, seed=4))
+    assert made.ledger.kind == "miss" and "not finite" in made.ledger.reason
+    [plain] = engine.pipeline(small(BLUE, seed=4))
+    np.testing.assert_array_equal(made.video.frames, plain.frames)
+    assert source not in {head.id for head in engine.cache.store}
+
+
 def test_own_entries_only(engine):
     engine.generate(small(seed=3), Reuse(namespace="a", shared=True))
     made = engine.generate(small(OTHERS[0], seed=3), Reuse(namespace="b", shared=True))
@@ -438,6 +527,22 @@ def test_work_is_bounded_by_what_the_model_reads(engine):
     for head in engine.cache.store:
         assert len(head.words) <= limit
     assert time.process_time() - began < 60
+
+
+def test_a_long_prompt_keeps_nobody_from_the_device(engine, monkeypatch):
+    """A tokenizer takes long for one: on a miss, a hit and a replay it has no lock."""
+    true, locked = engine.pipeline.model.tokens, []
+
+    def tokens(prompts):
+        if prompts != [""]:  # the negative prompt's, which is short
+            locked.append(engine.device_lock.locked())
+        return true(prompts)
+
+    monkeypatch.setattr(engine.pipeline.model, "tokens", tokens)
+    asked = (small(seed=3), small(BLUE, seed=4), small(seed=3))
+    kinds = [engine.generate(request).ledger.kind for request in asked]
+    assert kinds == ["miss", "semantic", "exact"]
+    assert len(locked) >= 3 and not any(locked)
 
 
 def test_a_cut_prompt_is_not_in_the_log(engine, caplog):

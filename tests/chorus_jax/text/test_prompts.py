@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import ftfy
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -321,3 +322,13 @@ def test_rules_are_taken_as_they_are_stored(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     tokens = Tokenizer.load(tmp_path, 8)(["é"])
     assert list(tokens.ids[0, :2]) == [3 + 0xC3, 3 + 0xA9]
+
+
+@pytest.mark.parametrize("prompt", ["\r\n" * 10**5, "é\n" * 10**5, "&#" * 10**5])
+def test_repairs_are_bounded(prompt, monkeypatch):
+    """A line of any length costs ftfy the same, so a megabyte of lines costs much."""
+    true, seen = ftfy.fix_text, []
+    monkeypatch.setattr(ftfy, "fix_text", lambda x: seen.append(x) or true(x))
+    assert text.clean(f"&amp;{prompt}last  word").endswith("last word")
+    assert text.clean(f"&amp;{prompt}").startswith("&")
+    assert max(map(len, seen)) <= text.REPAIRED

@@ -1,0 +1,58 @@
+"""Reads JSON that may be damaged or hostile, with errors of one class."""
+
+import json
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+LARGEST = 2**26  # bytes; the index of the largest published weights has 1 MB
+
+Hook = Callable[[Sequence[tuple[str, Any]]], Any]
+
+
+def parsed(text: str | bytes, hook: Hook | None = None) -> Any:
+    """The value of a JSON text. ValueError if it is no JSON, or nested too deeply.
+
+    `hook` makes the value of each object from its pairs; by default a dictionary.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=hook)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read(path: str | Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        ValueError: for a file that is no JSON, and what `text_of` raises.
+        OSError: for a file that cannot be read.
+    """
+    return parsed(text_of(path))
+
+
+def text_of(path: str | Path) -> str:
+    """The text of a small file, in UTF-8.
+
+    Raises:
+        ValueError: for a pipe or device, for a file longer than `LARGEST`, and for one
+            that is not in UTF-8.
+        OSError: for a file that cannot be read.
+    """
+    check_small(Path(path))
+    return Path(path).read_text(encoding="utf-8")
+
+
+def check_small(path: Path) -> None:
+    """ValueError unless a file is a plain one of at most `LARGEST` bytes.
+
+    Reading a pipe would wait for its writer, perhaps without end.
+    """
+    status = path.stat()
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise ValueError(f"{path} is a pipe or a device: expected a plain file")
+    if status.st_size > LARGEST:
+        raise ValueError(
+            f"{path} has {status.st_size} bytes: expected at most {LARGEST}"
+        )
