@@ -1,5 +1,6 @@
 """The record: round trips, and files that are no records."""
 
+import hashlib
 import os
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from chorus_jax.inter_request.store import Secret, head, record
+from chorus_jax.inter_request.store import Entry, Secret, head, record
 
 SECRET = Secret(bytes(range(32)))
 
@@ -79,3 +80,32 @@ def test_the_time_of_change_is_that_of_the_last_use(make, tmp_path):
         os.utime(handle, (1234.5, 1234.5))
         found = record.opened(handle, entry.id, SECRET).head
         assert (found.created, found.last_used) == (entry.created, 1234.5)
+
+
+# The digest of the record below, by its format: another digest is another format.
+FORMATS = {6: "eecc4c0c6e05961ff3bfb4c2adbb2a2287ca52a9325d500317eed2cb744b3e10"}
+
+
+def test_a_change_of_the_bytes_is_a_new_format():
+    entry = Entry(
+        recipe="ab" * 32,
+        exact="cd" * 32,
+        namespace="default",
+        noises=(3, 2**40),
+        embedding=np.eye(4, dtype=np.float32)[1],
+        words=(bytes(range(8)),),
+        meanings=np.full((1, 2), 0.5, np.float16),
+        created=1.5,
+        last_used=2.5,
+        score=0.75,
+        shared=True,
+        prompt="a red circle",
+        policy="ef" * 32,
+        id="0123456789abcdef" * 2,
+        latents=np.arange(16, dtype=np.float32).reshape(1, 2, 2, 4),
+    )
+    packed = record.packed(entry, SECRET)
+    assert hashlib.sha256(packed).hexdigest() == FORMATS[record.VERSION], (
+        "raise record.VERSION, and take its digest over: records of the version before "
+        "must not be read as these"
+    )
