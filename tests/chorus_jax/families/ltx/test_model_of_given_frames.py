@@ -139,7 +139,6 @@ def test_a_video_to_begin_from_equals_diffusers(theirs, ours, monkeypatch):
         theirs,
         asked,
         conditions=[LTXVideoCondition(image=Image.fromarray(first), frame_index=0)],
-        num_inference_steps=4,
         latents=torch.from_numpy(latents.copy()),
         denoise_strength=0.5,
         output_type="np",
