@@ -36,7 +36,7 @@ def run_by(mesh: Mesh | None) -> str:
 
 def default_device() -> jax.Device:
     """The device that jax computes on if nothing else is said."""
-    chosen = jax.config.jax_default_device
+    chosen = getattr(jax.config, "jax_default_device", None)
     if isinstance(chosen, str):
         return jax.local_devices(backend=chosen)[0]
     return jax.devices()[0] if chosen is None else chosen
