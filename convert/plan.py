@@ -12,6 +12,7 @@ from convert.other_makes import make_of
 from convert.rules import SAME, Alias, Rule, indices
 from convert.tensors import SourceTensor
 
+MOST_LAYERS = 1000
 SHOWN = 10  # the most problems that a message lists
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 
@@ -88,12 +89,20 @@ def sources(rule: Rule, target: str, shape: Sequence[int]) -> list[str] | None:
     """The names of the tensors from which a rule fills a parameter.
 
     One name per layer if the parameter is stacked; None if the rule does not apply.
+
+    Raises:
+        ValueError: for more layers than any model has, which a damaged config may tell.
     """
     index = indices(rule.target, target)
     if index is None:
         return None
     if not is_stacked(rule):
         return [rule.source.format(**index)]
+    if shape[0] > MOST_LAYERS:
+        raise ValueError(
+            f"{target} would have {shape[0]} layers, expected at most {MOST_LAYERS}: "
+            "the config is damaged"
+        )
     return [rule.source.format(**index, layer=layer) for layer in range(shape[0])]
 
 

@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from convert.plan import make_plan, raise_problems, source_shape
+from convert.plan import make_plan, raise_problems, source_shape, sources
 from convert.rules import LINEAR, Alias, Rule
 from convert.tensors import Tensor
 
@@ -148,3 +148,11 @@ def test_source_shape():
     assert source_shape(RULES[2], (2, 3, 4)) == (4, 3)
     # No memory is taken: this one would be 2 TB.
     assert source_shape(RULES[2], (2, 10**6, 2 * 10**6)) == (2 * 10**6, 10**6)
+
+
+def test_more_layers_than_any_model_has_are_refused():
+    """Names are made for each, so a damaged config would fill the memory."""
+    rule = Rule("blocks.{layer}.bias", "layers.bias")
+    assert len(sources(rule, "layers.bias", (40, 8))) == 40
+    with pytest.raises(ValueError, match="would have 1000000000 layers"):
+        sources(rule, "layers.bias", (10**9, 8))
