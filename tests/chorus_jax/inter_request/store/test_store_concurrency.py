@@ -79,7 +79,7 @@ def test_fifty_kills_lose_nothing(tmp_path, make, same):
 
 
 BUSY = """
-import random, sys
+import random, sys, time
 sys.path.insert(0, sys.argv[1])
 from conftest import Store, is_same, make_entry
 folder, first, budget = sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -90,6 +90,7 @@ with Store(20_000, folder=folder, disk_bytes=budget) as store:
     served = 0
     for i in range(first, first + 25):
         store.admit(make_entry(i))
+        time.sleep(0.002)  # so that the other one has its turn on a busy machine
         assert store.disk_used <= budget
         for head in list(store):
             number = int(head.id, 16)
