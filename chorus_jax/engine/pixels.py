@@ -7,7 +7,7 @@ by a bit, raise `VERSION`; then take over the digest that the test gives.
 from typing import Final
 
 VERSION: Final = 1
-DIGEST: Final = "364fe00977df6fe1"
+DIGEST: Final = "3ecdbce669d14c0f"
 
 # What decides pixels, relative to the repository: what computes them, and what decides
 # from which source, and which stored traces of prompts mean the same.
