@@ -109,7 +109,7 @@ def with_absent(
     if tiles == there:
         return bias
     none = jnp.full((b, tiles - there, size), ABSENT, jnp.float32)
-    own = jnp.zeros((b, there, size), jnp.float32) if bias is None else bias
+    own = jnp.zeros((b, there, size), jnp.float32) if bias is None else bias[:, :there]
     return jnp.concatenate([own, none], axis=1)
 
 

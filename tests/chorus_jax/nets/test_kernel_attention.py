@@ -55,10 +55,11 @@ def test_the_kernel_over_tiles_is_the_plain_path(biased):
 @pytest.mark.parametrize("biased", [True, False])
 def test_padding_tiles_have_no_weight_without_a_mesh_too(biased):
     query, key, value, fresh, bias = tiles(3)
-    bias = bias if biased else None
-    padded = (jnp.pad(x[:, :5], [(0, 0), (0, 2), *[(0, 0)] * 3]) for x in (key, value))
-    found = over_tiles(query, *padded, fresh, bias, count=5)
-    want = over_tiles(query, key[:, :5], value, fresh, bias)
+    more = lambda x: jnp.pad(x, [(0, 0), (0, 2), *[(0, 0)] * (x.ndim - 2)])
+    key, bias = key[:, :5], bias if biased else None
+    padded = more(key), more(value), fresh, None if bias is None else more(bias)
+    found = over_tiles(query, *padded, count=5)
+    want = over_tiles(query, key, value, fresh, bias)
     np.testing.assert_allclose(found, want, atol=1e-5)
 
 
