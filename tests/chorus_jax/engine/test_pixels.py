@@ -25,6 +25,7 @@ OTHERS = {
     "chorus_jax/inter_request/policy/policies.py": "a policy has a digest",
     "chorus_jax/inter_request/policy/policy_file.py": "a policy has a digest",
     "chorus_jax/ours.py": "finds packages",
+    "chorus_jax/json_file.py": "reads JSON",
     "chorus_jax/inter_request/store": "checksums, and a version of the format",
 }
 

@@ -157,6 +157,17 @@ def test_records_of_another_store_stay(whole, make, tmp_path):
         assert (tmp_path / "s" / path.name).read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize("content", [b"", b"of somebody else", bytes(10**5)])
+def test_files_that_are_no_records_stay(whole, tmp_path, content):
+    shutil.copytree(whole, tmp_path / "s")
+    path = tmp_path / "s" / f"{'ab' * 16}.record"
+    path.write_bytes(content)
+    with Store(0, folder=tmp_path / "s", disk_bytes=2**24) as store:
+        assert len(store) == COUNT and store.unknown == 1
+        assert store.get("ab" * 16, "us") is None
+    assert path.read_bytes() == content
+
+
 def test_a_record_that_is_being_copied_is_there_when_it_is_whole(whole, make, tmp_path):
     shutil.copytree(whole, tmp_path / "s")
     path = tmp_path / "s" / NAMES[0]
