@@ -39,7 +39,9 @@ def partitions(program: Program, inputs: Inputs, state: RunState) -> RunState:
     everywhere = lambda tree: jax.tree.map(lambda _: PartitionSpec(), tree)
     caches = jax.tree.map(lambda x: cache_partition(x.shape, tokens), state.caches)
     held = lambda x: isinstance(x, TileKeys)
-    keys = jax.tree.map(lambda x: x.partitions(), state.keys, is_leaf=held)
+    # A family may hold keys of its own kind, which are replicated.
+    spec = lambda x: x.partitions() if held(x) else PartitionSpec()
+    keys = jax.tree.map(spec, state.keys, is_leaf=held)
     others = everywhere(state._replace(caches=(), keys=(), region=None))
     return others._replace(
         caches=caches, keys=keys, region=region_partitions(state.region, tokens)

@@ -63,6 +63,7 @@ RELEASES = {
     "self_forcing_1p3b": "Wan 2.1 T2V-1.3B",
     "fastwan21_14b_480p": "Wan 2.1 T2V-14B",
     "fastwan22_ti2v_5b": "Wan 2.2 TI2V-5B",
+    "ltx23_hq": "LTX-2.3 22B",
     "wan21_i2v_480p_4step": "Wan 2.1 I2V-14B-480P",
     "wan22_i2v_a14b_4step": "Wan 2.2 I2V-A14B",
     "wan22_t2v_a14b_4step": "Wan 2.2 T2V-A14B",

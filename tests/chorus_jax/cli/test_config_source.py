@@ -58,7 +58,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
 @pytest.mark.parametrize("name", ["wan", "missing.py", ".", "README.md"])
 def test_an_unknown_name_lists_the_known_ones(name):
     known = ["causvid_1p3b", "fastwan21_14b_480p", "fastwan21_1p3b"]
-    known += ["fastwan22_ti2v_5b", "ltx_13b_098_dev", "ltx_2b_091"]
+    known += ["fastwan22_ti2v_5b", "ltx23_hq", "ltx_13b_098_dev", "ltx_2b_091"]
     known += ["ltx_2b_096_distilled", "ltx_2b_098_distilled", "self_forcing_1p3b"]
     known += ["shapes", "shapes_4step", "wan21_14b", "wan21_14b_4step", "wan21_1p3b"]
     known += ["wan21_flf2v_720p", "wan21_i2v_480p", "wan21_i2v_480p_4step"]

@@ -52,13 +52,14 @@ def batch(model, solver=SOLVER, **more):
 )
 def test_equals_a_loop_in_python(model, solver):
     given, latents = batch(model, solver), noise(0, 1)
-    want, state = latents, solver.init(latents)
+    want, state = latents, jax.vmap(solver.init)(latents)
     for i in range(solver.schedule.steps):
         now = velocity(model, given, want, at(i, 2))
         fresh = (
             (of_step(jnp.arange(2), at(i, 2), GEOMETRY),) if solver.stochastic else ()
         )
-        want, state = solver.step(i, want, now, state, *fresh)
+        step = jax.vmap(lambda *of_video: solver.step(i, *of_video))
+        want, state = step(want, now, state, *fresh)
     plan = StepPlan.plain(solver.schedule.steps)
     got = run(model, given, latents, plan, solver=solver)
     np.testing.assert_allclose(got.latents, want, rtol=1e-5, atol=1e-5)

@@ -232,7 +232,7 @@ def test_steps_on_other_tokens_than_before_are_computed_though_skipped(model):
     every = hit(model, target, source, staged(1, 5, few))
     cache = SkipSteps((1, 2, 4, 5))
     ours = hit(model, target, source, staged(1, 5, few, cache=cache))
-    np.testing.assert_allclose(ours.latents, every.latents, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(ours.latents, every.latents, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(ours.work, every.work)
 
 

@@ -265,10 +265,8 @@ def test_the_engine_serves_it(pipeline, cache):
     assert hit.ledger.equivalents == pytest.approx(equivalents(plan, TILES), abs=1e-3)
     # Step 1 shows the region, 2 runs a third of the tiles, 3 to 5 all of them.
     assert hit.ledger.equivalents == pytest.approx(4 + 1 / 3 - saved, abs=1e-3)
-    # The clean tokens are the source's, whose noise it has.
-    ours, theirs = hit.video.latents["video"], miss.video.latents["video"]
-    np.testing.assert_allclose(ours[0], theirs[0], atol=0.02)
-    assert np.abs(hit.video.latents["sound"] - miss.video.latents["sound"]).max() > 0
+    for stream, theirs in miss.video.latents.items():  # it has noise of its own
+        assert np.abs(hit.video.latents[stream] - theirs).max() > 0
     store.close()
 
 
