@@ -36,7 +36,7 @@ def note(folder: Path, choice: CommandSettings, engine: Engine) -> None:
     """Writes the note of a command's recipe into a cache folder, unless it exists."""
     request, model = choice.request, engine.pipeline.model
     recipe = recipe_of(request, model, engine.policies(request))
-    path = folder / (recipe.digest + SUFFIX)
+    path = folder / (engine.cache.store.secret.recipe(recipe.digest) + SUFFIX)
     if path.exists():
         return
     content = {

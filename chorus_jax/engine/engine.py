@@ -219,7 +219,8 @@ class Engine:
     def query(self, request: Request, namespace: str = "default") -> Query:
         """The query by which `cache.matcher` looks for a source of a request."""
         policy = self.policies(request)
-        recipe = recipe_of(request, self.pipeline.model, policy).digest
+        digest = recipe_of(request, self.pipeline.model, policy).digest
+        recipe = self.cache.store.secret.recipe(digest)
         tokens = self.pipeline.model.tokens([request.prompt])
         with self.computing(Watch()):
             prompt, _, _ = self.prepared(request, tokens, namespace)

@@ -34,7 +34,8 @@ class Reuse:
         other_inputs: whether its source may have been made with other input images, or
             from another video, of the same sizes. Only entries of requests that set
             this too are looked at. Scores compare prompts, not images.
-        own_only: whether entries shared by other namespaces are left out.
+        own_only: whether entries shared by other namespaces are left out, and those
+            that were made from such.
         shared: whether all namespaces see its entry.
         keep_prompt: whether its prompt is stored in clear text.
         region: above 0 where the video may differ from its source's, on the latent

@@ -32,8 +32,8 @@ class Task:
         request: the request, with the seed that it runs with.
         seeded: whether the caller gave that seed.
         reuse: the request's permissions on the cache.
-        recipe: the digest of the recipe that its source must have.
-        whole_recipe: the digest of its own recipe, inputs included.
+        recipe: the keyed digest of the recipe that its source must have.
+        whole_recipe: the keyed digest of its own recipe, inputs included.
         policy: the policy for its number of steps.
         secret: the key of the store's digests.
         began: when it began, in seconds since the epoch.
@@ -65,7 +65,8 @@ class Task:
         """The task of a request, with a random seed if the request has none."""
         recipe = recipe_of(request, model, policy)
         sources = of_sources(recipe) if reuse.other_inputs else recipe
-        seeded, digests = request.seed is not None, (sources.digest, recipe.digest)
+        seeded, keyed = request.seed is not None, secret.recipe
+        digests = keyed(sources.digest), keyed(recipe.digest)
         return cls(with_seed(request), seeded, reuse, *digests, policy, secret)
 
     @property
@@ -77,7 +78,8 @@ class Task:
 
     def owns(self, head: EntryHeader) -> bool:
         """Whether an entry is not excluded by `Reuse.own_only`."""
-        return not self.reuse.own_only or head.namespace == self.reuse.namespace
+        own = head.own and head.namespace == self.reuse.namespace
+        return own or not self.reuse.own_only
 
     def takes(self, head: EntryHeader) -> bool:
         """Whether a stored video of the same request may be returned as its result.
@@ -139,6 +141,7 @@ class Task:
             geometry: the shapes of its latents.
         """
         source = None if match is None else match.head
+        own = source is None or source.own and source.namespace == self.reuse.namespace
         noise = int(self.noise_from(source).seed or 0)
         latents = jax.tree.map(lambda x: np.asarray(x, np.float32)[0], state.latents)
         return Entry(
@@ -149,6 +152,7 @@ class Task:
             score=1.0 if match is None else min(match.score, 1.0),
             policy="" if match is None else self.policy.digest,
             shared=self.reuse.shared,
+            own=own,
             prompt=self.request.prompt if self.reuse.keep_prompt else None,
             embedding=prompt.embedding,
             words=prompt.keys,

@@ -37,7 +37,8 @@ class Query:
         embedding: the prompt's embedding, of norm 1.
         words: the keys of the prompt's words (`word_keys`).
         meanings: the model's representation of each word (see `meaning`).
-        own_only: whether entries that other namespaces share are left out.
+        own_only: whether entries that other namespaces share are left out, and those
+            that were made from such.
     """
 
     recipe: str
@@ -241,7 +242,7 @@ class Matcher:
             for head, cosine in heads
             if head is not None
             and head.meanings.shape[1:] == query.meanings.shape[1:]
-            and not (query.own_only and head.namespace != query.namespace)
+            and (head.own and head.namespace == query.namespace or not query.own_only)
         ]
         if not kept:
             return looked

@@ -43,6 +43,7 @@ class EntryHeader:
         score: how well the video follows its prompt, 0 to 1: 1 if it was computed in
             full, else the similarity to its source's prompt times the source's score.
         shared: whether all namespaces may use it.
+        own: whether all of the chain of its sources are of its namespace too.
         prompt: the prompt in clear, or None. It is written to disk unencrypted.
         id: the entry's id, random.
 
@@ -61,6 +62,7 @@ class EntryHeader:
     last_used: float = 0.0
     score: float = 1.0
     shared: bool = False
+    own: bool = True
     prompt: str | None = None
     policy: str = ""
     id: str = field(default_factory=new_id)

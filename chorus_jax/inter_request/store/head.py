@@ -17,7 +17,7 @@ from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.secret import Secret
 
 PLAIN: tuple[str, ...] = ("id", "recipe", "exact", "policy", "namespace")
-PLAIN += ("created", "score", "shared", "prompt")
+PLAIN += ("created", "score", "shared", "own", "prompt")
 LENGTH, WORD = struct.Struct("<I"), 8
 
 

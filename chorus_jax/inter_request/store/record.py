@@ -20,7 +20,7 @@ from chorus_jax.inter_request.store.entry import Entry
 from chorus_jax.inter_request.store.secret import Secret
 
 MAGIC = b"chorusEN"
-VERSION = 6  # to be raised with any change of the head or the payload
+VERSION = 7  # to be raised with any change of the head or the payload
 PREFIX = struct.Struct("<8sIIQ")
 CHECK = 32
 FIRST = 2**14  # bytes of the first read, enough for most heads

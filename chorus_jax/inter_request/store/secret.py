@@ -1,6 +1,6 @@
-"""The secret key of a store's digests of prompts and words.
+"""The secret key of a store's digests of prompts, words and recipes.
 
-Anyone who has the key can test guessed prompts and words against the digests. Without a
+Who has the key can test guessed prompts, words and settings against them. Without a
 secret of its own a store uses a public key. No file of the store holds the secret, so
 it must be kept elsewhere.
 """
@@ -43,6 +43,10 @@ class Secret:
     def for_words(self) -> bytes:
         """The secret for `word_keys`."""
         return self._keyed("words", b"")
+
+    def recipe(self, digest: str) -> str:
+        """The keyed digest, in hex, of the recipe with this digest."""
+        return self._keyed("recipe", digest.encode()).hex()
 
     def exact(self, recipe: str, prompt: str, seed: int, region: str = "") -> str:
         """The digest of a whole request, in hex.

@@ -94,10 +94,7 @@ class StorageTiers:
             yield
 
     def refresh(self) -> None:
-        """Takes in finished changes of other processes, without waiting for any.
-
-        Costs one small read if nothing changed.
-        """
+        """Takes in finished changes of other processes, without waiting for any."""
         try:
             if self.disk is not None and self.disk.folder.changed:
                 with self.looking:

@@ -504,14 +504,31 @@ def test_a_source_whose_frames_are_not_finite_is_forgotten(engine, monkeypatch):
 
 
 def test_own_entries_only(engine):
+    """Not those of others, nor own ones that were made from others'."""
     engine.generate(small(seed=3), Reuse(namespace="a", shared=True))
-    made = engine.generate(small(OTHERS[0], seed=3), Reuse(namespace="b", shared=True))
     alone = Reuse(namespace="b", own_only=True)
+    taken = engine.generate(small(BLUE, seed=9), Reuse(namespace="b"))
+    assert taken.ledger.kind == "semantic"
+    assert engine.generate(small(BLUE, seed=9), Reuse(namespace="b")).entry is None
+    again = engine.generate(small(BLUE, seed=9), alone)
+    assert again.ledger.kind == "miss"
+    engine.cache.store.delete(again.entry)
+    made = engine.generate(small(OTHERS[0], seed=3), alone)
+    assert made.ledger.kind == "miss"
     ledger = engine.generate(small(seed=3), alone).ledger
     assert (ledger.kind, ledger.source) == ("semantic", made.entry)
     found = engine.generate(small(BLUE, seed=4), alone).ledger
     own = {head.id for head in engine.cache.store if head.namespace == "b"}
     assert found.kind == "semantic" and found.source in own
+
+
+def test_settings_cannot_be_tried_out_without_the_secret(engine):
+    """A record has no digest of its recipe that anyone could compute."""
+    engine.generate(small(seed=3))
+    [head] = list(engine.cache.store)
+    digest = recipe_of(small(seed=3), engine.pipeline.model, policy()).digest
+    assert head.recipe == engine.cache.store.secret.recipe(digest) != digest
+    assert Secret(bytes(32)).recipe(digest) != head.recipe
 
 
 LONG = " ".join(f"word{i}" for i in range(20_000))

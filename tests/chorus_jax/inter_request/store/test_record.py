@@ -83,7 +83,7 @@ def test_the_time_of_change_is_that_of_the_last_use(make, tmp_path):
 
 
 # The digest of the record below, by its format: another digest is another format.
-FORMATS = {6: "eecc4c0c6e05961ff3bfb4c2adbb2a2287ca52a9325d500317eed2cb744b3e10"}
+FORMATS = {7: "f3868506effc3eb12e52876357af64dd8e90bc4023a92245663bc8b5c9156861"}
 
 
 def test_a_change_of_the_bytes_is_a_new_format():
