@@ -54,19 +54,23 @@ def test_a_region_kernel_runs_where_it_is_faster(
 
 
 @pytest.mark.parametrize(
-    "kind, active, name",
+    "kind, heads, active, name",
     [
-        ("TPU v6 lite", 4, "tpu"),
-        ("TPU v6 lite", 5, None),
-        ("TPU v5", 4, None),
+        ("TPU v6 lite", 12, 4, "tpu"),
+        ("TPU v6 lite", 12, 5, None),
+        ("TPU v6 lite", 40, 10, "tpu"),
+        ("TPU v6 lite", 40, 11, None),
+        ("TPU v6 lite", 32, 1, None),
+        ("TPU v5 lite", 12, 4, "tpu"),
+        ("TPU v5", 12, 4, None),
     ],
 )
 def test_of_few_tiles_the_region_kernel_is_faster_on_some_devices(
-    on, kind, active, name
+    on, kind, heads, active, name
 ):
     on("tpu", kind)
-    query = jax.ShapeDtypeStruct((1, active, 120, 12, 128), jnp.bfloat16)
-    key = jax.ShapeDtypeStruct((1, 40, 120, 12, 128), jnp.bfloat16)
+    query = jax.ShapeDtypeStruct((1, active, 120, heads, 128), jnp.bfloat16)
+    key = jax.ShapeDtypeStruct((1, 40, 120, heads, 128), jnp.bfloat16)
     assert region_choice(query, key).name == name
 
 
