@@ -136,7 +136,7 @@ def compile_step(case: Placement) -> dict[str, Any]:
 
 
 def attention_of(run: OutlinedRun, sizes: Sizes) -> str:
-    """How attention is split over the mesh, in words."""
+    """The split of attention over the mesh, in words."""
     transformer: Any = run.outline.parts[TRANSFORMER]
     mesh = abstract_mesh(sizes)
     return split_of(mesh, transformer.config.heads).words(mesh)

@@ -1,4 +1,4 @@
-"""How the state of a denoising run is split over the devices of a mesh.
+"""The split of a denoising run's state over the devices of a mesh.
 
 Held keys are split by heads or tiles (`TileKeys`). In the states of step caches the
 arrays of tokens are split as the tokens of a pass are: rows over `data`, tokens over

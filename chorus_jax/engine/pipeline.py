@@ -418,8 +418,8 @@ class Pipeline:
         made, total = [], groups(self.model.geometry(requests[0]))
         with timed(seconds, "decode"):
             for group in self.model.decode(latents, requests):
+                check_finite(group, "frames")
                 videos = np.asarray(group)
-                check_finite(videos, "frames")
                 made.append(np.stack([to_uint8(video) for video in videos]))
                 yield Progress("decode", len(made), total)
         return np.concatenate(made, axis=1)

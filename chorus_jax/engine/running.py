@@ -24,6 +24,7 @@ from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
 from chorus_jax.intra_request import EveryStep
+from chorus_jax.request import Request
 
 BEYOND = "all tokens were run: the videos differ beyond the region too"
 
@@ -86,7 +87,7 @@ class Runner:
         else:
             request = task.noise_from(hit.entry)
             program = pipeline.program(request, hit.plan)
-            source = self.source(task, hit, program, conditions)
+            source = self.source(task, request, hit, program, conditions)
             differing = self.differing(prompt, conditions, hit)
             words = jnp.asarray(differing, jnp.float32)[None]
             gains = self.gains(task, hit, differing)
@@ -108,6 +109,7 @@ class Runner:
     def source(
         self,
         task: Task,
+        request: Request,
         hit: Hit,
         program: Program,
         conditions: Mapping[str, Conditions],
@@ -115,14 +117,20 @@ class Runner:
         """The latents that the run takes over from its source.
 
         Given frames are replaced by the request's own: those of the source are of
-        another image, or were rounded when they were stored.
+        another image.
+
+        Args:
+            task: the task.
+            request: its request, with the seed from which its noise is drawn.
+            hit: the source, and the plan of the run.
+            program: the static part of the run.
+            conditions: the conditions of the run.
         """
         geometry, sigmas = program.geometry, program.solver.schedule.sigmas
         pipeline, tenant = self.pipeline, task.reuse.namespace
-        request = task.noise_from(hit.entry)
         noise = pipeline.noise([request], geometry, conditions, tenant)
         source = renoised(hit.entry, hit.tier, sigmas, geometry, noise)
-        own = lambda x: pipeline.model.with_given(x, [task.request], tenant)
+        own = lambda x: pipeline.model.with_given(x, [request], tenant)
         return source._replace(start=own(source.start), end=own(source.end))
 
     def differing(

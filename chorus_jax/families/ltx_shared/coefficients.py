@@ -1,4 +1,4 @@
-"""Which published coefficients of step caches are valid for an LTX model."""
+"""Check of step caches' published coefficients against the LTX model they are for."""
 
 from chorus_jax.intra_request import StepCache
 from chorus_jax.intra_request.tea import TeaCache

@@ -86,9 +86,4 @@ def check_video(sizes: ReadingSizes, inputs: InputMedia, request: Request) -> No
         )
     if inputs.image is not None or inputs.last_image is not None:
         raise ValueError("give an image or a video to begin from, not both")
-    there = len(inputs.video.frames)
-    if there < request.frames:
-        raise ValueError(
-            f"the video to begin from has {there} frames, but {request.frames} are "
-            "asked for: ask for fewer (frames, --frames)"
-        )
+    inputs.video.check_length(request.frames)
