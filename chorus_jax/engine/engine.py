@@ -128,7 +128,8 @@ class Engine:
             replayed = self.replayed(task, watch)
             if replayed is not None:
                 return replayed
-        tokens = model.tokens([request.prompt])
+        # Both prompts, before the lock: a text of megabytes takes seconds.
+        tokens = model.tokens([request])
         self.foresee(task, tokens)
         with self.computing(watch):  # it may have waited long
             with timed(task.seconds, "embed"):
@@ -180,7 +181,7 @@ class Engine:
             return None
         geometry = self.pipeline.model.geometry(task.request)
         latents = batch_of_one(entry.latents, geometry)
-        [cut] = self.pipeline.model.tokens([task.request.prompt]).cut
+        cut = self.pipeline.model.tokens([task.request]).cut[0]
         try:
             with self.computing(watch):
                 frames = self.decoded(task, latents, watch)
@@ -213,7 +214,7 @@ class Engine:
         model, secret = self.pipeline.model, self.cache.store.secret.for_words
         conditions, [cut] = self.pipeline.condition([request], namespace, tokens)
         values = model.text_values(conditions)
-        prompt = PromptReading.of(request.prompt, values, tokens, secret)
+        prompt = PromptReading.of(request.prompt, values, tokens.row(0), secret)
         return prompt, conditions, cut
 
     def query(self, request: Request, namespace: str = "default") -> Query:
@@ -221,7 +222,7 @@ class Engine:
         policy = self.policies(request)
         digest = recipe_of(request, self.pipeline.model, policy).digest
         recipe = self.cache.store.secret.recipe(digest)
-        tokens = self.pipeline.model.tokens([request.prompt])
+        tokens = self.pipeline.model.tokens([request])
         with self.computing(Watch()):
             prompt, _, _ = self.prepared(request, tokens, namespace)
         return prompt.query(recipe, namespace)

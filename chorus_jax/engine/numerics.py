@@ -1,6 +1,7 @@
 """Identity of the computation: versions, device, random numbers, settings of jax."""
 
 import functools
+import os
 from importlib import metadata
 
 import jax
@@ -16,10 +17,14 @@ SETTINGS = (
     "jax_threefry_partitionable",
     "jax_default_dtype_bits",
 )
+# The environment's flags of XLA, and the beginnings of those that change no number.
+FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
+WITHOUT_EFFECT = ("--xla_dump", "--xla_force_host_platform_device_count")
 
 
 def run_by(mesh: Mesh | None) -> str:
-    """The versions, device kind and jax settings of this process; part of recipes.
+    """The versions, device kind, jax settings and XLA flags of this process; part of
+    recipes.
 
     Another version, device kind or random number generator would compute other latents.
     The number of devices is left out: a mesh changes the last bits only, and entries
@@ -31,7 +36,13 @@ def run_by(mesh: Mesh | None) -> str:
     device = default_device() if mesh is None else mesh.devices.flat[0]
     settings = [f"{name}={getattr(jax.config, name, None)}" for name in SETTINGS]
     kind = f"{device.platform} {device.device_kind}"
-    return " ".join([f"pixels={DIGEST}", versions(), kind, *settings])
+    return " ".join([f"pixels={DIGEST}", versions(), kind, *settings, *flags()])
+
+
+def flags() -> list[str]:
+    """The flags of XLA in the environment that may change numbers, in their order."""
+    words = [word for name in FLAGS for word in os.environ.get(name, "").split()]
+    return [word for word in words if not word.startswith(WITHOUT_EFFECT)]
 
 
 def default_device() -> jax.Device:

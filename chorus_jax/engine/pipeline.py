@@ -305,7 +305,7 @@ class Pipeline:
         Args:
             requests: the requests of a batch.
             tenant: the namespace whose remembered prompts may be used.
-            tokens: the prompts' tokens; None to tokenise them here.
+            tokens: what the model's `tokens` returned for them; None to call it here.
 
         Returns:
             The conditions of the denoising loop by transformer, and for each prompt the

@@ -54,7 +54,7 @@ class PromptReading:
         return cls(
             text,
             embedding,
-            tokens.row(0),
+            tokens,
             words,
             word_keys(cleaned, secret),
             word_meanings(words, spans, per_token[: len(spans)]),

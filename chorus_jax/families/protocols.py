@@ -91,8 +91,9 @@ class VideoModel(Protocol):
         """The frame rate that a request's positions are computed with; None if the
         model does not use one."""
 
-    def tokens(self, prompts: Sequence[str]) -> Tokens:
-        """The tokens of prompts, without encoding them."""
+    def tokens(self, requests: Sequence[Request]) -> Tokens:
+        """The tokens of the requests' prompts and then of their negative prompts, if
+        they are read, without encoding them."""
 
     def condition(
         self,
@@ -105,7 +106,7 @@ class VideoModel(Protocol):
         Args:
             requests: the requests of a batch.
             tenant: their owner; encoded prompts are remembered per tenant.
-            tokens: the tokens of the prompts, if known; None to tokenise them here.
+            tokens: what `tokens` returned for these requests; None to call it here.
 
         Returns:
             The conditions of each transformer, by name, and for each prompt the text

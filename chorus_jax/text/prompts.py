@@ -62,16 +62,6 @@ class Tokens:
         """One prompt's tokens, as a batch of one."""
         return Tokens(*(column[i : i + 1] for column in self._columns))
 
-    def joined(self, other: "Tokens") -> "Tokens":
-        """One batch of these tokens followed by the other's."""
-        return Tokens(
-            np.concatenate([self.ids, other.ids]),
-            np.concatenate([self.mask, other.mask]),
-            np.concatenate([self.spans, other.spans]),
-            self.cut + other.cut,
-            self.texts + other.texts,
-        )
-
     @property
     def _columns(self) -> tuple[Any, ...]:
         return self.ids, self.mask, self.spans, self.cut, self.texts

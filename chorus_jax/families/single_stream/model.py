@@ -98,9 +98,13 @@ class SingleStreamModel:
         if self.mesh is not None:
             self.sizes.check_mesh(self.mesh, request, count)
 
-    def tokens(self, prompts: Sequence[str]) -> Tokens:
-        """The tokens of prompts, without encoding them."""
-        return self.prompts.tokenizer(prompts)
+    def tokens(self, requests: Sequence[Request]) -> Tokens:
+        """The tokens of all prompts and, with guidance, then of all negative
+        prompts."""
+        texts = [request.prompt for request in requests]
+        if requests[0].guided:
+            texts += [request.negative_prompt for request in requests]
+        return self.prompts.tokenizer(texts)
 
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
@@ -131,10 +135,7 @@ class SingleStreamModel:
         """The embeddings of all prompts and, with guidance, then of all negative
         prompts; they are remembered for this tenant."""
         if tokens is None:
-            tokens = self.tokens([request.prompt for request in requests])
-        if requests[0].guided:
-            negative = self.tokens([request.negative_prompt for request in requests])
-            tokens = tokens.joined(negative)
+            tokens = self.tokens(requests)
         text = self.prompts.encoded(tokens, tenant)
         if not self.keep_text_encoder:
             self.free_text_encoder()

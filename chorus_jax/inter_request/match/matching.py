@@ -23,7 +23,7 @@ from chorus_jax.inter_request.store import EntryHeader, Store
 
 log = logging.getLogger(__name__)
 
-# A recipe's digest and a namespace, None for entries that all namespaces may see.
+# A recipe's digest and a namespace; None for what all namespaces share.
 Shelf = tuple[str, str | None]
 
 
@@ -95,45 +95,48 @@ class Rejection:
 class Shelves:
     """One index per recipe and namespace; watches the store for changes.
 
+    A shared entry is in two of them: with its namespace's own entries, and with what
+    all namespaces share. So others' shared entries, however many, hide no own entry.
+
     Attributes:
         make: makes an empty index for embeddings of a given width.
         indexes: the indexes that have entries, by recipe and namespace (None: shared).
-        places: the shelf of each entry, by its id.
+        places: the shelves of each entry, by its id.
         emptied: indexes that lost all entries; their threads may still run.
         lock: guards the fields above.
     """
 
     make: Callable[[int], Index]
     indexes: dict[Shelf, Index] = field(default_factory=dict)
-    places: dict[str, Shelf] = field(default_factory=dict)
+    places: dict[str, list[Shelf]] = field(default_factory=dict)
     emptied: WeakSet[Index] = field(default_factory=WeakSet)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def admitted(self, head: EntryHeader) -> None:
         """Indexes an admitted entry."""
-        shelf = (head.recipe, None if head.shared else head.namespace)
+        names = (head.namespace, None) if head.shared else (head.namespace,)
         with self.lock:
-            index = self.indexes.get(shelf)
-            if index is None:
-                index = self.make(len(head.embedding))
-            try:
-                index.add(head.id, head.embedding)
-            except ValueError as error:  # the other entries are still found
-                log.warning("the entry %s is no source: %s", head.id, error)
-                return
-            self.indexes[shelf], self.places[head.id] = index, shelf
+            for shelf in ((head.recipe, name) for name in names):
+                index = self.indexes.get(shelf)
+                if index is None:
+                    index = self.make(len(head.embedding))
+                try:
+                    index.add(head.id, head.embedding)
+                except ValueError as error:  # the other entries are still found
+                    log.warning("the entry %s is no source: %s", head.id, error)
+                    continue
+                self.indexes[shelf] = index
+                self.places.setdefault(head.id, []).append(shelf)
 
     def removed(self, id: str) -> None:
-        """Drops a removed entry, and its index if that becomes empty."""
+        """Drops a removed entry, and its indexes if they become empty."""
         with self.lock:
-            shelf = self.places.pop(id, None)
-            if shelf is None:
-                return
-            index = self.indexes[shelf]
-            index.remove(id)
-            # Else indexes of old recipes and namespaces would pile up.
-            if not len(index):
-                self.emptied.add(self.indexes.pop(shelf))
+            for shelf in self.places.pop(id, ()):
+                index = self.indexes[shelf]
+                index.remove(id)
+                # Else indexes of old recipes and namespaces would pile up.
+                if not len(index):
+                    self.emptied.add(self.indexes.pop(shelf))
 
     def close(self) -> None:
         """Ends the threads of all indexes."""
@@ -149,19 +152,21 @@ class Shelves:
 
         Args:
             query: the request.
-            count: the most entries to return.
+            count: the most entries to return of the namespace's own, and of what all
+                namespaces share.
             least: entries whose cosine is below this may be left out, but the nearest
                 one never is.
         """
-        shelves = ((query.recipe, name) for name in (query.namespace, None))
+        own, shared = (query.recipe, query.namespace), (query.recipe, None)
+        shelves = [own] if query.own_only else [own, shared]
         with self.lock:
             indexes = [self.indexes[one] for one in shelves if one in self.indexes]
-        neighbors = [
-            (neighbor.id, neighbor.similarity)
+        neighbors = {
+            neighbor.id: neighbor.similarity
             for index in indexes
             for neighbor in index.search(query.embedding, count, least)
-        ]
-        return sorted(neighbors, key=lambda one: (-one[1], one[0]))[:count]
+        }
+        return sorted(neighbors.items(), key=lambda one: (-one[1], one[0]))
 
 
 class Matcher:
@@ -172,7 +177,8 @@ class Matcher:
         candidates: how many of the nearest entries are compared word by word at first.
             The number doubles as long as no compared entry can be used and farther ones
             may be near enough.
-        most: the largest number of compared entries; it bounds the work of a miss.
+        most: the largest number of compared entries of the namespace, and of what all
+            share; it bounds the work of a miss.
     """
 
     def __init__(
@@ -242,7 +248,7 @@ class Matcher:
             for head, cosine in heads
             if head is not None
             and head.meanings.shape[1:] == query.meanings.shape[1:]
-            and (head.own and head.namespace == query.namespace or not query.own_only)
+            and (head.own or not query.own_only)
         ]
         if not kept:
             return looked

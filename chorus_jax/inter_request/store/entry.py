@@ -13,8 +13,9 @@ from jaxtyping import Float16, Float32
 ID = re.compile("[0-9a-f]{32}")
 ROUNDING = 1e-3
 # Memory per header, including the structures that find its entry: copies of its
-# embedding (its own, the index's, the searcher's), bytes per word, bytes of objects.
-COPIES, WORD_BYTES, OBJECT_BYTES = 4, 64, 2048
+# embedding (its own, the index's, the searcher's; the second index's of shared ones),
+# bytes per word, bytes of objects.
+COPIES, SHARED_COPIES, WORD_BYTES, OBJECT_BYTES = 4, 7, 64, 2048
 
 
 def new_id() -> str:
@@ -71,7 +72,8 @@ class EntryHeader:
     def nbytes(self) -> int:
         """Its bytes in memory, with its share of indexes and look-up tables."""
         text = WORD_BYTES * len(self.words) + 4 * len(self.prompt or "")
-        arrays = COPIES * self.embedding.nbytes + self.meanings.nbytes
+        copies = SHARED_COPIES if self.shared else COPIES
+        arrays = copies * self.embedding.nbytes + self.meanings.nbytes
         return arrays + text + OBJECT_BYTES
 
     def __post_init__(self) -> None:

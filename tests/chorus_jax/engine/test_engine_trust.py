@@ -1,6 +1,7 @@
 """Which requests a cached video may answer, and which not."""
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -20,8 +21,8 @@ from chorus_jax.engine.policies import requested
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Watch
 from chorus_jax.engine.task import INPUTS, Task
-from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.families.protocols import VideoModel
+from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.secret import Secret
@@ -317,6 +318,16 @@ def test_the_default_device_is_of_the_recipe(monkeypatch):
     assert "gpu H100" in numerics.run_by(None)
 
 
+@pytest.mark.parametrize("name", ["XLA_FLAGS", "LIBTPU_INIT_ARGS"])
+def test_flags_that_change_numbers_are_in_the_recipe(monkeypatch, name):
+    before = numerics.run_by(None)
+    for harmless in ("--xla_dump_to=x", "--xla_force_host_platform_device_count=8"):
+        monkeypatch.setenv(name, f"{os.environ.get(name, '')} {harmless}")
+        assert numerics.run_by(None) == before
+    monkeypatch.setenv(name, "--xla_cpu_enable_fast_math=true")
+    assert numerics.run_by(None) != before
+
+
 def test_the_code_that_decides_pixels_is_of_the_recipe(engine, monkeypatch):
     model, request = engine.pipeline.model, small()
     before = recipe_of(request, model, policy()).digest
@@ -370,7 +381,7 @@ def test_many_entries_that_are_refused_do_not_hide_one_that_is_not(engine):
     engine.generate(small(seed=0))
     [other] = list(engine.cache.store)
     source = engine.cache.store.get(other.id, "default")
-    tokens = engine.pipeline.model.tokens([BLUE])
+    tokens = engine.pipeline.model.tokens([small(BLUE)])
     words = engine.prepared(small(BLUE), tokens, "default")[0]
     for _ in range(20):
         same = replace(
@@ -547,19 +558,23 @@ def test_work_is_bounded_by_what_the_model_reads(engine):
 
 
 def test_a_long_prompt_keeps_nobody_from_the_device(engine, monkeypatch):
-    """A tokenizer takes long for one: on a miss, a hit and a replay it has no lock."""
-    true, locked = engine.pipeline.model.tokens, []
+    """A tokenizer takes long for one, and for a long negative prompt: on a miss, a hit
+    and a replay it has no lock."""
+    kind, locked, read = type(engine.pipeline.model.prompts.tokenizer), [], []
+    true = kind.__call__
 
-    def tokens(prompts):
-        if prompts != [""]:  # the negative prompt's, which is short
-            locked.append(engine.device_lock.locked())
-        return true(prompts)
+    def tokens(tokenizer, texts):
+        locked.append(engine.device_lock.locked())
+        read.extend(texts)
+        return true(tokenizer, texts)
 
-    monkeypatch.setattr(engine.pipeline.model, "tokens", tokens)
-    asked = (small(seed=3), small(BLUE, seed=4), small(seed=3))
+    monkeypatch.setattr(kind, "__call__", tokens)
+    bad = {"negative_prompt": "a blurred circle"}
+    asked = (small(seed=3, **bad), small(BLUE, seed=4, **bad), small(seed=3, **bad))
     kinds = [engine.generate(request).ledger.kind for request in asked]
     assert kinds == ["miss", "semantic", "exact"]
     assert len(locked) >= 3 and not any(locked)
+    assert bad["negative_prompt"] in read
 
 
 def test_a_cut_prompt_is_not_in_the_log(engine, caplog):

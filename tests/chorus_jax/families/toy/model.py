@@ -67,7 +67,11 @@ class ToyModel:
     def fps(self, request):
         return None
 
-    def tokens(self, prompts):
+    def tokens(self, requests):
+        texts = [request.prompt for request in requests]
+        return self.read(texts + [request.negative_prompt for request in requests])
+
+    def read(self, prompts):
         ids = np.zeros((len(prompts), WORDS), np.int64)
         spans, cut = np.zeros((len(prompts), WORDS, 2), np.int32), []
         for row, prompt in enumerate(prompts):
@@ -87,9 +91,9 @@ class ToyModel:
 
     def condition(self, requests, tenant="", tokens=None):
         first, b = requests[0], len(requests)
-        prompts = tokens or self.tokens([request.prompt for request in requests])
-        negative = self.tokens([request.negative_prompt for request in requests])
-        ids = np.concatenate([prompts.ids, negative.ids, prompts.ids, prompts.ids])
+        tokens = tokens or self.tokens(requests)
+        prompts, negative = tokens.ids[:b], tokens.ids[b:]
+        ids = np.concatenate([prompts, negative, prompts, prompts])
         known = ids > 0
         known[:, 0] = True
         f, h, w = self.geometry(first).grid
@@ -105,7 +109,7 @@ class ToyModel:
             clean=jnp.asarray(np.arange(f * h * w) < h * w, jnp.float32),
             scales=jnp.asarray(scales, jnp.float32).reshape(b, 3),
         )
-        return {"high": given, "low": given}, prompts.cut
+        return {"high": given, "low": given}, tokens.cut[:b]
 
     def begin(self, noise, requests, start):
         return noise

@@ -54,9 +54,9 @@ def admit(store, prompt, vector, recipe=RECIPE, **fields):
     return entry.id
 
 
-def query(store, prompt, vector, recipe=RECIPE, namespace="us"):
+def query(store, prompt, vector, recipe=RECIPE, namespace="us", own_only=False):
     words = word_keys(prompt, store.secret.for_words)
-    return Query(recipe, namespace, vector, words, meanings(prompt))
+    return Query(recipe, namespace, vector, words, meanings(prompt), own_only)
 
 
 def test_the_second_look_prefers_words_that_mean_the_same(store):
@@ -121,6 +121,22 @@ def test_recipes_and_namespaces_are_apart_unless_shared(store):
     assert isinstance(found, Match) and found.head.id == shared
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("own_only", [False, True])
+def test_what_others_share_hides_no_own_entry(store, shared, own_only):
+    """However many nearer ones there are that are refused."""
+    matcher = Matcher(store, ExactIndex, most=16)
+    own = admit(store, "a cat sprints", unit(1, 0.1), shared=shared)
+    for _ in range(40):
+        admit(store, "a cat runs", unit(1, 0), namespace="them", shared=True)
+    asked = query(store, "a cat runs", unit(1, 0), own_only=own_only)
+    same = lambda found: "same" if found.difference.ordered == 1 else ""
+    found = matcher(asked, LOOK, 0.5, same)
+    assert isinstance(found, Match) and found.head.id == own
+    theirs = matcher(replace(asked, namespace="else"), LOOK, 0.5, same)
+    assert isinstance(theirs, Rejection)
+
+
 def test_a_matcher_knows_what_was_there_before_it(store):
     id = admit(store, "a cat runs", unit(1, 0))
     found = Matcher(store, ExactIndex)(
@@ -158,7 +174,8 @@ def change_often(store, make_index, admissions):
     for count in range(1, admissions + 1):
         vector = unit(*(rng.gauss(0, 1) for _ in range(16)))
         space = rng.choice(["us", "them"])
-        admit(store, rng.choice(WORDS), vector, namespace=space)
+        sharing = rng.random() < 0.2
+        admit(store, rng.choice(WORDS), vector, namespace=space, shared=sharing)
         if rng.random() < 0.2:
             assert store.delete(rng.choice([*matcher.shelves.places]))
         if count % (admissions // 100) == 0:
@@ -176,8 +193,10 @@ def check_in_step(store, matcher, foresight):
     shelves, items = matcher.shelves, list(store._tiers.catalogue)
     assert heads.keys() == {item.id for item in items} == foresight._places.keys()
     assert shelves.places.keys() == heads.keys() and len(store) == len(heads)
-    assert all(id in shelves.indexes[shelf] for id, shelf in shelves.places.items())
-    assert sum(map(len, shelves.indexes.values())) == len(heads)
+    places = [(id, shelf) for id, all_of in shelves.places.items() for shelf in all_of]
+    assert all(id in shelves.indexes[shelf] for id, shelf in places)
+    assert sum(map(len, shelves.indexes.values())) == len(places)
+    assert len(places) == len(heads) + sum(head.shared for head in heads.values())
     for head in [*heads.values()][::20]:
         near = shelves.near(Query(RECIPE, head.namespace, head.embedding, (), NONE), 8)
         assert near[0][0] == head.id and {id for id, _ in near} <= heads.keys()
