@@ -12,7 +12,7 @@ from chorus_jax.training.recipe import (
     TrainingRecipe,
     VaeTraining,
 )
-from chorus_jax.training.recipes.large_shapes import large_shapes
+from chorus_jax.training.recipes.shapes import shapes
 from chorus_jax.training.world.scene import World
 
 
@@ -41,11 +41,11 @@ class DeviceScale:
 
 
 def real() -> DeviceScale:
-    """The recipe `large_shapes` with batches and clips that keep an accelerator busy.
+    """The recipe `shapes` with batches and clips that keep an accelerator busy.
 
     Its plans have more steps than there is time for: a deadline ends them.
     """
-    recipe = large_shapes()
+    recipe = shapes()
     flow = replace(recipe.train_flow.plan, steps=10**6, batch=512, average=0.999)
     taught = TrainingPlan(10**5, 64, 5e-3, warmup=20, average=0.99)
     recipe = replace(

@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--run", type=Path, required=True, help="folder of all stages")
-    top.add_argument("--recipe", choices=list(RECIPES), default="small_shapes")
+    top.add_argument("--recipe", choices=list(RECIPES), default="shapes")
     top.add_argument("--before", type=int, default=0, help="clips seen before this run")
     top.add_argument("--prompts", type=int, default=96)
     top.add_argument("--batch", type=int, default=16)

@@ -154,15 +154,20 @@ def _restored(
     return jax.tree.unflatten(jax.tree.structure(module), arrays), digests
 
 
-def write_arrays(folder: Path, arrays: Mapping[str, StreamedArray]) -> dict[str, str]:
+def write_arrays(
+    folder: Path,
+    arrays: Mapping[str, StreamedArray],
+    compressor: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
     """Writes an Orbax checkpoint of named arrays; returns the digest of each.
 
     `folder` must be absolute and not exist. Only a few blocks are in memory at once.
+    `compressor` is that of zarr's metadata.
     """
     # Imported here: Orbax takes long to import, and reading does not need it.
     from chorus_jax.checkpoints.writing import write
 
-    return write(folder, arrays)
+    return write(folder, arrays, compressor)
 
 
 def save(
@@ -171,11 +176,13 @@ def save(
     *,
     family: str,
     scheduler: Mapping[str, Any] | None = None,
+    compressor: Mapping[str, Any] | None = None,
 ) -> Card:
     """Writes modules as a new checkpoint folder, which `load` reads; returns its card.
 
     Every module must have a `config` dataclass. The arrays must be addressable from
-    this process; they pass through host memory block by block.
+    this process; they pass through host memory block by block. With a `compressor` of
+    zarr's metadata files are smaller, and take longer to read.
     """
     arrays = {
         part: {name: _streamed(x) for name, x in names(module).items()}
@@ -187,7 +194,7 @@ def save(
         check_space(Path(folder), needed)
         entries = {}
         for part, module in parts.items():
-            digests = write_arrays(partial / part, arrays[part])
+            digests = write_arrays(partial / part, arrays[part], compressor)
             entries[part] = describe(module, module.config, digests)
         card = Card(family, entries, scheduler)
         card.write(partial)

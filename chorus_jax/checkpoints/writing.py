@@ -13,9 +13,19 @@ import tensorstore as ts
 from chorus_jax.checkpoints.stored import StreamedArray, block_shape, boxes, raw
 
 
-def write(folder: Path, arrays: Mapping[str, StreamedArray]) -> dict[str, str]:
-    """Writes arrays into a new folder; returns their digests by name."""
-    handler = _StreamHandler()
+def write(
+    folder: Path,
+    arrays: Mapping[str, StreamedArray],
+    compressor: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """Writes arrays into a new folder; returns their digests by name.
+
+    Args:
+        folder: the new folder.
+        arrays: the arrays by name.
+        compressor: of the blocks, as in zarr's metadata; None to store them plainly.
+    """
+    handler = _StreamHandler(compressor)
     registry = ocp.type_handlers.create_type_handler_registry(
         (StreamedArray, handler), (jax.Array, ocp.type_handlers.ArrayHandler())
     )
@@ -29,8 +39,9 @@ def write(folder: Path, arrays: Mapping[str, StreamedArray]) -> dict[str, str]:
 class _StreamHandler(ocp.type_handlers.NumpyHandler):
     """Orbax's handler of StreamedArray; what it writes is restored as a jax.Array."""
 
-    def __init__(self) -> None:
+    def __init__(self, compressor: Mapping[str, Any] | None) -> None:
         super().__init__()
+        self.compressor = compressor
         self.digests: dict[str, str] = {}
 
     def typestr(self) -> str:
@@ -42,11 +53,13 @@ class _StreamHandler(ocp.type_handlers.NumpyHandler):
         for array, info in zip(values, infos):
             await info.await_path_creation()
             path = info.parent_dir / info.name
-            self.digests[info.name] = await _write(str(path), array)
+            self.digests[info.name] = await _write(str(path), array, self.compressor)
         return []
 
 
-async def _write(path: str, array: StreamedArray) -> str:
+async def _write(
+    path: str, array: StreamedArray, compressor: Mapping[str, Any] | None
+) -> str:
     store = await ts.open(
         {
             "driver": "zarr",
@@ -55,7 +68,7 @@ async def _write(path: str, array: StreamedArray) -> str:
             "metadata": {
                 "shape": array.shape,
                 "chunks": block_shape(array.shape, array.dtype.itemsize),
-                "compressor": None,
+                "compressor": None if compressor is None else dict(compressor),
             },
             "store_data_equal_to_fill_value": True,
         },

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("stage", choices=list(STAGES))
-    top.add_argument("--recipe", required=True, choices=list(RECIPES))
+    top.add_argument("--recipe", default="shapes", choices=list(RECIPES))
     top.add_argument("--out", type=Path, required=True, help="folder of all stages")
     top.add_argument(
         "--weights", default="shapes", help="to unpack: a folder, or a shipped name"

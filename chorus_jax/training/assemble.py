@@ -14,6 +14,8 @@ from chorus_jax.schedulers.flow import TRAIN_STEPS
 from chorus_jax.training.params import Params, assembled
 
 FAMILY = "wan"
+# Bytes of equal significance lie together: bfloat16 takes three quarters of its size.
+COMPRESSOR = {"id": "blosc", "cname": "zstd", "clevel": 9, "shuffle": 1}
 
 
 def stored_part(
@@ -32,7 +34,13 @@ def write_model(
     """Writes parts and tokenizer as a new folder. ValueError if it exists."""
     with aside(folder) as partial:
         complete = partial / "whole"
-        card = checkpoints.save(complete, parts, family=FAMILY, scheduler=scheduler)
+        card = checkpoints.save(
+            complete,
+            parts,
+            family=FAMILY,
+            scheduler=scheduler,
+            compressor=COMPRESSOR,
+        )
         for path in complete.iterdir():
             path.rename(partial / path.name)
         complete.rmdir()

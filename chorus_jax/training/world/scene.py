@@ -20,9 +20,9 @@ class ObjectSizes:
             it begins this far below its mean radius and ends this far above it.
     """
 
-    small: float = 0.15
-    large: float = 0.21
-    growth: tuple[float, float] = (0.25, 0.4)
+    small: float = 0.17
+    large: float = 0.23
+    growth: tuple[float, float] = (0.2, 0.3)
 
     def radius(self, size: str) -> float:
         """The mean radius of "small" or "large"."""

@@ -112,6 +112,23 @@ def test_fingerprint_is_of_the_weights(net, saved, tmp_path):
     assert other.fingerprint != card.fingerprint
 
 
+def test_a_compressed_folder_holds_the_same_weights(net, saved, tmp_path):
+    compressor = {"id": "blosc", "cname": "zstd", "clevel": 9, "shuffle": 1}
+    net.layers.kernel[...] = jnp.zeros_like(net.layers.kernel[...])
+    cards = [
+        checkpoints.save(tmp_path / name, {"net": net}, family="toy", compressor=each)
+        for name, each in (("plain", None), ("small", compressor))
+    ]
+    assert cards[0].fingerprint == cards[1].fingerprint
+    loaded = checkpoints.load(tmp_path / "small", "net", Net, Sizes)
+    assert checkpoints.digested(loaded) == cards[0].part("net").fingerprint
+    blocks = {
+        name: sum(x.stat().st_size for x in (tmp_path / name).rglob("0*"))
+        for name in ("plain", "small")
+    }
+    assert 0 < blocks["small"] < blocks["plain"]
+
+
 def test_save_refuses_an_existing_folder(net, saved):
     with pytest.raises(ValueError, match="m exists: remove it"):
         checkpoints.save(saved, {"net": net}, family="toy")

@@ -11,7 +11,7 @@ from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.wan.parts import PARTS
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.text.prompts import Tokenizer
-from chorus_jax.training.recipes.small_shapes import small_shapes
+from chorus_jax.training.recipes import RECIPES
 from chorus_jax.training.tokenizer import vocabulary_size
 from chorus_jax.training.world.captions import vocabulary
 from configs import shapes, shapes_4step
@@ -52,7 +52,7 @@ def test_there_are_both_transformers_and_nothing_unknown(card):
 
 @pytest.mark.parametrize("transformer", [TRANSFORMER, shapes_4step.TRANSFORMER])
 def test_the_sizes_are_those_of_the_recipe(folder, transformer):
-    sizes, recipe = Sizes.read(folder, transformer), small_shapes()
+    sizes, recipe = Sizes.read(folder, transformer), RECIPES["shapes"]()
     for part, measured in MEASURED.items():
         ours, theirs = (asdict(getattr(x, part)) for x in (sizes, recipe))
         assert {k for k in ours if ours[k] != theirs[k]} <= measured
@@ -68,7 +68,7 @@ def test_the_sizes_are_those_of_the_recipe(folder, transformer):
 
 
 def test_every_word_of_the_world_is_known(folder):
-    limit = small_shapes().transformer.text_limit
+    limit = RECIPES["shapes"]().transformer.text_limit
     tokenizer = Tokenizer.load(folder / "tokenizer", limit)
     first = tokenizer(["xyzzy", *vocabulary()]).ids[:, 0]
     assert first[0] not in first[1:]

@@ -1,4 +1,4 @@
-"""The recipes: tokens are narrower than the model, and they share one VAE."""
+"""The recipes: tokens are narrower than the model, regions are of eight pixels."""
 
 import math
 
@@ -22,15 +22,9 @@ def test_a_region_is_of_eight_pixels(name):
     assert boxes == [2, 2]  # latents of 4x4 pixels
 
 
-def test_the_recipes_share_a_vae():
-    first, *others = (recipe() for recipe in RECIPES.values())
-    for each in others:
-        assert (each.vae, each.train_vae) == (first.vae, first.train_vae)
-
-
 def test_the_command_names_a_recipe(capsys):
-    command = ["all", "--out", "folder", "--recipe"]
-    assert parser().parse_args([*command, "large_shapes"]).stage == "all"
+    command = ["all", "--out", "folder"]
+    assert parser().parse_args(command).recipe == "shapes"
     with pytest.raises(SystemExit):
-        parser().parse_args([*command, "unknown"])
-    assert "small_shapes" in capsys.readouterr().err
+        parser().parse_args([*command, "--recipe", "unknown"])
+    assert "shapes" in capsys.readouterr().err

@@ -1,0 +1,85 @@
+"""The recipe of the weights that are shipped.
+
+    python -m chorus_jax.training all --recipe shapes --out DIR
+
+Videos of 17 frames and 64x64 pixels; latents 5x16x16x8. A token is 8x8 pixels of all
+frames, so a clip has 64 tokens: a silhouette lies in few tokens of high capacity, and a
+token sees the motion at its place.
+"""
+
+from chorus_jax.families.wan.config import WanConfig
+from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.nets.t5 import T5Config
+from chorus_jax.training.plan import TrainingPlan
+from chorus_jax.training.recipe import (
+    DistillTraining,
+    FlowTraining,
+    TrainingRecipe,
+    VaeTraining,
+)
+from chorus_jax.training.world.scene import ObjectSizes, World
+
+CHANNELS = 8
+SHIFT = 3.0
+GUIDANCE = 3.0
+
+
+def shapes() -> TrainingRecipe:
+    """A transformer of 5 layers and width 288."""
+    return TrainingRecipe(
+        world=World(height=64, width=64, frames=17),
+        vae=WanVAEConfig(
+            width=16,
+            multipliers=(1, 2, 4),
+            depth=1,
+            halve_time=(True, True),
+            latents_mean=(0.0,) * CHANNELS,
+            latents_std=(1.0,) * CHANNELS,
+        ),
+        text_encoder=T5Config(
+            width=96, depth=2, heads=3, head_width=32, mlp_width=192, vocab=0
+        ),
+        transformer=WanConfig(
+            heads=9,
+            depth=5,
+            mlp_width=864,
+            head_width=32,
+            in_channels=CHANNELS,
+            out_channels=CHANNELS,
+            text_width=96,
+            text_limit=32,
+            patch=(5, 2, 2),
+            tile=(1, 1, 1),
+        ),
+        train_vae=VaeTraining(
+            TrainingPlan(steps=1450, batch=3, learning_rate=1e-2),
+            # All frames of a clip: the VAE is wrong beyond the number it was trained
+            # on.
+            frames=17,
+            side=32,
+            # Of smaller objects, whose edges are the harder ones.
+            world=World(sizes=ObjectSizes(0.15, 0.21, (0.25, 0.4))),
+        ),
+        train_flow=FlowTraining(
+            TrainingPlan(
+                steps=24_000,
+                batch=64,
+                learning_rate=2e-2,
+                warmup=100,
+                decay=0.15,
+                average=0.998,
+            ),
+            clips=8000,
+            # Larger than the sampler's: high noise levels decide where things are.
+            shift=4.5,
+            near=1.5,
+        ),
+        distill=DistillTraining(
+            TrainingPlan(
+                steps=1000, batch=16, learning_rate=5e-3, warmup=20, average=0.99
+            ),
+            trajectories=1024,
+            guidance_scale=GUIDANCE,
+            shift=SHIFT,
+        ),
+    )
