@@ -122,6 +122,20 @@ def held_out() -> CaseKinds:
     return CaseKinds(held_out_combinations(), lambda _: True, (1, 2, WORDING))
 
 
+def changed_only() -> CaseKinds:
+    """Held-out targets whose sources all show something else.
+
+    No source shows what any target does, so that none can be a rewording of it.
+    """
+    shown = lambda attributes: not is_held_out(attributes)
+    return CaseKinds(held_out_combinations(), shown, (1, 2))
+
+
+def reworded_only() -> CaseKinds:
+    """Held-out targets, each with a source that says the same in other words."""
+    return CaseKinds(held_out_combinations(), lambda _: True, (WORDING,))
+
+
 def training() -> CaseKinds:
     """Cases with targets and sources that training saw.
 

@@ -5,33 +5,33 @@
     python -m benchmarks.reuse.chorus --rows --curve        # only the curve
     python -m benchmarks.reuse.chorus --policy FILE         # another base policy
 
-Targets are of combinations that training never saw. The engine's cache holds a full run
-of every source: earlier requests that differ from a target in one attribute, in two, or
-in wording only. All arms (see `arms`) make each target in turns, from the noise of its
-source. `fewer` and `nirvana_equal` compute as many steps as `chorus` (see `costs`). At
-4 steps the distilled transformer runs.
+Targets are of combinations that training never saw. There are two sets, each with a
+cache of its own that holds a full run of every source: earlier requests that differ
+from their target in one attribute or two (`changed`), or that say the same in other
+words (`reworded`). All arms (see `arms`) make each target in turns, with the target's
+own noise. `fewer` and `nirvana_equal` compute as many steps as `chorus` (see `costs`).
+At 4 steps the distilled transformer runs.
 
-A row is over the `hits`, over the hits that differ from their source in what they show
-(`changed`) or in wording only (`reworded`), or over `all` targets, hits and misses; a
-replayed request would be an error. Rows of `full`, `fewer` and `nirvana_equal` over
-hits are over the hits of `chorus`. `accuracy_changed` is of the attributes in which a
-target differs from its source; for `seam` see `seams`. Losses are against the full runs
-of the same targets, in the unit of the figure, but as a share for detail. The curve's
-points are policies of one tier, over targets whose source shows something else, with
-any score above 0. First it is checked that an engine without reuse makes exactly the
-pipeline's video.
+A row is over the hits of one set; a replayed request would be an error. Rows of `full`,
+`fewer` and `nirvana_equal` are over the hits of `chorus`. `accuracy_changed` is of the
+attributes in which a target differs from its source; for `seam` see `seams`. Losses are
+against the full runs of the same targets, in the unit of the figure, but as a share for
+detail, each with its standard error. The curve's points are policies of one tier, over
+changed targets with any score above 0. First it is checked that an engine without reuse
+makes exactly the pipeline's video.
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.lib import rows
 from benchmarks.reuse.arms import ARMS
-from benchmarks.reuse.cases import held_out
-from benchmarks.reuse.comparison import ArmComparison
+from benchmarks.reuse.cases import changed_only, reworded_only
+from benchmarks.reuse.comparison import ArmComparison, Row
 from benchmarks.reuse.models import add_options, base_policy, load_model
 
-KEY = ("row", "steps")  # without `over`, whose values may differ between runs
+KEY = ("row", "steps", "over")
 COLUMNS = (
     *("row", "steps", "over", "targets", "hit_rate", "equivalents", "speedup_denoise"),
     *("speedup_denoise_best", "speedup_total", "speedup_best", "seconds", "spread"),
@@ -47,14 +47,21 @@ def measure(options: argparse.Namespace, steps: int) -> None:
     base, name = base_policy(options.policy, loaded)
     print(f"{steps} steps: the {name} policy is the base")
     comparison = ArmComparison(loaded, base, name)
-    cases = held_out().cases(options.targets, options.sources, seed=0)
-    comparison.check_plain(cases)
-    bench = comparison.filled(cases)
+    changed = changed_only().cases(options.changed, options.changed, seed=0)
+    comparison.check_plain(changed)
+    bench = comparison.filled(changed)
     if options.rows:
-        rows.update("chorus", list(comparison.arms(bench, options.rows)), KEY)
+        write(comparison.arms(bench, options.rows), "changed")
     if options.curve:
-        measured = list(comparison.curve(bench, options.curve_targets))
-        rows.update("chorus", measured, KEY)
+        write(comparison.curve(bench, options.curve_targets), "hits")
+    if options.rows and options.reworded:
+        cases = reworded_only().cases(options.reworded, options.reworded, seed=0)
+        write(comparison.arms(comparison.filled(cases), options.rows), "reworded")
+
+
+def write(measured: Iterable[Row], over: str) -> None:
+    """Writes the rows over this group of targets."""
+    rows.update("chorus", [row for row in measured if row["over"] == over], KEY)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -64,8 +71,8 @@ def parser() -> argparse.ArgumentParser:
     )
     add_options(top)
     top.add_argument("--steps", type=int, nargs="+", default=[50, 4])
-    top.add_argument("--targets", type=int, default=200)
-    top.add_argument("--sources", type=int, default=300, help="as many or more")
+    top.add_argument("--changed", type=int, default=400, help="targets")
+    top.add_argument("--reworded", type=int, default=100, help="targets; 0: none")
     top.add_argument("--rows", nargs="*", choices=ARMS, default=list(ARMS))
     top.add_argument("--policy", type=Path, help="a JSON file; calibrated if unset")
     top.add_argument("--curve", action="store_true", help="measure the curve too")

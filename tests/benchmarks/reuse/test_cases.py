@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from benchmarks.reuse.cases import STUBBORN, CaseKinds, held_out, training
+from benchmarks.reuse.cases import (
+    STUBBORN,
+    CaseKinds,
+    changed,
+    changed_only,
+    held_out,
+    reworded_only,
+    training,
+)
 from chorus_jax.training.world.attributes import (
     Attributes,
     combinations,
@@ -21,7 +29,9 @@ def pairs(cases):
         yield j, target, source
 
 
-@pytest.mark.parametrize("wanted", [held_out(), training()], ids=["bench", "training"])
+@pytest.mark.parametrize(
+    "wanted", [held_out(), training(), changed_only(), reworded_only()]
+)
 def test_sources_differ_in_as_many_attributes_as_was_asked(wanted):
     cases, changes = wanted.cases(**COUNTS, seed=0), wanted.changes
     assert (len(cases.targets), len(cases.sources)) == (30, 75)
@@ -37,6 +47,14 @@ def test_sources_differ_in_as_many_attributes_as_was_asked(wanted):
 def test_targets_are_held_out():
     cases = held_out().cases(**COUNTS, seed=0)
     assert all(is_held_out(prompt.attributes[0]) for prompt in cases.targets)
+
+
+def test_no_source_of_changed_targets_shows_what_a_target_does():
+    cases = changed_only().cases(**COUNTS, seed=0)
+    assert all(is_held_out(prompt.attributes[0]) for prompt in cases.targets)
+    assert all(changed(a, b) for a in cases.targets for b in cases.sources)
+    cases = reworded_only().cases(**COUNTS, seed=0)
+    assert not any(changed(target, source) for _, target, source in pairs(cases))
 
 
 def test_calibration_sees_nothing_that_is_held_out():
