@@ -151,7 +151,7 @@ class Runner:
 
 def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> Ledger:
     """The ledger of a run; `tiles` is the number of tiles of the video."""
-    steps, work = task.policy.steps, round(float(state.work[0]), 4)
+    steps, work = task.policy.steps, round(float(np.asarray(state.work)[0]), 4)
     cache, over = taken_over(task, hit, work, tiles)
     if isinstance(hit, Rejection):
         why = reasons(task.not_replayed, hit.reason)

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import jax
 from jax.sharding import AbstractMesh, Mesh
 from jaxtyping import Array, Float
 
@@ -143,8 +144,7 @@ class SingleStreamModel:
 
     def text_values(self, conditions: Mapping[str, Any]) -> Float[Array, "l m c"]:
         """The values of cross-attention that the first prompt's tokens have."""
-        values = conditions[TRANSFORMER].context.text.value[:, 0]
-        return values.reshape(*values.shape[:2], -1)
+        return _of_first(conditions[TRANSFORMER].context.text.value)
 
     def forget_prompts(self, tenant: str | None = None) -> None:
         """Forgets the embeddings of a tenant's prompts (None: of all)."""
@@ -192,3 +192,10 @@ def load_parts(
         )
         for name, kinds in classes.items()
     }
+
+
+@jax.jit
+def _of_first(values: Float[Array, "l b m h e"]) -> Float[Array, "l m c"]:
+    """The first row's values, with heads joined."""
+    first = values[:, 0]
+    return first.reshape(*first.shape[:2], -1)
