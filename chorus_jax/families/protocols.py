@@ -225,17 +225,20 @@ class Family(Protocol):
     def load(self, folder: Path, options: "LoadOptions") -> VideoModel:
         """Loads the model of a converted checkpoint folder.
 
-        ValueError for a folder of another family.
+        ValueError for a folder of another family, and for options that its model does
+        not have; these are refused before any weights are read.
         """
 
-    def check(
-        self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
-    ) -> None:
-        """ValueError if the folder, transformer, request and mesh cannot run together
-        or do not fit in this machine's memory; reads no weights."""
+    def check(self, folder: Path, request: Request, options: "LoadOptions") -> None:
+        """ValueError if the folder, request and options cannot run together or do not
+        fit in this machine's memory; reads no weights."""
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """A folder's default settings: the published ones if its model is known."""
+
+    def fingerprints(self, folder: Path, transformer: str) -> Mapping[str, str]:
+        """Fingerprints of the weights that a run reads, by part (see
+        `VideoModel.fingerprints`), from a folder's card."""
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """Names of the parts of a folder that can replace the default transformer."""
