@@ -3,7 +3,6 @@
 from jax.sharding import AbstractMesh, Mesh
 
 from chorus_jax.devices import sharding
-from chorus_jax.families.protocols import HOST, LoadOptions
 from chorus_jax.nets.context_parallel import split_of
 from chorus_jax.nets.tokens import Size
 from chorus_jax.request import Request
@@ -48,16 +47,6 @@ def must_have_one_scale(request: Request) -> None:
         raise ValueError(
             "guidance_scale_high and guidance_scale_low are for models with two "
             f"experts, got {high} and {low} for a model with one: give guidance_scale"
-        )
-
-
-def must_have_experts(options: LoadOptions, count: int) -> None:
-    """ValueError if options keep an idle expert in the host's memory and the model has
-    `count` transformers, not two."""
-    if options.idle_expert == HOST and count < 2:
-        raise ValueError(
-            "idle_expert='host' is for models with two experts, and this one has one "
-            "transformer: leave it out"
         )
 
 

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.describing import others_of, part_lines
-from chorus_jax.families.fitting import must_have_experts
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.ltx_shared.coefficients import check_coefficients
 from chorus_jax.families.memory import check_request_memory, least_memory
@@ -29,13 +28,15 @@ class SharedLTXFamily:
 
     def load(self, folder: Path, options: LoadOptions) -> VideoModel:
         """The model of a converted checkpoint folder. ValueError for another's."""
-        must_have_experts(options, 1)
+        options.check_experts(1)
         return self.model.load(folder, options)
 
-    def check(self, folder: Path, request: Request, options: LoadOptions) -> None:
+    def check(
+        self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
+    ) -> None:
         """ValueError for what cannot run together (see the `check` of the family's
         sizes), or for which there is too little memory."""
-        must_have_experts(options, 1)
+        options.check_experts(1)
         parts, mesh = self.model.folder, options.mesh
         sizes = parts.sizes.read(folder, options.transformer)
         sizes.check(request)

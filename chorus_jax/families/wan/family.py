@@ -7,7 +7,6 @@ from pathlib import Path
 
 from chorus_jax import checkpoints
 from chorus_jax.families.describing import others_of, part_lines
-from chorus_jax.families.fitting import must_have_experts
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.memory import check_request_memory
 from chorus_jax.families.outlines import Outline, named
@@ -34,15 +33,17 @@ class WanFamily:
 
     def load(self, folder: Path, options: LoadOptions) -> WanModel:
         """The model of a converted checkpoint folder. ValueError for another's."""
-        must_have_experts(options, Sizes.read(folder, options.transformer).experts)
+        options.check_experts(Sizes.read(folder, options.transformer).experts)
         host = options.idle_expert == HOST
         return (OffloadedWanModel if host else WanModel).load(folder, options)
 
-    def check(self, folder: Path, request: Request, options: LoadOptions) -> None:
+    def check(
+        self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
+    ) -> None:
         """ValueError for sizes that do not divide, or not over the mesh, for which
         there is too little memory, and for options that the model does not have."""
         sizes = Sizes.read(folder, options.transformer)
-        must_have_experts(options, sizes.experts)
+        options.check_experts(sizes.experts)
         sizes.check(request)
         if options.mesh is not None:
             sizes.check_mesh(options.mesh, request, 1)
