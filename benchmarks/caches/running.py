@@ -92,7 +92,7 @@ class CacheBench:
             state = begin(loop.start(inputs, noise, program=program))
             jax.block_until_ready(state)
             began = time.perf_counter()
-            *_, (_, state) = loop.in_pieces(inputs, state, program, every=None)
+            *_, (_, state) = pipeline.advanced(program, inputs, state, every=None)
             jax.block_until_ready(state.latents)
             times.append(time.perf_counter() - began)
         groups = [np.asarray(x) for x in pipeline.model.decode(state.latents, requests)]

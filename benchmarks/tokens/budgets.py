@@ -73,8 +73,7 @@ class TokenArm:
         inputs = self.pipeline.inputs(conditions)
         noise = self.pipeline.noise(self.requests, program.geometry, conditions)
         state = loop.start(inputs, noise, program=program)
-        for _, state in loop.in_pieces(inputs, state, program, None):
-            pass
+        *_, (_, state) = self.pipeline.advanced(program, inputs, state, every=None)
         return jax.block_until_ready(state)
 
     def frames(self, state: RunState) -> list[np.ndarray]:

@@ -177,7 +177,7 @@ class CacheCalibration:
             seeds = pipeline.seeds([request], conditions)
             inputs = pipeline.inputs(conditions, seeds=seeds)
             state = begin(loop.start(inputs, noise, program=program))
-            *_, (_, state) = loop.in_pieces(inputs, state, program, every=None)
+            *_, (_, state) = pipeline.advanced(program, inputs, state, every=None)
             frames = finished(pipeline.decode(state.latents, [request], {}))
         return state, frames[0]
 

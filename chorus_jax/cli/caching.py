@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from chorus_jax.cli.given import MEASURED
@@ -67,12 +68,13 @@ def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
     return lambda request: policy.for_steps(request.step_count)
 
 
-def check_measured(file: str | None, pipeline: Pipeline, request: Request) -> None:
+def check_measured(
+    file: str | None, weights: Mapping[str, str], request: Request
+) -> None:
     """ValueError if the step cache of `--step-cache FILE` was measured on other weights
-    or settings."""
+    (their fingerprints by part) or settings."""
     if file is not None and file.endswith(MEASURED):
-        measured = cache_file.read(Path(file))
-        measured.check(pipeline.fingerprints, run_of(request))
+        cache_file.read(Path(file)).check(weights, run_of(request))
 
 
 def warn_foreign(file: Path, pipeline: Pipeline) -> None:

@@ -13,6 +13,7 @@ from chorus_jax.cli.given import given
 from chorus_jax.cli.interruption import Interruption
 from chorus_jax.cli.jobs import lines_of
 from chorus_jax.engine import Pipeline, sampler_of
+from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.registry import family_of
 from chorus_jax.inter_request.policy import policy_file
 from chorus_jax.inter_request.policy.policy import Policy
@@ -33,9 +34,10 @@ def calibrate(options: argparse.Namespace, interruption: Interruption) -> None:
     choice = choose(options.weights, options.config, given(options))
     requests = requests_of(choice, options.prompts)
     check(requests)
-    family_of(choice.folder).check(
-        choice.folder, choice.transformer, choice.request, None
+    loading = LoadOptions(
+        choice.transformer, options.dtype, idle_expert=options.idle_expert
     )
+    family_of(choice.folder).check(choice.folder, choice.request, loading)
     work = work_folder(options)
     choice.warn()
     interruption.cleanups += [
@@ -45,9 +47,7 @@ def calibrate(options: argparse.Namespace, interruption: Interruption) -> None:
     words = f"{work}, {len(requests)} prompts"
     for line in report.chosen(choice, words):
         print(line, flush=True)
-    pipeline = Pipeline.load(
-        choice.folder, transformer=choice.transformer, dtype=options.dtype
-    )
+    pipeline = Pipeline.load(choice.folder, **vars(loading))
     try:
         made = FidelityCalibration.of(pipeline, requests, limits, work, deadline)
         policy = made.policy(deadline)

@@ -11,6 +11,7 @@ from chorus_jax.cli.choice import choose
 from chorus_jax.cli.given import given
 from chorus_jax.cli.run_settings import run_of
 from chorus_jax.engine import Pipeline
+from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.registry import family_of
 from chorus_jax.intra_request import cache_file
 from chorus_jax.intra_request.cache_file import MeasuredCache
@@ -30,14 +31,13 @@ def calibrate_cache(options: argparse.Namespace) -> None:
         replace(request, seed=seed if request.seed is None else request.seed)
         for seed, request in enumerate(requests_of(choice, options.prompts))
     ]
-    family_of(choice.folder).check(
-        choice.folder, choice.transformer, choice.request, None
+    loading = LoadOptions(
+        choice.transformer, options.dtype, idle_expert=options.idle_expert
     )
+    family_of(choice.folder).check(choice.folder, choice.request, loading)
     for line in report.chosen(choice, f"{len(requests)} prompts, {options.method}"):
         print(line, flush=True)
-    pipeline = Pipeline.load(
-        choice.folder, transformer=choice.transformer, dtype=options.dtype
-    )
+    pipeline = Pipeline.load(choice.folder, **vars(loading))
     calibration = CacheCalibration(pipeline, requests)
     chosen = calibration.choose(options.method, options.least_psnr, options.least_ssim)
     figures = {name: round(value, 4) for name, value in chosen.figures.items()}

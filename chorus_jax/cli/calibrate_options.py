@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.cli.generate_options import WEIGHTS, add_sampling
+from chorus_jax.cli.generate_options import WEIGHTS, add_idle_expert, add_sampling
 from chorus_jax.cli.one_line import path
 
 DESCRIPTION = """Measures how much of an earlier video a model may reuse, and writes a
@@ -66,6 +66,7 @@ def add_calibrate_cache(commands: Any) -> None:
         )
     command.add_argument("--config", metavar="NAME", help="as of chorus generate")
     command.add_argument("--dtype", choices=["bfloat16", "float32"])
+    add_idle_expert(command)
     command.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
     add_sampling(command)
 
@@ -119,5 +120,6 @@ def add_calibrate(commands: Any) -> None:
     )
     command.add_argument("--config", metavar="NAME", help="as of chorus generate")
     command.add_argument("--dtype", choices=["bfloat16", "float32"])
+    add_idle_expert(command)
     command.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
     add_sampling(command)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from chorus_jax.cli.generate_options import mesh_sizes, steps
+from chorus_jax.cli.generate_options import add_idle_expert, mesh_sizes, steps
 
 EXAMPLES = """examples:
   chorus fit wan21_14b 480x832x81 --topology v5p:2x2x1
@@ -65,13 +65,7 @@ def add_fit(commands: Any) -> None:
         action="store_true",
         help="its memory is given back once prompts are encoded",
     )
-    fit.add_argument(
-        "--idle-expert",
-        choices=["devices", "host"],
-        default="devices",
-        help="of models with two experts: where the weights of the one that does not "
-        "run are (default: devices)",
-    )
+    add_idle_expert(fit)
 
 
 def add_run(fit: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ from chorus_jax.cli.progress import Bars
 from chorus_jax.engine import Engine, Pipeline
 from chorus_jax.engine.loading import located
 from chorus_jax.engine.source_files import SourceFiles, folder_of
+from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.registry import family_of
 
 
@@ -35,14 +36,14 @@ class GenerateRun:
         jobs: the prompt and the seed of each video.
         files: the files of each video.
         choice: the model and the settings of all videos.
-        mesh: the mesh of devices; None for jax's default device.
+        loading: the options that the model is loaded with.
     """
 
     options: argparse.Namespace
     jobs: list[PromptWithSeed]
     files: list[OutputFiles]
     choice: CommandSettings
-    mesh: Any
+    loading: LoadOptions
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "GenerateRun":
@@ -55,22 +56,23 @@ class GenerateRun:
         outputs.check(files, choice.fps)
         for job in jobs:
             with_prompt(choice, job.prompt, job.seed)
-        mesh = make_mesh(options.mesh)
+        # With a single prompt the text encoder's memory is freed once it is encoded.
+        loading = LoadOptions(
+            choice.transformer,
+            options.dtype,
+            make_mesh(options.mesh),
+            keep_text_encoder=len({job.prompt for job in jobs}) > 1,
+            idle_expert=options.idle_expert,
+        )
         family = family_of(choice.folder)
-        family.check(choice.folder, choice.transformer, choice.request, mesh)
-        return cls(options, jobs, files, choice, mesh)
+        family.check(choice.folder, choice.request, loading)
+        weights = family.fingerprints(choice.folder, choice.transformer)
+        caching.check_measured(options.step_cache, weights, choice.request)
+        return cls(options, jobs, files, choice, loading)
 
     def load(self) -> Pipeline:
-        """Loads the pipeline. With a single prompt the text encoder's memory is freed
-        once it is encoded."""
-        return Pipeline.load(
-            self.choice.folder,
-            transformer=self.choice.transformer,
-            dtype=self.options.dtype,
-            mesh=self.mesh,
-            keep_text_encoder=len({job.prompt for job in self.jobs}) > 1,
-            idle_expert=self.options.idle_expert,
-        )
+        """Loads the pipeline."""
+        return Pipeline.load(self.choice.folder, **vars(self.loading))
 
     def say(self, line: str) -> None:
         """Prints a line and flushes; prints nothing with `--quiet`."""
@@ -107,7 +109,6 @@ def generate(options: argparse.Namespace, interruption: Interruption) -> None:
     cache = caching.open_cache(options)
     try:
         pipeline = run.load()
-        caching.check_measured(options.step_cache, pipeline, run.choice.request)
         engine = Engine(pipeline, cache, caching.policies_of(options, pipeline))
         if caching.reuse_of(options).write:
             note(options.cache, run.choice, engine)

@@ -130,7 +130,11 @@ def add_model(make: argparse.ArgumentParser) -> None:
         help="devices along data, context, tensor and ring, such as "
         "context=4,tensor=2, or of the first three, such as 1,4,2 (default: one)",
     )
+    add_idle_expert(group)
 
+
+def add_idle_expert(group: Any) -> None:
+    """Adds the option of where an idle expert's weights are."""
     group.add_argument(
         "--idle-expert",
         choices=["devices", "host"],

@@ -121,6 +121,31 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
     return jax.lax.with_sharding_constraint(x, spec(axes))
 
 
+def canonical(partition: PartitionSpec, mesh: Mesh) -> PartitionSpec:
+    """The shortest of a partition's equivalent names: without axes of one device and
+    without trailing `None`.
+
+    jax gives each result of a program the sharding of the program's first argument if
+    that is equivalent, under that name, and a program whose arguments' shardings have
+    other names is dispatched anew. With one name for each, results fed back into a
+    program are dispatched as its first arguments were.
+    """
+    entries = [
+        tuple(axis for axis in named_axes(entry) if mesh.shape[axis] > 1) or None
+        for entry in partition
+    ]
+    while entries and entries[-1] is None:
+        entries.pop()
+    return PartitionSpec(*entries)
+
+
+def named_axes(entry: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """The mesh axes that an entry of a PartitionSpec names."""
+    if entry is None:
+        return ()
+    return (entry,) if isinstance(entry, str) else entry
+
+
 def shardings(module: M, mesh: Mesh) -> M:
     """The module with a NamedSharding in place of each parameter's array.
 
@@ -138,7 +163,8 @@ def shardings(module: M, mesh: Mesh) -> M:
     def of(path: tuple, param: nnx.Variable) -> nnx.Variable:
         shape = param.get_value().shape
         axes = param.get_metadata().get("axes", (None,) * len(shape))
-        partition = spec((None,) * (len(shape) - len(axes)) + tuple(axes))
+        logical = (None,) * (len(shape) - len(axes)) + tuple(axes)
+        partition = canonical(spec(logical), mesh)
         for size, axis in zip(shape, partition):
             if axis is not None and size % mesh.shape[axis]:
                 name = jax.tree_util.keystr(path, simple=True, separator=".")

@@ -31,7 +31,6 @@ from chorus_jax.families import registry
 from chorus_jax.families.forward import TRANSFORMER, Conditions, Geometry, Latents
 from chorus_jax.families.protocols import (
     DEVICES,
-    HOST,
     Defaults,
     EnlargingModel,
     LoadOptions,
@@ -114,13 +113,8 @@ class Pipeline:
         family = registry.family_of(folder)
         folder = Path(folder)
         defaults = family.defaults(folder, transformer)
-        check = lambda request: family.check(folder, transformer, request, mesh)
-        model = family.load(folder, options)
-        if idle_expert == HOST and not isinstance(model, OffloadingModel):
-            raise ValueError(
-                "idle_expert='host' is for models with two experts: leave it out"
-            )
-        return cls(model, defaults, check)
+        check = lambda request: family.check(folder, request, options)
+        return cls(family.load(folder, options), defaults, check)
 
     def check(self, request: Request, batch: int = 1) -> None:
         """Checks, before anything is run, that the devices can run a request.
@@ -399,13 +393,19 @@ class Pipeline:
             NotFiniteError: if the model gives numbers that are not finite.
         """
         state, steps = loop.start(inputs, latents, program=program), program.plan.steps
-        model = self.model
-        resident = model.resident if isinstance(model, OffloadingModel) else None
-        run = loop.in_pieces(inputs, state, program, every, resident=resident)
-        for done, state in run:
+        for done, state in self.advanced(program, inputs, state, every):
             yield Progress("denoise", done, steps)
         check_finite(state.latents)
         return state
+
+    def advanced(
+        self, program: Program, inputs: Inputs, state: RunState, every: int | None
+    ) -> Iterator[tuple[int, RunState]]:
+        """Runs a program from a state to its end (see `loop.in_pieces`), with each
+        transformer on the devices while it runs."""
+        model = self.model
+        resident = model.resident if isinstance(model, OffloadingModel) else None
+        return loop.in_pieces(inputs, state, program, every, resident=resident)
 
     def decode(
         self, latents: Latents, requests: Sequence[Request], seconds: dict[str, float]

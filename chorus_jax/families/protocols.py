@@ -209,42 +209,6 @@ class Defaults:
         return request if self.fit is None else self.fit(request, given)
 
 
-@runtime_checkable
-class Family(Protocol):
-    """A model family, as the registry lists it.
-
-    Attributes:
-        name: the family's name in checkpoint cards.
-        fps: the frames per second of the family's videos.
-        published: the settings of the family's published models, by name.
-    """
-
-    name: str
-    fps: int
-    published: Mapping[str, Defaults]
-
-    def load(self, folder: Path, options: "LoadOptions") -> VideoModel:
-        """Loads the model of a converted checkpoint folder.
-
-        ValueError for a folder of another family.
-        """
-
-    def check(
-        self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
-    ) -> None:
-        """ValueError if the folder, transformer, request and mesh cannot run together
-        or do not fit in this machine's memory; reads no weights."""
-
-    def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
-        """A folder's default settings: the published ones if its model is known."""
-
-    def distilled(self, folder: Path) -> tuple[str, ...]:
-        """Names of the parts of a folder that can replace the default transformer."""
-
-    def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """Yields (name, text) lines that describe a folder's contents to a person."""
-
-
 @dataclass(frozen=True)
 class LoadOptions:
     """Options of loading a checkpoint folder.
@@ -267,3 +231,53 @@ class LoadOptions:
     keep_text_encoder: bool = True
     verify: bool = False
     idle_expert: str = DEVICES
+
+    def check_experts(self, count: int) -> None:
+        """ValueError for an idle expert in the host's memory if the model has `count`
+        transformers, not two."""
+        if self.idle_expert == HOST and count < 2:
+            raise ValueError(
+                "idle_expert='host' is for models with two experts, and this one has "
+                "one transformer: leave it out"
+            )
+
+
+@runtime_checkable
+class Family(Protocol):
+    """A model family, as the registry lists it.
+
+    Attributes:
+        name: the family's name in checkpoint cards.
+        fps: the frames per second of the family's videos.
+        published: the settings of the family's published models, by name.
+    """
+
+    name: str
+    fps: int
+    published: Mapping[str, Defaults]
+
+    def load(self, folder: Path, options: LoadOptions) -> VideoModel:
+        """Loads the model of a converted checkpoint folder.
+
+        ValueError for a folder of another family, and for options that its model does
+        not have; these are refused before any weights are read.
+        """
+
+    def check(
+        self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
+    ) -> None:
+        """ValueError if the folder, request and options cannot run together or do not
+        fit in this machine's memory; reads no weights."""
+
+    def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
+        """A folder's default settings: the published ones if its model is known."""
+
+    def fingerprints(self, folder: Path, transformer: str) -> Mapping[str, str]:
+        """Fingerprints of the weights that a run reads, by part (see
+        `VideoModel.fingerprints`), from a folder's card."""
+
+    def distilled(self, folder: Path) -> tuple[str, ...]:
+        """Names of the parts of a folder that can replace the default transformer."""
+
+    def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
+        """Yields (name, text) lines that describe a folder's contents to a person."""

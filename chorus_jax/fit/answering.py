@@ -109,4 +109,4 @@ def compiled_memory(
         run = question.run(LoadOptions(mesh=mesh), token_split(sizes))
         run.model(run.outline.parts).check_mesh(run.request, 1)
         made = programs(run, mesh)
-    return run, {name: compile_program(*made[name], mesh) for name in names}
+    return run, {name: compile_program(made[name], mesh) for name in names}

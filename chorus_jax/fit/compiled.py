@@ -49,10 +49,23 @@ class ProgramMemory:
         return self.arguments + self.temporary + self.outputs
 
 
-Programs = dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
+@dataclass(frozen=True, eq=False)
+class OutlinedProgram:
+    """A program to compile.
+
+    Attributes:
+        function: the function.
+        arguments: its abstract arguments, with shardings.
+        donated: the places of the arguments whose memory the results take over, as they
+            do in a run.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    donated: tuple[int, ...] = ()
 
 
-def programs(run: OutlinedRun, mesh: Mesh) -> Programs:
+def programs(run: OutlinedRun, mesh: Mesh) -> dict[str, OutlinedProgram]:
     """The programs of a run, with abstract arguments that are sharded over a mesh.
 
     The mesh must be set (`jax.set_mesh`) while they are traced.
@@ -67,20 +80,20 @@ def programs(run: OutlinedRun, mesh: Mesh) -> Programs:
     encoder = model.prompts.encoder
     until = spread(jax.ShapeDtypeStruct((1,), jnp.int32))
     return {
-        "text": (encode, (encoder, *spread(tokens_of(run.outline)))),
-        "conditions": (run.condition, (parts, spread(run.text))),
-        "step": (run.step, (inputs, state, until)),
-        "decode": (run.decode, (parts, spread(run.latents))),
+        "text": OutlinedProgram(encode, (encoder, *spread(tokens_of(run.outline)))),
+        "conditions": OutlinedProgram(run.condition, (parts, spread(run.text))),
+        # A donation inside of a program that is compiled as a whole does not count.
+        "step": OutlinedProgram(run.step, (inputs, state, until), donated=(1,)),
+        "decode": OutlinedProgram(run.decode, (parts, spread(run.latents))),
     }
 
 
-def compile_program(
-    function: Callable[..., Any], arguments: tuple[Any, ...], mesh: Mesh
-) -> ProgramMemory:
+def compile_program(program: OutlinedProgram, mesh: Mesh) -> ProgramMemory:
     """Compiles a program for the devices of a mesh; returns the memory it takes."""
     began = time.perf_counter()
     with jax.set_mesh(mesh):
-        traced = jax.jit(function).trace(*arguments)
+        jitted = jax.jit(program.function, donate_argnums=program.donated)
+        traced = jitted.trace(*program.arguments)
         lowered = traced.lower(lowering_platforms=("tpu",))
         kernels = lowered.as_text().count("tpu_custom_call")
         try:

@@ -100,14 +100,9 @@ def array_bytes(tree: Any, where: Any, sizes: Sizes) -> int:
     """The bytes of arrays on one chip, from a tree of their partitions."""
     total = 0
     for x, spec in zip(jax.tree.leaves(tree), jax.tree.leaves(where), strict=True):
-        shares = [math.prod(sizes[y] for y in named_axes(axis)) for axis in spec]
+        shares = [
+            math.prod(sizes[y] for y in sharding.named_axes(axis)) for axis in spec
+        ]
         split = [-(-n // k) for n, k in zip(x.shape, shares)]
         total += math.prod((*split, *x.shape[len(split) :])) * x.dtype.itemsize
     return total
-
-
-def named_axes(entry: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    """The mesh axes that an entry of a PartitionSpec names."""
-    if entry is None:
-        return ()
-    return (entry,) if isinstance(entry, str) else entry

@@ -101,15 +101,16 @@ class OutlinedRun:
         read = placing.input_partitions(self.beside)
         return read, placement.partitions(self.program, self.inputs, self.state)
 
-    def bytes_over(self, sizes: placing.Sizes) -> tuple[int, int]:
+    def bytes_over(self, sizes: placing.Sizes) -> tuple[int, int, int]:
         """Bytes on each device of a mesh of these sizes: of inputs and state beside the
-        weights, and of the held keys and step caches' states among them."""
+        weights, and among them of the held keys and of the step caches' states."""
         with jax.sharding.use_abstract_mesh(placing.abstract_mesh(sizes)):
             read, kept = self.partitions()
         state = placing.array_bytes(self.state, kept, sizes)
-        rewritten = (self.state.keys, self.state.caches), (kept.keys, kept.caches)
+        keys = placing.array_bytes(self.state.keys, kept.keys, sizes)
+        caches = placing.array_bytes(self.state.caches, kept.caches, sizes)
         reads = placing.array_bytes(self.beside, read, sizes)
-        return reads + state, placing.array_bytes(*rewritten, sizes)
+        return reads + state, keys, caches
 
     @property
     def beside(self) -> Inputs:

@@ -73,10 +73,12 @@ class GuidanceCache:
         """The state before the first step.
 
         Raises:
-            ValueError: for a family whose branches cannot be run separately.
+            ValueError: for a family whose branches cannot be run separately, and on a
+                mesh that does not divide the rows of the prompts' branch.
         """
         apart = guided_forward(forward)
         b = len(jax.tree.leaves(forward.latents)[0])
+        check_prompt_rows(b)
         shapes = jax.eval_shape(lambda: apart.velocities(apart.stem()))
         others = jax.tree.map(lambda x: x[b:], zeros(shapes))
         one = jnp.ones(b, jnp.float32)
@@ -141,6 +143,18 @@ def guided_forward(forward: Forward) -> GuidedForward:
             "that reuses whole passes"
         )
     return forward
+
+
+def check_prompt_rows(count: int) -> None:
+    """ValueError if the mesh in `jax.set_mesh` does not divide the `count` rows of the
+    prompts' branch, which is run alone."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if not mesh.empty and count % mesh.shape["data"]:
+        raise ValueError(
+            "the guidance cache runs the prompt's branch alone, one row per request: "
+            f"data={mesh.shape['data']} of the mesh does not divide {count}; make a "
+            "mesh with data=1, or run as many requests together"
+        )
 
 
 def passes(

@@ -6,6 +6,7 @@ only in every n-th step while the timestep is in a window. The default window (1
 850) and n are VideoSys's: 2 for full self-attention (CogVideoX), 6 for cross-attention.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,15 @@ class PAB(BranchTable):
                 f"a branch is computed in every n-th step, n 1 or more, got {self}"
             )
 
+    @property
+    def intervals(self) -> Mapping[str, int]:
+        """The n of each branch that may be reused, by the branch's name."""
+        return {
+            "self_attention": self.self_attention,
+            "cross_attention": self.cross_attention,
+            "mlp": self.mlp,
+        }
+
     def table(
         self, schedule: Schedule, layers: int, names: tuple[str, ...]
     ) -> Bool[np.ndarray, "steps layers branches"]:
@@ -52,6 +62,6 @@ class PAB(BranchTable):
         times = np.array(schedule.timesteps)
         within = (times > self.above) & (times < self.below)
         for branch, name in enumerate(names):
-            off = np.arange(schedule.steps) % getattr(self, name, 1) != 0
+            off = np.arange(schedule.steps) % self.intervals.get(name, 1) != 0
             table[within & off, :, branch] = False
         return table

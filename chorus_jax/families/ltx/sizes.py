@@ -19,7 +19,11 @@ from chorus_jax.families.ltx.config import LTXConfig
 from chorus_jax.families.ltx.dit import LTXDiT
 from chorus_jax.families.ltx.positions import PixelScale
 from chorus_jax.families.ltx_shared.folder import UPSAMPLER, with_upsampler
-from chorus_jax.families.ltx_shared.given_frames import FrameLayout, layout_of
+from chorus_jax.families.ltx_shared.given_frames import (
+    FrameLayout,
+    layout_of,
+    must_be_of_tiles,
+)
 from chorus_jax.families.ltx_shared.upsampler import UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
@@ -99,7 +103,7 @@ class LTXSizes:
         """ValueError for a request whose sizes do not divide, or that asks for what
         this family does not run."""
         self.grid(request)
-        self.layout(request)
+        must_be_of_tiles(request, self.extra(request))
         if request.inputs is not None and request.inputs.video is not None:
             request.inputs.video.check_length(request.frames)
         if request.perturbed is not None:

@@ -23,7 +23,11 @@ from chorus_jax.families.ltx2.positions import AudioVideoScale
 from chorus_jax.families.ltx2.transformer import LTX2DiT
 from chorus_jax.families.ltx2.vocoder import Vocoder, VocoderConfig
 from chorus_jax.families.ltx_shared.folder import UPSAMPLER, with_upsampler
-from chorus_jax.families.ltx_shared.given_frames import FrameLayout, layout_of
+from chorus_jax.families.ltx_shared.given_frames import (
+    FrameLayout,
+    layout_of,
+    must_be_of_tiles,
+)
 from chorus_jax.families.ltx_shared.upsampler import UpsamplerConfig
 from chorus_jax.families.ltx_vae.vae import LTXVAE
 from chorus_jax.families.ltx_vae.vae_config import LTXVAEConfig
@@ -146,7 +150,7 @@ class LTX2Sizes:
         """ValueError for a request whose sizes do not divide, or that asks for what
         this family does not run."""
         self.grid(request)
-        self.layout(request)
+        must_be_of_tiles(request, self.extra(request))
         if request.inputs is not None and request.inputs.video is not None:
             raise ValueError(
                 "LTX-2 makes video and sound together, and does not begin from a video "

@@ -5,8 +5,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jax.sharding import Mesh
-
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
@@ -30,29 +28,36 @@ class SharedLTXFamily:
 
     def load(self, folder: Path, options: LoadOptions) -> VideoModel:
         """The model of a converted checkpoint folder. ValueError for another's."""
+        options.check_experts(1)
         return self.model.load(folder, options)
 
     def check(
-        self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
+        self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
     ) -> None:
         """ValueError for what cannot run together (see the `check` of the family's
         sizes), or for which there is too little memory."""
-        parts = self.model.folder
-        sizes = parts.sizes.read(folder, transformer)
+        options.check_experts(1)
+        parts, mesh = self.model.folder, options.mesh
+        sizes = parts.sizes.read(folder, options.transformer)
         sizes.check(request)
         check_coefficients(request.own_cache, sizes.is_091)
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
-        card, names = Card.read(folder), parts.names(transformer)
+        card, names = Card.read(folder), parts.names(options.transformer)
         grid = sizes.grid(request)
         needed = least_memory(
-            [card.part(names[name]) for name in parts.parts(card)],
+            {name: card.part(names[name]) for name in parts.parts(card)},
             sizes.transformer,
             grid,
             (*grid, sizes.transformer.in_channels),
             request,
+            options,
         )
         check_request_memory(needed, request)
+
+    def fingerprints(self, folder: Path, transformer: str) -> Mapping[str, str]:
+        """Fingerprints of the weights that a run reads, by part."""
+        return self.model.folder.fingerprints(Card.read(folder), transformer)
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""

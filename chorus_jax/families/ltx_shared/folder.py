@@ -47,3 +47,10 @@ class LTXFolder:
     parts: Callable[[Card], Classes]
     names: Callable[[str], Mapping[str, str]]
     schedule: Callable[[Mapping[str, Any] | None], LevelSchedule]
+
+    def fingerprints(self, card: Card, transformer: str) -> dict[str, str]:
+        """The fingerprint of each part of a first pass: recipes need not know an
+        upsampler."""
+        stored, parts = self.names(transformer), self.parts(card)
+        first = (name for name in parts if name != UPSAMPLER)
+        return {name: card.part(stored[name]).fingerprint for name in first}

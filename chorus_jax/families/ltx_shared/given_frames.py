@@ -20,6 +20,7 @@ from jaxtyping import Int
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.media.keyframes import Keyframe
 from chorus_jax.nets.tokens import Size
+from chorus_jax.request import Request
 
 VIDEO, GIVEN = "video", "given"  # streams of latents
 
@@ -121,6 +122,15 @@ def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
         for at, image in ends.items()
     )
     return (*first, *inputs.keyframes, *last)
+
+
+def must_be_of_tiles(request: Request, extra: int) -> None:
+    """ValueError for token budgets with `extra` tokens that are of no tile."""
+    if extra and request.token_budgets is not None:
+        raise ValueError(
+            "token budgets are not run beside keyframes that are tokens of their own: "
+            "give only frames from the first one on, or leave tokens out"
+        )
 
 
 def layout_of(

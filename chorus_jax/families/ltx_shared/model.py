@@ -17,7 +17,11 @@ from chorus_jax.families.ltx_shared.given_frames import GIVEN, VIDEO
 from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, enlarged
 from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups
 from chorus_jax.families.protocols import LoadOptions
-from chorus_jax.families.single_stream.model import SingleStreamModel, load_parts
+from chorus_jax.families.single_stream.model import (
+    SingleStreamModel,
+    load_parts,
+    must_know,
+)
 from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
 from chorus_jax.schedulers import Schedule, Solver, named
@@ -78,8 +82,10 @@ class SharedLTXModel(SingleStreamModel):
         sizes = cls.folder.sizes.read(folder, options.transformer)
         limit = sizes.transformer.text_limit
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
+        must_know(sizes.text_encoder.vocab, tokenizer)
         stored = cls.folder.names(options.transformer)
         card = Card.read(folder)
+        cls.folder.schedule(card.scheduler)  # refuses one that is not known
         classes = cls.folder.parts(card)
         parts = load_parts(Path(folder), card, classes, stored, options)
         return cls.assembled(card, parts, tokenizer, options)
@@ -93,18 +99,13 @@ class SharedLTXModel(SingleStreamModel):
         options: LoadOptions,
     ) -> T:
         """The model of parts that are those of a card."""
-        stored = cls.folder.names(options.transformer)
         return cls(
             parts,
             tokenizer,
             cls.folder.schedule(card.scheduler),
             mesh=options.mesh,
             keep_text_encoder=options.keep_text_encoder,
-            fingerprints={
-                name: card.part(stored[name]).fingerprint
-                for name in cls.folder.parts(card)
-                if name != UPSAMPLER
-            },
+            fingerprints=cls.folder.fingerprints(card, options.transformer),
         )
 
     @property
@@ -116,17 +117,11 @@ class SharedLTXModel(SingleStreamModel):
         self, request: Request, *others: tuple[str, tuple[int, ...]]
     ) -> Geometry:
         """The shapes of a request's latents; `others` are streams beside the video.
-        ValueError for token budgets with given frames beside the video, and for a step
-        cache with another version's coefficients."""
+        ValueError for a step cache with another version's coefficients."""
         check_coefficients(request.own_cache, self.sizes.is_091)
         config, grid = self.sizes.transformer, self.sizes.grid(request)
         streams = ((VIDEO, (*grid, config.in_channels)), *others)
         extra = self.sizes.extra(request)
-        if extra and request.token_budgets is not None:
-            raise ValueError(
-                "token budgets are not run beside keyframes that are tokens of their "
-                "own: give only frames from the first one on, or leave tokens out"
-            )
         if extra:
             # One tile: regions are not run beside tokens that are of no tile.
             streams = (*streams, (GIVEN, (extra, config.in_channels)))

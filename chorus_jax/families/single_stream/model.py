@@ -62,12 +62,7 @@ class SingleStreamModel:
         fingerprints: Mapping[str, str] | None,
     ):
         encoder = parts[TEXT_ENCODER]
-        known, words = encoder.config.vocab, tokenizer.size
-        if words > known:
-            raise ValueError(
-                f"the tokenizer has {words} tokens, but the text encoder knows {known}:"
-                " they are of different models"
-            )
+        must_know(encoder.config.vocab, tokenizer)
         self.prompts = PromptEncoder(encoder, tokenizer)
         self.mesh, self.keep_text_encoder = mesh, keep_text_encoder
         known_prints = {} if fingerprints is None else fingerprints
@@ -155,6 +150,16 @@ class SingleStreamModel:
         self.prompts.free()
 
 
+def must_know(words: int, tokenizer: Tokenizer) -> None:
+    """ValueError if a text encoder, which knows `words` tokens, does not know all of a
+    tokenizer's."""
+    if tokenizer.size > words:
+        raise ValueError(
+            f"the tokenizer has {tokenizer.size} tokens, but the text encoder knows "
+            f"{words}: they are of different models"
+        )
+
+
 def load_parts(
     folder: Path,
     card: Card,
@@ -174,9 +179,16 @@ def load_parts(
         on_host: the parts that are kept in the host's memory.
 
     Raises:
-        ValueError: for a folder that holds something else (see `checkpoints.load`).
+        ValueError: for a folder that holds something else (see `checkpoints.load`), and
+            for a mesh that does not divide a part, before any part is read.
     """
     mesh = options.mesh
+    if mesh is not None:
+        for name, (kind, config) in classes.items():
+            settings: Any = checkpoints.config_from(
+                config, card.part(stored[name]).config
+            )
+            sharding.shardings(checkpoints.abstract(kind, settings), mesh)
     place = None if mesh is None else lambda module: sharding.shardings(module, mesh)
     there = sharding.whole if place is None else place
     beside = lambda module: sharding.in_memory(there(module), HOST_MEMORY)

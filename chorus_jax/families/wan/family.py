@@ -5,8 +5,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from jax.sharding import Mesh
-
 from chorus_jax import checkpoints
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
@@ -20,7 +18,7 @@ from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.memory import least_memory
 from chorus_jax.families.wan.model import WanModel
 from chorus_jax.families.wan.offloaded import OffloadedWanModel
-from chorus_jax.families.wan.parts import parts_of
+from chorus_jax.families.wan.parts import fingerprints_of, parts_of
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.families.wan.variants import FPS, PUBLISHED, defaults_of
 from chorus_jax.request import Request
@@ -35,20 +33,22 @@ class WanFamily:
 
     def load(self, folder: Path, options: LoadOptions) -> WanModel:
         """The model of a converted checkpoint folder. ValueError for another's."""
+        options.check_experts(Sizes.read(folder, options.transformer).experts)
         host = options.idle_expert == HOST
         return (OffloadedWanModel if host else WanModel).load(folder, options)
 
     def check(
-        self, folder: Path, transformer: str, request: Request, mesh: Mesh | None
+        self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
     ) -> None:
-        """ValueError for sizes that do not divide, or not over the mesh, or for which
-        there is too little memory."""
-        sizes = Sizes.read(folder, transformer)
+        """ValueError for sizes that do not divide, or not over the mesh, for which
+        there is too little memory, and for options that the model does not have."""
+        sizes = Sizes.read(folder, options.transformer)
+        options.check_experts(sizes.experts)
         sizes.check(request)
-        if mesh is not None:
-            sizes.check_mesh(mesh, request, 1)
+        if options.mesh is not None:
+            sizes.check_mesh(options.mesh, request, 1)
         card = checkpoints.Card.read(folder)
-        check_request_memory(least_memory(sizes, card, transformer, request), request)
+        check_request_memory(least_memory(sizes, card, request, options), request)
 
     def card(self, name: str) -> checkpoints.Card:
         """The card of a published model, as it is converted by default. ValueError for
@@ -67,6 +67,10 @@ class WanFamily:
         sizes = Sizes.read(folder, transformer)
         defaults = defaults_of(sizes, transformer, card.scheduler)
         return replace(defaults, fit=partial(fitted, sizes))
+
+    def fingerprints(self, folder: Path, transformer: str) -> Mapping[str, str]:
+        """Fingerprints of the weights that a run reads, by part."""
+        return fingerprints_of(checkpoints.Card.read(folder), transformer)
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""

@@ -2,20 +2,26 @@
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.families import memory
+from chorus_jax.families.protocols import HOST, LoadOptions
 from chorus_jax.families.wan.experts import LOW
 from chorus_jax.families.wan.parts import parts_of, stored_names
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.request import Request
 
 
-def least_memory(sizes: Sizes, card: Card, transformer: str, request: Request) -> int:
-    """A lower bound of the bytes that a request needs, with the weights of all parts
-    but an idle expert, which may be in the host's memory."""
-    names = stored_names(transformer)
+def least_memory(
+    sizes: Sizes, card: Card, request: Request, options: LoadOptions
+) -> int:
+    """A lower bound of the bytes that a request needs on the devices, with the weights
+    of all parts but an expert that idles in the host's memory."""
+    names = stored_names(options.transformer)
+    idle = (LOW,) if options.idle_expert == HOST else ()
+    loaded = (x for x in parts_of(card, options.transformer) if x not in idle)
     return memory.least_memory(
-        [card.part(names[x]) for x in parts_of(card, transformer) if x != LOW],
+        {name: card.part(names[name]) for name in loaded},
         sizes.transformer,
         sizes.grid(request),
         sizes.latent_shape(request),
         request,
+        options,
     )

@@ -23,6 +23,7 @@ from chorus_jax.families.single_stream.model import (
     VIDEO,
     SingleStreamModel,
     load_parts,
+    must_know,
 )
 from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.families.wan.experts import (
@@ -39,7 +40,12 @@ from chorus_jax.families.wan.images import (
     picture_tokens,
     video_latents,
 )
-from chorus_jax.families.wan.parts import IMAGE, parts_of, stored_names
+from chorus_jax.families.wan.parts import (
+    IMAGE,
+    fingerprints_of,
+    parts_of,
+    stored_names,
+)
 from chorus_jax.families.wan.sizes import EXPANDED, Sizes
 from chorus_jax.families.wan.vae import WanVAE
 from chorus_jax.nets.clip_image import CLIPImageEncoder
@@ -92,11 +98,13 @@ class WanModel(SingleStreamModel):
         Raises:
             ValueError: for a folder that holds something else (see `checkpoints.load`).
         """
-        limit = Sizes.read(folder, options.transformer).transformer.text_limit
+        sizes, card = Sizes.read(folder, options.transformer), Card.read(folder)
+        limit = sizes.transformer.text_limit
         tokenizer = Tokenizer.load(Path(folder) / "tokenizer", limit)
+        must_know(sizes.text_encoder.vocab, tokenizer)
         stored = stored_names(options.transformer)
-        card = Card.read(folder)
         classes = parts_of(card, options.transformer)
+        check_boundary(boundary_of(card, LOW in classes), LOW in classes)
         parts = load_parts(Path(folder), card, classes, stored, options, cls.on_host)
         return cls.assembled(card, parts, tokenizer, options)
 
@@ -109,14 +117,13 @@ class WanModel(SingleStreamModel):
         options: LoadOptions,
     ) -> "WanModel":
         """The model of parts that are those of a card."""
-        stored = stored_names(options.transformer)
         return cls(
             parts,
             tokenizer,
             mesh=options.mesh,
             keep_text_encoder=options.keep_text_encoder,
-            fingerprints={name: card.part(stored[name]).fingerprint for name in parts},
-            boundary=card.settings.get("boundary_ratio") if LOW in parts else None,
+            fingerprints=fingerprints_of(card, options.transformer),
+            boundary=boundary_of(card, LOW in parts),
             expand_timesteps=bool(card.settings.get(EXPANDED)),
         )
 
@@ -264,6 +271,11 @@ class WanModel(SingleStreamModel):
     ) -> Iterator[Float[Array, "b t y x 3"]]:
         """Frames of latents, a group per latent frame."""
         return self.vae.decode_stream(latents)
+
+
+def boundary_of(card: Card, paired: bool) -> float | None:
+    """The boundary between two experts; None if there is one transformer."""
+    return card.settings.get("boundary_ratio") if paired else None
 
 
 def scales(requests: Sequence[Request], expert: str) -> Float32[Array, " b"] | None:

@@ -49,11 +49,6 @@ class OffloadedWanModel(WanModel):
 
     def __init__(self, *parts: Any, **settings: Any):
         super().__init__(*parts, **settings)
-        if self.low is None:
-            raise ValueError(
-                "idle_expert='host' is for models with two experts, and this one has "
-                "one transformer: leave it out"
-            )
         self.resident = ResidentExpert(self.transformers)
 
     def prepared(self, transformer: WanDiT, *given: Any, **shapes: Any) -> Any:

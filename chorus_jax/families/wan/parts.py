@@ -54,6 +54,13 @@ def parts_of(card: Card, transformer: str = TRANSFORMER) -> dict[str, Classes]:
     return parts
 
 
+def fingerprints_of(card: Card, transformer: str = TRANSFORMER) -> dict[str, str]:
+    """The fingerprint of each part that is loaded (see `parts_of`)."""
+    stored = stored_names(transformer)
+    loaded = parts_of(card, transformer)
+    return {name: card.part(stored[name]).fingerprint for name in loaded}
+
+
 def stored_names(transformer: str = TRANSFORMER) -> dict[str, str]:
     """The name in a checkpoint folder of each of `CHOICES`."""
     return {**{name: name for name in CHOICES}, TRANSFORMER: transformer}

@@ -73,6 +73,11 @@ class Sizes:
             )
 
     @property
+    def experts(self) -> int:
+        """The number of transformers that share the steps."""
+        return 1 if self.transformer_2 is None else 2
+
+    @property
     def conditioned(self) -> bool:
         """Whether the transformer reads a mask and latents of images."""
         mask, channels = self.vae.time_compression, self.vae.latent_channels

@@ -87,3 +87,9 @@ def test_files_that_are_no_step_cache_are_refused(text, message, tmp_path, capsy
     file.write_text(text)
     assert main(["generate", "a red circle", "--step-cache", str(file)]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_an_idle_expert_of_one_transformer_is_refused(weights, prompts, capsys):
+    command = ["calibrate-cache", str(weights), "--prompts", str(prompts), *SIZE]
+    assert main([*command, "--method", "mag", "--idle-expert", "host"]) == 1
+    assert "is for models with two experts" in capsys.readouterr().err

@@ -1,17 +1,33 @@
 """The state of a run over a mesh: split as tokens are, with one device's results."""
 
+from dataclasses import replace
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from chorus_jax.denoise import loop
-from chorus_jax.denoise.placement import cache_partition
+from chorus_jax.denoise.placement import cache_partition, placed
 from chorus_jax.denoise.plan import StepPlan, Stretch
 from chorus_jax.devices import sharding
+from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.taylor import TaylorSeer
+from chorus_jax.schedulers import Euler
 from chorus_jax.token_budgets import TokenBudgets, TokenGroup
-from tests.chorus_jax.denoise.tiny import CONFIG, GRID, STEPS, begun, conditions, noise
+from tests.chorus_jax.denoise.tiny import (
+    CONFIG,
+    GRID,
+    STEPS,
+    begun,
+    conditions,
+    noise,
+)
+from tests.chorus_jax.intra_request.families import LAYERS
+from tests.chorus_jax.intra_request.members import MEMBERS
 
 # A step cache of layers' branches, one of the residual, and token budgets.
 BRANCHES = PAB(2, 3, 2, above=0.0, below=1001.0)
@@ -51,6 +67,45 @@ def test_a_mesh_changes_nothing_and_splits_what_has_tokens(model):
         assert x.addressable_shards[0].data.size * 4 == x.size
     whole = ours.latents
     assert whole.addressable_shards[0].data.size == whole.size
+
+
+# Every step cache in one plan of as many steps.
+CACHES = [member.active for member in MEMBERS.values()]
+EACH = StepPlan(
+    len(CACHES),
+    tuple(Stretch(i, i + 1, cache=cache) for i, cache in enumerate(CACHES)),
+)
+
+
+@partial(jax.jit, static_argnames="program")
+def moved(inputs, state, *, program):
+    """Another state, made with the weights and placed as the loop places it."""
+    weights = jax.tree.leaves(inputs.models)[0]
+    state = jax.tree.map(lambda x: x if x.dtype == bool else x + x, state)
+    return placed(program, inputs, state._replace(work=state.work + weights.sum()))
+
+
+def test_the_state_of_any_step_cache_stays_where_it_was():
+    # Axes of one device may be named in a sharding or not.
+    mesh = sharding.make_mesh(context=2, devices=jax.devices()[:2])
+    solver, config = Euler.spaced(EACH.steps, 3.0), replace(CONFIG, depth=LAYERS)
+    with jax.set_mesh(mesh):
+        model = jax.jit(lambda: WanDiT(config, rngs=nnx.Rngs(0)))()
+        model = jax.device_put(model, sharding.shardings(model, mesh))
+        program, inputs, state = begun(
+            model, conditions(model, solver), noise(), EACH, solver=solver
+        )
+        before = jax.tree.map(lambda x: x.sharding, state)
+        for _ in range(2):
+            state = moved(inputs, state, program=program)
+            assert jax.tree.map(lambda x: x.sharding, state) == before
+
+
+def test_a_guidance_cache_is_refused_where_a_mesh_splits_the_branches(model):
+    plan, latents = StepPlan.plain(STEPS, cache=GuidanceCache()), noise()
+    with jax.set_mesh(sharding.make_mesh(data=2, devices=jax.devices()[:2])):
+        with pytest.raises(ValueError, match="runs the prompt's branch alone"):
+            begun(model, conditions(model), latents, plan)
 
 
 @pytest.mark.parametrize(

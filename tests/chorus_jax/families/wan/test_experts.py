@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 import chorus_jax
+from chorus_jax import checkpoints
+from chorus_jax.calibration.step_caches import CacheCalibration
 from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
@@ -24,6 +26,7 @@ from chorus_jax.families import registry
 from chorus_jax.families.wan.experts import HIGH, LOW, experts
 from chorus_jax.families.wan.model import WanModel, scales
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
+from chorus_jax.intra_request import EveryStep
 from chorus_jax.intra_request.tea import TeaCache
 from chorus_jax.request import Request
 from convert.__main__ import main
@@ -100,9 +103,13 @@ def test_in_pieces_it_gives_the_same_bytes(pipeline):
     np.testing.assert_array_equal(whole.latents, last.videos[0].latents)
 
 
-def test_an_idle_expert_on_the_host_changes_rounding_only(pipeline, folder):
+@pytest.fixture(scope="module")
+def offloaded(folder):
+    return chorus_jax.load(folder, idle_expert="host")
+
+
+def test_an_idle_expert_on_the_host_changes_rounding_only(pipeline, offloaded):
     """Its experts run in a program each, not in one of both."""
-    offloaded = chorus_jax.load(folder, idle_expert="host")
     model = offloaded.model
     kinds = lambda tree: {x.sharding.memory_kind for x in jax.tree.leaves(tree)}
     assert kinds(model.transformers) == {"pinned_host"}
@@ -115,7 +122,17 @@ def test_an_idle_expert_on_the_host_changes_rounding_only(pipeline, folder):
     np.testing.assert_array_equal(last.videos[0].latents, ours.latents)
 
 
-def test_one_transformer_has_no_idle_expert(weights):
+def test_step_caches_are_measured_with_an_idle_expert_on_the_host(offloaded):
+    requests = [small(seed=seed) for seed in range(4)]
+    measuring = CacheCalibration(offloaded, requests)
+    state, frames = measuring.run(small(), EveryStep())
+    [want] = offloaded(small())
+    np.testing.assert_array_equal(state.latents[0], want.latents)
+    np.testing.assert_array_equal(frames, want.frames)
+
+
+def test_one_transformer_has_no_idle_expert(weights, monkeypatch):
+    monkeypatch.setattr(checkpoints, "load", lambda *_, **__: pytest.fail("read"))
     with pytest.raises(ValueError, match="idle_expert='host' is for models with two"):
         chorus_jax.load(weights, idle_expert="host")
     with pytest.raises(ValueError, match="one of devices, host, got 'disk'"):
