@@ -155,6 +155,11 @@ class LTX2Sizes:
             )
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
+        if request.guidance_schedule is not None:
+            raise ValueError(
+                "LTX-2 has no guidance by noise level here: leave guidance_schedule "
+                "out, and give guidance_scale, perturbed and joint"
+            )
         must_have_one_scale(request)
         self.check_soft(request)
         if self.audio_tokens(request) < 1:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.cli.choice import choose, with_fps
 from chorus_jax.devices import memory
 from chorus_jax.families.ltx.sizes import LTXSizes
@@ -52,3 +53,10 @@ def test_distilled_versions_run_as_their_makers_run_them():
     assert not stochastic.guided
     for version in ("13B 0.9.7-distilled", "2B 0.9.8-distilled"):
         assert PUBLISHED[f"LTX-Video {version}"].request.step_count == 7
+
+
+def test_what_other_models_read_is_refused(ltx_weights):
+    request = Request("", frames=9, height=64, width=64, solver="euler")
+    joint = AudioVideoGuidance(audio_scale=7.0)
+    with pytest.raises(ValueError, match="makes no sound"):
+        LTXSizes.read(ltx_weights).check(request.changed(joint=joint))

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from flax import nnx
 from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
+from flax import nnx
 
 from chorus_jax.devices import sharding
 from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, UpsamplerConfig
