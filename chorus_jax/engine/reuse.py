@@ -32,8 +32,9 @@ class Reuse:
         namespace: the namespace whose entries it sees, beside shared ones; its own
             entry is stored there.
         other_inputs: whether its source may have been made with other input images at
-            the same places and strengths, or from another video. Only entries of requests that set
-            this too are looked at. Scores compare prompts, not images.
+            the same places and strengths, or from another video. Only entries of
+            requests that set this too are looked at. Scores compare prompts, not
+            images.
         own_only: whether entries shared by other namespaces are left out, and those
             that were made from such.
         shared: whether all namespaces see its entry.
