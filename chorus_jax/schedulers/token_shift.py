@@ -48,7 +48,8 @@ class TokenShift:
             told = {name: scheduler.get(name) for name in (*names, "shift_terminal")}
             raise ValueError(
                 "the scheduler file shifts levels by the number of tokens, which needs "
-                f"two numbers of tokens, two shifts and a last level below 1: got {told}"
+                "two numbers of tokens, two shifts and a last level below 1: got "
+                f"{told}"
             )
         low, high, least, most = values
         return cls((low, high), (least, most), terminal)
