@@ -40,7 +40,7 @@ class TokenShift:
             ValueError: for fields that are missing or out of range, naming them.
         """
         names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-        values = [scheduler.get(name) for name in names]
+        values: list[Any] = [scheduler.get(name) for name in names]
         terminal = scheduler.get("shift_terminal")
         numbers = [x for x in (*values, terminal or 0.0) if _is_number(x)]
         fits = len(numbers) == 5 and values[0] != values[1] and 0 <= numbers[-1] < 1
@@ -75,6 +75,6 @@ class TokenShift:
         return 1 - clean / (clean[-1] / (1 - self.terminal))
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     known = isinstance(value, Real) and not isinstance(value, bool)
     return known and math.isfinite(float(value))
