@@ -4,6 +4,7 @@ A file holds all parts except the text encoder, each with a prefix. The metadata
 header contains the configs of all parts as JSON, and the version.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +34,8 @@ CONNECTORS = ("video_embeddings_connector.", "audio_embeddings_connector.")
 PROJECTION = "text_embedding_projection."
 OTHERS = ("vae", "audio_vae", "vocoder")
 VERSIONS = ("2.0", "2.3")
-LATER = ("2.4", "2.5")
+LATEST = 2.3
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 
 def is_single(tensors: Tensors) -> bool:
@@ -64,9 +66,10 @@ def read_single(file: Path) -> dict[str, Component]:
         some = ", ".join(list(tensors)[:3]) or "no tensors"
         raise ValueError(f"{file} is no LTX-2: it has {some}")
     version, config = model_version(file), metadata_config(file)
-    if version is not None and version.startswith(LATER):
+    number = NUMBER.search(version or "")
+    if number is not None and float(number.group()) > LATEST:
         raise ValueError(
-            f"{file} is LTX-{version}, which is not run here: supported are "
+            f"{file} is of version {version}, which is not run here: supported are "
             f"{' and '.join(VERSIONS)}"
         )
     if "transformer" not in config:
@@ -77,6 +80,11 @@ def read_single(file: Path) -> dict[str, Component]:
     parts = _network(tensors, prefix)
     parts |= {name: _under(tensors, f"{name}.") for name in OTHERS}
     told = {name: part_config(file, config, name) for name in ("transformer", *OTHERS)}
+    if not any(name.startswith(PROJECTION) for name in parts["connectors"]):
+        raise ValueError(
+            f"{file} is incomplete: it has no {PROJECTION}..., the projection of the "
+            "text encoder's states"
+        )
     try:
         told["connectors"] = _connectors(told["transformer"], parts["connectors"])
         told["vocoder"] = _vocoder(told["vocoder"])

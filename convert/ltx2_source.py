@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from chorus_jax.families.ltx2.schedule import schedule_of
 from convert import gemma, ltx2_audio
 from convert.hub import resolved
 from convert.ltx2_single import is_single, open_single, without
@@ -67,6 +68,7 @@ def _single(path: Path, given: PartsApart) -> Source:
     source = open_single(path, given)
     usual = DISTILLED_SCHEDULER if "distilled" in path.name.lower() else SCHEDULER
     source = replace(source, scheduler=source.scheduler or usual)
+    schedule_of(source.scheduler)  # refuses what does not fit
     return replace(source, folder=common_folder(source))
 
 
@@ -91,11 +93,13 @@ def _folder(path: Path) -> Source:
     parts["text_encoder"] = without(parts["text_encoder"], gemma.UNUSED)
     parts["vocoder"] = without(parts["vocoder"], (ltx2_audio.UNUSED,))
     scheduler = folder / "scheduler" / "scheduler_config.json"
+    stored = read_json(scheduler) if scheduler.is_file() else None
+    schedule_of(stored)  # refuses what does not fit
     return Source(
         folder,
         parts,
         open_tokenizer(folder / "tokenizer"),
-        read_json(scheduler) if scheduler.is_file() else None,
+        stored,
         others=[scheduler] if scheduler.is_file() else [],
         family="ltx2",
     )

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from chorus_jax.families.ltx.config import LTXConfig
+from chorus_jax.families.ltx.schedule import schedule_of
 from convert.hub import resolved
 from convert.ltx_opening import INDEX, check_parts, recognised, with_upsampler
-from convert.ltx_single import is_single, open_single
+from convert.ltx_single import is_single, open_single, part_config
 from convert.ltx_versions import POSITIONS, Signs, version_of
 from convert.opening import PartsApart
 from convert.source import (
@@ -88,6 +89,7 @@ def _single(path: Path, given: PartsApart) -> Source:
     model = replace(model, config={**model.config, POSITIONS: causal})
     signs = Signs.of(model.config, vae.config, metadata or None)
     scheduler = source.scheduler or _scheduler(path, metadata, causal)
+    schedule_of(scheduler)  # refuses what does not fit
     return replace(
         source,
         folder=common_folder(source),
@@ -98,8 +100,11 @@ def _single(path: Path, given: PartsApart) -> Source:
 
 
 def _settings(signs: Signs, names: list[str]) -> dict[str, Any]:
+    """The version; without it whether the model is distilled, if the metadata tell."""
     version = version_of(signs, names)
-    return {} if version is None else {"version": version}
+    if version is not None:
+        return {"version": version}
+    return {} if signs.distilled is None else {"distilled": signs.distilled}
 
 
 def _scheduler(
@@ -110,8 +115,8 @@ def _scheduler(
     Raises:
         ValueError: for an unsupported scheduler.
     """
-    stored = metadata.get("scheduler")
-    if stored is None:
+    stored = part_config(path, metadata, "scheduler")
+    if not stored:
         return LATER_SCHEDULER if causal else SCHEDULER
     sampler, shifting = stored.get("sampler") or "Uniform", stored.get("shifting")
     terminal = stored.get("target_shift_terminal")
@@ -152,12 +157,14 @@ def _folder(path: Path) -> Source:
     config = {POSITIONS: PIPELINES[name], **model.config}
     parts["transformer"] = replace(model, config=config)
     scheduler = folder / "scheduler" / "scheduler_config.json"
+    stored = read_json(scheduler) if scheduler.is_file() else None
+    schedule_of(stored)  # refuses what does not fit
     hints = [str(index.get("version", "")), path.name, *(x.name for x in path.parents)]
     return Source(
         folder,
         parts,
         open_tokenizer(folder / "tokenizer"),
-        read_json(scheduler) if scheduler.is_file() else None,
+        stored,
         _settings(Signs.of(config, parts["vae"].config), hints),
         others=[scheduler] if scheduler.is_file() else [],
         family="ltx",

@@ -14,7 +14,7 @@ from chorus_jax.families.ltx.versions import SIZES, VERSIONS
 
 POSITIONS = "causal_temporal_positioning"
 STEPS = "allowed_inference_steps"  # a metadata field of distilled models
-NUMBER = re.compile(r"(?<![\d.])0\.9(?:\.\d)?(?!\d)")
+NUMBER = re.compile(r"(?<![\d.])0\.9(?:\.\d)?(?!\.?\d)")
 
 
 @dataclass(frozen=True)

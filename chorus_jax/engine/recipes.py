@@ -46,13 +46,13 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
     )
 
 
-def of_sources(recipe: Recipe) -> Recipe:
-    """The recipe for look-ups that disregard the input images: the images' digest is
-    replaced by "any"."""
-    if not recipe.inputs:
+def of_sources(recipe: Recipe, request: Request) -> Recipe:
+    """The recipe for look-ups that disregard the pixels of a request's inputs: their
+    digest is replaced by their layout, which decides the shapes of latents."""
+    if request.inputs is None:
         return recipe
     _, *encoder = recipe.inputs.split()
-    return replace(recipe, inputs=" ".join(["any", *encoder]))
+    return replace(recipe, inputs=" ".join([f"any {request.inputs.layout}", *encoder]))
 
 
 def step_cache_of(policy: Policy) -> str:

@@ -31,9 +31,10 @@ class Reuse:
             policy asks; a stored video of the same request must meet it too.
         namespace: the namespace whose entries it sees, beside shared ones; its own
             entry is stored there.
-        other_inputs: whether its source may have been made with other input images, or
-            from another video, of the same sizes. Only entries of requests that set
-            this too are looked at. Scores compare prompts, not images.
+        other_inputs: whether its source may have been made with other input images at
+            the same places and strengths, or from another video. Only entries of
+            requests that set this too are looked at. Scores compare prompts, not
+            images.
         own_only: whether entries shared by other namespaces are left out, and those
             that were made from such.
         shared: whether all namespaces see its entry.

@@ -64,7 +64,7 @@ class Task:
     ) -> "Task":
         """The task of a request, with a random seed if the request has none."""
         recipe = recipe_of(request, model, policy)
-        sources = of_sources(recipe) if reuse.other_inputs else recipe
+        sources = of_sources(recipe, request) if reuse.other_inputs else recipe
         seeded, keyed = request.seed is not None, secret.recipe
         digests = keyed(sources.digest), keyed(recipe.digest)
         return cls(with_seed(request), seeded, reuse, *digests, policy, secret)

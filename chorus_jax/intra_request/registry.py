@@ -1,8 +1,9 @@
 """The step caches by name, for policies and the command line."""
 
 import ast
+import inspect
 from collections.abc import Callable
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from typing import Any
 
 from chorus_jax.intra_request.bac import BAC
@@ -66,16 +67,17 @@ def make(name: str, options: dict[str, Any]) -> StepCache:
             f"no step cache is named {name!r}: choose one of {', '.join(CACHES)}"
         )
     plain = {key: _hashable(value) for key, value in options.items()}
+    published = "variant" in plain and name in PUBLISHED
+    made = PUBLISHED[name] if published else CACHES[name]
     try:
-        if "variant" in plain and name in PUBLISHED:
-            return PUBLISHED[name](**plain)
-        return CACHES[name](**plain)
+        return made(**plain)
     except TypeError as error:
-        known = ", ".join(field.name for field in fields(CACHES[name]))
+        known = ", ".join(inspect.signature(made).parameters) or "none"
+        either = " or a published variant" if name in PUBLISHED else ""
+        which, more = (" by a published variant", "") if published else ("", either)
         raise ValueError(
-            f"the step cache {name!r} has the fields {known or 'none'}"
-            f"{' or a published variant' if name in PUBLISHED else ''}, got "
-            f"{options}"
+            f"the step cache {name!r}{which} has the fields {known}{more}, got "
+            f"{options}: {error}"
         ) from error
 
 

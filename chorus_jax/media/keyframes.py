@@ -4,7 +4,7 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from typing import no_type_check
 
 import numpy as np
@@ -19,7 +19,7 @@ class Keyframe:
 
     Attributes:
         frames: one or several, of any size.
-        first: the number of the video's frame where they begin.
+        first: the number of the video's frame where they begin, from 0.
         strength: 1 for frames that stay as they are; with less, they are a start for
             denoising, with a noise level of 1 - strength.
 
@@ -41,10 +41,12 @@ class Keyframe:
                 f"{list(shape)} in {dtype}: convert them to RGB"
             )
         object.__setattr__(self, "frames", own(self.frames))
-        if type(self.first) is not int or self.first < 0:
+        whole = isinstance(self.first, Integral) and not isinstance(self.first, bool)
+        if not whole or self.first < 0:
             raise ValueError(
                 f"first must be a whole number from 0 on, got {self.first!r}"
             )
+        object.__setattr__(self, "first", int(self.first))
         valid = isinstance(self.strength, Real) and 0 < float(self.strength) <= 1
         if isinstance(self.strength, bool) or not valid:
             raise ValueError(

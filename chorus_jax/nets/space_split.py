@@ -69,7 +69,8 @@ def over_space(
 
     Args:
         step: returns arrays of frames [b f h w c]. Its convolutions must use
-            `with_halo`, and other operations across pixels `gathered`.
+            `with_halo`, means over pixels `share_mean`, and other operations across
+            pixels `gathered`.
         module: the weights, replicated on every device.
         height: rows of the smallest frames that occur in `step`; the split divides
             either these rows or the columns.
@@ -162,6 +163,13 @@ def padding_beside(before: int, after: int) -> tuple[tuple[int, int], tuple[int,
     padding, none = (before, after), (0, 0)
     along = None if split is None else split.along
     return (none if along == 2 else padding, none if along == 3 else padding)
+
+
+def share_mean(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The mean over all shares of means over one: that over whole frames, since shares
+    are alike in size."""
+    split: SpaceSplit | None = current.value
+    return x if split is None else jax.lax.pmean(x, split.axes)
 
 
 def gathered(x: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:

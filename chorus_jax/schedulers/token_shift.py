@@ -5,7 +5,10 @@ Source: Lightricks/LTX-Video, ltx_video/schedulers/rf.py; the shift is that of S
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -29,6 +32,28 @@ class TokenShift:
     shifts: tuple[float, float] = (0.95, 2.05)
     terminal: float | None = 0.1
 
+    @classmethod
+    def stored(cls, scheduler: Mapping[str, Any]) -> "TokenShift":
+        """The shift that a scheduler_config.json with `use_dynamic_shifting` describes.
+
+        Raises:
+            ValueError: for fields that are missing or out of range, naming them.
+        """
+        names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
+        values: list[Any] = [scheduler.get(name) for name in names]
+        terminal = scheduler.get("shift_terminal")
+        numbers = [x for x in (*values, terminal or 0.0) if _is_number(x)]
+        fits = len(numbers) == 5 and values[0] != values[1] and 0 <= numbers[-1] < 1
+        if not fits:
+            told = {name: scheduler.get(name) for name in (*names, "shift_terminal")}
+            raise ValueError(
+                "the scheduler file shifts levels by the number of tokens, which needs "
+                "two numbers of tokens, two shifts and a last level below 1: got "
+                f"{told}"
+            )
+        low, high, least, most = values
+        return cls((low, high), (least, most), terminal)
+
     def sigmas(
         self, steps: int, tokens: int, shift: float = 1.0
     ) -> Float32[np.ndarray, " steps"]:
@@ -48,3 +73,8 @@ class TokenShift:
             return levels
         clean = 1 - levels
         return 1 - clean / (clean[-1] / (1 - self.terminal))
+
+
+def _is_number(value: Any) -> bool:
+    known = isinstance(value, Real) and not isinstance(value, bool)
+    return known and math.isfinite(float(value))

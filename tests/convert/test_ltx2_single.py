@@ -19,6 +19,8 @@ from convert.ltx2_single import read_single
 from convert.ltx_single import metadata_config
 from tests.convert import made_ltx2
 
+NO_HOP = {**made_ltx2.AUDIO_VAE, "preprocessing": {"stft": {"hop_length": 0}}}
+
 
 @pytest.fixture(scope="module", params=made_ltx2.FILES)
 def file(request, tmp_path_factory):
@@ -150,9 +152,14 @@ def test_a_file_alone_says_what_is_missing(file):
 
 def test_other_versions_and_files_without_sizes_are_refused(tmp_path):
     tensors = {made_ltx2.PREFIXES["transformer"] + ltx2_marker(): np.zeros((2, 2))}
-    later = made_ltx2.write(tmp_path, "2.3", tensors, model_version="2.5.0")
-    with pytest.raises(ValueError, match="is LTX-2.5.0, which is not run here"):
-        ltx2_source.open_ltx2(later)
+    for version in ("2.5.0", "v2.5", "2.6", "3"):
+        later = made_ltx2.write(tmp_path, "2.3", tensors, model_version=version)
+        with pytest.raises(ValueError, match=f"version {version}, which is not run"):
+            ltx2_source.open_ltx2(later)
+    for version in ("2.0.1", "2.3.0-distilled", "", "latest"):
+        other = made_ltx2.write(tmp_path, "2.0", tensors, model_version=version)
+        with pytest.raises(ValueError, match="no text_embedding_projection"):
+            ltx2_source.open_ltx2(other)
     bare = made_ltx2.write(tmp_path, "2.0", tensors, config=json.dumps({}))
     with pytest.raises(ValueError, match="has no config in its metadata"):
         ltx2_source.open_ltx2(bare)
@@ -260,6 +267,7 @@ def ltx2_text(tmp_path_factory):
         {"transformer": {"caption_channels": 0}},
         {"vocoder": "x"},
         {"vocoder": {"bwe": 3}},
+        {"audio_vae": NO_HOP},
     ],
 )
 def test_crafted_metadata_are_refused(change, file, tmp_path):

@@ -151,7 +151,27 @@ def test_a_name_does_not_overrule_the_file(beside, tmp_path, monkeypatch):
     monkeypatch.setattr(ltx_versions, "SIZES", {(2, 16, 2): "2B"})
     file = made_ltx.write(tmp_path, "ltx-video-2b-v0.9.5.safetensors")
     other = file.rename(tmp_path / "ltx-video-2b-v0.9.1.safetensors")
-    assert open_ltx(other, beside).settings == {}
+    assert open_ltx(other, beside).settings == {"distilled": False}
+
+
+@pytest.mark.parametrize(
+    "name, other, told",
+    [
+        ("ltxv-13b-0.9.8-distilled", "model", {"distilled": True}),
+        ("ltxv-13b-0.9.8-distilled", "ltxv_13b_098", {"distilled": True}),
+        ("ltxv-13b-0.9.7-dev", "a 0.9.7 and 0.9.8 dev", {"distilled": False}),
+        ("ltxv-13b-0.9.8-distilled", "0.9.8.distilled", {"version": "0.9.8-distilled"}),
+        ("ltxv-13b-0.9.8-distilled", "LTXV-0.9.10-Distilled", {"distilled": True}),
+        ("ltxv-13b-0.9.7-dev", "13b-0.9.7.1-dev", {"distilled": False}),
+    ],
+)
+def test_odd_names(name, other, told, beside, tmp_path, monkeypatch):
+    from convert import ltx_versions
+
+    monkeypatch.setattr(ltx_versions, "SIZES", {(2, 16, 2): "13B"})
+    file = made_ltx.write(tmp_path, f"{name}.safetensors")
+    renamed = file.rename(tmp_path / f"{other}.safetensors")
+    assert open_ltx(renamed, beside).settings == told
 
 
 def test_float8_is_turned_back(beside, tmp_path):
@@ -214,6 +234,7 @@ def test_what_is_missing_is_named(tmp_path, capsys):
         ("vae", {"blocks": [["attn_res_x", 2]]}, "order that is not run here"),
         ("transformer", {"adaptive_norm": "single_scale"}, "adaptive_norm="),
         ("scheduler", {"sampler": "Constant"}, "sampler='Constant'"),
+        ("scheduler", {"target_shift_terminal": "x"}, "a last level below 1: got"),
     ],
 )
 def test_other_makes_are_refused(part, changes, message, beside, tmp_path, capsys):
@@ -230,6 +251,7 @@ def test_other_makes_are_refused(part, changes, message, beside, tmp_path, capsy
     "config",
     [
         *("[" * 10**5, "{", "[1]", "7", '{"transformer": [1]}', '{"vae": 5}'),
+        *('{"scheduler": [1]}', '{"scheduler": "RectifiedFlow"}'),
         '{"transformer": {"num_attention_heads": [1], "attention_head_dim": {}}}',
     ],
 )

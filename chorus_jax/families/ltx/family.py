@@ -24,5 +24,6 @@ class LTXFamily(SharedLTXFamily):
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
-        version = checkpoints.Card.read(folder).settings.get("version")
-        return defaults_of(LTXSizes.read(folder, transformer), version)
+        told = checkpoints.Card.read(folder).settings
+        version, distilled = told.get("version"), told.get("distilled")
+        return defaults_of(LTXSizes.read(folder, transformer), version, distilled)

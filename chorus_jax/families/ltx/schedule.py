@@ -46,11 +46,9 @@ def schedule_of(
     scheduler: Mapping[str, Any] | None,
 ) -> TokenShift | LinearQuadratic:
     """The levels that a folder's scheduler_config.json describes; those of 0.9.0 and
-    0.9.1 if it came without one."""
+    0.9.1 if it came without one. ValueError for fields that do not fit."""
     if scheduler is None:
         return TokenShift()
     if not scheduler.get("use_dynamic_shifting", False):
         return LinearQuadratic()
-    tokens = (scheduler["base_image_seq_len"], scheduler["max_image_seq_len"])
-    shifts = (scheduler["base_shift"], scheduler["max_shift"])
-    return TokenShift(tokens, shifts, scheduler.get("shift_terminal"))
+    return TokenShift.stored(scheduler)

@@ -110,6 +110,10 @@ class LTXSizes:
             request.perturbed.check_depth(self.transformer.depth)
         if request.guidance_schedule is not None:
             request.guidance_schedule.check_depth(self.transformer.depth)
+        if request.joint is not None:
+            raise ValueError(
+                "LTX-Video makes no sound, whose guidance joint is: leave it out"
+            )
         must_have_one_scale(request)
 
     @property

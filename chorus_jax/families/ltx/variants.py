@@ -81,9 +81,25 @@ def name_of(sizes: LTXSizes, version: str | None) -> str | None:
     return name if name in PUBLISHED else None
 
 
-def defaults_of(sizes: LTXSizes, version: str | None) -> Defaults:
-    """The default settings of a model (see `name_of`)."""
+def defaults_of(
+    sizes: LTXSizes, version: str | None, distilled: bool | None = None
+) -> Defaults:
+    """The default settings of a model (see `name_of`).
+
+    Args:
+        sizes: of its parts.
+        version: what its source says of itself, None if nothing.
+        distilled: whether its source lists the timesteps that may be run, which serves
+            without a version; None if it does not tell. Of 2B, only those from 0.9.8 on
+            list them.
+    """
     name = name_of(sizes, version)
-    if name is None:
-        return usual("LTX-Video's usual ones: this model is not recognised")
-    return PUBLISHED[name]
+    if name is not None:
+        return PUBLISHED[name]
+    model = sizes.transformer
+    size = SIZES.get((model.heads, model.head_width, model.depth))
+    if size is not None and distilled:
+        return published(size, "distilled")
+    if size == "13B" and distilled is False:
+        return published(size, "dev")
+    return usual("LTX-Video's usual ones: this model is not recognised")

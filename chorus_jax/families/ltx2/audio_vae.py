@@ -39,7 +39,7 @@ class AudioVAEConfig:
         dtype: of weights and activations.
 
     Raises:
-        ValueError: for mel bins that do not divide.
+        ValueError: for mel bins that do not divide, and for no samples.
     """
 
     width: int = 128
@@ -53,6 +53,11 @@ class AudioVAEConfig:
     dtype: str = "bfloat16"
 
     def __post_init__(self) -> None:
+        if min(self.sample_rate, self.hop) < 1:
+            raise ValueError(
+                "sample_rate and hop must be above 0, got "
+                f"{self.sample_rate} and {self.hop}"
+            )
         if self.mel_bins % self.compression:
             raise ValueError(
                 f"{self.mel_bins=} must be a multiple of {self.compression}, by which "

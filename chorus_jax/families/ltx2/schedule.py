@@ -59,6 +59,4 @@ def schedule_of(scheduler: Mapping[str, Any] | None) -> FixedShift:
         raise ValueError(
             f"the scheduler has time_shift_type={kind!r}; supported is 'exponential'"
         )
-    tokens = (scheduler["base_image_seq_len"], scheduler["max_image_seq_len"])
-    shifts = (scheduler["base_shift"], scheduler["max_shift"])
-    return FixedShift(TokenShift(tokens, shifts, scheduler.get("shift_terminal")))
+    return FixedShift(TokenShift.stored(scheduler))

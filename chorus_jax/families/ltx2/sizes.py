@@ -159,11 +159,29 @@ class LTX2Sizes:
             )
         if request.perturbed is not None:
             request.perturbed.check_depth(self.transformer.depth)
+        if request.guidance_schedule is not None:
+            raise ValueError(
+                "LTX-2 has no guidance by noise level here: leave guidance_schedule "
+                "out, and give guidance_scale, perturbed and joint"
+            )
         must_have_one_scale(request)
+        self.check_soft(request)
         if self.audio_tokens(request) < 1:
             raise ValueError(
                 f"{request.frames} frames at {fps_of(request):g} per second are too "
                 "short for any sound: ask for more frames"
+            )
+
+    def check_soft(self, request: Request) -> None:
+        """ValueError for soft given frames with the solver res_2s: its makers draw
+        their tokens to the given latents after each step, which is not run here."""
+        layout = self.layout(request)
+        strengths = () if layout is None else layout.strengths
+        soft = [strength for strength in strengths if 0 < strength < 1]
+        if request.solver == "res_2s" and soft:
+            raise ValueError(
+                f"the solver res_2s is not run with given frames of strength {soft[0]}:"
+                " give them the strength 1, or take the solver euler"
             )
 
     @property

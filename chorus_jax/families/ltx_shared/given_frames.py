@@ -113,13 +113,17 @@ class FrameLayout:
 
 def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
     """All given frames of a video of so many frames: the first image, the keyframes in
-    their order, the last image."""
+    their order, the last image. ValueError for a last image of a video of one frame."""
     if inputs is None:
         return ()
-    ends = {0: inputs.image, frames - 1: inputs.last_image}
+    if inputs.last_image is not None and frames == 1:
+        raise ValueError(
+            "a video of one frame has no last one beside it: leave last_image out, or "
+            "ask for more frames"
+        )
+    ends = ((0, inputs.image), (frames - 1, inputs.last_image))
     first, last = (
-        [] if image is None else [Keyframe(image[None], at)]
-        for at, image in ends.items()
+        [] if image is None else [Keyframe(image[None], at)] for at, image in ends
     )
     return (*first, *inputs.keyframes, *last)
 

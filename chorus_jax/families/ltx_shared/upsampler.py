@@ -18,6 +18,12 @@ from chorus_jax.families.ltx_vae.vae_layers import unfold
 from chorus_jax.nets.causal_conv import conv_kernel
 from chorus_jax.nets.layers import along_last
 from chorus_jax.nets.products import exact
+from chorus_jax.nets.space_split import (
+    over_space,
+    padding_beside,
+    share_mean,
+    with_halo,
+)
 
 EPSILON = 1e-5
 
@@ -58,10 +64,10 @@ class ZeroConv(nnx.Module):
         kernel = self.kernel[...]
         padding = kernel.shape[0] // 2
         y = jax.lax.conv_general_dilated(
-            x,
+            with_halo(x, 1, 1),
             kernel,
             window_strides=(1, 1, 1),
-            padding=((padding, padding), (1, 1), (1, 1)),
+            padding=((padding, padding), *padding_beside(1, 1)),
             dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
             precision=exact(x.dtype),
         )
@@ -79,8 +85,8 @@ class GroupNorm(nnx.Module):
     def __call__(self, x: Float[Array, "b f h w c"]) -> Float[Array, "b f h w c"]:
         groups = x.astype(jnp.float32).reshape(*x.shape[:4], self.groups, -1)
         axes = (1, 2, 3, 5)
-        mean = groups.mean(axes, keepdims=True)
-        variance = groups.var(axes, keepdims=True)
+        mean = share_mean(groups.mean(axes, keepdims=True))
+        variance = share_mean(jnp.square(groups - mean).mean(axes, keepdims=True))
         y = ((groups - mean) / jnp.sqrt(variance + EPSILON)).reshape(x.shape)
         y = y * along_last(self.scale[...], y) + along_last(self.bias[...], y)
         return y.astype(x.dtype)
@@ -108,10 +114,10 @@ def blurred(x: Float[Array, "b f h w c"], stride: int) -> Float[Array, "b f y x 
     weights = jnp.array([math.comb(4, k) / 16 for k in range(5)], x.dtype)
     kernel = (weights[:, None] * weights[None])[None, :, :, None, None]
     return jax.lax.conv_general_dilated(
-        x,
+        with_halo(x, 2, 2),
         jnp.broadcast_to(kernel, (1, 5, 5, 1, x.shape[-1])),
         window_strides=(1, stride, stride),
-        padding=((0, 0), (2, 2), (2, 2)),
+        padding=((0, 0), *padding_beside(2, 2)),
         dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
         feature_group_count=x.shape[-1],
         precision=exact(x.dtype),
@@ -135,6 +141,13 @@ class LTXUpsampler(nnx.Module):
         self.output = ZeroConv(c, config.channels, 3, dtype, rngs)
 
     def __call__(self, latents: Float[Array, "b f h w i"]) -> Float[Array, "b f y x i"]:
+        down = self.config.down
+        # Shares of whole strides: none of a size that strides do not divide.
+        sizes = (n // down if n % down == 0 else 1 for n in latents.shape[2:4])
+        return over_space(LTXUpsampler.of_share, self, *sizes, latents)
+
+    def of_share(self, latents: Float[Array, "b f h w i"]) -> Float[Array, "b f y x i"]:
+        """The larger latents on one device, of its share."""
         x = latents.astype(self.config.dtype)
         x = jax.nn.silu(self.norm(self.input(x)))
         for block in self.before:

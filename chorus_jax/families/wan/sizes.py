@@ -109,6 +109,10 @@ class Sizes:
                 "Wan has no spatio-temporal guidance here, and none by noise level: "
                 "leave perturbed and guidance_schedule out of the request"
             )
+        if request.joint is not None:
+            raise ValueError(
+                "Wan makes no sound, whose guidance joint is: leave it out"
+            )
         if request.fps is not None:
             raise ValueError(
                 f"Wan's positions count frames, not seconds: leave fps={request.fps:g} "

@@ -18,7 +18,7 @@ from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.engine import Cache, Engine, Reuse, numerics
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.policies import requested
-from chorus_jax.engine.recipes import recipe_of
+from chorus_jax.engine.recipes import of_sources, recipe_of
 from chorus_jax.engine.reuse import Watch
 from chorus_jax.engine.task import INPUTS, Task
 from chorus_jax.families.protocols import VideoModel
@@ -28,6 +28,7 @@ from chorus_jax.inter_request.store.entry import Entry, EntryHeader
 from chorus_jax.inter_request.store.secret import Secret
 from chorus_jax.intra_request import SkipSteps
 from chorus_jax.media.inputs import InputMedia
+from chorus_jax.media.keyframes import Keyframe
 from chorus_jax.request import Request
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 from chorus_jax.text.prompts import encode
@@ -345,6 +346,23 @@ def test_two_kinds_of_guidance_are_two_recipes(engine):
         for kind in ({"guidance_schedule": schedule}, {"perturbed": perturbed})
     }
     assert len(digests) == 2
+
+
+def test_sources_of_other_inputs_have_them_at_the_same_places(engine):
+    """Their latents have other shapes else: given frames may be tokens of their own."""
+    model, image = EveryFamily(engine.pipeline.model), np.zeros((4, 4, 3), np.uint8)
+
+    def recipe(*fields, keyframes=()):
+        request = small(inputs=InputMedia(*fields, keyframes=keyframes))
+        return of_sources(recipe_of(request, model, policy()), request).digest
+
+    assert recipe(image) == recipe(image + 1)
+    others = [
+        recipe(image, image),
+        *(recipe(image, keyframes=(Keyframe(image[None], at),)) for at in (3, 4)),
+        recipe(image, keyframes=(Keyframe(image[None], 3, 0.5),)),
+    ]
+    assert len({recipe(image), *others}) == 5
 
 
 def test_a_video_made_of_other_inputs_is_replayed_if_asked_only(engine):

@@ -55,7 +55,10 @@ def test_what_is_described_is_made_again(cache):
         ("every:steps=(1,)", "the step cache 'every' has the fields none, got"),
         ("tea:level=1", "or a published variant, got {'level': 1}"),
         ("tea:variant=wan,threshold=.1", "published for 'wan': choose one of"),
-        ("tea:variant=wan21_t2v_14b", "has the fields .* or a published variant"),
+        (
+            "tea:variant=wan21_t2v_14b",
+            "by a published variant .* fields .* 'threshold'",
+        ),
         ("skip:steps=(3,2)", "rising from 0"),
     ],
 )

@@ -6,6 +6,9 @@ import pytest
 
 import chorus_jax
 from chorus_jax import checkpoints
+
+
+from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.cli.choice import choose, with_fps
 from chorus_jax.devices import memory
 from chorus_jax.families.ltx.sizes import LTXSizes
@@ -65,3 +68,10 @@ def test_an_idle_expert_is_refused_before_weights_are_read(ltx_weights, monkeypa
     options, request = LoadOptions(idle_expert="host"), Request("", solver="euler")
     with pytest.raises(ValueError, match=message):
         family_of(ltx_weights).check(ltx_weights, request, options)
+
+
+def test_what_other_models_read_is_refused(ltx_weights):
+    request = Request("", frames=9, height=64, width=64, solver="euler")
+    joint = AudioVideoGuidance(audio_scale=7.0)
+    with pytest.raises(ValueError, match="makes no sound"):
+        LTXSizes.read(ltx_weights).check(request.changed(joint=joint))

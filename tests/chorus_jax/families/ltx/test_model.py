@@ -197,6 +197,12 @@ def test_the_makers_settings_are_the_defaults(ltx_weights):
     assert "2B 0.9.1" in defaults_of(sizes, None).source
     later = replace(sizes, transformer=LTXConfig.b13(), vae=LTXVAEConfig.v095())
     assert "not recognised" in defaults_of(later, None).source
+    # Without a number the kind tells, but 0.9.6-distilled does not tell its own.
+    assert defaults_of(later, None, True).request.step_count == 7
+    assert defaults_of(later, None, False).request.guidance_schedule is not None
+    small = replace(sizes.transformer, causal_positions=True)
+    small = replace(later, transformer=small)
+    assert "not recognised" in defaults_of(small, None, False).source
     distilled = defaults_of(later, "0.9.8-distilled").request
     assert distilled.step_count == 7 and not distilled.guided
 

@@ -51,3 +51,18 @@ def test_a_shift_of_the_request_multiplies_the_odds():
 def test_the_folders_scheduler_decides():
     assert schedule_of(None) == schedule_of(PUBLISHED) == TokenShift()
     assert schedule_of({"use_dynamic_shifting": False}) == LinearQuadratic()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base_shift": None},
+        {"max_shift": "2"},
+        {"max_image_seq_len": 1024},
+        {"shift_terminal": 1.0},
+        {"shift_terminal": float("nan")},
+    ],
+)
+def test_a_scheduler_that_does_not_fit_is_refused(changes):
+    with pytest.raises(ValueError, match="by the number of tokens, which needs"):
+        schedule_of({**PUBLISHED, **changes})

@@ -18,8 +18,10 @@ from chorus_jax.families.ltx2.sizes import PARTS, LTX2Sizes
 from chorus_jax.families.ltx2.variants import defaults_of
 from chorus_jax.families.protocols import SoundModel, VideoModel
 from chorus_jax.families.registry import family_of
+from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.media.input_video import InputVideo
 from chorus_jax.media.inputs import InputMedia
+from chorus_jax.media.keyframes import Keyframe
 from chorus_jax.request import Request
 from chorus_jax.schedulers.token_shift import TokenShift
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -29,6 +31,8 @@ from convert.families import family_of as family_of_source
 PROMPT = "a red circle moves left on a gray background"
 NEGATIVE = "a blue square"
 VIDEO = InputVideo(np.zeros((17, 64, 96, 3), np.uint8), 1.0)
+SOFT = InputMedia(None, keyframes=(Keyframe(VIDEO.frames, 0, 0.5),))
+SCHEDULE = GuidanceSchedule((1.0,), (3.0,), (0.0,), (0.0,), ((),))
 
 
 def asked(prompt=PROMPT, **changes):
@@ -159,6 +163,8 @@ def test_published_models_have_their_makers_settings(ltx2_weights):
         ({"frames": 16}, "frames must be 1"),
         ({"frames": 1, "fps": 60}, "too short for any sound"),
         ({"inputs": InputMedia(video=VIDEO)}, "does not begin from a video"),
+        ({"inputs": SOFT, "solver": "res_2s"}, "not run with given frames .* 0.5"),
+        ({"guidance_schedule": SCHEDULE}, "no guidance by noise level"),
         ({"step_cache": "tea:variant=ltx_091,threshold=0.1"}, "for LTX-Video 0.9.1"),
     ],
 )

@@ -49,3 +49,20 @@ def test_all_of_a_clip_stands_beside_without_a_prefix():
     assert [*replace(layout, prefix=2).beside_sizes((6, 2, 3))][0][0] == (2, 2, 3)
     keyframe = Keyframe(clip(9), 5)
     assert layout_of(InputMedia(None, keyframes=(keyframe,)), 25, 8, None) is not None
+
+
+def test_a_video_of_one_frame_has_an_image_but_no_last_one():
+    image = clip(1)[0]
+    layout = layout_of(InputMedia(image), 1, 8, 2)
+    assert layout is not None and layout.places == (Place(0, 0, 1, 0),)
+    for inputs in (InputMedia(image, image), InputMedia(None, image)):
+        with pytest.raises(ValueError, match="one frame has no last one"):
+            layout_of(inputs, 1, 8, 2)
+
+
+def test_frames_of_one_place_are_all_given():
+    """The last of them says how soft what they stand for is."""
+    keyframes = tuple(Keyframe(clip(1), 4, x) for x in (1.0, 0.5))
+    layout = layout_of(InputMedia(clip(1)[0], keyframes=keyframes), 9, 8, 2)
+    assert layout is not None and layout.extra((2, 1, 1)) == 2
+    assert layout.kinds((2, 1, 1)).tolist() == [2, 1, 2, 0]

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers.pipelines.ltx2.latent_upsampler import LTX2LatentUpsamplerModel
+from flax import nnx
 
-from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler
+from chorus_jax.devices import sharding
+from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, UpsamplerConfig
 from convert import ltx_upsampler
 
 RATIONAL = {"use_rational_resampler": True}
@@ -48,3 +50,22 @@ def test_upsamplers_of_another_make_are_refused():
         odd = {**config, "rational_resampler": True, "spatial_scale": 0.75}
         ltx_upsampler.config(odd, "float32")
     assert ltx_upsampler.config({**config, "spatial_scale": 0.75}, "float32").up == 2
+
+
+@pytest.mark.parametrize(
+    "axes, scale",
+    [({"context": 8}, (2, 1)), ({"data": 4}, (3, 2))],
+    ids=["rows", "columns of strides"],
+)
+def test_a_mesh_equals_one_device(axes, scale):
+    up, down = scale
+    config = UpsamplerConfig(2, 8, 1, 2, up, down, "float32")
+    model = jax.jit(lambda: LTXUpsampler(config, rngs=nnx.Rngs(0)))()
+    latents = jax.random.normal(jax.random.key(0), (1, 2, 8 if up == 2 else 3, 8, 2))
+    run = jax.jit(lambda model, x: model(x))
+    alone = run(model, latents)
+    [count] = axes.values()
+    with jax.set_mesh(sharding.make_mesh(**axes, devices=jax.devices()[:count])):
+        got = run(model, latents)
+    np.testing.assert_allclose(got, alone, atol=1e-5)
+    assert got.addressable_shards[0].data.size * count == got.size

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import pytest
 
+from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.devices import sharding
 from chorus_jax.families.wan.sizes import Sizes
 from chorus_jax.request import Request
@@ -51,6 +52,11 @@ def test_a_mesh_that_does_not_divide_is_refused(axes, changes, message, sizes):
 def test_frames_per_second_are_no_part_of_a_request(sizes):
     with pytest.raises(ValueError, match="positions count frames, not seconds"):
         sizes.check(small(fps=24))
+
+
+def test_guidance_of_sound_is_refused(sizes):
+    with pytest.raises(ValueError, match="Wan makes no sound"):
+        sizes.check(small(joint=AudioVideoGuidance(audio_scale=7.0)))
 
 
 def test_parts_of_different_models_are_refused(sizes):
