@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import BranchReuse, Forward, Held, Latents
+from chorus_jax.intra_request.grains import NO_BRANCHES
 from chorus_jax.nets.control import PerLayer
 from chorus_jax.schedulers.flow import Schedule
 
@@ -48,10 +49,7 @@ class BranchTable:
             ValueError: for a family whose layers have no branches to reuse.
         """
         if not forward.branch_names:
-            raise ValueError(
-                "this family's layers have no branches to reuse: choose a step cache "
-                "that reuses whole passes"
-            )
+            raise ValueError(NO_BRANCHES)
         outputs = forward.unknown_branches()
         return BranchState(PerLayer(outputs), jnp.zeros(outputs[0].shape[1], bool))
 
