@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from chorus_jax.calibration import router
 from chorus_jax.calibration.router import Router, unrolled
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Run
 from chorus_jax.denoise.segments import segments
+from chorus_jax.families.wan.dit import WanDiT
 from chorus_jax.intra_request.bac import BAC
 from tests.chorus_jax.denoise.tiny import CONFIG, STEPS, begun, conditions, noise
 
@@ -21,8 +23,9 @@ FAST = {"xla_backend_optimization_level": 0}
 
 
 @pytest.fixture(scope="module")
-def latents(model):
+def latents():
     """The final latents of the full run and of `ONCE`, and of any router's run."""
+    model = jax.jit(lambda: WanDiT(CONFIG, rngs=nnx.Rngs(0)))()
     given, seed = conditions(model), noise()
     whole, once, blend = (
         begun(model, given, seed, StepPlan.plain(STEPS, cache=cache))
