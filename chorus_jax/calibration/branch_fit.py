@@ -130,7 +130,8 @@ def measured(
     """
     cosines, distances = [], []
     for records in zip(*state.caches):
-        steps = sum(np.asarray(record[0], np.float32) for record in records)
+        parts = [np.asarray(record[0], np.float32) for record in records]
+        steps = np.sum(parts, axis=0)
         layers = np.moveaxis(steps, 1, 0).reshape(steps.shape[1], len(steps), -1)
         sizes = np.linalg.norm(layers, axis=2)
         products = layers @ layers.transpose(0, 2, 1)

@@ -26,7 +26,7 @@ from chorus_jax.schedulers.flow import TRAIN_STEPS, Schedule
 Numbers = tuple[float, ...]
 
 
-class Path(NamedTuple):
+class RunPath(NamedTuple):
     """The record of a run.
 
     Attributes:
@@ -48,13 +48,13 @@ class PathRecorder:
 
     steps: int
 
-    def init(self, forward: Forward) -> Path:
+    def init(self, forward: Forward) -> RunPath:
         """Zeros with room for all steps."""
         empty = jax.tree.map(
             lambda x: jnp.zeros((len(x), self.steps, *x.shape[1:]), x.dtype),
             forward.latents,
         )
-        return Path(empty, empty)
+        return RunPath(empty, empty)
 
     def step(
         self,
@@ -62,13 +62,13 @@ class PathRecorder:
         schedule: Schedule,
         forward: Forward,
         held: Held,
-        state: Path,
-    ) -> tuple[Latents, Held, Path, Float[Array, " b"]]:
+        state: RunPath,
+    ) -> tuple[Latents, Held, RunPath, Float[Array, " b"]]:
         """Computes the whole pass and records it (see `StepCache.step`)."""
         velocity, held = evaluate(forward, held)
         rows = jnp.arange(len(i))
         put = lambda all, now: all.at[rows, i].set(now)
-        after = jax.tree.map(put, state, Path(forward.latents, velocity))
+        after = jax.tree.map(put, state, RunPath(forward.latents, velocity))
         return velocity, held, after, jnp.ones(i.shape)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from chorus_jax.calibration.sensitivity import Path, sensitivities
+from chorus_jax.calibration.sensitivity import RunPath, sensitivities
 from chorus_jax.denoise.state import RunState
 
 STEPS = 5
@@ -18,8 +18,8 @@ def recorded(experts=1):
     """The state of a run, with a record per expert of its steps."""
     latents = np.random.default_rng(0).normal(size=(1, STEPS, 4, 2)).astype(np.float32)
     speed = np.stack([velocity(latents[:, i], i) for i in range(STEPS)], axis=1)
-    both, on = Path(latents, speed), np.arange(STEPS) >= 3
-    keep = lambda wanted: Path(*(x * wanted[:, None, None] for x in both))
+    both, on = RunPath(latents, speed), np.arange(STEPS) >= 3
+    keep = lambda wanted: RunPath(*(x * wanted[:, None, None] for x in both))
     parts = (keep(~on), keep(on)) if experts == 2 else (both,)
     return RunState(*(None,) * len(RunState._fields))._replace(caches=parts)
 
