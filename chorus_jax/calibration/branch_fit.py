@@ -13,7 +13,7 @@ from chorus_jax.denoise.state import RunState
 from chorus_jax.families.forward import BranchReuse, Forward, Held, Latents
 from chorus_jax.intra_request.bac import BAC, best_updates, bubbled
 from chorus_jax.intra_request.changes import TINY
-from chorus_jax.intra_request.grains import named_grain
+from chorus_jax.intra_request.grains import named_grain, reusing
 from chorus_jax.schedulers.flow import Schedule
 
 SAMPLED = 64  # tokens, spread evenly, whose outputs stand for those of all
@@ -56,13 +56,12 @@ class BranchRecorder:
         earlier, rows = forward.unknown_branches(), jnp.arange(len(i))
         every = (len(earlier[0]), len(earlier), earlier[0].shape[1])
         reuse = BranchReuse(earlier, jnp.ones(every, bool))
-        tokens, sides = forward.blocks(forward.stem(), reuse=reuse)
-        outputs = [
+        velocity, held, outputs = reusing(forward, held, reuse)
+        sampled = [
             jnp.moveaxis(x[:, : len(i), self.places(x)], 1, 0).astype(jnp.float32)
-            for x in forward.branches(sides)
+            for x in outputs.arrays
         ]
-        record = tuple(x.at[rows, i].set(y) for x, y in zip(state, outputs))
-        velocity, held = forward.head(tokens), forward.hold(held, sides)
+        record = tuple(x.at[rows, i].set(y) for x, y in zip(state, sampled))
         return velocity, held, record, jnp.ones(i.shape)
 
     def places(self, outputs: Any) -> Int[np.ndarray, " k"]:

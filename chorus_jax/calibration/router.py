@@ -28,7 +28,7 @@ from chorus_jax.denoise.state import Inputs, RunState
 from chorus_jax.denoise.whole_steps import WholeSteps
 from chorus_jax.families.forward import BranchReuse, Forward, Held, Latents
 from chorus_jax.intra_request import EveryStep
-from chorus_jax.intra_request.grains import named_grain
+from chorus_jax.intra_request.grains import named_grain, reusing
 from chorus_jax.nets.control import PerLayer, zeros
 from chorus_jax.request import Request
 from chorus_jax.schedulers.flow import Schedule
@@ -85,11 +85,10 @@ class Router:
         scores = jax.nn.sigmoid(state.logits[0, i[0]])[..., None]
         weights = jnp.where(state.known, scores, 1.0)
         reuse = BranchReuse(state.outputs.arrays, weights)
-        tokens, sides = forward.blocks(forward.stem(), reuse=reuse)
-        outputs = PerLayer(forward.branches(sides))
+        velocity, held, outputs = reusing(forward, held, reuse)
         after = RouterState(state.logits, outputs, jnp.ones_like(state.known))
         work = weights.mean()[None]
-        return forward.head(tokens), forward.hold(held, sides), after, work
+        return velocity, held, after, work
 
 
 def unrolled(

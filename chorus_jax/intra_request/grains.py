@@ -114,9 +114,7 @@ class BranchGrain:
         """See `Grain.step`."""
         count = (forward.layers, len(forward.branch_names), len(computed))
         reuse = BranchReuse(forecast.arrays, jnp.broadcast_to(computed, count))
-        tokens, sides = forward.blocks(forward.stem(), reuse=reuse)
-        outputs = PerLayer(forward.branches(sides))
-        return forward.head(tokens), forward.hold(held, sides), outputs
+        return reusing(forward, held, reuse)
 
 
 def whole(
@@ -134,6 +132,20 @@ def whole(
         return forward.head(tokens), forward.hold(before[1], sides)
 
     return when(wanted, run, (otherwise, held), forward.stem())
+
+
+def reusing(
+    forward: Forward, held: Held, reuse: BranchReuse
+) -> tuple[Latents, Held, PerLayer]:
+    """Runs a pass that reuses outputs of layers' branches.
+
+    Returns:
+        The guided velocity, the held state after the pass, and the outputs of all
+        branches, computed or reused.
+    """
+    tokens, sides = forward.blocks(forward.stem(), reuse=reuse)
+    outputs = PerLayer(forward.branches(sides))
+    return forward.head(tokens), forward.hold(held, sides), outputs
 
 
 def layers(
