@@ -6,7 +6,7 @@ change of this code, however small, serves a video that other code made.
 
 from typing import Final
 
-DIGEST: Final = "2ff06bf2bd1eb6c0"
+DIGEST: Final = "7d8125cce818e43d"
 
 # What decides pixels, relative to the repository: what computes them, and what decides
 # from which source, and which stored traces of prompts mean the same.
