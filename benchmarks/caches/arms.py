@@ -16,6 +16,7 @@ from chorus_jax.intra_request.foca import FoCa
 from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.pab import PAB
+from chorus_jax.intra_request.racer import RACER
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.spectrum import Spectrum
@@ -90,6 +91,7 @@ def known(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
         yield CacheArm("mag", foreseen.mag(count))
     for growth in (0.0, 0.1, 0.75):
         yield CacheArm("spectrum", Spectrum(growth=growth))
+        yield CacheArm("racer", RACER(growth=growth))
 
 
 def planned(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
@@ -118,6 +120,8 @@ def forecasters() -> Iterator[CacheArm]:
         yield CacheArm("taylor 2", TaylorSeer(interval, first=3, order=2))
         residual = TaylorSeer(interval, first=3, grain="residual")
         yield CacheArm("taylor 1, residual", residual)
+        blocks = TaylorSeer(interval, first=3, grain="branches")
+        yield CacheArm("taylor 1, branches", blocks)
 
 
 LADDERS: dict[str, tuple[Callable[[float], StepCache], tuple[float, ...]]] = {

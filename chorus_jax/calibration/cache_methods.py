@@ -11,8 +11,10 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float
 
+from chorus_jax.calibration.branch_fit import BranchRecorder
+from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.calibration.recorders import MagnitudeRecorder
-from chorus_jax.calibration.step_plans import StepPlanner
+from chorus_jax.calibration.sensitivity import PathRecorder
 from chorus_jax.calibration.tea_fit import ChangeRecorder, coefficients_of
 from chorus_jax.calibration.velocity_runs import VelocityRecorder
 from chorus_jax.denoise.state import RunState
@@ -22,33 +24,18 @@ from chorus_jax.intra_request.easy import EasyCache
 from chorus_jax.intra_request.erta import ERTACache
 from chorus_jax.intra_request.first_block import FirstBlock
 from chorus_jax.intra_request.foca import FoCa
+from chorus_jax.intra_request.harmonica import HarmoniCa
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
+from chorus_jax.intra_request.racer import RACER
+from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.spectrum import Spectrum
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.intra_request.tea import TeaCache
 
 INTERVALS = (6, 5, 4, 3, 2)
+GROWTHS = (3.0, 1.5, 0.75, 0.3, 0.1, 0.0)
 SHARES = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.75, 0.9)
-
-
-@dataclass(frozen=True, eq=False)
-class FullRuns:
-    """The full runs of all prompts.
-
-    Attributes:
-        states: the last state of each run, with its recorder's record.
-        steps: the number of steps of a run.
-        switch: the first step of a second expert; 0 with one transformer.
-        shift: the shift of the schedule.
-        planner: makes a step planner, which takes further runs.
-    """
-
-    states: Sequence[RunState]
-    steps: int
-    switch: int
-    shift: float
-    planner: Callable[[], StepPlanner]
 
 
 @dataclass(frozen=True)
@@ -114,18 +101,51 @@ def plans(full: FullRuns, scaled: bool) -> list[StepCache]:
     return made
 
 
+def sen_settings(full: FullRuns) -> list[StepCache]:
+    """SenCache settings with the measured norms of the model's derivatives."""
+    by_latents, by_time = (
+        tuple(float(f"{x:.4g}") for x in row) for row in full.norms()
+    )
+    thresholds = (0.8, 0.4, 0.2, 0.1, 0.05)
+    return [
+        SenCache(x, by_latents, by_time, first=min(3, full.steps), longest=4)
+        for x in thresholds
+    ]
+
+
+def bac_settings(full: FullRuns) -> list[StepCache]:
+    """BAC settings with rising numbers of updates per branch."""
+    similarity = full.similarity()
+    counts = {max(1, round(x * full.steps)) for x in SHARES}
+    return [similarity.cache(count) for count in sorted(counts - {full.steps})]
+
+
+def harmonica_settings(full: FullRuns) -> list[StepCache]:
+    """HarmoniCa settings: one trained router with falling thresholds, which compute a
+    rising share of all branches."""
+    scores = full.routes()
+    rows = tuple(
+        tuple(tuple(round(float(x), 4) for x in layer) for layer in step)
+        for step in scores
+    )
+    thresholds = np.quantile(scores[1:], [1 - share for share in SHARES]).round(4)
+    return [HarmoniCa(rows, float(x)) for x in dict.fromkeys(thresholds.tolist())]
+
+
 METHODS: Mapping[str, CacheMethod] = MappingProxyType(
     {
         "mag": CacheMethod(mag_settings, MagnitudeRecorder),
         "tea": CacheMethod(tea_settings, ChangeRecorder),
         "planned": CacheMethod(lambda full: plans(full, False), VelocityRecorder),
         "erta": CacheMethod(lambda full: plans(full, True), VelocityRecorder),
+        "sen": CacheMethod(sen_settings, PathRecorder),
+        "bac": CacheMethod(bac_settings, BranchRecorder),
+        "harmonica": CacheMethod(harmonica_settings),
         "taylor": CacheMethod(lambda _: [TaylorSeer(n, first=3) for n in INTERVALS]),
         "hicache": CacheMethod(lambda _: [HiCache(n, first=3) for n in INTERVALS]),
         "foca": CacheMethod(lambda _: [FoCa(n) for n in INTERVALS]),
-        "spectrum": CacheMethod(
-            lambda _: [Spectrum(growth=x) for x in (3.0, 1.5, 0.75, 0.3, 0.1, 0.0)]
-        ),
+        "spectrum": CacheMethod(lambda _: [Spectrum(growth=x) for x in GROWTHS]),
+        "racer": CacheMethod(lambda _: [RACER(growth=x) for x in GROWTHS]),
         "easy": CacheMethod(
             lambda _: [EasyCache(x, first=3) for x in (0.2, 0.1, 0.05, 0.025)]
         ),

@@ -6,39 +6,24 @@ videos are near enough to those of the full runs is chosen; it is an error if th
 none.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from chorus_jax.calibration.cache_methods import METHODS, FullRuns
+from chorus_jax.calibration.cache_methods import METHODS
+from chorus_jax.calibration.cache_runs import CacheRuns
 from chorus_jax.calibration.fidelity import fidelity
-from chorus_jax.calibration.step_plans import (
-    StepPlanner,
-    growth_of,
-    probed_steps,
-    scaled_products,
-)
-from chorus_jax.calibration.velocity_runs import (
-    HeldOnce,
-    holding,
-    velocities_of,
-    velocity_products,
-)
-from chorus_jax.denoise import loop
-from chorus_jax.denoise.plan import StepPlan
-from chorus_jax.denoise.state import RunState
+from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.engine import Pipeline
 from chorus_jax.intra_request import StepCache
 from chorus_jax.request import Request
 
 LEAST_PROMPTS = 4
-PROBED = 2  # prompts for which errors in single steps are measured
 
 
 @dataclass(frozen=True)
@@ -47,8 +32,9 @@ class ChosenCache:
 
     Attributes:
         cache: the step cache.
-        figures: `computed` (share of the full steps), mean `psnr` (dB) and `ssim`, and
-            the number of `prompts`.
+        figures: `computed` (share of the full steps), mean `psnr` (dB) and `ssim`, the
+            number of `prompts`, and `fit_seconds` (the time to fit the method, beyond
+            the full runs).
     """
 
     cache: StepCache
@@ -76,6 +62,11 @@ class CacheCalibration:
                 f"more, 20 to 50 are good; got {len(self.requests)}"
             )
 
+    @property
+    def runs(self) -> CacheRuns:
+        """Makes the runs."""
+        return CacheRuns(self.pipeline)
+
     def choose(self, method: str, least_psnr: float, least_ssim: float) -> ChosenCache:
         """The boldest setting of a method that is near enough to full runs.
 
@@ -89,13 +80,17 @@ class CacheCalibration:
                 f"{', '.join(METHODS)}"
             )
         best: ChosenCache | None = None
-        for cache in METHODS[method].settings(self.record(method)):
+        full = self.record(method)
+        before = time.monotonic()
+        settings = METHODS[method].settings(full)
+        fitted = {"fit_seconds": time.monotonic() - before}
+        for cache in settings:
             tried = self.measured(cache)
             if best is None or tried.figures["psnr"] > best.figures["psnr"]:
                 best = tried
             figures = tried.figures
             if figures["psnr"] >= least_psnr and figures["ssim"] >= least_ssim:
-                return tried
+                return ChosenCache(cache, {**figures, **fitted})
         assert best is not None
         raise ValueError(
             f"no setting of {method} is within {least_psnr:g} dB PSNR and "
@@ -109,47 +104,21 @@ class CacheCalibration:
         first, states = self.requests[0], []
         recorder = METHODS[method].recorder(first.step_count)
         for request in tqdm(self.requests, desc="full runs", unit="video"):
-            state, frames = self.run(request, recorder)
+            state, frames = self.runs.run(request, recorder)
             self.full.append(frames)
             states.append(jax.tree.map(np.asarray, state))
         experts = self.pipeline.model.experts(first)
         switch = next((i for i, x in enumerate(experts) if x != experts[0]), 0)
-        planner = lambda: self.planner(states, switch)
-        return FullRuns(states, first.step_count, switch, first.shift, planner)
-
-    def planner(self, states: Sequence[RunState], switch: int) -> StepPlanner:
-        """A planner fitted to the velocities of full runs.
-
-        The growth of errors in single steps is measured by further runs of the first
-        prompts.
-
-        Args:
-            states: the last states of the full runs.
-            switch: the first step of a second expert; 0 with one transformer.
-        """
-        sigmas = self.pipeline.model.solver(self.requests[0]).schedule.sigmas
-        moves, begins = np.diff(sigmas), (0, *([switch] if switch else []))
-        products = [velocity_products(velocities_of(x))[0] for x in states]
-        probed = [x for x in probed_steps(len(moves)) if x not in begins]
-        growths = []
-        for request, state, own in zip(self.requests[:PROBED], states, products):
-            errors = {step: self.error(request, state, step) for step in probed}
-            growths.append(growth_of(own, moves, errors))
-        growth = np.exp(np.log(growths).mean(axis=0))
-        return StepPlanner(scaled_products(np.stack(products)), moves, growth, begins)
-
-    def error(self, request: Request, full: RunState, step: int) -> float:
-        """The squared error of final latents if one step reuses the last velocity."""
-        begin = lambda state: holding(state, [step])
-        state, _ = self.run(request, HeldOnce(), begin)
-        off = jax.tree.map(jnp.subtract, state.latents, full.latents)
-        return sum(float(jnp.square(x).sum()) for x in jax.tree.leaves(off))
+        return FullRuns(
+            *(states, first.step_count, switch, first.shift),
+            *(self.requests, self.runs),
+        )
 
     def measured(self, cache: StepCache) -> ChosenCache:
         """Runs all requests with a setting; returns its mean figures."""
         scores, work = [], []
         for request, full in zip(self.requests, self.full):
-            state, frames = self.run(request, cache)
+            state, frames = self.runs.run(request, cache)
             scores.append(fidelity(frames, full))
             work.append(float(state.work[0]) / request.step_count)
         means = {
@@ -157,35 +126,3 @@ class CacheCalibration:
         }
         figures = {"computed": float(np.mean(work)), **means}
         return ChosenCache(cache, {**figures, "prompts": len(self.requests)})
-
-    def run(
-        self,
-        request: Request,
-        cache: StepCache,
-        begin: Callable[[RunState], RunState] = lambda state: state,
-    ) -> tuple[RunState, Any]:
-        """Runs a request with a step cache; returns the last state and the frames.
-
-        `begin` may change the loop's initial state before the run.
-        """
-        pipeline = self.pipeline
-        with pipeline.computing():
-            conditions, _ = pipeline.condition([request])
-            plan = StepPlan.plain(request.step_count, cache=cache)
-            program = pipeline.program(request, plan)
-            noise = pipeline.beginning([request], program, conditions)
-            seeds = pipeline.seeds([request], conditions)
-            inputs = pipeline.inputs(conditions, seeds=seeds)
-            state = begin(loop.start(inputs, noise, program=program))
-            *_, (_, state) = pipeline.advanced(program, inputs, state, every=None)
-            frames = finished(pipeline.decode(state.latents, [request], {}))
-        return state, frames[0]
-
-
-def finished(run: Any) -> Any:
-    """Runs a generator to its end; returns its return value."""
-    while True:
-        try:
-            next(run)
-        except StopIteration as stop:
-            return stop.value

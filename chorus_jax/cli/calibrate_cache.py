@@ -48,7 +48,8 @@ def calibrate_cache(options: argparse.Namespace) -> None:
     print(
         f"{out}: computes {figures['computed']:.0%} of the steps; on {len(requests)} "
         f"prompts {figures['psnr']:.1f} dB PSNR and {figures['ssim']:.3f} SSIM to full "
-        f"runs\nuse it with: chorus generate --step-cache {out} ..."
+        f"runs; fitted in {figures['fit_seconds']:.0f} s\n"
+        f"use it with: chorus generate --step-cache {out} ..."
     )
 
 

@@ -56,11 +56,12 @@ class BranchReuse(NamedTuple):
             gate, stacked over the layers.
         compute: True where a branch is computed instead of reused, per layer and row.
             A branch whose side outputs are needed (the keys of a region) is always
-            computed.
+            computed. Numbers from 0 to 1 instead blend the two: everything is computed,
+            and gradients reach the numbers.
     """
 
     outputs: tuple[Float[Array, "l r n c"], ...]
-    compute: Bool[Array, "l branches r"]
+    compute: Bool[Array, "l branches r"] | Float[Array, "l branches r"]
 
 
 @dataclass(frozen=True, eq=False)

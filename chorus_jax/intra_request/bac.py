@@ -4,8 +4,8 @@ arXiv 2506.13456. For each branch, dynamic programming places a given number of 
 so that the reused outputs are as similar as possible to those that are skipped. Then
 the "bubbling union": the most volatile feed-forward branches add their update steps to
 the feed-forward branches of all later layers, because errors of an early one surge
-where a later one is updated. The caller measures the similarities. We did not read the
-authors' code; the form of the sum over pairs of steps is ours.
+where a later one is updated. `calibration.branch_fit` measures the similarities. We did
+not read the authors' code; the form of the sum over pairs of steps is ours.
 """
 
 from collections.abc import Sequence

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import BranchReuse, Forward, Held, Latents
+from chorus_jax.intra_request.grains import NO_BRANCHES, reusing
 from chorus_jax.nets.control import PerLayer
 from chorus_jax.schedulers.flow import Schedule
 
@@ -48,10 +49,7 @@ class BranchTable:
             ValueError: for a family whose layers have no branches to reuse.
         """
         if not forward.branch_names:
-            raise ValueError(
-                "this family's layers have no branches to reuse: choose a step cache "
-                "that reuses whole passes"
-            )
+            raise ValueError(NO_BRANCHES)
         outputs = forward.unknown_branches()
         return BranchState(PerLayer(outputs), jnp.zeros(outputs[0].shape[1], bool))
 
@@ -70,12 +68,11 @@ class BranchTable:
         table = jnp.array(self.table(schedule, layers, names))
         compute = table[here] | ~state.known[:, None, None]
         reuse = BranchReuse(earlier, jnp.moveaxis(compute, 0, -1))
-        tokens, sides = forward.blocks(forward.stem(), reuse=reuse)
-        outputs = PerLayer(forward.branches(sides))
+        velocity, held, outputs = reusing(forward, held, reuse)
         after = BranchState(outputs, jnp.ones_like(state.known))
         share = compute.astype(jnp.float32).mean(axis=(1, 2))
         work = share.reshape(-1, len(i)).mean(axis=0)
-        return forward.head(tokens), forward.hold(held, sides), after, work
+        return velocity, held, after, work
 
 
 def layered(

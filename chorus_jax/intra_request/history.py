@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from chorus_jax.nets.control import select, when, zeros
+from chorus_jax.nets.control import PerLayer, select, when, zeros
 
 NONE = -1  # the step number of a missing value
 
@@ -21,7 +21,7 @@ class History(NamedTuple):
 
     Attributes:
         values: one pytree of arrays per step; their rows are those of the forecast
-            value.
+            value, on the first axis, or on the second within `PerLayer`.
         steps: the step of each row's values, `NONE` where a value is missing.
     """
 
@@ -31,7 +31,8 @@ class History(NamedTuple):
     @classmethod
     def empty(cls, shapes: Any, depth: int) -> "History":
         """A history without values, with room for `depth` values of these shapes."""
-        rows = jax.tree.leaves(shapes)[0].shape[0]
+        axis, first = by_rows(shapes)[0]
+        rows = first.shape[axis]
         values = tuple(zeros(shapes) for _ in range(depth))
         return cls(values, jnp.full((rows, depth), NONE, jnp.int32))
 
@@ -54,13 +55,39 @@ class History(NamedTuple):
     def combined(self, weights: Float[Array, "r k"]) -> Any:
         """The weighted sum of the values: computed in float32, returned in their
         dtype."""
+        narrow = lambda x, value: x.astype(value.dtype)
+        return jax.tree.map(narrow, self.summed(weights), self.values[0])
 
-        def total(*values: Array) -> Array:
-            shape = (-1, *(1,) * (values[0].ndim - 1))
+    def norm(self, weights: Float[Array, "r k"]) -> Float[Array, " r"]:
+        """The Euclidean norm of the weighted sum of the values, per row."""
+        total = jnp.zeros(len(weights), jnp.float32)
+        for axis, array in by_rows(self.summed(weights)):
+            others = tuple(i for i in range(array.ndim) if i != axis)
+            total = total + jnp.square(array).sum(axis=others)
+        return jnp.sqrt(total)
+
+    def summed(self, weights: Float[Array, "r k"]) -> Any:
+        """The weighted sum of the values in float32."""
+        wide = weights.astype(jnp.float32)
+
+        def total(*values: tuple[int, Any]) -> Array:
+            axis, first = values[0]
+            shape = (*(1,) * axis, -1, *(1,) * (first.ndim - 1 - axis))
             parts = [
-                weights[:, j].reshape(shape) * value.astype(jnp.float32)
-                for j, value in enumerate(values)
+                wide[:, j].reshape(shape) * value.astype(jnp.float32)
+                for j, (_, value) in enumerate(values)
             ]
-            return sum(parts[1:], parts[0]).astype(values[0].dtype)
+            return sum(parts[1:], parts[0])
 
-        return jax.tree.map(total, *self.values)
+        arrays = [total(*leaf) for leaf in zip(*map(by_rows, self.values))]
+        return jax.tree.unflatten(jax.tree.structure(self.values[0]), arrays)
+
+
+def by_rows(value: Any) -> list[tuple[int, Any]]:
+    """The arrays (or shapes) of a value, each with the number of its axis of rows."""
+    stacked = lambda x: isinstance(x, PerLayer)
+    return [
+        (int(stacked(part)), array)
+        for part in jax.tree.leaves(value, is_leaf=stacked)
+        for array in jax.tree.leaves(part)
+    ]

@@ -14,7 +14,7 @@ class IntervalCache(ScheduledCache):
         interval: steps from one computed step to the next; 1 computes every step.
         first: steps at the start that are computed.
         last: steps at the end that are computed.
-        grain: the value that is forecast, `velocity` or `residual`.
+        grain: the value that is forecast, `velocity`, `residual` or `branches`.
 
     Raises:
         ValueError: for an interval below 1, negative numbers of steps, or an unknown

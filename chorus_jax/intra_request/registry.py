@@ -13,12 +13,14 @@ from chorus_jax.intra_request.erta import ERTACache
 from chorus_jax.intra_request.first_block import FirstBlock
 from chorus_jax.intra_request.foca import FoCa
 from chorus_jax.intra_request.guidance_cache import GuidanceCache
+from chorus_jax.intra_request.harmonica import HarmoniCa
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.profiling import ProfilingDiT
 from chorus_jax.intra_request.protocol import StepCache
+from chorus_jax.intra_request.racer import RACER
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.skipping import EveryStep, SkipSteps
@@ -37,6 +39,7 @@ CACHES: dict[str, type] = {
     "hicache": HiCache,
     "foca": FoCa,
     "spectrum": Spectrum,
+    "racer": RACER,
     "dicache": DiCache,
     "sea": SeaCache,
     "sen": SenCache,
@@ -46,6 +49,7 @@ CACHES: dict[str, type] = {
     "pab": PAB,
     "profiling": ProfilingDiT,
     "bac": BAC,
+    "harmonica": HarmoniCa,
 }
 PUBLISHED: dict[str, Callable[..., StepCache]] = {
     "tea": TeaCache.published,

@@ -32,7 +32,7 @@ class Spectrum(ScheduledCache):
         ridge: the ridge penalty of the regression, above 0.
         mix: the weight of the fit in the forecast, 0 to 1; the line has the rest.
         depth: the number of computed values that are kept and fitted.
-        grain: the value that is forecast, `velocity` or `residual`.
+        grain: the value that is forecast, `velocity`, `residual` or `branches`.
 
     Raises:
         ValueError: for numbers out of range, or an unknown grain.
@@ -80,9 +80,13 @@ class Spectrum(ScheduledCache):
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
         """The weights of the kept values in the mix of fit and line."""
+        fit, line = self.fit(past, i, schedule.steps), self.line(past, i)
+        return self.mix * fit + (1 - self.mix) * line
+
+    def line(self, past: Int[Array, "r k"], i: Int[Array, " r"]) -> Float[Array, "r k"]:
+        """The weights of the line through the last two values, at step `i`."""
         last, slope = differences(past, 1)
-        line = last + elapsed(i, past) * slope
-        return self.mix * self.fit(past, i, schedule.steps) + (1 - self.mix) * line
+        return last + elapsed(i, past) * slope
 
     def fit(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], steps: int

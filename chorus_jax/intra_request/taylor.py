@@ -2,9 +2,11 @@
 
 Liu et al., arXiv 2503.06923. Derivatives are finite differences over the last computed
 steps. Shenyi-Z/TaylorSeer runs Wan 2.1 with an interval of 5, order 1 and 1 computed
-step at the start, and forecasts the branches of every layer. Here the guided velocity
-or the residual of all layers is forecast, which needs the memory of a few latents (or
-residuals) instead of three activations per layer and order.
+step at the start, and forecasts the branches of every layer: that is the grain
+`branches`. It keeps order + 1 outputs of every branch of every layer, for both guidance
+branches: 36 GB for Wan 1.3B at 480p (bfloat16, order 1), 161 GB for Wan 14B. By default
+the guided velocity is forecast (or the residual of all layers), which needs the memory
+of order + 1 latents (or residuals).
 """
 
 import math

@@ -98,5 +98,9 @@ def taken(
     if reuse is None or needed:
         return compute(x)
     wanted, earlier = reuse.compute[branch], reuse.outputs[branch]
+    if wanted.dtype != bool:
+        weight = wanted[:, None, None]
+        blend = weight * compute(x)[0] + (1 - weight) * earlier
+        return blend.astype(earlier.dtype), None
     output = when(wanted.any(), lambda _, x: compute(x)[0], earlier, x)
     return select(wanted, output, earlier), None

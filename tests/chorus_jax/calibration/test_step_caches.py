@@ -2,14 +2,17 @@
 
 import pytest
 
-from chorus_jax.calibration.cache_methods import METHODS, FullRuns
+from chorus_jax.calibration.cache_methods import METHODS
+from chorus_jax.calibration.cache_runs import CacheRuns
+from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.calibration.step_caches import CacheCalibration, ChosenCache
 from chorus_jax.engine import Pipeline
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.request import Request
 from tests.chorus_jax.families.toy.model import ToyModel
 
-FULL = FullRuns((), 50, 0, 5.0, lambda: None)
+PIPELINE = Pipeline(ToyModel())
+FULL = FullRuns((), 50, 0, 5.0, (), CacheRuns(PIPELINE))
 
 
 class Figures(CacheCalibration):
@@ -26,7 +29,7 @@ class Figures(CacheCalibration):
 
 @pytest.fixture
 def calibration():
-    return Figures(Pipeline(ToyModel()), [Request(f"{n}") for n in range(4)])
+    return Figures(PIPELINE, [Request(f"{n}") for n in range(4)])
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,7 @@ def test_the_boldest_setting_within_the_gate_is_chosen(
 ):
     chosen = calibration.choose("taylor", float(psnr), ssim)
     assert chosen.cache == TaylorSeer(interval, first=3)
+    assert chosen.figures["fit_seconds"] >= 0
 
 
 def test_nothing_is_chosen_below_the_gate(calibration):
@@ -50,6 +54,6 @@ def test_a_method_that_is_not_measured_is_refused(calibration):
 
 
 def test_ladders_go_from_bold_to_careful():
-    for name in ("taylor", "hicache", "foca", "spectrum"):
+    for name in ("taylor", "hicache", "foca", "spectrum", "racer"):
         counts = [sum(x.computes(50)) for x in METHODS[name].settings(FULL)]
         assert counts == sorted(counts)

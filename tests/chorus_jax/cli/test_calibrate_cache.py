@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chorus_jax.cli.commands import main
-from chorus_jax.intra_request import cache_file
+from chorus_jax.intra_request import cache_file, registry
 from chorus_jax.intra_request.mag import MagCache
 
 SIZE = ["--frames", "5", "--height", "32", "--width", "32", "--steps", "5"]
@@ -36,6 +36,18 @@ def test_it_says_what_it_was_measured_on(made):
     assert set(measured.weights) == {"transformer", "vae", "text_encoder"}
     assert measured.run["steps"] == 5 and measured.run["height"] == 32
     assert measured.measured["prompts"] == 4 and measured.measured["psnr"] > 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["sen", "bac", "harmonica", "racer"])
+def test_every_fit_is_written(method, weights, prompts, tmp_path):
+    out, gate = tmp_path / "cache.json", ["--least-psnr", "1", "--least-ssim", "0.01"]
+    command = ["calibrate-cache", str(weights), "--prompts", str(prompts)]
+    assert main([*command, "--method", method, "--out", str(out), *SIZE, *gate]) == 0
+    measured = cache_file.read(out)
+    assert registry.describe(measured.cache)["name"] == method
+    assert 0 < measured.measured["computed"] < 1
+    assert measured.measured["fit_seconds"] >= 0
 
 
 def test_generate_reads_it_and_refuses_other_runs(made, weights, tmp_path, capsys):

@@ -5,17 +5,20 @@ from typing import Any
 
 from chorus_jax.intra_request import EveryStep, SkipSteps
 from chorus_jax.intra_request.bac import BAC
+from chorus_jax.intra_request.branch_table import BranchTable
 from chorus_jax.intra_request.dicache import DiCache
 from chorus_jax.intra_request.easy import EasyCache
 from chorus_jax.intra_request.erta import ERTACache
 from chorus_jax.intra_request.first_block import FirstBlock
 from chorus_jax.intra_request.foca import FoCa
 from chorus_jax.intra_request.guidance_cache import GuidanceCache
+from chorus_jax.intra_request.harmonica import HarmoniCa
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.profiling import ProfilingDiT
+from chorus_jax.intra_request.racer import RACER
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.spectrum import Spectrum
@@ -40,6 +43,12 @@ class Member:
     active: Any
     computed: tuple[int, ...] | None = None
 
+    @property
+    def branches(self) -> bool:
+        """Whether it reuses the branches of layers, which the toy does not have."""
+        grain = getattr(self.active, "grain", "")
+        return isinstance(self.active, BranchTable) or grain == "branches"
+
 
 MEMBERS = {
     "every": Member(EveryStep(), EveryStep(), (0, 1, 2, 3, 4, 5)),
@@ -62,10 +71,20 @@ MEMBERS = {
         TaylorSeer(interval=3, grain="residual"),
         (0, 3),
     ),
+    "taylor-branches": Member(
+        TaylorSeer(interval=1, grain="branches"),
+        TaylorSeer(interval=2, grain="branches"),
+        (0, 2, 4),
+    ),
     "hicache": Member(HiCache(interval=1), HiCache(interval=3), (0, 1, 4)),
     "foca": Member(FoCa(interval=1), FoCa(interval=3, first=2), (0, 1, 4)),
     "spectrum": Member(
         Spectrum(window=1.0, growth=0.0), Spectrum(first=2, depth=3), (0, 1, 3, 5)
+    ),
+    "racer": Member(
+        RACER(window=1.0, growth=0.0),
+        RACER(first=2, depth=3, threshold=0.0),
+        (0, 1, 2, 4),  # 3 and 5 are scheduled: always in doubt, it is a step early
     ),
     "dicache": Member(DiCache(0.0), DiCache(MANY, retention=0.4, last=1), (0, 1, 5)),
     "sea": Member(SeaCache(0.0), SeaCache(MANY), (0, 3, 5)),
@@ -78,6 +97,11 @@ MEMBERS = {
         ProfilingDiT((), of=0), ProfilingDiT((1,), full=(3,), first=1, of=0), (0, 3)
     ),
     "bac": Member(BAC(), BAC((((0, 2), (0,), (0, 3)),) * 4), (0,)),
+    "harmonica": Member(
+        HarmoniCa(),
+        HarmoniCa((((0.9, 0.2, 0.1),) * 4, ((0.05, 0.9, 0.1),) * 4) * 3),
+        (0,),
+    ),
     "planned": Member(
         PlannedCache(()),
         PlannedCache((1, 3, 4), ((1.0,), (1.5, -0.5), (2.0, -1.0)), 6),

@@ -15,14 +15,13 @@ from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Run
 from chorus_jax.denoise.segments import segments
 from chorus_jax.engine import Pipeline
-from chorus_jax.intra_request.branch_table import BranchTable
 from tests.chorus_jax.families.toy.model import ToyModel
 from tests.chorus_jax.intra_request.members import MEMBERS, STEPS
 
 NAMES = [
     name
     for name, member in MEMBERS.items()
-    if not isinstance(member.active, BranchTable)  # the toy has no branches
+    if not member.branches  # the toy has none
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 from chorus_jax.families.forward import Held
 from chorus_jax.intra_request import StepCache, registry
 from chorus_jax.intra_request.bac import BAC
-from chorus_jax.intra_request.branch_table import BranchTable
+from chorus_jax.intra_request.harmonica import HarmoniCa
 from tests.chorus_jax.intra_request.families import FAMILIES, SOLVER, VARIANTS
 from tests.chorus_jax.intra_request.members import MEMBERS, STEPS
 
@@ -53,7 +53,7 @@ def every(*given):
             denoised(cache, *given) for cache in (member.neutral, active(member, count))
         )
         for name, member in MEMBERS.items()
-        if not isinstance(member.active, BranchTable) or branches(*given)
+        if not member.branches or branches(*given)
     }
 
 
@@ -64,10 +64,13 @@ def branches(model, conditions, latents):
 
 def active(member, count):
     """The setting of a member that reuses much, for layers of `count` branches."""
-    if not isinstance(member.active, BAC):
-        return member.active
-    rows = member.active.updates
-    return replace(member.active, updates=tuple((x * count)[:count] for x in rows))
+    wide = lambda layers: tuple((x * count)[:count] for x in layers)
+    if isinstance(member.active, BAC):
+        return replace(member.active, updates=wide(member.active.updates))
+    if isinstance(member.active, HarmoniCa):
+        scores = tuple(wide(layers) for layers in member.active.scores)
+        return replace(member.active, scores=scores)
+    return member.active
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +120,7 @@ CASES = [
     (name, family)
     for name, member in MEMBERS.items()
     for family in FAMILIES
-    if not (isinstance(member.active, BranchTable) and family == "toy")
+    if not (member.branches and family == "toy")
 ]
 
 
@@ -149,8 +152,9 @@ def leaves(latents):
     return jax.tree.leaves(latents)
 
 
-def test_a_family_without_branches_is_refused():
+@pytest.mark.parametrize("name", ["pab", "taylor-branches"])
+def test_a_family_without_branches_is_refused(name):
     model, conditions, latents = FAMILIES["toy"]()
     forward = model.forward(conditions, latents, jnp.zeros(1, jnp.int32))
     with pytest.raises(ValueError, match="layers have no branches to reuse"):
-        MEMBERS["pab"].active.init(forward)
+        MEMBERS[name].active.init(forward)

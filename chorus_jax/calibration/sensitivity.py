@@ -1,0 +1,118 @@
+"""Measures how a model's velocity depends on its latents and on the timestep.
+
+SenCache bounds the change of the output by the norms of its derivatives. They are
+measured along the paths of full runs, since that is where the cache moves: between two
+steps, first the timestep is moved at the latents of the first, and then the latents at
+the timestep of the second. This takes one more pass per step. (The authors' measuring
+code was not read; the two finite differences are ours.)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from chorus_jax.denoise.program import Program, Run
+from chorus_jax.denoise.state import Inputs, RunState
+from chorus_jax.families.forward import Forward, Held, Latents, evaluate
+from chorus_jax.intra_request.sen import moved
+from chorus_jax.schedulers.flow import TRAIN_STEPS, Schedule
+
+Numbers = tuple[float, ...]
+
+
+class RunPath(NamedTuple):
+    """The record of a run.
+
+    Attributes:
+        latents: the latents before each step, [b steps ...] per stream.
+        velocities: the guided velocity of each step, likewise.
+    """
+
+    latents: Latents
+    velocities: Latents
+
+
+@dataclass(frozen=True)
+class PathRecorder:
+    """Computes every step and records its latents and its guided velocity.
+
+    Attributes:
+        steps: the number of steps of the run.
+    """
+
+    steps: int
+
+    def init(self, forward: Forward) -> RunPath:
+        """Zeros with room for all steps."""
+        empty = jax.tree.map(
+            lambda x: jnp.zeros((len(x), self.steps, *x.shape[1:]), x.dtype),
+            forward.latents,
+        )
+        return RunPath(empty, empty)
+
+    def step(
+        self,
+        i: Int[Array, " b"],
+        schedule: Schedule,
+        forward: Forward,
+        held: Held,
+        state: RunPath,
+    ) -> tuple[Latents, Held, RunPath, Float[Array, " b"]]:
+        """Computes the whole pass and records it (see `StepCache.step`)."""
+        velocity, held = evaluate(forward, held)
+        rows = jnp.arange(len(i))
+        put = lambda all, now: all.at[rows, i].set(now)
+        after = jax.tree.map(put, state, RunPath(forward.latents, velocity))
+        return velocity, held, after, jnp.ones(i.shape)
+
+
+@partial(jax.jit, static_argnames=("program", "expert"))
+def velocity_at(
+    inputs: Inputs,
+    latents: Latents,
+    i: Int[Array, " b"],
+    *,
+    program: Program,
+    expert: str,
+) -> Latents:
+    """The guided velocity of any latents at step `i`."""
+    return evaluate(Run(program, inputs).forward(expert, latents, i))[0]
+
+
+def sensitivities(
+    state: RunState,
+    velocity: Callable[[Latents, int], Latents],
+    timesteps: Numbers,
+    switch: int = 0,
+) -> Float[np.ndarray, "2 steps"]:
+    """The norms by latents and by time at each step of a run of `PathRecorder`.
+
+    Steps whose next one is of another expert, and the last step, have the norms of the
+    step before.
+
+    Args:
+        state: the last state of the run, of one request.
+        velocity: the guided velocity of latents at a step.
+        timesteps: the timestep of each step, 0 to 1000.
+        switch: the first step of a second expert; 0 with one transformer.
+    """
+    path = jax.tree.map(lambda *x: sum(map(np.asarray, x)), *state.caches)
+    at = lambda arrays, i: jax.tree.map(lambda x: x[:, i], arrays)
+    norms = np.zeros((2, len(timesteps)))
+    for i in range(len(timesteps)):
+        if i + 1 in (switch, len(timesteps)):
+            norms[:, i] = norms[:, i - 1]
+            continue
+        before, after = at(path.latents, i), at(path.latents, i + 1)
+        between = velocity(before, i + 1)
+        far = float(moved(after, before)[0])
+        later = abs(timesteps[i + 1] - timesteps[i]) / TRAIN_STEPS
+        norms[0, i] = float(moved(at(path.velocities, i + 1), between)[0]) / far
+        norms[1, i] = float(moved(between, at(path.velocities, i))[0]) / later
+    return norms
