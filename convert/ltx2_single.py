@@ -134,14 +134,14 @@ def _read(tensors: Tensors) -> dict[str, SourceTensor]:
 
 
 def _connectors(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
-    """The config of the connectors: the transformer's, and sizes of their tensors."""
-    told = dict(config)
+    """The transformer's config, with the sizes of the connectors' tensors added."""
+    sizes = dict(config)
     registers = [tensors.get(f"{x}learnable_registers") for x in CONNECTORS]
-    told["registers"] = [0 if x is None else x.shape[0] for x in registers]
+    sizes["registers"] = [0 if x is None else x.shape[0] for x in registers]
     projections = (x for name, x in tensors.items() if name.startswith(PROJECTION))
     wide = max((x.shape[-1] for x in projections if len(x.shape) == 2), default=0)
-    told["states"] = wide // told.get("caption_channels", 1)
-    return told
+    sizes["states"] = wide // sizes.get("caption_channels", 1)
+    return sizes
 
 
 def _vocoder(config: Mapping[str, Any]) -> dict[str, Any]:

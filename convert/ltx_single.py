@@ -68,7 +68,7 @@ def metadata_config(file: Path) -> dict[str, Any]:
 
 
 def part_config(file: Path, config: Mapping[str, Any], part: str) -> dict[str, Any]:
-    """The config of a part in that of a single file; {} if there is none.
+    """The config of one part, from the config of a single file; {} if there is none.
 
     Raises:
         ValueError: if it is no JSON object.

@@ -102,9 +102,10 @@ def rules(data: bytes) -> Tokenizer:
 def checked_map(data: bytes) -> bytes:
     """Returns a compiled map of characters. ValueError if it is damaged.
 
-    The library that reads it ends the process, or panics at some prompts, if it is. It
-    holds the bytes of a trie, its units, and texts that end in zero. Format:
-    google/sentencepiece, src/normalizer.cc, and s-yata/darts-clone, include/darts.h.
+    A damaged map makes the tokenizers library end the process, or panic at some
+    prompts. A map has the size of a trie, its units, and texts that end in zero.
+    Format: google/sentencepiece, src/normalizer.cc, and s-yata/darts-clone,
+    include/darts.h.
     """
     if not data:
         return data

@@ -142,7 +142,7 @@ def new(draws: Iterator[Worded], taken: set[str]) -> Worded:
 
 
 def changed(target: ScenePrompt, source: ScenePrompt) -> tuple[str, ...]:
-    """The attributes in which two prompts differ, of those that the target names."""
+    """The attributes that the target names and that differ in the source."""
     [ours], [other] = target.attributes, source.attributes
     names = differing(ours, other)
     return tuple(name for name in names if getattr(ours, name) is not None)

@@ -75,9 +75,10 @@ class Reusing(PolicyArm):
         return ArmRun(result.video.frames, result.ledger, self.region(target, run))
 
     def region(self, target: Target, run: Denoised) -> Region | None:
-        """The core of a run's region, which is not the source's again at its end.
+        """The core of a run's region; None if all tokens were run.
 
-        None if all tokens were run.
+        Only its tiles keep the target's latents when the region ends; all others take
+        the source's.
         """
         region, chosen = run.plan.region, run.chosen
         if region is None or chosen is None or chosen.whole:

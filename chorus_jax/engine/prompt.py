@@ -15,7 +15,7 @@ from chorus_jax.text.prompts import Tokens
 
 @dataclass(frozen=True, eq=False)
 class PromptReading:
-    """A prompt as it is matched (see `read`).
+    """The features of a prompt by which it is matched (see `read`).
 
     Attributes:
         text: the prompt as it was given.

@@ -30,8 +30,8 @@ def planned_model(model: str) -> PlannedModel:
     """Finds the model of a converted folder, or a published model.
 
     Args:
-        model: the path of a folder, the name of shipped weights, or a name like that of
-            a published model, such as `wan21_14b`; part of such a name is enough if it
+        model: the path of a folder, the name of shipped weights, or the name of a
+            published model, such as `wan21_14b`; part of such a name is enough if it
             is unambiguous.
 
     Raises:

@@ -91,7 +91,7 @@ class OutlinedRun:
 
     @property
     def resident(self) -> tuple[str, ...]:
-        """The transformers that are on the devices at a time."""
+        """The names of the transformers that are on the devices at the same time."""
         names = tuple(self.inputs.models)
         return names[:1] if self.options.idle_expert == HOST else names
 
@@ -113,7 +113,7 @@ class OutlinedRun:
 
     @property
     def beside(self) -> Inputs:
-        """The inputs beside the transformers."""
+        """The inputs without the transformers."""
         return self.inputs._replace(models={})
 
     @property

@@ -35,7 +35,7 @@ class Scenes(NamedTuple):
         phases: of the background's pattern, down and across, in radians.
         x: the object's centre in each frame, in pixels from the left.
         y: the same from the top.
-        radius: of the circle of the object's area, in pixels.
+        radius: the radius of a circle with the object's area, in pixels.
     """
 
     colour: Int[Any, " b"]
