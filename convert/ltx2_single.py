@@ -76,14 +76,16 @@ def read_single(file: Path) -> dict[str, Component]:
         )
     parts = _network(tensors, prefix)
     parts |= {name: _under(tensors, f"{name}.") for name in OTHERS}
-    told = {name: part_config(file, config, name) for name in ("transformer", *OTHERS)}
+    configs = {
+        name: part_config(file, config, name) for name in ("transformer", *OTHERS)
+    }
     try:
-        told["connectors"] = _connectors(told["transformer"], parts["connectors"])
-        told["vocoder"] = _vocoder(told["vocoder"])
+        configs["connectors"] = _connectors(configs["transformer"], parts["connectors"])
+        configs["vocoder"] = _vocoder(configs["vocoder"])
     except (ArithmeticError, AttributeError, IndexError, TypeError) as error:
         raise ValueError(f"{file}: the config in its metadata: {error}") from error
     return {
-        name: Component(_read(own), _unnamed(told[name]), [file], ORIGINAL)
+        name: Component(_read(own), _unnamed(configs[name]), [file], ORIGINAL)
         for name, own in parts.items()
         if own
     }
@@ -197,12 +199,12 @@ def _part(name: str, path: Path, given: PartsApart) -> Component:
 
 def without(component: Component, names: tuple[str, ...]) -> Component:
     """A part without the tensors whose names contain one of these strings."""
-    kept = {
+    remaining = {
         name: tensor
         for name, tensor in component.tensors.items()
         if not any(part in f".{name}" for part in names)
     }
-    return replace(component, tensors=kept)
+    return replace(component, tensors=remaining)
 
 
 def _tokenizer(given: PartsApart) -> TokenizerSource | None:

@@ -98,9 +98,9 @@ def read_single(file: Path) -> SingleFile:
     for part in MARKERS:
         own = _of_part(part, tensors)
         if own:
-            told = part_config(file, config, part)
-            told = told or ltx_inferred.config(part, own, file)
-            parts[part] = Component(own, told, [file], ORIGINAL)
+            settings = part_config(file, config, part)
+            settings = settings or ltx_inferred.config(part, own, file)
+            parts[part] = Component(own, settings, [file], ORIGINAL)
     if not parts:
         some = ", ".join(list(tensors)[:3]) or "no tensors"
         raise ValueError(f"{file} is no LTX-Video: it has {some}")

@@ -119,11 +119,11 @@ def checked_map(data: bytes) -> bytes:
     inner = units >> 31 == 0
     offsets = (units >> 10) << ((units & 2**9) >> 6)
     farthest = (np.arange(len(units)) ^ offsets)[inner] | 255
-    whole = not len(values) or (
+    valid = not len(values) or (
         values.max() < len(texts) and (texts[values] & 192 != 128).all()
     )
     ends = len(texts) > 0 and texts[-1] == 0
-    if not (whole and ends) or farthest.max(initial=0) >= len(units):
+    if not (valid and ends) or farthest.max(initial=0) >= len(units):
         raise ValueError("its map of characters leads out of itself")
     return data
 

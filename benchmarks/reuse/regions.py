@@ -121,7 +121,7 @@ def timed(name: str, first: int) -> str:
     return f"{name} from {first}"
 
 
-def whole(first: int) -> StepPlan:
+def full_steps(first: int) -> StepPlan:
     """The plan of full steps from this step."""
     return StepPlan.plain(STEPS, first=first)
 
@@ -161,7 +161,7 @@ class RegionBench:
 
         SystemExit if it is larger than rounding.
         """
-        want, worst = self.run(whole(EARLY))(), 0.0
+        want, worst = self.run(full_steps(EARLY))(), 0.0
         for context in ("held", "dropped"):
             region = Region(GEOMETRY.tile, TILING.count, reach=0, context=context)
             plan = StepPlan.staged(STEPS, EARLY, STEPS, region)
@@ -211,7 +211,10 @@ def main() -> None:
     error = bench.error()
     things = {
         timed(name, first): bench.run(plan(first))
-        for name, plan in [(WHOLE, whole), *((k, v.plan) for k, v in CASES.items())]
+        for name, plan in [
+            (WHOLE, full_steps),
+            *((k, v.plan) for k, v in CASES.items()),
+        ]
         for first in (EARLY, LATE)
     }
     times = timing.interleaved(things, options.rounds, "regions")

@@ -234,8 +234,8 @@ def _cheapest(
         return None
     cost = sum(of_tiers("cost")) + steps * (len(scores) - ends[:, -1])
     for lost, of in zip(of_tiers("lost"), of_tiers("of"), strict=True):
-        kept = (lost / np.maximum(of, 1e-9) <= limits).all(axis=1)
-        cost = np.where(kept, cost, np.inf)
+        within = (lost / np.maximum(of, 1e-9) <= limits).all(axis=1)
+        cost = np.where(within, cost, np.inf)
     way = int(cost.argmin())
     if not np.isfinite(cost[way]):
         return None

@@ -105,9 +105,9 @@ class OutlinedRun:
         """Bytes on each device of a mesh of these sizes: of inputs and state beside the
         weights, and of the held keys and step caches' states among them."""
         with jax.sharding.use_abstract_mesh(placing.abstract_mesh(sizes)):
-            read, kept = self.partitions()
-        state = placing.array_bytes(self.state, kept, sizes)
-        rewritten = (self.state.keys, self.state.caches), (kept.keys, kept.caches)
+            read, carried = self.partitions()
+        state = placing.array_bytes(self.state, carried, sizes)
+        rewritten = (self.state.keys, self.state.caches), (carried.keys, carried.caches)
         reads = placing.array_bytes(self.beside, read, sizes)
         return reads + state, placing.array_bytes(*rewritten, sizes)
 

@@ -59,5 +59,5 @@ class FairShare:
             if item.namespace in sizes:
                 sizes[item.namespace] += item.size
         largest = max(sizes, key=lambda name: (sizes[name], name))
-        theirs = (item for item in items if item.namespace == largest)
-        return min(theirs, key=lambda x: (x.last_used, x.created, x.id)).id
+        candidates = (item for item in items if item.namespace == largest)
+        return min(candidates, key=lambda x: (x.last_used, x.created, x.id)).id
