@@ -215,7 +215,7 @@ def read_upsampler(path: Path) -> Component:
 
 
 def _learnt(tensors: Tensors) -> Tensors:
-    """The tensors of an upsampler without constants that all upsamplers share."""
+    """An upsampler's tensors, except constants, which are equal in all upsamplers."""
     return {name: x for name, x in tensors.items() if name not in ltx_upsampler.UNUSED}
 
 

@@ -28,7 +28,7 @@ class Target:
             draw the same noise, and that is not the noise of the source.
         rows: rows of text, which decide, with the policy, which program runs.
         source: the id of the source's entry; None if there is none.
-        score: of the match, 0 to 1; None without a source.
+        score: the score of the match, 0 to 1; None without a source.
         changed: the attributes named by the target in which the source differs; empty
             without a source.
     """
@@ -52,7 +52,7 @@ class Bench:
 
     Attributes:
         pipeline: the model.
-        cache: holds the sources.
+        cache: the cache that holds the sources.
         targets: the targets to run.
     """
 

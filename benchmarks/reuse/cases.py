@@ -66,8 +66,9 @@ class CaseKinds:
     Attributes:
         pool: the attributes that targets may show.
         allowed: whether a source may show these attributes.
-        changes: numbers of attributes in which sources differ from their target, taken
-            in turns; `WORDING` has the same attributes in other words.
+        changes: in how many attributes a source differs from its target; the sources of
+            a target take these numbers in turns. `WORDING` (0): the source says the
+            same in other words.
     """
 
     pool: Sequence[Attributes]

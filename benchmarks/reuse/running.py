@@ -89,7 +89,7 @@ class Reusing(PolicyArm):
 
 
 class Equal:
-    """An arm: stage 1 alone, up to a step that leaves `steps` steps to each target."""
+    """An arm: stage 1 alone; each target then runs its last `steps[number]` steps."""
 
     def __init__(self, bench: Bench, base: Policy, steps: Mapping[int, int]):
         self.first = {number: base.steps - count for number, count in steps.items()}

@@ -71,7 +71,7 @@ def rows_of(
     source says the same in other words (`reworded`). Empty groups have no row.
 
     Args:
-        records: of one arm.
+        records: the records of one arm.
         full: the same targets' full runs, by number.
         hits: numbers of the targets that count as hits.
 

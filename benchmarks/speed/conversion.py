@@ -94,7 +94,7 @@ def opened(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> Source:
     """The synthetic source, with sparse files written as needed.
 
     Args:
-        folder: where the files are.
+        folder: the folder for the files.
         experts: the fields of each transformer's config, by the part's name.
 
     Returns:

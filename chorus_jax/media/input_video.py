@@ -21,7 +21,7 @@ class InputVideo:
     Two are equal if their pixels and strengths are.
 
     Attributes:
-        frames: of any size; a request of fewer frames reads the first ones.
+        frames: the frames, of any size; a request of fewer frames reads the first ones.
         strength: the share of the schedule's steps that is run, counted from its end: 1
             runs all of them, from nearly pure noise; less keeps more of the video.
 

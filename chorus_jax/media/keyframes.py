@@ -20,7 +20,7 @@ class Keyframe:
     Two are equal if their pixels, places and strengths are.
 
     Attributes:
-        frames: one or several, of any size.
+        frames: one or several frames, of any size.
         first: the number of the video's frame where they begin, 0 or more.
         strength: 1 keeps the frames unchanged; with less, denoising starts from them
             at the noise level 1 - strength.

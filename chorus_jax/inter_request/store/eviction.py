@@ -17,7 +17,7 @@ class StoredItem(NamedTuple):
         namespace: the namespace that it belongs to.
         size: its bytes in the tier that needs room.
         last_used: when it was last a hit, in seconds since the epoch.
-        created: when it was made.
+        created: when it was made, in seconds since the epoch.
     """
 
     id: str
