@@ -53,7 +53,7 @@ class MisleadingPair:
         return changed(self.target.prompt, self.source.prompt)
 
     def harmed(self, made: Scores, full: Scores) -> bool:
-        """Whether a differing attribute is wrong here, but right in the full run."""
+        """Whether a differing attribute is wrong in `made` but right in `full`."""
         names = [f"accuracy_{name}" for name in self.changed]
         return any(made[name] < full[name] for name in names)
 
