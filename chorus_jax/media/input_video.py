@@ -49,7 +49,7 @@ class InputVideo:
         object.__setattr__(self, "frames", own(self.frames))
 
     def steps(self, count: int) -> int:
-        """How many steps of a schedule of `count` steps are run.
+        """The number of steps that are run of a schedule of `count` steps.
 
         Rounded as diffusers does. ValueError if the result is 0.
         """
