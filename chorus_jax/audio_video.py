@@ -24,7 +24,8 @@ class AudioVideoGuidance:
         audio_rescale: the same for the audio; None for `rescale`.
 
     Raises:
-        ValueError: for other values.
+        ValueError: for a scale that is no number from 0 to 1e6, or a rescale that is
+            no number from 0 to 1.
     """
 
     audio_scale: float | None = None

@@ -26,7 +26,8 @@ class GuidanceSchedule:
             projection of the prompt's output onto it (CFG-Zero*, arXiv 2503.18886).
 
     Raises:
-        ValueError: for other values, and entries of different numbers.
+        ValueError: for values of a wrong type or out of range, and for fields with
+            different numbers of entries.
     """
 
     levels: tuple[float, ...]
@@ -94,7 +95,7 @@ class GuidanceSchedule:
         return [self.entry(level) for level in levels]
 
     def check_depth(self, depth: int) -> None:
-        """ValueError if a transformer of `depth` layers lacks some of these layers."""
+        """Raises a ValueError if a transformer of `depth` layers lacks one of these."""
         most = max((layer for row in self.layers for layer in row), default=0)
         if most >= depth:
             raise ValueError(

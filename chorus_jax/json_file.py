@@ -45,7 +45,7 @@ def text_of(path: str | Path) -> str:
 
 
 def check_small(path: Path) -> None:
-    """ValueError unless a file is a plain one of at most `LARGEST` bytes.
+    """Raises a ValueError unless this is a regular file of at most `LARGEST` bytes.
 
     Reading a pipe would wait for its writer, perhaps without end.
     """

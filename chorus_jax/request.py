@@ -236,8 +236,11 @@ class Request:
         return replace(self, **fields)
 
     def make_solver(self) -> Solver:
-        """The solver on this request's schedule; only on the last steps of it, by the
-        video's strength, for a request that begins from a video."""
+        """The solver for this request's schedule.
+
+        If the request starts from a video, only the schedule's last steps are left, by
+        the video's strength.
+        """
         method = named(self.solver)
         if isinstance(self.steps, int):
             solver = method.spaced(self.steps, self.shift)
@@ -246,8 +249,10 @@ class Request:
         return self.last_steps(solver)
 
     def last_steps(self, solver: Solver) -> Solver:
-        """A solver on the last steps of its schedule, by the strength of the video that
-        this request begins from; the same solver without one."""
+        """The solver without the steps that are skipped by starting from a video.
+
+        The video's strength decides how many last steps remain; without a video, all.
+        """
         video = None if self.inputs is None else self.inputs.video
         if video is None:
             return solver
@@ -270,8 +275,10 @@ class Request:
 
 
 def check_text(name: str, text: str) -> None:
-    """ValueError for text that cannot be encoded in UTF-8: it has half of a surrogate
-    pair, as a JSON string may that was cut in two."""
+    """Raises a ValueError for text that cannot be encoded in UTF-8.
+
+    Such text has half of a surrogate pair, for example from a JSON string cut in two.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -303,7 +310,7 @@ def number(name: str, value: object) -> float:
 
 
 def check_request(request: object) -> None:
-    """ValueError unless this is a single Request."""
+    """Raises a ValueError unless this is a single Request."""
     if isinstance(request, Request):
         return
     if isinstance(request, list | tuple):
@@ -318,8 +325,8 @@ def check_request(request: object) -> None:
 
 
 def same_program(requests: tuple[Request, ...]) -> None:
-    """ValueError unless these are requests that can share a batch, naming the fields
-    that differ."""
+    """Raises a ValueError, with the fields that differ, unless requests can share a
+    batch."""
     if not requests:
         raise ValueError("no request is given: give at least one")
     for request in requests:

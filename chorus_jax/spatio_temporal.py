@@ -19,7 +19,7 @@ class SpatioTemporalGuidance:
             of the prompt's output: 0 for not at all, 1 for fully.
 
     Raises:
-        ValueError: for other values.
+        ValueError: for no layers, or values of a wrong type or out of range.
     """
 
     layers: tuple[int, ...]
@@ -43,7 +43,7 @@ class SpatioTemporalGuidance:
             )
 
     def check_depth(self, depth: int) -> None:
-        """ValueError if a transformer of `depth` layers lacks some of these layers."""
+        """Raises a ValueError if a transformer of `depth` layers lacks one of these."""
         if max(self.layers) >= depth:
             raise ValueError(
                 f"the transformer has layers 0 to {depth - 1}, got layers={self.layers}"

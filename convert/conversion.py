@@ -217,7 +217,7 @@ def _kept(
 def check_place(source: Source, folder: Path) -> None:
     """Raises ValueError for a target inside the source's model or tokenizer folder.
 
-    It would be taken for a part of the model, or copied into itself.
+    Such a target would be taken for a part of the model, or copied into itself.
     """
     folders = [source.folder] * (source.folder / "model_index.json").is_file()
     for place in (*folders, source.tokenizer.place):

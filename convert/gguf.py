@@ -201,13 +201,13 @@ def _placed(
     return BlockTensor(name, full, tensor, FORMATS[kind]) if kind in FORMATS else tensor
 
 
-def _shape(file: Path, name: str, told: Any) -> tuple[int, ...]:
+def _shape(file: Path, name: str, stored: Any) -> tuple[int, ...]:
     """A shape as Python integers. ValueError if it is no list of whole numbers."""
-    sizes = told.tolist() if isinstance(told, np.ndarray) else told
+    sizes = stored.tolist() if isinstance(stored, np.ndarray) else stored
     if not isinstance(sizes, list | tuple) or any(
         type(size) is not int or size < 0 for size in sizes
     ):
-        raise ValueError(f"{file}: the shape of {name} is {told!r:.80}")
+        raise ValueError(f"{file}: the shape of {name} is {stored!r:.80}")
     return tuple(sizes)
 
 

@@ -79,19 +79,21 @@ def read_single(file: Path) -> dict[str, Component]:
         )
     parts = _network(tensors, prefix)
     parts |= {name: _under(tensors, f"{name}.") for name in OTHERS}
-    told = {name: part_config(file, config, name) for name in ("transformer", *OTHERS)}
+    configs = {
+        name: part_config(file, config, name) for name in ("transformer", *OTHERS)
+    }
     if not any(name.startswith(PROJECTION) for name in parts["connectors"]):
         raise ValueError(
             f"{file} is incomplete: it has no {PROJECTION}..., the projection of the "
             "text encoder's states"
         )
     try:
-        told["connectors"] = _connectors(told["transformer"], parts["connectors"])
-        told["vocoder"] = _vocoder(told["vocoder"])
+        configs["connectors"] = _connectors(configs["transformer"], parts["connectors"])
+        configs["vocoder"] = _vocoder(configs["vocoder"])
     except (ArithmeticError, AttributeError, IndexError, TypeError) as error:
         raise ValueError(f"{file}: the config in its metadata: {error}") from error
     return {
-        name: Component(_read(own), _unnamed(told[name]), [file], ORIGINAL)
+        name: Component(_read(own), _unnamed(configs[name]), [file], ORIGINAL)
         for name, own in parts.items()
         if own
     }
@@ -142,14 +144,14 @@ def _read(tensors: Tensors) -> dict[str, SourceTensor]:
 
 
 def _connectors(config: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
-    """The config of the connectors: the transformer's, and sizes of their tensors."""
-    told = dict(config)
+    """The transformer's config, with the sizes of the connectors' tensors added."""
+    sizes = dict(config)
     registers = [tensors.get(f"{x}learnable_registers") for x in CONNECTORS]
-    told["registers"] = [0 if x is None else x.shape[0] for x in registers]
+    sizes["registers"] = [0 if x is None else x.shape[0] for x in registers]
     projections = (x for name, x in tensors.items() if name.startswith(PROJECTION))
     wide = max((x.shape[-1] for x in projections if len(x.shape) == 2), default=0)
-    told["states"] = wide // told.get("caption_channels", 1)
-    return told
+    sizes["states"] = wide // sizes.get("caption_channels", 1)
+    return sizes
 
 
 def _vocoder(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,12 +207,12 @@ def _part(name: str, path: Path, given: PartsApart) -> Component:
 
 def without(component: Component, names: tuple[str, ...]) -> Component:
     """A part without the tensors whose names contain one of these strings."""
-    kept = {
+    remaining = {
         name: tensor
         for name, tensor in component.tensors.items()
         if not any(part in f".{name}" for part in names)
     }
-    return replace(component, tensors=kept)
+    return replace(component, tensors=remaining)
 
 
 def _tokenizer(given: PartsApart) -> TokenizerSource | None:

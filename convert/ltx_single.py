@@ -68,7 +68,7 @@ def metadata_config(file: Path) -> dict[str, Any]:
 
 
 def part_config(file: Path, config: Mapping[str, Any], part: str) -> dict[str, Any]:
-    """The config of a part in that of a single file; {} if there is none.
+    """The config of one part, from the config of a single file; {} if there is none.
 
     Raises:
         ValueError: if it is no JSON object.
@@ -98,9 +98,9 @@ def read_single(file: Path) -> SingleFile:
     for part in MARKERS:
         own = _of_part(part, tensors)
         if own:
-            told = part_config(file, config, part)
-            told = told or ltx_inferred.config(part, own, file)
-            parts[part] = Component(own, told, [file], ORIGINAL)
+            settings = part_config(file, config, part)
+            settings = settings or ltx_inferred.config(part, own, file)
+            parts[part] = Component(own, settings, [file], ORIGINAL)
     if not parts:
         some = ", ".join(list(tensors)[:3]) or "no tensors"
         raise ValueError(f"{file} is no LTX-Video: it has {some}")
@@ -215,7 +215,7 @@ def read_upsampler(path: Path) -> Component:
 
 
 def _learnt(tensors: Tensors) -> Tensors:
-    """The tensors of an upsampler without constants that all upsamplers share."""
+    """An upsampler's tensors, except constants, which are equal in all upsamplers."""
     return {name: x for name, x in tensors.items() if name not in ltx_upsampler.UNUSED}
 
 

@@ -92,5 +92,5 @@ def _names(name: str, version: str) -> bool:
     """Whether a file name, in lower case, fits this version."""
     number, _, kind = version.partition("-")
     numbers = [x if x.count(".") == 2 else f"{x}.0" for x in NUMBER.findall(name)]
-    told = "distilled" if "distilled" in name else "dev"
-    return number in numbers and kind in ("", told)
+    labelled = "distilled" if "distilled" in name else "dev"
+    return number in numbers and kind in ("", labelled)

@@ -78,7 +78,7 @@ def _folder(folder: Path, given: PartsApart) -> Source:
 def _assembled(
     given: PartsApart, there: Mapping[str, Component], base: Source | None
 ) -> Source:
-    """A source of the given parts, completed by those that are there already."""
+    """A source of the given parts, completed by the parts in `there` and `base`."""
     parts = {
         name: _part(name, path.absolute(), given) for name, path in given.parts.items()
     }

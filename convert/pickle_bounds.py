@@ -16,7 +16,7 @@ INTO = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
 
 
 def check_bounds(data: bytes) -> None:
-    """Raises ValueError unless a pickle is a short and flat one, as of a state dict."""
+    """Raises ValueError unless a pickle is as short and flat as a state dict's."""
     depths = _Depths()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if count >= MOST:

@@ -204,7 +204,7 @@ def _check_members(file: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _check_order(file: Path, archive: zipfile.ZipFile) -> None:
-    """Raises ValueError for numbers whose first byte is the most significant."""
+    """Raises ValueError if the numbers are big-endian."""
     name = _pickle_name(file, archive)[: -len("data.pkl")] + "byteorder"
     if name in archive.namelist() and archive.read(name) != b"little":
         raise ValueError(

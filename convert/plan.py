@@ -91,7 +91,7 @@ def sources(rule: Rule, target: str, shape: Sequence[int]) -> list[str] | None:
     One name per layer if the parameter is stacked; None if the rule does not apply.
 
     Raises:
-        ValueError: for more layers than any model has, which a damaged config may tell.
+        ValueError: for more layers than any model has (the config is damaged).
     """
     index = indices(rule.target, target)
     if index is None:
@@ -219,8 +219,7 @@ def _unmatched(missing: Mapping[str, str], extra: Sequence[SourceTensor]) -> lis
 def raise_problems(problems: Sequence[str]) -> None:
     """Raises ValueError with a list of the problems, if there are any.
 
-    It lists at most `SHOWN`, with a share for tensors that the model lacks and for
-    extra tensors in the source.
+    It lists at most `SHOWN`; extra tensors of the source get up to half of the lines.
     """
     if not problems:
         return

@@ -102,9 +102,10 @@ def rules(data: bytes) -> Tokenizer:
 def checked_map(data: bytes) -> bytes:
     """Returns a compiled map of characters. ValueError if it is damaged.
 
-    The library that reads it ends the process, or panics at some prompts, if it is. It
-    holds the bytes of a trie, its units, and texts that end in zero. Format:
-    google/sentencepiece, src/normalizer.cc, and s-yata/darts-clone, include/darts.h.
+    A damaged map makes the tokenizers library end the process, or panic at some
+    prompts. A map has the size of a trie, its units, and texts that end in zero.
+    Format: google/sentencepiece, src/normalizer.cc, and s-yata/darts-clone,
+    include/darts.h.
     """
     if not data:
         return data
@@ -118,11 +119,11 @@ def checked_map(data: bytes) -> bytes:
     inner = units >> 31 == 0
     offsets = (units >> 10) << ((units & 2**9) >> 6)
     farthest = (np.arange(len(units)) ^ offsets)[inner] | 255
-    whole = not len(values) or (
+    valid = not len(values) or (
         values.max() < len(texts) and (texts[values] & 192 != 128).all()
     )
     ends = len(texts) > 0 and texts[-1] == 0
-    if not (whole and ends) or farthest.max(initial=0) >= len(units):
+    if not (valid and ends) or farthest.max(initial=0) >= len(units):
         raise ValueError("its map of characters leads out of itself")
     return data
 

@@ -1,4 +1,4 @@
-"""The code of a file without what does not run: comments, docstrings and layout."""
+"""The code of a file without its comments, docstrings and layout."""
 
 import ast
 

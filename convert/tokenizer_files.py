@@ -92,10 +92,10 @@ def open_tokenizer(path: Path) -> TokenizerSource:
 
 
 def check_files(folder: Path) -> None:
-    """Raises ValueError for what is not to be copied as a part of a tokenizer.
+    """Raises ValueError for a file that must not be copied with a tokenizer.
 
-    That is a link out of the folder, or out of the hub cache around it; a link to a
-    folder, since two of them may lead around without end; a pipe, a device, and a file
+    These are links out of the folder, or out of the hub cache around it; links to
+    folders, since two of them may form an endless loop; pipes and devices; and files
     longer than any tokenizer's.
     """
     hub = [x for x in folder.absolute().parents if x.name.startswith("models--")]

@@ -4,7 +4,7 @@
     tpu              Pallas, Mosaic TPU
     gpu              Pallas, Triton
     tpu_interpreted  the kernel for TPUs, run op by op on a CPU, for tests
-    gpu_interpreted  the kernel for GPUs, the same
+    gpu_interpreted  the kernel for GPUs, run op by op on a CPU, for tests
 
 There are no silent fallbacks: an implementation that does not support the arrays raises
 NotImplementedError with the reason. `refusal` gives the reason beforehand, `choose` the
@@ -61,9 +61,9 @@ def choose(implementation: str | None = None) -> str:
 
 
 def refusal(kernel: str, name: str, query: Query, *keys: Query) -> str | None:
-    """Why an implementation refuses these queries and keys; None if it takes them.
+    """The reason why an implementation refuses these arrays; None if it takes them.
 
-    They have the layout of the kernel's own arguments.
+    Queries and keys have the layout of the kernel's own arguments.
     """
     if name == "reference":
         return None

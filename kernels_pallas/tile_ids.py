@@ -7,7 +7,7 @@ from jaxtyping import Array, Int
 
 
 def bounded(name: str, tiles: Int[Array, "b k"], count: int) -> Int[Array, "b k"]:
-    """The ids of `count` tiles, with those out of range turned into padding (-1).
+    """The tile ids, with those outside 0 to `count` - 1 turned into padding (-1).
 
     A kernel reads and writes wherever an id points. Traced ids cannot be checked, so
     that ids out of range must be kept from the kernel.

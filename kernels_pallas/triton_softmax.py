@@ -40,7 +40,7 @@ class KeyBlock(NamedTuple):
 
 
 def refusal(query: Query, *keys: Query) -> str | None:
-    """Why these queries [..., a, d] and keys are refused, None if they are not."""
+    """The reason why these arrays [..., a, d] are refused; None if they are not."""
     dtype, width = query.dtype, query.shape[-1]
     if dtype not in (jnp.bfloat16, jnp.float16, jnp.float32):
         return f"{dtype} is none of bfloat16, float16, float32"
@@ -108,14 +108,25 @@ def tile_rows(ids: Any, row: Any, place: Array, size: int) -> tuple[Array, Array
 
 
 def read(ref: Any, row: Any, place: Array, head: Any, there: Array) -> Array:
-    """Reads rows [r, d] of a head from [b, n, a, d]; zeros where `there` is false."""
+    """Reads rows [r, d] of one head from an array [b, n, a, d].
+
+    Args:
+        ref: the array.
+        row: the row of the batch.
+        place: the indices of the r rows on axis n.
+        head: the head.
+        there: False for rows that are zeros instead.
+    """
     columns = jnp.arange(ref.shape[-1])
     at = ref.at[row, place[:, None], head, columns[None, :]]
     return plgpu.load(at, mask=there[:, None], other=0)
 
 
 def write(ref: Any, row: Any, place: Array, head: Any, there: Array, x: Array) -> None:
-    """Writes rows [r, d] of a head into [b, n, a, d] where `there` is true."""
+    """Writes rows `x` [r, d] of one head; the other arguments are those of `read`.
+
+    Rows whose `there` is False are not written.
+    """
     columns = jnp.arange(ref.shape[-1])
     at = ref.at[row, place[:, None], head, columns[None, :]]
     plgpu.store(at, x.astype(ref.dtype), mask=there[:, None])

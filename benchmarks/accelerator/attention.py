@@ -39,7 +39,7 @@ class Shape:
 
     @property
     def tiling(self) -> Tiling:
-        """The grid's tiles."""
+        """The division of the grid of tokens into tiles."""
         return Tiling.fitting(self.grid, self.tile)
 
     @property

@@ -39,7 +39,10 @@ def quality(runs: Runs, scale: DeviceScale, folder: Path) -> Iterator[dict[str, 
 
 
 def requests(runs: Runs, scale: DeviceScale) -> dict[str, Request]:
-    """The request of each transformer in the folder `model`, without a prompt."""
+    """By the name of each transformer in the folder `model`, a request for it.
+
+    The requests have no prompt yet.
+    """
     world, training = runs.recipe.world, runs.recipe.distill
     plain = Request(
         prompt="",

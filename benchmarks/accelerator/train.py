@@ -43,7 +43,7 @@ class Session:
     Attributes:
         scale: the recipe and how its clips are drawn.
         folder: receives the trained model.
-        work: holds the run while it lasts.
+        work: the folder of the run, while it lasts.
         time_left: the process's time.
     """
 

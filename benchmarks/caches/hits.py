@@ -69,12 +69,12 @@ def main() -> None:
     }
     records = in_turns(hits, arms, FULL, "step caches in hits")
     full = {record.number: record for record in records[FULL]}
-    found = [
+    measured = [
         comparison.row(arm, rows_of(made, full, full)[0])
         for arm, made in records.items()
     ]
-    rows.update("caches_hits", found)
-    print(rows.table(found, ("row", *FIGURES, "detail")))
+    rows.update("caches_hits", measured)
+    print(rows.table(measured, ("row", *FIGURES, "detail")))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ run on all targets; the search begins with the best way to assign them to scores
 most saving and cheapest to measure first: skipped steps, thresholds, one more tier, how
 regions are found, halo, context, dilation, gains, the limit of regions, active share,
 boundaries (see `moves`). A change that computes less is taken if hits lose no more than
-a point of accuracy, three of what differs from the source, and two per cent of detail.
-Accuracy is of the attributes that the model does well: a point of another attribute
-would take a thousand hits to see. Of policies that compute the same, a new one is taken
-only if it is better by more than chance (see `verdict`). No run is repeated, and a
-policy that is hopeless after a part of the targets is given up. The rows of
-`calibrate_tried` say what was tried, what it lost and why it was taken or not; if the
-minutes end before one whole round, they also say what was not tried.
+a point of accuracy, three points of the accuracy of the attributes that differ from the
+source, and two per cent of detail. Only attributes that the model does well count for
+accuracy: a point of another attribute would take a thousand hits to see. Of policies
+that compute the same, a new one is taken only if it is better by more than chance (see
+`verdict`). No run is repeated, and a policy that is hopeless after a part of the
+targets is given up. The rows of `calibrate_tried` say what was tried, what it lost and
+why it was taken or not; if the minutes end before one whole round, they also say what
+was not tried.
 
 Targets and sources are of combinations that training saw, never of held-out ones. A
 sixth of the sources is far from its target, since otherwise no threshold would be too

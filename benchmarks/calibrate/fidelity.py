@@ -87,10 +87,10 @@ def pair(
     for engine in engines:
         result = engine.generate(request, Reuse(write=False, namespace=namespace))
         frames, ledger = result.video.frames, result.ledger
-        near = fidelity(frames, full)
+        scores = fidelity(frames, full)
         outcomes.append(
             RungOutcome(
-                ledger.equivalents, **near, right=right(frames), full=right(full)
+                ledger.equivalents, **scores, right=right(frames), full=right(full)
             )
         )
     return outcomes

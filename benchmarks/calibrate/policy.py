@@ -58,7 +58,10 @@ class SceneCalibration(Calibration):
         return cls(runs, fresh, Moves(loaded.steps, scores))
 
     def rows(self, policies: Mapping[str, Policy]) -> Iterator[dict[str, Any]]:
-        """Rows of these policies on searched and on fresh targets, without times."""
+        """Rows of these policies on the search's targets and on fresh ones.
+
+        They have no times.
+        """
         for split, runs in (("search", self.runs), ("fresh", self.fresh)):
             for name, policy in policies.items():
                 records = runs.records(policy, runs.targets)

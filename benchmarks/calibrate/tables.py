@@ -17,14 +17,14 @@ from benchmarks.lib.tables import (
 
 
 def of_pairs(row: Row) -> bool:
-    """Whether a row is of pairs, over a ladder of reuse."""
+    """Whether a row measures pairs of prompts over a ladder of reuse."""
     return "lost_at" in row
 
 
 def lost(*steps: int) -> Draw:
-    """Draws the loss of each attribute for these numbers of steps taken over.
+    """A function that draws the loss of each attribute, a column per number of steps.
 
-    After them, all tokens are run.
+    So many steps are taken over from the source; after them, all tokens are run.
     """
 
     def draw(rows: Rows) -> str:
@@ -42,9 +42,10 @@ def lost(*steps: int) -> Draw:
 
 
 def beyond(rows: Rows) -> str:
-    """Draws, for each rung with a region, the loss of every attribute.
+    """Draws the loss of every attribute at each rung that has a region.
 
-    Beside it is the difference of the videos beyond the region (least, median, most).
+    A second column per rung has the difference between the two videos outside the
+    region: least, median and most.
     """
     check_one_model(rows)
     lines = []
@@ -69,17 +70,17 @@ def split(row: Row) -> str:
 
 
 def of_chosen(over: str) -> Callable[[Row], bool]:
-    """A test of a row: whether it is of a chosen policy, over hits of this kind."""
+    """A test of a row: whether it has a chosen policy and covers hits of this kind."""
     return lambda row: row["row"] == "chosen" and row["over"] == over
 
 
 def of_limits(row: Row) -> bool:
-    """Whether a row is of a limit of regions."""
+    """Whether a row measures a limit of regions."""
     return row["split"] == "limit"
 
 
 def has_regions(row: Row) -> bool:
-    """Whether a row is of pairs with regions."""
+    """Whether a row measures pairs of prompts with regions."""
     return of_pairs(row) and any(row.get("beyond", {}).values())
 
 

@@ -8,15 +8,21 @@ queries are further vectors of the same kind. The indexes search in turns, 20 qu
 a time, for the ten nearest each. The widths are those of a small model (96) and of what
 Wan 1.3B's cross-attention reads (1536).
 
-`exact` compares with every entry. `scann` has a searcher over all entries,
-`scann_changed` the same one after 5% more were added: halfway to its next rebuild, as
-an index in use is on average. `build_seconds` are from an empty index to one that
-searches so, `searcher_seconds` ScaNN's share, `memory_bytes` what the process holds
-more then. `recall_1` and `recall_10` are shares of the exact answers, `recall_near` of
-those of the ten from cosine 0.5 on (others are no sources), `hits_kept` is the share of
-answers from cosine 0.8 on for queries that have one. `add_seconds` is the
-median of an add, `add_seconds_building` and `add_seconds_worst` those while a searcher
-is built, an add every millisecond or less often.
+The row `exact` compares a query with every entry. `scann` has a searcher over all
+entries; `scann_changed` is the same index after 5% more were added, halfway to its next
+rebuild, as an index in use is on average. The figures:
+
+    build_seconds         from an empty index to one with all entries and its searcher
+    searcher_seconds      the part of these after the last add: building the searcher
+    memory_bytes          growth of the process meanwhile
+    recall_1, recall_10   the share of the exact nearest, or ten nearest, that is found
+    recall_near           the same share of those of the ten nearest whose cosine is 0.5
+                          or more (others are no sources)
+    hits_kept             of queries whose nearest has a cosine of 0.8 or more, the
+                          share whose first answer has too
+    add_seconds           the median time of an add
+    add_seconds_building  the median while a searcher is built, at one add per
+                          millisecond or less often; `add_seconds_worst` is the longest
 
 `Rebuilds.least` should be the number of entries at which `scann_changed` begins to be
 faster. Each case runs in a process of its own and takes about 32 bytes for each number

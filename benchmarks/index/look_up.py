@@ -2,16 +2,18 @@
 
     python -m benchmarks.index.look_up
 
-A store on disk with no latents in memory and 50 000 entries: heads as Wan 1.3B's are
-(embeddings of width 1536, prompts of 12 words), found by ScaNN once its searcher is
-built, and of some the latents as it leaves them at 480p and 81 frames (21x60x104x16 in
-float32: 8.4 MB). Timed for a request each: `look_up` (the nearest, and the second look
-at the best eight; goal: 0.5 ms), `load` (the record read, its checksum verified).
-`share` is both over a 4-step request's denoising by the time that Wan's authors publish
-for 50 steps with guidance on one consumer GPU (RTX 4090: 4 minutes; Wan-Video/Wan2.1,
-README): 240 s / 50 steps / 2 branches x 4 steps = 9.6 s for a model that was distilled
-with its guidance folded in.
-Goal: 0.02. Records come from the page cache where memory allows; `cold` has it emptied.
+The store is on disk and has 50 000 entries with headers like Wan 1.3B's (embeddings of
+width 1536, prompts of 12 words). No latents are in memory. Some entries have latents of
+480p and 81 frames (21x60x104x16 in float32: 8.4 MB); the requests look for these. The
+index is ScaNN, after its searcher is built.
+
+Two times are measured per request. `look_up` is the search for the nearest entries and
+the second look at the best eight (goal: 0.5 ms). `load` reads the record and verifies
+its checksum; records come from the page cache where memory allows, except in the row
+`cold`. `share` is the sum of both over the time that a 4-step request takes to denoise
+(goal: 0.02). That time follows from what Wan's authors publish for 50 steps with
+guidance on one consumer GPU (RTX 4090: 4 minutes; Wan-Video/Wan2.1, README): 240 s / 50
+steps / 2 branches x 4 steps = 9.6 s, for a model distilled with guidance folded in.
 """
 
 import argparse

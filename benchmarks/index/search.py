@@ -40,9 +40,10 @@ def recall(exact: Index, other: Index, queries: Vectors) -> dict[str, float]:
 
     Returns:
         `recall_1` and `recall_10`: the shares of the nearest and of the ten nearest
-        entries that it finds. `recall_near`: the same for those of the ten nearest
-        whose cosine is at least USABLE. `hits_kept`: among queries whose nearest entry
-        has at least the cosine NEAR, the share for which its first answer has too. The
+        entries that it finds. `recall_near`: the share that it finds of
+        the ten nearest with a cosine of at least USABLE. `hits_kept`: among queries
+        whose nearest entry has at least the cosine NEAR, the share for which its first
+        answer has too. The
         last two are left out if there are no such entries or queries.
     """
     pairs = [(exact.search(q, COUNT), other.search(q, COUNT)) for q in queries]

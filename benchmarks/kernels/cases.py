@@ -125,7 +125,7 @@ def shapes(case: Case) -> tuple[Any, ...]:
 
 
 def functions(case: Case) -> dict[str, Callable[..., Any]]:
-    """Our kernel, the plain path and XLA's attention, as functions of `shapes`."""
+    """Our kernel, the plain path and XLA's attention, for operands like `shapes`."""
     heads = MODELS[case.model].heads
 
     def side_by_side(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -139,7 +139,7 @@ def functions(case: Case) -> dict[str, Callable[..., Any]]:
 
 
 def in_heads(case: Case) -> dict[str, Callable[..., Any]]:
-    """The same functions, for operands that are `split` into heads."""
+    """The three functions of `functions`, for operands that are `split` into heads."""
     if case.kernel == "cross":
         return {"ours": cross, "plain": plain_cross, "xla": plain_cross}
     call: Callable[..., Array] = region if case.kernel == "region" else own

@@ -40,7 +40,7 @@ def processor() -> tuple[str, list[str]]:
 
 
 def of_device(row: dict[str, Any], here: str) -> bool:
-    """Whether a row is of this device; older rows have no instruction sets."""
+    """Whether a row was measured on this device; old rows have no instruction sets."""
     return row["device"] in (here, here.partition(" (")[0])
 
 

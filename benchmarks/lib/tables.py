@@ -67,7 +67,7 @@ def named(test: Callable[[str], bool]) -> Callable[[Row], bool]:
 
 
 def check_one_model(rows: Sequence[Row]) -> None:
-    """Raises a ValueError if the rows are of different weights."""
+    """Raises a ValueError if the rows were measured with different weights."""
     known: dict[str, str] = {}
     for row in rows:
         for part, fingerprint in row.get("weights", {}).items():

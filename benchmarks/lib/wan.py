@@ -61,7 +61,7 @@ class LoopRun:
 
         Args:
             every: steps per call of the loop (None: all).
-            after: is called after each call.
+            after: a function called after each of these calls.
         """
         state = loop.start(self.inputs, self.latents, program=self.program)
         for _, state in loop.in_pieces(self.inputs, state, self.program, every):

@@ -4,8 +4,8 @@
     python -m benchmarks.model.quality --rows vae curve     # only these
     python -m benchmarks.model.quality --weights DIR --dtype float32
 
-Measured are prompts of combinations that training never saw (`held_out`) and of those
-that it saw (`seen`), with the config's 50 steps and guidance and with the distilled
+Measured are prompts of combinations that training never saw (`held_out`) and of others
+(`seen`), with the config's 50 steps and guidance and with the distilled
 transformer; held-out prompts with fewer and fewer steps; and the VAE alone on rendered
 videos. Samples are drawn to results/quality.png. A prompt's number is its video's seed.
 A row is written as soon as it is measured; other rows stay.

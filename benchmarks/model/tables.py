@@ -17,12 +17,12 @@ ATTRIBUTES = ("colour", "shape", "size", "motion", "background")
 
 
 def of_samples(name: str) -> bool:
-    """Whether a row of this name is of samples of a split."""
+    """Whether a row of this name measures samples of a split."""
     return name.startswith(SPLITS)
 
 
 def of_vae(name: str) -> bool:
-    """Whether a row of this name is of the VAE alone."""
+    """Whether a row of this name measures the VAE alone."""
     return name == "vae"
 
 
@@ -39,7 +39,7 @@ def in_order(rows: Rows) -> Rows:
 
 
 def quality(rows: Rows) -> str:
-    """Draws samples' quality and time; checks that the VAE's row is of their model."""
+    """Draws samples' quality and time; checks that the VAE's weights are theirs."""
     check_one_model(rows)
     names = ("accuracy", "render_db", "detail", "seconds")
     return columns(*names, row=split_and_steps)(in_order(rows))
@@ -64,7 +64,10 @@ def training(rows: Rows) -> str:
 
 
 def with_detail_of_vae(rows: Sequence[Row]) -> Rows:
-    """The rows, where samples also have their detail over that of their VAE alone."""
+    """The rows; for samples, `detail_of_vae` is added.
+
+    It is the samples' detail divided by the detail that their VAE alone keeps.
+    """
     alone = {row["weights"]["vae"]: row["detail"] for row in rows if of_vae(row["row"])}
 
     def joined(row: Row) -> Row:

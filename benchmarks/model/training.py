@@ -42,7 +42,7 @@ COLUMNS = (
 
 
 def excess(job: FlowJob, params: Params) -> float:
-    """The excess (see the module) of training clips with their own captions."""
+    """The `excess` (see the module) over `CLIPS` training clips with own captions."""
     numbers = np.arange(CLIPS) % len(job.batch.attributes)
     rng = np.random.default_rng(0)
     captions = [job.batch.caption(number, rng) for number in numbers.tolist()]

@@ -30,7 +30,7 @@ def made(number: int, side: int = 4) -> Entry:
 
 
 def right(entry: Entry, side: int = 4) -> bool:
-    """Whether an entry is the one of its number, in every bit."""
+    """Whether an entry equals `made(number)` for its own number, in every bit."""
     wanted = made(int(entry.id, 16), side)
     arrays = ("latents", "embedding", "meanings")
     plain = ("recipe", "exact", "namespace", "noises", "words", "score", "shared")

@@ -1,4 +1,4 @@
-"""The compared policies (arms): a base policy, and the same with parts removed.
+"""The compared policies (arms): a base policy, and copies with more and more removed.
 
     chorus_skip  the base policy
     chorus       without its step cache
@@ -6,8 +6,9 @@
     output_gain  ... without the gain of keys
     stage1       ... without the gain of the output: its stage 2 is like its stage 3
 
-If arms compute the same (see `tiers.effective`), one runs for all: for example, if
-gains are 1 or no step is regional. Further arms are NIRVANA's table (see
+Each arm also lacks the parts that the arms above it lack. If arms compute the same (see
+`tiers.effective`), one runs for all: for example, if gains are 1 or no step is
+regional. Further arms are NIRVANA's table (see
 `policies.nirvana`), `full`, which reuses nothing, and two that cost as much as `chorus`
 (see `costs`): `fewer`, with fewer full steps and no reuse, and `nirvana_equal`, with
 NIRVANA's one stage up to a step that leaves as many full steps.

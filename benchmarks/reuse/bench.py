@@ -24,11 +24,11 @@ class Target:
     Attributes:
         number: identifies the target.
         prompt: the caption and what it asks for.
-        request: has a seed that no source has: full runs and runs that reuse draw the
-            same noise, and the source is made from another.
+        request: the request. No source has its seed, so a full run and a run with reuse
+            draw the same noise, and that is not the noise of the source.
         rows: rows of text, which decide, with the policy, which program runs.
         source: the id of the source's entry; None if there is none.
-        score: of the match, 0 to 1; None without a source.
+        score: the score of the match, 0 to 1; None without a source.
         changed: the attributes named by the target in which the source differs; empty
             without a source.
     """
@@ -52,7 +52,7 @@ class Bench:
 
     Attributes:
         pipeline: the model.
-        cache: holds the sources.
+        cache: the cache that holds the sources.
         targets: the targets to run.
     """
 
@@ -128,9 +128,9 @@ class Bench:
         return self.pipeline.model.geometry(request).tiling
 
     def forget(self, request: Request) -> None:
-        """Forgets all prompts but the negative one, which a server would know.
+        """Forgets the embeddings of all prompts but the negative one.
 
-        So every arm encodes the prompt itself.
+        So every arm encodes the prompt itself. A server would know the negative prompt.
         """
         self.pipeline.model.forget_prompts()
         if request.guided:

@@ -66,8 +66,9 @@ class CaseKinds:
     Attributes:
         pool: the attributes that targets may show.
         allowed: whether a source may show these attributes.
-        changes: numbers of attributes in which sources differ from their target, taken
-            in turns; `WORDING` has the same attributes in other words.
+        changes: in how many attributes a source differs from its target; the sources of
+            a target take these numbers in turns. `WORDING` (0): the source says the
+            same in other words.
     """
 
     pool: Sequence[Attributes]
@@ -156,7 +157,7 @@ def new(draws: Iterator[Worded], taken: set[str]) -> Worded:
 
 
 def changed(target: ScenePrompt, source: ScenePrompt) -> tuple[str, ...]:
-    """The attributes in which two prompts differ, of those that the target names."""
+    """The attributes that the target names and that differ in the source."""
     [ours], [other] = target.attributes, source.attributes
     names = differing(ours, other)
     return tuple(name for name in names if getattr(ours, name) is not None)

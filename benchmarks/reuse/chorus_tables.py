@@ -23,7 +23,7 @@ def of_arms(*names: str) -> "Selection":
 
 
 class Selection:
-    """A test of rows: whether they are of these arms and not copies of another's."""
+    """A test of rows: whether they belong to these arms and copy no other arm's."""
 
     def __init__(self, names: Sequence[str]):
         self.names = names

@@ -9,7 +9,7 @@ exact repeat. Figure 9 of the Chorus paper (arXiv 2604.04451) shows the same for
 traffic. Every tenth request is also made without the cache. A request during which
 something was compiled is made again, and only the last time counts.
 
-A row is of one window of requests: `hit_rate`, mean `seconds` (with admission) and
+A row covers one window of requests: `hit_rate`, mean `seconds` (with admission) and
 `equivalents`, `accuracy` of the videos. `baseline_seconds` and `baseline_accuracy` are
 of the requests made without the cache in all windows, `ratio` is `seconds` over
 `baseline_seconds`.

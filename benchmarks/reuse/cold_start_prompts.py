@@ -6,9 +6,9 @@
 A file has one prompt per line, in the order of arrival. Every prompt is looked up among
 all earlier ones, and then added: for `trace` in that order, for `shuffled` in a random
 one. Prompts are embedded by all-MiniLM-L6-v2 (torch), not by Wan's text encoder, which
-is not available here; its thresholds would be others.
+is not available here; it would need other thresholds.
 
-A row is of one window of requests. `repeats` is the share with the exact text of an
+A row covers one window of requests. `repeats` is the share with the exact text of an
 earlier prompt: with the same seed this is an exact hit, else a source. `cosine_80` is
 the share whose nearest prompt has a cosine of 0.8 or more, which is how Chorus matches
 (arXiv 2604.04451). `score_80` is the same for the score of the second look, with this

@@ -99,10 +99,10 @@ class ArmComparison:
             yield EQUAL, Equal(bench, self.base, counts | remaining)
 
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
-        """The rows of the curve's points.
+        """Measures the curve; yields a row per point.
 
-        They are over the first `targets` targets whose source shows something else and
-        has a score above 0.
+        A row has means over the first `targets` targets whose source shows something
+        else and has a score above 0.
         """
         differing = (x for x in bench.targets if x.changed and (x.score or 0.0) > 0)
         hits = list(islice(differing, targets))

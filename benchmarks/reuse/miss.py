@@ -3,15 +3,19 @@
     python -m benchmarks.reuse.miss                  # the 50-step model
     python -m benchmarks.reuse.miss --steps 4
 
-The model is the shipped one. In turns, the same request is made by the pipeline
-(`plain`), and by engines whose caches hold entries of its recipe that are all too far,
-and which admit its latents: with a cache in memory (`miss`), and with one in a
-temporary folder (`miss_folder`), where the entry is written before `generate` returns
-and is safe from a loss of power moments later; TMPDIR chooses the disk, and a folder in
-memory would cost nothing. Each round begins with another of them, and all embed the
-prompt anew. `ratio` is the median over the rounds of a miss over plain in the same
-round (goal: at most 1.03); `admit_seconds` is the time that is in no part of the
-ledger, mostly admission. It is checked in every round that all make the same frames.
+The same request is made in turns by three:
+
+    plain        the pipeline of the shipped model
+    miss         an engine with a cache in memory
+    miss_folder  an engine with a cache in a temporary folder: the entry is written
+                 before `generate` returns, and is safe from a loss of power moments
+                 later. TMPDIR chooses the disk; a folder in memory would cost nothing.
+
+Both caches hold entries of the request's recipe whose prompts are all too far, and
+admit its latents. Each round begins with another of the three, and each embeds the
+prompt anew. `ratio` is the time of a miss over that of `plain` in the same round, the
+median over the rounds (goal: at most 1.03); `admit_seconds` is the time that is in no
+part of the ledger, mostly admission. Every round checks that the frames are the same.
 """
 
 import argparse

@@ -3,17 +3,20 @@
     python -m benchmarks.reuse.regions
 
 The model is a Wan of random weights in float32, with guidance and 1280 video tokens
-(5 x 16 x 16) in tiles of 1x2x2. Compared in turns are runs of one full step and then
-steps of all tokens, or of the `active` share of the tiles with held keys and values of
-the others. Half of the tiles also run with a quarter of them as a halo, which is active
-for half of the region steps, and with a sampled or dropped context. Each is run with 12
-and with 4 such steps: an eighth of the difference is a step's seconds, and
-`once_seconds` is what else a region costs, once: its choice, the writing of held keys
-and values in the full step, the closing of its halo. `computed` is the share of the
-tiles that is run, the mean over the region steps: the core, the halo while it is
-active, and sampled tiles. `ratio` is a region step's seconds over a full step's,
-`over_share` is `ratio` over `computed` (goal: at most 1.15). It is checked first that
-with all tiles active, held and dropped contexts give the latents of full steps.
+(5 x 16 x 16) in tiles of 1x2x2. Every run has one full step and then further full
+steps, or region steps: these run the `active` share of the tiles, with held keys and
+values of the others. With half of the tiles active, there are also cases with a quarter
+of these as a halo, which is active for half of the region steps, and with a sampled or
+a dropped context.
+
+Each case is run with 12 and with 4 such steps, in turns with the others. An eighth of
+the difference is the seconds of a step. `once_seconds` is the further cost of a region,
+once per run: choosing it, writing held keys and values in the full step, and closing
+the halo. `computed` is the share of the tiles that is run, as the mean over the region
+steps: the core, the halo while it is active, and sampled tiles. `ratio` is a region
+step's seconds over a full step's, `over_share` is `ratio` over `computed` (goal: at
+most 1.15). It is checked first that with all tiles active, held and dropped contexts
+give the latents of full steps.
 """
 
 import argparse
@@ -118,7 +121,7 @@ def timed(name: str, first: int) -> str:
     return f"{name} from {first}"
 
 
-def whole(first: int) -> StepPlan:
+def full_steps(first: int) -> StepPlan:
     """The plan of full steps from this step."""
     return StepPlan.plain(STEPS, first=first)
 
@@ -158,7 +161,7 @@ class RegionBench:
 
         SystemExit if it is larger than rounding.
         """
-        want, worst = self.run(whole(EARLY))(), 0.0
+        want, worst = self.run(full_steps(EARLY))(), 0.0
         for context in ("held", "dropped"):
             region = Region(GEOMETRY.tile, TILING.count, reach=0, context=context)
             plan = StepPlan.staged(STEPS, EARLY, STEPS, region)
@@ -174,7 +177,7 @@ class RegionBench:
 def row(
     name: str, case: RegionCase, times: Mapping[str, timing.Timing]
 ) -> dict[str, Any]:
-    """A case's row, from the times of its runs and of those of all tokens."""
+    """A case's row, from the times of its runs and of the runs of all tokens."""
     median = lambda name, first: times[timed(name, first)].median
     slope = lambda name: (median(name, EARLY) - median(name, LATE)) / (LONG - SHORT)
     step, region = slope(WHOLE), slope(name)
@@ -208,7 +211,10 @@ def main() -> None:
     error = bench.error()
     things = {
         timed(name, first): bench.run(plan(first))
-        for name, plan in [(WHOLE, whole), *((k, v.plan) for k, v in CASES.items())]
+        for name, plan in [
+            (WHOLE, full_steps),
+            *((k, v.plan) for k, v in CASES.items()),
+        ]
         for first in (EARLY, LATE)
     }
     times = timing.interleaved(things, options.rounds, "regions")

@@ -75,9 +75,10 @@ class Reusing(PolicyArm):
         return ArmRun(result.video.frames, result.ledger, self.region(target, run))
 
     def region(self, target: Target, run: Denoised) -> Region | None:
-        """The core of a run's region, which is not the source's again at its end.
+        """The core of a run's region; None if all tokens were run.
 
-        None if all tokens were run.
+        Only its tiles keep the target's latents when the region ends; all others take
+        the source's.
         """
         region, chosen = run.plan.region, run.chosen
         if region is None or chosen is None or chosen.whole:
@@ -88,7 +89,7 @@ class Reusing(PolicyArm):
 
 
 class Equal:
-    """An arm: stage 1 alone, up to a step that leaves `steps` steps to each target."""
+    """An arm: stage 1 alone; each target then runs its last `steps[number]` steps."""
 
     def __init__(self, bench: Bench, base: Policy, steps: Mapping[int, int]):
         self.first = {number: base.steps - count for number, count in steps.items()}

@@ -71,7 +71,7 @@ def rows_of(
     source says the same in other words (`reworded`). Empty groups have no row.
 
     Args:
-        records: of one arm.
+        records: the records of one arm.
         full: the same targets' full runs, by number.
         hits: numbers of the targets that count as hits.
 
@@ -106,10 +106,10 @@ def figures(
 ) -> dict[str, Any]:
     """Means over these targets, and paired losses against their full runs.
 
-    A speed-up is relative to the same target's full run in the same turn; the one of
-    denoising includes look-up and load. `speedup_denoise_best` and `speedup_best` (of
-    whole requests) are the highest medians over targets with the same
-    `TargetRecord.way`. `seconds` are of a whole request, and of each part of it.
+    A speed-up is relative to the same target's full run in the same turn;
+    `speedup_denoise` includes look-up and load. `speedup_denoise_best` and
+    `speedup_best` (of whole requests) are the highest medians over targets with the
+    same `TargetRecord.way`. `seconds` are of a whole request, and of each part of it.
     """
     scores = [record.scores for record in records]
     reference = [full[record.number].scores for record in records]

@@ -24,9 +24,9 @@ def in_turns(
 
     Args:
         targets: the targets.
-        arms: by name.
+        arms: the arms by name.
         full: the name of the arm that the others are compared with.
-        label: of the progress bar.
+        label: the label of the progress bar.
     """
     names, warm = list(arms), set()
     records: Records = defaultdict(list)

@@ -49,11 +49,11 @@ class MisleadingPair:
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The attributes in which the two differ, of those that the target names."""
+        """The attributes that the target names and that differ in the source."""
         return changed(self.target.prompt, self.source.prompt)
 
     def harmed(self, made: Scores, full: Scores) -> bool:
-        """Whether a differing attribute is wrong that is right in the full run."""
+        """Whether a differing attribute is wrong in `made` but right in `full`."""
         names = [f"accuracy_{name}" for name in self.changed]
         return any(made[name] < full[name] for name in names)
 

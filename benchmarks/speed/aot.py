@@ -37,12 +37,12 @@ class Placement:
     Attributes:
         model: the model's published name.
         topology: the TPU topology, such as `v5e:2x4`.
-        context: the number of chips that share the tokens.
-        tensor: the number of chips that share the weights.
+        context: the size of the mesh's axis `context`, which splits the tokens.
+        tensor: the size of the mesh's axis `tensor`, which splits the weights.
         reuse: an option that changes memory: `tokens NAME`, `cache NAME` or `active
             SHARE`; "" for a plain run.
         size: height, width and frames; None for the model's default.
-        ring: the number of rings' places that tokens are split over beside `context`.
+        ring: the size of the mesh's axis `ring`, which splits the tokens too.
     """
 
     model: str

@@ -3,14 +3,16 @@
     python -m benchmarks.speed.conversion --scratch FOLDER
     python -m benchmarks.speed.conversion --scratch FOLDER --rows killed
 
-The source has the real names and shapes in bfloat16, as sparse files: their values are
-zeros that take no room, so reading costs less than of a real one. All bytes are
-written, and the room of written zeros is given back while the conversion runs (Linux,
-by `fallocate --dig-holes`), so that a few GB of disk are enough; its CPU time adds to
-the seconds. Without it the whole takes 29 GB, the killed one 15 GB. The killed one has
-two experts of ten layers and is killed (SIGKILL) when half of the second is written;
-its seconds are those of the next run, which keeps the first. The goal: a peak of at
-most 1.25 times the largest array plus 1 GiB.
+The source has the real names and shapes in bfloat16, in sparse files: their values are
+zeros that take no disk space, so reading them costs less than reading real weights. All
+bytes of the result are written. On Linux, `fallocate --dig-holes` frees the space of
+written zeros while the conversion runs, so that a few GB of disk are enough; its CPU
+time adds to the seconds. Without it, the row `whole` takes 29 GB and `killed` 15 GB.
+
+For `killed`, the source has two experts of ten layers. A first conversion is killed
+(SIGKILL) when half of the second expert is written; the row has the seconds of the next
+run, which keeps the first expert. The goal: a peak memory of at most 1.25 times the
+largest array plus 1 GiB.
 """
 
 import argparse
@@ -92,7 +94,7 @@ def opened(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> Source:
     """The synthetic source, with sparse files written as needed.
 
     Args:
-        folder: where the files are.
+        folder: the folder for the files.
         experts: the fields of each transformer's config, by the part's name.
 
     Returns:
@@ -192,7 +194,7 @@ def killed(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def give_back(folder: Path) -> None:
-    """Gives the room of zeros in a folder's files back; what they read as stays."""
+    """Frees the disk space of zeros in a folder's files; their content stays."""
     if DIG is None:
         return
     # `os.walk` passes over folders that are renamed meanwhile.

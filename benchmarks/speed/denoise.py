@@ -67,10 +67,7 @@ def forward(pair: WanPair) -> Things:
 
 
 def run(pair: WanPair, steps: int) -> Things:
-    """Functions that run denoising with guidance in each library.
-
-    They go from text embeddings to latents.
-    """
+    """Functions that denoise with guidance in each library, from text embeddings."""
     scheduler = UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SHIFT
     )

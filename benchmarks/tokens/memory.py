@@ -4,7 +4,7 @@
 
 Compiled ahead of time as `benchmarks.speed.aot` compiles plain steps. Token budgets
 hold the keys and values of all tokens in all layers; block-level caches hold the
-outputs of all layers' branches, forecasts of velocities a few latents.
+outputs of all layers' branches; caches that forecast velocities hold a few latents.
 """
 
 from benchmarks.speed.aot import Placement, compile_rows

@@ -33,7 +33,7 @@ class Calibration:
         """The cheapest policy within the limits that also holds on the fresh targets.
 
         Candidates are the policies that the search accepted, the starts that it did not
-        begin from, and all of these with a higher lowest threshold. On the fresh
+        begin from, and copies of both with the lowest threshold raised. On the fresh
         targets, losses may exceed the limits by one standard error.
 
         Args:

@@ -87,7 +87,7 @@ class FidelityCalibration(Calibration):
         """Searches until the deadline for the cheapest policy that holds.
 
         Raises:
-            ValueError: if no policy is within the limits, also on fresh targets.
+            ValueError: if no policy is within the limits on fresh targets too.
             TimeOverError: if the time is over before a policy is confirmed.
         """
         begin = default_policy(self.moves.steps)

@@ -14,7 +14,7 @@ class Loss:
     """A mean loss over targets; negative if quality rose.
 
     Attributes:
-        mean: in the figure's unit, or as a share of the full runs' mean.
+        mean: the mean loss, in the figure's unit, or as a share of the full runs' mean.
         error: the standard error of the mean.
     """
 

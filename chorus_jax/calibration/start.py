@@ -162,7 +162,7 @@ def best(
     Args:
         table: one column per plan, by rising reuse.
         scores: the targets' scores, falling.
-        steps: of a full run.
+        steps: the number of steps of a full run.
         allowed: the limits by figure.
         share: the share of the limits that may be lost.
 
@@ -219,8 +219,8 @@ def _cheapest(
         chain: a column per tier, the highest tier first.
         ends: per way, the number of targets that reach each tier or a higher one.
         scores: the targets' scores, falling.
-        steps: of a full run.
-        limits: by figure.
+        steps: the number of steps of a full run.
+        limits: the limits of the losses, by figure.
     """
     known = np.array([column.targets for column in chain])
     ends = ends[(ends <= known).all(axis=1)]
@@ -234,8 +234,8 @@ def _cheapest(
         return None
     cost = sum(of_tiers("cost")) + steps * (len(scores) - ends[:, -1])
     for lost, of in zip(of_tiers("lost"), of_tiers("of"), strict=True):
-        kept = (lost / np.maximum(of, 1e-9) <= limits).all(axis=1)
-        cost = np.where(kept, cost, np.inf)
+        within = (lost / np.maximum(of, 1e-9) <= limits).all(axis=1)
+        cost = np.where(within, cost, np.inf)
     way = int(cost.argmin())
     if not np.isfinite(cost[way]):
         return None

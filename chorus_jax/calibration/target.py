@@ -29,8 +29,8 @@ class RunTarget(Protocol):
 
     Attributes:
         number: identifies the target.
-        request: the request, with a seed that no source has: full runs and runs that
-            reuse then draw the same noise, and the source is made from another.
+        request: the request. No source has its seed, so a full run and a run with reuse
+            draw the same noise, and that is not the noise of the source.
         source: the id of the source's entry; None without a source.
         score: the score of the match; None without a source.
     """

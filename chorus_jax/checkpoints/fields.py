@@ -13,10 +13,10 @@ ADDED = types.MappingProxyType({"added": True})
 
 
 def described(config: Any) -> dict[str, Any]:
-    """The fields of a config as a card and a fingerprint have them.
+    """The fields of a config, as written to a card and digested in a fingerprint.
 
-    A field that is `ADDED` is left out at its default, so that weights which were
-    converted before it was there keep their fingerprint.
+    A field marked `ADDED` is left out if it has its default value, so that weights
+    converted before the field existed keep their fingerprint.
     """
     fields = dataclasses.asdict(config)
     for field in dataclasses.fields(config):

@@ -104,7 +104,7 @@ class Zeros(nnx.Rngs):
         return self
 
     def normal(self, shape: tuple[int, ...]) -> jax.Array:
-        """Zeros."""
+        """Zeros of this shape, in place of random numbers."""
         return jnp.zeros(shape)
 
     def split(self, k: Any) -> "Zeros":

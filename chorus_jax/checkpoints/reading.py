@@ -44,8 +44,8 @@ def read_array(
 
     Args:
         array: the stored array.
-        dtype: of the array on devices.
-        sharding: of the array on devices.
+        dtype: the dtype of the array on devices.
+        sharding: the sharding of the array on devices.
         sha: a new hash, which digests the stored bytes.
 
     Returns:

@@ -19,7 +19,7 @@ class WeightsFingerprint:
     """
 
     def __init__(self, module: Any, fingerprint: str | None = None):
-        """`fingerprint` is that of the module's present arrays; None to compute it."""
+        """`fingerprint` describes the module's present arrays; None computes it."""
         self._remember(module)
         self._known = fingerprint
 

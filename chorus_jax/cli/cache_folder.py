@@ -18,7 +18,7 @@ HEAD += ("entries", "MiB", "made", "last used")
 
 @dataclass(frozen=True)
 class EntryRow:
-    """One entry as it is listed.
+    """One entry of the listing.
 
     Attributes:
         id: its 32 hex digits.
@@ -65,7 +65,7 @@ def show_cache(options: argparse.Namespace) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """ValueError unless the folder is a cache, or empty."""
+    """Raises a ValueError unless the folder is a cache, or empty."""
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: give that of --cache")
     if any(folder.iterdir()) and not (folder / "lock").is_file():

@@ -56,7 +56,7 @@ def drop_notes(folder: Path, needed: set[str]) -> None:
 
 
 def read_note(folder: Path, recipe: str) -> Note:
-    """Reads the note of a recipe; without one, a note with the digest's beginning."""
+    """Reads the note of a recipe; if there is none, makes one of the digest's start."""
     try:
         content: dict[str, Any] = json_file.read(folder / (recipe + SUFFIX))
         return Note(**{name: str(value) for name, value in content.items()})

@@ -21,8 +21,11 @@ NEED_CACHE = ("namespace", "least_score", "cache_mode", "policy")
 
 
 def check(options: argparse.Namespace) -> None:
-    """ValueError for options that do not go together, a cache that is no folder, or a
-    file that holds no policy."""
+    """Raises a ValueError for options that cannot be used.
+
+    These are options that do not go together, a cache that is no folder, and a file
+    that holds no policy.
+    """
     if options.cache is None:
         for name in NEED_CACHE:
             if getattr(options, name) is not None:
@@ -71,8 +74,8 @@ def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
 def check_measured(
     file: str | None, weights: Mapping[str, str], request: Request
 ) -> None:
-    """ValueError if the step cache of `--step-cache FILE` was measured on other weights
-    (their fingerprints by part) or settings."""
+    """Raises a ValueError if the step cache of `--step-cache FILE` was measured on other
+    weights (their fingerprints by part) or settings."""
     if file is not None and file.endswith(MEASURED):
         cache_file.read(Path(file)).check(weights, run_of(request))
 

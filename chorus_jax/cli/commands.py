@@ -45,7 +45,7 @@ def main(
 
 
 def in_words(error: Exception) -> str:
-    """The text of an error; of a system error the file and the reason, no number."""
+    """An error as text: for a system error the file and the reason, without number."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     place = "" if error.filename is None else f"{error.filename}: "

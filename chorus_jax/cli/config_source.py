@@ -51,7 +51,7 @@ class ConfigSource:
         return f"{self.path}" if line is None else f"{self.path}, line {line}"
 
     def check_names(self) -> None:
-        """ValueError for a name that looks like a misspelt global of a config."""
+        """Raises a ValueError for a name that looks like a misspelt global."""
         for name in self.lines:
             field = name.lower() in FIELDS and name.upper() not in GLOBALS
             if name in GLOBALS or field:

@@ -41,10 +41,10 @@ class Interruption:
         signal.signal(signal.SIGINT, lambda *_: None)
 
     def park(self) -> None:
-        """Never returns if the process is ending.
+        """Blocks forever if the process is ending, else returns at once.
 
-        Otherwise the main thread might print errors about files that the cleanups have
-        removed.
+        Without this, the main thread might print errors about files that the cleanups
+        have removed.
         """
         while self._ending.is_set():
             time.sleep(1)

@@ -56,7 +56,7 @@ def lines_of(file: Path | None) -> list[str]:
 
 
 def seeds_of(options: argparse.Namespace) -> list[int | None]:
-    """The seeds of every prompt.
+    """The seeds that every prompt is run with.
 
     If none is given and a cache is read, they count up from 0 rather than being random:
     a request without a seed always asks for a new video, never for a stored one.

@@ -21,7 +21,7 @@ def total_memory() -> int | None:
 
 
 def check_memory(needed: int, what: str, advice: str) -> None:
-    """ValueError if more is needed than there is.
+    """Raises a ValueError if more memory is needed than there is.
 
     Args:
         needed: a lower bound of the bytes that are needed.

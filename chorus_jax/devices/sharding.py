@@ -79,7 +79,7 @@ def make_mesh(
 
 
 def check_axes(mesh: Mesh) -> None:
-    """ValueError unless the mesh has the axes that `make_mesh` makes."""
+    """Raises a ValueError unless the mesh has the axes that `make_mesh` makes."""
     names = {"data", "context", "tensor"}
     if not names <= {*mesh.axis_names} <= names | {"ring"}:
         raise ValueError(

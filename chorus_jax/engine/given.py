@@ -57,13 +57,16 @@ class Given:
         return replace(policy, regions=regions)
 
     def tier(self, tiers: Sequence[Tier], steps: int) -> Tier | None:
-        """The highest tier that can run the region, with its region steps; None if none
-        can.
+        """The highest tier that can run the region, changed to run it.
+
+        A tier without region steps gets some, up to the last 1 / `REPAIR` of all steps.
 
         Args:
             tiers: a policy's tiers, rising.
-            steps: the number of steps. The region steps of a tier that has none end
-                where one in `REPAIR` of these is left.
+            steps: the number of steps.
+
+        Returns:
+            The tier; None if no tier leaves room for region steps.
         """
         last = steps - math.ceil(steps / REPAIR)
         for tier in reversed(tiers):

@@ -49,8 +49,8 @@ def load(
         verify: True computes the digests of all weights again, even if the files have
             not changed since they were last computed.
         idle_expert: for models with two experts (Wan 2.2 A14B): `host` keeps both in
-            the host's memory and copies the one that runs to the devices, which then
-            hold one instead of two; `devices` keeps both there.
+            the host's memory and copies the running one to the devices, which then hold
+            one instead of two; `devices` keeps both on the devices.
         adapters: LoRA files to merge into a published model, such as
             `style.safetensors:0.8`.
         files: further files and choices for converting a published model.

@@ -46,7 +46,7 @@ def flags() -> list[str]:
 
 
 def default_device() -> jax.Device:
-    """The device that jax computes on if nothing else is said."""
+    """The device that jax computes on by default."""
     chosen = getattr(jax.config, "jax_default_device", None)
     if isinstance(chosen, str):
         return jax.local_devices(backend=chosen)[0]

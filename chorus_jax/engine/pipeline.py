@@ -98,9 +98,9 @@ class Pipeline:
                 prompts are encoded.
             verify: True computes the digests of all weights again, even if the files
                 have not changed since they were last computed.
-            idle_expert: `host` keeps the experts of a model with two in the host's
-                memory, and the one that runs on the devices too; `devices` keeps both
-                there.
+            idle_expert: for models with two experts: `host` keeps both in the host's
+                memory and copies the running one to the devices; `devices` keeps both
+                on the devices.
 
         Raises:
             ValueError: for a folder that is no checkpoint, and for an idle expert of a
@@ -196,12 +196,12 @@ class Pipeline:
             video: the video of a first pass.
             request: a request of the larger size, whose `steps` are a list of sigmas
                 that begins below 1. The first sigma is the level of the noise that is
-                added to the enlarged latents, and to those of a sound.
+                added to the enlarged latents, and to the latents of a sound.
 
         Raises:
-            ValueError: for a model without a second pass, for another size than that of
-                the enlarged video, for another video to begin from, and what `stream`
-                raises.
+            ValueError: for a model without a second pass, if the request's size is not
+                the enlarged video's, if the request has an input video, and what
+                `stream` raises.
         """
         if not isinstance(self.model, EnlargingModel):
             raise ValueError("this model has no second pass")
@@ -337,7 +337,7 @@ class Pipeline:
         initial_latents: Mapping[str, Array] | None = None,
         level: float = 1.0,
     ) -> Latents:
-        """The noise of the requests' seeds, with given frames in their places.
+        """Noise drawn from the requests' seeds, with given frames in their places.
 
         Args:
             requests: requests of one program.
@@ -359,16 +359,17 @@ class Pipeline:
         tenant: str = "",
         initial_latents: Mapping[str, Array] | None = None,
     ) -> Latents:
-        """The latents before the first step: noise, or latents to begin from with noise
-        at the level of the first sigma.
+        """The latents before the first step.
+
+        These are noise, or `initial_latents` mixed with noise at the first sigma.
 
         Args:
             requests: requests of one program.
             program: the program that is run.
             conditions: the conditions of the run.
             tenant: the namespace of the requests.
-            initial_latents: latents to begin from, by stream; None for those of the
-                requests' input videos, if they have any.
+            initial_latents: latents to begin from, by stream; None for the latents of
+                the requests' input videos, if there are any.
         """
         if initial_latents is None:
             initial_latents = self.model.initial_latents(requests, tenant)
@@ -452,7 +453,7 @@ class NotFiniteError(ValueError):
 
 
 def check_finite(arrays: Any, what: str = "latents") -> None:
-    """NotFiniteError if a model gave numbers that are not finite; `what` they are."""
+    """Raises a NotFiniteError if some numbers are not finite; it names them `what`."""
     if not all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(arrays)):
         raise NotFiniteError(
             f"the model gave {what} that are not finite: check the weights with "

@@ -1,7 +1,7 @@
 """The digest of the code that decides pixels; part of every recipe.
 
-A test compares it with that of the code, and gives the new one where they differ. So no
-change of this code, however small, serves a video that other code made.
+A test compares it with the digest of the present code and, if they differ, gives the
+new one. So a video made by other code is never served, however small the change.
 """
 
 from typing import Final

@@ -15,7 +15,7 @@ from chorus_jax.text.prompts import Tokens
 
 @dataclass(frozen=True, eq=False)
 class PromptReading:
-    """A prompt as it is matched (see `read`).
+    """The features of a prompt by which it is matched (see `read`).
 
     Attributes:
         text: the prompt as it was given.
@@ -23,7 +23,7 @@ class PromptReading:
         tokens: the tokens that the text encoder reads.
         words: the words of the part of the prompt that the model reads.
         keys: the keyed digest of each word.
-        meanings: a vector of what the model reads of each word (see `word_meanings`).
+        meanings: a vector per word, from the model's text values (see `word_meanings`).
     """
 
     text: str

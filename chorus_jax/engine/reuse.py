@@ -35,8 +35,8 @@ class Reuse:
             the same places and strengths, or from another video. Only entries of
             requests that set this too are looked at. Scores compare prompts, not
             images.
-        own_only: whether entries shared by other namespaces are left out, and those
-            that were made from such.
+        own_only: whether to leave out entries shared by other namespaces, and entries
+            that were made from them.
         shared: whether all namespaces see its entry.
         keep_prompt: whether its prompt is stored in clear text.
         region: above 0 where the video may differ from its source's, on the latent
@@ -85,8 +85,10 @@ class Reuse:
         return hashlib.sha256(self.region.astype("<f4").tobytes()).hexdigest()
 
     def check_region(self, grid: tuple[int, ...]) -> None:
-        """ValueError unless the region, if there is one, is finite, on this latent grid
-        and above 0 somewhere."""
+        """Raises a ValueError for a region that does not fit.
+
+        It must be finite, on this latent grid and above 0 somewhere.
+        """
         region = self.region
         if region is None:
             return
@@ -103,7 +105,7 @@ class Reuse:
 
 
 def check_reuse(reuse: object) -> None:
-    """ValueError unless this is a Reuse."""
+    """Raises a ValueError unless this is a Reuse."""
     if not isinstance(reuse, Reuse):
         raise ValueError(
             f"expected a Reuse, got {reuse!r:.80}: such as Reuse(write=False)"
@@ -142,8 +144,10 @@ class Watch:
 
     @property
     def steps(self) -> int | None:
-        """Denoising steps per call of the loop; None, for all, without event and
-        observer."""
+        """Denoising steps per call of the loop.
+
+        None (all steps in one call) if there is neither an event nor an observer.
+        """
         return None if self.event is None and self.observer is None else self.every
 
     def see(self, event: Event) -> None:
@@ -152,6 +156,6 @@ class Watch:
             self.observer(event)
 
     def check(self) -> None:
-        """StoppedError if the caller has stopped the request."""
+        """Raises a StoppedError if the caller has stopped the request."""
         if self.event is not None and self.event.is_set():
             raise StoppedError("the request was stopped by its caller")

@@ -39,7 +39,7 @@ class Hit:
         tier: the policy's tier that is run.
         plan: the plan that is run.
         mask: 1 on the tiles of the caller's region; None if no such region is run.
-        reason: why the region is not run, the caller's or the tier's; "" otherwise.
+        reason: why the caller's or the tier's region is not run; "" otherwise.
     """
 
     match: Match
@@ -116,8 +116,8 @@ class Runner:
     ) -> SourceLatents:
         """The latents that the run takes over from its source.
 
-        Given frames are replaced by the request's own: those of the source are of
-        another image.
+        Frames given by the source's request are replaced by those that this request
+        gives, since the two may show different images.
 
         Args:
             task: the task.
@@ -187,7 +187,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
 def taken_over(
     task: Task, hit: Hit | Rejection, work: float, tiles: int
 ) -> tuple[str, float]:
-    """The step cache of a run, described, and the work that it spared, in full steps.
+    """A description of a run's step cache, and the work that it spared in full steps.
 
     Args:
         task: the request.

@@ -62,8 +62,8 @@ def folder_of(
     """The converted folder of a model: the path itself, or the one it is converted to.
 
     Args:
-        model: a converted folder, or a model as it is published: a single file, a
-            folder in diffusers' or the original layout, or a hub cache folder.
+        model: a converted folder, or a published model: a single file, a folder in
+            diffusers' or the original layout, or a hub cache folder.
         files: further files and choices for the conversion.
         dtype: the dtype of all parts; None for the default of `chorus convert`.
         say: called with one line of text when a conversion begins.

@@ -77,8 +77,9 @@ class Sources:
 
 
 def refusal(match: Match) -> str:
-    """Why an entry may not be a source despite its score; "" if it may.
+    """The reason why an entry may not be a source despite its score; "" if it may.
 
-    An entry of the same words is none: another seed, or none, asks for another video.
+    An entry with the same words is refused: who repeats a prompt with another seed, or
+    without one, asks for another video.
     """
     return SAME if match.difference.ordered == 1 else ""

@@ -71,22 +71,24 @@ class Task:
 
     @property
     def least(self) -> float:
-        """The least score of its video: the larger of the policy's and the caller's; 1,
-        a video computed in full, for a policy that reuses nothing."""
+        """The least score of its video: the larger of the policy's and the caller's.
+
+        1 (a video computed in full) for a policy that reuses nothing.
+        """
         tiers = self.policy.tiers
         return max(tiers[0].least if tiers else 1.0, self.reuse.least_score)
 
     def owns(self, head: EntryHeader) -> bool:
-        """Whether an entry is not excluded by `Reuse.own_only`."""
+        """Whether `Reuse.own_only` permits the use of an entry."""
         own = head.own and head.namespace == self.reuse.namespace
         return own or not self.reuse.own_only
 
     def takes(self, head: EntryHeader) -> bool:
         """Whether a stored video of the same request may be returned as its result.
 
-        It may if `owns` allows it, if it was computed in full or made from a source
-        under the same policy and with inputs that this request would take, and if its
-        score is high enough. Sets `not_replayed` if one of the latter forbids it.
+        Its entry must pass `owns` and have a high enough score. A video made from a
+        source must also have been made under the same policy, with input images that
+        this request accepts. Sets `not_replayed` unless `owns` is what fails.
         """
         if not self.owns(head):
             return False
@@ -116,9 +118,9 @@ class Task:
     def noise_from(self, source: EntryHeader | None) -> Request:
         """The request with the seed from which all noise of its run is drawn.
 
-        It is the request's own seed, unless noise of the source or of a source of it
-        was drawn from it too: latents mixed with the noise that they were made from
-        have too much texture.
+        It is the request's own seed, unless the source, or another one along its chain
+        of sources, was made from noise of that seed: latents mixed with the noise that
+        they were made from have too much texture.
         """
         seed = int(self.request.seed or 0)
         while source is not None and seed in source.noises:
@@ -135,7 +137,7 @@ class Task:
         """The entry to store for this request.
 
         Args:
-            prompt: the prompt as it is matched.
+            prompt: the features of its prompt.
             state: the last state of the run.
             match: its source; None without one.
             geometry: the shapes of its latents.

@@ -61,8 +61,10 @@ class Question:
         return outlined_run(self.outline, request, self.reuse, options, split)
 
     def mesh_sizes(self) -> Sizes:
-        """The sizes of the mesh that is asked for, or of the one that needs the least
-        memory. ValueError unless they use all devices."""
+        """The sizes of the wanted mesh, or else of the mesh that needs least memory.
+
+        ValueError unless they use all devices.
+        """
         if self.sizes is None:
             return best(self.run(), self.topology, self.keep_text_encoder).sizes
         count = 1

@@ -73,10 +73,10 @@ def programs(run: OutlinedRun, mesh: Mesh) -> dict[str, OutlinedProgram]:
     parts = {name: placing.weights(x, mesh) for name, x in run.outline.parts.items()}
     model: Any = run.model(parts)
     spread = lambda tree: placing.replicated(tree, mesh)
-    read, kept = run.partitions()
+    read, carried = run.partitions()
     there = {name: model.transformers[name] for name in run.resident}
     inputs = placing.arrays(run.beside, read, mesh)._replace(models=there)
-    state = placing.arrays(run.state, kept, mesh)
+    state = placing.arrays(run.state, carried, mesh)
     encoder = model.prompts.encoder
     until = spread(jax.ShapeDtypeStruct((1,), jnp.int32))
     return {

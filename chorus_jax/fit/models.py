@@ -30,8 +30,8 @@ def planned_model(model: str) -> PlannedModel:
     """Finds the model of a converted folder, or a published model.
 
     Args:
-        model: the path of a folder, the name of shipped weights, or a name like that of
-            a published model, such as `wan21_14b`; part of such a name is enough if it
+        model: the path of a folder, the name of shipped weights, or the name of a
+            published model, such as `wan21_14b`; part of such a name is enough if it
             is unambiguous.
 
     Raises:
@@ -78,12 +78,12 @@ def published_name(words: str) -> tuple[Family, str]:
     """
     names = {name: family for family in FAMILIES.values() for name in family.published}
     words = RELEASES.get(words, words)
-    asked = [_squeezed(word) for word in re.split(r"[\s_]+", words) if _squeezed(word)]
-    meant = [name for name in names if _meant(asked, _squeezed(name))]
-    same = [name for name in meant if _squeezed(name) == "".join(asked)]
+    wanted = [_squeezed(word) for word in re.split(r"[\s_]+", words) if _squeezed(word)]
+    meant = [name for name in names if _meant(wanted, _squeezed(name))]
+    same = [name for name in meant if _squeezed(name) == "".join(wanted)]
     # `wan21_14b` means the T2V model, whose name has the fewest other letters.
     shortest = [x for x in meant if len(x) == min(map(len, meant))]
-    most = len("".join(asked)) * 2 > len(_squeezed(shortest[0])) if meant else False
+    most = len("".join(wanted)) * 2 > len(_squeezed(shortest[0])) if meant else False
     chosen = same or (shortest if most else meant)
     if len(chosen) == 1:
         return names[chosen[0]], chosen[0]
@@ -101,12 +101,12 @@ def _squeezed(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text)
 
 
-def _meant(asked: list[str], name: str) -> bool:
+def _meant(wanted: list[str], name: str) -> bool:
     """Whether a name contains all the words, in their order."""
     place = 0
-    for word in asked:
-        found = name.find(word, place)
-        if found < 0:
+    for word in wanted:
+        start = name.find(word, place)
+        if start < 0:
             return False
-        place = found + len(word)
-    return bool(asked)
+        place = start + len(word)
+    return bool(wanted)

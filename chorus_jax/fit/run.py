@@ -91,7 +91,7 @@ class OutlinedRun:
 
     @property
     def resident(self) -> tuple[str, ...]:
-        """The transformers that are on the devices at a time."""
+        """The names of the transformers that are on the devices at the same time."""
         names = tuple(self.inputs.models)
         return names[:1] if self.options.idle_expert == HOST else names
 
@@ -105,16 +105,16 @@ class OutlinedRun:
         """Bytes on each device of a mesh of these sizes: of inputs and state beside the
         weights, and among them of the held keys and of the step caches' states."""
         with jax.sharding.use_abstract_mesh(placing.abstract_mesh(sizes)):
-            read, kept = self.partitions()
-        state = placing.array_bytes(self.state, kept, sizes)
-        keys = placing.array_bytes(self.state.keys, kept.keys, sizes)
-        caches = placing.array_bytes(self.state.caches, kept.caches, sizes)
+            read, carried = self.partitions()
+        state = placing.array_bytes(self.state, carried, sizes)
+        keys = placing.array_bytes(self.state.keys, carried.keys, sizes)
+        caches = placing.array_bytes(self.state.caches, carried.caches, sizes)
         reads = placing.array_bytes(self.beside, read, sizes)
         return reads + state, keys, caches
 
     @property
     def beside(self) -> Inputs:
-        """The inputs beside the transformers."""
+        """The inputs without the transformers."""
         return self.inputs._replace(models={})
 
     @property

@@ -1,5 +1,4 @@
-"""A video that a request begins from: noised to a step of its schedule, and denoised
-by another prompt."""
+"""Input videos: a request adds noise to one and denoises it by its own prompt."""
 
 import functools
 import hashlib
@@ -17,12 +16,14 @@ from chorus_jax.media.keyframes import own
 @no_type_check
 @dataclass(frozen=True, eq=False)
 class InputVideo:
-    """A video and how much of the schedule is run on it; equal if its pixels are.
+    """A video to start from, and how much of the schedule is run on it.
+
+    Two are equal if their pixels and strengths are.
 
     Attributes:
-        frames: of any size; a request of fewer frames reads the first ones.
-        strength: the share of the steps that are run, the last ones: 1 runs all, from
-            nearly pure noise; less keeps more of the video.
+        frames: the frames, of any size; a request of fewer frames reads the first ones.
+        strength: the share of the schedule's steps that is run, counted from its end: 1
+            runs all of them, from nearly pure noise; less keeps more of the video.
 
     Raises:
         ValueError: for frames that are not [f, h, w, 3] in uint8, or a strength that is
@@ -48,9 +49,9 @@ class InputVideo:
         object.__setattr__(self, "frames", own(self.frames))
 
     def steps(self, count: int) -> int:
-        """The number of `count` steps that are run, rounded as diffusers does.
+        """The number of steps that are run of a schedule of `count` steps.
 
-        ValueError if none is.
+        Rounded as diffusers does. ValueError if the result is 0.
         """
         steps = int(count * self.strength)
         if steps:
@@ -61,7 +62,7 @@ class InputVideo:
         )
 
     def check_length(self, frames: int) -> None:
-        """ValueError for a request of more frames than there are."""
+        """Raises a ValueError if a request has more frames than this video."""
         if len(self.frames) < frames:
             raise ValueError(
                 f"the video to begin from has {len(self.frames)} frames, but {frames} "

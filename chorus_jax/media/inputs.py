@@ -20,13 +20,15 @@ Pixels = UInt8[np.ndarray, "h w 3"]
 @no_type_check
 @dataclass(frozen=True, eq=False)
 class InputMedia:
-    """Images that a video is to show, or one to begin from; equal if their pixels are.
+    """The images that a video must show, or a video to start from.
+
+    Two are equal if their digests are.
 
     Attributes:
         image: the first frame, of any size; None leaves it open.
         last_image: the last frame; None leaves it open.
         keyframes: pictures and clips at any place, for models that read them (LTX).
-        video: what the request begins from in place of noise alone; None for nothing.
+        video: a video from which denoising starts, with noise added; None for none.
 
     Raises:
         ValueError: for an image that is not [h, w, 3] in uint8, or if nothing is given.
@@ -115,7 +117,7 @@ def resized(
 def covering(
     image: Pixels, height: int, width: int, filter: Image.Resampling
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """The image at a size that covers this one, and its middle cut out of that."""
+    """The image resized to cover the given size, then cropped around its middle."""
     h, w, _ = image.shape
     scale = max(height / h, width / w)
     size = (max(round(w * scale), width), max(round(h * scale), height))

@@ -15,17 +15,19 @@ from jaxtyping import UInt8
 @no_type_check
 @dataclass(frozen=True, eq=False)
 class Keyframe:
-    """Frames that a video is to show from some frame on; equal if their pixels are.
+    """An image or clip that a video must show from a given frame on.
+
+    Two are equal if their pixels, places and strengths are.
 
     Attributes:
-        frames: one or several, of any size.
-        first: the number of the video's frame where they begin, from 0.
-        strength: 1 for frames that stay as they are; with less, they are a start for
-            denoising, with a noise level of 1 - strength.
+        frames: one or several frames, of any size.
+        first: the number of the video's frame where they begin, 0 or more.
+        strength: 1 keeps the frames unchanged; with less, denoising starts from them
+            at the noise level 1 - strength.
 
     Raises:
-        ValueError: for frames that are not [f, h, w, 3] in uint8, a place below 0, or a
-            strength outside 0 and 1.
+        ValueError: for frames that are not [f, h, w, 3] in uint8, a `first` below 0, or
+            a strength that is not above 0, up to 1.
     """
 
     frames: UInt8[np.ndarray, "f h w 3"]
@@ -73,7 +75,7 @@ class Keyframe:
 
 
 def own(pixels: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-    """A copy that nobody can write to: its digest stays true."""
+    """A read-only copy, so that a digest of it stays valid."""
     copy = np.array(pixels)
     copy.flags.writeable = False
     return copy

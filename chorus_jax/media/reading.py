@@ -1,4 +1,4 @@
-"""Video files of any make as frames."""
+"""Reads the frames of video files of any format."""
 
 from itertools import islice
 from pathlib import Path
@@ -15,9 +15,9 @@ SD = (5, 6)  # ISO/IEC 23091-2's numbers of BT.601
 
 
 def read_frames(path: str | Path, most: int) -> UInt8[np.ndarray, "f h w 3"]:
-    """The first frames of a video file, `most` of them or as many as there are.
+    """Reads up to `most` frames from the start of a video file.
 
-    A file that does not say its colours is taken for BT.709, as most are.
+    A file that names no colour space is read as BT.709, the most common one.
 
     Raises:
         ValueError: for a file that is no video, or holds no frame.

@@ -19,7 +19,7 @@ class Sound:
     """Samples of a sound.
 
     Attributes:
-        samples: in [-1, 1], one or two channels.
+        samples: the samples in [-1, 1], of one or two channels.
         rate: samples per second.
 
     Raises:

@@ -1,9 +1,9 @@
 """Attention of the video models, with a choice of implementations.
 
-With `implementation=None` the one runs that `choose` returns for the platform, together
-with the reason. A named implementation runs or raises an error; nothing falls back
-silently. The text encoders (short, causal or with a bias per head) and the VAE (one
-wide head) have attention of their own in their files.
+With `implementation=None`, `choose` picks the one for the platform and gives the
+reason. A named implementation runs or raises an error; nothing falls back silently.
+The text encoders (short, causal or with a bias per head) and the VAE (one wide head)
+have attention of their own in their files.
 
     chunked  plain XLA, a block of queries at a time: memory does not grow with n * m
     cudnn    fused attention of cuDNN through jax.nn (NVIDIA GPUs, 16-bit)

@@ -23,7 +23,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class CLIPImageConfig:
-    """Sizes of a CLIP image encoder; `vit_h_14` is the one of Wan 2.1.
+    """Sizes of a CLIP image encoder; `vit_h_14` is Wan 2.1's.
 
     Attributes:
         width: channels of the tokens.

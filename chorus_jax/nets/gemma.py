@@ -28,7 +28,7 @@ LOWEST = float(np.finfo(np.float32).min)
 
 @dataclass(frozen=True)
 class GemmaConfig:
-    """Sizes of a Gemma 3 language model; `b12` is the one of LTX-2.
+    """Sizes of a Gemma 3 language model; `b12` is LTX-2's.
 
     Attributes:
         width: channels of the hidden states.

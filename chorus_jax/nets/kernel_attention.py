@@ -122,8 +122,8 @@ def plain_part(
 def written(x: Array, tiles: Array, new: Array) -> Array:
     """`x` with some tiles replaced.
 
-    Heads are merged with channels meanwhile: a TPU would choose another layout for an
-    axis of heads, and copy.
+    Heads and channels are one axis during the write. With a separate axis of heads, a
+    TPU would choose another layout and copy the whole array.
     """
     merged = lambda x: x.reshape(*x.shape[:3], -1)
     return put(merged(x), tiles, merged(new)).reshape(x.shape)

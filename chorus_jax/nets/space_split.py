@@ -35,8 +35,11 @@ class SpaceSplit(NamedTuple):
 
     @classmethod
     def of(cls, mesh: AbstractMesh, height: int, width: int) -> "SpaceSplit | None":
-        """The split over the largest number of devices that divides the rows or the
-        columns evenly; of rows, if both allow as many. None if neither can be split."""
+        """The split over as many devices as divide the rows or the columns evenly.
+
+        If rows and columns allow equally many devices, rows are split. None if neither
+        can be split.
+        """
         best = cls((), 1, 2)
         axes = mesh.axis_names
         subsets = [

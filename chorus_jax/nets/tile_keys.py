@@ -42,8 +42,9 @@ class TileKeys:
     stacked.
 
     A token's heads are side by side in one axis, as projections write and kernels read
-    them: a TPU would pad an axis of few heads, and copy to change the layout. If the
-    devices of a ring do not divide the tiles, there are tiles of zeros at the end.
+    them. With a separate axis of few heads, a TPU would pad that axis, and would copy
+    the arrays to change their layout. If the devices of a ring do not divide the tiles,
+    there are tiles of zeros at the end.
 
     Attributes:
         key: one vector per token with all its heads, [*l b t s c].
@@ -81,8 +82,8 @@ class TileKeys:
         return split(self.key), split(self.value)
 
     def written(self, active: Int[Array, "b k"], fresh: Keys) -> "TileKeys":
-        """These keys and values with those of the active tiles replaced by `fresh`, in
-        all stacked layers."""
+        """These keys and values with the active tiles replaced by `fresh`, in all
+        stacked layers."""
         put = partial(written, active=active, heads=self.heads)
         key, value = put(self.key, fresh.key), put(self.value, fresh.value)
         return TileKeys(key, value, self.heads)
@@ -95,7 +96,7 @@ def ring_size(heads: int) -> int:
 
 
 def held_split(heads: int) -> ContextSplit | None:
-    """How held keys with `heads` heads are split; None outside `jax.set_mesh`."""
+    """The split of held keys with `heads` heads; None outside `jax.set_mesh`."""
     mesh = jax.sharding.get_abstract_mesh()
     return None if mesh.empty else ContextSplit.of(heads)
 

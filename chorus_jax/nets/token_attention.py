@@ -103,7 +103,7 @@ class Alone(NamedTuple):
     size: int | None = None
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
-        """Attention of these queries."""
+        """Attention of the queries to the keys and values `own` of the same tokens."""
         # `attention` can use the vendor's kernel, which takes no bias.
         if self.bias is None or self.size is None:
             return attention(query, *own, self.bias, keys="tokens")
@@ -129,7 +129,10 @@ class HeldKeys(NamedTuple):
     tile_count: int | None = None
 
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
-        """Attention of these queries."""
+        """Attention of the active tiles' queries to all tiles.
+
+        `own` are the active tiles' keys and values, which replace the held ones.
+        """
         fresh, (key, value) = FreshTokens(*own, self.active), self.keys.by_head()
         return over_tiles(query, key, value, fresh, count=self.tile_count)
 
@@ -157,8 +160,8 @@ class KeyMaker(nnx.Module):
 
 
 class Attention(KeyMaker):
-    """What self- and cross-attention share: projections to queries, keys and values,
-    and of the output."""
+    """Base of self- and cross-attention: the projections to queries, keys and values,
+    and the output projection."""
 
     def __init__(self, config: AttentionSizes, *, rngs: nnx.Rngs):
         super().__init__(config, rngs=rngs)

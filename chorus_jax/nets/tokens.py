@@ -56,11 +56,11 @@ class Tiling:
 
     @classmethod
     def fitting(cls, grid: Size, tile: Size) -> "Tiling":
-        """The tiling of a grid whose tile is nearest to the wanted one.
+        """The tiling of a grid by tiles that divide it and are nearest to `tile`.
 
-        Along each axis that is the divisor of the grid nearest to the wanted side by
-        ratio, the smaller one of two that are equally near. For example, for a grid of
-        21x30x52 a wanted tile of 4x4x8 becomes 3x5x13.
+        Along each axis, the side of a tile is the divisor of the grid's side that is
+        nearest by ratio to the wanted side; of two equally near, the smaller one. For
+        example, for a grid of 21x30x52 a wanted tile of 4x4x8 becomes 3x5x13.
         """
         f, h, w = (_divisor(size, side) for size, side in zip(grid, tile))
         return cls(grid, (f, h, w))
@@ -99,7 +99,7 @@ class Tiling:
         return x.take(self.order, axis=axis).reshape(split)
 
     def tokens(self, x: Array, axis: int = 1) -> Array:
-        """The reverse of `tiles`."""
+        """Merges the axes of tiles and of their tokens: the inverse of `tiles`."""
         joined = (*x.shape[:axis], self.count * self.size, *x.shape[axis + 2 :])
         return x.reshape(joined).take(self.place, axis=axis)
 

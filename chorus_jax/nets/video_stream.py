@@ -27,7 +27,7 @@ def stream(
         yields: the number of output frames of a group; the first frame gives one.
 
     Raises:
-        ValueError: unless the frames are one and whole groups.
+        ValueError: unless the number of frames is 1 plus a multiple of `group`.
     """
     steps, beyond = divmod(x.shape[1] - 1, group)
     if beyond:

@@ -93,7 +93,11 @@ class DPMpp:
 
 
 def weights(sigmas: tuple[float, ...], i: int, age: int) -> tuple[float, float, float]:
-    """Weights in step `i` of the latents, the clean estimate and the previous one."""
+    """The weights of three arrays, whose sum is the latents after step `i`.
+
+    The arrays are the latents before it, its clean estimate and the previous step's
+    clean estimate. `age` is the number of steps since `init`.
+    """
     keep = sigmas[i + 1] / sigmas[i]
     if age == 0 or sigmas[i + 1] == 0:
         return keep, 1 - keep, 0.0

@@ -80,7 +80,7 @@ class Schedule:
 
 
 def explicit(sigmas: Sequence[float], shift: float = 1.0) -> Schedule:
-    """A schedule of given sigmas, to be shifted, such as a distilled model's few steps.
+    """The schedule of given sigmas, such as a distilled model's, after the shift.
 
     The final 0 may be left out. A Wan distilled for timesteps 1000, 750, 500, 250 at
     shift 5 has `explicit((1.0, 0.75, 0.5, 0.25), 5.0)`. Equal to
@@ -93,11 +93,12 @@ def explicit(sigmas: Sequence[float], shift: float = 1.0) -> Schedule:
 
 
 def at_timesteps(timesteps: Sequence[float], shift: float = 1.0) -> Schedule:
-    """A schedule of given timesteps, which the network is told as they are.
+    """The schedule of given timesteps, which the network gets unchanged.
 
-    Each has the nearest noise level of the `TRAIN_STEPS` levels shifted by `shift`: a
-    Wan trained with shift 8 at 1000, 757, 522 has sigmas 1, .756757, .521739. As
-    FastVideo's and CausVid's samplers look them up. The final 0 may be left out.
+    The sigma of each timestep is the nearest of `TRAIN_STEPS` levels shifted by
+    `shift`, as in the samplers of FastVideo and CausVid. For example, a Wan trained
+    with shift 8 at 1000, 757, 522 has sigmas 1, .756757, .521739. The final 0 may be
+    left out.
     """
     times = np.array(timesteps, np.float64)
     times = times[:-1] if times[-1] == 0 else times
@@ -107,7 +108,7 @@ def at_timesteps(timesteps: Sequence[float], shift: float = 1.0) -> Schedule:
 
 
 def listed(steps: Sequence[float], shift: float = 1.0) -> Schedule:
-    """The schedule of listed steps: of sigmas, or, from above 1 on, of timesteps."""
+    """The schedule of listed steps: timesteps if the first exceeds 1, else sigmas."""
     rule = at_timesteps if steps and steps[0] > 1 else explicit
     return rule(steps, shift)
 
@@ -156,7 +157,10 @@ def along_leading(
 
 
 def check_latents(latents: Float[Array, "..."]) -> None:
-    """Refuses latents in less than float32: a step's change would round away."""
+    """Raises a ValueError unless latents are float32.
+
+    In lower precision the small change of a step would be rounded away.
+    """
     if latents.dtype != jnp.float32:
         raise ValueError(
             f"a solver's latents are float32, got {latents.dtype}; cast them first"

@@ -1,10 +1,12 @@
-"""The res_2s sampler of LTX-2: two evaluations a step, and noise after each.
+"""The res_2s sampler of LTX-2: second order, with fresh noise after every step.
 
-An exponential Runge-Kutta method of second order. Steps come in pairs: an even one goes
-from `sigmas[i]` to a middle level, and the odd one after it goes on from `sigmas[i]` to
-`sigmas[i + 2]` with the clean estimates of both. After each, half of the level is fresh
-noise. In short steps the latents to go on from are moved to where the noisy middle
-would have come from; the makers find them by 100 iterations, here they are solved for.
+An exponential Runge-Kutta method with one evaluation of the network per step. Steps
+come in pairs: an even step i goes from `sigmas[i]` to a middle level; the odd step
+after it goes again from `sigmas[i]`, to `sigmas[i + 2]`, by a mean of both steps' clean
+estimates. After every step, half of the noise level is fresh noise. If a pair is short
+and its level is not low, the latents from which the odd step starts (the anchor) are
+moved to where Euler's rule would lead from them to the noisy middle. LTX-2's code
+approaches them in 100 iterations; here they are computed directly.
 
 Source: Lightricks/LTX-2, packages/ltx-pipelines, ltx_pipelines/utils/samplers.py
 (res2s_audio_video_denoising_loop) and res2s.py; ltx_core/components/diffusion_steps.py.
@@ -29,8 +31,10 @@ SHORT, NOISY = 0.5, 0.03  # steps of a smaller logarithm at higher levels are an
 
 
 def paired(sigmas: Sequence[float]) -> tuple[float, ...]:
-    """The levels of all evaluations of a run over these levels: each, the geometric
-    mean of it and the next one, and a last evaluation near 0.
+    """The noise levels of all evaluations of a run over the given levels.
+
+    After each level comes its geometric mean with the next one; the run ends with an
+    evaluation at `LAST`.
 
     For example, (1, .5) gives (1, .7071, .5, .02345, .0011).
     """
@@ -41,12 +45,12 @@ def paired(sigmas: Sequence[float]) -> tuple[float, ...]:
 
 
 class Res2SState(NamedTuple):
-    """What an even step leaves to the odd one after it.
+    """The state that an even step leaves for the odd step after it.
 
     Attributes:
-        anchor: the latents that the pair goes on from.
-        clean: the clean estimate at them.
-        known: whether there are such.
+        anchor: the latents from which the odd step starts.
+        clean: the even step's estimate of the clean latents.
+        known: whether the previous step of this run was an even one.
     """
 
     anchor: Float32[Array, "..."]
@@ -56,10 +60,10 @@ class Res2SState(NamedTuple):
 
 @dataclass(frozen=True)
 class Res2S:
-    """Second order with fresh noise, two evaluations per pair of steps.
+    """Second order with fresh noise; steps come in pairs (see the module).
 
-    A run that begins at an odd step takes it by Euler's rule, and so is the last step.
-    The caller gives the noise, as to `Renoise`.
+    If a run begins at an odd step, that step follows Euler's rule, and so does the last
+    step. The caller gives the noise, as for `Renoise`.
 
     Attributes:
         schedule: noise levels and timesteps of all evaluations (see `paired`).
@@ -71,14 +75,17 @@ class Res2S:
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "Res2S":
-        """The solver with as many evaluations, at the sigmas of `Euler.spaced`."""
+        """The solver with `steps` evaluations, at the sigmas of `Euler.spaced`."""
         return cls(Euler.spaced(steps, shift).schedule)
 
     @functools.cached_property
     def table(self) -> Float32[np.ndarray, "steps 7"]:
-        """For every step: the sigma of its own evaluation, the one that it goes on
-        from, the next one, whether it is an odd one, whether its middle moves the
-        anchor, and the weights of both clean estimates in an odd one."""
+        """A row of constants per step.
+
+        These are the sigma of the step's evaluation, the sigma from which the step
+        starts, the next sigma, whether the step is odd, whether it moves the anchor,
+        and, for an odd step, the weights of the pair's two clean estimates.
+        """
         rows = [self.row(i) for i in range(self.schedule.steps)]
         return np.array(rows, np.float32)
 
@@ -107,8 +114,8 @@ class Res2S:
         state: Res2SState,
         noise: Float32[Array, " *shape"],
     ) -> tuple[Float32[Array, " *shape"], Res2SState]:
-        """Latents at `sigmas[i + 1]`, with this noise, whose mean and deviation are
-        made 0 and 1."""
+        """Latents at `sigmas[i + 1]`; `noise` is normalised to mean 0 and deviation
+        1."""
         own, start, after, odd, short, first, second = jnp.asarray(self.table)[i]
         clean = to_clean(latents, velocity, own)
         pair = (odd > 0) & state.known
@@ -129,8 +136,13 @@ class Res2S:
 
 
 def weights(start: float, middle: float, end: float) -> tuple[float, float]:
-    """The shares of the clean estimates at the start and the middle in the one that a
-    pair of steps goes to; with an end of 0 that is the middle's."""
+    """The weights of a pair's two clean estimates, which add up to 1.
+
+    Args:
+        start: the noise level of the first estimate.
+        middle: the noise level of the second estimate.
+        end: the noise level after the pair; at 0 only the second estimate counts.
+    """
     if not end:
         return 0.0, 1.0
     h = math.log(start / end)

@@ -112,7 +112,7 @@ def _differing(solver: str, config: Mapping[str, Any]) -> list[str]:
 
 
 def _unknown(solver: str, config: Mapping[str, Any]) -> list[str]:
-    """Messages about unknown fields, but for those of None or False."""
+    """Messages about unknown fields, except fields whose value is None or False."""
     return [
         f"{field} {value!r}, which is not known"
         for field, value in config.items()

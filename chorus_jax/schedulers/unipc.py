@@ -113,6 +113,7 @@ def correction(
 
     The arrays are, in this order: the predicted latents, the previous step's corrected
     latents and its clean estimate, the estimate before that, and this step's estimate.
+    `age` is the number of steps since `init`.
     """
     if age == 0:
         return 1.0, 0.0, 0.0, 0.0, 0.0

@@ -229,7 +229,7 @@ class PromptEncoder:
 def clean(prompt: str) -> str:
     """A prompt with text encoding and HTML entities repaired and single blanks.
 
-    What follows the first `REPAIRED` characters gets single blanks only.
+    Beyond the first `REPAIRED` characters, only blanks are changed.
     """
     text, rest = prompt[:REPAIRED], prompt[REPAIRED:]
     # Printable ASCII without entities has nothing to repair, and needs no ftfy.

@@ -41,7 +41,7 @@ class TokenGroup:
 
 @dataclass(frozen=True)
 class TokenBudgets:
-    """How many steps each group of tokens is run in; static and hashable.
+    """The number of steps in which each group of tokens is run; static and hashable.
 
     Attributes:
         steps: the number of steps of the schedule that the budgets are for (T).

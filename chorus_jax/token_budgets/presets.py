@@ -73,8 +73,9 @@ def named(name: str, steps: int) -> TokenBudgets:
 
 
 def nearest(period: int, steps: int) -> int:
-    """The divisor of `steps` (except 1 and `steps`) that is nearest to the wanted
-    period by ratio; the smaller of two that are equally near.
+    """The divisor of `steps` nearest to `period` by ratio, except 1 and `steps`.
+
+    Of two that are equally near, the smaller one is taken.
 
     Raises:
         ValueError: if `steps` is a prime number.

@@ -47,7 +47,7 @@ class Crops:
     """Batches for the VAE: each video is a part of a new clip, in space and in time.
 
     Attributes:
-        clips: where the parts are taken from.
+        clips: the clips that the parts are taken from.
         batch: clips per batch.
         frames: frames of a part.
         side: height and width of a part, in pixels.

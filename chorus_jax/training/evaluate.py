@@ -20,7 +20,13 @@ def losses_by_level(
 ) -> dict[str, float]:
     """The mean `error(captions, sigmas)` for each set of captions and noise level.
 
-    If `right` is not below `wrong`, the text has no effect.
+    Args:
+        error: the loss of each clip with these captions at these noise levels.
+        right: the clips' own captions.
+
+    Returns:
+        Losses named such as `right_0.5` (see `caption_sets`). If `right` losses are not
+        below `wrong` ones, the text has no effect.
     """
     figures = {}
     for name, captions in caption_sets(right).items():

@@ -20,8 +20,8 @@ def initial_transformer(
 ) -> Params:
     """Transformer weights with gates of one and output projections of zero.
 
-    So every layer adds nothing, but learns from the first step on. `seen` has the
-    places that the first heads attend to; None takes those of `looks`.
+    So every layer adds nothing, but learns from the first step on. `seen` lists the
+    offsets that the first heads attend to, one per head; None takes `looks(config)`.
     """
     params = random_params(lambda rngs: WanDiT(config, rngs=rngs), seed)
     zero = ("modulation", "modulation.kernel", ".o.kernel", "layers.mlp.outer.kernel")

@@ -43,7 +43,8 @@ def sides(config: WanConfig) -> tuple[Look, ...]:
 
 
 def with_looks(params: Params, config: WanConfig, seen: tuple[Look, ...]) -> Params:
-    """The parameters with positional heads for `seen`, as far as there are heads."""
+    """The parameters with a positional head per offset in `seen`, as far as there are
+    heads."""
     looking = np.arange(config.width) < config.head_width * len(seen)
     changed = dict(params)
     for name, constant in zip(("q", "k"), constants(config, seen), strict=True):

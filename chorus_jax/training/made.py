@@ -53,7 +53,7 @@ class Made:
 
     Attributes:
         recipe: the model and how it is trained.
-        folder: holds all that was made of it so far.
+        folder: the folder with everything made from the recipe so far.
     """
 
     recipe: TrainingRecipe

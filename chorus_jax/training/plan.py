@@ -27,7 +27,7 @@ class TrainingPlan:
         average: the decay of the averaged parameters, per step.
         weight_decay: the weight decay of Muon's parameters.
         clip: the largest norm of the gradient.
-        seed: of initial parameters and of batches.
+        seed: the seed of initial parameters and batches.
 
     Raises:
         ValueError: for numbers out of range.

@@ -39,11 +39,11 @@ class FlowTraining:
     Attributes:
         plan: the optimisation.
         clips: number of clips, which are encoded before.
-        shift: noise levels are uniform, then shifted by this; the sampler's, which is
-            in `DistillTraining`, may be another one.
+        shift: the shift of the noise levels, which are uniform before it. The sampler's
+            shift (`DistillTraining.shift`) may differ.
         unconditional: the share of captions that are dropped, for guidance.
-        scales: side lengths, in latents, of squares; the loss is the mean over them of
-            the square of the error averaged over such squares.
+        scales: side lengths in latents. For each, the error is averaged over squares of
+            this side and then squared; the loss is the mean over all scales.
         structure: the weight of the error of structure targets (see `structure.py`).
         naming: the weight of the error of naming targets (see `naming.py`).
         near: additional weight of the error near objects at low noise levels (see

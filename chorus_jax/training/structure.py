@@ -47,11 +47,11 @@ def structure(
 def places(
     scene: Scene, grid: tuple[int, int, int]
 ) -> Float32[np.ndarray, "f h w places"]:
-    """The object's place as seen from each latent, in `PLACES` channels.
+    """The object's place relative to each latent, in `PLACES` channels.
 
-    These are 2 tanh(offset / `NEAR`) of the offsets to the right and down from the
-    latent's middle to the object's, and 16 times the object's radius, less 2.5. Lengths
-    are over the shorter side.
+    For the offsets from the latent's middle to the object's middle, to the right and
+    down: 2 tanh(offset / `NEAR`). For the object's radius: 16 radius - 2.5. Lengths are
+    fractions of the frame's shorter side.
     """
     world, path, (f, h, w) = scene.world, scene.things[0].path, grid
     x, y, radius = (

@@ -29,9 +29,9 @@ class Taught:
     """Trajectories of a teacher in a folder.
 
     Attributes:
-        folder: `latents.npy` are the latents at each level, the last of them clean,
-            `text.npy` the captions' embeddings, `captions.jsonl` has a line for each
-            finished trajectory, `teacher.json` has the teacher's fingerprints.
+        folder: holds `latents.npy` (the latents at each level; the last are clean),
+            `text.npy` (the captions' embeddings), `captions.jsonl` (one line per
+            finished trajectory) and `teacher.json` (the teacher's fingerprints).
     """
 
     folder: Path

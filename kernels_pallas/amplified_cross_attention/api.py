@@ -35,7 +35,7 @@ def amplified_cross_attention(
         output_gain: a factor of each row's output; 1 unless given.
         residual: added to the output. In Wan this is the attention to an image, which
             goes through the same output projection.
-        implementation: the one that must run; None chooses by
+        implementation: the implementation that must run; None chooses by
             `kernels_pallas.dispatch`.
 
     Raises:

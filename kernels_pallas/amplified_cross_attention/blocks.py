@@ -29,10 +29,9 @@ class Wanted:
     """Limits on the size of a block.
 
     Attributes:
-        rows: rows of queries.
-        bytes: the most of the chip's memory that a block's heads may fill. Queries,
-            residual and outputs count twice, since the next block's are fetched
-            meanwhile.
+        rows: the number of rows of queries.
+        bytes: the most on-chip memory that a block may fill. Queries, residual and
+            outputs count twice, since those of the next block are fetched meanwhile.
     """
 
     rows: int
@@ -48,7 +47,15 @@ TRITON: dict[str, GpuBlock] = {}
 
 
 def fitted(kind: str, keys: int, heads: int, width: int, itemsize: int) -> QueryBlock:
-    """The block on a device kind."""
+    """The size of a block on a device kind.
+
+    Args:
+        kind: the device kind.
+        keys: the number of keys.
+        heads: the number of heads.
+        width: the width of a head.
+        itemsize: the bytes of a number.
+    """
     wanted = WANTED.get(kind, DEFAULT)
     column = (6 * wanted.rows + 4 * keys) * width * itemsize
     return QueryBlock(
@@ -57,7 +64,11 @@ def fitted(kind: str, keys: int, heads: int, width: int, itemsize: int) -> Query
 
 
 def together(heads: int, width: int, most: int) -> int:
-    """The most heads up to `most` that fill whole groups of lanes, else the fewest."""
+    """The number of heads in a block.
+
+    It divides `heads` and, unless it is all heads, fills whole groups of lanes. The
+    largest such number up to `most` is taken, or the smallest if all exceed `most`.
+    """
     fitting = [
         count
         for count in range(1, heads + 1)

@@ -60,7 +60,7 @@ def kernel(
     output_gain: Any,
     *refs: Any,
 ) -> None:
-    """A block of queries of a head over the text."""
+    """Computes a block of queries of one head over the text."""
     i, head, row = (pl.program_id(axis) for axis in range(3))
     place = i * block.query + jnp.arange(block.query)
     there, m = place < query.shape[1], key.shape[1]

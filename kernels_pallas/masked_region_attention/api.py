@@ -28,14 +28,14 @@ def masked_region_attention(
         key: keys of all tiles, before the fresh keys are written into them.
         value: their values.
         active: the tiles of `query` that attend, each at most once. None: all of them,
-            in their order. A negative id is padding; a block of padding only costs
-            nothing, so padding is best put last.
+            in their order. A negative id is padding; a block that is all padding
+            costs nothing, so padding is best put last.
         fresh: keys and values that are first written into `key` and `value`, in place
             if the caller does not use those again.
         bias: one number per key: minus infinity drops it, log(r) counts it r times.
         logsumexp: whether to return the logarithm of each query's sum of weights, with
             which outputs over parts of the keys can be combined.
-        implementation: the one that must run; None chooses by
+        implementation: the implementation that must run; None chooses by
             `kernels_pallas.dispatch`.
 
     Returns:

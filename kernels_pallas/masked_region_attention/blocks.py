@@ -102,8 +102,9 @@ def shrunk(rows: Rows, weight: int) -> Rows:
 def dividing(count: int, most: int) -> int:
     """Tiles per block for `count` tiles: their largest divisor up to `most`.
 
-    If the divisor is at most half of `most` (or of `count`, if that is less), it is
-    this instead: a last block that is not full is better than many small ones.
+    If that divisor is at most half of `most`, the result is `most` instead, since a
+    last block that is not full is better than many small ones. (If `count` is less than
+    `most`, read `count` for `most`.)
     """
     best = max(x for x in range(1, min(count, most) + 1) if count % x == 0)
     return best if 2 * best > min(count, most) else min(count, most)

@@ -78,7 +78,7 @@ def kernel(
     value: Any,
     *other_refs: Any,
 ) -> None:
-    """A block of queries of a head over all keys."""
+    """Computes a block of queries of one head over all keys."""
     named, biased, summed = given
     refs = list(other_refs)
     active = refs.pop(0) if named else None

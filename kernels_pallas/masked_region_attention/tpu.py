@@ -91,7 +91,7 @@ class Scratch(NamedTuple):
 
 
 def refusal(query: Query, *keys: Query) -> str | None:
-    """Why these queries [..., s, a, d] are refused, None if they are not."""
+    """The reason why queries [..., s, a, d] are refused; None if they are accepted."""
     *_, size, a, d = query.shape
     most = blocks.largest(blocks.weight(a, d, query.dtype.itemsize))
     if size > most:

@@ -53,10 +53,10 @@ class Comparison:
     target: Request
 
     def __call__(self) -> list[Shown]:
-        """Source, full computation, NIRVANA (see `nirvana`) and Chorus.
+        """Makes the source, then the target in full, by `nirvana` and by Chorus.
 
-        The three last take turns, after an untimed round in which programs are
-        compiled; none writes to the cache.
+        The three ways to make the target take turns, after an untimed round in which
+        programs are compiled; none writes to the cache.
         """
         ours = self.policies(self.target)
         baseline = nirvana(ours)

@@ -31,7 +31,10 @@ def reused(ledger: Ledger) -> str:
 
 
 def regions(ledger: Ledger) -> str:
-    """The end of the steps with a region, and its share of the tokens; "" for none."""
+    """The step at which the region ends, and the region's share of the tokens.
+
+    "" if all steps run all tokens.
+    """
     if ledger.active == 1:
         return ""
     return f"{ledger.region_until} ({ledger.active:.0%})"

@@ -112,7 +112,7 @@ class Policy:
 
     Attributes:
         steps: the number of steps of the runs that the policy is for.
-        tiers: by rising `least`; without tiers every request is a miss.
+        tiers: the tiers by rising `least`; without tiers every request is a miss.
         regions: how regions are chosen and run.
         cache: the step cache of hits.
         miss_cache: the step cache of misses.

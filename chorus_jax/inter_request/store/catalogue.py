@@ -99,9 +99,9 @@ class Catalogue:
     def repeats(self, head: EntryHeader) -> list[str]:
         """Ids of items that the entry with this header makes superfluous.
 
-        They are of the same namespace and exact request and have no higher score. None
-        is shared unless this entry is. If this entry was made from a source, they were
-        made with the same policy.
+        They have the same namespace and exact request, and no higher score. Shared
+        items are among them only if this entry is shared. If this entry was made from a
+        source, they were made with the same policy.
         """
         others = (self._items[id].head for id in self._exact.get(head.exact, ()))
         return [

@@ -33,8 +33,8 @@ class EntryHeader:
         policy: the digest of the policy by which the video was made from a source; ""
             if it was computed in full.
         namespace: the only namespace that may use the entry, unless it is shared.
-        noises: the seeds from which the noise of its run was drawn, and before it those
-            of the runs along the chain of its sources.
+        noises: the seeds of the noise of the runs along the chain of its sources, then
+            of its own run.
         embedding: the prompt's embedding, of norm 1.
         words: the keys of the prompt's words (`word_keys`).
         meanings: the model's representation of each word, a row per word (see
@@ -44,7 +44,7 @@ class EntryHeader:
         score: how well the video follows its prompt, 0 to 1: 1 if it was computed in
             full, else the similarity to its source's prompt times the source's score.
         shared: whether all namespaces may use it.
-        own: whether all of the chain of its sources are of its namespace too.
+        own: whether all sources along its chain belong to its namespace too.
         prompt: the prompt in clear, or None. It is written to disk unencrypted.
         id: the entry's id, random.
 
@@ -70,7 +70,8 @@ class EntryHeader:
 
     @property
     def nbytes(self) -> int:
-        """Its bytes in memory, with its share of indexes and look-up tables."""
+        """The header's bytes in memory, with its share of indexes and look-up
+        tables."""
         text = WORD_BYTES * len(self.words) + 4 * len(self.prompt or "")
         copies = SHARED_COPIES if self.shared else COPIES
         arrays = copies * self.embedding.nbytes + self.meanings.nbytes

@@ -17,7 +17,7 @@ class StoredItem(NamedTuple):
         namespace: the namespace that it belongs to.
         size: its bytes in the tier that needs room.
         last_used: when it was last a hit, in seconds since the epoch.
-        created: when it was made.
+        created: when it was made, in seconds since the epoch.
     """
 
     id: str
@@ -59,5 +59,5 @@ class FairShare:
             if item.namespace in sizes:
                 sizes[item.namespace] += item.size
         largest = max(sizes, key=lambda name: (sizes[name], name))
-        theirs = (item for item in items if item.namespace == largest)
-        return min(theirs, key=lambda x: (x.last_used, x.created, x.id)).id
+        candidates = (item for item in items if item.namespace == largest)
+        return min(candidates, key=lambda x: (x.last_used, x.created, x.id)).id

@@ -46,10 +46,10 @@ class Folder:
 
     @property
     def changed(self) -> bool:
-        """Whether another process may have changed the folder.
+        """Whether another process may have changed the folder lately.
 
-        That is, since this process last looked at it (`looking`) or locked it. Costs
-        one small read.
+        That is, since this process last read it (`looking`) or locked it. Costs one
+        small read.
         """
         return self._count() != self._seen
 

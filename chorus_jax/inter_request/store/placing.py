@@ -28,9 +28,9 @@ class Placing:
     degraded: bool = False
 
     def add(self, entry: Entry) -> bool:
-        """Places a new entry and removes entries that it makes superfluous.
+        """Places a new entry, and removes those it makes superfluous (see `repeats`).
 
-        Returns False if neither tier has room (see `Catalogue.repeats`).
+        Returns False if neither tier has room.
         """
         tiers, disk = self.tiers, self.tiers.disk
         packed = None if disk is None else record.packed(entry, disk.secret)
@@ -83,11 +83,12 @@ class Placing:
             tiers.catalogue.put(replace(tiers.catalogue[id], entry=None))
 
     def shrink_disk(self, disk: DiskTier, coming: Item | None = None) -> None:
-        """Evicts records until they fit the budget, and with `coming` their headers.
+        """Evicts records until the disk has room for them and the new record `coming`.
 
-        Without a new record no headers are counted: who only reads a folder with a
-        small budget of memory evicts nothing from it. Records that cannot be read are
-        evicted last. The caller must hold the folder's lock (`StorageTiers.alone`).
+        If there is a new record, the headers must also fit in memory. Without one they
+        are not counted, so that a process that only reads a folder, with a small budget
+        of memory, evicts nothing from it. Records that cannot be read are evicted last.
+        The caller must hold the folder's lock (`StorageTiers.alone`).
         """
         tiers = self.tiers
         with tiers.lock:  # readers may drop damaged records meanwhile

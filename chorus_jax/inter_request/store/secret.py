@@ -1,8 +1,8 @@
 """The secret key of a store's digests of prompts, words and recipes.
 
-Who has the key can test guessed prompts, words and settings against them. Without a
-secret of its own a store uses a public key. No file of the store holds the secret, so
-it must be kept elsewhere.
+Anyone who has the key can test guessed prompts, words and settings against the digests.
+A store without a secret of its own uses a public key. No file of the store holds the
+secret, so it must be kept elsewhere.
 """
 
 import hashlib

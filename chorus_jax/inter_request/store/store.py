@@ -36,7 +36,7 @@ class Store:
 
     Args:
         memory_bytes: the most bytes in memory.
-        folder: where records are written; None to write nothing.
+        folder: the folder for records on disk; None to write nothing.
         disk_bytes: the most bytes of records in the folder.
         eviction: the policy that chooses which entries are evicted.
         secret: 16 to 64 random bytes, the key of the digests of prompts and words.

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Watcher(Protocol):
-    """Is called for every entry that is admitted or removed, one at a time, in order.
+    """Notified of every entry that is admitted or removed, one at a time, in order.
 
     It must not use the store, nor wait for a thread that does.
     """

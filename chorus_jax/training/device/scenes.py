@@ -31,11 +31,11 @@ class Scenes(NamedTuple):
         colour: number of the object's colour in `VALUES`.
         shape: number of its shape.
         background: number of the background.
-        tilt: of the object, in radians.
-        phases: of the background's pattern, down and across, in radians.
+        tilt: the object's tilt, in radians.
+        phases: the phases of the background's pattern, down and across, in radians.
         x: the object's centre in each frame, in pixels from the left.
         y: the same from the top.
-        radius: of the circle of the object's area, in pixels.
+        radius: the radius of a circle with the object's area, in pixels.
     """
 
     colour: Int[Any, " b"]

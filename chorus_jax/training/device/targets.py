@@ -99,7 +99,7 @@ def _size(size: Numbers, world: World) -> tuple[Numbers, Numbers]:
 def _moving(
     step: Float[Array, "b 2"], room: Float[Array, "b 2"], world: World
 ) -> tuple[Numbers, Numbers]:
-    """Quantiles of the path's length and of its sideways motion; NaN for none."""
+    """Quantiles of the path's length and of its sideways part; NaN if still."""
     across = abs(step[:, 0]) >= abs(step[:, 1])
     along = jnp.where(across, abs(step[:, 0]), abs(step[:, 1]))
     beside = jnp.where(across, step[:, 1], step[:, 0])

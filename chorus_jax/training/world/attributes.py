@@ -20,10 +20,10 @@ class Attributes:
     """Values of one object and its background, as a caption names them.
 
     Attributes:
-        colour: the object's.
-        shape: the object's.
-        size: the object's; None leaves it open.
-        motion: the object's.
+        colour: the name of the object's colour.
+        shape: the name of the object's shape.
+        size: the name of the object's size; None leaves it open.
+        motion: the name of the object's motion.
         background: the name of the ground.
 
     Raises:

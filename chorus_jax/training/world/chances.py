@@ -22,7 +22,7 @@ STILL: Final = 1e-3  # pixels: what moves less does not move
 
 
 class Chances(NamedTuple):
-    """The random choices of one object; NaN for those that do not show in the scene.
+    """The random choices of one object; NaN for choices that do not show in the scene.
 
     Positions are (right, down), as fractions of the frame.
 

@@ -72,7 +72,10 @@ def _solve(
 
 
 def _compare(parts: Parts, background: str) -> tuple[float, Ground]:
-    """Distance of the waves found from this background at its best phases."""
+    """Compares the fitted waves with a background at its best phases.
+
+    Returns the distance, and the background with these phases.
+    """
     paint = GROUNDS[background]
     wanted = np.zeros((7, 3))
     wanted[0] = paint.colour
@@ -99,7 +102,7 @@ def _check_phases(products: Float[np.ndarray, "2 2"]) -> tuple[float, float]:
 
 
 def _turned(phase: float) -> Float[np.ndarray, "2"]:
-    """sin(a + phase) in terms of sin(a) and cos(a)."""
+    """The coefficients of sin(a) and cos(a) whose sum is sin(a + phase)."""
     return np.array([np.cos(phase), np.sin(phase)])
 
 

@@ -17,7 +17,7 @@ class Trend:
 
     Attributes:
         middle: their values in the middle of the video.
-        change: from the first frame to the last.
+        change: their change from the first frame to the last.
         unsteady: the root mean square distance of the path from the lines, over the
             mean radius; a change of radius counts as a distance.
     """

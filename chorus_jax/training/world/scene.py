@@ -34,9 +34,9 @@ class World:
     """The size of a video; lengths in the world are fractions of its shorter side.
 
     Attributes:
-        height: in pixels, 48 or more.
-        width: in pixels, 48 or more.
-        frames: 5 or more.
+        height: the height in pixels, 48 or more.
+        width: the width in pixels, 48 or more.
+        frames: the number of frames, 5 or more.
         sizes: the radii of small and large objects.
 
     Raises:
@@ -83,7 +83,7 @@ class Thing:
     Attributes:
         colour: its name.
         shape: its name.
-        tilt: in radians.
+        tilt: the rotation, in radians.
         path: its place and size in each frame.
     """
 
