@@ -74,8 +74,8 @@ def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
 def check_measured(
     file: str | None, weights: Mapping[str, str], request: Request
 ) -> None:
-    """Raises a ValueError if the step cache of `--step-cache FILE` was measured on other
-    weights (their fingerprints by part) or settings."""
+    """Raises a ValueError if the step cache in a file was measured on other weights
+    (their fingerprints by part) or settings."""
     if file is not None and file.endswith(MEASURED):
         cache_file.read(Path(file)).check(weights, run_of(request))
 

@@ -6,8 +6,6 @@ import pytest
 
 import chorus_jax
 from chorus_jax import checkpoints
-
-
 from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.cli.choice import choose, with_fps
 from chorus_jax.devices import memory
