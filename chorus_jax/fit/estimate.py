@@ -23,9 +23,9 @@ KEY_COPIES, STREAMS = 5, 6
 # Copies of held keys and values: a pass over all tokens stacks those of its layers anew
 # before they replace the old ones. A step cache's state is updated in place, but for
 # arrays of the layer at hand. Fitted to small models whose states are most of their
-# memory, on one v5e and on four v6e: .6 to 1.4 copies of keys, .2 to .3 of states. Where
-# heads are as narrow as the shapes model's (32), steps over regions and token budgets
-# took a third more than estimated so.
+# memory, on one v5e and on four v6e: .6 to 1.4 copies of keys, .2 to .3 of states. With
+# heads as narrow as the shapes model's (32), steps over regions and token budgets took
+# up to half more memory than this estimates.
 HELD_COPIES, CACHE_COPIES = 1.4, 0.3
 # Temporaries of any other program, in units of the operands and result of its largest
 # operation.
