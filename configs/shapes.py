@@ -12,7 +12,7 @@ from chorus_jax.request import Request
 FPS = 8  # the frame rate of the shapes world
 WEIGHTS = "shapes"  # shipped weights, see chorus_jax.checkpoints.shipped
 # The fingerprint of the shipped weights; a test compares them.
-FINGERPRINT = "17e7d5f6c5904ef5811b1d5cf2d8f248d27e280fe3cda7fb7b0fdbd2c8de8ba0"
+FINGERPRINT = "a6ada1894749dd1d0beff58c0d0cc9045d0586a7c97944991a364d4960fac09b"
 SHIFT = 3.0
 GUIDANCE = 3.0
 

@@ -62,7 +62,7 @@ def shapes() -> TrainingRecipe:
         ),
         train_flow=FlowTraining(
             TrainingPlan(
-                steps=24_000,
+                steps=11_500,
                 batch=64,
                 learning_rate=2e-2,
                 warmup=100,
