@@ -184,7 +184,7 @@ TI2V_5B = Variant(
 )
 SHAPES = Variant(
     "small Wan of the shapes world",
-    telling(5, 7, 512, 8),
+    telling(9, 5, 864, 8),
     Defaults(
         Request("", "", 17, 64, 64, 50, "euler", 3.0, 3.0),
         8,

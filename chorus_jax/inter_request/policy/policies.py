@@ -70,16 +70,9 @@ def nirvana(beside: Policy) -> Policy:
 
 
 def calibrated_file(name: str, steps: int) -> Path:
-    """The file to which `benchmarks.calibrate` writes a policy.
+    """The file to which `benchmarks.calibrate` writes the policy it finds.
 
-    The shipped policies were not found by a search, and may lose more than one allows.
-    Their steps are among those that `benchmarks.starts` measured; their thresholds and
-    second looks come from earlier policies, for hits that began from other latents.
-    Where prompts differ, the share of right attributes is .762 from step 10 of 50 (full
-    runs .857, error .046) and .727 from step 1 of 4 (full .803, error .050); for
-    rewordings it is .545 from step 25 of 50 (full .364, error .107) and .355 from step
-    2 of 4 (full .355, error .061). A search at 4 steps over 120 targets and 60 fresh
-    ones found no policy that loses at most 3 points.
+    The package comes with none: for the shipped weights none was calibrated yet.
 
     Args:
         name: the name of the weights.

@@ -33,7 +33,7 @@ CACHES = [
     *(
         (name, member.active, "velocity")
         for name, member in MEMBERS.items()
-        if name != "bac"  # its updates are of a deeper model
+        if name not in ("bac", "harmonica")  # their tables are of a deeper model
     ),
     *((name, case[0], "attention") for name, case in CASES.items()),
 ]

@@ -67,11 +67,12 @@ def test_tensor_axis_splits_what_it_should(model):
         name: x.spec
         for name, x in checkpoints.names(sharding.shardings(model, mesh)).items()
     }
-    # The leading axis counts layers; q splits its outputs, o its inputs.
+    # The leading axis counts layers; q splits its outputs, o its inputs. A sharding has
+    # one name: without the axes at its end that are whole.
     assert specs["layers.attn.q.kernel"] == PartitionSpec(None, None, "tensor")
-    assert specs["layers.attn.o.kernel"] == PartitionSpec(None, "tensor", None)
+    assert specs["layers.attn.o.kernel"] == PartitionSpec(None, "tensor")
     assert specs["layers.mlp.inner.bias"] == PartitionSpec(None, "tensor")
-    assert specs["layers.modulation"] == PartitionSpec(None, None, None)
+    assert specs["layers.modulation"] == PartitionSpec()
     split = jax.device_put(model, sharding.shardings(model, mesh))
     kernel = checkpoints.names(split)["layers.mlp.inner.kernel"]
     assert kernel.addressable_shards[0].data.shape == (2, 48, 16)

@@ -11,7 +11,7 @@ import pytest
 
 import chorus_jax
 from chorus_jax import checkpoints
-from chorus_jax.calibration.step_caches import CacheCalibration
+from chorus_jax.calibration.cache_runs import CacheRuns
 from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
@@ -123,9 +123,7 @@ def test_an_idle_expert_on_the_host_changes_rounding_only(pipeline, offloaded):
 
 
 def test_step_caches_are_measured_with_an_idle_expert_on_the_host(offloaded):
-    requests = [small(seed=seed) for seed in range(4)]
-    measuring = CacheCalibration(offloaded, requests)
-    state, frames = measuring.run(small(), EveryStep())
+    state, frames = CacheRuns(offloaded).run(small(), EveryStep())
     [want] = offloaded(small())
     np.testing.assert_array_equal(state.latents[0], want.latents)
     np.testing.assert_array_equal(frames, want.frames)

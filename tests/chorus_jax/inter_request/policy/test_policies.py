@@ -15,6 +15,7 @@ from chorus_jax.inter_request.policy import policies, policy_file
 from chorus_jax.inter_request.policy.policies import (
     NIRVANA,
     calibrated,
+    calibrated_file,
     default_policy,
     nirvana,
 )
@@ -84,12 +85,15 @@ def test_a_measured_policy_is_found_by_its_weights_and_steps(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("steps", [50, 4])
-def test_the_shipped_policies_are_of_the_shipped_weights(steps):
+def test_a_shipped_policy_is_of_the_shipped_weights(steps):
+    """Or there is none: a policy of other weights would never run."""
     choice = choose(None, None, {"steps": steps})
     card = Card.read(choice.folder)
     stored = stored_names(choice.transformer)
     parts = parts_of(card, choice.transformer)
     prints = {part: card.part(stored[part]).fingerprint for part in parts}
     measured = calibrated(prints, steps)
-    assert measured is not None and measured.policy.steps == steps
-    assert measured.sampler == sampler_of(choice.request)
+    assert (measured is None) != calibrated_file("shapes", steps).exists()
+    if measured is not None:
+        assert measured.policy.steps == steps
+        assert measured.sampler == sampler_of(choice.request)
