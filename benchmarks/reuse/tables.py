@@ -74,7 +74,10 @@ LOSS_ERROR = "accuracy_changed_loss_error"
 RIGHT = ("equivalents", "speedup_denoise", "accuracy_changed", LOSS_ERROR)
 TABLES = {
     "hits": PageTable(
-        CHORUS, "chorus", by_kind(*SPEED, "accuracy_changed", LOSS_ERROR), of_arms(*SHORT)
+        CHORUS,
+        "chorus",
+        by_kind(*SPEED, "accuracy_changed", LOSS_ERROR),
+        of_arms(*SHORT),
     ),
     "changed": PageTable(
         CHORUS, "chorus", arms("changed", *RIGHT, "detail"), of_arms(*ARMS)

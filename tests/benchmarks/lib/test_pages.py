@@ -13,7 +13,7 @@ FILES = sorted(RESULTS.glob("*.jsonl"))
 SHOWING = [*PAGES, README]
 # The tables of kernels are reworked apart from these.
 NARROW = [page for page in SHOWING if page.parent.name != "kernels"]
-LINES, COLUMNS = 120, 5
+LINES, COLUMNS = 120, 6
 name = lambda page: page.parent.name
 
 
