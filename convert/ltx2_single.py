@@ -34,7 +34,7 @@ CONNECTORS = ("video_embeddings_connector.", "audio_embeddings_connector.")
 PROJECTION = "text_embedding_projection."
 OTHERS = ("vae", "audio_vae", "vocoder")
 VERSIONS = ("2.0", "2.3")
-LATEST = 2.3
+LATEST = float(VERSIONS[-1])
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 

@@ -31,7 +31,7 @@ from tqdm import tqdm
 from benchmarks.lib import rows
 from benchmarks.reuse.arms import FULL, stage1_at
 from benchmarks.reuse.bench import OWN_SEEDS, Bench, Target
-from benchmarks.reuse.cases import WORDING, CaseKinds, held_out
+from benchmarks.reuse.cases import WORDING, held_out
 from benchmarks.reuse.models import Loaded, add_options, load_model
 from benchmarks.reuse.running import Reusing
 from benchmarks.reuse.scores import rows_of
@@ -104,7 +104,7 @@ def measured(
     loaded: Loaded, policies: Mapping[str, Policy], targets: int, varied: int
 ) -> Iterator[dict[str, Any]]:
     """The rows of these policies."""
-    kinds = CaseKinds(held_out().pool, lambda _: True, (1, 1, 1, WORDING))
+    kinds = replace(held_out(), changes=(1, 1, 1, WORDING))
     cases, base = kinds.cases(targets, targets, seed=0), default_policy(loaded.steps)
     bench = Bench.filled(loaded.pipeline, loaded.request, cases, base.look)
     arms = {name: Reusing(bench, policy) for name, policy in policies.items()}

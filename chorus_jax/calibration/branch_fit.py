@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from chorus_jax.calibration.velocity_runs import recorded
 from chorus_jax.denoise.state import RunState
 from chorus_jax.families.forward import BranchReuse, Forward, Held, Latents
 from chorus_jax.intra_request.bac import BAC, best_updates, bubbled
@@ -53,7 +54,7 @@ class BranchRecorder:
         state: Outputs,
     ) -> tuple[Latents, Held, Outputs, Float[Array, " b"]]:
         """Computes the whole pass and records its outputs (see `StepCache.step`)."""
-        earlier, rows = forward.unknown_branches(), jnp.arange(len(i))
+        earlier = forward.unknown_branches()
         every = (len(earlier[0]), len(earlier), earlier[0].shape[1])
         reuse = BranchReuse(earlier, jnp.ones(every, bool))
         velocity, held, outputs = reusing(forward, held, reuse)
@@ -61,8 +62,7 @@ class BranchRecorder:
             jnp.moveaxis(x[:, : len(i), self.places(x)], 1, 0).astype(jnp.float32)
             for x in outputs.arrays
         ]
-        record = tuple(x.at[rows, i].set(y) for x, y in zip(state, sampled))
-        return velocity, held, record, jnp.ones(i.shape)
+        return velocity, held, recorded(state, i, tuple(sampled)), jnp.ones(i.shape)
 
     def places(self, outputs: Any) -> Int[np.ndarray, " k"]:
         """The tokens that are kept of an output [l r n c]."""
@@ -74,7 +74,7 @@ class BranchRecorder:
 
 @dataclass(frozen=True, eq=False)
 class BranchSimilarity:
-    """How alike the outputs of each branch of each layer are at any two steps.
+    """Similarities between the outputs of a branch at any two steps, by layer.
 
     Attributes:
         cosines: cosine similarity of the outputs at two steps, averaged over runs.

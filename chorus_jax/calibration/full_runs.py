@@ -80,7 +80,7 @@ class FullRuns:
         return sum(float(jnp.square(x).sum()) for x in jax.tree.leaves(off))
 
     def similarity(self) -> BranchSimilarity:
-        """How alike branch outputs are, in runs of `BranchRecorder`."""
+        """Similarities between branch outputs, measured in runs of `BranchRecorder`."""
         names = self.runs.branch_names(self.requests[0])
         return BranchSimilarity.of(self.states, names, self.switch)
 

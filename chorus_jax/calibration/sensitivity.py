@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from chorus_jax.calibration.velocity_runs import empty_record, recorded
 from chorus_jax.denoise.program import Program, Run
 from chorus_jax.denoise.state import Inputs, RunState
 from chorus_jax.families.forward import Forward, Held, Latents, evaluate
@@ -50,10 +51,7 @@ class PathRecorder:
 
     def init(self, forward: Forward) -> RunPath:
         """Zeros with room for all steps."""
-        empty = jax.tree.map(
-            lambda x: jnp.zeros((len(x), self.steps, *x.shape[1:]), x.dtype),
-            forward.latents,
-        )
+        empty = empty_record(forward.latents, self.steps)
         return RunPath(empty, empty)
 
     def step(
@@ -66,9 +64,7 @@ class PathRecorder:
     ) -> tuple[Latents, Held, RunPath, Float[Array, " b"]]:
         """Computes the whole pass and records it (see `StepCache.step`)."""
         velocity, held = evaluate(forward, held)
-        rows = jnp.arange(len(i))
-        put = lambda all, now: all.at[rows, i].set(now)
-        after = jax.tree.map(put, state, RunPath(forward.latents, velocity))
+        after = recorded(state, i, RunPath(forward.latents, velocity))
         return velocity, held, after, jnp.ones(i.shape)
 
 

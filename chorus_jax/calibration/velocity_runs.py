@@ -14,6 +14,20 @@ from chorus_jax.nets.control import select
 from chorus_jax.schedulers.flow import Schedule
 
 
+def empty_record(latents: Latents, steps: int) -> Latents:
+    """Zeros with room for the latents, or velocities, of all steps: [b steps ...] per
+    stream."""
+    return jax.tree.map(
+        lambda x: jnp.zeros((len(x), steps, *x.shape[1:]), x.dtype), latents
+    )
+
+
+def recorded(record: Any, i: Int[Array, " b"], values: Any) -> Any:
+    """The record with these values, [b ...] per array, at each request's step."""
+    rows = jnp.arange(len(i))
+    return jax.tree.map(lambda all, now: all.at[rows, i].set(now), record, values)
+
+
 @dataclass(frozen=True)
 class VelocityRecorder:
     """Computes every step and records its guided velocity.
@@ -26,11 +40,7 @@ class VelocityRecorder:
 
     def init(self, forward: Forward) -> Latents:
         """Zeros with room for the velocities of all steps."""
-        b = len(jax.tree.leaves(forward.latents)[0])
-        return jax.tree.map(
-            lambda x: jnp.zeros((b, self.steps, *x.shape[1:]), x.dtype),
-            forward.latents,
-        )
+        return empty_record(forward.latents, self.steps)
 
     def step(
         self,
@@ -42,9 +52,7 @@ class VelocityRecorder:
     ) -> tuple[Latents, Held, Latents, Float[Array, " b"]]:
         """Computes the whole pass and records its velocity (see `StepCache.step`)."""
         velocity, held = evaluate(forward, held)
-        rows = jnp.arange(len(i))
-        put = lambda all, now: all.at[rows, i].set(now)
-        return velocity, held, jax.tree.map(put, state, velocity), jnp.ones(i.shape)
+        return velocity, held, recorded(state, i, velocity), jnp.ones(i.shape)
 
 
 def velocity_products(record: Latents) -> Float[np.ndarray, "b steps steps"]:

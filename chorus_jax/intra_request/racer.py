@@ -9,10 +9,9 @@ later scheduled step is skipped for it.
 
 Ours are: the line of `Spectrum` as the series, and its mix as the forecast; the
 shrinkage, which is the least-squares one for an error that is independent of the move;
-that the very next scheduled step is the one that is skipped; all defaults. They come
-from velocities of eight full 50-step runs of a shapes model: there, over four schedules
-of Spectrum, the final latents' error is 2 to 17 % lower with as many computed steps. On
-other runs that was not measured.
+that the very next scheduled step is the one that is skipped; all defaults. They were
+chosen on velocities of eight full 50-step runs of a shapes model, and what they gain
+over Spectrum on other runs is not measured yet.
 """
 
 from dataclasses import dataclass
