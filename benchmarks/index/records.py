@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from chorus_jax.inter_request.match import meaning
-from chorus_jax.inter_request.match.words import word_keys
+from chorus_jax.inter_request.match.words import split_words, word_keys
 from chorus_jax.inter_request.store import Entry, Secret, record
 
 LATENTS, WIDTH = (21, 60, 104, 16), 1536
@@ -34,7 +34,7 @@ def entry(rng: np.random.Generator, number: int, shape: tuple[int, ...]) -> Entr
         namespace="default",
         noises=(number % 2**32,),
         embedding=vector / np.linalg.norm(vector),
-        words=word_keys(prompt, Secret().for_words),
+        words=word_keys(split_words(prompt), Secret().for_words),
         meanings=meanings.astype(np.float16),
         created=CREATED + number,
         latents=latents,

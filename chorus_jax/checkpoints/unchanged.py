@@ -2,9 +2,12 @@
 
 import logging
 import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import call, is_
 from typing import Any
 
 import jax
+from flax import nnx
 
 from chorus_jax.checkpoints.models import digested
 
@@ -39,6 +42,14 @@ class WeightsFingerprint:
                     "ask for it before"
                 )
             return self._known
+        if not self._attributes.unchanged(module):
+            self._compare(module)
+        if self._known is None:
+            self._known = digested(module)
+        return self._known
+
+    def _compare(self, module: Any) -> None:
+        """Forgets the fingerprint if the module has other arrays."""
         arrays = jax.tree.leaves(module)
         same = len(arrays) == len(self._arrays) and all(
             known() is array for known, array in zip(self._arrays, arrays)
@@ -49,11 +60,8 @@ class WeightsFingerprint:
                 "fingerprint now, and earlier videos are none of theirs",
                 type(module).__name__,
             )
-            self._remember(module)
             self._known = None
-        if self._known is None:
-            self._known = digested(module)
-        return self._known
+        self._remember(module)
 
     def _remember(self, module: Any) -> None:
         # Weakly: weights that were replaced must not stay in memory.
@@ -63,3 +71,52 @@ class WeightsFingerprint:
             for array in jax.tree.leaves(module)
             if isinstance(array, jax.Array)
         ]
+        self._attributes = Attributes(module)
+
+
+class Attributes:
+    """The attributes of a module and of all its submodules at one time.
+
+    To compare them takes a fifth of the time that it takes to list the module's arrays,
+    which matters because every request does it. No weights are kept in memory.
+    """
+
+    def __init__(self, module: nnx.Module):
+        nodes = [node for _, node in nnx.iter_graph(module)]
+        self._root = weakref.ref(module)
+        self._modules = [weakref.ref(x) for x in nodes if isinstance(x, nnx.Module)]
+        values = attributes(self._modules)
+        self._ids = list(map(id, values))
+        self._variables = [
+            at for at, value in enumerate(values) if isinstance(value, nnx.Variable)
+        ]
+        self._arrays = [reference(array) for array in self._content(values)]
+        # An id tells objects apart while they exist: these are kept for that.
+        weights = nnx.Module | nnx.Variable
+        self._others = [value for value in values if not isinstance(value, weights)]
+
+    def unchanged(self, module: nnx.Module) -> bool:
+        """Whether `module` is the same object, with the same objects as attributes."""
+        if self._root() is not module or None in map(call, self._modules):
+            return False
+        values = attributes(self._modules)
+        if list(map(id, values)) != self._ids:
+            return False
+        return all(map(is_, map(call, self._arrays), self._content(values)))
+
+    def _content(self, values: Sequence[Any]) -> Iterator[Any]:
+        """The arrays of the variables among all attributes."""
+        return (values[at].get_raw_value() for at in self._variables)
+
+
+def attributes(modules: Iterable[Callable[[], Any]]) -> list[Any]:
+    """The attributes of the modules that are referred to, which must exist."""
+    return [value for known in modules for value in vars(known()).values()]
+
+
+def reference(value: Any) -> Callable[[], Any]:
+    """A weak reference to a value; a strong one to what cannot have weak ones."""
+    try:
+        return weakref.ref(value)
+    except TypeError:
+        return lambda: value

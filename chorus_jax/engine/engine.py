@@ -7,7 +7,7 @@ request has succeeded.
 
 import logging
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -21,19 +21,18 @@ from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import NotFiniteError, Pipeline, timed, unstacked
 from chorus_jax.engine.plans import batch_of_one
 from chorus_jax.engine.policies import Policies, policies_for, requested, scaled
-from chorus_jax.engine.prompt import PromptReading
+from chorus_jax.engine.prepared import Prepared
+from chorus_jax.engine.prompt import PromptReading, PromptText
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse, Watch, check_reuse
 from chorus_jax.engine.running import Hit, Runner, ledger_of
 from chorus_jax.engine.sources import Sources
 from chorus_jax.engine.task import Task
-from chorus_jax.families.forward import Conditions, Latents
+from chorus_jax.families.forward import Latents
 from chorus_jax.inter_request.match.matching import Query, Rejection
-from chorus_jax.inter_request.match.words import word_keys
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.media.sound import Sound
 from chorus_jax.request import Request, check_request
-from chorus_jax.text.prompts import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -129,20 +128,21 @@ class Engine:
             if replayed is not None:
                 return replayed
         # Both prompts, before the lock: a text of megabytes takes seconds.
-        tokens = model.tokens([request])
-        self.foresee(task, tokens)
+        text = self.text(request)
+        self.foresee(task, text)
         with self.computing(watch):  # it may have waited long
             with timed(task.seconds, "embed"):
-                prompt, conditions, cut = self.prepared(
-                    task.request, tokens, reuse.namespace
+                prepared = Prepared.of(
+                    self.pipeline, task.request, text, reuse.namespace
                 )
-        hit = self.sources(task, prompt)
+        hit = self.sources(task, prepared.prompt)
         with self.computing(watch):
-            hit, state, frames, sound = self.made(task, prompt, conditions, hit, watch)
+            hit, state, frames, sound = self.made(task, prepared, hit, watch)
         watch.check()
         [latents] = unstacked(state.latents)
+        cut = prepared.cut
         video = Video(frames[0], latents, task.request, cut, task.seconds, sound)
-        entry = self.admit(task, prompt, state, hit)
+        entry = self.admit(task, prepared.prompt, state, hit)
         tiles = model.geometry(request).tiling.count
         ledger = ledger_of(task, hit, state, tiles)
         return Result(video, replace(ledger, seconds=task.seconds), entry)
@@ -198,40 +198,35 @@ class Engine:
         ledger = Ledger("exact", steps, 0.0, entry.score, source)
         return Result(video, replace(ledger, seconds=task.seconds))
 
-    def foresee(self, task: Task, tokens: Tokens) -> None:
+    def text(self, request: Request) -> PromptText:
+        """The tokens of a request's prompts, and its words."""
+        tokens = self.pipeline.model.tokens([request])
+        return PromptText.of(tokens, self.cache.store.secret.for_words)
+
+    def foresee(self, task: Task, text: PromptText) -> None:
         """Starts reading the likely source from disk, while the text encoder runs."""
         if not task.reuse.read or not task.policy.tiers:
             return
         with timed(task.seconds, "look_up"):
-            words = word_keys(tokens.texts[0], task.secret.for_words)
-            self.cache.foresight.prefetch(task.recipe, task.reuse.namespace, words)
-
-    def prepared(
-        self, request: Request, tokens: Tokens, namespace: str
-    ) -> tuple[PromptReading, Mapping[str, Conditions], str]:
-        """The prompt as it is matched, the conditions of the denoising loop, and the
-        end of the prompt that is beyond the text limit."""
-        model, secret = self.pipeline.model, self.cache.store.secret.for_words
-        conditions, [cut] = self.pipeline.condition([request], namespace, tokens)
-        values = model.text_values(conditions)
-        prompt = PromptReading.of(request.prompt, values, tokens.row(0), secret)
-        return prompt, conditions, cut
+            namespace = task.reuse.namespace
+            self.cache.foresight.prefetch(task.recipe, namespace, text.keys)
 
     def query(self, request: Request, namespace: str = "default") -> Query:
         """The query by which `cache.matcher` looks for a source of a request."""
         policy = self.policies(request)
         digest = recipe_of(request, self.pipeline.model, policy).digest
         recipe = self.cache.store.secret.recipe(digest)
-        tokens = self.pipeline.model.tokens([request])
+        text, pipeline = self.text(request), self.pipeline
         with self.computing(Watch()):
-            prompt, _, _ = self.prepared(request, tokens, namespace)
+            conditions, _ = pipeline.condition([request], namespace, text.tokens)
+            values = pipeline.model.text_values(conditions)
+            prompt = PromptReading.of(text, values)
         return prompt.query(recipe, namespace)
 
     def made(
         self,
         task: Task,
-        prompt: PromptReading,
-        conditions: Mapping[str, Conditions],
+        prepared: Prepared,
         hit: Hit | Rejection,
         watch: Watch,
     ) -> tuple[Hit | Rejection, RunState, np.ndarray, Sound | None]:
@@ -245,19 +240,18 @@ class Engine:
             the sound.
         """
         try:
-            return hit, *self.run(task, prompt, conditions, hit, watch)
+            return hit, *self.run(task, prepared, hit, watch)
         except NotFiniteError:
             if isinstance(hit, Rejection):
                 raise
             self.sources.forget(hit)
             miss = Rejection(UNFIT, hit.match.score)
-            return miss, *self.run(task, prompt, conditions, miss, watch)
+            return miss, *self.run(task, prepared, miss, watch)
 
     def run(
         self,
         task: Task,
-        prompt: PromptReading,
-        conditions: Mapping[str, Conditions],
+        prepared: Prepared,
         hit: Hit | Rejection,
         watch: Watch,
     ) -> tuple[RunState, np.ndarray, Sound | None]:
@@ -268,7 +262,7 @@ class Engine:
         """
         runner = Runner(self.pipeline, watch.steps)
         with timed(task.seconds, "denoise"):
-            state = watched(runner(task, prompt, conditions, hit), watch)
+            state = watched(runner(task, prepared, hit), watch)
         watch.check()
         frames = self.decoded(task, state.latents, watch)
         [sound] = self.pipeline.sound(state.latents, task.seconds)

@@ -336,8 +336,9 @@ class Pipeline:
         tenant: str = "",
         initial_latents: Mapping[str, Array] | None = None,
         level: float = 1.0,
+        drawn: Latents | None = None,
     ) -> Latents:
-        """Noise drawn from the requests' seeds, with given frames in their places.
+        """The noise of the requests' seeds, with given frames in their places.
 
         Args:
             requests: requests of one program.
@@ -346,10 +347,21 @@ class Pipeline:
             tenant: the namespace of the requests.
             initial_latents: latents to begin from, by stream; None for none.
             level: the noise level at which `initial_latents` are mixed with noise.
+            drawn: what `drawn` returned for these requests; None to call it here.
         """
-        noise = loop.noise(self.seeds(requests, conditions), geometry)
+        if drawn is None:
+            drawn = self.drawn(requests, geometry, conditions)
         start = RunStart(conditions, initial_latents or {}, level, tenant)
-        return self.model.begin(noise, requests, start)
+        return self.model.begin(drawn, requests, start)
+
+    def drawn(
+        self,
+        requests: Sequence[Request],
+        geometry: Geometry,
+        conditions: Mapping[str, Conditions],
+    ) -> Latents:
+        """Noise drawn from the requests' seeds, on the devices of the conditions."""
+        return loop.noise(self.seeds(requests, conditions), geometry)
 
     def beginning(
         self,
@@ -358,6 +370,7 @@ class Pipeline:
         conditions: Mapping[str, Conditions],
         tenant: str = "",
         initial_latents: Mapping[str, Array] | None = None,
+        drawn: Latents | None = None,
     ) -> Latents:
         """The latents before the first step.
 
@@ -370,12 +383,14 @@ class Pipeline:
             tenant: the namespace of the requests.
             initial_latents: latents to begin from, by stream; None for the latents of
                 the requests' input videos, if there are any.
+            drawn: what `drawn` returned for these requests; None to call it here.
         """
         if initial_latents is None:
             initial_latents = self.model.initial_latents(requests, tenant)
         level = program.solver.schedule.sigmas[0]
+        geometry = program.geometry
         return self.noise(
-            requests, program.geometry, conditions, tenant, initial_latents, level
+            requests, geometry, conditions, tenant, initial_latents, level, drawn
         )
 
     def seeds(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float16, Float32, Int
+from jaxtyping import Array, Float, Float16, Float32, Int, Int32
 
 from chorus_jax.inter_request.match.matching import Query
 from chorus_jax.inter_request.match.meaning import projection, word_meanings
@@ -14,61 +14,77 @@ from chorus_jax.text.prompts import Tokens
 
 
 @dataclass(frozen=True, eq=False)
+class PromptText:
+    """A request's tokens, and the words of its prompt.
+
+    Attributes:
+        tokens: the tokens of the prompt and, with guidance, of the negative prompt.
+        words: the words of the part of the prompt that the model reads.
+        keys: the keyed digest of each word.
+    """
+
+    tokens: Tokens
+    words: tuple[Word, ...]
+    keys: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, tokens: Tokens, secret: bytes) -> "PromptText":
+        """Splits the prompt of one request into words.
+
+        Args:
+            tokens: the request's tokens (`VideoModel.tokens`).
+            secret: the key of the words' digests (`Secret.for_words`).
+        """
+        # Text beyond the model's limit is not compared, which bounds the work.
+        words = split_words(tokens.texts[0])
+        return cls(tokens, words, word_keys(words, secret))
+
+    @property
+    def length(self) -> int:
+        """The number of tokens of the prompt, without padding."""
+        return int(self.tokens.mask[0].sum())
+
+    @property
+    def spans(self) -> Int32[np.ndarray, "m 2"]:
+        """The range of characters of each of the prompt's tokens."""
+        return self.tokens.spans[0]
+
+
+@dataclass(frozen=True, eq=False)
 class PromptReading:
     """The features of a prompt by which it is matched (see `read`).
 
     Attributes:
-        text: the prompt as it was given.
+        text: the prompt's tokens and words.
         embedding: the embedding of the whole prompt, of norm 1.
-        tokens: the tokens that the text encoder reads.
-        words: the words of the part of the prompt that the model reads.
-        keys: the keyed digest of each word.
         meanings: a vector per word, from the model's text values (see `word_meanings`).
     """
 
-    text: str
+    text: PromptText
     embedding: Float32[np.ndarray, " d"]
-    tokens: Tokens
-    words: tuple[Word, ...]
-    keys: tuple[bytes, ...]
     meanings: Float16[np.ndarray, "u e"]
 
     @classmethod
-    def of(
-        cls, text: str, values: Array, tokens: Tokens, secret: bytes
-    ) -> "PromptReading":
+    def of(cls, text: PromptText, values: Array) -> "PromptReading":
         """Builds the reading of one prompt.
 
         Args:
-            text: the prompt as it was given.
+            text: its tokens and words.
             values: cross-attention values of its tokens (`VideoModel.text_values`).
-            tokens: its tokens.
-            secret: the key of the words' digests (`Secret.for_words`).
         """
-        # Text beyond the model's limit is not compared, which bounds the work.
-        [cleaned] = tokens.texts
-        length = jnp.int32(tokens.mask[0].sum())
-        words = split_words(cleaned)
-        embedding, per_token = read(values, length)
-        spans = tokens.spans[0][: len(per_token)]
-        return cls(
-            text,
-            embedding,
-            tokens,
-            words,
-            word_keys(cleaned, secret),
-            word_meanings(words, spans, per_token[: len(spans)]),
-        )
+        embedding, per_token = read(values, np.int32(text.length))
+        spans = text.spans[: len(per_token)]
+        meanings = word_meanings(text.words, spans, per_token[: len(spans)])
+        return cls(text, embedding, meanings)
 
     def query(self, recipe: str, namespace: str, own_only: bool = False) -> Query:
         """The query that looks for a source of this prompt in the cache."""
-        return Query(
-            recipe, namespace, self.embedding, self.keys, self.meanings, own_only
-        )
+        keys, meanings = self.text.keys, self.meanings
+        return Query(recipe, namespace, self.embedding, keys, meanings, own_only)
 
 
 def read(
-    values: Float[Array, "l m c"], length: Int[Array, ""]
+    values: Float[Array, "l m c"], length: Int[Array, ""] | np.int32
 ) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, "m e"]]:
     """Embeds a prompt by the values of the video model's cross-attention.
 

@@ -1,6 +1,6 @@
 """The denoising run of a request: from noise, or from its source's latents."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
@@ -16,10 +16,9 @@ from chorus_jax.engine.events import Denoised, Event
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import padded, renoised
-from chorus_jax.engine.prompt import PromptReading
+from chorus_jax.engine.prepared import Prepared
 from chorus_jax.engine.recipes import described
 from chorus_jax.engine.task import Task
-from chorus_jax.families.forward import Conditions
 from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.policy.policy import Tier
 from chorus_jax.inter_request.store import Entry
@@ -66,8 +65,7 @@ class Runner:
     def __call__(
         self,
         task: Task,
-        prompt: PromptReading,
-        conditions: Mapping[str, Conditions],
+        prepared: Prepared,
         hit: Hit | Rejection,
     ) -> Generator[Event, None, RunState]:
         """Runs a task, from noise or from its source's latents.
@@ -75,20 +73,23 @@ class Runner:
         Yields events; the generator's return value is the last state.
         """
         pipeline, request = self.pipeline, task.request
+        conditions = prepared.conditions
         if isinstance(hit, Rejection):
             policy, budgets = task.policy, request.token_budgets
             cache = policy.miss_cache if budgets is None else EveryStep()
             plan = StepPlan.plain(policy.steps, cache, budgets=budgets)
             program = pipeline.program(request, plan)
             tenant = task.reuse.namespace
-            latents = pipeline.beginning([request], program, conditions, tenant)
+            latents = pipeline.beginning(
+                [request], program, conditions, tenant, drawn=prepared.drawn
+            )
             seeds = pipeline.seeds([request], conditions)
             inputs = pipeline.inputs(conditions, seeds=seeds)
         else:
             request = task.noise_from(hit.entry)
             program = pipeline.program(request, hit.plan)
-            source = self.source(task, request, hit, program, conditions)
-            differing = self.differing(prompt, conditions, hit)
+            source = self.source(task, request, hit, program, prepared)
+            differing = self.differing(prepared, hit)
             words = jnp.asarray(differing, jnp.float32)[None]
             gains = self.gains(task, hit, differing)
             latents = source.start
@@ -112,7 +113,7 @@ class Runner:
         request: Request,
         hit: Hit,
         program: Program,
-        conditions: Mapping[str, Conditions],
+        prepared: Prepared,
     ) -> SourceLatents:
         """The latents that the run takes over from its source.
 
@@ -124,22 +125,24 @@ class Runner:
             request: its request, with the seed from which its noise is drawn.
             hit: the source, and the plan of the run.
             program: the static part of the run.
-            conditions: the conditions of the run.
+            prepared: its conditions, and the noise of its own seed.
         """
         geometry, sigmas = program.geometry, program.solver.schedule.sigmas
         pipeline, tenant = self.pipeline, task.reuse.namespace
-        noise = pipeline.noise([request], geometry, conditions, tenant)
+        own_noise = request.seed == task.request.seed
+        drawn = prepared.drawn if own_noise else None
+        noise = pipeline.noise(
+            [request], geometry, prepared.conditions, tenant, drawn=drawn
+        )
         source = renoised(hit.entry, hit.tier, sigmas, geometry, noise)
         own = lambda x: pipeline.model.with_given(x, [request], tenant)
         return source._replace(start=own(source.start), end=own(source.end))
 
-    def differing(
-        self, prompt: PromptReading, conditions: Mapping[str, Conditions], hit: Hit
-    ) -> np.ndarray:
+    def differing(self, prepared: Prepared, hit: Hit) -> np.ndarray:
         """A flag for each text token: True if the source's prompt lacks it."""
-        rows = self.pipeline.model.text_values(conditions).shape[1]
-        spans = prompt.tokens.spans[0]
-        return padded(hit.match.difference.tokens(prompt.words, spans), rows)
+        rows = self.pipeline.model.text_values(prepared.conditions).shape[1]
+        text = prepared.prompt.text
+        return padded(hit.match.difference.tokens(text.words, text.spans), rows)
 
     def gains(self, task: Task, hit: Hit, differing: np.ndarray) -> GainTables | None:
         """The tier's gains on the prompt in every step."""

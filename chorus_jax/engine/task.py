@@ -122,10 +122,14 @@ class Task:
         of sources, was made from noise of that seed: latents mixed with the noise that
         they were made from have too much texture.
         """
+        return replace(self.request, seed=self.noise_seed(source))
+
+    def noise_seed(self, source: EntryHeader | None) -> int:
+        """The seed of `noise_from`."""
         seed = int(self.request.seed or 0)
         while source is not None and seed in source.noises:
             seed = (seed + OTHER_NOISE) % 2**32
-        return replace(self.request, seed=seed)
+        return seed
 
     def entry(
         self,
@@ -144,7 +148,7 @@ class Task:
         """
         source = None if match is None else match.head
         own = source is None or source.own and source.namespace == self.reuse.namespace
-        noise = int(self.noise_from(source).seed or 0)
+        noise = self.noise_seed(source)
         latents = jax.tree.map(lambda x: np.asarray(x, np.float32)[0], state.latents)
         return Entry(
             recipe=self.recipe,
@@ -157,7 +161,7 @@ class Task:
             own=own,
             prompt=self.request.prompt if self.reuse.keep_prompt else None,
             embedding=prompt.embedding,
-            words=prompt.keys,
+            words=prompt.text.keys,
             meanings=prompt.meanings,
             created=self.began,
             latents=geometry.packed(latents),

@@ -97,14 +97,14 @@ def touching(
     return (first < last) & (first < ends) & (starts < last)
 
 
-def word_keys(text: str, secret: bytes) -> tuple[bytes, ...]:
-    """Keyed digests of a text's words in their order, 8 bytes each.
+def word_keys(words: Sequence[Word], secret: bytes) -> tuple[bytes, ...]:
+    """Keyed digests of words in their order, 8 bytes each.
 
     Nobody can guess words from them without the secret. Only keys of the same secret
     can be compared.
 
     Args:
-        text: the text.
+        words: the words of a text (`split_words`).
         secret: the secret of the store (`Secret.for_words`), 16 to 64 bytes.
 
     Raises:
@@ -116,7 +116,7 @@ def word_keys(text: str, secret: bytes) -> tuple[bytes, ...]:
             "store's (secret.for_words)"
         )
     digest = lambda word: hashlib.blake2b(word.encode(), digest_size=8, key=secret)
-    return tuple(digest(word.text).digest() for word in split_words(text))
+    return tuple(digest(word.text).digest() for word in words)
 
 
 def _folded(text: str) -> Iterator[tuple[int, str]]:

@@ -126,7 +126,10 @@ class Entry(EntryHeader):
     @property
     def head(self) -> EntryHeader:
         """This entry without its latents."""
-        return EntryHeader(**{k: x for k, x in vars(self).items() if k != "latents"})
+        head = object.__new__(EntryHeader)  # its checks have been made
+        vars(head).update(vars(self))
+        del vars(head)["latents"]
+        return head
 
     @property
     def nbytes(self) -> int:

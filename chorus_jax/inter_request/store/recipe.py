@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Recipe:
         Raises:
             ValueError: for a number that is not finite.
         """
-        fields = asdict(self)
+        fields = dict(vars(self))
         # 5 and 5.0 are the same scale, but not the same text.
         for name in ("sigmas", "timesteps", "guidance_scales", "perturbed", "joint"):
             fields[name] = [float(number) for number in fields[name]]

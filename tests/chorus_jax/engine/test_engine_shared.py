@@ -106,14 +106,14 @@ def test_a_source_on_disk_is_read_while_the_text_encoder_runs(
     engine = Engine(tiled_pipeline, cache, policy)
     first = engine.generate(small(seed=3))
     engine.generate(small("something else that shares no word at all", seed=5))
-    asked, embed = [], engine.prepared
+    asked, embed = [], tiled_pipeline.condition
     monkeypatch.setattr(cache.store, "prefetch", lambda *given: asked.append(given))
 
-    def prepared(*given):
+    def condition(*given):
         assert asked, "embedded before anything was foreseen"
         return embed(*given)
 
-    monkeypatch.setattr(engine, "prepared", prepared)
+    monkeypatch.setattr(tiled_pipeline, "condition", condition)
     hit = engine.generate(small(BLUE, seed=4))
     assert asked == [(first.entry, "default")] and hit.ledger.source == first.entry
     engine.generate(small(BLUE, seed=4), Reuse(read=False, write=False))

@@ -399,15 +399,14 @@ def test_many_entries_that_are_refused_do_not_hide_one_that_is_not(engine):
     engine.generate(small(seed=0))
     [other] = list(engine.cache.store)
     source = engine.cache.store.get(other.id, "default")
-    tokens = engine.pipeline.model.tokens([small(BLUE)])
-    words = engine.prepared(small(BLUE), tokens, "default")[0]
+    words = engine.query(small(BLUE))
     for _ in range(20):
         same = replace(
             source.owned(),
             id=f"{np.random.default_rng().integers(2**63):032x}",
             exact=f"{np.random.default_rng().integers(2**63):064x}",
             embedding=words.embedding,
-            words=words.keys,
+            words=words.words,
             meanings=words.meanings,
         )
         engine.cache.store.admit(same)

@@ -10,7 +10,7 @@ from chorus_jax.inter_request.index import ExactIndex, Rebuilds, ScannIndex
 from chorus_jax.inter_request.match.foresight import Foresight
 from chorus_jax.inter_request.match.matching import Match, Matcher, Query, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
-from chorus_jax.inter_request.match.words import word_keys
+from chorus_jax.inter_request.match.words import split_words, word_keys
 from chorus_jax.inter_request.store import Entry, Store, new_id
 
 LOOK = SecondLook()
@@ -45,7 +45,7 @@ def admit(store, prompt, vector, recipe=RECIPE, **fields):
         exact=f"{random.getrandbits(256):064x}",
         noises=(0,),
         embedding=vector,
-        words=word_keys(prompt, store.secret.for_words),
+        words=word_keys(split_words(prompt), store.secret.for_words),
         meanings=meanings(prompt),
         created=0.0,
         latents=np.zeros(SHAPE, np.float32),
@@ -55,7 +55,7 @@ def admit(store, prompt, vector, recipe=RECIPE, **fields):
 
 
 def query(store, prompt, vector, recipe=RECIPE, namespace="us", own_only=False):
-    words = word_keys(prompt, store.secret.for_words)
+    words = word_keys(split_words(prompt), store.secret.for_words)
     return Query(recipe, namespace, vector, words, meanings(prompt), own_only)
 
 

@@ -17,7 +17,7 @@ import pytest
 from chorus_jax.inter_request.index import ExactIndex
 from chorus_jax.inter_request.match.matching import Match, Matcher, Query
 from chorus_jax.inter_request.match.second_look import SecondLook
-from chorus_jax.inter_request.match.words import word_keys
+from chorus_jax.inter_request.match.words import split_words, word_keys
 from chorus_jax.inter_request.store import Entry, Store
 from tests.chorus_jax.inter_request.match.pairs import (
     PAIRS,
@@ -72,7 +72,7 @@ def admit(store, prompt, score=1.0, shared=False):
         exact=f"{random.getrandbits(256):064x}",
         noises=(0,),
         embedding=embedding(prompt),
-        words=word_keys(prompt, store.secret.for_words),
+        words=word_keys(split_words(prompt), store.secret.for_words),
         meanings=meanings(prompt),
         created=0.0,
         latents=np.zeros(SHAPE, np.float32),
@@ -84,7 +84,7 @@ def admit(store, prompt, score=1.0, shared=False):
 
 
 def found(matcher, prompt, limit, look=LOOK, namespace="us"):
-    words = word_keys(prompt, matcher.store.secret.for_words)
+    words = word_keys(split_words(prompt), matcher.store.secret.for_words)
     query = Query(RECIPE, namespace, embedding(prompt), words, meanings(prompt))
     match = matcher(query, look, limit)
     return match if isinstance(match, Match) else None
