@@ -10,6 +10,11 @@ the tiles from there to a later step K2.
 
     full      all steps, from the target's own noise
     renoised  the source's clean latents with the target's own noise at K1
+    mixed     ... with noise that is half the target's and half the source's
+    source    ... with the source's noise alone, as a request of the same seed has if
+              its noise is not changed (see `Task.noise_from`)
+    by_place  ... with the target's noise where the two videos differ most, in half of
+              all positions, and the source's elsewhere (see `mixed`)
 
 `variety` is the distance between the videos of two seeds of the same prompt (root mean
 square difference of pixels), over that of the two full runs: 1 if a seed has as much
@@ -36,6 +41,7 @@ from benchmarks.reuse.models import Loaded, add_options, load_model
 from benchmarks.reuse.running import Reusing
 from benchmarks.reuse.scores import rows_of
 from benchmarks.reuse.turns import in_turns
+from benchmarks.starts.mixed import Mixing, MixingByPlace
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 
@@ -57,20 +63,27 @@ class StartPoints:
     Attributes:
         first: steps K1.
         region_until: the step K2 of regions; 0 for none.
+        mixed: whether starts with partly the source's noise are compared too.
     """
 
     first: Sequence[int]
     region_until: int = 0
+    mixed: bool = False
 
-    def policies(self, base: Policy) -> dict[str, Policy]:
-        """A policy per point, by name."""
-        made, last = {FULL: Policy(base.steps, ())}, self.region_until
+    def arms(self, bench: Bench, base: Policy) -> dict[str, Reusing]:
+        """An arm per point, by name."""
+        made, last = {FULL: Reusing(bench, Policy(base.steps, ()))}, self.region_until
         for first in self.first:
-            made[f"renoised_{first}"] = stage1_at(base, first)
+            start = stage1_at(base, first)
+            made[f"renoised_{first}"] = Reusing(bench, start)
+            if self.mixed:
+                made[f"mixed_{first}"] = Mixing(bench, start)
+                made[f"source_{first}"] = Mixing(bench, start, share=1.0)
+                made[f"by_place_{first}"] = MixingByPlace(bench, start)
             if last > first + 1:
                 tiers = (Tier(0.0, first, last, active=0.5),)
                 region = replace(base, tiers=tiers)
-                made[f"renoised_{first}_{last}_half"] = region
+                made[f"renoised_{first}_{last}_half"] = Reusing(bench, region)
         return made
 
 
@@ -101,14 +114,13 @@ def distance(ours: np.ndarray, others: np.ndarray) -> float:
 
 
 def measured(
-    loaded: Loaded, policies: Mapping[str, Policy], targets: int, varied: int
+    loaded: Loaded, points: StartPoints, targets: int, varied: int
 ) -> Iterator[dict[str, Any]]:
-    """The rows of these policies."""
+    """The rows of these points."""
     kinds = replace(held_out(), changes=(1, 1, 1, WORDING))
     cases, base = kinds.cases(targets, targets, seed=0), default_policy(loaded.steps)
     bench = Bench.filled(loaded.pipeline, loaded.request, cases, base.look)
-    arms = {name: Reusing(bench, policy) for name, policy in policies.items()}
-    own = with_source(bench)
+    arms, own = points.arms(bench, base), with_source(bench)
     records = in_turns(own, arms, FULL, f"{loaded.steps} steps")
     full, numbers = ({x.number: x for x in records[FULL]}, {x.number for x in own})
     for name in tqdm(arms, desc="seeds"):
@@ -136,14 +148,14 @@ def main() -> None:
     top.add_argument("--varied", type=int, default=12, help="targets of `variety`")
     top.add_argument("--at", type=int, nargs="+", help="steps K1")
     top.add_argument("--regions", action="store_true", help="regions after K1 too")
+    top.add_argument("--mixed", action="store_true", help="mixtures of noise too")
     options = top.parse_args()
     rows.commit()  # rows need it: better to fail here than after an hour
     for steps in options.steps:
         loaded = load_model(options, None, steps)
         until = REGION_UNTIL.get(steps, 0) if options.regions else 0
-        points = StartPoints(options.at or FIRST[steps], until)
-        policies = points.policies(default_policy(steps))
-        made = list(measured(loaded, policies, options.targets, options.varied))
+        points = StartPoints(options.at or FIRST[steps], until, options.mixed)
+        made = list(measured(loaded, points, options.targets, options.varied))
         made = [{**row, **loaded.facts} for row in made]
         rows.update("starts", made, KEY)
         print(rows.table(made, COLUMNS))

@@ -16,8 +16,18 @@ def target(number, score):
     return Target(number, None, Request("a", seed=7), 16, "id", score)
 
 
-def test_a_policy_per_step_and_one_more_with_a_region():
-    policies = starts.StartPoints((10, 20), 40).policies(default_policy(50))
+@pytest.fixture
+def arms(monkeypatch):
+    """The policies of the arms of points, by name."""
+    for kind in ("Reusing", "Mixing", "MixingByPlace"):
+        monkeypatch.setattr(starts, kind, lambda bench, policy, **_: policy)
+    return lambda steps, *points: starts.StartPoints(*points).arms(
+        None, default_policy(steps)
+    )
+
+
+def test_an_arm_per_step_and_one_more_with_a_region(arms):
+    policies = arms(50, (10, 20), 40)
     assert len(policies) == 5 and policies.pop(FULL).tiers == ()
     for name, policy in policies.items():
         [tier] = policy.tiers
@@ -25,9 +35,16 @@ def test_a_policy_per_step_and_one_more_with_a_region():
         assert (tier.active < 1) == name.endswith("_40_half")
 
 
-def test_without_room_for_a_region_there_is_none():
-    names = starts.StartPoints((1, 2), 3).policies(default_policy(4))
+def test_without_room_for_a_region_there_is_none(arms):
+    names = arms(4, (1, 2), 3)
     assert [name for name in names if "half" in name] == ["renoised_1_3_half"]
+
+
+def test_mixtures_begin_where_the_others_do(arms):
+    policies = arms(4, (1, 2), 0, True)
+    assert len(policies) == 9
+    for name in ("mixed", "source", "by_place"):
+        assert policies[f"{name}_2"] == policies["renoised_2"]
 
 
 def test_only_targets_with_a_source_are_run():

@@ -1,0 +1,100 @@
+"""Starts whose noise is partly that of the source, to compare with starts of one noise.
+
+Such noise can be told by the seeds in a source's record. Mixing by place needs the
+target's full run, to know where the videos differ: no server could do it, so it is an
+upper bound of what such a mixture can give.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from benchmarks.reuse.bench import Bench, Target
+from benchmarks.reuse.running import ArmRun, Reusing
+from chorus_jax.engine import Pipeline
+from chorus_jax.families.forward import Geometry, Latents
+from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.request import Request
+
+HALF = 0.5
+
+
+class MixedPipeline(Pipeline):
+    """A pipeline whose noise is a mixture with the noise of another seed.
+
+    Attributes:
+        seed: the other seed.
+        share: the other noise's share of the variance, a number or one per position
+            of the latents, [1 f h w 1].
+    """
+
+    def __init__(self, pipeline: Pipeline):
+        super().__init__(pipeline.model, pipeline.defaults, pipeline.check_memory)
+        self.seed: int = 0
+        self.share: float | Float[np.ndarray, "1 f h w 1"] = 0.0
+
+    def drawn(
+        self,
+        requests: Sequence[Request],
+        geometry: Geometry,
+        conditions: Mapping[str, Any],
+    ) -> Latents:
+        """The mixture of the requests' noise and that of `seed`."""
+        others = [replace(request, seed=self.seed) for request in requests]
+        own, other = (
+            super(MixedPipeline, self).drawn(drawn, geometry, conditions)
+            for drawn in (requests, others)
+        )
+        return jax.tree.map(lambda x, y: mixed(x, y, self.share), own, other)
+
+
+def mixed(own: Array, other: Array, share: Any) -> Array:
+    """Two arrays of normal noise, mixed to one of the same variance."""
+    share = jnp.asarray(share, own.dtype)
+    return jnp.sqrt(1 - share) * own + jnp.sqrt(share) * other
+
+
+class Mixing(Reusing):
+    """An arm whose starts have the source's noise as a share of the variance."""
+
+    def __init__(self, bench: Bench, policy: Policy, share: float = HALF):
+        self.mixed, self.everywhere = MixedPipeline(bench.pipeline), share
+        super().__init__(replace(bench, pipeline=self.mixed), policy)
+
+    def __call__(self, target: Target) -> ArmRun:
+        """Makes the target's video. RuntimeError as in `run`."""
+        entry = self.bench.cache.store.get(str(target.source), "default")
+        if entry is None:
+            raise RuntimeError(f"the source of target {target.number} is gone")
+        self.mixed.seed = entry.noises[-1]
+        self.mixed.share = self.share(target, entry.latents)
+        return super().__call__(target)
+
+    def share(self, target: Target, latents: np.ndarray) -> Any:
+        """The source's share of the noise's variance."""
+        return self.everywhere
+
+
+class MixingByPlace(Mixing):
+    """An arm whose starts have the target's own noise where its full run differs most
+    from the source, in half of all positions, and the source's noise elsewhere."""
+
+    def __init__(self, bench: Bench, policy: Policy):
+        super().__init__(bench, policy)
+        self.plain = bench.pipeline
+        self.shares: dict[tuple[int, int | None], np.ndarray] = {}
+
+    def share(self, target: Target, latents: np.ndarray) -> Any:
+        """1 at the positions that differ less than the median, 0 at the others."""
+        key = target.number, target.request.seed
+        if key not in self.shares:
+            [video] = self.plain(target.request)
+            own = np.asarray(video.latents, np.float32)
+            apart = ((own - latents) ** 2).mean(axis=-1, keepdims=True)
+            self.shares[key] = (apart < np.median(apart)).astype(np.float32)[None]
+        return self.shares[key]
