@@ -15,6 +15,7 @@ from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 from chorus_jax.token_budgets import TokenBudgets, presets
 
 MOST_STEPS = 1000
+MOST_SHIFT = 1000.0  # beyond it steps have equal noise levels in float32
 
 
 # Not type-checked in tests, because it refuses wrong types itself.
@@ -141,10 +142,10 @@ class Request:
             object.__setattr__(self, "fps", number("fps", self.fps))
             if not 0 < self.fps <= 1000:
                 raise ValueError(f"fps must be above 0, up to 1000, got {self.fps}")
-        if not (math.isfinite(self.shift) and self.shift > 0):
+        if not 1 / MOST_SHIFT <= self.shift <= MOST_SHIFT:
             raise ValueError(
-                "shift must be finite and above 0 (1 changes nothing), got "
-                f"{self.shift}"
+                f"shift must be from {1 / MOST_SHIFT:g} to {MOST_SHIFT:g} (1 changes "
+                f"nothing), got {self.shift:g}"
             )
         for name in scales:
             scale = getattr(self, name)
@@ -277,14 +278,16 @@ class Request:
 def check_text(name: str, text: str) -> None:
     """Raises a ValueError for text that cannot be encoded in UTF-8.
 
-    Such text has half of a surrogate pair, for example from a JSON string cut in two.
+    Such text has half of a surrogate pair, for example from a JSON string cut in two,
+    or from an argument of a command line that is not UTF-8.
     """
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{name} is no valid text: character {error.start} is half of one "
-            f"({text[error.start]!r}); cut it at whole characters"
+            f"{name} is no valid text: character {error.start} is half of one, "
+            f"or a byte that is not UTF-8 ({text[error.start]!r}): cut texts at whole "
+            "characters, and encode them in UTF-8"
         ) from None
 
 

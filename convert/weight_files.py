@@ -71,6 +71,7 @@ def _read(file: Path, state: str | None) -> Sequence[SourceTensor]:
         return read_pickle(file, state)
     if kind not in READERS:
         raise ValueError(
-            f"{file} is no file of weights: read are {', '.join((*READERS, *TORCH))}"
+            f"{file} is no file of weights: its name must end in one of "
+            f"{', '.join((*READERS, *TORCH))}"
         )
     return READERS[kind](file)

@@ -105,8 +105,10 @@ class Card:
             family, scheduler = content["family"], content["scheduler"]
             sources, settings = content["sources"], content.get("settings", {})
             return checked(cls(family, parts, scheduler, sources, settings))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} is not a model card: {error!r}") from error
+        except KeyError as error:
+            raise ValueError(f"{path} is not a model card: it lacks {error}") from error
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} is not a model card: {error}") from error
 
     def of_family(self, family: str) -> "Card":
         """Returns this card. ValueError if it is of another family of models."""

@@ -94,7 +94,7 @@ def _claim(partial: Path) -> int:
         partial.mkdir(exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"cannot write beside {partial.parent / partial.name[1:-8]}: {error}; "
+            f"cannot write beside {partial.parent / partial.name[1:-8]}: {error.strerror}; "
             "choose a folder that you may write to"
         ) from error
     return _locked(partial)

@@ -12,6 +12,7 @@ from chorus_jax.cli.choice import CommandSettings, choose
 from chorus_jax.cli.given import given
 from chorus_jax.cli.interruption import Interruption
 from chorus_jax.cli.jobs import lines_of
+from chorus_jax.cli.outputs import check_file
 from chorus_jax.engine import Pipeline, sampler_of
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.registry import family_of
@@ -70,13 +71,11 @@ def work_folder(options: argparse.Namespace) -> Path:
     """The folder that keeps sources and full videos, created if it is missing.
 
     Raises:
-        ValueError: if it is a file, or if the policy's file cannot be written.
+        ValueError: if it is a file, or if the policy's file is a folder.
+        OSError: if it or the policy's file cannot be written.
     """
     out: Path = options.out
-    if out.is_dir():
-        raise ValueError(f"--out {out} is a folder: give a file, such as policy.json")
-    if not out.absolute().parent.is_dir():
-        raise ValueError(f"--out {out}: there is no folder {out.parent}")
+    check_file(out, "policy.json")
     work: Path = options.work or out.with_name(f"{out.name}.work")
     if work.exists() and not work.is_dir():
         raise ValueError(f"--work {work} is a file: give a folder")

@@ -28,7 +28,8 @@ class CommandSettings:
         request: the request with all given fields, without its prompt.
         fps: frames per second of the videos.
         source: where the settings that were not given come from, in words.
-        warnings: settings that the weights were not trained on, one sentence each.
+        warnings: settings that the weights were not trained on or that have no effect,
+            one sentence each.
     """
 
     folder: Path
@@ -59,6 +60,20 @@ def choose(
     Raises:
         ValueError: if config, weights and fields do not go together.
     """
+    choice = resolved(weights, config, given)
+    if given.get("negative_prompt") and not choice.request.guided:
+        warning = (
+            "negative_prompt is not read without guidance: leave it out, or give a "
+            "guidance_scale above 1 if the model is not distilled"
+        )
+        return replace(choice, warnings=(*choice.warnings, warning))
+    return choice
+
+
+def resolved(
+    weights: str | Path | None, config: str | None, given: Mapping[str, Any]
+) -> CommandSettings:
+    """The settings of a command; arguments and errors as in `choose`."""
     if config is not None:
         return of_config(load_config(config), weights, given)
     if weights is None or shipped.locate(weights) == shipped.ROOT / OTHERWISE:

@@ -123,6 +123,8 @@ def weights_of(options: argparse.Namespace) -> str | Path | None:
     if none are given."""
     adapters, parts = options.lora, dict(options.part)
     skip = options.lora_skip_missing
+    if skip and not adapters:
+        raise ValueError("--lora-skip-missing goes with --lora FILE")
     files = SourceFiles(parts, adapters, skip, options.variant, options.state)
     if options.weights is None and not files.given:
         return None

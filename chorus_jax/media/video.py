@@ -283,7 +283,9 @@ def _checked(fps: int | float, at_most: int | float) -> int | float:
     if not isinstance(fps, Real):
         raise ValueError(f"fps must be a number, got {fps!r}")
     if not 0 < fps <= at_most:
-        raise ValueError(f"expected frames a second in (0, {at_most}], got {fps=}")
+        raise ValueError(
+            f"frames per second must be above 0 and at most {at_most}, got {fps}"
+        )
     return fps
 
 
