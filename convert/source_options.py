@@ -58,7 +58,8 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         default=DEFAULT,
-        help=f"what weights are stored in: DTYPE, PART=DTYPE or a list (default: {DEFAULT})",
+        help="what weights are stored in: DTYPE, PART=DTYPE or a list of these "
+        f"(default: {DEFAULT})",
     )
 
 

@@ -170,12 +170,12 @@ def add_sampling(make: argparse.ArgumentParser) -> None:
         type=float,
         help="how closely prompts are followed; 1 or less: no guidance",
     )
-    for name in ("high", "low"):
+    for level in ("high", "low"):
         group.add_argument(
-            f"--guidance-scale-{name}",
+            f"--guidance-scale-{level}",
             metavar="X",
             type=float,
-            help=f"in {name}-noise steps, of models with two transformers",
+            help=f"in {level}-noise steps, of models with two transformers",
         )
     group.add_argument("--frames", metavar="N", type=int)
     group.add_argument("--height", metavar="N", type=int, help="pixels")
@@ -236,8 +236,8 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
         "--least-score",
         metavar="X",
         type=float,
-        help="the least score that a source must have, 0 to 1, if that is more than the "
-        "policy asks (default: 0)",
+        help="the least score that a source must have, 0 to 1, if that is more than "
+        "the policy asks (default: 0)",
     )
     group.add_argument(
         "--policy",

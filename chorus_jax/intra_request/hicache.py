@@ -40,8 +40,8 @@ class HiCache(IntervalCache):
         super().__post_init__()
         if not 1 <= self.order <= MOST_ORDER or not 0 < self.contraction < 1:
             raise ValueError(
-                f"expected an order of 1 to {MOST_ORDER} and a contraction between 0 and "
-                f"1, got order {self.order}, contraction {self.contraction}"
+                f"expected an order of 1 to {MOST_ORDER} and a contraction between 0 "
+                f"and 1, got order {self.order}, contraction {self.contraction}"
             )
 
     @property
