@@ -158,8 +158,8 @@ class Engine:
             return stack.pop_all()
 
     def check(self, request: Request, reuse: Reuse, watch: Watch) -> None:
-        """ValueError for a request that cannot be run, StoppedError for one that was
-        stopped already."""
+        """Raises a ValueError for a request that cannot be run, StoppedError for one
+        that was stopped already."""
         watch.check()
         geometry = self.pipeline.model.geometry(request)
         reuse.check_region(dict(geometry.streams)[geometry.video][:3])
@@ -321,7 +321,7 @@ class Engine:
 
 
 def check_parts(pipeline: object, cache: object, policies: object) -> None:
-    """ValueError unless these are of the types that `Engine` takes."""
+    """Raises a ValueError unless these are of the types that `Engine` takes."""
     if not isinstance(pipeline, Pipeline):
         raise ValueError(
             f"pipeline must be a Pipeline, got {pipeline!r:.80}: load one with "

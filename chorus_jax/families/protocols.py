@@ -79,7 +79,8 @@ class VideoModel(Protocol):
         """The shapes of a request's latents. ValueError for sizes that do not fit."""
 
     def check_mesh(self, request: Request, count: int) -> None:
-        """ValueError unless the mesh divides a batch of `count` such requests."""
+        """Raises a ValueError unless the mesh divides a batch of `count` such
+        requests."""
 
     def solver(self, request: Request) -> Solver:
         """The solver for a request, with its schedule."""
@@ -233,8 +234,8 @@ class LoadOptions:
     idle_expert: str = DEVICES
 
     def check_experts(self, count: int) -> None:
-        """ValueError for an idle expert in the host's memory if the model has `count`
-        transformers, not two."""
+        """Raises a ValueError for an idle expert in the host's memory if the model has
+        `count` transformers, not two."""
         if self.idle_expert == HOST and count < 2:
             raise ValueError(
                 "idle_expert='host' is for models with two experts, and this one has "
@@ -259,15 +260,15 @@ class Family(Protocol):
     def load(self, folder: Path, options: LoadOptions) -> VideoModel:
         """Loads the model of a converted checkpoint folder.
 
-        ValueError for a folder of another family, and for options that its model does
-        not have; these are refused before any weights are read.
+        Raises a ValueError for a folder of another family, and for options that its
+        model does not have; these are refused before any weights are read.
         """
 
     def check(
         self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
     ) -> None:
-        """ValueError if the folder, request and options cannot run together or do not
-        fit in this machine's memory; reads no weights."""
+        """Raises a ValueError if the folder, request and options cannot run together or
+        do not fit in this machine's memory; reads no weights."""
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """A folder's default settings: the published ones if its model is known."""
