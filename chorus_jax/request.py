@@ -183,7 +183,7 @@ class Request:
             )
 
     def _whole(self, name: str, least: int, most: int) -> None:
-        value = whole(name, getattr(self, name), least, most)
+        value = whole_number(name, getattr(self, name), least, most)
         object.__setattr__(self, name, value)
 
     @property
@@ -291,7 +291,7 @@ def check_text(name: str, text: str) -> None:
         ) from None
 
 
-def whole(name: str, value: object, least: int, most: int) -> int:
+def whole_number(name: str, value: object, least: int, most: int) -> int:
     """The value as a Python int.
 
     Raises:
@@ -306,7 +306,7 @@ def whole(name: str, value: object, least: int, most: int) -> int:
 
 
 def number(name: str, value: object) -> float:
-    """The value as a Python float. ValueError unless it is a real number."""
+    """The value as a Python float. Raises a ValueError unless it is a real number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{name} must be a number, got {value!r}")
     return float(value)

@@ -172,7 +172,8 @@ def _modules(file: Path) -> dict[str, _Module]:
 def _put(
     file: Path, key: str, of: dict[str, SourceTensor], role: str, tensor: SourceTensor
 ) -> None:
-    """Adds a tensor of a module. ValueError if another one has the same role."""
+    """Adds a tensor of a module. Raises a ValueError if another one has the same
+    role."""
     if role in of:
         raise ValueError(f"{file} is damaged: {key} and {of[role].name} are the same")
     of[role] = tensor

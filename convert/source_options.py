@@ -85,7 +85,8 @@ def opened(options: argparse.Namespace, family: Convertible) -> Source:
 
 
 def check_published(source: Path) -> None:
-    """Raises ValueError for a source that is a checkpoint folder or shipped weights."""
+    """Raises a ValueError for a source that is a checkpoint folder or shipped
+    weights."""
     named = not source.exists() and str(source) in shipped.names()
     if named or (source / card.NAME).is_file():
         raise ValueError(

@@ -40,7 +40,7 @@ def read_weights(
 
 
 def check_present(path: Path) -> None:
-    """Raises ValueError if a file or folder is missing or not completely downloaded.
+    """Raises a ValueError if a file or folder is missing or not completely downloaded.
 
     In a hub cache the links of an unfinished download point to missing files. A
     repository cloned without git-lfs has pointers of three lines in place of its large

@@ -45,8 +45,8 @@ def device() -> tuple[str, str]:
 def choose(implementation: str | None = None) -> str:
     """The implementation that runs: the one named, else forced, else the platform's.
 
-    Raises ValueError for an unknown name, NotImplementedError for one that the platform
-    cannot run.
+    Raises a ValueError for an unknown name, NotImplementedError for one that the
+    platform cannot run.
     """
     platform = device()[0]
     name = implementation or forced.value or PLATFORMS.get(platform, "reference")

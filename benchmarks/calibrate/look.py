@@ -131,7 +131,8 @@ def differing_words(target: Query, source: Query) -> Float[np.ndarray, "u e"]:
 
 
 def fitted(pairs: Sequence[Lost]) -> Sensitivity:
-    """Fits the sensitivity by least squares with a ridge. ValueError without pairs.
+    """Fits the sensitivity by least squares with a ridge. Raises a ValueError without
+    pairs.
 
     A pair has weight 1, however many words it differs in. Losses are shares of what is
     right in full, so that attributes that are seldom right count as much as others. The

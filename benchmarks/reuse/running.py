@@ -81,7 +81,7 @@ class Reusing(PolicyArm):
         the source's.
         """
         region, chosen = run.plan.region, run.chosen
-        if region is None or chosen is None or chosen.whole:
+        if region is None or chosen is None or chosen.all_tokens:
             return None
         core = np.asarray(chosen.tiles[0, : region.core])
         geometry = self.bench.pipeline.model.geometry(target.request)

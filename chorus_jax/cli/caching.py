@@ -96,7 +96,7 @@ def warn_foreign(file: Path, pipeline: Pipeline) -> None:
 
 
 def read_policy(file: Path) -> Policy:
-    """The policy in a file. ValueError if it holds none."""
+    """The policy in a file. Raises a ValueError if it holds none."""
     return policy_file.read_policy(file)
 
 

@@ -26,8 +26,9 @@ def calibrate(options: argparse.Namespace, interruption: Interruption) -> None:
     """Measures a policy, writes it to a file and prints its figures.
 
     Raises:
-        ValueError: for options that cannot be measured, if no policy is as near to full
-            videos as asked, and if the time ended before one was confirmed.
+        ValueError: for options that cannot be measured, if no policy keeps the hits as
+            near to full videos as the options ask, and if the time ends before a policy
+            is confirmed.
         OSError: for a file that cannot be read or written.
     """
     deadline = TimeLimit(60 * positive("--minutes", options.minutes))
@@ -102,7 +103,7 @@ def summary(out: Path, made: FidelityCalibration, policy: Policy) -> str:
 
 
 def positive(name: str, value: float) -> float:
-    """The value of an option. ValueError unless it is finite and above 0."""
+    """The value of an option. Raises a ValueError unless it is finite and above 0."""
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} must be above 0, got {value:g}")
     return value

@@ -99,7 +99,8 @@ def of_shipped(given: Mapping[str, Any]) -> CommandSettings:
 def of_config(
     config: Config, weights: str | Path | None, given: Mapping[str, Any]
 ) -> CommandSettings:
-    """The settings of a config, with the given weights or those that it names."""
+    """The settings of a config, with the given weights or the ones that the config
+    names."""
     if weights is None and config.weights is None:
         raise ValueError(
             f"--config {config.name} is for weights that are not shipped: give "
@@ -149,7 +150,7 @@ def with_fps(choice: CommandSettings, fps: int | None) -> CommandSettings:
     Args:
         choice: the settings.
         fps: the frames per second, set in the request too if the model reads them; None
-            keeps those of the request, or else those of the settings.
+            keeps the request's, or else the settings'.
     """
     defaults = family_of(choice.folder).defaults(choice.folder, choice.transformer)
     reads = defaults.request.fps is not None

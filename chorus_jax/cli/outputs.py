@@ -26,8 +26,8 @@ class OutputFiles:
 def outputs_of(
     out: Path, jobs: list[PromptWithSeed], with_json: bool
 ) -> list[OutputFiles]:
-    """The files of all videos. ValueError if two have the same name, or if `--out` is a
-    folder."""
+    """The files of all videos. Raises a ValueError if two have the same name, or if
+    `--out` is a folder."""
     if out.is_dir():
         raise ValueError(
             f"--out {out} is a folder: give a file, such as {out / 'video.mp4'}"

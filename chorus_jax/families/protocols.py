@@ -76,7 +76,8 @@ class VideoModel(Protocol):
     def numerics(self) -> str: ...
 
     def geometry(self, request: Request) -> Geometry:
-        """The shapes of a request's latents. ValueError for sizes that do not fit."""
+        """The shapes of a request's latents. Raises a ValueError for sizes that do not
+        fit."""
 
     def check_mesh(self, request: Request, count: int) -> None:
         """Raises a ValueError unless the mesh divides a batch of `count` such
@@ -172,7 +173,8 @@ class EnlargingModel(Protocol):
 
     def enlarge(self, latents: Latents) -> dict[str, Array]:
         """The latents that the second run starts from, by stream and without noise: the
-        video's enlarged, any others as they are. ValueError without an upsampler."""
+        video's enlarged, any others unchanged. Raises a ValueError without an
+        upsampler."""
 
 
 @runtime_checkable

@@ -236,16 +236,16 @@ def outlined_run(
         split: the number of devices that tokens are split over.
 
     Raises:
-        ValueError: for what the model refuses, for too many tokens, and for a hit if the default policy has
-            no region steps.
+        ValueError: for what the model refuses, for a video of too many tokens, and for
+            a hit if the default policy has no region steps.
     """
     model: Any = assembled(outline, outline.parts, options)
     geometry, solver = model.geometry(request), model.solver(request)
     if math.prod(geometry.grid) > MOST_TOKENS:
         raise ValueError(
             f"a video of {request.height}x{request.width}x{request.frames} has "
-            f"{math.prod(geometry.grid)} tokens, and at most {MOST_TOKENS} are answered "
-            "for: give a smaller size"
+            f"{math.prod(geometry.grid)} tokens, and at most {MOST_TOKENS} are "
+            "answered for: give a smaller size"
         )
     program = Program(plan_of(model, request, reuse, split), solver, geometry)
     text = jax.eval_shape(encode, model.prompts.encoder, *tokens_of(outline))

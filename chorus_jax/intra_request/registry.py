@@ -93,15 +93,15 @@ def check_numbers(name: str, options: Mapping[str, Any]) -> None:
     """Raises a ValueError for an option that must be a number and is none."""
     kinds = {field.name: field.type for field in fields(CACHES[name])}
     for key, value in options.items():
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if kinds.get(key) is int and not whole:
+        integral = isinstance(value, int) and not isinstance(value, bool)
+        if kinds.get(key) is int and not integral:
             raise ValueError(f"{key} of {name} must be a whole number, got {value!r}")
-        if kinds.get(key) is float and not (whole or isinstance(value, float)):
+        if kinds.get(key) is float and not (integral or isinstance(value, float)):
             raise ValueError(f"{key} of {name} must be a number, got {value!r}")
 
 
 def fault(parameters: Mapping[str, Parameter], options: Iterable[str]) -> str:
-    """What is wrong with options that raised a TypeError as these parameters."""
+    """Explains the TypeError of a call with these parameters and options."""
     given = {*options}
     unknown = sorted(given - {*parameters})
     if unknown:

@@ -107,7 +107,7 @@ def _prefix() -> str:
 
 
 def _kind(path: str | Path, fps: int | float) -> str:
-    """The path's suffix. ValueError if it cannot be written at this rate."""
+    """The path's suffix. Raises a ValueError if it cannot be written at this rate."""
     if not isinstance(path, str | Path):
         raise ValueError(f"expected the path of a video file, got {path!r}")
     suffix = Path(path).suffix.lower()

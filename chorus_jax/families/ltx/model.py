@@ -46,8 +46,8 @@ class LTXModel(SharedLTXModel):
         return " ".join(part.dtype for part in parts)
 
     def geometry(self, request: Request) -> Geometry:
-        """The shapes of a request's latents. ValueError for what does not fit (see
-        `LTXSizes.check`)."""
+        """The shapes of a request's latents. Raises a ValueError for what does not fit
+        (see `LTXSizes.check`)."""
         self.sizes.check(request)
         return self.geometry_with(request)
 

@@ -194,8 +194,8 @@ class Connector(nnx.Module):
     def __call__(
         self, x: Float[Array, "b m c"], lengths: Int[Array, " b"]
     ) -> Float[Array, "b m c"]:
-        """Embeddings of all rows. Raises a ValueError if the number of registers does
-        not divide theirs."""
+        """Embeddings of all rows. Raises a ValueError unless the number of rows is a
+        multiple of the number of registers."""
         rows, registers = x.shape[1], self.registers[...]
         if rows % len(registers):
             raise ValueError(

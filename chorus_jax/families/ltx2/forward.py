@@ -97,7 +97,7 @@ class AudioVideoForward:
 
     def signal(self, name: str) -> Float[Array, "r ..."]:
         """The video's time embedding of each row, or the modulated input of its first
-        layer. ValueError for another name."""
+        layer. Raises a ValueError for another name."""
         signals: dict[str, Callable[[], Array]] = {
             "embedding": lambda: self.times.head.video,
             "modulation": self.first_input,
@@ -229,7 +229,7 @@ class AudioVideoForward:
                 self.apart(passive),
             )
             tokens, sides = block(tokens, given, branches)
-            return tokens, sides._replace(keys=self.kept(sides.keys))
+            return tokens, sides._replace(keys=self.held_layout(sides.keys))
 
         tiles = self.tokens if isinstance(self.tokens, TileTokens) else None
         held = tiles.keys if tiles is not None and self.keeps_keys else None
@@ -259,7 +259,7 @@ class AudioVideoForward:
             return self.tokens.keys != ()
         return self.tokens.tiling is not None
 
-    def kept(self, keys: VideoKeys | None) -> VideoKeys | None:
+    def held_layout(self, keys: VideoKeys | None) -> VideoKeys | None:
         """The keys of a layer in the layout in which they are held (by tile); None if
         they are not held."""
         if not self.keeps_keys or keys is None:

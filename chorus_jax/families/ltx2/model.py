@@ -82,8 +82,8 @@ class LTX2Model(SharedLTXModel):
         return " ".join([*dtypes, *others])
 
     def geometry(self, request: Request) -> Geometry:
-        """The shapes of a request's latents, video and audio. ValueError for what does
-        not fit (see `LTX2Sizes.check`)."""
+        """The shapes of a request's latents, video and audio. Raises a ValueError for
+        what does not fit (see `LTX2Sizes.check`)."""
         self.sizes.check(request)
         channels = self.sizes.transformer.audio_channels
         return self.geometry_with(

@@ -201,8 +201,8 @@ class LTX2Sizes:
         return latent_grid(request, vae.time_compression, vae.space_compression)
 
     def layout(self, request: Request) -> FrameLayout | None:
-        """The given frames of a request; None without any. ValueError for frames that
-        do not fit (see `layout_of`)."""
+        """The given frames of a request; None without any. Raises a ValueError for
+        frames that do not fit (see `layout_of`)."""
         group = self.vae.time_compression
         return layout_of(request.inputs, request.frames, group, None)
 

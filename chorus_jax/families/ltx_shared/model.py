@@ -141,7 +141,7 @@ class SharedLTXModel(SingleStreamModel):
         return request.last_steps(named(request.solver)(schedule))
 
     def experts(self, request: Request) -> tuple[str, ...]:
-        """The same transformer for every step."""
+        """One and the same transformer for all steps."""
         return (TRANSFORMER,) * request.step_count
 
     def larger(self, video: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:

@@ -156,7 +156,7 @@ class SingleStreamForward:
             tokens, observed = block(
                 tokens, times, rotary, given, attended, branches, rows, needed
             )
-            return tokens, observed._replace(keys=self.kept(observed.keys))
+            return tokens, observed._replace(keys=self.held_layout(observed.keys))
 
         keys = attended_keys.keys if isinstance(attended_keys, HeldKeys) else None
         perturbed = self.conditions.perturbation
@@ -186,7 +186,7 @@ class SingleStreamForward:
         here = jnp.broadcast_to(layer, len(self.i))
         return (branch[:, None] & here[None]).reshape(-1)
 
-    def kept(self, keys: Keys | None) -> Keys | TileKeys | None:
+    def held_layout(self, keys: Keys | None) -> Keys | TileKeys | None:
         """The keys of a layer in the layout in which they are held; None if they are
         not held.
 

@@ -193,7 +193,7 @@ def load_parts(
             )
             sharding.shardings(checkpoints.abstract(kind, settings), mesh)
     place = None if mesh is None else lambda module: sharding.shardings(module, mesh)
-    there = sharding.whole if place is None else place
+    there = sharding.unsharded if place is None else place
     beside = lambda module: sharding.in_memory(there(module), HOST_MEMORY)
     return {
         name: checkpoints.load(

@@ -62,7 +62,7 @@ class WanVAE(nnx.Module):
         """Encodes a video to normalised latents (the posterior's mean, float32), a few
         frames at a time.
 
-        Raises ValueError for sizes that do not divide, naming the nearest that do.
+        Raises a ValueError for sizes that do not divide, naming the nearest that do.
         """
         _, height, width = self.config.latent_shape(*video.shape[1:4])
         return over_space(WanVAE.encode_share, self, height, width, video)

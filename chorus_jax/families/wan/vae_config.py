@@ -92,7 +92,7 @@ class WanVAEConfig:
     ) -> tuple[int, int, int]:
         """The latent grid (f, h, w) of a video.
 
-        Raises ValueError for sizes that do not divide, naming the nearest that do.
+        Raises a ValueError for sizes that do not divide, naming the nearest that do.
         """
         time, space = self.time_compression, self.space_compression
         must_fit("frames", frames, time, 1)
