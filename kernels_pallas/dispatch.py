@@ -73,7 +73,7 @@ def refusal(kernel: str, name: str, query: Query, *keys: Query) -> str | None:
 def variant(
     kernel: str, implementation: str | None, query: Query, *keys: Query
 ) -> Callable[..., Any]:
-    """The function that runs. NotImplementedError if it refuses the arrays."""
+    """The function that runs. Raises a NotImplementedError if it refuses the arrays."""
     name = choose(implementation)
     reason = refusal(kernel, name, query, *keys)
     if reason is not None:

@@ -157,7 +157,7 @@ def fitted(pairs: Sequence[Lost]) -> Sensitivity:
 def rates(pairs: Sequence[Lost]) -> dict[str, float]:
     """By attribute, the share of full runs that have it right.
 
-    It counts as right once at least, since losses are divided by the share.
+    At least one run counts as right, because losses are divided by the share.
     """
     names = dict.fromkeys(pair.attribute for pair in pairs)
     right = {k: [x.right for x in pairs if x.attribute == k] for k in names}

@@ -68,7 +68,7 @@ class Reusing(PolicyArm):
         return target.rows, self.plan(target), gains
 
     def __call__(self, target: Target) -> ArmRun:
-        """Makes the target's video. RuntimeError as in `run`."""
+        """Makes the target's video. Raises a RuntimeError as in `run`."""
         self.bench.forget(target.request)
         result, run = self.run(target)
         self.known[target.number] = result.ledger.equivalents

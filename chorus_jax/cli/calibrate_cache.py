@@ -59,7 +59,7 @@ def calibrate_cache(options: argparse.Namespace) -> None:
 
 
 def output_of(options: argparse.Namespace, folder: Path) -> Path:
-    """The file to write. ValueError or OSError if it cannot be written."""
+    """The file to write. Raises a ValueError or OSError if it cannot be written."""
     out: Path = options.out or folder / f"step_cache_{options.method}.json"
     check_file(out, "step_cache.json")
     return out

@@ -84,7 +84,8 @@ def config_names() -> list[str]:
 
 
 def config_path(name: str) -> Path:
-    """The file of a config. ValueError, with the known names, if there is none."""
+    """The file of a config. Raises a ValueError, with the known names, if there is
+    none."""
     if name in config_names():
         return folder_of("configs") / f"{name}.py"
     path = Path(name)

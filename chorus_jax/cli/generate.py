@@ -47,7 +47,8 @@ class GenerateRun:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "GenerateRun":
-        """Resolves and checks options. ValueError or OSError if they cannot be run."""
+        """Resolves and checks options. Raises a ValueError or OSError if they cannot be
+        run."""
         caching.check(options)
         jobs = jobs_of(options)
         files = outputs.outputs_of(options.out, jobs, options.json)

@@ -148,8 +148,8 @@ class Engine:
         return Result(video, replace(ledger, seconds=task.seconds), entry)
 
     def computing(self, watch: Watch) -> AbstractContextManager:
-        """Context that holds the device's lock and sets the mesh. StoppedError if the
-        request was stopped while it waited for the lock."""
+        """Context that holds the device's lock and sets the mesh. Raises a StoppedError
+        if the request was stopped while it waited for the lock."""
         stack = ExitStack()
         stack.enter_context(self.device_lock)
         with stack:

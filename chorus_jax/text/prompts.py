@@ -227,7 +227,8 @@ class PromptEncoder:
 
 
 def clean(prompt: str) -> str:
-    """A prompt with text encoding and HTML entities repaired and single blanks.
+    """A prompt with repaired text encoding and HTML entities, and with single blanks
+    between words.
 
     Beyond the first `REPAIRED` characters, only blanks are changed.
     """

@@ -37,8 +37,8 @@ class Query:
         embedding: the prompt's embedding, of norm 1.
         words: the keys of the prompt's words (`word_keys`).
         meanings: the model's representation of each word (see `meaning`).
-        own_only: whether entries that other namespaces share are left out, and those
-            that were made from such.
+        own_only: whether to leave out entries shared by other namespaces, and entries
+            that were made from them.
     """
 
     recipe: str
