@@ -56,8 +56,8 @@ class GuidanceSchedule:
         if any(low >= high for high, low in zip(self.levels, self.levels[1:])):
             raise ValueError(f"levels fall, got {self.levels}")
         for scale, layers in zip(self.perturbed_scales, self.layers):
-            whole = all(type(layer) is int and layer >= 0 for layer in layers)
-            if not whole or (scale > 0 and not layers):
+            integers = all(type(layer) is int and layer >= 0 for layer in layers)
+            if not integers or (scale > 0 and not layers):
                 raise ValueError(
                     "layers are whole numbers from 0, one or more where there is "
                     f"spatio-temporal guidance, got {self.layers}"

@@ -12,7 +12,8 @@ Hook = Callable[[Sequence[tuple[str, Any]]], Any]
 
 
 def parsed(text: str | bytes, hook: Hook | None = None) -> Any:
-    """The value of a JSON text. ValueError if it is no JSON, or nested too deeply.
+    """The value of a JSON text. Raises a ValueError if it is no JSON, or nested too
+    deeply.
 
     `hook` makes the value of each object from its pairs; by default a dictionary.
     """

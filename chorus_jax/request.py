@@ -15,6 +15,7 @@ from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 from chorus_jax.token_budgets import TokenBudgets, presets
 
 MOST_STEPS = 1000
+MOST_SHIFT = 1000.0  # beyond it steps have equal noise levels in float32
 
 
 # Not type-checked in tests, because it refuses wrong types itself.
@@ -141,10 +142,10 @@ class Request:
             object.__setattr__(self, "fps", number("fps", self.fps))
             if not 0 < self.fps <= 1000:
                 raise ValueError(f"fps must be above 0, up to 1000, got {self.fps}")
-        if not (math.isfinite(self.shift) and self.shift > 0):
+        if not 1 / MOST_SHIFT <= self.shift <= MOST_SHIFT:
             raise ValueError(
-                "shift must be finite and above 0 (1 changes nothing), got "
-                f"{self.shift}"
+                f"shift must be from {1 / MOST_SHIFT:g} to {MOST_SHIFT:g} (1 changes "
+                f"nothing), got {self.shift:g}"
             )
         for name in scales:
             scale = getattr(self, name)
@@ -182,7 +183,7 @@ class Request:
             )
 
     def _whole(self, name: str, least: int, most: int) -> None:
-        value = whole(name, getattr(self, name), least, most)
+        value = whole_number(name, getattr(self, name), least, most)
         object.__setattr__(self, name, value)
 
     @property
@@ -277,18 +278,20 @@ class Request:
 def check_text(name: str, text: str) -> None:
     """Raises a ValueError for text that cannot be encoded in UTF-8.
 
-    Such text has half of a surrogate pair, for example from a JSON string cut in two.
+    Such text has half of a surrogate pair, for example from a JSON string cut in two,
+    or from an argument of a command line that is not UTF-8.
     """
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{name} is no valid text: character {error.start} is half of one "
-            f"({text[error.start]!r}); cut it at whole characters"
+            f"{name} is no valid text: character {error.start} is half of one, "
+            f"or a byte that is not UTF-8 ({text[error.start]!r}): cut texts at whole "
+            "characters, and encode them in UTF-8"
         ) from None
 
 
-def whole(name: str, value: object, least: int, most: int) -> int:
+def whole_number(name: str, value: object, least: int, most: int) -> int:
     """The value as a Python int.
 
     Raises:
@@ -303,7 +306,7 @@ def whole(name: str, value: object, least: int, most: int) -> int:
 
 
 def number(name: str, value: object) -> float:
-    """The value as a Python float. ValueError unless it is a real number."""
+    """The value as a Python float. Raises a ValueError unless it is a real number."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ValueError(f"{name} must be a number, got {value!r}")
     return float(value)

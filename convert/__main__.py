@@ -17,7 +17,7 @@ from convert.export import TRANSFORMER, export, left_out, open_parts
 from convert.families import FAMILIES, Convertible, family_of
 from convert.fit import check_fit
 from convert.progress import counting, shown
-from convert.source_options import add_sources, opened
+from convert.source_options import add_sources, opened, path
 from convert.trial import trial
 
 OnStart = Callable[[Path], None]  # called with the target folder before it is written
@@ -90,7 +90,7 @@ def _add_convert(
     reader.add_argument(
         "source",
         metavar="SRC",
-        type=Path,
+        type=path,
         help="a folder as published, or a transformer's file",
     )
     add_sources(reader)
@@ -118,7 +118,7 @@ def _add_export(back: argparse.ArgumentParser) -> None:
 
 
 def _add_target(command: argparse.ArgumentParser) -> None:
-    command.add_argument("folder", metavar="DST", type=Path, help="must not exist")
+    command.add_argument("folder", metavar="DST", type=path, help="must not exist")
     command.add_argument(
         "--verify", action="store_true", help="read both sides again and compare"
     )

@@ -113,7 +113,7 @@ def prepare_part(part: str, kind: Kind, component: Component, dtype: str) -> Pre
 
 
 def check(parts: Mapping[str, Prepared]) -> None:
-    """Raises ValueError if the plans have problems, listing those of all parts."""
+    """Raises a ValueError if the plans have problems, listing those of all parts."""
     raise_problems([line for part in parts.values() for line in part.plan.problems])
 
 
@@ -215,7 +215,7 @@ def _kept(
 
 
 def check_place(source: Source, folder: Path) -> None:
-    """Raises ValueError for a target inside the source's model or tokenizer folder.
+    """Raises a ValueError for a target inside the source's model or tokenizer folder.
 
     Such a target would be taken for a part of the model, or copied into itself.
     """

@@ -15,7 +15,8 @@ TakeDigest = Callable[[Path, Progress], str]  # digests a file and reports progr
 
 
 def checked_digest(file: Path, progress: Progress) -> str:
-    """The SHA-256 of a file. ValueError if a checksum inside a zip file is wrong."""
+    """The SHA-256 of a file. Raises a ValueError if a checksum inside a zip file is
+    wrong."""
     digest = sha256(file, progress)
     if zipfile.is_zipfile(file):
         check_checksums(file)

@@ -25,7 +25,8 @@ SCHEDULES: Mapping[str, Any] = {
 
 
 def check_fit(source: Source, parts: Mapping[str, Any]) -> None:
-    """Raises ValueError if a model's parts do not fit, or its scheduler cannot be run.
+    """Raises a ValueError if a model's parts do not fit, or its scheduler cannot be
+    run.
 
     Args:
         source: the model.

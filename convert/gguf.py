@@ -107,7 +107,7 @@ def read_gguf(file: Path) -> list[SourceTensor]:
 
 
 def _check_apart(file: Path, tensors: Sequence[SourceTensor]) -> None:
-    """Raises ValueError if two tensors share bytes."""
+    """Raises a ValueError if two tensors share bytes."""
     raw = [x.raw if isinstance(x, BlockTensor) else x for x in tensors]
     plain = (x for x in raw if isinstance(x, Tensor))
     end = 0
@@ -202,7 +202,8 @@ def _placed(
 
 
 def _shape(file: Path, name: str, stored: Any) -> tuple[int, ...]:
-    """A shape as Python integers. ValueError if it is no list of whole numbers."""
+    """A shape as Python integers. Raises a ValueError if it is no list of whole
+    numbers."""
     sizes = stored.tolist() if isinstance(stored, np.ndarray) else stored
     if not isinstance(sizes, list | tuple) or any(
         type(size) is not int or size < 0 for size in sizes

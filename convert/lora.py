@@ -56,7 +56,7 @@ class LowRank:
         return same and math.prod(down[1:]) == math.prod(shape[1:])
 
     def read(self, rows: slice) -> np.ndarray:
-        """These rows of the change, float32."""
+        """Rows of the change that the LoRA makes to the weight, in float32."""
         up = self.up.read(rows).astype(np.float32)
         down = self.down.read().astype(np.float32)
         change = up.reshape(len(up), -1) @ down.reshape(len(down), -1)
@@ -80,7 +80,7 @@ class Addition:
         return self.values.shape == shape
 
     def read(self, rows: slice) -> np.ndarray:
-        """These rows of the change, float32."""
+        """Rows of the change that the LoRA makes to the weight, in float32."""
         return self.scale * self.values.read(rows).astype(np.float32)
 
 
@@ -172,7 +172,8 @@ def _modules(file: Path) -> dict[str, _Module]:
 def _put(
     file: Path, key: str, of: dict[str, SourceTensor], role: str, tensor: SourceTensor
 ) -> None:
-    """Adds a tensor of a module. ValueError if another one has the same role."""
+    """Adds a tensor of a module. Raises a ValueError if another one has the same
+    role."""
     if role in of:
         raise ValueError(f"{file} is damaged: {key} and {of[role].name} are the same")
     of[role] = tensor

@@ -140,7 +140,7 @@ SHARED = {"gated_attn": "audio_gated_attn", "cross_attn_mod": "audio_cross_attn_
 
 
 def check(source: Mapping[str, Any], fixed: Mapping[str, Any], what: str) -> None:
-    """Raises ValueError if a field of a config has an unsupported value.
+    """Raises a ValueError if a field of a config has an unsupported value.
 
     Args:
         source: the config; fields that it lacks are not checked.

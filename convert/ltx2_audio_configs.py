@@ -87,7 +87,7 @@ def vocoder_config(source: Mapping[str, Any], dtype: str) -> VocoderConfig:
 
 
 def band_vocoder_config(source: Mapping[str, Any], dtype: str) -> BandVocoderConfig:
-    """Our config of 2.3's vocoder, from the same place in the metadata.
+    """Our config of LTX-2.3's vocoder, from `vocoder` in the metadata.
 
     Raises:
         ValueError: for an unsupported vocoder.

@@ -63,7 +63,8 @@ def open_ltx2(path: Path, given: PartsApart = PartsApart()) -> Source:
 def _single(path: Path, given: PartsApart) -> Source:
     """Opens a single file.
 
-    A distilled model is recognised by its file name, since nothing in the file tells.
+    A distilled model is recognised by its file name, since nothing in the file shows
+    it.
     """
     source = open_single(path, given)
     usual = DISTILLED_SCHEDULER if "distilled" in path.name.lower() else SCHEDULER

@@ -100,7 +100,8 @@ def _single(path: Path, given: PartsApart) -> Source:
 
 
 def _settings(signs: Signs, names: list[str]) -> dict[str, Any]:
-    """The version; without it whether the model is distilled, if the metadata tell."""
+    """The version; if it is unknown, whether the model is distilled, as far as the
+    metadata says."""
     version = version_of(signs, names)
     if version is not None:
         return {"version": version}

@@ -16,7 +16,7 @@ INTO = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
 
 
 def check_bounds(data: bytes) -> None:
-    """Raises ValueError unless a pickle is as short and flat as a state dict's."""
+    """Raises a ValueError unless a pickle is as short and flat as a state dict's."""
     depths = _Depths()
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
         if count >= MOST:
@@ -32,7 +32,7 @@ class _Depths:
         self._memo: dict[int, int] = {}
 
     def follow(self, opcode: pickletools.OpcodeInfo, argument: object) -> None:
-        """Follows one instruction. ValueError if it goes beyond a bound."""
+        """Follows one instruction. Raises a ValueError if it goes beyond a bound."""
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
             place = len(self._memo) if opcode.name == "MEMOIZE" else argument
             if not isinstance(place, int) or not 0 <= place < MOST:

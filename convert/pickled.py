@@ -164,7 +164,7 @@ def read_pickle(file: Path, state: str | None = None) -> list[Tensor]:
 
 
 def check_checksums(file: Path) -> None:
-    """Raises ValueError if a checksum inside a file of `torch.save` is wrong."""
+    """Raises a ValueError if a checksum inside a file of `torch.save` is wrong."""
     with zipfile.ZipFile(file) as archive:
         _check_members(file, archive)
         damaged = archive.testzip()
@@ -175,7 +175,8 @@ def check_checksums(file: Path) -> None:
 
 
 def _check_members(file: Path, archive: zipfile.ZipFile) -> None:
-    """Raises ValueError unless the members of a zip file are as `torch.save` has them.
+    """Raises a ValueError unless the members of a zip file are as `torch.save` has
+    them.
 
     Compressed members, or members that share their bytes, could unpack to any size.
     """
@@ -204,7 +205,7 @@ def _check_members(file: Path, archive: zipfile.ZipFile) -> None:
 
 
 def _check_order(file: Path, archive: zipfile.ZipFile) -> None:
-    """Raises ValueError if the numbers are big-endian."""
+    """Raises a ValueError if the numbers are big-endian."""
     name = _pickle_name(file, archive)[: -len("data.pkl")] + "byteorder"
     if name in archive.namelist() and archive.read(name) != b"little":
         raise ValueError(

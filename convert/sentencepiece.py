@@ -45,7 +45,8 @@ class Pieces:
 
     @classmethod
     def read(cls, data: bytes) -> "Pieces":
-        """Parses the bytes of a file. ValueError if it is no sentencepiece model."""
+        """Parses the bytes of a file. Raises a ValueError if it is no sentencepiece
+        model."""
         rows, model, charsmap = [], UNIGRAM, b""
         try:
             for number, value in _fields(data):
@@ -100,7 +101,7 @@ def rules(data: bytes) -> Tokenizer:
 
 
 def checked_map(data: bytes) -> bytes:
-    """Returns a compiled map of characters. ValueError if it is damaged.
+    """Returns a compiled map of characters. Raises a ValueError if it is damaged.
 
     A damaged map makes the tokenizers library end the process, or panic at some
     prompts. A map has the size of a trie, its units, and texts that end in zero.

@@ -177,7 +177,7 @@ def shards(folder: Path, variant: str | None = None) -> list[Path]:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """Reads a JSON file. ValueError if its content is no JSON object."""
+    """Reads a JSON file. Raises a ValueError if its content is no JSON object."""
     try:
         content = json_file.read(file)
     except ValueError as error:

@@ -11,27 +11,37 @@ from convert.opening import PartsApart
 from convert.source import OPTIONAL, PARTS, Source
 
 
+def path(text: str) -> Path:
+    """Parses a path. Refuses "", which `Path` reads as the working folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path, got an empty text")
+    return Path(text)
+
+
 def add_sources(parser: argparse.ArgumentParser) -> None:
     """Adds options for separate files of parts, variants, LoRAs and dtypes."""
     for name in (*PARTS, *OPTIONAL):
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar="FILE",
-            type=Path,
-            help="a file or folder, beside SRC or in place of what it has",
+            type=path,
+            help="the file or folder of this part, if SRC lacks it or has another",
         )
     parser.add_argument(
         "--tokenizer",
         metavar="PATH",
-        type=Path,
+        type=path,
         help="a folder, a tokenizer.json or a spiece.model",
     )
     parser.add_argument(
-        "--scheduler", metavar="FILE", type=Path, help="a scheduler_config.json"
+        "--scheduler", metavar="FILE", type=path, help="a scheduler_config.json"
     )
-    parser.add_argument("--variant", help="of several precisions in SRC, as fp16")
     parser.add_argument(
-        "--state", help="of several state dicts in a .pt, as generator_ema"
+        "--variant", help="which of several precisions in SRC, such as fp16"
+    )
+    parser.add_argument(
+        "--state",
+        help="which of several state dicts in a .pt, such as generator_ema",
     )
     parser.add_argument(
         "--lora",
@@ -48,7 +58,8 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype",
         default=DEFAULT,
-        help=f"stored in it, of all or as PART=DTYPE (default: {DEFAULT})",
+        help="what weights are stored in: DTYPE, PART=DTYPE or a list of these "
+        f"(default: {DEFAULT})",
     )
 
 
@@ -74,7 +85,8 @@ def opened(options: argparse.Namespace, family: Convertible) -> Source:
 
 
 def check_published(source: Path) -> None:
-    """Raises ValueError for a source that is a checkpoint folder or shipped weights."""
+    """Raises a ValueError for a source that is a checkpoint folder or shipped
+    weights."""
     named = not source.exists() and str(source) in shipped.names()
     if named or (source / card.NAME).is_file():
         raise ValueError(

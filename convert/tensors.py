@@ -162,7 +162,7 @@ def metadata(file: Path) -> dict[str, str]:
 def _metadata(file: Path, content: Any) -> dict[str, str]:
     """The metadata of a safetensors header, None if it has none, as a dictionary.
 
-    ValueError if it is not a dictionary of texts.
+    Raises a ValueError if it is not a dictionary of texts.
     """
     content = {} if content is None else content
     texts = isinstance(content, dict) and {type(x) for x in content.values()} <= {str}
@@ -174,7 +174,7 @@ def _metadata(file: Path, content: Any) -> dict[str, str]:
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A dict of these pairs. ValueError if a name occurs twice."""
+    """A dict of these pairs. Raises a ValueError if a name occurs twice."""
     made = dict(pairs)
     if len(made) < len(pairs):
         names = [name for name, _ in pairs]
@@ -184,7 +184,8 @@ def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_cover(file: Path, tensors: Sequence[Tensor], base: int, size: int) -> None:
-    """Raises ValueError unless tensors cover each byte from `base` on exactly once."""
+    """Raises a ValueError unless tensors cover each byte from `base` on exactly
+    once."""
     end = base
     for tensor in sorted(tensors, key=lambda x: (x.offset, x.nbytes)):
         if tensor.offset != end:
@@ -226,7 +227,7 @@ def _tensor(file: Path, base: int, name: str, entry: Any) -> Tensor:
 
 
 def by_name(tensors: Sequence[SourceTensor]) -> dict[str, SourceTensor]:
-    """Tensors by name. ValueError if a name occurs in two files."""
+    """Tensors by name. Raises a ValueError if a name occurs in two files."""
     named: dict[str, SourceTensor] = {}
     for tensor in tensors:
         if tensor.name in named:

@@ -56,7 +56,7 @@ class TokenizerSource:
         _write_rules(self.rules(), folder)
 
     def rules(self) -> Tokenizer:
-        """The tokenizer itself. ValueError if the source contains none."""
+        """The tokenizer itself. Raises a ValueError if the source contains none."""
         place = self.place
         if not isinstance(place, Path):
             name = f"{place.name} in {place.file}"
@@ -71,7 +71,7 @@ class TokenizerSource:
 
 
 def open_tokenizer(path: Path) -> TokenizerSource:
-    """Opens the tokenizer in a folder or file. ValueError if there is none."""
+    """Opens the tokenizer in a folder or file. Raises a ValueError if there is none."""
     check_present(path)
     if path.is_dir():
         there = [path / name for name in VOCABULARIES if (path / name).exists()]
@@ -92,7 +92,7 @@ def open_tokenizer(path: Path) -> TokenizerSource:
 
 
 def check_files(folder: Path) -> None:
-    """Raises ValueError for a file that must not be copied with a tokenizer.
+    """Raises a ValueError for a file that must not be copied with a tokenizer.
 
     These are links out of the folder, or out of the hub cache around it; links to
     folders, since two of them may form an endless loop; pipes and devices; and files

@@ -24,7 +24,7 @@ LORA = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")
 def refusal(folder: Path) -> str:
     """The error message for a folder in no supported layout."""
     if not folder.exists():
-        return f"{folder} is not there: found no such folder"
+        return f"{folder} is not there: no such file or folder"
     cause = next(causes(folder), None)
     if cause is not None:
         return f"{folder} {cause}"

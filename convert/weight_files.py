@@ -40,7 +40,7 @@ def read_weights(
 
 
 def check_present(path: Path) -> None:
-    """Raises ValueError if a file or folder is missing or not completely downloaded.
+    """Raises a ValueError if a file or folder is missing or not completely downloaded.
 
     In a hub cache the links of an unfinished download point to missing files. A
     repository cloned without git-lfs has pointers of three lines in place of its large
@@ -71,6 +71,7 @@ def _read(file: Path, state: str | None) -> Sequence[SourceTensor]:
         return read_pickle(file, state)
     if kind not in READERS:
         raise ValueError(
-            f"{file} is no file of weights: read are {', '.join((*READERS, *TORCH))}"
+            f"{file} is no file of weights: its name must end in one of "
+            f"{', '.join((*READERS, *TORCH))}"
         )
     return READERS[kind](file)

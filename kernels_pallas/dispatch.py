@@ -45,8 +45,8 @@ def device() -> tuple[str, str]:
 def choose(implementation: str | None = None) -> str:
     """The implementation that runs: the one named, else forced, else the platform's.
 
-    Raises ValueError for an unknown name, NotImplementedError for one that the platform
-    cannot run.
+    Raises a ValueError for an unknown name, NotImplementedError for one that the
+    platform cannot run.
     """
     platform = device()[0]
     name = implementation or forced.value or PLATFORMS.get(platform, "reference")
@@ -73,7 +73,7 @@ def refusal(kernel: str, name: str, query: Query, *keys: Query) -> str | None:
 def variant(
     kernel: str, implementation: str | None, query: Query, *keys: Query
 ) -> Callable[..., Any]:
-    """The function that runs. NotImplementedError if it refuses the arrays."""
+    """The function that runs. Raises a NotImplementedError if it refuses the arrays."""
     name = choose(implementation)
     reason = refusal(kernel, name, query, *keys)
     if reason is not None:

@@ -56,11 +56,10 @@ def parts(
     """The parts, the most important first.
 
     Args:
-      folder: the folder of results.
-      seconds: for all parts; the tests take at most 2 minutes of it, the kernels 3.
-      platform: jax's name of the backend: "gpu", "tpu" or "cpu".
-      rehearse: whether every part is as small as possible.
-      names: the parts to run; the training has the time that the others do not take.
+      folder: the folder of results. seconds: the time for all parts; the tests take at
+      most 2 minutes of it, the kernels 3. platform: jax's name of the backend: "gpu",
+      "tpu" or "cpu". rehearse: whether every part is as small as possible. names: the
+      parts to run; the training has the time that the others do not take.
     """
     limits = dict(zip(NAMES, (seconds / 9, seconds / 9, seconds / 3)))
     limits = {name: min(LONGEST[name], limit) for name, limit in limits.items()}

@@ -41,8 +41,8 @@ class RungOutcome:
 
     Attributes:
         equivalents: the full steps' worth that was computed.
-        psnr: to the full video, in dB, at most 60.
-        ssim: to the full video.
+        psnr: the PSNR to the full video, in dB, at most 60.
+        ssim: the SSIM to the full video.
         right: 1 if the attribute that differs is right, else 0.
         full: 1 if it is right in the full video, else 0.
     """

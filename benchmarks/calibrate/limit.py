@@ -72,7 +72,8 @@ def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
 def regional(steps: int) -> Tier | None:
     """The plan with a region that takes over the fewest steps, with the fewest tokens.
 
-    So mainly the region causes its loss. None if no plan has a region.
+    Since it takes over so few steps, its loss is mainly due to the region. None if no
+    plan has a region.
     """
     tiers = [tier for tier in plans(steps) if tier.active < 1]
     return min(tiers, key=lambda x: (x.reuse_until, x.active), default=None)

@@ -131,7 +131,8 @@ def differing_words(target: Query, source: Query) -> Float[np.ndarray, "u e"]:
 
 
 def fitted(pairs: Sequence[Lost]) -> Sensitivity:
-    """Fits the sensitivity by least squares with a ridge. ValueError without pairs.
+    """Fits the sensitivity by least squares with a ridge. Raises a ValueError without
+    pairs.
 
     A pair has weight 1, however many words it differs in. Losses are shares of what is
     right in full, so that attributes that are seldom right count as much as others. The
@@ -156,7 +157,7 @@ def fitted(pairs: Sequence[Lost]) -> Sensitivity:
 def rates(pairs: Sequence[Lost]) -> dict[str, float]:
     """By attribute, the share of full runs that have it right.
 
-    It counts as right once at least, since losses are divided by the share.
+    At least one run counts as right, because losses are divided by the share.
     """
     names = dict.fromkeys(pair.attribute for pair in pairs)
     right = {k: [x.right for x in pairs if x.attribute == k] for k in names}

@@ -155,7 +155,7 @@ def computations(text: str) -> list[tuple[str, int]]:
     """The computations of a program, and how often each runs.
 
     A loop's body runs as often as the constant in its condition; others run once.
-    ValueError for a loop without such a constant.
+    Raises a ValueError for a loop without such a constant.
     """
     parts: dict[str, str] = {}
     for part in re.split(r"\n(?=(?:ENTRY )?%\S+ \()", text):

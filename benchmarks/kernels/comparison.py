@@ -36,7 +36,7 @@ TIMED = ("1.3b",)
 
 
 def selected(names: Sequence[str], words: Sequence[str], missing: bool) -> list[str]:
-    """The names selected by the options. SystemExit if none has these words."""
+    """The names selected by the options. Raises SystemExit if none has these words."""
     chosen = [name for name in names if all(word in name.split() for word in words)]
     if not chosen:
         known = sorted({word for name in names for word in name.split()})

@@ -53,7 +53,7 @@ def cases(rows: Rows) -> str:
 
 
 def steps(rows: Rows) -> str:
-    """Draws cycles of a layer of a region step over those of a full step.
+    """Draws the cycles of a layer in a region step, divided by those in a full step.
 
     Both have the attention that the library chooses.
     """

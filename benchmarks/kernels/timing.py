@@ -38,8 +38,8 @@ COLUMNS = (
 
 
 def time_all(cases: Sequence[Case]) -> None:
-    """Times these cases; prints the table. SystemExit without an accelerator, and at
-    the end if a row is wrong."""
+    """Times these cases; prints the table. Raises SystemExit without an accelerator,
+    and at the end if a row is wrong."""
     implementation = dispatch.choose()
     if implementation == "reference":
         raise SystemExit("timing needs a TPU or GPU; --aot compiles without one")

@@ -25,7 +25,8 @@ ANSWER = re.compile(r"# (.+?)\n\n(.+?\.)\s", re.S)
 
 
 def tables() -> dict[str, PageTable]:
-    """The tables of all folders by name. ValueError if two have the same name."""
+    """The tables of all folders by name. Raises a ValueError if two have the same
+    name."""
     known: dict[str, PageTable] = {}
     for path in sorted(HERE.glob("*/tables.py")):
         if path.parent.name == "lib":
@@ -38,7 +39,8 @@ def tables() -> dict[str, PageTable]:
 
 
 def drawn(name: str) -> str:
-    """A table and its source for each device. ValueError if nothing is measured."""
+    """A table and its source for each device. Raises a ValueError if nothing is
+    measured."""
     table = tables()[name]
     rows = [row for row in load(table.benchmark) if table.shows(row)]
     if not rows:
@@ -69,7 +71,8 @@ def indexed(text: str) -> str:
 
 
 def answers() -> Iterator[str]:
-    """A line per page. ValueError for a page without a question and an answer."""
+    """A line per page. Raises a ValueError for a page without a question and an
+    answer."""
     for page in PAGES:
         match = ANSWER.match(page.read_text())
         if match is None or not match[1].endswith("?"):

@@ -87,7 +87,8 @@ def load(benchmark: str) -> list[dict[str, Any]]:
 
 
 def save(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
-    """Replaces this device's rows of a benchmark; those of other devices stay."""
+    """Replaces this device's rows of a benchmark, and keeps the rows of other
+    devices."""
     here = device()
     remaining = [row for row in load(benchmark) if not of_device(row, here)]
     return _write(benchmark, remaining, rows)

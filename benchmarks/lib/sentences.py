@@ -39,7 +39,7 @@ class Sentences:
     def load(cls, folder: Path | None) -> "Sentences":
         """The encoder in a folder, or in a package from PyPI if it is None.
 
-        SystemExit if the package is not installed.
+        Raises SystemExit if the package is not installed.
         """
         if folder is None:
             try:

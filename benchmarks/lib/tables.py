@@ -62,7 +62,7 @@ def transposed(
 
 
 def named(test: Callable[[str], bool]) -> Callable[[Row], bool]:
-    """A test of a row by its name."""
+    """Makes a test of rows from a test of their names."""
     return lambda row: test(row["row"])
 
 

@@ -19,7 +19,7 @@ from chorus_jax.nets.tokens import Size, Tiling
 
 
 def wan(pipeline: Pipeline) -> WanModel:
-    """The model of a pipeline. TypeError if it is of another family."""
+    """The model of a pipeline. Raises a TypeError if it is of another family."""
     model = pipeline.model
     if not isinstance(model, WanModel):
         raise TypeError(f"this benchmark is of Wan, got a model of {model.family}")

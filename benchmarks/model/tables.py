@@ -39,7 +39,8 @@ def in_order(rows: Rows) -> Rows:
 
 
 def quality(rows: Rows) -> str:
-    """Draws samples' quality and time; checks that the VAE's weights are theirs."""
+    """Draws the quality and time of samples. Raises a ValueError if rows of samples and
+    of the VAE are of different weights."""
     check_one_model(rows)
     names = ("accuracy", "render_db", "detail", "seconds")
     return columns(*names, row=split_and_steps)(in_order(rows))

@@ -1,4 +1,4 @@
-"""Threads and processes that use one folder at once."""
+"""Threads and processes that use one folder at the same time."""
 
 import random
 import subprocess

@@ -103,7 +103,7 @@ def _gains(base: Policy) -> Iterator[tuple[str, Tier]]:
 
 
 def scaled(share: float, steps: int) -> int:
-    """The step nearest to a share of the steps, at least 1."""
+    """The number of steps nearest to a share of `steps`, at least 1."""
     return max(1, round(share * steps))
 
 

@@ -76,7 +76,8 @@ class CaseKinds:
     changes: tuple[int, ...]
 
     def cases(self, targets: int, sources: int, seed: int) -> Cases:
-        """Cases drawn with a seed. ValueError for fewer sources than targets."""
+        """Cases drawn with a seed. Raises a ValueError for fewer sources than
+        targets."""
         if not 1 <= targets <= sources:
             raise ValueError(
                 "expected one target or more, and as many sources or more, so that "

@@ -55,7 +55,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def load_model(options: Namespace, config: str | None, steps: int | None) -> Loaded:
-    """Loads the model of a config. ValueError if there is none.
+    """Loads the model of a config. Raises a ValueError if there is none.
 
     Args:
         options: see `add_options`.

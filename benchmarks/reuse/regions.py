@@ -159,7 +159,7 @@ class RegionBench:
     def error(self) -> float:
         """The relative error of runs with all tiles active against full steps.
 
-        SystemExit if it is larger than rounding.
+        Raises SystemExit if it is larger than rounding.
         """
         want, worst = self.run(full_steps(EARLY))(), 0.0
         for context in ("held", "dropped"):

@@ -68,7 +68,7 @@ class Reusing(PolicyArm):
         return target.rows, self.plan(target), gains
 
     def __call__(self, target: Target) -> ArmRun:
-        """Makes the target's video. RuntimeError as in `run`."""
+        """Makes the target's video. Raises a RuntimeError as in `run`."""
         self.bench.forget(target.request)
         result, run = self.run(target)
         self.known[target.number] = result.ledger.equivalents
@@ -81,7 +81,7 @@ class Reusing(PolicyArm):
         the source's.
         """
         region, chosen = run.plan.region, run.chosen
-        if region is None or chosen is None or chosen.whole:
+        if region is None or chosen is None or chosen.all_tokens:
             return None
         core = np.asarray(chosen.tiles[0, : region.core])
         geometry = self.bench.pipeline.model.geometry(target.request)

@@ -60,7 +60,7 @@ def forward(pair: WanPair) -> Things:
     call = jax.jit(lambda model, *x: model(*x))
 
     def reference() -> np.ndarray:
-        out = pair.theirs(latents, moment, text, return_dict=False)[0]
+        out = pair.reference(latents, moment, text, return_dict=False)[0]
         return channels_last(out.numpy())
 
     return {"ours": lambda: np.asarray(call(pair.ours, *operands)), "theirs": reference}
@@ -71,7 +71,7 @@ def run(pair: WanPair, steps: int) -> Things:
     scheduler = UniPCMultistepScheduler(
         prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=SHIFT
     )
-    pipeline: Any = WanPipeline(None, None, None, scheduler, pair.theirs)
+    pipeline: Any = WanPipeline(None, None, None, scheduler, pair.reference)
     pipeline.set_progress_bar_config(disable=True)
     f, h, w = pair.grid
     prompt, negative = (torch.from_numpy(x[None]) for x in pair.text)

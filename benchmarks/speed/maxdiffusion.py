@@ -108,7 +108,7 @@ def main() -> None:
     for size in denoise.SIZES:
         pair = WanPair.of(size)
         with mesh():
-            model = network(size, pair.theirs.state_dict())
+            model = network(size, pair.reference.state_dict())
         things, label = forward(pair, model), f"forward_{pair.ours.config.width}"
         made.append(denoise.compare(label, pair, things, options.rounds))
     rows.update("maxdiffusion", made)

@@ -24,13 +24,13 @@ class WanPair:
     """One transformer and its inputs, in diffusers and in this library.
 
     Attributes:
-        theirs: the network in diffusers.
+        reference: the network in diffusers.
         ours: the network in this library, with the same weights.
         latents: [b c f h w], in diffusers' layout.
         text: embeddings of prompt and negative prompt, [b m t].
     """
 
-    theirs: Any
+    reference: Any
     ours: WanDiT
     latents: np.ndarray
     text: np.ndarray

@@ -37,13 +37,13 @@ class CacheRuns:
         `begin` may change the loop's initial state before the run.
         """
         with self.pipeline.computing():
-            program, inputs, state = self.begun(request, cache)
+            program, inputs, state = self.prepared(request, cache)
             pieces = self.pipeline.advanced(program, inputs, begin(state), every=None)
             *_, (_, state) = pieces
             frames = finished(self.pipeline.decode(state.latents, [request], {}))
         return state, frames[0]
 
-    def begun(
+    def prepared(
         self, request: Request, cache: StepCache
     ) -> tuple[Program, Inputs, RunState]:
         """The program, the inputs and the initial state of a run of a request."""
@@ -59,7 +59,7 @@ class CacheRuns:
     def branch_names(self, request: Request) -> tuple[str, ...]:
         """The branches of the model's layers; () if they have none to reuse."""
         with self.pipeline.computing():
-            program, inputs, state = self.begun(request, EveryStep())
+            program, inputs, state = self.prepared(request, EveryStep())
             expert = program.plan.stretches[0].expert
             at = jnp.zeros(1, jnp.int32)
             return Run(program, inputs).forward(expert, state.latents, at).branch_names

@@ -99,7 +99,7 @@ class FullRuns:
         """`norms` of one run."""
         runs = self.runs
         with runs.pipeline.computing():
-            program, inputs, _ = runs.begun(request, EveryStep())
+            program, inputs, _ = runs.prepared(request, EveryStep())
             experts = runs.pipeline.model.experts(request)
             timesteps = program.solver.schedule.timesteps
 

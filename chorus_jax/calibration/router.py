@@ -1,12 +1,13 @@
 """Trains HarmoniCa's router: which branches of layers each step has to compute.
 
-The sampler is unrolled, one step of the loop after another, with every branch's output
-a blend of the computed one and the one before, by the router's scores. As in HarmoniCa
-the scores are sigmoids, start from the noise of prompts alone, learn from the full run
-and pay for what they compute. Ours is the loss: the error of the final latents, whose
-gradient goes through all steps, in place of each step's own error times a measured
-weight. That needs the activations of one step at a time (each step is recomputed for
-its gradient) and, per step, the outputs of all branches.
+All steps of the sampler are unrolled. In each step the output of every branch is a
+blend of the computed output and that of the step before; the router's scores are the
+weights. As in HarmoniCa, the scores are sigmoids, training needs prompts but no videos,
+the target is the full run, and the loss has a price for computed branches. Unlike
+HarmoniCa, the loss is the error of the final latents, whose gradient goes through all
+steps, instead of each step's own error times a measured weight. Each step is recomputed
+for its gradient, so memory holds the activations of one step, and the outputs of all
+branches for every step.
 """
 
 from collections.abc import Sequence
@@ -116,8 +117,8 @@ def unrolled(
 def gradient(
     logits: Logits, inputs: Inputs, state: RunState, full: Any, *, program: Program
 ) -> Logits:
-    """The gradient of the error of the final latents, relative to their size, and of
-    the price of what is computed."""
+    """The gradient of the loss: the relative error of the final latents, plus the price
+    of the computed branches."""
 
     def loss(logits: Logits) -> Array:
         ours = last_latents(unrolled(logits, inputs, state, program))
@@ -142,12 +143,12 @@ def trained(
     router, optimiser = Router(requests[0].step_count), optax.adam(RATE)
     with runs.pipeline.computing():
         full = [last_latents(runs.run(x, EveryStep())[0]) for x in requests]
-        _, _, first = runs.begun(requests[0], router)
+        _, _, first = runs.prepared(requests[0], router)
         logits = jnp.full_like(first.caches[0].logits[0], START)
         state = optimiser.init(logits)
         for update in tqdm(range(updates), desc="router", unit="update"):
             at = update % len(requests)
-            program, inputs, start = runs.begun(requests[at], router)
+            program, inputs, start = runs.prepared(requests[at], router)
             slope = gradient(logits, inputs, start, full[at], program=program)
             change, state = optimiser.update(slope, state)
             logits = optax.apply_updates(logits, change)

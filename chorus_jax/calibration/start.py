@@ -1,11 +1,12 @@
 """The start of a search: the best tiers according to a table of measured plans.
 
 The loss of a hit depends only on its target and its plan. So every plan of `PLANS` is
-run once on the targets, best scores first, until it is hopeless. The cost and losses of
-every way to assign up to `MOST` plans to ranges of scores, with more reuse for better
-scores, can be computed from this table. The search begins with the cheapest way whose
-tiers are each within the limits. Since the best of so many ways is partly luck, cheap
-ways under stricter limits (`STRICT`) are returned too.
+run once on the targets, best scores first, until its losses are clearly beyond the
+limits. The cost and losses of every way to assign up to `MOST` plans to ranges of
+scores, with more reuse for better scores, can be computed from this table. The search
+begins with the cheapest way whose tiers are each within the limits. Since the best of
+so many ways is partly luck, cheap ways under stricter limits (`STRICT`) are returned
+too.
 """
 
 import itertools
@@ -122,7 +123,8 @@ def columns(
 def column(
     runs: PolicyRuns, ranked: Sequence[RunTarget], policy: Policy, tier: Tier
 ) -> Column:
-    """Runs a tier on the targets until it is hopeless; returns its costs and losses."""
+    """Runs a tier on the targets, best scores first, until its losses are clearly
+    beyond the limits. Returns the costs and losses."""
     alone = replace(policy, tiers=(tier,))
     records: list[TargetRecord] = []
     for first in range(0, len(ranked), BLOCK):
@@ -140,7 +142,7 @@ def column(
 def _parts(
     ours: TargetRecord, full: TargetRecord, limits: LossLimits
 ) -> list[list[float]]:
-    """One target's terms of `Column.lost` and `Column.of`, by figure."""
+    """The terms that one target adds to `Column.lost` and `Column.of`, per figure."""
     lost, of = [], []
     for name in limits.allowed:
         there = name in ours.scores

@@ -56,11 +56,7 @@ class CacheCalibration:
     full: list[UInt8[np.ndarray, "f y x 3"]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if len(self.requests) < LEAST_PROMPTS:
-            raise ValueError(
-                f"a step cache is measured on {LEAST_PROMPTS} different prompts or "
-                f"more, 20 to 50 are good; got {len(self.requests)}"
-            )
+        check(self.requests)
 
     @property
     def runs(self) -> CacheRuns:
@@ -74,11 +70,7 @@ class CacheCalibration:
             ValueError: for a method without settings to try, or if no setting is near
                 enough; the message has the figures of the best one.
         """
-        if method not in METHODS:
-            raise ValueError(
-                f"no settings of {method!r} are measured: choose one of "
-                f"{', '.join(METHODS)}"
-            )
+        check_method(method)
         best: ChosenCache | None = None
         full = self.record(method)
         before = time.monotonic()
@@ -126,3 +118,23 @@ class CacheCalibration:
         }
         figures = {"computed": float(np.mean(work)), **means}
         return ChosenCache(cache, {**figures, "prompts": len(self.requests)})
+
+
+def check(requests: Sequence[Request]) -> None:
+    """Raises a ValueError unless a step cache can be measured with these requests."""
+    if len(requests) < LEAST_PROMPTS:
+        raise ValueError(
+            f"a step cache is measured on {LEAST_PROMPTS} different prompts or more, "
+            f"20 to 50 are good; got {len(requests)}"
+        )
+    if requests[0].step_count < 2:
+        raise ValueError("a run of one step has nothing to reuse: give more --steps")
+
+
+def check_method(method: str) -> None:
+    """Raises a ValueError for a method without settings to try."""
+    if method not in METHODS:
+        raise ValueError(
+            f"no settings of {method!r} are measured: choose one of "
+            f"{', '.join(METHODS)}"
+        )

@@ -127,7 +127,8 @@ class StepPlanner:
     def held_error(self, before: int, last: int, following: int) -> float:
         """The squared error at the run's end if skipped steps reuse the last velocity.
 
-        They are the steps between the computed ones `last` and `following`.
+        These are the steps between `last` and `following`, which are computed. `before`
+        is not read; `Cost` passes it.
         """
         steps = range(last + 1, following)
         move = np.zeros(self.steps)
@@ -142,7 +143,7 @@ class StepPlanner:
     def pair_error(self, before: int, last: int, following: int) -> float:
         """The squared error (see `error`) of forecasts from the last two velocities.
 
-        From the last one only if `before` is `NEVER`.
+        If `before` is `NEVER`, only the last velocity is used.
         """
         past = (last,) if before == NEVER else (last, before)
         return self.error(past, following)

@@ -63,7 +63,7 @@ class Card:
         )
 
     def part(self, name: str) -> Part:
-        """A part by name. ValueError if the folder has none of that name."""
+        """A part by name. Raises a ValueError if the folder has none of that name."""
         if name not in self.parts:
             raise ValueError(
                 f"no part {name!r} in this model: it has {list(self.parts)}"
@@ -83,7 +83,8 @@ class Card:
     def read(cls, folder: str | Path) -> "Card":
         """The card of a folder.
 
-        ValueError if there is none, if it is not a card, or if its format is newer.
+        Raises a ValueError if there is none, if it is not a card, or if its format is
+        newer.
         """
         path = Path(folder) / NAME
         if not path.is_file():
@@ -105,11 +106,14 @@ class Card:
             family, scheduler = content["family"], content["scheduler"]
             sources, settings = content["sources"], content.get("settings", {})
             return checked(cls(family, parts, scheduler, sources, settings))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{path} is not a model card: {error!r}") from error
+        except KeyError as error:
+            raise ValueError(f"{path} is not a model card: it lacks {error}") from error
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{path} is not a model card: {error}") from error
 
     def of_family(self, family: str) -> "Card":
-        """Returns this card. ValueError if it is of another family of models."""
+        """Returns this card. Raises a ValueError if it is of another family of
+        models."""
         if self.family != family:
             raise ValueError(
                 f"these weights are of the family {self.family!r}, not {family!r}: "
@@ -131,7 +135,7 @@ def _parsed(path: Path) -> dict[str, Any]:
 def config_from(config: type[C], fields: Mapping[str, Any]) -> C:
     """A config dataclass from the fields in a card.
 
-    ValueError if the dataclass has other fields or other types.
+    Raises a ValueError if the dataclass has other fields or other types.
     """
     try:
         return checked(config(**fields))

@@ -26,7 +26,8 @@ def described(config: Any) -> dict[str, Any]:
 
 
 def checked(record: C) -> C:
-    """Returns the dataclass instance. ValueError if fields have values of other types.
+    """Returns the dataclass instance. Raises a ValueError if fields have values of
+    other types.
 
     A field called `dtype` must name a dtype.
     """

@@ -21,8 +21,8 @@ def aside(folder: Path) -> Iterator[Path]:
 
     It is a hidden sibling, so that the final rename is atomic. If the block raises, it
     is removed; if the process is killed, the next one that writes to `folder` removes
-    its content. ValueError if `folder` exists, cannot be made, or is being written by
-    another process.
+    its content. Raises a ValueError if `folder` exists, cannot be made, or is being
+    written by another process.
     """
     with resumed(folder) as partial:
         try:
@@ -94,8 +94,8 @@ def _claim(partial: Path) -> int:
         partial.mkdir(exist_ok=True)
     except OSError as error:
         raise ValueError(
-            f"cannot write beside {partial.parent / partial.name[1:-8]}: {error}; "
-            "choose a folder that you may write to"
+            f"cannot write beside {partial.parent / partial.name[1:-8]}: "
+            f"{error.strerror}; choose a folder that you may write to"
         ) from error
     return _locked(partial)
 

@@ -115,7 +115,7 @@ class Zeros(nnx.Rngs):
 def abstract(model: Callable[..., M], config: Any) -> M:
     """The module `model(config, rngs=...)` with shapes in place of arrays.
 
-    Raises ValueError if there is no model with the config's values.
+    Raises a ValueError if there is no model with the config's values.
     """
     try:
         return nnx.eval_shape(lambda: model(config, rngs=Zeros(0)))

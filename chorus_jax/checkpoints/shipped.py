@@ -32,7 +32,8 @@ def locate(model: str | Path) -> Path:
 
 
 def folder(name: str = "shapes") -> Path:
-    """The folder of shipped weights. ValueError if this installation has none."""
+    """The folder of shipped weights. Raises a ValueError if this installation has
+    none."""
     path = ROOT / name
     if name not in names():
         raise ValueError(

@@ -23,7 +23,8 @@ def write(
     Args:
         folder: the new folder.
         arrays: the arrays by name.
-        compressor: of the blocks, as in zarr's metadata; None to store them plainly.
+        compressor: the blocks' compressor, as in zarr's metadata; None to store them
+            uncompressed.
     """
     handler = _StreamHandler(compressor)
     registry = ocp.type_handlers.create_type_handler_registry(

@@ -54,12 +54,12 @@ def show_cache(options: argparse.Namespace) -> None:
         if options.verify:
             readable = [row for row in rows if store.get(row.id, row.namespace)]
             lost = before - records(folder)
-            print(f"{len(readable)} entries are whole, {lost} were damaged and dropped")
+            print(f"{entries(readable)} read whole, {lost} damaged and dropped")
             rows = readable
         if options.delete:
             deleted = [row for row in rows if store.delete(row.id)]
             drop_notes(folder, {row.recipe for row in rows_of(store, folder)})
-            print(f"deleted {len(deleted)} entries, {mib(deleted)} MiB")
+            print(f"deleted {entries(deleted)}, {mib(deleted)} MiB")
             return
     print(*table(rows, folder), sep="\n")
 
@@ -119,7 +119,12 @@ def table(rows: Sequence[EntryRow], folder: Path) -> Iterator[str]:
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths))
         yield "  ".join(cells).rstrip()
-    yield f"{len(rows)} entries, {mib(rows)} MiB"
+    yield f"{entries(rows)}, {mib(rows)} MiB"
+
+
+def entries(rows: Sequence[EntryRow]) -> str:
+    """The number of entries in words."""
+    return f"{len(rows)} entr{'y' if len(rows) == 1 else 'ies'}"
 
 
 def mib(rows: Sequence[EntryRow]) -> str:

@@ -17,7 +17,8 @@ from chorus_jax.request import Request
 log = logging.getLogger(__name__)
 
 GIB = 2**30
-NEED_CACHE = ("namespace", "least_score", "cache_mode", "policy")
+MOST_GIB = 2**30  # of --cache-size
+NEED_CACHE = ("namespace", "least_score", "cache_mode", "policy", "other_images")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -28,15 +29,18 @@ def check(options: argparse.Namespace) -> None:
     """
     if options.cache is None:
         for name in NEED_CACHE:
-            if getattr(options, name) is not None:
+            if getattr(options, name) not in (None, False):
                 raise ValueError(f"--{name.replace('_', '-')} needs --cache DIR")
     elif options.cache.exists() and not options.cache.is_dir():
         raise ValueError(f"--cache {options.cache} is a file: give a folder")
     if options.policy is not None:
         read_policy(options.policy)
     reuse_of(options)
-    if not 0 < options.cache_size < 2**30:
-        raise ValueError(f"--cache-size must be above 0 GiB, got {options.cache_size}")
+    if not 0 < options.cache_size < MOST_GIB:
+        raise ValueError(
+            f"--cache-size must be above 0 and below {MOST_GIB} GiB, got "
+            f"{options.cache_size:g}"
+        )
 
 
 def reuse_of(options: argparse.Namespace) -> Reuse:
@@ -92,7 +96,7 @@ def warn_foreign(file: Path, pipeline: Pipeline) -> None:
 
 
 def read_policy(file: Path) -> Policy:
-    """The policy in a file. ValueError if it holds none."""
+    """The policy in a file. Raises a ValueError if it holds none."""
     return policy_file.read_policy(file)
 
 

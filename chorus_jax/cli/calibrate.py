@@ -12,6 +12,7 @@ from chorus_jax.cli.choice import CommandSettings, choose
 from chorus_jax.cli.given import given
 from chorus_jax.cli.interruption import Interruption
 from chorus_jax.cli.jobs import lines_of
+from chorus_jax.cli.outputs import check_file
 from chorus_jax.engine import Pipeline, sampler_of
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.registry import family_of
@@ -25,8 +26,9 @@ def calibrate(options: argparse.Namespace, interruption: Interruption) -> None:
     """Measures a policy, writes it to a file and prints its figures.
 
     Raises:
-        ValueError: for options that cannot be measured, if no policy is as near to full
-            videos as asked, and if the time ended before one was confirmed.
+        ValueError: for options that cannot be measured, if no policy keeps the hits as
+            near to full videos as the options ask, and if the time ends before a policy
+            is confirmed.
         OSError: for a file that cannot be read or written.
     """
     deadline = TimeLimit(60 * positive("--minutes", options.minutes))
@@ -70,13 +72,11 @@ def work_folder(options: argparse.Namespace) -> Path:
     """The folder that keeps sources and full videos, created if it is missing.
 
     Raises:
-        ValueError: if it is a file, or if the policy's file cannot be written.
+        ValueError: if it is a file, or if the policy's file is a folder.
+        OSError: if it or the policy's file cannot be written.
     """
     out: Path = options.out
-    if out.is_dir():
-        raise ValueError(f"--out {out} is a folder: give a file, such as policy.json")
-    if not out.absolute().parent.is_dir():
-        raise ValueError(f"--out {out}: there is no folder {out.parent}")
+    check_file(out, "policy.json")
     work: Path = options.work or out.with_name(f"{out.name}.work")
     if work.exists() and not work.is_dir():
         raise ValueError(f"--work {work} is a file: give a folder")
@@ -103,7 +103,7 @@ def summary(out: Path, made: FidelityCalibration, policy: Policy) -> str:
 
 
 def positive(name: str, value: float) -> float:
-    """The value of an option. ValueError unless it is finite and above 0."""
+    """The value of an option. Raises a ValueError unless it is finite and above 0."""
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} must be above 0, got {value:g}")
     return value

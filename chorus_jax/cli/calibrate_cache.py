@@ -4,11 +4,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from chorus_jax.calibration.step_caches import CacheCalibration
+from chorus_jax.calibration.fidelity import limits_of
+from chorus_jax.calibration.step_caches import CacheCalibration, check, check_method
 from chorus_jax.cli import report
 from chorus_jax.cli.calibrate import requests_of
 from chorus_jax.cli.choice import choose
 from chorus_jax.cli.given import given
+from chorus_jax.cli.outputs import check_file
 from chorus_jax.cli.run_settings import run_of
 from chorus_jax.engine import Pipeline
 from chorus_jax.families.protocols import LoadOptions
@@ -25,12 +27,15 @@ def calibrate_cache(options: argparse.Namespace) -> None:
             gives videos near enough to full runs.
         OSError: for a file that cannot be read or written.
     """
+    check_method(options.method)
+    limits_of(options.least_psnr, options.least_ssim)
     choice = choose(options.weights, options.config, given(options))
     out = output_of(options, choice.folder)
     requests = [
         replace(request, seed=seed if request.seed is None else request.seed)
         for seed, request in enumerate(requests_of(choice, options.prompts))
     ]
+    check(requests)
     loading = LoadOptions(
         choice.transformer, options.dtype, idle_expert=options.idle_expert
     )
@@ -54,8 +59,7 @@ def calibrate_cache(options: argparse.Namespace) -> None:
 
 
 def output_of(options: argparse.Namespace, folder: Path) -> Path:
-    """The file to write. ValueError if it is a folder, or if its folder is missing."""
+    """The file to write. Raises a ValueError or OSError if it cannot be written."""
     out: Path = options.out or folder / f"step_cache_{options.method}.json"
-    if out.is_dir() or not out.absolute().parent.is_dir():
-        raise ValueError(f"--out {out}: give a file in a folder that is there")
+    check_file(out, "step_cache.json")
     return out

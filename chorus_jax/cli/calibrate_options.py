@@ -48,12 +48,12 @@ def add_calibrate_cache(commands: Any) -> None:
         "--method", metavar="NAME", required=True, help="mag, taylor, easy and others"
     )
     command.add_argument(
-        "--prompts", metavar="FILE", type=Path, required=True, help="one per line"
+        "--prompts", metavar="FILE", type=path, required=True, help="one per line"
     )
     command.add_argument(
         "--out",
         metavar="FILE",
-        type=Path,
+        type=path,
         help="the step cache (default: step_cache_NAME.json beside the weights)",
     )
     for name, default, what in (("psnr", 30.0, "dB"), ("ssim", 0.9, "0 to 1")):

@@ -28,7 +28,8 @@ class CommandSettings:
         request: the request with all given fields, without its prompt.
         fps: frames per second of the videos.
         source: where the settings that were not given come from, in words.
-        warnings: settings that the weights were not trained on, one sentence each.
+        warnings: settings that the weights were not trained on or that have no effect,
+            one sentence each.
     """
 
     folder: Path
@@ -59,6 +60,20 @@ def choose(
     Raises:
         ValueError: if config, weights and fields do not go together.
     """
+    choice = resolved(weights, config, given)
+    if given.get("negative_prompt") and not choice.request.guided:
+        warning = (
+            "negative_prompt is not read without guidance: leave it out, or give a "
+            "guidance_scale above 1 if the model is not distilled"
+        )
+        return replace(choice, warnings=(*choice.warnings, warning))
+    return choice
+
+
+def resolved(
+    weights: str | Path | None, config: str | None, given: Mapping[str, Any]
+) -> CommandSettings:
+    """The settings of a command; arguments and errors as in `choose`."""
     if config is not None:
         return of_config(load_config(config), weights, given)
     if weights is None or shipped.locate(weights) == shipped.ROOT / OTHERWISE:
@@ -84,7 +99,8 @@ def of_shipped(given: Mapping[str, Any]) -> CommandSettings:
 def of_config(
     config: Config, weights: str | Path | None, given: Mapping[str, Any]
 ) -> CommandSettings:
-    """The settings of a config, with the given weights or those that it names."""
+    """The settings of a config, with the given weights or the ones that the config
+    names."""
     if weights is None and config.weights is None:
         raise ValueError(
             f"--config {config.name} is for weights that are not shipped: give "
@@ -134,7 +150,7 @@ def with_fps(choice: CommandSettings, fps: int | None) -> CommandSettings:
     Args:
         choice: the settings.
         fps: the frames per second, set in the request too if the model reads them; None
-            keeps those of the request, or else those of the settings.
+            keeps the request's, or else the settings'.
     """
     defaults = family_of(choice.folder).defaults(choice.folder, choice.transformer)
     reads = defaults.request.fps is not None

@@ -41,8 +41,8 @@ class Config:
         return self.transformer != TRANSFORMER
 
     def changed(self, given: Mapping[str, Any]) -> Request:
-        """The request with the given fields. ValueError for another guidance scale
-        where guidance is folded into the transformer."""
+        """The request with the given fields. Raises a ValueError for another guidance
+        scale where guidance is folded into the transformer."""
         request, fixed = self.request.changed(**given), self.request.guidance_scale
         if self.distilled and request.guidance_scale != fixed:
             raise ValueError(
@@ -84,7 +84,8 @@ def config_names() -> list[str]:
 
 
 def config_path(name: str) -> Path:
-    """The file of a config. ValueError, with the known names, if there is none."""
+    """The file of a config. Raises a ValueError, with the known names, if there is
+    none."""
     if name in config_names():
         return folder_of("configs") / f"{name}.py"
     path = Path(name)

@@ -33,7 +33,8 @@ class ConfigSource:
 
     @classmethod
     def read(cls, path: Path) -> "ConfigSource":
-        """Reads a config. ValueError if it is not Python, or misspells a name."""
+        """Reads a config. Raises a ValueError if it is not Python, or misspells a
+        name."""
         try:
             text = path.read_text()
             tree = ast.parse(text, str(path))
@@ -66,7 +67,7 @@ class ConfigSource:
                 )
 
     def run(self) -> ModuleType:
-        """Runs the source as a module. ValueError for any error in it."""
+        """Runs the source as a module. Raises a ValueError for any error in it."""
         module = ModuleType("config")
         module.__file__ = str(self.path)
         try:
@@ -90,7 +91,8 @@ class ConfigSource:
             raise ValueError(self.message(error)) from error
 
     def value(self, module: ModuleType, name: str, kind: type, what: str) -> Any:
-        """A global of the module, None if it is unset. ValueError for another type."""
+        """A global of the module, None if it is unset. Raises a ValueError for another
+        type."""
         value = getattr(module, name, None)
         if value is not None and (type(value) is not kind):
             raise ValueError(f"{self.place(name)}: {name} is {what}, got {value!r}")

@@ -47,7 +47,8 @@ class GenerateRun:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> "GenerateRun":
-        """Resolves and checks options. ValueError or OSError if they cannot be run."""
+        """Resolves and checks options. Raises a ValueError or OSError if they cannot be
+        run."""
         caching.check(options)
         jobs = jobs_of(options)
         files = outputs.outputs_of(options.out, jobs, options.json)
@@ -123,6 +124,8 @@ def weights_of(options: argparse.Namespace) -> str | Path | None:
     if none are given."""
     adapters, parts = options.lora, dict(options.part)
     skip = options.lora_skip_missing
+    if skip and not adapters:
+        raise ValueError("--lora-skip-missing goes with --lora FILE")
     files = SourceFiles(parts, adapters, skip, options.variant, options.state)
     if options.weights is None and not files.given:
         return None

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.cli.one_line import path
+from chorus_jax.cli.one_line import name, path
 
 SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "res_2s", "wan_unipc", "wan_dpmpp")
 WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
@@ -46,8 +46,8 @@ def add_what(make: argparse.ArgumentParser) -> None:
         "--seed",
         metavar="N[,N...]",
         type=seeds,
-        help="of the noise, 0 to 2**32-1; several give a video each (default: drawn; "
-        "with --cache 0, so that the same command finds its own videos)",
+        help="of the noise, 0 to 2**32-1; several give a video each (default: a random "
+        "one; with --cache it is 0, so that the same command finds its own videos)",
     )
     group.add_argument(
         "--count",
@@ -111,9 +111,12 @@ def add_model(make: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out what a LoRA has and the model lacks",
     )
-    group.add_argument("--variant", help="of a model as published, such as fp16")
     group.add_argument(
-        "--state", help="of several state dicts in a .pt, such as generator_ema"
+        "--variant",
+        help="which of several precisions of a model as published, such as fp16",
+    )
+    group.add_argument(
+        "--state", help="which of several state dicts in a .pt, such as generator_ema"
     )
     group.add_argument(
         "--config", metavar="NAME", help="settings: a name in configs, or a Python file"
@@ -121,7 +124,7 @@ def add_model(make: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dtype",
         choices=["bfloat16", "float32"],
-        help="computes in it (default: as stored)",
+        help="what the model computes in (default: as stored)",
     )
     group.add_argument(
         "--mesh",
@@ -155,16 +158,24 @@ def add_sampling(make: argparse.ArgumentParser) -> None:
         "such as 1000,757,522; of the shipped weights 4 runs the distilled transformer",
     )
     group.add_argument("--solver", choices=SOLVERS)
-    group.add_argument("--shift", metavar="X", type=float, help="of the schedule")
     group.add_argument(
-        "--guidance-scale", metavar="X", type=float, help="up to 1 is none"
+        "--shift",
+        metavar="X",
+        type=float,
+        help="of the schedule; above 1 moves steps towards high noise",
     )
-    for name in ("high", "low"):
+    group.add_argument(
+        "--guidance-scale",
+        metavar="X",
+        type=float,
+        help="how closely prompts are followed; 1 or less: no guidance",
+    )
+    for level in ("high", "low"):
         group.add_argument(
-            f"--guidance-scale-{name}",
+            f"--guidance-scale-{level}",
             metavar="X",
             type=float,
-            help=f"in {name}-noise steps, of models with two transformers",
+            help=f"in {level}-noise steps, of models with two transformers",
         )
     group.add_argument("--frames", metavar="N", type=int)
     group.add_argument("--height", metavar="N", type=int, help="pixels")
@@ -199,7 +210,8 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cache-mode",
         choices=MODES,
-        help="begin from earlier work (read), leave one's own (write) (default: both)",
+        help="reuse earlier requests' work (read), store one's own (write), or both "
+        "(default: both)",
     )
     group.add_argument(
         "--cache-size",
@@ -209,18 +221,23 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
         help="the most that DIR may hold; the least used goes (default: 10 GiB)",
     )
     group.add_argument(
-        "--namespace", metavar="NAME", help="whose entries are seen (default: default)"
+        "--namespace",
+        metavar="NAME",
+        type=name,
+        help="whose entries are seen (default: default)",
     )
     group.add_argument(
         "--other-images",
         action="store_true",
-        help="sources may be made of other images too, by requests that asked so",
+        help="also reuse videos made of other images, if these were made with this "
+        "option",
     )
     group.add_argument(
         "--least-score",
         metavar="X",
         type=float,
-        help="of a source, 0 to 1, beyond the policy's own (default: 0)",
+        help="the least score that a source must have, 0 to 1, if that is more than "
+        "the policy asks (default: 0)",
     )
     group.add_argument(
         "--policy",
@@ -301,9 +318,10 @@ def mesh_sizes(text: str) -> dict[str, int]:
         sizes = {name: int(size) for name, size in pairs}
     except ValueError:
         sizes = {}
-    if len(sizes) != len(parts) or not {*sizes} <= {*AXES}:
+    known = len(sizes) == len(parts) and {*sizes} <= {*AXES}
+    if not known or min(sizes.values()) < 1:
         raise argparse.ArgumentTypeError(
-            "expected sizes of data, context, tensor or ring such as "
+            "expected sizes of data, context, tensor or ring, each 1 or more, such as "
             f"context=4,tensor=2, or data,context,tensor such as 1,4,2; got {text!r}"
         )
     return sizes

@@ -64,7 +64,7 @@ def inputs_of(values: Mapping[str, Any]) -> InputMedia | None:
 
 def continued(clip: tuple[Path, int | None], values: Mapping[str, Any]) -> InputMedia:
     """The clip of `--extend` as a keyframe at the beginning, with a last image if the
-    command has one. ValueError beside a first image or a video."""
+    command has one. Raises a ValueError beside a first image or a video."""
     if values.get("image") is not None or values.get("video") is not None:
         raise ValueError(
             "--extend begins with a clip already: leave --image and --video out"

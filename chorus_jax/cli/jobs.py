@@ -4,6 +4,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+MOST_VIDEOS = 100_000  # per prompt
+
 
 @dataclass(frozen=True)
 class PromptWithSeed:
@@ -22,8 +24,8 @@ def jobs_of(options: argparse.Namespace) -> list[PromptWithSeed]:
     """The videos of a command: one for each prompt and seed.
 
     Raises:
-        ValueError: if there is no prompt or an empty one, or for a `--count` below 1 or
-            beside several seeds.
+        ValueError: if there is no prompt or an empty one, or for a `--count` out of
+            range or beside several seeds.
     """
     prompts = [*options.prompt, *lines_of(options.prompts)]
     if not prompts:
@@ -41,14 +43,18 @@ def lines_of(file: Path | None) -> list[str]:
         return []
     if file.is_dir():
         raise ValueError(
-            f"--prompts {file} is a folder: give a file, a prompt per line"
+            f"--prompts {file} is a folder: give a file with one prompt per line"
         )
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # some editors write a mark first
     except FileNotFoundError as error:
         raise ValueError(f"--prompts {file}: there is no such file") from error
+    except OSError as error:
+        raise ValueError(f"--prompts {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"--prompts {file} is not UTF-8 text: {error}") from error
+        raise ValueError(
+            f"--prompts {file} is not UTF-8 text: byte {error.start} is not"
+        ) from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"--prompts {file} holds no prompt: write one per line")
@@ -62,8 +68,8 @@ def seeds_of(options: argparse.Namespace) -> list[int | None]:
     a request without a seed always asks for a new video, never for a stored one.
     """
     count, given = options.count, options.seed
-    if count < 1:
-        raise ValueError(f"--count must be 1 or more, got {count}")
+    if not 1 <= count <= MOST_VIDEOS:
+        raise ValueError(f"--count must be from 1 to {MOST_VIDEOS}, got {count}")
     if given is not None and len(given) > 1:
         if count > 1:
             raise ValueError("give several seeds or --count, not both")

@@ -8,12 +8,17 @@ from typing import Any
 from chorus_jax.cli.calibrate_options import add_calibrate, add_calibrate_cache
 from chorus_jax.cli.fit_options import add_fit
 from chorus_jax.cli.generate_options import WEIGHTS, add_generate
-from chorus_jax.cli.one_line import OneLineParser, path
+from chorus_jax.cli.one_line import OneLineParser, name, path
+
+TOP_OPTIONS = ("-h", "--help", "--version")  # options without a command
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Parses a command and its options. Ends the process if they are not understood."""
     top = parser()
+    first = arguments[0] if arguments else ""
+    if first.startswith("-") and first not in TOP_OPTIONS:
+        top.error(f"unknown: {first}")  # otherwise a missing command is complained of
     options, unknown = top.parse_known_args(arguments)
     if unknown:
         top.prog = f"chorus {options.name}"
@@ -61,7 +66,9 @@ def add_cache(commands: Any) -> None:
         description="Lists, checks or deletes the entries of a cache folder.",
     )
     cache.add_argument("folder", metavar="DIR", type=path)
-    cache.add_argument("--namespace", metavar="NAME", help="only its entries")
+    cache.add_argument(
+        "--namespace", metavar="NAME", type=name, help="only its entries"
+    )
     cache.add_argument(
         "--older-than",
         metavar="AGE",

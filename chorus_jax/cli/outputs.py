@@ -1,5 +1,6 @@
 """Names and checks the output files of a command before the run."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,8 @@ class OutputFiles:
 def outputs_of(
     out: Path, jobs: list[PromptWithSeed], with_json: bool
 ) -> list[OutputFiles]:
-    """The files of all videos. ValueError if two have the same name, or if `--out` is a
-    folder."""
+    """The files of all videos. Raises a ValueError if two have the same name, or if
+    `--out` is a folder."""
     if out.is_dir():
         raise ValueError(
             f"--out {out} is a folder: give a file, such as {out / 'video.mp4'}"
@@ -44,7 +45,18 @@ def outputs_of(
 
 
 def named(out: Path, number: int, job: PromptWithSeed, count: int) -> Path:
-    """The file of video `number`, counted from 1, of `count` videos."""
+    """The file of video `number`, counted from 1, of `count` videos.
+
+    Raises:
+        ValueError: for a field other than `{number}` and `{seed}`, and for `{seed}`
+            without `--seed`.
+    """
+    unknown = {*re.findall(r"{\w*}", out.name)} - {NUMBER, SEED}
+    if unknown:
+        raise ValueError(
+            f"--out {out} has the unknown field {min(unknown)}: {NUMBER} and {SEED} "
+            "are filled in"
+        )
     digits = f"{number:0{len(str(count))}}"
     name = out.name
     if SEED in name and job.seed is None:
@@ -54,6 +66,23 @@ def named(out: Path, number: int, job: PromptWithSeed, count: int) -> Path:
     elif count > 1:
         name = f"{out.stem}-{digits}{out.suffix}"
     return out.with_name(name)
+
+
+def check_file(out: Path, example: str) -> None:
+    """Raises the errors that writing the file of `--out` would raise, before the run.
+
+    Args:
+        out: the file.
+        example: the name of such a file.
+
+    Raises:
+        ValueError: for a folder.
+        OSError: for a folder that is missing or not writable.
+    """
+    if out.is_dir():
+        raise ValueError(f"--out {out} is a folder: give a file, such as {example}")
+    with video.aside(out, keep=False):
+        pass
 
 
 def check(outputs: list[OutputFiles], fps: int) -> None:

@@ -66,7 +66,8 @@ def images(request: Request) -> dict[str, str]:
 
 def sampling(request: Request) -> str:
     """Solver, shift, steps and guidance in words."""
-    steps = f"{request.step_count} steps"
+    count = request.step_count
+    steps = f"{count} step{'s' if count > 1 else ''}"
     if isinstance(request.steps, tuple):
         steps += f" at {', '.join(f'{sigma:g}' for sigma in request.steps)}"
     words = f"{request.solver}, shift {request.shift:g}, {steps}, {guidance(request)}"
@@ -100,7 +101,8 @@ def ledger_line(path: Path, result: Result, reading: bool) -> str:
         reading: whether the cache was read.
     """
     ledger = result.ledger
-    seconds = ", ".join(f"{part} {took:.1f} s" for part, took in ledger.seconds.items())
+    parts = {part.replace("_", "-"): took for part, took in ledger.seconds.items()}
+    seconds = ", ".join(f"{part} {took:.1f} s" for part, took in parts.items())
     seed = result.video.request.seed
     words = outcome(ledger) if reading else computed(ledger)
     return f"{path}: seed {seed}, {words}, {seconds}"
@@ -108,9 +110,9 @@ def ledger_line(path: Path, result: Result, reading: bool) -> str:
 
 def computed(ledger: Ledger) -> str:
     """The amount of computation in words, in full steps."""
-    words = f"{ledger.equivalents:g} of {ledger.steps} steps computed"
+    words = f"{ledger.equivalents:.4g} of {ledger.steps} steps computed"
     over = ledger.taken_over
-    return f"{words}, {over:g} taken over by the step cache" if over else words
+    return f"{words}, {over:.4g} taken over by the step cache" if over else words
 
 
 def outcome(ledger: Ledger) -> str:

@@ -138,7 +138,7 @@ def initial_region(
         tiles=jnp.zeros((b, region.tiles), jnp.int32),
         scores=jnp.zeros((b, tiling.count), jnp.float32),
         beyond=jnp.zeros(b, jnp.float32),
-        whole=jnp.array(False),
+        all_tokens=jnp.array(False),
     )
     state = RegionState(chosen, (RegionPart(None, None, None),) * len(parts))
     return initial_parts(run, parts, latents, step, state)

@@ -78,8 +78,8 @@ def token_shapes(program: Program, inputs: Inputs, state: RunState) -> frozenset
 
 
 def cache_partition(shape: Shape, tokens: frozenset[Shape]) -> PartitionSpec:
-    """The partition of an array of a step cache's state: that of the tokens if its last
-    three axes are theirs and the mesh divides them, else none.
+    """The partition of an array in a step cache's state: as tokens are split if its
+    last three axes are those of tokens and the mesh divides them, else none.
 
     Args:
         shape: the array's shape; leading axes (layers) are not split.

@@ -183,7 +183,7 @@ class RegionSteps:
         assert state.region is not None
         last, at = jnp.minimum(until[0], self.last), state.step[0]
         here = (at >= self.first) & (at < last)
-        all_run = state.region.chosen.whole
+        all_run = state.region.chosen.all_tokens
         state = self.run_whole(run, state, jnp.where(here & all_run, last, 0))
         count = jnp.where(here & ~all_run, last - at, 0)
         state = jax.lax.fori_loop(

@@ -66,13 +66,13 @@ class Chosen(NamedTuple):
         tiles: the tiles that are run: core, then halo, then sampled.
         scores: how much each tile of the video is expected to differ from the source.
         beyond: how much the videos differ outside the core (see `region.beyond`).
-        whole: whether they differ too much there, so that all tokens are run.
+        all_tokens: whether they differ too much there, so that all tokens are run.
     """
 
     tiles: Int[Array, "b k"]
     scores: Float32[Array, "b t"]
     beyond: Float32[Array, " b"]
-    whole: Bool[Array, ""]
+    all_tokens: Bool[Array, ""]
 
 
 class RegionPart(NamedTuple):

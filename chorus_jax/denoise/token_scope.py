@@ -27,7 +27,7 @@ class TokenScope(Protocol):
     def run(self) -> Run: ...
 
     def every(self, latents: Latents, i: Int[Array, " b"], keys: Any) -> Forward:
-        """The pass of all tokens of the scope at step `i`; it leaves their keys and
+        """The pass of all tokens of the scope at step `i`, which returns their keys and
         values."""
 
     def some(

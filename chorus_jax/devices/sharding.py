@@ -182,7 +182,7 @@ def shardings(module: M, mesh: Mesh) -> M:
     return result
 
 
-def whole(module: M) -> M:
+def unsharded(module: M) -> M:
     """The module with a sharding on jax's default device in place of each array."""
     [device] = jnp.zeros(()).devices()
     return jax.tree.map(lambda _: SingleDeviceSharding(device), module)

@@ -9,7 +9,7 @@ from chorus_jax.inter_request.index import Index, default_index
 from chorus_jax.inter_request.match.foresight import Foresight
 from chorus_jax.inter_request.match.matching import Matcher
 from chorus_jax.inter_request.store import Store
-from chorus_jax.request import whole
+from chorus_jax.request import whole_number
 
 MEMORY = 2**30
 MOST = 2**62
@@ -51,7 +51,7 @@ class Cache:
         Args:
             memory_bytes: the most bytes of memory for entries, headers included.
         """
-        return cls(Store(whole("memory_bytes", memory_bytes, 0, MOST)))
+        return cls(Store(whole_number("memory_bytes", memory_bytes, 0, MOST)))
 
     @classmethod
     def in_folder(
@@ -71,8 +71,8 @@ class Cache:
         """
         if not isinstance(folder, str | Path):
             raise ValueError(f"folder must be a path, got {folder!r}")
-        memory = whole("memory_bytes", memory_bytes, 0, MOST)
-        disk = whole("disk_bytes", disk_bytes, 0, MOST)
+        memory = whole_number("memory_bytes", memory_bytes, 0, MOST)
+        disk = whole_number("disk_bytes", disk_bytes, 0, MOST)
         return cls(Store(memory, folder=folder, disk_bytes=disk))
 
     def close(self) -> None:

@@ -148,8 +148,8 @@ class Engine:
         return Result(video, replace(ledger, seconds=task.seconds), entry)
 
     def computing(self, watch: Watch) -> AbstractContextManager:
-        """Context that holds the device's lock and sets the mesh. StoppedError if the
-        request was stopped while it waited for the lock."""
+        """Context that holds the device's lock and sets the mesh. Raises a StoppedError
+        if the request was stopped while it waited for the lock."""
         stack = ExitStack()
         stack.enter_context(self.device_lock)
         with stack:
@@ -158,8 +158,8 @@ class Engine:
             return stack.pop_all()
 
     def check(self, request: Request, reuse: Reuse, watch: Watch) -> None:
-        """ValueError for a request that cannot be run, StoppedError for one that was
-        stopped already."""
+        """Raises a ValueError for a request that cannot be run, StoppedError for one
+        that was stopped already."""
         watch.check()
         geometry = self.pipeline.model.geometry(request)
         reuse.check_region(dict(geometry.streams)[geometry.video][:3])
@@ -315,7 +315,7 @@ class Engine:
 
 
 def check_parts(pipeline: object, cache: object, policies: object) -> None:
-    """ValueError unless these are of the types that `Engine` takes."""
+    """Raises a ValueError unless these are of the types that `Engine` takes."""
     if not isinstance(pipeline, Pipeline):
         raise ValueError(
             f"pipeline must be a Pipeline, got {pipeline!r:.80}: load one with "

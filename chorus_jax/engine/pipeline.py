@@ -216,11 +216,11 @@ class Pipeline:
             geometry = self.model.geometry(request)
             wanted, shapes = dict(geometry.streams), larger.items()
             made = {name: array.shape[1:] for name, array in shapes}
-            asked = {name: wanted[name] for name in made}
-            if made != asked:
+            expected = {name: wanted[name] for name in made}
+            if made != expected:
                 raise ValueError(
                     f"the enlarged video has latents of {made}, the request is of "
-                    f"{asked}: ask for twice the height and width of the first, and "
+                    f"{expected}: ask for twice the height and width of the first, and "
                     "as many frames"
                 )
             run = self.steps([with_seed(request)], None, larger)

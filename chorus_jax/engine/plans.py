@@ -126,9 +126,9 @@ def renoised(
     clean = batch_of_one(entry.latents, geometry)
 
     def at(step: int) -> Latents:
-        kept = 1 - sigmas[step]
+        share = 1 - sigmas[step]
         # In this form given frames, equal in both, are kept bit for bit.
-        return jax.tree.map(lambda x, n: n + kept * (x - n), clean, noise)
+        return jax.tree.map(lambda x, n: n + share * (x - n), clean, noise)
 
     velocity = jax.tree.map(jnp.subtract, noise, clean)
     return SourceLatents(at(tier.reuse_until), velocity, at(tier.region_until))

@@ -113,8 +113,8 @@ def check_reuse(reuse: object) -> None:
 
 
 def region_array(region: object) -> Float32[np.ndarray, "f h w"]:
-    """A read-only copy of a region. ValueError unless it is an array of numbers with
-    three axes."""
+    """A read-only copy of a region. Raises a ValueError unless it is an array of
+    numbers with three axes."""
     try:
         array = np.array(region, np.float32)
     except (TypeError, ValueError) as error:

@@ -170,7 +170,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> 
     region, reason = hit.plan.region, hit.reason
     if state.region is None:  # dropped if the transformer changes within its steps
         region = None
-    elif state.region.chosen.whole:
+    elif state.region.chosen.all_tokens:
         region, reason = None, BEYOND
     return Ledger(
         kind="semantic",
@@ -204,8 +204,8 @@ def taken_over(
         return "", 0.0
     plan = StepPlan.plain(policy.steps) if isinstance(hit, Rejection) else hit.plan
     every = (replace(x, cache=EveryStep()) for x in plan.stretches)
-    whole = equivalents(replace(plan, stretches=tuple(every)), tiles)
-    return cache, round(max(whole - work, 0.0), 4)
+    full = equivalents(replace(plan, stretches=tuple(every)), tiles)
+    return cache, round(max(full - work, 0.0), 4)
 
 
 def reasons(*lines: str) -> str:

@@ -9,7 +9,8 @@ from chorus_jax.request import Request
 
 
 def must_fit(name: str, size: int, step: int, remainder: int) -> None:
-    """ValueError unless `size` is positive and equals `remainder` modulo `step`."""
+    """Raises a ValueError unless `size` is positive and equals `remainder` modulo
+    `step`."""
     if size > 0 and size % step == remainder % step:
         return
     smallest = remainder or step
@@ -40,8 +41,8 @@ def latent_grid(request: Request, time: int, space: int) -> Size:
 
 
 def must_have_one_scale(request: Request) -> None:
-    """ValueError if a request to a model with one transformer sets a guidance scale per
-    expert."""
+    """Raises a ValueError if a request to a model with one transformer sets a guidance
+    scale per expert."""
     high, low = request.guidance_scale_high, request.guidance_scale_low
     if (high, low) != (None, None):
         raise ValueError(
@@ -51,7 +52,7 @@ def must_have_one_scale(request: Request) -> None:
 
 
 def must_match(name: str, size: int | None, other: str, needed: int | None) -> None:
-    """ValueError unless a size of the transformer equals that of another part.
+    """Raises a ValueError unless a size of the transformer equals that of another part.
 
     Args:
         name: the field of the transformer's config.
@@ -67,7 +68,7 @@ def must_match(name: str, size: int | None, other: str, needed: int | None) -> N
 
 
 def must_divide(mesh: Mesh | AbstractMesh, rows: int, tokens: int, heads: int) -> None:
-    """ValueError unless the mesh divides the rows, tokens and heads of a pass.
+    """Raises a ValueError unless the mesh divides the rows, tokens and heads of a pass.
 
     Args:
         mesh: the devices.

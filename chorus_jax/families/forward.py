@@ -121,7 +121,7 @@ class Forward(Protocol):
     def signal(self, name: str) -> Float[Array, "r ..."]:
         """A cheap quantity by which step caches predict how much a step changes the
         velocity: `embedding` (of the timestep) or `modulation` (of the first layer's
-        input). ValueError for a name that the family does not support."""
+        input). Raises a ValueError for a name that the family does not support."""
 
     def stem(self) -> Activations:
         """The embedded tokens, as the first layer reads them."""

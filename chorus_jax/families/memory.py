@@ -49,7 +49,7 @@ def least_memory(
 
 
 def check_request_memory(needed: int, request: Request) -> None:
-    """ValueError if a request needs more memory than there is."""
+    """Raises a ValueError if a request needs more memory than there is."""
     check_memory(
         needed,
         f"{request.frames} frames of {request.width}x{request.height} pixels",

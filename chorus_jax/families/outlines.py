@@ -43,8 +43,8 @@ class OutlinedFamily(Protocol):
     """A family that can outline its models, from a card or by published name."""
 
     def card(self, name: str) -> Card:
-        """The card of a published model, as it is converted by default. ValueError for
-        another name."""
+        """The card of a published model, as it is converted by default. Raises a
+        ValueError for another name."""
 
     def outline(self, card: Card, transformer: str = TRANSFORMER) -> Outline:
         """The outline of the model that a card describes; reads no weights."""
@@ -97,7 +97,8 @@ def abstract_parts(
 
 
 def named(cards: Mapping[str, Callable[[], Card]], name: str) -> Card:
-    """The card of this name. ValueError for an unknown name, listing the known ones."""
+    """The card of this name. Raises a ValueError for an unknown name, listing the known
+    ones."""
     if name not in cards:
         raise ValueError(
             f"no published model is {name!r}: known are {', '.join(cards)}"

@@ -76,10 +76,12 @@ class VideoModel(Protocol):
     def numerics(self) -> str: ...
 
     def geometry(self, request: Request) -> Geometry:
-        """The shapes of a request's latents. ValueError for sizes that do not fit."""
+        """The shapes of a request's latents. Raises a ValueError for sizes that do not
+        fit."""
 
     def check_mesh(self, request: Request, count: int) -> None:
-        """ValueError unless the mesh divides a batch of `count` such requests."""
+        """Raises a ValueError unless the mesh divides a batch of `count` such
+        requests."""
 
     def solver(self, request: Request) -> Solver:
         """The solver for a request, with its schedule."""
@@ -171,7 +173,8 @@ class EnlargingModel(Protocol):
 
     def enlarge(self, latents: Latents) -> dict[str, Array]:
         """The latents that the second run starts from, by stream and without noise: the
-        video's enlarged, any others as they are. ValueError without an upsampler."""
+        video's enlarged, any others unchanged. Raises a ValueError without an
+        upsampler."""
 
 
 @runtime_checkable
@@ -233,8 +236,8 @@ class LoadOptions:
     idle_expert: str = DEVICES
 
     def check_experts(self, count: int) -> None:
-        """ValueError for an idle expert in the host's memory if the model has `count`
-        transformers, not two."""
+        """Raises a ValueError for an idle expert in the host's memory if the model has
+        `count` transformers, not two."""
         if self.idle_expert == HOST and count < 2:
             raise ValueError(
                 "idle_expert='host' is for models with two experts, and this one has "
@@ -259,15 +262,15 @@ class Family(Protocol):
     def load(self, folder: Path, options: LoadOptions) -> VideoModel:
         """Loads the model of a converted checkpoint folder.
 
-        ValueError for a folder of another family, and for options that its model does
-        not have; these are refused before any weights are read.
+        Raises a ValueError for a folder of another family, and for options that its
+        model does not have; these are refused before any weights are read.
         """
 
     def check(
         self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
     ) -> None:
-        """ValueError if the folder, request and options cannot run together or do not
-        fit in this machine's memory; reads no weights."""
+        """Raises a ValueError if the folder, request and options cannot run together or
+        do not fit in this machine's memory; reads no weights."""
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """A folder's default settings: the published ones if its model is known."""

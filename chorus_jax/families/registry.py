@@ -31,7 +31,7 @@ def family_of(folder: str | Path) -> Family:
 def load(folder: str | Path, options: LoadOptions = LoadOptions()) -> VideoModel:
     """Loads the model of a checkpoint folder.
 
-    ValueError if `family_of` or `Family.load` refuses the folder.
+    Raises a ValueError if `family_of` or `Family.load` refuses the folder.
     """
     return family_of(folder).load(Path(folder), options)
 

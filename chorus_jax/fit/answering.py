@@ -63,7 +63,7 @@ class Question:
     def mesh_sizes(self) -> Sizes:
         """The sizes of the wanted mesh, or else of the mesh that needs least memory.
 
-        ValueError unless they use all devices.
+        Raises a ValueError unless they use all devices.
         """
         if self.sizes is None:
             return best(self.run(), self.topology, self.keep_text_encoder).sizes

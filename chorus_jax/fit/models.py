@@ -49,8 +49,8 @@ def planned_model(model: str) -> PlannedModel:
 
 
 def outlining(family: Family) -> OutlinedFamily:
-    """The family as an OutlinedFamily. ValueError if it cannot outline its models
-    without weights."""
+    """The family as an OutlinedFamily. Raises a ValueError if it cannot outline its
+    models without weights."""
     if not isinstance(family, OutlinedFamily):
         raise ValueError(f"models of the family {family.name} cannot be planned for")
     return family

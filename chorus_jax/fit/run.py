@@ -1,5 +1,6 @@
 """The run of a request as shapes: its programs with abstract inputs and outputs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -28,6 +29,7 @@ from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Toke
 from chorus_jax.text.prompts import lengths as token_counts
 
 PAD = "<pad>"
+MOST_TOKENS = 2**22  # of a video; positions of many more fill the memory of the host
 GROUPS = 2  # frame groups to decode: the second already has the stream's full state
 
 
@@ -234,11 +236,17 @@ def outlined_run(
         split: the number of devices that tokens are split over.
 
     Raises:
-        ValueError: for what the model refuses, and for a hit if the default policy has
-            no region steps.
+        ValueError: for what the model refuses, for a video of too many tokens, and for
+            a hit if the default policy has no region steps.
     """
     model: Any = assembled(outline, outline.parts, options)
     geometry, solver = model.geometry(request), model.solver(request)
+    if math.prod(geometry.grid) > MOST_TOKENS:
+        raise ValueError(
+            f"a video of {request.height}x{request.width}x{request.frames} has "
+            f"{math.prod(geometry.grid)} tokens, and at most {MOST_TOKENS} are "
+            "answered for: give a smaller size"
+        )
     program = Program(plan_of(model, request, reuse, split), solver, geometry)
     text = jax.eval_shape(encode, model.prompts.encoder, *tokens_of(outline))
     condition = lambda parts, text: conditioned(

@@ -62,7 +62,7 @@ class Topology:
 
     @classmethod
     def named(cls, name: str) -> "Topology":
-        """The topology of this name. ValueError for an unknown name."""
+        """The topology of this name. Raises a ValueError for an unknown name."""
         kind, _, layout = name.partition(":")
         generation = GENERATIONS.get(kind)
         if generation is None or layout not in generation.layouts:
@@ -91,8 +91,8 @@ class Topology:
         return tuple(Topology(f"{kind}:{x}", self.generation) for x in later)
 
     def described(self) -> Sequence[Any]:
-        """Descriptions of the devices, to compile for. ValueError if libtpu is not
-        installed, or does not know this topology."""
+        """Descriptions of the devices, to compile for. Raises a ValueError if libtpu is
+        not installed, or does not know this topology."""
         if importlib.util.find_spec("libtpu") is None:
             raise ValueError(
                 "compiling for a TPU needs libtpu, which is not installed (it exists "

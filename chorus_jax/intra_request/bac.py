@@ -3,9 +3,9 @@
 arXiv 2506.13456. For each branch, dynamic programming places a given number of updates
 so that the reused outputs are as similar as possible to those that are skipped. Then
 the "bubbling union": the most volatile feed-forward branches add their update steps to
-the feed-forward branches of all later layers, because errors of an early one surge
-where a later one is updated. `calibration.branch_fit` measures the similarities. We did
-not read the authors' code; the form of the sum over pairs of steps is ours.
+the feed-forward branches of all later layers, because an error of an early branch grows
+when a later branch is updated. `calibration.branch_fit` measures the similarities. We
+did not read the authors' code; the form of the sum over pairs of steps is ours.
 """
 
 from collections.abc import Sequence

@@ -76,8 +76,8 @@ def read(path: Path) -> MeasuredCache:
         content = json_file.parsed(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no step cache: it is not JSON") from error
-    whole = isinstance(content, dict) and set(content) == set(FIELDS)
-    if not whole or content["format"] != FORMAT:
+    complete = isinstance(content, dict) and set(content) == set(FIELDS)
+    if not complete or content["format"] != FORMAT:
         raise ValueError(
             f"{path} is no step cache of format {FORMAT}: expected the fields "
             f"{', '.join(FIELDS)}"

@@ -119,9 +119,9 @@ class DiCache:
 def aligned(added: Any, past: History) -> Any:
     """The forecast residual of all layers.
 
-    It lies on the line through the last two residuals of all layers, at the same
-    relative distance from the older one as the probe's residual has; clipped to lie
-    from the newest residual (1) to as far again beyond it (2). With one computed step
+    It lies on the line through the last two residuals of all layers, at the position
+    that the probe's residual has between its own last two. The position is 0 at the
+    older residual and 1 at the newest, and is clipped to 1 to 2. With one computed step
     it is that step's residual.
 
     Args:

@@ -5,6 +5,8 @@ from jaxtyping import Array, Float, Int
 
 from chorus_jax.intra_request.history import NONE
 
+MOST_ORDER = 8  # of a difference; published settings have 1 or 2
+
 
 def differences(steps: Int[Array, "r k"], order: int) -> list[Float[Array, "r k"]]:
     """Weights of the finite differences of orders 0 to `order` at the newest step.

@@ -25,7 +25,7 @@ from chorus_jax.intra_request.changes import (
     forced,
     size,
 )
-from chorus_jax.intra_request.grains import whole
+from chorus_jax.intra_request.grains import compute_if
 from chorus_jax.nets.control import select, zeros
 from chorus_jax.schedulers.flow import Schedule
 
@@ -95,7 +95,7 @@ class EasyCache:
         reused = jax.tree.map(
             lambda x, y, z: x + (y - z), latents, state.velocity, state.start
         )
-        velocity, held = whole(forward, held, computed.any(), reused)
+        velocity, held = compute_if(forward, held, computed.any(), reused)
         velocity = select(computed, velocity, reused)
         after = EasyState(
             latents,

@@ -39,7 +39,7 @@ class FirstBlockState(NamedTuple):
 
 @dataclass(frozen=True)
 class FirstBlock:
-    """Skips all but the first layers while the residual of those hardly changes.
+    """Skips all but the first layers while their residual hardly changes.
 
     Attributes:
         threshold: the relative change of the first layers' residual at which all layers

@@ -59,7 +59,7 @@ class VelocityGrain:
         self, forward: Forward, held: Held, computed: Bool[Array, " b"], forecast: Any
     ) -> tuple[Latents, Held, Any]:
         """See `Grain.step`."""
-        velocity, held = whole(forward, held, computed.any(), forecast)
+        velocity, held = compute_if(forward, held, computed.any(), forecast)
         velocity = select(computed, velocity, forecast)
         return velocity, held, velocity
 
@@ -117,7 +117,7 @@ class BranchGrain:
         return reusing(forward, held, reuse)
 
 
-def whole(
+def compute_if(
     forward: Forward, held: Held, wanted: Bool[Array, ""], otherwise: Latents
 ) -> tuple[Latents, Held]:
     """Runs the whole pass if it is wanted, else only the stem.

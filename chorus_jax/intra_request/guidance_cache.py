@@ -146,8 +146,8 @@ def guided_forward(forward: Forward) -> GuidedForward:
 
 
 def check_prompt_rows(count: int) -> None:
-    """ValueError if the mesh in `jax.set_mesh` does not divide the `count` rows of the
-    prompts' branch, which is run alone."""
+    """Raises a ValueError if the mesh in `jax.set_mesh` does not divide the `count`
+    rows of the prompts' branch, which is run alone."""
     mesh = jax.sharding.get_abstract_mesh()
     if not mesh.empty and count % mesh.shape["data"]:
         raise ValueError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from chorus_jax.intra_request.differences import differences, elapsed
+from chorus_jax.intra_request.differences import MOST_ORDER, differences, elapsed
 from chorus_jax.intra_request.interval import IntervalCache
 from chorus_jax.schedulers.flow import Schedule
 
@@ -25,7 +25,7 @@ class HiCache(IntervalCache):
 
     Attributes:
         first: steps at the start that are computed.
-        order: the highest order of the differences, 1 or more.
+        order: the highest order of the differences, 1 to 8.
         contraction: the contraction s, above 0 and below 1.
 
     Raises:
@@ -38,10 +38,10 @@ class HiCache(IntervalCache):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.order < 1 or not 0 < self.contraction < 1:
+        if not 1 <= self.order <= MOST_ORDER or not 0 < self.contraction < 1:
             raise ValueError(
-                "expected an order of 1 or more and a contraction between 0 and 1, got "
-                f"order {self.order}, contraction {self.contraction}"
+                f"expected an order of 1 to {MOST_ORDER} and a contraction between 0 "
+                f"and 1, got order {self.order}, contraction {self.contraction}"
             )
 
     @property

@@ -1,17 +1,17 @@
 """RACER: two forecasts' disagreement says how far to trust them, and when to compute.
 
-Li et al., arXiv 2608.01740. Of the paper the abstract and third-party summaries were
-read; its code and its constants are not known to us. From it are: Spectrum's fit as the
-forecast and a local Taylor series as its observer, both of the same computed values;
-their relative distance as a free signal of the error; a forecast in doubt is shrunk
-towards the last computed value; where the doubt is greatest the step is computed, and a
-later scheduled step is skipped for it.
+Li et al., arXiv 2608.01740, of which we read the abstract and third-party summaries; we
+do not know its code and constants. These ideas are the paper's: the forecast is
+Spectrum's fit, and a local Taylor series of the same computed values observes it. The
+relative distance of the two is a signal of the error that costs nothing. The larger it
+is, the more the forecast is shrunk towards the last computed value; where it is
+largest, the step is computed, and a later scheduled step is skipped instead.
 
-Ours are: the line of `Spectrum` as the series, and its mix as the forecast; the
-shrinkage, which is the least-squares one for an error that is independent of the move;
-that the very next scheduled step is the one that is skipped; all defaults. They were
-chosen on velocities of eight full 50-step runs of a shapes model, and what they gain
-over Spectrum on other runs is not measured yet.
+These choices are ours: the series is the line of `Spectrum`, and the forecast is its
+mix; the shrinkage is the least-squares one for an error that is independent of the
+forecast's change; the step that is skipped is the next scheduled one; and all defaults.
+They were chosen on velocities of eight full 50-step runs of a shapes model, and what
+they gain over Spectrum on other runs is not measured yet.
 """
 
 from dataclasses import dataclass
@@ -49,8 +49,8 @@ class RACER(Spectrum):
 
     The steps of `computes` are scheduled. Another step is computed if the forecasts
     disagree there, and the next scheduled step is skipped instead, so the number of
-    computed steps is known before the run. Only where the transformer or the tokens
-    change before that step can it be one more.
+    computed steps is known before the run. Only if the transformer or the tokens change
+    before that step, one more step may be computed.
 
     Attributes:
         threshold: the distance between the forecasts, relative to the fit, at which a

@@ -2,8 +2,9 @@
 
 import ast
 import inspect
-from collections.abc import Callable
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, fields, is_dataclass
+from inspect import Parameter
 from typing import Any
 
 from chorus_jax.intra_request.bac import BAC
@@ -71,18 +72,44 @@ def make(name: str, options: dict[str, Any]) -> StepCache:
             f"no step cache is named {name!r}: choose one of {', '.join(CACHES)}"
         )
     plain = {key: _hashable(value) for key, value in options.items()}
+    if "variant" not in plain:
+        check_numbers(name, plain)
     published = "variant" in plain and name in PUBLISHED
     made = PUBLISHED[name] if published else CACHES[name]
     try:
         return made(**plain)
     except TypeError as error:
-        known = ", ".join(inspect.signature(made).parameters) or "none"
+        parameters = inspect.signature(made).parameters
+        known = ", ".join(parameters) or "none"
         either = " or a published variant" if name in PUBLISHED else ""
         which, more = (" by a published variant", "") if published else ("", either)
         raise ValueError(
             f"the step cache {name!r}{which} has the fields {known}{more}, got "
-            f"{options}: {error}"
+            f"{options}: {fault(parameters, options)}"
         ) from error
+
+
+def check_numbers(name: str, options: Mapping[str, Any]) -> None:
+    """Raises a ValueError for an option that must be a number and is none."""
+    kinds = {field.name: field.type for field in fields(CACHES[name])}
+    for key, value in options.items():
+        integral = isinstance(value, int) and not isinstance(value, bool)
+        if kinds.get(key) is int and not integral:
+            raise ValueError(f"{key} of {name} must be a whole number, got {value!r}")
+        if kinds.get(key) is float and not (integral or isinstance(value, float)):
+            raise ValueError(f"{key} of {name} must be a number, got {value!r}")
+
+
+def fault(parameters: Mapping[str, Parameter], options: Iterable[str]) -> str:
+    """Explains the TypeError of a call with these parameters and options."""
+    given = {*options}
+    unknown = sorted(given - {*parameters})
+    if unknown:
+        return f"there is no {unknown[0]!r}"
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in given:
+            return f"{name!r} is missing"
+    return "a value has a wrong type"
 
 
 def parse(text: str) -> StepCache:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from chorus_jax.intra_request.differences import differences, elapsed
+from chorus_jax.intra_request.differences import MOST_ORDER, differences, elapsed
 from chorus_jax.intra_request.interval import IntervalCache
 from chorus_jax.schedulers.flow import Schedule
 
@@ -25,18 +25,20 @@ class TaylorSeer(IntervalCache):
     """Computes every `interval`-th step and forecasts the steps between.
 
     Attributes:
-        order: the order of the series; 0 reuses the last value.
+        order: the order of the series, 0 to 8; 0 reuses the last value.
 
     Raises:
-        ValueError: as in `IntervalCache`, and for an order below 0.
+        ValueError: as in `IntervalCache`, and for an order out of range.
     """
 
     order: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.order < 0:
-            raise ValueError(f"the order of a series is 0 or more, got {self.order}")
+        if not 0 <= self.order <= MOST_ORDER:
+            raise ValueError(
+                f"the order of a series is 0 to {MOST_ORDER}, got {self.order}"
+            )
 
     @property
     def depth(self) -> int:  # type: ignore[override]

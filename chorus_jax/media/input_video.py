@@ -51,7 +51,7 @@ class InputVideo:
     def steps(self, count: int) -> int:
         """The number of steps that are run of a schedule of `count` steps.
 
-        Rounded as diffusers does. ValueError if the result is 0.
+        Rounded as diffusers does. Raises a ValueError if the result is 0.
         """
         steps = int(count * self.strength)
         if steps:

@@ -72,7 +72,8 @@ class InputMedia:
     def read(
         cls, image: str | Path, last_image: str | Path | None = None
     ) -> "InputMedia":
-        """The images in these files. ValueError for a file that is no image."""
+        """The images in these files. Raises a ValueError for a file that is no
+        image."""
         return cls(pixels(image), None if last_image is None else pixels(last_image))
 
     @functools.cached_property
@@ -97,7 +98,7 @@ class InputMedia:
 
 
 def pixels(file: str | Path) -> Pixels:
-    """The pixels of an image file. ValueError if it is no image."""
+    """The pixels of an image file. Raises a ValueError if it is no image."""
     try:
         with Image.open(file) as image:
             return np.array(image.convert("RGB"))

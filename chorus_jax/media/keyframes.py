@@ -43,8 +43,8 @@ class Keyframe:
                 f"{list(shape)} in {dtype}: convert them to RGB"
             )
         object.__setattr__(self, "frames", own(self.frames))
-        whole = isinstance(self.first, Integral) and not isinstance(self.first, bool)
-        if not whole or self.first < 0:
+        integral = isinstance(self.first, Integral) and not isinstance(self.first, bool)
+        if not integral or self.first < 0:
             raise ValueError(
                 f"first must be a whole number from 0 on, got {self.first!r}"
             )

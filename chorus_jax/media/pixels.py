@@ -10,7 +10,8 @@ Planes = Float32[np.ndarray, "f 3 height width"]
 
 
 def to_planes(video: Video) -> Planes:
-    """A video as planes, channels first, in [0, 1]. ValueError for other arrays."""
+    """A video as planes, channels first, in [0, 1]. Raises a ValueError for other
+    arrays."""
     if video.ndim != 4 or video.shape[-1] != 3 or len(video) < 5:
         raise ValueError(
             "expected a video as [frames, height, width, 3] of at least 5 frames, got "

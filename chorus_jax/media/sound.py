@@ -52,7 +52,7 @@ class Sound:
 
 
 def write_wav(path: str | Path, sound: Sound) -> None:
-    """Writes a sound as 16-bit PCM. OSError if the file cannot be written."""
+    """Writes a sound as 16-bit PCM. Raises an OSError if the file cannot be written."""
     values = np.rint(np.clip(sound.samples, -1, 1) * 32767).astype("<i2")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(values.shape[1])

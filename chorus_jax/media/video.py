@@ -107,7 +107,7 @@ def _prefix() -> str:
 
 
 def _kind(path: str | Path, fps: int | float) -> str:
-    """The path's suffix. ValueError if it cannot be written at this rate."""
+    """The path's suffix. Raises a ValueError if it cannot be written at this rate."""
     if not isinstance(path, str | Path):
         raise ValueError(f"expected the path of a video file, got {path!r}")
     suffix = Path(path).suffix.lower()
@@ -283,7 +283,9 @@ def _checked(fps: int | float, at_most: int | float) -> int | float:
     if not isinstance(fps, Real):
         raise ValueError(f"fps must be a number, got {fps!r}")
     if not 0 < fps <= at_most:
-        raise ValueError(f"expected frames a second in (0, {at_most}], got {fps=}")
+        raise ValueError(
+            f"frames per second must be above 0 and at most {at_most}, got {fps}"
+        )
     return fps
 
 

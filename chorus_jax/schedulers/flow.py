@@ -108,7 +108,24 @@ def at_timesteps(timesteps: Sequence[float], shift: float = 1.0) -> Schedule:
 
 
 def listed(steps: Sequence[float], shift: float = 1.0) -> Schedule:
-    """The schedule of listed steps: timesteps if the first exceeds 1, else sigmas."""
+    """The schedule of listed steps: timesteps if the first exceeds 1, else sigmas.
+
+    Raises:
+        ValueError: for a list that does not fall or is out of range, and as in
+            `Schedule`.
+    """
+    for level in steps:
+        if not 0 <= level <= TRAIN_STEPS:
+            raise ValueError(
+                f"listed timesteps are from {TRAIN_STEPS} to 0 (and sigmas from 1 to "
+                f"0), got {level:g}"
+            )
+    for level, following in pairwise(steps):
+        if not level > following:
+            raise ValueError(
+                "listed sigmas or timesteps must fall from one step to the next, got "
+                f"{level:g} and then {following:g}"
+            )
     rule = at_timesteps if steps and steps[0] > 1 else explicit
     return rule(steps, shift)
 

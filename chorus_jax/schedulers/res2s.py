@@ -126,8 +126,9 @@ class Res2S:
         target = first * earlier + second * clean
         slope = (anchor - target) / start
         fresh = (noise - noise.mean()) / noise.std(ddof=1)
-        kept = after * math.sqrt(1 - FRESH**2)
-        moved = (1 - after + kept) * target + kept * slope + FRESH * after * fresh
+        retained = after * math.sqrt(1 - FRESH**2)
+        moved = (1 - after + retained) * target + retained * slope
+        moved = moved + FRESH * after * fresh
         moved = jnp.where(after > 0, moved, clean)
         share = after / start
         back = (moved - (1 - share) * clean) / jnp.where(share > 0, share, 1.0)

@@ -45,11 +45,11 @@ class TokenShift:
         numbers = [x for x in (*values, terminal or 0.0) if _is_number(x)]
         fits = len(numbers) == 5 and values[0] != values[1] and 0 <= numbers[-1] < 1
         if not fits:
-            told = {name: scheduler.get(name) for name in (*names, "shift_terminal")}
+            fields = {name: scheduler.get(name) for name in (*names, "shift_terminal")}
             raise ValueError(
                 "the scheduler file shifts levels by the number of tokens, which needs "
                 "two numbers of tokens, two shifts and a last level below 1: got "
-                f"{told}"
+                f"{fields}"
             )
         low, high, least, most = values
         return cls((low, high), (least, most), terminal)

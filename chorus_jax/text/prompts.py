@@ -116,7 +116,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | Path, limit: int = 512) -> "Tokenizer":
-        """The tokenizer in a local folder. ValueError if there is none."""
+        """The tokenizer in a local folder. Raises a ValueError if there is none."""
         return cls(*read_rules(folder), limit)
 
     @property
@@ -125,7 +125,7 @@ class Tokenizer:
         return self.rules.get_vocab_size()
 
     def __call__(self, prompts: Sequence[str]) -> Tokens:
-        """Tokens of the cleaned prompts. ValueError if there are none."""
+        """Tokens of the cleaned prompts. Raises a ValueError if there are none."""
         if isinstance(prompts, str) or not prompts:
             raise ValueError(f"expected a list of one or more prompts, got {prompts!r}")
         texts = [clean(prompt) for prompt in prompts]
@@ -183,7 +183,7 @@ class PromptEncoder:
     def __call__(self, prompts: Sequence[str], tenant: str = "") -> Conditioning:
         """Text conditioning for prompts, with as many rows as the longest needs.
 
-        Raises ValueError if the encoder was freed and a prompt is not remembered.
+        Raises a ValueError if the encoder was freed and a prompt is not remembered.
         """
         return self.encoded(self.tokenizer(prompts), tenant)
 
@@ -227,7 +227,8 @@ class PromptEncoder:
 
 
 def clean(prompt: str) -> str:
-    """A prompt with text encoding and HTML entities repaired and single blanks.
+    """A prompt with repaired text encoding and HTML entities, and with single blanks
+    between words.
 
     Beyond the first `REPAIRED` characters, only blanks are changed.
     """

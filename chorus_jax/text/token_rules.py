@@ -14,7 +14,8 @@ RULES = "tokenizer.json"
 
 
 def read_rules(folder: str | Path) -> tuple[Rules, str]:
-    """The rules and the padding token of a local folder. ValueError if it has none."""
+    """The rules and the padding token of a local folder. Raises a ValueError if it has
+    none."""
     # transformers would look up a name that is no folder in its download cache.
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} is no folder: expected one with a tokenizer")
@@ -37,7 +38,7 @@ def read_rules(folder: str | Path) -> tuple[Rules, str]:
 
 
 def stored(folder: str | Path) -> Rules:
-    """The rules in tokenizer.json. ValueError if there are none."""
+    """The rules in tokenizer.json. Raises a ValueError if there are none."""
     file = Path(folder) / RULES
     text = json_file.text_of(file)
     try:

@@ -31,7 +31,7 @@ def write_model(
     tokenizer: Path,
     scheduler: Mapping[str, Any] | None = None,
 ) -> Card:
-    """Writes parts and tokenizer as a new folder. ValueError if it exists."""
+    """Writes parts and tokenizer as a new folder. Raises a ValueError if it exists."""
     with aside(folder) as partial:
         complete = partial / "whole"
         card = checkpoints.save(

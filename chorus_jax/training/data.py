@@ -90,7 +90,7 @@ class Encoded:
     def create(self, name: str, count: int, shape: tuple[int, ...]) -> np.memmap:
         """Opens the float16 array of this name for all clips; creates it if needed.
 
-        ValueError if clips were encoded without it.
+        Raises a ValueError if clips were encoded without it.
         """
         path = self.folder / f"{name}.npy"
         if self.done() and not path.exists():
@@ -104,21 +104,21 @@ class Encoded:
         return np.lib.format.open_memmap(path, "w+", np.float16, (count, *shape))
 
     def latents(self) -> Float16[np.memmap, "clips f h w c"]:
-        """The array of all latents. ValueError if some are missing."""
+        """The array of all latents. Raises a ValueError if some are missing."""
         return self.array("latents")
 
     def structure(self) -> Float16[np.memmap, "clips f h w s"]:
-        """The structure targets of the clips (see `structure.py`). ValueError if some
-        are missing."""
+        """The structure targets of the clips (see `structure.py`). Raises a ValueError
+        if some are missing."""
         return self.array("structure")
 
     def chances(self) -> Float16[np.memmap, "clips n"]:
-        """The chance targets of the clips (see `chances.py`). ValueError if some are
-        missing."""
+        """The chance targets of the clips (see `chances.py`). Raises a ValueError if
+        some are missing."""
         return self.array("chances")
 
     def array(self, name: str) -> np.memmap:
-        """An array of all clips. ValueError if some are missing."""
+        """An array of all clips. Raises a ValueError if some are missing."""
         path = self.folder / f"{name}.npy"
         if not path.exists() or len(np.load(path, mmap_mode="r")) != self.done():
             raise ValueError(
@@ -141,7 +141,8 @@ class Encoded:
                 )
 
     def attributes(self) -> list[tuple[Attributes, ...]]:
-        """The attributes of each clip's objects. ValueError if some are missing."""
+        """The attributes of each clip's objects. Raises a ValueError if some are
+        missing."""
         self.latents()
         lines = (self.folder / "asked.jsonl").read_text().splitlines()
         return [tuple(Attributes(**one) for one in json.loads(line)) for line in lines]

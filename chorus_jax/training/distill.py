@@ -59,7 +59,8 @@ class LeapBatches:
 
     @functools.cached_property
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-        """Latents at all levels, and text. ValueError for too few trajectories."""
+        """Latents at all levels, and text. Raises a ValueError for too few
+        trajectories."""
         latents, text = self.taught.latents(), self.taught.text()
         if len(latents) < 2 * PROBED:
             raise ValueError(

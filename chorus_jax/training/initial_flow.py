@@ -41,7 +41,7 @@ def initial_readers(transformer: WanConfig, encoder: T5Config) -> Params:
 
 
 def initial_text_encoder(config: T5Config, seed: int) -> Params:
-    """Text encoder weights whose layers add nothing, with no bias by distance.
+    """Text encoder weights whose layers add nothing, and whose position bias is zero.
 
     Queries are scaled down, since T5 does not scale its logits.
     """

@@ -79,7 +79,7 @@ class Made:
         return VaeJob(config, training, crops)
 
     def flow_job(self) -> FlowJob:
-        """The flow's loss and batches. ValueError if clips are not encoded."""
+        """The flow's loss and batches. Raises a ValueError if clips are not encoded."""
         dtype = compute_dtype()
         return FlowJob(
             replace(self.recipe.transformer, dtype=dtype),
@@ -94,7 +94,7 @@ class Made:
         return CaptionedBatches(self.encoded, self.tokenizer(), training)
 
     def distill_job(self) -> DistillJob:
-        """The student's loss and batches. ValueError without trajectories."""
+        """The student's loss and batches. Raises a ValueError without trajectories."""
         training = self.recipe.distill
         return DistillJob(
             replace(self.recipe.transformer, dtype=compute_dtype()),
@@ -129,7 +129,8 @@ class Made:
         return replace(self.recipe.text_encoder, vocab=vocab)
 
     def averaged(self, name: str, job: TrainingJob, plan: TrainingPlan) -> Params:
-        """The averaged parameters of a run's newest state. ValueError for no state."""
+        """The averaged parameters of a run's newest state. Raises a ValueError for no
+        state."""
         states = saved.steps(self.folder / name)
         if not states:
             raise ValueError(

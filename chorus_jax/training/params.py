@@ -50,7 +50,7 @@ def abstract_part(model: type[nnx.Module], config: Any) -> nnx.Module:
 def assembled(part: str, params: Mapping[str, Array], like: nnx.Module) -> Any:
     """The module `like` with the parameters of `part`, cast to its dtypes.
 
-    ValueError if names or shapes are not the module's.
+    Raises a ValueError if names or shapes are not the module's.
     """
     start, targets = f"{part}.", names(like)
     own = {k.removeprefix(start): x for k, x in params.items() if k.startswith(start)}

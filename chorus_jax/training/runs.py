@@ -41,7 +41,8 @@ class Runs(Made):
     def unpack(self, weights: Path) -> None:
         """Puts a finished model's parts here, to be trained further.
 
-        ValueError if there is a run here already, or if the model is of other sizes.
+        Raises a ValueError if there is a run here already, or if the model is of other
+        sizes.
         """
         if saved.steps(self.folder / "flow"):
             raise ValueError(

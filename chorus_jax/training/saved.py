@@ -38,7 +38,7 @@ def save(folder: Path, state: S, step: int) -> Path:
 def newest(folder: Path, start: Callable[[], S]) -> S:
     """The newest state in the folder, or `start()` if there is none.
 
-    ValueError if the stored state is of another model or optimiser.
+    Raises a ValueError if the stored state is of another model or optimiser.
     """
     saved_steps = steps(folder)
     if not saved_steps:

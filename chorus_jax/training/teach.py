@@ -39,7 +39,7 @@ class Taught:
     def create(self, count: int, model: WanModel, shape: tuple[int, ...]) -> None:
         """Creates files for `count` trajectories of this shape, unless they exist.
 
-        ValueError if they hold the trajectories of another teacher.
+        Raises a ValueError if they hold the trajectories of another teacher.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         teacher, path = dict(model.fingerprints), self.folder / "teacher.json"
@@ -79,11 +79,12 @@ class Taught:
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def latents(self) -> Float16[np.ndarray, "done levels f h w c"]:
-        """The latents of finished trajectories. ValueError if none are."""
+        """The latents of finished trajectories. Raises a ValueError if none are."""
         return self.read("latents")
 
     def text(self) -> Float32[np.ndarray, "done m t"]:
-        """The text embeddings of finished trajectories. ValueError if none are."""
+        """The text embeddings of finished trajectories. Raises a ValueError if none
+        are."""
         return self.read("text")
 
     def read(self, name: str) -> np.ndarray:

@@ -429,7 +429,7 @@ def test_parts_that_are_mixed_up(files, tmp_path, capsys):
 def test_a_file_of_another_kind(files, tmp_path, capsys):
     (tmp_path / "x.txt").write_text("x" * 2000)
     message = refused(tmp_path / "out", capsys, tmp_path / "x.txt", *options(files))
-    assert "x.txt is no file of weights: read are .safetensors" in message
+    assert "x.txt is no file of weights: its name must end in one of .safe" in message
 
 
 def test_a_state_that_is_not_there(files, tmp_path, capsys):

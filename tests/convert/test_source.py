@@ -37,7 +37,7 @@ def test_no_wan(tmp_path):
         open_source(tmp_path)
     assert "Wan2.1_VAE.pth, Wan2.2_VAE.pth, models_t5_umt5" in str(e.value)
     assert str(e.value).endswith("found notes.txt")
-    with pytest.raises(ValueError, match="found no such folder"):
+    with pytest.raises(ValueError, match="no such file or folder"):
         open_source(tmp_path / "nowhere")
 
 

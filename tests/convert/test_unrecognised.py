@@ -69,5 +69,5 @@ def test_the_cause_comes_first(make, said, tmp_path):
 def test_an_empty_folder_and_none(tmp_path):
     with pytest.raises(ValueError, match="is no model of Wan.* found an empty folder"):
         open_source(tmp_path)
-    with pytest.raises(ValueError, match="found no such folder"):
+    with pytest.raises(ValueError, match="no such file or folder"):
         open_source(tmp_path / "nowhere")

@@ -11,7 +11,8 @@ from chorus_jax.engine.pipeline import Pipeline
 
 
 def demo(options: argparse.Namespace, interruption: Interruption) -> None:
-    """Runs the demo. ValueError or OSError if `--out` cannot be made a folder."""
+    """Runs the demo. Raises a ValueError or OSError if `--out` cannot be made a
+    folder."""
     if options.out.exists() and not options.out.is_dir():
         raise ValueError(f"--out {options.out} is a file: give a folder")
     options.out.mkdir(parents=True, exist_ok=True)  # fails before the model loads

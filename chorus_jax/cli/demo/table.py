@@ -8,18 +8,18 @@ from chorus_jax.engine import Ledger
 
 HEAD = (
     f"{'':3}{'':10}{'score':>6} {'reused to':>10} {'regions to':>11} {'computed':>9} "
-    f"{'seconds':>8}  prompt"
+    f"{'seconds':>8} {'seed':>5}  prompt"
 )
 
 
 def line(number: int, served: Served) -> str:
-    """A request's line: reused steps, computed steps' worth, seconds and prompt."""
+    """A request's line: reused steps, computed steps' worth, seconds, seed, prompt."""
     ledger = served.result.ledger
     score = "" if ledger.score is None else f"{ledger.score:.2f}"
     return (
         f"{number:2} {ledger.kind:10}{score:>6} {reused(ledger):>10} "
-        f"{regions(ledger):>11} {ledger.equivalents:>9.1f} {ledger.total:8.2f}  "
-        f"{served.request.prompt}"
+        f"{regions(ledger):>11} {ledger.equivalents:>9.1f} {ledger.total:8.2f} "
+        f"{served.request.seed:>5}  {served.request.prompt}"
     )
 
 

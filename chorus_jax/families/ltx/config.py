@@ -8,20 +8,22 @@ class LTXConfig:
     """Sizes of an LTX-Video transformer; `b2` and `b13` are the published ones.
 
     Attributes:
-        heads: of all attentions.
-        depth: layers.
+        heads: the number of heads of all attentions.
+        depth: the number of layers.
         head_width: the width of a head.
         in_channels: channels of the latents.
         out_channels: channels of the velocity.
-        text_width: that of the text encoder.
+        text_width: the width of the text encoder's embeddings.
         text_limit: tokens of a prompt, padding included.
-        time_width: of the timestep's features.
-        causal_positions: whether the first latent frame stands at the time of its one
-            frame (0.9.5 and later), or of its group's first one.
+        time_width: the width of the timestep's sinusoidal features.
+        causal_positions: True if the first latent frame is placed at the time of its
+            only frame (0.9.5 and later), False if it is placed like the first of a full
+            group.
         tile: the box of tokens that regions are made of (`Tiling.fitting`).
-        epsilon: of the norms of queries and keys.
-        block_epsilon: of the norms before self-attention, feed-forward and the head.
-        dtype: of weights and activations.
+        epsilon: the epsilon of the norms of queries and keys.
+        block_epsilon: the epsilon of the norms before self-attention, feed-forward and
+            the head.
+        dtype: the dtype of weights and activations.
 
     Raises:
         ValueError: for heads of an odd width.
@@ -56,7 +58,8 @@ class LTXConfig:
 
     @property
     def patch(self) -> tuple[int, int, int]:
-        """The latents of a token: the VAE's pixels are large enough as they are."""
+        """The number of latents per token: 1 along each axis, because the VAE
+        compresses enough."""
         return (1, 1, 1)
 
     @classmethod

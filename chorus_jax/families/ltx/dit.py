@@ -34,7 +34,7 @@ from chorus_jax.nets.tokens import from_patches, to_patches
 
 
 class LTXBlock(ModulatedBlock):
-    """A block of LTX-Video: cross-attention reads the stream as it is, ungated."""
+    """A block of LTX-Video: its cross-attention has no norm before it and no gate."""
 
     def __init__(self, config: LTXConfig, *, rngs: nnx.Rngs):
         c, dtype = config.width, jnp.dtype(config.dtype)
@@ -52,7 +52,7 @@ class LTXDiT(SingleStreamTransformer):
 
     Attributes:
         config: its sizes.
-        text: embeddings of the prompt to the model's width.
+        text: projects the prompt's embeddings to the model's width.
     """
 
     config: LTXConfig
@@ -88,8 +88,9 @@ class LTXDiT(SingleStreamTransformer):
             latents: noisy latents.
             timestep: 0 to 1000, one per request or one per token.
             text: embeddings of the prompts.
-            lengths: the number of tokens of each prompt; those after it are not read.
-            scale: from tokens to seconds and pixels.
+            lengths: the number of tokens of each prompt; padding after them is not
+                read.
+            scale: converts token indices to seconds and pixels.
         """
         conditions = StreamConditions(
             self.context(text, lengths),
@@ -130,18 +131,20 @@ class LTXDiT(SingleStreamTransformer):
 class LTXForward(SingleStreamForward):
     """One pass through `LTXDiT` (see `families.forward.Forward`).
 
-    Its latents are the video's, or, with given frames beside it, those of two streams.
+    Its latents are the video's; given frames outside the video's grid are a second
+    stream.
     """
 
     def patches(self, latents: Latents) -> Float[Array, "r n p"]:
-        """The patches of all tokens: given ones beside the video's come first."""
+        """One patch per token; tokens of given frames outside the video's grid come
+        first."""
         if not isinstance(latents, dict):
             return super().patches(latents)
         video = to_patches(latents[VIDEO], self.model.config.patch)
         return jnp.concatenate([latents[GIVEN], video], axis=1)
 
     def arranged(self, patches: Array) -> Latents:
-        """The reverse of `patches`, of any number of channels."""
+        """The reverse of `patches`, for any number of channels."""
         if not isinstance(self.latents, dict):
             return super().arranged(patches)
         extra, grid = self.latents[GIVEN].shape[1], self.model.grid(self.latents[VIDEO])

@@ -1,4 +1,4 @@
-"""Given frames as latents in their places of a video's noise."""
+"""Encodes given frames, and inserts their latents into a video's initial noise."""
 
 from collections.abc import Sequence
 
@@ -28,8 +28,8 @@ def with_given(
     layout: FrameLayout,
     least: float = 0.0,
 ) -> Latents:
-    """The noise of requests of one layout with the latents of their given frames, as
-    much of each as its strength says; those below the `least` strength are left."""
+    """Initial noise with the latents of given frames mixed in by strength. The requests
+    have one layout; frames below the `least` strength are left out."""
     video = noise[VIDEO] if isinstance(noise, dict) else noise
     rows = [encoded(vae, request) for request in requests]
     items = [jnp.concatenate(latents) for latents in zip(*rows, strict=True)]
@@ -52,7 +52,7 @@ def with_given(
 
 
 def mixed(noise: Array, latents: Array, strength: float) -> Array:
-    """Noise with this share of latents."""
+    """Latents and noise mixed: `strength` is the share of the latents."""
     return noise + strength * (latents - noise)
 
 
@@ -78,6 +78,6 @@ def video_latents(
 def fitted(
     clip: UInt8[np.ndarray, "f y x 3"], height: int, width: int
 ) -> Float32[np.ndarray, "f h w 3"]:
-    """The frames at the video's size, not cropped, in [-1, 1]."""
+    """The frames in [-1, 1], resized to the video's size without cropping."""
     frames = [resized(frame, height, width, Resampling.LANCZOS) for frame in clip]
     return 2 * np.stack(frames) - 1

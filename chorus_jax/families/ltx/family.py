@@ -24,6 +24,6 @@ class LTXFamily(SharedLTXFamily):
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
-        told = checkpoints.Card.read(folder).settings
-        version, distilled = told.get("version"), told.get("distilled")
+        settings = checkpoints.Card.read(folder).settings
+        version, distilled = settings.get("version"), settings.get("distilled")
         return defaults_of(LTXSizes.read(folder, transformer), version, distilled)

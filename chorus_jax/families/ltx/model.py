@@ -46,14 +46,14 @@ class LTXModel(SharedLTXModel):
         return " ".join(part.dtype for part in parts)
 
     def geometry(self, request: Request) -> Geometry:
-        """The shapes of a request's latents. ValueError for what does not fit (see
-        `LTXSizes.check`)."""
+        """The shapes of a request's latents. Raises a ValueError for what does not fit
+        (see `LTXSizes.check`)."""
         self.sizes.check(request)
         return self.geometry_with(request)
 
     def fps(self, request: Request) -> float:
-        """The frames per second of a request's positions, the makers' usual ones if it
-        names none."""
+        """The frames per second that a request's positions are computed with; the
+        makers' default if it gives none."""
         return float(FPS) if request.fps is None else request.fps
 
     def condition(
@@ -62,7 +62,8 @@ class LTXModel(SharedLTXModel):
         tenant: str = "",
         tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
-        """Inputs of every step, and the cut end of each prompt."""
+        """The conditions of all steps, and for each prompt the text cut off at the text
+        limit."""
         first = requests[0]
         text = self.encode(requests, tenant, tokens)
         solver, schedule = self.solver(first), first.guidance_schedule
@@ -95,8 +96,8 @@ class LTXModel(SharedLTXModel):
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
     ) -> Latents:
-        """Noise, alone or over initial latents, with the latents of given frames in
-        their places."""
+        """The first latents of runs: noise, or noised initial latents, with given
+        frames inserted."""
         noise = super().begin(noise, requests, start)
         layout = self.sizes.layout(requests[0])
         if layout is None:
@@ -106,7 +107,7 @@ class LTXModel(SharedLTXModel):
     def with_given(
         self, latents: Latents, requests: Sequence[Request], tenant: str = ""
     ) -> Latents:
-        """Latents of an earlier run with the given frames of full strength."""
+        """Latents of an earlier run with the given frames of strength 1 inserted."""
         layout = self.sizes.layout(requests[0])
         if layout is None:
             return latents
@@ -114,7 +115,7 @@ class LTXModel(SharedLTXModel):
 
     def enlarge(self, latents: Latents) -> dict[str, Array]:
         """The video's latents at twice the height and width, with the means and
-        deviations of the given ones (AdaIN), for a second pass. ValueError without a
-        latent upsampler."""
+        deviations of the original ones (AdaIN), for a second pass. Raises a ValueError
+        without a latent upsampler."""
         video = jnp.asarray(latents[VIDEO] if isinstance(latents, dict) else latents)
         return {VIDEO: with_statistics(self.larger(video), video)}

@@ -1,8 +1,8 @@
-"""Rotary positions of LTX-Video: seconds and pixels, over the full width at once.
+"""Rotary positions of LTX-Video, in seconds and pixels, for all heads together.
 
-The angles reach 10000 * pi / 2, where the roundings of float32 are seen in cosines. The
-published weights were trained and are run with those of float32, so they are repeated
-here operation by operation.
+The angles reach 10000 * pi / 2, where the rounding of float32 changes the cosines. The
+published weights were trained and are run with float32's rounding, so its operations
+are repeated here one by one.
 
 Source: Lightricks/LTX-Video, ltx_video/models/transformers/transformer3d.py; diffusers,
 models/transformers/transformer_ltx.py (LTXVideoRotaryPosEmbed).
@@ -26,10 +26,11 @@ class PixelScale:
     """The size of a step along the latent grid, in frames and pixels of the video.
 
     Attributes:
-        frames: frames of a latent frame; the first one stands for a single frame.
-        pixels: pixels of a latent pixel, in height and in width.
+        frames: video frames per latent frame; the first latent frame stands for one
+            frame.
+        pixels: pixels per latent pixel, in height and in width.
         fps: frames per second.
-        causal: whether the first latent frame is at the time of its one frame.
+        causal: whether the first latent frame is placed at the time of its only frame.
     """
 
     frames: int
@@ -38,8 +39,8 @@ class PixelScale:
     causal: bool = False
 
     def places(self, grid: Size, first: int = 0) -> Float32[np.ndarray, "n 3"]:
-        """Seconds, rows and columns of all tokens as shares of `EXTENT`; `first` is
-        the frame of the video that they begin at."""
+        """Seconds, rows and columns of all tokens, divided by `EXTENT`; `first` is the
+        video frame at which the grid begins."""
         one, (f, h, w) = np.float32, grid
         steps = np.arange(f, dtype=one)
         if self.causal:
@@ -57,14 +58,14 @@ class PixelScale:
 def places_of(
     layout: FrameLayout, grid: Size, scale: PixelScale
 ) -> Float32[np.ndarray, "n 3"]:
-    """`PixelScale.places` of every token, those of given frames beside the video
-    first."""
+    """`PixelScale.places` of every token; tokens of given frames outside the video's
+    grid come first."""
     extra = [scale.places(size, first) for size, first, _ in layout.beside_sizes(grid)]
     return np.concatenate([*extra, scale.places(grid)])
 
 
 def frequencies(count: int) -> Float32[np.ndarray, " k"]:
-    """`count` frequencies from pi / 2, by equal ratios, to `PERIOD` times that."""
+    """`count` frequencies in a geometric series from pi / 2 to `PERIOD` times that."""
     one = np.float32
     if count == 1:
         return np.array([np.pi / 2], one)
@@ -81,14 +82,15 @@ def position_table(
 ) -> Float[Array, "2 n r"]:
     """Cosines and sines of every token for the pairs of all heads side by side.
 
-    Pair 3k + axis turns with frequency k along that axis; what `width` has beyond a
-    multiple of 6 comes first and does not turn.
+    Pair 3k + axis rotates with frequency k along that axis. If `width` is no multiple
+    of 6, the remaining channels come first and do not rotate.
 
     Args:
         grid: tokens along frames, height and width.
         width: the width of all heads, 2 r.
-        scale: from tokens to seconds and pixels.
-        places: of other tokens than those of the grid (`PixelScale.places`).
+        scale: converts token indices to seconds and pixels.
+        places: the positions of the tokens (`PixelScale.places`); None for those of the
+            grid.
     """
     places = scale.places(grid) if places is None else places
     turns = places * np.float32(2) - np.float32(1)

@@ -36,7 +36,7 @@ def prepare(
     scale: PixelScale,
     layout: FrameLayout | None = None,
 ) -> StreamConditions:
-    """Text keys and values, modulation of all steps, rotary positions.
+    """Computes text keys and values, the modulation of all steps, and rotary tables.
 
     Args:
         model: the transformer.
@@ -45,11 +45,12 @@ def prepare(
         guidance: the scale of each request, or of each step and request; None for none.
         perturbation: spatio-temporal guidance, None for none; its pass reads the
             prompts again.
-        star: there for CFG-Zero*.
-        solver: the one whose schedule is followed.
+        star: an array (its value is not read) for CFG-Zero* guidance; None for the
+            usual one.
+        solver: the solver, whose schedule gives the timesteps.
         grid: the video's tokens along frames, height and width.
-        scale: from tokens to seconds and pixels.
-        layout: of the given frames; None without any.
+        scale: converts token indices to seconds and pixels.
+        layout: the layout of the given frames; None without any.
     """
     times, frozen, places = step_times(solver, layout), None, None
     if layout is not None:
@@ -73,8 +74,8 @@ def prepare(
 def step_times(
     solver: Solver, layout: FrameLayout | None
 ) -> Float32[Array, " steps *kinds"]:
-    """The timestep of each step, or of each step and kind of token: that of a given
-    frame is never above what its strength leaves."""
+    """The timestep of each step, or of each step and kind of token. Of a given frame it
+    is at most 1000 (1 - strength)."""
     times = np.array(solver.schedule.timesteps, np.float32)
     if layout is None:
         return jnp.asarray(times)
@@ -83,7 +84,7 @@ def step_times(
 
 
 def frozen_tokens(solver: Solver, layout: FrameLayout, grid: Size) -> FrozenTokens:
-    """The kinds of all tokens, and the steps that move each."""
+    """The kind of every token, and the steps that change the tokens of each kind."""
     times = np.array(solver.schedule.timesteps, np.float32)
     remaining = 1 - np.array(layout.strengths, np.float32)
     moves = times[:, None] / 1000 - 1e-6 < remaining
@@ -103,7 +104,7 @@ def scales(requests: Sequence[Request], solver: Solver) -> Array | None:
 
 
 def entries(schedule: GuidanceSchedule, solver: Solver) -> list[int]:
-    """The entry of each step of a solver."""
+    """For each step of a solver, the index of its entry in a guidance schedule."""
     return schedule.entries([t / 1000 for t in solver.schedule.timesteps])
 
 
@@ -127,8 +128,8 @@ def scheduled(
 def perturbation(
     requests: Sequence[Request], solver: Solver, depth: int
 ) -> Perturbation | None:
-    """The spatio-temporal guidance of requests to a transformer of `depth` layers; all
-    of them have the layers of the first. None without."""
+    """The spatio-temporal guidance of requests to a transformer of `depth` layers, or
+    None. All requests must perturb the same layers as the first."""
     schedule = requests[0].guidance_schedule
     if schedule is not None:
         return scheduled(schedule, solver, len(requests), depth)

@@ -1,8 +1,8 @@
 """Noise levels of LTX-Video: shifted by the number of tokens, or linear-quadratic.
 
 Source: Lightricks/LTX-Video, ltx_video/schedulers/rf.py; diffusers'
-FlowMatchEulerDiscreteScheduler with the settings of its published folders, and
-LTXConditionPipeline for the second.
+FlowMatchEulerDiscreteScheduler with the settings of its published folders, and (for
+linear-quadratic levels) LTXConditionPipeline.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,11 @@ from chorus_jax.schedulers.token_shift import TokenShift
 
 @dataclass(frozen=True)
 class LinearQuadratic:
-    """Half of the steps linear near noise, then quadratic (0.9.5 and later).
+    """Noise levels that fall linearly near noise in the first half of the steps, then
+    quadratically (0.9.5 and later).
 
     Attributes:
-        threshold: how far the linear half goes.
+        threshold: how far the level falls in the linear half.
     """
 
     threshold: float = 0.025
@@ -28,7 +29,8 @@ class LinearQuadratic:
     def sigmas(
         self, steps: int, tokens: int, shift: float = 1.0
     ) -> Float32[np.ndarray, " steps"]:
-        """The levels of all steps (see `TokenShift.sigmas`; tokens do not matter)."""
+        """The noise levels of all steps (see `TokenShift.sigmas`); `tokens` is
+        ignored."""
         if steps == 1:
             return np.ones(1, np.float32)
         slow = steps // 2
@@ -45,8 +47,8 @@ class LinearQuadratic:
 def schedule_of(
     scheduler: Mapping[str, Any] | None,
 ) -> TokenShift | LinearQuadratic:
-    """The levels that a folder's scheduler_config.json describes; those of 0.9.0 and
-    0.9.1 if it came without one. ValueError for fields that do not fit."""
+    """The noise levels that a folder's scheduler_config.json describes; those of 0.9.0
+    and 0.9.1 without such a file. Raises a ValueError for unsupported fields."""
     if scheduler is None:
         return TokenShift()
     if not scheduler.get("use_dynamic_shifting", False):

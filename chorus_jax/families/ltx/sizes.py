@@ -1,4 +1,5 @@
-"""The parts of an LTX-Video checkpoint, and what must fit: parts, requests, meshes."""
+"""The parts of an LTX-Video checkpoint, and checks of parts, requests and meshes
+against them."""
 
 import math
 from collections.abc import Mapping
@@ -62,8 +63,8 @@ class LTXSizes:
         transformer: config of the denoising network.
         vae: config of the video autoencoder.
         text_encoder: config of the T5 encoder.
-        latent_upsampler: config of what enlarges latents for a second pass; None
-            without one.
+        latent_upsampler: config of the network that enlarges latents for a second pass;
+            None without one.
 
     Raises:
         ValueError: if the parts cannot work together.
@@ -88,8 +89,8 @@ class LTXSizes:
     def read(cls, folder: str | Path, transformer: str = TRANSFORMER) -> "LTXSizes":
         """The configs in a checkpoint folder's card; reads no weights.
 
-        `transformer` is the part that is the transformer. ValueError if the folder has
-        no such part, or is of another model.
+        `transformer` is the part that is run as the transformer. Raises a ValueError if
+        the folder has no such part, or is of another model.
         """
         card, stored = Card.read(folder).of_family("ltx"), stored_names(transformer)
         return cls(
@@ -100,8 +101,8 @@ class LTXSizes:
         )
 
     def check(self, request: Request) -> None:
-        """ValueError for a request whose sizes do not divide, or that asks for what
-        this family does not run."""
+        """Raises a ValueError for a request whose sizes do not divide, or that asks for
+        what this family does not run."""
         self.grid(request)
         must_be_of_tiles(request, self.extra(request))
         if request.inputs is not None and request.inputs.video is not None:
@@ -118,36 +119,36 @@ class LTXSizes:
 
     @property
     def is_091(self) -> bool:
-        """Whether this is 0.9.1: later versions have causal positions, 0.9.0 has a
-        decoder without a timestep."""
+        """Whether this is LTX-Video 0.9.1, told from its sizes: later versions have
+        causal positions, and 0.9.0 has a decoder without a timestep."""
         return self.vae.timestep and not self.transformer.causal_positions
 
     def grid(self, request: Request) -> Size:
-        """Latents, which are the tokens, along frames, height and width.
+        """The number of latents (each a token) along frames, height and width.
 
-        ValueError for sizes that do not divide, naming the nearest that do.
+        Raises a ValueError for sizes that do not divide, naming the nearest that do.
         """
         vae = self.vae
         return latent_grid(request, vae.time_compression, vae.space_compression)
 
     def layout(self, request: Request) -> FrameLayout | None:
-        """The given frames of a request; None without any. ValueError for frames that
-        do not fit (see `layout_of`)."""
+        """The given frames of a request; None without any. Raises a ValueError for
+        frames that do not fit (see `layout_of`)."""
         group = self.vae.time_compression
         return layout_of(request.inputs, request.frames, group, PREFIX)
 
     def extra(self, request: Request) -> int:
-        """The tokens of given frames beside those of a request's video."""
+        """The number of tokens of given frames outside the video's grid."""
         layout = self.layout(request)
         return 0 if layout is None else layout.extra(self.grid(request))
 
     def token_count(self, request: Request) -> int:
-        """The tokens of a request's video."""
+        """The number of tokens of a request's video."""
         return math.prod(self.grid(request))
 
     def scale(self, fps: float) -> PixelScale:
-        """The video's extent of a step along the latent grid, at so many frames per
-        second."""
+        """The size of a step along the latent grid, in frames and pixels, at `fps`
+        frames per second."""
         vae, causal = self.vae, self.transformer.causal_positions
         boxes = (vae.time_compression, vae.space_compression)
         return PixelScale(*boxes, fps, causal)
@@ -155,7 +156,8 @@ class LTXSizes:
     def check_mesh(
         self, mesh: Mesh | AbstractMesh, request: Request, count: int
     ) -> None:
-        """ValueError unless the mesh divides a batch of `count` such requests."""
+        """Raises a ValueError unless the mesh divides a batch of `count` such
+        requests."""
         rows = count * request.passes
         tokens = self.token_count(request) + self.extra(request)
         must_divide(mesh, rows, tokens, self.transformer.heads)

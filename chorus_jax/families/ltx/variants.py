@@ -29,7 +29,7 @@ FIRST_PASS = GuidanceSchedule(
 
 
 def usual(source: str, **fields: Any) -> Defaults:
-    """The makers' settings of most versions, with those that differ."""
+    """The makers' settings of most versions; `fields` replace some of them."""
     settings: dict[str, Any] = {
         "negative_prompt": NEGATIVE_PROMPT,
         "frames": 121,
@@ -66,12 +66,12 @@ PUBLISHED: Mapping[str, Defaults] = {
 
 
 def name_of(sizes: LTXSizes, version: str | None) -> str | None:
-    """The published model that this is, None if it is not recognised.
+    """The name of the published model with these sizes; None if it is not recognised.
 
     Args:
-        sizes: of its parts.
-        version: what its source says of itself, None if nothing. Without it the sizes
-            tell 0.9.0 and 0.9.1 only.
+        sizes: the sizes of the model's parts.
+        version: the version that its source names; None if it names none, when only
+            0.9.0 and 0.9.1 can be told, by their sizes.
     """
     model, vae = sizes.transformer, sizes.vae
     size = SIZES.get((model.heads, model.head_width, model.depth))
@@ -87,11 +87,11 @@ def defaults_of(
     """The default settings of a model (see `name_of`).
 
     Args:
-        sizes: of its parts.
-        version: what its source says of itself, None if nothing.
-        distilled: whether its source lists the timesteps that may be run, which serves
-            without a version; None if it does not tell. Of 2B, only those from 0.9.8 on
-            list them.
+        sizes: the sizes of the model's parts.
+        version: the version that its source names; None if it names none.
+        distilled: whether its source lists the timesteps to run, as distilled models
+            do; used if there is no version. None if unknown. Of the 2B models only
+            those from 0.9.8 on list them.
     """
     name = name_of(sizes, version)
     if name is not None:

@@ -1,4 +1,5 @@
-"""Attention of one stream's tokens over those of the same, another, or the text."""
+"""Attention of one stream's tokens to its own tokens, the other stream's, or the
+text."""
 
 from functools import partial
 from typing import NamedTuple
@@ -27,10 +28,10 @@ class AttentionWidths(NamedTuple):
 
     Attributes:
         queries: the width of the tokens that attend.
-        memory: the width of those that they attend to.
-        heads: their number.
+        memory: the width of the tokens that are attended to.
+        heads: the number of heads.
         head_width: the width of a head.
-        epsilon: of the norms of queries and keys.
+        epsilon: the epsilon of the norms of queries and keys.
         gated: whether each head has a gate, computed from the tokens that attend.
     """
 
@@ -43,10 +44,11 @@ class AttentionWidths(NamedTuple):
 
 
 class GatedAttention(nnx.Module):
-    """Queries, keys normed over all heads at once, values, and an output projection.
+    """Multi-head attention whose queries and keys are normed over all heads at once.
 
     Attributes:
-        gate: tokens to a gate per head, 1 for an output of 0; None without gates.
+        gate: projects a token to one gate per head (twice the sigmoid of the
+            projection); None without gates.
     """
 
     def __init__(self, widths: AttentionWidths, dtype: jnp.dtype, rngs: nnx.Rngs):
@@ -70,7 +72,7 @@ class GatedAttention(nnx.Module):
     def keys(
         self, x: Float[Array, "b m c"], rotary: Float[Array, "2 *b m r"] | None = None
     ) -> Keys:
-        """Keys, turned if there are positions, and values of these tokens."""
+        """Keys and values of these tokens; keys are rotated if `rotary` is given."""
         key = self.split(self.k_norm(self.k(x)))
         if rotary is not None:
             key = rotate_halves(key, rotary)
@@ -79,14 +81,15 @@ class GatedAttention(nnx.Module):
     def queries(
         self, x: Float[Array, "b n c"], rotary: Float[Array, "2 *b n r"] | None = None
     ) -> Float[Array, "b n a d"]:
-        """Queries of these tokens, turned if there are positions."""
+        """Queries of these tokens, rotated if `rotary` is given."""
         query = self.split(self.q_norm(self.q(x)))
         return query if rotary is None else rotate_halves(query, rotary)
 
     def merge(
         self, attended: Float[Array, "b n a d"], x: Float[Array, "b n c"]
     ) -> Float[Array, "b n c"]:
-        """The output projection of the heads, gated by the tokens that attended."""
+        """Joins the heads, applies the gates (computed from `x`) and the output
+        projection."""
         if self.gate is not None:
             gates = 2 * jax.nn.sigmoid(self.gate(x).astype(jnp.float32))
             attended = attended * gates[..., None].astype(attended.dtype)
@@ -102,7 +105,8 @@ def among_themselves(
 ) -> tuple[Float[Array, "b n c"], Keys]:
     """Self-attention, and the keys and values of these tokens.
 
-    In rows that are `passive` each token gets its own value instead of the attention's.
+    In rows that are `passive` each token attends to itself only: its output is its own
+    value.
     """
     own = Keys(*(split_tokens(y) for y in attn.keys(x, rotary)))
     attended = attended_keys.attend(split_tokens(attn.queries(x, rotary)), own)
@@ -124,10 +128,12 @@ def over_stream(
     Args:
         attn: the attention.
         x: the tokens that attend.
-        rotary: their positions.
-        memory: keys and values of the tokens at hand of the other stream.
-        attended_keys: the other keys of that stream.
-        keys: `tokens` for those of the video, which are split over devices.
+        rotary: rotary tables of these tokens.
+        memory: keys and values of the other stream's tokens in this pass.
+        attended_keys: held keys of the other stream's tokens that this pass does not
+            run.
+        keys: `tokens` if the other stream's keys are split over devices, as the video's
+            are; None if they are not.
     """
     query = attn.queries(x, rotary)
     if isinstance(attended_keys, HeldKeys):
@@ -144,9 +150,9 @@ class Words(NamedTuple):
     """Inputs of cross-attention to the text, for the tokens of all rows.
 
     Attributes:
-        gains: factors of keys and output; None for none.
-        watched: 1 for each text token whose share of the attention is asked for; None
-            for none.
+        gains: factors on the keys and on the output; None for no gains.
+        watched: 1 for each text token whose share of the attention is to be measured;
+            None to measure nothing.
     """
 
     gains: Gains | None
@@ -156,7 +162,8 @@ class Words(NamedTuple):
 def over_words(
     attn: GatedAttention, x: Float[Array, "b n c"], text: Keys, words: Words
 ) -> tuple[Float[Array, "b n c"], Float[Array, "b n"] | None]:
-    """Attention to the text, and the watched words' share of it, without gains."""
+    """Cross-attention to the text, and the share of it (before gains) that goes to the
+    watched words."""
     query, bias = attn.queries(x), jnp.zeros(text.key.shape[:2], jnp.float32)
     out = attn.merge(over_text(query, *text, bias, words.gains, None), x)
     if words.watched is None:

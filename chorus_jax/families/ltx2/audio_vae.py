@@ -1,8 +1,9 @@
 """The audio VAE of LTX-2: log-mel spectrograms to latents and back.
 
-A spectrogram is [b t mel channels], latents are tokens [b n c], normalised as the
-transformer knows them: all channels of all mel bins of one time. Convolutions are
-causal in time: the first latent stands for one frame, each other one for four.
+A spectrogram is [b t mel channels], latents are tokens [b n c], normalised per channel
+as the transformer reads them: a token has all channels of all mel bins of one time.
+Convolutions are causal in time: the first latent stands for one frame, each other one
+for four.
 
 Source: Lightricks/LTX-2, packages/ltx-core; diffusers' AutoencoderKLLTX2Audio.
 """
@@ -27,19 +28,20 @@ class AudioVAEConfig:
     """Sizes of the audio VAE; the defaults are those of LTX-2 and 2.3.
 
     Attributes:
-        width: of the first stage.
-        multipliers: of the width, per stage; between two of them time and mel bins are
-            halved.
-        depth: residual blocks of a stage of the encoder; the decoder has one more.
-        channels: of the sound.
-        latent_channels: of the latents, per mel bin.
-        mel_bins: of a spectrogram.
-        sample_rate: samples per second of the sound that spectrograms are of.
-        hop: samples of a spectrogram's frame.
-        dtype: of weights and activations.
+        width: the width of the first stage.
+        multipliers: the width of each stage over `width`; between stages time and mel
+            bins are halved.
+        depth: residual blocks per stage of the encoder; the decoder has one more.
+        channels: channels of the sound, such as 2 for stereo.
+        latent_channels: channels of the latents per mel bin.
+        mel_bins: mel bins of a spectrogram.
+        sample_rate: samples per second of the sound behind the spectrograms.
+        hop: samples of sound per frame of a spectrogram.
+        dtype: the dtype of weights and activations.
 
     Raises:
-        ValueError: for mel bins that do not divide, and for no samples.
+        ValueError: for mel bins that the stages cannot halve, and for a hop or rate
+            below 1.
     """
 
     width: int = 128
@@ -66,12 +68,13 @@ class AudioVAEConfig:
 
     @property
     def compression(self) -> int:
-        """Frames, and mel bins, of a latent; the first latent stands for one frame."""
+        """Spectrogram frames, and mel bins, per latent; the first latent stands for one
+        frame."""
         return 2 ** (len(self.multipliers) - 1)
 
     @property
     def token_width(self) -> int:
-        """Numbers of a token: all channels of all mel bins of one time."""
+        """The width of a token: all channels of all mel bins of one time."""
         return self.latent_channels * self.mel_bins // self.compression
 
 
@@ -123,12 +126,12 @@ class AudioResidual(nnx.Module):
 
 
 class AudioStage(nnx.Module):
-    """Residual blocks, and what changes the size after them.
+    """Residual blocks, and the change of resolution after them.
 
     Attributes:
         blocks: the residual blocks.
-        resize: the convolution of a change of size; None for none.
-        grows: whether time and mel bins are doubled before that.
+        resize: the convolution that changes the resolution; None if it stays.
+        grows: whether time and mel bins are doubled before `resize`.
     """
 
     def __init__(
@@ -155,7 +158,8 @@ class AudioStage(nnx.Module):
 
 
 class AudioCoder(nnx.Module):
-    """Half of the VAE: the middle's blocks and the stages, between two convolutions."""
+    """The encoder or the decoder: middle blocks and stages, between two
+    convolutions."""
 
     def __init__(
         self,
@@ -186,7 +190,7 @@ class AudioCoder(nnx.Module):
 def stages_of(
     widths: list[int], depth: int, resize: str, options: dict[str, Any]
 ) -> list[AudioStage]:
-    """Stages between these widths, all of which but the last change the size."""
+    """Stages that lead through these widths; all but the last change the resolution."""
     pairs = list(zip(widths, widths[1:]))
     changes = [resize] * (len(pairs) - 1)
     return [
@@ -199,8 +203,8 @@ class AudioVAE(nnx.Module):
     """Encoder and decoder between spectrograms and normalised latents.
 
     Attributes:
-        mean: of the raw latents, for each number of a token.
-        std: their standard deviation.
+        mean: the mean of the raw latents, per channel of a token.
+        std: the standard deviation of the raw latents, per channel of a token.
     """
 
     def __init__(self, config: AudioVAEConfig, *, rngs: nnx.Rngs):

@@ -1,4 +1,5 @@
-"""The vocoder of LTX-2.3: one at a low rate, and one that adds the upper band.
+"""The vocoder of LTX-2.3: a base vocoder at a low sample rate, and a second one that
+adds the upper band.
 
 Source: diffusers, pipelines/ltx2/vocoder.py (LTX2VocoderWithBWE).
 """
@@ -25,25 +26,26 @@ class BandVocoderConfig:
     """Sizes of both vocoders; the defaults are those of LTX-2.3 (22B).
 
     Attributes:
-        mel_bins: of a spectrogram.
-        channels: of the sound.
-        width: of the first vocoder (see `VocoderConfig`).
-        factors: by which its stages lengthen time.
-        factor_kernels: of the convolutions that do so.
-        band_width: of the second one.
-        band_factors: by which its stages lengthen time.
-        band_factor_kernels: of the convolutions that do so.
-        kernels: of the residual blocks of both.
-        dilations: of the convolutions of each of these.
-        taps: of the filters around the activations.
-        window: samples of the first sound that a frame of its spectrogram is of.
-        hop: samples between such frames.
-        base_rate: samples per second of the first sound.
-        sample_rate: those of the whole.
-        dtype: of weights and activations.
+        mel_bins: mel bins of a spectrogram.
+        channels: channels of the sound.
+        width: the width of the base vocoder (see `VocoderConfig`).
+        factors: the upsampling factor of each stage of the base vocoder.
+        factor_kernels: the kernel sizes of its upsampling convolutions.
+        band_width: the width of the second vocoder.
+        band_factors: the upsampling factor of each stage of the second vocoder.
+        band_factor_kernels: the kernel sizes of the second vocoder's upsampling
+            convolutions.
+        kernels: the kernel sizes of the residual blocks of both vocoders.
+        dilations: the dilations of the convolutions of each residual block.
+        taps: the length of the filters around the activations.
+        window: samples of the base sound per frame of its spectrogram.
+        hop: samples from one such frame to the next.
+        base_rate: samples per second of the base sound.
+        sample_rate: samples per second of the final sound.
+        dtype: the dtype of weights and activations.
 
     Raises:
-        ValueError: for rates that do not go together.
+        ValueError: for sample rates that the factors and hops do not give.
     """
 
     mel_bins: int = 64
@@ -75,24 +77,24 @@ class BandVocoderConfig:
 
     @property
     def ratio(self) -> int:
-        """By which the rate is raised."""
+        """The ratio of the final sample rate to the base sound's."""
         return self.sample_rate // self.base_rate
 
     @property
     def base(self) -> VocoderConfig:
-        """The first vocoder."""
+        """The config of the base vocoder."""
         return self.part(self.width, self.factors, self.factor_kernels, self.base_rate)
 
     @property
     def band(self) -> VocoderConfig:
-        """The second one."""
+        """The config of the vocoder of the upper band."""
         sizes = (self.band_width, self.band_factors, self.band_factor_kernels)
         return self.part(*sizes, self.sample_rate)
 
     def part(
         self, width: int, factors: tuple, factor_kernels: tuple, rate: int
     ) -> VocoderConfig:
-        """One of the two."""
+        """The config of one of the two vocoders."""
         return VocoderConfig(
             self.mel_bins,
             self.channels,
@@ -109,13 +111,14 @@ class BandVocoderConfig:
 
 
 class BandVocoder(nnx.Module):
-    """Log-mel spectrograms to sound at a low rate, and that to sound at a higher one.
+    """Log-mel spectrograms to sound: a base sound at a low rate, then its upper band.
 
     Attributes:
-        base: makes the first sound.
-        band: makes what is added to it at the higher rate, from its spectrogram.
-        waves: windowed cosines and then sines of all frequencies.
-        mel: loudness of these to mel bins.
+        base: makes the base sound.
+        band: makes the upper band, at the higher rate, from the base sound's
+            spectrogram.
+        waves: the Fourier basis of the spectrogram: windowed cosines, then sines.
+        mel: projects the magnitudes of all frequencies to mel bins.
     """
 
     def __init__(self, config: BandVocoderConfig, *, rngs: nnx.Rngs):
@@ -161,12 +164,12 @@ class BandVocoder(nnx.Module):
 
 
 def half_width() -> int:
-    """Samples of the low rate on each side of the raising filter's middle."""
+    """Half the length of the upsampling filter, in samples of the low rate."""
     return math.ceil(ZEROS / ROLLOFF)
 
 
 def raising_filter(ratio: int) -> Float32[np.ndarray, " k"]:
-    """A sinc under a Hann window, of a rate that is raised `ratio` times."""
+    """The filter for upsampling by `ratio`: a sinc under a Hann window."""
     width = half_width()
     time = np.arange(2 * width * ratio + 1, dtype=np.float32) / np.float32(ratio)
     time = (time - np.float32(width)) * np.float32(ROLLOFF)

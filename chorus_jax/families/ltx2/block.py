@@ -1,4 +1,5 @@
-"""One layer of LTX-2: both streams over themselves, the text, and each other."""
+"""One layer of LTX-2: self-attention, attention to the text, and attention between the
+streams."""
 
 from typing import Any, NamedTuple
 
@@ -40,11 +41,11 @@ BRANCHES = (
 
 
 class VideoKeys(NamedTuple):
-    """Keys and values of the video's tokens, or what stands for others of them.
+    """Keys and values of the video's tokens, or stand-ins for those of tokens not run.
 
     Attributes:
-        own: that the video attends to.
-        seen: that the audio attends to.
+        own: the keys and values that the video attends to.
+        seen: the keys and values that the audio attends to.
     """
 
     own: Any
@@ -55,8 +56,8 @@ class Positions(NamedTuple):
     """Rotary tables of both streams.
 
     Attributes:
-        own: of each stream over itself.
-        across: of each stream where one attends to the other.
+        own: the tables for self-attention, by stream.
+        across: the tables for attention between the streams, by stream.
     """
 
     own: Streams
@@ -64,11 +65,13 @@ class Positions(NamedTuple):
 
 
 class Apart(NamedTuple):
-    """Rows in which attention is left out.
+    """Rows of the batch that leave out a part of the attention.
 
     Attributes:
-        passive: whose tokens see only themselves; None for none.
-        isolated: whose streams do not attend to each other; None for none.
+        passive: True for rows whose tokens attend only to themselves; None if no row
+            does so.
+        isolated: True for rows whose streams do not attend to each other; None if all
+            do.
     """
 
     passive: Bool[Array, " b"] | None = None
@@ -82,7 +85,7 @@ class AudioVideoSides(NamedTuple):
         keys: keys and values of the video's tokens; None where branches are reused.
         share: the share of the video's attention to the text that goes to the watched
             words; None if none are watched, or branches are reused.
-        outputs: those of `BRANCHES`, where they may be reused.
+        outputs: the outputs of `BRANCHES`, where they may be reused.
     """
 
     keys: VideoKeys | None
@@ -97,9 +100,9 @@ class LayerInputs(NamedTuple):
         times: modulation of each row.
         positions: rotary tables.
         text: keys and values of the text; its tokens if the timestep modulates them.
-        words: gains, and the words that are watched.
+        words: the gains, and the words whose attention is measured.
         attended_keys: the keys that tokens of both streams attend to in the video.
-        apart: rows in which attention is left out.
+        apart: rows that leave out a part of the attention.
     """
 
     times: AudioVideoTimes
@@ -114,13 +117,13 @@ class StreamParts(nnx.Module):
     """The parts of a layer that one stream has.
 
     Attributes:
-        modulation: what is added to the timestep's rows.
+        modulation: learnt rows that are added to the timestep's modulation.
         across_modulation: the same for attention between the streams.
         text_modulation: the same for the text's tokens; None if they have none.
-        attn: over the stream itself.
-        cross: over the text.
-        other: over the other stream.
-        mlp: the feed-forward part.
+        attn: self-attention.
+        cross: attention to the text.
+        other: attention to the other stream.
+        mlp: the feed-forward network.
     """
 
     def __init__(
@@ -131,8 +134,8 @@ class StreamParts(nnx.Module):
         heads: tuple[int, int],
         rngs: nnx.Rngs,
     ):
-        """`width` is the stream's, `other` that of the other one; `heads` says how many
-        of which width the stream's own attentions have."""
+        """`width` is the stream's width, `other` the other stream's; `heads` is the
+        number and the width of the heads of the stream's own attentions."""
         dtype = jnp.dtype(config.dtype)
         across = (config.audio_heads, config.audio_head_width)
         options = (config.epsilon, config.gated)
@@ -151,15 +154,16 @@ class StreamParts(nnx.Module):
     def rows(
         self, times: Float[Array, "b s c"] | TokenTimes
     ) -> tuple[list[Array], ...]:
-        """Shift, scale and gate of self-attention, of the feed-forward part and, if
-        they are modulated, of queries of the text."""
+        """Shift, scale and gate for self-attention, for the feed-forward network and,
+        if these are modulated, for the queries of attention to the text."""
         rows = modulate(self.modulation[...], times)
         return rows[:3], rows[3:6], rows[6:]
 
     def text_keys(
         self, text: Keys | Float[Array, "b m c"], times: Float[Array, "b 2 c"] | None
     ) -> Keys:
-        """Keys and values of the text's tokens, modulated if they are no keys yet."""
+        """Keys and values of the text; tokens are modulated and projected, keys
+        returned as they are."""
         if isinstance(text, Keys):
             return text
         if self.text_modulation is not None and times is not None:
@@ -174,15 +178,15 @@ def table(rows: int, width: int, scale: float, rngs: nnx.Rngs) -> nnx.Param:
 
 
 class AudioVideoBlock(nnx.Module):
-    """One layer: both streams over themselves, over the text, over each other, and
-    their feed-forward parts.
+    """One layer: self-attention, attention to the text, attention between the streams,
+    and feed-forward networks.
 
     Returns the streams' tokens and the layer's side outputs.
 
     Attributes:
-        norm: of both streams, without weights.
+        norm: the norm of both streams, without weights.
         video: the parts of the video's stream.
-        audio: the parts of the audio's.
+        audio: the parts of the audio's stream.
     """
 
     def __init__(self, config: LTX2Config, *, rngs: nnx.Rngs):
@@ -221,7 +225,8 @@ class AudioVideoBlock(nnx.Module):
     def over_themselves(
         self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
     ) -> tuple[Streams, Streams, Keys | None]:
-        """Self-attention of both; its outputs, and the video's keys and values."""
+        """Self-attention of both streams. Returns the tokens, the attention's outputs,
+        and the video's keys and values."""
         attended_keys = Streams(given.attended_keys.own, Alone())
         moved: list[Array] = []
         outputs: list[Array] = []
@@ -245,8 +250,9 @@ class AudioVideoBlock(nnx.Module):
     def over_text(
         self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
     ) -> tuple[Streams, Streams, Array | None]:
-        """Attention of both to the text; its outputs, and the watched words' share of
-        the video's."""
+        """Attention of both streams to the text. Returns the tokens, the attention's
+        outputs, and the share of the video's attention that goes to the watched
+        words."""
         moved: list[Array] = []
         outputs: list[Array] = []
         shares: list[Array | None] = []
@@ -270,8 +276,9 @@ class AudioVideoBlock(nnx.Module):
     def over_each_other(
         self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
     ) -> tuple[Streams, Streams, Keys | None]:
-        """Attention of each stream to the other as it was; its outputs, and the video's
-        keys and values that the audio attends to."""
+        """Attention of each stream to the other one before this update. Returns the
+        tokens, the attention's outputs, and the video's keys and values that the audio
+        attends to."""
         modulations = [
             modulate(part.across_modulation[...], times)
             for part, times in zip(self.streams, given.times.across)
@@ -313,7 +320,8 @@ class AudioVideoBlock(nnx.Module):
     def feed(
         self, tokens: Streams, given: LayerInputs, reuse: BranchReuse | None
     ) -> tuple[Streams, Streams]:
-        """The feed-forward parts, and their outputs."""
+        """The feed-forward networks of both streams. Returns the tokens and the
+        outputs."""
         moved: list[Array] = []
         outputs: list[Array] = []
         for place, (part, x) in enumerate(zip(self.streams, tokens)):

@@ -18,8 +18,8 @@ from chorus_jax.nets.token_attention import Gains
 
 
 class AudioVideoText(NamedTuple):
-    """The text as both streams read it, of all prompts and then, if there is guidance
-    by them, of all negative prompts.
+    """The text that both streams read: all prompts, then all negative prompts if
+    guidance uses them.
 
     Attributes:
         keys: keys and values in all layers; None if the timestep modulates the tokens.
@@ -40,7 +40,7 @@ class AudioVideoConditions(NamedTuple):
         times: modulation of all steps.
         sigmas: the noise level of each step.
         positions: rotary tables of all tokens.
-        guidance: scales of the passes besides the prompt's.
+        guidance: the guidance scales of the passes other than the prompt's.
         given: the tokens of given frames; None without any.
     """
 
@@ -54,13 +54,14 @@ class AudioVideoConditions(NamedTuple):
 
     @property
     def branches(self) -> tuple[str, ...]:
-        """The passes of each request."""
+        """The names of the guidance passes of each request."""
         return self.guidance.branches
 
     def words(
         self, gains: TextGains | None, watched: Float[Array, "b m"] | None
     ) -> Words:
-        """Gains and watched words of all rows: they are of the prompt's branch."""
+        """Gains and watched words for all rows; only rows of the prompt's branch have
+        any."""
         count = len(self.branches)
         if watched is not None:
             watched = padded(watched.astype(jnp.float32), count, 0.0)
@@ -69,8 +70,8 @@ class AudioVideoConditions(NamedTuple):
         return Words(Gains(*(padded(x, count, 1.0) for x in gains)), watched)
 
     def of_rows(self, text: Any, b: int) -> Any:
-        """The text of one layer for all rows: the negative prompts' where those are
-        read, else the prompts'."""
+        """The text of one layer for all rows: the negative prompts' in rows of their
+        branch, else the prompts'."""
         start = {name: b if name == "text" else 0 for name in self.branches}
         return jax.tree.map(
             lambda x: jnp.concatenate(

@@ -8,27 +8,29 @@ class LTX2Config:
     """Sizes of an LTX-2 transformer; `b19` and `b22` are the published ones.
 
     Attributes:
-        heads: of the video's attentions.
+        heads: the number of heads of the video's attentions.
         head_width: the width of such a head.
-        audio_heads: of the audio's attentions, and of those between the streams.
+        audio_heads: the number of heads of the audio's attentions, and of the
+            attentions between the streams.
         audio_head_width: the width of such a head.
-        depth: layers.
+        depth: the number of layers.
         in_channels: channels of the video's latents.
         out_channels: channels of the video's velocity.
         audio_channels: channels of an audio token, in and out.
-        text_width: of the text's embeddings, which are projected to both streams; None
-            if they come at the width of each stream already (2.3).
+        text_width: the width of the text's embeddings, which are projected to both
+            streams; None if they have the width of each stream already (2.3).
         text_limit: tokens of a prompt, registers included.
         gated: whether the heads of all attentions have gates of their own (2.3).
         text_modulated: whether the timestep modulates attention to the text (2.3).
-        time_width: of the timestep's features.
-        gate_rate: what the timestep is multiplied by for the gates between streams.
-        extent: seconds, and pixels of both sides, that positions are shares of.
-        audio_extent: seconds that the audio's positions are shares of.
+        time_width: the width of the timestep's sinusoidal features.
+        gate_rate: the factor on the timestep that the gates between the streams read.
+        extent: the seconds, height and width in pixels that the video's positions are
+            divided by.
+        audio_extent: the seconds that the audio's positions are divided by.
         tile: the box of video tokens that regions are made of (`Tiling.fitting`).
-        epsilon: of the norms of queries and keys.
-        block_epsilon: of the norms of the streams.
-        dtype: of weights and activations.
+        epsilon: the epsilon of the norms of queries and keys.
+        block_epsilon: the epsilon of the norms of the streams.
+        dtype: the dtype of weights and activations.
 
     Raises:
         ValueError: for heads of an odd width.
@@ -75,13 +77,14 @@ class LTX2Config:
 
     @property
     def patch(self) -> tuple[int, int, int]:
-        """The latents of a token: the VAE's pixels are large enough as they are."""
+        """The number of latents per token: 1 along each axis, because the VAE
+        compresses enough."""
         return (1, 1, 1)
 
     @property
     def rows(self) -> int:
-        """Modulation rows per stream and layer: three of each part that the timestep
-        modulates."""
+        """Modulation rows per stream and layer: shift, scale and gate for each
+        modulated part."""
         return 9 if self.text_modulated else 6
 
     @classmethod

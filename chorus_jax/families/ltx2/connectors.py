@@ -1,8 +1,9 @@
-"""From the text encoder's states to what LTX-2's transformer reads of a prompt.
+"""Turns the text encoder's hidden states into the embeddings that LTX-2's transformer
+reads.
 
 The states of all layers are normed and projected to features, one per token; a small
-transformer per stream then lets them attend to each other. Registers stand where a
-prompt has no tokens, each by its place: all rows are read.
+transformer per stream then lets them attend to each other. Learnt registers fill the
+rows after a prompt's last token, so that all rows are read.
 
 Source: Lightricks/LTX-2, packages/ltx-core; diffusers, pipelines/ltx2/connectors.py.
 """
@@ -38,21 +39,23 @@ class ConnectorsConfig:
     """Sizes of LTX-2's connectors; `b19` and `b22` are the published ones.
 
     Attributes:
-        state_width: of the text encoder's hidden states.
-        states: hidden states of a token.
-        heads: of each stream's connector, the video's first.
+        state_width: the width of the text encoder's hidden states.
+        states: hidden states per token, one per layer of the text encoder and its
+            embedding.
+        heads: the number of heads of each stream's connector, the video's first.
         head_widths: the widths of these heads.
-        depth: layers of each connector.
-        registers: learnt rows of each connector; they repeat along the text.
-        apart: whether the states are projected to each stream's width, with a bias, and
-            normed token by token (2.3); else to `state_width` for both, and normed
-            layer by layer.
+        depth: the number of layers of each connector.
+        registers: the number of learnt rows of each connector, which repeat along the
+            text.
+        apart: True if the states are normed per token and projected, with a bias, to
+            each stream's width (2.3); False if they are normed per layer and projected
+            to `state_width` for both streams.
         gated: whether the heads have gates of their own (2.3).
-        extent: rows that rotary positions are shares of.
-        dtype: of weights and activations.
+        extent: the number of rows that rotary positions are divided by.
+        dtype: the dtype of weights and activations.
 
     Raises:
-        ValueError: for streams of two widths with one projection.
+        ValueError: for streams of different widths that share one projection.
     """
 
     state_width: int
@@ -91,11 +94,13 @@ class ConnectorsConfig:
 
 
 class TextFeatures(nnx.Module):
-    """The states of all layers to features of each token.
+    """Norms and projects the hidden states of all layers to features, per token.
 
     Attributes:
-        video: to the features, of both streams unless there is `audio`.
-        audio: to those of the audio; None if both have the same.
+        video: the projection to the features of the video, and of the audio if that has
+            none of its own.
+        audio: the projection to the audio's features; None if both streams share
+            `video`.
     """
 
     def __init__(self, config: ConnectorsConfig, *, rngs: nnx.Rngs):
@@ -114,8 +119,8 @@ class TextFeatures(nnx.Module):
     def __call__(
         self, states: Float[Array, "b m c states"], mask: Bool[Array, "b m"]
     ) -> Float[Array, "b m k"]:
-        """Features of each token, those of the audio behind the video's if there are
-        any; without meaning where `mask` is False."""
+        """Features per token: the video's, then the audio's if it has its own.
+        Undefined where `mask` is False."""
         x = states.astype(jnp.float32)
         if self.audio is None:
             normed = normed_by_layer(x, mask)
@@ -138,7 +143,7 @@ class TextFeatures(nnx.Module):
 def normed_by_layer(
     x: Float[Array, "b m c states"], mask: Bool[Array, "b m"]
 ) -> Float[Array, "b m c states"]:
-    """States of a prompt less the mean of their layer, over the range of it."""
+    """States minus the mean of their layer over the prompt, divided by its range."""
     known = mask[:, :, None, None]
     count = mask.sum(axis=1).astype(jnp.float32)[:, None, None, None] * x.shape[2]
     total = jnp.where(known, x, 0).sum(axis=(1, 2), keepdims=True)
@@ -166,12 +171,12 @@ class ConnectorBlock(nnx.Module):
 
 
 class Connector(nnx.Module):
-    """A stream's features to its text embeddings.
+    """Turns one stream's features into its text embeddings.
 
     Attributes:
-        registers: rows that stand where a prompt has no tokens.
+        registers: learnt rows that fill the place after a prompt's last token.
         layers: blocks, stacked and scanned.
-        norm: of the output, without weights.
+        norm: the norm of the output, without weights.
     """
 
     def __init__(self, config: ConnectorsConfig, stream: int, *, rngs: nnx.Rngs):
@@ -189,7 +194,8 @@ class Connector(nnx.Module):
     def __call__(
         self, x: Float[Array, "b m c"], lengths: Int[Array, " b"]
     ) -> Float[Array, "b m c"]:
-        """Embeddings of all rows. ValueError if the registers do not divide them."""
+        """Embeddings of all rows. Raises a ValueError unless the number of rows is a
+        multiple of the number of registers."""
         rows, registers = x.shape[1], self.registers[...]
         if rows % len(registers):
             raise ValueError(
@@ -223,7 +229,8 @@ class LTX2Connectors(nnx.Module):
         """The text embeddings of each stream, all rows of which are read.
 
         Args:
-            features: of prompts (see `TextFeatures`), as many rows as the text limit.
+            features: the features of prompts (see `TextFeatures`), padded to the text
+                limit.
             lengths: the number of tokens of each prompt.
         """
         video, audio = self.features.split(features)
@@ -233,11 +240,11 @@ class LTX2Connectors(nnx.Module):
 class FeatureEncoder(NamedTuple):
     """The text encoder with the norm and projection of its states.
 
-    What is remembered of a prompt is its features (see `text.prompts.TextEncoder`).
+    Of each prompt its features are remembered (see `text.prompts.TextEncoder`).
 
     Attributes:
         gemma: the text encoder.
-        features: norm and projection.
+        features: the norm and the projection.
     """
 
     gemma: GemmaEncoder

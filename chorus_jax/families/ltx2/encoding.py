@@ -1,4 +1,4 @@
-"""Given frames as latents in their places among a video's tokens.
+"""Encodes given frames to latents at their positions among a video's tokens.
 
 Source: Lightricks/LTX-2, packages/ltx-pipelines, ltx_pipelines/utils/media_io.py and
 helpers.py; diffusers' LTX2ConditionPipeline.
@@ -23,8 +23,8 @@ from chorus_jax.request import Request
 def clean_tokens(
     vae: LTXVAE, requests: Sequence[Request], layout: FrameLayout, grid: Size
 ) -> Float32[Array, "b n c"]:
-    """The latents of the given frames of requests of one layout as tokens, those beside
-    the video first; zeros where nothing is given."""
+    """The latents of given frames as tokens, zero where no frame is given. The requests
+    have one layout; tokens outside the video's grid come first."""
     rows = [encoded(vae, request) for request in requests]
     items = [jnp.concatenate(latents) for latents in zip(*rows, strict=True)]
     video = jnp.zeros((len(rows), *grid, items[0].shape[-1]), jnp.float32)
@@ -53,8 +53,8 @@ def encoded(vae: LTXVAE, request: Request) -> list[Float[Array, "1 f h w c"]]:
 
 
 def covering(keyframe: Keyframe, height: int, width: int) -> Float32[Array, "f h w 3"]:
-    """The frames in [-1, 1], scaled until they cover the video's size, the middle of
-    them. What is made smaller is not smoothed before, as the makers have it."""
+    """The frames in [-1, 1], scaled to cover the video's size and cropped at the
+    centre. As in the makers' code, shrinking applies no antialiasing."""
     frames = keyframe.frames.astype(np.float32)
     count, h, w, _ = frames.shape
     scale = max(height / h, width / w)

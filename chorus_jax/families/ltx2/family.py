@@ -30,6 +30,7 @@ class LTX2Family(SharedLTXFamily):
         return defaults_of(LTX2Sizes.read(folder, transformer), scheduler)
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """Each part's size, the memory of all, what attends here, and the licence."""
+        """Yields lines that describe each part's size, the memory of all, the attention
+        implementations, and the licence."""
         yield from super().lines(folder)
         yield "licence", LICENCE

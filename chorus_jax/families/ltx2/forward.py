@@ -59,13 +59,14 @@ class AudioVideoForward:
     Attributes:
         model: the transformer.
         conditions: what all passes of the run read.
-        latents: noisy latents, `video` and `audio`; of the video all, or patches of the
-            active tiles. The audio is always run whole. With frames that stand beside
-            the video there are those of `given` too.
+        latents: noisy latents, `video` and `audio`, and `given` if frames are given
+            outside the video's grid. The video's are whole, or patches of the active
+            tiles; the audio always runs whole.
         i: the step of each request.
-        gains: of cross-attention to the prompt.
-        tokens: those of the video that are run.
-        unroll: layers one by one in place of a loop, for costs of compiled programs.
+        gains: the gains of cross-attention to the prompt.
+        tokens: the video's tokens that this pass runs.
+        unroll: whether the layers are unrolled instead of scanned, so that the
+            compiler's cost figures count each.
     """
 
     model: AudioVideoNetwork
@@ -82,11 +83,12 @@ class AudioVideoForward:
         return self.conditions.times.at(self.rows(self.i))
 
     def rows(self, x: Array) -> Array:
-        """A row per request as a row per branch and request."""
+        """Repeats an array with one row per request to one row per branch and
+        request."""
         return jnp.concatenate([x] * len(self.conditions.branches))
 
     def of_branch(self, name: str) -> Bool[Array, " r"] | None:
-        """The rows of a branch; None if there is none."""
+        """A mask of the rows of a branch; None if this run has no such branch."""
         names = self.conditions.branches
         if name not in names:
             return None
@@ -95,7 +97,7 @@ class AudioVideoForward:
 
     def signal(self, name: str) -> Float[Array, "r ..."]:
         """The video's time embedding of each row, or the modulated input of its first
-        layer. ValueError for another name."""
+        layer. Raises a ValueError for another name."""
         signals: dict[str, Callable[[], Array]] = {
             "embedding": lambda: self.times.head.video,
             "modulation": self.first_input,
@@ -119,7 +121,7 @@ class AudioVideoForward:
         return self.patches_of(self.latents)
 
     def patches_of(self, latents: Latents) -> Streams:
-        """Latents, or velocities, of the tokens that are run."""
+        """Latents or velocities cut into one patch per token that this pass runs."""
         video = latents["video"]
         if isinstance(self.tokens, TileTokens):
             video = video.reshape(len(video), -1, video.shape[-1])
@@ -130,7 +132,7 @@ class AudioVideoForward:
         return Streams(video, latents["audio"])
 
     def arranged(self, patches: Streams) -> Latents:
-        """The reverse of `patches`, of any number of channels."""
+        """The reverse of `patches_of`, for any number of channels."""
         video, extra = patches.video, {}
         if GIVEN in self.latents:
             count = self.latents[GIVEN].shape[1]
@@ -143,17 +145,19 @@ class AudioVideoForward:
         return {"video": video, "audio": patches.audio, **extra}
 
     def kinds(self) -> Int[Array, "b n"] | None:
-        """The kinds of the video's tokens that are run; None if all are of one."""
+        """The kind (see `GivenTokens`) of each video token that this pass runs; None
+        without given frames."""
         given = self.conditions.given
         return None if given is None else of_run(given.kinds, self.tokens, len(self.i))
 
     def of_kinds(self, rows: Float[Array, "r *k c"]) -> Array | TokenTimes:
-        """Modulation inputs of each row as those of the video's tokens."""
+        """Expands modulation inputs per row and kind to one per video token."""
         kinds = self.kinds()
         return rows if kinds is None else TokenTimes(rows, self.rows(kinds))
 
     def moves(self) -> Latents | None:
-        """False for given tokens without noise; None if all latents move."""
+        """A mask of the latents that this step may change, False for given tokens
+        without noise; None if all may change."""
         kinds, given = self.kinds(), self.conditions.given
         if kinds is None or given is None:
             return None
@@ -163,7 +167,8 @@ class AudioVideoForward:
         return jax.tree.map(lambda x: x > 0, flags)
 
     def blend(self) -> TokenBlend | None:
-        """The change of the velocity by given latents; None if no latents are given."""
+        """The correction of the velocity towards given latents; None if none are
+        given."""
         kinds, given, tokens = self.kinds(), self.conditions.given, self.tokens
         if kinds is None or given is None:
             return None
@@ -194,10 +199,11 @@ class AudioVideoForward:
         last: int | None = None,
         reuse: BranchReuse | None = None,
     ) -> tuple[Streams, AudioVideoSides]:
-        """The tokens after these layers, which are scanned, and their side outputs.
+        """Runs these layers in a scan. Returns the tokens and the layers' side outputs.
 
         Raises:
-            ValueError: with `reuse` for a pass whose keys or shares are asked for.
+            ValueError: for `reuse` in a pass that has to return keys or attention
+                shares.
         """
         watched = getattr(self.tokens, "words", None)
         if reuse is not None and (self.keeps_keys or watched is not None):
@@ -223,7 +229,7 @@ class AudioVideoForward:
                 self.apart(passive),
             )
             tokens, sides = block(tokens, given, branches)
-            return tokens, sides._replace(keys=self.kept(sides.keys))
+            return tokens, sides._replace(keys=self.held_layout(sides.keys))
 
         tiles = self.tokens if isinstance(self.tokens, TileTokens) else None
         held = tiles.keys if tiles is not None and self.keeps_keys else None
@@ -235,7 +241,7 @@ class AudioVideoForward:
         return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
 
     def apart(self, perturbed: Bool[Array, ""] | None) -> Apart:
-        """The rows in which attention of a layer is left out."""
+        """The rows that leave out a part of one layer's attention."""
         passive = self.of_branch("perturbed")
         if passive is not None and perturbed is not None:
             passive = passive & perturbed
@@ -248,14 +254,14 @@ class AudioVideoForward:
 
     @property
     def keeps_keys(self) -> bool:
-        """Whether keys and values are held for, or by, a region."""
+        """Whether the pass writes or reads held keys and values."""
         if isinstance(self.tokens, TileTokens):
             return self.tokens.keys != ()
         return self.tokens.tiling is not None
 
-    def kept(self, keys: VideoKeys | None) -> VideoKeys | None:
-        """The keys of a layer as they are held, in tiles at once; None if they are
-        not."""
+    def held_layout(self, keys: VideoKeys | None) -> VideoKeys | None:
+        """The keys of a layer in the layout in which they are held (by tile); None if
+        they are not held."""
         if not self.keeps_keys or keys is None:
             return None
         tiling = self.tokens.tiling
@@ -264,7 +270,8 @@ class AudioVideoForward:
         return VideoKeys(*(TileKeys.of(x, tiling) for x in keys))
 
     def attended_keys(self, held: VideoKeys | None) -> VideoKeys:
-        """The keys that the video's tokens at hand are among."""
+        """The keys of the video that are attended to: held keys of all tiles updated
+        with this pass's own, or this pass's own alone."""
         tokens = self.tokens
         if not isinstance(tokens, TileTokens):
             return VideoKeys(Alone(), Alone())
@@ -278,7 +285,8 @@ class AudioVideoForward:
         return VideoKeys(alone, alone)
 
     def positions(self) -> Positions:
-        """Positions of the tokens: of the video all, or of each row's active tiles."""
+        """Rotary tables of the tokens: all of the video's, or those of each row's
+        active tiles."""
         own, across = self.conditions.positions
         return Positions(
             own._replace(video=self.of_tokens(own.video)),
@@ -286,7 +294,8 @@ class AudioVideoForward:
         )
 
     def of_tokens(self, table: Float[Array, "2 n r"]) -> Float[Array, "2 *b k r"]:
-        """A table of the video's tokens as one of those that are run."""
+        """The rows of a table over the video's tokens that belong to the tokens of this
+        pass."""
         if not isinstance(self.tokens, TileTokens):
             return table
         tiles = self.tokens.tiling.tiles(table)[:, self.tokens.tiles]
@@ -326,7 +335,7 @@ class AudioVideoForward:
         return Streams(*(end.out(x, times) for end, x, times in pairs))
 
     def guided(self, out: Streams) -> Streams:
-        """The velocities that the passes of all branches give together."""
+        """Combines the velocities of all branches into the guided velocities."""
         sigma, guidance = self.conditions.sigmas[self.i], self.conditions.guidance
         return guidance.guided(out, self.patches, sigma, self.blend())
 
@@ -335,7 +344,7 @@ class AudioVideoForward:
         return self.arranged(self.velocity_patches(tokens))
 
     def guide(self, velocities: Latents) -> Latents:
-        """The velocities that the passes of all branches give together."""
+        """Combines the velocities of all branches into the guided velocities."""
         return self.arranged(self.guided(self.patches_of(velocities)))
 
     def prompt(self) -> "AudioVideoForward":
@@ -348,8 +357,8 @@ class AudioVideoForward:
         return replace(self, conditions=conditions, tokens=tokens)
 
     def hold(self, held: Held, *sides: AudioVideoSides) -> Held:
-        """The keys and values of all tiles, and the attention to the words asked for,
-        its mean over all layers."""
+        """The state after the pass: keys and values of all tiles, and the mean over all
+        layers of the attention to the requested words."""
         layers = jax.tree.map(lambda *x: jnp.concatenate(x), *sides)
         if isinstance(self.tokens, TileTokens):
             if not self.keeps_keys:

@@ -1,7 +1,9 @@
-"""Tokens with less noise than a step's, and what given frames make of velocities.
+"""Given tokens, which have less noise than a step's others, and the correction of their
+velocities.
 
-A given token of strength s is at noise level (1 - s) sigma. Of each clean estimate
-there the given latents take the share s, and the solver moves all tokens alike.
+A given token of strength s is at noise level (1 - s) sigma. The clean estimate there is
+replaced by a mix of s parts given latents and 1 - s parts estimate; the solver treats
+all tokens alike.
 
 Source: Lightricks/LTX-2, packages/ltx-core (X0Model) and ltx-pipelines
 (post_process_latent); diffusers' LTX2ConditionPipeline.
@@ -27,10 +29,12 @@ class GivenTokens(NamedTuple):
     """Given tokens of a video.
 
     Attributes:
-        kinds: of each token: 0 for those that are made, then by strength.
-        strengths: of each kind, 0 to 1.
-        levels: the noise level of each kind's clean estimates, over that of the step.
-        clean: the given latents; zeros for tokens that are made.
+        kinds: the kind of each token: 0 for generated tokens, then one kind per
+            strength.
+        strengths: the strength of each kind, 0 to 1.
+        levels: the noise level at which each kind's clean estimate is made, divided by
+            the step's.
+        clean: the given latents; zeros for generated tokens.
     """
 
     kinds: Int[Array, " n"]
@@ -50,11 +54,11 @@ class GivenTokens(NamedTuple):
 
 
 class TokenBlend(NamedTuple):
-    """The change of the velocity of tokens by given latents.
+    """The correction of the velocity of tokens towards given latents.
 
     Attributes:
-        strength: of each token, 0 to 1.
-        level: the noise level of its clean estimate, over that of the step.
+        strength: the strength of each token, 0 to 1.
+        level: the noise level of each token's clean estimate, divided by the step's.
         clean: the given latents.
     """
 
@@ -68,8 +72,8 @@ class TokenBlend(NamedTuple):
         latents: Float[Array, "b n c"],
         sigma: Float[Array, "b 1 1"],
     ) -> Float[Array, "b n c"]:
-        """The velocity to the mean of its clean estimate and the given latents, by
-        strength; of tokens that are made it is `velocity` itself."""
+        """The velocity towards the mix, by strength, of its clean estimate and the
+        given latents; for generated tokens `velocity` itself."""
         pull = self.strength * (latents - self.clean) / sigma
         return (1 - self.strength) * self.level * velocity + pull
 
@@ -79,7 +83,7 @@ class TokenBlend(NamedTuple):
         latents: Float[Array, "b n c"],
         sigma: Float[Array, "b 1 1"],
     ) -> Float[Array, "b n c"]:
-        """The velocity to that mean, of a clean estimate."""
+        """The velocity towards the mix of a clean estimate and the given latents."""
         mean = estimate + self.strength * (self.clean - estimate)
         return (latents - mean) / sigma
 
@@ -90,14 +94,14 @@ def started_tokens(
     video: Float[Array, "b f h w c"] | None,
     level: float,
 ) -> Latents:
-    """The noise with given latents in their places, each with as much noise as its
-    strength leaves.
+    """Initial noise with given latents at their positions, mixed with noise by
+    strength.
 
     Args:
-        noise: of all streams.
+        noise: the noise of all streams.
         given: the tokens.
-        video: latents that the noise lies over elsewhere; None for none.
-        level: the noise level of a token that is made.
+        video: latents that noise is added to elsewhere; None to start from pure noise.
+        level: the noise level of a generated token.
     """
     shape = noise[VIDEO].shape
     extra = noise[GIVEN] if GIVEN in noise else jnp.zeros((shape[0], 0, shape[-1]))

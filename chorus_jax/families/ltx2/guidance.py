@@ -1,8 +1,9 @@
-"""Guidance of LTX-2: up to four passes, with scales of its own for each stream.
+"""Guidance of LTX-2: up to four passes, with separate scales for each stream.
 
-Besides the negative prompt's pass and the perturbed one (arXiv 2411.18664) there is one
-in which the streams do not attend to each other. Differences of all are added to the
-prompt's clean estimate, whose deviation is then brought back in part.
+Besides the prompt's pass there are the negative prompt's, the perturbed one (arXiv
+2411.18664), and one in which the streams do not attend to each other. The differences
+of the prompt's clean estimate from the others', times their scales, are added to it;
+its standard deviation is then partly restored.
 """
 
 from typing import NamedTuple
@@ -19,13 +20,14 @@ class StreamScales(NamedTuple):
     """Scales of one stream's guidance, each a number per request.
 
     Attributes:
-        text: of the prompt against the negative prompt, 1 for none; None without that
-            pass.
-        perturbed: of the prompt against the perturbed pass, 0 for none; None without.
-        joint: of the prompt's pass against that of the streams apart, 1 for none; None
-            without that pass.
-        rescale: how much of the clean estimate's deviation is brought back to that of
-            the prompt's, 0 to 1; None for none at all.
+        text: the scale of the prompt against the negative prompt, 1 for no guidance;
+            None without that pass.
+        perturbed: the scale of the prompt against the perturbed pass, 0 for no
+            guidance; None without that pass.
+        joint: the scale of the prompt's pass against the one with separate streams, 1
+            for no guidance; None without that pass.
+        rescale: how far the guided estimate's standard deviation is brought back to
+            that of the prompt's, 0 to 1; None to leave it.
     """
 
     text: Float32[Array, " b"] | None = None
@@ -38,8 +40,9 @@ class JointGuidance(NamedTuple):
     """Guidance of both streams.
 
     Attributes:
-        scales: of each stream; both have the same passes.
-        layers: those that do not attend in the perturbed pass; None without it.
+        scales: the scales of each stream; both have the same passes.
+        layers: the layers without self-attention in the perturbed pass; None without
+            that pass.
     """
 
     scales: Streams = Streams(StreamScales(), StreamScales())
@@ -47,8 +50,8 @@ class JointGuidance(NamedTuple):
 
     @property
     def branches(self) -> tuple[str, ...]:
-        """The passes in the order of their rows, by the name of their scale; "" is the
-        prompt's own."""
+        """The names of the passes' scales, in the order of their rows; "" is the
+        prompt's pass."""
         scales = self.scales.video
         names = ("text", "perturbed", "joint")
         return ("", *(name for name in names if getattr(scales, name) is not None))
@@ -60,13 +63,14 @@ class JointGuidance(NamedTuple):
         sigma: Float32[Array, " b"],
         blend: TokenBlend | None = None,
     ) -> Streams:
-        """The velocities that all passes give together.
+        """Combines the velocities of all passes into the guided ones.
 
         Args:
-            out: velocities of all rows.
+            out: the velocities of all rows.
             latents: the noisy latents, in the same layout.
             sigma: the noise level of each request.
-            blend: of the video's tokens with given latents; None without any.
+            blend: the correction of the video's tokens towards given latents; None
+                without any.
         """
         video, audio = (
             (scales, self.branches, velocities, noisy, sigma)

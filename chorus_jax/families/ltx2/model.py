@@ -36,8 +36,8 @@ from chorus_jax.text.prompts import PromptEncoder, Tokenizer, Tokens
 class LTX2Model(SharedLTXModel):
     """The parts of one LTX-2 model (see `protocols.VideoModel`).
 
-    What is remembered of a prompt is its features: the text encoder's states of all
-    layers, normed and projected.
+    Of each prompt its features are remembered: the text encoder's states of all layers,
+    normed and projected.
     """
 
     family = "ltx2"
@@ -54,8 +54,9 @@ class LTX2Model(SharedLTXModel):
         clean_levels: str = TOKEN,
         **options: Any,
     ):
-        """`clean_levels` is by which noise level clean estimates of given tokens are
-        made, `TOKEN` or diffusers' `STEP`; `options` are those of `SharedLTXModel`."""
+        """`clean_levels` says at which noise level the clean estimates of given tokens
+        are made: each token's (`TOKEN`) or, as diffusers does, the step's (`STEP`).
+        `options` are those of `SharedLTXModel`."""
         super().__init__(parts, tokenizer, schedule, **options)
         self.clean_levels = clean_levels
         self.connectors = parts["connectors"]
@@ -74,15 +75,15 @@ class LTX2Model(SharedLTXModel):
 
     @property
     def numerics(self) -> str:
-        """The dtypes of all parts, and how given tokens are estimated if not as the
-        makers do."""
+        """The dtypes of all parts, and `clean_levels` if it differs from the
+        makers'."""
         dtypes = [getattr(self.sizes, name).dtype for name in PARTS]
         others = [] if self.clean_levels == TOKEN else [self.clean_levels]
         return " ".join([*dtypes, *others])
 
     def geometry(self, request: Request) -> Geometry:
-        """The shapes of a request's latents, video and audio. ValueError for what does
-        not fit (see `LTX2Sizes.check`)."""
+        """The shapes of a request's latents, video and audio. Raises a ValueError for
+        what does not fit (see `LTX2Sizes.check`)."""
         self.sizes.check(request)
         channels = self.sizes.transformer.audio_channels
         return self.geometry_with(
@@ -90,7 +91,8 @@ class LTX2Model(SharedLTXModel):
         )
 
     def fps(self, request: Request) -> float:
-        """The frames per second of a request: of its positions, and of its sound."""
+        """The frames per second of a request, which its positions and its sound's
+        length depend on."""
         return fps_of(request)
 
     def condition(
@@ -99,7 +101,8 @@ class LTX2Model(SharedLTXModel):
         tenant: str = "",
         tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, AudioVideoConditions], tuple[str, ...]]:
-        """Inputs of every step, and the cut end of each prompt."""
+        """The conditions of all steps, and for each prompt the text cut off at the text
+        limit."""
         first = requests[0]
         text = self.encode(requests, tenant, tokens)
         layout, grid = self.sizes.layout(first), self.sizes.grid(first)
@@ -123,15 +126,14 @@ class LTX2Model(SharedLTXModel):
         return {TRANSFORMER: conditions}, tuple(text.cut[: len(requests)])
 
     def text_values(self, conditions: Mapping[str, Any]) -> Float[Array, "l m c"]:
-        """The values of the video's cross-attention that the first prompt's tokens
-        have."""
+        """The values of the first prompt's tokens in the video's cross-attention."""
         return conditions[TRANSFORMER].values
 
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
     ) -> Latents:
-        """Noise, over initial latents, with the latents of given frames in their
-        places."""
+        """The first latents of runs: noise, or noised initial latents, with given
+        frames inserted."""
         made = super().begin(noise, requests, start)
         given = start.conditions[TRANSFORMER].given
         if given is None:
@@ -140,8 +142,8 @@ class LTX2Model(SharedLTXModel):
         return started_tokens(own, given, start.initial_latents.get(VIDEO), start.level)
 
     def enlarge(self, latents: Latents) -> dict[str, Array]:
-        """The video's latents at the size of a second pass, and the audio's. ValueError
-        without a latent upsampler."""
+        """The video's latents enlarged for a second pass, and the audio's unchanged.
+        Raises a ValueError without a latent upsampler."""
         video, audio = (jnp.asarray(latents[name]) for name in (VIDEO, "audio"))
         return {VIDEO: self.larger(video), "audio": audio}
 
@@ -159,5 +161,5 @@ class LTX2Model(SharedLTXModel):
 def sound_of(
     vae: AudioVAE, vocoder: Vocoder | BandVocoder, latents: Float[Array, "b n c"]
 ) -> Float[Array, "b s channels"]:
-    """Latents to a spectrogram, and that to sound."""
+    """Decodes latents to a spectrogram, and the spectrogram to sound."""
     return vocoder(vae.decode(latents))

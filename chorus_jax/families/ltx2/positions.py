@@ -1,7 +1,7 @@
 """Rotary positions of LTX-2: the middle of each token, in seconds and pixels.
 
-Angles reach 10000 * pi / 2, where a rounding of float32 is seen in their cosines: the
-makers' operations are repeated here one by one, in float32 but for the frequencies.
+Angles reach 10000 * pi / 2, where the rounding of float32 changes the cosines. So the
+makers' operations are repeated here one by one, in float32 except for the frequencies.
 
 Source: Lightricks/LTX-2, packages/ltx-core; diffusers,
 models/transformers/transformer_ltx2.py (LTX2AudioVideoRotaryPosEmbed).
@@ -24,11 +24,12 @@ class AudioVideoScale:
     """The size of a step along the latent grids.
 
     Attributes:
-        frames: frames of a latent frame; the first one stands for a single frame.
-        pixels: pixels of a latent pixel, in height and in width.
+        frames: video frames per latent frame; the first latent frame stands for one
+            frame.
+        pixels: pixels per latent pixel, in height and in width.
         fps: frames per second.
-        mel_frames: spectrogram frames of an audio token; the first stands for one.
-        hop: samples of a spectrogram frame.
+        mel_frames: spectrogram frames per audio token; the first token stands for one.
+        hop: samples per spectrogram frame.
         sample_rate: samples per second.
     """
 
@@ -55,7 +56,7 @@ class AudioVideoScale:
         Args:
             size: the number of these tokens along frames, height and width.
             first: the frame of the video at which they begin.
-            single: whether they are of one picture.
+            single: whether they stand for a single picture.
         """
         starts = np.arange(size[0], dtype=np.float32) * self.frames + first
         lasting = np.float32(1 if single else self.frames)
@@ -77,8 +78,8 @@ class AudioVideoScale:
 
 
 def ends(count: int, group: int) -> Float32[np.ndarray, " n"]:
-    """The first frame of each group, and the end of the last; the first group is a
-    single frame."""
+    """The first frame of each group, then the end of the last group; the first group
+    has one frame."""
     first = np.arange(count + 1, dtype=np.float32) * np.float32(group)
     return np.maximum(first + np.float32(1 - group), np.float32(0))
 
@@ -93,12 +94,13 @@ def position_table(
 ) -> Float[Array, "2 n r"]:
     """Cosines and sines of every token for the pairs of all heads side by side.
 
-    Pair k of an axis turns with frequency k, axis by axis for each frequency; what
-    `width` has beyond a multiple of twice the axes comes first and does not turn.
+    Pair k of an axis rotates with frequency k; pairs are ordered by frequency, then
+    axis. If `width` is no multiple of twice the number of axes, the remaining channels
+    come first and do not rotate.
 
     Args:
-        places: of each token, along each axis.
-        extent: what the places are shares of, per axis.
+        places: the position of each token along each axis.
+        extent: the length that positions are divided by, per axis.
         width: the width of all heads, 2 r.
     """
     shares = places / np.asarray(extent, np.float32)

@@ -40,22 +40,23 @@ def prepare(
     layout: FrameLayout | None = None,
     levels: str = TOKEN,
 ) -> AudioVideoConditions:
-    """Text, modulation of all steps, rotary positions.
+    """Computes the text's keys or tokens, the modulation of all steps, and rotary
+    tables.
 
     Args:
         model: the transformer.
-        connectors: from features to what the transformer reads.
-        features: of prompts; b rows, or, if the guidance reads negative prompts, b
-            prompts and then b negative prompts.
+        connectors: turn features into the embeddings that the transformer reads.
+        features: the features of b prompts, followed by those of b negative prompts if
+            guidance uses them.
         lengths: the number of tokens of each row.
-        guidance: scales of the passes besides the prompt's.
+        guidance: the guidance scales of the passes other than the prompt's.
         clean: the latents of given frames (see `clean_tokens`); None without any.
-        solver: the one whose schedule is followed.
+        solver: the solver, whose schedule gives the timesteps.
         grid: the video's tokens along frames, height and width.
-        audio_tokens: those of the audio.
-        scale: from tokens to seconds and pixels.
-        layout: of the given frames; None without any.
-        levels: of their clean estimates, `TOKEN` or `STEP`.
+        audio_tokens: the number of the audio's tokens.
+        scale: converts token indices to seconds and pixels.
+        layout: the layout of the given frames; None without any.
+        levels: the noise level of their clean estimates, `TOKEN` or `STEP`.
     """
     more = model.config.text_limit - features.shape[1]
     padded = jnp.pad(features, ((0, 0), (0, more), (0, 0)))
@@ -77,8 +78,8 @@ def prepare(
 
 
 def guidance_of(requests: Sequence[Request], depth: int) -> JointGuidance:
-    """The guidance of requests to a transformer of `depth` layers; all of them have the
-    passes and the perturbed layers of the first."""
+    """The guidance of requests to a transformer of `depth` layers. All requests must
+    have the same passes and perturbed layers as the first."""
     first = requests[0]
     settings = [request.joint or AudioVideoGuidance() for request in requests]
     perturbed = [x.perturbed for x in requests if x.perturbed is not None]

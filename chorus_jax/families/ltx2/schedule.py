@@ -24,13 +24,13 @@ SECOND_PASS = DISTILLED[5:]
 
 @dataclass(frozen=True)
 class FixedShift:
-    """The levels of a video of the most tokens, whatever its own number.
+    """Noise levels shifted as for the largest token count, whatever the video's own.
 
-    The makers' one- and two-stage pipelines shift so; diffusers counts the tokens, as
-    `TokenShift` does.
+    The makers' one- and two-stage pipelines do this; diffusers uses the video's token
+    count, as `TokenShift` does.
 
     Attributes:
-        shift: the shift by the number of tokens.
+        shift: the shift as a function of the number of tokens.
     """
 
     shift: TokenShift = TokenShift()
@@ -38,16 +38,17 @@ class FixedShift:
     def sigmas(
         self, steps: int, tokens: int, shift: float = 1.0
     ) -> Float32[np.ndarray, " steps"]:
-        """The levels of all steps (see `TokenShift.sigmas`; tokens do not matter)."""
+        """The noise levels of all steps (see `TokenShift.sigmas`); `tokens` is
+        ignored."""
         return self.shift.sigmas(steps, self.shift.tokens[1], shift)
 
 
 def schedule_of(scheduler: Mapping[str, Any] | None) -> FixedShift:
-    """The levels that a folder's scheduler_config.json describes; the published ones if
-    it came without one.
+    """The noise levels that a folder's scheduler_config.json describes; the published
+    ones without such a file.
 
     Raises:
-        ValueError: for a scheduler that is not run here.
+        ValueError: for a scheduler that is not supported.
     """
     if scheduler is None:
         return FixedShift()

@@ -1,4 +1,5 @@
-"""The parts of an LTX-2 checkpoint, and what must fit: parts, requests, meshes."""
+"""The parts of an LTX-2 checkpoint, and checks of parts, requests and meshes against
+them."""
 
 import math
 from collections.abc import Mapping
@@ -52,9 +53,9 @@ VOCODERS = (PARTS["vocoder"], (BandVocoder, BandVocoderConfig))
 
 
 def parts_of(card: Card) -> Mapping[str, tuple[type, type]]:
-    """The classes of a folder's parts, the module's and the config's.
+    """The module's class and the config's class of each part of a folder.
 
-    ValueError if it lacks the vocoder.
+    Raises a ValueError if it lacks the vocoder.
     """
     model = card.part("vocoder").model
     fitting = (classes for classes in VOCODERS if classes[0].__name__ == model)
@@ -77,11 +78,12 @@ class LTX2Sizes:
         transformer: config of the joint denoising network.
         vae: config of the video autoencoder.
         text_encoder: config of Gemma.
-        connectors: config of what makes the text of both streams.
+        connectors: config of the connectors, which make the text embeddings of both
+            streams.
         audio_vae: config of the audio autoencoder.
-        vocoder: config of what makes sound of spectrograms.
-        latent_upsampler: config of what enlarges latents for a second pass; None
-            without one.
+        vocoder: config of the vocoder, which turns spectrograms into sound.
+        latent_upsampler: config of the network that enlarges latents for a second pass;
+            None without one.
 
     Raises:
         ValueError: if the parts cannot work together.
@@ -135,8 +137,8 @@ class LTX2Sizes:
     def read(cls, folder: str | Path, transformer: str = TRANSFORMER) -> "LTX2Sizes":
         """The configs in a checkpoint folder's card; reads no weights.
 
-        `transformer` is the part that is the transformer. ValueError if the folder has
-        no such part, or is of another model.
+        `transformer` is the part that is run as the transformer. Raises a ValueError if
+        the folder has no such part, or is of another model.
         """
         card, stored = Card.read(folder).of_family("ltx2"), stored_names(transformer)
         return cls(
@@ -147,8 +149,8 @@ class LTX2Sizes:
         )
 
     def check(self, request: Request) -> None:
-        """ValueError for a request whose sizes do not divide, or that asks for what
-        this family does not run."""
+        """Raises a ValueError for a request whose sizes do not divide, or that asks for
+        what this family does not run."""
         self.grid(request)
         must_be_of_tiles(request, self.extra(request))
         if request.inputs is not None and request.inputs.video is not None:
@@ -173,8 +175,9 @@ class LTX2Sizes:
             )
 
     def check_soft(self, request: Request) -> None:
-        """ValueError for soft given frames with the solver res_2s: its makers draw
-        their tokens to the given latents after each step, which is not run here."""
+        """Raises a ValueError for given frames of a strength below 1 with the solver
+        res_2s: the makers' code moves their tokens towards the given latents after each
+        step, which is not supported."""
         layout = self.layout(request)
         strengths = () if layout is None else layout.strengths
         soft = [strength for strength in strengths if 0 < strength < 1]
@@ -186,39 +189,39 @@ class LTX2Sizes:
 
     @property
     def is_091(self) -> bool:
-        """False: it is no LTX-Video."""
+        """False: this model is not LTX-Video 0.9.1."""
         return False
 
     def grid(self, request: Request) -> Size:
-        """Latents, which are the tokens, along frames, height and width.
+        """The number of latents (each a token) along frames, height and width.
 
-        ValueError for sizes that do not divide, naming the nearest that do.
+        Raises a ValueError for sizes that do not divide, naming the nearest that do.
         """
         vae = self.vae
         return latent_grid(request, vae.time_compression, vae.space_compression)
 
     def layout(self, request: Request) -> FrameLayout | None:
-        """The given frames of a request; None without any. ValueError for frames that
-        do not fit (see `layout_of`)."""
+        """The given frames of a request; None without any. Raises a ValueError for
+        frames that do not fit (see `layout_of`)."""
         group = self.vae.time_compression
         return layout_of(request.inputs, request.frames, group, None)
 
     def extra(self, request: Request) -> int:
-        """The tokens of given frames beside those of a request's video."""
+        """The number of tokens of given frames outside the video's grid."""
         layout = self.layout(request)
         return 0 if layout is None else layout.extra(self.grid(request))
 
     def token_count(self, request: Request) -> int:
-        """The tokens of a request's video."""
+        """The number of tokens of a request's video."""
         return math.prod(self.grid(request))
 
     def audio_tokens(self, request: Request) -> int:
-        """The tokens of a request's audio, which is as long as its video."""
+        """The number of tokens of a request's audio, which is as long as its video."""
         seconds = request.frames / fps_of(request)
         return round(seconds * self.scale(request).audio_rate)
 
     def scale(self, request: Request) -> AudioVideoScale:
-        """The extent of a step along the latent grids, in seconds and pixels."""
+        """The size of a step along the latent grids, in seconds and pixels."""
         return AudioVideoScale(
             self.vae.time_compression,
             self.vae.space_compression,
@@ -231,7 +234,8 @@ class LTX2Sizes:
     def check_mesh(
         self, mesh: Mesh | AbstractMesh, request: Request, count: int
     ) -> None:
-        """ValueError unless the mesh divides a batch of `count` such requests."""
+        """Raises a ValueError unless the mesh divides a batch of `count` such
+        requests."""
         joint = request.joint is not None and request.joint.isolates
         branches = 1 + request.guided + (request.perturbed is not None) + joint
         model = self.transformer
@@ -241,5 +245,5 @@ class LTX2Sizes:
 
 
 def fps_of(request: Request) -> float:
-    """The frames per second of a request, the makers' usual ones if it names none."""
+    """The frames per second of a request; the makers' default if it gives none."""
     return float(FPS) if request.fps is None else request.fps

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 class Streams(NamedTuple):
     """A value for the video's tokens and one for the audio's.
 
-    Where these are arrays their shapes may differ in all but the rows.
+    If the values are arrays, their shapes may differ except for the number of rows.
 
     Attributes:
-        video: that of the video.
-        audio: that of the audio.
+        video: the video's value.
+        audio: the audio's value.
     """
 
     video: Any

@@ -17,13 +17,14 @@ class AudioVideoTimes(NamedTuple):
     """Modulation inputs in float32, one row per timestep: made once per schedule.
 
     Attributes:
-        blocks: of self-attention, feed-forward and, if modulated, queries of the text:
-            shift, scale and gate each. With given frames those of the video, and of
-            its head, have one more axis: the kinds of its tokens.
-        across: of attention between the streams: scale and shift where the video
-            listens to the audio, the same where the audio looks at the video, a gate.
-        text: shift and scale of the text's tokens; None if they are not modulated.
-        head: of the head.
+        blocks: shift, scale and gate for self-attention, feed-forward and, if they are
+            modulated, the queries of attention to the text. With given frames the
+            video's `blocks` and `head` have one more axis, the kinds of its tokens.
+        across: for attention between the streams: scale and shift for the video's
+            attention to the audio, scale and shift for the audio's attention to the
+            video, and a gate.
+        text: shift and scale for the text's tokens; None if they are not modulated.
+        head: the embedding of the timestep, for the output projection.
     """
 
     blocks: Streams
@@ -37,12 +38,13 @@ class AudioVideoTimes(NamedTuple):
 
 
 class TimeTable(nnx.Module):
-    """A timestep to `rows` modulation rows, and to the embedding that they come from.
+    """Computes `rows` modulation rows of a timestep, and the embedding that they come
+    from.
 
     Attributes:
-        time: features of the timestep to its embedding, in float32: bfloat16 cannot
-            tell step 999 from 1000.
-        modulation: the embedding to the rows.
+        time: sinusoidal features of the timestep to its embedding, in float32, because
+            bfloat16 cannot tell timestep 999 from 1000.
+        modulation: projects the embedding to the rows.
     """
 
     def __init__(self, rows: int, width: int, config: LTX2Config, rngs: nnx.Rngs):
@@ -63,13 +65,13 @@ class TimeTable(nnx.Module):
 
 
 class StreamTimes(nnx.Module):
-    """All modulation of one stream by the timestep.
+    """The networks that compute one stream's modulation from the timestep.
 
     Attributes:
-        blocks: of its layers and its head.
-        across: of attention between the streams, but for its gate.
-        gate: the gate of what it takes from the other stream.
-        text: of the text's tokens; None if they are not modulated.
+        blocks: for the stream's layers and its head.
+        across: for attention between the streams, except for the gate.
+        gate: for the gate of its attention to the other stream.
+        text: for the text's tokens; None if they are not modulated.
     """
 
     def __init__(self, width: int, config: LTX2Config, *, rngs: nnx.Rngs):
@@ -85,8 +87,9 @@ class StreamTimes(nnx.Module):
         """The stream's fields of `AudioVideoTimes`.
 
         Args:
-            timestep: of each step, for what attends to the other stream and the text.
-            own: those of the stream's tokens: of each step, or of each step and kind.
+            timestep: the timestep of each step, for attention to the other stream and
+                to the text.
+            own: the timesteps of the stream's tokens, per step or per step and kind.
         """
         blocks, head = self.blocks(own)
         gate = self.gate(timestep * self.gate_rate)[0]
@@ -103,9 +106,10 @@ def times_of(
     """Modulation inputs of timesteps, 0 to 1000.
 
     Args:
-        modules: of both streams.
-        timestep: of each step.
-        kinds: of each step and kind of the video's tokens; None if all have the step's.
+        modules: the networks of both streams.
+        timestep: the timestep of each step.
+        kinds: the timestep of each step and kind of the video's tokens; None if all
+            have the step's.
     """
     single = timestep.astype(jnp.float32)
     own = Streams(single if kinds is None else kinds.astype(jnp.float32), single)

@@ -33,10 +33,11 @@ class StreamEnds(nnx.Module):
     """The parts of one stream outside its layers.
 
     Attributes:
-        patch: latents to tokens.
-        text: embeddings of the prompt to the stream's width; None if they have it.
+        patch: projects latents to tokens.
+        text: projects the prompt's embeddings to the stream's width; None if they have
+            it.
         times: modulation by the timestep.
-        out: tokens to velocity.
+        out: projects tokens to velocities.
     """
 
     def __init__(
@@ -60,8 +61,8 @@ class LTX2DiT(nnx.Module):
 
     Attributes:
         config: its sizes.
-        video: what the video's stream has outside the layers.
-        audio: what the audio's has.
+        video: the parts of the video's stream outside the layers.
+        audio: the parts of the audio's stream outside the layers.
         layers: the blocks; their parameters are stacked and scanned.
     """
 
@@ -93,7 +94,7 @@ class LTX2DiT(nnx.Module):
             latents: noisy latents, `video` [b f h w i] and `audio` [b n i].
             timestep: 0 to 1000, one per request.
             text: embeddings of the prompts for each stream; all of them are read.
-            scale: from tokens to seconds and pixels.
+            scale: converts token indices to seconds and pixels.
         """
         read = self.text(text)
         conditions = AudioVideoConditions(
@@ -119,7 +120,7 @@ class LTX2DiT(nnx.Module):
         return AudioVideoForward(self, conditions, latents, i, gains, tokens)
 
     def text(self, embeddings: Streams) -> AudioVideoText:
-        """The text as all layers read it: made once per request."""
+        """The text in the form that all layers read, computed once per request."""
         tokens = Streams(
             *(
                 x.astype(self.config.dtype) if end.text is None else end.text(x)
@@ -136,8 +137,8 @@ class LTX2DiT(nnx.Module):
         return AudioVideoText(jax.lax.scan(project, None, self.layers)[1], None)
 
     def values(self, text: AudioVideoText) -> Float[Array, "l m c"]:
-        """The values of the first prompt's tokens, in the video's attention to them;
-        those that are not modulated, if the timestep modulates the tokens."""
+        """The values of the first prompt's tokens in the video's attention to the text;
+        computed from unmodulated tokens if the timestep modulates them."""
         if text.keys is not None:
             values = text.keys.video.value[:, 0]
             return values.reshape(*values.shape[:2], -1)
@@ -156,8 +157,8 @@ class LTX2DiT(nnx.Module):
         scale: AudioVideoScale,
         layout: FrameLayout | None = None,
     ) -> Positions:
-        """Rotary tables of all tokens, of given frames beside the video first; between
-        the streams only time turns them."""
+        """Rotary tables of all tokens; tokens of given frames outside the video's grid
+        come first. Attention between the streams uses the time axis only."""
         config = self.config
         video, audio = scale.video(grid), scale.audio(audio_tokens)
         if layout is not None:

@@ -2,7 +2,7 @@
 
 The settings are those of Lightricks/LTX-2 (packages/ltx-pipelines,
 ltx_pipelines/utils/constants.py). The weights are under the LTX-2 Community License,
-which is not Apache's: read it before they are used or passed on.
+which is not the Apache licence: read it before you use or pass on the weights.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ TELLING = ("heads", "head_width", "depth", "gated", "text_modulated", "text_widt
 
 
 def usual(source: str, **fields: Any) -> Defaults:
-    """The makers' settings of the first stage, with those that differ."""
+    """The makers' settings of the first stage; `fields` replace some of them."""
     settings: dict[str, Any] = {
         "frames": 121,
         "height": 512,
@@ -64,9 +64,9 @@ def defaults_of(sizes: LTX2Sizes, scheduler: Mapping[str, Any] | None) -> Defaul
     """The default settings of a model.
 
     Args:
-        sizes: of its parts.
-        scheduler: its scheduler_config.json, None if it came without one: that of the
-            distilled model shifts no levels.
+        sizes: the sizes of the model's parts.
+        scheduler: the content of its scheduler_config.json, by which the distilled
+            model is recognised (its noise levels are not shifted); None without one.
     """
     values = lambda config: [getattr(config, name) for name in TELLING]
     distilled = scheduler is not None and not scheduler.get("use_dynamic_shifting")

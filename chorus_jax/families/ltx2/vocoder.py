@@ -23,22 +23,23 @@ class VocoderConfig:
     """Sizes of the vocoder; the defaults are those of LTX-2 (19B).
 
     Attributes:
-        mel_bins: of a spectrogram.
-        channels: of the sound.
-        width: after the first convolution; each stage halves it.
-        factors: by which the stages lengthen time.
-        factor_kernels: of the convolutions that do so.
-        kernels: of a stage's residual blocks, whose mean is taken.
-        dilations: of the convolutions of each of these.
-        slope: of the activations below 0.
+        mel_bins: mel bins of a spectrogram.
+        channels: channels of the sound.
+        width: the width after the first convolution; each stage halves it.
+        factors: the upsampling factor of each stage.
+        factor_kernels: the kernel sizes of the upsampling convolutions.
+        kernels: the kernel sizes of a stage's residual blocks, whose outputs are
+            averaged.
+        dilations: the dilations of the convolutions of each residual block.
+        slope: the slope of leaky ReLUs below 0.
         sample_rate: samples per second.
         activation: one of `ACTIVATIONS`; with `snakebeta` the last convolution has no
             bias, and nothing bounds its output.
-        taps: of the filters around that activation.
-        dtype: of weights and activations.
+        taps: the length of the filters around that activation.
+        dtype: the dtype of weights and activations.
 
     Raises:
-        ValueError: for stages that do not go together, or another activation.
+        ValueError: for lists of different lengths, or an unknown activation.
     """
 
     mel_bins: int = 64
@@ -72,7 +73,7 @@ class VocoderConfig:
 
     @property
     def hop(self) -> int:
-        """Samples of a spectrogram's frame."""
+        """Samples of sound per frame of a spectrogram."""
         return math.prod(self.factors)
 
     @property
@@ -81,7 +82,8 @@ class VocoderConfig:
         return self.activation == "snakebeta"
 
     def activate(self, width: int, slope: float) -> SmoothSnake | Leaky:
-        """An activation of so many channels; `slope` is that of a leaky one."""
+        """An activation of `width` channels: a `SmoothSnake`, or a leaky ReLU of this
+        slope."""
         if self.snakes:
             return SmoothSnake(width, self.taps, jnp.dtype(self.dtype))
         return Leaky(slope)
@@ -114,7 +116,8 @@ class SoundResidual(nnx.Module):
 
 
 class VocoderStage(nnx.Module):
-    """Time lengthened, then the mean of residual blocks of several kernels."""
+    """Upsampling along time, then the mean of residual blocks of several kernel
+    sizes."""
 
     def __init__(self, config: VocoderConfig, stage: int, **options: Any):
         width = config.width // 2**stage
@@ -149,8 +152,8 @@ class Vocoder(nnx.Module):
         self.output = SoundConv(last, config.channels, 7, **options)
 
     def __call__(self, mel: Float[Array, "b t m ch"]) -> Float[Array, "b s ch"]:
-        """Samples, float32: `hop` for each frame of the spectrogram; in [-1, 1] but
-        with `snakebeta`."""
+        """Samples in float32, `hop` per frame of the spectrogram; in [-1, 1] unless the
+        activation is `snakebeta`."""
         x = mel.swapaxes(2, 3).reshape(*mel.shape[:2], -1).astype(self.config.dtype)
         x = self.input(x)
         for stage in self.stages:

@@ -12,7 +12,7 @@ EPSILON = 1e-9
 
 
 class SoundConv(nnx.Module):
-    """Convolution along time that keeps its length, or lengthens it `factor` times."""
+    """Convolution along time that keeps the length, or multiplies it by `factor`."""
 
     def __init__(
         self,
@@ -57,14 +57,14 @@ class SoundConv(nnx.Module):
 
 
 class SmoothSnake(nnx.Module):
-    """x + sin(x a)^2 / b at twice the rate, with low-pass filters around it (Snake,
-    arXiv 2006.08195; without aliases, BigVGAN, arXiv 2206.04658).
+    """x + sin(x a)^2 / b, computed at twice the rate between low-pass filters (Snake,
+    arXiv 2006.08195; antialiased as in BigVGAN, arXiv 2206.04658).
 
     Attributes:
         alpha: the logarithm of a per channel.
-        beta: that of b.
-        up: the filter of the doubled rate.
-        down: that before it is halved.
+        beta: the logarithm of b per channel.
+        up: the low-pass filter after doubling the rate.
+        down: the low-pass filter before halving it again.
     """
 
     def __init__(self, width: int, taps: int, dtype: jnp.dtype):
@@ -95,7 +95,7 @@ class Leaky(nnx.Module):
 def raised(
     x: Float[Array, "b t c"], taps: Float[Array, " k"], ratio: int
 ) -> Float[Array, "b s c"]:
-    """Each channel at `ratio` times its rate: zeros in between, then a filter."""
+    """Upsamples each channel by `ratio`: inserts zeros, then filters."""
     size = len(taps)
     pad = size // ratio - 1
     start = pad * ratio + (size - ratio) // 2
@@ -109,7 +109,8 @@ def raised_by(
     pad: int,
     start: int,
 ) -> Float[Array, "b s c"]:
-    """`raised` with the edges repeated `pad` times, from sample `start` on."""
+    """`raised` after repeating the edges `pad` times; returns the samples from `start`
+    on."""
     padded = jnp.pad(x, ((0, 0), (pad, pad), (0, 0)), mode="edge")
     sides = (len(taps) - 1,) * 2
     y = ratio * filtered(padded, taps[::-1], dilation=ratio, sides=sides)
@@ -123,7 +124,8 @@ def filtered(
     dilation: int = 1,
     sides: tuple[int, int] = (0, 0),
 ) -> Float[Array, "b s c"]:
-    """One filter along each channel; `dilation` puts zeros between the samples."""
+    """Applies one filter along each channel. `dilation` inserts zeros between the
+    samples, `sides` pads the ends."""
     b, t, c = x.shape
     y = jax.lax.conv_general_dilated(
         x.swapaxes(1, 2).reshape(b * c, t, 1),

@@ -1,4 +1,4 @@
-"""The common part of LTX-Video and LTX-2 as the registry lists them."""
+"""The base of the families LTX-Video and LTX-2, as the registry lists them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -27,15 +27,16 @@ class SharedLTXFamily:
     cards: ClassVar[Mapping[str, Callable[[], Card]]]
 
     def load(self, folder: Path, options: LoadOptions) -> VideoModel:
-        """The model of a converted checkpoint folder. ValueError for another's."""
+        """Loads the model of a converted checkpoint folder. Raises a ValueError for a
+        folder of another family."""
         options.check_experts(1)
         return self.model.load(folder, options)
 
     def check(
         self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
     ) -> None:
-        """ValueError for what cannot run together (see the `check` of the family's
-        sizes), or for which there is too little memory."""
+        """Raises a ValueError if folder, request and options cannot run together (see
+        the `check` of the family's sizes), or if there is too little memory."""
         options.check_experts(1)
         parts, mesh = self.model.folder, options.mesh
         sizes = parts.sizes.read(folder, options.transformer)
@@ -65,7 +66,8 @@ class SharedLTXFamily:
         return others_of(folder, kind, (TRANSFORMER,))
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """Each part's size, the memory of all, and what attends here."""
+        """Yields lines that describe each part's size, the memory of all, and the
+        attention implementations."""
         read = self.model.folder.sizes.read
         parts = self.model.folder.parts(Card.read(folder))
         others = {
@@ -74,8 +76,8 @@ class SharedLTXFamily:
         yield from part_lines(read(folder), parts, others)
 
     def card(self, name: str) -> Card:
-        """The card of a published model, as it is converted by default. ValueError for
-        another name."""
+        """The card of a published model, as it is converted by default. Raises a
+        ValueError for an unknown name."""
         return named(self.cards, name)
 
     def outline(self, card: Card, transformer: str = TRANSFORMER) -> Outline:

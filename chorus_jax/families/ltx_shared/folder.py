@@ -15,19 +15,20 @@ Classes = Mapping[str, tuple[type, type]]
 
 
 def with_upsampler(parts: Classes, card: Card) -> Classes:
-    """The classes of parts with those of a latent upsampler, if a card has one."""
+    """Adds the classes of a latent upsampler to those of the other parts, if a card has
+    one."""
     upsampler = {UPSAMPLER: (LTXUpsampler, UpsamplerConfig)}
     return {**parts, **(upsampler if UPSAMPLER in card.parts else {})}
 
 
 @runtime_checkable
 class LevelSchedule(Protocol):
-    """The noise levels of a run by its number of steps."""
+    """Computes a run's noise levels from its number of steps."""
 
     def sigmas(
         self, steps: int, tokens: int, shift: float = 1.0
     ) -> Float32[np.ndarray, " steps"]:
-        """The levels of all steps of a video of so many tokens."""
+        """The noise levels of all steps of a video of `tokens` tokens."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ class LTXFolder:
     Attributes:
         sizes: the class of the configs of all parts, read from a folder.
         parts: the module's and the config's class of each part of a card.
-        names: the part of a folder that each part is read from, given that of the
-            transformer.
-        schedule: the levels that a scheduler_config.json describes, None if there is
-            none.
+        names: gives, for the name of the part run as the transformer, the part of the
+            folder that each part is read from.
+        schedule: makes the noise levels that a scheduler_config.json (None if there is
+            none) describes.
     """
 
     sizes: Any
@@ -49,8 +50,8 @@ class LTXFolder:
     schedule: Callable[[Mapping[str, Any] | None], LevelSchedule]
 
     def fingerprints(self, card: Card, transformer: str) -> dict[str, str]:
-        """The fingerprint of each part of a first pass: recipes need not know an
-        upsampler."""
+        """The fingerprint of each part that a first pass reads; the upsampler's is left
+        out, because it changes no stored latents."""
         stored, parts = self.names(transformer), self.parts(card)
         first = (name for name in parts if name != UPSAMPLER)
         return {name: card.part(stored[name]).fingerprint for name in first}

@@ -1,9 +1,10 @@
-"""The places of given frames: among a video's own latents, and beside them.
+"""The positions of given frames: within a video's latent grid, or as extra tokens.
 
-Frames from the first one on take the place of the video's latents. Pictures further on
-are tokens of their own, at the positions of those frames. Of clips there LTX-Video
-makes such tokens of the first latents only, which the VAE encodes as the first ones of
-a video; LTX-2 makes them of all.
+Given frames at the start of a video replace the video's latents there. A picture at a
+later frame becomes extra tokens with the position of that frame. A clip at a later
+frame becomes extra tokens too: all of it in LTX-2; in LTX-Video only its first latents,
+which the VAE encodes like the start of a video, while the others replace the video's
+latents.
 
 Source: Lightricks/LTX-Video, ltx_video/pipelines/pipeline_ltx_video.py
 (prepare_conditioning); Lightricks/LTX-2, packages/ltx-core, ltx_core/conditioning;
@@ -26,14 +27,14 @@ VIDEO, GIVEN = "video", "given"  # streams of latents
 
 
 class Place(NamedTuple):
-    """Latents of a keyframe: those from `first` to `last` of its own.
+    """A range of a keyframe's latent frames, and where it goes.
 
     Attributes:
-        item: the keyframe's place in the list.
-        first: of its latent frames.
-        last: the one after them.
-        at: the latent frame of the video that the first of them is; None for tokens
-            beside the video's.
+        item: the index of the keyframe.
+        first: the first latent frame of the range, in the keyframe.
+        last: the latent frame after the range.
+        at: the latent frame of the video that the first one replaces; None for extra
+            tokens.
     """
 
     item: int
@@ -44,13 +45,15 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class FrameLayout:
-    """The given frames of a video: hashable, and the same for a batch.
+    """The positions and strengths of a video's given frames; hashable, and the same for
+    a whole batch.
 
     Attributes:
         items: first frame, number of frames and strength of each keyframe.
-        group: frames of a latent frame.
-        prefix: latents of a clip's beginning that stand beside the video's, the others
-            among them; None if all stand beside.
+        group: video frames per latent frame.
+        prefix: the number of latents at the start of a later clip that become extra
+            tokens, while the others replace the video's; None if all become extra
+            tokens.
     """
 
     items: tuple[tuple[int, int, float], ...]
@@ -59,7 +62,7 @@ class FrameLayout:
 
     @property
     def places(self) -> tuple[Place, ...]:
-        """The places of all latents that are given."""
+        """The place of every range of given latents."""
         return tuple(
             place
             for i, item in enumerate(self.items)
@@ -80,20 +83,21 @@ class FrameLayout:
 
     @property
     def beside(self) -> tuple[Place, ...]:
-        """The places of tokens beside the video's."""
+        """The places of the extra tokens."""
         return tuple(place for place in self.places if place.at is None)
 
     def extra(self, grid: Size) -> int:
-        """The number of tokens beside the video's."""
+        """The number of extra tokens."""
         return sum(x.last - x.first for x in self.beside) * grid[1] * grid[2]
 
     @property
     def strengths(self) -> tuple[float, ...]:
-        """The strengths by kind: 0 for what is made, then those of what is given."""
+        """The strength of each kind of token: 0 for generated ones, then those of given
+        frames."""
         return tuple(sorted({0.0, *(strength for *_, strength in self.items)}))
 
     def kinds(self, grid: Size) -> Int[np.ndarray, " n"]:
-        """The kind of every token, those beside the video's first."""
+        """The kind of every token; extra tokens come first."""
         plane, places = grid[1] * grid[2], self.places
         kind = [self.strengths.index(strength) for *_, strength in self.items]
         video = np.zeros(grid[0], np.int32)
@@ -104,16 +108,17 @@ class FrameLayout:
         return np.repeat(np.concatenate([*extra, video]), plane).astype(np.int32)
 
     def beside_sizes(self, grid: Size) -> Iterator[tuple[Size, int, bool]]:
-        """Size, first frame, and whether it is a single picture, of what stands beside
-        the video."""
+        """For each group of extra tokens its size, its first frame, and whether it is a
+        single picture."""
         for place in self.beside:
             first, frames, _ = self.items[place.item]
             yield (place.last - place.first, *grid[1:]), first, frames == 1
 
 
 def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
-    """All given frames of a video of so many frames: the first image, the keyframes in
-    their order, the last image. ValueError for a last image of a video of one frame."""
+    """All given frames of a video of `frames` frames as keyframes: the first image, the
+    keyframes in their order, the last image. Raises a ValueError for a last image of a
+    video of one frame."""
     if inputs is None:
         return ()
     if inputs.last_image is not None and frames == 1:
@@ -129,7 +134,8 @@ def keyframes(inputs: InputMedia | None, frames: int) -> tuple[Keyframe, ...]:
 
 
 def must_be_of_tiles(request: Request, extra: int) -> None:
-    """ValueError for token budgets with `extra` tokens that are of no tile."""
+    """Raises a ValueError for token budgets together with `extra` tokens, which belong
+    to no tile."""
     if extra and request.token_budgets is not None:
         raise ValueError(
             "token budgets are not run beside keyframes that are tokens of their own: "
@@ -143,14 +149,14 @@ def layout_of(
     """The layout of the given frames; None without any.
 
     Args:
-        inputs: of the request.
-        frames: of the video.
-        group: frames of a latent frame.
+        inputs: the request's inputs.
+        frames: the number of the video's frames.
+        group: video frames per latent frame.
         prefix: see `FrameLayout`.
 
     Raises:
         ValueError: for frames beyond the video's end, for clips that do not divide into
-            latent frames, and for those that stand between two of the video's.
+            latent frames, and for clips that begin within a latent frame of the video.
     """
     items = tuple(x.layout for x in keyframes(inputs, frames))
     if not items:

@@ -1,4 +1,4 @@
-"""The common part of loaded LTX-Video and LTX-2 models."""
+"""The base of loaded LTX-Video and LTX-2 models."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,19 +31,20 @@ T = TypeVar("T", bound="SharedLTXModel")
 
 
 class SharedLTXModel(SingleStreamModel):
-    """Loading, schedule, geometry and decoding of one LTX model; its family adds what
-    its steps read.
+    """Loading, schedule, geometry and decoding of one LTX model; a family's subclass
+    adds the conditions.
 
     Args:
         parts: the modules by name.
-        tokenizer: that of the text encoder.
-        schedule: the noise levels by the number of steps.
+        tokenizer: the text encoder's tokenizer.
+        schedule: computes the noise levels from the number of steps.
         mesh: the devices that its weights are spread over; None for jax's choice.
-        keep_text_encoder: False gives its memory back once prompts are encoded.
-        fingerprints: of the parts; None to make them from the arrays.
+        keep_text_encoder: False frees its memory once prompts are encoded.
+        fingerprints: the fingerprint of each part; None to compute them from the
+            arrays.
 
     Attributes:
-        folder: what is read of its folders.
+        folder: describes which parts of its folders are read.
         upsampler: enlarges latents for a second pass; None without.
     """
 
@@ -98,7 +99,7 @@ class SharedLTXModel(SingleStreamModel):
         tokenizer: Tokenizer,
         options: LoadOptions,
     ) -> T:
-        """The model of parts that are those of a card."""
+        """Makes the model from its parts, which a card describes."""
         return cls(
             parts,
             tokenizer,
@@ -110,13 +111,13 @@ class SharedLTXModel(SingleStreamModel):
 
     @property
     def transformers(self) -> Mapping[str, Any]:
-        """The one transformer."""
+        """The transformer, by name."""
         return {TRANSFORMER: self.transformer}
 
     def geometry_with(
         self, request: Request, *others: tuple[str, tuple[int, ...]]
     ) -> Geometry:
-        """The shapes of a request's latents; `others` are streams beside the video.
+        """The shapes of a request's latents; `others` are further streams. Raises a
         ValueError for a step cache with another version's coefficients."""
         check_coefficients(request.own_cache, self.sizes.is_091)
         config, grid = self.sizes.transformer, self.sizes.grid(request)
@@ -130,8 +131,8 @@ class SharedLTXModel(SingleStreamModel):
         return Geometry(streams, grid, config.patch, tile)
 
     def solver(self, request: Request) -> Solver:
-        """The request's solver over the schedule's levels, or over those that it gives
-        itself, as distilled models want them."""
+        """The request's solver, with the model's noise levels for a number of steps, or
+        with the levels that the request lists (for distilled models)."""
         if not isinstance(request.steps, int):
             return request.make_solver()
         tokens = self.sizes.token_count(request)
@@ -140,11 +141,11 @@ class SharedLTXModel(SingleStreamModel):
         return request.last_steps(named(request.solver)(schedule))
 
     def experts(self, request: Request) -> tuple[str, ...]:
-        """The one transformer in every step."""
+        """One and the same transformer for all steps."""
         return (TRANSFORMER,) * request.step_count
 
     def larger(self, video: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:
-        """The video's latents at the size of a second pass.
+        """The video's latents enlarged for a second pass.
 
         Raises:
             ValueError: if the checkpoint has no latent upsampler.
@@ -159,7 +160,8 @@ class SharedLTXModel(SingleStreamModel):
     def decode(
         self, latents: Latents, requests: Sequence[Request]
     ) -> Iterator[Float[Array, "b t y x 3"]]:
-        """Frames of latents, a group per latent frame; all are decoded at once."""
+        """Yields the frames of latents, a group per latent frame; all are decoded at
+        once."""
         latents = latents[VIDEO] if isinstance(latents, dict) else latents
         seeds = np.array([request.seed for request in requests], np.uint32)
         return decode_groups(self.vae, latents, jnp.asarray(seeds))

@@ -1,4 +1,4 @@
-"""Latents of a video at a larger height and width, for a second pass.
+"""Enlarges a video's latents in height and width, for a second pass.
 
 Source: Lightricks/LTX-Video, ltx_video/models/autoencoders/latent_upsampler.py and
 pipelines/pipeline_ltx_video.py (LTXMultiScalePipeline, adain_filter_latent);
@@ -33,13 +33,13 @@ class UpsamplerConfig:
     """Sizes of a latent upsampler; the published ones are the defaults.
 
     Attributes:
-        channels: of the latents.
-        width: of its layers.
+        channels: channels of the latents.
+        width: the width of its layers.
         depth: residual blocks before the change of size, and after it.
-        groups: of its norms.
-        up: by how much height and width are multiplied.
-        down: by how much they are divided after that.
-        dtype: of weights and activations.
+        groups: the number of channel groups of its norms.
+        up: the factor by which height and width are multiplied.
+        down: the factor by which they are divided after that.
+        dtype: the dtype of weights and activations.
     """
 
     channels: int = 128
@@ -52,7 +52,8 @@ class UpsamplerConfig:
 
 
 class ZeroConv(nnx.Module):
-    """Convolution of 3 pixels, and of 3 frames if it is of volumes, zeros around."""
+    """Zero-padded convolution of size 3 along height and width, and along frames if it
+    is 3D."""
 
     def __init__(
         self, inputs: int, outputs: int, frames: int, dtype: jnp.dtype, rngs: nnx.Rngs
@@ -75,7 +76,8 @@ class ZeroConv(nnx.Module):
 
 
 class GroupNorm(nnx.Module):
-    """Mean 0 and deviation 1 of each group of channels over the whole video."""
+    """Group norm: mean 0 and deviation 1 of each group of channels over the whole
+    video."""
 
     def __init__(self, width: int, groups: int, dtype: jnp.dtype):
         self.groups = groups
@@ -108,7 +110,8 @@ class UpsamplerResidual(nnx.Module):
 
 
 def blurred(x: Float[Array, "b f h w c"], stride: int) -> Float[Array, "b f y x c"]:
-    """Every `stride`-th pixel of frames that are smoothed by binomial weights."""
+    """Frames smoothed with a binomial filter, of which every `stride`-th pixel is
+    kept."""
     if stride == 1:
         return x
     weights = jnp.array([math.comb(4, k) / 16 for k in range(5)], x.dtype)
@@ -125,7 +128,7 @@ def blurred(x: Float[Array, "b f h w c"], stride: int) -> Float[Array, "b f y x 
 
 
 class LTXUpsampler(nnx.Module):
-    """Raw latents to raw latents of `up / down` times the height and width."""
+    """Enlarges raw latents to `up / down` times the height and width."""
 
     def __init__(self, config: UpsamplerConfig, *, rngs: nnx.Rngs):
         self.config = config
@@ -147,7 +150,7 @@ class LTXUpsampler(nnx.Module):
         return over_space(LTXUpsampler.of_share, self, *sizes, latents)
 
     def of_share(self, latents: Float[Array, "b f h w i"]) -> Float[Array, "b f y x i"]:
-        """The larger latents on one device, of its share."""
+        """Enlarges one device's share of the latents."""
         x = latents.astype(self.config.dtype)
         x = jax.nn.silu(self.norm(self.input(x)))
         for block in self.before:
@@ -170,7 +173,8 @@ def enlarged(
 def with_statistics(
     latents: Float[Array, "b f h w c"], like: Float[Array, "b t y x c"]
 ) -> Float[Array, "b f h w c"]:
-    """Latents with mean and deviation of each channel of each video as others have."""
+    """Latents shifted and scaled to the means and deviations of `like`, per video and
+    channel (AdaIN)."""
     axes = (1, 2, 3)
     mean, std = (
         latents.mean(axes, keepdims=True),

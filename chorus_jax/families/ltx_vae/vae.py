@@ -1,9 +1,10 @@
 """The VAE of LTX-Video and LTX-2: video to latents and back.
 
 Video is [b f h w 3] in [-1, 1], latents are [b f h w c], normalised per channel as the
-transformer knows them. The encoder is causal in time and runs as a stream; the decoder
-sees the future too in all published models and runs whole. Of LTX-Video from 0.9.1 on
-it ends the denoising itself: it gets latents with some noise, and is told how much.
+transformer reads them. The encoder is causal in time and runs as a stream. The decoder
+of all published models sees the future too and decodes the whole video at once. From
+LTX-Video 0.9.1 on the decoder does the last denoising step: it gets latents with some
+noise, and the noise level.
 
 Source: Lightricks/LTX-Video, ltx_video/models/autoencoders/causal_video_autoencoder.py
 (arXiv 2501.00103); diffusers' AutoencoderKLLTXVideo and AutoencoderKLLTX2Video.
@@ -31,8 +32,8 @@ class LTXVAE(nnx.Module):
     """Encoder and decoder between video and normalised latents.
 
     Attributes:
-        mean: of the raw latents, per channel.
-        std: their standard deviation, per channel.
+        mean: the mean of the raw latents, per channel.
+        std: the standard deviation of the raw latents, per channel.
     """
 
     def __init__(self, config: LTXVAEConfig, *, rngs: nnx.Rngs):
@@ -43,16 +44,17 @@ class LTXVAE(nnx.Module):
         self.std = nnx.Param(jnp.ones(config.latent_channels), axes=(None,))
 
     def encode(self, video: Float[Array, "b f h w 3"]) -> Float[Array, "b t y x c"]:
-        """Normalised latents (float32) of a video: the posterior's mean, as a stream.
+        """Encodes a video to normalised latents (the posterior's mean, float32), a few
+        frames at a time.
 
-        The sizes must divide: 1 + a multiple of `time_compression` frames, height and
-        width by `space_compression`.
+        The number of frames must be 1 + a multiple of `time_compression`; height and
+        width must be multiples of `space_compression`.
         """
         height, width = (x // self.config.space_compression for x in video.shape[2:4])
         return over_space(LTXVAE.encode_share, self, height, width, video)
 
     def encode_share(self, video: Float[Array, "b f h w 3"]) -> Array:
-        """`encode` on one device, of its share of the pictures."""
+        """Encodes one device's share of the pixels."""
 
         def step(video: Array, past: Past) -> tuple[Array, Past]:
             moments, past = self.encode_step(video, past)
@@ -65,7 +67,8 @@ class LTXVAE(nnx.Module):
     ) -> tuple[Float[Array, "b t y x c"], Past]:
         """Raw means and, as the last channel, the log-variance of the next frames.
 
-        `past` is None for a video's first frames, then what the step before returned.
+        `past` is None for a video's first frames, then the state that the previous call
+        returned.
         """
         patches = to_channels(video.astype(self.config.dtype), self.config.patch)
         x, past = self.encoder(patches, past)
@@ -74,11 +77,11 @@ class LTXVAE(nnx.Module):
     def decode(
         self, latents: Float[Array, "b f h w c"], seeds: Integer[Array, " b"]
     ) -> Float[Array, "b t y x 3"]:
-        """Video in [-1, 1] of normalised latents.
+        """Decodes normalised latents to video in [-1, 1].
 
         Args:
-            latents: those at the end of denoising.
-            seeds: of the noise that each video's decoder adds.
+            latents: the latents at the end of denoising.
+            seeds: the seed of the noise that the decoder adds, per video.
         """
         keys = jax.vmap(decoding_key)(seeds)
         if self.config.timestep:
@@ -93,15 +96,15 @@ class LTXVAE(nnx.Module):
     def decode_share(
         given: tuple["LTXVAE", Cue], latents: Float[Array, "b f h w c"]
     ) -> Float[Array, "b t y x 3"]:
-        """The video on one device, of its share of noisy latents."""
+        """Decodes one device's share of noisy latents."""
         vae, cue = given
         return vae.decode_step(latents, None, cue)[0]
 
     def decode_step(
         self, latents: Float[Array, "b f h w c"], past: Past, cue: Cue
     ) -> tuple[Float[Array, "b t y x 3"], Past]:
-        """The video of the next latent frames; `past` as for `encode_step`, and always
-        None unless the decoder is causal."""
+        """Decodes the next latent frames; `past` as for `encode_step`, and always None
+        unless the decoder is causal."""
         raw = self.denormalise(latents).astype(self.config.dtype)
         x, past = self.decoder(raw, past, cue)
         return jnp.clip(from_channels(x, self.config.patch), -1, 1), past
@@ -109,7 +112,7 @@ class LTXVAE(nnx.Module):
     def normalise(
         self, latents: Float[Array, "b f h w c"]
     ) -> Float[Array, "b f h w c"]:
-        """Raw latents to mean 0 and deviation 1 per channel, in float32."""
+        """Normalises raw latents to mean 0 and deviation 1 per channel, in float32."""
         x = latents.astype(jnp.float32)
         return (x - along_last(self.mean[...], x)) / along_last(self.std[...], x)
 
@@ -122,14 +125,15 @@ class LTXVAE(nnx.Module):
 
 
 def decoding_key(seed: Integer[Array, ""]) -> Array:
-    """The key of all noise that decoding adds to the video of a seed."""
+    """The random key of the noise that decoding adds, from a request's seed."""
     return jax.random.fold_in(jax.random.key(seed), DECODING)
 
 
 def to_channels(
     video: Float[Array, "b f h w 3"], patch: int
 ) -> Float[Array, "b f y x p"]:
-    """Each square of pixels as channels: by colour, then column, then row."""
+    """Folds each `patch` x `patch` square of pixels into channels: by colour, then
+    column, then row."""
     b, f, h, w, c = video.shape
     x = video.reshape(b, f, h // patch, patch, w // patch, patch, c)
     return x.transpose(0, 1, 2, 4, 6, 5, 3).reshape(b, f, h // patch, w // patch, -1)
@@ -148,14 +152,15 @@ def from_channels(
 def decode_whole(
     vae: LTXVAE, latents: Float[Array, "b f h w c"], seeds: Integer[Array, " b"]
 ) -> Float[Array, "b t y x 3"]:
-    """`LTXVAE.decode` as one program."""
+    """`LTXVAE.decode` as one jitted program."""
     return vae.decode(latents, seeds)
 
 
 def decode_groups(
     vae: LTXVAE, latents: Float[Array, "b f h w c"], seeds: Integer[Array, " b"]
 ) -> Iterator[Float[Array, "b t y x 3"]]:
-    """The frames of each latent frame: one, then `time_compression` each time."""
+    """Yields the frames of each latent frame: one, then `time_compression` each
+    time."""
     video, group = decode_whole(vae, latents, seeds), vae.config.time_compression
     yield video[:, :1]
     for first in range(1, video.shape[1], group):

@@ -27,7 +27,7 @@ class Cue(NamedTuple):
 
     Attributes:
         time: the scaled timestep of each video.
-        keys: of the noise that is added in each video's blocks.
+        keys: the random key of the noise that the blocks add, per video.
     """
 
     time: Float32[Array, " b"]
@@ -35,7 +35,7 @@ class Cue(NamedTuple):
 
 
 class TimeRows(nnx.Module):
-    """A timestep as `rows` modulation rows of a width."""
+    """Computes `rows` modulation rows from a timestep."""
 
     def __init__(self, rows: int, width: int, rngs: nnx.Rngs):
         self.rows, c = rows, rows * width
@@ -46,9 +46,9 @@ class TimeRows(nnx.Module):
 
 
 class PlaneNoise(nnx.Module):
-    """Noise of each pixel, the same in all frames, by a learnt strength per channel.
+    """Adds noise per pixel, the same in all frames, with a learnt strength per channel.
 
-    `number` tells the noise of one layer from that of others.
+    `number` makes the noise differ between layers.
     """
 
     def __init__(self, width: int, number: int):
@@ -78,9 +78,10 @@ class LTXResidual(nnx.Module):
     """Two normed convolutions beside a shortcut.
 
     Attributes:
-        table: what is added to the four rows of the timestep, None without one.
-        noise1: after the first convolution; None if no noise is added.
-        noise2: after the second one.
+        table: learnt rows that are added to the timestep's four; None without a
+            timestep.
+        noise1: the noise after the first convolution; None if none is added.
+        noise2: the noise after the second convolution.
     """
 
     def __init__(
@@ -135,7 +136,7 @@ class LTXResidual(nnx.Module):
         return [total[:, row] for row in range(4)]
 
     def enter(self, x: Array, shift: Array | None, scale: Array | None) -> Array:
-        """x normed, modulated and activated."""
+        """Applies the norm, the modulation and the activation."""
         return activated(self.norm, x, shift, scale)
 
 
@@ -145,7 +146,7 @@ def activated(
     shift: Float[Array, "b c"] | None,
     scale: Float[Array, "b c"] | None,
 ) -> Float[Array, "b f h w c"]:
-    """x normed, modulated if there is a timestep, and passed through SiLU."""
+    """Applies the norm, the modulation (if there is a timestep) and SiLU."""
     y = norm(x.astype(jnp.float32))
     if shift is not None and scale is not None:
         shift, scale = (z[:, None, None, None] for z in (shift, scale))
@@ -158,7 +159,7 @@ class LTXStage(nnx.Module):
 
     Attributes:
         before: layers that run before the blocks.
-        time: the timestep's rows for all blocks; None without one.
+        time: computes the modulation rows of all blocks; None without a timestep.
         blocks: the residual blocks.
         after: layers that run after them.
     """

@@ -22,7 +22,8 @@ from chorus_jax.nets.layers import RMSNorm
 
 
 class LTXEncoder(nnx.Module):
-    """Patches of video to means and one log-variance (the last channel) of latents."""
+    """The encoder: patches of video to the means and one log-variance (the last
+    channel) of latents."""
 
     def __init__(self, config: LTXVAEConfig, *, rngs: nnx.Rngs):
         dtype = jnp.dtype(config.dtype)
@@ -70,7 +71,7 @@ def residuals(width: int, depth: int, options: dict[str, Any]) -> list[LTXResidu
 
 
 class LTXDecoder(nnx.Module):
-    """Raw latents to patches of video, not clipped."""
+    """The decoder: raw latents to patches of video, not clipped."""
 
     def __init__(self, config: LTXVAEConfig, *, rngs: nnx.Rngs):
         causal, dtype = config.decoder_causal, jnp.dtype(config.dtype)

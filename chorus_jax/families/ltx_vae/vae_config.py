@@ -30,24 +30,24 @@ class LTXVAEConfig:
             pixels into channels.
         decoder_widths: the width of the middle, then that of each stage.
         decoder_depths: residual blocks of the middle, then of each stage.
-        up: by what each stage of the decoder divides the channels when it enlarges the
-            video; 0 if it does not.
-        up_residual: whether what is doubled is added to its convolution.
+        up: the factor by which each stage of the decoder divides the channels as it
+            enlarges the video; 0 if it does not enlarge.
+        up_residual: whether a stage's enlarged input is added to its output.
         decoder_noise: whether the blocks of the middle and of each stage add noise.
         timestep: whether the decoder is conditioned on a timestep.
         decoder_causal: whether the decoder sees only the past.
-        latent_channels: of the latents.
+        latent_channels: channels of the latents.
         patch: pixels along height and width that are folded into channels first.
         up_by: the box of `DOWN` that each stage of the decoder enlarges by; () for
             frames, height and width in all stages.
-        encoder_padding: what stands around the encoder's pictures, one of `PADDINGS`.
-        decoder_padding: what stands around the decoder's.
-        decode_timestep: the noise level that the decoder is told.
-        decode_noise: the share of noise in the latents that it gets.
-        dtype: of weights and activations.
+        encoder_padding: how the encoder pads pictures, one of `PADDINGS`.
+        decoder_padding: how the decoder pads pictures.
+        decode_timestep: the noise level that the decoder is conditioned on.
+        decode_noise: the share of noise mixed into the latents before decoding.
+        dtype: the dtype of weights and activations.
 
     Raises:
-        ValueError: for stages that do not go together.
+        ValueError: for lists of stages that do not match.
     """
 
     encoder_widths: tuple[int, ...]
@@ -115,18 +115,20 @@ class LTXVAEConfig:
 
     @property
     def up_boxes(self) -> tuple[Size, ...]:
-        """By what each stage of the decoder enlarges frames, height and width."""
+        """The factors by which each stage of the decoder enlarges frames, height and
+        width."""
         names = self.up_by or ("spatiotemporal",) * len(self.up)
         return tuple(DOWN[name if on else "none"] for name, on in zip(names, self.up))
 
     @property
     def time_compression(self) -> int:
-        """Frames a latent frame stands for; the first one stands for one frame."""
+        """Video frames per latent frame; the first latent frame stands for one
+        frame."""
         return math.prod(box[0] for box in self.up_boxes)
 
     @property
     def space_compression(self) -> int:
-        """Pixels a latent pixel stands for, in height and in width."""
+        """Pixels per latent pixel, in height and in width."""
         return self.patch * math.prod(box[1] for box in self.up_boxes)
 
     @classmethod

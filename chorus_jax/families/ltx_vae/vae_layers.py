@@ -1,4 +1,4 @@
-"""Convolutions of the LTX VAE, and what changes the video's size.
+"""Convolutions of the LTX VAE, and the layers that change the video's size.
 
 Called as `layer(x, past) -> (y, past)`, see `nets.causal_conv`. A layer that sees the
 future too is for whole videos: its `past` is always None and `()`.
@@ -29,11 +29,11 @@ NONE: Padding = ((0, 0), (0, 0))
 
 
 class EdgeConv(nnx.Module):
-    """3x3x3 convolution: zeros around the picture, or its own pixels reflected
-    (`padding`); the video's edge frames repeated.
+    """3x3x3 convolution; pictures are padded by zeros or reflection (`padding`), the
+    video by repeating its edge frames.
 
-    If `causal` the first frame stands twice before itself, else the first and the last
-    frame once more at their ends.
+    If `causal` the first frame is repeated twice before the video, else the first and
+    the last frame once each.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class EdgeConv(nnx.Module):
     def padded(
         self, x: Float[Array, "b f h w i"], past: Past
     ) -> Float[Array, "b n h w i"]:
-        """The frames with those beside them that the kernel reaches."""
+        """The frames padded along time by what the kernel reaches."""
         if past is not None:
             return jnp.concatenate([past, x], axis=1)
         if self.causal:
@@ -108,8 +108,8 @@ def conv_strided(
 
 
 class FoldDown(nnx.Module):
-    """A convolution whose frames and pixels are folded into channels, beside the mean
-    of groups of the input's own."""
+    """Downsampling: a convolution's frames and pixels folded into channels, plus means
+    of groups of the input's folded channels."""
 
     def __init__(
         self,
@@ -135,10 +135,11 @@ class FoldDown(nnx.Module):
 
 
 class UnfoldUp(nnx.Module):
-    """A box of frames and pixels for each out of a convolution's channels.
+    """Upsampling: each pixel of a convolution's output becomes a box of frames and
+    pixels.
 
-    Of the first frame only the last of its box is kept. With `residual` the input's own
-    channels, unfolded and repeated, are added.
+    Of the first frame's box only the last frame is kept. With `residual` the input's
+    own channels, unfolded and repeated, are added.
     """
 
     def __init__(
@@ -167,8 +168,8 @@ class UnfoldUp(nnx.Module):
 
 
 def fold(x: Float[Array, "b f h w c"], box: Size) -> Float[Array, "b t y x o"]:
-    """Each box of frames and pixels as channels: channel by channel, then frames, rows
-    and columns of the box."""
+    """Folds each box of frames and pixels into channels, ordered by channel, then
+    frame, row and column."""
     b, f, h, w, c = x.shape
     t, y, z = box
     x = x.reshape(b, f // t, t, h // y, y, w // z, z, c)

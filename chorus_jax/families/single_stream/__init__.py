@@ -1,1 +1,1 @@
-"""Common parts of transformers with one stream of video tokens: a block, a pass."""
+"""Base classes of transformers with one stream of video tokens: block, pass, model."""

@@ -29,15 +29,15 @@ class ModulatedBlock(nnx.Module):
 
     Returns the tokens and the layer's side outputs. If `attended_keys` is `HeldKeys`,
     tokens attend to cached keys and values of all tiles. A family's block makes the
-    parts. Of branches that are `needed` the side outputs are there with `reuse` too.
+    parts. With `reuse`, only branches that are `needed` have side outputs.
 
     Attributes:
-        modulation: what is added to the timestep's six rows.
-        norm: before self-attention and feed-forward, without weights.
-        attn: over the video's tokens.
-        cross_norm: before cross-attention; None if that reads the stream as it is.
-        cross: over the text.
-        mlp: the feed-forward part.
+        modulation: learnt rows that are added to the timestep's six.
+        norm: the norm before self-attention and feed-forward, without weights.
+        attn: self-attention.
+        cross_norm: the norm before cross-attention; None without one.
+        cross: cross-attention to the text.
+        mlp: the feed-forward network.
     """
 
     modulation: nnx.Param
@@ -93,8 +93,8 @@ def taken(
     x: Any,
     needed: bool = False,
 ) -> tuple[Array, T | None]:
-    """The output of a branch of one layer, computed or an earlier one, and its side
-    output, which is there without `reuse` or where it is needed."""
+    """The output of one branch, computed or reused, and its side output (None if the
+    branch may be reused and is not needed)."""
     if reuse is None or needed:
         return compute(x)
     wanted, earlier = reuse.compute[branch], reuse.outputs[branch]

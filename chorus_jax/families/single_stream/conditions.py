@@ -29,14 +29,15 @@ class Times(NamedTuple):
 
 
 class FrozenTokens(NamedTuple):
-    """Tokens of given frames: those with less noise than a step's stay as they are.
+    """The tokens of given frames, which have timesteps of their own.
 
-    With it the `times` of a run have one more axis: the kinds.
+    With it the `times` of a run have one more axis, the kinds of tokens. A step leaves
+    those tokens unchanged whose noise level is below its own.
 
     Attributes:
-        kinds: of each token: 0 for those that are made, then by the strength of what is
-            given.
-        moves: whether each step moves the tokens of each kind.
+        kinds: the kind of each token: 0 for generated ones, then one per strength of
+            given frames.
+        moves: whether each step changes the tokens of each kind.
     """
 
     kinds: Int[Array, " n"]
@@ -47,18 +48,19 @@ class StreamConditions(NamedTuple):
     """Inputs of all passes of a run.
 
     Attributes:
-        context: keys and values of the text, with guidance those of all prompts and
-            then of all negative prompts.
+        context: keys and values of all prompts and then, with guidance, of all negative
+            prompts.
         times: modulation of all steps.
-        rotary: positions of all tokens.
+        rotary: rotary tables of all tokens.
         guidance: the scale of each request, or of each step and request; None without
             guidance.
-        images: patches of the channels that stand beside those of the noisy latents,
-            of all tokens; None in models without.
-        perturbation: spatio-temporal guidance, whose rows of the context come last;
-            None without.
-        frozen: the tokens with timesteps of their own; None where all have the step's.
-        star: there if guidance is CFG-Zero*'s (see `nets.guidance.guided`).
+        images: the image channels of each token's patch, which follow those of the
+            noisy latents; None in models without.
+        perturbation: spatio-temporal guidance, whose rows of `context` come last; None
+            without.
+        frozen: the tokens with timesteps of their own; None if all have the step's.
+        star: an array (its value is not read) if guidance is CFG-Zero*'s (see
+            `nets.guidance.guided`), else None.
     """
 
     context: Context
@@ -76,7 +78,7 @@ class StreamConditions(NamedTuple):
         return branch_count(self.guidance, self.perturbation)
 
     def prompt(self, count: int) -> "StreamConditions":
-        """The conditions of the prompt's branch alone, of so many requests."""
+        """The conditions of the prompt's branch alone, for `count` requests."""
         context = self.context
         cut = lambda x: jax.tree.map(lambda array: array[:, :count], x)
         context = context._replace(
@@ -88,7 +90,7 @@ class StreamConditions(NamedTuple):
         self, gains: TextGains | None, words: Float[Array, "b m"] | None
     ) -> Context:
         """The text with gains on the prompt's branch, and with the words whose
-        attention there is to be returned."""
+        attention in that branch is to be returned."""
         context = self.context
         if gains is not None:
             context = context._replace(
@@ -101,6 +103,7 @@ class StreamConditions(NamedTuple):
 
 
 def padded(x: Float[Array, "b ..."], branches: int, value: float) -> Array:
-    """Rows of the first branch with rows of one value for the other branches."""
+    """Appends rows of one value, for the other branches, to the rows of the first
+    branch."""
     others = jnp.full(((branches - 1) * len(x), *x.shape[1:]), value, x.dtype)
     return jnp.concatenate([x, others])

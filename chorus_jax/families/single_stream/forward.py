@@ -33,8 +33,8 @@ from chorus_jax.nets.tokens import from_patches, to_patches
 
 
 def of_run(values: Int[Array, " n"], tokens: TokenSet, count: int) -> Int[Array, "b k"]:
-    """A number per token of the video as those of the tokens that are run, for each of
-    `count` requests."""
+    """Selects from one value per token of the video those of the tokens that are run,
+    for each of `count` requests."""
     if not isinstance(tokens, TileTokens):
         return jnp.broadcast_to(values, (count, len(values)))
     return tokens.tiling.tiles(values, axis=0)[tokens.tiles].reshape(count, -1)
@@ -42,16 +42,17 @@ def of_run(values: Int[Array, " n"], tokens: TokenSet, count: int) -> Int[Array,
 
 @dataclass(frozen=True, eq=False)
 class SingleStreamForward:
-    """One pass in pieces (see `families.forward.Forward`), but for `signal`.
+    """One pass in pieces (see `families.forward.Forward`); subclasses add `signal`.
 
     Attributes:
         model: the transformer.
         conditions: what all passes of the run read.
         latents: noisy latents, or patches of the active tiles.
         i: the step of each request.
-        gains: of cross-attention to the prompt.
-        tokens: those that are run.
-        unroll: layers one by one in place of a loop, for costs of compiled programs.
+        gains: the gains of cross-attention to the prompt.
+        tokens: the tokens that this pass runs.
+        unroll: whether the layers are unrolled instead of scanned, so that the
+            compiler's cost figures count each.
     """
 
     model: SingleStreamTransformer
@@ -68,19 +69,19 @@ class SingleStreamForward:
         return self.conditions.times.at(self.rows(self.i))
 
     def of_tokens(self, rows: Float[Array, "r *k c"]) -> Array | TokenTimes:
-        """Modulation inputs of each row as those of its tokens."""
+        """Expands modulation inputs per row and kind to one per token."""
         kinds = self.kinds()
         return rows if kinds is None else TokenTimes(rows, self.rows(kinds))
 
     def kinds(self) -> Int[Array, "b n"] | None:
-        """The kinds of the tokens that are run (see `FrozenTokens`)."""
+        """The kind of each token that is run (see `FrozenTokens`)."""
         frozen = self.conditions.frozen
         return (
             None if frozen is None else of_run(frozen.kinds, self.tokens, len(self.i))
         )
 
     def moves(self) -> Latents | None:
-        """True where this step may move the latents; None if everywhere."""
+        """A mask of the latents that this step may change; None if all may change."""
         kinds, frozen = self.kinds(), self.conditions.frozen
         if kinds is None or frozen is None:
             return None
@@ -92,32 +93,32 @@ class SingleStreamForward:
         return jax.tree.map(lambda x: x > 0, self.arranged(flags))
 
     def rows(self, x: Array) -> Array:
-        """A row per request as a row per branch and request."""
+        """Repeats an array with one row per request to one row per branch and
+        request."""
         return jnp.concatenate([x] * self.conditions.branches)
 
     def stem(self) -> Float[Array, "r n c"]:
-        """The patches as tokens: the same in all branches."""
+        """The embedded patches, the same in all branches."""
         patches = self.with_images(self.patches(self.latents))
         tokens = constrain(self.model.patch(patches), None, "tokens", None)
         # One request has a row per branch: only these are many enough to be split.
         return constrain(self.rows(tokens), "batch", "tokens", None)
 
     def patches(self, latents: Latents) -> Float[Array, "r n p"]:
-        """The patches of latents, or of velocities, in the order of the tokens."""
+        """Latents or velocities cut into one patch per token, in the tokens' order."""
         if isinstance(self.tokens, TileTokens):
             return latents.reshape(len(latents), -1, latents.shape[-1])
         return to_patches(latents, self.model.config.patch)
 
     def arranged(self, patches: Array) -> Latents:
-        """The reverse of `patches`, of any number of channels."""
+        """The reverse of `patches`, for any number of channels."""
         if isinstance(self.tokens, TileTokens):
             return patches.reshape(len(patches), *self.latents.shape[1:3], -1)
         grid = self.model.grid(self.latents)
         return from_patches(patches, grid, self.model.config.patch)
 
     def with_images(self, patches: Float[Array, "b n p"]) -> Float[Array, "b n q"]:
-        """The patches with the channels of the images behind their own, pixel by pixel
-        of the latents."""
+        """Patches with image channels appended, for each latent pixel of a patch."""
         images, tokens = self.conditions.images, self.tokens
         if images is None:
             return patches
@@ -136,7 +137,8 @@ class SingleStreamForward:
         last: int | None = None,
         reuse: BranchReuse | None = None,
     ) -> tuple[Float[Array, "r n c"], Observed]:
-        """The tokens after these layers, which are scanned, and their side outputs."""
+        """Runs these layers in a scan. Returns the tokens and the layers' side
+        outputs."""
         words = getattr(self.tokens, "words", None)
         # Of these branches more than the output is asked for.
         needed = (self.keeps_keys, words is not None, False)
@@ -154,7 +156,7 @@ class SingleStreamForward:
             tokens, observed = block(
                 tokens, times, rotary, given, attended, branches, rows, needed
             )
-            return tokens, observed._replace(keys=self.kept(observed.keys))
+            return tokens, observed._replace(keys=self.held_layout(observed.keys))
 
         keys = attended_keys.keys if isinstance(attended_keys, HeldKeys) else None
         perturbed = self.conditions.perturbation
@@ -176,19 +178,20 @@ class SingleStreamForward:
         return jax.lax.scan(placed, tokens, (places, reuse), unroll=self.unroll)
 
     def passive(self, layer: Bool[Array, " *b"] | None) -> Bool[Array, " r"] | None:
-        """The rows whose tokens see only themselves in a layer: of the perturbed
-        branch, if the layer is one of its own."""
+        """A mask of the rows whose tokens attend only to themselves: those of the
+        perturbed branch, in the layers that it perturbs."""
         if layer is None:
             return None
         branch = jnp.arange(self.conditions.branches) == self.conditions.branches - 1
         here = jnp.broadcast_to(layer, len(self.i))
         return (branch[:, None] & here[None]).reshape(-1)
 
-    def kept(self, keys: Keys | None) -> Keys | TileKeys | None:
-        """The keys of a layer as they are held; None if they are not.
+    def held_layout(self, keys: Keys | None) -> Keys | TileKeys | None:
+        """The keys of a layer in the layout in which they are held; None if they are
+        not held.
 
-        In tiles at once: stacked over the layers they are the largest array of a run,
-        and to lay them out anew would need it twice.
+        They are arranged in tiles layer by layer: stacked over the layers they are the
+        largest array of a run, and rearranging that would need its memory twice.
         """
         if not self.keeps_keys or keys is None:
             return None
@@ -219,13 +222,13 @@ class SingleStreamForward:
 
     @property
     def keeps_keys(self) -> bool:
-        """Whether keys and values are held for, or by, a region."""
+        """Whether the pass writes or reads held keys and values."""
         if isinstance(self.tokens, TileTokens):
             return self.tokens.keys != ()
         return self.tokens.tiling is not None
 
     def rotary(self) -> Float[Array, "2 *r n d"]:
-        """Positions of the tokens: of all, or of each row's active tiles."""
+        """Rotary tables of the tokens: of all, or of each row's active tiles."""
         table = self.conditions.rotary
         if not isinstance(self.tokens, TileTokens):
             return table
@@ -234,7 +237,8 @@ class SingleStreamForward:
         return jnp.concatenate([rows] * self.conditions.branches, axis=1)
 
     def attended_keys(self) -> AttendedKeys:
-        """The keys that tokens attend to besides the text."""
+        """The keys that self-attention reads: this pass's own, or held keys of all
+        tiles."""
         tokens = self.tokens
         if not isinstance(tokens, TileTokens):
             return Alone()
@@ -258,11 +262,12 @@ class SingleStreamForward:
         return self.arranged(self.velocity_patches(tokens))
 
     def guide(self, velocities: Latents) -> Latents:
-        """The velocity that the passes of all branches give together."""
+        """Combines the velocities of all branches into the guided velocity."""
         return self.arranged(self.guided(self.patches(velocities)))
 
     def guided(self, out: Float[Array, "r n p"]) -> Float[Array, "b n p"]:
-        """The patches of the velocity that the passes of all branches give together."""
+        """Combines the velocity patches of all branches into those of the guided
+        velocity."""
         given, perturbed, rows = (
             self.conditions.guidance,
             self.conditions.perturbation,
@@ -284,8 +289,8 @@ class SingleStreamForward:
         return replace(self, conditions=self.conditions.prompt(count), tokens=tokens)
 
     def hold(self, held: Held, *sides: Observed) -> Held:
-        """The keys and values of all tiles, and the attention to the words asked for,
-        its mean over all layers."""
+        """The state after the pass: keys and values of all tiles, and the mean over all
+        layers of the attention to the requested words."""
         layers = jax.tree.map(lambda *x: jnp.concatenate(x), *sides)
         if isinstance(self.tokens, TileTokens):
             if not self.keeps_keys:

@@ -1,4 +1,4 @@
-"""The common part of loaded models with one stream of video tokens."""
+"""The base of loaded models with one stream of video tokens."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -36,10 +36,11 @@ class SingleStreamModel:
 
     Args:
         parts: the modules by name, `text_encoder` among them.
-        tokenizer: that of the text encoder.
+        tokenizer: the text encoder's tokenizer.
         mesh: the devices that its weights are spread over; None for jax's choice.
-        keep_text_encoder: False gives its memory back once prompts are encoded.
-        fingerprints: of the parts; None to make them from the arrays.
+        keep_text_encoder: False frees its memory once prompts are encoded.
+        fingerprints: the fingerprint of each part; None to compute them from the
+            arrays.
 
     Raises:
         ValueError: for a tokenizer of another text encoder.
@@ -80,7 +81,8 @@ class SingleStreamModel:
 
     @property
     def fingerprints(self) -> Mapping[str, str]:
-        """Digests of the weights by part: those of their folder, or of the arrays."""
+        """Digests of the weights by part, from their folder or computed from the
+        arrays."""
         parts = self.parts
         return {name: known(parts[name]) for name, known in self._prints.items()}
 
@@ -90,7 +92,8 @@ class SingleStreamModel:
         return self.prompts.tokenizer.fingerprint
 
     def check_mesh(self, request: Request, count: int) -> None:
-        """ValueError unless the mesh divides a batch of `count` such requests."""
+        """Raises a ValueError unless the mesh divides a batch of `count` such
+        requests."""
         if self.mesh is not None:
             self.sizes.check_mesh(self.mesh, request, count)
 
@@ -105,7 +108,7 @@ class SingleStreamModel:
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
     ) -> Latents:
-        """The latents that runs begin with: noise, alone or over initial latents."""
+        """The first latents of runs: noise, or noised initial latents."""
         streams = noise if isinstance(noise, dict) else {VIDEO: noise}
         over = {
             name: add_noise(latents, streams[name], start.level)
@@ -116,13 +119,13 @@ class SingleStreamModel:
     def with_given(
         self, latents: Latents, requests: Sequence[Request], tenant: str = ""
     ) -> Latents:
-        """The latents as they are: no frame is given."""
+        """The latents unchanged, because no frames are given."""
         return latents
 
     def initial_latents(
         self, requests: Sequence[Request], tenant: str = ""
     ) -> dict[str, Array]:
-        """No latents: requests begin from noise alone."""
+        """An empty dictionary, because requests start from pure noise."""
         return {}
 
     def encode(
@@ -138,7 +141,7 @@ class SingleStreamModel:
         return text
 
     def text_values(self, conditions: Mapping[str, Any]) -> Float[Array, "l m c"]:
-        """The values of cross-attention that the first prompt's tokens have."""
+        """The values of the first prompt's tokens in cross-attention."""
         return _of_first(conditions[TRANSFORMER].context.text.value)
 
     def forget_prompts(self, tenant: str | None = None) -> None:
@@ -146,13 +149,13 @@ class SingleStreamModel:
         self.prompts.forget(tenant)
 
     def free_text_encoder(self) -> None:
-        """Gives the text encoder's memory back; prompts seen before still work."""
+        """Frees the text encoder's memory; prompts encoded before still work."""
         self.prompts.free()
 
 
 def must_know(words: int, tokenizer: Tokenizer) -> None:
-    """ValueError if a text encoder, which knows `words` tokens, does not know all of a
-    tokenizer's."""
+    """Raises a ValueError if a tokenizer has more tokens than the `words` that a text
+    encoder embeds."""
     if tokenizer.size > words:
         raise ValueError(
             f"the tokenizer has {tokenizer.size} tokens, but the text encoder knows "
@@ -172,10 +175,10 @@ def load_parts(
 
     Args:
         folder: the checkpoint.
-        card: the folder's, as it was read: no other weights can take their place.
+        card: the folder's card; weights with other digests are refused.
         classes: the module's and the config's class of each part.
         stored: the name of each part in the folder.
-        options: the dtype in place of the stored one, and the mesh.
+        options: the options of loading, of which the dtype and the mesh are used.
         on_host: the parts that are kept in the host's memory.
 
     Raises:
@@ -190,7 +193,7 @@ def load_parts(
             )
             sharding.shardings(checkpoints.abstract(kind, settings), mesh)
     place = None if mesh is None else lambda module: sharding.shardings(module, mesh)
-    there = sharding.whole if place is None else place
+    there = sharding.unsharded if place is None else place
     beside = lambda module: sharding.in_memory(there(module), HOST_MEMORY)
     return {
         name: checkpoints.load(

@@ -21,8 +21,8 @@ class StreamSizes(AttentionSizes, Protocol):
 
     Attributes:
         depth: the number of layers.
-        time_width: of the timestep's features.
-        patch: the latents of a token along frames, height and width.
+        time_width: the width of the timestep's sinusoidal features.
+        patch: the number of latents per token along frames, height and width.
     """
 
     @property
@@ -40,11 +40,11 @@ class SingleStreamTransformer(nnx.Module):
 
     Attributes:
         config: its sizes.
-        patch: patches of latents to tokens.
-        time: features of the timestep to its embedding.
-        modulation: the embedding to six rows for all layers.
+        patch: projects patches of latents to tokens.
+        time: projects sinusoidal features of the timestep to its embedding.
+        modulation: projects the embedding to the six modulation rows of all layers.
         layers: the blocks.
-        out: tokens to patches of velocity.
+        out: projects tokens to patches of velocity.
     """
 
     config: StreamSizes
@@ -55,7 +55,8 @@ class SingleStreamTransformer(nnx.Module):
     out: Head
 
     def grid(self, latents: Float[Array, "b f h w i"]) -> Size:
-        """Tokens along frames, height and width. ValueError if patches do not fit."""
+        """The number of tokens along frames, height and width. Raises a ValueError if
+        patches do not divide the latents."""
         sizes, patch = latents.shape[1:4], self.config.patch
         if any(size % p for size, p in zip(sizes, patch)):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""The size of a video that follows from the image, or the video, it is made of.
+"""Fits a video's size to the aspect ratio of the image or video that it is made from.
 
 Source: Wan-Video/Wan2.1, wan/image2video.py; Wan2.2, wan/utils/utils.py
 (best_output_size, of TI2V-5B).
@@ -13,14 +13,16 @@ from chorus_jax.request import Request
 
 
 def fitted(sizes: Sizes, request: Request, given: Collection[str]) -> Request:
-    """A request at the aspect of its image or video, with as many pixels as it has.
+    """A request with the aspect ratio of its image or video, and at most as many pixels
+    per frame as before.
 
-    The sizes divide. Of a video no more frames are asked for than it has.
+    The new sizes are ones that the model can run. The number of frames is at most the
+    input video's.
 
     Args:
-        sizes: of the model.
-        request: with the usual size.
-        given: the fields that its caller gave: they stay.
+        sizes: the configs of the model's parts.
+        request: the request with its default size.
+        given: the fields that its caller gave, which are kept.
     """
     inputs = request.inputs
     if inputs is None:
@@ -44,7 +46,7 @@ def below(area: int, aspect: float, rows: int, columns: int) -> tuple[int, int]:
     """Height and width of at most an area, each rounded down to a multiple.
 
     Args:
-        area: in pixels.
+        area: the area in pixels.
         aspect: the height over the width.
         rows: what the height is a multiple of.
         columns: what the width is a multiple of.

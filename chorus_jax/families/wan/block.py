@@ -44,7 +44,7 @@ class PatchEmbed(nnx.Module):
 
 
 class Block(ModulatedBlock):
-    """A block of Wan: cross-attention reads a normed stream in most models."""
+    """A block of Wan; most models have a norm before cross-attention."""
 
     def __init__(self, config: WanConfig, *, rngs: nnx.Rngs):
         c, dtype = config.width, jnp.dtype(config.dtype)
@@ -60,9 +60,10 @@ class Block(ModulatedBlock):
 
 
 class ImageEmbedding(nnx.Module):
-    """Image features brought to the model's width (image-to-video).
+    """Projects image features to the model's width (image-to-video).
 
-    With `positions` those of several images, side by side, have learnt places.
+    With `positions` a learnt position is added to each token of several images, which
+    are concatenated.
     """
 
     def __init__(

@@ -12,25 +12,26 @@ class WanConfig:
     Timesteps may be one per request or one per token at any size.
 
     Attributes:
-        heads: of both attentions.
+        heads: the number of heads of both attentions.
         depth: the number of layers.
         mlp_width: the width of the feed-forward network.
         head_width: the width of a head; `heads` times it is the model's width.
-        in_channels: of the latents, with those that an image adds.
-        out_channels: of the velocity.
-        text_width: of the text encoder's embeddings.
-        text_limit: text tokens that are read, at most.
-        time_width: of the sinusoidal embedding of a timestep.
-        image_width: of image embeddings that are attended beside the text (Wan 2.1
-            image-to-video); None without them.
+        in_channels: channels of the transformer's input: the latents' and, in image
+            models, those of mask and image.
+        out_channels: channels of the velocity.
+        text_width: the width of the text encoder's embeddings.
+        text_limit: the largest number of text tokens that are read.
+        time_width: the width of the timestep's sinusoidal features.
+        image_width: the width of image embeddings that are attended to besides the text
+            (Wan 2.1 image-to-video); None without them.
         image_positions: image tokens that have learnt positions: those of the first and
             the last frame (Wan 2.1 FLF2V); None without positions.
         patch: latent frames, rows and columns of a token.
         tile: tokens of a region's tile, cut to the nearest divisors of a video's grid
             (`Tiling.fitting`).
         cross_norm: whether cross-attention's input is normalised with weights.
-        epsilon: of the norms.
-        dtype: of weights and computation.
+        epsilon: the epsilon of the norms.
+        dtype: the dtype of weights and computation.
     """
 
     heads: int

@@ -103,8 +103,8 @@ class WanDiT(SingleStreamTransformer):
         Without `lengths` every row of `text` is a key. With them, rows from `lengths`
         on must be zero: Wan attends to zeros up to `text_limit` rows, which all give
         the same key and value. One of them stands for all, with the logarithm of their
-        number as bias: the same output (to rounding) for a fraction of the keys.
-        Raises ValueError if the image stream and `image` do not go together.
+        number as bias: the same output (to rounding) for a fraction of the keys. Raises
+        a ValueError if the image stream and `image` do not go together.
         """
         if (image is None) != (self.image is None):
             raise ValueError(

@@ -1,7 +1,7 @@
-"""The two transformers of Wan 2.2 A14B: their names, and which of them runs a step.
+"""The two transformers of Wan 2.2 A14B: their names, and which one runs each step.
 
-Source: Wan-Video/Wan2.2, wan/text2video.py; diffusers' WanPipeline, whose names of the
-folders these are. Above the boundary the latents are mostly noise, and the first one
+Source: Wan-Video/Wan2.2, wan/text2video.py; diffusers' WanPipeline, from whose folders
+the names come. Above the boundary, where the latents are mostly noise, the first one
 runs.
 """
 
@@ -13,12 +13,12 @@ HIGH, LOW = TRANSFORMER, "transformer_2"
 
 
 def experts(timesteps: tuple[float, ...], boundary: float | None) -> tuple[str, ...]:
-    """The transformer of each step.
+    """The name of the transformer that runs each step.
 
     Args:
-        timesteps: of each step, 0 to 1000.
-        boundary: the share of 1000 down to which (inclusive) the high-noise expert
-            runs; None if there is one transformer.
+        timesteps: the timestep of each step, 0 to 1000.
+        boundary: the high-noise expert runs the timesteps of 1000 times this and above;
+            None if there is one transformer.
     """
     if boundary is None:
         return (HIGH,) * len(timesteps)
@@ -33,7 +33,8 @@ def guidance_of(request: Request, expert: str) -> float:
 
 
 def check_boundary(boundary: float | None, paired: bool) -> None:
-    """ValueError unless two transformers come with a boundary within 0 and 1."""
+    """Raises a ValueError unless two transformers come with a boundary within 0 and
+    1."""
     if paired and boundary is None:
         raise ValueError(
             f"the model has the two transformers {HIGH} and {LOW}, but no "

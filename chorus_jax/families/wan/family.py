@@ -32,7 +32,8 @@ class WanFamily:
     published: Mapping[str, Defaults] = PUBLISHED
 
     def load(self, folder: Path, options: LoadOptions) -> WanModel:
-        """The model of a converted checkpoint folder. ValueError for another's."""
+        """Loads the model of a converted checkpoint folder. Raises a ValueError for a
+        folder of another family."""
         options.check_experts(Sizes.read(folder, options.transformer).experts)
         host = options.idle_expert == HOST
         return (OffloadedWanModel if host else WanModel).load(folder, options)
@@ -40,8 +41,9 @@ class WanFamily:
     def check(
         self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
     ) -> None:
-        """ValueError for sizes that do not divide, or not over the mesh, for which
-        there is too little memory, and for options that the model does not have."""
+        """Raises a ValueError for sizes that the model or the mesh does not divide, for
+        a request that needs more memory than there is, and for options that the model
+        does not have."""
         sizes = Sizes.read(folder, options.transformer)
         options.check_experts(sizes.experts)
         sizes.check(request)
@@ -51,8 +53,8 @@ class WanFamily:
         check_request_memory(least_memory(sizes, card, request, options), request)
 
     def card(self, name: str) -> checkpoints.Card:
-        """The card of a published model, as it is converted by default. ValueError for
-        another name."""
+        """The card of a published model, as it is converted by default. Raises a
+        ValueError for an unknown name."""
         return named(outlines.CARDS, name)
 
     def outline(
@@ -77,7 +79,8 @@ class WanFamily:
         return others_of(folder, WanDiT, (TRANSFORMER, LOW))
 
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
-        """Each part's size, the memory of all, and what attends here."""
+        """Yields lines that describe each part's size, the memory of all, and the
+        attention implementations."""
         sizes, parts = Sizes.read(folder), parts_of(checkpoints.Card.read(folder))
         others = {
             name: Sizes.read(folder, name).transformer

@@ -28,8 +28,8 @@ class ReadingSizes(Protocol):
 
 
 def check_inputs(sizes: ReadingSizes, request: Request) -> None:
-    """ValueError unless the request has the images that the model reads, and no
-    other."""
+    """Raises a ValueError unless the request has exactly the inputs that the model
+    reads."""
     inputs = request.inputs
     if inputs is None:
         if sizes.conditioned:
@@ -56,8 +56,8 @@ def check_inputs(sizes: ReadingSizes, request: Request) -> None:
 
 
 def check_last(sizes: ReadingSizes, inputs: InputMedia, request: Request) -> None:
-    """ValueError for a last image that the model does not read, or for none where it
-    reads one."""
+    """Raises a ValueError for a last image that the model does not read, or for a
+    missing one that it needs."""
     if inputs.last_image is None:
         if sizes.transformer.image_positions is not None:
             raise ValueError(
@@ -77,7 +77,7 @@ def check_last(sizes: ReadingSizes, inputs: InputMedia, request: Request) -> Non
 
 
 def check_video(sizes: ReadingSizes, inputs: InputMedia, request: Request) -> None:
-    """ValueError for a video that the model cannot begin from."""
+    """Raises a ValueError for a video that the model cannot begin from."""
     assert inputs.video is not None
     if sizes.conditioned:
         raise ValueError(

@@ -1,12 +1,12 @@
-"""Images as Wan's image-to-video transformers read them: latents, mask, tokens.
+"""Encodes images for Wan's image-to-video transformers: latents, mask, tokens.
 
-Beside the channels of the noisy latents stand a mask of which frames are given, and the
-latents of a clip of the given frames and grey. TI2V-5B reads no channels: its first
-latent frame is that of the image.
+The channels of the noisy latents are followed by a mask of the given frames, and by the
+latents of a clip that has the given frames and grey elsewhere. TI2V-5B reads no such
+channels: its first latent frame is the image's.
 
 Source: Wan-Video/Wan2.1, wan/image2video.py and first_last_frame2video.py; Wan2.2,
-wan/textimage2video.py; diffusers' WanImageToVideoPipeline, whose filter for the clip
-this is.
+wan/textimage2video.py; diffusers' WanImageToVideoPipeline, whose resampling filter is
+used for the clip.
 """
 
 from typing import NamedTuple
@@ -24,12 +24,11 @@ from chorus_jax.request import Request
 
 
 class Images(NamedTuple):
-    """The images of requests as all steps read them.
+    """The encoded images of requests, which all steps read.
 
     Attributes:
-        channels: of the mask and of the given frames' latents; None in models that
-            read none.
-        tokens: of the image tower; None in models without.
+        channels: the mask and the given frames' latents; None in models that read none.
+        tokens: the image encoder's tokens; None in models without one.
     """
 
     channels: Float[Array, "b f h w c"] | None = None
@@ -50,14 +49,15 @@ def channels(vae: WanVAE, request: Request) -> Float[Array, "f h w c"]:
 
 @jax.jit
 def encode(vae: WanVAE, clip: Float[Array, "b f h w 3"]) -> Float[Array, "b t y x c"]:
-    """Normalised latents of a clip: the posterior's mean."""
+    """The normalised latents (the posterior's mean) of a clip."""
     return vae.encode(clip)
 
 
 def given_clip(inputs: InputMedia, request: Request) -> Float32[np.ndarray, "f h w 3"]:
     """The given frames at the video's size in [-1, 1], and grey (0) between them.
 
-    The first one is squeezed to that size, the last one cut to it (see `last_frame`).
+    The first one is resized to that size without cropping, the last one cropped (see
+    `last_frame`).
     """
     size = (request.height, request.width)
     clip = np.zeros((request.frames, *size, 3), np.float32)
@@ -69,13 +69,13 @@ def given_clip(inputs: InputMedia, request: Request) -> Float32[np.ndarray, "f h
 
 
 def last_frame(image: Pixels, request: Request) -> UInt8[np.ndarray, "y x 3"]:
-    """The last image at the video's size: what reaches beyond the first is cut off."""
+    """The last image scaled to cover the video's size, and cropped."""
     return covering(image, request.height, request.width, Resampling.LANCZOS)
 
 
 def first_latents(vae: WanVAE, request: Request) -> Float[Array, "1 h w c"]:
-    """The first latent frame of a request of TI2V-5B: that of its image alone, which
-    is cut to the video's aspect."""
+    """The first latent frame of a TI2V-5B request: its image, cropped to the video's
+    aspect ratio and encoded."""
     assert request.inputs is not None and request.inputs.image is not None
     size = (request.height, request.width)
     image = covering(request.inputs.image, *size, Resampling.LANCZOS)
@@ -83,7 +83,7 @@ def first_latents(vae: WanVAE, request: Request) -> Float[Array, "1 h w c"]:
 
 
 def video_latents(vae: WanVAE, request: Request) -> Float[Array, "f h w c"]:
-    """The latents of the video that a request begins from, squeezed to its size."""
+    """The latents of the video that a request begins from, resized without cropping."""
     assert request.inputs is not None and request.inputs.video is not None
     size, frames = (request.height, request.width), request.inputs.video.frames
     clip = [
@@ -99,7 +99,8 @@ def signed(image: Pixels) -> Float32[np.ndarray, "h w 3"]:
 
 
 def given_mask(frames: int, group: int, last: bool) -> Float32[np.ndarray, "f g"]:
-    """1 for each given frame, by latent frame and its `group` frames.
+    """The mask of given frames, [latent frames, frames per latent frame]: 1 where
+    given.
 
     The first latent frame stands for one frame, which counts for all of its group. A
     worked case: 5 frames in groups of 4, the last one given, are [1, 1, 1, 1] and
@@ -114,11 +115,11 @@ def given_mask(frames: int, group: int, last: bool) -> Float32[np.ndarray, "f g"
 
 
 def picture_tokens(tower: CLIPImageEncoder, request: Request) -> Float[Array, "e c"]:
-    """The image tower's tokens of the first frame of a request, and behind them those
-    of the last one if it is given.
+    """The image encoder's tokens of a request's first frame, followed by those of its
+    last one if it is given.
 
-    Pictures are squeezed to a square, as in the original code; diffusers' image
-    processor may crop them instead.
+    Pictures are resized to a square without cropping, as in the original code;
+    diffusers' image processor may crop them instead.
     """
     inputs, side = request.inputs, tower.config.side
     assert inputs is not None and inputs.image is not None
@@ -134,5 +135,5 @@ def picture_tokens(tower: CLIPImageEncoder, request: Request) -> Float[Array, "e
 def read(
     tower: CLIPImageEncoder, pixels: Float[Array, "b h w 3"]
 ) -> Float[Array, "b e c"]:
-    """The tokens of pictures in [0, 1]."""
+    """The image encoder's tokens of pictures in [0, 1]."""
     return tower(pixels)

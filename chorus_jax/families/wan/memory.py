@@ -12,8 +12,8 @@ from chorus_jax.request import Request
 def least_memory(
     sizes: Sizes, card: Card, request: Request, options: LoadOptions
 ) -> int:
-    """A lower bound of the bytes that a request needs on the devices, with the weights
-    of all parts but an expert that idles in the host's memory."""
+    """A lower bound of the bytes that a request needs on the devices, including the
+    weights of all parts except an idle expert in the host's memory."""
     names = stored_names(options.transformer)
     idle = (LOW,) if options.idle_expert == HOST else ()
     loaded = (x for x in parts_of(card, options.transformer) if x not in idle)

@@ -116,7 +116,7 @@ class WanModel(SingleStreamModel):
         tokenizer: Tokenizer,
         options: LoadOptions,
     ) -> "WanModel":
-        """The model of parts that are those of a card."""
+        """Makes the model from its parts, which a card describes."""
         return cls(
             parts,
             tokenizer,
@@ -147,8 +147,9 @@ class WanModel(SingleStreamModel):
         return " ".join(part.dtype for part in parts if part is not None)
 
     def geometry(self, request: Request) -> Geometry:
-        """The shapes of a request's latents. ValueError for sizes that do not divide,
-        naming the nearest that do, and for guidance of experts that are not there."""
+        """The shapes of a request's latents. Raises a ValueError for sizes that do not
+        divide, naming the nearest that do, and for guidance scales of experts that the
+        model does not have."""
         self.sizes.check(request)
         config = self.sizes.transformer
         shape, grid = self.sizes.latent_shape(request), self.sizes.grid(request)
@@ -156,15 +157,16 @@ class WanModel(SingleStreamModel):
         return Geometry((("video", shape),), grid, config.patch, tile)
 
     def solver(self, request: Request) -> Solver:
-        """The request's own solver: Wan's schedule knows no token count."""
+        """The request's solver; Wan's schedule does not depend on the number of
+        tokens."""
         return request.make_solver()
 
     def experts(self, request: Request) -> tuple[str, ...]:
-        """The transformer of each step."""
+        """The name of the transformer that runs each step."""
         return experts(self.solver(request).schedule.timesteps, self.boundary)
 
     def fps(self, request: Request) -> None:
-        """None: Wan's positions count frames."""
+        """None, because Wan's positions count frames, not seconds."""
 
     def condition(
         self,
@@ -172,7 +174,8 @@ class WanModel(SingleStreamModel):
         tenant: str = "",
         tokens: Tokens | None = None,
     ) -> tuple[Mapping[str, StreamConditions], tuple[str, ...]]:
-        """The conditions of all steps, and the cut end of each prompt."""
+        """The conditions of all steps, and for each prompt the text cut off at the text
+        limit."""
         first = requests[0]
         text = self.encode(requests, tenant, tokens)
         images = self.images(requests, tenant)
@@ -198,7 +201,7 @@ class WanModel(SingleStreamModel):
         return prepare(transformer, *given, **shapes)
 
     def images(self, requests: Sequence[Request], tenant: str = "") -> Images:
-        """The images of requests as all steps read them."""
+        """The encoded images of requests, which all steps read."""
         beside = tokens = None
         if self.sizes.conditioned:
             beside = self.inputs("vae", channels, self.vae, requests, tenant)
@@ -209,15 +212,15 @@ class WanModel(SingleStreamModel):
     def begin(
         self, noise: Latents, requests: Sequence[Request], start: RunStart
     ) -> Latents:
-        """The noise, alone or over initial latents; of TI2V-5B with given first
-        frames."""
+        """The first latents of runs: noise, or noised initial latents; for TI2V-5B with
+        given first frames inserted."""
         made = super().begin(noise, requests, start)
         return self.with_given(made, requests, start.tenant)
 
     def with_given(
         self, latents: Latents, requests: Sequence[Request], tenant: str = ""
     ) -> Latents:
-        """Latents of an earlier run, of TI2V-5B with first frames that are given."""
+        """Latents of an earlier run; for TI2V-5B with given first frames inserted."""
         if not self.sizes.first_given(requests[0]):
             return latents
         first = self.inputs("vae", first_latents, self.vae, requests, tenant)
@@ -269,7 +272,7 @@ class WanModel(SingleStreamModel):
     def decode(
         self, latents: Float[Array, "b f h w c"], requests: Sequence[Request]
     ) -> Iterator[Float[Array, "b t y x 3"]]:
-        """Frames of latents, a group per latent frame."""
+        """Yields the frames of latents, a group per latent frame."""
         return self.vae.decode_stream(latents)
 
 
@@ -297,15 +300,16 @@ def prepare(
     grid: Size,
     first_given: bool = False,
 ) -> StreamConditions:
-    """Text keys and values, modulation of all steps, rotary positions.
+    """Computes text keys and values, the modulation of all steps, and rotary tables.
 
     Args:
         model: the transformer.
         text: b rows, or, with guidance, b prompts and then b negative prompts.
-        lengths: of each row; it is zero from there on (see `WanDiT.context`).
+        lengths: the number of tokens of each row, which is zero after them (see
+            `WanDiT.context`).
         guidance: the scale of each request, None for none.
-        images: those of the requests; all branches read them.
-        solver: the one whose schedule is followed.
+        images: the images of the requests, which all branches read.
+        solver: the solver, whose schedule gives the timesteps.
         grid: the video's tokens along frames, height and width.
         first_given: whether the tokens of the first frame stay as they are, at timestep
             0 in all steps.

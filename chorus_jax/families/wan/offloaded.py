@@ -1,8 +1,8 @@
 """Wan 2.2's two experts with the idle one in the host's memory.
 
-Both are kept in the host's memory, and the one that runs is copied to the devices:
-their memory holds one expert instead of two, for a copy at the boundary and one at the
-start of each run.
+Both are kept in the host's memory, and the one that runs is copied to the devices. So
+the devices hold one expert instead of two, at the price of one copy at the start of
+each run and one at the boundary.
 """
 
 from collections.abc import Mapping
@@ -32,8 +32,9 @@ class ResidentExpert:
         self.copy: WanDiT | None = None
 
     def __call__(self, name: str) -> WanDiT:
-        """The named expert on the devices. The copy of another one is dropped first:
-        the caller keeps none and no program that reads it still runs."""
+        """The named expert on the devices. The copy of another one is dropped first, so
+        the caller must keep no reference to it, and no program that reads it may still
+        run."""
         if self.copy is None or name != self.name:
             self.copy = None
             self.copy = on_devices(self.experts[name])

@@ -1,4 +1,4 @@
-"""The parts of a Wan checkpoint: the classes that they may be of, and their names."""
+"""The parts of a Wan checkpoint: their possible classes, and their names."""
 
 from collections.abc import Mapping
 
@@ -35,9 +35,9 @@ def parts_of(card: Card, transformer: str = TRANSFORMER) -> dict[str, Classes]:
     """The parts that are loaded, and the classes of each.
 
     Args:
-        card: that of the folder.
-        transformer: the part that is run as the transformer. One in place of the usual
-            one runs all steps, so the low-noise expert is not loaded beside it.
+        card: the folder's card.
+        transformer: the part that is run as the transformer. A replacement of the usual
+            one runs all steps, so the low-noise expert is not loaded.
 
     Raises:
         ValueError: if the folder lacks a part that every model has.

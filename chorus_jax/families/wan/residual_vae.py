@@ -1,8 +1,8 @@
-"""The VAE of Wan 2.2 (TI2V-5B): stages with shortcuts, over patches of pixels.
+"""The VAE of Wan 2.2 (TI2V-5B): residual stages over patches of pixels.
 
-As `vae`, whose streams it runs, with three differences: the picture is cut into patches
-of pixels first, the decoder is wider than the encoder, and a stage adds its input,
-resampled without parameters, to its output.
+It works as `vae` does, with three differences: the picture is first cut into patches of
+pixels, the decoder is wider than the encoder, and a stage adds its input, resampled
+without parameters, to its output.
 
 Source: Wan-Video/Wan2.2, wan/modules/vae2_2.py; diffusers' AutoencoderKLWan with
 `is_residual`.
@@ -28,7 +28,7 @@ from chorus_jax.nets.causal_conv import CausalConv, Past, through
 
 
 class DownStage(nnx.Module):
-    """Blocks of one resolution and the change to the next, beside group means."""
+    """Blocks of one resolution and downsampling, plus group means of the input."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class DownStage(nnx.Module):
 
 
 class UpStage(nnx.Module):
-    """Blocks of one resolution and the change to the next, beside repeated values."""
+    """Blocks of one resolution and upsampling, plus repeated values of the input."""
 
     def __init__(
         self,
@@ -80,7 +80,8 @@ class UpStage(nnx.Module):
 
 
 class ResidualEncoder(nnx.Module):
-    """Patches of pixels to mean and log-variance, before their last projection."""
+    """The encoder: patches of pixels to mean and log-variance, without the last
+    projection."""
 
     def __init__(self, config: WanResidualVAEConfig, *, rngs: nnx.Rngs):
         options: dict[str, Any] = dict(dtype=jnp.dtype(config.dtype), rngs=rngs)
@@ -103,7 +104,7 @@ class ResidualEncoder(nnx.Module):
 
 
 class ResidualDecoder(nnx.Module):
-    """Raw latents to video, not clipped."""
+    """The decoder: raw latents to video, not clipped."""
 
     def __init__(self, config: WanResidualVAEConfig, *, rngs: nnx.Rngs):
         options: dict[str, Any] = dict(dtype=jnp.dtype(config.dtype), rngs=rngs)

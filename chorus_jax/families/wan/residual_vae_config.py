@@ -28,8 +28,8 @@ class WanResidualVAEConfig(WanVAEConfig):
     """Sizes of a Wan 2.2 VAE; `wan22` is the published one.
 
     Attributes:
-        decoder_width: as `width`, which is the encoder's.
-        pixels: the side of the patches that pictures are cut into.
+        decoder_width: the decoder's `width`; `width` is the encoder's.
+        pixels: the side, in pixels, of the patches that pictures are cut into.
     """
 
     decoder_width: int = 256
@@ -37,7 +37,7 @@ class WanResidualVAEConfig(WanVAEConfig):
 
     @property
     def space_compression(self) -> int:
-        """Pixels a latent pixel stands for, in height and in width."""
+        """Pixels per latent pixel, in height and in width."""
         return super().space_compression * self.pixels
 
     @property

@@ -1,4 +1,5 @@
-"""The sizes of a Wan model, and what must fit: its parts, requests, meshes."""
+"""The sizes of a Wan model, and checks of its parts, requests and meshes against
+them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,15 +31,15 @@ class Sizes:
     """The configs of a model's parts.
 
     Attributes:
-        transformer: config of the denoising network; of Wan 2.2 A14B of the
-            high-noise expert.
+        transformer: config of the denoising network; for Wan 2.2 A14B of the high-noise
+            expert.
         vae: config of the video autoencoder.
         text_encoder: config of the UMT5 encoder.
         transformer_2: config of the low-noise expert, equal to the other; None if
             there is one network.
         image_encoder: config of the CLIP vision tower; None in models without.
-        expand_timesteps: whether each token may have a timestep of its own: that of a
-            given first frame is 0 (TI2V-5B).
+        expand_timesteps: whether each token has its own timestep, which is 0 for a
+            given first frame (TI2V-5B).
 
     Raises:
         ValueError: if the parts cannot work together.
@@ -87,8 +88,8 @@ class Sizes:
     def read(cls, folder: str | Path, transformer: str = TRANSFORMER) -> "Sizes":
         """The configs in a checkpoint folder's card; reads no weights.
 
-        `transformer` is the part that is the transformer. ValueError if the folder has
-        no such part, or is of another model.
+        `transformer` is the part that is run as the transformer. Raises a ValueError if
+        the folder has no such part, or is of another model.
         """
         card, stored = Card.read(folder).of_family("wan"), stored_names(transformer)
         return cls(
@@ -100,9 +101,9 @@ class Sizes:
         )
 
     def check(self, request: Request) -> None:
-        """ValueError for a request whose sizes do not divide, that asks for experts
-        that the model has not, that has images where the model reads none, or frames
-        per second, which Wan never reads."""
+        """Raises a ValueError for a request whose sizes do not divide, or with a field
+        that the model does not read: guidance scales of experts, images, frames per
+        second."""
         self.latent_shape(request)
         if request.perturbed is not None or request.guidance_schedule is not None:
             raise ValueError(
@@ -123,7 +124,7 @@ class Sizes:
             must_have_one_scale(request)
 
     def first_given(self, request: Request) -> bool:
-        """Whether a request's first latent frame is that of its image, clean in all
+        """Whether a request's first latent frame is its image's, without noise in all
         steps."""
         inputs = request.inputs
         return self.expand_timesteps and inputs is not None and inputs.image is not None
@@ -131,7 +132,7 @@ class Sizes:
     def latent_shape(self, request: Request) -> tuple[int, int, int, int]:
         """The latents' shape (f, h, w, channels) of a request.
 
-        ValueError for sizes that do not divide, naming the nearest that do.
+        Raises a ValueError for sizes that do not divide, naming the nearest that do.
         """
         vae, (pf, ph, pw) = self.vae, self.transformer.patch
         time = vae.time_compression
@@ -150,7 +151,8 @@ class Sizes:
     def check_mesh(
         self, mesh: Mesh | AbstractMesh, request: Request, count: int
     ) -> None:
-        """ValueError unless the mesh divides a batch of `count` such requests."""
+        """Raises a ValueError unless the mesh divides a batch of `count` such
+        requests."""
         f, h, w = self.grid(request)
         rows = count * (2 if request.guided else 1)
         must_divide(mesh, rows, f * h * w, self.transformer.heads)

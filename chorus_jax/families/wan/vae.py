@@ -1,8 +1,8 @@
 """The VAE of Wan 2.1: video to latents and back, frame by frame or at once.
 
 Video is [b f h w 3] in [-1, 1], latents are [b f h w c], normalised per channel as the
-transformer knows them. Both directions are causal in time: the first frame stands
-alone, and every further latent frame is `time_compression` frames. Streams carry the
+transformer reads them. Both directions are causal in time: the first latent frame
+stands for one frame, every further one for `time_compression` frames. Streams carry the
 causal features from step to step, so memory does not grow with the video's length.
 
 Source: wan/modules/vae.py of Wan 2.1, diffusers' AutoencoderKLWan (arXiv 2503.20314).
@@ -28,7 +28,7 @@ from chorus_jax.nets.video_stream import stream
 class Posterior(NamedTuple):
     """The encoder's output for a video: a normal distribution of raw latents, float32.
 
-    Raw means not normalised: for training.
+    Raw means that the latents are not normalised; this is for training.
 
     Attributes:
         mean: the mean of each latent.
@@ -59,15 +59,16 @@ class WanVAE(nnx.Module):
         return Decoder(config, rngs=rngs)
 
     def encode(self, video: Float[Array, "b f h w 3"]) -> Float[Array, "b t y x c"]:
-        """Normalised latents (float32) of a video: the posterior's mean, as a stream.
+        """Encodes a video to normalised latents (the posterior's mean, float32), a few
+        frames at a time.
 
-        Raises ValueError for sizes that do not divide, naming the nearest that do.
+        Raises a ValueError for sizes that do not divide, naming the nearest that do.
         """
         _, height, width = self.config.latent_shape(*video.shape[1:4])
         return over_space(WanVAE.encode_share, self, height, width, video)
 
     def encode_share(self, video: Float[Array, "b f h w 3"]) -> Array:
-        """`encode` on one device, of its share of the pictures."""
+        """Encodes one device's share of the pixels."""
 
         def step(video: Array, past: Past) -> tuple[Array, Past]:
             moments, past = self.encode_step(video, past)
@@ -76,30 +77,32 @@ class WanVAE(nnx.Module):
         return stream(step, video, self.config.time_compression, 1)
 
     def posterior(self, video: Float[Array, "b f h w 3"]) -> Posterior:
-        """The distribution of raw latents, as a stream."""
+        """The distribution of a video's raw latents, encoded a few frames at a time."""
         self.config.latent_shape(*video.shape[1:4])
         group = self.config.time_compression
         return _posterior(stream(self.encode_step, video, group, 1))
 
     def posterior_at_once(self, video: Float[Array, "b f h w 3"]) -> Posterior:
-        """`posterior` with all frames together: for short videos and training."""
+        """`posterior`, encoding all frames at once: for short videos and training."""
         self.config.latent_shape(*video.shape[1:4])
         return _posterior(self.encode_step(video, None)[0])
 
     def decode(self, latents: Float[Array, "b f h w c"]) -> Float[Array, "b t y x 3"]:
-        """Video in [-1, 1] (the model's dtype) of normalised latents, as a stream."""
+        """Decodes normalised latents to video in [-1, 1] (the model's dtype), a latent
+        frame at a time."""
         return stream(self.decode_step, latents, 1, self.config.time_compression)
 
     def decode_at_once(
         self, latents: Float[Array, "b f h w c"]
     ) -> Float[Array, "b t y x 3"]:
-        """`decode` with all frames together: for short videos and training."""
+        """`decode`, decoding all frames at once: for short videos and training."""
         return self.decode_step(latents, None)[0]
 
     def decode_stream(
         self, latents: Float[Array, "b f h w c"]
     ) -> Iterator[Float[Array, "b t y x 3"]]:
-        """The frames of each latent frame: one, then `time_compression` each time."""
+        """Yields the frames of each latent frame: one, then `time_compression` each
+        time."""
         past = None
         for index in range(latents.shape[1]):
             video, past = _decode_step(self, latents[:, index : index + 1], past)
@@ -110,8 +113,8 @@ class WanVAE(nnx.Module):
     ) -> tuple[Float[Array, "b t y x c"], Past]:
         """Mean and log-variance (side by side, raw) of the next frames.
 
-        `past` is None for a video's first frames, then what the step before returned.
-        After the first frame come whole groups of `time_compression` frames.
+        `past` is None for a video's first frame, then the state that the previous call
+        returned. Calls after the first take whole groups of `time_compression` frames.
         """
         x, past = self.encoder(video.astype(self.config.dtype), past)
         return self.moments(x).astype(jnp.float32), past
@@ -119,7 +122,7 @@ class WanVAE(nnx.Module):
     def decode_step(
         self, latents: Float[Array, "b f h w c"], past: Past
     ) -> tuple[Float[Array, "b t y x 3"], Past]:
-        """The video of the next latent frames; `past` as for `encode_step`."""
+        """Decodes the next latent frames; `past` as for `encode_step`."""
         x = self.unpack(self.denormalise(latents).astype(self.config.dtype))
         video, past = self.decoder(x, past)
         return jnp.clip(video, -1, 1), past
@@ -127,7 +130,7 @@ class WanVAE(nnx.Module):
     def normalise(
         self, latents: Float[Array, "b f h w c"]
     ) -> Float[Array, "b f h w c"]:
-        """Raw latents to mean 0 and deviation 1 per channel, in float32."""
+        """Normalises raw latents to mean 0 and deviation 1 per channel, in float32."""
         mean, std = self._statistics(latents)
         return (latents.astype(jnp.float32) - mean) / std
 

@@ -1,7 +1,7 @@
 """Blocks of the Wan VAE: norm, residual block, attention, resampling, stage.
 
-Called as `block(x, past) -> (y, past)`, see `causal_conv`. What is said here is what
-the chunk caches of wan/modules/vae.py (Wan 2.1) and AutoencoderKLWan (diffusers) give.
+Called as `block(x, past) -> (y, past)`, see `causal_conv`. The results equal those of
+the chunk caches of wan/modules/vae.py (Wan 2.1) and AutoencoderKLWan (diffusers).
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ from chorus_jax.nets.space_split import gathered
 
 
 class ChannelNorm(nnx.Module):
-    """Each pixel's channels at unit root mean square, in float32.
+    """Scales each pixel's channels to a root mean square of 1, in float32.
 
-    Unlike `RMSNorm` it adds no epsilon; it bounds the length below by 1e-12.
+    Unlike `RMSNorm` it adds no epsilon; instead lengths below 1e-12 are taken as 1e-12.
     """
 
     def __init__(self, width: int):
@@ -84,9 +84,9 @@ class Attention(nnx.Module):
 
 
 class Down(nnx.Module):
-    """Half the height and width; `time` also halves the frames after the first.
+    """Halves height and width; with `time` also the number of frames after the first.
 
-    Latent frame k > 0 sees frames 2k-2, 2k-1 and 2k; the first one is left as it is.
+    Output frame k > 0 depends on frames 2k-2, 2k-1 and 2k; the first frame stays.
     """
 
     def __init__(self, width: int, time: bool, *, dtype: jnp.dtype, rngs: nnx.Rngs):
@@ -107,10 +107,10 @@ class Down(nnx.Module):
 
 
 class Up(nnx.Module):
-    """Twice the height and width; `time` also doubles the frames.
+    """Doubles height and width; with `time` also the number of frames after the first.
 
-    The first frame stays single, and the frames after it are doubled as a sequence of
-    their own, which starts from zeros: the time convolution never sees the first frame.
+    The frames after the first are doubled as a sequence of their own, padded with
+    zeros: the time convolution never sees the first frame.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Up(nnx.Module):
 
 
 def enlarge(x: Float[Array, "b f h w c"]) -> Float[Array, "b f h2 w2 c"]:
-    """Each pixel four times."""
+    """Repeats each pixel 2 x 2 times."""
     b, f, h, w, c = x.shape
     x = jnp.broadcast_to(x[:, :, :, None, :, None], (b, f, h, 2, w, 2, c))
     return x.reshape(b, f, 2 * h, 2 * w, c)

@@ -19,7 +19,8 @@ from chorus_jax.nets.causal_conv import CausalConv, Past, through
 
 
 class Encoder(nnx.Module):
-    """Video to mean and log-variance of raw latents, before their last projection."""
+    """The encoder: video to mean and log-variance of raw latents, without the last
+    projection."""
 
     def __init__(self, config: WanVAEConfig, *, rngs: nnx.Rngs):
         options: dict[str, Any] = dict(dtype=jnp.dtype(config.dtype), rngs=rngs)
@@ -43,7 +44,7 @@ class Encoder(nnx.Module):
 
 
 class Decoder(nnx.Module):
-    """Raw latents to video, not clipped."""
+    """The decoder: raw latents to video, not clipped."""
 
     def __init__(self, config: WanVAEConfig, *, rngs: nnx.Rngs):
         options: dict[str, Any] = dict(dtype=jnp.dtype(config.dtype), rngs=rngs)

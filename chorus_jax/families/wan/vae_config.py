@@ -22,13 +22,14 @@ class WanVAEConfig:
 
     Attributes:
         width: channels of the first stage.
-        multipliers: stage s has `width * multipliers[s]` channels.
+        multipliers: the channels of each stage divided by `width`.
         depth: residual blocks per stage of the encoder; the decoder has one more.
-        halve_time: whether time is halved after each stage but the last; the picture
-            is.
-        latents_mean: per channel; normalised latents are `(x - mean) / std`.
-        latents_std: per channel.
-        dtype: of weights and computation.
+        halve_time: whether each stage but the last halves the number of frames too;
+            height and width are always halved.
+        latents_mean: the mean of raw latents per channel; normalised latents are `(x -
+            mean) / std`.
+        latents_std: the standard deviation of raw latents per channel.
+        dtype: the dtype of weights and computation.
     """
 
     width: int
@@ -64,12 +65,13 @@ class WanVAEConfig:
 
     @property
     def time_compression(self) -> int:
-        """Frames a latent frame stands for; the first one stands for one frame."""
+        """Video frames per latent frame; the first latent frame stands for one
+        frame."""
         return 2 ** sum(self.halve_time)
 
     @property
     def space_compression(self) -> int:
-        """Pixels a latent pixel stands for, in height and in width."""
+        """Pixels per latent pixel, in height and in width."""
         return 2 ** (len(self.multipliers) - 1)
 
     @classmethod
@@ -90,7 +92,7 @@ class WanVAEConfig:
     ) -> tuple[int, int, int]:
         """The latent grid (f, h, w) of a video.
 
-        Raises ValueError for sizes that do not divide, naming the nearest that do.
+        Raises a ValueError for sizes that do not divide, naming the nearest that do.
         """
         time, space = self.time_compression, self.space_compression
         must_fit("frames", frames, time, 1)

@@ -32,12 +32,12 @@ class Variant:
     """A published model.
 
     Attributes:
-        name: as its authors call it.
-        sizes: fields of its `WanConfig` that identify it; none if they do not.
-        defaults: its settings.
-        part: the part of a checkpoint folder that it is.
-        boundary: where its two transformers change, as published (what runs is that of
-            the checkpoint); None with one.
+        name: the name that its authors use.
+        sizes: fields of its `WanConfig` that identify it; empty if they do not.
+        defaults: its default settings.
+        part: the part of a checkpoint folder that is run as its transformer.
+        boundary: the published boundary between its two transformers (a run uses the
+            checkpoint's); None with one transformer.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Variant:
     boundary: float | None = None
 
     def fits(self, sizes: Sizes, part: str) -> bool:
-        """Whether a model with this part as its transformer is this one, as far as
-        sizes say."""
+        """Whether a model with these sizes, and this part as its transformer, may be
+        this variant."""
         sizes_seen = {name: getattr(sizes.transformer, name) for name in self.sizes}
         paired = sizes.transformer_2 is not None
         same = part == self.part and paired == (self.boundary is not None)
@@ -63,15 +63,15 @@ def telling(
     read: int | None = None,
     **images: int,
 ) -> dict[str, Any]:
-    """The sizes that tell a Wan from others.
+    """The sizes by which a Wan model is recognised.
 
     Args:
-        heads: those of a layer.
+        heads: the number of heads of a layer.
         depth: the number of layers.
-        mlp_width: that of a layer.
-        channels: those of the latents.
-        read: the channels that the transformer reads, if it reads images too.
-        images: sizes of what it reads of an image tower.
+        mlp_width: the width of the feed-forward network.
+        channels: channels of the latents.
+        read: channels of the transformer's input, if it reads images too.
+        images: the sizes of its image embeddings, by field.
     """
     return {
         "heads": heads,
@@ -215,10 +215,10 @@ def defaults_of(
     """The default settings of a model.
 
     Args:
-        sizes: of its parts.
+        sizes: the sizes of the model's parts.
         part: the part of its folder that is the transformer.
-        scheduler: the scheduler's config that its weights came with, if any; one that
-            somebody chose goes before what is published.
+        scheduler: the scheduler's config that its weights came with, if any; settings
+            that differ from diffusers' defaults override the published ones.
 
     Raises:
         ValueError: if the scheduler is one that is not run here (see `stored.read`).
@@ -241,7 +241,8 @@ def defaults_of(
 
 
 def overruling(defaults: Defaults, chosen: Mapping[str, Any]) -> str:
-    """The source of settings, and where they overrule what the weights came with."""
+    """The source of the settings in words, naming those that override the ones the
+    weights came with."""
     names = [name for name in chosen if getattr(defaults.request, name) != chosen[name]]
     ours = ", ".join(f"{name} {getattr(defaults.request, name)}" for name in names)
     names_of = ", ".join(f"{name} {chosen[name]}" for name in names)

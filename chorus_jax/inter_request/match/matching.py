@@ -37,8 +37,8 @@ class Query:
         embedding: the prompt's embedding, of norm 1.
         words: the keys of the prompt's words (`word_keys`).
         meanings: the model's representation of each word (see `meaning`).
-        own_only: whether entries that other namespaces share are left out, and those
-            that were made from such.
+        own_only: whether to leave out entries shared by other namespaces, and entries
+            that were made from them.
     """
 
     recipe: str
@@ -215,7 +215,10 @@ class Matcher:
         while True:
             neighbors = self.shelves.near(query, count, least)
             if not neighbors:
-                return Rejection("no entry of this recipe that this namespace may see")
+                return Rejection(
+                    "the cache has no entry of this model and these settings that this "
+                    "namespace may use"
+                )
             # No score exceeds its cosine. If every cosine is too low, one comparison,
             # with the nearest entry, is enough to report why.
             enough = sum(cosine >= least for _, cosine in neighbors)
@@ -272,8 +275,8 @@ def best_of(
     if best.score < least:
         return Rejection(
             f"the best score is {best.score:.3f}, below {least:g} (cosine "
-            f"{best.cosine:.3f}, risk of a word {best.risk:.2f}, score of the source "
-            f"itself {best.head.score:.3f})",
+            f"{best.cosine:.3f}, less {best.cosine - best.similarity:.3f} for the word "
+            f"that differs most, times {best.head.score:.3f}, the source's own score)",
             best.score,
         )
     reasons = []

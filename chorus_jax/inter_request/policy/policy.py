@@ -27,10 +27,10 @@ class Tier:
             level.
         region_until: the step up to which only a region is run (K2).
         active: the share of tiles run in region steps, above 0 and up to 1.
-        key_gain: the factor on the attention keys of differing words at step K1 and a
-            score of 0; it falls to 1. 1 or more.
-        output_gain: the factor on the attention output, which falls likewise. 1 or
-            more.
+        key_gain: the factor, 1 or more, on the attention keys of differing words at
+            step K1 for a score of 0; it falls to 1 with later steps and higher scores.
+        output_gain: the factor, 1 or more, on the attention output, which falls
+            likewise.
 
     Raises:
         ValueError: for values out of range.

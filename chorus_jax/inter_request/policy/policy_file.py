@@ -103,8 +103,8 @@ def _policy(content: Any) -> Policy:
         )
     if not isinstance(content, dict) or not NEEDED <= content.keys() <= names:
         raise ValueError(
-            f"expected the fields {sorted(names)}, of which regions, caches and look "
-            "may be left out, weights and sampler; got "
+            f"a policy has the fields {', '.join(sorted(NEEDED))}, and may have "
+            f"{', '.join(sorted(names - NEEDED))}, sampler, weights; got "
             f"{sorted(content) if isinstance(content, dict) else content!r:.300}"
         )
     every = {"name": "every"}

@@ -284,8 +284,8 @@ def _open(folder: Path, secret: Secret) -> DiskTier | None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise ValueError(
-                f"cannot keep entries in {folder}: {error}; choose a folder that you "
-                "may write to"
+                f"cannot keep entries in {folder}: {error.strerror}; choose a folder "
+                "that you may write to"
             ) from error
         log.warning("entries stay in memory, not in %s: %s", folder, error)
         return None

@@ -20,9 +20,8 @@ def components(
     """The components of each clip's noise along `coupling.directions`, everywhere.
 
     Args:
-      key: draws what the clips leave open.
-      chances: the clips' `Chances`, flat, of one object each.
-      grid: height and width in latents.
+      key: the random key of everything that the clips leave open. chances: the clips'
+      `Chances`, flat, of one object each. grid: height and width in latents.
 
     Returns:
       Components distributed as those of `coupling.components`.

@@ -76,9 +76,9 @@ def random_scenes(
     """Random scenes that show these attributes.
 
     Args:
-      key: draws what the attributes leave open.
-      attributes: numbers of attribute values, in the order of `VALUES`; a size may
-        be `UNKNOWN`, which is either.
+      key: the random key of everything that the attributes leave open. attributes:
+      numbers of attribute values, in the order of `VALUES`; a size may be `UNKNOWN`,
+      which is either.
       world: how large frames and objects are.
 
     Returns:

@@ -43,7 +43,8 @@ def flicker(video: Video, *readings: Reading) -> float:
 
 
 def smoothness(reading: Reading) -> float:
-    """1 for an object on a steady path, 1/2 where it strays from it by its radius."""
+    """1 for an object on a steady path, 1/2 for one whose distance from that path
+    equals its radius."""
     return 1 / (1 + reading.unsteady)
 
 

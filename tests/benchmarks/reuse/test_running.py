@@ -78,7 +78,7 @@ def test_the_region_is_the_core_unless_all_tokens_were_run(arm):
     run = Denoised(plan, chosen, np.ones(1))
     found = arm.region(target(0.7), run)
     assert found.shape == (5, 8, 8) and found.sum() == 4 * plan.region.core
-    whole = replace(run, chosen=chosen._replace(whole=np.array(True)))
+    whole = replace(run, chosen=chosen._replace(all_tokens=np.array(True)))
     assert arm.region(target(0.7), whole) is None
     assert arm.region(target(0.95), replace(run, chosen=None)) is None
 

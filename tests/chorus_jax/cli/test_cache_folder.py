@@ -37,7 +37,7 @@ def test_what_is_chosen_is_deleted(cache, capsys):
     assert main(["cache", str(cache), "--delete", "--older-than", "1h"]) == 0
     assert "deleted 0 entries" in capsys.readouterr().out
     assert main(["cache", str(cache), "--delete", "--namespace", "mine"]) == 0
-    assert "deleted 1 entries" in capsys.readouterr().out
+    assert "deleted 1 entry" in capsys.readouterr().out
     assert main(["cache", str(cache), "--delete"]) == 0
     assert main(["cache", str(cache)]) == 0
     out = capsys.readouterr().out
@@ -51,7 +51,7 @@ def test_damaged_entries_are_dropped(cache, capsys):
         file.seek(victim.stat().st_size // 2)
         file.write(b"damaged!")
     assert main(["cache", str(cache), "--verify"]) == 0
-    assert "2 entries are whole, 1 were damaged and dropped" in capsys.readouterr().out
+    assert "2 entries read whole, 1 damaged and dropped" in capsys.readouterr().out
     assert not victim.exists()
 
 
@@ -68,7 +68,7 @@ def test_records_that_go_meanwhile_are_left_out(cache, capsys, monkeypatch):
     assert main(["cache", str(cache)]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("2 entries, ")
     assert main(["cache", str(cache), "--delete"]) == 0
-    assert "deleted 1 entries" in capsys.readouterr().out
+    assert "deleted 1 entry" in capsys.readouterr().out
     assert not list(cache.glob("*.json"))
 
 

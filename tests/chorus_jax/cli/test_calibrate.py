@@ -82,7 +82,7 @@ def test_without_time_nothing_is_written_and_work_is_kept(
         (["--prompts", "few.txt"], "1 different prompts are too few"),
         (["--prompts", "none.txt"], "none.txt"),
         (["--out", "."], "--out . is a folder"),
-        (["--out", "no/policy.json"], "there is no folder no"),
+        (["--out", "no/policy.json"], "cannot write no/policy.json: its folder"),
         (["--work", "few.txt"], "--work few.txt is a file"),
         (["--height", "64000", "--width", "64000"], "64000x64000 pixels need at least"),
     ],

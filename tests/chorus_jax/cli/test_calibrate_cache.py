@@ -101,6 +101,28 @@ def test_files_that_are_no_step_cache_are_refused(text, message, tmp_path, capsy
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--method", "no"], "no settings of 'no' are measured"),
+        (["--out", "."], "--out . is a folder: give a file"),
+        (["--out", "no/cache.json"], "cannot write no/cache.json: its folder"),
+        (["--least-psnr", "nan"], "the least PSNR must be above 0 and below 60 dB"),
+        (["--least-ssim", "2"], "the least SSIM must be above 0 and below 1"),
+        (["--steps", "1"], "a run of one step has nothing to reuse"),
+    ],
+)
+def test_bad_input_is_one_line_before_the_run(
+    weights, prompts, arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    command = ["calibrate-cache", str(weights), "--prompts", str(prompts), *SIZE]
+    assert main([*command, "--method", "mag", *arguments]) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err and captured.err.count("\n") == 1
+    assert captured.out == "" and not list(tmp_path.iterdir())
+
+
 def test_an_idle_expert_of_one_transformer_is_refused(weights, prompts, capsys):
     command = ["calibrate-cache", str(weights), "--prompts", str(prompts), *SIZE]
     assert main([*command, "--method", "mag", "--idle-expert", "host"]) == 1

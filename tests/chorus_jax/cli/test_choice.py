@@ -72,6 +72,8 @@ def test_guidance_of_the_distilled_one_is_an_error(shipped_weights, config):
         (None, {"frames": 33}, ["frames=33: these weights were trained on 17 only"]),
         (None, {"height": 128, "width": 96}, ["height=128: these", "width=96: these"]),
         (None, {"steps": 4, "shift": 5.0}, ["distilled for the steps, solver and"]),
+        (None, {"steps": 4, "negative_prompt": "x"}, ["is not read without guidance"]),
+        (None, {"negative_prompt": "x"}, []),
         ("shapes_4step", {"steps": 8}, ["transformer_4step was distilled for"]),
         ("shapes", {"steps": 8, "shift": 5.0, "solver": "unipc"}, []),
     ],

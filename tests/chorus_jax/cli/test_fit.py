@@ -30,6 +30,7 @@ def test_a_large_video_does_not(capsys, monkeypatch):
         (["shapes", "--topology", "v6e"], "no topology 'v6e' is known"),
         (["sora"], "neither a folder nor a published model"),
         (["shapes", "65x64x17"], "height must be a multiple of"),
+        (["shapes", "1600000x1600000x17"], "and at most 4194304 are answered for"),
         (["shapes", "--active", "2"], "a share above 0 and below 1"),
         (
             ["shapes", "--idle-expert", "host"],

@@ -85,7 +85,7 @@ def test_modes_and_namespaces(generate, tmp_path, capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if "seed 3" in line]
     kinds = ["exact" if "exact repeat" in line else "computed" for line in lines]
     assert kinds == 4 * ["computed"] + ["exact"]
-    assert "look_up" not in lines[3]
+    assert "look-up" in lines[2] and "look-up" not in lines[3]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,11 @@ def test_modes_and_namespaces(generate, tmp_path, capsys):
         (["--least-score", ".5"], "--least-score needs --cache DIR"),
         (["--cache-mode", "off"], "--cache-mode needs --cache DIR"),
         (["--cache", "FILE"], "--cache FILE is a file: give a folder"),
-        (["--cache", "c", "--cache-size", "0"], "--cache-size must be above 0 GiB"),
+        (["--other-images"], "--other-images needs --cache DIR"),
+        (["--cache", "c", "--cache-size", "inf"], "above 0 and below 1073741824 GiB"),
+        (["--out", "{nam}.mp4"], "unknown field {nam}: {number} and {seed} are filled"),
+        (["--lora-skip-missing"], "--lora-skip-missing goes with --lora FILE"),
+        (["--steps", "0.2,0.5"], "must fall from one step to the next, got 0.2 and th"),
         (["--cache", "c", "--policy", "FILE"], "FILE"),
         (["--cache", "c", "--policy", "none.json"], "none.json"),
         (["--step-cache", "tee"], "no step cache is named 'tee'"),

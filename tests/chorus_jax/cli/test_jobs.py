@@ -15,7 +15,7 @@ def jobs(*arguments):
 
 def test_a_video_for_each_prompt_and_seed(tmp_path):
     file = tmp_path / "prompts.txt"
-    file.write_text("b\n\n  c \n")
+    file.write_text("\ufeffb\n\n  c \n", encoding="utf-8")
     made = jobs("a", "--prompts", str(file), "--seed", "4,2")
     assert made == [PromptWithSeed(p, s) for p in "abc" for s in (4, 2)]
     assert jobs("a", "--seed", "7", "--count", "3") == [
@@ -42,7 +42,8 @@ def test_seeds_with_a_cache_are_fixed_so_that_a_repeat_is_found():
         (["--prompts", "."], "--prompts . is a folder"),
         (["--prompts", "none.txt"], "--prompts none.txt: there is no such file"),
         (["--prompts", "BYTES"], "is not UTF-8 text"),
-        (["a", "--count", "0"], "--count must be 1 or more, got 0"),
+        (["a", "--count", "0"], "--count must be from 1 to 100000, got 0"),
+        (["a", "--count", "999999999"], "--count must be from 1 to 100000"),
         (["a", "--count", "2", "--seed", "1,2"], "several seeds or --count, not both"),
     ],
 )

@@ -10,7 +10,7 @@ from chorus_jax.cli.commands import main
     [
         ([], "chorus: the following arguments are required: COMMAND"),
         (["generat"], "chorus: COMMAND: invalid choice: 'generat' (choose from"),
-        (["--vers"], "chorus: "),
+        (["--vers"], "chorus: unknown: --vers"),
         (["generate", "a", "--step", "4"], "chorus generate: unknown: --step 4"),
         (
             ["generate", "a", "--steps", "four"],
@@ -27,6 +27,10 @@ from chorus_jax.cli.commands import main
         ),
         (["cache"], "chorus cache: the following arguments are required: DIR"),
         (["generate", "a", "--cache", ""], "--cache: expected a path, got an empty"),
+        (["cache", "a", "--namespace", ""], "--namespace: expected a name, got an"),
+        (["convert", "", "x"], "chorus convert: SRC: expected a path, got an empty"),
+        (["export", "shapes", ""], "chorus export: DST: expected a path, got an empty"),
+        (["generate", "a", "--mesh", "data=0"], "each 1 or more, such as context=4"),
         (["demo", "x"], "chorus demo: unknown: x"),
         (["demo", "--steps", "7"], "invalid choice: 7 (choose from"),
         (["info", "--weigh", "x"], "chorus info: unknown: --weigh x"),

@@ -54,7 +54,7 @@ def test_videos_that_differ_beyond_the_region_are_run_whole(model, name):
     target, few = conditions(model, solver, seed=1), region(3, limit=0.0)
     ours = hit(model, target, source, staged(1, 4, few, **more), solver=solver)
     whole = hit(model, target, source, staged(1, 4, **more), solver=solver)
-    assert ours.region.chosen.whole and ours.region.chosen.beyond > 0
+    assert ours.region.chosen.all_tokens and ours.region.chosen.beyond > 0
     np.testing.assert_allclose(ours.latents, whole.latents, rtol=1e-5, atol=1e-5)
     assert ours.work.tolist() == whole.work.tolist() == [STEPS - 1]
     assert equivalents(staged(1, 4, few, **more), TILES) < STEPS - 1
@@ -76,13 +76,13 @@ def test_videos_that_do_not_differ_beyond_the_region_keep_to_it(model):
     target = conditions(model, seed=1)
     ours = hit(model, target, source, staged(1, 4, region(3, limit=1e6)))
     alone = hit(model, target, source, staged(1, 4, region(3)))
-    assert not ours.region.chosen.whole and 0 < ours.region.chosen.beyond < 1e6
+    assert not ours.region.chosen.all_tokens and 0 < ours.region.chosen.beyond < 1e6
     np.testing.assert_allclose(ours.latents, alone.latents, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(ours.work, alone.work)
     # One that the caller gives is enough, whatever the velocities say.
     mask = jnp.ones((1, *SHAPE[:3], 1))
     plan = staged(1, 4, region(3, limit=0.0))
-    assert not hit(model, target, source, plan, mask=mask).region.chosen.whole
+    assert not hit(model, target, source, plan, mask=mask).region.chosen.all_tokens
 
 
 def test_one_row_that_differs_beyond_the_region_has_all_rows_run_whole(model):
@@ -94,7 +94,7 @@ def test_one_row_that_differs_beyond_the_region_has_all_rows_run_whole(model):
     assert far.min() < between < far.max()
     ours = hit(model, target, source, staged(1, 4, region(3, limit=between)))
     whole = hit(model, target, source, staged(1, 4))
-    assert ours.region.chosen.whole
+    assert ours.region.chosen.all_tokens
     np.testing.assert_allclose(ours.latents, whole.latents, rtol=1e-5, atol=1e-5)
 
 

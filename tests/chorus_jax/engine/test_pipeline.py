@@ -155,7 +155,7 @@ def test_a_batch_of_different_programs_is_refused(pipeline):
         ({"steps": 4.0}, "got 4.0"),
         ({"steps": ()}, "."),
         ({"steps": (0.5, 0.7)}, "."),
-        ({"shift": 0.0}, "shift must be finite and above 0.*got 0.0"),
+        ({"shift": 0.0}, "shift must be from 0.001 to 1000.*got 0"),
         ({"shift": float("nan")}, "shift must be.*got nan"),
         ({"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
         ({"seed": 1.5}, "got 1.5"),

@@ -59,6 +59,12 @@ def test_what_is_described_is_made_again(cache):
             "tea:variant=wan21_t2v_14b",
             "by a published variant .* fields .* 'threshold'",
         ),
+        ("taylor:interval=", "interval of taylor must be a whole number, got ''"),
+        ("taylor:interval=2.5", "must be a whole number, got 2.5"),
+        ("sea:threshold=high", "threshold of sea must be a number, got 'high'"),
+        ("taylor:order=99", "the order of a series is 0 to 8, got 99"),
+        ("hicache:order=99", "expected an order of 1 to 8 and"),
+        ("taylor:what=2", "interval, first, .* got {'what': 2}: there is no 'what'"),
         ("skip:steps=(3,2)", "rising from 0"),
     ],
 )

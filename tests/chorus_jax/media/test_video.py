@@ -171,7 +171,7 @@ def test_an_unknown_suffix_lists_the_known(tmp_path, name):
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), 1e6])
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif"])
 def test_a_wrong_rate_is_refused(tmp_path, name, fps):
-    with pytest.raises(ValueError, match="frames a second"):
+    with pytest.raises(ValueError, match="frames per second"):
         video.write(tmp_path / name, moving_gradient(), fps)
     assert not os.listdir(tmp_path)
 
