@@ -1,9 +1,9 @@
 """Which step caches go together with token budgets, and which bring their own.
 
 Beside budgets a token is run in the steps in which both its budget and the step cache
-run it; in the others its velocity is the step cache's forecast from the token's own last
-ones. That needs a step cache whose steps and weights are known before the run, and which
-reuses velocities: parts of a pass, such as residuals, have rows for all tokens.
+run it; in the others its velocity is the step cache's forecast from the token's own
+last ones. That needs a step cache whose steps and weights are known before the run, and
+which reuses velocities: parts of a pass, such as residuals, have rows for all tokens.
 """
 
 from chorus_jax.intra_request.grains import VelocityGrain
