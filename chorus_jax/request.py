@@ -156,8 +156,8 @@ class Request:
                     f"{scale}"
                 )
         self.make_solver()
-        self._check_tokens()
         self._check_step_cache()
+        self._check_tokens()
 
     def _check_tokens(self) -> None:
         tokens, budgets = self.tokens, self.token_budgets
@@ -170,6 +170,8 @@ class Request:
                 f"the token budgets are for {budgets.steps} steps, but the schedule "
                 f"has {self.step_count}: make them for as many"
             )
+        if budgets is not None and self.own_cache is not None:
+            check_beside(self.own_cache, budgets)
 
     def _check_step_cache(self) -> None:
         if not isinstance(self.own_cache, StepCache | None):
@@ -177,8 +179,6 @@ class Request:
                 "step_cache must be a quality, a line such as 'taylor:interval=2' or a "
                 f"StepCache, got {self.step_cache!r:.80}"
             )
-        if self.own_cache is not None and self.token_budgets is not None:
-            check_beside(self.own_cache, self.token_budgets)
 
     def _whole(self, name: str, least: int, most: int) -> None:
         value = whole(name, getattr(self, name), least, most)

@@ -20,8 +20,12 @@ def own_budgets(cache: StepCache | None) -> TokenSchedule | None:
 
 
 def forecasts_tokens(cache: StepCache) -> bool:
-    """Whether a step cache can forecast each token from its own past."""
-    return isinstance(cache, ScheduledCache) and isinstance(cache.taken, VelocityGrain)
+    """Whether a step cache can forecast each token from its own past: it has nothing
+    but steps and weights that are known before the run, and reuses velocities."""
+    scheduled = isinstance(cache, ScheduledCache)
+    # A subclass with a step of its own (RACER) decides from data too.
+    plain = scheduled and type(cache).step is ScheduledCache.step
+    return plain and isinstance(cache.taken, VelocityGrain)
 
 
 def check_beside(cache: StepCache, budgets: ActiveSets) -> None:

@@ -41,6 +41,7 @@ def test_a_request_names_its_step_cache(given, cache):
         ({"step_cache": "fast", "steps": 4}, "for 16 steps or more, this schedule has"),
         ({"step_cache": "fast", "tokens": "hsa-50"}, "do not go together"),
         ({"step_cache": RESIDUAL, "tokens": "hsa-50"}, "such as spectrum, taylor"),
+        ({"step_cache": "racer", "tokens": "hsa-50"}, "do not go together"),
         ({"step_cache": PLANNED, "tokens": "hsa-50"}, "does not go together with oth"),
         ({"step_cache": PLANNED, "steps": 20}, "for 50 steps, but the schedule has 20"),
     ],
