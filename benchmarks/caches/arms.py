@@ -50,7 +50,7 @@ class CacheArm:
 
 
 @dataclass(frozen=True)
-class Watcher:
+class SearchedCache:
     """A step cache that decides from data during the run, by a threshold.
 
     Attributes:
@@ -65,20 +65,20 @@ class Watcher:
 
 
 WATCHERS = {
-    "first block": Watcher(lambda x: FirstBlock(x, first=3), 0.01, 0.4),
-    "easy": Watcher(lambda x: EasyCache(x, first=3), 0.01, 0.6),
-    "dicache": Watcher(lambda x: DiCache(x, retention=0.1), 0.01, 0.6),
-    "sea": Watcher(lambda x: SeaCache(x, longest=4), 0.02, 1.5),
+    "first block": SearchedCache(lambda x: FirstBlock(x, first=3), 0.01, 0.4),
+    "easy": SearchedCache(lambda x: EasyCache(x, first=3), 0.01, 0.6),
+    "dicache": SearchedCache(lambda x: DiCache(x, retention=0.1), 0.01, 0.6),
+    "sea": SearchedCache(lambda x: SeaCache(x, longest=4), 0.02, 1.5),
 }
 
 
-def watchers(foreseen: Foreseen) -> dict[str, Watcher]:
+def watchers(foreseen: Foreseen) -> dict[str, SearchedCache]:
     """The watchers, SenCache with the model's measured norms among them."""
     if foreseen.norms is None:
         return WATCHERS
     norms = foreseen.norms
     make = lambda x: SenCache(x, *norms, first=3, longest=4)
-    return {**WATCHERS, "sen": Watcher(make, 0.01, 2.0)}
+    return {**WATCHERS, "sen": SearchedCache(make, 0.01, 2.0)}
 
 
 def arms_at(share: float, steps: int, foreseen: Foreseen) -> list[CacheArm]:

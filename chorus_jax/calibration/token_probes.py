@@ -54,7 +54,7 @@ class TokenProbes:
             steps: the steps that are probed.
         """
         errors = {step: self.errors(step, float(moves[step])) for step in steps}
-        of = lambda group: {step: added[group] for step, added in errors.items()}
+        of = lambda group: {step: float(x[group]) for step, x in errors.items()}
         pairs = enumerate(self.run.products)
         return np.stack([growth_of(own, moves, of(group)) for group, own in pairs])
 

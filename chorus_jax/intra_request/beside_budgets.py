@@ -22,10 +22,11 @@ def own_budgets(cache: StepCache | None) -> TokenSchedule | None:
 def forecasts_tokens(cache: StepCache) -> bool:
     """Whether a step cache can forecast each token from its own past: it has nothing
     but steps and weights that are known before the run, and reuses velocities."""
-    scheduled = isinstance(cache, ScheduledCache)
+    if not isinstance(cache, ScheduledCache):
+        return False
     # A subclass with a step of its own (RACER) decides from data too.
-    plain = scheduled and type(cache).step is ScheduledCache.step
-    return plain and isinstance(cache.taken, VelocityGrain)
+    known = type(cache).step is ScheduledCache.step
+    return known and isinstance(cache.taken, VelocityGrain)
 
 
 def check_beside(cache: StepCache, budgets: ActiveSets) -> None:
