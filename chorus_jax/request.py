@@ -9,10 +9,11 @@ from typing import Any, no_type_check
 from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.intra_request import StepCache, qualities, registry
+from chorus_jax.intra_request.beside_budgets import check_beside, own_budgets
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, listed, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
-from chorus_jax.token_budgets import TokenBudgets, presets
+from chorus_jax.token_budgets import ActiveSets, presets
 
 MOST_STEPS = 1000
 MOST_SHIFT = 1000.0  # beyond it steps have equal noise levels in float32
@@ -61,13 +62,14 @@ class Request:
         guidance_schedule: classifier-free and spatio-temporal guidance by noise level,
             in place of `guidance_scale` and `perturbed`, for models that have it (LTX).
         tokens: which tokens are run in which steps: the name of a preset (`hsa-75`,
-            `hsa-50`, `hsa-25`), or `TokenBudgets` for the same number of steps; None
-            runs all tokens in all steps.
+            `hsa-50`, `hsa-25`), or `TokenBudgets` or a `TokenSchedule` for the same
+            number of steps; None runs all tokens in all steps.
         step_cache: what is reused across the steps of the video, on hits and misses
             alike: a quality (`lossless`, `high`, `balanced`, `fast`), a description
             such as `taylor:interval=2` (see `intra_request.registry`), or a
-            `StepCache`; None leaves it to the engine's policy. Not together with
-            `tokens`.
+            `StepCache`; None leaves it to the engine's policy. Together with `tokens`
+            if it forecasts velocities at steps known before the run: a token is run in
+            the steps that both run.
 
     Raises:
         ValueError: for a value of a wrong type or out of range.
@@ -90,7 +92,7 @@ class Request:
     perturbed: SpatioTemporalGuidance | None = None
     joint: AudioVideoGuidance | None = None
     guidance_schedule: GuidanceSchedule | None = None
-    tokens: str | TokenBudgets | None = None
+    tokens: str | ActiveSets | None = None
     step_cache: str | StepCache | None = None
 
     def __post_init__(self) -> None:
@@ -155,12 +157,12 @@ class Request:
                     f"{scale}"
                 )
         self.make_solver()
-        self._check_tokens()
         self._check_step_cache()
+        self._check_tokens()
 
     def _check_tokens(self) -> None:
         tokens, budgets = self.tokens, self.token_budgets
-        if not isinstance(budgets, TokenBudgets | None):
+        if not isinstance(budgets, ActiveSets | None):
             raise ValueError(
                 f"tokens must be the name of a preset or TokenBudgets, got {tokens!r}"
             )
@@ -169,17 +171,14 @@ class Request:
                 f"the token budgets are for {budgets.steps} steps, but the schedule "
                 f"has {self.step_count}: make them for as many"
             )
+        if budgets is not None and self.own_cache is not None:
+            check_beside(self.own_cache, budgets)
 
     def _check_step_cache(self) -> None:
         if not isinstance(self.own_cache, StepCache | None):
             raise ValueError(
                 "step_cache must be a quality, a line such as 'taylor:interval=2' or a "
                 f"StepCache, got {self.step_cache!r:.80}"
-            )
-        if self.step_cache is not None and self.tokens is not None:
-            raise ValueError(
-                "a step_cache and tokens both say what a step runs, and do not go "
-                "together: leave one out"
             )
 
     def _whole(self, name: str, least: int, most: int) -> None:
@@ -208,11 +207,12 @@ class Request:
         return usual if high is None else high, usual if low is None else low
 
     @property
-    def token_budgets(self) -> TokenBudgets | None:
-        """The token budgets for its number of steps; None runs all tokens."""
+    def token_budgets(self) -> ActiveSets | None:
+        """The token budgets for its number of steps, its own or its step cache's; None
+        runs all tokens."""
         if isinstance(self.tokens, str):
             return presets.named(self.tokens, self.step_count)
-        return self.tokens
+        return own_budgets(self.own_cache) if self.tokens is None else self.tokens
 
     @property
     def own_cache(self) -> StepCache | None:

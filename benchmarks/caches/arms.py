@@ -1,13 +1,14 @@
-"""The step caches that are compared, each with several settings.
+"""The step caches that are compared, each at a given share of the full run's work.
 
-Settings are chosen by the share of steps that they compute, if that is known before the
-run. Caches that depend on data during the run have a list of thresholds instead.
+Where the computed steps are known before the run, the setting is the one whose number
+of computed steps is nearest. Caches that decide from data during the run have
+thresholds that are searched by trial runs (`thresholds.threshold_at`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.caches.thresholds import Foreseen
+from benchmarks.caches.foreseen import Foreseen
 from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
 from chorus_jax.intra_request.dicache import DiCache
 from chorus_jax.intra_request.easy import EasyCache
@@ -17,6 +18,7 @@ from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.racer import RACER
+from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.intra_request.sea import SeaCache
 from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.spectrum import Spectrum
@@ -24,7 +26,7 @@ from chorus_jax.intra_request.taylor import TaylorSeer
 
 FULL, FEWER = "full", "fewer steps"
 SHARES = (0.75, 0.5, 0.35, 0.25)
-INTERVALS = (2, 3, 5)
+FITTED = ("planned", "planned, held", "planned, scaled", "planned tokens", "bac")
 FEW = 10  # with fewer steps than this there is little to skip
 
 
@@ -47,31 +49,70 @@ class CacheArm:
     solver: str = ""
 
 
-def arms_of(steps: int, foreseen: Foreseen) -> list[CacheArm]:
-    """All arms for runs of this number of steps, the full run first."""
-    arms = [CacheArm(FULL), *fewer(steps)]
+@dataclass(frozen=True)
+class SearchedCache:
+    """A step cache that decides from data during the run, by a threshold.
+
+    Attributes:
+        make: the step cache of a threshold.
+        low: a threshold with which most steps are computed.
+        high: one with which few are.
+    """
+
+    make: Callable[[float], StepCache]
+    low: float
+    high: float
+
+
+WATCHERS = {
+    "first block": SearchedCache(lambda x: FirstBlock(x, first=3), 0.01, 0.4),
+    "easy": SearchedCache(lambda x: EasyCache(x, first=3), 0.01, 0.6),
+    "dicache": SearchedCache(lambda x: DiCache(x, retention=0.1), 0.01, 0.6),
+    "sea": SearchedCache(lambda x: SeaCache(x, longest=4), 0.02, 1.5),
+}
+
+
+def watchers(foreseen: Foreseen) -> dict[str, SearchedCache]:
+    """The watchers, SenCache with the model's measured norms among them."""
+    if foreseen.norms is None:
+        return WATCHERS
+    norms = foreseen.norms
+    make = lambda x: SenCache(x, *norms, first=3, longest=4)
+    return {**WATCHERS, "sen": SearchedCache(make, 0.01, 2.0)}
+
+
+def arms_at(share: float, steps: int, foreseen: Foreseen) -> list[CacheArm]:
+    """The arms whose work is known before the run, at a share of the full run's."""
+    count = max(1, round(share * steps))
+    arms = [*fewer(count, steps), *fitted(share, count, foreseen)]
     if steps < FEW:
-        return [*arms, *few(steps), *planned(steps, foreseen)]
-    return [
-        *(*arms, *planned(steps, foreseen), *known(steps, foreseen)),
-        *(*forecasters(), *watchers(), *branches()),
-    ]
+        return arms
+    arms += [*known(count, foreseen), *forecasters(count, steps)]
+    return [*arms, *branches(share)]
 
 
-def fewer(steps: int) -> Iterator[CacheArm]:
+def fewer(count: int, steps: int) -> Iterator[CacheArm]:
     """The baselines: runs of fewer steps.
 
     They use the request's schedule, other shifts, or another solver.
     """
-    counts = sorted({max(1, round(share * steps)) for share in SHARES}, reverse=True)
-    for count in counts:
-        yield CacheArm(FEWER, steps=count)
+    yield CacheArm(FEWER, steps=count)
     if steps < FEW:
         return
-    for count in (counts[1], counts[-1]):
-        for shift in (2.0, 5.0):
-            yield CacheArm(f"{FEWER}, shift", steps=count, shift=shift)
-        yield CacheArm(f"{FEWER}, unipc", steps=count, solver="unipc")
+    for shift in (2.0, 5.0):
+        yield CacheArm(f"{FEWER}, shift", steps=count, shift=shift)
+    yield CacheArm(f"{FEWER}, unipc", steps=count, solver="unipc")
+
+
+def methods(steps: int) -> tuple[str, ...]:
+    """The names of the methods at this number of steps.
+
+    HarmoniCa's router is trained through all steps, which takes too long for many.
+    """
+    if steps < FEW:
+        return (*FITTED, "harmonica", *dict.fromkeys(arm.method for arm in few(steps)))
+    others = ("tea", "mag", "spectrum", "racer", "sen", "guidance", "pab")
+    return (*FITTED, *others, *INTERVALS, *WATCHERS)
 
 
 def few(steps: int) -> list[CacheArm]:
@@ -79,69 +120,77 @@ def few(steps: int) -> list[CacheArm]:
     return [
         CacheArm("last velocity", SkipSteps((steps - 2,))),
         CacheArm("taylor 1", TaylorSeer(2, first=2)),
+        CacheArm("taylor 1, branches", TaylorSeer(2, first=2, grain="branches")),
+        CacheArm("racer", RACER(growth=0.0, first=2)),
         CacheArm("first block", FirstBlock(0.24, first=1)),
     ]
 
 
-def known(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
-    """Caches whose computed steps are known before a run."""
-    for share in SHARES:
-        count = round(share * steps)
+def known(count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
+    """TeaCache and MagCache with what was measured of the model's steps."""
+    if len(foreseen.changes):
         yield CacheArm("tea", foreseen.tea(count))
+    if foreseen.ratios:
         yield CacheArm("mag", foreseen.mag(count))
-    for growth in (0.0, 0.1, 0.75):
-        yield CacheArm("spectrum", Spectrum(growth=growth))
-        yield CacheArm("racer", RACER(growth=growth))
 
 
-def planned(steps: int, foreseen: Foreseen) -> Iterator[CacheArm]:
-    """Plans fitted to the model, with three ways to forecast skipped velocities.
+def fitted(share: float, count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
+    """Plans that are fitted to the model.
 
-    The forecast is the last velocity, the last velocity times a factor, or a weighted
-    sum of the last velocities.
+    Plans of steps take over the last velocity, the last velocity times a factor, or a
+    weighted sum of the last ones; plans of tokens choose the share of the tokens too.
     """
-    planner = foreseen.planner
-    if planner is None:
-        return
-    counts = {min(round(share * steps), steps - 1) for share in SHARES}
-    for count in sorted(counts, reverse=True):
+    planner, tokens = foreseen.planner, foreseen.tokens
+    if planner is not None and count < planner.steps:
         yield CacheArm("planned, held", planner.held(count))
         yield CacheArm("planned, scaled", planner.scaled(count))
         yield CacheArm("planned", planner.planned(count))
+    if tokens is not None and tokens.early <= share * tokens.steps:
+        yield CacheArm("planned tokens", tokens.planned(share * tokens.steps))
+    if foreseen.similarity is not None:
+        yield CacheArm("bac", foreseen.bac(share))
+    if foreseen.scores is not None:
+        yield CacheArm("harmonica", foreseen.harmonica(share))
 
 
-def forecasters() -> Iterator[CacheArm]:
-    """Caches that compute every n-th step and forecast the others."""
-    for interval in INTERVALS:
-        yield CacheArm("taylor 1", TaylorSeer(interval, first=3))
-        yield CacheArm("foca", FoCa(interval))
-        yield CacheArm("hicache", HiCache(interval, first=3))
-        yield CacheArm("last velocity", TaylorSeer(interval, first=3, order=0))
-        yield CacheArm("taylor 2", TaylorSeer(interval, first=3, order=2))
-        residual = TaylorSeer(interval, first=3, grain="residual")
-        yield CacheArm("taylor 1, residual", residual)
-        blocks = TaylorSeer(interval, first=3, grain="branches")
-        yield CacheArm("taylor 1, branches", blocks)
-
-
-LADDERS: dict[str, tuple[Callable[[float], StepCache], tuple[float, ...]]] = {
-    "first block": (lambda x: FirstBlock(x, first=3), (0.03, 0.06, 0.12)),
-    "easy": (lambda x: EasyCache(x, first=3), (0.03, 0.08, 0.2)),
-    "dicache": (lambda x: DiCache(x, retention=0.1), (0.04, 0.1, 0.2)),
-    "sea": (lambda x: SeaCache(x, longest=4), (0.1, 0.25, 0.5, 0.8)),
-    "sen": (lambda x: SenCache(x, first=3, longest=4), (0.05, 0.1, 0.2)),
+INTERVALS: dict[str, Callable[[int, int], ScheduledCache]] = {
+    "taylor 1": lambda n, first: TaylorSeer(n, first=first),
+    "taylor 2": lambda n, first: TaylorSeer(n, first=first, order=2),
+    "last velocity": lambda n, first: TaylorSeer(n, first=first, order=0),
+    "taylor 1, residual": lambda n, first: TaylorSeer(n, first=first, grain="residual"),
+    "taylor 1, branches": lambda n, first: TaylorSeer(n, first=first, grain="branches"),
+    "foca": lambda n, first: FoCa(n, first=first),
+    "hicache": lambda n, first: HiCache(n, first=first),
 }
 
 
-def watchers() -> Iterator[CacheArm]:
-    """Caches that decide from data during the run, from careful to bold."""
-    for name, (make, thresholds) in LADDERS.items():
-        for threshold in thresholds:
-            yield CacheArm(name, make(threshold))
+def forecasters(count: int, steps: int) -> Iterator[CacheArm]:
+    """Caches that compute steps at intervals and forecast the others: first as few full
+    steps as reach the count, around three."""
+    firsts = sorted(range(1, steps // 2 + 1), key=lambda first: abs(first - 3))
+    for name, make in INTERVALS.items():
+        made = [make(n, first) for first in firsts for n in range(2, 9)]
+        yield CacheArm(name, nearest(made, count, steps))
+    growing = [(first, 0.05 * n) for first in (5, *range(6, 40)) for n in range(61)]
+    spectra = [Spectrum(first=first, growth=growth) for first, growth in growing]
+    yield CacheArm("spectrum", nearest(spectra, count, steps))
+    racers = [RACER(first=first, growth=growth) for first, growth in growing]
+    yield CacheArm("racer", nearest(racers, count, steps))
 
 
-def branches() -> Iterator[CacheArm]:
-    """Caches of guidance branches, and of the branches of layers."""
-    for interval in (2, 5):
-        yield CacheArm("guidance", GuidanceCache(interval, first=3))
-    yield CacheArm("pab", PAB(2, 6))
+def nearest(caches: Sequence, count: int, steps: int) -> StepCache:
+    """The step cache whose number of computed steps is nearest; the first of equals."""
+    return min(caches, key=lambda cache: abs(sum(cache.computes(steps)) - count))
+
+
+def branches(share: float) -> Iterator[CacheArm]:
+    """Caches of guidance branches, and of the branches of layers.
+
+    The prompt's branch always runs, so that less than half cannot be reached.
+    """
+    if share == 0.75:
+        yield CacheArm("guidance", GuidanceCache(2, first=3))
+        yield CacheArm("pab", PAB(2, 6))
+    if share == 0.5:
+        yield CacheArm("guidance", GuidanceCache(5, first=3))
+        yield CacheArm("pab", PAB(3, 6, 2, above=50.0, below=950.0))

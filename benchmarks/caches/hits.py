@@ -31,6 +31,8 @@ FULL, ALONE = "full", "chorus"
 CACHES = (
     *("taylor:interval=2", "taylor:interval=3", "hicache:interval=3"),
     *("dicache:threshold=.1,retention=0", "first-block:threshold=.06,first=1"),
+    *("sea:threshold=.25,longest=4", "sen:threshold=.1,first=1,longest=4"),
+    *("spectrum:growth=.1,first=2", "racer:growth=.1,first=2"),
 )
 FIGURES = ("equivalents", "speedup_denoise", "accuracy", "accuracy_changed", "psnr")
 

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from benchmarks.caches.arms import CacheArm
-from benchmarks.lib.judged import judge, means
+from benchmarks.lib.judged import judge, with_errors
 from benchmarks.reuse.arms import with_fewer
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
@@ -100,13 +100,16 @@ class CacheBench:
         return CachedRun(state, frames, min(times[1:] or times))
 
     def scores(self, run: CachedRun, full: CachedRun) -> dict[str, Any]:
-        """Mean PSNR (dB, at most 60) and SSIM to the full run, and oracle scores."""
+        """Mean PSNR (dB, at most 60) and SSIM to the full run, and oracle scores, with
+        their standard errors."""
         judged = [judge(*pair) for pair in zip(self.prompts, run.frames)]
         names = ("accuracy", "detail", "render_db", "smoothness")
-        pairs = list(zip(run.frames, full.frames))
-        scored = means(judged)
-        return {
-            "psnr": float(np.mean([min(psnr(*pair), 60.0) for pair in pairs])),
-            "ssim": float(np.mean([ssim(*pair) for pair in pairs])),
-            **{name: scored[name] for name in names if name in scored},
-        }
+        scores = [
+            {
+                "psnr": min(psnr(ours, theirs), 60.0),
+                "ssim": ssim(ours, theirs),
+                **{name: scored[name] for name in names if name in scored},
+            }
+            for ours, theirs, scored in zip(run.frames, full.frames, judged)
+        ]
+        return with_errors(scores)

@@ -128,6 +128,18 @@ def means(scores: Sequence[Scores]) -> Scores:
     }
 
 
+def with_errors(scores: Sequence[Scores]) -> Scores:
+    """The mean of each score, and its standard error over the videos as `NAME_error`;
+    no error of a score that fewer than two videos have."""
+    errors = {}
+    for name, mean in means(scores).items():
+        values = [scored[name] for scored in scores if name in scored]
+        errors[name] = mean
+        if len(values) > 1:
+            errors[f"{name}_error"] = float(np.std(values, ddof=1) / len(values) ** 0.5)
+    return errors
+
+
 def sampling_row(
     name: str, model: Model, prompts: Sequence[ScenePrompt], size: int
 ) -> dict[str, Any]:

@@ -11,19 +11,23 @@ compare with the full run's video of the same prompt and seed. `fewer` runs the 
 share of the steps, and `tea` is TeaCache with the threshold at which it computes this
 share. No coefficients are published for these weights, so TeaCache takes the change of
 the embedding as it is. `equivalents` is the full steps' worth computed.
+`hsa-50 spectrum` and the like forecast the velocities of tokens that are not run, where
+the preset alone keeps them. `NAME_error` is the standard error of a mean. Rows of
+`quality` are written as soon as they are measured, and `--missing` goes on with those
+that have none.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks.caches.thresholds import Foreseen, embedding_changes
+from benchmarks.caches.foreseen import Foreseen, embedding_changes
 from benchmarks.lib import rows
-from benchmarks.lib.judged import judge, means
+from benchmarks.lib.judged import judge, with_errors
 from benchmarks.lib.timing import interleaved
 from chorus_jax.checkpoints import shipped
 from chorus_jax.denoise import loop
@@ -31,6 +35,8 @@ from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine import Pipeline
 from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.intra_request.spectrum import Spectrum
+from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.media.metrics import psnr, ssim
 from chorus_jax.media.video import to_uint8
 from chorus_jax.request import Request
@@ -39,6 +45,10 @@ from chorus_jax.training.world.attributes import held_out_combinations
 from chorus_jax.training.world.examples import prompts
 
 STEPS, LARGE = 50, 144
+FORECASTS = {
+    "spectrum": Spectrum(window=1.0, growth=0.0),
+    "taylor": TaylorSeer(interval=1),
+}
 KEY = ("row", "tokens")
 COLUMNS = ("row", "tokens", "equivalents", "seconds", "ratio", "psnr", "ssim")
 MORE = ("accuracy", "accuracy_motion", "detail")
@@ -87,7 +97,7 @@ def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]
     """The arms by name: the full run, and each preset with baselines of equal work."""
     every = tuple(requests)
     made = {"full": TokenArm(pipeline, every)}
-    foreseen = Foreseen(embedding_changes(pipeline, every[0]), ratios=())
+    foreseen = Foreseen(embedding_changes(pipeline, every[0]))
     for name, preset in PRESETS.items():
         given = tuple(x.changed(tokens=name) for x in every)
         share, count = name.removeprefix("hsa-"), round(preset.work * STEPS)
@@ -95,6 +105,9 @@ def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]
         fewer = tuple(x.changed(steps=count) for x in every)
         made[f"fewer-{share}"] = TokenArm(pipeline, fewer)
         made[f"tea-{share}"] = TokenArm(pipeline, every, foreseen.tea(count))
+        # They skip no step: tokens that are not run have their forecasts.
+        for method, cache in FORECASTS.items():
+            made[f"{name} {method}"] = TokenArm(pipeline, given, cache)
     return made
 
 
@@ -137,15 +150,22 @@ def timed(pipeline: Pipeline, rounds: int) -> Iterator[Row]:
         }
 
 
-def judged(pipeline: Pipeline, count: int) -> Iterator[Row]:
+def judged(pipeline: Pipeline, count: int, done: Collection[str] = ()) -> Iterator[Row]:
     """Scores all arms on held-out prompts at the model's own size; a row per arm.
 
     Scores are the oracle's, and PSNR and SSIM to the full run.
+
+    Args:
+        pipeline: the model's pipeline.
+        count: the number of prompts.
+        done: names of arms that are left out; the full run is made all the same.
     """
     drawn = prompts(held_out_combinations(), count, seed=0)
     requests = [pipeline.request(x.caption, seed=n) for n, x in enumerate(drawn)]
     full: list[np.ndarray] = []
     for name, arm in arms(pipeline, requests).items():
+        if name != "full" and name in done:
+            continue
         state = arm()
         videos = arm.frames(state)
         full = full or videos
@@ -157,9 +177,15 @@ def judged(pipeline: Pipeline, count: int) -> Iterator[Row]:
             "tokens": tokens_of(pipeline, requests[0]),
             "prompts": count,
             "equivalents": float(state.work.mean()),
-            **means(judgements),
-            **means(fidelity),
+            **with_errors(judgements),
+            **with_errors(fidelity),
         }
+
+
+def judged_before(count: int) -> set[str]:
+    """The arms with a row of as many prompts, on this device and of this commit."""
+    wanted = {"device": rows.device(), "commit": rows.commit(), "prompts": count}
+    return {row["row"] for row in rows.load("tokens") if wanted.items() <= row.items()}
 
 
 def tokens_of(pipeline: Pipeline, request: Request) -> int:
@@ -176,6 +202,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=names, default=names)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--missing", action="store_true", help="go on with `quality`")
     options = parser.parse_args()
     rows.commit()  # rows need it: better to fail here than after the rounds
     pipeline = Pipeline.load(shipped.folder("shapes"))
@@ -184,8 +211,11 @@ def main() -> None:
         rows.update("tokens", measured, KEY)
         print(rows.table(measured, COLUMNS))
     if "quality" in options.rows:
-        measured = list(judged(pipeline, options.prompts))
-        rows.update("tokens", measured, KEY)
+        done = judged_before(options.prompts) if options.missing else ()
+        measured = []
+        for row in judged(pipeline, options.prompts, done):
+            rows.update("tokens", [row], KEY)
+            measured.append(row)
         print(rows.table(measured, (*COLUMNS, *MORE)))
 
 

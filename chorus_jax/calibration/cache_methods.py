@@ -27,6 +27,7 @@ from chorus_jax.intra_request.foca import FoCa
 from chorus_jax.intra_request.harmonica import HarmoniCa
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
+from chorus_jax.intra_request.planned_tokens import PlannedTokens
 from chorus_jax.intra_request.racer import RACER
 from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.spectrum import Spectrum
@@ -45,10 +46,13 @@ class CacheMethod:
     Attributes:
         settings: the settings to try, from bold to careful, given the full runs.
         recorder: the step cache used for the full runs, given the number of steps.
+        together: whether its fit runs all transformers in one program, so that none can
+            stay in the host's memory.
     """
 
     settings: Callable[[FullRuns], Sequence[StepCache]]
     recorder: Callable[[int], StepCache] = lambda steps: EveryStep()
+    together: bool = False
 
 
 def mag_settings(full: FullRuns) -> list[StepCache]:
@@ -101,6 +105,16 @@ def plans(full: FullRuns, scaled: bool) -> list[StepCache]:
     return made
 
 
+def token_settings(full: FullRuns) -> list[StepCache]:
+    """Plans of the tokens of each step, by rising cost."""
+    planner, made = full.token_planner(), list[StepCache]()
+    least = len({*range(planner.early), *planner.begins})
+    for share in SHARES:
+        if share * full.steps >= least:
+            made.append(planner.planned(share * full.steps))
+    return [plan for plan in dict.fromkeys(made) if plan != PlannedTokens()]
+
+
 def sen_settings(full: FullRuns) -> list[StepCache]:
     """SenCache settings with the measured norms of the model's derivatives."""
     by_latents, by_time = (
@@ -137,10 +151,11 @@ METHODS: Mapping[str, CacheMethod] = MappingProxyType(
         "mag": CacheMethod(mag_settings, MagnitudeRecorder),
         "tea": CacheMethod(tea_settings, ChangeRecorder),
         "planned": CacheMethod(lambda full: plans(full, False), VelocityRecorder),
+        "planned-tokens": CacheMethod(token_settings, PathRecorder),
         "erta": CacheMethod(lambda full: plans(full, True), VelocityRecorder),
         "sen": CacheMethod(sen_settings, PathRecorder),
         "bac": CacheMethod(bac_settings, BranchRecorder),
-        "harmonica": CacheMethod(harmonica_settings),
+        "harmonica": CacheMethod(harmonica_settings, together=True),
         "taylor": CacheMethod(lambda _: [TaylorSeer(n, first=3) for n in INTERVALS]),
         "hicache": CacheMethod(lambda _: [HiCache(n, first=3) for n in INTERVALS]),
         "foca": CacheMethod(lambda _: [FoCa(n) for n in INTERVALS]),

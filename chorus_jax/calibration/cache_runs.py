@@ -12,6 +12,7 @@ from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.program import Program, Run
 from chorus_jax.denoise.state import Inputs, RunState
 from chorus_jax.engine import Pipeline
+from chorus_jax.families.protocols import OffloadingModel
 from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.request import Request
 
@@ -56,13 +57,22 @@ class CacheRuns:
         inputs = pipeline.inputs(conditions, seeds=seeds)
         return program, inputs, loop.start(inputs, noise, program=program)
 
+    def with_expert(self, inputs: Inputs, expert: str) -> Inputs:
+        """The inputs for single passes of a transformer: it is on the devices, alone if
+        the model keeps the idle one in the host's memory."""
+        model = self.pipeline.model
+        if not isinstance(model, OffloadingModel):
+            return inputs
+        return inputs._replace(models={expert: model.resident(expert)})
+
     def branch_names(self, request: Request) -> tuple[str, ...]:
         """The branches of the model's layers; () if they have none to reuse."""
         with self.pipeline.computing():
             program, inputs, state = self.prepared(request, EveryStep())
             expert = program.plan.stretches[0].expert
             at = jnp.zeros(1, jnp.int32)
-            return Run(program, inputs).forward(expert, state.latents, at).branch_names
+            run = Run(program, self.with_expert(inputs, expert))
+            return run.forward(expert, state.latents, at).branch_names
 
 
 def finished(run: Any) -> Any:

@@ -19,6 +19,9 @@ from chorus_jax.calibration.step_plans import (
     probed_steps,
     scaled_products,
 )
+from chorus_jax.calibration.token_groups import GroupedRun
+from chorus_jax.calibration.token_plans import TokenPlanner
+from chorus_jax.calibration.token_probes import planner_of
 from chorus_jax.calibration.velocity_runs import (
     HeldOnce,
     holding,
@@ -54,15 +57,24 @@ class FullRuns:
     requests: Sequence[Request]
     runs: CacheRuns
 
+    @property
+    def moves(self) -> Float[np.ndarray, " steps"]:
+        """The change of the noise level in each step."""
+        solver = self.runs.pipeline.model.solver(self.requests[0])
+        return np.diff(solver.schedule.sigmas)
+
+    @property
+    def begins(self) -> tuple[int, ...]:
+        """Steps that cannot use earlier velocities (see `StepPlanner`)."""
+        return (0, self.switch) if self.switch else (0,)
+
     def planner(self) -> StepPlanner:
         """A planner fitted to the velocities of runs of `VelocityRecorder`.
 
         The growth of errors in single steps is measured by further runs of the first
         prompts.
         """
-        solver = self.runs.pipeline.model.solver(self.requests[0])
-        moves = np.diff(solver.schedule.sigmas)
-        begins = (0, *([self.switch] if self.switch else []))
+        moves, begins = self.moves, self.begins
         products = [velocity_products(velocities_of(x))[0] for x in self.states]
         probed = [x for x in probed_steps(len(moves)) if x not in begins]
         growths = []
@@ -78,6 +90,18 @@ class FullRuns:
         state, _ = self.runs.run(request, HeldOnce(), begin)
         off = jax.tree.map(jnp.subtract, state.latents, full.latents)
         return sum(float(jnp.square(x).sum()) for x in jax.tree.leaves(off))
+
+    def token_planner(self) -> TokenPlanner:
+        """A planner of the tokens of each step, from runs of `PathRecorder`.
+
+        The errors that tokens add, and the time of their passes, are measured by
+        further runs of the first prompts.
+        """
+        full = [
+            GroupedRun.of(self.runs, request, state)
+            for request, state in zip(self.requests, self.states)
+        ]
+        return planner_of(full, self.moves, self.begins, PROBED)
 
     def similarity(self) -> BranchSimilarity:
         """Similarities between branch outputs, measured in runs of `BranchRecorder`."""
@@ -105,7 +129,8 @@ class FullRuns:
 
             def velocity(latents: Latents, i: int) -> Latents:
                 at = partial(velocity_at, program=program, expert=experts[i])
-                return at(inputs, latents, jnp.array([i], jnp.int32))
+                here = runs.with_expert(inputs, experts[i])
+                return at(here, latents, jnp.array([i], jnp.int32))
 
             return sensitivities(state, velocity, tuple(timesteps), self.switch)
 

@@ -68,6 +68,11 @@ class PathRecorder:
         return velocity, held, after, jnp.ones(i.shape)
 
 
+def path_of(state: RunState) -> RunPath:
+    """The record of a run of `PathRecorder`, over all experts."""
+    return jax.tree.map(lambda *x: sum(map(np.asarray, x)), *state.caches)
+
+
 @partial(jax.jit, static_argnames=("program", "expert"))
 def velocity_at(
     inputs: Inputs,
@@ -98,7 +103,7 @@ def sensitivities(
         timesteps: the timestep of each step, 0 to 1000.
         switch: the first step of a second expert; 0 with one transformer.
     """
-    path = jax.tree.map(lambda *x: sum(map(np.asarray, x)), *state.caches)
+    path = path_of(state)
     at = lambda arrays, i: jax.tree.map(lambda x: x[:, i], arrays)
     norms = np.zeros((2, len(timesteps)))
     for i in range(len(timesteps)):

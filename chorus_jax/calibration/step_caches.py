@@ -20,6 +20,7 @@ from chorus_jax.calibration.cache_runs import CacheRuns
 from chorus_jax.calibration.fidelity import fidelity
 from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.engine import Pipeline
+from chorus_jax.families.protocols import OffloadingModel
 from chorus_jax.intra_request import StepCache
 from chorus_jax.request import Request
 
@@ -67,10 +68,19 @@ class CacheCalibration:
         """The boldest setting of a method that is near enough to full runs.
 
         Raises:
-            ValueError: for a method without settings to try, or if no setting is near
-                enough; the message has the figures of the best one.
+            ValueError: for a method without settings to try or that cannot be fitted
+                with an idle expert on the host, or if no setting is near enough; the
+                message has the figures of the best one.
         """
         check_method(method)
+        if METHODS[method].together and isinstance(
+            self.pipeline.model, OffloadingModel
+        ):
+            raise ValueError(
+                f"{method} is fitted by a gradient through all steps, which needs both "
+                "experts on the devices: load them with idle_expert='devices', or "
+                "choose another method"
+            )
         best: ChosenCache | None = None
         full = self.record(method)
         before = time.monotonic()

@@ -159,7 +159,9 @@ def scaled_products(
 
 def probed_steps(steps: int, count: int = 12) -> tuple[int, ...]:
     """The steps in which the growth of errors is measured; early steps lie closer."""
-    return tuple(sorted({*np.geomspace(1, steps - 1, count).round().astype(int)}))
+    return tuple(
+        sorted({*np.geomspace(1, steps - 1, count).round().astype(int).tolist()})
+    )
 
 
 def growth_of(

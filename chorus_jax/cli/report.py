@@ -12,7 +12,7 @@ from chorus_jax.engine import Ledger, Result
 from chorus_jax.intra_request.registry import describe
 from chorus_jax.media import video
 from chorus_jax.request import Request
-from chorus_jax.token_budgets import TokenBudgets
+from chorus_jax.token_budgets import ActiveSets
 
 SHORT = 60  # characters of a negative prompt that are shown
 
@@ -166,8 +166,8 @@ def fields_of(request: Request) -> dict[str, Any]:
             fields[name] = dataclasses.asdict(fields[name])
     if request.inputs is not None:
         fields["inputs"] = request.inputs.digest
-    if isinstance(request.tokens, TokenBudgets):
-        fields["tokens"] = dataclasses.asdict(request.tokens)
+    if isinstance(request.tokens, ActiveSets):
+        fields["tokens"] = dataclasses.asdict(fields["tokens"])
     if request.own_cache is not None:
         fields["step_cache"] = describe(request.own_cache)
     return fields

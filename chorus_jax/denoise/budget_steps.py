@@ -2,9 +2,9 @@
 
 The first steps run all tokens and measure whose velocity changes most. After them each
 step runs only the active tokens through the transformer, while the solver moves all
-tokens, each by its latest velocity. (With Euler's method, keeping a velocity over
-several steps is the same as one longer step.) All requests of a batch are at the same
-step.
+tokens, each by its latest velocity or by a step cache's forecast from its last ones.
+(With Euler's method, keeping a velocity over several steps is the same as one longer
+step.) All requests of a batch are at the same step.
 """
 
 from dataclasses import dataclass
@@ -17,8 +17,9 @@ from chorus_jax.denoise.budgeted import BudgetedRun, BudgetedTokens
 from chorus_jax.denoise.program import Run
 from chorus_jax.denoise.state import RunState
 from chorus_jax.denoise.token_scope import WholeVideo
+from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.nets.control import when
-from chorus_jax.token_budgets import TokenBudgets
+from chorus_jax.token_budgets import ActiveSets
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,15 @@ class BudgetSteps:
         ranked: whether earlier steps, with another transformer, have ranked the tokens
             already. If so, only the first step runs all tokens (keys and values cannot
             be taken over from another transformer).
+        cache: the step cache that forecasts the velocities of tokens that are not run.
     """
 
     first: int
     last: int
     expert: str
-    budgets: TokenBudgets
+    budgets: ActiveSets
     ranked: bool = False
+    cache: StepCache = EveryStep()
 
     @property
     def ranks(self) -> bool:
@@ -49,7 +52,9 @@ class BudgetSteps:
     def budgeted(self, tiles: int) -> BudgetedTokens:
         """The token budgets applied to these steps of a video with `tiles` tiles."""
         ranking = 0 if self.ranked else self.budgets.early
-        return BudgetedTokens(self.budgets, self.first, self.last, tiles, ranking)
+        return BudgetedTokens(
+            self.budgets, self.first, self.last, tiles, ranking, self.cache
+        )
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
         """Runs these steps up to `until`; unchanged if the next step is not one of

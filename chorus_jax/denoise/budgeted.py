@@ -2,7 +2,8 @@
 
 Every layer holds the keys and values of all tokens. A pass runs only the active tokens:
 they attend to the keys and values of all tokens and replace their own. Every other
-token keeps the velocity of the last pass that ran it.
+token keeps the velocity of the last pass that ran it, or has a step cache's forecast
+from the velocities of its last passes.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +18,13 @@ from jaxtyping import Array, Float, Float32, Int, Int32
 
 from chorus_jax.denoise import solving
 from chorus_jax.denoise.state import BudgetState
+from chorus_jax.denoise.token_forecasts import TokenForecasts, pushed
 from chorus_jax.denoise.token_scope import TokenScope
 from chorus_jax.families.forward import Held, Latents, evaluate
+from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.nets.control import when
-from chorus_jax.token_budgets import TokenBudgets
+from chorus_jax.token_budgets import ActiveSets
 
 TINY = 1e-9  # least denominator: a velocity may be all zeros
 
@@ -56,18 +60,36 @@ class BudgetedTokens:
         tiles: the number of tiles of the video or region.
         ranking: the number of steps at the beginning that run all tokens and rank the
             tiles by how much their velocity changes; 0 if the tiles are ranked already.
+        cache: forecasts the velocities of the other tokens; in steps that it does not
+            compute no token is run, except the first one and those that rank.
     """
 
-    budgets: TokenBudgets
+    budgets: ActiveSets
     first: int
     last: int
     tiles: int
     ranking: int
+    cache: StepCache = EveryStep()
 
     @cached_property
     def sets(self) -> tuple[tuple[int, ...], ...]:
         """The ranks of the active tiles in each step."""
-        return self.budgets.sets(self.first, self.last, self.tiles, self.ranking)
+        sets = self.budgets.sets(self.first, self.last, self.tiles, self.ranking)
+        if not isinstance(self.cache, ScheduledCache):
+            return sets
+        on, forced = self.cache.computes(self.budgets.steps), max(self.ranking, 1)
+        return tuple(
+            ranks if n < forced or on[self.first + n] else ()
+            for n, ranks in enumerate(sets)
+        )
+
+    @cached_property
+    def forecasts(self) -> TokenForecasts | None:
+        """The forecasts of tokens that are not run; None if they keep their last
+        velocity."""
+        if not isinstance(self.cache, ScheduledCache):
+            return None
+        return TokenForecasts(self.cache, self.first, self.sets, self.tiles)
 
     @property
     def equivalents(self) -> float:
@@ -105,11 +127,14 @@ class BudgetedTokens:
         it out of the loop and always compute it.
         """
         keys, state, share = velocity(scope, i, now)
+        moving = state.velocities[0]
+        if self.forecasts is not None:
+            moving = self.forecasts(scope, i, state.velocities, state.order)
         latents, solver = solving.step(
             scope.run.solver,
             i,
             now.latents,
-            state.velocity,
+            moving,
             now.solver,
             scope.noise(i),
             scope.every(now.latents, i, now.keys).moves(),
@@ -140,12 +165,13 @@ class BudgetedTokens:
         velocity, held = evaluate(forward, Held(now.keys))
         order, change = before.order, before.change
         if self.ranking:
-            tiles = scope.tiles(velocity), scope.tiles(before.velocity)
+            tiles = scope.tiles(velocity), scope.tiles(before.velocities[0])
             measuring = (i > self.first) & (i < self.first + self.ranking)
             change = change + jnp.where(measuring[:, None], relative_change(*tiles), 0)
             ranked = jnp.argsort(-change, axis=1, stable=True).astype(jnp.int32)
             order = jnp.where((i < self.first + self.ranking)[:, None], ranked, order)
-        return held.keys, BudgetState(velocity, change, order), 1.0
+        velocities = (velocity, *before.velocities[:-1])
+        return held.keys, BudgetState(velocities, change, order), 1.0
 
     def some(
         self,
@@ -164,8 +190,8 @@ class BudgetedTokens:
         rows = before.order[:, jnp.asarray(table)[i[0] - self.first]]
         forward = scope.some(now.latents, i, now.keys, rows)
         fresh, held = evaluate(forward, Held(now.keys))
-        velocity = scope.merged(before.velocity, fresh, rows)
-        state = before._replace(velocity=velocity)
+        velocities = pushed(scope, before.velocities, fresh, rows)
+        state = before._replace(velocities=velocities)
         return held.keys, state, rows.shape[1] / self.tiles
 
     def init(self, latents: Latents) -> BudgetState:
@@ -175,7 +201,9 @@ class BudgetedTokens:
             jnp.arange(self.tiles, dtype=jnp.int32), (b, self.tiles)
         )
         change = jnp.zeros((b, self.tiles), jnp.float32)
-        return BudgetState(jax.tree.map(jnp.zeros_like, latents), change, order)
+        depth = self.cache.depth if isinstance(self.cache, ScheduledCache) else 1
+        velocities = tuple(jax.tree.map(jnp.zeros_like, latents) for _ in range(depth))
+        return BudgetState(velocities, change, order)
 
 
 def relative_change(

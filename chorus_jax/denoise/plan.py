@@ -10,7 +10,8 @@ from itertools import pairwise
 
 from chorus_jax.denoise.region import Region
 from chorus_jax.intra_request import EveryStep, StepCache
-from chorus_jax.token_budgets import TokenBudgets
+from chorus_jax.intra_request.beside_budgets import check_beside, own_budgets
+from chorus_jax.token_budgets import ActiveSets
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,14 @@ class Stretch:
         cache: the step cache, which decides how much of the model runs in each step.
         expert: the transformer, by its name in the model.
         budgets: in which steps each token is run (of the region's tokens, if there is a
-            region); None runs them in all steps. Cannot be combined with a step cache.
+            region); None takes those that the step cache brings, or runs them in all
+            steps. With a step cache a token is run in the steps that both run, and
+            otherwise has the step cache's forecast from its own velocities.
 
     Raises:
-        ValueError: for budgets together with a step cache, or with a region whose
-            context is not `held`.
+        ValueError: for budgets together with a step cache that does not forecast the
+            velocity at steps known before the run, or brings other budgets, or with a
+            region whose context is not `held`.
     """
 
     first: int
@@ -36,16 +40,15 @@ class Stretch:
     region: Region | None = None
     cache: StepCache = EveryStep()
     expert: str = "transformer"
-    budgets: TokenBudgets | None = None
+    budgets: ActiveSets | None = None
 
     def __post_init__(self) -> None:
+        own = own_budgets(self.cache)
+        if self.budgets is None and own is not None:
+            object.__setattr__(self, "budgets", own)
         if self.budgets is None:
             return
-        if self.cache != EveryStep():
-            raise ValueError(
-                "token budgets and a step cache both say what a step runs, and do not "
-                f"go together: leave one out, got {self.cache}"
-            )
+        check_beside(self.cache, self.budgets)
         if self.region is not None and self.region.context != "held":
             raise ValueError(
                 "tokens with budgets attend to held keys: give the region the context "
@@ -66,8 +69,8 @@ class StepPlan:
 
     Raises:
         ValueError: for stretches that leave gaps or do not end at the last step, for a
-            region without a step of all tokens before it, and for token budgets of
-            another number of steps.
+            region without a step of all tokens before it, for token budgets of another
+            number of steps, and for different step caches beside token budgets.
     """
 
     steps: int
@@ -96,6 +99,11 @@ class StepPlan:
                     f"token budgets for {stretch.budgets.steps} steps do not fit a run "
                     f"of {self.steps}: make them for as many"
                 )
+        if len({stretch.cache for stretch in self.stretches if stretch.budgets}) > 1:
+            raise ValueError(
+                "stretches with token budgets share the velocities that their step "
+                "cache forecasts from: give all of them the same step cache"
+            )
 
     @classmethod
     def plain(
@@ -103,7 +111,7 @@ class StepPlan:
         steps: int,
         cache: StepCache = EveryStep(),
         first: int = 0,
-        budgets: TokenBudgets | None = None,
+        budgets: ActiveSets | None = None,
     ) -> "StepPlan":
         """A plan of one stretch: all tokens in all steps from `first` on, or as often
         as their budgets say.
@@ -129,7 +137,7 @@ class StepPlan:
         *,
         opening: int = 1,
         cache: StepCache = EveryStep(),
-        budgets: TokenBudgets | None = None,
+        budgets: ActiveSets | None = None,
     ) -> "StepPlan":
         """A plan of Chorus's three stages (arXiv 2604.04451).
 

@@ -108,7 +108,12 @@ def slots(plan: StepPlan) -> tuple[tuple[StepCache, str], ...]:
     """The distinct pairs of step cache and transformer in a plan, one per cache state.
 
     Equal step caches share a state if they run with the same transformer; the shapes of
-    a state depend on the transformer.
+    a state depend on the transformer. Beside token budgets a step cache runs whole
+    steps, and has a state, only to show a region or where videos differ outside it.
     """
-    pairs = ((stretch.cache, stretch.expert) for stretch in plan.stretches)
+    pairs = (
+        (stretch.cache, stretch.expert)
+        for stretch in plan.stretches
+        if stretch.budgets is None or plan.region is not None
+    )
     return tuple(dict.fromkeys(pairs))

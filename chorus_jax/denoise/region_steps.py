@@ -35,7 +35,7 @@ from chorus_jax.devices.sharding import constrain
 from chorus_jax.families.forward import AllTokens, Held, Latents, TileTokens
 from chorus_jax.intra_request import StepCache
 from chorus_jax.nets.control import when
-from chorus_jax.token_budgets import TokenBudgets
+from chorus_jax.token_budgets import ActiveSets
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class RegionSteps:
     part: int
     halo: bool
     following: "RegionSteps | None" = None
-    budgets: TokenBudgets | None = None
+    budgets: ActiveSets | None = None
 
     @property
     def budgeted(self) -> BudgetedTokens | None:
@@ -175,7 +175,7 @@ class RegionSteps:
         if self.budgets is None:
             return None
         tiles = self.region.tiles if self.halo else self.region.closed_tiles
-        return BudgetedTokens(self.budgets, self.first, self.last, tiles, 0)
+        return BudgetedTokens(self.budgets, self.first, self.last, tiles, 0, self.cache)
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
         """Runs these steps up to `until`; unchanged if the next step is not one of

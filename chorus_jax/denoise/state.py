@@ -106,12 +106,13 @@ class BudgetState(NamedTuple):
     """State of tokens with budgets (see `TokenBudgets`).
 
     Attributes:
-        velocity: each token's velocity in the last pass that ran it.
+        velocities: each token's velocities in the last passes that ran it, the newest
+            first: one, or as many as the step cache forecasts from.
         change: the sum of the relative changes of each tile's velocity so far.
         order: the indices of the tiles, those whose velocity changes most first.
     """
 
-    velocity: Latents
+    velocities: tuple[Latents, ...]
     change: Float32[Array, "b t"]
     order: Int32[Array, "b t"]
 

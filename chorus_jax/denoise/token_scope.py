@@ -43,11 +43,25 @@ class TokenScope(Protocol):
     def tiles(self, latents: Latents) -> Float[Array, "b t s p"]:
         """The patches of the scope's tiles."""
 
-    def merged(
-        self, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
-    ) -> Latents:
-        """The velocity of all tokens of the scope, updated with the velocity `fresh`
-        from a pass of `some`."""
+    def replaced(self, latents: Latents, tiles: Float[Array, "b t s p"]) -> Latents:
+        """The latents (or velocity) with these patches in all tiles of the scope."""
+
+
+def merged(
+    scope: TokenScope, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
+) -> Latents:
+    """The velocity of all tokens of a scope, with that of the tiles `rows` replaced.
+
+    Args:
+        scope: the tokens.
+        velocity: the velocity of all tokens.
+        fresh: the velocity from a pass of `TokenScope.some`. Streams other than the
+            video's are taken from it.
+        rows: the indices of the tiles within the scope.
+    """
+    geometry = scope.run.geometry
+    patches = geometry.named(fresh)[geometry.video]
+    return scope.replaced(fresh, written(scope.tiles(velocity), rows, patches))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,15 +101,9 @@ class WholeVideo:
         """The patches of all tiles."""
         return tiles_of(self.run.geometry, latents)
 
-    def merged(
-        self, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
-    ) -> Latents:
-        """The velocity with the patches of these tiles replaced; streams other than the
-        video's are taken from `fresh`."""
-        geometry = self.run.geometry
-        patches = geometry.named(fresh)[geometry.video]
-        tiles = written(self.tiles(velocity), rows, patches)
-        return with_tiles(geometry, fresh, tiles)
+    def replaced(self, latents: Latents, tiles: Float[Array, "b t s p"]) -> Latents:
+        """The latents with these patches in all tiles."""
+        return with_tiles(self.run.geometry, latents, tiles)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,13 +149,9 @@ class RegionOfVideo:
         """The patches of the region's tiles."""
         return self.run.geometry.named(latents)[self.run.geometry.video]
 
-    def merged(
-        self, velocity: Latents, fresh: Latents, rows: Int[Array, "b k"]
-    ) -> Latents:
-        """The velocity with the patches of these tiles replaced; streams other than the
-        video's are taken from `fresh`."""
-        tiles = written(self.tiles(velocity), rows, self.tiles(fresh))
-        return self.run.geometry.replaced(fresh, tiles)
+    def replaced(self, latents: Latents, tiles: Float[Array, "b t s p"]) -> Latents:
+        """The latents with these patches in the region's tiles."""
+        return self.run.geometry.replaced(latents, tiles)
 
 
 def no_bias(tiles: int, tiling: Tiling) -> Float[Array, " n"]:

@@ -14,9 +14,9 @@ from chorus_jax.denoise.state import SourceLatents
 from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.inter_request.store import Entry
-from chorus_jax.intra_request import EveryStep
+from chorus_jax.intra_request.beside_budgets import own_budgets
 from chorus_jax.nets.tokens import Tiling
-from chorus_jax.token_budgets import TokenBudgets
+from chorus_jax.token_budgets import ActiveSets
 
 
 def planned(
@@ -24,7 +24,7 @@ def planned(
     tier: Tier,
     tiling: Tiling,
     split: int = 1,
-    budgets: TokenBudgets | None = None,
+    budgets: ActiveSets | None = None,
 ) -> StepPlan:
     """The step plan of a tier.
 
@@ -33,11 +33,12 @@ def planned(
         tier: one of the policy's tiers.
         tiling: the tiles of the video.
         split: the number of devices that a video's tokens are split over.
-        budgets: token budgets, which replace the policy's step cache; None for none.
+        budgets: token budgets; None for those of the policy's step cache, if any.
     """
     first, last = tier.reuse_until, tier.region_until
     opened = range(min(first + 1, last), last)
     region = region_plan(policy.regions, tier.active, tiling, opened, split)
+    budgets = own_budgets(policy.cache) if budgets is None else budgets
     if budgets is not None and region is not None and region.context != "held":
         region = None  # budgets need a region whose context is held keys
     return StepPlan.staged(
@@ -45,7 +46,7 @@ def planned(
         first,
         last,
         region,
-        cache=policy.cache if budgets is None else EveryStep(),
+        cache=policy.cache,
         budgets=budgets,
     )
 

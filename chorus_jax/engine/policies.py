@@ -8,6 +8,7 @@ from dataclasses import replace
 from chorus_jax.inter_request.policy.policies import calibrated, default_policy
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.inter_request.policy.policy_file import Sampler
+from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
 
 log = logging.getLogger(__name__)
@@ -26,10 +27,15 @@ def scaled(policy: Policy) -> Policies:
 
 
 def requested(policies: Policies) -> Policies:
-    """The policies, changed to use a request's own step cache if it names one."""
+    """The policies, changed to use a request's own step cache if it names one.
+
+    A request's token budgets take the place of the policy's step caches.
+    """
 
     def policy(request: Request) -> Policy:
         chosen, own = policies(request), request.own_cache
+        if own is None and request.tokens is not None:
+            own = EveryStep()
         return chosen if own is None else replace(chosen, cache=own, miss_cache=own)
 
     return policy

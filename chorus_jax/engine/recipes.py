@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from typing import Any
 
 from chorus_jax.engine.numerics import run_by
 from chorus_jax.families.protocols import VideoModel
@@ -25,8 +26,7 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
         text_encoder=f"{text} {model.tokenizer_fingerprint}",
         dtype=model.numerics,
         run_by=run_by(model.mesh),
-        # Token budgets take the place of the policy's step caches.
-        step_caches="" if request.tokens else step_cache_of(policy),
+        step_caches=step_cache_of(policy),
         solver=request.solver,
         sigmas=schedule.sigmas,
         timesteps=schedule.timesteps,
@@ -70,7 +70,7 @@ def described(cache: StepCache) -> str:
 
 def tokens_of(request: Request) -> str:
     """A description of a request's token budgets; "" if every step runs all tokens."""
-    budgets = request.token_budgets
+    budgets: Any = request.token_budgets
     return "" if budgets is None else json.dumps(asdict(budgets), sort_keys=True)
 
 

@@ -76,8 +76,7 @@ class Runner:
         conditions = prepared.conditions
         if isinstance(hit, Rejection):
             policy, budgets = task.policy, request.token_budgets
-            cache = policy.miss_cache if budgets is None else EveryStep()
-            plan = StepPlan.plain(policy.steps, cache, budgets=budgets)
+            plan = StepPlan.plain(policy.steps, policy.miss_cache, budgets=budgets)
             program = pipeline.program(request, plan)
             tenant = task.reuse.namespace
             latents = pipeline.beginning(
@@ -200,10 +199,11 @@ def taken_over(
     """
     policy, missed = task.policy, isinstance(hit, Rejection)
     cache = described(policy.miss_cache if missed else policy.cache)
-    if not cache or task.request.tokens is not None:
+    if not cache:
         return "", 0.0
-    plan = StepPlan.plain(policy.steps) if isinstance(hit, Rejection) else hit.plan
-    every = (replace(x, cache=EveryStep()) for x in plan.stretches)
+    asked = task.request.token_budgets if task.request.tokens else None
+    plan = hit.plan if isinstance(hit, Hit) else StepPlan.plain(policy.steps)
+    every = (replace(x, cache=EveryStep(), budgets=asked) for x in plan.stretches)
     full = equivalents(replace(plan, stretches=tuple(every)), tiles)
     return cache, round(max(full - work, 0.0), 4)
 

@@ -203,8 +203,7 @@ def plan_of(model: Any, request: Request, reuse: ReuseOptions, split: int) -> St
     """
     budgets, experts = request.token_budgets, model.experts(request)
     if reuse.active is None:
-        cache = reuse.cache if budgets is None else EveryStep()
-        plan = StepPlan.plain(len(experts), cache=cache, budgets=budgets)
+        plan = StepPlan.plain(len(experts), cache=reuse.cache, budgets=budgets)
         return plan.with_experts(experts)
     policy = default_policy(len(experts))
     tiers = [tier for tier in policy.tiers if tier.region_until > tier.reuse_until + 1]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from chorus_jax.intra_request.branch_table import BranchTable, layered
+from chorus_jax.intra_request.branch_table import BranchTable, check_fits, layered
 from chorus_jax.schedulers.flow import Schedule
 
 Updates = tuple[tuple[tuple[int, ...], ...], ...]  # steps by layer and branch
@@ -43,18 +43,12 @@ class BAC(BranchTable):
         table = layered(schedule.steps, layers, names)
         if not self.updates:
             return table
-        counts = {len(branches) for branches in self.updates}
-        if self.of not in (0, schedule.steps) or len(self.updates) != layers:
-            raise ValueError(
-                f"BAC's updates are of {self.of} steps and {len(self.updates)} layers, "
-                f"the run has {schedule.steps} and {layers}: give updates that were "
-                "measured for it"
-            )
-        if counts != {len(names)}:
-            raise ValueError(f"a layer has {len(names)} branches, got {counts}")
+        branches = sorted({len(branches) for branches in self.updates})
+        shape = (self.of or schedule.steps, len(self.updates), *branches)
+        check_fits("BAC's updates", shape, table.shape)
         steps = np.arange(schedule.steps)
-        for layer, branches in enumerate(self.updates):
-            for branch, updates in enumerate(branches):
+        for layer, parts in enumerate(self.updates):
+            for branch, updates in enumerate(parts):
                 table[:, layer, branch] = np.isin(steps, updates)
         return table
 

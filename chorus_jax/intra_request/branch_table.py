@@ -75,6 +75,21 @@ class BranchTable:
         return velocity, held, after, work
 
 
+def check_fits(what: str, shape: tuple[int, ...], run: tuple[int, ...]) -> None:
+    """Raises a ValueError for a table of another shape than the run's.
+
+    Args:
+        what: the table's entries in words, for the message.
+        shape: the numbers of steps, layers and branches of the table.
+        run: those of the run.
+    """
+    if shape != run:
+        raise ValueError(
+            f"{what} are of (steps, layers, branches) {shape}, the run has {run}: "
+            "measure them for it with `chorus calibrate-cache`"
+        )
+
+
 def layered(
     steps: int, layers: int, names: tuple[str, ...]
 ) -> Bool[np.ndarray, "steps layers branches"]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 
-from chorus_jax.intra_request.branch_table import BranchTable, layered
+from chorus_jax.intra_request.branch_table import BranchTable, check_fits, layered
 from chorus_jax.schedulers.flow import Schedule
 
 Scores = tuple[tuple[tuple[float, ...], ...], ...]  # by step, layer and branch
@@ -42,11 +42,6 @@ class HarmoniCa(BranchTable):
         if not self.scores:
             return table
         scores = np.array(self.scores)
-        if scores.shape != table.shape:
-            raise ValueError(
-                "HarmoniCa's scores have (steps, layers, branches) "
-                f"{scores.shape}, the run has {table.shape}: train a router for it "
-                "with `chorus calibrate-cache`"
-            )
+        check_fits("HarmoniCa's scores", scores.shape, table.shape)
         table[1:] = scores[1:] > self.threshold
         return table

@@ -19,6 +19,7 @@ from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.planned import PlannedCache
+from chorus_jax.intra_request.planned_tokens import PlannedTokens
 from chorus_jax.intra_request.profiling import ProfilingDiT
 from chorus_jax.intra_request.protocol import StepCache
 from chorus_jax.intra_request.racer import RACER
@@ -46,6 +47,7 @@ CACHES: dict[str, type] = {
     "sen": SenCache,
     "erta": ERTACache,
     "planned": PlannedCache,
+    "planned-tokens": PlannedTokens,
     "guidance": GuidanceCache,
     "pab": PAB,
     "profiling": ProfilingDiT,

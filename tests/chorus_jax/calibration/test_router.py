@@ -10,12 +10,23 @@ from flax import nnx
 
 from chorus_jax.calibration import router
 from chorus_jax.calibration.router import Router, unrolled
+from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
-from chorus_jax.denoise.program import Run
+from chorus_jax.denoise.program import Program, Run
 from chorus_jax.denoise.segments import segments
+from chorus_jax.denoise.state import Inputs
 from chorus_jax.families.wan.dit import WanDiT
+from chorus_jax.intra_request import EveryStep
 from chorus_jax.intra_request.bac import BAC
-from tests.chorus_jax.denoise.tiny import CONFIG, STEPS, begun, conditions, noise
+from tests.chorus_jax.denoise.tiny import (
+    CONFIG,
+    GEOMETRY,
+    SOLVER,
+    STEPS,
+    begun,
+    conditions,
+    noise,
+)
 
 SHAPE = (STEPS, CONFIG.depth, 3)
 ONCE = BAC((((0,),) * 3,) * CONFIG.depth)  # all branches of all layers in step 0 alone
@@ -54,6 +65,31 @@ def test_a_router_computes_everything_or_nothing(latents):
         state = soft(jnp.full(SHAPE, logit))
         np.testing.assert_allclose(state.latents, want, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(state.work, [work], rtol=1e-5)
+
+
+def test_a_router_over_two_experts_begins_anew_with_the_second():
+    model = jax.jit(lambda: WanDiT(CONFIG, rngs=nnx.Rngs(0)))()
+    experts = {"high": model, "low": jax.tree.map(lambda x: 1.2 * x, model)}
+    inputs = Inputs(experts, {name: conditions(x) for name, x in experts.items()})
+    names = ("high",) * 2 + ("low",) * (STEPS - 2)
+
+    @partial(jax.jit, compiler_options=FAST)
+    def runs(high, low):
+        plans = (StepPlan.plain(STEPS, cache=x) for x in (EveryStep(), Router(STEPS)))
+        plain, routed = (
+            Program(plan.with_experts(names), SOLVER, GEOMETRY) for plan in plans
+        )
+        state = loop.start(inputs, noise(), program=plain)
+        until = jnp.full(1, STEPS, jnp.int32)
+        for piece in segments(plain.plan):
+            state = piece(Run(plain, inputs), state, until)
+        begun = loop.start(inputs, noise(), program=routed)
+        return state, *(unrolled(x, inputs, begun, routed) for x in (high, low))
+
+    full, every, none = runs(jnp.full(SHAPE, 40.0), jnp.full(SHAPE, -40.0))
+    np.testing.assert_allclose(every.latents, full.latents, rtol=1e-4, atol=1e-4)
+    # The first step of each expert is computed whatever the scores.
+    np.testing.assert_allclose([every.work, none.work], [[STEPS], [2.0]], rtol=1e-5)
 
 
 def test_the_gradient_is_that_of_error_and_price(latents):

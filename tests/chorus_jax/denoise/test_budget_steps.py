@@ -12,6 +12,8 @@ from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import Inputs
 from chorus_jax.denoise.tiles import tiles_of, with_tiles
 from chorus_jax.families.forward import AllTokens, TileTokens, evaluate
+from chorus_jax.intra_request.planned_tokens import PlannedTokens
+from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.schedulers import Euler
 from chorus_jax.schedulers.flow import Schedule
 from chorus_jax.token_budgets import TokenBudgets, TokenGroup
@@ -40,6 +42,17 @@ def plan(ours, **more):
 THREE = budgets((0.25, 6), (0.25, 3), (0.5, 2))
 TURNS = budgets((0.25, 6), (0.75, 3), staggered=True)
 LATE = budgets((0.25, 6), (0.75, 2), late=1)
+# Steps of all, of half, a quarter and none of the tokens, and forecasts for the others.
+# In step 4 the first half's last steps are 3 and 1, the other half's 1 and 0.
+MIXED = PlannedTokens(
+    (1.0, 1.0, 0.0, 0.5, 0.0, 0.25),
+    (
+        (2, (1, 0), (1.5, -0.5)),
+        (4, (3, 1), (1.2, -0.3)),
+        (4, (1,), (0.8,)),
+        (5, (1, 0), (2.0, -1.0)),
+    ),
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +90,33 @@ def test_a_held_velocity_is_one_longer_step_of_euler(model):
     assert ours.work.tolist() == longer.work.tolist() == [STEPS // 2]
 
 
-@pytest.mark.parametrize("ours", [THREE, TURNS, LATE], ids=["three", "turns", "late"])
-def test_equals_a_loop_in_python(model, ours):
-    """Keys are held, active tiles write theirs, all tokens move on."""
+def test_all_tokens_beside_a_step_cache_are_the_step_cache(model):
+    """A token is run where both run it, and forecast from its own past."""
+    cache = TaylorSeer(interval=2, first=2)
+    every = plan(budgets((1.0, 6), early=1), cache=cache)
+    alone = StepPlan.plain(STEPS, cache=cache)
+    ours, theirs = (run(model, conditions(model), noise(), x) for x in (every, alone))
+    np.testing.assert_allclose(ours.latents, theirs.latents, rtol=1e-5, atol=1e-5)
+    assert ours.work.tolist() == theirs.work.tolist() == [4.0]
+    assert equivalents(every, TILES) == equivalents(alone, TILES) == 4.0
+
+
+WAYS = {"three": THREE, "turns": TURNS, "late": LATE, "mixed": MIXED.budgets}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_equals_a_loop_in_python(model, name):
+    """Keys are held, active tiles write theirs, all tokens move on by their latest
+    velocity, or by the weights of the plan."""
+    ours = WAYS[name]
+    cache = {"cache": MIXED} if name == "mixed" else {"budgets": ours}
     given, latents = conditions(model), noise()
     velocity, change, tiling = None, np.zeros(TILES), GEOMETRY.tiling
+    past = [[] for _ in range(TILES)]  # of each tile: steps and velocities
     for i, ranks in enumerate(ours.sets(0, STEPS, TILES, ours.early)):
-        if len(ranks) == TILES:
+        if not ranks:
+            pass
+        elif len(ranks) == TILES:
             forward = model.forward(given, latents, at(i), None, AllTokens(tiling))
             before, (now, held) = velocity, evaluate(forward)
             velocity = tiles_of(GEOMETRY, now)
@@ -97,13 +130,28 @@ def test_equals_a_loop_in_python(model, ours):
             forward = model.forward(given, patches, at(i), None, some)
             fresh, held = evaluate(forward, held)
             velocity = velocity.at[:, tiles[0]].set(fresh)
-        moves = SOLVER.table[i] * velocity
+        order = np.argsort(-change, stable=True)
+        for tile in (order[rank] for rank in ranks):
+            past[tile].insert(0, (i, velocity[:, tile]))
+        moving = velocity
+        for tile in {*range(TILES)} - {order[rank] for rank in ranks}:
+            moving = moving.at[:, tile].set(expected(name, i, past[tile]))
+        moves = SOLVER.table[i] * moving
         latents = latents + moves_of(moves)
-    got = run(model, given, noise(), plan(ours))
+    got = run(model, given, noise(), StepPlan.plain(STEPS, **cache))
     np.testing.assert_allclose(got.latents, latents, rtol=1e-4, atol=1e-4)
     want = np.argsort(-change, stable=True)
     np.testing.assert_array_equal(got.budgets.order[0], want)
-    assert got.work.tolist() == pytest.approx([equivalents(plan(ours), TILES)])
+    work = equivalents(StepPlan.plain(STEPS, **cache), TILES)
+    assert got.work.tolist() == pytest.approx([work])
+
+
+def expected(name, i, past):
+    """The velocity of a tile that step `i` does not run, from its past ones."""
+    for step, used, weights in MIXED.forecasts if name == "mixed" else ():
+        if step == i and list(used) == [j for j, _ in past[: len(used)]]:
+            return sum(w * v for w, (_, v) in zip(weights, past))
+    return past[0][1]
 
 
 def moves_of(tiles):

@@ -8,6 +8,7 @@ import pytest
 from chorus_jax.denoise.cost import equivalents
 from chorus_jax.engine import Denoised
 from chorus_jax.intra_request import SkipSteps
+from chorus_jax.intra_request.planned_tokens import PlannedTokens
 from chorus_jax.intra_request.tea import TeaCache
 from tests.chorus_jax.engine.tiny import BLUE, STEPS, policy, small
 
@@ -69,3 +70,15 @@ def test_a_cache_of_hits_is_for_hits(engine, cache, work):
 def test_tea_cache_saves_steps_of_misses(engine):
     (miss, _), _ = miss_and_hit(engine, miss_cache=OFTEN)
     assert miss.ledger.equivalents == 2
+
+
+def test_a_plan_of_tokens_is_for_misses_and_for_hits(engine):
+    """The plan runs half of the tokens in two steps of the miss. The hit's stages begin
+    with full steps: one shows the region, one is of half of the tokens, two rank."""
+    shares = (1.0,) * 2 + (0.5,) + (1.0,) * (STEPS - 4) + (0.5,)
+    plan = PlannedTokens(shares, ((STEPS - 1, (STEPS - 2,), (0.9,)),))
+    (miss, first), (hit, second) = miss_and_hit(engine, cache=plan, miss_cache=plan)
+    tiles = engine.pipeline.model.geometry(small()).tiling.count
+    assert miss.ledger.equivalents == STEPS - 1 == equivalents(first, tiles)
+    assert miss.ledger.taken_over == 1.0
+    assert hit.ledger.equivalents == equivalents(second, tiles) == 3.5

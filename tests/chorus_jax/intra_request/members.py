@@ -17,6 +17,7 @@ from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.mag import MagCache
 from chorus_jax.intra_request.pab import PAB
 from chorus_jax.intra_request.planned import PlannedCache
+from chorus_jax.intra_request.planned_tokens import PlannedTokens
 from chorus_jax.intra_request.profiling import ProfilingDiT
 from chorus_jax.intra_request.racer import RACER
 from chorus_jax.intra_request.sea import SeaCache
@@ -106,6 +107,14 @@ MEMBERS = {
         PlannedCache(()),
         PlannedCache((1, 3, 4), ((1.0,), (1.5, -0.5), (2.0, -1.0)), 6),
         (0, 2, 5),
+    ),
+    "planned-tokens": Member(
+        PlannedTokens(),
+        PlannedTokens(
+            (1.0, 1.0, 0.0, 0.5, 0.0, 1.0),
+            ((2, (1, 0), (1.5, -0.5)), (4, (3,), (0.9,))),
+        ),
+        (0, 1, 3, 5),
     ),
     "erta": Member(ERTACache(()), ERTACache((1, 2, 4), (0.9, 0.8, 1.1)), (0, 3, 5)),
 }

@@ -12,6 +12,9 @@ import pytest
 import chorus_jax
 from chorus_jax import checkpoints
 from chorus_jax.calibration.cache_runs import CacheRuns
+from chorus_jax.calibration.full_runs import FullRuns
+from chorus_jax.calibration.sensitivity import PathRecorder
+from chorus_jax.calibration.step_caches import CacheCalibration
 from chorus_jax.checkpoints import Card
 from chorus_jax.denoise import loop
 from chorus_jax.denoise.plan import StepPlan
@@ -127,6 +130,21 @@ def test_step_caches_are_measured_with_an_idle_expert_on_the_host(offloaded):
     [want] = offloaded(small())
     np.testing.assert_array_equal(state.latents[0], want.latents)
     np.testing.assert_array_equal(frames, want.frames)
+
+
+def test_single_passes_have_their_expert_on_the_devices(offloaded):
+    """SenCache's norms, at the steps of both experts."""
+    request, runs = small(steps=4), CacheRuns(offloaded)
+    state, _ = runs.run(request, PathRecorder(4))
+    full = FullRuns([state], 4, 2, request.shift, [request], runs)
+    assert offloaded.model.experts(request) == (HIGH,) * 2 + (LOW,) * 2
+    assert (full.norms() > 0).all()
+
+
+def test_a_router_is_not_trained_with_an_idle_expert_on_the_host(offloaded):
+    calibration = CacheCalibration(offloaded, [small(seed=n) for n in range(4)])
+    with pytest.raises(ValueError, match="needs both experts on the devices"):
+        calibration.choose("harmonica", 30.0, 0.9)
 
 
 def test_one_transformer_has_no_idle_expert(weights, monkeypatch):

@@ -1,0 +1,155 @@
+"""What step caches need to know of a model before a run: measured on other prompts."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.caches.thresholds import lowest
+from chorus_jax.calibration.branch_fit import BranchSimilarity
+from chorus_jax.calibration.cache_methods import ratios_of
+from chorus_jax.calibration.full_runs import FullRuns
+from chorus_jax.calibration.router import Scores
+from chorus_jax.calibration.step_caches import CacheCalibration
+from chorus_jax.calibration.step_plans import StepPlanner
+from chorus_jax.calibration.token_plans import TokenPlanner
+from chorus_jax.engine import Pipeline
+from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.intra_request.bac import BAC
+from chorus_jax.intra_request.harmonica import HarmoniCa
+from chorus_jax.intra_request.mag import MagCache
+from chorus_jax.intra_request.tea import TeaCache
+from chorus_jax.request import Request
+
+Norms = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Foreseen:
+    """Data about a model's steps that are known before a run; what no wanted method
+    needs is None or empty.
+
+    Attributes:
+        changes: the relative change of the timestep's embedding at each step from the
+            second on.
+        ratios: MagCache's magnitude ratios, one per step.
+        planner: a planner of steps, fitted to the velocities of full runs.
+        tokens: a planner of the tokens of each step.
+        similarity: similarities of the outputs of branches, for BAC.
+        norms: SenCache's norms by latents and by time.
+        scores: the scores of HarmoniCa's router.
+    """
+
+    changes: np.ndarray
+    ratios: tuple[float, ...] = ()
+    planner: StepPlanner | None = None
+    tokens: TokenPlanner | None = None
+    similarity: BranchSimilarity | None = None
+    norms: Norms | None = None
+    scores: Scores | None = None
+
+    def tea(self, steps: int) -> TeaCache:
+        """The TeaCache that computes at most `steps` steps.
+
+        No coefficients are published for these weights, so the polynomial is the
+        identity.
+        """
+        threshold = lowest(self.by_tea, float(self.changes.sum()), steps)
+        return TeaCache(threshold, (1.0, 0.0))
+
+    def by_tea(self, threshold: float) -> int:
+        """The number of steps that TeaCache computes with a threshold."""
+        count, total = 2, 0.0  # the first and the last
+        for value in self.changes[:-1]:
+            total += value
+            if total >= threshold:
+                count, total = count + 1, 0.0
+        return count
+
+    def mag(self, steps: int) -> MagCache:
+        """The MagCache that computes at most `steps` steps.
+
+        It reuses at most 6 steps in a row.
+        """
+        make = lambda threshold: MagCache(threshold, self.ratios, 6, 0.1)
+        by_mag = lambda threshold: sum(make(threshold).computes(len(self.ratios)))
+        return make(lowest(by_mag, 4.0, steps))
+
+    def bac(self, share: float) -> BAC:
+        """The BAC whose share of computed branches is nearest, its union included."""
+        assert self.similarity is not None
+        steps = self.similarity.cosines.shape[-1]
+
+        def off(cache: BAC) -> float:
+            counts = [len(branch) for layer in cache.updates for branch in layer]
+            return abs(float(np.mean(counts)) / steps - share)
+
+        return min(map(self.similarity.cache, range(1, steps)), key=off)
+
+    def harmonica(self, share: float) -> HarmoniCa:
+        """The HarmoniCa that computes about this share of all branches."""
+        assert self.scores is not None
+        rows = np.round(self.scores, 4).astype(float)
+        # All branches are computed in the first step.
+        others = max(share * len(rows) - 1, 0.0) / (len(rows) - 1)
+        threshold = float(np.quantile(rows[1:], 1 - others))
+        tree = tuple(tuple(map(tuple, layer)) for layer in rows.tolist())
+        return HarmoniCa(tree, threshold)
+
+
+# The methods of the tables that are fitted as each method of `chorus calibrate-cache`.
+FITS = {
+    "mag": ("mag",),
+    "planned": ("planned", "planned, held", "planned, scaled"),
+    "planned-tokens": ("planned tokens",),
+    "bac": ("bac",),
+    "sen": ("sen",),
+    "harmonica": ("harmonica",),
+}
+
+
+def foreseen(
+    pipeline: Pipeline, requests: Sequence[Request], wanted: Collection[str]
+) -> Foreseen:
+    """Measures what the wanted methods need to know before a run.
+
+    Args:
+        pipeline: the model's pipeline.
+        requests: requests of one size and schedule, of other prompts than are compared.
+        wanted: the names of the methods.
+    """
+    full: dict[str, FullRuns] = {
+        fit: CacheCalibration(pipeline, requests).record(fit)
+        for fit, methods in FITS.items()
+        if not set(methods).isdisjoint(wanted)
+    }
+    of = lambda fit, measure: measure(full[fit]) if fit in full else None
+    return Foreseen(
+        embedding_changes(pipeline, requests[0]),
+        of("mag", ratios) or (),
+        of("planned", FullRuns.planner),
+        of("planned-tokens", FullRuns.token_planner),
+        of("bac", FullRuns.similarity),
+        of("sen", norms),
+        of("harmonica", FullRuns.routes),
+    )
+
+
+def ratios(full: FullRuns) -> tuple[float, ...]:
+    """MagCache's magnitude ratio per step, the mean over the runs."""
+    means = np.mean([ratios_of(state) for state in full.states], axis=0)
+    return tuple(round(float(x), 5) for x in means)
+
+
+def norms(full: FullRuns) -> Norms:
+    """SenCache's norms by latents and by time at each step."""
+    by_latents, by_time = full.norms().tolist()
+    short = lambda row: tuple(float(f"{x:.4g}") for x in row)
+    return short(by_latents), short(by_time)
+
+
+def embedding_changes(pipeline: Pipeline, request: Request) -> np.ndarray:
+    """The relative change of the timestep's embedding at each step but the first."""
+    conditions, _ = pipeline.condition([request])
+    signals = np.asarray(conditions[TRANSFORMER].times.head)
+    return np.abs(np.diff(signals, axis=0)).mean(1) / np.abs(signals[:-1]).mean(1)

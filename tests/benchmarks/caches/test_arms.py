@@ -1,0 +1,43 @@
+"""The compared step caches: each method at each share of the work."""
+
+import numpy as np
+import pytest
+
+from benchmarks.caches.arms import FEWER, SHARES, arms_at, few, methods
+from benchmarks.caches.foreseen import Foreseen
+from benchmarks.caches.thresholds import threshold_at
+from chorus_jax.intra_request.scheduled import ScheduledCache
+
+FORESEEN = Foreseen(np.linspace(0.05, 0.2, 49), (1.0,) + (0.97,) * 49)
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_methods_whose_steps_are_known_compute_the_share(share):
+    arms = arms_at(share, 50, FORESEEN)
+    names = [arm.method for arm in arms]
+    assert {"taylor 1, branches", "racer", "spectrum", "foca", "tea"} <= set(names)
+    assert names.count("racer") == names.count(FEWER) == 1
+    for arm in arms:
+        if isinstance(arm.cache, ScheduledCache) and arm.method != "mag":
+            assert sum(arm.cache.computes(50)) / 50 == pytest.approx(share, abs=0.03)
+        if arm.steps:
+            assert arm.steps / 50 == pytest.approx(share, abs=0.02)
+
+
+def test_every_method_is_named():
+    named = {arm.method for share in SHARES for arm in arms_at(share, 50, FORESEEN)}
+    named = {name for name in named if not name.startswith(FEWER)}
+    assert named < set(methods(50))
+    assert {arm.method for arm in few(4)} < set(methods(4))
+
+
+def test_a_threshold_is_searched_by_its_share():
+    trials = []
+
+    def computed(threshold):
+        trials.append(threshold)
+        return 1 / (1 + 10 * threshold)
+
+    found = threshold_at(computed, 0.01, 1.0, 0.5)
+    assert found in trials and computed(found) == pytest.approx(0.5, abs=0.03)
+    assert threshold_at(lambda x: 0.9, 0.01, 1.0, 0.5) <= 1.0
