@@ -7,7 +7,7 @@ arrays are sent to them.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,8 @@ from jaxtyping import Array, Float, Int
 from chorus_jax.devices import sharding
 from chorus_jax.nets.context_parallel import ContextSplit
 from chorus_jax.nets.tokens import Tiling
+
+T = TypeVar("T")
 
 
 class Keys(NamedTuple):
@@ -87,6 +89,22 @@ class TileKeys:
         put = partial(written, active=active, heads=self.heads)
         key, value = put(self.key, fresh.key), put(self.value, fresh.value)
         return TileKeys(key, value, self.heads)
+
+
+def layer_of(keys: T, place: Int[Array, ""]) -> T:
+    """The keys of one layer, of a pytree of keys that are stacked over layers."""
+    one = partial(jax.lax.dynamic_index_in_dim, index=place, keepdims=False)
+    return jax.tree.map(one, keys)
+
+
+def with_layer(keys: T, place: Int[Array, ""], layer: T) -> T:
+    """The stacked keys with those of one layer replaced.
+
+    In a loop this is done in place if `layer` is made from `layer_of` and nothing else
+    reads the stack: the compiler sees that it is read before it is written.
+    """
+    put = partial(jax.lax.dynamic_update_index_in_dim, index=place, axis=0)
+    return jax.tree.map(put, keys, layer)
 
 
 def ring_size(heads: int) -> int:
