@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
@@ -149,8 +150,18 @@ def by_heads(x: Float[Array, "*l b n a d"]) -> Float[Array, "*l b n a d"]:
 
 
 def placed(x: Array, where: PartitionSpec | None) -> Array:
-    """Constrains an array to a partition; unchanged for None."""
-    return x if where is None else jax.lax.with_sharding_constraint(x, where)
+    """Constrains an array to a partition (None: as it is), and to the layout in the
+    order of its axes.
+
+    A TPU's compiler may choose another layout for keys that a pass stacks over its
+    layers, and then copy the whole stack where it becomes a program's result.
+    """
+    in_order = lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+    if where is None:
+        return in_order(x)
+    # The partitioner would gather all shares of an array for the constraint.
+    share = jax.shard_map(in_order, in_specs=where, out_specs=where, check_vma=False)
+    return share(x)
 
 
 def written(
