@@ -238,7 +238,11 @@ def outlined_run(
             no region steps.
     """
     model: Any = assembled(outline, outline.parts, options)
-    geometry, solver = model.geometry(request), model.solver(request)
+    asked = request
+    if reuse.cache != EveryStep():
+        # Tables of other steps, or of another model, are refused here.
+        asked = replace(request, step_cache=reuse.cache)
+    geometry, solver = model.geometry(asked), model.solver(request)
     program = Program(plan_of(model, request, reuse, split), solver, geometry)
     text = jax.eval_shape(encode, model.prompts.encoder, *tokens_of(outline))
     condition = lambda parts, text: conditioned(

@@ -20,6 +20,7 @@ from chorus_jax.families.forward import (
     TileTokens,
     TokenSet,
 )
+from chorus_jax.families.single_stream.block import BRANCHES
 from chorus_jax.families.single_stream.conditions import StreamConditions, Times
 from chorus_jax.families.single_stream.transformer import SingleStreamTransformer
 from chorus_jax.nets.guidance import guided
@@ -230,7 +231,7 @@ class SingleStreamForward:
     @property
     def branch_names(self) -> tuple[str, ...]:
         """The branches of a layer."""
-        return ("self_attention", "cross_attention", "mlp")
+        return BRANCHES
 
     def branches(self, *sides: Observed) -> tuple[Array, ...]:
         """The outputs of the branches of all layers."""
