@@ -32,6 +32,7 @@ ENDS = {
 }
 # The tensor of a module that each kind of difference changes.
 DIFFERENCES = {".diff_b": "bias", ".diff_m": "modulation", ".diff": "weight"}
+ROWS = 4096  # of a tensor, that are read at once
 METADATA = "lora_adapter_metadata"  # in the header of diffusers' files
 
 
@@ -107,9 +108,13 @@ def changes(file: Path, strength: float) -> dict[tuple[str, str], Change]:
         its tensor, such as `weight`.
 
     Raises:
-        ValueError: if the file is no LoRA, is damaged, or has unsupported keys.
+        ValueError: if the file is no LoRA, is damaged, or has unsupported keys; for a
+            tensor with values that are not finite, naming it.
     """
     modules = _modules(file)
+    for module in modules.values():
+        for tensor in (*module.tensors.values(), *module.differences.values()):
+            _check_finite(file, tensor)
     scales = _header_scale(file)
     entries: dict[tuple[str, str], Change] = {}
     for name, module in modules.items():
@@ -136,7 +141,26 @@ def _low_rank(
         scale = float(alpha.read().astype(np.float32).reshape(())) / down.shape[0]
     if not math.isfinite(scale):
         raise ValueError(f"{file} is damaged: the scale of {name} is {scale}")
+    if not scale:
+        raise ValueError(
+            f"{file}: the alpha of {name} is 0, so that it changes nothing; some "
+            "programs take the rank in its place: write the alpha that is meant, or "
+            "leave the module out"
+        )
     return LowRank(up, down, strength * scale)
+
+
+def _check_finite(file: Path, tensor: SourceTensor) -> None:
+    """Raises ValueError for a tensor with values that are NaN or infinite."""
+    rows = [slice(None)]
+    if tensor.shape:
+        rows = [slice(i, i + ROWS) for i in range(0, tensor.shape[0], ROWS)]
+    bad = sum(int((~np.isfinite(tensor.read(part))).sum()) for part in rows)
+    if bad:
+        raise ValueError(
+            f"{file} is damaged: {tensor.name} holds {bad} values that are NaN or "
+            "infinite"
+        )
 
 
 def _modules(file: Path) -> dict[str, _Module]:

@@ -66,7 +66,8 @@ def unscaled(tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
     they are; no model accepts them.
 
     Raises:
-        ValueError: for a scale that has neither one number nor one per row.
+        ValueError: for a scale that has neither one number nor one per row, or is not
+            finite.
     """
     scaled: dict[str, SourceTensor] = {}
     for name, tensor in tensors.items():
@@ -94,4 +95,8 @@ def _check(tensor: SourceTensor, scale: SourceTensor | None) -> None:
         raise ValueError(
             f"{tensor.file}: {scale.name} has {count} numbers, expected one, or one "
             f"for each of the {tensor.shape[0]} rows of {tensor.name}"
+        )
+    if scale is not None and not np.isfinite(scale.read().astype(np.float32)).all():
+        raise ValueError(
+            f"{tensor.file} is damaged: {scale.name} is not finite everywhere"
         )

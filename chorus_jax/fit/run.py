@@ -239,7 +239,11 @@ def outlined_run(
             a hit if the default policy has no region steps.
     """
     model: Any = assembled(outline, outline.parts, options)
-    geometry, solver = model.geometry(request), model.solver(request)
+    asked = request
+    if reuse.cache != EveryStep():
+        # Tables of other steps, or of another model, are refused here.
+        asked = replace(request, step_cache=reuse.cache)
+    geometry, solver = model.geometry(asked), model.solver(request)
     if math.prod(geometry.grid) > MOST_TOKENS:
         raise ValueError(
             f"a video of {request.height}x{request.width}x{request.frames} has "

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import BranchReuse, Forward, Held, Latents
+from chorus_jax.intra_request.fitting import CachedRun
 from chorus_jax.intra_request.grains import NO_BRANCHES, reusing
 from chorus_jax.nets.control import PerLayer
 from chorus_jax.schedulers.flow import Schedule
@@ -41,6 +42,10 @@ class BranchTable:
             ValueError: for a run or a model that the table does not fit.
         """
         raise NotImplementedError
+
+    def check(self, run: CachedRun) -> None:
+        """ValueError for a run or a model that the table does not fit."""
+        self.table(run.schedule, run.layers, run.branches)
 
     def init(self, forward: Forward) -> BranchState:
         """The state before the first step.

@@ -18,13 +18,16 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
+from chorus_jax.intra_request.fitting import CachedRun
 from chorus_jax.intra_request.grains import Grain, named_grain
 from chorus_jax.intra_request.history import History
 from chorus_jax.intra_request.mag_curves import CURVES
 from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.intra_request.shifts import check_shift
-from chorus_jax.intra_request.sizes import Size, check_size
+from chorus_jax.intra_request.sizes import Size, check_plane, check_size
 from chorus_jax.schedulers.flow import Schedule
+
+RATIOS = "MagCache's ratios"
 
 
 @dataclass(frozen=True)
@@ -164,10 +167,16 @@ class MagCache(ScheduledCache):
         ratios = tuple(self.ratios[place] for place in places)
         return ratios, round(self.switch * steps / known)
 
+    def check(self, run: CachedRun) -> None:
+        """ValueError for another number of steps, another shift or another size."""
+        super().check(run)
+        check_shift(RATIOS, self.shift, run.schedule)
+        check_plane(RATIOS, self.size, run.size)
+
     def init(self, forward: Forward) -> History:
         """The state before the first step. Raises a ValueError for latents of another
         size."""
-        check_size("MagCache's ratios", self.size, forward.latents)
+        check_size(RATIOS, self.size, forward.latents)
         return super().init(forward)
 
     def step(
@@ -184,5 +193,5 @@ class MagCache(ScheduledCache):
         Raises:
             ValueError: for a schedule of another shift or number of steps.
         """
-        check_shift("MagCache's ratios", self.shift, schedule)
+        check_shift(RATIOS, self.shift, schedule)
         return super().step(i, schedule, forward, held, state)

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
+from chorus_jax.intra_request.fitting import CachedRun
 from chorus_jax.intra_request.grains import Grain, named_grain
 from chorus_jax.intra_request.history import History
 from chorus_jax.schedulers.flow import Schedule
@@ -48,6 +49,10 @@ class ScheduledCache:
             schedule: the schedule of the run.
         """
         return jnp.zeros(past.shape, jnp.float32).at[:, 0].set(1.0)
+
+    def check(self, run: CachedRun) -> None:
+        """ValueError for a number of steps that the cache is not made for."""
+        self.computes(run.schedule.steps)
 
     def init(self, forward: Forward) -> History:
         """The state before the first step, without a value."""

@@ -20,10 +20,17 @@ def check_size(what: str, size: Size | None, latents: Latents) -> None:
     if size is None:
         return
     for leaf in jax.tree.leaves(latents):
-        if leaf.ndim == 5 and sorted(leaf.shape[2:4]) != sorted(size):
-            raise ValueError(
-                f"{what} were measured on latents of {size[0]} x {size[1]}, the run's "
-                f"are {leaf.shape[2]} x {leaf.shape[3]}: make videos of that size, or "
-                "take them all the same with size=none (anywhere=true of published "
-                "ones)"
-            )
+        if leaf.ndim == 5:
+            check_plane(what, size, leaf.shape[2:4])
+
+
+def check_plane(what: str, size: Size | None, actual: Size) -> None:
+    """Raises a ValueError for another height and width than `size`; the two may be
+    swapped, and None allows any."""
+    if size is not None and sorted(actual) != sorted(size):
+        raise ValueError(
+            f"{what} were measured on latents of {size[0]} x {size[1]}, the run's "
+            f"are {actual[0]} x {actual[1]}: make videos of that size, or "
+            "take them all the same with size=none (anywhere=true of published "
+            "ones)"
+        )

@@ -14,12 +14,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
+from chorus_jax.intra_request.fitting import CachedRun
 from chorus_jax.intra_request.shifts import check_shift
-from chorus_jax.intra_request.sizes import Size, check_size
+from chorus_jax.intra_request.sizes import Size, check_plane, check_size
 from chorus_jax.intra_request.tea_coefficients import PUBLISHED
 from chorus_jax.nets.control import select, when
 from chorus_jax.schedulers.flow import Schedule
 
+COEFFICIENTS = "TeaCache's coefficients"
 TINY = 1e-9  # least denominator: the embedding is zeros before the first step
 
 
@@ -122,7 +124,7 @@ class TeaCache:
     def init(self, forward: Forward) -> TeaState:
         """The state before the first step. Raises a ValueError for latents of another
         size."""
-        check_size("TeaCache's coefficients", self.size, forward.latents)
+        check_size(COEFFICIENTS, self.size, forward.latents)
         signal = jax.eval_shape(lambda: forward.signal(self.signal))
         tokens = jax.eval_shape(forward.stem)
         rows = signal.shape[0]
@@ -148,7 +150,7 @@ class TeaCache:
         Raises:
             ValueError: for a schedule of another shift or number of steps.
         """
-        self.check(schedule)
+        self.check_schedule(schedule)
         signal, stem = forward.signal(self.signal), forward.stem()
         computed, total = self.decide(forward.rows(i), schedule.steps, signal, state)
 
@@ -165,15 +167,20 @@ class TeaCache:
         work = computed.astype(jnp.float32).reshape(-1, len(i)).mean(axis=0)
         return forward.head(tokens), held, after, work
 
-    def check(self, schedule: Schedule) -> None:
+    def check(self, run: CachedRun) -> None:
+        """ValueError for another number of steps, another shift or another size."""
+        self.check_schedule(run.schedule)
+        check_plane(COEFFICIENTS, self.size, run.size)
+
+    def check_schedule(self, schedule: Schedule) -> None:
         """Raises a ValueError for a schedule of another shift or number of steps."""
         if self.steps not in (0, schedule.steps):
             raise ValueError(
-                f"TeaCache's coefficients were measured over {self.steps} steps, the "
+                f"{COEFFICIENTS} were measured over {self.steps} steps, the "
                 f"run has {schedule.steps}: run {self.steps}, or take them all the "
                 "same with steps=0 (anywhere=true of published ones)"
             )
-        check_shift("TeaCache's coefficients", self.shift, schedule)
+        check_shift(COEFFICIENTS, self.shift, schedule)
 
     def decide(
         self, i: Int[Array, " r"], steps: int, signal: Array, state: TeaState

@@ -7,16 +7,19 @@ arrays are sent to them.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.devices import sharding
 from chorus_jax.nets.context_parallel import ContextSplit
 from chorus_jax.nets.tokens import Tiling
+
+T = TypeVar("T")
 
 
 class Keys(NamedTuple):
@@ -89,6 +92,22 @@ class TileKeys:
         return TileKeys(key, value, self.heads)
 
 
+def layer_of(keys: T, place: Int[Array, ""]) -> T:
+    """The keys of one layer, of a pytree of keys that are stacked over layers."""
+    one = partial(jax.lax.dynamic_index_in_dim, index=place, keepdims=False)
+    return jax.tree.map(one, keys)
+
+
+def with_layer(keys: T, place: Int[Array, ""], layer: T) -> T:
+    """The stacked keys with those of one layer replaced.
+
+    In a loop this is done in place if `layer` is made from `layer_of` and nothing else
+    reads the stack: the compiler sees that it is read before it is written.
+    """
+    put = partial(jax.lax.dynamic_update_index_in_dim, index=place, axis=0)
+    return jax.tree.map(put, keys, layer)
+
+
 def ring_size(heads: int) -> int:
     """The number of devices that held tiles with `heads` heads are split over."""
     split = held_split(heads)
@@ -131,8 +150,18 @@ def by_heads(x: Float[Array, "*l b n a d"]) -> Float[Array, "*l b n a d"]:
 
 
 def placed(x: Array, where: PartitionSpec | None) -> Array:
-    """Constrains an array to a partition; unchanged for None."""
-    return x if where is None else jax.lax.with_sharding_constraint(x, where)
+    """Constrains an array to a partition (None: as it is), and to the layout in the
+    order of its axes.
+
+    A TPU's compiler may choose another layout for keys that a pass stacks over its
+    layers, and then copy the whole stack where it becomes a program's result.
+    """
+    in_order = lambda x: with_layout_constraint(x, Layout(tuple(range(x.ndim))))
+    if where is None:
+        return in_order(x)
+    # The partitioner would gather all shares of an array for the constraint.
+    share = jax.shard_map(in_order, in_specs=where, out_specs=where, check_vma=False)
+    return share(x)
 
 
 def written(

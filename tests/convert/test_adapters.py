@@ -271,18 +271,27 @@ def test_crafted_metadata_are_refused(tmp_path, metadata, message):
         changes(file, 1.0)
 
 
+LORA_A = f"damaged: diffusion_model.{QUERY}.lora_A.weight holds [0-9]+ values that are"
+
+
 @pytest.mark.parametrize(
     ("added", "message"),
     [
         ({".alpha": np.zeros(0, np.float32)}, "has the alpha .0. and the rank 4"),
-        ({".alpha": np.array(np.nan, np.float32)}, "the scale of .* is nan"),
+        ({".alpha": np.array(np.nan, np.float32)}, "alpha holds 1 values that are"),
+        ({".alpha": np.array(0, np.float32)}, "alpha of .* is 0, so that it changes"),
+        ({".lora_A.weight": np.where(DOWN[QUERY] > 2, np.nan, DOWN[QUERY])}, LORA_A),
+        ({".diff_b": np.array([1, np.inf, -np.inf], np.float32)}, f"{QUERY}.diff_b h"),
         ({".lora_down.weight": DOWN[QUERY]}, "are the same"),
         ({".lora.up.weight": UP[QUERY]}, "are the same"),
     ],
 )
 def test_a_module_has_each_tensor_once_and_finite(tmp_path, added, message):
     state = keys(".lora_A.weight", ".lora_B.weight")
-    state |= {f"transformer.{QUERY}{end}": array for end, array in added.items()}
+    # In place of the tensor of this name, or else beside those that there are.
+    for end, array in added.items():
+        own = f"diffusion_model.{QUERY}{end}"
+        state[own if own in state else f"transformer.{QUERY}{end}"] = array
     save_file(state, tmp_path / "x.safetensors")
     with pytest.raises(ValueError, match=message):
         changes(tmp_path / "x.safetensors", 1.0)

@@ -15,10 +15,10 @@ from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.dit import WanDiT
 from convert.__main__ import main
 from convert.source import DIFFUSERS, ORIGINAL
-from tests.convert import made
+from tests.convert import made, made_original
+from tests.convert.made_original import torch_file
 
-VOCAB = 48
-TEXT = made.text_config(VOCAB)
+VOCAB, TEXT = made_original.VOCAB, made_original.TEXT
 COMFY = "model.diffusion_model."
 
 
@@ -98,17 +98,6 @@ def test_what_does_not_run_is_not_left(files, tmp_path, capsys, monkeypatch):
 def resaved(files, tmp_path, name, tensors):
     save_file(tensors, tmp_path / name)
     return [tmp_path / name, *options(files)]
-
-
-def torch_file(path, content):
-    import torch
-
-    def tensors(value):
-        if isinstance(value, dict):
-            return {name: tensors(inner) for name, inner in value.items()}
-        return torch.from_numpy(value.copy())
-
-    torch.save(tensors(content), path)
 
 
 def original_transformer(seed=0):
@@ -269,39 +258,12 @@ def test_a_part_in_place_of_the_folders(files, tmp_path):
     assert before["vae"].fingerprint == after["vae"].fingerprint
 
 
-def original(files, folder, experts, config, vae, name):
-    places = ["high_noise_model", "low_noise_model"] if experts else ["."]
-    for i, place in enumerate(places):
-        (folder / place).mkdir(parents=True, exist_ok=True)
-        state = made.state("transformer", ORIGINAL, config, i)
-        save_file(state, folder / place / "diffusion_pytorch_model.safetensors")
-        sizes = {
-            "_class_name": "WanModel",
-            "dim": config.width,
-            "num_heads": config.heads,
-            "num_layers": config.depth,
-            "ffn_dim": config.mlp_width,
-            "freq_dim": config.time_width,
-            "in_dim": config.in_channels,
-            "out_dim": config.out_channels,
-            "text_len": 512,
-            "eps": 1e-6,
-        }
-        (folder / place / "config.json").write_text(json.dumps(sizes))
-    torch_file(folder / name, made.state("vae", ORIGINAL, vae))
-    text = made.state("text_encoder", ORIGINAL, TEXT)
-    torch_file(folder / "models_t5_umt5-xxl-enc-bf16.pth", text)
-    (folder / "google" / "umt5-xxl").mkdir(parents=True)
-    shutil.copy(files / "spiece.model", folder / "google" / "umt5-xxl")
-    return folder
-
-
 @pytest.mark.parametrize(
     ("config", "boundary"), [(made.WAN21, 0.875), (made.I2V22, 0.9)]
 )
-def test_originals_with_two_experts(files, tmp_path, config, boundary):
-    folder = original(
-        files, tmp_path / "x", True, config, made.OLD_VAE, "Wan2.1_VAE.pth"
+def test_originals_with_two_experts(tmp_path, config, boundary):
+    folder = made_original.write(
+        tmp_path / "x", True, config, made.OLD_VAE, "Wan2.1_VAE.pth"
     )
     assert run(tmp_path / "out", folder) == 0
     card = Card.read(tmp_path / "out")
@@ -310,9 +272,9 @@ def test_originals_with_two_experts(files, tmp_path, config, boundary):
     assert prints[0] != prints[1]
 
 
-def test_originals_of_the_5b(files, tmp_path):
-    folder = original(
-        files, tmp_path / "x", False, made.TI2V, made.NEW_VAE, "Wan2.2_VAE.pth"
+def test_originals_of_the_5b(tmp_path):
+    folder = made_original.write(
+        tmp_path / "x", False, made.TI2V, made.NEW_VAE, "Wan2.2_VAE.pth"
     )
     assert run(tmp_path / "out", folder) == 0
     card = Card.read(tmp_path / "out")
@@ -354,15 +316,15 @@ def original_clip(state):
 
 
 @pytest.mark.parametrize("positions", [None, 10], ids=["I2V", "FLF2V"])
-def test_originals_with_an_image_tower(positions, files, tmp_path):
+def test_originals_with_an_image_tower(positions, tmp_path):
     from chorus_jax.nets.clip_image import CLIPImageConfig, CLIPImageEncoder
 
     tower = CLIPImageConfig(160, 2, 2, 64, side=28, dtype="float32")
     state = made.state("image_encoder", DIFFUSERS, tower)
     state = {name.removeprefix("vision_model."): x for name, x in state.items()}
     config = replace(made.I2V21, image_positions=positions)
-    folder = original(
-        files, tmp_path / "x", False, config, made.OLD_VAE, "Wan2.1_VAE.pth"
+    folder = made_original.write(
+        tmp_path / "x", False, config, made.OLD_VAE, "Wan2.1_VAE.pth"
     )
     assert run(tmp_path / "out", folder) == 1
     name = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"

@@ -66,6 +66,13 @@ def test_scales_of_another_size(tmp_path):
         weights(tmp_path, a__weight=VALUES, a__weight_scale=np.ones(3, "f4"))
 
 
+@pytest.mark.parametrize("scale", [np.nan, np.inf])
+def test_a_scale_that_is_not_finite_is_refused(scale, tmp_path):
+    scales = np.array([1, 2, scale, 1], np.float32)
+    with pytest.raises(ValueError, match="a.weight_scale is not finite"):
+        weights(tmp_path, a__weight=VALUES, a__weight_scale=scales)
+
+
 def test_plain_files_are_as_they_were(tmp_path):
     save_file({"a.weight": np.ones((2, 2), np.float32)}, tmp_path / "y.safetensors")
     found = read_weights([tmp_path / "y.safetensors"])

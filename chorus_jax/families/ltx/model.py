@@ -16,6 +16,7 @@ from chorus_jax.families.ltx_shared.given_frames import VIDEO
 from chorus_jax.families.ltx_shared.model import SharedLTXModel
 from chorus_jax.families.ltx_shared.upsampler import with_statistics
 from chorus_jax.families.protocols import RunStart
+from chorus_jax.families.single_stream.block import BRANCHES
 from chorus_jax.families.single_stream.conditions import StreamConditions
 from chorus_jax.request import Request
 from chorus_jax.text.prompts import Tokenizer, Tokens
@@ -26,7 +27,7 @@ class LTXModel(SharedLTXModel):
 
     family = "ltx"
     sizes: LTXSizes
-    folder = LTXFolder(LTXSizes, parts_of, stored_names, schedule_of)
+    folder = LTXFolder(LTXSizes, parts_of, stored_names, schedule_of, BRANCHES)
 
     def __init__(
         self,

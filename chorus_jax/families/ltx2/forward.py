@@ -1,7 +1,8 @@
 """One pass of the LTX-2 transformer, in pieces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -36,7 +37,7 @@ from chorus_jax.families.ltx2.times import AudioVideoTimes
 from chorus_jax.families.ltx_shared.given_frames import GIVEN
 from chorus_jax.families.single_stream.forward import of_run
 from chorus_jax.nets.modulation import TokenTimes, enter
-from chorus_jax.nets.tile_keys import TileKeys
+from chorus_jax.nets.tile_keys import TileKeys, layer_of, with_layer
 from chorus_jax.nets.token_attention import Alone, HeldKeys
 from chorus_jax.nets.tokens import from_patches, to_patches
 
@@ -201,6 +202,9 @@ class AudioVideoForward:
     ) -> tuple[Streams, AudioVideoSides]:
         """Runs these layers in a scan. Returns the tokens and the layers' side outputs.
 
+        A pass of all layers over a region writes its keys into the held ones, layer by
+        layer; a pass of some layers leaves them in a stack, for `hold`.
+
         Raises:
             ValueError: for `reuse` in a pass that has to return keys or attention
                 shares.
@@ -217,8 +221,10 @@ class AudioVideoForward:
         times = times._replace(blocks=own)
         words = conditions.words(self.gains, watched)
 
-        def layer(tokens: Streams, scanned: tuple) -> tuple[Streams, AudioVideoSides]:
-            block, keys, held, branches, passive = scanned
+        def layer(
+            tokens: Streams, held: VideoKeys | None, scanned: Sequence[Any]
+        ) -> tuple[Streams, AudioVideoSides]:
+            block, keys, passive, branches = scanned
             text = conditions.text.tokens if keys is None else keys
             given = LayerInputs(
                 times,
@@ -233,12 +239,43 @@ class AudioVideoForward:
 
         tiles = self.tokens if isinstance(self.tokens, TileTokens) else None
         held = tiles.keys if tiles is not None and self.keeps_keys else None
-        layers = conditions.guidance.layers
-        stacked: Any = (self.model.layers, conditions.text.keys, held)
-        if (first, last) != (0, None):
-            stacked, layers = jax.tree.map(lambda x: x[first:last], (stacked, layers))
-        scanned = (*stacked, reuse, layers)
-        return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
+        stacked: Any = (self.model.layers, conditions.text.keys)
+        stacked = (*stacked, conditions.guidance.layers)
+        places = jnp.arange(self.layers)[first:last]
+        if (first, last) == (0, None):
+            every = partial(self.written, layer)
+            (tokens, held), sides = jax.lax.scan(
+                every, (tokens, held), (*stacked, reuse, places), unroll=self.unroll
+            )
+            return tokens, sides if held is None else sides._replace(keys=held)
+
+        def placed(tokens: Streams, scanned: tuple) -> tuple[Streams, AudioVideoSides]:
+            *given, place = scanned
+            return layer(tokens, layer_of(held, place), given)
+
+        stacked = jax.tree.map(lambda x: x[first:last], stacked)
+        scanned = (*stacked, reuse, places)
+        return jax.lax.scan(placed, tokens, scanned, unroll=self.unroll)
+
+    def written(
+        self, layer: Callable[..., Any], carried: tuple, scanned: tuple
+    ) -> tuple[tuple, AudioVideoSides]:
+        """A layer whose fresh keys are written into the held ones, if there are any: as
+        a stack of all layers they would need memory of their own."""
+        (tokens, held), (*given, place) = carried, scanned
+        if held is None:
+            tokens, sides = layer(tokens, None, given)
+            return (tokens, None), sides
+        before = layer_of(held, place)
+        tokens, sides = layer(tokens, before, given)
+        after = self.replaced(before, sides.keys)
+        return (tokens, with_layer(held, place, after)), sides._replace(keys=None)
+
+    def replaced(self, held: VideoKeys, fresh: VideoKeys) -> VideoKeys:
+        """Held keys with those of the active tiles replaced."""
+        active = self.rows(self.tokens.tiles)
+        pairs = zip(held, fresh, strict=True)
+        return VideoKeys(*(old.written(active, new) for old, new in pairs))
 
     def apart(self, perturbed: Bool[Array, ""] | None) -> Apart:
         """The rows that leave out a part of one layer's attention."""
@@ -363,9 +400,9 @@ class AudioVideoForward:
         if isinstance(self.tokens, TileTokens):
             if not self.keeps_keys:
                 return held
-            active = self.rows(self.tokens.tiles)
-            pairs = zip(held.keys, layers.keys, strict=True)
-            return Held(VideoKeys(*(old.written(active, new) for old, new in pairs)))
+            if isinstance(layers.keys.own, TileKeys):
+                return Held(layers.keys)
+            return Held(self.replaced(held.keys, layers.keys))
         keys = () if layers.keys is None else layers.keys
         if layers.share is None:
             return Held(keys)

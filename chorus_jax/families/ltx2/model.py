@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
 from chorus_jax.families.ltx2.audio_vae import AudioVAE
 from chorus_jax.families.ltx2.band_vocoder import BandVocoder
+from chorus_jax.families.ltx2.block import BRANCHES
 from chorus_jax.families.ltx2.conditions import AudioVideoConditions
 from chorus_jax.families.ltx2.connectors import FeatureEncoder
 from chorus_jax.families.ltx2.encoding import clean_tokens
@@ -43,7 +44,7 @@ class LTX2Model(SharedLTXModel):
     family = "ltx2"
     sizes: LTX2Sizes
 
-    folder = LTXFolder(LTX2Sizes, parts_of, stored_names, schedule_of)
+    folder = LTXFolder(LTX2Sizes, parts_of, stored_names, schedule_of, BRANCHES)
 
     def __init__(
         self,

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
-from chorus_jax.families.ltx_shared.coefficients import check_coefficients
 from chorus_jax.families.memory import check_request_memory, least_memory
 from chorus_jax.families.outlines import Outline, abstract_parts, named
 from chorus_jax.families.protocols import LoadOptions, VideoModel
@@ -41,10 +40,10 @@ class SharedLTXFamily:
         parts, mesh = self.model.folder, options.mesh
         sizes = parts.sizes.read(folder, options.transformer)
         sizes.check(request)
-        check_coefficients(request.own_cache, sizes.is_091)
+        card, names = Card.read(folder), parts.names(options.transformer)
+        parts.check_cache(request, sizes, parts.schedule(card.scheduler))
         if mesh is not None:
             sizes.check_mesh(mesh, request, 1)
-        card, names = Card.read(folder), parts.names(options.transformer)
         grid = sizes.grid(request)
         needed = least_memory(
             {name: card.part(names[name]) for name in parts.parts(card)},

@@ -11,7 +11,6 @@ from jaxtyping import Array, Float
 
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
-from chorus_jax.families.ltx_shared.coefficients import check_coefficients
 from chorus_jax.families.ltx_shared.folder import UPSAMPLER, LevelSchedule, LTXFolder
 from chorus_jax.families.ltx_shared.given_frames import GIVEN, VIDEO
 from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, enlarged
@@ -24,7 +23,7 @@ from chorus_jax.families.single_stream.model import (
 )
 from chorus_jax.nets.tokens import Tiling
 from chorus_jax.request import Request
-from chorus_jax.schedulers import Schedule, Solver, named
+from chorus_jax.schedulers import Solver
 from chorus_jax.text.prompts import Tokenizer
 
 T = TypeVar("T", bound="SharedLTXModel")
@@ -118,8 +117,8 @@ class SharedLTXModel(SingleStreamModel):
         self, request: Request, *others: tuple[str, tuple[int, ...]]
     ) -> Geometry:
         """The shapes of a request's latents; `others` are further streams. Raises a
-        ValueError for a step cache with another version's coefficients."""
-        check_coefficients(request.own_cache, self.sizes.is_091)
+        ValueError for a step cache that does not fit."""
+        self.folder.check_cache(request, self.sizes, self.schedule)
         config, grid = self.sizes.transformer, self.sizes.grid(request)
         streams = ((VIDEO, (*grid, config.in_channels)), *others)
         extra = self.sizes.extra(request)
@@ -133,12 +132,7 @@ class SharedLTXModel(SingleStreamModel):
     def solver(self, request: Request) -> Solver:
         """The request's solver, with the model's noise levels for a number of steps, or
         with the levels that the request lists (for distilled models)."""
-        if not isinstance(request.steps, int):
-            return request.make_solver()
-        tokens = self.sizes.token_count(request)
-        levels = self.schedule.sigmas(request.steps, tokens, request.shift)
-        schedule = Schedule.of(levels, levels * np.float32(1000))
-        return request.last_steps(named(request.solver)(schedule))
+        return self.folder.solver(request, self.sizes, self.schedule)
 
     def experts(self, request: Request) -> tuple[str, ...]:
         """One and the same transformer for all steps."""

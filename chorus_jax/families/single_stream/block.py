@@ -23,6 +23,9 @@ from chorus_jax.nets.token_attention import (
 
 T = TypeVar("T")
 
+# The branches of a layer.
+BRANCHES = ("self_attention", "cross_attention", "mlp")
+
 
 class ModulatedBlock(nnx.Module):
     """Self-attention, cross-attention and feed-forward, modulated by the timestep.

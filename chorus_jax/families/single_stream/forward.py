@@ -1,7 +1,9 @@
 """One pass of a transformer with a single stream of video tokens, in pieces."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,11 +20,12 @@ from chorus_jax.families.forward import (
     TileTokens,
     TokenSet,
 )
+from chorus_jax.families.single_stream.block import BRANCHES
 from chorus_jax.families.single_stream.conditions import StreamConditions, Times
 from chorus_jax.families.single_stream.transformer import SingleStreamTransformer
 from chorus_jax.nets.guidance import guided
 from chorus_jax.nets.modulation import TokenTimes
-from chorus_jax.nets.tile_keys import Keys, TileKeys
+from chorus_jax.nets.tile_keys import Keys, TileKeys, layer_of, with_layer
 from chorus_jax.nets.token_attention import (
     Alone,
     AttendedKeys,
@@ -137,8 +140,11 @@ class SingleStreamForward:
         last: int | None = None,
         reuse: BranchReuse | None = None,
     ) -> tuple[Float[Array, "r n c"], Observed]:
-        """Runs these layers in a scan. Returns the tokens and the layers' side
-        outputs."""
+        """Runs these layers in a scan. Returns the tokens and the layers' side outputs.
+
+        A pass of all layers over a region writes its keys into the held ones, layer by
+        layer; a pass of some layers leaves them in a stack, for `hold`.
+        """
         words = getattr(self.tokens, "words", None)
         # Of these branches more than the output is asked for.
         needed = (self.keeps_keys, words is not None, False)
@@ -146,36 +152,56 @@ class SingleStreamForward:
         rotary, attended_keys = self.rotary(), self.attended_keys()
         times = self.of_tokens(self.times.blocks)
 
-        def layer(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
-            block, text, image, keys, branches, passive = scanned
+        def layer(
+            tokens: Array, held: TileKeys | None, scanned: Sequence[Any]
+        ) -> tuple[Array, Observed]:
+            block, text, image, passive, branches = scanned
             given = context._replace(text=text, image=image)
             attended = attended_keys
-            if isinstance(attended_keys, HeldKeys):
-                attended = attended_keys._replace(keys=keys)
+            if isinstance(attended_keys, HeldKeys) and held is not None:
+                attended = attended_keys._replace(keys=held)
             rows = self.passive(passive)
             tokens, observed = block(
                 tokens, times, rotary, given, attended, branches, rows, needed
             )
             return tokens, observed._replace(keys=self.held_layout(observed.keys))
 
-        keys = attended_keys.keys if isinstance(attended_keys, HeldKeys) else None
         perturbed = self.conditions.perturbation
         layers = None if perturbed is None else perturbed.layers
         if layers is not None and layers.ndim == 2:
             layers = layers[self.i].T
-        stacked = (self.model.layers, context.text, context.image, keys)
+        stacked = (self.model.layers, context.text, context.image, layers)
+        held = attended_keys.keys if isinstance(attended_keys, HeldKeys) else None
+        places = jnp.arange(self.model.config.depth)[first:last]
         if (first, last) == (0, None):
-            scanned = (*stacked, reuse, layers)
-            return jax.lax.scan(layer, tokens, scanned, unroll=self.unroll)
+            every = partial(self.written, layer)
+            (tokens, held), observed = jax.lax.scan(
+                every, (tokens, held), (*stacked, reuse, places), unroll=self.unroll
+            )
+            return tokens, observed if held is None else observed._replace(keys=held)
 
         def placed(tokens: Array, scanned: tuple) -> tuple[Array, Observed]:
             place, branches = scanned
             # Indexed one by one: a slice of the layers would be a copy of weights.
-            *given, passive = jax.tree.map(lambda x: x[place], (*stacked, layers))
-            return layer(tokens, (*given, branches, passive))
+            given = jax.tree.map(lambda x: x[place], stacked)
+            return layer(tokens, layer_of(held, place), (*given, branches))
 
-        places = jnp.arange(self.model.config.depth)[first:last]
         return jax.lax.scan(placed, tokens, (places, reuse), unroll=self.unroll)
+
+    def written(
+        self, layer: Callable[..., Any], carried: tuple, scanned: tuple
+    ) -> tuple[tuple, Observed]:
+        """A layer whose fresh keys are written into the held ones, if there are any: as
+        a stack of all layers they would need memory of their own."""
+        (tokens, held), (*given, place) = carried, scanned
+        if held is None:
+            tokens, observed = layer(tokens, None, given)
+            return (tokens, None), observed
+        before = layer_of(held, place)
+        tokens, observed = layer(tokens, before, given)
+        after = before.written(self.rows(self.tokens.tiles), observed.keys)
+        carried = tokens, with_layer(held, place, after)
+        return carried, observed._replace(keys=None)
 
     def passive(self, layer: Bool[Array, " *b"] | None) -> Bool[Array, " r"] | None:
         """A mask of the rows whose tokens attend only to themselves: those of the
@@ -207,7 +233,7 @@ class SingleStreamForward:
     @property
     def branch_names(self) -> tuple[str, ...]:
         """The branches of a layer."""
-        return ("self_attention", "cross_attention", "mlp")
+        return BRANCHES
 
     def branches(self, *sides: Observed) -> tuple[Array, ...]:
         """The outputs of the branches of all layers."""
@@ -295,8 +321,10 @@ class SingleStreamForward:
         if isinstance(self.tokens, TileTokens):
             if not self.keeps_keys:
                 return held
-            fresh = layers.keys
-            return Held(held.keys.written(self.rows(self.tokens.tiles), fresh))
+            if isinstance(layers.keys, TileKeys):
+                return Held(layers.keys)
+            active = self.rows(self.tokens.tiles)
+            return Held(held.keys.written(active, layers.keys))
         keys = () if layers.keys is None else layers.keys
         if layers.share is None:
             return Held(keys)

@@ -14,11 +14,13 @@ from chorus_jax.families.fitting import (
     must_match,
 )
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.single_stream.block import BRANCHES
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.experts import HIGH, LOW
 from chorus_jax.families.wan.given_inputs import check_inputs
 from chorus_jax.families.wan.parts import parts_of, stored_names
 from chorus_jax.families.wan.vae_config import WanVAEConfig
+from chorus_jax.intra_request.fitting import CachedRun, check_fits
 from chorus_jax.nets.clip_image import CLIPImageConfig
 from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import Request
@@ -101,9 +103,9 @@ class Sizes:
         )
 
     def check(self, request: Request) -> None:
-        """Raises a ValueError for a request whose sizes do not divide, or with a field
-        that the model does not read: guidance scales of experts, images, frames per
-        second."""
+        """Raises a ValueError for a request whose sizes do not divide, with a step cache
+        of another model or of other steps, or with a field that the model does not
+        read: guidance scales of experts, images, frames per second."""
         self.latent_shape(request)
         if request.perturbed is not None or request.guidance_schedule is not None:
             raise ValueError(
@@ -122,6 +124,14 @@ class Sizes:
         check_inputs(self, request)
         if self.transformer_2 is None:
             must_have_one_scale(request)
+        if request.own_cache is not None:
+            check_fits(request.own_cache, self.cached_run(request))
+
+    def cached_run(self, request: Request) -> CachedRun:
+        """The properties of a request's run that its step cache may be made for."""
+        _, *size, _ = self.latent_shape(request)
+        schedule = request.make_solver().schedule
+        return CachedRun(schedule, self.transformer.depth, BRANCHES, tuple(size))
 
     def first_given(self, request: Request) -> bool:
         """Whether a request's first latent frame is its image's, without noise in all

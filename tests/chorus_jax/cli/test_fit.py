@@ -38,6 +38,10 @@ def test_a_large_video_does_not(capsys, monkeypatch):
         ),
         (["shapes", "--active", ".5", "--step-cache", "pab"], "is of a miss"),
         (["shapes", "--mesh", "1,1,1"], "--mesh has 1 devices, but v6e:2x2 has 4"),
+        (
+            ["shapes", "--step-cache", "mag:variant=wan21_t2v_1_3b,threshold=.1"],
+            "MagCache's ratios were measured at shift",
+        ),
         (["shapes", "--step-cache", "sora"], "no step cache is named"),
     ],
 )

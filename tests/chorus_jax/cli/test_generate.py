@@ -104,6 +104,10 @@ def test_modes_and_namespaces(generate, tmp_path, capsys):
         (["--cache", "c", "--policy", "FILE"], "FILE"),
         (["--cache", "c", "--policy", "none.json"], "none.json"),
         (["--step-cache", "tee"], "no step cache is named 'tee'"),
+        (
+            ["--step-cache", "mag:variant=wan21_t2v_1_3b,threshold=.1"],
+            "MagCache's ratios are of 50 steps, the run has 2",
+        ),
         (["--quality", "high"], "'high' is for 16 steps or more, this schedule has 2"),
         (["--step-cache", "every", "--quality", "high"], "--quality: leave one out"),
         (["--step-cache", "every", "--tokens", "hsa-50"], "for 16 steps or more"),

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
+import chorus_jax
+from chorus_jax.devices import memory
 from chorus_jax.families import registry
 from chorus_jax.families.protocols import Family, LoadOptions, VideoModel
+from chorus_jax.request import Request
 
 
 def test_all_that_are_listed_are_families():
@@ -30,3 +33,57 @@ def test_an_unknown_family_is_refused(weights, tmp_path):
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match="has no model.json"):
         registry.family_of(tmp_path)
+
+
+# A model of one transformer of each family.
+MODELS = {
+    "wan": "Wan 2.1 T2V-1.3B",
+    "ltx": "LTX-Video 2B 0.9.1",
+    "ltx2": "LTX-2 19B dev",
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def card_alone(request, tmp_path_factory):
+    """A folder with the card of a published model, and no weights to be read."""
+    folder = tmp_path_factory.mktemp(request.param)
+    registry.FAMILIES[request.param].card(MODELS[request.param]).write(folder)
+    return folder
+
+
+def checked(folder, monkeypatch, gib=2**20, **changes):
+    """The family's check of a small request with these changes."""
+    monkeypatch.setattr(memory, "total_memory", lambda: gib * 2**30)
+    fields = {"frames": 9, "height": 64, "width": 64, "solver": "euler"}
+    options = LoadOptions(idle_expert=changes.pop("idle_expert", "devices"))
+    request = Request("", **fields | changes)
+    registry.family_of(folder).check(folder, request, options)
+
+
+def test_what_does_not_fit_in_memory_is_refused(card_alone, monkeypatch):
+    checked(card_alone, monkeypatch)
+    with pytest.raises(ValueError, match="121 frames of 70400x70400 pixels need at"):
+        checked(card_alone, monkeypatch, 1024, frames=121, height=70400, width=70400)
+
+
+def test_an_idle_expert_is_refused_before_weights_are_read(card_alone, monkeypatch):
+    message = "is for models with two experts, and this one has one transformer"
+    with pytest.raises(ValueError, match=message):
+        chorus_jax.load(card_alone, idle_expert="host")
+    with pytest.raises(ValueError, match=message):
+        checked(card_alone, monkeypatch, idle_expert="host")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("profiling:background=(99,),of=0", "layers, got background layer 99"),
+        ("planned:steps=(2,3),of=9", "measured on runs of 9 steps, this one has 20"),
+    ],
+)
+def test_a_step_cache_that_does_not_fit_is_refused_before_weights_are_read(
+    line, message, card_alone, monkeypatch
+):
+    with pytest.raises(ValueError, match=message):
+        checked(card_alone, monkeypatch, step_cache=line, steps=20)
+    checked(card_alone, monkeypatch, step_cache="pab", steps=20)

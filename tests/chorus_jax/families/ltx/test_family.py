@@ -4,25 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-import chorus_jax
-from chorus_jax import checkpoints
 from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.cli.choice import choose, with_fps
-from chorus_jax.devices import memory
 from chorus_jax.families.ltx.sizes import LTXSizes
 from chorus_jax.families.ltx.variants import PUBLISHED
 from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.registry import family_of
 from chorus_jax.request import Request
-
-
-def test_what_does_not_fit_in_memory_is_refused(ltx_weights, monkeypatch):
-    monkeypatch.setattr(memory, "total_memory", lambda: 2**30)
-    request = Request("", frames=121, height=70400, width=70400, solver="euler")
-    check = family_of(ltx_weights).check
-    with pytest.raises(ValueError, match="121 frames of 70400x70400 pixels need at"):
-        check(ltx_weights, request, LoadOptions())
-    check(ltx_weights, request.changed(height=64, width=64), LoadOptions())
 
 
 def test_frames_per_second_reach_the_positions(ltx_weights, weights):
@@ -56,16 +44,6 @@ def test_distilled_versions_run_as_their_makers_run_them():
     assert not stochastic.guided
     for version in ("13B 0.9.7-distilled", "2B 0.9.8-distilled"):
         assert PUBLISHED[f"LTX-Video {version}"].request.step_count == 7
-
-
-def test_an_idle_expert_is_refused_before_weights_are_read(ltx_weights, monkeypatch):
-    monkeypatch.setattr(checkpoints, "load", lambda *_, **__: pytest.fail("read"))
-    message = "is for models with two experts, and this one has one transformer"
-    with pytest.raises(ValueError, match=message):
-        chorus_jax.load(ltx_weights, idle_expert="host")
-    options, request = LoadOptions(idle_expert="host"), Request("", solver="euler")
-    with pytest.raises(ValueError, match=message):
-        family_of(ltx_weights).check(ltx_weights, request, options)
 
 
 def test_what_other_models_read_is_refused(ltx_weights):

@@ -1,0 +1,40 @@
+"""Checks, without a loaded model, that a step cache fits a run."""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from chorus_jax.intra_request.protocol import StepCache
+from chorus_jax.intra_request.sizes import Size
+from chorus_jax.schedulers.flow import Schedule
+
+
+@dataclass(frozen=True)
+class CachedRun:
+    """The properties of a run that a step cache may be made for.
+
+    Attributes:
+        schedule: the schedule.
+        layers: the number of layers of the transformer.
+        branches: the names of a layer's branches.
+        size: height and width of the video's latents.
+    """
+
+    schedule: Schedule
+    layers: int
+    branches: tuple[str, ...]
+    size: Size
+
+
+@runtime_checkable
+class FittedCache(Protocol):
+    """A step cache that is made for certain runs."""
+
+    def check(self, run: CachedRun) -> None:
+        """ValueError for a run that it does not fit."""
+
+
+def check_fits(cache: StepCache, run: CachedRun) -> None:
+    """Raises a ValueError if a step cache was made for other steps, another model or
+    another size."""
+    if isinstance(cache, FittedCache):
+        cache.check(run)
