@@ -47,7 +47,7 @@ def trial(folder: Path) -> str:
 def _beyond_memory(folder: Path, request: Request) -> str:
     """The reason why memory is too small for a request; "" if it is not."""
     try:
-        registry.family_of(folder).check(folder, request)
+        registry.family_of(folder).checker(folder)(request)
     except ValueError as error:
         if "of memory" not in str(error):
             raise
@@ -79,7 +79,7 @@ def _request(folder: Path) -> Request:
     between = replace(words, inputs=InputMedia(gray, gray), frames=5)
     for request, reads_more in ((words, "of an image"), (framed, "between two images")):
         try:
-            registry.family_of(folder).check(folder, request)
+            registry.family_of(folder).checker(folder)(request)
         except ValueError as error:
             if reads_more in str(error):
                 continue

@@ -39,7 +39,7 @@ def calibrate(options: argparse.Namespace, interruption: Interruption) -> None:
     loading = LoadOptions(
         choice.transformer, options.dtype, idle_expert=options.idle_expert
     )
-    family_of(choice.folder).check(choice.folder, choice.request, loading)
+    family_of(choice.folder).checker(choice.folder, loading)(choice.request)
     work = work_folder(options)
     choice.warn()
     interruption.cleanups += [

@@ -39,7 +39,7 @@ def calibrate_cache(options: argparse.Namespace) -> None:
     loading = LoadOptions(
         choice.transformer, options.dtype, idle_expert=options.idle_expert
     )
-    family_of(choice.folder).check(choice.folder, choice.request, loading)
+    family_of(choice.folder).checker(choice.folder, loading)(choice.request)
     for line in report.chosen(choice, f"{len(requests)} prompts, {options.method}"):
         print(line, flush=True)
     pipeline = Pipeline.load(choice.folder, **vars(loading))

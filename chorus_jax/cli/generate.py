@@ -66,7 +66,7 @@ class GenerateRun:
             idle_expert=options.idle_expert,
         )
         family = family_of(choice.folder)
-        family.check(choice.folder, choice.request, loading)
+        family.checker(choice.folder, loading)(choice.request)
         weights = family.fingerprints(choice.folder, choice.transformer)
         caching.check_measured(options.step_cache, weights, choice.request)
         return cls(options, jobs, files, choice, loading)

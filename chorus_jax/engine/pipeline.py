@@ -113,7 +113,7 @@ class Pipeline:
         family = registry.family_of(folder)
         folder = Path(folder)
         defaults = family.defaults(folder, transformer)
-        check = lambda request: family.check(folder, request, options)
+        check = family.checker(folder, options)
         return cls(family.load(folder, options), defaults, check)
 
     def check(self, request: Request, batch: int = 1) -> None:

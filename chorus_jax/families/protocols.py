@@ -266,11 +266,17 @@ class Family(Protocol):
         model does not have; these are refused before any weights are read.
         """
 
-    def check(
-        self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
-    ) -> None:
-        """Raises a ValueError if the folder, request and options cannot run together or
-        do not fit in this machine's memory; reads no weights."""
+    def checker(
+        self, folder: Path, options: LoadOptions = LoadOptions()
+    ) -> Callable[[Request], None]:
+        """A check of requests: it raises a ValueError for a request that the folder's
+        model cannot run, or not in this machine's memory.
+
+        The folder's card is read once, and no weights.
+
+        Raises:
+            ValueError: for options that the model does not have.
+        """
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """A folder's default settings: the published ones if its model is known."""

@@ -31,29 +31,35 @@ class SharedLTXFamily:
         options.check_experts(1)
         return self.model.load(folder, options)
 
-    def check(
-        self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
-    ) -> None:
-        """Raises a ValueError if folder, request and options cannot run together (see
-        the `check` of the family's sizes), or if there is too little memory."""
+    def checker(
+        self, folder: Path, options: LoadOptions = LoadOptions()
+    ) -> Callable[[Request], None]:
+        """The check of requests. It raises a ValueError for what the model cannot run
+        (see the `check` of the family's sizes), and if there is too little memory.
+
+        Raises:
+            ValueError: for options that the model does not have.
+        """
         options.check_experts(1)
-        parts, mesh = self.model.folder, options.mesh
+        parts, mesh, card = self.model.folder, options.mesh, Card.read(folder)
         sizes = parts.sizes.read(folder, options.transformer)
-        sizes.check(request)
-        card, names = Card.read(folder), parts.names(options.transformer)
-        parts.check_cache(request, sizes, parts.schedule(card.scheduler))
-        if mesh is not None:
-            sizes.check_mesh(mesh, request, 1)
-        grid = sizes.grid(request)
-        needed = least_memory(
-            {name: card.part(names[name]) for name in parts.parts(card)},
-            sizes.transformer,
-            grid,
-            (*grid, sizes.transformer.in_channels),
-            request,
-            options,
+        schedule, names = (
+            parts.schedule(card.scheduler),
+            parts.names(options.transformer),
         )
-        check_request_memory(needed, request)
+        stored = {name: card.part(names[name]) for name in parts.parts(card)}
+
+        def check(request: Request) -> None:
+            sizes.check(request)
+            parts.check_cache(request, sizes, schedule)
+            if mesh is not None:
+                sizes.check_mesh(mesh, request, 1)
+            grid, network = sizes.grid(request), sizes.transformer
+            shape = (*grid, network.in_channels)
+            needed = least_memory(stored, network, grid, shape, request, options)
+            check_request_memory(needed, request)
+
+        return check
 
     def fingerprints(self, folder: Path, transformer: str) -> Mapping[str, str]:
         """Fingerprints of the weights that a run reads, by part."""

@@ -1,11 +1,11 @@
 """Wan as the registry lists it: how its folders are loaded, checked and described."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from chorus_jax import checkpoints
+from chorus_jax.checkpoints import Card
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
 from chorus_jax.families.memory import check_request_memory
@@ -38,41 +38,45 @@ class WanFamily:
         host = options.idle_expert == HOST
         return (OffloadedWanModel if host else WanModel).load(folder, options)
 
-    def check(
-        self, folder: Path, request: Request, options: LoadOptions = LoadOptions()
-    ) -> None:
-        """Raises a ValueError for sizes that the model or the mesh does not divide, for
-        a request that needs more memory than there is, and for options that the model
-        does not have."""
-        sizes = Sizes.read(folder, options.transformer)
-        options.check_experts(sizes.experts)
-        sizes.check(request)
-        if options.mesh is not None:
-            sizes.check_mesh(options.mesh, request, 1)
-        card = checkpoints.Card.read(folder)
-        check_request_memory(least_memory(sizes, card, request, options), request)
+    def checker(
+        self, folder: Path, options: LoadOptions = LoadOptions()
+    ) -> Callable[[Request], None]:
+        """The check of requests. It raises a ValueError for sizes that the model or the
+        mesh does not divide, and for a request that needs more memory than there is.
 
-    def card(self, name: str) -> checkpoints.Card:
+        Raises:
+            ValueError: for options that the model does not have.
+        """
+        sizes, card = Sizes.read(folder, options.transformer), Card.read(folder)
+        options.check_experts(sizes.experts)
+
+        def check(request: Request) -> None:
+            sizes.check(request)
+            if options.mesh is not None:
+                sizes.check_mesh(options.mesh, request, 1)
+            check_request_memory(least_memory(sizes, card, request, options), request)
+
+        return check
+
+    def card(self, name: str) -> Card:
         """The card of a published model, as it is converted by default. Raises a
         ValueError for an unknown name."""
         return named(outlines.CARDS, name)
 
-    def outline(
-        self, card: checkpoints.Card, transformer: str = TRANSFORMER
-    ) -> Outline:
+    def outline(self, card: Card, transformer: str = TRANSFORMER) -> Outline:
         """The model that a card describes, without weights."""
         return outlines.outline(card, transformer)
 
     def defaults(self, folder: Path, transformer: str = TRANSFORMER) -> Defaults:
         """The settings of a folder's model, as published if it is recognised."""
-        card = checkpoints.Card.read(folder)
+        card = Card.read(folder)
         sizes = Sizes.read(folder, transformer)
         defaults = defaults_of(sizes, transformer, card.scheduler)
         return replace(defaults, fit=partial(fitted, sizes))
 
     def fingerprints(self, folder: Path, transformer: str) -> Mapping[str, str]:
         """Fingerprints of the weights that a run reads, by part."""
-        return fingerprints_of(checkpoints.Card.read(folder), transformer)
+        return fingerprints_of(Card.read(folder), transformer)
 
     def distilled(self, folder: Path) -> tuple[str, ...]:
         """The parts that can be run in place of the usual transformer."""
@@ -81,7 +85,7 @@ class WanFamily:
     def lines(self, folder: Path) -> Iterator[tuple[str, str]]:
         """Yields lines that describe each part's size, the memory of all, and the
         attention implementations."""
-        sizes, parts = Sizes.read(folder), parts_of(checkpoints.Card.read(folder))
+        sizes, parts = Sizes.read(folder), parts_of(Card.read(folder))
         others = {
             name: Sizes.read(folder, name).transformer
             for name in self.distilled(folder)

@@ -1,6 +1,8 @@
 """The families that there are."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -57,7 +59,7 @@ def checked(folder, monkeypatch, gib=2**20, **changes):
     fields = {"frames": 9, "height": 64, "width": 64, "solver": "euler"}
     options = LoadOptions(idle_expert=changes.pop("idle_expert", "devices"))
     request = Request("", **fields | changes)
-    registry.family_of(folder).check(folder, request, options)
+    registry.family_of(folder).checker(folder, options)(request)
 
 
 def test_what_does_not_fit_in_memory_is_refused(card_alone, monkeypatch):
@@ -87,3 +89,18 @@ def test_a_step_cache_that_does_not_fit_is_refused_before_weights_are_read(
     with pytest.raises(ValueError, match=message):
         checked(card_alone, monkeypatch, step_cache=line, steps=20)
     checked(card_alone, monkeypatch, step_cache="pab", steps=20)
+
+
+def test_the_check_of_requests_needs_the_folder_only_at_first(
+    card_alone, tmp_path, monkeypatch
+):
+    """A loaded model serves on when its folder is moved away."""
+    folder = tmp_path / "model"
+    shutil.copytree(card_alone, folder)
+    check = registry.family_of(folder).checker(folder)
+    shutil.rmtree(folder)
+    monkeypatch.setattr(memory, "total_memory", lambda: 2**50)
+    request = Request("", frames=9, height=64, width=64, solver="euler")
+    check(request)
+    with pytest.raises(ValueError):
+        check(replace(request, height=63))
