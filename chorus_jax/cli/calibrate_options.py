@@ -62,7 +62,8 @@ def add_calibrate_cache(commands: Any) -> None:
             metavar="X",
             type=float,
             default=default,
-            help=f"the least mean {name.upper()} to full videos, {what} (default: {default:g})",
+            help=f"the least mean {name.upper()} to full videos, {what} "
+            f"(default: {default:g})",
         )
     command.add_argument("--config", metavar="NAME", help="as of chorus generate")
     command.add_argument("--dtype", choices=["bfloat16", "float32"])
