@@ -62,7 +62,8 @@ def add_calibrate_cache(commands: Any) -> None:
             metavar="X",
             type=float,
             default=default,
-            help=f"to full videos, on average, {what} (default: {default:g})",
+            help=f"the least mean {name.upper()} to full videos, {what} "
+            f"(default: {default:g})",
         )
     command.add_argument("--config", metavar="NAME", help="as of chorus generate")
     command.add_argument("--dtype", choices=["bfloat16", "float32"])
@@ -102,21 +103,22 @@ def add_calibrate(commands: Any) -> None:
         metavar="X",
         type=float,
         default=60.0,
-        help="no run begins later (default: 60)",
+        help="no run begins after so many minutes (default: 60)",
     )
     command.add_argument(
         "--least-psnr",
         metavar="DB",
         type=float,
         default=27.0,
-        help="of hits to full videos, the mean in each tier (default: 27 dB)",
+        help="the least mean PSNR of each tier's hits to full videos (default: 27 dB)",
     )
     command.add_argument(
         "--least-ssim",
         metavar="X",
         type=float,
         default=0.9,
-        help="of hits to full videos, the mean in each tier, 0 to 1 (default: 0.9)",
+        help="the least mean SSIM of each tier's hits to full videos, 0 to 1 "
+        "(default: 0.9)",
     )
     command.add_argument("--config", metavar="NAME", help="as of chorus generate")
     command.add_argument("--dtype", choices=["bfloat16", "float32"])

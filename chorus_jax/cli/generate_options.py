@@ -7,7 +7,7 @@ from typing import Any
 from chorus_jax.cli.one_line import name, path
 
 SOLVERS = ("euler", "unipc", "dpmpp", "renoise", "res_2s", "wan_unipc", "wan_dpmpp")
-WEIGHTS = "a converted folder, or `shapes`, the shipped weights (default: shapes)"
+WEIGHTS = "a converted folder, or `shapes`, the shipped weights"
 AXES = ("data", "context", "tensor", "ring")  # the axes of a mesh
 QUALITIES = ("lossless", "high", "balanced", "fast")
 MODES = ("both", "read", "write", "off")
@@ -88,7 +88,9 @@ def add_model(make: argparse.ArgumentParser) -> None:
         "--weights",
         "--model",
         metavar="PATH",
-        help=WEIGHTS + "; or a model as published, which is converted once",
+        help=WEIGHTS
+        + " (default: shapes); or a model as published, which is converted "
+        "once",
     )
     group.add_argument(
         "--part",

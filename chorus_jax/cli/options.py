@@ -99,7 +99,7 @@ def add_demo(commands: Any) -> None:
 def add_info(commands: Any) -> None:
     """Adds the command `chorus info`."""
     info = commands.add_parser("info", help="versions, devices, weights, cache folder")
-    info.add_argument("--weights", metavar="DIR", help=WEIGHTS)
+    info.add_argument("--weights", metavar="DIR", help=f"{WEIGHTS} (default: shapes)")
 
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

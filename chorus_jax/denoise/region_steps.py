@@ -264,7 +264,8 @@ class RegionSteps:
         return RegionPart(latents, solver, cache), keys, work
 
     def begin(self, run: Run, state: RunState, latents: Latents) -> RunState:
-        """The state with this part started from the latents of the whole video."""
+        """Starts this part of the region's state from the latents of the whole
+        video."""
         assert state.region is not None
         active = self.active(run, state.region.chosen, latents)
         return self.with_part(run, state, active)

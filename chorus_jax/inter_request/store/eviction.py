@@ -46,8 +46,9 @@ class Eviction(Protocol):
 class FairShare:
     """Evicts the least recently used entry of the namespace with the most bytes.
 
-    Of equally recent ones, the oldest. So a namespace cannot evict entries of others
-    within their equal share, nor learn from its own evictions how much others admit.
+    Of equally recent entries it evicts the oldest. So a namespace cannot evict entries
+    of others within their equal share, nor learn from its own evictions how much others
+    admit.
     """
 
     def victim(
