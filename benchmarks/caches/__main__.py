@@ -135,10 +135,9 @@ def undone(
     done = {
         (row["row"], row["steps"], row["setting"])
         for row in rows.load("caches")
-        if row["device"] == here
-        and row["prompts"] == count
+        if "psnr_error" in row  # rows of before have none
+        and (row["device"], row["prompts"]) == (here, count)
         and row["weights"] == facts["weights"]
-        and "psnr_error" in row
     }
     for arm in arms:
         if (arm.method, steps, setting(arm)) not in done:
