@@ -7,9 +7,9 @@ A row per method and share of the full run's work. `computed` is the full steps'
 of work over the full run's, as the loop counts it (for branch-level caches every branch
 counts alike), `psnr` and `ssim` are to the full run from the same noise, `NAME_error`
 is the standard error of a mean over prompts. With `--time` there are rows of times too:
-`share` is the seconds of the loop over the full run's, in the same process; run it
-alone on the machine. A row is written as soon as it is measured, and the same command
-with `--missing` goes on where it was.
+`share` is the seconds of one video's loop over the full run's, in the same process; run
+it alone on the machine. A row is written as soon as it is measured, and the same
+command with `--missing` goes on where it was.
 """
 
 import argparse
@@ -92,16 +92,25 @@ def arms_of(
 
 
 def measured(
-    bench: CacheBench, arms: Iterable[CacheArm], facts: dict[str, Any], timed: bool
+    bench: CacheBench,
+    arms: Iterable[CacheArm],
+    facts: dict[str, Any],
+    single: CacheBench | None,
 ) -> Iterator[dict[str, Any]]:
-    """Runs each arm; yields a row of its work and fidelity, and of its time if `timed`.
+    """Runs each arm; yields a row of its work and fidelity.
 
     Rows are written as soon as they are measured.
+
+    Args:
+        bench: the prompts.
+        arms: the arms.
+        facts: the fields of rows that describe the model.
+        single: one prompt, that each arm is timed on too; None for no times.
     """
-    steps, repeats = bench.request.step_count, 2 if timed else 0
-    full = bench.run(CacheArm(FULL), repeats=2 * repeats)
+    steps, full = bench.request.step_count, bench.run(CacheArm(FULL))
+    whole = single and single.run(CacheArm(FULL), repeats=6).seconds
     for arm in arms:
-        run = full if arm.method == FULL else bench.run(arm, repeats=repeats)
+        run = full if arm.method == FULL else bench.run(arm)
         row = {
             **{"row": arm.method, "steps": steps, "setting": setting(arm)},
             "prompts": len(bench.prompts),
@@ -109,10 +118,13 @@ def measured(
         }
         quality = {**row, **bench.scores(run, full), **facts}
         rows.update("caches", [quality], KEY)
-        times = {"seconds": run.seconds, "share": run.seconds / full.seconds}
-        if timed:
-            rows.update("caches_time", [{**row, **times, **facts}], KEY)
-        yield {**times, **quality} if timed else quality
+        if single is None or whole is None:
+            yield quality
+            continue
+        seconds = single.run(arm, repeats=3).seconds
+        times = {"seconds": seconds, "share": seconds / whole}
+        rows.update("caches_time", [{**row, **times, **facts}], KEY)
+        yield {**times, **quality}
 
 
 def undone(
@@ -123,10 +135,9 @@ def undone(
     done = {
         (row["row"], row["steps"], row["setting"])
         for row in rows.load("caches")
-        if row["device"] == here
-        and row["prompts"] == count
+        if "psnr_error" in row  # rows of before have none
+        and (row["device"], row["prompts"]) == (here, count)
         and row["weights"] == facts["weights"]
-        and "psnr_error" in row
     }
     for arm in arms:
         if (arm.method, steps, setting(arm)) not in done:
@@ -174,6 +185,8 @@ def main() -> None:
         loaded.request.changed(prompt=x.caption, seed=1000 + n)
         for n, x in enumerate(trained)
     ]
+    for benchmark in ("caches", "caches_time"):
+        rows.drop_other_weights(benchmark, loaded.facts["weights"])
     known = foreseen(
         loaded.pipeline, requests, options.methods or methods(options.steps)
     )
@@ -184,7 +197,7 @@ def main() -> None:
         bench,
         until(limit, (arm for x in ([CacheArm(FULL)], arms) for arm in x)),
         loaded.facts,
-        options.time,
+        single if options.time else None,
     )
     figures = ("computed", "share", "psnr", "psnr_error", "ssim", "detail")
     print(rows.table(list(made), ["row", "setting", *figures]))

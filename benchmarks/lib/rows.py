@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,26 @@ def update(
         if not of_device(row, here) or name(row) not in names
     ]
     return _write(benchmark, remaining, rows)
+
+
+def drop_other_weights(benchmark: str, weights: Mapping[str, str]) -> None:
+    """Removes this device's rows of other weights of the same parts.
+
+    A table is of one model, so rows of the weights of before would have no place.
+
+    Args:
+        benchmark: the name of the file.
+        weights: the fingerprints of the model's parts, by name.
+    """
+    here, every = device(), load(benchmark)
+
+    def fits(row: dict[str, Any]) -> bool:
+        known = row.get("weights", {})
+        alike = all(known[part] == weights[part] for part in known if part in weights)
+        return alike or not of_device(row, here)
+
+    if not all(map(fits, every)):
+        _write(benchmark, list(filter(fits, every)), ())
 
 
 def _write(

@@ -39,3 +39,17 @@ def test_rows_without_instruction_sets_are_replaced_too(tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "device", lambda: "2 cores of B (avx2)")
     rows.save("quality", [])
     assert [row["device"] for row in rows.load("quality")] == ["2 cores of A (avx2)"]
+
+
+def test_rows_of_other_weights_are_dropped(tmp_path, monkeypatch):
+    """Those of other parts and of other devices stay."""
+    monkeypatch.setattr(rows, "RESULTS", tmp_path)
+    monkeypatch.setattr(rows, "commit", lambda: "abc")
+    before, other = {"vae": "1", "few": "2"}, {"vae": "1", "many": "3"}
+    for device in ("A", "B"):
+        monkeypatch.setattr(rows, "device", lambda device=device: device)
+        new = [{"row": "few", "weights": before}, {"row": "many", "weights": other}]
+        rows.update("caches", new)
+    rows.drop_other_weights("caches", {"vae": "1", "many": "4"})
+    left = [(row["device"], row["row"]) for row in rows.load("caches")]
+    assert left == [("A", "few"), ("A", "many"), ("B", "few")]
