@@ -1,7 +1,7 @@
 """Requests: what a caller asks for, and the solver that runs it."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, no_type_check
@@ -10,6 +10,7 @@ from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.intra_request import StepCache, qualities, registry
 from chorus_jax.intra_request.beside_budgets import check_beside, own_budgets
+from chorus_jax.intra_request.fitting import CachedRun, check_fits
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, listed, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -222,6 +223,29 @@ class Request:
         if self.step_cache in qualities.QUALITIES:
             return qualities.named(self.step_cache, self.step_count)
         return registry.parse(self.step_cache)
+
+    def check_cache(
+        self,
+        solver: Callable[[], Solver],
+        layers: int,
+        branches: tuple[str, ...],
+        size: tuple[int, int],
+    ) -> None:
+        """Checks that the request's step cache fits its run.
+
+        Args:
+            solver: makes the solver of the run; called if there is a step cache.
+            layers: the number of layers of the transformer.
+            branches: the names of a layer's branches.
+            size: height and width of the video's latents.
+
+        Raises:
+            ValueError: for a step cache that is made for other steps, another shift or
+                size, or another model.
+        """
+        if self.own_cache is not None:
+            run = CachedRun(solver().schedule, layers, branches, size)
+            check_fits(self.own_cache, run)
 
     @property
     def step_count(self) -> int:

@@ -5,6 +5,7 @@ the step was fitted to compiled steps (benchmarks/speed compares both); the rule
 decoders was not, because compiling a decoder takes long.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +21,14 @@ from chorus_jax.fit.run import OutlinedRun, encode, tokens_of
 # Temporaries of a denoising step: copies of the keys and values that a chip attends to,
 # and arrays [tokens, width] over the chip's own tokens.
 KEY_COPIES, STREAMS = 5, 6
-# Copies of held keys and values: a pass over all tokens stacks those of its layers anew
-# before they replace the old ones. A step cache's state is updated in place, but for
-# arrays of the layer at hand. Fitted to small models whose states are most of their
-# memory, on one v5e and on four v6e: .6 to 1.4 copies of keys, .2 to .3 of states. With
-# heads as narrow as the shapes model's (32), steps over regions and token budgets took
-# up to half more memory than this estimates.
-HELD_COPIES, CACHE_COPIES = 1.4, 0.3
+# Copies of held keys and values, which are written in place a layer at a time, and of
+# step caches' states. Fitted to small models whose states are most of their memory: .16
+# copies of keys for a region, .44 for token budgets (one v6e), .2 to .3 of states (one
+# v5e, four v6e).
+HELD_COPIES, CACHE_COPIES = 0.5, 0.3
+# Copies of the latents in a step with token budgets, which puts velocities into tiles
+# and back. There the channels of a latent are the last axis, padded to `LANES` numbers.
+TILED_LATENTS, LANES = 3, 128
 # Temporaries of any other program, in units of the operands and result of its largest
 # operation.
 LARGEST = 2
@@ -65,6 +67,8 @@ def estimated(
     transformers = sum(placing.weight_bytes(parts[x], sizes) for x in run.resident)
     arrays, keys, caches = run.bytes_over(sizes)
     copies = round(HELD_COPIES * keys + CACHE_COPIES * caches)
+    if run.request.token_budgets is not None:
+        copies += TILED_LATENTS * padded_bytes(run.latents, sizes)
     program = lambda size: ProgramMemory(0, LARGEST * size, 0, estimated=True)
     return {
         "text": program(operations.text // sizes["tensor"]),
@@ -92,6 +96,15 @@ def step_bytes(run: OutlinedRun, sizes: placing.Sizes) -> int:
     keys = 2 * wide // sizes["tensor"]
     own = STREAMS * wide // placing.token_split(sizes)
     return KEY_COPIES * keys + own
+
+
+def padded_bytes(latents: Any, sizes: placing.Sizes) -> int:
+    """Bytes of a chip's share of latents in float32 whose channels are padded."""
+    padded = [
+        math.prod(x.shape[:-1]) * -(-x.shape[-1] // LANES) * LANES
+        for x in jax.tree.leaves(latents)
+    ]
+    return 4 * sum(padded) // placing.token_split(sizes)
 
 
 def largest(jaxpr: Any) -> int:

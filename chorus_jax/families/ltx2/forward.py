@@ -273,6 +273,7 @@ class AudioVideoForward:
 
     def replaced(self, held: VideoKeys, fresh: VideoKeys) -> VideoKeys:
         """Held keys with those of the active tiles replaced."""
+        assert isinstance(self.tokens, TileTokens)
         active = self.rows(self.tokens.tiles)
         pairs = zip(held, fresh, strict=True)
         return VideoKeys(*(old.written(active, new) for old, new in pairs))

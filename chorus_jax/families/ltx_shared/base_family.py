@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from chorus_jax.checkpoints import Card
 from chorus_jax.families.describing import others_of, part_lines
 from chorus_jax.families.forward import TRANSFORMER
+from chorus_jax.families.ltx_shared.solving import check_cache
 from chorus_jax.families.memory import check_request_memory, least_memory
 from chorus_jax.families.outlines import Outline, abstract_parts, named
 from chorus_jax.families.protocols import LoadOptions, VideoModel
@@ -51,7 +52,7 @@ class SharedLTXFamily:
 
         def check(request: Request) -> None:
             sizes.check(request)
-            parts.check_cache(request, sizes, schedule)
+            check_cache(request, sizes, schedule, parts.branches)
             if mesh is not None:
                 sizes.check_mesh(mesh, request, 1)
             grid, network = sizes.grid(request), sizes.transformer

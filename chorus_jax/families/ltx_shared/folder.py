@@ -8,11 +8,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from chorus_jax.checkpoints import Card
-from chorus_jax.families.ltx_shared.coefficients import check_coefficients
 from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, UpsamplerConfig
-from chorus_jax.intra_request.fitting import CachedRun, check_fits
-from chorus_jax.request import Request
-from chorus_jax.schedulers import Schedule, Solver, named
 
 UPSAMPLER = "latent_upsampler"
 Classes = Mapping[str, tuple[type, type]]
@@ -54,30 +50,6 @@ class LTXFolder:
     names: Callable[[str], Mapping[str, str]]
     schedule: Callable[[Mapping[str, Any] | None], LevelSchedule]
     branches: tuple[str, ...]
-
-    def solver(self, request: Request, sizes: Any, schedule: LevelSchedule) -> Solver:
-        """The request's solver, with the schedule's noise levels for a number of steps,
-        or with the levels that the request lists (for distilled models)."""
-        if not isinstance(request.steps, int):
-            return request.make_solver()
-        tokens = sizes.token_count(request)
-        levels = schedule.sigmas(request.steps, tokens, request.shift)
-        levels_of = Schedule.of(levels, levels * np.float32(1000))
-        return request.last_steps(named(request.solver)(levels_of))
-
-    def check_cache(
-        self, request: Request, sizes: Any, schedule: LevelSchedule
-    ) -> None:
-        """Raises a ValueError for a step cache that does not fit the request's run or
-        the model."""
-        cache = request.own_cache
-        if cache is None:
-            return
-        check_coefficients(cache, sizes.is_091)
-        steps = self.solver(request, sizes, schedule).schedule
-        _, *size = sizes.grid(request)
-        depth = sizes.transformer.depth
-        check_fits(cache, CachedRun(steps, depth, self.branches, tuple(size)))
 
     def fingerprints(self, card: Card, transformer: str) -> dict[str, str]:
         """The fingerprint of each part that a first pass reads; the upsampler's is left

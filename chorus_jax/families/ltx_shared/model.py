@@ -13,6 +13,7 @@ from chorus_jax.checkpoints import Card
 from chorus_jax.families.forward import TRANSFORMER, Geometry, Latents
 from chorus_jax.families.ltx_shared.folder import UPSAMPLER, LevelSchedule, LTXFolder
 from chorus_jax.families.ltx_shared.given_frames import GIVEN, VIDEO
+from chorus_jax.families.ltx_shared.solving import check_cache, solver_of
 from chorus_jax.families.ltx_shared.upsampler import LTXUpsampler, enlarged
 from chorus_jax.families.ltx_vae.vae import LTXVAE, decode_groups
 from chorus_jax.families.protocols import LoadOptions
@@ -118,7 +119,7 @@ class SharedLTXModel(SingleStreamModel):
     ) -> Geometry:
         """The shapes of a request's latents; `others` are further streams. Raises a
         ValueError for a step cache that does not fit."""
-        self.folder.check_cache(request, self.sizes, self.schedule)
+        check_cache(request, self.sizes, self.schedule, self.folder.branches)
         config, grid = self.sizes.transformer, self.sizes.grid(request)
         streams = ((VIDEO, (*grid, config.in_channels)), *others)
         extra = self.sizes.extra(request)
@@ -132,7 +133,7 @@ class SharedLTXModel(SingleStreamModel):
     def solver(self, request: Request) -> Solver:
         """The request's solver, with the model's noise levels for a number of steps, or
         with the levels that the request lists (for distilled models)."""
-        return self.folder.solver(request, self.sizes, self.schedule)
+        return solver_of(request, self.sizes, self.schedule)
 
     def experts(self, request: Request) -> tuple[str, ...]:
         """One and the same transformer for all steps."""

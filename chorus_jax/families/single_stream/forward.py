@@ -197,6 +197,7 @@ class SingleStreamForward:
         if held is None:
             tokens, observed = layer(tokens, None, given)
             return (tokens, None), observed
+        assert isinstance(self.tokens, TileTokens)
         before = layer_of(held, place)
         tokens, observed = layer(tokens, before, given)
         after = before.written(self.rows(self.tokens.tiles), observed.keys)

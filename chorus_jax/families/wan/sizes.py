@@ -20,7 +20,6 @@ from chorus_jax.families.wan.experts import HIGH, LOW
 from chorus_jax.families.wan.given_inputs import check_inputs
 from chorus_jax.families.wan.parts import parts_of, stored_names
 from chorus_jax.families.wan.vae_config import WanVAEConfig
-from chorus_jax.intra_request.fitting import CachedRun, check_fits
 from chorus_jax.nets.clip_image import CLIPImageConfig
 from chorus_jax.nets.t5 import T5Config
 from chorus_jax.request import Request
@@ -106,7 +105,7 @@ class Sizes:
         """Raises a ValueError for a request whose sizes do not divide, with a step cache
         of another model or of other steps, or with a field that the model does not
         read: guidance scales of experts, images, frames per second."""
-        self.latent_shape(request)
+        _, height, width, _ = self.latent_shape(request)
         if request.perturbed is not None or request.guidance_schedule is not None:
             raise ValueError(
                 "Wan has no spatio-temporal guidance here, and none by noise level: "
@@ -124,14 +123,8 @@ class Sizes:
         check_inputs(self, request)
         if self.transformer_2 is None:
             must_have_one_scale(request)
-        if request.own_cache is not None:
-            check_fits(request.own_cache, self.cached_run(request))
-
-    def cached_run(self, request: Request) -> CachedRun:
-        """The properties of a request's run that its step cache may be made for."""
-        _, *size, _ = self.latent_shape(request)
-        schedule = request.make_solver().schedule
-        return CachedRun(schedule, self.transformer.depth, BRANCHES, tuple(size))
+        depth = self.transformer.depth
+        request.check_cache(request.make_solver, depth, BRANCHES, (height, width))
 
     def first_given(self, request: Request) -> bool:
         """Whether a request's first latent frame is its image's, without noise in all
