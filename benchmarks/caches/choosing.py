@@ -1,0 +1,88 @@
+"""Chooses the arms of a run: by share and method, without a row yet, in time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from benchmarks.caches.arms import FEW, CacheArm, arms_at, few, watchers
+from benchmarks.caches.foreseen import Foreseen
+from benchmarks.caches.running import CacheBench
+from benchmarks.caches.thresholds import threshold_at
+from benchmarks.lib import rows
+from chorus_jax.calibration.time_limit import TimeLimit
+from chorus_jax.intra_request import registry
+from chorus_jax.intra_request.planned import PlannedCache
+from chorus_jax.intra_request.planned_tokens import PlannedTokens
+
+LONG = 40  # characters of a field that is no setting to be read
+
+
+def setting(arm: CacheArm) -> str:
+    """The setting of an arm as text, such as `steps=20, shift=5`."""
+    cache, fields = arm.cache, registry.describe(arm.cache)
+    if isinstance(cache, PlannedCache):
+        fields["steps"] = f"{cache.of - len(cache.steps)} of {cache.of}"
+    if isinstance(cache, PlannedTokens):
+        fields["cost"] = f"{sum(cache.shares):.2f} of {len(cache.shares)}"
+    for name in ("name", "ratios", "forecasts", "of", "shares"):
+        fields.pop(name, None)
+    words = [f"{k}={v}" for k, v in fields.items() if len(str(v)) <= LONG]
+    of_run = [f"steps={arm.steps}"] * bool(arm.steps)
+    of_run += [f"shift={arm.shift:g}"] * bool(arm.shift)
+    of_run += [f"solver={arm.solver}"] * bool(arm.solver)
+    return ", ".join([*of_run, *words])
+
+
+def arms_of(
+    bench: CacheBench,
+    shares: Iterable[float],
+    measured: Foreseen,
+    wanted: Sequence[str],
+) -> Iterator[CacheArm]:
+    """The arms of all shares, those with searched thresholds last.
+
+    Args:
+        bench: one prompt that thresholds are searched on.
+        shares: the shares of the full run's work.
+        measured: what is known of the model.
+        wanted: the names of the methods; empty for all.
+    """
+    steps = bench.request.step_count
+    chosen = lambda method: not wanted or method in wanted
+    of_shares = (arm for share in shares for arm in arms_at(share, steps, measured))
+    # Several shares of a few steps are the same number of steps.
+    yield from (arm for arm in dict.fromkeys(of_shares) if chosen(arm.method))
+    if steps < FEW:
+        yield from (arm for arm in few(steps) if chosen(arm.method))
+        return
+    for name, watcher in watchers(measured).items():
+        work = lambda x: bench.run(CacheArm(name, watcher.make(x))).work / steps
+        for share in shares if chosen(name) else ():
+            threshold = threshold_at(work, watcher.low, watcher.high, share)
+            yield CacheArm(name, watcher.make(threshold))
+
+
+def undone(
+    arms: Iterable[CacheArm], steps: int, count: int, facts: dict[str, Any]
+) -> Iterator[CacheArm]:
+    """The arms without a row of as many prompts and these weights on this device."""
+    here = rows.device()
+    done = {
+        (row["row"], row["steps"], row["setting"])
+        for row in rows.load("caches")
+        if "psnr_error" in row  # rows of before have none
+        and (row["device"], row["prompts"]) == (here, count)
+        and row["weights"] == facts["weights"]
+    }
+    for arm in arms:
+        if (arm.method, steps, setting(arm)) not in done:
+            yield arm
+
+
+def until(limit: TimeLimit, arms: Iterable[CacheArm]) -> Iterator[CacheArm]:
+    """The arms that begin before the limit; says if it ends them early."""
+    for arm in arms:
+        if limit.seconds_left <= 0:
+            print(f"the time is over before {arm.method}: go on with --missing")
+            return
+        print(f"{arm.method} {setting(arm)}", flush=True)
+        yield arm
