@@ -55,7 +55,7 @@ class GroupedRun:
     @cached_property
     def begun(self) -> tuple[Program, Inputs, RunState]:
         """The program of a full run, its inputs and its first state."""
-        return self.runs.begun(self.request, EveryStep())
+        return self.runs.prepared(self.request, EveryStep())
 
     @cached_property
     def experts(self) -> Sequence[str]:

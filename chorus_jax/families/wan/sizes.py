@@ -102,9 +102,9 @@ class Sizes:
         )
 
     def check(self, request: Request) -> None:
-        """Raises a ValueError for a request whose sizes do not divide, with a step cache
-        of another model or of other steps, or with a field that the model does not
-        read: guidance scales of experts, images, frames per second."""
+        """Raises a ValueError for a request whose sizes do not divide, with a step
+        cache of another model or of other steps, or with a field that the model does
+        not read: guidance scales of experts, images, frames per second."""
         _, height, width, _ = self.latent_shape(request)
         if request.perturbed is not None or request.guidance_schedule is not None:
             raise ValueError(
