@@ -1,4 +1,4 @@
-"""What step caches need to know of a model before a run: measured on other prompts."""
+"""Properties of a model that step caches are given, measured on other prompts."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

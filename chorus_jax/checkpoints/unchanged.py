@@ -71,10 +71,10 @@ class WeightsFingerprint:
             for array in jax.tree.leaves(module)
             if isinstance(array, jax.Array)
         ]
-        self._attributes = Attributes(module)
+        self._attributes = ModuleAttributes(module)
 
 
-class Attributes:
+class ModuleAttributes:
     """The attributes of a module and of all its submodules at one time.
 
     To compare them takes a fifth of the time that it takes to list the module's arrays,

@@ -21,7 +21,7 @@ from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import NotFiniteError, Pipeline, timed, unstacked
 from chorus_jax.engine.plans import batch_of_one
 from chorus_jax.engine.policies import Policies, policies_for, requested, scaled
-from chorus_jax.engine.prepared import Prepared
+from chorus_jax.engine.prepared import PreparedRequest
 from chorus_jax.engine.prompt import PromptReading, PromptText
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.engine.reuse import Reuse, Watch, check_reuse
@@ -132,7 +132,7 @@ class Engine:
         self.foresee(task, text)
         with self.computing(watch):  # it may have waited long
             with timed(task.seconds, "embed"):
-                prepared = Prepared.of(
+                prepared = PreparedRequest.of(
                     self.pipeline, task.request, text, reuse.namespace
                 )
         hit = self.sources(task, prepared.prompt)
@@ -226,7 +226,7 @@ class Engine:
     def made(
         self,
         task: Task,
-        prepared: Prepared,
+        prepared: PreparedRequest,
         hit: Hit | Rejection,
         watch: Watch,
     ) -> tuple[Hit | Rejection, RunState, np.ndarray, Sound | None]:
@@ -251,7 +251,7 @@ class Engine:
     def run(
         self,
         task: Task,
-        prepared: Prepared,
+        prepared: PreparedRequest,
         hit: Hit | Rejection,
         watch: Watch,
     ) -> tuple[RunState, np.ndarray, Sound | None]:

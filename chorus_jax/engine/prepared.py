@@ -10,8 +10,8 @@ from chorus_jax.request import Request
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """What the run of a request needs besides its source.
+class PreparedRequest:
+    """The inputs of a request's run, without those from its source.
 
     Attributes:
         prompt: the features of its prompt, by which sources are found.
@@ -28,7 +28,7 @@ class Prepared:
     @classmethod
     def of(
         cls, pipeline: Pipeline, request: Request, text: PromptText, namespace: str
-    ) -> "Prepared":
+    ) -> "PreparedRequest":
         """Encodes a request's prompt and images, and draws its noise.
 
         Args:

@@ -16,7 +16,7 @@ from chorus_jax.engine.events import Denoised, Event
 from chorus_jax.engine.ledger import Ledger
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.plans import padded, renoised
-from chorus_jax.engine.prepared import Prepared
+from chorus_jax.engine.prepared import PreparedRequest
 from chorus_jax.engine.recipes import described
 from chorus_jax.engine.task import Task
 from chorus_jax.inter_request.match.matching import Match, Rejection
@@ -65,7 +65,7 @@ class Runner:
     def __call__(
         self,
         task: Task,
-        prepared: Prepared,
+        prepared: PreparedRequest,
         hit: Hit | Rejection,
     ) -> Generator[Event, None, RunState]:
         """Runs a task, from noise or from its source's latents.
@@ -112,7 +112,7 @@ class Runner:
         request: Request,
         hit: Hit,
         program: Program,
-        prepared: Prepared,
+        prepared: PreparedRequest,
     ) -> SourceLatents:
         """The latents that the run takes over from its source.
 
@@ -137,7 +137,7 @@ class Runner:
         own = lambda x: pipeline.model.with_given(x, [request], tenant)
         return source._replace(start=own(source.start), end=own(source.end))
 
-    def differing(self, prepared: Prepared, hit: Hit) -> np.ndarray:
+    def differing(self, prepared: PreparedRequest, hit: Hit) -> np.ndarray:
         """A flag for each text token: True if the source's prompt lacks it."""
         rows = self.pipeline.model.text_values(prepared.conditions).shape[1]
         text = prepared.prompt.text

@@ -1,4 +1,4 @@
-"""Which step caches go together with token budgets, and which bring their own.
+"""Step caches beside token budgets, and those with budgets of their own.
 
 Beside budgets a token is run in the steps in which both its budget and the step cache
 run it; in the others its velocity is the step cache's forecast from the token's own

@@ -59,7 +59,7 @@ class PlannedTokens(ScheduledCache):
 
     @property
     def budgets(self) -> TokenSchedule | None:
-        """Which tokens are run in each step; None if all are in every step."""
+        """The tokens that each step runs; None if every step runs all."""
         return TokenSchedule(self.shares, self.early) if self.shares else None
 
     @property

@@ -1,11 +1,11 @@
-"""The protocol of token budgets and token schedules: which tokens each step runs."""
+"""The protocol of token budgets and token schedules."""
 
 from typing import Protocol, runtime_checkable
 
 
 @runtime_checkable
 class ActiveSets(Protocol):
-    """Which tokens are run in which steps, by their ranks; static and hashable.
+    """The tokens that each step runs, by their ranks; static and hashable.
 
     Rank 0 is the tile whose velocity changes most in the early steps.
     """
