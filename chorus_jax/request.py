@@ -9,7 +9,7 @@ from typing import Any, no_type_check
 from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.guidance_schedule import GuidanceSchedule
 from chorus_jax.intra_request import StepCache, qualities, registry
-from chorus_jax.intra_request.fitting import CachedRun, check_fits
+from chorus_jax.intra_request.fitting import RunProperties, check_fits
 from chorus_jax.media.inputs import InputMedia
 from chorus_jax.schedulers import Solver, listed, named
 from chorus_jax.spatio_temporal import SpatioTemporalGuidance
@@ -243,7 +243,7 @@ class Request:
                 size, or another model.
         """
         if self.own_cache is not None:
-            run = CachedRun(solver().schedule, layers, branches, size)
+            run = RunProperties(solver().schedule, layers, branches, size)
             check_fits(self.own_cache, run)
 
     @property

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import BranchReuse, Forward, Held, Latents
-from chorus_jax.intra_request.fitting import CachedRun
+from chorus_jax.intra_request.fitting import RunProperties
 from chorus_jax.intra_request.grains import NO_BRANCHES, reusing
 from chorus_jax.nets.control import PerLayer
 from chorus_jax.schedulers.flow import Schedule
@@ -43,7 +43,7 @@ class BranchTable:
         """
         raise NotImplementedError
 
-    def check(self, run: CachedRun) -> None:
+    def check(self, run: RunProperties) -> None:
         """ValueError for a run or a model that the table does not fit."""
         self.table(run.schedule, run.layers, run.branches)
 

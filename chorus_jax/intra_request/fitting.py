@@ -9,7 +9,7 @@ from chorus_jax.schedulers.flow import Schedule
 
 
 @dataclass(frozen=True)
-class CachedRun:
+class RunProperties:
     """The properties of a run that a step cache may be made for.
 
     Attributes:
@@ -29,11 +29,11 @@ class CachedRun:
 class FittedCache(Protocol):
     """A step cache that is made for certain runs."""
 
-    def check(self, run: CachedRun) -> None:
+    def check(self, run: RunProperties) -> None:
         """ValueError for a run that it does not fit."""
 
 
-def check_fits(cache: StepCache, run: CachedRun) -> None:
+def check_fits(cache: StepCache, run: RunProperties) -> None:
     """Raises a ValueError if a step cache was made for other steps, another model or
     another size."""
     if isinstance(cache, FittedCache):

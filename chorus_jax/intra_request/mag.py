@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
-from chorus_jax.intra_request.fitting import CachedRun
+from chorus_jax.intra_request.fitting import RunProperties
 from chorus_jax.intra_request.grains import Grain, named_grain
 from chorus_jax.intra_request.history import History
 from chorus_jax.intra_request.mag_curves import CURVES
@@ -167,7 +167,7 @@ class MagCache(ScheduledCache):
         ratios = tuple(self.ratios[place] for place in places)
         return ratios, round(self.switch * steps / known)
 
-    def check(self, run: CachedRun) -> None:
+    def check(self, run: RunProperties) -> None:
         """ValueError for another number of steps, another shift or another size."""
         super().check(run)
         check_shift(RATIOS, self.shift, run.schedule)

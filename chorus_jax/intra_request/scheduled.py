@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
-from chorus_jax.intra_request.fitting import CachedRun
+from chorus_jax.intra_request.fitting import RunProperties
 from chorus_jax.intra_request.grains import Grain, named_grain
 from chorus_jax.intra_request.history import History
 from chorus_jax.schedulers.flow import Schedule
@@ -50,7 +50,7 @@ class ScheduledCache:
         """
         return jnp.zeros(past.shape, jnp.float32).at[:, 0].set(1.0)
 
-    def check(self, run: CachedRun) -> None:
+    def check(self, run: RunProperties) -> None:
         """ValueError for a number of steps that the cache is not made for."""
         self.computes(run.schedule.steps)
 

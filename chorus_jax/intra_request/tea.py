@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
-from chorus_jax.intra_request.fitting import CachedRun
+from chorus_jax.intra_request.fitting import RunProperties
 from chorus_jax.intra_request.shifts import check_shift
 from chorus_jax.intra_request.sizes import Size, check_plane, check_size
 from chorus_jax.intra_request.tea_coefficients import PUBLISHED
@@ -167,7 +167,7 @@ class TeaCache:
         work = computed.astype(jnp.float32).reshape(-1, len(i)).mean(axis=0)
         return forward.head(tokens), held, after, work
 
-    def check(self, run: CachedRun) -> None:
+    def check(self, run: RunProperties) -> None:
         """ValueError for another number of steps, another shift or another size."""
         self.check_schedule(run.schedule)
         check_plane(COEFFICIENTS, self.size, run.size)
