@@ -23,6 +23,7 @@ PLACED_BY_QUESTION = {
     "tests/chorus_jax/families/toy/test_seams.py",
     "tests/chorus_jax/families/wan/test_few_steps.py",
     "tests/chorus_jax/families/wan/test_i2v.py",
+    "tests/chorus_jax/families/wan/test_makers.py",
     "tests/chorus_jax/families/wan/test_reuse.py",
     "tests/chorus_jax/families/wan/test_ti2v.py",
     "tests/chorus_jax/families/wan/test_v2v.py",
