@@ -6,6 +6,7 @@ upper bound of what such a mixture can give.
 """
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -24,21 +25,22 @@ from chorus_jax.request import Request
 HALF = 0.5
 
 
-class MixedPipeline(Pipeline):
-    """A pipeline whose noise is a mixture with the noise of another seed.
+class NoiseMixture:
+    """Draws noise that is a mixture with the noise of another seed.
 
     Attributes:
+        pipeline: the pipeline that runs the requests.
         seed: the other seed.
         share: the other noise's share of the variance, a number or one per position
             of the latents, [1 f h w 1].
     """
 
     def __init__(self, pipeline: Pipeline):
-        super().__init__(pipeline.model, pipeline.defaults, pipeline.check_memory)
+        self.pipeline = pipeline
         self.seed: int = 0
         self.share: float | Float[np.ndarray, "1 f h w 1"] = 0.0
 
-    def drawn(
+    def __call__(
         self,
         requests: Sequence[Request],
         geometry: Geometry,
@@ -46,10 +48,8 @@ class MixedPipeline(Pipeline):
     ) -> Latents:
         """The mixture of the requests' noise and that of `seed`."""
         others = [replace(request, seed=self.seed) for request in requests]
-        own, other = (
-            super(MixedPipeline, self).drawn(drawn, geometry, conditions)
-            for drawn in (requests, others)
-        )
+        draw = self.pipeline.drawn
+        own, other = (draw(x, geometry, conditions) for x in (requests, others))
         return jax.tree.map(lambda x, y: mixed(x, y, self.share), own, other)
 
 
@@ -63,16 +63,18 @@ class Mixing(Reusing):
     """An arm whose starts have the source's noise as a share of the variance."""
 
     def __init__(self, bench: Bench, policy: Policy, share: float = HALF):
-        self.mixed, self.everywhere = MixedPipeline(bench.pipeline), share
-        super().__init__(replace(bench, pipeline=self.mixed), policy)
+        self.mixture, self.everywhere = NoiseMixture(bench.pipeline), share
+        pipeline: Any = copy(bench.pipeline)
+        pipeline.drawn = self.mixture
+        super().__init__(replace(bench, pipeline=pipeline), policy)
 
     def __call__(self, target: Target) -> ArmRun:
         """Makes the target's video. RuntimeError as in `run`."""
         entry = self.bench.cache.store.get(str(target.source), "default")
         if entry is None:
             raise RuntimeError(f"the source of target {target.number} is gone")
-        self.mixed.seed = entry.noises[-1]
-        self.mixed.share = self.share(target, entry.latents)
+        self.mixture.seed = entry.noises[-1]
+        self.mixture.share = self.share(target, entry.latents)
         return super().__call__(target)
 
     def share(self, target: Target, latents: np.ndarray) -> Any:

@@ -31,9 +31,9 @@ def test_the_noise_of_a_source_is_not_mixed_with_it_again(filled, monkeypatch):
     """A request with the source's seed draws other noise, which its entry names."""
     drawn, noise = [], filled.pipeline.noise
 
-    def watched(requests, *more):
+    def watched(requests, *more, **named):
         drawn.append(requests[0].seed)
-        return noise(requests, *more)
+        return noise(requests, *more, **named)
 
     monkeypatch.setattr(filled.pipeline, "noise", watched)
     made = [filled.generate(small(BLUE, seed=seed)) for seed in (0, 5)]

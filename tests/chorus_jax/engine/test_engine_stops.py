@@ -135,8 +135,11 @@ def test_a_request_stopped_while_it_waits_for_the_device_computes_nothing(
     engine, monkeypatch, waits_for
 ):
     stop, waiting, errors = threading.Event(), threading.Event(), []
-    part = {"embed": "prepared", "denoise": "run"}[waits_for]
-    monkeypatch.setattr(engine, part, lambda *_: pytest.fail(f"{part} was run"))
+    owner, part = {
+        "embed": (engine.pipeline, "condition"),
+        "denoise": (engine, "run"),
+    }[waits_for]
+    monkeypatch.setattr(owner, part, lambda *_: pytest.fail(f"{part} was run"))
 
     class Queue:
         """A device that the request waits for, and gets when it was stopped."""

@@ -8,7 +8,6 @@ from chorus_jax.audio_video import AudioVideoGuidance
 from chorus_jax.cli.choice import choose, with_fps
 from chorus_jax.families.ltx.sizes import LTXSizes
 from chorus_jax.families.ltx.variants import PUBLISHED
-from chorus_jax.families.protocols import LoadOptions
 from chorus_jax.families.registry import family_of
 from chorus_jax.request import Request
 
@@ -28,11 +27,11 @@ def test_published_coefficients_are_for_their_version_only(
 ):
     cache = "tea:variant=ltx_091,threshold=0.05"
     request = Request("", frames=9, height=64, width=64, solver="euler")
-    check, options = family_of(ltx_weights).check, LoadOptions()
-    check(ltx_weights_091, request.changed(step_cache=cache), options)
-    check(ltx_weights, request, options)
+    checker = family_of(ltx_weights).checker
+    checker(ltx_weights_091)(request.changed(step_cache=cache))
+    checker(ltx_weights)(request)
     with pytest.raises(ValueError, match="valid for LTX-Video 0.9.1, and this is"):
-        check(ltx_weights, request.changed(step_cache=cache), options)
+        checker(ltx_weights)(request.changed(step_cache=cache))
     own = LTXSizes.read(ltx_weights_091)
     later = replace(own, transformer=replace(own.transformer, causal_positions=True))
     assert own.is_091 and not later.is_091
