@@ -104,7 +104,7 @@ def test_velocities_between_are_extrapolated():
     "make, message",
     [
         (lambda: TaylorSeer(interval=0), "interval of 1 step or more"),
-        (lambda: TaylorSeer(order=-1), "order of a series is 0 or more"),
+        (lambda: TaylorSeer(order=-1), "order of a series is 0 to 8"),
         (lambda: TaylorSeer(grain="keys"), "residual, branches, got 'keys'"),
         (lambda: HiCache(contraction=1.0), "contraction between 0 and 1"),
         (lambda: FoCa(horizon=0.0), "a horizon is above 0"),

@@ -56,13 +56,13 @@ def test_the_loaded_dtype_counts_and_a_text_encoder_until_it_is_freed():
 def test_what_does_not_fit_is_refused_by_size(monkeypatch):
     folder = shipped.folder()
     request = Request("", frames=17, height=64000, width=64000)
-    check = family_of(folder).check
+    check = family_of(folder).checker(folder)
     message = "17 frames of 64000x64000 pixels need at least .* GiB of memory, but"
     monkeypatch.setattr(memory, "total_memory", lambda: 2**34)
     with pytest.raises(ValueError, match=message):
-        check(folder, request, LoadOptions())
+        check(request)
     monkeypatch.setattr(memory, "total_memory", lambda: None)
-    check(folder, request, LoadOptions())
+    check(request)
 
 
 def test_the_hosts_memory_is_that_of_its_cores():
