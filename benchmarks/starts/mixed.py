@@ -5,7 +5,6 @@ target's full run, to know where the videos differ: no server could do it, so it
 upper bound of what such a mixture can give.
 """
 
-from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,6 @@ from benchmarks.reuse.running import ArmRun, Reusing
 from chorus_jax.engine import Pipeline
 from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.inter_request.policy.policy import Policy
-from chorus_jax.request import Request
 
 HALF = 0.5
 
@@ -42,14 +40,12 @@ class NoiseMixture:
 
     def __call__(
         self,
-        requests: Sequence[Request],
+        seeds: Array,
         geometry: Geometry,
-        conditions: Mapping[str, Any],
     ) -> Latents:
-        """The mixture of the requests' noise and that of `seed`."""
-        others = [replace(request, seed=self.seed) for request in requests]
-        draw = self.pipeline.drawn
-        own, other = (draw(x, geometry, conditions) for x in (requests, others))
+        """The mixture of the noise of these seeds and that of `seed`."""
+        others = jnp.full_like(seeds, self.seed)
+        own, other = (self.pipeline.drawn(x, geometry) for x in (seeds, others))
         return jax.tree.map(lambda x, y: mixed(x, y, self.share), own, other)
 
 

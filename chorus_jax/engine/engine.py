@@ -132,9 +132,7 @@ class Engine:
         self.foresee(task, text)
         with self.computing(watch):  # it may have waited long
             with timed(task.seconds, "embed"):
-                prepared = PreparedRequest.of(
-                    self.pipeline, task.request, text, reuse.namespace
-                )
+                prepared = PreparedRequest.of(self.pipeline, task, text)
         hit = self.sources(task, prepared.prompt)
         with self.computing(watch):
             hit, state, frames, sound = self.made(task, prepared, hit, watch)
@@ -143,8 +141,7 @@ class Engine:
         cut = prepared.cut
         video = Video(frames[0], latents, task.request, cut, task.seconds, sound)
         entry = self.admit(task, prepared.prompt, state, hit)
-        tiles = model.geometry(request).tiling.count
-        ledger = ledger_of(task, hit, state, tiles)
+        ledger = ledger_of(task, hit, state)
         return Result(video, replace(ledger, seconds=task.seconds), entry)
 
     def computing(self, watch: Watch) -> AbstractContextManager:
@@ -179,8 +176,7 @@ class Engine:
         if entry is None:
             task.not_replayed = GONE
             return None
-        geometry = self.pipeline.model.geometry(task.request)
-        latents = batch_of_one(entry.latents, geometry)
+        latents = batch_of_one(entry.latents, task.geometry)
         cut = self.pipeline.model.tokens([task.request]).cut[0]
         try:
             with self.computing(watch):
@@ -302,9 +298,8 @@ class Engine:
             match = hit.match
         if not task.reuse.write:
             return None
-        geometry = self.pipeline.model.geometry(task.request)
         try:
-            entry = task.entry(prompt, state, match, geometry)
+            entry = task.entry(prompt, state, match)
             if store.admit(entry):
                 return entry.id
         except ValueError as error:  # such as a prompt that is too long to keep

@@ -350,18 +350,13 @@ class Pipeline:
             drawn: what `drawn` returned for these requests; None to call it here.
         """
         if drawn is None:
-            drawn = self.drawn(requests, geometry, conditions)
+            drawn = self.drawn(self.seeds(requests, conditions), geometry)
         start = RunStart(conditions, initial_latents or {}, level, tenant)
         return self.model.begin(drawn, requests, start)
 
-    def drawn(
-        self,
-        requests: Sequence[Request],
-        geometry: Geometry,
-        conditions: Mapping[str, Conditions],
-    ) -> Latents:
-        """Noise drawn from the requests' seeds, on the devices of the conditions."""
-        return loop.noise(self.seeds(requests, conditions), geometry)
+    def drawn(self, seeds: Array, geometry: Geometry) -> Latents:
+        """Noise drawn from seeds, on their devices."""
+        return loop.noise(seeds, geometry)
 
     def beginning(
         self,

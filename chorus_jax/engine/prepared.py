@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jaxtyping import Array, Integer
+
 from chorus_jax.engine.pipeline import Pipeline
 from chorus_jax.engine.prompt import PromptReading, PromptText
+from chorus_jax.engine.task import Task
 from chorus_jax.families.forward import Conditions, Latents
-from chorus_jax.request import Request
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,29 +18,30 @@ class PreparedRequest:
     Attributes:
         prompt: the features of its prompt, by which sources are found.
         conditions: the conditions of the denoising loop, by transformer.
-        drawn: the noise of the request's seed, without given frames.
+        seeds: the request's seed, on the devices of the conditions.
+        drawn: the noise of that seed, without given frames.
         cut: the end of the prompt that is beyond the text limit, mostly "".
     """
 
     prompt: PromptReading
     conditions: Mapping[str, Conditions]
+    seeds: Integer[Array, "1"]
     drawn: Latents
     cut: str
 
     @classmethod
-    def of(
-        cls, pipeline: Pipeline, request: Request, text: PromptText, namespace: str
-    ) -> "PreparedRequest":
+    def of(cls, pipeline: Pipeline, task: Task, text: PromptText) -> "PreparedRequest":
         """Encodes a request's prompt and images, and draws its noise.
 
         Args:
             pipeline: the pipeline that runs the request.
-            request: the request, with a seed.
+            task: the request.
             text: its tokens and words.
-            namespace: the namespace whose remembered prompts may be used.
         """
+        request, namespace = task.request, task.reuse.namespace
         conditions, [cut] = pipeline.condition([request], namespace, text.tokens)
         values = pipeline.model.text_values(conditions)
         # Before the prompt is read, which waits until the device has encoded it.
-        drawn = pipeline.drawn([request], pipeline.model.geometry(request), conditions)
-        return cls(PromptReading.of(text, values), conditions, drawn, cut)
+        seeds = pipeline.seeds([request], conditions)
+        drawn = pipeline.drawn(seeds, task.geometry)
+        return cls(PromptReading.of(text, values), conditions, seeds, drawn, cut)

@@ -82,8 +82,7 @@ class Runner:
             latents = pipeline.beginning(
                 [request], program, conditions, tenant, drawn=prepared.drawn
             )
-            seeds = pipeline.seeds([request], conditions)
-            inputs = pipeline.inputs(conditions, seeds=seeds)
+            inputs = pipeline.inputs(conditions, seeds=prepared.seeds)
         else:
             request = task.noise_from(hit.entry)
             program = pipeline.program(request, hit.plan)
@@ -151,8 +150,9 @@ class Runner:
         return gain_tables(stage, tier.key_gain, tier.output_gain, score, differing)
 
 
-def ledger_of(task: Task, hit: Hit | Rejection, state: RunState, tiles: int) -> Ledger:
-    """The ledger of a run; `tiles` is the number of tiles of the video."""
+def ledger_of(task: Task, hit: Hit | Rejection, state: RunState) -> Ledger:
+    """The ledger of a run."""
+    tiles = task.geometry.tiling.count
     steps, work = task.policy.steps, round(float(np.asarray(state.work)[0]), 4)
     cache, over = taken_over(task, hit, work, tiles)
     if isinstance(hit, Rejection):

@@ -59,9 +59,8 @@ class Sources:
         region."""
         tiers = [tier for tier in task.policy.tiers if match.score >= tier.least]
         model, region = self.pipeline.model, task.reuse.region
-        geometry, mesh = model.geometry(task.request), model.mesh
+        mesh, tiling, patch = model.mesh, task.geometry.tiling, task.geometry.patch
         split = 1 if mesh is None else token_split(mesh)
-        tiling, patch = geometry.tiling, geometry.patch
         given = None if region is None else Given.of(region, tiling, patch)
         tier = None if given is None else given.tier(tiers, task.policy.steps)
         if given is None or tier is None:

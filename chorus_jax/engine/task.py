@@ -35,6 +35,7 @@ class Task:
         recipe: the keyed digest of the recipe that its source must have.
         whole_recipe: the keyed digest of its own recipe, inputs included.
         policy: the policy for its number of steps.
+        geometry: the shapes of its latents.
         secret: the key of the store's digests.
         began: when it began, in seconds since the epoch.
         seconds: the seconds that each part took.
@@ -48,6 +49,7 @@ class Task:
     recipe: str
     whole_recipe: str
     policy: Policy
+    geometry: Geometry
     secret: Secret
     began: float = field(default_factory=time.time)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -67,7 +69,8 @@ class Task:
         sources = of_sources(recipe, request) if reuse.other_inputs else recipe
         seeded, keyed = request.seed is not None, secret.recipe
         digests = keyed(sources.digest), keyed(recipe.digest)
-        return cls(with_seed(request), seeded, reuse, *digests, policy, secret)
+        geometry, seeded_request = model.geometry(request), with_seed(request)
+        return cls(seeded_request, seeded, reuse, *digests, policy, geometry, secret)
 
     @property
     def least(self) -> float:
@@ -136,7 +139,6 @@ class Task:
         prompt: PromptReading,
         state: RunState,
         match: Match | None,
-        geometry: Geometry,
     ) -> Entry:
         """The entry to store for this request.
 
@@ -144,7 +146,6 @@ class Task:
             prompt: the features of its prompt.
             state: the last state of the run.
             match: its source; None without one.
-            geometry: the shapes of its latents.
         """
         source = None if match is None else match.head
         own = source is None or source.own and source.namespace == self.reuse.namespace
@@ -164,5 +165,5 @@ class Task:
             words=prompt.text.keys,
             meanings=prompt.meanings,
             created=self.began,
-            latents=geometry.packed(latents),
+            latents=self.geometry.packed(latents),
         )

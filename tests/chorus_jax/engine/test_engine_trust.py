@@ -428,6 +428,9 @@ class EveryFamily:
     def fps(self, request):
         return request.fps
 
+    def geometry(self, request):
+        return self.model.geometry(small())
+
 
 # From Python 3.12 on, an instance of a protocol has its members without `__getattr__`.
 for name in {*dir(VideoModel), *VideoModel.__annotations__} - set(dir(EveryFamily)):
