@@ -98,6 +98,7 @@ CASES = (
     Placement("Wan 2.1 T2V-14B", "v6e:2x4", 2, 4),
     Placement("Wan 2.1 I2V-14B-480P", "v6e:2x4", 2, 4),
     Placement("Wan 2.1 I2V-14B-720P", "v5p:2x2x2", 2, 4),
+    Placement("Wan 2.1 FLF2V-14B-720P", "v6e:2x4", 2, 4),
     Placement("Wan 2.2 T2V-A14B", "v5p:2x2x2", 2, 4),
     Placement("Wan 2.2 T2V-A14B", "v6e:2x4", 2, 4),
     Placement("Wan 2.2 I2V-A14B", "v5p:2x2x2", 2, 4),
