@@ -12,6 +12,8 @@ from typing import Any
 
 import jax
 
+from benchmarks.lib.older_processor import limited
+
 RESULTS = Path(__file__).parents[1] / "results"
 CPU = Path("/proc/cpuinfo")
 # Instruction sets that decide the speed of a CPU, as Linux names them.
@@ -24,6 +26,8 @@ def device() -> str:
     if first.platform != "cpu":
         return f"{len(jax.devices())} x {first.device_kind}"
     cores, (name, sets) = len(os.sched_getaffinity(0)), processor()
+    if limited():
+        return f"{cores} cores of {name} (limited to {limited()})"
     return f"{cores} cores of {name}" + (f" ({', '.join(sets)})" if sets else "")
 
 

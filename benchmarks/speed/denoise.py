@@ -1,6 +1,7 @@
 """Times a forward pass of the Wan transformer and a denoising run, beside diffusers.
 
     python -m benchmarks.speed.denoise
+    python -m benchmarks.speed.denoise --limit avx2
 
 Both have the same weights and inputs, on the CPU in float32, and run in turns; the
 relative error is checked before anything is timed. There are 1280 video tokens, 4
@@ -25,7 +26,7 @@ import torch
 from diffusers import UniPCMultistepScheduler, WanPipeline
 from tqdm import tqdm
 
-from benchmarks.lib import rows, timing
+from benchmarks.lib import older_processor, rows, timing
 from benchmarks.lib.wan import LoopRun, geometry, inputs
 from benchmarks.speed.pair import LAYERS, NEGATIVE, PROMPT, WanPair
 from chorus_jax.denoise.plan import StepPlan
@@ -178,7 +179,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=4, help="of the whole run")
+    parser.add_argument(
+        "--limit",
+        choices=older_processor.SETTINGS,
+        help="the newest instruction set that the libraries may use",
+    )
     options = parser.parse_args()
+    older_processor.limit(options.limit)
     torch.set_grad_enabled(False)
     measured: dict[str, list[dict]] = {"forward": [], "run": []}
     for size in SIZES:
@@ -200,7 +207,8 @@ def main() -> None:
     every = [*measured["forward"], *measured["run"], *worst, progress(step)]
     columns = ("row", "width", "steps", "seconds", "spread", "baseline_seconds")
     print(rows.table(every, (*columns, "ratio", "error", "compile_seconds", "share")))
-    print(f"{rows.save('denoise', every)}: {rows.device()}")
+    name = f"denoise_{options.limit}" if options.limit else "denoise"
+    print(f"{rows.save(name, every)}: {rows.device()}")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import safetensors.torch
 from flax import nnx
 from jax.sharding import Mesh
 
-from benchmarks.lib import rows
+from benchmarks.lib import older_processor, rows
 from benchmarks.speed import denoise
 from benchmarks.speed.pair import LAYERS, TEXT, WanPair
 
@@ -101,7 +101,13 @@ def main() -> None:
     )
     top.add_argument("source", type=Path, help="the src folder of a checkout")
     top.add_argument("--rounds", type=int, default=5)
+    top.add_argument(
+        "--limit",
+        choices=older_processor.SETTINGS,
+        help="the newest instruction set that the libraries may use",
+    )
     options = top.parse_args()
+    older_processor.limit(options.limit)
     rows.commit()  # rows need it: better to fail here than after minutes
     sys.path.insert(0, str(options.source))
     made = []
@@ -111,7 +117,8 @@ def main() -> None:
             model = network(size, pair.reference.state_dict())
         things, label = forward(pair, model), f"forward_{pair.ours.config.width}"
         made.append(denoise.compare(label, pair, things, options.rounds))
-    rows.update("maxdiffusion", made)
+    name = f"maxdiffusion_{options.limit}" if options.limit else "maxdiffusion"
+    rows.update(name, made)
     print(rows.table(made, ("row", "seconds", "baseline_seconds", "ratio", "error")))
     print(rows.device())
 

@@ -3,14 +3,13 @@
 from benchmarks.lib.tables import PageTable, columns, named
 
 BESIDE = columns("seconds", "baseline_seconds", "ratio", "error")
+DENOISE, MAXDIFFUSION = "benchmarks.speed.denoise", "benchmarks.speed.maxdiffusion"
+SIZES = named(lambda name: name.startswith(("forward_", "run_")))
 TABLES = {
-    "diffusers": PageTable(
-        "benchmarks.speed.denoise",
-        "denoise",
-        BESIDE,
-        named(lambda name: name.startswith(("forward_", "run_"))),
-    ),
-    "maxdiffusion": PageTable("benchmarks.speed.maxdiffusion", "maxdiffusion", BESIDE),
+    "diffusers": PageTable(DENOISE, "denoise", BESIDE, SIZES),
+    "diffusers_avx2": PageTable(DENOISE, "denoise_avx2", BESIDE, SIZES),
+    "maxdiffusion": PageTable(MAXDIFFUSION, "maxdiffusion", BESIDE),
+    "maxdiffusion_avx2": PageTable(MAXDIFFUSION, "maxdiffusion_avx2", BESIDE),
     "command": PageTable(
         "benchmarks.speed.command",
         "command",

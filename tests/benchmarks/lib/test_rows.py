@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.lib import rows
+from benchmarks.lib import older_processor, rows
 
 
 @pytest.fixture
@@ -26,6 +26,12 @@ def test_a_device_names_its_instruction_sets(processor):
     assert rows.device() == "2 cores of AMD EPYC (avx2, avx512f, avx512_vnni)"
     processor("model name\t: Old\nflags\t\t: fpu sse2\n")
     assert rows.device() == "2 cores of Old"
+
+
+def test_a_device_is_named_by_what_it_is_limited_to(processor, monkeypatch):
+    processor(CPUINFO)
+    monkeypatch.setenv(older_processor.NAME, "avx2")
+    assert rows.device() == "2 cores of AMD EPYC (limited to avx2)"
 
 
 def test_rows_without_instruction_sets_are_replaced_too(tmp_path, monkeypatch):

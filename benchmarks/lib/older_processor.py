@@ -1,0 +1,40 @@
+"""Limits a benchmark's libraries to the instructions of an older processor.
+
+XLA's code generation, oneDNN, ATen and MKL have a setting for this, which they read
+when they are loaded. Some ready-made kernels may not follow it, so that a measurement
+on such a processor is worth more.
+"""
+
+import os
+import sys
+
+NAME = "BENCHMARK_INSTRUCTION_SETS"
+SETTINGS = {
+    "avx2": {
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+}
+
+
+def limited() -> str:
+    """The instruction set that this process is limited to; "" if it is not."""
+    return os.environ.get(NAME, "")
+
+
+def limit(name: str | None) -> None:
+    """Starts this program again with libraries that use no newer instruction set.
+
+    Does nothing without a name, or if the process is limited to it already.
+
+    Args:
+        name: a key of `SETTINGS`.
+    """
+    if name in (None, limited()):
+        return
+    environment = os.environ | SETTINGS[str(name)] | {NAME: str(name)}
+    flags = os.environ.get("XLA_FLAGS", ""), environment["XLA_FLAGS"]
+    environment["XLA_FLAGS"] = " ".join(flags).strip()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
