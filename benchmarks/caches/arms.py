@@ -73,7 +73,8 @@ WATCHERS = {
 
 
 def watchers(foreseen: Foreseen) -> dict[str, SearchedCache]:
-    """The watchers, SenCache with the model's measured norms among them."""
+    """Step caches that decide from data, by name; SenCache has the norms measured on
+    the model."""
     if foreseen.norms is None:
         return WATCHERS
     norms = foreseen.norms

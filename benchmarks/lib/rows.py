@@ -118,9 +118,9 @@ def update(
 
 
 def drop_other_weights(benchmark: str, weights: Mapping[str, str]) -> None:
-    """Removes this device's rows of other weights of the same parts.
+    """Removes this device's rows that were measured with other weights.
 
-    A table is of one model, so rows of the weights of before would have no place.
+    A table must not mix two models, so the rows of earlier weights are dropped.
 
     Args:
         benchmark: the name of the file.
