@@ -7,12 +7,12 @@
     result = engine.generate(pipeline.request("a red circle moves left", seed=1))
     cj.write_video("video.mp4", result.video.frames, pipeline.defaults.fps)
 
-A name is imported when it is first used: `import chorus_jax` alone loads no jax.
+Each name is imported at its first use, so `import chorus_jax` alone loads no jax.
 """
 
 import importlib
 
-# Stands for `typing.TYPE_CHECKING`: importing typing takes longer than all else here.
+# Replaces `typing.TYPE_CHECKING`, because importing typing is slow.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from chorus_jax.devices.sharding import make_mesh

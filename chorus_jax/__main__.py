@@ -10,10 +10,10 @@ OBJECTS = 100_000  # allocations between garbage collections; 700 is usual
 def start() -> int:
     """Runs the command of this process; returns the exit status.
 
-    The handler of Ctrl-C is installed first, before anything heavy is imported. The
-    garbage collector is then made to run rarely: tracing makes many objects and hardly
-    any garbage, so that collecting as often as usual takes a tenth of a short command's
-    time, and one last collection at its end as much again.
+    The handler of Ctrl-C is installed before anything heavy is imported. The garbage
+    collector is then made to run rarely, because tracing makes many objects and hardly
+    any garbage: with Python's default threshold, collections take a tenth of a short
+    command's time, and the last one, at exit, another tenth.
     """
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, stop)

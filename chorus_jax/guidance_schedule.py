@@ -21,7 +21,7 @@ class GuidanceSchedule:
         rescales: how far the standard deviation of the guided output is rescaled to
             that of the prompt's output, 0 to 1, where there is spatio-temporal
             guidance.
-        layers: the layers that are without attention in the perturbed pass.
+        layers: the layers that skip attention in the perturbed pass.
         star: whether the negative prompt's output is first scaled so that it is the
             projection of the prompt's output onto it (CFG-Zero*, arXiv 2503.18886).
 
@@ -95,7 +95,7 @@ class GuidanceSchedule:
         return [self.entry(level) for level in levels]
 
     def check_depth(self, depth: int) -> None:
-        """Raises a ValueError if a transformer of `depth` layers lacks one of these."""
+        """Raises a ValueError for `layers` that a transformer of this depth lacks."""
         most = max((layer for row in self.layers for layer in row), default=0)
         if most >= depth:
             raise ValueError(

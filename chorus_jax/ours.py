@@ -20,11 +20,11 @@ def folder_of(package: str) -> Path:
 def package(name: str) -> ModuleType:
     """Imports a package of this distribution, even if another one has its name.
 
-    It replaces any other package of this name in `sys.modules`, so that its own imports
-    find it.
+    It replaces any other package of this name in `sys.modules`, so that the modules of
+    the package can import each other by name.
 
     Raises:
-        ValueError: if it is not installed.
+        ValueError: if the package is not installed.
     """
     file = folder_of(name) / "__init__.py"
     known = sys.modules.get(name)

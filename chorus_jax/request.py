@@ -17,7 +17,7 @@ from chorus_jax.spatio_temporal import SpatioTemporalGuidance
 from chorus_jax.token_budgets import ActiveSets, presets
 
 MOST_STEPS = 1000
-MOST_SHIFT = 1000.0  # beyond it steps have equal noise levels in float32
+MOST_SHIFT = 1000.0  # above it, steps have equal noise levels in float32
 
 
 # Not type-checked in tests, because it refuses wrong types itself.
@@ -36,17 +36,17 @@ class Request:
         frames: the number of frames; for Wan 4n + 1.
         height: the height in pixels; for Wan a multiple of 16.
         width: the width in pixels; for Wan a multiple of 16.
-        steps: the number of denoising steps, which the solver spaces; or a list of
-            sigmas from 1 down, as distilled models need them; both are shifted by
-            `shift`. Or a list of timesteps from 1000 down: the network gets them as
-            they are, and each step has the nearest noise level of a schedule shifted by
-            `shift`.
+        steps: the number of denoising steps, spaced by the solver; or a list of sigmas
+            falling from 1, for distilled models. In both cases the noise levels are
+            shifted by `shift`. Or a list of timesteps falling from 1000, which are
+            passed to the network unchanged; each step then has the nearest noise level
+            of a schedule shifted by `shift`.
         solver: `euler`, `unipc` or `dpmpp`, with steps spaced as in diffusers;
             `renoise`, which adds fresh noise drawn from the seed in every step;
             `wan_unipc` or `wan_dpmpp`, with steps spaced as in Wan's own code.
         shift: how far the noise levels of the schedule are moved up; 1 changes nothing.
-        guidance_scale: the classifier-free guidance scale; up to 1 the negative prompt
-            is not evaluated.
+        guidance_scale: the classifier-free guidance scale; at 1 or below, the negative
+            prompt is not evaluated.
         seed: the seed of the noise, 0 to 2**32 - 1; None for a random one.
         guidance_scale_high: the guidance scale of the high-noise steps of a model with
             two transformers; None for `guidance_scale`.
@@ -68,9 +68,9 @@ class Request:
         step_cache: what is reused across the steps of the video, on hits and misses
             alike: a quality (`lossless`, `high`, `balanced`, `fast`), a description
             such as `taylor:interval=2` (see `intra_request.registry`), or a
-            `StepCache`; None leaves it to the engine's policy. Together with `tokens`
-            if it forecasts velocities at steps known before the run: a token is run in
-            the steps that both run.
+            `StepCache`; None leaves it to the engine's policy. It can be combined with
+            `tokens` only if it forecasts velocities and its computed steps are known
+            before the run; a token is then run in the steps that both run.
 
     Raises:
         ValueError: for a value of a wrong type or out of range.
@@ -209,8 +209,8 @@ class Request:
 
     @property
     def token_budgets(self) -> ActiveSets | None:
-        """The token budgets for its number of steps, its own or its step cache's; None
-        runs all tokens."""
+        """The request's token budgets for its number of steps, or those of its step
+        cache; None runs all tokens."""
         if isinstance(self.tokens, str):
             return presets.named(self.tokens, self.step_count)
         return own_budgets(self.own_cache) if self.tokens is None else self.tokens
@@ -234,7 +234,7 @@ class Request:
         """Checks that the request's step cache fits its run.
 
         Args:
-            solver: makes the solver of the run; called if there is a step cache.
+            solver: makes the solver of the run; called only if there is a step cache.
             layers: the number of layers of the transformer.
             branches: the names of a layer's branches.
             size: height and width of the video's latents.

@@ -43,7 +43,7 @@ class SpatioTemporalGuidance:
             )
 
     def check_depth(self, depth: int) -> None:
-        """Raises a ValueError if a transformer of `depth` layers lacks one of these."""
+        """Raises a ValueError for `layers` that a transformer of this depth lacks."""
         if max(self.layers) >= depth:
             raise ValueError(
                 f"the transformer has layers 0 to {depth - 1}, got layers={self.layers}"

@@ -98,10 +98,11 @@ class Engine:
     ) -> Result:
         """Makes the video of a request.
 
-        A request without a seed gets a random one, with which its video comes; the same
-        request with this seed asks for the same video. A source has another prompt than
-        the request, since another seed asks for another video. A request that fails or
-        is stopped leaves nothing in the cache.
+        A request without a seed gets a random one, which the result reports
+        (`Video.request`); the same request with this seed may get the stored video. An
+        entry with the same prompt and another seed is never a source, because a caller
+        who changes the seed wants a different video. A request that fails or is stopped
+        leaves nothing in the cache.
 
         Args:
             request: the request.
@@ -127,10 +128,10 @@ class Engine:
             replayed = self.replayed(task, watch)
             if replayed is not None:
                 return replayed
-        # Both prompts, before the lock: a text of megabytes takes seconds.
+        # Before the lock, because megabytes of text take seconds to tokenize.
         text = self.text(request)
         self.foresee(task, text)
-        with self.computing(watch):  # it may have waited long
+        with self.computing(watch):  # may have waited long for the lock
             with timed(task.seconds, "embed"):
                 prepared = PreparedRequest.of(self.pipeline, task, text)
         hit = self.sources(task, prepared.prompt)
@@ -155,17 +156,20 @@ class Engine:
             return stack.pop_all()
 
     def check(self, request: Request, reuse: Reuse, watch: Watch) -> None:
-        """Raises a ValueError for a request that cannot be run, StoppedError for one
-        that was stopped already."""
+        """Raises a ValueError for a request that cannot be run, and a StoppedError for
+        one that was already stopped."""
         watch.check()
         geometry = self.pipeline.model.geometry(request)
         reuse.check_region(dict(geometry.streams)[geometry.video][:3])
         self.pipeline.check(request)
 
     def replayed(self, task: Task, watch: Watch) -> Result | None:
-        """The stored result of the same request; None if there is none that it may take
-        (see `Task.takes`), or if it was evicted or damaged meanwhile. One whose frames
-        are not finite is removed."""
+        """The stored result of the same request, decoded again.
+
+        None if there is no entry that the request may use (see `Task.takes`), or if the
+        entry was evicted or found damaged meanwhile. An entry whose frames are not
+        finite is removed from the cache.
+        """
         store, seen_by = self.cache.store, task.reuse.namespace
         with timed(task.seconds, "look_up"):
             id = store.find(task.exact, seen_by, task.takes)

@@ -20,7 +20,8 @@ class Video:
         frames: [f h w 3], 8 bits.
         latents: the denoised latents, [f h w c], or a dictionary of several streams.
         request: the request with the seed that was used.
-        cut: the end of the prompt that was beyond the text limit, mostly "".
+        cut: the end of the prompt beyond the text limit, which is not read; usually
+            "".
         seconds: the time that each part of the run took, for the whole batch.
         sound: the video's sound; None for models without sound.
     """

@@ -12,7 +12,7 @@ from chorus_jax.denoise.region import by_tile
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.nets.tokens import Size, Tiling, from_patches
 
-REPAIR = 5  # one step in so many, the last ones, runs all tokens: against seams
+REPAIR = 5  # the last 1 / REPAIR of the steps run all tokens, against seams
 BUCKETS = 8  # given regions run a multiple of 1/8 of the tiles: one program per share
 
 

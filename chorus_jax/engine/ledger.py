@@ -30,7 +30,7 @@ class Ledger:
             region, or the caller's region was not used); "" otherwise.
         step_cache: the step cache that ran, as a policy file describes it; "" if every
             step was computed.
-        taken_over: the work that the step cache spared, in full steps, by reusing or
+        taken_over: the work that the step cache saved, in full steps, by reusing or
             forecasting the results of other steps.
         seconds: time by part: `embed`, `look_up`, `load`, `denoise`, `decode`.
     """

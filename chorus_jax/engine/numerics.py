@@ -17,7 +17,7 @@ SETTINGS = (
     "jax_threefry_partitionable",
     "jax_default_dtype_bits",
 )
-# The environment's flags of XLA, and the beginnings of those that change no number.
+# Environment variables with XLA flags, and prefixes of flags that change no number.
 FLAGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
 WITHOUT_EFFECT = ("--xla_dump", "--xla_force_host_platform_device_count")
 
@@ -40,7 +40,7 @@ def run_by(mesh: Mesh | None) -> str:
 
 
 def flags() -> list[str]:
-    """The flags of XLA in the environment that may change numbers, in their order."""
+    """The XLA flags in the environment that may change numbers, in their order."""
     words = [word for name in FLAGS for word in os.environ.get(name, "").split()]
     return [word for word in words if not word.startswith(WITHOUT_EFFECT)]
 

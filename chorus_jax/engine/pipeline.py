@@ -103,8 +103,8 @@ class Pipeline:
                 on the devices.
 
         Raises:
-            ValueError: for a folder that is no checkpoint, and for an idle expert of a
-                model without one.
+            ValueError: for a folder that is no checkpoint, and for `idle_expert="host"`
+                with a model of one transformer.
         """
         enable_cache()
         options = LoadOptions(
@@ -124,8 +124,8 @@ class Pipeline:
             batch: the number of requests that run at once.
 
         Raises:
-            ValueError: for a size that the model or the mesh does not divide, and for
-                one that needs more memory than there is.
+            ValueError: for a size that does not fit the model or divide over the mesh,
+                and for one that needs more memory than there is.
         """
         self.model.geometry(request)
         self.model.check_mesh(request, batch)
@@ -174,9 +174,9 @@ class Pipeline:
             every: denoising steps per call of the compiled loop; None for all.
 
         Raises:
-            ValueError: for a size that the model or the mesh does not divide, for
-                requests that differ in size or schedule, and if the model gives numbers
-                that are not finite.
+            ValueError: for a size that does not fit the model or divide over the mesh,
+                for requests that differ in size or schedule, and if the model gives
+                numbers that are not finite.
         """
         same_program(requests)
         self.check(requests[0], len(requests))
@@ -299,15 +299,15 @@ class Pipeline:
         Args:
             requests: the requests of a batch.
             tenant: the namespace whose remembered prompts may be used.
-            tokens: what the model's `tokens` returned for them; None to call it here.
+            tokens: the result of the model's `tokens` for them; None to call it here.
 
         Returns:
-            The conditions of the denoising loop by transformer, and for each prompt the
-            end that is beyond the text limit, mostly "".
+            The conditions of the denoising loop by transformer, and for each prompt its
+            end beyond the text limit, which is not read; usually "".
         """
         conditions, cut = self.model.condition(requests, tenant, tokens)
         for request, end in zip(requests, cut, strict=True):
-            if end:  # in numbers only: a log is no place for prompts
+            if end:  # no text of prompts in a log
                 log.warning(
                     "a prompt of %d characters is cut at the text limit: its last %d "
                     "are not read (see Video.cut)",
@@ -338,7 +338,7 @@ class Pipeline:
         level: float = 1.0,
         drawn: Latents | None = None,
     ) -> Latents:
-        """The noise of the requests' seeds, with given frames in their places.
+        """Noise drawn from the requests' seeds, with the given frames written into it.
 
         Args:
             requests: requests of one program.
@@ -347,7 +347,7 @@ class Pipeline:
             tenant: the namespace of the requests.
             initial_latents: latents to begin from, by stream; None for none.
             level: the noise level at which `initial_latents` are mixed with noise.
-            drawn: what `drawn` returned for these requests; None to call it here.
+            drawn: the result of `drawn` for these requests; None to call it here.
         """
         if drawn is None:
             drawn = self.drawn(self.seeds(requests, conditions), geometry)
@@ -378,7 +378,7 @@ class Pipeline:
             tenant: the namespace of the requests.
             initial_latents: latents to begin from, by stream; None for the latents of
                 the requests' input videos, if there are any.
-            drawn: what `drawn` returned for these requests; None to call it here.
+            drawn: the result of `drawn` for these requests; None to call it here.
         """
         if initial_latents is None:
             initial_latents = self.model.initial_latents(requests, tenant)
@@ -463,7 +463,7 @@ class NotFiniteError(ValueError):
 
 
 def check_finite(arrays: Any, what: str = "latents") -> None:
-    """Raises a NotFiniteError if some numbers are not finite; it names them `what`."""
+    """Raises a NotFiniteError, which names `what`, if some numbers are not finite."""
     if not all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(arrays)):
         raise NotFiniteError(
             f"the model gave {what} that are not finite: check the weights with "

@@ -1,15 +1,15 @@
 """The digest of the code that decides pixels; part of every recipe.
 
-A test compares it with the digest of the present code and, if they differ, gives the
-new one. So a video made by other code is never served, however small the change.
+A test compares it with the digest of the present code and prints the new one if they
+differ. So a video made by other code is never served, however small the change.
 """
 
 from typing import Final
 
 DIGEST: Final = "fa685bda30cbe692"
 
-# What decides pixels, relative to the repository: what computes them, and what decides
-# from which source, and which stored traces of prompts mean the same.
+# The code that decides pixels, relative to the repository: it computes them, chooses
+# sources, or compares prompts with stored embeddings and digests.
 FILES: Final = (
     "chorus_jax/audio_video.py",
     "chorus_jax/denoise",

@@ -40,7 +40,7 @@ def planned(
     region = region_plan(policy.regions, tier.active, tiling, opened, split)
     budgets = own_budgets(policy.cache) if budgets is None else budgets
     if budgets is not None and region is not None and region.context != "held":
-        region = None  # budgets need a region whose context is held keys
+        region = None  # token budgets need the context `held`
     return StepPlan.staged(
         policy.steps,
         first,
@@ -55,8 +55,8 @@ def within_expert(plan: StepPlan, experts: Sequence[str]) -> StepPlan:
     """The plan; without its region if the transformer changes during the region steps.
 
     A region needs one transformer throughout: its tokens attend to keys and values that
-    this transformer's layers hold, and the region is found by the source's velocity at
-    K1.
+    this transformer's layers hold, and the region is found by comparing velocities at
+    step K1.
 
     Args:
         plan: the plan of a tier.
@@ -128,7 +128,7 @@ def renoised(
 
     def at(step: int) -> Latents:
         share = 1 - sigmas[step]
-        # In this form given frames, equal in both, are kept bit for bit.
+        # In this form, given frames (equal in x and n) are kept bit for bit.
         return jax.tree.map(lambda x, n: n + share * (x - n), clean, noise)
 
     velocity = jax.tree.map(jnp.subtract, noise, clean)

@@ -20,7 +20,7 @@ class PreparedRequest:
         conditions: the conditions of the denoising loop, by transformer.
         seeds: the request's seed, on the devices of the conditions.
         drawn: the noise of that seed, without given frames.
-        cut: the end of the prompt that is beyond the text limit, mostly "".
+        cut: the end of the prompt beyond the text limit, which is not read; usually "".
     """
 
     prompt: PromptReading

@@ -88,10 +88,10 @@ def read(
 ) -> tuple[Float32[np.ndarray, " d"], Float32[np.ndarray, "m e"]]:
     """Embeds a prompt by the values of the video model's cross-attention.
 
-    The text encoder's own output, averaged, hardly tells prompts apart: between prompts
-    of the shapes world that have nothing in common its cosine is .95, that of these
-    values .2. The values also hold nothing but what can affect pixels. (The Chorus
-    paper embeds prompts by CLIP.)
+    The mean output of the text encoder hardly separates prompts: for prompts of the
+    shapes world that have nothing in common, its cosine is .95, against .2 for these
+    values. The values also contain only what can affect pixels. (The Chorus paper
+    embeds prompts by CLIP.)
 
     Args:
         values: the values of the prompt's tokens in each layer.

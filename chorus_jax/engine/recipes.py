@@ -21,7 +21,7 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
     several = len(model.transformers) > 1
     return Recipe(
         vae=vae,
-        # What is left are the transformers, one or several.
+        # The remaining fingerprints are those of the transformers, one or several.
         transformer=" ".join(prints[name] for name in sorted(prints)),
         text_encoder=f"{text} {model.tokenizer_fingerprint}",
         dtype=model.numerics,
@@ -47,8 +47,11 @@ def recipe_of(request: Request, model: VideoModel, policy: Policy) -> Recipe:
 
 
 def of_sources(recipe: Recipe, request: Request) -> Recipe:
-    """The recipe for look-ups that disregard the pixels of a request's inputs: their
-    digest is replaced by their layout, which decides the shapes of latents."""
+    """The recipe for look-ups that ignore the pixels of a request's inputs.
+
+    The digest of the inputs is replaced by their layout, which decides the shapes of
+    latents.
+    """
     if request.inputs is None:
         return recipe
     _, *encoder = recipe.inputs.split()
@@ -56,8 +59,11 @@ def of_sources(recipe: Recipe, request: Request) -> Recipe:
 
 
 def step_cache_of(policy: Policy) -> str:
-    """A description of a policy's step cache of misses. The rest of the policy, which
-    decides hits, is not part of a recipe: see `Policy.digest`."""
+    """A description of the step cache that a policy uses for misses.
+
+    The rest of the policy, which decides hits, is not part of a recipe (see
+    `Policy.digest`).
+    """
     return described(policy.miss_cache)
 
 

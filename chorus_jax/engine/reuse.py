@@ -27,13 +27,13 @@ class Reuse:
     Attributes:
         read: whether the request may use stored results of earlier requests.
         write: whether its result is stored for later requests.
-        least_score: the least score of its source, 0 to 1, if that is more than the
-            policy asks; a stored video of the same request must meet it too.
+        least_score: the lowest score that its source may have, 0 to 1, if the policy's
+            is lower; a stored video of the same request must reach it too.
         namespace: the namespace whose entries it sees, beside shared ones; its own
             entry is stored there.
         other_inputs: whether its source may have been made with other input images at
             the same places and strengths, or from another video. Only entries of
-            requests that set this too are looked at. Scores compare prompts, not
+            requests that set this too are candidates. Scores compare prompts, not
             images.
         own_only: whether to leave out entries shared by other namespaces, and entries
             that were made from them.

@@ -167,7 +167,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState) -> Ledger:
             taken_over=over,
         )
     region, reason = hit.plan.region, hit.reason
-    if state.region is None:  # dropped if the transformer changes within its steps
+    if state.region is None:  # the region was dropped (`within_expert`)
         region = None
     elif state.region.chosen.all_tokens:
         region, reason = None, BEYOND
@@ -189,11 +189,11 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState) -> Ledger:
 def taken_over(
     task: Task, hit: Hit | Rejection, work: float, tiles: int
 ) -> tuple[str, float]:
-    """A description of a run's step cache, and the work that it spared in full steps.
+    """A description of a run's step cache, and the work that it saved, in full steps.
 
     Args:
         task: the request.
-        hit: its source; a miss otherwise.
+        hit: its source, or the reason for the miss.
         work: the work that was computed, in full steps.
         tiles: the number of tiles of the video.
     """

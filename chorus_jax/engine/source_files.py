@@ -14,7 +14,7 @@ from chorus_jax.ours import package
 log = logging.getLogger(__name__)
 
 NEEDED = "safetensors"
-BESIDE = ("tokenizer", "scheduler")  # names in `parts` that are no models
+BESIDE = ("tokenizer", "scheduler")  # names in `parts` without weights
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def folder_of(
         say: called with one line of text when a conversion begins.
 
     Raises:
-        ValueError: if `model` is neither, if `files` are given for a folder that is
-            already converted, and for what `chorus convert` refuses.
+        ValueError: if `model` is neither kind, if `files` are given for a folder that
+            is already converted, and for what `chorus convert` refuses.
     """
     if (model / card.NAME).is_file():
         if files.given:
@@ -80,7 +80,7 @@ def folder_of(
             )
         return model
     if not model.exists() or model.is_dir() and not any(model.iterdir()):
-        card.Card.read(model)  # says what is wrong
+        card.Card.read(model)  # raises an error that says what is wrong
     if importlib.util.find_spec(NEEDED) is None:
         raise ValueError(
             f"{model} is not converted, and to do so needs {NEEDED}: pip install "

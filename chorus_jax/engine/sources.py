@@ -78,7 +78,7 @@ class Sources:
 def refusal(match: Match) -> str:
     """The reason why an entry may not be a source despite its score; "" if it may.
 
-    An entry with the same words is refused: who repeats a prompt with another seed, or
-    without one, asks for another video.
+    An entry with the same words is refused, because a caller who repeats a prompt with
+    another seed, or without a seed, wants a different video.
     """
     return SAME if match.difference.ordered == 1 else ""

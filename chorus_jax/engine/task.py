@@ -19,7 +19,7 @@ from chorus_jax.inter_request.store import Entry, EntryHeader, Secret
 from chorus_jax.request import Request
 
 POOR = "the stored video was made from a source below the least score"
-OTHER_NOISE = 0x9E3779B9  # from a seed to one that is not near it, modulo 2**32
+OTHER_NOISE = 0x9E3779B9  # added to a seed, modulo 2**32, for a distant one
 OTHER = "the stored video was made from a source by another policy"
 INPUTS = "the stored video was made from a source with other inputs"
 
@@ -91,11 +91,11 @@ class Task:
 
         Its entry must pass `owns` and have a high enough score. A video made from a
         source must also have been made under the same policy, with input images that
-        this request accepts. Sets `not_replayed` unless `owns` is what fails.
+        this request accepts. Sets `not_replayed` if the score, policy or images fail.
         """
         if not self.owns(head):
             return False
-        # Made under `Reuse.other_inputs`, it is of another recipe than the request's.
+        # With `Reuse.other_inputs` an entry's recipe leaves out its inputs' pixels.
         alike = head.recipe in (self.recipe, self.whole_recipe)
         if head.score < self.least:
             self.not_replayed = POOR
@@ -122,8 +122,8 @@ class Task:
         """The request with the seed from which all noise of its run is drawn.
 
         It is the request's own seed, unless the source, or another one along its chain
-        of sources, was made from noise of that seed: latents mixed with the noise that
-        they were made from have too much texture.
+        of sources, was made from noise of that seed, because latents mixed with the
+        noise that they were made from have too much texture.
         """
         return replace(self.request, seed=self.noise_seed(source))
 

@@ -144,7 +144,7 @@ class ScannIndex:
         near_count = sum(product >= limit for product in products)
         ids = [built.ids[row] for row in rows[:near_count]]
         valid = [id for id in ids if id not in built.changed]
-        # The nearest vector is needed in any case, the others only if near enough.
+        # The nearest vector is always needed, further ones only if near enough.
         missing = len(valid) < (1 if near_count < len(rows) else count)
         if missing and near_count < len(built.ids):  # further rows may be valid
             return None
@@ -161,7 +161,7 @@ class ScannIndex:
         )
 
     def _changed(self, id: str) -> None:
-        # Ids never repeat, so this set would grow without end if it were kept always.
+        # Filled only during a build: ids never repeat, so it would grow without end.
         if self._building:
             self._meanwhile.add(id)
         if self._built is not None:

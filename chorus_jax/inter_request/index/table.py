@@ -36,7 +36,7 @@ class VectorTable:
         self.rows: dict[str, int] = {}
         # Starts small, because there is a table per recipe and namespace.
         self._data = np.empty((1, width), np.float32)
-        self._lengths = np.empty(1)  # 1 but for rounding
+        self._lengths = np.empty(1)  # norms of the rows, 1 up to rounding
 
     @property
     def vectors(self) -> Float32[np.ndarray, "n d"]:
@@ -77,7 +77,7 @@ class VectorTable:
     def candidates(
         self, unit: Float32[np.ndarray, " d"], count: int, least: float
     ) -> list[str]:
-        """A superset of the ids that `nearest` returns, with few others."""
+        """A superset of the ids that `nearest` returns, only slightly larger."""
         if not self.ids or count < 1:
             return []
         scores = self.vectors @ unit

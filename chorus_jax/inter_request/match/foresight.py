@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from chorus_jax.inter_request.store import EntryHeader
 
-COMMON = 512  # words in more entries than this are ignored: slow, and they tell little
+COMMON = 512  # words in more entries than this are ignored: slow and uninformative
 
 # A recipe's digest and a namespace, None for entries that all namespaces may see.
 Shelf = tuple[str, str | None]

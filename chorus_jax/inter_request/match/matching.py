@@ -95,8 +95,9 @@ class Rejection:
 class Shelves:
     """One index per recipe and namespace; watches the store for changes.
 
-    A shared entry is in two of them: with its namespace's own entries, and with what
-    all namespaces share. So others' shared entries, however many, hide no own entry.
+    A shared entry is in two indexes: that of its own namespace, and that of all shared
+    entries. So the shared entries of other namespaces, however many, cannot crowd out a
+    namespace's own entries.
 
     Attributes:
         make: makes an empty index for embeddings of a given width.
@@ -152,10 +153,10 @@ class Shelves:
 
         Args:
             query: the request.
-            count: the most entries to return of the namespace's own, and of what all
-                namespaces share.
-            least: entries whose cosine is below this may be left out, but the nearest
-                one never is.
+            count: the most entries to return from each of the two indexes: the
+                namespace's own entries, and the shared ones.
+            least: entries whose cosine is below this may be left out, except the
+                nearest one.
         """
         own, shared = (query.recipe, query.namespace), (query.recipe, None)
         shelves = [own] if query.own_only else [own, shared]
@@ -177,8 +178,8 @@ class Matcher:
         candidates: how many of the nearest entries are compared word by word at first.
             The number doubles as long as no compared entry can be used and farther ones
             may be near enough.
-        most: the largest number of compared entries of the namespace, and of what all
-            share; it bounds the work of a miss.
+        most: the largest number of compared entries in each index (the namespace's
+            own, and the shared one); it bounds the work of a miss.
     """
 
     def __init__(

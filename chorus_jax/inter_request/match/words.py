@@ -27,8 +27,8 @@ STACKING = {
     *("KHMER SIGN COENG", "MYANMAR SIGN VIRAMA", "TAI THAM SIGN SAKOT"),
     *("BALINESE ADEG ADEG", "JAVANESE PANGKON"),
 }
-# The kinds of character that continue a word whose last character has the kind of the
-# key. Marks always continue it.
+# By the kind of a word's last character, the kinds of character that continue the word.
+# Marks always continue it.
 JOINED = {
     "letter": {"letter"},
     "before": {"alone"},

@@ -49,7 +49,7 @@ def default_policy(steps: int) -> Policy:
 
 
 def nirvana(beside: Policy) -> Policy:
-    """NIRVANA's policy with thresholds for the scores of another policy.
+    """NIRVANA's policy, with thresholds rescaled to the scores of another policy.
 
     NIRVANA's own thresholds are for CLIP's cosine. Here they are rescaled linearly, so
     that the lowest equals the lowest threshold of `beside` and 1 stays 1. Both policies
@@ -72,7 +72,8 @@ def nirvana(beside: Policy) -> Policy:
 def calibrated_file(name: str, steps: int) -> Path:
     """The file to which `benchmarks.calibrate` writes the policy it finds.
 
-    The package comes with none: for the shipped weights none was calibrated yet.
+    The package contains no such file, because no policy has been calibrated for the
+    shipped weights yet.
 
     Args:
         name: the name of the weights.

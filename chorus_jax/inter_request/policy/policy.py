@@ -180,8 +180,8 @@ class Policy:
         """This policy for runs of another number of steps.
 
         Step numbers are scaled, rounded down and clipped to 1 ... `steps` - 1. With a
-        single step there are no tiers. For another number of steps the step caches are
-        dropped, because they fit this one only: every step is run.
+        single step there are no tiers. If the number of steps differs, the step caches
+        are dropped, because they fit only the original number; all steps are then run.
         """
         if steps == self.steps:
             return self

@@ -41,7 +41,7 @@ class Item:
 
     @property
     def memory(self) -> int:
-        """Its bytes in memory: of the entry if that is there, else of the header."""
+        """The bytes in memory: of the entry if it is loaded, else of its header."""
         return self.loaded or self.head.nbytes
 
     @property
@@ -124,7 +124,7 @@ class Catalogue:
         Args:
             exact: the digest of a request.
             namespace: the namespace that must be allowed to use the item.
-            wanted: says whether an item will do.
+            wanted: whether an entry with this header is accepted.
         """
         items = (self._items[id] for id in self._exact.get(exact, ()))
         seen = [item.head for item in items if item.seen_by(namespace)]

@@ -1,9 +1,9 @@
 """The disk tier: one file per record, in a folder that several processes may share.
 
 Damaged records are removed with a log line and never served. Records that cannot be
-read, as when too many files are open, raise OSError and stay. Files that are not
-complete, or belong to another store or version, stay and are counted. This module
-handles no budgets.
+read, for example because too many files are open, raise an OSError and are kept. Files
+that are incomplete, or belong to another store or version, are kept and counted. This
+module handles no budgets.
 """
 
 import logging

@@ -126,7 +126,7 @@ class Entry(EntryHeader):
     @property
     def head(self) -> EntryHeader:
         """This entry without its latents."""
-        head = object.__new__(EntryHeader)  # its checks have been made
+        head = object.__new__(EntryHeader)  # without its checks, made already
         vars(head).update(vars(self))
         del vars(head)["latents"]
         return head

@@ -46,10 +46,9 @@ class Folder:
 
     @property
     def changed(self) -> bool:
-        """Whether another process may have changed the folder lately.
+        """Whether another process may have changed the folder since it was last read.
 
-        That is, since this process last read it (`looking`) or locked it. Costs one
-        small read.
+        Both `looking` and `locked` count as reading it. The check costs one small read.
         """
         return self._count() != self._seen
 
@@ -59,7 +58,7 @@ class Folder:
 
         Afterwards `changed` is True if changes came after the start, if another process
         was in the middle of a change, or if the block raised an error. No other thread
-        of this process may be in here or hold the lock.
+        of this process may be in this context or hold the lock.
         """
         settled = self._settled()
         yield
@@ -70,8 +69,8 @@ class Folder:
         """Locks the folder against other processes, waiting if one holds the lock.
 
         Yields whether another process may have changed the folder since this process
-        last looked at it or locked it without an error. Only one thread may be in here
-        at a time, because flock would let both in.
+        last looked at it or locked it without an error. Only one thread of a process
+        may use this context at a time, because flock does not exclude threads.
 
         Raises:
             TimeoutError: (an OSError) if another process holds the lock for longer than

@@ -82,7 +82,8 @@ def read(data: bytes, id: str, secret: Secret, file: os.stat_result) -> Describe
         data: the bytes.
         id: the id that the entry must have.
         secret: the secret of the store.
-        file: the record's file; it was changed when the entry was last used.
+        file: the status of the record's file; its modification time is the time of the
+            entry's last use.
 
     Raises:
         ForeignError: if the head has another id or secret.

@@ -35,7 +35,7 @@ class Placing:
         tiers, disk = self.tiers, self.tiers.disk
         packed = None if disk is None else record.packed(entry, disk.secret)
         with tiers.writing:
-            # Both are None or neither is; this tells mypy.
+            # Both are None or neither is; the check is for mypy.
             if disk is None or packed is None or len(packed) > tiers.disk_bytes:
                 size = 0
             else:
@@ -131,8 +131,8 @@ class Placing:
     def _has_room(self, entry: Entry) -> bool:
         """Makes room for an entry in memory.
 
-        False, with nothing evicted, if it does not fit beside the headers of records on
-        disk.
+        Returns False, and evicts nothing, if the entry does not fit beside the headers
+        of records on disk.
         """
         budget, catalogue = self.tiers.memory_bytes, self.tiers.catalogue
         listed = catalogue.get(entry.id)

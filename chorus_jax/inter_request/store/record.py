@@ -34,7 +34,8 @@ class DamagedError(ValueError):
 class UnknownError(Exception):
     """A file that this store cannot judge, and so must not remove.
 
-    It belongs to another version or store, or is incomplete, as while it is copied.
+    It belongs to another version or store, or is incomplete, for example because it is
+    still being copied.
     """
 
 

@@ -161,7 +161,8 @@ class Store:
         Args:
             exact: the request's digest (`Secret.exact`).
             namespace: the namespace whose entries are searched beside the shared ones.
-            wanted: says whether an entry will do; it must not use the store.
+            wanted: whether an entry with this header is accepted; it must not use the
+                store.
         """
         self.refresh()
         with self._tiers.lock:
@@ -228,8 +229,8 @@ class Store:
     def refresh(self) -> None:
         """Takes in the changes that other processes made to the folder.
 
-        All look-ups here do so first. It never waits for other processes, and costs one
-        small read if nothing changed.
+        Every look-up of this class calls it first. It never waits for other processes,
+        and costs one small read if nothing changed.
         """
         self._tiers.refresh()
 

@@ -41,10 +41,10 @@ class Watcher(Protocol):
 class StorageTiers:
     """Memory, disk and their catalogue.
 
-    `lock` guards the catalogue; `writing` is held by the one thread that writes
-    records, `looking` by the one that checks for changes of other processes. `unread`
-    holds the bytes of records that could not be read, and so are not in the catalogue;
-    `unknown` the bytes of files that are no records of this store. Both are by id.
+    `lock` guards the catalogue. `writing` is held by the one thread that writes
+    records, `looking` by the one that checks for changes of other processes. By id,
+    `unread` has the bytes of records that could not be read, and so are not in the
+    catalogue, and `unknown` the bytes of files that are no records of this store.
 
     Attributes:
         disk: the disk tier; None for memory only.
@@ -52,7 +52,7 @@ class StorageTiers:
         disk_bytes: the most bytes of records on disk.
         eviction: the policy that chooses which entries are evicted.
         clock: returns the time in seconds since the epoch.
-        watchers: are called for every entry that is admitted or removed.
+        watchers: notified of every entry that is admitted or removed.
     """
 
     disk: DiskTier | None
@@ -118,8 +118,8 @@ class StorageTiers:
     def load(self, disk: DiskTier, id: str) -> Entry | None:
         """Reads an entry from disk; None, with a log line, if that is not possible.
 
-        What is damaged or unknown is dropped from the catalogue; an unknown file stays
-        on disk. A record that cannot be read stays listed.
+        A damaged record or an unknown file is dropped from the catalogue; the unknown
+        file stays on disk. A record that cannot be read stays listed.
         """
         try:
             entry = disk.load(id)
