@@ -57,8 +57,8 @@ class BudgetSteps:
         )
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
-        """Runs these steps up to `until`; unchanged if the next step is not one of
-        them."""
+        """Runs these steps up to `until`; returns the state unchanged if the next step
+        is not one of them."""
         last, at = jnp.minimum(until[0], self.last), state.step[0]
         begins = (at == self.first) & (last > at)
         state = when(begins, lambda state: self.begin(run, state), state)

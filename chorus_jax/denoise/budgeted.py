@@ -60,8 +60,9 @@ class BudgetedTokens:
         tiles: the number of tiles of the video or region.
         ranking: the number of steps at the beginning that run all tokens and rank the
             tiles by how much their velocity changes; 0 if the tiles are ranked already.
-        cache: forecasts the velocities of the other tokens; in steps that it does not
-            compute no token is run, except the first one and those that rank.
+        cache: the step cache, which forecasts the velocities of tokens that are not
+            run. A step that it skips runs no tokens, unless it is the first step or one
+            that ranks the tiles.
     """
 
     budgets: ActiveSets

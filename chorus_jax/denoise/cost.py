@@ -37,8 +37,11 @@ def share(segment: Segment, tiles: int) -> float:
 def computed(
     segment: OpeningStep | RegionSteps | WholeSteps, count: int
 ) -> range | list[int]:
-    """The steps that a segment computes in a run of `count` steps, as far as its step
-    cache decides this before the run; its first step always is."""
+    """The steps that a segment computes in a run of `count` steps.
+
+    The first step of a segment is always computed. If its step cache decides during the
+    run, all steps are counted.
+    """
     if isinstance(segment, OpeningStep):
         return range(segment.first, segment.first + 1)
     steps = range(segment.first, segment.last)

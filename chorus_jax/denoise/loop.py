@@ -12,8 +12,9 @@ Chorus (arXiv 2604.04451) has three stages:
 Without a source all steps run all tokens. In every stage either a step cache decides
 how much of the model each step runs, or tokens have budgets of steps.
 
-`advance` is compiled once per plan, because how far a call runs each request is data.
-So a run in several calls gives the same bytes as a run in one.
+`advance` is compiled once per plan, because the step up to which a call runs each
+request is an array argument. So a run in several calls gives the same bytes as a run in
+one.
 """
 
 from collections import deque
@@ -66,7 +67,7 @@ def start(inputs: Inputs, latents: Latents, *, program: Program) -> RunState:
     Args:
         inputs: the arrays of the run.
         latents: noise, or the source's latents before the plan's first step. They are
-            copied, so the caller may go on using them.
+            copied, so the caller may keep using them.
         program: the static part of the run.
 
     Raises:
@@ -211,7 +212,7 @@ def in_pieces(
     """Runs a program to its last step, a few steps per call.
 
     Calls are queued ahead, so that the device is always busy and reporting progress
-    costs no time. A caller stops the run by no longer iterating.
+    costs no time. A caller stops the run by ending the iteration.
 
     Args:
         inputs: the arrays of the run.
@@ -220,9 +221,9 @@ def in_pieces(
         every: steps per call; None runs all in one call.
         ahead: calls queued behind the one that runs. With 0 the device idles between
             calls, and each yielded state may be read until the next one is requested.
-        resident: gives each transformer on the devices, in place of the one before (see
-            `OffloadingModel`); each call then runs one transformer. None if those of
-            the inputs are on the devices.
+        resident: loads a transformer onto the devices, in place of the previous one
+            (see `OffloadingModel`); each call then runs one transformer. None if the
+            transformers in `inputs` are on the devices already.
 
     Yields:
         The number of steps done and the state after each call. With calls ahead only
@@ -239,7 +240,7 @@ def in_pieces(
     for last, expert in calls(plan, every, resident is not None):
         until = np.full(rows, last, np.int32)
         if resident is not None and expert is not None and expert != there:
-            # The weights before are dropped once no program reads them.
+            # The previous weights are freed once no program reads them.
             inputs, there = inputs._replace(models={}), expert
             jax.block_until_ready(state)
             inputs = inputs._replace(models={expert: resident(expert)})
@@ -259,7 +260,8 @@ def calls(
     Args:
         plan: the plan of the run.
         every: steps per call; None for as many as possible.
-        apart: whether each call runs one transformer; else that is None.
+        apart: whether each call runs only one transformer; if not, the yielded
+            transformer is None.
     """
     first, every = plan.start, every or plan.steps
     ends = [stretch.last for stretch in plan.stretches]

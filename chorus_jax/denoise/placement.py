@@ -78,8 +78,10 @@ def token_shapes(program: Program, inputs: Inputs, state: RunState) -> frozenset
 
 
 def cache_partition(shape: Shape, tokens: frozenset[Shape]) -> PartitionSpec:
-    """The partition of an array in a step cache's state: as tokens are split if its
-    last three axes are those of tokens and the mesh divides them, else none.
+    """The partition of an array in a step cache's state.
+
+    If its last three axes are those of tokens and divide over the mesh, it is split as
+    tokens are; otherwise it is replicated.
 
     Args:
         shape: the array's shape; leading axes (layers) are not split.

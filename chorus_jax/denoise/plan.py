@@ -25,13 +25,14 @@ class Stretch:
         cache: the step cache, which decides how much of the model runs in each step.
         expert: the transformer, by its name in the model.
         budgets: in which steps each token is run (of the region's tokens, if there is a
-            region); None takes those that the step cache brings, or runs them in all
-            steps. With a step cache a token is run in the steps that both run, and
-            otherwise has the step cache's forecast from its own velocities.
+            region). None takes the budgets that the step cache defines, or else runs
+            the tokens in all steps. With a step cache, a token is run in the steps that
+            both run, and otherwise has the step cache's forecast from its own
+            velocities.
 
     Raises:
         ValueError: for budgets together with a step cache that does not forecast the
-            velocity at steps known before the run, or brings other budgets, or with a
+            velocity at steps known before the run, or defines other budgets, or with a
             region whose context is not `held`.
     """
 
@@ -113,8 +114,7 @@ class StepPlan:
         first: int = 0,
         budgets: ActiveSets | None = None,
     ) -> "StepPlan":
-        """A plan of one stretch: all tokens in all steps from `first` on, or as often
-        as their budgets say.
+        """A plan of one stretch, with the same tokens or token budgets from `first` on.
 
         Args:
             steps: the number of steps of the schedule.

@@ -108,8 +108,9 @@ def slots(plan: StepPlan) -> tuple[tuple[StepCache, str], ...]:
     """The distinct pairs of step cache and transformer in a plan, one per cache state.
 
     Equal step caches share a state if they run with the same transformer; the shapes of
-    a state depend on the transformer. Beside token budgets a step cache runs whole
-    steps, and has a state, only to show a region or where videos differ outside it.
+    a state depend on the transformer. Combined with token budgets, a step cache has a
+    state only in plans with a region, for the step that shows the region and for steps
+    of all tokens where videos differ outside it.
     """
     pairs = (
         (stretch.cache, stretch.expert)

@@ -63,7 +63,7 @@ class OpeningStep:
         return self.following.region
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
-        """Runs this step; unchanged if it is not the next one."""
+        """Runs this step; returns the state unchanged if it is not the next one."""
         here = (state.step[0] == self.first) & (until[0] > self.first)
         return when(here, lambda state: self.step(run, state), state)
 
@@ -153,8 +153,8 @@ class RegionSteps:
         region: how the tokens are chosen and run.
         part: the index of the state of these steps in `RegionState.parts`.
         halo: whether the halo is open.
-        following: the steps without the halo, if these steps have the halo and are
-            followed by such.
+        following: the steps without the halo, if these steps have the halo and are not
+            the region's last ones; else None.
         budgets: token budgets of the region's tokens, ranked in the order of the
             region's tiles; None without budgets.
     """
@@ -178,8 +178,8 @@ class RegionSteps:
         return BudgetedTokens(self.budgets, self.first, self.last, tiles, 0, self.cache)
 
     def __call__(self, run: Run, state: RunState, until: Int[Array, " b"]) -> RunState:
-        """Runs these steps up to `until`; unchanged if the next step is not one of
-        them."""
+        """Runs these steps up to `until`; returns the state unchanged if the next step
+        is not one of them."""
         assert state.region is not None
         last, at = jnp.minimum(until[0], self.last), state.step[0]
         here = (at >= self.first) & (at < last)

@@ -40,11 +40,11 @@ def whole_steps(
     """
     first, expert = stretch.first, stretch.expert
     if stretch.budgets is not None:
-        # The segment before ran another expert; the tokens keep their ranks.
+        # The previous segment ran another expert; the tokens keep their ranks.
         ranked = isinstance(before, BudgetSteps) and before.ranks
         return BudgetSteps(first, last, expert, stretch.budgets, ranked, stretch.cache)
-    # Any segment but the first resets its step cache: the cache's state would be from
-    # before a region, or of another expert.
+    # Every segment except the first resets its step cache, whose state is from before a
+    # region or of another expert.
     return WholeSteps(first, last, stretch.cache, expert, before is not None)
 
 

@@ -1,7 +1,7 @@
 """Block-wise adaptive caching (BAC): update steps for each branch of each layer.
 
 arXiv 2506.13456. For each branch, dynamic programming places a given number of updates
-so that the reused outputs are as similar as possible to those that are skipped. Then
+so that the reused outputs are as similar as possible to the outputs they replace. Then
 the "bubbling union": the most volatile feed-forward branches add their update steps to
 the feed-forward branches of all later layers, because an error of an early branch grows
 when a later branch is updated. `calibration.branch_fit` measures the similarities. We

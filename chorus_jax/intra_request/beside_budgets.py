@@ -1,9 +1,10 @@
-"""Step caches beside token budgets, and those with budgets of their own.
+"""Step caches combined with token budgets, and step caches that define budgets.
 
-Beside budgets a token is run in the steps in which both its budget and the step cache
-run it; in the others its velocity is the step cache's forecast from the token's own
-last ones. That needs a step cache whose steps and weights are known before the run, and
-which reuses velocities: parts of a pass, such as residuals, have rows for all tokens.
+In the combination a token is run in the steps in which both its budget and the step
+cache run it. In all other steps its velocity is the step cache's forecast from the
+token's own last velocities. So the computed steps and the forecast's weights must be
+known before the run, and the step cache must reuse velocities: other values that it may
+keep, such as residuals, have rows for all tokens.
 """
 
 from chorus_jax.intra_request.grains import VelocityGrain
@@ -15,22 +16,25 @@ from chorus_jax.token_budgets import ActiveSets, TokenSchedule
 
 
 def own_budgets(cache: StepCache | None) -> TokenSchedule | None:
-    """The token budgets that a step cache brings; None if it brings none."""
+    """The token budgets that a step cache defines; None if it defines none."""
     return cache.budgets if isinstance(cache, PlannedTokens) else None
 
 
 def forecasts_tokens(cache: StepCache) -> bool:
-    """Whether a step cache can forecast each token from its own past: it has nothing
-    but steps and weights that are known before the run, and reuses velocities."""
+    """Whether a step cache can forecast each token from the token's own velocities.
+
+    It can if it reuses velocities, and if its computed steps and its weights are known
+    before the run.
+    """
     if not isinstance(cache, ScheduledCache):
         return False
-    # A subclass with a step of its own (RACER) decides from data too.
+    # A subclass that overrides `step` (RACER) also decides from data.
     known = type(cache).step is ScheduledCache.step
     return known and isinstance(cache.taken, VelocityGrain)
 
 
 def check_beside(cache: StepCache, budgets: ActiveSets) -> None:
-    """Raises a ValueError for a step cache that does not go with these budgets."""
+    """Raises a ValueError for a step cache that cannot be combined with budgets."""
     if own_budgets(cache) not in (None, budgets):
         raise ValueError(
             "this step cache brings token budgets, and does not go together with "

@@ -44,7 +44,7 @@ class BranchTable:
         raise NotImplementedError
 
     def check(self, run: RunProperties) -> None:
-        """ValueError for a run or a model that the table does not fit."""
+        """Raises a ValueError for a run or a model that the table does not fit."""
         self.table(run.schedule, run.layers, run.branches)
 
     def init(self, forward: Forward) -> BranchState:
@@ -86,7 +86,7 @@ def check_fits(what: str, shape: tuple[int, ...], run: tuple[int, ...]) -> None:
     Args:
         what: the table's entries in words, for the message.
         shape: the numbers of steps, layers and branches of the table.
-        run: those of the run.
+        run: the same numbers of the run.
     """
     if shape != run:
         raise ValueError(

@@ -3,8 +3,8 @@
 Bujiazi/DiCache (arXiv 2508.17356). The first layers (the probe) run in every step. The
 relative change of the tokens after them is summed; once the sum reaches a threshold,
 the other layers run. A step that skips them adds a residual of all layers that is
-extrapolated along the line through the residuals of the last two computed steps. How
-far is read off the residuals of the probe, which is known in every step.
+extrapolated along the line through the residuals of the last two computed steps. The
+distance along the line follows from the probe's residual, which every step computes.
 """
 
 from dataclasses import dataclass
@@ -120,9 +120,9 @@ def aligned(added: Any, past: History) -> Any:
     """The forecast residual of all layers.
 
     It lies on the line through the last two residuals of all layers, at the position
-    that the probe's residual has between its own last two. The position is 0 at the
-    older residual and 1 at the newest, and is clipped to 1 to 2. With one computed step
-    it is that step's residual.
+    that the probe's residual has relative to its own last two. The position is 0 at the
+    older residual and 1 at the newest, and is clipped to [1, 2]. After a single
+    computed step the forecast is that step's residual.
 
     Args:
         added: the residual of the first layers in this step.

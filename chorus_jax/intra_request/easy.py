@@ -6,7 +6,7 @@ predicts that of the output. A reused step adds the last computed difference bet
 output and latents to its latents; of the model only the stem runs.
 
 The authors watch the output of the prompt's branch and reuse the difference in each
-branch. Here the guided velocity is watched and reused. For the reuse that is the same,
+branch. Here the guided velocity is watched and reused. The reused output is the same,
 because guidance is a weighted sum whose weights add up to 1.
 """
 

@@ -26,7 +26,7 @@ class FoCa(IntervalCache):
 
     Attributes:
         first: steps at the start that are computed.
-        horizon: steps after the last computed step from which on forecasts are damped.
+        horizon: steps since the last computed one, beyond which forecasts are damped.
 
     Raises:
         ValueError: as in `IntervalCache`, and for a horizon that is not above 0.
@@ -45,7 +45,7 @@ class FoCa(IntervalCache):
     def weights(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
-        """The weights of the calibrated forecast."""
+        """The weights of the corrected forecast, damped beyond the horizon."""
         slope, bend, gap = parabola(past)
         x = elapsed(i, past)
         here = jnp.minimum(x, self.horizon)

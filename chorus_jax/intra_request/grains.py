@@ -1,5 +1,8 @@
-"""Grains: the values that a step cache can reuse, either the guided velocity, the
-residual of all layers, or the outputs of all layers' branches."""
+"""Grains: the values that a step cache can reuse.
+
+These are the guided velocity, the residual of all layers together, or the outputs of
+the branches of all layers.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -89,9 +92,10 @@ class BranchGrain:
     """The outputs of the branches of all layers, before their gates.
 
     Stem, gates, residual connections and head always run, and so does attention whose
-    keys a region needs. A value is the tokens times layers times branches: for Wan 1.3B
-    at 480p (30 layers of 3 branches, 32,760 tokens of width 1536, bfloat16) 9.1 GB per
-    guidance branch, and a forecast of order n keeps n + 1 of them.
+    keys a region needs. The value has the size of the tokens times layers times
+    branches: for Wan 1.3B at 480p (30 layers of 3 branches, 32,760 tokens of width
+    1536, bfloat16) 9.1 GB per guidance branch. A forecast of order n keeps n + 1 such
+    values.
     """
 
     def shapes(self, forward: Forward) -> Any:

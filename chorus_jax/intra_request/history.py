@@ -20,8 +20,8 @@ class History(NamedTuple):
     """Values of the last computed steps, newest first.
 
     Attributes:
-        values: one pytree of arrays per step; their rows are those of the forecast
-            value, on the first axis, or on the second within `PerLayer`.
+        values: one pytree of arrays per step. Each array has one row per row of the
+            forecast value, on its first axis, or on its second within `PerLayer`.
         steps: the step of each row's values, `NONE` where a value is missing.
     """
 

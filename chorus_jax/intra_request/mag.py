@@ -3,8 +3,8 @@
 Ma et al., arXiv 2506.09045. The residual of all layers has a magnitude whose ratio from
 one step to the next hardly depends on the prompt, so these ratios are measured once.
 Their product since the last computed step estimates the error of the reused residual;
-layers run again once the sum of these errors reaches a threshold. So it is known before
-a run which steps are computed.
+layers run again once the sum of these errors reaches a threshold. So the computed steps
+are known before a run.
 
 The ratios of the prompt's branch decide for all guidance branches. (The authors use the
 ratios of each branch; they agree except in the first steps, which are computed anyway.)
@@ -168,7 +168,7 @@ class MagCache(ScheduledCache):
         return ratios, round(self.switch * steps / known)
 
     def check(self, run: RunProperties) -> None:
-        """ValueError for another number of steps, another shift or another size."""
+        """Raises a ValueError for another number of steps, shift or size."""
         super().check(run)
         check_shift(RATIOS, self.shift, run.schedule)
         check_plane(RATIOS, self.size, run.size)

@@ -18,8 +18,8 @@ from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.schedulers.flow import Schedule
 from chorus_jax.token_budgets import TokenSchedule
 
-# A step, the last steps in which a token was run (newest first), and the weights of its
-# velocities from these.
+# The forecast step, the last steps in which a token was run (newest first), and the
+# weights of the velocities of these steps.
 Forecast = tuple[int, tuple[int, ...], tuple[float, ...]]
 
 
@@ -27,9 +27,8 @@ Forecast = tuple[int, tuple[int, ...], tuple[float, ...]]
 class PlannedTokens(ScheduledCache):
     """Runs a planned share of the tokens in each step and forecasts the others.
 
-    The plan brings token budgets of its own (`budgets`). A token whose last steps are
-    not those of a forecast (in a run that begins at a later step) keeps its last
-    velocity.
+    The plan defines token budgets (`budgets`). A token whose last steps match no
+    forecast, as in a run that begins at a later step, keeps its last velocity.
 
     Attributes:
         shares: the share of the tokens that is run in each step, 0 to 1; () runs all
@@ -105,8 +104,12 @@ class PlannedTokens(ScheduledCache):
         Bool[np.ndarray, "n k"],
         Float[np.ndarray, "n k"],
     ]:
-        """For each forecast its step, the steps of the velocities that it uses, which
-        of these there are, and the weights."""
+        """The forecasts as arrays, one row per forecast, padded to `depth` columns.
+
+        Returns:
+            The step of each forecast; the steps of the velocities that it uses; False
+            where these are padding; and the weights of the velocities, 0 in padding.
+        """
         steps = np.array([step for step, _, _ in self.forecasts])
         used = np.zeros((len(steps), self.depth), int)
         asked, table = np.zeros(used.shape, bool), np.zeros(used.shape, np.float32)

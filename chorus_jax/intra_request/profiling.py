@@ -29,7 +29,7 @@ class ProfilingDiT(BranchTable):
         background: the numbers of the background layers, 0 or more and rising; ()
             computes everything.
         full: the numbers of the full steps, 0 or more and rising.
-        first: the number of steps at the start that are full too.
+        first: the number of steps at the start that are full steps too.
         of: the number of steps in a run that `full` is for; 0 for any.
 
     Raises:

@@ -1,5 +1,4 @@
-"""The protocol of step caches, which decide for each step how much of the model
-runs."""
+"""The protocol of step caches: they decide how much of the model each step runs."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,8 +17,8 @@ class StepCache(Protocol):
 
     A step cache is frozen and hashable, as it is part of the key of a compiled program.
     Its state is a pytree of arrays of fixed shapes, with one row per request or per row
-    of the forward pass (a request in one guidance branch); no request depends on the
-    others of its batch.
+    of the forward pass (a request in one guidance branch). No request's result depends
+    on other requests of its batch.
     """
 
     def init(self, forward: Forward) -> State:
@@ -43,8 +42,7 @@ class StepCache(Protocol):
             i: the step of each request.
             schedule: the schedule of the run; its `steps` is the number of steps of a
                 full run.
-            forward: the pass at this step, of which only the pieces that are called
-                run.
+            forward: the pass at this step; only the pieces that are called are run.
             held: the state that earlier passes of this run have left, to be updated by
                 `Forward.hold`.
             state: the state from `init` or the step before.

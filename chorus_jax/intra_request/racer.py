@@ -35,8 +35,8 @@ class RacerState(NamedTuple):
 
     Attributes:
         past: the last computed values, per row of the grain.
-        owed: whether a step was computed that is not scheduled, and no scheduled one
-            skipped for it yet, per request.
+        owed: whether an unscheduled step was computed for which no scheduled step has
+            been skipped yet, per request.
     """
 
     past: History
@@ -54,7 +54,7 @@ class RACER(Spectrum):
 
     Attributes:
         threshold: the distance between the forecasts, relative to the fit, at which a
-            step is computed; a large number leaves the schedule as it is.
+            step is computed; a large number leaves the schedule unchanged.
         caution: how strongly a forecast in doubt is shrunk towards the last computed
             value; 0 trusts all forecasts.
 
@@ -123,10 +123,10 @@ class RACER(Spectrum):
         doubts: Bool[Array, " b"],
         owed: Bool[Array, " b"],
     ) -> tuple[Bool[Array, " b"], Bool[Array, " b"]]:
-        """Whether each request's step `i` is computed, and whether it owes a scheduled
-        step after it."""
+        """Whether each request's step `i` is computed, and `RacerState.owed` after
+        it."""
         table = np.array(self.computes(steps))
-        later = table[::-1].cumsum()[::-1] > table  # whether any later one is scheduled
+        later = table[::-1].cumsum()[::-1] > table  # whether a later step is scheduled
         scheduled = jnp.array(table)[i]
         refreshed = known & ~scheduled & doubts & ~owed & jnp.array(later)[i]
         computed = ~known | refreshed | (scheduled & ~owed)

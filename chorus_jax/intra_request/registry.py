@@ -92,7 +92,7 @@ def make(name: str, options: dict[str, Any]) -> StepCache:
 
 
 def check_numbers(name: str, options: Mapping[str, Any]) -> None:
-    """Raises a ValueError for an option that must be a number and is none."""
+    """Raises a ValueError for an option that must be a number and is not."""
     kinds = {field.name: field.type for field in fields(CACHES[name])}
     for key, value in options.items():
         integral = isinstance(value, int) and not isinstance(value, bool)

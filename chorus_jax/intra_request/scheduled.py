@@ -51,7 +51,7 @@ class ScheduledCache:
         return jnp.zeros(past.shape, jnp.float32).at[:, 0].set(1.0)
 
     def check(self, run: RunProperties) -> None:
-        """ValueError for a number of steps that the cache is not made for."""
+        """Raises a ValueError for a number of steps that the cache is not made for."""
         self.computes(run.schedule.steps)
 
     def init(self, forward: Forward) -> History:

@@ -1,11 +1,11 @@
 """SenCache: a pass is reused while a bound on the change of its output is small.
 
 vita-epfl/SenCache. The bound is the norm of the output's derivative by the latents
-times the change of the latents since the last computed step, plus the same for the
-timestep. `calibration.sensitivity` measures the norms; with the defaults, 1 for both,
-this is the cache of AI-Hypercomputer/maxdiffusion. The authors multiply the threshold
-by the square root of the number of latents (1447.978 for Wan). Here distances are root
-mean squares instead, so their thresholds apply at any size.
+times the change of the latents since the last computed step, plus the same product for
+the timestep. `calibration.sensitivity` measures the norms; with the defaults, 1 for
+both, this is the cache of AI-Hypercomputer/maxdiffusion. The authors multiply the
+threshold by the square root of the number of latents (1447.978 for Wan). Here distances
+are root mean squares instead, so their thresholds apply at any size.
 """
 
 from dataclasses import dataclass

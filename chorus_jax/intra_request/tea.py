@@ -168,7 +168,7 @@ class TeaCache:
         return forward.head(tokens), held, after, work
 
     def check(self, run: RunProperties) -> None:
-        """ValueError for another number of steps, another shift or another size."""
+        """Raises a ValueError for another number of steps, shift or size."""
         self.check_schedule(run.schedule)
         check_plane(COEFFICIENTS, self.size, run.size)
 

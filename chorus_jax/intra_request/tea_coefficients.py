@@ -75,7 +75,7 @@ PUBLISHED: dict[str, dict[bool, PublishedTea]] = {
             (2.14700694e1, -1.28016453e1, 2.31279151, 7.92487521e-1, 9.69274326e-3),
             "modulation",
             steps=0,
-            shift=None,  # we do not know the authors' run
+            shift=None,  # the run that the authors measured on is unknown
         )
     },
 }

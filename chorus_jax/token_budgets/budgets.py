@@ -5,10 +5,10 @@ group k is run in `s_k` of the T steps, a divisor of T. At step i the active tok
 
     A_i = union of the groups k with i mod (T / s_k) = 0
 
-Only these are run. They attend to the keys and values of all tokens; an inactive token
-keeps those of its last pass, and its latest velocity, by which the solver moves it. The
-paper does not publish its groups' shares, budgets and forced full steps: see `presets`
-for ours.
+Only these are run. They attend to the keys and values of all tokens. An inactive token
+keeps the keys and values of its last pass, and the solver moves it by its latest
+velocity. The paper does not publish its groups' shares, budgets and forced full steps:
+see `presets` for ours.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Token schedules: the share of the tokens that is run, given step by step.
 
 Token budgets (`budgets`) run each group of tokens in every n-th step. A schedule says
-for each step how many tokens it runs, none included: it is what a search over plans
-chooses (`calibration.token_plans`).
+for each step how many tokens it runs, possibly none. A search over plans chooses it
+(`calibration.token_plans`).
 """
 
 from dataclasses import dataclass
