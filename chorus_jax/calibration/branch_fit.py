@@ -17,8 +17,8 @@ from chorus_jax.intra_request.changes import TINY
 from chorus_jax.intra_request.grains import named_grain, reusing
 from chorus_jax.schedulers.flow import Schedule
 
-SAMPLED = 64  # tokens, spread evenly, whose outputs stand for those of all
-VOLATILE = 5  # layers whose updates are bubbled, as in public code of BAC
+SAMPLED = 64  # the number of evenly spread tokens whose outputs are recorded
+VOLATILE = 5  # layers whose updates are bubbled, as in BAC's public code
 
 Outputs = tuple[Float[Array, "b steps l k c"], ...]
 

@@ -58,8 +58,11 @@ class CacheRuns:
         return program, inputs, loop.start(inputs, noise, program=program)
 
     def with_expert(self, inputs: Inputs, expert: str) -> Inputs:
-        """The inputs for single passes of a transformer: it is on the devices, alone if
-        the model keeps the idle one in the host's memory."""
+        """The inputs for single passes of a transformer.
+
+        They hold this transformer on the devices; for a model that keeps its idle
+        transformer in the host's memory, they hold no other one.
+        """
         model = self.pipeline.model
         if not isinstance(model, OffloadingModel):
             return inputs

@@ -61,7 +61,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
     Attributes:
         filled: the pipeline and the cache with the sources.
         folder: keeps the full runs and the journal.
-        deadline: no run begins after it; may be changed for each phase.
+        deadline: the time after which no run begins; may be changed for each phase.
     """
 
     def __init__(

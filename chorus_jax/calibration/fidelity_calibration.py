@@ -19,9 +19,9 @@ from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.request import Request
 
-LEAST = 16  # prompts: half are targets, of which five at least must share a tier
+LEAST = 16  # prompts: half are targets, and a tier needs five of these
 FRESH = 3  # one in this many targets is kept back to confirm the result
-TABLE, SEARCH = 0.5, 0.6  # shares of the time left: for the start, then the search
+TABLE, SEARCH = 0.5, 0.6  # shares of the time left for the start, then for the search
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class FidelityCalibration(Calibration):
                 and targets in turn.
             limits: what may be lost (see `limits_of`).
             folder: keeps sources, full runs and records.
-            deadline: no run begins after it.
+            deadline: the time after which no run begins.
 
         Raises:
             ValueError: if there are too few requests, steps, frames or matches.

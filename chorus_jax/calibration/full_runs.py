@@ -33,8 +33,8 @@ from chorus_jax.families.forward import Latents
 from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
 
-PROBED = 2  # prompts of which further runs are made
-ROUTED = 8  # prompts that a router is trained on
+PROBED = 2  # the number of prompts of which further runs are made
+ROUTED = 8  # the number of prompts that a router is trained on
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class FullRuns:
     def sensitivities(
         self, request: Request, state: RunState
     ) -> Float[np.ndarray, "2 steps"]:
-        """`norms` of one run."""
+        """The norms of `norms`, measured on one run."""
         runs = self.runs
         with runs.pipeline.computing():
             program, inputs, _ = runs.prepared(request, EveryStep())

@@ -19,7 +19,7 @@ HALO = (0.0, 0.25, 0.5)
 LIMITS = (0.15, 0.3, 0.6, 1.2)
 EVERY = (5, 4, 3, 2)  # every n-th step is skipped
 MORE = (1, 2, 4)  # sizes of a new tier, in twentieths of the targets
-FEWEST = 5  # targets that a tier needs to be measured
+FEWEST = 5  # the least number of targets that a tier is measured on
 
 Neighbours = Callable[[Policy], Iterator[Policy]]
 

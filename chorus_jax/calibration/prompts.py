@@ -71,7 +71,7 @@ class FilledCache:
             sources: the requests to run, with seeds.
             base: a policy, of which the second look is used.
             folder: the cache's folder.
-            deadline: no source begins after it.
+            deadline: the time after which no source is begun.
 
         Raises:
             TimeOverError: if the time is over; what was made is in the folder.

@@ -35,9 +35,9 @@ from chorus_jax.request import Request
 from chorus_jax.schedulers.flow import Schedule
 
 UPDATES = 60  # gradient steps
-RATE = 0.2  # of Adam
+RATE = 0.2  # the learning rate of Adam
 START = 2.0  # the logit of all scores before training
-PRICE = 0.02  # of computing everything, next to the relative error of the latents
+PRICE = 0.02  # the loss for computing everything, added to the latents' error
 
 Logits = Float[Array, "steps l branches"]
 Scores = Float[np.ndarray, "steps l branches"]
@@ -47,7 +47,7 @@ class RouterState(NamedTuple):
     """State of `Router`.
 
     Attributes:
-        logits: the router, for the only request.
+        logits: the router's logits, for a batch of one request.
         outputs: the blended outputs of the step before.
         known: whether there are such outputs yet, per row of the pass.
     """
@@ -101,7 +101,7 @@ def unrolled(
     state = state._replace(caches=tuple(map(routed, state.caches)))
     for piece in segments(program.plan):
         assert isinstance(piece, WholeSteps)
-        # Each expert's cache begins unknown, so none needs to begin anew.
+        # Each expert's cache begins unknown, so none needs a reset.
         piece = replace(piece, resets=False)
 
         @jax.checkpoint

@@ -1,10 +1,10 @@
 """Measures how a model's velocity depends on its latents and on the timestep.
 
 SenCache bounds the change of the output by the norms of its derivatives. They are
-measured along the paths of full runs, since that is where the cache moves: between two
-steps, first the timestep is moved at the latents of the first, and then the latents at
-the timestep of the second. This takes one more pass per step. (The authors' measuring
-code was not read; the two finite differences are ours.)
+measured by two finite differences per step along the paths of full runs: from one step
+to the next, first the timestep is changed at the latents of the first step, then the
+latents are changed at the timestep of the second. This takes one more pass per step.
+(The authors' measuring code was not read; the finite differences are ours.)
 """
 
 from collections.abc import Callable

@@ -13,7 +13,7 @@ from chorus_jax.denoise.state import Inputs
 from chorus_jax.denoise.token_scope import WholeVideo, merged
 from chorus_jax.families.forward import Held, Latents, evaluate
 
-REPEATS = 3  # of a timed pass; the shortest counts
+REPEATS = 3  # runs of a timed pass, of which the shortest counts
 
 
 @partial(jax.jit, static_argnames=("program", "expert"))
@@ -43,8 +43,11 @@ def part_pass(
     program: Program,
     expert: str,
 ) -> Latents:
-    """The velocity at step `i` if only the tiles `rows` are run, and the others have
-    the keys and the velocity of the step before."""
+    """The velocity at step `i` if only the tiles `rows` are run.
+
+    The other tiles keep the keys and values `keys`, and the velocity `before`, of the
+    previous step.
+    """
     scope = WholeVideo(Run(program, inputs), expert)
     fresh, _ = evaluate(scope.some(latents, i, keys, rows), Held(keys))
     return merged(scope, before, fresh, rows)
@@ -62,16 +65,16 @@ def shifted(
     program: Program,
     expert: str,
 ) -> Latents:
-    """The latents after step `i` if it had another velocity than its own.
+    """The latents after step `i`, if the step had another velocity.
 
-    Given latents stay as they are.
+    Latents that the request gives (`Forward.moves`) are not changed.
 
     Args:
         inputs: the arrays of the run.
-        latents: the latents after the step with its own velocity.
+        latents: the latents after the step with the velocity `own`.
         i: the step.
         velocity: the other velocity.
-        own: its own velocity.
+        own: the velocity that the model computed for the step.
         move: the change of the noise level in the step.
         program: the static part of the run.
         expert: the name of the transformer.

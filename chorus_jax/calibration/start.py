@@ -40,7 +40,7 @@ GAIN_FROM, KEY_GAIN = 0.4, 2.0
 MOST = 3
 BLOCK = 10  # targets between two checks of a plan's losses
 PLACES = 20  # the most thresholds
-STRICT = (0.0, 0.5, 1.0)  # a start for each of these shares of the limits
+STRICT = (0.0, 0.5, 1.0)  # the shares of the limits, each of which gives a start
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def cuts(scores: Sequence[float]) -> list[int]:
 
 
 def _rises(tiers: Sequence[Tier]) -> bool:
-    """Whether reuse and regions in each tier end no earlier than in the tier before."""
+    """Whether reuse and regions end no earlier in each tier than in the one before."""
     return all(
         low.reuse_until <= high.reuse_until and low.region_until <= high.region_until
         for low, high in itertools.pairwise(tiers)

@@ -68,9 +68,9 @@ class CacheCalibration:
         """The boldest setting of a method that is near enough to full runs.
 
         Raises:
-            ValueError: for a method without settings to try or that cannot be fitted
-                with an idle expert on the host, or if no setting is near enough; the
-                message has the figures of the best one.
+            ValueError: for a method without settings to try, or one that cannot be
+                fitted while the idle transformer is in the host's memory; or if no
+                setting is near enough, with the figures of the best one.
         """
         check_method(method)
         if METHODS[method].together and isinstance(

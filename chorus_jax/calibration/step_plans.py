@@ -21,7 +21,7 @@ from chorus_jax.intra_request.planned import PlannedCache
 # The variance, relative to a velocity's square, by which velocities in a run with
 # skipped steps differ from those of full runs.
 NOISE = 1e-4
-NEVER = -1  # stands for a computed step that does not exist
+NEVER = -1  # stands for a missing computed step
 
 Products = Float[np.ndarray, "steps steps"]
 Cost = Callable[[int, int, int], float]
@@ -52,12 +52,12 @@ class StepPlanner:
         return len(self.moves)
 
     def held(self, count: int) -> PlannedCache:
-        """A plan that computes `count` steps and else reuses the last velocity."""
+        """A plan that computes `count` steps and otherwise reuses the last velocity."""
         computed = best_steps(self.held_error, self.steps, count, self.begins)
         return PlannedCache(self.skipped(computed), (), self.steps)
 
     def scaled(self, count: int) -> PlannedCache:
-        """A plan that computes `count` steps and else scales the last velocity."""
+        """A plan that computes `count` steps and otherwise scales the last velocity."""
         error = lambda before, last, following: self.error((last,), following)
         computed = best_steps(error, self.steps, count, self.begins)
         return self.fitted(computed, 1)
@@ -65,7 +65,7 @@ class StepPlanner:
     def planned(self, count: int, depth: int = 3) -> PlannedCache:
         """A plan that forecasts by weighted sums of the last velocities.
 
-        The computed steps are placed as for sums of two velocities.
+        The computed steps are those that are best for sums of two velocities.
 
         Args:
             count: the number of computed steps.
@@ -108,10 +108,12 @@ class StepPlanner:
         return np.linalg.solve(gram, self.products[np.ix_(known, rows)]).T
 
     def error(self, past: tuple[int, ...], following: int) -> float:
-        """The squared error of the steps between two computed ones, at the run's end.
+        """The squared error at the run's end that skipped steps cause.
+
+        The skipped steps are all between the newest of `past` and `following`.
 
         Args:
-            past: the computed steps whose velocities forecast, the newest first.
+            past: the computed steps whose velocities are used, newest first.
             following: the next computed step.
         """
         steps = range(past[0] + 1, following)
@@ -127,8 +129,8 @@ class StepPlanner:
     def held_error(self, before: int, last: int, following: int) -> float:
         """The squared error at the run's end if skipped steps reuse the last velocity.
 
-        These are the steps between `last` and `following`, which are computed. `before`
-        is not read; `Cost` passes it.
+        The skipped steps are all between the computed steps `last` and `following`.
+        `before` is not used; it is an argument of every `Cost`.
         """
         steps = range(last + 1, following)
         move = np.zeros(self.steps)
@@ -137,7 +139,7 @@ class StepPlanner:
         return self.grown(steps, float(move @ self.products @ move))
 
     def grown(self, steps: range, error: float) -> float:
-        """The value at the end of a run of a squared error made over these steps."""
+        """A squared error made over these steps, as it has grown by the run's end."""
         return error * float(self.growth[list(steps)].mean()) if steps else 0.0
 
     def pair_error(self, before: int, last: int, following: int) -> float:

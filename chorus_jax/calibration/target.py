@@ -29,8 +29,8 @@ class RunTarget(Protocol):
 
     Attributes:
         number: identifies the target.
-        request: the request. No source has its seed, so a full run and a run with reuse
-            draw the same noise, and that is not the noise of the source.
+        request: the request. Its seed differs from the seeds of all sources, so that a
+            full run and a run with reuse draw the same noise, unlike the source's.
         source: the id of the source's entry; None without a source.
         score: the score of the match; None without a source.
     """

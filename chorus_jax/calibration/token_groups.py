@@ -19,8 +19,8 @@ from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
 from chorus_jax.token_budgets.schedule import size_of
 
-SHARES = (0.25, 0.5, 1.0)  # of the tokens, that a step may run
-EARLY = 0.08  # of the steps, which run all tokens and rank them
+SHARES = (0.25, 0.5, 1.0)  # the shares of the tokens that a step may run
+EARLY = 0.08  # the share of the steps that run all tokens and rank them
 
 Products = Float[np.ndarray, "groups steps steps"]
 
@@ -45,7 +45,7 @@ class GroupedRun:
 
     @classmethod
     def of(cls, runs: CacheRuns, request: Request, state: RunState) -> "GroupedRun":
-        """The run of a request whose last state, with `PathRecorder`, is this."""
+        """Groups a run of a request with `PathRecorder`, given the run's last state."""
         early = max(2, round(EARLY * request.step_count))
         run = cls(runs, request, path_of(state), SHARES, early)
         sizes = {size: x for x, size in zip(SHARES[::-1], run.sizes[::-1])}
@@ -70,7 +70,7 @@ class GroupedRun:
 
     @cached_property
     def order(self) -> Int32[np.ndarray, " t"]:
-        """The tiles, those whose velocity changes most in the early steps first."""
+        """The tiles, sorted by falling change of their velocity in the early steps."""
         tiles = jnp.asarray(self.tiles[: self.early])
         change = np.asarray(relative_change(tiles[1:], tiles[:-1])).sum(axis=0)
         return np.argsort(-change, kind="stable").astype(np.int32)
@@ -82,8 +82,11 @@ class GroupedRun:
 
     @cached_property
     def products(self) -> Products:
-        """The inner products of the velocities of every two steps, by group; streams
-        other than the video's belong to the first group, as they always run."""
+        """The inner products of the velocities of every two steps, by group.
+
+        Streams other than the video's belong to the first group, because every step
+        that runs any tokens runs them.
+        """
         program, steps = self.begun[0], len(self.tiles)
         cuts = np.split(self.order, self.sizes[:-1])
         flat = [self.tiles[:, tiles].reshape(steps, -1) for tiles in cuts]

@@ -21,7 +21,7 @@ from chorus_jax.calibration.step_plans import StepPlanner
 from chorus_jax.calibration.token_search import BestPlans, searched
 from chorus_jax.intra_request.planned_tokens import Forecast, PlannedTokens
 
-UNITS = 8  # units of cost of a full step, to which the costs of steps are rounded
+UNITS = 8  # the cost of a full step, in the units that costs are rounded to
 DEPTH = 2  # the most velocities in a forecast
 
 
@@ -35,7 +35,7 @@ class TokenPlanner:
         energies: each group's share of the squared velocities.
         shares: the shares of the tokens that a step may run: those of the first group,
             of the first two, and so on; the last is 1.
-        costs: the cost of a step with these shares, over that of a full step.
+        costs: the cost of a step with each share, divided by that of a full step.
         early: steps at the start that run all tokens and rank them.
     """
 
@@ -64,10 +64,13 @@ class TokenPlanner:
         return searched(losses, prices, full, self.steps * prices[-1])
 
     def losses(self, group: int) -> Float[np.ndarray, "steps ends"]:
-        """A group's squared error at the end of a run, by two steps that run it with
-        none between; the last velocity is forecast by a factor.
+        """The squared error at a run's end if a group is not run between two steps.
 
-        Relative to the squared velocities of all tokens.
+        In between, the last velocity times a factor is used. The error is relative to
+        the squared velocities of all tokens.
+
+        Returns:
+            The error by the last step that runs the group and the next one that does.
         """
         planner = self.groups[group]
         losses = np.zeros((self.steps, self.steps + 1))
@@ -85,8 +88,10 @@ class TokenPlanner:
         return self.fitted(self.plans.within(floor(cost * self.prices)))
 
     def cheapest(self, loss: float) -> PlannedTokens:
-        """The cheapest plan within a loss: the squared error of the final latents, over
-        the mean square of the velocities.
+        """The cheapest plan within a loss.
+
+        The loss is the squared error of the final latents, divided by the mean square
+        of the velocities.
 
         Raises:
             ValueError: if all plans lose more.
@@ -95,11 +100,11 @@ class TokenPlanner:
 
     @property
     def prices(self) -> int:
-        """The units of a full step."""
+        """The cost of a full step, in units."""
         return self.plans.prices[-1]
 
     def fitted(self, counts: Sequence[int]) -> PlannedTokens:
-        """The plan that runs so many groups in each step, with fitted forecasts."""
+        """The plan that runs the first `counts[i]` groups in step `i`."""
         shares = tuple((0.0, *self.shares)[count] for count in counts)
         if set(counts) == {len(self.groups)}:
             return PlannedTokens()

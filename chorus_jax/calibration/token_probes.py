@@ -1,9 +1,9 @@
 """Measures what is lost, step by step, where a group of tokens is not run.
 
-A probe takes a full run before one of its steps, runs fewer tokens in this step (or
-none), and then goes on with all tokens to the end. The others keep the velocity, keys
-and values of the step before, as they do in a plan. The differences of the final errors
-between probes say what each group of tokens adds.
+A probe repeats a full run from one of its steps on. It runs only some tokens, or none,
+in this step, and all tokens in every later step. Tokens that are not run keep the
+velocity, keys and values of the step before, as they do in a plan. The differences of
+the final errors between probes are what each group of tokens adds.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,9 +29,9 @@ from chorus_jax.denoise import loop
 from chorus_jax.families.forward import Latents
 from chorus_jax.intra_request.changes import TINY
 
-PROBES = 6  # steps in which errors are measured
-FAR = 0.1  # of the latents' norm: the error that is probed
-LEAST = 0.01  # of a probe's error: the least that a group of tokens is taken to add
+PROBES = 6  # the number of steps in which errors are measured
+FAR = 0.1  # the norm of a probed error, relative to that of the latents
+LEAST = 0.01  # the least share of a probe's error that a group of tokens adds
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +62,8 @@ class TokenProbes:
         """The squared error of the final latents that each group adds if it alone is
         not run in this step.
 
-        A single step's error is below what rounding adds until the end of a run. So it
-        is enlarged to `FAR` of the latents, and the final error divided by as much.
+        A single step's error is smaller than the rounding errors of the rest of a run.
+        So it is scaled up to `FAR` of the latents, and the final error scaled back.
         """
         scale = self.scale(step, move)
         with self.run.runs.pipeline.computing():
@@ -79,8 +79,8 @@ class TokenProbes:
         return FAR * (squared(own.latents) / max(off, TINY)) ** 0.5
 
     def probes(self, step: int) -> list[Latents]:
-        """The velocities of a step that runs no tokens, the first group, and so on up
-        to all but the last."""
+        """The velocities of a step that runs no group of tokens, the first group, the
+        first two, and so on up to all but the last."""
         before, now = self.run.at(step - 1), self.run.at(step)
         run = self.passes(step)
         _, keys = run(full_pass, before.latents, step - 1)
@@ -91,7 +91,7 @@ class TokenProbes:
         return [held, *(some(size) for size in self.run.sizes[:-1])]
 
     def passes(self, step: int) -> Callable[..., Any]:
-        """A function that runs one of the passes above with the expert of a step."""
+        """A function that runs a pass of `single_passes` with the expert of a step."""
         program, inputs, _ = self.run.begun
         expert = self.run.experts[step]
         inputs = self.run.runs.with_expert(inputs, expert)
@@ -103,13 +103,13 @@ class TokenProbes:
         return run
 
     def finished(self, step: int, velocity: Latents | None, move: float) -> list[Array]:
-        """The final latents if a step has this velocity (None: its own).
+        """The final latents if a step has this velocity; None leaves it unchanged.
 
-        All steps after it are computed, with the solver's history begun anew.
+        All later steps are computed, and the solver's history begins after the step.
         """
         program, inputs, _ = self.run.begun
         own, last = self.run.at(step), step + 1 == len(self.run.tiles)
-        # The last latents are not recorded; only differences from them matter.
+        # The final latents are not recorded; `errors` needs only differences.
         after = jax.tree.map(
             jnp.asarray, own if last else self.run.at(step + 1)
         ).latents
@@ -125,7 +125,7 @@ class TokenProbes:
         return last_latents(state)
 
     def costs(self, step: int) -> list[float]:
-        """The time of a pass of each share of the tokens, over that of all of them."""
+        """The time of a pass of each share of the tokens, relative to a full pass."""
         before, now = self.run.at(step - 1), self.run.at(step)
         with self.run.runs.pipeline.computing():
             run = self.passes(step)
@@ -159,7 +159,7 @@ def planner_of(
         full: the runs.
         moves: the change of the noise level in each step.
         begins: steps that cannot use earlier velocities.
-        count: the number of runs, of the first ones, that are probed.
+        count: the number of runs that are probed, from the first on.
     """
     first, steps = full[0], len(moves)
     products = np.stack([run.products for run in full])

@@ -1,9 +1,10 @@
 """The best plan of the groups of tokens that each step runs, by dynamic programming.
 
-Groups are nested: a step that runs a group runs all groups before it too. A group loses
-something in every interval between two steps that run it, and the losses of all
-intervals and groups add up. So the least loss of a plan's first steps follows from the
-last step in which each group was run, and from what the steps have cost.
+Groups are nested: a step that runs a group runs all groups before it too. Every
+interval between two successive steps that run a group has a loss, and the losses of all
+intervals and groups add up. So the search keeps the least loss of a plan's first steps
+for each combination of their cost and the last step in which each group was run. A step
+that runs a group closes the group's interval and opens its next one.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,11 +21,11 @@ class BestPlans:
     """The plans with the least loss for each cost.
 
     Attributes:
-        losses: the least loss of a plan that costs exactly so many units; infinite if
+        losses: the least loss of a plan whose cost in units is the index; infinite if
             there is none.
         prices: the cost of a step that runs the first 1, 2, ... groups, in units.
-        before: for each step, and for the end of the run, the best last steps of each
-            group before its interval was closed there (see `searched`).
+        before: for each step after step 0, and for the end of the run, the best steps
+            at which the intervals closed there began (see `closings`).
     """
 
     losses: Float[np.ndarray, " units"]
@@ -59,7 +60,7 @@ class BestPlans:
         return self.plan(int((self.losses <= loss).argmax()))
 
     def plan(self, units: int) -> tuple[int, ...]:
-        """The best plan that costs exactly so many units (see `within`)."""
+        """The plan with the least loss that costs `units` units (see `within`)."""
         count = len(self.prices)
         lasts = self.opened(len(self.before) - 1, count, (), units)
         choices = [0] * len(self.before)
@@ -72,8 +73,14 @@ class BestPlans:
         return tuple(choices)
 
     def opened(self, at: int, count: int, others: Lasts, units: int) -> Lasts:
-        """The last steps of all groups before the intervals of the first `count` were
-        closed, given those of the others and the cost until then."""
+        """The last step of every group before step `at + 1`, traced back.
+
+        Args:
+            at: the index in `before` of the step that closes intervals.
+            count: the number of groups, from the first, whose intervals it closes.
+            others: the last steps of all other groups.
+            units: the cost of all earlier steps.
+        """
         for before in self.before[at][:count][::-1]:
             others = (int(before[(*others, units)]), *others)
         return others
@@ -122,12 +129,13 @@ def closings(
 
     Args:
         best: the least loss by the last step of each group, and by cost.
-        losses: see `searched`.
+        losses: the losses of intervals (see `searched`).
         i: the step.
 
     Returns:
-        The least loss by the last steps of the groups after those, and by cost; and the
-        last step of each group in question with which it is reached.
+        For each number of closed groups: the least loss by the last steps of all other
+        groups, and by cost; and the step at which the interval of the last of the
+        closed groups began, for that least loss.
     """
     closed, where = [], []
     for loss in losses:
