@@ -9,7 +9,7 @@ from typing import no_type_check
 @no_type_check
 @dataclass(frozen=True)
 class AudioVideoGuidance:
-    """Guidance settings of audio and video, beyond those of a video alone.
+    """Guidance settings that only models of audio and video have.
 
     Attributes:
         audio_scale: the classifier-free guidance scale of the audio; None for the
@@ -24,8 +24,8 @@ class AudioVideoGuidance:
         audio_rescale: the same for the audio; None for `rescale`.
 
     Raises:
-        ValueError: for a scale that is no number from 0 to 1e6, or a rescale that is
-            no number from 0 to 1.
+        ValueError: for a scale that is not a number from 0 to 1e6, or a rescale that is
+            not a number from 0 to 1.
     """
 
     audio_scale: float | None = None

@@ -87,7 +87,7 @@ class FidelityRuns(PolicyRuns[PromptTarget]):
             steps: number of steps of each run.
 
         Raises:
-            TimeOverError: if the time is over; what was made is in the folder.
+            TimeOverError: if the time is over; completed runs are in the folder.
         """
         arm = self.arm(Policy(steps, ()))
         for target in tqdm(self.targets, "full runs", unit="video", disable=None):

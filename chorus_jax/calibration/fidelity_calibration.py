@@ -51,13 +51,13 @@ class FidelityCalibration(Calibration):
             pipeline: the model.
             requests: at least 16 that differ in their prompts only; they are sources
                 and targets in turn.
-            limits: what may be lost (see `limits_of`).
+            limits: the largest losses allowed (see `limits_of`).
             folder: keeps sources, full runs and records.
             deadline: the time after which no run begins.
 
         Raises:
             ValueError: if there are too few requests, steps, frames or matches.
-            TimeOverError: if the time is over; what was made is in the folder.
+            TimeOverError: if the time is over; completed runs are in the folder.
         """
         check(requests)
         begin = default_policy(requests[0].step_count)
@@ -87,7 +87,7 @@ class FidelityCalibration(Calibration):
         """Searches until the deadline for the cheapest policy that holds.
 
         Raises:
-            ValueError: if no policy is within the limits on fresh targets too.
+            ValueError: if no policy is also within the limits on fresh targets.
             TimeOverError: if the time is over before a policy is confirmed.
         """
         begin = default_policy(self.moves.steps)
@@ -98,7 +98,7 @@ class FidelityCalibration(Calibration):
         try:
             search.run(first[-1])
         except TimeOverError:
-            pass  # what was accepted until then is measured in full
+            pass  # policies accepted until then are measured in full
         self.runs.deadline = deadline
         return self.chosen(first, search.accepted)
 

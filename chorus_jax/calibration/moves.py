@@ -71,8 +71,8 @@ class Moves:
         """The policy with new thresholds that divide the targets evenly by score.
 
         Its own thresholds may be for the scores of another text encoder. A share
-        `above` of the targets, with the lowest scores, is left out and misses. Of tiers
-        with equal thresholds, the lowest is kept.
+        `above` of the targets, with the lowest scores, becomes misses. Of tiers with
+        equal thresholds, the lowest is kept.
         """
         count, even = len(policy.tiers), dict[float, Tier]()
         shares = above + (1 - above) * np.arange(1, count + 1) / (count + 1)
@@ -173,7 +173,7 @@ class Moves:
     ) -> Iterator[Policy]:
         """Yields the policy with a field of some of its tiers changed, if it is valid.
 
-        A value of None leaves a tier as it is.
+        A value of None leaves a tier unchanged.
 
         A policy without tiers is not yielded: it loses nothing, and no move leads back
         from it.

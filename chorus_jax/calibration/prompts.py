@@ -69,12 +69,12 @@ class FilledCache:
         Args:
             pipeline: the model's pipeline.
             sources: the requests to run, with seeds.
-            base: a policy, of which the second look is used.
+            base: a policy, whose second look is used.
             folder: the cache's folder.
             deadline: the time after which no source is begun.
 
         Raises:
-            TimeOverError: if the time is over; what was made is in the folder.
+            TimeOverError: if the time is over; completed runs are in the folder.
         """
         cache, ids = Cache.in_folder(folder, disk_bytes=DISK), set[str]()
         alone = Policy(base.steps, (), look=base.look)

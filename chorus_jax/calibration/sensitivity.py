@@ -32,7 +32,7 @@ class RunPath(NamedTuple):
 
     Attributes:
         latents: the latents before each step, [b steps ...] per stream.
-        velocities: the guided velocity of each step, likewise.
+        velocities: the guided velocity of each step, in the same shapes.
     """
 
     latents: Latents

@@ -1,4 +1,4 @@
-"""Chooses which steps to compute, and how to forecast the velocities of the others.
+"""Chooses the steps to compute, and how to forecast the velocities of other steps.
 
 The aim is a small error of the final latents. The error after some skipped steps is a
 sum of velocity errors times the steps' changes of the noise level. How much it grows
@@ -79,7 +79,7 @@ class StepPlanner:
         return tuple(i for i in range(self.steps) if i not in computed)
 
     def fitted(self, computed: Sequence[int], depth: int) -> PlannedCache:
-        """The cache that computes these steps and forecasts the others.
+        """The cache that computes these steps and forecasts all other steps.
 
         A forecast is a weighted sum of at most `depth` velocities.
         """
@@ -94,7 +94,7 @@ class StepPlanner:
     def weights(
         self, past: tuple[int, ...], steps: Sequence[int]
     ) -> Float[np.ndarray, "s k"]:
-        """The least-squares weights with which velocities forecast those of `steps`.
+        """The least-squares weights of known velocities in the forecasts of `steps`.
 
         Args:
             past: the steps whose velocities are known.

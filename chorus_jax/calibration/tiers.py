@@ -35,7 +35,7 @@ def effective(policy: Policy) -> Policy:
 
 
 def skipped_by(policy: Policy, tier: Tier) -> set[int]:
-    """The steps after a tier's start that its step cache skips."""
+    """The steps that the policy's step cache skips after the first step of a tier."""
     plan = planned(policy, tier, TILING)
     ran = {
         step

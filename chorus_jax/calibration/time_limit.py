@@ -4,7 +4,7 @@ import time
 
 
 class TimeOverError(Exception):
-    """The time is over; what is measured so far is kept."""
+    """The time limit has passed; results until then are kept."""
 
 
 class TimeLimit:

@@ -77,7 +77,7 @@ def verdict(
     Args:
         records: the policy's runs of some targets.
         full: the full runs of these targets, by number.
-        limits: what may be lost.
+        limits: the largest losses allowed.
     """
     hits = [record for record in records if record.ledger.kind == "semantic"]
     ours = [record.scores for record in hits]

@@ -80,8 +80,8 @@ def token_shapes(program: Program, inputs: Inputs, state: RunState) -> frozenset
 def cache_partition(shape: Shape, tokens: frozenset[Shape]) -> PartitionSpec:
     """The partition of an array in a step cache's state.
 
-    If its last three axes are those of tokens and divide over the mesh, it is split as
-    tokens are; otherwise it is replicated.
+    If its last three axes have the shape of tokens and divide over the mesh, it is
+    split as tokens are; otherwise it is replicated.
 
     Args:
         shape: the array's shape; leading axes (layers) are not split.

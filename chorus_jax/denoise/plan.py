@@ -186,7 +186,7 @@ class StepPlan:
     def with_experts(self, experts: Sequence[str]) -> "StepPlan":
         """This plan, with its stretches cut wherever the transformer changes.
 
-        A region cannot go on with another transformer, since the keys and values it
+        A region cannot continue with another transformer, since the keys and values it
         attends to come from the layers of one transformer. If the transformer changes
         within a region's steps, all its steps before the last change run all tokens
         instead, and so does the step after it, which shows the region again.

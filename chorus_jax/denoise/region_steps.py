@@ -68,7 +68,7 @@ class OpeningStep:
         return when(here, lambda state: self.step(run, state), state)
 
     def tokens(self, run: Run) -> AllTokens:
-        """All tokens, with the side outputs that the pass is to leave."""
+        """All tokens, with the side outputs that the region needs from the pass."""
         words = run.inputs.words if self.region.found_by == "attention" else None
         held = self.region.context == "held"
         return AllTokens(run.geometry.tiling if held else None, words)

@@ -49,7 +49,7 @@ class WholeSteps:
         return jax.lax.while_loop(more, body, state)
 
     def on(self, state: RunState, until: Int[Array, " b"]) -> Bool[Array, " b"]:
-        """True for the requests whose next step is one of these."""
+        """True for the requests whose next step is one of these steps."""
         last = jnp.minimum(until, self.last)
         return (state.step >= self.first) & (state.step < last)
 

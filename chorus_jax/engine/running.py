@@ -33,7 +33,7 @@ class Hit:
     """A loaded source, and the plan of the run that begins from it.
 
     Attributes:
-        match: the source as it was matched.
+        match: the match by which the source was chosen.
         entry: the source's entry with its latents.
         tier: the policy's tier that is run.
         plan: the plan that is run.

@@ -1,4 +1,4 @@
-"""DiCache: the first layers decide whether the others run, and forecast their residual.
+"""DiCache: the first layers decide whether the other layers run or are forecast.
 
 Bujiazi/DiCache (arXiv 2508.17356). The first layers (the probe) run in every step. The
 relative change of the tokens after them is summed; once the sum reaches a threshold,

@@ -1,4 +1,4 @@
-"""FirstBlock and DBCache: the first layers decide whether the others run.
+"""FirstBlock and DBCache: the first layers decide whether the other layers run.
 
 vipshop/cache-dit (DBCache), after ParaAttention's first-block cache. The first layers
 run in every step. If their residual is nearly that of the last computed step, the other

@@ -29,12 +29,12 @@ class Grain(Protocol):
         """The shapes of the value."""
 
     def rows(self, forward: Forward, x: Array) -> Array:
-        """Expands an array with a row per request to a row per row of the value."""
+        """Expands an array with a row per request to the rows of the value."""
 
     def step(
         self, forward: Forward, held: Held, computed: Bool[Array, " r"], forecast: Any
     ) -> tuple[Latents, Held, Any]:
-        """Runs a pass that computes the value in some rows and reuses it in the others.
+        """Runs a pass that computes the value in some rows and reuses it in all others.
 
         Args:
             forward: the pass.

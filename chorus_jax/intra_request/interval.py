@@ -1,4 +1,4 @@
-"""Base class of step caches that compute every n-th step and forecast the others."""
+"""Base class of step caches that compute every n-th step and forecast the rest."""
 
 from dataclasses import dataclass
 

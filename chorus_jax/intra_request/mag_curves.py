@@ -2,7 +2,7 @@
 
 The ratios are from Zehong-Ma/MagCache (df81cb1), folders MagCache4Wan2.1 and
 MagCache4Wan2.2. Its authors measured them in the prompt's guidance branch over each
-model's default schedule; those of the other branch differ by up to 0.02 in the first
+model's default schedule; ratios of the other branch differ by up to 0.02 in the first
 steps and 0.001 later. The shift of the Wan 2.2 experts and their retention per expert
 are those that AI-Hypercomputer/maxdiffusion (7cfb880) states for these curves. The
 ratio dips where the expert changes.

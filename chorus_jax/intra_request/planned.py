@@ -1,9 +1,9 @@
 """A fixed list of skipped steps, each forecast by measured weights of past velocities.
 
 This method is ours; it is similar to a learned multistep solver. For a given number of
-computed steps, `calibration.step_plans` chooses from full runs of the model both which
-steps are computed and how the velocities of the others follow from them. Nothing is
-decided during a run, so its cost is known before it.
+computed steps, `calibration.step_plans` chooses from full runs of the model which steps
+are computed, and the weights that forecast the velocities of all other steps. Nothing
+is decided during a run, so its cost is known before it.
 """
 
 from dataclasses import dataclass

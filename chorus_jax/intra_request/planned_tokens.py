@@ -25,7 +25,7 @@ Forecast = tuple[int, tuple[int, ...], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class PlannedTokens(ScheduledCache):
-    """Runs a planned share of the tokens in each step and forecasts the others.
+    """Runs a planned share of the tokens in each step and forecasts the rest.
 
     The plan defines token budgets (`budgets`). A token whose last steps match no
     forecast, as in a run that begins at a later step, keeps its last velocity.

@@ -83,6 +83,6 @@ def share(
     Args:
         computed: whether each row (one per guidance branch) is computed whole.
         i: the step of each request.
-        always: the share of the layers that runs for the other rows too.
+        always: the share of the layers that also runs for all other rows.
     """
     return jnp.where(computed, 1.0, always).reshape(-1, len(i)).mean(axis=0)

@@ -68,7 +68,7 @@ class Foresight:
                 self._entries.pop(shelf, None)
 
     def guess(self, recipe: str, namespace: str, words: Sequence[bytes]) -> str | None:
-        """The id of the entry of this recipe that shares most words, or None.
+        """The id of the entry of this recipe that shares the most words, or None.
 
         Args:
             recipe: the recipe's digest.

@@ -1,7 +1,7 @@
 """Meanings: the text encoder's vectors of a prompt's words, and distances between them.
 
-An embedding averaged over a prompt hides the one word that matters, the more the longer
-the prompt is; counting differing words treats a synonym like an opposite. So words are
+The mean embedding of a prompt hides the one word that matters, especially in a long
+prompt, and counting differing words treats a synonym like an opposite. So words are
 compared one by one, by the vectors that the model computes for them in their context.
 This is our addition; Chorus takes the nearest embedding (arXiv 2604.04451).
 """
@@ -67,7 +67,7 @@ def gaps(
         source: the meanings of the source's words, of one source or several.
 
     Returns:
-        The distances of the target's words, and those of the source's words.
+        The distances of the target's words, then of the source's words.
 
     Raises:
         ValueError: for meanings of different widths.

@@ -19,8 +19,9 @@ from chorus_jax.inter_request.match.words import Word, touching
 class Difference:
     """The word-level difference between a target prompt and a source prompt.
 
-    Words that only changed places do not count as added or missing, though "a red cat,
-    a blue dog" and "a blue cat, a red dog" differ in nothing else. All positions rise.
+    Words that only changed places do not count as added or missing, even where this
+    changes the meaning, as from "a red cat, a blue dog" to "a blue cat, a red dog". All
+    positions are in rising order.
 
     Attributes:
         added: positions of the target's words that the source lacks.

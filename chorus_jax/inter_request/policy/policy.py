@@ -29,8 +29,8 @@ class Tier:
         active: the share of tiles run in region steps, above 0 and up to 1.
         key_gain: the factor, 1 or more, on the attention keys of differing words at
             step K1 for a score of 0; it falls to 1 with later steps and higher scores.
-        output_gain: the factor, 1 or more, on the attention output, which falls
-            likewise.
+        output_gain: the factor, 1 or more, on the attention output; it falls in the
+            same way.
 
     Raises:
         ValueError: for values out of range.

@@ -33,8 +33,8 @@ class EntryHeader:
         policy: the digest of the policy by which the video was made from a source; ""
             if it was computed in full.
         namespace: the only namespace that may use the entry, unless it is shared.
-        noises: the seeds of the noise of the runs along the chain of its sources, then
-            of its own run.
+        noises: the noise seeds of all runs along its chain of sources, its own run's
+            seed last.
         embedding: the prompt's embedding, of norm 1.
         words: the keys of the prompt's words (`word_keys`).
         meanings: the model's representation of each word, a row per word (see
