@@ -30,7 +30,7 @@ class Region:
         tile: tokens of a tile along frames, height and width.
         core: the number of tiles that are run through all of stage 2.
         halo: the number of further tiles that are run up to step `open_until` and then
-            replaced by the source's.
+            replaced by the source's latents.
         open_until: the step at which the halo closes; solver and step cache are reset
             there.
         reach: how many tiles the differences are dilated by before tiles are chosen.

@@ -167,7 +167,7 @@ def ledger_of(task: Task, hit: Hit | Rejection, state: RunState) -> Ledger:
             taken_over=over,
         )
     region, reason = hit.plan.region, hit.reason
-    if state.region is None:  # the region was dropped (`within_expert`)
+    if state.region is None:  # dropped: the transformer changes within its steps
         region = None
     elif state.region.chosen.all_tokens:
         region, reason = None, BEYOND

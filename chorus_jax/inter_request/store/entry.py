@@ -126,7 +126,7 @@ class Entry(EntryHeader):
     @property
     def head(self) -> EntryHeader:
         """This entry without its latents."""
-        head = object.__new__(EntryHeader)  # without its checks, made already
+        head = object.__new__(EntryHeader)  # skips checks that were made before
         vars(head).update(vars(self))
         del vars(head)["latents"]
         return head
