@@ -42,7 +42,7 @@ class FullRuns:
     """The full runs of all prompts.
 
     Attributes:
-        states: the last state of each run, with its recorder's record.
+        states: the last state of each run; its caches are the recorder's record.
         steps: the number of steps of a run.
         switch: the first step of a second expert; 0 with one transformer.
         shift: the shift of the schedule.

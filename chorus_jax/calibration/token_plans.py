@@ -70,7 +70,8 @@ class TokenPlanner:
         the squared velocities of all tokens.
 
         Returns:
-            The error by the last step that runs the group and the next one that does.
+            The error by the steps before and after the gap, both of which run the
+            group.
         """
         planner = self.groups[group]
         losses = np.zeros((self.steps, self.steps + 1))

@@ -66,12 +66,12 @@ class StepPlan:
 
     Attributes:
         steps: the number of steps of the schedule.
-        stretches: in the order they are run; without any, nothing is run.
+        stretches: the stretches in the order they are run; () runs nothing.
 
     Raises:
         ValueError: for stretches that leave gaps or do not end at the last step, for a
             region without a step of all tokens before it, for token budgets of another
-            number of steps, and for different step caches beside token budgets.
+            number of steps, and for token budgets with different step caches.
     """
 
     steps: int

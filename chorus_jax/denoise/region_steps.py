@@ -1,8 +1,8 @@
 """Stage 2: a step with all tokens that chooses the region, then steps of the region.
 
 All requests of a batch are at the same step. The region's steps keep only the patches
-of its tiles; after the last one its core is pasted into the source's latents. If the
-videos differ outside the region too, these steps run all tokens instead.
+of its tiles; after the last step the region's core is pasted into the source's latents.
+If the videos differ outside the region too, these steps run all tokens instead.
 """
 
 import math

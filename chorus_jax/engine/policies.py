@@ -42,7 +42,7 @@ def requested(policies: Policies) -> Policies:
 
 
 def sampler_of(request: Request) -> Sampler:
-    """The sampler settings of a request that a policy's measurement depends on."""
+    """A request's sampler settings, on which measurements of policies depend."""
     return Sampler(request.solver, float(request.shift), float(request.guidance_scale))
 
 

@@ -83,7 +83,8 @@ def tokens_of(request: Request) -> str:
 def perturbed_of(request: Request) -> tuple[float, ...]:
     """The numbers of a request's guidance schedule, or of its spatio-temporal guidance.
 
-    () if it has neither. Those of a schedule begin with -1, which no scale can be.
+    () if it has neither. The numbers of a schedule begin with -1, which no scale of
+    spatio-temporal guidance can be.
     """
     if request.guidance_schedule is not None:
         return (-1.0, *request.guidance_schedule.flat)

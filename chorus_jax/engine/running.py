@@ -115,8 +115,8 @@ class Runner:
     ) -> SourceLatents:
         """The latents that the run takes over from its source.
 
-        Frames given by the source's request are replaced by those that this request
-        gives, since the two may show different images.
+        The given frames of the source's request are replaced by the given frames of
+        this request, since the two may show different images.
 
         Args:
             task: the task.

@@ -37,7 +37,7 @@ class MagCache(ScheduledCache):
     Attributes:
         threshold: the sum of estimated errors at which the layers run again; at 0 every
             step is computed.
-        ratios: the ratio of magnitudes at each step, to the step before.
+        ratios: the residual's magnitude at each step, relative to the step before.
         longest: the largest number of successive steps that are not computed.
         retention: the share of the steps (of each expert) that is computed at the
             start.

@@ -22,9 +22,9 @@ class PAB(BranchTable):
     every step outside it.
 
     Attributes:
-        self_attention: n of self-attention; 1 computes every step.
-        cross_attention: n of cross-attention.
-        mlp: n of the feed-forward branch.
+        self_attention: n for self-attention; 1 computes it in every step.
+        cross_attention: n for cross-attention.
+        mlp: n for the feed-forward branch.
         above: lower end of the window (exclusive), in timesteps from 0 to 1000.
         below: upper end of the window (exclusive).
 

@@ -24,9 +24,9 @@ Forecasts = tuple[tuple[float, ...], ...]
 class PlannedCache(ScheduledCache):
     """Forecasts the velocity at a fixed list of steps, each with its own weights.
 
-    A run that begins at a later step, or whose cache is reset on the way, lacks some of
-    the velocities that the weights apply to. Until it has them, it reuses the last
-    velocity.
+    A run that begins at a later step, or whose cache is reset during the run, lacks
+    some of the velocities that the weights apply to. Until it has them, it reuses the
+    last velocity.
 
     Attributes:
         steps: the steps that are not computed, 0 or more and rising.

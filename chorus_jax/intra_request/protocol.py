@@ -25,7 +25,7 @@ class StepCache(Protocol):
         """The state before the first step, which is then computed in full.
 
         It is also called when the tokens or the transformer change, since nothing may
-        be reused across that.
+        be reused across such a change.
         """
 
     def step(
