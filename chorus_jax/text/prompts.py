@@ -168,8 +168,8 @@ class PromptEncoder:
     Attributes:
         encoder: the text encoder; None once it is freed.
         tokenizer: tokenises the prompts.
-        remembered: number of last prompts whose embeddings are kept in host memory (up
-            to 4 MB each for Wan).
+        remembered: the number of most recent prompts whose embeddings are kept in host
+            memory (up to 4 MB each for Wan).
         known: the embeddings by tenant and tokens. A tenant never gets embeddings that
             another one's request encoded: the time of an answer would reveal what
             others asked (arXiv 2508.20424).
@@ -255,8 +255,7 @@ def encode(encoder: TextEncoder, tokens: Tokens) -> Conditioning:
 def bucket(longest: int, limit: int) -> int:
     """The number of rows to encode: the least bucket above `longest`, else `limit`.
 
-    A bucket has at least one row of padding, which stands for all padding when the
-    padded tail is collapsed.
+    A bucket has at least one row of padding, which can represent all padding rows.
     """
     return next((size for size in BUCKETS if longest < size < limit), limit)
 

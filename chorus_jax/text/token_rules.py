@@ -48,7 +48,7 @@ def stored(folder: str | Path) -> Rules:
 
 
 def built(folder: str | Path) -> tuple[Rules, Any]:
-    """The rules and the padding token as transformers builds them."""
+    """The rules and the padding token of the tokenizer that transformers builds."""
     # Without this, transformers advises to install PyTorch, which is not needed here.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer
