@@ -1,4 +1,4 @@
-"""Recognises which part of a Wan a file holds, by the names of its tensors.
+"""Recognises by tensor names which part of a Wan model a file holds.
 
 Parts are often published in files of their own, with the original names or those of
 diffusers, and often with a prefix from a larger model.

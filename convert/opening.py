@@ -1,4 +1,4 @@
-"""Opens a Wan from a folder, a hub cache, a single file, or files of single parts."""
+"""Opens a Wan model: a folder, a hub cache, a single file, or files of single parts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -18,8 +18,7 @@ FEWER = (121, 81, 49, 25)
 
 
 def sizes_of(count: int) -> Iterator[Sizes]:
-    """The axis sizes of all meshes of `count` devices, those that split tokens most
-    first."""
+    """The axis sizes of all meshes of `count` devices; the first split tokens most."""
     for tensor in range(1, count + 1):
         for data in (1, 2):
             if count % (tensor * data) == 0:
@@ -92,7 +91,7 @@ def remedies(
 
 
 def smaller_requests(request: Request) -> Iterator[Request]:
-    """Smaller requests to try: with smaller frames first, then with fewer frames."""
+    """Smaller requests to try, first with smaller frames, then with fewer frames."""
     for height, width in SMALLER:
         if height * width < request.height * request.width:
             yield request.changed(height=height, width=width)

@@ -104,8 +104,12 @@ class OutlinedRun:
         return read, placement.partitions(self.program, self.inputs, self.state)
 
     def bytes_over(self, sizes: placing.Sizes) -> tuple[int, int, int]:
-        """Bytes on each device of a mesh of these sizes: of inputs and state beside the
-        weights, and among them of the held keys and of the step caches' states."""
+        """Bytes on each device of a mesh of these sizes.
+
+        Returns:
+            The bytes of all inputs and state beside the weights and, included in them,
+            the bytes of the held keys and of the step caches' states.
+        """
         with jax.sharding.use_abstract_mesh(placing.abstract_mesh(sizes)):
             read, carried = self.partitions()
         state = placing.array_bytes(self.state, carried, sizes)
@@ -116,7 +120,7 @@ class OutlinedRun:
 
     @property
     def beside(self) -> Inputs:
-        """The inputs without the transformers."""
+        """The inputs besides the transformers."""
         return self.inputs._replace(models={})
 
     @property

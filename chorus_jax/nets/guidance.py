@@ -18,7 +18,7 @@ class Perturbation(NamedTuple):
     arrays may have an additional first axis, the steps of a schedule.
 
     Attributes:
-        scale: how far the output moves, per request; 0 for no such guidance.
+        scale: the guidance scale, per request; 0 for no such guidance.
         rescale: from 0 (unchanged) to 1: how far the output's standard deviation is
             returned to that of the prompt's pass, per request.
         layers: True for the layers whose self-attention returns its values unchanged.
@@ -30,8 +30,8 @@ class Perturbation(NamedTuple):
 
 
 def branch_count(guidance: object | None, perturbation: object | None) -> int:
-    """Passes per request: with the prompt, and optionally with the negative prompt and
-    perturbed."""
+    """Passes per request: one with the prompt, and optionally one with the negative
+    prompt and one that is perturbed."""
     return 1 + (guidance is not None) + (perturbation is not None)
 
 
@@ -68,8 +68,8 @@ def guided(
 
 
 def projection(prompt: Float[Array, " b *shape"], negative: Array) -> Array:
-    """The factor that turns each request's negative output into the projection of its
-    prompt's output onto it."""
+    """The factor of each request's negative output that makes it the projection of the
+    prompt's output onto the negative output."""
     axes = tuple(range(1, prompt.ndim))
     inner = (prompt * negative).sum(axis=axes, keepdims=True)
     return inner / ((negative**2).sum(axis=axes, keepdims=True) + 1e-8)
