@@ -26,7 +26,7 @@ STAGES = {
 
 
 def main() -> None:
-    """Runs a stage; every stage goes on where it was stopped."""
+    """Runs a stage; a stage that was stopped resumes."""
     options = parser().parse_args()
     enable_cache()
     jax.config.update("jax_default_matmul_precision", options.products)

@@ -126,7 +126,8 @@ class DistillJob:
         return at_scales(error, self.batch.training.scales), figures
 
     def error(self, params: Params, batch: Leaps) -> Float[Array, "b f h w c"]:
-        """The predicted velocity minus the right one, which leads to the next level."""
+        """The predicted velocity minus the target velocity, which leads to the next
+        level."""
         model: WanDiT = assembled(TRANSFORMER, params, self.like)
         timestep = TRAIN_STEPS * batch.sigmas
         made, _ = unrolled(model, batch.latents, timestep, batch.text)

@@ -32,9 +32,9 @@ def structure(
     """The structure targets of a scene, for every latent.
 
     The first channels are the scene without texture at `CELLS` times the latents'
-    resolution, centred at 0; then follow the `places` of the object, the first one of
-    two. A latent frame has the mean of the video frames that it stands for: the first
-    frame alone, then equal groups.
+    resolution, centred at 0; then follow the `places` of the object, or of the first of
+    two objects. The targets of a latent frame are the mean over its video frames: the
+    first frame alone, then equal groups.
     """
     f, h, w = grid
     planes = CONTRAST * (in_latent_frames(paint(scene), f) - np.float32(0.5))
@@ -49,9 +49,9 @@ def places(
 ) -> Float32[np.ndarray, "f h w places"]:
     """The object's place relative to each latent, in `PLACES` channels.
 
-    For the offsets from the latent's middle to the object's middle, to the right and
-    down: 2 tanh(offset / `NEAR`). For the object's radius: 16 radius - 2.5. Lengths are
-    fractions of the frame's shorter side.
+    Two channels are 2 tanh(offset / `NEAR`) for the offsets, to the right and down,
+    from the latent's middle to the object's middle. One is 16 radius - 2.5 for the
+    object's radius. Lengths are fractions of the frame's shorter side.
     """
     world, path, (f, h, w) = scene.world, scene.things[0].path, grid
     x, y, radius = (

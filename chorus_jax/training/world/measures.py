@@ -25,8 +25,8 @@ def render_db(video: Video, *readings: Reading) -> float:
     """PSNR in dB of the video's structure against a rendering of what the oracle reads.
 
     Drawn videos reach 45 to 50 dB; ghosts, seams, flicker, wrong tints and motion that
-    is not steady lower it. By default, one object is read. If no object is found, there
-    is none in the rendering either: so look at the attributes too.
+    is not steady lower it. By default, one object is read. If no object is found, the
+    rendering has none either, so the attributes must be checked too.
     """
     off = _off_structure(video, readings)
     return float(-10 * np.log10(np.mean(off**2) + NO_ERROR))

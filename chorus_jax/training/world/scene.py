@@ -40,7 +40,7 @@ class World:
         sizes: the radii of small and large objects.
 
     Raises:
-        ValueError: for a video too small to tell shapes apart.
+        ValueError: for a video that is too small to distinguish shapes.
     """
 
     height: int = 64
