@@ -1,7 +1,7 @@
 """Recognises by tensor names which part of a Wan model a file holds.
 
-Parts are often published in files of their own, with the original names or those of
-diffusers, and often with a prefix from a larger model.
+Parts are often published in files of their own, with the original names or diffusers'
+names, and often with a prefix from a larger model.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -27,7 +27,7 @@ class Config:
             shipped ones.
         transformer: the part of a checkpoint folder that is run. Any but the usual one
             counts as distilled, with its guidance folded in.
-        fps: frames per second; None for those of the family.
+        fps: frames per second; None for the family's default.
     """
 
     name: str

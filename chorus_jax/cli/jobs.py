@@ -12,7 +12,7 @@ class PromptWithSeed:
     """One video of `chorus generate`.
 
     Attributes:
-        prompt: what the video shows.
+        prompt: the text prompt of the video.
         seed: the seed of its noise; None for a random one.
     """
 

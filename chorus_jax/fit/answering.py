@@ -89,7 +89,7 @@ def quick_answer(question: Question) -> FitAnswer:
 
 
 def compiled_answer(question: Question, names: Iterable[str] = PROGRAMS) -> FitAnswer:
-    """The answer by compiling the named programs; the others are estimated.
+    """The answer by compiling the named programs; other programs are estimated.
 
     Raises:
         ValueError: if libtpu is not installed, or the mesh does not divide the run.

@@ -47,7 +47,7 @@ class ReuseOptions:
 
 
 class GivenText(PromptEncoder):
-    """A prompt encoder that gives every prompt the same, given embedding."""
+    """A prompt encoder that returns one given embedding for every prompt."""
 
     def __init__(self, tokenizer: Tokenizer, row: Array):
         super().__init__(None, tokenizer)

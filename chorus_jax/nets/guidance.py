@@ -12,15 +12,16 @@ from jaxtyping import Array, Bool, Float, Float32
 
 
 class Perturbation(NamedTuple):
-    """Spatio-temporal guidance: moves the output away from that of a perturbed pass.
+    """Spatio-temporal guidance: moves the output away from the output of a perturbed
+    pass.
 
     In some layers of the perturbed pass every token attends to itself only. All three
     arrays may have an additional first axis, the steps of a schedule.
 
     Attributes:
         scale: the guidance scale, per request; 0 for no such guidance.
-        rescale: from 0 (unchanged) to 1: how far the output's standard deviation is
-            returned to that of the prompt's pass, per request.
+        rescale: from 0 (unchanged) to 1: how far the output is rescaled to the standard
+            deviation of the prompt's pass, per request.
         layers: True for the layers whose self-attention returns its values unchanged.
     """
 

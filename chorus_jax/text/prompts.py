@@ -1,7 +1,7 @@
 """Prompts to text embeddings: cleaning, tokenising, truncation and encoding.
 
 Independent of guidance and of the model that reads the embeddings. Cleaning, tokens and
-zeroed padding are those of diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
+zeroed padding follow diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
 """
 
 import hashlib
@@ -148,9 +148,9 @@ class Tokenizer:
     def spans(self, text: str, encoding: Encoding) -> list[tuple[int, int]]:
         """Each token's range of characters in a text: first, and one after the last.
 
-        Special tokens have (0, 0): those that the tokenizer adds, and those that the
-        text spells out, such as "</s>". An unknown word is no special token here, since
-        its token's name is not in the text.
+        Special tokens have (0, 0): tokens that the tokenizer adds, and special tokens
+        that the text spells out, such as "</s>". An unknown word is no special token
+        here, since its token's name is not in the text.
         """
         names = self.rules.get_added_tokens_decoder()
         special = {i: str(token) for i, token in names.items() if token.special}

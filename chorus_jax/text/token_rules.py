@@ -8,7 +8,7 @@ from tokenizers import Tokenizer as Rules
 
 from chorus_jax import json_file
 
-# Rules in this file are taken as they are: transformers' classes would rebuild them
+# Rules in this file are used unchanged: transformers' classes would rebuild them
 # from the vocabulary, and T5's class omits the bytes that stand for unknown characters.
 RULES = "tokenizer.json"
 

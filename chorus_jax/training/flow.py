@@ -54,7 +54,7 @@ class Prediction(NamedTuple):
 
 @runtime_checkable
 class Batches(Protocol):
-    """Batches of captioned clips, and what the probe needs of them."""
+    """Batches of captioned clips, and the clips and captions that the probe needs."""
 
     @property
     def attributes(self) -> list[tuple[Attributes, ...]]:

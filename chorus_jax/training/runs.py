@@ -39,9 +39,9 @@ class Runs(Made):
     save_minutes: float = 5.0
 
     def unpack(self, weights: Path) -> None:
-        """Puts a finished model's parts here, to be trained further.
+        """Puts a finished model's parts into this folder, to be trained further.
 
-        Raises a ValueError if there is a run here already, or if the model is of other
+        Raises a ValueError if the folder has a run already, or if the model is of other
         sizes.
         """
         if saved.steps(self.folder / "flow"):

@@ -1,12 +1,11 @@
 """Structure targets: a clip without its texture, and the offsets to its object.
 
-Nearly all of what a transformer has to predict of a noisy clip is texture, which it
-cannot predict, and the shapes are lost in the gradient of this error. So a linear map,
-which is dropped after the training, also predicts from a middle layer the clip without
-its texture and, at every token, the offset from there to the object: a shape is ragged
-unless all tokens draw it around the same centre. REPA (arXiv 2410.06940) does this with
-the features of another model; here the targets are known, since the world drew the
-clip.
+Nearly all of a transformer's error on a noisy clip is texture, which it cannot predict,
+and the gradient of this error hides the shapes. So a linear map, which is dropped after
+the training, also predicts from a middle layer the clip without its texture and, at
+every token, the offset from there to the object: a shape is ragged unless all tokens
+draw it around the same centre. REPA (arXiv 2410.06940) does this with the features of
+another model; here the targets are known, since the world drew the clip.
 """
 
 import jax

@@ -56,7 +56,7 @@ def _cells(
 
     Returns:
         The cell, the quantile of the middle within the part of the cell that lies in
-            the range, and every cell's share of the range.
+        the range, and every cell's share of the range.
     """
     least, most, at = side.T
     at = jnp.clip(at, least, most)

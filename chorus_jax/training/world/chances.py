@@ -31,7 +31,7 @@ class Chances(NamedTuple):
         most: the greatest possible position of the path's middle.
         middle: the middle of the object's path.
         large: 1 for a large object, 0 for a small one.
-        radius: quantile of the radius among those of this size.
+        radius: quantile of the radius among the radii of this size.
         tilt: quantile of the tilt.
         pace: quantile of the path's length or, for an object that grows, of the growth.
         sideways: quantile of the path's sideways part.

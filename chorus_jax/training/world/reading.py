@@ -14,11 +14,11 @@ class Reading:
     """The oracle's reading of one object and its ground.
 
     Attributes:
-        colour: its name, or "unclear".
-        shape: its name, or "unclear".
-        size: its name, or "unclear".
-        motion: its name, or "unclear".
-        background: its name, or "unclear".
+        colour: the name of the object's colour, or "unclear".
+        shape: the name of the object's shape, or "unclear".
+        size: the name of the object's size, or "unclear".
+        motion: the name of the object's motion, or "unclear".
+        background: the name of the background, or "unclear".
         confidence: by attribute: 0 where two values are equally near, 1 where the video
             is exactly what the world draws.
         nearest: the nearest values, also of unclear attributes; None without an object.
