@@ -32,7 +32,7 @@ ENDS = {
 }
 # The tensor of a module that each kind of difference changes.
 DIFFERENCES = {".diff_b": "bias", ".diff_m": "modulation", ".diff": "weight"}
-ROWS = 4096  # of a tensor, that are read at once
+ROWS = 4096  # rows of a tensor that are read at once
 METADATA = "lora_adapter_metadata"  # in the header of diffusers' files
 
 

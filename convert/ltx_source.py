@@ -89,7 +89,7 @@ def _single(path: Path, given: PartsApart) -> Source:
     model = replace(model, config={**model.config, POSITIONS: causal})
     signs = Signs.of(model.config, vae.config, metadata or None)
     scheduler = source.scheduler or _scheduler(path, metadata, causal)
-    schedule_of(scheduler)  # refuses what does not fit
+    schedule_of(scheduler)  # raises for unsupported settings
     return replace(
         source,
         folder=common_folder(source),
@@ -161,7 +161,7 @@ def _folder(path: Path) -> Source:
     parts["transformer"] = replace(model, config=config)
     scheduler = folder / "scheduler" / "scheduler_config.json"
     stored = read_json(scheduler) if scheduler.is_file() else None
-    schedule_of(stored)  # refuses what does not fit
+    schedule_of(stored)  # raises for unsupported settings
     hints = [str(index.get("version", "")), path.name, *(x.name for x in path.parents)]
     return Source(
         folder,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 MOST = 2**20  # instructions
 DEEPEST = 100  # levels of nesting
-# Instructions that put values into an object which is there already.
+# Instructions that put values into an existing object.
 INTO = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
 
 

@@ -37,7 +37,7 @@ STORAGES: Mapping[str, str] = {
 
 # In bytes. The name, shape and position of a tensor take a few hundred.
 LARGEST_PICKLE = 2**26
-ENCRYPTED = 1  # the flag of a zip file's member
+ENCRYPTED = 1  # flag of a zip file's member
 
 
 class _Sealed:

@@ -65,7 +65,7 @@ class WeightsFingerprint:
 
     def _remember(self, module: Any) -> None:
         # Weakly: weights that were replaced must not stay in memory.
-        # Shapes in place of arrays, as memory is planned with, are nothing to compare.
+        # Abstract arrays, which are used to plan memory, are not compared.
         self._arrays = [
             weakref.ref(array)
             for array in jax.tree.leaves(module)
@@ -91,7 +91,7 @@ class ModuleAttributes:
             at for at, value in enumerate(values) if isinstance(value, nnx.Variable)
         ]
         self._arrays = [reference(array) for array in self._content(values)]
-        # An id tells objects apart while they exist: these are kept for that.
+        # These objects are kept alive, because ids are unique only among live objects.
         weights = nnx.Module | nnx.Variable
         self._others = [value for value in values if not isinstance(value, weights)]
 

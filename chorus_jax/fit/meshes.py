@@ -50,7 +50,7 @@ def best(run: OutlinedRun, topology: Topology, keep_text_encoder: bool) -> FitAn
             answers.append(
                 answered(run, sizes, topology.bytes, memory, keep_text_encoder)
             )
-        except ValueError:  # weights that do not divide
+        except ValueError:  # the mesh does not divide the weights
             continue
     if not answers:
         raise ValueError(
@@ -78,7 +78,7 @@ def remedies(
     for smaller in smaller_requests(request):
         try:
             small = outlined_run(outline, smaller, reuse)
-        except ValueError:  # of a size that does not divide
+        except ValueError:  # the model refuses this size
             continue
         if best(small, topology, keep_text_encoder).fits:
             size = f"{smaller.height}x{smaller.width}x{smaller.frames}"

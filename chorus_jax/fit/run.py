@@ -29,7 +29,7 @@ from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Toke
 from chorus_jax.text.prompts import lengths as token_counts
 
 PAD = "<pad>"
-MOST_TOKENS = 2**22  # of a video; positions of many more fill the memory of the host
+MOST_TOKENS = 2**22  # per video; positions of many more fill the host's memory
 GROUPS = 2  # frame groups to decode: the second already has the stream's full state
 
 
@@ -245,7 +245,7 @@ def outlined_run(
     model: Any = assembled(outline, outline.parts, options)
     asked = request
     if reuse.cache != EveryStep():
-        # Tables of other steps, or of another model, are refused here.
+        # Raises for step caches measured for other steps or another model.
         asked = replace(request, step_cache=reuse.cache)
     geometry, solver = model.geometry(asked), model.solver(request)
     if math.prod(geometry.grid) > MOST_TOKENS:

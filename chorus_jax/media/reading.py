@@ -42,7 +42,7 @@ def _rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
     if frame.format.is_rgb or frame.format.has_palette:
         return frame.to_ndarray(format="rgb24")
     spaces, ranges = Colorspace, ColorRange
-    # All is named: older PyAV does not heed what the file says (see `media.video`).
+    # All are given: older PyAV ignores the file's colour range (see `media.video`).
     return frame.reformat(
         format="rgb24",
         src_colorspace=spaces.ITU601 if frame.colorspace in SD else spaces.ITU709,

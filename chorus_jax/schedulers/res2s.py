@@ -26,9 +26,10 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from chorus_jax.schedulers.euler import Euler
 from chorus_jax.schedulers.flow import Schedule, check_latents, to_clean
 
-LAST = 0.0011  # level of the last evaluation, by the makers
+LAST = 0.0011  # level of the last evaluation, as in LTX-2's code
 FRESH = 0.5  # share of a level that is fresh noise
-SHORT, NOISY = 0.5, 0.03  # steps of a smaller logarithm at higher levels are anchored
+# The anchor is moved for pairs of a log ratio below SHORT and a level above NOISY.
+SHORT, NOISY = 0.5, 0.03
 
 
 def paired(sigmas: Sequence[float]) -> tuple[float, ...]:

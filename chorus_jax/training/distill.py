@@ -26,7 +26,7 @@ from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import DistillTraining
 from chorus_jax.training.teach import Taught
 
-PROBED = 32  # this many last trajectories are for the probe, not for training
+PROBED = 32  # the last trajectories, used by the probe and not for training
 
 
 class Leaps(NamedTuple):

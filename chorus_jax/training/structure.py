@@ -20,7 +20,7 @@ from chorus_jax.training.world.scene import Scene
 PART = "structure"
 CELLS = 2  # cells along a latent's height and width
 CONTRAST = 4.0  # factor of the contrast of pixels in [0, 1]
-NEAR = 0.2  # of the shorter side: scale beyond which offsets keep only their direction
+NEAR = 0.2  # shorter sides; of longer offsets, little more than the direction is kept
 PLACES = 3  # channels: offsets right and down, and the radius
 CHANNELS = 3 * CELLS**2 + PLACES
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from chorus_jax.training.coupling import COMPONENTS, EDGE
 from chorus_jax.training.world.chances import LARGE
 
-SHORTEST: Final = 1e-12  # waiting time; shorter ones have no normal number in float32
+SHORTEST: Final = 1e-12  # least E; shorter ones have no finite normal in float32
 
 
 def components(

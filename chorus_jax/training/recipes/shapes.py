@@ -62,7 +62,7 @@ def shapes() -> TrainingRecipe:
             # on.
             frames=17,
             side=32,
-            # Of smaller objects, whose edges are the harder ones.
+            # With smaller objects, whose edges are harder to reconstruct.
             world=World(sizes=ObjectSizes(0.15, 0.21, (0.25, 0.4))),
         ),
         train_flow=FlowTraining(

@@ -18,7 +18,7 @@ from chorus_jax.training.world.placing import (
 from chorus_jax.training.world.scene import Scene
 from chorus_jax.training.world.shapes import REACH, TILT
 
-STILL: Final = 1e-3  # pixels: what moves less does not move
+STILL: Final = 1e-3  # pixels; an object that moves less is still
 
 
 class Chances(NamedTuple):
@@ -43,7 +43,7 @@ class Chances(NamedTuple):
     large: float  # 0 or 1
     radius: float
     tilt: float
-    pace: float  # of the way, or of the growth
+    pace: float  # quantile of the path's length, or of the growth
     sideways: float
 
     def flat(self) -> Float32[np.ndarray, " n"]:

@@ -16,7 +16,7 @@ from chorus_jax.training.world.texture import CONTRAST, DRIFT, band
 STRUCTURE: Final = 2.0  # pixels: the low-pass that leaves structure and no texture
 FINE: Final = 2.0
 FINER: Final = 0.7  # pixels: the texture's band lies between these blurs
-MARGIN: Final = 6  # pixels that the wider of them reaches
+MARGIN: Final = 6  # pixels that the wider blur reaches
 OBJECT: Final = 0.25  # a pixel this far from the ground in colour is no ground
 NO_ERROR: Final = 1e-6  # mean square; 60 dB is as good as equal in eight bits
 
