@@ -42,7 +42,8 @@ class Form:
     words: str
 
     def prefix(self, names: Sequence[str]) -> str | None:
-        """The prefix before the markers in these names; None for another form."""
+        """The prefix before the markers in these names; None if they are of another
+        form."""
         first, *others = self.markers
         for name in names:
             if name.endswith(first):

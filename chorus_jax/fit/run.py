@@ -98,7 +98,7 @@ class OutlinedRun:
         return names[:1] if self.options.idle_expert == HOST else names
 
     def partitions(self) -> tuple[Inputs, RunState]:
-        """The partitions of the inputs beside the transformers and of the state, over
+        """The partitions of the inputs without the transformers, and of the state, over
         the mesh in `jax.set_mesh`."""
         read = placing.input_partitions(self.beside)
         return read, placement.partitions(self.program, self.inputs, self.state)
@@ -107,7 +107,7 @@ class OutlinedRun:
         """Bytes on each device of a mesh of these sizes.
 
         Returns:
-            The bytes of all inputs and state beside the weights and, included in them,
+            The bytes of all inputs and state besides the weights and, included in them,
             the bytes of the held keys and of the step caches' states.
         """
         with jax.sharding.use_abstract_mesh(placing.abstract_mesh(sizes)):
@@ -120,7 +120,7 @@ class OutlinedRun:
 
     @property
     def beside(self) -> Inputs:
-        """The inputs besides the transformers."""
+        """The inputs without the transformers."""
         return self.inputs._replace(models={})
 
     @property

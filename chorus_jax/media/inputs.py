@@ -62,7 +62,7 @@ class InputMedia:
 
     @property
     def layout(self) -> tuple[object, ...]:
-        """Which frames are given, their places and strengths; the video's strength."""
+        """The places and strengths of the given frames, and the video's strength."""
         pictures = (self.image is not None, self.last_image is not None)
         strength = () if self.video is None else (float(self.video.strength),)
         keyframes = (keyframe.layout for keyframe in self.keyframes)

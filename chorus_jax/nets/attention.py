@@ -56,8 +56,8 @@ def attention(
         value: the values.
         bias: one number per key: minus infinity drops the key, log(r) counts it r
             times.
-        keys: `tokens` for keys of a video's tokens, which are split over devices as the
-            queries are (see `context_parallel`); None if each device has all keys.
+        keys: `tokens` for keys of a video's tokens, which are split over devices like
+            the queries (see `context_parallel`); None if each device has all keys.
         implementation: one of `IMPLEMENTATIONS`; None takes what `choose` returns.
 
     Raises:

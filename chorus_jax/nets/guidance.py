@@ -45,8 +45,8 @@ def guided(
     """The guided output of each request, from the outputs of all guidance branches.
 
     Args:
-        out: rows of all prompts, then of all negative prompts, then of all perturbed
-            passes, as far as there are such branches.
+        out: rows of all prompts, then, if there are such branches, of all negative
+            prompts, then of all perturbed passes.
         guidance: the guidance scale of each request; None without negative prompts.
         perturbation: settings of the perturbed passes; None without such passes.
         star: whether the negative prompt's output is replaced by the projection of the

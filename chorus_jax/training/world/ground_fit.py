@@ -94,7 +94,11 @@ def _compare(parts: Parts, background: str) -> tuple[float, Ground]:
 
 
 def _check_phases(products: Float[np.ndarray, "2 2"]) -> tuple[float, float]:
-    """The phases of the product of two waves nearest to a sum of four products."""
+    """The phases of two waves, down and across, whose product best fits coefficients.
+
+    `products` has the coefficients of sine and cosine down (rows) times sine and cosine
+    across (columns).
+    """
     basis, _, right = np.linalg.svd(products)
     (sine, cosine), (other_sine, other_cosine) = basis[:, 0], right[0]
     down = float(np.arctan2(cosine, sine))
