@@ -1,1 +1,4 @@
-"""Conversion of PyTorch weights to Orbax and back; the only package that reads them."""
+"""Conversion of PyTorch weights to Orbax and back.
+
+No other package of this library reads PyTorch weights.
+"""

@@ -1,6 +1,7 @@
-"""`python -m convert FAMILY SRC DST` and back, `python -m convert export SRC DST`.
+"""The command line of conversion and export.
 
-Installed they are `chorus convert SRC DST` and `chorus export SRC DST`.
+`python -m convert FAMILY SRC DST` converts, `python -m convert export SRC DST` exports.
+The installed program has both as `chorus convert SRC DST` and `chorus export SRC DST`.
 """
 
 import argparse

@@ -153,7 +153,7 @@ def _changed(
     adapter: Adapter,
     skip_missing: bool,
 ) -> dict[str, Component]:
-    """The parts that an adapter may change, by name, after its changes."""
+    """The parts that an adapter may change, by name, with its changes applied."""
     result = changes(adapter.file, adapter.strength)
     known = {
         key: (part, name)

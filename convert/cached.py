@@ -47,13 +47,14 @@ def converted(
 ) -> Path:
     """Converts a model's files into the cache, unless they are there already.
 
-    The same files with the same options give the same folder, wherever they are.
+    The same files with the same options give the same folder, whatever their paths.
 
     Args:
         path: a folder as published, a hub cache folder, or a single file.
         options: further files and options.
         cache: the cache folder; made if missing.
-        say: called with a line of text when a conversion begins or is waited for.
+        say: called with a line of text when a conversion begins, or when this call
+            begins to wait for another process's conversion.
 
     Returns:
         The folder of the converted model.

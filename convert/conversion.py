@@ -204,7 +204,7 @@ def _kept(
     made_of: Callable[[], str],
     progress: Progress,
 ) -> dict[str, str] | None:
-    """The digests of a part's arrays; None unless an earlier run completed it."""
+    """The digests of a part's arrays if an earlier run completed it, else None."""
     if name not in finished.names():
         return None
     written = finished.digests(name, made_of())

@@ -24,7 +24,7 @@ def checked_digest(file: Path, progress: Progress) -> str:
 
 
 class FileDigests:
-    """The digests of a source's files; a call waits until the digest is computed."""
+    """The digests of a source's files; calling it waits until a digest is computed."""
 
     def __init__(self, source: Source, pending: dict[Path, "Future[str]"]):
         self._source, self._pending = source, pending

@@ -1,4 +1,4 @@
-"""The families that the command line converts, and how a source's is recognised."""
+"""The families that the command line converts, and how their sources are recognised."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ class Layout:
     """The names of tensors and config fields of a model in one source layout.
 
     Attributes:
-        rules: makes the table of names for a config of ours.
+        rules: makes the table of names from our config.
         config: makes our config from the source's config.json ({} if it has none) and a
             dtype.
         name: the `_class_name` in that config.json, if it has one.

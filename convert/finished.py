@@ -37,8 +37,9 @@ class FinishedParts:
     def digests(self, part: str, identity: str) -> dict[str, str] | None:
         """The digests of a part's arrays, if the part can be kept.
 
-        It can if it is complete, has the same identity, and its arrays are unchanged on
-        disk. Otherwise the part and its record are removed, and the result is None.
+        A part can be kept if it is complete, has the same identity, and its arrays are
+        unchanged on disk. Otherwise the part and its record are removed, and the result
+        is None.
         """
         record = self._record(part)
         path = self.folder / part

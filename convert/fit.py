@@ -30,8 +30,8 @@ def check_fit(source: Source, parts: Mapping[str, Any]) -> None:
 
     Args:
         source: the model.
-        parts: its parts, each with its abstract `module`. Unless all of `PARTS` are
-            there, only the scheduler is checked.
+        parts: its parts, each with its abstract `module`. If any of `PARTS` is missing,
+            only the scheduler is checked.
     """
     if source.scheduler is not None:
         SCHEDULES[source.family](source.scheduler)

@@ -1,7 +1,7 @@
-"""Recognises which part of a Wan a file holds, by the names of its tensors.
+"""Recognises by tensor names which part of a Wan model a file holds.
 
-Parts are often published in files of their own, with the original names or those of
-diffusers, and often with a prefix from a larger model.
+Parts are often published in files of their own, with the original names or diffusers'
+names, and often with a prefix from a larger model.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +42,8 @@ class Form:
     words: str
 
     def prefix(self, names: Sequence[str]) -> str | None:
-        """The prefix before the markers in these names; None for another form."""
+        """The prefix before the markers in these names; None if they are of another
+        form."""
         first, *others = self.markers
         for name in names:
             if name.endswith(first):

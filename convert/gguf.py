@@ -156,7 +156,7 @@ def _text(stream: BinaryIO) -> str:
 
 
 def _value(stream: BinaryIO, kind: int) -> Any:
-    """A number, a text, a list of texts, or an array of numbers."""
+    """Reads a header value: a number, a text, or a list or array of them."""
     if kind == TEXT:
         return _text(stream)
     if kind != LIST:

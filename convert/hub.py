@@ -4,7 +4,8 @@ from pathlib import Path
 
 
 def resolved(path: Path) -> Path:
-    """The snapshot folder for a model's cache folder; other paths are returned as is.
+    """The snapshot folder for a model's cache folder; other paths are returned
+    unchanged.
 
     A model's cache folder is `models--OWNER--NAME`, with `snapshots/COMMIT` and
     `refs/main`, which names one of the snapshots; the files in a snapshot are links.

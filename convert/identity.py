@@ -60,7 +60,8 @@ def digested(content: Any) -> str:
 def code() -> str:
     """A digest of this package's code, since rules change between versions.
 
-    Comments and docstrings do not count: an edit of them leaves conversions valid.
+    Comments and docstrings are left out, so that conversions stay valid if these
+    change.
     """
     sha = hashlib.sha256()
     for file in sorted(Path(__file__).parent.glob("*.py")):

@@ -113,7 +113,7 @@ def transformers_text_encoder(tensors: Tensors) -> dict[str, Any]:
 
 
 def image_encoder(tensors: Tensors) -> dict[str, Any]:
-    """The config of the CLIP image encoder of Wan 2.1 I2V (ViT-H, 80 wide heads)."""
+    """The config of Wan 2.1 I2V's CLIP image encoder (ViT-H, heads of width 80)."""
     width, _, patch, _ = _shape(tensors, "embeddings.patch_embedding.weight")
     tokens = _shape(tensors, "embeddings.position_embedding.weight")[0]
     return {

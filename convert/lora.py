@@ -32,7 +32,7 @@ ENDS = {
 }
 # The tensor of a module that each kind of difference changes.
 DIFFERENCES = {".diff_b": "bias", ".diff_m": "modulation", ".diff": "weight"}
-ROWS = 4096  # of a tensor, that are read at once
+ROWS = 4096  # rows of a tensor that are read at once
 METADATA = "lora_adapter_metadata"  # in the header of diffusers' files
 
 
@@ -151,7 +151,7 @@ def _low_rank(
 
 
 def _check_finite(file: Path, tensor: SourceTensor) -> None:
-    """Raises ValueError for a tensor with values that are NaN or infinite."""
+    """Raises a ValueError for a tensor with values that are NaN or infinite."""
     rows = [slice(None)]
     if tensor.shape:
         rows = [slice(i, i + ROWS) for i in range(0, tensor.shape[0], ROWS)]
@@ -196,8 +196,7 @@ def _modules(file: Path) -> dict[str, _Module]:
 def _put(
     file: Path, key: str, of: dict[str, SourceTensor], role: str, tensor: SourceTensor
 ) -> None:
-    """Adds a tensor of a module. Raises a ValueError if another one has the same
-    role."""
+    """Adds a tensor to a module's tensors. Raises a ValueError if the role is taken."""
     if role in of:
         raise ValueError(f"{file} is damaged: {key} and {of[role].name} are the same")
     of[role] = tensor

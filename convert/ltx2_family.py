@@ -28,7 +28,7 @@ from convert.source import DIFFUSERS, ORIGINAL
 
 
 def refuse(config: Any) -> dict[str, Any]:
-    """Raises ValueError, because LTX-2 cannot be exported to diffusers' layout."""
+    """Raises a ValueError, because LTX-2 cannot be exported to diffusers' layout."""
     raise ValueError(
         "LTX-2 is not exported: diffusers' LTX2Pipeline loads the whole of Gemma 3, "
         "of which only what reads words is kept here; use the weights that this folder "

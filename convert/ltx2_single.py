@@ -134,7 +134,7 @@ def _network(tensors: Tensors, prefix: str) -> dict[str, dict[str, SourceTensor]
 
 
 def _read(tensors: Tensors) -> dict[str, SourceTensor]:
-    """The tensors of a part without those that are not used."""
+    """The tensors of a part, except unused ones."""
     return {
         name: tensor
         for name, tensor in tensors.items()

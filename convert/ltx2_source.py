@@ -69,7 +69,7 @@ def _single(path: Path, given: PartsApart) -> Source:
     source = open_single(path, given)
     usual = DISTILLED_SCHEDULER if "distilled" in path.name.lower() else SCHEDULER
     source = replace(source, scheduler=source.scheduler or usual)
-    schedule_of(source.scheduler)  # refuses what does not fit
+    schedule_of(source.scheduler)  # raises for unsupported settings
     return replace(source, folder=common_folder(source))
 
 
@@ -95,7 +95,7 @@ def _folder(path: Path) -> Source:
     parts["vocoder"] = without(parts["vocoder"], (ltx2_audio.UNUSED,))
     scheduler = folder / "scheduler" / "scheduler_config.json"
     stored = read_json(scheduler) if scheduler.is_file() else None
-    schedule_of(stored)  # refuses what does not fit
+    schedule_of(stored)  # raises for unsupported settings
     return Source(
         folder,
         parts,

@@ -27,7 +27,7 @@ def config(part: str, tensors: Tensors, file: Path) -> dict[str, Any]:
     """The config of a part, in the form of the original metadata.
 
     Raises:
-        ValueError: if a tensor is missing from whose shape a size is inferred.
+        ValueError: if a tensor whose shape gives a size is missing.
     """
     try:
         return (_transformer if part == "transformer" else _vae)(tensors)
@@ -41,8 +41,8 @@ def config(part: str, tensors: Tensors, file: Path) -> dict[str, Any]:
 def _transformer(tensors: Tensors) -> dict[str, Any]:
     """The config of a transformer with 32 heads, as all published ones have.
 
-    No tensor shows which positions in time are used. With 48 layers they are those of
-    0.9.5 and later; otherwise `ltx_source` infers them from the VAE.
+    No tensor shows which temporal positions the model uses. A model of 48 layers uses
+    the positions of 0.9.5 and later; otherwise `ltx_source` infers them from the VAE.
     """
     width, channels = tensors["patchify_proj.weight"].shape
     depth = count(tensors, "transformer_blocks.{layer}.scale_shift_table")

@@ -160,14 +160,14 @@ def completed(
     given: PartsApart,
     hint: str = "",
 ) -> Source:
-    """The source of a single file and of what is given beside it.
+    """The source made of a single file's parts and of the parts given separately.
 
     Args:
-        held: what the file holds, for the message.
-        parts: the parts in the file and beside it.
+        held: a description of the file, for the message.
+        parts: the parts in the file and the parts given separately.
         missing: the needed parts that are not among them.
         tokenizer: the tokenizer, None if there is none.
-        given: gives the scheduler.
+        given: the files given separately, of which the scheduler is read here.
         hint: the end of the message.
 
     Raises:

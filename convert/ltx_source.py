@@ -89,7 +89,7 @@ def _single(path: Path, given: PartsApart) -> Source:
     model = replace(model, config={**model.config, POSITIONS: causal})
     signs = Signs.of(model.config, vae.config, metadata or None)
     scheduler = source.scheduler or _scheduler(path, metadata, causal)
-    schedule_of(scheduler)  # refuses what does not fit
+    schedule_of(scheduler)  # raises for unsupported settings
     return replace(
         source,
         folder=common_folder(source),
@@ -100,8 +100,10 @@ def _single(path: Path, given: PartsApart) -> Source:
 
 
 def _settings(signs: Signs, names: list[str]) -> dict[str, Any]:
-    """The version; if it is unknown, whether the model is distilled, as far as the
-    metadata says."""
+    """The model's settings: its version, or else whether it is distilled.
+
+    They are empty if the version is unknown and there is no metadata.
+    """
     version = version_of(signs, names)
     if version is not None:
         return {"version": version}
@@ -135,7 +137,7 @@ def _folder(path: Path) -> Source:
     """Opens a folder in diffusers' layout.
 
     Folders of 0.9.5 and later name LTXConditionPipeline. Their models were trained with
-    other positions in time, so this is added to the transformer's config.
+    other temporal positions, which are therefore set in the transformer's config.
     """
     folder = resolved(path)
     file = folder / INDEX
@@ -159,7 +161,7 @@ def _folder(path: Path) -> Source:
     parts["transformer"] = replace(model, config=config)
     scheduler = folder / "scheduler" / "scheduler_config.json"
     stored = read_json(scheduler) if scheduler.is_file() else None
-    schedule_of(stored)  # refuses what does not fit
+    schedule_of(stored)  # raises for unsupported settings
     hints = [str(index.get("version", "")), path.name, *(x.name for x in path.parents)]
     return Source(
         folder,

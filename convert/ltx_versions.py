@@ -1,8 +1,8 @@
 """Detects the version of an LTX-Video from its configs and its file name.
 
 The configs contain the sizes, the positions in time, the kind of VAE and, for some
-distilled models, the timesteps that may be run, but no version number. So the number is
-taken from the name of the file or folder, if it is consistent with the configs.
+distilled models, the timesteps that may be run, but no version number. So the version
+is taken from the name of the file or folder, if it is consistent with the configs.
 """
 
 import re
@@ -23,7 +23,7 @@ class Signs:
 
     Attributes:
         size: `2B` or `13B`; None for a model of other sizes.
-        causal: whether its positions in time are those of 0.9.5 and later.
+        causal: whether it uses the temporal positions of 0.9.5 and later.
         timestep: whether the VAE's decoder is conditioned on a timestep.
         distilled: whether its metadata lists the timesteps that may be run; None
             without metadata.
@@ -58,7 +58,7 @@ class Signs:
         )
 
     def fit(self, size: str, version: str) -> bool:
-        """Whether a published version has these properties."""
+        """Whether the published model of this size and version has these properties."""
         number = version.partition("-")[0]
         later = number not in ("0.9.0", "0.9.1")
         # Only the distilled 0.9.7 and 0.9.8 list their timesteps.

@@ -1,4 +1,4 @@
-"""Opens a Wan from a folder, a hub cache, a single file, or files of single parts."""
+"""Opens a Wan model: a folder, a hub cache, a single file, or files of single parts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -26,7 +26,7 @@ class PartsApart:
     """Files and options given in addition to a source, or to override its parts.
 
     Attributes:
-        parts: files or folders of single parts, which replace those of the source.
+        parts: files or folders of single parts, which replace the source's parts.
         tokenizer: the folder or file of a tokenizer.
         scheduler: a scheduler_config.json.
         variant: the variant of the files in a diffusers folder, such as `fp16`.

@@ -1,4 +1,4 @@
-"""Bounds what a pickle may ask for, before it is unpickled.
+"""Limits the memory and nesting that a pickle may need, before it is unpickled.
 
 A few bytes of a pickle can ask for gigabytes (the index of a memo), and a key that is
 nested deeply overflows the C stack when it is hashed. Neither is stopped by the bounds
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 MOST = 2**20  # instructions
 DEEPEST = 100  # levels of nesting
-# Instructions that put values into an object which is there already.
+# Instructions that put values into an existing object.
 INTO = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
 
 

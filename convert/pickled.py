@@ -1,9 +1,10 @@
 """Reads state dicts in torch's zip format (.pth) without running code from the file.
 
-The pickle inside may name only the few constructors below, which make inert records;
+The pickle inside may name only the few constructors below, which make plain records;
 any other name is refused before anything is called. The result is a list of tensors
 with the positions of their bytes in the zip. Format: pytorch, torch/serialization.py,
-`_save`. Refusing names follows Python's documentation (pickle, "Restricting Globals").
+`_save`. The refusal of names follows Python's documentation (pickle, "Restricting
+Globals").
 """
 
 import io
@@ -36,7 +37,7 @@ STORAGES: Mapping[str, str] = {
 
 # In bytes. The name, shape and position of a tensor take a few hundred.
 LARGEST_PICKLE = 2**26
-ENCRYPTED = 1  # the flag of a zip file's member
+ENCRYPTED = 1  # flag of a zip file's member
 
 
 class _Sealed:
@@ -52,7 +53,7 @@ class _Sealed:
 
 
 class _Constructor(_Sealed):
-    """A function that a pickle may only call."""
+    """A function that a pickle may call, but not change."""
 
     __slots__ = ("make",)
 
@@ -175,8 +176,7 @@ def check_checksums(file: Path) -> None:
 
 
 def _check_members(file: Path, archive: zipfile.ZipFile) -> None:
-    """Raises a ValueError unless the members of a zip file are as `torch.save` has
-    them.
+    """Raises a ValueError unless a zip file's members have the form of `torch.save`.
 
     Compressed members, or members that share their bytes, could unpack to any size.
     """

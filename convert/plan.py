@@ -217,7 +217,7 @@ def _unmatched(missing: Mapping[str, str], extra: Sequence[SourceTensor]) -> lis
 
 
 def raise_problems(problems: Sequence[str]) -> None:
-    """Raises ValueError with a list of the problems, if there are any.
+    """Raises a ValueError with a list of the problems, if there are any.
 
     It lists at most `SHOWN`; extra tensors of the source get up to half of the lines.
     """

@@ -62,8 +62,8 @@ class ScaledTensor:
 def unscaled(tensors: Mapping[str, SourceTensor]) -> dict[str, SourceTensor]:
     """The tensors of a file, with 8-bit tensors multiplied by their scales.
 
-    Tensors of scales and markers are dropped. 8-bit integers without a scale stay as
-    they are; no model accepts them.
+    Tensors of scales and markers are dropped. 8-bit integers without a scale are kept
+    unchanged; no model accepts them.
 
     Raises:
         ValueError: for a scale that has neither one number nor one per row, or is not

@@ -36,7 +36,7 @@ class Pieces:
     Attributes:
         rows: text, score and kind of each piece.
         model: the number of the algorithm (`UNIGRAM`).
-        charsmap: the compiled map by which characters are normalised first.
+        charsmap: the compiled map that normalises characters before tokenising.
     """
 
     rows: tuple[tuple[str, float, int], ...]
@@ -104,8 +104,8 @@ def checked_map(data: bytes) -> bytes:
     """Returns a compiled map of characters. Raises a ValueError if it is damaged.
 
     A damaged map makes the tokenizers library end the process, or panic at some
-    prompts. A map has the size of a trie, its units, and texts that end in zero.
-    Format: google/sentencepiece, src/normalizer.cc, and s-yata/darts-clone,
+    prompts. A map consists of the size of a trie, the trie's units, and zero-terminated
+    texts. Format: google/sentencepiece, src/normalizer.cc, and s-yata/darts-clone,
     include/darts.h.
     """
     if not data:

@@ -66,7 +66,7 @@ def arrays_of(folder: Path, part: Part) -> dict[str, StreamedArray]:
 
 
 def is_cut(part: Part) -> bool:
-    """Whether a part is cut to fewer layers than it has."""
+    """Whether a part has more layers than its shortened copy."""
     return part.model in CUT and part.config["depth"] > LAYERS
 
 

@@ -4,7 +4,7 @@ import ast
 
 
 def code_of(text: str) -> str:
-    """The syntax tree of a source text, written anew without docstrings.
+    """Source code rewritten from its syntax tree, without docstrings.
 
     Texts that differ only in comments, docstrings and layout give the same result, on
     one version of Python.

@@ -78,6 +78,6 @@ def original_config(source: dict, dtype: str) -> T5Config:
     """Our config of the original release, which has no config file.
 
     `source` holds the sizes inferred from its tensors (`inferred.text_encoder`); the
-    others are umT5-XXL's.
+    other fields are umT5-XXL's.
     """
     return dataclasses.replace(T5Config.umt5_xxl(dtype), **source)

@@ -1,7 +1,7 @@
 """Source tensors: positions of tensors in files, which are read when needed.
 
-Files are not memory-mapped, because the pages of a mapped file count as memory of the
-process once they are read.
+Files are not memory-mapped, because pages that were read from a mapped file count as
+memory of the process.
 """
 
 import math
@@ -36,7 +36,7 @@ HEADER_LIMIT = 100_000_000  # bytes, as in the format's own library
 
 
 class SourceTensor(Protocol):
-    """A tensor of a source: stored in a file, or computed from such tensors."""
+    """A tensor of a source: stored in a file, or computed from stored tensors."""
 
     @property
     def name(self) -> str: ...

@@ -1,6 +1,6 @@
 """Opens published tokenizers, and writes them to the folder of a checkpoint.
 
-A folder is copied as it is. A single file is a `tokenizer.json` or a `spiece.model`;
+A folder is copied unchanged. A single file is a `tokenizer.json` or a `spiece.model`;
 ComfyUI stores the latter as a tensor of bytes in the text encoder's file.
 """
 

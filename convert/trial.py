@@ -18,8 +18,9 @@ SIDE = 64  # pixels; a multiple of what every family's sizes must be divisible b
 def trial(folder: Path) -> str:
     """Runs a converted folder once, for the smallest video in one step.
 
-    All weights are in memory meanwhile. If memory is too small for that, only the first
-    layers of each network are run, and if it is too small even for them, nothing is.
+    All weights are in memory during the run. If memory is too small for them, only the
+    first layers of each network are run; if it is too small for these too, nothing is
+    run.
 
     Returns:
         A sentence that describes what was run.

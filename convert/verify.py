@@ -46,5 +46,6 @@ def compare(
 
 
 def _bits(block: np.ndarray) -> np.ndarray:
-    """The bits of the values as integers, so that -0.0 != 0.0 and NaN equals NaN."""
+    """The bits of the values as integers, so that -0.0 differs from 0.0, and equal NaNs
+    are equal."""
     return block.view(f"u{block.dtype.itemsize}")

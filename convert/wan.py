@@ -131,8 +131,8 @@ def config(source: dict, dtype: str) -> WanConfig:
 def original_config(source: dict, dtype: str) -> WanConfig:
     """Our config from the config.json of an original release.
 
-    That file lacks the widths of text and images, which `source` holds as inferred from
-    the tensors (see `inferred.transformer`).
+    That file lacks the widths of text and images; `source` must also hold these,
+    inferred from the tensors (see `inferred.transformer`).
     """
     heads = source["num_heads"]
     return WanConfig(

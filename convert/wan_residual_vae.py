@@ -48,8 +48,8 @@ def config(source: dict, dtype: str) -> WanResidualVAEConfig:
     """Our config from diffusers' vae/config.json.
 
     Raises:
-        ValueError: if a field is missing or has an unsupported value; channels must be
-            those of RGB patches.
+        ValueError: if a field is missing or has an unsupported value; the channels must
+            be RGB patches.
     """
     missing = [key for key in REQUIRED if source.get(key) is None]
     if missing:

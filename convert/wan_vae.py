@@ -1,7 +1,7 @@
 """Rules for the Wan VAE in diffusers' layout and the original `Wan2.1_VAE.pth`.
 
-Both sources number the encoder's blocks in one list across the stages, and the original
-also the decoder's, so the rules depend on the sizes. Sources: diffusers'
+Both sources number the encoder's blocks in one list across the stages; the original
+file does so for the decoder too. So the rules depend on the sizes. Sources: diffusers'
 AutoencoderKLWan, wan/modules/vae.py of Wan 2.1.
 """
 

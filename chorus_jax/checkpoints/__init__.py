@@ -2,7 +2,7 @@
 
     model.json       the card: family, config, dtype and fingerprint of every part
     transformer/     Orbax, one folder per part; readable by any Orbax restore
-    tokenizer/       files copied as they are
+    tokenizer/       unchanged copies of the published files
 
 A folder appears under its name only when it is complete. This package is independent of
 the families of models.

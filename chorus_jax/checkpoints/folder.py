@@ -20,9 +20,9 @@ def aside(folder: Path) -> Iterator[Path]:
     """A folder to write into, renamed to `folder` when the block ends without an error.
 
     It is a hidden sibling, so that the final rename is atomic. If the block raises, it
-    is removed; if the process is killed, the next one that writes to `folder` removes
-    its content. Raises a ValueError if `folder` exists, cannot be made, or is being
-    written by another process.
+    is removed; if the process is killed, the next process that writes to `folder`
+    removes its content. Raises a ValueError if `folder` exists, cannot be made, or is
+    being written by another process.
     """
     with resumed(folder) as partial:
         try:

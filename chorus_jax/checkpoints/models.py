@@ -57,12 +57,13 @@ def load(
         part: the name of the part.
         model: the module's class.
         config: the class of its config.
-        dtype: replaces the stored dtype: the weights are cast while they are read.
+        dtype: the dtype to which weights are cast while they are read; None keeps the
+            stored one.
         place: maps the abstract module to one with a sharding in place of each
             parameter, such as `lambda m: sharding.shardings(m, mesh)`; every device
             then gets its own share. None puts all on the first device.
-        card: the folder's card, if it was read already. With one card for all parts,
-            weights that are replaced in between are noticed.
+        card: the folder's card, if it was read already. If all parts are loaded with
+            one card, weights that are replaced between the loads are detected.
         verify: whether to compute the digests of all weights even if they were verified
             before and the files are unchanged since (see `verified`).
 
@@ -96,7 +97,7 @@ def load(
 
 
 class Zeros(nnx.Rngs):
-    """An `nnx.Rngs` that gives zeros, for shapes only: random numbers trace slowly."""
+    """An `nnx.Rngs` that gives zeros, which trace faster than random numbers."""
 
     @property
     def params(self) -> "Zeros":
@@ -162,7 +163,7 @@ def write_arrays(
     """Writes an Orbax checkpoint of named arrays; returns the digest of each.
 
     `folder` must be absolute and not exist. Only a few blocks are in memory at once.
-    `compressor` is that of zarr's metadata.
+    `compressor` is given as in zarr's metadata.
     """
     # Imported here: Orbax takes long to import, and reading does not need it.
     from chorus_jax.checkpoints.writing import write
@@ -181,8 +182,8 @@ def save(
     """Writes modules as a new checkpoint folder, which `load` reads; returns its card.
 
     Every module must have a `config` dataclass. The arrays must be addressable from
-    this process; they pass through host memory block by block. With a `compressor` of
-    zarr's metadata files are smaller, and take longer to read.
+    this process; they pass through host memory block by block. A `compressor`, given as
+    in zarr's metadata, makes files smaller and slower to read.
     """
     arrays = {
         part: {name: _streamed(x) for name, x in names(module).items()}

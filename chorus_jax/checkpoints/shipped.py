@@ -15,7 +15,7 @@ def locate(model: str | Path) -> Path:
 
     Args:
         model: the name of shipped weights, or the path of a checkpoint folder. A name
-            comes first: a folder with the same name is given as `./shapes`.
+            has precedence: write `./shapes` for a folder called `shapes`.
 
     Raises:
         ValueError: if there is neither.

@@ -1,8 +1,8 @@
 """Arrays on disk: written block by block through Orbax, read back in the same blocks.
 
 An array is stored as zarr without compression (weights barely compress), one file per
-block. Blocks are whole trailing axes of at most `BLOCK` bytes, so that the blocks of an
-array in order are its bytes in C order: so a digest can be computed block by block.
+block. Blocks are whole trailing axes of at most `BLOCK` bytes, so the blocks in order
+are the array's bytes in C order, and a digest can be computed block by block.
 """
 
 import hashlib
@@ -79,9 +79,9 @@ def digest(array: Any) -> str:
 
 
 def open_arrays(folder: Path) -> dict[str, StreamedArray]:
-    """The arrays of a checkpoint of ours, read from disk block by block.
+    """The arrays of a checkpoint written by this package, read block by block.
 
-    Raises ValueError, at once or when a block is read, if files are damaged.
+    Raises a ValueError, at once or when a block is read, if files are damaged.
     """
     folders = sorted(path.parent for path in folder.glob("*/.zarray"))
     return {path.name: _open(path) for path in folders}

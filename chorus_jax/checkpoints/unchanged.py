@@ -65,7 +65,7 @@ class WeightsFingerprint:
 
     def _remember(self, module: Any) -> None:
         # Weakly: weights that were replaced must not stay in memory.
-        # Shapes in place of arrays, as memory is planned with, are nothing to compare.
+        # Abstract arrays, which are used to plan memory, are not compared.
         self._arrays = [
             weakref.ref(array)
             for array in jax.tree.leaves(module)
@@ -75,10 +75,10 @@ class WeightsFingerprint:
 
 
 class ModuleAttributes:
-    """The attributes of a module and of all its submodules at one time.
+    """A snapshot of the attributes of a module and of all its submodules.
 
-    To compare them takes a fifth of the time that it takes to list the module's arrays,
-    which matters because every request does it. No weights are kept in memory.
+    Comparing it with the module, which every request does, takes a fifth of the time of
+    listing the module's arrays. It keeps no weights in memory.
     """
 
     def __init__(self, module: nnx.Module):
@@ -91,7 +91,7 @@ class ModuleAttributes:
             at for at, value in enumerate(values) if isinstance(value, nnx.Variable)
         ]
         self._arrays = [reference(array) for array in self._content(values)]
-        # An id tells objects apart while they exist: these are kept for that.
+        # These objects are kept alive, because ids are unique only among live objects.
         weights = nnx.Module | nnx.Variable
         self._others = [value for value in values if not isinstance(value, weights)]
 
@@ -105,17 +105,18 @@ class ModuleAttributes:
         return all(map(is_, map(call, self._arrays), self._content(values)))
 
     def _content(self, values: Sequence[Any]) -> Iterator[Any]:
-        """The arrays of the variables among all attributes."""
+        """The arrays in the variables among the attributes `values`."""
         return (values[at].get_raw_value() for at in self._variables)
 
 
 def attributes(modules: Iterable[Callable[[], Any]]) -> list[Any]:
-    """The attributes of the modules that are referred to, which must exist."""
+    """All attributes of the modules, which are given as references and must still
+    exist."""
     return [value for known in modules for value in vars(known()).values()]
 
 
 def reference(value: Any) -> Callable[[], Any]:
-    """A weak reference to a value; a strong one to what cannot have weak ones."""
+    """A weak reference to a value, or a strong one if its type supports none."""
     try:
         return weakref.ref(value)
     except TypeError:

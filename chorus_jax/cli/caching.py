@@ -56,16 +56,16 @@ def reuse_of(options: argparse.Namespace) -> Reuse:
 
 
 def open_cache(options: argparse.Namespace) -> Cache:
-    """Opens the cache of `--cache`; without it, or if it is off, an empty cache that
-    keeps nothing."""
+    """Opens the cache of `--cache`. Without the option, or if the cache is off, returns
+    an empty cache that keeps nothing."""
     if options.cache is None or options.cache_mode == "off":
         return Cache.in_memory(0)
     return Cache.in_folder(options.cache, disk_bytes=int(options.cache_size * GIB))
 
 
 def policies_of(options: argparse.Namespace, pipeline: Pipeline) -> Policies:
-    """The requests' policies: that of `--policy`, or those measured on the weights; the
-    default ones without a cache."""
+    """The requests' policies: the one in `--policy`, else the policies measured on the
+    weights; without a cache the default ones."""
     if options.cache is None:
         return lambda request: default_policy(request.step_count)
     if options.policy is None:

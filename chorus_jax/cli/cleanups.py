@@ -28,7 +28,7 @@ def half_written_videos(folder: Path) -> Callable[[], None]:
 
 def half_written_checkpoint(folder: Path) -> Callable[[], None]:
     """A cleanup that removes a half-written checkpoint folder, unless some of its parts
-    are complete: the next conversion goes on from them."""
+    are complete: the next conversion resumes from them."""
     partial = partial_folder(folder)
 
     def remove() -> None:

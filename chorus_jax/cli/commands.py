@@ -22,7 +22,7 @@ def main(
         interruption: cleans up if the process is interrupted.
 
     Returns:
-        The exit status; that of SIGPIPE if the reader of the output closes it.
+        The exit status; the status of SIGPIPE if the reader of the output closes it.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     interruption = interruption or Interruption()

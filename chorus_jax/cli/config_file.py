@@ -23,10 +23,11 @@ class Config:
     Attributes:
         name: the name or path by which it was loaded.
         request: a request without its prompt.
-        weights: the name of shipped weights; None if it is for other weights.
+        weights: the name of shipped weights; None if it is for other weights than
+            shipped ones.
         transformer: the part of a checkpoint folder that is run. Any but the usual one
             counts as distilled, with its guidance folded in.
-        fps: frames per second; None for those of the family.
+        fps: frames per second; None for the family's default.
     """
 
     name: str

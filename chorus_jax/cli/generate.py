@@ -32,7 +32,7 @@ class GenerateRun:
     """A command's options, resolved and checked.
 
     Attributes:
-        options: the options as they were given.
+        options: the parsed options of the command line.
         jobs: the prompt and the seed of each video.
         files: the files of each video.
         choice: the model and the settings of all videos.

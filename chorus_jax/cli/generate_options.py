@@ -290,7 +290,7 @@ def named_file(text: str) -> tuple[str, Path]:
 
 
 def clip(text: str) -> tuple[Path, int | None]:
-    """Parses a video file and how many of its frames are read, as FILE or FILE:N."""
+    """Parses a video file and the number of frames to read, as FILE or FILE:N."""
     name, colon, count = text.rpartition(":")
     if not (colon and count.isascii() and count.isdecimal()):
         return path(text), None

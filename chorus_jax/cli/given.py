@@ -27,8 +27,8 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
 
     Raises:
         ValueError: for a last image without a first, a strength without a video, an
-            image beside a video or a clip, a step cache beside a quality, and a file
-            that is no picture, no video or no step cache.
+            image together with a video or a clip, a step cache together with a quality,
+            and a file that is no picture, no video or no step cache.
         OSError: for a file that cannot be read.
     """
     fields = {field.name for field in dataclasses.fields(Request)}
@@ -43,7 +43,7 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def inputs_of(values: Mapping[str, Any]) -> InputMedia | None:
-    """The input images or videos of a command, read from files; None without any."""
+    """A command's input images or video, read from files; None if there are none."""
     image, last_image, video, strength, extend = map(values.get, INPUTS)
     if video is None and strength is not None:
         raise ValueError("--strength goes with --video: give the video too")
@@ -64,7 +64,7 @@ def inputs_of(values: Mapping[str, Any]) -> InputMedia | None:
 
 def continued(clip: tuple[Path, int | None], values: Mapping[str, Any]) -> InputMedia:
     """The clip of `--extend` as a keyframe at the beginning, with a last image if the
-    command has one. Raises a ValueError beside a first image or a video."""
+    command has one. Raises a ValueError if it also has a first image or a video."""
     if values.get("image") is not None or values.get("video") is not None:
         raise ValueError(
             "--extend begins with a clip already: leave --image and --video out"

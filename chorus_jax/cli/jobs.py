@@ -12,7 +12,7 @@ class PromptWithSeed:
     """One video of `chorus generate`.
 
     Attributes:
-        prompt: what the video shows.
+        prompt: the text prompt of the video.
         seed: the seed of its noise; None for a random one.
     """
 
@@ -25,7 +25,7 @@ def jobs_of(options: argparse.Namespace) -> list[PromptWithSeed]:
 
     Raises:
         ValueError: if there is no prompt or an empty one, or for a `--count` out of
-            range or beside several seeds.
+            range or together with several seeds.
     """
     prompts = [*options.prompt, *lines_of(options.prompts)]
     if not prompts:

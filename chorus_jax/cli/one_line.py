@@ -28,7 +28,7 @@ def path(text: str) -> Path:
 
 
 def name(text: str) -> str:
-    """Parses a name. Refuses "", which is taken for none."""
+    """Parses a name. Refuses "", which would count as no name."""
     if not text:
         raise argparse.ArgumentTypeError("expected a name, got an empty text")
     return text

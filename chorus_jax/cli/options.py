@@ -10,7 +10,7 @@ from chorus_jax.cli.fit_options import add_fit
 from chorus_jax.cli.generate_options import WEIGHTS, add_generate
 from chorus_jax.cli.one_line import OneLineParser, name, path
 
-TOP_OPTIONS = ("-h", "--help", "--version")  # options without a command
+TOP_OPTIONS = ("-h", "--help", "--version")  # options that need no command
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -18,7 +18,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     top = parser()
     first = arguments[0] if arguments else ""
     if first.startswith("-") and first not in TOP_OPTIONS:
-        top.error(f"unknown: {first}")  # otherwise a missing command is complained of
+        top.error(f"unknown: {first}")  # else a missing command is reported
     options, unknown = top.parse_known_args(arguments)
     if unknown:
         top.prog = f"chorus {options.name}"

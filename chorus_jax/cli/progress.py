@@ -10,7 +10,8 @@ UNITS = {"encode": "prompt", "denoise": "step", "decode": "group"}
 class Bars:
     """An observer of events that draws one progress bar per stage.
 
-    Bars are drawn on the standard error if it is a terminal; with `shown` False never.
+    Bars are drawn on the standard error if it is a terminal, and never if `shown` is
+    False.
     """
 
     def __init__(self, shown: bool = True):

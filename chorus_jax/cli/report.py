@@ -49,7 +49,7 @@ def cache_line(request: Request) -> str:
 
 
 def images(request: Request) -> dict[str, str]:
-    """The row that describes the request's input images or video; empty without any."""
+    """The row that describes a request's input images or video; {} if it has none."""
     if request.inputs is None:
         return {}
     video = request.inputs.video

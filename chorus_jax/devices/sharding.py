@@ -55,8 +55,8 @@ def make_mesh(
         data: devices along requests and guidance branches.
         context: devices along the video's tokens.
         tensor: devices along heads and feed-forward.
-        ring: devices along the video's tokens too, among which attention passes keys
-            round; with more than one the mesh has an axis `ring` after `data`.
+        ring: devices along the video's tokens too, which pass keys round in attention;
+            if more than one, the mesh has an axis `ring` after `data`.
         devices: the devices of the mesh; None for all devices.
 
     Raises:
@@ -122,13 +122,13 @@ def constrain(x: jax.Array, *axes: str | None) -> jax.Array:
 
 
 def canonical(partition: PartitionSpec, mesh: Mesh) -> PartitionSpec:
-    """The shortest of a partition's equivalent names: without axes of one device and
-    without trailing `None`.
+    """The shortest equivalent PartitionSpec: without axes of one device and without
+    trailing `None`.
 
-    jax gives each result of a program the sharding of the program's first argument if
-    that is equivalent, under that name, and a program whose arguments' shardings have
-    other names is dispatched anew. With one name for each, results fed back into a
-    program are dispatched as its first arguments were.
+    jax may write the sharding of a program's result like that of its first argument if
+    the two are equivalent, and it dispatches a program anew for shardings that are
+    written differently. With one form for each sharding, results that are fed back into
+    a program are dispatched like its first arguments.
     """
     entries = [
         tuple(axis for axis in named_axes(entry) if mesh.shape[axis] > 1) or None
@@ -189,7 +189,7 @@ def unsharded(module: M) -> M:
 
 
 def in_memory(places: M, kind: str) -> M:
-    """Shardings of a module's arrays in another kind of the devices' memory."""
+    """The shardings with another memory kind of the devices, such as `pinned_host`."""
     return jax.tree.map(lambda x: x.with_memory_kind(kind), places)
 
 

@@ -17,7 +17,7 @@ from chorus_jax.fit.run import OutlinedRun, ReuseOptions, outlined_run, with_inp
 from chorus_jax.fit.topologies import Topology
 from chorus_jax.request import Request
 
-# Programs compiled by default, and all of them; the decoder takes minutes.
+# Programs compiled by default, and all programs; the decoder takes minutes.
 PROGRAMS = ("text", "step")
 ALL = ("text", "conditions", "step", "decode")
 
@@ -89,7 +89,7 @@ def quick_answer(question: Question) -> FitAnswer:
 
 
 def compiled_answer(question: Question, names: Iterable[str] = PROGRAMS) -> FitAnswer:
-    """The answer by compiling the named programs; the others are estimated.
+    """The answer by compiling the named programs; other programs are estimated.
 
     Raises:
         ValueError: if libtpu is not installed, or the mesh does not divide the run.

@@ -82,7 +82,7 @@ def programs(run: OutlinedRun, mesh: Mesh) -> dict[str, OutlinedProgram]:
     return {
         "text": OutlinedProgram(encode, (encoder, *spread(tokens_of(run.outline)))),
         "conditions": OutlinedProgram(run.condition, (parts, spread(run.text))),
-        # A donation inside of a program that is compiled as a whole does not count.
+        # Donations in a jitted function inside the compiled program have no effect.
         "step": OutlinedProgram(run.step, (inputs, state, until), donated=(1,)),
         "decode": OutlinedProgram(run.decode, (parts, spread(run.latents))),
     }

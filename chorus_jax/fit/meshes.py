@@ -18,8 +18,7 @@ FEWER = (121, 81, 49, 25)
 
 
 def sizes_of(count: int) -> Iterator[Sizes]:
-    """The axis sizes of all meshes of `count` devices, those that split tokens most
-    first."""
+    """The axis sizes of all meshes of `count` devices; the first split tokens most."""
     for tensor in range(1, count + 1):
         for data in (1, 2):
             if count % (tensor * data) == 0:
@@ -51,7 +50,7 @@ def best(run: OutlinedRun, topology: Topology, keep_text_encoder: bool) -> FitAn
             answers.append(
                 answered(run, sizes, topology.bytes, memory, keep_text_encoder)
             )
-        except ValueError:  # weights that do not divide
+        except ValueError:  # the mesh does not divide the weights
             continue
     if not answers:
         raise ValueError(
@@ -79,7 +78,7 @@ def remedies(
     for smaller in smaller_requests(request):
         try:
             small = outlined_run(outline, smaller, reuse)
-        except ValueError:  # of a size that does not divide
+        except ValueError:  # the model refuses this size
             continue
         if best(small, topology, keep_text_encoder).fits:
             size = f"{smaller.height}x{smaller.width}x{smaller.frames}"
@@ -92,7 +91,7 @@ def remedies(
 
 
 def smaller_requests(request: Request) -> Iterator[Request]:
-    """Smaller requests to try: with smaller frames first, then with fewer frames."""
+    """Smaller requests to try, first with smaller frames, then with fewer frames."""
     for height, width in SMALLER:
         if height * width < request.height * request.width:
             yield request.changed(height=height, width=width)

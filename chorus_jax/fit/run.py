@@ -29,7 +29,7 @@ from chorus_jax.text.prompts import Conditioning, PromptEncoder, Tokenizer, Toke
 from chorus_jax.text.prompts import lengths as token_counts
 
 PAD = "<pad>"
-MOST_TOKENS = 2**22  # of a video; positions of many more fill the memory of the host
+MOST_TOKENS = 2**22  # per video; positions of many more fill the host's memory
 GROUPS = 2  # frame groups to decode: the second already has the stream's full state
 
 
@@ -47,7 +47,7 @@ class ReuseOptions:
 
 
 class GivenText(PromptEncoder):
-    """A prompt encoder that gives every prompt the same, given embedding."""
+    """A prompt encoder that returns one given embedding for every prompt."""
 
     def __init__(self, tokenizer: Tokenizer, row: Array):
         super().__init__(None, tokenizer)
@@ -98,14 +98,18 @@ class OutlinedRun:
         return names[:1] if self.options.idle_expert == HOST else names
 
     def partitions(self) -> tuple[Inputs, RunState]:
-        """The partitions of the inputs beside the transformers and of the state, over
+        """The partitions of the inputs without the transformers, and of the state, over
         the mesh in `jax.set_mesh`."""
         read = placing.input_partitions(self.beside)
         return read, placement.partitions(self.program, self.inputs, self.state)
 
     def bytes_over(self, sizes: placing.Sizes) -> tuple[int, int, int]:
-        """Bytes on each device of a mesh of these sizes: of inputs and state beside the
-        weights, and among them of the held keys and of the step caches' states."""
+        """Bytes on each device of a mesh of these sizes.
+
+        Returns:
+            The bytes of all inputs and state besides the weights and, included in them,
+            the bytes of the held keys and of the step caches' states.
+        """
         with jax.sharding.use_abstract_mesh(placing.abstract_mesh(sizes)):
             read, carried = self.partitions()
         state = placing.array_bytes(self.state, carried, sizes)
@@ -241,7 +245,7 @@ def outlined_run(
     model: Any = assembled(outline, outline.parts, options)
     asked = request
     if reuse.cache != EveryStep():
-        # Tables of other steps, or of another model, are refused here.
+        # Raises for step caches measured for other steps or another model.
         asked = replace(request, step_cache=reuse.cache)
     geometry, solver = model.geometry(asked), model.solver(request)
     if math.prod(geometry.grid) > MOST_TOKENS:

@@ -9,7 +9,10 @@ from jaxtyping import Float32
 def low_pass(
     planes: Float32[np.ndarray, "*batch height width"], sigma: float
 ) -> Float32[np.ndarray, "*batch height width"]:
-    """Blurs by `sigma` pixels; at borders, weights within the frame are normalised."""
+    """Gaussian blur over the last two axes; `sigma` is in pixels.
+
+    At the borders, the weights inside the frame are rescaled to a sum of 1.
+    """
     height, width = planes.shape[-2:]
     across = planes.reshape(-1, width) @ _weights(width, sigma).T
     return _weights(height, sigma) @ across.reshape(planes.shape)

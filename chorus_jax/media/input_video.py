@@ -1,4 +1,4 @@
-"""Input videos: a request adds noise to one and denoises it by its own prompt."""
+"""Video-to-video: a request adds noise to an input video and denoises it."""
 
 import functools
 import hashlib
@@ -16,12 +16,12 @@ from chorus_jax.media.keyframes import own
 @no_type_check
 @dataclass(frozen=True, eq=False)
 class InputVideo:
-    """A video to start from, and how much of the schedule is run on it.
+    """An input video, and the share of the schedule that is run on it.
 
     Two are equal if their pixels and strengths are.
 
     Attributes:
-        frames: the frames, of any size; a request of fewer frames reads the first ones.
+        frames: the frames, of any size; a shorter request reads only the first frames.
         strength: the share of the schedule's steps that is run, counted from its end: 1
             runs all of them, from nearly pure noise; less keeps more of the video.
 
@@ -49,7 +49,7 @@ class InputVideo:
         object.__setattr__(self, "frames", own(self.frames))
 
     def steps(self, count: int) -> int:
-        """The number of steps that are run of a schedule of `count` steps.
+        """The number of steps to run, of a schedule of `count` steps.
 
         Rounded as diffusers does. Raises a ValueError if the result is 0.
         """

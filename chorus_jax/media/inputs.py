@@ -1,4 +1,4 @@
-"""Images and videos that a request comes with."""
+"""The input images and videos of a request."""
 
 import functools
 import hashlib
@@ -62,7 +62,7 @@ class InputMedia:
 
     @property
     def layout(self) -> tuple[object, ...]:
-        """The places and strengths of the given frames, and a video's strength."""
+        """The places and strengths of the given frames, and the video's strength."""
         pictures = (self.image is not None, self.last_image is not None)
         strength = () if self.video is None else (float(self.video.strength),)
         keyframes = (keyframe.layout for keyframe in self.keyframes)
@@ -72,8 +72,8 @@ class InputMedia:
     def read(
         cls, image: str | Path, last_image: str | Path | None = None
     ) -> "InputMedia":
-        """The images in these files. Raises a ValueError for a file that is no
-        image."""
+        """Reads a first and a last image from files. Raises a ValueError for a file
+        that is no image."""
         return cls(pixels(image), None if last_image is None else pixels(last_image))
 
     @functools.cached_property

@@ -1,4 +1,4 @@
-"""Given frames at any place of a video: a picture, or a clip."""
+"""Keyframes: images or clips that a video must show at given frames."""
 
 import functools
 import hashlib
@@ -21,7 +21,7 @@ class Keyframe:
 
     Attributes:
         frames: one or several frames, of any size.
-        first: the number of the video's frame where they begin, 0 or more.
+        first: index of the video's frame at which they begin, 0 or more.
         strength: 1 keeps the frames unchanged; with less, denoising starts from them
             at the noise level 1 - strength.
 
@@ -57,7 +57,7 @@ class Keyframe:
 
     @property
     def layout(self) -> tuple[int, int, float]:
-        """The place of its frames, their number and their strength."""
+        """The index of the first frame, the number of frames, and the strength."""
         return self.first, len(self.frames), float(self.strength)
 
     @functools.cached_property
@@ -75,7 +75,7 @@ class Keyframe:
 
 
 def own(pixels: UInt8[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-    """A read-only copy, so that a digest of it stays valid."""
+    """A read-only copy of pixels, so that their digest stays valid."""
     copy = np.array(pixels)
     copy.flags.writeable = False
     return copy

@@ -13,7 +13,7 @@ FRAMES: Final = 8  # frames at a time, to save memory with long videos
 
 
 def psnr(video: Video, reference: Video) -> float:
-    """PSNR in dB, of uint8 or of floats in [-1, 1]; infinite where both are equal."""
+    """PSNR in dB, of uint8 or of floats in [-1, 1]; infinite for equal videos."""
     ours, reference_planes = _planes(video, reference)
     error = np.mean((ours - reference_planes) ** 2, dtype=np.float64)
     return float("inf") if error == 0 else float(-10 * np.log10(error))
@@ -22,7 +22,8 @@ def psnr(video: Video, reference: Video) -> float:
 def ssim(video: Video, reference: Video) -> float:
     """Structural similarity, 1 for equal videos: the mean over frames and channels.
 
-    Wang et al., "Image quality assessment", 2004; the window is not cut at 11 pixels.
+    Wang et al., "Image quality assessment", 2004; here the Gaussian window is not
+    truncated to 11 pixels.
     """
     ours, reference_planes = _planes(video, reference)
     parts = [
@@ -33,7 +34,7 @@ def ssim(video: Video, reference: Video) -> float:
 
 
 def _ssim_sum(ours: Planes, reference_planes: Planes) -> float:
-    """The similarity of some frames, summed over their pixels and channels."""
+    """The structural similarity of some frames, summed over pixels and channels."""
     mean_a, mean_b = low_pass(ours, WINDOW), low_pass(reference_planes, WINDOW)
     power_a = low_pass(ours * ours, WINDOW) - mean_a * mean_a
     power_b = low_pass(reference_planes * reference_planes, WINDOW) - mean_b * mean_b

@@ -17,7 +17,7 @@ SD = (5, 6)  # ISO/IEC 23091-2's numbers of BT.601
 def read_frames(path: str | Path, most: int) -> UInt8[np.ndarray, "f h w 3"]:
     """Reads up to `most` frames from the start of a video file.
 
-    A file that names no colour space is read as BT.709, the most common one.
+    A file without a colour space in its metadata is read as BT.709, the most common.
 
     Raises:
         ValueError: for a file that is no video, or holds no frame.
@@ -42,7 +42,7 @@ def _rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
     if frame.format.is_rgb or frame.format.has_palette:
         return frame.to_ndarray(format="rgb24")
     spaces, ranges = Colorspace, ColorRange
-    # All is named: older PyAV does not heed what the file says (see `media.video`).
+    # All are given: older PyAV ignores the file's colour range (see `media.video`).
     return frame.reformat(
         format="rgb24",
         src_colorspace=spaces.ITU601 if frame.colorspace in SD else spaces.ITU709,

@@ -1,4 +1,4 @@
-"""The sound of a video, and its files."""
+"""The sound of a video: samples in memory, and how they are written and read."""
 
 import wave
 from dataclasses import dataclass

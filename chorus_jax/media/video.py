@@ -1,7 +1,7 @@
-"""Frames to files: mp4, gif, and contact sheets in png.
+"""Writes frames to files: mp4, gif, and contact sheets in png.
 
 Frames are [f, h, w, 3], uint8 or floats in [-1, 1]. A file appears at its path only
-when it is complete; until then it is written aside, in the same folder.
+when it is complete; until then it has a temporary name in the same folder.
 """
 
 import contextlib
@@ -98,7 +98,7 @@ def check(path: str | Path, fps: int | float = 16) -> None:
 
 
 def half_written(folder: Path) -> Iterator[Path]:
-    """The paths that this process has begun to write in a folder, and not completed."""
+    """The temporary files in a folder of the videos that this process is writing."""
     return folder.glob(f"{_prefix()}*")
 
 
@@ -210,8 +210,8 @@ def _rgb(frame: "av.VideoFrame") -> UInt8[np.ndarray, "h w 3"]:
 def write_gif(path: str | Path, frames: Frames, fps: int | float = 16) -> None:
     """Writes a gif that repeats forever, with 256 colours for the whole video.
 
-    A palette per frame would flicker. Times are in hundredths of a second, as the
-    format has them; equal neighbours become one longer frame.
+    A palette per frame would flicker. Frame times are rounded to hundredths of a
+    second, the format's unit; equal consecutive frames become one longer frame.
     """
     pixels = to_uint8(frames)
     # Viewers slow down frames shorter than 2 hundredths.

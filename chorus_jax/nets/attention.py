@@ -1,9 +1,9 @@
 """Attention of the video models, with a choice of implementations.
 
 With `implementation=None`, `choose` picks the one for the platform and gives the
-reason. A named implementation runs or raises an error; nothing falls back silently.
-The text encoders (short, causal or with a bias per head) and the VAE (one wide head)
-have attention of their own in their files.
+reason. A named implementation runs or raises an error; nothing falls back silently. The
+text encoders (short, causal or with a bias per head) and the VAE (one wide head) define
+their own attention.
 
     chunked  plain XLA, a block of queries at a time: memory does not grow with n * m
     cudnn    fused attention of cuDNN through jax.nn (NVIDIA GPUs, 16-bit)
@@ -56,8 +56,8 @@ def attention(
         value: the values.
         bias: one number per key: minus infinity drops the key, log(r) counts it r
             times.
-        keys: `tokens` for keys of a video's tokens, which are split over devices as the
-            queries are (see `context_parallel`); None if each device has all keys.
+        keys: `tokens` for keys of a video's tokens, which are split over devices like
+            the queries (see `context_parallel`); None if each device has all keys.
         implementation: one of `IMPLEMENTATIONS`; None takes what `choose` returns.
 
     Raises:
@@ -100,7 +100,7 @@ def part_here(
     *,
     implementation: str | None = None,
 ) -> PartialAttention:
-    """Attention to some of the keys, on one device; `splash` has no gradient here.
+    """Attention to some of the keys, on one device; with `splash` it has no gradient.
 
     Where `choose` returns cuDNN, `chunked` runs instead, because jax returns cuDNN's
     sums in 16 bits only. Raises a ValueError if cuDNN is named.
@@ -158,14 +158,14 @@ def choose(platform: str, dtype: jnp.dtype, biased: bool) -> ImplementationChoic
 
 
 def cudnn(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
-    """cuDNN's fused attention. Raises ValueError where it cannot run."""
+    """cuDNN's fused attention. Raises a ValueError where it cannot run."""
     if bias is not None:
         raise ValueError("attention 'cudnn' takes no bias; use 'chunked'")
     return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
 
 
 def splash(query: Array, key: Array, value: Array, bias: Array | None) -> Array:
-    """Splash attention with a full mask. Raises ValueError where it cannot run."""
+    """Splash attention with a full mask. Raises a ValueError where it cannot run."""
     if bias is not None:
         raise ValueError("attention 'splash' takes no bias; use 'chunked'")
     # Imported here: Pallas takes long to import, and a CPU or GPU does not need it.

@@ -127,8 +127,8 @@ attend.defvjp(residuals, backward)
 def block_sizes(n: int, m: int) -> tuple[int, int | None]:
     """Queries per block, and heads at a time (None for one), for n queries and m keys.
 
-    All blocks have about n / blocks queries, because the padding of the last block is
-    computed too.
+    Queries are spread evenly over the blocks, because padding of the last block would
+    be computed too.
     """
     budget = LOGITS.get(sharding.platform(), LOGITS_DEFAULT) // 4
     blocks = -(-n // max(128, budget // m))

@@ -68,8 +68,8 @@ class CLIPTextConfig:
         projection_width: channels of the pooled embedding.
         vocab: the number of token ids.
         positions: the largest number of tokens in a text.
-        eos: id of the end token; a text is pooled at the first token with this id. With
-            2 it is pooled at its largest id instead.
+        eos: id of the end token; a text is pooled at the first token with this id. If
+            `eos` is 2, it is pooled at its largest id instead.
         activation: activation of the feed-forward network, one of `ACTIVATIONS`.
         epsilon: epsilon of the norms.
         dtype: dtype of weights and computation.
@@ -208,5 +208,5 @@ class Attention(nnx.Module):
 
 
 def end_of_text(ids: Int[Array, "b m"], eos: int) -> Int[Array, " b"]:
-    """The position at which each text is pooled; 0 if it has no token `eos`."""
+    """The position at which each text is pooled; 0 if the text has no token `eos`."""
     return jnp.argmax(ids if eos == LEGACY_EOS else ids == eos, axis=-1)

@@ -93,7 +93,7 @@ class CLIPImageEncoder(nnx.Module):
         self.norm_out = LayerNorm(c, epsilon=config.epsilon)
 
     def __call__(self, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b e c"]:
-        """The tokens after the last layer but one.
+        """The tokens after the second-to-last layer.
 
         Args:
             pixels: images with values in [0, 1].

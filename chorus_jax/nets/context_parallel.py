@@ -139,7 +139,7 @@ def sizes(mesh: AbstractMesh) -> str:
 
 @lru_cache
 def say_once(line: str) -> None:
-    """Logs a line the first time it is given: every layer of every program asks for its
+    """Logs a line only the first time, since every layer of every program asks for its
     split."""
     log.info(line)
 

@@ -44,7 +44,7 @@ class PerLayer(NamedTuple):
 
 
 def select(on: Bool[Array, " b"], new: T, old: T) -> T:
-    """Takes the rows of `new` that are `on`, and the other rows of `old`.
+    """Takes the rows of `new` where `on` is True, and the other rows from `old`.
 
     Rows are the first axis of an array, or the second within `PerLayer`. An array may
     have a multiple of b rows: all requests in one guidance branch, then all requests in

@@ -1,8 +1,8 @@
 """The Gemma 3 language model as a text encoder: the hidden states of all layers.
 
-Prompts are padded on the right here, by the makers of LTX-2 on the left. A prompt's
-tokens have the same states either way, since tokens attend to earlier ones only and
-only distances between positions matter. The states of padding are meaningless.
+Prompts are padded on the right here, but on the left in LTX-2's code. A prompt's tokens
+have the same states either way, since tokens attend to earlier ones only and only
+distances between positions matter. The states of padding are meaningless.
 
 Source of the architecture: arXiv 2503.19786; huggingface/transformers,
 models/gemma3/modeling_gemma3.py.

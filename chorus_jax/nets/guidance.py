@@ -12,15 +12,16 @@ from jaxtyping import Array, Bool, Float, Float32
 
 
 class Perturbation(NamedTuple):
-    """Spatio-temporal guidance: moves the output away from that of a perturbed pass.
+    """Spatio-temporal guidance: moves the output away from the output of a perturbed
+    pass.
 
     In some layers of the perturbed pass every token attends to itself only. All three
     arrays may have an additional first axis, the steps of a schedule.
 
     Attributes:
-        scale: how far the output moves, per request; 0 for no such guidance.
-        rescale: from 0 (unchanged) to 1: how far the output's standard deviation is
-            returned to that of the prompt's pass, per request.
+        scale: the guidance scale, per request; 0 for no such guidance.
+        rescale: from 0 (unchanged) to 1: how far the output is rescaled to the standard
+            deviation of the prompt's pass, per request.
         layers: True for the layers whose self-attention returns its values unchanged.
     """
 
@@ -30,8 +31,8 @@ class Perturbation(NamedTuple):
 
 
 def branch_count(guidance: object | None, perturbation: object | None) -> int:
-    """Passes per request: with the prompt, and optionally with the negative prompt and
-    perturbed."""
+    """Passes per request: one with the prompt, and optionally one with the negative
+    prompt and one that is perturbed."""
     return 1 + (guidance is not None) + (perturbation is not None)
 
 
@@ -44,8 +45,8 @@ def guided(
     """The guided output of each request, from the outputs of all guidance branches.
 
     Args:
-        out: rows of all prompts, then of all negative prompts, then of all perturbed
-            passes, as far as there are such branches.
+        out: rows of all prompts, then, if there are such branches, of all negative
+            prompts, then of all perturbed passes.
         guidance: the guidance scale of each request; None without negative prompts.
         perturbation: settings of the perturbed passes; None without such passes.
         star: whether the negative prompt's output is replaced by the projection of the
@@ -68,8 +69,8 @@ def guided(
 
 
 def projection(prompt: Float[Array, " b *shape"], negative: Array) -> Array:
-    """The factor that turns each request's negative output into the projection of its
-    prompt's output onto it."""
+    """The factor of each request's negative output that makes it the projection of the
+    prompt's output onto the negative output."""
     axes = tuple(range(1, prompt.ndim))
     inner = (prompt * negative).sum(axis=axes, keepdims=True)
     return inner / ((negative**2).sum(axis=axes, keepdims=True) + 1e-8)

@@ -41,7 +41,8 @@ def over_tiles(
         query: queries of whole tiles, tile by tile.
         key: keys of all tiles, laid out over a mesh as in `TileKeys`.
         value: values of all tiles.
-        fresh: keys and values that replace those of some tiles before attention.
+        fresh: new keys and values of some tiles, written over the old ones before
+            attention.
         bias: one number per key, added to its logits.
         count: the number of tiles before the padding tiles at the end of `key`; None if
             there is no padding.

@@ -78,8 +78,8 @@ def text_choice(query: dispatch.Query, key: dispatch.Query) -> ImplementationCho
 def chosen(
     kernel: str, query: dispatch.Query, key: dispatch.Query, reason: str
 ) -> ImplementationChoice:
-    """The platform's implementation of a kernel, with the given reason, if the kernel
-    is enabled and takes these arrays; else None, with the reason for that. A forced
+    """The platform's implementation of a kernel and the given reason, if the kernel is
+    enabled and takes these arrays; else None and why it does not run. A forced
     implementation is not checked against the arrays."""
     if kernel not in enabled.value:
         return ImplementationChoice(None, "switched off")
@@ -97,6 +97,6 @@ def chosen(
 
 @lru_cache
 def warn_once(line: str) -> None:
-    """Logs a line the first time it is given: every layer of every program asks for a
+    """Logs a line only the first time, since every layer of every program asks for a
     choice."""
     log.warning(line)

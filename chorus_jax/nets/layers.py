@@ -61,12 +61,12 @@ def by_rows(
     kernel: Float[Array, "i o"],
     multiply: Callable[[Array, Array], Array] = matmul,
 ) -> Float[Array, "*r o"]:
-    """The product of each row with the kernel; `multiply` multiplies two matrices.
+    """The product of each row with the kernel, computed by `multiply`.
 
     All leading axes are flattened into one, since the gradient of a batched product is
-    half as fast on a CPU. They are not flattened if tokens are split over devices:
-    flattened rows of several requests could not be split, and each device would compute
-    all of them.
+    half as fast on a CPU. Axes are not flattened if tokens are split over devices,
+    because flattened rows of several requests could not be split, and each device would
+    compute all of them.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or sharding.token_split(mesh) == 1 or x.ndim < 3:

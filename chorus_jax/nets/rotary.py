@@ -44,9 +44,9 @@ def rotate(x: Float[Array, "b n a d"], table: Float[Array, "2 *b n r"]) -> Array
             side.
 
     Returns:
-        The rotated channels: all first, then all second members of the pairs. Attention
-        reads only products of queries and keys, which stay the same if both are
-        reordered.
+        The rotated channels, reordered: the first members of all pairs, then the second
+        members. Attention reads only products of queries and keys, which stay the same
+        if both are reordered.
     """
     angles = table if table.ndim == 4 else table[:, None]
     cos, sin = angles.reshape(*angles.shape[:-1], -1, x.shape[-1] // 2)

@@ -71,9 +71,9 @@ def over_space(
     """Runs `step(module, *operands)` with each device on its share of the frames.
 
     Args:
-        step: returns arrays of frames [b f h w c]. Its convolutions must use
-            `with_halo`, means over pixels `share_mean`, and other operations across
-            pixels `gathered`.
+        step: returns arrays of frames [b f h w c]. Convolutions in it must use
+            `with_halo`, means over pixels must use `share_mean`, and other operations
+            across pixels `gathered`.
         module: the weights, replicated on every device.
         height: rows of the smallest frames that occur in `step`; the split divides
             either these rows or the columns.
@@ -121,8 +121,11 @@ def with_halo(x: Float[Array, "b f h w c"], before: int, after: int) -> Array:
 
 
 def with_reflection(x: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:
-    """Adds one row and one column on each side: the neighbouring devices', and at the
-    border the frames' own, reflected about the outermost."""
+    """Pads frames by one row and one column on each side.
+
+    Within the whole frame, these come from the neighbouring devices; at its border,
+    they are reflections of the second-outermost row or column.
+    """
     split: SpaceSplit | None = current.value
     along = None if split is None else split.along
     padding = [(int(axis in (2, 3) and axis != along),) * 2 for axis in range(5)]
@@ -138,7 +141,7 @@ def with_reflection(x: Float[Array, "b f h w c"]) -> Float[Array, "b f y x c"]:
 
 
 def shared_out(plane: Float[Array, "h w"]) -> Float[Array, "y x"]:
-    """This device's share of a plane of whole frames."""
+    """This device's share of a plane, which is given whole."""
     split: SpaceSplit | None = current.value
     if split is None:
         return plane
@@ -169,8 +172,10 @@ def padding_beside(before: int, after: int) -> tuple[tuple[int, int], tuple[int,
 
 
 def share_mean(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The mean over all shares of means over one: that over whole frames, since shares
-    are alike in size."""
+    """The mean of `x` over the devices that share the frames.
+
+    Shares have the same size, so the mean of their means is the mean over whole frames.
+    """
     split: SpaceSplit | None = current.value
     return x if split is None else jax.lax.pmean(x, split.axes)
 

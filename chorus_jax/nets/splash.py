@@ -24,8 +24,8 @@ def attend(
     key: Float[Array, "b m a d"],
     value: Float[Array, "b m a d"],
 ) -> Float[Array, "b n a d"]:
-    """Attention with a full mask; other lengths than whole blocks are padded and the
-    padding is masked."""
+    """Attention with a full mask; lengths are padded to whole blocks, and the padding
+    is masked."""
     return run(query, key, value, False)
 
 

@@ -41,7 +41,7 @@ def over_exchange(
     value: Array,
     bias: Array | None,
 ) -> Array:
-    """Attention to keys that are split by tokens, which are exchanged for heads."""
+    """Attention to keys that are split by tokens, which exchanges tokens for heads."""
     m, rows = key.shape[1], sharding.spec(("batch", "tokens", "heads", None))
     flat = None if bias is None else PartitionSpec(rows[0], None)
 

@@ -28,8 +28,7 @@ Part = Callable[..., tuple[Array, Array | None]]
 
 
 class FreshTokens(NamedTuple):
-    """Keys and values that replace those of some tiles: `Fresh`, not yet split into
-    tiles.
+    """New keys and values of some tiles: `Fresh`, not yet split into tiles.
 
     Attributes:
         key: the keys of these tiles' tokens.
@@ -62,7 +61,8 @@ def split_tiles(
         query: queries of whole tiles.
         key: keys of all tiles.
         value: values of all tiles.
-        fresh: keys and values that replace those of some tiles before attention.
+        fresh: new keys and values of some tiles, written over the old ones before
+            attention.
         bias: one number per key, added to its logits.
         count: the number of tiles before the padding tiles at the end of `key`; None if
             there is no padding.
@@ -122,8 +122,8 @@ def together(split: ContextSplit, x: Float[Array, "b n a d"]) -> Array:
 
 
 def among(tiles: Int[Array, "b k"], first: Array, count: int) -> Int[Array, "b k"]:
-    """The indices of tiles relative to tile `first`; -1 for tiles that are not among
-    the `count` tiles from there on."""
+    """The indices of tiles relative to tile `first`; -1 for tiles outside the `count`
+    tiles that begin there."""
     own = tiles - first
     return jnp.where((own >= 0) & (own < count), own, -1)
 

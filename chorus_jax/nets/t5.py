@@ -223,8 +223,8 @@ def bucket(
     """The bucket of a distance (key's position minus query's).
 
     The first half of the buckets is for keys before the query, the second for keys
-    after it. In each half, the first buckets hold one distance each; the others are
-    spaced logarithmically up to `max_distance`. For example, with 32 buckets and a
+    after it. In each half, the first buckets hold one distance each; the other buckets
+    are spaced logarithmically up to `max_distance`. For example, with 32 buckets and a
     `max_distance` of 128 the distances 0, -1, -7, -8, -12, -16, -200 and 1 are in the
     buckets 0, 1, 7, 8, 9, 10, 15 and 17.
     """

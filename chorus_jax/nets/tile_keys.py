@@ -1,8 +1,8 @@
 """Keys and values of all tiles of a video, held over steps and split over devices.
 
 If tokens are exchanged for heads, each device holds the keys and values of its heads;
-in a ring, those of its tiles. Held keys never move between devices: the active tiles'
-arrays are sent to them.
+in a ring, it holds the keys and values of its tiles. Held keys never move between
+devices: the active tiles' arrays are sent to them.
 """
 
 from dataclasses import dataclass
@@ -99,10 +99,10 @@ def layer_of(keys: T, place: Int[Array, ""]) -> T:
 
 
 def with_layer(keys: T, place: Int[Array, ""], layer: T) -> T:
-    """The stacked keys with those of one layer replaced.
+    """The stacked keys with the keys of one layer replaced.
 
-    In a loop this is done in place if `layer` is made from `layer_of` and nothing else
-    reads the stack: the compiler sees that it is read before it is written.
+    In a loop the compiler does this in place if `layer` is computed from the result of
+    `layer_of` and nothing else reads the stack.
     """
     put = partial(jax.lax.dynamic_update_index_in_dim, index=place, axis=0)
     return jax.tree.map(put, keys, layer)
@@ -150,8 +150,8 @@ def by_heads(x: Float[Array, "*l b n a d"]) -> Float[Array, "*l b n a d"]:
 
 
 def placed(x: Array, where: PartitionSpec | None) -> Array:
-    """Constrains an array to a partition (None: as it is), and to the layout in the
-    order of its axes.
+    """Constrains an array to a partition, if one is given, and to the memory layout in
+    the order of its axes.
 
     A TPU's compiler may choose another layout for keys that a pass stacks over its
     layers, and then copy the whole stack where it becomes a program's result.
@@ -193,8 +193,8 @@ def put(
     active: Int[Array, "b k"],
     place: Int[Array, ""],
 ) -> Float[Array, "*l b t s c"]:
-    """`written` on the device with index `place` in the ring, which holds an equal
-    share of the tiles."""
+    """`written` on one device: the one with index `place` in the ring, whose devices
+    hold equal shares of the tiles."""
     count = tiles.shape[-3]
     own = active - place * count
     # Negative indices would count from the end; `count` is out of range and dropped.

@@ -65,7 +65,7 @@ class Context(NamedTuple):
             stream.
         gains: amplification of the text, not of the image; None for none.
         watched: 1 for each text token whose share of the attention is returned, 0 for
-            the others; None if no share is returned.
+            other tokens; None if no share is returned.
     """
 
     text: Keys
@@ -96,7 +96,7 @@ class Alone(NamedTuple):
     Attributes:
         bias: added to the logits of each token's key: log(r) for a token that
             represents r tokens; None for none.
-        size: tokens per tile if the tokens are whole tiles, else None.
+        size: tokens per tile if the tokens are ordered in whole tiles, else None.
     """
 
     bias: Float[Array, "b n"] | None = None
@@ -131,7 +131,7 @@ class HeldKeys(NamedTuple):
     def attend(self, query: Float[Array, "b n a d"], own: Keys) -> Array:
         """Attention of the active tiles' queries to all tiles.
 
-        `own` are the active tiles' keys and values, which replace the held ones.
+        `own` holds the active tiles' keys and values, which replace the held ones.
         """
         fresh, (key, value) = FreshTokens(*own, self.active), self.keys.by_head()
         return over_tiles(query, key, value, fresh, count=self.tile_count)
@@ -223,7 +223,7 @@ class CrossAttention(Attention):
     def context(
         self, text: Float[Array, "b m c"], image: Float[Array, "b e c"] | None
     ) -> tuple[Keys, Keys | None]:
-        """Keys and values of the text tokens and of the image tokens, None without."""
+        """Keys and values of the text and of the image; None for no image."""
         if self.image is None or image is None:
             return self.keys(text), None
         return self.keys(text), self.image.keys(image)

@@ -3,8 +3,8 @@
 A solver is a frozen, hashable dataclass around a `Schedule`. `init(latents)` gives its
 state, a pytree of fixed shapes; `step(i, latents, velocity, state)` gives the next
 latents and state, where `i` may be traced. `Solver.spaced(steps, shift)` has the sigmas
-of the same method in diffusers (or in Wan's code), `Solver(explicit(sigmas))` any
-others. To restart the history at a later step, call `init` again. The `step` of a
+of the same method in diffusers (or in Wan's code), `Solver(explicit(sigmas))` has the
+given ones. To restart the history at a later step, call `init` again. The `step` of a
 `stochastic` solver takes the step's noise as a last argument (see `Renoise`).
 """
 

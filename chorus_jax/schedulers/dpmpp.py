@@ -1,4 +1,4 @@
-"""DPM-Solver++ 2M: second order from the clean estimates of this step and the last.
+"""DPM-Solver++ 2M: second order from this and the previous clean estimate.
 
 Lu et al., arXiv 2211.01095, algorithm 2, midpoint form. For flow matching its
 exponential weights are plain ratios of sigmas: with keep = sigma' / sigma,
@@ -57,7 +57,7 @@ class DPMpp:
     def spaced(cls, steps: int, shift: float = 1.0) -> "DPMpp":
         """The solver over `steps` sigmas like diffusers' with `use_flow_sigmas`.
 
-        They start at 0.999 (then shifted); timesteps are truncated to whole numbers.
+        The first is 0.999 before the shift; timesteps are truncated to whole numbers.
         """
         spacing = 1 - np.linspace(1, 1 / TRAIN_STEPS, steps + 1)
         sigmas = shift_sigmas(spacing, shift)[:0:-1]
@@ -65,7 +65,7 @@ class DPMpp:
 
     @functools.cached_property
     def table(self) -> Float32[np.ndarray, "2 steps 4"]:
-        """By age and step: the sigma, and the three `weights`."""
+        """Constants by age and step: the sigma, and the three weights of `weights`."""
         sigmas, steps = self.schedule.sigmas, range(self.schedule.steps)
         rows = [
             [(sigmas[i], *weights(sigmas, i, min(age, i))) for i in steps]
@@ -93,10 +93,10 @@ class DPMpp:
 
 
 def weights(sigmas: tuple[float, ...], i: int, age: int) -> tuple[float, float, float]:
-    """The weights of three arrays, whose sum is the latents after step `i`.
+    """The weights of the three arrays that add up to the latents after step `i`.
 
-    The arrays are the latents before it, its clean estimate and the previous step's
-    clean estimate. `age` is the number of steps since `init`.
+    The arrays are the latents before the step, its clean estimate, and the clean
+    estimate of the previous step. `age` is the number of steps since `init`.
     """
     keep = sigmas[i + 1] / sigmas[i]
     if age == 0 or sigmas[i + 1] == 0:

@@ -30,10 +30,10 @@ class Euler:
 
     @classmethod
     def spaced(cls, steps: int, shift: float = 1.0) -> "Euler":
-        """Euler with sigmas spaced like those of diffusers'
-        FlowMatchEulerDiscreteScheduler.
+        """Euler with the sigmas of diffusers' FlowMatchEulerDiscreteScheduler.
 
-        The ends (1 and 1/1000) are shifted before the spacing, and all sigmas after it.
+        The shift is applied twice: to the ends (1 and 1/1000), between which the sigmas
+        are spaced evenly, and then to all sigmas.
         """
         ends = shift_sigmas(np.array([1, 1 / TRAIN_STEPS], np.float32), shift)
         first, last = (TRAIN_STEPS * end for end in ends.tolist())

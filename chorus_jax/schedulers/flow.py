@@ -75,7 +75,8 @@ class Schedule:
         return len(self.timesteps)
 
     def last(self, count: int) -> "Schedule":
-        """The last `count` steps: the schedule of a run that begins at one of them."""
+        """The schedule of the last `count` steps, for a run that begins at a later
+        step."""
         return Schedule(self.sigmas[-count - 1 :], self.timesteps[-count:])
 
 

@@ -19,10 +19,10 @@ from chorus_jax.schedulers.flow import Schedule, add_noise, check_latents, to_cl
 
 @dataclass(frozen=True)
 class Renoise:
-    """First order, with fresh noise in every step and an empty state.
+    """First-order solver with fresh noise in every step and an empty state.
 
-    The caller gives the noise (`denoise.solving`): it depends on the request's seed and
-    the step only, not on the rest of the batch.
+    The caller gives the noise (`denoise.solving`): it depends only on the request's
+    seed and the step, not on the rest of the batch.
 
     Attributes:
         schedule: noise levels and timesteps.
@@ -39,7 +39,7 @@ class Renoise:
 
     @functools.cached_property
     def table(self) -> Float32[np.ndarray, "steps 2"]:
-        """For every step, its sigma and the next one."""
+        """The sigma of every step and the next sigma."""
         sigmas = self.schedule.sigmas
         return np.array(list(zip(sigmas, sigmas[1:])), np.float32)
 

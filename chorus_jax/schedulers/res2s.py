@@ -2,11 +2,12 @@
 
 An exponential Runge-Kutta method with one evaluation of the network per step. Steps
 come in pairs: an even step i goes from `sigmas[i]` to a middle level; the odd step
-after it goes again from `sigmas[i]`, to `sigmas[i + 2]`, by a mean of both steps' clean
-estimates. After every step, half of the noise level is fresh noise. If a pair is short
-and its level is not low, the latents from which the odd step starts (the anchor) are
-moved to where Euler's rule would lead from them to the noisy middle. LTX-2's code
-approaches them in 100 iterations; here they are computed directly.
+after it starts again from `sigmas[i]` and goes to `sigmas[i + 2]`, with a weighted mean
+of both steps' clean estimates. After every step, half of the noise level is fresh
+noise. The latents from which the odd step starts are called the anchor. If the levels
+of a pair are close together and not low, the anchor is replaced by the latents from
+which an Euler step would give the noisy middle latents. LTX-2's code approximates them
+in 100 iterations; here they are computed directly.
 
 Source: Lightricks/LTX-2, packages/ltx-pipelines, ltx_pipelines/utils/samplers.py
 (res2s_audio_video_denoising_loop) and res2s.py; ltx_core/components/diffusion_steps.py.
@@ -25,9 +26,10 @@ from jaxtyping import Array, Bool, Float, Float32, Int
 from chorus_jax.schedulers.euler import Euler
 from chorus_jax.schedulers.flow import Schedule, check_latents, to_clean
 
-LAST = 0.0011  # level of the last evaluation, by the makers
+LAST = 0.0011  # level of the last evaluation, as in LTX-2's code
 FRESH = 0.5  # share of a level that is fresh noise
-SHORT, NOISY = 0.5, 0.03  # steps of a smaller logarithm at higher levels are anchored
+# The anchor is moved for pairs of a log ratio below SHORT and a level above NOISY.
+SHORT, NOISY = 0.5, 0.03
 
 
 def paired(sigmas: Sequence[float]) -> tuple[float, ...]:
@@ -45,7 +47,7 @@ def paired(sigmas: Sequence[float]) -> tuple[float, ...]:
 
 
 class Res2SState(NamedTuple):
-    """The state that an even step leaves for the odd step after it.
+    """The state between an even step and the odd step after it.
 
     Attributes:
         anchor: the latents from which the odd step starts.
@@ -60,7 +62,7 @@ class Res2SState(NamedTuple):
 
 @dataclass(frozen=True)
 class Res2S:
-    """Second order with fresh noise; steps come in pairs (see the module).
+    """Second-order solver with fresh noise, whose steps come in pairs (see the module).
 
     If a run begins at an odd step, that step follows Euler's rule, and so does the last
     step. The caller gives the noise, as for `Renoise`.

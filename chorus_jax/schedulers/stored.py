@@ -1,7 +1,7 @@
 """Reads a scheduler_config.json of diffusers, and refuses unsupported values.
 
-For every field of which one value is supported, a table has this value and diffusers'
-default, which applies where the file omits the field.
+For every field with a single supported value, a table lists this value and diffusers'
+default, which applies if the file omits the field.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""Noise levels that are shifted by the number of tokens (LTX-Video, LTX-2).
+"""Noise levels whose shift depends on the number of tokens (LTX-Video, LTX-2).
 
-Source: Lightricks/LTX-Video, ltx_video/schedulers/rf.py; the shift is that of SD3
-(arXiv 2403.03206).
+Source: Lightricks/LTX-Video, ltx_video/schedulers/rf.py; the shift is SD3's (arXiv
+2403.03206).
 """
 
 import math
@@ -16,14 +16,14 @@ from jaxtyping import Float32
 
 @dataclass(frozen=True)
 class TokenShift:
-    """Even levels, shifted by more for more tokens, then stretched.
+    """Evenly spaced noise levels, shifted more for more tokens, then stretched.
 
     Used by LTX-Video 0.9.0 and 0.9.1 and by LTX-2.
 
     Attributes:
         tokens: two numbers of tokens.
-        shifts: the logarithm of the shift at each; for other numbers, it is on the line
-            through them.
+        shifts: the logarithm of the shift at each; it is linear in the number of
+            tokens.
         terminal: the last level before 0, to which the levels are stretched; None for
             no stretching.
     """
@@ -57,12 +57,12 @@ class TokenShift:
     def sigmas(
         self, steps: int, tokens: int, shift: float = 1.0
     ) -> Float32[np.ndarray, " steps"]:
-        """The levels of all steps.
+        """The noise levels of all steps.
 
         Args:
             steps: number of steps.
             tokens: number of the video's tokens.
-            shift: a further shift, by which the first is multiplied.
+            shift: a further shift, which multiplies the shift that depends on tokens.
         """
         (low, high), (least, most) = self.tokens, self.shifts
         slope = (most - least) / (high - low)

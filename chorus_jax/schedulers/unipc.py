@@ -1,7 +1,8 @@
 """UniPC of order 2 (B2): DPM-Solver++ 2M whose steps first correct the previous step.
 
-Zhao et al., arXiv 2302.04867. The predictor is that of `dpmpp`. The corrector needs no
-further run of the model: the velocity at step i also corrects the result of step i - 1.
+Zhao et al., arXiv 2302.04867. The predictor is DPM-Solver++ 2M (see `dpmpp`). The
+corrector needs no further run of the model: the velocity at step i also corrects the
+result of step i - 1.
 """
 
 import functools
@@ -59,8 +60,8 @@ class UniPC:
     def spaced(cls, steps: int, shift: float = 1.0) -> "UniPC":
         """The solver over `steps` sigmas like diffusers' with `use_flow_sigmas`.
 
-        They start a millionth below 1; timesteps are truncated to whole numbers (the
-        first is 999).
+        The first sigma is 1 minus a millionth; timesteps are truncated to whole numbers
+        (the first is 999).
         """
         spacing = np.linspace(1, 1 / TRAIN_STEPS, steps + 1)[:-1]
         sigmas = np.minimum(shift_sigmas(spacing, shift), NEAR_NOISE)
@@ -68,7 +69,7 @@ class UniPC:
 
     @functools.cached_property
     def table(self) -> Float32[np.ndarray, "3 steps 9"]:
-        """By age and step: the sigma, and the weights of corrector and predictor."""
+        """Constants by age and step: the sigma, corrector and predictor weights."""
         steps = range(self.schedule.steps)
         rows = [[self._row(i, min(age, i)) for i in steps] for age in range(3)]
         return np.array(rows, np.float32)
@@ -109,11 +110,11 @@ def _mix(weights: list[Array], arrays: tuple[Array, ...]) -> Array:
 def correction(
     sigmas: tuple[float, ...], i: int, age: int
 ) -> tuple[float, float, float, float, float]:
-    """The weights of five arrays, whose sum is the corrected latents of step `i`.
+    """The weights of the five arrays that add up to the corrected latents of step `i`.
 
     The arrays are, in this order: the predicted latents, the previous step's corrected
-    latents and its clean estimate, the estimate before that, and this step's estimate.
-    `age` is the number of steps since `init`.
+    latents, and the clean estimates of the previous step, of the step before it, and of
+    this step. `age` is the number of steps since `init`.
     """
     if age == 0:
         return 1.0, 0.0, 0.0, 0.0, 0.0
@@ -124,7 +125,7 @@ def correction(
 
 
 def _second_order(sigmas: tuple[float, ...], i: int) -> tuple[float, float]:
-    """Weights of two differences from the previous estimate: this step's, the older's.
+    """The weights of this step's and the older estimate, each minus the previous one.
 
     They solve the two equations of UniC-2 with B(h) = e^h - 1, at -h (section 3.2).
     """

@@ -40,7 +40,7 @@ class FlowDPMpp(DPMpp):
         """By age and step: the sigma, and the weights of `dpmpp.weights`.
 
         At sigma 1 the log signal-to-noise ratio is infinite, so the step after it has
-        the weights of the first order.
+        first-order weights.
         """
         table, sigmas = super().table.copy(), self.schedule.sigmas
         if sigmas[0] == 1 and self.schedule.steps > 1:
@@ -49,6 +49,9 @@ class FlowDPMpp(DPMpp):
 
 
 def spacing(first: float, steps: int, shift: float) -> Schedule:
-    """Even steps from `first` to 0, then shifted; timesteps are whole numbers."""
+    """The schedule of `steps` sigmas spaced evenly from `first` to 0, then shifted.
+
+    Timesteps are truncated to whole numbers.
+    """
     sigmas = shift_sigmas(np.linspace(first, 0, steps + 1)[:-1], shift)
     return Schedule.of(sigmas, np.trunc(sigmas * TRAIN_STEPS))

@@ -1,7 +1,7 @@
 """Prompts to text embeddings: cleaning, tokenising, truncation and encoding.
 
 Independent of guidance and of the model that reads the embeddings. Cleaning, tokens and
-zeroed padding are those of diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
+zeroed padding follow diffusers' WanPipeline (pipelines/wan/pipeline_wan.py).
 """
 
 import hashlib
@@ -148,9 +148,9 @@ class Tokenizer:
     def spans(self, text: str, encoding: Encoding) -> list[tuple[int, int]]:
         """Each token's range of characters in a text: first, and one after the last.
 
-        Special tokens have (0, 0): those that the tokenizer adds, and those that the
-        text spells out, such as "</s>". An unknown word is no special token here, since
-        its token's name is not in the text.
+        Special tokens have (0, 0): tokens that the tokenizer adds, and special tokens
+        that the text spells out, such as "</s>". An unknown word is no special token
+        here, since its token's name is not in the text.
         """
         names = self.rules.get_added_tokens_decoder()
         special = {i: str(token) for i, token in names.items() if token.special}
@@ -168,8 +168,8 @@ class PromptEncoder:
     Attributes:
         encoder: the text encoder; None once it is freed.
         tokenizer: tokenises the prompts.
-        remembered: number of last prompts whose embeddings are kept in host memory (up
-            to 4 MB each for Wan).
+        remembered: the number of most recent prompts whose embeddings are kept in host
+            memory (up to 4 MB each for Wan).
         known: the embeddings by tenant and tokens. A tenant never gets embeddings that
             another one's request encoded: the time of an answer would reveal what
             others asked (arXiv 2508.20424).
@@ -255,8 +255,7 @@ def encode(encoder: TextEncoder, tokens: Tokens) -> Conditioning:
 def bucket(longest: int, limit: int) -> int:
     """The number of rows to encode: the least bucket above `longest`, else `limit`.
 
-    A bucket has at least one row of padding, which stands for all padding when the
-    padded tail is collapsed.
+    A bucket has at least one row of padding, which can represent all padding rows.
     """
     return next((size for size in BUCKETS if longest < size < limit), limit)
 

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer as Rules
 
 from chorus_jax import json_file
 
-# Rules in this file are taken as they are: transformers' classes would rebuild them
+# Rules in this file are used unchanged: transformers' classes would rebuild them
 # from the vocabulary, and T5's class omits the bytes that stand for unknown characters.
 RULES = "tokenizer.json"
 
@@ -48,7 +48,7 @@ def stored(folder: str | Path) -> Rules:
 
 
 def built(folder: str | Path) -> tuple[Rules, Any]:
-    """The rules and the padding token as transformers builds them."""
+    """The rules and the padding token of the tokenizer that transformers builds."""
     # Without this, transformers advises to install PyTorch, which is not needed here.
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     from transformers import AutoTokenizer

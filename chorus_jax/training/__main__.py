@@ -26,7 +26,7 @@ STAGES = {
 
 
 def main() -> None:
-    """Runs a stage; every stage goes on where it was stopped."""
+    """Runs a stage; a stage that was stopped resumes."""
     options = parser().parse_args()
     enable_cache()
     jax.config.update("jax_default_matmul_precision", options.products)
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def changed(recipe: TrainingRecipe, options: argparse.Namespace) -> TrainingRecipe:
-    """The recipe with the numbers given on the command line in place of its own."""
+    """The recipe with its numbers replaced by those given on the command line."""
     if options.clips is not None:
         flow = replace(recipe.train_flow, clips=options.clips)
         recipe = replace(recipe, train_flow=flow)

@@ -1,4 +1,4 @@
-"""The trained parts as one checkpoint folder, which `Pipeline.load` reads."""
+"""Writes the trained parts as one checkpoint folder, which `Pipeline.load` reads."""
 
 import shutil
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ def write_model(
 
 
 def euler_scheduler(shift: float) -> dict[str, Any]:
-    """diffusers' scheduler_config.json of Euler steps with this shift."""
+    """The scheduler_config.json of diffusers' Euler solver with this shift."""
     return {
         "_class_name": "FlowMatchEulerDiscreteScheduler",
         "num_train_timesteps": TRAIN_STEPS,

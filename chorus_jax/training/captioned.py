@@ -103,7 +103,7 @@ class CaptionedBatches:
         return Captioned(latents, noise, shown, named, tokens.ids, tokens.mask)
 
     def unsaid(self, rows: np.ndarray) -> np.ndarray:
-        """The chance targets of these clips; NaN for a size that captions name."""
+        """The chance targets of these clips; the size is NaN where captions name it."""
         targets = np.array(self.chances[rows], np.float32)
         named = [any(one.size for one in self.attributes[row]) for row in rows.tolist()]
         targets[named, LARGE] = np.nan

@@ -3,19 +3,19 @@
 If noise is independent of the clip, then at high noise levels the object may be
 anywhere: the best velocity is the mean over all places, and most of a gradient is due
 to the place that happened to be drawn. Flow matching allows any noise for a clip as
-long as noise is normal over all clips together (arXiv 2302.00482, 2304.14772, there by
+long as noise is normal over all clips together (arXiv 2302.00482, 2304.14772, both with
 optimal transport; 2310.03725, couplings that depend on the data). So here one direction
 of the noise marks the token at the middle of the object's path, among all tokens where
 this middle might be; further directions of that token's noise encode the object's size,
 tilt and pace. Sampling does not change: it starts from any noise. The form of the
 coupling is ours.
 
-The noise stays exactly normal. Let each token's component r along the first direction
-stand for a waiting time E = -log(normal CDF of r), exponential with mean 1, and let
-token i, which is the middle with probability P_i, ring at E_i / P_i. The token that
-rings first is i with probability P_i, and the time of this ring is independent of i. So
-noise in which the clip's own token rings first is drawn by drawing the time of the
-first ring, and then the other tokens' later times.
+The noise stays exactly normal. Let r be a token's component along the first direction.
+Then E = -log(normal CDF of r) is exponential with mean 1. Token i, which is the middle
+with probability P_i, is said to ring at the time E_i / P_i. The first token to ring is
+i with probability P_i, and the time of this ring is independent of i. So, to draw noise
+in which the clip's own token rings first, the time of the first ring is drawn, and then
+the later times of the other tokens.
 """
 
 from typing import Final
@@ -55,8 +55,8 @@ def components(
 ) -> Float32[np.ndarray, "b h w k"]:
     """The components along `directions` of each clip's noise, at every position.
 
-    `drawn` are the clips' `Chances`, flat. A row of NaN only leaves the noise
-    independent of the clip.
+    `drawn` holds the clips' `Chances`, flat. If all numbers of a row are NaN, the noise
+    is independent of the clip.
     """
     made = rng.standard_normal((len(drawn), *grid, COMPONENTS), np.float32)
     for noise, row in zip(made, drawn):

@@ -29,7 +29,7 @@ class Log:
             file.write(json.dumps({"step": step, **row}) + "\n")
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows; a last one that was cut while being written is dropped."""
+        """All rows, except a last row that was not written completely."""
         if not self.path.exists():
             return []
         lines = self.path.read_text().splitlines(keepends=True)

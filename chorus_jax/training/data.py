@@ -1,7 +1,7 @@
 """Batches: rendered crops for the VAE, encoded clips and captions for the flow.
 
-Every clip and every batch is a function of the seed and its number, so that any
-process can make it at any time.
+Every clip and every batch depends only on the seed and on its number, so any process
+can make it at any time.
 """
 
 import json
@@ -36,7 +36,7 @@ class Clips:
     seed: int
 
     def __call__(self, number: int) -> Example:
-        """Clip `number`, always the same for a number."""
+        """The clip of this number, the same in every call."""
         rng = np.random.default_rng((self.seed, number))
         pair = rng.random() < self.pairs
         return (training_pair if pair else training_example)(rng, self.world)
@@ -44,7 +44,7 @@ class Clips:
 
 @dataclass(frozen=True)
 class Crops:
-    """Batches for the VAE: each video is a part of a new clip, in space and in time.
+    """Batches for the VAE: each video is a crop of a new clip, in space and in time.
 
     Attributes:
         clips: the clips that the parts are taken from.

@@ -1,6 +1,7 @@
 """A learning rate that falls to zero when time is up, not after a number of steps.
 
-On a machine that is lent for a time, nobody knows beforehand how many steps fit.
+It is used if a machine is available for a given time, and the number of steps that fit
+into this time is unknown.
 """
 
 import time
@@ -9,12 +10,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Deadline:
-    """The time that a training has.
+    """The time limit of a training.
 
     Attributes:
         seconds: how long it may take, from `began` on.
         decay: the share of that time over which the rate falls to zero, at its end.
-        began: when it began, on the monotonic clock; now, unless given.
+        began: when it began, on the monotonic clock; by default now.
     """
 
     seconds: float

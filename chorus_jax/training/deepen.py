@@ -1,8 +1,8 @@
-"""Deepens a trained transformer: inserts layers that at first add nothing.
+"""Deepens a trained transformer: inserts layers that add nothing at first.
 
 The model's output stays the same to the bit, and all new layers learn from the first
 step on (a deeper student network in arXiv 1511.05641). Some heads of the new layers
-start by attending to the sides (`looks.py`).
+start by attending to tokens on the four sides (`looks.py`).
 """
 
 import jax.numpy as jnp

@@ -26,7 +26,7 @@ from chorus_jax.training.params import Params, abstract_part, assembled
 from chorus_jax.training.recipe import DistillTraining
 from chorus_jax.training.teach import Taught
 
-PROBED = 32  # this many last trajectories are for the probe, not for training
+PROBED = 32  # the last trajectories, used by the probe and not for training
 
 
 class Leaps(NamedTuple):
@@ -126,7 +126,8 @@ class DistillJob:
         return at_scales(error, self.batch.training.scales), figures
 
     def error(self, params: Params, batch: Leaps) -> Float[Array, "b f h w c"]:
-        """The predicted velocity minus the right one, which leads to the next level."""
+        """The predicted velocity minus the target velocity, which leads to the next
+        level."""
         model: WanDiT = assembled(TRANSFORMER, params, self.like)
         timestep = TRAIN_STEPS * batch.sigmas
         made, _ = unrolled(model, batch.latents, timestep, batch.text)

@@ -34,7 +34,7 @@ def normalised_latents(
 def encode_clips(
     vae: WanVAE, clips: Clips, encoded: Encoded, count: int, executor: Executor
 ) -> None:
-    """Encodes clips 0 to `count`, going on where an earlier call stopped."""
+    """Encodes the first `count` clips, continuing an earlier call that was stopped."""
     batch, world = 16, clips.world
     grid = vae.config.latent_shape(world.frames, world.height, world.width)
     latents = encoded.create("latents", count, (*grid, vae.config.latent_channels))

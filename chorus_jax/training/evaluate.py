@@ -1,4 +1,4 @@
-"""Losses by noise level with right and wrong captions: do the captions matter?"""
+"""Losses by noise level with right and wrong captions, to see whether they matter."""
 
 from collections.abc import Callable
 

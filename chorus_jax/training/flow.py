@@ -42,7 +42,7 @@ class Prediction(NamedTuple):
     """The error of a transformer on a batch, and the features of further losses.
 
     Attributes:
-        error: the predicted velocity minus the right one.
+        error: the predicted velocity minus the target velocity.
         middle: the tokens of the middle layer.
         text: the embeddings of the captions.
     """
@@ -54,11 +54,11 @@ class Prediction(NamedTuple):
 
 @runtime_checkable
 class Batches(Protocol):
-    """Batches of captioned clips, and what the probe needs of them."""
+    """Batches of captioned clips, and the clips and captions that the probe needs."""
 
     @property
     def attributes(self) -> list[tuple[Attributes, ...]]:
-        """The attributes of the clips, or of the first of them."""
+        """The attributes of the clips, or of some first clips."""
 
     def __call__(self, step: int) -> Captioned:
         """The batch of a step."""
@@ -111,8 +111,9 @@ class FlowJob:
     ) -> tuple[Array, dict[str, Array]]:
         """The loss at random noise levels, and its parts.
 
-        It is the error of the velocity at several scales, plus those of the structure
-        and labels that linear maps read from the middle layer and the text.
+        It is the error of the velocity at several scales, plus the errors of the
+        structure and labels that linear maps predict from the middle layer and the
+        text.
         """
         for_level, for_noise = jax.random.split(key)
         sigmas = levels(for_level, batch.latents.shape[0], self.training.shift)

@@ -42,7 +42,7 @@ def initial_vae(config: WanVAEConfig, seed: int) -> Params:
 
 
 def started(name: str, x: Array) -> Array:
-    """The initial value of a parameter, made from its random one."""
+    """The initial value of a parameter, given its random value."""
     if name.endswith(("conv2.kernel", ".out.kernel")):
         return jnp.zeros_like(x)
     if name.endswith("output.conv.kernel"):

@@ -4,8 +4,8 @@ The transformer knows positions through rotary embeddings only, and learning to 
 takes most of a training. So some heads start with constant queries and keys, whose
 product is largest for a key at a given offset from the query: the same place, or a few
 tokens to one side. Heads for all four sides tell a token of an object on which side the
-object ends. The idea is from mimetic initialisation (arXiv 2305.09828); these heads are
-ours.
+object ends. The idea is from mimetic initialisation (arXiv 2305.09828); the form of
+these heads is ours.
 """
 
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ SHARPNESS = 1.6  # factor of the scales of their query and key norms
 
 
 def looks(config: WanConfig) -> tuple[Look, ...]:
-    """The offsets that the first heads of a new model attend to."""
+    """The offsets to which the first heads of a new model attend."""
     return (PLACE, AROUND, TIME) if config.patch[0] == 1 else (PLACE, ROW, COLUMN)
 
 
@@ -43,7 +43,7 @@ def sides(config: WanConfig) -> tuple[Look, ...]:
 
 
 def with_looks(params: Params, config: WanConfig, seen: tuple[Look, ...]) -> Params:
-    """The parameters with a positional head per offset in `seen`, as far as there are
+    """The parameters with a positional head per offset in `seen`, up to the number of
     heads."""
     looking = np.arange(config.width) < config.head_width * len(seen)
     changed = dict(params)

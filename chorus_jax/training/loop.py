@@ -2,7 +2,7 @@
 
 A step is a function of the state and its number: batches and random numbers are drawn
 from the seed and the step alone. A run that was stopped and resumed therefore gives the
-same bytes as one that was not, on as many devices.
+same bytes as an uninterrupted run on the same number of devices.
 """
 
 import math
@@ -40,7 +40,7 @@ class State(NamedTuple):
     """The state of a training: a pytree of arrays.
 
     Attributes:
-        step: steps that were taken.
+        step: the number of steps taken.
         params: the parameters, by name.
         average: their exponential moving average, by name.
         optimizer: the optimizer's state.
@@ -82,9 +82,9 @@ def train(
 ) -> State:
     """Trains to the end of the plan, from the newest checkpoint in `folder` if any.
 
-    Writes there: checkpoints, `loss.jsonl` (one row per step), `probe.jsonl`,
-    `loss.png`. A deadline ends it earlier; then the result depends on the machine's
-    speed.
+    Writes checkpoints, `loss.jsonl` (one row per step), `probe.jsonl` and `loss.png`
+    into `folder`. A deadline may end the training earlier; then the result depends on
+    the machine's speed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = saved.newest(folder, partial(start, job, plan))

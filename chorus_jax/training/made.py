@@ -129,8 +129,8 @@ class Made:
         return replace(self.recipe.text_encoder, vocab=vocab)
 
     def averaged(self, name: str, job: TrainingJob, plan: TrainingPlan) -> Params:
-        """The averaged parameters of a run's newest state. Raises a ValueError for no
-        state."""
+        """The averaged parameters of a run's newest state. Raises a ValueError if there
+        is none."""
         states = saved.steps(self.folder / name)
         if not states:
             raise ValueError(

@@ -1,10 +1,11 @@
 """Higher weights of the error near an object, at noise levels that show where it is.
 
 Most latents are ground, whose texture no model can predict, and the silhouette of an
-object is a tenth of them. The weight depends on the clean clip. It leaves the optimal
-velocity unchanged where the noisy clip shows the same weight. At high noise levels it
-would change it: an object would seem more likely at all places where it may be. So the
-weight grows from 1 at the noise level `UNSEEN` to its full size at `SEEN`.
+object is a tenth of them. The weight depends on the clean clip. Where the noisy clip
+determines the weight, the weight leaves the optimal velocity unchanged. At high noise
+levels the place of the object is unknown, and the weight would change the optimum: an
+object would seem more likely at all places where it may be. So the weight grows from 1
+at the noise level `UNSEEN` to its full size at `SEEN`.
 """
 
 from typing import Final
@@ -26,12 +27,13 @@ def near_weight(
     """1 on the ground, up to 1 + `extra` on an object and around it.
 
     Args:
-      structure: what clips show, from `structure.structure`; of two objects the first.
-      sigmas: noise level of each clip.
-      extra: additional weight of an object's error at noise levels up to `SEEN`.
+        structure: what clips show, from `structure.structure`; if a clip has two
+            objects, only the first counts.
+        sigmas: noise level of each clip.
+        extra: additional weight of an object's error at noise levels up to `SEEN`.
 
     Returns:
-      A weight per latent.
+        A weight per latent.
     """
     places = structure[..., -PLACES:]
     way = NEAR * jnp.arctanh(jnp.clip(places[..., :2] / 2, -0.999, 0.999))

@@ -37,7 +37,7 @@ def named_part(part: str, params: Mapping[str, Array]) -> Params:
 
 
 def of_part(part: str, params: Mapping[str, Array]) -> Params:
-    """The parameters of one part among those of several, under the same names."""
+    """The parameters of one part, selected from the parameters of several parts."""
     return {k: x for k, x in params.items() if k.startswith(f"{part}.")}
 
 

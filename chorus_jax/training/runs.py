@@ -1,4 +1,4 @@
-"""The stages of a recipe in one folder (`made.py`), each going on where it stopped."""
+"""The stages of a recipe in one folder (`made.py`); a stopped stage resumes."""
 
 import shutil
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -28,7 +28,7 @@ from chorus_jax.training.unpack import (
 
 @dataclass(frozen=True)
 class Runs(Made):
-    """The stages of a training, which go on where they were stopped.
+    """The stages of a training, which resume if they were stopped.
 
     Attributes:
         workers: number of processes that make clips; 0 for a thread of this one.
@@ -39,9 +39,9 @@ class Runs(Made):
     save_minutes: float = 5.0
 
     def unpack(self, weights: Path) -> None:
-        """Puts a finished model's parts here, to be trained further.
+        """Puts a finished model's parts into this folder, to be trained further.
 
-        Raises a ValueError if there is a run here already, or if the model is of other
+        Raises a ValueError if the folder has a run already, or if the model is of other
         sizes.
         """
         if saved.steps(self.folder / "flow"):

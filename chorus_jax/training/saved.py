@@ -47,7 +47,8 @@ def newest(folder: Path, start: Callable[[], S]) -> S:
 
 
 def restore(path: Path, like: S) -> S:
-    """The state in a folder `step-N`; `like` is the same pytree, abstract or not."""
+    """The state in a folder `step-N`; `like` is a pytree of the same structure,
+    abstract or not."""
     stored, targets = open_arrays((path / "state").absolute()), _named(like)
     check_same(stored, targets, path)
     leaves = [jax.numpy.array(_read(stored[name])) for name in targets]

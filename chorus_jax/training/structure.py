@@ -1,12 +1,11 @@
 """Structure targets: a clip without its texture, and the offsets to its object.
 
-Nearly all of what a transformer has to predict of a noisy clip is texture, which it
-cannot predict, and the shapes are lost in the gradient of this error. So a linear map,
-which is dropped after the training, also predicts from a middle layer the clip without
-its texture and, at every token, the offset from there to the object: a shape is ragged
-unless all tokens draw it around the same centre. REPA (arXiv 2410.06940) does this with
-the features of another model; here the targets are known, since the world drew the
-clip.
+Nearly all of a transformer's error on a noisy clip is texture, which it cannot predict,
+and the gradient of this error hides the shapes. So a linear map, which is dropped after
+the training, also predicts from a middle layer the clip without its texture and, at
+every token, the offset from there to the object: a shape is ragged unless all tokens
+draw it around the same centre. REPA (arXiv 2410.06940) does this with the features of
+another model; here the targets are known, since the world drew the clip.
 """
 
 import jax
@@ -21,7 +20,7 @@ from chorus_jax.training.world.scene import Scene
 PART = "structure"
 CELLS = 2  # cells along a latent's height and width
 CONTRAST = 4.0  # factor of the contrast of pixels in [0, 1]
-NEAR = 0.2  # of the shorter side: scale beyond which offsets keep only their direction
+NEAR = 0.2  # shorter sides; of longer offsets, little more than the direction is kept
 PLACES = 3  # channels: offsets right and down, and the radius
 CHANNELS = 3 * CELLS**2 + PLACES
 
@@ -32,9 +31,9 @@ def structure(
     """The structure targets of a scene, for every latent.
 
     The first channels are the scene without texture at `CELLS` times the latents'
-    resolution, centred at 0; then follow the `places` of the object, the first one of
-    two. A latent frame has the mean of the video frames that it stands for: the first
-    frame alone, then equal groups.
+    resolution, centred at 0; then follow the `places` of the object, or of the first of
+    two objects. The targets of a latent frame are the mean over its video frames: the
+    first frame alone, then equal groups.
     """
     f, h, w = grid
     planes = CONTRAST * (in_latent_frames(paint(scene), f) - np.float32(0.5))
@@ -49,9 +48,9 @@ def places(
 ) -> Float32[np.ndarray, "f h w places"]:
     """The object's place relative to each latent, in `PLACES` channels.
 
-    For the offsets from the latent's middle to the object's middle, to the right and
-    down: 2 tanh(offset / `NEAR`). For the object's radius: 16 radius - 2.5. Lengths are
-    fractions of the frame's shorter side.
+    Two channels are 2 tanh(offset / `NEAR`) for the offsets, to the right and down,
+    from the latent's middle to the object's middle. One is 16 radius - 2.5 for the
+    object's radius. Lengths are fractions of the frame's shorter side.
     """
     world, path, (f, h, w) = scene.world, scene.things[0].path, grid
     x, y, radius = (

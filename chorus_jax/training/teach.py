@@ -1,7 +1,7 @@
 """Targets of the few-step student: the teacher's trajectories, on disk.
 
 A trajectory is the teacher's guided run of one caption from one noise, in many Euler
-steps, kept at the few noise levels that the student will step between.
+steps, stored at the few noise levels of the student's steps.
 """
 
 import json
@@ -79,12 +79,12 @@ class Taught:
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def latents(self) -> Float16[np.ndarray, "done levels f h w c"]:
-        """The latents of finished trajectories. Raises a ValueError if none are."""
+        """Latents of finished trajectories. Raises a ValueError if there are none."""
         return self.read("latents")
 
     def text(self) -> Float32[np.ndarray, "done m t"]:
-        """The text embeddings of finished trajectories. Raises a ValueError if none
-        are."""
+        """The text embeddings of finished trajectories. Raises a ValueError if there
+        are none."""
         return self.read("text")
 
     def read(self, name: str) -> np.ndarray:
@@ -146,7 +146,7 @@ def teach(
     training: DistillTraining,
     world: World,
 ) -> None:
-    """Runs the teacher over all captions, going on where an earlier call stopped.
+    """Runs the teacher over all captions, continuing an earlier call that was stopped.
 
     A caption's seed is its number. The last batch is padded, so that only one program
     is compiled, and the padding is dropped.

@@ -12,7 +12,7 @@ PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
 
 
 def vocabulary_size(words: Sequence[str]) -> int:
-    """Ids needed for these words."""
+    """The number of token ids needed for these words."""
     return len(words) + 3
 
 
@@ -46,7 +46,7 @@ def write_tokenizer(folder: Path, words: Sequence[str], limit: int) -> None:
 
 
 def make_tokenizer(folder: Path, words: Sequence[str], limit: int) -> Tokenizer:
-    """The tokenizer in the folder, written there first if it is not there yet."""
+    """The tokenizer in the folder, which is written first if the folder has none."""
     if not (folder / "tokenizer.json").exists():
         write_tokenizer(folder, words, limit)
     return Tokenizer.load(folder, limit)

@@ -1,6 +1,6 @@
 """Takes a finished model apart, to train it further.
 
-Anything that a checkpoint folder does not hold starts anew: the optimiser's state, the
+What a checkpoint folder does not hold is initialised again: the optimiser's state, the
 average (which starts at the parameters) and the number of steps.
 """
 

@@ -1,7 +1,7 @@
 """Training of the VAE: its loss, and figures of its quality.
 
-The texture is faint, so a plain error would let it blur. So the fine part of the error,
-which a blur removes, is a further term of the loss.
+The texture is faint, so a plain error would let it blur. So the loss has a further term
+for the fine part of the error, which is what a blur of the error removes.
 """
 
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""`chorus demo`: the shipped weights behind a cold cache."""
+"""`chorus demo`: serves the shipped weights from an empty cache."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""One hit made in three ways beside its source, for a picture."""
+"""Compares one hit, made in three ways, with its source in a picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,8 +90,7 @@ def draw(path: Path, groups: Sequence[Sequence[Shown]]) -> None:
 
 
 def label(shown: Shown, among: Sequence[Shown]) -> str:
-    """The label of a row of the picture: the way it was made, its time and its
-    steps."""
+    """The label of a picture's row: the way the video was made, its time and steps."""
     if shown.name == "source":
         return f"source: {shown.result.video.request.prompt}"
     [full] = [row.seconds for row in among if row.name == "full"]

@@ -24,8 +24,8 @@ def run(
     """Serves the requests from an empty cache, prints their ledgers, and writes their
     videos and a picture of up to two hits into the folder.
 
-    All are served twice, the first time to compile the programs, so that the seconds
-    are those of a running server. The cache is empty at the start of both.
+    All are served twice, the first time to compile the programs, so that the printed
+    seconds do not include compilation. The cache is empty at the start of both.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first = Cache.in_memory()
@@ -67,7 +67,7 @@ def picture(
 
 
 def compared(served: list[Served]) -> list[tuple[Request, Request]]:
-    """The hits on other prompts that reused most and least, as (source, target).
+    """Pairs (source, target) of the hits that reused most and least of another prompt.
 
     Fewer if there are fewer such hits.
     """

@@ -13,7 +13,7 @@ HEAD = (
 
 
 def line(number: int, served: Served) -> str:
-    """A request's line: reused steps, computed steps' worth, seconds, seed, prompt."""
+    """The row of a request: score, reuse, computation in full steps, time, prompt."""
     ledger = served.result.ledger
     score = "" if ledger.score is None else f"{ledger.score:.2f}"
     return (

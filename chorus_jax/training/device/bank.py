@@ -1,4 +1,4 @@
-"""Encoded clips in the device's memory: drawn, encoded and put into batches there."""
+"""Encoded clips in the device's memory, drawn, encoded and put into batches on it."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -81,14 +81,14 @@ def chosen(
     """A batch of `count` random clips of the bank, each with a random caption.
 
     Args:
-      bank: the clips.
-      wordings: their captions.
-      key: draws the clips, the captions and the noise.
-      count: the size of the batch.
-      unconditional: the share of captions that are empty.
+        bank: the clips.
+        wordings: their captions.
+        key: draws the clips, the captions and the noise.
+        count: the size of the batch.
+        unconditional: the share of captions that are empty.
 
     Returns:
-      The batch. A clip with an empty caption has no labels.
+        The batch. A clip with an empty caption has no labels.
     """
     for_row, for_words, for_drop, for_noise = jax.random.split(key, 4)
     rows = jax.random.randint(for_row, (count,), 0, len(bank.attributes))
@@ -110,7 +110,7 @@ def chosen(
 def free_noise(
     bank: Bank, rows: Int[Array, " b"], named: Int[Array, "b named"], key: Array
 ) -> Float[Array, "b h w k"]:
-    """The noise components of these clips; a size that is named is not encoded."""
+    """The noise components of these clips; sizes named by captions are not encoded."""
     chances = bank.chances[rows]
     sized = named[:, COLUMNS["size"]] != UNKNOWN
     chances = chances.at[:, LARGE].set(jnp.where(sized, jnp.nan, chances[:, LARGE]))

@@ -42,7 +42,7 @@ class DeviceBatches:
 
     @functools.cached_property
     def attributes(self) -> list[tuple[Attributes, ...]]:
-        """The attributes of the first clips, which the probe uses."""
+        """The attributes of the first clips, as used by the probe."""
         pool = askable()
         return [(pool[row],) for row in np.asarray(self.filled[0].attributes[:CLIPS])]
 

@@ -11,20 +11,22 @@ from jaxtyping import Array, Float, Int
 from chorus_jax.training.coupling import COMPONENTS, EDGE
 from chorus_jax.training.world.chances import LARGE
 
-SHORTEST: Final = 1e-12  # waiting time; shorter ones have no normal number in float32
+SHORTEST: Final = 1e-12  # least E; shorter ones have no finite normal in float32
 
 
 def components(
     key: Array, chances: Float[Array, "b n"], grid: tuple[int, int]
 ) -> Float[Array, "b h w k"]:
-    """The components of each clip's noise along `coupling.directions`, everywhere.
+    """The components of each clip's noise along `coupling.directions`, at every
+    position.
 
     Args:
-      key: the random key of everything that the clips leave open. chances: the clips'
-      `Chances`, flat, of one object each. grid: height and width in latents.
+        key: random key for the components that clips leave open.
+        chances: the clips' `Chances`, flat, of one object each.
+        grid: height and width in latents.
 
     Returns:
-      Components distributed as those of `coupling.components`.
+        Components with the distribution of `coupling.components`.
     """
     keys = iter(jax.random.split(key, 3))
     count, (height, width) = len(chances), grid
@@ -49,12 +51,12 @@ def _cells(
     """Locates objects' middles along one side of the frame (see `coupling._cell`).
 
     Args:
-      side: the least, the greatest and the actual position of the middle.
-      count: number of cells.
+        side: the least, the greatest and the actual position of the middle.
+        count: number of cells.
 
     Returns:
-      The cell, the quantile of the middle within the part of the cell that lies in the
-      range, and every cell's share of the range.
+        The cell, the quantile of the middle within the part of the cell that lies in
+        the range, and every cell's share of the range.
     """
     least, most, at = side.T
     at = jnp.clip(at, least, most)

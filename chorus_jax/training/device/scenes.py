@@ -34,7 +34,7 @@ class Scenes(NamedTuple):
         tilt: the object's tilt, in radians.
         phases: the phases of the background's pattern, down and across, in radians.
         x: the object's centre in each frame, in pixels from the left.
-        y: the same from the top.
+        y: the object's centre in each frame, in pixels from the top.
         radius: the radius of a circle with the object's area, in pixels.
     """
 
@@ -76,13 +76,13 @@ def random_scenes(
     """Random scenes that show these attributes.
 
     Args:
-      key: the random key of everything that the attributes leave open. attributes:
-      numbers of attribute values, in the order of `VALUES`; a size may be `UNKNOWN`,
-      which is either.
-      world: how large frames and objects are.
+        key: random key for everything that the attributes leave open.
+        attributes: numbers of attribute values, in the order of `VALUES`; a size may be
+            `UNKNOWN`, which is either.
+        world: how large frames and objects are.
 
     Returns:
-      Scenes distributed as those of `world.placing.place`.
+        Scenes with the distribution of `world.placing.place`.
     """
     keys = iter(jax.random.split(key, 6))
     motion = attributes[:, COLUMNS["motion"]]

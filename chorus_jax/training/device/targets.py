@@ -41,7 +41,7 @@ def shown(
 def ways(
     scenes: Scenes, world: World, grid: tuple[int, int, int]
 ) -> Float[Array, "b f h w places"]:
-    """The object's offset to the right and down, and radius: see `structure.places`."""
+    """The object's offset to the right and down, and radius (`structure.places`)."""
     f, h, w = grid
     x, y, radius = (
         in_latent_frames(at, f)[:, :, None, None] / world.unit

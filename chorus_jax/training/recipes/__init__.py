@@ -1,4 +1,4 @@
-"""Recipes that train a model from nothing, by name."""
+"""Recipes that train a model from scratch, by name."""
 
 from collections.abc import Callable
 

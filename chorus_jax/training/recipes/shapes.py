@@ -1,4 +1,4 @@
-"""The recipe of the weights that are shipped.
+"""The recipe of the shipped weights.
 
     python -m chorus_jax.training all --recipe shapes --out DIR
 
@@ -6,9 +6,10 @@ Videos of 17 frames and 64x64 pixels; latents 5x16x16x8. A token is 8x8 pixels o
 frames, so a clip has 64 tokens: a silhouette lies in few tokens of high capacity, and a
 token sees the motion at its place.
 
-The shipped weights are of this recipe, on 2 cores of an AMD EPYC with `--products
-bfloat16`: vae 20 minutes, encode 11, flow 11 500 steps (736 000 clips) at 0.65 to 1.5
-seconds a step, stopped and resumed beside other work, teach 2 minutes, distill 5.
+The shipped weights were trained by this recipe on 2 cores of an AMD EPYC with
+`--products bfloat16`: vae 20 minutes, encode 11, flow 11 500 steps (736 000 clips) at
+0.65 to 1.5 seconds a step, stopped and resumed beside other work, teach 2 minutes,
+distill 5.
 """
 
 from chorus_jax.families.wan.config import WanConfig
@@ -61,7 +62,7 @@ def shapes() -> TrainingRecipe:
             # on.
             frames=17,
             side=32,
-            # Of smaller objects, whose edges are the harder ones.
+            # With smaller objects, whose edges are harder to reconstruct.
             world=World(sizes=ObjectSizes(0.15, 0.21, (0.25, 0.4))),
         ),
         train_flow=FlowTraining(

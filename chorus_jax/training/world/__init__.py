@@ -1,1 +1,1 @@
-"""The shapes world: captioned videos drawn by a few lines, and an oracle for them."""
+"""The shapes world: captioned videos of simple shapes, and an oracle to read them."""

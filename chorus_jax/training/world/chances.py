@@ -18,7 +18,7 @@ from chorus_jax.training.world.placing import (
 from chorus_jax.training.world.scene import Scene
 from chorus_jax.training.world.shapes import REACH, TILT
 
-STILL: Final = 1e-3  # pixels: what moves less does not move
+STILL: Final = 1e-3  # pixels; an object that moves less is still
 
 
 class Chances(NamedTuple):
@@ -31,7 +31,7 @@ class Chances(NamedTuple):
         most: the greatest possible position of the path's middle.
         middle: the middle of the object's path.
         large: 1 for a large object, 0 for a small one.
-        radius: quantile of the radius among those of this size.
+        radius: quantile of the radius among the radii of this size.
         tilt: quantile of the tilt.
         pace: quantile of the path's length or, for an object that grows, of the growth.
         sideways: quantile of the path's sideways part.
@@ -43,7 +43,7 @@ class Chances(NamedTuple):
     large: float  # 0 or 1
     radius: float
     tilt: float
-    pace: float  # of the way, or of the growth
+    pace: float  # quantile of the path's length, or of the growth
     sideways: float
 
     def flat(self) -> Float32[np.ndarray, " n"]:

@@ -20,10 +20,10 @@ from chorus_jax.training.world.scene import Scene, World
 
 @dataclasses.dataclass(frozen=True)
 class ScenePrompt:
-    """A caption and what it asks for.
+    """A caption and the attributes that it asks for.
 
     Attributes:
-        caption: its text.
+        caption: the text of the caption.
         attributes: the attributes of one object, or of two.
     """
 
@@ -38,7 +38,7 @@ class Example:
     Attributes:
         prompt: the caption and the attributes that it names.
         video: its frames, 0 to 255.
-        scene: how it was drawn.
+        scene: the scene that was drawn.
     """
 
     prompt: ScenePrompt

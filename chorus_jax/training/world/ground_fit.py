@@ -23,7 +23,7 @@ POWER: Final = np.array([1, 0.5, 0.5, 0.25, 0.25, 0.25, 0.25])
 
 @dataclasses.dataclass(frozen=True)
 class GroundFit:
-    """The waves found on the ground, and how far each background is from them.
+    """The waves fitted to the ground, and the distance of each background from them.
 
     Attributes:
         parts: the colours of the mean and of each wave, in [0, 1].
@@ -37,7 +37,7 @@ class GroundFit:
     grounds: dict[str, Ground]
 
     def planes(self, height: int, width: int) -> Still:
-        """The ground as fitted, not with the exact colours of a background."""
+        """The fitted ground, whose colours are not exactly a background's."""
         waves = _waves(height, width).reshape(7, -1)
         return (self.parts.T.astype(np.float32) @ waves).reshape(3, height, width)
 
@@ -94,7 +94,11 @@ def _compare(parts: Parts, background: str) -> tuple[float, Ground]:
 
 
 def _check_phases(products: Float[np.ndarray, "2 2"]) -> tuple[float, float]:
-    """The phases of the product of two waves nearest to a sum of four products."""
+    """The phases of two waves, down and across, whose product best fits coefficients.
+
+    `products` has the coefficients of sine and cosine down (rows) times sine and cosine
+    across (columns).
+    """
     basis, _, right = np.linalg.svd(products)
     (sine, cosine), (other_sine, other_cosine) = basis[:, 0], right[0]
     down = float(np.arctan2(cosine, sine))

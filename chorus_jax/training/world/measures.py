@@ -16,7 +16,7 @@ from chorus_jax.training.world.texture import CONTRAST, DRIFT, band
 STRUCTURE: Final = 2.0  # pixels: the low-pass that leaves structure and no texture
 FINE: Final = 2.0
 FINER: Final = 0.7  # pixels: the texture's band lies between these blurs
-MARGIN: Final = 6  # pixels that the wider of them reaches
+MARGIN: Final = 6  # pixels that the wider blur reaches
 OBJECT: Final = 0.25  # a pixel this far from the ground in colour is no ground
 NO_ERROR: Final = 1e-6  # mean square; 60 dB is as good as equal in eight bits
 
@@ -25,8 +25,8 @@ def render_db(video: Video, *readings: Reading) -> float:
     """PSNR in dB of the video's structure against a rendering of what the oracle reads.
 
     Drawn videos reach 45 to 50 dB; ghosts, seams, flicker, wrong tints and motion that
-    is not steady lower it. By default, one object is read. If no object is found, there
-    is none in the rendering either: so look at the attributes too.
+    is not steady lower it. By default, one object is read. If no object is found, the
+    rendering has none either, so the attributes must be checked too.
     """
     off = _off_structure(video, readings)
     return float(-10 * np.log10(np.mean(off**2) + NO_ERROR))

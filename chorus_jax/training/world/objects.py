@@ -52,7 +52,10 @@ def find_objects(planes: Planes, still: Still, count: int) -> tuple[Object, ...]
 
 
 def _colours(planes: Planes, still: Still, count: int) -> tuple[Colour, ...]:
-    """The most frequent colours off the ground, grouped by the palette's nearest."""
+    """The colours of up to `count` objects, the most frequent first.
+
+    Pixels that differ from the ground are grouped by the nearest colour of the palette.
+    """
     smooth = low_pass(planes, SMOOTH)
     square = ((smooth - still) ** 2).sum(axis=1)
     off = square > FAR**2
@@ -73,9 +76,14 @@ def _inner(
     colours_seen: Float32[np.ndarray, "pixels 3"],
     square: Float32[np.ndarray, " pixels"],
 ) -> Colour:
-    """The median of the half of the colours nearest to the palette's.
+    """The median colour of the half of the pixels that are nearest to the palette
+    colour.
 
-    The other half may be edges, mixed with the ground.
+    The other half may be edges, which are mixed with the ground.
+
+    Args:
+        colours_seen: the colours of the pixels.
+        square: their squared distances from the palette colour.
     """
     better = square <= np.median(square)
     return np.median(colours_seen[better], axis=0).astype(float)
@@ -102,8 +110,8 @@ def _nearer_first(
 ) -> Bool[np.ndarray, "f height width"]:
     """Whether a pixel and its neighbours are nearer to the first colour.
 
-    They are weighted by their distance from the ground, so that edges follow the inner
-    pixels of their object.
+    Pixels are weighted by their distance from the ground, so that edges follow the
+    inner pixels of their object.
     """
     one, other = (c.astype(np.float32) for c in colours)
     towards = np.einsum("fchw,c->fhw", planes, one - other)

@@ -120,7 +120,7 @@ def _compare_colours(colour: np.ndarray) -> Distances:
 
 
 def _compare_sizes(radius: float, sizes: ObjectSizes) -> Distances:
-    """Distances of logarithms: the same factor either way is equally far."""
+    """Distances of a radius from each size: the absolute logarithm of their ratio."""
     radius = max(radius, 1e-6)
     return {
         size: abs(float(np.log(radius / sizes.radius(size)))) for size in VALUES["size"]

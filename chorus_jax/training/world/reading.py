@@ -14,17 +14,18 @@ class Reading:
     """The oracle's reading of one object and its ground.
 
     Attributes:
-        colour: its name, or "unclear".
-        shape: its name, or "unclear".
-        size: its name, or "unclear".
-        motion: its name, or "unclear".
-        background: its name, or "unclear".
+        colour: the name of the object's colour, or "unclear".
+        shape: the name of the object's shape, or "unclear".
+        size: the name of the object's size, or "unclear".
+        motion: the name of the object's motion, or "unclear".
+        background: the name of the background, or "unclear".
         confidence: by attribute: 0 where two values are equally near, 1 where the video
             is exactly what the world draws.
-        nearest: the nearest values, also of unclear ones; None without an object.
+        nearest: the nearest values, also of unclear attributes; None without an object.
         ground: the ground for a rendering of the reading.
-        thing: the object for such a rendering, on its steady path; None without one.
-        seen: the object's path frame by frame; None without one.
+        thing: the object for a rendering of the reading, on its steady path; None
+            without an object.
+        seen: the object's path frame by frame; None without an object.
         unsteady: how far the path is from straight lines (see `Trend`).
     """
 

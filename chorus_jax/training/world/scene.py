@@ -40,7 +40,7 @@ class World:
         sizes: the radii of small and large objects.
 
     Raises:
-        ValueError: for a video too small to tell shapes apart.
+        ValueError: for a video that is too small to distinguish shapes.
     """
 
     height: int = 64
@@ -81,8 +81,8 @@ class Thing:
     """An object to be drawn.
 
     Attributes:
-        colour: its name.
-        shape: its name.
+        colour: the name of its colour.
+        shape: the name of its shape.
         tilt: the rotation, in radians.
         path: its place and size in each frame.
     """
@@ -98,7 +98,7 @@ class Ground:
     """A background to be drawn.
 
     Attributes:
-        background: its name.
+        background: the name of the background.
         phases: shifts of the pattern, in radians.
     """
 

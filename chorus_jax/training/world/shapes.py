@@ -1,7 +1,7 @@
-"""Signed distances of the shapes, all of the same area as a circle of radius one.
+"""Signed distances of the shapes, which all have the area of a circle of radius one.
 
-So sizes can be compared between shapes, and a radius computed from an area. Points may
-be arrays of numpy or of jax.
+Sizes can therefore be compared between shapes, and a radius computed from an area.
+Points may be arrays of numpy or of jax.
 """
 
 from collections.abc import Callable
@@ -53,7 +53,10 @@ def _triangle(x: Any, y: Any) -> Any:
 
 
 def _star(x: Any, y: Any) -> Any:
-    """A fifth of the plane folded onto one half of a point, whose edge is a line."""
+    """The signed distance to a star of five points.
+
+    The plane is folded by mirror symmetries onto half of a point, whose edge is a line.
+    """
     x, y, maximum = abs(x), -y, x.__array_namespace__().maximum
     cos, sin = np.float32(np.cos(np.pi / 5)), np.float32(np.sin(np.pi / 5))
     for side in (cos, -cos):

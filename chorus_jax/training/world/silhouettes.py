@@ -73,7 +73,8 @@ def _offsets() -> Float32[np.ndarray, " grid"]:
 
 
 def _neighbours(at, length: int):
-    """The pixel before each point, and the point's fraction of the step to the next."""
+    """The pixel before each point, and the point's fractional distance to the next
+    pixel."""
     at = np.clip(at - np.float32(0.5), 0, length - 1.001)
     before = at.astype(np.int32)
     return before, at - before.astype(np.float32)

@@ -1,7 +1,7 @@
 """The fine texture of the ground: band-limited noise that changes slowly.
 
-Every wave of a band of wavelengths turns at a speed of its own, so that the texture
-changes everywhere, repeats nowhere and keeps its energy.
+The phase of every wave in a band of wavelengths turns at its own speed, so the texture
+changes everywhere, never repeats and keeps its energy.
 """
 
 from typing import Final
