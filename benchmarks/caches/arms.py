@@ -110,8 +110,8 @@ def fewer(count: int, steps: int) -> Iterator[CacheArm]:
 def methods(steps: int) -> tuple[str, ...]:
     """The names of the methods at this number of steps.
 
-    HarmoniCa is only used with few steps, since its router is trained through all
-    steps.
+    HarmoniCa is listed for few steps only, since its router is trained through all
+    steps of a run.
     """
     if steps < FEW:
         return (*FITTED, "harmonica", *dict.fromkeys(arm.method for arm in few(steps)))

@@ -37,7 +37,8 @@ class Foreseen:
         planner: chooses the computed steps, fitted to the velocities of full runs.
         tokens: chooses the share of tokens of each step, fitted likewise.
         similarity: similarities of the outputs of branches, for BAC.
-        norms: SenCache's sensitivities to latents and to time, one per step each.
+        norms: SenCache's norms of the output's derivatives by latents and by time, one
+            per step each.
         scores: the scores of HarmoniCa's router.
     """
 
@@ -147,7 +148,7 @@ def ratios(full: FullRuns) -> tuple[float, ...]:
 
 
 def norms(full: FullRuns) -> Norms:
-    """SenCache's sensitivities to latents and to time at each step."""
+    """SenCache's norms of the output's derivatives by latents and time at each step."""
     by_latents, by_time = full.norms().tolist()
     short = lambda row: tuple(float(f"{x:.4g}") for x in row)
     return short(by_latents), short(by_time)

@@ -1,4 +1,4 @@
-"""Fair timing: functions to compare run in turns; median and spread are recorded."""
+"""Fair timing: the compared functions run in turns; median and spread are recorded."""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 @dataclass(frozen=True)
 class Timing:
-    """The time of one thing over the rounds of a comparison.
+    """The times of one function over the rounds of a comparison.
 
     Attributes:
         seconds: the seconds of each round.
