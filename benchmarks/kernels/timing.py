@@ -1,10 +1,10 @@
 """Times the kernels on this machine's accelerator, beside the plain path and XLA.
 
-First, the error of each function against float32 is printed and recorded. If our kernel
-fails or its error is too large, its row says so and the next case is measured; another
-function with too large an error is not timed. Operands are random, fresh in every
-round, and functions run in turns. The peaks of the device are measured with a large
-matrix product and a copy of a large array, not taken from a data sheet.
+First, the error of each function against float32 is printed and recorded. If a function
+fails or our kernel's error is too large, the row says so and the next case is measured;
+another function with too large an error is not timed. Operands are random, fresh in
+every round, and functions run in turns. The peaks of the device are measured with a
+large matrix product and a copy of a large array, not taken from a data sheet.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -134,7 +134,7 @@ def held_out() -> CaseKinds:
 def changed_only() -> CaseKinds:
     """Held-out targets whose sources all differ from them in one or two attributes.
 
-    No source has held-out attributes, so none can be a rewording of another target.
+    No source shows a held-out combination, so none can be a rewording of any target.
     """
     shown = lambda attributes: not is_held_out(attributes)
     return CaseKinds(held_out_combinations(), shown, (1, 2))

@@ -90,7 +90,7 @@ class RegionCase:
     context: str = "held"
 
     def plan(self, first: int) -> StepPlan:
-        """The plan that a policy would make from step `first`, with no limit of regions.
+        """The plan that a policy would make from step `first`, without a limit.
 
         Raises a ValueError if the share is so large that the plan has no region.
         """

@@ -57,7 +57,7 @@ def compared(
         own: the runs with the platform's own choice, one per target.
 
     Returns:
-        The fields of a row; only `refused` if the implementation does not support it.
+        The fields of a row; only the reason `refused` if the arrays are not supported.
 
     Raises:
         SystemExit: if ledgers differ, or a PSNR is below `LEAST`.

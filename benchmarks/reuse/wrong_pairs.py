@@ -59,7 +59,7 @@ class MisleadingPair:
 
 
 class Misleading:
-    """Draws pairs of prompts for a model; its engine embeds them to compare wordings."""
+    """Draws pairs of prompts, and compares wordings by the engine's embeddings."""
 
     def __init__(self, engine: Engine, request: Request, draws: int):
         self.engine, self.request, self.draws = engine, request, draws
