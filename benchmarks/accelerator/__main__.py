@@ -7,7 +7,7 @@
 
     kernel_tests  the tests of the device's own kernels
     loop_tests    the equality tests of the denoising loop
-    kernels       both kernels at the shapes of Wan 1.3B, beside cuDNN and XLA
+    kernels       both kernels at the shapes of Wan 1.3B, against cuDNN and XLA
     train         the small model, from scratch, in bfloat16, on clips that are drawn on
                   the device; then distillation, samples and their scores
 

@@ -1,4 +1,4 @@
-"""Both kernels at the shapes of Wan 1.3B, beside cuDNN and XLA: errors, then times.
+"""Compares both kernels with cuDNN and XLA at the shapes of Wan 1.3B: errors, times.
 
     python -m benchmarks.accelerator.kernels --out DIR [--rehearse]
 

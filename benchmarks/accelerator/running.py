@@ -1,4 +1,4 @@
-"""Runs parts one after the other, each within its time, and goes on after failures."""
+"""Runs parts one after the other, each within its time, even if one of them fails."""
 
 import json
 import os

@@ -35,7 +35,7 @@ class Limited:
     verdict: Verdict
 
     def row(self) -> dict[str, Any]:
-        """The measurement as a row."""
+        """The row of this measurement: limit, cost, and losses."""
         lost = {f"{name}_loss": loss.mean for name, loss in self.verdict.lost.items()}
         what = {"limit": self.limit, "targets": self.verdict.targets}
         computed = {

@@ -197,7 +197,7 @@ def vmem(text: str) -> int:
 
 
 def row(case: Case, generation: str) -> dict[str, Any]:
-    """The row of a case on a TPU generation: our kernel beside the plain path.
+    """The row of a case on a TPU generation: our kernel compared with the plain path.
 
     The plain path is compiled twice in the compiler's own layouts, with heads side by
     side in one axis and with an axis of heads; the version with fewer cycles counts.

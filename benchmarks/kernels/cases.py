@@ -41,7 +41,7 @@ TEXTS = (128, 512)
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel at a real shape.
+    """A call of a kernel at the shape of a published model.
 
     Attributes:
         kernel: the kind of call: "region", "own", "cross", or "dit" for a whole layer.
@@ -65,7 +65,7 @@ class Case:
 
     @property
     def tiling(self) -> Tiling:
-        """The video's tiles."""
+        """The division of the video's tokens into tiles."""
         return Tiling.fitting(GRIDS[self.size], MODELS[self.model].tile)
 
     @property

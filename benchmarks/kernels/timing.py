@@ -1,4 +1,4 @@
-"""Times the kernels on this machine's accelerator, beside the plain path and XLA.
+"""Times the kernels on this machine's accelerator, against the plain path and XLA.
 
 First, the error of each function against float32 is printed and recorded. If a function
 fails or our kernel's error is too large, the row says so and the next case is measured;

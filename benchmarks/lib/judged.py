@@ -181,7 +181,7 @@ def reconstruction_scores(
 ) -> Scores:
     """Mean `psnr` and `ssim` of a VAE's reconstructions of rendered videos.
 
-    `detail` is the detail of the reconstructions divided by that of rendered videos.
+    `detail` is the reconstructions' detail divided by the rendered videos' detail.
     """
     scores: list[Scores] = []
     with tqdm(total=len(prompts), desc="vae", unit="video") as bar:

@@ -75,7 +75,7 @@ def _axes(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     scale: Scale,
 ) -> None:
-    """Draws the frame, the points' x below it, and the extreme values beside it."""
+    """Draws the frame, the points' x values below it, and the least and largest y."""
     x0, bottom, last = scale.x0, HEIGHT - EDGE, -np.inf
     pen.rectangle((x0, EDGE, x0 + WIDTH - 1.5 * EDGE, bottom), outline="gray")
     first = float(scale.values[0])

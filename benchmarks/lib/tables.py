@@ -19,7 +19,7 @@ class PageTable:
         script: the module that measures its rows, for `python -m`.
         benchmark: the name of the file of its rows.
         draw: draws the rows of one device as Markdown.
-        shows: says whether a row is drawn.
+        shows: returns whether a row is drawn.
     """
 
     script: str

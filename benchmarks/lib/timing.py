@@ -38,8 +38,11 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Times every function once per round, after one round that does not count.
 
-    A function must return only when its work is done. Before each call, `before` is
-    called with the function's name, which is not timed.
+    Args:
+        things: the functions by name; each must return only when its work is done.
+        rounds: the number of timed rounds.
+        label: the label of the progress bar.
+        before: called with a function's name before each of its calls; not timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in things}
     for counted in tqdm([False] + [True] * rounds, desc=label, leave=False):

@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace, steps: int) -> None:
 
 
 def write(measured: Iterable[Row], over: str) -> None:
-    """Writes those of the rows that are over the targets `over`."""
+    """Writes the rows over one group of targets, such as `changed`."""
     rows.update("chorus", [row for row in measured if row["over"] == over], KEY)
 
 

@@ -75,7 +75,7 @@ def same_but_full(rows: Rows) -> Rows:
 
 
 def counted(rows: Rows) -> str:
-    """The number of targets of the rows, in words."""
+    """A phrase with the number of targets of the rows, per number of steps."""
     counts = {row["steps"]: row["targets"] for row in rows}
     parts = [f"{count} targets at {steps} steps" for steps, count in counts.items()]
     return f"means over {', '.join(parts)}."
@@ -140,7 +140,7 @@ def gains(rows: Rows) -> str:
 
 
 def gain_of(row: Row) -> str:
-    """The gains of a point of the curve, in words."""
+    """A label with the gains of a point of the curve, such as `keys 1.5`."""
     if "key_gain" not in row:
         return "no reuse"
     key, output = row["key_gain"], row["output_gain"]

@@ -46,7 +46,7 @@ Row = dict[str, Any]
 
 
 class Taken(NamedTuple):
-    """The time of a request.
+    """The measured time of a request, in seconds.
 
     Attributes:
         seconds: wall-clock time.

@@ -16,10 +16,10 @@ from chorus_jax.inter_request.policy.policy import Policy
 
 @dataclass(frozen=True, eq=False)
 class ArmRun:
-    """A target's video in one arm.
+    """The result of making a target's video in one arm.
 
     Attributes:
-        frames: [f h w 3] in 8 bits.
+        frames: the video, [f h w 3] in 8 bits.
         ledger: the request's ledger.
         region: the core of the region that was run; None if all tokens were run.
     """

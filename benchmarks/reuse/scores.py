@@ -110,7 +110,8 @@ def figures(
     A speed-up is relative to the same target's full run in the same turn;
     `speedup_denoise` includes look-up and load. `speedup_denoise_best` and
     `speedup_best` (of whole requests) are the highest medians over targets with the
-    same `TargetRecord.way`. `seconds` are of a whole request, and of each part of it.
+    same `TargetRecord.way`. `seconds` is the time of a request, `seconds_NAME` of a
+    part.
     """
     scores = [record.scores for record in records]
     reference = [full[record.number].scores for record in records]

@@ -138,7 +138,7 @@ def compile_step(case: Placement) -> dict[str, Any]:
 
 
 def attention_of(run: OutlinedRun, sizes: Sizes) -> str:
-    """The split of attention over the mesh, in words."""
+    """A description of how attention is split over the mesh."""
     transformer: Any = run.outline.parts[TRANSFORMER]
     mesh = abstract_mesh(sizes)
     return split_of(mesh, transformer.config.heads).words(mesh)

@@ -224,12 +224,12 @@ def written(folder: Path) -> int:
 def measured(
     which: str, scratch: Path, layers: tuple[Mapping[str, Any], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Measures one row: a whole model, or the run after a killed conversion.
+    """Measures a row: of a whole model, or of the run after a killed conversion.
 
     Args:
         which: `whole` or `killed`.
         scratch: a folder for temporary files.
-        layers: the config fields of the whole transformer, and those of an expert.
+        layers: the config fields of the whole transformer and of an expert.
     """
     full, expert = layers
     with tempfile.TemporaryDirectory(dir=scratch) as name:
