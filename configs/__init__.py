@@ -1,1 +1,1 @@
-"""Requests as Python files: `get_config()` returns one, the docstring describes it."""
+"""Configs, a module each: `get_config()` returns a request, described in the module."""

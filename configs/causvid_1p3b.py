@@ -1,4 +1,4 @@
-"""CausVid 1.3B: its three steps, no guidance, 81 frames of 480 x 832.
+"""CausVid 1.3B: three steps, no guidance, 81 frames of 480 x 832.
 
     chorus convert CAUSVID weights/causvid_1p3b
     chorus generate "PROMPT" --weights weights/causvid_1p3b \\
@@ -9,9 +9,9 @@ which attends to later chunks. Here all frames are run at once and attend to eac
 as in the model that they were distilled from. So videos differ from those of CausVid's
 own code, although the steps are the same.
 
-CAUSVID is a single file with the other parts beside it (`--vae`, `--text-encoder`,
-`--tokenizer`). Source of the steps: tianweiy/CausVid, configs/wan_causal_dmd.yaml
-(1000, 757, 522 at shift 8, fresh noise after each step).
+CAUSVID is a single file of the transformer; name the other parts by `--vae`,
+`--text-encoder` and `--tokenizer`. Source of the steps: tianweiy/CausVid,
+configs/wan_causal_dmd.yaml (1000, 757, 522 at shift 8, fresh noise after each step).
 """
 
 from chorus_jax.request import Request

@@ -4,11 +4,11 @@
         --lora DISTILLED_LORA:0.25 --latent-upsampler UPSCALER
     chorus generate "PROMPT" --weights weights/ltx23_hq --config ltx23_hq
 
-15 steps of two evaluations and a last evaluation: 31 in all, each of three passes. The
-noise levels are made for the 8 160 tokens of this size; another size or number of
-frames has other levels (`TokenShift.sigmas`). The second pass (`Pipeline.refine`) is at
-1088 x 1920, with `paired((0.909375, 0.725, 0.421875))` as steps, without guidance, and
-with the LoRA at .5 in place of .25.
+15 steps of two evaluations and a last evaluation: 31 in all, each of three forward
+passes for guidance. The noise levels are those for the 8 160 tokens of this size;
+another size or number of frames needs other levels (`TokenShift.sigmas`). The second
+pass (`Pipeline.refine`) is at 1088 x 1920, with `paired((0.909375, 0.725, 0.421875))`
+as steps, without guidance, and with the LoRA at .5 instead of .25.
 
 Source: Lightricks/LTX-2, packages/ltx-pipelines, ltx_pipelines/ti2vid_two_stages_hq.py
 and utils/constants.py (LTX_2_3_HQ_PARAMS).

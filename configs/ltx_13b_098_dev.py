@@ -4,9 +4,9 @@
         weights/ltx_13b_098_dev --text-encoder T5 --tokenizer T5TOKENIZER
     chorus generate "PROMPT" --weights weights/ltx_13b_098_dev --config ltx_13b_098_dev
 
-Classifier-free and spatio-temporal guidance change with the noise level, with
-CFG-Zero*. The authors run this pass at two thirds of the size, and a second pass over
-the enlarged latents (`Pipeline.refine`).
+The scales of classifier-free guidance (with CFG-Zero*) and of spatio-temporal guidance
+change with the noise level. The authors run this pass at two thirds of the size, and a
+second pass over the enlarged latents (`Pipeline.refine`).
 
 Source: Lightricks/LTX-Video, configs/ltxv-13b-0.9.8-dev.yaml and inference.py.
 """

@@ -4,8 +4,8 @@
         weights/ltx_2b_091 --text-encoder T5 --tokenizer T5TOKENIZER
     chorus generate "PROMPT" --weights weights/ltx_2b_091 --config ltx_2b_091
 
-Guidance scale 3, and spatio-temporal guidance of layer 19. The shift of the schedule
-follows from the number of tokens; `shift` is a further factor on it.
+Guidance scale 3, and spatio-temporal guidance with layer 19 perturbed. The shift of the
+schedule follows from the number of tokens; `shift` is a further factor on it.
 
 Source: Lightricks/LTX-Video, configs/ltxv-2b-0.9.1.yaml and inference.py.
 """

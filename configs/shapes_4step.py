@@ -1,4 +1,4 @@
-"""The small Wan of `shapes`, distilled: four steps, no guidance.
+"""The small Wan model of `shapes`, distilled: four steps, no guidance.
 
     chorus generate "a red circle moves left on a gray background" --steps 4
     chorus generate "PROMPT" --weights DIR/model --config shapes_4step

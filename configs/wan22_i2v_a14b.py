@@ -6,7 +6,7 @@
 
 Converted weights of this model size have these settings without --config too.
 Source: Wan-Video/Wan2.2, wan/configs/wan_i2v_A14B.py (shift 5, guidance 3.5). The
-scheduler file of the repository says shift 3.
+scheduler file of the repository has another shift, 3.
 """
 
 from chorus_jax.families.registry import published

@@ -5,7 +5,7 @@
 
 Converted weights of this model size have these settings without --config too.
 Source: Wan-Video/Wan2.2, wan/configs/wan_t2v_A14B.py (shift 12, guidance 4 above the
-boundary and 3 below it). The scheduler file of the repository says shift 3.
+boundary and 3 below it). The scheduler file of the repository has another shift, 3.
 """
 
 from chorus_jax.families.registry import published

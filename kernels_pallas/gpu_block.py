@@ -29,7 +29,7 @@ WIDEST = 128
 
 
 def fitted(table: dict[str, GpuBlock], kind: str, itemsize: int) -> GpuBlock:
-    """The block for a GPU kind, with half as many keys in float32."""
+    """The block for a GPU kind; float32 halves its keys and removes a stage."""
     block = table.get(kind, LARGE_BLOCK if kind.startswith(LARGE) else DEFAULT)
     if itemsize < 4:
         return block

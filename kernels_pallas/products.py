@@ -1,4 +1,4 @@
-"""Products in the kernels: their precision, and the number below any logit."""
+"""The precision of matrix products in the kernels, and a number below any logit."""
 
 import jax
 import jax.numpy as jnp

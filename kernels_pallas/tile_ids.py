@@ -1,4 +1,4 @@
-"""Checks ids of tiles if they are known, and replaces those out of range."""
+"""Checks ids of tiles unless they are traced; ids out of range become padding."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,12 @@ from jaxtyping import Array, Int
 def bounded(name: str, tiles: Int[Array, "b k"], count: int) -> Int[Array, "b k"]:
     """The tile ids, with those outside 0 to `count` - 1 turned into padding (-1).
 
-    A kernel reads and writes wherever an id points. Traced ids cannot be checked, so
-    that ids out of range must be kept from the kernel.
+    A kernel would read and write out of bounds at an id out of range. Traced ids cannot
+    be checked, so they are replaced.
 
     Raises:
-        ValueError: for known ids that are beyond the last tile or twice in a row.
+        ValueError: if ids are not traced, and are too large or repeated within a row of
+            the batch.
     """
     if not isinstance(tiles, jax.core.Tracer):
         check(name, np.asarray(tiles), count)
@@ -21,7 +22,7 @@ def bounded(name: str, tiles: Int[Array, "b k"], count: int) -> Int[Array, "b k"
 
 
 def check(name: str, tiles: Int[np.ndarray, "b k"], count: int) -> None:
-    """Raises a ValueError for ids beyond `count` tiles or twice in a row.
+    """Raises a ValueError for ids of `count` or more, or repeated in a batch row.
 
     Negative ids are padding.
     """

@@ -1,6 +1,6 @@
 """Online softmax (arXiv 2205.14135) over blocks, shared by the Triton kernels.
 
-Rows are read by their indices, so tiles are read from where their ids point, without a
+Rows are read by their indices, so tiles are read directly by their ids, without a
 separate gather.
 """
 
@@ -24,13 +24,13 @@ MOST_NUMBERS = 2**31
 
 
 class KeyBlock(NamedTuple):
-    """A block of keys and values, with a factor and an offset of their logits.
+    """A block of keys and values, with a factor and an offset for their logits.
 
     Attributes:
         key: the keys.
         value: the values.
         factor: multiplies the logits; includes the conversion to base 2.
-        offset: added to the logits after that, in base 2.
+        offset: added to the multiplied logits, in base 2.
     """
 
     key: Array
@@ -40,7 +40,7 @@ class KeyBlock(NamedTuple):
 
 
 def refusal(query: Query, *keys: Query) -> str | None:
-    """The reason why these arrays [..., a, d] are refused; None if they are not."""
+    """The reason why arrays [..., a, d] are refused; None if they are accepted."""
     dtype, width = query.dtype, query.shape[-1]
     if dtype not in (jnp.bfloat16, jnp.float16, jnp.float32):
         return f"{dtype} is none of bfloat16, float16, float32"
@@ -61,6 +61,11 @@ def attend(
     query: Array, keys: Callable[[Any], KeyBlock], steps: Any
 ) -> tuple[Array, Array]:
     """Online softmax of a block of queries over `steps` blocks of keys.
+
+    Args:
+        query: the queries [r, d].
+        keys: returns the block of keys of a number below `steps`.
+        steps: the number of blocks of keys.
 
     Returns:
         Outputs [r, d] in float32, and natural logarithms of the sums of weights [r].
@@ -95,11 +100,17 @@ def attend(
 
 
 def tile_rows(ids: Any, row: Any, place: Array, size: int) -> tuple[Array, Array]:
-    """Positions in the buffer of rows `place` of a list of tiles.
+    """The positions in a buffer of tiles of the rows of a list of tiles.
+
+    Args:
+        ids: the ids of the listed tiles, [b, k].
+        row: the row of the batch.
+        place: the rows' indices in the list.
+        size: tokens of a tile.
 
     Returns:
-        The positions, and whether the rows exist: rows after the list or at padding do
-        not, and have position 0.
+        The positions, and whether the rows exist. Rows beyond the list or of padding do
+        not exist, and have position 0.
     """
     inside = place < ids.shape[1] * size
     tile = plgpu.load(ids.at[row, place // size], mask=inside, other=-1)
@@ -115,7 +126,7 @@ def read(ref: Any, row: Any, place: Array, head: Any, there: Array) -> Array:
         row: the row of the batch.
         place: the indices of the r rows on axis n.
         head: the head.
-        there: False for rows that are zeros instead.
+        there: whether to read a row; zeros are returned for the remaining rows.
     """
     columns = jnp.arange(ref.shape[-1])
     at = ref.at[row, place[:, None], head, columns[None, :]]

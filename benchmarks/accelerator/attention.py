@@ -1,4 +1,4 @@
-"""The attention benchmarks of `benchmarks.accelerator`: operands, rivals, errors."""
+"""Attention benchmarks of `benchmarks.accelerator`: operands, baselines, errors."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Shape:
 
     Attributes:
         grid: tokens along frames, height and width.
-        tile: tokens of a tile, the same way.
+        tile: tokens of a tile along frames, height and width.
         heads: the number of heads.
         head_width: numbers per head.
         share: the active share of the tiles, 0 to 1.
@@ -49,7 +49,7 @@ class Shape:
 
     @property
     def operations(self) -> int:
-        """Floating-point operations of both products."""
+        """Floating-point operations of attention's two matrix products."""
         keys = self.text or self.tiling.count * self.tiling.size
         queries = self.active * self.tiling.size
         return 4 * queries * keys * self.heads * self.head_width
@@ -58,8 +58,8 @@ class Shape:
 def operands(shape: Shape, key: Array) -> dict[str, Any]:
     """Random bfloat16 operands, in the layout in which the library calls the kernels.
 
-    These are queries of the active tiles only, keys and values of all tokens, and a key
-    gain.
+    Returns queries of the active tiles only, keys and values of all tokens, and a gain
+    per key, which only attention over text uses.
     """
     keys = jax.random.split(key, 4)
     tiling = shape.tiling
@@ -89,9 +89,9 @@ def ours(shape: Shape) -> Callable[..., Tokens]:
 
 
 def rival(shape: Shape, implementation: Rival) -> Callable[..., Tokens]:
-    """jax's attention ("cudnn" or "xla") of the same queries.
+    """jax's own attention for the same operands, by cuDNN or XLA.
 
-    XLA's runs head by head: the logits of all of them would not fit.
+    XLA's runs head by head: the logits of all heads at once would not fit in memory.
     """
 
     def attended(query: Tokens, key: Tokens, value: Tokens) -> Tokens:
@@ -133,7 +133,10 @@ def exact(shape: Shape, given: dict[str, Any]) -> tuple[Array, Float32[Array, "n
 def error(
     function: Callable[..., Tokens], given: dict[str, Any], want: tuple[Array, Array]
 ) -> float:
-    """The largest error of a function's output, over the largest right output."""
+    """The largest error of a function, relative to the largest exact output.
+
+    `want` are the indices and outputs of `exact`.
+    """
     rows, right = want
     difference = function(**given)[0, rows].astype(jnp.float32) - right
     return float(abs(difference).max() / abs(right).max())

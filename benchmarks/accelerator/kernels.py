@@ -1,11 +1,11 @@
-"""Both kernels at the shapes of Wan 1.3B, beside cuDNN and XLA: errors, then times.
+"""Compares both kernels with cuDNN and XLA at the shapes of Wan 1.3B: errors, times.
 
     python -m benchmarks.accelerator.kernels --out DIR [--rehearse]
 
 480p comes first, then 720p. A row is written to DIR/kernels.jsonl as soon as it is
 measured; its `peak` is the speed of a product of two large matrices on the device.
-Failures and wrong results are written too, and the others go on. Operands are random,
-since constant ones run faster.
+A row also records failures and wrong results, after which the next function is
+measured. Operands are random, since constant ones run faster.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from chorus_jax.families.wan.config import WanConfig
 GRIDS: Final = {"480p": (21, 30, 52), "720p": (21, 45, 80)}
 CASES: Final = ((0.25, 0), (1.0, 0), (0.25, 512), (1.0, 512), (0.5, 0), (0.1, 0))
 ROUNDS: Final = 5
-TOLERANCE: Final = 0.03  # largest error of bfloat16 outputs, over the largest output
+TOLERANCE: Final = 0.03  # largest error in bfloat16, relative to the largest output
 LEAST: Final = 20.0  # seconds that must be left for another row
 
 
@@ -63,7 +63,7 @@ def candidates(shape: Shape) -> dict[str, Callable[..., Any]]:
 
 
 def measured(name: str, shape: Shape) -> dict[str, Any]:
-    """A row: the errors of all functions, and the seconds of the correct ones."""
+    """Measures a problem; returns the errors of all functions, and times if correct."""
     given = operands(shape, jax.random.key(0))
     want = exact(shape, given)
     row: dict[str, Any] = {"row": name, "operations": shape.operations}
@@ -82,12 +82,15 @@ def measured(name: str, shape: Shape) -> dict[str, Any]:
 
 
 def blocked(function: Callable[..., Any], given: dict[str, Any]) -> Callable[[], Any]:
-    """A call that returns when its work is done."""
+    """A function that calls `function` and waits until its work is done."""
     return lambda: jax.block_until_ready(function(**given))
 
 
 def peak(size: int) -> float:
-    """The most operations per second of a product of random bfloat16 matrices."""
+    """The highest measured operations per second of a bfloat16 matrix product.
+
+    The matrices are random, of `size` rows and columns.
+    """
     x = jax.random.normal(jax.random.key(0), (size, size), jnp.bfloat16)
     product = jax.jit(lambda x: x @ x)
     run = lambda: jax.block_until_ready(product(x))

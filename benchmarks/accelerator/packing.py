@@ -1,7 +1,7 @@
 """Packs a folder of many small files into a few files of a bounded size.
 
-A lent machine may return only few files, and no large ones. Unpack with
-`cat model.tar.* | tar x`.
+A remote machine may limit the number and size of the files that it returns. Unpack
+with `cat model.tar.* | tar x`.
 """
 
 import tarfile
@@ -18,7 +18,7 @@ def pack(sources: Mapping[str, Path], target: Path, piece: int = PIECE) -> list[
     Args:
       sources: files and folders by their names in the tar.
       target: path of the pieces without their number; older pieces are replaced.
-      piece: bytes of all pieces but the last.
+      piece: the size of a piece in bytes; the last one may be smaller.
 
     Returns:
       The pieces in order.

@@ -56,10 +56,12 @@ def parts(
     """The parts, the most important first.
 
     Args:
-      folder: the folder of results. seconds: the time for all parts; the tests take at
-      most 2 minutes of it, the kernels 3. platform: jax's name of the backend: "gpu",
-      "tpu" or "cpu". rehearse: whether every part is as small as possible. names: the
-      parts to run; the training has the time that the others do not take.
+      folder: the folder of results.
+      seconds: the time for all parts; the tests take at most 2 minutes of it, the
+        kernels 3, and the training has the rest.
+      platform: jax's name of the backend: "gpu", "tpu" or "cpu".
+      rehearse: whether every part is as small as possible.
+      names: the names of the parts to run.
     """
     limits = dict(zip(NAMES, (seconds / 9, seconds / 9, seconds / 3)))
     limits = {name: min(LONGEST[name], limit) for name, limit in limits.items()}
@@ -91,7 +93,8 @@ def parts(
 def backend() -> str:
     """The platform of jax's default backend, determined in another process.
 
-    A process that initialises the backend takes the device's memory and keeps it.
+    The calling process must not initialise the backend, since it would then hold the
+    device's memory while the parts run. Raises a RuntimeError if there is no backend.
     """
     code = "import jax; print(jax.default_backend())"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Recipes for `benchmarks.accelerator.train`: the real one, and the smallest one."""
+"""Recipes for `benchmarks.accelerator.train`: a real one, and one for rehearsals."""
 
 from dataclasses import dataclass, replace
 
@@ -18,17 +18,17 @@ from chorus_jax.training.world.scene import World
 
 @dataclass(frozen=True)
 class DeviceScale:
-    """A recipe, and the amounts of clips, captions and samples.
+    """A training recipe, with the numbers of clips, captions and samples.
 
     Attributes:
         recipe: the models and their training.
         shipped_vae: whether to use the VAE of the shipped weights instead of training
             the recipe's, which has the same config.
         wordings: captions for each combination of attributes.
-        at_once: clips that are drawn and encoded in one call.
+        at_once: number of clips that are drawn and encoded in one call.
         prompts: number of held-out prompts that are sampled.
-        batch: videos that are sampled at once.
-        steps: denoising steps of the transformer that is not distilled.
+        batch: number of videos that are sampled at once.
+        steps: denoising steps of the undistilled transformer.
     """
 
     recipe: TrainingRecipe

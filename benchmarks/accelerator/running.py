@@ -1,4 +1,4 @@
-"""Runs parts one after the other, each within its time, and goes on after failures."""
+"""Runs parts one after the other, each within its time, even if one of them fails."""
 
 import json
 import os
@@ -19,7 +19,10 @@ GRACE: Final = 10.0  # seconds between SIGTERM and SIGKILL
 
 
 def run_all(parts: Sequence[TimedPart], folder: Path) -> bool:
-    """Runs the parts; returns whether all succeeded."""
+    """Runs the parts one after the other; returns whether all succeeded.
+
+    Appends a row per part to parts.jsonl in the folder.
+    """
     spare, well = 0.0, True
     for part in parts:
         seconds = part.seconds + (spare if part.takes_rest else 0.0)

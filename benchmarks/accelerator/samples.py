@@ -1,4 +1,4 @@
-"""Samples of the models in a training's folder, read by the world's oracle."""
+"""Samples of newly trained models, scored by the oracle of the shapes world."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +22,15 @@ SHEET = 6  # prompts in the picture
 
 
 def quality(runs: Runs, scale: DeviceScale, folder: Path) -> Iterator[dict[str, Any]]:
-    """Yields a row per transformer in the folder `model`, and draws samples."""
+    """Samples each transformer of the run; yields a row of scores for each.
+
+    Also draws some samples to samples.png.
+
+    Args:
+        runs: the training, whose folder `model` has the transformers.
+        scale: the numbers of prompts and steps.
+        folder: the folder of the picture.
+    """
     scene_prompts = prompts(held_out_combinations(), scale.prompts, seed=0)
     device, shown = jax.devices()[0].device_kind, []
     for name, request in requests(runs, scale).items():
@@ -39,10 +47,7 @@ def quality(runs: Runs, scale: DeviceScale, folder: Path) -> Iterator[dict[str, 
 
 
 def requests(runs: Runs, scale: DeviceScale) -> dict[str, Request]:
-    """By the name of each transformer in the folder `model`, a request for it.
-
-    The requests have no prompt yet.
-    """
+    """A request with an empty prompt for each transformer in `model`, by its name."""
     world, training = runs.recipe.world, runs.recipe.distill
     plain = Request(
         prompt="",

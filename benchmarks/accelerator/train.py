@@ -4,10 +4,10 @@
 
 Clips are drawn, encoded and batched on the device; the models are trained in bfloat16,
 or in float32 on a CPU. DIR/model.tar.* holds the model as `Pipeline.load` reads it, its
-losses and probes; it is written anew after every stage. DIR/quality.jsonl has what the
-oracle reads in samples of held-out prompts. The recipe's own folder is a temporary one
-unless --work names it. If a stage fails, its error is printed and the next ones are
-tried.
+losses and probes; it is rewritten after every stage of training. DIR/quality.jsonl has
+the oracle's scores of samples of held-out prompts. Intermediate files are in the folder
+given as --work, by default a temporary one. If a stage fails, its error is printed and
+the next stage begins.
 """
 
 import argparse
@@ -30,21 +30,21 @@ from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.device.runs import DeviceRuns
 from chorus_jax.training.unpack import unpack_vae
 
-FLOW: Final = 0.65  # share of the time left after the bank is filled
-DISTILL: Final = 0.4  # share of the time left once the trajectories are made
+FLOW: Final = 0.65  # flow training's share of the time left after encoding the clips
+DISTILL: Final = 0.4  # distillation's share of the time left after the trajectories
 MINUTES: Final = 1.0  # minutes between saved states
-LEAST: Final = 5.0  # seconds of a training, also if time is up
+LEAST: Final = 5.0  # the least seconds of a training, even if no time is left
 
 
 @dataclass(frozen=True)
 class Session:
-    """A training within the time of this process.
+    """A training that ends within the time of this process.
 
     Attributes:
         scale: the recipe and how its clips are drawn.
-        folder: receives the trained model.
-        work: the folder of the run, while it lasts.
-        time_left: the process's time.
+        folder: the folder of the trained model and its scores.
+        work: the folder of intermediate files.
+        time_left: the remaining time of the process.
     """
 
     scale: DeviceScale
@@ -54,7 +54,7 @@ class Session:
 
     @property
     def runs(self) -> DeviceRuns:
-        """The stages, with clips on the device."""
+        """The stages of the training, with clips on the device."""
         scale = self.scale
         return DeviceRuns(
             scale.recipe,
@@ -65,7 +65,7 @@ class Session:
         )
 
     def train(self) -> None:
-        """Makes VAE and clips, trains transformer and text encoder, and packs them."""
+        """Prepares VAE and clips, trains transformer and text encoder, packs them."""
         runs = self.runs
         if self.scale.shipped_vae:
             unpack_vae(shipped.folder(), runs.folder / "vae_model")
@@ -81,7 +81,7 @@ class Session:
         self.assemble()
 
     def distill(self) -> None:
-        """Distils the few-step transformer, and packs it with the others."""
+        """Distils the few-step transformer, and packs all models again."""
         runs = self.runs
         runs.teach()
         runs.distill(Deadline(max(LEAST, DISTILL * self.time_left.now())))
@@ -94,7 +94,7 @@ class Session:
         pack({name: self.work / name for name in names}, self.folder / "model.tar")
 
     def judge(self) -> None:
-        """Samples held-out prompts and writes what the oracle reads."""
+        """Samples held-out prompts, and writes the oracle's scores."""
         for row in quality(self.runs, self.scale, self.folder):
             with (self.folder / "quality.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")

@@ -1,15 +1,15 @@
-"""All step caches side by side on the shapes model, against fewer steps.
+"""Compares all step caches with runs of fewer steps, on the shapes model.
 
     python -m benchmarks.caches --steps 50 --shares 0.5 --time
     python -m benchmarks.caches --steps 4
 
-A row per method and share of the full run's work. `computed` is the full steps' worth
-of work over the full run's, as the loop counts it (for branch-level caches every branch
-counts alike), `psnr` and `ssim` are to the full run from the same noise, `NAME_error`
-is the standard error of a mean over prompts. With `--time` there are rows of times too:
-`share` is the seconds of one video's loop over the full run's, in the same process; run
-it alone on the machine. A row is written as soon as it is measured, and the same
-command with `--missing` goes on where it was.
+Writes a row per method and share of the full run's work. `computed` is the work of a
+run divided by the full run's, as the denoising loop counts it (in caches of branches,
+every branch counts the same). `psnr` and `ssim` compare with the full run from the same
+noise. `NAME_error` is the standard error of a mean over prompts. `--time` adds rows of
+times: `share` is the seconds of one video's loop divided by the full run's, in the same
+process; nothing else should run on the machine. A row is written as soon as it is
+measured; after an interruption, the same command with `--missing` does the rest.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from chorus_jax.training.world.attributes import (
 from chorus_jax.training.world.examples import prompts
 
 KEY = ("row", "steps", "setting")
-FITTED = 4  # prompts that methods are fitted to
+FITTED = 4  # number of training prompts that methods are fitted to
 
 
 def measured(
@@ -39,15 +39,13 @@ def measured(
     facts: dict[str, Any],
     single: CacheBench | None,
 ) -> Iterator[dict[str, Any]]:
-    """Runs each arm; yields a row of its work and fidelity.
-
-    Rows are written as soon as they are measured.
+    """Runs each arm; writes and yields a row of its work and fidelity.
 
     Args:
-        bench: the prompts.
-        arms: the arms.
-        facts: the fields of rows that describe the model.
-        single: one prompt, that each arm is timed on too; None for no times.
+        bench: the bench of all prompts.
+        arms: the arms to run.
+        facts: fields that describe the model, added to each row.
+        single: a bench of one prompt, on which each arm is timed; None for no times.
     """
     steps, full = bench.request.step_count, bench.run(CacheArm(FULL))
     whole = single.run(CacheArm(FULL), repeats=6).seconds if single else 0.0
@@ -70,7 +68,7 @@ def measured(
 
 
 def benches(loaded: Loaded, count: int) -> tuple[CacheBench, CacheBench]:
-    """A batch of held-out prompts, and its first prompt alone."""
+    """A bench of `count` held-out prompts, and a bench of the first one alone."""
     chosen = tuple(prompts(held_out_combinations(), count, seed=0))
     bench = CacheBench(loaded.pipeline, loaded.request, chosen, range(count))
     return bench, CacheBench(loaded.pipeline, loaded.request, chosen[:1], (0,))

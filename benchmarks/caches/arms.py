@@ -1,8 +1,8 @@
 """The step caches that are compared, each at a given share of the full run's work.
 
-Where the computed steps are known before the run, the setting is the one whose number
-of computed steps is nearest. Caches that decide from data during the run have
-thresholds that are searched by trial runs (`thresholds.threshold_at`).
+If the computed steps of a cache are known before the run, it gets the setting whose
+number of computed steps is nearest to the share. For caches that decide from data
+during the run, a threshold is searched by trial runs (`thresholds.threshold_at`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -54,9 +54,9 @@ class SearchedCache:
     """A step cache that decides from data during the run, by a threshold.
 
     Attributes:
-        make: the step cache of a threshold.
+        make: returns the step cache with a given threshold.
         low: a threshold with which most steps are computed.
-        high: one with which few are.
+        high: a threshold with which few steps are computed.
     """
 
     make: Callable[[float], StepCache]
@@ -73,8 +73,10 @@ WATCHERS = {
 
 
 def watchers(foreseen: Foreseen) -> dict[str, SearchedCache]:
-    """Step caches that decide from data, by name; SenCache has the norms measured on
-    the model."""
+    """Step caches that decide from data during the run, by name.
+
+    SenCache is included if its norms were measured on the model.
+    """
     if foreseen.norms is None:
         return WATCHERS
     norms = foreseen.norms
@@ -83,7 +85,7 @@ def watchers(foreseen: Foreseen) -> dict[str, SearchedCache]:
 
 
 def arms_at(share: float, steps: int, foreseen: Foreseen) -> list[CacheArm]:
-    """The arms whose work is known before the run, at a share of the full run's."""
+    """The arms for a share of the full run's work, if known before the run."""
     count = max(1, round(share * steps))
     arms = [*fewer(count, steps), *fitted(share, count, foreseen)]
     if steps < FEW:
@@ -108,7 +110,8 @@ def fewer(count: int, steps: int) -> Iterator[CacheArm]:
 def methods(steps: int) -> tuple[str, ...]:
     """The names of the methods at this number of steps.
 
-    HarmoniCa's router is trained through all steps, which takes too long for many.
+    HarmoniCa is listed for few steps only, since its router is trained through all
+    steps of a run.
     """
     if steps < FEW:
         return (*FITTED, "harmonica", *dict.fromkeys(arm.method for arm in few(steps)))
@@ -128,7 +131,7 @@ def few(steps: int) -> list[CacheArm]:
 
 
 def known(count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
-    """TeaCache and MagCache with what was measured of the model's steps."""
+    """TeaCache and MagCache with settings from the measured properties of the model."""
     if len(foreseen.changes):
         yield CacheArm("tea", foreseen.tea(count))
     if foreseen.ratios:
@@ -136,10 +139,11 @@ def known(count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
 
 
 def fitted(share: float, count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
-    """Plans that are fitted to the model.
+    """Caches that are fitted to the model: plans, BAC and HarmoniCa.
 
-    Plans of steps take over the last velocity, the last velocity times a factor, or a
-    weighted sum of the last ones; plans of tokens choose the share of the tokens too.
+    In skipped steps, a plan of steps uses the last velocity, the last velocity times a
+    factor, or a weighted sum of the last velocities. A plan of tokens chooses a share
+    of the tokens for each step.
     """
     planner, tokens = foreseen.planner, foreseen.tokens
     if planner is not None and count < planner.steps:
@@ -166,8 +170,12 @@ INTERVALS: dict[str, Callable[[int, int], ScheduledCache]] = {
 
 
 def forecasters(count: int, steps: int) -> Iterator[CacheArm]:
-    """Caches that compute steps at intervals and forecast the others: first as few full
-    steps as reach the count, around three."""
+    """Caches that compute steps at intervals and forecast the skipped ones.
+
+    Of the settings that are nearest to `count` computed steps, a cache gets the one
+    whose number of full steps at the start is nearest to three (at least five for
+    Spectrum and RACER).
+    """
     firsts = sorted(range(1, steps // 2 + 1), key=lambda first: abs(first - 3))
     for name, make in INTERVALS.items():
         made = [make(n, first) for first in firsts for n in range(2, 9)]
@@ -180,14 +188,14 @@ def forecasters(count: int, steps: int) -> Iterator[CacheArm]:
 
 
 def nearest(caches: Sequence, count: int, steps: int) -> StepCache:
-    """The step cache whose number of computed steps is nearest; the first of equals."""
+    """The first step cache whose number of computed steps is nearest to `count`."""
     return min(caches, key=lambda cache: abs(sum(cache.computes(steps)) - count))
 
 
 def branches(share: float) -> Iterator[CacheArm]:
     """Caches of guidance branches, and of the branches of layers.
 
-    The prompt's branch always runs, so that less than half cannot be reached.
+    The prompt's branch always runs, so shares below a half cannot be reached.
     """
     if share == 0.75:
         yield CacheArm("guidance", GuidanceCache(2, first=3))

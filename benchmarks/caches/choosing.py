@@ -1,4 +1,4 @@
-"""Chooses the arms of a run: by share and method, without a row yet, in time."""
+"""Chooses the arms to run, by share, method, missing rows and the time limit."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from chorus_jax.intra_request import registry
 from chorus_jax.intra_request.planned import PlannedCache
 from chorus_jax.intra_request.planned_tokens import PlannedTokens
 
-LONG = 40  # characters of a field that is no setting to be read
+LONG = 40  # longer fields, such as measured values, are left out of the setting
 
 
 def setting(arm: CacheArm) -> str:
@@ -38,18 +38,18 @@ def arms_of(
     measured: Foreseen,
     wanted: Sequence[str],
 ) -> Iterator[CacheArm]:
-    """The arms of all shares, those with searched thresholds last.
+    """The arms for all shares; arms with searched thresholds come last.
 
     Args:
-        bench: one prompt that thresholds are searched on.
+        bench: a bench of one prompt, on which thresholds are searched.
         shares: the shares of the full run's work.
-        measured: what is known of the model.
+        measured: the measured properties of the model.
         wanted: the names of the methods; empty for all.
     """
     steps = bench.request.step_count
     chosen = lambda method: not wanted or method in wanted
     of_shares = (arm for share in shares for arm in arms_at(share, steps, measured))
-    # Several shares of a few steps are the same number of steps.
+    # With few steps, several shares give the same number of steps.
     yield from (arm for arm in dict.fromkeys(of_shares) if chosen(arm.method))
     if steps < FEW:
         yield from (arm for arm in few(steps) if chosen(arm.method))
@@ -64,12 +64,12 @@ def arms_of(
 def undone(
     arms: Iterable[CacheArm], steps: int, count: int, facts: dict[str, Any]
 ) -> Iterator[CacheArm]:
-    """The arms without a row of as many prompts and these weights on this device."""
+    """The arms without a row from this device, these weights and `count` prompts."""
     here = rows.device()
     done = {
         (row["row"], row["steps"], row["setting"])
         for row in rows.load("caches")
-        if "psnr_error" in row  # rows of before have none
+        if "psnr_error" in row  # missing in old rows
         and (row["device"], row["prompts"]) == (here, count)
         and row["weights"] == facts["weights"]
     }
@@ -79,7 +79,7 @@ def undone(
 
 
 def until(limit: TimeLimit, arms: Iterable[CacheArm]) -> Iterator[CacheArm]:
-    """The arms that begin before the limit; says if it ends them early."""
+    """Yields arms until the time limit; prints a message if some are left."""
     for arm in arms:
         if limit.seconds_left <= 0:
             print(f"the time is over before {arm.method}: go on with --missing")

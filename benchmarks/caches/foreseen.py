@@ -1,4 +1,4 @@
-"""Properties of a model that step caches are given, measured on other prompts."""
+"""Measured properties of a model that step caches need before a run."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -26,17 +26,19 @@ Norms = tuple[tuple[float, ...], tuple[float, ...]]
 
 @dataclass(frozen=True, eq=False)
 class Foreseen:
-    """Data about a model's steps that are known before a run; what no wanted method
-    needs is None or empty.
+    """Properties of a model's steps that are known before a run.
+
+    Properties that none of the wanted methods needs are None or empty.
 
     Attributes:
         changes: the relative change of the timestep's embedding at each step from the
             second on.
         ratios: MagCache's magnitude ratios, one per step.
-        planner: a planner of steps, fitted to the velocities of full runs.
-        tokens: a planner of the tokens of each step.
+        planner: chooses the computed steps, fitted to the velocities of full runs.
+        tokens: chooses the share of tokens of each step, fitted likewise.
         similarity: similarities of the outputs of branches, for BAC.
-        norms: SenCache's norms by latents and by time.
+        norms: SenCache's norms of the output's derivatives by latents and by time, one
+            per step each.
         scores: the scores of HarmoniCa's router.
     """
 
@@ -76,7 +78,10 @@ class Foreseen:
         return make(lowest(by_mag, 4.0, steps))
 
     def bac(self, share: float) -> BAC:
-        """The BAC whose share of computed branches is nearest, its union included."""
+        """The BAC whose share of computed branches is nearest to `share`.
+
+        The share includes the updates that its bubbling union adds.
+        """
         assert self.similarity is not None
         steps = self.similarity.cosines.shape[-1]
 
@@ -97,7 +102,7 @@ class Foreseen:
         return HarmoniCa(tree, threshold)
 
 
-# The methods of the tables that are fitted as each method of `chorus calibrate-cache`.
+# By method of `chorus calibrate-cache`, the methods here that need its full runs.
 FITS = {
     "mag": ("mag",),
     "planned": ("planned", "planned, held", "planned, scaled"),
@@ -111,11 +116,12 @@ FITS = {
 def foreseen(
     pipeline: Pipeline, requests: Sequence[Request], wanted: Collection[str]
 ) -> Foreseen:
-    """Measures what the wanted methods need to know before a run.
+    """Measures the properties that the wanted methods need before a run.
 
     Args:
         pipeline: the model's pipeline.
-        requests: requests of one size and schedule, of other prompts than are compared.
+        requests: requests of one size and schedule, with prompts that the comparison
+            does not use.
         wanted: the names of the methods.
     """
     full: dict[str, FullRuns] = {
@@ -142,7 +148,7 @@ def ratios(full: FullRuns) -> tuple[float, ...]:
 
 
 def norms(full: FullRuns) -> Norms:
-    """SenCache's norms by latents and by time at each step."""
+    """SenCache's norms of the output's derivatives by latents and time at each step."""
     by_latents, by_time = full.norms().tolist()
     short = lambda row: tuple(float(f"{x:.4g}") for x in row)
     return short(by_latents), short(by_time)

@@ -1,13 +1,14 @@
-"""Step caches inside hits: Chorus alone, and with each cache in all of its stages.
+"""Step caches inside hits: Chorus alone, and Chorus with each step cache.
 
-    python -m benchmarks.caches.hits            # alone on the machine: it times
+    python -m benchmarks.caches.hits      # run nothing else on the machine: it times
 
-The shapes model at 50 steps, over targets whose source shows something else, each made
-by all arms in turns. All hits begin at step 20 of 50 from the source's latents and run
-a quarter of the tokens up to step 45 (the middle tier of the calibrated policy).
-`speedup_denoise` is the full run's seconds of denoising over an arm's, `psnr` to the
-full run's video of the same target, `accuracy_changed` of the attributes in which a
-target differs from its source.
+Runs the shapes model at 50 steps on targets that differ from their source; the arms
+take turns on each target. All hits begin at step 20 of 50 from the source's latents
+and run the active share of the calibrated policy's middle tier, a quarter of the
+tokens, up to step 45. `speedup_denoise` is the full run's denoising time divided by the
+arm's, `psnr` compares with the full run's video of the same target, and
+`accuracy_changed` is the accuracy of the attributes in which a target differs from its
+source.
 """
 
 import argparse
@@ -40,7 +41,7 @@ FIGURES = ("equivalents", "speedup_denoise", "accuracy", "accuracy_changed", "ps
 def policies_of(base: Policy) -> dict[str, Policy]:
     """The policies by arm.
 
-    A full run, one tier for all scores, and the same tier with each step cache.
+    These are a full run, one tier for all scores, and that tier with each step cache.
     """
     like = base.tiers[len(base.tiers) // 2]
     tier = replace(tier_at(STEPS, 0.4, 0.9, like.active), key_gain=like.key_gain)

@@ -100,8 +100,10 @@ class CacheBench:
         return CachedRun(state, frames, min(times[1:] or times))
 
     def scores(self, run: CachedRun, full: CachedRun) -> dict[str, Any]:
-        """Mean PSNR (dB, at most 60) and SSIM to the full run, and oracle scores, with
-        their standard errors."""
+        """Mean PSNR (dB, at most 60) and SSIM to the full run, and oracle scores.
+
+        Each mean has its standard error over the prompts as `NAME_error`.
+        """
         judged = [judge(*pair) for pair in zip(self.prompts, run.frames)]
         names = ("accuracy", "detail", "render_db", "smoothness")
         scores = [

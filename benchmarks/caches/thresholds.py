@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 HALVINGS = 40
-TRIALS = 5  # runs in which a threshold is searched
-NEAR = 0.03  # of the full run's work: a trial so near is taken
+TRIALS = 5  # the most trial runs in the search for a threshold
+NEAR = 0.03  # a trial this near to the wanted share ends the search
 
 
 def lowest(computed: Callable[[float], int], high: float, steps: int) -> float:
@@ -28,15 +28,15 @@ def lowest(computed: Callable[[float], int], high: float, steps: int) -> float:
 def threshold_at(
     computed: Callable[[float], float], low: float, high: float, share: float
 ) -> float:
-    """A threshold with which about a share of the full run's work is computed.
+    """A threshold with which about a given share of the full run's work is computed.
 
-    Bisects by ratios; the nearest trial is taken.
+    Bisects the logarithm of the threshold, and returns the trial nearest to the share.
 
     Args:
         computed: runs with a threshold; returns the share that was computed.
-        low: a threshold with which more is computed.
-        high: one with which less is.
-        share: the wanted share.
+        low: a threshold with which a larger share is computed.
+        high: a threshold with which a smaller share is computed.
+        share: the wanted share, 0 to 1.
     """
     tried: dict[float, float] = {}
     for _ in range(TRIALS):

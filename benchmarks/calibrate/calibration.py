@@ -5,29 +5,29 @@
     python -m benchmarks.calibrate --weights DIR --config FILE --name NAME
 
 First it measures which words matter (see `look`), which gives the scores, and then at
-which difference beyond a region all tokens must run (see `limit`). Then a few plans are
-run on all targets; the search begins with the best way to assign them to scores (see
-`start`). From there, one setting after another is changed by one place on its grid, the
-most saving and cheapest to measure first: skipped steps, thresholds, one more tier, how
-regions are found, halo, context, dilation, gains, the limit of regions, active share,
-boundaries (see `moves`). A change that computes less is taken if hits lose no more than
-a point of accuracy, three points of the accuracy of the attributes that differ from the
-source, and two per cent of detail. Only attributes that the model does well count for
-accuracy: a point of another attribute would take a thousand hits to see. Of policies
-that compute the same, a new one is taken only if it is better by more than chance (see
-`verdict`). No run is repeated, and a policy that is hopeless after a part of the
-targets is given up. The rows of `calibrate_tried` say what was tried, what it lost and
-why it was taken or not; if the minutes end before one whole round, they also say what
-was not tried.
+which difference outside a region all tokens must run (see `limit`). Then a few plans
+are run on all targets; the search begins with the best way to assign them to scores
+(see `start`). From there, one setting after another is changed by one place on its
+grid; settings that save most and are cheapest to measure come first: skipped steps,
+thresholds, one more tier, how regions are found, halo, context, dilation, gains, the
+limit of regions, active share, boundaries (see `moves`). A change that computes less is
+taken if hits lose at most one percentage point of accuracy, three points of the
+accuracy of the attributes that differ from the source, and two per cent of detail. Only
+attributes that the model renders reliably count for accuracy: it would take a thousand
+hits to detect a loss of one point in another attribute. Of policies that compute the
+same, a new one is taken only if it is better by more than chance (see `verdict`). No
+run is repeated, and a policy that clearly fails on a part of the targets is given up.
+The rows of `calibrate_tried` say what was tried, what it lost and why it was taken or
+not; if the time ends before one whole round, they also say what was not tried.
 
-Targets and sources are of combinations that training saw, never of held-out ones. A
-sixth of the sources is far from its target, since otherwise no threshold would be too
-low. All policies make the same targets from the same noise, so that losses are paired.
-Still a point is one target in a hundred, and the best of many policies is partly lucky.
-So the policies that were the best at some time, and the same with higher thresholds,
-are measured on fresh targets, and the cheapest one that holds there is written. There,
-a loss may exceed its limit by its standard error, since otherwise even a policy that
-loses nothing would often fail.
+Targets and sources show combinations of attributes from training, never held-out ones.
+A sixth of the sources differs much from its target, since otherwise no threshold would
+be too low. All policies make the same targets from the same noise, so that losses are
+paired. Even so, one point is one target in a hundred, and the best of many policies is
+partly the best by chance. Therefore every policy that was the best at some point of the
+search, also with higher thresholds, is measured on fresh targets, and the cheapest one
+within the limits there is written. There, a loss may exceed its limit by its standard
+error, since otherwise even a policy that loses nothing would often fail.
 """
 
 import argparse
@@ -115,7 +115,7 @@ def looking(
 def limiting(
     calibration: SceneCalibration, policy: Policy, what: Mapping[str, Any]
 ) -> Policy:
-    """The policy with the measured limit of its regions; writes the rows."""
+    """Measures the limit of regions; writes its rows, returns the policy with it."""
     tried = calibrate_limit.limits(calibration.runs, calibration.moves, policy)
     measured = [{**row, **what} for row in calibrate_limit.rows_of(tried, policy)]
     rows.update("calibrate", measured, KEY)
@@ -128,7 +128,13 @@ def record(
     policies: Mapping[str, Policy],
     what: Mapping[str, Any],
 ) -> None:
-    """Measures these policies; writes their rows, each with its policy and `what`."""
+    """Measures policies, and writes their rows.
+
+    Args:
+        calibration: the targets.
+        policies: policies by the name of their rows.
+        what: fields that are added to every row.
+    """
     described = {name: asdict(policy) for name, policy in policies.items()}
     measured = calibration.rows(policies)
     rows.update(
@@ -139,9 +145,13 @@ def record(
 
 
 def record_tried(search: Search, what: Mapping[str, Any]) -> None:
-    """Writes the rows of a search's trials, each with `what`, and prints their table.
+    """Writes the rows of a search's trials, and prints their table.
 
-    Also prints what there was no time for.
+    Also prints which settings there was no time to try.
+
+    Args:
+        search: the finished search.
+        what: fields that are added to every row.
     """
     measured = [{**row, **what} for row in calibrate_tried.rows_of(search)]
     rows.update("calibrate_tried", measured, calibrate_tried.KEY)

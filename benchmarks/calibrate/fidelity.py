@@ -1,14 +1,14 @@
-"""Compares fidelity to full runs with the oracle's readings, over a ladder of reuse.
+"""Compares fidelity to full runs with the oracle's scores, over a ladder of reuse.
 
     python -m benchmarks.calibrate.fidelity
     python -m benchmarks.calibrate.fidelity --steps 4 --pairs 64
 
-`chorus calibrate` has no oracle: a policy is allowed if the hits of each tier are, on
-average, as near to full runs as --least-psnr and --least-ssim say. Here, pairs of
-prompts that differ in one attribute, each with a seed of its own, are run at each rung
-of a ladder of reuse, and two things are measured: the fidelity to the full run from the
-same noise, and how often the differing attribute is right in the full run and wrong
-with reuse. The defaults of the command come from the rungs that lose little.
+`chorus calibrate` has no oracle: it allows a policy if the hits of each tier have, on
+average, at least the PSNR (--least-psnr) and SSIM (--least-ssim) to full runs. Here,
+pairs of prompts that differ in one attribute are run at each rung of a ladder of reuse,
+and two things are measured: the fidelity to the full run from the same noise, and how
+often the differing attribute is right in the full run and wrong with reuse. The
+defaults of the command come from the rungs that lose little.
 """
 
 import argparse
@@ -37,14 +37,14 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class RungOutcome:
-    """One pair at one rung.
+    """The outcome of one pair of prompts at one rung of the ladder.
 
     Attributes:
-        equivalents: the full steps' worth that was computed.
-        psnr: the PSNR to the full video, in dB, at most 60.
-        ssim: the SSIM to the full video.
+        equivalents: the computed work, in full steps.
+        psnr: the PSNR to the full run's video, in dB, at most 60.
+        ssim: the SSIM to the full run's video.
         right: 1 if the attribute that differs is right, else 0.
-        full: 1 if it is right in the full video, else 0.
+        full: 1 if that attribute is right in the full run's video, else 0.
     """
 
     equivalents: float
@@ -55,7 +55,7 @@ class RungOutcome:
 
 
 def measure(loaded: Loaded, count: int) -> Iterator[dict[str, object]]:
-    """A row per rung, over `count` pairs."""
+    """Runs `count` pairs of prompts; yields a row per rung of the ladder."""
     cases = replace(training(), changes=(1,)).cases(count, count, SEED)
     policies, cache = ladder(loaded.steps), Cache.in_memory(MEMORY)
     engines = [Engine(loaded.pipeline, cache, policy) for policy in policies.values()]
@@ -75,7 +75,7 @@ def pair(
     source: ScenePrompt,
     seed: int,
 ) -> list[RungOutcome]:
-    """The outcome of a pair with each of these engines."""
+    """Runs a pair; returns its outcome with each engine, one per rung."""
     [attribute] = changed(target, source)
     request = replace(loaded.request, prompt=target.caption, seed=seed)
     right = lambda frames: judge(target, frames)[f"accuracy_{attribute}"]
@@ -97,7 +97,7 @@ def pair(
 
 
 def row(outcomes: Sequence[RungOutcome]) -> dict[str, float]:
-    """The means of a rung; `error` is the standard error of the loss."""
+    """The means over a rung's pairs; `error` is the standard error of the loss."""
     figures = {
         name: float(np.mean([getattr(outcome, name) for outcome in outcomes]))
         for name in ("equivalents", "psnr", "ssim")

@@ -1,12 +1,12 @@
-"""Measures the limit of regions: the largest difference beyond them that is accepted.
+"""Measures the limit of regions: the largest accepted difference outside a region.
 
-Beyond this limit, all tokens are run. It cannot be searched for like other settings:
+Above this limit, all tokens are run. It cannot be searched for like other settings:
 while it is too high, low scores lose too much, so thresholds rise until few videos
 differ at all; from there, a lower limit only computes more. So it is measured first. A
 plan with a region is run, with one limit after the other, on all targets that differ
 from their source. Its loss is measured against the same plan with all tokens run, not
-against full runs, so that it is the region's part of the loss. The highest limit whose
-loss is allowed is chosen.
+against full runs, so that only the region's part of the loss counts. The highest limit
+whose loss is allowed is chosen.
 """
 
 from collections.abc import Iterator
@@ -24,18 +24,18 @@ from chorus_jax.inter_request.policy.policy import Policy, Tier
 
 @dataclass(frozen=True)
 class Limited:
-    """The loss of a plan with a limit, compared with all tokens run.
+    """The loss of a plan with a limit, compared with running all tokens.
 
     Attributes:
-        limit: the disagreement beyond the region above which all tokens are run.
-        verdict: the loss, and the cost.
+        limit: the difference outside the region above which all tokens are run.
+        verdict: the loss and the cost.
     """
 
     limit: float
     verdict: Verdict
 
     def row(self) -> dict[str, Any]:
-        """The measurement as a row."""
+        """The row of this measurement: limit, cost, and losses."""
         lost = {f"{name}_loss": loss.mean for name, loss in self.verdict.lost.items()}
         what = {"limit": self.limit, "targets": self.verdict.targets}
         computed = {
@@ -48,8 +48,8 @@ class Limited:
 def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
     """Measures limits from the highest one down to the first whose loss is allowed.
 
-    Empty if no plan has a region at this number of steps, or if no target that differs
-    from its source reaches it.
+    Empty if no plan has a region at this number of steps, or if none of the targets
+    that differ from their source has a score high enough for the plan.
     """
     tier = regional(policy.steps)
     if tier is None:
@@ -70,17 +70,17 @@ def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
 
 
 def regional(steps: int) -> Tier | None:
-    """The plan with a region that takes over the fewest steps, with the fewest tokens.
+    """The plan with a region that reuses the fewest steps, then runs the fewest tokens.
 
-    Since it takes over so few steps, its loss is mainly due to the region. None if no
-    plan has a region.
+    Since it reuses so few steps, its loss is mainly due to the region. None if no plan
+    has a region.
     """
     tiers = [tier for tier in plans(steps) if tier.active < 1]
     return min(tiers, key=lambda x: (x.reuse_until, x.active), default=None)
 
 
 def limited(policy: Policy, tried: list[Limited]) -> Policy:
-    """The policy with the last limit that was tried, if there is any."""
+    """The policy with the last tried limit; unchanged if no limit was tried."""
     if not tried:
         return policy
     return replace(policy, regions=replace(policy.regions, limit=tried[-1].limit))

@@ -1,14 +1,15 @@
 """Measures which words matter to reuse, on pairs that differ in one attribute.
 
-Every target is made in full, and from the same noise with more and more reuse
-of its source (`LADDER`). If the differing attribute is right in full and wrong with
-reuse, it is lost; if it is the other way round, it is won, which counts as a negative
-loss: otherwise attributes that the model often gets wrong would seem lost. The mean
-loss over the ladder, as a share of what is right in full, orders attributes by how
-early the model decides them, and so by how far up the ladder a source can be reused. A
-linear regression of this loss on the model's meanings of the words in which the two
-prompts differ gives each word's sensitivity. It has a ridge penalty, since there are
-few pairs for the numbers of a meaning.
+Every target is made by a full run, and from the same noise with more and more reuse of
+its source (`LADDER`). If the differing attribute is right in the full run and wrong
+with reuse, it is lost. If it is wrong in the full run and right with reuse, it is won,
+which counts as a negative loss: otherwise attributes that the model often gets wrong
+would seem lost. The mean loss over the ladder, as a share of the full runs that are
+right, orders attributes by how early the model decides them, and so by how far up the
+ladder a source can be reused. A linear regression of this loss on the model's meanings
+(embeddings) of the words in which the two prompts differ gives each word's
+sensitivity. It has a ridge penalty, since a meaning is wide compared with the number of
+pairs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,14 +31,14 @@ from chorus_jax.inter_request.match.token_diff import difference
 from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.training.world.examples import ScenePrompt
 
-SEED = 1  # other prompts than those that the policy is searched on
+SEED = 1  # draws other prompts than the policy search uses
 # `reuse_until` and `region_until` as shares of the steps, and the active share of the
 # tokens: evenly from plans that lose little to plans that only rewordings can bear.
 LADDER = (
     *((0.1, 0.1, 1.0), (0.2, 0.2, 1.0), (0.4, 0.4, 1.0), (0.4, 0.8, 0.5)),
     *((0.6, 0.6, 1.0), (0.7, 0.9, 0.375)),
 )
-RIDGE = 1.0  # the penalty, as much as one pair with words of the usual norm
+RIDGE = 1.0  # the penalty; weighs as much as one pair with words of the usual norm
 MEMORY = 2**30
 
 
@@ -51,7 +52,7 @@ class Lost:
         right: 1 if the attribute is right in the full run, else 0.
         lost: at each rung of the ladder, 1 if reuse lost it, 0 if nothing changed, -1
             if reuse won it.
-        beyond: the difference of the videos beyond each region (see `Chosen`).
+        beyond: the difference of the videos outside each region (see `Chosen`).
     """
 
     attribute: str
@@ -124,19 +125,18 @@ def pair(
 
 
 def differing_words(target: Query, source: Query) -> Float[np.ndarray, "u e"]:
-    """The meanings of the words that only one of the two has."""
+    """The meanings of the words that only one of the two prompts has."""
     parts = difference(target.words, source.words)
     sides = (target.meanings[[*parts.added]], source.meanings[[*parts.missing]])
     return np.concatenate(sides).astype(np.float64)
 
 
 def fitted(pairs: Sequence[Lost]) -> Sensitivity:
-    """Fits the sensitivity by least squares with a ridge. Raises a ValueError without
-    pairs.
+    """Fits the sensitivity by ridge regression.
 
-    A pair has weight 1, however many words it differs in. Losses are shares of what is
-    right in full, so that attributes that are seldom right count as much as others. The
-    ridge does not apply to the mean.
+    A pair has weight 1, however many words it differs in. Losses are divided by the
+    share of right full runs, so that attributes that are seldom right count as much as
+    others. The ridge does not apply to the mean. Raises a ValueError without pairs.
     """
     if not pairs:
         raise ValueError("without pairs there is nothing to fit")
@@ -155,7 +155,7 @@ def fitted(pairs: Sequence[Lost]) -> Sensitivity:
 
 
 def rates(pairs: Sequence[Lost]) -> dict[str, float]:
-    """By attribute, the share of full runs that have it right.
+    """The share of full runs that have an attribute right, by attribute.
 
     At least one run counts as right, because losses are divided by the share.
     """
@@ -167,11 +167,11 @@ def rates(pairs: Sequence[Lost]) -> dict[str, float]:
 def rows_of(
     pairs: Sequence[Lost], sensitivity: Sensitivity, rungs: Sequence[str]
 ) -> Iterator[dict[str, object]]:
-    """A row for each attribute.
+    """Yields a row for each attribute.
 
-    It has the number of pairs, the share right in full, the share lost (in all and at
-    each rung), the mean sensitivity to the most sensitive of the differing words, and
-    the sorted differences of the videos beyond each region.
+    It has the number of pairs, the share that is right in full runs, the share lost
+    (over all rungs and at each one), the mean sensitivity of the most sensitive
+    differing word, and the sorted differences of the videos outside each region.
     """
     regional = [rung for rung in rungs if "-" in rung]
     for name in dict.fromkeys(pair.attribute for pair in pairs):

@@ -23,7 +23,7 @@ class SceneCalibration(Calibration):
 
     Attributes:
         runs: runs of the targets that the search is measured on.
-        fresh: runs of the targets that are kept back, to check its result.
+        fresh: runs of the targets that are held back, to check the search's result.
     """
 
     runs: SceneRuns
@@ -33,7 +33,7 @@ class SceneCalibration(Calibration):
     def of(
         cls, loaded: Loaded, begin: Policy, options: Namespace
     ) -> "SceneCalibration":
-        """Fills a cache and makes full runs.
+        """Fills a cache and makes full runs; returns the calibration.
 
         Args:
             loaded: the model.
@@ -58,10 +58,7 @@ class SceneCalibration(Calibration):
         return cls(runs, fresh, Moves(loaded.steps, scores))
 
     def rows(self, policies: Mapping[str, Policy]) -> Iterator[dict[str, Any]]:
-        """Rows of these policies on the search's targets and on fresh ones.
-
-        They have no times.
-        """
+        """Rows of policies on the search's targets and on fresh ones, without times."""
         for split, runs in (("search", self.runs), ("fresh", self.fresh)):
             for name, policy in policies.items():
                 records = runs.records(policy, runs.targets)

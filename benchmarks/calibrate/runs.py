@@ -16,7 +16,7 @@ from chorus_jax.calibration.runs import PolicyRuns
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.training.world.attributes import VALUES
 
-WELL = 0.8  # share of full runs that have an attribute right which the model does well
+WELL = 0.8  # an attribute is reliable if at least this share of full runs has it right
 
 
 class SceneRuns(PolicyRuns[Target]):
@@ -25,7 +25,7 @@ class SceneRuns(PolicyRuns[Target]):
     Attributes:
         bench: the pipeline and the filled cache.
         videos: the full runs, by the target's number.
-        reliable: the attributes that the model does well, by which runs are judged.
+        reliable: the attributes that the model renders reliably; only these are judged.
     """
 
     def __init__(self, bench: Bench, targets: Sequence[Target]):
@@ -39,20 +39,20 @@ class SceneRuns(PolicyRuns[Target]):
         return Reusing(self.bench, policy)
 
     def made(self, arm: Any, target: Target) -> TargetRecord:
-        """Runs a target that hits; the oracle judges its video."""
+        """Makes a target that is a hit; the oracle judges its video."""
         run = arm(target)
         scores = scored(target, run, self.videos[target.number])
         scores = of_reliable(scores, self.reliable)
         return TargetRecord(target.number, run.ledger, scores)
 
     def fill(self, steps: int) -> None:
-        """Makes the full runs, which show what the model does well.
+        """Makes the full runs, and finds the attributes that are reliable in them.
 
         Args:
             steps: number of steps of each run.
 
         Raises:
-            SystemExit: if the model does nothing well.
+            SystemExit: if no attribute is reliable.
         """
         arm, scores = self.arm(Policy(steps, ())), []
         for target in tqdm(self.targets, desc="full runs", unit="video"):
@@ -74,7 +74,7 @@ class SceneRuns(PolicyRuns[Target]):
         self.judge_by(self.reliable)
 
     def judge_by(self, names: tuple[str, ...]) -> None:
-        """Judges all runs by these attributes."""
+        """Sets the reliable attributes, and judges the full runs by them."""
         self.reliable = names
         for number, record in self.full.items():
             scores = of_reliable(record.scores, names)

@@ -24,7 +24,7 @@ def of_pairs(row: Row) -> bool:
 def lost(*steps: int) -> Draw:
     """A function that draws the loss of each attribute, a column per number of steps.
 
-    So many steps are taken over from the source; after them, all tokens are run.
+    `steps` are numbers of reused steps, after which all tokens are run.
     """
 
     def draw(rows: Rows) -> str:
@@ -45,7 +45,7 @@ def beyond(rows: Rows) -> str:
     """Draws the loss of every attribute at each rung that has a region.
 
     A second column per rung has the difference between the two videos outside the
-    region: least, median and most.
+    region: minimum, median and maximum.
     """
     check_one_model(rows)
     lines = []
@@ -60,12 +60,12 @@ def beyond(rows: Rows) -> str:
 
 
 def limit(row: Row) -> str:
-    """The steps and the limit of a row."""
+    """The label of a row: its steps and its limit."""
     return f"{row['steps']} steps, {row['limit']:g}"
 
 
 def split(row: Row) -> str:
-    """The steps of a row, and which targets it is over."""
+    """The label of a row: its steps, and whether its targets are the search's."""
     return f"{row['steps']} steps, {row['split']}"
 
 

@@ -13,7 +13,7 @@ from chorus_jax.inter_request.policy.policy import Policy, Regions
 NO_TIME = "no time"  # the minutes ended before all changes of the first round
 NONE = "nothing new"  # all its changes had been tried for other coordinates
 NOT_RUN = (MORE, NOTHING, NO_TIME, NONE)
-KEY = ("name", "steps")  # a run's rows replace those of the run before
+KEY = ("name", "steps")  # a new search's rows replace those of the previous one
 REGIONS = {field.name for field in fields(Regions)}
 
 
@@ -21,9 +21,10 @@ def rows_of(search: Search) -> Rows:
     """Rows of a search, in the order of its coordinates.
 
     There is a row for each policy that was run, named after the coordinate in which it
-    differs from the best policy until then, and a row for each coordinate and reason
-    with the number of `policies` that were not run. `rounds` are the finished rounds.
-    If a policy was given up, `equivalents` and losses are over its first `targets`.
+    differs from the best policy so far, and a row for each coordinate and reason with
+    the number of `policies` that were not run. `rounds` is the number of finished
+    rounds. If a policy was given up, `equivalents` and losses are means over its first
+    `targets`.
     """
     names = list(search.coordinates)
     rows = sorted(_rows(search), key=lambda row: names.index(row["row"]))
@@ -46,7 +47,7 @@ def _rows(search: Search) -> Iterator[Row]:
 
 
 def figures(trial: Trial) -> Row:
-    """The changed values of a trial, the cost of both policies, and the losses."""
+    """A trial's change, the costs of its policy and the best one, and its losses."""
     verdict, best = trial.verdict, trial.best
     return {
         "from": value(trial.before, trial.coordinate),
@@ -64,7 +65,7 @@ def figures(trial: Trial) -> Row:
 
 
 def value(policy: Policy, coordinate: str) -> Any:
-    """A policy's value of a coordinate; a list if each tier has its own.
+    """A policy's value of a coordinate; a list if each tier has its own value.
 
     The value of `tiers` is the list of their thresholds.
     """
@@ -93,7 +94,8 @@ def unfinished(search: Search) -> str:
 def table(rows: Rows) -> str:
     """Draws a line per coordinate: how many changes were tried and taken.
 
-    It also has the most that a change saved, and why others were not taken or not run.
+    Further columns have the largest saving of a change, and the number of changes that
+    were not taken or not run, by reason.
     """
     check_one_model(rows)
     lines = [of_coordinate(same) for same in grouped(rows).values()]
@@ -124,7 +126,7 @@ def grouped(rows: Rows) -> dict[tuple[int, str, str], Rows]:
 
 
 def of_coordinate(rows: Rows) -> Row:
-    """The line of one coordinate."""
+    """The table line of one coordinate, from all rows of that coordinate."""
     tried = [row for row in rows if row["why"] not in NOT_RUN]
     taken = [row for row in tried if row["taken"]]
     saved = [row["best_equivalents"] - row["equivalents"] for row in taken]

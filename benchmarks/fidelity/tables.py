@@ -1,4 +1,4 @@
-"""The table of the fidelity of hits to full runs, and of what they lose."""
+"""The table of the fidelity of hits to full runs, and of their losses."""
 
 from benchmarks.lib.tables import PageTable, columns, with_steps
 

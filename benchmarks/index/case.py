@@ -45,7 +45,7 @@ class IndexCase:
 class IndexPair:
     """An exact index and a ScaNN index with the same entries.
 
-    ScaNN's searcher is built when all entries are added; after that only by
+    ScaNN's searcher is built once all entries are added, and rebuilt only by
     `adds_while_building`.
     """
 
@@ -81,10 +81,10 @@ class IndexPair:
 def measured(case: IndexCase) -> list[Row]:
     """Measures a case; returns the rows `exact`, `scann` and `scann_changed`.
 
-    For `scann_changed` as many vectors were added after the build as half of what
-    triggers a rebuild with the default `Rebuilds`. Ratios are to exact search of the
-    same entries, timed in turns. Run this in a process of its own, because memory is
-    measured as the growth of the process.
+    For `scann_changed`, vectors were added after the build: half as many as trigger a
+    rebuild with the default `Rebuilds`. Ratios are relative to exact search of the same
+    entries, timed in turns. Run this in a separate process, because memory is measured
+    as the growth of the process.
     """
     rng = np.random.default_rng(0)
     drawn = vectors(case.entries, case.width, rng)

@@ -1,32 +1,33 @@
-"""Exact search beside ScaNN: from how many entries on is ScaNN worth its build?
+"""Compares exact search with ScaNN: from how many entries on is ScaNN faster?
 
     python -m benchmarks.index
     python -m benchmarks.index --widths 96 --sizes 1000000
 
-The distances between vectors are like those of prompts' embeddings (see `vectors`);
-queries are further vectors of the same kind. The indexes search in turns, 20 queries at
-a time, for the ten nearest each. The widths are those of a small model (96) and of what
-Wan 1.3B's cross-attention reads (1536).
+Vectors are distributed like the embeddings of prompts (see `vectors`), and so are the
+queries. The indexes search in turns, 20 queries at a time, for the ten nearest entries
+of each. The widths are those of the text features that cross-attention reads in a small
+model (96) and in Wan 1.3B (1536).
 
 The row `exact` compares a query with every entry. `scann` has a searcher over all
 entries; `scann_changed` is the same index after 5% more were added, halfway to its next
 rebuild, as an index in use is on average. The figures:
 
-    build_seconds         from an empty index to one with all entries and its searcher
-    searcher_seconds      the part of these after the last add: building the searcher
-    memory_bytes          growth of the process meanwhile
-    recall_1, recall_10   the share of the exact nearest, or ten nearest, that is found
-    recall_near           the same share of those of the ten nearest whose cosine is 0.5
-                          or more (others are no sources)
-    hits_kept             of queries whose nearest has a cosine of 0.8 or more, the
-                          share whose first answer has too
+    build_seconds         time to add all entries and build the searcher
+    searcher_seconds      the part of it after the last add, for building the searcher
+    memory_bytes          growth of the process's memory during the build
+    recall_1, recall_10   the share of the nearest, or ten nearest, entries that is
+                          found
+    recall_near           the found share of those among the ten nearest entries whose
+                          cosine is 0.5 or more (only these can be sources)
+    hits_kept             of the queries whose nearest entry has a cosine of 0.8 or
+                          more, the share whose first result has such a cosine too
     add_seconds           the median time of an add
     add_seconds_building  the median while a searcher is built, at one add per
                           millisecond or less often; `add_seconds_worst` is the longest
 
 `Rebuilds.least` should be the number of entries at which `scann_changed` begins to be
-faster. Each case runs in a process of its own and takes about 32 bytes for each number
-of its vectors; if one does not fit, an error is raised before the first one begins.
+faster. Each case runs in a separate process and takes about 32 bytes of memory for each
+number of its vectors; if one does not fit, an error is raised before the first begins.
 """
 
 import argparse
@@ -74,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Measures, writes the rows, prints the table and the present `Rebuilds.least`."""
+    """Measures, writes the rows, prints the table and the default `Rebuilds.least`."""
     options = parser().parse_args()
     cases = [
         IndexCase(width, entries, options.rounds)

@@ -13,7 +13,7 @@ its checksum; records come from the page cache where memory allows, except in th
 `cold`. `share` is the sum of both over the time that a 4-step request takes to denoise
 (goal: 0.02). That time follows from what Wan's authors publish for 50 steps with
 guidance on one consumer GPU (RTX 4090: 4 minutes; Wan-Video/Wan2.1, README): 240 s / 50
-steps / 2 branches x 4 steps = 9.6 s, for a model distilled with guidance folded in.
+steps / 2 branches x 4 steps = 9.6 s, for a guidance-distilled model.
 """
 
 import argparse
@@ -37,7 +37,7 @@ PUBLISHED = 240.0 / 50 / 2 * 4  # seconds of a 4-step request, see above
 
 
 def drop_pages(file: Path) -> None:
-    """Drops a file from the page cache, if the system can."""
+    """Asks the operating system to drop a file from its page cache."""
     handle = os.open(file, os.O_RDONLY)
     os.fsync(handle)
     os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -3,10 +3,10 @@
     python -m benchmarks.index.opening
 
 The folder has 10 000 records with heads like Wan 1.3B's (embeddings of width 1536,
-prompts of 12 words) and small latents, since those are not read. Timed is
-`Cache.in_folder`, after which all entries can be found: every head is read, checked,
-and given to the index and to the prediction of sources. Goal: 2 s. `thread_seconds` is
-the thread's own computing time; the rest is the disk's and other processes'.
+prompts of 12 words) and small latents, since latents are not read. `Cache.in_folder` is
+timed, after which all entries can be found: every head is read, checked, and given to
+the index and to the prediction of sources. Goal: 2 s. `thread_seconds` is the CPU time
+of the thread; the rest is waiting for the disk and for other processes.
 """
 
 import argparse

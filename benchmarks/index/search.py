@@ -40,11 +40,11 @@ def recall(exact: Index, other: Index, queries: Vectors) -> dict[str, float]:
 
     Returns:
         `recall_1` and `recall_10`: the shares of the nearest and of the ten nearest
-        entries that it finds. `recall_near`: the share that it finds of
-        the ten nearest with a cosine of at least USABLE. `hits_kept`: among queries
-        whose nearest entry has at least the cosine NEAR, the share for which its first
-        answer has too. The
-        last two are left out if there are no such entries or queries.
+        entries that it finds. `recall_near`: the share that it finds of those among the
+        ten nearest that have a cosine of at least USABLE. `hits_kept`: among queries
+        whose nearest entry has a cosine of at least NEAR, the share for which its first
+        result has such a cosine too. `recall_near` and `hits_kept` are left out if
+        there are no such entries or queries.
     """
     pairs = [(exact.search(q, COUNT), other.search(q, COUNT)) for q in queries]
     return {

@@ -8,7 +8,7 @@ from benchmarks.lib.rows import scaled, table
 from benchmarks.lib.tables import Draw, PageTable, Row, Rows, columns
 
 ORDER = ("exact", "scann", "scann_changed")
-CHANGED = "scann_changed"  # like an index in use on average
+CHANGED = "scann_changed"  # the average state of an index in use
 
 
 def indexes(rows: Rows) -> str:
@@ -84,8 +84,8 @@ def switch(ratios: Sequence[tuple[int, float]]) -> float | None:
             of exact search.
 
     Returns:
-        None if ScaNN is not faster at the largest size; the smallest size if it is
-        faster at all sizes, though the true number may be lower.
+        The number of entries; None if ScaNN is not faster at the largest size. If it is
+        faster at all sizes, the smallest size, though the true number may be lower.
     """
     points = sorted(ratios)
     if not points or points[-1][1] >= 1:

@@ -45,7 +45,8 @@ SCHEDULES = (
 )
 MIB = 2**20
 UNKNOWN = 2**62  # for unknown cycles, the compiler writes 2**63 - 1
-# A bundle of a kernel, and the number of loops around it; the outermost is the grid.
+# An instruction bundle: its label, a `>` per loop around it, and its instructions. The
+# outermost loop is the grid.
 BUNDLE = re.compile(r"^ *(?:0x)?[0-9a-f]+ *([A-Z]{2})?: *(>*) \{(.*)", re.MULTILINE)
 LOOP = re.compile(r" while\(.*condition=%([\w.-]+), body=%([\w.-]+)")
 # A loop of lax counts from 0 up to a constant of its condition.
@@ -55,7 +56,7 @@ CALL = re.compile(r"%(\S+) = .*custom_call_target=\"tpu_custom_call\"")
 
 @contextmanager
 def device_mesh(generation: str) -> Iterator[Mesh]:
-    """A mesh of one chip of a TPU generation, in a context that sets it."""
+    """Sets a mesh of one chip of a TPU generation as jax's mesh, and yields it."""
     os.environ.update({**ENVIRONMENT, "LIBTPU_INIT_ARGS": SCHEDULES})
     topology = topologies.get_topology_desc(TOPOLOGIES[generation], platform="tpu")
     devices: np.ndarray = np.array(topology.devices[:1]).reshape(1, 1, 1)
@@ -178,7 +179,7 @@ def computations(text: str) -> list[tuple[str, int]]:
 
 
 def stretches(schedule: str) -> tuple[int, int]:
-    """The bundles of one grid step, and the most of them in a row without a branch."""
+    """The numbers of bundles in one grid step and in its longest branchless run."""
     bundles, run, longest = 0, 0, 0
     for label, depth, instructions in BUNDLE.findall(schedule):
         if depth == ">":
@@ -196,10 +197,10 @@ def vmem(text: str) -> int:
 
 
 def row(case: Case, generation: str) -> dict[str, Any]:
-    """The row of a case on a TPU generation: our kernel beside the plain path.
+    """The row of a case on a TPU generation: our kernel compared with the plain path.
 
-    The plain path is compiled with heads side by side and with an axis of heads, in the
-    compiler's own layouts, and the faster one counts.
+    The plain path is compiled twice in the compiler's own layouts, with heads side by
+    side in one axis and with an axis of heads; the version with fewer cycles counts.
     """
     operands, heads = shapes(case), MODELS[case.model].heads
     apart = jax.eval_shape(partial(split, heads=heads), operands)

@@ -1,13 +1,13 @@
 """The real shapes of the kernels: Wan 1.3B and 14B at 480p and 720p, 81 frames.
 
-The calls are those of the transformer, through the same functions, with queries of the
-active tokens only: `region` attends to held keys and values of all tiles, of which the
-active ones are fresh; `own` to the active tokens themselves, with a bias, as with a
-sampled context; `cross` to the text. Each is compared with the function's plain path on
-the same arrays. These have heads side by side, as the model's matrix products leave
-them. With an axis of heads, a TPU uses another layout, and our kernels' cycles are
-mostly copies; for the plain path it is the other way round, so that it is compiled for
-both.
+The kernels are called through the same functions as in the transformer, with queries of
+the active tokens only. `region` attends to held keys and values of all tiles, with
+fresh ones for the active tiles. `own` attends to the active tokens themselves, with a
+bias, as with a sampled context. `cross` attends to the text. Each is compared with the
+function's plain path on the same arrays, which have heads side by side in one axis, as
+the model's matrix products return them. With a separate axis of heads, a TPU uses
+another layout, in which our kernels mostly wait for copies; the plain path may be
+faster in that layout, so it is compiled for both.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,10 +41,10 @@ TEXTS = (128, 512)
 
 @dataclass(frozen=True)
 class Case:
-    """A kernel at a real shape.
+    """A call of a kernel at the shape of a published model.
 
     Attributes:
-        kernel: its name.
+        kernel: the kind of call: "region", "own", "cross", or "dit" for a whole layer.
         model: a name in `MODELS`.
         size: a name in `GRIDS`.
         share: the active share of the tiles, 0 to 1.
@@ -65,7 +65,7 @@ class Case:
 
     @property
     def tiling(self) -> Tiling:
-        """The video's tiles."""
+        """The division of the video's tokens into tiles."""
         return Tiling.fitting(GRIDS[self.size], MODELS[self.model].tile)
 
     @property
@@ -75,24 +75,24 @@ class Case:
 
     @property
     def tokens(self) -> int:
-        """The active tokens."""
+        """The number of active tokens."""
         return self.active * self.tiling.size
 
     @property
     def keys(self) -> int:
-        """Keys that each query attends to."""
+        """The number of keys that each query attends to."""
         if self.kernel == "region":
             return self.tiling.count * self.tiling.size
         return self.text or self.tokens
 
     @property
     def operations(self) -> int:
-        """Floating-point operations of both products."""
+        """Floating-point operations of attention's two matrix products."""
         return 4 * self.tokens * self.keys * MODELS[self.model].width
 
     @property
     def bytes(self) -> int:
-        """The least bytes to be read and written, in bfloat16."""
+        """The bytes that must at least be read and written, in bfloat16."""
         return 2 * (2 * self.tokens + 2 * self.keys) * MODELS[self.model].width
 
 

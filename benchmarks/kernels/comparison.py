@@ -3,9 +3,9 @@
     JAX_PLATFORMS=cpu python -m benchmarks.kernels --aot
     python -m benchmarks.kernels                            # on a TPU or GPU
 
-`--rows WORD ...` selects the rows whose name has all these words, `--missing` those
-that are not in the results yet; a row is written as soon as it is measured. Without
-words, all rows are compiled, but only those of Wan 1.3B are timed.
+`--rows WORD ...` selects the rows whose name has all these words, `--missing` the rows
+that are not in the results yet; a row is written as soon as it is measured. By default,
+`--aot` compiles all rows, but only the rows of Wan 1.3B are timed.
 """
 
 import argparse
@@ -36,7 +36,7 @@ TIMED = ("1.3b",)
 
 
 def selected(names: Sequence[str], words: Sequence[str], missing: bool) -> list[str]:
-    """The names selected by the options. Raises SystemExit if none has these words."""
+    """The names selected by the options. Raises SystemExit if no name has all words."""
     chosen = [name for name in names if all(word in name.split() for word in words)]
     if not chosen:
         known = sorted({word for name in names for word in name.split()})

@@ -13,7 +13,7 @@ from benchmarks.kernels.cases import Case, functions, shapes
 
 @lru_cache
 def maker(case: Case) -> Callable[[Array], Any]:
-    """`operands` of a case, compiled once."""
+    """A compiled function that draws the operands of a case from a random key."""
     return jax.jit(partial(operands, case))
 
 
@@ -38,13 +38,13 @@ def reference(case: Case) -> Any:
 
 
 def error(case: Case, function: Callable[..., Any], want: Array) -> float:
-    """The largest error of a function, over the reference's largest value."""
+    """The largest error of a function, relative to the largest value of `want`."""
     got = function(*maker(case)(jax.random.key(0)))
     return float(apart(got, want))
 
 
 @jax.jit
 def apart(got: Float[Array, " *n"], want: Float[Array, " *n"]) -> Float[Array, ""]:
-    """The largest difference, over the largest wanted value."""
+    """The largest difference, relative to the largest wanted value."""
     difference = got.astype(jnp.float32) - want.astype(jnp.float32)
     return jnp.abs(difference).max() / jnp.abs(want).max().astype(jnp.float32)

@@ -1,10 +1,11 @@
-"""Region steps of the transformer beside full steps, compiled for real TPUs.
+"""Compares region steps of the transformer with full steps, compiled for real TPUs.
 
-One layer stands for a step's time, since embedding and head take well under a hundredth
-of it. It is compiled with the attention that the library chooses (`cycles`; `ratio` is
-over a full layer's), with the region kernel (`kernel_cycles`) and without it
-(`plain_cycles`): the library should choose the lesser. Memory is of all layers, with
-75 600 tokens and guidance on one chip, with the region kernel and with the plain path.
+One layer represents a step's time, since embedding and head take well under a hundredth
+of it. It is compiled with the attention that the library chooses (`cycles`; `ratio`
+divides them by the cycles of a layer in a full step), with the region kernel
+(`kernel_cycles`) and without it (`plain_cycles`): the library should choose the one
+with fewer cycles. Memory is that of all layers, with 75 600 tokens and guidance on one
+chip, with the region kernel and with the plain path.
 """
 
 import re
@@ -53,7 +54,7 @@ STEPS = {
     for model, size, generation in SETTINGS
     for case in [Case("dit", model, size, share) for share in SHARES]
 }
-# For chips that can hold 28 GB, the keys and values of all layers at 720p.
+# Only for a chip with room for 28 GB: the held keys and values of all layers at 720p.
 MEMORY = {
     f"memory {case.name} {kind} v5p": (case, kind == "kernels")
     for case in [Case("dit", "1.3b", "720p", share) for share in (0.25, 0.5)]
@@ -76,12 +77,12 @@ PIXELS = {"480p": (480, 832), "720p": (720, 1280)}
 
 
 def row(name: str) -> dict[str, Any]:
-    """The row of this name."""
+    """Measures the row of a name in `ROWS`."""
     return {"row": name, **(step(name) if name in STEPS else memory(name))}
 
 
 def step(name: str) -> dict[str, Any]:
-    """The figures of a layer of a region step, beside a layer of a full step."""
+    """The figures of a layer in a region step, and as `baseline_*` in a full step."""
     case, generation = STEPS[name]
     choice = chosen(case, generation)
     of_layer = partial(layer, case.model, case.size)
@@ -117,7 +118,7 @@ def chosen(case: Case, generation: str) -> ImplementationChoice:
 
 
 def taken(kernel: bool) -> Any:
-    """A context with or without the region kernel."""
+    """A context manager in which the region kernel is forced, or not used."""
     return dispatch.forced("tpu") if kernel else enabled((TEXT,))
 
 
@@ -125,7 +126,15 @@ def taken(kernel: bool) -> Any:
 def layer(
     model: str, size: str, active: int | None, generation: str, kernel: bool = False
 ) -> dict[str, Any]:
-    """The compiler's figures of a layer with `active` tiles (None: all)."""
+    """The compiler's figures of a layer, for two guidance branches.
+
+    Args:
+        model: a name in `MODELS`.
+        size: a name in `GRIDS`.
+        active: the number of active tiles in a region step; None for a full step.
+        generation: the TPU generation.
+        kernel: whether the region kernel is used.
+    """
     config, tiling = MODELS[model], Case("dit", model, size, 1.0).tiling
     a, d = config.heads, config.width // config.heads
     n = tiling.size * (tiling.count if active is None else active)
@@ -196,7 +205,7 @@ def memory(name: str) -> dict[str, Any]:
 
 
 def region_steps(case: Case) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-    """Two region steps of a case, and abstract operands."""
+    """A function that runs two region steps of a case, and its abstract operands."""
     model = planned_model(f"Wan 2.1 T2V-{case.model.upper()}")
     height, width = PIXELS[case.size]
     request = model.defaults.request.changed(

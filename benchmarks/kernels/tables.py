@@ -11,25 +11,25 @@ KERNELS = ("region", "own", "cross")
 
 
 def in_cases(name: str) -> bool:
-    """Whether a row is a kernel's, compiled for a TPU."""
+    """Whether a row of this name measures a kernel compiled for a TPU."""
     words = name.split()
     return words[0] in KERNELS and words[-1] in TOPOLOGIES
 
 
 def in_steps(name: str) -> bool:
-    """Whether a row is a layer of a region step."""
+    """Whether a row of this name measures a layer of a region step."""
     return name.startswith("step ")
 
 
 def in_memory(name: str) -> bool:
-    """Whether a row is the memory of whole region steps."""
+    """Whether a row of this name measures the memory of whole region steps."""
     return name.startswith("memory ")
 
 
 def cases(rows: Rows) -> str:
-    """Draws our kernels' cycles over the plain path's, by TPU.
+    """Draws the cycles of our kernels divided by the plain path's, for each TPU.
 
-    The last column is the most on-chip memory of a kernel on any of them.
+    The last column is the largest on-chip memory of a kernel on any of these TPUs.
     """
     ratios: dict[str, dict[str, Any]] = {}
     for row in rows:
@@ -71,7 +71,10 @@ def steps(rows: Rows) -> str:
 
 
 def _over_other(row: dict[str, Any]) -> float | None:
-    """Cycles of the attention that the library chooses over those of the other."""
+    """Cycles of the chosen attention divided by those of the alternative.
+
+    None if either is unknown.
+    """
     kernel, plain = row["kernel_cycles"], row["plain_cycles"]
     if not kernel or not plain:
         return None
@@ -79,7 +82,7 @@ def _over_other(row: dict[str, Any]) -> float | None:
 
 
 def memory(rows: Rows) -> str:
-    """Draws temporary memory of region steps with and without our kernels."""
+    """Draws the memory of region steps with and without our kernels."""
     shown = [
         {
             "Wan, TPU": _of(row, (2, 3, 6)),
@@ -95,7 +98,7 @@ def memory(rows: Rows) -> str:
 
 
 def variants(rows: Rows) -> str:
-    """Draws results of Chorus with the kernels forced to each implementation."""
+    """Draws the results of Chorus with each implementation of the kernels forced."""
     shown = [
         {
             "implementation": row["row"],

@@ -1,10 +1,10 @@
-"""Times the kernels on this machine's accelerator, beside the plain path and XLA.
+"""Times the kernels on this machine's accelerator, against the plain path and XLA.
 
-First, the error of each function against float32 is printed and recorded. A function
-that fails or has too large an error is not timed, its row says so, and the next row
-follows. Operands are random, fresh in every round, and functions run in turns. The
-peaks of the device are measured, not taken from a data sheet: a large matrix product,
-and a copy of a large array.
+First, the error of each function against float32 is printed and recorded. If a function
+fails or our kernel's error is too large, the row says so and the next case is measured;
+another function with too large an error is not timed. Operands are random, fresh in
+every round, and functions run in turns. The peaks of the device are measured with a
+large matrix product and a copy of a large array, not taken from a data sheet.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from kernels_pallas import dispatch
 ROUNDS = 7
 # Calls of a few hundred microseconds are repeated, to be well above the clock's error.
 REPEATED = 5
-# The largest error of bfloat16 outputs, over the largest output.
+# The largest accepted error of bfloat16 outputs, relative to the largest output.
 TOLERANCE = 0.03
 COLUMNS = (
     "row",
@@ -38,8 +38,10 @@ COLUMNS = (
 
 
 def time_all(cases: Sequence[Case]) -> None:
-    """Times these cases; prints the table. Raises SystemExit without an accelerator,
-    and at the end if a row is wrong."""
+    """Times the cases, writes a row for each, and prints the table.
+
+    Raises SystemExit without an accelerator, and at the end if a case failed.
+    """
     implementation = dispatch.choose()
     if implementation == "reference":
         raise SystemExit("timing needs a TPU or GPU; --aot compiles without one")
@@ -73,7 +75,7 @@ class Peak(NamedTuple):
 
 
 def measured_or_error(case: Case, peak: Peak) -> dict[str, Any]:
-    """The figures of a case, or its error, so that the other cases go on."""
+    """The figures of a case, or the message of its error in the field `failed`."""
     try:
         return measured(case, peak)
     except (jax.errors.JaxRuntimeError, NotImplementedError, ValueError) as error:
@@ -81,7 +83,7 @@ def measured_or_error(case: Case, peak: Peak) -> dict[str, Any]:
 
 
 def measured(case: Case, peak: Peak) -> dict[str, Any]:
-    """The figures of a case."""
+    """Measures the errors and times of a case; returns the fields of its row."""
     made = {name: jax.jit(function) for name, function in functions(case).items()}
     if case.kernel == "cross":
         del made["plain"]  # the same as XLA's
@@ -146,7 +148,7 @@ def timed(things: Mapping[str, Repeated], case: Case) -> dict[str, timing.Timing
 
 
 def matrix_peak(size: int = 8192) -> float:
-    """The most operations per second of a large matrix product in bfloat16.
+    """The highest measured operations per second of a bfloat16 matrix product.
 
     Its numbers are random: with constant ones a chip draws less power and runs faster.
     """
@@ -155,12 +157,12 @@ def matrix_peak(size: int = 8192) -> float:
 
 
 def memory_peak(size: int = 2**28) -> float:
-    """The most bytes per second read and written by a copy."""
+    """The highest measured bytes per second that a copy reads and writes."""
     x = jax.random.normal(jax.random.key(0), (size,), jnp.bfloat16)
     return 2 * x.nbytes / best(jax.jit(lambda x: x + 1), x)
 
 
 def best(function: Callable[..., Any], *given: Any) -> float:
-    """Seconds of the fastest of some calls."""
+    """The seconds per call in the fastest of five rounds of ten calls."""
     run = lambda: jax.block_until_ready([function(*given) for _ in range(10)])
     return min(timing.interleaved({"": run}, 5, "peak")[""].seconds) / 10

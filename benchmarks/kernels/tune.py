@@ -23,8 +23,9 @@ CASES = (
     Case("region", "1.3b", "480p", 0.25),
     Case("cross", "1.3b", "480p", 1.0, 128),
 )
-# The first leaves room for two programs on a multiprocessor, each of whose products
-# hide the other's exponentials; three stages of 128 x 64 leave room for one.
+# The first leaves room for two programs on a multiprocessor, so that the products of
+# one overlap with the exponentials of the other; 128 x 64 with three stages leaves room
+# for one program only.
 GPU_BLOCKS = (
     (128, 64, 4, 2),
     (128, 128, 8, 2),
@@ -33,7 +34,7 @@ GPU_BLOCKS = (
 
 
 def candidates(case: Case, platform: str) -> Iterator[tuple[dict, Any]]:
-    """Yields tables of block sizes by device kind, each with a size to try."""
+    """Yields pairs of a kernel's table of block sizes and a block size to try in it."""
     blocks = region if case.kernel == "region" else cross
     if platform == "gpu":
         for block in GPU_BLOCKS:

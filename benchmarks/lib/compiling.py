@@ -6,7 +6,7 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 
 
 class Compilations:
-    """Counts the programs that jax compiles, or loads compiled, after its creation.
+    """Counts the programs that jax compiles or loads from its cache from now on.
 
     jax cannot remove its listeners, so make one counter, not one per request.
     """

@@ -27,7 +27,7 @@ def draw(
 
 
 def _beside(videos: Sequence[np.ndarray]) -> np.ndarray:
-    """Some frames of each video, a white frame between two videos."""
+    """`FRAMES` frames of each video, with a white frame between two videos."""
     parts: list[np.ndarray] = []
     for video in videos:
         picks = np.linspace(0, len(video) - 1, FRAMES).round().astype(int)

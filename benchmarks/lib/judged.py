@@ -1,4 +1,4 @@
-"""Videos of prompts, and their scores by the oracle and by quality measures."""
+"""Generates videos of prompts, and scores them by the oracle and quality measures."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,12 +28,12 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class Model:
-    """A pipeline, and the request that its videos start from.
+    """A pipeline, and the settings of its requests.
 
     Attributes:
         pipeline: a `Pipeline`, or another function of requests that returns videos.
-        request: all settings but prompt and seed.
-        weights: the fingerprints of its parts.
+        request: a request with all settings but prompt and seed.
+        weights: the fingerprints of the model's parts, by name.
         dtype: the dtype of the computation.
         sizes: the sizes of the objects that the model was trained on.
     """
@@ -46,7 +46,7 @@ class Model:
 
     @property
     def steps(self) -> int:
-        """Denoising steps of its request."""
+        """The number of denoising steps."""
         return self.request.step_count
 
     @property
@@ -58,12 +58,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Batch:
-    """Prompts with the videos that were made of them.
+    """A batch of prompts and the videos generated from them.
 
     Attributes:
         prompts: one per video.
         frames: the frames of each video, [f h w 3] in 8 bits.
-        seconds: time per video.
+        seconds: the time per video, in seconds.
     """
 
     prompts: tuple[ScenePrompt, ...]
@@ -72,9 +72,9 @@ class Batch:
 
 
 def filled(count: int, size: int) -> Iterator[list[int]]:
-    """The numbers below `count` in batches of one size, so that one program suffices.
+    """The numbers below `count` in batches of equal size, to compile one program only.
 
-    The last batch is padded with the first numbers, whose results are to be dropped.
+    The last batch is padded with the first numbers; drop the results of the padding.
     """
     size = min(size, count)
     for first in range(0, count, size):
@@ -82,7 +82,7 @@ def filled(count: int, size: int) -> Iterator[list[int]]:
 
 
 def sampled(model: Model, prompts: Sequence[ScenePrompt], size: int) -> Iterator[Batch]:
-    """The prompts' videos, batch by batch; a video's seed is its prompt's number."""
+    """Yields the prompts' videos by batches; a video's seed is its prompt's index."""
     done = 0
     for numbers in filled(len(prompts), size):
         requests = [
@@ -129,8 +129,10 @@ def means(scores: Sequence[Scores]) -> Scores:
 
 
 def with_errors(scores: Sequence[Scores]) -> Scores:
-    """The mean of each score, and its standard error over the videos as `NAME_error`;
-    no error of a score that fewer than two videos have."""
+    """The mean of each score, and its standard error over the videos as `NAME_error`.
+
+    A score that fewer than two videos have gets no error.
+    """
     errors = {}
     for name, mean in means(scores).items():
         values = [scored[name] for scored in scores if name in scored]
@@ -145,8 +147,8 @@ def sampling_row(
 ) -> dict[str, Any]:
     """Makes the prompts' videos; returns a row of their mean scores.
 
-    The row has times if there are three batches or more; the first one, which compiles,
-    does not count.
+    The row has times if there are three batches or more. They leave out the first
+    batch, which compiles.
     """
     scores: list[Scores] = []
     seconds: list[float] = []
@@ -179,7 +181,7 @@ def reconstruction_scores(
 ) -> Scores:
     """Mean `psnr` and `ssim` of a VAE's reconstructions of rendered videos.
 
-    `detail` is the reconstructions' over the rendered videos'.
+    `detail` is the reconstructions' detail divided by the rendered videos' detail.
     """
     scores: list[Scores] = []
     with tqdm(total=len(prompts), desc="vae", unit="video") as bar:

@@ -1,8 +1,8 @@
 """Limits a benchmark's libraries to the instructions of an older processor.
 
 XLA's code generation, oneDNN, ATen and MKL have a setting for this, which they read
-when they are loaded. Some ready-made kernels may not follow it, so that a measurement
-on such a processor is worth more.
+when they are loaded. Some precompiled kernels may ignore it, so a measurement on an
+actual older processor is more reliable.
 """
 
 import os
@@ -25,12 +25,12 @@ def limited() -> str:
 
 
 def limit(name: str | None) -> None:
-    """Starts this program again with libraries that use no newer instruction set.
+    """Restarts this program with its libraries limited to an instruction set.
 
-    Does nothing without a name, or if the process is limited to it already.
+    Does nothing if the process is limited to it already.
 
     Args:
-        name: a key of `SETTINGS`.
+        name: a key of `SETTINGS`; None for no limit.
     """
     if name in (None, limited()):
         return

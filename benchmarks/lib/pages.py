@@ -2,10 +2,10 @@
 
     python -m benchmarks.lib.pages
 
-A folder's page is its RESULTS.md. It begins with a question as its title, and the first
-sentence below is the answer, which benchmarks/RESULTS.md lists. A table stands between
-`<!-- table: NAME -->` and `<!-- end -->`, its name is one of `TABLES` in a folder's
-tables.py; README.md may show them too. Nothing but tables and the index changes.
+A folder's page is its RESULTS.md. Its title is a question, and the first sentence below
+is the answer; benchmarks/RESULTS.md lists both. In the pages and in README.md, a table
+is drawn between `<!-- table: NAME -->` and `<!-- end -->`; its name is a key of
+`TABLES` in a folder's tables.py. All other text is left unchanged.
 """
 
 import re
@@ -25,8 +25,10 @@ ANSWER = re.compile(r"# (.+?)\n\n(.+?\.)\s", re.S)
 
 
 def tables() -> dict[str, PageTable]:
-    """The tables of all folders by name. Raises a ValueError if two have the same
-    name."""
+    """The tables of all folders, by name.
+
+    Raises a ValueError if two folders have a table of the same name.
+    """
     known: dict[str, PageTable] = {}
     for path in sorted(HERE.glob("*/tables.py")):
         if path.parent.name == "lib":
@@ -39,8 +41,10 @@ def tables() -> dict[str, PageTable]:
 
 
 def drawn(name: str) -> str:
-    """A table and its source for each device. Raises a ValueError if nothing is
-    measured."""
+    """A table as Markdown for each device, with the commands that measured it.
+
+    Raises a ValueError if there are no rows for it.
+    """
     table = tables()[name]
     rows = [row for row in load(table.benchmark) if table.shows(row)]
     if not rows:
@@ -71,8 +75,10 @@ def indexed(text: str) -> str:
 
 
 def answers() -> Iterator[str]:
-    """A line per page. Raises a ValueError for a page without a question and an
-    answer."""
+    """Yields a line of the index for each page.
+
+    Raises a ValueError if a page does not begin with a question and an answer.
+    """
     for page in PAGES:
         match = ANSWER.match(page.read_text())
         if match is None or not match[1].endswith("?"):
@@ -82,7 +88,7 @@ def answers() -> Iterator[str]:
 
 
 def main() -> None:
-    """Writes all pages."""
+    """Writes the pages, the README and the index."""
     for page in (*PAGES, README):
         page.write_text(filled(page.read_text()))
     INDEX.write_text(indexed(INDEX.read_text()))

@@ -17,8 +17,11 @@ Lines = Mapping[str, Line]
 def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
     """Draws a picture with one panel per figure.
 
-    Each panel has up to four lines by name, of points with rising positive x. A line
-    with an empty name has no title.
+    Args:
+        path: the PNG file.
+        label: the name of the x axis.
+        panels: by figure, up to four lines by title, whose points have rising positive
+            x. A line may have an empty title.
     """
     image = Image.new("RGB", (WIDTH * len(panels), HEIGHT), "white")
     pen, font = ImageDraw.Draw(image), ImageFont.load_default(12)
@@ -36,7 +39,7 @@ def draw(path: Path, label: str, panels: Mapping[str, Lines]) -> None:
 
 
 class Scale:
-    """Maps points to pixels, with the extremes a little inside of the frame."""
+    """Maps points to pixels, with the extreme values slightly inside the frame."""
 
     def __init__(self, x0: float, points: Line):
         at, values = np.array(points, float).T
@@ -54,7 +57,7 @@ class Scale:
 
 
 def _shares(values: np.ndarray, all_values: np.ndarray) -> np.ndarray:
-    """Values scaled from the least of all (0) to the most (1); 0.5 if all are equal."""
+    """Scales values so that `all_values` range from 0 to 1; 0.5 if all are equal."""
     low, high = all_values.min(), all_values.max()
     if low == high:
         return np.full(values.shape, 0.5)
@@ -72,7 +75,7 @@ def _axes(
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
     scale: Scale,
 ) -> None:
-    """Draws the frame, the points' x below it, and the extreme values beside it."""
+    """Draws the frame, the points' x values below it, and the least and largest y."""
     x0, bottom, last = scale.x0, HEIGHT - EDGE, -np.inf
     pen.rectangle((x0, EDGE, x0 + WIDTH - 1.5 * EDGE, bottom), outline="gray")
     first = float(scale.values[0])

@@ -1,4 +1,4 @@
-"""Draws the figures of the README that need no model into results/.
+"""Draws the README's figures that need no model into benchmarks/results/.
 
     python -m benchmarks.lib.plot
 
@@ -20,7 +20,7 @@ from chorus_jax.training.world.render import render
 from chorus_jax.training.world.scene import World
 
 FIGURES = ("accuracy", "detail", "render_db")
-DRAWN = ("fewer steps", "tea", "taylor 1", "sea")  # of the step caches
+DRAWN = ("fewer steps", "tea", "taylor 1", "sea")  # the methods in caches.png
 CURVE_FIGURES = ("accuracy_changed", "detail")
 
 
@@ -35,7 +35,7 @@ def world() -> None:
 
 
 def steps() -> None:
-    """Draws accuracy, detail and structure over the number of steps."""
+    """Draws accuracy, detail and `render_db` over the number of steps."""
     measured = rows.load("quality")
     curve = [row for row in measured if row["row"].startswith("steps ")]
     if not curve:
@@ -72,7 +72,7 @@ def training() -> None:
 
 
 def chorus() -> None:
-    """Draws accuracy of changed attributes and detail over the cost, with reuse."""
+    """Draws accuracy of changed attributes and detail over the cost of reuse."""
     measured = rows.load("chorus")
     if not any(row["row"].startswith(CURVE) for row in measured):
         print("no chorus_*.png: run `python -m benchmarks.reuse.chorus --rows --curve`")
@@ -90,8 +90,8 @@ def chorus() -> None:
 def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
     """A line for each way to save work: stage 1 alone, all of Chorus, fewer steps.
 
-    The full run is the last point of each. A further line has the `policy`, without and
-    with skipped steps, on the targets that are hits.
+    The last point of each line is the full run. The line `policy` has the calibrated
+    policy, without and with skipped steps, on the hits that differ from their source.
     """
     lines: dict[str, panels.Line] = {}
     for way in ("stage1", "chorus", "fewer"):
@@ -109,7 +109,7 @@ def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
 
 
 def cold_start() -> None:
-    """Draws hit rates and mean time as the cache fills, also with users' prompts."""
+    """Draws hit rates and mean times as the cache fills, also for users' prompts."""
     shown: dict[str, panels.Lines] = {}
     if measured := latest("cold_start"):
         counts = sorted({row["steps"] for row in measured})
@@ -135,8 +135,7 @@ def cold_start() -> None:
 
 
 def caches() -> None:
-    """Draws quality over the share of the full run's time, of the best step caches and
-    of fewer steps."""
+    """Draws the quality of the methods in `DRAWN` over their share of the full time."""
     measured = [row for row in latest("caches") if row["steps"] == 50]
     points = [(timed(row), row) for row in measured]
     if not any(time for time, _ in points):

@@ -1,4 +1,4 @@
-"""Measured rows: stored in results/NAME.jsonl, one JSON object each, and printed."""
+"""Stores measured rows in results/NAME.jsonl, a JSON object each, and prints them."""
 
 import json
 import os
@@ -21,7 +21,7 @@ SETS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "sve", "bf1
 
 
 def device() -> str:
-    """The device in words; for a CPU, with its instruction sets."""
+    """A description of the device; for a CPU, with its instruction sets."""
     first = jax.devices()[0]
     if first.platform != "cpu":
         return f"{len(jax.devices())} x {first.device_kind}"
@@ -49,9 +49,9 @@ def of_device(row: dict[str, Any], here: str) -> bool:
 
 
 def commit() -> str:
-    """The current commit, with `+` if the tree has changes.
+    """The current commit, with `+` if the tree has uncommitted changes.
 
-    `unknown` in a copy without its history, or without git.
+    `unknown` if git is missing or this file is not in a repository.
     """
     here = Path(__file__).parent
 
@@ -63,7 +63,7 @@ def commit() -> str:
     drawn = ("benchmarks/results", "benchmarks/RESULTS.md", "README.md")
     others = [f":(top,exclude){path}" for path in drawn]
     try:
-        # Fails where the repository around a copy is another one.
+        # Fails if this is a copy inside of another repository.
         git("ls-files", "--error-unmatch", Path(__file__).name)
         changes = git("status", "--porcelain", "--", ":(top)", *others)
         return git("rev-parse", "--short", "HEAD") + ("+" if changes else "")
@@ -84,15 +84,14 @@ def command() -> str:
 
 
 def load(benchmark: str) -> list[dict[str, Any]]:
-    """The rows of a benchmark on all devices; those measured last come last."""
+    """The rows of a benchmark on all devices, in the order of measurement."""
     path = RESULTS / f"{benchmark}.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line) for line in lines]
 
 
 def save(benchmark: str, rows: Sequence[dict[str, Any]]) -> Path:
-    """Replaces this device's rows of a benchmark, and keeps the rows of other
-    devices."""
+    """Replaces this device's rows of a benchmark; keeps the rows of other devices."""
     here = device()
     remaining = [row for row in load(benchmark) if not of_device(row, here)]
     return _write(benchmark, remaining, rows)
@@ -103,9 +102,9 @@ def update(
     rows: Sequence[dict[str, Any]],
     key: Sequence[str] = ("row",),
 ) -> Path:
-    """Replaces this device's rows with the same key; all other rows stay.
+    """Replaces this device's rows that have the same key; keeps all other rows.
 
-    `key` has the fields that distinguish rows.
+    `key` lists the fields whose values together distinguish the rows of a device.
     """
     name = lambda row: tuple(row.get(field) for field in key)
     here, names = device(), {name(row) for row in rows}

@@ -37,7 +37,7 @@ class Sentences:
 
     @classmethod
     def load(cls, folder: Path | None) -> "Sentences":
-        """The encoder in a folder, or in a package from PyPI if it is None.
+        """Loads the encoder from a folder; if None, from an installed PyPI package.
 
         Raises SystemExit if the package is not installed.
         """

@@ -19,7 +19,7 @@ class PageTable:
         script: the module that measures its rows, for `python -m`.
         benchmark: the name of the file of its rows.
         draw: draws the rows of one device as Markdown.
-        shows: says whether a row is drawn.
+        shows: returns whether a row is drawn.
     """
 
     script: str
@@ -39,7 +39,7 @@ def with_steps(row: Row) -> str:
 
 
 def columns(*names: str, row: Callable[[Row], str] = name_of) -> Draw:
-    """Draws these figures of each row; `row` names it in the first column."""
+    """A function that draws these figures of each row, labelled by `row`."""
 
     def draw(rows: Rows) -> str:
         check_one_model(rows)
@@ -52,7 +52,7 @@ def columns(*names: str, row: Callable[[Row], str] = name_of) -> Draw:
 def transposed(
     rows: Sequence[Row], names: Iterable[str], row: Callable[[Row], str] = name_of
 ) -> str:
-    """A line per figure and a column per row."""
+    """Draws a line per figure and a column per row."""
     check_one_model(rows)
     lines = [
         {"figure": name, **{row(column): column.get(name) for column in rows}}

@@ -1,4 +1,4 @@
-"""Fair timing: functions to compare run in turns; median and spread are recorded."""
+"""Fair timing: the compared functions run in turns; median and spread are recorded."""
 
 import statistics
 import time
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 @dataclass(frozen=True)
 class Timing:
-    """The time of one thing over the rounds of a comparison.
+    """The times of one function over the rounds of a comparison.
 
     Attributes:
         seconds: the seconds of each round.
@@ -38,8 +38,11 @@ def interleaved(
 ) -> dict[str, Timing]:
     """Times every function once per round, after one round that does not count.
 
-    A function must return only when its work is done. Before each call, `before` is
-    called with the function's name, which is not timed.
+    Args:
+        things: the functions by name; each must return only when its work is done.
+        rounds: the number of timed rounds.
+        label: the label of the progress bar.
+        before: called with a function's name before each of its calls; not timed.
     """
     seconds: dict[str, list[float]] = {name: [] for name in things}
     for counted in tqdm([False] + [True] * rounds, desc=label, leave=False):

@@ -1,4 +1,4 @@
-"""Wan models in the library's denoising loop, for benchmarks of this family only."""
+"""Runs Wan models in the library's denoising loop, for benchmarks of this family."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ def inputs(
 
 @dataclass(frozen=True, eq=False)
 class LoopRun:
-    """A run of the library's loop, to be started.
+    """A prepared run of the library's denoising loop, started by calling it.
 
     Attributes:
         program: the static description of the run.

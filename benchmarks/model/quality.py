@@ -1,14 +1,15 @@
-"""Quality of the small Wan of the shapes world, read by the world's oracle.
+"""Measures the sample quality of the shapes model by the oracle of its world.
 
     python -m benchmarks.model.quality                      # the shipped weights
     python -m benchmarks.model.quality --rows vae curve     # only these
     python -m benchmarks.model.quality --weights DIR --dtype float32
 
-Measured are prompts of combinations that training never saw (`held_out`) and of others
-(`seen`), with the config's 50 steps and guidance and with the distilled
-transformer; held-out prompts with fewer and fewer steps; and the VAE alone on rendered
-videos. Samples are drawn to results/quality.png. A prompt's number is its video's seed.
-A row is written as soon as it is measured; other rows stay.
+The prompts describe combinations of attributes that training never saw (`held_out`) or
+saw (`seen`). Both are sampled with the config's 50 steps and guidance, and with the
+distilled transformer; held-out prompts also with fewer steps (`curve`). The VAE alone
+is measured on rendered videos. Samples are drawn to results/quality.png. The index of a
+prompt is the seed of its video. A row is written as soon as it is measured; other rows
+are kept.
 """
 
 import argparse
@@ -53,9 +54,9 @@ class QualityBench:
 
     Attributes:
         full: the model with the steps of its config.
-        distilled: the model of few steps; None if the weights have none.
-        reconstruct: sends videos through the VAE, [b f h w 3] in 8 bits to floats in
-            [-1, 1].
+        distilled: the few-step model; None if the weights have none.
+        reconstruct: encodes and decodes videos by the VAE, from [b f h w 3] in 8 bits
+            to floats in [-1, 1].
         prompts: number of prompts per split.
         curve_prompts: number of prompts per number of steps of the curve.
         batch: prompts per batch.

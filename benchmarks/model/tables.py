@@ -39,8 +39,10 @@ def in_order(rows: Rows) -> Rows:
 
 
 def quality(rows: Rows) -> str:
-    """Draws the quality and time of samples. Raises a ValueError if rows of samples and
-    of the VAE are of different weights."""
+    """Draws the quality and time of samples.
+
+    Raises a ValueError if rows of samples and of the VAE are of different weights.
+    """
     check_one_model(rows)
     names = ("accuracy", "render_db", "detail", "seconds")
     return columns(*names, row=split_and_steps)(in_order(rows))
@@ -65,9 +67,9 @@ def training(rows: Rows) -> str:
 
 
 def with_detail_of_vae(rows: Sequence[Row]) -> Rows:
-    """The rows; for samples, `detail_of_vae` is added.
+    """Adds `detail_of_vae` to the rows of samples.
 
-    It is the samples' detail divided by the detail that their VAE alone keeps.
+    It is the samples' detail divided by the detail of their VAE's reconstructions.
     """
     alone = {row["weights"]["vae"]: row["detail"] for row in rows if of_vae(row["row"])}
 

@@ -1,13 +1,14 @@
-"""Judges the newest averaged parameters of a training: the gain of training longer.
+"""Measures how quality grows with training, from a run's newest averaged parameters.
 
     python -m benchmarks.model.training --run DIR                  # DIR of the training
     python -m benchmarks.model.training --run DIR --before 188000  # clips before it
 
 Call it whenever `python -m chorus_jax.training flow --out DIR` has saved a state: each
 call adds a row of held-out prompts at that number of clips, with guidance and the
-config's steps. `excess` is, at the noise level 0.9, 16 times the mean square of the
-velocity's error averaged over squares of 4 x 4 latents, over the mean square of the
-plain error. It is 1 if the error is only texture, which cannot be predicted.
+config's steps. `excess` compares errors of the velocity at the noise level 0.9: the
+mean square of the error averaged over squares of 4 x 4 latents, times 16, divided by
+the mean square of the error itself. It is 1 if the error is only texture, which cannot
+be predicted.
 """
 
 import argparse
@@ -42,7 +43,7 @@ COLUMNS = (
 
 
 def excess(job: FlowJob, params: Params) -> float:
-    """The `excess` (see the module) over `CLIPS` training clips with own captions."""
+    """The `excess` (see the module) over `CLIPS` training clips and their captions."""
     numbers = np.arange(CLIPS) % len(job.batch.attributes)
     rng = np.random.default_rng(0)
     captions = [job.batch.caption(number, rng) for number in numbers.tolist()]
@@ -58,7 +59,14 @@ def excess(job: FlowJob, params: Params) -> float:
 
 
 def measured(runs: Runs, before: int, count: int, batch: int) -> dict[str, Any]:
-    """The row of a run's newest state."""
+    """Measures the newest state of a run; returns its row.
+
+    Args:
+        runs: the training.
+        before: the number of clips seen before this run.
+        count: the number of held-out prompts.
+        batch: prompts per batch.
+    """
     parts, job = runs.flow_parts("float32"), runs.flow_job()
     pipeline = Pipeline(WanModel(parts, runs.tokenizer()))
     model = Model(pipeline, shapes.get_config(), {}, "float32", runs.recipe.world.sizes)

@@ -2,8 +2,8 @@
 
     python -m benchmarks.reliability
 
-Each row is an attack; `--rows` chooses some, `--scale .1` makes each smaller. All of it
-takes about ten minutes.
+Each row is an attack; `--rows` chooses some, `--scale .1` makes each smaller. All
+attacks together take about ten minutes.
 """
 
 import argparse

@@ -32,7 +32,7 @@ def busy(store: Store, first: int, rounds: int, chance: random.Random) -> int:
 
 
 def threads(folder: Path, count: int, rounds: int) -> AttackOutcome:
-    """Runs threads on one store; some turns end with an error of the caller."""
+    """Runs threads on one store; after some turns, the caller raises an error."""
     outcome, wrong = AttackOutcome(count * rounds), [0] * count
 
     def work(number: int, store: Store) -> None:
@@ -61,7 +61,7 @@ def threads(folder: Path, count: int, rounds: int) -> AttackOutcome:
 
 
 def processes(folder: Path, count: int, rounds: int) -> AttackOutcome:
-    """Runs processes on one folder."""
+    """Runs processes that use one folder at the same time."""
     outcome = AttackOutcome(count * rounds)
     running = [
         subprocess.Popen(
@@ -82,7 +82,7 @@ def processes(folder: Path, count: int, rounds: int) -> AttackOutcome:
 
 
 def alone(folder: str, number: str, rounds: str) -> None:
-    """Runs one of the processes, and prints its number of errors."""
+    """Runs the work of one process of `processes`, and prints its number of errors."""
     with Store(20_000, folder=folder, disk_bytes=BUDGET) as store:
         chance = random.Random(int(number))
         print(busy(store, 10_000 * int(number), int(rounds), chance))

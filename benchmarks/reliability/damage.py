@@ -15,7 +15,7 @@ ROOM = 2**24
 
 
 def small_store(folder: Path) -> Path:
-    """Makes a small store, each of whose entries was used once."""
+    """Makes a small store in a folder, and uses each of its entries once."""
     with Store(0, folder=folder, disk_bytes=ROOM) as store:
         for number in range(COUNT):
             store.admit(made(number))

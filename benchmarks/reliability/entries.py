@@ -1,4 +1,4 @@
-"""Entries that follow from a number, so that any process can check their content."""
+"""Entries determined by a number, so that any process can check their content."""
 
 import hashlib
 

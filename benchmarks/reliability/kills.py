@@ -19,7 +19,7 @@ ALONE = "benchmarks.reliability.kills"
 
 
 def admit_for_ever(folder: str, first: int) -> None:
-    """Admits entries from a number on; prints each number once it is safe."""
+    """Admits entries numbered from `first` on; prints each number once it is stored."""
     with Store(0, folder=folder, disk_bytes=ROOM) as store:
         print("open", flush=True)
         for number in count(first):
@@ -29,7 +29,14 @@ def admit_for_ever(folder: str, first: int) -> None:
 
 
 def killed(folder: Path, first: int, admissions: int, delay: float) -> set[int]:
-    """Kills a process that admits entries; returns the numbers that were safe."""
+    """Kills a process that admits entries; returns the numbers it had stored.
+
+    Args:
+        folder: the store's folder.
+        first: the number of the first entry.
+        admissions: the number of admissions to wait for before the kill.
+        delay: further seconds to wait.
+    """
     command = [sys.executable, "-m", ALONE, str(folder), str(first)]
     safe = set()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -12,7 +12,7 @@ class AttackOutcome:
         tries: the number of kills, changed files, admissions or requests.
         lost: entries that were safely admitted, were not damaged, and are gone.
         wrong: wrong entries or videos.
-        stuck: threads or processes that did not end in their time.
+        stuck: threads or processes that did not end in time.
         figures: further figures of this attack.
     """
 

@@ -17,18 +17,18 @@ PAGE = 4096
 
 
 def memory() -> int:
-    """Resident bytes of this process."""
+    """The resident memory of this process, in bytes."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 def handles() -> int:
-    """Open files of this process."""
+    """The number of open file descriptors of this process."""
     return len(os.listdir("/proc/self/fd"))
 
 
 def prompt(number: int) -> str:
-    """One of twenty prompts."""
+    """The prompt of a number; there are twenty different ones, in turn."""
     colour, motion = COLOURS[number % 5], MOTIONS[number // 5 % 4]
     return f"a {colour} circle moves {motion} on a gray background"
 

@@ -1,17 +1,17 @@
-"""The compared policies (arms): a base policy, and copies with more and more removed.
+"""The compared policies (arms): a base policy, and copies without some of its parts.
 
     chorus_skip  the base policy
     chorus       without its step cache
-    key_gain     ... without regions: all tokens run in stage 2
-    output_gain  ... without the gain of keys
-    stage1       ... without the gain of the output: its stage 2 is like its stage 3
+    key_gain     also without regions: all tokens run in stage 2
+    output_gain  also without the gain of keys
+    stage1       also without the gain of the output: stage 2 runs like stage 3
 
-Each arm also lacks the parts that the arms above it lack. If arms compute the same (see
-`tiers.effective`), one runs for all: for example, if gains are 1 or no step is
-regional. Further arms are NIRVANA's table (see
-`policies.nirvana`), `full`, which reuses nothing, and two that cost as much as `chorus`
-(see `costs`): `fewer`, with fewer full steps and no reuse, and `nirvana_equal`, with
-NIRVANA's one stage up to a step that leaves as many full steps.
+If several arms compute the same (see `tiers.effective`), only one of them is run: for
+example, if gains are 1 or no step runs a region. Further arms are `nirvana`, with
+NIRVANA's table (see `policies.nirvana`); `full`, which reuses nothing; and two that
+cost as much as `chorus` (see `costs`): `fewer` runs fewer full steps without reuse, and
+`nirvana_equal` has stage 1 alone, like NIRVANA, up to a step that leaves as many full
+steps.
 """
 
 import itertools
@@ -29,9 +29,10 @@ WHOLE, SKIPPING = "chorus", "chorus_skip"
 LADDER = ("stage1", "output_gain", "key_gain", WHOLE, SKIPPING)
 ARMS = (FULL, FEWER, "nirvana", EQUAL, *LADDER)
 
-# Points of the curve, as shares of the steps: K1 of stage 1 alone; K1, K2 and the
-# active share; steps without reuse. Then K1 and K2 of the points with gains, which run
-# all tokens, and their gains of keys and of the output.
+# Points of the curve. Steps are shares of all steps: K1 (`reuse_until`) of stage 1
+# alone; K1, K2 (`region_until`) and the active share of the tokens; the number of steps
+# without reuse; K1 and K2 of the points with gains, which run all tokens. Last, the
+# gains of these points, of keys and of the output.
 CURVE_STAGE1 = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9)
 CURVE_CHORUS = (
     *((0.2, 0.8, 0.5), (0.2, 0.8, 0.25), (0.4, 0.8, 0.5), (0.4, 0.9, 0.5)),
@@ -57,7 +58,7 @@ def policies(base: Policy) -> dict[str, Policy]:
 
 
 def stage1_at(base: Policy, first: int) -> Policy:
-    """The policy of stage 1 alone, up to this step, for every score; 0: no reuse."""
+    """The policy of stage 1 alone up to step `first`, for every score; 0: no reuse."""
     return with_only(base, *([Tier(0.0, first, first)] if first else []))
 
 
@@ -67,7 +68,7 @@ def with_only(base: Policy, *tiers: Tier) -> Policy:
 
 
 def curve(base: Policy) -> dict[str, Policy]:
-    """The curve's policies, of one tier each, for every score; equal points are one."""
+    """The policies of the curve's points by name, with one tier for every score."""
     if not base.tiers:
         return {}
     points = itertools.chain(_stage1(base), _chorus(base), _gains(base))
@@ -114,7 +115,7 @@ def curve_steps(steps: int) -> dict[str, int]:
 
 
 def with_fewer(request: Request, steps: int) -> Request:
-    """The request with this number of steps; given sigmas become evenly spaced ones."""
+    """The request with this number of steps; a list of sigmas becomes evenly spaced."""
     if request.step_count == steps:
         return request
     if isinstance(request.steps, int):

@@ -1,4 +1,4 @@
-"""A cache filled with sources, and targets with the source that it has for each."""
+"""A cache filled with sources, and targets with the source that each matches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,10 +23,11 @@ class Target:
 
     Attributes:
         number: identifies the target.
-        prompt: the caption and what it asks for.
-        request: the request. No source has its seed, so a full run and a run with reuse
-            draw the same noise, and that is not the noise of the source.
-        rows: rows of text, which decide, with the policy, which program runs.
+        prompt: the caption and the attributes that it names.
+        request: the request. A full run and a run with reuse draw the same noise from
+            its seed, which no source has.
+        rows: the number of text tokens; with the policy, it decides which compiled
+            program runs.
         source: the id of the source's entry; None if there is none.
         score: the score of the match, 0 to 1; None without a source.
         changed: the attributes named by the target in which the source differs; empty
@@ -42,7 +43,7 @@ class Target:
     changed: tuple[str, ...] = ()
 
     def tier(self, policy: Policy) -> Tier | None:
-        """The tier of a policy that this target reaches, None for a miss."""
+        """The tier of a policy that this target's score reaches; None for a miss."""
         return None if self.score is None else policy.plan(self.score)
 
 
@@ -97,7 +98,7 @@ class Bench:
         sources: Sequence[ScenePrompt],
         look: SecondLook,
     ) -> Target:
-        """Looks up a target's source, before anything is timed."""
+        """Makes a target, with its source looked up before anything is timed."""
         seeded = replace(request, prompt=prompt.caption, seed=OWN_SEEDS + number)
         rows, match = (
             self.text_rows(seeded),
@@ -130,7 +131,7 @@ class Bench:
     def forget(self, request: Request) -> None:
         """Forgets the embeddings of all prompts but the negative one.
 
-        So every arm encodes the prompt itself. A server would know the negative prompt.
+        Then every arm encodes the prompt itself, as a server does with a new prompt.
         """
         self.pipeline.model.forget_prompts()
         if request.guided:

@@ -20,7 +20,7 @@ from chorus_jax.training.world.examples import ScenePrompt
 
 WORDING = 0  # no attribute differs
 STUBBORN = 100  # draws after which a source may differ in its wording too
-LAST = 10_000  # draws after which none is possible
+LAST = 10_000  # draws after which an error is raised
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Worded(NamedTuple):
     """A prompt and the seed of its words.
 
     Attributes:
-        prompt: the caption and what it asks for.
+        prompt: the caption and the attributes that it names.
         wording: the seed that its wording was drawn with.
     """
 
@@ -50,8 +50,10 @@ class Worded(NamedTuple):
 
     @classmethod
     def of(cls, attributes: Attributes, wording: int) -> "Worded":
-        """The caption with the words of a seed, so that captions of one seed differ in
-        as few words as possible."""
+        """Words the attributes as a caption.
+
+        Captions with the same seed `wording` differ in as few words as possible.
+        """
         caption = paraphrase(attributes, np.random.default_rng(wording))
         return cls(ScenePrompt(caption, (attributes,)), wording)
 
@@ -65,7 +67,7 @@ class CaseKinds:
 
     Attributes:
         pool: the attributes that targets may show.
-        allowed: whether a source may show these attributes.
+        allowed: returns whether a source may show given attributes.
         changes: in how many attributes a source differs from its target; the sources of
             a target take these numbers in turns. `WORDING` (0): the source says the
             same in other words.
@@ -76,8 +78,10 @@ class CaseKinds:
     changes: tuple[int, ...]
 
     def cases(self, targets: int, sources: int, seed: int) -> Cases:
-        """Cases drawn with a seed. Raises a ValueError for fewer sources than
-        targets."""
+        """Draws cases with a seed.
+
+        Raises a ValueError for fewer sources than targets.
+        """
         if not 1 <= targets <= sources:
             raise ValueError(
                 "expected one target or more, and as many sources or more, so that "
@@ -105,7 +109,10 @@ class CaseKinds:
     def sources(
         self, target: Worded, change: int, rng: np.random.Generator
     ) -> Iterator[Worded]:
-        """Random prompts that differ from the target's in `change` attributes."""
+        """Random prompts that differ from the target's in `change` attributes.
+
+        Raises a ValueError if no such prompt is allowed.
+        """
         [attributes] = target.prompt.attributes
         for attempt in count():
             if attempt == LAST:
@@ -120,14 +127,14 @@ class CaseKinds:
 
 
 def held_out() -> CaseKinds:
-    """Cases with targets that training never saw; sources may show anything."""
+    """Cases with targets that training never saw; sources may have any attributes."""
     return CaseKinds(held_out_combinations(), lambda _: True, (1, 2, WORDING))
 
 
 def changed_only() -> CaseKinds:
-    """Held-out targets whose sources all show something else.
+    """Held-out targets whose sources all differ from them in one or two attributes.
 
-    No source shows what any target does, so that none can be a rewording of it.
+    No source shows a held-out combination, so none can be a rewording of any target.
     """
     shown = lambda attributes: not is_held_out(attributes)
     return CaseKinds(held_out_combinations(), shown, (1, 2))
@@ -141,9 +148,9 @@ def reworded_only() -> CaseKinds:
 def training() -> CaseKinds:
     """Cases with targets and sources that training saw.
 
-    Some sources are far from their target, since otherwise there were no bad matches to
-    set a threshold by. Few are rewordings: where there is one, it is always the best
-    match, and other sources are not measured.
+    Some sources differ much from their target, since a threshold can only be set with
+    bad matches. Few are rewordings: a rewording is always the best match of its target,
+    so the target's other sources are not measured.
     """
     return CaseKinds(
         training_combinations(), lambda x: not is_held_out(x), (1, 2, 1, 3, 1, WORDING)

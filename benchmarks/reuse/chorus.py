@@ -5,20 +5,20 @@
     python -m benchmarks.reuse.chorus --rows --curve        # only the curve
     python -m benchmarks.reuse.chorus --policy FILE         # another base policy
 
-Targets are of combinations that training never saw. There are two sets, each with a
-cache of its own that holds a full run of every source: earlier requests that differ
-from their target in one attribute or two (`changed`), or that say the same in other
-words (`reworded`). All arms (see `arms`) make each target in turns, with the target's
-own noise. `fewer` and `nirvana_equal` compute as many steps as `chorus` (see `costs`).
-At 4 steps the distilled transformer runs.
+Targets show combinations of attributes that training never saw. There are two sets,
+each with its own cache, which holds a full run of every source. Sources are earlier
+requests that differ from their target in one or two attributes (`changed`), or that say
+the same in other words (`reworded`). All arms (see `arms`) make each target in turns,
+with the target's own noise. `fewer` and `nirvana_equal` compute as many steps as
+`chorus` (see `costs`). At 4 steps the distilled transformer runs.
 
-A row is over the hits of one set; a replayed request would be an error. Rows of `full`,
-`fewer` and `nirvana_equal` are over the hits of `chorus`. `accuracy_changed` is of the
-attributes in which a target differs from its source; for `seam` see `seams`. Losses are
-against the full runs of the same targets, in the unit of the figure, but as a share for
-detail, each with its standard error. The curve's points are policies of one tier, over
-changed targets with any score above 0. First it is checked that an engine without reuse
-makes exactly the pipeline's video.
+A row has means over the hits of one set; a replayed request raises an error. Rows of
+`full`, `fewer` and `nirvana_equal` are over the hits of `chorus`. `accuracy_changed` is
+the accuracy of the attributes in which a target differs from its source; for `seam` see
+`seams`. Losses are differences from the full runs of the same targets, for detail as a
+share, each with its standard error. The curve's points are policies of one tier, over
+changed targets with a score above 0. First, a check ensures that an engine without
+reuse makes exactly the pipeline's video.
 """
 
 import argparse
@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace, steps: int) -> None:
 
 
 def write(measured: Iterable[Row], over: str) -> None:
-    """Writes the rows over this group of targets."""
+    """Writes the rows over one group of targets, such as `changed`."""
     rows.update("chorus", [row for row in measured if row["over"] == over], KEY)
 
 

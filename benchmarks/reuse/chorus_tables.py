@@ -18,7 +18,7 @@ IDLE = {  # why an arm of the ladder may compute the same as the one before it
 
 
 def of_arms(*names: str) -> "Selection":
-    """A test for rows of these arms that are not copies of another arm's."""
+    """A test of rows: whether they belong to these arms and copy no other arm's."""
     return Selection(names)
 
 
@@ -33,7 +33,7 @@ class Selection:
 
 
 def arms(over: str, *names: str) -> Draw:
-    """Draws these figures of arms, over hits of one kind (`changed`, `reworded`)."""
+    """A function that draws figures of arms over `changed` or `reworded` hits."""
 
     def draw(rows: Rows) -> str:
         selected = [row for row in rows if row["over"] == over]
@@ -51,7 +51,7 @@ def arms(over: str, *names: str) -> Draw:
 
 
 def by_kind(*names: str) -> Draw:
-    """Draws these figures of arms, over hits of each kind in turn."""
+    """A function that draws figures of arms, first over `changed`, then `reworded`."""
 
     def draw(rows: Rows) -> str:
         check_one_model(rows)
@@ -70,22 +70,22 @@ def by_kind(*names: str) -> Draw:
 
 
 def same_but_full(rows: Rows) -> Rows:
-    """The rows of arms that reuse something."""
+    """The rows of all arms but the full runs."""
     return [row for row in rows if row["row"] != FULL]
 
 
 def counted(rows: Rows) -> str:
-    """The number of targets of the rows, in words."""
+    """A phrase with the number of targets of the rows, per number of steps."""
     counts = {row["steps"]: row["targets"] for row in rows}
     parts = [f"{count} targets at {steps} steps" for steps, count in counts.items()]
     return f"means over {', '.join(parts)}."
 
 
 def without_copies(rows: Rows) -> Iterator[tuple[str, Row]]:
-    """Each row's label and figures.
+    """Yields each row's label and figures.
 
-    If an arm was not run itself and the figures of the arm run for it are drawn
-    already, the figures are left out and the label names that arm.
+    If an arm computes the same as an arm that is already drawn, its figures are left
+    out and its label names that arm.
     """
     drawn: dict[tuple[int, str], str] = {}
     for row in rows:
@@ -111,9 +111,9 @@ def of_gains(name: str) -> bool:
 
 
 def gains(rows: Rows) -> str:
-    """Draws the figures of gains, of no gain from the same step on, and of full runs.
+    """Draws a line per gain, one without gain from the same step on, and a full run.
 
-    There is a line per gain, with two figures per number of steps.
+    Each line has two figures per number of steps.
     """
     gained = [row for row in rows if row["row"].startswith(f"{CURVE}gains")]
     places = {(row["steps"], row["reuse_until"]) for row in gained}
@@ -140,7 +140,7 @@ def gains(rows: Rows) -> str:
 
 
 def gain_of(row: Row) -> str:
-    """The gains of a point of the curve, in words."""
+    """A label with the gains of a point of the curve, such as `keys 1.5`."""
     if "key_gain" not in row:
         return "no reuse"
     key, output = row["key_gain"], row["output_gain"]

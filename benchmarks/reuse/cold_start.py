@@ -3,17 +3,17 @@
     python -m benchmarks.reuse.cold_start
     python -m benchmarks.reuse.cold_start --steps 4 --requests 400
 
-Requests go to the shipped model one after another. Their meanings, of the shapes world,
-have a Zipf popularity; words and noise are new each time, so that no request is an
-exact repeat. Figure 9 of the Chorus paper (arXiv 2604.04451) shows the same for its
-traffic. Every tenth request is also made without the cache. A request during which
-something was compiled is made again, and only the last time counts.
+Requests go to the shipped model one after another. Their meanings (attributes of the
+shapes world) have a Zipf popularity; wording and noise are new each time, so that no
+request is an exact repeat. Figure 9 of the Chorus paper (arXiv 2604.04451) shows the
+same figures for its own traffic. Every tenth request is also made without the cache. A
+request during which a program is compiled is repeated, and only the last run is timed.
 
 A row covers one window of requests: `hit_rate`, mean `seconds` (with admission) and
-`equivalents`, `accuracy` of the videos. `baseline_seconds` and `baseline_accuracy` are
-of the requests made without the cache in all windows, `ratio` is `seconds` over
-`baseline_seconds`.
-`benchmarks.reuse.cold_start_prompts` has the hit rates on prompts of real users.
+`equivalents`, and `accuracy` of the videos. `baseline_seconds` and `baseline_accuracy`
+are means over all requests made without the cache; `ratio` is `seconds` divided by
+`baseline_seconds`. `benchmarks.reuse.cold_start_prompts` has the hit rates on prompts
+of real users.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Traffic:
 
     Attributes:
         meanings: the requested attributes, the most popular first.
-        exponent: the frequency of the r-th is proportional to 1 / r^exponent.
+        exponent: the frequency of the r-th meaning is proportional to 1 / r^exponent.
     """
 
     meanings: Sequence[Attributes]
@@ -75,7 +75,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class ServedRequest:
-    """The figures of a request that was served.
+    """The measured figures of one served request.
 
     Attributes:
         ledger: the request's ledger.
@@ -156,7 +156,7 @@ def windows(
 
 
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
-    """The rows of one model."""
+    """Measures the model for this number of steps; returns its rows."""
     loaded = load_model(options, None, steps)
     policy, name = base_policy(options.policy, loaded)
     traffic = Traffic.of(held_out_combinations(), options.meanings, options.exponent)

@@ -4,15 +4,16 @@
     python -m benchmarks.reuse.cold_start_prompts PROMPTS.txt [MORE.txt ...]
 
 A file has one prompt per line, in the order of arrival. Every prompt is looked up among
-all earlier ones, and then added: for `trace` in that order, for `shuffled` in a random
-one. Prompts are embedded by all-MiniLM-L6-v2 (torch), not by Wan's text encoder, which
-is not available here; it would need other thresholds.
+all earlier ones, and then added: in the file's order for `trace`, in a random order for
+`shuffled`. Prompts are embedded by all-MiniLM-L6-v2 (torch), not by Wan's text encoder,
+which would need other thresholds.
 
-A row covers one window of requests. `repeats` is the share with the exact text of an
-earlier prompt: with the same seed this is an exact hit, else a source. `cosine_80` is
-the share whose nearest prompt has a cosine of 0.8 or more, which is how Chorus matches
-(arXiv 2604.04451). `score_80` is the same for the score of the second look, with this
-encoder's meanings of words. 70 and 90 are analogous.
+A row covers one window of requests. `repeats` is the share of prompts with the exact
+text of an earlier prompt: these are exact hits if the seed is equal too, and otherwise
+have a source. `cosine_80` is the share of prompts whose nearest earlier prompt has a
+cosine of 0.8 or more, which is how Chorus matches (arXiv 2604.04451). `score_80` is the
+same for the score of the second look, with this encoder's meanings of words. 70 and 90
+are analogous.
 """
 
 import argparse
@@ -38,7 +39,7 @@ NOWHERE = -1.0  # cosine and score if the cache is empty
 def looked_up(
     prompts: Sequence[str], embedded: Sequence[Embedded], label: str
 ) -> Iterator[tuple[bool, float, float]]:
-    """For each prompt: whether its text came before, best cosine and best score."""
+    """Yields, per prompt: whether it occurred before, best cosine and best score."""
     index, look, seen = ExactIndex(len(embedded[0][0])), SecondLook(), set[str]()
     for i, prompt in enumerate(tqdm(prompts, desc=label, unit="prompt")):
         vector, words = embedded[i]
@@ -81,7 +82,7 @@ def measure(file: Path, sentences: Sentences, count: int) -> Iterator[dict[str, 
 
 
 def main() -> None:
-    """Measures, writes the rows, prints the last window of each."""
+    """Measures, writes the rows, prints the last window of each file and order."""
     top = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class ArmComparison:
-    """The arms of one model.
+    """Measures the arms and the curve of one model.
 
     Attributes:
         loaded: the model.
@@ -54,12 +54,12 @@ class ArmComparison:
                 )
 
     def filled(self, cases: Cases) -> Bench:
-        """A bench of these cases."""
+        """A bench with a cache that is filled with the sources of these cases."""
         pipeline, request = self.loaded.pipeline, self.loaded.request
         return Bench.filled(pipeline, request, cases, self.base.look)
 
     def stage_ends(self) -> list[int]:
-        """The steps at which the stages of any arm or point end."""
+        """The steps at which a stage of any arm or point of the curve ends."""
         policies = {**chorus_arms.policies(self.base), **chorus_arms.curve(self.base)}
         tiers = (tier for policy in policies.values() for tier in policy.tiers)
         return sorted({k for t in tiers for k in (t.reuse_until, t.region_until)})
@@ -101,8 +101,8 @@ class ArmComparison:
     def curve(self, bench: Bench, targets: int) -> Iterator[Row]:
         """Measures the curve; yields a row per point.
 
-        A row has means over the first `targets` targets whose source shows something
-        else and has a score above 0.
+        A row has means over the first `targets` targets that differ from their source
+        and have a score above 0.
         """
         differing = (x for x in bench.targets if x.changed and (x.score or 0.0) > 0)
         hits = list(islice(differing, targets))
@@ -126,7 +126,7 @@ class ArmComparison:
 
 
 def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
-    """For each name, the first one whose policy computes the same."""
+    """Maps each name to the first name whose policy computes the same."""
     first: dict[Policy, str] = {}
     return {
         name: first.setdefault(effective(policy), name)
@@ -135,5 +135,5 @@ def first_alike(policies: Mapping[str, Policy]) -> dict[str, str]:
 
 
 def hits_of(records: Sequence[TargetRecord]) -> set[int]:
-    """The targets that began from a source."""
+    """The numbers of the targets that reused a source."""
     return {record.number for record in records if record.ledger.kind == "semantic"}

@@ -1,9 +1,9 @@
-"""Arms of equal cost in whole steps: on average, not for each target.
+"""Chooses numbers of full steps that cost as much as reuse, on average over targets.
 
-Region steps cost fractions of a step, which whole steps cannot match. If all costs were
-rounded up, or down, one of two arms of equal cost would compute more. So a rounding
-error is carried over to the next hits of the same kind (error diffusion): hits whose
-source shows something else, and hits whose source does not.
+Region steps cost fractions of a full step, which full steps alone cannot match. If all
+costs were rounded in one direction, one of two arms of equal cost would compute more.
+So rounding errors are carried over to the next hits of the same kind (error diffusion);
+the kinds are hits that differ from their source, and rewordings.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,16 @@ from benchmarks.reuse.bench import Target
 def even(
     hits: Sequence[Target], cost: Callable[[Target], float], options: Iterable[int]
 ) -> dict[int, int]:
-    """Chooses one of the `options` as the steps of each hit, by the hit's number."""
+    """Chooses the number of full steps of each hit.
+
+    Args:
+        hits: the targets.
+        cost: returns the work for a target, in full steps.
+        options: the numbers of steps to choose from.
+
+    Returns:
+        The number of steps by the number of the target.
+    """
     steps_of, allowed = dict[int, int](), sorted(options, reverse=True)
     for differing in (True, False):
         kind = [hit for hit in hits if bool(hit.changed) == differing]
@@ -24,7 +33,7 @@ def even(
 
 
 def shared_out(costs: Iterable[float], options: Sequence[int]) -> list[int]:
-    """Chooses an option for each cost, so that the running sums stay nearest.
+    """Chooses an option for each cost, so that both running sums stay close.
 
     Of two equally near options, the first is taken.
     """

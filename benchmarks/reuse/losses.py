@@ -1,4 +1,4 @@
-"""The figures whose losses are in the rows of arms."""
+"""The figures whose losses are reported in rows, and the limits of these losses."""
 
 from chorus_jax.calibration.losses import LossLimits
 

@@ -3,19 +3,20 @@
     python -m benchmarks.reuse.miss                  # the 50-step model
     python -m benchmarks.reuse.miss --steps 4
 
-The same request is made in turns by three:
+The same request is made in turns in three ways:
 
     plain        the pipeline of the shipped model
     miss         an engine with a cache in memory
     miss_folder  an engine with a cache in a temporary folder: the entry is written
-                 before `generate` returns, and is safe from a loss of power moments
-                 later. TMPDIR chooses the disk; a folder in memory would cost nothing.
+                 before `generate` returns, and survives a power failure moments later.
+                 TMPDIR chooses the disk; a folder in memory would cost nothing.
 
-Both caches hold entries of the request's recipe whose prompts are all too far, and
-admit its latents. Each round begins with another of the three, and each embeds the
-prompt anew. `ratio` is the time of a miss over that of `plain` in the same round, the
-median over the rounds (goal: at most 1.03); `admit_seconds` is the time that is in no
-part of the ledger, mostly admission. Every round checks that the frames are the same.
+Both caches hold entries of the request's recipe whose prompts are too different to be
+sources, and admit the new latents. Each round begins with another way, and each way
+embeds the prompt anew. `ratio` is the time of a miss divided by that of `plain` in the
+same round, the median over the rounds (goal: at most 1.03); `admit_seconds` is the time
+that the ledger does not account for, mostly admission. Every round checks that the
+frames are equal.
 """
 
 import argparse
@@ -45,7 +46,7 @@ Row = dict[str, Any]
 
 
 class Taken(NamedTuple):
-    """The time of a request.
+    """The measured time of a request, in seconds.
 
     Attributes:
         seconds: wall-clock time.
@@ -66,9 +67,9 @@ def never(request: Request) -> Policy:
 
 
 def filled(loaded: Loaded, cache: Cache, entries: int) -> Engine:
-    """An engine with a cache of `entries` entries with random embeddings.
+    """An engine whose cache holds `entries` entries with random embeddings.
 
-    They have the recipe of the requests that are timed.
+    The entries have the recipe of the timed requests.
     """
     engine, store = Engine(loaded.pipeline, cache, never), cache.store
     first = engine.generate(replace(loaded.request, prompt=PROMPT, seed=0)).entry

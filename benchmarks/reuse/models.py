@@ -20,7 +20,7 @@ from chorus_jax.request import Request
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A model and its request with a number of steps.
+    """A loaded model, and the settings of its requests.
 
     Attributes:
         name: the name of the weights.
@@ -55,7 +55,9 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def load_model(options: Namespace, config: str | None, steps: int | None) -> Loaded:
-    """Loads the model of a config. Raises a ValueError if there is none.
+    """Loads the model of a config.
+
+    Raises a ValueError if neither the options nor the config name weights.
 
     Args:
         options: see `add_options`.
@@ -94,10 +96,10 @@ def load_model(options: Namespace, config: str | None, steps: int | None) -> Loa
 
 
 def base_policy(file: Path | None, loaded: Loaded) -> tuple[Policy, str]:
-    """The base policy, and its origin in words.
+    """The base policy, and a description of its origin.
 
-    It is the file's, or else the one calibrated for these weights and steps, or else
-    the default.
+    The policy is read from the file. Without a file, it is the one calibrated for these
+    weights and steps, or else the default.
     """
     steps = loaded.steps
     if file is not None:

@@ -1,22 +1,22 @@
-"""The cost of a region step beside a full step.
+"""The cost of a region step compared with a full step.
 
     python -m benchmarks.reuse.regions
 
-The model is a Wan of random weights in float32, with guidance and 1280 video tokens
-(5 x 16 x 16) in tiles of 1x2x2. Every run has one full step and then further full
-steps, or region steps: these run the `active` share of the tiles, with held keys and
-values of the others. With half of the tiles active, there are also cases with a quarter
-of these as a halo, which is active for half of the region steps, and with a sampled or
-a dropped context.
+The model is a small Wan with random weights in float32, with guidance and 1280 video
+tokens (5 x 16 x 16) in tiles of 1x2x2. Every run has one full step, followed by further
+full steps or by region steps, which run the `active` share of the tiles with held keys
+and values of the inactive tiles. With half of the tiles active, there are also cases in
+which a quarter of them are a halo, active for half of the region steps, and cases with
+a sampled or a dropped context.
 
-Each case is run with 12 and with 4 such steps, in turns with the others. An eighth of
-the difference is the seconds of a step. `once_seconds` is the further cost of a region,
-once per run: choosing it, writing held keys and values in the full step, and closing
-the halo. `computed` is the share of the tiles that is run, as the mean over the region
-steps: the core, the halo while it is active, and sampled tiles. `ratio` is a region
-step's seconds over a full step's, `over_share` is `ratio` over `computed` (goal: at
-most 1.15). It is checked first that with all tiles active, held and dropped contexts
-give the latents of full steps.
+All cases are run in turns, with 12 and with 4 such steps; the time of a step is an
+eighth of the difference. `once_seconds` is the further cost of a region, once per run:
+choosing it, writing held keys and values in the full step, and closing the halo.
+`computed` is the mean share of tiles that a region step runs: the core, the halo while
+it is active, and sampled tiles. `ratio` is the time of a region step divided by a full
+step's, and `over_share` is `ratio` divided by `computed` (goal: at most 1.15). First, a
+check ensures that with all tiles active, held and dropped contexts give the latents of
+full steps.
 """
 
 import argparse
@@ -90,7 +90,10 @@ class RegionCase:
     context: str = "held"
 
     def plan(self, first: int) -> StepPlan:
-        """The plan that a policy would make from this step, with no limit."""
+        """The plan that a policy would make from step `first`, without a limit.
+
+        Raises a ValueError if the share is so large that the plan has no region.
+        """
         regions = Regions(halo=self.halo, context=self.context, limit=math.inf)
         policy, tier = (
             Policy(STEPS, (), regions),
@@ -103,7 +106,7 @@ class RegionCase:
 
     @property
     def computed(self) -> float:
-        """The share of the tiles that is run, the mean over the region steps."""
+        """The mean share of the tiles that a region step runs."""
         plan = self.plan(EARLY)
         return (equivalents(plan, TILING.count) - FULL_STEPS) / LONG
 
@@ -117,18 +120,18 @@ CASES = {
 
 
 def timed(name: str, first: int) -> str:
-    """The name of the timed run of a case, or of `WHOLE`, from a step."""
+    """The name of a timed run: of a case or `WHOLE`, beginning at step `first`."""
     return f"{name} from {first}"
 
 
 def full_steps(first: int) -> StepPlan:
-    """The plan of full steps from this step."""
+    """The plan of full steps from step `first` on."""
     return StepPlan.plain(STEPS, first=first)
 
 
 @dataclass(frozen=True)
 class RegionBench:
-    """The runs of all regions.
+    """Makes runs of plans, with the same weights and latents.
 
     Attributes:
         inputs: the arrays of all runs, with the latents that they begin from.
@@ -157,9 +160,9 @@ class RegionBench:
         return LoopRun(Program(plan, SOLVER, GEOMETRY), self.inputs, source.start)
 
     def error(self) -> float:
-        """The relative error of runs with all tiles active against full steps.
+        """The largest relative error of runs with all tiles active against full steps.
 
-        Raises SystemExit if it is larger than rounding.
+        Raises SystemExit if it is larger than rounding errors are.
         """
         want, worst = self.run(full_steps(EARLY))(), 0.0
         for context in ("held", "dropped"):

@@ -16,12 +16,12 @@ from chorus_jax.inter_request.policy.policy import Policy
 
 @dataclass(frozen=True, eq=False)
 class ArmRun:
-    """A target's video in one arm.
+    """The result of making a target's video in one arm.
 
     Attributes:
-        frames: [f h w 3] in 8 bits.
+        frames: the video, [f h w 3] in 8 bits.
         ledger: the request's ledger.
-        region: the core of the region that was run; None if all tokens were.
+        region: the core of the region that was run; None if all tokens were run.
     """
 
     frames: np.ndarray
@@ -48,9 +48,9 @@ class Reusing(PolicyArm):
         self.known: dict[int, float] = {}
 
     def computed(self, target: Target) -> float:
-        """The full steps' worth that is computed for a target.
+        """The work for a target, in full steps.
 
-        If its plan has a region, the target is run to find out, once.
+        If its plan has a region, the target is run once to measure the work.
         """
         plan = self.plan(target)
         if plan is None or plan.region is None:
@@ -77,8 +77,8 @@ class Reusing(PolicyArm):
     def region(self, target: Target, run: Denoised) -> Region | None:
         """The core of a run's region; None if all tokens were run.
 
-        Only its tiles keep the target's latents when the region ends; all others take
-        the source's.
+        Only its tiles keep the target's latents when the region ends; all other tiles
+        take the source's.
         """
         region, chosen = run.plan.region, run.chosen
         if region is None or chosen is None or chosen.all_tokens:
@@ -122,7 +122,7 @@ class Fewer:
     steps: Mapping[int, int]
 
     def program(self, target: Target) -> Hashable:
-        """A key of text rows and steps; its programs are not the engine's."""
+        """A key of text rows and steps, different from all keys of an engine's runs."""
         return target.rows, "fewer", self.steps[target.number]
 
     def __call__(self, target: Target) -> ArmRun:

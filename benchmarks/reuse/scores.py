@@ -1,4 +1,4 @@
-"""Scores and times of the arms' videos, target by target, and rows of them."""
+"""Scores and times of the arms' videos per target, and their means as rows."""
 
 import math
 import statistics
@@ -22,10 +22,10 @@ from chorus_jax.media.metrics import psnr, ssim
 def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
     """The oracle's scores of a video, and its fidelity to the full run.
 
-    `changed_NAME` is 1 if the attribute differs from the source's and is right,
-    `accuracy_changed` if all such attributes are right. `psnr` and `ssim` compare with
-    the full run, which has the same noise; they are left out if both are equal. `seam`
-    is there if a region was run.
+    For each attribute that differs from the source's, `changed_NAME` is 1 if it is
+    right, else 0; `accuracy_changed` is 1 if all of them are right. `psnr` and `ssim`
+    compare with the full run, which has the same noise; they are left out if the videos
+    are equal. `seam` is included if a region was run.
     """
     scores = judge(target.prompt, run.frames)
     changed = {f"changed_{x}": scores[f"accuracy_{x}"] for x in target.changed}
@@ -41,11 +41,11 @@ def scored(target: Target, run: ArmRun, full: ArmRun) -> Scores:
 
 
 def of_reliable(scores: Scores, names: Collection[str]) -> Scores:
-    """The scores, with two more figures over the attributes that the model does well.
+    """Adds two scores over the attributes that the model renders reliably, `names`.
 
-    These are the share of these attributes that are right, and 1 or 0 for whether all
-    of them that differ from the source are right. Other attributes are right or wrong
-    by chance, with reuse and without, so that over a hundred hits they are only noise.
+    `accuracy_reliable` is the share of them that is right, and `changed_reliable` is 1
+    if all of them that differ from the source are right, else 0. Other attributes are
+    right or wrong by chance, with and without reuse, so that they only add noise.
     """
     right, changed = (
         [scores[f"{kind}_{x}"] for x in names if f"{kind}_{x}" in scores]
@@ -67,8 +67,9 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """Rows over the hits, over kinds of hits, and over all targets.
 
-    The kinds are hits whose source shows something else (`changed`) and hits whose
-    source says the same in other words (`reworded`). Empty groups have no row.
+    The kinds are hits that differ from their source in an attribute (`changed`), and
+    hits whose source says the same in other words (`reworded`). Empty groups have no
+    row.
 
     Args:
         records: the records of one arm.
@@ -109,7 +110,8 @@ def figures(
     A speed-up is relative to the same target's full run in the same turn;
     `speedup_denoise` includes look-up and load. `speedup_denoise_best` and
     `speedup_best` (of whole requests) are the highest medians over targets with the
-    same `TargetRecord.way`. `seconds` are of a whole request, and of each part of it.
+    same `TargetRecord.way`. `seconds` is the time of a request, `seconds_NAME` of a
+    part.
     """
     scores = [record.scores for record in records]
     reference = [full[record.number].scores for record in records]
@@ -145,7 +147,7 @@ def _speedups(ours: TargetRecord, full: TargetRecord) -> Scores:
 
 
 def _denoising(ledger: Ledger) -> float:
-    """Seconds until there are latents, without the text encoder's."""
+    """The seconds of look-up, load and denoising, without the text encoder."""
     return sum(ledger.seconds.get(part, 0.0) for part in ("look_up", "load", "denoise"))
 
 

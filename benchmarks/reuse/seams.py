@@ -9,11 +9,11 @@ from chorus_jax.nets.tokens import Size, Tiling
 Region = Bool[np.ndarray, "f h w"]
 Frames = UInt8[np.ndarray, "g y x 3"]
 
-FLOOR = 1e-3  # added to mean steps between pixels, so that flat videos have no seam
+FLOOR = 1e-3  # added to mean pixel differences, so that flat videos have no seam
 
 
 def region_of(tiles: Int[np.ndarray, " k"], tiling: Tiling, patch: Size) -> Region:
-    """The cells that these tiles cover: one per latent frame and token in it."""
+    """The cells that tiles cover; a cell is a token's area in one latent frame."""
     active = np.zeros(tiling.count, bool)
     active[tiles] = True
     tokens = np.repeat(active, tiling.size)[tiling.place].reshape(tiling.grid)
@@ -21,12 +21,13 @@ def region_of(tiles: Int[np.ndarray, " k"], tiling: Tiling, patch: Size) -> Regi
 
 
 def seam(frames: Frames, full: Frames, region: Region) -> float | None:
-    """The visibility of the region's border relative to the full run: 1 is not visible.
+    """The visibility of the region's border relative to the full run; 1 is invisible.
 
-    Measured is the mean absolute difference of neighbouring pixels across the lines
-    between tokens: where the line borders the region, over other lines. This ratio is
-    divided by the full run's on the same lines, since regions end where objects do.
-    Only borders within a frame count; None if there are none, or no other lines.
+    Neighbouring pixels on two sides of a line between tokens differ by some mean
+    absolute difference. Its value on the border of the region is divided by its value
+    on all other lines. This ratio is divided by the full run's ratio on the same lines,
+    since regions often end where objects do. Only borders within a frame count; None if
+    there are none, or no other lines.
     """
     mask = _by_frame(region, len(frames))
     ours, reference = (_contrast(to_planes(video), mask) for video in (frames, full))
@@ -36,7 +37,7 @@ def seam(frames: Frames, full: Frames, region: Region) -> float | None:
 def _by_frame(region: Region, frames: int) -> Region:
     """The region in each video frame.
 
-    The first latent frame is one video frame; the others are equally many each.
+    The first latent frame is one video frame; each further one is an equal number.
     """
     latents = len(region)
     if latents == 1:
@@ -45,7 +46,7 @@ def _by_frame(region: Region, frames: int) -> Region:
 
 
 def _contrast(planes: Planes, mask: Region) -> float | None:
-    """The mean difference of pixels across the border, over that across other lines."""
+    """The mean pixel difference across the border, divided by that on other lines."""
     border, other = [], []
     for axis in (1, 2):
         # For columns, the arrays are transposed.

@@ -26,7 +26,7 @@ WHERE = {"miss": "in memory", "miss_folder": "in a folder"}
 
 
 def region(row: Row) -> str:
-    """The context of a case, and its shares of the tiles."""
+    """The label of a row: its context, and its shares of the tiles."""
     context, halo = row.get("context"), row.get("halo")
     parts = [context] if context else []
     parts.append(f"{row['active']:g} active")
@@ -34,12 +34,12 @@ def region(row: Row) -> str:
 
 
 def cache(row: Row) -> str:
-    """The steps of a request, and where its cache is."""
+    """The label of a row: the steps of a request, and where its cache is."""
     return f"{row['steps']} steps, {WHERE[row['row']]}"
 
 
 def windows(rows: Rows) -> str:
-    """Draws the first and the last window of requests."""
+    """Draws the first and the last window of requests, per number of steps."""
     shown = []
     for steps in dict.fromkeys(row["steps"] for row in rows):
         same = [row for row in rows if row["steps"] == steps]
@@ -57,7 +57,7 @@ def prompts(rows: Rows) -> str:
 
 
 def wrong_sources(rows: Rows) -> str:
-    """Draws counts of harmful hits, by kind of source and by look."""
+    """Draws counts of harmful hits: a line per kind of source, a column per look."""
     check_one_model(rows)
     looks = list(dict.fromkeys(row["look"] for row in rows))
     lines: dict[str, Row] = {}

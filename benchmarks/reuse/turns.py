@@ -18,14 +18,14 @@ def in_turns(
 ) -> Records:
     """Runs the arms in turns and returns their records.
 
-    All arms make a target before the next one, and each time another arm begins. When
-    a program is needed for the first time, the arm runs twice: the first run, which
-    compiles, does not count.
+    All arms make a target before the next target begins; each time, another arm is the
+    first. When a program is needed for the first time, the arm runs twice: the first
+    run, which compiles, does not count.
 
     Args:
         targets: the targets.
         arms: the arms by name.
-        full: the name of the arm that the others are compared with.
+        full: the name of the arm with which all arms are compared.
         label: the label of the progress bar.
     """
     names, warm = list(arms), set()

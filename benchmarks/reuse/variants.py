@@ -4,10 +4,10 @@
 
 A few targets are made in 4 steps from sources that differ from them, by a policy with a
 region step and amplified cross-attention: once with the platform's own choice (on a CPU
-the plain path), and once with each implementation. If ledgers differ or videos are not
-near each other, this is an error. `psnr` compares both videos, the least over the
-targets (none if all are equal); accuracies are the oracle's. On a CPU, the kernels for
-TPUs and GPUs are run op by op, so nothing is timed.
+the plain path), and once with each implementation. Exits with an error if ledgers
+differ or videos are too different. `psnr` is the lowest PSNR between the two videos of
+a target (left out if all are equal); accuracies are the oracle's. On a CPU, the kernels
+for TPUs and GPUs are interpreted, so nothing is timed.
 """
 
 import argparse
@@ -38,7 +38,7 @@ COLUMNS = ("row", "targets", "psnr", "accuracy", "accuracy_own", "refused")
 
 
 def variants() -> list[str]:
-    """The implementations that run here."""
+    """The names of the implementations that run on this machine."""
     platform = dispatch.device()[0]
     if platform == "cpu":
         return ["reference", "tpu_interpreted", "gpu_interpreted"]
@@ -48,7 +48,20 @@ def variants() -> list[str]:
 def compared(
     name: str, arm: Arm, targets: Sequence[Target], own: Sequence[ArmRun]
 ) -> dict[str, float | str]:
-    """Figures of an implementation's videos beside the platform's own."""
+    """Compares an implementation's videos with those of the platform's own choice.
+
+    Args:
+        name: the implementation.
+        arm: makes the videos.
+        targets: the targets.
+        own: the runs with the platform's own choice, one per target.
+
+    Returns:
+        The fields of a row; only the reason `refused` if the arrays are not supported.
+
+    Raises:
+        SystemExit: if ledgers differ, or a PSNR is below `LEAST`.
+    """
     ratios, right = [], []
     try:
         pairs = zip(targets, own, strict=True)
@@ -78,7 +91,7 @@ def check_same(own: Ledger, forced: Ledger) -> None:
 
 
 def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """One row per implementation."""
+    """Yields a row per implementation."""
     loaded = load_model(options, None, POLICY.steps)
     cases = replace(held_out(), changes=(1,)).cases(
         options.targets, options.targets, seed=0

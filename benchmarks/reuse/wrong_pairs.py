@@ -33,7 +33,7 @@ ALIKE = ("word", "near")  # kinds with a similar wording
 
 @dataclass(frozen=True)
 class MisleadingPair:
-    """A target with the only source in its cache.
+    """A target, and the only source in its cache.
 
     Attributes:
         kind: the kind of source.
@@ -59,7 +59,7 @@ class MisleadingPair:
 
 
 class Misleading:
-    """Draws pairs for a model, whose engine embeds the prompts."""
+    """Draws pairs of prompts, and compares wordings by the engine's embeddings."""
 
     def __init__(self, engine: Engine, request: Request, draws: int):
         self.engine, self.request, self.draws = engine, request, draws

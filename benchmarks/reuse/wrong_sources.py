@@ -5,17 +5,18 @@
 
 Every target has a cache with one source, chosen to mislead (see `wrong_pairs`): one
 that differs in a word, is near or unrelated, or, as the control, says the same in other
-words and should be a hit. Each is run with two tables of tiers and two looks:
+words and should be a hit. Each is run with two tables of tiers and two ways to score a
+match (looks):
 
     cosine, second_look                  our policy's tiers
     nirvana_cosine, nirvana_second_look  NIRVANA's own table
 
 Chorus matches sources by the cosine only (arXiv 2604.04451); the second look compares
-words (see `SecondLook`). The two rows of a table differ in the look only, and have the
-same thresholds and plans, so that a difference in harm is due to the look. But our
-thresholds were chosen for scores of the second look, and may be far too low or too high
-for cosines. So `nirvana_cosine` shows what a cache with the cosine only would do: with
-NIRVANA's thresholds, which are made for cosines, and with its plans.
+words (see `SecondLook`). With the same table, both looks have the same thresholds and
+plans, so that a difference in harm is due to the look. However, our thresholds were
+chosen for scores of the second look, and may be far too low or too high for cosines.
+So `nirvana_cosine` shows what a cache with the cosine only would do, with the plans of
+NIRVANA and its thresholds, which are made for cosines.
 
 A hit is `harmful` if an attribute in which target and source differ is wrong in the
 video, but right in the full run from the same noise. `least` is the table's lowest
@@ -52,7 +53,7 @@ MEMORY = 2**30
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a pair with one table and look.
+    """The outcome of a pair with one table of tiers and one look.
 
     Attributes:
         pair: the target and its source.
@@ -120,7 +121,7 @@ def row(
 
 
 def right(outcomes: Sequence[Outcome], scores: Sequence[Scores]) -> float | None:
-    """The share of the differing attributes that are right in the videos."""
+    """The share of differing attributes that are right; None if none differ."""
     shown = [
         shown[f"accuracy_{name}"]
         for outcome, shown in zip(outcomes, scores, strict=True)
@@ -143,7 +144,7 @@ def ways(policy: Policy) -> dict[str, Policy]:
 
 
 def measure(options: argparse.Namespace, steps: int) -> list[dict[str, Any]]:
-    """The rows of one model."""
+    """Measures the model for this number of steps; returns its rows."""
     loaded = load_model(options, None, steps)
     policy, name = base_policy(options.policy, loaded)
     policies, store = ways(policy), Store(MEMORY)

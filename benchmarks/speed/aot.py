@@ -1,12 +1,13 @@
-"""Denoising steps of full-size models compiled for real TPUs, on a machine without one.
+"""Compiles denoising steps of full-size models for real TPUs, on a machine without one.
 
     JAX_PLATFORMS=cpu python -m benchmarks.speed.aot [--missing] [--rows WORD ...]
 
-Every published variant at its own size on topologies that fit it, with all branches of
-its guidance: the TPU compiler says what each chip holds, beside the estimate of `chorus
-fit --quick`. XLA's estimate of the time counts a scanned layer once, so it is not
-reported. `--rows` takes the rows whose name has all these words, `--missing` those that
-have no row yet; a row is written as soon as it is there.
+Published variants are compiled at their own size, with all branches of guidance, for
+topologies that fit them. Rows have the memory per chip according to the TPU compiler,
+and the estimate of `chorus fit --quick`. XLA's estimate of the time counts a scanned
+layer once, so it is not reported. `--rows` selects the rows whose name has all these
+words, `--missing` those that have no row yet; a row is written as soon as its step is
+compiled.
 """
 
 import argparse
@@ -137,7 +138,7 @@ def compile_step(case: Placement) -> dict[str, Any]:
 
 
 def attention_of(run: OutlinedRun, sizes: Sizes) -> str:
-    """The split of attention over the mesh, in words."""
+    """A description of how attention is split over the mesh."""
     transformer: Any = run.outline.parts[TRANSFORMER]
     mesh = abstract_mesh(sizes)
     return split_of(mesh, transformer.config.heads).words(mesh)

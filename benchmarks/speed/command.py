@@ -1,11 +1,11 @@
-"""Times `chorus generate` and `chorus demo`, each as a process of its own.
+"""Times the commands `chorus generate` and `chorus demo`, including start-up.
 
     python -m benchmarks.speed.command
     python -m benchmarks.speed.command --rows demo
 
-They run with the shipped weights. A cold run has an empty compilation cache, a warm run
-repeats the same command. The demo runs once, cold (goal: under 180 seconds). Run this
-alone on the machine.
+They run in their own processes with the shipped weights. A cold run has an empty
+compilation cache; a warm run repeats the same command. The demo runs once, cold (goal:
+under 180 seconds). Nothing else should run on the machine.
 """
 
 import argparse

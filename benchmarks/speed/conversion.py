@@ -46,8 +46,8 @@ from convert.tokenizer_files import TokenizerSource
 
 GIB = 2**30
 POLL = 0.01  # seconds between checks of the bytes written
-DIG = shutil.which("fallocate")  # gives the room of zeros back; None without it
-SMALL = 2**20  # bytes of a file that may stay
+DIG = shutil.which("fallocate")  # frees the disk space of zeros; None if missing
+SMALL = 2**20  # the most bytes of a file whose zeros are not freed
 COLUMNS = ("row", "seconds", "written_gb", "peak_gib", "limit_gib")
 COMMON = {"freq_dim": 256, "eps": 1e-6, "text_len": 512, "model_type": "t2v"}
 SIZES = {"dim": 5120, "ffn_dim": 13824, "num_heads": 40, "in_dim": 16, "out_dim": 16}
@@ -127,7 +127,7 @@ def run(
 ) -> None:
     """Converts the source and sends the figures of its row to a pipe.
 
-    Runs in a process of its own, so that peak memory is the conversion's.
+    Runs in a separate process, whose peak memory is that of the conversion.
     """
     source = opened(folder, experts)
     parts = prepare(source, dict.fromkeys(experts, TRANSFORMER), "bfloat16")
@@ -194,7 +194,7 @@ def killed(folder: Path, experts: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def give_back(folder: Path) -> None:
-    """Frees the disk space of zeros in a folder's files; their content stays."""
+    """Frees the disk space of zeros in a folder's files; does not change content."""
     if DIG is None:
         return
     # `os.walk` passes over folders that are renamed meanwhile.
@@ -224,12 +224,12 @@ def written(folder: Path) -> int:
 def measured(
     which: str, scratch: Path, layers: tuple[Mapping[str, Any], Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Measures one row: a whole model, or the run after a killed conversion.
+    """Measures a row: of a whole model, or of the run after a killed conversion.
 
     Args:
         which: `whole` or `killed`.
         scratch: a folder for temporary files.
-        layers: the config fields of the whole transformer, and those of an expert.
+        layers: the config fields of the whole transformer and of an expert.
     """
     full, expert = layers
     with tempfile.TemporaryDirectory(dir=scratch) as name:

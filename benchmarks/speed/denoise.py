@@ -1,13 +1,13 @@
-"""Times a forward pass of the Wan transformer and a denoising run, beside diffusers.
+"""Times a Wan transformer's forward pass and a denoising run, against diffusers.
 
     python -m benchmarks.speed.denoise
     python -m benchmarks.speed.denoise --limit avx2
 
-Both have the same weights and inputs, on the CPU in float32, and run in turns; the
-relative error is checked before anything is timed. There are 1280 video tokens, 4
-layers, and 512 text positions of which a prompt fills some (as Wan is used). `ratio` is
-our median over theirs; the rows `forward` and `run` repeat the size with the worst
-ratio. Compile time is reported separately.
+Both libraries have the same weights and inputs, on the CPU in float32, and run in
+turns; the relative error is checked before anything is timed. There are 1280 video
+tokens, 4 layers, and 512 text positions, of which a prompt fills some, as usual for
+Wan. `ratio` is our median time divided by theirs; the rows `forward` and `run` repeat
+the size with the worst ratio. Compile time is reported separately.
 
 In the row `progress`, `seconds` is the time that a progress bar adds per step (a tiny
 model with a bar and one step per call, minus the same run in one call), and `share` is
@@ -98,7 +98,7 @@ def run(pair: WanPair, steps: int) -> Things:
 
 
 def prepared(pair: WanPair, solver: UniPC) -> LoopRun:
-    """Our denoising run, ready to start, with the pipeline's number of text tokens."""
+    """Our denoising run, ready to start, with 64 text tokens as in the pipeline."""
     f, h, w = pair.grid
     grid = f, h // 2, w // 2
     conditions = prepare(

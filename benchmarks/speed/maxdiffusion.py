@@ -1,14 +1,14 @@
-"""Times a forward pass of the Wan transformer beside MaxDiffusion's, also in JAX.
+"""Times a forward pass of the Wan transformer against MaxDiffusion's, also in JAX.
 
     git clone https://github.com/AI-Hypercomputer/maxdiffusion
     python -m benchmarks.speed.maxdiffusion maxdiffusion/src
 
 MaxDiffusion's requirements must be installed (it imports aqtp, chex, einops,
 google-cloud-storage, ml_collections, qwix, tensorboardX and tokamax). Weights and
-inputs are those of `benchmarks.speed.denoise`, on the CPU in float32, in turns; the
-relative error is checked before anything is timed. MaxDiffusion's attention is
-`dot_product`, and its layers are scanned as in its configurations. `ratio` is our
-median over theirs.
+inputs are the same as in `benchmarks.speed.denoise`. Both libraries run on the CPU in
+float32, in turns; the relative error is checked before anything is timed.
+MaxDiffusion's attention is `dot_product`, and its layers are scanned as in its
+configurations. `ratio` is our median time divided by theirs.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Tables of speed: other libraries, commands, conversion, and compilation for TPUs."""
+"""Tables of speed against other libraries, of commands, conversion, TPU compilation."""
 
 from benchmarks.lib.tables import PageTable, columns, named
 

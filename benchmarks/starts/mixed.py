@@ -1,8 +1,8 @@
-"""Starts whose noise is partly that of the source, to compare with starts of one noise.
+"""Starts from mixtures of the target's and the source's noise, for comparison.
 
-Such noise can be told by the seeds in a source's record. Mixing by place needs the
-target's full run, to know where the videos differ: no server could do it, so it is an
-upper bound of what such a mixture can give.
+The source's noise can be drawn again from the seeds in its record. Mixing by place
+needs the target's full run, to know where the videos differ. No server could do this,
+so it is an upper bound on what such a mixture can achieve.
 """
 
 from copy import copy
@@ -43,20 +43,23 @@ class NoiseMixture:
         seeds: Array,
         geometry: Geometry,
     ) -> Latents:
-        """The mixture of the noise of these seeds and that of `seed`."""
+        """The noise of `seeds`, mixed with the noise of the attribute `seed`."""
         others = jnp.full_like(seeds, self.seed)
         own, other = (self.pipeline.drawn(x, geometry) for x in (seeds, others))
         return jax.tree.map(lambda x, y: mixed(x, y, self.share), own, other)
 
 
 def mixed(own: Array, other: Array, share: Any) -> Array:
-    """Two arrays of normal noise, mixed to one of the same variance."""
+    """Mixes two arrays of normal noise, and keeps the variance.
+
+    `share` is the share of the variance that comes from `other`, 0 to 1.
+    """
     share = jnp.asarray(share, own.dtype)
     return jnp.sqrt(1 - share) * own + jnp.sqrt(share) * other
 
 
 class Mixing(Reusing):
-    """An arm whose starts have the source's noise as a share of the variance."""
+    """An arm whose starts take a share of their noise's variance from the source."""
 
     def __init__(self, bench: Bench, policy: Policy, share: float = HALF):
         self.mixture, self.everywhere = NoiseMixture(bench.pipeline), share
@@ -65,7 +68,10 @@ class Mixing(Reusing):
         super().__init__(replace(bench, pipeline=pipeline), policy)
 
     def __call__(self, target: Target) -> ArmRun:
-        """Makes the target's video. RuntimeError as in `run`."""
+        """Makes the target's video.
+
+        Raises a RuntimeError if the source is not in the cache, or as in `run`.
+        """
         entry = self.bench.cache.store.get(str(target.source), "default")
         if entry is None:
             raise RuntimeError(f"the source of target {target.number} is gone")
@@ -79,8 +85,11 @@ class Mixing(Reusing):
 
 
 class MixingByPlace(Mixing):
-    """An arm whose starts have the target's own noise where its full run differs most
-    from the source, in half of all positions, and the source's noise elsewhere."""
+    """An arm whose starts mix both noises by place.
+
+    The half of all positions in which the target's full run differs most from the
+    source has the target's noise, the remaining half has the source's.
+    """
 
     def __init__(self, bench: Bench, policy: Policy):
         super().__init__(bench, policy)
@@ -88,7 +97,7 @@ class MixingByPlace(Mixing):
         self.shares: dict[tuple[int, int | None], np.ndarray] = {}
 
     def share(self, target: Target, latents: np.ndarray) -> Any:
-        """1 at the positions that differ less than the median, 0 at the others."""
+        """1 at the positions that differ less than the median, 0 elsewhere."""
         key = target.number, target.request.seed
         if key not in self.shares:
             [video] = self.plain(target.request)

@@ -2,11 +2,11 @@
 
     python -m benchmarks.starts.normalised
 
-The simplest cache answers a prompt with the video of an earlier prompt that is the same
-text after normalisation. Here targets and sources are pairs of captions of the shapes
-world, `reworded` (the same video in other words) and `changed` (one or two attributes
-differ). `equal` is the share of pairs whose normal forms are equal: for rewordings
-these are right answers of such a cache, for changed requests wrong ones.
+The simplest cache answers a prompt with the video of an earlier prompt whose text is
+the same after normalisation. Here targets and sources are pairs of captions of the
+shapes world, `reworded` (the same video in other words) or `changed` (one or two
+attributes differ). `equal` is the share of pairs whose normal forms are equal: for
+rewordings, such a cache then answers correctly, for changed requests wrongly.
 
     text        as typed
     words       case, punctuation, spaces and Unicode forms folded
@@ -36,7 +36,7 @@ Normal = Callable[[str], Hashable]
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text as a cache compares them."""
+    """The words of a text, normalised as for the matching of prompts."""
     return tuple(word.text for word in split_words(text))
 
 
@@ -57,7 +57,7 @@ def with_thesaurus(text: str) -> frozenset[str]:
 
 
 def synonyms() -> list[tuple[str, str]]:
-    """Pairs of a wording in captions and the one that replaces it, long ones first."""
+    """Pairs of a wording in captions and its replacement, the longest first."""
     pairs = [
         (word, name)
         for table in (ADJECTIVES, NOUNS, WAYS)
@@ -90,7 +90,7 @@ def pairs_of(changes: tuple[int, ...], count: int) -> Cases:
 
 
 def measured(reworded: int, changed: int) -> Iterator[dict[str, Any]]:
-    """The rows of all normal forms."""
+    """Yields a row per normal form and kind, over these numbers of pairs."""
     kinds = {
         "reworded": pairs_of((WORDING,), reworded),
         "changed": pairs_of((1, 2), changed),

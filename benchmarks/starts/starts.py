@@ -1,28 +1,28 @@
-"""Compares hits that begin from ever later steps with full runs.
+"""Compares hits that begin at different steps with full runs.
 
     python -m benchmarks.starts.starts
     python -m benchmarks.starts.starts --steps 50 --targets 64 --at 10 20
 
-Targets are of combinations that training never saw; their sources differ in one
-attribute, or in wording only, and every target has a seed of its own. Each start is one
-tier for every score: stage 1 up to a step K1, and with `--regions` a region of half of
-the tiles from there to a later step K2.
+Targets show combinations of attributes that training never saw; their sources differ in
+one attribute, or in wording only, and every target has its own seed. Each start is a
+policy of one tier for every score: stage 1 up to a step K1, and with `--regions` a
+region of half of the tiles from K1 to a later step K2.
 
     full      all steps, from the target's own noise
     renoised  the source's clean latents with the target's own noise at K1
-    mixed     ... with noise that is half the target's and half the source's
-    source    ... with the source's noise alone, as a request of the same seed has if
-              its noise is not changed (see `Task.noise_from`)
-    by_place  ... with the target's noise where the two videos differ most, in half of
-              all positions, and the source's elsewhere (see `mixed`)
+    mixed     like `renoised`, with noise half from the target and half from the source
+    source    like `renoised`, with the source's noise alone, as if the request had the
+              source's seed (see `Task.noise_from`)
+    by_place  like `renoised`, with the target's noise in the half of all positions
+              where the two videos differ most, and the source's elsewhere (see `mixed`)
 
 `variety` is the distance between the videos of two seeds of the same prompt (root mean
-square difference of pixels), over that of the two full runs: 1 if a seed has as much
-effect as without reuse, 0 if it has none. Times are not measured here (see
+square difference of pixels), divided by that of the two full runs: 1 if a seed has as
+much effect as without reuse, 0 if it has none. Times are not measured here (see
 `benchmarks.reuse.chorus`).
 
-The rows `trajectory` (the source's own latents of K1, which a store had to keep for
-every such step) are of earlier commits; c9f6047 is the last one with such starts.
+The rows `trajectory` were measured at earlier commits, up to c9f6047. Such hits began
+from the source's own latents at step K1, which a store had to keep for each such step.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class StartPoints:
     Attributes:
         first: steps K1.
         region_until: the step K2 of regions; 0 for none.
-        mixed: whether starts with partly the source's noise are compared too.
+        mixed: whether starts with the source's noise, or a part of it, are compared.
     """
 
     first: Sequence[int]
@@ -71,7 +71,7 @@ class StartPoints:
     mixed: bool = False
 
     def arms(self, bench: Bench, base: Policy) -> dict[str, Reusing]:
-        """An arm per point, by name."""
+        """The arms by name: a full run, and the starts of each step K1."""
         made, last = {FULL: Reusing(bench, Policy(base.steps, ()))}, self.region_until
         for first in self.first:
             start = stage1_at(base, first)
@@ -88,7 +88,7 @@ class StartPoints:
 
 
 def with_source(bench: Bench, seeds: int = OWN_SEEDS) -> tuple[Target, ...]:
-    """The targets of a bench that have a source, with seeds from this one on."""
+    """The targets of a bench that have a source, with seeds counted from `seeds`."""
     return tuple(
         replace(x, request=replace(x.request, seed=seeds + x.number))
         for x in bench.targets
@@ -97,7 +97,7 @@ def with_source(bench: Bench, seeds: int = OWN_SEEDS) -> tuple[Target, ...]:
 
 
 def variety(bench: Bench, arm: Reusing, plain: Reusing, count: int) -> float:
-    """The distance of two seeds' videos over the full runs', the mean over targets."""
+    """The mean `variety` of an arm over `count` targets (see the module)."""
     ratios = []
     pairs = zip(with_source(bench), with_source(bench, OTHER_SEEDS))
     for one, other in list(pairs)[:count]:
@@ -116,7 +116,14 @@ def distance(ours: np.ndarray, others: np.ndarray) -> float:
 def measured(
     loaded: Loaded, points: StartPoints, targets: int, varied: int
 ) -> Iterator[dict[str, Any]]:
-    """The rows of these points."""
+    """Measures the starts of these points; yields their rows.
+
+    Args:
+        loaded: the model.
+        points: the steps at which hits begin.
+        targets: the number of targets.
+        varied: the number of targets that `variety` is measured on.
+    """
     kinds = replace(held_out(), changes=(1, 1, 1, WORDING))
     cases, base = kinds.cases(targets, targets, seed=0), default_policy(loaded.steps)
     bench = Bench.filled(loaded.pipeline, loaded.request, cases, base.look)

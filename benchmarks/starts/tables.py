@@ -5,7 +5,7 @@ from benchmarks.lib.tables import PageTable, Row, Rows, columns, with_steps
 
 
 def changed(row: Row) -> bool:
-    """Whether a row is over hits whose source shows something else."""
+    """Whether a row is over hits that differ from their source."""
     return row["over"] == "changed"
 
 

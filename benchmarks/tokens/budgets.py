@@ -1,20 +1,20 @@
-"""Token budgets beside fewer steps and TeaCache: wall-clock time and quality.
+"""Compares token budgets with fewer steps and TeaCache: wall-clock time and quality.
 
     python -m benchmarks.tokens.budgets --rows time       # 1296 tokens, one video
     python -m benchmarks.tokens.budgets --rows quality    # 256 tokens, the oracle
 
 The model is the shapes model with 50 steps. For `time`, videos have 144 x 144 pixels
-(1296 tokens), more than in its training; arms run in turns, `seconds` are of denoising
-only, and `ratio` is over running all tokens in all steps. For `quality`, videos have
-the model's own size (256 tokens), so that the oracle can read them. `psnr` and `ssim`
-compare with the full run's video of the same prompt and seed. `fewer` runs the preset's
-share of the steps, and `tea` is TeaCache with the threshold at which it computes this
-share. No coefficients are published for these weights, so TeaCache takes the change of
-the embedding as it is. `equivalents` is the full steps' worth computed.
-`hsa-50 spectrum` and the like forecast the velocities of tokens that are not run, where
-the preset alone keeps them. `NAME_error` is the standard error of a mean. Rows of
-`quality` are written as soon as they are measured, and `--missing` goes on with those
-that have none.
+(1296 tokens), more than in its training; arms run in turns, `seconds` is the time of
+denoising only, and `ratio` divides it by the time of running all tokens in all steps.
+For `quality`, videos have the model's own size (256 tokens), so that the oracle can
+read them. `psnr` and `ssim` compare with the full run's video of the same prompt and
+seed. `fewer` runs the preset's share of the steps, and `tea` is TeaCache with the
+threshold at which it computes this share. No coefficients are published for these
+weights, so TeaCache does not rescale the change of the embedding. `equivalents` is the
+computed work in full steps. `hsa-50 spectrum` and similar arms forecast the velocities
+of tokens that are not run, while the preset alone reuses their last velocities.
+`NAME_error` is the standard error of a mean. Rows of `quality` are written as soon as
+they are measured; `--missing` measures only the arms without a row.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def arms(pipeline: Pipeline, requests: Sequence[Request]) -> dict[str, TokenArm]
         fewer = tuple(x.changed(steps=count) for x in every)
         made[f"fewer-{share}"] = TokenArm(pipeline, fewer)
         made[f"tea-{share}"] = TokenArm(pipeline, every, foreseen.tea(count))
-        # They skip no step: tokens that are not run have their forecasts.
+        # These caches skip no step: they forecast the tokens that are not run.
         for method, cache in FORECASTS.items():
             made[f"{name} {method}"] = TokenArm(pipeline, given, cache)
     return made
@@ -151,14 +151,14 @@ def timed(pipeline: Pipeline, rounds: int) -> Iterator[Row]:
 
 
 def judged(pipeline: Pipeline, count: int, done: Collection[str] = ()) -> Iterator[Row]:
-    """Scores all arms on held-out prompts at the model's own size; a row per arm.
+    """Scores the arms on held-out prompts at the model's own size; yields their rows.
 
     Scores are the oracle's, and PSNR and SSIM to the full run.
 
     Args:
         pipeline: the model's pipeline.
         count: the number of prompts.
-        done: names of arms that are left out; the full run is made all the same.
+        done: names of arms to skip; the full run is always made.
     """
     drawn = prompts(held_out_combinations(), count, seed=0)
     requests = [pipeline.request(x.caption, seed=n) for n, x in enumerate(drawn)]
@@ -183,7 +183,7 @@ def judged(pipeline: Pipeline, count: int, done: Collection[str] = ()) -> Iterat
 
 
 def judged_before(count: int) -> set[str]:
-    """The arms with a row of as many prompts, on this device and of this commit."""
+    """The arms that have a row from this device and commit over `count` prompts."""
     wanted = {"device": rows.device(), "commit": rows.commit(), "prompts": count}
     return {row["row"] for row in rows.load("tokens") if wanted.items() <= row.items()}
 

@@ -2,9 +2,10 @@
 
     JAX_PLATFORMS=cpu python -m benchmarks.tokens.memory [--missing] [--rows WORD ...]
 
-Compiled ahead of time as `benchmarks.speed.aot` compiles plain steps. Token budgets
-hold the keys and values of all tokens in all layers; block-level caches hold the
-outputs of all layers' branches; caches that forecast velocities hold a few latents.
+The steps are compiled ahead of time, like the plain steps in `benchmarks.speed.aot`.
+Token budgets hold the keys and values of all tokens in all layers; block-level caches
+hold the outputs of all layers' branches; caches that forecast velocities hold a few
+arrays of the size of the latents.
 """
 
 from benchmarks.speed.aot import Placement, compile_rows

@@ -1,1 +1,1 @@
-"""Video queries over a short text whose keys and output are amplified."""
+"""Attention of video queries over a short text, with gains of keys and output."""

@@ -24,12 +24,13 @@ def amplified_cross_attention(
     """residual + output_gain softmax(query (key_gain key)^T / sqrt(d) + bias) value.
 
     At most 512 keys: they stay on the chip while queries stream past, and logits are
-    never written to memory. A query without any key gets its residual.
+    never written to memory. A query whose keys are all dropped gets only its residual,
+    or zeros without one.
 
     Args:
         query: queries of the video.
         key: keys of the text.
-        value: their values.
+        value: values of the text.
         bias: one number per key: minus infinity drops it, log(r) counts it r times.
         key_gain: a factor of each key; 1 unless given.
         output_gain: a factor of each row's output; 1 unless given.
@@ -39,8 +40,8 @@ def amplified_cross_attention(
             `kernels_pallas.dispatch`.
 
     Raises:
-        ValueError: arrays that do not fit together, or too many keys.
-        NotImplementedError: the implementation refuses these arrays.
+        ValueError: if dtypes differ, or if there are too many keys.
+        NotImplementedError: if the implementation does not support these arrays.
     """
     b, m = key.shape[:2]
     if m > MOST_KEYS:

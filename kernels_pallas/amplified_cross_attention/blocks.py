@@ -31,7 +31,7 @@ class Wanted:
     Attributes:
         rows: the number of rows of queries.
         bytes: the most on-chip memory that a block may fill. Queries, residual and
-            outputs count twice, since those of the next block are fetched meanwhile.
+            outputs count twice, since the next block is fetched meanwhile.
     """
 
     rows: int

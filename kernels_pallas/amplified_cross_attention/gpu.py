@@ -30,7 +30,7 @@ def attend(
 ) -> Float[Array, "b n a d"]:
     """The Triton kernel, with the reference's signature.
 
-    `block` is taken from the table unless given.
+    If `block` is None, `blocks.TRITON` or the default for the device gives it.
     """
     b, n, a, _ = query.shape
     if block is None:

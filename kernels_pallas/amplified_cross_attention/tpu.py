@@ -32,7 +32,7 @@ def attend(
 ) -> Float[Array, "b n a d"]:
     """The Mosaic kernel, with the reference's signature.
 
-    `block` is taken from the table unless given.
+    If `block` is None, `blocks.fitted` gives it for the device.
     """
     b, n, a, d = query.shape
     m = text.key.shape[1]
@@ -64,14 +64,14 @@ def attend(
 
 
 def numbers_of(text: Text, width: int) -> Float32[Array, "b 3 m"]:
-    """Per key: its factor and addend of logits in base 2, and the output's gain."""
+    """Per key: the factor and addend of its logits in base 2, and the output's gain."""
     base = math.log2(math.e)
     gain = jnp.broadcast_to(text.output_gain[:, None], text.bias.shape)
     return jnp.stack([text.gain * (width**-0.5 * base), text.bias * base, gain], axis=1)
 
 
 def cost(query: Array, m: int, added: bool) -> pl.CostEstimate:
-    """Operations and bytes over m keys, with a residual or without."""
+    """The cost of attention over m keys; `added` says whether there is a residual."""
     b, n, a, d = query.shape
     rows = (3 if added else 2) * n + 2 * m
     return pl.CostEstimate(

@@ -1,1 +1,1 @@
-"""Queries of the active tiles over the keys of all tiles, some of them fresh."""
+"""Attention of the active tiles' queries over all keys, some of them fresh."""

@@ -21,17 +21,17 @@ def masked_region_attention(
 ) -> Attended:
     """softmax(query key^T / sqrt(d) + bias) value for the queries of the active tiles.
 
-    Logits, softmax and sums are float32. A query without any key gets zeros.
+    Logits, softmax and sums are float32. A query whose keys are all dropped gets zeros.
 
     Args:
         query: queries in tiles of s tokens.
         key: keys of all tiles, before the fresh keys are written into them.
-        value: their values.
-        active: the tiles of `query` that attend, each at most once. None: all of them,
-            in their order. A negative id is padding; a block that is all padding
-            costs nothing, so padding is best put last.
+        value: values of all tiles, before the fresh values are written into them.
+        active: ids of the tiles of `query` that attend, each at most once; None for all
+            tiles in order. A negative id is padding; a block that is all padding costs
+            nothing, so padding should come last.
         fresh: keys and values that are first written into `key` and `value`, in place
-            if the caller does not use those again.
+            if the caller does not use `key` and `value` again.
         bias: one number per key: minus infinity drops it, log(r) counts it r times.
         logsumexp: whether to return the logarithm of each query's sum of weights, with
             which outputs over parts of the keys can be combined.
@@ -42,9 +42,9 @@ def masked_region_attention(
         The outputs of the active tiles in their order, and the keys and values.
 
     Raises:
-        ValueError: arrays that do not fit together, or impossible ids of tiles. Traced
-            ids are unknown: there, an id out of range is padding.
-        NotImplementedError: the implementation refuses these arrays.
+        ValueError: if dtypes differ, or if ids of tiles are too large or repeated.
+            Traced ids cannot be checked: an id out of range is then padding.
+        NotImplementedError: if the implementation does not support these arrays.
     """
     check_dtypes(query, key, value, fresh)
     if active is not None:

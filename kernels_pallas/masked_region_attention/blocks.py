@@ -14,7 +14,7 @@ MOST_TILES = 24
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a block, from which its number of whole tiles follows.
+    """The wanted rows of a block, from which its number of whole tiles follows.
 
     Attributes:
         query: rows of queries, 1 or more.
@@ -30,7 +30,7 @@ class Rows:
 
 
 class Tiles(NamedTuple):
-    """Tiles in a block.
+    """The numbers of tiles in a block.
 
     Attributes:
         query: tiles of queries.
@@ -78,33 +78,33 @@ def together(heads: int, width: int) -> int:
 def weight(heads: int, width: int, itemsize: int) -> int:
     """On-chip memory of a row of a block, in units of a head of 128 in bfloat16.
 
-    Each head of a block has sums of its own, which fill whole groups of lanes.
+    Each head of a block has its own sums, which fill whole groups of lanes.
     """
     return together(heads, width) * math.ceil(width / LANES) * itemsize // 2
 
 
 def largest(weight: int) -> int:
-    """The most tokens of a tile for a row of this weight.
+    """The most tokens that a tile may have if its rows have this weight.
 
-    A block of one such tile and its logits fits in the 16 MiB that a kernel has on v4
-    and v5 (compiled: 1024 tokens of weight 1, 768 of 2, 512 of 4).
+    A block of one such tile and its logits fits in the 16 MiB that a kernel has on TPU
+    v4 and v5 (checked by compiling 1024 tokens of weight 1, 768 of 2, 512 of 4).
     """
     return int(1024 / math.sqrt(weight))
 
 
 def shrunk(rows: Rows, weight: int) -> Rows:
-    """Fewer rows for a larger weight: halves the keys, then the queries, by turns."""
+    """Halves the rows of keys and of queries in turn, once per doubling of `weight`."""
     halvings = math.ceil(math.log2(weight))
     queries, keys = halvings // 2, halvings - halvings // 2
     return Rows(max(1, rows.query >> queries), max(1, rows.key >> keys))
 
 
 def dividing(count: int, most: int) -> int:
-    """Tiles per block for `count` tiles: their largest divisor up to `most`.
+    """Tiles per block for `count` tiles: the largest divisor of `count` up to a limit.
 
-    If that divisor is at most half of `most`, the result is `most` instead, since a
-    last block that is not full is better than many small ones. (If `count` is less than
-    `most`, read `count` for `most`.)
+    The limit is `most`, or `count` if that is smaller. If the divisor is at most half
+    of the limit, the result is the limit instead, since a last block that is not full
+    is better than many small blocks.
     """
     best = max(x for x in range(1, min(count, most) + 1) if count % x == 0)
     return best if 2 * best > min(count, most) else min(count, most)

@@ -1,7 +1,7 @@
 """Masked region attention in Pallas for GPUs (Triton).
 
 A program computes a block of rows of the active tiles. Blocks need not be whole tiles,
-so that no tile size wastes any rows. On Hopper, Triton's compiler should use the matrix
+so no tile size wastes rows. On Hopper, Triton's compiler should use the matrix
 instructions of warp groups; this has not been checked.
 """
 
@@ -37,7 +37,7 @@ def attend(
 ) -> Attended:
     """The Triton kernel, with the reference's signature.
 
-    `block` is taken from the table unless given.
+    If `block` is None, `blocks.TRITON` or the default for the device gives it.
     """
     b, k, s, a, d = query.shape
     if block is None:
@@ -120,7 +120,14 @@ def written(
     tiles: Int[Array, "b j"],
     interpret: bool,
 ) -> Float[Array, "b t s a d"]:
-    """The buffer with these tiles copied into it, in place."""
+    """Copies new tiles into the buffer, in place; returns the buffer.
+
+    Args:
+        buffer: keys or values of all tiles.
+        new: the tiles to copy.
+        tiles: their ids; a negative id is padding and is not copied.
+        interpret: whether to interpret the kernel on a CPU.
+    """
     b, j = tiles.shape
     flat = lambda x: x.reshape(*x.shape[:2], -1)
     length = math.prod(buffer.shape[2:])
@@ -137,7 +144,7 @@ def written(
 
 
 def copy(tiles: Any, new: Any, before: Any, after: Any) -> None:
-    """Copies a piece of a tile."""
+    """Copies a piece of `COPIED` numbers of a tile, unless the tile is padding."""
     i, j, row = (pl.program_id(axis) for axis in range(3))
     place = i * COPIED + jnp.arange(COPIED)
     tile = tiles[row, j]

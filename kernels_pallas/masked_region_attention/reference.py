@@ -18,7 +18,7 @@ class Fresh(NamedTuple):
     Attributes:
         key: the keys of these tiles.
         value: the values of these tiles.
-        tiles: their numbers; a negative one is padding.
+        tiles: the ids of these tiles; a negative id is padding.
     """
 
     key: Float[Array, "b j s a d"]
@@ -31,8 +31,8 @@ class Attended(NamedTuple):
 
     Attributes:
         out: the outputs of the active tiles, in their order; zeros at padding.
-        key: the keys that were attended to, with the fresh ones in place.
-        value: their values.
+        key: the keys that were attended to, including the fresh ones.
+        value: the values that were attended to, including the fresh ones.
         logsumexp: the logarithm of each query's sum of weights, minus infinity at
             padding; None unless requested.
     """
@@ -53,7 +53,7 @@ def attend(
     logsumexp: bool,
     interpret: bool = False,
 ) -> Attended:
-    """softmax(query key^T / sqrt(d) + bias) value of the active tiles; see the api."""
+    """softmax(query key^T / sqrt(d) + bias) value of the active tiles; see `api`."""
     if fresh is not None:
         key = put(key, fresh.tiles, fresh.key)
         value = put(value, fresh.tiles, fresh.value)
@@ -101,11 +101,11 @@ def softmax(
 
 
 def take(x: Array, tiles: Int[Array, "b k"]) -> Array:
-    """The tiles with these ids in each row of the batch; the first one for padding."""
+    """The tiles with these ids, per row of the batch; the first tile for padding."""
     return x[jnp.arange(len(x))[:, None], jnp.maximum(tiles, 0)]
 
 
 def put(x: Array, tiles: Int[Array, "b k"], new: Array) -> Array:
-    """`x` with these tiles replaced; padding is ignored."""
+    """`x` with the tiles of these ids replaced by `new`; padding is ignored."""
     place = jnp.where(tiles < 0, x.shape[1], tiles)
     return x.at[jnp.arange(len(x))[:, None], place].set(new, mode="drop")

@@ -1,9 +1,9 @@
 """Masked region attention in Pallas for TPUs (Mosaic TPU).
 
 Arrays are reshaped to [b, t, s, a * d]: a head is a column of lanes, so neither queries
-nor keys are transposed. A block of queries is some tiles, which stay on the chip while
-blocks of keys stream past. If `active` names the tiles, its ids are prefetched scalars,
-by which they are fetched. The softmax is online (arXiv 2205.14135), in base 2.
+nor keys are transposed. A block of queries is a few tiles, which stay on the chip while
+blocks of keys stream past. If `active` names the tiles, its ids are prefetched as
+scalars and used to fetch them. The softmax is online (arXiv 2205.14135), in base 2.
 """
 
 import math
@@ -115,7 +115,7 @@ def attend(
 ) -> Attended:
     """The Mosaic kernel, with the reference's signature.
 
-    The `tiles` per block are taken from the table unless given.
+    If `tiles` (per block) is None, `blocks.fitted` gives it for the device.
     """
     b, t, s, a, d = key.shape
     k = query.shape[1] if active is None else active.shape[1]
@@ -293,7 +293,7 @@ def call(
 def scalars(
     plan: CallSizes, active: Int[Array, "b k"] | None
 ) -> tuple[Int[Array, " i"], Int[Array, " j"]]:
-    """The ids of the active tiles, and for each block of them whether it has any."""
+    """The ids of the active tiles, and per block whether any id is not padding."""
     if active is None:
         blocks_of_all = plan.batch * plan.query_blocks
         return jnp.zeros(1, jnp.int32), jnp.ones(blocks_of_all, jnp.int32)
@@ -303,9 +303,10 @@ def scalars(
 
 
 def specs_of_queries(plan: CallSizes) -> list[pl.BlockSpec]:
-    """The specs of queries: one for a block of neighbouring tiles, or one per tile.
+    """The block specs of the queries.
 
-    There is one per tile if `active` names the tiles.
+    There is one for a block of consecutive tiles; if `active` names the tiles, there is
+    one per tile of a block.
     """
     few = plan.tiles.query
     if plan.named:
@@ -328,8 +329,8 @@ def key_block(
 ) -> tuple:
     """The index of the j-th block of keys.
 
-    For a block of queries that is all padding, it does not change, so that nothing is
-    copied.
+    For a block of queries that is all padding, the index is constant, so that nothing
+    is copied.
     """
     some = alive[b * plan.query_blocks + i] > 0
     return b, jnp.where(some, j, plan.key_blocks - 1), 0, a
@@ -416,8 +417,8 @@ def begin(plan: CallSizes, scratch: Scratch, queries: Sequence[Any]) -> None:
 def stacked(plan: CallSizes, block: Any, j: Any) -> Array:
     """The tiles of the j-th block, concatenated, with zeros for padding.
 
-    The padding after a tile's last row and after the last tile may hold anything before
-    this, also NaN.
+    In the block, the padding after a tile's last row and after the last tile may have
+    arbitrary values, even NaN.
     """
     aligned, parts = plan.size - plan.size % plan.unit, []
     for i in range(plan.tiles.key):
