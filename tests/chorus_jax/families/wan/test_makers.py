@@ -29,7 +29,7 @@ from tests.convert import made, made_original
 
 PACKAGE = importlib.util.find_spec("wan")
 if PACKAGE is None:
-    pytest.skip("needs wan22: pip install --no-deps wan22", allow_module_level=True)
+    pytest.skip("pip install --no-deps wan22 einops", allow_module_level=True)
 pytest.importorskip("einops")
 # Their code asks for autocast on CUDA, which is off in float32.
 pytestmark = pytest.mark.filterwarnings("ignore:.*(CUDA|cuda)")
