@@ -119,14 +119,7 @@ class TokenBudgets:
     def sets(
         self, first: int, last: int, tiles: int, early: int
     ) -> tuple[tuple[int, ...], ...]:
-        """The ranks of the tiles that are run in each of the steps `first` to `last`.
-
-        Args:
-            first: the first step; it always runs all tokens.
-            last: the step after the last one.
-            tiles: the number of tiles of the video or region.
-            early: the number of steps from `first` on that run all tokens.
-        """
+        """The ranks of the tiles of each step (see `ActiveSets.sets`)."""
         every = tuple(range(tiles))
         forced = lambda i: i < first + max(early, 1) or i >= self.steps - self.late
         return tuple(
