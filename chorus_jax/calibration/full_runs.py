@@ -123,7 +123,7 @@ class FullRuns:
         """The norms of `norms`, measured on one run."""
         run = RecordedRun(self.runs, request, path_of(state))
         with self.runs.pipeline.computing():
-            timesteps = run.begun[0].solver.schedule.timesteps
+            timesteps = run.prepared[0].solver.schedule.timesteps
             velocity = lambda latents, i: run.passes(i)(velocity_at, latents, i)
             return sensitivities(state, velocity, tuple(timesteps), self.switch)
 

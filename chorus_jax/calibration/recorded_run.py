@@ -32,7 +32,7 @@ class RecordedRun:
     path: RunPath
 
     @cached_property
-    def begun(self) -> tuple[Program, Inputs, RunState]:
+    def prepared(self) -> tuple[Program, Inputs, RunState]:
         """The program of a full run, its inputs and its first state."""
         return self.runs.prepared(self.request, EveryStep())
 
@@ -52,7 +52,7 @@ class RecordedRun:
 
     def passes(self, step: int) -> Callable[..., Any]:
         """A function that runs a pass of `single_passes` with the expert of a step."""
-        program, inputs, _ = self.begun
+        program, inputs, _ = self.prepared
         expert = self.experts[step]
         inputs = self.runs.with_expert(inputs, expert)
 

@@ -60,16 +60,16 @@ class StepProbes:
 
         All later steps are computed, and the solver's history begins after the step.
         """
-        program, inputs, _ = self.run.begun
+        program, inputs, _ = self.run.prepared
         own, last = self.run.at(step), step + 1 == self.run.steps
         # The final latents are not recorded; only differences are needed.
         after = jax.tree.map(
             jnp.asarray, own if last else self.run.at(step + 1)
         ).latents
         if velocity is not None:
-            both = (velocity, own.velocities)
+            pair = (velocity, own.velocities)
             after = self.run.passes(step)(
-                shifted, after, step, *both, jnp.float32(move)
+                shifted, after, step, *pair, jnp.float32(move)
             )
         if last:
             return jax.tree.leaves(after)
