@@ -2,35 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from chorus_jax.calibration.branch_fit import BranchSimilarity
 from chorus_jax.calibration.cache_runs import CacheRuns
+from chorus_jax.calibration.recorded_run import RecordedRun
 from chorus_jax.calibration.router import Scores, trained
-from chorus_jax.calibration.sensitivity import sensitivities, velocity_at
+from chorus_jax.calibration.sensitivity import PathRecorder, path_of, sensitivities
+from chorus_jax.calibration.single_passes import velocity_at
 from chorus_jax.calibration.step_plans import (
+    Growth,
+    Products,
     StepPlanner,
     growth_of,
     probed_steps,
     scaled_products,
 )
+from chorus_jax.calibration.step_probes import StepProbes
 from chorus_jax.calibration.token_groups import GroupedRun
 from chorus_jax.calibration.token_plans import TokenPlanner
 from chorus_jax.calibration.token_probes import planner_of
-from chorus_jax.calibration.velocity_runs import (
-    HeldOnce,
-    holding,
-    velocities_of,
-    velocity_products,
-)
+from chorus_jax.calibration.velocity_runs import velocities_of, velocity_products
 from chorus_jax.denoise.state import RunState
-from chorus_jax.families.forward import Latents
-from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
 
 PROBED = 2  # the number of prompts of which further runs are made
@@ -76,20 +71,25 @@ class FullRuns:
         """
         moves, begins = self.moves, self.begins
         products = [velocity_products(velocities_of(x))[0] for x in self.states]
-        probed = [x for x in probed_steps(len(moves)) if x not in begins]
-        growths = []
-        for request, state, own in zip(self.requests[:PROBED], self.states, products):
-            errors = {step: self.error(request, state, step) for step in probed}
-            growths.append(growth_of(own, moves, errors))
+        growths = [
+            self.growth(request, own)
+            for request, own in zip(self.requests[:PROBED], products)
+        ]
         growth = np.exp(np.log(growths).mean(axis=0))
         return StepPlanner(scaled_products(np.stack(products)), moves, growth, begins)
 
-    def error(self, request: Request, full: RunState, step: int) -> float:
-        """The squared error of final latents if one step reuses the last velocity."""
-        begin = lambda state: holding(state, [step])
-        state, _ = self.runs.run(request, HeldOnce(), begin)
-        off = jax.tree.map(jnp.subtract, state.latents, full.latents)
-        return sum(float(jnp.square(x).sum()) for x in jax.tree.leaves(off))
+    def growth(self, request: Request, products: Products) -> Growth:
+        """The growth of squared errors until the end of a run, by step.
+
+        Args:
+            request: the request of the run.
+            products: inner products of the velocities of every two steps of the run.
+        """
+        state, _ = self.runs.run(request, PathRecorder(self.steps))
+        probes = StepProbes(RecordedRun(self.runs, request, path_of(state)))
+        probed = [x for x in probed_steps(self.steps) if x not in self.begins]
+        errors = {step: probes.error(step, float(self.moves[step])) for step in probed}
+        return growth_of(products, self.moves, errors)
 
     def token_planner(self) -> TokenPlanner:
         """A planner of the tokens of each step, from runs of `PathRecorder`.
@@ -98,7 +98,7 @@ class FullRuns:
         further runs of the first prompts.
         """
         full = [
-            GroupedRun.of(self.runs, request, state)
+            GroupedRun.grouped(self.runs, request, state)
             for request, state in zip(self.requests, self.states)
         ]
         return planner_of(full, self.moves, self.begins, PROBED)
@@ -121,17 +121,10 @@ class FullRuns:
         self, request: Request, state: RunState
     ) -> Float[np.ndarray, "2 steps"]:
         """The norms of `norms`, measured on one run."""
-        runs = self.runs
-        with runs.pipeline.computing():
-            program, inputs, _ = runs.prepared(request, EveryStep())
-            experts = runs.pipeline.model.experts(request)
-            timesteps = program.solver.schedule.timesteps
-
-            def velocity(latents: Latents, i: int) -> Latents:
-                at = partial(velocity_at, program=program, expert=experts[i])
-                here = runs.with_expert(inputs, experts[i])
-                return at(here, latents, jnp.array([i], jnp.int32))
-
+        run = RecordedRun(self.runs, request, path_of(state))
+        with self.runs.pipeline.computing():
+            timesteps = run.prepared[0].solver.schedule.timesteps
+            velocity = lambda latents, i: run.passes(i)(velocity_at, latents, i)
             return sensitivities(state, velocity, tuple(timesteps), self.switch)
 
     def routes(self) -> Scores:

@@ -9,7 +9,6 @@ latents are changed at the timestep of the second. This takes one more pass per 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,8 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.calibration.velocity_runs import empty_record, recorded
-from chorus_jax.denoise.program import Program, Run
-from chorus_jax.denoise.state import Inputs, RunState
+from chorus_jax.denoise.state import RunState
 from chorus_jax.families.forward import Forward, Held, Latents, evaluate
 from chorus_jax.intra_request.sen import moved
 from chorus_jax.schedulers.flow import TRAIN_STEPS, Schedule
@@ -71,19 +69,6 @@ class PathRecorder:
 def path_of(state: RunState) -> RunPath:
     """The record of a run of `PathRecorder`, over all experts."""
     return jax.tree.map(lambda *x: sum(map(np.asarray, x)), *state.caches)
-
-
-@partial(jax.jit, static_argnames=("program", "expert"))
-def velocity_at(
-    inputs: Inputs,
-    latents: Latents,
-    i: Int[Array, " b"],
-    *,
-    program: Program,
-    expert: str,
-) -> Latents:
-    """The guided velocity of any latents at step `i`."""
-    return evaluate(Run(program, inputs).forward(expert, latents, i))[0]
 
 
 def sensitivities(

@@ -17,6 +17,19 @@ REPEATS = 3  # runs of a timed pass, of which the shortest counts
 
 
 @partial(jax.jit, static_argnames=("program", "expert"))
+def velocity_at(
+    inputs: Inputs,
+    latents: Latents,
+    i: Int[Array, " b"],
+    *,
+    program: Program,
+    expert: str,
+) -> Latents:
+    """The guided velocity of all tokens at step `i`; no keys are returned."""
+    return evaluate(Run(program, inputs).forward(expert, latents, i))[0]
+
+
+@partial(jax.jit, static_argnames=("program", "expert"))
 def full_pass(
     inputs: Inputs,
     latents: Latents,

@@ -21,9 +21,11 @@ from chorus_jax.intra_request.planned import PlannedCache
 # The variance, relative to a velocity's square, by which velocities in a run with
 # skipped steps differ from those of full runs.
 NOISE = 1e-4
+ROUNDING = 1e-6  # smaller changes of a velocity, relative to it, may be rounding errors
 NEVER = -1  # stands for a missing computed step
 
 Products = Float[np.ndarray, "steps steps"]
+Growth = Float[np.ndarray, " steps"]
 Cost = Callable[[int, int, int], float]
 
 
@@ -173,19 +175,24 @@ def growth_of(
 ) -> Float[np.ndarray, " steps"]:
     """The growth of squared errors until the end of a run, by step.
 
+    A step whose velocity equals the last one tells nothing. Growths at steps without a
+    measurement are interpolated; they are 1 if there is none at all.
+
     Args:
         products: inner products of the velocities of every two steps of a run.
         moves: the change of the noise level in each step.
         errors: the squared error at the end of a run in which one step reused the last
-            velocity, by that step. Growths at other steps are interpolated.
+            velocity, by that step.
     """
-    steps = sorted(errors)
-    made = [
-        moves[i] ** 2 * (products[i, i] + products[j, j] - 2 * products[i, j])
-        for i, j in ((i, i - 1) for i in steps)
-    ]
-    growths = np.log([errors[i] / x for i, x in zip(steps, made)])
-    return np.exp(np.interp(np.arange(len(moves)), steps, growths))
+    growths = dict[int, float]()
+    for i in sorted(errors):
+        now, last = products[i, i], products[i - 1, i - 1]
+        change = now + last - 2 * products[i, i - 1]
+        if change > ROUNDING * now and errors[i] > 0:
+            growths[i] = math.log(errors[i] / (moves[i] ** 2 * change))
+    if not growths:
+        return np.ones(len(moves))
+    return np.exp(np.interp(np.arange(len(moves)), [*growths], [*growths.values()]))
 
 
 def best_steps(

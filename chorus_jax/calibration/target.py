@@ -58,7 +58,8 @@ def nearest(
     namespace: str = "default",
 ) -> Match | None:
     """The entry of a cache with the best score for a request, however low."""
-    query = Engine(pipeline, cache).query(request, namespace)
+    engine = Engine(pipeline, cache, Policy(request.step_count, ()))
+    query = engine.query(request, namespace)
     match = cache.matcher(query, look, least=-math.inf)
     return None if isinstance(match, Rejection) else match
 

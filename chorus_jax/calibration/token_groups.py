@@ -1,6 +1,5 @@
 """Nested groups of the tokens of full runs, by how much their velocities change."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,12 +9,11 @@ import numpy as np
 from jaxtyping import Float, Int32
 
 from chorus_jax.calibration.cache_runs import CacheRuns
-from chorus_jax.calibration.sensitivity import RunPath, path_of
+from chorus_jax.calibration.recorded_run import RecordedRun
+from chorus_jax.calibration.sensitivity import path_of
 from chorus_jax.denoise.budgeted import relative_change
-from chorus_jax.denoise.program import Program
-from chorus_jax.denoise.state import Inputs, RunState
+from chorus_jax.denoise.state import RunState
 from chorus_jax.denoise.tiles import tiles_of
-from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
 from chorus_jax.token_budgets.schedule import size_of
 
@@ -26,25 +24,21 @@ Products = Float[np.ndarray, "groups steps steps"]
 
 
 @dataclass(frozen=True, eq=False)
-class GroupedRun:
+class GroupedRun(RecordedRun):
     """A full run of one request, with its tokens in nested groups.
 
     Attributes:
-        runs: makes further runs.
-        request: the request.
-        path: the record of its full run.
         shares: the shares of the tokens that a step may run; the last is 1.
         early: the number of steps that rank the tokens.
     """
 
-    runs: CacheRuns
-    request: Request
-    path: RunPath
     shares: tuple[float, ...]
     early: int
 
     @classmethod
-    def of(cls, runs: CacheRuns, request: Request, state: RunState) -> "GroupedRun":
+    def grouped(
+        cls, runs: CacheRuns, request: Request, state: RunState
+    ) -> "GroupedRun":
         """Groups a run of a request with `PathRecorder`, given the run's last state."""
         early = max(2, round(EARLY * request.step_count))
         run = cls(runs, request, path_of(state), SHARES, early)
@@ -53,20 +47,10 @@ class GroupedRun:
         return replace(run, shares=tuple(sorted(sizes.values())))
 
     @cached_property
-    def begun(self) -> tuple[Program, Inputs, RunState]:
-        """The program of a full run, its inputs and its first state."""
-        return self.runs.prepared(self.request, EveryStep())
-
-    @cached_property
-    def experts(self) -> Sequence[str]:
-        """The transformer of each step."""
-        return self.runs.pipeline.model.experts(self.request)
-
-    @cached_property
     def tiles(self) -> Float[np.ndarray, "steps t s p"]:
         """The velocities of each tile in all steps."""
         velocities = jax.tree.map(lambda x: jnp.asarray(x[0]), self.path.velocities)
-        return np.asarray(tiles_of(self.begun[0].geometry, velocities))
+        return np.asarray(tiles_of(self.prepared[0].geometry, velocities))
 
     @cached_property
     def order(self) -> Int32[np.ndarray, " t"]:
@@ -87,14 +71,10 @@ class GroupedRun:
         Streams other than the video's belong to the first group, because every step
         that runs any tokens runs them.
         """
-        program, steps = self.begun[0], len(self.tiles)
+        program, steps = self.prepared[0], len(self.tiles)
         cuts = np.split(self.order, self.sizes[:-1])
         flat = [self.tiles[:, tiles].reshape(steps, -1) for tiles in cuts]
         streams = program.geometry.named(self.path.velocities)
         others = [x[0] for name, x in streams.items() if name != program.geometry.video]
         flat[0] = np.concatenate([flat[0], *(x.reshape(steps, -1) for x in others)], 1)
         return np.stack([x @ x.T for x in flat])
-
-    def at(self, step: int) -> RunPath:
-        """The record of one step."""
-        return jax.tree.map(lambda x: x[:, step], self.path)

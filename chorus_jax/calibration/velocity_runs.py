@@ -1,7 +1,7 @@
-"""Runs that measure how velocities change between steps, and how errors grow."""
+"""Full runs that record the velocity of every step."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Int
 
 from chorus_jax.denoise.state import RunState
 from chorus_jax.families.forward import Forward, Held, Latents, evaluate
-from chorus_jax.nets.control import select
 from chorus_jax.schedulers.flow import Schedule
 
 
@@ -60,55 +59,6 @@ def velocity_products(record: Latents) -> Float[np.ndarray, "b steps steps"]:
     arrays = [np.asarray(x, np.float32) for x in jax.tree.leaves(record)]
     flat = [x.reshape(*x.shape[:2], -1) for x in arrays]
     return sum((x @ x.transpose(0, 2, 1) for x in flat), np.zeros(()))
-
-
-class HeldOnceState(NamedTuple):
-    """State of `HeldOnce`.
-
-    Attributes:
-        velocity: the velocity of the previous step.
-        at: the step of each request in which this velocity is reused; 0 for none.
-    """
-
-    velocity: Latents
-    at: Int[Array, " b"]
-
-
-@dataclass(frozen=True)
-class HeldOnce:
-    """Reuses the previous velocity in one step of each request (see `holding`)."""
-
-    def init(self, forward: Forward) -> HeldOnceState:
-        """The state before the first step, with no step that reuses a velocity."""
-        velocity = jax.tree.map(jnp.zeros_like, forward.latents)
-        count = len(jax.tree.leaves(velocity)[0])
-        return HeldOnceState(velocity, jnp.zeros(count, jnp.int32))
-
-    def step(
-        self,
-        i: Int[Array, " b"],
-        schedule: Schedule,
-        forward: Forward,
-        held: Held,
-        state: HeldOnceState,
-    ) -> tuple[Latents, Held, HeldOnceState, Float[Array, " b"]]:
-        """Returns the computed or the previous velocity (see `StepCache.step`)."""
-        velocity, held = evaluate(forward, held)
-        computed = (i != state.at) | (i == 0)
-        velocity = select(computed, velocity, state.velocity)
-        after = HeldOnceState(velocity, state.at)
-        return velocity, held, after, jnp.ones(i.shape)
-
-
-def holding(state: RunState, steps: Any) -> RunState:
-    """The initial state of a run of `HeldOnce`, with the step to hold per request.
-
-    The steps are data, so that one compiled program serves them all.
-    """
-    caches = tuple(
-        cache._replace(at=jnp.asarray(steps, jnp.int32)) for cache in state.caches
-    )
-    return state._replace(caches=caches)
 
 
 def velocities_of(state: RunState) -> Latents:

@@ -28,7 +28,7 @@ def full():
 @pytest.fixture(scope="module")
 def grouped(full):
     runs = zip(full.requests, full.states)
-    return [GroupedRun.of(full.runs, *run) for run in runs]
+    return [GroupedRun.grouped(full.runs, *run) for run in runs]
 
 
 def test_groups_are_all_tokens_and_all_streams(grouped):
