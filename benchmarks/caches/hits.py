@@ -2,13 +2,18 @@
 
     python -m benchmarks.caches.hits      # run nothing else on the machine: it times
 
-Runs the shapes model at 50 steps on targets that differ from their source; the arms
-take turns on each target. All hits begin at step 20 of 50 from the source's latents
-and run the active share of the calibrated policy's middle tier, a quarter of the
-tokens, up to step 45. `speedup_denoise` is the full run's denoising time divided by the
-arm's, `psnr` compares with the full run's video of the same target, and
-`accuracy_changed` is the accuracy of the attributes in which a target differs from its
-source.
+Runs the shapes model at 50 steps on targets that differ from their source and that the
+calibrated policy serves; the arms take turns on each target.
+
+    full     all steps
+    chorus   the policy without a step cache
+    policy   the policy with its own step cache
+    others   the policy with this step cache
+
+`speedup_denoise` is the full run's denoising time divided by the arm's, `psnr` compares
+with the full run's video of the same target, and `accuracy_changed` is the accuracy of
+the attributes in which a target differs from its source; its `loss_error` is the
+standard error of the difference from the full runs.
 """
 
 import argparse
@@ -16,40 +21,43 @@ from dataclasses import replace
 from itertools import islice
 
 from benchmarks.lib import rows
-from benchmarks.reuse import arms as chorus_arms
-from benchmarks.reuse.cases import held_out
+from benchmarks.reuse.bench import Bench, Target
+from benchmarks.reuse.cases import changed_only
 from benchmarks.reuse.comparison import ArmComparison
 from benchmarks.reuse.models import add_options, base_policy, load_model
 from benchmarks.reuse.running import Arm, Reusing
 from benchmarks.reuse.scores import rows_of
 from benchmarks.reuse.turns import in_turns
-from chorus_jax.calibration.tiers import tier_at
 from chorus_jax.inter_request.policy.policy import Policy
-from chorus_jax.intra_request import registry
+from chorus_jax.intra_request import EveryStep, registry
 
 STEPS = 50
-FULL, ALONE = "full", "chorus"
+FULL, ALONE, OWN = "full", "chorus", "policy"
 CACHES = (
     *("taylor:interval=2", "taylor:interval=3", "hicache:interval=3"),
     *("dicache:threshold=.1,retention=0", "first-block:threshold=.06,first=1"),
     *("sea:threshold=.25,longest=4", "sen:threshold=.1,first=1,longest=4"),
     *("spectrum:growth=.1,first=2", "racer:growth=.1,first=2"),
 )
-FIGURES = ("equivalents", "speedup_denoise", "accuracy", "accuracy_changed", "psnr")
+FIGURES = (
+    *("equivalents", "speedup_denoise", "accuracy", "accuracy_changed"),
+    *("accuracy_changed_loss_error", "psnr"),
+)
 
 
 def policies_of(base: Policy) -> dict[str, Policy]:
-    """The policies by arm.
-
-    These are a full run, one tier for all scores, and that tier with each step cache.
-    """
-    like = base.tiers[len(base.tiers) // 2]
-    tier = replace(tier_at(STEPS, 0.4, 0.9, like.active), key_gain=like.key_gain)
-    alone = chorus_arms.with_only(base, tier)
-    arms = {FULL: Policy(STEPS, ()), ALONE: alone}
+    """The policies by arm, with the tiers of the policy `base` (see the module)."""
+    alone = replace(base, cache=EveryStep())
+    arms = {FULL: Policy(STEPS, ()), ALONE: alone, OWN: base}
     for line in CACHES:
         arms[line] = replace(alone, cache=registry.parse(line))
     return arms
+
+
+def served(bench: Bench, policy: Policy, count: int) -> list[Target]:
+    """The first `count` targets that differ from their source and are hits."""
+    hits = (x for x in bench.targets if x.changed and x.tier(policy))
+    return list(islice(hits, count))
 
 
 def main() -> None:
@@ -58,15 +66,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_options(parser)
-    parser.add_argument("--targets", type=int, default=36)
+    parser.add_argument("--targets", type=int, default=100, help="that are hits")
+    parser.add_argument("--cases", type=int, default=160, help="that are looked up")
     options = parser.parse_args()
     loaded = load_model(options, None, STEPS)
     base, name = base_policy(None, loaded)
     comparison = ArmComparison(loaded, base, name)
-    cases = held_out().cases(options.targets, options.targets, seed=0)
+    cases = changed_only().cases(options.cases, options.cases, seed=0)
     bench = comparison.filled(cases)
-    differing = (x for x in bench.targets if x.changed and (x.score or 0.0) > 0)
-    hits = list(islice(differing, options.targets))
+    hits = served(bench, base, options.targets)
     arms: dict[str, Arm] = {
         arm: Reusing(bench, policy) for arm, policy in policies_of(base).items()
     }

@@ -72,8 +72,7 @@ def nirvana(beside: Policy) -> Policy:
 def calibrated_file(name: str, steps: int) -> Path:
     """The file to which `benchmarks.calibrate` writes the policy it finds.
 
-    The package contains no such file, because no policy has been calibrated for the
-    shipped weights yet.
+    The package contains such files for the shipped weights, at 4 and at 50 steps.
 
     Args:
         name: the name of the weights.

@@ -1,0 +1,21 @@
+"""The arms of the benchmark of step caches inside hits."""
+
+from benchmarks.caches.hits import ALONE, CACHES, FULL, OWN, policies_of
+from chorus_jax.inter_request.policy.policies import default_policy
+from chorus_jax.intra_request import EveryStep
+
+
+def test_all_arms_but_the_full_run_have_the_policys_tiers():
+    base = default_policy(50)
+    arms = policies_of(base)
+    assert arms.pop(FULL).tiers == ()
+    assert {arm.tiers for arm in arms.values()} == {base.tiers}
+    assert {arm.look for arm in arms.values()} == {base.look}
+
+
+def test_every_arm_has_another_cache():
+    arms = policies_of(default_policy(50))
+    assert arms[ALONE].cache == EveryStep()
+    assert arms[OWN] == default_policy(50)
+    caches = [arms[line].cache for line in CACHES]
+    assert len(set(caches)) == len(CACHES) and EveryStep() not in caches
