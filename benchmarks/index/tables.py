@@ -115,8 +115,14 @@ def sentence(rows: Rows, width: int) -> str:
     if at is None:
         return f"Width {width}: exact search is as fast at all sizes measured."
     if at == min(sizes):
-        return f"Width {width}: ScaNN is faster at all sizes, from {min(sizes)} on."
-    return f"Width {width}: ScaNN is faster from about {at:.2g} entries on."
+        return (
+            f"Width {width}: in use (`{CHANGED}`), ScaNN is faster at all sizes, from "
+            f"{min(sizes)} entries on."
+        )
+    return (
+        f"Width {width}: in use (`{CHANGED}`), ScaNN is faster than exact search from "
+        f"about {float(f'{at:.2g}'):.0f} entries on."
+    )
 
 
 INDEX = "benchmarks.index"

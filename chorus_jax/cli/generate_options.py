@@ -196,7 +196,7 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
     steps_group.add_argument(
         "--quality",
         choices=QUALITIES,
-        help="a step cache by how near to a full run it stays on the shipped weights; "
+        help="a step cache by how near to a full run it stays on the shapes model; "
         "calibrate one for others",
     )
     steps_group.add_argument(

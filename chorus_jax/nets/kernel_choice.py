@@ -29,7 +29,7 @@ FASTER = {
 
 # By kind of device and number of heads, the largest measured share of active tiles at
 # which a layer takes fewer cycles with REGION than with splash, at 720p: of Wan 1.3B
-# 12 % fewer on v6e and 2 % on v5e; of 14B on v6e 18 % fewer at .1, 3 % at .25.
+# 12 % fewer on v6e and 4 % on v5e; of 14B on v6e 18 % fewer at .1, 3 % at .25.
 SMALL_SHARES = {
     ("TPU v6 lite", 12): 0.1,
     ("TPU v6 lite", 40): 0.251,  # 158 of 630 tiles
