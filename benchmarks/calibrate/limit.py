@@ -36,7 +36,8 @@ class Limited:
 
     def row(self) -> dict[str, Any]:
         """The row of this measurement: limit, cost, and losses."""
-        lost = {f"{name}_loss": loss.mean for name, loss in self.verdict.lost.items()}
+        most = self.verdict.most_lost
+        lost = {f"{name}_loss": loss.mean for name, loss in most.items()}
         what = {"limit": self.limit, "targets": self.verdict.targets}
         computed = {
             "equivalents": self.verdict.equivalents,
@@ -60,10 +61,11 @@ def limits(runs: SceneRuns, moves: Moves, policy: Policy) -> list[Limited]:
         return []
     all_tokens = runs.records(with_tiers(alone, active=1.0), differing)
     full, tried = {record.number: record for record in all_tokens}, list[Limited]()
+    tiers = dict.fromkeys(full, tier)
     for limit in sorted(LIMITS, reverse=True):
         regions = replace(alone.regions, limit=limit)
         ours = runs.records(replace(alone, regions=regions), differing)
-        tried.append(Limited(limit, verdict(ours, full, LOSS_LIMITS)))
+        tried.append(Limited(limit, verdict(ours, full, LOSS_LIMITS, tiers)))
         if tried[-1].verdict.excess == 0:
             break
     return tried

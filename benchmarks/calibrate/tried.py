@@ -48,7 +48,7 @@ def _rows(search: Search) -> Iterator[Row]:
 
 def figures(trial: Trial) -> Row:
     """A trial's change, the costs of its policy and the best one, and its losses."""
-    verdict, best = trial.verdict, trial.best
+    verdict, best, lost = trial.verdict, trial.best, trial.verdict.most_lost
     return {
         "from": value(trial.before, trial.coordinate),
         "to": value(trial.after, trial.coordinate),
@@ -59,8 +59,8 @@ def figures(trial: Trial) -> Row:
         "best_equivalents": best.equivalents,
         "excess": verdict.excess,
         "best_excess": best.excess,
-        **{f"{name}_loss": loss.mean for name, loss in verdict.lost.items()},
-        **{f"{name}_loss_error": loss.error for name, loss in verdict.lost.items()},
+        **{f"{name}_loss": loss.mean for name, loss in lost.items()},
+        **{f"{name}_loss_error": loss.error for name, loss in lost.items()},
     }
 
 

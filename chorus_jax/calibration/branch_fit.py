@@ -135,7 +135,10 @@ def measured(
         sizes = np.linalg.norm(layers, axis=2)
         products = layers @ layers.transpose(0, 2, 1)
         cosines.append(products / np.maximum(sizes[:, :, None] * sizes[:, None], TINY))
-        lags = [np.abs(layers[:, n:] - layers[:, :-n]) for n in range(1, len(steps))]
-        pairs = [lag.mean(axis=2) for lag in lags]
+        # One lag at a time: all pairs of steps would need many times the record.
+        pairs = [
+            np.abs(layers[:, n:] - layers[:, :-n]).mean(axis=2)
+            for n in range(1, len(steps))
+        ]
         distances.append(np.concatenate(pairs, axis=1).mean(axis=1))
     return np.stack(cosines, axis=1), np.stack(distances, axis=1)

@@ -18,6 +18,7 @@ from chorus_jax.calibration.sensitivity import PathRecorder
 from chorus_jax.calibration.tea_fit import ChangeRecorder, coefficients_of
 from chorus_jax.calibration.velocity_runs import VelocityRecorder
 from chorus_jax.denoise.state import RunState
+from chorus_jax.families.protocols import OffloadingModel, VideoModel
 from chorus_jax.intra_request import EveryStep, StepCache
 from chorus_jax.intra_request.dicache import DiCache
 from chorus_jax.intra_request.easy import EasyCache
@@ -33,6 +34,7 @@ from chorus_jax.intra_request.sen import SenCache
 from chorus_jax.intra_request.spectrum import Spectrum
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.intra_request.tea import TeaCache
+from chorus_jax.request import Request
 
 INTERVALS = (6, 5, 4, 3, 2)
 GROWTHS = (3.0, 1.5, 0.75, 0.3, 0.1, 0.0)
@@ -46,12 +48,17 @@ class CacheMethod:
     Attributes:
         settings: the settings to try, from bold to careful, given the full runs.
         recorder: the step cache used for the full runs, given the number of steps.
+        experts: the most transformers in the runs that it is fitted to.
+        noiseless: whether its fit needs a solver whose steps add no noise, since it
+            relates an error of a velocity to the error of the latents.
         together: whether its fit runs all transformers in one program, so that none can
             stay in the host's memory.
     """
 
     settings: Callable[[FullRuns], Sequence[StepCache]]
     recorder: Callable[[int], StepCache] = lambda steps: EveryStep()
+    experts: int = 2
+    noiseless: bool = False
     together: bool = False
 
 
@@ -108,7 +115,7 @@ def plans(full: FullRuns, scaled: bool) -> list[StepCache]:
 def token_settings(full: FullRuns) -> list[StepCache]:
     """Plans of the tokens of each step, by rising cost."""
     planner, made = full.token_planner(), list[StepCache]()
-    least = len({*range(planner.early), *planner.begins})
+    least = len(planner.full)
     for share in SHARES:
         if share * full.steps >= least:
             made.append(planner.planned(share * full.steps))
@@ -149,10 +156,14 @@ def harmonica_settings(full: FullRuns) -> list[StepCache]:
 METHODS: Mapping[str, CacheMethod] = MappingProxyType(
     {
         "mag": CacheMethod(mag_settings, MagnitudeRecorder),
-        "tea": CacheMethod(tea_settings, ChangeRecorder),
-        "planned": CacheMethod(lambda full: plans(full, False), VelocityRecorder),
-        "planned-tokens": CacheMethod(token_settings, PathRecorder),
-        "erta": CacheMethod(lambda full: plans(full, True), VelocityRecorder),
+        "tea": CacheMethod(tea_settings, ChangeRecorder, experts=1),
+        "planned": CacheMethod(
+            lambda full: plans(full, False), VelocityRecorder, noiseless=True
+        ),
+        "planned-tokens": CacheMethod(token_settings, PathRecorder, noiseless=True),
+        "erta": CacheMethod(
+            lambda full: plans(full, True), VelocityRecorder, noiseless=True
+        ),
         "sen": CacheMethod(sen_settings, PathRecorder),
         "bac": CacheMethod(bac_settings, BranchRecorder),
         "harmonica": CacheMethod(harmonica_settings, together=True),
@@ -172,3 +183,25 @@ METHODS: Mapping[str, CacheMethod] = MappingProxyType(
         ),
     }
 )
+
+
+def check_fit(name: str, model: VideoModel, request: Request) -> None:
+    """Raises a ValueError for a method that cannot be fitted to runs of a request."""
+    method = METHODS[name]
+    experts = len(dict.fromkeys(model.experts(request)))
+    if experts > method.experts:
+        raise ValueError(
+            f"{name} is fitted to one transformer, and these runs have {experts}: "
+            "choose another method, such as mag or taylor"
+        )
+    if method.noiseless and model.solver(request).stochastic:
+        raise ValueError(
+            f"{name} is fitted to runs whose steps add no noise, which those of the "
+            f"solver {request.solver} do: choose another method, such as mag or taylor"
+        )
+    if method.together and isinstance(model, OffloadingModel):
+        raise ValueError(
+            f"{name} is fitted by a gradient through all steps, which needs both "
+            "experts on the devices: load them with idle_expert='devices', or choose "
+            "another method"
+        )

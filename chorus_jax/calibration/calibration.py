@@ -34,7 +34,8 @@ class Calibration:
 
         Candidates are the policies that the search accepted, the starts that it did not
         begin from, and copies of both with the lowest threshold raised. On the fresh
-        targets, losses may exceed the limits by one standard error.
+        targets there must be hits, and losses may exceed the limits by one standard
+        error.
 
         Args:
             starts: policies to start from; the search began from the last.
@@ -50,7 +51,7 @@ class Calibration:
         verdicts = {policy: self.runs.measure(policy) for policy in policies}
         allowed = [policy for policy in verdicts if verdicts[policy].excess == 0]
         for policy in sorted(allowed, key=lambda x: verdicts[x].equivalents):
-            if self.fresh.measure(policy).excess_within(1.0) == 0:
+            if self.fresh.measure(policy).holds:
                 return policy
         raise ValueError(
             "no policy held: whatever is reused costs more than is allowed, or there "

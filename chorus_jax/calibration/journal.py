@@ -18,6 +18,7 @@ class Journal:
         self.path = path
         self.lines: dict[str, dict[str, Any]] = {}
         if path.exists():
+            end_line(path)
             for line in path.read_text(encoding="utf-8").splitlines():
                 try:
                     stored = json.loads(line)
@@ -40,6 +41,17 @@ class Journal:
         self.lines[name] = stored
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(stored) + "\n")
+
+
+def end_line(path: Path) -> None:
+    """Ends a line that a killed process left unfinished, so that the next record begins
+    a line of its own."""
+    with path.open("rb+") as file:
+        if file.seek(0, 2) == 0:
+            return
+        file.seek(-1, 2)
+        if file.read(1) != b"\n":
+            file.write(b"\n")
 
 
 def digest_of(key: Hashable) -> str:

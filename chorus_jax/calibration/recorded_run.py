@@ -12,7 +12,7 @@ from chorus_jax.calibration.cache_runs import CacheRuns
 from chorus_jax.calibration.sensitivity import RunPath
 from chorus_jax.denoise.program import Program
 from chorus_jax.denoise.state import Inputs, RunState
-from chorus_jax.families.forward import Latents
+from chorus_jax.families.forward import Geometry, Latents
 from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
 
@@ -30,6 +30,11 @@ class RecordedRun:
     runs: CacheRuns
     request: Request
     path: RunPath
+
+    @property
+    def geometry(self) -> Geometry:
+        """The shapes of the request's latents."""
+        return self.runs.pipeline.model.geometry(self.request)
 
     @cached_property
     def prepared(self) -> tuple[Program, Inputs, RunState]:

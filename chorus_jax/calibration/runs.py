@@ -58,14 +58,15 @@ class PolicyRuns(ABC, Generic[T]):
         result = Verdict(float(policy.steps), allowed=self.limits.allowed)
         for first in range(0, len(self.targets), part):
             records += self.records(policy, self.targets[first : first + part])
-            result = self.verdict(records)
+            result = self.verdict(policy, records)
             if result.excess_within(HOPELESS) > 0:
                 return replace(result, given_up=len(records) < len(self.targets))
         return result
 
-    def verdict(self, records: Sequence[TargetRecord]) -> Verdict:
-        """The verdict on records of some of the targets."""
-        return verdict(records, self.full, self.limits)
+    def verdict(self, policy: Policy, records: Sequence[TargetRecord]) -> Verdict:
+        """The verdict on a policy's records of some of the targets."""
+        tiers = {target.number: tier_of(target, policy) for target in self.targets}
+        return verdict(records, self.full, self.limits, tiers)
 
     def records(self, policy: Policy, targets: Sequence[T]) -> list[TargetRecord]:
         """The records of a policy on these targets; runs those that are missing."""

@@ -80,7 +80,7 @@ def sensitivities(
     """The norms by latents and by time at each step of a run of `PathRecorder`.
 
     Steps whose next one is of another expert, and the last step, have the norms of the
-    step before.
+    step before; a step whose next one has the same timestep has its norm by time.
 
     Args:
         state: the last state of the run, of one request.
@@ -93,12 +93,15 @@ def sensitivities(
     norms = np.zeros((2, len(timesteps)))
     for i in range(len(timesteps)):
         if i + 1 in (switch, len(timesteps)):
-            norms[:, i] = norms[:, i - 1]
+            norms[:, i] = norms[:, max(i - 1, 0)]
             continue
+        later = abs(timesteps[i + 1] - timesteps[i]) / TRAIN_STEPS
         before, after = at(path.latents, i), at(path.latents, i + 1)
         between = velocity(before, i + 1)
         far = float(moved(after, before)[0])
-        later = abs(timesteps[i + 1] - timesteps[i]) / TRAIN_STEPS
         norms[0, i] = float(moved(at(path.velocities, i + 1), between)[0]) / far
-        norms[1, i] = float(moved(between, at(path.velocities, i))[0]) / later
+        if later:
+            norms[1, i] = float(moved(between, at(path.velocities, i))[0]) / later
+        else:
+            norms[1, i] = norms[1, max(i - 1, 0)]
     return norms

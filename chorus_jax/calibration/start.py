@@ -129,7 +129,7 @@ def column(
     records: list[TargetRecord] = []
     for first in range(0, len(ranked), BLOCK):
         records += runs.records(alone, ranked[first : first + BLOCK])
-        if runs.verdict(records).excess_within(HOPELESS) > 0:
+        if runs.verdict(alone, records).excess_within(HOPELESS) > 0:
             break
     cost = [record.ledger.equivalents for record in records]
     parts = np.array(

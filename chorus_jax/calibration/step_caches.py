@@ -6,6 +6,7 @@ videos are near enough to those of the full runs is chosen; it is an error if th
 none.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,14 +16,17 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from chorus_jax.calibration.cache_methods import METHODS
+from chorus_jax.calibration.cache_methods import METHODS, check_fit
 from chorus_jax.calibration.cache_runs import CacheRuns
 from chorus_jax.calibration.fidelity import fidelity
 from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.engine import Pipeline
-from chorus_jax.families.protocols import OffloadingModel
+from chorus_jax.engine.pipeline import NotFiniteError
 from chorus_jax.intra_request import StepCache
+from chorus_jax.intra_request.shifts import shift_of
 from chorus_jax.request import Request
+
+log = logging.getLogger(__name__)
 
 LEAST_PROMPTS = 4
 
@@ -69,31 +73,36 @@ class CacheCalibration:
 
         Raises:
             ValueError: for a method without settings to try, or one that cannot be
-                fitted while the idle transformer is in the host's memory; or if no
-                setting is near enough, with the figures of the best one.
+                fitted to these runs (see `check_fit`); or if no setting is near enough,
+                with the figures of the best one.
         """
         check_method(method)
-        if METHODS[method].together and isinstance(
-            self.pipeline.model, OffloadingModel
-        ):
-            raise ValueError(
-                f"{method} is fitted by a gradient through all steps, which needs both "
-                "experts on the devices: load them with idle_expert='devices', or "
-                "choose another method"
-            )
+        check_fit(method, self.pipeline.model, self.requests[0])
         best: ChosenCache | None = None
         full = self.record(method)
         before = time.monotonic()
         settings = METHODS[method].settings(full)
+        if not settings:
+            raise ValueError(
+                f"{method} has no setting for runs of {full.steps} steps: give more "
+                "--steps, or choose another method"
+            )
         fitted = {"fit_seconds": time.monotonic() - before}
         for cache in settings:
-            tried = self.measured(cache)
+            try:
+                tried = self.measured(cache)
+            except NotFiniteError:
+                log.warning("%s gave numbers that are not finite", cache)
+                continue
             if best is None or tried.figures["psnr"] > best.figures["psnr"]:
                 best = tried
             figures = tried.figures
             if figures["psnr"] >= least_psnr and figures["ssim"] >= least_ssim:
                 return ChosenCache(cache, {**figures, **fitted})
-        assert best is not None
+        if best is None:
+            raise ValueError(
+                f"all settings of {method} gave numbers that are not finite"
+            )
         raise ValueError(
             f"no setting of {method} is within {least_psnr:g} dB PSNR and "
             f"{least_ssim:g} SSIM of full runs: the best has "
@@ -111,8 +120,9 @@ class CacheCalibration:
             states.append(jax.tree.map(np.asarray, state))
         experts = self.pipeline.model.experts(first)
         switch = next((i for i, x in enumerate(experts) if x != experts[0]), 0)
+        schedule = self.pipeline.model.solver(first).schedule
         return FullRuns(
-            *(states, first.step_count, switch, first.shift),
+            *(states, first.step_count, switch, shift_of(schedule, first.shift)),
             *(self.requests, self.runs),
         )
 

@@ -17,6 +17,7 @@ from chorus_jax.engine import (
     Reuse,
     planned,
 )
+from chorus_jax.engine.sources import refusal
 from chorus_jax.inter_request.match.matching import Match, Rejection
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
@@ -57,10 +58,13 @@ def nearest(
     look: SecondLook,
     namespace: str = "default",
 ) -> Match | None:
-    """The entry of a cache with the best score for a request, however low."""
+    """The entry of a cache with the best score for a request, however low.
+
+    Entries that an engine refuses as sources are left out.
+    """
     engine = Engine(pipeline, cache, Policy(request.step_count, ()))
     query = engine.query(request, namespace)
-    match = cache.matcher(query, look, least=-math.inf)
+    match = cache.matcher(query, look, -math.inf, refusal)
     return None if isinstance(match, Rejection) else match
 
 

@@ -50,7 +50,7 @@ class GroupedRun(RecordedRun):
     def tiles(self) -> Float[np.ndarray, "steps t s p"]:
         """The velocities of each tile in all steps."""
         velocities = jax.tree.map(lambda x: jnp.asarray(x[0]), self.path.velocities)
-        return np.asarray(tiles_of(self.prepared[0].geometry, velocities))
+        return np.asarray(tiles_of(self.geometry, velocities))
 
     @cached_property
     def order(self) -> Int32[np.ndarray, " t"]:
@@ -71,10 +71,10 @@ class GroupedRun(RecordedRun):
         Streams other than the video's belong to the first group, because every step
         that runs any tokens runs them.
         """
-        program, steps = self.prepared[0], len(self.tiles)
+        geometry, steps = self.geometry, len(self.tiles)
         cuts = np.split(self.order, self.sizes[:-1])
         flat = [self.tiles[:, tiles].reshape(steps, -1) for tiles in cuts]
-        streams = program.geometry.named(self.path.velocities)
-        others = [x[0] for name, x in streams.items() if name != program.geometry.video]
+        streams = geometry.named(self.path.velocities)
+        others = [x[0] for name, x in streams.items() if name != geometry.video]
         flat[0] = np.concatenate([flat[0], *(x.reshape(steps, -1) for x in others)], 1)
         return np.stack([x @ x.T for x in flat])

@@ -55,13 +55,21 @@ class TokenPlanner:
         """Steps that cannot use earlier velocities (see `StepPlanner`)."""
         return self.groups[0].begins
 
+    @property
+    def full(self) -> set[int]:
+        """The steps that run all tokens in every plan.
+
+        A transformer that ends before it has ranked the tokens leaves that to the next.
+        """
+        ranking = (range(x, x + self.early) for x in self.begins if x < self.early)
+        return {*self.begins}.union(*ranking) & {*range(self.steps)}
+
     @cached_property
     def plans(self) -> BestPlans:
         """The best plans for all costs."""
         prices = tuple(max(round(UNITS * cost), 1) for cost in self.costs)
-        full = {*range(self.early), *self.begins}
         losses = [self.losses(group) for group in range(len(self.groups))]
-        return searched(losses, prices, full, self.steps * prices[-1])
+        return searched(losses, prices, self.full, self.steps * prices[-1])
 
     def losses(self, group: int) -> Float[np.ndarray, "steps ends"]:
         """The squared error at a run's end if a group is not run between two steps.

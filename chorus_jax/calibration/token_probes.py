@@ -102,6 +102,9 @@ def planner_of(
         moves: the change of the noise level in each step.
         begins: steps that cannot use earlier velocities.
         count: the number of runs that are probed, from the first on.
+
+    Raises:
+        ValueError: for runs of so few steps that none can leave tokens out.
     """
     first, steps = full[0], len(moves)
     products = np.stack([run.products for run in full])
@@ -111,6 +114,11 @@ def planner_of(
     at = [
         x for x in probed_steps(steps, PROBES) if x >= first.early and x not in begins
     ]
+    if not at:
+        raise ValueError(
+            f"no step of {steps} is left to plan: early steps and a transformer's "
+            "first one run all tokens; give more --steps, or choose another method"
+        )
     probed = [TokenProbes(run) for run in full[:count]]
     growths = [probes.growths(moves, at) for probes in probed]
     growth = np.exp(np.log(growths).mean(axis=0))

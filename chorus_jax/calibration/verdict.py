@@ -17,6 +17,7 @@ import numpy as np
 
 from chorus_jax.calibration.losses import Loss, LossLimits, loss_per_target, losses
 from chorus_jax.calibration.record import TargetRecord
+from chorus_jax.inter_request.policy.policy import Tier
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Verdict:
 
     Attributes:
         equivalents: the mean cost per target in full steps' worth.
-        lost: by figure, the mean loss of the tier whose hits lose most.
+        lost: for each tier that has hits, their mean loss by figure.
         per_target: the loss of each hit by its target's number, in units of the limits.
         targets: the number of targets that were run.
         given_up: whether only some targets were run, since the policy was hopeless.
@@ -33,7 +34,7 @@ class Verdict:
     """
 
     equivalents: float
-    lost: Mapping[str, Loss] = field(default_factory=dict)
+    lost: Sequence[Mapping[str, Loss]] = ()
     per_target: Mapping[int, float] = field(default_factory=dict)
     targets: int = 0
     given_up: bool = False
@@ -41,18 +42,43 @@ class Verdict:
 
     @property
     def excess(self) -> float:
-        """The sum of all losses beyond their limits, in units of the limits, or 0."""
+        """The sum over figures of the most that a tier loses beyond its limit, in units
+        of the limit."""
         return self.excess_within(0.0)
 
     def excess_within(self, errors: float) -> float:
         """The excess if every loss were lower by this many standard errors."""
-        excess = 0.0
-        for name, loss in self.lost.items():
-            # With one target the error is infinite, and 0 times that is NaN.
-            mean = loss.mean - errors * loss.error if errors else loss.mean
-            limit = self.allowed[name]
-            excess += max(0.0, (mean - limit - 1e-9) / limit)
-        return excess
+        most: dict[str, float] = {}
+        for tier in self.lost:
+            for name, loss in tier.items():
+                # With one target the error is infinite, and 0 times that is NaN.
+                mean = loss.mean - errors * loss.error if errors else loss.mean
+                limit = self.allowed[name]
+                excess = max(0.0, (mean - limit - 1e-9) / limit)
+                most[name] = max(most.get(name, 0.0), excess)
+        return sum(most.values(), 0.0)
+
+    @property
+    def holds(self) -> bool:
+        """Whether there are hits, and each loss is within its limit and its error.
+
+        The error of a single hit is not known: its loss must be within the limit.
+        """
+        losses = [(name, loss) for tier in self.lost for name, loss in tier.items()]
+        least = lambda loss: loss.mean - (loss.error if loss.error < math.inf else 0.0)
+        return bool(losses) and all(
+            least(loss) <= self.allowed[name] + 1e-9 for name, loss in losses
+        )
+
+    @property
+    def most_lost(self) -> dict[str, Loss]:
+        """By figure, the loss of the tier that loses most of it."""
+        most: dict[str, Loss] = {}
+        for tier in self.lost:
+            for name, loss in tier.items():
+                if name not in most or loss.mean > most[name].mean:
+                    most[name] = loss
+        return most
 
     def better(self, other: "Verdict") -> bool:
         """Whether this policy replaces the other (see the module's docstring)."""
@@ -71,6 +97,7 @@ def verdict(
     records: Sequence[TargetRecord],
     full: Mapping[int, TargetRecord],
     limits: LossLimits,
+    tiers: Mapping[int, Tier | None],
 ) -> Verdict:
     """The verdict on a policy.
 
@@ -78,14 +105,15 @@ def verdict(
         records: the policy's runs of some targets.
         full: the full runs of these targets, by number.
         limits: the largest losses allowed.
+        tiers: the tier that each of these targets reaches, by number.
     """
     hits = [record for record in records if record.ledger.kind == "semantic"]
     ours = [record.scores for record in hits]
     reference = [full[record.number].scores for record in hits]
     per_target = dict.fromkeys((hit.number for hit in hits), 0.0)
-    lost = most_lost(hits, full, limits)
+    lost = losses_of_tiers(hits, full, limits, tiers)
     values = loss_per_target(ours, reference, limits)
-    for name in lost:
+    for name in values:
         having = [hit.number for hit in hits if name in hit.scores]
         for number, loss in zip(having, values[name].tolist(), strict=True):
             per_target[number] += loss / limits.allowed[name]
@@ -94,27 +122,28 @@ def verdict(
     return Verdict(computed, lost, per_target, count, allowed=limits.allowed)
 
 
-def most_lost(
+def losses_of_tiers(
     hits: Sequence[TargetRecord],
     full: Mapping[int, TargetRecord],
     limits: LossLimits,
-) -> dict[str, Loss]:
-    """By figure, the loss of the tier whose hits lose most on average.
+    tiers: Mapping[int, Tier | None],
+) -> list[dict[str, Loss]]:
+    """For each tier that has hits, their mean loss by figure.
 
     Args:
         hits: records of a policy's hits.
         full: the full runs of their targets, by number.
         limits: names the figures.
+        tiers: the tier that each target reaches, by number.
     """
-    tiers: dict[tuple[int, int], list[TargetRecord]] = {}
+    parts: dict[Tier | None, list[TargetRecord]] = {}
     for hit in hits:
-        steps = (hit.ledger.reuse_until, hit.ledger.region_until)
-        tiers.setdefault(steps, []).append(hit)
-    most: dict[str, Loss] = {}
-    for records in tiers.values():
-        reference = [full[record.number].scores for record in records]
-        of_tier = losses([record.scores for record in records], reference, limits)
-        for name, loss in of_tier.items():
-            if name not in most or loss.mean > most[name].mean:
-                most[name] = loss
-    return most
+        parts.setdefault(tiers[hit.number], []).append(hit)
+    return [
+        losses(
+            [record.scores for record in records],
+            [full[record.number].scores for record in records],
+            limits,
+        )
+        for records in parts.values()
+    ]

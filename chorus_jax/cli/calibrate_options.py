@@ -4,7 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from chorus_jax.cli.generate_options import WEIGHTS, add_idle_expert, add_sampling
+from chorus_jax.cli.generate_options import (
+    WEIGHTS,
+    add_idle_expert,
+    add_inputs,
+    add_sampling,
+)
 from chorus_jax.cli.one_line import path
 
 DESCRIPTION = """Measures how much of an earlier video a model may reuse, and writes a
@@ -28,8 +33,8 @@ measured on: a JSON file for --step-cache.
 
 Each prompt is made in full, and then with one setting after another, the boldest first.
 The first that is, on average, as near to the full videos as --least-psnr and
---least-ssim say is written; if none is, nothing is. 20 to 50 different prompts are
-good.
+--least-ssim say is written; if none is, nothing is. Frames are compared, sound is not.
+20 to 50 different prompts are good.
 """
 
 
@@ -69,6 +74,7 @@ def add_calibrate_cache(commands: Any) -> None:
     command.add_argument("--dtype", choices=["bfloat16", "float32"])
     add_idle_expert(command)
     command.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
+    add_inputs(command.add_argument_group("images and videos, of all prompts"))
     add_sampling(command)
 
 
@@ -124,4 +130,5 @@ def add_calibrate(commands: Any) -> None:
     command.add_argument("--dtype", choices=["bfloat16", "float32"])
     add_idle_expert(command)
     command.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
+    add_inputs(command.add_argument_group("images and videos, of all prompts"))
     add_sampling(command)

@@ -36,7 +36,7 @@ def add_generate(commands: Any) -> None:
 
 
 def add_what(make: argparse.ArgumentParser) -> None:
-    """Adds the options of prompts, seeds and images."""
+    """Adds the options of prompts, seeds, images and videos."""
     group = make.add_argument_group("what to make")
     group.add_argument("prompt", metavar="PROMPT", nargs="*", help="one video per seed")
     group.add_argument(
@@ -57,6 +57,11 @@ def add_what(make: argparse.ArgumentParser) -> None:
         help="videos per prompt, with seeds that follow --seed (default: 1)",
     )
     group.add_argument("--negative-prompt", metavar="TEXT", help="what to avoid")
+    add_inputs(group)
+
+
+def add_inputs(group: Any) -> None:
+    """Adds the options of images and videos from which a video is made."""
     group.add_argument(
         "--image", metavar="FILE", type=path, help="first frame, of image-to-video"
     )

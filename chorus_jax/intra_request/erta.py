@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from chorus_jax.intra_request.history import NONE
 from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.intra_request.skipping import check_rising
 from chorus_jax.schedulers.flow import Schedule
@@ -61,7 +62,17 @@ class ERTACache(ScheduledCache):
     def weights(
         self, past: Int[Array, "r k"], i: Int[Array, " r"], schedule: Schedule
     ) -> Float[Array, "r k"]:
-        """The factor of the last velocity at step `i`."""
+        """The factor of the last velocity at step `i`.
+
+        A factor was measured for the velocity of the last step that is not on the list.
+        After a start in the middle of a run, another one may be the last: it is reused
+        unchanged.
+        """
         table = dict(zip(self.steps, self.gains))
         gains = jnp.array([table.get(j, 1.0) for j in range(schedule.steps)])
-        return gains[i][:, None].astype(jnp.float32)
+        last, before = NONE, []
+        for step, on in enumerate(self.computes(schedule.steps)):
+            before.append(last)
+            last = step if on else last
+        as_measured = past[:, 0] == jnp.array(before)[i]
+        return jnp.where(as_measured, gains[i], 1.0)[:, None].astype(jnp.float32)

@@ -137,7 +137,7 @@ class MagCache(ScheduledCache):
                     steps - switch,
                 )
             )
-            computed = i == 0 or i < begins + int(phase * self.retention)
+            computed = i in (0, begins) or i < begins + int(phase * self.retention)
             if not computed:
                 product, skipped = product * ratio, skipped + 1
                 error += abs(1 - product)

@@ -17,6 +17,23 @@ def implied_shift(schedule: Schedule) -> float:
     return sigma * (1 - level) / (level * (1 - sigma))
 
 
+def shift_of(schedule: Schedule, named: float) -> float:
+    """The shift of a schedule, for what is measured on it.
+
+    Args:
+        schedule: the schedule.
+        named: the shift that the request names. Its schedule may have another one: it
+            may be a list of sigmas, or shifted further by the number of tokens.
+
+    Returns:
+        `named`, or the implied shift where they differ by more than is allowed.
+    """
+    if schedule.steps < 2:
+        return named
+    actual = implied_shift(schedule)
+    return named if abs(actual / named - 1) <= NEAR else float(f"{actual:.4g}")
+
+
 def check_shift(what: str, shift: float | None, schedule: Schedule) -> None:
     """Raises a ValueError for a schedule with another shift.
 

@@ -85,7 +85,7 @@ def test_a_policy_that_fails_on_fresh_targets_is_raised_until_it_holds(runs):
     fresh = SceneRuns(found.bench, found.targets)
     fresh.measure = lambda policy: Verdict(
         25.0,
-        {"detail": Loss(float(policy.tiers[0].least < 0.7), 0.0)},
+        [{"detail": Loss(float(policy.tiers[0].least < 0.7), 0.0)}],
         allowed=ALLOWED,
     )
     moves = Moves(50, tuple(each.score for each in found.targets) * 5)
@@ -141,7 +141,7 @@ def test_neighbours_on_a_grid():
 
 def losing(accuracy=0.0, equivalents=10.0, each=None, error=0.0):
     lost = {"accuracy_reliable": Loss(accuracy, error)}
-    return Verdict(equivalents, lost, each or {}, allowed=ALLOWED)
+    return Verdict(equivalents, [lost], each or {}, allowed=ALLOWED)
 
 
 def test_what_is_allowed_comes_first_and_then_what_is_computed():
@@ -185,10 +185,10 @@ def test_a_verdict_is_of_hits_and_its_cost_of_all():
         record(1, accuracy_reliable=0.0, detail=0.4),
         full[2],
     ]
-    found = verdict(ours, full, LIMITS)
+    found = verdict(ours, full, LIMITS, dict.fromkeys(full, Tier(0.5, 5, 5)))
     assert found.equivalents == pytest.approx(20 / 3) and found.targets == 3
-    assert found.lost["accuracy_reliable"].mean == 0.5
-    assert found.lost["detail"].mean == pytest.approx(0.25)
+    assert found.most_lost["accuracy_reliable"].mean == 0.5
+    assert found.most_lost["detail"].mean == pytest.approx(0.25)
     assert found.per_target == {0: 0.0, 1: pytest.approx(100 + 25)}
 
 
@@ -200,9 +200,11 @@ def test_hits_that_lose_nothing_do_not_make_up_for_a_tier_that_does():
     full = {n: record(n, "miss", 10.0, accuracy_reliable=1.0) for n in range(200)}
     well = [hit(n, 5, 1.0) for n in range(190)]
     badly = [hit(n, 8, float(n != 190)) for n in range(190, 200)]
-    found = verdict([*well, *badly], full, LIMITS)
-    assert found.lost["accuracy_reliable"].mean == pytest.approx(0.1)
-    assert found.excess > 0 == verdict(well, full, LIMITS).excess
+    low, high = Tier(0.5, 5, 5), Tier(0.9, 8, 8)
+    tiers = dict.fromkeys(range(190), low) | dict.fromkeys(range(190, 200), high)
+    found = verdict([*well, *badly], full, LIMITS, tiers)
+    assert found.most_lost["accuracy_reliable"].mean == pytest.approx(0.1)
+    assert found.excess > 0 == verdict(well, full, LIMITS, tiers).excess
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,8 @@ def test_of_what_differs_more_may_be_lost(name, most):
     def lost(number):
         scores = lambda n, right: record(n, **{name: float(right)})
         full = {n: scores(n, True) for n in range(100)}
-        return verdict([scores(n, n >= number) for n in range(100)], full, LIMITS)
+        ours = [scores(n, n >= number) for n in range(100)]
+        return verdict(ours, full, LIMITS, dict.fromkeys(full, Tier(0.5, 5, 5)))
 
     assert lost(most).excess == 0 < lost(most + 1).excess
 

@@ -26,7 +26,7 @@ START = MOVES.spread(default_policy(50))
 WHAT = {"name": "shapes", "steps": 50, "weights": {"vae": "a"}}
 BEST = Verdict(
     20.0,
-    {"detail": Loss(0.01, 0.002)},
+    [{"detail": Loss(0.01, 0.002)}],
     {0: 0.0},
     targets=40,
     allowed={"detail": 0.02},
@@ -60,7 +60,7 @@ def searched(*trials, left=(), rounds=2, **passed):
 
 
 LOST = {"detail": Loss(0.3, 0.02)}
-GIVEN_UP = replace(BEST, targets=10, given_up=True, lost=LOST)
+GIVEN_UP = replace(BEST, targets=10, given_up=True, lost=[LOST])
 SEARCH = searched(
     reach(replace(BEST, equivalents=18.5), True),
     reach(replace(BEST, equivalents=19.0), True),

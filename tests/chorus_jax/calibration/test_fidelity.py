@@ -39,3 +39,12 @@ def test_a_journal_gives_back_what_was_written(tmp_path):
     Journal(tmp_path / "runs.jsonl").add(("a", 1), record)
     again = Journal(tmp_path / "runs.jsonl")
     assert again.get(("a", 1), 3) == record and again.get(("a", 2), 3) is None
+
+
+def test_a_line_cut_by_a_kill_does_not_take_the_next_one_along(tmp_path):
+    path, record = tmp_path / "runs.jsonl", TargetRecord(3, Ledger("miss", 4, 2.5), {})
+    Journal(path).add("a", record)
+    path.write_text(path.read_text()[:-9])
+    Journal(path).add("b", record)
+    again = Journal(path)
+    assert again.get("a", 3) is None and again.get("b", 3) == record

@@ -21,7 +21,7 @@ START = MOVES.spread(default_policy(50))
 
 def losing(accuracy=0.0, equivalents=10.0, each=None, given_up=False):
     lost = {"accuracy_reliable": Loss(accuracy, 0.0)}
-    return Verdict(equivalents, lost, each or {}, given_up=given_up, allowed=ALLOWED)
+    return Verdict(equivalents, [lost], each or {}, given_up=given_up, allowed=ALLOWED)
 
 
 def cost(policy):

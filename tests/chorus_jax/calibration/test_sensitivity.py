@@ -40,3 +40,10 @@ def test_nothing_is_measured_across_a_second_expert():
     norms = sensitivities(recorded(experts=2), other, TIMESTEPS, switch=3)
     assert asked == [1, 2, 4]
     np.testing.assert_allclose(norms[0, :3], 3.0, rtol=1e-4)
+
+
+def test_two_steps_at_the_same_timestep_are_no_division_by_zero():
+    """Timesteps that a solver truncates may be equal."""
+    equal = (999.0, 999.0, *TIMESTEPS[2:])
+    norms = sensitivities(recorded(), velocity, equal)
+    assert np.isfinite(norms).all()

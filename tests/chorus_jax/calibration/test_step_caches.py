@@ -7,9 +7,12 @@ from chorus_jax.calibration.cache_runs import CacheRuns
 from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.calibration.step_caches import CacheCalibration, ChosenCache
 from chorus_jax.engine import Pipeline
+from chorus_jax.engine.pipeline import NotFiniteError
+from chorus_jax.intra_request.shifts import check_shift, shift_of
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.request import Request
 from tests.chorus_jax.families.toy.model import ToyModel
+from tests.chorus_jax.families.toy.test_seams import asked
 
 PIPELINE = Pipeline(ToyModel())
 FULL = FullRuns((), 50, 0, 5.0, (), CacheRuns(PIPELINE))
@@ -57,3 +60,64 @@ def test_ladders_go_from_bold_to_careful():
     for name in ("taylor", "hicache", "foca", "spectrum", "racer"):
         counts = [sum(x.computes(50)) for x in METHODS[name].settings(FULL)]
         assert counts == sorted(counts)
+
+
+def test_settings_that_overflow_are_passed_over(calibration, caplog):
+    measured = calibration.measured
+
+    def overflowing(cache):
+        if cache.interval > 2:
+            raise NotFiniteError("the latents are not finite")
+        return measured(cache)
+
+    calibration.measured = overflowing
+    chosen = calibration.choose("taylor", 10.0, 0.1)
+    assert chosen.cache == TaylorSeer(2, first=3) and "not finite" in caplog.text
+
+
+def test_overflow_in_all_settings_is_an_error(calibration):
+    def overflowing(cache):
+        raise NotFiniteError("the latents are not finite")
+
+    calibration.measured = overflowing
+    with pytest.raises(ValueError, match="all settings of taylor gave numbers"):
+        calibration.choose("taylor", 10.0, 0.1)
+
+
+def test_a_method_for_one_transformer_is_refused_before_any_run(calibration):
+    calibration.record = lambda method: pytest.fail("a full run was made")
+    with pytest.raises(ValueError, match="tea is fitted to one transformer, and these"):
+        calibration.choose("tea", 30.0, 0.9)
+
+
+@pytest.mark.parametrize("method", ["planned", "planned-tokens", "erta"])
+def test_a_plan_is_not_fitted_to_steps_that_add_noise(method):
+    requests = [asked(solver="renoise", seed=seed) for seed in range(4)]
+    calibration = CacheCalibration(PIPELINE, requests)
+    with pytest.raises(ValueError, match="renoise do: choose another method"):
+        calibration.choose(method, 30.0, 0.9)
+
+
+@pytest.mark.parametrize("method", ["planned", "planned-tokens", "erta"])
+@pytest.mark.parametrize("steps", [2, 3])
+def test_few_steps_have_a_setting_or_a_clear_error(method, steps):
+    requests = [asked(steps=steps, seed=seed) for seed in range(4)]
+    calibration = CacheCalibration(PIPELINE, requests)
+    try:
+        chosen = calibration.choose(method, 1.0, 0.01)
+    except ValueError as error:
+        assert "give more --steps" in str(error) or "nothing is written" in str(error)
+    else:
+        assert chosen.figures["computed"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "shift"), [((0.99, 0.98, 0.9), 122.5), ((1.0, 0.75, 0.5, 0.25), 5.0)]
+)
+def test_the_shift_is_that_of_the_schedule_as_a_run_will_check_it(sigmas, shift):
+    """A list of levels, or a shift by tokens, is not the one that the request names."""
+    request = Request("x", steps=sigmas, solver="euler")
+    schedule = request.make_solver().schedule
+    found = shift_of(schedule, request.shift)
+    assert found == pytest.approx(shift, rel=0.02)
+    check_shift("ratios", found, schedule)

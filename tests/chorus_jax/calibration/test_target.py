@@ -18,3 +18,12 @@ def test_a_look_up_needs_no_policy_and_warns_of_none(caplog):
         match = nearest(pipeline, cache, asked(BLUE, seed=4), SecondLook())
     assert match.head.id == entry
     assert not caplog.records
+
+
+def test_an_entry_that_an_engine_refuses_is_no_source():
+    """The same words with another seed ask for another video."""
+    pipeline, cache, request = Pipeline(ToyModel()), Cache.in_memory(), asked()
+    engine = Engine(pipeline, cache, Policy(request.step_count, ()))
+    engine.generate(request, Reuse(keep_prompt=True))
+    same = asked(f"{request.prompt.upper()}.", seed=4)
+    assert nearest(pipeline, cache, same, SecondLook()) is None

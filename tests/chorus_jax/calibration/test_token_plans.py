@@ -70,3 +70,11 @@ def test_nothing_is_forecast_from_before_a_second_expert():
     plan = planner(MOVING, STILL, begins=(0, 4)).planned(3.5)
     assert plan.shares[4] == 1.0
     assert all(min(past) >= 4 for step, past, _ in plan.forecasts if step > 4)
+
+
+@pytest.mark.parametrize(
+    ("begins", "full"), [((0,), {0, 1}), ((0, 4), {0, 1, 4}), ((0, 1), {0, 1, 2})]
+)
+def test_the_steps_that_rank_the_tokens_run_all_of_them(begins, full):
+    """Also those of a second expert, if the first one ends too early to rank them."""
+    assert planner(MOVING, STILL, begins=begins).full == full

@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from chorus_jax import write_video
 from chorus_jax.cli.commands import main
 from chorus_jax.intra_request import cache_file, registry
 from chorus_jax.intra_request.mag import MagCache
@@ -129,3 +131,20 @@ def test_an_idle_expert_of_one_transformer_is_refused(weights, prompts, capsys):
     command = ["calibrate-cache", str(weights), "--prompts", str(prompts), *SIZE]
     assert main([*command, "--method", "mag", "--idle-expert", "host"]) == 1
     assert "is for models with two experts" in capsys.readouterr().err
+
+
+def test_a_cache_of_a_video_is_refused_without_it(weights, prompts, tmp_path, capsys):
+    """`--video` leaves the last steps, whose schedule is another one."""
+    video, out = tmp_path / "input.mp4", tmp_path / "cache.json"
+    write_video(video, np.full((5, 32, 32, 3), 90, np.uint8), 8)
+    gate = ["--least-psnr", "1", "--least-ssim", "0.01", "--method", "taylor"]
+    command = ["calibrate-cache", str(weights), "--prompts", str(prompts), *SIZE]
+    given = ["--video", str(video), "--strength", "0.6"]
+    assert main([*command, *gate, *given, "--out", str(out)]) == 0
+    assert cache_file.read(out).run["steps"] == 3
+    generate = ["generate", PROMPTS[0], "--weights", str(weights), *SIZE]
+    target = ["--out", str(tmp_path / "video.gif"), "--step-cache", str(out)]
+    assert main([*generate, *given, *target]) == 0
+    capsys.readouterr()
+    assert main([*generate, "--steps", "3", *target]) == 1
+    assert "given_frames" in capsys.readouterr().err

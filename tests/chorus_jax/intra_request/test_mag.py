@@ -103,3 +103,9 @@ def test_the_shift_of_every_solver_is_recognised():
         assert run(cache, 0, 1, schedule=schedule)[2].tolist() == [[1]]
     with pytest.raises(ValueError, match="measured at shift 12"):
         run(cache, 0, 1, schedule=Euler.spaced(40, 5.0).schedule)
+
+
+def test_the_second_expert_begins_computed_however_short_it_is():
+    """Its first step has no residual of its own to reuse."""
+    cache = MagCache(10.0, (1.0,) * 6, longest=6, switch=4)
+    assert cache.computes(6) == (True, False, False, False, True, False)
