@@ -35,7 +35,7 @@ STEPS = 50
 FULL, ALONE, OWN = "full", "chorus", "policy"
 CACHES = (
     *("taylor:interval=2", "taylor:interval=3", "hicache:interval=3"),
-    *("dicache:threshold=.1,retention=0", "first-block:threshold=.06,first=1"),
+    *("dicache:threshold=.1,retention=0.0", "first-block:threshold=.06,first=1"),
     *("sea:threshold=.25,longest=4", "sen:threshold=.1,first=1,longest=4"),
     *("spectrum:growth=.1,first=2", "racer:growth=.1,first=2"),
 )

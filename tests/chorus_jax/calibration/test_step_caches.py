@@ -92,7 +92,7 @@ def test_a_method_for_one_transformer_is_refused_before_any_run(calibration):
 
 @pytest.mark.parametrize("method", ["planned", "planned-tokens", "erta"])
 def test_a_plan_is_not_fitted_to_steps_that_add_noise(method):
-    requests = [asked(solver="renoise", seed=seed) for seed in range(4)]
+    requests = [asked(solver="renoise", frames=5, seed=seed) for seed in range(4)]
     calibration = CacheCalibration(PIPELINE, requests)
     with pytest.raises(ValueError, match="renoise do: choose another method"):
         calibration.choose(method, 30.0, 0.9)
@@ -101,7 +101,7 @@ def test_a_plan_is_not_fitted_to_steps_that_add_noise(method):
 @pytest.mark.parametrize("method", ["planned", "planned-tokens", "erta"])
 @pytest.mark.parametrize("steps", [2, 3])
 def test_few_steps_have_a_setting_or_a_clear_error(method, steps):
-    requests = [asked(steps=steps, seed=seed) for seed in range(4)]
+    requests = [asked(steps=steps, seed=seed, frames=5) for seed in range(4)]
     calibration = CacheCalibration(PIPELINE, requests)
     try:
         chosen = calibration.choose(method, 1.0, 0.01)
@@ -121,3 +121,10 @@ def test_the_shift_is_that_of_the_schedule_as_a_run_will_check_it(sigmas, shift)
     found = shift_of(schedule, request.shift)
     assert found == pytest.approx(shift, rel=0.02)
     check_shift("ratios", found, schedule)
+
+
+def test_videos_too_short_to_compare_are_refused_before_any_run(calibration):
+    calibration.record = lambda method: pytest.fail("a full run was made")
+    calibration.requests = [asked(seed=seed, frames=3) for seed in range(4)]
+    with pytest.raises(ValueError, match="5 frames or more, got 3: give more --frames"):
+        calibration.choose("taylor", 30.0, 0.9)
