@@ -17,19 +17,22 @@ IDLE = {  # why an arm of the ladder may compute the same as the one before it
 }
 
 
-def of_arms(*names: str) -> "Selection":
-    """A test of rows: whether they belong to these arms and copy no other arm's."""
-    return Selection(names)
+def of_arms(*names: str, steps: tuple[int, ...] = (50, 4)) -> "Selection":
+    """A test of rows: whether they belong to these arms and numbers of steps, and copy
+    no other arm's."""
+    return Selection(names, steps)
 
 
 class Selection:
-    """A test of rows: whether they belong to these arms and copy no other arm's."""
+    """A test of rows (see `of_arms`)."""
 
-    def __init__(self, names: Sequence[str]):
-        self.names = names
+    def __init__(self, names: Sequence[str], steps: Sequence[int]):
+        self.names, self.steps = names, steps
 
     def __call__(self, row: Row) -> bool:
-        return row["row"] in self.names and row.get("same_as", row["row"]) == row["row"]
+        if row["row"] not in self.names or row["steps"] not in self.steps:
+            return False
+        return row.get("same_as", row["row"]) == row["row"]
 
 
 def arms(over: str, *names: str) -> Draw:
@@ -63,7 +66,8 @@ def by_kind(*names: str) -> Draw:
             for row in same if over == "changed" else same_but_full(same):
                 arm = f"{over}, {row['steps']} steps, {row['row']}"
                 lines.append({"hits": arm, **{name: row.get(name) for name in names}})
-            counts.append(f"{over}: {counted(same)}")
+            if same:
+                counts.append(f"{over}: {counted(same)}")
         return f"{table(lines, ['hits', *names])}\n\n{' '.join(counts)}"
 
     return draw

@@ -78,7 +78,7 @@ TABLES = {
         CHORUS,
         "chorus",
         by_kind(*SPEED, "accuracy_changed", LOSS_ERROR),
-        of_arms(*SHORT),
+        of_arms(*SHORT, steps=(50,)),
     ),
     "changed": PageTable(
         CHORUS, "chorus", arms("changed", *RIGHT, "detail"), of_arms(*ARMS)
