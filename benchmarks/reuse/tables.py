@@ -74,6 +74,7 @@ LOSS_ERROR = "accuracy_changed_loss_error"
 RIGHT = ("equivalents", "speedup_denoise", "accuracy_changed", LOSS_ERROR)
 ALL_RIGHT = ("equivalents", "speedup_denoise", "accuracy", "accuracy_loss_error")
 TABLES = {
+    # In the README, which has no room for both; the page has 50 and 4 steps.
     "hits": PageTable(
         CHORUS,
         "chorus",
