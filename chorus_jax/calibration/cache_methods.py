@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from chorus_jax.calibration.branch_fit import BranchRecorder
+from chorus_jax.calibration.fidelity import check_length
 from chorus_jax.calibration.full_runs import FullRuns
 from chorus_jax.calibration.recorders import MagnitudeRecorder
 from chorus_jax.calibration.sensitivity import PathRecorder
@@ -36,7 +37,6 @@ from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.intra_request.tea import TeaCache
 from chorus_jax.request import Request
 
-LEAST_FRAMES = 5  # of videos that SSIM compares
 INTERVALS = (6, 5, 4, 3, 2)
 GROWTHS = (3.0, 1.5, 0.75, 0.3, 0.1, 0.0)
 SHARES = (0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.75, 0.9)
@@ -189,11 +189,7 @@ METHODS: Mapping[str, CacheMethod] = MappingProxyType(
 def check_fit(name: str, model: VideoModel, request: Request) -> None:
     """Raises a ValueError for a method that cannot be fitted to runs of a request."""
     method = METHODS[name]
-    if request.frames < LEAST_FRAMES:
-        raise ValueError(
-            f"videos are compared on {LEAST_FRAMES} frames or more, got "
-            f"{request.frames}: give more --frames"
-        )
+    check_length(request)
     experts = len(dict.fromkeys(model.experts(request)))
     if experts > method.experts:
         raise ValueError(

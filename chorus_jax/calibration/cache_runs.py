@@ -1,6 +1,5 @@
 """Runs of one request with any step cache, for measuring step caches."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,19 +26,11 @@ class CacheRuns:
 
     pipeline: Pipeline
 
-    def run(
-        self,
-        request: Request,
-        cache: StepCache,
-        begin: Callable[[RunState], RunState] = lambda state: state,
-    ) -> tuple[RunState, Any]:
-        """Runs a request with a step cache; returns the last state and the frames.
-
-        `begin` may change the loop's initial state before the run.
-        """
+    def run(self, request: Request, cache: StepCache) -> tuple[RunState, Any]:
+        """Runs a request with a step cache; returns the last state and the frames."""
         with self.pipeline.computing():
             program, inputs, state = self.prepared(request, cache)
-            pieces = self.pipeline.advanced(program, inputs, begin(state), every=None)
+            pieces = self.pipeline.advanced(program, inputs, state, every=None)
             *_, (_, state) = pieces
             frames = finished(self.pipeline.decode(state.latents, [request], {}))
         return state, frames[0]

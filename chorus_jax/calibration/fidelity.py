@@ -19,8 +19,10 @@ from chorus_jax.engine import Ledger
 from chorus_jax.engine.recipes import recipe_of
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.media.metrics import psnr, ssim
+from chorus_jax.request import Request
 
 MOST_PSNR = 60.0  # dB; equal videos would have an infinite PSNR
+LEAST_FRAMES = 5  # of videos that SSIM compares
 EQUAL: Scores = {"psnr": MOST_PSNR, "ssim": 1.0}
 
 Frames = UInt8[np.ndarray, "f y x 3"]
@@ -46,6 +48,15 @@ def limits_of(least_psnr: float, least_ssim: float) -> LossLimits:
             f"the least SSIM must be above 0 and below 1, got {least_ssim:g}"
         )
     return LossLimits({"psnr": MOST_PSNR - least_psnr, "ssim": 1.0 - least_ssim})
+
+
+def check_length(request: Request) -> None:
+    """Raises a ValueError for videos that are too short to compare."""
+    if request.frames < LEAST_FRAMES:
+        raise ValueError(
+            f"videos are compared from {LEAST_FRAMES} frames on, got {request.frames}: "
+            "give more --frames"
+        )
 
 
 def fidelity(frames: Frames, reference: Frames) -> Scores:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from chorus_jax.calibration.calibration import Calibration
-from chorus_jax.calibration.fidelity import FidelityRuns
+from chorus_jax.calibration.fidelity import FidelityRuns, check_length
 from chorus_jax.calibration.losses import LossLimits
 from chorus_jax.calibration.moves import FEWEST, Moves
 from chorus_jax.calibration.prompts import FilledCache
@@ -126,8 +126,4 @@ def check(requests: Sequence[Request]) -> None:
         )
     if requests[0].step_count < 2:
         raise ValueError("a run of one step has nothing to reuse: give more --steps")
-    if requests[0].frames < 5:
-        raise ValueError(
-            f"videos are compared from 5 frames on, got {requests[0].frames}: give "
-            "more --frames"
-        )
+    check_length(requests[0])

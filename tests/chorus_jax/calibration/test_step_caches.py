@@ -126,5 +126,5 @@ def test_the_shift_is_that_of_the_schedule_as_a_run_will_check_it(sigmas, shift)
 def test_videos_too_short_to_compare_are_refused_before_any_run(calibration):
     calibration.record = lambda method: pytest.fail("a full run was made")
     calibration.requests = [asked(seed=seed, frames=3) for seed in range(4)]
-    with pytest.raises(ValueError, match="5 frames or more, got 3: give more --frames"):
+    with pytest.raises(ValueError, match="from 5 frames on, got 3: give more --frames"):
         calibration.choose("taylor", 30.0, 0.9)
