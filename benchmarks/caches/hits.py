@@ -1,9 +1,12 @@
 """Step caches inside hits: Chorus alone, and Chorus with each step cache.
 
     python -m benchmarks.caches.hits      # run nothing else on the machine: it times
+    python -m benchmarks.caches.hits --tier 20 45 0.5
 
 Runs the shapes model at 50 steps on targets that differ from their source and that the
-calibrated policy serves; the arms take turns on each target.
+calibrated policy serves; the arms take turns on each target. With `--tier`, all hits
+begin at one step and run one share of the tokens up to one other step, whatever their
+score.
 
     full     all steps
     chorus   the policy without a step cache
@@ -17,7 +20,7 @@ standard error of the difference from the full runs.
 """
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import islice
 
 from benchmarks.lib import rows
@@ -28,7 +31,7 @@ from benchmarks.reuse.models import add_options, base_policy, load_model
 from benchmarks.reuse.running import Arm, Reusing
 from benchmarks.reuse.scores import rows_of
 from benchmarks.reuse.turns import in_turns
-from chorus_jax.inter_request.policy.policy import Policy
+from chorus_jax.inter_request.policy.policy import Policy, Tier
 from chorus_jax.intra_request import EveryStep, registry
 
 STEPS = 50
@@ -36,7 +39,8 @@ FULL, ALONE, OWN = "full", "chorus", "policy"
 CACHES = (
     *("taylor:interval=2", "taylor:interval=3", "hicache:interval=3"),
     *("dicache:threshold=.1,retention=0.0", "first-block:threshold=.06,first=1"),
-    *("sea:threshold=.25,longest=4", "sen:threshold=.1,first=1,longest=4"),
+    *("sea:threshold=.25,longest=4", "sea:threshold=.5,longest=4"),
+    "sen:threshold=.1,first=1,longest=4",
     *("spectrum:growth=.1,first=2", "racer:growth=.1,first=2"),
 )
 FIGURES = (
@@ -54,6 +58,22 @@ def policies_of(base: Policy) -> dict[str, Policy]:
     return arms
 
 
+def with_one_tier(
+    policy: Policy, reuse_until: float, region_until: float, active: float
+) -> Policy:
+    """The policy with one tier from its lowest threshold on, instead of its own.
+
+    Args:
+        policy: the policy, with at least one tier.
+        reuse_until: the first step that is run (K1).
+        region_until: the step up to which only a region is run (K2).
+        active: the share of tiles run in region steps.
+    """
+    least = min(tier.least for tier in policy.tiers)
+    one = Tier(least, int(reuse_until), int(region_until), active)
+    return replace(policy, tiers=(one,))
+
+
 def served(bench: Bench, policy: Policy, count: int) -> list[Target]:
     """The first `count` targets that differ from their source and are hits."""
     hits = (x for x in bench.targets if x.changed and x.tier(policy))
@@ -68,11 +88,21 @@ def main() -> None:
     add_options(parser)
     parser.add_argument("--targets", type=int, default=100, help="that are hits")
     parser.add_argument("--cases", type=int, default=160, help="that are looked up")
+    parser.add_argument(
+        "--tier",
+        type=float,
+        nargs=3,
+        metavar=("K1", "K2", "SHARE"),
+        help="instead of the policy's tiers",
+    )
     options = parser.parse_args()
     loaded = load_model(options, None, STEPS)
     base, name = base_policy(None, loaded)
+    if options.tier is not None:
+        base = with_one_tier(base, *options.tier)
+        name = f"{name}, with one tier"
     comparison = ArmComparison(loaded, base, name)
-    cases = changed_only().cases(options.cases, options.cases, seed=0)
+    cases = changed_only().cases(options.cases, options.cases, seed=1)
     bench = comparison.filled(cases)
     hits = served(bench, base, options.targets)
     arms: dict[str, Arm] = {
@@ -80,8 +110,9 @@ def main() -> None:
     }
     records = in_turns(hits, arms, FULL, "step caches in hits")
     full = {record.number: record for record in records[FULL]}
+    tiers = [asdict(tier) for tier in base.tiers]
     measured = [
-        comparison.row(arm, rows_of(made, full, full)[0])
+        comparison.row(arm, rows_of(made, full, full)[0] | {"tiers": tiers})
         for arm, made in records.items()
     ]
     rows.update("caches_hits", measured)

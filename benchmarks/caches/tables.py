@@ -88,6 +88,12 @@ TABLES = {
     "caches_hits": PageTable(
         "benchmarks.caches.hits",
         "caches_hits",
-        columns("speedup_denoise", "accuracy", "accuracy_changed", "detail"),
+        columns(
+            "speedup_denoise",
+            "accuracy",
+            "accuracy_changed",
+            "accuracy_changed_loss_error",
+            "detail",
+        ),
     ),
 }

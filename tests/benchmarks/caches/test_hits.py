@@ -1,6 +1,13 @@
 """The arms of the benchmark of step caches inside hits."""
 
-from benchmarks.caches.hits import ALONE, CACHES, FULL, OWN, policies_of
+from benchmarks.caches.hits import (
+    ALONE,
+    CACHES,
+    FULL,
+    OWN,
+    policies_of,
+    with_one_tier,
+)
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.intra_request import EveryStep
 
@@ -19,3 +26,12 @@ def test_every_arm_has_another_cache():
     assert arms[OWN] == default_policy(50)
     caches = [arms[line].cache for line in CACHES]
     assert len(set(caches)) == len(CACHES) and EveryStep() not in caches
+
+
+def test_one_tier_replaces_those_of_the_policy():
+    base = default_policy(50)
+    made = with_one_tier(base, 20, 45, 0.5)
+    [tier] = made.tiers
+    assert (tier.reuse_until, tier.region_until, tier.active) == (20, 45, 0.5)
+    assert tier.least == min(x.least for x in base.tiers)
+    assert made.cache == base.cache and made.look == base.look
