@@ -142,8 +142,8 @@ def fitted(share: float, count: int, foreseen: Foreseen) -> Iterator[CacheArm]:
     """Caches that are fitted to the model: plans, BAC and HarmoniCa.
 
     In skipped steps, a plan of steps uses the last velocity, the last velocity times a
-    factor, or a weighted sum of the last velocities. A plan of tokens chooses a share
-    of the tokens for each step.
+    factor, or the residual of all layers on the line through the last two. A plan of
+    tokens chooses a share of the tokens for each step.
     """
     planner, tokens = foreseen.planner, foreseen.tokens
     if planner is not None and count < planner.steps:

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.caches.tables import timed
 from benchmarks.lib import panels, rows
 from benchmarks.lib.rows import RESULTS
-from benchmarks.reuse.arms import SKIPPING, WHOLE
+from benchmarks.reuse.arms import CACHED, WHOLE
 from benchmarks.reuse.chorus_tables import CURVE
 from chorus_jax.media.video import write_contact_sheet
 from chorus_jax.training.world.attributes import held_out_combinations
@@ -91,7 +91,7 @@ def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
     """A line for each way to save work: stage 1 alone, all of Chorus, fewer steps.
 
     The last point of each line is the full run. The line `policy` has the calibrated
-    policy, without and with skipped steps, on the hits that differ from their source.
+    policy, without and with its step cache, on the hits that differ from their source.
     """
     lines: dict[str, panels.Line] = {}
     for way in ("stage1", "chorus", "fewer"):
@@ -103,7 +103,7 @@ def curve_lines(curve: list[dict[str, Any]], name: str) -> panels.Lines:
     points = sorted(
         (row["equivalents"], row[name])
         for row in curve
-        if row["row"] in (WHOLE, SKIPPING) and row["over"] == "changed" and name in row
+        if row["row"] in (WHOLE, CACHED) and row["over"] == "changed" and name in row
     )
     return {**lines, "policy": points} if points else lines
 

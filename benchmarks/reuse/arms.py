@@ -1,6 +1,6 @@
 """The compared policies (arms): a base policy, and copies without some of its parts.
 
-    chorus_skip  the base policy
+    chorus_cache  the base policy
     chorus       without its step cache
     key_gain     also without regions: all tokens run in stage 2
     output_gain  also without the gain of keys
@@ -25,8 +25,8 @@ from chorus_jax.intra_request import EveryStep
 from chorus_jax.request import Request
 
 FULL, FEWER, EQUAL = "full", "fewer", "nirvana_equal"
-WHOLE, SKIPPING = "chorus", "chorus_skip"
-LADDER = ("stage1", "output_gain", "key_gain", WHOLE, SKIPPING)
+WHOLE, CACHED = "chorus", "chorus_cache"
+LADDER = ("stage1", "output_gain", "key_gain", WHOLE, CACHED)
 ARMS = (FULL, FEWER, "nirvana", EQUAL, *LADDER)
 
 # Points of the curve. Steps are shares of all steps: K1 (`reuse_until`) of stage 1
@@ -45,11 +45,11 @@ CURVE_GAINS = ((1.5, 1.0), (2.0, 1.0), (3.0, 1.0), (1.0, 1.25))
 
 def policies(base: Policy) -> dict[str, Policy]:
     """The arms that an engine runs, by name."""
-    without_skips = replace(base, cache=EveryStep())
-    key_gain = with_tiers(without_skips, active=1.0)
+    without_cache = replace(base, cache=EveryStep())
+    key_gain = with_tiers(without_cache, active=1.0)
     output_gain = with_tiers(key_gain, key_gain=1.0)
     stage1 = with_tiers(output_gain, output_gain=1.0)
-    ladder = (stage1, output_gain, key_gain, without_skips, base)
+    ladder = (stage1, output_gain, key_gain, without_cache, base)
     return {
         FULL: Policy(base.steps, ()),
         "nirvana": nirvana(base),

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.lib.rows import table
 from benchmarks.lib.tables import Draw, Row, Rows, check_one_model
-from benchmarks.reuse.arms import ARMS, EQUAL, FEWER, FULL, SKIPPING, WHOLE
+from benchmarks.reuse.arms import ARMS, CACHED, EQUAL, FEWER, FULL, WHOLE
 
 CURVE = "curve_"
-MAIN = (FULL, FEWER, EQUAL, WHOLE, SKIPPING)
-SHORT = (FULL, WHOLE, SKIPPING)
+MAIN = (FULL, FEWER, EQUAL, WHOLE, CACHED)
+SHORT = (FULL, WHOLE, CACHED)
 IDLE = {  # why an arm of the ladder may compute the same as the one before it
     "output_gain": "output gain 1",
     "key_gain": "key gain 1",
     WHOLE: "no region step",
-    SKIPPING: "no skipped step",
+    CACHED: "no step cache",
 }
 
 

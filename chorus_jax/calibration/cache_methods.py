@@ -98,8 +98,8 @@ def plans(full: FullRuns, scaled: bool) -> list[StepCache]:
 
     Args:
         full: the full runs.
-        scaled: whether skipped steps use the last velocity times a factor, instead of a
-            weighted sum of the last velocities.
+        scaled: whether skipped steps use the last velocity times a factor, instead of
+            residuals on the line through the last two.
     """
     planner, made = full.planner(), list[StepCache]()
     counts = {max(round(x * full.steps), len(planner.begins)) for x in SHARES}

@@ -35,7 +35,7 @@ def changed(one, other):
 
 def test_each_arm_takes_away_exactly_one_thing():
     arms = chorus_arms.policies(BASE)
-    assert arms["chorus_skip"] == BASE
+    assert arms["chorus_cache"] == BASE
     taken = [changed(arms[less], arms[more]) for less, more in pairwise(LADDER)]
     assert taken == [{"output_gain"}, {"key_gain"}, {"active"}, {"cache"}]
 
@@ -53,7 +53,7 @@ def test_what_is_taken_away_is_gone():
 def test_what_the_base_lacks_makes_arms_alike():
     arms = chorus_arms.policies(default_policy(50))
     assert arms["stage1"] == arms["output_gain"] != arms["key_gain"]
-    assert arms["chorus"] == arms["chorus_skip"]
+    assert arms["chorus"] == arms["chorus_cache"]
 
 
 def test_what_does_nothing_makes_no_difference():

@@ -123,7 +123,7 @@ def test_one_policy_is_measured_once(comparison):
     bench = SimpleNamespace(targets=[target(0)])
     found = {row["row"]: row for row in comparison.arms(bench, ARMS)}
     assert found["output_gain"]["same_as"] == "stage1"
-    assert found["chorus_skip"]["same_as"] == "chorus"
+    assert found["chorus_cache"]["same_as"] == "chorus"
     assert "same_as" not in found["chorus"]
     alike = first_alike({"a": default_policy(4), "b": default_policy(4)})
     assert alike == {"a": "a", "b": "a"}
@@ -159,7 +159,7 @@ def test_what_was_not_run_is_drawn_once_and_says_why():
         {**ran, "row": name, "same_as": "stage1"} for name in ("output_gain", "chorus")
     ]
     own = arm("key_gain", equivalents=3.0)
-    skip = {**ran, "row": "chorus_skip", "same_as": "stage1"}
+    skip = {**ran, "row": "chorus_cache", "same_as": "stage1"}
     page = DRAW([skip, *idle, own, ran])
     assert page.endswith("These are means over 5 targets at 4 steps.")
     assert cells(page, "arm", "equivalents") == [
@@ -171,8 +171,8 @@ def test_what_was_not_run_is_drawn_once_and_says_why():
             "",
         ),
         (
-            "4 steps, chorus_skip (= stage1: output gain 1, key gain 1, no region "
-            "step, no skipped step)",
+            "4 steps, chorus_cache (= stage1: output gain 1, key gain 1, no region "
+            "step, no step cache)",
             "",
         ),
     ]
@@ -180,10 +180,10 @@ def test_what_was_not_run_is_drawn_once_and_says_why():
 
 def test_the_figures_of_what_is_the_same_are_drawn_where_that_is_not():
     chorus = {**arm("chorus", equivalents=2.0), "same_as": "key_gain"}
-    skip = {**chorus, "row": "chorus_skip"}
+    skip = {**chorus, "row": "chorus_cache"}
     assert cells(DRAW([chorus, skip]), "arm", "equivalents") == [
         ("4 steps, chorus (= key_gain: no region step)", "2"),
-        ("4 steps, chorus_skip (= chorus: no skipped step)", ""),
+        ("4 steps, chorus_cache (= chorus: no step cache)", ""),
     ]
     nothing = {**arm("stage1"), "same_as": "full"}
     [only] = cells(DRAW([nothing]), "arm")
@@ -226,8 +226,8 @@ def test_quality_is_of_each_attribute_and_blank_where_it_was_not_measured():
 
 def test_asking_for_one_arm_measures_the_full_run_too(comparison):
     bench = SimpleNamespace(targets=[target(0)])
-    found = list(comparison.arms(bench, ["chorus_skip"]))
-    assert {row["row"] for row in found} == {"chorus_skip"}
+    found = list(comparison.arms(bench, ["chorus_cache"]))
+    assert {row["row"] for row in found} == {"chorus_cache"}
 
 
 def test_the_curve_is_over_what_shows_something_else(comparison, results, monkeypatch):

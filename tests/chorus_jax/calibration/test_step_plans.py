@@ -11,6 +11,7 @@ from chorus_jax.calibration.step_plans import (
     StepPlanner,
     best_steps,
     growth_of,
+    line_weights,
 )
 
 STEPS = 8
@@ -44,7 +45,18 @@ def test_steps_of_a_line_are_forecast_without_error():
     plan = planner(along).planned(2)
     computed = [i for i in range(STEPS) if i not in plan.steps]
     forecast = np.array(plan.forecasts[-1]) @ along[computed[::-1]]
-    np.testing.assert_allclose(forecast, along[plan.steps[-1]], rtol=2e-2)
+    np.testing.assert_allclose(forecast, along[plan.steps[-1]], rtol=1e-4)
+
+
+def test_a_line_goes_through_the_last_two_values():
+    assert line_weights((6, 4), 7) == (1.5, -0.5)
+    assert line_weights((6,), 9) == (1.0,)
+
+
+def test_a_plan_forecasts_residuals_and_a_factor_is_of_velocities():
+    moving = planner(np.random.default_rng(4).normal(size=(STEPS, 5)))
+    assert moving.planned(4).grain == "residual"
+    assert {moving.held(4).grain, moving.scaled(4).grain} == {"velocity"}
 
 
 def test_steps_are_computed_where_velocities_change():

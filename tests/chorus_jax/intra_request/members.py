@@ -108,6 +108,11 @@ MEMBERS = {
         PlannedCache((1, 3, 4), ((1.0,), (1.5, -0.5), (2.0, -1.0)), 6),
         (0, 2, 5),
     ),
+    "planned-residual": Member(
+        PlannedCache((), grain="residual"),
+        PlannedCache((1, 3, 4), ((1.0,), (1.5, -0.5), (2.0, -1.0)), 6, "residual"),
+        (0, 2, 5),
+    ),
     "planned-tokens": Member(
         PlannedTokens(),
         PlannedTokens(
