@@ -20,6 +20,7 @@ standard error of the difference from the full runs.
 """
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 
@@ -37,9 +38,11 @@ from chorus_jax.intra_request import EveryStep, registry
 STEPS = 50
 FULL, ALONE, OWN = "full", "chorus", "policy"
 CACHES = (
-    *("taylor:interval=2", "taylor:interval=3", "hicache:interval=3"),
+    *("taylor:interval=2", "taylor:interval=3", "taylor:interval=3,grain=residual"),
+    *("taylor:interval=4,grain=residual", "hicache:interval=3"),
     *("dicache:threshold=.1,retention=0.0", "first-block:threshold=.06,first=1"),
-    *("sea:threshold=.25,longest=4", "sea:threshold=.5,longest=4"),
+    *("sea:threshold=.1,longest=4", "sea:threshold=.25,longest=4"),
+    "sea:threshold=.5,longest=4",
     "sen:threshold=.1,first=1,longest=4",
     *("spectrum:growth=.1,first=2", "racer:growth=.1,first=2"),
 )
@@ -49,11 +52,14 @@ FIGURES = (
 )
 
 
-def policies_of(base: Policy) -> dict[str, Policy]:
-    """The policies by arm, with the tiers of the policy `base` (see the module)."""
+def policies_of(base: Policy, caches: Sequence[str]) -> dict[str, Policy]:
+    """The policies by arm, with the tiers of the policy `base` (see the module).
+
+    `caches` are the step caches of the last arms, such as `taylor:interval=2`.
+    """
     alone = replace(base, cache=EveryStep())
     arms = {FULL: Policy(STEPS, ()), ALONE: alone, OWN: base}
-    for line in CACHES:
+    for line in caches:
         arms[line] = replace(alone, cache=registry.parse(line))
     return arms
 
@@ -88,6 +94,7 @@ def main() -> None:
     add_options(parser)
     parser.add_argument("--targets", type=int, default=100, help="that are hits")
     parser.add_argument("--cases", type=int, default=160, help="that are looked up")
+    parser.add_argument("--caches", nargs="+", default=CACHES, metavar="NAME:SETTINGS")
     parser.add_argument(
         "--tier",
         type=float,
@@ -106,7 +113,8 @@ def main() -> None:
     bench = comparison.filled(cases)
     hits = served(bench, base, options.targets)
     arms: dict[str, Arm] = {
-        arm: Reusing(bench, policy) for arm, policy in policies_of(base).items()
+        arm: Reusing(bench, policy)
+        for arm, policy in policies_of(base, options.caches).items()
     }
     records = in_turns(hits, arms, FULL, "step caches in hits")
     full = {record.number: record for record in records[FULL]}

@@ -14,14 +14,14 @@ from chorus_jax.intra_request import EveryStep
 
 def test_all_arms_but_the_full_run_have_the_policys_tiers():
     base = default_policy(50)
-    arms = policies_of(base)
+    arms = policies_of(base, CACHES)
     assert arms.pop(FULL).tiers == ()
     assert {arm.tiers for arm in arms.values()} == {base.tiers}
     assert {arm.look for arm in arms.values()} == {base.look}
 
 
 def test_every_arm_has_another_cache():
-    arms = policies_of(default_policy(50))
+    arms = policies_of(default_policy(50), CACHES)
     assert arms[ALONE].cache == EveryStep()
     assert arms[OWN] == default_policy(50)
     caches = [arms[line].cache for line in CACHES]
