@@ -17,6 +17,7 @@ from chorus_jax.intra_request.foca import FoCa
 from chorus_jax.intra_request.guidance_cache import GuidanceCache
 from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.pab import PAB
+from chorus_jax.intra_request.qualities import QUALITIES
 from chorus_jax.intra_request.racer import RACER
 from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.intra_request.sea import SeaCache
@@ -27,6 +28,7 @@ from chorus_jax.intra_request.taylor import TaylorSeer
 FULL, FEWER = "full", "fewer steps"
 SHARES = (0.75, 0.5, 0.35, 0.25)
 FITTED = ("planned", "planned, held", "planned, scaled", "planned tokens", "bac")
+QUALITY = "quality"
 FEW = 10  # with fewer steps than this there is little to skip
 
 
@@ -94,6 +96,12 @@ def arms_at(share: float, steps: int, foreseen: Foreseen) -> list[CacheArm]:
     return [*arms, *branches(share)]
 
 
+def qualities() -> list[CacheArm]:
+    """The step caches of the named qualities, of those that skip any step."""
+    skipping = {k: x for k, x in QUALITIES.items() if x != EveryStep()}
+    return [CacheArm(f"{QUALITY} {name}", cache) for name, cache in skipping.items()]
+
+
 def fewer(count: int, steps: int) -> Iterator[CacheArm]:
     """The baselines: runs of fewer steps.
 
@@ -116,7 +124,8 @@ def methods(steps: int) -> tuple[str, ...]:
     if steps < FEW:
         return (*FITTED, "harmonica", *dict.fromkeys(arm.method for arm in few(steps)))
     others = ("tea", "mag", "spectrum", "racer", "sen", "guidance", "pab")
-    return (*FITTED, *others, *INTERVALS, *WATCHERS)
+    named = (arm.method for arm in qualities())
+    return (*FITTED, *others, *INTERVALS, *WATCHERS, *named)
 
 
 def few(steps: int) -> list[CacheArm]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.caches.arms import FEW, CacheArm, arms_at, few, watchers
+from benchmarks.caches.arms import FEW, CacheArm, arms_at, few, qualities, watchers
 from benchmarks.caches.foreseen import Foreseen
 from benchmarks.caches.running import CacheBench
 from benchmarks.caches.thresholds import threshold_at
@@ -54,6 +54,7 @@ def arms_of(
     if steps < FEW:
         yield from (arm for arm in few(steps) if chosen(arm.method))
         return
+    yield from (arm for arm in qualities() if chosen(arm.method))
     for name, watcher in watchers(measured).items():
         work = lambda x: bench.run(CacheArm(name, watcher.make(x))).work / steps
         for share in shares if chosen(name) else ():

@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+from benchmarks.caches.arms import QUALITY
 from benchmarks.lib.rows import load, table
 from benchmarks.lib.tables import PageTable, Row, Rows, check_one_model, columns
 
@@ -22,10 +23,18 @@ def band(share: str) -> PageTable:
     low, high = BANDS[share]
 
     def shows(row: Row) -> bool:
-        time = timed(row) if row["steps"] == 50 else None
+        if row["steps"] != 50 or row["row"].startswith(QUALITY):
+            return False
+        time = timed(row)
         return time is not None and low <= time < high
 
     return PageTable("benchmarks.caches", "caches", best, shows)
+
+
+def of_qualities(rows: Rows) -> str:
+    """Draws the rows of the named qualities."""
+    check_one_model(rows)
+    return table([named(row) for row in rows], ["row", *SHOWN])
 
 
 def best(rows: Rows) -> str:
@@ -85,6 +94,12 @@ def short(setting: str) -> str:
 
 TABLES = {
     **{f"caches_{share}": band(share) for share in BANDS},
+    "qualities": PageTable(
+        "benchmarks.caches",
+        "caches",
+        of_qualities,
+        lambda row: row["row"].startswith(QUALITY),
+    ),
     "caches_hits": PageTable(
         "benchmarks.caches.hits",
         "caches_hits",
