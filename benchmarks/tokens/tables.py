@@ -11,4 +11,15 @@ TABLES = {
         columns("equivalents", "ratio", "psnr", "ssim"),
         lambda row: "ratio" in row,
     ),
+    "token_quality": PageTable(
+        SCRIPT,
+        "tokens",
+        columns("equivalents", "accuracy", "detail", "psnr", "psnr_error"),
+        lambda row: "prompts" in row,
+    ),
+    "token_memory": PageTable(
+        "benchmarks.tokens.memory",
+        "reuse_memory",
+        columns("total_gib", "chip_gib"),
+    ),
 }
