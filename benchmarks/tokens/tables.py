@@ -8,7 +8,7 @@ TABLES = {
     "token_seconds": PageTable(
         SCRIPT,
         "tokens",
-        columns("equivalents", "ratio", "psnr", "ssim"),
+        columns("tokens", "equivalents", "ratio", "psnr", "ssim"),
         lambda row: "ratio" in row,
     ),
     "token_quality": PageTable(
