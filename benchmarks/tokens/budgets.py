@@ -1,12 +1,12 @@
 """Compares token budgets with fewer steps and TeaCache: wall-clock time and quality.
 
     python -m benchmarks.tokens.budgets --rows time       # 1296 tokens, one video
-    python -m benchmarks.tokens.budgets --rows quality    # 256 tokens, the oracle
+    python -m benchmarks.tokens.budgets --rows quality    # 64 tokens, the oracle
 
-The model is the shapes model with 50 steps. For `time`, videos have 144 x 144 pixels
+The model is the shapes model with 50 steps. For `time`, videos have 288 x 288 pixels
 (1296 tokens), more than in its training; arms run in turns, `seconds` is the time of
 denoising only, and `ratio` divides it by the time of running all tokens in all steps.
-For `quality`, videos have the model's own size (256 tokens), so that the oracle can
+For `quality`, videos have the model's own size (64 tokens), so that the oracle can
 read them. `psnr` and `ssim` compare with the full run's video of the same prompt and
 seed. `fewer` runs the preset's share of the steps, and `tea` is TeaCache with the
 threshold at which it computes this share. No coefficients are published for these
@@ -44,7 +44,7 @@ from chorus_jax.token_budgets.presets import PRESETS
 from chorus_jax.training.world.attributes import held_out_combinations
 from chorus_jax.training.world.examples import prompts
 
-STEPS, LARGE = 50, 144
+STEPS, LARGE = 50, 288
 FORECASTS = {
     "spectrum": Spectrum(window=1.0, growth=0.0),
     "taylor": TaylorSeer(interval=1),
