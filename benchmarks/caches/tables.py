@@ -11,7 +11,7 @@ BASELINE = "fewer"
 KEY = ("row", "steps", "setting", "device")
 MOST = 8  # the most methods in a table, not counting baselines
 # The range of run times of each table, as shares of the full run's time.
-BANDS = {"75": (0.62, 0.9), "50": (0.43, 0.62), "35": (0.33, 0.43), "25": (0.15, 0.33)}
+BANDS = {"75": (0.62, 0.9), "50": (0.43, 0.62), "35": (0.3, 0.43), "25": (0.15, 0.3)}
 SHOWN = ("time", "psnr", "psnr_error", "ssim", "detail")
 
 
