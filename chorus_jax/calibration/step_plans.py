@@ -9,9 +9,9 @@ runs. Dynamic programming then places a given number of computed steps such that
 of squared errors is minimal.
 
 A plan then extrapolates the residual of all layers along the line through the last two
-computed steps. At the same steps this comes nearer to the full run than the weighted
-sums of velocities that the steps were chosen for, since stem and head still see the
-latents of the skipped step (measured in `benchmarks/caches`).
+computed steps, not the velocities that the steps were chosen for: stem and head then
+still see the latents of the skipped step. On the shapes model this came nearer to the
+full run than sums of velocities at the same steps, in a trial whose rows are not kept.
 """
 
 import math

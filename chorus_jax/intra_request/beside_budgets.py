@@ -44,6 +44,6 @@ def check_beside(cache: StepCache, budgets: ActiveSets) -> None:
         raise ValueError(
             "token budgets do not go together with a step cache that decides during "
             "the run or reuses parts of a pass: leave one out, or take one that "
-            "forecasts velocities at known steps, such as spectrum, taylor or planned; "
+            "forecasts velocities at known steps, such as spectrum, taylor or foca; "
             f"got {cache!r:.80}"
         )

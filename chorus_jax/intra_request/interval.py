@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from chorus_jax.intra_request.grains import Grain, named_grain
+from chorus_jax.intra_request.grains import named_grain
 from chorus_jax.intra_request.scheduled import ScheduledCache
 
 
@@ -33,11 +33,6 @@ class IntervalCache(ScheduledCache):
                 f"got interval {self.interval}, first {self.first}, last {self.last}"
             )
         named_grain(self.grain)
-
-    @property
-    def taken(self) -> Grain:
-        """The grain that is forecast."""
-        return named_grain(self.grain)
 
     def computes(self, steps: int) -> tuple[bool, ...]:
         """The first steps, then every `interval`-th step, and the last steps.

@@ -19,7 +19,6 @@ from jaxtyping import Array, Float, Int
 
 from chorus_jax.families.forward import Forward, Held, Latents
 from chorus_jax.intra_request.fitting import RunProperties
-from chorus_jax.intra_request.grains import Grain, named_grain
 from chorus_jax.intra_request.history import History
 from chorus_jax.intra_request.mag_curves import CURVES
 from chorus_jax.intra_request.scheduled import ScheduledCache
@@ -61,6 +60,8 @@ class MagCache(ScheduledCache):
     shift: float | None = None
     size: Size | None = None
     resampled: bool = False
+
+    grain = "residual"  # not a field: the ratios are those of residuals
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold < math.inf or self.longest < 0:
@@ -117,11 +118,6 @@ class MagCache(ScheduledCache):
         )
         free = replace(strict, shift=None, size=None, resampled=True)
         return free if anywhere else strict
-
-    @property
-    def taken(self) -> Grain:
-        """The grain that is reused: the residual of all layers."""
-        return named_grain("residual")
 
     def computes(self, steps: int) -> tuple[bool, ...]:
         """The first steps, and those at which the estimated error is too large or

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from chorus_jax.intra_request.grains import Grain, named_grain
+from chorus_jax.intra_request.grains import named_grain
 from chorus_jax.intra_request.history import NONE
 from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.intra_request.skipping import check_rising
@@ -56,11 +56,6 @@ class PlannedCache(ScheduledCache):
         if not all(self.forecasts):
             raise ValueError(f"a forecast has 1 weight or more, got {self.forecasts}")
         named_grain(self.grain)
-
-    @property
-    def taken(self) -> Grain:
-        """The grain that is forecast."""
-        return named_grain(self.grain)
 
     @property
     def depth(self) -> int:  # type: ignore[override]

@@ -19,14 +19,16 @@ class ScheduledCache:
 
     Attributes:
         depth: the number of computed values that are kept.
+        grain: the value that is reused, `velocity`, `residual` or `branches`.
     """
 
     depth: int = 1
+    grain: str = "velocity"
 
     @property
     def taken(self) -> Grain:
         """The grain that is reused."""
-        return named_grain("velocity")
+        return named_grain(self.grain)
 
     def computes(self, steps: int) -> tuple[bool, ...]:
         """Whether each step is computed, in a run of `steps` steps.

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from chorus_jax.intra_request.differences import differences, elapsed
-from chorus_jax.intra_request.grains import Grain, named_grain
+from chorus_jax.intra_request.grains import named_grain
 from chorus_jax.intra_request.history import NONE
 from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.schedulers.flow import Schedule
@@ -59,11 +59,6 @@ class Spectrum(ScheduledCache):
                 f"got ridge {self.ridge}, mix {self.mix}, depth {self.depth}"
             )
         named_grain(self.grain)
-
-    @property
-    def taken(self) -> Grain:
-        """The grain that is forecast."""
-        return named_grain(self.grain)
 
     def computes(self, steps: int) -> tuple[bool, ...]:
         """The first steps, then steps at distances that grow."""
