@@ -8,7 +8,7 @@ First it measures which words matter (see `look`), which gives the scores, and t
 which difference outside a region all tokens must run (see `limit`). Then a few plans
 are run on all targets; the search begins with the best way to assign them to scores
 (see `start`). From there, one setting after another is changed by one place on its
-grid; settings that save most and are cheapest to measure come first: skipped steps,
+grid; settings that save most and are cheapest to measure come first: step caches,
 thresholds, one more tier, how regions are found, halo, context, dilation, gains, the
 limit of regions, active share, boundaries (see `moves`). A change that computes less is
 taken if hits lose at most one percentage point of accuracy, three points of the

@@ -7,8 +7,8 @@ from typing import Any
 from benchmarks.lib import rows as measured
 from benchmarks.lib.tables import Row, Rows, check_one_model
 from chorus_jax.calibration.search import MORE, NOTHING, Search, Trial
-from chorus_jax.calibration.tiers import skip_list
 from chorus_jax.inter_request.policy.policy import Policy, Regions
+from chorus_jax.intra_request.registry import describe
 
 NO_TIME = "no time"  # the minutes ended before all changes of the first round
 NONE = "nothing new"  # all its changes had been tried for other coordinates
@@ -72,7 +72,7 @@ def value(policy: Policy, coordinate: str) -> Any:
     if coordinate in REGIONS:
         return getattr(policy.regions, coordinate)
     if coordinate == "cache":
-        return list(skip_list(policy.cache))
+        return describe(policy.cache)
     name = "least" if coordinate == "tiers" else coordinate
     return [getattr(tier, name) for tier in policy.tiers]
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from chorus_jax.calibration.tiers import skip_list, skipping
+from chorus_jax.calibration.tiers import skipping
 from chorus_jax.inter_request.policy.policy import CONTEXTS, FINDERS, Policy, Tier
+from chorus_jax.intra_request import StepCache
+from chorus_jax.intra_request.sea import SeaCache
 
 ACTIVE = (0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 KEY_GAINS = (1.0, 1.5, 2.0, 3.0, 5.0)
@@ -18,6 +20,8 @@ REACH = (0, 1, 2)
 HALO = (0.0, 0.25, 0.5)
 LIMITS = (0.15, 0.3, 0.6, 1.2)
 EVERY = (5, 4, 3, 2)  # every n-th step is skipped
+CHANGES = (0.05, 0.1, 0.25)  # thresholds of SeaCache
+LONGEST = 4  # successive steps that SeaCache may skip
 MORE = (1, 2, 4)  # sizes of a new tier, in twentieths of the targets
 FEWEST = 5  # the least number of targets that a tier is measured on
 
@@ -49,10 +53,16 @@ class Moves:
         return tuple(sorted({threshold(value) for value in scores.tolist()}))
 
     @property
-    def skips(self) -> tuple[tuple[int, ...], ...]:
-        """Lists of skipped steps, shortest first; never the first step or the last."""
-        lists = {tuple(range(n - 1, self.steps - 1, n)) for n in EVERY}
-        return tuple(sorted({(), *lists}, key=lambda steps: (len(steps), steps)))
+    def caches(self) -> tuple[StepCache, ...]:
+        """Step caches by rising savings; none skips the first step or the last.
+
+        Lists of skipped steps come first, then SeaCache, which needs no calibration of
+        its own (`benchmarks.caches.hits` compares step caches in hits).
+        """
+        every = {tuple(range(n - 1, self.steps - 1, n)) for n in EVERY}
+        lists = sorted({(), *every}, key=lambda steps: (len(steps), steps))
+        changes = (SeaCache(change, longest=LONGEST) for change in CHANGES)
+        return (*map(skipping, lists), *changes)
 
     def cautious(self, policy: Policy) -> Policy:
         """The start of a search when no better one is allowed.
@@ -114,14 +124,14 @@ class Moves:
     def coordinates(self) -> dict[str, Neighbours]:
         """The coordinates of a search: by name, the policies with one setting changed.
 
-        They are ordered by expected gain per run. Skipped steps come first: they save
+        They are ordered by expected gain per run. Step caches come first: they save
         most, and make all later runs faster. A changed threshold needs new runs of few
         targets only. Settings shared by all tiers have one or two neighbours. Settings
         of single tiers come last: they need most runs, and a search begins with tiers
         that have been compared already.
         """
         return {
-            "cache": self._skipped,
+            "cache": self._cached,
             "least": self._tiers("least", self.thresholds, True),
             "tiers": self._below,
             "found_by": self._regions("found_by", lambda now: FINDERS),
@@ -201,18 +211,19 @@ class Moves:
 
         return neighbours
 
-    def _skipped(self, policy: Policy) -> Iterator[Policy]:
-        """Policies with other lists of skipped steps.
+    def _cached(self, policy: Policy) -> Iterator[Policy]:
+        """Policies with other step caches of `caches`.
 
-        First come longer lists, the longest first, since it saves most, and then the
-        next shorter one.
+        First come those that save more than the policy's own, the best first, and then
+        the next one that saves less. A step cache that is not among them is left as it
+        is: how much it saves is not known.
         """
-        order = lambda steps: (len(steps), steps)
-        now = order(skip_list(policy.cache))
-        shorter = [x for x in self.skips if order(x) < now]
-        longer = [x for x in self.skips if order(x) > now]
-        for steps in (*reversed(longer), *shorter[-1:]):
-            yield replace(policy, cache=skipping(steps))
+        if policy.cache not in self.caches:
+            return
+        now = self.caches.index(policy.cache)
+        more, less = self.caches[now + 1 :], self.caches[:now]
+        for cache in (*reversed(more), *less[-1:]):
+            yield replace(policy, cache=cache)
 
 
 def adjacent(grid: Sequence[Any], value: Any) -> tuple[Any, Any]:

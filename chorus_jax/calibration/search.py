@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from chorus_jax.calibration.moves import Neighbours
-from chorus_jax.calibration.tiers import effective
+from chorus_jax.calibration.tiers import decides, effective
 from chorus_jax.calibration.verdict import Verdict
 from chorus_jax.inter_request.policy.policy import Policy
 
@@ -56,7 +56,8 @@ class Search:
 
     Attributes:
         coordinates: by name, a function that yields the neighbours of a policy.
-        cost: the least cost of a policy in full steps' worth, known without a run.
+        cost: the least cost of a policy in full steps' worth, known without a run; for
+            a step cache that decides during the run, the cost of computing all steps.
         measure: runs a policy. Its second argument is True if the best policy so far is
             within the limits; then a hopeless policy may be given up early, with a
             failing verdict.
@@ -143,11 +144,24 @@ class Search:
             self.passed[name, NOTHING] += 1
         if known:
             return False
-        least = self.verdict.equivalents * (1 + 1e-9)
-        if self.verdict.excess == 0 and self.cost(candidate) > least:
+        if self.verdict.excess == 0 and self.dearer(candidate):
             self.passed[name, MORE] += 1
             return False
         return True
+
+    def dearer(self, candidate: Policy) -> bool:
+        """Whether a candidate is expected to compute more than the best policy.
+
+        What a step cache skips that decides during the run is not known before it. Then
+        a candidate is compared with the best policy as if neither skipped steps, if
+        both have the same step cache, and is not expected to compute more if not.
+        """
+        best = self.verdict.equivalents
+        if decides(candidate.cache):
+            if candidate.cache != self.best.cache:
+                return False
+            best = self.cost(self.best)
+        return self.cost(candidate) > best * (1 + 1e-9)
 
     def tried(self, name: str, candidate: Policy) -> bool:
         """Measures a policy; returns whether it is the new best."""

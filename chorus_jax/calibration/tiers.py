@@ -9,6 +9,7 @@ from chorus_jax.denoise.segments import segments
 from chorus_jax.engine import planned
 from chorus_jax.inter_request.policy.policy import Policy, Regions, Tier
 from chorus_jax.intra_request import EveryStep, SkipSteps, StepCache
+from chorus_jax.intra_request.scheduled import ScheduledCache
 from chorus_jax.nets.tokens import Tiling
 
 TILING = Tiling((1, 16, 16), (1, 1, 1))  # arbitrary: the steps do not depend on it
@@ -46,9 +47,9 @@ def skipped_by(policy: Policy, tier: Tier) -> set[int]:
     return {*range(plan.start, plan.steps)} - ran
 
 
-def skip_list(cache: StepCache) -> tuple[int, ...]:
-    """The steps that a step cache skips by a fixed list; none for other caches."""
-    return cache.steps if isinstance(cache, SkipSteps) else ()
+def decides(cache: StepCache) -> bool:
+    """Whether a step cache decides during the run which steps it computes."""
+    return not isinstance(cache, EveryStep | ScheduledCache)
 
 
 def skipping(steps: tuple[int, ...]) -> StepCache:

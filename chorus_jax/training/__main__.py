@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
         help="bfloat16 rounds factors: faster on CPUs with matrix units (AMX)",
     )
     top.add_argument("--steps", type=int, help="instead of the recipe's")
+    top.add_argument("--decay", type=float, help="instead of the recipe's, for flow")
     top.add_argument("--clips", type=int, help="instead of the recipe's")
     return top
 
@@ -70,6 +71,9 @@ def changed(recipe: TrainingRecipe, options: argparse.Namespace) -> TrainingReci
     if options.clips is not None:
         flow = replace(recipe.train_flow, clips=options.clips)
         recipe = replace(recipe, train_flow=flow)
+    if options.decay is not None:
+        plan = replace(recipe.train_flow.plan, decay=options.decay)
+        recipe = replace(recipe, train_flow=replace(recipe.train_flow, plan=plan))
     if options.steps is not None:
         name = {"vae": "train_vae", "distill": "distill"}.get(
             options.stage, "train_flow"

@@ -20,14 +20,15 @@ from benchmarks.reuse.scores import TargetRecord
 from chorus_jax.calibration.losses import Loss
 from chorus_jax.calibration.moves import FEWEST, Moves, adjacent
 from chorus_jax.calibration.start import starts
-from chorus_jax.calibration.tiers import skip_list
+from chorus_jax.calibration.tiers import decides
 from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.region import Region
 from chorus_jax.engine import Ledger
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Policy, Tier
-from chorus_jax.intra_request import SkipSteps
+from chorus_jax.intra_request import EveryStep, SkipSteps
+from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.request import Request
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.examples import ScenePrompt
@@ -117,9 +118,12 @@ def test_no_move_gives_reuse_up():
 
 @pytest.mark.parametrize("steps", [2, 4, 50])
 def test_lists_of_skipped_steps_spare_both_ends(steps):
-    skips = Moves(steps, SCORES).skips
-    assert skips[0] == () and list(map(len, skips)) == sorted(map(len, skips))
-    assert not any({0, steps - 1} & set(skipped) for skipped in skips)
+    caches = Moves(steps, SCORES).caches
+    lists = [x.steps for x in caches[1:] if isinstance(x, SkipSteps)]
+    assert caches[0] == EveryStep()
+    assert [len(x) for x in lists] == sorted(map(len, lists))
+    assert not any({0, steps - 1} & set(skipped) for skipped in lists)
+    assert [*map(decides, caches)] == [False] * (len(lists) + 1) + [True] * 3
 
 
 def test_the_start_parts_the_targets_evenly():
@@ -320,8 +324,8 @@ def test_a_search_begins_with_the_best_plans_of_what_was_run(runs):
     hits = [score for score in scores if begun[-1].plan(score)]
     assert len(hits) == 8
     assert all(tier.reuse_until < 20 for tier in begun[-1].tiers)
-    # Each plan ran once: two differ only in their regions, which stand-ins lack.
-    assert len(made) == 8 * 8
+    # Each plan ran once: two pairs differ only in regions, which stand-ins lack.
+    assert len(made) == 7 * 8
     assert found.measure(begun[-1]).excess == 0
 
 
@@ -334,10 +338,15 @@ def test_only_what_the_full_runs_have_right_is_judged(runs, monkeypatch):
         SceneRuns(found.bench, found.targets).fill(50)
 
 
-def test_longer_lists_of_skipped_steps_come_first():
-    begun = replace(START, cache=SkipSteps(MOVES.skips[2]))
-    found = [skip_list(each.cache) for each in MOVES.coordinates()["cache"](begun)]
-    assert found == [MOVES.skips[4], MOVES.skips[3], MOVES.skips[1]]
+def test_step_caches_that_save_most_come_first():
+    begun = replace(START, cache=MOVES.caches[3])
+    found = [each.cache for each in MOVES.coordinates()["cache"](begun)]
+    assert found == [*reversed(MOVES.caches[4:]), MOVES.caches[2]]
+
+
+def test_a_step_cache_that_is_not_on_the_grid_stays():
+    begun = replace(START, cache=TaylorSeer(interval=3))
+    assert not list(MOVES.coordinates()["cache"](begun))
 
 
 def test_rows_are_of_both_kinds_of_targets_and_without_times(runs):

@@ -19,7 +19,6 @@ from chorus_jax.calibration.search import MORE, Trial
 from chorus_jax.calibration.verdict import Verdict
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Regions
-from chorus_jax.intra_request import SkipSteps
 
 MOVES = Moves(50, tuple(np.linspace(0.5, 0.99, 40).tolist()))
 START = MOVES.spread(default_policy(50))
@@ -35,7 +34,7 @@ BEST = Verdict(
 
 @pytest.mark.parametrize("name", MOVES.coordinates())
 def test_a_row_tells_what_was_changed(name):
-    start = replace(START, cache=SkipSteps(MOVES.skips[1]))
+    start = replace(START, cache=MOVES.caches[1])
     found = list(MOVES.coordinates()[name](start))
     assert found
     for candidate in found:

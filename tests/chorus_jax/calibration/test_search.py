@@ -12,6 +12,7 @@ from chorus_jax.calibration.search import MORE, NOTHING, Search, Trial
 from chorus_jax.calibration.verdict import Verdict
 from chorus_jax.inter_request.policy.policies import default_policy
 from chorus_jax.inter_request.policy.policy import Tier
+from chorus_jax.intra_request.sea import SeaCache
 
 SCORES = tuple(np.linspace(0.5, 0.99, 40).tolist())
 MOVES = Moves(50, SCORES)
@@ -160,3 +161,23 @@ def test_what_all_tiers_share_is_tried_within_a_few_policies(clock):
     assert {*shared, "cache", "least", "limit"} < set(tried)
     assert max(map(tried.index, shared)) < tried.index("active")
     assert search.untried == () and search.rounds == 1
+
+
+def test_under_a_cache_that_decides_during_the_run_only_more_reuse_is_tried():
+    """It computes a third of what is known before the run."""
+    start = replace(START, tiers=(Tier(0.5, 20, 40, 0.5),), cache=SeaCache(0.1))
+    tried = []
+
+    def measure(policy, may_give_up):
+        tried.append(policy)
+        third = 3 if policy.cache == start.cache else 1
+        return losing(0.5 * (policy != start), cost(policy) / third, {0: 0.0})
+
+    assert Search({"active": MOVES.coordinates()["active"]}, cost, measure, 1e9).run(
+        start
+    ) == [start]
+    assert [x.tiers[0].active for x in tried[1:]] == [0.375]
+    # Another such cache may save more, whatever the tiers.
+    other = replace(start, cache=SeaCache(0.25), tiers=(Tier(0.5, 10, 40, 0.5),))
+    cheaper = Search({"all": lambda policy: iter([other])}, cost, measure, 1e9)
+    assert cheaper.run(start) == [start] and tried[-1] == other
