@@ -1,7 +1,7 @@
 """Step caches inside hits: Chorus alone, and Chorus with each step cache.
 
     python -m benchmarks.caches.hits      # run nothing else on the machine: it times
-    python -m benchmarks.caches.hits --tier 20 45 0.5
+    python -m benchmarks.caches.hits --tier 20,45,0.5
 
 Runs the shapes model at 50 steps on targets that differ from their source and that the
 calibrated policy serves; the arms take turns on each target. With `--tier`, all hits
@@ -55,17 +55,20 @@ FIGURES = (
 def policies_of(base: Policy, caches: Sequence[str]) -> dict[str, Policy]:
     """The policies by arm, with the tiers of the policy `base` (see the module).
 
-    `caches` are the step caches of the last arms, such as `taylor:interval=2`.
+    `caches` are the step caches of the last arms, such as `taylor:interval=2`; the
+    policy's own is not repeated.
     """
     alone = replace(base, cache=EveryStep())
     arms = {FULL: Policy(STEPS, ()), ALONE: alone, OWN: base}
     for line in caches:
-        arms[line] = replace(alone, cache=registry.parse(line))
+        cache = registry.parse(line)
+        if cache != base.cache:
+            arms[line] = replace(alone, cache=cache)
     return arms
 
 
 def with_one_tier(
-    policy: Policy, reuse_until: float, region_until: float, active: float
+    policy: Policy, reuse_until: int, region_until: int, active: float
 ) -> Policy:
     """The policy with one tier from its lowest threshold on, instead of its own.
 
@@ -76,7 +79,7 @@ def with_one_tier(
         active: the share of tiles run in region steps.
     """
     least = min(tier.least for tier in policy.tiers)
-    one = Tier(least, int(reuse_until), int(region_until), active)
+    one = Tier(least, reuse_until, region_until, active)
     return replace(policy, tiers=(one,))
 
 
@@ -84,6 +87,12 @@ def served(bench: Bench, policy: Policy, count: int) -> list[Target]:
     """The first `count` targets that differ from their source and are hits."""
     hits = (x for x in bench.targets if x.changed and x.tier(policy))
     return list(islice(hits, count))
+
+
+def stages(text: str) -> tuple[int, int, float]:
+    """K1, K2 and the active share of a line such as `20,45,0.5`."""
+    first, last, active = text.split(",")
+    return int(first), int(last), float(active)
 
 
 def main() -> None:
@@ -97,9 +106,8 @@ def main() -> None:
     parser.add_argument("--caches", nargs="+", default=CACHES, metavar="NAME:SETTINGS")
     parser.add_argument(
         "--tier",
-        type=float,
-        nargs=3,
-        metavar=("K1", "K2", "SHARE"),
+        type=stages,
+        metavar="K1,K2,SHARE",
         help="instead of the policy's tiers",
     )
     options = parser.parse_args()

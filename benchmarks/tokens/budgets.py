@@ -35,6 +35,7 @@ from chorus_jax.denoise.plan import StepPlan
 from chorus_jax.denoise.state import RunState
 from chorus_jax.engine import Pipeline
 from chorus_jax.intra_request import EveryStep, StepCache
+from chorus_jax.intra_request.hicache import HiCache
 from chorus_jax.intra_request.spectrum import Spectrum
 from chorus_jax.intra_request.taylor import TaylorSeer
 from chorus_jax.media.metrics import psnr, ssim
@@ -48,6 +49,7 @@ STEPS, LARGE = 50, 288
 FORECASTS = {
     "spectrum": Spectrum(window=1.0, growth=0.0),
     "taylor": TaylorSeer(interval=1),
+    "hicache": HiCache(interval=1),
 }
 KEY = ("row", "tokens")
 COLUMNS = ("row", "tokens", "equivalents", "seconds", "ratio", "psnr", "ssim")

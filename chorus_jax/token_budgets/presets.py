@@ -22,7 +22,7 @@ class TokenPreset:
             in the preset's name, since a step with few tokens costs more than their
             share.
         period: the approximate number of steps from one run of the second group's
-            tokens to the next.
+            tokens to the next. It is longer where that alone would be more than `work`.
         early: full steps at the start, as a share of all steps.
         late: full steps at the end, as a share of all steps.
     """
@@ -35,9 +35,9 @@ class TokenPreset:
     def budgets(self, steps: int) -> TokenBudgets:
         """The token budgets for a schedule of `steps` steps, 16 or more."""
         early, late = max(round(self.early * steps), 2), round(self.late * steps)
-        others = nearest(self.period, steps)
         between = steps - early - late
         mean = (self.work * steps - early - late) / between
+        others = nearest(self.period, steps, 1 / mean)
         first = (mean - 1 / others) / (1 - 1 / others)
         share = min(max(first, 0.01), 0.99)
         groups = TokenGroup(share, steps), TokenGroup(1 - share, steps // others)
@@ -45,11 +45,12 @@ class TokenPreset:
 
 
 # Chosen on the shapes model at 50 steps: among some tens of settings of equal work,
-# those whose latents were nearest to the full run's (benchmarks/tokens).
+# those that came nearest to the full run (benchmarks/tokens). hsa-25 was chosen with
+# forecasts of the tokens that are not run.
 PRESETS = {
     "hsa-75": TokenPreset(0.72, 2, 0.32, 0.04),
     "hsa-50": TokenPreset(0.47, 5, 0.16, 0.04),
-    "hsa-25": TokenPreset(0.244, 10, 0.12, 0.02),
+    "hsa-25": TokenPreset(0.244, 5, 0.04, 0.0),
 }
 
 
@@ -72,10 +73,11 @@ def named(name: str, steps: int) -> TokenBudgets:
     return PRESETS[name].budgets(steps)
 
 
-def nearest(period: int, steps: int) -> int:
+def nearest(period: int, steps: int, least: float = 1.0) -> int:
     """The divisor of `steps` nearest to `period` by ratio, except 1 and `steps`.
 
-    Of two that are equally near, the smaller one is taken.
+    Of two that are equally near, the smaller one is taken. Divisors up to `least` are
+    left out, unless there is no other.
 
     Raises:
         ValueError: if `steps` is a prime number.
@@ -86,4 +88,5 @@ def nearest(period: int, steps: int) -> int:
             f"token budgets divide the steps, and {steps} is a prime number: take "
             "another number of steps, such as one more"
         )
-    return min(fitting, key=lambda x: (max(x / period, period / x), x))
+    longer = [x for x in fitting if x > least] or fitting[-1:]
+    return min(longer, key=lambda x: (max(x / period, period / x), x))

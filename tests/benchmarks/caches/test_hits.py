@@ -1,15 +1,20 @@
 """The arms of the benchmark of step caches inside hits."""
 
+from dataclasses import replace
+
+import pytest
+
 from benchmarks.caches.hits import (
     ALONE,
     CACHES,
     FULL,
     OWN,
     policies_of,
+    stages,
     with_one_tier,
 )
 from chorus_jax.inter_request.policy.policies import default_policy
-from chorus_jax.intra_request import EveryStep
+from chorus_jax.intra_request import EveryStep, registry
 
 
 def test_all_arms_but_the_full_run_have_the_policys_tiers():
@@ -26,6 +31,18 @@ def test_every_arm_has_another_cache():
     assert arms[OWN] == default_policy(50)
     caches = [arms[line].cache for line in CACHES]
     assert len(set(caches)) == len(CACHES) and EveryStep() not in caches
+
+
+def test_the_policys_own_cache_is_run_once():
+    base = replace(default_policy(50), cache=registry.parse(CACHES[0]))
+    assert [*policies_of(base, CACHES)] == [FULL, ALONE, OWN, *CACHES[1:]]
+
+
+def test_a_step_is_a_whole_number():
+    assert stages("20,45,0.5") == (20, 45, 0.5)
+    for line in ("20.5,45,0.5", "20,45", "20"):
+        with pytest.raises(ValueError):
+            stages(line)
 
 
 def test_one_tier_replaces_those_of_the_policy():

@@ -32,6 +32,11 @@ def test_periods_divide_the_steps(period, want):
     assert nearest(period, 50) == want
 
 
+@pytest.mark.parametrize("least, want", [(4.9, 5), (5.0, 10), (20.0, 25), (30.0, 25)])
+def test_a_period_is_longer_where_a_shorter_one_costs_too_much(least, want):
+    assert nearest(5, 50, least) == want
+
+
 def test_a_request_takes_a_name_or_budgets_for_its_steps():
     assert Request("", tokens="hsa-50").token_budgets == named("hsa-50", 50)
     assert Request("", tokens="hsa-50", steps=20).token_budgets.steps == 20
