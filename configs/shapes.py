@@ -12,7 +12,7 @@ from chorus_jax.request import Request
 FPS = 8  # the frame rate of the shapes world
 WEIGHTS = "shapes"  # shipped weights, see chorus_jax.checkpoints.shipped
 # The fingerprint of the shipped weights; a test compares them.
-FINGERPRINT = "a6ada1894749dd1d0beff58c0d0cc9045d0586a7c97944991a364d4960fac09b"
+FINGERPRINT = "4ba1e643d7f228ae18e7606b4d0be18a5082c8e96f7d60d52278ec37074e69dc"
 SHIFT = 3.0
 GUIDANCE = 3.0
 
