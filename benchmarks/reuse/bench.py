@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from tqdm import tqdm
 
 from benchmarks.reuse.cases import Cases, changed
-from chorus_jax.calibration.target import nearest
+from chorus_jax.calibration.target import narrowed, nearest
 from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
 from chorus_jax.inter_request.match.second_look import SecondLook
 from chorus_jax.inter_request.policy.policy import Policy, Tier
@@ -77,7 +77,7 @@ class Bench:
             cases: sources and targets.
             look: the second look, which scores matches.
         """
-        cache = Cache.in_memory()
+        cache = narrowed(Cache.in_memory())
         engine = Engine(pipeline, cache, Policy(request.step_count, ()))
         alone = Reuse(read=False, keep_prompt=True)
         for seed, prompt in enumerate(tqdm(cases.sources, desc="sources")):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from chorus_jax.calibration.target import nearest
+from chorus_jax.calibration.target import narrowed, nearest
 from chorus_jax.calibration.time_limit import TimeLimit
 from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
 from chorus_jax.engine.task import Task
@@ -76,7 +76,8 @@ class FilledCache:
         Raises:
             TimeOverError: if the time is over; completed runs are in the folder.
         """
-        cache, ids = Cache.in_folder(folder, disk_bytes=DISK), set[str]()
+        cache = narrowed(Cache.in_folder(folder, disk_bytes=DISK))
+        ids = set[str]()
         alone = Policy(base.steps, (), look=base.look)
         engine = Engine(pipeline, cache, alone)
         for request in tqdm(sources, "sources", unit="video", disable=None):

@@ -51,6 +51,16 @@ def tier_of(target: RunTarget, policy: Policy) -> Tier | None:
     return None if target.score is None else policy.plan(target.score)
 
 
+def narrowed(cache: Cache) -> Cache:
+    """The cache, whose matcher now compares only the entries that it compares at first.
+
+    A matcher goes on to farther entries until one reaches the policy's lowest
+    threshold. Then the source of a target would depend on the policy.
+    """
+    cache.matcher.most = cache.matcher.candidates
+    return cache
+
+
 def nearest(
     pipeline: Pipeline,
     cache: Cache,
