@@ -54,10 +54,11 @@ class Moves:
 
     @property
     def caches(self) -> tuple[StepCache, ...]:
-        """Step caches by rising savings; none skips the first step or the last.
+        """The step caches to try; none skips the first step or the last.
 
-        Lists of skipped steps come first, then SeaCache, which needs no calibration of
-        its own (`benchmarks.caches.hits` compares step caches in hits).
+        Lists of skipped steps come first, shortest first, then SeaCache with rising
+        thresholds, which needs no calibration of its own (`benchmarks.caches.hits`
+        compares step caches in hits).
         """
         every = {tuple(range(n - 1, self.steps - 1, n)) for n in EVERY}
         lists = sorted({(), *every}, key=lambda steps: (len(steps), steps))
@@ -214,15 +215,14 @@ class Moves:
     def _cached(self, policy: Policy) -> Iterator[Policy]:
         """Policies with other step caches of `caches`.
 
-        First come those that save more than the policy's own, the best first, and then
-        the next one that saves less. A step cache that is not among them is left as it
-        is: how much it saves is not known.
+        First come those after the policy's own, the last one first, and then the one
+        before it. A step cache that is not among them is left as it is.
         """
         if policy.cache not in self.caches:
             return
         now = self.caches.index(policy.cache)
-        more, less = self.caches[now + 1 :], self.caches[:now]
-        for cache in (*reversed(more), *less[-1:]):
+        before, after = self.caches[:now], self.caches[now + 1 :]
+        for cache in (*reversed(after), *before[-1:]):
             yield replace(policy, cache=cache)
 
 

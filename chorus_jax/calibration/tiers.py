@@ -48,7 +48,7 @@ def skipped_by(policy: Policy, tier: Tier) -> set[int]:
 
 
 def decides(cache: StepCache) -> bool:
-    """Whether a step cache decides during the run which steps it computes."""
+    """Whether it is not known before a run which steps a step cache computes."""
     return not isinstance(cache, EveryStep | ScheduledCache)
 
 

@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
         help="bfloat16 rounds factors: faster on CPUs with matrix units (AMX)",
     )
     top.add_argument("--steps", type=int, help="instead of the recipe's")
-    top.add_argument("--decay", type=float, help="instead of the recipe's, for flow")
+    top.add_argument("--decay", type=float, help="instead of the recipe's")
     top.add_argument("--clips", type=int, help="instead of the recipe's")
     return top
 
@@ -71,15 +71,13 @@ def changed(recipe: TrainingRecipe, options: argparse.Namespace) -> TrainingReci
     if options.clips is not None:
         flow = replace(recipe.train_flow, clips=options.clips)
         recipe = replace(recipe, train_flow=flow)
-    if options.decay is not None:
-        plan = replace(recipe.train_flow.plan, decay=options.decay)
-        recipe = replace(recipe, train_flow=replace(recipe.train_flow, plan=plan))
-    if options.steps is not None:
+    numbers = {"steps": options.steps, "decay": options.decay}
+    if given := {name: x for name, x in numbers.items() if x is not None}:
         name = {"vae": "train_vae", "distill": "distill"}.get(
             options.stage, "train_flow"
         )
         training = getattr(recipe, name)
-        plan = replace(training.plan, steps=options.steps)
+        plan = replace(training.plan, **given)
         recipe = replace(recipe, **{name: replace(training, plan=plan)})
     return recipe
 

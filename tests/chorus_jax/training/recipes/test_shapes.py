@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from chorus_jax.training.__main__ import parser
+from chorus_jax.training.__main__ import changed, parser
 from chorus_jax.training.recipes import RECIPES
 
 
@@ -28,3 +28,17 @@ def test_the_command_names_a_recipe(capsys):
     with pytest.raises(SystemExit):
         parser().parse_args([*command, "--recipe", "unknown"])
     assert "shapes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "stage, part", [("vae", "train_vae"), ("flow", "train_flow"), ("distill",) * 2]
+)
+def test_steps_and_decay_are_of_the_stage_that_runs(stage, part):
+    recipe, line = RECIPES["shapes"](), [stage, "--out", "folder"]
+    options = parser().parse_args([*line, "--steps", "7", "--decay", "0.5"])
+    made = changed(recipe, options)
+    for name in ("train_vae", "train_flow", "distill"):
+        plan, before = getattr(made, name).plan, getattr(recipe, name).plan
+        want = (7, 0.5) if name == part else (before.steps, before.decay)
+        assert (plan.steps, plan.decay) == want
+    assert changed(recipe, parser().parse_args(line)) == recipe
