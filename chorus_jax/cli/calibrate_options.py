@@ -18,8 +18,8 @@ policy: a JSON file for --policy, or for Engine.
 Every other prompt of the file is made in full and kept as a source; the others are made
 in full and with ever more of their source. A policy is allowed if the hits of each of
 its tiers are, on average, as near to the full videos as --least-psnr and --least-ssim
-say; the one that computes least is written. The defaults come from the shipped weights,
-where hits that are less near lose what differs from their source
+say; the one that computes least is written. The defaults come from earlier weights of
+the shapes model, where hits that are less near lose what differs from their source
 (benchmarks/fidelity/RESULTS.md).
 
 Prompts should be like those that will be asked, similar ones side by side: 16 at least,

@@ -225,7 +225,7 @@ def add_reuse(make: argparse.ArgumentParser) -> None:
         metavar="GIB",
         type=float,
         default=10.0,
-        help="the most that DIR may hold; the least used goes (default: 10 GiB)",
+        help="the most that DIR may hold; the least recently used goes (default: 10)",
     )
     group.add_argument(
         "--namespace",

@@ -58,7 +58,7 @@ class TrainingJob(Protocol):
 
     @property
     def batch(self) -> Callable[[int], Batch]:
-        """The batch of a step, numpy arrays; called in another thread or process."""
+        """Makes the batch of a step; called in another thread or process."""
 
     def initial(self) -> Params:
         """The parameters before the first step."""

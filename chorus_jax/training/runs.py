@@ -58,7 +58,7 @@ class Runs(Made):
         saved.save(self.folder / "flow", state, 0)
 
     def executor(self) -> Executor:
-        """A pool of threads, or of processes where there are many cores."""
+        """One thread, or `workers` processes if that is not 0."""
         if not self.workers:
             return ThreadPoolExecutor(1)
         # Spawned: a process that runs jax must not be forked.
