@@ -12,7 +12,7 @@ from chorus_jax.request import Request
 FPS = 8  # the frame rate of the shapes world
 WEIGHTS = "shapes"  # shipped weights, see chorus_jax.checkpoints.shipped
 # The fingerprint of the shipped weights; a test compares them.
-FINGERPRINT = "4ba1e643d7f228ae18e7606b4d0be18a5082c8e96f7d60d52278ec37074e69dc"
+FINGERPRINT = "38c18cf2985ed54b51d03ca4bc0eb8024b172d8c4fafc3b34999f1a56ce080fb"
 SHIFT = 3.0
 GUIDANCE = 3.0
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from chorus_jax.text.prompts import Tokenizer
 from chorus_jax.training.coupling import components
 from chorus_jax.training.data import Encoded, reworded
+from chorus_jax.training.emphasis import shares
 from chorus_jax.training.naming import labels
 from chorus_jax.training.recipe import FlowTraining
 from chorus_jax.training.world.attributes import Attributes
@@ -43,7 +44,8 @@ class CaptionedBatches:
     Attributes:
         encoded: the folder of clips.
         tokenizer: tokenises the captions.
-        training: the batch size, the seed, and the share of empty captions.
+        training: the batch size, the seed, the share of empty captions, and which clips
+            are drawn more often.
     """
 
     encoded: Encoded
@@ -70,11 +72,16 @@ class CaptionedBatches:
         """The attributes of each clip's objects."""
         return self.encoded.attributes()
 
+    @functools.cached_property
+    def shares(self) -> np.ndarray:
+        """The probability of each clip when one is drawn (see `emphasis.py`)."""
+        return shares(self.training.emphases, labels(self.attributes))
+
     def __call__(self, step: int) -> Captioned:
         """The batch of a step."""
         plan = self.training.plan
         rng = np.random.default_rng((plan.seed, step))
-        rows = rng.integers(len(self.attributes), size=plan.batch)
+        rows = rng.choice(len(self.attributes), plan.batch, p=self.shares)
         dropped = rng.random(plan.batch) < self.training.unconditional
         captions = [
             "" if drop else self.caption(row, rng)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from chorus_jax.families.wan.config import WanConfig
 from chorus_jax.families.wan.vae_config import WanVAEConfig
 from chorus_jax.nets.t5 import T5Config
+from chorus_jax.training.emphasis import Emphasis
 from chorus_jax.training.plan import TrainingPlan
 from chorus_jax.training.world.scene import World
 
@@ -48,6 +49,7 @@ class FlowTraining:
         naming: the weight of the error of naming targets (see `naming.py`).
         near: additional weight of the error near objects at low noise levels (see
             `nearby.py`).
+        emphases: values of attributes whose clips are drawn more often.
     """
 
     plan: TrainingPlan
@@ -58,6 +60,7 @@ class FlowTraining:
     structure: float = 2.0
     naming: float = 0.1
     near: float = 0.0
+    emphases: tuple[Emphasis, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,7 @@ def encoded(
 @partial(jax.jit, static_argnames=("count",))
 def chosen(
     bank: Bank,
+    ends: Float[Array, " n"],
     wordings: Wordings,
     key: Array,
     count: int,
@@ -82,6 +83,7 @@ def chosen(
 
     Args:
         bank: the clips.
+        ends: the cumulative probabilities of the clips.
         wordings: their captions.
         key: draws the clips, the captions and the noise.
         count: the size of the batch.
@@ -91,7 +93,8 @@ def chosen(
         The batch. A clip with an empty caption has no labels.
     """
     for_row, for_words, for_drop, for_noise = jax.random.split(key, 4)
-    rows = jax.random.randint(for_row, (count,), 0, len(bank.attributes))
+    at = jax.random.uniform(for_row, (count,), maxval=ends[-1])
+    rows = jnp.searchsorted(ends, at, side="right").clip(max=len(ends) - 1)
     words = jax.random.randint(for_words, (count,), 0, wordings.ids.shape[1])
     dropped = jax.random.uniform(for_drop, (count,)) < unconditional
     attributes = bank.attributes[rows]

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from chorus_jax.text.prompts import Tokenizer
 from chorus_jax.training.captioned import Captioned
 from chorus_jax.training.data import reworded
 from chorus_jax.training.device.bank import Bank, chosen, free_noise
 from chorus_jax.training.device.wordings import Wordings, askable
+from chorus_jax.training.emphasis import shares
 from chorus_jax.training.evaluate import CLIPS
 from chorus_jax.training.naming import labels
 from chorus_jax.training.recipe import FlowTraining
@@ -28,7 +30,7 @@ class DeviceBatches:
     Attributes:
         source: makes the bank and the captions; called when the first batch is needed.
         tokenizer: tokenises the captions.
-        training: the batch size and the seed.
+        training: the batch size, the seed, and which clips are drawn more often.
     """
 
     source: Callable[[], tuple[Bank, Wordings]]
@@ -46,11 +48,21 @@ class DeviceBatches:
         pool = askable()
         return [(pool[row],) for row in np.asarray(self.filled[0].attributes[:CLIPS])]
 
+    @functools.cached_property
+    def ends(self) -> Array:
+        """The cumulative probabilities of the clips (see `emphasis.py`)."""
+        bank, wordings = self.filled
+        named = np.asarray(wordings.labels)[np.asarray(bank.attributes)]
+        drawn = shares(self.training.emphases, named)
+        return jnp.asarray(drawn.cumsum(), jnp.float32)
+
     def __call__(self, step: int) -> Captioned:
         """The batch of a step."""
-        plan = self.training.plan
+        plan, (bank, wordings) = self.training.plan, self.filled
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(plan.seed), 2), step)
-        return chosen(*self.filled, key, plan.batch, self.training.unconditional)
+        return chosen(
+            bank, self.ends, wordings, key, plan.batch, self.training.unconditional
+        )
 
     def caption(self, clip: int, rng: np.random.Generator) -> str:
         """A new caption of one of the first clips."""

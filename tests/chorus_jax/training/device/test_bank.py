@@ -44,7 +44,8 @@ def test_clips_are_as_asked(runs):
 
 def test_captions_say_what_clips_show(runs):
     bank, wordings = runs.filled
-    batch = chosen(bank, wordings, jax.random.key(0), 64, 0.5)
+    ends = runs.flow_job().batch.ends
+    batch = chosen(bank, ends, wordings, jax.random.key(0), 64, 0.5)
     rows = [[tuple(ids) for ids in each] for each in np.asarray(wordings.ids).tolist()]
     empty = tuple(np.asarray(wordings.empty_ids).tolist())
     dropped = 0
@@ -56,6 +57,20 @@ def test_captions_say_what_clips_show(runs):
         asked = np.flatnonzero((np.asarray(wordings.labels) == named).all(axis=1))
         assert any(tuple(ids) in rows[row] for row in asked)
     assert 15 < dropped < 50
+
+
+def test_clips_are_drawn_as_often_as_their_shares(runs):
+    bank, wordings = runs.filled
+    shares = np.zeros(12)
+    shares[[3, 7]] = 0.25, 0.75
+    ends = np.asarray(shares.cumsum(), np.float32)
+    batch = chosen(bank, ends, wordings, jax.random.key(0), 400, 0.0)
+    drawn = [
+        (np.asarray(bank.latents)[i] == np.asarray(batch.latents)).all((1, 2, 3, 4))
+        for i in (3, 7)
+    ]
+    assert (drawn[0] | drawn[1]).all()
+    assert abs(drawn[1].mean() - 0.75) < 0.1
 
 
 def test_batches_are_those_of_their_step(runs):
