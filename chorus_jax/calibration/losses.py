@@ -1,10 +1,12 @@
 """Mean losses of quality figures compared with full runs, with standard errors."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtr, stdtrit
 
 Scores = dict[str, float]  # one video's figures by name; higher is better
 
@@ -15,11 +17,28 @@ class Loss:
 
     Attributes:
         mean: the mean loss, in the figure's unit, or as a share of the full runs' mean.
-        error: the standard error of the mean.
+        error: the standard error of the mean, estimated from the targets' spread.
+        targets: the number of targets; infinite for an error that is exact.
     """
 
     mean: float
     error: float
+    targets: float = math.inf
+
+    def least(self, errors: float) -> float:
+        """The lower end of the mean's range.
+
+        Args:
+            errors: how unlikely a lower mean should be: as unlikely as a value of a
+                normal distribution that is this many standard deviations below its
+                mean. The spread of few targets is often too small by chance, so
+                Student's distribution then gives a wider range.
+        """
+        if not errors:
+            return self.mean
+        if self.error == math.inf:
+            return -math.inf
+        return self.mean - float(stdtrit(self.targets - 1, ndtr(errors))) * self.error
 
 
 @dataclass(frozen=True)
@@ -46,7 +65,7 @@ def losses(
         limits: names the figures to compare.
     """
     return {
-        name: Loss(float(lost.mean()), _error(lost))
+        name: Loss(float(lost.mean()), _error(lost), float(len(lost)))
         for name, lost in loss_per_target(ours, full, limits).items()
     }
 

@@ -14,7 +14,7 @@ from chorus_jax.calibration.verdict import Verdict, verdict
 from chorus_jax.inter_request.policy.policy import Policy
 
 LOOKS = 4  # parts of the targets; after each one a hopeless policy can be given up
-HOPELESS = 2.0  # a hopeless policy exceeds the limits by this many standard errors
+HOPELESS = 2.0  # standard errors by which a hopeless policy exceeds the limits
 
 T = TypeVar("T", bound=RunTarget)
 

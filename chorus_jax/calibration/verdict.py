@@ -47,14 +47,12 @@ class Verdict:
         return self.excess_within(0.0)
 
     def excess_within(self, errors: float) -> float:
-        """The excess if every loss were lower by this many standard errors."""
+        """The excess if every loss were at the end of its range (`Loss.least`)."""
         most: dict[str, float] = {}
         for tier in self.lost:
             for name, loss in tier.items():
-                # With one target the error is infinite, and 0 times that is NaN.
-                mean = loss.mean - errors * loss.error if errors else loss.mean
                 limit = self.allowed[name]
-                excess = max(0.0, (mean - limit - 1e-9) / limit)
+                excess = max(0.0, (loss.least(errors) - limit - 1e-9) / limit)
                 most[name] = max(most.get(name, 0.0), excess)
         return sum(most.values(), 0.0)
 

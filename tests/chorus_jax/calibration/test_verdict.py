@@ -42,6 +42,16 @@ def test_a_tier_with_one_hit_hides_no_other():
     assert not found.holds
 
 
+def test_the_range_of_few_targets_is_wider():
+    """The factors of Student's distribution with the level of two normal deviations."""
+    exact = Loss(0.5, 0.1)
+    assert exact.least(0.0) == 0.5
+    assert exact.least(2.0) == pytest.approx(0.3)
+    assert Loss(0.5, 0.1, 3.0).least(2.0) == pytest.approx(0.5 - 0.4527, abs=1e-3)
+    assert Loss(0.5, 0.1, 80.0).least(2.0) == pytest.approx(0.5 - 0.2032, abs=1e-3)
+    assert Loss(0.5, float("inf"), 1.0).least(2.0) == -float("inf")
+
+
 @pytest.mark.parametrize(
     ("lost", "holds"),
     [
