@@ -14,11 +14,13 @@ limit of regions, active share, boundaries (see `moves`). A change that computes
 taken if hits lose at most one percentage point of accuracy, three points of the
 accuracy of the attributes that differ from the source, and two per cent of detail. Only
 attributes that the model renders reliably count for accuracy: it would take a thousand
-hits to detect a loss of one point in another attribute. Of policies that compute the
-same, a new one is taken only if it is better by more than chance (see `verdict`). No
-run is repeated, and a policy that clearly fails on a part of the targets is given up.
-The rows of `calibrate_tried` say what was tried, what it lost and why it was taken or
-not; if the time ends before one whole round, they also say what was not tried.
+hits to detect a loss of one point in another attribute. Attributes that the source
+shares with the target are compared with the source's own video, which the hit takes
+over, right or wrong; the others with the full run. Of policies that compute the same, a
+new one is taken only if it is better by more than chance (see `verdict`). No run is
+repeated, and a policy that clearly fails on a part of the targets is given up. The rows
+of `calibrate_tried` say what was tried, what it lost and why it was taken or not; if
+the time ends before one whole round, they also say what was not tried.
 
 Targets and sources show combinations of attributes from training, never held-out ones.
 A sixth of the sources differs much from its target, since otherwise no threshold would

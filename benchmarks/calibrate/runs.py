@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from benchmarks.lib.judged import means
 from benchmarks.reuse.bench import Bench, Target
-from benchmarks.reuse.losses import LIMITS
+from benchmarks.reuse.losses import LIMITS, RELIABLE
 from benchmarks.reuse.running import ArmRun, Reusing
 from benchmarks.reuse.scores import of_reliable, scored
 from chorus_jax.calibration.record import TargetRecord
@@ -16,6 +16,7 @@ from chorus_jax.calibration.runs import PolicyRuns
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.training.world.attributes import VALUES
 
+SHARE = RELIABLE[0]
 WELL = 0.8  # an attribute is reliable if at least this share of full runs has it right
 
 
@@ -74,8 +75,19 @@ class SceneRuns(PolicyRuns[Target]):
         self.judge_by(self.reliable)
 
     def judge_by(self, names: tuple[str, ...]) -> None:
-        """Sets the reliable attributes, and judges the full runs by them."""
+        """Sets the reliable attributes, and judges the full runs by them.
+
+        A hit takes over what its source shows, right or wrong. So an attribute that a
+        target shares with its source counts in the reference's `accuracy_reliable` as
+        it does in the source's own video, which is as often right as a full run. With
+        the full run it would be a matter of luck which of the two is right.
+        """
         self.reliable = names
-        for number, record in self.full.items():
+        for target in self.targets:
+            record = self.full[target.number]
+            source = {f"accuracy_{name}": right for name, right in target.kept.items()}
+            shared = of_reliable({**record.scores, **source}, names)
             scores = of_reliable(record.scores, names)
-            self.full[number] = replace(record, scores=scores)
+            if SHARE in shared:
+                scores[SHARE] = shared[SHARE]
+            self.full[target.number] = replace(record, scores=scores)

@@ -1,11 +1,13 @@
 """A cache filled with sources, and targets with the source that each matches."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from tqdm import tqdm
 
+from benchmarks.lib.judged import judge
 from benchmarks.reuse.cases import Cases, changed
+from benchmarks.reuse.sources import Source
 from chorus_jax.calibration.target import narrowed, nearest
 from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
 from chorus_jax.inter_request.match.second_look import SecondLook
@@ -32,6 +34,8 @@ class Target:
         score: the score of the match, 0 to 1; None without a source.
         changed: the attributes named by the target in which the source differs; empty
             without a source.
+        kept: for each other attribute that the target names, 1 if the source's own
+            video shows it right, else 0; empty without a source.
     """
 
     number: int
@@ -41,6 +45,7 @@ class Target:
     source: str | None = None
     score: float | None = None
     changed: tuple[str, ...] = ()
+    kept: Mapping[str, float] = field(default_factory=dict)
 
     def tier(self, policy: Policy) -> Tier | None:
         """The tier of a policy that this target's score reaches; None for a miss."""
@@ -80,12 +85,14 @@ class Bench:
         cache = narrowed(Cache.in_memory())
         engine = Engine(pipeline, cache, Policy(request.step_count, ()))
         alone = Reuse(read=False, keep_prompt=True)
+        sources = dict[str, Source]()
         for seed, prompt in enumerate(tqdm(cases.sources, desc="sources")):
             seeded = replace(request, prompt=prompt.caption, seed=seed)
-            engine.generate(seeded, alone)
+            video = engine.generate(seeded, alone).video
+            sources[prompt.caption] = Source(prompt, judge(prompt, video.frames))
         bench = cls(pipeline, cache, ())
         targets = tuple(
-            bench.target(number, prompt, request, cases.sources, look)
+            bench.target(number, prompt, request, sources, look)
             for number, prompt in enumerate(cases.targets)
         )
         return replace(bench, targets=targets)
@@ -95,7 +102,7 @@ class Bench:
         number: int,
         prompt: ScenePrompt,
         request: Request,
-        sources: Sequence[ScenePrompt],
+        sources: Mapping[str, Source],
         look: SecondLook,
     ) -> Target:
         """Makes a target, with its source looked up before anything is timed."""
@@ -106,8 +113,7 @@ class Bench:
         )
         if match is None:
             return Target(number, prompt, seeded, rows)
-        captions = [prompt.caption for prompt in sources]
-        source = sources[captions.index(str(match.head.prompt))]
+        source = sources[str(match.head.prompt)]
         return Target(
             number,
             prompt,
@@ -115,7 +121,8 @@ class Bench:
             rows,
             match.head.id,
             match.score,
-            changed(prompt, source),
+            changed(prompt, source.prompt),
+            source.kept(prompt),
         )
 
     def text_rows(self, request: Request) -> int:

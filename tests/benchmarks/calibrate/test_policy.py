@@ -338,6 +338,23 @@ def test_only_what_the_full_runs_have_right_is_judged(runs, monkeypatch):
         SceneRuns(found.bench, found.targets).fill(50)
 
 
+def test_what_the_source_shows_is_compared_with_the_source(runs):
+    """A hit that takes over a wrong shape loses nothing; one that spoils it does."""
+    found, _ = runs
+    [wrong, right] = (
+        replace(found.targets[0], kept={"colour": value}) for value in (0.0, 1.0)
+    )
+    reference = {}
+    for target in (wrong, right):
+        own = SceneRuns(found.bench, [target])
+        own.full = {0: replace(found.full[0])}
+        own.judge_by(("colour",))
+        reference[target.kept["colour"]] = own.full[0].scores
+    assert reference[0.0]["accuracy_reliable"] == 0
+    assert reference[1.0]["accuracy_reliable"] == 1
+    assert reference[0.0]["accuracy_colour"] == reference[1.0]["accuracy_colour"] == 1
+
+
 def test_step_caches_that_save_most_come_first():
     begun = replace(START, cache=MOVES.caches[3])
     found = [each.cache for each in MOVES.coordinates()["cache"](begun)]
