@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from benchmarks.lib.judged import judge
 from benchmarks.reuse.cases import Cases, changed
-from benchmarks.reuse.sources import Source
+from benchmarks.reuse.sources import ShownSource
 from chorus_jax.calibration.target import narrowed, nearest
 from chorus_jax.engine import Cache, Engine, Pipeline, Reuse
 from chorus_jax.inter_request.match.second_look import SecondLook
@@ -85,11 +85,11 @@ class Bench:
         cache = narrowed(Cache.in_memory())
         engine = Engine(pipeline, cache, Policy(request.step_count, ()))
         alone = Reuse(read=False, keep_prompt=True)
-        sources = dict[str, Source]()
+        sources = dict[str, ShownSource]()
         for seed, prompt in enumerate(tqdm(cases.sources, desc="sources")):
             seeded = replace(request, prompt=prompt.caption, seed=seed)
             video = engine.generate(seeded, alone).video
-            sources[prompt.caption] = Source(prompt, judge(prompt, video.frames))
+            sources[prompt.caption] = ShownSource(prompt, judge(prompt, video.frames))
         bench = cls(pipeline, cache, ())
         targets = tuple(
             bench.target(number, prompt, request, sources, look)
@@ -102,7 +102,7 @@ class Bench:
         number: int,
         prompt: ScenePrompt,
         request: Request,
-        sources: Mapping[str, Source],
+        sources: Mapping[str, ShownSource],
         look: SecondLook,
     ) -> Target:
         """Makes a target, with its source looked up before anything is timed."""

@@ -9,7 +9,7 @@ from chorus_jax.training.world.examples import ScenePrompt
 
 
 @dataclass(frozen=True)
-class Source:
+class ShownSource:
     """What a source's video should show, and what it shows.
 
     Attributes:

@@ -1,6 +1,6 @@
 """What a target keeps of its source, as the source's own video shows it."""
 
-from benchmarks.reuse.sources import Source
+from benchmarks.reuse.sources import ShownSource
 from chorus_jax.training.world.attributes import Attributes
 from chorus_jax.training.world.examples import ScenePrompt
 
@@ -13,7 +13,9 @@ SCORES = {
 
 
 def kept(target, source, scores):
-    return Source(ScenePrompt("a", (source,)), scores).kept(ScenePrompt("b", (target,)))
+    return ShownSource(ScenePrompt("a", (source,)), scores).kept(
+        ScenePrompt("b", (target,))
+    )
 
 
 def test_what_differs_is_not_kept():
