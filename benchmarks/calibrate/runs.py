@@ -16,7 +16,6 @@ from chorus_jax.calibration.runs import PolicyRuns
 from chorus_jax.inter_request.policy.policy import Policy
 from chorus_jax.training.world.attributes import VALUES
 
-SHARE = RELIABLE[0]
 WELL = 0.8  # an attribute is reliable if at least this share of full runs has it right
 
 
@@ -86,8 +85,7 @@ class SceneRuns(PolicyRuns[Target]):
         for target in self.targets:
             record = self.full[target.number]
             source = {f"accuracy_{name}": right for name, right in target.kept.items()}
-            shared = of_reliable({**record.scores, **source}, names)
-            scores = of_reliable(record.scores, names)
-            if SHARE in shared:
-                scores[SHARE] = shared[SHARE]
+            judged = of_reliable({**record.scores, **source}, names)
+            added = {name: judged[name] for name in RELIABLE if name in judged}
+            scores = {**record.scores, **added}
             self.full[target.number] = replace(record, scores=scores)

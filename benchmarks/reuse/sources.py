@@ -1,4 +1,4 @@
-"""What the sources in a benchmark's cache show."""
+"""Sources of a benchmark's cache with the scores of their own videos."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from chorus_jax.training.world.examples import ScenePrompt
 
 @dataclass(frozen=True)
 class ShownSource:
-    """What a source's video should show, and what it shows.
+    """A source's prompt, and the scores of its own video.
 
     Attributes:
         prompt: the caption and the attributes that it names.

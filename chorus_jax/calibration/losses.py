@@ -29,10 +29,9 @@ class Loss:
         """The lower end of the mean's range.
 
         Args:
-            errors: how unlikely a lower mean should be: as unlikely as a value of a
-                normal distribution that is this many standard deviations below its
-                mean. The spread of few targets is often too small by chance, so
-                Student's distribution then gives a wider range.
+            errors: the range's half width in standard errors, for many targets. Few
+                targets often have too small a spread by chance, so the range is then
+                wider: that of Student's distribution with the same probability.
         """
         if not errors:
             return self.mean

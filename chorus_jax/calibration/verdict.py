@@ -47,7 +47,7 @@ class Verdict:
         return self.excess_within(0.0)
 
     def excess_within(self, errors: float) -> float:
-        """The excess if every loss were at the end of its range (`Loss.least`)."""
+        """The excess if each loss were at the lower end of its range (`Loss.least`)."""
         most: dict[str, float] = {}
         for tier in self.lost:
             for name, loss in tier.items():

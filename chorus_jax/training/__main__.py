@@ -60,8 +60,9 @@ def parser() -> argparse.ArgumentParser:
         choices=["float32", "bfloat16"],
         help="bfloat16 rounds factors: faster on CPUs with matrix units (AMX)",
     )
-    top.add_argument("--steps", type=int, help="of the stage (all: of flow)")
-    top.add_argument("--decay", type=float, help="of the stage (all: of flow)")
+    of_stage = "of the stage's training (all: of flow's), instead of the recipe's"
+    top.add_argument("--steps", type=int, help=of_stage)
+    top.add_argument("--decay", type=float, help=of_stage)
     top.add_argument("--clips", type=int, help="instead of the recipe's")
     return top
 

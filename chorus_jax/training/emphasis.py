@@ -1,4 +1,4 @@
-"""How often training draws a clip, by what the clip shows.
+"""Probabilities of drawing clips in training, weighted by attribute values.
 
 A small star has few pixels, so its silhouette counts little in the mean error, and it
 is learnt last. Drawing such clips more often gives them more of the training. Only
@@ -6,6 +6,7 @@ values that captions name count, so that the clips of a caption stay equally fre
 a caption without a size describes small and large objects as before.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,10 +24,10 @@ class Emphasis:
         attribute: the name of the attribute.
         value: its value.
         factor: how many times as often its clips are drawn as equal clips with another
-            value; above 0.
+            value; finite and above 0.
 
     Raises:
-        ValueError: for an unknown attribute or value, or a factor that is not above 0.
+        ValueError: for an unknown attribute or value, or a factor out of range.
     """
 
     attribute: str
@@ -39,10 +40,10 @@ class Emphasis:
                 f"no {self.attribute} of the world is {self.value!r}, there are "
                 f"{VALUES}"
             )
-        if not self.factor > 0:
+        if not 0 < self.factor < math.inf:
             raise ValueError(
-                f"the factor of {self.attribute} {self.value} is above 0, got "
-                f"{self.factor}"
+                f"the factor of {self.attribute} {self.value} is finite and above 0, "
+                f"got {self.factor}"
             )
 
 

@@ -73,7 +73,7 @@ def encoded(
 @partial(jax.jit, static_argnames=("count",))
 def chosen(
     bank: Bank,
-    ends: Float[Array, " n"],
+    shares: Float[Array, " n"],
     wordings: Wordings,
     key: Array,
     count: int,
@@ -83,7 +83,7 @@ def chosen(
 
     Args:
         bank: the clips.
-        ends: the cumulative probabilities of the clips.
+        shares: the probability of each clip (see `emphasis.py`).
         wordings: their captions.
         key: draws the clips, the captions and the noise.
         count: the size of the batch.
@@ -93,8 +93,7 @@ def chosen(
         The batch. A clip with an empty caption has no labels.
     """
     for_row, for_words, for_drop, for_noise = jax.random.split(key, 4)
-    at = jax.random.uniform(for_row, (count,), maxval=ends[-1])
-    rows = jnp.searchsorted(ends, at, side="right").clip(max=len(ends) - 1)
+    rows = jax.random.choice(for_row, len(shares), (count,), p=shares)
     words = jax.random.randint(for_words, (count,), 0, wordings.ids.shape[1])
     dropped = jax.random.uniform(for_drop, (count,)) < unconditional
     attributes = bank.attributes[rows]

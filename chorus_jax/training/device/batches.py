@@ -49,19 +49,18 @@ class DeviceBatches:
         return [(pool[row],) for row in np.asarray(self.filled[0].attributes[:CLIPS])]
 
     @functools.cached_property
-    def ends(self) -> Array:
-        """The cumulative probabilities of the clips (see `emphasis.py`)."""
+    def shares(self) -> Array:
+        """The probability of each clip when one is drawn (see `emphasis.py`)."""
         bank, wordings = self.filled
         named = np.asarray(wordings.labels)[np.asarray(bank.attributes)]
-        drawn = shares(self.training.emphases, named)
-        return jnp.asarray(drawn.cumsum(), jnp.float32)
+        return jnp.asarray(shares(self.training.emphases, named), jnp.float32)
 
     def __call__(self, step: int) -> Captioned:
         """The batch of a step."""
         plan, (bank, wordings) = self.training.plan, self.filled
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(plan.seed), 2), step)
         return chosen(
-            bank, self.ends, wordings, key, plan.batch, self.training.unconditional
+            bank, self.shares, wordings, key, plan.batch, self.training.unconditional
         )
 
     def caption(self, clip: int, rng: np.random.Generator) -> str:

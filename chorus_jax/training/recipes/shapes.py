@@ -31,9 +31,9 @@ from chorus_jax.training.world.scene import ObjectSizes, World
 CHANNELS = 8
 SHIFT = 3.0
 GUIDANCE = 3.0
-# Where the shapes of 192 held-out prompts were wrong after 883 200 clips: 27 % of the
-# small objects and 4 % of the large ones; 18 % of stars and rings and 4 % of others;
-# 19 % of purple and pink objects and 5 % of others.
+# Where shapes were wrong after 883 200 examples, in a trial of 192 held-out prompts
+# whose rows are not stored: 27 % of the small objects, 4 % of the large ones; 18 % of
+# stars and rings and 4 % of others; 19 % of purple and pink ones and 5 % of others.
 OFTEN_WRONG = (
     Emphasis("size", "small", 2.5),
     Emphasis("shape", "star", 1.5),

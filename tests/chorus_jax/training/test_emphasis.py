@@ -35,6 +35,7 @@ def test_a_size_that_the_caption_omits_has_no_factor():
         (("size", "huge", 2.0), "'huge'"),
         (("size", "small", 0.0), "above 0"),
         (("size", "small", float("nan")), "above 0"),
+        (("size", "small", float("inf")), "finite"),
     ],
 )
 def test_unknown_values_and_factors_are_refused(emphasis, said):

@@ -44,8 +44,8 @@ def test_clips_are_as_asked(runs):
 
 def test_captions_say_what_clips_show(runs):
     bank, wordings = runs.filled
-    ends = runs.flow_job().batch.ends
-    batch = chosen(bank, ends, wordings, jax.random.key(0), 64, 0.5)
+    shares = runs.flow_job().batch.shares
+    batch = chosen(bank, shares, wordings, jax.random.key(0), 64, 0.5)
     rows = [[tuple(ids) for ids in each] for each in np.asarray(wordings.ids).tolist()]
     empty = tuple(np.asarray(wordings.empty_ids).tolist())
     dropped = 0
@@ -61,10 +61,9 @@ def test_captions_say_what_clips_show(runs):
 
 def test_clips_are_drawn_as_often_as_their_shares(runs):
     bank, wordings = runs.filled
-    shares = np.zeros(12)
+    shares = np.zeros(12, np.float32)
     shares[[3, 7]] = 0.25, 0.75
-    ends = np.asarray(shares.cumsum(), np.float32)
-    batch = chosen(bank, ends, wordings, jax.random.key(0), 400, 0.0)
+    batch = chosen(bank, shares, wordings, jax.random.key(0), 400, 0.0)
     drawn = [
         (np.asarray(bank.latents)[i] == np.asarray(batch.latents)).all((1, 2, 3, 4))
         for i in (3, 7)
