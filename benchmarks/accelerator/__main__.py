@@ -7,16 +7,18 @@
 
     kernel_tests  the tests of the device's own kernels
     loop_tests    the equality tests of the denoising loop
+    steps         region steps and token budgets of Wan 1.3B, against full steps
     kernels       both kernels at the shapes of Wan 1.3B, against cuDNN and XLA
     train         the small model, from scratch, in bfloat16, on clips that are drawn on
                   the device; then distillation, samples and their scores
 
 Every part runs in its own process, which is terminated when its time is up; files that
 it has saved are kept, and the next part begins. The folder has at most eight files of
-at most 15 MiB: log.txt, parts.jsonl, kernels.jsonl, quality.jsonl, samples.png and the
-trained model in pieces (`cat model.tar.* | tar x`). Needs neither .git nor a network,
-nor PyAV, ftfy, ScaNN or beartype. To split 15 minutes over two calls: first `--parts
-kernel_tests loop_tests kernels --minutes 5`, then `--parts train --minutes 8`.
+at most 15 MiB: log.txt, parts.jsonl, steps.jsonl, kernels.jsonl, quality.jsonl,
+samples.png and the trained model in pieces (`cat model.tar.* | tar x`). Needs neither
+.git nor a network, nor PyAV, ftfy, ScaNN or beartype. To split 15 minutes over two
+calls: first `--parts kernel_tests loop_tests steps kernels --minutes 5`, then `--parts
+train --minutes 8`.
 """
 
 import argparse

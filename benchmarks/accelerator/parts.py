@@ -1,14 +1,21 @@
 """The parts of `benchmarks.accelerator`: their commands and the time each may take."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-NAMES: Final = ("kernel_tests", "loop_tests", "kernels", "train")
-LONGEST: Final = {"kernel_tests": 60.0, "loop_tests": 60.0, "kernels": 180.0}
+NAMES: Final = ("kernel_tests", "loop_tests", "steps", "kernels", "train")
+LONGEST: Final = {
+    "kernel_tests": 60.0,
+    "loop_tests": 60.0,
+    "steps": 120.0,
+    "kernels": 90.0,
+}
 KERNEL_TESTS: Final = (
     "tests/kernels_pallas/test_masked_region_attention.py",
     "tests/kernels_pallas/test_amplified_cross_attention.py",
@@ -19,12 +26,18 @@ LOOP_TESTS: Final = (
     "tests/chorus_jax/denoise/test_loop.py",
 )
 REHEARSED: Final = ("tests/chorus_jax/training/test_deadline.py",)
-# Drops options of setup.cfg that need packages which may be missing, and ignores a
-# warning of jax's own.
+# Without the options of setup.cfg, since they need packages which may be missing.
 PYTEST: Final = (
-    *("-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"),
-    *("-o", "addopts=", "-W", "ignore:The Pallas Triton:DeprecationWarning"),
+    *("-m", "pytest", "-v", "--import-mode=importlib", "-p", "no:cacheprovider"),
+    *("-c", os.devnull, "--rootdir", "."),
 )
+TESTED: Final = {
+    # By default a GPU rounds float32 operands of products to 19 bits (TF32).
+    "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+    # Some of the tests' workers would find no memory left.
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
+WORKERS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -57,23 +70,26 @@ def parts(
 
     Args:
       folder: the folder of results.
-      seconds: the time for all parts; the tests take at most 2 minutes of it, the
-        kernels 3, and the training has the rest.
+      seconds: the time for all parts; the tests take at most 2 minutes of it, steps 2
+        and kernels 1.5, and the training has the rest.
       platform: jax's name of the backend: "gpu", "tpu" or "cpu".
       rehearse: whether every part is as small as possible.
       names: the names of the parts to run.
     """
-    limits = dict(zip(NAMES, (seconds / 9, seconds / 9, seconds / 3)))
+    limits = dict(zip(NAMES, (seconds / 9, seconds / 9, seconds / 5, seconds / 6)))
     limits = {name: min(LONGEST[name], limit) for name, limit in limits.items()}
     taken = sum(limit for name, limit in limits.items() if name in names)
     limits["train"] = seconds - taken
     tiny = ("--rehearse",) if rehearse else ()
     marked = () if rehearse else ("-m", platform)
-    there = {"JAX_PLATFORMS": {"gpu": "cuda"}.get(platform, platform)}
+    there = {"JAX_PLATFORMS": {"gpu": "cuda"}.get(platform, platform), **TESTED}
     out = ("--out", str(folder))
+    several = () if rehearse or find_spec("xdist") is None else ("-n", str(WORKERS))
+    pytest = (*PYTEST, *several)
     commands = {
-        "kernel_tests": (*PYTEST, *marked, *(REHEARSED if rehearse else KERNEL_TESTS)),
-        "loop_tests": (*PYTEST, *(REHEARSED if rehearse else LOOP_TESTS)),
+        "kernel_tests": (*pytest, *marked, *(REHEARSED if rehearse else KERNEL_TESTS)),
+        "loop_tests": (*pytest, *(REHEARSED if rehearse else LOOP_TESTS)),
+        "steps": ("-m", "benchmarks.accelerator.steps", *out, *tiny),
         "kernels": ("-m", "benchmarks.accelerator.kernels", *out, *tiny),
         "train": ("-m", "benchmarks.accelerator.train", *out, *tiny),
     }

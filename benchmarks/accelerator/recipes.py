@@ -25,7 +25,8 @@ class DeviceScale:
         shipped_vae: whether to use the VAE of the shipped weights instead of training
             the recipe's, which has the same config.
         wordings: captions for each combination of attributes.
-        at_once: number of clips that are drawn and encoded in one call.
+        at_once: number of clips that are drawn and encoded, and of trajectories that
+            are run, in one call.
         prompts: number of held-out prompts that are sampled.
         batch: number of videos that are sampled at once.
         steps: denoising steps of the undistilled transformer.
@@ -39,6 +40,16 @@ class DeviceScale:
     batch: int
     steps: int
 
+    def trial(self, clips: int) -> "DeviceScale":
+        """The same, with fewer clips, and trajectories for a sixteenth of them."""
+        recipe = self.recipe
+        recipe = replace(
+            recipe,
+            train_flow=replace(recipe.train_flow, clips=clips),
+            distill=replace(recipe.distill, trajectories=clips // 16),
+        )
+        return replace(self, recipe=recipe)
+
 
 def real() -> DeviceScale:
     """The recipe `shapes` with batches and clips that keep an accelerator busy.
@@ -47,13 +58,13 @@ def real() -> DeviceScale:
     """
     recipe = shapes()
     flow = replace(recipe.train_flow.plan, steps=10**6, batch=512, average=0.999)
-    taught = TrainingPlan(10**5, 64, 5e-3, warmup=20, average=0.99)
+    taught = TrainingPlan(10**5, 128, 5e-3, warmup=20, average=0.995)
     recipe = replace(
         recipe,
         train_flow=replace(recipe.train_flow, plan=flow, clips=131_072),
-        distill=replace(recipe.distill, plan=taught, trajectories=1536),
+        distill=replace(recipe.distill, plan=taught, trajectories=8192),
     )
-    return DeviceScale(recipe, True, 64, 256, 400, 100, 50)
+    return DeviceScale(recipe, True, 32, 256, 400, 100, 50)
 
 
 def rehearsed() -> DeviceScale:

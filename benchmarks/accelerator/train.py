@@ -1,6 +1,6 @@
 """Trains the small model from scratch on this machine's device, in a given time.
 
-    python -m benchmarks.accelerator.train --out DIR [--rehearse]
+    python -m benchmarks.accelerator.train --out DIR [--clips N] [--rehearse]
 
 Clips are drawn, encoded and batched on the device; the models are trained in bfloat16,
 or in float32 on a CPU. DIR/model.tar.* holds the model as `Pipeline.load` reads it, its
@@ -30,9 +30,9 @@ from chorus_jax.training.deadline import Deadline
 from chorus_jax.training.device.runs import DeviceRuns
 from chorus_jax.training.unpack import unpack_vae
 
-FLOW: Final = 0.65  # flow training's share of the time left after encoding the clips
-DISTILL: Final = 0.4  # distillation's share of the time left after the trajectories
-MINUTES: Final = 1.0  # minutes between saved states
+FLOW: Final = 0.7  # flow training's share of the time left after encoding the clips
+DISTILL: Final = 0.5  # distillation's share of the time left after the trajectories
+MINUTES: Final = 2.5  # minutes between saved states
 LEAST: Final = 5.0  # the least seconds of a training, even if no time is left
 
 
@@ -60,6 +60,7 @@ class Session:
             scale.recipe,
             self.work,
             save_minutes=MINUTES,
+            runs_at_once=scale.at_once,
             wordings=scale.wordings,
             at_once=scale.at_once,
         )
@@ -119,10 +120,13 @@ def main() -> int:
     )
     top.add_argument("--out", type=Path, required=True)
     top.add_argument("--work", type=Path, help="the recipe's folder")
+    top.add_argument("--clips", type=int, help="a trial with this number of clips")
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     scale = rehearsed() if options.rehearse else real()
+    if options.clips:
+        scale = scale.trial(options.clips)
     time_left = TimeLeft(15.0) if options.rehearse else TimeLeft.of_part(360.0)
     work = options.work or Path(tempfile.mkdtemp(prefix="chorus"))
     session = Session(scale, options.out, work, time_left)

@@ -17,7 +17,7 @@ from chorus_jax.training.flow import TRANSFORMER
 from chorus_jax.training.loop import TrainingJob, initial_state, train
 from chorus_jax.training.made import Made
 from chorus_jax.training.plan import TrainingPlan
-from chorus_jax.training.teach import teach
+from chorus_jax.training.teach import BATCH, teach
 from chorus_jax.training.unpack import (
     check_sizes,
     flow_params,
@@ -33,10 +33,12 @@ class Runs(Made):
     Attributes:
         workers: number of processes that make clips; 0 for a thread of this one.
         save_minutes: minutes between saves.
+        runs_at_once: number of the teacher's trajectories that are run in a batch.
     """
 
     workers: int = 0
     save_minutes: float = 5.0
+    runs_at_once: int = BATCH
 
     def unpack(self, weights: Path) -> None:
         """Puts a finished model's parts into this folder, to be trained further.
@@ -79,7 +81,8 @@ class Runs(Made):
         """Records trajectories of the newest transformer, for `distill`."""
         training, world = self.recipe.distill, self.recipe.world
         model = WanModel(self.flow_parts("float32"), self.tokenizer())
-        teach(model, self.taught, self.captions(), training, world)
+        captions, at_once = self.captions(), self.runs_at_once
+        teach(model, self.taught, captions, training, world, at_once)
 
     def distill(self, deadline: Deadline | None = None) -> None:
         """Trains the few-step student on the trajectories of `teach`."""

@@ -145,11 +145,12 @@ def teach(
     captions: Sequence[str],
     training: DistillTraining,
     world: World,
+    at_once: int = BATCH,
 ) -> None:
     """Runs the teacher over all captions, continuing an earlier call that was stopped.
 
-    A caption's seed is its number. The last batch is padded, so that only one program
-    is compiled, and the padding is dropped.
+    A caption's seed is its number. `at_once` captions are run in a batch. The last
+    batch is padded, so that only one program is compiled, and the padding is dropped.
     """
     first = request_of(captions[0], 0, training, world)
     shape = (len(training.sigmas) + 1, *model.sizes.latent_shape(first))
@@ -158,8 +159,8 @@ def teach(
     bar = tqdm(total=len(captions), initial=taught.done(), unit="run", mininterval=2)
     with bar:
         while (start := taught.done()) < len(captions):
-            batch_captions = captions[start : start + BATCH]
-            filled = [*batch_captions, *[captions[0]] * (BATCH - len(batch_captions))]
+            batch_captions = captions[start : start + at_once]
+            filled = [*batch_captions, *[captions[0]] * (at_once - len(batch_captions))]
             requests = [
                 request_of(caption, start + i, training, world)
                 for i, caption in enumerate(filled)
