@@ -1,6 +1,6 @@
 """Compares both kernels with cuDNN and XLA at the shapes of Wan 1.3B: errors, times.
 
-    python -m benchmarks.accelerator.kernels --out DIR [--rehearse]
+    python -m benchmarks.accelerator.kernels --out DIR [--rows WORD ...] [--rehearse]
 
 480p comes first, then 720p. A row is written to DIR/kernels.jsonl as soon as it is
 measured; its `peak` is the speed of a product of two large matrices on the device.
@@ -104,6 +104,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--out", type=Path, required=True)
+    top.add_argument("--rows", nargs="+", default=[], help="words that rows have")
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
     time_left, path = TimeLeft.of_part(180.0), options.out / "kernels.jsonl"
@@ -113,6 +114,8 @@ def main() -> None:
         "peak": peak(64 if options.rehearse else 8192),
     }
     for name, shape in shapes(options.rehearse):
+        if not set(options.rows) <= set(name.split()):
+            continue
         if time_left.now() < (0 if options.rehearse else LEAST):
             print(f"no time left for {name}")
             break

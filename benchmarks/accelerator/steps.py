@@ -1,6 +1,6 @@
 """Times steps of Wan 1.3B on a device: of a region, and with token budgets.
 
-    python -m benchmarks.accelerator.steps --out DIR [--rehearse]
+    python -m benchmarks.accelerator.steps --out DIR [--rows NAME ...] [--rehearse]
 
 The weights are random, in bfloat16, and there are two guidance branches. The denoising
 loop runs one step per call. In `region` rows the `share` of the tiles is active, with
@@ -220,13 +220,17 @@ def compared(ours: Timing, full: Timing) -> Row:
     }
 
 
-def measured(rehearse: bool, time_left: TimeLeft) -> Iterator[Row]:
-    """All rows, or as many as there is time for."""
+def measured(
+    rehearse: bool, time_left: TimeLeft, names: Sequence[str] = ()
+) -> Iterator[Row]:
+    """All rows, or those of these names, or as many as there is time for."""
     config = WanConfig.t2v_1_3b()
     if rehearse:
         config = replace(config, heads=2, head_width=16, depth=2, mlp_width=64)
     off, model = error(config), random_model(config)
     for case in TINY if rehearse else CASES:
+        if names and case.row not in names:
+            continue
         if not rehearse and time_left.now() < LEAST:
             print(f"no time left for {case}")
             return
@@ -239,12 +243,14 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--out", type=Path, required=True)
+    top.add_argument("--rows", nargs="+", default=[], help="region, hsa-50, hsa-25")
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     about = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
     try:
-        for row in measured(options.rehearse, TimeLeft.of_part(180.0)):
+        time_left = TimeLeft.of_part(180.0)
+        for row in measured(options.rehearse, time_left, options.rows):
             with (options.out / "steps.jsonl").open("a") as file:
                 file.write(json.dumps({**row, **about}) + "\n")
             print(row, flush=True)

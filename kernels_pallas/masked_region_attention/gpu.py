@@ -103,7 +103,7 @@ def kernel(
 
     # A block of padding only costs nothing.
     some = there.astype(jnp.int32).max() > 0
-    steps = jnp.where(some, pl.cdiv(count, block.key), 0)
+    steps = jnp.where(some, jnp.int32(pl.cdiv(count, block.key)), jnp.int32(0))
     x = triton_softmax.read(query, row, at, head, there)
     attended, total = triton_softmax.attend(x, keys, steps)
     inside = place < out.shape[1]

@@ -3,7 +3,10 @@
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.interpreters import mlir
 from jax.sharding import AbstractDevice, AbstractMesh, AxisType
+from jaxlib.mlir import ir
+from jaxlib.triton import dialect
 
 from kernels_pallas.amplified_cross_attention import gpu as cross
 from kernels_pallas.amplified_cross_attention.reference import Text
@@ -19,13 +22,35 @@ MESH = AbstractMesh((1,), ("x",), axis_types=(AxisType.Auto,), abstract_device=H
 
 
 def kernels(function, *operands):
-    """How many Triton kernels the function is lowered to, for an H100."""
+    """How many Triton kernels the function is lowered to, for an H100.
+
+    XLA verifies kernels only when it compiles for a GPU; here they are verified as it
+    would.
+    """
     allowed = [jax.export.DisabledSafetyCheck.custom_call(TRITON)]
     with jax.sharding.use_abstract_mesh(MESH):
         exported = jax.export.export(
             jax.jit(function), platforms=["cuda"], disabled_checks=allowed
         )(*operands)
-    return exported.mlir_module().count(TRITON)
+    with mlir.make_ir_context() as context:
+        dialect.register_dialect(context)
+        module = ir.Module.parse(exported.mlir_module())
+        sources = list(sources_in(module.operation))
+        for source in sources:
+            assert ir.Module.parse(source).operation.verify()
+    return len(sources)
+
+
+def sources_in(operation):
+    """The Triton modules, in MLIR's bytes, of all kernels in an operation."""
+    if operation.name == "stablehlo.custom_call":
+        if ir.StringAttr(operation.attributes["call_target_name"]).value == TRITON:
+            config = ir.DictAttr(operation.attributes["mhlo.backend_config"])
+            yield ir.StringAttr(config["ir"]).value_bytes
+    for region in operation.regions:
+        for block in region:
+            for inner in block:
+                yield from sources_in(inner.operation)
 
 
 @DTYPES
