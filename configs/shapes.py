@@ -12,7 +12,7 @@ from chorus_jax.request import Request
 FPS = 8  # the frame rate of the shapes world
 WEIGHTS = "shapes"  # shipped weights, see chorus_jax.checkpoints.shipped
 # The fingerprint of the shipped weights; a test compares them.
-FINGERPRINT = "38c18cf2985ed54b51d03ca4bc0eb8024b172d8c4fafc3b34999f1a56ce080fb"
+FINGERPRINT = "d9a6053e2218c229ce46b572d73681c2e033c290e030f2f35cb6551658ce303c"
 SHIFT = 3.0
 GUIDANCE = 3.0
 
