@@ -35,7 +35,8 @@ def test_help_tells_defaults_and_units(capsys):
     with pytest.raises(SystemExit):
         main(["generate", "--help"])
     out = " ".join(capsys.readouterr().out.split())
-    for words in ("(default: video.mp4)", "(default: 10 GiB)", "pixels", "per second"):
+    units = ("--cache-size GIB", "(default: 10)", "pixels", "per second")
+    for words in ("(default: video.mp4)", *units):
         assert words in out
 
 
