@@ -9,7 +9,6 @@ measured. Operands are random, since constant ones run faster.
 """
 
 import argparse
-import json
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +26,7 @@ from benchmarks.accelerator.attention import (
     rival,
 )
 from benchmarks.accelerator.time_left import TimeLeft
+from benchmarks.lib import rows
 from benchmarks.lib.timing import interleaved
 from chorus_jax.families.wan.config import WanConfig
 
@@ -108,11 +108,7 @@ def main() -> None:
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
     time_left, path = TimeLeft.of_part(180.0), options.out / "kernels.jsonl"
-    about = {
-        "device": jax.devices()[0].device_kind,
-        "jax": jax.__version__,
-        "peak": peak(64 if options.rehearse else 8192),
-    }
+    about = {"jax": jax.__version__, "peak": peak(64 if options.rehearse else 8192)}
     for name, shape in shapes(options.rehearse):
         if not set(options.rows) <= set(name.split()):
             continue
@@ -123,8 +119,7 @@ def main() -> None:
             row = measured(name, shape)
         except Exception:
             row = {"row": name, "failed": traceback.format_exc()[-1000:]}
-        with path.open("a") as file:
-            file.write(json.dumps({**row, **about}) + "\n")
+        rows.append(path, "accelerator_kernels", {**row, **about})
         print(row, flush=True)
 
 

@@ -88,7 +88,11 @@ def parts(
     pytest = (*PYTEST, *several)
     commands = {
         "kernel_tests": (*pytest, *marked, *(REHEARSED if rehearse else KERNEL_TESTS)),
-        "loop_tests": (*pytest, *(REHEARSED if rehearse else LOOP_TESTS)),
+        # Meshes of these tests take eight devices.
+        "loop_tests": (
+            *(*pytest, "-k", "not mesh and not devices"),
+            *(REHEARSED if rehearse else LOOP_TESTS),
+        ),
         "steps": ("-m", "benchmarks.accelerator.steps", *out, *tiny),
         "kernels": ("-m", "benchmarks.accelerator.kernels", *out, *tiny),
         "train": ("-m", "benchmarks.accelerator.train", *out, *tiny),

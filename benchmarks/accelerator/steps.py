@@ -13,7 +13,6 @@ nothing is timed.
 """
 
 import argparse
-import json
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ import numpy as np
 from flax import nnx
 
 from benchmarks.accelerator.time_left import TimeLeft
+from benchmarks.lib import rows
 from benchmarks.lib.timing import Timing
 from benchmarks.lib.wan import geometry, inputs
 from chorus_jax.denoise import loop
@@ -202,8 +202,8 @@ def timed(case: StepCase, config: WanConfig, model: WanDiT) -> Row:
     plans = (case.plan(bench.geometry), StepPlan.plain(case.steps))
     for plan in plans:
         bench.run(plan, last=1)
-    rounds = [[bench.run(plan)[0] for plan in plans] for _ in range(ROUNDS)]
-    ours, full = map(case.timing, zip(*rounds, strict=True))
+    turns = [[bench.run(plan)[0] for plan in plans] for _ in range(ROUNDS)]
+    ours, full = map(case.timing, zip(*turns, strict=True))
     about = {"row": case.row, "size": case.size, "share": case.share}
     about |= {"tokens": int(np.prod(case.grid)), "steps": case.steps}
     return {**about, **compared(ours, full)}
@@ -247,12 +247,10 @@ def main() -> int:
     top.add_argument("--rehearse", action="store_true", help="tiny sizes")
     options = top.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    about = {"device": jax.devices()[0].device_kind, "jax": jax.__version__}
     try:
         time_left = TimeLeft.of_part(180.0)
         for row in measured(options.rehearse, time_left, options.rows):
-            with (options.out / "steps.jsonl").open("a") as file:
-                file.write(json.dumps({**row, **about}) + "\n")
+            rows.append(options.out / "steps.jsonl", "accelerator_steps", row)
             print(row, flush=True)
     except Exception:
         traceback.print_exc()

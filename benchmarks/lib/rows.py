@@ -136,14 +136,28 @@ def drop_other_weights(benchmark: str, weights: Mapping[str, str]) -> None:
         _write(benchmark, list(filter(fits, every)), ())
 
 
+def completed(benchmark: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows as they are stored: with the benchmark, device, commit and command."""
+    common = {"device": device(), "commit": commit(), "command": command()}
+    return [{"benchmark": benchmark, **row, **common} for row in rows]
+
+
+def append(path: Path, benchmark: str, row: dict[str, Any]) -> None:
+    """Appends a row to a file, as it is stored in the results.
+
+    For machines whose results are copied: `cat FILE >> results/BENCHMARK.jsonl`.
+    """
+    with path.open("a") as file:
+        file.writelines(json.dumps(x) + "\n" for x in completed(benchmark, [row]))
+
+
 def _write(
     benchmark: str,
     remaining: Sequence[dict[str, Any]],
     rows: Sequence[dict[str, Any]],
 ) -> Path:
     path = RESULTS / f"{benchmark}.jsonl"
-    common = {"device": device(), "commit": commit(), "command": command()}
-    new = [{"benchmark": benchmark, **row, **common} for row in rows]
+    new = completed(benchmark, rows)
     RESULTS.mkdir(exist_ok=True)
     # Written to another file first, so that an interruption cannot lose older rows.
     part = path.with_suffix(".part")

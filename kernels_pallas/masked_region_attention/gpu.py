@@ -1,8 +1,8 @@
 """Masked region attention in Pallas for GPUs (Triton).
 
 A program computes a block of rows of the active tiles. Blocks need not be whole tiles,
-so no tile size wastes rows. On Hopper, Triton's compiler should use the matrix
-instructions of warp groups; this has not been checked.
+so no tile size wastes rows. On an H200 it computes 140 to 220 TFLOP/s, and cuDNN, on
+queries that are packed before, 380 to 640 (benchmarks/accelerator).
 """
 
 import math
@@ -103,7 +103,9 @@ def kernel(
 
     # A block of padding only costs nothing.
     some = there.astype(jnp.int32).max() > 0
-    steps = jnp.where(some, jnp.int32(pl.cdiv(count, block.key)), jnp.int32(0))
+    # Of Python numbers, the lowering makes a select of single bits.
+    blocks_of_keys, none = jnp.int32(pl.cdiv(count, block.key)), jnp.int32(0)
+    steps = jnp.where(some, blocks_of_keys, none)
     x = triton_softmax.read(query, row, at, head, there)
     attended, total = triton_softmax.attend(x, keys, steps)
     inside = place < out.shape[1]

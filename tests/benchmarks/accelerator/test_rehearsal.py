@@ -40,6 +40,9 @@ def test_it_ends_well_and_leaves_what_it_measured(tmp_path):
     out = tmp_path / "out"
     rows = [json.loads(x) for x in (out / "kernels.jsonl").read_text().splitlines()]
     assert len(rows) == 2 and all("ours_seconds" in row for row in rows)
+    rows = [json.loads(x) for x in (out / "steps.jsonl").read_text().splitlines()]
+    assert [row["row"] for row in rows] == ["region", "hsa-25"]
+    assert all(row["ratio"] > 0 and row["command"] for row in rows)
     rows = [json.loads(x) for x in (out / "quality.jsonl").read_text().splitlines()]
     assert [row["row"] for row in rows] == ["transformer", "transformer_2step"]
     assert all(0 <= row["accuracy"] <= 1 for row in rows)

@@ -51,7 +51,7 @@ def test_the_parts_take_the_time_there_is(tmp_path, minutes):
     assert tuple(part.name for part in found) == NAMES
     assert sum(part.seconds for part in found) == pytest.approx(60 * minutes)
     assert sum(part.seconds for part in found[:2]) <= 120
-    assert found[2].seconds <= 180
+    assert found[2].seconds <= 120 and found[3].seconds <= 90
     assert found[0].environment["JAX_PLATFORMS"] == "cuda"
 
 
